@@ -49,6 +49,13 @@ fn definition_of(state: &State, storage: &str) -> Option<Arc<Stored>> {
     state.get(CRD_TABLE, &format!("{plural}.{group}")).cloned()
 }
 
+/// The name of the table that contains the custom resources of a definition.
+fn storage_of(crd: &Value) -> Arc<str> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let spec = &crd["spec"];
+    Arc::from(format!("{}/{}", text(&spec["group"]), text(&spec["names"]["plural"])))
+}
+
 /// The storage key and the uid of a definition, without an extra delay.
 fn key_of(definition: &Arc<Stored>) -> (StorageKey, Arc<str>, Duration) {
     ((Arc::from(CRD_TABLE), definition.key.clone()), definition.uid.clone(), Duration::ZERO)
@@ -90,8 +97,9 @@ fn establish(state: &mut State, definition: &Arc<Stored>) {
             used.add(&other);
         }
     }
-    if crd::update_status(&mut crd, &used, &state.clock.stamp()) {
-        state.registry.serve(&crd);
+    if crd::update_status(&mut crd, &used, &state.clock.stamp()) && state.registry.serve(&crd) {
+        // As in the API server, a changed definition has a new watch cache, which begins with the current objects.
+        state.restart_table(&storage_of(&crd));
     }
     commit_status(state, &resource, definition, &before, crd);
 }
@@ -122,9 +130,7 @@ fn finalize(state: &mut State, definition: &Arc<Stored>) {
     if !finalizers.iter().any(|finalizer| finalizer == CLEANUP_FINALIZER) {
         return;
     }
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let spec = &before["spec"];
-    let storage: Arc<str> = Arc::from(format!("{}/{}", text(&spec["group"]), text(&spec["names"]["plural"])));
+    let storage = storage_of(&before);
     delete_instances(state, &storage);
     let mut crd = before.clone();
     let now = state.clock.stamp();
@@ -172,5 +178,5 @@ fn withdraw(state: &mut State, name: &str) {
     for instance in instances {
         state.erase(&instance);
     }
-    state.wake_watches(&storage);
+    state.restart_table(&storage);
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::convert::{read_form, with_stored_defaults};
 use super::service_endpoint::endpoint;
 use crate::json::text;
 use crate::names;
@@ -48,27 +49,28 @@ impl Converter<'_> {
     /// 500 if the webhook fails.
     pub(crate) async fn view(&self, object: Arc<Stored>) -> Result<Arc<Stored>, SimError> {
         if !self.is_active() {
-            return Ok(object);
+            return Ok(read_form(self.resource, object));
         }
         let mut converted = self.view_all(vec![object]).await?;
         converted.pop().ok_or_else(|| SimError::internal("the conversion of an object has no result"))
     }
 
-    /// Converts stored objects to the version of the resource. Objects that are in this version stay as they are. As in
-    /// the API server, converted objects are pruned, but get no defaults.
+    /// Converts stored objects to the version of the resource. As in the API server, objects get the defaults of the
+    /// version in which they are stored, and are pruned to the version of the resource.
     ///
     /// # Errors
     /// 500 if the webhook fails.
-    pub(crate) async fn view_all(&self, mut objects: Vec<Arc<Stored>>) -> Result<Vec<Arc<Stored>>, SimError> {
+    pub(crate) async fn view_all(&self, objects: Vec<Arc<Stored>>) -> Result<Vec<Arc<Stored>>, SimError> {
+        let mut objects: Vec<_> =
+            objects.into_iter().map(|object| read_form(self.resource, object)).collect();
         let Some(webhook) = self.webhook() else { return Ok(objects) };
         let wanted = self.resource.api_version.as_str();
-        let stored_version = |object: &Arc<Stored>| object.api_version.clone().filter(|v| **v != *wanted);
+        let is_other_version = |object: &Stored| object.api_version.as_deref().is_some_and(|v| v != wanted);
         let sent: Vec<(usize, Value)> = objects
             .iter()
             .enumerate()
-            .filter_map(|(index, object)| {
-                Some((index, object.typed_value(&stored_version(object)?, &self.resource.kind)))
-            })
+            .filter(|(_, object)| is_other_version(object))
+            .map(|(index, object)| (index, with_stored_defaults(self.resource, object)))
             .collect();
         if sent.is_empty() {
             return Ok(objects);
@@ -81,7 +83,8 @@ impl Converter<'_> {
             let old = &objects[index];
             let fields = self.resource.fields.iter().map(|field| field.read(&value)).collect();
             let stored = Stored::new(old.key.clone(), old.version, fields, value);
-            objects[index] = Arc::new(stored.in_api_version(Some(wanted.into())));
+            let stored = stored.in_api_version(Some(wanted.into())).of_schema(Some(schema.clone()));
+            objects[index] = Arc::new(stored);
         }
         Ok(objects)
     }

@@ -3,6 +3,8 @@
 //! Only events, horizontal pod autoscalers and custom resources are converted. All versions of any other kind have the
 //! same fields. [`super::conversion`] has the conversions by webhooks.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use crate::registry::{Conversion, Resource};
@@ -12,6 +14,43 @@ use crate::store::object::Stored;
 /// Converts a stored object to the API version of `resource`.
 pub(crate) fn view(resource: &Resource, object: &Stored) -> Value {
     from_storage_version(resource, object.typed_value(&resource.api_version, &resource.kind))
+}
+
+/// The object as clients read it in the API version of `resource`. As in the API server, a custom resource gets the
+/// defaults of the version in which it is stored, and loses the fields that the requested version does not have, because
+/// the schemas may have changed since it was written. A webhook converts an object of another version afterwards.
+///
+/// Returns `object` itself if nothing changes, which the schema of a stored object shows without decoding it.
+pub(crate) fn read_form(resource: &Resource, object: Arc<Stored>) -> Arc<Stored> {
+    let Some(custom) = resource.custom() else { return object };
+    if object.schema.as_ref().is_some_and(|schema| Arc::ptr_eq(schema, &custom.schema)) {
+        return object;
+    }
+    let is_other_version =
+        object.api_version.as_deref().is_some_and(|version| version != resource.api_version);
+    if is_other_version && custom.webhook.is_some() {
+        return object;
+    }
+    let mut value = with_stored_defaults(resource, &object);
+    value["apiVersion"] = resource.api_version.as_str().into();
+    let _ = schema::prune(&custom.schema, &mut value);
+    schema::drop_nulls(&custom.schema, &mut value);
+    let fields = resource.fields.iter().map(|field| field.read(&value)).collect();
+    let read = Stored::new(object.key.clone(), object.version, fields, value)
+        .in_api_version(resource.stored_version(&resource.api_version))
+        .of_schema(Some(custom.schema.clone()));
+    if read.bare() == object.bare() && read.fields == object.fields { object } else { Arc::new(read) }
+}
+
+/// A stored custom resource with its `apiVersion` and `kind`, and with the defaults of the version in which it is
+/// stored.
+pub(crate) fn with_stored_defaults(resource: &Resource, object: &Stored) -> Value {
+    let version = object.api_version.as_deref().unwrap_or(&resource.api_version);
+    let mut value = object.typed_value(version, &resource.kind);
+    if let Some(schema) = resource.custom().and_then(|custom| custom.schemas.get(version)) {
+        schema::default(schema, &mut value);
+    }
+    value
 }
 
 /// Converts an object from one API version of a resource to another.

@@ -264,7 +264,7 @@ pub(crate) async fn delete_collection(
 ) -> Result<Page, SimError> {
     let target = call.target;
     let candidates = read::list(call.inner.lock().view(), target, call.options)?;
-    let page = candidates.page();
+    let page = candidates.page(&call.target.resource);
     for object in &page.objects {
         let one_target = Target {
             resource: target.resource.clone(),

@@ -46,7 +46,7 @@ pub(super) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
         let body = render::value(resource, &sample, accept, now);
         return Ok(Reply::whole(http::StatusCode::OK, content_type(accept), body));
     }
-    let page = read::list(view, &target, call.options)?.page();
+    let page = read::list(view, &target, call.options)?.page(&target.resource);
     let sampler = Sampler::new(call, &state);
     let items: Vec<Value> = page.objects.iter().filter_map(|object| sampler.sample(object)).collect();
     let metadata = json!({});

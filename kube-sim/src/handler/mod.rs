@@ -210,7 +210,7 @@ impl Call<'_> {
         let view = read::view(&mut state, self.request.arrival, self.options, "list")?;
         let candidates = read::list(view, self.target, self.options)?;
         drop(state);
-        Ok(candidates.page())
+        Ok(candidates.page(&self.target.resource))
     }
 
     async fn handle_list(&self) -> Result<Reply, SimError> {

@@ -6,9 +6,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::{DecodeError, Engine as _};
 use serde_json::{Value, json};
 
+use super::convert;
 use super::options::{Options, VersionMatch};
 use super::render::Page;
 use super::target::Target;
+use crate::registry::Resource;
 use crate::registry::fields::FieldSelector;
 use crate::status::SimError;
 use crate::store::State;
@@ -225,11 +227,12 @@ pub(crate) fn list(view: View<'_>, target: &Target, options: &Options) -> Result
 }
 
 impl Candidates {
-    /// Selects one page.
-    pub(crate) fn page(self) -> Page {
+    /// Selects one page of the objects of `resource`, as clients read them.
+    pub(crate) fn page(self, resource: &Resource) -> Page {
         let Self { objects, version, filter, token, limit } = self;
         let after = token.as_ref().map_or("", |t| &t.after);
-        let mut page = take_page(objects, after, limit, &filter, version);
+        let shown = |object| convert::read_form(resource, object);
+        let mut page = take_page(objects, after, limit, &filter, version, shown);
         page.next =
             page.next.map(|last| ContinueToken::encode(next_token_version(version, token.as_ref()), &last));
         page
@@ -253,13 +256,21 @@ fn exact_version(options: &Options) -> Option<u64> {
     }
 }
 
-/// The first `limit` matching objects after the key `after`; all of them if `limit` is 0.
-fn take_page(objects: Vec<Arc<Stored>>, after: &str, limit: usize, filter: &Filter, version: u64) -> Page {
+/// The first `limit` matching objects after the key `after`; all of them if `limit` is 0. `shown` converts
+/// each object to the form that clients read.
+fn take_page(
+    objects: Vec<Arc<Stored>>,
+    after: &str,
+    limit: usize,
+    filter: &Filter,
+    version: u64,
+    shown: impl Fn(Arc<Stored>) -> Arc<Stored>,
+) -> Page {
     let from = if after.is_empty() { 0 } else { objects.partition_point(|o| &*o.key <= after) };
     let total = objects.len();
     let mut taken: Vec<Arc<Stored>> = Vec::new();
     let mut position = from;
-    for object in objects.into_iter().skip(from) {
+    for object in objects.into_iter().skip(from).map(shown) {
         if !filter.matches(&object) {
             position += 1;
             continue;

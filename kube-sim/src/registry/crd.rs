@@ -1,6 +1,6 @@
 //! Converts a CustomResourceDefinition to the resources that it defines, and sets its status.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -27,10 +27,11 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
         spec["versions"].as_array().into_iter().flatten().filter(|v| v["served"] == true).collect();
     let served: Vec<String> =
         versions.iter().map(|v| format!("{group}/{}", v["name"].as_str().unwrap_or_default())).collect();
+    let schemas = Arc::new(schemas_of(spec, &group));
     versions
         .iter()
         .map(|version| {
-            let custom = custom_properties(version, &group, spec);
+            let custom = custom_properties(version, &group, spec, &schemas);
             let fields = version["selectableFields"].as_array().into_iter().flatten();
             let name = text(&version["name"]);
             Resource {
@@ -79,14 +80,32 @@ fn replacement_of<'a>(version: &Value, spec: &'a Value) -> Option<&'a str> {
     (super::version_order(newest) > super::version_order(own)).then_some(newest)
 }
 
-/// The properties that only custom resources have, for the entry `version` of `spec.versions`.
-fn custom_properties(version: &Value, group: &str, spec: &Value) -> Custom {
-    let open_api = version["schema"].get("openAPIV3Schema").filter(|s| s.is_object()).cloned();
-    let schema = match &open_api {
+/// The schemas of all versions, by `apiVersion`.
+fn schemas_of(spec: &Value, group: &str) -> BTreeMap<String, Arc<Schema>> {
+    let versions = spec["versions"].as_array().into_iter().flatten();
+    let schema = |version: &Value| match open_api_of(version) {
         Some(schema) => Schema::of_custom_resource(schema),
         None => Schema::permissive(),
     };
+    let name = |version: &Value| version["name"].as_str().unwrap_or_default().to_owned();
+    versions.map(|version| (format!("{group}/{}", name(version)), schema(version))).collect()
+}
+
+/// The `openAPIV3Schema` of a version.
+fn open_api_of(version: &Value) -> Option<&Value> {
+    version["schema"].get("openAPIV3Schema").filter(|schema| schema.is_object())
+}
+
+/// The properties that only custom resources have, for the entry `version` of `spec.versions`.
+fn custom_properties(
+    version: &Value,
+    group: &str,
+    spec: &Value,
+    schemas: &Arc<BTreeMap<String, Arc<Schema>>>,
+) -> Custom {
+    let open_api = open_api_of(version).cloned();
     let name = version["name"].as_str().unwrap_or_default();
+    let schema = schemas.get(&format!("{group}/{name}")).cloned().unwrap_or_else(Schema::permissive);
     let kind = spec["names"]["kind"].as_str().unwrap_or_default();
     let deprecation = (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
         Some(text) => text.to_owned(),
@@ -102,6 +121,7 @@ fn custom_properties(version: &Value, group: &str, spec: &Value) -> Custom {
         webhook: (conversion["strategy"] == "Webhook").then(|| Box::new(conversion["webhook"].clone())),
         storage_version: Arc::from(format!("{group}/{}", storage["name"].as_str().unwrap_or_default())),
         schema,
+        schemas: schemas.clone(),
         rules: open_api.as_ref().and_then(cel::Validator::compile).map(Box::new),
         open_api,
         status: version["subresources"]["status"].is_object(),

@@ -145,16 +145,16 @@ impl Registry {
     }
 
     /// Serves the resources of a CustomResourceDefinition, instead of the resources that it previously defined. Does
-    /// nothing if the definition is served in its current generation.
-    pub(crate) fn serve(&mut self, crd: &Value) {
+    /// nothing if the definition is served in its current generation. Returns whether it has replaced resources.
+    pub(crate) fn serve(&mut self, crd: &Value) -> bool {
         let metadata = &crd["metadata"];
         let name = metadata["name"].as_str().unwrap_or_default();
         let is_current =
             |served: &Served| served.uid == metadata["uid"] && served.generation == metadata["generation"];
         if self.custom.get(name).is_some_and(is_current) {
-            return;
+            return false;
         }
-        self.withdraw(name);
+        let is_replaced = !self.withdraw(name).is_empty();
         let resources: Vec<_> = crd::resources_of(crd).into_iter().map(Arc::new).collect();
         for r in &resources {
             self.by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone());
@@ -162,6 +162,7 @@ impl Registry {
         let (uid, generation) = (metadata["uid"].clone(), metadata["generation"].clone());
         self.custom.insert(name.to_owned(), Served { uid, generation, resources });
         self.generation += 1;
+        is_replaced
     }
 
     /// Stops serving the resources of the CustomResourceDefinition `name`, and returns them.

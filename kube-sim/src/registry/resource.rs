@@ -1,6 +1,7 @@
 //! A served resource in one API version, for routing, discovery, validation and storage. Built-in and custom resources
 //! have the same type.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -45,6 +46,8 @@ pub(crate) struct Column {
 #[derive(Debug)]
 pub(crate) struct Custom {
     pub(crate) schema: Arc<Schema>,
+    /// The schemas of all versions of the definition, by `apiVersion`.
+    pub(crate) schemas: Arc<BTreeMap<String, Arc<Schema>>>,
     /// The compiled CEL rules of the schema, if it has any.
     pub(crate) rules: Option<Box<cel::Validator>>,
     /// The unmodified `openAPIV3Schema`, which the OpenAPI documents contain.

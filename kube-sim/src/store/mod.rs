@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use crate::clock::{Clock, Random};
 use crate::nesting;
 use crate::registry::{Registry, Resource};
+use crate::schema::Schema;
 use crate::status::SimError;
 use cache::Caches;
 use object::Stored;
@@ -166,7 +167,24 @@ impl State {
         &mut self,
         resource: &Resource,
         key: Arc<str>,
+        value: Value,
+    ) -> Result<Arc<Stored>, SimError> {
+        let before = resource.custom().and_then(|_| self.get(&resource.storage, &key));
+        let schema = before.and_then(|before| before.schema.clone());
+        self.commit_of_schema(resource, key, value, schema)
+    }
+
+    /// Creates or replaces an object as [`Self::commit`] does. `schema` is the schema of a custom resource whose
+    /// defaults the object has, and whose unknown fields it does not have.
+    ///
+    /// # Errors
+    /// As for [`Self::commit`].
+    pub(crate) fn commit_of_schema(
+        &mut self,
+        resource: &Resource,
+        key: Arc<str>,
         mut value: Value,
+        schema: Option<Arc<Schema>>,
     ) -> Result<Arc<Stored>, SimError> {
         let version = self.version + 1;
         value["metadata"]["resourceVersion"] = version.to_string().into();
@@ -185,7 +203,8 @@ impl State {
             Value::Null => before.as_ref().and_then(|before| before.api_version.clone()),
             text => resource.stored_version(text.as_str().unwrap_or_default()),
         };
-        let object = Arc::new(Stored::new(key, version, fields, value).in_api_version(api_version));
+        let object = Stored::new(key, version, fields, value).in_api_version(api_version);
+        let object = Arc::new(object.of_schema(schema));
         check_size(resource, &object)?;
         let bytes = self.bytes + object.len() - before.as_ref().map_or(0, |o| o.len());
         if bytes > SPACE_QUOTA {
@@ -215,7 +234,8 @@ impl State {
         let mut value = object.value();
         value["metadata"]["resourceVersion"] = self.version.to_string().into();
         let last = Stored::new(object.key.clone(), self.version, object.fields.clone(), value);
-        let last = Arc::new(last.in_api_version(object.api_version.clone()));
+        let last = last.in_api_version(object.api_version.clone()).of_schema(object.schema.clone());
+        let last = Arc::new(last);
         self.remove_from_dependents(&object, storage_key);
         self.storage_keys.remove(&object.uid);
         let limit = self.history_limit;
@@ -253,9 +273,16 @@ impl State {
         }
     }
 
-    /// Wakes the watches of the table `storage`, whose resource is no longer served.
-    pub(crate) fn wake_watches(&mut self, storage: &Arc<str>) {
-        self.table_mut(storage).wake_all();
+    /// Ends the watches of the table `storage`, whose CustomResourceDefinition has changed or been deleted. New watches
+    /// cannot begin at an earlier version.
+    pub(crate) fn restart_table(&mut self, storage: &Arc<str>) {
+        let version = self.version;
+        self.table_mut(storage).restart(version);
+    }
+
+    /// The version at which the table `storage` was last restarted.
+    pub(crate) fn restarted_at(&self, storage: &str) -> u64 {
+        self.tables.get(storage).map_or(0, Table::restarted_at)
     }
 
     /// Allocates the id of a new watch.

@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 
 use super::selector::Labels;
+use crate::schema::Schema;
 
 /// An object at one resource version. It is immutable and shared by `Arc`.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ pub(crate) struct Stored {
     pub(crate) owners: Vec<Arc<str>>,
     /// The API version of the object; `None` for a built-in kind, which has one storage version.
     pub(crate) api_version: Option<Arc<str>>,
+    /// The schema of a custom resource whose defaults the object has, and whose unknown fields it does not have. `None`
+    /// for a built-in kind, or if the schema is unknown.
+    pub(crate) schema: Option<Arc<Schema>>,
     /// The object in its storage version, as JSON without `apiVersion` and `kind`.
     body: Bytes,
 }
@@ -52,6 +56,7 @@ impl Stored {
             is_terminating: meta["deletionTimestamp"].is_string(),
             owners,
             api_version: None,
+            schema: None,
             body: Bytes::from(value.to_string()),
         }
     }
@@ -59,6 +64,11 @@ impl Stored {
     /// Sets the API version of the object.
     pub(crate) fn in_api_version(self, api_version: Option<Arc<str>>) -> Self {
         Self { api_version, ..self }
+    }
+
+    /// Sets the schema whose defaults the object has, and whose unknown fields it does not have.
+    pub(crate) fn of_schema(self, schema: Option<Arc<Schema>>) -> Self {
+        Self { schema, ..self }
     }
 
     pub(crate) fn name(&self) -> &str {

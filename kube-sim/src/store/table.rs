@@ -90,6 +90,8 @@ pub(crate) struct Table {
     compacted: u64,
     /// Changes up to and including this version are no longer in the history.
     dropped: u64,
+    /// The version at which the definition of the resource last changed: new watches at an older version get 410.
+    restarted_at: u64,
     /// The waker of each open watch, by the id of the watch. `None` after a wake-up, until the watch is polled again.
     watchers: BTreeMap<u64, Option<Waker>>,
 }
@@ -219,7 +221,19 @@ impl Table {
 
     /// Returns an error if `version` is too old for a new watch (410).
     pub(crate) fn check_not_compacted(&self, version: u64) -> Result<(), Compacted> {
-        if version < self.compacted { Err(Compacted { oldest: self.compacted }) } else { Ok(()) }
+        let oldest = self.compacted.max(self.restarted_at);
+        if version < oldest { Err(Compacted { oldest }) } else { Ok(()) }
+    }
+
+    /// Wakes all watches, so that they end, and refuses new watches at a version before `version`.
+    pub(crate) fn restart(&mut self, version: u64) {
+        self.restarted_at = version;
+        self.wake_all();
+    }
+
+    /// The version of the last restart.
+    pub(crate) fn restarted_at(&self) -> u64 {
+        self.restarted_at
     }
 
     /// The changes after `version`, at most the first `limit` of them, for an open watch.
@@ -243,6 +257,7 @@ impl Table {
             };
         }
         self.compacted = self.compacted.min(version);
+        self.restarted_at = self.restarted_at.min(version);
         undone
     }
 
@@ -258,6 +273,7 @@ impl Table {
             log: self.log.clone(),
             compacted: self.compacted,
             dropped: self.dropped,
+            restarted_at: self.restarted_at,
             watchers: BTreeMap::new(),
         }
     }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::controllers;
 use crate::handler::accept::Accept;
+use crate::handler::convert;
 use crate::handler::options::Options;
 use crate::handler::read::Filter;
 use crate::handler::target::Target;
@@ -133,7 +134,8 @@ pub(crate) fn open(
         // This cannot fail: the history contains all changes after the version of the cache.
         let objects =
             state.cache_view(arrival.server).objects(storage, &target.namespace).unwrap_or_default();
-        initial.extend(objects.into_iter().filter(|o| filter.matches(o)));
+        let objects = objects.into_iter().map(|object| convert::read_form(&target.resource, object));
+        initial.extend(objects.filter(|o| filter.matches(o)));
     } else if from != 0
         && let Err(compacted) = state.check_watch_start(arrival.server, storage, from)
     {
@@ -222,7 +224,8 @@ impl Watch {
             self.closed = true;
             return false;
         }
-        let Ok(changes) = state.cache_view(self.server).changes_after(
+        let is_replaced = self.resource.custom().is_some() && self.is_replaced(&state);
+        let Ok(mut changes) = state.cache_view(self.server).changes_after(
             &self.resource.storage,
             self.cursor,
             MAX_CHANGES_PER_POLL,
@@ -232,26 +235,19 @@ impl Watch {
             self.closed = true;
             return false;
         };
+        if is_replaced {
+            let last = state.restarted_at(&self.resource.storage);
+            changes.retain(|event| event.version <= last);
+        }
         if let Some(last) = changes.last() {
             self.cursor = last.version;
             drop(state);
-            if self.converts {
-                let items: Vec<_> = changes.iter().filter_map(|event| self.item_of(event)).collect();
-                if !items.is_empty() {
-                    self.convert(items);
-                }
-                return false;
-            }
-            for event in &changes {
-                if let Some(frame) = self.encode_change(event) {
-                    self.ready.push_back(frame);
-                }
-            }
+            self.process(changes);
             return false;
         }
         let resource = &self.resource;
         let served = state.registry.find(&resource.group, &resource.version, &resource.plural).is_some();
-        if !served || now >= self.end {
+        if !served || is_replaced || now >= self.end {
             self.closed = true;
             return false;
         }
@@ -282,6 +278,25 @@ impl Watch {
         self.timer.as_mut().poll(cx).is_pending()
     }
 
+    /// Encodes changes, or starts their conversion.
+    fn process(&mut self, mut changes: Vec<Arc<Event>>) {
+        if self.resource.custom().is_some() {
+            changes = changes.into_iter().map(|event| self.read_form(event)).collect();
+        }
+        if self.converts {
+            let items: Vec<_> = changes.iter().filter_map(|event| self.item_of(event)).collect();
+            if !items.is_empty() {
+                self.convert(items);
+            }
+            return;
+        }
+        for event in &changes {
+            if let Some(frame) = self.encode_change(event) {
+                self.ready.push_back(frame);
+            }
+        }
+    }
+
     /// The time at which the timer must wake the watch: the earliest of `due`, the next bookmark and the timeout.
     fn next_wake(&self, due: Option<Instant>) -> Instant {
         let mut wake = self.end;
@@ -292,6 +307,26 @@ impl Watch {
             wake = wake.min(self.end - LAST_BOOKMARK_BEFORE_END);
         }
         due.map_or(wake, |due| wake.min(due))
+    }
+
+    /// Whether the CustomResourceDefinition of the resource has changed since the watch was opened.
+    fn is_replaced(&self, state: &State) -> bool {
+        let resource = &self.resource;
+        let now = state.registry.find(&resource.group, &resource.version, &resource.plural);
+        now.is_some_and(|now| !Arc::ptr_eq(now, resource))
+    }
+
+    /// A change whose objects are as clients read them. Watches share the frame of a change that stays as it is.
+    fn read_form(&self, event: Arc<Event>) -> Arc<Event> {
+        let shown = |object: &Arc<Stored>| convert::read_form(&self.resource, object.clone());
+        let (object, previous) = (shown(&event.object), event.previous.as_ref().map(shown));
+        let is_same =
+            |a: Option<&Arc<Stored>>, b: Option<&Arc<Stored>>| a.map(Arc::as_ptr) == b.map(Arc::as_ptr);
+        if is_same(Some(&object), Some(&event.object)) && is_same(previous.as_ref(), event.previous.as_ref())
+        {
+            return event;
+        }
+        Arc::new(Event::new(event.change, object, previous))
     }
 
     /// Starts the conversion of the next objects.

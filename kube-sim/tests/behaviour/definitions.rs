@@ -177,6 +177,42 @@ async fn a_version_prunes_the_fields_that_it_does_not_have() {
 }
 
 #[tokio::test]
+async fn a_changed_definition_changes_stored_objects_and_ends_their_watches() {
+    let sim = sim_with_foo_definition().await;
+    let from = sim.resource_version();
+    let path = format!("{FOOS}/a");
+    let stored = post(&sim, FOOS, foo("a", json!({"info": "x"}))).await.ok();
+    let mut watch = Watch::open(&sim, &format!("{FOOS}?watch=1&resourceVersion={from}")).await;
+    let mut version = foo_definition()["spec"]["versions"][0].clone();
+    version["schema"]["openAPIV3Schema"]["properties"]["spec"] = json!({
+        "type": "object", "properties": {"size": {"type": "integer"}, "color": {"type": "string", "default": "red"}},
+    });
+    version["selectableFields"] = json!([{"jsonPath": ".spec.color"}]);
+    let definition = format!("{DEFINITIONS}/foos.example.com");
+    merge_patch(&sim, &definition, json!({"spec": {"versions": [version]}})).await.ok();
+    // The watch sends the changes before that of the definition.
+    assert_eq!(watch.next_type_and_name().await, ("ADDED".to_owned(), "a".to_owned()));
+    assert!(watch.next().await.is_none());
+    let mut watch = Watch::open(&sim, &format!("{FOOS}?watch=1&resourceVersion={from}")).await;
+    assert_eq!(watch.next().await.unwrap()["object"]["code"], 410);
+
+    let read = get(&sim, &path).await.ok();
+    assert_eq!(read["spec"], json!({"size": 3, "color": "red"}));
+    assert_eq!(read["metadata"], stored["metadata"]);
+    for (color, count) in [("red", 1), ("blue", 0)] {
+        let list = get(&sim, &format!("{FOOS}?fieldSelector=spec.color%3D{color}")).await.ok();
+        assert_eq!(list["items"].as_array().unwrap().len(), count, "{color}");
+    }
+    let mut watch = Watch::open(&sim, &format!("{FOOS}?watch=1&fieldSelector=spec.color%3Dred")).await;
+    assert_eq!(watch.next().await.unwrap()["object"]["spec"], read["spec"]);
+
+    // A patch without changes stores the object in its new form, once.
+    let patched = merge_patch(&sim, &path, json!({})).await.ok();
+    assert_ne!(patched["metadata"]["resourceVersion"], read["metadata"]["resourceVersion"]);
+    assert_eq!(merge_patch(&sim, &path, json!({})).await.ok(), patched);
+}
+
+#[tokio::test]
 async fn deleting_a_definition_deletes_its_custom_resources_and_ends_their_watches() {
     let sim = sim_with_foo_definition().await;
     post(&sim, FOOS, foo("a", json!({"info": "x"}))).await.ok();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::decode::apply_url_names;
-use super::steps::{apply_defaults, drop_nulls, response_object, rewrite_numbers, validate};
+use super::steps::{apply_defaults, drop_nulls, response_object, rewrite_numbers, validate, written_schema};
 use super::{WriteContext, Written};
 use crate::controllers::{self, custom_resource_definitions};
 use crate::handler::{admission, convert, object_meta, quota};
@@ -130,7 +130,7 @@ impl WriteContext<'_> {
             let object = response_object(resource, &key, 0, value);
             return Ok(Some(Written { object, created: true }));
         }
-        let object = state.commit(resource, key, value)?;
+        let object = state.commit_of_schema(resource, key, value, written_schema(resource))?;
         controllers::run(&mut state);
         Ok(Some(Written { object, created: true }))
     }

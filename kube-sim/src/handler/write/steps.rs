@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::registry::Resource;
-use crate::schema::{self, FieldError};
+use crate::schema::{self, FieldError, Schema};
 use crate::store::object::Stored;
 
 /// Applies the defaults of the schema, then the computed defaults of the kind.
@@ -46,6 +46,13 @@ pub(super) fn validate(
     let verdict = custom.validate(old, object);
     warnings.extend(verdict.warnings);
     verdict.errors
+}
+
+/// The schema whose defaults a written custom resource has, and whose unknown fields it does not have; `None` if it was
+/// written in another version than that in which it is stored.
+pub(super) fn written_schema(resource: &Resource) -> Option<Arc<Schema>> {
+    let custom = resource.custom()?;
+    (resource.api_version == *custom.storage_version).then(|| custom.schema.clone())
 }
 
 /// Copies `field` from `from` to `to`. If `from` does not have the field, removes the field of `to`.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::decode::apply_url_names;
 use super::steps::{
     apply_defaults, copy_field, drop_nulls, reset_all_but_status, response_object, rewrite_numbers, validate,
+    written_schema,
 };
 use super::{WriteContext, Written, WrittenPart};
 use crate::controllers;
@@ -25,6 +26,9 @@ pub(super) struct Replacement {
     before: Value,
     new: Value,
     part: WrittenPart,
+    /// Whether a write of `before` changes the stored object: the schemas or the storage version have changed since it
+    /// was stored.
+    is_outdated: bool,
 }
 
 impl WriteContext<'_> {
@@ -77,13 +81,18 @@ impl WriteContext<'_> {
         }
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         copy_field(&tracked, &mut new["metadata"], "managedFields");
-        Ok(Replacement { old, before, new, part })
+        let is_outdated = resource.custom().is_some_and(|custom| {
+            custom.webhook.is_none()
+                && (old.bare() != shown.bare()
+                    || old.api_version.as_deref().is_some_and(|version| *version != *custom.storage_version))
+        });
+        Ok(Replacement { old, before, new, part, is_outdated })
     }
 
     /// Validates an object that is prepared for update.
     pub(super) async fn validate_update(&mut self, replacement: &Replacement) -> Result<(), SimError> {
         let resource = self.resource();
-        let Replacement { old, before, new, part } = replacement;
+        let Replacement { old, before, new, part, .. } = replacement;
         let mut errors = object_meta::validate_update(before, new);
         // Validation rejects changes of immutable fields. This subresource may change some of these fields, so
         // validation compares `new` with a copy of the old object that already has their new values.
@@ -127,10 +136,10 @@ impl WriteContext<'_> {
     /// Commits an update; `None` if the object has changed since the phases began.
     pub(super) async fn commit_update(&self, replacement: Replacement) -> Result<Option<Written>, SimError> {
         let resource = self.resource();
-        let Replacement { old, before, mut new, .. } = replacement;
+        let Replacement { old, before, mut new, is_outdated, .. } = replacement;
         let written = |object| Ok(Some(Written { object, created: false }));
         rewrite_numbers(resource, &mut new);
-        if new == before {
+        if new == before && !is_outdated {
             return written(old);
         }
         // As in the API server, an apply whose body contains nulls writes the object every time. So the nulls are
@@ -154,7 +163,7 @@ impl WriteContext<'_> {
             return written(response_object(resource, &old.key, old.version, new));
         }
         self.check_served(&state)?;
-        let object = state.commit(resource, old.key.clone(), new)?;
+        let object = state.commit_of_schema(resource, old.key.clone(), new, written_schema(resource))?;
         controllers::run(&mut state);
         written(object)
     }

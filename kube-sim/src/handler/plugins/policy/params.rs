@@ -65,5 +65,6 @@ pub(super) fn collect(
     if found.is_empty() && text("parameterNotFoundAction") == "Deny" {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
     }
-    Ok(found.iter().map(|object| Some(convert::view(resource, object))).collect())
+    let shown = |object| convert::view(resource, &convert::read_form(resource, object));
+    Ok(found.into_iter().map(|object| Some(shown(object))).collect())
 }
