@@ -245,7 +245,8 @@ mod tests {
     fn emits_one_deletion_after_a_relist_and_an_addition_if_the_object_is_created_again() {
         let snapshot_and_relist_start =
             || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
-        let events_of_relist = |rest: Vec<_>| events_for(known().into_iter().chain(rest).collect());
+        let events_of_relist =
+            |rest: Vec<_>| events_for(snapshot_and_relist_start().into_iter().chain(rest).collect());
         let deleted = ["Added event 1", "Deleted event 2"];
         assert_eq!(events_of_relist(vec![Ok(Event::Delete(map("u", "2")))]), deleted);
         assert_eq!(
