@@ -92,7 +92,18 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     let before = live.map_or_else(|| baseline(cx), without_managed_fields);
     let write = write_request(cx);
     let writer = Manager::new(cx.manager, Operation::Update, cx.api_version, cx.subresource);
-    write.update(&before, new, &managers, &writer).write_to(new);
+    let after = write.update(&before, new, &managers, &writer);
+    if cx.subresource == "scale" && live.is_some() && takes_unowned_fields(&managers, &after, &writer) {
+        return managers.write_to(new);
+    }
+    after.write_to(new);
+}
+
+/// Whether `writer` took fields that no manager owned. The managed fields of a `Scale` are those of its replica count, so
+/// a `Scale` without them is an object that is not tracked yet.
+fn takes_unowned_fields(before: &Managers, after: &Managers, writer: &Manager) -> bool {
+    let Some(taken) = after.0.get(writer) else { return false };
+    before.0.values().all(|owned| owned.fields.intersection(&taken.fields).is_empty())
 }
 
 /// Merges the configuration of a mutating policy into `live`, without a change of the managed fields.

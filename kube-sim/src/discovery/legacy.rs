@@ -1,8 +1,10 @@
 //! Unaggregated discovery: the documents `APIVersions`, `APIGroupList`, `APIGroup` and `APIResourceList`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::registry::{Group, Registry};
+use crate::registry::{Group, Registry, Resource};
 
 /// The document of `/api`.
 pub(crate) fn core_versions() -> Value {
@@ -39,6 +41,20 @@ fn group_entry(group: &Group) -> Value {
     })
 }
 
+/// The hash of the group, version and kind in which the objects of a resource are stored; `None` for a built-in resource
+/// that is not stored.
+fn storage_version_hash(resource: &Resource) -> Option<String> {
+    if let Some(source) = resource.builtin() {
+        return (!source.storage_version_hash.is_empty()).then(|| source.storage_version_hash.to_owned());
+    }
+    let stored = format!("{}/{}", resource.custom()?.storage_version, resource.kind);
+    let digest = ring::digest::digest(&ring::digest::SHA256, stored.as_bytes());
+    Some(STANDARD.encode(&digest.as_ref()[..HASH_BYTES]))
+}
+
+/// The number of bytes of a digest in `storageVersionHash`.
+const HASH_BYTES: usize = 8;
+
 /// The document of `/api/v1` or `/apis/GROUP/VERSION`; `None` if no resource of the version is served.
 pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let resources = registry.of_version(group, version);
@@ -59,8 +75,8 @@ pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
                 entry[key] = list.clone().into();
             }
         }
-        if let Some(source) = r.builtin().filter(|s| !s.storage_version_hash.is_empty()) {
-            entry["storageVersionHash"] = source.storage_version_hash.into();
+        if let Some(hash) = storage_version_hash(r) {
+            entry["storageVersionHash"] = hash.into();
         }
         entries.push(entry);
         for s in &r.subresources {

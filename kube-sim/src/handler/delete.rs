@@ -25,7 +25,12 @@ pub(crate) struct DeleteOptions {
     orphan: Option<bool>,
     dry_run: bool,
     preconditions: Preconditions,
+    /// Whether only an object that cannot be decoded may be deleted.
+    ignore_read_error: bool,
 }
+
+/// The option that deletes an object that the server cannot decode.
+const IGNORE_READ_ERROR: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 
 /// The UID and the resource version that the object must have.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +51,7 @@ impl DeleteOptions {
             orphan: options.orphan,
             dry_run: options.dry_run,
             preconditions: Preconditions::default(),
+            ignore_read_error: options.ignore_read_error.unwrap_or_default(),
         };
         if !body.is_empty() {
             delete.read_body(&decode_body(body, content_type)?)?;
@@ -66,6 +72,7 @@ impl DeleteOptions {
         self.propagation = text(&body["propagationPolicy"]).or(self.propagation.take());
         self.orphan = body["orphanDependents"].as_bool().or(self.orphan);
         self.preconditions = Preconditions::of(body);
+        self.ignore_read_error = body[IGNORE_READ_ERROR].as_bool().unwrap_or(self.ignore_read_error);
         let dry_run = body["dryRun"].as_array().map(Vec::as_slice).unwrap_or_default();
         if dry_run.iter().any(|entry| entry != "All") {
             let error = FieldError::not_supported("dryRun", body["dryRun"].clone(), &["All"]);
@@ -87,6 +94,7 @@ impl DeleteOptions {
         set("propagationPolicy", self.propagation.clone().map(Value::from));
         set("orphanDependents", self.orphan.map(Value::from));
         set("dryRun", self.dry_run.then(|| json!(["All"])));
+        set(IGNORE_READ_ERROR, self.ignore_read_error.then(|| true.into()));
         let Preconditions { uid, version } = &self.preconditions;
         if uid.is_some() || version.is_some() {
             value["preconditions"] = json!({});
@@ -116,6 +124,18 @@ impl DeleteOptions {
                 self.propagation.clone().unwrap_or_default(),
                 "orphanDependents and deletionPropagation cannot be both set",
             ));
+        }
+        if self.ignore_read_error {
+            let Preconditions { uid, version } = &self.preconditions;
+            let others = [
+                ("propagationPolicy", self.propagation.is_some()),
+                ("orphanDependents", self.orphan.is_some()),
+                ("gracePeriodSeconds", self.grace.is_some()),
+                ("preconditions", uid.is_some() || version.is_some()),
+            ];
+            errors.extend(others.into_iter().filter(|(_, set)| *set).map(|(field, _)| {
+                FieldError::invalid(IGNORE_READ_ERROR, true, format!("cannot be set together with .{field}"))
+            }));
         }
         if errors.is_empty() {
             return Ok(());
@@ -201,6 +221,9 @@ pub(crate) async fn delete_one(
     loop {
         let object = read::find(inner.lock().view(), target)?;
         delete.preconditions.check(target, &object)?;
+        if delete.ignore_read_error {
+            return Err(decodable(target, &object));
+        }
         admission::check_delete(target)?;
         warnings.truncate(warning_count);
         let shown = call.converter().view(object.clone()).await?;
@@ -244,6 +267,19 @@ pub(crate) async fn delete_one(
             _ => DeletionResponse::Status(success_status(target, &object)),
         });
     }
+}
+
+/// 409 for a deletion with [`IGNORE_READ_ERROR`]: the simulation can decode all its objects.
+fn decodable(target: &Target, object: &Stored) -> SimError {
+    let resource = &target.resource;
+    let key = match resource.custom() {
+        Some(_) => format!("{}/{}/{}", resource.group, resource.plural, object.key),
+        None => format!("{}/{}", resource.plural, object.key),
+    };
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg: unsafe deletion is not allowed because the object is decodable from storage"
+    );
+    SimError::conflict(&resource.group, &resource.plural, object.name(), &why)
 }
 
 /// The `Status` that reports a completed deletion.

@@ -385,12 +385,17 @@ impl Call<'_> {
         };
         reply.warnings = warnings;
         self.add_deprecation_warning(&mut reply);
-        if self.target.resource.strategy.deletion.orphans_by_default && delete.has_default_propagation() {
-            let kind = self.target.resource.kind.as_str();
-            let orphaning = ORPHAN_WARNINGS.iter().filter(|(of, _)| *of == kind);
+        self.add_orphan_warning(&delete, &mut reply);
+        Ok(reply)
+    }
+
+    /// Adds the [warning](ORPHAN_WARNINGS) of the kind if the default of the kind decides about the dependents.
+    fn add_orphan_warning(&self, delete: &DeleteOptions, reply: &mut Reply) {
+        let resource = &self.target.resource;
+        if resource.strategy.deletion.orphans_by_default && delete.has_default_propagation() {
+            let orphaning = ORPHAN_WARNINGS.iter().filter(|(of, _)| *of == resource.kind);
             reply.warnings.extend(orphaning.map(|(_, text)| (*text).to_owned()));
         }
-        Ok(reply)
     }
 
     async fn handle_delete_collection(&self) -> Result<Reply, SimError> {
@@ -401,6 +406,7 @@ impl Call<'_> {
         page.objects = self.converter().view_all(page.objects).await?;
         let mut reply = self.page_reply(page, accept);
         reply.warnings = warnings;
+        self.add_orphan_warning(&delete, &mut reply);
         Ok(reply)
     }
 }

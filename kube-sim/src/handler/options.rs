@@ -41,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) bookmarks: bool,
     pub(crate) send_initial: Option<bool>,
     pub(crate) dry_run: bool,
+    /// Whether a deletion ignores that the object cannot be decoded.
+    pub(crate) ignore_read_error: Option<bool>,
     pub(crate) manager: Option<String>,
     pub(crate) validation: FieldValidation,
     pub(crate) force: Option<bool>,
@@ -101,6 +103,9 @@ impl Options {
                 "gracePeriodSeconds" if !value.is_empty() => o.grace = Some(parse_integer(&value)?),
                 "propagationPolicy" if !value.is_empty() => o.propagation = Some(value),
                 "orphanDependents" => o.orphan = Some(parse_flag(&value)),
+                "ignoreStoreReadErrorWithClusterBreakingPotential" => {
+                    o.ignore_read_error = Some(parse_flag(&value));
+                }
                 "includeObject" => o.include_object = value,
                 _ => {}
             }

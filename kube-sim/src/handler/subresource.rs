@@ -15,7 +15,7 @@ use crate::status::SimError;
 pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let Some(sub) = resource.subresource(&call.target.subresource) else {
-        if resource.custom().is_some() && matches!(call.target.subresource.as_str(), "status" | "scale") {
+        if resource.custom().is_some() {
             return Err(SimError::not_found(&resource.group, &resource.plural, &call.target.name));
         }
         return crate::discovery::unknown_resource(&resource.group);

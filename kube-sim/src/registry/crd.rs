@@ -157,7 +157,13 @@ fn columns_of(columns: &Value) -> Vec<Column> {
             name: text(&c["name"]),
             kind: text(&c["type"]),
             format: text(&c["format"]),
-            description: text(&c["description"]),
+            description: match text(&c["description"]) {
+                empty if empty.is_empty() => format!(
+                    "Custom resource definition column (in JSONPath format): {}",
+                    text(&c["jsonPath"])
+                ),
+                given => given,
+            },
             priority: c["priority"].as_i64().unwrap_or(0),
             json_path: text(&c["jsonPath"]),
         })

@@ -233,9 +233,15 @@ pub(super) fn shows_absent_time(schema: &Schema, field: &str) -> bool {
     let Some(component) = schema.component().filter(|name| name.starts_with("io.k8s.api.")) else {
         return false;
     };
-    let has_times = ["Condition", ".ContainerStateRunning", ".ContainerStateTerminated", ".core.v1.Event"]
-        .iter()
-        .any(|suffix| component.ends_with(suffix));
+    let has_times = [
+        "Condition",
+        ".ContainerStateRunning",
+        ".ContainerStateTerminated",
+        ".core.v1.Event",
+        ".events.v1.Event",
+    ]
+    .iter()
+    .any(|suffix| component.ends_with(suffix));
     let is_time = |property: &Schema| {
         property.component().is_some_and(|name| name.ends_with(".v1.Time") || name.ends_with(".v1.MicroTime"))
     };

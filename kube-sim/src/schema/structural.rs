@@ -346,13 +346,17 @@ fn without_wrapper(detail: &str) -> String {
     detail.strip_suffix(" in v").map_or_else(|| detail.to_owned(), |rest| format!("{rest} in "))
 }
 
-/// Whether the schema has the keyword, or a subschema in `properties`, `items`, `additionalProperties` or `not` has it.
+/// Whether the schema or one of its subschemas has the keyword.
 fn mentions(schema: &Value, keyword: &str) -> bool {
     schema.get(keyword).is_some()
         || object_entries(schema, "properties").any(|(_, property)| mentions(property, keyword))
         || ["items", "additionalProperties", "not"]
             .iter()
             .filter_map(|key| schema.get(key))
+            .any(|nested| mentions(nested, keyword))
+        || ["allOf", "anyOf", "oneOf"]
+            .iter()
+            .flat_map(|key| list_keyword(schema, key))
             .any(|nested| mentions(nested, keyword))
 }
 

@@ -91,19 +91,21 @@ fn check_extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<Fie
     }
 }
 
-/// Checks the items of a list of type `set`: objects and arrays must be atomic and not nullable.
+/// Checks the items of a list of type `set`: objects and arrays must be atomic, and no item may be nullable.
 fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let Some(items) = schema.get("items") else { return };
     let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
     let key = match string_keyword(items, "type") {
-        "object" => "x-kubernetes-map-type",
-        "array" => "x-kubernetes-list-type",
-        _ => return,
+        "object" => Some("x-kubernetes-map-type"),
+        "array" => Some("x-kubernetes-list-type"),
+        _ => None,
     };
-    let found = items.get(key).cloned().unwrap_or(Value::Null);
-    let fits = found == "atomic" || (found.is_null() && key == "x-kubernetes-list-type");
-    if !fits {
-        errors.push(FieldError::invalid(format!("{path}.items.{key}"), found, why));
+    if let Some(key) = key {
+        let found = items.get(key).cloned().unwrap_or(Value::Null);
+        let fits = found == "atomic" || (found.is_null() && key == "x-kubernetes-list-type");
+        if !fits {
+            errors.push(FieldError::invalid(format!("{path}.items.{key}"), found, why));
+        }
     }
     if bool_keyword(items, "nullable") {
         let why = "cannot be nullable when x-kubernetes-list-type is set";
@@ -190,6 +192,11 @@ pub(super) fn check_forbidden_constructs(path: &str, schema: &Value, errors: &mu
         for key in ["items", "additionalProperties", "not"] {
             if let Some(nested) = schema.get(key).filter(|nested| nested.is_object()) {
                 check_forbidden_constructs(&format!("{path}.{key}"), nested, errors);
+            }
+        }
+        for key in ["allOf", "anyOf", "oneOf"] {
+            for (index, nested) in list_keyword(schema, key).iter().enumerate() {
+                check_forbidden_constructs(&format!("{path}.{key}[{index}]"), nested, errors);
             }
         }
     }

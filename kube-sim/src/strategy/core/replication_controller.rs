@@ -28,6 +28,12 @@ pub(super) const STRATEGY: Strategy = Strategy {
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "replicas", 1);
+    // The schema has the default 0, but Go does not serialize it.
+    if let Some(fields) = spec.as_object_mut()
+        && fields.get("minReadySeconds").is_some_and(|seconds| *seconds == 0)
+    {
+        fields.remove("minReadySeconds");
+    }
     pod::set_template_defaults(spec);
     let Some(labels) = spec.pointer("/template/metadata/labels").filter(|labels| labels.is_object()).cloned()
     else {
