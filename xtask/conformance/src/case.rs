@@ -2,7 +2,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::mutation::Mutation;
-use crate::observation::Observation;
+use crate::observation::Observed;
 use crate::scenario::Scenario;
 
 /// A case, which is independent of all others.
@@ -33,14 +33,13 @@ impl Case {
     ///
     /// # Errors
     /// When a request fails without a response, or a step refers to a value that no response contains.
-    pub(crate) async fn observe(
-        &self,
-        endpoint: &Endpoint,
-        namespace: &str,
-    ) -> anyhow::Result<Vec<Observation>> {
+    pub(crate) async fn observe(&self, endpoint: &Endpoint, namespace: &str) -> anyhow::Result<Observed> {
         match self {
             Self::Scenario(scenario) => scenario.observe(endpoint, namespace).await,
-            Self::Mutation(mutation) => mutation.observe(endpoint, namespace).await,
+            Self::Mutation(mutation) => {
+                let observations = mutation.observe(endpoint, namespace).await?;
+                Ok(Observed { observations, unexpected: Vec::new() })
+            }
         }
     }
 }

@@ -20,8 +20,8 @@ const MIN_AGREEMENT: f64 = 95.0;
 /// Sends the same requests to kube-sim and to a real API server, and compares the responses
 ///
 /// The real server consists of etcd and kube-apiserver, which are built from source with Go on first use. The run fails
-/// if a scenario differs that data/known.yaml does not name, or if the servers judge less than 95 % of the mutated
-/// objects alike.
+/// if a scenario differs that data/known.yaml does not name, if a request of a scenario does not have the outcome that its
+/// data states, or if the servers judge less than 95 % of the mutated objects alike.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Run only cases whose names contain one of these texts
@@ -118,9 +118,13 @@ fn read_cases() -> anyhow::Result<Vec<Case>> {
 fn report(args: &Args, known: &KnownDifferences, mut outcomes: Vec<Outcome>) -> anyhow::Result<ExitCode> {
     outcomes.sort_by(|a, b| a.case.name().cmp(b.case.name()));
     let mut different = BTreeSet::new();
-    let (mut requests, mut unknown) = (0, 0);
+    let (mut requests, mut unknown, mut unexpected) = (0, 0, 0);
     let mut kinds: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for Outcome { case, differences } in &outcomes {
+    for Outcome { case, differences, unexpected: responses } in &outcomes {
+        unexpected += responses.len();
+        for (server, response) in responses {
+            println!("{}: unexpected response of the {server}\n{response}", case.name());
+        }
         match case {
             Case::Scenario(scenario) => requests += scenario.requests(),
             Case::Mutation(_) => {
@@ -159,7 +163,7 @@ fn report(args: &Args, known: &KnownDifferences, mut outcomes: Vec<Outcome>) -> 
     }
     let agreement = percent(alike, all);
     println!(
-        "{requests} requests; {} of {} scenarios are equal; {alike} of {all} mutations ({agreement:.1} %) are judged alike; {unknown} unknown differences",
+        "{requests} requests; {} of {} scenarios are equal; {alike} of {all} mutations ({agreement:.1} %) are judged alike; {unknown} unknown differences; {unexpected} unexpected responses",
         outcomes.iter().filter(|o| matches!(o.case, Case::Scenario(_)) && o.differences.is_empty()).count(),
         outcomes.iter().filter(|o| matches!(o.case, Case::Scenario(_))).count(),
     );
@@ -171,6 +175,7 @@ fn report(args: &Args, known: &KnownDifferences, mut outcomes: Vec<Outcome>) -> 
             .context("cannot write data/mutations.txt")?;
     }
     let passed = unknown == 0
+        && unexpected == 0
         && obsolete.is_empty()
         && (all == 0 || !args.filters.is_empty() || agreement >= MIN_AGREEMENT);
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -22,6 +22,15 @@ pub(crate) struct Sample {
     /// The reason that the object must not be stored; `None` if [`Sample::lifecycle`] may create it.
     #[serde(default)]
     not_stored_because: Option<String>,
+    /// The status with which the server refuses a PUT of the object without a resource version.
+    #[serde(default)]
+    unconditional_put_refused: Option<u16>,
+    /// The status with which the server refuses a PUT of the object with its resource version.
+    #[serde(default)]
+    put_refused: Option<u16>,
+    /// Whether a finalizer of the server keeps the object after its deletion.
+    #[serde(default)]
+    remains_after_delete: bool,
 }
 
 /// A changed object.
@@ -99,6 +108,8 @@ impl Sample {
         let labels = json!({"metadata": {"labels": {"example.com/changed": "yes"}}});
         let mut applied = object.clone();
         applied["metadata"]["annotations"]["example.com/applied"] = "yes".into();
+        let mut versioned = object.clone();
+        versioned["metadata"]["resourceVersion"] = "$RV".into();
         let steps = [
             json!({"request": format!("POST {path}"), "body": object}),
             json!({"request": format!("GET {one}")}),
@@ -114,10 +125,19 @@ impl Sample {
                 "headers": {"content-type": APPLY_PATCH},
                 "body": applied,
             }),
-            json!({"request": format!("PUT {one}"), "body": object}),
+            json!({
+                "request": format!("PUT {one}"),
+                "body": object,
+                "refused": self.unconditional_put_refused,
+            }),
+            json!({"request": format!("GET {one}"), "save": {"RV": "/metadata/resourceVersion"}}),
+            json!({"request": format!("PUT {one}"), "body": versioned, "refused": self.put_refused}),
             json!({"request": format!("DELETE {one}?dryRun=All")}),
             json!({"request": format!("DELETE {one}")}),
-            json!({"request": format!("GET {one}")}),
+            json!({
+                "request": format!("GET {one}"),
+                "refused": (!self.remains_after_delete).then_some(404),
+            }),
         ];
         let scenario = json!({"name": format!("lifecycle/{}", self.label()), "steps": steps});
         Ok(Some(serde_json::from_value(scenario)?))
@@ -131,7 +151,9 @@ impl Mutation {
         endpoint: &Endpoint,
         namespace: &str,
     ) -> anyhow::Result<Vec<Observation>> {
-        let call = Call::post(self.path.replace("$NS", namespace), &self.object);
+        let insert = |text: &str| text.replace("$NS", namespace);
+        let mut call = Call::post(insert(&self.path), &self.object);
+        call.body = call.body.as_deref().map(insert);
         let response = match endpoint.send(&call).await {
             Ok(response) => response,
             // The API server resets the stream if its handler panics, as for an indexed Job without `completions`. If
@@ -255,7 +277,7 @@ mod tests {
     fn each_field_is_removed_and_changed_once() {
         let object =
             json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "k"}, "spec": {"a": ["x"]}});
-        let sample = Sample { path: "/p".to_owned(), object, not_stored_because: None };
+        let sample: Sample = serde_json::from_value(json!({"path": "/p", "object": object})).unwrap();
         let mutations = sample.mutations();
         let names: Vec<_> = mutations.iter().map(|mutation| mutation.name.as_str()).collect();
         assert!(names.contains(&"v1 K k: spec.a[0]: too long"), "{names:?}");

@@ -28,6 +28,36 @@ pub(crate) struct Observation {
     pub(crate) seen: Value,
 }
 
+/// The result of a case on one server.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    pub(crate) observations: Vec<Observation>,
+    pub(crate) unexpected: Vec<Unexpected>,
+}
+
+/// A response that does not meet the expectation of its scenario, so that the comparison may prove nothing.
+#[derive(Debug)]
+pub(crate) struct Unexpected {
+    request: String,
+    problem: String,
+    status: u16,
+    message: String,
+}
+
+impl Unexpected {
+    pub(crate) fn new(request: &str, response: &Response, problem: String) -> Self {
+        let (status, message) = (response.status, response.message().to_owned());
+        Self { request: request.to_owned(), problem, status, message }
+    }
+}
+
+impl fmt::Display for Unexpected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { request, problem, status, message } = self;
+        write!(f, "  {request}: {problem}\n    response     {status} {message}")
+    }
+}
+
 impl Response {
     /// Parses the body as JSON, else as one JSON value per line (a watch), else as text.
     pub(crate) fn new(parts: &Parts, body: &[u8]) -> Self {
@@ -83,6 +113,11 @@ impl Response {
         let reason = if self.is_success() { &Value::Null } else { &self.body["reason"] };
         let seen = json!({"status": self.status, "reason": reason, "fields": fields});
         Observation { request: request.to_owned(), seen }
+    }
+
+    /// Whether the status is an error, of class 4xx or 5xx.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.status >= 400
     }
 
     /// Whether the status is of class 2xx.

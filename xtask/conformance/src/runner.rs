@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::case::Case;
 use crate::endpoint::{Call, Endpoint};
-use crate::observation::{self, Difference};
+use crate::observation::{self, Difference, Unexpected};
 
 /// The number of cases that run at the same time.
 const CONCURRENT_CASES: usize = 8;
@@ -22,6 +22,8 @@ pub(crate) struct Servers {
 pub(crate) struct Outcome {
     pub(crate) case: Case,
     pub(crate) differences: Vec<Difference>,
+    /// The responses that the case does not expect, with the name of their server.
+    pub(crate) unexpected: Vec<(&'static str, Unexpected)>,
 }
 
 /// Runs all cases.
@@ -45,9 +47,8 @@ async fn run_concurrently(servers: &Servers, cases: Vec<(usize, Case)>) -> anyho
             // Mutations store nothing.
             Case::Mutation(_) => SHARED_NAMESPACE.to_owned(),
         };
-        let outcome = compare(servers, &case, &namespace).await;
-        let differences = outcome.with_context(|| format!("in the case {}", case.name()))?;
-        anyhow::Ok(Outcome { case, differences })
+        let name = case.name().to_owned();
+        compare(servers, case, &namespace).await.with_context(|| format!("in the case {name}"))
     });
     stream::iter(outcomes).buffer_unordered(CONCURRENT_CASES).try_collect().await
 }
@@ -56,14 +57,17 @@ async fn run_concurrently(servers: &Servers, cases: Vec<(usize, Case)>) -> anyho
 const SHARED_NAMESPACE: &str = "conformance";
 
 /// Runs one case on both servers.
-async fn compare(servers: &Servers, case: &Case, namespace: &str) -> anyhow::Result<Vec<Difference>> {
+async fn compare(servers: &Servers, case: Case, namespace: &str) -> anyhow::Result<Outcome> {
     if let Case::Scenario(_) = case {
         create_namespace(&servers.real, namespace).await?;
         create_namespace(&servers.simulated, namespace).await?;
     }
     let real = case.observe(&servers.real, namespace).await.context("on the real server")?;
     let simulated = case.observe(&servers.simulated, namespace).await.context("on kube-sim")?;
-    Ok(observation::differences(&real, &simulated))
+    let differences = observation::differences(&real.observations, &simulated.observations);
+    let of_real = real.unexpected.into_iter().map(|one| ("real server", one));
+    let of_simulated = simulated.unexpected.into_iter().map(|one| ("kube-sim", one));
+    Ok(Outcome { case, differences, unexpected: of_real.chain(of_simulated).collect() })
 }
 
 /// Creates a namespace with the service account that the admission of pods needs.

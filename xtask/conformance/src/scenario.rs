@@ -2,6 +2,9 @@
 //!
 //! `$NS` in a path, header or body is the namespace. A step may save values of its response by JSON pointer; later
 //! steps refer to them as `$NAME`.
+//!
+//! Two servers that refuse the first request of a scenario also agree about all requests that depend on it. Therefore
+//! the real server must accept each request, except those that name the status of their refusal.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +16,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::endpoint::{Call, Endpoint};
-use crate::observation::{Observation, Response};
+use crate::observation::{Observed, Response, Unexpected};
 
 /// The maximum time until a response has the values of `until`.
-const MAX_WAIT: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The pause between two requests of a step with `until`.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -52,6 +55,9 @@ struct Step {
     /// The request is repeated until its response has these values. The pointers begin with `/status` or `/body`.
     #[serde(default)]
     until: BTreeMap<String, Value>,
+    /// The HTTP status with which the server refuses the request; absent if the server accepts it.
+    #[serde(default)]
+    refused: Option<u16>,
 }
 
 pub(crate) fn parse(file: &str, text: &str) -> anyhow::Result<Vec<Scenario>> {
@@ -70,17 +76,20 @@ impl Scenario {
     }
 
     /// Sends all requests in order.
-    pub(crate) async fn observe(
-        &self,
-        endpoint: &Endpoint,
-        namespace: &str,
-    ) -> anyhow::Result<Vec<Observation>> {
+    pub(crate) async fn observe(&self, endpoint: &Endpoint, namespace: &str) -> anyhow::Result<Observed> {
         let mut values = BTreeMap::from([("NS".to_owned(), namespace.to_owned())]);
-        let mut observations = Vec::new();
+        let mut observed = Observed::default();
         for (index, step) in self.steps.iter().enumerate() {
             let call = step.call(&values).with_context(|| format!("{}: step {}", self.name, index + 1))?;
-            let response = step.send(endpoint, &call).await?;
+            let (response, unmet) = step.send(endpoint, &call).await?;
             let label = format!("{} {}", index + 1, step.request);
+            let mut problems = Vec::from_iter(unmet);
+            // A wrong status of kube-sim is a difference from the real server.
+            if endpoint.is_real() {
+                problems.extend(step.problems(&response));
+            }
+            let unexpected = problems.into_iter().map(|problem| Unexpected::new(&label, &response, problem));
+            observed.unexpected.extend(unexpected);
             let mut observation = response.whole(&label, &step.mask, &step.only);
             for (name, source) in &step.save {
                 let value = match response.value(source) {
@@ -94,25 +103,50 @@ impl Scenario {
                 };
                 values.insert(name.clone(), value);
             }
-            observations.push(observation);
+            observed.observations.push(observation);
         }
-        Ok(observations)
+        Ok(observed)
     }
 }
 
 impl Step {
     /// Sends the request, and repeats it until the response has the values of `until`, or [`MAX_WAIT`] has passed.
-    async fn send(&self, endpoint: &Endpoint, call: &Call) -> anyhow::Result<Response> {
+    /// Returns the last response, and the first value that it does not have.
+    async fn send(&self, endpoint: &Endpoint, call: &Call) -> anyhow::Result<(Response, Option<String>)> {
         let end = Instant::now() + MAX_WAIT;
         loop {
             let response = endpoint.send(call).await?;
             let seen = response.comparable();
-            let mut wanted = self.until.iter();
-            if wanted.all(|(pointer, value)| seen.pointer(pointer) == Some(value)) || Instant::now() > end {
-                return Ok(response);
+            let unmet = self.until.iter().find(|(pointer, value)| seen.pointer(pointer) != Some(value));
+            match unmet {
+                Some((pointer, value)) if Instant::now() > end => {
+                    let waited = MAX_WAIT.as_secs();
+                    return Ok((response, Some(format!("{pointer} is not {value} after {waited} s"))));
+                }
+                None => return Ok((response, None)),
+                Some(_) => tokio::time::sleep(PAUSE).await,
             }
-            tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// What the step does not expect of a response of the real server.
+    fn problems(&self, response: &Response) -> Vec<String> {
+        match self.refused {
+            None if response.is_refusal() => {
+                return vec!["refused, but the step has no `refused`".to_owned()];
+            }
+            Some(status) if response.status != status => {
+                return vec![format!("the step expects the refusal {status}")];
+            }
+            _ => {}
+        }
+        let saved = self.save.values().map(String::as_str);
+        let compared = self.only.iter().map(String::as_str).filter(|_| response.is_success());
+        saved
+            .chain(compared)
+            .filter(|source| response.value(source).is_none())
+            .map(|source| format!("no value at {source}"))
+            .collect()
     }
 
     /// The request with all values inserted.
@@ -143,6 +177,8 @@ fn insert(text: &str, values: &BTreeMap<String, String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -150,5 +186,31 @@ mod tests {
         let values = [("RV", "1"), ("RV2", "2"), ("NS", "n")];
         let values = values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         assert_eq!(insert("$NS/$RV2/$RV/$OTHER", &values), "n/2/1/$OTHER");
+    }
+
+    /// The problems of a response with this status and a body with `/kind` to a step with these fields.
+    fn problems(step: Value, status: u16) -> Vec<String> {
+        let mut step = step;
+        step["request"] = "GET /".into();
+        let step: Step = serde_json::from_value(step).unwrap();
+        let (parts, ()) = http::Response::builder().status(status).body(()).unwrap().into_parts();
+        step.problems(&Response::new(&parts, br#"{"kind": "A"}"#))
+    }
+
+    #[test]
+    fn a_refusal_is_expected_only_with_its_status() {
+        assert_eq!(problems(json!({}), 200), [""; 0]);
+        assert_eq!(problems(json!({}), 422), ["refused, but the step has no `refused`"]);
+        assert_eq!(problems(json!({"refused": 422}), 422), [""; 0]);
+        assert_eq!(problems(json!({"refused": 422}), 404), ["the step expects the refusal 422"]);
+        assert_eq!(problems(json!({"refused": 422}), 201), ["the step expects the refusal 422"]);
+    }
+
+    #[test]
+    fn a_value_that_is_saved_or_compared_alone_is_present() {
+        assert_eq!(
+            problems(json!({"only": ["/kind", "/a"], "save": {"B": "/b"}}), 200),
+            ["no value at /b", "no value at /a"]
+        );
     }
 }
