@@ -210,6 +210,24 @@ mod tests {
     }
 
     #[test]
+    fn only_the_variable_old_self_makes_a_transition_rule() {
+        let validator = |rule: &str| {
+            Validator::new(
+                &serde_json::json!({"type": "string", "x-kubernetes-validations": [{"rule": rule}]}),
+            )
+        };
+        let unchanged = |rule: &str| {
+            let value = serde_json::json!("a");
+            validator(rule).validate(&value, Some(&value))
+        };
+        assert!(
+            unchanged("self == 'oldSelf'").is_ok(),
+            "an update ignores the violation of an unchanged value"
+        );
+        assert!(unchanged("self != oldSelf").is_err());
+    }
+
+    #[test]
     fn reasons_parse_from_their_names() {
         assert_eq!("FieldValueDuplicate".parse(), Ok(Reason::FieldValueDuplicate));
         let error = "Duplicate".parse::<Reason>().unwrap_err();

@@ -199,6 +199,12 @@ impl Rules {
         Some(Self { compiled: kube_cel::compile_schema(&schema), schema })
     }
 
+    /// Whether a rule with this expression refers to the variable `oldSelf`.
+    fn has_transition_rule(&self, expression: &str) -> bool {
+        let mut rules = self.compiled.validations.iter().flatten();
+        rules.any(|compiled| compiled.is_transition_rule && compiled.rule.rule == expression)
+    }
+
     /// Converts an error of a rule. `path` is the path of the node.
     fn convert_error(&self, path: &str, error: kube_cel::ValidationError) -> ValidationError {
         let kind = match error.kind {
@@ -280,8 +286,8 @@ impl Node {
         if let Some(rules) = &self.rules
             && let Err(found) = evaluator.validate_compiled(&rules.compiled, value, old)
         {
-            let refers_to_old = |error: &kube_cel::ValidationError| error.rule.contains("oldSelf");
-            let found = found.into_iter().filter(|error| !unchanged || refers_to_old(error));
+            let found =
+                found.into_iter().filter(|error| !unchanged || rules.has_transition_rule(&error.rule));
             errors.extend(found.map(|error| rules.convert_error(path, error)));
         }
         if let Value::Object(fields) = value {

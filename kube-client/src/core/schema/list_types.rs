@@ -101,24 +101,29 @@ fn check_set(node: &JSONSchemaProps, problems: &mut Vec<String>) {
     }
 }
 
-/// Whether a regular expression has a lookaround or a backreference. The API server uses Go's syntax (RE2), which has
-/// neither.
+/// Whether a regular expression has a lookaround or a backreference, by number or by name. The API server uses Go's
+/// syntax (RE2), which has neither.
 fn is_beyond_re2(pattern: &str) -> bool {
     const LOOKAROUNDS: [&str; 4] = ["(?=", "(?!", "(?<=", "(?<!"];
     let mut is_in_class = false;
     let mut is_escaped = false;
+    // A `]` at this index is the first letter of a class, where it does not end the class.
+    let mut class_start = 0;
     for (index, letter) in pattern.char_indices() {
         if is_escaped {
             is_escaped = false;
-            if !is_in_class && matches!(letter, '1'..='9') {
+            if !is_in_class && matches!(letter, '1'..='9' | 'k') {
                 return true;
             }
             continue;
         }
         match letter {
             '\\' => is_escaped = true,
-            '[' => is_in_class = true,
-            ']' => is_in_class = false,
+            '[' if !is_in_class => {
+                is_in_class = true;
+                class_start = index + if pattern[index + 1..].starts_with('^') { 2 } else { 1 };
+            }
+            ']' if index > class_start => is_in_class = false,
             '(' if !is_in_class && LOOKAROUNDS.iter().any(|start| pattern[index..].starts_with(start)) => {
                 return true;
             }
@@ -192,10 +197,23 @@ mod tests {
             &json!({"type": "object", "x-kubernetes-embedded-resource": true}),
             &["an embedded resource needs fields, or `x-kubernetes-preserve-unknown-fields`"],
         );
-        for supported in ["^(a|b)$", "[(?=]", r"\(?=", "(?i)a", "(?P<n>a)", r"[\1]", r"\\1", "é(?:x)"] {
+        for supported in [
+            "^(a|b)$", "[(?=]", r"\(?=", "(?i)a", "(?P<n>a)", r"[\1]", r"\\1", "é(?:x)", "[](?=]", "[^](?=]",
+            r"[]\1a]", "[[](?i)a",
+        ] {
             assert!(!is_beyond_re2(supported), "{supported}");
         }
-        for unsupported in ["(?=a)", "a(?!b)", "(?<=a)b", "(?<!a)b", r"(a)\1"] {
+        for unsupported in [
+            "(?=a)",
+            "a(?!b)",
+            "(?<=a)b",
+            "(?<!a)b",
+            r"(a)\1",
+            r"(?P<n>a)\k<n>",
+            "[]a](?=b)",
+            "[^]a](?=b)",
+            "[[](?=b)",
+        ] {
             assert!(is_beyond_re2(unsupported), "{unsupported}");
         }
     }
