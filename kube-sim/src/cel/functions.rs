@@ -150,25 +150,4 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_type_of_the_table_is_known() {
-        for (name, overloads) in TABLE.iter() {
-            for overload in overloads {
-                let types = overload.arguments.iter().chain([&overload.result]);
-                assert!(types.clone().all(|ty| !format!("{ty}").contains("error")), "{name} {}", overload.id);
-            }
-        }
-        assert!(TABLE.len() > 100, "{}", TABLE.len());
-    }
-
-    #[test]
-    fn a_line_may_declare_many_overloads() {
-        let sorted = overloads("isSorted").unwrap();
-        assert_eq!(sorted.len(), 8);
-        assert_eq!(sorted[6].id, "list_string_is_sorted_bool");
-        assert_eq!(sorted[6].arguments[0].to_string(), "list(string)");
-    }
-}
+mod tests;
