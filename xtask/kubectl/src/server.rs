@@ -42,7 +42,8 @@ impl Server {
         Ok(Self::Real { cluster, kubeconfig })
     }
 
-    /// Starts kube-sim with the nodes of `real`, with or without the resource metrics API.
+    /// Starts kube-sim with copies of the nodes of `real`, or with [`NODES`] nodes of its own without `real`. `metrics`
+    /// states whether it serves the resource metrics API.
     ///
     /// # Errors
     /// When kube-sim cannot listen, or the nodes cannot be copied.
@@ -80,7 +81,10 @@ impl Server {
         }
     }
 
-    /// The nodes of the server, without the fields that the server sets.
+    /// The nodes of the server with their status, without the metadata that a server sets when it stores an object.
+    ///
+    /// # Errors
+    /// When kubectl cannot be run or fails, or its output is not JSON.
     async fn nodes(&self, kubectl: &Kubectl, folder: &Path) -> anyhow::Result<Vec<Value>> {
         let path = folder.join("nodes-kubeconfig");
         std::fs::write(&path, self.kubeconfig()).context("cannot write a kubeconfig")?;

@@ -69,10 +69,13 @@ impl<'a> Session<'a> {
         Ok(Self { script, kubectl, server, namespace, folder })
     }
 
-    /// Runs all commands, and returns an observation for each. Deletes the namespace at the end.
+    /// Creates the namespace, runs the steps of the script and its cleanup commands, and starts the deletion of the
+    /// namespace. Returns one observation for each step; a command that fails is an observation too. `print` shows each
+    /// step and its outputs.
     ///
     /// # Errors
-    /// When a process cannot be started, or the namespace cannot be created.
+    /// When a process cannot be started, the namespace cannot be created, or the pattern of an `until` is invalid. The
+    /// cleanup and the deletion of the namespace are skipped then.
     pub(crate) async fn run(&self, print: bool) -> anyhow::Result<Vec<Observation>> {
         let namespace = &self.namespace;
         let before = format!(

@@ -51,7 +51,11 @@ impl Build<'_> {
         Ok(out)
     }
 
-    /// Fails if Go is missing or too old for the recipe.
+    /// Checks that Go can build the recipe. With a `GOTOOLCHAIN` other than `local`, an older Go downloads the version that
+    /// the recipe needs.
+    ///
+    /// # Errors
+    /// When there is no `go` on the PATH, `go env` fails, or Go is too old and `GOTOOLCHAIN` is `local`.
     async fn check_go(&self) -> anyhow::Result<()> {
         let (ended, text) = self.run_go("version", &["env", "GOVERSION", "GOTOOLCHAIN"]).await?;
         let needed = self.recipe.minimum_go();

@@ -39,11 +39,11 @@ pub(crate) struct PodPrograms {
 }
 
 impl Binaries {
-    /// Finds `etcd` and `kube-apiserver` in a folder such as that of `KUBEBUILDER_ASSETS`. A cluster of these programs
-    /// runs no pods.
+    /// Finds `etcd`, `kube-apiserver` and, if present, `kubectl` in a folder such as that of `KUBEBUILDER_ASSETS`. The
+    /// folder has no controller manager and no scheduler, so a cluster of these programs has no controllers or nodes.
     ///
     /// # Errors
-    /// When one of the two programs is missing, or is kube-sim's stand-in.
+    /// When `etcd` or `kube-apiserver` is missing or is a link to `kube-sim`, or a path cannot be resolved.
     pub fn assets(folder: &Path) -> anyhow::Result<Self> {
         let find = |name: &str| {
             let path = folder.join(name);
