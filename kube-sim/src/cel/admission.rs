@@ -4,6 +4,7 @@
 mod patch;
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use cel::common::ast::{Expr, IdedExpr};
 use serde_json::Value;
@@ -161,6 +162,8 @@ pub(crate) struct Evaluation<'p> {
     variables: &'p PolicyVariables,
     /// The values of the policy's variables, or their errors. A variable is evaluated when an expression uses it.
     computed: BTreeMap<String, Result<Val<'static>, String>>,
+    /// The values of the policy's variables in messages, which have no authorizer.
+    computed_for_messages: BTreeMap<String, Result<Val<'static>, String>>,
     /// The remaining cost of all evaluations.
     budget: u64,
 }
@@ -177,7 +180,14 @@ impl<'p> Evaluation<'p> {
             ("namespaceObject", of(inputs.namespace)),
         ];
         values.extend(authorization::variables(authorizer));
-        Self { values, authorizer, variables: &[], computed: BTreeMap::new(), budget: REQUEST_BUDGET }
+        Self {
+            values,
+            authorizer,
+            variables: &[],
+            computed: BTreeMap::new(),
+            computed_for_messages: BTreeMap::new(),
+            budget: REQUEST_BUDGET,
+        }
     }
 
     /// Sets the variables of the policy.
@@ -195,6 +205,28 @@ impl<'p> Evaluation<'p> {
             Val::String(text) => AdmissionValue::Text(text.to_string()),
             other => AdmissionValue::Other(other.type_name()),
         })
+    }
+
+    /// Evaluates a `messageExpression`. The variable `authorizer` does not exist in it, nor in the variables of the policy
+    /// that it uses.
+    ///
+    /// # Errors
+    /// The same as for [`evaluate`](Self::evaluate).
+    pub(crate) fn evaluate_message(
+        &mut self,
+        expression: &AdmissionExpression,
+    ) -> Result<AdmissionValue, String> {
+        let values = self.values.iter().filter(|(name, _)| name.split('.').next() != Some("authorizer"));
+        let mut messages = Self {
+            values: values.cloned().collect(),
+            computed: mem::take(&mut self.computed_for_messages),
+            computed_for_messages: BTreeMap::new(),
+            ..*self
+        };
+        let value = messages.evaluate(expression);
+        self.computed_for_messages = messages.computed;
+        self.budget = messages.budget;
+        value
     }
 
     /// Evaluates an expression that can use the first `count` variables of the policy.

@@ -106,6 +106,7 @@ pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
             {"name": "size", "expression": "size(object.data)"},
             {"name": "text", "expression": "'size ' + string(variables.size)"},
             {"name": "none", "expression": "object.data.none"},
+            {"name": "allowed", "expression": "authorizer.requestResource.check('create').allowed()"},
         ],
         "matchConditions": [{"name": "included", "expression": unless("excluded")}],
         "validations": [
@@ -113,6 +114,11 @@ pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
             validation("message", json!({"message": " fixed text ", "reason": "Forbidden"})),
             validation("computed", json!({"message": "unused", "messageExpression": "variables.text + ' in ' + namespaceObject.metadata.name"})),
             validation("broken", json!({"message": "fixed", "messageExpression": "string(object.data.none)"})),
+            validation("authorizer", json!({"message": "fixed", "messageExpression": "variables.allowed ? 'a' : 'b'"})),
+            {
+                "expression": format!("{} || !variables.allowed", unless("allowed")),
+                "message": "fixed", "messageExpression": "variables.allowed ? 'a' : 'b'",
+            },
             validation("large", json!({"reason": "RequestEntityTooLarge"})),
             {"expression": format!("{} || request.operation == 'UPDATE' && oldObject != null", unless("request"))},
             {"expression": format!("{} || variables.none == 'x'", unless("variable"))},
@@ -135,6 +141,9 @@ pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
         ("message", 403, "Forbidden", "fixed text"),
         ("computed", 422, "Invalid", &computed),
         ("broken", 422, "Invalid", "fixed"),
+        // A `messageExpression` has no authorizer, even in a variable that the validation has evaluated.
+        ("authorizer", 422, "Invalid", "fixed"),
+        ("allowed", 422, "Invalid", "fixed"),
         ("large", 413, "RequestEntityTooLarge", &format!("failed expression: {}", unless("large"))),
         ("request", 422, "Invalid", &request),
         ("variable", 422, "Invalid", &variable),

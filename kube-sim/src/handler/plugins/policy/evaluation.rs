@@ -121,7 +121,7 @@ impl<'a> Policy<'a> {
             Err(why) => return self.error(failed(text("expression"), &why)),
         }
         let computed = message.and_then(|message| {
-            let Ok(AdmissionValue::Text(text)) = evaluation.evaluate(message.as_ref().ok()?) else {
+            let Ok(AdmissionValue::Text(text)) = evaluation.evaluate_message(message.as_ref().ok()?) else {
                 return None;
             };
             let text = text.trim();
