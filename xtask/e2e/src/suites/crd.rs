@@ -26,6 +26,7 @@ suite!("crd":
     status_changes_only_through_its_subresource,
     scale_subresource_changes_replicas,
     watcher_recovers_when_the_crd_is_installed,
+    watcher_emits_stored_objects_in_the_form_of_a_changed_crd,
     crd_deletion_deletes_its_objects [Controllers],
     rejects_invalid_crds,
 );
@@ -178,6 +179,39 @@ async fn watcher_recovers_when_the_crd_is_installed(env: Env) -> Outcome {
         }
     };
     check_eq!(timeout(TIMEOUT, first_widget).await?, "a");
+    Ok(())
+}
+
+async fn watcher_emits_stored_objects_in_the_form_of_a_changed_crd(env: Env) -> Outcome {
+    let (widgets, resource) = install_untyped(&env).await?;
+    let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1}}));
+    let created = widgets.create(&PostParams::default(), &widget).await?;
+    let mut stream = watcher(widgets.clone(), watcher::Config::default()).boxed();
+    while !matches!(timeout(TIMEOUT, stream.try_next()).await??, Some(Event::InitDone)) {}
+    let crds: Api<CustomResourceDefinition> = Api::all(env.client());
+    let name = format!("{}.{}", resource.plural, resource.group);
+    let added = json!([{
+        "op": "add",
+        "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/added",
+        "value": {"type": "string", "default": "new"},
+    }]);
+    let patch = Patch::Json::<()>(serde_json::from_value(added)?);
+    crds.patch(&name, &PatchParams::default(), &patch).await?;
+    // The server ends the watch, and the watcher lists the object again.
+    let changed_widget = async {
+        loop {
+            match stream.next().await {
+                Some(Ok(Event::Apply(widget) | Event::InitApply(widget)))
+                    if widget.data["spec"]["added"] == "new" =>
+                {
+                    return widget;
+                }
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let changed = timeout(TIMEOUT, changed_widget).await?;
+    check_eq!(changed.resource_version(), created.resource_version());
     Ok(())
 }
 
