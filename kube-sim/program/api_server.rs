@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use kube_sim::{Controller, Sim, TlsFiles};
+use kube_sim::{AdmissionPlugin, Controller, Sim, TlsFiles};
 
 use crate::Error;
 use crate::flags::{Effect, Flag, Flags, help};
@@ -16,13 +16,17 @@ const FLAGS: [Flag; 36] = [
     ("bind-address", Effect::Honoured, "the IP address to listen on"),
     ("cert-dir", Effect::Honoured, "the folder with apiserver.crt and apiserver.key"),
     ("client-ca-file", Effect::Honoured, "the authorities of client certificates"),
+    (
+        "disable-admission-plugins",
+        Effect::Honoured,
+        "plugins that kube-sim does not have are disabled already",
+    ),
+    ("enable-admission-plugins", Effect::Honoured, "plugins that kube-sim does not have are refused"),
     ("secure-port", Effect::Honoured, "the port of HTTPS"),
     ("tls-cert-file", Effect::Honoured, "the certificate of the server"),
     ("tls-private-key-file", Effect::Honoured, "the private key of the server"),
     ("advertise-address", Effect::Inert, "no endpoints of the API server are published"),
     ("allow-privileged", Effect::Inert, "privileged containers are always allowed"),
-    ("disable-admission-plugins", Effect::Inert, "the plugins of kube-sim cannot be disabled"),
-    ("enable-admission-plugins", Effect::Inert, "the plugins of kube-sim always run, others are refused"),
     ("etcd-prefix", Effect::Inert, "the store is in this process"),
     ("etcd-servers", Effect::Inert, "the store is in this process, and ends with it"),
     ("event-ttl", Effect::Inert, "events do not expire"),
@@ -55,12 +59,15 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
         print!("{}", help("kube-apiserver", &FLAGS));
         return Ok(());
     };
-    check_plugins(&flags)?;
     let addr = address(&flags)?;
     let mut builder = Sim::builder()
         .without_controller(Controller::GarbageCollector)
         .without_controller(Controller::Namespace)
         .without_controller(Controller::Kubelet);
+    for (plugin, enabled) in plugins(&flags)? {
+        builder =
+            if enabled { builder.admission_plugin(plugin) } else { builder.without_admission_plugin(plugin) };
+    }
     if has_rbac(&flags)? {
         builder = builder.rbac();
     }
@@ -82,27 +89,60 @@ fn has_rbac(flags: &Flags) -> Result<bool, Error> {
     Ok(modes.contains(&"RBAC") && !modes.contains(&"AlwaysAllow"))
 }
 
-/// The admission plugins that `--enable-admission-plugins` may list, and `--disable-admission-plugins` must not list.
-const PLUGINS: [&str; 6] = [
-    "DefaultTolerationSeconds",
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionWebhook",
-    "NamespaceLifecycle",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionWebhook",
+/// The admission plugins of kube-apiserver that the simulation does not have, and that are enabled or disabled by
+/// default.
+const ABSENT_PLUGINS: [&str; 20] = [
+    "AlwaysAdmit",
+    "AlwaysDeny",
+    "AlwaysPullImages",
+    "CertificateApproval",
+    "CertificateSigning",
+    "ClusterTrustBundleAttest",
+    "DenyServiceExternalIPs",
+    "EventRateLimit",
+    "ExtendedResourceToleration",
+    "ImagePolicyWebhook",
+    "LimitPodHardAntiAffinityTopology",
+    "NamespaceAutoProvision",
+    "NamespaceExists",
+    "NodeDeclaredFeatureValidator",
+    "NodeRestriction",
+    "OwnerReferencesPermissionEnforcement",
+    "PodGroupProtection",
+    "PodNodeSelector",
+    "PodResizeValidator",
+    "PodTolerationRestriction",
 ];
 
-/// Refuses to disable a plugin in `PLUGINS`, and to enable any other plugin: a test that sets the flag depends on its
-/// effect.
-fn check_plugins(flags: &Flags) -> Result<(), Error> {
-    let disabled = flags.list("disable-admission-plugins").find(|plugin| PLUGINS.contains(plugin));
-    let enabled = flags.list("enable-admission-plugins").find(|plugin| !PLUGINS.contains(plugin));
-    let (verb, plugin, reason) = match (disabled, enabled) {
-        (Some(plugin), _) => ("disable", plugin, "this plugin always runs"),
-        (None, Some(plugin)) => ("enable", plugin, "it does not have this plugin"),
-        (None, None) => return Ok(()),
+/// All plugins of the simulation, each with whether it is enabled. As in kube-apiserver, all are enabled by default, and
+/// a plugin in both flags is enabled.
+///
+/// # Errors
+/// If a flag names an unknown plugin, or enables one that the simulation does not have: a test that sets the flag depends
+/// on its effect.
+fn plugins(flags: &Flags) -> Result<Vec<(AdmissionPlugin, bool)>, Error> {
+    let refuse = |verb: &str, plugin: &str, why: &str| {
+        Err(format!("--{verb}-admission-plugins={plugin} is refused by kube-sim: {why}").into())
     };
-    Err(format!("--{verb}-admission-plugins={plugin} is refused by kube-sim: {reason}").into())
+    let mut disabled = Vec::new();
+    for name in flags.list("disable-admission-plugins") {
+        match AdmissionPlugin::from_name(name) {
+            Some(plugin) => disabled.push(plugin),
+            None if ABSENT_PLUGINS.contains(&name) => {}
+            None => return refuse("disable", name, "no plugin has this name"),
+        }
+    }
+    for name in flags.list("enable-admission-plugins") {
+        match AdmissionPlugin::from_name(name) {
+            Some(plugin) => disabled.retain(|other| *other != plugin),
+            None if ABSENT_PLUGINS.contains(&name) => {
+                return refuse("enable", name, "it does not have this plugin");
+            }
+            None => return refuse("enable", name, "no plugin has this name"),
+        }
+    }
+    let all = AdmissionPlugin::ALL.iter();
+    Ok(all.map(|plugin| (*plugin, !disabled.contains(plugin))).collect())
 }
 
 fn address(flags: &Flags) -> Result<SocketAddr, Error> {
@@ -146,21 +186,28 @@ mod tests {
         Flags::parse(&FLAGS, vec![argument.into()]).unwrap().unwrap()
     }
 
-    #[test]
-    fn lists_of_plugins_that_a_test_depends_on_are_refused() {
-        for (argument, refusal) in [
-            ("--disable-admission-plugins=ServiceAccount,ResourceQuota", None),
-            (
-                "--disable-admission-plugins=ServiceAccount,NamespaceLifecycle",
-                Some("this plugin always runs"),
-            ),
-            ("--enable-admission-plugins=MutatingAdmissionWebhook", None),
-            ("--enable-admission-plugins=PodSecurity", Some("it does not have this plugin")),
-        ] {
-            let error = check_plugins(&parse(argument)).err().map(|error| error.to_string());
-            let reason = error.as_deref().and_then(|error| error.rsplit(": ").next());
-            assert_eq!(reason, refusal, "{argument}");
+    /// Checks the disabled plugins, or the reason of the refusal.
+    #[track_caller]
+    fn check_plugins(argument: &str, expected: Result<&[AdmissionPlugin], &str>) {
+        let found = plugins(&parse(argument)).map_err(|error| error.to_string());
+        let found = found
+            .map(|all| all.into_iter().filter(|(_, on)| !on).map(|(plugin, _)| plugin).collect::<Vec<_>>());
+        match (&found, expected) {
+            (Ok(disabled), Ok(expected)) => assert_eq!(disabled, expected, "{argument}"),
+            (Err(error), Err(reason)) => assert_eq!(error.rsplit(": ").next(), Some(reason), "{argument}"),
+            _ => panic!("{argument}: {found:?}"),
         }
+    }
+
+    #[test]
+    fn flags_disable_plugins_and_cannot_enable_absent_ones() {
+        let two = [AdmissionPlugin::ResourceQuota, AdmissionPlugin::ServiceAccount];
+        check_plugins("--disable-admission-plugins=ServiceAccount,ResourceQuota", Ok(&two));
+        check_plugins("--disable-admission-plugins=AlwaysPullImages", Ok(&[]));
+        check_plugins("--disable-admission-plugins=Missing", Err("no plugin has this name"));
+        check_plugins("--enable-admission-plugins=PodSecurity", Ok(&[]));
+        check_plugins("--enable-admission-plugins=AlwaysPullImages", Err("it does not have this plugin"));
+        check_plugins("--enable-admission-plugins=Missing", Err("no plugin has this name"));
     }
 
     #[test]

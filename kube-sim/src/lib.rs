@@ -5,6 +5,7 @@
 //! complete and its webhooks have responded. Dropping the future earlier has no effect; dropping it later discards the
 //! response, but does not undo the change.
 
+mod admission_plugin;
 mod apply;
 mod builtin;
 mod cel;
@@ -40,6 +41,7 @@ mod watch;
 mod webhooks;
 pub mod workload;
 
+pub use admission_plugin::AdmissionPlugin;
 pub use journal::{Entry, Handling, JOURNAL_LIMIT, Journal, RecordedBody};
 pub use server::body::{SimBody, SimBodyError};
 pub use server::service::{BODY_LIMIT, SimService};

@@ -6,10 +6,11 @@
 use serde_json::Value;
 
 use super::objects::{name, namespace, storage_key_in};
+use crate::admission_plugin::AdmissionPlugin;
 use crate::apply;
 use crate::handler::admission::{self, NAMESPACES};
 use crate::handler::deletion::{self, Propagation};
-use crate::handler::{object_meta, quota, service_account};
+use crate::handler::{object_meta, quota};
 use crate::protobuf;
 use crate::registry::Resource;
 use crate::schema;
@@ -64,7 +65,7 @@ fn create_once(
     object["apiVersion"] = resource.api_version.as_str().into();
     object["kind"] = resource.kind.as_str().into();
     let namespace_name = namespace(&object).to_owned();
-    if resource.namespaced {
+    if resource.namespaced && state.has_plugin(AdmissionPlugin::NamespaceLifecycle) {
         let found = state.get(NAMESPACES, &namespace_name).cloned();
         admission::check_create(found.as_deref(), resource, &namespace_name, name(&object))?;
     }
@@ -77,8 +78,9 @@ fn create_once(
     schema::default(&schema, &mut object);
     (resource.strategy.set_defaults)(None, &mut object);
     track(state, resource, "", manager, None, &mut object);
-    if service_account::handles(state, resource) {
-        service_account::admit(state, &namespace_name, &mut object)?;
+    let write = admission::Write { resource, subresource: "", namespace: &namespace_name, old: None };
+    if admission::mutates(state, &write) {
+        admission::mutate(state, &write, &mut object)?;
     }
     let has_status = resource.has_status();
     resource.strategy.prepare_for_create(&mut object, &schema, has_status, &mut state.random);
@@ -87,6 +89,8 @@ fn create_once(
     if !errors.is_empty() {
         return Err(SimError::invalid(&resource.group, &resource.kind, name(&object), &errors));
     }
+    // A controller ignores the warnings of the server.
+    admission::validate(state, &write, &object, &mut Vec::new())?;
     let key = key(&namespace_name, name(&object));
     if state.get(&resource.storage, &key).is_some() {
         return Err(SimError::already_exists(&resource.group, &resource.plural, name(&object)));

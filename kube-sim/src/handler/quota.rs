@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::admission_plugin::AdmissionPlugin;
 use crate::registry::Resource;
 use crate::schema;
 use crate::status::SimError;
@@ -40,7 +41,8 @@ pub(crate) fn usage(state: &State, quota: &Value) -> Amounts {
 /// 403 if the object exceeds a quota, or does not specify a limited resource.
 pub(crate) fn check_create(state: &State, resource: &Resource, object: &Value) -> Result<(), SimError> {
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-    let Some(table) = state.table(QUOTAS).filter(|_| !namespace.is_empty()) else { return Ok(()) };
+    let enforced = !namespace.is_empty() && state.has_plugin(AdmissionPlugin::ResourceQuota);
+    let Some(table) = state.table(QUOTAS).filter(|_| enforced) else { return Ok(()) };
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let refuse = |why: &str| Err(SimError::forbidden(&resource.group, &resource.plural, name, why));
     for quota in table.objects(namespace) {

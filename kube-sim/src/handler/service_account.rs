@@ -1,12 +1,12 @@
 //! The admission plugin ServiceAccount: each new pod has a service account, `default` if it names none, and its containers
 //! get a volume with the token of the account.
 //!
-//! The plugin runs only if the service account controller runs: without this controller, a new namespace has no service
-//! account.
+//! If the service account controller does not run and a test has not enabled the plugin, the plugin only sets the name of
+//! the account: without this controller, a new namespace has no service account.
 
 use serde_json::{Value, json};
 
-use crate::registry::Resource;
+use crate::admission_plugin::AdmissionPlugin;
 use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::key;
@@ -21,11 +21,6 @@ const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The beginning of the name of the volume.
 const VOLUME_PREFIX: &str = "kube-api-access-";
 
-/// Whether the plugin changes new objects of the resource.
-pub(crate) fn handles(state: &State, resource: &Resource) -> bool {
-    resource.group.is_empty() && resource.plural == "pods" && state.runs(Controller::ServiceAccount)
-}
-
 /// Sets the service account of a new pod, and mounts its token.
 ///
 /// # Errors
@@ -38,6 +33,12 @@ pub(crate) fn admit(state: &mut State, namespace: &str, pod: &mut Value) -> Resu
     let spec = &mut pod["spec"];
     let name =
         spec["serviceAccountName"].as_str().filter(|name| !name.is_empty()).unwrap_or("default").to_owned();
+    if !state.runs(Controller::ServiceAccount)
+        && !state.plugins.contains_key(&AdmissionPlugin::ServiceAccount)
+    {
+        set_name(spec, &name);
+        return Ok(());
+    }
     let Some(account) = state.get(SERVICE_ACCOUNTS, &key(namespace, &name)) else {
         let why =
             format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
@@ -45,8 +46,7 @@ pub(crate) fn admit(state: &mut State, namespace: &str, pod: &mut Value) -> Resu
         return Err(SimError::forbidden("", "pods", pod, &why));
     };
     let account = account.value();
-    spec["serviceAccountName"] = name.as_str().into();
-    spec["serviceAccount"] = name.into();
+    set_name(spec, &name);
     let has_secrets = spec["imagePullSecrets"].as_array().is_some_and(|list| !list.is_empty());
     if !has_secrets && account["imagePullSecrets"].is_array() {
         spec["imagePullSecrets"] = account["imagePullSecrets"].clone();
@@ -57,6 +57,12 @@ pub(crate) fn admit(state: &mut State, namespace: &str, pod: &mut Value) -> Resu
         mount(spec, &format!("{VOLUME_PREFIX}{suffix}"));
     }
     Ok(())
+}
+
+/// Sets the name of the account, also in its deprecated field.
+fn set_name(spec: &mut Value, name: &str) {
+    spec["serviceAccountName"] = name.into();
+    spec["serviceAccount"] = name.into();
 }
 
 /// Mounts the token in each container that has no mount at its path. Adds the volume `new_name`, unless the pod has a

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::reply::Reply;
 use super::typed_body::BodyKind;
 use super::write::{WrittenPart, parse_body};
-use super::{Call, convert, deletion, eviction, object_meta, read, scale, service_account_token, streaming};
+use super::{
+    Call, admission, convert, deletion, eviction, object_meta, read, scale, service_account_token, streaming,
+};
 use crate::controllers;
 use crate::schema::FieldError;
 use crate::status::SimError;
@@ -124,6 +126,9 @@ pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: Option<&str>) -> Result<
         for (key, given) in body["metadata"][field].as_object().into_iter().flatten() {
             value["metadata"][field][key] = given.clone();
         }
+    }
+    for (label, topology) in admission::topology_labels(&state, node) {
+        value["metadata"]["labels"][label] = topology;
     }
     value["spec"]["nodeName"] = node.into();
     let now = call.inner.clock.stamp();

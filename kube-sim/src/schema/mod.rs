@@ -43,7 +43,9 @@ pub(crate) use self::format::accepts as is_format;
 pub(crate) use self::go_regex::compile as compile_regex;
 pub(crate) use self::node::{Additional, Kind, ListType, Schema};
 pub(crate) use self::prune::prune;
-pub(crate) use self::quantity::{exceeds as quantity_exceeds, parse as parse_quantity};
+pub(crate) use self::quantity::{
+    exceeds as quantity_exceeds, format_like as format_quantity_like, parse as parse_quantity,
+};
 pub(crate) use self::ratchet::Correlation;
 pub(crate) use self::stored_number::store_numbers;
 pub(crate) use self::validate::{validate, validate_update};

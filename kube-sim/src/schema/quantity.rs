@@ -72,6 +72,13 @@ pub(crate) fn parse(text: &str) -> Result<i128, String> {
     Ok(signed_nanos(unsigned).unwrap_or(if text.starts_with('-') { i128::MIN } else { i128::MAX }))
 }
 
+/// The canonical form of a quantity in units of 10^-9, in the format of the quantity `example`.
+pub(crate) fn format_like(nanos: i128, example: &str) -> String {
+    let suffix = example.trim_start_matches(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+    let format = parse_suffix(suffix).map_or(Format::Decimal, |(format, _)| format);
+    format_quantity(nanos < 0, nanos.unsigned_abs(), &format)
+}
+
 /// Whether `left` is larger than `right`; `false` if either is malformed or overflows.
 pub(crate) fn exceeds(left: &str, right: &str) -> bool {
     match (signed_nanos(left), signed_nanos(right)) {
@@ -202,6 +209,19 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(canonical(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn formats_an_amount_like_another_quantity() {
+        let mebibytes = 1_i128 << 20;
+        for (nanos, example, expected) in [
+            (1_500_000_000, "1", "1500m"),
+            (mebibytes * 1_000_000_000, "1Gi", "1Mi"),
+            (mebibytes * 1_000_000_000, "1G", "1048576"),
+            (-2_000_000_000_000, "1e3", "-2e3"),
+        ] {
+            assert_eq!(format_like(nanos, example), expected, "{example}");
         }
     }
 

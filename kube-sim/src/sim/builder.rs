@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Sim;
+use crate::admission_plugin::AdmissionPlugin;
 use crate::builtin::BOOTSTRAP_POLICY;
 use crate::clock::{Clock, Random};
 use crate::containers::Handlers;
@@ -31,6 +32,7 @@ pub struct SimBuilder {
     namespaces: Vec<String>,
     workloads: bool,
     delays: Vec<(Controller, Option<Duration>)>,
+    plugins: Vec<(AdmissionPlugin, bool)>,
     handlers: Handlers,
     services: Vec<ServiceAddress>,
     body_limit: Option<usize>,
@@ -50,6 +52,7 @@ impl SimBuilder {
             namespaces: Vec::new(),
             workloads: false,
             delays: Vec::new(),
+            plugins: Vec::new(),
             handlers: Handlers::default(),
             services: Vec::new(),
             body_limit: None,
@@ -217,6 +220,43 @@ impl SimBuilder {
         self
     }
 
+    /// Enables an admission plugin. [`AdmissionPlugin`] has the defaults.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::{AdmissionPlugin, Sim};
+    /// use serde_json::json;
+    ///
+    /// let sim = Sim::builder().admission_plugin(AdmissionPlugin::TaintNodesByCondition).build();
+    /// let node = sim.create(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}}))?;
+    /// assert_eq!(node["spec"]["taints"][0]["key"], "node.kubernetes.io/not-ready");
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn admission_plugin(mut self, plugin: AdmissionPlugin) -> Self {
+        self.plugins.push((plugin, true));
+        self
+    }
+
+    /// Disables an admission plugin, as `--disable-admission-plugins` of kube-apiserver does.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::{AdmissionPlugin, Sim};
+    /// use serde_json::json;
+    ///
+    /// let sim = Sim::builder().without_admission_plugin(AdmissionPlugin::ResourceQuota).build();
+    /// sim.create(&json!({
+    ///     "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"},
+    ///     "spec": {"hard": {"configmaps": "0"}},
+    /// }))?;
+    /// sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}))?;
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn without_admission_plugin(mut self, plugin: AdmissionPlugin) -> Self {
+        self.plugins.push((plugin, false));
+        self
+    }
+
     /// Maps a service to the address of a server, for webhooks whose `clientConfig` refers to the service. All ports of
     /// the service are mapped to this address, and the service itself need not exist. The certificate of the server must
     /// be valid for `NAME.NAMESPACE.svc`.
@@ -320,6 +360,7 @@ impl SimBuilder {
         for (controller, delay) in self.delays {
             state.set_delay(controller, delay);
         }
+        state.plugins = self.plugins.into_iter().collect();
         let settings = Settings {
             watch_list: self.watch_list,
             bookmark_interval: self.bookmark_interval,
@@ -339,6 +380,9 @@ impl SimBuilder {
         }
         if self.rbac {
             create_bootstrap_policy(&sim).expect("the roles of an API server are valid");
+        }
+        for class in priority_classes() {
+            sim.create(&class).expect("the classes are valid constants");
         }
         sim.create(&kubernetes_service()).expect("the service is a valid constant");
         for i in 0..self.nodes {
@@ -364,6 +408,28 @@ const CONTROLLERS: u64 = 0x0063_6f6e_7472_6f6c;
 
 /// The namespaces that every cluster has.
 const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// The priority classes of the system.
+fn priority_classes() -> [Value; 2] {
+    let class = |name: &str, value: i64, description: &str| {
+        json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+            "value": value, "description": description,
+        })
+    };
+    [
+        class(
+            "system-node-critical",
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
+        class(
+            "system-cluster-critical",
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+    ]
+}
 
 /// The service `kubernetes`, through which pods reach the API server.
 fn kubernetes_service() -> Value {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::admission_plugin::AdmissionPlugin;
 use crate::clock::{Clock, Random};
 use crate::nesting;
 use crate::registry::{Registry, Resource};
@@ -73,6 +74,8 @@ pub(crate) struct State {
     pub(crate) root_ca: Option<Arc<str>>,
     /// The latest Events of the controllers, oldest first.
     pub(crate) recorded_events: VecDeque<StorageKey>,
+    /// The admission plugins that the builder has enabled or disabled.
+    pub(crate) plugins: BTreeMap<AdmissionPlugin, bool>,
     /// The number of pod IPs that have been assigned.
     pub(crate) assigned_pod_ips: u32,
     /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. If this is false,
@@ -100,6 +103,7 @@ impl State {
             random: Random::seeded(0),
             root_ca: None,
             recorded_events: VecDeque::new(),
+            plugins: BTreeMap::new(),
             assigned_pod_ips: 0,
             kubelet: false,
         }
@@ -324,6 +328,15 @@ impl State {
     /// Whether a controller runs.
     pub(crate) fn runs(&self, controller: Controller) -> bool {
         self.delays.contains_key(&controller)
+    }
+
+    /// Whether an admission plugin is enabled. See [`AdmissionPlugin`] for the defaults.
+    pub(crate) fn has_plugin(&self, plugin: AdmissionPlugin) -> bool {
+        self.plugins.get(&plugin).copied().unwrap_or_else(|| match plugin {
+            AdmissionPlugin::StorageObjectInUseProtection => false,
+            AdmissionPlugin::TaintNodesByCondition => self.runs(Controller::NodeLifecycle),
+            _ => true,
+        })
     }
 
     /// The next change that the controllers have not observed, with the name of its table.

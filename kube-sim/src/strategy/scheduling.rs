@@ -13,10 +13,40 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     kind: "PriorityClass",
     has_generation: true,
     set_defaults: |_, object| set_default(object, "preemptionPolicy", "PreemptLowerPriority"),
+    validate: check_new,
     validate_update: Some(check_update),
     printer: Printer::new(printer::cluster::priority_class),
     ..Strategy::DEFAULT
 }];
+
+/// The classes of the system, each with its value.
+const SYSTEM_CLASSES: [(&str, i64); 2] =
+    [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+
+/// Checks that among new classes, only those of the system have names that begin with `system-`, or values above one billion.
+fn check_new(class: &Value, out: &mut Errors) {
+    const MAX: i64 = 1_000_000_000;
+    let name = class["metadata"]["name"].as_str().unwrap_or_default();
+    if name.starts_with("system-") {
+        let problem = match SYSTEM_CLASSES.iter().find(|(known, _)| *known == name) {
+            None => format!("{name} is not a known system priority class"),
+            Some((_, value)) if class["value"] != *value => {
+                format!("value of {name} PriorityClass must be {value}")
+            }
+            Some(_) if class["globalDefault"] == true => {
+                format!("globalDefault of {name} PriorityClass must be false")
+            }
+            Some(_) => return,
+        };
+        let why = "priority class names with 'system-' prefix are reserved for system use only. error:";
+        out.push(FieldError::forbidden("metadata.name", format!("{why} {problem}")));
+    } else if class["value"].as_i64().is_some_and(|value| value > MAX) {
+        out.push(FieldError::forbidden(
+            "value",
+            format!("maximum allowed value of a user defined priority is {MAX}"),
+        ));
+    }
+}
 
 fn check_update(old: &Value, new: &Value, out: &mut Errors) {
     for field in ["value", "preemptionPolicy"] {

@@ -134,7 +134,7 @@ fn unknown_and_refused_flags_are_errors() {
         ("etcd", "--client-cert-auth", "flag --client-cert-auth is refused by kube-sim"),
         ("kube-apiserver", "--no-such-flag", "unknown flag --no-such-flag"),
         ("kube-apiserver", "--oidc-issuer-url=https://x", "flag --oidc-issuer-url is refused by kube-sim"),
-        ("kube-apiserver", "--enable-admission-plugins=PodSecurity", "it does not have this plugin"),
+        ("kube-apiserver", "--enable-admission-plugins=AlwaysPullImages", "it does not have this plugin"),
         ("kube-apiserver", "--secure-port=http", "--secure-port=http is not a port"),
         ("kube-apiserver", "--secure-port=0", "--tls-cert-file or --cert-dir is required"),
         ("kube-apiserver", "--cert-dir=/no/such/folder", "cannot read /no/such/folder/apiserver.crt"),

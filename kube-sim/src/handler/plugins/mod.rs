@@ -1,7 +1,7 @@
 //! The admission plugins that users configure: webhooks and policies.
 //!
 //! The mutating plugins run before an object is prepared, the validating plugins before it is committed. Both run while
-//! the lock of the state is free, and must not change the storage. `handler::admission` has the built-in plugin.
+//! the lock of the state is free, and must not change the storage. `handler::admission` has the built-in plugins.
 
 mod attributes;
 mod authorizer;
@@ -15,6 +15,7 @@ mod review;
 mod validating;
 mod webhook;
 
+use crate::admission_plugin::AdmissionPlugin;
 use crate::shared::Inner;
 use crate::status::SimError;
 
@@ -30,6 +31,14 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
+    /// The plugin that calls the webhooks of the phase.
+    fn webhook_plugin(self) -> AdmissionPlugin {
+        match self {
+            Self::Mutating => AdmissionPlugin::MutatingAdmissionWebhook,
+            Self::Validating => AdmissionPlugin::ValidatingAdmissionWebhook,
+        }
+    }
+
     fn table(self) -> &'static str {
         match self {
             Self::Mutating => "admissionregistration.k8s.io/mutatingwebhookconfigurations",
@@ -41,17 +50,24 @@ impl Phase {
 /// Whether the plugins of a phase have to run for a request. If not, the caller need not copy the object.
 pub(crate) fn is_active(inner: &Inner, request: &Request, phase: Phase) -> bool {
     let state = inner.lock();
-    let has_objects = |table: &str| state.table(table).is_some_and(|table| !table.is_empty());
-    (request.calls_webhooks && has_objects(phase.table()))
-        || has_objects(match phase {
-            Phase::Mutating => policy::MUTATING_POLICIES,
-            Phase::Validating => policy::POLICIES,
-        })
+    let has_objects = |plugin: AdmissionPlugin, table: &str| {
+        state.has_plugin(plugin) && state.table(table).is_some_and(|table| !table.is_empty())
+    };
+    (request.calls_webhooks && has_objects(phase.webhook_plugin(), phase.table()))
+        || match phase {
+            Phase::Mutating => {
+                has_objects(AdmissionPlugin::MutatingAdmissionPolicy, policy::MUTATING_POLICIES)
+            }
+            Phase::Validating => has_objects(AdmissionPlugin::ValidatingAdmissionPolicy, policy::POLICIES),
+        }
 }
 
-/// The webhooks of a phase, sorted by the names of their configurations.
+/// The webhooks of a phase, sorted by the names of their configurations; none if the plugin is disabled.
 fn webhooks(inner: &Inner, phase: Phase) -> Vec<Webhook> {
-    let configurations = inner.lock().table(phase.table()).map(|table| table.objects("")).unwrap_or_default();
+    let state = inner.lock();
+    let table = state.table(phase.table()).filter(|_| state.has_plugin(phase.webhook_plugin()));
+    let configurations = table.map(|table| table.objects("")).unwrap_or_default();
+    drop(state);
     configurations.iter().flat_map(|configuration| Webhook::all_of(configuration)).collect()
 }
 

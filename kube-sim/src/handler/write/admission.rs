@@ -1,12 +1,12 @@
-//! The admission phases of a write: webhooks, policies, the plugin ServiceAccount, and the check for privilege
-//! escalation.
+//! The admission phases of a write: the built-in plugins, policies, webhooks, and the check for privilege escalation.
 
 use serde_json::Value;
 
 use super::WriteContext;
 use super::steps::apply_defaults;
 use crate::handler::plugins::{self, Attributes, Phase};
-use crate::handler::{escalation, object_meta, scale, service_account};
+use crate::handler::target::Target;
+use crate::handler::{admission, escalation, object_meta, scale};
 use crate::registry::Resource;
 use crate::status::SimError;
 
@@ -22,10 +22,8 @@ impl WriteContext<'_> {
     pub(super) async fn mutate(&mut self, object: Value, old: Option<&Value>) -> Result<Value, SimError> {
         self.fields_tracked = self.applying;
         let has_plugins = plugins::is_active(self.inner, self.request, Phase::Mutating);
-        let creates_pod = old.is_none()
-            && self.target.subresource.is_empty()
-            && service_account::handles(&self.inner.lock(), self.resource());
-        if !has_plugins && !creates_pod {
+        let has_built_in = admission::mutates(&self.inner.lock(), &built_in_write(self.target, old));
+        if !has_plugins && !has_built_in {
             return Ok(object);
         }
         let resource = self.resource();
@@ -39,8 +37,8 @@ impl WriteContext<'_> {
         apply_defaults(resource, &self.inner.clock, old, &mut sent);
         self.track_managed_fields(old, &mut sent);
         let managed_fields = sent["metadata"]["managedFields"].clone();
-        if creates_pod {
-            service_account::admit(&mut self.inner.lock(), &self.target.namespace, &mut sent)?;
+        if has_built_in {
+            admission::mutate(&mut self.inner.lock(), &built_in_write(self.target, old), &mut sent)?;
         }
         let shown = self.shown(sent)?;
         let old_shown = old.map(|old| self.shown(old.clone())).transpose()?;
@@ -48,7 +46,7 @@ impl WriteContext<'_> {
         let mut attributes =
             Attributes::of_write(self.request, self.target, self.options, &name, shown, old_shown);
         let changed = has_plugins && plugins::mutate(self.inner, &mut attributes, &mut self.warnings).await?;
-        let Some(mut mutated) = attributes.object.filter(|_| changed || creates_pod) else {
+        let Some(mut mutated) = attributes.object.filter(|_| changed || has_built_in) else {
             return Ok(object);
         };
         if self.is_scale() {
@@ -66,6 +64,8 @@ impl WriteContext<'_> {
     /// # Errors
     /// The response to a request that a plugin refuses.
     pub(super) async fn admit(&mut self, new: &Value, old: Option<&Value>) -> Result<(), SimError> {
+        let write = built_in_write(self.target, old);
+        admission::validate(&self.inner.lock(), &write, new, &mut self.warnings)?;
         if !plugins::is_active(self.inner, self.request, Phase::Validating) {
             return Ok(());
         }
@@ -105,4 +105,10 @@ impl WriteContext<'_> {
             name => name.to_owned(),
         }
     }
+}
+
+/// The write as the built-in plugins receive it.
+fn built_in_write<'a>(target: &'a Target, old: Option<&'a Value>) -> admission::Write<'a> {
+    let (subresource, namespace) = (&*target.subresource, &*target.namespace);
+    admission::Write { resource: &target.resource, subresource, namespace, old }
 }

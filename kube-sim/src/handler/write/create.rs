@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::decode::apply_url_names;
 use super::steps::{apply_defaults, drop_nulls, response_object, rewrite_numbers, validate, written_schema};
 use super::{WriteContext, Written};
+use crate::admission_plugin::AdmissionPlugin;
 use crate::controllers::{self, custom_resource_definitions};
 use crate::handler::{admission, convert, object_meta, quota};
 use crate::status::SimError;
@@ -38,7 +39,9 @@ impl WriteContext<'_> {
             let name = object_meta::text(&object, "name");
             return Err(SimError::forbidden(&resource.group, &resource.plural, name, why));
         }
-        let namespace_object = if resource.namespaced {
+        let checks_namespace =
+            resource.namespaced && self.inner.lock().has_plugin(AdmissionPlugin::NamespaceLifecycle);
+        let namespace_object = if checks_namespace {
             let found = self.inner.lock().get(admission::NAMESPACES, namespace).cloned();
             admission::check_create(
                 found.as_deref(),

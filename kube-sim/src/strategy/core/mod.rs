@@ -1,6 +1,7 @@
 //! The strategies of the core group.
 
 mod config_map;
+mod limit_range;
 mod namespace;
 mod node;
 mod persistent_volume;
@@ -25,7 +26,7 @@ pub(super) static STRATEGIES: [Strategy; 15] = [
         ..Strategy::DEFAULT
     },
     events::CORE_EVENT,
-    Strategy { kind: "LimitRange", allow_create_on_update: true, ..Strategy::DEFAULT },
+    limit_range::STRATEGY,
     namespace::STRATEGY,
     node::STRATEGY,
     persistent_volume::STRATEGY,

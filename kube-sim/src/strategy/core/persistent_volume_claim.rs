@@ -65,17 +65,21 @@ fn validate(new: &Value, out: &mut Errors) {
 
 fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
     validate(new, out);
-    if without_mutable(&old["spec"]) != without_mutable(&new["spec"]) {
+    let is_bound = old["status"]["phase"] == "Bound";
+    if without_mutable(&old["spec"], is_bound) != without_mutable(&new["spec"], is_bound) {
         let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         out.push(FieldError::forbidden("spec", why));
     }
 }
 
-/// A copy of the spec without its mutable fields.
-fn without_mutable(spec: &Value) -> Value {
+/// A copy of the spec without its mutable fields. The requests are mutable in a bound claim.
+fn without_mutable(spec: &Value, is_bound: bool) -> Value {
     let mut spec = spec.clone();
+    if let Some(resources) = spec["resources"].as_object_mut().filter(|_| is_bound) {
+        resources.remove("requests");
+    }
     if let Some(map) = spec.as_object_mut() {
-        for field in ["resources", "volumeAttributesClassName", "volumeName"] {
+        for field in ["volumeAttributesClassName", "volumeName"] {
             map.remove(field);
         }
     }

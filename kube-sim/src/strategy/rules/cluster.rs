@@ -40,8 +40,7 @@ static ROLE_BINDING: [Rule; 3] = [
     ("", Custom(check_subjects)),
 ];
 
-static PRIORITY_CLASS: [Rule; 2] =
-    [("preemptionPolicy", PointerOneOf(&["Never", "PreemptLowerPriority"])), ("", Custom(check_priority))];
+static PRIORITY_CLASS: [Rule; 1] = [("preemptionPolicy", PointerOneOf(&["Never", "PreemptLowerPriority"]))];
 
 static RUNTIME_CLASS: [Rule; 4] = [
     ("handler", RequiredText(texts::dns_label)),
@@ -94,18 +93,6 @@ fn check_subjects(path: &str, binding: &Value, out: &mut Errors) {
         if group != expected {
             out.push(FieldError::not_supported(format!("{path}.apiGroup"), group, &[expected]));
         }
-    }
-}
-
-/// Checks that only classes of the system, whose names begin with `system-`, have values above one billion.
-fn check_priority(_: &str, class: &Value, out: &mut Errors) {
-    const MAX: i64 = 1_000_000_000;
-    let is_of_system = class["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("system-"));
-    if !is_of_system && class["value"].as_i64().is_some_and(|value| value > MAX) {
-        out.push(FieldError::forbidden(
-            "value",
-            format!("maximum allowed value of a user defined priority is {MAX}"),
-        ));
     }
 }
 

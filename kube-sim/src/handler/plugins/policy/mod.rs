@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::attributes::Attributes;
 use super::matching::{match_rules, namespace_matches, object_matches};
+use crate::admission_plugin::AdmissionPlugin;
 use crate::handler::admission::NAMESPACES;
 use crate::registry::Resource;
 use crate::shared::Inner;
@@ -58,8 +59,15 @@ fn objects(inner: &Inner, table: &str) -> Vec<Value> {
     stored.iter().map(|object| object.value()).collect()
 }
 
-/// The policies of a table that have bindings, sorted by name, each with its bindings.
+/// The policies of a table that have bindings, sorted by name, each with its bindings; none if the plugin is disabled.
 fn bound_policies(inner: &Inner, policies: &str, bindings: &str) -> Vec<(Value, Vec<Value>)> {
+    let plugin = match policies {
+        POLICIES => AdmissionPlugin::ValidatingAdmissionPolicy,
+        _ => AdmissionPlugin::MutatingAdmissionPolicy,
+    };
+    if !inner.lock().has_plugin(plugin) {
+        return Vec::new();
+    }
     let bindings = objects(inner, bindings);
     let mut bound = Vec::new();
     for policy in objects(inner, policies) {

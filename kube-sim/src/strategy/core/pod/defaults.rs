@@ -1,9 +1,9 @@
 //! Defaults of pods and of pod templates.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::strategy::defaulting::{
-    has_string, object_in, object_items, object_or_insert, set_default, set_default_string,
+    object_in, object_items, object_or_insert, set_default, set_default_string,
 };
 
 /// Boolean fields that Go omits if they are false.
@@ -18,18 +18,12 @@ pub(super) fn set_pod_defaults(pod: &mut Value) {
     }
 }
 
-/// Sets the fields that admission plugins set in a new pod without reading other objects.
-pub(super) fn admit(pod: &mut Value) {
+/// Keeps the service account of an updated pod that omits it.
+pub(super) fn keep_service_account(old: &Value, pod: &mut Value) {
     let Some(spec) = object_in(pod, "spec") else { return };
-    set_admission_defaults(spec);
-    add_default_tolerations(spec);
-}
-
-/// Sets the fields that admission plugins set in an updated pod.
-pub(super) fn admit_update(pod: &mut Value) {
-    if let Some(spec) = object_in(pod, "spec") {
-        set_admission_defaults(spec);
-        add_default_tolerations(spec);
+    if let Some(name) = old["spec"]["serviceAccountName"].as_str() {
+        set_default_string(spec, "serviceAccountName", name);
+        sync_service_account_fields(spec);
     }
 }
 
@@ -178,30 +172,5 @@ fn default_requests_to_limits(container: &mut Value) {
     let Some(requests) = object_or_insert(resources, "requests") else { return };
     for (name, limit) in limits {
         set_default(requests, &name, limit);
-    }
-}
-
-/// Sets the service account, priority and preemption policy, as admission plugins do.
-fn set_admission_defaults(spec: &mut Value) {
-    set_default_string(spec, "serviceAccountName", "default");
-    sync_service_account_fields(spec);
-    set_default(spec, "priority", 0);
-    set_default(spec, "preemptionPolicy", "PreemptLowerPriority");
-}
-
-/// Adds the tolerations of the admission plugin `DefaultTolerationSeconds`.
-fn add_default_tolerations(spec: &mut Value) {
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        set_default(spec, "tolerations", Vec::<Value>::new());
-        let Some(tolerations) = spec.get_mut("tolerations").and_then(Value::as_array_mut) else { return };
-        let tolerated = |toleration: &Value| {
-            let effect = toleration.get("effect").is_none() || has_string(toleration, "effect", "NoExecute");
-            effect && (has_string(toleration, "key", key) || toleration.get("key").is_none())
-        };
-        if !tolerations.iter().any(tolerated) {
-            tolerations.push(json!({
-                "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300,
-            }));
-        }
     }
 }

@@ -21,8 +21,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     kind: "Pod",
     has_generation: true,
     set_defaults: |_, pod| defaults::set_pod_defaults(pod),
-    prepare_for_create: |pod, _| defaults::admit(pod),
-    prepare_for_update: |_, pod| defaults::admit_update(pod),
+    prepare_for_update: defaults::keep_service_account,
     initial_status: InitialStatus::Set(|pod| json!({"phase": "Pending", "qosClass": qos_class(pod)})),
     validate: |pod, out| {
         check_spec("spec", &pod["spec"], out);

@@ -1,0 +1,100 @@
+//! The names of the admission plugins that a simulation has.
+
+use std::fmt;
+
+/// An admission plugin of kube-apiserver that the simulation has.
+///
+/// As in kube-apiserver, all plugins are enabled by default, except for those whose changes a controller has to revert:
+/// [`Self::ServiceAccount`] only sets the name of the account unless [`Controller::ServiceAccount`](crate::Controller)
+/// runs, [`Self::TaintNodesByCondition`] needs [`Controller::NodeLifecycle`](crate::Controller), and
+/// [`Self::StorageObjectInUseProtection`] is disabled.
+/// [`SimBuilder::admission_plugin`](crate::SimBuilder::admission_plugin) enables a plugin, and
+/// [`SimBuilder::without_admission_plugin`](crate::SimBuilder::without_admission_plugin) disables one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum AdmissionPlugin {
+    /// Refuses requests for certificates of the group `system:masters`.
+    CertificateSubjectRestriction,
+    /// Sets the class of new ingresses to the default class.
+    DefaultIngressClass,
+    /// Sets the class of new volume claims to the default class.
+    DefaultStorageClass,
+    /// Adds tolerations of 300 s for nodes that are not ready or unreachable to pods.
+    DefaultTolerationSeconds,
+    /// Applies the defaults of `LimitRange` objects, and enforces their limits.
+    LimitRanger,
+    /// Applies `MutatingAdmissionPolicy` objects.
+    MutatingAdmissionPolicy,
+    /// Calls the webhooks of `MutatingWebhookConfiguration` objects.
+    MutatingAdmissionWebhook,
+    /// Refuses creates in missing or terminating namespaces, and deletions of the namespaces of the system.
+    NamespaceLifecycle,
+    /// Refuses to expand volume claims whose storage class does not allow it.
+    PersistentVolumeClaimResize,
+    /// Enforces the Pod Security Standards that the labels of namespaces select.
+    PodSecurity,
+    /// Copies the zone and the region of its node to a new pod with a node.
+    PodTopologyLabels,
+    /// Resolves the priority classes of pods.
+    Priority,
+    /// Refuses objects that exceed a `ResourceQuota`.
+    ResourceQuota,
+    /// Applies the overhead and the node selectors of runtime classes to pods.
+    RuntimeClass,
+    /// Sets the service account of pods, and mounts its token.
+    ServiceAccount,
+    /// Adds finalizers to volumes and volume claims, which controllers of Kubernetes remove from unused ones. This
+    /// simulation does not have these controllers.
+    StorageObjectInUseProtection,
+    /// Adds the taint `node.kubernetes.io/not-ready` to new nodes.
+    TaintNodesByCondition,
+    /// Evaluates `ValidatingAdmissionPolicy` objects.
+    ValidatingAdmissionPolicy,
+    /// Calls the webhooks of `ValidatingWebhookConfiguration` objects.
+    ValidatingAdmissionWebhook,
+}
+
+impl AdmissionPlugin {
+    /// All plugins.
+    pub const ALL: &[Self] = &[
+        Self::CertificateSubjectRestriction,
+        Self::DefaultIngressClass,
+        Self::DefaultStorageClass,
+        Self::DefaultTolerationSeconds,
+        Self::LimitRanger,
+        Self::MutatingAdmissionPolicy,
+        Self::MutatingAdmissionWebhook,
+        Self::NamespaceLifecycle,
+        Self::PersistentVolumeClaimResize,
+        Self::PodSecurity,
+        Self::PodTopologyLabels,
+        Self::Priority,
+        Self::ResourceQuota,
+        Self::RuntimeClass,
+        Self::ServiceAccount,
+        Self::StorageObjectInUseProtection,
+        Self::TaintNodesByCondition,
+        Self::ValidatingAdmissionPolicy,
+        Self::ValidatingAdmissionWebhook,
+    ];
+
+    /// The plugin with this name, as the flag `--disable-admission-plugins` of kube-apiserver contains it.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::AdmissionPlugin;
+    ///
+    /// assert_eq!(AdmissionPlugin::from_name("PodSecurity"), Some(AdmissionPlugin::PodSecurity));
+    /// assert_eq!(AdmissionPlugin::from_name("AlwaysPullImages"), None);
+    /// ```
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|plugin| plugin.to_string() == name)
+    }
+}
+
+/// Writes the name of the plugin in the flags of kube-apiserver.
+impl fmt::Display for AdmissionPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

@@ -1,0 +1,45 @@
+//! The admission plugins DefaultStorageClass and DefaultIngressClass.
+
+use std::cmp::Reverse;
+
+use serde_json::Value;
+
+use super::objects;
+use crate::store::State;
+
+/// Sets the class of a new volume claim that names none.
+pub(super) fn set_storage_class(state: &State, claim: &mut Value) {
+    let annotation = &claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"];
+    if !annotation.is_null() || !claim["spec"]["storageClassName"].is_null() || !claim["spec"].is_object() {
+        return;
+    }
+    let annotations =
+        ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
+    if let Some(name) = default_class(state, "storage.k8s.io/storageclasses", &annotations) {
+        claim["spec"]["storageClassName"] = name;
+    }
+}
+
+/// Sets the class of a new ingress that names none.
+pub(super) fn set_ingress_class(state: &State, ingress: &mut Value) {
+    let annotation = &ingress["metadata"]["annotations"]["kubernetes.io/ingress.class"];
+    if !annotation.is_null() || !ingress["spec"]["ingressClassName"].is_null() || !ingress["spec"].is_object()
+    {
+        return;
+    }
+    let annotations = ["ingressclass.kubernetes.io/is-default-class"];
+    if let Some(name) = default_class(state, "networking.k8s.io/ingressclasses", &annotations) {
+        ingress["spec"]["ingressClassName"] = name;
+    }
+}
+
+/// The name of the newest class that one of the annotations marks as the default; of several classes of one second, the
+/// first by name.
+fn default_class(state: &State, table: &str, annotations: &[&str]) -> Option<Value> {
+    let is_default =
+        |class: &Value| annotations.iter().any(|key| class["metadata"]["annotations"][key] == "true");
+    let mut defaults: Vec<Value> = objects(state, table, "").into_iter().filter(is_default).collect();
+    let text = |class: &Value, field: &str| class["metadata"][field].as_str().unwrap_or_default().to_owned();
+    defaults.sort_by_key(|class| (Reverse(text(class, "creationTimestamp")), text(class, "name")));
+    defaults.into_iter().next().map(|class| class["metadata"]["name"].clone())
+}

@@ -1,0 +1,284 @@
+//! The admission plugin LimitRanger: applies the defaults of `LimitRange` objects to the containers of new pods, and
+//! enforces the limits on containers, pods and volume claims.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{PODS, Write, items, objects};
+use crate::schema;
+use crate::status::SimError;
+use crate::store::State;
+
+const LIMIT_RANGES: &str = "/limitranges";
+const ANNOTATION: &str = "kubernetes.io/limit-ranger";
+
+const NANOS_PER_UNIT: i128 = 1_000_000_000;
+const NANOS_PER_MILLI: i128 = 1_000_000;
+/// The largest number of units that the API server compares in thousandths.
+const MAX_MILLI_UNITS: i128 = i64::MAX as i128 / 1000;
+
+/// Quantities by the name of the resource, in units of 10^-9, each with its text.
+type Quantities = BTreeMap<String, (i128, String)>;
+
+/// Whether the plugin sets defaults: in new pods, and in pods whose resources are resized.
+pub(super) fn sets_defaults(write: &Write<'_>) -> bool {
+    match write.old {
+        None => write.is_of(PODS),
+        Some(old) => write.is_pod() && write.subresource == "resize" && !is_being_deleted(old),
+    }
+}
+
+/// Sets the limits and requests that the containers of a pod do not have, and records them in an annotation.
+pub(super) fn set_defaults(state: &State, write: &Write<'_>, pod: &mut Value) {
+    for range in objects(state, LIMIT_RANGES, write.namespace) {
+        let mut notes = Vec::new();
+        for (list, label) in [("containers", "container"), ("initContainers", "init container")] {
+            let Some(containers) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) else { continue };
+            for container in containers {
+                default_container(&range, container, label, &mut notes);
+            }
+        }
+        if !notes.is_empty() {
+            let text = format!("LimitRanger plugin set: {}", notes.join("; "));
+            pod["metadata"]["annotations"][ANNOTATION] = text.into();
+        }
+    }
+}
+
+/// Sets the defaults of one container, and appends their description to `notes`.
+fn default_container(range: &Value, container: &mut Value, label: &str, notes: &mut Vec<String>) {
+    for (kind, source, word) in [("requests", "defaultRequest", "request"), ("limits", "default", "limit")] {
+        let mut set = BTreeSet::new();
+        for limit in items(&range["spec"], "limits").filter(|limit| limit["type"] == "Container") {
+            for (resource, quantity) in limit[source].as_object().into_iter().flatten() {
+                let existing =
+                    container.get("resources").and_then(|r| r.get(kind)).and_then(|l| l.get(resource));
+                // A later item of the same range overrides the default of an earlier one.
+                if existing.is_none() || set.contains(resource) {
+                    if !container["resources"].is_object() {
+                        container["resources"] = json!({});
+                    }
+                    container["resources"][kind][resource] = quantity.clone();
+                    set.insert(resource.clone());
+                }
+            }
+        }
+        if !set.is_empty() {
+            let name = container["name"].as_str().unwrap_or_default();
+            let resources = set.into_iter().collect::<Vec<_>>().join(", ");
+            notes.push(format!("{resources} {word} for {label} {name}"));
+        }
+    }
+}
+
+/// Enforces the limits on new and resized pods, and on volume claims.
+///
+/// # Errors
+/// 403 with all violations of the first violated range.
+pub(super) fn check(state: &State, write: &Write<'_>, object: &Value) -> Result<(), SimError> {
+    let is_claim = write.is_of(&[("", "persistentvolumeclaims")]);
+    if !is_claim && !sets_defaults(write) || write.old.is_some_and(is_being_deleted) {
+        return Ok(());
+    }
+    for range in objects(state, LIMIT_RANGES, write.namespace) {
+        let mut problems = Vec::new();
+        for limit in items(&range["spec"], "limits") {
+            if is_claim {
+                check_claim(limit, object, &mut problems);
+            } else {
+                check_pod(limit, object, &mut problems);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        problems.retain(|problem| seen.insert(problem.clone()));
+        match problems.as_slice() {
+            [] => {}
+            [problem] => return Err(write.forbidden(object, problem)),
+            all => return Err(write.forbidden(object, &format!("[{}]", all.join(", ")))),
+        }
+    }
+    Ok(())
+}
+
+fn check_claim(limit: &Value, claim: &Value, problems: &mut Vec<String>) {
+    if limit["type"] != "PersistentVolumeClaim" {
+        return;
+    }
+    let usage =
+        Usage { limit_type: "PersistentVolumeClaim", ..Usage::of(&claim["spec"]["resources"], false) };
+    usage.check_min(&quantities(&limit["min"]), problems);
+    for (resource, enforced) in quantities(&limit["max"]) {
+        let problem = match usage.requests.get(&resource) {
+            None => "  No request is specified".to_owned(),
+            Some(request) if is_less(&enforced, request) => format!(", but request is {}", request.1),
+            Some(_) => continue,
+        };
+        problems.push(usage.problem("maximum", &resource, &enforced, &problem));
+    }
+}
+
+fn check_pod(limit: &Value, pod: &Value, problems: &mut Vec<String>) {
+    let usages = match limit["type"].as_str() {
+        Some("Container") => {
+            let lists = ["containers", "initContainers"].into_iter();
+            let containers = lists.flat_map(|list| items(&pod["spec"], list));
+            containers.map(|container| Usage::of(&container["resources"], true)).collect()
+        }
+        Some("Pod") => vec![Usage {
+            limit_type: "Pod",
+            requests: pod_total(&pod["spec"], "requests"),
+            limits: pod_total(&pod["spec"], "limits"),
+        }],
+        _ => Vec::new(),
+    };
+    for usage in usages {
+        usage.check_min(&quantities(&limit["min"]), problems);
+        usage.check_max(&quantities(&limit["max"]), problems);
+        usage.check_ratio(&quantities(&limit["maxLimitRequestRatio"]), problems);
+    }
+}
+
+/// The requests and limits of a container, a pod or a volume claim.
+struct Usage {
+    limit_type: &'static str,
+    requests: Quantities,
+    limits: Quantities,
+}
+
+impl Usage {
+    fn of(resources: &Value, with_limits: bool) -> Self {
+        let limits = if with_limits { quantities(&resources["limits"]) } else { Quantities::new() };
+        Self { limit_type: "Container", requests: quantities(&resources["requests"]), limits }
+    }
+
+    fn problem(&self, bound: &str, resource: &str, enforced: &(i128, String), rest: &str) -> String {
+        let dot = if rest.starts_with("  ") { "." } else { "" };
+        format!("{bound} {resource} usage per {} is {}{dot}{rest}", self.limit_type, enforced.1)
+    }
+
+    fn check_min(&self, min: &Quantities, problems: &mut Vec<String>) {
+        for (resource, enforced) in min {
+            let rest = match (self.requests.get(resource), self.limits.get(resource)) {
+                (None, _) => "  No request is specified".to_owned(),
+                (Some(request), _) if is_less(request, enforced) => format!(", but request is {}", request.1),
+                (_, Some(limit)) if is_less(limit, enforced) => format!(", but limit is {}", limit.1),
+                _ => continue,
+            };
+            problems.push(self.problem("minimum", resource, enforced, &rest));
+        }
+    }
+
+    fn check_max(&self, max: &Quantities, problems: &mut Vec<String>) {
+        for (resource, enforced) in max {
+            let rest = match (self.requests.get(resource), self.limits.get(resource)) {
+                (_, None) => "  No limit is specified".to_owned(),
+                (_, Some(limit)) if is_less(enforced, limit) => format!(", but limit is {}", limit.1),
+                (Some(request), _) if is_less(enforced, request) => format!(", but request is {}", request.1),
+                _ => continue,
+            };
+            problems.push(self.problem("maximum", resource, enforced, &rest));
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "the API server computes the ratio with this precision")]
+    fn check_ratio(&self, max: &Quantities, problems: &mut Vec<String>) {
+        for (resource, (enforced, text)) in max {
+            let amount =
+                |list: &Quantities| list.get(resource).map(|(nanos, _)| *nanos).filter(|nanos| *nanos != 0);
+            let why = match (amount(&self.requests), amount(&self.limits)) {
+                (None, _) => "no request is specified or request is 0".to_owned(),
+                (_, None) => "no limit is specified or limit is 0".to_owned(),
+                (Some(request), Some(limit)) => {
+                    let (request, limit) = rounded(request, limit, *enforced);
+                    let ratio = limit as f64 / request as f64;
+                    let allowed = *enforced as f64 / NANOS_PER_UNIT as f64;
+                    if ratio <= allowed {
+                        continue;
+                    }
+                    format!("provided ratio is {ratio:.6}")
+                }
+            };
+            let limit_type = self.limit_type;
+            problems
+                .push(format!("{resource} max limit to request ratio per {limit_type} is {text}, but {why}"));
+        }
+    }
+}
+
+/// Two amounts, rounded up to thousandths, or to units if one of the three amounts is large.
+fn rounded(first: i128, second: i128, enforced: i128) -> (i128, i128) {
+    let units = |nanos: i128| nanos.saturating_add(NANOS_PER_UNIT - 1).div_euclid(NANOS_PER_UNIT);
+    let is_small = [first, second, enforced].iter().all(|nanos| units(*nanos) <= MAX_MILLI_UNITS);
+    let unit = if is_small { NANOS_PER_MILLI } else { NANOS_PER_UNIT };
+    let round = |nanos: i128| nanos.saturating_add(unit - 1).div_euclid(unit);
+    (round(first), round(second))
+}
+
+fn is_less(left: &(i128, String), right: &(i128, String)) -> bool {
+    let (left, right) = rounded(left.0, right.0, 0);
+    left < right
+}
+
+fn quantities(list: &Value) -> Quantities {
+    let pairs = list.as_object().into_iter().flatten();
+    let parsed = pairs.filter_map(|(name, quantity)| {
+        let text = quantity.as_str().map_or_else(|| quantity.to_string(), str::to_owned);
+        Some((name.clone(), (schema::parse_quantity(&text).ok()?, text)))
+    });
+    parsed.collect()
+}
+
+/// The requests or limits of a pod: the sum of its containers, or those of an init container if they are higher. The
+/// resources of the pod itself have precedence.
+fn pod_total(spec: &Value, kind: &str) -> Quantities {
+    let mut total = Quantities::new();
+    for container in items(spec, "containers") {
+        add(&mut total, &quantities(&container["resources"][kind]));
+    }
+    let (mut sidecars, mut highest) = (Quantities::new(), Quantities::new());
+    for container in items(spec, "initContainers") {
+        let own = quantities(&container["resources"][kind]);
+        let mut needed = sidecars.clone();
+        add(&mut needed, &own);
+        if container["restartPolicy"] == "Always" {
+            add(&mut total, &own);
+            sidecars.clone_from(&needed);
+        }
+        raise(&mut highest, needed);
+    }
+    raise(&mut total, highest);
+    for (resource, quantity) in quantities(&spec["resources"][kind]) {
+        if matches!(resource.as_str(), "cpu" | "memory") || resource.starts_with("hugepages-") {
+            total.insert(resource, quantity);
+        }
+    }
+    total
+}
+
+fn add(sum: &mut Quantities, more: &Quantities) {
+    for (resource, (nanos, text)) in more {
+        match sum.get_mut(resource) {
+            Some(entry) => {
+                let nanos = entry.0.saturating_add(*nanos);
+                *entry = (nanos, schema::format_quantity_like(nanos, &entry.1));
+            }
+            None => {
+                sum.insert(resource.clone(), (*nanos, text.clone()));
+            }
+        }
+    }
+}
+
+/// Replaces lower quantities with those of `other`.
+fn raise(quantities: &mut Quantities, other: Quantities) {
+    for (resource, quantity) in other {
+        if quantities.get(&resource).is_none_or(|existing| existing.0 < quantity.0) {
+            quantities.insert(resource, quantity);
+        }
+    }
+}
+
+fn is_being_deleted(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
+}

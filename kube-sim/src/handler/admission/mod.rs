@@ -1,0 +1,246 @@
+//! The built-in admission plugins. The plugins for webhooks and policies are in `handler::plugins`, and the plugin
+//! ResourceQuota is in `handler::quota`.
+//!
+//! [`mutate`] runs before an object is prepared, [`validate`] before it is committed. Both run in the order of the
+//! plugins in the API server. They must not change the storage.
+
+mod certificates;
+mod classes;
+mod limit_ranger;
+mod nodes;
+mod pod_security;
+mod priority;
+mod runtime_class;
+mod tolerations;
+mod volumes;
+
+use serde_json::Value;
+
+use super::service_account;
+use super::target::Target;
+use crate::admission_plugin::AdmissionPlugin;
+use crate::registry::Resource;
+use crate::status::SimError;
+use crate::store::State;
+use crate::store::object::Stored;
+
+pub(crate) use self::nodes::topology_labels;
+
+/// The name of the table that contains the namespaces.
+pub(crate) const NAMESPACES: &str = "/namespaces";
+
+/// A create or an update that the plugins examine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Write<'a> {
+    pub(crate) resource: &'a Resource,
+    pub(crate) subresource: &'a str,
+    pub(crate) namespace: &'a str,
+    /// The stored object; `None` for a create.
+    pub(crate) old: Option<&'a Value>,
+}
+
+impl Write<'_> {
+    /// 403 for `object`, which a plugin refuses because of `why`.
+    fn forbidden(&self, object: &Value, why: &str) -> SimError {
+        let mut names =
+            ["name", "generateName"].into_iter().filter_map(|field| object["metadata"][field].as_str());
+        let name = names.find(|name| !name.is_empty()).unwrap_or("Unknown");
+        SimError::forbidden(&self.resource.group, &self.resource.plural, name, why)
+    }
+
+    /// Whether the write changes an object of a resource, and not one of its subresources.
+    fn is_of(&self, resources: &[(&str, &str)]) -> bool {
+        self.subresource.is_empty()
+            && resources
+                .iter()
+                .any(|(group, plural)| self.resource.plural == *plural && self.resource.group == *group)
+    }
+
+    fn is_pod(&self) -> bool {
+        self.resource.plural == "pods" && self.resource.group.is_empty()
+    }
+}
+
+/// Whether a plugin may change the object of a write.
+type Selects = fn(&Write<'_>) -> bool;
+
+/// Sets fields of an object.
+type Mutate = fn(&mut State, &Write<'_>, &mut Value) -> Result<(), SimError>;
+
+/// The mutating plugins in their order.
+const MUTATING: [(AdmissionPlugin, Selects, Mutate); 10] = [
+    (AdmissionPlugin::LimitRanger, limit_ranger::sets_defaults, |state, write, pod| {
+        limit_ranger::set_defaults(state, write, pod);
+        Ok(())
+    }),
+    (
+        AdmissionPlugin::ServiceAccount,
+        |write| write.old.is_none() && write.is_of(PODS),
+        |state, write, pod| service_account::admit(state, write.namespace, pod),
+    ),
+    (
+        AdmissionPlugin::TaintNodesByCondition,
+        |write| write.old.is_none() && write.is_of(&[("", "nodes")]),
+        |_, _, node| {
+            nodes::add_not_ready_taint(node);
+            Ok(())
+        },
+    ),
+    (AdmissionPlugin::Priority, |write| write.is_of(PODS), priority::resolve),
+    (
+        AdmissionPlugin::DefaultTolerationSeconds,
+        |write| write.is_of(PODS),
+        |_, _, pod| {
+            tolerations::add_defaults(pod);
+            Ok(())
+        },
+    ),
+    (
+        AdmissionPlugin::DefaultStorageClass,
+        |write| write.old.is_none() && write.is_of(&[("", "persistentvolumeclaims")]),
+        |state, _, claim| {
+            classes::set_storage_class(state, claim);
+            Ok(())
+        },
+    ),
+    (
+        AdmissionPlugin::StorageObjectInUseProtection,
+        |write| write.old.is_none() && write.is_of(volumes::PROTECTED),
+        |_, write, object| {
+            volumes::protect(write, object);
+            Ok(())
+        },
+    ),
+    (
+        AdmissionPlugin::RuntimeClass,
+        |write| write.old.is_none() && write.is_of(PODS),
+        |state, write, pod| runtime_class::apply(state, write, pod),
+    ),
+    (
+        AdmissionPlugin::DefaultIngressClass,
+        |write| write.old.is_none() && write.is_of(&[("networking.k8s.io", "ingresses")]),
+        |state, _, ingress| {
+            classes::set_ingress_class(state, ingress);
+            Ok(())
+        },
+    ),
+    (
+        AdmissionPlugin::PodTopologyLabels,
+        |write| write.old.is_none() && write.is_of(PODS),
+        |state, _, pod| {
+            nodes::label_pod(state, pod);
+            Ok(())
+        },
+    ),
+];
+
+/// Refuses objects, or adds the texts of `Warning` headers.
+type Validate = fn(&State, &Write<'_>, &Value, &mut Vec<String>) -> Result<(), SimError>;
+
+/// The validating plugins in their order.
+const VALIDATING: [(AdmissionPlugin, Validate); 6] = [
+    (AdmissionPlugin::LimitRanger, |state, write, object, _| limit_ranger::check(state, write, object)),
+    (AdmissionPlugin::PodSecurity, pod_security::check),
+    (AdmissionPlugin::Priority, |state, write, object, _| priority::check_class(state, write, object)),
+    (AdmissionPlugin::PersistentVolumeClaimResize, |state, write, object, _| {
+        volumes::check_resize(state, write, object)
+    }),
+    (AdmissionPlugin::RuntimeClass, |state, write, object, _| runtime_class::check(state, write, object)),
+    (AdmissionPlugin::CertificateSubjectRestriction, |_, write, object, _| {
+        certificates::check_subject(write, object)
+    }),
+];
+
+const PODS: &[(&str, &str)] = &[("", "pods")];
+
+/// Whether [`mutate`] may change the object of a write. If not, the caller need not copy the object.
+pub(crate) fn mutates(state: &State, write: &Write<'_>) -> bool {
+    MUTATING.iter().any(|(plugin, selects, _)| selects(write) && state.has_plugin(*plugin))
+}
+
+/// Runs the mutating plugins on an object with its defaults.
+///
+/// # Errors
+/// The response to a write that a plugin refuses.
+pub(crate) fn mutate(state: &mut State, write: &Write<'_>, object: &mut Value) -> Result<(), SimError> {
+    for (plugin, selects, mutate) in MUTATING {
+        if selects(write) && state.has_plugin(plugin) {
+            mutate(state, write, object)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the validating plugins on an object that passed the validation of its kind.
+///
+/// # Errors
+/// The response to a write that a plugin refuses.
+pub(crate) fn validate(
+    state: &State,
+    write: &Write<'_>,
+    object: &Value,
+    warnings: &mut Vec<String>,
+) -> Result<(), SimError> {
+    for (plugin, validate) in VALIDATING {
+        if state.has_plugin(plugin) {
+            validate(state, write, object, warnings)?;
+        }
+    }
+    Ok(())
+}
+
+/// The objects of a table in a namespace, in the order of their names; all objects if `namespace` is empty.
+fn objects(state: &State, table: &str, namespace: &str) -> Vec<Value> {
+    let stored = state.table(table).map(|table| table.objects(namespace)).unwrap_or_default();
+    stored.iter().map(|object| object.value()).collect()
+}
+
+/// The items of a list; none if it is absent.
+fn items<'a>(parent: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
+    parent[list].as_array().into_iter().flatten()
+}
+
+/// Checks that the namespace `wanted` of a new object exists and is not terminating. `namespace` is the stored
+/// `Namespace`, or `None` if it does not exist.
+pub(crate) fn check_create(
+    namespace: Option<&Stored>,
+    resource: &Resource,
+    wanted: &str,
+    name: &str,
+) -> Result<(), SimError> {
+    match namespace {
+        None => Err(SimError::not_found("", "namespaces", wanted)),
+        Some(found) if found.is_terminating => {
+            let why =
+                format!("unable to create new content in namespace {wanted} because it is being terminated");
+            Err(SimError::forbidden(&resource.group, &resource.plural, name, &why).with_causes(vec![
+                serde_json::json!({
+                    "reason": "NamespaceTerminating",
+                    "message": format!("namespace {wanted} is being terminated"),
+                    "field": "metadata.namespace",
+                }),
+            ]))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Refuses to delete the namespaces and, except in a collection, the priority classes that every cluster needs. `name`
+/// is empty in the deletion of a collection.
+pub(crate) fn check_delete(state: &State, target: &Target, name: &str) -> Result<(), SimError> {
+    if &*target.resource.storage == priority::CLASSES && priority::SYSTEM_CLASSES.contains(&name) {
+        let why = "this is a system priority class and cannot be deleted";
+        return Err(SimError::forbidden("scheduling.k8s.io", "priorityclasses", name, why));
+    }
+    let is_namespace = &*target.resource.storage == NAMESPACES;
+    if is_namespace
+        && state.has_plugin(AdmissionPlugin::NamespaceLifecycle)
+        && matches!(target.name.as_str(), "default" | "kube-system" | "kube-public")
+    {
+        return Err(SimError::forbidden("", "namespaces", &target.name, "this namespace may not be deleted"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

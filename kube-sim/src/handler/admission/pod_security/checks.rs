@@ -1,0 +1,353 @@
+//! The checks of the Pod Security Standards, as a table. The functions for the profiles of containers are in
+//! `profile_checks`.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::policy::{Level, Standard};
+use super::profile_checks as profiles;
+
+/// A violation of a check: the reason, and the details of the pod.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Violation {
+    pub(super) reason: String,
+    pub(super) detail: String,
+}
+
+/// A pod, or the template of a pod.
+#[derive(Clone, Copy)]
+pub(super) struct Pod<'a> {
+    pub(super) metadata: &'a Value,
+    pub(super) spec: &'a Value,
+}
+
+impl<'a> Pod<'a> {
+    pub(super) fn of(object: &'a Value) -> Self {
+        Self { metadata: &object["metadata"], spec: &object["spec"] }
+    }
+
+    /// The init containers, the containers and the ephemeral containers.
+    pub(super) fn containers(self) -> impl Iterator<Item = &'a Value> {
+        ["initContainers", "containers", "ephemeralContainers"]
+            .into_iter()
+            .flat_map(move |list| self.spec[list].as_array().into_iter().flatten())
+    }
+
+    /// The names of the containers that a predicate selects.
+    pub(super) fn names(self, selects: impl FnMut(&&Value) -> bool) -> Vec<String> {
+        self.containers().filter(selects).map(|container| text(&container["name"]).to_owned()).collect()
+    }
+
+    /// Whether the pod has its own user namespace.
+    fn has_user_namespace(self) -> bool {
+        self.spec["hostUsers"] == false
+    }
+
+    pub(super) fn is_windows(self) -> bool {
+        self.spec["os"]["name"] == "windows"
+    }
+}
+
+/// A check, from its minimum version until that of the next check with the same name. The violation is `None` for a pod
+/// that complies.
+struct Check {
+    name: &'static str,
+    level: Level,
+    since: u32,
+    /// The check of the level `baseline` that this check replaces.
+    replaces: &'static str,
+    run: fn(Pod<'_>) -> Option<Violation>,
+}
+
+const fn baseline(name: &'static str, since: u32, run: fn(Pod<'_>) -> Option<Violation>) -> Check {
+    Check { name, level: Level::Baseline, since, replaces: "", run }
+}
+
+const fn restricted(
+    name: &'static str,
+    since: u32,
+    replaces: &'static str,
+    run: fn(Pod<'_>) -> Option<Violation>,
+) -> Check {
+    Check { name, level: Level::Restricted, since, replaces, run }
+}
+
+/// All checks: those of `baseline` before those of `restricted`, each sorted by name and version.
+static CHECKS: [Check; 31] =
+    [
+        baseline("appArmorProfile", 0, profiles::app_armor),
+        baseline("capabilities_baseline", 0, profiles::added_capabilities),
+        baseline("hostNamespaces", 0, host_namespaces),
+        baseline("hostPathVolumes", 0, host_paths),
+        baseline("hostPorts", 0, host_ports),
+        baseline("hostProbesAndHostLifecycle", 34, probe_hosts),
+        baseline("privileged", 0, privileged),
+        baseline("procMount", 0, proc_mount),
+        baseline("procMount", 35, |pod| if pod.has_user_namespace() { None } else { proc_mount(pod) }),
+        baseline("seLinuxOptions", 0, |pod| profiles::se_linux(pod, false)),
+        baseline("seLinuxOptions", 31, |pod| profiles::se_linux(pod, true)),
+        baseline("seccompProfile_baseline", 0, profiles::seccomp_annotations),
+        baseline("seccompProfile_baseline", 19, profiles::seccomp),
+        baseline("sysctls", 0, |pod| sysctls(pod, 0)),
+        baseline("sysctls", 27, |pod| sysctls(pod, 27)),
+        baseline("sysctls", 29, |pod| sysctls(pod, 29)),
+        baseline("sysctls", 32, |pod| sysctls(pod, 32)),
+        baseline("sysctls", 37, |pod| sysctls(pod, 37)),
+        baseline("windowsHostProcess", 0, host_process),
+        restricted("allowPrivilegeEscalation", 8, "", privilege_escalation),
+        restricted("allowPrivilegeEscalation", 25, "", |pod| linux_only(pod, privilege_escalation)),
+        restricted("capabilities_restricted", 22, "capabilities_baseline", profiles::dropped_capabilities),
+        restricted("capabilities_restricted", 25, "capabilities_baseline", |pod| {
+            linux_only(pod, profiles::dropped_capabilities)
+        }),
+        restricted("procMount_restricted", 35, "procMount", proc_mount),
+        restricted("restrictedVolumes", 0, "hostPathVolumes", volumes),
+        restricted("runAsNonRoot", 0, "", profiles::non_root),
+        restricted("runAsNonRoot", 35, "", |pod| {
+            if pod.has_user_namespace() { None } else { profiles::non_root(pod) }
+        }),
+        restricted("runAsUser", 23, "", run_as_user),
+        restricted("runAsUser", 35, "", |pod| if pod.has_user_namespace() { None } else { run_as_user(pod) }),
+        restricted("seccompProfile_restricted", 19, "seccompProfile_baseline", profiles::required_seccomp),
+        restricted("seccompProfile_restricted", 25, "seccompProfile_baseline", |pod| {
+            linux_only(pod, profiles::required_seccomp)
+        }),
+    ];
+
+/// The violations of a standard by a pod.
+pub(super) fn violations(standard: &Standard, pod: Pod<'_>) -> Vec<Violation> {
+    let version = standard.version.unwrap_or(u32::MAX);
+    let is_active = |index: &usize| {
+        let check = &CHECKS[*index];
+        let next = CHECKS.get(index + 1).filter(|next| next.name == check.name);
+        check.level <= standard.level
+            && check.since <= version
+            && next.is_none_or(|next| next.since > version)
+    };
+    let active: Vec<&Check> = (0..CHECKS.len()).filter(is_active).map(|index| &CHECKS[index]).collect();
+    let replaced: BTreeSet<&str> = active.iter().map(|check| check.replaces).collect();
+    active
+        .iter()
+        .filter(|check| !replaced.contains(check.name))
+        .filter_map(|check| (check.run)(pod))
+        .collect()
+}
+
+/// Runs a check, unless the pod is for Windows.
+fn linux_only(pod: Pod<'_>, run: fn(Pod<'_>) -> Option<Violation>) -> Option<Violation> {
+    if pod.is_windows() { None } else { run(pod) }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the checks return this result")]
+pub(super) fn violation(reason: &str, detail: String) -> Option<Violation> {
+    Some(Violation { reason: reason.to_owned(), detail })
+}
+
+pub(super) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The items in quotes, separated by commas.
+pub(super) fn quoted(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    items.into_iter().map(|item| format!("\"{}\"", item.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+/// `container "a"` or `containers "a", "b"`.
+pub(super) fn containers(names: &[String]) -> String {
+    format!("container{} {}", plural(names.len()), quoted(names))
+}
+
+/// The suffix of a plural.
+pub(super) fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// The verb `use` for a number of subjects.
+fn uses(count: usize) -> &'static str {
+    if count == 1 { "uses" } else { "use" }
+}
+
+/// `pod`, `container "a"` or both, for a setting of the pod and of its containers; `None` if neither is bad.
+pub(super) fn setters(is_pod: bool, names: &[String]) -> Option<String> {
+    match (is_pod, names) {
+        (false, []) => None,
+        (true, []) => Some("pod".to_owned()),
+        (false, names) => Some(containers(names)),
+        (true, names) => Some(format!("pod and {}", containers(names))),
+    }
+}
+
+fn host_namespaces(pod: Pod<'_>) -> Option<Violation> {
+    let fields = ["hostNetwork", "hostPID", "hostIPC"].into_iter();
+    let set: Vec<String> =
+        fields.filter(|field| pod.spec[field] == true).map(|field| format!("{field}=true")).collect();
+    if set.is_empty() { None } else { violation("host namespaces", set.join(", ")) }
+}
+
+fn host_paths(pod: Pod<'_>) -> Option<Violation> {
+    let volumes = pod.spec["volumes"].as_array().into_iter().flatten();
+    let names: Vec<&str> =
+        volumes.filter(|volume| !volume["hostPath"].is_null()).map(|volume| text(&volume["name"])).collect();
+    if names.is_empty() {
+        return None;
+    }
+    violation("hostPath volumes", format!("volume{} {}", plural(names.len()), quoted(&names)))
+}
+
+fn host_ports(pod: Pod<'_>) -> Option<Violation> {
+    let mut ports = BTreeSet::new();
+    let names = pod.names(|container| {
+        let list = container["ports"].as_array().into_iter().flatten();
+        let own: Vec<i64> =
+            list.filter_map(|port| port["hostPort"].as_i64()).filter(|port| *port != 0).collect();
+        ports.extend(own.iter().map(ToString::to_string));
+        !own.is_empty()
+    });
+    if names.is_empty() {
+        return None;
+    }
+    let list = ports.iter().cloned().collect::<Vec<_>>().join(", ");
+    let detail =
+        format!("{} {} hostPort{} {list}", containers(&names), uses(names.len()), plural(ports.len()));
+    violation("hostPort", detail)
+}
+
+fn probe_hosts(pod: Pod<'_>) -> Option<Violation> {
+    let mut hosts = BTreeSet::new();
+    let mut names = pod.names(|container| {
+        let probes = ["livenessProbe", "readinessProbe", "startupProbe"].map(|field| &container[field]);
+        let hooks = ["postStart", "preStop"].map(|field| &container["lifecycle"][field]);
+        let actions =
+            probes.into_iter().chain(hooks).flat_map(|handler| [&handler["httpGet"], &handler["tcpSocket"]]);
+        let own: Vec<&str> =
+            actions.map(|action| text(&action["host"])).filter(|host| !host.is_empty()).collect();
+        hosts.extend(own.iter().map(|host| (*host).to_owned()));
+        !own.is_empty()
+    });
+    if names.is_empty() {
+        return None;
+    }
+    names.sort();
+    let detail = format!(
+        "{} {} probe or lifecycle host{} {}",
+        containers(&names),
+        uses(names.len()),
+        plural(hosts.len()),
+        quoted(&hosts)
+    );
+    violation("probe or lifecycle host", detail)
+}
+
+fn privileged(pod: Pod<'_>) -> Option<Violation> {
+    let names = pod.names(|container| container["securityContext"]["privileged"] == true);
+    if names.is_empty() {
+        return None;
+    }
+    violation("privileged", format!("{} must not set securityContext.privileged=true", containers(&names)))
+}
+
+fn proc_mount(pod: Pod<'_>) -> Option<Violation> {
+    let mut types = BTreeSet::new();
+    let names = pod.names(|container| {
+        let mount = container["securityContext"]["procMount"].as_str().filter(|mount| *mount != "Default");
+        types.extend(mount.map(str::to_owned));
+        mount.is_some()
+    });
+    if names.is_empty() {
+        return None;
+    }
+    let detail =
+        format!("{} must not set securityContext.procMount to {}", containers(&names), quoted(&types));
+    violation("procMount", detail)
+}
+
+/// The sysctls that a pod may set, each with the version that has allowed it.
+const SYSCTLS: [(&str, u32); 14] = [
+    ("kernel.shm_rmid_forced", 0),
+    ("net.ipv4.ip_local_port_range", 0),
+    ("net.ipv4.tcp_syncookies", 0),
+    ("net.ipv4.ping_group_range", 0),
+    ("net.ipv4.ip_unprivileged_port_start", 0),
+    ("net.ipv4.ip_local_reserved_ports", 27),
+    ("net.ipv4.tcp_keepalive_time", 29),
+    ("net.ipv4.tcp_fin_timeout", 29),
+    ("net.ipv4.tcp_keepalive_intvl", 29),
+    ("net.ipv4.tcp_keepalive_probes", 29),
+    ("net.ipv4.tcp_rmem", 32),
+    ("net.ipv4.tcp_wmem", 32),
+    ("net.ipv4.tcp_slow_start_after_idle", 37),
+    ("net.ipv4.tcp_notsent_lowat", 37),
+];
+
+fn sysctls(pod: Pod<'_>, version: u32) -> Option<Violation> {
+    let list = pod.spec["securityContext"]["sysctls"].as_array().into_iter().flatten();
+    let is_allowed = |name: &str| SYSCTLS.iter().any(|(known, since)| *known == name && *since <= version);
+    let forbidden: Vec<&str> =
+        list.map(|sysctl| text(&sysctl["name"])).filter(|name| !is_allowed(name)).collect();
+    if forbidden.is_empty() { None } else { violation("forbidden sysctls", forbidden.join(", ")) }
+}
+
+fn host_process(pod: Pod<'_>) -> Option<Violation> {
+    let is_set = |holder: &Value| holder["securityContext"]["windowsOptions"]["hostProcess"] == true;
+    let names = pod.names(|container| is_set(container));
+    let setters = setters(is_set(pod.spec), &names)?;
+    violation(
+        "hostProcess",
+        format!("{setters} must not set securityContext.windowsOptions.hostProcess=true"),
+    )
+}
+
+fn privilege_escalation(pod: Pod<'_>) -> Option<Violation> {
+    let names = pod.names(|container| container["securityContext"]["allowPrivilegeEscalation"] != false);
+    if names.is_empty() {
+        return None;
+    }
+    let detail = format!("{} must set securityContext.allowPrivilegeEscalation=false", containers(&names));
+    violation("allowPrivilegeEscalation != false", detail)
+}
+
+/// The volume sources that the level `restricted` allows.
+const ALLOWED_VOLUMES: [&str; 9] = [
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "image",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+];
+
+fn volumes(pod: Pod<'_>) -> Option<Violation> {
+    let (mut names, mut types) = (Vec::new(), BTreeSet::new());
+    for volume in pod.spec["volumes"].as_array().into_iter().flatten() {
+        let sources = volume.as_object().into_iter().flatten();
+        let mut sources = sources.filter(|(field, value)| *field != "name" && !value.is_null());
+        let source = sources.next().map_or("unknown", |(field, _)| field.as_str());
+        if !ALLOWED_VOLUMES.contains(&source) {
+            names.push(text(&volume["name"]));
+            types.insert(source);
+        }
+    }
+    if names.is_empty() {
+        return None;
+    }
+    let detail = format!(
+        "volume{} {} {} restricted volume type{} {}",
+        plural(names.len()),
+        quoted(&names),
+        uses(names.len()),
+        plural(types.len()),
+        quoted(&types)
+    );
+    violation("restricted volume types", detail)
+}
+
+fn run_as_user(pod: Pod<'_>) -> Option<Violation> {
+    let is_root = |holder: &Value| holder["securityContext"]["runAsUser"] == 0;
+    let names = pod.names(|container| is_root(container));
+    let setters = setters(is_root(pod.spec), &names)?;
+    violation("runAsUser=0", format!("{setters} must not set runAsUser=0"))
+}

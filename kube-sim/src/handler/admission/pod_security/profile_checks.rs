@@ -1,0 +1,236 @@
+//! The checks of AppArmor, capabilities, seccomp, SELinux and the user.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::checks::{Pod, Violation, containers, plural, quoted, setters, text, violation};
+
+/// The capabilities that the level `baseline` allows to add.
+const DEFAULT_CAPABILITIES: [&str; 13] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+/// The annotation of a pod with the AppArmor profile of a container begins with this text.
+const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+pub(super) fn app_armor(pod: Pod<'_>) -> Option<Violation> {
+    let mut values = BTreeSet::new();
+    let (is_pod, names) = bad_types(pod, "appArmorProfile", &mut values);
+    let mut values: Vec<String> = values.into_iter().collect();
+    let annotations = pod.metadata["annotations"].as_object().into_iter().flatten();
+    let mut forbidden: Vec<String> = annotations
+        .filter(|(key, value)| {
+            let value = text(value);
+            let is_allowed = ["", "runtime/default"].contains(&value) || value.starts_with("localhost/");
+            key.starts_with(APP_ARMOR_ANNOTATION) && !is_allowed
+        })
+        .map(|(key, value)| format!("{key}={:?}", text(value)))
+        .collect();
+    forbidden.sort();
+    let annotations = (!forbidden.is_empty()).then(|| format!("annotation{}", plural(forbidden.len())));
+    let setters: Vec<String> = setters(is_pod, &names).into_iter().chain(annotations).collect();
+    if setters.is_empty() {
+        return None;
+    }
+    values.append(&mut forbidden);
+    let reason = format!("forbidden AppArmor profile{}", plural(values.len()));
+    let detail =
+        format!("{} must not set AppArmor profile type to {}", setters.join(" and "), quoted(&values));
+    violation(&reason, detail)
+}
+
+/// Whether the pod has a bad type of a profile, and the names of the containers that have one.
+fn bad_types(pod: Pod<'_>, field: &str, values: &mut BTreeSet<String>) -> (bool, Vec<String>) {
+    let mut is_bad = |holder: &Value| {
+        let profile = &holder["securityContext"][field];
+        let kind = text(&profile["type"]);
+        let is_bad = profile.is_object() && !["RuntimeDefault", "Localhost"].contains(&kind);
+        if is_bad {
+            values.insert(kind.to_owned());
+        }
+        is_bad
+    };
+    let is_pod = is_bad(pod.spec);
+    (is_pod, pod.names(|container| is_bad(container)))
+}
+
+pub(super) fn added_capabilities(pod: Pod<'_>) -> Option<Violation> {
+    let (names, added) = containers_that_add(pod, &DEFAULT_CAPABILITIES);
+    if names.is_empty() {
+        return None;
+    }
+    violation("non-default capabilities", addition(&names, &added))
+}
+
+/// The containers that add other capabilities than `allowed`, and these capabilities.
+fn containers_that_add(pod: Pod<'_>, allowed: &[&str]) -> (Vec<String>, BTreeSet<String>) {
+    let mut added = BTreeSet::new();
+    let names = pod.names(|container| {
+        let list = container["securityContext"]["capabilities"]["add"].as_array().into_iter().flatten();
+        let bad: Vec<&str> = list.map(text).filter(|capability| !allowed.contains(capability)).collect();
+        added.extend(bad.iter().map(|capability| (*capability).to_owned()));
+        !bad.is_empty()
+    });
+    (names, added)
+}
+
+fn addition(names: &[String], added: &BTreeSet<String>) -> String {
+    format!("{} must not include {} in securityContext.capabilities.add", containers(names), quoted(added))
+}
+
+pub(super) fn dropped_capabilities(pod: Pod<'_>) -> Option<Violation> {
+    let keeping = pod.names(|container| {
+        let mut dropped =
+            container["securityContext"]["capabilities"]["drop"].as_array().into_iter().flatten();
+        !dropped.any(|capability| capability == "ALL")
+    });
+    let (adding, added) = containers_that_add(pod, &["NET_BIND_SERVICE"]);
+    let mut details = Vec::new();
+    if !keeping.is_empty() {
+        details
+            .push(format!("{} must set securityContext.capabilities.drop=[\"ALL\"]", containers(&keeping)));
+    }
+    if !adding.is_empty() {
+        details.push(addition(&adding, &added));
+    }
+    if details.is_empty() { None } else { violation("unrestricted capabilities", details.join("; ")) }
+}
+
+/// The seccomp annotations that pods had before the field existed.
+pub(super) fn seccomp_annotations(pod: Pod<'_>) -> Option<Violation> {
+    let own = pod.containers().map(|container| {
+        format!("container.seccomp.security.alpha.kubernetes.io/{}", text(&container["name"]))
+    });
+    let keys = std::iter::once("seccomp.security.alpha.kubernetes.io/pod".to_owned()).chain(own);
+    let forbidden: BTreeSet<String> = keys
+        .filter_map(|key| {
+            let value = pod.metadata["annotations"][&key].as_str()?;
+            let is_allowed =
+                ["runtime/default", "docker/default"].contains(&value) || value.starts_with("localhost/");
+            (!is_allowed).then(|| format!("{key}={value:?}"))
+        })
+        .collect();
+    if forbidden.is_empty() {
+        return None;
+    }
+    let list = forbidden.iter().cloned().collect::<Vec<_>>().join(", ");
+    violation("seccompProfile", format!("forbidden annotation{} {list}", plural(forbidden.len())))
+}
+
+pub(super) fn seccomp(pod: Pod<'_>) -> Option<Violation> {
+    let mut values = BTreeSet::new();
+    let (is_pod, names) = bad_types(pod, "seccompProfile", &mut values);
+    bad_seccomp(is_pod, &names, &values)
+}
+
+fn bad_seccomp(is_pod: bool, names: &[String], values: &BTreeSet<String>) -> Option<Violation> {
+    let setters = setters(is_pod, names)?;
+    let detail = format!("{setters} must not set securityContext.seccompProfile.type to {}", quoted(values));
+    violation("seccompProfile", detail)
+}
+
+pub(super) fn required_seccomp(pod: Pod<'_>) -> Option<Violation> {
+    let mut values = BTreeSet::new();
+    let (is_pod, names) = bad_types(pod, "seccompProfile", &mut values);
+    if let Some(bad) = bad_seccomp(is_pod, &names, &values) {
+        return Some(bad);
+    }
+    let lacks = |holder: &Value| !holder["securityContext"]["seccompProfile"].is_object();
+    let lacking = if lacks(pod.spec) { pod.names(|container| lacks(container)) } else { Vec::new() };
+    if lacking.is_empty() {
+        return None;
+    }
+    let detail = format!(
+        "pod or {} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\"",
+        containers(&lacking)
+    );
+    violation("seccompProfile", detail)
+}
+
+/// `with_engine`: whether the type `container_engine_t` is allowed, which is so since 1.31.
+pub(super) fn se_linux(pod: Pod<'_>, with_engine: bool) -> Option<Violation> {
+    let (mut types, mut sets_user, mut sets_role) = (BTreeSet::new(), false, false);
+    let mut is_bad = |holder: &Value| {
+        let options = &holder["securityContext"]["seLinuxOptions"];
+        let kind = text(&options["type"]);
+        let is_allowed = ["", "container_t", "container_init_t", "container_kvm_t"].contains(&kind)
+            || with_engine && kind == "container_engine_t";
+        if !is_allowed {
+            types.insert(kind.to_owned());
+        }
+        let [user, role] = ["user", "role"].map(|field| !text(&options[field]).is_empty());
+        sets_user |= user;
+        sets_role |= role;
+        !is_allowed || user || role
+    };
+    let is_pod = is_bad(pod.spec);
+    let names = pod.names(|container| is_bad(container));
+    let setters = setters(is_pod, &names)?;
+    let mut data = Vec::new();
+    if !types.is_empty() {
+        data.push(format!("type{} {}", plural(types.len()), quoted(&types)));
+    }
+    if sets_user {
+        data.push("user may not be set".to_owned());
+    }
+    if sets_role {
+        data.push("role may not be set".to_owned());
+    }
+    let detail = format!("{setters} set forbidden securityContext.seLinuxOptions: {}", data.join("; "));
+    violation("seLinuxOptions", detail)
+}
+
+pub(super) fn non_root(pod: Pod<'_>) -> Option<Violation> {
+    let setting = |holder: &Value| holder["securityContext"]["runAsNonRoot"].as_bool();
+    let reason = "runAsNonRoot != true";
+    let rooted = pod.names(|container| setting(container) == Some(false));
+    if let Some(setters) = setters(setting(pod.spec) == Some(false), &rooted) {
+        return violation(reason, format!("{setters} must not set securityContext.runAsNonRoot=false"));
+    }
+    let lacks = |container: &&Value| setting(container).is_none();
+    let lacking = if setting(pod.spec) == Some(true) { Vec::new() } else { pod.names(lacks) };
+    if lacking.is_empty() {
+        return None;
+    }
+    violation(reason, format!("pod or {} must set securityContext.runAsNonRoot=true", containers(&lacking)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn profiles_in_annotations_are_checked() {
+        let pod = json!({
+            "metadata": {"annotations": {
+                format!("{APP_ARMOR_ANNOTATION}c"): "unconfined",
+                format!("{APP_ARMOR_ANNOTATION}d"): "localhost/x",
+                "seccomp.security.alpha.kubernetes.io/pod": "unconfined",
+                "container.seccomp.security.alpha.kubernetes.io/c": "docker/default",
+            }},
+            "spec": {"containers": [{"name": "c"}]},
+        });
+        let found = app_armor(Pod::of(&pod)).unwrap();
+        assert_eq!(found.reason, "forbidden AppArmor profile");
+        let expected = "annotation must not set AppArmor profile type to \"container.apparmor.security.beta.kubernetes.io/c=\"unconfined\"\"";
+        assert_eq!(found.detail, expected);
+        let found = seccomp_annotations(Pod::of(&pod)).unwrap();
+        let expected = "forbidden annotation seccomp.security.alpha.kubernetes.io/pod=\"unconfined\"";
+        assert_eq!(found.detail, expected);
+    }
+}

@@ -1,0 +1,114 @@
+//! Tests of plugins that depend on objects of the whole cluster, and of disabled plugins. `xtask/conformance` compares the
+//! other plugins with those of a real API server.
+
+use serde_json::{Value, json};
+
+use crate::{AdmissionPlugin, Sim};
+
+/// A pod with one container.
+fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    })
+}
+
+#[test]
+fn the_newest_default_class_is_set_unless_the_object_names_one() {
+    let sim = Sim::builder().start_time(jiff::Timestamp::UNIX_EPOCH).build();
+    for (api, kind, annotation, more) in [
+        ("storage.k8s.io/v1", "StorageClass", "storageclass", json!({"provisioner": "a.example.com"})),
+        (
+            "networking.k8s.io/v1",
+            "IngressClass",
+            "ingressclass",
+            json!({"spec": {"controller": "example.com/a"}}),
+        ),
+    ] {
+        for (name, is_default) in [("z-older", "true"), ("b", "true"), ("a", "false"), ("c", "true")] {
+            let key = format!("{annotation}.kubernetes.io/is-default-class");
+            let mut class = json!({
+                "apiVersion": api, "kind": kind, "metadata": {"name": name, "annotations": {key: is_default}},
+            });
+            class.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            sim.create(&class).unwrap();
+            if name == "z-older" {
+                sim.advance_clock(std::time::Duration::from_secs(1));
+            }
+        }
+    }
+    let mut claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "default"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    assert_eq!(sim.create(&claim).unwrap()["spec"]["storageClassName"], "b");
+    claim["metadata"]["name"] = "named".into();
+    claim["spec"]["storageClassName"] = "".into();
+    assert_eq!(sim.create(&claim).unwrap()["spec"]["storageClassName"], "");
+    let mut ingress = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "default"},
+        "spec": {"defaultBackend": {"service": {"name": "a", "port": {"number": 80}}}},
+    });
+    assert_eq!(sim.create(&ingress).unwrap()["spec"]["ingressClassName"], "b");
+    ingress["metadata"] = json!({"name": "annotated", "annotations": {"kubernetes.io/ingress.class": "x"}});
+    assert_eq!(sim.create(&ingress).unwrap()["spec"].get("ingressClassName"), None);
+}
+
+#[test]
+fn one_priority_class_is_the_default_of_pods() {
+    let sim = Sim::new();
+    let class = |name: &str| {
+        json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+            "value": 7, "globalDefault": true, "preemptionPolicy": "Never",
+        })
+    };
+    sim.create(&class("first")).unwrap();
+    let refused = sim.create(&class("second")).unwrap_err().to_string();
+    assert!(refused.contains("PriorityClass first is already marked as default. Only one default can exist"));
+    let spec = sim.create(&pod("a")).unwrap()["spec"].take();
+    assert_eq!(
+        json!([spec["priorityClassName"], spec["priority"], spec["preemptionPolicy"]]),
+        json!(["first", 7, "Never"])
+    );
+}
+
+#[test]
+fn volumes_are_protected_on_request() {
+    let sim = Sim::builder().admission_plugin(AdmissionPlugin::StorageObjectInUseProtection).build();
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "a"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    let finalizers = json!(["kubernetes.io/pvc-protection"]);
+    assert_eq!(sim.create(&claim).unwrap()["metadata"]["finalizers"], finalizers);
+    assert_eq!(Sim::new().create(&claim).unwrap()["metadata"].get("finalizers"), None);
+}
+
+#[test]
+fn disabled_plugins_have_no_effect() {
+    let all = AdmissionPlugin::ALL.iter();
+    let sim = all.fold(Sim::builder(), |builder, plugin| builder.without_admission_plugin(*plugin)).build();
+    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+    sim.create(
+        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": labels}}),
+    )
+    .unwrap();
+    for (kind, spec) in [
+        ("LimitRange", json!({"limits": [{"type": "Container", "max": {"cpu": "1"}}]})),
+        ("ResourceQuota", json!({"hard": {"pods": "0"}})),
+    ] {
+        let metadata = json!({"name": "a", "namespace": "n"});
+        sim.create(&json!({"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": spec})).unwrap();
+    }
+    for namespace in ["n", "missing"] {
+        let mut pod = pod("a");
+        pod["metadata"]["namespace"] = namespace.into();
+        let spec = sim.create(&pod).unwrap()["spec"].take();
+        for field in ["priority", "preemptionPolicy", "serviceAccountName", "tolerations"] {
+            assert_eq!(spec.get(field), None, "{field}");
+        }
+        assert_eq!(spec["containers"][0]["resources"], json!({}));
+    }
+    sim.delete("v1", "Namespace", "", "kube-public").unwrap();
+}
