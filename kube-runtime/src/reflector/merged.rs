@@ -78,7 +78,8 @@ where
     MergedDeltas::new(writer, watches)
 }
 
-/// The events of a stream of typed objects, which the storage of the writer may modify.
+/// Applies the function of [`Storage::modify`](super::Storage::modify), if any, to the object of each event, and wraps the
+/// object in an [`Arrival`].
 fn typed_events<K: Resource + Send + Sync + 'static>(
     writer: &Writer<K>,
     events: impl Stream<Item = Result<Event<K>>> + Send + 'static,

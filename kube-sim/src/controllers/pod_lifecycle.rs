@@ -1,5 +1,5 @@
-//! The replacement for the kubelets that start pods: pods on nodes run and become ready, and the pods of jobs complete.
-//! The annotations of a pod with the prefix `kube-sim/` change this behaviour.
+//! Simulates the part of the kubelet that runs pods: pods on nodes run and become ready, and the pods of jobs complete.
+//! Annotations with the prefix `kube-sim/` on a pod change this behaviour.
 
 use std::sync::Arc;
 use std::time::Duration;
