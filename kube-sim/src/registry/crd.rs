@@ -18,7 +18,10 @@ const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", 
 
 /// The resources that a CustomResourceDefinition defines, one for each served version. The caller must check the names
 /// for conflicts.
-pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
+///
+/// `previous` are the resources of the definition before its last change. A version whose `openAPIV3Schema` is unchanged
+/// keeps its schema, so that its stored objects need not be decoded again.
+pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>]) -> Vec<Resource> {
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let group = text(&spec["group"]);
@@ -27,7 +30,7 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
         spec["versions"].as_array().into_iter().flatten().filter(|v| v["served"] == true).collect();
     let served: Vec<String> =
         versions.iter().map(|v| format!("{group}/{}", v["name"].as_str().unwrap_or_default())).collect();
-    let schemas = Arc::new(schemas_of(spec, &group));
+    let schemas = Arc::new(schemas_of(spec, &group, previous));
     versions
         .iter()
         .map(|version| {
@@ -81,14 +84,21 @@ fn replacement_of<'a>(version: &Value, spec: &'a Value) -> Option<&'a str> {
 }
 
 /// The schemas of all versions, by `apiVersion`.
-fn schemas_of(spec: &Value, group: &str) -> BTreeMap<String, Arc<Schema>> {
+fn schemas_of(spec: &Value, group: &str, previous: &[Arc<Resource>]) -> BTreeMap<String, Arc<Schema>> {
     let versions = spec["versions"].as_array().into_iter().flatten();
-    let schema = |version: &Value| match open_api_of(version) {
-        Some(schema) => Schema::of_custom_resource(schema),
-        None => Schema::permissive(),
+    let unchanged = |api_version: &str, open_api: Option<&Value>| {
+        let resource = previous.iter().find(|resource| resource.api_version == api_version)?;
+        let custom = resource.custom().filter(|custom| custom.open_api.as_ref() == open_api)?;
+        Some(custom.schema.clone())
     };
-    let name = |version: &Value| version["name"].as_str().unwrap_or_default().to_owned();
-    versions.map(|version| (format!("{group}/{}", name(version)), schema(version))).collect()
+    let schema = |version: &Value| {
+        let api_version = format!("{group}/{}", version["name"].as_str().unwrap_or_default());
+        let open_api = open_api_of(version);
+        let schema = unchanged(&api_version, open_api)
+            .unwrap_or_else(|| open_api.map_or_else(Schema::permissive, Schema::of_custom_resource));
+        (api_version, schema)
+    };
+    versions.map(schema).collect()
 }
 
 /// The `openAPIV3Schema` of a version.
@@ -378,4 +388,36 @@ fn set_condition(status: &mut Value, kind: &str, is_true: bool, reason: &str, me
     list.push(json!({
         "type": kind, "status": value, "reason": reason, "message": message, "lastTransitionTime": now,
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_changed_schema_is_replaced() {
+        let definition = |size: &str| {
+            let version = |name: &str, size: &str| {
+                let schema = json!({"type": "object", "properties": {"size": {"type": size}}});
+                json!({"name": name, "served": true, "storage": name == "v1", "schema": {"openAPIV3Schema": schema}})
+            };
+            json!({"spec": {
+                "group": "example.com", "scope": "Namespaced", "names": {"kind": "Foo", "plural": "foos"},
+                "versions": [version("v1", "integer"), version("v2", size)],
+            }})
+        };
+        let resources = |definition: &Value, previous: &[Arc<Resource>]| -> Vec<_> {
+            resources_of(definition, previous).into_iter().map(Arc::new).collect()
+        };
+        let first = resources(&definition("integer"), &[]);
+        let second = resources(&definition("string"), &first);
+        let schemas = |resources: &[Arc<Resource>]| -> Vec<Arc<Schema>> {
+            resources.iter().map(|resource| resource.custom().unwrap().schema.clone()).collect()
+        };
+        let (first, second) = (schemas(&first), schemas(&second));
+        assert!(Arc::ptr_eq(&first[0], &second[0]), "the schema of v1 is unchanged");
+        assert!(!Arc::ptr_eq(&first[1], &second[1]), "the schema of v2 is changed");
+    }
 }

@@ -26,7 +26,8 @@ pub(super) fn resources() -> Vec<Resource> {
             }],
         }})
     });
-    let mut resources: Vec<_> = definitions.iter().flat_map(resources_of).collect();
+    let mut resources: Vec<_> =
+        definitions.iter().flat_map(|definition| resources_of(definition, &[])).collect();
     for resource in &mut resources {
         resource.verbs = vec!["get".into(), "list".into()];
         resource.singular = String::new();

@@ -154,15 +154,15 @@ impl Registry {
         if self.custom.get(name).is_some_and(is_current) {
             return false;
         }
-        let is_replaced = !self.withdraw(name).is_empty();
-        let resources: Vec<_> = crd::resources_of(crd).into_iter().map(Arc::new).collect();
+        let previous = self.withdraw(name);
+        let resources: Vec<_> = crd::resources_of(crd, &previous).into_iter().map(Arc::new).collect();
         for r in &resources {
             self.by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone());
         }
         let (uid, generation) = (metadata["uid"].clone(), metadata["generation"].clone());
         self.custom.insert(name.to_owned(), Served { uid, generation, resources });
         self.generation += 1;
-        is_replaced
+        !previous.is_empty()
     }
 
     /// Stops serving the resources of the CustomResourceDefinition `name`, and returns them.
