@@ -1,4 +1,4 @@
-//! The names of the admission plugins that a simulation has.
+//! The admission plugins of the simulation.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum AdmissionPlugin {
-    /// Refuses requests for certificates of the group `system:masters`.
+    /// Refuses requests for client certificates of the group `system:masters`.
     CertificateSubjectRestriction,
     /// Sets the class of new ingresses to the default class.
     DefaultIngressClass,
     /// Sets the class of new volume claims to the default class.
     DefaultStorageClass,
-    /// Adds tolerations of 300 s for nodes that are not ready or unreachable to pods.
+    /// Adds to pods the tolerations, for 300 s, of the taints of nodes that are not ready or unreachable.
     DefaultTolerationSeconds,
     /// Applies the defaults of `LimitRange` objects, and enforces their limits.
     LimitRanger,
@@ -78,7 +78,7 @@ impl AdmissionPlugin {
         Self::ValidatingAdmissionWebhook,
     ];
 
-    /// The plugin with this name, as the flag `--disable-admission-plugins` of kube-apiserver contains it.
+    /// The plugin with this name. The names are those of the flag `--disable-admission-plugins` of kube-apiserver.
     ///
     /// # Examples
     /// ```
@@ -92,7 +92,7 @@ impl AdmissionPlugin {
     }
 }
 
-/// Writes the name of the plugin in the flags of kube-apiserver.
+/// Writes the name that the flags of kube-apiserver use for the plugin.
 impl fmt::Display for AdmissionPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

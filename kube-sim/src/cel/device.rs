@@ -1,5 +1,5 @@
-//! Expressions that select devices (`resource.k8s.io`). They are only checked: no scheduler of this crate allocates
-//! devices.
+//! CEL expressions that select devices (`resource.k8s.io`). This crate checks them, but does not evaluate them: its
+//! scheduler allocates no devices.
 
 use std::sync::{Arc, LazyLock};
 
@@ -31,7 +31,7 @@ static DEVICE: LazyLock<Option<Arc<DeclaredType>>> = LazyLock::new(|| {
     )
 });
 
-/// The reason that an expression does not select devices.
+/// The reason that an expression is not a valid device selector.
 #[derive(Debug)]
 pub(crate) enum DeviceSelectorProblem {
     /// The API server's error text.

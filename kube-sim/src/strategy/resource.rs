@@ -20,7 +20,7 @@ const DEFAULT: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-/// The label of a namespace whose claims may request access as an administrator.
+/// With the value `true`, this label of a namespace permits `adminAccess: true` in its claims.
 const ADMIN_LABEL: &str = "resource.kubernetes.io/admin-access";
 
 pub(super) static STRATEGIES: [Strategy; 5] = [
@@ -57,8 +57,8 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
                 set_claim_defaults(spec);
             }
         },
-        prepare_for_create: |template, _| drop_derived_attributes(&mut template["spec"]),
-        prepare_for_update: |_, template| drop_derived_attributes(&mut template["spec"]),
+        prepare_for_create: |template, _| drop_template_attributes(template),
+        prepare_for_update: |_, template| drop_template_attributes(template),
         validate_update: Some(|old, new, out| out.reject_change("spec", old, new)),
         validate_in_namespace: Some(|template, namespace, out| {
             check_admin_access(&template["spec"]["spec"], namespace, out);
@@ -112,6 +112,12 @@ fn drop_derived_attributes(claim: &mut Value) {
     for_each_request(claim, |request| drop_fields(request, &["derivedAttributes"]));
 }
 
+fn drop_template_attributes(template: &mut Value) {
+    if let Some(spec) = object_in(template, "spec") {
+        drop_derived_attributes(spec);
+    }
+}
+
 /// Drops the fields of feature gates that are off by default.
 fn drop_slice_fields(slice: &mut Value) {
     let Some(spec) = object_in(slice, "spec") else { return };
@@ -134,7 +140,7 @@ fn drop_fields(object: &mut Value, fields: &[&str]) {
     }
 }
 
-/// Sets the time of the taint to `now` if it is absent, or if the effect changes and the time does not.
+/// Sets `timeAdded` of the taint to `now` if it is absent, or if the write changes `effect` but not `timeAdded`.
 fn set_rule_times(old: Option<&Value>, rule: &mut Value, now: &str) {
     let Some(taint) = object_in(rule, "spec").and_then(|spec| object_in(spec, "taint")) else { return };
     let has_old_time = old.is_some_and(|old| {
@@ -147,7 +153,7 @@ fn set_rule_times(old: Option<&Value>, rule: &mut Value, now: &str) {
     set_default(taint, "timeAdded", now);
 }
 
-/// Sets the times of the taints that have none.
+/// Sets `timeAdded` of each device taint that does not have it.
 fn set_slice_times(_: Option<&Value>, slice: &mut Value, now: &str) {
     let Some(spec) = object_in(slice, "spec") else { return };
     for device in object_items(spec, "devices") {
@@ -187,7 +193,8 @@ fn prepare_claim_status(update: &SubresourceUpdate<'_>, claim: &mut Value) {
     }
 }
 
-/// Rejects the first request for access as an administrator, unless the namespace has the label for it.
+/// Rejects the first request with `adminAccess: true`, unless the namespace has the label [`ADMIN_LABEL`] with the
+/// value `true`.
 fn check_admin_access(spec: &Value, namespace: &Value, out: &mut Errors) {
     let wants_access = |request: &Value| request["exactly"]["adminAccess"] == true;
     let found =

@@ -108,7 +108,7 @@ fn check_storage_class_update(old: &Value, new: &Value, out: &mut Errors) {
     }
 }
 
-/// Sets the topology keys to null, as the API server serializes a nil slice.
+/// Sets an absent `topologyKeys` of a driver to null: the API server serializes a nil slice as null.
 fn set_csi_node_defaults(_: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     for driver in object_items(spec, "drivers") {
@@ -116,7 +116,7 @@ fn set_csi_node_defaults(_: Option<&Value>, object: &mut Value) {
     }
 }
 
-/// Drops the health of the storage: its feature gate, `CSIVolumeHealth`, is off by default.
+/// Drops `status.storageHealth`: the feature gate `CSIVolumeHealth` is off by default.
 fn drop_storage_health(node: &mut Value) {
     if let Some(status) = object_in(node, "status").and_then(Value::as_object_mut) {
         status.remove("storageHealth");

@@ -66,7 +66,7 @@ fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// The reason that a text is not a resource version: a number without leading zeros.
+/// The error text if `text` is not a resource version, which is a number without leading zeros.
 fn version_problem(text: &str) -> Option<String> {
     let valid = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     (!valid).then(|| format!("resource version is not well formed: {text}"))

@@ -316,7 +316,8 @@ impl Watch {
         now.is_some_and(|now| !Arc::ptr_eq(now, resource))
     }
 
-    /// A change whose objects are as clients read them. Watches share the frame of a change that stays as it is.
+    /// The event with its objects in the form that clients read. An event whose objects do not change is returned as it
+    /// is, because watches share its encoded frame.
     fn read_form(&self, event: Arc<Event>) -> Arc<Event> {
         let shown = |object: &Arc<Stored>| convert::read_form(&self.resource, object.clone());
         let (object, previous) = (shown(&event.object), event.previous.as_ref().map(shown));

@@ -11,7 +11,7 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 /// The labels that a pod gets from its node.
 const TOPOLOGY_LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
 
-/// Adds the taint of a node that is not ready, unless the node has it.
+/// Adds the taint `node.kubernetes.io/not-ready` with the effect `NoSchedule`, unless the node has it.
 pub(super) fn add_not_ready_taint(node: &mut Value) {
     let mut taints: Vec<Value> = items(&node["spec"], "taints").cloned().collect();
     if taints.iter().any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule") {
@@ -24,7 +24,7 @@ pub(super) fn add_not_ready_taint(node: &mut Value) {
     node["spec"]["taints"] = taints.into();
 }
 
-/// Copies the topology labels of its node to a pod.
+/// Copies the topology labels from the node of a pod to the pod.
 pub(super) fn label_pod(state: &State, pod: &mut Value) {
     let labels = topology_labels(state, pod["spec"]["nodeName"].as_str().unwrap_or_default());
     if labels.is_empty() {

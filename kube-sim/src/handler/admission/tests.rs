@@ -85,26 +85,64 @@ fn volumes_are_protected_on_request() {
     assert_eq!(Sim::new().create(&claim).unwrap()["metadata"].get("finalizers"), None);
 }
 
-#[test]
-fn disabled_plugins_have_no_effect() {
-    let all = AdmissionPlugin::ALL.iter();
-    let sim = all.fold(Sim::builder(), |builder, plugin| builder.without_admission_plugin(*plugin)).build();
-    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+/// Creates the namespace `n` with the label of the Pod Security Standards `level`, a quota of `pods` pods, and a maximum
+/// of one CPU for each container.
+fn restrict(sim: &Sim, level: &str, pods: &str) {
+    let labels = json!({"pod-security.kubernetes.io/enforce": level});
     sim.create(
         &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": labels}}),
     )
     .unwrap();
     for (kind, spec) in [
         ("LimitRange", json!({"limits": [{"type": "Container", "max": {"cpu": "1"}}]})),
-        ("ResourceQuota", json!({"hard": {"pods": "0"}})),
+        ("ResourceQuota", json!({"hard": {"pods": pods}})),
     ] {
         let metadata = json!({"name": "a", "namespace": "n"});
         sim.create(&json!({"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": spec})).unwrap();
     }
+}
+
+fn pod_in(namespace: &str) -> Value {
+    let mut pod = pod("a");
+    pod["metadata"]["namespace"] = namespace.into();
+    pod
+}
+
+#[test]
+fn each_enabled_plugin_has_an_effect() {
+    let refusal = |level: &str, pods: &str, pod: &Value| {
+        let sim = Sim::new();
+        restrict(&sim, level, pods);
+        sim.create(pod).unwrap_err().to_string()
+    };
+    let mut large = pod_in("n");
+    large["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "2"}});
+    for (level, pods, pod, expected) in [
+        ("restricted", "1", pod_in("n"), "violates PodSecurity \"restricted:latest\""),
+        ("privileged", "1", large, "maximum cpu usage per Container is 1, but limit is 2"),
+        ("privileged", "0", pod_in("n"), "exceeded quota: a"),
+        ("privileged", "1", pod_in("missing"), "namespaces \"missing\" not found"),
+    ] {
+        let refused = refusal(level, pods, &pod);
+        assert!(refused.contains(expected), "{refused}");
+    }
+    let sim = Sim::new();
+    restrict(&sim, "privileged", "1");
+    let spec = sim.create(&pod_in("n")).unwrap()["spec"].take();
+    for field in ["priority", "preemptionPolicy", "serviceAccountName", "tolerations"] {
+        assert!(spec.get(field).is_some(), "{field}");
+    }
+    assert_eq!(spec["containers"][0]["resources"]["limits"], json!({"cpu": "1"}));
+    sim.delete("v1", "Namespace", "", "kube-public").unwrap_err();
+}
+
+#[test]
+fn disabled_plugins_have_no_effect() {
+    let all = AdmissionPlugin::ALL.iter();
+    let sim = all.fold(Sim::builder(), |builder, plugin| builder.without_admission_plugin(*plugin)).build();
+    restrict(&sim, "restricted", "0");
     for namespace in ["n", "missing"] {
-        let mut pod = pod("a");
-        pod["metadata"]["namespace"] = namespace.into();
-        let spec = sim.create(&pod).unwrap()["spec"].take();
+        let spec = sim.create(&pod_in(namespace)).unwrap()["spec"].take();
         for field in ["priority", "preemptionPolicy", "serviceAccountName", "tolerations"] {
             assert_eq!(spec.get(field), None, "{field}");
         }

@@ -85,7 +85,8 @@ impl Call<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<(), SimError> {
         if self.is_active(Phase::Mutating) {
-            mutate(self.inner, attributes, warnings).await?;
+            // No built-in plugin changes the object of these requests.
+            mutate(self.inner, attributes, |_| Ok(()), warnings).await?;
         }
         if self.is_active(Phase::Validating) {
             validate(self.inner, attributes, warnings).await?;

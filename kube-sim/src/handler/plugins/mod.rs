@@ -15,6 +15,8 @@ mod review;
 mod validating;
 mod webhook;
 
+use serde_json::Value;
+
 use crate::admission_plugin::AdmissionPlugin;
 use crate::shared::Inner;
 use crate::status::SimError;
@@ -73,13 +75,15 @@ fn webhooks(inner: &Inner, phase: Phase) -> Vec<Webhook> {
 
 /// Runs the mutating plugins, which may change the object of the request. Returns whether they have changed it.
 ///
-/// If a plugin has changed the object, the policies and webhooks with the reinvocation policy `IfNeeded` run a second time.
+/// If a plugin has changed the object, `built_in` runs on it, and then the policies and webhooks with the reinvocation
+/// policy `IfNeeded` run a second time. `built_in` runs the built-in plugins.
 ///
 /// # Errors
 /// The response to a request that a plugin refuses, or whose webhook fails.
 pub(crate) async fn mutate(
     inner: &Inner,
     attributes: &mut Attributes<'_>,
+    built_in: impl Fn(&mut Value) -> Result<(), SimError>,
     warnings: &mut Vec<String>,
 ) -> Result<bool, SimError> {
     if attributes.is_exempt() {
@@ -89,6 +93,9 @@ pub(crate) async fn mutate(
     let before = attributes.object.clone();
     let (mut policies, mut calls) = (policy::MutatingPolicies::default(), mutating::Calls::default());
     for again in [false, true] {
+        if again && let Some(object) = &mut attributes.object {
+            built_in(object)?;
+        }
         let applied = policies.run(inner, attributes, again).await?;
         let changed = calls.run(inner, &webhooks, attributes, again, warnings).await?;
         if !applied && !changed {

@@ -37,15 +37,24 @@ impl WriteContext<'_> {
         apply_defaults(resource, &self.inner.clock, old, &mut sent);
         self.track_managed_fields(old, &mut sent);
         let managed_fields = sent["metadata"]["managedFields"].clone();
-        if has_built_in {
-            admission::mutate(&mut self.inner.lock(), &built_in_write(self.target, old), &mut sent)?;
+        let (inner, target) = (self.inner, self.target);
+        let built_in = |object: &mut Value| {
+            if !has_built_in {
+                return Ok(());
+            }
+            admission::mutate(&mut inner.lock(), &built_in_write(target, old), object)
+        };
+        built_in(&mut sent)?;
+        if !has_plugins {
+            self.fields_tracked = true;
+            return Ok(sent);
         }
         let shown = self.shown(sent)?;
         let old_shown = old.map(|old| self.shown(old.clone())).transpose()?;
         let name = self.admission_name(&object);
         let mut attributes =
             Attributes::of_write(self.request, self.target, self.options, &name, shown, old_shown);
-        let changed = has_plugins && plugins::mutate(self.inner, &mut attributes, &mut self.warnings).await?;
+        let changed = plugins::mutate(inner, &mut attributes, built_in, &mut self.warnings).await?;
         let Some(mut mutated) = attributes.object.filter(|_| changed || has_built_in) else {
             return Ok(object);
         };

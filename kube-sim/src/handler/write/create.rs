@@ -17,7 +17,8 @@ use crate::store::object::{Stored, key};
 #[derive(Debug)]
 pub(super) struct NewObject {
     value: Value,
-    /// The stored `Namespace` that admission has checked; `None` for a cluster-scoped object.
+    /// The stored `Namespace`, which the plugin NamespaceLifecycle has checked; `None` for a cluster-scoped object, or if
+    /// the namespace does not exist and the plugin is disabled.
     namespace: Option<Arc<Stored>>,
 }
 
@@ -39,16 +40,13 @@ impl WriteContext<'_> {
             let name = object_meta::text(&object, "name");
             return Err(SimError::forbidden(&resource.group, &resource.plural, name, why));
         }
-        let checks_namespace =
-            resource.namespaced && self.inner.lock().has_plugin(AdmissionPlugin::NamespaceLifecycle);
-        let namespace_object = if checks_namespace {
-            let found = self.inner.lock().get(admission::NAMESPACES, namespace).cloned();
-            admission::check_create(
-                found.as_deref(),
-                resource,
-                namespace,
-                object_meta::text(&object, "name"),
-            )?;
+        let namespace_object = if resource.namespaced {
+            let state = self.inner.lock();
+            let found = state.get(admission::NAMESPACES, namespace).cloned();
+            if state.has_plugin(AdmissionPlugin::NamespaceLifecycle) {
+                let name = object_meta::text(&object, "name");
+                admission::check_create(found.as_deref(), resource, namespace, name)?;
+            }
             found
         } else {
             None
@@ -91,8 +89,9 @@ impl WriteContext<'_> {
     pub(super) async fn validate_create(&mut self, new: &NewObject) -> Result<(), SimError> {
         let resource = self.resource();
         let mut errors = validate(resource, None, &new.value, &mut self.warnings);
-        if let Some(namespace) = &new.namespace {
-            errors.extend(resource.strategy.namespace_errors(&new.value, || namespace.value()));
+        if resource.namespaced {
+            let namespace = || new.namespace.as_ref().map(|namespace| namespace.value()).unwrap_or_default();
+            errors.extend(resource.strategy.namespace_errors(&new.value, namespace));
         }
         errors.extend(object_meta::validate(resource, &new.value));
         if !errors.is_empty() {
@@ -114,7 +113,7 @@ impl WriteContext<'_> {
         let value = convert::to_storage_version(resource, value);
         let mut state = self.inner.lock();
         self.check_served(&state)?;
-        if let Some(before) = namespace {
+        if let Some(before) = namespace.filter(|_| state.has_plugin(AdmissionPlugin::NamespaceLifecycle)) {
             let now = state.get(admission::NAMESPACES, before.name());
             if !now.is_some_and(|now| Arc::ptr_eq(now, &before)) {
                 admission::check_create(

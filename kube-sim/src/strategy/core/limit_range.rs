@@ -31,8 +31,4 @@ fn complete(limit: &mut Value) {
             defaults.entry(resource).or_insert(quantity);
         }
     }
-    // Reading an absent field by its name has inserted null.
-    if let Some(fields) = limit.as_object_mut() {
-        fields.retain(|_, value| !value.is_null());
-    }
 }

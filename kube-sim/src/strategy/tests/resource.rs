@@ -122,6 +122,12 @@ fn the_values_of_a_range_are_steps_from_its_minimum() {
     };
     check(with("16Gi", "2Gi", "1Gi", "8Gi", "1Gi"), &[]);
     check(with("1", "500m", "100m", "1", "100m"), &[]);
+    // The difference does not fit into 128 bits.
+    check(
+        with("1e29", "1e29", "-1e29", "1e29", "500m"),
+        &["step: Invalid value: \"100000000000e18\": value is not a multiple of a given step (500m) from (-100000000000e18)";
+            2],
+    );
     check(
         with("16Gi", "1500Mi", "1Gi", "8Gi", "1Gi"),
         &["step: Invalid value: \"1500Mi\": value is not a multiple of a given step (1Gi) from (1Gi)"],

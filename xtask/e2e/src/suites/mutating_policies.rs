@@ -19,6 +19,7 @@ suite!("mutating_policies":
     configurations_merge_lists_by_key [Latest],
     errors_follow_the_failure_policy [Latest],
     policies_run_again_after_a_change [Latest],
+    built_in_plugins_run_again_after_a_change [Latest],
     webhooks_follow_the_policies [Latest, Loopback],
     invalid_policies_are_refused [Latest],
 );
@@ -274,6 +275,38 @@ pub(super) async fn policies_run_again_after_a_change(env: Env) -> Outcome {
     check_eq!((answer.code, answer.status().2), (201, ""));
     let annotations = &answer.body["metadata"]["annotations"];
     check_eq!((&annotations["again"], &annotations["once"]), (&json!("xx"), &json!("x")));
+    Ok(())
+}
+
+pub(super) async fn built_in_plugins_run_again_after_a_change(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    hooks.env.wait_until_pods_can_be_created().await?;
+    let limits = json!({"metadata": {"name": "l"}, "spec": {"limits": [
+        {"type": "Container", "default": {"cpu": "2"}, "defaultRequest": {"cpu": "1"}},
+    ]}});
+    let limited = hooks.send(Method::POST, &hooks.path("limitranges"), &limits).await?;
+    check_eq!((limited.code, limited.status().2), (201, ""));
+    let sidecar = apply(
+        "object.kind == 'Pod' ? Object{spec: Object.spec{containers: \
+         [Object.spec.containers{name: 'sidecar', image: 'i'}]}} : Object{}",
+    );
+    let rules = json!({"matchConstraints": {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": hooks.env.namespace()}},
+        "resourceRules": [{
+            "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps", "pods"], "operations": ["CREATE"],
+        }],
+    }});
+    create(&hooks, "sidecar", &[sidecar], rules).await?;
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let answer = hooks.send(Method::POST, &format!("{}?dryRun=All", hooks.path("pods")), &pod).await?;
+    check_eq!((answer.code, answer.status().2), (201, ""));
+    let containers = answer.body["spec"]["containers"].as_array().cloned().unwrap_or_default();
+    check_eq!(containers.len(), 2);
+    for container in &containers {
+        check_eq!(container["resources"]["limits"]["cpu"], "2");
+        // The plugin ServiceAccount mounts a token in each container.
+        check_eq!(container["volumeMounts"].as_array().map(Vec::len), Some(1));
+    }
     Ok(())
 }
 

@@ -5,12 +5,12 @@ use serde_json::Value;
 use crate::schema::{FieldError, parse_quantity};
 use crate::strategy::validation::{Errors, is_empty, join};
 
-/// The number of units of 10^-9 in a unit, and in a thousandth.
+/// A [`Quantity`] counts in units of 10^-9: these are the numbers of them in 1 and in 1/1000.
 const UNIT: i128 = 1_000_000_000;
 const MILLI: i128 = 1_000_000;
 const MAX_VALID_VALUES: usize = 10;
 
-/// A quantity: its text in errors, and its value in units of 10^-9.
+/// A quantity: its string, which errors contain, and its value in units of 10^-9.
 #[derive(Clone, Copy)]
 struct Quantity<'a> {
     text: &'a str,
@@ -59,7 +59,7 @@ pub(super) fn check_request_policy(path: &str, capacity: &Value, out: &mut Error
     }
 }
 
-/// Checks that the valid values are sorted, different, at most the capacity, and contain the default.
+/// Checks `validValues`: they are sorted, without duplicates, not above the capacity, and contain the default.
 fn check_values(path: &str, values: &Value, default: Quantity<'_>, total: Quantity<'_>, out: &mut Errors) {
     let zero = Quantity { text: "0", nanos: 0 };
     let values: Vec<_> =
@@ -92,7 +92,7 @@ fn check_values(path: &str, values: &Value, default: Quantity<'_>, total: Quanti
     }
 }
 
-/// Checks that the range and its step fit in the capacity, and that the default is a value of the range.
+/// Checks `validRange`: the range and its step fit in the capacity, and the default is a value of the range.
 fn check_range(path: &str, range: &Value, default: Quantity<'_>, total: Quantity<'_>, out: &mut Errors) {
     let Some(min) = Quantity::of(&range["min"]) else {
         return out.push(FieldError::required(join(path, "min"), "required when validRange is defined"));
@@ -148,7 +148,7 @@ fn check_range(path: &str, range: &Value, default: Quantity<'_>, total: Quantity
         reject(field, value, why);
     }
     for value in [Some(default), max].into_iter().flatten().filter(|_| is_safe) {
-        if (value.nanos - min.nanos) % step.nanos != 0 {
+        if value.nanos.saturating_sub(min.nanos) % step.nanos != 0 {
             let why = format!("value is not a multiple of a given step ({}) from ({})", step.text, min.text);
             reject("step", value, why);
         }

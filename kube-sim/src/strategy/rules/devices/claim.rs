@@ -1,4 +1,4 @@
-//! The rules of claims: requests, constraints and configurations.
+//! The validation of the spec of resource claims: requests, constraints and configurations.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,7 +32,7 @@ impl RequestNames {
         Self(names.collect())
     }
 
-    /// Whether the text is the name of a request, or those of a request and a subrequest, separated by a slash.
+    /// Whether `text` is the name of a request, or has the form `request/subrequest` with the names of both.
     fn contains(&self, text: &str) -> bool {
         match text.split_once('/') {
             None => self.0.contains_key(text),
@@ -40,7 +40,7 @@ impl RequestNames {
         }
     }
 
-    /// Checks a reference to a request.
+    /// Checks a reference to a request or a subrequest.
     pub(super) fn check(&self, path: &str, name: &Value, out: &mut Errors) {
         let text = name.as_str().unwrap_or_default();
         let has_valid_form = text.matches('/').count() <= 1;
@@ -57,7 +57,7 @@ impl RequestNames {
         }
     }
 
-    /// Checks a list of references.
+    /// Checks a list of references to requests or subrequests. Each reference occurs once.
     pub(super) fn check_all(&self, path: &str, names: &Value, out: &mut Errors) {
         let check = |path: &str, name: &Value, out: &mut Errors| self.check(path, name, out);
         check_set(path, names, MAX_ITEMS, text_key, check, out);
@@ -92,7 +92,7 @@ fn check_constraint(path: &str, constraint: &Value, out: &mut Errors) {
     out.push(FieldError::required(path, why));
 }
 
-/// Checks a request, which has either `exactly` or `firstAvailable`.
+/// Checks a request, which must have either `exactly` or `firstAvailable`.
 fn check_request(path: &str, request: &Value, out: &mut Errors) {
     AnyText(texts::dns_label).run(&join(path, "name"), &request["name"], out);
     let (exactly, first) = (&request["exactly"], &request["firstAvailable"]);
@@ -114,7 +114,7 @@ fn check_request(path: &str, request: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the fields that `exactly` and a subrequest share.
+/// Checks the fields that both `exactly` and an item of `firstAvailable` have.
 fn check_wanted_devices(path: &str, wanted: &Value, out: &mut Errors) {
     super::Check::RequiredText(texts::subdomain).run(
         &join(path, "deviceClassName"),

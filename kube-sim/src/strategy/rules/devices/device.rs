@@ -1,4 +1,4 @@
-//! The rules of a device in a resource slice.
+//! The validation of a device in a resource slice.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ const MAX_VALUE_LENGTH: usize = 64;
 /// The maximum number of conditions that a binding waits for.
 const MAX_CONDITIONS: usize = 4;
 
-/// Checks a device. `selects_nodes` is whether each device of the slice selects its nodes.
+/// Checks a device. `selects_nodes` is the value of `perDeviceNodeSelection` of the slice.
 pub(super) fn check_device(path: &str, device: &Value, selects_nodes: bool, out: &mut Errors) {
     AnyText(texts::dns_label).run(&join(path, "name"), &device["name"], out);
     let empty = Map::new();
@@ -53,7 +53,7 @@ pub(super) fn check_device(path: &str, device: &Value, selects_nodes: bool, out:
     check_binding(path, device, out);
 }
 
-/// Checks the keys of a map, whose errors have the path of the map, and its values.
+/// Checks the keys and the values of a map. The errors of keys have the path of the map.
 fn check_map(path: &str, map: &Map<String, Value>, check: fn(&str, &Value, &mut Errors), out: &mut Errors) {
     for (key, value) in map {
         names::check_qualified_name(path, key, out);
@@ -61,7 +61,7 @@ fn check_map(path: &str, map: &Map<String, Value>, check: fn(&str, &Value, &mut 
     }
 }
 
-/// The key, without its middle if it is longer than a valid key.
+/// The key for an error path. A key of more than 96 bytes is shortened: `...` replaces its middle.
 fn shortened(key: &str) -> String {
     const LIMIT: usize = 96;
     if key.len() <= LIMIT {
@@ -107,7 +107,7 @@ fn check_attribute(path: &str, attribute: &Value, out: &mut Errors) {
     }
 }
 
-/// Whether a text is a version of semver.org 2.0.0.
+/// Whether `text` is a version in the form of Semantic Versioning 2.0.0.
 fn is_semantic_version(text: &str) -> bool {
     let is_identifier =
         |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -122,7 +122,7 @@ fn is_semantic_version(text: &str) -> bool {
         && build.is_none_or(|build| build.split('.').all(is_identifier))
 }
 
-/// Rejects the request policy of a capacity of a device that has one allocation at a time.
+/// Rejects `requestPolicy` in a capacity of a device without `allowMultipleAllocations`.
 fn forbid_request_policy(path: &str, capacity: &Value, out: &mut Errors) {
     if !capacity["requestPolicy"].is_null() {
         let why = "allowMultipleAllocations must be true";

@@ -1,4 +1,4 @@
-//! The rules of the group `resource.k8s.io`: classes, claims and slices of devices.
+//! The validation of the group `resource.k8s.io`: device classes, taint rules, resource claims and resource slices.
 
 mod capacity;
 mod claim;
@@ -93,17 +93,17 @@ fn check_set(
     }
 }
 
-/// The key of an item that is a text.
+/// The key of an item that is a string: the item itself.
 fn text_key(item: &Value) -> String {
     item.as_str().unwrap_or_default().to_owned()
 }
 
-/// The key of an item that has a name.
+/// The key of an item that is an object: its field `name`.
 fn name_key(item: &Value) -> String {
     string_in(item, "name").to_owned()
 }
 
-/// Checks the selectors of a class or of a request.
+/// Checks the CEL selectors of a device class or of a request.
 fn check_selectors(path: &str, selectors: &Value, out: &mut Errors) {
     const MAX_LENGTH: usize = 10 << 10;
     let check = |path: &str, selector: &Value, out: &mut Errors| {
@@ -130,7 +130,7 @@ fn check_class_config(path: &str, config: &Value, out: &mut Errors) {
     check_list(path, config, MAX_ITEMS, check_opaque, out);
 }
 
-/// Checks the parameters for a driver, which every configuration has.
+/// Checks `opaque`, the parameters for a driver. Each configuration must have this field.
 fn check_opaque(path: &str, config: &Value, out: &mut Errors) {
     let path = join(path, "opaque");
     let opaque = &config["opaque"];

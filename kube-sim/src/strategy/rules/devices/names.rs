@@ -7,7 +7,7 @@ use super::texts;
 use crate::schema::FieldError;
 use crate::strategy::validation::Errors;
 
-/// Checks the name of a pool: subdomains, separated by slashes.
+/// Checks the name of a pool: DNS subdomains, separated by slashes, with at most 253 bytes together.
 pub(super) fn check_pool_name(path: &str, name: &Value, out: &mut Errors) {
     const LIMIT: usize = 253;
     let text = name.as_str().unwrap_or_default();
@@ -24,8 +24,8 @@ pub(super) fn check_pool_name(path: &str, name: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the name of an attribute or a capacity: an identifier, optionally with a domain and a slash as prefix. As in
-/// the API server, a name with several slashes is not checked.
+/// Checks the name of an attribute or a capacity: a C identifier, optionally after a domain and a slash. Accepts each
+/// name with several slashes, as the API server does.
 pub(super) fn check_qualified_name(path: &str, name: &str, out: &mut Errors) {
     match name.split('/').collect::<Vec<_>>()[..] {
         [identifier] => check_identifier(path, identifier, out),
@@ -55,7 +55,7 @@ pub(super) fn check_fully_qualified_name(path: &str, name: &Value, out: &mut Err
     }
 }
 
-/// Checks an identifier of the language C with at most 32 bytes.
+/// Checks that `text` is a C identifier with at most 32 bytes.
 fn check_identifier(path: &str, text: &str, out: &mut Errors) {
     const LIMIT: usize = 32;
     if text.len() > LIMIT {

@@ -1,4 +1,4 @@
-//! The rules of resource slices, except for those of one device.
+//! The validation of `ResourceSlice` objects, except for the fields of a device.
 
 use serde_json::Value;
 
@@ -8,7 +8,8 @@ use crate::schema::FieldError;
 use crate::strategy::rules::pod::check_node_selector;
 use crate::strategy::validation::{Errors, is_empty, items, join};
 
-/// The maximum number of devices, and of devices if one has taints or consumes counters.
+/// The maximum number of devices in a slice. The lower limit applies if at least one device has taints or consumes
+/// counters.
 const MAX_DEVICES: usize = 128;
 const MAX_ADVANCED_DEVICES: usize = 64;
 /// The maximum number of sets of counters, and of counters in a set.
@@ -57,7 +58,7 @@ fn check_pool(path: &str, pool: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the slice selects nodes in exactly one way.
+/// Checks that the slice has exactly one field that selects nodes.
 fn check_nodes(path: &str, spec: &Value, out: &mut Errors) {
     let selection = NodeSelection {
         fields: &["nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"],
@@ -82,7 +83,7 @@ fn check_nodes(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a device selects nodes in exactly one way if `wanted`, and not at all otherwise.
+/// Checks that a device has exactly one field that selects nodes if `wanted`, and none otherwise.
 pub(super) fn check_device_nodes(path: &str, device: &Value, wanted: bool, out: &mut Errors) {
     let fields = ["nodeName", "nodeSelector", "allNodes"];
     if !wanted {
@@ -102,7 +103,8 @@ pub(super) fn check_device_nodes(path: &str, device: &Value, wanted: bool, out: 
 }
 
 impl NodeSelection<'_> {
-    /// Checks each field. Returns the names of the fields that select nodes, in backquotes.
+    /// Checks the value of each field. Returns the names of the fields that select nodes, in backquotes: not those that
+    /// are absent, `false` or an empty string.
     fn check(&self, path: &str, parent: &Value, out: &mut Errors) -> Vec<String> {
         let mut set = Vec::new();
         for field in self.fields {
@@ -131,8 +133,8 @@ fn check_counter_set(path: &str, set: &Value, out: &mut Errors) {
     check_counters(path, "name", set, out);
 }
 
-/// Checks a set of counters, or the counters of one set that a device consumes. `name` is the field with the name of the
-/// set.
+/// Checks an item of `sharedCounters` or `consumesCounters`. `name` is the field of the item that contains the name of
+/// the counter set.
 pub(super) fn check_counters(path: &str, name: &str, set: &Value, out: &mut Errors) {
     let at = join(path, name);
     if is_empty(&set[name]) {

@@ -1,4 +1,4 @@
-//! The rules of the status of claims.
+//! The validation of the status of resource claims.
 
 use serde_json::Value;
 
@@ -100,7 +100,7 @@ fn check_device_status(path: &str, device: &Value, allocated: &[String], out: &m
     check_set(&join(&path, "ips"), &network["ips"], MAX_ADDRESSES, text_key, check, out);
 }
 
-/// Checks the names that identify a device.
+/// Checks the fields that identify a device: `driver`, `pool`, `device` and `shareID`.
 fn check_device_names(path: &str, device: &Value, out: &mut Errors) {
     names::check_driver_name(&join(path, "driver"), &device["driver"], out);
     names::check_pool_name(&join(path, "pool"), &device["pool"], out);
