@@ -16,7 +16,7 @@ pub(crate) fn zero(schema: &Schema) -> Value {
         let value = match &property.default {
             Some(Value::Object(default)) if default.is_empty() => zero(property),
             Some(default) if is_zero(default) => default.clone(),
-            _ if is_omitted_list(schema, name) => continue,
+            _ if is_omitted(schema, name) => continue,
             _ if schema.requires(name) || shows_absent_time(schema, name) => Value::Null,
             _ => continue,
         };
@@ -25,12 +25,14 @@ pub(crate) fn zero(schema: &Schema) -> Value {
     Value::Object(map)
 }
 
-/// The required lists that Go omits if they are empty, each with the component of its struct.
-const OMITTED_LISTS: [(&str, &str); 1] =
-    [("io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec", "validationActions")];
+/// The required fields that Go omits if they are unset, each with the component of its struct.
+const OMITTED_FIELDS: [(&str, &str); 2] = [
+    ("io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec", "validationActions"),
+    ("io.k8s.api.networking.v1.IPAddressSpec", "parentRef"),
+];
 
-fn is_omitted_list(schema: &Schema, field: &str) -> bool {
-    schema.component().is_some_and(|component| OMITTED_LISTS.contains(&(component, field)))
+fn is_omitted(schema: &Schema, field: &str) -> bool {
+    schema.component().is_some_and(|component| OMITTED_FIELDS.contains(&(component, field)))
 }
 
 pub(super) fn is_zero(value: &Value) -> bool {
@@ -57,5 +59,7 @@ mod tests {
             "status": {},
         });
         assert_eq!(zero(&deployment), expected);
+        let address = crate::builtin::schema("io.k8s.api.networking.v1.IPAddress").unwrap();
+        assert_eq!(zero(&address), json!({"metadata": {}, "spec": {}}));
     }
 }

@@ -1,5 +1,9 @@
 //! The strategies of the group `certificates.k8s.io`.
 
+mod pod_certificate;
+mod public_key;
+mod trust_bundle;
+
 use std::collections::HashSet;
 
 use base64::Engine as _;
@@ -30,12 +34,26 @@ pub(super) static STRATEGIES: [Strategy; 3] = [
     },
     Strategy {
         kind: "ClusterTrustBundle",
+        allow_unconditional_update: false,
+        name_problem: |_| None,
+        validate: trust_bundle::check_create,
+        validate_update: Some(trust_bundle::check_update),
         printer: Printer::new(printer::cluster::trust_bundle),
         selectable_fields: &[SelectableField::new("spec.signerName")],
         ..DEFAULT
     },
     Strategy {
         kind: "PodCertificateRequest",
+        allow_unconditional_update: false,
+        validate: pod_certificate::check_create,
+        validate_update: Some(|old, new, out| out.reject_change("spec", old, new)),
+        validate_subresource: pod_certificate::check_status,
+        status_metadata: &["managedFields"],
+        selectable_fields: &[
+            SelectableField::new("spec.signerName"),
+            SelectableField::new("spec.podName"),
+            SelectableField::new("spec.nodeName"),
+        ],
         printer: Printer::new(printer::cluster::pod_certificate_request),
         ..DEFAULT
     },

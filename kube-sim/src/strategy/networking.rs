@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::Strategy;
 use super::defaulting::{object_in, object_items, set_default};
 use super::printer::{self, Printer};
+use super::rules::{canonical_cidr_problem, canonical_ip, ip_address_problem};
 use super::validation::{Errors, items, string_in};
 use crate::schema::FieldError;
 
@@ -26,7 +27,13 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         printer: Printer::new(printer::networking::ingress_class),
         ..DEFAULT
     },
-    Strategy { kind: "IPAddress", printer: Printer::new(printer::networking::ip_address), ..DEFAULT },
+    Strategy {
+        kind: "IPAddress",
+        name_problem: address_problem,
+        validate_update: Some(check_parent_update),
+        printer: Printer::new(printer::networking::ip_address),
+        ..DEFAULT
+    },
     Strategy {
         kind: "NetworkPolicy",
         has_generation: true,
@@ -34,8 +41,74 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         printer: Printer::new(printer::networking::network_policy),
         ..DEFAULT
     },
-    Strategy { kind: "ServiceCIDR", printer: Printer::new(printer::networking::service_cidr), ..DEFAULT },
+    Strategy {
+        kind: "ServiceCIDR",
+        validate: |new, out| check_cidrs(&new["spec"], out),
+        validate_update: Some(check_cidrs_update),
+        status_metadata: &["managedFields"],
+        printer: Printer::new(printer::networking::service_cidr),
+        ..DEFAULT
+    },
 ];
+
+/// The reason that the name of an `IPAddress` is not an address in its canonical form.
+fn address_problem(name: &str) -> Option<String> {
+    if let Some(why) = ip_address_problem(name) {
+        return Some(why.to_owned());
+    }
+    let canonical = canonical_ip(name)?;
+    (canonical != name).then(|| format!("must be in canonical form ({canonical:?})"))
+}
+
+/// Rejects a change of the parent. The error of the API server has no value.
+fn check_parent_update(old: &Value, new: &Value, out: &mut Errors) {
+    if old["spec"]["parentRef"] != new["spec"]["parentRef"] {
+        out.push(FieldError::invalid("spec.parentRef", Value::Null, "field is immutable"));
+    }
+}
+
+/// Checks that there are one or two CIDRs, at most one of each IP family.
+fn check_cidrs(spec: &Value, out: &mut Errors) {
+    let path = "spec.cidrs";
+    let cidrs: Vec<&str> = crate::json::texts(&spec["cidrs"]).collect();
+    match cidrs.len() {
+        0 => return out.push(FieldError::required(path, "at least one CIDR required")),
+        1 | 2 => {}
+        _ => {
+            return out.push(FieldError::invalid(path, spec.clone(), "may only hold up to 2 values"));
+        }
+    }
+    let before = out.0.len();
+    for (index, cidr) in cidrs.iter().enumerate() {
+        if let Some(why) = canonical_cidr_problem(cidr) {
+            out.push(FieldError::invalid(format!("{path}[{index}]"), *cidr, why));
+        }
+    }
+    let is_v6 = |cidr: &&str| cidr.contains(':');
+    if out.0.len() == before && cidrs.len() == 2 && is_v6(&cidrs[0]) == is_v6(&cidrs[1]) {
+        let why = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
+        out.push(FieldError::invalid(path, spec["cidrs"].clone(), why));
+    }
+}
+
+/// Rejects changes of the CIDRs, except for the addition of a second one.
+fn check_cidrs_update(old: &Value, new: &Value, out: &mut Errors) {
+    const IMMUTABLE: &str = "field is immutable";
+    let list = |object: &Value| object["spec"]["cidrs"].as_array().cloned().unwrap_or_default();
+    let (before, after) = (list(old), list(new));
+    let is_second = before.len() == 1 && after.len() == 2;
+    if before.len() != after.len() && !is_second {
+        return out.push(FieldError::invalid("spec.cidrs", after, IMMUTABLE));
+    }
+    for (index, (before, after)) in before.iter().zip(&after).enumerate() {
+        if before != after {
+            out.push(FieldError::invalid(format!("spec.cidrs[{index}]"), after.clone(), IMMUTABLE));
+        }
+    }
+    if is_second {
+        check_cidrs(&new["spec"], out);
+    }
+}
 
 fn check_ingress(new: &Value, out: &mut Errors) {
     let spec = &new["spec"];

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::Strategy;
 use super::defaulting::{has_string, object_in, object_items, set_default_string};
 use super::printer::{self, Printer};
+use super::rules::path_segment_problem;
 use super::validation::{Errors, items, string_in};
 use crate::schema::FieldError;
 
@@ -14,7 +15,7 @@ const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 const DEFAULT: Strategy = Strategy {
     group: RBAC_GROUP,
     allow_create_on_update: true,
-    name_problem: path_segment_problem,
+    name_problem: |name| path_segment_problem(name).map(str::to_owned),
     ..Strategy::DEFAULT
 };
 
@@ -39,15 +40,6 @@ pub(super) static STRATEGIES: [Strategy; 4] = [
     Strategy { kind: "Role", ..ROLE },
     Strategy { kind: "RoleBinding", ..BINDING },
 ];
-
-/// The error text for a name that cannot be one segment of a URL path.
-fn path_segment_problem(name: &str) -> Option<String> {
-    if name == "." || name == ".." {
-        return Some(format!("may not be '{name}'"));
-    }
-    let bad = ["/", "%"].into_iter().find(|c| name.contains(*c))?;
-    Some(format!("may not contain '{bad}'"))
-}
 
 fn set_role_binding_defaults(_: Option<&Value>, object: &mut Value) {
     if let Some(role) = object_in(object, "roleRef") {

@@ -1,6 +1,8 @@
 //! Tests of the list of strategies.
 
+mod certificates;
 mod defaults;
+mod networking;
 mod resource;
 mod storage;
 mod validation;

@@ -8,6 +8,7 @@
 
 mod admission;
 mod autoscaling;
+mod certificates;
 mod cluster;
 mod core;
 mod devices;
@@ -23,12 +24,14 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 pub(super) use self::admission::{check_client_config, check_review_versions};
+pub(super) use self::certificates::POD_CERTIFICATE_REQUEST;
 pub(super) use self::devices::{check_claim, check_claim_status, device_id};
 pub(super) use self::pod::POD_SPEC;
 pub(super) use self::storage::check_requested_storage;
 pub(super) use self::texts::{
-    dns_label_1035 as dns_label_1035_problem, qualified_name as qualified_name_problem,
-    subdomain as subdomain_problem,
+    canonical_cidr as canonical_cidr_problem, canonical_ip, dns_label_1035 as dns_label_1035_problem,
+    ip_address as ip_address_problem, path_segment as path_segment_problem,
+    qualified_name as qualified_name_problem, subdomain as subdomain_problem,
 };
 use super::validation::{Errors, check_unique, is_empty, join};
 use crate::schema::FieldError;
@@ -90,13 +93,14 @@ impl KindRules {
 }
 
 /// The rules of all kinds, by file.
-static KINDS: [&[KindRules]; 9] = [
+static KINDS: [&[KindRules]; 10] = [
     &core::KINDS,
     &job::KINDS,
     &autoscaling::KINDS,
     &networking::KINDS,
     &storage::KINDS,
     &cluster::KINDS,
+    &certificates::KINDS,
     &admission::KINDS,
     &flow_control::KINDS,
     &devices::KINDS,

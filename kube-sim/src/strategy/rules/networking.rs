@@ -11,14 +11,21 @@ use crate::strategy::validation::{Errors, INVALID_PORT, is_empty, items, join};
 
 const GROUP: &str = "networking.k8s.io";
 
-pub(super) static KINDS: [KindRules; 7] = [
-    KindRules::new(GROUP, "IPAddress", &[("metadata.name", Custom(check_address_name))]),
-    KindRules::new(GROUP, "ServiceCIDR", &[("spec.cidrs", Custom(check_service_cidrs))]),
+pub(super) static KINDS: [KindRules; 6] = [
+    KindRules::new(GROUP, "IPAddress", &IP_ADDRESS),
     KindRules::new(GROUP, "Ingress", &INGRESS),
     KindRules::new(GROUP, "IngressClass", &INGRESS_CLASS),
     KindRules::new(GROUP, "NetworkPolicy", &NETWORK_POLICY),
     KindRules::new("discovery.k8s.io", "EndpointSlice", &ENDPOINT_SLICE),
     KindRules::new("policy", "PodDisruptionBudget", &DISRUPTION_BUDGET),
+];
+
+static IP_ADDRESS: [Rule; 5] = [
+    ("spec.parentRef", Custom(check_parent)),
+    ("spec.parentRef?.group", Text(texts::subdomain)),
+    ("spec.parentRef?.resource", RequiredText(texts::path_segment)),
+    ("spec.parentRef?.name", RequiredText(texts::path_segment)),
+    ("spec.parentRef?.namespace", Text(texts::path_segment)),
 ];
 
 static INGRESS: [Rule; 7] = [
@@ -95,6 +102,13 @@ pub(super) fn check_percentage_text(path: &str, value: &Value, out: &mut Errors)
 fn check_ingress_path(path: &str, rule: &Value, out: &mut Errors) {
     if !is_empty(&rule["pathType"]) {
         check_backend(&join(path, "backend"), &rule["backend"], out);
+    }
+}
+
+/// Requires the parent of an address, which may be empty here.
+fn check_parent(path: &str, parent: &Value, out: &mut Errors) {
+    if parent.is_null() {
+        out.push(FieldError::required(path, ""));
     }
 }
 
@@ -257,23 +271,5 @@ fn check_endpoint_address(field: String, text: &str, out: &mut Errors) {
         out.push(FieldError::invalid(field, text, format!("must be in canonical form ({canonical:?})")));
     } else if let Some(why) = texts::external_ip_address(text) {
         out.push(FieldError::invalid(field, text, why));
-    }
-}
-
-/// Checks the CIDRs of a `ServiceCIDR`.
-fn check_service_cidrs(path: &str, cidrs: &Value, out: &mut Errors) {
-    for (index, cidr) in cidrs.as_array().into_iter().flatten().enumerate() {
-        let text = cidr.as_str().unwrap_or_default();
-        if let Some(why) = texts::cidr(text) {
-            out.push(FieldError::invalid(format!("{path}[{index}]"), text, why));
-        }
-    }
-}
-
-/// Checks the name of an `IPAddress`, which is the address.
-fn check_address_name(path: &str, name: &Value, out: &mut Errors) {
-    let text = name.as_str().unwrap_or_default();
-    if let Some(why) = texts::ip_address(text) {
-        out.push(FieldError::invalid(path, text, why));
     }
 }

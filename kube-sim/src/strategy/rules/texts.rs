@@ -91,7 +91,7 @@ fn ambiguity(text: &str, address: IpAddr) -> Option<&'static str> {
     }
 }
 
-pub(super) fn ip_address(text: &str) -> Option<&'static str> {
+pub(in crate::strategy) fn ip_address(text: &str) -> Option<&'static str> {
     match parse_ip(text) {
         Some(address) => ambiguity(text, address),
         None => Some(INVALID_IP),
@@ -126,7 +126,7 @@ pub(super) fn is_ipv6(text: &str) -> Option<bool> {
 }
 
 /// The canonical form of an IP address.
-pub(super) fn canonical_ip(text: &str) -> Option<String> {
+pub(in crate::strategy) fn canonical_ip(text: &str) -> Option<String> {
     parse_ip(text).map(|address| address.to_string())
 }
 
@@ -166,6 +166,26 @@ pub(super) fn interface_address(text: &str) -> Option<&'static str> {
     };
     let is_canonical = text == format!("{ip}/{bits}") && ambiguity(address, ip).is_none();
     (!is_canonical).then_some("must be in canonical form")
+}
+
+/// The reason that a text is not a CIDR in its canonical form.
+pub(in crate::strategy) fn canonical_cidr(text: &str) -> Option<String> {
+    if let Some(why) = cidr(text) {
+        return Some(why.to_owned());
+    }
+    let (address, length) = text.split_once('/')?;
+    let canonical = format!("{}/{length}", canonical_ip(address)?);
+    (canonical != text).then(|| format!("must be in canonical form ({canonical:?})"))
+}
+
+/// The reason that a text cannot be one segment of a URL path.
+pub(in crate::strategy) fn path_segment(text: &str) -> Option<&'static str> {
+    match text {
+        "." => Some("may not be '.'"),
+        ".." => Some("may not be '..'"),
+        _ if text.contains('/') => Some("may not contain '/'"),
+        _ => text.contains('%').then_some("may not contain '%'"),
+    }
 }
 
 /// The reason that a text does not have the form `DOMAIN/PATH`, such as `acme.io/foo`.

@@ -1,0 +1,74 @@
+//! The rules of trust bundles and of certificate requests of pods.
+
+use serde_json::Value;
+
+use super::Check::{AnyText, Custom, RequiredText, Text};
+use super::{KindRules, Rule, texts};
+use crate::schema::FieldError;
+use crate::strategy::validation::{Errors, join};
+
+pub(super) static KINDS: [KindRules; 1] =
+    [KindRules::new("certificates.k8s.io", "ClusterTrustBundle", &TRUST_BUNDLE)];
+
+static TRUST_BUNDLE: [Rule; 1] = [("spec.signerName", Text(texts::signer_name))];
+
+/// The rules of a new `PodCertificateRequest`. Updates are not validated with them, as its spec is immutable.
+pub(in crate::strategy) static POD_CERTIFICATE_REQUEST: [Rule; 9] = [
+    ("spec.signerName", RequiredText(texts::signer_name)),
+    ("spec.unverifiedUserAnnotations", Custom(check_user_annotations)),
+    ("spec.podName", AnyText(texts::subdomain)),
+    ("spec.podUID", Custom(check_uid)),
+    ("spec.serviceAccountName", AnyText(texts::subdomain)),
+    ("spec.serviceAccountUID", Custom(check_uid)),
+    ("spec.nodeName", AnyText(texts::subdomain)),
+    ("spec.nodeUID", Custom(check_uid)),
+    ("spec", Custom(check_expiration)),
+];
+
+/// The shortest validity of a certificate in seconds.
+const MIN_SECONDS: i64 = 60 * 60;
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+/// Checks the validity: at most one day for the signers of Kubernetes, and 91 days for others.
+fn check_expiration(path: &str, spec: &Value, out: &mut Errors) {
+    let domain = spec["signerName"].as_str().unwrap_or_default().split('/').next().unwrap_or_default();
+    let is_kubernetes = domain == "kubernetes.io" || domain.ends_with(".kubernetes.io");
+    let most = if is_kubernetes { DAY_SECONDS } else { 91 * DAY_SECONDS };
+    let seconds = spec["maxExpirationSeconds"].as_i64().unwrap_or_default();
+    if !(MIN_SECONDS..=most).contains(&seconds) {
+        let why = format!("must be in the range [{MIN_SECONDS}, {most}]");
+        out.push(FieldError::invalid(join(path, "maxExpirationSeconds"), seconds, why));
+    }
+}
+
+fn check_uid(path: &str, uid: &Value, out: &mut Errors) {
+    const LIMIT: usize = 128;
+    let text = uid.as_str().unwrap_or_default();
+    if text.is_empty() {
+        out.push(FieldError::invalid(path, text, "must not be empty"));
+    } else if text.len() > LIMIT {
+        out.push(FieldError::too_long(path, LIMIT as u64));
+    }
+}
+
+/// Checks that the keys are domain-prefixed, and the size of all keys and values.
+fn check_user_annotations(path: &str, annotations: &Value, out: &mut Errors) {
+    const MAX_SIZE: usize = 256 << 10;
+    let entries = || annotations.as_object().into_iter().flatten();
+    for (key, _) in entries() {
+        let key = key.to_lowercase();
+        if key.is_empty() {
+            out.push(FieldError::required(path, ""));
+        } else if let Some(why) = texts::qualified_name(&key) {
+            out.push(FieldError::invalid(path, key, why));
+        } else if !key.contains('/') {
+            let why = "must be a domain-prefixed key (such as \"acme.io/foo\")";
+            out.push(FieldError::invalid(path, key, why));
+        }
+    }
+    let size: usize =
+        entries().map(|(key, value)| key.len() + value.as_str().unwrap_or_default().len()).sum();
+    if size > MAX_SIZE {
+        out.push(FieldError::too_long(path, MAX_SIZE as u64));
+    }
+}
