@@ -8,9 +8,10 @@ use anyhow::{Context, bail};
 use xtask_control_plane::{KubernetesVersion, Source};
 
 use crate::case::Case;
+use crate::coverage;
 use crate::endpoint::Endpoint;
 use crate::known::KnownDifferences;
-use crate::mutation;
+use crate::mutation::{self, Sample};
 use crate::runner::{self, Outcome, Servers};
 use crate::scenario;
 
@@ -21,7 +22,7 @@ const MIN_AGREEMENT: f64 = 95.0;
 ///
 /// The real server consists of etcd and kube-apiserver, which are built from source with Go on first use. The run fails
 /// if a scenario differs that data/known.yaml does not name, if a request of a scenario does not have the outcome that its
-/// data states, or if the servers judge less than 95 % of the mutated objects alike.
+/// data states, if a resource that the real server stores has no object in data/objects.yaml, or if the servers judge less than 95 % of the mutated objects alike.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Run only cases whose names contain one of these texts
@@ -49,7 +50,8 @@ pub struct Args {
 /// # Errors
 /// When the data files are invalid, a server cannot be started, or a request fails without a response.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut cases = read_cases()?;
+    let samples = mutation::parse_samples(&read("objects.yaml")?)?;
+    let mut cases = read_cases(&samples)?;
     if !args.filters.is_empty() {
         cases.retain(|case| args.filters.iter().any(|filter| case.name().contains(filter)));
     }
@@ -68,10 +70,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(folder) => Source::Assets(folder.clone()),
         None => Source::Build(args.kubernetes.unwrap_or(KubernetesVersion::LATEST)),
     };
+    let collections = samples.into_iter().map(|sample| sample.path).collect();
     let outcomes = runtime.block_on(async {
         let (real, simulated) = futures::try_join!(Endpoint::real(source), Endpoint::simulated())?;
         let servers = Servers { real, simulated };
-        let outcomes = runner::run(&servers, cases).await;
+        let outcomes = match coverage::check(&servers.real, &collections).await {
+            Ok(()) => runner::run(&servers, cases).await,
+            Err(error) => Err(error),
+        };
         servers.real.stop().await;
         outcomes
     })?;
@@ -90,7 +96,7 @@ fn read(name: &str) -> anyhow::Result<String> {
 }
 
 /// All cases: the scenarios in the order of their files, then the mutations.
-fn read_cases() -> anyhow::Result<Vec<Case>> {
+fn read_cases(samples: &[Sample]) -> anyhow::Result<Vec<Case>> {
     let folder = data().join("scenarios");
     let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files = entries
@@ -102,7 +108,7 @@ fn read_cases() -> anyhow::Result<Vec<Case>> {
         let scenarios = scenario::parse(&file, &read(&format!("scenarios/{file}"))?)?;
         cases.extend(scenarios.into_iter().map(Case::Scenario));
     }
-    for sample in mutation::parse_samples(&read("objects.yaml")?)? {
+    for sample in samples {
         cases.extend(sample.lifecycle()?.map(Case::Scenario));
         cases.extend(sample.mutations().into_iter().map(Case::Mutation));
     }

@@ -8,11 +8,14 @@
 //! - `mutation`: each object of `data/objects.yaml`, with one field changed. HTTP status and the fields that the
 //!   server reports have to be equal.
 //!
+//! `coverage` checks that each resource that the real server stores has an object in `data/objects.yaml`.
+//!
 //! The real server is right. `data/known.yaml` contains the differences of scenarios that are kept, each with a reason,
 //! and `data/mutations.txt` lists the mutations that are judged differently. Every other difference fails the run.
 
 mod case;
 mod cli;
+mod coverage;
 mod endpoint;
 mod known;
 mod mask;

@@ -17,7 +17,7 @@ const UNCHANGED: &str = "unchanged";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sample {
     /// The path of the collection, such as `/api/v1/namespaces/$NS/pods`.
-    path: String,
+    pub(crate) path: String,
     object: Value,
     /// The reason that the object must not be stored; `None` if [`Sample::lifecycle`] may create it.
     #[serde(default)]
