@@ -30,6 +30,9 @@ const SWAPPED_NAMES: &[(&str, &str)] = &[
     ("webhooks[].clientConfig.service.namespace", "webhooks[].clientConfig.service.name"),
 ];
 
+/// The scopes of a rule.
+const SCOPES: &[&str] = &["*", "Cluster", "Namespaced"];
+
 static WEBHOOKS: [Rule; 17] = [
     ("webhooks", UniqueBy("name")),
     ("webhooks[].name", RequiredText(texts::fully_qualified_name)),
@@ -44,21 +47,19 @@ static WEBHOOKS: [Rule; 17] = [
     ("webhooks[].namespaceSelector?", Selector),
     ("webhooks[].objectSelector?", Selector),
     ("webhooks[].rules[]", Custom(check_operation_rule)),
-    ("webhooks[].rules[].scope", PointerOneOf(&["*", "Cluster", "Namespaced"])),
+    ("webhooks[].rules[].scope", PointerOneOf(SCOPES)),
     ("webhooks[].matchConditions", UniqueBy("name")),
     ("webhooks[].matchConditions[].name", RequiredText(texts::qualified_name)),
     ("webhooks[].matchConditions[].expression", Custom(check_condition)),
 ];
 
-static POLICY: [Rule; 18] = [
+static POLICY: [Rule; 16] = [
     ("spec.failurePolicy", PointerOneOf(&["Fail", "Ignore"])),
     ("spec.paramKind?.apiVersion", RequiredText(texts::group_version)),
     ("spec.paramKind?.kind", Custom(check_param_kind)),
     ("spec", Custom(check_policy_parts)),
+    ("spec.matchConstraints?", Custom(check_match_resources)),
     ("spec.matchConstraints?.resourceRules", Required),
-    ("spec.matchConstraints?.resourceRules[]", Custom(check_operation_rule)),
-    ("spec.matchConstraints?.namespaceSelector?", Selector),
-    ("spec.matchConstraints?.objectSelector?", Selector),
     ("spec.validations[].expression", Custom(check_condition)),
     ("spec", Custom(check_undeclared_params)),
     ("spec.validations[].messageExpression", Custom(check_message)),
@@ -74,15 +75,38 @@ static POLICY: [Rule; 18] = [
     ("spec.matchConditions[].expression", Custom(check_condition)),
 ];
 
-static BINDING: [Rule; 7] = [
+static BINDING: [Rule; 6] = [
     ("spec.policyName", RequiredText(texts::subdomain)),
     ("spec.validationActions", Required),
     ("spec.validationActions", Unique),
     ("spec.validationActions[]", OneOf(&["Audit", "Deny", "Warn"])),
     ("spec.paramRef?", Custom(check_parameter_reference)),
-    ("spec.matchResources?.namespaceSelector?", Selector),
-    ("spec.matchResources?.objectSelector?", Selector),
+    ("spec.matchResources?", Custom(check_match_resources)),
 ];
+
+/// The rules of the `MatchResources` of a policy or a binding.
+static MATCH_RESOURCES: [Rule; 7] = [
+    ("matchPolicy", PointerOneOf(&["Equivalent", "Exact"])),
+    ("namespaceSelector?", Selector),
+    ("objectSelector?", Selector),
+    ("resourceRules[]", Custom(check_named_rule)),
+    ("resourceRules[].scope", PointerOneOf(SCOPES)),
+    ("excludeResourceRules[]", Custom(check_named_rule)),
+    ("excludeResourceRules[].scope", PointerOneOf(SCOPES)),
+];
+
+fn check_match_resources(path: &str, matched: &Value, out: &mut Errors) {
+    super::apply(&MATCH_RESOURCES, path, matched, out);
+}
+
+/// Checks a rule that may name objects.
+fn check_named_rule(path: &str, rule: &Value, out: &mut Errors) {
+    for (path, name) in items(path, rule, "resourceNames") {
+        Text(texts::path_segment).run(&path, name, out);
+    }
+    check_unique(&join(path, "resourceNames"), &rule["resourceNames"], None, out);
+    check_operation_rule(path, rule, out);
+}
 
 fn check_admission_review_versions(path: &str, versions: &Value, out: &mut Errors) {
     check_review_versions(path, versions, "must specify one of v1, v1beta1", out);

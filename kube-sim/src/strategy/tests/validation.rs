@@ -521,3 +521,25 @@ fn duplicate_items_in_other_lists_are_rejected() {
         ],
     );
 }
+
+#[test]
+fn the_rules_of_a_binding_are_checked() {
+    let binding = json!({"spec": {"policyName": "p", "matchResources": {
+        "resourceRules": [{
+            "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["DELETE"],
+            "resourceNames": ["a", "a", "b/c"],
+        }],
+        "excludeResourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
+    }}});
+    check_create(
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings",
+        binding,
+        &[
+            r#"spec.matchResources.resourceRules[0].resourceNames[2]: Invalid value: "b/c": may not contain '/'"#,
+            r#"spec.matchResources.resourceRules[0].resourceNames[1]: Duplicate value: "a""#,
+            "spec.matchResources.excludeResourceRules[0].operations: Required value",
+            r#"spec.matchResources.resourceRules.operations: Unsupported value: "DELETE": supported values: "*", "CONNECT", "CREATE", "UPDATE""#,
+        ],
+    );
+}

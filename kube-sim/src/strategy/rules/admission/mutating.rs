@@ -3,24 +3,20 @@
 use serde_json::Value;
 
 use super::{
-    check_condition, check_operation_rule, check_param_kind, check_parameter_reference, check_variable,
+    check_condition, check_match_resources, check_param_kind, check_parameter_reference, check_variable,
 };
 use crate::cel::PatchType;
 use crate::schema::FieldError;
-use crate::strategy::rules::Check::{
-    Custom, OneOf, PointerOneOf, Required, RequiredText, Selector, UniqueBy,
-};
+use crate::strategy::rules::Check::{Custom, OneOf, PointerOneOf, Required, RequiredText, UniqueBy};
 use crate::strategy::rules::{Rule, texts};
 use crate::strategy::validation::{Errors, is_empty, items, join};
 
-pub(super) static POLICY: [Rule; 17] = [
+pub(super) static POLICY: [Rule; 15] = [
     ("spec.failurePolicy", PointerOneOf(&["Fail", "Ignore"])),
     ("spec.paramKind?.apiVersion", RequiredText(texts::group_version)),
     ("spec.paramKind?.kind", Custom(check_param_kind)),
     ("spec.matchConstraints", Required),
-    ("spec.matchConstraints?.namespaceSelector?", Selector),
-    ("spec.matchConstraints?.objectSelector?", Selector),
-    ("spec.matchConstraints?.resourceRules[]", Custom(check_operation_rule)),
+    ("spec.matchConstraints?", Custom(check_match_resources)),
     ("spec.matchConstraints?.resourceRules", Required),
     ("spec.matchConstraints?.resourceRules", Custom(check_operations)),
     ("spec.matchConditions", UniqueBy("name")),
@@ -33,12 +29,10 @@ pub(super) static POLICY: [Rule; 17] = [
     ("spec.reinvocationPolicy", Custom(check_reinvocation_policy)),
 ];
 
-pub(super) static BINDING: [Rule; 6] = [
+pub(super) static BINDING: [Rule; 4] = [
     ("spec.policyName", RequiredText(texts::subdomain)),
     ("spec.paramRef?", Custom(check_parameter_reference)),
-    ("spec.matchResources?.namespaceSelector?", Selector),
-    ("spec.matchResources?.objectSelector?", Selector),
-    ("spec.matchResources?.resourceRules[]", Custom(check_operation_rule)),
+    ("spec.matchResources?", Custom(check_match_resources)),
     ("spec.matchResources?.resourceRules", Custom(check_operations)),
 ];
 
