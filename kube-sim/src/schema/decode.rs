@@ -47,7 +47,13 @@ struct Decoder {
 impl Decoder {
     fn decode_value(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         match schema.kind() {
-            Kind::Any => Ok(()),
+            Kind::Any => {
+                // The schemas in `items` and `additionalProperties` of a schema.
+                if schema.component().is_some_and(|name| name.contains(".JSONSchemaPropsOr")) {
+                    store_numbers(value);
+                }
+                Ok(())
+            }
             Kind::Object => self.decode_object(schema, value),
             Kind::Array => self.decode_array(schema, value),
             Kind::String => self.decode_string(schema, value),
@@ -360,9 +366,10 @@ mod tests {
     #[test]
     fn whole_floats_are_stored_as_integers() {
         let name = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
-        let mut schema = json!({"minimum": 1.0, "maximum": 2.5, "default": 1.0});
+        let mut schema = json!({"minimum": 1.0, "maximum": 2.5, "default": 1.0, "items": {"maximum": 3.0}});
         decode(&crate::builtin::schema(name).unwrap(), &mut schema, |_, _| false).unwrap();
-        assert_eq!(schema.to_string(), r#"{"default":1.0,"maximum":2.5,"minimum":1}"#);
+        let expected = r#"{"default":1.0,"items":{"maximum":3},"maximum":2.5,"minimum":1}"#;
+        assert_eq!(schema.to_string(), expected);
     }
 
     #[test]
