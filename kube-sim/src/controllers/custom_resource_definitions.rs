@@ -63,7 +63,7 @@ fn key_of(definition: &Arc<Stored>) -> (StorageKey, Arc<str>, Duration) {
 
 /// The keys of the definitions whose names are not accepted, except that of the definition `changed`.
 fn definitions_with_conflicts(state: &State, changed: &str) -> Keys {
-    let all = state.table(CRD_TABLE).map(|table| table.objects("")).unwrap_or_default();
+    let all = state.objects(CRD_TABLE, "");
     let has_conflict = |definition: &Stored| {
         let value = definition.value();
         let mut conditions = value["status"]["conditions"].as_array().into_iter().flatten();
@@ -91,7 +91,7 @@ fn establish(state: &mut State, definition: &Arc<Stored>) {
     let before = definition.typed_value(&resource.api_version, &resource.kind);
     let mut crd = before.clone();
     let mut used = crd::UsedNames::default();
-    for other in state.table(CRD_TABLE).map(|table| table.objects("")).unwrap_or_default() {
+    for other in state.objects(CRD_TABLE, "") {
         let other = other.value();
         if other["spec"]["group"] == crd["spec"]["group"] {
             used.add(&other);

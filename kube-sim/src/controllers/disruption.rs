@@ -39,8 +39,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
         BUDGETS if !is_deletion(event) => own_key(storage, event),
         PODS => selecting(state, BUDGETS, event, selector),
         other => {
-            let budgets = state.table(BUDGETS).map(|table| table.objects(event.object.namespace()));
-            let budgets = budgets.unwrap_or_default();
+            let budgets = state.objects(BUDGETS, event.object.namespace());
             if budgets.is_empty() || !changes_replicas(state, other, event) {
                 return Keys::new();
             }

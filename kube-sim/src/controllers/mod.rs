@@ -169,7 +169,7 @@ pub(crate) fn clock_advanced(state: &mut State) {
         if !state.runs(controller) {
             continue;
         }
-        let objects = state.table(storage).map(|table| table.objects("")).unwrap_or_default();
+        let objects = state.objects(storage, "");
         for object in objects {
             let storage_key = (Arc::from(storage), object.key.clone());
             requeue(state, &Key { controller, object: storage_key, uid: object.uid.clone() }, Duration::ZERO);

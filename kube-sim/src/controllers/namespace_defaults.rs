@@ -48,7 +48,7 @@ fn namespace_key(state: &State, event: &Event) -> Keys {
 
 /// Queues the keys of all namespaces after a change of the certificate authorities.
 pub(super) fn requeue_all(state: &mut State) {
-    let namespaces = state.table(NAMESPACES).map(|table| table.objects("")).unwrap_or_default();
+    let namespaces = state.objects(NAMESPACES, "");
     for namespace in namespaces {
         let storage_key = (Arc::from(NAMESPACES), namespace.key.clone());
         let key = Key {

@@ -53,7 +53,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
             };
             let before = event.previous.as_ref().map(|previous| relevant(&previous.value()));
             if is_deletion(event) || before.is_some_and(|before| before != relevant(&event.object.value())) {
-                let pods = state.table(PODS).map(|table| table.objects("")).unwrap_or_default();
+                let pods = state.objects(PODS, "");
                 let own = pods.iter().filter(|pod| node_name(&pod.value()) == event.object.name());
                 keys.extend(own.map(|pod| ((Arc::from(PODS), pod.key.clone()), pod.uid.clone(), delay)));
             }

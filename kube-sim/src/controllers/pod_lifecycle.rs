@@ -43,7 +43,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
             if before == Some(is_ready(&event.object.value())) {
                 return Keys::new();
             }
-            let pods = state.table(PODS).map(|table| table.objects("")).unwrap_or_default();
+            let pods = state.objects(PODS, "");
             let own = pods.iter().filter(|pod| node_name(&pod.value()) == event.object.name());
             own.map(|pod| ((Arc::from(PODS), pod.key.clone()), pod.uid.clone(), Duration::ZERO)).collect()
         }

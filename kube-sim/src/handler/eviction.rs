@@ -103,7 +103,7 @@ fn number(budget: &Value, field: &str) -> i64 {
 /// many entries, 500 if the pod has several budgets.
 fn take_disruption(call: &Call<'_>, state: &mut State, dry_run: bool) -> Result<(), SimError> {
     let pod = read::find(state.view(), call.target)?;
-    let budgets = state.table(BUDGETS).map(|t| t.objects(&call.target.namespace)).unwrap_or_default();
+    let budgets = state.objects(BUDGETS, &call.target.namespace);
     let mut covering = budgets.into_iter().filter_map(|budget| {
         let value = budget.value();
         let selector = &value["spec"]["selector"];

@@ -141,8 +141,7 @@ fn describe_subject(subject: &Value, user: &User, namespace: &str) -> Option<Str
 }
 
 fn objects(state: &State, storage: &str, namespace: &str) -> impl Iterator<Item = Value> + use<> {
-    let stored = state.table(storage).map(|table| table.objects(namespace));
-    stored.into_iter().flatten().map(|object| object.value())
+    state.objects(storage, namespace).into_iter().map(|object| object.value())
 }
 
 fn rules_in(role: &Value) -> Vec<Value> {

@@ -21,10 +21,9 @@ pub(crate) fn coerce(schema: &Schema, object: &mut Value, omits_zero: OmitsZero)
         decode_metadata(metadata, omits_zero)?;
     }
     let Value::Object(map) = object else { return Ok(()) };
-    let coercer = Coercer { omits_zero };
     for (name, value) in map.iter_mut().filter(|(name, _)| *name != "metadata") {
         if let Some(field) = schema.field(name) {
-            coercer.coerce(field, value, name)?;
+            coerce_value(field, value, name, omits_zero)?;
         }
     }
     Ok(())
@@ -41,50 +40,51 @@ fn decode_metadata(metadata: &mut Value, omits_zero: OmitsZero) -> Result<(), St
     Ok(())
 }
 
-struct Coercer {
-    omits_zero: OmitsZero,
+fn coerce_value(schema: &Schema, value: &mut Value, path: &str, omits_zero: OmitsZero) -> Result<(), String> {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map.iter_mut() {
+                if schema.embedded_resource {
+                    coerce_object_field(name, value, path, omits_zero)?;
+                }
+                let (field, path) = match (schema.property(name), schema.additional()) {
+                    // The schema of `metadata` is a reference to `ObjectMeta`, which embeds no resources.
+                    (Some(field), _) if !field.is_reference() => (field, format!("{path}.{name}")),
+                    (None, Additional::Of(field)) => (field, format!("{path}[{name}]")),
+                    _ => continue,
+                };
+                coerce_value(field, value, &path, omits_zero)?;
+            }
+            Ok(())
+        }
+        Value::Array(items) => {
+            let Some(schema) = schema.items() else { return Ok(()) };
+            let mut items = items.iter_mut().enumerate();
+            items.try_for_each(|(index, item)| {
+                coerce_value(schema, item, &format!("{path}[{index}]"), omits_zero)
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
-impl Coercer {
-    fn coerce(&self, schema: &Schema, value: &mut Value, path: &str) -> Result<(), String> {
-        match value {
-            Value::Object(map) => {
-                for (name, value) in map.iter_mut() {
-                    if schema.embedded_resource {
-                        self.coerce_object_field(name, value, path)?;
-                    }
-                    let field = match (schema.property(name), schema.additional()) {
-                        // The schema of `metadata` is a reference to `ObjectMeta`, which embeds no resources.
-                        (Some(field), _) if !field.is_reference() => (field, format!("{path}.{name}")),
-                        (None, Additional::Of(field)) => (field, format!("{path}[{name}]")),
-                        _ => continue,
-                    };
-                    self.coerce(field.0, value, &field.1)?;
-                }
-                Ok(())
-            }
-            Value::Array(items) => {
-                let Some(schema) = schema.items() else { return Ok(()) };
-                let mut items = items.iter_mut().enumerate();
-                items.try_for_each(|(index, item)| self.coerce(schema, item, &format!("{path}[{index}]")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Coerces the field `name` of an embedded resource.
-    fn coerce_object_field(&self, name: &str, value: &mut Value, path: &str) -> Result<(), String> {
-        let invalid = |value: &Value, why: String| {
-            Err(FieldError::invalid(format!("{path}.{name}"), value.clone(), why).to_string())
-        };
-        match name {
-            "apiVersion" | "kind" if !value.is_string() => invalid(value, "must be a string".to_owned()),
-            "metadata" => match decode_metadata(value, self.omits_zero) {
-                Ok(()) => Ok(()),
-                Err(why) => invalid(value, why),
-            },
-            _ => Ok(()),
-        }
+/// Coerces the field `name` of an embedded resource.
+fn coerce_object_field(
+    name: &str,
+    value: &mut Value,
+    path: &str,
+    omits_zero: OmitsZero,
+) -> Result<(), String> {
+    let invalid = |value: &Value, why: String| {
+        Err(FieldError::invalid(format!("{path}.{name}"), value.clone(), why).to_string())
+    };
+    match name {
+        "apiVersion" | "kind" if !value.is_string() => invalid(value, "must be a string".to_owned()),
+        "metadata" => match decode_metadata(value, omits_zero) {
+            Ok(()) => Ok(()),
+            Err(why) => invalid(value, why),
+        },
+        _ => Ok(()),
     }
 }
 

@@ -148,6 +148,11 @@ impl State {
         self.tables.get(storage)?.get(key)
     }
 
+    /// The objects of a namespace in the table `storage`, in the order of their keys; all objects if `namespace` is empty.
+    pub(crate) fn objects(&self, storage: &str, namespace: &str) -> Vec<Arc<Stored>> {
+        self.table(storage).map(|table| table.objects(namespace)).unwrap_or_default()
+    }
+
     /// The object with this storage key.
     pub(crate) fn at(&self, (storage, key): &StorageKey) -> Option<&Arc<Stored>> {
         self.get(storage, key)

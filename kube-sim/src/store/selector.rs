@@ -22,7 +22,8 @@ impl Labels {
         Self(all)
     }
 
-    fn get(&self, key: &str) -> Option<&str> {
+    /// The value of a label.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
         let at = self.0.binary_search_by(|(k, _)| (**k).cmp(key)).ok()?;
         Some(&self.0[at].1)
     }

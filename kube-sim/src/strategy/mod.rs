@@ -44,6 +44,7 @@ pub(crate) use self::apps::TEMPLATE_GENERATION_ANNOTATION;
 pub(crate) use self::deletion::Deletion;
 pub(crate) use self::fields::SelectableField;
 pub(crate) use self::printer::{Row, string_or_empty};
+pub(crate) use self::scheduling::is_system_class;
 pub(crate) use self::validation::Errors;
 
 /// The strategy of a kind.

@@ -23,6 +23,11 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
 const SYSTEM_CLASSES: [(&str, i64); 2] =
     [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 
+/// Whether the class is one that the API server creates at its start.
+pub(crate) fn is_system_class(name: &str) -> bool {
+    SYSTEM_CLASSES.iter().any(|(known, _)| *known == name)
+}
+
 /// Checks that among new classes, only those of the system have names that begin with `system-`, or values above one billion.
 fn check_new(class: &Value, out: &mut Errors) {
     const MAX: i64 = 1_000_000_000;

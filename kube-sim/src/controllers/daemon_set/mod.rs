@@ -34,7 +34,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
             if !is_deletion(event) && before == Some(relevant(&event.object.value())) {
                 return Keys::new();
             }
-            let sets = state.table(DAEMON_SETS).map(|table| table.objects("")).unwrap_or_default();
+            let sets = state.objects(DAEMON_SETS, "");
             let key = |set: Arc<crate::store::object::Stored>| {
                 ((Arc::from(DAEMON_SETS), set.key.clone()), set.uid.clone(), std::time::Duration::ZERO)
             };

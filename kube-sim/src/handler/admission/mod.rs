@@ -23,6 +23,7 @@ use crate::registry::Resource;
 use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::Stored;
+use crate::strategy::is_system_class;
 
 pub(crate) use self::nodes::topology_labels;
 
@@ -48,12 +49,17 @@ impl Write<'_> {
         SimError::forbidden(&self.resource.group, &self.resource.plural, name, why)
     }
 
-    /// Whether the write changes an object of a resource, and not one of its subresources.
+    /// Whether the write creates or changes an object of one of the resources, and not a subresource.
     fn is_of(&self, resources: &[(&str, &str)]) -> bool {
         self.subresource.is_empty()
             && resources
                 .iter()
                 .any(|(group, plural)| self.resource.plural == *plural && self.resource.group == *group)
+    }
+
+    /// Whether the write creates an object of one of the resources.
+    fn creates(&self, resources: &[(&str, &str)]) -> bool {
+        self.old.is_none() && self.is_of(resources)
     }
 
     fn is_pod(&self) -> bool {
@@ -75,12 +81,12 @@ const MUTATING: [(AdmissionPlugin, Selects, Mutate); 10] = [
     }),
     (
         AdmissionPlugin::ServiceAccount,
-        |write| write.old.is_none() && write.is_of(PODS),
+        |write| write.creates(PODS),
         |state, write, pod| service_account::admit(state, write.namespace, pod),
     ),
     (
         AdmissionPlugin::TaintNodesByCondition,
-        |write| write.old.is_none() && write.is_of(&[("", "nodes")]),
+        |write| write.creates(&[("", "nodes")]),
         |_, _, node| {
             nodes::add_not_ready_taint(node);
             Ok(())
@@ -97,7 +103,7 @@ const MUTATING: [(AdmissionPlugin, Selects, Mutate); 10] = [
     ),
     (
         AdmissionPlugin::DefaultStorageClass,
-        |write| write.old.is_none() && write.is_of(&[("", "persistentvolumeclaims")]),
+        |write| write.creates(&[("", "persistentvolumeclaims")]),
         |state, _, claim| {
             classes::set_storage_class(state, claim);
             Ok(())
@@ -105,7 +111,7 @@ const MUTATING: [(AdmissionPlugin, Selects, Mutate); 10] = [
     ),
     (
         AdmissionPlugin::StorageObjectInUseProtection,
-        |write| write.old.is_none() && write.is_of(volumes::PROTECTED),
+        |write| write.creates(volumes::PROTECTED),
         |_, write, object| {
             volumes::protect(write, object);
             Ok(())
@@ -113,12 +119,12 @@ const MUTATING: [(AdmissionPlugin, Selects, Mutate); 10] = [
     ),
     (
         AdmissionPlugin::RuntimeClass,
-        |write| write.old.is_none() && write.is_of(PODS),
+        |write| write.creates(PODS),
         |state, write, pod| runtime_class::apply(state, write, pod),
     ),
     (
         AdmissionPlugin::DefaultIngressClass,
-        |write| write.old.is_none() && write.is_of(&[("networking.k8s.io", "ingresses")]),
+        |write| write.creates(&[("networking.k8s.io", "ingresses")]),
         |state, _, ingress| {
             classes::set_ingress_class(state, ingress);
             Ok(())
@@ -126,7 +132,7 @@ const MUTATING: [(AdmissionPlugin, Selects, Mutate); 10] = [
     ),
     (
         AdmissionPlugin::PodTopologyLabels,
-        |write| write.old.is_none() && write.is_of(PODS),
+        |write| write.creates(PODS),
         |state, _, pod| {
             nodes::label_pod(state, pod);
             Ok(())
@@ -191,8 +197,7 @@ pub(crate) fn validate(
 
 /// The objects of a table in a namespace, in the order of their names; all objects if `namespace` is empty.
 fn objects(state: &State, table: &str, namespace: &str) -> Vec<Value> {
-    let stored = state.table(table).map(|table| table.objects(namespace)).unwrap_or_default();
-    stored.iter().map(|object| object.value()).collect()
+    state.objects(table, namespace).iter().map(|object| object.value()).collect()
 }
 
 /// The items of a list; none if it is absent.
@@ -228,7 +233,7 @@ pub(crate) fn check_create(
 /// Refuses to delete the namespaces and, except in a collection, the priority classes that every cluster needs. `name`
 /// is empty in the deletion of a collection.
 pub(crate) fn check_delete(state: &State, target: &Target, name: &str) -> Result<(), SimError> {
-    if &*target.resource.storage == priority::CLASSES && priority::SYSTEM_CLASSES.contains(&name) {
+    if &*target.resource.storage == priority::CLASSES && is_system_class(name) {
         let why = "this is a system priority class and cannot be deleted";
         return Err(SimError::forbidden("scheduling.k8s.io", "priorityclasses", name, why));
     }

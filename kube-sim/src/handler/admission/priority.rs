@@ -2,14 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Write, objects};
+use super::Write;
 use crate::status::SimError;
 use crate::store::State;
+use crate::strategy::is_system_class;
 
 pub(super) const CLASSES: &str = "scheduling.k8s.io/priorityclasses";
-
-/// The classes that the API server creates at its start.
-pub(super) const SYSTEM_CLASSES: [&str; 2] = ["system-cluster-critical", "system-node-critical"];
 
 /// The preemption policy of a pod without a priority class.
 const DEFAULT_POLICY: &str = "PreemptLowerPriority";
@@ -67,10 +65,11 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
     Ok(())
 }
 
-/// The default class with the lowest value.
+/// The default class with the lowest value. The classes of the system cannot be the default.
 fn default_class(state: &State) -> Option<Value> {
-    let defaults = objects(state, CLASSES, "").into_iter().filter(|class| class["globalDefault"] == true);
-    defaults.min_by_key(|class| class["value"].as_i64())
+    let classes = state.objects(CLASSES, "").into_iter();
+    let values = classes.filter(|class| !is_system_class(class.name())).map(|class| class.value());
+    values.filter(|class| class["globalDefault"] == true).min_by_key(|class| class["value"].as_i64())
 }
 
 /// Refuses a second default class.

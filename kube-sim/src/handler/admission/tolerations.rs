@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::json::text;
+
 /// Adds tolerations of 300 s for nodes that are not ready or unreachable, unless the pod tolerates their taints.
 pub(super) fn add_defaults(pod: &mut Value) {
     let Some(spec) = pod["spec"].as_object_mut() else { return };
@@ -12,8 +14,8 @@ pub(super) fn add_defaults(pod: &mut Value) {
     let Some(tolerations) = list.as_array_mut() else { return };
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         let tolerates = |toleration: &Value| {
-            ["", key].contains(&text(toleration, "key"))
-                && ["", "NoExecute"].contains(&text(toleration, "effect"))
+            ["", key].contains(&text(&toleration["key"]))
+                && ["", "NoExecute"].contains(&text(&toleration["effect"]))
         };
         if !tolerations.iter().any(tolerates) {
             tolerations.push(json!({
@@ -44,10 +46,10 @@ fn includes(outer: &Value, inner: &Value) -> bool {
     if outer == inner {
         return true;
     }
-    let (key, operator, effect) = (text(outer, "key"), text(outer, "operator"), text(outer, "effect"));
+    let (key, operator, effect) = (text(&outer["key"]), text(&outer["operator"]), text(&outer["effect"]));
     let matches_all_keys = key.is_empty() && operator == "Exists";
-    if (text(inner, "key") != key && !matches_all_keys)
-        || (text(inner, "effect") != effect && !effect.is_empty())
+    if (text(&inner["key"]) != key && !matches_all_keys)
+        || (text(&inner["effect"]) != effect && !effect.is_empty())
     {
         return false;
     }
@@ -58,14 +60,10 @@ fn includes(outer: &Value, inner: &Value) -> bool {
         return false;
     }
     match operator {
-        "" | "Equal" => text(inner, "operator") == "Equal" && text(inner, "value") == text(outer, "value"),
+        "" | "Equal" => text(&inner["operator"]) == "Equal" && text(&inner["value"]) == text(&outer["value"]),
         "Exists" => true,
         _ => false,
     }
-}
-
-fn text<'a>(toleration: &'a Value, field: &str) -> &'a str {
-    toleration[field].as_str().unwrap_or_default()
 }
 
 #[cfg(test)]

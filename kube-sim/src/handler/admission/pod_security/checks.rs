@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::items;
 use super::policy::{Level, Standard};
 use super::profile_checks as profiles;
+use crate::json::text;
 
 /// A violation of a check: the reason, and the details of the pod.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,12 +33,18 @@ impl<'a> Pod<'a> {
     pub(super) fn containers(self) -> impl Iterator<Item = &'a Value> {
         ["initContainers", "containers", "ephemeralContainers"]
             .into_iter()
-            .flat_map(move |list| self.spec[list].as_array().into_iter().flatten())
+            .flat_map(move |list| items(self.spec, list))
     }
 
     /// The names of the containers that a predicate selects.
     pub(super) fn names(self, selects: impl FnMut(&&Value) -> bool) -> Vec<String> {
         self.containers().filter(selects).map(|container| text(&container["name"]).to_owned()).collect()
+    }
+
+    /// Like [`names`](Self::names); `None` if the predicate selects no container.
+    fn offenders(self, selects: impl FnMut(&&Value) -> bool) -> Option<Vec<String>> {
+        let names = self.names(selects);
+        (!names.is_empty()).then_some(names)
     }
 
     /// Whether the pod has its own user namespace.
@@ -144,10 +152,6 @@ pub(super) fn violation(reason: &str, detail: String) -> Option<Violation> {
     Some(Violation { reason: reason.to_owned(), detail })
 }
 
-pub(super) fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
 /// The items in quotes, separated by commas.
 pub(super) fn quoted(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     items.into_iter().map(|item| format!("\"{}\"", item.as_ref())).collect::<Vec<_>>().join(", ")
@@ -186,7 +190,7 @@ fn host_namespaces(pod: Pod<'_>) -> Option<Violation> {
 }
 
 fn host_paths(pod: Pod<'_>) -> Option<Violation> {
-    let volumes = pod.spec["volumes"].as_array().into_iter().flatten();
+    let volumes = items(pod.spec, "volumes");
     let names: Vec<&str> =
         volumes.filter(|volume| !volume["hostPath"].is_null()).map(|volume| text(&volume["name"])).collect();
     if names.is_empty() {
@@ -197,16 +201,13 @@ fn host_paths(pod: Pod<'_>) -> Option<Violation> {
 
 fn host_ports(pod: Pod<'_>) -> Option<Violation> {
     let mut ports = BTreeSet::new();
-    let names = pod.names(|container| {
-        let list = container["ports"].as_array().into_iter().flatten();
+    let names = pod.offenders(|container| {
+        let list = items(container, "ports");
         let own: Vec<i64> =
             list.filter_map(|port| port["hostPort"].as_i64()).filter(|port| *port != 0).collect();
         ports.extend(own.iter().map(ToString::to_string));
         !own.is_empty()
-    });
-    if names.is_empty() {
-        return None;
-    }
+    })?;
     let list = ports.iter().cloned().collect::<Vec<_>>().join(", ");
     let detail =
         format!("{} {} hostPort{} {list}", containers(&names), uses(names.len()), plural(ports.len()));
@@ -215,7 +216,7 @@ fn host_ports(pod: Pod<'_>) -> Option<Violation> {
 
 fn probe_hosts(pod: Pod<'_>) -> Option<Violation> {
     let mut hosts = BTreeSet::new();
-    let mut names = pod.names(|container| {
+    let mut names = pod.offenders(|container| {
         let probes = ["livenessProbe", "readinessProbe", "startupProbe"].map(|field| &container[field]);
         let hooks = ["postStart", "preStop"].map(|field| &container["lifecycle"][field]);
         let actions =
@@ -224,10 +225,7 @@ fn probe_hosts(pod: Pod<'_>) -> Option<Violation> {
             actions.map(|action| text(&action["host"])).filter(|host| !host.is_empty()).collect();
         hosts.extend(own.iter().map(|host| (*host).to_owned()));
         !own.is_empty()
-    });
-    if names.is_empty() {
-        return None;
-    }
+    })?;
     names.sort();
     let detail = format!(
         "{} {} probe or lifecycle host{} {}",
@@ -240,23 +238,17 @@ fn probe_hosts(pod: Pod<'_>) -> Option<Violation> {
 }
 
 fn privileged(pod: Pod<'_>) -> Option<Violation> {
-    let names = pod.names(|container| container["securityContext"]["privileged"] == true);
-    if names.is_empty() {
-        return None;
-    }
+    let names = pod.offenders(|container| container["securityContext"]["privileged"] == true)?;
     violation("privileged", format!("{} must not set securityContext.privileged=true", containers(&names)))
 }
 
 fn proc_mount(pod: Pod<'_>) -> Option<Violation> {
     let mut types = BTreeSet::new();
-    let names = pod.names(|container| {
+    let names = pod.offenders(|container| {
         let mount = container["securityContext"]["procMount"].as_str().filter(|mount| *mount != "Default");
         types.extend(mount.map(str::to_owned));
         mount.is_some()
-    });
-    if names.is_empty() {
-        return None;
-    }
+    })?;
     let detail =
         format!("{} must not set securityContext.procMount to {}", containers(&names), quoted(&types));
     violation("procMount", detail)
@@ -281,7 +273,7 @@ const SYSCTLS: [(&str, u32); 14] = [
 ];
 
 fn sysctls(pod: Pod<'_>, version: u32) -> Option<Violation> {
-    let list = pod.spec["securityContext"]["sysctls"].as_array().into_iter().flatten();
+    let list = items(&pod.spec["securityContext"], "sysctls");
     let is_allowed = |name: &str| SYSCTLS.iter().any(|(known, since)| *known == name && *since <= version);
     let forbidden: Vec<&str> =
         list.map(|sysctl| text(&sysctl["name"])).filter(|name| !is_allowed(name)).collect();
@@ -299,10 +291,8 @@ fn host_process(pod: Pod<'_>) -> Option<Violation> {
 }
 
 fn privilege_escalation(pod: Pod<'_>) -> Option<Violation> {
-    let names = pod.names(|container| container["securityContext"]["allowPrivilegeEscalation"] != false);
-    if names.is_empty() {
-        return None;
-    }
+    let names =
+        pod.offenders(|container| container["securityContext"]["allowPrivilegeEscalation"] != false)?;
     let detail = format!("{} must set securityContext.allowPrivilegeEscalation=false", containers(&names));
     violation("allowPrivilegeEscalation != false", detail)
 }
@@ -322,7 +312,7 @@ const ALLOWED_VOLUMES: [&str; 9] = [
 
 fn volumes(pod: Pod<'_>) -> Option<Violation> {
     let (mut names, mut types) = (Vec::new(), BTreeSet::new());
-    for volume in pod.spec["volumes"].as_array().into_iter().flatten() {
+    for volume in items(pod.spec, "volumes") {
         let sources = volume.as_object().into_iter().flatten();
         let mut sources = sources.filter(|(field, value)| *field != "name" && !value.is_null());
         let source = sources.next().map_or("unknown", |(field, _)| field.as_str());

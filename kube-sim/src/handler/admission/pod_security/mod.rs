@@ -12,6 +12,7 @@ use serde_json::Value;
 use self::checks::{Pod, Violation, violations};
 use self::policy::{Level, Policy, Standard};
 use super::{NAMESPACES, Write, items, objects};
+use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::State;
 
@@ -70,7 +71,7 @@ pub(super) fn check(
 /// The policy of a namespace.
 fn policy_of(state: &State, namespace: &str) -> Policy {
     let found = state.get(NAMESPACES, namespace);
-    found.map_or_else(Policy::default, |namespace| Policy::of(&namespace.value()).0)
+    found.map_or_else(Policy::default, |namespace| Policy::of(|label| namespace.labels.get(label)).0)
 }
 
 fn check_pod(
@@ -120,6 +121,11 @@ fn changes_images(old: &Value, new: &Value) -> bool {
         || by_name(new).iter().any(|(name, image)| before.get(name) != Some(image))
 }
 
+/// The policy of a `Namespace`, and the errors of its labels.
+fn policy_of_labels(namespace: &Value) -> (Policy, Vec<FieldError>) {
+    Policy::of(|label| namespace["metadata"]["labels"][label].as_str())
+}
+
 /// Checks the labels of a namespace, and warns of existing pods that violate a stricter standard.
 fn check_namespace(
     state: &State,
@@ -128,8 +134,8 @@ fn check_namespace(
     warnings: &mut Vec<String>,
 ) -> Result<(), SimError> {
     let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
-    let (policy, errors) = Policy::of(namespace);
-    let old = write.old.map(Policy::of);
+    let (policy, errors) = policy_of_labels(namespace);
+    let old = write.old.map(policy_of_labels);
     let is_known = old.as_ref().is_some_and(|(_, old_errors)| *old_errors == errors);
     if !errors.is_empty() && !is_known {
         return Err(SimError::invalid("", "Namespace", name, &errors));

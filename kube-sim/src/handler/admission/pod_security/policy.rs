@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
 use crate::schema::FieldError;
 
 const PREFIX: &str = "pod-security.kubernetes.io/";
@@ -35,13 +33,13 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// The policy of a namespace, and the errors of its labels. An invalid level is enforced as `restricted`, and causes no
-    /// warnings.
-    pub(super) fn of(namespace: &Value) -> (Self, Vec<FieldError>) {
+    /// The policy of the labels of a namespace, and their errors. `label_value` returns the value of a label. An invalid
+    /// level is enforced as `restricted`, and causes no warnings.
+    pub(super) fn of<'a>(label_value: impl Fn(&str) -> Option<&'a str>) -> (Self, Vec<FieldError>) {
         let mut errors = Vec::new();
         let label = |suffix: &str| {
             let key = format!("{PREFIX}{suffix}");
-            let value = namespace["metadata"]["labels"][&key].as_str()?;
+            let value = label_value(&key)?;
             Some((key, value))
         };
         let mut refuse = |key: &str, value: &str, why: &str| {
@@ -122,7 +120,7 @@ impl fmt::Display for Standard {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::Value;
 
     use super::*;
 
@@ -131,7 +129,7 @@ mod tests {
     fn check(labels: &[(&str, &str)], expected: [&str; 2], error_count: usize) {
         let labels: serde_json::Map<_, _> =
             labels.iter().map(|(key, value)| (format!("{PREFIX}{key}"), Value::from(*value))).collect();
-        let (policy, errors) = Policy::of(&json!({"metadata": {"labels": labels}}));
+        let (policy, errors) = Policy::of(|key| labels.get(key)?.as_str());
         assert_eq!([policy.enforce.to_string(), policy.warn.to_string()], expected);
         assert_eq!(errors.len(), error_count, "{errors:?}");
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::checks::{Pod, Violation, containers, plural, quoted, setters, text, violation};
+use super::checks::{Pod, Violation, containers, plural, quoted, setters, violation};
+use super::items;
+use crate::json::text;
 
 /// The capabilities that the level `baseline` allows to add.
 const DEFAULT_CAPABILITIES: [&str; 13] = [
@@ -79,7 +81,7 @@ pub(super) fn added_capabilities(pod: Pod<'_>) -> Option<Violation> {
 fn containers_that_add(pod: Pod<'_>, allowed: &[&str]) -> (Vec<String>, BTreeSet<String>) {
     let mut added = BTreeSet::new();
     let names = pod.names(|container| {
-        let list = container["securityContext"]["capabilities"]["add"].as_array().into_iter().flatten();
+        let list = items(&container["securityContext"]["capabilities"], "add");
         let bad: Vec<&str> = list.map(text).filter(|capability| !allowed.contains(capability)).collect();
         added.extend(bad.iter().map(|capability| (*capability).to_owned()));
         !bad.is_empty()
@@ -93,8 +95,7 @@ fn addition(names: &[String], added: &BTreeSet<String>) -> String {
 
 pub(super) fn dropped_capabilities(pod: Pod<'_>) -> Option<Violation> {
     let keeping = pod.names(|container| {
-        let mut dropped =
-            container["securityContext"]["capabilities"]["drop"].as_array().into_iter().flatten();
+        let mut dropped = items(&container["securityContext"]["capabilities"], "drop");
         !dropped.any(|capability| capability == "ALL")
     });
     let (adding, added) = containers_that_add(pod, &["NET_BIND_SERVICE"]);

@@ -55,7 +55,7 @@ pub(super) async fn dispatch(
 
 /// The objects of the table `table`, sorted by name.
 fn objects(inner: &Inner, table: &str) -> Vec<Value> {
-    let stored = inner.lock().table(table).map(|table| table.objects("")).unwrap_or_default();
+    let stored = inner.lock().objects(table, "");
     stored.iter().map(|object| object.value()).collect()
 }
 

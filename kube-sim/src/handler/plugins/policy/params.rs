@@ -56,8 +56,7 @@ pub(super) fn collect(
         "" => {
             let selector = LabelSelector::of_object(&reference["selector"]);
             let state = inner.lock();
-            let all =
-                state.table(&resource.storage).map(|table| table.objects(namespace)).unwrap_or_default();
+            let all = state.objects(&resource.storage, namespace);
             all.into_iter().filter(|object| selector.matches(&object.labels)).collect()
         }
         name => inner.lock().get(&resource.storage, &key(namespace, name)).cloned().into_iter().collect(),
