@@ -2,12 +2,14 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use flate2::{Decompress, FlushDecompress};
+use k8s_openapi::api::core::v1::Pod;
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
 
 use super::server::{Socket, serve};
-use crate::{Error, api::ForwardedStream, streams::forward::dictionary_for_tests};
+use crate::{Api, Error, api::ForwardedStream, streams::forward::dictionary_for_tests};
 
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 const CHANNELS: &str = "v4.channel.k8s.io";
@@ -220,6 +222,14 @@ async fn an_error_ends_its_connection_only() {
     assert_eq!(read(&mut second).await, "fine");
 }
 
+/// Forwards a port, drops its connection, and waits until the forwarder and the server have ended.
+async fn drop_connection(pods: &Api<Pod>, server: JoinHandle<()>) {
+    let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
+    drop(forwarder.take_stream(80).unwrap());
+    forwarder.join().await.unwrap();
+    server.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_dropped_connection_is_reset_when_the_pod_sends_more() {
     let (pods, server) = serve(TUNNEL, |socket| async move {
@@ -232,10 +242,7 @@ async fn a_dropped_connection_is_reset_when_the_pod_sends_more() {
         while tunnel.next().await.is_some() {}
     })
     .await;
-    let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
-    drop(forwarder.take_stream(80).unwrap());
-    forwarder.join().await.unwrap();
-    server.await.unwrap();
+    drop_connection(&pods, server).await;
 }
 
 #[tokio::test]
@@ -265,10 +272,7 @@ async fn a_dropped_connection_is_reset_though_the_queue_of_answers_is_full() {
         while tunnel.next().await.is_some() {}
     })
     .await;
-    let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
-    drop(forwarder.take_stream(80).unwrap());
-    forwarder.join().await.unwrap();
-    server.await.unwrap();
+    drop_connection(&pods, server).await;
 }
 
 #[tokio::test]
