@@ -159,7 +159,7 @@ impl Faults {
         plan.rules.into_iter().zip(0..).map(|(rule, at)| rules.add(rule, at)).collect()
     }
 
-    /// Removes a rule. Returns whether it existed.
+    /// Removes a rule. Returns whether it existed. A response that has begun, such as an open watch, keeps its faults.
     pub fn remove(&self, id: RuleId) -> bool {
         let mut rules = self.lock();
         let before = rules.entries.len();
@@ -167,7 +167,8 @@ impl Faults {
         rules.entries.len() < before
     }
 
-    /// Removes all rules.
+    /// Removes all rules. A response that has begun, such as an open watch, keeps its faults;
+    /// [`Sim::end_watches`](crate::Sim::end_watches) ends the watches.
     pub fn clear(&self) {
         self.lock().entries.clear();
     }
