@@ -49,7 +49,7 @@ impl Drop for CountingController {
 }
 
 impl CountingController {
-    /// Starts a controller.
+    /// Runs `controller` in a new task, with a reconciler that only counts.
     pub(crate) fn start<K>(controller: Controller<K>) -> Self
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
@@ -77,7 +77,7 @@ struct WidgetController {
     again: mpsc::UnboundedSender<()>,
 }
 
-/// Starts a controller with default configuration.
+/// Starts a controller with a paginated initial list and defaults for everything else.
 fn start_controller(job: &Job) -> anyhow::Result<WidgetController> {
     let widgets: Api<Widget> = Api::all(job.client()?);
     let (again, mut requests) = mpsc::unbounded_channel();

@@ -28,7 +28,7 @@ pub(crate) async fn applied_to_store(job: &Job) -> anyhow::Result<Outcome> {
             && pod.name_any() == SENTINEL
             && let Some(done) = done.take()
         {
-            // The receiver is dropped only after the row has failed.
+            // An error means that this function has returned, which drops the receiver.
             let _ = done.send(());
         }
     });
@@ -54,8 +54,8 @@ pub(crate) async fn filtered_by_labels(job: &Job) -> anyhow::Result<Outcome> {
     measure_filter(job, library::labelled(pods, Strategy::List.config(), ("bench.example/shard", "17"))).await
 }
 
-/// Measures from the first watch event until `stream` yields the sentinel. `stream` contains only the pods that pass
-/// the measured filter.
+/// Measures from the request for the watch events until `stream` yields the sentinel. `stream` contains only the pods
+/// that pass the measured filter.
 async fn measure_filter<E>(
     job: &Job,
     stream: impl Stream<Item = Result<Pod, E>> + Send + 'static,

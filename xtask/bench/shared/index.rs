@@ -1,4 +1,4 @@
-//! The row `index-lookups`: the pods of a node in an index of a full store.
+//! The row `index-lookups`: look-ups of the pods of a node in an index of a full store.
 
 use std::collections::BTreeSet;
 

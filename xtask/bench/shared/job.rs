@@ -29,7 +29,8 @@ pub(crate) struct Job {
     pub(crate) tls_source: String,
     /// The name of the mock API server's session for this run. It is the first segment of every path.
     pub(crate) session: String,
-    /// The amount of work: gets, reconciles, events, calls, keys or MiB; for the row `idle-manager`, milliseconds.
+    /// The amount of work in units of the row, such as gets, events, keys or MiB; for the row `idle-manager`,
+    /// milliseconds.
     pub(crate) calls: usize,
 }
 
@@ -54,7 +55,7 @@ impl Job {
         found.unwrap_or((&self.row, default))
     }
 
-    /// A client with the default configuration, the session's URL, and the row's transport.
+    /// A client with the session's URL, the row's transport and format, and defaults for everything else.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let (_, transport) = self.row();
         if transport == Transport::Plain {

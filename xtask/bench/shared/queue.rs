@@ -11,7 +11,8 @@ pub(crate) trait PriorityQueue {
     /// Adds the key with this number. It is ready at once.
     fn add(&mut self, number: usize, priority: i32);
 
-    /// Takes the next key, and ends its processing with success. Returns whether the priority of the key is above 0.
+    /// Takes the next key, and ends its processing with success. Returns whether the priority of the key is above 0;
+    /// `None` if the queue is empty.
     fn process_next(&mut self) -> Option<bool>;
 }
 

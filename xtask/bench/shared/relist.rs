@@ -16,7 +16,7 @@ pub(crate) async fn relist(job: &Job) -> anyhow::Result<Outcome> {
     let (complete, mut completed) = mpsc::unbounded_channel();
     let filled = fill(pods, (), Strategy::List.config(), move |event| {
         if matches!(event, StoreEvent::Complete) {
-            // The receiver is dropped only if the measurement has failed.
+            // An error means that this function has returned, which drops the receiver.
             let _ = complete.send(());
         }
     });

@@ -64,7 +64,7 @@ async fn wait_for_all(reached: &mut mpsc::UnboundedReceiver<Milestone>) -> anyho
     Ok(())
 }
 
-/// Receives the objects of a subscription. The initial list has `initial` objects.
+/// Receives the objects of a subscription, and sends each milestone. The initial list has `initial` objects.
 async fn subscriber(
     objects: impl Stream<Item = std::sync::Arc<Pod>>,
     initial: usize,

@@ -83,7 +83,8 @@ where
                 Ok(Some(Event::Apply(object))) => on_event(StoreEvent::Applied(&object)),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                // The row `relist` expires the watch on purpose. After any other error, the digest is wrong.
+                // The row `relist` expires the watch on purpose. After any other error, the digest shows whether the
+                // store has recovered.
                 Err(error) => eprintln!("note: {error:?}"),
             }
         }

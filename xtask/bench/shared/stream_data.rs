@@ -2,7 +2,7 @@
 
 /// Bytes in a MiB.
 pub(crate) const MIB: usize = 1 << 20;
-/// The length of the block. A kubelet sends the output of a process in messages of this size.
+/// The length of the block in bytes. A kubelet sends the output of a process in messages of this size.
 pub(crate) const BLOCK: usize = 32 << 10;
 
 pub(crate) fn block() -> Vec<u8> {
@@ -25,7 +25,8 @@ impl Default for Checker {
 }
 
 impl Checker {
-    /// Whether `data` continues the data that was accepted before.
+    /// Whether `data` continues the repeated blocks after the data of previous calls. Counts the bytes that it
+    /// compares.
     pub(crate) fn accepts(&mut self, data: &[u8]) -> bool {
         data.chunks(BLOCK).all(|part| {
             let equal = self.blocks[self.position..][..part.len()] == *part;
@@ -35,7 +36,7 @@ impl Checker {
         })
     }
 
-    /// The number of bytes so far.
+    /// The number of bytes that [`Self::accepts`] has compared.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }

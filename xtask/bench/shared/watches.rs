@@ -26,8 +26,8 @@ const PARTS: u32 = 6;
 /// The time limit on opening the watches.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Holds the watches open while the calls run. The units are the calls of the measured parts. The memory
-/// figures are the growth in these parts. A watch or call that fails, and a watch without an event, are an error.
+/// Holds the watches open while the calls run. The units are the calls of the measured parts. The memory figures are
+/// the growth in these parts. It is an error if a call fails, or if a watch fails, ends or receives no event.
 pub(crate) async fn watches_and_calls(job: &Job) -> anyhow::Result<Outcome> {
     let names = Arc::new(pod_names(job)?);
     let client = job.client()?;

@@ -15,7 +15,8 @@ use xtask_process::{Launch, Scratch};
 /// The time limit for one build. A build that takes longer is assumed to hang.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// The name of the program with controller-runtime, next to that of client-go's contender.
+/// The file name of the second program of client-go's contender, which uses controller-runtime. Both programs are in
+/// the same folder.
 pub(super) const CONTROLLER_RUNTIME: &str = "controller-runtime";
 
 /// The folders of the checkout and of the build.
@@ -31,7 +32,7 @@ impl Folders {
     /// Locates the folders.
     ///
     /// # Errors
-    /// If the binary is not run from a checkout.
+    /// If the checkout from which this program was built no longer exists.
     pub(super) fn find() -> anyhow::Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here.ancestors().nth(2).context("xtask/bench has no parent folder")?.to_owned();

@@ -69,7 +69,7 @@ impl Comparison {
         Self { ratio, is_met: ratio <= target }
     }
 
-    /// The cell of the table.
+    /// The ratio and the verdict, as a cell of the table.
     pub(super) fn cell(self) -> String {
         format!("{:.2}, {}", self.ratio, if self.is_met { "met" } else { "MISSED" })
     }

@@ -79,7 +79,7 @@ impl Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// If a build or the mock API server fails, or if a name matches no row.
+/// If a build or a server fails, if a name matches no row, or if the system is not Linux.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
 }
@@ -197,7 +197,7 @@ async fn compare(
     Ok((table.json(&run, selected, &verdicts), table.is_correct()))
 }
 
-/// The contender and the row with which each of `targets` compares this project. Omits the rows in `selected`.
+/// The contenders and rows with which `targets` compare this project, without the rows in `selected`.
 fn missing_peer_rows(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static str)> {
     let mut missing: Vec<_> = targets
         .iter()

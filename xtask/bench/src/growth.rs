@@ -36,11 +36,11 @@ pub(super) struct Growth {
     pub(super) text: String,
     /// The results as JSON.
     pub(super) json: Value,
-    /// Whether every store held the objects of the mock API server.
+    /// Whether every contender succeeded, and its store held the objects of the mock API server.
     pub(super) correct: bool,
 }
 
-/// Measures all contenders at every size up to `max_pods` pods.
+/// Measures all contenders at every size up to `max_pods` pods; at every size if `max_pods` is `None`.
 ///
 /// # Errors
 /// If the mock API server fails.

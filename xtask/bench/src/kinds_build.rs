@@ -1,9 +1,10 @@
 //! The rows `build-kinds` and `build-kinds-touch`: debug builds of a crate of 50 derived kinds, cold and after a change of its
 //! root file, with kube-derive and with the derive of kube.
 //!
-//! Both crates are generated from the same text below cargo's target folder. Their lock files are those of this project and of
-//! the contender for kube. The kinds are built incrementally and their dependencies are not, as in a project whose dependencies
-//! come from a registry: the packages of this project are dependencies by path, which cargo builds incrementally by default.
+//! Both crates are generated below cargo's target folder, from the same text. Their lock files are those of this
+//! project and of the contender for kube. The kinds are built incrementally and their dependencies are not, as in a
+//! project whose dependencies come from a registry: the packages of this project are dependencies by path, which cargo
+//! builds incrementally by default.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,8 +23,8 @@ use xtask_process::progress::Progress;
 
 /// The number of derived kinds.
 const KINDS: usize = 50;
-/// The number of changes of the root file in each round; the round's cost is their median. Such a build takes only
-/// seconds: other programs on the machine affect its time more than that of a cold build.
+/// The number of changes of the root file in each round; the round's cost is the median of the builds after them. Such
+/// a build takes only seconds: other programs on the machine affect its time more than that of a cold build.
 const TOUCHES: usize = 5;
 /// The largest allowed ratio of this project's build time to kube's.
 const TARGET: f64 = 0.8;
@@ -36,7 +37,7 @@ struct BuildCost {
     cpu: Duration,
 }
 
-/// The two builds of a round.
+/// The cost of the cold build of a round, and the median cost of its builds after a change.
 #[derive(Debug, Clone, Copy)]
 struct Costs {
     cold: BuildCost,
@@ -124,7 +125,7 @@ fn cpu_of_children() -> anyhow::Result<Duration> {
 /// The times `cutime` and `cstime` in the text of a `/proc/PID/stat` file. The name of the process, which is in parentheses, may
 /// contain spaces.
 fn cpu_in_stat(text: &str) -> Option<Duration> {
-    /// The unit of these times (`USER_HZ`): Linux counts in hundredths of a second on all platforms.
+    /// The unit of these times (`USER_HZ`): a hundredth of a second.
     const TICK: Duration = Duration::from_millis(10);
     let (_, fields) = text.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(13).map_while(|field| field.parse::<u32>().ok());

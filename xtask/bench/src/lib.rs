@@ -1,9 +1,9 @@
 //! `cargo xtask bench`: measures this project, kube and client-go on the same bytes in one run.
 //!
 //! `rows` defines the measurements and `targets` the required results. A mock API server (`bench-load`) serves prepared
-//! bytes from its own process. `build` compiles the contenders, [`run()`] executes each row of each contender in a new
-//! process, `figures` holds the medians, and `table` prints them. The measured code is only in `shared/` (Rust) and
-//! `client-go/` (Go).
+//! bytes from its own process. `build` compiles the contenders, `run` starts a new process for each row of each
+//! contender, `figures` holds the medians, and `table` prints them. The measured code is in `shared/` (Rust), with the
+//! calls that differ between the libraries in `ours/` and `kube/`, and in `client-go/` (Go).
 
 mod build;
 mod build_times;

@@ -20,7 +20,7 @@ const SEED: u64 = 20_260_501;
 pub(super) struct MockServer {
     _process: Supervised,
     agent: ureq::Agent,
-    /// `HOST:PORT`, such as `127.0.0.1:1234`.
+    /// The address of the listener for plain HTTP, such as `127.0.0.1:1234`.
     address: String,
     /// The address of the listener over TLS.
     tls_address: String,
@@ -79,7 +79,8 @@ impl MockServer {
         self.pods
     }
 
-    /// Makes the server generate all data of a format now instead of at the first request.
+    /// Makes the server generate the data of the rows with `needs_preparation` in one format, so that the first of
+    /// these rows does not wait for it.
     ///
     /// # Errors
     /// If the request fails.

@@ -11,7 +11,7 @@ pub(super) struct Row {
     pub(super) title: &'static str,
     /// The counted unit, in the plural.
     pub(super) unit: &'static str,
-    /// The number of units.
+    /// The amount of work of a run: the `calls` of the contender's job.
     pub(super) amount: Amount,
     /// The mock API server's name for the objects whose digest the contender must report; `None` for no comparison.
     pub(super) digest: Option<&'static str>,
@@ -48,7 +48,7 @@ impl Row {
     }
 }
 
-/// The number of units in a run.
+/// The amount of work of a run, in units of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Amount {
     /// One per pod.
@@ -63,7 +63,7 @@ pub(super) enum Amount {
 }
 
 impl Amount {
-    /// The number of units for `pods` pods.
+    /// The amount for `pods` pods.
     pub(super) fn for_pods(self, pods: usize) -> usize {
         match self {
             Self::Pods => pods,
@@ -84,7 +84,7 @@ const COMMON: Row = Row {
     needs_controller_runtime: false,
 };
 
-/// The fields that the rows of calls have in common.
+/// The fields that the rows of gets and of other small operations have in common.
 const CALLS: Row = Row { unit: "gets", digest: None, each: Each::Time, ..COMMON };
 
 /// The fields that the rows in Protobuf have in common.

@@ -35,7 +35,7 @@ pub(super) struct Runner<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     done: BTreeMap<Contender, Vec<Outcome>>,
-    /// Contenders that failed; they are skipped in later rounds.
+    /// Contenders that failed, were not built or lack the feature; they are skipped in later rounds.
     failed: BTreeMap<Contender, Cell>,
 }
 
@@ -81,7 +81,8 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs every contender once. The round number selects the contender that runs first.
+    /// Runs every contender once, except those in [`Outcomes::failed`]. The round number selects the contender that
+    /// runs first.
     ///
     /// # Errors
     /// If the mock API server fails.

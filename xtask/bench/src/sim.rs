@@ -19,8 +19,8 @@ use super::targets::Verdict;
 
 /// The number of measured starts of a server.
 const STARTS: u32 = 50;
-/// The limits: the start in milliseconds, the memory of all pods in GiB, the requests per second, and the ratio of this
-/// rate to that of the real server.
+/// The limits: the start in milliseconds, the memory of 100,000 pods in GiB, the requests per second, and the ratio of
+/// this rate to that of the real server.
 const MAX_START_MS: f64 = 5.0;
 const MAX_POD_GIB: f64 = 1.5;
 const MIN_RATE: f64 = 5_000.0;
@@ -114,7 +114,6 @@ pub(super) async fn run(
     Ok(outcome(size, &start, &pods, rates, &version))
 }
 
-/// Builds the programs.
 async fn build(folders: &Folders, scratch: &Scratch, progress: &Progress) -> anyhow::Result<Programs> {
     progress.step("building kube-sim and its bench in release mode");
     let build =
@@ -132,7 +131,8 @@ async fn measure<T: DeserializeOwned>(scratch: &Scratch, bench: &Path, args: &[&
         .with_context(|| format!("the output of bench-sim {} is not valid", args.join(" ")))
 }
 
-/// Starts kube-sim without the controllers of workloads, because the real server has none either. Returns its kubeconfig.
+/// Starts kube-sim without the controllers of workloads, because the real server has none either. Returns the process
+/// and the path of its kubeconfig.
 async fn serve(scratch: &Scratch, program: &Path) -> anyhow::Result<(Supervised, PathBuf)> {
     let file = |name: &str| scratch.path().join(format!("kube-sim.{name}"));
     let (kubeconfig, stderr) = (file("kubeconfig"), file("log"));
@@ -152,7 +152,7 @@ async fn serve(scratch: &Scratch, program: &Path) -> anyhow::Result<(Supervised,
     Ok((process, kubeconfig))
 }
 
-/// The median of the rates.
+/// The median of the rates. It is an error if there are no rounds, or if the watches of a round received no events.
 fn median(rounds: &[Requests]) -> anyhow::Result<f64> {
     let mut rates: Vec<f64> = rounds.iter().map(|round| round.rate).collect();
     rates.sort_by(f64::total_cmp);

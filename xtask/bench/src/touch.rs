@@ -7,8 +7,8 @@
 
 use std::fs;
 
-/// The MiB to touch before the first run of a row: as many as the largest contender needs, but at most half of
-/// `MemAvailable`.
+/// The MiB to touch before the first run of a row: an estimate of the memory of the largest contender, but at most half
+/// of `MemAvailable`.
 pub(super) fn mib_for_first_run(pods: usize) -> usize {
     let available = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

@@ -25,7 +25,7 @@ pub(crate) fn initial_pods(count: usize) -> Vec<Pod> {
         .collect()
 }
 
-/// Watch events.
+/// The watch events of a dataset, and the pods that result from them or pass a filter.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     /// The type and the pod of each event.

@@ -53,7 +53,7 @@ impl Dataset {
         }
     }
 
-    /// Generates the data of a format that rows with `needs_preparation` use.
+    /// Generates, in `format`, the data that rows with `needs_preparation` use.
     pub(crate) fn prepare(&self, format: Format) {
         self.event_chunks(format);
         self.relisted().in_format(format);
@@ -127,7 +127,7 @@ impl Dataset {
         pod_indices.get(&(namespace.to_owned(), name.to_owned())).copied()
     }
 
-    /// The digest of the objects with this name, such as `pods` or `relisted`; `None` if no objects have this name.
+    /// The digest of the set `name` of objects, such as `pods` or `relisted`; `None` if there is no such set.
     pub(crate) fn digest(&self, name: &str) -> Option<Digest> {
         Some(match name {
             "pods" => digest(&self.pods().json, Value::clone),

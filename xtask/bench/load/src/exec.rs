@@ -1,5 +1,6 @@
-//! The answer of the load source to an exec request, over a WebSocket with the protocol `v5.channel.k8s.io`. Instead of a
-//! process, it sends the block of `stream_data` repeatedly, or reads the standard input and reports its bytes.
+//! The mock API server's response to an exec request, over a WebSocket with the protocol `v5.channel.k8s.io`. No
+//! process runs: the server sends the block of `stream_data` repeatedly as standard output, or checks the standard
+//! input and reports the number of its bytes.
 
 use std::io::{self, BufReader, Write};
 use std::net::TcpStream;
@@ -13,7 +14,7 @@ use crate::http::{WebSocketOffer, respond};
 use crate::serve::Query;
 use crate::stream_data::{BLOCK, Checker, MIB, block};
 
-/// The only protocol of this server: earlier ones cannot close the standard input.
+/// The only protocol of this server: earlier protocols cannot close the standard input.
 const PROTOCOL: &str = "v5.channel.k8s.io";
 
 const STDIN: u8 = 0;
@@ -22,7 +23,8 @@ const ERROR: u8 = 3;
 /// The channel of a message that closes another channel, whose number is the next byte.
 const CLOSE: u8 = 255;
 
-/// Runs the command of the query until its end. The connection then ends, too.
+/// Accepts the WebSocket, runs the command of the query, and closes the connection. A client that does not offer
+/// [`PROTOCOL`] receives a 400.
 pub(crate) fn run(
     mut reader: BufReader<TcpStream>,
     offer: &WebSocketOffer,
@@ -49,7 +51,7 @@ pub(crate) fn run(
     let ended = status.and_then(|status| {
         socket.send(message(ERROR, status.as_bytes()))?;
         socket.close(None)?;
-        // The client answers the close.
+        // Wait for the client's close frame.
         while socket.read().is_ok() {}
         Ok(())
     });
@@ -58,7 +60,7 @@ pub(crate) fn run(
 
 type Status = tokio_tungstenite::tungstenite::Result<String>;
 
-/// Sends `mib` MiB to the standard output.
+/// Sends `mib` MiB as standard output.
 fn send(socket: &mut WebSocket<TcpStream>, mib: &str) -> Status {
     let Ok(mib) = mib.parse::<usize>() else { return Ok(failure("the number of MiB is not a number")) };
     let block = Bytes::from([&[STDOUT], block().as_slice()].concat());
@@ -68,7 +70,8 @@ fn send(socket: &mut WebSocket<TcpStream>, mib: &str) -> Status {
     Ok(success())
 }
 
-/// Reads the standard input to its end, and prints the number of bytes.
+/// Reads the standard input to its end, compares it with the expected data, and sends the number of its bytes as
+/// standard output.
 fn receive(socket: &mut WebSocket<TcpStream>) -> Status {
     let mut checker = Checker::default();
     loop {

@@ -17,13 +17,13 @@ pub(crate) enum Format {
     Protobuf,
 }
 
-/// The kind of objects.
+/// The `apiVersion` and `kind` of a set of objects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Types {
     pub(crate) api_version: &'static str,
     pub(crate) kind: &'static str,
-    /// Whether the objects are custom resources. They have no Protobuf, and the items of their lists have `apiVersion`
-    /// and `kind`, which those of built-in lists do not have.
+    /// Whether the objects are custom resources. These have no Protobuf encoding, and the items of their lists have
+    /// `apiVersion` and `kind`. The items of lists of built-in kinds have neither.
     pub(crate) custom: bool,
 }
 

@@ -7,7 +7,8 @@ use crate::format::Format;
 
 /// The maximum length of a line of a request, in bytes.
 const MAX_LINE_BYTES: u64 = 64 << 10;
-/// The number of buffered bytes at which the buffer is written.
+/// The number of buffered bytes at which [`Chunks`] sends its buffer, and the length of a body, in bytes, from which
+/// its parts are sent without a copy.
 const FLUSH_AT: usize = 128 << 10;
 
 /// The parts of a request that the server uses.
@@ -60,12 +61,12 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     Ok((read > 0).then(|| line.trim_end().to_owned()))
 }
 
-/// Sends a response whose JSON body is the concatenation of `parts`.
+/// Sends a response with the media type of JSON, whose body is the concatenation of `parts`.
 pub(crate) fn respond(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io::Result<()> {
     respond_in(Format::Json, out, status, parts)
 }
 
-/// Sends a response whose body is the concatenation of `parts`.
+/// Sends a response with the media type of `format`, whose body is the concatenation of `parts`.
 pub(crate) fn respond_in(
     format: Format,
     out: &mut impl Write,
@@ -93,7 +94,7 @@ pub(crate) fn append_chunk(out: &mut Vec<u8>, parts: &[&[u8]]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A streaming response: each frame is one HTTP chunk, as in the API server's watch responses.
+/// A streaming response: each watch event is one HTTP chunk, as in the API server's responses.
 #[derive(Debug)]
 pub(crate) struct Chunks<'a, W: Write> {
     out: &'a mut W,
@@ -109,7 +110,7 @@ impl<'a, W: Write> Chunks<'a, W> {
         Ok(Self { out, format, buffer: Vec::with_capacity(2 * FLUSH_AT) })
     }
 
-    /// Buffers an event whose object is the concatenation of `object`.
+    /// Buffers an event whose object is the concatenation of `object`. Sends the buffer if it has reached [`FLUSH_AT`].
     pub(crate) fn push_event(&mut self, event_type: &str, object: [&[u8]; 3]) -> io::Result<()> {
         self.format.append_event(event_type, object, &mut self.buffer);
         if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }

@@ -39,7 +39,8 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// A mock API server. The initial list of pods is generated at construction, all other data at the first request.
+/// A mock API server. The initial list of pods is generated at construction, all other data at the first request for
+/// it.
 #[derive(Debug)]
 pub struct MockServer(Arc<serve::Server>);
 
@@ -69,7 +70,7 @@ impl MockServer {
     /// Serves all TLS connections forever, over HTTP/2 and HTTP/1.1. The certificate is self-signed.
     ///
     /// # Errors
-    /// If the certificate or the runtime cannot be made.
+    /// If the certificate or the runtime cannot be created, or a connection cannot be accepted.
     pub fn serve_tls(&self, listener: TcpListener) -> io::Result<()> {
         tls::serve(&self.0, listener)
     }

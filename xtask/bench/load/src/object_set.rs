@@ -45,7 +45,7 @@ impl Objects {
 }
 
 impl ObjectSet {
-    /// No objects.
+    /// An empty set for objects in this format.
     pub(crate) fn new(format: Format) -> Self {
         Self { bytes: Vec::new(), ends: Vec::new(), separator: format.separator() }
     }
@@ -64,7 +64,7 @@ impl ObjectSet {
         self.ends.len()
     }
 
-    /// One object.
+    /// The object at `index`, without a separator.
     pub(crate) fn item(&self, index: usize) -> &[u8] {
         self.span(index..index + 1)
     }
@@ -79,7 +79,7 @@ impl ObjectSet {
         &self.bytes[start..self.ends[end - 1]]
     }
 
-    /// The total size in bytes.
+    /// The size of all objects and separators in bytes.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()

@@ -37,7 +37,7 @@ pub(crate) fn nodes(count: usize, seed: u64) -> ObjectSet {
     })
 }
 
-/// The JSON of `status.images`, nearly the same on all nodes.
+/// The JSON of `status.images`, which is the same on all nodes.
 fn images(rng: &mut Rng) -> String {
     let image = |index: usize, rng: &mut Rng| {
         let name = format!("registry.example.com/system/image-{index}");

@@ -1,5 +1,5 @@
-//! `Server`: routes requests to responses. Each connection has its own thread; a list sends prepared bytes and performs
-//! no serialisation.
+//! `Server`: routes requests to responses. Each connection of the plain listener has its own thread; a list sends
+//! prepared bytes and performs no serialisation.
 
 use std::io::{self, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -48,7 +48,8 @@ impl Server {
         Ok(())
     }
 
-    /// Handles the requests of a connection in order, until the client closes the connection.
+    /// Handles the requests of a connection in order, until the client closes the connection or an exec request takes
+    /// it over.
     fn handle_connection(&self, connection: TcpStream) -> io::Result<()> {
         connection.set_nodelay(true)?;
         let mut out = connection.try_clone()?;
@@ -73,7 +74,7 @@ impl Server {
         Ok(())
     }
 
-    /// Handles the control requests of contenders and of `xtask-bench`.
+    /// Handles a control request of a contender or of `xtask-bench`.
     fn handle_control(
         &self,
         out: &mut impl Write,
@@ -157,7 +158,8 @@ impl Server {
         }
     }
 
-    /// The objects of a resource that the session lists and watches; `None` if there is no such resource.
+    /// The objects of `resource` with their resource version and format; `None` if there is no such resource. A list of
+    /// pods after the expiry has the relisted pods.
     fn collection(
         &self,
         session: &Session,
@@ -178,8 +180,8 @@ impl Server {
         Some(Collection { objects, version, format })
     }
 
-    /// Handles a watch request: sends the initial events, then the events or the expiry that the session's
-    /// [`Gate`] selects.
+    /// Handles a watch request: sends the initial events if the request asks for them, then the events or the expiry
+    /// that the session's [`Gate`] selects.
     fn watch(
         &self,
         out: &mut impl Write,

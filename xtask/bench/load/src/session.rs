@@ -28,7 +28,7 @@ pub(crate) enum Gate {
 pub(crate) struct Session {
     state: Mutex<State>,
     changed: Condvar,
-    /// Whether the session is over.
+    /// Sends `true` at the end of the session, to the tasks of watches over TLS.
     over: watch::Sender<bool>,
 }
 
@@ -70,7 +70,8 @@ impl Session {
         self.over.send_replace(gate == Gate::Over);
     }
 
-    /// The end of the session, for tasks: the value becomes `true`.
+    /// A receiver whose value becomes `true` at the end of the session. A task must not use [`Self::wait_at_gate`],
+    /// which blocks its thread.
     pub(crate) fn over(&self) -> watch::Receiver<bool> {
         self.over.subscribe()
     }
@@ -85,9 +86,9 @@ impl Session {
         self.state().connections.len()
     }
 
-    /// Blocks a watch until the gate opens, and returns the gate's state. If `ignores_events` is true, only
-    /// [`Gate::Over`] opens the gate for this watch: its objects are not pods, or the watch starts after the initial
-    /// list of pods.
+    /// Blocks a watch until the gate opens, and returns the gate's state; [`Gate::Over`] after [`WAIT_LIMIT`]. If
+    /// `ignores_events` is true, only [`Gate::Over`] opens the gate: for a watch of a kind other than pods, a watch
+    /// that starts after the initial list of pods, and a watch that has sent the events.
     pub(crate) fn wait_at_gate(&self, ignores_events: bool) -> Gate {
         let mut state = self.state();
         state.waiting += 1;
@@ -123,7 +124,7 @@ impl Session {
         later
     }
 
-    /// The time since the first list request after the expiry.
+    /// The time since the first list request after the expiry; `None` before that request.
     pub(crate) fn since_relist(&self) -> Option<Duration> {
         self.state().relist.map(|at| at.elapsed())
     }

@@ -1,7 +1,8 @@
 //! The listener over TLS, for HTTP/2 and HTTP/1.1. It sends the same bytes over both protocols, so only the
 //! clients can cause a difference between two rows.
 //!
-//! All responses are JSON. A watch over TLS receives bookmarks only, and ends with the session.
+//! All responses are JSON. A watch of pods over TLS receives only bookmarks, a watch of another kind receives nothing,
+//! and both end with the session.
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
@@ -42,7 +43,7 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// Serves all connections forever, with a new self-signed certificate.
 ///
 /// # Errors
-/// If the certificate or the runtime cannot be made.
+/// If the certificate or the runtime cannot be created, or a connection cannot be accepted.
 pub(crate) fn serve(server: &Arc<Server>, listener: TcpListener) -> io::Result<()> {
     let acceptor = acceptor()?;
     listener.set_nonblocking(true)?;
@@ -98,8 +99,8 @@ fn respond(server: &Server, connection: u64, request: &Request<Incoming>) -> Res
     converted(out)
 }
 
-/// The response to a watch. A watch of pods receives a bookmark at its start and after each pause. It ends with the
-/// session.
+/// The response to a watch, which ends with the session. A watch of pods receives a bookmark at its start and after
+/// each [`BOOKMARK_PAUSE`]; another watch receives nothing.
 fn watch(session: &Session, is_of_pods: bool) -> Response<Body> {
     let bookmark = format!(
         r#"{{"type":"BOOKMARK","object":{{"kind":"Pod","apiVersion":"v1","metadata":{{"resourceVersion":"{LIST_VERSION}","creationTimestamp":null}}}}}}"#

@@ -1,6 +1,6 @@
 //! A client that sends its requests with hyper-util's client, and has the same middleware as a default client. The rows
-//! that end with `-hyper-util` measure this client: they show whether this project's own pool of HTTP/1.1 connections
-//! is faster than hyper-util's.
+//! whose names end with `-hyper-util` measure this client: they show whether this project's own pool of HTTP/1.1
+//! connections is faster than hyper-util's.
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ impl SharedPods {
         Self(SharedInformer::with_config(pods, config))
     }
 
-    /// A controller with a subscription.
+    /// A controller of the pods, over a new subscription.
     pub(crate) fn controller(&self) -> Controller<Pod> {
         let (store, changes) = Changes::shared(&self.0);
         Controller::from_source(store, changes.handle(own()))

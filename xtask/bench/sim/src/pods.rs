@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
-/// A pod with the fields that pods of a cluster typically have, as a controller creates it.
+/// A pod with the fields of spec and status that the pods of a cluster typically have.
 const POD: &str = include_str!("pod.json");
 /// The number of pods in a namespace.
 const PODS_PER_NAMESPACE: u32 = 1000;
@@ -13,7 +13,7 @@ const PODS_PER_NAMESPACE: u32 = 1000;
 /// The growth for the first pod, which includes the data that all servers of the process share, is a separate figure.
 ///
 /// # Errors
-/// When the server refuses an object.
+/// If the server refuses an object or does not list all pods, or if the memory of this process cannot be read.
 pub(crate) fn measure(count: u32) -> anyhow::Result<Value> {
     let template: Value = serde_json::from_str(POD).context("pod.json is not valid")?;
     let sim = Sim::new();

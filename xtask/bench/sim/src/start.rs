@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 /// A list of the namespaces on a new connection.
 const REQUEST: &[u8] = b"GET /api/v1/namespaces HTTP/1.1\r\nHost: kube-sim\r\nConnection: close\r\n\r\n";
 
-/// Starts `count` servers one after the other, and returns the median in milliseconds. The first start, which also parses
-/// the data that all servers of a process share, is a separate figure.
+/// Starts `count` servers one after the other, and returns the median of their start times in milliseconds. An
+/// additional start before them, which also parses the data that all servers of a process share, is a separate figure.
 ///
 /// # Errors
 /// When a server cannot listen, or does not list its namespaces.

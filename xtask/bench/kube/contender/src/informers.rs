@@ -1,4 +1,4 @@
-//! kube's shared store with subscribers, and the functions of the rows that kube does not have.
+//! kube's shared store with subscribers, and functions that return `None` for features that kube lacks.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use crate::library::{Api, Client};
 use crate::shared::PriorityQueue;
 
-/// The number of events that wait for the slowest subscriber.
+/// The capacity, in events, of the channel from the store to its subscribers. If it is full, the watch waits for the
+/// slowest subscriber.
 const BUFFER: usize = 1024;
 
 /// A shared store of pods.
@@ -29,12 +30,12 @@ impl SharedPods {
         Self { pods, config, store, writer }
     }
 
-    /// A controller with a subscription.
+    /// A controller of the pods, over a new subscription.
     pub(crate) fn controller(&self) -> Controller<Pod> {
         Controller::for_shared_stream(self.objects(), self.store.clone())
     }
 
-    /// The objects that are added or modified.
+    /// A new subscription: the pods of the initial list, and later each pod that is added or modified.
     pub(crate) fn objects(&self) -> impl Stream<Item = Arc<Pod>> + Send + use<> {
         self.writer.subscribe().expect("the store is shared")
     }

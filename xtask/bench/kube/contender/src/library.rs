@@ -68,7 +68,7 @@ pub(crate) fn skip_unused_metadata(config: watcher::Config) -> anyhow::Result<wa
     Ok(config)
 }
 
-/// The stream of the pods whose generation changed.
+/// The stream of the pods that are new or whose generation has changed.
 pub(crate) fn new_generations(
     pods: Api<Pod>,
     config: watcher::Config,

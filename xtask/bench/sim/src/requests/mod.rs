@@ -26,9 +26,10 @@ const WORKERS: usize = 32;
 const NAMESPACES: usize = 8;
 /// The number of pods, and of config maps, that exist in each namespace during the whole run.
 const OBJECTS: usize = 20;
-/// The time before the measurement.
+/// The time for which the workers send requests before the measurement.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// The time limit for the events of the last requests.
+/// The time limit of [`all_events`]: until all watches are open, and until they have received the events of the last
+/// requests.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The counters of a run.
@@ -38,7 +39,7 @@ struct Counters {
     /// For each kind, the number of objects that exist at the start, plus the number of changes.
     pods: AtomicU64,
     config_maps: AtomicU64,
-    /// Set when the workers must end.
+    /// 1 if the workers must end, otherwise 0.
     stop: AtomicU64,
 }
 
@@ -62,7 +63,8 @@ pub(crate) async fn measure(kubeconfig: &Path, duration: Duration) -> anyhow::Re
         watches.spawn(watch::count_events(client.clone(), kind, events.clone()));
         seen.push((kind, events));
     }
-    // Wait until all watches are open: a watch receives no event for a change before it is open.
+    // Wait until all watches are open: a watch that opens later receives one event for each object rather than for each
+    // change.
     all_events(&counters, &seen).await?;
     let mut workers = JoinSet::new();
     for index in 0..WORKERS {
@@ -147,7 +149,8 @@ async fn run_until(
     }
 }
 
-/// Waits until each watch has received an event for each object and each change, and returns the number of all events.
+/// Waits until each watch has received an event for each object and each change, and returns the number of events of
+/// all watches.
 ///
 /// # Errors
 /// When a watch has not received them in time.

@@ -13,7 +13,7 @@ use serde_json::Value;
 /// resumes after its last event.
 ///
 /// # Errors
-/// When a watch cannot be opened or resumed.
+/// If a watch cannot be opened, read or resumed.
 pub(super) async fn count_events(client: Client, kind: &str, events: Arc<AtomicU64>) -> anyhow::Result<()> {
     let mut version = "0".to_owned();
     loop {
