@@ -23,7 +23,7 @@ use crate::error::{BoxError, Error, Result, TransportKind};
 
 /// The maximum number of bytes that are drained from a body. The `Status` of a 401 or 429 is far smaller.
 const DRAIN_BYTES: usize = 64 << 10;
-/// The time limit on draining a body. Opening a new connection takes less time.
+/// The time limit on draining a body. To close the connection and open a new one is faster than to wait longer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The body of a request or response: buffered bytes, or a stream of frames.
@@ -32,13 +32,12 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// cancels the request on the server.
 pub struct Body(BodyKind);
 
-/// The representation of a body.
 enum BodyKind {
     /// Buffered bytes; `None` if there are none, or if they have been read.
     Buffered(Option<Bytes>),
     Frames {
         body: UnsyncBoxBody<Bytes, BoxError>,
-        /// The request whose response has this body, for error texts.
+        /// The request whose response has this body, for error texts; `None` until `for_request` sets it.
         request_line: Option<Box<RequestLine>>,
     },
 }
@@ -49,7 +48,7 @@ impl Body {
         Self(BodyKind::Buffered(None))
     }
 
-    /// Converts a body of another type.
+    /// Converts a body of any type. A `Body` is returned unchanged.
     pub fn wrap_body<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -81,8 +80,8 @@ impl Body {
         Self(BodyKind::Frames { body, request_line: None })
     }
 
-    /// Sets the request for the error texts of this body. Only the first call has an effect. The transport makes the
-    /// first call, with a URI that contains the address of the server.
+    /// Sets the request for the error texts of a streamed body, unless it is already set. The default transport sets it
+    /// first, with a URI that contains the address of the server.
     pub(super) fn for_request(mut self, method: &Method, uri: &Uri) -> Self {
         if let BodyKind::Frames { request_line: request_line @ None, .. } = &mut self.0 {
             *request_line = Some(Box::new(RequestLine { method: method.clone(), uri: uri.clone() }));
@@ -90,7 +89,8 @@ impl Body {
         self
     }
 
-    /// The method and path of the request, for error texts.
+    /// The method and path of the request, for error texts; `None` for a buffered body, or if `for_request` was not
+    /// called.
     pub(crate) fn request_line(&self) -> Option<String> {
         match &self.0 {
             BodyKind::Frames { request_line, .. } => request_line.as_ref().map(ToString::to_string),
@@ -101,7 +101,7 @@ impl Body {
     /// Reads the whole body into memory. The size is not limited.
     ///
     /// # Errors
-    /// If the connection breaks, or the body exceeds its read deadline.
+    /// If the connection breaks, or a time limit on the body expires.
     ///
     /// # Cancel safety
     /// Not cancel safe: the bytes that were read are lost.
@@ -192,7 +192,7 @@ impl Body {
         http_body_util::BodyDataStream::new(self)
     }
 
-    /// The bytes of a buffered body, or the body if it is a stream.
+    /// The bytes of a buffered body, `None` if it is empty; `Err` with the body if it is a stream.
     pub(super) fn into_bytes(self) -> Result<Option<Bytes>, Self> {
         match self.0 {
             BodyKind::Buffered(bytes) => Ok(bytes),

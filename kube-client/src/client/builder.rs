@@ -1,7 +1,8 @@
 //! Composes the stack of a client. No other module orders the layers.
 //!
 //! From the outermost: tracing, warnings, compression, retries, address, headers, credentials, time limits, transport.
-//! The layers of [`ClientBuilder::with_layer`] are outside of all these.
+//! With the feature `metrics`, one layer of metrics follows tracing and another follows the retries. The layers of
+//! [`ClientBuilder::with_layer`] are outside of all these.
 
 use http::{Request, Response, Uri, uri::Scheme};
 use std::{
@@ -104,8 +105,8 @@ impl ClientBuilder<HttpService> {
     /// connection, so that reads are retried.
     ///
     /// # Errors
-    /// If a setting that has an effect cannot be used: a token, a plugin, an address, or credentials for a plain `http`
-    /// address.
+    /// If a setting that has an effect cannot be used: a token, a plugin, an address, a header, or credentials for a
+    /// plain `http` address.
     ///
     /// ```
     /// use kube_client::{Config, client::ClientBuilder};
@@ -145,8 +146,8 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
     /// runs no plugin.
     ///
     /// # Errors
-    /// If the configuration cannot be used: a certificate, a key, a token file, an address, or a setting that is not
-    /// supported.
+    /// If a setting cannot be used: a certificate, a key, a token, a plugin, a proxy, an address, a header, or
+    /// credentials for a plain `http` address.
     fn try_from(config: Config) -> Result<Self> {
         let base = settings::base_uri_layer(&config)?;
         let identity = settings::identity(&config)?;

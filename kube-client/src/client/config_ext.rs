@@ -45,8 +45,8 @@ pub trait ConfigExt: private::Sealed {
     /// A layer that prepends the API server's address to requests.
     fn base_uri_layer(&self) -> BaseUriLayer;
 
-    /// A layer that adds credentials to requests, and renews them; `None` if there are none. Blocks on the file system
-    /// for a token file.
+    /// A layer that adds credentials to requests, and renews the credentials; `None` if the configuration has no
+    /// credentials for a header. Blocks on the file system for a token file.
     ///
     /// Client certificates belong to [`rustls_client_config`](Self::rustls_client_config). If a credential plugin
     /// prints a client certificate, the request fails: use a [`ClientBuilder`](super::ClientBuilder).

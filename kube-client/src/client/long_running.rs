@@ -8,8 +8,8 @@ pub(super) fn is_long_running(uri: &Uri) -> bool {
     is_true(uri, "watch") || is_true(uri, "follow")
 }
 
-/// Whether a boolean parameter of the query is true for an API server: each value except `false` and `0`, even no value.
-/// The first value counts.
+/// Whether an API server reads a boolean parameter of the query as true: the parameter is present, with an empty value
+/// or any other one except `false` and `0`. The first value counts.
 pub(super) fn is_true(uri: &Uri, parameter: &str) -> bool {
     let pairs = uri.query().unwrap_or_default().split('&');
     let mut values = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));

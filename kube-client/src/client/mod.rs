@@ -65,9 +65,10 @@ use request_line::RequestLine;
 ///
 /// # Renewed credentials
 /// While the client is in use, it renews its credentials. It reads a token file again every 50 s. It runs a credential
-/// plugin, or requests a token from an OpenID Connect provider, shortly before the last credentials expire. It checks
-/// the files of client certificates, keys and trusted authorities every 10 s while it sends requests. After a change,
-/// new connections use the new certificates, no request uses an older connection, and requests in flight continue.
+/// plugin, or requests a token from an OpenID Connect provider, shortly before the current credentials expire. It
+/// checks the files of client certificates, keys and trusted authorities every 10 s while it sends requests. After a
+/// change, new connections use the new certificates, no new request uses an older connection, and requests in flight
+/// continue.
 ///
 /// If the server rejects credentials with 401, or one side rejects a certificate in the TLS handshake, the credentials
 /// are renewed once for all requests that used them, and these requests are sent once more: they had no effect.

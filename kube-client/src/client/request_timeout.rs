@@ -43,7 +43,8 @@ impl RequestTimeout {
         Self(Some(limit))
     }
 
-    /// The limit on a request: from its extensions, otherwise from its URI and the default.
+    /// The limit on a request: from its extensions, otherwise `default`, which does not apply to a watch or a followed
+    /// log.
     pub(super) fn of<B>(request: &Request<B>, default: Option<Duration>) -> Option<Duration> {
         match request.extensions().get::<Self>() {
             Some(limit) => limit.0,
@@ -52,7 +53,7 @@ impl RequestTimeout {
     }
 }
 
-/// Waits for a response, and limits its body to the remaining time.
+/// Waits for a response, and limits its body to the remaining time. After an upgrade (101) the connection has no limit.
 pub(super) async fn limit_response(
     request_line: &RequestLine,
     limit: Duration,

@@ -1,6 +1,6 @@
 //! Converts unsuccessful responses to [`Error::Api`], even if the body is not a `Status`.
 //!
-//! This module reads only a bounded part of the body, and must not log bodies.
+//! This module reads only a bounded part of the body of an unsuccessful response, and must not log bodies.
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode, header, uri::Authority};
@@ -56,8 +56,8 @@ async fn collect_error_body(body: Body) -> Bytes {
     start.freeze()
 }
 
-/// Parses the body as a `Status`, and fills in a missing code and `Retry-After` from the head of the response. If the
-/// body is not a `Status`, generates one.
+/// Parses the body as a `Status`, or generates a `Status` if the body is none. Fills in a missing code and
+/// `Retry-After` from the head of the response, and a missing message. Adds advice to the message of a 401.
 fn status_from_response(
     request_line: &RequestLine,
     code: StatusCode,
@@ -121,7 +121,8 @@ fn generated_message(request_line: &RequestLine, code: u16, headers: &HeaderMap,
     }
 }
 
-/// `Retry-After` in seconds. API servers do not send a date in this header.
+/// `Retry-After` in seconds; `None` if it is missing, zero or not an integer. API servers do not send a date in this
+/// header.
 pub(super) fn retry_after_seconds(headers: &HeaderMap) -> Option<u32> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().filter(|seconds| *seconds > 0)
 }

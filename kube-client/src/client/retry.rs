@@ -15,9 +15,9 @@ use crate::{
 /// A [`Policy`] that retries a request if a retry is safe, for stacks that are composed by hand. The default stack
 /// needs no policy: set [`Config::retry`](crate::Config::retry).
 ///
-/// [`config::RetryPolicy`] documents which requests are retried. Errors are retried only if they are
-/// [`Error`](crate::Error)s. A request whose body is a stream is not retried. tower drops a response before the retry,
-/// which closes its connection; the default stack reuses the connection.
+/// [`config::RetryPolicy`] documents which requests are retried. After an error of the service, a request is retried
+/// only if this error is an [`Error`](crate::Error). A request whose body is a stream is not retried. tower drops a
+/// response before the retry, which closes its connection; the default stack reuses the connection.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -43,7 +43,7 @@ pub struct RetryPolicy {
     limits: config::RetryPolicy,
     max_delay: Duration,
     tries: u32,
-    /// The start of the first try.
+    /// The start of the first try; `None` before it.
     started: Option<Instant>,
 }
 
@@ -54,7 +54,8 @@ pub struct InvalidBackoff(&'static str);
 
 impl RetryPolicy {
     /// Retries at most `max_retries` times. The wait before a retry begins with `min_delay` and doubles up to
-    /// `max_delay`. A wait that the server sets with `Retry-After` is not limited.
+    /// `max_delay`; up to 25 % of random jitter is added. A wait that the server sets with `Retry-After` is not
+    /// limited.
     ///
     /// # Errors
     /// If `min_delay` exceeds `max_delay`, or `max_delay` is zero.

@@ -19,8 +19,8 @@ use crate::error::BoxError;
 
 /// The type-erased HTTP service of a client.
 ///
-/// Each call clones the inner service and waits until the clone is ready. A clone of the default stack only increments
-/// reference counts.
+/// Each call clones the inner service and waits until the clone is ready, except with [`locked`](Self::locked). A clone
+/// of the default stack only increments reference counts.
 #[derive(Clone)]
 pub struct HttpService(Arc<dyn DynService>);
 

@@ -42,7 +42,7 @@ pub(super) struct ClientCertificate {
     pub(super) chain: Option<Vec<CertificateDer<'static>>>,
 }
 
-/// Reads the client certificate (blocking).
+/// Reads the client certificate and its key (blocking), if the user has one.
 pub(super) fn identity(config: &Config) -> Result<ClientCertificate> {
     let resolver = Arc::<ClientIdentity>::default();
     let found =
@@ -56,7 +56,8 @@ pub(super) fn identity(config: &Config) -> Result<ClientCertificate> {
 pub(super) struct ServerTls {
     pub(super) config: ClientConfig,
     pub(super) server_name: Option<ServerName<'static>>,
-    /// The files of certificates, if there are any.
+    /// The files of certificates and keys to read again after changes; `None` if the configuration has only inline
+    /// data.
     pub(super) files: Option<CertificateFiles>,
 }
 

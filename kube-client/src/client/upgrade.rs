@@ -17,12 +17,13 @@ use tokio_tungstenite::{
 use super::{Client, body::Body, request_line::RequestLine, response};
 use crate::error::{BoxError, Error, Result};
 
-/// The limit in bytes of a frame and of a message. Servers send at most 32 KiB.
+/// The maximum size in bytes of a received frame and of a received message. Servers send messages of at most 32 KiB.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
-/// The limit in bytes of messages that wait to be written. A [`Sink`](futures::Sink) already waits at `WRITE_BYTES`:
-/// only answers to pings can exceed that size.
+/// The maximum size in bytes of the WebSocket's write buffer. A message that does not fit is an error. With more than
+/// `WRITE_BYTES` in the buffer, the WebSocket accepts no message until the buffer is written; only answers to pings are
+/// added.
 const MAX_UNWRITTEN_BYTES: usize = 4 << 20;
-/// The size in bytes at which messages are written together.
+/// The size in bytes above which the write buffer is written to the connection without a flush.
 const WRITE_BYTES: usize = 64 << 10;
 
 /// A WebSocket subprotocol of Kubernetes. It defines the meaning of the messages.
@@ -47,7 +48,7 @@ impl StreamProtocol {
         }
     }
 
-    /// Whether one side can close a stream while the other continues to use it.
+    /// Whether one stream, such as stdin, can be closed while the other streams and the WebSocket remain open.
     pub const fn supports_stream_close(&self) -> bool {
         !matches!(self, Self::V4)
     }
@@ -97,7 +98,7 @@ impl Connection {
         self.protocol
     }
 
-    /// Whether one side can close a stream while the other continues to use it.
+    /// Whether one stream, such as stdin, can be closed while the other streams and the WebSocket remain open.
     pub fn supports_stream_close(&self) -> bool {
         self.protocol.supports_stream_close()
     }
@@ -131,8 +132,9 @@ impl Client {
     /// [`Api::portforward`](crate::Api::portforward) unless you interpret the messages yourself.
     ///
     /// # Errors
-    /// [`Error::Api`] if the server rejects the request. [`Error::Request`] with an [`UpgradeConnectionError`] as its
-    /// source if the server does not switch to a WebSocket. Another variant if no response arrives.
+    /// [`Error::Api`] if the server rejects the request. [`Error::Request`] if a header of the request cannot be used,
+    /// or, with an [`UpgradeConnectionError`] as its source, if the server does not switch to a WebSocket. Another
+    /// variant if no response arrives.
     ///
     /// # Cancel safety
     /// See [`Client`]. A command may already run.

@@ -1,4 +1,4 @@
-//! The verb of a request, for traces: derived from its method and path, like the verb that API servers log.
+//! The verb of a request, for traces: derived from its method and path, and named like the method of `Api`.
 
 use http::{Method, Uri};
 

@@ -25,11 +25,11 @@ use tracing::Instrument;
 use super::source::{Fresh, Source};
 use crate::error::{BoxError, Error, Result, Wait};
 
-/// The time between two checks of the certificate files.
+/// The minimum time between two checks of the certificate files.
 ///
-/// The check belongs to requests rather than to new connections, because a connection may outlive its client
-/// certificate. It reads a few KiB on another thread. After a 401 or a rejected certificate the files are checked
-/// immediately, regardless of this interval.
+/// A request starts the check, even if it needs no new connection, because a connection may outlive its client
+/// certificate. The check reads a few KiB on another thread. After a 401 or a rejected certificate the files are
+/// checked immediately, regardless of this interval.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The time limit on one check. Afterwards the request continues with the certificates in use.
 const FILE_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,11 +82,11 @@ struct State {
     /// The time of the last refresh that was caused by a 401.
     rejected: Option<Instant>,
     files_checked: Instant,
-    /// The last error about the files. The same error is not logged again.
+    /// The error of the last check of the files; `None` if it succeeded. The same error is not logged twice in a row.
     file_error: Option<String>,
-    /// The last error of the source.
+    /// The error of the last refresh, if it failed. Not set for a source that keeps its last header after a failure.
     failure: Option<Arc<Error>>,
-    /// The number of errors of the source since the client was built.
+    /// The number of times that `failure` has been set.
     failures: u64,
 }
 
@@ -161,7 +161,7 @@ impl Renewable {
     /// Returns newer credentials, or `None` if there are none.
     ///
     /// # Errors
-    /// If the source of the header fails.
+    /// If the source of the header fails, or another renewal does not end within its time limit.
     ///
     /// # Cancel safety
     /// As for [`current`](Self::current).
@@ -213,8 +213,9 @@ impl Renewable {
     }
 
     /// Runs a step of a renewal in a task, and waits for the task. A cancelled request does not stop the task:
-    /// otherwise the client could lose a refresh token that the provider has just replaced, and a plugin that takes
-    /// longer than the timeout of every request would never finish. The time limit of the source bounds the task.
+    /// otherwise the client could lose a refresh token that the provider has just issued, and a plugin that takes
+    /// longer than the timeout of every request would never finish. The time limits of the source and of the check of
+    /// the files bound the task.
     async fn run_in_task<F>(
         self: &Arc<Self>,
         renewing: OwnedMutexGuard<()>,
@@ -260,7 +261,8 @@ impl Renewable {
         }
     }
 
-    /// Reloads the certificate files. Refreshes the header if the credentials are still those that were rejected.
+    /// Reloads the certificate files. Then refreshes the header, unless the credentials differ from those that were
+    /// rejected, or the last refresh after a 401 ended less than `pause_after_rejection` ago.
     async fn refresh_rejected(&self, rejected: &Snapshot) -> Result<()> {
         self.check_files().await;
         let Some(source) = self.source.as_ref().filter(|_| self.newer_than(rejected).is_none()) else {
@@ -292,7 +294,8 @@ impl Renewable {
         self.files.is_some() && state.files_checked.elapsed() >= FILE_CHECK_INTERVAL
     }
 
-    /// Obtains a new header from the source.
+    /// Obtains a new header from the source. After a failure, either keeps the last header for a pause, or returns the
+    /// error.
     async fn refresh_header(&self, source: &Source) -> Result<()> {
         let outcome = source.refresh().await;
         let mut state = self.state();

@@ -47,7 +47,7 @@ pub(crate) struct ExecPlugin {
     executable: OsString,
     api_version: String,
     on_certificate: OnCertificate,
-    /// The PEM text of the certificate, to detect a change.
+    /// The PEM text of the certificate, to detect a change; `None` if the plugin has printed none.
     certificate: Mutex<Option<String>>,
 }
 
@@ -90,7 +90,7 @@ impl ExecPlugin {
         self.parse_output(&output)
     }
 
-    /// Runs the plugin until it ends.
+    /// Runs the plugin until it ends or its time limit expires.
     async fn output(&self) -> Result<Output> {
         let (interactive, limit) = (self.is_interactive(), self.time_limit());
         if self.config.interactive_mode == Some(ExecInteractiveMode::Always) && !interactive {

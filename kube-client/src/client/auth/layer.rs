@@ -56,8 +56,9 @@ impl<S> Layer<S> for AuthLayer {
 
 /// Adds credentials to requests; the service of [`AuthLayer`].
 ///
-/// After a 401 the credentials are renewed, once for all requests that used them, and the request is sent once more. A
-/// request with an `Authorization` header is not changed.
+/// After a 401 the credentials are renewed, once for all requests that used them, and the request is sent once more,
+/// unless its body is a stream. The default stack does the same after a certificate was rejected in the TLS handshake.
+/// A request with an `Authorization` header is not changed.
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     inner: S,
@@ -95,7 +96,8 @@ where
     }
 }
 
-/// Sends a request with credentials. If they are rejected and can be renewed, sends the request once more.
+/// Sends a request with credentials. If they are rejected and can be renewed, sends the request once more, unless its
+/// body is a stream.
 async fn send<S, B>(
     mut service: S,
     credentials: Arc<Renewable>,

@@ -25,7 +25,7 @@ use crate::{
     error::{BoxError, Error, Result, Wait},
 };
 
-/// Sends a request to the provider.
+/// A function that sends a request to the OpenID Connect provider.
 pub(crate) type Fetch =
     Box<dyn Fn(Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>> + Send + Sync>;
 /// Builds a [`Fetch`] for the provider's address. The connection trusts the given authorities (DER), or with `None` the
@@ -52,7 +52,8 @@ pub(crate) struct Oidc {
     client_id: String,
     client_secret: SecretString,
     fetch: Fetch,
-    /// The kubeconfig files, and the name of the user's entry in them, to which new tokens are written.
+    /// The user's entry in the kubeconfig files, to which new tokens are written; `None` if the user is not from a
+    /// file.
     origin: Option<UserOrigin>,
     /// [`Config::allow_insecure_auth`].
     allows_plain: bool,
@@ -165,7 +166,7 @@ impl Oidc {
         fresh
     }
 
-    /// Writes new tokens to the kubeconfig.
+    /// Writes new tokens to the kubeconfig. A failure is only logged.
     async fn write(&self, changes: Vec<(&'static str, SecretString)>) {
         let Some(origin) = self.origin.clone().filter(|_| !changes.is_empty()) else { return };
         let written = spawn_blocking(move || origin.set_auth_provider_settings(&changes)).await;

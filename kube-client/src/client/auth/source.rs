@@ -82,7 +82,7 @@ impl Source {
 }
 
 /// Converts the time at which credentials expire (wall clock) to the time at which to refresh them: `EXPIRY_MARGIN`
-/// earlier, or at the expiry if they remain valid for at most twice this time.
+/// earlier, or at the expiry if the credentials remain valid for at most twice this margin.
 pub(super) fn due_before(expiry: jiff::Timestamp) -> Instant {
     let remaining = Duration::try_from(expiry.duration_since(jiff::Timestamp::now())).unwrap_or_default();
     let remaining =

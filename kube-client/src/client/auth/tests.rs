@@ -238,7 +238,7 @@ async fn a_rejected_certificate_is_read_again_once_and_any_request_is_sent_once_
         let (files, calls) = files(changes);
         let is_new = calls.clone();
         let arrived = Arc::new(tokio::sync::Barrier::new(requests));
-        // Rejects the certificate until the files have been read.
+        // Rejects the certificate until the files have been read and have changed.
         let service = service_fn(move |_: Request<Body>| {
             let (is_new, arrived) = (is_new.load(SeqCst) > 0 && changes.contains(&1), arrived.clone());
             async move {

@@ -11,8 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::{bearer_header, source::Fresh};
 use crate::error::{Error, Result};
 
-/// The age at which a token is read again. Kubernetes requires clients to reread projected tokens at least once a
-/// minute.
+/// The age at which a token is read again: as in client-go, less than a minute.
 pub(super) const REFRESH_INTERVAL: Duration = Duration::from_secs(50);
 /// The time limit on reading the file. On a timeout the last good token is used, and the file is read again after the
 /// refresh interval.

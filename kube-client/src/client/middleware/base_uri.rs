@@ -47,7 +47,8 @@ impl BaseUriLayer {
         Self { scheme: base_uri.scheme().cloned(), authority: base_uri.authority().cloned(), prefix }
     }
 
-    /// The full URI of a request; `None` if prefix and path do not form a valid URI.
+    /// The full URI of a request; `None` if the address has no scheme or host, or prefix and path do not form a valid
+    /// URI.
     ///
     /// Replaces the scheme and host of the request: credentials must not reach another server.
     fn join(&self, uri: &Uri) -> Option<Uri> {

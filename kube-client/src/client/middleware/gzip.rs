@@ -19,8 +19,8 @@ use crate::error::{BoxError, Error, Result};
 
 /// The base-2 logarithm of the largest window of deflate (RFC 1951).
 const WINDOW_BITS: u8 = 15;
-/// The sizes of the first and of further chunks of decompressed bytes. The size of a chunk bounds the memory of one
-/// read, whatever the compression ratio. The readers of the body limit its total size.
+/// The maximum sizes in bytes of a chunk of decompressed bytes: of the first chunk of new input, and of further ones.
+/// They bound the memory of one read, whatever the compression ratio. The readers of the body limit its total size.
 const FIRST_CHUNK: usize = 8 << 10;
 const NEXT_CHUNK: usize = 64 << 10;
 
@@ -39,7 +39,7 @@ impl<S> Layer<S> for GzipLayer {
     }
 }
 
-/// Requests compressed responses and decompresses them, except for requests that set `Accept-Encoding` themselves.
+/// Requests compressed responses and decompresses them, except for requests that [`may_be_compressed`] excludes.
 #[derive(Clone, Debug)]
 pub(crate) struct Gzip<S> {
     inner: S,
@@ -69,8 +69,8 @@ where
     }
 }
 
-/// Whether to request a compressed response. A range would select compressed bytes, and an upgraded connection has no
-/// response body.
+/// Whether to request a compressed response. HEAD requests and upgrades have no response body, a range would select
+/// compressed bytes, and a request that sets `Accept-Encoding` itself gets what it asks for.
 fn may_be_compressed(method: &Method, headers: &HeaderMap) -> bool {
     let excluded = [header::ACCEPT_ENCODING, header::RANGE, header::UPGRADE];
     *method != Method::HEAD && !excluded.iter().any(|name| headers.contains_key(name))
@@ -149,7 +149,7 @@ impl GzipBody {
                 return Err("the compressed data makes no progress".into());
             }
             if !chunk.is_empty() {
-                // A small chunk must not keep the memory of a large one.
+                // Copy a small chunk: otherwise it would keep its much larger buffer in memory.
                 let is_sparse = chunk.len() < chunk.capacity() / 2;
                 let chunk = if is_sparse { Bytes::copy_from_slice(&chunk) } else { chunk.into() };
                 return Ok(Some(chunk));

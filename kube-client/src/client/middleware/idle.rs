@@ -16,8 +16,8 @@ use crate::{
     error::{Error, Result, Wait},
 };
 
-/// The read deadline of the response body of one request: the longest allowed pause between two frames. Insert it into
-/// the request's extensions.
+/// The read deadline of the response body of one request: the longest time that a read waits for the next frame. Insert
+/// it into the request's extensions.
 ///
 /// The default is `Config::read_timeout`; requests with `watch=true` or `follow=true` in their query have no limit.
 ///
@@ -32,16 +32,17 @@ use crate::{
 pub struct IdleLimit(Option<Duration>);
 
 impl IdleLimit {
-    /// No limit on pauses of the body.
+    /// No limit on the wait for a frame.
     pub const NONE: Self = Self(None);
 
-    /// The body fails with a timeout after a pause of this length.
+    /// The body fails with [`Error::Timeout`] after a read has waited this long for a frame.
     #[must_use]
     pub const fn after(limit: Duration) -> Self {
         Self(Some(limit))
     }
 
-    /// The read deadline for a request: from its extensions, otherwise from its URI and the default.
+    /// The read deadline for a request: from its extensions, otherwise `default`, which does not apply to a watch or a
+    /// followed log.
     pub(super) fn for_request(
         extensions: &Extensions,
         uri: &Uri,
@@ -72,7 +73,7 @@ impl IdleBody {
     }
 }
 
-/// The method and the URL of a request, for error texts.
+/// The method and the URI of a request, for error texts. `Display` omits the scheme and the query.
 #[derive(Debug)]
 pub(super) struct RequestLabel {
     method: Method,

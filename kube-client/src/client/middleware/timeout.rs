@@ -17,9 +17,9 @@ use crate::{
 /// Builds [`Timeouts`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeoutLayer {
-    /// The time limit on the wait for the head of the response.
+    /// The time limit on the wait for the head of the response; `None` is no limit.
     pub(crate) response: Option<Duration>,
-    /// The longest allowed pause between two frames of the body.
+    /// The default of [`IdleLimit`]: the longest time that a read of the body waits for a frame; `None` is no limit.
     pub(crate) idle: Option<Duration>,
 }
 

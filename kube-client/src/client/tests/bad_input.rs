@@ -76,7 +76,7 @@ fn limited(mut config: Config) -> Config {
 }
 
 /// Sends a request to a server that answers with `input`. Returns the error, and the number of bytes that the server
-/// has written.
+/// has repeated (only for [`Input::Endless`]).
 async fn outcome<F>(name: &str, input: Input, request: F) -> (Error, usize)
 where
     F: FnOnce(Client) -> BoxFuture<'static, Result<(), Error>>,

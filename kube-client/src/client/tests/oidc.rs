@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// An ID token that expires this many seconds from now.
+/// An ID token for the subject `name` that expires in `seconds` seconds.
 fn id_token(name: &str, seconds: i64) -> String {
     let expiry = jiff::Timestamp::now().as_second() + seconds;
     let encode = |json: String| URL_SAFE_NO_PAD.encode(json);
@@ -29,7 +29,7 @@ fn id_token(name: &str, seconds: i64) -> String {
 /// A provider that accepts the client secret in the body only, and the refresh token of the last response.
 struct Provider {
     server: Server,
-    /// The requests, as `path body`.
+    /// The token requests without a client secret in a header, as `path body`.
     seen: Arc<Mutex<Vec<String>>>,
     /// One permit for each token request that is answered.
     answers: Arc<Semaphore>,

@@ -51,7 +51,7 @@ pub(super) fn explain_unusable_key(key: &PrivateKeyDer<'_>) -> String {
     found.unwrap_or_else(|| "it does not read as an RSA, ECDSA or Ed25519 key".to_owned())
 }
 
-/// Explains a PKCS #8 key (RFC 5208).
+/// Explains why a PKCS #8 key (RFC 5208) cannot be used; `None` if it does not parse.
 fn explain_pkcs8_key(der: &[u8]) -> Option<String> {
     let mut key = DerReader(DerReader(der).read_value(SEQUENCE)?);
     key.read_value(INTEGER)?;
@@ -70,7 +70,7 @@ fn explain_pkcs8_key(der: &[u8]) -> Option<String> {
     }
 }
 
-/// Explains a SEC1 key (RFC 5915).
+/// Explains why a SEC1 key (RFC 5915) cannot be used; `None` if it does not parse.
 fn explain_sec1_key(der: &[u8]) -> Option<String> {
     let mut key = DerReader(DerReader(der).read_value(SEQUENCE)?);
     key.read_value(INTEGER)?;
@@ -80,7 +80,7 @@ fn explain_sec1_key(der: &[u8]) -> Option<String> {
     ))
 }
 
-/// Explains an elliptic curve by its object identifier.
+/// Explains why a key on the elliptic curve with this object identifier cannot be used.
 fn explain_curve(id: Option<&[u8]>) -> String {
     let known = id.and_then(|id| CURVES.iter().find(|(curve, _)| *curve == id));
     match known {
@@ -93,8 +93,8 @@ fn explain_curve(id: Option<&[u8]>) -> String {
     }
 }
 
-/// Explains a PKCS #1 key (RFC 8017). The limits on size and exponent are the limits of ring. A key within these limits
-/// that another provider rejects is reported as damaged.
+/// Explains why a PKCS #1 key (RFC 8017) cannot be used; `None` if it does not parse. The limits on size and exponent
+/// are the limits of ring. A key within these limits that another provider rejects is reported as damaged.
 fn explain_rsa_key(der: &[u8]) -> Option<String> {
     let mut key = DerReader(DerReader(der).read_value(SEQUENCE)?);
     key.read_value(INTEGER)?;

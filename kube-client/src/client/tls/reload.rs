@@ -16,7 +16,7 @@ use crate::{
     error::{BoxError, Error, TransportKind},
 };
 
-/// The files of the trusted authorities and of the client certificate, and their content at the last use.
+/// The files of the trusted authorities and of the client certificate, and the certificates from them that are in use.
 #[derive(Debug)]
 pub(crate) struct CertificateFiles {
     authorities: Option<AuthorityFile>,
@@ -62,8 +62,8 @@ impl CertificateFiles {
     }
 
     /// Reads the files (blocking). If their content has changed, replaces the certificates for new connections. Returns
-    /// whether the content has changed. A file that cannot be used changes nothing: it may be half-written, or its key
-    /// may not be written yet. The next call reads it again.
+    /// whether the content has changed; `false` while another call reads the files. A file that cannot be used changes
+    /// nothing: it may be half-written, or its key may not be written yet. The next call reads it again.
     ///
     /// # Errors
     /// If a file cannot be used; the error is about the first such file. The other files have still been read.

@@ -49,7 +49,7 @@ pub(crate) enum Dial {
     Socks5 { proxy: Uri, login: Option<(String, String)> },
 }
 
-/// Opens connections to one cluster.
+/// Opens connections to an API server or to an OpenID Connect provider.
 #[derive(Clone)]
 pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,

@@ -66,7 +66,7 @@ impl fmt::Display for ConnectFailure {
 
 impl StdError for ConnectFailure {}
 
-/// Copies an I/O error, which is not `Clone`: its kind and its text.
+/// Copies an I/O error, which is not `Clone`: its OS error code, or else its kind and its text.
 pub(super) fn copy_io_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
@@ -114,7 +114,8 @@ pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static
     None
 }
 
-/// Converts an error from sending the body of a request. Returns other errors unchanged.
+/// Converts an error from sending the body of a request: an error of the body's stream, or a stalled write. Returns
+/// other errors unchanged.
 pub(super) fn classify_upload(error: BoxError, method: &Method, uri: &Uri) -> Result<Error, BoxError> {
     // An error of this crate inside a hyper error comes from the stream of the request's body.
     if find::<Error>(&*error).is_some() {

@@ -31,7 +31,8 @@ use crate::client::body::Body;
 /// memory of the buffer, which is freed after the last chunk is dropped.
 const MAX_BUFFER_SIZE: usize = 128 << 10;
 
-/// hyper's connection future, which reads and writes the socket. It completes when the connection is closed.
+/// hyper's connection future, which reads and writes the socket. It completes when the connection is closed or
+/// upgraded.
 type ConnectionFuture = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 /// A connection with at most one request at a time.

@@ -42,7 +42,8 @@ use self::{
 use super::body::{Body, clone_request};
 use crate::error::BoxError;
 
-/// The maximum number of times that a request is sent again because the server did not process it.
+/// The maximum number of times that a request is sent again because the server did not process it. An open connection
+/// that the server has closed before the request was sent does not count.
 const MAX_RESENDS: u32 = 3;
 
 /// The innermost service: sends a request over a pooled connection.
@@ -168,7 +169,7 @@ impl Shared {
         Ok(taken.into())
     }
 
-    /// Waits for a connection.
+    /// Waits for a connection: a new one, or a stream that becomes free.
     async fn acquire(
         &self,
         mut missing: DialKind,
@@ -235,7 +236,7 @@ impl Shared {
         }
     }
 
-    /// Opens a connection.
+    /// A future that opens a connection.
     fn dial(
         &self,
         key: &PoolKey,

@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// The maximum time between a ping and its answer.
 const PONG_TIMEOUT: Duration = Duration::from_secs(15);
 /// The interval at which the task of a connection polls it, even while a single request does so: the program may poll
-/// that request late, and the server closes a connection that does not answer its pings.
+/// that request late, and the server closes a connection whose client does not answer the server's pings.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// The state machine of a connection: a poll reads and writes the socket, and wakes the requests whose responses have
@@ -56,8 +56,8 @@ impl Machine {
         self.wakers.start_turn(is_single)
     }
 
-    /// Makes the task of the connection wait for further requests before it writes. Must be called before a request
-    /// without a turn is queued.
+    /// Makes the task of the connection yield once before it writes, so that other tasks can queue their requests, too.
+    /// Must be called before a request without a turn is queued.
     pub(super) fn expect_request(&self) {
         self.has_new_requests.store(true, Ordering::Relaxed);
     }

@@ -44,7 +44,7 @@ const STREAM_WINDOW: u32 = 2 << 20;
 /// The flow-control window of a connection: the sum of the windows of all streams, so that unread responses do not
 /// block other streams.
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
-/// The largest number of streams on a connection, if the server allows more. Many responses on one connection are
+/// The maximum number of streams on a connection, even if the server allows more. Many responses on one connection are
 /// slower than on several, because one task reads all of them.
 pub(super) const MAX_STREAMS: u32 = 128;
 /// The client resets the stream of a dropped response. `h2` ignores late frames of at most `REMEMBERED_RESETS` such
@@ -52,12 +52,12 @@ pub(super) const MAX_STREAMS: u32 = 128;
 /// too many of them.
 const REMEMBERED_RESETS: usize = 1024;
 const RESET_MEMORY: Duration = Duration::from_secs(30);
-/// The size of the largest frame that the server may send.
+/// The maximum size in bytes of a frame that the server sends.
 const MAX_FRAME: u32 = 128 << 10;
-/// The size of the largest head of a response.
+/// The maximum size in bytes of the head of a response.
 const MAX_HEAD: u32 = 128 << 10;
 
-/// A connection with many concurrent requests. Dropping it closes the socket.
+/// An HTTP/2 connection, which concurrent requests share. Dropping it closes the socket.
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
     machine: Arc<Machine>,

@@ -61,7 +61,7 @@ struct ServerKey {
 pub(crate) struct PoolSettings {
     /// The maximum idle time of a connection; `None` keeps it until the server closes it.
     pub(crate) idle_timeout: Option<Duration>,
-    /// The age after which a connection gets no further requests, and is closed when it is idle.
+    /// The age after which a connection gets no further requests, and is closed when it is idle; `None` is no limit.
     pub(crate) max_age: Option<Duration>,
     /// Whether HTTP/2 is offered to the server.
     pub(crate) offers_http2: bool,
@@ -76,7 +76,8 @@ pub(super) struct Pool {
     freed: [Arc<Notify>; 2],
 }
 
-/// The pause after a failed dial of a further connection for calls. Until then, the calls use the open connections.
+/// The pause after a failed dial of a further connection for calls. During this pause, the calls use the open
+/// connections.
 const FURTHER_PAUSE: Duration = Duration::from_secs(10);
 /// kube-apiserver's default limit on the concurrent streams of a connection.
 const DEFAULT_MAX_STREAMS: usize = 100;
@@ -352,7 +353,8 @@ impl Pool {
             .find(|running| running.dial.upgrade().is_some_and(|running| running.ptr_eq(&dial)));
         if let Some(running) = running.filter(|running| running.task.is_none()) {
             running.task = Some(DialTask(tokio::spawn(async move {
-                // The dial adds its connection to the pool. A request that needs the connection dials again.
+                // The dial itself adds its connection to the pool. After a failure, a request that needs a connection
+                // dials again.
                 if dial.await.is_err()
                     && let Some(pool) = pool.upgrade()
                 {
@@ -362,8 +364,9 @@ impl Pool {
         }
     }
 
-    /// The expected limit on the concurrent streams of a new connection: the limit of earlier connections. With a
-    /// higher expected limit, the server would refuse some of the first requests of a burst.
+    /// The expected limit on the concurrent streams of a new connection: that of earlier connections, or else
+    /// kube-apiserver's default. With a higher expected limit, the server would refuse some of the first requests of a
+    /// burst.
     pub(super) fn expected_streams(&self) -> usize {
         self.state().max_streams.unwrap_or(DEFAULT_MAX_STREAMS)
     }
