@@ -22,7 +22,7 @@ pub(super) enum Next {
 }
 
 impl Action {
-    /// Requeues the object after `duration`. If the object changes earlier, the controller reconciles it immediately.
+    /// Requeues the object after `duration`. A change of the object before then triggers a reconcile without this wait.
     pub const fn requeue(duration: Duration) -> Self {
         Self { next: Next::After(duration) }
     }
@@ -34,15 +34,15 @@ impl Action {
 
     /// Requeues the object after the wait of the controller's [`RateLimiter`](super::RateLimiter). By default the wait
     /// doubles with each consecutive use of this action, within the limits of
-    /// [`Config::failure_backoff`](super::Config::failure_backoff). If the object changes earlier, the controller
-    /// reconciles it immediately. Any other action resets the wait.
+    /// [`Config::failure_backoff`](super::Config::failure_backoff). A change of the object before then triggers a
+    /// reconcile without this wait. Any other action resets the wait.
     pub const fn requeue_with_backoff() -> Self {
         Self { next: Next::Backoff }
     }
 }
 
-/// An error policy that requeues the object with a wait that increases with each consecutive failure. After a conflict
-/// the object is requeued at once, and after a [`TerminalError`](super::TerminalError) not at all.
+/// An error policy that requeues the object with a wait that increases with each consecutive failure. A first conflict
+/// requeues the object at once, and a [`TerminalError`](super::TerminalError) not at all.
 ///
 /// Pass it to [`Controller::run`](super::Controller::run).
 pub fn backoff_on_error<K, E, Ctx>(_object: Arc<K>, _error: &E, _context: Arc<Ctx>) -> Action {

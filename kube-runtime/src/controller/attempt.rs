@@ -10,18 +10,21 @@ use std::{
 };
 
 thread_local! {
-    /// The attempt number of the reconcile that this thread polls.
+    /// The attempt number of the reconcile or deletion handler that this thread polls; 1 while it polls neither.
     static ATTEMPT: Cell<u32> = const { Cell::new(1) };
 }
 
-/// The number of the current attempt to reconcile the object: 1, and one more after each consecutive failure.
+/// The number of the current attempt to reconcile the object: 1 plus the number of consecutive earlier attempts after
+/// which the object was requeued with backoff.
 ///
-/// A conflict is a failure too, and so is each result after which the object is requeued with backoff. Any other
-/// [`Action`] resets the number to 1. A change of the object does not reset it, so a reconciler can stop an expensive
-/// strategy after some attempts. The span of the reconcile contains the number as `attempt`.
+/// Such an attempt ended with [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff), which the
+/// reconciler or the error policy returned, with a panic, or at the time limit. Any other [`Action`], a
+/// [`TerminalError`](super::TerminalError) and the deletion of the object reset the number to 1. A change of the object
+/// does not reset the number, so a reconciler can stop an expensive strategy after some attempts. The span of the
+/// reconcile contains the number as `attempt`.
 ///
-/// Call it in a reconciler or in an error policy. The value is 1 elsewhere: in tests that call the reconciler directly,
-/// and in tasks that the reconciler spawns.
+/// Call this function in a reconciler, an error policy or a deletion handler. It returns 1 elsewhere: in tests that
+/// call the reconciler directly, and in tasks that the reconciler spawns.
 ///
 /// [`Action`]: super::Action
 ///

@@ -38,8 +38,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The wait between a change and the reconcile of the object, which coalesces further changes. The first change
-    /// starts the wait; later changes do not extend the wait. Zero by default.
+    /// The wait between a change and the reconcile of the object. Further changes during the wait are part of the same
+    /// reconcile, and do not extend the wait. Zero by default.
     pub fn debounce(mut self, debounce: Duration) -> Self {
         self.debounce = debounce;
         self
@@ -70,19 +70,21 @@ impl Config {
     /// wait for them: if a kind does not exist, or its list is forbidden, no reconcile starts.
     ///
     /// After this time, the stream of [`Controller::run`](crate::Controller::run) yields an
-    /// [`Error::SyncTimeout`](super::Error::SyncTimeout) for each incomplete kind, and one warning is logged. The
-    /// controller continues, and reconciles start when the snapshots are complete: a CustomResourceDefinition may be
-    /// installed later. A program with controller-runtime ends after its `CacheSyncTimeout`; to get the same behaviour,
-    /// end the program at this error. Two minutes by default; `Duration::MAX` for no limit.
+    /// [`Error::SyncTimeout`](super::Error::SyncTimeout) for each store without a complete snapshot, and one warning is
+    /// logged. The controller continues, and reconciles start when the snapshots are complete: a
+    /// CustomResourceDefinition may be installed later. A program with controller-runtime ends after its
+    /// `CacheSyncTimeout`; to get the same behaviour, end the program at this error. Two minutes by default;
+    /// `Duration::MAX` for no limit.
     pub fn sync_timeout(mut self, limit: Duration) -> Self {
         self.sync_timeout = limit;
         self
     }
 
-    /// The time limit of a reconcile. After this time, the controller drops the reconcile's future, yields
-    /// [`Error::ReconcilerTimedOut`](super::Error::ReconcilerTimedOut), and requeues the object after the backoff. With
-    /// the Cargo feature `metrics`, `controller_runtime_reconcile_timeouts_total` counts these failures. A reconciler
-    /// that blocks its thread instead of awaiting cannot be cancelled; see [`stall_limit`](Self::stall_limit).
+    /// The time limit of a reconcile, and of a call of the deletion handler. After this time, the controller drops the
+    /// future, yields [`Error::ReconcilerTimedOut`](super::Error::ReconcilerTimedOut), and requeues the object after
+    /// the backoff. With the Cargo feature `metrics`, `controller_runtime_reconcile_timeouts_total` counts these
+    /// failures. A reconciler that blocks its thread instead of awaiting cannot be cancelled; see
+    /// [`stall_limit`](Self::stall_limit).
     ///
     /// `Duration::MAX` by default, which means no limit, as in controller-runtime.
     pub fn reconcile_timeout(mut self, limit: Duration) -> Self {

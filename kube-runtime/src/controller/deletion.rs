@@ -1,4 +1,4 @@
-//! `Deletions`: the deleted objects whose keys a handler of the user receives. It must not schedule them; the
+//! `Deletions`: the deleted objects whose keys a handler of the user receives. This module must not queue the keys; the
 //! `dispatcher` does.
 
 use super::Key;
@@ -6,7 +6,8 @@ use foldhash::HashSet;
 use futures::future::BoxFuture;
 use kube_client::BoxError;
 
-/// A user's handler; see [`Controller::on_deletion`](super::Controller::on_deletion).
+/// The user's function that receives the keys of deleted objects; see
+/// [`Controller::on_deletion`](super::Controller::on_deletion).
 pub(super) type DeletionHandler = Box<dyn FnMut(Key) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
 /// The handler, and the keys of the deleted objects that it has not received. Each of these keys is in the work queue.
@@ -21,7 +22,7 @@ impl Deletions {
         Self { handler, pending: HashSet::default() }
     }
 
-    /// Records that an object was deleted. Returns whether there is a handler that receives its key.
+    /// Records the key of a deleted object for the handler. Records nothing and returns `false` if there is no handler.
     pub(super) fn record(&mut self, key: &Key) -> bool {
         if self.handler.is_none() {
             return false;
@@ -42,7 +43,7 @@ impl Deletions {
         self.pending.contains(key)
     }
 
-    /// Removes a key that the handler has to receive, and returns the handler.
+    /// Removes a key that the handler has to receive, and returns the handler; `None` for any other key.
     pub(super) fn take(&mut self, key: &Key) -> Option<&mut DeletionHandler> {
         if self.pending.remove(key) { self.handler.as_mut() } else { None }
     }

@@ -1,4 +1,4 @@
-//! `Dispatcher`: owns the controller's state. It queues keys from the event sources, starts reconciles and emits their
+//! `Dispatcher`: owns the controller's state. It queues keys from the sources, starts reconciles and emits their
 //! results. It must not run reconciles; the `executor` does.
 
 mod deleted;
@@ -58,15 +58,16 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     sources: SelectAll<TriggerStream>,
     store: Store<K>,
     gates: Gates,
-    /// The time limit of the first snapshots.
+    /// The timer of [`Config::sync_timeout`].
     sync: SyncTimer,
-    /// The time at which the last source ended.
+    /// The time at which the last source ended; `None` while a source remains, and after [`Error::SourcesEnded`].
     sources_ended: Option<Instant>,
     /// The error of a gate that can never open again; `None` once the stream has emitted the error.
     dropped_gate: Option<GateDropped>,
     queue: WorkQueue<Key, ReconcileReason>,
     /// The number of queued keys at which [`sweep`](Self::sweep) removes keys. It is twice the number of keys that the
-    /// last sweep left in the queue, so that the amortized cost of sweeps is constant per key.
+    /// last sweep left in the queue, and at least [`MIN_KEYS_TO_SWEEP`], so that the amortized cost of sweeps is
+    /// constant per key.
     sweep_at: usize,
     executor: Executor<'a, K, E>,
     deletions: Deletions,
@@ -76,7 +77,7 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     poll_first: PollFirst,
     config: Config,
     monitor: Monitor,
-    /// The inspectors' requests for the state of the queue.
+    /// The inspectors' requests for the state of the controller; `None` without an inspector.
     #[cfg(feature = "manager")]
     inspections: Option<tokio::sync::mpsc::Receiver<super::inspect::InspectionRequest>>,
     shutdown: Shutdown,
@@ -125,8 +126,8 @@ where
         Self { deletions, ..self }
     }
 
-    /// Queues keys from the sources. Returns the first error of a source; `None` after `MAX_KEYS_PER_POLL` items
-    /// without an error; `Pending` if no source has an item.
+    /// Queues the keys of the sources' triggers, and records deletions. Returns the first error of a source; `None`
+    /// after `MAX_KEYS_PER_POLL` items without an error; `Pending` if no source has a further item.
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<SourceError>> {
         for _ in 0..MAX_KEYS_PER_POLL {
             match self.sources.poll_next_unpin(cx) {
@@ -152,7 +153,8 @@ where
     }
 
     /// Bounds the queue: if it has many keys, removes the keys of objects that are not in the store, such as owners
-    /// that do not exist. No other code removes such keys while a gate is closed or the keys are delayed.
+    /// that do not exist. No other code removes such keys while a gate is closed or the keys are delayed. The keys that
+    /// the deletion handler has to receive remain.
     fn sweep(&mut self) {
         if self.queue.len() < self.sweep_at || !self.store.is_settled() {
             return;
@@ -166,7 +168,8 @@ where
         self.sweep_at = MIN_KEYS_TO_SWEEP.max(2 * self.queue.len());
     }
 
-    /// Starts reconciles up to the concurrency limit, if all gates are open.
+    /// Starts reconciles and deletion handlers up to the concurrency limit, if all gates are open. Begins the shutdown
+    /// if a gate can never open again.
     fn start_reconciles(&mut self, cx: &mut Context<'_>) {
         match self.gates.poll_open(cx) {
             Poll::Ready(Ok(())) => self.sync.end(),
@@ -178,7 +181,7 @@ where
             }
             Poll::Pending => return,
         }
-        // Stops when a result is available: the stream emits it, and calls this function again at the next poll.
+        // Stops when a result is available: `emit_result` then removes the result and calls this function again.
         while !self.executor.has_result()
             && self.executor.running_tasks() < self.config.concurrency
             && let Some((key, Request { priority, cause, .. }, failures)) =
@@ -293,7 +296,8 @@ where
         item
     }
 
-    /// Shuts down in order: the sources, the queue, in-flight reconciles.
+    /// Polls the shutdown and returns its phase. Drops the sources when the shutdown begins, and cancels the in-flight
+    /// reconciles in the phase [`Phase::Cancelling`].
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Phase {
         let phase = self.shutdown.poll_phase(self.config.drain_timeout, cx);
         if phase != Phase::Running && !self.sources.is_empty() {
@@ -307,7 +311,8 @@ where
         phase
     }
 
-    /// Polls in-flight reconciles during a shutdown, and starts no further reconciles.
+    /// Polls in-flight reconciles during a shutdown, and starts no further reconciles. Ready with `None` after the last
+    /// result.
     fn poll_draining(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
         if let Poll::Ready(Some(ended)) = self.executor.poll_result(cx) {
             return Poll::Ready(Some(self.finish_key(ended)));

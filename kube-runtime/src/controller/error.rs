@@ -18,26 +18,28 @@ use std::{fmt, time::Duration};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
-    /// The reconciler returned an error.
+    /// The reconciler returned an error that is not a conflict.
     ReconcilerFailed(E, Box<ObjectRef<DynamicObject>>),
-    /// The reconciler or the error policy panicked. The object is requeued after the backoff.
+    /// The reconciler, the error policy, the deletion handler or a method of their error panicked with this message.
+    /// The object is requeued after the backoff.
     ReconcilerPanicked(Box<ObjectRef<DynamicObject>>, String),
-    /// The reconcile took longer than [`Config::reconcile_timeout`](super::Config::reconcile_timeout), and its future
-    /// was dropped. The object is requeued after the backoff.
+    /// The reconcile, or the deletion handler, took longer than
+    /// [`Config::reconcile_timeout`](super::Config::reconcile_timeout), and its future was dropped. The object is
+    /// requeued after the backoff.
     ReconcilerTimedOut(Box<ObjectRef<DynamicObject>>, Duration),
     /// The handler of [`Controller::on_deletion`](crate::Controller::on_deletion) returned an error. Unless the error
     /// is a terminal error, the handler is called again after the backoff.
     DeletionFailed(BoxError, Box<ObjectRef<DynamicObject>>),
-    /// A shutdown cancelled an in-flight reconcile, after [`Config::drain_timeout`](super::Config::drain_timeout) or
-    /// at a second signal.
+    /// A shutdown cancelled an in-flight reconcile or deletion handler, after
+    /// [`Config::drain_timeout`](super::Config::drain_timeout) or at a second signal.
     ReconcilerCancelled(Box<ObjectRef<DynamicObject>>),
     /// The mapper of [`Controller::watches`](crate::Controller::watches), or a handler or filter of a source, panicked
     /// for a watched object. The watch continues.
     MapperPanicked {
         /// The path of the watched collection, or the name of the source.
         resource: String,
-        /// The watched object, as `namespace/name` or `name`; `an object` if a filter, or a handler other than a
-        /// mapper, panicked.
+        /// The watched object, as `namespace/name` or `name`; `an object` if a handler other than a mapper, or a filter
+        /// of [`Changes::of_stream`](super::Changes::of_stream), panicked.
         object: String,
         /// The message of the panic.
         message: String,
@@ -52,13 +54,13 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
     /// reconcile has started: the kind may not exist, or its list may be forbidden. Earlier items of the stream contain
     /// the failures of the watch. The controller continues, and reconciles start when the snapshot is complete.
     SyncTimeout {
-        /// The kind, or the path of the collection.
+        /// The controller's kind, or the name of the store of another source, such as the path of its collection.
         resource: String,
-        /// The time limit.
+        /// The value of [`Config::sync_timeout`](super::Config::sync_timeout).
         limit: Duration,
     },
     /// All sources of the controller have ended, for instance finite streams of objects: no further change can arrive.
-    /// The controller has reconciled the queued objects, and shuts down.
+    /// The controller has reconciled the queued objects, drops scheduled requeues, and shuts down.
     SourcesEnded,
     /// A watch failed. The watcher recovers automatically.
     QueueError(Q),
@@ -138,8 +140,8 @@ pub enum SourceError {
     MapperPanicked {
         /// The path of the watched collection, or the name of the source.
         resource: String,
-        /// The changed object, as `namespace/name` or `name`; `an object` if a filter, or a handler other than a
-        /// mapper, panicked.
+        /// The changed object, as `namespace/name` or `name`; `an object` if a handler other than a mapper, or a filter
+        /// of [`Changes::of_stream`](super::Changes::of_stream), panicked.
         object: String,
         /// The message of the panic.
         message: String,

@@ -43,7 +43,7 @@ pub(super) type Reconciler<'a, K, E> =
 /// A user's error policy with its context.
 pub(super) type ErrorPolicy<'a, K, E> = Box<dyn Fn(Arc<K>, &E) -> Action + Send + 'a>;
 
-/// The output of a task.
+/// The output of a task that runs the reconciler or the deletion handler.
 enum Ended<K, E> {
     Reconcile(Arc<K>, Returned<E>),
     /// The result of the deletion handler; `None` if its future was dropped at the time limit.
@@ -67,12 +67,12 @@ pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     reconciler: Reconciler<'a, K, E>,
     error_policy: ErrorPolicy<'a, K, E>,
     dyntype: K::DynamicType,
-    /// The time limit of a reconcile.
+    /// The time limit of a reconcile, and of a call of the deletion handler; `Duration::MAX` for none.
     timeout: Duration,
     tasks: JoinSet<Ended<K, E>>,
-    /// The calls that run as tasks, by task.
+    /// The calls that run as tasks, by the id of the task.
     running: HashMap<Id, InFlight>,
-    /// Results of inline reconciles and of reaped tasks.
+    /// Results of inline reconciles and of reaped tasks that the dispatcher has not received.
     ended: VecDeque<ReconcileResult<K, E>>,
     /// The number of further reconciles to spawn without an inline poll.
     direct_spawns: u32,
@@ -84,7 +84,7 @@ pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
     pub(super) object: ObjectRef<K>,
     pub(super) action: Action,
     pub(super) error: Option<Error<E>>,
-    /// The class of `error`.
+    /// The class of `error`; `Other` without an error.
     pub(super) class: FailureClass,
     /// Whether this is the result of the deletion handler.
     pub(super) is_deletion: bool,
@@ -121,13 +121,13 @@ where
         }
     }
 
-    /// Sets the time limit of a reconcile; `Duration::MAX` for none.
+    /// Sets the time limit of a reconcile, and of a call of the deletion handler; `Duration::MAX` for none.
     pub(super) fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// Starts a reconcile of `object`: polls it once inline, and spawns a task if it has not finished. `attempt` is the
-    /// number of the attempt.
+    /// Starts a reconcile of `object`: polls it once inline, unless a recent inline poll took too long, and spawns a
+    /// task if it has not finished.
     pub(super) fn start(&mut self, key: Key, reason: &ReconcileReason, object: Arc<K>, attempt: u32) {
         let kind = K::kind(&self.dyntype);
         let named = format_args!("{kind} {key}");
@@ -187,8 +187,8 @@ where
         self.running.insert(handle.id(), InFlight { key, attempt, is_deletion: true });
     }
 
-    /// Polls a reconcile inline. Does not poll, and returns `Pending`, if a recent inline poll took too long. The
-    /// waker is a no-op, because the spawned task polls the reconcile again.
+    /// Polls a reconcile inline. Does not poll, and returns `Pending`, if a recent inline poll took too long. The error
+    /// is the message of a panic. The waker is a no-op, because the spawned task polls the reconcile again.
     fn poll_inline<F: Future + ?Sized>(&mut self, reconcile: Pin<&mut F>) -> Result<Poll<F::Output>, String> {
         if self.direct_spawns > 0 {
             self.direct_spawns -= 1;
@@ -205,17 +205,17 @@ where
         polled
     }
 
-    /// The number of reconciles that run as tasks.
+    /// The number of reconciles and deletion handlers that run as tasks.
     pub(super) fn running_tasks(&self) -> usize {
         self.running.len()
     }
 
-    /// The reconciles that run as tasks.
+    /// The reconciles and deletion handlers that run as tasks.
     pub(super) fn running(&self) -> impl Iterator<Item = (&Id, &Key)> {
         self.running.iter().map(|(id, in_flight)| (id, &in_flight.key))
     }
 
-    /// Whether the result of a reconcile is available.
+    /// Whether a result is available without a poll of the tasks.
     pub(super) fn has_result(&self) -> bool {
         !self.ended.is_empty()
     }
@@ -230,7 +230,7 @@ where
         self.poll_tasks(cx)
     }
 
-    /// Queues the results of finished tasks behind the results of inline reconciles.
+    /// Queues the results of up to [`MAX_REAPED`] finished tasks behind the results of inline reconciles.
     pub(super) fn reap(&mut self, cx: &mut Context<'_>) {
         for _ in 0..MAX_REAPED {
             let Poll::Ready(Some(ended)) = self.poll_tasks(cx) else { return };
@@ -329,12 +329,12 @@ where
         }
     }
 
-    /// The result of a reconcile that panicked with `message`.
+    /// The result of a reconcile or deletion handler that panicked with `message`.
     fn result_of_panic(&self, key: Key, message: String) -> ReconcileResult<K, E> {
         self.result_without_return(key, |object| Error::ReconcilerPanicked(object, message))
     }
 
-    /// The result of a reconcile that did not return.
+    /// The result for `error`, after which the object is requeued with backoff; the error policy is not called.
     fn result_without_return(
         &self,
         key: Key,

@@ -5,7 +5,7 @@ use kube_client::BoxError;
 use kube_client::core::Status;
 use std::{error::Error as StdError, fmt};
 
-/// The maximum number of sources of an error to read.
+/// The maximum number of errors to read in the chain of an error and its sources.
 const MAX_SOURCES: usize = 64;
 
 /// A failure that no retry can fix, such as an invalid spec. It corresponds to controller-runtime's `TerminalError`.
@@ -59,10 +59,10 @@ impl StdError for TerminalError {
     }
 }
 
-/// The class of a failed reconcile, which determines the next attempt.
+/// The class of a failed reconcile, which determines when the next attempt is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureClass {
-    /// The object was changed concurrently: the next attempt is due at once.
+    /// The reconciled object was outdated: the next attempt is due at once if this is the first consecutive failure.
     Conflict,
     /// No retry can fix the failure; see [`TerminalError`].
     Terminal,

@@ -35,7 +35,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A closed gate, and the handle that opens and closes it. Errors contain the name.
+    /// A closed gate, and the handle that opens and closes it. `name` is the name of the gate in errors.
     pub fn new(name: &str) -> (GateHandle, Self) {
         let sender = watch::Sender::new(false);
         let gate = Self { name: name.into(), open: sender.subscribe(), may_close: true };
@@ -52,7 +52,7 @@ impl Gate {
         *self.open.borrow()
     }
 
-    /// The name.
+    /// The name of the gate in errors.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -139,7 +139,7 @@ enum State {
     Unknown,
     /// At least one gate is closed. Waits until a gate opens or closes.
     Closed(BoxFuture<'static, Result<(), GateDropped>>),
-    /// All gates are open. Waits until a gate closes.
+    /// All gates are open. Waits until a gate closes; `None` if no gate can close.
     Open(Option<BoxFuture<'static, ()>>),
 }
 
@@ -160,7 +160,7 @@ impl Gates {
         stores.into_iter().map(|gate| gate.name.to_string()).collect()
     }
 
-    /// The names and the readiness of the stores.
+    /// The name and the readiness of each store that has a gate.
     #[cfg(feature = "manager")]
     pub(super) fn stores(&self) -> impl Iterator<Item = (String, watch::Receiver<bool>)> {
         let stores = self.gates.iter().filter(|gate| !gate.may_close);
@@ -178,7 +178,8 @@ impl Gates {
         self.gates.iter().filter(|gate| !gate.is_open()).map(|gate| gate.name.to_string()).collect()
     }
 
-    /// Ready while all gates are open. Wakes the task when a gate opens or closes.
+    /// Ready with `Ok` while all gates are open, and with an error when a gate can never open again. Wakes the task
+    /// when a gate opens or closes.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GateDropped>> {
         loop {
             self.state = match &mut self.state {

@@ -16,7 +16,7 @@ use std::{borrow::Borrow, collections::VecDeque, marker::PhantomData, sync::Arc,
 
 /// A change that results in more requests than this is reported.
 const MANY_REQUESTS: usize = 10_000;
-/// The number of requests whose memory [`Requests`] keeps.
+/// The maximum number of requests for which an empty [`Requests`] keeps memory.
 const MAX_KEPT_REQUESTS: usize = 1024;
 
 /// Maps a change to requests to reconcile objects. Closures are handlers.
@@ -57,7 +57,7 @@ impl Requests {
         Self { resource, pending: VecDeque::new(), many_log }
     }
 
-    /// Removes the first request.
+    /// Removes and returns the first request or error.
     pub(super) fn pop(&mut self) -> Option<Result<Trigger, SourceError>> {
         let request = self.pending.pop_front();
         if self.pending.is_empty() && self.pending.capacity() > MAX_KEPT_REQUESTS {
@@ -90,8 +90,7 @@ impl Requests {
         self.pending.push_back(Ok(trigger));
     }
 
-    /// Adds requests for `keys`, because `object` changed. `object` belongs to the
-    /// collection of the source.
+    /// Adds requests for `keys`, because `object`, which belongs to the collection of the source, changed.
     pub fn add_related(&mut self, object: Key, keys: impl IntoIterator<Item = Key>, priority: Priority) {
         let obj_ref = RelatedObject::new(self.resource.clone(), object);
         let reason = ReconcileReason::RelatedObjectUpdated { obj_ref };

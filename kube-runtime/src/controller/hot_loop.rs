@@ -16,7 +16,8 @@ const STRIDE: u32 = 17;
 const MAX_SAMPLED_KEYS: usize = 32;
 /// The maximum number of suspected keys, whose reconciles are counted exactly.
 const MAX_SUSPECTS: usize = 4;
-/// The time for which samples are collected, and then the reconciles of a suspected key are counted.
+/// The minimum length of a window. One window collects samples; the next one counts the reconciles of the suspected
+/// keys.
 const WINDOW: Duration = Duration::from_secs(30);
 /// A key with this many reconciles in a window is in a hot loop: ten per second.
 const MIN_RECONCILES: u32 = 300;
@@ -31,7 +32,7 @@ pub(super) struct HotLoops {
     /// The sampled keys, and lower bounds of the number of their samples.
     samples: Vec<(Key, u32)>,
     suspects: Vec<Suspect>,
-    /// The start of the window.
+    /// The start of the window; `None` if no window is open.
     began: Option<Instant>,
     /// Keys that were reported and are still in a loop.
     reported: Vec<Key>,
@@ -41,7 +42,7 @@ pub(super) struct HotLoops {
 struct Suspect {
     key: Key,
     reconciles: u32,
-    /// The object at the start of the window.
+    /// The version of the object at the start of the window; `None` if the store did not contain the object.
     before: Option<Version>,
 }
 
@@ -69,8 +70,8 @@ pub(super) struct HotLoop {
     pub(super) window: Duration,
     /// Whether the object changed within the window.
     pub(super) is_changing: bool,
-    /// The field managers that wrote the object within the window, and the fields that they wrote; empty if the object
-    /// does not contain its managed fields.
+    /// The field managers whose entries in `managedFields` changed within the window, each with up to [`MAX_FIELDS`]
+    /// fields of its entry; empty if the object does not contain its managed fields.
     pub(super) writes: Vec<String>,
 }
 
@@ -98,13 +99,13 @@ impl HotLoops {
         }
     }
 
-    /// Whether a window is open.
+    /// Whether there are samples or suspected keys to check.
     pub(super) fn is_active(&self) -> bool {
         !self.samples.is_empty() || !self.suspects.is_empty()
     }
 
-    /// Ends the window if its time is over. Returns the loops that were not reported before. `find` returns the current
-    /// metadata of an object.
+    /// Ends the window if its time is over. Returns the hot loops that were not reported before. `find` returns the
+    /// current metadata of an object.
     pub(super) fn check(&mut self, now: Instant, find: impl Fn(&Key) -> Option<ObjectMeta>) -> Vec<HotLoop> {
         let window = now.saturating_duration_since(*self.began.get_or_insert(now));
         if window < WINDOW {
@@ -147,7 +148,7 @@ impl Suspect {
     }
 }
 
-/// The managers whose entries changed, each with its fields.
+/// The field managers whose entries changed, each with its fields.
 fn writes(before: &Version, after: &Version) -> Vec<String> {
     let changed = after.managed_fields.iter().filter(|entry| !before.managed_fields.contains(entry));
     changed
@@ -213,7 +214,7 @@ mod tests {
         let mut loops = HotLoops::default();
         let began = Instant::now();
         for second in 0..300 {
-            // Each sample contains the same key.
+            // Each sample is a reconcile of the same key.
             for n in 0..34 {
                 loops.record(&Key::new(None, &(n % 17).to_string()));
             }

@@ -1,4 +1,4 @@
-//! `Inspector`: asks a running controller for the state of its queue. It costs nothing without requests.
+//! `Inspector`: asks a running controller for its state. It costs nothing without requests.
 
 use super::Controller;
 use kube_client::Resource;
@@ -11,12 +11,12 @@ const MAX_REQUESTS: usize = 4;
 /// A request for the state of a controller: the sender of the answer.
 pub(super) type InspectionRequest = oneshot::Sender<Inspection>;
 
-/// The state of a controller's queue.
+/// The state of a controller: its queue, its reconciles and its closed gates.
 #[derive(Debug, Clone)]
 pub(crate) struct Inspection {
     /// The number of keys that are ready.
     pub(crate) ready: usize,
-    /// The number of keys that wait for their time.
+    /// The number of keys that are not due yet.
     pub(crate) delayed: usize,
     /// The key that has been ready longest, if it waits for longer than the stall limit.
     pub(crate) stuck: Option<String>,
@@ -42,7 +42,7 @@ pub(crate) struct Inspector {
 }
 
 impl<K: Resource> Controller<K> {
-    /// Replaces the inspector of the controller.
+    /// Creates an inspector of the controller, in place of an earlier one.
     pub(crate) fn inspector(&mut self) -> Inspector {
         let (requests, receiver) = mpsc::channel(MAX_REQUESTS);
         self.inspections = Some(receiver);
@@ -57,7 +57,7 @@ impl<K: Resource> Controller<K> {
 
 impl Inspector {
     /// The current state; `None` if the controller does not answer within `limit`, because it has ended or its task is
-    /// blocked.
+    /// blocked, or if [`MAX_REQUESTS`] requests wait already.
     pub(crate) async fn inspect(&self, limit: Duration) -> Option<Inspection> {
         let (sender, answer) = oneshot::channel();
         self.requests.try_send(sender).ok()?;

@@ -21,7 +21,7 @@ use std::{fmt, sync::Arc};
 pub struct Key {
     /// The namespace, `/` and the name; only the name for a cluster-scoped object.
     text: Arc<str>,
-    /// The length of the namespace; 0 for a cluster-scoped object.
+    /// The length of the namespace in bytes; 0 for a cluster-scoped object.
     namespace_len: usize,
 }
 
@@ -46,7 +46,7 @@ impl Key {
         self.text.get(..self.namespace_len).filter(|namespace| !namespace.is_empty())
     }
 
-    /// The name.
+    /// The name of the object.
     pub fn name(&self) -> &str {
         let begin = if self.namespace_len == 0 { 0 } else { self.namespace_len + 1 };
         self.text.get(begin..).unwrap_or_default()
@@ -87,7 +87,7 @@ pub(super) struct SharedKeys {
 }
 
 impl SharedKeys {
-    /// The keys, sorted and deduplicated.
+    /// The keys, sorted and deduplicated; the previous list if it is equal.
     pub(super) fn share(&mut self, mut keys: Vec<Key>) -> Arc<[Key]> {
         keys.sort_unstable();
         keys.dedup();

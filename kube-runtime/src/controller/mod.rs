@@ -88,8 +88,10 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected. A reconcile that
 ///   takes longer than [`Config::reconcile_timeout`] is a failure, too.
 /// - If a write of the reconciler fails because its object was outdated (409), the outcome is a *conflict*: the stream
-///   of [`run`](Controller::run) yields it as `Ok`, and the object is requeued at once.
-/// - A [`TerminalError`] is a failure after which the object is not requeued. [`attempt`] is the number of the attempt.
+///   of [`run`](Controller::run) yields it as `Ok`, and the object is requeued at once, or after the backoff if the
+///   previous attempt failed too.
+/// - A [`TerminalError`] is a failure after which the object is not requeued. [`attempt`] returns the number of the
+///   current attempt.
 /// - Dropping the stream of [`run`](Controller::run) cancels all in-flight reconciles.
 ///
 /// ```
@@ -123,7 +125,7 @@ pub struct Controller<K: Resource> {
     gates: Gates,
     reader: Store<K>,
     dyntype: K::DynamicType,
-    /// Replaces [`Config::failure_backoff`].
+    /// The limiter of [`rate_limiter`](Controller::rate_limiter); `None` for [`Config::failure_backoff`].
     limiter: Option<Limiter<Key>>,
     on_deletion: Option<DeletionHandler>,
     config: Config,
@@ -155,7 +157,7 @@ where
     /// A controller for the objects of several collections of one kind, such as those of some namespaces or with some
     /// selectors, with one store; see [`merged`](crate::reflector::merged()). `storage` is the format of the store,
     /// also for a single collection: [`Storage::compact`] saves memory, and [`Storage::modify`] changes each object
-    /// first. `dyntype` is `()` for kinds that are known at compile time.
+    /// before it is stored. `dyntype` is `()` for kinds that are known at compile time.
     ///
     /// ```
     /// use futures::StreamExt;
@@ -321,9 +323,9 @@ where
     /// Also reconciles the owner of each object of kind `Child` that changes. An owner reference of that object
     /// identifies the owner.
     ///
-    /// Requests only the metadata of the owned objects, and stores only their names, uids, versions and owners. The
-    /// previous owner is also reconciled when an owner reference is removed, and when an owned object was deleted while
-    /// the watch was interrupted. An owner has the namespace of the owned object, or is cluster-scoped.
+    /// The controller requests only the metadata of the owned objects, and stores only their names, uids, versions and
+    /// owners. The previous owner is also reconciled when an owner reference is removed, and when an owned object was
+    /// deleted while the watch was interrupted. An owner has the namespace of the owned object, or is cluster-scoped.
     #[must_use]
     pub fn owns<Child>(self, api: Api<Child>, wc: watcher::Config) -> Self
     where
@@ -411,15 +413,17 @@ where
         self
     }
 
-    /// Runs the controller while the stream is polled. The stream has an item for each finished reconcile and each
-    /// failure of a watch. The items are for logs and metrics; the controller continues automatically after each.
+    /// Runs the controller while the stream is polled. The stream has an item for each finished reconcile, and for each
+    /// other failure in [`Error`]. The items are for logs and metrics: the controller handles failures without the
+    /// caller.
     ///
-    /// `error_policy` returns the action for an object whose reconcile failed; [`backoff_on_error`] requeues it with a
-    /// wait that increases with each failure.
+    /// `error_policy` returns the action for an object whose reconciler returned an error; [`backoff_on_error`]
+    /// requeues the object with a wait that increases with each failure. After a panic or a timeout, the controller
+    /// requeues the object in the same way and does not call `error_policy`.
     ///
     /// If the error of a reconciler, or one of its sources, is a conflict ([`kube_client::Error::is_conflict`]), the
     /// reconcile is not a failure: the stream yields `Ok`, and [`Action::requeue_with_backoff`] requeues the object at
-    /// once, or after the backoff if the previous attempt was a conflict, too. See also [`TerminalError`].
+    /// once, or after the backoff if the previous attempt was a failure or a conflict, too. See also [`TerminalError`].
     ///
     /// `reconciler` and `error_policy` may borrow. The stream then also borrows, and cannot be spawned as a task. The
     /// futures of the reconciler must be `'static`, because the controller spawns them as tasks.

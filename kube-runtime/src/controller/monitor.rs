@@ -16,27 +16,27 @@ use tokio::time::{Instant, Sleep};
 
 /// The interval of the checks of a busy controller.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// The number of `Monitor::watermarks` that are recorded within the limit.
+/// The number of `Monitor::watermarks` that are recorded within the stall limit.
 const WATERMARKS: u32 = 16;
 
 /// Observes a controller.
 pub(super) struct Monitor {
     name: String,
     pub(super) metrics: ControllerMetrics<Key>,
-    /// The time limit on the wait, and on the reconcile, of a key.
+    /// The value of `Config::stall_limit`: a key that waits or runs for this time is reported.
     limit: Duration,
     hot_loops: HotLoops,
     /// The time of the next check.
     next_check: Instant,
     /// Wakes the task at the next check; `None` while the controller is idle.
     timer: Option<Pin<Box<Sleep>>>,
-    /// The in-flight reconciles of the last check: the time of the check that first found each, and whether it was
-    /// reported.
+    /// The in-flight reconciles of the last check: the time of the check that first found each, and whether the
+    /// reconcile was reported.
     running: HashMap<Id, (Instant, bool)>,
     /// Pairs of a time and the sequence number of the last key that had arrived by then. If such a time is more than
     /// the limit ago, each ready key up to that sequence number has waited for too long.
     watermarks: VecDeque<(Instant, u64)>,
-    /// Whether the wait of a key was reported.
+    /// Whether the last check found a key that had waited for too long.
     waits_too_long: bool,
 }
 
@@ -66,7 +66,7 @@ impl Monitor {
         self.metrics.reconcile_ends(key, outcome);
     }
 
-    /// Ready when a check is due. `is_busy` is whether a key waits or runs: the checks of an idle controller need no
+    /// Ready when a check is due. `is_busy` is whether a key is ready or runs: the checks of an idle controller need no
     /// timer.
     pub(super) fn poll_due(&mut self, is_busy: bool, cx: &mut Context<'_>) -> Poll<()> {
         if self.timer.is_none() {
@@ -104,7 +104,8 @@ impl Monitor {
         due
     }
 
-    /// Reports the reconciles that run for longer than the limit, once each.
+    /// Reports the reconciles that run for longer than the limit, once each, and updates the metrics of their
+    /// durations.
     pub(super) fn check_running<'a>(&mut self, running: impl Iterator<Item = (&'a Id, &'a Key)>) {
         self.metrics.update_durations();
         let now = Instant::now();
@@ -121,7 +122,7 @@ impl Monitor {
         }
     }
 
-    /// Reports that the oldest ready key waits for longer than the limit: once, and again only after a time without
+    /// Reports that the oldest ready key waits for longer than the limit: once, and again only after a check without
     /// such a key. `oldest` is this key with its sequence number of arrival, and `last` is the sequence number of the
     /// last key that arrived.
     pub(super) fn check_waiting(&mut self, oldest: Option<(u64, &Key)>, last: u64) {
@@ -156,7 +157,7 @@ impl Monitor {
         self.waits_too_long
     }
 
-    /// The reconciles that run, with the findings of the last check.
+    /// The reconciles that run as tasks, longest first, with the findings of the last check.
     #[cfg(feature = "manager")]
     pub(super) fn running_keys<'a>(
         &self,

@@ -1,4 +1,4 @@
-//! Catches panics in user code. Such a panic fails the reconcile of one object and never ends the controller.
+//! Catches panics in user code. Such a panic affects only one object or change, and never ends the controller.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -11,9 +11,9 @@ use tokio::time::Sleep;
 /// The triggers and the phase of a shutdown.
 #[derive(Default)]
 pub(super) struct Shutdown {
-    /// Completes when the graceful shutdown begins.
+    /// Completes when the graceful shutdown begins; `None` without a trigger.
     graceful: Option<BoxFuture<'static, ()>>,
-    /// Completes when in-flight reconciles must be cancelled.
+    /// Completes when in-flight reconciles must be cancelled, at the second signal; `None` if signals are not handled.
     forced: Option<BoxFuture<'static, ()>>,
     /// The time limit of the phase `Draining`.
     drain: Option<Pin<Box<Sleep>>>,
@@ -59,7 +59,7 @@ impl Shutdown {
         );
     }
 
-    /// Polls the triggers and returns the current phase.
+    /// Polls the triggers and returns the current phase. `limit` is the time limit of the phase `Draining`.
     pub(super) fn poll_phase(&mut self, limit: Duration, cx: &mut Context<'_>) -> Phase {
         let is_ready = |future: &mut Option<BoxFuture<'static, ()>>, cx: &mut Context<'_>| {
             let ready = future.as_mut().is_some_and(|future| future.poll_unpin(cx).is_ready());

@@ -175,8 +175,8 @@ impl<T: Send + 'static> Changes<T> {
         Self { items: stream.boxed(), filters: Vec::new(), resource: resource.into(), name, gate: None }
     }
 
-    /// Passes only some of the changes. The handler receives the changes that all filters pass. A filter that panics
-    /// passes the change, and the controller reports the panic.
+    /// Adds a filter. The handler receives the changes that all filters pass. If a filter panics, the handler receives
+    /// the change, and the controller reports the panic.
     pub fn filter(mut self, filter: impl Filter<T> + 'static) -> Self {
         self.filters.push(Box::new(filter));
         self
@@ -200,7 +200,7 @@ impl<T> fmt::Debug for Changes<T> {
     }
 }
 
-/// The triggers that a handler returned for [`Changes`].
+/// The [`Source`] that [`Changes::handle`] returns: a stream of triggers, and the gate of the source.
 #[must_use = "a source does nothing before a controller polls it"]
 pub struct Triggers {
     stream: TriggerStream,
@@ -235,7 +235,7 @@ impl fmt::Debug for Triggers {
     }
 }
 
-/// An object whose name is not known, in errors.
+/// The text for an object whose name is not known, in errors.
 const UNKNOWN_OBJECT: &str = "an object";
 
 /// The stream of [`Changes::handle`].
@@ -244,7 +244,7 @@ struct Handled<T> {
     filters: Vec<Box<dyn Filter<T>>>,
     name: fn(&T) -> String,
     handler: Box<dyn Handler<T>>,
-    /// The requests for the last change.
+    /// The requests and errors of the last change that the stream has not emitted.
     requests: Requests,
 }
 
@@ -272,7 +272,7 @@ impl<T> Stream for Handled<T> {
                 if passes { handler.handle(change, requests) } else { handler.skip(&change, requests) }
             });
             if let Err(message) = handled {
-                // The handler has consumed the change.
+                // The handler has consumed the change, so its object is not known.
                 requests.add_panic(UNKNOWN_OBJECT, message);
             }
             requests.report_many();
@@ -282,7 +282,7 @@ impl<T> Stream for Handled<T> {
 
 impl<T> Unpin for Handled<T> {}
 
-/// A source of requests for all objects of a store, for each item of `trigger`.
+/// A source that requests a reconcile of each object of a store, for each item of `trigger`.
 pub(super) fn all_objects<K>(
     trigger: impl Stream<Item = ()> + Send + 'static,
     reader: Store<K>,

@@ -13,10 +13,10 @@ use std::{borrow::Borrow, hash::Hash, sync::Arc};
 /// Sources that are streams of objects.
 ///
 /// A stream of objects contains neither the previous states of objects nor, in most cases, deletions: the previous
-/// owners or targets of an object are not reconciled, and reconciles do not wait for the first snapshot of the stream.
-/// To reconcile previous owners and targets, and to wait for the first snapshot, use a source over the changes of a
-/// store: [`owns`](Controller::owns), [`watches`](Controller::watches), or [`Changes::of_store`] with
-/// [`with_source`](Controller::with_source).
+/// owners or targets of an object are not reconciled. Except with [`for_stream`](Controller::for_stream), whose store
+/// is known, reconciles do not wait for the first snapshot of the stream. To reconcile previous owners and targets, and
+/// to wait for the first snapshot, use a source over the changes of a store: [`owns`](Controller::owns),
+/// [`watches`](Controller::watches), or [`Changes::of_store`] with [`with_source`](Controller::with_source).
 #[expect(clippy::needless_pass_by_value, reason = "the signatures are those of kube")]
 impl<K> Controller<K>
 where

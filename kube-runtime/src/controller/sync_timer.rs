@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::time::Sleep;
 
-/// The time limit of the first snapshots.
+/// Reports each store whose first snapshot is not complete within the time limit.
 pub(super) struct SyncTimer {
     limit: Duration,
     state: State,
@@ -24,7 +24,7 @@ enum State {
     /// The controller has not been polled.
     New,
     Running(Pin<Box<Sleep>>),
-    /// The snapshots are complete, or the timer has fired.
+    /// All gates were open once, or the timer has fired.
     Ended,
 }
 
@@ -33,7 +33,7 @@ impl SyncTimer {
         Self { limit, state: State::New, incomplete: VecDeque::new() }
     }
 
-    /// Ends the timer: the snapshots are complete.
+    /// Ends the timer: all gates are open, so the first snapshots are complete.
     pub(super) fn end(&mut self) {
         self.state = State::Ended;
     }

@@ -14,8 +14,8 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// Stores the targets of an added or modified object. Returns the new and the previous targets. `None` means that
-    /// the mapper failed: the object keeps its targets.
+    /// Stores the targets of an added or modified object. Returns the new and the previous targets. If `targets` is
+    /// `None`, the mapper panicked: the object keeps its targets, and none are returned.
     pub(super) fn set(&mut self, object: Key, targets: Option<Vec<Key>>) -> Vec<Key> {
         let Some(now) = targets.map(|targets| self.keys.share(targets)) else { return Vec::new() };
         if now.is_empty() {
@@ -25,14 +25,15 @@ impl Targets {
         union(&now, &before.unwrap_or_default())
     }
 
-    /// Removes a deleted object. Returns its previous targets, and those that the mapper returned for its final state.
+    /// Removes a deleted object. Returns its previous targets, and `last`, which the mapper returned for its final
+    /// state.
     pub(super) fn remove(&mut self, object: &Key, last: Vec<Key>) -> Vec<Key> {
         let before = self.by_object.remove(object).unwrap_or_default();
         union(&self.keys.share(last), &before)
     }
 }
 
-/// The current targets, followed by the previous targets that are not among them. Both are sorted.
+/// The current targets, followed by the previous targets that are not among them. Both arguments must be sorted.
 pub(super) fn union(now: &[Key], before: &[Key]) -> Vec<Key> {
     let before = if now == before { &[] } else { before };
     let removed = before.iter().filter(|name| now.binary_search(name).is_err());

@@ -16,9 +16,9 @@ use std::{fmt, sync::Arc};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Trigger {
-    /// The object to reconcile.
+    /// The key of the object to reconcile.
     pub key: Key,
-    /// The cause.
+    /// The cause of the reconcile.
     pub reason: ReconcileReason,
     /// The priority in the work queue.
     pub priority: Priority,
@@ -83,13 +83,14 @@ pub enum ReconcileReason {
     },
     /// The reconciler returned an action that requeues the object.
     ReconcilerRequestedRetry,
-    /// The error policy returned an action that requeues the object, or a panic failed the reconcile.
+    /// The error policy returned an action that requeues the object, the reconcile panicked or timed out, or the
+    /// deletion handler failed.
     ErrorPolicyRequestedRetry,
     /// All objects are reconciled; see [`Controller::reconcile_all_on`](crate::Controller::reconcile_all_on).
     BulkReconcile,
     /// Another cause, described by a source of the user.
     Custom {
-        /// The description.
+        /// The description of the cause.
         reason: String,
     },
 }
@@ -115,7 +116,7 @@ impl fmt::Display for ReconcileReason {
 pub struct RelatedObject {
     /// The path of the object's collection, or its kind if the source has no collection.
     pub resource: Arc<str>,
-    /// The object.
+    /// The key of the object.
     pub key: Key,
 }
 

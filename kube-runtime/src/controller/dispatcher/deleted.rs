@@ -1,4 +1,5 @@
-//! Handles deletions of objects: drops the requests for the object, and passes its key to the user's handler, if any.
+//! Handles the deletion of an object: drops the requests for the object, and passes its key to the user's handler, if
+//! any.
 
 use super::Dispatcher;
 use crate::controller::Key;
@@ -15,7 +16,7 @@ where
     K::DynamicType: Clone,
     E: std::error::Error + Send + 'static,
 {
-    /// Drops the requests for a deleted object, and queues its key if a handler receives it.
+    /// Drops the requests for a deleted object, and queues its key if a handler receives it and all gates are open.
     pub(super) fn record_deletion(&mut self, key: Key) {
         self.queue.forget(&key);
         self.monitor.metrics.key_dropped(&key);
@@ -38,8 +39,8 @@ where
         }
     }
 
-    /// Records that the handler has to receive a key again, because the handler failed. Call it before the key is
-    /// requeued.
+    /// If the deletion handler failed, and the error is not terminal, records that the handler has to receive the key
+    /// again. Must be called before the key is requeued.
     pub(super) fn retry_deletion(&mut self, ended: &ReconcileResult<K, E>) {
         if ended.is_deletion && ended.error.is_some() && ended.class != FailureClass::Terminal {
             self.deletions.record(&ended.key);

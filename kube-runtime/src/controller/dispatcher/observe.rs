@@ -1,5 +1,5 @@
 //! The checks of the dispatcher's state, and the answers to an [`Inspector`](super::super::inspect::Inspector). They
-//! change nothing.
+//! change neither the queue nor the reconciles.
 
 use super::Dispatcher;
 #[cfg(feature = "manager")]
