@@ -46,7 +46,7 @@ impl Component {
         Ok(())
     }
 
-    /// Sends a signal to the process of the component.
+    /// Sends a signal to the process group of the component.
     pub(super) async fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
         let process = self.process.lock().await;
         process.as_ref().with_context(|| format!("{} is not running", self.name))?.signal(signal).await

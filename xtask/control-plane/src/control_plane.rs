@@ -89,7 +89,8 @@ impl Cluster {
         self.authority.client(user, group)
     }
 
-    /// Creates the client certificate of the API servers for the kubelets, which refuse other clients.
+    /// Creates a client certificate with the name that the API servers have as clients of the kubelets. The kubelets
+    /// refuse clients with other names.
     ///
     /// # Errors
     /// When no key can be generated or the certificate cannot be signed.
@@ -107,8 +108,8 @@ impl Cluster {
         kubeconfig::write_private(&self.scratch.path().join("server.crt"), &identity.certificate)
     }
 
-    /// Replaces the CAs whose client certificates the API servers accept, as certificates in PEM. The API servers use
-    /// them for new requests within seconds.
+    /// Replaces the CAs whose client certificates the API servers accept. `certificates` are the certificates of the
+    /// new CAs, in PEM. The API servers use them for new requests within seconds.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -133,8 +134,8 @@ impl Cluster {
         Ok(path)
     }
 
-    /// The events of the audit logs of all API servers, in the order of their files: the metadata of each write, except those in
-    /// the namespaces `kube-system` and `kube-node-lease`. An event is written when its request has ended.
+    /// The events of the audit logs, one API server after the other: the metadata of all writes, except those in the
+    /// namespaces `kube-system` and `kube-node-lease`. An event is written when its request has ended.
     ///
     /// # Errors
     /// When a log cannot be read, or contains a line that is not an event.
@@ -190,7 +191,7 @@ impl Cluster {
         &self.source
     }
 
-    /// Stops the API servers, restores etcd's data from a snapshot, as from a backup, and restarts the API servers.
+    /// Kills the API servers, restores etcd's data from a snapshot, as from a backup, and restarts the API servers.
     ///
     /// # Errors
     /// When a component cannot be stopped or does not become ready again, or the data cannot be copied.

@@ -11,13 +11,14 @@ pub(super) const SERVICE_IP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0,
 /// The CIDR of pod IPs.
 const POD_RANGE: &str = "10.240.0.0/16";
 
-/// The name in the certificate with which the API servers connect to the kubelets.
+/// The common name of the client certificate with which the API servers connect to the kubelets.
 pub(super) const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 
 /// The name of the file with the audit policy.
 pub(super) const AUDIT_POLICY: &str = "audit-policy.yaml";
 
-/// The audit policy: the metadata of each write, except those of the components themselves.
+/// The audit policy: the metadata of all writes, except those in the namespaces `kube-system` and `kube-node-lease`, to
+/// which the components write continually.
 pub(super) const AUDIT_RULES: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -141,7 +142,7 @@ pub(super) fn scheduler(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
     flags
 }
 
-/// The arguments of the stand-in for the kubelets, which accepts only the API servers.
+/// The arguments of the stand-in for the kubelets, which accepts only the API servers as clients.
 pub(super) fn kubelet(files: &Files, port: u16) -> Vec<String> {
     vec![
         format!("127.0.0.1:{port}"),

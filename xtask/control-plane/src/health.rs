@@ -24,7 +24,7 @@ const LOG_LINES: usize = 15;
 pub struct Death {
     /// The component's name, such as `kube-apiserver-0`.
     pub component: String,
-    /// The end of the component's process.
+    /// The exit code of the component's process.
     pub ended: Ended,
     /// The last lines of the component's log.
     pub log: String,

@@ -100,7 +100,8 @@ pub(crate) fn signing_pair() -> anyhow::Result<(String, String)> {
     Ok((key.serialize_pem(), key.public_key_pem()))
 }
 
-/// The parameters of a certificate with this common name and organization, valid from now.
+/// The parameters of a certificate with this common name and organization, valid from [`BACKDATED`] before now until
+/// [`VALIDITY`] after now.
 fn certificate_params(name: &str, organization: Option<&str>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);

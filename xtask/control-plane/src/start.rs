@@ -144,7 +144,8 @@ fn create_log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBu
     folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))
 }
 
-/// Writes the certificates, keys, token file and audit policy of the API servers, and returns each user's token.
+/// Writes the certificates, keys, token file and audit policy of the API servers, and returns the name and token of
+/// each user.
 fn write_secrets(
     files: &Files,
     authority: &Authority,

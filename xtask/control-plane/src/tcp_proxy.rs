@@ -84,7 +84,8 @@ async fn accept_connections(listener: TcpListener, target: watch::Sender<Target>
     }
 }
 
-/// Forwards a connection until one side closes it, or the target changes to another port.
+/// Forwards a connection until it ends or the target changes. If the new target is a port, closes the connection; while
+/// the target is [`Target::Nowhere`], keeps it open and forwards nothing.
 async fn serve(mut client: TcpStream, mut target: watch::Receiver<Target>) {
     let first = *target.borrow_and_update();
     // If the server is stopped, dropping the client's connection closes it, as a load balancer does.

@@ -37,7 +37,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Sets the parent death signal: the kernel sends `signal` to this process when the thread that started it ends. Only
-/// Linux has this signal. On other systems this does nothing, and only the supervisor polls for the end of its parent.
+/// Linux has this signal. On other systems this function does nothing, and only the supervisor polls for the end of its
+/// parent.
 pub(crate) fn die_with_parent(signal: rustix::process::Signal) -> anyhow::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(signal))

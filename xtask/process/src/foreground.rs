@@ -10,7 +10,7 @@ use anyhow::Context;
 
 use super::{Interrupt, Interrupts, Launch, Streams, Supervised};
 
-/// The time between SIGTERM and SIGKILL.
+/// The time between SIGTERM and SIGKILL, and the time limit for the command to end after Ctrl-C on a terminal.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A command that inherits stdin, stdout and stderr. Dropping this handle ends the command and its descendants:

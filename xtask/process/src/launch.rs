@@ -13,7 +13,7 @@ use super::supervise::{SUBCOMMAND, this_binary};
 /// The stdin, stdout and stderr of a program, and its process group.
 #[derive(Debug, Clone)]
 pub enum Streams {
-    /// No stdin; stdout and stderr are appended to files, which may be the same.
+    /// No stdin, and a new process group; stdout and stderr are appended to files, which may be the same.
     Files {
         /// The file for stdout.
         stdout: PathBuf,

@@ -14,8 +14,8 @@
 //!
 //! [`main`] runs both subcommands. Therefore the `main` function of each binary must only call [`main`].
 //!
-//! Temporary folders are [`Scratch`] folders: each process locks the folders that it uses, the last process removes
-//! them, and the next run removes the folders of killed processes.
+//! Temporary folders are [`Scratch`] folders: the process that creates a folder removes it. If that process is killed,
+//! the last of its supervisors removes the folder, or else the next run.
 
 pub mod cargo;
 mod exec;

@@ -7,7 +7,8 @@ use std::path::Path;
 /// The number of bytes to read from the end of a file.
 const TAIL_BYTES: u64 = 64 * 1024;
 
-/// The last `lines` non-blank lines of the file at `path`; empty if the file cannot be read. Replaces invalid UTF-8.
+/// The last `lines` non-blank lines in the last 64 KiB of the file at `path`; empty if the file cannot be read.
+/// Replaces invalid UTF-8.
 pub fn tail(path: &Path, lines: usize) -> String {
     let Ok(text) = read_end(path) else { return String::new() };
     let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -21,7 +21,7 @@ pub struct Progress {
 enum Output {
     Silent,
     Terminal(ProgressBar),
-    /// The last printed step, and the time of the last printed line.
+    /// The last printed step, and the time of the last line with a step or a count.
     Lines {
         last: Mutex<(String, Instant)>,
     },

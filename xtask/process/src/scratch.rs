@@ -1,5 +1,5 @@
-//! Temporary folders that are always removed. Each process locks the folders that it uses, the last process removes
-//! them, and the next run sweeps the folders of killed processes.
+//! Temporary folders that are always removed. The process that creates a folder removes it. If that process is killed,
+//! the last supervisor that has locked the folder removes it, or else the sweep of the next run.
 //!
 //! The lock is a shared advisory lock on a file in the folder. The kernel releases it even if its holder is killed.
 //! A folder is renamed to its final name after it is locked, so that a sweep never removes a folder before its lock

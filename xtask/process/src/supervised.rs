@@ -17,7 +17,7 @@ use super::launch::Launch;
 /// The time between the end of the program's grace period and the SIGKILL of its supervisor.
 const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
 
-/// The end of a program.
+/// The exit status of a program that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
     /// The exit code; 128 plus the signal's number if a signal ended the program.

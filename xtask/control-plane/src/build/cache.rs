@@ -51,7 +51,8 @@ impl Cache {
         self.folder.join(name)
     }
 
-    /// Waits until no other process holds the lock of the build with this name, and takes the lock.
+    /// Waits until no other process holds the lock of the build with this name, and takes the lock. Dropping the
+    /// returned file releases the lock.
     ///
     /// # Errors
     /// When the file of the lock cannot be created or locked.
