@@ -10,9 +10,10 @@ impl<K: Resource + Serialize + DeserializeOwned> Api<K> {
     /// Applies an object with server-side apply, under the name in its metadata, and returns it as the server stored
     /// it. The server creates the object if it does not exist.
     ///
-    /// The field manager `pp.field_manager` owns the fields that `object` sets, and loses those that it set before and
-    /// no longer sets. Set only the fields that the program wants to own. Leave out `managedFields` (the server refuses
-    /// them), an old `resourceVersion` (a conflict) and the status (use [`apply_status`](Api::apply_status)).
+    /// The field manager `pp.field_manager` owns the fields that `object` sets, and gives up the fields of its earlier
+    /// applies that `object` does not set: the server removes those that no other field manager owns. Set only the
+    /// fields that the program wants to own. Leave out `managedFields` (the server refuses them), an old
+    /// `resourceVersion` (a conflict) and the status (use [`apply_status`](Api::apply_status)).
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;

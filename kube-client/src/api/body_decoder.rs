@@ -326,7 +326,7 @@ impl<S: Split, T> BodyDecoder<S, T> {
         self.last_length
     }
 
-    /// The response with its request, for error texts.
+    /// The description of the response for error texts: its request and the kind of its objects.
     pub(super) fn response(&self) -> &str {
         &self.response
     }

@@ -56,7 +56,7 @@ pub struct DrainParams {
 pub struct Drained {
     /// The pods that were evicted, or deleted with [`DrainParams::disable_eviction`], and no longer exist.
     pub evicted: Vec<PodName>,
-    /// The pods that stay: mirror pods, and running pods of daemon sets.
+    /// The pods that stay on the node: mirror pods, and the pods of daemon sets that have not ended.
     pub kept: Vec<PodName>,
 }
 
@@ -252,7 +252,8 @@ impl Drain<'_> {
         Ok(drained)
     }
 
-    /// Whether the pod's controller is a daemon set that exists; `None` if its controller is not a daemon set.
+    /// Whether the pod's controller is a daemon set that exists; `None` if its controller is not a daemon set. `known`
+    /// caches the answers by namespace and name of the daemon set.
     async fn has_daemon_set(
         self,
         pod: &DrainedPod,

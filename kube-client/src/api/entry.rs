@@ -133,7 +133,7 @@ impl<K> OccupiedEntry<'_, K> {
     }
 
     /// Writes the changes: creates a new object, replaces a changed one, and sends nothing for an unchanged one. The
-    /// entry then contains the object as the server stored it.
+    /// entry then contains the object as the server stored it. After a dry run, the next commit still sends the write.
     ///
     /// Sets the name and the namespace of the object if they are missing.
     ///

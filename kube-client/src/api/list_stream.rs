@@ -123,13 +123,14 @@ impl<T: Send + 'static> ListStream<T> {
 }
 
 impl<K> ListStream<K> {
-    /// The collection's resource version and the token for the next page; `None` until the stream has ended without an
-    /// error.
+    /// The collection's resource version and the token for the next page; `None` until the stream has read the whole
+    /// body.
     pub fn metadata(&self) -> Option<&ListMeta> {
         self.items.end().map(|head| &head.metadata)
     }
 
-    /// The token for the next page, available before the end of the stream, because servers send it before the items.
+    /// The token for the next page; `None` if it has not arrived, or there is no next page. It is available before the
+    /// end of the stream, because servers send it before the items.
     pub fn continue_token(&self) -> Option<&str> {
         let head = self.items.end().or(self.items.splitter().map(ListBodySplitter::head))?;
         head.metadata.continue_.as_deref().filter(|token| !token.is_empty())
@@ -156,7 +157,7 @@ impl<K> ListStream<K> {
         self.items.last_item_bytes()
     }
 
-    /// The [`TypeMeta`] and [`ListMeta`] of the list; `None` before the end of the stream.
+    /// The [`TypeMeta`] and [`ListMeta`] of the list; `None` until the stream has read the whole body.
     pub(super) fn into_head(self) -> Option<(TypeMeta, ListMeta)> {
         self.items.into_end().map(|head| (head.types, head.metadata))
     }

@@ -65,7 +65,7 @@ use std::{fmt, marker::PhantomData};
 
 /// Access to the objects of kind `K` in one scope: a namespace, all namespaces, or the cluster.
 ///
-/// An `Api` is cheap to create and to clone; its only state is a handle to the [`Client`].
+/// An `Api` is cheap to create and to clone: it contains a handle to the [`Client`] and the settings of its requests.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -94,9 +94,9 @@ use std::{fmt, marker::PhantomData};
 /// # Times beyond the last timestamp
 ///
 /// A server accepts times up to the end of the year 9999, often used for "never". Times after `jiff::Timestamp::MAX`,
-/// which is one day earlier, decode as `jiff::Timestamp::MAX`. Replacing the whole object therefore changes such times;
-/// a patch of other fields does not. This applies to fields of type `jiff::Timestamp`, `Time` and `MicroTime`. Where
-/// serde buffers the value (`flatten`, `untagged`, or an internal tag), such a time does not decode.
+/// which is about one day earlier, decode as `jiff::Timestamp::MAX`. Replacing the whole object therefore changes such
+/// times; a patch of other fields does not. This applies to fields of type `jiff::Timestamp`, `Time` and `MicroTime`.
+/// Where serde buffers the value (`flatten`, `untagged`, or an internal tag), such a time does not decode.
 pub struct Api<K> {
     client: Client,
     request: Request,

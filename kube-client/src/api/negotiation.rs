@@ -113,7 +113,7 @@ fn is_format_refused(error: &Error) -> bool {
     error.status().is_some_and(|status| refused.iter().any(|code| code.as_u16() == status.code))
 }
 
-/// The format of a response. `kind` returns the requested kind.
+/// The format of a response. `kind` returns the Protobuf message type of the requested objects, if there is one.
 pub(super) fn format_of(headers: &HeaderMap, kind: impl FnOnce() -> Option<ProtobufKind>) -> BodyFormat {
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
     let media_type = content_type.get(..PROTOBUF_MEDIA_TYPE.len()).unwrap_or_default();

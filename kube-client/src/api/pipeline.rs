@@ -58,7 +58,8 @@ pub(super) struct Pipeline<T> {
     chunks: VecDeque<(Chunk<T>, usize)>,
     /// The number of bytes of the text of all `chunks`.
     queued_bytes: usize,
-    /// The maximum length of `chunks`; 0 if `poll_next` decodes the pieces one at a time.
+    /// The length of `chunks` at which the pipeline has no room and no task decodes further chunks; 0 if `poll_next`
+    /// decodes the pieces one at a time.
     max_chunks: usize,
     /// The runtime on which decoding tasks are spawned: the caller may poll outside of a runtime.
     runtime: Option<Handle>,
@@ -153,8 +154,8 @@ impl<T: Send + 'static> Pipeline<T> {
         self.push_chunk(Chunk::Done(vec![value].into_iter()), 0);
     }
 
-    /// Queues the partial chunk as complete. A task decodes it if the chunk is large enough and fewer than `max_chunks`
-    /// are queued. Otherwise `poll_next` decodes its pieces.
+    /// Queues the partial chunk as complete. A task decodes the chunk if it has several pieces and at least
+    /// [`MIN_TASK_BYTES`], and fewer than `max_chunks` chunks are queued. Otherwise `poll_next` decodes its pieces.
     pub(super) fn flush(&mut self) {
         if self.partial.is_empty() {
             return;

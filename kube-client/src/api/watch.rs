@@ -111,7 +111,8 @@ fn requested_timeout(uri: &http::Uri) -> Option<Duration> {
 /// Dropping the stream cancels the request.
 pub struct EventStream<K> {
     events: BodyDecoder<EventBodySplitter, WatchEvent<K>>,
-    /// Decodes the events that a filter turns into deletions ([`Verdict::Deselect`]).
+    /// Reads the metadata of events for a filter, and decodes the events that the filter turns into deletions
+    /// ([`Verdict::Deselect`]).
     decoder: ObjectDecoder,
     /// The duration of the watch after which the stream ends with a timeout.
     limit: Duration,

@@ -25,7 +25,8 @@ impl<K: DeserializeOwned> Api<K> {
     /// Replaces an object and returns it as the server stored it.
     ///
     /// The server compares the resource version in `data` with the stored one (optimistic concurrency). Without a
-    /// resource version, the server overwrites the stored object.
+    /// resource version, the server overwrites the stored object; for kinds that require a resource version, such as
+    /// custom resources, it rejects the request.
     ///
     /// ```
     /// # use k8s_openapi::api::core::v1::ConfigMap;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::collections::{BTreeMap, HashMap};
 
-/// Decodes a list. A `null` element becomes the default value.
+/// Decodes a list. `null` becomes an empty list, and a `null` element becomes the default value.
 pub(super) fn list_with_null_elements<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

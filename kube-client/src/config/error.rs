@@ -47,7 +47,7 @@ pub enum KubeconfigError {
         source: BoxError,
     },
 
-    /// A file contains another kind of object.
+    /// A file, or another source, contains an object that is not a `v1` `Config`.
     #[error("{origin} is not a kubeconfig: it contains apiVersion `{api_version}`, kind `{kind}`")]
     WrongKind {
         /// The file.
@@ -191,7 +191,7 @@ pub enum FieldError {
     Pem {
         /// The file, or `the value`.
         from: String,
-        /// The number of the certificate in the text, from 1.
+        /// The number of the certificate in the text, from 1; `None` for a private key.
         block: Option<usize>,
         /// The cause.
         source: BoxError,

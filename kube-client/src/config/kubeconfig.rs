@@ -138,7 +138,7 @@ pub struct Cluster {
     /// A PEM file of the certificate authorities to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_authority: Option<String>,
-    /// The content of the file in base64; takes precedence over the file.
+    /// The content of such a PEM file in base64; takes precedence over `certificate_authority`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_authority_data: Option<String>,
     /// The proxy for this cluster; takes precedence over the environment.

@@ -72,7 +72,7 @@ impl Kubeconfig {
         self.for_each_path(|path| resolve_path(path, folder));
     }
 
-    /// Calls `change` with each path.
+    /// Calls `change` with each path in the entries: of certificates, keys, token files and credential plugins.
     pub(super) fn for_each_path(&mut self, mut change: impl FnMut(&mut String)) {
         for cluster in self.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
             cluster.certificate_authority.iter_mut().for_each(&mut change);

@@ -80,8 +80,8 @@ pub struct Config {
     /// The default is longer than the request timeout of API servers (60 s), so that the server can report its own,
     /// more specific error.
     pub response_timeout: Option<Duration>,
-    /// The read deadline: the longest pause between two chunks of a response body (default 60 s). Watches and followed
-    /// logs are exempt: a watch without events is normal, and TCP keepalive detects a lost peer.
+    /// The read deadline: the longest time that a read of a response body waits for the next chunk (default 60 s).
+    /// Watches and followed logs are exempt: a watch without events is normal, and TCP keepalive detects a lost peer.
     pub read_timeout: Option<Duration>,
     /// The longest time from the start of a request to the end of its response body, including retries and the time
     /// that the reader of the body takes (default: no limit). Watches and followed logs are exempt.
@@ -115,10 +115,10 @@ pub struct Config {
     pub credential_plugin_policy: CredentialPluginPolicy,
     /// Whether credentials may be sent over plain `http` to an address other than loopback.
     pub allow_insecure_auth: bool,
-    /// Whether to request uncompressed responses (default: gzip). API servers compress lists of more than 128 KiB. Set
-    /// this to `true` if compression takes more time than it saves on the network.
+    /// Whether to request uncompressed responses (default: gzip). API servers compress responses of more than 128 KiB.
+    /// Set this to `true` if compression takes more time than it saves on the network.
     pub disable_compression: bool,
-    /// The proxy to connect through.
+    /// The proxy to connect through; `None` connects directly.
     pub proxy_url: Option<Uri>,
     /// The server name (SNI) that the certificate is verified against, instead of the host in `cluster_url`.
     pub tls_server_name: Option<String>,
@@ -131,7 +131,7 @@ pub struct Config {
     pub warning_handler: WarningHandler,
     /// The certificates in `root_cert_file` when `root_cert` was read from it.
     root_cert_of_file: Option<Vec<Vec<u8>>>,
-    /// The kubeconfig files, and the name of the user: new tokens of an auth provider are written to the user's file.
+    /// The user's entry in the kubeconfig files, to which new tokens of an auth provider are written; `None` without files.
     user_origin: Option<UserOrigin>,
 }
 
@@ -269,7 +269,7 @@ impl Config {
         self.root_cert_file.as_deref().filter(|_| !is_other)
     }
 
-    /// The kubeconfig files, and the name of the user: new tokens of an auth provider are written to the user's file.
+    /// The user's entry in the kubeconfig files, to which new tokens of an auth provider are written; `None` without files.
     pub(crate) fn user_origin(&self) -> Option<UserOrigin> {
         self.user_origin.clone()
     }
