@@ -12,7 +12,8 @@ use super::snapshot::{Snapshot, Versions};
 /// The time limit for all stores to contain the last changes.
 const AGREEMENT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Waits until the stores equal the server's objects, and the controller has written all pages.
+/// Waits until the stores equal the server's objects, and the controller has written all pages. It is an error if they
+/// still differ after [`AGREEMENT_LIMIT`].
 pub(super) async fn wait_for_agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {

@@ -89,7 +89,7 @@ impl RandomEditor {
         };
         match self.maps.delete(&format!("{name}-page-{number}"), &DeleteParams::default()).await {
             Ok(_) => Ok(Some(format!("site {name} lost page {}: deleted by the editor", number + 1))),
-            // The controller has not written the page.
+            // The controller has not written the page yet.
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

@@ -63,7 +63,8 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the server or a client cannot be started, or when a cache differs from the server's objects at the end.
+/// When the server or a client cannot be started, when a cache differs from the server's objects at the end, or when
+/// the controller does not shut down in time.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     xtask_process::logging::init();
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))

@@ -16,9 +16,9 @@ use super::tally::Tally;
 
 /// The label of the deployments that the workload creates.
 const WORKLOAD_LABEL: &str = "app.kubernetes.io/managed-by=kube-sim";
-/// The interval between two actions.
+/// The pause before each action.
 const PAUSE: Duration = Duration::from_millis(900);
-/// The interval at which the progress is read.
+/// The interval between two checks of a rollout or a drain.
 const POLL: Duration = Duration::from_millis(100);
 /// The time limit of a rollout and of a drain.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -128,7 +128,7 @@ impl Operator {
         Ok(format!("node {node} drained: {moved} pods moved to other nodes"))
     }
 
-    /// Evicts the pods on a node until there are none. Returns their number.
+    /// Evicts the pods on a node until there are none. Returns the number of evicted pods.
     async fn evict_pods(&self, node: &str) -> anyhow::Result<u64> {
         let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
         let mut evicted = std::collections::BTreeSet::new();

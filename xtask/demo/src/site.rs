@@ -74,7 +74,7 @@ pub(super) struct RunningController {
 }
 
 impl RunningController {
-    /// Shuts the controller down and waits for the in-flight reconciles.
+    /// Shuts the controller down, and waits for the in-flight reconciles for at most `limit` and one second.
     pub(super) async fn stop(self, limit: Duration) -> anyhow::Result<()> {
         // The send fails if the controller has already ended.
         let _ = self.stop.send(());
@@ -85,7 +85,7 @@ impl RunningController {
     }
 }
 
-/// Starts the controller and returns its store of sites.
+/// Starts the controller. Returns its store of sites, and the handle that stops it.
 pub(super) fn start(
     tasks: &mut JoinSet<()>,
     client: &Client,

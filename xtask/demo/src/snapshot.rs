@@ -101,7 +101,7 @@ impl Snapshot {
 /// The state of a pod that is running and ready.
 pub(super) const RUNNING: &str = "running";
 
-/// The state of a pod in one word.
+/// A short name of the state of a pod.
 fn pod_state(pod: &Pod) -> &'static str {
     let status = pod.status.as_ref();
     let ready = status.and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| {

@@ -39,7 +39,7 @@ pub(super) struct Tally {
     pub(super) failures: Count,
     pub(super) pages_written: Count,
     pub(super) pages_deleted: Count,
-    /// Changes of sites by the task in `editor`.
+    /// Changes of sites and pages by the task in `editor`.
     pub(super) visits: Count,
     // Actions of the operator:
     /// Deployments that were scaled and have rolled out.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::snapshot::{RUNNING, Snapshot};
 use super::tally::Tally;
 
-/// The interval between two printed lines without a terminal.
+/// The interval between two lines with the state, if stdout is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 /// The redraw rate on a terminal.
 const REDRAWS_PER_SECOND: u8 = 10;
@@ -172,7 +172,7 @@ impl RowTexts {
         }
     }
 
-    /// All texts in one line.
+    /// The texts of pods, nodes and sites in one line.
     fn one_line(&self) -> String {
         format!("[pods {} | nodes {} | sites {}]", self.pods, self.nodes, self.sites)
     }

@@ -12,13 +12,13 @@ use kube_sim::containers::{AttachRequest, ContainerError, ExecRequest, LogReques
 use tokio::io::{AsyncRead, AsyncWriteExt as _, copy};
 use tokio::process::Command;
 
-/// The number of lines of a log that is not followed.
+/// The number of lines that each log has at the time of a request.
 const LINES: usize = 4;
 
 /// The interval between two further lines of a followed log.
 const LOG_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Sets the handlers.
+/// Sets the handlers of exec, attach and logs.
 pub(crate) fn answer(builder: SimBuilder) -> SimBuilder {
     builder.on_exec(exec).on_attach(attach).on_logs(|request| Ok(log(&request)))
 }
@@ -76,7 +76,7 @@ async fn attach(_: AttachRequest, mut streams: Streams) -> Result<(), ContainerE
     Ok(())
 }
 
-/// Lines that alternate between the two outputs.
+/// The lines of a log, which alternate between stdout and stderr. A followed log never ends.
 fn log(request: &LogRequest) -> impl Stream<Item = Bytes> + Send + use<> {
     let timestamps = request.timestamps;
     let line = move |n: usize| {

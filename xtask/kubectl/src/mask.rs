@@ -28,11 +28,11 @@ const PATTERNS: [(&str, &str); 25] = [
     (r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-(hash)-(name)"),
     (r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}\b", "-(hash)"),
     (r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-(name)"),
-    // An ephemeral port of the kubelet, and the sequence number of an Event.
+    // The suffix of the name of an Event, and the number of its occurrences in the output of `kubectl describe`.
     (r"(\.)[0-9a-f]{16}\b", "$1(number)"),
     (r"x\d+ over ", "x(number) over "),
-    // An age follows a word, in contrast to a quantity of describe, which follows a colon. The second pattern is for an
-    // age directly after another.
+    // An age follows a word, in contrast to a quantity of describe, which follows a colon. The second pass masks an age
+    // directly after another.
     (AGE, "$1(age)$2"),
     (AGE, "$1(age)$2"),
     (r"(?m)^(\S+) +$", "$1"),
@@ -40,8 +40,8 @@ const PATTERNS: [(&str, &str); 25] = [
     (r"(\S) {2,}", "$1  "),
 ];
 
-/// An age, as kubectl prints it: up to two minutes in seconds, up to ten minutes with seconds, later in minutes. A
-/// quantity such as `100m` is not an age.
+/// An age, as kubectl prints it: up to two minutes in seconds, up to ten minutes with seconds, later in minutes, hours
+/// and days. A quantity such as `100m` is not an age.
 const AGE: &str =
     r"(?m)(^|[^:\s](?:[ \t]+\(?|\())(?:1?\d?\ds|[2-9]m(?:\d+s)?|\d\dm|\d+h(?:\d+m)?|\d+d(?:\d+h)?)( |\)|$)";
 

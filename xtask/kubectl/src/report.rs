@@ -9,7 +9,7 @@ use crate::known::KnownDifferences;
 use crate::script::{Script, Step};
 use crate::session::Observation;
 
-/// The comparisons of a run. Prints each difference at once.
+/// The comparisons of a run. Prints each difference immediately, known ones only if `verbose` is true.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     known: &'a KnownDifferences,
@@ -74,7 +74,8 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The parts of two observations that differ; `None` if they are equal.
+/// The parts of two observations that differ; `None` if they are equal. If the step has `simulated`, compares
+/// kube-sim's standard output with this text instead.
 fn difference(step: &Step, real: &Observation, simulated: &Observation) -> Option<String> {
     let mut text = String::new();
     // Writing to a string is infallible.

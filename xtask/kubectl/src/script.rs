@@ -11,7 +11,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Script {
-    /// The name of the file.
+    /// The name of the file without its extension.
     #[serde(skip)]
     pub(crate) name: String,
     /// The files in the working folder of the commands, by name.
@@ -39,7 +39,7 @@ pub(crate) struct Step {
     pub(crate) any_order: bool,
     /// The command is repeated until its standard output matches this pattern.
     pub(crate) until: Option<String>,
-    /// The standard output on kube-sim. With it, the command does not run on the real control plane.
+    /// The expected standard output on kube-sim. If it is set, the command does not run on the real control plane.
     pub(crate) simulated: Option<String>,
     /// Whether only the exit code is compared, and not the output.
     pub(crate) quiet: bool,

@@ -16,7 +16,7 @@ use crate::server::Server;
 /// The time limit of a command.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// The time limit of a command with `until`.
+/// The time after which a command with `until` is not repeated.
 const RETRY_LIMIT: Duration = Duration::from_secs(15);
 
 /// The exit code of a command that exceeds [`TIME_LIMIT`]. The program `timeout` returns the same code.
@@ -32,7 +32,7 @@ pub(crate) struct Session<'a> {
     kubectl: &'a Kubectl,
     server: &'a Server,
     namespace: String,
-    /// The home and the working folder of the commands; the latter is named `work`.
+    /// The home folder of the commands. Its subfolder `work` is their working folder.
     folder: PathBuf,
 }
 
@@ -104,7 +104,8 @@ impl<'a> Session<'a> {
         Ok(observations)
     }
 
-    /// Runs a step, repeatedly if it has `until`, and masks its outputs.
+    /// Runs a step, repeatedly if it has `until`, and masks its outputs. On the real server, a step with `simulated`
+    /// does not run, and its observation is empty.
     async fn observe(&self, step: &Step) -> anyhow::Result<Observation> {
         if step.simulated.is_some() && matches!(self.server, Server::Real { .. }) {
             return Ok(Observation::default());
@@ -123,7 +124,7 @@ impl<'a> Session<'a> {
         Ok(Observation { code, stdout, stderr })
     }
 
-    /// Masks an output of a step.
+    /// Masks an output of a step, removes its ignored lines, and sorts its lines if their order is not compared.
     fn mask(&self, text: &str, step: &Step) -> String {
         let text = text.replace(&*self.folder.to_string_lossy(), "(folder)");
         // The patterns have been compiled when the script was read.
