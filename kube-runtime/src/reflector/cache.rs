@@ -14,7 +14,8 @@ impl<K> Cache<K> {
         Self { slots: (0..slots).map(|_| None).collect() }
     }
 
-    /// The cache slot of an object, by its address. The [`WeakPacked`] in a slot prevents the reuse of the address.
+    /// The cache slot of an object, by its address; `None` if the cache has no slots. The [`WeakPacked`] in a slot
+    /// prevents the reuse of the address.
     fn slot(&mut self, packed: &Packed) -> Option<&mut Option<(WeakPacked, Arc<K>)>> {
         let count = self.slots.len();
         let key = FixedState::default().hash_one(packed.address());

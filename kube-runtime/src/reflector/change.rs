@@ -129,7 +129,7 @@ impl<K> Effect<K> {
         self.deltas.clone().collect()
     }
 
-    /// The effect with its event.
+    /// Combines the effect with its event. The store's object in `known` replaces the equal object of the event.
     pub(super) fn of_event(self, mut event: Event<Arc<K>>, shared: &Shared<K>) -> Change<K> {
         if let (Event::InitApply(object) | Event::Apply(object), Some(known)) = (&mut event, self.known) {
             *object = known;

@@ -48,7 +48,8 @@ pub(super) struct Codec<K> {
     own_fields: OwnFields,
     pub(super) compression: Compression,
     cache: Mutex<Cache<K>>,
-    /// Hashes uid and resource version; see [`identity_hash`](Codec::identity_hash).
+    /// Hashes uids and resource versions; see [`hash_of_identity`](Codec::hash_of_identity) and
+    /// [`hash_of_uid`](Codec::hash_of_uid).
     identity: RandomState,
 }
 
@@ -111,7 +112,7 @@ impl<K> Codec<K> {
     }
 
     /// Decodes an object, or returns it from the cache. Logs an error and returns `None` if the object does not decode,
-    /// which is possible only with [`Check::Syntax`].
+    /// which is possible only with [`Check::Syntax`], or if its compressed text is corrupt.
     pub(super) fn unpack(&self, packed: &Packed) -> Option<Arc<K>> {
         if let Some(known) = self.lock_cache().get(packed) {
             return Some(known);
@@ -172,7 +173,7 @@ impl<K> Codec<K> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Compresses a text, and packs it.
+    /// Compresses a text, and packs it; `None` if the text or the namespace is too long.
     fn pack_text(
         &self,
         key: (&str, &str),
@@ -190,7 +191,7 @@ impl<K> Codec<K> {
 }
 
 impl<K: Storable> Codec<K> {
-    /// Packs an object; `None` if the object does not survive the JSON round trip.
+    /// Packs an object; `None` if the object does not survive the JSON round trip, or is too large.
     pub(super) fn pack(&self, object: &K) -> Option<Packed> {
         self.compression.with_buffer(|json| {
             (self.encode)(object, json).ok()?;
@@ -220,7 +221,7 @@ impl<K: Storable> Codec<K> {
 }
 
 impl<K: Storable> Codec<K> {
-    /// Checks and packs an object.
+    /// Checks an object and packs its text, or the JSON of `K` if the type lacks many fields; see [`OwnFields`].
     fn pack_raw(&self, raw: &RawObject<'_>) -> serde_json::Result<WireObject> {
         if self.check == Check::Syntax {
             return self.pack_raw_text(raw, raw.json);

@@ -38,8 +38,8 @@ impl<K> Storage<K> {
     /// [`Reflector`](crate::Reflector), [`Informer`](crate::Informer), [`Controller`](crate::Controller),
     /// [`merged`](super::merged()) and [`Watcher::deltas`](crate::watcher::Watcher::deltas), unless the storage
     /// [modifies](Self::modify) objects. The text has all fields of the server's version, also those that `K` does not
-    /// have. Objects in Protobuf are stored as JSON. If `K` has so few of the fields that its own JSON takes less than
-    /// three quarters of the text, the store keeps the JSON of `K` instead.
+    /// have. Objects in Protobuf are stored as JSON. With [`Check::Decode`], if `K` has so few of the fields that its
+    /// own JSON takes less than three quarters of the text, the store keeps the JSON of `K` instead.
     ///
     /// # Objects from other streams
     ///

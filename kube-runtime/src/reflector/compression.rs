@@ -19,7 +19,7 @@ const DICTIONARY_SIZE: usize = 32 << 10;
 /// The number of entries of the hash tables of LZ4, of two bytes each.
 const TABLE_ENTRIES: usize = 8 << 10;
 
-/// The maximum number of unused buffers, and the maximum size of each.
+/// The maximum number of unused values in a [`Pool`], and the maximum size in bytes of the buffer of each.
 const MAX_SPARE: usize = 16;
 const MAX_SPARE_BYTES: usize = 1 << 20;
 
@@ -40,7 +40,7 @@ pub(super) enum Method {
 pub(super) struct Compression {
     /// The dictionary; set once the texts of the first objects fill it. These objects are not compressed.
     dictionary: OnceLock<Box<[u8]>>,
-    /// The texts of the first objects.
+    /// The texts of the first objects, until they fill the dictionary; then empty.
     samples: Mutex<Vec<u8>>,
     compressors: Pool<Compressor>,
     buffers: Pool<Vec<u8>>,
@@ -73,7 +73,8 @@ impl Compression {
         Method::Lz4
     }
 
-    /// Compresses a text, and passes the result to `store`.
+    /// Compresses a text, and passes the result to `store`. Until the dictionary is full, the text becomes part of it,
+    /// and `store` receives the text uncompressed.
     pub(super) fn compress<T>(&self, text: &[u8], store: impl FnOnce(&[u8], Method) -> T) -> T {
         let Some(dictionary) = self.dictionary.get() else {
             self.add_sample(text);
@@ -115,7 +116,7 @@ impl Compression {
         stored
     }
 
-    /// Adds the text of an object to the dictionary.
+    /// Adds the text of an object to the samples, which become the dictionary once they have its size.
     fn add_sample(&self, text: &[u8]) {
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(feature = "zstd")]

@@ -46,7 +46,8 @@ pub enum DeltaKind {
 /// - A snapshot results in the differences from the previous content, when it is complete. An object whose resource
 ///   version did not change results in no delta.
 ///
-/// A delta of a [compact](super::Storage::compact) store decodes an object each time that one of its states is read.
+/// A delta of a [compact](super::Storage::compact) store decodes an object each time that one of its states is read; a
+/// state that does not decode is `None`.
 pub struct Delta<K> {
     old: Option<StoredObject<K>>,
     new: Option<StoredObject<K>>,
@@ -153,7 +154,8 @@ impl<K: Storable> Delta<K> {
         Some(Self { new: later.new, last, cause: later.cause, was_emitted: false, ..self })
     }
 
-    /// Splits the replacement of an object by another one with the same name into a deletion and an addition.
+    /// Splits the replacement of an object by another one with the same name into a deletion and an addition. Returns
+    /// any other delta unchanged.
     pub(super) fn split_replacement(self) -> (Self, Option<Self>) {
         let codec = self.codec.as_deref();
         let is_replacement =

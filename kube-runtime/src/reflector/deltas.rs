@@ -32,8 +32,9 @@ pub enum StoreEvent<K> {
 /// in its differences from the previous content of the store, followed by [`StoreEvent::Synced`]: after a relist, an
 /// object that did not change is not emitted.
 ///
-/// [`Watcher::deltas`] also reports the resource versions of snapshots. An undecodable object leaves the store
-/// unchanged, and the error is emitted. The store changes only while the stream is polled.
+/// [`Watcher::deltas`] also reports the resource versions of snapshots. For an undecodable object the error is emitted,
+/// and the store keeps the last state of the object until its deletion. The store changes only while the stream is
+/// polled.
 ///
 /// ```
 /// use futures::StreamExt;

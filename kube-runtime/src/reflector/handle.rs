@@ -73,7 +73,7 @@ impl<K: Resource> ReflectHandle<K> {
 }
 
 impl<K> ReflectHandle<K> {
-    /// The store.
+    /// The store whose objects the stream emits.
     pub fn reader(&self) -> Store<K> {
         self.changes.store()
     }

@@ -228,7 +228,7 @@ impl<K> fmt::Debug for Index<K> {
     }
 }
 
-/// Functions for [`Store::index_by`].
+/// Functions for [`Store::index_by`] and [`Store::index_by_metadata`].
 pub mod indexes {
     use kube_client::Resource;
 
@@ -280,7 +280,7 @@ mod tests {
         let (seen, is_ready) = std::sync::mpsc::channel();
         let store: Store<ConfigMap> = reader.clone();
         let index = reader.index_by(move |_| {
-            // The receiver is dropped only after the test has failed.
+            // Sending fails only after the receiver is dropped, at the end of the test.
             let _ = seen.send(store.is_ready());
             vec!["all".to_owned()]
         });

@@ -23,7 +23,7 @@ use std::{
 /// has listed its objects. A relist of a part compares only the objects of that part, at its end, and removes no object
 /// of another part. The deltas have the guarantees of [`Delta`](super::Delta).
 ///
-/// A watch of many namespaces costs the server one watch each: prefer a cluster-wide watch if all its objects fit into
+/// Each part costs the server a watch: for many namespaces, prefer a cluster-wide watch if all its objects fit into
 /// memory.
 ///
 /// [`SharedInformer::merged`](crate::SharedInformer::merged) and [`Controller::merged`](crate::Controller::merged) use
@@ -124,7 +124,6 @@ impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
         Self { watches, parts: Parts::new(&namespaces), writer, pending: None, synced }
     }
 
-    /// The writer.
     pub(crate) fn writer_mut(&mut self) -> &mut Writer<K> {
         &mut self.writer
     }
@@ -225,7 +224,6 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> WatchedDeltas<K> {
         }
     }
 
-    /// The writer.
     pub(crate) fn writer_mut(&mut self) -> &mut Writer<K> {
         match self {
             Self::One(deltas) => deltas.writer_mut(),

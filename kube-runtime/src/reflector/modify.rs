@@ -25,7 +25,7 @@ impl<K> Modify<K> {
         self.0.is_some()
     }
 
-    /// Changes the object of an event.
+    /// Changes the object of an event. A panic of the function passes to the caller.
     pub(super) fn apply(&self, event: &mut Event<K>) {
         if let Some(modify) = &self.0
             && let Some((object, _)) = object_of(event)
@@ -68,7 +68,7 @@ impl<K> Default for Modify<K> {
     }
 }
 
-/// The object of an event.
+/// The object of an event, and its origin for an error; `None` if the event has no object.
 fn object_of<K>(event: &mut Event<K>) -> Option<(&mut K, ObjectOrigin)> {
     match event {
         Event::Apply(object) => Some((object, ObjectOrigin::Modified)),

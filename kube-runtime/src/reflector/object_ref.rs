@@ -23,7 +23,7 @@ use std::{
 pub struct ObjectRef<K: Resource + ?Sized> {
     /// The kind, for types that know it only at run time ([`Resource::DynamicType`]); `()` for all other types.
     pub dyntype: K::DynamicType,
-    /// The name.
+    /// The name of the object.
     pub name: String,
     /// The namespace; `None` for cluster-scoped objects.
     pub namespace: Option<String>,
@@ -35,9 +35,9 @@ pub struct ObjectRef<K: Resource + ?Sized> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extra {
-    /// The resource version.
+    /// The resource version of the object; `None` if it is unknown.
     pub resource_version: Option<String>,
-    /// The uid.
+    /// The uid of the object; `None` if it is unknown.
     pub uid: Option<String>,
 }
 

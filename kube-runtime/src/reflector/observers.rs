@@ -39,7 +39,7 @@ impl<K> Default for Observers<K> {
 }
 
 impl<K> Observers<K> {
-    /// Whether any observer exists.
+    /// Removes dropped observers. Returns whether no observer remains.
     pub(super) fn is_empty(&mut self) -> bool {
         self.subscribers.retain(|queue| queue.strong_count() > 0);
         self.indexes.retain(|index| index.strong_count() > 0);

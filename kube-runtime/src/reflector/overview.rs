@@ -10,11 +10,11 @@ use std::{sync::Arc, time::Duration};
 pub(crate) struct Overview {
     pub(crate) is_ready: bool,
     pub(crate) objects: usize,
-    /// The size of the compressed objects; `None` for typed storage, whose size is unknown.
+    /// The size of the packed objects in bytes; `None` for typed storage, whose size is unknown.
     pub(crate) bytes: Option<usize>,
     /// The resource version that the store has reached, if its source reports it.
     pub(crate) version: Option<String>,
-    /// The time since the last change or bookmark.
+    /// The time since the last change of `version`; `None` before the first one.
     pub(crate) silent_for: Option<Duration>,
 }
 

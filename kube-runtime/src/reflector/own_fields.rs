@@ -16,7 +16,7 @@ struct Sizes {
     own: usize,
 }
 
-/// The decision, once it is made.
+/// The sizes of the first objects, and the decision once it is made.
 #[derive(Debug, Default)]
 pub(super) struct OwnFields {
     sizes: Mutex<Sizes>,
@@ -30,7 +30,7 @@ impl OwnFields {
     }
 
     /// Whether the type has fewer fields than the server's objects: its JSON takes less than three quarters of the
-    /// bytes.
+    /// bytes. False until the decision is made.
     pub(super) fn lacks_fields(&self) -> bool {
         self.lacks_fields.get().copied().unwrap_or_default()
     }

@@ -56,8 +56,8 @@ impl<K> Default for Packing<K> {
 }
 
 impl<K> Packing<K> {
-    /// Adds an object to the incomplete batch. Returns `false` if the runtime has no other threads, or if enough
-    /// batches are in flight.
+    /// Adds an object to the incomplete batch. Adds nothing and returns `false` if the runtime has no other threads, or
+    /// if enough batches are in flight.
     pub(super) fn add(&mut self, codec: &Arc<Codec<K>>, object: &Arc<K>) -> bool {
         if self.filling.is_none() {
             let Some((runtime, workers)) = workers() else { return false };
@@ -83,8 +83,8 @@ impl<K> Packing<K> {
         }
     }
 
-    /// Returns a finished batch, if any. This call replaces the waker of [`poll_next`](Self::poll_next), which must
-    /// be polled again afterwards.
+    /// Returns the first in-flight batch if its task has finished. This call replaces the waker of
+    /// [`poll_next`](Self::poll_next), which must be polled again afterwards.
     pub(super) fn next_finished(&mut self) -> Option<Batch<K>> {
         if !self.tasks.front()?.is_finished() {
             return None;

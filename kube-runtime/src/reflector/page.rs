@@ -103,7 +103,7 @@ impl Page {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Encoded<'a> {
     pub(super) bytes: &'a [u8],
-    /// The length of the JSON.
+    /// The length of the uncompressed JSON in bytes.
     pub(super) length: u32,
     /// The method that compressed the JSON.
     pub(super) method: Method,
@@ -161,7 +161,7 @@ impl Packed {
         Some((this, following.first()))
     }
 
-    /// The object's size on its page, in bytes.
+    /// The size of the object on a page, in bytes, as if it shared its namespace with no other object.
     pub(super) fn size(&self) -> usize {
         let (namespace, name) = self.key();
         size_of::<Entry>() + namespace.len() + name.len() + self.encoded().bytes.len()

@@ -82,7 +82,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
         self
     }
 
-    /// Updates the cache: lists once, then watches for the full timeout.
+    /// Updates the cache: the first call lists, and each call watches for the full timeout.
     ///
     /// # Errors
     ///

@@ -15,11 +15,11 @@ use std::{
 /// Applies the events of `stream` to the store of `writer`, and emits them. The emitted objects are shared with the
 /// store.
 ///
-/// After a relist, an [`Event::Delete`] follows [`Event::InitDone`] for each object that was deleted before the
-/// relist. Each deletion of an object is emitted once, even if the watch reported it during the relist. For an object
-/// that was created again under the same name, the deletion of the previous object is emitted first. For an
-/// undecodable object the error is emitted, and the store keeps the last state of the object until its deletion. The
-/// store changes only while the stream is polled.
+/// After a relist, an [`Event::Delete`] follows [`Event::InitDone`] for each object of the store that the list does not
+/// contain. Each deletion of an object is emitted once, even if the watch reported it during the relist. For an object
+/// that was created again under the same name, the deletion of the previous object is emitted first. For an undecodable
+/// object the error is emitted, and the store keeps the last state of the object until its deletion. The store changes
+/// only while the stream is polled.
 ///
 /// To receive the changes of the store itself, use [`deltas`](super::deltas()).
 ///

@@ -128,7 +128,8 @@ impl<K> Store<K> {
         self.ready.clone()
     }
 
-    /// Whether the store contains all objects that its writer has received: no snapshot is in progress.
+    /// Whether the first snapshot is complete and no further one is in progress: the store contains all objects that
+    /// its writer has received.
     pub(crate) fn is_settled(&self) -> bool {
         *self.settled.borrow()
     }

@@ -15,7 +15,8 @@ pub(crate) enum StoredObject<K> {
     Packed(Packed),
 }
 
-/// Whether both objects, which have the same key, have the same uid and resource version.
+/// Whether both objects, which have the same key, have the same uid and resource version. False without a resource
+/// version.
 pub(super) fn is_same_version<K: Storable>(known: &K, other: &K) -> bool {
     other.version().is_some() && known.version() == other.version() && known.uid() == other.uid()
 }
@@ -92,8 +93,7 @@ impl<K> StoredObject<K> {
         }
     }
 
-    /// Returns the object, decoded if it is packed. `None` if the object does not decode, which is possible only with
-    /// `Check::Syntax`.
+    /// Returns the object, decoded if it is packed. `None` if the object does not decode; see [`Codec::unpack`].
     pub(super) fn unpack(&self, codec: Option<&Codec<K>>) -> Option<Arc<K>> {
         match self {
             Self::Typed(object) => Some(object.clone()),

@@ -37,7 +37,7 @@ use std::{
 ///
 /// # Cancel safety
 ///
-/// The stream may be polled inside `select!`: no change is lost. Dropping it ends the subscription.
+/// The stream may be polled inside `select!`: no change is lost. Dropping the stream ends the subscription.
 #[must_use = "streams do nothing unless polled"]
 pub struct Subscription<K> {
     store: Store<K>,
@@ -99,7 +99,7 @@ impl<K: Storable> Store<K> {
 }
 
 impl<K> Subscription<K> {
-    /// The store.
+    /// The store whose changes the stream emits.
     pub fn store(&self) -> Store<K> {
         self.store.clone()
     }
@@ -227,7 +227,7 @@ impl<K> Queue<K> {
 
 impl<K: Storable> Queue<K> {
     /// Adds a delta. If a delta of the same name is queued, replaces it with the combination of both, at the same
-    /// position.
+    /// position, or removes it if the combination is no change.
     pub(super) fn push(&mut self, delta: Delta<K>) {
         let Some(object) = delta.any_state().cloned() else { return };
         let Some(queued_delta) = self.queued_deltas.get_mut(object.key()) else {

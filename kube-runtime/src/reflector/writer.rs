@@ -37,7 +37,7 @@ pub struct Writer<K> {
     /// Objects in the readers' map whose deletion was emitted as an event since the last complete snapshot. The list of
     /// a relist may restart, and the deletion must not be emitted as an event again.
     deletions: Deletions<K>,
-    /// Whether a snapshot also results in deltas of additions and modifications, in addition to those of deletions.
+    /// Whether a snapshot results in deltas of additions and modifications, in addition to those of deletions.
     emits_additions: bool,
     /// Changes each object before it is stored.
     modify: Modify<K>,

@@ -12,7 +12,8 @@ use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex};
 
-/// A compact store, and a writer that packs the objects of a list on other threads.
+/// A store with this format. If it is compact, other threads pack the objects of a list, because the writer emits no
+/// additions.
 fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     let (store, writer) = crate::reflector::store_with(storage);
     (store, writer.only_deletions())
@@ -292,7 +293,7 @@ fn a_type_with_few_fields_stores_only_these_after_the_first_objects() {
         assert_eq!(stored.unpack(Some(&codec)).unwrap().spec, FewFields { n });
         assert_eq!(text(&stored).unwrap().contains("other"), n < 15, "{n}");
     }
-    // With `Check::Syntax`, the codec does not compare the fields, and keeps the text of the server.
+    // With `Check::Syntax`, the codec does not compare the sizes, and keeps the text of the server.
     let mut unchecked = Codec::<Few>::new();
     unchecked.check = Check::Syntax;
     let StoredObject::Packed(packed) = unchecked.pack_json(&many_fields(1)) else { panic!("it is typed") };
@@ -310,7 +311,7 @@ fn the_default_check_depends_on_the_type() {
     assert_eq!(Codec::<Few>::new().check, Check::Decode);
 }
 
-/// The number of packed objects for which `f` returns true.
+/// The number of stored objects for which `f` returns true.
 fn count_packed(
     reader: &Store<ConfigMap>,
     f: impl Fn(&crate::reflector::StoredObject<ConfigMap>) -> bool,

@@ -5,7 +5,7 @@ use crate::random::Rng;
 use std::fmt::Write;
 use std::num::NonZero;
 
-/// The text of the object `n`, which resembles that of other objects.
+/// The text of the object `n`, of at least `size` bytes, which resembles that of other objects.
 fn text(n: usize, size: usize) -> Vec<u8> {
     let mut text = format!("{{\"metadata\":{{\"name\":\"object-{n}\",\"labels\":{{\"app\":\"web\"}}}}");
     let mut random = Rng::with_seed(n as u64);

@@ -86,7 +86,7 @@ impl Keyed for Member {
     }
 }
 
-/// The resource version of an object as a number.
+/// The resource version of an object as a number; `None` if it is not a number.
 fn version_of(object: &impl Storable) -> Option<u64> {
     object.version().and_then(|version| version.parse().ok())
 }
@@ -131,9 +131,9 @@ pub(super) enum Step<K> {
         vanished: Vec<Member>,
         is_complete: bool,
     },
-    /// A part relists.
+    /// A part has begun a relist: the store is not settled until the relist is complete.
     Relisting,
-    /// The relist of a part is complete.
+    /// The relist of a part is complete: the writer applies the `changed` objects and removes the `vanished` ones.
     Relisted {
         changed: Vec<Arrival<K>>,
         vanished: Vec<Member>,

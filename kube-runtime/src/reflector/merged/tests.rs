@@ -33,7 +33,7 @@ struct Model {
     reader: Store<ConfigMap>,
     consumer: BTreeMap<(String, String), (String, String)>,
     deleted: BTreeSet<String>,
-    /// Whether the parts select the same objects.
+    /// Whether each part may select objects of all namespaces.
     overlap: bool,
 }
 

@@ -38,7 +38,8 @@ impl<K: Storable> Writer<K> {
             let effect = self.delete(key, None);
             return (!effect.is_unknown).then_some((known, effect));
         }
-        // The new map may already have a later version.
+        // Keep the last state in the new map, unless that map has a later state, or `object` is another object with the
+        // same name.
         if let Some(next) = &mut self.snapshot
             && next.objects.get(key).is_none()
             && !next.deleted.contains(&owned_key(key))

@@ -20,7 +20,7 @@ const REPACKS_PER_EVENT: usize = 2;
 /// The maximum number of objects that the writer compresses again when no event is available: about a millisecond.
 const REPACKS_PER_POLL: usize = 64;
 
-/// The objects of a store whose compression method is worse than the current one.
+/// The keys of the packed objects that were compressed with an earlier method than the current one.
 #[derive(Default)]
 pub(super) struct Outdated {
     keys: Vec<OwnedKey>,
@@ -34,7 +34,7 @@ impl Outdated {
         self.method.replace(method) != Some(method)
     }
 
-    /// Adds an object if another thread packed it with an earlier method.
+    /// Adds an object if it was packed with an earlier method.
     fn add<K>(&mut self, packed: &Packed, codec: Option<&Arc<Codec<K>>>) {
         if self.method.is_some() && codec.is_some_and(|codec| codec.is_outdated(packed)) {
             self.keys.push(owned_key(packed.key()));
@@ -77,7 +77,7 @@ impl<K: Storable> Writer<K> {
         self.stored_form(object)
     }
 
-    /// Compresses some of the objects again whose method is worse than the current one. Returns whether there are more.
+    /// Compresses up to `limit` outdated objects again with the current method. Returns whether there are more.
     fn repack(&mut self, limit: usize) -> bool {
         let Self { shared, snapshot, move_queue, outdated, .. } = self;
         let Some(codec) = shared.codec() else { return false };
