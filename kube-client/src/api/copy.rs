@@ -34,7 +34,8 @@ impl<K: Execute> Api<K> {
     /// Copies a local file or folder into a container, with the program `tar` of the container. `target` is the path of
     /// the copy; the folder above it must exist. Existing files are replaced, and folders are merged.
     ///
-    /// Symbolic links are copied as links. The container's `tar` decides on owners and permissions.
+    /// Symbolic links in a folder are copied as links; if `source` itself is a link, its target is copied. The
+    /// container's `tar` decides on owners and permissions.
     ///
     /// # Errors
     /// As for [`exec`](Api::exec). [`KubeError::Request`] if the source cannot be read, or `tar` is missing or fails; the

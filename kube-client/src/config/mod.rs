@@ -131,7 +131,7 @@ pub struct Config {
     pub warning_handler: WarningHandler,
     /// The certificates in `root_cert_file` when `root_cert` was read from it.
     root_cert_of_file: Option<Vec<Vec<u8>>>,
-    /// The user's entry in the kubeconfig files, to which new tokens of an auth provider are written; `None` without files.
+    /// The kubeconfig files and the name of the user, for new tokens of an auth provider; `None` without either.
     user_origin: Option<UserOrigin>,
 }
 
@@ -269,7 +269,7 @@ impl Config {
         self.root_cert_file.as_deref().filter(|_| !is_other)
     }
 
-    /// The user's entry in the kubeconfig files, to which new tokens of an auth provider are written; `None` without files.
+    /// The kubeconfig files and the name of the user, for new tokens of an auth provider; `None` without either.
     pub(crate) fn user_origin(&self) -> Option<UserOrigin> {
         self.user_origin.clone()
     }

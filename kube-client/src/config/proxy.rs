@@ -9,7 +9,8 @@ use std::net::IpAddr;
 
 use super::{address, env::Env, error::FieldError};
 
-/// The proxy for a cluster, if the environment sets one. The error contains the name of the variable.
+/// The proxy for a server, if the environment sets one and `NO_PROXY` does not match the server. The error contains the
+/// name of the variable.
 pub(super) fn from_env(cluster: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'static str, FieldError)> {
     let names: [&'static str; 2] = match cluster.scheme_str() {
         Some("http") => ["HTTP_PROXY", "http_proxy"],

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The number of texts that [`WarningHandler::log_once`] remembers.
+/// The maximum number of texts that [`WarningHandler::log_once`] remembers.
 const MAX_REMEMBERED_TEXTS: usize = 1_000;
 
 /// A warning of an API server: the use of a deprecated API version, or an unknown field of an object.

@@ -18,7 +18,8 @@ pub struct Copied {
     pub files: u64,
     /// The number of bytes in these files.
     pub bytes: u64,
-    /// The paths, relative to the source, that are neither files nor folders and were not copied: links and devices.
+    /// The paths, relative to the source, of entries that were not copied, because they are neither files nor folders,
+    /// such as links and devices; at most 1,000.
     pub skipped: Vec<PathBuf>,
 }
 
@@ -30,7 +31,7 @@ const MAX_SKIPPED: usize = 1000;
 const RECORD_BYTES: usize = 20 * 512;
 
 /// Writes an archive of the file or folder `source`. The paths in the archive begin with the component `name`. Links
-/// are archived as links.
+/// below `source` are archived as links; if `source` itself is a link, its target is archived.
 pub(crate) fn pack(source: &Path, name: &str, archive: impl Write) -> io::Result<()> {
     let mut builder = Builder::new(Counted { inner: archive, count: 0 });
     builder.follow_symlinks(false);

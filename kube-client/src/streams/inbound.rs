@@ -13,7 +13,8 @@ use std::{
 };
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// A smaller message is copied: otherwise it would keep the whole read buffer of the connection in memory.
+/// The size in bytes below which a message is copied: otherwise it would keep the whole read buffer of the connection
+/// in memory.
 const MIN_SHARED_BYTES: usize = 4 << 10;
 /// The minimum cost of a message, in bytes of the capacity: its entry in the queue takes memory, too.
 const MIN_COST: usize = 64;

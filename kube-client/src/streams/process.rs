@@ -1,6 +1,7 @@
 //! `AttachedProcess`: a connection to a process in a container, over `v5.channel.k8s.io` or `v4.channel.k8s.io`.
 //!
-//! The first byte of a message is its channel. The server ends a process with a `Status` on the error channel.
+//! The first byte of a message is its channel. After the end of a process, the server sends its result: a `Status` on
+//! the error channel.
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, channel::mpsc, stream::poll_fn};
@@ -28,7 +29,7 @@ const MAX_STATUS_BYTES: usize = 1 << 20;
 /// The maximum number of queued changes of the terminal's size.
 const WAITING_SIZES: usize = 8;
 
-/// The channels of a message.
+/// The numbers of the channels: the first byte of a message.
 mod channel {
     pub(super) const STDIN: u8 = 0;
     pub(super) const STDOUT: u8 = 1;
@@ -202,7 +203,7 @@ struct Outputs {
 }
 
 impl Outputs {
-    /// Reads messages until the process has ended.
+    /// Reads messages until the server has sent the result of the process, and then the rest of the outputs.
     async fn read(&mut self, reader: &mut Reader) -> Result<()> {
         let mut status_text = BytesMut::new();
         while self.status.is_some() {

@@ -41,7 +41,8 @@ use crate::{
 const PING_PERIOD: Duration = Duration::from_secs(15);
 /// The longest silence of a server that has read all messages.
 const SILENCE: Duration = Duration::from_secs(60);
-/// The time limit on reading the remaining messages of a connection after its result, or after a failed write.
+/// After the result of a process: the maximum wait for each further message. After a failed write: the time limit on
+/// reading all remaining messages.
 pub(super) const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit on the closing handshake, whose outcome has no effect.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

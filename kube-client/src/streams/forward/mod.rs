@@ -98,7 +98,7 @@ struct Endpoint {
     port: u16,
     to_program: Sender,
     from_program: Receiver,
-    /// Receives the error of the connection; `None` after the end of the connection.
+    /// Receives the error of the first connection to a port of the request; `None` for further connections.
     error: Option<oneshot::Sender<String>>,
 }
 
@@ -178,8 +178,8 @@ impl Portforwarder {
         }
     }
 
-    /// Takes the error of the first connection to a port. The future returns `None` if the connection ends without an
-    /// error.
+    /// Takes the error of the first connection to a port. `None` if the request does not have the port, or the error
+    /// was taken before. The future returns `None` if the connection ends without an error.
     pub fn take_error(&mut self, port: u16) -> Option<impl Future<Output = Option<String>> + Send + use<>> {
         let error = self.errors.remove(&port)?;
         Some(async { error.await.ok() })
@@ -223,7 +223,8 @@ impl Portforwarder {
         self.task.abort();
     }
 
-    /// Waits until all connections have ended. Connections that were not taken are not opened.
+    /// Waits until all connections have ended. Connections that were not taken are not opened, or are closed if the
+    /// server has opened them.
     ///
     /// # Errors
     /// If the WebSocket fails or was aborted while a connection is open.

@@ -14,7 +14,7 @@ use crate::error::BoxError;
 pub(super) const DATA_HEADER: usize = 8;
 /// The flag of the last frame of a stream.
 const FIN: u8 = 1;
-/// The largest payload that is read of a control frame: an id and a status.
+/// The maximum number of bytes that are read of the payload of a control frame: an id and a status.
 const CONTROL_BYTES: usize = 8;
 
 /// The types of control frames.
