@@ -12,9 +12,9 @@ use serde_json::Value;
 use std::collections::HashMap;
 use thiserror::Error;
 
-/// The kind of a review.
+/// The `kind` of an [`AdmissionReview`].
 pub const META_KIND: &str = "AdmissionReview";
-/// The `apiVersion` of a review.
+/// The `apiVersion` of an [`AdmissionReview`].
 pub const META_API_VERSION_V1: &str = "admission.k8s.io/v1";
 
 /// The error for a JSON Patch that does not serialize.
@@ -39,7 +39,7 @@ pub struct DecodeObjectError {
     source: serde_json::Error,
 }
 
-/// The body of a webhook's request and of its response (`admission.k8s.io/v1 AdmissionReview`).
+/// The body of a request to an admission webhook, and of the response (`admission.k8s.io/v1 AdmissionReview`).
 ///
 /// The server sets `request`; the webhook answers with a review that contains only `response`. See
 /// [Dynamic Admission Control](https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/).
@@ -106,18 +106,19 @@ pub struct AdmissionRequest<T> {
     pub uid: String,
     /// The kind of `object`, in the version for which the webhook is registered.
     pub kind: GroupVersionKind,
-    /// The resource, in the version for which the webhook is registered.
+    /// The resource of the request, in the version for which the webhook is registered.
     pub resource: GroupVersionResource,
-    /// The subresource of the write, such as `status` or `scale`; `None` for the object itself.
+    /// The subresource of the request, such as `status` or `exec`; `None` for the object itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub_resource: Option<String>,
-    /// The kind of the original request, if the server converted the object (`matchPolicy: Equivalent`).
+    /// The kind of the user's request. It differs from `kind` if the server converted the object for this webhook
+    /// (`matchPolicy: Equivalent`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_kind: Option<GroupVersionKind>,
-    /// The resource of the original request, if the server converted the object.
+    /// The resource of the user's request. It differs from `resource` if the server converted the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_resource: Option<GroupVersionResource>,
-    /// The subresource of the original request.
+    /// The subresource of the user's request; `None` for the object itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_sub_resource: Option<String>,
     /// The object's name; empty for a create with `generateName`, and for the deletion of a collection.
@@ -126,18 +127,18 @@ pub struct AdmissionRequest<T> {
     /// The object's namespace; `None` for cluster-scoped objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// The operation.
+    /// The operation of the user's request.
     pub operation: Operation,
-    /// The user of the request.
+    /// The authenticated user who sent the request to the server.
     pub user_info: UserInfo,
-    /// The object as it would be stored; `None` for a deletion.
+    /// The object as it would be stored, or the options of a connect request; `None` for a deletion.
     pub object: Option<T>,
-    /// The stored object; set for updates and deletions.
+    /// The object as it is stored before the write; set for updates and deletions.
     pub old_object: Option<T>,
     /// Whether the server discards the write after admission. A webhook must have no side effects then.
     #[serde(default, deserialize_with = "null_as_default")]
     pub dry_run: bool,
-    /// The options of the write, such as `meta.k8s.io/v1 CreateOptions`.
+    /// The options of the write, such as `meta.k8s.io/v1 CreateOptions`; `None` for a connect request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<RawExtension>,
 }
@@ -185,7 +186,7 @@ impl AdmissionRequest<Value> {
 pub enum Operation {
     /// A create.
     Create,
-    /// A replace, a patch or an apply.
+    /// A replace, a patch or an apply of an existing object.
     Update,
     /// A deletion.
     Delete,
@@ -215,8 +216,8 @@ pub struct AdmissionResponse {
         skip_serializing_if = "is_unset"
     )]
     pub result: Status,
-    /// The text of a JSON Patch (RFC 6902); only mutating webhooks may set it. Base64 in the response. Set it
-    /// with [`with_patch`](Self::with_patch), which also sets its type.
+    /// The text of a JSON Patch (RFC 6902); only mutating webhooks may set it. The JSON of the response contains it in
+    /// base64. Set it with [`with_patch`](Self::with_patch), which also sets its type.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -229,7 +230,8 @@ pub struct AdmissionResponse {
     /// Annotations for the audit event. The server prefixes each key with the name of the webhook.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "HashMap::is_empty")]
     pub audit_annotations: HashMap<String, String>,
-    /// Warnings, which the server returns as `Warning` headers. It truncates warnings of more than 256 characters.
+    /// Warnings, which the server returns as `Warning` headers. If all warnings of a response exceed 4096 characters,
+    /// it truncates each of them to 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warnings: Option<Vec<String>>,
 }

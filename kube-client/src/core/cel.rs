@@ -30,7 +30,8 @@ pub struct Rule {
     /// The error message when the rule fails. By default the message contains the rule.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub message: Option<Message>,
-    /// The path of the field that an error refers to, relative to the rule's node, such as `.spec.min`.
+    /// The path of the field that an error refers to, relative to the rule's node, such as `.spec.min`; by default the
+    /// node itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field_path: Option<String>,
     /// The machine-readable reason of the error; `FieldValueInvalid` by default.

@@ -27,9 +27,9 @@ const RULES: &str = "x-kubernetes-validations";
 /// - In an update, it ignores the violations of an unchanged value, except those of transition rules (ratcheting,
 ///   KEP-4008).
 ///
-/// [`validate`](Self::validate) evaluates only the rules; [`validate_schema`](Self::validate_schema) also checks types,
-/// bounds, patterns, required fields and unique items. The crate kube-cel evaluates the expressions. It differs from
-/// the server in these points:
+/// [`validate`](Self::validate) evaluates only the rules; [`validate_schema`](Self::validate_schema) also checks the
+/// other keywords of the schema, such as types, bounds and required fields. The crate kube-cel evaluates the
+/// expressions. It differs from the server in these points:
 ///
 /// - Rules with `optionalOldSelf`, with optional syntax (`self.?name`), with `dyn`, `type`, `bool`, `optMap` or
 ///   `sortBy`, or with a macro of two variables are errors of the kind [`ErrorKind::NotEvaluated`].
@@ -98,7 +98,8 @@ impl Validator {
         Self::new(&serde_json::to_value(super::schema::schema_for::<T>()).unwrap_or(Value::Null))
     }
 
-    /// Evaluates all rules for `value`. `old` is the value before an update; `None` on creation.
+    /// Sets the defaults of the schema in a copy of `value`, and evaluates all rules for it. `old` is the value before
+    /// an update; `None` on creation.
     ///
     /// # Errors
     ///

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-/// The kind of a review.
+/// The `kind` of a [`ConversionReview`].
 pub const META_KIND: &str = "ConversionReview";
-/// The `apiVersion` of a review.
+/// The `apiVersion` of a [`ConversionReview`].
 pub const META_API_VERSION_V1: &str = "apiextensions.k8s.io/v1";
 
 /// The error for a [`ConversionReview`] without a request.
@@ -18,7 +18,7 @@ pub const META_API_VERSION_V1: &str = "apiextensions.k8s.io/v1";
 #[error("read a ConversionReview: the field `request` is missing")]
 pub struct ConvertConversionReviewError;
 
-/// The body of a conversion webhook's request and of its response (`apiextensions.k8s.io/v1 ConversionReview`).
+/// The body of a request to a conversion webhook, and of the response (`apiextensions.k8s.io/v1 ConversionReview`).
 ///
 /// The server sets `request`; the webhook answers with a review that contains only `response`. See
 /// [Versions in CustomResourceDefinitions](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/).
@@ -63,7 +63,8 @@ pub struct ConversionReview {
 /// Objects to convert (`apiextensions.k8s.io/v1 ConversionRequest`).
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct ConversionRequest {
-    /// `apiVersion` and `kind` of the review, which the response repeats.
+    /// `apiVersion` and `kind` of the review, which the response repeats; `None` for a request that was not taken from
+    /// a review.
     #[serde(skip)]
     pub types: Option<TypeMeta>,
     /// Identifies this request; the response repeats it.
@@ -98,7 +99,7 @@ impl TryFrom<ConversionReview> for ConversionRequest {
 /// The response to a [`ConversionRequest`] (`apiextensions.k8s.io/v1 ConversionResponse`).
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct ConversionResponse {
-    /// `apiVersion` and `kind` of the review.
+    /// `apiVersion` and `kind` of the review; `None` for `apiextensions.k8s.io/v1 ConversionReview`.
     #[serde(skip)]
     pub types: Option<TypeMeta>,
     /// The uid of the request.

@@ -18,7 +18,7 @@ use super::{
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConversionError {
-    /// No version of the kind has this `apiVersion`, or the object has another kind.
+    /// The object has another kind, or its `apiVersion` or the desired one is not a version of the kind.
     #[error("convert {object} to {desired:?}: {unknown:?} is no version of {kind}; the versions are {known}")]
     UnknownVersion {
         /// Kind and name of the object.
@@ -39,7 +39,7 @@ pub enum ConversionError {
         action: &'static str,
         /// Kind and name of the object.
         object: String,
-        /// The version.
+        /// The `apiVersion` as which the object was to be decoded or serialized.
         api_version: String,
         /// The cause, without values of the object.
         source: serde_json::Error,
@@ -49,9 +49,9 @@ pub enum ConversionError {
     Refused {
         /// Kind and name of the object.
         object: String,
-        /// The version of the object.
+        /// The `apiVersion` that the `TryFrom` converts from: that of the object, or that of the hub.
         from: String,
-        /// The version to convert to.
+        /// The `apiVersion` that the `TryFrom` converts to: that of the hub, or the desired one.
         to: String,
         /// The error of the `TryFrom`.
         message: String,
@@ -73,7 +73,7 @@ type ToHub<H> = Box<dyn Fn(Value) -> Result<H, ConversionError> + Send + Sync>;
 /// Converts the hub into an object of one version.
 type FromHub<H> = Box<dyn Fn(H) -> Result<Value, ConversionError> + Send + Sync>;
 
-/// A version that is converted to and from the hub.
+/// A version of the kind, which may be the hub itself, with its conversions to and from the hub.
 struct Spoke<H> {
     api_version: String,
     to_hub: ToHub<H>,
@@ -157,12 +157,13 @@ impl<H> Converter<H> {
         self.spokes.iter().find(|spoke| spoke.api_version == api_version)
     }
 
-    /// Converts an object to the version `desired`, such as `example.com/v2`. Returns an object that already has this
-    /// version without a change.
+    /// Converts an object to the version `desired`, such as `example.com/v2`. If the object already has this version,
+    /// returns an unchanged copy.
     ///
     /// # Errors
     ///
-    /// If the kind or a version is unknown, if the object does not decode as its version, or if a `TryFrom` fails.
+    /// If the kind or a version is unknown, if the object does not decode as its version, if a `TryFrom` fails, or if
+    /// the result does not serialize.
     pub fn convert(&self, object: &Value, desired: &str) -> Result<Value, ConversionError> {
         let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
         let (current, kind) = (text("apiVersion"), text("kind"));
@@ -207,7 +208,7 @@ impl<H> Converter<H> {
     }
 
     /// Answers the review of an API server, with all objects of the request converted, or with the error of the first
-    /// object that cannot be converted.
+    /// object that cannot be converted. The answer to a review without a request is the failure `BadRequest`.
     #[must_use]
     pub fn respond(&self, review: ConversionReview) -> ConversionReview {
         let request = match ConversionRequest::from_review(review) {
@@ -279,7 +280,7 @@ where
     }
 }
 
-/// Serializes an object.
+/// Serializes `value`. `object` and `api_version` name it in the error.
 fn encode(object: &str, api_version: &str, value: &impl Serialize) -> Result<Value, ConversionError> {
     serde_json::to_value(value).map_err(|source| ConversionError::Codec {
         action: "serialize",

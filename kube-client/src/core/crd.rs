@@ -68,9 +68,10 @@ pub enum MergeError {
     PropertyMismatch {
         /// The path of the field.
         field: &'static str,
-        /// The field's value in the definition with the storage version.
+        /// The field's value in the definition with the storage version; for a conversion that this definition lacks,
+        /// the value in another definition.
         first: String,
-        /// The field's value in the other definition.
+        /// The field's value in the definition that differs.
         second: String,
     },
 }
@@ -80,7 +81,8 @@ pub mod v1 {
     pub use super::{CustomResourceExt, MergeError, merge_crds};
 }
 
-/// Merges definitions with one version each into a single definition. `stored_apiversion` is the storage version.
+/// Merges definitions with one version each into a single definition. `stored_apiversion` is the name of the storage
+/// version, such as `v1`.
 ///
 /// Names, conversion and metadata are those of the definition with the storage version. Short names, categories, labels
 /// and annotations that only another definition has are added. If the definition with the storage version has no

@@ -6,7 +6,7 @@ use std::{cmp::Ordering, fmt, num::ParseFloatError, str::FromStr, time};
 /// A duration that objects contain in Go's text form, such as `1h30m` or `250ms` (`meta/v1 Duration`).
 ///
 /// Unlike [`std::time::Duration`], it may be negative. The unit of each number is one of `ns`, `us`, `µs`, `ms`, `s`,
-/// `m` and `h`. Durations of more than about 292 years, the maximum in Go, are rejected.
+/// `m` and `h`. A text that represents more than about 292 years, the maximum in Go, is an error.
 ///
 /// ```
 /// use kube_client::core::Duration;

@@ -8,8 +8,8 @@ use thiserror::Error;
 /// An object of type `K` or, if the object does not decode as a `K`, its metadata and the error of the decoder.
 ///
 /// Lists and watches already report an undecodable object as an error that names it, and continue
-/// ([`UndecodableObject`](super::UndecodableObject)). With a guard, stores contain and controllers reconcile such
-/// objects: a reconciler can then write the reason into the object's status.
+/// ([`UndecodableObject`](super::UndecodableObject)). With a guard, such objects are in the stores, and controllers
+/// reconcile them: a reconciler can then write the reason into the object's status.
 ///
 /// The guard first decodes into a JSON value, which takes more time and memory than `K` alone.
 ///

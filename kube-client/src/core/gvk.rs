@@ -31,7 +31,7 @@ pub struct GroupVersionKind {
 }
 
 impl GroupVersionKind {
-    /// Creates a kind from group, version and kind. The core group is `""`.
+    /// The kind `kind` in a version of a group. The core group is `""`.
     pub fn gvk(group: &str, version: &str, kind: &str) -> Self {
         Self { group: group.into(), version: version.into(), kind: kind.into() }
     }
@@ -155,7 +155,7 @@ pub struct GroupVersionResource {
 }
 
 impl GroupVersionResource {
-    /// Creates a resource from group, version and plural name. The core group is `""`.
+    /// The resource with the plural name `resource` in a version of a group. The core group is `""`.
     pub fn gvr(group: &str, version: &str, resource: &str) -> Self {
         Self { group: group.into(), version: version.into(), resource: resource.into() }
     }

@@ -35,7 +35,7 @@ impl TypeMeta {
         Self::of::<K>(&())
     }
 
-    /// The `apiVersion` and `kind` of `K`. `dyntype` supplies them if `K` is a dynamic type.
+    /// The `apiVersion` and `kind` of `K`. `dyntype` contains them if `K` is a dynamic type.
     pub(crate) fn of<K: Resource>(dyntype: &K::DynamicType) -> Self {
         Self { api_version: K::api_version(dyntype).into(), kind: K::kind(dyntype).into() }
     }

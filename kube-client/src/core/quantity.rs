@@ -30,8 +30,8 @@ pub struct ParseQuantityError(pub String);
 /// A quantity such as `500m` or `1.5Gi` as a number, for arithmetic and comparison.
 ///
 /// As in Go's `resource.Quantity`, a number has nine decimal places, and further places are rounded up (away from
-/// zero). Numbers of more than about 29 digits are refused. A number with a binary suffix that exceeds 2⁶³ − 1 becomes
-/// 2⁶³ − 1. Sums and differences are exact; beyond about 1.7 × 10²⁹ they saturate.
+/// zero). Numbers above about 1.7 × 10²⁹, and numbers of more than 38 digits, are refused. A number with a binary
+/// suffix that exceeds 2⁶³ − 1 becomes 2⁶³ − 1. Sums and differences are exact; beyond about 1.7 × 10²⁹ they saturate.
 ///
 /// [`Display`](fmt::Display) writes the canonical form, as API servers do. A sum has the format of its left operand or,
 /// if the left operand is zero, of its right operand.

@@ -119,7 +119,7 @@ pub trait Resource {
         namespaced_path(&["/", root, "/", &group, slash, &version].concat(), namespace, &plural)
     }
 
-    /// Sets `apiVersion` and `kind` if they are missing: servers omit them from the items of lists.
+    /// Sets `apiVersion` and `kind` if they are missing: servers omit them from list items of built-in kinds.
     ///
     /// Types that store `apiVersion` and `kind` in a field override this method; the default does nothing.
     fn complete_types(&mut self, types: &TypeMeta) {

@@ -31,7 +31,7 @@ pub struct Status {
     /// A human-readable description.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// A machine-readable reason: one of the constants in [`reason`], or empty.
+    /// A machine-readable reason: usually one of the constants in [`reason`]; may be empty.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// The object of the failed request, and the causes of the failure.
@@ -170,7 +170,7 @@ impl Status {
         causes.iter().find(|cause| cause.reason == "ExitCode")?.message.trim().parse().ok()
     }
 
-    /// The delay that the server requests before a retry.
+    /// The delay that the server requests before a retry, from the details of the status; `None` if there is none.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.details.as_ref()?.retry_after_seconds;
         (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))

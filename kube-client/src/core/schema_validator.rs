@@ -1,5 +1,5 @@
-//! Validates a value with a structural schema, as an API server does: types, bounds, patterns, required fields and
-//! unique items. This module evaluates no CEL expressions: `cel_validator` does.
+//! Validates a value with a structural schema, as an API server does. This module evaluates no CEL expressions:
+//! `cel_validator` does.
 
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ fn collect_patterns(schema: &Value, patterns: &mut Patterns) {
     }
 }
 
-/// The validation of one value.
+/// Validates one value, and collects the errors.
 pub(super) struct SchemaValidator<'p> {
     patterns: &'p Patterns,
     errors: Vec<ValidationError>,
@@ -279,7 +279,7 @@ fn is_set(node: &Node, key: &str) -> bool {
     node.get(key) == Some(&Value::Bool(true))
 }
 
-/// The path of a field.
+/// The path of the field `name` of the value at `path`.
 fn below(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }

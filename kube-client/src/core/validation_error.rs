@@ -11,7 +11,7 @@ use super::Reason;
 #[error("{}{message}", if field_path.is_empty() { String::new() } else { format!("{field_path}: ") })]
 #[non_exhaustive]
 pub struct ValidationError {
-    /// The expression; empty for an error of the schema.
+    /// The CEL expression of the rule; empty if the error is not about a rule.
     pub rule: String,
     /// The message of the rule (`failed rule: ..` by default), the violation of the schema, or the reason why the rule
     /// or pattern was not evaluated. Contains no values of the object, unless the `messageExpression` of the rule
@@ -32,8 +32,8 @@ pub struct ValidationError {
 pub enum ErrorKind {
     /// The rule is false for this value. The API server refuses the value.
     ValidationFailure,
-    /// The value violates the schema: a type, a bound, a pattern, a required field or the uniqueness of items. The API
-    /// server refuses the value.
+    /// The value violates the schema, for example a type, a bound or a required field. The API server refuses the
+    /// value.
     SchemaViolation,
     /// The rule or pattern was not evaluated: the evaluation failed, as it does on the server, or this evaluator does
     /// not support a function or syntax that the server supports.

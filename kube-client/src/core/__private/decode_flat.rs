@@ -24,7 +24,7 @@ use crate::core::ObjectMeta;
 ///
 /// # Errors
 ///
-/// The same as `decode`, except that `spec` is not required.
+/// The same as `decode`, except that the object needs no field `spec`.
 pub fn decode_flat<'de, D, S, T>(
     deserializer: D,
     definition: &'static Definition,

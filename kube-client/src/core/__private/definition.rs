@@ -47,7 +47,7 @@ pub struct Definition {
     pub storage: bool,
     /// Whether the version is deprecated.
     pub deprecated: bool,
-    /// The warning in responses for a deprecated version.
+    /// The warning in responses for a deprecated version; `None` for the server's default text.
     pub deprecation_warning: Option<&'static str>,
     /// Additional printer columns.
     pub columns: &'static [Column],

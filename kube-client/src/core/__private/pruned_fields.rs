@@ -130,7 +130,8 @@ fn place_leaf(node: &JSONSchemaProps, steps: &[Step], leaf: Value) -> Option<Val
     })
 }
 
-/// A small value of a node: the default, the first enumerated value, or a value within the bounds of the type.
+/// A small value of a node: its default, else its first enumerated value, else the smallest value of its type. A list
+/// or string has at most 16 items or characters, even if its minimum is larger. Null for a node without a type.
 fn minimal_value(node: &JSONSchemaProps) -> Value {
     if let Some(value) = node.default.as_ref().or(node.enum_.as_ref().and_then(|values| values.first())) {
         return value.0.clone();

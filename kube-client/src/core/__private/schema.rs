@@ -45,8 +45,8 @@ fn or_null(schema: Schema) -> Value {
     }
 }
 
-/// The `json_schema` of a type. A pointer to this function instead of a type parameter: the compiler generates less code
-/// for each kind.
+/// A pointer to the function `JsonSchema::json_schema` of a type. With a type parameter instead of this pointer, the
+/// compiler would generate more code for each kind.
 type GenerateSchema = fn(&mut SchemaGenerator) -> Schema;
 
 /// The schema from `generate`, with the schemas of the types that it refers to.
@@ -104,8 +104,9 @@ pub fn crd_with_flat_schema(
     generated
 }
 
-/// Removes `additionalProperties` from the root schema: the server rejects a `CustomResourceDefinition` whose root
-/// schema has this keyword.
+/// Replaces `additionalProperties` of the root schema by `x-kubernetes-preserve-unknown-fields`: the server rejects a
+/// `CustomResourceDefinition` whose root schema has the former. Reports a problem if the replaced keyword restricted
+/// the values.
 fn remove_root_additional_properties(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     let Some(values) = schema.additional_properties.take() else { return };
     schema.x_kubernetes_preserve_unknown_fields = Some(true);
@@ -124,7 +125,8 @@ fn remove_root_additional_properties(schema: &mut JSONSchemaProps, problems: &mu
     }
 }
 
-/// Reports selectable fields that the server would reject: fields that are not in the schema or are not scalars.
+/// Reports selectable fields that the server would reject: fields that are not in the schema, or are not strings,
+/// integers or booleans.
 fn report_invalid_selectable_fields(
     definition: &Definition,
     schema: &JSONSchemaProps,

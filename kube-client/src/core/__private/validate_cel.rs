@@ -1,7 +1,7 @@
-//! The macros that generate `validate_cel`. Without the Cargo feature `cel`, they expand to a compile error that names
-//! the feature: generated code cannot test for the features of this crate.
+//! The macros that generate `validate_cel` and the other validation methods. Without the Cargo feature `cel`, they
+//! expand to a compile error that names the feature: generated code cannot test for the features of this crate.
 
-/// Generates `validate_cel` and `validate_cel_update` of a kind.
+/// Generates `validate_cel`, `validate_cel_update`, `validate` and `validate_update` of a kind.
 #[cfg(feature = "cel")]
 #[doc(hidden)]
 #[macro_export]

@@ -32,7 +32,7 @@ pub struct ParseDynamicObjectError {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DynamicObject {
-    /// `apiVersion` and `kind`. A server omits them from the items of a list; an `Api` then sets them.
+    /// `apiVersion` and `kind`. A server omits them from list items of built-in kinds; an `Api` then sets them.
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,
@@ -50,8 +50,8 @@ impl DynamicObject {
         }
     }
 
-    /// Sets all fields except the type and the metadata. `data` must be a JSON object: otherwise the object does not
-    /// serialize.
+    /// Sets all fields except the type and the metadata. `data` must be a JSON object or null: otherwise the object
+    /// does not serialize.
     #[must_use]
     pub fn data(mut self, data: Value) -> Self {
         self.data = data;

@@ -1,7 +1,7 @@
 //! Objects with user-defined types: [`Object`], [`DynamicObject`], [`PartialObjectMeta`], and lists of them.
 //!
-//! The `Deserialize` impls are written by hand, and skip undeclared fields without a buffer. Derived impls with
-//! `flatten` would buffer the whole object.
+//! The `Deserialize` impls of objects are written by hand, because derived impls with `flatten` would buffer the whole
+//! object.
 
 mod api_resource;
 mod dynamic;

@@ -51,7 +51,7 @@ pub trait HasStatus {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object<P, U> {
-    /// `apiVersion` and `kind`. A server omits them from the items of a list; an `Api` then sets them.
+    /// `apiVersion` and `kind`. A server omits them from list items of built-in kinds; an `Api` then sets them.
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,

@@ -112,7 +112,7 @@ impl AttachParams {
         self
     }
 
-    /// Rejects parameters that contradict each other, and buffer sizes of 0.
+    /// Rejects parameters without a stream, `tty` together with `stderr`, and buffer sizes of 0.
     fn validate(&self) -> Result<(), Error> {
         if !self.stdin && !self.stdout && !self.stderr {
             return validation_error("AttachParams connects no stream: set stdin, stdout or stderr");

@@ -28,13 +28,13 @@ pub struct ListParams {
     pub label_selector: Option<String>,
     /// The field selector that objects must match, such as `metadata.name=web`.
     pub field_selector: Option<String>,
-    /// The maximum number of objects in one page.
+    /// The maximum number of objects in one page; `None` and 0 mean no limit.
     pub limit: Option<u32>,
-    /// The continue token of the previous page.
+    /// The continue token of the previous page, which also determines the resource version; `None` for the first page.
     pub continue_token: Option<String>,
-    /// How the server interprets `resource_version`.
+    /// How the server interprets `resource_version`; `None` for the server's default.
     pub version_match: Option<VersionMatch>,
-    /// The resource version to read at; `None` for the most recent.
+    /// The resource version of the list, exact or minimum (see `version_match`); `None` for the most recent.
     pub resource_version: Option<String>,
 }
 

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 
 /// The output of a container to return: standard output, standard error or both.
 ///
-/// Servers without the feature gate `PodLogsQuerySplitStreams` (KEP-3288) reject this parameter, and servers before
-/// Kubernetes 1.32 ignore it.
+/// Servers that have not enabled the feature gate `PodLogsQuerySplitStreams` (KEP-3288) reject this parameter. Servers
+/// before Kubernetes 1.32 ignore it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LogStream {

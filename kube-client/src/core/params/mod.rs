@@ -67,7 +67,7 @@ impl Query {
 }
 
 /// Converts a duration to whole seconds, rounded up and capped at `u32::MAX`. A server converts the seconds to
-/// nanoseconds in an `i64`, which a larger number of seconds would overflow.
+/// nanoseconds in an `i64`, which a larger number of seconds could overflow.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).min(u64::from(u32::MAX))
 }

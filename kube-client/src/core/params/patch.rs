@@ -61,9 +61,10 @@ pub struct PatchParams {
     pub dry_run: bool,
     /// Whether to take ownership of fields that other field managers own. Only for [`Patch::Apply`].
     pub force: bool,
-    /// The name of the field manager. Required for apply.
+    /// The name of the field manager. Required for apply; otherwise `None` means the text before the first `/` in the
+    /// request's `User-Agent`.
     pub field_manager: Option<String>,
-    /// The server's handling of unknown fields; `None` for the server's default, `Warn`.
+    /// The server's handling of unknown and duplicate fields; `None` for the server's default, `Warn`.
     pub field_validation: Option<ValidationDirective>,
 }
 

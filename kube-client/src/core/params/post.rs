@@ -36,9 +36,9 @@ impl ValidationDirective {
 pub struct PostParams {
     /// Whether the server only checks the request and stores nothing.
     pub dry_run: bool,
-    /// The name of the field manager.
+    /// The name of the field manager; `None` for the text before the first `/` in the request's `User-Agent`.
     pub field_manager: Option<String>,
-    /// The server's handling of unknown fields; `None` for the server's default, `Warn`.
+    /// The server's handling of unknown and duplicate fields; `None` for the server's default, `Warn`.
     pub field_validation: Option<ValidationDirective>,
 }
 

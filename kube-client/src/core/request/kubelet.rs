@@ -8,7 +8,7 @@ use super::streams::{append_command, check_ports};
 use super::{ESCAPED_IN_PATH_SEGMENT, Error, Request, build_request, check_path_segment};
 use http::{Method, header};
 
-/// A pod on the node of a kubelet.
+/// The pod that a request to a kubelet concerns.
 ///
 /// ```
 /// use kube_client::core::{AttachParams, Request, kubelet_debug::KubeletDebugParams};

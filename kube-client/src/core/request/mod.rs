@@ -19,7 +19,8 @@ pub use kubelet::KubeletDebugParams;
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum Error {
-    /// The parameters contradict each other, or a name is not a valid path segment.
+    /// The parameters are invalid, for example because they contradict each other, or a name is not a valid path
+    /// segment.
     #[error("invalid request: {0}")]
     Validation(String),
     /// The body cannot be serialized as JSON.
@@ -68,8 +69,8 @@ impl Request {
         self.representation == Representation::Metadata
     }
 
-    /// Returns a builder for the same collection in `namespace`, or in all namespaces. `is_namespaced` states whether
-    /// `url_path` contains a namespace.
+    /// Returns a builder for the same collection in `namespace`; in all namespaces if it is `None`. `is_namespaced`
+    /// states whether `url_path` contains a namespace.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only an `Api` changes the namespace"))]
     pub(crate) fn in_namespace(&self, is_namespaced: bool, namespace: Option<&str>) -> Self {
         let (parent, plural) = self.url_path.rsplit_once('/').unwrap_or(("", &self.url_path));

@@ -55,7 +55,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If the request cannot be built.
+    /// If a segment of [`url_path`](Request::url_path) is not valid, such as an empty namespace.
     pub fn create(&self, pp: &PostParams, data: Vec<u8>) -> BuildResult {
         let mut query = Query::new();
         pp.populate_query(&mut query);

@@ -22,7 +22,7 @@ pub(super) fn add_builtin_strategies(definitions: &mut JsonObject) {
 }
 
 /// Adds the strategy of one line to the definition `name`. Does nothing for a field that this version of the type does
-/// not have.
+/// not have, or for a list that the API server would reject with these keys.
 fn add_strategy(definitions: &mut JsonObject, name: &str, line: &str) {
     let mut words = line.split(' ');
     let (first, strategy) = (words.next().unwrap_or_default(), words.next());

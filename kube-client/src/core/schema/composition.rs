@@ -34,7 +34,7 @@ pub(super) fn rewrite_composition(rewriter: &mut Rewriter, node: &mut JsonObject
     }
 }
 
-/// The union of the schemas in `nodes`.
+/// The union of the schemas in `nodes`; the schema of any value if there are none.
 pub(super) fn union_of_all(rewriter: &mut Rewriter, nodes: Vec<JsonObject>) -> JsonObject {
     nodes.into_iter().reduce(|a, b| union(rewriter, a, b)).unwrap_or_else(super::rewrite::any_value_schema)
 }

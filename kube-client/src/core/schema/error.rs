@@ -39,7 +39,7 @@ impl std::error::Error for SchemaError {}
 pub struct SchemaProblem {
     /// The path of the subschema, such as `.spec.rules[*].to`; empty for the root.
     pub path: String,
-    /// The problem.
+    /// A description of the problem.
     pub what: String,
     /// Advice on a fix.
     pub advice: &'static str,

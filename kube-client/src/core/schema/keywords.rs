@@ -153,7 +153,8 @@ fn convert_type_list(rewriter: &mut Rewriter, node: &mut JsonObject) {
     }
 }
 
-/// Converts the JSON schema keyword `exclusiveMinimum: 5` into `minimum: 5, exclusiveMinimum: true`.
+/// Converts the JSON schema keyword `exclusiveMinimum: 5` into `minimum: 5, exclusiveMinimum: true`. Drops the
+/// exclusive bound if the existing `minimum` is stricter. The same applies to a maximum.
 fn convert_exclusive_bound(node: &mut JsonObject, exclusive: &str, bound: &str) {
     let Some(limit) = node.get(exclusive).and_then(Value::as_number).cloned() else { return };
     let tighter = match node.get(bound).and_then(Value::as_f64) {
@@ -169,8 +170,8 @@ fn convert_exclusive_bound(node: &mut JsonObject, exclusive: &str, bound: &str) 
     }
 }
 
-/// Removes a format that the server does not support. For an integer format such as `uint8`, adds the bounds of the
-/// type.
+/// Removes a format that the server does not support. For an integer format of up to 32 bits, such as `uint8`, adds the
+/// bounds of the type.
 fn convert_format(node: &mut JsonObject) {
     let Some(format) = node.get("format").and_then(Value::as_str) else { return };
     if SUPPORTED_FORMATS.contains(&format) {
@@ -242,7 +243,8 @@ pub(super) fn accepts_any_type(node: &JsonObject) -> bool {
     type_of(node).is_none() && !has_flag(node, "x-kubernetes-int-or-string")
 }
 
-/// If the node has no type, infers the type from the other keywords.
+/// If the node has no type, infers the type from the other keywords. If they imply no type, makes the node accept any
+/// value. A node with `x-kubernetes-int-or-string` must not have a type.
 pub(super) fn infer_type(node: &mut JsonObject) {
     if has_flag(node, "x-kubernetes-int-or-string") {
         for key in ["type", "format", "x-kubernetes-preserve-unknown-fields"] {
@@ -335,7 +337,7 @@ pub(super) fn drop_inapplicable_keywords(rewriter: &mut Rewriter, node: &mut Jso
     });
 }
 
-/// The type of the values of an `enum`, if all have the same type.
+/// The type of the values of an `enum`, if all values except null have the same type.
 fn common_type_of_enum(node: &JsonObject) -> Option<&'static str> {
     let mut types = node.get("enum")?.as_array()?.iter().filter(|value| !value.is_null()).map(type_of_value);
     let first = types.next()?;

@@ -1,4 +1,4 @@
-//! Finds merge strategies and other keywords of Kubernetes that the API server refuses in a `CustomResourceDefinition`.
+//! Finds merge strategies, embedded resources and patterns that the API server refuses in a `CustomResourceDefinition`.
 
 use std::collections::BTreeMap;
 
@@ -107,7 +107,7 @@ fn is_beyond_re2(pattern: &str) -> bool {
     const LOOKAROUNDS: [&str; 4] = ["(?=", "(?!", "(?<=", "(?<!"];
     let mut is_in_class = false;
     let mut is_escaped = false;
-    // A `]` at this index is the first letter of a class, where it does not end the class.
+    // A `]` at this index is the first character of a class, where it does not end the class.
     let mut class_start = 0;
     for (index, letter) in pattern.char_indices() {
         if is_escaped {

@@ -18,7 +18,7 @@ pub(super) fn rewrite_schema(schema: &mut Schema) -> Vec<SchemaProblem> {
     rewriter.problems
 }
 
-/// The state of the traversal.
+/// The traversal of a schema: its current position, and the problems that it has found.
 #[derive(Default)]
 pub(super) struct Rewriter {
     /// The original schema, for the resolution of references.
@@ -56,7 +56,7 @@ impl Rewriter {
         node
     }
 
-    /// Adds a problem: the rewritten current node accepts more values than the original node.
+    /// Adds a problem of the current node: usually, the rewritten node accepts more values than the original node.
     pub(super) fn report(&mut self, what: impl Into<String>, advice: &'static str) {
         self.problems.push(SchemaProblem::new(self.path.clone(), what, advice));
     }
@@ -79,7 +79,8 @@ impl Rewriter {
     }
 
     /// Replaces a reference with its target. Annotations beside the reference replace the target's annotations.
-    /// Validations beside the reference are added to the target's validations.
+    /// Validations beside the reference are added to the target's validations. If the target does not exist or the
+    /// recursion is too deep, reports this and returns a schema that accepts any value.
     fn expand_reference(&mut self, beside: JsonObject, reference: &Value) -> JsonObject {
         let name = reference.as_str().unwrap_or_default().to_owned();
         // Expand a recursive type for two levels, so that the server also validates the fields of the first nested

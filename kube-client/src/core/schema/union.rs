@@ -160,7 +160,8 @@ fn keep_looser_bounds(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
 }
 
 /// Sets `properties` and `additionalProperties` of `whole` to the union of these keywords in `a` and `b`, two schemas
-/// of type `object`.
+/// of type `object`, and `required` to the fields that both require. Beside properties,
+/// `x-kubernetes-preserve-unknown-fields` replaces `additionalProperties`.
 fn unite_object_fields(
     rewriter: &mut Rewriter,
     whole: &mut JsonObject,
@@ -239,8 +240,8 @@ fn keep_common_required(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) 
     }
 }
 
-/// Reports validation rules (`x-kubernetes-validations`) that only `a` or only `b` has: a structural schema cannot
-/// contain rules inside of `oneOf`.
+/// Reports the validation rules (`x-kubernetes-validations`) of `a` and `b`, unless both have the same: a structural
+/// schema cannot contain rules inside of `oneOf`.
 fn report_rules_of_one_variant(rewriter: &mut Rewriter, whole: &JsonObject, a: &JsonObject, b: &JsonObject) {
     let key = "x-kubernetes-validations";
     if !whole.contains_key(key) && (a.contains_key(key) || b.contains_key(key)) {

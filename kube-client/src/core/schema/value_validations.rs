@@ -87,8 +87,8 @@ pub(super) fn value_validations_beyond(
     rest
 }
 
-/// Adds the value validations of a variant's fields to `rest`. The API server rejects validations of a field named
-/// `metadata` at any depth.
+/// Adds the value validations of a variant's fields to `rest`. Reports those of a field named `metadata` instead,
+/// because the API server rejects them at any depth.
 fn add_property_validations(
     rewriter: &mut Rewriter,
     rest: &mut JsonObject,
