@@ -10,7 +10,7 @@ use crate::core::{Status, UndecodableObject};
 /// The error type of tower layers and custom transports.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The result of a request.
+/// A result whose error is, by default, the [`Error`] of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of a request, or of the construction of a client.
@@ -157,7 +157,7 @@ pub enum TransportKind {
     Resolve,
     /// No TCP connection: refused, host unreachable, or no route.
     Connect,
-    /// The proxy refused to establish the connection.
+    /// No connection through the proxy: the proxy refused it, or TLS with the proxy failed.
     Proxy,
     /// The TLS handshake failed: the client or the server rejected a certificate, or the server does not speak TLS.
     Tls,
@@ -177,7 +177,7 @@ pub enum Wait {
     TlsHandshake,
     /// The head of the response (`Config::response_timeout`).
     Response,
-    /// The next chunk of a response body (`Config::read_timeout`).
+    /// The next chunk of a response body (`Config::read_timeout`), or the end of a watch after its requested timeout.
     Body,
     /// Progress of a write to the connection (`Config::write_timeout`).
     Write,

@@ -212,7 +212,7 @@ fn check_text(decoder: &ObjectDecoder, item: &[u8]) {
     }
 }
 
-/// Decodes a text with the client's decoder and with serde_json.
+/// Asserts that the client's decoder and serde_json decode a text to the same value, or both fail.
 fn check_decoders(text: &[u8]) {
     let own = decode_json::<Value>(text).ok();
     assert_eq!(own, serde_json::from_slice(text).ok());

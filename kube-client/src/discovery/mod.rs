@@ -119,8 +119,8 @@ impl Discovery {
 
     /// Takes a snapshot, or replaces the earlier snapshot.
     ///
-    /// Sends two requests if the server has aggregated discovery (Kubernetes 1.26). Otherwise also sends one request
-    /// for each group version, a few at a time. A group version that cannot be read is one of the
+    /// Sends at most two requests if the server has aggregated discovery (Kubernetes 1.26). Otherwise also sends one
+    /// request for each group version, a few at a time. A group version that cannot be read is one of the
     /// [`failures`](Self::failures), and is logged as a warning.
     ///
     /// # Errors
