@@ -75,7 +75,7 @@ impl Case {
 /// The cases of one topic.
 #[derive(Clone, Copy)]
 pub(crate) struct Suite {
-    /// The topic.
+    /// The name of the topic, which is the first part of the full names of its cases.
     pub(crate) name: &'static str,
     /// The cases of the suite.
     pub(crate) cases: &'static [Case],

@@ -109,8 +109,8 @@ impl Env {
         .await
     }
 
-    /// Compacts the history. Requests with earlier resource versions or continue tokens then get 410 Gone. Needs
-    /// [`History`](super::case::Need::History).
+    /// Compacts the history and ends all watches. Requests with earlier resource versions or continue tokens then get
+    /// 410 Gone. Needs [`History`](super::case::Need::History).
     pub(crate) async fn expire_history(&self) -> Outcome {
         match (self.inner.server.simulation(), self.inner.server.cluster()) {
             (Some(sim), _) => {

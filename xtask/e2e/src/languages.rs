@@ -19,7 +19,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(300);
 /// The file in an installation that contains the requirements from which it was created.
 const INSTALLED: &str = "installed-from";
 
-/// The clients of a run. A client that is not available has the reason.
+/// The clients of a run. The `Err` of a client that is not available contains the reason.
 #[derive(Debug)]
 pub(crate) struct Languages {
     /// The folder with the program in Go, which is removed with this handle.
@@ -120,8 +120,8 @@ async fn build_go() -> anyhow::Result<TempDir> {
     Ok(folder)
 }
 
-/// Returns the interpreter of a virtual environment with the clients, which it creates in the cache folder if the
-/// environment there has other requirements or is incomplete.
+/// Returns the interpreter of the virtual environment with the clients in the cache folder. Creates the environment if
+/// it is missing, is incomplete, or has other requirements.
 async fn install_python() -> anyhow::Result<PathBuf> {
     const PROBE: &str = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])";
     let version = complete(Command::new("python3").args(["-c", PROBE]), STEP_TIMEOUT).await;

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 use super::case::Need;
 use super::server::Server;
 
-/// The time limit for the deletion of namespaces and of objects with finalizers.
+/// The time limit of [`wait_until_deleted`]: the server deletes namespaces and objects with finalizers after the
+/// request.
 const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Waits until all objects of the run with this id are deleted.

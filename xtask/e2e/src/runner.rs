@@ -25,7 +25,7 @@ const CONCURRENCY: usize = 8;
 const CASE_TIMEOUT: Duration = Duration::from_secs(180);
 /// The time limit for cleaning up after one case.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(60);
-/// The time limit for the deletion of the namespace of a case.
+/// The time limit until the server accepts the request to delete the namespace of a case.
 const DELETION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A case that matches the filters, with its full name.
@@ -59,8 +59,8 @@ pub(crate) fn any_needs(selected: &[Selected], need: super::case::Need) -> bool 
     selected.iter().any(|selected| selected.case.needs.contains(&need))
 }
 
-/// Runs cases on a server. When `stop` becomes true, the running cases are cancelled and cleaned up, and all other
-/// cases are skipped.
+/// Runs cases on a server, then waits until all their objects are deleted, and records that as the last result. When
+/// `stop` becomes true, the running cases are cancelled and cleaned up, and all other cases are skipped.
 pub(crate) async fn run(
     server: &Arc<Server>,
     selected: Vec<Selected>,
@@ -86,7 +86,8 @@ pub(crate) async fn run(
     report.record("all: every_created_object_is_deleted", result);
 }
 
-/// A random id. The names of all objects of a run contain the id, so that runs on the same cluster do not collide.
+/// A random id. The name or the namespace of each object of a run contains the id, so that runs on the same cluster do
+/// not collide.
 fn run_id() -> String {
     let random: String = std::iter::repeat_with(fastrand::lowercase).take(6).collect();
     format!("e2e-{random}")

@@ -80,8 +80,8 @@ impl fmt::Display for Variant {
     }
 }
 
-/// The rows of `--matrix`. The newest version runs with each protocol and format, and all other versions with the
-/// defaults. A run without `--matrix` covers the newest version with the defaults.
+/// The rows of `--matrix`. The newest version runs once with each HTTP version and each format that is not the default.
+/// All other versions run with the defaults. A run without `--matrix` covers the newest version with the defaults.
 pub(crate) fn matrix() -> Vec<Variant> {
     let row = |version, http, format| Variant { version, protocol: Protocol { http, format } };
     let latest = KubernetesVersion::LATEST;

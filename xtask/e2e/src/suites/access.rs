@@ -312,7 +312,7 @@ async fn users_grant_only_the_permissions_that_they_have(env: Env) -> Outcome {
     Ok(())
 }
 
-/// The answer of a manager to a GET request.
+/// The response of a manager to a GET request.
 async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();

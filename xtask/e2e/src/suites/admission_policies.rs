@@ -27,7 +27,7 @@ suite!("admission_policies":
 
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The collection of the policies and that of the bindings.
+/// The paths of the collections of policies and of bindings.
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
 const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
 
@@ -73,7 +73,7 @@ async fn create(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &
     Ok(())
 }
 
-/// Creates a config map in a dry run, with these annotations and labels.
+/// Creates a config map in a dry run, with `case` as the value of its annotation `case`, and with these labels.
 async fn attempt(hooks: &Hooks, case: &str, labels: &Value) -> Outcome<Answer> {
     let path = format!("{}?dryRun=All", hooks.path("configmaps"));
     let map = json!({"metadata": {"name": "a", "annotations": {"case": case}, "labels": labels}, "data": {"v": "1"}});

@@ -48,7 +48,8 @@ fn schema_of(row: &Value) -> Outcome<Value> {
     Ok(schema)
 }
 
-/// A CustomResourceDefinition whose `spec` has this schema, in a group of the case.
+/// The CustomResourceDefinition of a kind whose field `spec` has this schema, in a group of the case, and the kind's
+/// resource.
 fn definition(env: &Env, plural: &str, spec: &Value) -> (DynamicObject, ApiResource) {
     let group = format!("{}.example.com", env.namespace());
     let kind = plural.trim_end_matches('s');
@@ -142,7 +143,7 @@ struct Kind {
 }
 
 impl Kind {
-    /// Installs a definition whose `spec` has one field for each row: `c0`, `c1` and so on.
+    /// Installs the definition of a kind whose `spec` has one field for each row: `c0`, `c1` and so on.
     async fn install(env: &Env, plural: &str, rows: &[Value]) -> Outcome<Self> {
         let mut properties = Map::new();
         for (index, row) in rows.iter().enumerate() {

@@ -48,11 +48,11 @@ struct Ledger {
     count: AtomicUsize,
 }
 
-/// The state of a key.
+/// The state of the reconciles of one key.
 #[derive(Default)]
 struct Reconciled {
     is_running: bool,
-    /// The uid and the generation of the last successful reconcile.
+    /// The uid and the generation of the object in the last successful reconcile.
     last: (String, i64),
 }
 
@@ -73,8 +73,8 @@ impl Ledger {
         RunningReconcile { ledger: self.clone(), key }
     }
 
-    /// The keys whose last reconcile received another uid or generation than `expected` contains, and the keys with a
-    /// reconcile in flight.
+    /// The keys of `expected` whose last successful reconcile had another uid or generation, that were never
+    /// reconciled, or that have a reconcile in flight.
     fn differing(&self, expected: &HashMap<String, (String, i64)>) -> Vec<String> {
         let keys = self.keys();
         let differs = |(key, last): &(&String, &(String, i64))| {
@@ -124,7 +124,7 @@ fn state<K: Resource>(object: &K) -> (String, i64) {
     (object.uid().unwrap_or_default(), object.meta().generation.unwrap_or_default())
 }
 
-/// A controller and its ledger. Dropping it cancels the controller.
+/// A controller and its ledger. Dropping this value aborts the controller.
 struct Running {
     ledger: Arc<Ledger>,
     stop: Option<oneshot::Sender<()>>,
@@ -132,7 +132,7 @@ struct Running {
 }
 
 impl Running {
-    /// A controller on the shared informer of `K`.
+    /// Starts a controller on the shared informer of `K`.
     fn start<K>(env: &Env, informers: &SharedInformers) -> Self
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -194,7 +194,7 @@ impl Objects {
         api.create(&PostParams::default(), &new).await.map(drop)
     }
 
-    /// Changes the spec of a random object, or its metadata, or replaces it.
+    /// Changes the spec or the metadata of a random object, or deletes the object and creates it again.
     async fn change(&self, round: usize) -> kube_client::Result<()> {
         let object = fastrand::usize(..self.count);
         let (api, name, spec) = self.target(object, round);
@@ -236,7 +236,7 @@ impl Objects {
     }
 }
 
-/// Makes requests fail every second until this future is dropped: by fault rules in kube-sim, otherwise by killing and
+/// Makes requests fail repeatedly until this future is dropped: by fault rules in kube-sim, otherwise by killing and
 /// restarting an API server.
 async fn disturb(env: &Env, disturbances: &AtomicUsize) -> Outcome<std::convert::Infallible> {
     loop {

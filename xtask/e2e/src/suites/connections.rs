@@ -24,7 +24,7 @@ suite!("connections":
 /// More than the 100 streams that API servers allow on one connection.
 const WATCHES: usize = 150;
 
-/// The name of the next object of a watch.
+/// The name of the next added object whose name begins with `connections-`.
 async fn next_name(mut events: EventStream<ConfigMap>) -> Outcome<String> {
     loop {
         match timeout(Duration::from_secs(30), events.try_next()).await?? {

@@ -42,10 +42,10 @@ struct Recorder {
 
 #[derive(Default)]
 struct Seen {
-    /// The start of the last renewal of each leader, by the first part of its identity.
+    /// The `renewTime` of the last renewal of each leader, by the first part of the leader's identity.
     renewals: HashMap<String, Timestamp>,
-    /// The requests in the journal of kube-sim, each with the time at which the recorder read it, which is not earlier
-    /// than the request.
+    /// The path of each patch in the journal of kube-sim, and the time at which the recorder read the entry. This time
+    /// is not earlier than the request.
     requests: Vec<(Timestamp, String)>,
 }
 
@@ -97,7 +97,7 @@ fn time(value: &Value) -> anyhow::Result<Timestamp> {
     text.parse().with_context(|| format!("{text} is not a time"))
 }
 
-/// Records the holder of the lease, and the writes in the journal of kube-sim.
+/// Records the renewals of the lease, and the patches in the journal of kube-sim.
 async fn record(env: Env, seen: Arc<Mutex<Seen>>) {
     let leases: Api<Lease> = env.api();
     let mut read = 0;

@@ -26,7 +26,7 @@ suite!("mutating_policies":
 
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The collection of the policies and that of the bindings.
+/// The paths of the collections of policies and of bindings.
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies";
 const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings";
 

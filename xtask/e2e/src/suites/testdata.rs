@@ -24,8 +24,7 @@ suite!("testdata":
 /// The module with the test data: the newest supported version.
 const MODULE: &str = "k8s.io/api@v0.37.2";
 
-/// The kinds without a table: those that an API server sends only in JSON, and options and embedded types, which are
-/// never a response.
+/// The kinds without a table: kinds that an API server sends only in JSON, and options, which are never a response.
 const WITHOUT_TABLE: [&str; 11] = [
     "APIGroup",
     "APIGroupDiscovery",
