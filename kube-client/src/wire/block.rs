@@ -1,6 +1,7 @@
 //! `Block`: searches 64 bytes per step with vector (SIMD) instructions.
 //!
-//! The instruction set is detected at run time. The module classifies bytes, and must not interpret JSON.
+//! The instruction set is detected at run time, except in `first_special`. The module classifies bytes, and must not
+//! interpret JSON.
 #![expect(
     clippy::inline_always,
     reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"

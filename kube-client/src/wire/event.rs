@@ -15,11 +15,11 @@ use serde_json::value::RawValue;
 /// An event within a single frame is a slice of the frame, without a copy. Text that cannot be JSON is emitted up to
 /// the end of its line, so that the decoder reports it immediately instead of at the end of the watch.
 pub(crate) struct EventSplitter {
-    /// The maximum size of an event, in bytes.
+    /// The maximum size of an incomplete event in `pending`, in bytes.
     limit: usize,
     /// The unread part of the last frame.
     frame: Bytes,
-    /// The beginning of an event that continues in `frame`.
+    /// The beginning of an event, or of other text, that continues in `frame`.
     pending: BytesMut,
     /// Finds the end of the event in `pending`. `scan` has already read the text of `pending`.
     scan: ValueScan,
@@ -31,7 +31,7 @@ impl EventSplitter {
         Self { limit, frame: Bytes::new(), pending: BytesMut::new(), scan: ValueScan::default() }
     }
 
-    /// The number of buffered bytes.
+    /// The number of bytes that were pushed and have not been emitted.
     pub(crate) fn buffered(&self) -> usize {
         self.pending.len() + self.frame.len()
     }

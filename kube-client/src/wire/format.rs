@@ -53,7 +53,7 @@ impl EventBodySplitter {
         }
     }
 
-    /// The number of buffered bytes.
+    /// The number of bytes that were pushed and have not been emitted.
     pub(crate) fn buffered(&self) -> usize {
         match self {
             Self::Json(splitter) => splitter.buffered(),

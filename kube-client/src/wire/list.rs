@@ -17,7 +17,7 @@ pub(crate) struct ListHead {
 /// The list's head may come before or after the items. An item within a single frame is a slice of the frame, without
 /// a copy.
 pub(crate) struct ListSplitter {
-    /// The maximum size of an item, in bytes.
+    /// The maximum size of an incomplete value in `pending`, such as an item, in bytes.
     limit: usize,
     /// The unread part of the last frame.
     frame: Bytes,

@@ -36,16 +36,16 @@ pub(crate) enum WireError {
     /// One object does not decode. The rest of the body is readable.
     #[error(transparent)]
     Object(#[from] Box<UndecodableObject>),
-    /// A watch event is not JSON, or has no type or object.
+    /// A watch event is malformed, or is a bookmark or an error that does not decode.
     #[error("read an event of a watch: {text}")]
     Event { text: String, source: serde_json::Error },
-    /// The text of a list is malformed. The rest of the body is not readable.
+    /// The body of a list is malformed. The rest of the body is not readable.
     #[error("read a list: {problem} at byte {at}")]
     List { problem: &'static str, at: u64 },
     /// The body contains objects of another kind.
     #[error("{0}")]
     UnexpectedKind(String),
-    /// The metadata of a list does not decode.
+    /// A key, the kind or the metadata of a list does not decode.
     #[error("read the metadata of a list")]
     ListHead(#[source] serde_json::Error),
     /// The body ended in the middle of a value.
@@ -189,7 +189,7 @@ pub(crate) fn decode_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_js
     json::decode(text, &FieldSet::none())
 }
 
-/// The metadata of the JSON object `text`, without `managedFields`; `None` if it is not readable.
+/// The part of the metadata of the JSON object `text` that `depth` selects; `None` if it is not readable.
 pub(crate) fn read_metadata(text: &[u8], depth: FilterDepth) -> Option<ObjectMeta> {
     json::read_head(text, depth).ok().map(|head| head.metadata)
 }

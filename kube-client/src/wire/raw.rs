@@ -16,12 +16,12 @@ pub struct RawObject<'a> {
     pub namespace: Cow<'a, str>,
     /// The name, which is not empty.
     pub name: Cow<'a, str>,
-    /// The uid.
+    /// The uid; `None` if the object has none.
     pub uid: Option<Cow<'a, str>>,
-    /// The resource version.
+    /// The resource version; `None` if the object has none.
     pub resource_version: Option<Cow<'a, str>>,
-    /// The object as JSON, without the skipped fields. An item of a list has neither `apiVersion` nor `kind`. The text is
-    /// valid JSON, unless the function of [`Convert::decoding`] receives it.
+    /// The object as JSON, without the skipped fields. A list item of a built-in kind has neither `apiVersion` nor
+    /// `kind`. The text is valid JSON, unless the function of [`Convert::decoding`] receives it.
     pub json: &'a [u8],
 }
 
@@ -46,7 +46,7 @@ pub struct Convert<T> {
 type ConvertFunction<T> = dyn Fn(&RawObject<'_>) -> serde_json::Result<T> + Send + Sync;
 
 impl<T> Convert<T> {
-    /// The function receives texts that are valid JSON.
+    /// Converts each object with `function`, which receives only objects whose text is valid JSON.
     pub fn new(function: impl Fn(&RawObject<'_>) -> serde_json::Result<T> + Send + Sync + 'static) -> Self {
         Self { function: Box::new(function), check: ValueCheck::Syntax }
     }

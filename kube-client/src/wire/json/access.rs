@@ -170,7 +170,8 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de, '_> {
         seed.deserialize(Value::new(self.reader, self.element)).map(Some)
     }
 
-    /// Counts the elements. Returns a hint only before the first element, when serde requests it.
+    /// Counts the elements. Returns a hint only before the first element, when serde requests it, and not for a list
+    /// deeper than [`MAX_COUNTED_DEPTH`].
     fn size_hint(&self) -> Option<usize> {
         match self.element {
             Some(element) if element.skips_whole_value() => Some(0),

@@ -17,12 +17,12 @@ pub(crate) struct Identity<'a> {
     pub(crate) resource_version: Option<Cow<'a, str>>,
 }
 
-/// The check of the values in a text.
+/// The check of the values that [`cut`] keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueCheck {
-    /// The values are valid JSON.
+    /// Checks that the values are valid JSON.
     Syntax,
-    /// The brackets match. The caller decodes the text, which checks the values that it reads.
+    /// Checks only brackets. The caller decodes the text, and the decoder checks the values that it reads.
     Brackets,
 }
 
@@ -148,7 +148,7 @@ impl<'de> Cutter<'de, '_> {
         }
     }
 
-    /// Moves past a value of which all parts are kept.
+    /// Moves past a value of which all parts are kept, and checks it as `check` requires.
     fn skip_value(&self, reader: &mut Reader<'de>) -> Result<()> {
         match self.check {
             ValueCheck::Syntax => reader.check_value(),

@@ -46,7 +46,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads a number. `float` parses a number that is not an integer, and returns `None` if it is out of range.
+    /// Reads a number. `float` parses a number that is not an integer of 64 bits, and returns `None` if it is out of
+    /// range.
     #[inline]
     fn read_number_with(&mut self, float: impl FnOnce(&str) -> Option<f64>) -> Result<Number> {
         let text = self.take_number_text();

@@ -17,7 +17,8 @@ pub(super) struct Reader<'de> {
     text: &'de str,
     at: usize,
     depth: u8,
-    /// Bit `n - 1` is set if the list at depth `n` was not read to its `]`, because an element failed to decode.
+    /// Bit `n - 1` is set if the list at depth `n` was not read to its `]`, because an element failed to decode or more
+    /// elements followed than the type has.
     unclosed_lists: u128,
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn object(object: &Value) -> Option<Vec<u8>> {
     Some(envelope(object["apiVersion"].as_str()?, object["kind"].as_str()?, &message(object)?))
 }
 
-/// A frame of a watch.
+/// A watch event after its length, as the body of a watch contains it. `object` is in its envelope.
 #[cfg(test)]
 pub(crate) fn event(event_type: &str, object: &[u8]) -> Vec<u8> {
     let event = [bytes_field(1, event_type.as_bytes()), bytes_field(2, &bytes_field(1, object))].concat();

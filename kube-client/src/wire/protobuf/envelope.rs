@@ -4,10 +4,10 @@ use super::reader::{Payload, Reader, first_fields};
 use super::table::{Message, message_of_kind};
 use super::transcode::{Malformed, Result, bytes_of};
 
-/// The bytes before an envelope.
+/// The magic number before an envelope, which identifies Kubernetes' Protobuf.
 pub(super) const MAGIC_NUMBER: &[u8] = b"k8s\0";
 
-/// The maximum number of characters of a kind that an error quotes.
+/// The maximum number of characters that an error quotes of an API version, and of a kind.
 const EXCERPT: usize = 80;
 
 /// An object with its API version and kind.
@@ -19,7 +19,7 @@ pub(super) struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Whether `bytes` begin with an envelope.
+    /// Whether `bytes` begin with the magic number before an envelope.
     pub(super) fn is_prefix_of(bytes: &[u8]) -> bool {
         bytes.starts_with(MAGIC_NUMBER)
     }

@@ -76,7 +76,7 @@ impl ProtobufKind {
     }
 }
 
-/// Whether bytes are an object in Protobuf.
+/// Whether `bytes` begin with the magic number of Kubernetes' Protobuf, as each object does.
 pub(crate) fn is_protobuf(bytes: &[u8]) -> bool {
     Envelope::is_prefix_of(bytes)
 }

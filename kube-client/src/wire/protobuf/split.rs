@@ -8,7 +8,8 @@ use crate::wire::list::ListHead;
 use crate::wire::{Split, WireError, json};
 use bytes::{Bytes, BytesMut};
 
-/// The bytes that have arrived. A piece within a single frame is a slice of the frame, without a copy.
+/// The bytes of a body that have arrived and have not been taken. A piece within a single frame is a slice of the
+/// frame, without a copy.
 #[derive(Default)]
 struct Input {
     /// The unread part of the last frame.
@@ -30,7 +31,8 @@ impl Input {
         if self.pending.is_empty() { &self.frame } else { &self.pending }
     }
 
-    /// Whether the body has at least `length` bytes. If so, [`start`](Self::start) contains them.
+    /// Whether at least `length` bytes have arrived and have not been taken. If so, [`start`](Self::start) contains
+    /// them; otherwise all of them move to `pending`.
     fn has(&mut self, length: usize) -> bool {
         if self.pending.is_empty() {
             if self.frame.len() >= length {
@@ -78,7 +80,7 @@ enum State {
 /// Splits the body of a list into its items, in the order of the body.
 pub(crate) struct ListSplitter {
     input: Input,
-    /// The maximum size of an item, in bytes.
+    /// The maximum size of an item or of another field, in bytes.
     limit: usize,
     /// The kind of the items.
     kind: ProtobufKind,
@@ -199,7 +201,8 @@ impl ListSplitter {
         Ok(Some(Field { number: header.number, bytes }))
     }
 
-    /// Begins the list of `size` bytes. Fails if the kind in the envelope is not the list kind of the items.
+    /// Begins the list of `size` bytes. Fails if the envelope already had a list, or if its kind is not the list kind
+    /// of the items.
     fn begin_list(&mut self, size: u64) -> Result<(), WireError> {
         if self.has_list {
             return Err(self.error("the envelope has two lists"));
@@ -273,7 +276,7 @@ impl EventSplitter {
         Self { input: Input::default(), limit }
     }
 
-    /// The number of buffered bytes.
+    /// The number of bytes that were pushed and have not been emitted.
     pub(crate) fn buffered(&self) -> usize {
         self.input.buffered()
     }

@@ -54,7 +54,7 @@ pub(super) struct Field {
     pub(super) omits_zero: bool,
     /// Whether JSON has null for an absent value.
     pub(super) has_null: bool,
-    /// The index of the message of the value in [`MESSAGES`].
+    /// The index in [`MESSAGES`] of the message of the value; not used if the value is no message.
     message: u16,
 }
 
@@ -74,7 +74,7 @@ impl Field {
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(super) fields: Vec<Field>,
-    /// A bit for each field with `has_null`.
+    /// Bit `n` is set if `fields[n]` has `has_null`.
     pub(super) nulls: u64,
 }
 

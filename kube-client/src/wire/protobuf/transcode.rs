@@ -1,7 +1,8 @@
 //! `Transcoder`: writes a Protobuf message as the JSON text that the API server would send, for the JSON decoder.
 //!
 //! The transcoder is not generic, so that Protobuf adds no code for each type. It leaves two checks to the JSON
-//! decoder: that strings are UTF-8, and that the required fields of the Rust type are present.
+//! decoder: that strings are UTF-8 (unless `checks_utf8` is set), and that the required fields of the Rust type are
+//! present.
 
 use super::envelope::Envelope;
 use super::reader::{Payload, Reader, first_fields};
@@ -19,7 +20,8 @@ const MAX_GROWTH: usize = 16;
 /// A text of at most this number of bytes is allowed for a message of any size.
 const ALLOWED_BYTES: usize = 1 << 20;
 
-/// The reason that a message cannot be written as JSON, and the path of the field. It contains no value of the message.
+/// The reason that a message cannot be written as JSON, and the path of the field. The text contains no value of the
+/// message.
 #[derive(Debug)]
 pub(super) struct Malformed(Box<Problem>);
 
@@ -165,7 +167,8 @@ impl<'a> Transcoder<'a> {
         }
     }
 
-    /// Writes a field with all elements of its list or map, which `reader` returns next.
+    /// Writes a field with the value `payload`. For a list or map, `payload` is the first element, and `reader` returns
+    /// the other elements next.
     fn write_field<'b>(
         &mut self,
         field: &Field,
