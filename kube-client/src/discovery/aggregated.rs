@@ -121,7 +121,6 @@ fn parse_resource(
     Ok(Some(served))
 }
 
-/// Reads a subresource.
 fn parse_subresource(
     group: &str,
     version: &str,

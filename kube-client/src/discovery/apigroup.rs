@@ -100,8 +100,8 @@ impl ApiGroup {
         self.versions.iter().map(|data| data.version.as_str())
     }
 
-    /// The version that the server prefers. `None` if the server prefers none, or if the discovery of that version
-    /// failed.
+    /// The version that the server prefers. If the discovery of that version failed, this is `None`, or with aggregated
+    /// discovery the next version in the order of the server. Also `None` if the server prefers none.
     pub fn preferred_version(&self) -> Option<&str> {
         self.preferred.as_deref()
     }

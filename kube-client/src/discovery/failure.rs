@@ -13,8 +13,8 @@ use crate::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct GroupFailure {
-    /// The group, `""` for the core group; the path of the document, such as `/apis`, for an entry without a usable
-    /// name.
+    /// The group, `""` for the core group. For an entry without a usable name, the path of the document, such as
+    /// `/apis`, or `an unnamed group`.
     pub group: String,
     /// The version; `None` if the failure is about the whole group.
     pub version: Option<String>,

@@ -1,7 +1,7 @@
 //! Discovery of one group, group version or kind, without the documents of other groups.
 //!
 //! Unlike [`Discovery`](super::Discovery), which reports failures next to its groups, these functions return the first
-//! failure as their error.
+//! failure as their error. [`pinned_kind`] ignores malformed entries.
 
 use std::sync::Arc;
 
@@ -35,9 +35,9 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// [`DiscoveryError::MissingApiGroup`] if the server does not serve the group; the errors of [`Client::request`] if any
-/// request fails, including the request for a single version; [`DiscoveryError::InvalidDocument`] if an entry is
-/// malformed.
+/// [`DiscoveryError::MissingApiGroup`] if the server does not serve the group; [`DiscoveryError::EmptyApiGroup`] if the
+/// group has no versions; the errors of [`Client::request`] if any request fails, including the request for a single
+/// version; [`DiscoveryError::InvalidDocument`] if an entry is malformed.
 ///
 /// # Cancel safety
 /// Cancel safe: there are no side effects.

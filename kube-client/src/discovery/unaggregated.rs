@@ -21,7 +21,7 @@ use crate::{
 /// The maximum number of concurrent requests for documents of group versions.
 const MAX_CONCURRENT_REQUESTS: usize = 8;
 
-/// A group as the unaggregated document lists it.
+/// A group and its versions, as an unaggregated document lists them. Their resources are in other documents.
 #[derive(Debug)]
 pub(super) struct GroupEntry {
     pub(super) name: String,
