@@ -17,7 +17,7 @@ pub(super) struct Backlog<K> {
     events: VecDeque<WatchEvent<Arc<K>>>,
     /// The number of popped events, which is the sequence number of the first queued event.
     popped: u64,
-    /// The queued events of each name.
+    /// The sequence numbers of the queued events of each name.
     queued: HashMap<(String, String), SequenceNumbers>,
     limit: usize,
 }
@@ -25,10 +25,10 @@ pub(super) struct Backlog<K> {
 /// The sequence numbers of a name's queued events.
 #[derive(Clone, Copy)]
 struct SequenceNumbers {
-    /// The last queued event.
+    /// The number of the last queued event.
     last: u64,
-    /// The deletion directly before `last`. An older deletion does not imply that the object is absent for the
-    /// consumer, because an addition may follow it.
+    /// The number of the deletion directly before `last`; `None` if the event before `last` is not a deletion. An older
+    /// deletion does not imply that the object is absent for the consumer, because an addition may follow it.
     deletion: Option<u64>,
 }
 

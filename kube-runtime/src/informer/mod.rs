@@ -28,8 +28,8 @@ use std::{
 /// every call watches for ten seconds, or for [`timeout`](Informer::timeout). [`pop`](Informer::pop) removes the events
 /// in order. As a [`Stream`] the informer emits events without end, and each watch lasts for [`Config::timeout`].
 ///
-/// The informer stores the last state of every object. After an expired version (410) it relists and queues only the
-/// differences from the stored states, including deletions.
+/// The informer stores the last state of every object. When it relists, for instance after an expired version (410), it
+/// queues only the differences from the stored states, including deletions.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;
@@ -98,7 +98,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         self
     }
 
-    /// Fills the queue: lists once, then watches for the full timeout.
+    /// Fills the queue: the first call lists, and each call watches for the full timeout.
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         self.store.clone()
     }
 
-    /// The resource version of the last received change; `None` until the first list is complete. During a relist,
-    /// this is the version from before the relist.
+    /// The resource version of the last received change, bookmark or complete snapshot; `None` until the first snapshot
+    /// is complete. During a relist, this is the version from before the relist.
     pub fn resource_version(&self) -> Option<&str> {
         self.cycle.resource_version()
     }

@@ -70,9 +70,9 @@ struct Inner<K> {
 /// Whether the watch of an informer works.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Health {
-    /// The last failure; `None` after the watch has worked again.
+    /// The last failure; `None` if there was none, or if the watch has worked since.
     pub(crate) failure: Option<Arc<Error>>,
-    /// The reason that the watch ended although it had subscribers.
+    /// The reason that the watch ended although it had subscribers; `None` if it has not.
     pub(crate) ended: Option<InformerEnd>,
 }
 
@@ -104,7 +104,7 @@ struct Task {
 struct TaskState {
     /// Whether the last subscription was dropped.
     stopping: AtomicBool,
-    /// Whether the task has ended. Set before the streams of the subscribers end.
+    /// Whether the task has ended although a subscription exists. Set before the streams of the subscribers end.
     ended: AtomicBool,
 }
 
@@ -241,7 +241,8 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
     }
 }
 
-/// Feeds a store. Dropping it closes the watch and returns the writer.
+/// Feeds a store. Dropping it closes the watch and returns the writer; the streams of the subscribers end if
+/// subscriptions exist.
 struct Feed<K: Resource + Send + Sync + 'static> {
     deltas: Option<WatchedDeltas<K>>,
     slot: OwnedMutexGuard<Option<Writer<K>>>,
@@ -275,7 +276,7 @@ impl<K: Resource + Send + Sync + 'static> Drop for Feed<K> {
         let Some(deltas) = self.deltas.take() else { return };
         let mut writer = deltas.into_writer();
         if !self.state.stopping.load(Ordering::SeqCst) {
-            // Nothing feeds the store, so the streams must end.
+            // Subscriptions exist, and nothing feeds the store any more: end their streams.
             let is_panic = std::thread::panicking();
             let end = if is_panic { InformerEnd::Panic } else { InformerEnd::RuntimeShutDown };
             self.health.send_modify(|health| health.ended = Some(end));

@@ -20,7 +20,7 @@ pub(super) struct Entries<K, V> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyHash(u64);
 
-/// A key with its hash, so that growth of the table does not read the text of the keys.
+/// A key with its value, and its hash, so that growth of the table does not hash the keys again.
 struct Stored<K, V> {
     hash: KeyHash,
     key: K,
@@ -36,7 +36,7 @@ impl<K: Hash + Eq, V> Entries<K, V> {
         KeyHash(self.hasher.hash_one(key))
     }
 
-    /// The slot of a key with this hash.
+    /// The slot of `key`, which has this hash; `None` if the map does not contain the key.
     pub(super) fn find(&self, hash: KeyHash, key: &K) -> Option<Slot> {
         self.by_key.find(hash.0, |&slot| self.slab[slot].key == *key).copied()
     }

@@ -1,5 +1,6 @@
-//! `Lanes`: slots in the order of their priority, and within a priority in the order of their arrival. Each priority has a
-//! lane, which is a doubly linked list, so that all operations take a time that does not depend on the number of slots.
+//! `Lanes`: slots in the order of their priority, and within a priority in the order of their arrival. Each priority
+//! has a lane, which is a doubly linked list, so that the time of an operation depends on the number of lanes and not
+//! on that of slots.
 
 use super::Priority;
 use super::entries::Slot;
@@ -12,7 +13,7 @@ const MAX_LANES_SEARCHED: usize = 64;
 pub(super) struct Lanes {
     /// The lanes, none of which is empty.
     by_priority: BTreeMap<Priority, Lane>,
-    /// By slot. The links of a slot that is in no lane have no meaning.
+    /// The links of each slot, at the index of the slot. The links of a slot that is in no lane have no meaning.
     links: Vec<Links>,
     len: usize,
 }
@@ -26,9 +27,9 @@ struct Lane {
 /// The neighbours of a slot in its lane.
 #[derive(Clone, Copy, Default)]
 struct Links {
-    /// Without a meaning for the first slot.
+    /// The previous slot of the lane; has no meaning for the first slot.
     previous: Slot,
-    /// Without a meaning for the last slot.
+    /// The next slot of the lane; has no meaning for the last slot.
     next: Slot,
     /// The sequence number of the slot's arrival.
     arrival: u64,

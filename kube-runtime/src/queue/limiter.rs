@@ -70,10 +70,10 @@ impl<K> RateLimiter<K> for FailureBackoff {
 /// failure waits until the rate permits it.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
-    /// The time per token.
+    /// The time after which the next token is added.
     interval: Duration,
     burst: u32,
-    /// The time at which the bucket is full again.
+    /// The time at which the bucket is full again; `None` before the first failure.
     full_at: Option<Instant>,
 }
 

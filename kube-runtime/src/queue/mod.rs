@@ -20,7 +20,7 @@ use waiting::Waiting;
 
 /// One in this number of keys is the key that has been ready longest, instead of the key with the highest priority.
 const KEYS_PER_OLDEST: u32 = 16;
-/// The number of keys whose memory an empty queue keeps.
+/// The maximum number of keys for which an empty queue keeps memory.
 const MAX_KEPT_WHEN_EMPTY: usize = 1024;
 
 /// The priority of a key. Keys with a higher priority are processed first, except that every 16th key is the one that
@@ -242,9 +242,10 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.waiting.ready.pop_oldest()
     }
 
-    /// Ends the processing of a key with success. The key is due again at `next`, with `cause`, or earlier if it was
-    /// added during the processing. Returns the time of `next`; `None` if the key was forgotten during the processing,
-    /// so that `next` does not count.
+    /// Ends the processing of a key, and resets its count of failures. `next` is the time at which the key is due
+    /// again, and the cause; if the key was added during the processing, the earlier time applies. Returns the time of
+    /// `next`; `None` without `next`, and if the key was forgotten during the processing, so that `next` does not
+    /// count.
     pub(crate) fn done(&mut self, key: &K, next: Option<(Due, C)>) -> Option<Due> {
         let (slot, InProcess { again, forgotten }) = self.end_processing(key)?;
         let priority = self.entries.get_mut(slot).1.priority;
@@ -269,7 +270,8 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.fail(key, now, cause, |limiter, key, failures| limiter.wait(key, failures, now))
     }
 
-    /// Like [`failed`](Self::failed), after a conflict: the first consecutive failure has no wait.
+    /// Like [`failed`](Self::failed), after a conflict: the first of several consecutive failures has no wait, and the
+    /// limiter does not count it.
     pub(crate) fn conflicted(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
         self.fail(key, now, cause, |limiter, key, failures| match failures {
             1 => Duration::ZERO,
@@ -312,7 +314,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.waiting.ready.oldest().map(|(arrival, slot)| (arrival, self.entries.key(slot)))
     }
 
-    /// The sequence number of the last key that arrived.
+    /// The sequence number of the last key that became ready or delayed.
     pub(crate) fn last_arrival(&self) -> u64 {
         self.waiting.last_arrival
     }

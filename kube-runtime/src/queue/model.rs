@@ -4,7 +4,6 @@ use super::*;
 use crate::random::{Rng, check_model};
 use std::collections::BTreeMap;
 
-/// The keys.
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 
 /// The due time of a key, in seconds after the start, and its priority.

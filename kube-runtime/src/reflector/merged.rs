@@ -78,8 +78,8 @@ where
     MergedDeltas::new(writer, watches)
 }
 
-/// Applies the function of [`Storage::modify`](super::Storage::modify), if any, to the object of each event, and wraps the
-/// object in an [`Arrival`].
+/// Applies the function of [`Storage::modify`](super::Storage::modify), if any, to the object of each event, and wraps
+/// the object in an [`Arrival`].
 fn typed_events<K: Resource + Send + Sync + 'static>(
     writer: &Writer<K>,
     events: impl Stream<Item = Result<Event<K>>> + Send + 'static,

@@ -69,8 +69,8 @@ pub(super) struct Snapshot<K> {
     pub(super) listed: Vec<Listed<K>>,
     /// Whether an object of `listed` may have been deleted, or listed again, after it was added.
     pub(super) superseded: bool,
-    /// The keys of the objects that were removed while this snapshot was in progress. If an undecodable object with such
-    /// a key follows, it is another object: the snapshot does not keep the state of the removed one for it.
+    /// The keys of the objects that were removed while this snapshot was in progress. If an undecodable object with
+    /// such a key follows, it is another object: the snapshot does not keep the state of the removed one for it.
     pub(super) deleted: HashSet<OwnedKey>,
     /// The objects of which `listed` may contain several states. `listed` may contain one of these states twice, if a
     /// source of a merged store lags behind.

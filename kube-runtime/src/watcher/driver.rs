@@ -152,7 +152,8 @@ impl<K> Driver<K> {
             && self.pause_time.is_some_and(|until| Instant::now() + MIN_WATCH_DURATION >= until)
     }
 
-    /// The resource version of the last received change; `None` until the first snapshot is complete.
+    /// The resource version of the last received change, bookmark or complete snapshot; `None` until the first snapshot
+    /// is complete.
     pub(crate) fn resource_version(&self) -> Option<&str> {
         self.state.version()
     }

@@ -18,14 +18,14 @@ pub enum Error {
     InitialListFailed {
         /// The path of the collection.
         resource: String,
-        /// The cause.
+        /// The error of the list.
         source: kube_client::Error,
     },
     /// The watch could not be opened.
     WatchStartFailed {
         /// The path of the collection.
         resource: String,
-        /// The cause.
+        /// The error of the watch request.
         source: kube_client::Error,
     },
     /// The server ended the watch with an error.
@@ -39,7 +39,7 @@ pub enum Error {
     WatchFailed {
         /// The path of the collection.
         resource: String,
-        /// The cause.
+        /// The error of the response body.
         source: kube_client::Error,
     },
     /// The server ended the watch immediately, without an event.

@@ -84,7 +84,7 @@ impl<K> EarlyFilters<K> {
         Some((depth, Box::new(move |origin, object| self.verdict(origin, object))))
     }
 
-    /// The depth that all filters need; `None` if there are no filters.
+    /// A depth that suffices for all filters; `None` if there are no filters.
     fn depth(&self) -> Option<FilterDepth> {
         self.with_filters(|filters| {
             let mut depths = filters.iter().map(|filter| filter.depth());

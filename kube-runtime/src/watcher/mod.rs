@@ -50,9 +50,10 @@ use std::{
 /// resumes. The stream has *no* `Delete` for objects that were deleted before a relist; a
 /// [`reflector`](crate::reflector()) detects and reports these deletions.
 ///
-/// Errors are items and do not end the stream: after each error the watcher waits ([`Config::backoff`]) and continues.
-/// The backoff grows until the server is healthy again. An object that cannot be decoded is an error with the object's
-/// name, without a wait; so is an object that has no name. The stream never ends.
+/// Errors are items and do not end the stream: after an error the watcher waits ([`Config::backoff`]) and continues. It
+/// does not wait if the connection of a watch breaks after ten seconds or more. The backoff grows until the server is
+/// healthy again. An object that cannot be decoded is an error with the object's name, without a wait. An object
+/// without a name is also an error without a wait. The stream never ends.
 ///
 /// A server whose storage was restored to an earlier state sends nothing on a watch from a later version. If a watch
 /// receives neither an event nor a bookmark for three minutes ([`Config::probe_after`]), the watcher reads the current
@@ -99,7 +100,8 @@ pub struct Watcher<K> {
 }
 
 impl<K> Watcher<K> {
-    /// The resource version of the last received change; `None` until the first snapshot is complete.
+    /// The resource version of the last received change, bookmark or complete snapshot; `None` until the first snapshot
+    /// is complete.
     ///
     /// ```
     /// use futures::StreamExt;

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 /// Watches one object: emits `Some` when the object is added or modified, and `None` when the object does not exist.
 ///
-/// The first item is the current state, or an error if the object cannot be decoded. Errors are items and do not end
-/// the stream, as in [`watcher`](super::watcher()).
+/// The first item is the current state, or an error. Errors are items and do not end the stream, as in
+/// [`watcher`](super::watcher()).
 ///
 /// # Cancel safety
 ///

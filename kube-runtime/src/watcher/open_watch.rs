@@ -140,8 +140,8 @@ impl<K> OpenWatch<K> {
     }
 }
 
-/// Whether an event may be an initial event. If a filter drops an initial event, it emits a bookmark with an empty kind
-/// instead.
+/// Whether an event may be an initial event. A bookmark with an empty kind replaces an event that a filter dropped,
+/// which may be an initial event.
 fn is_initial_event<K>(event: &WatchEvent<K>) -> bool {
     match event {
         WatchEvent::Added(_) => true,

@@ -66,8 +66,8 @@ impl SilenceProbe {
         self.probe = Some(probe);
     }
 
-    /// Ready with `Silent` when the silence reaches the limit, and with `Current` when the probe completes. Call it
-    /// only after the watch returned `Pending`.
+    /// Ready with `Silent` at the end of an interval without an event or a bookmark, and with `Current` when the probe
+    /// completes. Call it only after the watch returned `Pending`.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let now = Instant::now();
         if std::mem::take(&mut self.received) {

@@ -34,8 +34,8 @@ pub(super) struct Capabilities {
     pub(super) synced: Option<Duration>,
 }
 
-/// A relist waits first if less time than this has passed since the previous list. Otherwise the watcher would list in
-/// a loop if a server sends one event and a 410 after each list.
+/// A relist waits for the backoff if less time than this has passed since the last complete snapshot. Otherwise the
+/// watcher would list in a loop if a server sends one event and a 410 after each list.
 const MIN_RELIST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time for which the watcher uses paged lists after a rejected or stalled streaming list. Then it requests a

@@ -10,7 +10,7 @@ use crate::watcher::{Config, Event};
 use kube_client::core::{Status, WatchEvent};
 use std::time::Duration;
 
-/// Each kind of warning is logged at most once in this period.
+/// The minimum time between two warnings of the same kind, except for those that are logged only once.
 const WARNING_PERIOD: Duration = Duration::from_secs(60);
 
 /// The part of a state that a [`Diagnosis`] compares.

@@ -4,7 +4,8 @@
 use crate::metrics::Size;
 use kube_client::core::WatchEvent;
 
-/// The metrics are updated when the size differs from the recorded value by more than 1 % of that value.
+/// The metrics are updated when the size differs from the recorded value by more than that value divided by this
+/// number.
 const RESOLUTION: u64 = 100;
 
 /// Adds an object.
@@ -29,7 +30,7 @@ fn is_close(size: Size, recorded: Size) -> bool {
 /// The size of a collection. Exact after each snapshot, and an estimate after deletions and changes.
 #[derive(Debug, Default)]
 pub(super) struct CollectionSize {
-    /// The snapshot in progress.
+    /// The size of the snapshot in progress; `None` if no snapshot is in progress.
     listed: Option<Size>,
     current: Size,
     /// The sizes that the metrics contain.

@@ -35,7 +35,7 @@ struct Model {
     requests: usize,
     /// Whether the next request must be a list.
     relists: bool,
-    /// Whether the open request has completed a streaming list.
+    /// Whether the open watch began as a streaming list.
     after_initial_events: bool,
 }
 

@@ -15,7 +15,8 @@ pub(in crate::watcher) enum State {
 }
 
 impl State {
-    /// The resource version of the last received change. During a relist, this is the version from before the relist.
+    /// The resource version of the last received change, bookmark or complete snapshot. During a relist, this is the
+    /// version from before the relist.
     pub(in crate::watcher) fn version(&self) -> Option<&str> {
         match self {
             Self::Watching { version, .. } => Some(version),
@@ -30,7 +31,8 @@ impl State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::watcher) struct Previous {
     pub(in crate::watcher) attempt: Attempt,
-    /// The resource version of the last received change; `None` before the first complete snapshot.
+    /// The resource version of the last received change, bookmark or complete snapshot; `None` before the first
+    /// complete snapshot.
     pub(in crate::watcher) version: Option<String>,
     /// Whether the server cannot list at `version`, because it has expired or is ahead of the server.
     pub(in crate::watcher) unavailable: bool,
