@@ -52,7 +52,7 @@ impl<T> Convert<T> {
     }
 
     /// As [`new`](Self::new), for a function that decodes the text, so that another check of the whole syntax is
-    /// unnecessary. Only the brackets of the text are checked.
+    /// unnecessary. Only the brackets of the text are counted.
     pub fn decoding(
         function: impl Fn(&RawObject<'_>) -> serde_json::Result<T> + Send + Sync + 'static,
     ) -> Self {

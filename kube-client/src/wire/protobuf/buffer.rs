@@ -4,7 +4,7 @@ use super::transcode;
 use std::cell::Cell;
 use std::ops::Deref;
 
-/// The largest buffer that a thread keeps for its next object.
+/// The maximum capacity in bytes of the buffer that a thread keeps for its next object.
 const MAX_KEPT_BYTES: usize = 1 << 20;
 
 thread_local! {

@@ -28,7 +28,7 @@ pub(crate) fn all() -> Vec<DerivedKind> {
 }
 
 /// The kind `K`. The server accepts the specs `good`. Each of `changes` makes the first spec invalid: it is the JSON
-/// pointer of a field and the new value of the field. Null removes the field.
+/// pointer of a field and the new value of the field. Null removes the field. A value for a list is appended.
 fn derived<K>(good: Vec<Value>, changes: &[(&str, Value)]) -> DerivedKind
 where
     K: CustomResourceExt + Resource<DynamicType = ()> + JsonSchema + Serialize + DeserializeOwned,
