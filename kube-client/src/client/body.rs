@@ -23,7 +23,7 @@ use crate::error::{BoxError, Error, Result, TransportKind};
 
 /// The maximum number of bytes that are drained from a body. The `Status` of a 401 or 429 is far smaller.
 const DRAIN_BYTES: usize = 64 << 10;
-/// The time limit on draining a body. To close the connection and open a new one is faster than to wait longer.
+/// The time limit on draining a body. After this time, a new connection costs less than a longer wait.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The body of a request or response: buffered bytes, or a stream of frames.

@@ -18,8 +18,8 @@ use crate::{
 /// The parts of the default stack, for clients that are composed by hand. [`ClientBuilder`](super::ClientBuilder)
 /// composes them for most programs.
 ///
-/// A stack that is composed by hand has no limits on responses and bodies, and no retries, and its connections keep the
-/// certificates that were read when [`rustls_client_config`](Self::rustls_client_config) was called.
+/// A stack that is composed by hand has no time limits on responses and bodies, and no retries, and its connections
+/// keep the certificates that were read when [`rustls_client_config`](Self::rustls_client_config) was called.
 ///
 /// The trait is implemented for [`Config`] only.
 ///
@@ -46,7 +46,7 @@ pub trait ConfigExt: private::Sealed {
     fn base_uri_layer(&self) -> BaseUriLayer;
 
     /// A layer that adds credentials to requests, and renews the credentials; `None` if the configuration has no
-    /// credentials for a header. Blocks on the file system for a token file.
+    /// credentials that are sent in a header. Blocks on the file system for a token file.
     ///
     /// Client certificates belong to [`rustls_client_config`](Self::rustls_client_config). If a credential plugin
     /// prints a client certificate, the request fails: use a [`ClientBuilder`](super::ClientBuilder).

@@ -139,7 +139,7 @@ impl Client {
         Self { service: HttpService::new(layer.layer(self.service.clone())), ..self.clone() }
     }
 
-    /// Sets the time limit on each request of this clone: see [`Config::request_timeout`]. `None` is no limit.
+    /// Sets the time limit on each request of the returned client: see [`Config::request_timeout`]. `None` is no limit.
     ///
     /// A [`RequestTimeout`] sets the limit on a single request that is built by hand.
     ///
@@ -159,14 +159,16 @@ impl Client {
         self
     }
 
-    /// Sets the size in bytes of the largest object that is read into memory: see [`Config::max_object_bytes`].
+    /// Sets the size in bytes of the largest object that the returned client reads into memory: see
+    /// [`Config::max_object_bytes`].
     #[must_use]
     pub fn with_max_object_bytes(mut self, limit: usize) -> Self {
         self.max_object_bytes = limit;
         self
     }
 
-    /// Sets the format in which each [`Api`](crate::Api) of this clone reads objects: see [`Config::wire_format`].
+    /// Sets the format in which each [`Api`](crate::Api) of the returned client reads objects: see
+    /// [`Config::wire_format`].
     ///
     /// ```
     /// use kube_client::{Client, config::WireFormat};

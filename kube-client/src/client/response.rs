@@ -56,8 +56,8 @@ async fn collect_error_body(body: Body) -> Bytes {
     start.freeze()
 }
 
-/// Parses the body as a `Status`, or generates a `Status` if the body is none. Fills in a missing code and
-/// `Retry-After` from the head of the response, and a missing message. Adds advice to the message of a 401.
+/// Parses the body as a `Status`, or generates a `Status` for any other body. Fills in a missing code and `Retry-After`
+/// from the head of the response, and a missing message. Adds advice to the message of a 401.
 fn status_from_response(
     request_line: &RequestLine,
     code: StatusCode,

@@ -38,7 +38,7 @@ const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time limit on one run of a plugin that may prompt the user on the terminal.
 const INTERACTIVE_PLUGIN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A plugin, and the certificate from its last run.
+/// A plugin, and the last client certificate that it has printed.
 pub(crate) struct ExecPlugin {
     config: ExecConfig,
     /// [`ExecConfig::command`], for error texts.

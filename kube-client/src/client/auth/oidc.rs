@@ -34,7 +34,7 @@ pub(crate) type Connect<'a> = dyn Fn(&Uri, Option<&[Vec<u8>]>) -> Result<Fetch> 
 
 /// The time limit on a refresh, for all its requests together.
 pub(super) const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
-/// The size limit on a response of the provider.
+/// The maximum size in bytes of a response of the provider.
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 // The names of the provider's settings in the kubeconfig.
@@ -77,7 +77,8 @@ enum SecretIn {
 }
 
 impl Oidc {
-    /// The source and the first header of a user with this auth provider.
+    /// The source and the first header of a user with this auth provider. The source is `None` if there is no refresh
+    /// token.
     pub(super) fn source(
         provider: &AuthProviderConfig,
         config: &Config,

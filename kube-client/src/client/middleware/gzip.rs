@@ -70,7 +70,7 @@ where
 }
 
 /// Whether to request a compressed response. HEAD requests and upgrades have no response body, a range would select
-/// compressed bytes, and a request that sets `Accept-Encoding` itself gets what it asks for.
+/// compressed bytes, and the sender of a request with `Accept-Encoding` decompresses the response itself.
 fn may_be_compressed(method: &Method, headers: &HeaderMap) -> bool {
     let excluded = [header::ACCEPT_ENCODING, header::RANGE, header::UPGRADE];
     *method != Method::HEAD && !excluded.iter().any(|name| headers.contains_key(name))

@@ -56,7 +56,7 @@ impl<S> Layer<S> for MetricsLayer {
     }
 }
 
-/// Measures requests.
+/// Records the metrics that its [`Measure`] selects.
 #[derive(Clone, Debug)]
 pub(crate) struct Metered<S> {
     inner: S,

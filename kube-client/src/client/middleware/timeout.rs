@@ -1,4 +1,4 @@
-//! Limits the wait for the head of a response, and the pauses of its body.
+//! Limits the wait for the head of a response, and the wait for each frame of its body.
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -31,7 +31,7 @@ impl<S> Layer<S> for TimeoutLayer {
     }
 }
 
-/// Limits the wait for the head of a response, and the pauses of its body.
+/// Limits the wait for the head of a response, and the wait for each frame of its body.
 #[derive(Clone, Debug)]
 pub(crate) struct Timeouts<S> {
     inner: S,

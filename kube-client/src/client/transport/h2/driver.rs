@@ -117,8 +117,8 @@ pub(super) fn drive(machine: Arc<Machine>, health: Arc<Health>) -> impl Future<O
         poll_fn(|cx| {
             machine.wakers.set_driver(cx.waker());
             // tokio runs the task that a request wakes directly after the task of the request. Yield once: other tasks
-            // then queue their requests, and one write sends all of them. Without it, 32 concurrent gets take a tenth
-            // more processor time (`cargo xtask bench get-32-tls`).
+            // then queue their requests, and one write sends all of them. Without the yield, 32 concurrent gets take a
+            // tenth more processor time (`cargo xtask bench get-32-tls`).
             if machine.has_new_requests.swap(false, Ordering::Relaxed) && !has_waited {
                 has_waited = true;
                 cx.waker().wake_by_ref();

@@ -264,7 +264,7 @@ impl Pool {
         self.notify(class).notified()
     }
 
-    /// The notification of free streams of a class, for its connections.
+    /// The notification that the connections of a class send when a stream becomes free.
     pub(super) fn notify(&self, class: Class) -> &Arc<Notify> {
         let [calls, watches] = &self.freed;
         match class {

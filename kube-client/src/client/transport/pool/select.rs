@@ -107,9 +107,9 @@ pub(super) fn select(
     least.map(|(_, index)| Selection { index, wants_further: open < CALL_CONNECTIONS })
 }
 
-/// The number of streams that requests may use, for the server's limit `max_streams`: nine tenths of this limit, of
-/// which at most [`MAX_STREAMS`] count, but at least one. The server counts a stream until it has received the reset of
-/// a dropped response.
+/// The number of streams that requests may use if the server allows `max_streams`: nine tenths of that number, or of
+/// [`MAX_STREAMS`] if it is lower, but at least one. The server counts a stream until it has received the reset of a
+/// dropped response.
 pub(super) fn capacity(max_streams: usize) -> usize {
     let allowed = max_streams.min(MAX_STREAMS as usize);
     (allowed - allowed.div_ceil(10)).max(1)
