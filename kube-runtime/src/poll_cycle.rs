@@ -86,7 +86,8 @@ impl<K: Storable + Send + 'static> PollCycle<K> {
         self.driver.poll_next_unpin(cx)
     }
 
-    /// The resource version of the last received change; `None` until the first snapshot is complete.
+    /// The resource version of the last received change, bookmark or complete snapshot; `None` until the first snapshot
+    /// is complete.
     pub(crate) fn resource_version(&self) -> Option<&str> {
         self.driver.resource_version()
     }

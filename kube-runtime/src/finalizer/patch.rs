@@ -26,8 +26,8 @@ impl<K> Target<'_, K>
 where
     K: Resource + DeserializeOwned + Send + 'static,
 {
-    /// Adds the finalizer unless the object has it or is marked for deletion. Returns the object with the finalizer,
-    /// or `None` if the object is deleted or marked for deletion.
+    /// Adds the finalizer unless the object has it or is marked for deletion. Returns the object with the finalizer, or
+    /// `None` if the object is deleted, or is marked for deletion without the finalizer.
     pub(super) async fn ensure_finalizer<E>(&self, mut object: Arc<K>) -> Result<Option<Arc<K>>, Error<E>> {
         for _ in 0..MAX_ATTEMPTS {
             if has_finalizer(&*object, self.finalizer) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The jitter of the retry period of a candidate, as in client-go.
+/// The maximum random wait that a candidate adds to the retry period, as a multiple of the period, as in client-go.
 pub(super) const JITTER_FACTOR: f64 = 1.2;
 
 /// The timings of a leader election. The defaults are those of client-go and controller-runtime.
@@ -34,8 +34,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// A candidate takes the lease after it has observed no change of the lease for this time. Rounded up to whole
-    /// seconds. 15 s by default.
+    /// The duration that the holder writes to the lease: a candidate takes the lease after it has observed no change of
+    /// the lease for this time. Rounded up to whole seconds. 15 s by default.
     pub fn lease_duration(mut self, duration: Duration) -> Self {
         self.lease_duration = duration;
         self

@@ -46,7 +46,8 @@ impl AccessFilter {
         Self { client, tokens: VerdictCache::new(), accesses: VerdictCache::new(), log }
     }
 
-    /// Checks that the user of the request's token has the permission. The error is the reason of the refusal.
+    /// Checks that the user of the request's bearer token may use `verb` on `path`. The error is the reason of the
+    /// refusal.
     async fn check(&self, headers: &HeaderMap, verb: &str, path: &str) -> Result<(), Refusal> {
         let token = bearer_token(headers).ok_or(Refusal::Unauthenticated)?;
         let user = self.user(token).await.map_err(Refusal::AuthenticationFailed)?;
@@ -106,7 +107,7 @@ impl fmt::Debug for AccessFilter {
     }
 }
 
-/// Answers a request if its user has permission.
+/// Passes a request to its handler if its user has permission; otherwise answers with the refusal.
 pub(super) async fn filter(
     State(access): State<Arc<AccessFilter>>,
     request: Request,
@@ -123,7 +124,7 @@ pub(super) async fn filter(
     }
 }
 
-/// The token of the header `Authorization`; `None` if there is none.
+/// The bearer token of the header `Authorization`; `None` if the header has no valid one.
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     let token = token.trim();

@@ -20,7 +20,7 @@ pub(super) struct Checks {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Report {
     pub(super) passed: bool,
-    /// One line for each check.
+    /// A line for `ping`, which always passes, and one for each check.
     pub(super) lines: String,
 }
 

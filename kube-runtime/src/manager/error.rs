@@ -12,9 +12,9 @@ pub enum Error {
     /// The server cannot listen on an address.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
+        /// The address that the program requested, or the default address.
         address: String,
-        /// The cause.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The certificate of the server cannot be used.
@@ -24,7 +24,7 @@ pub enum Error {
     #[cfg(feature = "webhook")]
     #[error("cannot start the webhook server")]
     Webhooks {
-        /// The cause.
+        /// The error of the webhook server.
         source: crate::webhook::Error,
     },
     /// Another recorder of metrics is installed. Use [`Manager::render_metrics`](crate::Manager::render_metrics).
@@ -38,7 +38,8 @@ pub enum Error {
         /// The name of the lease.
         lease: String,
     },
-    /// A controller ended: its sources ended, or its task panicked. The log has the reason.
+    /// A controller ended, for instance because its sources ended, a gate of it was dropped, or its task panicked. The
+    /// log has the reason.
     #[error("the controller {name} ended")]
     ControllerEnded {
         /// The name of the controller.
@@ -47,9 +48,9 @@ pub enum Error {
     /// The watch of a shared informer ended, so that its store does not change any more.
     #[error("the watch of the shared informer {name} ended: {reason}")]
     InformerEnded {
-        /// The path of the collection.
+        /// The path of the collection of the informer.
         name: String,
-        /// The reason.
+        /// The reason that the watch ended.
         reason: InformerEnd,
     },
     /// The lease could not be released; it expires after its duration.
@@ -57,7 +58,7 @@ pub enum Error {
     Release {
         /// The name of the lease.
         lease: String,
-        /// The cause.
+        /// The error of the release.
         source: kube_client::Error,
     },
 }

@@ -41,7 +41,7 @@ use webhooks::Webhooks;
 /// |---|---|
 /// | `/metrics` | metrics in the text format of Prometheus |
 /// | `/healthz` | 200 while the program works; see [`health_check`](Manager::health_check) |
-/// | `/readyz` | 200 when the caches that reconciles wait for are complete; see [`ready_check`](Manager::ready_check) |
+/// | `/readyz` | 200 when all caches are complete; see [`ready_check`](Manager::ready_check) |
 /// | `/` | a status page: caches, queues, running and stuck objects, and the lease |
 ///
 /// A failed check answers 503 and names the check. `?verbose` lists all checks.
@@ -133,7 +133,7 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// If the timings of the election contradict each other.
+    /// If the timings of the election are invalid; see [`Config::validate`](crate::leader::Config::validate).
     ///
     /// # Panics
     ///
@@ -221,7 +221,8 @@ impl Manager {
         self
     }
 
-    /// Starts no HTTP server on 127.0.0.1:8080. [`listen_for_probes`](Manager::listen_for_probes) still applies.
+    /// Serves neither on 127.0.0.1:8080 nor on the address of an earlier [`listen`](Manager::listen).
+    /// [`listen_for_probes`](Manager::listen_for_probes) still applies.
     pub fn without_server(mut self) -> Self {
         self.listeners.disable();
         self
@@ -302,8 +303,8 @@ impl Manager {
         self.controllers.push(ManagedController::new(controller, reconciler, error_policy, context));
     }
 
-    /// Adds a task that runs on each replica from the time when the caches are complete. It is cancelled at the
-    /// shutdown. If it ends earlier, the manager continues; a panic is logged.
+    /// Adds a task that starts on each replica when the first lists of the shared informers are complete. The manager
+    /// cancels the task at the shutdown. If it ends earlier, the manager continues; a panic is logged.
     pub fn task(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.push(Task { name: name.to_owned(), future: task.boxed() });
     }
@@ -316,7 +317,8 @@ impl Manager {
     }
 
     /// Adds a check to `/healthz`. The kubelet restarts a container whose liveness probe fails: check only what a
-    /// restart repairs. The error is the reason. The check must not block. A check that panics fails.
+    /// restart repairs. The error of `check` is the reason in the answer. The check must not block. A check that panics
+    /// fails.
     pub fn health_check(
         &mut self,
         name: &str,
@@ -325,7 +327,8 @@ impl Manager {
         self.checks.add_health(name, check);
     }
 
-    /// Adds a check to `/readyz`. The error is the reason. The check must not block. A check that panics fails.
+    /// Adds a check to `/readyz`. The error of `check` is the reason in the answer. The check must not block. A check
+    /// that panics fails.
     pub fn ready_check(
         &mut self,
         name: &str,
@@ -334,7 +337,7 @@ impl Manager {
         self.checks.add_ready(name, check);
     }
 
-    /// Adds a cache, unless the manager has it.
+    /// Adds a cache, or merges it into the cache with the same store.
     fn add_cache(&mut self, cache: ManagedStore) {
         match self.caches.iter_mut().find(|known| known.is_same_as(&cache)) {
             Some(known) => known.merge(cache),

@@ -25,11 +25,11 @@ pub(super) type Hold = Arc<dyn Any + Send + Sync>;
 pub(super) struct ManagedStore {
     pub(super) name: String,
     address: usize,
-    /// Starts the watch of an informer.
+    /// Starts the watch of an informer; `None` for the store of a controller.
     pub(super) hold: Option<Box<dyn Fn() -> Hold + Send + Sync>>,
     pub(super) overview: Arc<dyn Fn() -> Overview + Send + Sync>,
     pub(super) ready: watch::Receiver<bool>,
-    /// Whether the watch of an informer works.
+    /// Whether the watch of an informer works; `None` for the store of a controller.
     pub(super) health: Option<watch::Receiver<Health>>,
 }
 
@@ -59,7 +59,7 @@ impl ManagedStore {
         Self::of_store(controller.name(), controller.store())
     }
 
-    /// The check of `/readyz`.
+    /// The check of this cache for `/readyz`.
     pub(super) fn check(&self) -> CacheCheck {
         let check = CacheCheck::new(self.name.clone(), self.ready.clone());
         CacheCheck { health: self.health.clone(), ..check }
@@ -243,7 +243,7 @@ impl Candidacy {
         self.leadership.client()
     }
 
-    /// Makes this process a candidate. Returns the name of the lease.
+    /// Makes this process a candidate. Returns the leadership and the name of the lease.
     pub(super) fn begin(self) -> (Leadership, String) {
         // The error means that the election has ended.
         let _ = self.begin.send(());

@@ -46,8 +46,9 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// If a server cannot start, the leadership is lost, a controller or the watch of a shared informer ends, or the
-    /// lease cannot be released. In all cases, the other parts are stopped first.
+    /// If the recorder of metrics cannot be installed, a server cannot start, the leadership is lost, a controller or
+    /// the watch of a shared informer ends, or the lease cannot be released. In all cases, the other parts are stopped
+    /// first.
     ///
     /// # Cancel safety
     ///
@@ -136,7 +137,7 @@ impl Manager {
         }
     }
 
-    /// The data of the server.
+    /// The data for the answers of the HTTP server.
     fn server_state(&mut self, recorder: Option<PrometheusHandle>) -> ServerState {
         let lease = self.candidacy.as_ref().map(|candidacy| {
             (candidacy.lease.clone(), candidacy.leadership.identity().to_owned(), candidacy.gate())
@@ -180,7 +181,8 @@ async fn release(leadership: Option<(Leadership, String)>) -> Result<(), Error> 
 /// The request to shut down.
 struct Shutdown {
     trigger: BoxFuture<'static, ()>,
-    /// Waits for the second signal. It is polled together with the trigger, so that no signal is missed.
+    /// Waits for the second signal; never completes if a trigger replaces the signals. It is polled together with
+    /// `trigger`, so that no signal is missed.
     second: BoxFuture<'static, ()>,
 }
 

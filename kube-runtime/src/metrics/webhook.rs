@@ -4,7 +4,8 @@ use std::sync::Arc;
 #[cfg(feature = "metrics")]
 use tokio::time::Instant;
 
-/// A request in flight. Dropping it records the request; a request without [`answered`](Self::answered) was cancelled.
+/// A request in flight. Dropping it records the request; a request without [`answered`](Self::answered) was cancelled,
+/// and only leaves the gauge of requests in flight.
 pub(crate) struct WebhookRequest {
     #[cfg(feature = "metrics")]
     path: Arc<str>,

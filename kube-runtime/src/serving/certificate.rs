@@ -29,7 +29,7 @@ pub enum CertificateError {
     Read {
         /// The path of the file.
         path: PathBuf,
-        /// The cause.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A file contains no usable PEM text.
@@ -47,7 +47,7 @@ pub enum CertificateError {
         path: PathBuf,
         /// The path of the certificate.
         certificate: PathBuf,
-        /// The cause.
+        /// The error of rustls.
         source: rustls::Error,
     },
     /// There is no cryptography provider for TLS, or it supports neither TLS 1.2 nor TLS 1.3.

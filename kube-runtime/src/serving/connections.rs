@@ -163,7 +163,7 @@ async fn serve_requests<H: Handler>(
             .serve_connection(TokioIo::new(stream), service)
     );
     let mut crowded = shared.crowded.subscribe();
-    // Returns whether the client has sent no request in time.
+    // Completes when the connection has to end; the value is whether the client has sent no request in time.
     let end = async {
         let crowded = async {
             if timeout(FIRST_REQUEST_TIMEOUT, seen.wait_for(|seen| *seen)).await.is_err() {

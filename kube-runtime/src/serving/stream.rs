@@ -47,7 +47,7 @@ impl fmt::Debug for ServerTls {
 /// A stream whose writes fail after [`WRITE_TIMEOUT`] without progress.
 pub(super) struct WriteTimeout {
     stream: TcpStream,
-    /// The end of the pending write, if any.
+    /// The timer of the pending write, if any.
     end: Option<Pin<Box<Sleep>>>,
 }
 

@@ -95,7 +95,7 @@ pub fn remove_condition(conditions: &mut Vec<Condition>, type_: &str) -> bool {
     conditions.len() < before
 }
 
-/// The condition of a type.
+/// The condition with this type; `None` if the list contains none.
 pub fn find_condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|known| known.type_ == type_)
 }

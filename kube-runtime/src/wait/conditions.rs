@@ -74,7 +74,8 @@ pub fn is_deployment_completed() -> impl Condition<Deployment> {
 
 /// True if the service has a load balancer address, or is not of type `LoadBalancer`.
 ///
-/// Each entry of `status.loadBalancer.ingress` has an IP address or a host name, and there is at least one entry.
+/// The service has an address if `status.loadBalancer.ingress` has at least one entry, and each entry has an IP address
+/// or a host name.
 #[must_use]
 pub fn is_service_loadbalancer_provisioned() -> impl Condition<Service> {
     |service: Option<&Service>| {

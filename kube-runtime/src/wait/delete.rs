@@ -21,7 +21,7 @@ pub enum Error {
     Delete {
         /// The path of the object.
         object: String,
-        /// The cause.
+        /// The error of the delete request.
         source: kube_client::Error,
     },
     /// The object was marked for deletion, but the wait for its removal failed.

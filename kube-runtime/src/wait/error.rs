@@ -16,7 +16,7 @@ pub enum Error {
     TimedOut {
         /// The path of the object.
         object: String,
-        /// The time limit.
+        /// The time limit of the wait.
         after: Duration,
         /// The last failure of the watch; `None` if a state of the object arrived after the failure. Even with `Some`,
         /// the watch may work again: after it has resumed, it reports only changes.

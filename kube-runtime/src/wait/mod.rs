@@ -1,7 +1,7 @@
 //! `wait`: waits until the state of one object satisfies a condition.
 //!
 //! This module watches the object with [`watch_object`], which recovers from failures. It must not poll with get
-//! requests: it would miss a state between two polls.
+//! requests: polls would miss a state between two requests.
 
 pub mod conditions;
 pub mod delete;
@@ -94,7 +94,8 @@ impl<K, F: Fn(Option<&K>) -> bool> Condition<K> for F {
 /// # Errors
 ///
 /// [`Error::ProbeFailed`] for a failure that waiting does not repair: the server rejects the credentials (401), the
-/// list or watch is forbidden (403) or invalid, or the object does not decode as `K`.
+/// list or watch is forbidden (403) or invalid, the client cannot send the request, or the object does not decode as
+/// `K`.
 ///
 /// # Cancel safety
 ///

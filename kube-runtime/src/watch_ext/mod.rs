@@ -56,7 +56,8 @@ pub trait WatchStreamExt: Stream {
         self.backoff(DefaultBackoff::default())
     }
 
-    /// Waits after errors, except after an undecodable object. The stream ends when the backoff ends.
+    /// Waits after errors, except after an undecodable object. The stream ends after an error for which `backoff` has
+    /// no further wait.
     fn backoff<B: Backoff>(self, backoff: B) -> StreamBackoff<Self, B>
     where
         Self: TryStream + Sized,

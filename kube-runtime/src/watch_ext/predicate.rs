@@ -122,8 +122,8 @@ fn hash<T: Hash + ?Sized>(content: &T) -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PredicateConfig {
-    /// The time without a change after which the hash of an object is evicted; the next change to the object then
-    /// passes. This limits the memory for deleted objects.
+    /// The time since the filter last received a state of an object after which the hash of the object is evicted; the
+    /// next state then passes. This limits the memory for deleted objects.
     pub ttl: Duration,
 }
 
@@ -134,7 +134,7 @@ impl Default for PredicateConfig {
 }
 
 impl PredicateConfig {
-    /// Sets the time without a change after which the hash of an object is evicted.
+    /// Sets the time since the last received state of an object after which the hash of the object is evicted.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;

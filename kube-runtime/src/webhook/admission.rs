@@ -56,7 +56,7 @@ where
     })
 }
 
-/// A handler of reviews. A panic rejects its request.
+/// A handler of reviews that answers their requests with `handler`. A panic in `handler` rejects the request.
 pub(super) fn reviews<Fut>(
     handler: impl Fn(AdmissionRequest<Value>) -> Fut + Send + Sync + 'static,
 ) -> ReviewHandler

@@ -13,17 +13,17 @@ pub enum Error {
     /// The server cannot listen on an address.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
+        /// The address that the program requested, or the default address.
         address: String,
-        /// The cause.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A path does not begin with `/`, has a query or a fragment, or has two webhooks.
     #[error("the path {path:?} of a webhook {problem}")]
     Path {
-        /// The path.
+        /// The path that the program set for the webhook.
         path: String,
-        /// The problem.
+        /// The rule that the path violates, as the end of the message.
         problem: &'static str,
     },
 }

@@ -88,7 +88,8 @@ pub type Warnings = Vec<String>;
 ///
 /// A request whose handler panics is rejected with code 500; other requests continue. An object that does not decode as
 /// its kind is rejected with code 400, whose message names the field and contains no value. A request that takes longer
-/// than the time limit of the webhook's configuration is cancelled. [`Limits`] bounds connections, bodies and time.
+/// than the time limit of the webhook's configuration, or than [`Limits::request_time`], is cancelled. [`Limits`]
+/// bounds connections, bodies and time.
 ///
 /// # Security
 ///
@@ -156,8 +157,9 @@ impl Server {
     /// Adds a mutating webhook: the handler returns the changed object, or rejects the request.
     ///
     /// The handler takes the object and then the request, whose `object` is `None`. The answer is a JSON Patch with the
-    /// fields that the handler has changed; fields that `K` does not have stay as they are. Requests without an object,
-    /// such as deletions, are allowed without a call of the handler.
+    /// fields that the handler has changed; fields that `K` does not have stay as they are, except in the items of an
+    /// array whose length the handler changes. Requests without an object, such as deletions, are allowed without a
+    /// call of the handler.
     ///
     /// The API server may call the webhook several times for one request (reinvocation), also with the object that a
     /// previous call has changed.

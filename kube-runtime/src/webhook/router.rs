@@ -36,7 +36,7 @@ impl From<serde_json::Error> for BadReview {
     }
 }
 
-/// A webhook.
+/// A webhook, and the limit on its request bodies among the [`Limits`] of the server.
 pub(super) struct Endpoint {
     handler: ReviewHandler,
     max_bytes: fn(&Limits) -> usize,
@@ -52,7 +52,7 @@ impl Endpoint {
     }
 }
 
-/// A webhook with its limits.
+/// A webhook with its path, and the maximum size of its request bodies in bytes.
 struct Route {
     path: Arc<str>,
     handler: ReviewHandler,

@@ -99,7 +99,7 @@ impl Running {
     }
 }
 
-/// The text of a request.
+/// The text of a POST request with the header `Connection`.
 pub(super) fn post_request(path: &str, body: &str, connection: &str) -> String {
     let length = body.len();
     format!(
