@@ -184,11 +184,11 @@ impl AdmissionRequest<Value> {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Operation {
-    /// A create.
+    /// A create, or an apply of an object that does not exist.
     Create,
     /// A replace, a patch or an apply of an existing object.
     Update,
-    /// A deletion.
+    /// A deletion of an object or of a collection.
     Delete,
     /// A connection to a subresource, such as `pods/exec`.
     Connect,

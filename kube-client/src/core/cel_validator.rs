@@ -145,7 +145,8 @@ impl Validator {
         if errors.is_empty() { Ok(()) } else { Err(ValidationErrors(errors)) }
     }
 
-    /// [`validate_schema`](Self::validate_schema) for an object.
+    /// Serializes an object, and validates it like [`validate_schema`](Self::validate_schema). `old` is the object
+    /// before an update; `None` on creation.
     ///
     /// # Errors
     ///
@@ -159,7 +160,7 @@ impl Validator {
         self.validate_schema(&to_value(object)?, old.as_ref())
     }
 
-    /// Evaluates all rules for an object. `old` is the object before an update; `None` on creation.
+    /// Serializes an object, and evaluates all rules for it. `old` is the object before an update; `None` on creation.
     ///
     /// # Errors
     ///
@@ -183,7 +184,7 @@ fn to_value<K: Serialize>(object: &K) -> Result<Value, ValidationErrors> {
     })
 }
 
-/// The rules of one node.
+/// The validation rules of one node of a schema.
 struct Rules {
     /// The schema of the node, without the rules of its child nodes.
     schema: Value,

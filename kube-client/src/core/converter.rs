@@ -39,7 +39,7 @@ pub enum ConversionError {
         action: &'static str,
         /// Kind and name of the object.
         object: String,
-        /// The `apiVersion` as which the object was to be decoded or serialized.
+        /// The `apiVersion` in which the object cannot be decoded or serialized.
         api_version: String,
         /// The cause, without values of the object.
         source: serde_json::Error,
@@ -61,7 +61,7 @@ pub enum ConversionError {
     Lossy {
         /// Kind and name of the object.
         object: String,
-        /// The other version.
+        /// The `apiVersion` of the other version.
         through: String,
         /// The path of the first field that differs, such as `.spec.size`.
         path: String,

@@ -19,7 +19,7 @@ use std::{cmp::Ordering, fmt, num::ParseFloatError, str::FromStr, time};
 /// ```
 #[derive(Copy, Clone, PartialEq, Eq, Hash)]
 pub struct Duration {
-    /// Nanoseconds, in Go's range.
+    /// The duration in nanoseconds. Go has the same range.
     nanos: i64,
 }
 

@@ -1,7 +1,7 @@
 //! Types of the Kubernetes API: kinds, objects, parameters, requests, selectors and responses.
 //!
 //! This module must not perform IO, read a clock or depend on an async runtime. Without the `client` feature, the crate
-//! consists of this module and its error type.
+//! consists of `core`, `error` and `prelude`.
 
 #[doc(hidden)]
 pub mod __private;

@@ -86,7 +86,8 @@ pub enum Representation {
 /// assert_eq!(Deployment::url_path(&(), Some("web")), "/apis/apps/v1/namespaces/web/deployments");
 /// ```
 pub trait Resource {
-    /// The type of the run-time value with group, version, kind and plural; `()` if the kind is known at compile time.
+    /// The type of the value that contains group, version, kind and plural at run time; `()` if the kind is known at
+    /// compile time.
     type DynamicType: Send + Sync + 'static;
     /// The scope of the objects: namespaced, or cluster-scoped.
     type Scope;

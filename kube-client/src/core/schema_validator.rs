@@ -12,7 +12,7 @@ use super::validation_error::{ErrorKind, ValidationError};
 
 type Node = Map<String, Value>;
 
-/// The patterns of a schema, compiled; `None` for a pattern that the crate `regex` does not support.
+/// The compiled patterns of a schema, by their text; `None` for a pattern that the crate `regex` does not support.
 pub(super) type Patterns = HashMap<String, Option<Regex>>;
 
 pub(super) fn compile_patterns(schema: &Value) -> Patterns {

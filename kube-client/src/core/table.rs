@@ -9,13 +9,13 @@ use serde_json::Value;
 #[derive(Deserialize, Serialize, Debug, Clone)]
 #[serde(rename_all = "camelCase", bound = "")]
 pub struct Table<K> {
-    /// `apiVersion` and `kind`.
+    /// `apiVersion` and `kind` of the table.
     #[serde(flatten)]
     pub types: TypeMeta,
     /// The resource version of the list, and the token for the next page.
     #[serde(default)]
     pub metadata: ListMeta,
-    /// The columns.
+    /// The columns, in the order of the cells of each row.
     #[serde(default)]
     pub column_definitions: Vec<TableColumnDefinition>,
     /// The rows, one for each object.
@@ -27,7 +27,7 @@ pub struct Table<K> {
 #[derive(Deserialize, Serialize, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TableColumnDefinition {
-    /// The header.
+    /// The heading of the column.
     pub name: String,
     /// The OpenAPI type of the cells, such as `string` or `integer`.
     #[serde(rename = "type")]

@@ -18,9 +18,9 @@ pub struct UndecodableObject {
     pub name: Option<String>,
     /// The object's namespace; `None` for a cluster-scoped object, or if the object's metadata is not readable.
     pub namespace: Option<String>,
-    /// The object's resource version.
+    /// The object's resource version; `None` if the object's metadata is not readable.
     pub resource_version: Option<String>,
-    /// The object's uid.
+    /// The object's uid; `None` if the object's metadata is not readable.
     pub uid: Option<String>,
     /// The error of the decoder, with the position in the object's JSON.
     pub source: serde_json::Error,

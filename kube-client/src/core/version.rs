@@ -69,11 +69,11 @@ impl PartialOrd for ResourceVersion {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Version {
-    /// `v1`
+    /// A stable version, such as `v1`, with its major number.
     Stable(u32),
-    /// `v1beta2`, or `v1beta`
+    /// A beta version, such as `v1beta2` or `v1beta`, with its major number and its beta number.
     Beta(u32, Option<u32>),
-    /// `v1alpha3`, or `v1alpha`
+    /// An alpha version, such as `v1alpha3` or `v1alpha`, with its major number and its alpha number.
     Alpha(u32, Option<u32>),
     /// Any other text.
     Nonconformant(String),

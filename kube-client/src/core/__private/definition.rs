@@ -37,7 +37,7 @@ pub struct Definition {
     pub crd_name: &'static str,
     /// Short names.
     pub shortnames: &'static [&'static str],
-    /// Categories.
+    /// The categories, such as `all`.
     pub categories: &'static [&'static str],
     /// Whether the resource is namespaced.
     pub namespaced: bool,
@@ -55,7 +55,7 @@ pub struct Definition {
     pub selectable: &'static [&'static str],
     /// Whether there is a status subresource.
     pub status: bool,
-    /// The scale subresource.
+    /// The paths of the scale subresource; `None` if the resource has none.
     pub scale: Option<Scale>,
     /// Annotations of the `CustomResourceDefinition`.
     pub annotations: &'static [(&'static str, &'static str)],
@@ -68,19 +68,19 @@ pub struct Definition {
 pub struct Column {
     /// The heading of the column.
     pub name: &'static str,
-    /// OpenAPI type, or `date`.
+    /// The OpenAPI type of the cells, or `date`.
     pub type_: &'static str,
     /// The JSON path of the value.
     pub json_path: &'static str,
     /// The description that clients show.
     pub description: Option<&'static str>,
-    /// OpenAPI format.
+    /// The OpenAPI format of the cells, such as `int64`.
     pub format: Option<&'static str>,
     /// Priority; `kubectl get` shows a column with a priority above 0 only with `-o wide`.
     pub priority: Option<i32>,
 }
 
-/// The paths of the scale subresource.
+/// The JSON paths of the scale subresource, such as `.spec.replicas`.
 #[derive(Debug)]
 pub struct Scale {
     /// The path of the desired number of replicas.

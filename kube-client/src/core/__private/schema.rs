@@ -49,7 +49,7 @@ fn or_null(schema: Schema) -> Value {
 /// compiler would generate more code for each kind.
 type GenerateSchema = fn(&mut SchemaGenerator) -> Schema;
 
-/// The schema from `generate`, with the schemas of the types that it refers to.
+/// The schema from `generate`. Its `$defs` contain the schemas of the types that it refers to.
 fn schema_with_definitions(generate: GenerateSchema) -> Schema {
     let mut generator = schema::json_schema_generator();
     let mut schema = generate(&mut generator);

@@ -1,18 +1,18 @@
 //! The names of verbs in RBAC rules and in discovery documents.
 
-/// Creates an object.
+/// The verb that creates an object.
 pub const CREATE: &str = "create";
-/// Reads one object.
+/// The verb that reads one object.
 pub const GET: &str = "get";
-/// Reads a list of objects.
+/// The verb that reads a list of objects.
 pub const LIST: &str = "list";
-/// Watches for changes of objects.
+/// The verb that watches for changes of objects.
 pub const WATCH: &str = "watch";
-/// Deletes one object.
+/// The verb that deletes one object.
 pub const DELETE: &str = "delete";
-/// Deletes a collection of objects.
+/// The verb that deletes a collection of objects.
 pub const DELETE_COLLECTION: &str = "deletecollection";
-/// Replaces an object.
+/// The verb that replaces an object.
 pub const UPDATE: &str = "update";
-/// Changes parts of an object.
+/// The verb that changes parts of an object.
 pub const PATCH: &str = "patch";

@@ -36,7 +36,7 @@ pub struct DynamicObject {
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,
-    /// Every other field, as a JSON object.
+    /// Every other field, as a JSON object; null means no fields.
     pub data: Value,
 }
 

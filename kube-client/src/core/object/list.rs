@@ -24,7 +24,7 @@ pub struct ObjectList<T> {
     /// The collection's resource version, the token for the next page, and the number of remaining objects.
     #[serde(default)]
     pub metadata: ListMeta,
-    /// The objects.
+    /// The objects of this page.
     #[serde(default = "Vec::new", deserialize_with = "null_as_default")]
     pub items: Vec<T>,
 }

@@ -24,7 +24,7 @@ pub struct DeleteParams {
     /// The propagation policy: how the garbage collector handles the owned objects; `None` for the kind's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub propagation_policy: Option<PropagationPolicy>,
-    /// The preconditions of the deletion.
+    /// Conditions that the object must meet; `None` for an unconditional deletion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preconditions: Option<Preconditions>,
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvictParams {
-    /// Parameters of the deletion, such as its grace period and its preconditions.
+    /// Parameters of the deletion, such as its grace period and its preconditions; `None` for the server's defaults.
     pub delete_options: Option<DeleteParams>,
     /// Parameters of the request. For a dry run, set `dry_run` here.
     pub post_options: PostParams,

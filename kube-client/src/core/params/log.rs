@@ -44,7 +44,7 @@ pub struct LogParams {
     pub container: Option<String>,
     /// Whether the response continues with new lines until the container ends.
     pub follow: bool,
-    /// The maximum size of the response, in bytes. The last line may be cut off.
+    /// The maximum size of the response, in bytes; `None` for no limit. The last line may be cut off.
     pub limit_bytes: Option<i64>,
     /// Whether the server may format the response for human readers (`pretty`).
     pub pretty: bool,

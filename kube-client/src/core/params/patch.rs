@@ -95,26 +95,26 @@ impl PatchParams {
         self
     }
 
-    /// Sets the server's handling of unknown fields.
+    /// Sets the server's handling of unknown and duplicate fields.
     #[must_use]
     pub fn validation(mut self, directive: ValidationDirective) -> Self {
         self.field_validation = Some(directive);
         self
     }
 
-    /// Makes the server drop unknown fields.
+    /// Makes the server drop unknown and duplicate fields, without a warning.
     #[must_use]
     pub fn validation_ignore(self) -> Self {
         self.validation(ValidationDirective::Ignore)
     }
 
-    /// Makes the server drop unknown fields and send a warning.
+    /// Makes the server drop unknown and duplicate fields, and send a warning.
     #[must_use]
     pub fn validation_warn(self) -> Self {
         self.validation(ValidationDirective::Warn)
     }
 
-    /// Makes the server reject a request with unknown fields.
+    /// Makes the server reject a request with unknown or duplicate fields.
     #[must_use]
     pub fn validation_strict(self) -> Self {
         self.validation(ValidationDirective::Strict)

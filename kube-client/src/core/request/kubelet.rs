@@ -53,7 +53,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If a name is not a valid path segment, the parameters contradict each other, or the command is empty.
+    /// If a name is not a valid path segment, the parameters are invalid, or the command is empty.
     pub fn kubelet_node_exec<I, T>(
         kubelet_debug_params: &KubeletDebugParams<'_>,
         container: &str,
@@ -76,7 +76,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If a name is not a valid path segment, or the parameters contradict each other.
+    /// If a name is not a valid path segment, or the parameters are invalid.
     pub fn kubelet_node_attach(
         kubelet_debug_params: &KubeletDebugParams<'_>,
         container: &str,

@@ -31,7 +31,8 @@ pub enum Error {
     Build(#[source] http::Error),
 }
 
-/// Builds requests for one collection.
+/// Builds requests for one collection. Each method that builds a request returns an error if a segment of
+/// [`url_path`](Self::url_path) is not valid, such as an empty namespace.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Pod;
@@ -44,7 +45,7 @@ pub enum Error {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The path of the collection.
+    /// The path of the collection, such as `/api/v1/namespaces/web/pods`.
     pub url_path: String,
     representation: Representation,
 }

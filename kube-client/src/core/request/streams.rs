@@ -21,7 +21,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If `name` is not a valid path segment, the parameters contradict each other, or the command is empty.
+    /// If `name` is not a valid path segment, the parameters are invalid, or the command is empty.
     pub fn exec<I, T>(
         &self,
         name: &str,
@@ -42,7 +42,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If `name` is not a valid path segment, or the parameters contradict each other.
+    /// If `name` is not a valid path segment, or the parameters are invalid.
     pub fn attach(&self, name: &str, ap: &AttachParams) -> Result<http::Request<Vec<u8>>, Error> {
         let mut query = Query::new();
         ap.populate_query(&mut query)?;

@@ -31,7 +31,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If the parameters contradict each other.
+    /// If `wp` has a timeout of zero, or requests initial events without bookmarks.
     pub fn watch(&self, wp: &WatchParams, version: &str) -> BuildResult {
         let mut query = Query::new();
         query.append_flag("watch", true);
@@ -260,7 +260,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If the parameters contradict each other.
+    /// The same as for [`watch`](Request::watch).
     pub fn watch_metadata(&self, wp: &WatchParams, version: &str) -> BuildResult {
         self.clone().representation(Representation::Metadata).watch(wp, version)
     }

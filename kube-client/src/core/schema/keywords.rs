@@ -284,7 +284,8 @@ pub(super) fn infer_type(node: &mut JsonObject) {
 /// numbers, and rejects every object if the parsed bound does not fit into an `i64`.
 const LARGEST_MAXIMUM: f64 = 9_223_372_036_854_774_784.0;
 
-/// Drops a `maximum` that no `i64`, the integer type of the API server, can exceed.
+/// Drops a `maximum` that no `i64`, the integer type of the API server, can exceed. Reports the loss of an exclusive
+/// one.
 pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut JsonObject) {
     let maximum = node.get("maximum").and_then(Value::as_f64);
     if type_of(node) != Some("integer") || maximum.is_none_or(|maximum| maximum <= LARGEST_MAXIMUM) {

@@ -17,7 +17,7 @@ pub struct ParseExpressionError(pub String);
 
 /// Selectors that can be matched against labels.
 pub trait SelectorExt {
-    /// The labels to match against.
+    /// The type of the labels that the selector is matched against.
     type Search;
     /// Whether the selector matches these labels.
     fn matches(&self, on: &Self::Search) -> bool;
@@ -119,7 +119,7 @@ impl Selector {
         self.0.is_empty()
     }
 
-    /// Adds conditions.
+    /// Adds conditions. The selector then matches only objects that also meet these.
     pub fn extend(&mut self, expressions: impl IntoIterator<Item = Expression>) -> &mut Self {
         self.0.extend(expressions);
         self
