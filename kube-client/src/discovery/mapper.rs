@@ -175,8 +175,8 @@ impl RestMapper {
         *state = State { refreshes, epoch, ..State::default() };
     }
 
-    /// Searches the cache. If the search fails, refreshes the cache and searches again, unless the last refresh was too
-    /// recent.
+    /// Searches the cache. If the search fails, refreshes the cache and searches again, unless the last refresh ended
+    /// less than the minimum refresh interval ago.
     async fn find<T>(&self, search: impl Fn(&Discovery) -> Result<T>) -> Result<T> {
         let state = self.state().clone();
         let recent = state.refreshed_at.is_some_and(|at| at.elapsed() < self.min_refresh_interval);

@@ -46,7 +46,7 @@ impl EventSplitter {
         self.pending.split().freeze()
     }
 
-    /// The next event, or text that cannot be an event.
+    /// The next event, or text that cannot be an event; `None` if more of the body is needed.
     fn next_piece(&mut self) -> Option<Bytes> {
         if self.pending.is_empty() {
             self.skip_white_space();

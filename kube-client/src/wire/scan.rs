@@ -9,7 +9,7 @@
 use super::block::{BLOCK_BYTES, Block};
 use fearless_simd::{Level, Simd, dispatch};
 
-/// The state of a scan through one value.
+/// A scan for the end of one value, which may arrive in several parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ValueScan {
     state: State,
@@ -113,7 +113,7 @@ impl ValueScan {
     }
 }
 
-/// The end of a number or literal.
+/// The offset of the end of a number or literal; `None` if it may continue after `text`.
 fn scalar_end(text: &[u8]) -> Option<usize> {
     text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
 }

@@ -94,7 +94,7 @@ impl Message {
 /// The parsed table.
 struct Messages {
     all: Vec<Message>,
-    /// The index of each kind, by API version and kind.
+    /// The index in `all` of the message of each kind, by API version and kind.
     kinds: HashMap<(&'static str, &'static str), usize>,
 }
 

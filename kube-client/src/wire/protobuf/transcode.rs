@@ -54,7 +54,7 @@ impl Malformed {
         self
     }
 
-    /// The error for the caller of a decoder.
+    /// The error that a decoder returns, with the path of the field if it is known.
     pub(super) fn into_error(self) -> serde_json::Error {
         let Problem { text, path } = *self.0;
         if path.is_empty() {
@@ -82,7 +82,8 @@ impl<'a> Transcoder<'a> {
         Self { out, limit, depth: 0, checks_utf8 }
     }
 
-    /// Writes a message as an object, without the fields in `skipped`. `types` are its API version and kind.
+    /// Writes a message as an object, without the fields in `skipped`. `types` are its API version and kind; `None`
+    /// omits them.
     pub(super) fn write_object(
         &mut self,
         bytes: &[u8],
