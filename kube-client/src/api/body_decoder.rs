@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// The number of pieces that one poll drops before it yields to other tasks.
 const MAX_DROPPED_PER_POLL: usize = 256;
 
-/// The maximum number of buffered bytes of text if the consumer of the stream is slower than the connection.
+/// The number of buffered bytes of text at which reading ahead of the consumer stops.
 const READ_AHEAD_BYTES: usize = 16 << 20;
 
 /// Whether to read the body although the pipeline has no room.
@@ -162,7 +162,8 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         self.read_ahead_from = Some(start);
     }
 
-    /// Reads and splits text until no text is available or the pipeline has no room, and submits the pieces.
+    /// Reads and splits text, and submits the pieces, until no text is available, or until the pipeline has no room and
+    /// the body may not be read ahead.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>) {
         if let Some(piece) = self.deferred.take()
             && self.submit(piece) == Submitted::Deferred
@@ -300,8 +301,8 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
 }
 
 impl<S: Split, T> BodyDecoder<S, T> {
-    /// The data that the splitter returns at the end of the body, such as the metadata of a list. `None` before the
-    /// end.
+    /// The data that the splitter returns at the end of the body, such as the metadata of a list. `None` before the end
+    /// of the body.
     pub(super) fn end(&self) -> Option<&S::End> {
         self.end.as_ref()
     }
@@ -321,7 +322,8 @@ impl<S: Split, T> BodyDecoder<S, T> {
         self.pipeline.buffered_bytes() + self.deferred.as_ref().map_or(0, Bytes::len)
     }
 
-    /// The length of the text of the item that the stream emitted last; 0 before the first one.
+    /// The length of the text of the item that the stream emitted last; 0 before the first one, and for a bookmark in
+    /// place of dropped pieces.
     pub(super) fn last_item_bytes(&self) -> usize {
         self.last_length
     }

@@ -199,7 +199,7 @@ struct PodVolumes {
     volumes: Option<Vec<PodVolume>>,
 }
 
-/// Whether a volume is an `emptyDir`.
+/// A volume of a pod, with the field that marks an `emptyDir`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PodVolume {
@@ -276,7 +276,7 @@ impl Drain<'_> {
         Ok(Some(exists))
     }
 
-    /// Evicts a pod and waits until it is deleted.
+    /// Evicts a pod, or deletes it with `disable_eviction`, and waits until it no longer exists.
     async fn evict(self, pod: DrainedPod) -> Result<PodName, DrainError> {
         let pod_name = name_of(&pod);
         let client = self.client.clone();

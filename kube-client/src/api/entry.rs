@@ -80,7 +80,7 @@ impl<'a, K> Entry<'a, K> {
         }
     }
 
-    /// The existing object, or a new one, which [`OccupiedEntry::commit`] creates.
+    /// The entry of the existing object, or of a new one, which [`OccupiedEntry::commit`] creates.
     pub fn or_insert(self, default: impl FnOnce() -> K) -> OccupiedEntry<'a, K> {
         match self {
             Self::Occupied(entry) => entry,
@@ -107,7 +107,7 @@ pub struct OccupiedEntry<'a, K> {
 }
 
 impl<K> OccupiedEntry<'_, K> {
-    /// The object.
+    /// The object, with the changes that were not written.
     pub fn get(&self) -> &K {
         &self.object
     }

@@ -82,14 +82,14 @@ impl<K: 'static> Api<K> {
         Ok(stream.with_value_size(ValueSize::Compressed))
     }
 
-    /// The decoder of the texts that [`list_raw`](Api::list_raw) and [`watch_raw`](Api::watch_raw) return.
+    /// The decoder of the texts that [`list_raw`](Api::list_raw) and [`watch_raw`](Api::watch_raw) pass to `convert`.
     #[must_use]
     pub fn text_decoder(&self) -> TextDecoder<K> {
         TextDecoder(self.set_types.clone())
     }
 }
 
-/// Decodes the text of a [`RawObject`]. The default leaves `apiVersion` and `kind` as the text has them.
+/// Decodes the text of a [`RawObject`]. The default decoder leaves `apiVersion` and `kind` as the text has them.
 pub struct TextDecoder<K>(TypeMetaSetter<K>);
 
 impl<K> TextDecoder<K> {

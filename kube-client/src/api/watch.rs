@@ -95,7 +95,7 @@ impl Client {
     }
 }
 
-/// The value of `timeoutSeconds` in the query of a watch.
+/// The value of `timeoutSeconds` in the query of a watch; `None` if it is missing or not a number.
 fn requested_timeout(uri: &http::Uri) -> Option<Duration> {
     let (_, seconds) =
         form_urlencoded::parse(uri.query()?.as_bytes()).find(|(key, _)| key == "timeoutSeconds")?;

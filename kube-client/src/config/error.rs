@@ -1,4 +1,4 @@
-//! Errors of configurations. Each error text contains the file, the entry and advice.
+//! Errors of configurations. The error texts contain the file, the entry and advice, as far as they apply.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -50,7 +50,7 @@ pub enum KubeconfigError {
     /// A file, or another source, contains an object that is not a `v1` `Config`.
     #[error("{origin} is not a kubeconfig: it contains apiVersion `{api_version}`, kind `{kind}`")]
     WrongKind {
-        /// The file.
+        /// The file or other source.
         origin: String,
         /// The API version of the object.
         api_version: String,
@@ -61,7 +61,7 @@ pub enum KubeconfigError {
     /// Two entries of one file have the same name.
     #[error("{origin} has two {what}s named `{name}`; rename or remove one")]
     Duplicate {
-        /// The file.
+        /// The file or other source.
         origin: String,
         /// `cluster`, `user` or `context`.
         what: &'static str,

@@ -77,7 +77,7 @@ pub struct Kubeconfig {
     /// Keys without a field in this type.
     #[serde(flatten)]
     pub other: UnknownKeys,
-    /// The source files, for error messages.
+    /// The files from which the kubeconfig was read, for error texts and for new tokens; empty for other sources.
     #[serde(skip)]
     pub sources: Vec<PathBuf>,
 }

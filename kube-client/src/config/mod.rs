@@ -131,7 +131,7 @@ pub struct Config {
     pub warning_handler: WarningHandler,
     /// The certificates in `root_cert_file` when `root_cert` was read from it.
     root_cert_of_file: Option<Vec<Vec<u8>>>,
-    /// The kubeconfig files and the name of the user, for new tokens of an auth provider; `None` without either.
+    /// The kubeconfig files and the user's name, for new tokens of the auth provider; `None` without files or provider.
     user_origin: Option<UserOrigin>,
 }
 
@@ -269,7 +269,7 @@ impl Config {
         self.root_cert_file.as_deref().filter(|_| !is_other)
     }
 
-    /// The kubeconfig files and the name of the user, for new tokens of an auth provider; `None` without either.
+    /// The kubeconfig files and the user's name, for new tokens of the auth provider; `None` without files or provider.
     pub(crate) fn user_origin(&self) -> Option<UserOrigin> {
         self.user_origin.clone()
     }

@@ -26,7 +26,7 @@ pub(super) fn from_env(cluster: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'st
     address::parse_proxy(&value).map(Some).map_err(|error| (name, error))
 }
 
-/// Whether requests to the cluster bypass the proxy.
+/// Whether requests to the server bypass the proxy. `exempt` is the value of `NO_PROXY`.
 fn bypasses_proxy(cluster: &Uri, exempt: &str) -> bool {
     let host = address::bare_host(cluster).trim_end_matches('.').to_ascii_lowercase();
     let port = cluster.port_u16().unwrap_or(if cluster.scheme_str() == Some("http") { 80 } else { 443 });

@@ -131,9 +131,10 @@ impl fmt::Debug for AuthInfo {
 /// An auth provider, the predecessor of credential plugins.
 ///
 /// The provider `oidc` sends the `id-token` of an OpenID Connect provider as a bearer token. With `refresh-token`,
-/// `idp-issuer-url`, `client-id` and an optional `client-secret`, an expired token is refreshed, and the new tokens are
-/// written to the kubeconfig, if the configuration was read from files. `idp-certificate-authority` (a file) or
-/// `idp-certificate-authority-data` (base64) replaces the system's CA bundle for the provider.
+/// `idp-issuer-url`, `client-id` and an optional `client-secret`, the token is refreshed shortly before its expiry and
+/// after a 401, and the new tokens are written to the kubeconfig, if the configuration was read from files.
+/// `idp-certificate-authority` (a file) or `idp-certificate-authority-data` (base64) replaces the system's CA bundle
+/// for the provider.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct AuthProviderConfig {
     /// The name of the auth provider, such as `oidc`.

@@ -14,7 +14,7 @@ use tar::{Archive, Builder, EntryType};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
-    /// The number of files.
+    /// The number of files that were copied.
     pub files: u64,
     /// The number of bytes in these files.
     pub bytes: u64,

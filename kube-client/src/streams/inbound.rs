@@ -58,7 +58,7 @@ struct State {
     /// The sum of the costs. While this sum is at least `capacity`, the sender waits.
     buffered: usize,
     capacity: usize,
-    /// The end of the stream, which the reader receives after the last message.
+    /// The end of the stream, which the reader receives after the last message; `None` while the stream is open.
     end: Option<Result<(), Failure>>,
     is_reader_dropped: bool,
 }

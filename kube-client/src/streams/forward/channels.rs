@@ -28,7 +28,7 @@ struct Port {
     number: u16,
     to_program: Sender,
     error: Option<oneshot::Sender<String>>,
-    /// Whether the first message of the channels for bytes and for errors has arrived.
+    /// Whether the first message has arrived: of the channel for bytes, and of the channel for errors.
     is_named: [bool; 2],
 }
 
@@ -48,7 +48,8 @@ impl Port {
     }
 }
 
-/// Runs the connections until all have ended.
+/// Runs the connections until the server closes the WebSocket, the program has dropped all streams, or the WebSocket
+/// fails.
 pub(super) async fn run(reader: Reader, writer: Writer, endpoints: Vec<Endpoint>) -> Result<()> {
     let (mut ports, mut inputs) = (Vec::new(), Vec::new());
     for endpoint in endpoints {

@@ -195,7 +195,7 @@ struct Messages {
 }
 
 impl Messages {
-    /// Opens the two streams of a connection.
+    /// The frames that open the two streams of a connection; `None` if it cannot be opened, which its stream reports.
     fn open(&mut self, endpoint: Endpoint) -> Option<Bytes> {
         let Endpoint { port, to_program, from_program, error } = endpoint;
         let (error_stream, stream) = (self.next_stream, self.next_stream.saturating_add(2));
