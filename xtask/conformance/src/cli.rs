@@ -15,7 +15,7 @@ use crate::mutation::{self, Sample};
 use crate::runner::{self, Outcome, Servers};
 use crate::scenario;
 
-/// The percentage of mutations that both servers must judge equally.
+/// The minimum percentage of mutations for which the verdicts of both servers must be equal.
 const MIN_AGREEMENT: f64 = 95.0;
 
 /// Sends the same requests to kube-sim and to a real API server, and compares the responses
@@ -48,7 +48,8 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the data files are invalid, a server cannot be started, or a request fails without a response.
+/// When the data files are invalid, a resource has no sample, a server cannot be started, or a request fails without a
+/// response.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let samples = mutation::parse_samples(&read("objects.yaml")?)?;
     let mut cases = read_cases(&samples)?;
@@ -119,8 +120,8 @@ fn read_cases(samples: &[Sample]) -> anyhow::Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Prints the differences and the counts. Returns failure if a difference is not known, a known one is obsolete, or the
-/// agreement on mutations is too low.
+/// Prints the differences and the counts, and writes the file of `--record`. Returns failure if a difference is not
+/// known, a known one is obsolete, a response is unexpected, or the agreement on mutations is too low.
 fn report(args: &Args, known: &KnownDifferences, mut outcomes: Vec<Outcome>) -> anyhow::Result<ExitCode> {
     outcomes.sort_by(|a, b| a.case.name().cmp(b.case.name()));
     let mut different = BTreeSet::new();

@@ -22,7 +22,8 @@ const NOT_STORED: [&str; 7] = [
     "authorization.k8s.io/subjectaccessreviews",
 ];
 
-/// Checks that each resource that accepts a create has a sample. `collections` are the paths of the samples.
+/// Checks that each resource that accepts a create has a sample, except those in [`NOT_STORED`]. `collections` are the
+/// paths of the samples.
 ///
 /// # Errors
 /// When a resource has no sample, or the server does not respond with a discovery document.

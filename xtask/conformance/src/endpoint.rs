@@ -15,7 +15,7 @@ use xtask_process::progress::Progress;
 
 use crate::observation::Response;
 
-/// The media type of a request body whose request names none.
+/// The media type of the request body and of the response, if the request names none.
 const JSON: &str = "application/json";
 
 /// The admission plugins whose changes only a controller reverts: finalizers of volumes and taints of nodes.
@@ -43,12 +43,12 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A request without a body.
+    /// A GET request without headers.
     pub(crate) fn get(path: &str) -> Self {
         Self { method: http::Method::GET, path: path.to_owned(), headers: Vec::new(), body: None }
     }
 
-    /// A request with a JSON body.
+    /// A POST request with a JSON body.
     pub(crate) fn post(path: String, body: &Value) -> Self {
         let body = Some(body.to_string());
         Self { method: http::Method::POST, path, headers: Vec::new(), body }

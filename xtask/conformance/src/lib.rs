@@ -5,8 +5,8 @@
 //! - `scenario`: sequences of requests from `data/scenarios`. Status, relevant headers and body have to be equal
 //!   after `mask` has replaced the values that differ in each run. The real server must accept each request, or refuse
 //!   it with the status that the scenario states.
-//! - `mutation`: each object of `data/objects.yaml`, with one field changed. HTTP status and the fields that the
-//!   server reports have to be equal.
+//! - `mutation`: each object of `data/objects.yaml`, with one field changed. The HTTP status, the reason and the fields
+//!   that the server reports have to be equal.
 //!
 //! `coverage` checks that each resource that the real server stores has an object in `data/objects.yaml`.
 //!

@@ -26,7 +26,8 @@ const VOLATILE: [&str; 17] = [
     "remainingItemCount",
 ];
 
-/// Masks the [volatile](VOLATILE) values of a body, and the values at the JSON pointers `pointers`.
+/// Masks the [volatile](VOLATILE) values of a body, and the values at the JSON pointers `pointers`. Sorts the entries
+/// of each `managedFields`.
 pub(crate) fn mask(body: &mut Value, pointers: &[String]) {
     for pointer in pointers {
         if let Some(value) = body.pointer_mut(pointer) {
@@ -39,7 +40,7 @@ pub(crate) fn mask(body: &mut Value, pointers: &[String]) {
     sort_managers(body);
 }
 
-/// The identifier of the credential of a user.
+/// The key, in the `extra` of a user, of the identifier of the user's credential.
 const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
 
 /// The columns of a table whose cells depend on the time or are allocated by the server.
@@ -137,7 +138,8 @@ fn mask_keys(value: &mut Value) {
     }
 }
 
-/// Replaces each scalar by the name of its type. Empty strings and null are kept: their presence is comparable.
+/// Replaces each string and number by the name of its type. Empty strings, booleans and null are kept, because they are
+/// comparable.
 fn hide(value: &mut Value) {
     let name = match value {
         Value::String(text) if !text.is_empty() => "(string)",

@@ -111,7 +111,8 @@ impl Scenario {
 
 impl Step {
     /// Sends the request, and repeats it until the response has the values of `until`, or [`MAX_WAIT`] has passed.
-    /// Returns the last response, and the first value that it does not have.
+    /// Returns the last response, and a description of the first value of `until` that it lacks; `None` if it has all
+    /// of them.
     async fn send(&self, endpoint: &Endpoint, call: &Call) -> anyhow::Result<(Response, Option<String>)> {
         let end = Instant::now() + MAX_WAIT;
         loop {
@@ -129,7 +130,7 @@ impl Step {
         }
     }
 
-    /// What the step does not expect of a response of the real server.
+    /// The deviations of a response of the real server from the expectations of the step.
     fn problems(&self, response: &Response) -> Vec<String> {
         match self.refused {
             None if response.is_refusal() => {

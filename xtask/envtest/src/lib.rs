@@ -41,7 +41,7 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When Go is missing, a build fails, or a test fails on one of the servers.
+/// When Go is missing, a build fails, or `go test` fails although no test has failed.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {

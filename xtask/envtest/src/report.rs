@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The number of lines of output of a failed test or package that [`Report::failures`] has.
+/// The maximum number of lines that [`Report::failures`] has of the output of a failed test or package.
 const OUTPUT_LINES: usize = 60;
 
 /// An event of `go test -json`. The output of a build has no package.
@@ -63,7 +63,7 @@ impl Report {
         report
     }
 
-    /// Whether tests ran, and none failed.
+    /// Whether at least one test passed, and none failed.
     #[must_use]
     pub fn has_passed(&self) -> bool {
         !self.passed.is_empty() && !self.has_failures()

@@ -72,7 +72,7 @@ pub fn add_description(table: &mut Table, version: &str, output: Output) -> anyh
     table.add(&text).with_context(|| format!("adding Kubernetes {version}"))
 }
 
-/// Compares the table of the repository with that of all [`VERSIONS`].
+/// Compares the table of the repository with `table`, to which the caller has added all [`VERSIONS`].
 ///
 /// # Errors
 /// If they differ, or if the table cannot be read.

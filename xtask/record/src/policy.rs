@@ -19,7 +19,7 @@ const KINDS: [(&str, &str); 4] = [
 /// The fields of `metadata` that the server does not assign.
 const METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 
-/// The text of `bootstrap_policy.jsonl`: one line per object, sorted by kind, namespace and name.
+/// The text of `bootstrap_policy.jsonl`: one line per object, in the order of [`KINDS`], then by namespace and name.
 pub(super) fn lines(server: &Server) -> anyhow::Result<String> {
     let mut lines = String::new();
     for (kind, plural) in KINDS {

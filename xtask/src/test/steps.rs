@@ -10,7 +10,8 @@ use clap::ValueEnum;
 use crate::cargo::cargo;
 use crate::tidy;
 
-/// Values of `--features` for kube-client without its default features: none, and each feature alone.
+/// Values of `--features` for kube-client without its default features: none, and each feature alone, except those that
+/// select the cryptography or the certificate authorities of TLS.
 const FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metrics"];
 /// Values of `--features` for kube-runtime: none, and each feature alone.
 const RUNTIME_FEATURES: [&str; 5] = ["", "metrics", "manager", "webhook", "zstd"];

@@ -85,7 +85,7 @@ async fn a_terminal_has_a_size() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Attaches to any kind that has processes, and ends the connection.
+/// Attaches to any kind that has processes, reads the first five bytes of the output, and ends the connection.
 async fn first_line<K: Clone + DeserializeOwned + Attach>(
     api: &Api<K>,
     name: &str,
