@@ -208,7 +208,7 @@ pub struct AdmissionResponse {
     pub uid: String,
     /// Whether the request is allowed.
     pub allowed: bool,
-    /// The reason of a rejection, which the server passes on to the user. The server ignores it if `allowed` is set.
+    /// The reason of a rejection, which the server passes on to the user. The server ignores it if `allowed` is true.
     #[serde(
         rename = "status",
         default,

@@ -112,8 +112,8 @@ impl Validator {
         if errors.is_empty() { Ok(()) } else { Err(ValidationErrors(errors)) }
     }
 
-    /// Validates a value as an API server does: removes nulls where they are not allowed, sets defaults, checks the
-    /// schema, and evaluates the rules. As on the server, some schema errors, such as a wrong type, prevent the
+    /// Validates a value as an API server does: removes fields that are null but not nullable, sets defaults, checks
+    /// the schema, and evaluates the rules. As on the server, some schema errors, such as a wrong type, prevent the
     /// evaluation of the rules. `old` is the value before an update; `None` on creation. Unknown fields are ignored,
     /// because the server prunes them.
     ///

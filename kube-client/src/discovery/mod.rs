@@ -119,9 +119,9 @@ impl Discovery {
 
     /// Takes a snapshot, or replaces the earlier snapshot.
     ///
-    /// Sends at most two requests if the server has aggregated discovery (Kubernetes 1.26). Otherwise also sends one
-    /// request for each group version, a few at a time. A group version that cannot be read is one of the
-    /// [`failures`](Self::failures), and is logged as a warning.
+    /// Sends at most two requests if the server has aggregated discovery (by default since Kubernetes 1.27). Otherwise
+    /// also sends one request for each group version, a few at a time. A group version that cannot be read is one of
+    /// the [`failures`](Self::failures), and is logged as a warning.
     ///
     /// # Errors
     /// If the document at `/api` or `/apis` cannot be read. A 404 for one of these documents means that the server

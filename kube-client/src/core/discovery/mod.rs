@@ -36,7 +36,7 @@ pub struct ApiCapabilities {
     /// Their [`plural`](ApiResource::plural) is the name of the subresource alone, such as `status`. Their group,
     /// version and kind are those of the objects that the subresource returns: `autoscaling/v1 Scale` for `scale`.
     pub subresources: Vec<(ApiResource, ApiCapabilities)>,
-    /// The verbs, such as those in [`verbs`].
+    /// The verbs that the resource supports, such as those in [`verbs`].
     pub operations: Vec<String>,
 }
 

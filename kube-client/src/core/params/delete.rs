@@ -77,10 +77,10 @@ impl DeleteParams {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Preconditions {
-    /// The resource version that the object must have.
+    /// The resource version that the object must have; `None` for any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
-    /// The uid that the object must have.
+    /// The uid that the object must have; `None` for any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }

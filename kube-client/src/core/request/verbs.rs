@@ -122,7 +122,7 @@ impl Request {
         self.build_read(&self.object_path(name, Some(subresource))?, Query::new(), false)
     }
 
-    /// Builds a POST request to a subresource of an object, such as `eviction`.
+    /// Builds a POST request to a subresource of an object, such as `eviction`. `data` is the body as JSON.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl Request {
         self.build_patch(name, Some(subresource), pp, patch)
     }
 
-    /// Builds a request that replaces a subresource of an object.
+    /// Builds a request that replaces a subresource of an object. `data` is the new object as JSON.
     ///
     /// # Errors
     ///

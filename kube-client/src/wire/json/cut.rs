@@ -22,7 +22,8 @@ pub(crate) struct Identity<'a> {
 pub(crate) enum ValueCheck {
     /// Checks that the values are valid JSON.
     Syntax,
-    /// Checks only brackets. The caller decodes the text, and the decoder checks the values that it reads.
+    /// Only counts the brackets of objects and lists. The caller decodes the text, and the decoder checks the values
+    /// that it reads.
     Brackets,
 }
 

@@ -14,8 +14,8 @@ use std::sync::LazyLock;
 /// The part of the metadata that a filter receives before the object is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FilterDepth {
-    /// Name, namespace, resource version and labels. This depth is the cheapest: reading stops after the last of these
-    /// fields, which is near the beginning of most objects.
+    /// Name, namespace, resource version and labels. This depth is the cheapest: reading JSON stops after the last of
+    /// these fields, which is near the beginning of most objects.
     Labels,
     /// All of the metadata except `managedFields`.
     Metadata,

@@ -8,7 +8,7 @@ use super::Result;
 use serde::de::Error as _;
 use std::borrow::Cow;
 
-/// The recursion limit, equal to serde_json's. It does not apply to skipped values, because skipping does not recurse.
+/// The recursion limit, equal to serde_json's. It does not apply to `skip_value`, which does not recurse.
 const MAX_DEPTH: u8 = 127;
 
 /// A cursor in a JSON text.

@@ -13,7 +13,8 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// JSON text. Dropping it keeps its buffer for the next object of the thread.
+/// JSON text. Dropping an owned text keeps its buffer for the next object of the thread, unless the buffer is larger
+/// than [`MAX_KEPT_BYTES`].
 pub(crate) enum JsonText<'a> {
     Borrowed(&'a [u8]),
     Owned(Vec<u8>),
