@@ -77,7 +77,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Fills a store. Returns the allocations and the store.
+/// Fills two stores, one after the other. Returns the allocations of the second run, and its store.
 fn fill_store<K>(api: &Api<K>, storage: fn() -> Storage<K>) -> (AllocationInfo, Store<K>)
 where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
@@ -284,7 +284,7 @@ fn short_lived(name: &str) -> ConfigMap {
     map
 }
 
-/// The number of objects in each round of [`add_and_delete`].
+/// The number of objects that a call of [`add_and_delete`] adds to each collection and deletes again.
 const OBJECTS: usize = 1000;
 
 /// Adds and deletes objects, with names of this round, in each of the collections.

@@ -87,7 +87,7 @@ impl Recorded {
     }
 }
 
-/// Whether the crate reports only changes of the gauge: it is a sum over watchers.
+/// Whether the crate reports only changes of this gauge, because the value of the gauge is a sum over watchers.
 fn is_sum(gauge: &str) -> bool {
     gauge.starts_with("kube_runtime_collection_") || gauge == "kube_runtime_missing_collections"
 }

@@ -28,7 +28,7 @@ pub(crate) fn maps(sim: &Sim) -> Api<ConfigMap> {
     Api::default_namespaced(client(sim))
 }
 
-/// Creates or updates a config map with one value.
+/// Creates or updates a config map in the namespace `default`. `value` is the value of its only key `v`.
 pub(crate) fn put_map(sim: &Sim, name: &str, value: &str) {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"},
         "data": {"v": value}});
@@ -39,7 +39,7 @@ pub(crate) fn put_map(sim: &Sim, name: &str, value: &str) {
     }
 }
 
-/// Deletes the config map `name`.
+/// Deletes the config map `name` in the namespace `default`.
 pub(crate) fn delete_map(sim: &Sim, name: &str) {
     sim.delete("v1", "ConfigMap", "default", name).unwrap();
 }

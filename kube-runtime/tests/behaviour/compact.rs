@@ -28,7 +28,7 @@ fn content<K: Resource + Serialize>(store: &Store<K>) -> Vec<String> {
     objects
 }
 
-/// A random text with characters that JSON escapes.
+/// A random text, possibly empty, whose characters include some that JSON escapes and some of several bytes.
 fn random_text(random: &mut fastrand::Rng) -> String {
     (0..random.usize(0..40))
         .map(|_| random.choice(['a', '"', '\\', '\n', 'é', '😀', '{', '}', ',', '\u{1}']).unwrap())
@@ -84,7 +84,7 @@ impl<K: Resource + Serialize + DeserializeOwned + Clone + Send + Sync + 'static>
         Self { informers, holds }
     }
 
-    /// Asserts that both stores have the same objects.
+    /// Asserts that both stores have the same objects. Returns the number of objects in a store.
     fn assert_equal(&self, what: &str) -> usize {
         let [typed, compact] = self.informers.each_ref().map(|informer| content(&informer.store()));
         assert_eq!(compact, typed, "{what}");

@@ -1,7 +1,8 @@
 //! A model test of watcher, filters, store, index, subscribers and informer. After any short sequence of changes and
 //! failures, a store behind a filter must contain the objects on the server that the filter selects. An index of the
-//! store, and each consumer of the changes of the store or of an informer, must have the same objects. For each object
-//! that it no longer has, a consumer must have received exactly one deletion.
+//! store, and each consumer of the changes of the store or of an informer, must have the same objects. A consumer must
+//! have received exactly one deletion for each object that it no longer has, unless the object may have reappeared in
+//! between.
 #![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
 
 mod observers;
@@ -244,7 +245,7 @@ enum Feed {
     Informer,
 }
 
-/// Applies changes to a map.
+/// A consumer of changes, with the map that the changes result in.
 #[derive(Debug, Default)]
 struct Consumer {
     /// The uids of the objects, by name.
@@ -278,7 +279,8 @@ impl Consumer {
     }
 }
 
-/// Feeds a store until the store contains `z`.
+/// Feeds a store until the object `z` arrives, and returns the store. If there is a consumer, compares the consumer and
+/// the observers with the store.
 async fn feed(
     feed: Feed,
     filter: Filter,

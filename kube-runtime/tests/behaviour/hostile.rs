@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 const KINDS: [&str; 3] = ["configmaps", "secrets", "serviceaccounts"];
 
-/// The source of the failures.
+/// A random number generator, and the switch of the failures.
 struct Chaos {
     random: Mutex<fastrand::Rng>,
     is_hostile: AtomicBool,
@@ -57,7 +57,7 @@ struct Context {
     overlaps: Mutex<Vec<String>>,
 }
 
-/// Removes the name from `Context::running`, also after a panic or a cancellation.
+/// Removes the name from `Context::running` when it is dropped, also after a panic or a cancellation.
 struct Running(Arc<Context>, String);
 
 impl Drop for Running {
@@ -122,7 +122,8 @@ impl Subscriber {
     }
 }
 
-/// Changes an object.
+/// Makes a random change of a config map, of a secret that a config map owns, or of a service account that names a
+/// config map.
 fn change(sim: &Sim, chaos: &Chaos, number: usize) {
     let name = format!("m{}", chaos.number(12));
     let exists = sim.get("v1", "ConfigMap", "default", &name).ok();
@@ -198,7 +199,7 @@ fn client(sim: &Sim) -> Client {
     ClientBuilder::over(sim.service(), &config).unwrap().build()
 }
 
-/// The config maps on the server.
+/// The names and values of the config maps on the server, such as `a=1`.
 fn states(sim: &Sim) -> BTreeSet<String> {
     let maps = sim.list("v1", "ConfigMap", "default").unwrap();
     let state = |map: &serde_json::Value| {
@@ -208,7 +209,9 @@ fn states(sim: &Sim) -> BTreeSet<String> {
     maps.iter().map(state).collect()
 }
 
-/// Runs the controller with failures for `rounds` times `tick`, and then without failures for up to `recovery`.
+/// Runs the controller with failures for `rounds` rounds, each of up to about two times `tick`, and then without
+/// failures for up to `recovery`. Asserts that the store, the index, the subscribers and the reconciles then have the
+/// state of the server.
 async fn run(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
     let may_hang = recovery > Duration::from_secs(600);
     let sim = Sim::new();
@@ -326,7 +329,8 @@ async fn a_controller_on_several_threads_recovers_from_all_failures_at_once() {
     }
 }
 
-/// Subscribes and drops subscriptions at random, down to none, while objects change.
+/// Subscribes and drops subscriptions at random, down to none, while objects change. Asserts that the last subscription
+/// and the store then have the objects of the server.
 async fn subscribe_and_drop(seed: u64, tick: Duration) {
     let sim = Sim::new();
     let mut random = fastrand::Rng::with_seed(seed);

@@ -27,12 +27,12 @@ async fn leader(sim: &Sim, holder: &str) -> Leadership {
     leadership
 }
 
-/// The content of the lease.
+/// The spec of the lease.
 fn spec(sim: &Sim) -> serde_json::Value {
     sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").unwrap()["spec"].clone()
 }
 
-/// Creates or replaces the lease.
+/// Creates the lease with this spec, or replaces its spec.
 async fn put_lease(sim: &Sim, spec: serde_json::Value) {
     let leases = Api::<Lease>::default_namespaced(client(sim));
     let lease = json!({"metadata": {"name": "operator"}, "spec": spec});
@@ -45,7 +45,7 @@ async fn put_lease(sim: &Sim, spec: serde_json::Value) {
     }
 }
 
-/// Whether the candidate becomes the leader within this time.
+/// Whether the candidate is the leader, or becomes the leader within `seconds`.
 async fn acquires_within(leadership: &Leadership, seconds: u64) -> bool {
     timeout(Duration::from_secs(seconds), leadership.acquired()).await.is_ok_and(|acquired| acquired.is_ok())
 }

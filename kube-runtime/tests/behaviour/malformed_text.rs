@@ -15,7 +15,8 @@ use serde_json::Value;
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// Sends a list with these items, as text, and then a watch with these events.
+/// A client of a server that answers each list with these items and each watch with these events, both given as JSON
+/// text.
 fn server(items: &'static [&'static str], events: &'static [&'static str]) -> Client {
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let body = if request.uri().query().unwrap_or_default().contains("watch=") {

@@ -32,7 +32,7 @@ use tower::ServiceExt;
 /// A time limit for waits on the real clock. No test asserts a time.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The head and the body of the answer to a GET request.
+/// The head and the body of the answer to a GET request; `None` if the connection fails.
 async fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -255,7 +255,7 @@ async fn write_after_work(map: Arc<ConfigMap>, client: Arc<Client>) -> Result<Ac
     Ok(Action::await_change())
 }
 
-/// Whether the reconcile of [`write_after_work`] wrote.
+/// Whether [`write_after_work`] has written to the config map `a`.
 fn has_written(sim: &Sim) -> bool {
     sim.get("v1", "ConfigMap", "default", "a").unwrap()["metadata"]["annotations"]["done"] == "yes"
 }

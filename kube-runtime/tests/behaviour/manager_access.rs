@@ -85,7 +85,7 @@ impl Files {
     }
 }
 
-/// The answer of a server whose certificate must be `certificate`.
+/// The answer of a server to `GET /healthz`. An error if the server does not present `certificate`.
 async fn get_over_tls(address: SocketAddr, certificate: &CertificateDer<'static>) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
@@ -172,7 +172,7 @@ fn filtered(manager: Manager) -> Running {
     Running::start(manager.render_metrics(|| "up 1\n".to_owned()).with_authentication_and_authorization())
 }
 
-/// The number of token reviews and of access reviews.
+/// The number of token reviews, and of access reviews, that the server has received.
 fn reviews(sim: &Sim) -> [usize; 2] {
     ["tokenreviews", "subjectaccessreviews"].map(|resource| sim.journal().count_of("create", resource))
 }

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 /// A time limit for waits on the real clock.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// The programs to try.
+/// The names of the browser's program, in the order in which they are tried.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// Reports computed styles and the layout in attributes of the body.
@@ -58,7 +58,7 @@ async fn dom(url: &str, scheme: Scheme, profile: &Path) -> Option<String> {
     None
 }
 
-/// The body of the page, when it contains `text`.
+/// Requests the page until its body contains `text`. Returns the body.
 async fn page_with(address: SocketAddr, text: &str) -> String {
     let found = async {
         loop {

@@ -29,7 +29,7 @@ fn server(folder: &Path) -> (webhook::Server, Client) {
     (server, Client::try_from(config).unwrap())
 }
 
-/// Posts a review. Returns whether the webhook allows it.
+/// Posts a review. Returns whether the webhook allows it, or `None` if there is no such answer.
 async fn is_allowed(webhooks: &Client) -> Option<bool> {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
     let review = json!({

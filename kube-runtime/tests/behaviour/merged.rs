@@ -23,7 +23,7 @@ fn put(sim: &Sim, namespace: &str, name: &str, value: &str, app: &str) {
     written.unwrap();
 }
 
-/// The config maps of two namespaces.
+/// The APIs of the config maps of two namespaces, each with the configuration of its watcher.
 fn parts(sim: &Sim) -> [(Api<ConfigMap>, Config); 2] {
     ["default", "kube-system"].map(|namespace| (Api::namespaced(client(sim), namespace), Config::default()))
 }

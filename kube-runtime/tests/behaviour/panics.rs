@@ -36,7 +36,7 @@ fn create_deployment(sim: &Sim, name: &str, replicas: i32) {
 /// The items of a watcher of deployments.
 type Events = BoxStream<'static, watcher::Result<Event<Object<Spec, NotUsed>>>>;
 
-/// The next events, until none arrives for two seconds.
+/// The texts of the next events, until none arrives for two seconds. The start and the end of a list have no text.
 async fn drain_events(events: &mut Events) -> Vec<String> {
     let mut all = Vec::new();
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(2), events.next()).await {

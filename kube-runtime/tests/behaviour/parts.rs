@@ -27,7 +27,7 @@ async fn poll_for<K: Resource, E: std::error::Error + 'static>(
     errors
 }
 
-/// The logged lines, sorted.
+/// Takes the logged lines from the log, and sorts them.
 fn lines(log: &Log) -> Vec<String> {
     let mut lines = log.take_lines();
     lines.sort();
@@ -38,7 +38,7 @@ fn secrets(sim: &Sim) -> Api<Secret> {
     Api::default_namespaced(client(sim))
 }
 
-/// Creates or updates a secret with an annotation, and optionally an owner.
+/// Creates or updates a secret with the annotation `v`, and optionally with a config map as its owner.
 async fn put_secret(sim: &Sim, name: &str, value: &str, owner: Option<&str>) {
     let mut references = Vec::new();
     if let Some(owner) = owner {
@@ -53,7 +53,7 @@ async fn put_secret(sim: &Sim, name: &str, value: &str, owner: Option<&str>) {
     }
 }
 
-/// The stream of a reflector of config maps, and its store.
+/// The stream of the objects that a reflector of config maps applies, and the store of the reflector.
 fn reflected(
     sim: &Sim,
 ) -> (impl Stream<Item = watcher::Result<Arc<ConfigMap>>> + Send + use<>, reflector::Store<ConfigMap>) {
@@ -306,7 +306,7 @@ async fn an_object_with_an_empty_namespace_is_reconciled() {
     assert_eq!(lines(&log).len(), 1);
 }
 
-/// A limiter that returns a wait of ten seconds, and sends each key and its count of failures to the channel.
+/// A limiter that returns a wait of ten seconds, and sends each key and its count of failures to its channel.
 struct TenSecondLimiter(mpsc::UnboundedSender<(String, u32)>);
 
 impl RateLimiter<Key> for TenSecondLimiter {
@@ -340,7 +340,7 @@ async fn a_rate_limiter_sets_the_waits_after_failures() {
     assert_eq!(failures, [1, 2, 3].map(|count| ("default/a".to_owned(), count)));
 }
 
-/// A limiter that panics for the config map `a`.
+/// A limiter that panics for the config map `a`, and otherwise returns a wait of ten seconds.
 struct PanickingLimiter;
 
 impl RateLimiter<Key> for PanickingLimiter {

@@ -1,5 +1,5 @@
-//! Tests of the timeouts of `Reflector::poll` and `Informer::poll`: a poll watches for its timeout, and returns an
-//! error if the server does not respond.
+//! Tests of the timeout of `Reflector::poll`: a poll watches for its timeout, and returns an error if the server fails
+//! or does not respond.
 
 use futures::TryFutureExt;
 use k8s_openapi::api::core::v1::ConfigMap;

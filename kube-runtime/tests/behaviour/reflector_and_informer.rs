@@ -22,7 +22,8 @@ fn format_objects(reflector: &Reflector<ConfigMap>) -> String {
     state.join(" ")
 }
 
-/// Formats an informer event: `+a=1` added, `~a=1` modified, `-a=1` deleted, `!` and the code of an error.
+/// Formats an informer event: `+a=1` added, `~a=1` modified, `-a=1` deleted, `bookmark`, or `!` and the code of an
+/// error.
 fn format_event(event: &WatchEvent<Arc<ConfigMap>>) -> String {
     match event {
         WatchEvent::Added(map) => format!("+{}", format_map(map)),

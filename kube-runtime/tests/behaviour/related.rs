@@ -106,7 +106,7 @@ async fn a_key_with_another_version_does_not_reconcile_an_object_concurrently() 
     assert_eq!(log.peak.load(Ordering::SeqCst), 1);
 }
 
-/// Creates or updates a secret. Its annotation `maps` lists the names of config maps.
+/// Creates or updates a secret. Its annotation `maps` lists the names of config maps, separated by spaces.
 fn put_secret(sim: &Sim, name: &str, names: &str) {
     let meta = json!({"name": name, "namespace": "default", "annotations": {"maps": names}});
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": meta});
@@ -117,7 +117,8 @@ fn put_secret(sim: &Sim, name: &str, names: &str) {
     }
 }
 
-/// A controller of the config maps that secrets list in their annotation `maps`.
+/// A controller of the config maps. It also reconciles the config maps that a changed secret lists in the annotation
+/// `maps`.
 fn controller_of_maps_named_by_secrets(
     sim: &Sim,
     wc: watcher::Config,

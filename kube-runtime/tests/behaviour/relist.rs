@@ -1,5 +1,5 @@
 //! Tests of a controller after a relist: it reconciles every object that changed between two watches, in its current
-//! state, and no other object.
+//! state. It reconciles unchanged objects only if its source is a stream of objects.
 
 use crate::common::{format_map, maps, put_map};
 use futures::{SinkExt, StreamExt};
@@ -24,8 +24,8 @@ async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infall
     Ok(Action::await_change())
 }
 
-/// Returns the objects that a controller reconciles after a relist. The pages of the relist are delayed, so that the
-/// controller is polled between two pages.
+/// Returns the objects that a controller reconciles after a relist, sorted. The pages of the relist are delayed, so
+/// that the controller is polled between two pages.
 async fn reconciled_after_a_relist(controller: impl FnOnce(&Sim) -> Controller<ConfigMap>) -> Vec<String> {
     let sim = Sim::new();
     put_map(&sim, "a", "1");

@@ -28,7 +28,7 @@ impl Context {
     }
 }
 
-/// Writes an owned secret and an event.
+/// Adds the object to the trace, writes a secret that the object owns, and publishes an event.
 async fn reconcile(map: Arc<ConfigMap>, context: Arc<Context>) -> kube_client::Result<Action> {
     let name = map.name_any();
     context.trace(&format!("{name} {}", map.resource_version().unwrap_or_default()));
@@ -79,7 +79,8 @@ async fn disturb(sim: &Sim) {
     sleep(Duration::from_secs(180)).await;
 }
 
-/// Runs a controller with this seed. Returns the reconciles with their times, all requests, and the final objects.
+/// Runs a controller with this seed. Returns the reconciles and errors with their times, all requests, and the final
+/// objects.
 fn run(seed: u64) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     kube_runtime::seed(seed);

@@ -18,7 +18,8 @@ use tokio::time::sleep;
 
 use crate::common::{delete_map, format_map, put_map};
 
-/// A client of three API servers: one is up to date, one lags by a time, and one by a number of versions.
+/// The API of the config maps, behind a load balancer of three API servers: one is up to date, one lags by a time, and
+/// one by a number of versions.
 fn balanced_maps(sim: &Sim) -> Api<ConfigMap> {
     let replicas = [sim.replica(Lag::Time(Duration::from_secs(7))), sim.replica(Lag::Versions(4))];
     Api::default_namespaced(Client::new(sim.balanced(&replicas), "default"))
@@ -30,8 +31,8 @@ fn break_watches(sim: &Sim) {
     sim.faults().add(Rule::new(fault::Action::CutAfterEvents(2)).verb("watch").probability(0.3).times(20));
 }
 
-/// Changes objects for about ten minutes. Then creates ten namespaces, one every 30 seconds, so that the lagging watch
-/// caches receive all changes of the objects.
+/// Changes objects for about ten minutes. Every two minutes, compacts all changes and restarts the API server. Then
+/// creates ten namespaces, one every 30 seconds, so that the lagging watch caches receive all changes of the objects.
 async fn change_maps(sim: &Sim) {
     for n in 0..200 {
         put_map(sim, &format!("m{}", n % 7), &n.to_string());

@@ -1,4 +1,5 @@
-//! Tests of a server whose storage is restored to an earlier state while a reflector watches it.
+//! Tests of a server whose storage is restored to an earlier state while a reflector watches it, and of the probes that
+//! notice this.
 
 use crate::common::{delete_map, format_item, format_map, maps, put_map};
 use futures::StreamExt;

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The responses of a server.
+/// The responses of a server, and the queries that it has received.
 #[derive(Default)]
 pub(crate) struct Script {
     /// The items of the lists, in order. The last list repeats.
@@ -19,7 +19,7 @@ pub(crate) struct Script {
     pub(crate) watches: Vec<Vec<Value>>,
     /// Whether the events of each watch repeat for ever.
     pub(crate) repeats: bool,
-    /// The queries of the requests.
+    /// The queries of the requests so far, in order.
     pub(crate) queries: Vec<String>,
 }
 
@@ -34,19 +34,20 @@ impl Script {
         }
     }
 
-    /// The number of list requests.
+    /// The number of list requests so far.
     pub(crate) fn lists(&self) -> usize {
         self.queries.iter().filter(|query| !query.contains("watch=")).count()
     }
 }
 
-/// The body of a list.
+/// The body of a list with this resource version.
 fn list_body(items: &[Value], version: &str) -> String {
     json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items})
         .to_string()
 }
 
-/// The config maps of a server. `version` is the version of its lists.
+/// The API of the config maps of a server with this script, and the script itself, which contains the queries of the
+/// requests. `version` is the resource version of the lists.
 pub(crate) fn maps_of(script: Script, version: &'static str) -> (Api<ConfigMap>, Arc<Mutex<Script>>) {
     let script = Arc::new(Mutex::new(script));
     let shared = script.clone();
@@ -83,7 +84,7 @@ pub(crate) fn paged_lists() -> Config {
     Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
 }
 
-/// A config map whose uid is its name.
+/// A config map whose uid is its name, and whose only key is `v`.
 pub(crate) fn map(name: &str, version: &str, value: &str) -> Value {
     json!({"kind": "ConfigMap", "apiVersion": "v1", "data": {"v": value},
         "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": version}})

@@ -1,5 +1,5 @@
-//! Tests of servers that send invalid or useless data: repeated events, only bookmarks, objects without a name, and
-//! versions that are not numbers.
+//! Tests of servers that send invalid or useless data: repeated events, only bookmarks, objects without a name,
+//! versions that are not numbers, and an error instead of a deletion.
 
 use crate::common::{Log, format_item, format_map, log_object, poll_for};
 use crate::script::{Script, bookmark, event, map, maps_of, paged_lists, unnamed};

@@ -36,7 +36,7 @@ async fn drain(changes: &mut Subscription<ConfigMap>) -> String {
     items.join(" ")
 }
 
-/// The number of watch requests.
+/// The number of watch requests for config maps.
 fn watches(sim: &Sim) -> usize {
     sim.journal().count_of("watch", "configmaps")
 }

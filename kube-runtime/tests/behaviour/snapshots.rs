@@ -1,4 +1,5 @@
-//! Tests of snapshots: streaming lists with a slow server or a slow reader, and lists from the watch cache.
+//! Tests of snapshots: streaming lists with a slow server or a slow reader, lists from the watch cache, and a body that
+//! ends inside an event.
 
 use crate::common::{format_item, maps, put_map};
 use futures::{StreamExt, stream};
@@ -16,7 +17,8 @@ use std::time::Duration;
 /// The query strings of all requests to the server.
 type Queries = Arc<Mutex<Vec<String>>>;
 
-/// A client and the queries of its requests. The server sends two objects, each after a second, and then no changes.
+/// A client and the queries of its requests. The server answers a streaming list with two objects and the end of the
+/// list, one event per second. It sends no changes.
 fn client_of_slow_server() -> (Client, Queries) {
     let queries = Queries::default();
     let asked = queries.clone();
@@ -91,6 +93,7 @@ async fn a_relist_from_the_watch_cache_is_not_older_than_the_last_version() {
 type ChunkSender = futures::channel::mpsc::UnboundedSender<Result<String, Infallible>>;
 
 /// A client of a server with one streaming list, the queries of its requests, and the sender of the list's chunks.
+/// Every further request stays open without data.
 fn client_of_chunked_server() -> (Client, Queries, ChunkSender) {
     let (queries, (send, receive)) = (Queries::default(), futures::channel::mpsc::unbounded());
     let (asked, receive) = (queries.clone(), Arc::new(Mutex::new(Some(receive))));

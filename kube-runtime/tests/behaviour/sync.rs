@@ -77,7 +77,7 @@ async fn a_controller_whose_sources_have_ended_reconciles_the_queued_objects_and
         put_map(&sim, "a", "1");
         let (reader, writer) = reflector::store();
         let ready = reader.clone();
-        // Ends after the snapshot.
+        // The stream of objects ends when the store is ready.
         let objects = watcher(maps(&sim), watcher::Config::default()).reflect(writer);
         let objects = objects.take_while(move |_| std::future::ready(!ready.is_ready())).applied_objects();
         let log = Arc::new(Log::default());

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// True if the config map has this value.
+/// The condition that the config map exists and has this value.
 fn has_value(value: &'static str) -> impl Condition<ConfigMap> {
     move |map: Option<&ConfigMap>| map.is_some_and(|map| format_map(map).ends_with(&format!("={value}")))
 }

@@ -19,7 +19,7 @@ fn watch_maps(sim: &Sim, config: Config) -> Items {
     watcher(maps(sim), config).boxed()
 }
 
-/// Checks that the next items begin with the texts of `expected`.
+/// Checks that each of the next items begins with its text in `expected`.
 async fn expect_items(items: &mut Items, expected: &[&str]) {
     for (n, expected) in expected.iter().enumerate() {
         let item = tokio::time::timeout(Duration::from_secs(600), items.next()).await;

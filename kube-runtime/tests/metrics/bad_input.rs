@@ -30,11 +30,12 @@ struct Case {
     /// A text in the log lines about the problem, and the maximum number of these lines; `None` if no warning is
     /// logged.
     lines: Option<(&'static str, usize)>,
-    /// The number of reconciles of the object in 15 minutes.
+    /// The number of reconciles of the object `bad` in 15 minutes.
     reconciles: std::ops::Range<usize>,
 }
 
-/// Runs a manager whose reconciler has the problem for one of two objects, for 15 minutes.
+/// Runs a manager whose reconciler has the problem for one of two objects, for 15 minutes. Checks the reconciles, the
+/// metric and the log.
 async fn check(Case { bad, metric, lines, reconciles }: Case) {
     let (recorded, log, sim) = (record(), Log::capture(), Sim::new());
     let seen = Arc::new(Reconciled::default());

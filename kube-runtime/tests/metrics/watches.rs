@@ -10,7 +10,7 @@ use kube_sim::Sim;
 use kube_sim::fault::{Action as Fault, Rule};
 use serde_json::json;
 
-/// Watches the config maps of a server with these lists and watches.
+/// Watches the config maps of a server with this script for `seconds`. `version` is the resource version of its lists.
 async fn watch_scripted(script: Script, version: &'static str, seconds: u64) {
     let (maps, _) = maps_of(script, version);
     poll_for(seconds, &mut watcher(maps, paged_lists()).boxed()).await;

@@ -53,7 +53,8 @@ impl Observers {
         self.prompt.read()
     }
 
-    /// Compares the observers with the names and uids of the objects in the store.
+    /// Compares the index with the names and uids of the objects in the store, and also the subscribers, after they
+    /// have read the available changes.
     pub(super) fn check(self, stored: &BTreeMap<String, String>) -> Result<(), String> {
         let Self { uids, prompt, late, .. } = self;
         let indexed: BTreeMap<_, _> = uids
