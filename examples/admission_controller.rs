@@ -14,7 +14,7 @@
 //! In a cluster, mount the certificate of a service, and pass its files and URL: `--certificate tls.crt --key tls.key
 //! --authority ca.crt --address 0.0.0.0:9443 --url https://admission.default.svc:9443`. The program does not delete the
 //! webhook configurations when it ends. With `failurePolicy: Ignore`, the API server then admits writes without the
-//! webhooks. To delete them, use `kubectl delete` with the name `examples-admission`.
+//! webhooks. To delete the configurations, use `kubectl delete` with the name `examples-admission`.
 
 use anyhow::Context;
 use clap::Parser;
@@ -40,7 +40,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The label of the config maps that the webhooks see.
+/// The label of the config maps that the webhooks receive.
 const LABEL: &str = "examples.dev/admission";
 /// The name of both webhook configurations.
 const NAME: &str = "examples-admission";
@@ -64,7 +64,7 @@ struct Args {
     authority: Option<PathBuf>,
 }
 
-/// The files of the server's certificate, and its authority.
+/// The files of the server's certificate and key, and the CA certificate with which API servers verify it.
 struct Certificate {
     chain: PathBuf,
     key: PathBuf,

@@ -1,5 +1,5 @@
-//! Checks the CA bundle that Kubernetes publishes in each namespace, with a type that has only the fields that it
-//! reads.
+//! Checks the CA bundle that Kubernetes publishes in each namespace, with a type that has only the fields that the
+//! program reads.
 //!
 //! Kubernetes keeps a config map `kube-root-ca.crt` in each namespace, with the authorities of the API server's
 //! certificate. The program fails if the content of one of these config maps differs from the others.

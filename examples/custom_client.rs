@@ -1,4 +1,5 @@
-//! Adds a layer to the client: a [`tower::Layer`] around the stack that has credentials, retries and time limits.
+//! Adds layers to the client: each is a [`tower::Layer`] around the stack that has credentials, retries and time
+//! limits.
 //!
 //! One layer limits the number of requests in flight, and another one counts them and adds a header to each.
 //!

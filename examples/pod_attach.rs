@@ -1,4 +1,5 @@
-//! Connects to the first process of a pod: sends lines from the standard input, and prints the output, until both end.
+//! Connects to the first process of a pod: sends lines from the standard input, and prints the output, until the output
+//! ends.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_attach -- web
