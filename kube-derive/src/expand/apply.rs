@@ -36,7 +36,7 @@ pub(super) fn expand_struct(model: &Model) -> Option<TokenStream> {
     })
 }
 
-/// The impls, which use `DEFINITION`.
+/// The impls of the companion: the constructor, `Serialize` and `Deserialize`. They use `DEFINITION`.
 pub(super) fn expand_impls(model: &Model) -> Option<TokenStream> {
     let Apply { companion, .. } = model.apply.as_ref()?;
     let Model { vis, .. } = model;

@@ -1,5 +1,5 @@
-//! Generates the root struct, which has the fields `metadata`, `spec` and `status` of the resource, and the constructor
-//! of the struct.
+//! Generates the root struct, which has the fields `metadata`, `spec` and, if the kind has a status, `status` of the
+//! resource, and the constructor of the struct.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -113,7 +113,7 @@ pub(super) fn parse_text(meta: &ParseNestedMeta<'_>) -> syn::Result<LitStr> {
     Err(syn::Error::new_spanned(tokens, message))
 }
 
-/// Reads the path of a module, in quotes or without them.
+/// Reads the path of a crate or module, in quotes or without them.
 pub(crate) fn parse_path(meta: &ParseNestedMeta<'_>) -> syn::Result<Path> {
     let value = value_of(meta)?;
     let text = value.peek(LitStr).then(|| value.parse::<LitStr>()).transpose()?;
@@ -192,7 +192,7 @@ pub(super) fn missing_keys_error(meta: &ParseNestedMeta<'_>, keys: &[(&str, &Opt
     meta.error(format!("`{}` needs {}", key_name(meta), missing.join(" and ")))
 }
 
-/// The known key with the smallest edit distance, at most 2.
+/// The known key with the smallest edit distance from `name`; `None` if all distances are greater than 2.
 fn nearest_key<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     known.iter().map(|k| (edit_distance(name, k), *k)).filter(|(d, _)| *d <= 2).min().map(|(_, k)| k)
 }

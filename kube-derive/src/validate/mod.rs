@@ -196,7 +196,7 @@ fn check_attribute(errors: &mut Errors, meta: &Meta) {
     combine_error(&mut errors.0, syn::Error::new_spanned(path, message));
 }
 
-/// Checks the value of `schema`.
+/// Checks the value of `schema`, and that `disabled` is not combined with `validation`.
 fn check_schema_mode(errors: &mut Errors, attrs: &Attrs) {
     let Some(mode) = &attrs.schema else { return };
     match mode.value().as_str() {

@@ -2,7 +2,7 @@
 //!
 //! The functions receive a name as text. They must not read the keys of `#[kube(..)]`.
 
-/// Checks that `value` is an RFC 1035 label. Plurals, versions, short names and categories have this format.
+/// Checks that `value` is an RFC 1035 label. Versions, plurals, singulars, short names and categories have this format.
 pub(super) fn check_dns_label(what: &str, value: &str) -> Result<(), String> {
     let legal =
         is_subdomain_label(value) && value.starts_with(|c: char| c.is_ascii_lowercase()) && value.len() <= 63;

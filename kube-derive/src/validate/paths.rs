@@ -6,7 +6,7 @@
 /// The maximum number of selectable fields per version.
 pub(super) const MAX_SELECTABLE: usize = 8;
 
-/// Checks that the path of a printer column begins with a dot and has no braces.
+/// Checks that the path of a printer column begins with a dot instead of a brace, and is longer than the dot.
 pub(super) fn check_column_path(path: &str) -> Result<(), String> {
     if path.starts_with('{') {
         return Err(format!("JSON path \"{path}\" must not have braces"));
