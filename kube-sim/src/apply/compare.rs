@@ -127,7 +127,8 @@ impl Walker {
         }
     }
 
-    /// Compares the items that have the key `element`. If several items have this key, compares them as one value.
+    /// Compares the items that have the key `element`. If both lists have several such items, compares them as one
+    /// value. If only one list has several, `element` itself is removed or added.
     fn compare_items_of_key(
         &mut self,
         list: List<'_>,

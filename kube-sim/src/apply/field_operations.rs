@@ -12,8 +12,8 @@ use super::field_set::FieldSet;
 use super::path::Element;
 use super::typed::{Shape, Type};
 
-/// The field set of a value: the paths of scalars, nulls, atomic or empty lists and maps, items of granular lists, and
-/// map entries that are not in the `properties` of a schema.
+/// The field set of a value: the paths of scalars, nulls, atomic lists and maps, empty maps, items of granular lists,
+/// and map entries that are not in the `properties` of a schema.
 pub(super) fn field_set(ty: Type<'_>, value: &Value) -> FieldSet {
     let mut set = FieldSet::default();
     collect_fields(ty, value, &mut Vec::new(), &mut set);
@@ -57,8 +57,8 @@ fn collect_fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mu
     }
 }
 
-/// Removes the fields in `set` from `value`; `None` if nothing remains. Removes an atomic list or map if `set` contains
-/// any path below it.
+/// Removes the fields in `set` from `value`; `None` if nothing remains. Nothing remains of an atomic list or map if
+/// `set` contains any path below it. A field or item of which nothing remains becomes null.
 pub(super) fn remove_fields(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Value> {
     match (ty.shape(Some(value)), value) {
         (Shape::Scalar(_), value) => Some(value.clone()),

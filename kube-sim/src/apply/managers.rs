@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::field_set::FieldSet;
 
-/// The maximum number of entries with the operation `Update` in an object. If an object has more entries,
-/// the oldest entries are merged.
+/// The maximum number of entries with the operation `Update` in an object. If an object has more entries, the oldest
+/// entries of the same API version are merged.
 const MAX_UPDATE_ENTRIES: usize = 10;
 /// The name of the field manager of merged entries.
 const ANCIENT_CHANGES: &str = "ancient-changes";
@@ -76,7 +76,7 @@ impl Managers {
     /// Parses `metadata.managedFields`.
     ///
     /// # Errors
-    /// An entry is malformed.
+    /// `entries` is neither null nor a list, or an entry is malformed.
     pub(super) fn parse(entries: &Value) -> Result<Self, String> {
         let mut managers = BTreeMap::new();
         let empty = Vec::new();
@@ -135,8 +135,8 @@ impl Managers {
         metadata.insert("managedFields".to_owned(), entries.collect());
     }
 
-    /// If there are more than [`MAX_UPDATE_ENTRIES`] update entries, merges the oldest entries of the same API version
-    /// until the limit is met.
+    /// If there are more than [`MAX_UPDATE_ENTRIES`] update entries, merges entries of the same API version, from the
+    /// oldest on, until the limit is met or each API version has only one entry.
     pub(super) fn limit_update_entries(&mut self) {
         let mut updaters: Vec<Manager> =
             self.0.keys().filter(|manager| manager.operation == Operation::Update).cloned().collect();

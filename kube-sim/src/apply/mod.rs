@@ -59,7 +59,7 @@ pub(crate) enum ApplyError {
     Conflict {
         /// The message of the `Status`.
         message: String,
-        /// One cause for each field.
+        /// One cause for each field of each manager.
         causes: Vec<Conflict>,
     },
     /// The configuration does not match the schema: 500 without a reason, as in the API server.
@@ -99,8 +99,8 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     after.write_to(new);
 }
 
-/// Whether `writer` took fields that no manager owned. The managed fields of a `Scale` are those of its replica count, so
-/// a `Scale` without them is an object that is not tracked yet.
+/// Whether `writer` took fields that no manager owned. The `managedFields` of a `Scale` contain only the entries that
+/// own the replica count. If there are none, the API server handles the `Scale` as an object that is not tracked yet.
 fn takes_unowned_fields(before: &Managers, after: &Managers, writer: &Manager) -> bool {
     let Some(taken) = after.0.get(writer) else { return false };
     before.0.values().all(|owned| owned.fields.intersection(&taken.fields).is_empty())
@@ -130,7 +130,7 @@ pub(crate) fn merge_untracked(schema: &Schema, live: &Value, config: &Value) -> 
 ///
 /// Returns the object with its `managedFields`, before defaulting and validation. If nothing changes, the object equals
 /// `live`. `config` must be the unmodified body of the request: an applier also owns fields that it sets to null or to
-/// an empty collection.
+/// an empty map.
 ///
 /// # Errors
 /// See [`ApplyError`].
@@ -175,7 +175,6 @@ pub(crate) fn apply(
     Ok(object)
 }
 
-/// Creates the [`WriteRequest`] for a context.
 fn write_request<'a>(cx: &'a Context<'a>) -> WriteRequest<'a> {
     let mut ignored = FieldSet::default();
     for path in cx.reset {
@@ -189,8 +188,8 @@ fn field_path<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Element> {
     names.into_iter().map(|name| Element::Field(name.to_owned())).collect()
 }
 
-/// The object with which [`track`] compares a new object. It contains the fields that Go always serializes, so that no
-/// manager owns them.
+/// The object with which [`track`] compares a new object, and [`apply`] an object that is not tracked yet. For a
+/// built-in kind, it contains the fields that Go always serializes, so that no manager owns them.
 fn baseline(cx: &Context<'_>) -> Value {
     let is_built_in = cx.schema.component().is_some();
     if is_built_in { crate::schema::zero(cx.schema) } else { object_without_fields(cx) }
@@ -246,8 +245,8 @@ fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Converts an [`ApplyFailure`] to an [`ApplyError`]. A conflict has one cause for each field; its message groups the
-/// fields by manager.
+/// Converts an [`ApplyFailure`] to an [`ApplyError`]. A conflict has one cause for each field of each manager; the
+/// message of several causes groups the fields by manager.
 fn apply_error(failure: ApplyFailure) -> ApplyError {
     let conflicts = match failure {
         ApplyFailure::Unmergeable(problem) => return ApplyError::Schema(problem),

@@ -56,7 +56,8 @@ impl WriteRequest<'_> {
     /// Removes the changed fields from the field sets of all managers except `writer`, and returns the changes.
     ///
     /// # Errors
-    /// If `force` is not set and other managers own changed fields, returns these fields by manager.
+    /// If `force` is not set and other managers own fields that `new` modifies or adds, returns these fields by
+    /// manager.
     fn take_ownership(
         &self,
         live: &Value,

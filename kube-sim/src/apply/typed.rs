@@ -42,9 +42,11 @@ pub(super) enum Scalar {
 /// The type of a list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct List<'a> {
-    /// The fields that identify an item; `None` for an atomic list, empty for a set.
+    /// The fields that identify an item; `None` for an atomic list. Empty for a set, and for a list with only a
+    /// `merge_key`.
     pub(super) keys: Option<&'a [Box<str>]>,
-    /// An additional key field: the patch merge key, if the schema does not specify a list type.
+    /// An additional key field: the patch merge key, if the schema specifies the patch strategy `merge` but no list
+    /// type.
     merge_key: Option<&'a str>,
     pub(super) items: Type<'a>,
 }
