@@ -27,8 +27,8 @@ pub(crate) use port_channels::{PROTOCOLS as PORT_CHANNEL_PROTOCOLS, forward_chan
 pub(crate) use remote_command::{RequestedStreams, run_process, select_command_protocol};
 pub(crate) use tunnel::{PROTOCOLS as TUNNEL_PROTOCOLS, forward_tunnel};
 
-/// The time limit for the next message from the client, and for the client to read a message. Then the connection ends,
-/// as in a kubelet.
+/// The time limit for the client to read a message and, except for watches and logs, to send its next message. Then the
+/// connection ends, as in a kubelet.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 
 /// Maximum size of a message from the client in bytes.

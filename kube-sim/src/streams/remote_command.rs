@@ -1,7 +1,8 @@
 //! The protocol of exec and attach: `v5.channel.k8s.io`, `v4.channel.k8s.io` and `channel.k8s.io` (KEP-4006).
 //!
 //! The first byte of each binary message is the number of its channel. Version 5 adds the message `[255, channel]`,
-//! which closes a channel; version 1 has no status of a successful command.
+//! which closes a channel; version 1 (`channel.k8s.io`) sends only the message of the status, and nothing after a
+//! successful command.
 
 use std::time::Duration;
 

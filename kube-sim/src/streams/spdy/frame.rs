@@ -34,11 +34,11 @@ pub(in crate::streams) enum Frame {
     Reset { id: u32 },
     /// Requests a `Ping` with the same number as the response.
     Ping { number: u32 },
-    /// The connection accepts no more streams.
+    /// The sender accepts no more streams.
     GoAway { last: u32 },
     /// The data of a stream, or a part of it; `fin` marks the last part.
     Data { id: u32, fin: bool, data: Bytes },
-    /// A frame that has no effect.
+    /// A control frame of any other type, which has no effect.
     Ignored,
 }
 

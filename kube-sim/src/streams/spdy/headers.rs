@@ -147,7 +147,7 @@ impl HeaderWriter {
     }
 }
 
-/// The length of a list or text of this module, which is far below the limit of 32 bits.
+/// The length of a list, a text or a frame, which is far below the limit of 32 bits.
 pub(super) fn length_field(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

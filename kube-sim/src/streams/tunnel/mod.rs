@@ -183,7 +183,7 @@ where
         Some(())
     }
 
-    /// Runs the handler for a request.
+    /// Starts the handler for a request.
     fn start(&mut self, data: u32, error: u32) {
         let Some(stream) = self.streams.get_mut(&data) else { return };
         let (port, Some(mut received)) = (stream.port, stream.unread.take()) else { return };
@@ -247,7 +247,7 @@ where
         }
     }
 
-    /// Passes data to the handler. Data for other streams is discarded.
+    /// Passes the data of a data stream to its handler. The data of all other streams is discarded.
     async fn receive(&mut self, id: u32, fin: bool, data: Bytes) -> Option<()> {
         let Some(stream) = self.streams.get_mut(&id).filter(|s| s.purpose == Purpose::Data) else {
             return Some(());
