@@ -52,7 +52,7 @@ fn types_of(object: &Value) -> (&str, &str) {
 
 /// The bytes of an envelope before and after its message of `length` bytes.
 pub(crate) fn envelope(api_version: &str, kind: &str, length: usize) -> (Vec<u8>, &'static [u8]) {
-    /// The fields 3 and 4, the content encoding and the content type. Go also writes them if they are empty.
+    /// The fields 3 and 4, the content encoding and the content type. Go writes them even if they are empty.
     const END: &[u8] = b"\x1a\x00\x22\x00";
     let mut types = Vec::new();
     put_bytes(1, api_version.as_bytes(), &mut types);
@@ -223,7 +223,7 @@ fn encode_message(message: &Message, value: &Value, depth: usize) -> Result<Vec<
     Ok(out)
 }
 
-/// The message in a field of `JSONSchemaPropsOrBool` and similar messages.
+/// The message `JSONSchemaProps`, which is the type of a field of `message` (`JSONSchemaPropsOrBool` or a similar one).
 fn json_schema(message: &Message) -> &'static Message {
     let at = message.fields.iter().find_map(|field| match field.value_type {
         ValueType::Message(at) => Some(at),
@@ -232,7 +232,8 @@ fn json_schema(message: &Message) -> &'static Message {
     messages::message_at(at.unwrap_or_default())
 }
 
-/// The seconds since 1970 and the nanoseconds of a time. `Timestamp` cannot represent the last day of the year 9999.
+/// The seconds since 1970 and the nanoseconds of a time. Uses `DateTime` for the last day of the year 9999, which
+/// `Timestamp` cannot represent.
 fn parse_time(text: &str) -> Result<(i64, i64), String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok((time.as_second(), time.subsec_nanosecond().into()));

@@ -119,8 +119,8 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
     INDEX_BY_NAME.get(format!("{package}.{kind}").as_str()).map(|at| &ALL_MESSAGES[*at])
 }
 
-/// Whether Go omits a scalar field of an OpenAPI component, such as `io.k8s.api.core.v1.PodSpec`, from the JSON object if
-/// its value is zero.
+/// Whether Go omits a scalar field of an OpenAPI component, such as `io.k8s.api.core.v1.PodSpec`, from the JSON object
+/// if its value is zero.
 pub(crate) fn omits_zero(component: &str, field: &str) -> bool {
     let Some(name) = component.strip_prefix("io.k8s.") else { return false };
     let name = format!("k8s.io.{}", name.replace('-', "_"));
@@ -128,7 +128,7 @@ pub(crate) fn omits_zero(component: &str, field: &str) -> bool {
     found.is_some_and(|field| !field.shows_zero && field.label == Label::Singular)
 }
 
-/// The field of the JSON object of a message.
+/// The field with this name in the JSON object of a message, which also has the fields of its inline messages.
 fn find_field(message: &'static Message, name: &str) -> Option<&'static Field> {
     message.fields.iter().find_map(|field| match (field.label, field.value_type) {
         (Label::Inline, ValueType::Message(at)) => find_field(&ALL_MESSAGES[at], name),
