@@ -12,7 +12,8 @@ pub(crate) fn conversion_error(schema: &Schema, patched: &Value, change: &Value)
     Some(FieldError::invalid("patch", format_value(change), problem))
 }
 
-/// The error of the first part of a value that does not have the Go type of its schema.
+/// The error for the first part of a value that does not have the Go type of its schema; `None` if there is no such
+/// part.
 fn problem(schema: &Schema, value: &Value) -> Option<String> {
     match (schema.kind(), value) {
         (_, Value::Null) => None,

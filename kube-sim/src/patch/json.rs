@@ -17,8 +17,8 @@ const MAX_COPIED_BYTES: usize = 3 << 20;
 /// Applies the operations of `patch` to `target` in order. If an operation fails, `target` is unchanged.
 ///
 /// # Errors
-/// `patch` is not a list of objects (400), has more than [`MAX_OPERATIONS`] operations (413), or an operation fails
-/// (422; as in the API server, the error does not contain the operation).
+/// `patch` is neither null nor a list of objects (400), has more than [`MAX_OPERATIONS`] operations (413), or an
+/// operation fails (422; as in the API server, the error does not contain the operation).
 pub(crate) fn apply_json_patch(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
     if patch.is_null() {
         return Ok(());

@@ -100,7 +100,7 @@ fn merge_map(
     Ok(original)
 }
 
-/// Inserts a field that `original` does not have. Removes nulls and maps that contain a directive from `value`.
+/// Inserts a field that `original` does not have. Removes nulls and maps that contain `$patch` from `value`.
 fn insert_new_field(original: &mut Map<String, Value>, key: String, mut value: Value) {
     discard_nulls(&mut value);
     if let Some(value) = without_directives(value) {
@@ -120,7 +120,7 @@ fn discard_nulls(value: &mut Value) {
     }
 }
 
-/// Drops every map with a directive from `value`; `None` if `value` itself is such a map.
+/// Drops every map that contains `$patch` from `value`; `None` if `value` itself is such a map.
 fn without_directives(value: Value) -> Option<Value> {
     match value {
         Value::Object(map) if map.contains_key(PATCH_DIRECTIVE) => None,

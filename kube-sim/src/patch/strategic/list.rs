@@ -15,7 +15,8 @@ pub(super) enum ItemKind {
     Scalars,
 }
 
-/// Merges `patch` into `original`. If `deletes` is set, removes the scalars in `patch` from `original` instead.
+/// Merges `patch` into `original`, or replaces `original` if the patch strategy of the field is not `merge`. If
+/// `deletes` is set, removes the scalars in `patch` from `original` instead.
 pub(super) fn merge_lists(
     original: Vec<Value>,
     patch: Vec<Value>,
@@ -201,9 +202,9 @@ fn rank(order: &[Value], item: &Value, merge_key: &str, kind: ItemKind) -> Optio
     }
 }
 
-/// Checks that `$setElementOrder` (`order`) contains all items of the patch in the same order. Items with a `delete`
-/// directive are ignored. An item with another directive is ignored too, but as in the API server, it is an error if
-/// the comparison has already reached the end of `order`.
+/// Checks that `$setElementOrder` (`order`), unless it is empty, contains all items of the patch in the same order.
+/// Items with a `delete` directive are ignored. An item with another directive is ignored too, but as in the API
+/// server, it is an error if the comparison has already reached the end of `order`.
 pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> Result<(), PatchError> {
     if patch.is_empty() || order.is_empty() {
         return Ok(());
