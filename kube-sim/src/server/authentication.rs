@@ -1,4 +1,4 @@
-//! The user of a request: its credentials, and the user that it impersonates.
+//! Determines the user of a request from its credentials and its headers for impersonation.
 
 use http::header::{self, HeaderMap};
 use percent_encoding::percent_decode_str;
@@ -59,7 +59,8 @@ fn of_service_account(inner: &Inner, token: &str) -> Result<User, SimError> {
     authenticated.map(|(user, _)| user).map_err(|_| SimError::unauthorized())
 }
 
-/// Whether requests for this path need no credentials. In a cluster, the role `system:public-info-viewer` permits them.
+/// Whether requests for this path need no credentials. In a cluster, the role `system:public-info-viewer` permits such
+/// requests.
 fn is_public(path: &str) -> bool {
     matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/")
 }

@@ -92,7 +92,8 @@ pub struct TlsFiles {
     pub certificate: Vec<u8>,
     /// The private key of the server.
     pub key: Vec<u8>,
-    /// The authorities of client certificates; `None` if clients have no certificates.
+    /// The CA certificates with which the listener verifies client certificates; `None` if it requests no client
+    /// certificates.
     pub client_ca: Option<Vec<u8>>,
 }
 
@@ -106,7 +107,7 @@ impl std::fmt::Debug for TlsFiles {
 /// The transport of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Security<'a> {
-    /// HTTP without authentication.
+    /// HTTP. A request without the bearer token of a service account is that of the administrator.
     Plain,
     /// HTTPS with generated certificates.
     Generated,
@@ -114,7 +115,8 @@ pub(crate) enum Security<'a> {
     Files(&'a TlsFiles),
 }
 
-/// A running listener. Dropping the `Server` aborts its tasks; [`Server::shutdown`] also waits for their end.
+/// A running listener. Dropping the `Server` aborts its tasks; [`Server::shutdown`] also waits until the socket of the
+/// listener is closed.
 pub struct Server {
     addr: SocketAddr,
     secure: bool,
@@ -179,11 +181,12 @@ impl Server {
         self.credentials.as_ref().map(|c| (c.client_cert_pem.as_str(), c.client_key_pem.as_str()))
     }
 
-    /// Issues a client certificate for a user in `group`. Returns the certificate and its key in PEM.
+    /// Issues a client certificate for `user`, as a member of `group` if that is set. Returns the certificate and its
+    /// key in PEM.
     ///
     /// # Errors
     /// When the listener has no generated authority: it serves plain HTTP, or has the certificates of
-    /// [`Sim::serve_https_with`](crate::Sim::serve_https_with).
+    /// [`Sim::serve_https_with`](crate::Sim::serve_https_with). Or when the certificate cannot be generated.
     ///
     /// # Examples
     /// ```
@@ -212,8 +215,9 @@ impl Server {
         self.credentials.as_ref().map(|c| c.token.as_str())
     }
 
-    /// A kubeconfig for this listener, as YAML. With generated certificates, it contains the client certificate and key
-    /// of the administrator.
+    /// A kubeconfig for this listener, as YAML. With generated certificates, it contains the CA certificate of the
+    /// listener, and the client certificate and key of the administrator. Otherwise it contains neither certificates
+    /// nor credentials.
     #[expect(clippy::missing_panics_doc, reason = "a tree of strings always serializes to YAML")]
     #[expect(clippy::expect_used, reason = "every tree of strings has a YAML form")]
     pub fn kubeconfig(&self) -> String {
@@ -235,10 +239,11 @@ impl Server {
         yaml_serde::to_string(&config).expect("a tree of strings serializes to YAML")
     }
 
-    /// Stops the listener, closes the open connections and waits until their tasks have ended.
+    /// Stops the listener, aborts the tasks of the open connections and waits until the socket of the listener is
+    /// closed. Does not wait until the connections are closed.
     ///
     /// # Cancel safety
-    /// Dropping the future also aborts the tasks, but does not wait for their end.
+    /// Dropping the future also aborts the tasks, but does not wait until the socket is closed.
     pub async fn shutdown(mut self) {
         if let Some(task) = self.task.take() {
             task.abort();

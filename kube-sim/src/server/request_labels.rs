@@ -14,7 +14,7 @@ const CONNECTED: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
 /// would have an unlimited number of values.
 const DOCUMENTS: [&str; 8] = ["api", "apis", "healthz", "livez", "metrics", "openapi", "readyz", "version"];
 
-/// The labels of a request, without the status of its response. `verb` is its RBAC verb.
+/// The labels of a request, without the status of its response. `verb` is the RBAC verb of the request.
 pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
     let mut queries = form_urlencoded::parse(request.query.as_bytes());
     let dry_run = queries.any(|(key, value)| key == "dryRun" && value == "All");
@@ -52,8 +52,8 @@ pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
     }
 }
 
-/// Removes the labels of a resource or subresource that is not served: clients could otherwise create any number of
-/// label values.
+/// Removes all labels except the verb if the resource or subresource is not served: clients could otherwise create any
+/// number of label values.
 pub(super) fn limit(labels: &mut Labels, registry: &Registry) {
     if labels.resource.is_empty() {
         return;

@@ -365,7 +365,8 @@ fn build_response(
 /// Maximum number of `Warning` headers of a response.
 const MAX_WARNINGS: usize = 50;
 
-/// The value of a `Warning` header (RFC 7234), with only ASCII characters.
+/// The value of a `Warning` header (RFC 7234), with at most 1,000 characters of `text`. A character that is not
+/// printable ASCII becomes `?`.
 fn warning_text(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 10);
     quoted.push_str("299 - \"");

@@ -1,4 +1,4 @@
-//! `Tasks`: owns the tasks of one connection: the streams of HTTP/2, or the session after an upgrade.
+//! The tasks of one connection: those that hyper spawns for HTTP/2, or the session after an upgrade.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

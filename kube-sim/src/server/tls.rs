@@ -35,7 +35,8 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// A client certificate of a user, who is in `group`, and its key, in PEM.
+    /// Issues a client certificate for `user`, as a member of `group` if that is set. Returns the certificate and its
+    /// key in PEM.
     pub(crate) fn issue(&self, user: &str, group: Option<&str>) -> Result<(String, String), ServeError> {
         issue(&self.issuer, user, group)
     }
@@ -52,9 +53,10 @@ pub(super) struct Tls {
 /// The result of verifying the certificate of a client.
 #[derive(Clone, Debug)]
 pub(super) enum Certified {
-    /// The client has no certificate, or the certificate has no name.
+    /// The client has no certificate, the certificate has no common name, or the listener has no authorities to verify
+    /// it.
     Nobody,
-    /// No authority of the listener has signed the certificate, or it has expired.
+    /// The certificate is not valid: for example, it has expired, or no authority of the listener has signed it.
     Invalid,
     User(User),
 }
@@ -171,8 +173,8 @@ fn tls(
     Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
 }
 
-/// Accepts each certificate in the handshake, as the API server does: requests with a certificate that is not valid get 401,
-/// unless they have a valid token.
+/// Accepts each certificate in the handshake, as the API server does: requests with a certificate that is not valid get
+/// 401, unless they have a valid token.
 #[derive(Debug)]
 struct AnyCertificate(Arc<dyn ClientCertVerifier>);
 
