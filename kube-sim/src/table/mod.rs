@@ -89,7 +89,7 @@ pub(crate) fn of(
     })
 }
 
-/// `PartialObjectMetadata` of an object, in an `apiVersion`.
+/// The `PartialObjectMetadata` of an object, with `version` as its `apiVersion`.
 pub(crate) fn partial_object_metadata(object: &Value, version: &str) -> Value {
     let mut metadata = object["metadata"].clone();
     // The API server takes the metadata from the internal version of a daemon set, which has no template generation
