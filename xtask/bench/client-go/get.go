@@ -45,8 +45,8 @@ func getConcurrent(j *job) (*outcome, error) {
 	})
 }
 
-// measureGets measures the function work, which sends gets and returns their number. It then computes the digest of the
-// requested pods.
+// measureGets gets each pod once, measures the function work, which sends gets and returns their number, and then
+// computes the digest of the pods.
 func measureGets(j *job, work func(get func(count int) error) (int, error)) (*outcome, error) {
 	client, err := j.clientset()
 	if err != nil {

@@ -1,7 +1,7 @@
 // client-go's contender in `cargo xtask bench`: shared informers, as Go operators use them.
 //
-// With the build tag controller_runtime, the program has only the rows of controller-runtime. These rows are a program
-// of their own, because controller-runtime adds metrics to client-go.
+// With the build tag controller_runtime, the program also has the rows of controller-runtime. The bench executes only
+// these rows with this program, because controller-runtime adds metrics to client-go.
 //
 // The program takes one argument, a job as JSON, executes one row, and prints the outcome as its only line.
 package main

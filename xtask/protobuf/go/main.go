@@ -2,7 +2,7 @@
 // message.
 //
 // The source is the tags of the Go types. The .proto files do not show which fields are pointers and which are omitted
-// from JSON, and some names differ between both formats.
+// from JSON, and some names differ between Protobuf and JSON.
 package main
 
 import (

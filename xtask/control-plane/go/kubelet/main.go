@@ -3,8 +3,8 @@
 //
 //   - exec runs the command on this machine, without a container. With a terminal, it writes each new terminal size as
 //     a line.
-//   - attach sends its input back, and ends at the end of the input. With a terminal, it writes each new terminal size
-//     as a line.
+//   - attach sends its input back, and ends at the end of the input; without input, it writes one line. With a
+//     terminal, it writes each new terminal size as a line.
 //   - A forwarded port echoes received bytes. Port 1 refuses connections; port 2 answers after the end of its input.
 //   - The log of each container has two lines of standard output and two of standard error. A followed log gets further
 //     lines until the client disconnects.

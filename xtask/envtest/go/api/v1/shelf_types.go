@@ -23,9 +23,9 @@ const (
 // ShelfSpec is the desired state of a Shelf.
 type ShelfSpec struct {
 	Books []string `json:"books"`
-	// Order is set to Given by the defaulting webhook.
+	// Order is set to Given by the defaulting webhook if it is empty.
 	Order Order `json:"order,omitempty"`
-	// Locked refuses the deletion of the Shelf.
+	// Locked makes the validating webhook refuse the deletion of the Shelf.
 	Locked bool `json:"locked,omitempty"`
 }
 

@@ -19,7 +19,7 @@ func SetupShelfWebhookWithManager(mgr ctrl.Manager) error {
 		WithDefaulter(Defaulter{}).WithValidator(Validator{}).Complete()
 }
 
-// Defaulter sets the order of the books.
+// Defaulter sets an empty order of the books to Given.
 type Defaulter struct{}
 
 // Default implements admission.Defaulter.
@@ -30,7 +30,8 @@ func (Defaulter) Default(_ context.Context, shelf *libraryv1.Shelf) error {
 	return nil
 }
 
-// Validator refuses titles in capital letters, the removal of all books, and the deletion of a locked Shelf.
+// Validator refuses titles in capital letters, the removal of all books, and the deletion of a locked Shelf. It warns
+// about titles of more than 100 bytes.
 type Validator struct{}
 
 // ValidateCreate implements admission.Validator.
