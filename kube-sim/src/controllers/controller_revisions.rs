@@ -9,7 +9,8 @@ use crate::store::State;
 
 const REVISIONS: &str = "apps/controllerrevisions";
 
-/// The label with the revision of a pod.
+/// The label of a pod with its revision: the name of the `ControllerRevision` for the pods of a stateful set, and the
+/// hash in this name for the pods of a daemon set.
 pub(super) const REVISION_LABEL: &str = "controller-revision-hash";
 
 /// The revisions of an owner, oldest first; the last one is that of the current pod template.

@@ -56,7 +56,7 @@ fn storage_of(crd: &Value) -> Arc<str> {
     Arc::from(format!("{}/{}", text(&spec["group"]), text(&spec["names"]["plural"])))
 }
 
-/// The storage key and the uid of a definition, without an extra delay.
+/// An item of [`Keys`] for a definition, without an extra delay.
 fn key_of(definition: &Arc<Stored>) -> (StorageKey, Arc<str>, Duration) {
     ((Arc::from(CRD_TABLE), definition.key.clone()), definition.uid.clone(), Duration::ZERO)
 }

@@ -28,12 +28,12 @@ const COMPONENT: &str = "controllermanager";
 /// The time after which an evicted pod that has not been deleted counts as healthy again.
 const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The tables whose objects have `spec.replicas`. A change of this field changes the expected number of pods.
+/// The tables of built-in kinds with `spec.replicas`. A change of this field changes the expected number of pods.
 const SCALED: [&str; 4] =
     ["apps/deployments", "apps/replicasets", "apps/statefulsets", "/replicationcontrollers"];
 
-/// The keys of a changed budget, and of the budgets that select a changed pod. After a change of the replicas of a workload
-/// or a custom resource, the keys of all budgets in its namespace.
+/// The keys of a changed budget, and of the budgets that select a changed pod. After a change of the replicas of a
+/// workload or a custom resource, the keys of all budgets in its namespace.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         BUDGETS if !is_deletion(event) => own_key(storage, event),
@@ -175,8 +175,8 @@ fn scale_of(state: &State, owner: &Value, namespace: &str) -> Option<(String, i6
     Some((uid(&object).to_owned(), replicas(&resource, &object)?))
 }
 
-/// The evicted pods that exist and are not terminating yet, and the time until the first of them counts as healthy
-/// again.
+/// The items of `status.disruptedPods` for pods that exist, are not terminating and were evicted less than
+/// [`DELETION_TIMEOUT`] ago, and the time until the first of these pods counts as healthy again.
 fn disrupted_pods(
     state: &State,
     budget: &Value,

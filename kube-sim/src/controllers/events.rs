@@ -8,16 +8,16 @@ use crate::store::State;
 
 const EVENTS: &str = "/events";
 
-/// The number of Events that the controllers keep. The oldest ones are deleted, as a cluster deletes Events after an
-/// hour.
+/// The maximum number of Events of the controllers. The oldest ones beyond it are deleted, as a cluster deletes Events
+/// after an hour.
 const MAX_EVENTS: usize = 1_000;
 
-/// Creates an Event of the type `Normal`.
+/// Creates an Event of the type `Normal`, or increases the count of an equal one.
 pub(super) fn normal(state: &mut State, component: &str, involved: &Value, reason: &str, message: &str) {
     record(state, component, involved, ["Normal", reason, message]);
 }
 
-/// Creates an Event of the type `Warning`.
+/// Creates an Event of the type `Warning`, or increases the count of an equal one.
 pub(super) fn warning(state: &mut State, component: &str, involved: &Value, reason: &str, message: &str) {
     record(state, component, involved, ["Warning", reason, message]);
 }

@@ -17,8 +17,8 @@ use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::store::{State, StorageKey};
 
-/// The extra delay in [`Keys`] for an object that is written while none of its owners exists. A client may create an
-/// owner later.
+/// The extra delay in [`Keys`] for an object that is written while none of its owners exists. Until then, a client can
+/// correct the owner references.
 const MISSING_OWNERS_DELAY: Duration = Duration::from_secs(1);
 
 /// The keys of the objects that a change concerns: the changed object if it is terminating or none of its owners
@@ -117,9 +117,9 @@ fn orphan_dependents(state: &mut State, storage_key: &StorageKey, owner: &Stored
     deletion::remove_finalizer(state, storage_key, ORPHAN_FINALIZER);
 }
 
-/// Foreground policy: deletes the dependents. A dependent with another owner that exists only loses the owner
-/// reference. Removes the `foregroundDeletion` finalizer from the owner once no dependent with `blockOwnerDeletion`
-/// exists.
+/// Foreground policy: deletes the dependents. If another owner of a dependent exists, only removes the owner reference
+/// from the dependent. Removes the `foregroundDeletion` finalizer from the owner once no dependent with
+/// `blockOwnerDeletion` exists.
 fn delete_dependents_first(state: &mut State, storage_key: &StorageKey, owner: &Stored) {
     for dependent in state.dependents_of(&owner.uid) {
         let Some(object) = state.at(&dependent).cloned() else { continue };

@@ -1,7 +1,7 @@
 //! The node lifecycle controller: taints nodes by their conditions, and deletes the pods that do not tolerate the
 //! taints. Also deletes the pods of deleted nodes, as the pod garbage collector does.
 //!
-//! Only writes to its status change the conditions of a node: a node whose heartbeats stop does not become `Unknown`.
+//! Only writes of clients change the conditions of a node: a node whose heartbeats stop does not become `Unknown`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +22,8 @@ use crate::store::table::Event;
 
 const COMPONENT: &str = "node-controller";
 
-/// The time from the deletion of a node, or from the binding of a pod to a node that does not exist, to the deletion of the
-/// pods.
+/// The time from the deletion of a node, or from the binding of a pod to a node that does not exist, to the deletion of
+/// the pods.
 const ORPHAN_DELAY: Duration = Duration::from_secs(40);
 
 /// The conditions of a node, each with its status and the taint that it causes.
@@ -38,7 +38,8 @@ const TAINTS: [(&str, &str, &str); 6] = [
 
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
-/// The keys of a changed node and of the pods on it, of a pod that is bound, and of the pods of a deleted node.
+/// The keys of a changed node, of the pods on a node whose taints or `Ready` condition change, of a pod that is bound,
+/// and of the pods of a deleted node.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if state.kubelet {
         // The workload simulates the failures of nodes, and deletes their pods.
@@ -78,7 +79,8 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// Sets the taints of a node, or deletes a pod that must not stay on its node.
+/// Sets the taints of a node. For a pod, sets its condition `Ready` to false if the node is not ready, and deletes it
+/// if it must not stay on the node.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(object) = object_of(state, key).map(|object| object.value()) else { return };
     if &*key.object.0 == NODES {
@@ -171,7 +173,7 @@ fn mark_unready(state: &mut State, key: &Key, pod: &Value, node: &Value) {
     events::warning(state, COMPONENT, &involved(pod), "NodeNotReady", "Node is not ready");
 }
 
-/// The time until the pod must leave its node because of its `NoExecute` taints; `None` if it may stay.
+/// The time until the pod must leave the node because of the node's `NoExecute` taints; `None` if the pod may stay.
 fn eviction_delay(state: &State, pod: &Value, node: &Value) -> Option<Duration> {
     let taints = node["spec"]["taints"].as_array().into_iter().flatten();
     let mut earliest: Option<Duration> = None;

@@ -40,7 +40,7 @@ pub(super) fn is_terminating(object: &Value) -> bool {
     object["metadata"]["deletionTimestamp"].is_string()
 }
 
-/// A number, which is 0 if it is absent.
+/// The integer in a field; 0 if the field is absent or contains no integer.
 pub(super) fn number(value: &Value) -> i64 {
     value.as_i64().unwrap_or(0)
 }
@@ -56,7 +56,7 @@ pub(super) fn list(state: &State, storage: &str, namespace: &str) -> Vec<Value> 
     table.map(|table| table.objects(namespace)).unwrap_or_default().iter().map(|o| o.value()).collect()
 }
 
-/// The object with this name.
+/// The object with this namespace and name in the table `storage`.
 pub(super) fn find(state: &State, storage: &str, namespace: &str, name: &str) -> Option<Value> {
     state.get(storage, &key(namespace, name)).map(|object| object.value())
 }
@@ -72,13 +72,13 @@ pub(super) fn is_controlled_by(object: &Value, owner: &Value) -> bool {
     controller_of(object).is_some_and(|controller| controller["uid"] == owner["metadata"]["uid"])
 }
 
-/// The condition of this type.
+/// The condition with the type `kind` in the status of the object.
 pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
     conditions.find(|condition| condition["type"] == kind)
 }
 
-/// Whether the condition of this type is true.
+/// Whether the condition with the type `kind` has the status `True`.
 pub(super) fn is_true(object: &Value, kind: &str) -> bool {
     condition(object, kind).is_some_and(|condition| condition["status"] == "True")
 }
@@ -103,7 +103,7 @@ pub(super) fn set_condition(conditions: &mut Value, mut condition: Value, now: &
     true
 }
 
-/// The time in a field.
+/// The timestamp in a field; `None` if the field is absent or contains no timestamp.
 pub(super) fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
@@ -115,7 +115,7 @@ pub(super) fn until(clock: &Clock, from: Timestamp, after: Duration) -> Duration
     after.saturating_sub(passed)
 }
 
-/// The time in a field of seconds; zero if it is absent or negative.
+/// The duration in a field that contains a number of seconds; zero if the field is absent or negative.
 pub(super) fn seconds(value: &Value) -> Duration {
     Duration::from_secs(u64::try_from(number(value)).unwrap_or(0))
 }
@@ -135,7 +135,7 @@ pub(super) fn scaled_value(value: &Value, total: i64, rounds_up: bool) -> i64 {
     }
 }
 
-/// A deterministic hash of a value, in the characters of names (`rand.SafeEncodeString`).
+/// A deterministic hash of a value, encoded in characters that names may contain (`rand.SafeEncodeString`).
 pub(super) fn hash(value: &Value, salt: Option<i64>) -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut text = value.to_string();

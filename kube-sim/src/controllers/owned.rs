@@ -132,7 +132,7 @@ fn release(state: &mut State, storage_key: &StorageKey, owner: &str) {
     });
 }
 
-/// A pod from the template of `owner`, which becomes its controller. The pod has a generated name.
+/// A pod from `template`, with a generated name and `owner` as its controller.
 pub(super) fn pod_from_template(kind: OwnerKind, owner: &Value, template: &Value) -> Value {
     let mut pod = json!({
         "metadata": {

@@ -19,7 +19,7 @@ use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::workload::pod_status::{PodState, pod_status};
 
-/// The annotation with the time from the start of a pod until it is ready, or `never`.
+/// The annotation with the time from the start of the containers until the pod is ready, or `never`.
 const READY_AFTER: &str = "kube-sim/ready-after";
 /// The annotation with the time from the start of the containers until they exit, or `never`.
 const EXIT_AFTER: &str = "kube-sim/exit-after";
@@ -30,7 +30,7 @@ const EXIT_CODE: &str = "kube-sim/exit-code";
 const BACK_OFF: Duration = Duration::from_secs(10);
 const MAX_BACK_OFF: Duration = Duration::from_secs(300);
 
-/// The key of a changed pod, and those of the pods on a changed node.
+/// The key of a changed pod, and those of the pods on a node that is new or whose condition `Ready` has changed.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if state.kubelet || is_deletion(event) {
         return Keys::new();
@@ -89,18 +89,19 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     }
 }
 
-/// Starts the containers. The write causes another reconcile, which makes the pod ready or ends the containers.
+/// Starts the containers. Unless the pod becomes ready later, it is ready at once. The write causes another reconcile,
+/// which schedules the later readiness and the exit of the containers.
 fn start(state: &mut State, key: &Key, pod: &Value) {
     let running = json!({"running": {"startedAt": state.clock.stamp()}});
     let ready = Behaviour::of(state, pod).ready_after == Some(Duration::ZERO);
     write(state, key, pod, "Running", ready, &running);
 }
 
-/// The behaviour that the annotations of a pod select.
+/// The behaviour of the containers of a pod, from its annotations and from whether a job controls it.
 struct Behaviour {
-    /// `None` if the pod never becomes ready.
+    /// The time from the start of the containers until the pod is ready; `None` if the pod never becomes ready.
     ready_after: Option<Duration>,
-    /// `None` if the containers do not exit.
+    /// The time from the start of the containers until they exit; `None` if they do not exit.
     exit_after: Option<Duration>,
     exit_code: i64,
 }
@@ -140,7 +141,8 @@ fn has_kubelet(state: &State, pod: &Value) -> bool {
     node.is_some_and(|node| condition(&node, "Ready").is_none_or(|ready| ready["status"] == "True"))
 }
 
-/// Ends the containers. Depending on the restart policy of the pod, the pod ends too, or its containers restart later.
+/// Ends the containers. Depending on the restart policy and the exit code, the pod ends too, or its containers restart
+/// later.
 fn exit(state: &mut State, key: &Key, pod: &Value, code: i64) {
     let now = state.clock.stamp();
     let started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].clone();
@@ -182,7 +184,7 @@ fn back_off(restarts: i64) -> Duration {
     (BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF)
 }
 
-/// Writes the status of a pod. `pod` has the restart counts and the last states of its containers.
+/// Writes the status of a pod. The restart counts and the last states of the containers are those in `pod`.
 fn write(state: &mut State, key: &Key, pod: &Value, phase: &str, ready: bool, container: &Value) {
     let node = find(state, NODES, "", node_name(pod)).unwrap_or_default();
     let addresses = node["status"]["addresses"].as_array().into_iter().flatten();

@@ -31,7 +31,7 @@ pub(super) fn is_ready(pod: &Value) -> bool {
     is_true(pod, "Ready")
 }
 
-/// The availability of a pod.
+/// Whether a pod has been ready for `minReadySeconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Availability {
     Available,
@@ -40,7 +40,7 @@ pub(super) enum Availability {
     NotReady,
 }
 
-/// Whether the pod has been ready for `minReadySeconds` of `spec`.
+/// Compares the time for which the pod has been ready with `minReadySeconds` of `spec`.
 pub(super) fn availability(clock: &Clock, pod: &Value, spec: &Value) -> Availability {
     let min_ready = seconds(&spec["minReadySeconds"]);
     if !is_ready(pod) {
@@ -67,9 +67,9 @@ pub(super) fn count_available(clock: &Clock, pods: &[&Value], spec: &Value) -> (
     })
 }
 
-/// Sorts pods by deletion order. In the order of these criteria, the first pods are those that have no node, are
-/// pending, are not ready, have a low deletion cost, share their node with many pods of the controller, became ready
-/// recently, restarted often, and were created recently.
+/// Sorts the pods of a controller so that those to delete first come first. The criteria, the most important one first:
+/// no node, pending, not ready, a low deletion cost, many pods of the controller on the same node, ready only recently,
+/// many restarts, and created recently.
 pub(super) fn sort_for_deletion(pods: &mut [Value]) {
     let mut on_node = BTreeMap::<String, usize>::new();
     for pod in pods.iter() {
@@ -103,7 +103,7 @@ fn deletion_order(a: &Value, b: &Value, on_node: &BTreeMap<String, usize>) -> Or
         .then_with(|| uid(a).cmp(uid(b)))
 }
 
-/// The largest number of restarts of a container.
+/// The restarts of the container of the pod that has restarted most often.
 pub(super) fn restarts(pod: &Value) -> i64 {
     let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     containers.filter_map(|container| container["restartCount"].as_i64()).max().unwrap_or(0)

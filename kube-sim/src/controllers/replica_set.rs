@@ -44,7 +44,8 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     update_status(state, key, &set, &active, terminating, failure.map(|error| (diff, error)));
 }
 
-/// Creates the missing pods, or deletes the excess ones. Returns the error of a pod that could not be created.
+/// Creates the missing pods, or deletes the excess ones. Stops at the first pod that cannot be created, and returns the
+/// error.
 fn manage_replicas(state: &mut State, set: &Value, mut active: Vec<Value>, missing: i64) -> Option<SimError> {
     let count = usize::try_from(missing.unsigned_abs()).unwrap_or(usize::MAX).min(BURST);
     if missing < 0 {
@@ -74,7 +75,7 @@ fn update_status(
     let ready: Vec<&Value> = active.iter().filter(|pod| is_ready(pod)).collect();
     let (available, next) = pods::count_available(&state.clock, &ready, &set["spec"]);
     let now = state.clock.stamp();
-    // Without another event, no reconcile would count the pods that become available, or retry a creation.
+    // No event causes a reconcile when a ready pod becomes available, or when it is time to retry a creation.
     let retry = failure.as_ref().map(|_| super::RETRY_DELAY);
     if let Some(after) = next.into_iter().chain(retry).min() {
         requeue(state, key, after);

@@ -1,5 +1,5 @@
-//! Writes of the controllers. `create` performs the steps of a request: defaults, generation, managed fields and
-//! validation. `modify` sets only the generation and the managed fields.
+//! Writes of the controllers. `create` performs the steps of a request: defaults, generation, managed fields, built-in
+//! admission plugins, validation and quotas. `modify` sets only the generation and the managed fields.
 //!
 //! The writes call no admission webhooks and evaluate no admission policies.
 
@@ -161,7 +161,8 @@ pub(super) fn delete(state: &mut State, storage_key: &StorageKey) {
     }
 }
 
-/// Brings an object into the form in which Go serializes it: for example, without the zero values that Go omits.
+/// Brings an object of a built-in kind into the form in which Go serializes it: for example, without the zero values
+/// that Go omits.
 fn canonicalize(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
     if resource.builtin().is_none() {
         return Ok(());

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use crate::clock::format_seconds;
 use crate::encoding;
 
-/// The largest value of each field.
+/// The largest values of the five fields: minute, hour, day of month, month, and day of week.
 const MAXIMA: [&str; 5] = ["59", "23", "31", "12", "6"];
 
 /// A schedule in a time zone.
@@ -43,7 +43,7 @@ impl Schedule {
             .map(|cron| Self::Cron(Box::new(cron)))
     }
 
-    /// The first time after `after`; `None` if there is none within some years.
+    /// The first time of the schedule after `after`; `None` if there is none within four years.
     pub(super) fn next(&self, after: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Cron(cron) => cron.find_next(cronexpr::MakeTimestamp(after)).ok().map(|at| at.timestamp()),

@@ -174,7 +174,7 @@ impl Deployment<'_> {
         scaled_value(&self.spec()["strategy"]["rollingUpdate"]["maxSurge"], self.replicas(), true)
     }
 
-    /// The number of the `spec.replicas` pods that may be unavailable during a rollout.
+    /// The maximum number of the `spec.replicas` pods that are unavailable during a rollout.
     fn max_unavailable(&self) -> i64 {
         if !self.is_rolling_update() || self.replicas() == 0 {
             return 0;

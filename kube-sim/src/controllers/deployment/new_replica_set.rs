@@ -21,7 +21,7 @@ const NOT_COPIED: [&str; 6] = [
     "deprecated.deployment.rollback.to",
 ];
 
-/// The maximum length of the annotation with the previous revisions.
+/// The maximum length in bytes of the annotation with the previous revisions.
 const MAX_REVISION_HISTORY: usize = 2_000;
 
 impl Deployment<'_> {
@@ -33,8 +33,9 @@ impl Deployment<'_> {
         self.old_sets = sets;
     }
 
-    /// Brings the annotations of the new replica set and the revision of the deployment up to date
-    /// (`getNewReplicaSet`). Returns whether the reconcile can continue: false if the replica set could not be written.
+    /// Brings the annotations and `minReadySeconds` of the new replica set up to date, and the revision and the
+    /// condition `Progressing` of the deployment (`getNewReplicaSet`). Does nothing if there is no new replica set.
+    /// Returns whether the reconcile can continue: false if the replica set could not be written.
     pub(super) fn sync_new_set(&mut self) -> bool {
         let Some(set) = self.new_set.clone() else { return true };
         let mut wanted = set.clone();
@@ -105,7 +106,7 @@ impl Deployment<'_> {
 
     /// Uses the existing replica set with the name of the new one, if the deployment controls it and it has the pod
     /// template of the deployment. Otherwise, increases `collisionCount`: the next reconcile computes another hash and
-    /// name.
+    /// name. Returns whether the deployment now has its new replica set.
     fn resolve_collision(&mut self, set: &Value) -> bool {
         let found = find(self.state, REPLICA_SETS, namespace(set), name(set));
         let is_equal = |found: &Value| {
@@ -149,7 +150,7 @@ impl Deployment<'_> {
         set
     }
 
-    /// Copies the annotations of the deployment to the new replica set, and sets its revision
+    /// Copies the annotations of the deployment to the new replica set, and sets the revision of the replica set
     /// (`SetNewReplicaSetAnnotations`).
     fn set_annotations(&self, set: &mut Value) {
         let own = self.object["metadata"]["annotations"].as_object().into_iter().flatten();

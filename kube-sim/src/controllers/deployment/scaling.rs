@@ -63,8 +63,8 @@ impl Deployment<'_> {
         }
     }
 
-    /// The number of replicas by which a replica set grows if it keeps its share of the deployment
-    /// (`getReplicaSetFraction`).
+    /// The number of replicas to add to a replica set so that it keeps its share of the deployment; negative if it must
+    /// shrink (`getReplicaSetFraction`).
     fn share_of(&self, set: &Value) -> i64 {
         let size = number(&set["spec"]["replicas"]);
         if self.replicas() == 0 {
@@ -90,7 +90,7 @@ impl Deployment<'_> {
     }
 
     /// Scales a replica set, and creates the Event about it. Without `forced`, the annotations with the replicas of the
-    /// deployment are only written if the size changes. Returns the written replica set.
+    /// deployment are only written if the size changes. Returns the written replica set; `None` if none was written.
     pub(super) fn scale_set(&mut self, set: &Value, size: i64, forced: bool) -> Option<Value> {
         let before = number(&set["spec"]["replicas"]);
         if before == size && !forced {

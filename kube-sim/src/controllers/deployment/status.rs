@@ -15,7 +15,8 @@ impl Deployment<'_> {
         self.replace_status(status);
     }
 
-    /// Writes the status, with the progress of the rollout (`syncRolloutStatus`).
+    /// Writes the status, with the progress of the rollout (`syncRolloutStatus`). If the status has not changed,
+    /// requeues the deployment for the deadline of its progress.
     pub(super) fn update_rollout_status(&mut self) {
         let mut status = self.calculate_status();
         let current = condition(&self.object, "Progressing").cloned();

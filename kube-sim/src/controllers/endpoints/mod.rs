@@ -64,7 +64,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     legacy::sync(state, &service, &endpoints);
 }
 
-/// A pod of a service.
+/// The endpoint of one pod of a service: the values that an `EndpointSlice` or `Endpoints` object contains.
 struct Endpoint {
     address: String,
     is_ready: bool,
@@ -134,7 +134,7 @@ fn ports_of(service: &Value, pod: &Value) -> Vec<Value> {
     resolved.collect()
 }
 
-/// The endpoints with the same ports, in one group for each list of ports.
+/// Groups the endpoints with the same ports. The key of a group is the JSON of its ports.
 fn by_ports(endpoints: &[Endpoint]) -> BTreeMap<String, Vec<&Endpoint>> {
     let mut groups = BTreeMap::<String, Vec<&Endpoint>>::new();
     for endpoint in endpoints {

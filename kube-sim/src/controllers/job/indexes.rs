@@ -7,12 +7,12 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Indexes(BTreeSet<u32>);
 
-/// Parsing ignores ranges that reach this index. A client can write any range to a status, and a huge range would
-/// exhaust the memory.
+/// Parsing ignores indexes and ranges that reach this index. A client can write any range to a status, and a huge range
+/// would exhaust the memory.
 const MAX_INDEX: u32 = 1_000_000;
 
 impl Indexes {
-    /// Parses the text of a status. Parts that are no numbers, or too large, are ignored.
+    /// Parses the text of a status. Ignores parts that are neither a number nor a range, or that reach [`MAX_INDEX`].
     pub(super) fn parse(text: &str) -> Self {
         let mut all = BTreeSet::new();
         for part in text.split(',') {

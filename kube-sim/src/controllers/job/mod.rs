@@ -1,6 +1,6 @@
 //! The job controller: runs pods until a number of them has succeeded, or too many have failed.
 //!
-//! A pod has a finalizer until the job has counted it, so that a deleted pod is counted too.
+//! A pod has a finalizer until the controller has counted it, so that a deleted pod is counted too.
 
 mod indexes;
 mod pods;
@@ -29,9 +29,9 @@ use crate::store::table::Event;
 pub(super) const JOBS: &str = "batch/jobs";
 const COMPONENT: &str = "job-controller";
 
-/// The finalizer of the pods that the job has not counted.
+/// The finalizer of the pods that the controller has not counted.
 const TRACKING: &str = "batch.kubernetes.io/job-tracking";
-/// The annotation and label with the index of a pod.
+/// The annotation and label with the completion index of a pod.
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
 pub(super) const KIND: OwnerKind = OwnerKind { storage: JOBS, api_version: "batch/v1", kind: "Job" };
@@ -60,7 +60,8 @@ struct Job<'a> {
     key: &'a Key,
     object: Value,
     pods: Vec<Value>,
-    /// The indexes of the succeeded and failed pods of an indexed job.
+    /// The succeeded indexes of an indexed job. `failed` contains the indexes with more failures than
+    /// `backoffLimitPerIndex`, and those that the pod failure policy fails.
     succeeded: Indexes,
     failed: Indexes,
 }
@@ -126,7 +127,7 @@ impl Job<'_> {
         self.spec()["completions"].as_i64()
     }
 
-    /// One step of the job (`syncJob`).
+    /// Counts the ended pods, ends the job or creates and deletes pods, and writes the status (`syncJob`).
     fn sync(&mut self) {
         self.count_ended_pods();
         self.start();
@@ -206,8 +207,8 @@ impl Job<'_> {
         done.then(|| ("FailedIndexes", "Job has failed indexes".to_owned()))
     }
 
-    /// Whether the containers of the job's pods have restarted too often. They restart only with the restart policy
-    /// `OnFailure`.
+    /// Whether the restarts of the containers in the job's pods reach `limit`, or exceed it if it is zero. Containers
+    /// restart only with the restart policy `OnFailure`.
     fn restarts_exceed(&self, limit: i64) -> bool {
         if self.spec()["template"]["spec"]["restartPolicy"] != "OnFailure" {
             return false;
@@ -280,7 +281,7 @@ impl Job<'_> {
         });
     }
 
-    /// Deletes a finished job after `ttlSecondsAfterFinished`, with its pods first.
+    /// Deletes a finished job, its pods first, once `ttlSecondsAfterFinished` has passed. Requeues the job before.
     fn delete_after_ttl(&mut self) {
         if is_terminating(&self.object) || !self.spec()["ttlSecondsAfterFinished"].is_number() {
             return;

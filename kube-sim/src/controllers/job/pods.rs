@@ -17,7 +17,7 @@ use crate::handler::object_meta;
 const BACK_OFF: Duration = Duration::from_secs(10);
 const MAX_BACK_OFF: Duration = Duration::from_secs(600);
 
-/// The maximum number of pods that one reconcile creates or deletes.
+/// The maximum number of pods that one call of `manage_pods` creates or deletes.
 const BURST: usize = 500;
 
 /// The annotation with the number of earlier failures of a pod's index, which count toward `backoffLimitPerIndex`.
@@ -188,7 +188,7 @@ impl Job<'_> {
         (0..completions).filter(is_pending).take(count).collect()
     }
 
-    /// The pod to create.
+    /// The pod to create for a completion index; `None` if the job is not indexed.
     fn new_pod(&self, index: Option<u32>) -> Value {
         let mut pod = owned::pod_from_template(KIND, &self.object, &self.spec()["template"]);
         pod["metadata"]["generateName"] = name_prefix(&self.object, index).into();

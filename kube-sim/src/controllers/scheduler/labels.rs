@@ -43,7 +43,7 @@ fn matches_term(term: &Value, node: &Value) -> bool {
         && fields.iter().all(|requirement| meets(requirement, Some(name(node))))
 }
 
-/// Whether a value meets a requirement; `None` if there is no value.
+/// Whether the value of a label or field meets a requirement. `value` is `None` if the node does not have the label.
 fn meets(requirement: &Value, value: Option<&str>) -> bool {
     let values = || texts(&requirement["values"]);
     let is_in = || value.is_some_and(|value| values().any(|wanted| wanted == value));

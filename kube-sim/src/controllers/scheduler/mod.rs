@@ -30,8 +30,9 @@ use crate::store::table::Event;
 
 const COMPONENT: &str = "default-scheduler";
 
-/// The key of the scheduler, if the event may allow it to bind a pod: a pod without a node, the end of a pod, or a
-/// change of a node or a namespace. The namespace selectors of affinity terms depend on the labels of namespaces.
+/// The key of the scheduler, if the event may allow it to bind a pod: a pod without a node, the end or deletion of a
+/// pod, or a change of a node or a namespace. The namespace selectors of affinity terms depend on the labels of
+/// namespaces.
 pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
     let may_bind = match &**storage {
         PODS if is_deletion(event) => true,

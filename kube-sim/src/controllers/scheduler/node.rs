@@ -116,7 +116,7 @@ pub(super) fn requests(spec: &Value) -> Resources {
     sum
 }
 
-/// The quantities of a list of resources.
+/// The quantities in a `ResourceList`, without those that do not parse.
 fn quantities(list: &Value) -> Resources {
     let pairs = list.as_object().into_iter().flatten();
     let parsed = pairs.filter_map(|(name, quantity)| {

@@ -17,11 +17,11 @@ pub(super) struct Spread<'a>(Vec<Counted<'a>>);
 /// A constraint with the numbers of pods that it counts.
 struct Counted<'a> {
     constraint: &'a Value,
-    /// By domain.
+    /// The number of counted pods in each topology domain.
     counts: BTreeMap<&'a str, i64>,
     /// The minimum of `counts`; 0 if there are fewer domains than `minDomains`.
     least: i64,
-    /// 1 if the constraint counts the pod to be scheduled.
+    /// 1 if the constraint counts the pod to be scheduled, otherwise 0.
     itself: i64,
 }
 

@@ -18,7 +18,8 @@ use crate::store::table::Event;
 
 const STATEFUL_SETS: &str = "apps/statefulsets";
 const COMPONENT: &str = "statefulset-controller";
-/// The maximum number of pods that one reconcile creates.
+/// A reconcile creates no further pods once it has created or found more than this number of pods that are not
+/// available.
 const BURST: usize = 500;
 
 const KIND: OwnerKind = OwnerKind { storage: STATEFUL_SETS, api_version: "apps/v1", kind: "StatefulSet" };
@@ -42,7 +43,7 @@ struct StatefulSet<'a> {
     pods: Vec<Value>,
 }
 
-/// Performs the next step, and writes the status.
+/// Creates, deletes and replaces pods, writes the status, and deletes old revisions.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key) else { return };
     let object = stored.value();
@@ -74,7 +75,7 @@ impl StatefulSet<'_> {
         number(&self.spec()["ordinals"]["start"])
     }
 
-    /// Whether one pod is created, updated or deleted at a time.
+    /// Whether one pod is created at a time, and one is deleted at a time when the stateful set is scaled down.
     fn is_ordered(&self) -> bool {
         self.spec()["podManagementPolicy"] != "Parallel"
     }
@@ -226,7 +227,7 @@ impl StatefulSet<'_> {
     }
 }
 
-/// The revision of a pod.
+/// The name of the revision of a pod, from its label; empty if the pod has none.
 fn revision_of(pod: &Value) -> &str {
     pod["metadata"]["labels"][REVISION_LABEL].as_str().unwrap_or_default()
 }
