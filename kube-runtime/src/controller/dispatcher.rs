@@ -62,7 +62,8 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     sync: SyncTimer,
     /// The time at which the last source ended; `None` while a source remains, and after [`Error::SourcesEnded`].
     sources_ended: Option<Instant>,
-    /// The error of a gate that can never open again; `None` once the stream has emitted the error.
+    /// The error of a gate that can never open again; `None` without such a gate, and once the stream has emitted the
+    /// error.
     dropped_gate: Option<GateDropped>,
     queue: WorkQueue<Key, ReconcileReason>,
     /// The number of queued keys at which [`sweep`](Self::sweep) removes keys. It is twice the number of keys that the
@@ -152,9 +153,9 @@ where
         Poll::Ready(None)
     }
 
-    /// Bounds the queue: if it has many keys, removes the keys of objects that are not in the store, such as owners
-    /// that do not exist. No other code removes such keys while a gate is closed or the keys are delayed. The keys that
-    /// the deletion handler has to receive remain.
+    /// Bounds the queue: if it has many keys and no snapshot of the store is in progress, removes the keys of objects
+    /// that are not in the store, such as owners that do not exist. No other code removes such keys while a gate is
+    /// closed or the keys are delayed. The keys that the deletion handler has to receive remain.
     fn sweep(&mut self) {
         if self.queue.len() < self.sweep_at || !self.store.is_settled() {
             return;

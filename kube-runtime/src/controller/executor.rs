@@ -62,7 +62,7 @@ struct InFlight {
     is_deletion: bool,
 }
 
-/// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.
+/// Runs reconciles and deletion handlers. Dropping the executor cancels those that are in flight.
 pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     reconciler: Reconciler<'a, K, E>,
     error_policy: ErrorPolicy<'a, K, E>,
@@ -220,7 +220,7 @@ where
         !self.ended.is_empty()
     }
 
-    /// The next result; `None` if no reconcile is in flight.
+    /// The next result; `None` if neither a reconcile nor a deletion handler is in flight.
     pub(super) fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconcileResult<K, E>>> {
         if !self.ended.is_empty() {
             // Consumes coop budget, so that a continuous flow of results yields to the runtime.
@@ -282,7 +282,8 @@ where
         ReconcileResult { is_deletion: true, ..result }
     }
 
-    /// Cancels all in-flight reconciles. [`poll_result`](Self::poll_result) still returns a result for each.
+    /// Cancels all in-flight reconciles and deletion handlers. [`poll_result`](Self::poll_result) still returns a
+    /// result for each.
     pub(super) fn cancel(&mut self) {
         self.tasks.abort_all();
     }

@@ -94,7 +94,7 @@ impl<T, A: Filter<T>> Filter<T> for Not<A> {
 }
 
 /// Passes additions, deletions, and modifications that change the property that `predicate` hashes. A modification also
-/// passes if the object no longer has the property. Unlike
+/// passes if the modified object does not have the property. Unlike
 /// [`predicate_filter`](crate::WatchStreamExt::predicate_filter), the filter has no state: it compares the old and the
 /// new state of the object.
 ///

@@ -6,7 +6,8 @@ use crate::queue::{FailureBackoff, RateLimiter};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Calls a user's limiter. If the limiter panics for a key, logs the panic, and the key waits for the default backoff.
+/// Calls a user's limiter. If the limiter panics for a key, the key waits for the default backoff, and the panic is
+/// logged, at most once a minute.
 pub(super) struct GuardedLimiter<L> {
     limiter: L,
     fallback: FailureBackoff,

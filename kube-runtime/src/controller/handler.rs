@@ -44,7 +44,7 @@ impl<T, F: FnMut(T, &mut Requests) + Send> Handler<T> for F {
 /// The requests that a [`Handler`] adds for a change.
 #[derive(Debug)]
 pub struct Requests {
-    /// The path of the changed objects' collection, or their kind.
+    /// The name of the source in errors and warnings, such as the path of its collection or the kind of its objects.
     resource: Arc<str>,
     pending: VecDeque<Result<Trigger, SourceError>>,
     /// The limit of the warnings about changes with many requests.

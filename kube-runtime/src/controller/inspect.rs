@@ -25,7 +25,7 @@ pub(crate) struct Inspection {
     pub(crate) closed_gates: Vec<String>,
 }
 
-/// A reconcile that runs as a task.
+/// A reconcile, or a call of the deletion handler, that runs as a task.
 #[derive(Debug, Clone)]
 pub(crate) struct RunningKey {
     pub(crate) key: String,

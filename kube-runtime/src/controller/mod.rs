@@ -413,9 +413,9 @@ where
         self
     }
 
-    /// Runs the controller while the stream is polled. The stream has an item for each finished reconcile, and for each
-    /// other failure in [`Error`]. The items are for logs and metrics: the controller handles failures without the
-    /// caller.
+    /// Runs the controller while the stream is polled. The stream has an item for each finished reconcile, for each
+    /// finished call of the deletion handler, and for each other failure in [`Error`]. The items are for logs and
+    /// metrics: the controller handles failures without the caller.
     ///
     /// `error_policy` returns the action for an object whose reconciler returned an error; [`backoff_on_error`]
     /// requeues the object with a wait that increases with each failure. After a panic or a timeout, the controller

@@ -151,7 +151,7 @@ impl Monitor {
         }
     }
 
-    /// Whether the oldest ready key waits for longer than the limit.
+    /// Whether the last check found a key that had waited for longer than the limit.
     #[cfg(feature = "manager")]
     pub(super) fn waits_too_long(&self) -> bool {
         self.waits_too_long

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Calls user code; the error is the panic message.
 ///
-/// The state that a user's closure shares may be inconsistent after a panic, as after a panic in a task. The closure
-/// does not access the controller's own state.
+/// The state that a user's closure shares may be inconsistent after a panic, as after a panic in a task. Of the
+/// controller's own state, a closure accesses at most the `Requests`, to which it only appends.
 pub(super) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| message(&*panic))
 }

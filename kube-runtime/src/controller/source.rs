@@ -31,12 +31,13 @@ pub type TriggerStream = BoxStream<'static, Result<Trigger, SourceError>>;
 ///
 /// [`Changes`] builds a source from the changes of a store. Each stream of [`Trigger`]s is a source, too.
 pub trait Source: Send {
-    /// The gate that must be open before the controller starts reconciles, such as that of the source's store.
+    /// The gate that must be open before the controller starts reconciles, such as that of the source's store; `None`
+    /// if reconciles do not wait for the source.
     fn gate(&self) -> Option<Gate> {
         None
     }
 
-    /// The triggers.
+    /// Converts the source into the stream of its triggers.
     fn into_triggers(self) -> TriggerStream;
 }
 
@@ -103,7 +104,7 @@ impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
     }
 
     /// The changes of a [`SharedInformer`], and its store. Several controllers and sources share the watch and the
-    /// store. Call it inside a tokio runtime; see [`SharedInformer`] for an example.
+    /// store. Call this function inside a tokio runtime; see [`SharedInformer`] for an example.
     pub fn shared(informer: &SharedInformer<K>) -> (Store<K>, Self)
     where
         K: DeserializeOwned,

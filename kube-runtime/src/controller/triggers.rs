@@ -13,7 +13,7 @@ where
     K: Resource + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone,
 {
-    /// Reconciles each object of the store to which `trigger` emits a reference.
+    /// Reconciles each object to which `trigger` emits a reference, if the store contains the object.
     #[must_use]
     pub fn reconcile_on(self, trigger: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
         self.with_source(trigger.map(|object| Trigger::new(Key::from(&object))))

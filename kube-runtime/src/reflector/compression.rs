@@ -48,7 +48,7 @@ pub(super) struct Compression {
     zstd: Option<zstd::Zstd>,
 }
 
-/// The tables and the output of LZ4.
+/// The hash tables of LZ4 with a copy of the dictionary, and a buffer for the output.
 struct Compressor {
     lz4: Box<DictCompressorN<TABLE_ENTRIES>>,
     output: Vec<u8>,

@@ -43,7 +43,7 @@ struct Inner<K> {
     /// Whether the store is typed, so that the index refers to its objects.
     is_typed: bool,
     entries: RwLock<Entries<K>>,
-    /// The limit of the warnings about panics.
+    /// The limit of the logged errors about panics.
     panic_log: Mutex<LogLimit>,
 }
 

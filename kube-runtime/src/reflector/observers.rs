@@ -10,7 +10,7 @@ use std::{
     task::Waker,
 };
 
-/// Locks a mutex. Ignores poisoning: no code that holds one of these locks calls a user's code that may panic.
+/// Locks a mutex. Ignores poisoning: the panics of an index's function, which runs under such a lock, are caught.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -23,7 +23,7 @@ pub(super) struct Shared<K> {
     objects: RwLock<ObjectMap<StoredObject<K>>>,
     /// `Some` for compact storage.
     codec: Option<Arc<Codec<K>>>,
-    /// Locked before `objects`.
+    /// The subscribers and the indexes. Locked before `objects`.
     pub(super) observers: Mutex<Observers<K>>,
     pub(super) activity: Mutex<Activity>,
 }

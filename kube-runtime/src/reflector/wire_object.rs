@@ -40,7 +40,7 @@ impl WireObject {
     }
 }
 
-/// Converts the object of an item of a watcher.
+/// Converts the packed object of a watcher's item, if any, to a stored object.
 pub(super) fn stored<K>(item: Result<Event<WireObject>>) -> Result<Event<StoredObject<K>>> {
     item.map(|event| event.map(WireObject::into_stored))
 }

@@ -12,7 +12,7 @@ use std::fmt;
 pub enum Event<K> {
     /// The object was added or modified.
     Apply(K),
-    /// The object was deleted; this is its last known state.
+    /// The object was deleted, or the watcher no longer selects it; this is its last known state.
     Delete(K),
     /// A snapshot begins.
     Init,

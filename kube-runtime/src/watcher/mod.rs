@@ -122,7 +122,7 @@ impl<K> Watcher<K> {
         self.driver.resource_version()
     }
 
-    /// The watched collection.
+    /// The API of the watched collection.
     pub(crate) fn api(&self) -> &Api<K> {
         &self.api
     }

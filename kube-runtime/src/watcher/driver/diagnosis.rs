@@ -288,7 +288,7 @@ impl Drop for Diagnosis {
     }
 }
 
-/// Whether a status means that the resource version of the watch has expired.
+/// Whether a status means that the resource version of the watch has expired or is ahead of the server.
 fn is_expiry(status: &Status) -> bool {
     status.is_gone() || status.is_resource_version_too_large()
 }

@@ -74,7 +74,7 @@ impl Noise {
         (true, (events == MIN_EVENTS).then_some(Finding::Repeated { events }))
     }
 
-    /// Records a bookmark.
+    /// Records a bookmark. Returns a finding, once until the next change, if only bookmarks arrive, and at a high rate.
     pub(super) fn record_bookmark(&mut self) -> Option<Finding> {
         let now = Instant::now();
         let (count, since) = self.bookmarks.unwrap_or((0, now));
