@@ -1,4 +1,5 @@
-//! An admission controller: a validating and a mutating webhook for config maps with the label `examples.dev/admission`.
+//! An admission controller: a validating and a mutating webhook for config maps with the label
+//! `examples.dev/admission`.
 //!
 //! The mutating webhook records the user of each write in an annotation. The validating webhook refuses values that
 //! look like private keys, and warns about empty config maps. The program registers both webhooks under its own

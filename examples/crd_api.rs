@@ -1,4 +1,5 @@
-//! Installs the definition of a kind, and creates, reads, changes and deletes objects of it, with their status and scale.
+//! Installs the definition of a kind, and creates, reads, changes and deletes objects of it, with their status and
+//! scale.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_api

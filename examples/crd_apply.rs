@@ -16,7 +16,8 @@ use std::{
     process::ExitCode,
 };
 
-/// All fields are optional and are skipped when they are `None`: an apply contains only the fields that the manager sets.
+/// All fields are optional and are skipped when they are `None`: an apply contains only the fields that the manager
+/// sets.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[kube(group = "examples.dev", version = "v1", kind = "Site", namespaced)]
 struct SiteSpec {

@@ -1,7 +1,7 @@
 //! Two versions of one kind in one CRD.
 //!
-//! Without a conversion webhook, the server changes only `apiVersion`. The versions may therefore differ only in optional
-//! fields.
+//! Without a conversion webhook, the server changes only `apiVersion`. The versions may therefore differ only in
+//! optional fields.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_derive_multi

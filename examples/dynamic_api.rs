@@ -1,4 +1,5 @@
-//! Counts the objects of every kind that the server can list, custom resources included. The program knows none of them.
+//! Counts the objects of every kind that the server can list, custom resources included. The program knows none of
+//! them.
 //!
 //! ```sh
 //! cargo run -p examples --example dynamic_api

@@ -1,5 +1,5 @@
-//! Prints each problem of a node: a condition that reports pressure or an error, or a node that is not ready, with the node's
-//! last events.
+//! Prints each problem of a node: a condition that reports pressure or an error, or a node that is not ready, with the
+//! node's last events.
 //!
 //! ```sh
 //! cargo run -p examples --example node_watcher

@@ -1,4 +1,5 @@
-//! Sends requests without an `Api`: to any path of the server, with the connections, credentials and errors of the client.
+//! Sends requests without an `Api`: to any path of the server, with the connections, credentials and errors of the
+//! client.
 //!
 //! ```sh
 //! cargo run -p examples --example request_raw -- '/readyz?verbose'

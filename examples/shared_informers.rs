@@ -1,5 +1,5 @@
-//! One watch of config maps serves two controllers and a subscriber: the manager starts it, and its store is the cache of all
-//! three.
+//! One watch of config maps serves two controllers and a subscriber: the manager starts it, and its store is the cache
+//! of all three.
 //!
 //! ```sh
 //! cargo run -p examples --example shared_informers

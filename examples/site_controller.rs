@@ -1,5 +1,5 @@
-//! A complete controller: each `Site` is published as a `ConfigMap` with a page of HTML for each of its texts, and is listed in
-//! a shared index.
+//! A complete controller: each `Site` is published as a `ConfigMap` with a page of HTML for each of its texts, and is
+//! listed in a shared index.
 //!
 //! - `pages-NAME`, the owned config map, is written by server-side apply. It is repaired if it is changed or deleted.
 //! - The index is a config map in the namespace of the controller. A finalizer removes the entry of a deleted site.

@@ -22,7 +22,7 @@ use std::{
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-/// Runs an example until it ends or fails, or until the process receives SIGINT or SIGTERM and exits successfully.
+/// Runs an example until it ends or fails, or until SIGINT or SIGTERM ends it successfully.
 ///
 /// Logs go to stderr, filtered by `RUST_LOG`, with the default `info`. A failure is written to stderr as one message
 /// with all of its causes. A closed stdout ends the example successfully.

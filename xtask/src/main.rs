@@ -28,7 +28,8 @@ enum Task {
     Demo,
     /// Runs the end-to-end suites on a real API server
     E2e,
-    /// Runs the tests of a Go project, which use envtest, on kube-sim and on a real API server, and compares the results
+    /// Runs the tests of a Go project, which use envtest, on kube-sim and on a real API server, and compares the
+    /// results
     Envtest,
     /// Runs commands of two versions of kubectl on kube-sim and on a real control plane, and compares the outputs
     Kubectl,

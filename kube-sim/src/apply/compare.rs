@@ -29,7 +29,7 @@ impl Comparison {
     }
 }
 
-/// Compares `old` with `new`.
+/// Compares `old` with `new`, two values of the type `ty`.
 pub(super) fn compare(ty: Type<'_>, old: &Value, new: &Value) -> Comparison {
     let mut walker = Walker { path: Vec::new(), found: Comparison::default() };
     walker.compare_values(ty, Some(old), Some(new));

@@ -46,8 +46,8 @@ fn client_side_applied_fields(ty: Type<'_>, api_version: &str, live: &Value) -> 
     Some(fields.difference(&drift.modified).difference(&drift.added).difference(&drift.removed))
 }
 
-/// Sets the annotation to `config`, without the annotation in `config`, if the object already has the annotation and it
-/// is not empty.
+/// If the object has the annotation with a value that is not empty, sets its value to `config`, from which this
+/// annotation is removed.
 pub(super) fn update_annotation(object: &mut Value, config: &Value) {
     if annotation(object).is_none_or(str::is_empty) {
         return;

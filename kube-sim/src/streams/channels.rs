@@ -39,8 +39,8 @@ pub(super) async fn close(sink: &mut SplitSink<WebSocket, Message>) {
     let _ = timeout(IDLE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
 }
 
-/// The data of the client's next message, binary or text; `None` after the client has closed the connection, an error, or
-/// [`IDLE_TIMEOUT`] without a message.
+/// The data of the client's next message, binary or text; `None` after the client has closed the connection, an error,
+/// or [`IDLE_TIMEOUT`] without a message.
 pub(super) async fn receive(received: &mut SplitStream<WebSocket>) -> Option<Bytes> {
     loop {
         match timeout(IDLE_TIMEOUT, received.next()).await.ok()??.ok()? {

@@ -1,4 +1,5 @@
-//! The protocol `v4.channel.k8s.io` of port-forward: two channels for each port of the query, for data and for an error.
+//! The protocol `v4.channel.k8s.io` of port-forward: two channels for each port of the query, for data and for an
+//! error.
 //!
 //! The first message of each channel is the port as a little-endian number of 16 bits. The protocol has no message for
 //! the end of a channel.

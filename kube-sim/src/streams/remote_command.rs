@@ -47,7 +47,7 @@ pub(crate) struct RequestedStreams {
     pub(crate) tty: bool,
 }
 
-/// Selects the subprotocol: version 5 if the client offers it, otherwise the first that is served.
+/// Selects the subprotocol: version 5 if the client offers it, otherwise the client's first subprotocol that is served.
 ///
 /// # Errors
 /// 403 if none of the client's subprotocols is served.

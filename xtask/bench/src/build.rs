@@ -104,8 +104,8 @@ pub(super) async fn build_all(
     Ok(Built { mock_server: target.join("bench-load"), contenders: built })
 }
 
-/// Runs cargo with `args` in `folder`, building into `target`. The profile decides whether the build is incremental, not the
-/// variable `CARGO_INCREMENTAL` of the caller, so that the measured times do not depend on it.
+/// Runs cargo with `args` in `folder`, building into `target`. The profile decides whether the build is incremental,
+/// not the variable `CARGO_INCREMENTAL` of the caller, so that the measured times do not depend on it.
 pub(super) async fn cargo(
     scratch: &Scratch,
     folder: &Path,

@@ -1,5 +1,5 @@
-//! The rows `build-kinds` and `build-kinds-touch`: debug builds of a crate of 50 derived kinds, cold and after a change of its
-//! root file, with kube-derive and with the derive of kube.
+//! The rows `build-kinds` and `build-kinds-touch`: debug builds of a crate of 50 derived kinds, cold and after a change
+//! of its root file, with kube-derive and with the derive of kube.
 //!
 //! Both crates are generated below cargo's target folder, from the same text. Their lock files are those of this
 //! project and of the contender for kube. The kinds are built incrementally and their dependencies are not, as in a
@@ -122,8 +122,8 @@ fn cpu_of_children() -> anyhow::Result<Duration> {
     cpu_in_stat(&text).context("/proc/self/stat has no times of child processes")
 }
 
-/// The times `cutime` and `cstime` in the text of a `/proc/PID/stat` file. The name of the process, which is in parentheses, may
-/// contain spaces.
+/// The times `cutime` and `cstime` in the text of a `/proc/PID/stat` file. The name of the process, which is in
+/// parentheses, may contain spaces.
 fn cpu_in_stat(text: &str) -> Option<Duration> {
     /// The unit of these times (`USER_HZ`): a hundredth of a second.
     const TICK: Duration = Duration::from_millis(10);

@@ -1,5 +1,5 @@
-//! The row `sim`: the start, the memory and the rate of kube-sim. The rate is compared with that of kube-apiserver and etcd,
-//! for the same requests and in the same run.
+//! The row `sim`: the start, the memory and the rate of kube-sim. The rate is compared with that of kube-apiserver and
+//! etcd, for the same requests and in the same run.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -21,8 +21,9 @@ const MIN_AGREEMENT: f64 = 95.0;
 /// Sends the same requests to kube-sim and to a real API server, and compares the responses
 ///
 /// The real server consists of etcd and kube-apiserver, which are built from source with Go on first use. The run fails
-/// if a scenario differs that data/known.yaml does not name, if a request of a scenario does not have the outcome that its
-/// data states, if a resource that the real server stores has no object in data/objects.yaml, or if the servers judge less than 95 % of the mutated objects alike.
+/// if a scenario differs that data/known.yaml does not name, if a request of a scenario does not have the outcome that
+/// its data states, if a resource that the real server stores has no object in data/objects.yaml, or if the verdicts of
+/// both servers are equal for less than 95 % of the mutated objects.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Run only cases whose names contain one of these texts

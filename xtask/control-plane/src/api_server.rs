@@ -87,7 +87,7 @@ impl ApiServer {
         self.component.kill().await
     }
 
-    /// Shuts the server down gracefully (SIGTERM), as in an upgrade. Kills it after a minute.
+    /// Shuts the server down gracefully (SIGTERM), as in an upgrade. Kills the server if it still runs after a minute.
     ///
     /// # Errors
     /// When the server is not running.

@@ -61,7 +61,7 @@ impl Component {
         Ok(())
     }
 
-    /// Sends SIGTERM, and SIGKILL after a minute.
+    /// Sends SIGTERM, and SIGKILL if the component still runs after a minute. Waits until the component has ended.
     pub(super) async fn stop(&self) -> anyhow::Result<()> {
         let mut process = self.process.lock().await;
         let running = process.as_ref().with_context(|| format!("{} is not running", self.name))?;

@@ -153,8 +153,8 @@ pub(super) fn kubelet(files: &Files, port: u16) -> Vec<String> {
     ]
 }
 
-/// The flags of kwok. `port` is for kwok's metrics; `kubelet_port` is the port of the kubelets in the status of the nodes.
-/// `config` is the path of kwok's configuration.
+/// The flags of kwok. `port` is for kwok's metrics; `kubelet_port` is the port of the kubelets in the status of the
+/// nodes. `config` is the path of kwok's configuration.
 pub(super) fn kwok(files: &Files, port: u16, kubelet_port: u16, config: &Path) -> Vec<String> {
     vec![
         flag("kubeconfig", files.path_string("kwok.kubeconfig")),

@@ -18,13 +18,13 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 /// The number of log lines in an error.
 const LOG_LINES: usize = 15;
 
-/// The end of a component that this process did not request.
+/// The unrequested end of a component's process.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Death {
     /// The component's name, such as `kube-apiserver-0`.
     pub component: String,
-    /// The exit code of the component's process.
+    /// The exit status of the component's process.
     pub ended: Ended,
     /// The last lines of the component's log.
     pub log: String,

@@ -39,8 +39,8 @@ pub(super) fn count_ready(list: &Value) -> usize {
     list["items"].as_array().into_iter().flatten().filter(|node| is_ready(node)).count()
 }
 
-/// Writes kwok's configuration into `folder`, and returns the path of the file. The configuration contains kwok's options
-/// and `Stage` objects.
+/// Writes kwok's configuration into `folder`, and returns the path of the file. The configuration contains kwok's
+/// options and `Stage` objects.
 pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let options = json!({
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",

@@ -1,4 +1,5 @@
-//! An administrator of the cluster: scales deployments and drains nodes, and reports how the built-in controllers react.
+//! An administrator of the cluster: scales deployments and drains nodes, and reports how the built-in controllers
+//! react.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The clients of the suite `languages`: builds the program in Go, and installs the Python clients in the cache folder.
 //!
-//! A machine without Go, Python or their package indexes is no failure: the reason is stored, and the cases are skipped.
+//! A machine without Go, Python or their package indexes is no failure: the reason is stored, and the cases are
+//! skipped.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Helpers of the cases: test objects, raw requests, and waits with a time limit. Contains no assertions about the server.
+//! Helpers of the cases: test objects, raw requests, and waits with a time limit. Contains no assertions about the
+//! server.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -2,7 +2,8 @@
 //! paths as a program for kube does: they show that such a program compiles and works after its imports are renamed.
 //!
 //! Each file below `tests` covers one group of APIs: clients, verbs, processes and ports, discovery, types of `core`,
-//! subresources and statuses, runtime, controllers and derives. `docs/migrating-from-kube.md` lists the differences from kube.
+//! subresources and statuses, runtime, controllers and derives. `docs/migrating-from-kube.md` lists the differences
+//! from kube.
 
 pub use kube_client::{
     Api, Client, Config, CustomResourceExt, Discovery, Error, Resource, ResourceExt, Result,

@@ -1,5 +1,5 @@
-//! `cargo xtask kubectl`: runs commands of two versions of kubectl on kube-sim and on a real control plane, and compares
-//! exit codes and outputs.
+//! `cargo xtask kubectl`: runs commands of two versions of kubectl on kube-sim and on a real control plane, and
+//! compares exit codes and outputs.
 //!
 //! The commands are data: each file of `data/scripts` is a `script` of shell commands with its own namespace. `mask`
 //! replaces the parts of an output that differ in each run. The real control plane is right: `data/known.yaml` contains
@@ -29,8 +29,8 @@ use session::{Observation, Session};
 
 /// Runs commands of kubectl 1.32 and 1.37 on kube-sim and on a real control plane, and compares the outputs.
 ///
-/// Fails if a command differs that data/known.yaml does not name. Needs Go: the first run builds kubectl and the control
-/// plane.
+/// Fails if a command differs that data/known.yaml does not name. Needs Go: the first run builds kubectl and the
+/// control plane.
 #[derive(Debug, clap::Args)]
 #[non_exhaustive]
 pub struct Args {

@@ -97,8 +97,8 @@ fn difference(step: &Step, real: &Observation, simulated: &Observation) -> Optio
     (!text.is_empty()).then_some(text)
 }
 
-/// The lines between the common beginning and the common end of two texts: first those of the real server with `-`, then
-/// those of kube-sim with `+`.
+/// The lines between the common beginning and the common end of two texts: first those of the real server with `-`,
+/// then those of kube-sim with `+`.
 fn changed_lines(real: &str, simulated: &str) -> String {
     let (real, simulated): (Vec<_>, Vec<_>) = (real.lines().collect(), simulated.lines().collect());
     let begin = real.iter().zip(&simulated).take_while(|(one, other)| one == other).count();

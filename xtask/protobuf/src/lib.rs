@@ -1,8 +1,8 @@
 //! `cargo xtask protobuf`: writes the Protobuf messages of the built-in kinds into the table of `kube-client`.
 //!
-//! A Go program (`go/main.go`) describes the messages of one version of Kubernetes. This package runs it with the pinned
-//! modules of each supported version, and merges the descriptions. It must not contain data of its own. `cargo xtask e2e`
-//! uses this library to compare the table with the modules.
+//! A Go program (`go/main.go`) describes the messages of one version of Kubernetes. This package runs it with the
+//! pinned modules of each supported version, and merges the descriptions. It must not contain data of its own. `cargo
+//! xtask e2e` uses this library to compare the table with the modules.
 
 mod table;
 

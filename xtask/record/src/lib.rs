@@ -1,5 +1,5 @@
-//! `cargo xtask record`: writes discovery, OpenAPI v3 documents, table columns and bootstrap roles of a real API server into
-//! `kube-sim`'s data files.
+//! `cargo xtask record`: writes discovery, OpenAPI v3 documents, table columns and bootstrap roles of a real API server
+//! into `kube-sim`'s data files.
 //!
 //! This package defines the format of the data files. It must not interpret the data for `kube-sim`, and must not
 //! contain data: every line of the files comes from a server.
@@ -9,8 +9,8 @@
 //! - `resources.jsonl`: one line per group, version and resource, in the server's discovery order;
 //! - `bootstrap_policy.jsonl`: one line per role or binding that the server creates at its start;
 //! - `schemas.txt`: one line per component schema, sorted: its name, a tab, its JSON without descriptions;
-//! - `descriptions.txt`: the name of each component schema, and below it a line per description: a tab, the JSON pointer in
-//!   the schema, a tab, a JSON string;
+//! - `descriptions.txt`: the name of each component schema, and below it a line per description: a tab, the JSON
+//!   pointer in the schema, a tab, a JSON string;
 //! - `paths.txt`: one line per parameter of the OpenAPI v2 document (its name, a tab, its JSON), then one line per path
 //!   (the path, a tab, its operations in JSON, which refer to parameters by their names);
 //! - `columns.jsonl`: one line per listable resource, with the columns of its `Table`.

@@ -35,7 +35,8 @@ pub enum Step {
     Clippy,
     /// The documentation builds without a warning
     Doc,
-    /// kube-client, kube-runtime and kube-sim build with other features, and no package has a dependency that it must not have
+    /// kube-client, kube-runtime and kube-sim build with other features, and no package has a dependency that it must
+    /// not have
     Features,
     /// Unit tests, integration tests and the tests of the examples
     Test,

@@ -1,5 +1,5 @@
-//! `Format`: JSON or Protobuf. Protobuf is encoded once for each object, by kube-sim's codec, which shares no code with a
-//! contender.
+//! `Format`: JSON or Protobuf. Protobuf is encoded once for each object, by kube-sim's codec, which shares no code with
+//! a contender.
 
 use crate::http::append_chunk;
 use crate::protobuf::encode::{encode_without_envelope, envelope, put_bytes};

@@ -1,4 +1,5 @@
-//! This project's shared informers, indexes and managers for the rows that kube implements in another way or not at all.
+//! This project's shared informers, indexes and managers for the rows that kube implements in another way or not at
+//! all.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -51,8 +51,8 @@ impl Build<'_> {
         Ok(out)
     }
 
-    /// Checks that Go can build the recipe. With a `GOTOOLCHAIN` other than `local`, an older Go downloads the version that
-    /// the recipe needs.
+    /// Checks that Go can build the recipe. With a `GOTOOLCHAIN` other than `local`, an older Go downloads the version
+    /// that the recipe needs.
     ///
     /// # Errors
     /// When there is no `go` on the PATH, `go env` fails, or Go is too old and `GOTOOLCHAIN` is `local`.

@@ -126,8 +126,8 @@ pub struct Kubectl {
 }
 
 impl Kubectl {
-    /// Finds an old and the newest kubectl in the cache, and builds the missing ones. The newest is a part of the build of
-    /// [`KubernetesVersion::LATEST`].
+    /// Finds an old and the newest kubectl in the cache, and builds the missing ones. The newest is a part of the build
+    /// of [`KubernetesVersion::LATEST`].
     ///
     /// # Errors
     /// When Go is missing or too old, a module cannot be downloaded, or a build fails.

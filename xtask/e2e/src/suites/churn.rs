@@ -1,4 +1,5 @@
-//! Churn: four controllers on two shared informers, while objects change, are deleted and created again, and requests fail.
+//! Churn: four controllers on two shared informers, while objects change, are deleted and created again, and requests
+//! fail.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! Schemas that `#[derive(CustomResource)]` generates: the server accepts each CRD, stores serialized Rust values unchanged,
-//! and refuses the values that kube-client refuses without a server.
+//! Schemas that `#[derive(CustomResource)]` generates: the server accepts each CRD, stores serialized Rust values
+//! unchanged, and refuses the values that kube-client refuses without a server.
 //!
 //! The kinds are shared with kube-client's tests.
 
@@ -97,8 +97,8 @@ fn format_row(name: &str, [valid, invalid, differences]: [usize; 3]) -> String {
     format!("{name:<28} {valid:>6} {invalid:>8} {differences:>12}\n")
 }
 
-/// Installs the CRD. Checks that the server stores the values in `good` unchanged and rejects the values in `bad`, and compares
-/// its verdicts with those of the local validation.
+/// Installs the CRD. Checks that the server stores the values in `good` unchanged and rejects the values in `bad`, and
+/// compares the verdicts of the server with those of the local validation.
 async fn check_kind(env: &Env, derived: kinds::DerivedKind) -> Outcome<Row> {
     let mut row =
         Row { kind: derived.crd.spec.names.kind.clone(), valid: 0, invalid: 0, differences: Vec::new() };

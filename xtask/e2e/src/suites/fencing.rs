@@ -140,7 +140,8 @@ async fn start(env: &Env, url: Option<&str>) -> Outcome<(RunningExample, Running
     Ok((one, two, recorder))
 }
 
-/// Checks that the server received writes of `two`, and no write of `one` after the lease of its last renewal expired.
+/// Checks that the server received writes of `two`, and no write of `one` later than [`LEASE_DURATION`] after the last
+/// renewal by `one`.
 async fn check_writes(env: &Env, recorder: &Recorder) -> Outcome {
     eventually("the second leader writes", TIMEOUT, async || {
         let writes = recorder.writes(env, "two").map_err(|failure| anyhow::anyhow!("{failure}"))?;

@@ -73,7 +73,8 @@ impl ContentTypes {
     }
 }
 
-/// The object without the differences that `kube-client` documents: null and empty lists have the same form in Protobuf.
+/// The object without the differences that `kube-client` documents: null and empty lists have the same form in
+/// Protobuf.
 fn comparable(value: &Value) -> Value {
     match value {
         Value::Object(map) => map

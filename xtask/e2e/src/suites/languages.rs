@@ -58,8 +58,8 @@ async fn run_python(env: &Env, program: &str) -> Outcome {
     run(env, command).await
 }
 
-/// Runs a program. Its arguments are the namespace of the case and the name of a running pod in it; the namespace is the
-/// default of its kubeconfig.
+/// Runs a program. Its arguments are the namespace of the case and the name of a running pod in it; the namespace is
+/// the default of its kubeconfig.
 async fn run(env: &Env, mut command: Command) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();

@@ -70,8 +70,8 @@ async fn send(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &Va
     hooks.send(Method::POST, collection, &object).await
 }
 
-/// Creates a policy with its binding, and waits until it is active. The policy must not change objects with the label
-/// `probe`, except by the annotation that this function adds to its mutations.
+/// Creates a policy with its binding, and waits until it is active. This function adds a mutation that annotates
+/// objects with the label `probe`. `mutations` must not change these objects.
 async fn create(hooks: &Hooks, name: &str, mutations: &[Value], fields: Value) -> Outcome<String> {
     let name = hooks.env.unique_name(name);
     let probe = apply(&format!(

@@ -9,8 +9,8 @@ use http::Request;
 use kube_client::Client;
 use serde_json::Value;
 
-/// Counts the events of all objects of a kind. If the server ends the watch, as kube-apiserver does for a slow reader, the watch
-/// resumes after its last event.
+/// Counts the events of all objects of a kind. If the server ends the watch, as kube-apiserver does for a slow reader,
+/// the watch resumes after its last event.
 ///
 /// # Errors
 /// If a watch cannot be opened, read or resumed.

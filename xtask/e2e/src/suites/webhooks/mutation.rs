@@ -101,7 +101,8 @@ pub(super) async fn webhooks_are_invoked_again_after_later_changes(env: Env) -> 
     hooks.configure(Kind::Mutating, "0", &webhooks).await?;
     let created = hooks.create(json!({"name": "a"})).await?;
     // The server calls `a` again because `b` and `c` have changed the object since the first call of `a`. The second
-    // call of `a` changes the object, so the server also calls `c` and `d` again. `b` has the reinvocation policy `Never`.
+    // call of `a` changes the object, so the server also calls `c` and `d` again. `b` has the reinvocation policy
+    // `Never`.
     check_eq!(created.body["data"]["trace"], "abcac");
     let calls = ["/a", "/b", "/c", "/d"].map(|path| hooks.server.take_calls(path).len());
     check_eq!(calls, [2, 1, 2, 2]);
