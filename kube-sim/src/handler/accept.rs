@@ -98,7 +98,7 @@ pub(crate) struct Offer<'a> {
     pub(crate) endpoint: Endpoint,
     /// Whether the kind has a Protobuf message. The metadata of all kinds has one, and tables have none.
     pub(crate) protobuf: bool,
-    /// The Go type of a list, or of one object, for error messages.
+    /// Returns the Go type for error messages: that of the list if the argument is true, otherwise that of one object.
     pub(crate) go_type: &'a dyn Fn(bool) -> String,
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn negotiate(header: &str, include_object: &str, offer: &Offer<'_>) -
     let known = |media: &str| {
         matches!(media, "*/*" | "application/json" | "application/yaml" | crate::protobuf::MEDIA_TYPE)
     };
-    // If no media type is known, the router refuses the request without reading the parameters of the media types.
+    // If no media type is known, the API server's router refuses the request without reading their parameters.
     if !entries.iter().any(|(media, _)| known(media)) {
         let offered = match endpoint {
             Endpoint::Object => MEDIA_TYPES.to_owned(),

@@ -20,16 +20,16 @@ use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::webhooks::type_text;
 
-/// The time limit of a call.
+/// The time limit of a call of a conversion webhook.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const API_VERSION: &str = "apiextensions.k8s.io/v1";
 
-/// The conversions of the custom resources of one version.
+/// Converts objects between the version of `resource` and the other versions of the same custom resource.
 #[derive(Clone, Copy)]
 pub(crate) struct Converter<'a> {
     pub(crate) inner: &'a Inner,
     pub(crate) resource: &'a Resource,
-    /// Whether webhooks can be called.
+    /// Whether the request calls webhooks. Requests that a test sends through a method of `Sim` do not.
     pub(crate) calls_webhooks: bool,
 }
 

@@ -17,10 +17,11 @@ pub(crate) fn view(resource: &Resource, object: &Stored) -> Value {
 }
 
 /// The object as clients read it in the API version of `resource`. As in the API server, a custom resource gets the
-/// defaults of the version in which it is stored, and loses the fields that the requested version does not have, because
-/// the schemas may have changed since it was written. A webhook converts an object of another version afterwards.
+/// defaults of the version in which it is stored, and loses the fields that the requested version does not have,
+/// because the schemas may have changed since it was written. An object of another version is returned unchanged if a
+/// webhook converts it afterwards.
 ///
-/// Returns `object` itself if nothing changes, which the schema of a stored object shows without decoding it.
+/// Returns `object` itself if nothing changes. An object that was stored with the schema of `resource` is not decoded.
 pub(crate) fn read_form(resource: &Resource, object: Arc<Stored>) -> Arc<Stored> {
     let Some(custom) = resource.custom() else { return object };
     if object.schema.as_ref().is_some_and(|schema| Arc::ptr_eq(schema, &custom.schema)) {

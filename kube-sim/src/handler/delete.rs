@@ -19,7 +19,7 @@ use crate::store::object::Stored;
 /// The `DeleteOptions` of a request. Options in the body have precedence over options in the query.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeleteOptions {
-    /// The grace period in seconds.
+    /// The grace period in seconds; `None` for the default of the kind.
     grace: Option<i64>,
     propagation: Option<String>,
     orphan: Option<bool>,
@@ -43,7 +43,7 @@ impl DeleteOptions {
     /// Parses the options of the query and the body.
     ///
     /// # Errors
-    /// 400 for a body that is not a `DeleteOptions` object, 422 for invalid values.
+    /// 400 for a body that is not a `DeleteOptions` object, 415 for an unsupported media type, 422 for invalid values.
     pub(crate) fn parse(options: &Options, body: &Bytes, content_type: &str) -> Result<Self, SimError> {
         let mut delete = Self {
             grace: options.grace,
@@ -147,7 +147,7 @@ impl DeleteOptions {
 /// Decodes the body of a deletion.
 ///
 /// # Errors
-/// 400 for a body that is not a `DeleteOptions` object.
+/// 400 for a body that is not a `DeleteOptions` object, 415 for an unsupported media type.
 fn decode_body(body: &Bytes, content_type: &str) -> Result<Value, SimError> {
     let mut body = match content_type {
         "" | "application/json" => parse_json_object(body).map_err(SimError::bad_request)?,

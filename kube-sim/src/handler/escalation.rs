@@ -1,5 +1,5 @@
-//! Privilege escalation: a user can write a role or a binding only with the permissions that it grants, or with the
-//! verb `escalate` on the role, or `bind` on the role of the binding.
+//! Privilege escalation: a user can write a role or a binding only if the user has the permissions that it grants, the
+//! verb `escalate` on the role, or the verb `bind` on the role to which the binding refers.
 
 use serde_json::{Value, json};
 

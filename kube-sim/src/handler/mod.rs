@@ -108,7 +108,8 @@ pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Repl
     })
 }
 
-/// The warning about a deletion that orphans the dependents of the object because of the default of its kind.
+/// The warnings about deletions without a propagation policy, by the kind of the deleted object: its default orphans
+/// the dependents.
 const ORPHAN_WARNINGS: [(&str, &str); 1] = [(
     "Job",
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",

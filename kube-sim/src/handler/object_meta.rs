@@ -60,8 +60,8 @@ pub(crate) fn is_being_deleted(object: &Value) -> bool {
 pub(crate) const SYSTEM_FIELDS: [&str; 5] =
     ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "uid", "creationTimestamp"];
 
-/// Prepare for create: clears the fields that clients cannot set; sets name (from `generateName`), uid and creation
-/// time.
+/// Prepare for create: clears the fields that clients cannot set; sets the name (from `generateName`), the namespace,
+/// the uid and the creation time.
 pub(crate) fn prepare_for_create(
     object: &mut Value,
     namespace: &str,

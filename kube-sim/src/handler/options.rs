@@ -124,8 +124,8 @@ impl Options {
         Ok(o)
     }
 
-    /// Clears `resourceVersionMatch` of a watch. A server that does not support `sendInitialEvents` ignores both
-    /// parameters.
+    /// Clears `resourceVersionMatch` of a watch, because a server that does not support `sendInitialEvents` ignores
+    /// this parameter too.
     pub(crate) fn clear_version_match(&mut self) {
         self.version_match = None;
         self.version_match_text.clear();

@@ -31,7 +31,7 @@ pub(crate) struct Request {
     pub(crate) if_none_match: String,
     /// Whether the request calls webhooks. Requests that a test sends through a method of `Sim` do not.
     pub(crate) calls_webhooks: bool,
-    /// The subprotocols of a request for an upgrade to WebSocket.
+    /// The WebSocket parameters of a request for an upgrade; `None` for any other request.
     pub(crate) upgrade: Option<Offer>,
     pub(crate) body: Bytes,
     pub(crate) arrival: Arrival,

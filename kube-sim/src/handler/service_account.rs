@@ -18,10 +18,10 @@ const SERVICE_ACCOUNTS: &str = "/serviceaccounts";
 /// The folder of the token in each container.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// The beginning of the name of the volume.
+/// The prefix of the name of the volume with the token.
 const VOLUME_PREFIX: &str = "kube-api-access-";
 
-/// Sets the service account of a new pod, and mounts its token.
+/// Sets the service account of a new pod, mounts its token, and copies its image pull secrets if the pod has none.
 ///
 /// # Errors
 /// 403 if the service account does not exist.
@@ -66,7 +66,7 @@ fn set_name(spec: &mut Value, name: &str) {
 }
 
 /// Mounts the token in each container that has no mount at its path. Adds the volume `new_name`, unless the pod has a
-/// volume with a token.
+/// volume whose name has [`VOLUME_PREFIX`].
 fn mount(spec: &mut Value, new_name: &str) {
     let mut volumes = spec["volumes"].as_array().into_iter().flatten();
     let name_of = |volume: &Value| volume["name"].as_str().map(ToOwned::to_owned);

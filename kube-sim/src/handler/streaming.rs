@@ -124,7 +124,7 @@ fn find_pod_on_node(call: &Call<'_>, container: Option<&str>) -> Result<(Value, 
     Ok((pod, container.unwrap_or_default()))
 }
 
-/// The subprotocols of a request that needs an upgrade to WebSocket.
+/// The WebSocket parameters of a request that needs an upgrade. The error is 400 for a request without them.
 fn required_upgrade<'a>(call: &'a Call<'_>) -> Result<&'a Offer, SimError> {
     call.request.upgrade.as_ref().ok_or_else(|| {
         SimError::bad_request("Upgrade request required: the simulation serves WebSocket, but not SPDY")

@@ -48,7 +48,8 @@ impl BodyKind<'_> {
     /// Decodes the body of the request.
     ///
     /// # Errors
-    /// 400 for a body that is not an object of this kind, or with unknown fields if the validation is strict.
+    /// 400 for a body that is not an object of this kind, or that has unknown or duplicate fields if the validation is
+    /// strict; 415 for an unsupported media type.
     pub(crate) fn decode(&self, call: &Call<'_>) -> Result<TypedBody, SimError> {
         let request = call.request;
         let mut object = parse_body(&request.body, &request.content_type, self.kind)?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::objects;
 use crate::store::State;
 
-/// Sets the class of a new volume claim that names none.
+/// Sets the default storage class, if one exists, in a new volume claim that names no class.
 pub(super) fn set_storage_class(state: &State, claim: &mut Value) {
     let annotation = &claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"];
     if !annotation.is_null() || !claim["spec"]["storageClassName"].is_null() || !claim["spec"].is_object() {
@@ -20,7 +20,7 @@ pub(super) fn set_storage_class(state: &State, claim: &mut Value) {
     }
 }
 
-/// Sets the class of a new ingress that names none.
+/// Sets the default ingress class, if one exists, in a new ingress that names no class.
 pub(super) fn set_ingress_class(state: &State, ingress: &mut Value) {
     let annotation = &ingress["metadata"]["annotations"]["kubernetes.io/ingress.class"];
     if !annotation.is_null() || !ingress["spec"]["ingressClassName"].is_null() || !ingress["spec"].is_object()
@@ -33,8 +33,8 @@ pub(super) fn set_ingress_class(state: &State, ingress: &mut Value) {
     }
 }
 
-/// The name of the newest class that one of the annotations marks as the default; of several classes of one second, the
-/// first by name.
+/// The name of the newest class that one of the annotations marks as the default; among classes with the same creation
+/// time, the first by name.
 fn default_class(state: &State, table: &str, annotations: &[&str]) -> Option<Value> {
     let is_default =
         |class: &Value| annotations.iter().any(|key| class["metadata"]["annotations"][key] == "true");

@@ -1,5 +1,5 @@
-//! The admission plugin LimitRanger: applies the defaults of `LimitRange` objects to the containers of new pods, and
-//! enforces the limits on containers, pods and volume claims.
+//! The admission plugin LimitRanger: applies the defaults of `LimitRange` objects to the containers of new and resized
+//! pods, and enforces the limits on containers, pods and volume claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ const MAX_MILLI_UNITS: i128 = i64::MAX as i128 / 1000;
 /// Quantities by the name of the resource, in units of 10^-9, each with its text.
 type Quantities = BTreeMap<String, (i128, String)>;
 
-/// Whether the plugin sets defaults: in new pods, and in pods whose resources are resized.
+/// Whether the plugin sets defaults: in new pods, and in resized pods that are not being deleted.
 pub(super) fn sets_defaults(write: &Write<'_>) -> bool {
     match write.old {
         None => write.is_of(PODS),
@@ -206,7 +206,8 @@ impl Usage {
     }
 }
 
-/// Two amounts, rounded up to thousandths, or to units if one of the three amounts is large.
+/// `first` and `second`, rounded up and counted in thousandths; in whole units if one of the three amounts exceeds
+/// [`MAX_MILLI_UNITS`].
 fn rounded(first: i128, second: i128, enforced: i128) -> (i128, i128) {
     let units = |nanos: i128| nanos.saturating_add(NANOS_PER_UNIT - 1).div_euclid(NANOS_PER_UNIT);
     let is_small = [first, second, enforced].iter().all(|nanos| units(*nanos) <= MAX_MILLI_UNITS);
@@ -229,8 +230,9 @@ fn quantities(list: &Value) -> Quantities {
     parsed.collect()
 }
 
-/// The requests or limits of a pod: the sum of its containers, or those of an init container if they are higher. The
-/// resources of the pod itself have precedence.
+/// The requests or limits of a pod, for each resource the higher one of two quantities: the sum of the containers and
+/// the sidecars, and the highest sum of an init container and the sidecars before it. The `resources` of the pod have
+/// precedence for CPU, memory and huge pages.
 fn pod_total(spec: &Value, kind: &str) -> Quantities {
     let mut total = Quantities::new();
     for container in items(spec, "containers") {
@@ -270,7 +272,7 @@ fn add(sum: &mut Quantities, more: &Quantities) {
     }
 }
 
-/// Replaces lower quantities with those of `other`.
+/// Replaces absent and lower quantities with those of `other`.
 fn raise(quantities: &mut Quantities, other: Quantities) {
     for (resource, quantity) in other {
         if quantities.get(&resource).is_none_or(|existing| existing.0 < quantity.0) {

@@ -70,7 +70,7 @@ impl Write<'_> {
 /// Whether a plugin may change the object of a write.
 type Selects = fn(&Write<'_>) -> bool;
 
-/// Sets fields of an object.
+/// Sets fields of an object, or refuses the write.
 type Mutate = fn(&mut State, &Write<'_>, &mut Value) -> Result<(), SimError>;
 
 /// The mutating plugins in their order.
@@ -230,8 +230,9 @@ pub(crate) fn check_create(
     }
 }
 
-/// Refuses to delete the namespaces and, except in a collection, the priority classes that every cluster needs. `name`
-/// is empty in the deletion of a collection.
+/// Refuses to delete a priority class of the system. If the plugin NamespaceLifecycle is enabled, also refuses to
+/// delete the namespaces `default`, `kube-system` and `kube-public`. `name` is empty for the deletion of a collection,
+/// which may delete priority classes of the system.
 pub(crate) fn check_delete(state: &State, target: &Target, name: &str) -> Result<(), SimError> {
     if &*target.resource.storage == priority::CLASSES && is_system_class(name) {
         let why = "this is a system priority class and cannot be deleted";

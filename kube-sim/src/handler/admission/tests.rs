@@ -85,8 +85,8 @@ fn volumes_are_protected_on_request() {
     assert_eq!(Sim::new().create(&claim).unwrap()["metadata"].get("finalizers"), None);
 }
 
-/// Creates the namespace `n` with the label of the Pod Security Standards `level`, a quota of `pods` pods, and a maximum
-/// of one CPU for each container.
+/// Creates the namespace `n` that enforces the Pod Security Standard `level`, with a quota of `pods` pods, and a
+/// maximum of one CPU for each container.
 fn restrict(sim: &Sim, level: &str, pods: &str) {
     let labels = json!({"pod-security.kubernetes.io/enforce": level});
     sim.create(

@@ -54,7 +54,8 @@ pub(super) fn check_resize(state: &State, write: &Write<'_>, claim: &Value) -> R
     Ok(())
 }
 
-/// The storage class of a claim: that of the annotation, if it exists.
+/// The storage class of a claim: the annotation if it exists, otherwise `spec.storageClassName`; empty if neither is
+/// set.
 fn class_of(claim: &Value) -> &str {
     let annotation = claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"].as_str();
     annotation.or(claim["spec"]["storageClassName"].as_str()).unwrap_or_default()

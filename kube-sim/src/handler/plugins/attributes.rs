@@ -61,7 +61,7 @@ impl ObjectKind {
     }
 }
 
-/// The objects of a request in the version in which a webhook receives them.
+/// The objects of a request in the version in which a webhook or a policy receives them.
 #[derive(Debug)]
 pub(super) struct Objects {
     pub(super) object: Option<Value>,
@@ -86,7 +86,7 @@ pub(crate) struct Attributes<'a> {
     pub(crate) options: Value,
     pub(crate) dry_run: bool,
     pub(crate) user: User,
-    /// Whether webhooks can be called.
+    /// Whether the request calls webhooks. Requests that a test sends through a method of `Sim` do not.
     pub(crate) calls_webhooks: bool,
 }
 

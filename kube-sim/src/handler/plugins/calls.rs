@@ -1,4 +1,4 @@
-//! Runs the plugins for requests that do not write an object: connections, and bodies that are not stored.
+//! Runs the plugins for requests that store no object: connections, deletions, and bodies that are not stored.
 
 use serde_json::{Value, json};
 
@@ -51,6 +51,8 @@ impl Call<'_> {
     }
 
     /// Runs the plugins on the deletion of the object of `target`. `name` is empty in the deletion of a collection.
+    /// `old` returns the object, the `DeleteOptions` and whether the deletion is a dry run; it is called only if a
+    /// plugin is active.
     ///
     /// # Errors
     /// The response to a request that a plugin refuses.

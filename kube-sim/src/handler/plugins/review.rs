@@ -58,7 +58,7 @@ pub(super) fn review(
 /// The verified response of a webhook.
 #[derive(Debug)]
 pub(super) struct Response {
-    /// The text of the patch.
+    /// The JSON patch, decoded from Base64; `None` if the response has none.
     pub(super) patch: Option<Vec<u8>>,
     pub(super) patch_type: String,
     pub(super) warnings: Vec<String>,

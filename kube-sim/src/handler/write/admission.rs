@@ -86,10 +86,10 @@ impl WriteContext<'_> {
         plugins::validate(self.inner, &attributes, &mut self.warnings).await
     }
 
-    /// Checks the permissions that a role or a binding grants, if RBAC is enabled.
+    /// Checks that the user may write the role or the binding `object`, if RBAC is enabled.
     ///
     /// # Errors
-    /// 403 if the user does not have the permissions.
+    /// 403 if the user does not have the permissions that it grants; 404 if the role of a binding does not exist.
     pub(super) fn check_escalation(&self, object: &Value, old: Option<&Value>) -> Result<(), SimError> {
         if !self.inner.settings.rbac {
             return Ok(());

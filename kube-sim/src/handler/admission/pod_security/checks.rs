@@ -10,7 +10,7 @@ use super::policy::{Level, Standard};
 use super::profile_checks as profiles;
 use crate::json::text;
 
-/// A violation of a check: the reason, and the details of the pod.
+/// A violation of a check: the reason, and the containers, volumes or fields of the pod that cause it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Violation {
     pub(super) reason: String,
@@ -57,13 +57,13 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// A check, from its minimum version until that of the next check with the same name. The violation is `None` for a pod
-/// that complies.
+/// One version of a check. It applies from the minor version `since` of Kubernetes until that of the next check with
+/// the same name. `run` returns `None` for a pod that complies.
 struct Check {
     name: &'static str,
     level: Level,
     since: u32,
-    /// The check of the level `baseline` that this check replaces.
+    /// The name of the check of the level `baseline` that this check replaces; empty if there is none.
     replaces: &'static str,
     run: fn(Pod<'_>) -> Option<Violation>,
 }
@@ -162,7 +162,7 @@ pub(super) fn containers(names: &[String]) -> String {
     format!("container{} {}", plural(names.len()), quoted(names))
 }
 
-/// The suffix of a plural.
+/// The suffix of a noun for `count` items: `s`, or nothing for one item.
 pub(super) fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
@@ -172,7 +172,8 @@ fn uses(count: usize) -> &'static str {
     if count == 1 { "uses" } else { "use" }
 }
 
-/// `pod`, `container "a"` or both, for a setting of the pod and of its containers; `None` if neither is bad.
+/// `pod`, `container "a"` or both. `is_pod` is whether the pod has a forbidden setting; `names` are the containers that
+/// have it. `None` if there are none.
 pub(super) fn setters(is_pod: bool, names: &[String]) -> Option<String> {
     match (is_pod, names) {
         (false, []) => None,
@@ -254,7 +255,7 @@ fn proc_mount(pod: Pod<'_>) -> Option<Violation> {
     violation("procMount", detail)
 }
 
-/// The sysctls that a pod may set, each with the version that has allowed it.
+/// The sysctls that a pod may set, each with the first minor version of Kubernetes that allows it; 0 for all versions.
 const SYSCTLS: [(&str, u32); 14] = [
     ("kernel.shm_rmid_forced", 0),
     ("net.ipv4.ip_local_port_range", 0),

@@ -16,10 +16,10 @@ use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::State;
 
-/// The maximum number of existing pods that are checked after a change of the level of a namespace.
+/// The maximum number of existing pods that are checked when the enforced standard of a namespace changes.
 const MAX_CHECKED_PODS: usize = 3000;
 
-/// The subresources of pods that do not change the spec.
+/// The subresources of pods that the plugin does not check.
 const IGNORED_SUBRESOURCES: [&str; 8] =
     ["exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"];
 
@@ -68,7 +68,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The policy of a namespace.
+/// The policy of a namespace; the default policy, which allows all pods, if the namespace does not exist.
 fn policy_of(state: &State, namespace: &str) -> Policy {
     let found = state.get(NAMESPACES, namespace);
     found.map_or_else(Policy::default, |namespace| Policy::of(|label| namespace.labels.get(label)).0)
@@ -106,7 +106,7 @@ fn details(violations: &[Violation]) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether an update of a pod adds or removes a container, or changes an image.
+/// Whether an update of a pod changes an image, adds a container, or removes a container that is not ephemeral.
 fn changes_images(old: &Value, new: &Value) -> bool {
     let images = |pod: &Value, list: &str| -> Vec<Value> {
         items(&pod["spec"], list).map(|container| container["image"].clone()).collect()
@@ -126,7 +126,8 @@ fn policy_of_labels(namespace: &Value) -> (Policy, Vec<FieldError>) {
     Policy::of(|label| namespace["metadata"]["labels"][label].as_str())
 }
 
-/// Checks the labels of a namespace, and warns of existing pods that violate a stricter standard.
+/// Checks the labels of a namespace. If an update changes the enforced standard, and does not only lower its level,
+/// warns of existing pods that violate the new standard.
 fn check_namespace(
     state: &State,
     write: &Write<'_>,
@@ -187,7 +188,7 @@ fn warn_of_pods(state: &State, namespace: &str, standard: &Standard, warnings: &
     warnings.append(&mut texts);
 }
 
-/// The pods with the first pod of each controller before its further pods.
+/// The pods without a controller and the first pod of each controller, then the other pods.
 fn prioritized(pods: Vec<Value>) -> Vec<Value> {
     let mut controllers = BTreeSet::new();
     let (mut first, further): (Vec<Value>, Vec<Value>) = pods.into_iter().partition(|pod| {

@@ -18,7 +18,7 @@ pub(super) enum Level {
 /// A minor version of Kubernetes; `None` for the latest version.
 pub(super) type Version = Option<u32>;
 
-/// A level in a version.
+/// A level of the Pod Security Standards, as defined in a version of Kubernetes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standard {
     pub(super) level: Level,
@@ -33,8 +33,8 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// The policy of the labels of a namespace, and their errors. `label_value` returns the value of a label. An invalid
-    /// level is enforced as `restricted`, and causes no warnings.
+    /// The policy of the labels of a namespace, and their errors. `label_value` returns the value of a label. An
+    /// invalid level of `enforce` counts as `restricted`, one of `warn` as `privileged`.
     pub(super) fn of<'a>(label_value: impl Fn(&str) -> Option<&'a str>) -> (Self, Vec<FieldError>) {
         let mut errors = Vec::new();
         let label = |suffix: &str| {
@@ -69,7 +69,8 @@ impl Policy {
         policy.enforce.version = versions[0].unwrap_or_default();
         policy.warn.level = warn.flatten().unwrap_or_default();
         policy.warn.version = versions[2].unwrap_or_default();
-        // Without a level for warnings, the server warns of what it enforces. This matters for templates.
+        // Without the label `warn`, the server warns of violations of the enforced standard. This matters for pod
+        // templates, for which the plugin enforces nothing.
         if warn.is_none() && enforce.flatten().is_some_and(|level| level > policy.warn.level) {
             policy.warn.level = policy.enforce.level;
             if versions[2].is_none() {

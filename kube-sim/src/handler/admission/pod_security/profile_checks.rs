@@ -1,4 +1,4 @@
-//! The checks of AppArmor, capabilities, seccomp, SELinux and the user.
+//! The checks of AppArmor, capabilities, seccomp, SELinux and `runAsNonRoot`.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ const DEFAULT_CAPABILITIES: [&str; 13] = [
     "SYS_CHROOT",
 ];
 
-/// The annotation of a pod with the AppArmor profile of a container begins with this text.
+/// The prefix of the annotations that set the AppArmor profile of a container. The name of the container follows it.
 const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 pub(super) fn app_armor(pod: Pod<'_>) -> Option<Violation> {
@@ -54,7 +54,8 @@ pub(super) fn app_armor(pod: Pod<'_>) -> Option<Violation> {
     violation(&reason, detail)
 }
 
-/// Whether the pod has a bad type of a profile, and the names of the containers that have one.
+/// Whether the profile in `field` of the pod has a type other than `RuntimeDefault` and `Localhost`, and the names of
+/// the containers with such a profile. Adds the types to `values`.
 fn bad_types(pod: Pod<'_>, field: &str, values: &mut BTreeSet<String>) -> (bool, Vec<String>) {
     let mut is_bad = |holder: &Value| {
         let profile = &holder["securityContext"][field];
@@ -77,7 +78,7 @@ pub(super) fn added_capabilities(pod: Pod<'_>) -> Option<Violation> {
     violation("non-default capabilities", addition(&names, &added))
 }
 
-/// The containers that add other capabilities than `allowed`, and these capabilities.
+/// The names of the containers that add capabilities other than `allowed`, and these capabilities.
 fn containers_that_add(pod: Pod<'_>, allowed: &[&str]) -> (Vec<String>, BTreeSet<String>) {
     let mut added = BTreeSet::new();
     let names = pod.names(|container| {
@@ -110,7 +111,7 @@ pub(super) fn dropped_capabilities(pod: Pod<'_>) -> Option<Violation> {
     if details.is_empty() { None } else { violation("unrestricted capabilities", details.join("; ")) }
 }
 
-/// The seccomp annotations that pods had before the field existed.
+/// Checks the annotations that selected the seccomp profile before the field `seccompProfile` existed.
 pub(super) fn seccomp_annotations(pod: Pod<'_>) -> Option<Violation> {
     let own = pod.containers().map(|container| {
         format!("container.seccomp.security.alpha.kubernetes.io/{}", text(&container["name"]))
@@ -161,7 +162,7 @@ pub(super) fn required_seccomp(pod: Pod<'_>) -> Option<Violation> {
     violation("seccompProfile", detail)
 }
 
-/// `with_engine`: whether the type `container_engine_t` is allowed, which is so since 1.31.
+/// `with_engine` is whether the type `container_engine_t` is allowed, which the standard allows since version 1.31.
 pub(super) fn se_linux(pod: Pod<'_>, with_engine: bool) -> Option<Violation> {
     let (mut types, mut sets_user, mut sets_role) = (BTreeSet::new(), false, false);
     let mut is_bad = |holder: &Value| {

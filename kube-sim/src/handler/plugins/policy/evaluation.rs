@@ -12,7 +12,7 @@ use crate::shared::Inner;
 /// The maximum size of the result of a `messageExpression`, in bytes.
 const MAX_MESSAGE: usize = 5 * 1024;
 
-/// A failed validation.
+/// A failed validation, or an error of the policy.
 #[derive(Debug)]
 pub(super) struct Decision {
     pub(super) message: String,
@@ -105,7 +105,7 @@ impl<'a> Policy<'a> {
         decisions
     }
 
-    /// Evaluates one validation; `None` if it is satisfied.
+    /// Evaluates one validation; `None` if it is satisfied, or has an error that the policy ignores.
     fn check(
         &self,
         validation: &Value,

@@ -24,7 +24,7 @@ pub(super) use mutation::{MUTATING_POLICIES, MutatingPolicies};
 pub(super) const POLICIES: &str = "admissionregistration.k8s.io/validatingadmissionpolicies";
 const BINDINGS: &str = "admissionregistration.k8s.io/validatingadmissionpolicybindings";
 
-/// A failed validation that denies the request.
+/// A failed validation that denies the request, or an error of a policy or a binding.
 struct Denial {
     policy: String,
     /// The name of the binding; `None` for an error of the policy itself.
@@ -37,7 +37,8 @@ struct Denial {
 /// Evaluates the policies that match the request.
 ///
 /// # Errors
-/// The response for the first failed validation that denies the request.
+/// The response for the first denial; 404 if the namespace of the request does not exist, 500 if a conversion webhook
+/// fails.
 pub(super) async fn dispatch(
     inner: &Inner,
     attributes: &Attributes<'_>,
@@ -80,7 +81,7 @@ fn bound_policies(inner: &Inner, policies: &str, bindings: &str) -> Vec<(Value, 
     bound
 }
 
-/// Evaluates one policy with each of its bindings, and appends the failed validations to `denials`.
+/// Evaluates one policy with each of its bindings, and appends the results to `denials` and `warnings`.
 async fn check_policy(
     inner: &Inner,
     attributes: &Attributes<'_>,

@@ -260,7 +260,7 @@ fn merge(resource: &Resource, before: &Value, mut config: Value) -> Result<Value
     merged.map_err(|why| Failure::Policy(format!("error applying patch: {why}")))
 }
 
-/// Applies operations to the object; `None` if the test of an operation fails, which leaves the object unchanged.
+/// Applies operations to the object; `None` if an operation `test` fails, which leaves the object unchanged.
 fn apply_operations(
     resource: &Resource,
     before: &Value,
