@@ -1,26 +1,26 @@
-//! `LogLimit`: limits how often a warning is logged, so that a failure that repeats does not fill the log. It must not
-//! log: the callers do.
+//! `LogLimit`: limits how often a message is logged, so that a failure that repeats does not fill the log. This module
+//! must not log: the callers do.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The limit of one kind of warning.
+/// The limit of one kind of message.
 #[derive(Debug, Clone)]
 pub(crate) struct LogLimit {
     burst: u32,
     period: Duration,
-    /// The start of the period, and the number of warnings that were logged in it.
+    /// The start of the period, and the number of messages that were logged in it.
     current: Option<(Instant, u32)>,
     suppressed: u64,
 }
 
 impl LogLimit {
-    /// At most `burst` warnings in each period.
+    /// At most `burst` messages in each period.
     pub(crate) const fn new(burst: u32, period: Duration) -> Self {
         Self { burst, period, current: None, suppressed: 0 }
     }
 
-    /// Returns `Some` if a warning may be logged now; the value is the number of warnings suppressed since the last
+    /// Returns `Some` if a message may be logged now; the value is the number of messages suppressed since the last
     /// one.
     pub(crate) fn permit(&mut self) -> Option<u64> {
         let now = Instant::now();

@@ -23,8 +23,8 @@ pub(crate) fn now() -> Timestamp {
 /// Makes the timestamps of events, leases and conditions that the calling thread writes start at `start` and advance
 /// with tokio's clock, in place of the system clock.
 ///
-/// With [`seed`](crate::seed()), a single-threaded runtime and a paused clock, two runs write the same bytes. Call it
-/// in the runtime, at the beginning of the run.
+/// With [`seed`](crate::seed()), a single-threaded runtime and a paused clock, two runs write the same bytes. Call this
+/// function inside the tokio runtime, at the beginning of the run.
 ///
 /// ```
 /// use kube_runtime::status::condition;

@@ -43,7 +43,8 @@ pub enum Event<K> {
 ///
 /// Finalizers are added and removed by JSON patches (RFC 6902) whose `test` operations fail if the object was replaced
 /// by a new object of the same name, or if its finalizers differ from `obj`, which may come from an outdated cache. The
-/// function then reads the object and tries again, at most five times. Finalizers of other controllers are never lost.
+/// function then reads the object and tries again; it sends at most five patches. Finalizers of other controllers are
+/// never lost.
 ///
 /// `finalizer_name` has the form `example.com/name` and must be unique among the controllers of the object. The
 /// function needs the permissions `get` and `patch`.
@@ -88,8 +89,8 @@ pub enum Event<K> {
 /// # Errors
 ///
 /// [`Error::ApplyFailed`] and [`Error::CleanupFailed`] with the error of `reconcile`; [`Error::AddFinalizer`] and
-/// [`Error::RemoveFinalizer`] if a request fails; [`Error::Conflict`] if the object changed during each attempt.
-/// An object that was deleted in the meantime is not an error.
+/// [`Error::RemoveFinalizer`] if a request fails; [`Error::Conflict`] if the object changed during each attempt;
+/// [`Error::UnnamedObject`] if `obj` has no name. An object that was deleted in the meantime is not an error.
 ///
 /// # Cancel safety
 ///

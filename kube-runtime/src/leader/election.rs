@@ -82,7 +82,7 @@ impl Election {
         if is_stopped { self.release().await } else { Ok(()) }
     }
 
-    /// Closes the fence and the gate.
+    /// Ends the candidacy: closes the fence and the gate, and sets the metric and the state.
     fn end(&mut self) {
         set_leader(&self.name, false);
         self.term.end();

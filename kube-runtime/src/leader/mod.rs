@@ -104,7 +104,7 @@ impl LeaderElector {
     ///
     /// # Errors
     ///
-    /// If the timings contradict each other; see [`Config::validate`].
+    /// If the timings are invalid; see [`Config::validate`].
     ///
     /// # Panics
     ///

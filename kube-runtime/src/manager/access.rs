@@ -163,7 +163,7 @@ impl Refusal {
 
 type ReviewDigest = [u8; 32];
 
-/// The key of a cache. A digest, so that the cache contains no tokens, and its entries have a fixed size.
+/// The key of a cache. A digest, so that the cache contains no tokens, and its keys have a fixed size.
 fn digest(text: &[u8]) -> ReviewDigest {
     Sha256::digest(text).into()
 }

@@ -70,7 +70,7 @@ impl ManagedStore {
         self.address == other.address
     }
 
-    /// Adds the watch of `other`, which has the same store.
+    /// Takes the watch of `other`, which has the same store, with its name and health, if this cache has no watch.
     pub(super) fn merge(&mut self, other: Self) {
         if self.hold.is_none() && other.hold.is_some() {
             (self.name, self.hold, self.health) = (other.name, other.hold, other.health);

@@ -17,7 +17,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// The lock of the task that performs the upkeep: only one manager of the process performs it at a time.
 static UPKEEP: AsyncMutex<()> = AsyncMutex::const_new(());
 
-/// The bucket bounds of each histogram, in seconds.
+/// The bucket bounds of each histogram of durations, in seconds.
 const BUCKETS: [(&str, &[f64]); 6] = [
     ("workqueue_queue_duration_seconds", &QUEUE),
     ("workqueue_work_duration_seconds", &QUEUE),

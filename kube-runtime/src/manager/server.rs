@@ -89,7 +89,7 @@ impl Listeners {
         self.all.is_some() || !self.is_disabled
     }
 
-    /// The endpoints. Binds the default address if no other one is set.
+    /// The endpoints. Binds the default address if no other one is set and the server is not disabled.
     pub(super) fn into_endpoints(mut self, state: &Arc<ServerState>) -> Result<Vec<Endpoint>, Error> {
         if self.all.is_none() && self.serves_all() {
             self.bind_all(DEFAULT_ADDRESS)?;

@@ -1,6 +1,6 @@
 //! The metric of leader elections, under the name of client-go.
 
-/// Whether this process holds the lease `name`.
+/// Sets the metric that tells whether this process holds the lease `name`.
 pub(crate) fn set_leader(name: &str, is_leader: bool) {
     #[cfg(feature = "metrics")]
     metrics::gauge!("leader_election_master_status", "name" => name.to_owned()).set(if is_leader {

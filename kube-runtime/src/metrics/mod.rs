@@ -1,5 +1,5 @@
 //! Metrics through the facade of the crate `metrics` (Cargo feature `metrics`). Where client-go or controller-runtime
-//! has a metric, it has the same name and labels here. It must not log: the callers do.
+//! has a metric, it has the same name and labels here. This module must not log: the callers do.
 //!
 //! Without the feature, the types are empty and the methods do nothing.
 

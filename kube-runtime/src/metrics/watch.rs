@@ -1,6 +1,6 @@
 //! `WatchMetrics`: the metrics of one watcher, under the names of client-go's reflector.
 //!
-//! client-go has no metric for relists, fallbacks, silent watches and missing kinds: these names begin with
+//! The names of the metrics that client-go does not have, such as those of relists and silent watches, begin with
 //! `kube_runtime_`. The label `name` is the path of the collection.
 
 #[cfg(feature = "metrics")]
@@ -142,7 +142,7 @@ impl WatchMetrics {
         metrics::counter!("kube_runtime_exceeded_budgets_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// Counts a watcher that begins or ends to wait for a collection that the server does not serve. The metric is the
+    /// Counts a watcher that starts or stops waiting for a collection that the server does not serve. The metric is the
     /// number of all these watchers of the collection.
     pub(crate) fn count_missing(&self, is_missing: bool) {
         let gauge = metrics::gauge!("kube_runtime_missing_collections", "name" => self.name.clone());

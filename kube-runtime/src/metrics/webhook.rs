@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// A request in flight. Dropping it records the request; a request without [`answered`](Self::answered) was cancelled,
-/// and only leaves the gauge of requests in flight.
+/// and is only subtracted from the gauge of requests in flight.
 pub(crate) struct WebhookRequest {
     #[cfg(feature = "metrics")]
     path: Arc<str>,

@@ -73,7 +73,7 @@ impl<A: Predicate<K>, B: Predicate<K>, K> Predicate<K> for Combine<A, B> {
 /// The hash of a property; `None` if the predicate panics. A change then passes: an unnecessary reconcile is harmless,
 /// a missing one is not.
 pub(super) fn hash_or_panic<K>(predicate: &impl Predicate<K>, object: &K) -> Option<u64> {
-    /// The limit of the warnings of all predicates.
+    /// The limit of the logged panics of all predicates.
     static LOG: Mutex<LogLimit> = Mutex::new(LogLimit::new(1, Duration::from_secs(60)));
     catch_unwind(AssertUnwindSafe(|| predicate.hash_property(object))).unwrap_or_else(|_| {
         if let Some(suppressed) = LOG.lock().unwrap_or_else(PoisonError::into_inner).permit() {

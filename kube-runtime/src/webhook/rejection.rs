@@ -60,7 +60,7 @@ impl<E: Error> From<E> for Rejection {
     }
 }
 
-/// An error with its causes, on one line.
+/// The texts of an error and of its causes, separated by colons.
 pub(super) fn with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
