@@ -12,7 +12,7 @@ use crate::{
     plural::plural_of,
 };
 
-/// A custom resource.
+/// A validated custom resource, from which the code is generated.
 pub(crate) struct Model {
     /// The name of the spec's type.
     pub(crate) spec: Ident,

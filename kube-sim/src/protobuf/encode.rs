@@ -137,7 +137,7 @@ fn encode_field(field: &Field, value: &Value, depth: usize, out: &mut Vec<u8>) -
     Ok(())
 }
 
-/// Appends a single value.
+/// Appends a field with one value of the type `value_type`.
 fn put_value(
     number: u64,
     value_type: ValueType,

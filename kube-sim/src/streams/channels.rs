@@ -17,7 +17,7 @@ pub(super) const MAX_DATA: usize = 32 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closed;
 
-/// The message of a channel.
+/// The binary message that carries `data` for a channel.
 pub(super) fn message(channel: u8, data: &[u8]) -> Bytes {
     let mut message = Vec::with_capacity(data.len() + 1);
     message.push(channel);

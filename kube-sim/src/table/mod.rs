@@ -40,7 +40,7 @@ pub(crate) enum Objects<'a> {
     List(&'a [Value]),
 }
 
-/// The representation of a `Table`.
+/// The parts of a `Table` that a request selects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) row_object: RowObject,

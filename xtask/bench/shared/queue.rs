@@ -3,7 +3,7 @@
 use super::{Job, Measure, Outcome, Report};
 use crate::library::priority_queue;
 
-/// The number of priorities.
+/// The number of different priorities with which the keys are added.
 const PRIORITIES: usize = 5;
 
 /// A work queue with priorities, and the keys of the row.

@@ -13,9 +13,9 @@ use super::store::{Strategy, digest_of_store};
 use super::{Control, Job, Measure, Outcome};
 use crate::library::{Api, ResourceExt, SharedPods};
 
-/// The number of controllers.
+/// The number of controllers that share the informer.
 const CONTROLLERS: usize = 4;
-/// The number of subscribers.
+/// The number of subscribers of the informer.
 const SUBSCRIBERS: usize = 100;
 
 /// Measures from the start of the informer and its controllers until each of them has reconciled every pod.

@@ -14,9 +14,9 @@ use super::get::{get_pod, pod_names};
 use super::{Job, Measure, Outcome};
 use crate::library::{Api, Client, WatchParams};
 
-/// The number of watches.
+/// The number of watches that are open at the same time.
 const WATCHES: usize = 1000;
-/// The number of calls per second.
+/// The number of calls (gets of pods) per second.
 const RATE: usize = 1000;
 /// The number of tasks that send the calls.
 const CALLERS: usize = 50;

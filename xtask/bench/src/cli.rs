@@ -50,12 +50,12 @@ pub struct Args {
 }
 
 impl Args {
-    /// The number of pods.
+    /// The number of pods of the mock API server.
     fn pods(&self) -> usize {
         self.pods.map_or(if self.quick { QUICK_PODS } else { DEFAULT_PODS }, |pods| pods as usize)
     }
 
-    /// The number of rounds.
+    /// The number of runs of each row.
     fn rounds(&self) -> usize {
         self.rounds.map_or(if self.quick { 1 } else { 5 }, usize::from)
     }

@@ -57,13 +57,13 @@ pub(super) enum Amount {
     Calls {
         /// The number of units per pod, in tenths.
         tenths: usize,
-        /// The upper limit.
+        /// The upper limit of the amount.
         max: usize,
     },
 }
 
 impl Amount {
-    /// The amount for `pods` pods.
+    /// The amount of work if the mock API server has `pods` pods.
     pub(super) fn for_pods(self, pods: usize) -> usize {
         match self {
             Self::Pods => pods,

@@ -32,7 +32,7 @@ const PROGRAM_TIMEOUT: Duration = Duration::from_secs(600);
 /// The time limit of kube-sim's start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The size of a run.
+/// The numbers of rounds and pods, and the duration of the requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Size {
     pub(super) rounds: usize,

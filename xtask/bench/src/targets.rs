@@ -221,7 +221,7 @@ impl Target {
 }
 
 impl Metric {
-    /// The value of this metric.
+    /// The value of this metric in `figures`.
     fn value_in(self, figures: &Figures) -> f64 {
         match self {
             Self::Rate => figures.rate(),

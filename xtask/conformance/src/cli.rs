@@ -91,7 +91,7 @@ fn data() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/data"))
 }
 
-/// Reads a data file.
+/// Reads a file of the folder `data`.
 fn read(name: &str) -> anyhow::Result<String> {
     let path = data().join(name);
     std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))

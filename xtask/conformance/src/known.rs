@@ -24,7 +24,7 @@ struct KnownScenario {
 }
 
 impl KnownDifferences {
-    /// Parses the two files.
+    /// Parses the texts of `data/known.yaml` and `data/mutations.txt`.
     pub(crate) fn parse(scenarios: &str, mutations: &str) -> anyhow::Result<Self> {
         let entries: Vec<KnownScenario> =
             yaml_serde::from_str(scenarios).context("cannot parse data/known.yaml")?;

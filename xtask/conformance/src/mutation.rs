@@ -33,7 +33,7 @@ pub(crate) struct Sample {
     remains_after_delete: bool,
 }
 
-/// A changed object.
+/// An object of `data/objects.yaml` with one changed field.
 #[derive(Debug)]
 pub(crate) struct Mutation {
     /// The kind, the changed field and the change, such as `v1 Service sample: spec.ports[0].port: absent`.

@@ -15,7 +15,7 @@ const RELEVANT_HEADERS: [&str; 5] = ["allow", "content-type", "location", "retry
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    /// The relevant headers.
+    /// The headers of [`RELEVANT_HEADERS`] that the response has.
     headers: Vec<(String, String)>,
     etag: Option<String>,
     pub(crate) body: Value,

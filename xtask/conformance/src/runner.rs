@@ -12,7 +12,7 @@ use crate::observation::{self, Difference, Unexpected};
 /// The number of cases that run at the same time.
 const CONCURRENT_CASES: usize = 8;
 
-/// The two servers.
+/// The real API server and kube-sim.
 pub(crate) struct Servers {
     pub(crate) real: Endpoint,
     pub(crate) simulated: Endpoint,
@@ -26,7 +26,7 @@ pub(crate) struct Outcome {
     pub(crate) unexpected: Vec<(&'static str, Unexpected)>,
 }
 
-/// Runs all cases.
+/// Runs `cases` on both servers. Returns one outcome for each case.
 pub(crate) async fn run(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<Vec<Outcome>> {
     for endpoint in [&servers.real, &servers.simulated] {
         create_namespace(endpoint, SHARED_NAMESPACE).await?;

@@ -32,7 +32,7 @@ pub(crate) struct Scenario {
     steps: Vec<Step>,
 }
 
-/// One request.
+/// One request, the parts of its response that are compared, and the expected outcome.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Step {

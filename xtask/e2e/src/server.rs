@@ -37,7 +37,7 @@ pub(crate) struct Server {
 /// The scale of the suite `churn`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Churn {
-    /// The number of objects.
+    /// The number of objects that the suite creates.
     pub(crate) objects: usize,
     /// The time for which the objects change.
     pub(crate) duration: Duration,

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Installs the global subscriber.
+/// Installs the global `tracing` subscriber, unless one is already installed.
 pub fn init() {
     let filter = EnvFilter::from_default_env();
     // This fails if a global subscriber is already installed. That subscriber then remains in use.

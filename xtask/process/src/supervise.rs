@@ -69,11 +69,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
-/// The result of [`supervise`].
+/// The end of the supervised program, as [`supervise`] reports it.
 struct Outcome {
     /// `None` if the program was not started.
     status: Option<ExitStatus>,
-    /// Whether the parent has ended.
+    /// Whether the parent of the supervisor has ended.
     orphaned: bool,
 }
 

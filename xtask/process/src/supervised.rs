@@ -33,7 +33,7 @@ impl fmt::Display for Ended {
     }
 }
 
-/// The state of the program.
+/// The state of the supervised program.
 #[derive(Debug, Clone, Copy)]
 enum State {
     Starting,

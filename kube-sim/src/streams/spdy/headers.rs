@@ -34,7 +34,7 @@ impl fmt::Debug for HeaderReader {
 }
 
 impl HeaderReader {
-    /// Reads a block.
+    /// Decompresses the next header block, and returns its names and values.
     pub(super) fn read(&mut self, mut compressed: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
         let inflate = if let Some(inflate) = &mut self.inflate {
             inflate

@@ -42,7 +42,7 @@ impl Cache {
         Ok(Self { folder })
     }
 
-    /// The path of the folder.
+    /// The absolute path of the cache folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

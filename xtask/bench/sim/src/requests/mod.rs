@@ -22,7 +22,7 @@ use cycle::Worker;
 const WATCHES: usize = 20;
 /// The number of tasks that send requests, each one at a time.
 const WORKERS: usize = 32;
-/// The number of namespaces.
+/// The number of namespaces over which the workers are distributed.
 const NAMESPACES: usize = 8;
 /// The number of pods, and of config maps, that exist in each namespace during the whole run.
 const OBJECTS: usize = 20;
@@ -32,7 +32,7 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// requests.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The counters of a run.
+/// The counters of a run, which its workers increase and its measurement reads, and the flag that ends the workers.
 #[derive(Debug, Default)]
 struct Counters {
     requests: AtomicU64,

@@ -23,7 +23,7 @@ const CANARY: &str = "/canary";
 /// A match condition that excludes the requests of controllers, which create a config map in each namespace.
 const OWN_REQUEST: &str = "!request.userInfo.username.startsWith('system:')";
 
-/// The kind of a configuration.
+/// The kind of a webhook configuration.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::suites) enum Kind {
     Mutating,
