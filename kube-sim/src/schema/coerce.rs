@@ -14,8 +14,8 @@ use super::node::{Additional, Schema};
 /// Go decodes it into `ObjectMeta` and serializes it. Unknown fields remain.
 ///
 /// # Errors
-/// The error text of Go's decoder; for an embedded resource, after the path and the value of its field. `object` is
-/// unchanged up to the field with the error.
+/// The error text of Go's decoder; for an embedded resource, after the path and the value of its field. The fields
+/// before that with the error are already changed.
 pub(crate) fn coerce(schema: &Schema, object: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
     if let Some(metadata) = object.get_mut("metadata") {
         decode_metadata(metadata, omits_zero)?;

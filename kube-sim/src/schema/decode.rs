@@ -48,7 +48,8 @@ impl Decoder {
     fn decode_value(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         match schema.kind() {
             Kind::Any => {
-                // The schemas in `items` and `additionalProperties` of a schema.
+                // In a CRD, the schemas in `items` and `additionalProperties`, whose fields are not in the recorded
+                // schema.
                 if schema.component().is_some_and(|name| name.contains(".JSONSchemaPropsOr")) {
                     store_numbers(value);
                 }
@@ -165,7 +166,7 @@ impl Decoder {
         }
     }
 
-    /// Whether the current field is a UID, the only string of `ObjectMeta` whose Go type has a name.
+    /// Whether the current field is the UID of `ObjectMeta` or `OwnerReference`, whose Go type is `types.UID`.
     fn is_uid(&self) -> bool {
         matches!(self.owner.as_str(), "ObjectMeta" | "OwnerReference")
             && self.path.last().is_some_and(|field| field == "uid")

@@ -100,8 +100,8 @@ fn compile_pattern(source: &str) -> Regex {
     Regex::new(source).expect("the patterns of formats compile, as a test shows")
 }
 
-/// A host name: a single label, or several labels of which the last consists of letters. Symbols such as `=` count as
-/// letters.
+/// A host name: a single label, or several labels of which the last consists of letters. The labels before it may
+/// contain symbols such as `=`.
 static HOSTNAME: LazyLock<Regex> = LazyLock::new(|| {
     const CHARACTER: &str = r"[0-9\p{L}\p{S}]";
     const INNER: &str = r"[0-9\p{L}\p{S}-]";

@@ -14,6 +14,7 @@ pub(crate) struct Correlation<'a> {
 
 impl Correlation<'_> {
     /// The old and new value of the field or map key `name`, if both objects have it and the schema specifies it.
+    /// `None` for `apiVersion`, `kind` and `metadata` of a resource.
     pub(crate) fn field(self, name: &str) -> Option<Self> {
         if self.schema.embedded_resource && matches!(name, "apiVersion" | "kind") {
             return None;
@@ -35,8 +36,8 @@ impl Correlation<'_> {
         Some(Self { schema: self.schema.items()?, old, new: item })
     }
 
-    /// Whether the update does not change the value. Returns `false` if the value contains a field
-    /// that the schema does not specify.
+    /// Whether the update does not change the value. Returns `false` if the value contains a field that the schema does
+    /// not specify, and for a resource with its own `apiVersion`, `kind` or `metadata`.
     pub(crate) fn is_unchanged(self) -> bool {
         match (self.old, self.new) {
             (Value::Array(old), Value::Array(new)) => {

@@ -42,7 +42,7 @@ enum Level {
     Field,
 }
 
-/// Checks the part of a schema that is outside of logical junctors: types, properties, items and extensions.
+/// Checks the types, properties, items and extensions of a schema outside of logical junctors, then the junctors.
 fn check_invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldError>) {
     let kind = string_keyword(schema, "type");
     let preserve = bool_keyword(schema, "x-kubernetes-preserve-unknown-fields");

@@ -1,8 +1,8 @@
-//! The format `uri`: an absolute path or an absolute URI, parsed as by Go's `url.ParseRequestURI`.
+//! The format `uri`: an absolute path, an absolute URI or `*`, parsed as by Go's `url.ParseRequestURI`.
 
 use std::net::Ipv6Addr;
 
-/// Whether the string is an absolute URI or an absolute path.
+/// Whether the string is an absolute URI, an absolute path or `*`.
 pub(super) fn is_request_uri(text: &str) -> bool {
     if text.is_empty() || text.bytes().any(|b| b < b' ' || b == 0x7f) {
         return false;

@@ -7,9 +7,9 @@ use super::compile;
 
 /// The [`TEXTS`] that a pattern matches.
 enum Matches {
-    /// The field has one of these texts.
+    /// The pattern matches these texts, and no other.
     Only(&'static [&'static str]),
-    /// The field has none of these texts.
+    /// The pattern matches all texts except for these.
     AllBut(&'static [&'static str]),
 }
 
