@@ -27,7 +27,7 @@ use tracing::{Event, Metadata, Subscriber};
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<String>>>);
 
-/// Formats the fields of a span.
+/// The fields of a span, as texts.
 struct Fields(Vec<String>);
 
 impl Visit for Fields {

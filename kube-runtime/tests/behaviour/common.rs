@@ -23,7 +23,7 @@ pub(crate) fn client(sim: &Sim) -> Client {
     Client::new(sim.service(), "default")
 }
 
-/// The config maps of the default namespace.
+/// The API of the config maps in the namespace `default`.
 pub(crate) fn maps(sim: &Sim) -> Api<ConfigMap> {
     Api::default_namespaced(client(sim))
 }

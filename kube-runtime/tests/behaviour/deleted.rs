@@ -12,7 +12,7 @@ use kube_sim::Sim;
 use std::{io, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// A limiter that returns a wait of ten seconds, and sends each count of failures to the channel.
+/// A limiter that returns a wait of ten seconds, and sends each count of failures to its channel.
 struct TenSecondLimiter(mpsc::UnboundedSender<u32>);
 
 impl RateLimiter<Key> for TenSecondLimiter {

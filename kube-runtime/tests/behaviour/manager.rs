@@ -62,7 +62,7 @@ fn elector(sim: &Sim) -> LeaderElector {
     LeaderElector::new(client(sim), "default", "operator", "pod")
 }
 
-/// The holder of the lease; `None` if the lease does not exist.
+/// The holder in the lease, null if no process holds it; `None` if the lease does not exist.
 fn holder(sim: &Sim) -> Option<Value> {
     let lease = sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").ok()?;
     Some(lease["spec"]["holderIdentity"].clone())

@@ -15,7 +15,7 @@ use serde_json::json;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
-/// Creates or updates a config map with one value, and one label.
+/// Creates or updates a config map with the key `v` and the label `app`.
 fn put(sim: &Sim, namespace: &str, name: &str, value: &str, app: &str) {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"v": value},
         "metadata": {"name": name, "namespace": namespace, "labels": {"app": app}}});
