@@ -195,9 +195,10 @@ use serde::{{Deserialize, Serialize}};
 use std::collections::BTreeMap;
 
 /// The desired state.
-# [derive(CustomResource, {derives})] [kube(group = "bench.example.com", version = "v1", kind = "Kind{n}", namespaced,
-# status = "Status", shortname = "k{n}")] [kube(printcolumn = r#"{{"name": "Size", "type": "integer", "jsonPath":
-# ".spec.size"}}"#)] [serde(rename_all = "camelCase")]
+#[derive(CustomResource, {derives})]
+#[kube(group = "bench.example.com", version = "v1", kind = "Kind{n}", namespaced, status = "Status", shortname = "k{n}")]
+#[kube(printcolumn = r#"{{"name": "Size", "type": "integer", "jsonPath": ".spec.size"}}"#)]
+#[serde(rename_all = "camelCase")]
 pub struct Kind{n}Spec {{
     /// The size.
     pub size: i32,
