@@ -1,4 +1,5 @@
-//! Prints the lines of a container's logs as they are written, until the container ends.
+//! Prints the lines of a container's log. With `--follow`, also prints new lines as they are written, until the
+//! container ends.
 //!
 //! ```sh
 //! cargo run -p examples --example log_stream -- web --follow
