@@ -17,7 +17,7 @@ pub(super) const REVISION_LABEL: &str = "controller-revision-hash";
 pub(super) struct Revisions(Vec<Value>);
 
 impl Revisions {
-    /// Creates the revision of the current pod template, or makes it the latest one.
+    /// Creates the revision of the current pod template, or makes it the latest one. `None` if the write fails.
     pub(super) fn sync(state: &mut State, kind: OwnerKind, owner: &Value) -> Option<Self> {
         let mut all = controlled(state, owner, REVISIONS);
         all.sort_by_key(|revision| (number(&revision["revision"]), name(revision).to_owned()));

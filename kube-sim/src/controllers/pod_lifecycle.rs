@@ -51,7 +51,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// Starts, ends or restarts the containers of a pod.
+/// Starts, ends or restarts the containers of a pod, or makes it ready. Requeues the key for the next of these steps.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key).filter(|_| !state.kubelet) else { return };
     let pod = stored.value();
@@ -89,8 +89,8 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     }
 }
 
-/// Starts the containers. Unless the pod becomes ready later, it is ready at once. The write causes another reconcile,
-/// which schedules the later readiness and the exit of the containers.
+/// Starts the containers. The pod is ready at once if its [`READY_AFTER`] is zero. The write causes another reconcile,
+/// which handles a later readiness and the exit of the containers.
 fn start(state: &mut State, key: &Key, pod: &Value) {
     let running = json!({"running": {"startedAt": state.clock.stamp()}});
     let ready = Behaviour::of(state, pod).ready_after == Some(Duration::ZERO);

@@ -41,8 +41,8 @@ fn group_entry(group: &Group) -> Value {
     })
 }
 
-/// The hash of the group, version and kind in which the objects of a resource are stored; `None` for a built-in resource
-/// that is not stored.
+/// The hash of the group, version and kind in which the objects of a resource are stored; `None` for a built-in
+/// resource that is not stored.
 fn storage_version_hash(resource: &Resource) -> Option<String> {
     if let Some(source) = resource.builtin() {
         return (!source.storage_version_hash.is_empty()).then(|| source.storage_version_hash.to_owned());

@@ -55,7 +55,8 @@ pub enum Action {
         #[serde(with = "encoding::bytes")]
         bytes: Bytes,
     },
-    /// These bytes replace each object with this name in the responses to get, list and watch requests.
+    /// These bytes replace each object with this name in the bodies of responses, as a single object, as an item of a
+    /// list and in the events of a watch.
     ReplaceObject {
         /// `metadata.name` of the object.
         name: String,

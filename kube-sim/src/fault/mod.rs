@@ -79,7 +79,7 @@ pub struct Plan {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct AppliedFault {
-    /// The rule.
+    /// The id of the rule.
     pub rule: RuleId,
     /// The action of the rule.
     pub action: Action,
@@ -94,9 +94,9 @@ pub struct RuleState {
     pub id: RuleId,
     /// The rule.
     pub rule: Rule,
-    /// The number of requests that matched its conditions.
+    /// The number of requests that matched the conditions of the rule.
     pub matched: u64,
-    /// The number of requests that it was applied to.
+    /// The number of requests to which the rule was applied.
     pub hits: u64,
 }
 
@@ -151,7 +151,7 @@ impl Faults {
         rules.add(rule, stream)
     }
 
-    /// Replaces all rules with those of a plan. Returns their ids.
+    /// Replaces all rules with those of a plan. Returns the ids of the new rules.
     pub fn load(&self, plan: Plan) -> Vec<RuleId> {
         let mut rules = self.lock();
         rules.seed = plan.seed;

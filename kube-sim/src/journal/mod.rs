@@ -51,7 +51,7 @@ pub struct Entry {
     pub group: String,
     /// The plural name of the resource; empty for a path without a resource.
     pub resource: String,
-    /// The status of the response; `None` while the request is in flight.
+    /// The status of the response; `None` while the request is in flight, and if it never gets a response.
     #[serde(with = "format::status")]
     pub status: Option<StatusCode>,
     /// The `User-Agent` header.
@@ -111,7 +111,7 @@ struct EntryQueue {
     removed: u64,
     /// The number of requests that were handled.
     handled: u64,
-    /// The total size of the recorded bodies.
+    /// The total size of the recorded bodies in bytes.
     body_bytes: usize,
 }
 
@@ -204,7 +204,7 @@ impl Journal {
         self.body_limit.is_some()
     }
 
-    /// Records a request.
+    /// Adds an entry and sets its number. The returned recorder completes the entry.
     pub(crate) fn record(&self, mut entry: Entry) -> Recorder {
         let mut queue = self.queue();
         let number = queue.removed + queue.entries.len() as u64;

@@ -19,8 +19,8 @@ const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", 
 /// The resources that a CustomResourceDefinition defines, one for each served version. The caller must check the names
 /// for conflicts.
 ///
-/// `previous` are the resources of the definition before its last change. A version whose `openAPIV3Schema` is unchanged
-/// keeps its schema, so that its stored objects need not be decoded again.
+/// `previous` are the resources of the definition before its last change. A version whose `openAPIV3Schema` is
+/// unchanged keeps its schema, so that its stored objects need not be decoded again.
 pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>]) -> Vec<Resource> {
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
@@ -61,7 +61,8 @@ pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>]) -> Vec<Resou
         .collect()
 }
 
-/// The conversion of objects from the storage version to `version`, if the CRD has no conversion webhook.
+/// The conversion that the server performs from the storage version to `version`: none if the versions are equal, or if
+/// the CRD has a conversion webhook.
 fn conversion_of(custom: &Custom, group: &str, version: &str) -> Conversion {
     let is_stored = custom.storage_version.strip_prefix(group) == Some(&format!("/{version}"));
     if is_stored || custom.webhook.is_some() { Conversion::None } else { Conversion::Pruning }

@@ -15,7 +15,7 @@ pub(crate) struct Field {
     path: Vec<String>,
     /// The path that selectors compare if an object does not have `path`; empty for none.
     fallback: Vec<String>,
-    /// The value that selectors compare if an object does not have the field.
+    /// The value that selectors compare if an object has neither `path` nor `fallback`.
     absent: &'static str,
 }
 

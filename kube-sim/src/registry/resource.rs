@@ -42,7 +42,7 @@ pub(crate) struct Column {
     pub(crate) json_path: String,
 }
 
-/// The part of a CustomResourceDefinition that built-in resources do not have.
+/// The properties of a version of a CustomResourceDefinition that built-in resources do not have.
 #[derive(Debug)]
 pub(crate) struct Custom {
     pub(crate) schema: Arc<Schema>,
@@ -74,7 +74,7 @@ pub(crate) enum Origin {
 /// The conversion of objects between the served version and the storage version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conversion {
-    /// Only `apiVersion` differs.
+    /// Only `apiVersion` differs, or a conversion webhook converts the objects.
     None,
     /// From the storage version of a custom resource to another version: the server prunes the fields that the other
     /// version does not have.

@@ -61,7 +61,7 @@ impl SimBuilder {
         }
     }
 
-    /// The seed of uids, generated names, jitter and fault rules; 0 by default.
+    /// The seed of uids, generated names, the random timeouts of watches, and fault rules; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self

@@ -124,7 +124,7 @@ async fn accept(listener: TcpListener, sim: Sim) {
     }
 }
 
-/// The error of a request.
+/// The status code and the text of an error response.
 #[derive(Debug)]
 struct Refusal(StatusCode, String);
 

@@ -28,8 +28,8 @@ impl Sim {
     /// store. Writes, and `get` without a resource version, use the store at once. All replicas serve a new
     /// CustomResourceDefinition at once.
     ///
-    /// A cache never goes back to an earlier version. It lags at most by the number of changes in the history of a
-    /// resource ([`SimBuilder::history`](crate::SimBuilder::history)).
+    /// Only [`Sim::restore`] and [`Sim::rewind`] take a cache back to an earlier version. The cache lags at most by the
+    /// number of changes in the history of a resource ([`SimBuilder::history`](crate::SimBuilder::history)).
     ///
     /// # Examples
     /// ```

@@ -79,7 +79,7 @@ impl Default for Caches {
 }
 
 impl Caches {
-    /// The longest time by which a cache lags.
+    /// The longest time by which a cache lags; `None` if no cache lags by a time.
     fn longest_time(&self) -> Option<Duration> {
         let time = |cache: &Cache| match cache.lag {
             Lag::Time(time) => Some(time),

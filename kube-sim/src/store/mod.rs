@@ -1,7 +1,7 @@
 //! The storage: tables of objects, the resource version, the index of dependents, and the queue of the controllers.
 //!
-//! Only [`State::commit`] and [`State::erase`] may change objects, because they update the indexes and feed the
-//! controllers. The storage must not enforce API rules.
+//! Only [`State::commit`], [`State::erase`] and the restore of an earlier state may change objects, because they keep
+//! the indexes and the controllers up to date. The storage must not enforce API rules.
 
 pub(crate) mod cache;
 pub(crate) mod object;
@@ -70,11 +70,11 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     /// The random numbers of the controllers.
     pub(crate) random: Random,
-    /// The certificate authority of the server in PEM, if it has one.
+    /// The certificate authorities of listeners with generated certificates, in PEM; `None` before the first of them.
     pub(crate) root_ca: Option<Arc<str>>,
-    /// The latest Events of the controllers, oldest first.
+    /// The storage keys of the latest Events of the controllers, oldest first.
     pub(crate) recorded_events: VecDeque<StorageKey>,
-    /// The admission plugins that the builder has enabled or disabled.
+    /// Whether the builder has enabled (true) or disabled an admission plugin; the other plugins have their defaults.
     pub(crate) plugins: BTreeMap<AdmissionPlugin, bool>,
     /// The number of pod IPs that have been assigned.
     pub(crate) assigned_pod_ips: u32,
@@ -148,7 +148,8 @@ impl State {
         self.tables.get(storage)?.get(key)
     }
 
-    /// The objects of a namespace in the table `storage`, in the order of their keys; all objects if `namespace` is empty.
+    /// The objects of `namespace` in the table `storage`, in the order of their keys. If `namespace` is empty, all
+    /// objects.
     pub(crate) fn objects(&self, storage: &str, namespace: &str) -> Vec<Arc<Stored>> {
         self.table(storage).map(|table| table.objects(namespace)).unwrap_or_default()
     }
@@ -163,7 +164,7 @@ impl State {
         self.storage_keys.get(uid)
     }
 
-    /// The objects with an owner reference to `uid`.
+    /// The storage keys of the objects with an owner reference to `uid`.
     pub(crate) fn dependents_of(&self, uid: &str) -> Vec<StorageKey> {
         self.dependents.get(uid).into_iter().flatten().cloned().collect()
     }
@@ -208,7 +209,7 @@ impl State {
         let fields = resource.fields.iter().map(|f| f.read(&value)).collect();
         let before = self.get(&resource.storage, &key).cloned();
         let api_version = match &value["apiVersion"] {
-            // An object that a controller writes has no `apiVersion`, and keeps that of the stored object.
+            // An object from `Stored::value` has no `apiVersion`, and keeps that of the stored object.
             Value::Null => before.as_ref().and_then(|before| before.api_version.clone()),
             text => resource.stored_version(text.as_str().unwrap_or_default()),
         };

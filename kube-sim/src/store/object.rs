@@ -1,7 +1,7 @@
 //! One stored object: its JSON, and the values that selectors, paging and garbage collection read.
 //!
-//! Objects are stored as serialized JSON because a `Value` uses several times the memory. Most reads copy the bytes
-//! unchanged; only writes need a `Value`.
+//! Objects are stored as serialized JSON because a `Value` uses several times the memory. Most reads of clients copy
+//! the bytes unchanged, without a `Value`.
 
 use std::sync::Arc;
 

@@ -38,7 +38,8 @@ pub enum Controller {
     Deployment,
     /// Creates and deletes the pods of replica sets.
     ReplicaSet,
-    /// Creates the pods of stateful sets in the order of their ordinals, their volume claims and revisions.
+    /// Creates, replaces and deletes the pods of stateful sets in the order of their ordinals; creates their volume
+    /// claims and revisions.
     StatefulSet,
     /// Runs a pod of each daemon set on each eligible node.
     DaemonSet,
@@ -62,7 +63,7 @@ pub enum Controller {
 }
 
 impl Controller {
-    /// The controllers that every simulation runs.
+    /// The controllers that a simulation runs by default.
     pub const BASIC: &[Self] =
         &[Self::CustomResourceDefinition, Self::GarbageCollector, Self::Kubelet, Self::Namespace];
 

@@ -33,7 +33,8 @@ pub(crate) struct Event {
     pub(crate) version: u64,
     pub(crate) change: Change,
     pub(crate) object: Arc<Stored>,
-    /// The state before the change; `None` for a new object.
+    /// The state before the change; `None` for a new object, and for events that only the controllers observe after a
+    /// rewind or when they start.
     pub(crate) previous: Option<Arc<Stored>>,
     /// The API version and the result of the first call of [`Self::frame`].
     frame: OnceLock<(Box<str>, Bytes)>,

@@ -46,7 +46,7 @@ impl View<'_> {
     /// The object with this key, as it was at the version of the view.
     ///
     /// # Errors
-    /// When the history no longer contains the changes after this version.
+    /// When the source of the view no longer has this version.
     pub(crate) fn get(self, storage: &str, key: &str) -> Result<Option<Arc<Stored>>, Compacted> {
         match self.state.table(storage) {
             Some(table) if self.is_latest() => Ok(table.get(key).cloned()),
@@ -58,7 +58,7 @@ impl View<'_> {
     /// The objects of `namespace` in the order of their keys. If `namespace` is empty, all objects.
     ///
     /// # Errors
-    /// When the history no longer contains the changes after this version.
+    /// When the source of the view no longer has its version.
     pub(crate) fn objects(self, storage: &str, namespace: &str) -> Result<Vec<Arc<Stored>>, Compacted> {
         match self.state.table(storage) {
             Some(table) if self.is_latest() => Ok(table.objects(namespace)),

@@ -48,7 +48,7 @@ impl EventEncoder {
         self.encode_object(event_type, &event.object)
     }
 
-    /// Encodes an event with the current state of an object.
+    /// Encodes an event with this state of an object, at the resource version of the state.
     pub(crate) fn encode_object(&mut self, change: Change, object: &Stored) -> Bytes {
         if self.is_plain() {
             return table::watch_frame(change, object, &self.resource.api_version, &self.resource.kind);
@@ -57,7 +57,7 @@ impl EventEncoder {
         self.encode_value(change.name(), &value)
     }
 
-    /// Encodes an earlier state of an object, with `version` as its resource version.
+    /// Encodes an event with this state of an object, but with `version` as the resource version.
     pub(crate) fn encode_object_at(&mut self, change: Change, object: &Stored, version: u64) -> Bytes {
         let mut value = convert::view(&self.resource, object);
         value["metadata"]["resourceVersion"] = version.to_string().into();

@@ -13,7 +13,7 @@ use crate::status::SimError;
 
 /// The media type of the OpenAPI 2 document in Protobuf.
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// The same type, as clients request it.
+/// The media type [`PROTOBUF`], as the `Accept` header of clients in Go spells it.
 const PROTOBUF_REQUESTED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// The response of `/openapi/v3`: the URLs of all documents.
@@ -26,7 +26,7 @@ pub(crate) fn index_reply(registry: &Registry) -> Reply {
     for resource in registry.all().filter(|resource| resource.is_stored() && resource.custom().is_some()) {
         add(&format!("apis/{}/{}", resource.group, resource.version));
     }
-    // The API server does not set the media type, so that Go detects it.
+    // The API server does not set the media type; Go's HTTP server detects this one.
     Reply::whole(StatusCode::OK, "text/plain; charset=utf-8", json!({"paths": paths}).to_string())
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn reply(registry: &Registry, request: &Request, name: &str) -> Reply
     Reply::cacheable(request, "application/json", document.to_string())
 }
 
-/// An OpenAPI 3 document; `None` if no resource of its group version is served.
+/// The OpenAPI 3 document `name`, such as `apis/apps/v1`; `None` if the server has no such document.
 fn document(registry: &Registry, name: &str) -> Option<Value> {
     let mut document = builtin::open_api(name);
     if let Some((group, version)) = name.strip_prefix("apis/").and_then(|name| name.split_once('/')) {
