@@ -19,7 +19,8 @@ pub(super) const MAX_REQUEST_SIZE: u64 = 3 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct DeclaredType {
     pub(super) shape: Shape,
-    /// The maximum number of characters, bytes, items or entries; 0 for scalars and objects, as in the API server.
+    /// The maximum number of bytes in a string, items in a list or entries in a map; 0 for booleans, numbers and
+    /// objects, as in the API server.
     pub(super) max_elements: u64,
     /// The minimum size of the value as JSON, in bytes.
     pub(super) min_size: u64,
@@ -191,7 +192,7 @@ fn fields(
     (fields, min_size)
 }
 
-/// The shape, the maximum number of characters or bytes, and the minimum size of a string.
+/// The shape of a string, its maximum number of bytes, and its minimum size as JSON.
 fn string_type(schema: &Value) -> (Shape, u64, u64) {
     let max_length = count(schema, "maxLength");
     match text(schema, "format") {

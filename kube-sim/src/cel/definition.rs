@@ -60,7 +60,8 @@ struct SchemaCheck<'a> {
     errors: Vec<FieldError>,
     /// The sum of the estimated costs so far.
     total: u64,
-    /// The paths and costs of the most expensive expressions, at most four.
+    /// The paths and costs of the most expensive expressions, at most four, each with a cost of at least 1 % of
+    /// [`TOTAL_COST_LIMIT`].
     expensive: Vec<(String, u64)>,
 }
 

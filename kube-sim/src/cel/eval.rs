@@ -1,7 +1,8 @@
 //! Evaluation of checked expressions, with the cost that the API server counts.
 //!
-//! Owns the evaluation of identifiers, fields, indexes, logical operators, comprehensions and literals. `library`
-//! evaluates all other operators and the functions.
+//! Owns the evaluation of identifiers, fields, indexes, logical operators, the conditional, `or`, `orValue`,
+//! comprehensions and literals. `library` evaluates all other operators and functions, `authorization` the function
+//! `check`.
 
 mod message;
 
@@ -365,7 +366,7 @@ fn collected_element(parts: &ComprehensionExpr) -> Option<(Option<&IdedExpr>, &I
 /// The value of `operand` at a field, key or index.
 ///
 /// # Errors
-/// `operand` has no such field, key or index.
+/// `operand` has no such field, key or index. If `operand` is an optional, the result is an absent optional instead.
 fn access<'a>(operand: &Val<'a>, key: &Val<'a>) -> Outcome<'a> {
     if let Val::Optional(inner) = operand {
         return Ok(match inner {

@@ -1,6 +1,7 @@
 //! The declarations of operators and functions: the standard library of CEL and the libraries that Kubernetes adds.
 //!
-//! Owns the table `functions.txt`; `library` evaluates the functions. A function must be in the table and in `library`.
+//! Owns the table `functions.txt`. Each function must be in this table and in `library`, which evaluates it, except for
+//! the functions that `eval` evaluates itself.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

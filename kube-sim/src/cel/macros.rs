@@ -1,5 +1,5 @@
 //! The macros of rules: `has`, `all`, `exists`, `exists_one`, `map`, `filter`, the comprehensions with two variables
-//! (`transformList`, ..), `optMap`, `optFlatMap` and `sortBy`.
+//! (`transformList`, ..), `optMap`, `optFlatMap` and `sortBy`; for device selectors also `cel.bind`.
 //!
 //! Owns the expansions. Each expansion equals that of the API server, because cost estimates depend on the expansion.
 

@@ -183,7 +183,7 @@ impl Estimator<'_> {
         }
     }
 
-    /// The size that the schema allows for the items of a list.
+    /// The size that the schema allows for an item of a list; [`Range::UNKNOWN`] if the list has no declared type.
     fn item_size(&self, list: &IdedExpr) -> Range {
         let size = self.rooted_path(list).and_then(|mut path| {
             path.push("@items".to_owned());

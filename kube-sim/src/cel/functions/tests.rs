@@ -88,7 +88,7 @@ fn every_overload_of_the_table_evaluates() {
     assert_eq!(missing, [""; 0]);
 }
 
-/// Whether an expression that calls `name` as a member function or not passes the check.
+/// Whether a call of `name`, as a member function if `member` is true, passes the check.
 fn passes_check(name: &str, member: bool, arguments: &[Type]) -> bool {
     let types = arguments.iter().map(|ty| if matches!(ty, Type::Param(_)) { Type::Int } else { ty.clone() });
     let names = ["a0", "a1", "a2", "a3", "a4"];

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::cel::value::{Failure, Outcome, Val};
 use crate::schema::quote;
 
-/// A semantic version; its build metadata does not matter for comparisons.
+/// A semantic version without its build metadata, which does not matter for comparisons.
 #[derive(Debug, PartialEq)]
 pub(in crate::cel) struct Semver {
     /// The major, minor and patch version.
