@@ -120,7 +120,8 @@ pub(crate) fn singular(names: &Value) -> String {
     }
 }
 
-/// Sets the defaults in the spec of a CustomResourceDefinition: `names.listKind`, `names.singular` and `conversion`.
+/// Sets the defaults in the spec of a CustomResourceDefinition: `names.listKind`, `names.singular`, `conversion`, and
+/// the port of the service of its conversion webhook.
 fn set_defaults(crd: &mut Value) {
     let names = &mut crd["spec"]["names"];
     if names["kind"].as_str().is_some_and(|kind| !kind.is_empty()) {

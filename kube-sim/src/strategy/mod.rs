@@ -1,8 +1,8 @@
 //! The strategy of each kind: the behaviour of the server that the schema of the kind does not specify.
 //!
 //! The terms are those of the strategies in the registry of the API server: prepare for create and update, validation,
-//! reset fields. One file for each kind, grouped by API group; kinds whose strategy contains no functions are in the
-//! file of their group. A strategy must not read other objects: `admission` and `controllers` do that.
+//! reset fields. A kind with a long strategy has a file of its own, in the folder of its API group; the other kinds are
+//! in the file of their group. A strategy must not read other objects: `admission` and `controllers` do that.
 
 mod admissionregistration;
 mod age;
@@ -68,9 +68,11 @@ pub(crate) struct Strategy {
     pub(crate) set_times: Option<fn(Option<&Value>, &mut Value, &str)>,
     /// The status of a new object, if the kind has a status subresource.
     pub(crate) initial_status: InitialStatus,
-    /// Prepare for create: sets the fields whose values the server allocates. No field manager owns these fields.
+    /// Prepare for create: sets the fields whose values the server allocates, and drops the fields of disabled feature
+    /// gates. No field manager owns the fields that are set.
     pub(crate) prepare_for_create: fn(&mut Value, &mut Random),
-    /// Prepare for update: restores the fields of the stored object that an update of the main resource cannot change.
+    /// Prepare for update, for all writes except those of [`prepare_status`](Self::prepare_status): restores the fields
+    /// of the stored object that an update cannot change, and drops the fields of disabled feature gates.
     pub(crate) prepare_for_update: fn(&Value, &mut Value),
     /// Prepare for update, for a write to the status or to the subresource `approval`.
     pub(crate) prepare_status: fn(&SubresourceUpdate<'_>, &mut Value),

@@ -95,7 +95,8 @@ pub(super) fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Reports each item of a list that equals an earlier item, by one field or as a whole.
+/// Reports each item of a list that equals an earlier item, by one field or as a whole. Ignores items whose compared
+/// value is empty.
 pub(super) fn check_unique(path: &str, list: &Value, field: Option<&str>, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (index, item) in list.as_array().into_iter().flatten().enumerate() {

@@ -55,7 +55,8 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
     pod::set_template_defaults(spec);
 }
 
-/// Checks that no count in the status exceeds `replicas`, and that `availableReplicas` does not exceed `readyReplicas`.
+/// Checks that `replicas` in the status is not negative, that no other count exceeds it, and that `availableReplicas`
+/// does not exceed `readyReplicas`.
 fn check_status(status: &Value, out: &mut Errors) {
     out.require_at_least("status", status, "replicas", 0);
     let number = |field: &str| status[field].as_i64().unwrap_or(0);

@@ -183,7 +183,8 @@ fn is_issued_to(leaf: &X509Certificate<'_>, spec: &Value) -> bool {
     }
 }
 
-/// Checks the times of the status, in seconds: those of the certificate, and limits of its lifetime.
+/// Checks the lifetime of the certificate, and compares the times in the status with it, with a precision of one
+/// second.
 fn check_times(leaf: &X509Certificate<'_>, new: &Value, now: &str) -> Result<(), Vec<FieldError>> {
     let status = &new["status"];
     let seconds = |text: &str| text.parse::<Timestamp>().ok().map(Timestamp::as_second);

@@ -30,7 +30,8 @@ pub(super) fn check_update(old: &Value, new: &Value, out: &mut Errors) {
     out.reject_change("spec.signerName", old, new);
 }
 
-/// Checks that the name begins with the signer, with `:` instead of `/`, if there is a signer.
+/// Checks that the name is a DNS subdomain. The name of a bundle with a signer has a prefix before it: the name of the
+/// signer, with `:` instead of `/`, and `:`.
 fn check_name(bundle: &Value, out: &mut Errors) {
     let (name, signer) = (string_in(&bundle["metadata"], "name"), string_in(&bundle["spec"], "signerName"));
     if name.is_empty() {

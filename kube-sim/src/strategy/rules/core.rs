@@ -228,7 +228,7 @@ fn check_scope_values(path: &str, requirement: &Value, out: &mut Errors) {
     }
 }
 
-/// The rules of all kinds with replicas of a pod template.
+/// The rules that replication controllers, replica sets, deployments, daemon sets and stateful sets share.
 static WORKLOAD: [Rule; 2] =
     [("spec.minReadySeconds", Range(0, MAX_INT32)), ("spec.template", Custom(check_template_labels))];
 

@@ -105,7 +105,7 @@ fn check_ingress_path(path: &str, rule: &Value, out: &mut Errors) {
     }
 }
 
-/// Requires the parent of an address, which may be empty here.
+/// Requires the parent of an address. An empty parent is valid here: other rules check its fields.
 fn check_parent(path: &str, parent: &Value, out: &mut Errors) {
     if parent.is_null() {
         out.push(FieldError::required(path, ""));

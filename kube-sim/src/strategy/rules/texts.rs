@@ -98,8 +98,8 @@ pub(in crate::strategy) fn ip_address(text: &str) -> Option<&'static str> {
     }
 }
 
-/// The reason that a text is not an IP address for an endpoint. Unspecified, loopback and link-local addresses are
-/// invalid.
+/// The reason that a text is not a valid address of an endpoint or external IP of a service. Unspecified, loopback and
+/// link-local addresses are invalid.
 pub(super) fn external_ip_address(text: &str) -> Option<&'static str> {
     if let Some(why) = ip_address(text) {
         return Some(why);
@@ -226,7 +226,7 @@ pub(super) fn cel_identifier(text: &str) -> Option<&'static str> {
     (!valid).then_some("name is not a valid CEL identifier")
 }
 
-/// The reason that a text is neither a path of a URL nor `*`. A path may contain `*` only at its end.
+/// The reason that a text is neither a path of a URL nor `*`. A path may contain `*` only as its last segment.
 pub(super) fn non_resource_url(text: &str) -> Option<&'static str> {
     if text == "*" {
         return None;

@@ -15,7 +15,7 @@ const GROUP: &str = "certificates.k8s.io";
 const START: &str = "2024-01-01T00:00:00Z";
 const END: &str = "2024-01-02T00:00:00Z";
 
-/// A certificate in PEM that the key has signed for itself.
+/// A self-signed certificate of the key, in PEM.
 fn certificate(key: &KeyPair, is_ca: IsCa) -> String {
     let mut params = CertificateParams::default();
     params.is_ca = is_ca;

@@ -7,7 +7,7 @@ use crate::strategy::Strategy;
 
 const GROUP: &str = "networking.k8s.io";
 
-/// A `ServiceCIDR`.
+/// A `ServiceCIDR` with these CIDRs.
 fn ranges(cidrs: &[&str]) -> Value {
     json!({"metadata": {"name": "c"}, "spec": {"cidrs": cidrs}})
 }

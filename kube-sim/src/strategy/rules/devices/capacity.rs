@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::schema::{FieldError, parse_quantity};
 use crate::strategy::validation::{Errors, is_empty, join};
 
-/// A [`Quantity`] counts in units of 10^-9: these are the numbers of them in 1 and in 1/1000.
+/// The values of 1 and of 1/1000 in units of 10^-9, in which a [`Quantity`] counts.
 const UNIT: i128 = 1_000_000_000;
 const MILLI: i128 = 1_000_000;
 const MAX_VALID_VALUES: usize = 10;

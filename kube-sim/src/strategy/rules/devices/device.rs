@@ -18,7 +18,7 @@ const MAX_TAINTS: usize = 16;
 const MAX_CONSUMED_SETS: usize = 2;
 /// The maximum length of the value of an attribute in bytes.
 const MAX_VALUE_LENGTH: usize = 64;
-/// The maximum number of conditions that a binding waits for.
+/// The maximum number of items in `bindingConditions`, and in `bindingFailureConditions`.
 const MAX_CONDITIONS: usize = 4;
 
 /// Checks a device. `selects_nodes` is the value of `perDeviceNodeSelection` of the slice.

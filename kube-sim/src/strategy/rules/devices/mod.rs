@@ -50,7 +50,7 @@ static CLAIM_TEMPLATE: [Rule; 3] = [
     ("spec.spec.devices", Custom(claim::check_devices)),
 ];
 
-/// The maximum number of selectors, and of configurations.
+/// The maximum number of items in each list of selectors, configurations, requests, constraints or names of requests.
 const MAX_ITEMS: usize = 32;
 
 /// Checks each item of a list that has at most `max` items. A longer list is one error.
