@@ -89,8 +89,8 @@ fn has_rbac(flags: &Flags) -> Result<bool, Error> {
     Ok(modes.contains(&"RBAC") && !modes.contains(&"AlwaysAllow"))
 }
 
-/// The admission plugins of kube-apiserver that the simulation does not have, and that are enabled or disabled by
-/// default.
+/// The admission plugins of kube-apiserver that the simulation does not have, whether kube-apiserver enables them by
+/// default or not.
 const ABSENT_PLUGINS: [&str; 20] = [
     "AlwaysAdmit",
     "AlwaysDeny",
@@ -114,12 +114,12 @@ const ABSENT_PLUGINS: [&str; 20] = [
     "PodTolerationRestriction",
 ];
 
-/// All plugins of the simulation, each with whether it is enabled. As in kube-apiserver, all are enabled by default, and
-/// a plugin in both flags is enabled.
+/// All plugins of the simulation, each with whether it is enabled. As in kube-apiserver, all are enabled by default,
+/// and a plugin in both flags is enabled.
 ///
 /// # Errors
-/// If a flag names an unknown plugin, or enables one that the simulation does not have: a test that sets the flag depends
-/// on its effect.
+/// If a flag names an unknown plugin, or enables one that the simulation does not have: a test that sets the flag
+/// depends on the effect of the flag.
 fn plugins(flags: &Flags) -> Result<Vec<(AdmissionPlugin, bool)>, Error> {
     let refuse = |verb: &str, plugin: &str, why: &str| {
         Err(format!("--{verb}-admission-plugins={plugin} is refused by kube-sim: {why}").into())

@@ -20,7 +20,7 @@ pub(crate) enum Effect {
 /// A flag: its name, its effect, and a description of the effect, or the reason that it has none.
 pub(crate) type Flag = (&'static str, Effect, &'static str);
 
-/// The parsed flags: the values of each in their order.
+/// The parsed flags: the values of each flag, in the order of the arguments.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags(BTreeMap<&'static str, Vec<String>>);
 

@@ -4,9 +4,9 @@ use std::fmt;
 
 /// An admission plugin of kube-apiserver that the simulation has.
 ///
-/// As in kube-apiserver, all plugins are enabled by default, except for those whose changes a controller has to revert:
+/// As in kube-apiserver, all plugins are enabled by default, except for those that need a controller:
 /// [`Self::ServiceAccount`] only sets the name of the account unless [`Controller::ServiceAccount`](crate::Controller)
-/// runs, [`Self::TaintNodesByCondition`] needs [`Controller::NodeLifecycle`](crate::Controller), and
+/// runs, [`Self::TaintNodesByCondition`] is disabled unless [`Controller::NodeLifecycle`](crate::Controller) runs, and
 /// [`Self::StorageObjectInUseProtection`] is disabled.
 /// [`SimBuilder::admission_plugin`](crate::SimBuilder::admission_plugin) enables a plugin, and
 /// [`SimBuilder::without_admission_plugin`](crate::SimBuilder::without_admission_plugin) disables one.
@@ -19,7 +19,7 @@ pub enum AdmissionPlugin {
     DefaultIngressClass,
     /// Sets the class of new volume claims to the default class.
     DefaultStorageClass,
-    /// Adds to pods the tolerations, for 300 s, of the taints of nodes that are not ready or unreachable.
+    /// Adds to pods tolerations for 300 s of the taints `node.kubernetes.io/not-ready` and `unreachable`.
     DefaultTolerationSeconds,
     /// Applies the defaults of `LimitRange` objects, and enforces their limits.
     LimitRanger,
@@ -33,7 +33,7 @@ pub enum AdmissionPlugin {
     PersistentVolumeClaimResize,
     /// Enforces the Pod Security Standards that the labels of namespaces select.
     PodSecurity,
-    /// Copies the zone and the region of its node to a new pod with a node.
+    /// Copies the labels with the zone and the region of a node to the pods that clients create on it or bind to it.
     PodTopologyLabels,
     /// Resolves the priority classes of pods.
     Priority,

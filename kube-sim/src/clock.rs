@@ -77,7 +77,8 @@ pub(crate) fn format_seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A random number generator of a simulation, for uids, generated names, jitter and fault rules.
+/// A random number generator of a simulation, for uids, generated names, timeouts of watches, fault rules and the
+/// workload.
 #[derive(Clone, Debug)]
 #[expect(clippy::disallowed_types, reason = "the one source of randomness")]
 pub(crate) struct Random(fastrand::Rng);

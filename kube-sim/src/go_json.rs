@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    /// Text is JSON for this module if it is JSON for the parser.
+    /// Text is JSON for this module if and only if it is JSON for the parser.
     #[test]
     fn agrees_with_the_parser() {
         use proptest::prelude::*;

@@ -53,7 +53,7 @@ pub use store::cache::Lag;
 pub use store::queue::Controller;
 pub use usage::Usage;
 
-/// Runs the Rust example of the page.
+/// Compiles and runs the Rust examples in `docs/instead-of-envtest.md`.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/instead-of-envtest.md")]
 struct InsteadOfEnvtest;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// The number of levels of objects and lists that the JSON parser accepts.
+/// The maximum number of levels of objects and lists that the JSON parser accepts.
 pub(crate) const MAX_DEPTH: usize = 127;
 
 /// Whether the value has at most `limit` levels of objects and lists.

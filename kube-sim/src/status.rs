@@ -229,7 +229,7 @@ impl SimError {
         Self::new(StatusCode::GONE, "Expired", message)
     }
 
-    /// 504 for a resource version that the storage has not reached.
+    /// 504 for a resource version that the watch cache or the storage has not reached.
     pub(crate) fn too_large_resource_version(wanted: u64, current: u64) -> Self {
         let text = format!("Too large resource version: {wanted}, current: {current}");
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Timeout: {text}"))
@@ -239,7 +239,7 @@ impl SimError {
             .with_retry_after(1)
     }
 
-    /// Whether the storage has not reached the requested resource version.
+    /// Whether the watch cache or the storage has not reached the requested resource version.
     pub(crate) fn is_too_large_resource_version(&self) -> bool {
         self.status["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
     }
@@ -258,8 +258,8 @@ impl SimError {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
-    /// 406 for an `Accept` header of which kube-apiserver's router (go-restful) knows no media type. The router does not
-    /// read the parameters of media types.
+    /// 406 for an `Accept` header of which kube-apiserver's router (go-restful) knows no media type. The router does
+    /// not read the parameters of media types.
     pub(crate) fn not_routable(offered: &str) -> Self {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,
@@ -310,7 +310,8 @@ impl SimError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).with_retry_after(seconds)
     }
 
-    /// An error with any code, and the reason and message that the API server uses for the code.
+    /// An error with any code, and the reason that the API server uses for the code. If `message` is `None`, also with
+    /// the message of the API server.
     pub(crate) fn of_code(code: StatusCode, message: Option<&str>) -> Self {
         let (reason, text) = match code.as_u16() {
             400 => ("BadRequest", "the request was malformed"),

@@ -37,7 +37,7 @@ pub(super) fn describe(component: &str, schema: &mut Value) {
     }
 }
 
-/// The description at a JSON pointer in the schema of a component; empty if there is none.
+/// The description at a JSON pointer in the schema of a component; null if there is none.
 pub(super) fn description_of(component: &str, pointer: &str) -> Value {
     let mut entries = DESCRIPTIONS.get(component).into_iter().flatten();
     let found = entries.find(|(at, _)| *at == pointer);

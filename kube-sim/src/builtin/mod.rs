@@ -1,9 +1,8 @@
 //! The built-in resources of a Kubernetes 1.37 API server, and their schemas.
 //!
-//! `cargo xtask record` writes the resources, schemas, table columns and bootstrap roles of an API server to `data/`; do not
-//! edit these files by hand.
-//! Schemas are parsed at first use. `strategy` contains the defaults and the validation that Kubernetes implements in
-//! Go. This module must not know about requests or stores.
+//! `cargo xtask record` writes the resources, schemas, table columns and bootstrap roles of an API server to `data/`;
+//! do not edit these files by hand. Schemas are parsed at first use. `strategy` contains the defaults and the
+//! validation that Kubernetes implements in Go. This module must not know about requests or stores.
 
 mod catalog;
 mod columns;

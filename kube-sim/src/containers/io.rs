@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 /// The size in bytes of the buffer of each stream.
 const PIPE_CAPACITY: usize = 64 * 1024;
 
-/// The number of terminal sizes that wait for a handler. Further sizes are dropped.
+/// The maximum number of terminal sizes that the handler has not read. Further sizes are dropped.
 const PENDING_SIZES: usize = 16;
 
 /// The size of a terminal in characters.

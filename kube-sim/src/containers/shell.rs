@@ -29,7 +29,8 @@ pub(super) async fn run(command: &[String], mut streams: Streams) -> Result<i32,
     })
 }
 
-/// Runs one command; `None` if it does not exist. If `to_stderr` is set, its output goes to the standard error.
+/// Runs one command, and returns its exit code; `None` if the command does not exist. If `to_stderr` is set, its output
+/// goes to the standard error.
 async fn run_simple(
     name: &str,
     arguments: &[&str],

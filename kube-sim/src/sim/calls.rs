@@ -53,7 +53,8 @@ impl Sim {
     /// `path` can contain a query. For a patch, `content_type` selects the type of the patch.
     ///
     /// # Errors
-    /// The `Status` of a response that is not 2xx; 400 for a watch.
+    /// The `Status` of a response that is not 2xx; 400 for a watch, and 500 if a conversion webhook must convert an
+    /// object.
     pub fn request(
         &self,
         method: &Method,
@@ -77,7 +78,7 @@ impl Sim {
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
         };
         let recorder = self.record_direct(&request);
-        // A handler waits only for a webhook, such as a conversion webhook: a direct call then fails.
+        // A handler waits only for webhooks, and a direct call fails before it calls one.
         let handled = handler::handle(&self.inner, &request)
             .now_or_never()
             .unwrap_or_else(|| Err(SimError::internal("a direct call cannot wait: use Sim::service")));

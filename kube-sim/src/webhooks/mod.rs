@@ -1,7 +1,7 @@
 //! Calls of webhooks: one HTTPS request to a server outside of the simulation.
 //!
-//! Owns the connection, the limits of time and size, and the error texts, which are those of the API server. It must not
-//! know about admission, conversion or the store: the caller resolves services to addresses.
+//! Owns the connection, the limits of time and size, and the error texts, which are those of the API server. This
+//! module must not know about admission, conversion or the store: the caller resolves services to addresses.
 
 mod connection;
 mod status;
@@ -25,7 +25,8 @@ pub(crate) struct Endpoint {
     uri: Uri,
     /// The host and port behind a service; `None` to connect to the host of the URL.
     backend: Option<(String, u16)>,
-    /// The certificates that must have signed the certificate of the server, in PEM.
+    /// The trusted certificates in PEM: one of them must have signed the certificate of the server, or be that
+    /// certificate.
     authorities: Vec<u8>,
 }
 
@@ -33,7 +34,7 @@ impl Endpoint {
     /// The server at `url`. `authorities` are certificates in PEM.
     ///
     /// # Errors
-    /// The text for a URL that does not parse or whose scheme is not `https`.
+    /// The text for a URL that does not parse, has no host, or whose scheme is not `https`.
     pub(crate) fn new(url: &str, authorities: Vec<u8>) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|e| format!("parse {url:?}: {e}"))?;
         if uri.scheme_str() != Some("https") {
@@ -82,8 +83,8 @@ impl Endpoint {
     }
 }
 
-/// The path without empty segments, `.`, `..` and a slash at the end, as in the API server. The path of envtest's webhooks
-/// begins with two slashes.
+/// The path without empty segments, `.`, `..` and a slash at the end, as in the API server. The path of envtest's
+/// webhooks begins with two slashes.
 fn clean(path: &str) -> String {
     let mut segments = Vec::new();
     for segment in path.split('/') {

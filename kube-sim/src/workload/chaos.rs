@@ -61,7 +61,7 @@ fn update_heartbeat(engine: &mut Engine, nodes: &[Value]) {
     engine.patch(&path, KUBELET, &json!({"status": {"conditions": conditions}}));
 }
 
-/// Makes a random node fail, unless a third of the nodes have already failed.
+/// Makes a random node fail, if it is ready and fewer than a third of the nodes have failed.
 fn fail_random_node(engine: &mut Engine, nodes: &[Value]) {
     let broken = nodes.iter().filter(|n| !is_condition_true(n, "Ready")).count();
     if broken * 3 >= nodes.len() {
@@ -123,7 +123,7 @@ fn set_ready_condition(engine: &mut Engine, node: &Value, status: &str) {
     engine.create_event(&about, "default", kind, reason, &text, "node-controller");
 }
 
-/// Adds a node if there are fewer nodes than wanted; otherwise removes a random node.
+/// Adds a node if there are fewer nodes than wanted; otherwise removes a random node, except the last one.
 fn add_or_remove_node(engine: &mut Engine, nodes: &[Value]) {
     if nodes.len() < engine.wanted_nodes.max(1) {
         engine.add_node();

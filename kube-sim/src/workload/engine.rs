@@ -33,7 +33,7 @@ pub(super) struct Engine {
     pub(super) created_nodes: usize,
     /// The number of deployments that [`Engine::set_up`] creates.
     deployments: usize,
-    /// The namespaces and names of the Events in the simulation, oldest first.
+    /// The namespaces and names of the Events that the simulator has created and not deleted, oldest first.
     events: VecDeque<(String, String)>,
     /// The number of steps so far.
     pub(super) steps: u64,
@@ -75,7 +75,8 @@ impl Engine {
         }
     }
 
-    /// Creates a service account, which pods must have in a cluster with service accounts.
+    /// Creates the service account of pods. If the controller of service accounts runs, admission refuses pods whose
+    /// service account does not exist.
     pub(super) fn create_service_account(&self, namespace: &str, name: &Value) {
         let account = json!({"metadata": {"name": name}});
         self.write(&Method::POST, &format!("/api/v1/namespaces/{namespace}/serviceaccounts"), USER, &account);
@@ -117,8 +118,8 @@ impl Engine {
         self.sim.list(api_version, kind, "").unwrap_or_default()
     }
 
-    /// Writes an object with the field manager `manager`. If the write conflicts with a write of a client, the next
-    /// step retries it.
+    /// Writes an object with the field manager `manager`. `None` if the write fails, for example because a client has
+    /// deleted the object; the next step acts on the objects that exist then.
     pub(super) fn write(&self, method: &Method, path: &str, manager: &str, body: &Value) -> Option<Value> {
         let content_type =
             if *method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };

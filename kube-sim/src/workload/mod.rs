@@ -1,5 +1,5 @@
-//! A workload simulator: a simulated scheduler and simulated kubelets, which continuously change a small cluster, beside
-//! the built-in controllers of deployments and other workloads.
+//! A workload simulator: a simulated scheduler and simulated kubelets, which continuously change a small cluster,
+//! beside the built-in controllers of deployments and other workloads.
 //!
 //! Nodes are added, fail and are removed; deployments are updated and scaled; pods are scheduled, start, crash,
 //! complete and terminate, with the status and the events of a real cluster. The simulated components and the built-in

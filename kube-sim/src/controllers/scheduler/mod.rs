@@ -137,7 +137,8 @@ fn score(pod: &Value, wanted: &node::Resources, node: &Node) -> f64 {
     node.free_share(wanted) - siblings - if tainted { 3.0 } else { 0.0 } + preferred / 100.0
 }
 
-/// Assigns a pod to a node, as the subresource `binding` does. Returns whether the assignment is stored.
+/// Sets the node and the condition `PodScheduled` of a pod, and creates the Event about it. Returns whether the change
+/// is stored.
 fn bind(state: &mut State, pod: &Value, node: &str) -> bool {
     let now = state.clock.stamp();
     let mut bound = pod.clone();

@@ -44,7 +44,7 @@ impl SimBuilder {
     }
 
     /// Stands in for the main process of a container in attach requests (`kubectl attach`, `kubectl run -it`). The
-    /// default writes the input back to the output.
+    /// default writes the input back to the output; without input, it writes the generated log.
     ///
     /// If the client closes the connection, the future of the handler is dropped.
     ///
