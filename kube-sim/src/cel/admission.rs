@@ -76,7 +76,7 @@ fn type_problem(found: &str, wanted: &[&str]) -> Option<String> {
 
 /// The maximum cost of one evaluation.
 const EVALUATION_LIMIT: u64 = 1_000_000;
-/// The maximum cost of all evaluations of one webhook or policy for a request.
+/// The maximum cost of all expressions that one [`Evaluation`] evaluates.
 const REQUEST_BUDGET: u64 = 10_000_000;
 
 /// The error text for an exhausted cost budget.
@@ -164,7 +164,7 @@ pub(crate) struct Evaluation<'p> {
     computed: BTreeMap<String, Result<Val<'static>, String>>,
     /// The values of the policy's variables in messages, which have no authorizer.
     computed_for_messages: BTreeMap<String, Result<Val<'static>, String>>,
-    /// The remaining cost of all evaluations.
+    /// The maximum cost of the expressions that are still to be evaluated.
     budget: u64,
 }
 

@@ -96,7 +96,7 @@ pub(crate) enum Endpoint {
 #[derive(Clone, Copy)]
 pub(crate) struct Offer<'a> {
     pub(crate) endpoint: Endpoint,
-    /// Whether the kind has a Protobuf message. The metadata of all kinds has one, and tables have none.
+    /// Whether whole objects are offered in Protobuf. Partial metadata always is, and tables never are.
     pub(crate) protobuf: bool,
     /// Returns the Go type for error messages: that of the list if the argument is true, otherwise that of one object.
     pub(crate) go_type: &'a dyn Fn(bool) -> String,

@@ -56,8 +56,9 @@ pub(crate) fn delete(
     }
 }
 
-/// Sets the finalizer of the policy and the deletionTimestamp of an object whose removal is deferred. Returns false if
-/// the removal is not deferred.
+/// Sets the finalizer of the policy and the deletionTimestamp of an object whose removal is deferred; calls
+/// [`Deletion::deferred`](crate::strategy::Deletion) instead if the kind has this function. Returns false if the
+/// removal is not deferred.
 pub(crate) fn mark(
     clock: &Clock,
     resource: &Resource,

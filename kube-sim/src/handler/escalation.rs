@@ -105,7 +105,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether a role grants the access, in the namespace of the request.
+    /// Whether a role grants the user the access in the namespace of the request.
     fn is_granted(&self, access: ResourceAccess<'_>) -> bool {
         let access = ResourceAccess { namespace: &self.target.namespace, ..access };
         find_grant(self.state, self.user, &Access::Resource(access)).is_some()

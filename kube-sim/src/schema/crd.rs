@@ -1,7 +1,7 @@
 //! Validation of `CustomResourceDefinition` objects.
 //!
-//! Owns the rules for names, group, scope, versions, subresources and printer columns; `structural` validates the
-//! schemas. The caller must first set the defaults of the CRD (`names.singular`, `names.listKind`).
+//! Owns the rules for names, group, scope, versions, conversion, subresources and printer columns; `structural`
+//! validates the schemas. The caller must first set the defaults of the CRD (`names.singular`, `names.listKind`).
 
 mod approval;
 mod selectable;

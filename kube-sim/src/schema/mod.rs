@@ -4,10 +4,10 @@
 //! Owns the parsed form of OpenAPI v3 schemas and structural schemas, and these functions. This module works on raw
 //! JSON values, does no IO, and must not know about requests, stores or versions of objects.
 //!
-//! Objects of built-in kinds pass through the modules [`mod@decode`], [`mod@prune`] and [`mod@default`], and then
+//! Objects of built-in kinds pass through the modules [`mod@prune`], [`mod@decode`] and [`mod@default`], and then
 //! through the defaulting and validation that Kubernetes implements in Go (`crate::strategy`). Custom resources pass
-//! through [`mod@coerce`], [`mod@prune`], [`mod@default`] and [`mod@validate`]. `crate::cel` compiles and evaluates the CEL rules in
-//! the schema of a custom resource (`x-kubernetes-validations`).
+//! through [`mod@coerce`], [`mod@prune`], [`mod@default`] and [`mod@validate`]. `crate::cel` compiles and evaluates the
+//! CEL rules in the schema of a custom resource (`x-kubernetes-validations`).
 
 mod coerce;
 mod components;

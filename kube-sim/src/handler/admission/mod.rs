@@ -164,7 +164,7 @@ pub(crate) fn mutates(state: &State, write: &Write<'_>) -> bool {
     MUTATING.iter().any(|(plugin, selects, _)| selects(write) && state.has_plugin(*plugin))
 }
 
-/// Runs the mutating plugins on an object with its defaults.
+/// Runs the mutating plugins on an object whose defaults are set.
 ///
 /// # Errors
 /// The response to a write that a plugin refuses.

@@ -11,8 +11,8 @@ use crate::handler::target::Target;
 use crate::status::SimError;
 
 impl Call<'_> {
-    /// Runs the plugins on the body of a create that is not stored, such as an eviction. Returns the body and the
-    /// warnings.
+    /// Runs the plugins on a body that is not stored, such as an eviction. The operation is a create, or an update if
+    /// `old` is an object. Returns the body and the warnings.
     ///
     /// # Errors
     /// The response to a request that a plugin refuses.

@@ -1,4 +1,4 @@
-//! Decides whether the rules and selectors of a webhook match a request.
+//! Decides whether the rules and selectors of a webhook or a policy match a request.
 
 use std::sync::Arc;
 

@@ -75,8 +75,8 @@ fn webhooks(inner: &Inner, phase: Phase) -> Vec<Webhook> {
 
 /// Runs the mutating plugins, which may change the object of the request. Returns whether they have changed it.
 ///
-/// If a plugin has changed the object, `built_in` runs on it, and then the policies and webhooks with the reinvocation
-/// policy `IfNeeded` run a second time. `built_in` runs the built-in plugins.
+/// If a policy has been applied or a webhook has changed the object, `built_in` runs on it, and then the policies and
+/// webhooks with the reinvocation policy `IfNeeded` run a second time. `built_in` runs the built-in plugins.
 ///
 /// # Errors
 /// The response to a request that a plugin refuses, or whose webhook fails.

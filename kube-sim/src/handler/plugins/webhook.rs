@@ -14,7 +14,7 @@ const DEFAULT_TIMEOUT: u64 = 10;
 #[derive(Debug)]
 pub(super) struct Webhook {
     pub(super) name: String,
-    /// The entry of the configuration.
+    /// The entry in the list `webhooks` of the configuration.
     pub(super) spec: Value,
     pub(super) namespace_selector: LabelSelector,
     pub(super) object_selector: LabelSelector,
@@ -37,7 +37,7 @@ impl Webhook {
         }
     }
 
-    /// The entries of a list of the configuration.
+    /// The items of a list in the entry of the webhook; empty if the list is absent.
     pub(super) fn list(&self, field: &str) -> &[Value] {
         self.spec[field].as_array().map_or(&[], Vec::as_slice)
     }

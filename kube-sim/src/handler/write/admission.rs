@@ -11,8 +11,8 @@ use crate::registry::Resource;
 use crate::status::SimError;
 
 impl WriteContext<'_> {
-    /// Runs the mutating plugins on a decoded object. `old` is the stored object of an update. Returns the object that
-    /// the write continues with.
+    /// Runs the mutating plugins on a decoded object. `old` is the stored object of an update. Returns the object for
+    /// the next phases of the write.
     ///
     /// The plugins receive the object with its defaults and its `managedFields`. As in the API server, no field manager
     /// owns the fields that they set.

@@ -48,8 +48,8 @@ pub(super) fn validate(
     verdict.errors
 }
 
-/// The schema that a written custom resource follows: it has the defaults and no unknown fields. `None` for a built-in
-/// kind, and for an object that is converted to another version before it is stored.
+/// The schema whose defaults a written custom resource got, and to which it was pruned. `None` for a built-in kind, and
+/// for an object that is converted to another version before it is stored.
 pub(super) fn written_schema(resource: &Resource) -> Option<Arc<Schema>> {
     let custom = resource.custom()?;
     (resource.api_version == *custom.storage_version).then(|| custom.schema.clone())

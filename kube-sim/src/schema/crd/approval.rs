@@ -1,7 +1,7 @@
 //! The annotation `api-approved.kubernetes.io`, which CRDs in protected groups need (KEP-2337).
 //!
-//! Owns the protected groups and the parsing of the annotation. Validation rejects a CRD without a valid annotation,
-//! and the registry reports the annotation's state as a condition.
+//! Owns the protected groups and the parsing of the annotation. Validation rejects a CRD in a protected group without a
+//! valid annotation, and the registry reports the annotation's state as a condition.
 
 use serde_json::Value;
 

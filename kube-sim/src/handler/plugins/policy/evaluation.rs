@@ -53,7 +53,8 @@ impl<'a> Policy<'a> {
         }
     }
 
-    /// Evaluates the policy. `objects` are in the version of `resource`. Returns the failed validations.
+    /// Evaluates the policy. `objects` are in the version of `resource`. Returns the failed validations and the errors
+    /// that the policy does not ignore.
     pub(super) fn evaluate(
         &self,
         inner: &Inner,
