@@ -61,7 +61,7 @@ impl Revisions {
     }
 }
 
-/// The data of the revision: a patch that restores the pod template.
+/// The `data` of the revision of the current pod template: a patch that restores this template.
 fn data_of(owner: &Value) -> Value {
     let mut template = owner["spec"]["template"].clone();
     template["$patch"] = "replace".into();

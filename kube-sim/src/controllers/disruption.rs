@@ -161,7 +161,7 @@ fn expected_scale(state: &mut State, budget: &Value, pods: &[Value]) -> i64 {
 }
 
 /// The uid and the replicas of the controller that an owner reference names, or of its deployment, if a deployment
-/// controls it.
+/// controls it. `None` if the controller does not exist or has no replicas.
 fn scale_of(state: &State, owner: &Value, namespace: &str) -> Option<(String, i64)> {
     let text = |field: &str| owner[field].as_str().unwrap_or_default();
     let resource = state.registry.find_kind(text("apiVersion"), text("kind"))?;

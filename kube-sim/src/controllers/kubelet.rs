@@ -15,7 +15,8 @@ const PODS: &str = "/pods";
 /// The time from the deletion of a pod until its containers have stopped, unless the grace period is shorter.
 const POD_REMOVAL_DELAY: Duration = Duration::from_secs(1);
 
-/// The key of a terminating pod; none while a [`Workload`](crate::workload::Workload) simulates kubelets.
+/// The key of a terminating pod with a grace period; none while a [`Workload`](crate::workload::Workload) simulates
+/// kubelets.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage != PODS || is_deletion(event) || !event.object.is_terminating || state.kubelet {
         return Keys::new();

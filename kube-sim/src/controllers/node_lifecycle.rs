@@ -26,7 +26,7 @@ const COMPONENT: &str = "node-controller";
 /// the pods.
 const ORPHAN_DELAY: Duration = Duration::from_secs(40);
 
-/// The conditions of a node, each with its status and the taint that it causes.
+/// The type and the status of conditions of a node, each with the taint that a condition with this status causes.
 const TAINTS: [(&str, &str, &str); 6] = [
     ("Ready", "False", "node.kubernetes.io/not-ready"),
     ("Ready", "Unknown", "node.kubernetes.io/unreachable"),

@@ -125,7 +125,8 @@ pub(super) fn stamp(at: Timestamp) -> Value {
     format_seconds(at).into()
 }
 
-/// An integer, or a percentage of `total`, which is rounded up or down (`intstr.GetScaledValueFromIntOrPercent`).
+/// The integer in a field, or the percentage of `total` in it, which is rounded up or down
+/// (`intstr.GetScaledValueFromIntOrPercent`).
 pub(super) fn scaled_value(value: &Value, total: i64, rounds_up: bool) -> i64 {
     let percent = value.as_str().and_then(|text| text.strip_suffix('%')?.parse::<i64>().ok());
     match percent {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Action, AppliedFault};
 
-/// The kind of failure that stops a body before its end.
+/// The fault that stops a body before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// The body ends with an error, as after a broken connection.
@@ -68,7 +68,7 @@ impl BodyFaults {
         !self.replaced_objects.is_empty()
     }
 
-    /// The failure that stops a watch before its next event; `None` if the event is sent.
+    /// The fault that stops a watch before its next event; `None` if the event is sent.
     pub(crate) fn stop_before_event(&self) -> Option<Stop> {
         self.stop_after_events.filter(|(n, _)| self.events_sent >= *n).map(|(_, stop)| stop)
     }

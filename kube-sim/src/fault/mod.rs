@@ -70,7 +70,7 @@ pub struct Plan {
     /// makes the same choices.
     #[serde(default)]
     pub seed: u64,
-    /// The rules.
+    /// The rules. The faults of a request are applied in the order of the rules.
     pub rules: Vec<Rule>,
 }
 
@@ -92,7 +92,7 @@ pub struct AppliedFault {
 pub struct RuleState {
     /// The id of the rule.
     pub id: RuleId,
-    /// The rule.
+    /// The rule: its conditions and its action.
     pub rule: Rule,
     /// The number of requests that matched the conditions of the rule.
     pub matched: u64,

@@ -3,7 +3,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// The verbs of requests.
+/// The values of `Entry::verb`.
 const VERBS: [&str; 9] =
     ["", "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
@@ -13,7 +13,7 @@ pub(super) fn verb<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'stati
     known.ok_or_else(|| D::Error::custom(format!("{text:?} is not a verb: expected one of {VERBS:?}")))
 }
 
-/// A method as its name.
+/// The JSON form of a method: its name.
 pub(super) mod method {
     use http::Method;
     use serde::de::Error as _;
@@ -33,7 +33,7 @@ pub(super) mod method {
     }
 }
 
-/// A status as its number.
+/// The JSON form of an optional status: its number or null.
 pub(super) mod status {
     use http::StatusCode;
     use serde::de::Error as _;

@@ -68,7 +68,7 @@ impl Sim {
         Self::builder().build()
     }
 
-    /// Settings for a simulation.
+    /// A builder with the default settings of a simulation.
     pub fn builder() -> SimBuilder {
         SimBuilder::new()
     }

@@ -23,9 +23,9 @@ impl Sim {
     ///
     /// Like kube-apiserver, a replica reads its cache for `get` and `list` with `resourceVersion=0`, and for watches: a
     /// watch receives a change only after the cache has it. For a resource version that the cache has not reached, and
-    /// for a list without a resource version, it waits for at most 3 seconds. Then a read at a version gets 504
-    /// (`Too large resource version`, with a cause that clients retry), and a list without a version is read from the
-    /// store. Writes, and `get` without a resource version, use the store at once. All replicas serve a new
+    /// for a list without a resource version, the replica waits for at most 3 seconds. Then a read at a version gets
+    /// 504 (`Too large resource version`, with a cause that clients retry), and a list without a version is read from
+    /// the store. Writes, and `get` without a resource version, use the store at once. All replicas serve a new
     /// CustomResourceDefinition at once.
     ///
     /// Only [`Sim::restore`] and [`Sim::rewind`] take a cache back to an earlier version. The cache lags at most by the

@@ -43,7 +43,7 @@ impl Lag {
 pub(crate) struct Arrival {
     /// The API server that received the request.
     pub(crate) server: usize,
-    /// The version that the store had at that time.
+    /// The version that the store had when the request arrived.
     pub(crate) version: u64,
     /// Whether a read waits until the watch cache is fresh enough. If not, a consistent list is read from the store.
     pub(crate) waits: bool,
@@ -55,7 +55,7 @@ struct Cache {
     lag: Lag,
     /// The highest version that the cache had.
     reached: u64,
-    /// The version at which the API server started: new watches at an older version get 410.
+    /// The version at which the API server last started: new watches at an older version get 410.
     watched_since: u64,
     /// The watches of the API server with an id below this one have been ended.
     first_open_watch_id: u64,

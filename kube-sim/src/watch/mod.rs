@@ -68,7 +68,7 @@ pub(crate) struct Watch {
     closed: bool,
     /// Whether a webhook converts the objects.
     converts: bool,
-    /// The conversion of the next objects.
+    /// The conversion of the next objects, while it is in progress.
     conversion: Option<Conversion>,
 }
 

@@ -9,7 +9,8 @@ use super::{chaos, kubelet, objects};
 use crate::Sim;
 use crate::clock::Random;
 
-/// The maximum number of Event objects. The oldest ones are deleted, as a cluster deletes Events after an hour.
+/// The maximum number of Event objects of the simulator. The oldest ones beyond it are deleted, as a cluster deletes
+/// Events after an hour.
 const MAX_EVENTS: usize = 300;
 
 /// The field manager of the simulated controllers.
@@ -27,7 +28,7 @@ pub(super) struct Engine {
     pub(super) random: Random,
     /// Whether the simulator makes random changes.
     pub(super) chaos: bool,
-    /// The approximate number of nodes in the cluster.
+    /// The number of nodes at the start. Random changes remove nodes, and add nodes while there are fewer than this.
     pub(super) wanted_nodes: usize,
     /// The number of nodes created so far. The name of the next node contains it.
     pub(super) created_nodes: usize,

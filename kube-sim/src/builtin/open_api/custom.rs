@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::version_2::convert_schema;
 use super::{collect_components, descriptions, paths};
 
-/// The path whose operations are the template.
+/// The recorded path from whose operations those of custom resources are derived.
 const TEMPLATE: &str = "/apis/apps/v1/namespaces/{namespace}/deployments";
 
 /// The component from which the descriptions of `apiVersion`, `kind` and `metadata` are taken.
@@ -28,7 +28,7 @@ pub(crate) struct CustomResource<'a> {
     pub(crate) subresources: &'a [&'a str],
     /// The paths of the selectable fields, such as `spec.color`.
     pub(crate) selectable_fields: &'a [&'a str],
-    /// The schema of the definition.
+    /// The `openAPIV3Schema` of the version.
     pub(crate) schema: &'a Value,
 }
 

@@ -22,7 +22,7 @@ const CRON_JOBS: &str = "batch/cronjobs";
 const COMPONENT: &str = "cronjob-controller";
 const KIND: OwnerKind = OwnerKind { storage: CRON_JOBS, api_version: "batch/v1", kind: "CronJob" };
 
-/// If more times than this are missed, an Event reports them.
+/// If a cron job has missed more scheduled times than this, an Event reports it.
 const TOO_MANY_MISSED: usize = 100;
 
 /// The keys of a changed cron job, and of the owners of a changed job.

@@ -166,7 +166,7 @@ impl Deployment<'_> {
         self.spec()["strategy"]["type"] == "RollingUpdate"
     }
 
-    /// The number of pods above `spec.replicas` that a rollout may create.
+    /// The maximum number of pods above `spec.replicas` during a rollout.
     fn max_surge(&self) -> i64 {
         if !self.is_rolling_update() {
             return 0;

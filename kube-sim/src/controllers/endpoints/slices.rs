@@ -26,7 +26,7 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
         }
     }
     if wanted.is_empty() {
-        // A service without pods has one empty slice.
+        // A service without endpoints has one empty slice.
         wanted.push((Vec::new(), Vec::new()));
     }
     for (ports, items) in wanted {

@@ -69,7 +69,8 @@ struct Job<'a> {
 /// The reason and the message of the condition with which a job ends.
 type Outcome = (&'static str, String);
 
-/// Counts the ended pods of a job, creates or deletes pods, and ends the job.
+/// Counts the ended pods of a job, creates or deletes pods, and ends the job. Deletes a finished job after its time to
+/// live. For the key of a pod, removes the finalizer if the job of the pod does not exist.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     if &*key.object.0 == PODS {
         return release_orphan(state, key);

@@ -44,7 +44,8 @@ impl Job<'_> {
         }
     }
 
-    /// Whether the pod counts as failed. A terminating pod does too, unless `podReplacementPolicy` is `Failed`.
+    /// Whether the pod counts as failed. Unless `podReplacementPolicy` is `Failed`, a terminating pod that has not
+    /// succeeded counts as failed too.
     fn has_failed(&self, pod: &Value) -> bool {
         let counts_terminating = self.spec()["podReplacementPolicy"] != "Failed";
         phase(pod) == "Failed" || (counts_terminating && is_terminating(pod) && phase(pod) != "Succeeded")
@@ -105,7 +106,8 @@ impl Job<'_> {
         })
     }
 
-    /// Creates or deletes pods until the wanted number runs (`manageJob`).
+    /// Creates the missing pods or deletes the excess ones (`manageJob`). Requeues the job while failed pods must not
+    /// be replaced yet, and after a pod could not be created.
     pub(super) fn manage_pods(&mut self) {
         let mut active: Vec<Value> = self.pods.iter().filter(|pod| is_active(pod)).cloned().collect();
         let wanted = self.wanted(active.len());

@@ -10,7 +10,7 @@ use crate::json::texts;
 use crate::store::State;
 use crate::store::selector::LabelSelector;
 
-/// The nodes, and the stored objects.
+/// The nodes with their pods, and the stored objects, such as namespaces.
 #[derive(Clone, Copy)]
 pub(super) struct Cluster<'a> {
     pub(super) state: &'a State,

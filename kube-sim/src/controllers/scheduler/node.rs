@@ -49,7 +49,7 @@ impl Node {
     }
 
     /// Why a pod with these requests does not fit on the node, in the words of kube-scheduler: `Too many pods`,
-    /// `Insufficient cpu`.
+    /// `Insufficient cpu`. Empty if the pod fits.
     pub(super) fn missing(&self, wanted: &Resources) -> Vec<String> {
         let Some(allocatable) = &self.allocatable else { return Vec::new() };
         let of = |resources: &Resources, name: &str| resources.get(name).copied().unwrap_or(0);

@@ -100,8 +100,9 @@ impl SimBuilder {
         self
     }
 
-    /// Answers connections to ports of pods (`kubectl port-forward`). The handler runs once for each connection; an
-    /// error resets the connection, and the client receives its text. The default echoes the received bytes.
+    /// Answers connections to ports of pods (`kubectl port-forward`). The handler runs once for each connection. An
+    /// error resets the connection, and the client receives the text of the error. The default echoes the received
+    /// bytes.
     ///
     /// If the client closes the connection, the future of the handler is dropped.
     ///

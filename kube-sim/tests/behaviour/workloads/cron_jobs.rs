@@ -76,7 +76,7 @@ async fn a_suspended_cron_job_waits_and_a_clock_that_jumps_runs_it_once() {
     assert_eq!(jobs(&sim).len(), 0);
     merge(&sim, CRON_JOB, &json!({"spec": {"suspend": false, "startingDeadlineSeconds": 60}}));
     assert_eq!(jobs(&sim).len(), 0, "the time at 01:00 is too long ago");
-    // The clock shows 06:00:20.
+    // Advances the clock to 06:00:20.
     sim.advance_clock(std::time::Duration::from_secs(5 * 3600 - 80));
     assert_eq!(jobs(&sim).len(), 1);
 }
