@@ -1,6 +1,6 @@
 //! The strategies of events, in the core group and in `events.k8s.io`.
 //!
-//! Errors contain the field names of core `v1`, even for events of `events.k8s.io`.
+//! Errors contain the field names of core `v1`, even for events of `events.k8s.io`, except for `reportingController`.
 
 use jiff::Timestamp;
 use serde_json::Value;

@@ -43,7 +43,7 @@ pub(super) static STRATEGIES: [Strategy; 4] = [
     },
 ];
 
-/// Sets a number that is absent or 0.
+/// Sets `field` to `number` if the field is absent, null or 0.
 fn set_default_number(object: &mut Value, field: &str, number: i64) {
     if object.get(field).is_some_and(|present| *present == 0) {
         object[field] = Value::Null;

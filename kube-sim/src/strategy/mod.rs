@@ -2,7 +2,8 @@
 //!
 //! The terms are those of the strategies in the registry of the API server: prepare for create and update, validation,
 //! reset fields. A kind with a long strategy has a file of its own, in the folder of its API group; the other kinds are
-//! in the file of their group. A strategy must not read other objects: `admission` and `controllers` do that.
+//! in the file of their group. A strategy must not read other objects, except for the `Namespace` that it receives:
+//! `admission` and `controllers` do that.
 
 mod admissionregistration;
 mod age;
@@ -96,10 +97,10 @@ pub(crate) struct Strategy {
     pub(crate) main_reset_fields: &'static [&'static str],
     /// The fields that a write to the status subresource neither changes nor owns.
     pub(crate) status_reset_fields: &'static [&'static str],
-    /// Restricts writes to subresources. The arguments are the subresource, a copy of the stored object, and the object
-    /// in the request. Copies the fields that a write to the subresource may change from the request to the copy, and
-    /// returns true. Returns false for a subresource whose writes may change every field. If the function is `None`,
-    /// writes to all subresources may change every field.
+    /// Restricts writes to the subresources except `status` and `approval`. The arguments are the subresource, a copy
+    /// of the stored object, and the object in the request. Copies the fields that a write to the subresource may
+    /// change from the request to the copy, and returns true. Returns false for a subresource whose writes may change
+    /// every field. If the function is `None`, writes to all these subresources may change every field.
     pub(crate) copy_subresource: Option<CopySubresource>,
     /// The fields that field selectors support, besides `metadata.name` and `metadata.namespace`, with their paths in
     /// the storage version.

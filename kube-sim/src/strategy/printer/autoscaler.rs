@@ -41,7 +41,7 @@ pub(in crate::strategy) fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// The current and the wanted value of each metric.
+/// The current and the wanted values of the first [`MOST`] metrics, and the number of the others.
 fn targets(metrics: &Value, current: &Value) -> String {
     let mut shown: Vec<String> =
         items(metrics).enumerate().map(|(index, metric)| target(metric, &current[index])).collect();

@@ -29,7 +29,8 @@ pub(in crate::strategy) static POD_CERTIFICATE_REQUEST: [Rule; 9] = [
 const MIN_SECONDS: i64 = 60 * 60;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// Checks the validity: at most one day for the signers of Kubernetes, and 91 days for others.
+/// Checks `maxExpirationSeconds`: at least one hour, and at most one day for the signers of Kubernetes or 91 days for
+/// others.
 fn check_expiration(path: &str, spec: &Value, out: &mut Errors) {
     let domain = spec["signerName"].as_str().unwrap_or_default().split('/').next().unwrap_or_default();
     let is_kubernetes = domain == "kubernetes.io" || domain.ends_with(".kubernetes.io");

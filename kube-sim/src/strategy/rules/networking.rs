@@ -80,7 +80,7 @@ static DISRUPTION_BUDGET: [Rule; 4] = [
     ("spec.unhealthyPodEvictionPolicy", PointerOneOf(&["AlwaysAllow", "IfHealthyBudget"])),
 ];
 
-/// The number of a percentage such as `25%`.
+/// The number of a percentage such as `25%`; `None` for any other text.
 pub(super) fn percentage(text: &str) -> Option<u32> {
     let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|c| c.is_ascii_digit()))?;
     digits.parse().ok()
