@@ -7,8 +7,8 @@
 //! apply to them.
 //!
 //! The controllers run under the lock of the state, in a deterministic order. They run after each write, before each
-//! request, and when a watch is polled. A controller with a delay of zero therefore reconciles a change before the next
-//! request is handled.
+//! request for a resource, and when a watch is polled. A controller with a delay of zero therefore reconciles a change
+//! before the next request is handled.
 
 mod controller_revisions;
 mod cron_job;

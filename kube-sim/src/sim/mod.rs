@@ -90,8 +90,9 @@ impl Sim {
     }
 
     /// Listens for HTTPS with certificates that are generated for this listener. Requests need a client certificate or
-    /// the bearer token of the returned [`Server`], or the token of a service account; others get 401. With RBAC, a
-    /// request without credentials has the user `system:anonymous`. Port 0 selects a free port.
+    /// the bearer token of the returned [`Server`], or the token of a service account; others get 401, except for the
+    /// health endpoints and `/version`. With RBAC, a request without credentials has the user `system:anonymous`. Port
+    /// 0 selects a free port.
     ///
     /// Clients select HTTP/2 or HTTP/1.1 by ALPN. An HTTP/2 connection has at most 100 concurrent streams, as with
     /// kube-apiserver.
@@ -110,10 +111,10 @@ impl Sim {
     }
 
     /// Listens for HTTPS with the given certificates, for a client that cannot use generated ones. Requests need a
-    /// client certificate that `files.client_ca` has signed, or the token of a service account; others get 401. With
-    /// RBAC, a request without credentials has the user `system:anonymous`. The common name of a certificate is the
-    /// user, and its organizations are the groups of the user. The kubeconfig of the returned [`Server`] has no
-    /// credentials.
+    /// client certificate that `files.client_ca` has signed, or the token of a service account; others get 401, except
+    /// for the health endpoints and `/version`. With RBAC, a request without credentials has the user
+    /// `system:anonymous`. The common name of a certificate is the user, and its organizations are the groups of the
+    /// user. The kubeconfig of the returned [`Server`] has no credentials.
     ///
     /// # Errors
     /// When a file has no usable certificate or key, or binding the address fails.
@@ -164,8 +165,8 @@ impl Sim {
     }
 
     /// Restarts the API server: ends all open watches, and closes the connections of all listeners after the responses
-    /// to their current requests. After a restart, the watch cache has no earlier changes: a watch from an earlier
-    /// version gets 410, and a client has to list again, although the store has kept its history.
+    /// to their current requests, at most one second later. After a restart, the watch cache has no earlier changes: a
+    /// watch from an earlier version gets 410, and a client has to list again, although the store has kept its history.
     ///
     /// # Examples
     /// ```

@@ -11,8 +11,8 @@ use crate::status::SimError;
 
 impl SimBuilder {
     /// Runs the commands of exec requests (`kubectl exec`, `kubectl cp`). The handler returns the exit code, which the
-    /// client receives after all output. An error of the handler becomes an internal error of the node, as for a
-    /// missing command. The default runs a few commands, such as `echo` and `cat`:
+    /// client receives after all output. An error of the handler becomes a `Status` with the reason `InternalError`, as
+    /// for a missing command. The default runs a few commands, such as `echo` and `cat`:
     /// [`containers::defaults`](crate::containers::defaults).
     ///
     /// If the client closes the connection, the future of the handler is dropped.
@@ -100,9 +100,9 @@ impl SimBuilder {
         self
     }
 
-    /// Answers connections to ports of pods (`kubectl port-forward`). The handler runs once for each connection. An
-    /// error resets the connection, and the client receives the text of the error. The default echoes the received
-    /// bytes.
+    /// Answers connections to ports of pods (`kubectl port-forward`). The handler runs once for each connection. The
+    /// client receives the text of an error; a tunnel (`SPDY/3.1+portforward.k8s.io`) also resets the connection. The
+    /// default echoes the received bytes.
     ///
     /// If the client closes the connection, the future of the handler is dropped.
     ///
