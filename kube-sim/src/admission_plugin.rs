@@ -15,9 +15,9 @@ use std::fmt;
 pub enum AdmissionPlugin {
     /// Refuses requests for client certificates of the group `system:masters`.
     CertificateSubjectRestriction,
-    /// Sets the class of new ingresses to the default class.
+    /// Sets the default class in new ingresses without a class.
     DefaultIngressClass,
-    /// Sets the class of new volume claims to the default class.
+    /// Sets the default storage class in new volume claims without a class.
     DefaultStorageClass,
     /// Adds to pods tolerations for 300 s of the taints `node.kubernetes.io/not-ready` and `unreachable`.
     DefaultTolerationSeconds,
@@ -27,24 +27,26 @@ pub enum AdmissionPlugin {
     MutatingAdmissionPolicy,
     /// Calls the webhooks of `MutatingWebhookConfiguration` objects.
     MutatingAdmissionWebhook,
-    /// Refuses creates in missing or terminating namespaces, and deletions of the namespaces of the system.
+    /// Refuses creates in missing or terminating namespaces, and deletions of the namespaces `default`, `kube-system`
+    /// and `kube-public`.
     NamespaceLifecycle,
-    /// Refuses to expand volume claims whose storage class does not allow it.
+    /// Refuses to expand volume claims that are not bound, or whose storage class does not allow it.
     PersistentVolumeClaimResize,
     /// Enforces the Pod Security Standards that the labels of namespaces select.
     PodSecurity,
     /// Copies the labels with the zone and the region of a node to the pods that clients create on it or bind to it.
     PodTopologyLabels,
-    /// Resolves the priority classes of pods.
+    /// Sets the priority of pods from their priority class, and allows only one default class.
     Priority,
     /// Refuses objects that exceed a `ResourceQuota`.
     ResourceQuota,
-    /// Applies the overhead and the node selectors of runtime classes to pods.
+    /// Applies the overhead, the node selectors and the tolerations of runtime classes to pods.
     RuntimeClass,
-    /// Sets the service account of pods, and mounts its token.
+    /// Sets the service account of pods, mounts its token, and adds its image pull secrets. Refuses pods whose account
+    /// does not exist.
     ServiceAccount,
-    /// Adds finalizers to volumes and volume claims, which controllers of Kubernetes remove from unused ones. This
-    /// simulation does not have these controllers.
+    /// Adds finalizers to volumes, volume claims and volume attributes classes. Controllers of Kubernetes remove them
+    /// from unused objects; this simulation does not have these controllers.
     StorageObjectInUseProtection,
     /// Adds the taint `node.kubernetes.io/not-ready` to new nodes.
     TaintNodesByCondition,

@@ -39,7 +39,7 @@ pub enum Action {
     Reset,
     /// The request is handled, but the connection, or the HTTP/2 stream, breaks before the response is sent.
     ResetAfterHandling,
-    /// The body ends with an error after this many bytes.
+    /// The body ends with an error after this many bytes, if it is longer.
     CutAfterBytes(usize),
     /// A watch ends with an error after this many events.
     CutAfterEvents(usize),

@@ -81,8 +81,8 @@ impl Sim {
     /// | `GET /journal`, `GET /journal?from=7` | | the entries, from this number on |
     /// | `DELETE /journal` | | removes the entries |
     ///
-    /// A response without a value is 204. An error has a JSON body with the field `error`. Requests of web pages, which
-    /// have the header `Origin`, are refused.
+    /// A response without a value is 204. An error has a JSON body with the field `error`. Requests with the header
+    /// `Origin`, which web pages send, and requests whose `Host` is not this machine are refused.
     ///
     /// # Errors
     /// When `addr` is not a loopback address, or binding it fails.
