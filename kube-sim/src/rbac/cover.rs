@@ -62,7 +62,7 @@ pub(crate) fn quoted<T: AsRef<str>>(list: impl IntoIterator<Item = T>) -> String
     format!("[{}]", items.join(" "))
 }
 
-/// The permissions of a rule, in the order of the API server.
+/// The permissions of a rule, one for each verb, in the order in which the API server reports them.
 fn permissions(rule: &Value) -> Vec<Permission<'_>> {
     let mut all = Vec::new();
     for group in texts(&rule["apiGroups"]) {

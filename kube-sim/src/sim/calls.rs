@@ -78,7 +78,7 @@ impl Sim {
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
         };
         let recorder = self.record_direct(&request);
-        // A handler waits only for webhooks, and a direct call fails before it calls one.
+        // A handler waits only for webhooks, and a direct call calls none.
         let handled = handler::handle(&self.inner, &request)
             .now_or_never()
             .unwrap_or_else(|| Err(SimError::internal("a direct call cannot wait: use Sim::service")));
