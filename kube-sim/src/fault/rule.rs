@@ -10,9 +10,9 @@ use crate::encoding;
 
 /// An action and the requests that it applies to. A rule without conditions applies to all requests.
 ///
-/// A request that satisfies all conditions of a rule, its times included, *matches*. Of the matching requests, the rule
-/// skips the first ([`skip`](Self::skip)), and applies to the others with its [`probability`](Self::probability), until
-/// it has applied to [`times`](Self::times) requests.
+/// A request *matches* a rule if it satisfies all conditions of the rule, including the times [`after`](Self::after)
+/// and [`until`](Self::until). The rule skips the first [`skip`](Self::skip) matching requests, and applies to the
+/// others with its [`probability`](Self::probability), until it has applied to [`times`](Self::times) requests.
 ///
 /// # Examples
 /// In JSON, all fields except `action` are optional:
