@@ -1,4 +1,5 @@
-//! The cells of the kinds that configure a cluster: access, admission, limits, scheduling and devices.
+//! The cells of the kinds that configure a cluster (access, certificates, admission, limits, scheduling, devices), and
+//! of controller revisions.
 
 use jiff::Timestamp;
 use serde_json::Value;

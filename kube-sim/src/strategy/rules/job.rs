@@ -1,4 +1,4 @@
-//! The rules of jobs and of the job templates of cron jobs.
+//! The rules of jobs. They do not apply to the job templates of cron jobs.
 
 use std::collections::HashSet;
 
