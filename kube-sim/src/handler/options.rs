@@ -56,7 +56,8 @@ impl Options {
     /// Parses the query of a request with this HTTP method. `single` is true for a request for one object.
     ///
     /// # Errors
-    /// 400 for a value that does not parse, 422 for a value that is not supported.
+    /// 400 for a value that does not parse, 422 for a value that is not supported, 500 for the resource version of a
+    /// get or a watch that does not parse.
     pub(crate) fn parse(method: &Method, query: &str, single: bool) -> Result<Self, SimError> {
         let mut o = Self::default();
         let mut version_text = None;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::node::{Additional, Schema};
 
-/// Removes every field of `object` that `schema` does not specify. Returns one message such as
+/// Removes every field of `object` that `schema` neither specifies nor preserves. Returns one message such as
 /// `unknown field "spec.foo"` for each removed field, in alphabetical order.
 pub(crate) fn prune(schema: &Schema, object: &mut Value) -> Vec<String> {
     let mut pruner = Pruner { path: String::new(), unknown: Vec::new() };

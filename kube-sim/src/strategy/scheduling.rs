@@ -29,7 +29,7 @@ pub(crate) fn is_system_class(name: &str) -> bool {
 }
 
 /// Checks a new class. If its name begins with `system-`, it must be a class of the system, with the value of that
-/// class. The value of any other class must not exceed one billion.
+/// class, and not the default class. The value of any other class must not exceed one billion.
 fn check_new(class: &Value, out: &mut Errors) {
     const MAX: i64 = 1_000_000_000;
     let name = class["metadata"]["name"].as_str().unwrap_or_default();

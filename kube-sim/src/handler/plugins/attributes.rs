@@ -216,7 +216,8 @@ impl<'a> Attributes<'a> {
     }
 
     /// Decodes an object after a plugin has changed it, as the body of a request is decoded, and sets its defaults.
-    /// `resource` is the version of the object.
+    /// `resource` is the version of the object. Does nothing if the object has another kind than the resource, such as
+    /// `Scale`.
     ///
     /// # Errors
     /// The text for an object that does not decode into its kind.

@@ -124,7 +124,8 @@ impl WriteContext<'_> {
 }
 
 impl WriteContext<'_> {
-    /// Checks that `kind` and `apiVersion` of the body match the URL. Sets them if they are missing.
+    /// Checks that `kind` and `apiVersion` of the body match the URL. Sets those that are missing in an object of a
+    /// built-in kind.
     fn check_kind(&self, object: &mut Value) -> Result<(), SimError> {
         let resource = self.resource();
         let given = |field: &str| object[field].as_str().unwrap_or_default().to_owned();

@@ -5,7 +5,7 @@
 //! 2. Mutating admission.
 //! 3. Default and prepare: the defaults of the schema and of the strategy, `managedFields`, prepare for create or
 //!    update.
-//! 4. Validate: the metadata, then the object.
+//! 4. Validate the object and its metadata.
 //! 5. Validating admission, at the end of `validate_*`.
 //! 6. Commit, unless another request has changed the stored object since phase 1. After such a change, an update
 //!    begins again with the changed object (`GuaranteedUpdate` in the API server).

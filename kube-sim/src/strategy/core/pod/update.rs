@@ -9,7 +9,8 @@ const IMMUTABLE_FIELD_ERROR: &str = "pod updates may not change fields other tha
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
     `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/// Validates an update of the pod itself, not of a subresource.
+/// Validates an update of a pod's spec. In a write to a subresource, `old` already has the new values of the fields
+/// that the subresource may change.
 pub(super) fn validate(old: &Value, new: &Value, out: &mut Errors) {
     let containers = ["containers", "initContainers"];
     let count = |spec: &Value, list: &str| spec[list].as_array().map_or(0, Vec::len);
