@@ -11,8 +11,8 @@ use super::{address, env::Env, error::FieldError};
 
 /// The proxy for a server, if the environment sets one and `NO_PROXY` does not match the server. The error contains the
 /// name of the variable.
-pub(super) fn from_env(cluster: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'static str, FieldError)> {
-    let names: [&'static str; 2] = match cluster.scheme_str() {
+pub(super) fn from_env(server: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'static str, FieldError)> {
+    let names: [&'static str; 2] = match server.scheme_str() {
         Some("http") => ["HTTP_PROXY", "http_proxy"],
         _ => ["HTTPS_PROXY", "https_proxy"],
     };
@@ -20,16 +20,16 @@ pub(super) fn from_env(cluster: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'st
         return Ok(None);
     };
     let exempt = env.text("NO_PROXY").or_else(|| env.text("no_proxy")).unwrap_or_default();
-    if bypasses_proxy(cluster, &exempt) {
+    if bypasses_proxy(server, &exempt) {
         return Ok(None);
     }
     address::parse_proxy(&value).map(Some).map_err(|error| (name, error))
 }
 
 /// Whether requests to the server bypass the proxy. `exempt` is the value of `NO_PROXY`.
-fn bypasses_proxy(cluster: &Uri, exempt: &str) -> bool {
-    let host = address::bare_host(cluster).trim_end_matches('.').to_ascii_lowercase();
-    let port = cluster.port_u16().unwrap_or(if cluster.scheme_str() == Some("http") { 80 } else { 443 });
+fn bypasses_proxy(server: &Uri, exempt: &str) -> bool {
+    let host = address::bare_host(server).trim_end_matches('.').to_ascii_lowercase();
+    let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
     let ip: Option<IpAddr> = host.parse().ok();
     if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
         return true;

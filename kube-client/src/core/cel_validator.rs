@@ -323,8 +323,9 @@ impl Node {
         if self.item_keys.is_empty() {
             return None;
         }
-        let has_same_keys = |old: &&Value| self.item_keys.iter().all(|key| old.get(key) == item.get(key));
-        old?.as_array()?.iter().find(has_same_keys)
+        let has_same_key_values =
+            |old: &&Value| self.item_keys.iter().all(|key| old.get(key) == item.get(key));
+        old?.as_array()?.iter().find(has_same_key_values)
     }
 }
 

@@ -57,7 +57,7 @@ impl<'p> SchemaValidator<'p> {
     /// Validates a value whose nulls in non-nullable fields have been removed. Returns the errors, and whether they
     /// prevent the evaluation of the rules on the server.
     pub(super) fn validate(mut self, schema: &Value, value: &Value) -> (Vec<ValidationError>, bool) {
-        self.value(schema, value, "");
+        self.check_value(schema, value, "");
         (self.errors, self.is_blocked)
     }
 
@@ -73,33 +73,33 @@ impl<'p> SchemaValidator<'p> {
         self.errors.push(error);
     }
 
-    fn invalid(&mut self, path: &str, message: String) {
+    fn report_invalid(&mut self, path: &str, message: String) {
         self.report(path, Reason::FieldValueInvalid, Effect::Continues, message);
     }
 
-    fn value(&mut self, schema: &Value, value: &Value, path: &str) {
+    fn check_value(&mut self, schema: &Value, value: &Value, path: &str) {
         let Some(node) = schema.as_object() else { return };
         if value.is_null() && is_nullable(node) {
             // For null in a nullable field, the server checks only `enum`.
-            self.allowed_values(node, value, path);
+            self.check_allowed_values(node, value, path);
             return;
         }
         if let Some(expected) = violated_type(node, value) {
             let message = format!("must be of type {expected}: {:?}", type_name(value));
             return self.report(path, Reason::FieldValueInvalid, Effect::BlocksRules, message);
         }
-        self.allowed_values(node, value, path);
+        self.check_allowed_values(node, value, path);
         match value {
-            Value::Object(fields) => self.object(node, fields, path),
-            Value::Array(items) => self.array(node, items, path),
-            Value::String(text) => self.string(node, text, path),
-            Value::Number(number) => self.number(node, number, path),
+            Value::Object(fields) => self.check_object(node, fields, path),
+            Value::Array(items) => self.check_array(node, items, path),
+            Value::String(text) => self.check_string(node, text, path),
+            Value::Number(number) => self.check_number(node, number, path),
             Value::Null | Value::Bool(_) => {}
         }
-        self.combinations(node, value, path);
+        self.check_combinations(node, value, path);
     }
 
-    fn allowed_values(&mut self, node: &Node, value: &Value, path: &str) {
+    fn check_allowed_values(&mut self, node: &Node, value: &Value, path: &str) {
         let Some(allowed) = node.get("enum").and_then(Value::as_array) else { return };
         if !allowed.iter().any(|allowed| is_equal(allowed, value)) {
             let allowed: Vec<_> = allowed.iter().map(ToString::to_string).collect();
@@ -108,34 +108,34 @@ impl<'p> SchemaValidator<'p> {
         }
     }
 
-    fn object(&mut self, node: &Node, fields: &Node, path: &str) {
-        self.size(node, fields.len(), ["minProperties", "maxProperties"], "properties", path);
+    fn check_object(&mut self, node: &Node, fields: &Node, path: &str) {
+        self.check_size(node, fields.len(), ["minProperties", "maxProperties"], "properties", path);
         let embedded: &[&str] =
             if is_set(node, "x-kubernetes-embedded-resource") { &["apiVersion", "kind"] } else { &[] };
         let required = node.get("required").and_then(Value::as_array).into_iter().flatten();
         let required = required.filter_map(Value::as_str).chain(embedded.iter().copied());
         for name in required.filter(|name| !fields.contains_key(*name)) {
             let message = "required value".to_owned();
-            self.report(&below(path, name), Reason::FieldValueRequired, Effect::BlocksRules, message);
+            self.report(&field_path(path, name), Reason::FieldValueRequired, Effect::BlocksRules, message);
         }
         let properties = node.get("properties").and_then(Value::as_object);
         let values = node.get("additionalProperties");
         for (name, field) in fields {
             let property = properties.and_then(|properties| properties.get(name));
             if let Some(schema) = property.or(values.filter(|values| values.is_object())) {
-                self.value(schema, field, &below(path, name));
+                self.check_value(schema, field, &field_path(path, name));
             } else if values == Some(&Value::Bool(false)) {
                 let message = "forbidden property".to_owned();
-                self.report(&below(path, name), Reason::FieldValueForbidden, Effect::Continues, message);
+                self.report(&field_path(path, name), Reason::FieldValueForbidden, Effect::Continues, message);
             }
         }
     }
 
-    fn array(&mut self, node: &Node, items: &[Value], path: &str) {
-        self.size(node, items.len(), ["minItems", "maxItems"], "items", path);
+    fn check_array(&mut self, node: &Node, items: &[Value], path: &str) {
+        self.check_size(node, items.len(), ["minItems", "maxItems"], "items", path);
         if let Some(schema) = node.get("items") {
             for (index, item) in items.iter().enumerate() {
-                self.value(schema, item, &format!("{path}[{index}]"));
+                self.check_value(schema, item, &format!("{path}[{index}]"));
             }
         }
         let keys: Vec<&str> = match node.get("x-kubernetes-list-type").and_then(Value::as_str) {
@@ -159,12 +159,12 @@ impl<'p> SchemaValidator<'p> {
         }
     }
 
-    fn string(&mut self, node: &Node, text: &str, path: &str) {
-        self.size(node, text.chars().count(), ["minLength", "maxLength"], "characters", path);
+    fn check_string(&mut self, node: &Node, text: &str, path: &str) {
+        self.check_size(node, text.chars().count(), ["minLength", "maxLength"], "characters", path);
         if let Some(pattern) = node.get("pattern").and_then(Value::as_str) {
             match self.patterns.get(pattern) {
                 Some(Some(regex)) if regex.is_match(text) => {}
-                Some(Some(_)) => self.invalid(path, format!("should match '{pattern}'")),
+                Some(Some(_)) => self.report_invalid(path, format!("should match '{pattern}'")),
                 _ => self.errors.push(ValidationError {
                     rule: String::new(),
                     message: format!("not evaluated: the pattern '{pattern}' has syntax of Go only"),
@@ -177,16 +177,16 @@ impl<'p> SchemaValidator<'p> {
         if let Some(format) = node.get("format").and_then(Value::as_str)
             && !has_format(format, text)
         {
-            self.invalid(path, format!("must be of type {format}"));
+            self.report_invalid(path, format!("must be of type {format}"));
         }
     }
 
     /// Checks a size against its bounds. A size above its maximum prevents the evaluation of the rules.
-    fn size(&mut self, node: &Node, size: usize, [min, max]: [&str; 2], what: &str, path: &str) {
+    fn check_size(&mut self, node: &Node, size: usize, [min, max]: [&str; 2], what: &str, path: &str) {
         let bound =
             |key: &str| node.get(key).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok());
         if let Some(bound) = bound(min).filter(|bound| size < *bound) {
-            self.invalid(path, format!("should have at least {bound} {what}"));
+            self.report_invalid(path, format!("should have at least {bound} {what}"));
         }
         if let Some(bound) = bound(max).filter(|bound| size > *bound) {
             let message = format!("must have at most {bound} {what}");
@@ -194,9 +194,9 @@ impl<'p> SchemaValidator<'p> {
         }
     }
 
-    fn number(&mut self, node: &Node, number: &Number, path: &str) {
+    fn check_number(&mut self, node: &Node, number: &Number, path: &str) {
         if let Some(format) = out_of_format(node, number) {
-            return self.invalid(path, format!("must be within the range of {format}"));
+            return self.report_invalid(path, format!("must be within the range of {format}"));
         }
         let Some(value) = number.as_f64() else { return };
         let bound = |key: &str| node.get(key).and_then(Value::as_f64);
@@ -204,27 +204,27 @@ impl<'p> SchemaValidator<'p> {
             let is_exclusive = is_set(node, "exclusiveMinimum");
             if value < minimum || is_exclusive && value <= minimum {
                 let or_equal = if is_exclusive { "" } else { " or equal to" };
-                self.invalid(path, format!("should be greater than{or_equal} {minimum}"));
+                self.report_invalid(path, format!("should be greater than{or_equal} {minimum}"));
             }
         }
         if let Some(maximum) = bound("maximum") {
             let is_exclusive = is_set(node, "exclusiveMaximum");
             if value > maximum || is_exclusive && value >= maximum {
                 let or_equal = if is_exclusive { "" } else { " or equal to" };
-                self.invalid(path, format!("should be less than{or_equal} {maximum}"));
+                self.report_invalid(path, format!("should be less than{or_equal} {maximum}"));
             }
         }
         if let Some(factor) = bound("multipleOf")
             && (value / factor).fract() != 0.0
         {
-            self.invalid(path, format!("should be a multiple of {factor}"));
+            self.report_invalid(path, format!("should be a multiple of {factor}"));
         }
     }
 
-    fn combinations(&mut self, node: &Node, value: &Value, path: &str) {
+    fn check_combinations(&mut self, node: &Node, value: &Value, path: &str) {
         let schemas = |key: &str| node.get(key).and_then(Value::as_array).map(Vec::as_slice);
         for schema in schemas("allOf").unwrap_or_default() {
-            self.value(schema, value, path);
+            self.check_value(schema, value, path);
         }
         let matches =
             |schemas: &[Value]| schemas.iter().filter(|schema| self.is_valid(schema, value)).count();
@@ -232,13 +232,13 @@ impl<'p> SchemaValidator<'p> {
         let one = schemas("oneOf").map(matches);
         let not = node.get("not").is_some_and(|schema| self.is_valid(schema, value));
         if any == Some(0) {
-            self.invalid(path, "must validate at least one schema (anyOf)".to_owned());
+            self.report_invalid(path, "must validate at least one schema (anyOf)".to_owned());
         }
         if one.is_some_and(|valid| valid != 1) {
-            self.invalid(path, "must validate one and only one schema (oneOf)".to_owned());
+            self.report_invalid(path, "must validate one and only one schema (oneOf)".to_owned());
         }
         if not {
-            self.invalid(path, "must not validate the schema (not)".to_owned());
+            self.report_invalid(path, "must not validate the schema (not)".to_owned());
         }
     }
 
@@ -280,7 +280,7 @@ fn is_set(node: &Node, key: &str) -> bool {
 }
 
 /// The path of the field `name` of the value at `path`.
-fn below(path: &str, name: &str) -> String {
+fn field_path(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 

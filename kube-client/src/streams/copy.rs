@@ -105,7 +105,7 @@ async fn finish<T>(
     let failed =
         |problem: &str, source| Error::Request { what: format!("cannot copy {what}{problem}"), source };
     let transfer = async {
-        // The thread was cancelled or has panicked.
+        // A `JoinError` means that the blocking task was cancelled or has panicked.
         transfer.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     };
     let (transferred, text) = futures::join!(transfer, text);

@@ -216,7 +216,7 @@ impl Outputs {
         // The server copies each output independently of the result, so that bytes of an output may arrive after the
         // result.
         while let Ok(Ok(Received::Message(message))) = timeout(END_TIMEOUT, reader.next()).await {
-            self.read_output(&reader.origin, message).await?;
+            self.deliver_output(&reader.origin, message).await?;
         }
         Ok(())
     }
@@ -224,14 +224,14 @@ impl Outputs {
     /// Passes a message to its receiver.
     async fn receive(&mut self, origin: &Origin, status_text: &mut BytesMut, message: Bytes) -> Result<()> {
         if message.first() == Some(&channel::ERROR) {
-            self.read_status(origin, status_text, &message[1..])
+            self.append_status(origin, status_text, &message[1..])
         } else {
-            self.read_output(origin, message).await
+            self.deliver_output(origin, message).await
         }
     }
 
     /// Appends a part of the result. After the last part, completes `status`.
-    fn read_status(&mut self, origin: &Origin, text: &mut BytesMut, part: &[u8]) -> Result<()> {
+    fn append_status(&mut self, origin: &Origin, text: &mut BytesMut, part: &[u8]) -> Result<()> {
         if text.len() + part.len() > MAX_STATUS_BYTES {
             let problem = format!("the status is larger than {MAX_STATUS_BYTES} bytes");
             return Err(origin.violation(problem));
@@ -256,7 +256,7 @@ impl Outputs {
     }
 
     /// Passes a message to its output.
-    async fn read_output(&mut self, origin: &Origin, mut message: Bytes) -> Result<()> {
+    async fn deliver_output(&mut self, origin: &Origin, mut message: Bytes) -> Result<()> {
         if message.is_empty() {
             return Ok(());
         }

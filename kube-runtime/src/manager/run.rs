@@ -198,7 +198,8 @@ impl Shutdown {
         }
     }
 
-    /// Waits for the trigger or the first signal. Must not be called again after it has completed.
+    /// Waits for `trigger`, which is the caller's trigger or the first signal. Also polls `second`, which must count
+    /// this signal. Must not be called again after it has completed.
     async fn requested(&mut self) {
         select(&mut self.trigger, &mut self.second).await;
     }

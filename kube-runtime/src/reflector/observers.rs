@@ -40,7 +40,7 @@ impl<K> Default for Observers<K> {
 
 impl<K> Observers<K> {
     /// Removes dropped observers. Returns whether no observer remains.
-    pub(super) fn is_empty(&mut self) -> bool {
+    pub(super) fn remove_dropped(&mut self) -> bool {
         self.subscribers.retain(|queue| queue.strong_count() > 0);
         self.indexes.retain(|index| index.strong_count() > 0);
         self.subscribers.is_empty() && self.indexes.is_empty()

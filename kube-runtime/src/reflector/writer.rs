@@ -240,7 +240,7 @@ impl<K: Storable> Writer<K> {
             if is_synced {
                 observers.version = version.map(ToOwned::to_owned);
             }
-            let is_observed = !observers.is_empty();
+            let is_observed = !observers.remove_dropped();
             let effect = writer.apply_unobserved(event, is_observed);
             let wakers =
                 if is_observed { observers.publish(&effect.to_deltas(), is_synced) } else { Vec::new() };

@@ -1,5 +1,5 @@
-//! The certificate, the listening socket and the connections of a program's servers. This module must not depend on the
-//! responses of a server.
+//! The certificate, the listening socket and the connections of a program's HTTP servers. This module must not know
+//! what the servers answer.
 
 mod certificate;
 mod connections;

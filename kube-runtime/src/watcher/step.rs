@@ -67,7 +67,8 @@ pub(super) fn step(capabilities: Capabilities, state: State, input: Input) -> (S
 
 /// Whether a failure ended a watch that had been open long enough to count as healthy.
 ///
-/// A failure that leads to a relist does not count: it may recur after each list, and lists burden the server.
+/// False for a failure that leads to a relist. It may recur after each list, and a healthy watch resets the backoff:
+/// the watcher would list again and again without a wait.
 fn healthy_until_failure(input: &Input) -> bool {
     match input {
         Input::Failed(Phase::Healthy, error) => recovery_from_error(error) != Recovery::Relist,

@@ -8,19 +8,21 @@ use crate::schema::{FieldError, Kind, Schema};
 
 /// The error for an object that does not convert after the strategic merge patch `change`; `None` if it converts.
 pub(crate) fn conversion_error(schema: &Schema, patched: &Value, change: &Value) -> Option<FieldError> {
-    let problem = problem(schema, patched)?;
+    let problem = first_mismatch(schema, patched)?;
     Some(FieldError::invalid("patch", format_value(change), problem))
 }
 
 /// The error for the first part of a value that does not have the Go type of its schema; `None` if there is no such
 /// part.
-fn problem(schema: &Schema, value: &Value) -> Option<String> {
+fn first_mismatch(schema: &Schema, value: &Value) -> Option<String> {
     match (schema.kind(), value) {
         (_, Value::Null) => None,
         (Kind::Object, Value::Object(map)) => {
-            map.iter().find_map(|(name, value)| problem(schema.field(name)?, value))
+            map.iter().find_map(|(name, value)| first_mismatch(schema.field(name)?, value))
         }
-        (Kind::Array, Value::Array(items)) => items.iter().find_map(|item| problem(schema.items()?, item)),
+        (Kind::Array, Value::Array(items)) => {
+            items.iter().find_map(|item| first_mismatch(schema.items()?, item))
+        }
         (Kind::Object, other) if schema.has_properties() => {
             Some(format!("cannot restore struct from: {}", kind_name(other)))
         }
@@ -60,7 +62,7 @@ mod tests {
     #[track_caller]
     fn check(kind: &str, patched: &Value, expected: Option<&str>) {
         let schema = component(&format!("io.k8s.api.core.v1.{kind}")).unwrap();
-        assert_eq!(problem(&schema, patched).as_deref(), expected);
+        assert_eq!(first_mismatch(&schema, patched).as_deref(), expected);
     }
 
     #[test]

@@ -173,7 +173,7 @@ fn put_value(
 fn encode_message(message: &Message, value: &Value, depth: usize) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let schema = |value: &Value, number, out: &mut Vec<u8>| {
-        put_bytes(number, &encode_fields(json_schema(message), as_map(value)?, depth + 1)?, out);
+        put_bytes(number, &encode_fields(schema_message(message), as_map(value)?, depth + 1)?, out);
         Ok::<_, String>(())
     };
     match (message.name.rsplit('.').next().unwrap_or_default(), value) {
@@ -224,7 +224,7 @@ fn encode_message(message: &Message, value: &Value, depth: usize) -> Result<Vec<
 }
 
 /// The message `JSONSchemaProps`, which is the type of a field of `message` (`JSONSchemaPropsOrBool` or a similar one).
-fn json_schema(message: &Message) -> &'static Message {
+fn schema_message(message: &Message) -> &'static Message {
     let at = message.fields.iter().find_map(|field| match field.value_type {
         ValueType::Message(at) => Some(at),
         _ => None,

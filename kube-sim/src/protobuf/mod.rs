@@ -111,18 +111,18 @@ fn decode_field(
         }
         Label::Map => {
             let WireValue::Bytes(entry) = wire else { return Err("a map entry must be a message".into()) };
-            let (mut key, mut held) = (String::new(), default_value(field.value_type));
+            let (mut key, mut value) = (String::new(), default_value(field.value_type));
             let mut reader = Reader::new(entry);
             while let Some((number, wire)) = reader.next_field()? {
                 match (number, wire) {
                     (1, WireValue::Bytes(text)) => key = decode_utf8(text)?,
-                    (2, wire) => held = decode_value(field.value_type, wire, depth)?,
+                    (2, wire) => value = decode_value(field.value_type, wire, depth)?,
                     _ => {}
                 }
             }
             let map = object.entry(field.name).or_insert_with(|| Value::Object(Map::new()));
             if let Some(map) = map.as_object_mut() {
-                map.insert(key, held);
+                map.insert(key, value);
             }
         }
         Label::Inline => {

@@ -52,8 +52,8 @@ pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
     }
 }
 
-/// Removes all labels except the verb if the resource or subresource is not served: clients could otherwise create any
-/// number of label values.
+/// Removes all labels except the verb and the code if the resource or subresource is not served: clients could otherwise
+/// create any number of label values.
 pub(super) fn limit(labels: &mut Labels, registry: &Registry) {
     if labels.resource.is_empty() {
         return;
@@ -63,7 +63,7 @@ pub(super) fn limit(labels: &mut Labels, registry: &Registry) {
         labels.subresource.is_empty() || resource.subresource(&labels.subresource).is_some()
     });
     if !is_served {
-        *labels = Labels { verb: labels.verb, ..Labels::default() };
+        *labels = Labels { verb: labels.verb, code: labels.code, ..Labels::default() };
     }
 }
 

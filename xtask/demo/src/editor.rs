@@ -31,7 +31,7 @@ pub(super) async fn change_sites(client: Client, tally: Arc<Tally>, seed: u64) {
     loop {
         match editor.make_random_change().await {
             Ok(Some(line)) => {
-                tally.visits.increment();
+                tally.edits.increment();
                 tally.send_message(line);
             }
             Ok(None) => {}

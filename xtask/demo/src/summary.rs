@@ -42,10 +42,10 @@ impl fmt::Display for Summary<'_> {
         writeln!(f, "  nodes       {} broke, {} healed", tally.nodes_broken.get(), tally.nodes_healed.get())?;
         writeln!(
             f,
-            "  reconciles  {} ({} failed) after {} visits: {} pages written, {} deleted",
+            "  reconciles  {} ({} failed) after {} edits: {} pages written, {} deleted",
             tally.reconciles.get(),
             tally.failures.get(),
-            tally.visits.get(),
+            tally.edits.get(),
             tally.pages_written.get(),
             tally.pages_deleted.get()
         )?;

@@ -40,7 +40,7 @@ pub(super) struct Tally {
     pub(super) pages_written: Count,
     pub(super) pages_deleted: Count,
     /// Changes of sites and pages by the task in `editor`.
-    pub(super) visits: Count,
+    pub(super) edits: Count,
     // Actions of the operator:
     /// Deployments that were scaled and have rolled out.
     pub(super) rollouts: Count,
@@ -63,7 +63,7 @@ impl Tally {
             failures: Count::default(),
             pages_written: Count::default(),
             pages_deleted: Count::default(),
-            visits: Count::default(),
+            edits: Count::default(),
             rollouts: Count::default(),
             drained_nodes: Count::default(),
             moved_pods: Count::default(),

@@ -80,7 +80,7 @@ struct State {
     /// The time at which the header must be refreshed; `None` if it never expires.
     due: Option<Instant>,
     /// The time of the last refresh that was caused by a 401.
-    rejected: Option<Instant>,
+    refreshed_after_rejection: Option<Instant>,
     files_checked: Instant,
     /// The error of the last check of the files; `None` if it succeeded. The same error is not logged twice in a row.
     file_error: Option<String>,
@@ -105,7 +105,7 @@ impl Credentials {
         let state = State {
             header: first.header,
             due: first.due,
-            rejected: None,
+            refreshed_after_rejection: None,
             files_checked: Instant::now(),
             file_error: None,
             failure: None,
@@ -268,12 +268,12 @@ impl Renewable {
         let Some(source) = self.source.as_ref().filter(|_| self.newer_than(rejected).is_none()) else {
             return Ok(());
         };
-        let last = self.state().rejected;
+        let last = self.state().refreshed_after_rejection;
         if last.is_some_and(|at| at.elapsed() < source.pause_after_rejection()) {
             return Ok(());
         }
         let outcome = self.refresh_header(source).await;
-        self.state().rejected = Some(Instant::now());
+        self.state().refreshed_after_rejection = Some(Instant::now());
         outcome
     }
 

@@ -58,8 +58,8 @@ pub(super) fn credentials(config: &Config, hooks: Hooks<'_>) -> Result<Credentia
     let unchanging = |header| (None, Fresh::fixed(Some(header)));
     let (source, first) = match (file, fixed, name) {
         (Some(path), fixed, _) => {
-            let last = fixed.map(|token| bearer_header(token, "token")).transpose()?;
-            let (file, first) = TokenFile::open(path.into(), last)?;
+            let fallback = fixed.map(|token| bearer_header(token, "token")).transpose()?;
+            let (file, first) = TokenFile::open(path.into(), fallback)?;
             (Some(Source::File(file)), first)
         }
         (None, Some(token), _) => unchanging(bearer_header(token, "token")?),
@@ -80,10 +80,10 @@ pub(super) fn credentials(config: &Config, hooks: Hooks<'_>) -> Result<Credentia
 pub(super) fn impersonation_headers(user: &AuthInfo) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     let Some(name) = user.impersonate.as_deref().filter(|name| !name.is_empty()) else {
-        let more = user.impersonate_uid.is_some()
+        let has_other_fields = user.impersonate_uid.is_some()
             || user.impersonate_groups.as_ref().is_some_and(|groups| !groups.is_empty())
             || user.impersonate_user_extra.as_ref().is_some_and(|extra| !extra.is_empty());
-        if more {
+        if has_other_fields {
             return Err(auth_error(
                 "as-uid, as-groups and as-user-extra need `as`: set the user to impersonate".to_owned(),
             ));

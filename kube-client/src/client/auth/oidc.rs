@@ -193,17 +193,17 @@ impl Oidc {
     async fn request_token(&self) -> Result<TokenResponse> {
         let endpoint = self.token_endpoint().await?;
         let known = self.state().secret_in;
-        let forms: &[SecretIn] = match known {
+        let places: &[SecretIn] = match known {
             Some(SecretIn::Header) => &[SecretIn::Header],
             Some(SecretIn::Body) => &[SecretIn::Body],
             None if self.client_secret.expose_secret().is_empty() => &[SecretIn::Body],
             None => &[SecretIn::Header, SecretIn::Body],
         };
         let mut refused = None;
-        for form in forms {
-            let (status, body) = self.send(self.token_request(&endpoint, *form)?).await?;
+        for place in places {
+            let (status, body) = self.send(self.token_request(&endpoint, *place)?).await?;
             if status.is_success() {
-                self.state().secret_in = Some(*form);
+                self.state().secret_in = Some(*place);
                 return serde_json::from_slice(&body).map_err(|error| {
                     self.failed("sent a token response that is not valid", Some(error_position(&error)))
                 });
@@ -217,14 +217,14 @@ impl Oidc {
         Err(self.failed(&refused.unwrap_or_default(), None))
     }
 
-    fn token_request(&self, endpoint: &Uri, form: SecretIn) -> Result<Request<Body>> {
+    fn token_request(&self, endpoint: &Uri, secret_in: SecretIn) -> Result<Request<Body>> {
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.append_pair("grant_type", "refresh_token");
         body.append_pair("refresh_token", self.state().refresh_token.expose_secret());
         let mut request = Request::post(endpoint)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json");
-        match form {
+        match secret_in {
             SecretIn::Header => {
                 let encode =
                     |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();

@@ -186,10 +186,10 @@ impl Connector {
         let name = tls
             .server_name(target)
             .map_err(|error| failed(format!("no TLS connection to {host}: not a host name"), error))?;
-        let shaking = handshake(raw, target, name, tls.config(offer));
+        let handshake_future = handshake(raw, target, name, tls.config(offer));
         let done = match self.limits.tls {
-            None => shaking.await,
-            Some(after) => timeout(after, shaking)
+            None => handshake_future.await,
+            Some(after) => timeout(after, handshake_future)
                 .await
                 .map_err(|_| ConnectFailure::timeout(Wait::TlsHandshake, after, host.to_owned()))?,
         };

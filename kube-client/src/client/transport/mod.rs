@@ -117,7 +117,7 @@ impl Shared {
             let acquired = match self.take(&key, target, demand) {
                 Ok(acquired) => acquired,
                 // Boxed, so that the future of a request over an open connection is small.
-                Err(missing) => Box::pin(self.acquire(missing, &key, target, demand)).await?,
+                Err(needed_dial) => Box::pin(self.acquire(needed_dial, &key, target, demand)).await?,
             };
             let failure = match acquired {
                 Acquired::Http1 { mut connection, was_idle } => {
@@ -172,15 +172,15 @@ impl Shared {
     /// Waits for a connection: a new one, or a stream that becomes free.
     async fn acquire(
         &self,
-        mut missing: DialKind,
+        mut needed_dial: DialKind,
         key: &PoolKey,
         target: &Uri,
         demand: Demand,
     ) -> Result<Acquired, ConnectFailure> {
         loop {
-            let opened = match missing {
+            let opened = match needed_dial {
                 DialKind::Own(offer) => self.dial(key, target, offer, demand.class()).await?,
-                DialKind::Shared => match self.share(key, target, demand).await? {
+                DialKind::Shared => match self.wait_for_stream_or_dial(key, target, demand).await? {
                     Either::Left(acquired) => return Ok(acquired),
                     Either::Right(opened) => opened,
                 },
@@ -198,16 +198,16 @@ impl Shared {
                     }
                 }
             }
-            missing = match self.take(key, target, demand) {
+            needed_dial = match self.take(key, target, demand) {
                 Ok(acquired) => return Ok(acquired),
-                Err(missing) => missing,
+                Err(needed_dial) => needed_dial,
             };
         }
     }
 
     /// Waits for a stream of an open connection, or for the dial that requests of a [`Class`] share: HTTP/2 needs one
     /// connection for many requests.
-    async fn share(
+    async fn wait_for_stream_or_dial(
         &self,
         key: &PoolKey,
         target: &Uri,
@@ -222,7 +222,7 @@ impl Shared {
             freed.as_mut().enable();
             if let Ok(taken) = self.pool.take(key, demand) {
                 if let Some(dial) = dial {
-                    self.pool.keep(dial);
+                    self.pool.continue_in_task(dial);
                 }
                 return Ok(Either::Left(taken.into()));
             }

@@ -72,7 +72,7 @@ pub fn crd_with_schema(
     let mut schema = schema_with_definitions(generate);
     schema.ensure_object().entry("title").or_insert_with(|| title.into());
     let (mut schema, mut problems) = schema::structural_schema(schema);
-    remove_root_additional_properties(&mut schema, &mut problems);
+    replace_root_additional_properties(&mut schema, &mut problems);
     report_invalid_selectable_fields(definition, &schema, &mut problems);
     if !rules.is_empty() {
         let own = schema.x_kubernetes_validations.get_or_insert_default();
@@ -107,7 +107,7 @@ pub fn crd_with_flat_schema(
 /// Replaces `additionalProperties` of the root schema by `x-kubernetes-preserve-unknown-fields`: the server rejects a
 /// `CustomResourceDefinition` whose root schema has the former. Reports a problem if the replaced keyword restricted
 /// the values.
-fn remove_root_additional_properties(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
+fn replace_root_additional_properties(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     let Some(values) = schema.additional_properties.take() else { return };
     schema.x_kubernetes_preserve_unknown_fields = Some(true);
     let any = match values {

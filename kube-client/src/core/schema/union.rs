@@ -117,7 +117,7 @@ fn union_of_same_type(
         }
         _ => {}
     }
-    report_rules_of_one_variant(rewriter, &whole, &a, &b);
+    report_unequal_rules(rewriter, &whole, &a, &b);
     whole
 }
 
@@ -242,7 +242,7 @@ fn keep_common_required(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) 
 
 /// Reports the validation rules (`x-kubernetes-validations`) of `a` and `b`, unless both have the same: a structural
 /// schema cannot contain rules inside of `oneOf`.
-fn report_rules_of_one_variant(rewriter: &mut Rewriter, whole: &JsonObject, a: &JsonObject, b: &JsonObject) {
+fn report_unequal_rules(rewriter: &mut Rewriter, whole: &JsonObject, a: &JsonObject, b: &JsonObject) {
     let key = "x-kubernetes-validations";
     if !whole.contains_key(key) && (a.contains_key(key) || b.contains_key(key)) {
         rewriter.report(

@@ -1,4 +1,4 @@
-//! Finds malformed validation rules (`x-kubernetes-validations`) and, with `list_types`, other invalid keywords. The
+//! Finds malformed validation rules (`x-kubernetes-validations`) and, with `refused_keywords`, other invalid keywords. The
 //! API server rejects a `CustomResourceDefinition` that contains either.
 //!
 //! This module must not parse CEL expressions: the server checks them against the types of the schema.
@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
 };
 
-use super::{SchemaProblem, list_types};
+use super::{SchemaProblem, refused_keywords};
 
 /// Appends a [`SchemaProblem`] to `problems` for each malformed rule or keyword of a schema.
 pub(crate) fn report_refused_keywords(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
@@ -21,7 +21,7 @@ fn report_refused_keywords_of_node(schema: &JSONSchemaProps, path: &str, problem
             problems.push(SchemaProblem::new(path, what, "correct the rule"));
         }
     }
-    for what in list_types::problems_of_node(schema) {
+    for what in refused_keywords::problems_of_node(schema) {
         problems.push(SchemaProblem::new(path, what, "correct the merge strategy or the schema attribute"));
     }
     for (name, property) in schema.properties.iter().flatten() {

@@ -21,7 +21,7 @@ pub(crate) enum JsonText<'a> {
 }
 
 impl JsonText<'static> {
-    /// The text that `write` writes.
+    /// Calls the closure `write` with the thread's buffer. Returns the JSON text that the closure has written.
     pub(super) fn write(
         write: impl FnOnce(&mut Vec<u8>) -> transcode::Result<()>,
     ) -> serde_json::Result<Self> {

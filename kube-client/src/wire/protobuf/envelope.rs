@@ -1,6 +1,6 @@
 //! `Envelope`: the message around an object, which names its kind (`runtime.Unknown` of Kubernetes).
 
-use super::reader::{Payload, Reader, first_fields};
+use super::reader::{Payload, Reader, fields_1_to_3};
 use super::table::{Message, message_of_kind};
 use super::transcode::{Malformed, Result, bytes_of};
 
@@ -58,7 +58,7 @@ pub(super) const NO_MAGIC_NUMBER: &str =
 
 /// Parses the API version and kind of an envelope (`runtime.TypeMeta`).
 pub(super) fn parse_types(bytes: &[u8]) -> Result<(&str, &str), &'static str> {
-    let [api_version, kind, _] = first_fields(bytes)?;
+    let [api_version, kind, _] = fields_1_to_3(bytes)?;
     Ok((text_of(api_version)?, text_of(kind)?))
 }
 

@@ -32,7 +32,7 @@ pub(crate) use split::{EventSplitter, ListSplitter};
 
 use crate::core::FieldSet;
 use envelope::{Envelope, excerpt, text_of};
-use reader::first_fields;
+use reader::fields_1_to_3;
 use serde_json::Result;
 use table::{Message, message_of_kind};
 use transcode::{Malformed, Transcoder, bytes_of};
@@ -133,8 +133,8 @@ impl<'a> Event<'a> {
     fn parse(bytes: &'a [u8]) -> transcode::Result<Self> {
         // API servers send the event without an envelope. An event in an envelope is accepted, too.
         let bytes = if Envelope::is_prefix_of(bytes) { Envelope::parse(bytes)?.raw } else { bytes };
-        let [event_type, object, _] = first_fields(bytes)?;
-        let object = first_fields(bytes_of(object.ok_or("the event has no object")?)?)?[0];
+        let [event_type, object, _] = fields_1_to_3(bytes)?;
+        let object = fields_1_to_3(bytes_of(object.ok_or("the event has no object")?)?)?[0];
         Ok(Self {
             event_type: text_of(event_type)?,
             object: bytes_of(object.ok_or("the event has no object")?)?,

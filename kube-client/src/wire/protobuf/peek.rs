@@ -2,7 +2,7 @@
 
 use super::super::json;
 use super::envelope::{Envelope, text_of};
-use super::reader::{Payload, Reader, first_fields};
+use super::reader::{Payload, Reader, fields_1_to_3};
 use super::table::message_of_kind;
 use super::transcode::{Result, Transcoder, bytes_of};
 use super::{Event, JsonText};
@@ -37,7 +37,7 @@ pub(crate) fn peek_event(bytes: &[u8], depth: FilterDepth) -> Option<(&str, Obje
 
 /// The bytes of the metadata of an object.
 fn metadata_of(raw: &[u8]) -> Result<&[u8]> {
-    let [metadata, ..] = first_fields(raw)?;
+    let [metadata, ..] = fields_1_to_3(raw)?;
     Ok(bytes_of(metadata.ok_or("the object has no metadata")?)?)
 }
 
@@ -71,7 +71,7 @@ fn read_labels(bytes: &[u8]) -> Result<ObjectMeta> {
             NAMESPACE => meta.namespace = non_empty(payload)?,
             RESOURCE_VERSION => meta.resource_version = non_empty(payload)?,
             LABELS => {
-                let [key, value, _] = first_fields(bytes_of(payload)?)?;
+                let [key, value, _] = fields_1_to_3(bytes_of(payload)?)?;
                 labels.insert(text_of(key)?.to_owned(), text_of(value)?.to_owned());
             }
             _ => {}

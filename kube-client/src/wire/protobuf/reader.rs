@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The last value of each of the fields 1, 2 and 3 of a message.
-pub(super) fn first_fields(bytes: &[u8]) -> Result<[Option<Payload<'_>>; 3], &'static str> {
+pub(super) fn fields_1_to_3(bytes: &[u8]) -> Result<[Option<Payload<'_>>; 3], &'static str> {
     let (mut reader, mut found) = (Reader::new(bytes), [None; 3]);
     while let Some((number, payload)) = reader.next()? {
         let slot = number.checked_sub(1).and_then(|at| usize::try_from(at).ok());

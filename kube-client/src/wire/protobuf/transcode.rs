@@ -5,7 +5,7 @@
 //! present.
 
 use super::envelope::Envelope;
-use super::reader::{Payload, Reader, first_fields};
+use super::reader::{Payload, Reader, fields_1_to_3};
 use super::table::{Field, Label, Message, ValueType};
 use super::values;
 use crate::core::{FieldNode, FieldSet};
@@ -224,7 +224,7 @@ impl<'a> Transcoder<'a> {
 
     /// Writes an entry of a map.
     fn write_entry(&mut self, field: &Field, payload: Payload<'_>, node: Option<&FieldNode>) -> Result<()> {
-        let [key, value, _] = first_fields(bytes_of(payload)?)?;
+        let [key, value, _] = fields_1_to_3(bytes_of(payload)?)?;
         let key = key.map_or(Ok(&[][..]), bytes_of)?;
         self.write_string(key)?;
         self.out.push(b':');
@@ -281,18 +281,18 @@ impl<'a> Transcoder<'a> {
             ValueType::Bytes => values::write_base64(bytes, self.out),
             ValueType::Time => values::write_time(bytes, false, self.out)?,
             ValueType::MicroTime => values::write_time(bytes, true, self.out)?,
-            ValueType::Quantity => match first_fields(bytes)?[0] {
+            ValueType::Quantity => match fields_1_to_3(bytes)?[0] {
                 None | Some(Payload::Bytes([])) => self.write_raw(b"\"0\""),
                 Some(text) => self.write_string(bytes_of(text)?)?,
             },
             ValueType::IntOrString => {
-                let [is_string, number, text] = first_fields(bytes)?;
+                let [is_string, number, text] = fields_1_to_3(bytes)?;
                 if number_of(is_string)? == 1 {
                     return self.write_string(text.map_or(Ok(&[][..]), bytes_of)?);
                 }
                 values::write_int(number_of(number)?.cast_signed(), self.out);
             }
-            ValueType::Json => return self.write_json(first_fields(bytes)?[0], node),
+            ValueType::Json => return self.write_json(fields_1_to_3(bytes)?[0], node),
             ValueType::Strings => return self.write_strings(bytes, 1),
             _ => return self.write_schema(value, field.message(), bytes),
         }
@@ -335,7 +335,7 @@ impl<'a> Transcoder<'a> {
 
     /// Writes a schema, or the boolean or list in its place.
     fn write_schema(&mut self, value: ValueType, message: &Message, bytes: &[u8]) -> Result<()> {
-        let [first, second, _] = first_fields(bytes)?;
+        let [first, second, _] = fields_1_to_3(bytes)?;
         match (value, first, second) {
             (ValueType::SchemaOrBool, allowed, None) => {
                 self.write_raw(if number_of(allowed)? == 0 { b"false" } else { b"true" });

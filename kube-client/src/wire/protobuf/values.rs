@@ -1,6 +1,6 @@
 //! Writes single values as JSON text in the format of Go's `encoding/json`.
 
-use super::reader::first_fields;
+use super::reader::fields_1_to_3;
 use super::transcode::{Result, number_of};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -99,7 +99,7 @@ pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Writes a time in the form of RFC 3339, with microseconds if `micro` is set; null for Go's zero time.
 pub(super) fn write_time(bytes: &[u8], micro: bool, out: &mut Vec<u8>) -> Result<()> {
-    let [seconds, nanos, _] = first_fields(bytes)?;
+    let [seconds, nanos, _] = fields_1_to_3(bytes)?;
     let (seconds, nanos) = (number_of(seconds)?.cast_signed(), number_of(nanos)?);
     if bytes.is_empty() || seconds == ZERO_TIME {
         out.extend_from_slice(b"null");

@@ -6,7 +6,7 @@ use kube_client::core::WatchEvent;
 
 /// The metrics are updated when the size differs from the recorded value by more than that value divided by this
 /// number.
-const RESOLUTION: u64 = 100;
+const INVERSE_TOLERANCE: u64 = 100;
 
 /// Adds an object.
 fn add(size: &mut Size, bytes: u64) {
@@ -23,7 +23,7 @@ fn remove(size: &mut Size) {
 
 /// Whether metrics with the value `recorded` are exact enough for `size`.
 fn is_close(size: Size, recorded: Size) -> bool {
-    let is_close = |one: u64, other: u64| one.abs_diff(other) <= other / RESOLUTION;
+    let is_close = |one: u64, other: u64| one.abs_diff(other) <= other / INVERSE_TOLERANCE;
     is_close(size.objects, recorded.objects) && is_close(size.bytes, recorded.bytes)
 }
 

@@ -52,7 +52,7 @@ pub(in crate::streams) struct Malformed(pub(super) &'static str);
 struct OpenData {
     id: u32,
     fin: bool,
-    missing: usize,
+    remaining: usize,
 }
 
 /// Decodes the frames of a connection.
@@ -80,7 +80,7 @@ impl Decoder {
         let length = (usize::from(head[5]) << 16) | (usize::from(head[6]) << 8) | usize::from(head[7]);
         if first >> 31 == 0 {
             self.bytes.advance(8);
-            return Ok(self.next_data(OpenData { id: first, fin: flags & FIN != 0, missing: length }));
+            return Ok(self.next_data(OpenData { id: first, fin: flags & FIN != 0, remaining: length }));
         }
         let version = u16::from_be_bytes([head[0], head[1]]) & 0x7fff;
         let kind = u16::from_be_bytes([head[2], head[3]]);
@@ -100,14 +100,14 @@ impl Decoder {
 
     /// The available part of a data frame.
     fn next_data(&mut self, mut data: OpenData) -> Option<Frame> {
-        let size = data.missing.min(self.bytes.len());
-        data.missing -= size;
-        self.data = (data.missing > 0).then_some(data);
-        if size == 0 && data.missing > 0 {
+        let size = data.remaining.min(self.bytes.len());
+        data.remaining -= size;
+        self.data = (data.remaining > 0).then_some(data);
+        if size == 0 && data.remaining > 0 {
             return None;
         }
         let bytes = self.bytes.split_to(size).freeze();
-        Some(Frame::Data { id: data.id, fin: data.fin && data.missing == 0, data: bytes })
+        Some(Frame::Data { id: data.id, fin: data.fin && data.remaining == 0, data: bytes })
     }
 
     fn control(&mut self, kind: u16, flags: u8, mut payload: Bytes) -> Result<Frame, Malformed> {

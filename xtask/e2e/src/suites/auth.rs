@@ -95,8 +95,8 @@ async fn rejects_a_server_certificate_of_an_unknown_ca(env: Env) -> Outcome {
 }
 
 async fn accepts_the_administrators_token(env: Env) -> Outcome {
-    let secret = env.server().token().context("the server has no administrator token")?;
-    let client = client_as(&env, token_auth(secret)?)?;
+    let token = env.server().token().context("the server has no administrator token")?;
+    let client = client_as(&env, token_auth(token)?)?;
     config_maps(client).list(&ListParams::default()).await?;
     Ok(())
 }
@@ -121,7 +121,7 @@ async fn rejects_a_client_certificate_of_an_unknown_ca(env: Env) -> Outcome {
 }
 
 async fn uses_a_changed_token_file_after_a_rejection(env: Env) -> Outcome {
-    let secret = env.server().token().context("the server has no administrator token")?.to_owned();
+    let token = env.server().token().context("the server has no administrator token")?.to_owned();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("token");
     std::fs::write(&path, "wrong")?;
@@ -129,7 +129,7 @@ async fn uses_a_changed_token_file_after_a_rejection(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = Api::namespaced(client, env.namespace());
     let error = refused!(maps.list(&ListParams::default()).await);
     check!(error.is_unauthorized(), "{error:?}");
-    std::fs::write(&path, secret)?;
+    std::fs::write(&path, token)?;
     // After a 401, the client reads the token file again and resends the request, whatever its verb is.
     let map = ConfigMap { metadata: named("created"), ..ConfigMap::default() };
     maps.create(&PostParams::default(), &map).await?;
@@ -162,9 +162,9 @@ pub(super) async fn robot_client(env: &Env) -> Outcome<Client> {
     let request: TokenRequest = object(json!({"metadata": {}, "spec": {"audiences": []}}))?;
     let response: TokenRequest =
         accounts.create_subresource("token", "robot", &PostParams::default(), &request).await?;
-    let secret =
+    let token =
         response.status.and_then(|status| status.token).context("the TokenRequest's status has no token")?;
-    client_as(env, token_auth(&secret)?)
+    client_as(env, token_auth(&token)?)
 }
 
 /// Grants the service account `robot` the verbs `get`, `list` and `watch` on config maps. The role may exist already.

@@ -221,8 +221,8 @@ impl Lease {
             head::split(*request, target).map_err(|error| SendFailure { error, effect: Effect::Unknown })?;
         let body = body.into_bytes();
         let is_empty = matches!(body, Ok(None));
-        // Must be dropped after `response`: dropping `response` resets the stream, and the connection must then write
-        // the reset.
+        // Must be dropped after `response`: dropping `response` queues a RST_STREAM frame, and dropping `turn` then
+        // wakes the connection's task, which writes the frame.
         let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
         if turn.is_none() {
             self.0.machine.expect_request();

@@ -338,13 +338,13 @@ impl Pool {
         start: impl FnOnce() -> BoxFuture<'static, DialResult>,
     ) {
         if self.state().dial_failed.is_none_or(|failed| failed.elapsed() >= FURTHER_PAUSE) {
-            self.keep(self.dial(key, class, start));
+            self.continue_in_task(self.dial(key, class, start));
         }
     }
 
     /// Continues a dial in a task. Without the task, the dial would be cancelled with the requests that wait for it, but
     /// the load needs a further connection.
-    pub(super) fn keep(self: &Arc<Self>, dial: Dial) {
+    pub(super) fn continue_in_task(self: &Arc<Self>, dial: Dial) {
         let pool = Arc::downgrade(self);
         let mut state = self.state();
         let running = state
