@@ -19,9 +19,9 @@ thread_local! {
 ///
 /// Such an attempt ended with [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff), which the
 /// reconciler or the error policy returned, with an error of the deletion handler, with a panic, or at the time limit.
-/// Any other [`Action`], a [`TerminalError`](super::TerminalError) and the deletion of the object reset the number to
-/// 1. A change of the object does not reset the number, so a reconciler can stop an expensive strategy after some
-/// attempts. The span of the reconcile contains the number as `attempt`.
+/// Any other [`Action`], a [`TerminalError`](super::TerminalError) and the deletion of the object reset the number.
+/// A change of the object does not reset it, so a reconciler can stop an expensive strategy after some attempts. The
+/// span of the reconcile contains the number as `attempt`.
 ///
 /// Call this function in a reconciler, an error policy or a deletion handler. It returns 1 elsewhere: in tests that
 /// call the reconciler directly, and in tasks that the reconciler spawns.

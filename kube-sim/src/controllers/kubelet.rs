@@ -18,7 +18,7 @@ const POD_REMOVAL_DELAY: Duration = Duration::from_secs(1);
 /// The key of a terminating pod with a grace period; none while a [`Workload`](crate::workload::Workload) simulates
 /// kubelets.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
-    if &**storage != PODS || is_deletion(event) || !event.object.is_terminating || state.kubelet {
+    if &**storage != PODS || is_deletion(event) || !event.object.is_terminating || state.simulates_kubelets {
         return Keys::new();
     }
     let grace = event.object.value()["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
@@ -33,7 +33,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
 /// Removes a terminating pod, or ends its grace period if the pod has finalizers.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(pod) = object_of(state, key) else { return };
-    if !pod.is_terminating || state.kubelet {
+    if !pod.is_terminating || state.simulates_kubelets {
         return;
     }
     let mut value = pod.value();

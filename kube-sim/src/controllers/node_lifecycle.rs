@@ -41,7 +41,7 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 /// The keys of a changed node, of the pods on a node whose taints or `Ready` condition change, of a pod that is bound,
 /// and of the pods of a deleted node.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
-    if state.kubelet {
+    if state.simulates_kubelets {
         // The workload simulates the failures of nodes, and deletes their pods.
         return Keys::new();
     }

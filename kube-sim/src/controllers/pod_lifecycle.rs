@@ -32,15 +32,15 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(300);
 
 /// The key of a changed pod, and those of the pods on a node that is new or whose condition `Ready` has changed.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
-    if state.kubelet || is_deletion(event) {
+    if state.simulates_kubelets || is_deletion(event) {
         return Keys::new();
     }
     match &**storage {
         PODS => own_key(storage, event),
         NODES => {
-            let is_ready = |node: &Value| condition(node, "Ready").map(|found| found["status"].clone());
-            let before = event.previous.as_ref().map(|previous| is_ready(&previous.value()));
-            if before == Some(is_ready(&event.object.value())) {
+            let ready_status = |node: &Value| condition(node, "Ready").map(|found| found["status"].clone());
+            let before = event.previous.as_ref().map(|previous| ready_status(&previous.value()));
+            if before == Some(ready_status(&event.object.value())) {
                 return Keys::new();
             }
             let pods = state.objects(PODS, "");
@@ -53,7 +53,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
 
 /// Starts, ends or restarts the containers of a pod, or makes it ready. Requeues the key for the next of these steps.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
-    let Some(stored) = object_of(state, key).filter(|_| !state.kubelet) else { return };
+    let Some(stored) = object_of(state, key).filter(|_| !state.simulates_kubelets) else { return };
     let pod = stored.value();
     if is_terminating(&pod) || is_finished(&pod) || !has_kubelet(state, &pod) {
         return;

@@ -284,7 +284,7 @@ impl Sim {
     /// Sets whether a `Workload` simulates kubelets. If so, the simulated kubelets remove terminating pods, and the
     /// server does not.
     pub(crate) fn set_kubelets_simulated(&self, on: bool) {
-        self.inner.lock().kubelet = on;
+        self.inner.lock().simulates_kubelets = on;
     }
 
     /// The current time of the simulation as `metav1.Time`.

@@ -80,7 +80,7 @@ pub(crate) struct State {
     pub(crate) assigned_pod_ips: u32,
     /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. If this is false,
     /// [`Controller::Kubelet`] removes them.
-    pub(crate) kubelet: bool,
+    pub(crate) simulates_kubelets: bool,
 }
 
 impl State {
@@ -105,7 +105,7 @@ impl State {
             recorded_events: VecDeque::new(),
             plugins: BTreeMap::new(),
             assigned_pod_ips: 0,
-            kubelet: false,
+            simulates_kubelets: false,
         }
     }
 

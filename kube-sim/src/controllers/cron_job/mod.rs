@@ -127,11 +127,11 @@ fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Valu
     // Times that passed more than `startingDeadlineSeconds` ago are skipped.
     let from =
         deadline.and_then(|deadline| now.checked_sub(deadline).ok()).map_or(earliest, |at| at.max(earliest));
-    let mut missed = None;
+    let mut latest = None;
     let mut count = 0;
     let mut next = schedule.next(from);
     while let Some(at) = next.filter(|at| *at <= now) {
-        missed = Some(at);
+        latest = Some(at);
         count += 1;
         // Only the latest time gets a job, so the times before the latest can be skipped.
         next = if count > TOO_MANY_MISSED { schedule.skip_to(at, now) } else { schedule.next(at) };
@@ -145,7 +145,7 @@ fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Valu
         let wait = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
         requeue(state, key, wait);
     }
-    let Some(at) = missed else { return };
+    let Some(at) = latest else { return };
     start_job(state, cron_job, jobs, at);
 }
 

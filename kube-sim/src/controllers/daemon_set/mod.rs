@@ -84,7 +84,7 @@ impl DaemonSet<'_> {
 
     /// The name of the revision of a pod.
     fn revision_name(&self, pod: &Value) -> String {
-        format!("{}-{}", name(&self.object), pods::revision_of(pod))
+        format!("{}-{}", name(&self.object), pods::revision_hash_of(pod))
     }
 
     fn is_updated(&self, pod: &Value) -> bool {
@@ -158,7 +158,7 @@ impl DaemonSet<'_> {
         let total = i64::try_from(desired.len()).unwrap_or(i64::MAX);
         let update = &self.spec()["updateStrategy"]["rollingUpdate"];
         let surge = scaled_value(&update["maxSurge"], total, true);
-        let mut unavailable = scaled_value(&update["maxUnavailable"], total, true);
+        let mut budget = scaled_value(&update["maxUnavailable"], total, true);
         let mut doomed = Vec::new();
         let mut surging = Vec::new();
         let mut surged = 0;
@@ -177,7 +177,7 @@ impl DaemonSet<'_> {
                     surging.push((node.clone(), (!self.is_available(old)).then(|| (*old).clone())));
                 }
                 (Some(old), None) if !self.is_available(old) => doomed.push((*old).clone()),
-                (None, new) if !new.is_some_and(|pod| self.is_available(pod)) => unavailable -= 1,
+                (None, new) if !new.is_some_and(|pod| self.is_available(pod)) => budget -= 1,
                 _ => {}
             }
         }
@@ -186,8 +186,7 @@ impl DaemonSet<'_> {
                 let live = self.on_node.get(node).into_iter().flatten().filter(|pod| !is_terminating(pod));
                 live.into_iter().find(|pod| !self.is_updated(pod) && self.is_available(pod))
             });
-            let allowed =
-                usize::try_from(unavailable - i64::try_from(doomed.len()).unwrap_or(0)).unwrap_or(0);
+            let allowed = usize::try_from(budget - i64::try_from(doomed.len()).unwrap_or(0)).unwrap_or(0);
             let more: Vec<Value> = candidates.take(allowed).cloned().collect();
             doomed.extend(more);
         }

@@ -72,6 +72,6 @@ pub(super) fn node_of(pod: &Value) -> &str {
 }
 
 /// The hash of the revision of a pod.
-pub(super) fn revision_of(pod: &Value) -> &str {
+pub(super) fn revision_hash_of(pod: &Value) -> &str {
     pod["metadata"]["labels"][HASH].as_str().unwrap_or_default()
 }

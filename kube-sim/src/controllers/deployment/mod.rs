@@ -91,7 +91,7 @@ impl Deployment<'_> {
         if !self.sync_new_set() {
             return;
         }
-        if self.is_scaled() {
+        if self.is_scaling_event() {
             return self.sync_scale();
         }
         match self.spec()["strategy"]["type"].as_str() {
@@ -113,7 +113,7 @@ impl Deployment<'_> {
     }
 
     /// Whether `spec.replicas` has changed since the active replica sets were scaled.
-    fn is_scaled(&self) -> bool {
+    fn is_scaling_event(&self) -> bool {
         let replicas = self.replicas();
         let desired =
             |set: &Value| annotation(set, DESIRED_REPLICAS).and_then(|text| text.parse::<i64>().ok());

@@ -245,8 +245,8 @@ impl Job<'_> {
     fn finish(&mut self, interim: &str, last: &str, (reason, message): Outcome) {
         let now = self.state.clock.stamp();
         status::set(&mut self.object, interim, "True", reason, &message, &now);
-        let is_deleted = |pod: &Value| is_terminating(pod) && !super::pods::is_finished(pod);
-        if self.pods.iter().any(is_deleted) {
+        let is_ending = |pod: &Value| is_terminating(pod) && !super::pods::is_finished(pod);
+        if self.pods.iter().any(is_ending) {
             return;
         }
         status::set(&mut self.object, last, "True", reason, &message, &now);

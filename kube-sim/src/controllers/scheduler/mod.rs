@@ -54,7 +54,7 @@ pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
 /// Binds each pod without a node, in the order of their priorities and ages, or reports why no node fits.
 pub(super) fn reconcile(state: &mut State) {
     let Some(table) = state.table(PODS) else { return };
-    if state.kubelet {
+    if state.simulates_kubelets {
         // A workload binds the pods.
         return;
     }

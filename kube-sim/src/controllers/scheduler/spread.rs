@@ -22,7 +22,7 @@ struct Counted<'a> {
     /// The minimum of `counts`; 0 if there are fewer domains than `minDomains`.
     least: i64,
     /// 1 if the constraint counts the pod to be scheduled, otherwise 0.
-    itself: i64,
+    self_match: i64,
 }
 
 impl<'a> Spread<'a> {
@@ -36,11 +36,11 @@ impl<'a> Spread<'a> {
 
     /// The reason why a constraint excludes the node, as in the messages of kube-scheduler; `None` if none does.
     pub(super) fn problem(&self, node: &Node) -> Option<&'static str> {
-        self.0.iter().find_map(|Counted { constraint, counts, least, itself }| {
+        self.0.iter().find_map(|Counted { constraint, counts, least, self_match }| {
             let Some(own) = domain(constraint, node) else {
                 return Some("node(s) didn't match pod topology spread constraints (missing required label)");
             };
-            let skew = counts.get(own).copied().unwrap_or(0) + itself - least;
+            let skew = counts.get(own).copied().unwrap_or(0) + self_match - least;
             let exceeded = skew > number(&constraint["maxSkew"]);
             exceeded.then_some("node(s) didn't match pod topology spread constraints")
         })
@@ -61,7 +61,7 @@ impl<'a> Counted<'a> {
             Some(least) if domains >= number(&constraint["minDomains"]) => *least,
             _ => 0,
         };
-        Self { constraint, counts, least, itself: i64::from(selects(constraint, pod, pod)) }
+        Self { constraint, counts, least, self_match: i64::from(selects(constraint, pod, pod)) }
     }
 }
 

@@ -17,16 +17,16 @@ use crate::strategy::validation::{Errors, string_in};
 /// The `Table` rows of replica sets and replication controllers.
 pub(in crate::strategy) const REPLICA_SET_PRINTER: Printer = Printer::new(replica_set_cells);
 
-/// Sets the defaults of the update strategy in `field`: the type `RollingUpdate` and its parameters `limits`.
-pub(super) fn set_rolling_update_defaults(spec: &mut Value, field: &str, limits: &[(&str, Value)]) {
+/// Sets the defaults of the update strategy in `field`: the type `RollingUpdate` and `parameters`.
+pub(super) fn set_rolling_update_defaults(spec: &mut Value, field: &str, parameters: &[(&str, Value)]) {
     let Some(strategy) = object_or_insert(spec, field) else { return };
     set_default_string(strategy, "type", "RollingUpdate");
     if !has_string(strategy, "type", "RollingUpdate") {
         return;
     }
     if let Some(rolling_update) = object_or_insert(strategy, "rollingUpdate") {
-        for (limit, value) in limits {
-            set_default(rolling_update, limit, value.clone());
+        for (parameter, value) in parameters {
+            set_default(rolling_update, parameter, value.clone());
         }
     }
 }

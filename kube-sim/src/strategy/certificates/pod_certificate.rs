@@ -18,7 +18,7 @@ use crate::strategy::rules::{self, POD_CERTIFICATE_REQUEST};
 use crate::strategy::validation::{Errors, items, string_in};
 
 /// The largest request, public key and proof of possession in bytes.
-const MAX_KEY_SIZE: usize = 10 << 10;
+const MAX_INPUT_SIZE: usize = 10 << 10;
 /// The largest certificate chain in bytes.
 const MAX_CHAIN_SIZE: usize = 100 << 10;
 const REQUEST: &str = "spec.stubPKCS10Request";
@@ -56,8 +56,8 @@ pub(super) fn check_create(object: &Value, out: &mut Errors) {
 }
 
 fn check_stub(request: &[u8]) -> Result<(), FieldError> {
-    if request.len() > MAX_KEY_SIZE {
-        return Err(FieldError::too_long(REQUEST, MAX_KEY_SIZE as u64));
+    if request.len() > MAX_INPUT_SIZE {
+        return Err(FieldError::too_long(REQUEST, MAX_INPUT_SIZE as u64));
     }
     match X509CertificationRequest::from_der(request) {
         Ok(([], request)) => check_request(&request).map_err(|why| hidden(REQUEST, why)),
@@ -68,8 +68,8 @@ fn check_stub(request: &[u8]) -> Result<(), FieldError> {
 /// Checks the deprecated form of the request: a public key, and the signature of the UID of the pod.
 fn check_key(key: &[u8], proof: &[u8], uid: &str) -> Result<(), FieldError> {
     for (path, bytes) in [(KEY, key), (PROOF, proof)] {
-        if bytes.len() > MAX_KEY_SIZE {
-            return Err(FieldError::too_long(path, MAX_KEY_SIZE as u64));
+        if bytes.len() > MAX_INPUT_SIZE {
+            return Err(FieldError::too_long(path, MAX_INPUT_SIZE as u64));
         }
     }
     let Ok(([], key)) = SubjectPublicKeyInfo::from_der(key) else {

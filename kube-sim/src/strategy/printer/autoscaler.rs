@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{age_cell, items, name_cell, number_or_text, number_or_zero, string_or_empty};
 
 /// The maximum number of metrics in the cell.
-const MOST: usize = 2;
+const MAX_SHOWN_METRICS: usize = 2;
 const UNKNOWN: &str = "<unknown>";
 
 pub(in crate::strategy) fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -41,15 +41,15 @@ pub(in crate::strategy) fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// The current and the wanted values of the first [`MOST`] metrics, and the number of the others.
+/// The current and the wanted values of the first [`MAX_SHOWN_METRICS`] metrics, and the number of the others.
 fn targets(metrics: &Value, current: &Value) -> String {
     let mut shown: Vec<String> =
         items(metrics).enumerate().map(|(index, metric)| target(metric, &current[index])).collect();
     if shown.is_empty() {
         return "<none>".to_owned();
     }
-    let more = shown.len().saturating_sub(MOST);
-    shown.truncate(MOST);
+    let more = shown.len().saturating_sub(MAX_SHOWN_METRICS);
+    shown.truncate(MAX_SHOWN_METRICS);
     let shown = shown.join(", ");
     if more == 0 { shown } else { format!("{shown} + {more} more...") }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::store::selector::LabelSelector;
 
 /// The maximum number of addresses, ports or hosts in one cell.
-const MOST: usize = 3;
+const MAX_SHOWN: usize = 3;
 
 pub(in crate::strategy) fn ingress(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
@@ -31,7 +31,7 @@ fn hosts(rules: &Value) -> String {
     let mut shown: Vec<&str> = Vec::new();
     let mut more = false;
     for rule in items(rules) {
-        more |= shown.len() == MOST;
+        more |= shown.len() == MAX_SHOWN;
         let host = string_or_empty(&rule["host"]);
         if !more && !host.is_empty() {
             shown.push(host);
@@ -39,7 +39,7 @@ fn hosts(rules: &Value) -> String {
     }
     match (shown.is_empty(), more) {
         (true, _) => "*".to_owned(),
-        (_, true) => format!("{} + {} more...", shown.join(","), items(rules).count() - MOST),
+        (_, true) => format!("{} + {} more...", shown.join(","), items(rules).count() - MAX_SHOWN),
         _ => shown.join(","),
     }
 }
@@ -122,7 +122,7 @@ pub(in crate::strategy) fn endpoints(object: &Value, now: Timestamp) -> Vec<Valu
             }));
         }
     }
-    vec![name_cell(object), or_none(&join_first(&addresses, MOST)), age_cell(object, now)]
+    vec![name_cell(object), or_none(&join_first(&addresses, MAX_SHOWN)), age_cell(object, now)]
 }
 
 pub(in crate::strategy) fn endpoint_slice(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -137,7 +137,7 @@ pub(in crate::strategy) fn endpoint_slice(object: &Value, now: Timestamp) -> Vec
         .flat_map(|endpoint| items(&endpoint["addresses"]))
         .map(|address| string_or_empty(address).to_owned())
         .collect();
-    let shown = |texts: &[String]| match join_first(texts, MOST) {
+    let shown = |texts: &[String]| match join_first(texts, MAX_SHOWN) {
         text if text.is_empty() => "<unset>".to_owned(),
         text => text,
     };

@@ -243,12 +243,12 @@ fn check_endpoint_addresses(_: &str, slice: &Value, out: &mut Errors) {
                 }
                 ("IPv4" | "IPv6", Some(is_ipv6)) => {
                     if is_ipv6 != (kind == "IPv6") {
-                        let article = if kind == "IPv6" {
+                        let why = if kind == "IPv6" {
                             "must be an IPv6 address"
                         } else {
                             "must be an IPv4 address"
                         };
-                        out.push(FieldError::invalid(list, text, article));
+                        out.push(FieldError::invalid(list, text, why));
                     }
                     check_endpoint_address(field, text, out);
                 }

@@ -15,7 +15,7 @@ use crate::strategy::validation::{Errors, join, string_in};
 const MAX_ATTRIBUTES: usize = 32;
 const MAX_VALUES: usize = 48;
 const MAX_TAINTS: usize = 16;
-const MAX_CONSUMED_SETS: usize = 2;
+const MAX_CONSUMED_COUNTER_SETS: usize = 2;
 /// The maximum length of the value of an attribute in bytes.
 const MAX_VALUE_LENGTH: usize = 64;
 /// The maximum number of items in `bindingConditions`, and in `bindingFailureConditions`.
@@ -44,7 +44,7 @@ pub(super) fn check_device(path: &str, device: &Value, selects_nodes: bool, out:
     check_set(
         &join(path, "consumesCounters"),
         &device["consumesCounters"],
-        MAX_CONSUMED_SETS,
+        MAX_CONSUMED_COUNTER_SETS,
         |consumption| string_in(consumption, "counterSet").to_owned(),
         |path, consumption, out| check_counters(path, "counterSet", consumption, out),
         out,
