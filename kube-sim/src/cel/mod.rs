@@ -37,6 +37,7 @@ pub(crate) use self::admission::{
 pub(crate) use self::authorization::{Authorizer, CheckedAccess, ResourceCheck, Subject};
 pub(crate) use self::definition::check_rules;
 pub(crate) use self::device::{DeviceSelectorProblem, device_selector_problem};
+pub(crate) use self::library::semver::is_semantic_version;
 pub(crate) use self::validator::{Validator, Verdict};
 
 #[cfg(test)]

@@ -6,14 +6,12 @@ use serde_json::Value;
 
 use crate::admission_plugin::AdmissionPlugin;
 use crate::registry::Resource;
-use crate::schema;
+use crate::schema::{self, NANOS_PER_MILLI, NANOS_PER_UNIT};
 use crate::status::SimError;
 use crate::store::State;
 
 /// The name of the table that contains the resource quotas.
 pub(crate) const QUOTAS: &str = "/resourcequotas";
-
-const NANO: i128 = 1_000_000_000;
 
 /// Amounts by the name of the resource, in units of 10^-9.
 pub(crate) type Amounts = BTreeMap<String, i128>;
@@ -87,9 +85,9 @@ pub(crate) fn check_create(state: &State, resource: &Resource, object: &Value) -
 /// The amount of a resource as a quantity in canonical form.
 pub(crate) fn format(resource: &str, amount: i128) -> String {
     let is_memory = resource.contains("memory") || resource.contains("storage");
-    let units = amount / NANO;
-    if amount % NANO != 0 {
-        return format!("{}m", (amount + 999_999).div_euclid(1_000_000));
+    let units = amount / NANOS_PER_UNIT;
+    if amount % NANOS_PER_UNIT != 0 {
+        return format!("{}m", (amount + NANOS_PER_MILLI - 1).div_euclid(NANOS_PER_MILLI));
     }
     if is_memory {
         for (suffix, power) in [("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)] {
@@ -161,32 +159,32 @@ fn count_name(storage: &str) -> String {
 
 /// The amounts of resources that an object counts against a quota.
 fn cost(storage: &str, object: &Value, quota: &Value) -> Amounts {
-    let mut cost = Amounts::from([(count_name(storage), NANO)]);
+    let mut cost = Amounts::from([(count_name(storage), NANOS_PER_UNIT)]);
     let plain = storage.strip_prefix('/').unwrap_or_default();
     if PLAIN.contains(&plain) {
-        cost.insert(plain.to_owned(), NANO);
+        cost.insert(plain.to_owned(), NANOS_PER_UNIT);
     }
     match storage {
         "/pods" => add_pod(&mut cost, object, quota),
         "/services" => {
-            cost.insert("services".to_owned(), NANO);
+            cost.insert("services".to_owned(), NANOS_PER_UNIT);
             let spec = &object["spec"];
             let ports = i128::try_from(spec["ports"].as_array().map_or(0, Vec::len)).unwrap_or(0);
             match spec["type"].as_str() {
                 Some("NodePort") => {
-                    cost.insert("services.nodeports".to_owned(), ports * NANO);
+                    cost.insert("services.nodeports".to_owned(), ports * NANOS_PER_UNIT);
                 }
                 Some("LoadBalancer") => {
-                    cost.insert("services.loadbalancers".to_owned(), NANO);
+                    cost.insert("services.loadbalancers".to_owned(), NANOS_PER_UNIT);
                     if spec["allocateLoadBalancerNodePorts"] != false {
-                        cost.insert("services.nodeports".to_owned(), ports * NANO);
+                        cost.insert("services.nodeports".to_owned(), ports * NANOS_PER_UNIT);
                     }
                 }
                 _ => {}
             }
         }
         "/persistentvolumeclaims" => {
-            cost.insert("persistentvolumeclaims".to_owned(), NANO);
+            cost.insert("persistentvolumeclaims".to_owned(), NANOS_PER_UNIT);
             let requests = amounts(&object["spec"]["resources"]["requests"]);
             cost.insert("requests.storage".to_owned(), requests.get("storage").copied().unwrap_or(0));
         }
@@ -201,7 +199,7 @@ fn add_pod(cost: &mut Amounts, pod: &Value, quota: &Value) {
     if ended || !in_scope(pod, quota) {
         return;
     }
-    cost.insert("pods".to_owned(), NANO);
+    cost.insert("pods".to_owned(), NANOS_PER_UNIT);
     for (kind, prefix) in [("requests", "requests."), ("limits", "limits.")] {
         for container in containers(pod) {
             for (name, amount) in amounts(&container["resources"][kind]) {

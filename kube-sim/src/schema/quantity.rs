@@ -11,6 +11,10 @@ const BINARY_SUFFIXES: [(&str, u32); 6] = [("Ki", 1), ("Mi", 2), ("Gi", 3), ("Ti
 const DECIMAL_SUFFIXES: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 
+/// The quantities 1 and 0.001, in units of 10^-9.
+pub(crate) const NANOS_PER_UNIT: i128 = 1_000_000_000;
+pub(crate) const NANOS_PER_MILLI: i128 = 1_000_000;
+
 /// The largest quantity with a binary suffix, in units of 10^-9. The server replaces a larger quantity with this one.
 const MAX_BINARY_NANOS: u128 = 9_223_372_036_854_775_807 * 1_000_000_000;
 

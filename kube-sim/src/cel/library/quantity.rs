@@ -1,10 +1,7 @@
 //! Functions of quantities such as `500m` and `1.5Gi`. A quantity is an integer multiple of 10^-9.
 
 use crate::cel::value::{Failure, Outcome, Val};
-use crate::schema::parse_quantity;
-
-/// The quantity 1, as a multiple of 10^-9.
-const UNIT: i128 = 1_000_000_000;
+use crate::schema::{NANOS_PER_UNIT, parse_quantity};
 
 /// Calls a function of this library; see [`Library`](super::Library).
 #[expect(clippy::cast_precision_loss, reason = "the function returns an approximation")]
@@ -16,18 +13,20 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         ("isGreaterThan", [Val::Quantity(a), Val::Quantity(b)]) => Ok(Val::Bool(a > b)),
         ("isLessThan", [Val::Quantity(a), Val::Quantity(b)]) => Ok(Val::Bool(a < b)),
         ("compareTo", [Val::Quantity(a), Val::Quantity(b)]) => Ok(Val::Int(a.cmp(b) as i64)),
-        ("asApproximateFloat", [Val::Quantity(value)]) => Ok(Val::Double(*value as f64 / UNIT as f64)),
+        ("asApproximateFloat", [Val::Quantity(value)]) => {
+            Ok(Val::Double(*value as f64 / NANOS_PER_UNIT as f64))
+        }
         ("isInteger", [Val::Quantity(value)]) => Ok(Val::Bool(integer(*value).is_some())),
         ("asInteger", [Val::Quantity(value)]) => {
             integer(*value).map(Val::Int).ok_or_else(|| Failure::new("cannot convert value to integer"))
         }
         ("add", [Val::Quantity(a), Val::Quantity(b)]) => Ok(Val::Quantity(a.saturating_add(*b))),
         ("add", [Val::Quantity(a), Val::Int(b)]) => {
-            Ok(Val::Quantity(a.saturating_add(i128::from(*b) * UNIT)))
+            Ok(Val::Quantity(a.saturating_add(i128::from(*b) * NANOS_PER_UNIT)))
         }
         ("sub", [Val::Quantity(a), Val::Quantity(b)]) => Ok(Val::Quantity(a.saturating_sub(*b))),
         ("sub", [Val::Quantity(a), Val::Int(b)]) => {
-            Ok(Val::Quantity(a.saturating_sub(i128::from(*b) * UNIT)))
+            Ok(Val::Quantity(a.saturating_sub(i128::from(*b) * NANOS_PER_UNIT)))
         }
         _ => return None,
     })
@@ -35,5 +34,5 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
 
 /// The integer that equals a quantity; `None` if the quantity has a fraction or is out of range.
 fn integer(value: i128) -> Option<i64> {
-    (value % UNIT == 0).then(|| i64::try_from(value / UNIT).ok()).flatten()
+    (value % NANOS_PER_UNIT == 0).then(|| i64::try_from(value / NANOS_PER_UNIT).ok()).flatten()
 }

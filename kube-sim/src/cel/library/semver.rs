@@ -54,6 +54,12 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
+/// Whether a text is a version in the form of Semantic Versioning 2.0.0. Unlike those of CEL's function `semver`, its
+/// numbers can be larger than 64 bits.
+pub(crate) fn is_semantic_version(text: &str) -> bool {
+    Semver::parse_with(text, |_| Some(0)).is_ok()
+}
+
 fn parse_version<'a>(text: &str) -> Outcome<'a> {
     Semver::parse(text).map(|version| Val::Semver(Rc::new(version))).map_err(Failure::new)
 }
@@ -80,6 +86,11 @@ fn normalized(text: &str) -> Result<String, Failure> {
 
 impl Semver {
     fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_with(text, |digits| digits.parse().ok())
+    }
+
+    /// Parses a version. `number` converts the digits of a number; it returns `None` if the number is too large.
+    fn parse_with(text: &str, number: fn(&str) -> Option<u64>) -> Result<Self, String> {
         if text.is_empty() {
             return Err("Version string empty".to_owned());
         }
@@ -91,12 +102,14 @@ impl Semver {
             patch.split_once('+').map_or((patch, None), |(patch, build)| (patch, Some(build)));
         let (patch, pre) = patch.split_once('-').map_or((patch, None), |(patch, pre)| (patch, Some(pre)));
         let core = [
-            parse_number("major", "Major", major)?,
-            parse_number("minor", "Minor", minor)?,
-            parse_number("patch", "Patch", patch)?,
+            parse_number("major", "Major", major, number)?,
+            parse_number("minor", "Minor", minor, number)?,
+            parse_number("patch", "Patch", patch, number)?,
         ];
         let pre_release = match pre {
-            Some(pre) => pre.split('.').map(parse_identifier).collect::<Result<_, _>>()?,
+            Some(pre) => {
+                pre.split('.').map(|text| parse_identifier(text, number)).collect::<Result<_, _>>()?
+            }
             None => Vec::new(),
         };
         for meta in build.into_iter().flat_map(|build| build.split('.')) {
@@ -124,14 +137,14 @@ impl Semver {
 }
 
 /// Parses the major, minor or patch version. `what` and `title` are its name in errors, in lower case and capitalized.
-fn parse_number(what: &str, title: &str, text: &str) -> Result<u64, String> {
+fn parse_number(what: &str, title: &str, text: &str, number: fn(&str) -> Option<u64>) -> Result<u64, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("Invalid character(s) found in {what} number {}", quote(text)));
     }
     if text.len() > 1 && text.starts_with('0') {
         return Err(format!("{title} number must not contain leading zeroes {}", quote(text)));
     }
-    text.parse().map_err(|_| format!("strconv.ParseUint: parsing {}: value out of range", quote(text)))
+    number(text).ok_or_else(|| format!("strconv.ParseUint: parsing {}: value out of range", quote(text)))
 }
 
 fn is_identifier_character(c: char) -> bool {
@@ -139,7 +152,7 @@ fn is_identifier_character(c: char) -> bool {
 }
 
 /// Parses an identifier of a pre-release.
-fn parse_identifier(text: &str) -> Result<Identifier, String> {
+fn parse_identifier(text: &str, number: fn(&str) -> Option<u64>) -> Result<Identifier, String> {
     if text.is_empty() {
         return Err("Prerelease is empty".to_owned());
     }
@@ -150,10 +163,43 @@ fn parse_identifier(text: &str) -> Result<Identifier, String> {
                 quote(text)
             ));
         }
-        return text.parse().map(Identifier::Number).map_err(|_| "value out of range".to_owned());
+        return number(text).map(Identifier::Number).ok_or_else(|| "value out of range".to_owned());
     }
     if text.chars().all(is_identifier_character) {
         return Ok(Identifier::Text(text.to_owned()));
     }
     Err(format!("Invalid character(s) found in prerelease {}", quote(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_have_three_numbers() {
+        for valid in ["1.2.3", "0.0.0", "1.2.3-alpha.1", "1.2.3-0a+build.01", "1.2.3+a-b"] {
+            assert!(is_semantic_version(valid) && Semver::parse(valid).is_ok(), "{valid}");
+        }
+        for invalid in [
+            "",
+            "1.2",
+            "1.2.3.4",
+            "01.2.3",
+            "1.2.3-",
+            "1.2.3-01",
+            "1.2.3+",
+            "1.2.3-a..b",
+            "v1.2.3",
+            "1-a.2.3",
+        ] {
+            assert!(!is_semantic_version(invalid) && Semver::parse(invalid).is_err(), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_more_than_64_bits_is_only_an_error_of_the_function() {
+        for large in ["99999999999999999999.0.0", "1.0.0-99999999999999999999"] {
+            assert!(is_semantic_version(large) && Semver::parse(large).is_err(), "{large}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::controllers::objects::name;
-use crate::schema;
+use crate::schema::{self, NANOS_PER_UNIT};
 
 /// Quantities of resources by name, in units of 10^-9.
 pub(super) type Resources = BTreeMap<String, i128>;
@@ -54,7 +54,7 @@ impl Node {
         let Some(allocatable) = &self.allocatable else { return Vec::new() };
         let of = |resources: &Resources, name: &str| resources.get(name).copied().unwrap_or(0);
         let mut missing = Vec::new();
-        let slots = of(allocatable, "pods") / 1_000_000_000;
+        let slots = of(allocatable, "pods") / NANOS_PER_UNIT;
         if i128::try_from(self.pods.len()).unwrap_or(i128::MAX) + 1 > slots {
             missing.push("Too many pods".to_owned());
         }

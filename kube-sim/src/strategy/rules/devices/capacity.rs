@@ -2,12 +2,9 @@
 
 use serde_json::Value;
 
-use crate::schema::{FieldError, parse_quantity};
+use crate::schema::{FieldError, NANOS_PER_MILLI, NANOS_PER_UNIT, parse_quantity};
 use crate::strategy::validation::{Errors, is_empty, join};
 
-/// The values of 1 and of 1/1000 in units of 10^-9, in which a [`Quantity`] counts.
-const UNIT: i128 = 1_000_000_000;
-const MILLI: i128 = 1_000_000;
 const MAX_VALID_VALUES: usize = 10;
 
 /// A quantity: its string, which errors contain, and its value in units of 10^-9.
@@ -25,7 +22,7 @@ impl<'a> Quantity<'a> {
     }
 
     fn is_fractional(self) -> bool {
-        self.nanos % UNIT != 0
+        self.nanos % NANOS_PER_UNIT != 0
     }
 }
 
@@ -121,7 +118,7 @@ fn check_range(path: &str, range: &Value, default: Quantity<'_>, total: Quantity
     let parts = [("default", Some(default)), ("min", Some(min)), ("max", max), ("step", step)];
     let present = || parts.iter().filter_map(|(field, value)| Some((*field, (*value)?)));
     let has_fraction = present().any(|(_, value)| value.is_fractional());
-    let too_fine: Vec<_> = present().filter(|(_, value)| value.nanos % MILLI != 0).collect();
+    let too_fine: Vec<_> = present().filter(|(_, value)| value.nanos % NANOS_PER_MILLI != 0).collect();
     if has_fraction && !too_fine.is_empty() {
         for (field, value) in too_fine {
             reject(field, value, "value cannot be represented as a milli value".to_owned());
@@ -136,7 +133,7 @@ fn check_range(path: &str, range: &Value, default: Quantity<'_>, total: Quantity
         let why = format!("one step from {} is larger than capacity value: {}", min.text, total.text);
         reject("step", step, why);
     }
-    let largest = i128::from(i64::MAX) * UNIT;
+    let largest = i128::from(i64::MAX) * NANOS_PER_UNIT;
     let outside = |value: &Quantity<'_>| !has_fraction && !(0..=largest).contains(&value.nanos);
     let mut is_safe = true;
     for (field, value) in present().filter(|(_, value)| outside(value)) {

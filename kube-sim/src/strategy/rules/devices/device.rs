@@ -8,6 +8,7 @@ use super::Check::AnyText;
 use super::capacity::check_request_policy;
 use super::slice::{check_counters, check_device_nodes};
 use super::{check_list, check_set, check_taint, names, texts};
+use crate::cel::is_semantic_version;
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, join, string_in};
 
@@ -107,21 +108,6 @@ fn check_attribute(path: &str, attribute: &Value, out: &mut Errors) {
     }
 }
 
-/// Whether `text` is a version in the form of Semantic Versioning 2.0.0.
-fn is_semantic_version(text: &str) -> bool {
-    let is_identifier =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let has_leading_zero = |part: &str| part.len() > 1 && part.starts_with('0') && is_digits(part);
-    let (rest, build) = text.split_once('+').map_or((text, None), |(rest, build)| (rest, Some(build)));
-    let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
-    let numbers: Vec<&str> = core.split('.').collect();
-    numbers.len() == 3
-        && numbers.iter().all(|part| is_digits(part) && !has_leading_zero(part))
-        && pre.is_none_or(|pre| pre.split('.').all(|part| is_identifier(part) && !has_leading_zero(part)))
-        && build.is_none_or(|build| build.split('.').all(is_identifier))
-}
-
 /// Rejects `requestPolicy` in a capacity of a device without `allowMultipleAllocations`.
 fn forbid_request_policy(path: &str, capacity: &Value, out: &mut Errors) {
     if !capacity["requestPolicy"].is_null() {
@@ -130,7 +116,7 @@ fn forbid_request_policy(path: &str, capacity: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the conditions that a binding waits for, and those that fail it: none or both lists have items.
+/// Checks `bindingConditions` and `bindingFailureConditions`. Either both lists have items or neither has.
 pub(super) fn check_binding(path: &str, device: &Value, out: &mut Errors) {
     let fields = ["bindingConditions", "bindingFailureConditions"];
     let lists = fields.map(|field| {
@@ -166,18 +152,6 @@ fn check_label_key(path: &str, key: &Value, out: &mut Errors) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_have_three_numbers() {
-        for valid in ["1.2.3", "0.0.0", "1.2.3-alpha.1", "1.2.3-0a+build.01", "1.2.3+a-b"] {
-            assert!(is_semantic_version(valid), "{valid}");
-        }
-        for invalid in
-            ["", "1.2", "1.2.3.4", "01.2.3", "1.2.3-", "1.2.3-01", "1.2.3+", "1.2.3-a..b", "v1.2.3"]
-        {
-            assert!(!is_semantic_version(invalid), "{invalid}");
-        }
-    }
 
     #[test]
     fn a_long_key_is_shortened_in_the_middle() {
