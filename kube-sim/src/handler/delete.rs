@@ -224,7 +224,7 @@ pub(crate) async fn delete_one(
         if delete.ignore_read_error {
             return Err(decodable(target, &object));
         }
-        admission::check_delete(&inner.lock(), target, name)?;
+        admission::check_delete(&inner.lock(), resource, name)?;
         warnings.truncate(warning_count);
         let shown = call.converter().view(object.clone()).await?;
         let old = || (convert::view(resource, &shown), delete.to_json(), delete.dry_run);

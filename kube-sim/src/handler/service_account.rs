@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::admission_plugin::AdmissionPlugin;
+use crate::schema::quote;
 use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::key;
@@ -39,13 +40,14 @@ pub(crate) fn admit(state: &mut State, namespace: &str, pod: &mut Value) -> Resu
         set_name(spec, &name);
         return Ok(());
     }
-    let Some(account) = state.get(SERVICE_ACCOUNTS, &key(namespace, &name)) else {
+    let Some(account) = state.get(SERVICE_ACCOUNTS, &key(namespace, &name)).cloned() else {
+        let quoted = quote(&name);
         let why =
-            format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
+            format!("error looking up service account {namespace}/{name}: serviceaccount {quoted} not found");
         let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
         return Err(SimError::forbidden("", "pods", pod, &why));
     };
-    let account = account.value();
+    let account = account.shared_value();
     set_name(spec, &name);
     let has_secrets = spec["imagePullSecrets"].as_array().is_some_and(|list| !list.is_empty());
     if !has_secrets && account["imagePullSecrets"].is_array() {

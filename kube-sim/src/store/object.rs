@@ -3,7 +3,7 @@
 //! Objects are stored as serialized JSON because a `Value` uses several times the memory. Most reads of clients copy
 //! the bytes unchanged, without a `Value`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
@@ -32,6 +32,8 @@ pub(crate) struct Stored {
     pub(crate) schema: Option<Arc<Schema>>,
     /// The object in its storage version, as JSON without `apiVersion` and `kind`.
     body: Bytes,
+    /// The result of the first call of [`Self::shared_value`].
+    value: OnceLock<Box<Value>>,
 }
 
 impl Stored {
@@ -58,6 +60,7 @@ impl Stored {
             api_version: None,
             schema: None,
             body: Bytes::from(value.to_string()),
+            value: OnceLock::new(),
         }
     }
 
@@ -82,7 +85,15 @@ impl Stored {
     /// The object without `apiVersion` and `kind`.
     #[expect(clippy::expect_used, reason = "the store only holds text that it wrote itself")]
     pub(crate) fn value(&self) -> Value {
+        #[cfg(test)]
+        DECODES.set(decodes() + 1);
         serde_json::from_slice(&self.body).expect("the store only holds text that it wrote itself")
+    }
+
+    /// The object without `apiVersion` and `kind`, which is decoded only once. It stays in memory as long as this object,
+    /// so that only objects that many requests read should be read with this method, such as limit ranges and classes.
+    pub(crate) fn shared_value(&self) -> &Value {
+        self.value.get_or_init(|| Box::new(self.value()))
     }
 
     /// The object with `apiVersion` and `kind`.
@@ -120,6 +131,17 @@ impl Stored {
     pub(crate) fn len(&self) -> usize {
         self.body.len()
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static DECODES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// The number of objects that this thread has decoded.
+#[cfg(test)]
+pub(crate) fn decodes() -> usize {
+    DECODES.get()
 }
 
 /// The key of an object in its table. `namespace` is empty for a cluster-scoped object.

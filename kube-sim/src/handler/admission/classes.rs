@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use serde_json::Value;
 
-use super::objects;
+use crate::json::text;
 use crate::store::State;
 
 /// Sets the default storage class, if one exists, in a new volume claim that names no class.
@@ -36,10 +36,10 @@ pub(super) fn set_ingress_class(state: &State, ingress: &mut Value) {
 /// The name of the newest class that one of the annotations marks as the default; among classes with the same creation
 /// time, the first by name.
 fn default_class(state: &State, table: &str, annotations: &[&str]) -> Option<Value> {
-    let is_default =
-        |class: &Value| annotations.iter().any(|key| class["metadata"]["annotations"][key] == "true");
-    let mut defaults: Vec<Value> = objects(state, table, "").into_iter().filter(is_default).collect();
-    let text = |class: &Value, field: &str| class["metadata"][field].as_str().unwrap_or_default().to_owned();
-    defaults.sort_by_key(|class| (Reverse(text(class, "creationTimestamp")), text(class, "name")));
-    defaults.into_iter().next().map(|class| class["metadata"]["name"].clone())
+    let classes = state.objects(table, "");
+    let metadata = classes.iter().map(|class| &class.shared_value()["metadata"]);
+    let defaults = metadata.filter(|class| annotations.iter().any(|key| class["annotations"][key] == "true"));
+    let newest =
+        defaults.min_by_key(|class| (Reverse(text(&class["creationTimestamp"])), text(&class["name"])));
+    newest.map(|class| class["name"].clone())
 }

@@ -5,16 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{PODS, Write, items, objects};
-use crate::schema;
+use super::{PODS, Write, items};
+use crate::schema::{self, NANOS_PER_MILLI, NANOS_PER_UNIT};
 use crate::status::SimError;
 use crate::store::State;
 
 const LIMIT_RANGES: &str = "/limitranges";
 const ANNOTATION: &str = "kubernetes.io/limit-ranger";
 
-const NANOS_PER_UNIT: i128 = 1_000_000_000;
-const NANOS_PER_MILLI: i128 = 1_000_000;
 /// The largest number of units that the API server compares in thousandths.
 const MAX_MILLI_UNITS: i128 = i64::MAX as i128 / 1000;
 
@@ -31,12 +29,12 @@ pub(super) fn sets_defaults(write: &Write<'_>) -> bool {
 
 /// Sets the limits and requests that the containers of a pod do not have, and records them in an annotation.
 pub(super) fn set_defaults(state: &State, write: &Write<'_>, pod: &mut Value) {
-    for range in objects(state, LIMIT_RANGES, write.namespace) {
+    for range in state.objects(LIMIT_RANGES, write.namespace) {
         let mut notes = Vec::new();
         for (list, label) in [("containers", "container"), ("initContainers", "init container")] {
             let Some(containers) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) else { continue };
             for container in containers {
-                default_container(&range, container, label, &mut notes);
+                default_container(range.shared_value(), container, label, &mut notes);
             }
         }
         if !notes.is_empty() {
@@ -81,9 +79,9 @@ pub(super) fn check(state: &State, write: &Write<'_>, object: &Value) -> Result<
     if !is_claim && !sets_defaults(write) || write.old.is_some_and(is_being_deleted) {
         return Ok(());
     }
-    for range in objects(state, LIMIT_RANGES, write.namespace) {
+    for range in state.objects(LIMIT_RANGES, write.namespace) {
         let mut problems = Vec::new();
-        for limit in items(&range["spec"], "limits") {
+        for limit in items(&range.shared_value()["spec"], "limits") {
             if is_claim {
                 check_claim(limit, object, &mut problems);
             } else {
@@ -109,12 +107,13 @@ fn check_claim(limit: &Value, claim: &Value, problems: &mut Vec<String>) {
         Usage { limit_type: "PersistentVolumeClaim", ..Usage::of(&claim["spec"]["resources"], false) };
     usage.check_min(&quantities(&limit["min"]), problems);
     for (resource, enforced) in quantities(&limit["max"]) {
-        let problem = match usage.requests.get(&resource) {
+        let ([request, _], [amount, _, max]) = usage.amounts(&resource, enforced.0);
+        let rest = match request {
             None => "  No request is specified".to_owned(),
-            Some(request) if is_less(&enforced, request) => format!(", but request is {}", request.1),
+            Some(text) if amount > max => format!(", but request is {text}"),
             Some(_) => continue,
         };
-        problems.push(usage.problem("maximum", &resource, &enforced, &problem));
+        problems.push(usage.problem("maximum", &resource, &enforced, &rest));
     }
 }
 
@@ -159,10 +158,11 @@ impl Usage {
 
     fn check_min(&self, min: &Quantities, problems: &mut Vec<String>) {
         for (resource, enforced) in min {
-            let rest = match (self.requests.get(resource), self.limits.get(resource)) {
+            let ([request, limit], [amount, limit_amount, min]) = self.amounts(resource, enforced.0);
+            let rest = match (request, limit) {
                 (None, _) => "  No request is specified".to_owned(),
-                (Some(request), _) if is_less(request, enforced) => format!(", but request is {}", request.1),
-                (_, Some(limit)) if is_less(limit, enforced) => format!(", but limit is {}", limit.1),
+                (Some(text), _) if amount < min => format!(", but request is {text}"),
+                (_, Some(text)) if limit_amount < min => format!(", but limit is {text}"),
                 _ => continue,
             };
             problems.push(self.problem("minimum", resource, enforced, &rest));
@@ -171,33 +171,41 @@ impl Usage {
 
     fn check_max(&self, max: &Quantities, problems: &mut Vec<String>) {
         for (resource, enforced) in max {
-            let rest = match (self.requests.get(resource), self.limits.get(resource)) {
+            let ([request, limit], [amount, limit_amount, max]) = self.amounts(resource, enforced.0);
+            let rest = match (request, limit) {
                 (_, None) => "  No limit is specified".to_owned(),
-                (_, Some(limit)) if is_less(enforced, limit) => format!(", but limit is {}", limit.1),
-                (Some(request), _) if is_less(enforced, request) => format!(", but request is {}", request.1),
+                (_, Some(text)) if limit_amount > max => format!(", but limit is {text}"),
+                (Some(text), _) if amount > max => format!(", but request is {text}"),
                 _ => continue,
             };
             problems.push(self.problem("maximum", resource, enforced, &rest));
         }
     }
 
+    /// The texts of the request and of the limit of a resource, and the amounts of the request, the limit and `enforced`
+    /// as the API server compares them. An absent quantity has the amount 0.
+    fn amounts(&self, resource: &str, enforced: i128) -> ([Option<&str>; 2], [i128; 3]) {
+        let found = [&self.requests, &self.limits].map(|list| list.get(resource));
+        let [request, limit] = found.map(|quantity| quantity.map_or(0, |(nanos, _)| *nanos));
+        let texts = found.map(|quantity| quantity.map(|(_, text)| text.as_str()));
+        (texts, rounded([request, limit, enforced]))
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "the API server computes the ratio with this precision")]
     fn check_ratio(&self, max: &Quantities, problems: &mut Vec<String>) {
         for (resource, (enforced, text)) in max {
-            let amount =
-                |list: &Quantities| list.get(resource).map(|(nanos, _)| *nanos).filter(|nanos| *nanos != 0);
-            let why = match (amount(&self.requests), amount(&self.limits)) {
-                (None, _) => "no request is specified or request is 0".to_owned(),
-                (_, None) => "no limit is specified or limit is 0".to_owned(),
-                (Some(request), Some(limit)) => {
-                    let (request, limit) = rounded(request, limit, *enforced);
-                    let ratio = limit as f64 / request as f64;
-                    let allowed = *enforced as f64 / NANOS_PER_UNIT as f64;
-                    if ratio <= allowed {
-                        continue;
-                    }
-                    format!("provided ratio is {ratio:.6}")
+            let (_, [request, limit, _]) = self.amounts(resource, *enforced);
+            let why = if request == 0 {
+                "no request is specified or request is 0".to_owned()
+            } else if limit == 0 {
+                "no limit is specified or limit is 0".to_owned()
+            } else {
+                let ratio = limit as f64 / request as f64;
+                let allowed = *enforced as f64 / NANOS_PER_UNIT as f64;
+                if ratio <= allowed {
+                    continue;
                 }
+                format!("provided ratio is {ratio:.6}")
             };
             let limit_type = self.limit_type;
             problems
@@ -206,19 +214,13 @@ impl Usage {
     }
 }
 
-/// `first` and `second`, rounded up and counted in thousandths; in whole units if one of the three amounts exceeds
+/// Amounts that are compared, rounded up and counted in thousandths; in whole units if one of them exceeds
 /// [`MAX_MILLI_UNITS`].
-fn rounded(first: i128, second: i128, enforced: i128) -> (i128, i128) {
-    let units = |nanos: i128| nanos.saturating_add(NANOS_PER_UNIT - 1).div_euclid(NANOS_PER_UNIT);
-    let is_small = [first, second, enforced].iter().all(|nanos| units(*nanos) <= MAX_MILLI_UNITS);
+fn rounded(amounts: [i128; 3]) -> [i128; 3] {
+    let round = |nanos: i128, unit: i128| nanos.saturating_add(unit - 1).div_euclid(unit);
+    let is_small = amounts.iter().all(|nanos| round(*nanos, NANOS_PER_UNIT) <= MAX_MILLI_UNITS);
     let unit = if is_small { NANOS_PER_MILLI } else { NANOS_PER_UNIT };
-    let round = |nanos: i128| nanos.saturating_add(unit - 1).div_euclid(unit);
-    (round(first), round(second))
-}
-
-fn is_less(left: &(i128, String), right: &(i128, String)) -> bool {
-    let (left, right) = rounded(left.0, right.0, 0);
-    left < right
+    amounts.map(|nanos| round(nanos, unit))
 }
 
 fn quantities(list: &Value) -> Quantities {
@@ -283,4 +285,41 @@ fn raise(quantities: &mut Quantities, other: Quantities) {
 
 fn is_being_deleted(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks the problems of a container with these resources.
+    #[track_caller]
+    fn check_container(limit: &Value, resources: &Value, expected: &[&str]) {
+        let mut problems = Vec::new();
+        check_pod(limit, &json!({"spec": {"containers": [{"resources": resources}]}}), &mut problems);
+        assert_eq!(problems, expected);
+    }
+
+    #[test]
+    fn amounts_are_compared_in_units_if_one_is_large() {
+        let min = json!({"type": "Container", "min": {"cpu": "600m"}});
+        let of = |limit: &str| json!({"requests": {"cpu": "500m"}, "limits": {"cpu": limit}});
+        check_container(&min, &of("1"), &["minimum cpu usage per Container is 600m, but request is 500m"]);
+        check_container(&min, &of("10P"), &[]);
+        let max = json!({"type": "Container", "max": {"cpu": "1P"}});
+        check_container(&max, &of("10P"), &["maximum cpu usage per Container is 1P, but limit is 10P"]);
+        let ratio = json!({"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}});
+        check_container(
+            &ratio,
+            &of("2"),
+            &["cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000"],
+        );
+        check_container(&ratio, &of("1"), &[]);
+        check_container(
+            &ratio,
+            &json!({"limits": {"cpu": "1"}}),
+            &[
+                "cpu max limit to request ratio per Container is 2, but no request is specified or request is 0",
+            ],
+        );
+    }
 }

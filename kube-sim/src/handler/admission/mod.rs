@@ -17,7 +17,6 @@ mod volumes;
 use serde_json::Value;
 
 use super::service_account;
-use super::target::Target;
 use crate::admission_plugin::AdmissionPlugin;
 use crate::registry::Resource;
 use crate::status::SimError;
@@ -26,6 +25,7 @@ use crate::store::object::Stored;
 use crate::strategy::is_system_class;
 
 pub(crate) use self::nodes::topology_labels;
+pub(crate) use self::pod_security::existing_pods;
 
 /// The name of the table that contains the namespaces.
 pub(crate) const NAMESPACES: &str = "/namespaces";
@@ -195,11 +195,6 @@ pub(crate) fn validate(
     Ok(())
 }
 
-/// The objects of a table in a namespace, in the order of their names; all objects if `namespace` is empty.
-fn objects(state: &State, table: &str, namespace: &str) -> Vec<Value> {
-    state.objects(table, namespace).iter().map(|object| object.value()).collect()
-}
-
 /// The items of a list; none if it is absent.
 fn items<'a>(parent: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
     parent[list].as_array().into_iter().flatten()
@@ -233,19 +228,18 @@ pub(crate) fn check_create(
 /// Refuses to delete a priority class of the system. If the plugin NamespaceLifecycle is enabled, also refuses to
 /// delete the namespaces `default`, `kube-system` and `kube-public`. `name` is empty for the deletion of a collection,
 /// which may delete priority classes of the system.
-pub(crate) fn check_delete(state: &State, target: &Target, name: &str) -> Result<(), SimError> {
-    if &*target.resource.storage == priority::CLASSES && is_system_class(name) {
-        let why = "this is a system priority class and cannot be deleted";
-        return Err(SimError::forbidden("scheduling.k8s.io", "priorityclasses", name, why));
-    }
-    let is_namespace = &*target.resource.storage == NAMESPACES;
-    if is_namespace
-        && state.has_plugin(AdmissionPlugin::NamespaceLifecycle)
-        && matches!(target.name.as_str(), "default" | "kube-system" | "kube-public")
-    {
-        return Err(SimError::forbidden("", "namespaces", &target.name, "this namespace may not be deleted"));
-    }
-    Ok(())
+pub(crate) fn check_delete(state: &State, resource: &Resource, name: &str) -> Result<(), SimError> {
+    let why = match &*resource.storage {
+        priority::CLASSES if is_system_class(name) => "this is a system priority class and cannot be deleted",
+        NAMESPACES
+            if state.has_plugin(AdmissionPlugin::NamespaceLifecycle)
+                && matches!(name, "default" | "kube-system" | "kube-public") =>
+        {
+            "this namespace may not be deleted"
+        }
+        _ => return Ok(()),
+    };
+    Err(SimError::forbidden(&resource.group, &resource.plural, name, why))
 }
 
 #[cfg(test)]

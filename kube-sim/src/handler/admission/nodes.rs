@@ -42,8 +42,6 @@ pub(super) fn label_pod(state: &State, pod: &mut Value) {
 pub(crate) fn topology_labels(state: &State, node: &str) -> Map<String, Value> {
     let enabled = state.has_plugin(AdmissionPlugin::PodTopologyLabels);
     let Some(node) = state.get("/nodes", node).filter(|_| enabled) else { return Map::new() };
-    let node = node.value();
     let labels = TOPOLOGY_LABELS.into_iter();
-    let found = labels.map(|label| (label.to_owned(), node["metadata"]["labels"][label].clone()));
-    found.filter(|(_, value)| value.is_string()).collect()
+    labels.filter_map(|label| Some((label.to_owned(), node.labels.get(label)?.into()))).collect()
 }

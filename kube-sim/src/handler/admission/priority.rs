@@ -1,10 +1,13 @@
 //! The admission plugin Priority: resolves the priority classes of pods, and allows one default class.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::Write;
 use crate::status::SimError;
 use crate::store::State;
+use crate::store::object::Stored;
 use crate::strategy::is_system_class;
 
 pub(super) const CLASSES: &str = "scheduling.k8s.io/priorityclasses";
@@ -32,11 +35,12 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
     let class = match pod["spec"]["priorityClassName"].as_str().filter(|name| !name.is_empty()) {
         Some(name) => {
             let why = || write.forbidden(pod, &format!("no PriorityClass with name {name} was found"));
-            Some(state.get(CLASSES, name).ok_or_else(why)?.value())
+            Some(state.get(CLASSES, name).ok_or_else(why)?.clone())
         }
         None => default_class(state),
     };
-    let (priority, policy) = match &class {
+    let class = class.as_ref().map(|class| class.shared_value());
+    let (priority, policy) = match class {
         Some(class) => (class["value"].as_i64().unwrap_or(0), class["preemptionPolicy"].as_str()),
         None => (0, Some(DEFAULT_POLICY)),
     };
@@ -55,7 +59,7 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
         );
         return Err(write.forbidden(pod, &why));
     }
-    if let Some(class) = &class {
+    if let Some(class) = class {
         pod["spec"]["priorityClassName"] = class["metadata"]["name"].clone();
     }
     pod["spec"]["priority"] = priority.into();
@@ -66,10 +70,11 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
 }
 
 /// The default class with the lowest value. The classes of the system cannot be the default.
-fn default_class(state: &State) -> Option<Value> {
-    let classes = state.objects(CLASSES, "").into_iter();
-    let values = classes.filter(|class| !is_system_class(class.name())).map(|class| class.value());
-    values.filter(|class| class["globalDefault"] == true).min_by_key(|class| class["value"].as_i64())
+fn default_class(state: &State) -> Option<Arc<Stored>> {
+    let is_default =
+        |class: &Arc<Stored>| !is_system_class(class.name()) && class.shared_value()["globalDefault"] == true;
+    let defaults = state.objects(CLASSES, "").into_iter().filter(is_default);
+    defaults.min_by_key(|class| class.shared_value()["value"].as_i64())
 }
 
 /// Refuses a second default class.
@@ -78,7 +83,7 @@ pub(super) fn check_class(state: &State, write: &Write<'_>, class: &Value) -> Re
         return Ok(());
     }
     let Some(default) = default_class(state) else { return Ok(()) };
-    let name = default["metadata"]["name"].as_str().unwrap_or_default();
+    let name = default.name();
     if write.old.is_some() && class["metadata"]["name"] == name {
         return Ok(());
     }

@@ -1,11 +1,14 @@
 //! The admission plugin RuntimeClass: the overhead, the node selector and the tolerations of a pod's runtime class.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{PODS, Write, tolerations};
-use crate::schema;
+use crate::schema::{self, quote};
 use crate::status::SimError;
 use crate::store::State;
+use crate::store::object::Stored;
 
 /// Sets the overhead, the node selector and the tolerations of a new pod.
 ///
@@ -13,6 +16,7 @@ use crate::store::State;
 /// 403 if the runtime class does not exist, or if the pod contradicts it.
 pub(super) fn apply(state: &State, write: &Write<'_>, pod: &mut Value) -> Result<(), SimError> {
     let Some(class) = class_of(state, write, pod)? else { return Ok(()) };
+    let class = class.shared_value();
     let overhead = &class["overhead"]["podFixed"];
     if !class["overhead"].is_null() {
         let has_own = pod["spec"]["overhead"].as_object().is_some_and(|own| !own.is_empty());
@@ -52,8 +56,9 @@ pub(super) fn check(state: &State, write: &Write<'_>, pod: &Value) -> Result<(),
     }
     let class = class_of(state, write, pod)?;
     let own = &pod["spec"]["overhead"];
-    match class.filter(|class| !class["overhead"].is_null()) {
-        Some(class) if !is_equal(&class["overhead"]["podFixed"], own) => Err(write.forbidden(pod, MISMATCH)),
+    let overhead = class.as_ref().map(|class| &class.shared_value()["overhead"]);
+    match overhead.filter(|overhead| !overhead.is_null()) {
+        Some(overhead) if !is_equal(&overhead["podFixed"], own) => Err(write.forbidden(pod, MISMATCH)),
         None if !own.is_null() => {
             let why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
             Err(write.forbidden(pod, why))
@@ -65,11 +70,11 @@ pub(super) fn check(state: &State, write: &Write<'_>, pod: &Value) -> Result<(),
 const MISMATCH: &str = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
 
 /// The runtime class of a pod; `None` if it names none.
-fn class_of(state: &State, write: &Write<'_>, pod: &Value) -> Result<Option<Value>, SimError> {
+fn class_of(state: &State, write: &Write<'_>, pod: &Value) -> Result<Option<Arc<Stored>>, SimError> {
     let Some(name) = pod["spec"]["runtimeClassName"].as_str() else { return Ok(None) };
     match state.get("node.k8s.io/runtimeclasses", name) {
-        Some(class) => Ok(Some(class.value())),
-        None => Err(write.forbidden(pod, &format!("pod rejected: RuntimeClass {name:?} not found"))),
+        Some(class) => Ok(Some(class.clone())),
+        None => Err(write.forbidden(pod, &format!("pod rejected: RuntimeClass {} not found", quote(name)))),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use super::{Write, existing_pods};
+use crate::store::object::decodes;
 use crate::{AdmissionPlugin, Sim};
 
 /// A pod with one container.
@@ -149,4 +151,60 @@ fn disabled_plugins_have_no_effect() {
         assert_eq!(spec["containers"][0]["resources"], json!({}));
     }
     sim.delete("v1", "Namespace", "", "kube-public").unwrap();
+}
+
+#[test]
+fn the_objects_that_plugins_read_are_decoded_once() {
+    let sim = Sim::new();
+    let decodes_of_create = || {
+        let before = decodes();
+        sim.create(&pod("a")).unwrap();
+        let count = decodes() - before;
+        sim.delete("v1", "Pod", "default", "a").unwrap();
+        count
+    };
+    decodes_of_create();
+    let without_objects = decodes_of_create();
+    for index in 0..5 {
+        let name = format!("x-{index}");
+        let limits = json!([{"type": "Container", "default": {"cpu": "1"}, "max": {"cpu": "2"}}]);
+        for object in [
+            json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": name}, "spec": {"limits": limits}}),
+            json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": index}),
+        ] {
+            sim.create(&object).unwrap();
+        }
+    }
+    assert_eq!(decodes_of_create(), without_objects + 10);
+    assert_eq!(decodes_of_create(), without_objects);
+}
+
+#[test]
+fn existing_pods_are_decoded_only_for_their_warnings() {
+    let sim = Sim::builder().namespace("n").build();
+    for name in ["a", "b"] {
+        let mut pod = pod_in("n");
+        pod["metadata"]["name"] = name.into();
+        sim.create(&pod).unwrap();
+    }
+    let namespace = |level: &str| json!({"metadata": {"name": "n", "labels": {"pod-security.kubernetes.io/enforce": level}}});
+    let found = |old: &str, new: &str| {
+        let state = sim.inner().lock();
+        let resource = state.registry.find("", "v1", "namespaces").unwrap();
+        let old = namespace(old);
+        let write = Write { resource, subresource: "", namespace: "", old: Some(&old) };
+        let before = decodes();
+        let found = existing_pods(&state, &write, &namespace(new));
+        assert_eq!(decodes(), before);
+        found
+    };
+    assert!(found("restricted", "baseline").is_none());
+    assert!(found("baseline", "privileged").is_none());
+    assert!(found("baseline", "baseline").is_none());
+    assert_eq!(found("privileged", "baseline").unwrap().warnings(), [""; 0]);
+    let expected = [
+        "existing pods in namespace \"n\" violate the new PodSecurity enforce level \"restricted:latest\"",
+        "a (and 1 other pod): allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, seccompProfile",
+    ];
+    assert_eq!(found("baseline", "restricted").unwrap().warnings(), expected);
 }

@@ -74,7 +74,14 @@ impl WriteContext<'_> {
     /// The response to a request that a plugin refuses.
     pub(super) async fn admit(&mut self, new: &Value, old: Option<&Value>) -> Result<(), SimError> {
         let write = built_in_write(self.target, old);
-        admission::validate(&self.inner.lock(), &write, new, &mut self.warnings)?;
+        let existing_pods = {
+            let state = self.inner.lock();
+            admission::validate(&state, &write, new, &mut self.warnings)?;
+            admission::existing_pods(&state, &write, new)
+        };
+        if let Some(pods) = existing_pods {
+            self.warnings.extend(pods.warnings());
+        }
         if !plugins::is_active(self.inner, self.request, Phase::Validating) {
             return Ok(());
         }

@@ -6,15 +6,19 @@ mod policy;
 mod profile_checks;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use self::checks::{Pod, Violation, violations};
 use self::policy::{Level, Policy, Standard};
-use super::{NAMESPACES, Write, items, objects};
-use crate::schema::FieldError;
+use super::{NAMESPACES, Write, items};
+use crate::admission_plugin::AdmissionPlugin;
+use crate::json::text;
+use crate::schema::{FieldError, quote};
 use crate::status::SimError;
 use crate::store::State;
+use crate::store::object::Stored;
 
 /// The maximum number of existing pods that are checked when the enforced standard of a namespace changes.
 const MAX_CHECKED_PODS: usize = 3000;
@@ -46,7 +50,7 @@ pub(super) fn check(
     warnings: &mut Vec<String>,
 ) -> Result<(), SimError> {
     if write.is_of(&[("", "namespaces")]) {
-        return check_namespace(state, write, object, warnings);
+        return check_labels(write, object);
     }
     if write.is_pod() {
         let ignored = IGNORED_SUBRESOURCES.contains(&write.subresource);
@@ -84,8 +88,7 @@ fn check_pod(
     let found = violations(&policy.enforce, Pod::of(pod));
     if !found.is_empty() {
         let why = format!("violates PodSecurity \"{}\": {}", policy.enforce, details(&found));
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        return Err(SimError::forbidden("", "pods", name, &why));
+        return Err(SimError::forbidden("", "pods", text(&pod["metadata"]["name"]), &why));
     }
     warnings.extend(warning(&policy.warn, pod));
     Ok(())
@@ -107,18 +110,20 @@ fn details(violations: &[Violation]) -> String {
 }
 
 /// Whether an update of a pod changes an image, adds a container, or removes a container that is not ephemeral.
+/// The API server compares ephemeral containers by their names, and other containers by their positions.
 fn changes_images(old: &Value, new: &Value) -> bool {
-    let images = |pod: &Value, list: &str| -> Vec<Value> {
-        items(&pod["spec"], list).map(|container| container["image"].clone()).collect()
+    let added_or_changed = |container: &Value| {
+        let mut before = items(&old["spec"], "ephemeralContainers");
+        let before = before.find(|before| text(&before["name"]) == text(&container["name"]));
+        before.is_none_or(|before| text(&before["image"]) != text(&container["image"]))
     };
-    let by_name = |pod: &Value| -> BTreeMap<String, Value> {
-        let containers = items(&pod["spec"], "ephemeralContainers");
-        let name = |container: &Value| container["name"].as_str().unwrap_or_default().to_owned();
-        containers.map(|container| (name(container), container["image"].clone())).collect()
-    };
-    let before = by_name(old);
-    ["containers", "initContainers"].iter().any(|list| images(old, list) != images(new, list))
-        || by_name(new).iter().any(|(name, image)| before.get(name) != Some(image))
+    ["containers", "initContainers"].into_iter().any(|list| images(old, list).ne(images(new, list)))
+        || items(&new["spec"], "ephemeralContainers").any(added_or_changed)
+}
+
+/// The images of the containers in a list of a pod.
+fn images<'a>(pod: &'a Value, list: &str) -> impl Iterator<Item = &'a str> {
+    items(&pod["spec"], list).map(|container| text(&container["image"]))
 }
 
 /// The policy of a `Namespace`, and the errors of its labels.
@@ -126,66 +131,77 @@ fn policy_of_labels(namespace: &Value) -> (Policy, Vec<FieldError>) {
     Policy::of(|label| namespace["metadata"]["labels"][label].as_str())
 }
 
-/// Checks the labels of a namespace. If an update changes the enforced standard, and does not only lower its level,
-/// warns of existing pods that violate the new standard.
-fn check_namespace(
-    state: &State,
-    write: &Write<'_>,
-    namespace: &Value,
-    warnings: &mut Vec<String>,
-) -> Result<(), SimError> {
-    let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
-    let (policy, errors) = policy_of_labels(namespace);
-    let old = write.old.map(policy_of_labels);
-    let is_known = old.as_ref().is_some_and(|(_, old_errors)| *old_errors == errors);
-    if !errors.is_empty() && !is_known {
-        return Err(SimError::invalid("", "Namespace", name, &errors));
+/// Checks the labels of a namespace. An update may keep invalid labels.
+fn check_labels(write: &Write<'_>, namespace: &Value) -> Result<(), SimError> {
+    let (_, errors) = policy_of_labels(namespace);
+    if errors.is_empty() || write.old.is_some_and(|old| policy_of_labels(old).1 == errors) {
+        return Ok(());
     }
-    let Some((old, _)) = old else { return Ok(()) };
-    let (new, old) = (policy.enforce, old.enforce);
-    let is_relaxed = new.version == old.version && new.level <= old.level;
-    if new != old && new.level != Level::Privileged && !is_relaxed {
-        warn_of_pods(state, name, &new, warnings);
-    }
-    Ok(())
+    Err(SimError::invalid("", "Namespace", text(&namespace["metadata"]["name"]), &errors))
 }
 
-/// Warns of existing pods that violate a standard. Pods with the same violations share a warning.
-fn warn_of_pods(state: &State, namespace: &str, standard: &Standard, warnings: &mut Vec<String>) {
-    let pods = prioritized(objects(state, "/pods", namespace));
-    let mut names_by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for pod in pods.iter().take(MAX_CHECKED_PODS) {
-        let found = violations(standard, Pod::of(pod));
-        if !found.is_empty() {
-            let reasons: Vec<&str> = found.iter().map(|violation| violation.reason.as_str()).collect();
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            names_by_reason.entry(reasons.join(", ")).or_default().push(name);
-        }
+/// The pods of a namespace, which can violate its new standard.
+#[derive(Debug)]
+pub(crate) struct ExistingPods {
+    pods: Vec<Arc<Stored>>,
+    standard: Standard,
+}
+
+/// The existing pods that a write affects: those of a namespace whose enforced standard becomes stricter or changes its
+/// version; `None` for any other write. The caller should call [`ExistingPods::warnings`] without the lock of the state.
+pub(crate) fn existing_pods(state: &State, write: &Write<'_>, object: &Value) -> Option<ExistingPods> {
+    let old = write.old.filter(|_| write.is_of(&[("", "namespaces")]))?;
+    let (old, new) = (policy_of_labels(old).0.enforce, policy_of_labels(object).0.enforce);
+    let is_relaxed = new.version == old.version && new.level <= old.level;
+    if new.level == Level::Privileged || is_relaxed || !state.has_plugin(AdmissionPlugin::PodSecurity) {
+        return None;
     }
-    if pods.len() > MAX_CHECKED_PODS {
-        warnings.push(format!(
-            "new PodSecurity enforce level only checked against the first {MAX_CHECKED_PODS} of {} existing pods",
-            pods.len()
-        ));
-    }
-    if !names_by_reason.is_empty() {
-        warnings.push(format!(
-            "existing pods in namespace {namespace:?} violate the new PodSecurity enforce level \"{standard}\""
-        ));
-    }
-    let mut texts: Vec<String> = names_by_reason
-        .into_iter()
-        .map(|(reasons, names)| {
-            let first = names.iter().min().copied().unwrap_or_default();
-            match names.len() {
-                1 => format!("{first}: {reasons}"),
-                2 => format!("{first} (and 1 other pod): {reasons}"),
-                count => format!("{first} (and {} other pods): {reasons}", count - 1),
+    let pods = state.objects("/pods", text(&object["metadata"]["name"]));
+    Some(ExistingPods { pods, standard: new })
+}
+
+impl ExistingPods {
+    /// The texts of the `Warning` headers about the pods that violate the standard. Pods with the same violations share a
+    /// warning.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let Self { pods, standard } = self;
+        let decoded = prioritized(pods.iter().map(|pod| pod.value()).collect());
+        let mut names_by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for pod in decoded.iter().take(MAX_CHECKED_PODS) {
+            let found = violations(standard, Pod::of(pod));
+            if !found.is_empty() {
+                let reasons: Vec<&str> = found.iter().map(|violation| violation.reason.as_str()).collect();
+                names_by_reason.entry(reasons.join(", ")).or_default().push(text(&pod["metadata"]["name"]));
             }
-        })
-        .collect();
-    texts.sort();
-    warnings.append(&mut texts);
+        }
+        let mut warnings = Vec::new();
+        if pods.len() > MAX_CHECKED_PODS {
+            warnings.push(format!(
+                "new PodSecurity enforce level only checked against the first {MAX_CHECKED_PODS} of {} existing pods",
+                pods.len()
+            ));
+        }
+        if let Some(pod) = pods.first().filter(|_| !names_by_reason.is_empty()) {
+            warnings.push(format!(
+                "existing pods in namespace {} violate the new PodSecurity enforce level \"{standard}\"",
+                quote(pod.namespace())
+            ));
+        }
+        let mut texts: Vec<String> = names_by_reason
+            .into_iter()
+            .map(|(reasons, names)| {
+                let first = names.iter().min().copied().unwrap_or_default();
+                match names.len() {
+                    1 => format!("{first}: {reasons}"),
+                    2 => format!("{first} (and 1 other pod): {reasons}"),
+                    count => format!("{first} (and {} other pods): {reasons}", count - 1),
+                }
+            })
+            .collect();
+        texts.sort();
+        warnings.append(&mut texts);
+        warnings
+    }
 }
 
 /// The pods without a controller and the first pod of each controller, then the other pods.
@@ -198,4 +214,31 @@ fn prioritized(pods: Vec<Value>) -> Vec<Value> {
     });
     first.extend(further);
     first
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn added_containers_and_other_images_are_changes() {
+        let pod = |images: &[&str], ephemeral: Value| {
+            let containers: Vec<Value> = images.iter().map(|image| json!({"image": image})).collect();
+            json!({"spec": {"containers": containers, "ephemeralContainers": ephemeral}})
+        };
+        let old = pod(&["a", "b"], json!([{"name": "x", "image": "x"}, {"name": "y"}]));
+        for (new, expected) in [
+            (pod(&["a", "b"], json!([{"name": "y", "image": ""}, {"name": "x", "image": "x"}])), false),
+            (pod(&["a", "b"], Value::Null), false),
+            (pod(&["b", "a"], Value::Null), true),
+            (pod(&["a"], Value::Null), true),
+            (pod(&["a", "b", "c"], Value::Null), true),
+            (pod(&["a", "b"], json!([{"name": "x", "image": "z"}])), true),
+            (pod(&["a", "b"], json!([{"name": "z", "image": "x"}])), true),
+        ] {
+            assert_eq!(changes_images(&old, &new), expected, "{new}");
+        }
+    }
 }

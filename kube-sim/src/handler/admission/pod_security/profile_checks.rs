@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::checks::{Pod, Violation, containers, plural, quoted, setters, violation};
 use super::items;
 use crate::json::text;
+use crate::schema::quote;
 
 /// The capabilities that the level `baseline` allows to add.
 const DEFAULT_CAPABILITIES: [&str; 13] = [
@@ -39,7 +40,7 @@ pub(super) fn app_armor(pod: Pod<'_>) -> Option<Violation> {
             let is_allowed = ["", "runtime/default"].contains(&value) || value.starts_with("localhost/");
             key.starts_with(APP_ARMOR_ANNOTATION) && !is_allowed
         })
-        .map(|(key, value)| format!("{key}={:?}", text(value)))
+        .map(|(key, value)| format!("{key}={}", quote(text(value))))
         .collect();
     forbidden.sort();
     let annotations = (!forbidden.is_empty()).then(|| format!("annotation{}", plural(forbidden.len())));
@@ -122,7 +123,7 @@ pub(super) fn seccomp_annotations(pod: Pod<'_>) -> Option<Violation> {
             let value = pod.metadata["annotations"][&key].as_str()?;
             let is_allowed =
                 ["runtime/default", "docker/default"].contains(&value) || value.starts_with("localhost/");
-            (!is_allowed).then(|| format!("{key}={value:?}"))
+            (!is_allowed).then(|| format!("{key}={}", quote(value)))
         })
         .collect();
     if forbidden.is_empty() {
@@ -222,7 +223,7 @@ mod tests {
             "metadata": {"annotations": {
                 format!("{APP_ARMOR_ANNOTATION}c"): "unconfined",
                 format!("{APP_ARMOR_ANNOTATION}d"): "localhost/x",
-                "seccomp.security.alpha.kubernetes.io/pod": "unconfined",
+                "seccomp.security.alpha.kubernetes.io/pod": "un\u{1}confined",
                 "container.seccomp.security.alpha.kubernetes.io/c": "docker/default",
             }},
             "spec": {"containers": [{"name": "c"}]},
@@ -232,7 +233,7 @@ mod tests {
         let expected = "annotation must not set AppArmor profile type to \"container.apparmor.security.beta.kubernetes.io/c=\"unconfined\"\"";
         assert_eq!(found.detail, expected);
         let found = seccomp_annotations(Pod::of(&pod)).unwrap();
-        let expected = "forbidden annotation seccomp.security.alpha.kubernetes.io/pod=\"unconfined\"";
+        let expected = "forbidden annotation seccomp.security.alpha.kubernetes.io/pod=\"un\\x01confined\"";
         assert_eq!(found.detail, expected);
     }
 }
