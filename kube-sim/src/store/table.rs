@@ -7,6 +7,7 @@ use std::task::Waker;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::object::Stored;
+use crate::registry::Resource;
 
 /// The type of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +39,33 @@ pub(crate) struct Event {
     pub(crate) previous: Option<Arc<Stored>>,
     /// The API version and the result of the first call of [`Self::frame`].
     frame: OnceLock<(Box<str>, Bytes)>,
+    /// The resource and the result of the first call of [`Self::read_form`]; `None` if the result is the event itself.
+    read_form: OnceLock<(Arc<Resource>, Option<Arc<Event>>)>,
 }
 
 impl Event {
     pub(crate) fn new(change: Change, object: Arc<Stored>, previous: Option<Arc<Stored>>) -> Self {
-        Self { version: object.version, change, object, previous, frame: OnceLock::new() }
+        let (frame, read_form) = (OnceLock::new(), OnceLock::new());
+        Self { version: object.version, change, object, previous, frame, read_form }
+    }
+
+    /// The event with its objects as `read` returns them for `resource`. The result for the resource of the first call is
+    /// cached for all watches. An event whose objects do not change is returned as it is, because watches share its
+    /// encoded frame.
+    pub(crate) fn read_form(
+        self: &Arc<Self>,
+        resource: &Arc<Resource>,
+        read: impl Fn(&Arc<Stored>) -> Arc<Stored>,
+    ) -> Arc<Self> {
+        let make = || {
+            let (object, previous) = (read(&self.object), self.previous.as_ref().map(&read));
+            let is_same = Arc::ptr_eq(&object, &self.object)
+                && previous.as_ref().map(Arc::as_ptr) == self.previous.as_ref().map(Arc::as_ptr);
+            (!is_same).then(|| Arc::new(Self::new(self.change, object, previous)))
+        };
+        let (first, cached) = self.read_form.get_or_init(|| (resource.clone(), make()));
+        let changed = if Arc::ptr_eq(first, resource) { cached.clone() } else { make() };
+        changed.unwrap_or_else(|| self.clone())
     }
 
     /// The watch frame of this event. The frame in the API version of the first call is cached for all watches.

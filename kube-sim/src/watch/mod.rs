@@ -115,7 +115,7 @@ pub(crate) fn open(
     let storage = &target.resource.storage;
     let from = options.version.unwrap_or(0);
     let send_initial_list = options.send_initial.unwrap_or(from == 0);
-    let mut initial = VecDeque::new();
+    let mut listed = Vec::new();
     let mut ready = VecDeque::new();
     let mut closed = false;
     let encoder = EventEncoder::new(target.resource.clone(), accept, state.clock.clone());
@@ -132,10 +132,7 @@ pub(crate) fn open(
         closed = true;
     } else if send_initial_list {
         // This cannot fail: the history contains all changes after the version of the cache.
-        let objects =
-            state.cache_view(arrival.server).objects(storage, &target.namespace).unwrap_or_default();
-        let objects = objects.into_iter().map(|object| convert::read_form(&target.resource, object));
-        initial.extend(objects.filter(|o| filter.matches(o)));
+        listed = state.cache_view(arrival.server).objects(storage, &target.namespace).unwrap_or_default();
     } else if from != 0
         && let Err(compacted) = state.check_watch_start(arrival.server, storage, from)
     {
@@ -151,6 +148,10 @@ pub(crate) fn open(
         .unwrap_or_else(|| Duration::from_secs(1800 + inner.random().below(1800)));
     let interval = inner.settings.bookmark_interval;
     let id = state.allocate_watch_id();
+    // The conversion of outdated custom resources decodes them, which would delay all other requests under the lock.
+    drop(state);
+    let objects = listed.into_iter().map(|object| convert::read_form(&target.resource, object));
+    let initial = objects.filter(|object| filter.matches(object)).collect();
     Ok(Watch {
         inner: inner.clone(),
         id,
@@ -281,7 +282,8 @@ impl Watch {
     /// Encodes changes, or starts their conversion.
     fn process(&mut self, mut changes: Vec<Arc<Event>>) {
         if self.resource.custom().is_some() {
-            changes = changes.into_iter().map(|event| self.read_form(event)).collect();
+            let read = |object: &Arc<Stored>| convert::read_form(&self.resource, object.clone());
+            changes = changes.iter().map(|event| event.read_form(&self.resource, read)).collect();
         }
         if self.converts {
             let items: Vec<_> = changes.iter().filter_map(|event| self.item_of(event)).collect();
@@ -314,20 +316,6 @@ impl Watch {
         let resource = &self.resource;
         let now = state.registry.find(&resource.group, &resource.version, &resource.plural);
         now.is_some_and(|now| !Arc::ptr_eq(now, resource))
-    }
-
-    /// The event with its objects in the form that clients read. An event whose objects do not change is returned as it
-    /// is, because watches share its encoded frame.
-    fn read_form(&self, event: Arc<Event>) -> Arc<Event> {
-        let shown = |object: &Arc<Stored>| convert::read_form(&self.resource, object.clone());
-        let (object, previous) = (shown(&event.object), event.previous.as_ref().map(shown));
-        let is_same =
-            |a: Option<&Arc<Stored>>, b: Option<&Arc<Stored>>| a.map(Arc::as_ptr) == b.map(Arc::as_ptr);
-        if is_same(Some(&object), Some(&event.object)) && is_same(previous.as_ref(), event.previous.as_ref())
-        {
-            return event;
-        }
-        Arc::new(Event::new(event.change, object, previous))
     }
 
     /// Starts the conversion of the next objects.
@@ -392,3 +380,6 @@ impl Drop for Watch {
         self.inner.lock().table_mut(&self.resource.storage).remove_watcher(self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;
