@@ -280,8 +280,7 @@ impl Checker<'_> {
             let returned = self.substitution.apply(&returned);
             result = Some(match result {
                 None => returned,
-                Some(Type::Dyn) => Type::Dyn,
-                Some(first) if first.same(&returned) => first,
+                Some(first) if first.is_dyn() || first.same(&returned) => first,
                 Some(_) => Type::Dyn,
             });
         }
@@ -371,7 +370,7 @@ impl Checker<'_> {
         if let Some(inner) = ty.unwrapped() {
             return inner.clone();
         }
-        if !matches!(ty, Type::Dyn) {
+        if !ty.is_dyn() {
             self.report_mismatch(id, &Type::optional(ty.clone()), &ty);
         }
         ty

@@ -19,8 +19,8 @@ pub(super) const MAX_REQUEST_SIZE: u64 = 3 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct DeclaredType {
     pub(super) shape: Shape,
-    /// The maximum number of bytes in a string, items in a list or entries in a map; 0 for booleans, numbers and
-    /// objects, as in the API server.
+    /// The maximum number of bytes in a string, items in a list or entries in a map; 0 for most booleans,
+    /// numbers and objects, as in the API server.
     pub(super) max_elements: u64,
     /// The minimum size of the value as JSON, in bytes.
     pub(super) min_size: u64,
@@ -48,7 +48,15 @@ pub(super) enum Shape {
         items: Arc<DeclaredType>,
         keys: ListKeys,
     },
-    Map(Arc<DeclaredType>),
+    Map {
+        /// The maximum number of characters of a key; 0 in a schema, which cannot limit it.
+        key_size: u64,
+        entry: Arc<DeclaredType>,
+    },
+    /// A quantity, such as a capacity of a device.
+    Quantity,
+    /// The value of an attribute of a device: a bool, an int, a string or a version.
+    DeviceAttribute,
     /// The fields, by their names in rules.
     Object(BTreeMap<String, Field>),
 }
@@ -91,7 +99,7 @@ impl DeclaredType {
                     Some(entry) if !root => {
                         let entry = of_child(entry)?;
                         let fit = (MAX_REQUEST_SIZE - 2) / (entry.min_size + 6);
-                        (Shape::Map(entry), count(schema, "maxProperties").unwrap_or(fit), 2)
+                        (Shape::Map { key_size: 0, entry }, count(schema, "maxProperties").unwrap_or(fit), 2)
                     }
                     _ => {
                         let (fields, min_size) = fields(schema, root, &of_child);
@@ -121,7 +129,9 @@ impl DeclaredType {
             Shape::Duration => Type::Duration,
             Shape::Date | Shape::DateTime => Type::Timestamp,
             Shape::List { items, .. } => Type::list(items.to_type(&format!("{name}.@idx"))),
-            Shape::Map(entry) => Type::map(Type::String, entry.to_type(&format!("{name}.@elem"))),
+            Shape::Map { entry, .. } => Type::map(Type::String, entry.to_type(&format!("{name}.@elem"))),
+            Shape::Quantity => Type::Named("kubernetes.Quantity"),
+            Shape::DeviceAttribute => Type::Any,
             Shape::Object(_) => Type::Object(ObjectType { name: name.into(), declared: Arc::clone(self) }),
         }
     }
@@ -130,7 +140,7 @@ impl DeclaredType {
     pub(super) fn element(&self) -> Option<&Arc<Self>> {
         match &self.shape {
             Shape::List { items, .. } => Some(items),
-            Shape::Map(entry) => Some(entry),
+            Shape::Map { entry, .. } => Some(entry),
             _ => None,
         }
     }

@@ -14,6 +14,8 @@ pub(super) enum Type {
     Error,
     /// A type that is known only during the evaluation.
     Dyn,
+    /// Like [`Self::Dyn`], but a comprehension cannot iterate over it: the type of the attributes of a device.
+    Any,
     /// The type of `null`.
     Null,
     Bool,
@@ -78,8 +80,12 @@ impl Type {
         }
     }
 
+    pub(super) fn is_dyn(&self) -> bool {
+        matches!(self, Self::Dyn | Self::Any)
+    }
+
     pub(super) fn is_dyn_or_error(&self) -> bool {
-        matches!(self, Self::Dyn | Self::Error)
+        self.is_dyn() || matches!(self, Self::Error)
     }
 
     /// Whether all values of the type have the same size. Cost estimates use the size 1 for them.
@@ -127,6 +133,7 @@ impl fmt::Display for Type {
         match self {
             Self::Error => f.write_str("!error!"),
             Self::Dyn => f.write_str("dyn"),
+            Self::Any => f.write_str("any"),
             Self::Null => f.write_str("null"),
             Self::Bool => f.write_str("bool"),
             Self::Int => f.write_str("int"),

@@ -139,8 +139,8 @@ pub(super) fn most_general<'a>(a: &'a Type, b: &'a Type) -> &'a Type {
 
 fn is_equal_or_less_specific(a: &Type, b: &Type) -> bool {
     match (a, b) {
-        (Type::Dyn | Type::Param(_), _) | (Type::Meta(_), Type::Meta(_)) => true,
-        (_, Type::Dyn | Type::Param(_)) => false,
+        (Type::Dyn | Type::Any | Type::Param(_), _) | (Type::Meta(_), Type::Meta(_)) => true,
+        (_, Type::Dyn | Type::Any | Type::Param(_)) => false,
         (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => {
             is_equal_or_less_specific(a, b)
         }

@@ -17,7 +17,7 @@ use cel::common::ast::{
 
 use self::range::Range;
 use super::check::Checked;
-use super::declared::DeclaredType;
+use super::declared::{DeclaredType, Shape};
 use super::macros::RESULT;
 use super::types::Type;
 
@@ -337,11 +337,15 @@ impl Estimator<'_> {
             current = match step.as_str() {
                 "@items" | "@values" => current.element()?,
                 "@keys" => match current.shape {
-                    // A schema cannot limit the length of keys. The API server counts the size 0 for a key.
-                    super::declared::Shape::Map(_) => return Some(Range::ZERO),
+                    Shape::Map { key_size, .. } => return Some(Range { min: 0, max: key_size }),
                     _ => return None,
                 },
-                name => &current.field(name)?.declared,
+                name => match &current.shape {
+                    // The API server knows the size of an attribute that is selected like a field, but not that of an
+                    // entry of any other map.
+                    Shape::Map { entry, .. } if matches!(entry.shape, Shape::DeviceAttribute) => entry,
+                    _ => &current.field(name)?.declared,
+                },
             };
         }
         Some(Range { min: 0, max: current.max_elements })

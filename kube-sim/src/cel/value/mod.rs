@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::authorization::Authorization;
 use super::declared::{DeclaredType, ListKeys, Shape};
 use super::library::{cidr::Cidr, semver::Semver, time, url::Url};
+use crate::schema::parse_quantity;
 
 pub(super) use message::Message;
 
@@ -134,10 +135,14 @@ impl<'a> Val<'a> {
             (Shape::DateTime, Value::String(text)) => time::parse_timestamp(text)
                 .map(Self::Timestamp)
                 .ok_or_else(|| Failure::new(format!("Invalid date-time formatted string {text}"))),
+            (Shape::Quantity, Value::String(text)) => {
+                parse_quantity(text).map(Self::Quantity).map_err(Failure::new)
+            }
+            (Shape::DeviceAttribute, json) => Ok(Self::dynamic(json)),
             (Shape::List { items: item, keys }, Value::Array(items)) => {
                 Ok(Self::List(List::Data { items, item, keys }))
             }
-            (Shape::Map(_) | Shape::Object(_), Value::Object(map)) => {
+            (Shape::Map { .. } | Shape::Object(_), Value::Object(map)) => {
                 Ok(Self::Map(Mapping::Data { map, declared }))
             }
             _ => invalid("another type for the provided schema"),
@@ -311,7 +316,7 @@ impl<'a> Mapping<'a> {
                         let json = map.get(&field.name).filter(|json| !json.is_null())?;
                         Some(Val::of(json, &field.declared))
                     }
-                    Shape::Map(entry) => map.get(&**name).map(|json| Val::of(json, entry)),
+                    Shape::Map { entry, .. } => map.get(&**name).map(|json| Val::of(json, entry)),
                     _ => None,
                 }
             }

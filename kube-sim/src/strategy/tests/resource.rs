@@ -73,16 +73,27 @@ fn a_selector_is_a_boolean_expression_about_a_device() {
         "cel.bind(a, device.attributes['a'], a.b || a.c)",
         "device.attributes['a'].flag",
     ] {
+        "device.capacity['a'].memory.compareTo(quantity('1Gi')) >= 0",
+        "device.capacity.exists(domain, device.capacity[domain].all(id, id != 'x'))",
         check_create(GROUP, "deviceclasses", class(valid), &[]);
     }
-    check_create(
-        GROUP,
-        "deviceclasses",
-        class("device.driver"),
-        &[
-            "spec.selectors[0].cel.expression: Invalid value: \"device.driver\": must evaluate to bool or the unknown type, not string",
-        ],
-    );
+    for (invalid, why) in [
+        ("device.driver", "must evaluate to bool or the unknown type, not string"),
+        ("device.attributes['a'].b.c", "must evaluate to bool or the unknown type, not dyn"),
+        ("device.capacity['a'].b", "must evaluate to bool or the unknown type, not kubernetes.Quantity"),
+        ("device.attributes", "must evaluate to bool or the unknown type, not map(string, map(string, any))"),
+        (
+            "device.capacity['a'].b == 1",
+            "compilation failed: ERROR: <input>:1:24: found no matching overload for '_==_' applied to '(kubernetes.Quantity, int)'\n | device.capacity['a'].b == 1\n | .......................^",
+        ),
+        (
+            "device.attributes['a'].b.all(x, x)",
+            "compilation failed: ERROR: <input>:1:23: expression of type 'any' cannot be range of a comprehension (must be list, map, or dynamic)\n | device.attributes['a'].b.all(x, x)\n | ......................^",
+        ),
+    ] {
+        let error = format!("spec.selectors[0].cel.expression: Invalid value: {invalid:?}: {why}");
+        check_create(GROUP, "deviceclasses", class(invalid), &[&error]);
+    }
     let domains = "device.attributes.all(a, device.attributes.all(b, device.attributes.all(c, device.attributes.all(d, device.attributes.all(e, a == b && c == d && d == e)))))";
     check_create(
         GROUP,
