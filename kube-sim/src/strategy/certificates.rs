@@ -80,7 +80,7 @@ fn conditions_of_type<'a>(request: &'a Value, kind: &str) -> Vec<&'a Value> {
 /// Prepares a write to a subresource. `approval` changes only the conditions; `status` does not change the conditions
 /// `Approved` and `Denied`. Sets the times of conditions that have none.
 fn prepare_status(update: &SubresourceUpdate<'_>, request: &mut Value) {
-    let SubresourceUpdate { subresource, old, now } = *update;
+    let SubresourceUpdate { subresource, old, now, .. } = *update;
     if subresource == "approval" {
         let conditions = request.pointer_mut(CONDITIONS).map(Value::take);
         request["status"] = old["status"].clone();

@@ -38,6 +38,7 @@ use self::printer::Printer;
 use crate::clock::Random;
 use crate::names;
 use crate::schema::{FieldError, Schema, enum_errors, zero};
+use crate::store::selector::Labels;
 
 pub(crate) use self::age::since;
 pub(crate) use self::apiextensions::{CLEANUP_FINALIZER, list_kind, singular};
@@ -81,8 +82,8 @@ pub(crate) struct Strategy {
     pub(crate) validate_subresource: fn(&SubresourceUpdate<'_>, &Value, &mut Errors),
     /// Validates a new object, except for its metadata. Adds the errors in the order of the API server.
     pub(crate) validate: fn(&Value, &mut Errors),
-    /// Validates a new object of a namespaced kind. The second argument is its `Namespace`.
-    pub(crate) validate_in_namespace: Option<fn(&Value, &Value, &mut Errors)>,
+    /// Validates a new object of a namespaced kind. The second argument is the labels of its namespace.
+    pub(crate) validate_in_namespace: fn(&Value, &Labels, &mut Errors),
     /// Validates an update from the first object to the second. If it is `None`, updates are validated like new
     /// objects.
     pub(crate) validate_update: Option<fn(&Value, &Value, &mut Errors)>,
@@ -124,6 +125,8 @@ pub(crate) struct SubresourceUpdate<'a> {
     pub(crate) old: &'a Value,
     /// The current time as `metav1.Time`.
     pub(crate) now: &'a str,
+    /// The labels of the namespace; empty for a cluster-scoped object.
+    pub(crate) namespace_labels: &'a Labels,
 }
 
 /// See [`Strategy::copy_subresource`].
@@ -159,7 +162,7 @@ impl Strategy {
         prepare_status: |_, _| {},
         validate_subresource: |_, _, _| {},
         validate: |_, _| {},
-        validate_in_namespace: None,
+        validate_in_namespace: |_, _, _| {},
         validate_update: None,
         warn: |_, _, _| {},
         generation_metadata: &[],
@@ -227,16 +230,10 @@ impl Strategy {
         errors
     }
 
-    /// The errors of a new object in the namespace that `namespace` returns, in addition to those of the object.
-    pub(crate) fn namespace_errors(
-        &self,
-        object: &Value,
-        namespace: impl FnOnce() -> Value,
-    ) -> Vec<FieldError> {
+    /// The errors of a new object in a namespace with these labels, in addition to those of the object.
+    pub(crate) fn namespace_errors(&self, object: &Value, labels: &Labels) -> Vec<FieldError> {
         let mut errors = Errors::default();
-        if let Some(validate) = self.validate_in_namespace {
-            validate(object, &namespace(), &mut errors);
-        }
+        (self.validate_in_namespace)(object, labels, &mut errors);
         errors.0
     }
 

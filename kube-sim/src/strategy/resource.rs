@@ -7,9 +7,10 @@ use super::deletion::Deletion;
 use super::fields::SelectableField;
 use super::printer::{self, Printer};
 use super::rules::{check_claim, check_claim_status, device_id};
-use super::validation::{Errors, items, string_in};
+use super::validation::{Errors, items, join, string_in};
 use super::{Strategy, SubresourceUpdate, conditions};
 use crate::schema::FieldError;
+use crate::store::selector::Labels;
 
 /// The part of the strategy that all kinds of this API group share.
 const DEFAULT: Strategy = Strategy {
@@ -43,10 +44,11 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         prepare_status: prepare_claim_status,
         validate: check_claim,
         validate_update: Some(|old, new, out| out.reject_change("spec", old, new)),
-        validate_in_namespace: Some(|claim, namespace, out| {
-            check_admin_access(&claim["spec"], namespace, out);
-        }),
-        validate_subresource: |update, claim, out| check_claim_status(update.old, claim, out),
+        validate_in_namespace: |claim, labels, out| check_admin_access(&claim["spec"], labels, out),
+        validate_subresource: |update, claim, out| {
+            check_admin_status(update, claim, out);
+            check_claim_status(update.old, claim, out);
+        },
         printer: Printer::new(printer::cluster::resource_claim),
         ..DEFAULT
     },
@@ -60,9 +62,9 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         prepare_for_create: |template, _| drop_template_attributes(template),
         prepare_for_update: |_, template| drop_template_attributes(template),
         validate_update: Some(|old, new, out| out.reject_change("spec", old, new)),
-        validate_in_namespace: Some(|template, namespace, out| {
-            check_admin_access(&template["spec"]["spec"], namespace, out);
-        }),
+        validate_in_namespace: |template, labels, out| {
+            check_admin_access(&template["spec"]["spec"], labels, out);
+        },
         ..DEFAULT
     },
     Strategy {
@@ -193,17 +195,35 @@ fn prepare_claim_status(update: &SubresourceUpdate<'_>, claim: &mut Value) {
     }
 }
 
-/// Rejects the first request with `adminAccess: true`, unless the namespace has the label [`ADMIN_LABEL`] with the
-/// value `true`.
-fn check_admin_access(spec: &Value, namespace: &Value, out: &mut Errors) {
+/// Rejects the first request with `adminAccess: true`, unless the labels of the namespace permit it.
+fn check_admin_access(spec: &Value, labels: &Labels, out: &mut Errors) {
     let wants_access = |request: &Value| request["exactly"]["adminAccess"] == true;
-    let found =
-        items("spec.devices", &spec["devices"], "requests").find(|(_, request)| wants_access(request));
-    if let Some((path, _)) = found.filter(|_| namespace["metadata"]["labels"][ADMIN_LABEL] != "true") {
+    let mut requests = items("spec.devices", &spec["devices"], "requests");
+    if let Some((path, _)) = requests.find(|(_, request)| wants_access(request)) {
+        require_admin_label(&path, labels, out);
+    }
+}
+
+/// Rejects a status that allocates the first device with `adminAccess: true`, unless the labels of the namespace permit
+/// it.
+fn check_admin_status(update: &SubresourceUpdate<'_>, claim: &Value, out: &mut Errors) {
+    let with_access = |claim: &Value| {
+        let devices = &claim["status"]["allocation"]["devices"];
+        let mut results = items("status.allocation.devices", devices, "results");
+        results.find(|(_, result)| result["adminAccess"] == true).map(|(path, _)| path)
+    };
+    if let Some(path) = with_access(claim).filter(|_| with_access(update.old).is_none()) {
+        require_admin_label(&path, update.namespace_labels, out);
+    }
+}
+
+/// Rejects `adminAccess` in the item at `path`, unless the namespace has the label [`ADMIN_LABEL`] with the value `true`.
+fn require_admin_label(path: &str, labels: &Labels, out: &mut Errors) {
+    if labels.get(ADMIN_LABEL) != Some("true") {
         let why = format!(
             "admin access to devices requires the `{ADMIN_LABEL}: true` label on the containing namespace"
         );
-        out.push(FieldError::forbidden(format!("{path}.adminAccess"), why));
+        out.push(FieldError::forbidden(join(path, "adminAccess"), why));
     }
 }
 

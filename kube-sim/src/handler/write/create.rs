@@ -12,6 +12,7 @@ use crate::controllers::{self, custom_resource_definitions};
 use crate::handler::{admission, convert, object_meta, quota};
 use crate::status::SimError;
 use crate::store::object::{Stored, key};
+use crate::store::selector::Labels;
 
 /// A new object that is prepared for create.
 #[derive(Debug)]
@@ -90,8 +91,9 @@ impl WriteContext<'_> {
         let resource = self.resource();
         let mut errors = validate(resource, None, &new.value, &mut self.warnings);
         if resource.namespaced {
-            let namespace = || new.namespace.as_ref().map(|namespace| namespace.value()).unwrap_or_default();
-            errors.extend(resource.strategy.namespace_errors(&new.value, namespace));
+            let none = Labels::default();
+            let labels = new.namespace.as_ref().map_or(&none, |namespace| &namespace.labels);
+            errors.extend(resource.strategy.namespace_errors(&new.value, labels));
         }
         errors.extend(object_meta::validate(resource, &new.value));
         if !errors.is_empty() {

@@ -11,10 +11,12 @@ use super::steps::{
 };
 use super::{WriteContext, Written, WrittenPart};
 use crate::controllers;
+use crate::handler::admission::NAMESPACES;
 use crate::handler::{convert, deletion, object_meta};
 use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::object::Stored;
+use crate::store::selector::Labels;
 use crate::strategy::{CopySubresource, SubresourceUpdate};
 
 /// An object that is prepared for update.
@@ -125,7 +127,14 @@ impl WriteContext<'_> {
     /// Calls `run` with the [`SubresourceUpdate`] of this request.
     fn with_subresource_update<T>(&self, old: &Value, run: impl FnOnce(&SubresourceUpdate<'_>) -> T) -> T {
         let now = self.inner.clock.stamp();
-        run(&SubresourceUpdate { subresource: &self.target.subresource, old, now: &now })
+        let namespace = self.inner.lock().get(NAMESPACES, &self.target.namespace).cloned();
+        let none = Labels::default();
+        run(&SubresourceUpdate {
+            subresource: &self.target.subresource,
+            old,
+            namespace_labels: namespace.as_ref().map_or(&none, |namespace| &namespace.labels),
+            now: &now,
+        })
     }
 
     /// The strategy's [`CopySubresource`] for a write to [`WrittenPart::Other`]; `None` for other writes.

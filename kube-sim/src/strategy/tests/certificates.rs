@@ -8,6 +8,7 @@ use rcgen::{
 use serde_json::{Value, json};
 
 use super::validation::{check_create, check_update};
+use crate::store::selector::Labels;
 use crate::strategy::{Strategy, SubresourceUpdate};
 
 const GROUP: &str = "certificates.k8s.io";
@@ -182,7 +183,12 @@ fn status_errors(key: &KeyPair, old: &Value, status: &Value) -> Vec<String> {
     let (mut stored, mut new) = (request(key), request(key));
     stored["status"] = old.clone();
     new["status"] = status.clone();
-    let update = SubresourceUpdate { subresource: "status", old: &stored, now: START };
+    let update = SubresourceUpdate {
+        subresource: "status",
+        old: &stored,
+        namespace_labels: &Labels::default(),
+        now: START,
+    };
     strategy.subresource_errors(&update, &new).into_iter().map(|error| error.field).collect()
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::validation::{check_create, check_update};
+use crate::store::selector::Labels;
 use crate::strategy::{Strategy, SubresourceUpdate};
 
 const GROUP: &str = "resource.k8s.io";
@@ -72,9 +73,9 @@ fn a_selector_is_a_boolean_expression_about_a_device() {
         "device.attributes['a.example.com'].model == 'x' && device.allowMultipleAllocations",
         "cel.bind(a, device.attributes['a'], a.b || a.c)",
         "device.attributes['a'].flag",
-    ] {
         "device.capacity['a'].memory.compareTo(quantity('1Gi')) >= 0",
         "device.capacity.exists(domain, device.capacity[domain].all(id, id != 'x'))",
+    ] {
         check_create(GROUP, "deviceclasses", class(valid), &[]);
     }
     for (invalid, why) in [
@@ -224,6 +225,11 @@ fn a_taint_gets_a_time_and_a_new_one_when_its_effect_changes() {
 
 /// The errors of a write to the status of a claim with the request `gpu`.
 fn status_errors(old: &Value, new: &Value) -> Vec<String> {
+    status_errors_in(&Labels::default(), old, new)
+}
+
+/// Like [`status_errors`], in a namespace with these labels.
+fn status_errors_in(namespace_labels: &Labels, old: &Value, new: &Value) -> Vec<String> {
     let mut claims = [old, new].map(|status| {
         let mut claim = claim(&json!([{"name": "gpu", "exactly": {"deviceClassName": "c"}}]));
         claim["status"] = status.clone();
@@ -231,7 +237,8 @@ fn status_errors(old: &Value, new: &Value) -> Vec<String> {
     });
     let strategy = strategy("ResourceClaim");
     let [old, new] = &mut claims;
-    let update = SubresourceUpdate { subresource: "status", old, now: "2024-01-01T00:00:00Z" };
+    let update =
+        SubresourceUpdate { subresource: "status", old, namespace_labels, now: "2024-01-01T00:00:00Z" };
     (strategy.prepare_status)(&update, new);
     strategy.subresource_errors(&update, new).into_iter().map(|error| error.field).collect()
 }
@@ -277,10 +284,24 @@ fn admin_access_needs_the_label_of_the_namespace() {
         {"name": "b", "exactly": {"deviceClassName": "c", "adminAccess": true}},
     ]));
     let strategy = strategy("ResourceClaim");
-    let fields = |namespace: Value| -> Vec<String> {
-        strategy.namespace_errors(&claim, || namespace).into_iter().map(|error| error.field).collect()
+    let fields = |labels: &Labels| -> Vec<String> {
+        strategy.namespace_errors(&claim, labels).into_iter().map(|error| error.field).collect()
     };
-    assert_eq!(fields(json!({"metadata": {}})), ["spec.devices.requests[1].adminAccess"]);
-    let labels = json!({"resource.kubernetes.io/admin-access": "true"});
-    assert!(fields(json!({"metadata": {"labels": labels}})).is_empty());
+    let with_label = Labels::of(&json!({"labels": {"resource.kubernetes.io/admin-access": "true"}}));
+    assert_eq!(fields(&Labels::default()), ["spec.devices.requests[1].adminAccess"]);
+    assert!(fields(&with_label).is_empty());
+}
+
+#[test]
+fn an_allocation_with_admin_access_needs_the_label_of_the_namespace() {
+    let with_access = |requests: &[&str]| {
+        let device = |request: &&str| json!({"request": request, "driver": "a.example.com", "pool": "p", "device": "d", "adminAccess": true});
+        json!({"allocation": {"devices": {"results": requests.iter().map(device).collect::<Vec<_>>()}}})
+    };
+    let expected = ["status.allocation.devices.results[0].adminAccess"];
+    assert_eq!(status_errors(&json!({}), &with_access(&["gpu"])), expected);
+    let with_label = Labels::of(&json!({"labels": {"resource.kubernetes.io/admin-access": "true"}}));
+    assert!(status_errors_in(&with_label, &json!({}), &with_access(&["gpu"])).is_empty());
+    // An allocation is immutable, so that an access that was granted needs no label.
+    assert!(status_errors(&with_access(&["gpu"]), &with_access(&["gpu"])).is_empty());
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::validation::{check_create, check_update};
+use crate::store::selector::Labels;
 use crate::strategy::{Strategy, SubresourceUpdate};
 
 const GROUP: &str = "storage.k8s.io";
@@ -59,7 +60,12 @@ fn parameters_of_an_attributes_class_are_required_and_immutable() {
 fn migration_errors(old: &Value, new: &Value) -> Vec<String> {
     let strategy = Strategy::of("storagemigration.k8s.io", "v1", "StorageVersionMigration").unwrap();
     let old = json!({"status": old});
-    let update = SubresourceUpdate { subresource: "status", old: &old, now: "2024-01-01T00:00:00Z" };
+    let update = SubresourceUpdate {
+        subresource: "status",
+        old: &old,
+        namespace_labels: &Labels::default(),
+        now: "2024-01-01T00:00:00Z",
+    };
     let errors = strategy.subresource_errors(&update, &json!({"status": new}));
     errors.into_iter().map(|error| error.field).collect()
 }
