@@ -70,6 +70,8 @@ pub(crate) struct Strategy {
     pub(crate) set_times: Option<fn(Option<&Value>, &mut Value, &str)>,
     /// The status of a new object, if the kind has a status subresource.
     pub(crate) initial_status: InitialStatus,
+    /// Adds the texts of the `Warning` headers for a new object that is not yet prepared for create.
+    pub(crate) warn_of_new: fn(&Value, &mut Vec<String>),
     /// Prepare for create: sets the fields whose values the server allocates, and drops the fields of disabled feature
     /// gates. No field manager owns the fields that are set.
     pub(crate) prepare_for_create: fn(&mut Value, &mut Random),
@@ -123,10 +125,10 @@ pub(crate) struct SubresourceUpdate<'a> {
     pub(crate) subresource: &'a str,
     /// The stored object.
     pub(crate) old: &'a Value,
-    /// The current time as `metav1.Time`.
-    pub(crate) now: &'a str,
     /// The labels of the namespace; empty for a cluster-scoped object.
     pub(crate) namespace_labels: &'a Labels,
+    /// The current time as `metav1.Time`.
+    pub(crate) now: &'a str,
 }
 
 /// See [`Strategy::copy_subresource`].
@@ -157,6 +159,7 @@ impl Strategy {
         set_defaults: |_, _| {},
         set_times: None,
         initial_status: InitialStatus::Zero,
+        warn_of_new: |_, _| {},
         prepare_for_create: |_, _| {},
         prepare_for_update: |_, _| {},
         prepare_status: |_, _| {},

@@ -75,6 +75,7 @@ impl WriteContext<'_> {
         }
         // No field manager owns the fields that the strategy sets after this line.
         self.track_managed_fields(None, &mut object);
+        (resource.strategy.warn_of_new)(&object, &mut self.warnings);
         let mut random = self.inner.random();
         resource.strategy.prepare_for_create(
             &mut object,

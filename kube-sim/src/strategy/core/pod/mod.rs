@@ -3,6 +3,7 @@
 mod defaults;
 mod lists;
 mod printer;
+mod profile_annotations;
 mod references;
 mod subresources;
 mod update;
@@ -21,22 +22,33 @@ pub(super) const STRATEGY: Strategy = Strategy {
     kind: "Pod",
     has_generation: true,
     set_defaults: |_, pod| defaults::set_pod_defaults(pod),
+    warn_of_new: profile_annotations::warn_of_app_armor,
+    prepare_for_create: |pod, _| profile_annotations::set_app_armor_profiles(pod),
     prepare_for_update: defaults::keep_service_account,
     initial_status: InitialStatus::Set(|pod| json!({"phase": "Pending", "qosClass": qos_class(pod)})),
     validate: |pod, out| {
+        profile_annotations::check(pod, out);
         check_spec("spec", &pod["spec"], out);
         if pod["spec"]["ephemeralContainers"].as_array().is_some_and(|list| !list.is_empty()) {
             out.push(FieldError::forbidden("spec.ephemeralContainers", "cannot be set on create"));
         }
+        profile_annotations::check_fields(pod, out);
     },
     validate_update: Some(|old, new, out| {
+        profile_annotations::check(new, out);
         check_spec("spec", &new["spec"], out);
+        profile_annotations::check_update(old, new, out);
         update::validate(&old["spec"], &new["spec"], out);
         update::check_qos_class(new, qos_class(new), out);
     }),
     validate_subresource: |update, new, out| {
         if update.subresource == "ephemeralcontainers" {
             update::check_ephemeral_containers(&update.old["spec"], &new["spec"], out);
+        }
+    },
+    warn: |old, pod, out| {
+        if old.is_none() {
+            profile_annotations::warn(pod, out);
         }
     },
     status_reset_fields: &["metadata.deletionTimestamp", "metadata.ownerReferences", "spec"],
