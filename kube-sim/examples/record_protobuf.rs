@@ -5,9 +5,9 @@
 //! ```
 //!
 //! The example reads every `generated.proto` in the Go modules `api@v0.37.2`, `apimachinery@v0.37.2` and so on. The
-//! OpenAPI document of `kubernetes@v1.37.2` shows which messages are inlined in JSON. The Go types show which fields
-//! are serialized even if their value is zero (marked `!`): pointers, and fields without `omitempty`. The output is
-//! sorted, so that two recordings of one release are equal.
+//! OpenAPI document of `kubernetes@v1.37.2` shows which messages are inlined in JSON. The Go types show which fields are
+//! pointers (marked `?`), and which fields JSON contains even if their value is zero (marked `!`): pointers, and fields
+//! without `omitempty`. The output is sorted, so that two recordings of one release are equal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -18,6 +18,14 @@ use serde_json::Value;
 /// The fields of a message: number, name, label and type.
 type Fields = Vec<(u32, String, String, String)>;
 
+/// Fields of Go structs, each with the full name of its message and its Protobuf name.
+#[derive(Default)]
+struct GoFields {
+    pointers: BTreeSet<(String, String)>,
+    /// The fields that JSON contains even if their value is zero.
+    shown: BTreeSet<(String, String)>,
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [root, api, kubernetes] = args.as_slice() else {
@@ -25,21 +33,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let root = Path::new(root);
     let mut messages = BTreeMap::new();
-    let mut shown = BTreeSet::new();
+    let mut go_fields = GoFields::default();
     for module in ["api", "apimachinery", "apiextensions-apiserver", "kube-aggregator"] {
         for file in find_proto_files(&root.join(format!("{module}@v{api}")))? {
             let package = read_proto(&std::fs::read_to_string(&file)?, &mut messages);
             for entry in std::fs::read_dir(file.parent().unwrap_or(root))? {
                 let path = entry?.path();
                 if path.extension().is_some_and(|e| e == "go") {
-                    read_go_types(&std::fs::read_to_string(path)?, &package, &mut shown);
+                    read_go_types(&std::fs::read_to_string(path)?, &package, &mut go_fields);
                 }
             }
         }
     }
     let swagger = root.join(format!("kubernetes@v{kubernetes}/api/openapi-spec/swagger.json"));
     let swagger: Value = serde_json::from_slice(&std::fs::read(swagger)?)?;
-    print_reachable_messages(&messages, &shown, &swagger["definitions"]);
+    print_reachable_messages(&messages, &go_fields, &swagger["definitions"]);
     Ok(())
 }
 
@@ -57,8 +65,8 @@ fn find_proto_files(dir: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
     Ok(found)
 }
 
-/// Adds to `shown` the fields of Go structs that are serialized even if their value is zero.
-fn read_go_types(text: &str, package: &str, shown: &mut BTreeSet<(String, String)>) {
+/// Adds the fields of the Go structs in a file to `found`.
+fn read_go_types(text: &str, package: &str, found: &mut GoFields) {
     let mut name = String::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("type ") {
@@ -66,11 +74,15 @@ fn read_go_types(text: &str, package: &str, shown: &mut BTreeSet<(String, String
         }
         let Some((declaration, tags)) = line.split_once('`') else { continue };
         let tag = |key: &str| tags.split_once(key).and_then(|(_, t)| t.split_once('"')).map(|(t, _)| t);
-        let (Some(json), Some(protobuf)) = (tag("json:\""), tag("protobuf:\"")) else { continue };
+        let Some(protobuf) = tag("protobuf:\"") else { continue };
         let field = protobuf.split(',').find_map(|p| p.strip_prefix("name=")).unwrap_or_default();
+        let key = (format!("{package}.{name}"), field.to_owned());
         let pointer = declaration.split_whitespace().nth(1).is_some_and(|t| t.starts_with('*'));
-        if pointer || !json.contains("omit") {
-            shown.insert((format!("{package}.{name}"), field.to_owned()));
+        if pointer {
+            found.pointers.insert(key.clone());
+        }
+        if pointer || tag("json:\"").is_some_and(|json| !json.contains("omit")) {
+            found.shown.insert(key);
         }
     }
 }
@@ -122,11 +134,7 @@ fn full_type_name(kind: &str, package: &str) -> String {
 
 /// Prints the messages of objects in stable API versions, of `DeleteOptions`, `ListMeta` and `Status`, and all messages
 /// that these messages refer to.
-fn print_reachable_messages(
-    messages: &BTreeMap<String, Fields>,
-    shown: &BTreeSet<(String, String)>,
-    definitions: &Value,
-) {
+fn print_reachable_messages(messages: &BTreeMap<String, Fields>, go_fields: &GoFields, definitions: &Value) {
     let mut reached = BTreeSet::new();
     let mut queue: Vec<&str> = messages
         .iter()
@@ -171,9 +179,11 @@ fn print_reachable_messages(
                 _ if code == "m" && known.is_object() && known.get(json_name(known, field)).is_none() => "~",
                 _ => "",
             };
-            let scalar = code != "m" && label.is_empty();
-            let zero = if scalar && shown.contains(&((*name).to_owned(), field.clone())) { "!" } else { "" };
-            println!("{number} {} {label}{code}{reference}{zero}", json_name(known, field));
+            let key = ((*name).to_owned(), field.clone());
+            let is_marked = |marked: &BTreeSet<_>| label.is_empty() && marked.contains(&key);
+            let zero = if code != "m" && is_marked(&go_fields.shown) { "!" } else { "" };
+            let pointer = if is_marked(&go_fields.pointers) { "?" } else { "" };
+            println!("{number} {} {label}{code}{reference}{zero}{pointer}", json_name(known, field));
         }
     }
 }

@@ -114,9 +114,10 @@ fn encode_fields(message: &Message, object: &Map<String, Value>, depth: usize) -
     Ok(out)
 }
 
-/// Appends a field to its message. Absent fields and null have no encoding.
+/// Appends a field to its message. An absent field is null.
 fn encode_field(field: &Field, value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
     match (field.label, value) {
+        (Label::Singular, Value::Null) if !field.is_pointer => put_zero(field, depth, out)?,
         (_, Value::Null) => {}
         (Label::Repeated, Value::Array(items)) => {
             for item in items {
@@ -133,6 +134,30 @@ fn encode_field(field: &Field, value: &Value, depth: usize, out: &mut Vec<u8>) -
         }
         (Label::Singular, value) => put_value(field.number, field.value_type, value, depth, out)?,
         _ => return Err("the value is not a list or a map".to_owned()),
+    }
+    Ok(())
+}
+
+/// Appends the zero value of a field that is no pointer.
+fn put_zero(field: &Field, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    match field.value_type {
+        ValueType::String => put_bytes(field.number, b"", out),
+        // The zero value is a nil slice, which Go does not write.
+        ValueType::Bytes => {}
+        ValueType::Bool | ValueType::Int | ValueType::Uint => put_number(field.number, 0, out),
+        ValueType::Double => {
+            put_varint(field.number << 3 | FIXED_64, out);
+            out.put_u64_le(0);
+        }
+        ValueType::Message(at) => {
+            let message = messages::message_at(at);
+            let zero = match message.name.rsplit('.').next().unwrap_or_default() {
+                "Time" | "MicroTime" => Vec::new(),
+                "Quantity" => encode_message(message, &"0".into(), depth)?,
+                _ => encode_fields(message, &Map::new(), depth + 1)?,
+            };
+            put_bytes(field.number, &zero, out);
+        }
     }
     Ok(())
 }
@@ -295,17 +320,62 @@ mod tests {
             }),
         ] {
             let mut decoded = decode(&encode(&object).unwrap()).unwrap();
-            for (field, path) in
-                [("metadata", ""), ("resources", "/spec/containers/0"), ("status", ""), ("spec", "")]
-            {
-                // Non-pointer messages exist in Protobuf even if they are empty.
-                if let Some(map) = decoded.pointer_mut(path).and_then(Value::as_object_mut)
-                    && object.pointer(path).is_none_or(|object| object.get(field).is_none())
-                {
-                    map.remove(field);
+            drop_empty_messages(&mut decoded, &object);
+            assert_eq!(decoded, object);
+        }
+    }
+
+    /// Removes the empty messages that `original` does not have: Go writes a message that is no pointer even if it is
+    /// empty.
+    fn drop_empty_messages(decoded: &mut Value, original: &Value) {
+        match decoded {
+            Value::Object(map) => map.retain(|key, value| {
+                let before = original.get(key).unwrap_or(&Value::Null);
+                drop_empty_messages(value, before);
+                !before.is_null() || !value.is_null() && *value != json!({})
+            }),
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    drop_empty_messages(item, original.get(index).unwrap_or(&Value::Null));
                 }
             }
-            assert_eq!(decoded, object);
+            _ => {}
+        }
+    }
+
+    /// The expected texts are the output of `Marshal` of the Go types in Kubernetes 1.37.2, in base64.
+    #[test]
+    fn zero_values_are_written_as_by_go() {
+        let variable = json!({"name": "E", "valueFrom": {"resourceFieldRef": {"resource": "r"}}});
+        let container = json!({"name": "c", "env": [variable], "livenessProbe": {"httpGet": {"path": "/"}}});
+        let metadata = json!({"name": "a"});
+        for (object, expected) in [
+            (
+                json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}),
+                "ChEKAWESABoAIgAqADIAOABCABJrEk0KAWMSACoAOhMKAUUSABoMEgoKABIBchoDCgEwQgBSHQoREg8KAS8SBggAEAAaABoAIgAQABgAIAAoADAAagByAIABAIgBAJABAKIBABoAMgBCAEoAUgBYAGAAaACCAQCKAQCaAQDCAQAaEwoAGgAiACoAMgBKAFoAcgCIAQA=",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 80}]}}),
+                "ChEKAWESABoAIgAqADIAOABCABIiChAKABIAGFAiBggAEAAaACgAGgAiADoAQgBSAFoAYABoABoCCgA=",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "Event", "metadata": metadata, "type": "Normal"}),
+                "ChEKAWESABoAIgAqADIAOABCABIOCgASABoAIgAqADIAOgAaACIAKgQKABIAMgA6AEAASgZOb3JtYWxSAGIAcgB6AA==",
+            ),
+            (
+                json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata}),
+                "ChEKAWESABoAIgAqADIAOABCABIAGAA=",
+            ),
+            (
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}),
+                "ChEKAWESABoAIgAqADIAOABCABI6GjAKEAoAEgAaACIAKgAyADgAQgASHBoAMgBCAEoAUgBYAGAAaACCAQCKAQCaAQDCAQAiAgoAKAA4ABoMCAAQABgAIAAoADgA",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "Status", "message": "x", "code": 404}),
+                "CgYKABIAGgASABoBeCIAMJQD",
+            ),
+        ] {
+            assert_eq!(STANDARD.encode(encode_without_envelope(&object).unwrap()), expected, "{object}");
         }
     }
 

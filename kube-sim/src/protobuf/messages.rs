@@ -36,6 +36,9 @@ pub(super) struct Field {
     pub(super) value_type: ValueType,
     /// Whether the JSON object contains the field if its value is zero.
     pub(super) shows_zero: bool,
+    /// Whether the field is a pointer in Go. Go's encoder writes a field with one value even if the value is zero, unless
+    /// it is a nil pointer or a nil byte slice.
+    pub(super) is_pointer: bool,
 }
 
 /// A Protobuf message type.
@@ -75,8 +78,8 @@ fn parse_field(line: &'static str) -> Option<Field> {
     let number = parts.next()?.parse().ok()?;
     let name = parts.next()?;
     let kind = parts.next()?;
-    let shows_zero = kind.ends_with('!');
-    let kind = kind.trim_end_matches('!');
+    let (kind, is_pointer) = kind.strip_suffix('?').map_or((kind, false), |kind| (kind, true));
+    let (kind, shows_zero) = kind.strip_suffix('!').map_or((kind, false), |kind| (kind, true));
     let (label, kind) = match kind.chars().next()? {
         '*' => (Label::Repeated, &kind[1..]),
         '%' => (Label::Map, &kind[1..]),
@@ -92,7 +95,7 @@ fn parse_field(line: &'static str) -> Option<Field> {
         ("u", _) => ValueType::Uint,
         _ => ValueType::Int,
     };
-    Some(Field { number, name, label, value_type, shows_zero })
+    Some(Field { number, name, label, value_type, shows_zero, is_pointer })
 }
 
 /// The message at an index of [`ALL_MESSAGES`].
