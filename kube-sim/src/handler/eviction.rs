@@ -81,8 +81,8 @@ fn is_ready(pod: &Value) -> bool {
     conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// Whether a pod that is not ready can be evicted without counting the eviction against the budget
-/// (`unhealthyPodEvictionPolicy`).
+/// Whether the budget allows the eviction of each pod that is not ready (`unhealthyPodEvictionPolicy`). Such an eviction
+/// is not recorded in the budget.
 fn tolerates_unready(budget: &Value) -> bool {
     if budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow" {
         return true;

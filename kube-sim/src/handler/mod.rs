@@ -390,7 +390,8 @@ impl Call<'_> {
         Ok(reply)
     }
 
-    /// Adds the [warning](ORPHAN_WARNINGS) of the kind if the default of the kind decides about the dependents.
+    /// Adds the [warning](ORPHAN_WARNINGS) of a kind that orphans the dependents by default, if the request does not set
+    /// the propagation policy.
     fn add_orphan_warning(&self, delete: &DeleteOptions, reply: &mut Reply) {
         let resource = &self.target.resource;
         if resource.strategy.deletion.orphans_by_default && delete.has_default_propagation() {

@@ -154,7 +154,7 @@ impl State {
         self.after_lag_change();
     }
 
-    /// Sets `before_commits` if no change is recorded, and wakes all watches: the new lag makes their timers wrong.
+    /// Sets `before_commits` if no change is recorded, and wakes all watches, because their timers depend on the lag.
     fn after_lag_change(&mut self) {
         if self.caches.commits.is_empty() {
             self.caches.before_commits = self.version();

@@ -39,8 +39,8 @@ fn validate(migration: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the resource version, which never changes, and the conditions: at most one of `Succeeded` and `Failed` is
-/// true, and stays true.
+/// Checks that the resource version does not change, that at most one of the conditions `Succeeded` and `Failed` is true,
+/// and that a true one stays true.
 fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mut Errors) {
     let path = "status.resourceVersion";
     let version = string_in(&new["status"], "resourceVersion");

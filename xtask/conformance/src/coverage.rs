@@ -42,7 +42,7 @@ pub(crate) async fn check(real: &Endpoint, collections: &BTreeSet<String>) -> an
     Ok(())
 }
 
-/// The group and the resource of a collection, such as `apps/deployments`. The core group is the empty text.
+/// The group and the resource of a collection, such as `apps/deployments`. The core group is the empty string.
 fn resource_of(path: &str) -> Option<String> {
     let mut segments = path.split('/').skip(1);
     let group = if segments.next()? == "apis" { segments.next()? } else { "" };

@@ -51,8 +51,8 @@ impl Schedule {
         }
     }
 
-    /// A time of the schedule after `at`, close to `now`. Skips most times between `at` and `now`, of which there may
-    /// be many.
+    /// The next time of the schedule after `at`, or a later time that is closer to `now`: there can be too many times
+    /// between `at` and `now` to look at each.
     pub(super) fn skip_to(&self, at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let Self::Every(every) = self else {
             let day = now.checked_sub(Duration::from_secs(86_400)).ok()?;

@@ -55,7 +55,7 @@ fn check_name(bundle: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the bundle consists of different certificates of authorities. Text that is not PEM is permitted.
+/// Checks that the PEM blocks of the bundle are different CA certificates. Text outside of PEM blocks is permitted.
 fn check_bundle(text: &str, out: &mut Errors) {
     if text.len() > MAX_SIZE {
         return out.push(FieldError::too_long(PATH, MAX_SIZE as u64));
@@ -83,7 +83,7 @@ fn reject(why: String, out: &mut Errors) {
     out.push(FieldError::invalid(PATH, "<value omitted>", why));
 }
 
-/// The DER form of the certificate of an authority; an error text for other blocks.
+/// The DER form of a CA certificate; an error text for any other PEM block.
 fn authority(block: Pem) -> Result<Vec<u8>, String> {
     if block.label != "CERTIFICATE" {
         return Err(format!("has bad block type: {}", block.label));
