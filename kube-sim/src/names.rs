@@ -22,20 +22,44 @@ pub(crate) fn is_qualified(text: &str) -> bool {
     prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
 }
 
-/// Validates a qualified name. Returns the error text if the name is invalid.
-pub(crate) fn qualified_problem(text: &str) -> Option<&'static str> {
+/// Validates a qualified name. Returns all error texts: the API server reports the length of a name and its characters
+/// separately.
+pub(crate) fn qualified_problems(text: &str) -> Vec<String> {
     if text.matches('/').count() > 1 {
-        return Some(INVALID_QUALIFIED_KEY);
+        return vec![INVALID_QUALIFIED_KEY.to_owned()];
     }
-    (!is_qualified(text)).then_some(INVALID_QUALIFIED_NAME)
+    let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    let prefix_problem = match prefix {
+        Some("") => Some("must be non-empty"),
+        Some(prefix) => subdomain_problem(prefix),
+        None => None,
+    };
+    let mut problems: Vec<String> =
+        prefix_problem.into_iter().map(|problem| format!("prefix part {problem}")).collect();
+    if name.is_empty() {
+        problems.push("name part must be non-empty".to_owned());
+    } else if name.len() > MAX_LABEL {
+        problems.push(format!("name part must be no more than {MAX_LABEL} bytes"));
+    }
+    if name.is_empty() || !has_label_characters(name) {
+        problems.push(INVALID_QUALIFIED_NAME.to_owned());
+    }
+    problems
 }
+
+/// The largest number of bytes of a label value, and of the name part of a qualified name.
+const MAX_LABEL: usize = 63;
 
 /// Whether the text is a label value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both
 /// ends; may be empty.
 pub(crate) fn is_label_value(text: &str) -> bool {
+    text.len() <= MAX_LABEL && has_label_characters(text)
+}
+
+/// Whether the text has only the characters of a label value, and a letter or digit at both ends; may be empty.
+fn has_label_characters(text: &str) -> bool {
     let edge = |c: char| c.is_ascii_alphanumeric();
-    text.len() <= 63
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         && text.chars().next().is_none_or(edge)
         && text.chars().next_back().is_none_or(edge)
 }

@@ -161,7 +161,7 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
     );
     let finalizers = finalizers(object);
     for finalizer in &finalizers {
-        if let Some(why) = names::qualified_problem(finalizer) {
+        for why in names::qualified_problems(finalizer) {
             errors.push(FieldError::invalid("metadata.finalizers", finalizer.as_str(), why));
         }
     }
@@ -197,7 +197,7 @@ fn check_labels_or_annotations(map: &Value, field: &str, are_labels: bool, error
         let text = value.as_str().unwrap_or_default();
         size += key.len() + text.len();
         let lower = key.to_lowercase();
-        if let Some(why) = names::qualified_problem(if are_labels { key } else { &lower }) {
+        for why in names::qualified_problems(if are_labels { key } else { &lower }) {
             errors.push(FieldError::invalid(field, key.as_str(), why));
         }
         if are_labels && !names::is_label_value(text) {
