@@ -91,9 +91,9 @@ impl SimError {
         &self.warnings
     }
 
-    /// Adds a `Warning` header.
-    pub(crate) fn with_warning(mut self, text: &str) -> Self {
-        self.warnings.push(text.to_owned());
+    /// Sets the texts of the `Warning` headers.
+    pub(crate) fn with_warnings(mut self, texts: Vec<String>) -> Self {
+        self.warnings = texts;
         self
     }
 

@@ -24,14 +24,14 @@ const MAX_DISRUPTED_PODS: usize = 2_000;
 
 /// Handles an `Eviction`. The eviction is recorded in the status of the budget, so that later evictions count it.
 pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
-    // The error for a missing pod has precedence over the error for an invalid body.
+    let body = EVICTION.decode(call)?;
+    // The error for a missing pod has precedence over the error for another name in the body.
     read::find(call.inner.lock().view(), call.target)?;
-    let body = EVICTION.decode(call)?.object;
     let named = body["metadata"]["name"].as_str().unwrap_or(&call.target.name);
     if named != call.target.name {
         return Err(SimError::bad_request("name in URL does not match name in Eviction object"));
     }
-    let (body, warnings) = call.admit_body(body, &call.target.name, None).await?;
+    let body = call.admit_body(body, &call.target.name, None).await?;
     let preconditions = Preconditions::of(&body["deleteOptions"]);
     let mut state = call.inner.lock();
     let pod = read::find(state.view(), call.target)?;
@@ -47,9 +47,7 @@ pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
         deletion::delete(&mut state, &call.target.resource, &storage_key, Propagation::Background, grace);
         controllers::run(&mut state);
     }
-    let mut reply = success_reply(StatusCode::CREATED);
-    reply.warnings = warnings;
-    Ok(reply)
+    Ok(success_reply(StatusCode::CREATED))
 }
 
 /// Sets the condition `DisruptionTarget` of an evicted pod. Clients see it until the graceful deletion of the pod ends.

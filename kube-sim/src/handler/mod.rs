@@ -31,6 +31,7 @@ mod subresource;
 pub(crate) mod target;
 mod typed_body;
 mod unstored;
+mod warnings;
 mod write;
 
 use std::sync::Arc;
@@ -53,6 +54,7 @@ use delete::{DeleteOptions, DeletionResponse};
 use options::Options;
 use reply::{Content, Reply, Request};
 use target::{Path, Target};
+use warnings::Warnings;
 use write::{Missing, WriteContext, Written, WrittenPart};
 
 /// The RBAC verb of a request; empty for an unknown method.
@@ -97,15 +99,18 @@ pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Repl
     let Some(target) = target else {
         return discovery::unknown_resource(&group);
     };
+    let warnings = Warnings::default();
+    warnings.add(target.resource.deprecation().map(str::to_owned));
     let handled = async {
         let mut options = Options::parse(&request.method, &request.query, single)?;
         options.watch = verb == "watch" || watch;
-        Call { inner, request, target: &target, options: &options }.dispatch(verb).await
+        let call = Call { inner, request, target: &target, options: &options, warnings: &warnings };
+        call.dispatch(verb).await
     };
-    handled.await.map_err(|error| match target.resource.deprecation() {
-        Some(text) => error.with_warning(text),
-        None => error,
-    })
+    match handled.await {
+        Ok(reply) => Ok(Reply { warnings: warnings.into_texts(), ..reply }),
+        Err(error) => Err(error.with_warnings(warnings.into_texts())),
+    }
 }
 
 /// The warnings about deletions without a propagation policy, by the kind of the deleted object: its default orphans
@@ -121,6 +126,7 @@ pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request,
     pub(crate) target: &'a Target,
     pub(crate) options: &'a Options,
+    pub(crate) warnings: &'a Warnings,
 }
 
 impl Call<'_> {
@@ -189,13 +195,7 @@ impl Call<'_> {
     pub(crate) async fn handle_get(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let object = self.converter().view(self.read_object()?).await?;
-        let mut reply = self.object_reply(&object, accept);
-        self.add_deprecation_warning(&mut reply);
-        Ok(reply)
-    }
-
-    fn add_deprecation_warning(&self, reply: &mut Reply) {
-        reply.warnings.extend(self.target.resource.deprecation().map(str::to_owned));
+        Ok(self.object_reply(&object, accept))
     }
 
     /// Reads the object of a `get`.
@@ -218,9 +218,7 @@ impl Call<'_> {
         let accept = self.accept()?;
         let mut page = self.read_page()?;
         page.objects = self.converter().view_all(page.objects).await?;
-        let mut reply = self.page_reply(page, accept);
-        self.add_deprecation_warning(&mut reply);
-        Ok(reply)
+        Ok(self.page_reply(page, accept))
     }
 
     fn page_reply(&self, page: render::Page, accept: Accept) -> Reply {
@@ -250,7 +248,6 @@ impl Call<'_> {
             Some(offer) => Content::Upgrade(watch_upgrade(offer, watch)?),
             None => Content::Watch(Box::new(watch)),
         };
-        self.add_deprecation_warning(&mut reply);
         Ok(reply)
     }
 
@@ -258,7 +255,7 @@ impl Call<'_> {
     /// patch.
     pub(crate) fn write_context(&self) -> WriteContext<'_> {
         let manager = self.options.manager.as_deref().unwrap_or(self.request.default_manager());
-        let mut cx = WriteContext {
+        WriteContext {
             inner: self.inner,
             target: self.target,
             options: self.options,
@@ -268,9 +265,7 @@ impl Call<'_> {
             fields_tracked: false,
             patching: false,
             warnings: Vec::new(),
-        };
-        cx.warn_of_deprecation();
-        cx
+        }
     }
 
     /// Sets the `managedFields` of a created object that is not stored.
@@ -303,8 +298,9 @@ impl Call<'_> {
         let mut cx = self.write_context();
         let mut object = self.decode(&mut cx)?;
         self.set_requestor(&mut object);
-        let written = cx.create(object).await?;
-        Ok(self.written_reply(&written, cx.warnings, accept))
+        let written = cx.create(object).await;
+        self.warnings.add(cx.warnings);
+        Ok(self.written_reply(&written?, accept))
     }
 
     /// Sets the user of a certificate signing request.
@@ -331,12 +327,11 @@ impl Call<'_> {
     }
 
     /// The response to a create, update or patch.
-    pub(crate) fn written_reply(&self, written: &Written, warnings: Vec<String>, accept: Accept) -> Reply {
+    pub(crate) fn written_reply(&self, written: &Written, accept: Accept) -> Reply {
         let mut reply = self.object_reply(&written.object, accept);
         if written.created {
             reply.code = StatusCode::CREATED;
         }
-        reply.warnings = warnings;
         reply
     }
 
@@ -356,24 +351,26 @@ impl Call<'_> {
             cx.warnings.truncate(warning_count);
             object
         };
-        let written = cx.guaranteed_update(part, missing, decode).await?;
-        Ok(self.written_reply(&written, cx.warnings, accept))
+        let written = cx.guaranteed_update(part, missing, decode).await;
+        self.warnings.add(cx.warnings);
+        Ok(self.written_reply(&written?, accept))
     }
 
     pub(crate) async fn handle_patch(&self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut cx = self.write_context();
-        let written = patch::patch(&mut cx, &self.request.body, &self.request.content_type, part).await?;
-        Ok(self.written_reply(&written, cx.warnings, accept))
+        let written = patch::patch(&mut cx, &self.request.body, &self.request.content_type, part).await;
+        self.warnings.add(cx.warnings);
+        Ok(self.written_reply(&written?, accept))
     }
 
     async fn handle_delete(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
         let mut warnings = Vec::new();
-        let response =
-            delete::delete_one(self, self.target, &delete, &self.target.name, &mut warnings).await?;
-        let mut reply = match response {
+        let response = delete::delete_one(self, self.target, &delete, &self.target.name, &mut warnings).await;
+        self.warnings.add(warnings);
+        let reply = match response? {
             DeletionResponse::Status(status) => Reply::json(&status),
             DeletionResponse::Object { object, accepted } => {
                 let body = render::value(&self.target.resource, &object, accept, self.inner.clock.now());
@@ -384,19 +381,17 @@ impl Call<'_> {
                 reply
             }
         };
-        reply.warnings = warnings;
-        self.add_deprecation_warning(&mut reply);
-        self.add_orphan_warning(&delete, &mut reply);
+        self.add_orphan_warning(&delete);
         Ok(reply)
     }
 
     /// Adds the [warning](ORPHAN_WARNINGS) of a kind that orphans the dependents by default, if the request does not set
     /// the propagation policy.
-    fn add_orphan_warning(&self, delete: &DeleteOptions, reply: &mut Reply) {
+    fn add_orphan_warning(&self, delete: &DeleteOptions) {
         let resource = &self.target.resource;
         if resource.strategy.deletion.orphans_by_default && delete.has_default_propagation() {
             let orphaning = ORPHAN_WARNINGS.iter().filter(|(of, _)| *of == resource.kind);
-            reply.warnings.extend(orphaning.map(|(_, text)| (*text).to_owned()));
+            self.warnings.add(orphaning.map(|(_, text)| (*text).to_owned()));
         }
     }
 
@@ -404,12 +399,12 @@ impl Call<'_> {
         let accept = self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
         let mut warnings = Vec::new();
-        let mut page = delete::delete_collection(self, &delete, &mut warnings).await?;
+        let page = delete::delete_collection(self, &delete, &mut warnings).await;
+        self.warnings.add(warnings);
+        let mut page = page?;
         page.objects = self.converter().view_all(page.objects).await?;
-        let mut reply = self.page_reply(page, accept);
-        reply.warnings = warnings;
-        self.add_orphan_warning(&delete, &mut reply);
-        Ok(reply)
+        self.add_orphan_warning(&delete);
+        Ok(self.page_reply(page, accept))
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         let current = scale_of(resource, &convert::view(resource, old))?;
         let wanted = match verb {
             "update" => {
-                let body = SCALE.decode(call)?.object;
+                let body = SCALE.decode(call)?;
                 check_name(&body, &call.target.name)?;
                 body
             }
@@ -59,10 +59,11 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         };
         with_replicas(resource, old, &wanted)
     };
-    let written = cx.guaranteed_update(WrittenPart::Other, Missing::NotFound, scale).await?;
+    let written = cx.guaranteed_update(WrittenPart::Other, Missing::NotFound, scale).await;
+    call.warnings.add(cx.warnings);
+    let written = written?;
     let mut reply = Reply::json(&scale_of(resource, &convert::view(resource, &written.object))?);
     reply.code = StatusCode::OK;
-    reply.warnings = cx.warnings;
     Ok(reply)
 }
 

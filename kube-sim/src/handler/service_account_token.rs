@@ -12,7 +12,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::typed_body::{BodyKind, TypedBody};
+use super::typed_body::BodyKind;
 use super::{Call, read};
 use crate::json::{text, texts};
 use crate::schema::FieldError;
@@ -31,10 +31,9 @@ const TOKEN_REQUEST: BodyKind<'_> =
 
 /// Issues a token: the subresource `token` of a service account (`TokenRequest`).
 pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
-    let TypedBody { object: body, mut warnings } = TOKEN_REQUEST.decode(call)?;
+    let body = TOKEN_REQUEST.decode(call)?;
     let account = read::find(call.inner.lock().view(), call.target)?;
-    let (mut body, admitted) = call.admit_body(body, &call.target.name, None).await?;
-    warnings.extend(admitted);
+    let mut body = call.admit_body(body, &call.target.name, None).await?;
     let (namespace, name) = (account.namespace(), account.name());
     if !body["spec"].is_object() {
         body["spec"] = json!({});
@@ -75,7 +74,6 @@ pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
         json!({"token": encode(call.inner, &claims), "expirationTimestamp": clock.stamp_after(after)});
     let mut reply = Reply::json(&body);
     reply.code = StatusCode::CREATED;
-    reply.warnings = warnings;
     Ok(reply)
 }
 

@@ -45,14 +45,12 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
 
 /// Runs the admission plugins, then connects the client to the pod.
 async fn connect(call: &Call<'_>, subresource: &str) -> Result<Reply, SimError> {
-    let warnings = call.admit_connection().await?;
-    let mut reply = match subresource {
+    call.admit_connection().await?;
+    match subresource {
         "exec" => streaming::exec(call),
         "attach" => streaming::attach(call),
         _ => streaming::port_forward(call),
-    }?;
-    reply.warnings = warnings;
-    Ok(reply)
+    }
 }
 
 /// Reads the object, or writes the part of the object that the subresource changes.
@@ -79,13 +77,13 @@ const BINDING: BodyKind<'_> = BodyKind { group: "", version: "v1", kind: "Bindin
 
 /// Handles the `Binding` of a scheduler: assigns a pod to a node. `pod_name` is `None` if only the body names the pod.
 pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: Option<&str>) -> Result<Reply, SimError> {
-    let body = BINDING.decode(call)?.object;
+    let body = BINDING.decode(call)?;
     let named = object_meta::text(&body, "name").to_owned();
     let pod_name = pod_name.unwrap_or(&named);
     if named != pod_name {
         return Err(SimError::bad_request("name in URL does not match name in Binding object"));
     }
-    let (body, warnings) = call.admit_body(body, pod_name, None).await?;
+    let body = call.admit_body(body, pod_name, None).await?;
     let target = |field: &str| body["target"][field].as_str().unwrap_or_default();
     let node = target("name");
     let mut errors = Vec::new();
@@ -147,9 +145,7 @@ pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: Option<&str>) -> Result<
         state.commit(&resource, key, value)?;
         controllers::run(&mut state);
     }
-    let mut reply = success_reply(StatusCode::CREATED);
-    reply.warnings = warnings;
-    Ok(reply)
+    Ok(success_reply(StatusCode::CREATED))
 }
 
 /// Replaces `spec.finalizers` of a namespace.
@@ -158,7 +154,7 @@ async fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     let body = parse_body(&call.request.body, &call.request.content_type, "Namespace")?;
     let old = read::find(call.inner.lock().view(), call.target)?;
     let old = convert::view(&call.target.resource, &old);
-    let (body, warnings) = call.admit_body(body, &call.target.name, Some(old)).await?;
+    let body = call.admit_body(body, &call.target.name, Some(old)).await?;
     let mut state = call.inner.lock();
     let old = read::find(state.view(), call.target)?;
     let mut value: Value = old.value();
@@ -176,5 +172,5 @@ async fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     controllers::run(&mut state);
     drop(state);
     let written = super::write::Written { object, created: false };
-    Ok(call.written_reply(&written, warnings, accept))
+    Ok(call.written_reply(&written, accept))
 }

@@ -23,13 +23,6 @@ pub(crate) struct BodyKind<'a> {
     pub(crate) kind: &'a str,
 }
 
-/// A decoded body, and the texts of the `Warning` headers.
-#[derive(Debug)]
-pub(crate) struct TypedBody {
-    pub(crate) object: Value,
-    pub(crate) warnings: Vec<String>,
-}
-
 impl BodyKind<'_> {
     fn api_version(&self) -> String {
         if self.group.is_empty() {
@@ -45,12 +38,12 @@ impl BodyKind<'_> {
         builtin::schema(&name).unwrap_or_else(schema::Schema::permissive)
     }
 
-    /// Decodes the body of the request.
+    /// Decodes the body of the request. Warns about unknown and duplicate fields, as `fieldValidation` requests.
     ///
     /// # Errors
     /// 400 for a body that is not an object of this kind, or that has unknown or duplicate fields if the validation is
     /// strict; 415 for an unsupported media type.
-    pub(crate) fn decode(&self, call: &Call<'_>) -> Result<TypedBody, SimError> {
+    pub(crate) fn decode(&self, call: &Call<'_>) -> Result<Value, SimError> {
         let request = call.request;
         let mut object = parse_body(&request.body, &request.content_type, self.kind)?;
         let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
@@ -71,13 +64,14 @@ impl BodyKind<'_> {
         if !object["metadata"].is_object() {
             object["metadata"] = json!({});
         }
-        let warnings = match call.options.validation {
-            _ if problems.is_empty() => Vec::new(),
-            FieldValidation::Ignore => Vec::new(),
-            FieldValidation::Warn => problems,
-            FieldValidation::Strict => return Err(refused(&schema::strict_problem(&problems))),
-        };
-        Ok(TypedBody { object, warnings })
+        match call.options.validation {
+            FieldValidation::Warn => call.warnings.add(problems),
+            FieldValidation::Strict if !problems.is_empty() => {
+                return Err(refused(&schema::strict_problem(&problems)));
+            }
+            FieldValidation::Ignore | FieldValidation::Strict => {}
+        }
+        Ok(object)
     }
 }
 

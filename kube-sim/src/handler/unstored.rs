@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::reply::Reply;
-use super::typed_body::{BodyKind, TypedBody};
+use super::typed_body::BodyKind;
 use super::{Call, access_review, metrics, service_account_token, subresource};
 use crate::registry::METRICS_GROUP;
 use crate::schema::FieldError;
@@ -34,9 +34,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
 async fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
     let resource = &call.target.resource;
     let kind = BodyKind { group: &resource.group, version: &resource.version, kind: &resource.kind };
-    let TypedBody { object, mut warnings } = kind.decode(call)?;
-    let (mut object, admitted) = call.admit_body(object, "", None).await?;
-    warnings.extend(admitted);
+    let mut object = call.admit_body(kind.decode(call)?, "", None).await?;
     check_namespace(call, &mut object)?;
     call.track_created(&kind.schema(), &mut object);
     let mut errors = Vec::new();
@@ -53,7 +51,6 @@ async fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
     }
     let mut reply = Reply::json(&object);
     reply.code = StatusCode::CREATED;
-    reply.warnings = warnings;
     Ok(reply)
 }
 

@@ -12,7 +12,7 @@ use crate::status::SimError;
 
 impl Call<'_> {
     /// Runs the plugins on a body that is not stored, such as an eviction. The operation is a create, or an update if
-    /// `old` is an object. Returns the body and the warnings.
+    /// `old` is an object. Returns the body.
     ///
     /// # Errors
     /// The response to a request that a plugin refuses.
@@ -21,33 +21,36 @@ impl Call<'_> {
         mut body: Value,
         name: &str,
         old: Option<Value>,
-    ) -> Result<(Value, Vec<String>), SimError> {
-        let mut warnings = Vec::new();
+    ) -> Result<Value, SimError> {
         if !self.has_active_plugins() || !body.is_object() {
-            return Ok((body, warnings));
+            return Ok(body);
         }
         let kind = ObjectKind::of(&self.target.resource, &self.target.subresource);
         body["kind"] = kind.kind.as_str().into();
         body["apiVersion"] = kind.api_version().into();
         object_meta::metadata_mut(&mut body)?;
         let mut attributes = Attributes::of_write(self.request, self.target, self.options, name, body, old);
-        self.run_plugins(&mut attributes, &mut warnings).await?;
-        Ok((attributes.object.unwrap_or_default(), warnings))
+        let mut warnings = Vec::new();
+        let admitted = self.run_plugins(&mut attributes, &mut warnings).await;
+        self.warnings.add(warnings);
+        admitted?;
+        Ok(attributes.object.unwrap_or_default())
     }
 
-    /// Runs the plugins on a request that connects to a pod. Returns the warnings.
+    /// Runs the plugins on a request that connects to a pod.
     ///
     /// # Errors
     /// The response to a request that a plugin refuses.
-    pub(crate) async fn admit_connection(&self) -> Result<Vec<String>, SimError> {
-        let mut warnings = Vec::new();
+    pub(crate) async fn admit_connection(&self) -> Result<(), SimError> {
         if !self.has_active_plugins() {
-            return Ok(warnings);
+            return Ok(());
         }
         let options = self.connection_options();
         let mut attributes = Attributes::of_connection(self.request, self.target, options);
-        self.run_plugins(&mut attributes, &mut warnings).await?;
-        Ok(warnings)
+        let mut warnings = Vec::new();
+        let admitted = self.run_plugins(&mut attributes, &mut warnings).await;
+        self.warnings.add(warnings);
+        admitted
     }
 
     /// Runs the plugins on the deletion of the object of `target`. `name` is empty in the deletion of a collection.

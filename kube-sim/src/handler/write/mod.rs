@@ -77,11 +77,6 @@ impl<'a> WriteContext<'a> {
         &self.target.resource
     }
 
-    /// Adds the warning of a deprecated resource version.
-    pub(crate) fn warn_of_deprecation(&mut self) {
-        self.warnings.extend(self.resource().deprecation().map(str::to_owned));
-    }
-
     /// Calls `run` with the [`apply::Context`] of this request.
     pub(crate) fn with_apply_context<T>(&self, run: impl FnOnce(&apply::Context<'_>) -> T) -> T {
         let resource = self.resource();

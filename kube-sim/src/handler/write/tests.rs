@@ -11,6 +11,7 @@ use crate::handler::convert;
 use crate::handler::options::Options;
 use crate::handler::reply::Request;
 use crate::handler::target::Path;
+use crate::handler::warnings::Warnings;
 
 const CONFIG_MAP_PATH: &str = "/api/v1/namespaces/default/configmaps/a";
 
@@ -53,7 +54,14 @@ fn with_context<T>(sim: &Sim, run: impl FnOnce(&mut WriteContext<'_>) -> T) -> T
         arrival: crate::store::cache::Arrival::default(),
     };
     let options = Options::default();
-    let call = Call { inner: sim.inner(), request: &request, target: &target, options: &options };
+    let warnings = Warnings::default();
+    let call = Call {
+        inner: sim.inner(),
+        request: &request,
+        target: &target,
+        options: &options,
+        warnings: &warnings,
+    };
     run(&mut call.write_context())
 }
 

@@ -1,10 +1,12 @@
 //! Validation of built-in kinds: the API server rejects invalid new objects, and updates of immutable fields, with 422.
 
+use http::Request;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube_client::api::{Patch, PatchParams, PostParams};
+use kube_client::client::Body;
 use kube_client::core::{ApiResource, DynamicObject, NamespaceResourceScope, Status};
 use kube_client::{Api, Resource};
 use serde_json::{Value, json};
@@ -12,10 +14,11 @@ use serde_json::{Value, json};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::idle_pod;
+use crate::support::{idle_pod, send_raw};
 
 suite!("validation":
     rejects_an_invalid_generate_name,
+    warns_about_unknown_fields_of_a_rejected_object,
     rejects_invalid_cron_job_schedules_and_names,
     rejects_invalid_events_and_changes_of_event_fields,
     rejects_pod_references_without_a_name_or_key,
@@ -85,6 +88,24 @@ async fn rejects_an_invalid_generate_name(env: Env) -> Outcome {
         let texts = [text.as_str()];
         let map = json!({"metadata": {"generateName": prefix}});
         check_create::<ConfigMap>(&env, map, if valid { &[] } else { &texts }).await?;
+    }
+    Ok(())
+}
+
+async fn warns_about_unknown_fields_of_a_rejected_object(env: Env) -> Outcome {
+    let maps = format!("/api/v1/namespaces/{}/configmaps", env.namespace());
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "finalizers": [""]}, "other": 1,
+    });
+    let request = Request::post(maps).header("content-type", "application/json");
+    let answer = send_raw(&env.client(), request.body(Body::from(map.to_string().into_bytes()))?).await?;
+    check_eq!(
+        (answer.code, &answer.warnings[..]),
+        (422, &["299 - \"unknown field \\\"other\\\"\"".to_owned()][..])
+    );
+    // A finalizer without a name violates three rules, and the message has each of them.
+    for text in ["name part must be non-empty", "name part must consist of", "nor is it fully qualified"] {
+        check!(answer.status().2.contains(text), "{}", answer.body);
     }
     Ok(())
 }

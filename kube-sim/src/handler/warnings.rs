@@ -1,0 +1,23 @@
+//! The texts of the `Warning` headers of a request.
+
+use std::sync::{Mutex, PoisonError};
+
+/// The texts of the `Warning` headers of a request, each once. The response has them even if the request fails.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    pub(crate) fn add(&self, texts: impl IntoIterator<Item = String>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for text in texts {
+            if !all.contains(&text) {
+                all.push(text);
+            }
+        }
+    }
+
+    /// The texts in the order in which they were added.
+    pub(crate) fn into_texts(self) -> Vec<String> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
