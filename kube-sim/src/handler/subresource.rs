@@ -125,10 +125,10 @@ pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: Option<&str>) -> Result<
             value["metadata"][field][key] = given.clone();
         }
     }
-    for (label, topology) in admission::topology_labels(&state, node) {
-        value["metadata"]["labels"][label] = topology;
-    }
     value["spec"]["nodeName"] = node.into();
+    if target("kind") == "Node" {
+        admission::label_pod(&state, &mut value);
+    }
     let now = call.inner.clock.stamp();
     let condition =
         json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});

@@ -24,7 +24,7 @@ use super::objects::{
 use super::pods::{is_finished, node_name};
 use super::writes::{self, Part, SCHEDULER};
 use super::{Keys, events, is_deletion};
-use crate::handler::admission::NAMESPACES;
+use crate::handler::admission::{NAMESPACES, label_pod};
 use crate::store::State;
 use crate::store::table::Event;
 
@@ -143,6 +143,7 @@ fn bind(state: &mut State, pod: &Value, node: &str) -> bool {
     let now = state.clock.stamp();
     let mut bound = pod.clone();
     bound["spec"]["nodeName"] = node.into();
+    label_pod(state, &mut bound);
     let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null});
     set_condition(&mut bound["status"]["conditions"], condition, &now);
     let Some(resource) = state.registry.by_storage(PODS) else { return false };

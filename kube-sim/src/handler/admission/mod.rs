@@ -24,7 +24,7 @@ use crate::store::State;
 use crate::store::object::Stored;
 use crate::strategy::is_system_class;
 
-pub(crate) use self::nodes::topology_labels;
+pub(crate) use self::nodes::label_pod;
 pub(crate) use self::pod_security::existing_pods;
 
 /// The name of the table that contains the namespaces.

@@ -25,21 +25,15 @@ pub(super) fn add_not_ready_taint(node: &mut Value) {
 }
 
 /// Copies the topology labels from the node of a pod to the pod.
-pub(super) fn label_pod(state: &State, pod: &mut Value) {
+pub(crate) fn label_pod(state: &State, pod: &mut Value) {
     let labels = topology_labels(state, pod["spec"]["nodeName"].as_str().unwrap_or_default());
-    if labels.is_empty() {
-        return;
-    }
-    if !pod["metadata"]["labels"].is_object() {
-        pod["metadata"]["labels"] = json!({});
-    }
     for (label, value) in labels {
         pod["metadata"]["labels"][label] = value;
     }
 }
 
 /// The topology labels of a node; none if it does not exist or the plugin PodTopologyLabels is disabled.
-pub(crate) fn topology_labels(state: &State, node: &str) -> Map<String, Value> {
+fn topology_labels(state: &State, node: &str) -> Map<String, Value> {
     let enabled = state.has_plugin(AdmissionPlugin::PodTopologyLabels);
     let Some(node) = state.get("/nodes", node).filter(|_| enabled) else { return Map::new() };
     let labels = TOPOLOGY_LABELS.into_iter();

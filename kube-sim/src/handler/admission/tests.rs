@@ -87,6 +87,20 @@ fn volumes_are_protected_on_request() {
     assert_eq!(Sim::new().create(&claim).unwrap()["metadata"].get("finalizers"), None);
 }
 
+#[test]
+fn a_bound_pod_has_the_topology_labels_of_its_node() {
+    let zone = |sim: &Sim| {
+        sim.create(&pod("a")).unwrap();
+        let pod = sim.get("v1", "Pod", "default", "a").unwrap();
+        assert!(pod["spec"]["nodeName"].is_string(), "{pod}");
+        pod["metadata"]["labels"]["topology.kubernetes.io/zone"].clone()
+    };
+    assert_eq!(zone(&Sim::builder().nodes(1).workloads().build()), "zone-a");
+    let sim =
+        Sim::builder().nodes(1).workloads().without_admission_plugin(AdmissionPlugin::PodTopologyLabels);
+    assert_eq!(zone(&sim.build()), Value::Null);
+}
+
 /// Creates the namespace `n` that enforces the Pod Security Standard `level`, with a quota of `pods` pods, and a
 /// maximum of one CPU for each container.
 fn restrict(sim: &Sim, level: &str, pods: &str) {
