@@ -91,13 +91,10 @@ fn has_rbac(flags: &Flags) -> Result<bool, Error> {
 
 /// The admission plugins of kube-apiserver that the simulation does not have, whether kube-apiserver enables them by
 /// default or not.
-const ABSENT_PLUGINS: [&str; 20] = [
+const ABSENT_PLUGINS: [&str; 15] = [
     "AlwaysAdmit",
     "AlwaysDeny",
     "AlwaysPullImages",
-    "CertificateApproval",
-    "CertificateSigning",
-    "ClusterTrustBundleAttest",
     "DenyServiceExternalIPs",
     "EventRateLimit",
     "ExtendedResourceToleration",
@@ -105,12 +102,10 @@ const ABSENT_PLUGINS: [&str; 20] = [
     "LimitPodHardAntiAffinityTopology",
     "NamespaceAutoProvision",
     "NamespaceExists",
-    "NodeDeclaredFeatureValidator",
     "NodeRestriction",
     "OwnerReferencesPermissionEnforcement",
     "PodGroupProtection",
     "PodNodeSelector",
-    "PodResizeValidator",
     "PodTolerationRestriction",
 ];
 

@@ -13,8 +13,14 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum AdmissionPlugin {
+    /// Refuses approvals of certificate signing requests by users without the permission `approve` for the signer.
+    CertificateApproval,
+    /// Refuses to sign certificate signing requests by users without the permission `sign` for the signer.
+    CertificateSigning,
     /// Refuses requests for client certificates of the group `system:masters`.
     CertificateSubjectRestriction,
+    /// Refuses trust bundles by users without the permission `attest` for the signer of the bundle.
+    ClusterTrustBundleAttest,
     /// Sets the default class in new ingresses without a class.
     DefaultIngressClass,
     /// Sets the default storage class in new volume claims without a class.
@@ -30,11 +36,15 @@ pub enum AdmissionPlugin {
     /// Refuses creates in missing or terminating namespaces, and deletions of the namespaces `default`, `kube-system`
     /// and `kube-public`.
     NamespaceLifecycle,
+    /// Refuses updates of pods that need a feature that the node of the pod does not declare.
+    NodeDeclaredFeatureValidator,
     /// Refuses to expand volume claims that are not bound, or whose storage class does not allow it.
     PersistentVolumeClaimResize,
+    /// Refuses to resize pods beyond the allocatable resources of their nodes.
+    PodResizeValidator,
     /// Enforces the Pod Security Standards that the labels of namespaces select.
     PodSecurity,
-    /// Copies the labels with the zone and the region of a node to the pods that clients create on it or bind to it.
+    /// Copies the labels with the zone and the region of a node to the pods that are created on it or bound to it.
     PodTopologyLabels,
     /// Sets the priority of pods from their priority class, and allows only one default class.
     Priority,
@@ -59,7 +69,10 @@ pub enum AdmissionPlugin {
 impl AdmissionPlugin {
     /// All plugins.
     pub const ALL: &[Self] = &[
+        Self::CertificateApproval,
+        Self::CertificateSigning,
         Self::CertificateSubjectRestriction,
+        Self::ClusterTrustBundleAttest,
         Self::DefaultIngressClass,
         Self::DefaultStorageClass,
         Self::DefaultTolerationSeconds,
@@ -67,7 +80,9 @@ impl AdmissionPlugin {
         Self::MutatingAdmissionPolicy,
         Self::MutatingAdmissionWebhook,
         Self::NamespaceLifecycle,
+        Self::NodeDeclaredFeatureValidator,
         Self::PersistentVolumeClaimResize,
+        Self::PodResizeValidator,
         Self::PodSecurity,
         Self::PodTopologyLabels,
         Self::Priority,

@@ -78,7 +78,8 @@ fn create_once(
     schema::default(&schema, &mut object);
     (resource.strategy.set_defaults)(None, &mut object);
     track(state, resource, "", manager, None, &mut object);
-    let write = admission::Write { resource, subresource: "", namespace: &namespace_name, old: None };
+    let write =
+        admission::Write { resource, subresource: "", namespace: &namespace_name, old: None, user: None };
     if admission::mutates(state, &write) {
         admission::mutate(state, &write, &mut object)?;
     }

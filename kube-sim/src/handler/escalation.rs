@@ -26,7 +26,7 @@ pub(crate) fn check(
 ) -> Result<(), SimError> {
     if target.resource.group != GROUP
         || user.is_in(SUPERUSERS)
-        || old.is_some_and(|old| changes_only_gc_fields(old, object))
+        || old.is_some_and(|old| object_meta::changes_only_gc_fields(old, object))
     {
         return Ok(());
     }
@@ -36,21 +36,6 @@ pub(crate) fn check(
         "rolebindings" | "clusterrolebindings" => writer.check_binding(),
         _ => Ok(()),
     }
-}
-
-/// Whether an update changes only owner references, finalizers and `managedFields`. The garbage collector must be able
-/// to change them without the permissions of the role.
-fn changes_only_gc_fields(old: &Value, new: &Value) -> bool {
-    let [old, new] = [old, new].map(|object| {
-        let mut object = object.clone();
-        if let Some(metadata) = object["metadata"].as_object_mut() {
-            for field in ["ownerReferences", "finalizers", "managedFields"] {
-                metadata.remove(field);
-            }
-        }
-        object
-    });
-    old == new
 }
 
 /// A write of a role or a binding.

@@ -271,6 +271,21 @@ pub(crate) fn validate_update(old: &Value, new: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// Whether an update changes only owner references, finalizers and `managedFields`. The garbage collector must be able
+/// to change them without the permissions that the object grants or needs.
+pub(crate) fn changes_only_gc_fields(old: &Value, new: &Value) -> bool {
+    let [old, new] = [old, new].map(|object| {
+        let mut object = object.clone();
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            for field in ["ownerReferences", "finalizers", "managedFields"] {
+                metadata.remove(field);
+            }
+        }
+        object
+    });
+    old == new
+}
+
 /// The error text for an invalid `generateName`. A trailing dash is valid, although a name must not end with a dash.
 fn generate_name_problem(resource: &Resource, prefix: &str) -> Option<String> {
     if prefix.is_empty() {

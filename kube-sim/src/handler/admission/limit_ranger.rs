@@ -17,7 +17,7 @@ const ANNOTATION: &str = "kubernetes.io/limit-ranger";
 const MAX_MILLI_UNITS: i128 = i64::MAX as i128 / 1000;
 
 /// Quantities by the name of the resource, in units of 10^-9, each with its text.
-type Quantities = BTreeMap<String, (i128, String)>;
+pub(super) type Quantities = BTreeMap<String, (i128, String)>;
 
 /// Whether the plugin sets defaults: in new pods, and in resized pods that are not being deleted.
 pub(super) fn sets_defaults(write: &Write<'_>) -> bool {
@@ -223,7 +223,7 @@ fn rounded(amounts: [i128; 3]) -> [i128; 3] {
     amounts.map(|nanos| round(nanos, unit))
 }
 
-fn quantities(list: &Value) -> Quantities {
+pub(super) fn quantities(list: &Value) -> Quantities {
     let pairs = list.as_object().into_iter().flatten();
     let parsed = pairs.filter_map(|(name, quantity)| {
         let text = quantity.as_str().map_or_else(|| quantity.to_string(), str::to_owned);
@@ -257,6 +257,13 @@ fn pod_total(spec: &Value, kind: &str) -> Quantities {
             total.insert(resource, quantity);
         }
     }
+    total
+}
+
+/// The requests of a pod, with its overhead.
+pub(super) fn pod_requests(spec: &Value) -> Quantities {
+    let mut total = pod_total(spec, "requests");
+    add(&mut total, &quantities(&spec["overhead"]));
     total
 }
 

@@ -8,9 +8,11 @@ mod certificates;
 mod classes;
 mod limit_ranger;
 mod nodes;
+mod pod_resize;
 mod pod_security;
 mod priority;
 mod runtime_class;
+mod signers;
 mod tolerations;
 mod volumes;
 
@@ -23,9 +25,11 @@ use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::Stored;
 use crate::strategy::is_system_class;
+use crate::user::User;
 
 pub(crate) use self::nodes::label_pod;
 pub(crate) use self::pod_security::existing_pods;
+pub(crate) use self::signers::signing_error;
 
 /// The name of the table that contains the namespaces.
 pub(crate) const NAMESPACES: &str = "/namespaces";
@@ -38,6 +42,8 @@ pub(crate) struct Write<'a> {
     pub(crate) namespace: &'a str,
     /// The stored object; `None` for a create.
     pub(crate) old: Option<&'a Value>,
+    /// The sender, if RBAC limits its permissions.
+    pub(crate) user: Option<&'a User>,
 }
 
 impl Write<'_> {
@@ -60,6 +66,11 @@ impl Write<'_> {
     /// Whether the write creates an object of one of the resources.
     fn creates(&self, resources: &[(&str, &str)]) -> bool {
         self.old.is_none() && self.is_of(resources)
+    }
+
+    /// Whether the write changes this subresource.
+    fn is_to(&self, group: &str, plural: &str, subresource: &str) -> bool {
+        self.subresource == subresource && self.resource.plural == plural && self.resource.group == group
     }
 
     fn is_pod(&self) -> bool {
@@ -144,7 +155,7 @@ const MUTATING: [(AdmissionPlugin, Selects, Mutate); 10] = [
 type Validate = fn(&State, &Write<'_>, &Value, &mut Vec<String>) -> Result<(), SimError>;
 
 /// The validating plugins in their order.
-const VALIDATING: [(AdmissionPlugin, Validate); 6] = [
+const VALIDATING: [(AdmissionPlugin, Validate); 11] = [
     (AdmissionPlugin::LimitRanger, |state, write, object, _| limit_ranger::check(state, write, object)),
     (AdmissionPlugin::PodSecurity, pod_security::check),
     (AdmissionPlugin::Priority, |state, write, object, _| priority::check_class(state, write, object)),
@@ -152,8 +163,23 @@ const VALIDATING: [(AdmissionPlugin, Validate); 6] = [
         volumes::check_resize(state, write, object)
     }),
     (AdmissionPlugin::RuntimeClass, |state, write, object, _| runtime_class::check(state, write, object)),
+    (AdmissionPlugin::CertificateApproval, |state, write, object, _| {
+        signers::check_approval(state, write, object)
+    }),
+    (AdmissionPlugin::CertificateSigning, |state, write, object, _| {
+        signers::check_signing(state, write, object)
+    }),
+    (AdmissionPlugin::ClusterTrustBundleAttest, |state, write, object, _| {
+        signers::check_attestation(state, write, object)
+    }),
     (AdmissionPlugin::CertificateSubjectRestriction, |_, write, object, _| {
         certificates::check_subject(write, object)
+    }),
+    (AdmissionPlugin::NodeDeclaredFeatureValidator, |state, write, object, _| {
+        pod_resize::check_features(state, write, object)
+    }),
+    (AdmissionPlugin::PodResizeValidator, |state, write, object, _| {
+        pod_resize::check_resize(state, write, object)
     }),
 ];
 

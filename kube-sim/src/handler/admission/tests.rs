@@ -101,6 +101,38 @@ fn a_bound_pod_has_the_topology_labels_of_its_node() {
     assert_eq!(zone(&sim.build()), Value::Null);
 }
 
+#[test]
+fn a_pod_is_resized_within_its_node_and_its_features() {
+    let sim = Sim::builder().nodes(1).workloads().build();
+    let mut pod = pod("a");
+    let resources = json!({"requests": {"cpu": "1"}});
+    pod["spec"]["containers"][0]["resources"] = resources.clone();
+    pod["spec"]["initContainers"] = json!([{"name": "i", "image": "i", "resources": resources}]);
+    sim.create(&pod).unwrap();
+    let resize = |list: &str, cpu: &str| {
+        let name = if list == "containers" { "c" } else { "i" };
+        let container = json!({"name": name, "resources": {"requests": {"cpu": cpu}}});
+        let url = "/api/v1/namespaces/default/pods/a/resize";
+        let patch = json!({"spec": {list: [container]}});
+        sim.request(&http::Method::PATCH, url, "application/strategic-merge-patch+json", &patch)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(resize("containers", "2"), Ok(()));
+    assert_eq!(resize("initContainers", "2"), Ok(()));
+    assert_eq!(
+        resize("containers", "9"),
+        Err("pods \"a\" is forbidden: node didn't have enough allocatable resources: cpu, requested: 9000, allocatable: 8000".to_owned())
+    );
+    let mut node = sim.get("v1", "Node", "", "node-0").unwrap();
+    node["status"]["declaredFeatures"] = json!([]);
+    sim.update_status(&node).unwrap();
+    assert_eq!(
+        resize("initContainers", "3"),
+        Err("pods \"a\" is forbidden: pod update requires features InPlacePodVerticalScalingInitContainers which are not available on node \"node-0\"".to_owned())
+    );
+}
+
 /// Creates the namespace `n` that enforces the Pod Security Standard `level`, with a quota of `pods` pods, and a
 /// maximum of one CPU for each container.
 fn restrict(sim: &Sim, level: &str, pods: &str) {
@@ -206,7 +238,7 @@ fn existing_pods_are_decoded_only_for_their_warnings() {
         let state = sim.inner().lock();
         let resource = state.registry.find("", "v1", "namespaces").unwrap();
         let old = namespace(old);
-        let write = Write { resource, subresource: "", namespace: "", old: Some(&old) };
+        let write = Write { resource, subresource: "", namespace: "", old: Some(&old), user: None };
         let before = decodes();
         let found = existing_pods(&state, &write, &namespace(new));
         assert_eq!(decodes(), before);

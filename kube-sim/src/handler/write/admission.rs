@@ -5,12 +5,11 @@ use serde_json::Value;
 use super::WriteContext;
 use super::steps::apply_defaults;
 use crate::handler::plugins::{self, Attributes, Phase};
-use crate::handler::target::Target;
 use crate::handler::{admission, escalation, object_meta, scale};
 use crate::registry::Resource;
 use crate::status::SimError;
 
-impl WriteContext<'_> {
+impl<'a> WriteContext<'a> {
     /// Runs the mutating plugins on a decoded object. `old` is the stored object of an update. Returns the object for
     /// the next phases of the write.
     ///
@@ -22,7 +21,8 @@ impl WriteContext<'_> {
     pub(super) async fn mutate(&mut self, object: Value, old: Option<&Value>) -> Result<Value, SimError> {
         self.fields_tracked = self.applying;
         let has_plugins = plugins::is_active(self.inner, self.request, Phase::Mutating);
-        let has_built_in = admission::mutates(&self.inner.lock(), &built_in_write(self.target, old));
+        let built_in_write = self.built_in_write(old);
+        let has_built_in = admission::mutates(&self.inner.lock(), &built_in_write);
         if !has_plugins && !has_built_in {
             return Ok(object);
         }
@@ -37,12 +37,12 @@ impl WriteContext<'_> {
         apply_defaults(resource, &self.inner.clock, old, &mut sent);
         self.track_managed_fields(old, &mut sent);
         let managed_fields = sent["metadata"]["managedFields"].clone();
-        let (inner, target) = (self.inner, self.target);
+        let inner = self.inner;
         let built_in = |object: &mut Value| {
             if !has_built_in {
                 return Ok(());
             }
-            admission::mutate(&mut inner.lock(), &built_in_write(target, old), object)
+            admission::mutate(&mut inner.lock(), &built_in_write, object)
         };
         built_in(&mut sent)?;
         if !has_plugins {
@@ -73,7 +73,7 @@ impl WriteContext<'_> {
     /// # Errors
     /// The response to a request that a plugin refuses.
     pub(super) async fn admit(&mut self, new: &Value, old: Option<&Value>) -> Result<(), SimError> {
-        let write = built_in_write(self.target, old);
+        let write = self.built_in_write(old);
         let existing_pods = {
             let state = self.inner.lock();
             admission::validate(&state, &write, new, &mut self.warnings)?;
@@ -104,6 +104,20 @@ impl WriteContext<'_> {
         escalation::check(&self.inner.lock(), &self.request.user, self.target, object, old)
     }
 
+    /// The write as the built-in plugins receive it.
+    pub(super) fn built_in_write<'b>(&self, old: Option<&'b Value>) -> admission::Write<'b>
+    where
+        'a: 'b,
+    {
+        admission::Write {
+            resource: &self.target.resource,
+            subresource: &self.target.subresource,
+            namespace: &self.target.namespace,
+            old,
+            user: self.inner.settings.rbac.then_some(&self.request.user),
+        }
+    }
+
     fn is_scale(&self) -> bool {
         self.target.subresource == "scale"
     }
@@ -121,10 +135,4 @@ impl WriteContext<'_> {
             name => name.to_owned(),
         }
     }
-}
-
-/// The write as the built-in plugins receive it.
-fn built_in_write<'a>(target: &'a Target, old: Option<&'a Value>) -> admission::Write<'a> {
-    let (subresource, namespace) = (&*target.subresource, &*target.namespace);
-    admission::Write { resource: &target.resource, subresource, namespace, old }
 }

@@ -11,7 +11,7 @@ use super::steps::{
 };
 use super::{WriteContext, Written, WrittenPart};
 use crate::controllers;
-use crate::handler::admission::NAMESPACES;
+use crate::handler::admission::{self, NAMESPACES};
 use crate::handler::{convert, deletion, object_meta};
 use crate::schema::FieldError;
 use crate::status::SimError;
@@ -111,6 +111,10 @@ impl WriteContext<'_> {
                     resource.strategy.subresource_errors(update, new)
                 }),
             );
+            if errors.is_empty() {
+                let write = self.built_in_write(Some(before));
+                errors.extend(admission::signing_error(&self.inner.lock(), &write, new));
+            }
         }
         if errors.is_empty() {
             errors.extend(object_meta::validate(resource, new));

@@ -13,18 +13,23 @@ pub(super) fn copy_fields(subresource: &str, kept: &mut Value, new: &Value) -> b
                     copy_resources(containers, &new["spec"][list]);
                 }
             }
+            // A client that does not know the field omits it.
+            if new["spec"]["resources"].is_object() {
+                copy_field(&mut kept["spec"], &new["spec"], "resources");
+            }
         }
         _ => return false,
     }
     true
 }
 
-/// Copies the `resources` of each container to the container with the same name.
+/// Copies the resources and the resize policies of each container to the container with the same name.
 fn copy_resources(kept: &mut Value, new: &Value) {
     let wanted = new.as_array().map_or(&[][..], Vec::as_slice);
     for container in kept.as_array_mut().into_iter().flatten() {
         if let Some(wanted) = wanted.iter().find(|wanted| wanted["name"] == container["name"]) {
             copy_field(container, wanted, "resources");
+            copy_field(container, wanted, "resizePolicy");
         }
     }
 }

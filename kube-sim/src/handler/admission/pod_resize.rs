@@ -1,0 +1,101 @@
+//! The admission plugins NodeDeclaredFeatureValidator and PodResizeValidator: whether the node of a pod supports an
+//! update of the pod.
+
+use serde_json::{Value, json};
+
+use super::{Write, items, limit_ranger};
+use crate::schema::{NANOS_PER_MILLI, NANOS_PER_UNIT};
+use crate::status::SimError;
+use crate::store::State;
+
+/// Refuses an update of a pod that needs a feature that its node does not declare.
+pub(super) fn check_features(state: &State, write: &Write<'_>, pod: &Value) -> Result<(), SimError> {
+    let Some(old) = changed_spec(write, pod, &["", "resize"]) else { return Ok(()) };
+    let needed = needed_features(&old["spec"], &pod["spec"]);
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let node = node_of(state, write, pod)?;
+    let declared = node["status"]["declaredFeatures"].as_array().map_or(&[][..], Vec::as_slice);
+    let missing: Vec<_> =
+        needed.into_iter().filter(|feature| !declared.iter().any(|known| known == feature)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "pod update requires features {} which are not available on node {:?}",
+        missing.join(", "),
+        node_name(pod)
+    );
+    Err(write.forbidden(pod, &why))
+}
+
+/// The features of nodes that a change of a pod needs, in the order of their names.
+fn needed_features(old: &Value, new: &Value) -> Vec<&'static str> {
+    let mut needed = Vec::new();
+    if old["resources"] != new["resources"] {
+        needed.push("InPlacePodLevelResourcesVerticalScaling");
+    }
+    let is_sidecar = |container: &Value| container["restartPolicy"] == "Always";
+    if items(old, "initContainers")
+        .zip(items(new, "initContainers"))
+        .any(|(old, new)| !is_sidecar(old) && old["resources"] != new["resources"])
+    {
+        needed.push("InPlacePodVerticalScalingInitContainers");
+    }
+    needed
+}
+
+/// Refuses to resize a pod beyond the allocatable resources of its node, or on a node with another system than Linux.
+pub(super) fn check_resize(state: &State, write: &Write<'_>, pod: &Value) -> Result<(), SimError> {
+    if changed_spec(write, pod, &["resize"]).is_none() {
+        return Ok(());
+    }
+    let node = node_of(state, write, pod)?;
+    let system = &node["metadata"]["labels"]["kubernetes.io/os"];
+    if !system.is_null() && system != "linux" {
+        let name = node_name(pod);
+        let why = format!("pod resize is only supported on linux nodes, node {name:?} is {system}");
+        return Err(refuse(write, pod, &why, "UnsupportedPlatform"));
+    }
+    let requests = limit_ranger::pod_requests(&pod["spec"]);
+    let allocatable = limit_ranger::quantities(&node["status"]["allocatable"]);
+    let mut problems = Vec::new();
+    for (resource, unit) in [("cpu", NANOS_PER_MILLI), ("memory", NANOS_PER_UNIT)] {
+        let amount = |list: &limit_ranger::Quantities| list.get(resource).map_or(0, |(nanos, _)| *nanos);
+        let (wanted, available) = (amount(&requests), amount(&allocatable));
+        if wanted > available {
+            let shown = |nanos: i128| nanos.saturating_add(unit - 1).div_euclid(unit);
+            let (wanted, available) = (shown(wanted), shown(available));
+            problems.push(format!("{resource}, requested: {wanted}, allocatable: {available}"));
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let why = format!("node didn't have enough allocatable resources: {}", problems.join("; "));
+    Err(refuse(write, pod, &why, "NodeCapacity"))
+}
+
+/// The stored pod, if the write to one of the subresources changes the spec of a pod with a node.
+fn changed_spec<'a>(write: &Write<'a>, pod: &Value, subresources: &[&str]) -> Option<&'a Value> {
+    let is_checked =
+        write.is_pod() && subresources.contains(&write.subresource) && !node_name(pod).is_empty();
+    write.old.filter(|old| is_checked && old["metadata"]["generation"] != pod["metadata"]["generation"])
+}
+
+fn node_name(pod: &Value) -> &str {
+    pod["spec"]["nodeName"].as_str().unwrap_or_default()
+}
+
+fn node_of(state: &State, write: &Write<'_>, pod: &Value) -> Result<Value, SimError> {
+    let name = node_name(pod);
+    match state.get("/nodes", name) {
+        Some(node) => Ok(node.value()),
+        None => Err(write.forbidden(pod, &format!("node {name:?} not found"))),
+    }
+}
+
+fn refuse(write: &Write<'_>, pod: &Value, why: &str, reason: &str) -> SimError {
+    write.forbidden(pod, why).with_causes(vec![json!({"reason": reason})])
+}
