@@ -1,6 +1,8 @@
-//! The syntax errors of Go's JSON decoder.
+//! The errors of Go's JSON decoder.
 //!
 //! Owns the error texts, which messages of the API server contain. Parsing itself is done with `serde_json`.
+
+use serde_json::Value;
 
 use crate::schema::quote;
 
@@ -8,6 +10,19 @@ use crate::schema::quote;
 pub(crate) fn syntax_error(text: &[u8]) -> Option<String> {
     let mut scanner = Scanner { text, at: 0, open: Vec::new() };
     scanner.scan().err()
+}
+
+/// The error text of Go's decoder for a value `found` that does not have the Go type `expected`.
+pub(crate) fn unmarshal_error(found: &Value, expected: &str) -> String {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    format!("json: cannot unmarshal {found} into Go value of type {expected}")
 }
 
 struct Scanner<'a> {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::write::{Missing, WriteContext, Written, WrittenPart, go_yaml_error};
 use super::{convert, object_meta};
 use crate::apply::{self, ApplyError};
+use crate::go_json::unmarshal_error;
 use crate::patch::{self, PatchError};
 use crate::schema::FieldError;
 use crate::status::SimError;
@@ -187,7 +188,7 @@ fn parse_config(body: &Bytes) -> Result<Value, SimError> {
         Value::Null => Ok(json!({})),
         Value::Object(_) => Ok(config),
         other => {
-            let problem = patch::unmarshal_error(&other, "map[string]interface {}");
+            let problem = unmarshal_error(&other, "map[string]interface {}");
             Err(SimError::bad_request(format!(
                 "error decoding patch: error unmarshaling JSON: while decoding JSON: {problem}"
             )))

@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 
-use super::{PatchError, unmarshal_error};
+use super::PatchError;
+use crate::go_json::unmarshal_error;
 use crate::nesting::{MAX_DEPTH, is_within};
 
 /// The maximum number of operations in one patch.

@@ -4,7 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{PatchError, unmarshal_error};
+use super::PatchError;
+use crate::go_json::unmarshal_error;
 
 /// Merges `patch` into `target`. Objects are merged field by field, a null removes the field, and any other value
 /// replaces the field.

@@ -41,16 +41,3 @@ pub(crate) enum PatchError {
 pub(crate) fn undecodable_result_error(patched: &Value, problem: &str) -> FieldError {
     FieldError::invalid("patch", patched.to_string(), problem)
 }
-
-/// The error text of Go's decoder for a patch `found` that does not have the Go type `expected`.
-pub(crate) fn unmarshal_error(found: &Value, expected: &str) -> String {
-    let found = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    format!("json: cannot unmarshal {found} into Go value of type {expected}")
-}

@@ -10,7 +10,8 @@ mod list;
 
 use serde_json::{Map, Value};
 
-use super::{PatchError, go_format, unmarshal_error};
+use super::{PatchError, go_format};
+use crate::go_json::unmarshal_error;
 use crate::schema::{Additional, Schema};
 
 const PATCH_DIRECTIVE: &str = "$patch";

@@ -123,7 +123,9 @@ impl Decoder {
                 let is_zero = is_scalar
                     && super::zero::is_zero(value)
                     && schema.component().is_some_and(|component| (self.omits_zero)(component, name));
-                schema.requires(name) || !(is_zero || is_omitted(property, value))
+                schema.requires(name)
+                    || keeps_empty_list(schema, name)
+                    || !(is_zero || is_omitted(property, value))
             });
         }
         Ok(())
@@ -277,6 +279,12 @@ fn zero_value(schema: &Schema) -> Option<Value> {
         Kind::Object if schema.has_properties() => Some(Value::Object(serde_json::Map::new())),
         Kind::Any | Kind::Array | Kind::Object => None,
     }
+}
+
+/// Whether an empty list in a field differs from an absent one: the defaults of the policies of an autoscaler replace only
+/// an absent list. An object with an empty list is invalid, so that none is serialized.
+fn keeps_empty_list(schema: &Schema, field: &str) -> bool {
+    field == "policies" && schema.component().is_some_and(|name| name.ends_with(".HPAScalingRules"))
 }
 
 /// Whether Go omits an optional field because it is null or an empty collection.

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod defaults;
+mod fields;
 mod networking;
 mod resource;
 mod storage;

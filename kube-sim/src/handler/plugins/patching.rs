@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::go_json::unmarshal_error;
 use crate::patch;
 
 /// Parses the operations of a patch.
@@ -11,7 +12,7 @@ use crate::patch;
 pub(super) fn parse(text: &[u8]) -> Result<Vec<Value>, String> {
     match serde_json::from_slice(text).map_err(|e| e.to_string())? {
         Value::Array(operations) => Ok(operations),
-        other => Err(patch::unmarshal_error(&other, "jsonpatch.Patch")),
+        other => Err(unmarshal_error(&other, "jsonpatch.Patch")),
     }
 }
 

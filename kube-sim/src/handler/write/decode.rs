@@ -53,7 +53,7 @@ pub(crate) fn parse_json_object(body: &[u8]) -> Result<Value, String> {
         return Ok(value);
     }
     let target = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
-    Err(refused(patch::unmarshal_error(&value, target)))
+    Err(refused(go_json::unmarshal_error(&value, target)))
 }
 
 /// Parses YAML, which includes JSON.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::schema::FieldError;
+use crate::strategy::defaulting::object_in;
 use crate::strategy::fields::SelectableField;
 use crate::strategy::printer::{Printer, age_cell, items, name_cell, or_none, string_or_empty, text_cell};
 use crate::strategy::validation::{self, Errors, string_in};
@@ -13,6 +14,7 @@ use crate::strategy::{InitialStatus, Strategy};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "Node",
+    set_defaults: |_, node| sync_pod_cidrs(node),
     initial_status: InitialStatus::Kept,
     validate: |object, out| check_taints(&object["spec"], out),
     status_reset_fields: &["spec"],
@@ -22,6 +24,19 @@ pub(super) const STRATEGY: Strategy = Strategy {
     zero_value: Some(zero_value),
     ..Strategy::DEFAULT
 };
+
+/// Makes `podCIDR` equal to the first item of `podCIDRs`. If they differ, `podCIDR` replaces the list.
+fn sync_pod_cidrs(node: &mut Value) {
+    let Some(spec) = object_in(node, "spec") else { return };
+    let single = string_in(spec, "podCIDR").to_owned();
+    let first = spec["podCIDRs"][0].as_str().map(str::to_owned);
+    match first {
+        Some(first) if single.is_empty() && !first.is_empty() => spec["podCIDR"] = first.into(),
+        Some(first) if !single.is_empty() && first != single => spec["podCIDRs"] = json!([single]),
+        None if !single.is_empty() => spec["podCIDRs"] = json!([single]),
+        _ => {}
+    }
+}
 
 fn zero_value() -> (Value, Value) {
     let status = json!({

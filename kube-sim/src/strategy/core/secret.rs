@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::config_map::{check_data_keys, decoded_len, reject_immutable_data_changes, total_size};
+use crate::go_json::{self, unmarshal_error};
 use crate::schema::FieldError;
 use crate::strategy::Strategy;
 use crate::strategy::defaulting::{object_or_insert, set_default_string};
@@ -44,14 +45,42 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
 fn validate(new: &Value, out: &mut Errors) {
     check_data_keys("data", &new["data"], out);
     out.limit_size("data", total_size(&new["data"], decoded_len));
-    let needed: &[&str] = match string_in(new, "type") {
-        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
-        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
-        "kubernetes.io/dockercfg" => &[".dockercfg"],
-        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
-        _ => &[],
-    };
-    for key in needed.iter().filter(|key| new["data"].get(**key).is_none()) {
-        out.push(FieldError::required(format!("data[{key}]"), ""));
+    let data = &new["data"];
+    let is_absent = |key: &str| data.get(key).is_none();
+    let mut require = |key: &str| out.push(FieldError::required(format!("data[{key}]"), ""));
+    match string_in(new, "type") {
+        "kubernetes.io/tls" => {
+            ["tls.crt", "tls.key"].into_iter().filter(|key| is_absent(key)).for_each(require);
+        }
+        "kubernetes.io/dockerconfigjson" => check_docker_config(data, ".dockerconfigjson", out),
+        "kubernetes.io/dockercfg" => check_docker_config(data, ".dockercfg", out),
+        "kubernetes.io/ssh-auth" if string_in(data, "ssh-privatekey").is_empty() => require("ssh-privatekey"),
+        "kubernetes.io/basic-auth" if is_absent("username") && is_absent("password") => {
+            ["username", "password"].into_iter().for_each(require);
+        }
+        "kubernetes.io/service-account-token" => {
+            let key = "kubernetes.io/service-account.name";
+            if string_in(&new["metadata"]["annotations"], key).is_empty() {
+                out.push(FieldError::required(format!("metadata.annotations[{key}]"), ""));
+            }
+        }
+        _ => {}
     }
+}
+
+/// Checks that the value of a key is a JSON object.
+fn check_docker_config(data: &Value, key: &str, out: &mut Errors) {
+    let path = format!("data[{key}]");
+    let Some(text) = data.get(key) else { return out.push(FieldError::required(path, "")) };
+    let bytes = STANDARD.decode(text.as_str().unwrap_or_default()).unwrap_or_default();
+    let parsed = match go_json::syntax_error(&bytes) {
+        Some(problem) => Err(problem),
+        None => serde_json::from_slice::<Value>(&bytes).map_err(|error| error.to_string()),
+    };
+    let problem = match parsed {
+        Ok(Value::Object(_) | Value::Null) => return,
+        Ok(other) => unmarshal_error(&other, "map[string]interface {}"),
+        Err(problem) => problem,
+    };
+    out.push(FieldError::invalid(path, "<secret contents redacted>", problem));
 }

@@ -191,8 +191,7 @@ static NODE: [Rule; 4] = [
     ("spec", Custom(check_pod_cidrs)),
 ];
 
-/// Checks the pod CIDRs of a node, of which it may have at most one for each IP family. Checks `podCIDR` if `podCIDRs`
-/// is empty.
+/// Checks the pod CIDRs of a node, of which it may have at most one for each IP family.
 fn check_pod_cidrs(path: &str, spec: &Value, out: &mut Errors) {
     let list = spec["podCIDRs"].as_array().map_or(&[][..], Vec::as_slice);
     for (index, cidr) in list.iter().enumerate() {
@@ -205,10 +204,6 @@ fn check_pod_cidrs(path: &str, spec: &Value, out: &mut Errors) {
     if list.len() > 2 || list.len() == 2 && is_v6(&list[0]) == is_v6(&list[1]) {
         let why = "may specify no more than one CIDR for each IP family";
         out.push(FieldError::invalid(join(path, "podCIDRs"), spec["podCIDRs"].clone(), why));
-    }
-    let single = string_in(spec, "podCIDR");
-    if let Some(why) = texts::cidr(single).filter(|_| !single.is_empty() && list.is_empty()) {
-        out.push(FieldError::invalid(join(path, "podCIDRs[0]"), single, why));
     }
 }
 

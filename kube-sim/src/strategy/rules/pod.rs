@@ -46,7 +46,7 @@ pub(in crate::strategy) static POD_SPEC: [Rule; 26] = [
 ];
 
 /// The rules of a container, relative to the container.
-static CONTAINER: [Rule; 14] = [
+static CONTAINER: [Rule; 15] = [
     ("lifecycle?.postStart?", Custom(check_lifecycle_handler)),
     ("lifecycle?.preStop?", Custom(check_lifecycle_handler)),
     ("livenessProbe?", Custom(check_probe)),
@@ -57,6 +57,7 @@ static CONTAINER: [Rule; 14] = [
     ("ports[].name", Text(texts::port_name)),
     ("env[].valueFrom?.fieldRef?", Custom(check_field_of_variable)),
     ("env[].valueFrom?.resourceFieldRef?.resource", Text(container_resource)),
+    ("env[].valueFrom?.resourceFieldRef?", Custom(check_divisor)),
     ("env[].valueFrom?.secretKeyRef?.key", Text(key_length)),
     ("env[].valueFrom?.configMapKeyRef?.key", Text(key_length)),
     ("securityContext?", Custom(check_privileges)),
@@ -260,6 +261,35 @@ fn container_resource(text: &str) -> Option<&'static str> {
     ];
     let huge = ["limits.hugepages-", "requests.hugepages-"].iter().any(|prefix| text.starts_with(prefix));
     (!huge && !known.contains(&text)).then_some("unsupported container resource")
+}
+
+/// Checks the divisor of a resource: CPUs are divided by whole units or thousandths, and bytes by a unit.
+fn check_divisor(path: &str, reference: &Value, out: &mut Errors) {
+    let (resource, divisor) = (string_in(reference, "resource"), string_in(reference, "divisor"));
+    let (supported, why): (&[_], _) = match resource.split_once('.') {
+        _ if matches!(divisor, "" | "0") => return,
+        Some((_, "cpu")) => {
+            (&["1m", "1"], "only divisor's values 1m and 1 are supported with the cpu resource".to_owned())
+        }
+        Some((_, bytes)) => {
+            let name = match bytes {
+                "ephemeral-storage" => "local ephemeral storage",
+                "memory" => "memory",
+                _ if bytes.starts_with("hugepages-") => "hugepages",
+                _ => return,
+            };
+            let units: &[_] =
+                &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+            (
+                units,
+                format!("only divisor's values {} are supported with the {name} resource", units.join(", ")),
+            )
+        }
+        None => return,
+    };
+    if !supported.contains(&divisor) {
+        out.push(FieldError::invalid(join(path, "divisor"), resource, why));
+    }
 }
 
 /// The reason that a key of a config map or secret is too long.

@@ -81,8 +81,9 @@ static VOLUME_ATTACHMENT: [Rule; 4] = [
     ("spec.source", Custom(check_attached_source)),
 ];
 
-static PERSISTENT_VOLUME: [Rule; 11] = [
+static PERSISTENT_VOLUME: [Rule; 12] = [
     ("spec.capacity", Required),
+    ("spec.capacity", Custom(check_capacity)),
     ("spec.accessModes", Required),
     ("spec.accessModes[]", Required),
     ("spec", Custom(check_volume_source)),
@@ -174,6 +175,18 @@ fn check_non_negative(path: &str, quantity: &Value, out: &mut Errors) {
     let text = quantity.as_str().unwrap_or_default();
     if quantity_exceeds("0", text) {
         out.push(FieldError::invalid(path, text, "must be greater than or equal to 0"));
+    }
+}
+
+/// Checks that the quantities of a capacity are positive.
+fn check_capacity(path: &str, capacity: &Value, out: &mut Errors) {
+    for (resource, quantity) in capacity.as_object().into_iter().flatten() {
+        let path = format!("{path}[{resource}]");
+        check_non_negative(&path, quantity, out);
+        let text = quantity.as_str().unwrap_or_default();
+        if !quantity_exceeds(text, "0") {
+            out.push(FieldError::invalid(path, text, "must be greater than zero"));
+        }
     }
 }
 
