@@ -10,7 +10,7 @@ use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::public_key::{KeyType, check_request, is_proof, key_type};
+use super::public_key::{check_request, is_proof, key_type};
 use crate::schema::FieldError;
 use crate::strategy::SubresourceUpdate;
 use crate::strategy::conditions::{check_list, is_true};
@@ -75,11 +75,11 @@ fn check_key(key: &[u8], proof: &[u8], uid: &str) -> Result<(), FieldError> {
     let Ok(([], key)) = SubjectPublicKeyInfo::from_der(key) else {
         return Err(hidden(KEY, "must be a valid PKIX-serialized public key"));
     };
-    match key_type(&key).map_err(|why| hidden(KEY, why))? {
-        KeyType::P521 => Err(hidden(KEY, "kube-sim cannot verify signatures of the curve P521")),
-        key_type if is_proof(key_type, &key, uid, proof) => Ok(()),
-        _ => Err(hidden(PROOF, "could not verify proof-of-possession signature")),
+    let key_type = key_type(&key).map_err(|why| hidden(KEY, why))?;
+    if is_proof(key_type, &key, uid, proof) {
+        return Ok(());
     }
+    Err(hidden(PROOF, "could not verify proof-of-possession signature"))
 }
 
 /// Validates a write of the status: it is immutable except for the transition to one of the conditions [`TERMINAL`].

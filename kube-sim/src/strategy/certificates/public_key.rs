@@ -1,13 +1,17 @@
 //! Public keys of certificate requests, and the signatures that prove possession of the private key.
 
+use p256::ecdsa::signature::hazmat::PrehashVerifier;
+use ring::digest::{self, SHA256, SHA384, SHA512};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{
-    OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA,
-    OID_PKCS1_SHA512WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ED25519,
+    OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_NIST_HASH_SHA256, OID_NIST_HASH_SHA384,
+    OID_NIST_HASH_SHA512, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
+    OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512, OID_SIG_ED25519,
 };
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::SubjectPublicKeyInfo;
+use x509_parser::signature_algorithm::SignatureAlgorithm;
+use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
 /// The kind of a public key that the API server permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +19,18 @@ pub(super) enum KeyType {
     Ed25519,
     P256,
     P384,
-    /// The API server verifies signatures of this curve, but the cryptography of this crate does not implement it.
     P521,
     Rsa,
 }
 
-type Algorithm = &'static dyn VerificationAlgorithm;
+/// The algorithm of a signature.
+#[derive(Clone, Copy)]
+enum Algorithm {
+    /// An algorithm of `ring`.
+    Ring(&'static dyn VerificationAlgorithm),
+    /// ECDSA with this hash on the curve of the key. `ring` has neither P-521 nor SHA-512 for the other curves.
+    Ecdsa(&'static digest::Algorithm),
+}
 
 /// The type of a public key.
 ///
@@ -55,39 +65,52 @@ pub(super) fn key_type(key: &SubjectPublicKeyInfo<'_>) -> Result<KeyType, &'stat
 pub(super) fn check_request(request: &X509CertificationRequest<'_>) -> Result<(), &'static str> {
     let info = &request.certification_request_info;
     let key_type = key_type(&info.subject_pki)?;
-    let signed_with = &request.signature_algorithm.algorithm;
-    let algorithm: Option<Algorithm> = match key_type {
-        KeyType::P521 => return Err("kube-sim cannot verify signatures of the curve P521"),
-        KeyType::Ed25519 => (*signed_with == OID_SIG_ED25519).then_some(&signature::ED25519),
-        KeyType::P256 if *signed_with == OID_SIG_ECDSA_WITH_SHA256 => {
-            Some(&signature::ECDSA_P256_SHA256_ASN1)
-        }
-        KeyType::P256 if *signed_with == OID_SIG_ECDSA_WITH_SHA384 => {
-            Some(&signature::ECDSA_P256_SHA384_ASN1)
-        }
-        KeyType::P384 if *signed_with == OID_SIG_ECDSA_WITH_SHA256 => {
-            Some(&signature::ECDSA_P384_SHA256_ASN1)
-        }
-        KeyType::P384 if *signed_with == OID_SIG_ECDSA_WITH_SHA384 => {
-            Some(&signature::ECDSA_P384_SHA384_ASN1)
-        }
-        KeyType::Rsa if *signed_with == OID_PKCS1_SHA256WITHRSA => {
-            Some(&signature::RSA_PKCS1_2048_8192_SHA256)
-        }
-        KeyType::Rsa if *signed_with == OID_PKCS1_SHA384WITHRSA => {
-            Some(&signature::RSA_PKCS1_2048_8192_SHA384)
-        }
-        KeyType::Rsa if *signed_with == OID_PKCS1_SHA512WITHRSA => {
-            Some(&signature::RSA_PKCS1_2048_8192_SHA512)
-        }
-        _ => None,
-    };
-    let valid = algorithm.is_some_and(|algorithm| {
-        UnparsedPublicKey::new(algorithm, &info.subject_pki.subject_public_key.data)
-            .verify(info.raw, &request.signature_value.data)
-            .is_ok()
+    let valid = request_algorithm(key_type, &request.signature_algorithm).is_some_and(|algorithm| {
+        verifies(algorithm, key_type, &info.subject_pki, info.raw, &request.signature_value.data)
     });
     if valid { Ok(()) } else { Err("invalid signature") }
+}
+
+/// The algorithm of a request with a key of this type; `None` for an algorithm that the API server does not accept.
+fn request_algorithm(key_type: KeyType, signed_with: &AlgorithmIdentifier<'_>) -> Option<Algorithm> {
+    let oid = &signed_with.algorithm;
+    match key_type {
+        KeyType::Ed25519 => (*oid == OID_SIG_ED25519).then_some(Algorithm::Ring(&signature::ED25519)),
+        KeyType::P256 | KeyType::P384 | KeyType::P521 => {
+            let hashes = [
+                (OID_SIG_ECDSA_WITH_SHA256, &SHA256),
+                (OID_SIG_ECDSA_WITH_SHA384, &SHA384),
+                (OID_SIG_ECDSA_WITH_SHA512, &SHA512),
+            ];
+            hashes.into_iter().find(|(known, _)| known == oid).map(|(_, hash)| Algorithm::Ecdsa(hash))
+        }
+        KeyType::Rsa => {
+            let algorithms: [(_, &dyn VerificationAlgorithm); 3] = [
+                (OID_PKCS1_SHA256WITHRSA, &signature::RSA_PKCS1_2048_8192_SHA256),
+                (OID_PKCS1_SHA384WITHRSA, &signature::RSA_PKCS1_2048_8192_SHA384),
+                (OID_PKCS1_SHA512WITHRSA, &signature::RSA_PKCS1_2048_8192_SHA512),
+            ];
+            let found = algorithms.into_iter().find(|(known, _)| known == oid);
+            found.map(|(_, algorithm)| algorithm).or_else(|| pss_algorithm(signed_with)).map(Algorithm::Ring)
+        }
+    }
+}
+
+/// The RSA-PSS algorithm with these parameters. As in Go, both hashes are the same, and the salt has their length.
+fn pss_algorithm(signed_with: &AlgorithmIdentifier<'_>) -> Option<&'static dyn VerificationAlgorithm> {
+    let Ok(SignatureAlgorithm::RSASSA_PSS(parameters)) = SignatureAlgorithm::try_from(signed_with) else {
+        return None;
+    };
+    let algorithms: [(_, u32, &dyn VerificationAlgorithm); 3] = [
+        (OID_NIST_HASH_SHA256, 32, &signature::RSA_PSS_2048_8192_SHA256),
+        (OID_NIST_HASH_SHA384, 48, &signature::RSA_PSS_2048_8192_SHA384),
+        (OID_NIST_HASH_SHA512, 64, &signature::RSA_PSS_2048_8192_SHA512),
+    ];
+    let mask_hash = parameters.mask_gen_algorithm().ok()?.hash;
+    let found = algorithms.into_iter().find(|(hash, salt, _)| {
+        hash == parameters.hash_algorithm_oid() && *hash == mask_hash && *salt == parameters.salt_length()
+    });
+    found.filter(|_| parameters.trailer_field() == 1).map(|(.., algorithm)| algorithm)
 }
 
 /// Whether `proof` is a signature of `message` with the private key of `key`, by the algorithm that the API server
@@ -98,12 +121,55 @@ pub(super) fn is_proof(
     message: &str,
     proof: &[u8],
 ) -> bool {
-    let algorithm: Algorithm = match key_type {
-        KeyType::Ed25519 => &signature::ED25519,
-        KeyType::P256 => &signature::ECDSA_P256_SHA256_ASN1,
-        KeyType::P384 => &signature::ECDSA_P384_SHA256_ASN1,
-        KeyType::Rsa => &signature::RSA_PSS_2048_8192_SHA256,
-        KeyType::P521 => return false,
+    let algorithm = match key_type {
+        KeyType::Ed25519 => Algorithm::Ring(&signature::ED25519),
+        KeyType::P256 | KeyType::P384 | KeyType::P521 => Algorithm::Ecdsa(&SHA256),
+        KeyType::Rsa => Algorithm::Ring(&signature::RSA_PSS_2048_8192_SHA256),
     };
-    UnparsedPublicKey::new(algorithm, &key.subject_public_key.data).verify(message.as_bytes(), proof).is_ok()
+    verifies(algorithm, key_type, key, message.as_bytes(), proof)
+}
+
+fn verifies(
+    algorithm: Algorithm,
+    key_type: KeyType,
+    key: &SubjectPublicKeyInfo<'_>,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let key = &key.subject_public_key.data;
+    match algorithm {
+        Algorithm::Ring(algorithm) => {
+            UnparsedPublicKey::new(algorithm, key).verify(message, signature).is_ok()
+        }
+        Algorithm::Ecdsa(hash) => {
+            verifies_ecdsa(key_type, key, digest::digest(hash, message).as_ref(), signature)
+        }
+    }
+}
+
+/// Whether the ECDSA signature in DER is one of this hash. `point` is the public key.
+fn verifies_ecdsa(key_type: KeyType, point: &[u8], hash: &[u8], signature: &[u8]) -> bool {
+    fn is_signature<K: PrehashVerifier<S>, S, E, F>(
+        key: Result<K, E>,
+        signature: Result<S, F>,
+        hash: &[u8],
+    ) -> bool {
+        let (Ok(key), Ok(signature)) = (key, signature) else { return false };
+        key.verify_prehash(hash, &signature).is_ok()
+    }
+    macro_rules! verifies_on {
+        ($curve:ident) => {
+            is_signature(
+                $curve::ecdsa::VerifyingKey::from_sec1_bytes(point),
+                $curve::ecdsa::DerSignature::try_from(signature),
+                hash,
+            )
+        };
+    }
+    match key_type {
+        KeyType::P256 => verifies_on!(p256),
+        KeyType::P384 => verifies_on!(p384),
+        KeyType::P521 => verifies_on!(p521),
+        KeyType::Ed25519 | KeyType::Rsa => false,
+    }
 }

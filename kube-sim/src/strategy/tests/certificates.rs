@@ -177,6 +177,27 @@ fn a_request_proves_possession_of_its_key() {
     );
 }
 
+#[test]
+fn a_signature_has_an_algorithm_of_the_api_server() {
+    // Certificate requests of OpenSSL, one for each algorithm.
+    for line in include_str!("certificates/signed-requests.txt").lines() {
+        let (algorithm, signed) = line.split_once(": ").unwrap();
+        let expected = ["spec.stubPKCS10Request: Invalid value: invalid signature"];
+        let is_valid = !algorithm.ends_with("another salt");
+        check_request(&json!({"stubPKCS10Request": signed}), if is_valid { &[] } else { &expected });
+        let mut changed = STANDARD.decode(signed).unwrap();
+        *changed.last_mut().unwrap() ^= 1;
+        check_request(&json!({"stubPKCS10Request": STANDARD.encode(changed)}), &expected);
+    }
+    let proof =
+        json!({"stubPKCS10Request": null, "pkixPublicKey": P521_KEY, "proofOfPossession": P521_PROOF});
+    check_request(&proof, &[]);
+}
+
+/// A public key of the curve P-521, and its signature of the UID of the pod in [`request`].
+const P521_KEY: &str = "MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQARgEylR+hH0L0ttetlsolpBgGREg8ppDbnJ6Mr/SJUAze5oJTtEsd+VH0wR7WBHiIycCTpyj9IQxJQxpb5vsBA+UBtD10bRQt2FacGyhv2KZ0xHjSo9PS9Dy+FyNc/0CAI0F305HQg8cxOgBkWELrBLBzj0+cXwRNV3pxLk6DSolnLrM=";
+const P521_PROOF: &str = "MIGIAkIA6FSpdSECauG53wdn72HN1bQCVIzjRAm3//N1xjBC/WUetcgKttfkr6RbFQfy/7YtL6w1+7LNqStYlyDhk3SzIBUCQgCQR3pDjcvV7YVNB/0TJcw9wZETu6kARNQL2qxY4gT718YPA34ojWUchppLEEx0VSSpYBHUsTw6Jlh860IFLkOTwA==";
+
 /// The fields with an error in a write of `status` to a request of `key` with the status `old`.
 fn status_errors(key: &KeyPair, old: &Value, status: &Value) -> Vec<String> {
     let strategy = Strategy::of(GROUP, "v1", "PodCertificateRequest").unwrap();
