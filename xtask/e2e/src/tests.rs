@@ -77,6 +77,7 @@ suites!(
     connections,
     webhooks,
     runtime_webhooks,
+    admission_plugins,
     admission_policies,
     mutating_policies,
     workloads,

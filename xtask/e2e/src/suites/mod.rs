@@ -2,6 +2,7 @@
 
 mod access;
 mod actions;
+mod admission_plugins;
 mod admission_policies;
 mod auth;
 mod built_in_controllers;
@@ -85,6 +86,7 @@ pub(super) const ALL: &[Suite] = &[
     auth::SUITE,
     webhooks::SUITE,
     access::SUITE,
+    admission_plugins::SUITE,
     admission_policies::SUITE,
     mutating_policies::SUITE,
     languages::SUITE,
