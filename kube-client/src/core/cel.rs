@@ -210,6 +210,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Rule>(r#"{"rule": "true"}"#).unwrap(), Rule::new("true"));
     }
 
+    #[cfg(feature = "cel")]
     #[test]
     fn only_the_variable_old_self_makes_a_transition_rule() {
         let validator = |rule: &str| {
