@@ -237,6 +237,9 @@ pub(crate) fn scale_of(resource: &Resource, object: &Value) -> Result<Value, Sim
         "spec": {},
         "status": {"replicas": replicas},
     });
+    if !resource.namespaced {
+        scale["metadata"].as_object_mut().map(|metadata| metadata.remove("namespace"));
+    }
     match spec.as_i64().unwrap_or(0) {
         0 => {}
         n => scale["spec"]["replicas"] = n.into(),
