@@ -5,11 +5,14 @@
 //! at first use. The schemas of custom resources are structural and have no references. This module must not validate
 //! values.
 
+mod variants;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 
+pub(super) use self::variants::Variants;
 use super::go_regex;
 
 /// The type that a schema specifies (`type`), as opposed to the kind of an object.
@@ -66,6 +69,7 @@ pub(crate) struct Schema {
     properties: BTreeMap<Box<str>, Arc<Schema>>,
     additional: Additional,
     items: Option<Arc<Schema>>,
+    variants: Option<Box<Variants>>,
     /// Names of the required properties.
     pub(super) required: Vec<Box<str>>,
     /// Whether null is allowed.
@@ -98,13 +102,13 @@ pub(crate) struct ValueValidations {
     pub(super) maximum: Option<Bound>,
     pub(super) multiple_of: Option<f64>,
     pub(super) min_length: Option<u64>,
-    pub(super) max_length: Option<u64>,
+    pub(super) max_length: Option<i64>,
     pub(super) pattern: Option<Pattern>,
     pub(super) min_items: Option<u64>,
-    pub(super) max_items: Option<u64>,
+    pub(super) max_items: Option<i64>,
     pub(super) unique_items: bool,
     pub(super) min_properties: Option<u64>,
-    pub(super) max_properties: Option<u64>,
+    pub(super) max_properties: Option<i64>,
     pub(super) all_of: Vec<Schema>,
     pub(super) any_of: Vec<Schema>,
     pub(super) one_of: Vec<Schema>,
@@ -147,6 +151,7 @@ impl Schema {
             schema.kind = Kind::IntOrString;
             schema.validations = ValueValidations::default();
         }
+        schema.variants = Variants::of_component(name).map(Box::new);
         Arc::new(schema)
     }
 
@@ -234,6 +239,11 @@ impl Schema {
         })
     }
 
+    /// The schemas of the value by its JSON type, if its Go type depends on the JSON type.
+    pub(super) fn variants(&self) -> Option<&Variants> {
+        self.shape().variants.as_deref()
+    }
+
     /// The schema of a list's items.
     pub(crate) fn items(&self) -> Option<&Arc<Self>> {
         self.shape().items.as_ref()
@@ -311,6 +321,7 @@ impl SchemaParser {
             format: string_keyword(map, "format").filter(|format| !format.is_empty()).map(Into::into),
             validations: self.parse_value_validations(map),
             component: None,
+            variants: None,
         };
         if schema.embedded_resource && !self.is_built_in {
             schema.add_object_fields();
@@ -355,6 +366,7 @@ impl SchemaParser {
             }
         };
         let count = |key: &str| map.get(key).and_then(Value::as_u64);
+        let limit = |key: &str| map.get(key).and_then(Value::as_i64);
         let bound = |key: &str, exclusive: &str| {
             let value = map.get(key).and_then(Value::as_f64)?;
             Some(Bound { value, exclusive: bool_keyword(map, exclusive) })
@@ -365,14 +377,14 @@ impl SchemaParser {
             maximum: bound("maximum", "exclusiveMaximum"),
             multiple_of: map.get("multipleOf").and_then(Value::as_f64),
             min_length: count("minLength"),
-            max_length: count("maxLength"),
+            max_length: limit("maxLength"),
             pattern: string_keyword(map, "pattern")
                 .map(|source| Pattern { source: source.into(), regex: go_regex::compile(source).ok() }),
             min_items: count("minItems"),
-            max_items: count("maxItems"),
+            max_items: limit("maxItems"),
             unique_items: bool_keyword(map, "uniqueItems"),
             min_properties: count("minProperties"),
-            max_properties: count("maxProperties"),
+            max_properties: limit("maxProperties"),
             all_of: schemas("allOf"),
             any_of: schemas("anyOf"),
             one_of: schemas("oneOf"),

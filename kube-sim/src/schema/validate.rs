@@ -37,6 +37,20 @@ pub(crate) fn validate_update(schema: &Schema, old: Option<&Value>, object: &Val
     errors
 }
 
+/// The error that `error` returns for a limit. As in the API server, a negative limit has the text `negative`.
+fn with_limit(limit: i64, negative: &str, error: impl FnOnce(u64) -> FieldError) -> FieldError {
+    let mut error = error(limit.unsigned_abs());
+    if limit < 0 {
+        negative.clone_into(&mut error.detail);
+    }
+    error
+}
+
+/// Whether a length is greater than a limit. Every length exceeds a negative limit.
+fn exceeds(length: usize, limit: i64) -> bool {
+    i64::try_from(length).is_ok_and(|length| length > limit)
+}
+
 /// The errors of one value, and the number of completed checks. If a value matches no subschema of `anyOf` or `oneOf`,
 /// the server reports the errors of the subschema with the most completed checks.
 #[derive(Default)]
@@ -234,11 +248,13 @@ impl Validator {
 
     fn check_string(&self, schema: &Schema, text: &str, out: &mut Findings) {
         let validations = &schema.validations;
-        let length = text.chars().count() as u64;
+        let length = text.chars().count();
         let path = &self.path;
-        if let Some(max) = validations.max_length.filter(|max| length > *max) {
-            out.errors.push(FieldError::too_long(self.field_path(), max));
-        } else if let Some(min) = validations.min_length.filter(|min| length < *min) {
+        if let Some(max) = validations.max_length.filter(|max| exceeds(length, *max)) {
+            out.errors.push(with_limit(max, "value is too long", |max| {
+                FieldError::too_long(self.field_path(), max)
+            }));
+        } else if let Some(min) = validations.min_length.filter(|min| (length as u64) < *min) {
             let detail = format!("{path} in body should be at least {min} chars long");
             out.errors.push(FieldError::invalid(self.field_path(), text, detail));
         } else if let Some(pattern) = &validations.pattern {
@@ -274,8 +290,10 @@ impl Validator {
             let detail = format!("{} in body should have at least {min} items", self.path);
             out.errors.push(FieldError::invalid(self.field_path(), count, detail));
         }
-        if let Some(max) = schema.validations.max_items.filter(|max| count > *max) {
-            out.errors.push(FieldError::too_many(self.field_path(), count, max));
+        if let Some(max) = schema.validations.max_items.filter(|max| exceeds(items.len(), *max)) {
+            out.errors.push(with_limit(max, "has too many items", |max| {
+                FieldError::too_many(self.field_path(), count, max)
+            }));
         }
         if schema.validations.unique_items
             && items.iter().enumerate().any(|(i, item)| items[..i].contains(item))
@@ -311,8 +329,10 @@ impl Validator {
             let detail = format!("{} in body should have at least {min} properties", self.path);
             out.errors.push(FieldError::invalid(self.field_path(), count, detail));
         }
-        if let Some(max) = schema.validations.max_properties.filter(|max| count > *max) {
-            out.errors.push(FieldError::too_many(self.field_path(), count, max));
+        if let Some(max) = schema.validations.max_properties.filter(|max| exceeds(map.len(), *max)) {
+            out.errors.push(with_limit(max, "has too many items", |max| {
+                FieldError::too_many(self.field_path(), count, max)
+            }));
         }
         // Only `metadata` is a reference, and other code validates the referenced `ObjectMeta`. Here, only the
         // restrictions that the schema of the custom resource specifies for the metadata apply.
@@ -418,7 +438,7 @@ fn schema_type_name(kind: Kind) -> &'static str {
 }
 
 /// The type and format of a value, as the server's errors print them.
-fn type_of(value: &Value) -> (&'static str, &'static str) {
+pub(super) fn type_of(value: &Value) -> (&'static str, &'static str) {
     match value {
         Value::Null => ("null", ""),
         Value::Bool(_) => ("boolean", ""),
