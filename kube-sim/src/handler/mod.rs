@@ -289,7 +289,10 @@ impl Call<'_> {
     fn decode(&self, cx: &mut WriteContext<'_>) -> Result<Value, SimError> {
         let mut object =
             write::parse_body(&self.request.body, &self.request.content_type, &self.target.resource.kind)?;
-        cx.decode(&mut object, self.duplicate_fields())?;
+        if let Err(error) = cx.decode(&mut object, self.duplicate_fields()) {
+            self.warnings.add(std::mem::take(&mut cx.warnings));
+            return Err(error);
+        }
         Ok(object)
     }
 

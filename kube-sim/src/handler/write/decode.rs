@@ -1,5 +1,7 @@
 //! The first phase of a write: decodes the request body, and checks that it matches the URL.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -11,8 +13,8 @@ use crate::handler::target::Target;
 use crate::handler::typed_body;
 use crate::patch;
 use crate::protobuf;
-use crate::registry::Resource;
-use crate::schema::{self, FieldError};
+use crate::registry::{Custom, Resource};
+use crate::schema::{self, FieldError, Schema};
 use crate::status::SimError;
 
 /// Parses a request body. `expected` is the kind in the error texts.
@@ -86,19 +88,32 @@ impl WriteContext<'_> {
     /// Checks the kind of the body; drops or refuses unknown and duplicate fields, as `fieldValidation` requests.
     pub(crate) fn decode(&mut self, object: &mut Value, duplicates: Vec<String>) -> Result<(), SimError> {
         let resource = self.resource();
-        self.check_kind(object)?;
-        let schema = resource.schema();
-        if resource.custom().is_some() {
-            schema::coerce(&schema, object, protobuf::omits_zero)
-                .map_err(|problem| self.decoding_error(object, &problem))?;
-        }
         let mut problems = duplicates;
-        problems.extend(schema::prune(&schema, object));
-        if resource.builtin().is_some() {
-            schema::decode(&schema, object, protobuf::omits_zero)
-                .map_err(|problem| self.decoding_error(object, &problem))?;
+        if let Some(custom) = resource.custom() {
+            check_is_typed(resource, object)?;
+            // As in the API server, a body in another version is pruned to that version before it is refused.
+            let schema = body_schema(resource, custom, object);
+            if let Some(schema) = &schema {
+                schema::coerce(schema, object, protobuf::omits_zero)
+                    .map_err(|problem| self.decoding_error(object, &problem))?;
+                problems.extend(schema::prune(schema, object));
+            }
+        } else {
+            self.check_kind(object)?;
+            let schema = resource.schema();
+            problems.extend(schema::prune(&schema, object));
+            if resource.builtin().is_some() {
+                schema::decode(&schema, object, protobuf::omits_zero)
+                    .map_err(|problem| self.decoding_error(object, &problem))?;
+            }
         }
         object_meta::metadata_mut(object)?;
+        self.report(object, problems)?;
+        if resource.custom().is_some() { self.check_kind(object) } else { Ok(()) }
+    }
+
+    /// Ignores, warns about or refuses unknown and duplicate fields.
+    fn report(&mut self, object: &Value, problems: Vec<String>) -> Result<(), SimError> {
         if problems.is_empty() {
             return Ok(());
         }
@@ -119,7 +134,12 @@ impl WriteContext<'_> {
         if self.patching {
             return SimError::invalid("", "", "", &[patch::undecodable_result_error(object, problem)]);
         }
-        SimError::bad_request(schema::undecodable(&resource.kind, &resource.version, problem))
+        // A custom resource is decoded in the version that its body names.
+        let version = match object["apiVersion"].as_str().and_then(|version| version.split_once('/')) {
+            Some((_, version)) if resource.custom().is_some() => version,
+            _ => &resource.version,
+        };
+        SimError::bad_request(schema::undecodable(&resource.kind, version, problem))
     }
 }
 
@@ -168,15 +188,10 @@ fn other_version(api_version: &str, resource: &Resource) -> SimError {
     ))
 }
 
-/// Checks the kind and the API version of a custom resource, which has to have both.
-fn check_custom_kind(
-    resource: &Resource,
-    object: &Value,
-    kind: &str,
-    api_version: &str,
-) -> Result<(), SimError> {
-    for (field, label, value) in [("kind", "Kind", kind), ("apiVersion", "apiVersion", api_version)] {
-        if value.is_empty() && object.get(field).is_none_or(|v| v == "") {
+/// Checks that a custom resource has a kind and an API version.
+fn check_is_typed(resource: &Resource, object: &Value) -> Result<(), SimError> {
+    for (field, label) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
+        if object.get(field).is_none_or(|v| v == "") {
             return Err(SimError::bad_request(format!(
                 "the object provided is unrecognized (must be of type {}): Object '{label}' is missing in '{object}' ({})",
                 resource.kind,
@@ -184,6 +199,29 @@ fn check_custom_kind(
             )));
         }
     }
+    Ok(())
+}
+
+/// The schema of a custom resource in the API version that it names: that of a version of its definition, or a schema
+/// without fields if the definition does not have the version. `None` for another group or kind.
+fn body_schema(resource: &Resource, custom: &Custom, object: &Value) -> Option<Arc<Schema>> {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let api_version = text("apiVersion");
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    if group != resource.group || text("kind") != resource.kind {
+        return None;
+    }
+    let schema = custom.schemas.get(api_version).cloned();
+    Some(schema.unwrap_or_else(|| Schema::of_custom_resource(&serde_json::json!({}))))
+}
+
+/// Checks the kind and the API version of a custom resource.
+fn check_custom_kind(
+    resource: &Resource,
+    object: &Value,
+    kind: &str,
+    api_version: &str,
+) -> Result<(), SimError> {
     if api_version != resource.api_version {
         return Err(other_version(api_version, resource));
     }
