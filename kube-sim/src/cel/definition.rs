@@ -14,31 +14,19 @@ const RULE_COST_LIMIT: u64 = 10_000_000;
 /// The maximum sum of the estimated costs of all rules and message expressions in a schema.
 const TOTAL_COST_LIMIT: u64 = 100_000_000;
 
-/// Checks the rules of all versions of a CustomResourceDefinition. `found` are the errors that its validation has found
-/// before: the rules of a schema node are not compiled if `found` contains an error about the node or a node below it.
-pub(crate) fn check_rules(crd: &Value, found: &[FieldError]) -> Vec<FieldError> {
-    let versions = list(&crd["spec"], "versions");
-    let schema = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
-    let shared = versions.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
-    let mut errors = Vec::new();
-    for (index, version) in versions.iter().enumerate().take(if shared { 1 } else { usize::MAX }) {
-        let path = if shared {
-            "spec.validation.openAPIV3Schema".to_owned()
-        } else {
-            format!("spec.versions[{index}].schema.openAPIV3Schema")
-        };
-        let mut check = SchemaCheck { found, errors: Vec::new(), total: 0, expensive: Vec::new() };
-        check.check_defaults(&schema(version), &path);
-        if !check.errors.is_empty() {
-            // As in the API server, the rules are not checked if a default violates a rule.
-            errors.extend(check.errors);
-            continue;
-        }
-        let root = SchemaNode { path: path.clone(), root: true, cardinality: Some(1), uncorrelatable: None };
-        check.check_subtree(&schema(version), &root);
-        errors.extend(check.finish(&path));
+/// Checks the rules of a structural schema in a CustomResourceDefinition. `path` is the path of the schema. `found` are
+/// the other errors about the schema: the rules of a schema node are not compiled if `found` contains an error about
+/// the node or a node below it.
+pub(crate) fn check_rules(path: &str, schema: &Value, found: &[FieldError]) -> Vec<FieldError> {
+    let mut check = SchemaCheck { found, errors: Vec::new(), total: 0, expensive: Vec::new() };
+    check.check_defaults(schema, path);
+    if !check.errors.is_empty() {
+        // As in the API server, the rules are not checked if a default violates a rule.
+        return check.errors;
     }
-    errors
+    let root = SchemaNode { path: path.to_owned(), root: true, cardinality: Some(1), uncorrelatable: None };
+    check.check_subtree(schema, &root);
+    check.finish(path)
 }
 
 /// The position of a node in a schema.

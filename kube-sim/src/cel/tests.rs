@@ -5,22 +5,20 @@ use serde_json::{Value, json};
 use super::*;
 use crate::schema::Schema;
 
-/// A CustomResourceDefinition for a kind whose `spec` has this schema.
+/// The path of the schemas in the errors.
+const PATH: &str = "spec.validation.openAPIV3Schema";
+
+/// The schema of a kind whose `spec` has the schema `spec`.
 fn definition(spec: &Value) -> Value {
-    json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": {
-        "type": "object", "properties": {"spec": spec},
-    }}}]}})
+    json!({"type": "object", "properties": {"spec": spec}})
 }
 
 /// Checks the errors about a definition whose `spec` has this schema. Each error must contain the expected text; `~` in
 /// that text is the path of the schema.
 #[track_caller]
 fn check_definition(spec: &Value, expected: &[&str]) {
-    let errors = check_rules(&definition(spec), &[]);
-    let texts: Vec<String> = errors
-        .iter()
-        .map(|error| error.to_string().replace("spec.validation.openAPIV3Schema", "~"))
-        .collect();
+    let errors = check_rules(PATH, &definition(spec), &[]);
+    let texts: Vec<String> = errors.iter().map(|error| error.to_string().replace(PATH, "~")).collect();
     assert_eq!(texts.len(), expected.len(), "{texts:?}");
     for (text, expected) in texts.iter().zip(expected) {
         assert!(text.contains(expected), "{text} does not contain {expected}");
@@ -85,7 +83,7 @@ fn rules_of_a_node_with_schema_errors_are_not_compiled() {
     let spec = rules(&json!({"type": "object", "properties": {"n": {"type": "integer"}}}), &["self.m == 1"]);
     let path = "spec.validation.openAPIV3Schema.properties[spec].properties[n]";
     let found = [crate::schema::FieldError::required(path, "")];
-    assert_eq!(check_rules(&definition(&spec), &found), []);
+    assert_eq!(check_rules(PATH, &definition(&spec), &found), []);
 }
 
 #[test]
@@ -122,8 +120,7 @@ fn rules_of_the_root_can_access_only_the_name_in_metadata() {
     let texts: Vec<String> = verdict.errors.iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["<nil>: Invalid value: failed rule: self.metadata.name.size() < 3"]);
     let labels = rules(&json!({"type": "object"}), &["has(self.metadata.labels)"]);
-    let crd = json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": labels}}]}});
-    assert!(check_rules(&crd, &[])[0].detail.contains("undefined field 'labels'"));
+    assert!(check_rules(PATH, &labels, &[])[0].detail.contains("undefined field 'labels'"));
 }
 
 #[test]
@@ -175,7 +172,7 @@ fn a_long_expression_does_not_overflow_the_stack() {
     let nested = format!("self == {}1{}", "(".repeat(3000), ")".repeat(3000));
     let calls = format!("self == ''{}.size()", ".trim()".repeat(3000));
     for rule in [sum, nested, calls] {
-        let errors = check_rules(&definition(&rules(&int, &[&rule])), &[]);
+        let errors = check_rules(PATH, &definition(&rules(&int, &[&rule])), &[]);
         assert!(errors[0].detail.contains("recursion limit"), "{errors:?}");
     }
     let sum = format!("self == {}", vec!["1"; 200].join(" + "));

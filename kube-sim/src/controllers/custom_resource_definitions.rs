@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::{Keys, is_deletion, object_of, own_key, writes};
 use crate::handler::deletion::{self, Propagation};
 use crate::handler::object_meta;
-use crate::registry::{Resource, crd};
+use crate::registry::{Registry, Resource, crd};
 use crate::store::object::Stored;
 use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::store::{State, StorageKey};
-use crate::strategy::CLEANUP_FINALIZER;
+use crate::strategy::{CLEANUP_FINALIZER, set_condition};
 
 /// The name of the table that contains the CustomResourceDefinitions.
 const CRD_TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
@@ -84,8 +84,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     }
 }
 
-/// Serves the resource of a definition, unless its names conflict with another resource, and sets the conditions of the
-/// definition.
+/// Sets the conditions of a definition, and serves its resources if it is established.
 fn establish(state: &mut State, definition: &Arc<Stored>) {
     let Some(resource) = state.registry.by_storage(CRD_TABLE) else { return };
     let before = definition.typed_value(&resource.api_version, &resource.kind);
@@ -97,11 +96,18 @@ fn establish(state: &mut State, definition: &Arc<Stored>) {
             used.add(&other);
         }
     }
-    if crd::update_status(&mut crd, &used, &state.clock.stamp()) && state.registry.serve(&crd) {
-        // As in the API server, a changed definition has a new watch cache, which begins with the current objects.
-        state.restart_table(&storage_of(&crd));
-    }
+    crd::update_status(&mut crd, &used, &state.clock.stamp());
+    serve(state, &crd);
     commit_status(state, &resource, definition, &before, crd);
+}
+
+/// Serves the resources of an established definition. As in the API server, the built-in resources have precedence.
+fn serve(state: &mut State, crd: &Value) {
+    let is_established = crd::has_condition(crd, "Established", "True");
+    if is_established && !Registry::overlaps_built_in(crd) && state.registry.serve(crd) {
+        // A changed definition has a new watch cache, which begins with the current objects.
+        state.restart_table(&storage_of(crd));
+    }
 }
 
 /// Commits a changed status of a definition.
@@ -131,24 +137,36 @@ fn finalize(state: &mut State, definition: &Arc<Stored>) {
         return;
     }
     let storage = storage_of(&before);
-    delete_instances(state, &storage);
     let mut crd = before.clone();
     let now = state.clock.stamp();
-    if state.table(&storage).is_some_and(|table| !table.is_empty()) {
+    let (reason, message) = if Registry::overlaps_built_in(&crd) {
+        ("OverlappingBuiltInResource", "instances overlap with built-in resources in storage")
+    } else if crd::has_condition(&crd, "Established", "True") {
         let message = "CustomResource deletion is in progress";
-        crd::set_terminating(&mut crd, true, "InstanceDeletionInProgress", message, &now);
-        commit_status(state, &resource, definition, &before, crd);
-        return;
-    }
+        set_condition(&mut crd, TERMINATING, "InstanceDeletionInProgress", message, &now);
+        serve(state, &crd);
+        delete_instances(state, &storage);
+        if state.table(&storage).is_some_and(|table| !table.is_empty()) {
+            commit_status(state, &resource, definition, &before, crd);
+            return;
+        }
+        ("InstanceDeletionCompleted", "removed all instances")
+    } else {
+        ("NeverEstablished", "resource was never established")
+    };
     finalizers.retain(|finalizer| finalizer != CLEANUP_FINALIZER);
     if finalizers.is_empty() {
         state.erase(&(Arc::from(CRD_TABLE), definition.key.clone()));
         return;
     }
-    crd::set_terminating(&mut crd, false, "InstanceDeletionCompleted", "removed all instances", &now);
+    set_condition(&mut crd, ("Terminating", "False"), reason, message, &now);
     object_meta::set_finalizers(&mut crd, &finalizers);
+    serve(state, &crd);
     commit_status(state, &resource, definition, &before, crd);
 }
+
+/// The condition of a definition whose custom resources are being deleted.
+const TERMINATING: (&str, &str) = ("Terminating", "True");
 
 /// Deletes the custom resources in the table `storage`, except those that are being deleted.
 fn delete_instances(state: &mut State, storage: &Arc<str>) {
@@ -166,17 +184,12 @@ fn delete_instances(state: &mut State, storage: &Arc<str>) {
     }
 }
 
-/// Stops serving the resource of a deleted definition, and removes the custom resources that remain because a client
-/// has removed the API server's cleanup finalizer.
+/// Stops serving the resource of a deleted definition, and ends the watches of its custom resources. As in the API
+/// server, custom resources stay stored if a client has removed the API server's cleanup finalizer: a new definition
+/// with the same name serves them again.
 fn withdraw(state: &mut State, name: &str) {
     let withdrawn = state.registry.withdraw(name);
-    let Some(storage) = withdrawn.first().map(|resource| resource.storage.clone()) else { return };
-    let instances: Vec<StorageKey> = state
-        .table(&storage)
-        .map(|table| table.objects("").iter().map(|o| (storage.clone(), o.key.clone())).collect())
-        .unwrap_or_default();
-    for instance in instances {
-        state.erase(&instance);
+    if let Some(resource) = withdrawn.first() {
+        state.restart_table(&resource.storage);
     }
-    state.restart_table(&storage);
 }

@@ -48,7 +48,7 @@ fn resource_entry(r: &Resource) -> Value {
         "responseKind": response_kind(r, &r.group, &r.version, &r.kind),
         "scope": if r.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": r.singular,
-        "verbs": r.verbs,
+        "verbs": r.discovered_verbs(),
     });
     for (key, list) in [("shortNames", &r.short_names), ("categories", &r.categories)] {
         if !list.is_empty() {

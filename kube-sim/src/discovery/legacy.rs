@@ -68,7 +68,7 @@ pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
             "singularName": r.singular,
             "namespaced": r.namespaced,
             "kind": r.kind,
-            "verbs": r.verbs,
+            "verbs": r.discovered_verbs(),
         });
         for (key, list) in [("shortNames", &r.short_names), ("categories", &r.categories)] {
             if !list.is_empty() {

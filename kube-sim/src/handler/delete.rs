@@ -244,8 +244,10 @@ pub(crate) async fn delete_one(
                     .then(|| response_object(resource, &object.key, object.version, deleted))
             } else {
                 deletion::delete(&mut state, resource, &storage_key, propagation, delete.grace);
+                // The response is the object before controllers react to its deletion.
+                let marked = state.at(&storage_key).cloned();
                 controllers::run(&mut state);
-                state.at(&storage_key).filter(|o| o.uid == object.uid).cloned()
+                marked
             }
         };
         return Ok(match remaining {
@@ -255,9 +257,6 @@ pub(crate) async fn delete_one(
             },
             _ if resource.strategy.deletion.returns_object => {
                 let mut last = convert::view(resource, &shown);
-                if let Some(defer) = resource.strategy.deletion.deferred {
-                    defer(&mut last, &inner.clock.stamp());
-                }
                 if resource.strategy.deletion.grace_period.is_some() {
                     // The object in the response has a deletionTimestamp even if the grace period is zero.
                     deletion::mark_deleted(&inner.clock, resource, &object.value(), &mut last, 0);

@@ -172,7 +172,9 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
             "finalizer orphan and foregroundDeletion cannot be both set",
         ));
     }
-    for (index, finalizer) in finalizers.iter().enumerate().filter(|_| resource.custom().is_none()) {
+    // Only the validation of the kinds of Kubernetes itself restricts finalizers without a domain.
+    let is_of_core = resource.custom().is_none() && resource.group != "apiextensions.k8s.io";
+    for (index, finalizer) in finalizers.iter().enumerate().filter(|_| is_of_core) {
         if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer.as_str()) {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(

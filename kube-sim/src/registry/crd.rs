@@ -11,7 +11,7 @@ use crate::builtin;
 use crate::cel;
 use crate::json::texts;
 use crate::schema::{Approval, Schema, approval, quote};
-use crate::strategy::{Strategy, list_kind, singular};
+use crate::strategy::{Strategy, has_valid_ca_bundle, list_kind, set_condition, singular};
 
 /// The verbs of every custom resource.
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
@@ -25,7 +25,7 @@ pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>]) -> Vec<Resou
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let group = text(&spec["group"]);
-    let names = &spec["names"];
+    let names = served_names(crd);
     let versions: Vec<&Value> =
         spec["versions"].as_array().into_iter().flatten().filter(|v| v["served"] == true).collect();
     let served: Vec<String> =
@@ -34,7 +34,7 @@ pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>]) -> Vec<Resou
     versions
         .iter()
         .map(|version| {
-            let custom = custom_properties(version, &group, spec, &schemas);
+            let custom = custom_properties(version, &group, crd, &schemas);
             let fields = version["selectableFields"].as_array().into_iter().flatten();
             let name = text(&version["name"]);
             Resource {
@@ -111,13 +111,14 @@ fn open_api_of(version: &Value) -> Option<&Value> {
 fn custom_properties(
     version: &Value,
     group: &str,
-    spec: &Value,
+    crd: &Value,
     schemas: &Arc<BTreeMap<String, Arc<Schema>>>,
 ) -> Custom {
+    let spec = &crd["spec"];
     let open_api = open_api_of(version).cloned();
     let name = version["name"].as_str().unwrap_or_default();
     let schema = schemas.get(&format!("{group}/{name}")).cloned().unwrap_or_else(Schema::permissive);
-    let kind = spec["names"]["kind"].as_str().unwrap_or_default();
+    let kind = served_names(crd)["kind"].as_str().unwrap_or_default();
     let deprecation = (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
         Some(text) => text.to_owned(),
         None => match replacement_of(version, spec) {
@@ -139,7 +140,24 @@ fn custom_properties(
         scale: scale_of(&version["subresources"]["scale"]),
         columns: columns_of(&version["additionalPrinterColumns"]),
         deprecation,
+        is_terminating: has_condition(crd, "Terminating", "True"),
     }
+}
+
+/// The names under which a definition is served: the accepted names.
+pub(super) fn served_names(crd: &Value) -> &Value {
+    let accepted = &crd["status"]["acceptedNames"];
+    if accepted["kind"].as_str().is_some_and(|kind| !kind.is_empty()) {
+        accepted
+    } else {
+        &crd["spec"]["names"]
+    }
+}
+
+/// Whether a condition of a definition has the status `True` or `False`.
+pub(crate) fn has_condition(crd: &Value, kind: &str, status: &str) -> bool {
+    let mut conditions = crd["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|condition| condition["type"] == kind && condition["status"] == status)
 }
 
 /// Parses a path such as `.spec.replicas` into its field names.
@@ -261,9 +279,10 @@ impl UsedNames {
             let error = if field == "shortNames" {
                 let own = strings_in(&accepted[field]);
                 let new = strings_in(&wanted[field]).into_iter().filter(|name| !own.contains(name));
-                let errors: BTreeSet<_> =
+                let mut errors: Vec<_> =
                     new.filter_map(|name| Self::conflict(used, &name.into(), &Value::Null)).collect();
-                let errors: Vec<_> = errors.into_iter().collect();
+                let mut seen = BTreeSet::new();
+                errors.retain(|error| seen.insert(error.clone()));
                 match errors.as_slice() {
                     [] => None,
                     [error] => Some(error.clone()),
@@ -290,105 +309,57 @@ fn copy_field(from: &Value, to: &mut Value, field: &str) {
     };
 }
 
-/// Sets `acceptedNames`, `storedVersions` and the conditions in the status. Returns whether all names are accepted.
-pub(crate) fn update_status(crd: &mut Value, used: &UsedNames, now: &str) -> bool {
-    let storage = crd["spec"]["versions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|v| v["storage"] == true)
-        .and_then(|v| v["name"].as_str())
-        .map(str::to_owned);
-    let (names, conflict) = used.accept(crd);
-    let accepted = conflict.is_none();
-    let (names_reason, names_message) =
-        conflict.unwrap_or_else(|| ("NoConflicts", "no conflicts found".to_owned()));
-    let (reason, message) = if accepted {
-        ("InitialNamesAccepted", "the initial names have been accepted")
-    } else {
-        ("NotAccepted", "not all names are accepted")
-    };
-    let conformance = approval_condition(crd);
+/// Sets `acceptedNames` and the conditions in the status, as the controllers of the API server do one after the other.
+pub(crate) fn update_status(crd: &mut Value, used: &UsedNames, now: &str) {
     if !crd["status"].is_object() {
         crd["status"] = json!({});
     }
-    let status = &mut crd["status"];
-    status["acceptedNames"] = names;
-    if let Some((conforms, reason, message)) = conformance {
-        set_condition(status, "KubernetesAPIApprovalPolicyConformant", conforms, reason, &message, now);
+    if let Some((status, reason, message)) = approval_condition(crd) {
+        set_condition(crd, ("KubernetesAPIApprovalPolicyConformant", status), reason, &message, now);
     }
-    set_condition(status, "NamesAccepted", accepted, names_reason, &names_message, now);
-    // An established definition stays established after a name conflict: the server continues to serve its accepted
-    // names.
-    let mut conditions = status["conditions"].as_array().into_iter().flatten();
-    let established = conditions.any(|c| c["type"] == "Established" && c["status"] == "True");
-    set_condition(status, "Established", accepted || established, reason, message, now);
-    let stored = status["storedVersions"].as_array().cloned().unwrap_or_default();
-    let mut stored: Vec<Value> = stored.into_iter().filter(Value::is_string).collect();
-    if let Some(storage) = storage.map(Value::from)
-        && !stored.contains(&storage)
-    {
-        stored.push(storage);
+    accept_names(crd, used, now);
+    if has_condition(crd, "NamesAccepted", "True") && !has_condition(crd, "Established", "True") {
+        let (status, reason, message) = if has_valid_ca_bundle(crd) {
+            ("True", "InitialNamesAccepted", "the initial names have been accepted")
+        } else {
+            ("False", "InvalidCABundle", "The conversion webhook CABundle is invalid")
+        };
+        set_condition(crd, ("Established", status), reason, message, now);
     }
-    status["storedVersions"] = stored.into();
-    accepted
+}
+
+/// Sets `acceptedNames` and the condition `NamesAccepted`. As in the API server, the condition does not change if the
+/// wanted names are those that are already accepted, even if it reports an earlier conflict.
+fn accept_names(crd: &mut Value, used: &UsedNames, now: &str) {
+    if crd["spec"]["names"] == crd["status"]["acceptedNames"] {
+        return;
+    }
+    let (names, conflict) = used.accept(crd);
+    crd["status"]["acceptedNames"] = names;
+    let Some((reason, message)) = conflict else {
+        return set_condition(crd, ("NamesAccepted", "True"), "NoConflicts", "no conflicts found", now);
+    };
+    set_condition(crd, ("NamesAccepted", "False"), reason, &message, now);
+    let is_known = has_condition(crd, "Established", "True") || has_condition(crd, "Established", "False");
+    // An established definition stays established: the server continues to serve its accepted names.
+    if !is_known {
+        let why = "not all names are accepted";
+        set_condition(crd, ("Established", "False"), "NotAccepted", why, now);
+    }
 }
 
 /// The status, reason and message of the condition `KubernetesAPIApprovalPolicyConformant`; `None` if the group of the
 /// CustomResourceDefinition needs no API approval.
-fn approval_condition(crd: &Value) -> Option<(bool, &'static str, String)> {
+fn approval_condition(crd: &Value) -> Option<(&'static str, &'static str, String)> {
     let (state, annotation) = approval(crd)?;
     match state {
-        Approval::Approved => Some((true, "ApprovedAnnotation", format!("approved in {annotation}"))),
+        Approval::Approved => Some(("True", "ApprovedAnnotation", format!("approved in {annotation}"))),
         Approval::Bypassed => {
-            Some((false, "UnapprovedAnnotation", format!("not approved: {}", quote(annotation))))
+            Some(("False", "UnapprovedAnnotation", format!("not approved: {}", quote(annotation))))
         }
         // Validation rejects these states, so they need no condition.
         Approval::Missing | Approval::Invalid => None,
     }
-}
-
-/// Sets the condition `Terminating`. Its `lastTransitionTime` changes only with its status.
-pub(crate) fn set_terminating(crd: &mut Value, is_true: bool, reason: &str, message: &str, now: &str) {
-    let status = if is_true { "True" } else { "False" };
-    if !crd["status"]["conditions"].is_array() {
-        crd["status"]["conditions"] = json!([]);
-    }
-    let Some(conditions) = crd["status"]["conditions"].as_array_mut() else { return };
-    let condition = json!({
-        "type": "Terminating", "status": status, "reason": reason, "message": message, "lastTransitionTime": now,
-    });
-    match conditions.iter_mut().find(|condition| condition["type"] == "Terminating") {
-        Some(old) if old["status"] == status => {
-            old["reason"] = reason.into();
-            old["message"] = message.into();
-        }
-        Some(old) => *old = condition,
-        None => conditions.push(condition),
-    }
-}
-
-/// Sets a condition. A condition that is already true keeps its reason and message.
-fn set_condition(status: &mut Value, kind: &str, is_true: bool, reason: &str, message: &str, now: &str) {
-    let value = if is_true { "True" } else { "False" };
-    if !status["conditions"].is_array() {
-        status["conditions"] = json!([]);
-    }
-    let Some(list) = status["conditions"].as_array_mut() else { return };
-    if let Some(have) = list.iter_mut().find(|c| c["type"] == kind) {
-        if have["status"] != value {
-            have["lastTransitionTime"] = now.into();
-            have["status"] = value.into();
-        } else if is_true {
-            return;
-        }
-        have["reason"] = reason.into();
-        have["message"] = message.into();
-        return;
-    }
-    list.push(json!({
-        "type": kind, "status": value, "reason": reason, "message": message, "lastTransitionTime": now,
-    }));
 }
 
 #[cfg(test)]

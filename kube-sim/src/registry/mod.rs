@@ -28,11 +28,13 @@ pub(crate) struct Group {
     pub(crate) preferred: String,
 }
 
-/// The resources of a served CustomResourceDefinition, with the uid and the generation of this definition.
+/// The resources of a served CustomResourceDefinition, with the state of the definition from which they result.
 #[derive(Clone, Debug)]
 struct Served {
     uid: Value,
     generation: Value,
+    names: Value,
+    is_terminating: bool,
     resources: Vec<Arc<Resource>>,
 }
 
@@ -145,13 +147,21 @@ impl Registry {
     }
 
     /// Serves the resources of a CustomResourceDefinition, instead of the resources that it previously defined. Does
-    /// nothing if the definition is served in its current generation. Returns whether it has replaced resources.
+    /// nothing if they are already served. Returns whether the objects have a new form: the spec or the accepted names
+    /// have changed.
     pub(crate) fn serve(&mut self, crd: &Value) -> bool {
         let metadata = &crd["metadata"];
         let name = metadata["name"].as_str().unwrap_or_default();
-        let is_current =
-            |served: &Served| served.uid == metadata["uid"] && served.generation == metadata["generation"];
-        if self.custom.get(name).is_some_and(is_current) {
+        let names = crd::served_names(crd);
+        let is_terminating = crd::has_condition(crd, "Terminating", "True");
+        let has_same_form = |served: &Served| {
+            served.uid == metadata["uid"]
+                && served.generation == metadata["generation"]
+                && served.names == *names
+        };
+        let served = self.custom.get(name);
+        let is_unchanged = served.is_some_and(has_same_form);
+        if is_unchanged && served.is_some_and(|served| served.is_terminating == is_terminating) {
             return false;
         }
         let previous = self.withdraw(name);
@@ -160,9 +170,16 @@ impl Registry {
             self.by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone());
         }
         let (uid, generation) = (metadata["uid"].clone(), metadata["generation"].clone());
-        self.custom.insert(name.to_owned(), Served { uid, generation, resources });
+        let served = Served { uid, generation, names: names.clone(), is_terminating, resources };
+        self.custom.insert(name.to_owned(), served);
         self.generation += 1;
-        !previous.is_empty()
+        !previous.is_empty() && !is_unchanged
+    }
+
+    /// Whether a built-in resource has the group and the plural name of a CustomResourceDefinition.
+    pub(crate) fn overlaps_built_in(crd: &Value) -> bool {
+        let (group, plural) = (&crd["spec"]["group"], &crd["spec"]["names"]["plural"]);
+        BUILT_IN.iter().any(|r| *group == *r.group && *plural == *r.plural)
     }
 
     /// Stops serving the resources of the CustomResourceDefinition `name`, and returns them.

@@ -62,6 +62,8 @@ pub(crate) struct Custom {
     pub(crate) columns: Vec<Column>,
     /// The warning in responses for a deprecated version.
     pub(crate) deprecation: Option<String>,
+    /// Whether the condition `Terminating` of the definition is true.
+    pub(crate) is_terminating: bool,
 }
 
 /// The source of a resource: the recorded resources of an API server, or a CustomResourceDefinition.
@@ -248,6 +250,14 @@ impl Resource {
             return Some(custom.storage_version.clone());
         }
         Some(Arc::from(api_version))
+    }
+
+    /// The verbs in discovery documents. Those of a terminating definition lack the verbs that create or change
+    /// objects, although the server still accepts changes.
+    pub(crate) fn discovered_verbs(&self) -> Vec<&str> {
+        let is_terminating = self.custom().is_some_and(|custom| custom.is_terminating);
+        let is_hidden = |verb: &str| is_terminating && matches!(verb, "create" | "patch" | "update");
+        self.verbs.iter().map(String::as_str).filter(|verb| !is_hidden(verb)).collect()
     }
 
     /// Whether the resource supports the RBAC verb.

@@ -1,16 +1,20 @@
 //! Validation of `CustomResourceDefinition` objects.
 //!
-//! Owns the rules for names, group, scope, versions, conversion, subresources and printer columns; `structural`
-//! validates the schemas. The caller must first set the defaults of the CRD (`names.singular`, `names.listKind`).
+//! Owns the rules for names, group, scope, versions, conversion, subresources and printer columns, and their order;
+//! `structural` validates the schemas. The caller must first set the defaults of the CRD (`names.singular`,
+//! `names.listKind`), and supplies the checks that need other modules ([`DefinitionChecks`]).
 
 mod approval;
+mod names;
 mod selectable;
+mod stored_versions;
+mod version;
 
 use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::structural;
-use crate::names;
+use crate::names as dns;
 
 pub(crate) use self::approval::{Approval, approval};
 
@@ -23,65 +27,144 @@ const INVALID_DNS_1123: &str = "a lowercase RFC 1123 subdomain must consist of l
     start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
+/// A check of the CEL rules of a schema. The arguments are the path of the schema, the schema, and its other errors.
+type CheckRules<'a> = &'a dyn Fn(&str, &Value, &[FieldError]) -> Vec<FieldError>;
+
+/// The checks of a CRD that other modules implement.
+#[derive(Clone, Copy)]
+pub(crate) struct DefinitionChecks<'a> {
+    pub(crate) rules: CheckRules<'a>,
+    /// Checks `spec.conversion.webhook`.
+    pub(crate) conversion_webhook: &'a dyn Fn(&Value) -> Vec<FieldError>,
+}
+
 /// Validates a CRD and returns the errors in the server's order. `old` is the stored CRD if the request is an update.
-pub(crate) fn validate_crd(old: Option<&Value>, crd: &Value) -> Vec<FieldError> {
+pub(crate) fn validate_crd(
+    old: Option<&Value>,
+    crd: &Value,
+    checks: DefinitionChecks<'_>,
+) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = &crd["spec"];
-    let name = string_field(&crd["metadata"], "name");
-    let expected = format!("{}.{}", string_field(&spec["names"], "plural"), string_field(spec, "group"));
-    if name != expected {
-        errors.push(FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
+    if old.is_none() {
+        let name = string_field(&crd["metadata"], "name");
+        let expected = format!("{}.{}", string_field(&spec["names"], "plural"), string_field(spec, "group"));
+        if name != expected {
+            let why = "must be spec.names.plural+\".\"+spec.group";
+            errors.push(FieldError::invalid("metadata.name", name, why));
+        }
     }
-    check_group_and_scope(spec, &mut errors);
-    check_versions(spec, old.is_none(), &mut errors);
-    check_names(&spec["names"], &mut errors);
-    check_conversion(&spec["conversion"], &mut errors);
+    check_spec(spec, checks, &mut errors);
     if let Some(old) = old {
-        check_update(old, crd, &mut errors);
+        check_immutable_fields(old, spec, &mut errors);
     }
+    names::check("status.acceptedNames", &crd["status"]["acceptedNames"], &mut errors);
+    stored_versions::check(crd, &mut errors);
+    approval::check(old, crd, &mut errors);
     if spec["preserveUnknownFields"] == true {
         let why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         errors.push(FieldError::invalid("spec.preserveUnknownFields", true, why));
     }
-    approval::check(old, crd, &mut errors);
     errors
 }
 
-/// Checks that the scope and the kind of an established CRD do not change, and that the CRD keeps all versions in
-/// `status.storedVersions`.
-fn check_update(old: &Value, crd: &Value, errors: &mut Vec<FieldError>) {
-    let spec = &crd["spec"];
+/// Validates a write to the status of a CRD. As in the API server, the stored versions are not checked.
+pub(crate) fn validate_crd_status(crd: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    names::check("status.acceptedNames", &crd["status"]["acceptedNames"], &mut errors);
+    errors
+}
+
+/// Checks that the group and the plural name do not change, nor the scope and the kind of an established CRD.
+fn check_immutable_fields(old: &Value, spec: &Value, errors: &mut Vec<FieldError>) {
     let mut conditions = old["status"]["conditions"].as_array().into_iter().flatten();
-    if conditions.any(|condition| condition["type"] == "Established" && condition["status"] == "True") {
-        for (field, before, now) in [
-            ("spec.scope", &old["spec"]["scope"], &spec["scope"]),
-            ("spec.names.kind", &old["spec"]["names"]["kind"], &spec["names"]["kind"]),
-        ] {
-            if before != now {
-                errors.push(FieldError::invalid(field, now.clone(), "field is immutable"));
-            }
+    let established =
+        conditions.any(|condition| condition["type"] == "Established" && condition["status"] == "True");
+    let fields = [
+        ("spec.scope", "/scope", established),
+        ("spec.names.kind", "/names/kind", established),
+        ("spec.group", "/group", true),
+        ("spec.names.plural", "/names/plural", true),
+    ];
+    for (field, pointer, is_immutable) in fields {
+        let (before, now) = (old["spec"].pointer(pointer), spec.pointer(pointer));
+        if is_immutable && before != now {
+            errors.push(FieldError::invalid(field, now.cloned(), "field is immutable"));
         }
     }
-    let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
-    let stored = crd["status"]["storedVersions"].as_array().into_iter().flatten();
-    for (index, name) in stored.filter_map(Value::as_str).enumerate() {
-        if !versions.iter().any(|version| version["name"] == name) {
-            errors.push(FieldError::invalid(
-                format!("status.storedVersions[{index}]"),
-                name,
-                format!(
-                    "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
-                ),
-            ));
-        }
+}
+
+/// The versions of a CRD. As in the API server's internal version, a property that is equal in all versions is a
+/// property of the whole CRD: its errors have the path of the CRD's `spec`, and come after those of the versions.
+#[derive(Clone, Copy)]
+struct Versions<'a>(&'a [Value]);
+
+impl<'a> Versions<'a> {
+    fn of(spec: &'a Value) -> Self {
+        Self(spec["versions"].as_array().map_or(&[][..], Vec::as_slice))
     }
+
+    /// Whether a property is equal in all versions.
+    fn share(self, property: &str) -> bool {
+        self.0.windows(2).all(|pair| pair[0][property] == pair[1][property])
+    }
+
+    /// The properties of the first version, which has the shared properties of all.
+    fn first(self) -> &'a Value {
+        self.0.first().unwrap_or(&Value::Null)
+    }
+}
+
+/// The `openAPIV3Schema` of a version; null if it has none.
+fn schema_of(version: &Value) -> &Value {
+    &version["schema"]["openAPIV3Schema"]
+}
+
+/// Checks a schema, then its CEL rules.
+fn check_schema(
+    path: &str,
+    schema: &Value,
+    has_status: bool,
+    checks: DefinitionChecks<'_>,
+    errors: &mut Vec<FieldError>,
+) {
+    if schema.is_null() {
+        return;
+    }
+    let checked = structural::check(path, schema, has_status);
+    // The API server compiles the rules only if the schema is structural and its defaults are valid.
+    let rule_errors =
+        if checked.is_structural { (checks.rules)(path, schema, &checked.errors) } else { Vec::new() };
+    errors.extend(checked.errors);
+    errors.extend(rule_errors);
+}
+
+fn check_spec(spec: &Value, checks: DefinitionChecks<'_>, errors: &mut Vec<FieldError>) {
+    let versions = Versions::of(spec);
+    check_group_and_scope(spec, errors);
+    for (index, _) in versions.0.iter().enumerate().filter(|(_, version)| schema_of(version).is_null()) {
+        errors.push(FieldError::required(format!("spec.versions[{index}].schema.openAPIV3Schema"), ""));
+    }
+    let has_default = |version: &Value| structural::has_default(schema_of(version));
+    if spec["preserveUnknownFields"] == true && versions.0.iter().any(has_default) {
+        let why = "must be false in order to use defaults in the schema";
+        errors.push(FieldError::invalid("spec.preserveUnknownFields", true, why));
+    }
+    for (index, version) in versions.0.iter().enumerate() {
+        check_version(&format!("spec.versions[{index}]"), version, versions, checks, errors);
+    }
+    check_version_list(spec, versions, errors);
+    names::check_required(&spec["names"], errors);
+    names::check("spec.names", &spec["names"], errors);
+    check_shared_properties(versions, checks, errors);
+    check_conversion(spec, checks, errors);
 }
 
 fn check_group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
     let group = string_field(spec, "group");
     if group.is_empty() {
         errors.push(FieldError::required("spec.group", ""));
-    } else if !names::is_subdomain(group) {
+    } else if !dns::is_subdomain(group) {
         errors.push(FieldError::invalid("spec.group", group, INVALID_DNS_1123));
     } else if !group.contains('.') {
         errors.push(FieldError::invalid("spec.group", group, "should be a domain with at least one dot"));
@@ -93,206 +176,117 @@ fn check_group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_versions(spec: &Value, is_new: bool, errors: &mut Vec<FieldError>) {
-    let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
-    let schema = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
-    for (index, _) in versions.iter().enumerate().filter(|(_, version)| schema(version).is_null()) {
-        let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
-        errors.push(FieldError::required(field, ""));
+/// Checks the properties that the version does not share with all others.
+fn check_version(
+    path: &str,
+    version: &Value,
+    versions: Versions<'_>,
+    checks: DefinitionChecks<'_>,
+    errors: &mut Vec<FieldError>,
+) {
+    let name = string_field(version, "name");
+    if !dns::is_label_1035(name) {
+        errors.push(FieldError::invalid(format!("{path}.name"), name, INVALID_DNS_1035));
     }
-    // If all versions have the same schema, the errors contain the path `spec.validation` instead of a version's path.
-    let shared = versions.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
-    let shared_fields =
-        shared && versions.windows(2).all(|pair| pair[0]["selectableFields"] == pair[1]["selectableFields"]);
-    for (index, version) in versions.iter().enumerate() {
-        let path = format!("spec.versions[{index}]");
-        let name = string_field(version, "name");
-        if !names::is_label_1035(name) {
-            errors.push(FieldError::invalid(format!("{path}.name"), name, INVALID_DNS_1035));
-            if versions.len() == 1 && !name.is_empty() {
-                errors.push(FieldError::invalid("spec.version", name, INVALID_DNS_1035));
-            }
-        }
-        check_deprecation(&path, version, errors);
-        if !shared && !schema(version).is_null() {
-            errors.extend(structural::check(&format!("{path}.schema.openAPIV3Schema"), &schema(version)));
-        }
-        // If the CRD has only one version, the API server's errors contain the path `spec` instead of the version's
-        // path.
-        let shown = if versions.len() == 1 { "spec" } else { &path };
-        check_scale(&format!("{shown}.subresources.scale"), &version["subresources"]["scale"], errors);
-        check_printer_columns(
-            &format!("{shown}.additionalPrinterColumns"),
-            &version["additionalPrinterColumns"],
+    version::check_deprecation(path, version, errors);
+    if !versions.share("schema") {
+        let has_status = version["subresources"]["status"].is_object();
+        check_schema(
+            &format!("{path}.schema.openAPIV3Schema"),
+            schema_of(version),
+            has_status,
+            checks,
             errors,
         );
-        if !shared_fields && !schema(version).is_null() {
-            let path = format!("{path}.selectableFields");
-            selectable::check(&path, &version["selectableFields"], &schema(version), errors);
-        }
     }
-    let mut seen = std::collections::HashSet::new();
-    if !versions.iter().all(|version| seen.insert(string_field(version, "name"))) {
-        errors.push(FieldError::invalid(
-            "spec.versions",
-            spec["versions"].clone(),
-            "must contain unique version names",
-        ));
+    if !versions.share("subresources") {
+        version::check_scale(
+            &format!("{path}.subresources.scale"),
+            &version["subresources"]["scale"],
+            errors,
+        );
     }
-    if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
-        let why = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid("spec.versions", spec["versions"].clone(), why));
-        if versions.iter().all(|version| version["storage"] != true) && is_new {
-            errors.push(FieldError::invalid(
-                "status.storedVersions",
-                Value::Null,
-                "must have at least one stored version",
-            ));
-        }
+    if !versions.share("additionalPrinterColumns") {
+        let columns = &version["additionalPrinterColumns"];
+        version::check_printer_columns(&format!("{path}.additionalPrinterColumns"), columns, errors);
     }
-    if let (true, Some(first)) = (shared, versions.first().map(schema).filter(|schema| !schema.is_null())) {
-        errors.extend(structural::check("spec.validation.openAPIV3Schema", &first));
-        if shared_fields {
-            selectable::check("spec.selectableFields", &versions[0]["selectableFields"], &first, errors);
-        }
-    }
-}
-
-/// Validates `deprecationWarning`, the text of the `Warning` header for requests to a deprecated version.
-fn check_deprecation(path: &str, version: &Value, errors: &mut Vec<FieldError>) {
-    let Some(warning) = version["deprecationWarning"].as_str() else { return };
-    let mut report = |why: &str| {
-        errors.push(FieldError::invalid(format!("{path}.deprecationWarning"), warning, why));
-    };
-    if version["deprecated"] != true {
-        report("can only be set for deprecated versions");
+    let fields = &version["selectableFields"];
+    if versions.share("selectableFields") || fields.as_array().is_none_or(Vec::is_empty) {
         return;
     }
-    if warning.len() > 256 {
-        report("must be <= 256 characters long");
-    }
-    if warning.is_empty() {
-        report("must not be an empty string");
-    }
-    let printable = |c: char| c == ' ' || !(c.is_control() || c.is_whitespace());
-    if let Some((index, _)) = warning.char_indices().find(|(_, c)| !printable(*c)) {
-        report(&format!(
-            "must only contain printable UTF-8 characters; non-printable character found at index {index}"
-        ));
+    let path = format!("{path}.selectableFields");
+    if versions.share("schema") || schema_of(version).is_null() {
+        let why = "may only be set when `version.schema.openAPIV3Schema` is not included";
+        errors.push(FieldError::invalid(path, "", why));
+    } else {
+        selectable::check(&path, fields, schema_of(version), errors);
     }
 }
 
-fn check_names(names: &Value, errors: &mut Vec<FieldError>) {
-    for field in ["plural", "singular", "kind", "listKind"] {
-        if string_field(names, field).is_empty() {
-            errors.push(FieldError::required(format!("spec.names.{field}"), ""));
-        }
+/// Checks that the names of the versions are unique, that one version is the storage version, and the name of the
+/// first version, which is also `spec.version` of the API server's internal version.
+fn check_version_list(spec: &Value, versions: Versions<'_>, errors: &mut Vec<FieldError>) {
+    let mut seen = std::collections::HashSet::new();
+    let mut report = |why: &str| {
+        errors.push(FieldError::invalid("spec.versions", spec["versions"].clone(), why));
+    };
+    if !versions.0.iter().all(|version| seen.insert(string_field(version, "name"))) {
+        report("must contain unique version names");
     }
-    for field in ["plural", "singular", "kind", "listKind"] {
-        let name = string_field(names, field);
-        let is_kind = field.ends_with("ind");
-        let fits =
-            if is_kind { names::is_label_1035(&name.to_lowercase()) } else { names::is_label_1035(name) };
-        if !name.is_empty() && !fits {
-            let why = if is_kind {
-                format!("may have mixed case, but should otherwise match: {INVALID_DNS_1035}")
-            } else {
-                INVALID_DNS_1035.to_owned()
-            };
-            errors.push(FieldError::invalid(format!("spec.names.{field}"), name, why));
-        }
+    if versions.0.iter().filter(|version| version["storage"] == true).count() != 1 {
+        report("must have exactly one version marked as storage version");
     }
-    let kind = string_field(names, "kind");
-    for list in ["shortNames", "categories"] {
-        for (index, name) in names[list].as_array().into_iter().flatten().enumerate() {
-            let name = name.as_str().unwrap_or_default();
-            if !names::is_label_1035(name) {
-                errors.push(FieldError::invalid(
-                    format!("spec.names.{list}[{index}]"),
-                    name,
-                    INVALID_DNS_1035,
-                ));
-            }
-        }
-    }
-    if !kind.is_empty() && kind == string_field(names, "listKind") {
-        errors.push(FieldError::invalid(
-            "spec.names.listKind",
-            kind,
-            "kind and listKind may not be the same",
-        ));
+    let first = string_field(versions.first(), "name");
+    if !first.is_empty() && !dns::is_label_1035(first) {
+        errors.push(FieldError::invalid("spec.version", first, INVALID_DNS_1035));
     }
 }
 
-fn check_conversion(conversion: &Value, errors: &mut Vec<FieldError>) {
-    match string_field(conversion, "strategy") {
+fn check_shared_properties(
+    versions: Versions<'_>,
+    checks: DefinitionChecks<'_>,
+    errors: &mut Vec<FieldError>,
+) {
+    let first = versions.first();
+    if versions.share("schema") {
+        let has_status = versions.0.iter().any(|version| version["subresources"]["status"].is_object());
+        check_schema("spec.validation.openAPIV3Schema", schema_of(first), has_status, checks, errors);
+    }
+    if versions.share("subresources") {
+        version::check_scale("spec.subresources.scale", &first["subresources"]["scale"], errors);
+    }
+    if versions.share("additionalPrinterColumns") {
+        let columns = &first["additionalPrinterColumns"];
+        version::check_printer_columns("spec.additionalPrinterColumns", columns, errors);
+    }
+    let fields = &first["selectableFields"];
+    if !versions.share("selectableFields") || fields.as_array().is_none_or(Vec::is_empty) {
+        return;
+    }
+    if versions.share("schema") && !first["schema"].is_null() {
+        selectable::check("spec.selectableFields", fields, schema_of(first), errors);
+    } else {
+        let why = "may only be set when validations.schema is included";
+        errors.push(FieldError::invalid("spec.selectableFields", "", why));
+    }
+}
+
+fn check_conversion(spec: &Value, checks: DefinitionChecks<'_>, errors: &mut Vec<FieldError>) {
+    let conversion = &spec["conversion"];
+    let strategy = string_field(conversion, "strategy");
+    if !conversion.is_null() && strategy != "None" && spec["preserveUnknownFields"] == true {
+        let why = "must be None if spec.preserveUnknownFields is true";
+        errors.push(FieldError::invalid("spec.conversion.strategy", strategy, why));
+    }
+    match strategy {
         "None" | "Webhook" => {}
-        "" if conversion.is_null() => {}
+        "" if conversion.is_null() => return,
         "" => errors.push(FieldError::required("spec.conversion.strategy", "")),
         other => {
             errors.push(FieldError::not_supported("spec.conversion.strategy", other, &["None", "Webhook"]));
         }
     }
-}
-
-fn check_scale(path: &str, scale: &Value, errors: &mut Vec<FieldError>) {
-    if !scale.is_object() {
-        return;
-    }
-    for (field, root) in [("specReplicasPath", ".spec"), ("statusReplicasPath", ".status")] {
-        let found = string_field(scale, field);
-        if found.is_empty() {
-            errors.push(FieldError::required(format!("{path}.{field}"), ""));
-        } else if !(is_simple_path(found) && found.starts_with(&format!("{root}."))) {
-            let why = format!("should be a json path under {root}");
-            errors.push(FieldError::invalid(format!("{path}.{field}"), found, why));
-        }
-    }
-    let selector = string_field(scale, "labelSelectorPath");
-    let below = selector.starts_with(".spec.") || selector.starts_with(".status.");
-    if !(selector.is_empty() || is_simple_path(selector) && below) {
-        let why = "should be a json path under either .spec or .status";
-        errors.push(FieldError::invalid(format!("{path}.labelSelectorPath"), selector, why));
-    }
-}
-
-/// Whether the JSON path consists only of field names, such as `.spec.replicas`.
-fn is_simple_path(path: &str) -> bool {
-    path.starts_with('.')
-        && !path.contains(['[', ']', '\'', '"', ' '])
-        && path[1..].split('.').all(|step| !step.is_empty())
-}
-
-/// The formats of a printer column (`OpenAPI` v2).
-const COLUMN_FORMATS: [&str; 8] =
-    ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
-
-fn check_printer_columns(path: &str, columns: &Value, errors: &mut Vec<FieldError>) {
-    const INVALID_TYPE: &str = "must be one of boolean,date,integer,number,string";
-    for (index, column) in columns.as_array().into_iter().flatten().enumerate() {
-        let path = format!("{path}[{index}]");
-        if string_field(column, "name").is_empty() {
-            errors.push(FieldError::required(format!("{path}.name"), ""));
-        }
-        match string_field(column, "type") {
-            "boolean" | "date" | "integer" | "number" | "string" => {}
-            "" => errors.push(FieldError::required(format!("{path}.type"), INVALID_TYPE)),
-            other => errors.push(FieldError::invalid(format!("{path}.type"), other, INVALID_TYPE)),
-        }
-        match string_field(column, "jsonPath") {
-            "" => errors.push(FieldError::required(format!("{path}.JSONPath"), "")),
-            found if !found.starts_with('.') => {
-                let why = "must be a simple json path starting with .";
-                errors.push(FieldError::invalid(format!("{path}.JSONPath"), found, why));
-            }
-            _ => {}
-        }
-        let format = string_field(column, "format");
-        if !format.is_empty() && !COLUMN_FORMATS.contains(&format) {
-            let why = format!("must be one of {}", COLUMN_FORMATS.join(","));
-            errors.push(FieldError::invalid(format!("{path}.format"), format, why));
-        }
-    }
+    errors.extend((checks.conversion_webhook)(conversion));
 }
 
 /// The string in the field `key`; empty if the field is absent.

@@ -32,7 +32,7 @@ mod zero;
 
 pub(crate) use self::coerce::coerce;
 pub(crate) use self::components::{component, component_names, component_source};
-pub(crate) use self::crd::{Approval, approval, validate_crd};
+pub(crate) use self::crd::{Approval, DefinitionChecks, approval, validate_crd, validate_crd_status};
 pub(crate) use self::decode::{decode, strict_problem, undecodable};
 pub(crate) use self::default::{default, drop_nulls};
 pub(crate) use self::duplicates::duplicates;

@@ -5,33 +5,55 @@
 //! parsed [`Schema`], because errors contain the paths of keywords.
 
 mod open_api;
+mod root;
 
 use serde_json::{Map, Value};
 
 use super::field_error::FieldError;
 use super::node::Schema;
+use super::validate::type_of;
 use super::{default, go_regex, prune, validate};
 
-/// Validates `schema`, whose path in its CRD is `path`.
-pub(super) fn check(path: &str, schema: &Value) -> Vec<FieldError> {
+/// The result of [`check`].
+pub(super) struct Checked {
+    pub(super) errors: Vec<FieldError>,
+    /// Whether the schema is structural and its defaults are valid.
+    pub(super) is_structural: bool,
+}
+
+/// Validates `schema`, whose path in its CRD is `path`. `has_status` is true if a version with the schema has a status
+/// subresource.
+pub(super) fn check(path: &str, schema: &Value, has_status: bool) -> Checked {
     let mut errors = Vec::new();
+    if has_status {
+        root::check(path, schema, &mut errors);
+    }
     if bool_keyword(schema, "nullable") {
         errors.push(FieldError::forbidden(format!("{path}.nullable"), "nullable cannot be true at the root"));
     }
+    let unsupported = open_api::unsupported_construct(schema);
     let mut structural_errors = Vec::new();
-    if mentions(schema, "$ref") {
-        open_api::check_forbidden_constructs(path, schema, &mut errors);
-    } else {
+    if unsupported.is_none() {
         check_invariants(path, schema, Level::Root, &mut structural_errors);
         check_completeness(path, path, schema, schema, &mut structural_errors);
         structural_errors.sort_by_key(ToString::to_string);
-        errors.extend(structural_errors);
+        if structural_errors.is_empty() {
+            check_defaults(path, schema, &mut structural_errors);
+        }
     }
+    let is_structural = unsupported.is_none() && structural_errors.is_empty();
+    errors.extend(structural_errors);
     open_api::check(path, schema, &mut errors);
-    if errors.is_empty() {
-        check_defaults(path, schema, &mut errors);
+    // The error about an unsupported construct repeats another error, except for `$schema`.
+    if let Some(problem) = unsupported.filter(|_| errors.is_empty()) {
+        errors.push(FieldError::invalid(path, "", problem));
     }
-    errors
+    Checked { errors, is_structural }
+}
+
+/// Whether the schema or one of its subschemas has a default.
+pub(super) fn has_default(schema: &Value) -> bool {
+    schema.get("default").is_some_and(|default| !default.is_null()) || subschemas(schema).any(has_default)
 }
 
 /// The position of a subschema: the root of the CRD's schema, the items of a list, or a field.
@@ -48,10 +70,11 @@ fn check_invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<F
     let preserve = bool_keyword(schema, "x-kubernetes-preserve-unknown-fields");
     let int_or_string = bool_keyword(schema, "x-kubernetes-int-or-string");
     let embedded = bool_keyword(schema, "x-kubernetes-embedded-resource");
-    if kind == "array" && schema.get("items").is_none() {
+    let items = schema.get("items").filter(|items| items.is_object());
+    if kind == "array" && items.is_none() {
         errors.push(FieldError::required(format!("{path}.items"), "must be specified"));
     }
-    if let Some(items) = schema.get("items") {
+    if let Some(items) = items {
         check_invariants(&format!("{path}.items"), items, Level::Item, errors);
     }
     for (name, property) in object_entries(schema, "properties") {
@@ -313,6 +336,12 @@ fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
                 "must not have unknown fields",
             ));
         }
+        let kind = string_keyword(schema, "type");
+        if !kind.is_empty() && !open_api::TYPES.contains(&kind) {
+            let (found, _) = type_of(declared);
+            let why = format!(" in body must be of type {kind}: \"{found}\"");
+            errors.push(FieldError::type_invalid(field.as_str(), found, why));
+        }
         default(&wrapped, &mut object);
         for mut error in validate(&wrapped, &object) {
             let below = error
@@ -326,19 +355,18 @@ fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
             errors.push(error);
         }
     }
+    // As in the API server, the defaults in `additionalProperties` are not validated.
+    if let Some(items) = schema.get("items").filter(|items| items.is_object()) {
+        check_defaults(&format!("{path}.items"), items, errors);
+    }
     for (name, property) in object_entries(schema, "properties") {
         check_defaults(&format!("{path}.properties[{name}]"), property, errors);
-    }
-    for key in ["items", "additionalProperties"] {
-        if let Some(nested) = schema.get(key).filter(|nested| nested.is_object()) {
-            check_defaults(&format!("{path}.{key}"), nested, errors);
-        }
     }
 }
 
 /// Removes the path `v`, which [`check_defaults`] adds for validation, from an error about a default.
 fn without_wrapper(detail: &str) -> String {
-    if let Some(rest) = detail.strip_prefix('v') {
+    if let Some(rest) = detail.strip_prefix('v').filter(|rest| rest.starts_with(['.', '[', ' '])) {
         // The server prints the path in this error with a leading dot.
         let keeps_dot = detail.ends_with(" is a forbidden property");
         return if keeps_dot { rest.to_owned() } else { rest.trim_start_matches('.').to_owned() };
@@ -346,18 +374,16 @@ fn without_wrapper(detail: &str) -> String {
     detail.strip_suffix(" in v").map_or_else(|| detail.to_owned(), |rest| format!("{rest} in "))
 }
 
-/// Whether the schema or one of its subschemas has the keyword.
-fn mentions(schema: &Value, keyword: &str) -> bool {
-    schema.get(keyword).is_some()
-        || object_entries(schema, "properties").any(|(_, property)| mentions(property, keyword))
-        || ["items", "additionalProperties", "not"]
-            .iter()
-            .filter_map(|key| schema.get(key))
-            .any(|nested| mentions(nested, keyword))
-        || ["allOf", "anyOf", "oneOf"]
-            .iter()
-            .flat_map(|key| list_keyword(schema, key))
-            .any(|nested| mentions(nested, keyword))
+/// The subschemas of a schema, at the first level.
+fn subschemas(schema: &Value) -> impl Iterator<Item = &Value> {
+    let maps = ["properties", "patternProperties", "definitions", "dependencies"];
+    let lists = ["allOf", "anyOf", "oneOf", "items"];
+    let single = ["items", "additionalProperties", "additionalItems", "not"];
+    maps.into_iter()
+        .flat_map(move |key| object_entries(schema, key).map(|(_, nested)| nested))
+        .chain(lists.into_iter().flat_map(move |key| list_keyword(schema, key)))
+        .chain(single.into_iter().filter_map(move |key| schema.get(key)))
+        .filter(|nested| nested.is_object())
 }
 
 fn object_entries<'a>(schema: &'a Value, key: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {

@@ -1,6 +1,10 @@
 //! The strategy of CustomResourceDefinitions.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
 use super::defaulting::{object_in, set_default};
 use super::deletion::Deletion;
@@ -8,7 +12,7 @@ use super::printer::{Printer, items, name_cell, string_or_empty, text_cell};
 use super::rules::{check_client_config, check_review_versions};
 use super::{Errors, InitialStatus, Strategy};
 use crate::cel;
-use crate::schema::{FieldError, validate_crd};
+use crate::schema::{DefinitionChecks, FieldError, validate_crd, validate_crd_status};
 
 pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "apiextensions.k8s.io",
@@ -17,8 +21,13 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     allow_unconditional_update: false,
     set_defaults: |_, object| set_defaults(object),
     initial_status: InitialStatus::Set(initial_status),
+    prepare_for_update: |_, new| add_stored_version(new),
     validate: |object, out| validate(None, object, out),
     validate_update: Some(|old, new, out| validate(Some(old), new, out)),
+    validate_status: Some(|new, out| out.0.extend(validate_crd_status(new))),
+    // As in the API server, a write to the status also changes the metadata.
+    status_metadata: &["managedFields", "annotations", "finalizers", "labels", "ownerReferences"],
+    status_reset_fields: &["spec"],
     printer: Printer::new(|object, _| cells(object)),
     deletion: Deletion { deferred: Some(set_terminating), ..Deletion::RETURNS_OBJECT },
     ..Strategy::DEFAULT
@@ -39,8 +48,6 @@ fn cells(crd: &Value) -> Vec<Value> {
         .collect();
     versions.sort();
     let short_names: Vec<_> = items(&spec["names"]["shortNames"]).map(string_or_empty).collect();
-    let established = items(&crd["status"]["conditions"])
-        .any(|condition| condition["type"] == "Established" && condition["status"] == "True");
     vec![
         name_cell(crd),
         text_cell(&spec["scope"]),
@@ -49,20 +56,43 @@ fn cells(crd: &Value) -> Vec<Value> {
         text_cell(&spec["group"]),
         text_cell(&spec["names"]["kind"]),
         short_names.join(",").into(),
-        established.into(),
+        is_established(crd).into(),
     ]
 }
 
 /// Marks a CustomResourceDefinition whose custom resources are about to be deleted.
 fn set_terminating(crd: &mut Value, now: &str) {
     crd["metadata"]["deletionTimestamp"] = now.into();
-    push_item(&mut crd["metadata"], "finalizers", CLEANUP_FINALIZER.into());
+    if !items(&crd["metadata"]["finalizers"]).any(|finalizer| finalizer == CLEANUP_FINALIZER) {
+        push_item(&mut crd["metadata"], "finalizers", CLEANUP_FINALIZER.into());
+    }
     let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
-    let condition = json!({
-        "type": "Terminating", "status": "True", "reason": "InstanceDeletionPending",
-        "lastTransitionTime": now, "message": message,
-    });
-    push_item(&mut crd["status"], "conditions", condition);
+    set_condition(crd, ("Terminating", "True"), "InstanceDeletionPending", message, now);
+}
+
+/// Sets a condition of a CustomResourceDefinition to a status, `True` or `False`. `lastTransitionTime` changes only
+/// with the status.
+pub(crate) fn set_condition(
+    crd: &mut Value,
+    (kind, status): (&str, &str),
+    reason: &str,
+    message: &str,
+    now: &str,
+) {
+    let mut conditions = crd["status"]["conditions"].as_array_mut().into_iter().flatten();
+    if let Some(condition) = conditions.find(|condition| condition["type"] == kind) {
+        if condition["status"] != status {
+            condition["lastTransitionTime"] = now.into();
+        }
+        condition["status"] = status.into();
+        condition["reason"] = reason.into();
+        condition["message"] = message.into();
+    } else {
+        let condition = json!({
+            "type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": now,
+        });
+        push_item(&mut crd["status"], "conditions", condition);
+    }
 }
 
 fn push_item(parent: &mut Value, field: &str, item: Value) {
@@ -72,16 +102,27 @@ fn push_item(parent: &mut Value, field: &str, item: Value) {
     }
 }
 
-/// Validates a CustomResourceDefinition, then the CEL rules in its schemas.
+/// Validates a CustomResourceDefinition. `old` is the stored one if the request is an update.
 fn validate(old: Option<&Value>, crd: &Value, out: &mut Errors) {
-    out.0.extend(validate_crd(old, crd));
-    check_conversion(&crd["spec"]["conversion"], out);
-    let errors = cel::check_rules(crd, &out.0);
-    out.0.extend(errors);
+    // As in the API server, the bundle may be invalid until the definition is established, and afterwards only if it
+    // already was.
+    let requires_valid_bundle = old.is_some_and(|old| is_established(old) && has_valid_ca_bundle(old));
+    let checks = DefinitionChecks {
+        rules: &cel::check_rules,
+        conversion_webhook: &|conversion| check_conversion_webhook(conversion, requires_valid_bundle),
+    };
+    out.0.extend(validate_crd(old, crd, checks));
+}
+
+/// Whether the condition `Established` is true.
+fn is_established(crd: &Value) -> bool {
+    items(&crd["status"]["conditions"])
+        .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
 }
 
 /// Checks `webhook` of `spec.conversion`. The API server's errors contain the field names of its internal version.
-fn check_conversion(conversion: &Value, out: &mut Errors) {
+fn check_conversion_webhook(conversion: &Value, requires_valid_bundle: bool) -> Vec<FieldError> {
+    let mut out = Errors::default();
     let webhook = &conversion["webhook"];
     let (config, versions) =
         ("spec.conversion.webhookClientConfig", "spec.conversion.conversionReviewVersions");
@@ -90,10 +131,16 @@ fn check_conversion(conversion: &Value, out: &mut Errors) {
         if webhook["clientConfig"].is_null() {
             out.push(FieldError::required(config, "required when strategy is set to Webhook"));
         } else {
-            check_client_config(config, &webhook["clientConfig"], out);
+            check_client_config(config, &webhook["clientConfig"], &mut out);
+            let bundle = &webhook["clientConfig"]["caBundle"];
+            if let Some(problem) = bundle_problem(bundle.as_str().unwrap_or_default())
+                && requires_valid_bundle
+            {
+                out.push(FieldError::invalid(format!("{config}.caBundle"), bundle.clone(), problem));
+            }
         }
-        check_review_versions(versions, review_versions, "", out);
-        return;
+        check_review_versions(versions, review_versions, "", &mut out);
+        return out.0;
     }
     let why = "should not be set when strategy is not set to Webhook";
     if !webhook["clientConfig"].is_null() {
@@ -102,6 +149,35 @@ fn check_conversion(conversion: &Value, out: &mut Errors) {
     if review_versions.as_array().is_some_and(|list| !list.is_empty()) {
         out.push(FieldError::forbidden(versions, why));
     }
+    out.0
+}
+
+/// The `caBundle` of the conversion webhook, in base64; empty if there is none.
+fn bundle_of(crd: &Value) -> &str {
+    crd["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"].as_str().unwrap_or_default()
+}
+
+/// Whether the certificates of the conversion webhook can be loaded; true if there are none.
+pub(crate) fn has_valid_ca_bundle(crd: &Value) -> bool {
+    bundle_problem(bundle_of(crd)).is_none()
+}
+
+/// The reason that a bundle in base64 contains no certificate; `None` if it contains one or is empty.
+fn bundle_problem(bundle: &str) -> Option<&'static str> {
+    let pem = STANDARD.decode(bundle).unwrap_or_default();
+    if pem.is_empty() {
+        return None;
+    }
+    let mut blocks = CertificateDer::pem_slice_iter(&pem).flatten().peekable();
+    let has_blocks = blocks.peek().is_some();
+    if blocks.any(|block| x509_parser::parse_x509_certificate(&block).is_ok()) {
+        return None;
+    }
+    Some(if has_blocks {
+        "unable to load root certificates: no valid certificate authority data seen"
+    } else {
+        "unable to load root certificates: unable to parse bytes as PEM block"
+    })
 }
 
 /// `listKind` in the `spec.names` of a CustomResourceDefinition, or its default: the kind followed by `List`.
@@ -120,8 +196,8 @@ pub(crate) fn singular(names: &Value) -> String {
     }
 }
 
-/// Sets the defaults in the spec of a CustomResourceDefinition: `names.listKind`, `names.singular`, `conversion`, and
-/// the port of the service of its conversion webhook.
+/// Sets the defaults of a CustomResourceDefinition: `names.listKind`, `names.singular`, `conversion`, the port of the
+/// service of its conversion webhook, and `status.storedVersions`.
 fn set_defaults(crd: &mut Value) {
     let names = &mut crd["spec"]["names"];
     if names["kind"].as_str().is_some_and(|kind| !kind.is_empty()) {
@@ -139,6 +215,9 @@ fn set_defaults(crd: &mut Value) {
     if let Some(service) = service {
         set_default(service, "port", 443);
     }
+    if crd["status"].is_object() && items(&crd["status"]["storedVersions"]).next().is_none() {
+        add_stored_version(crd);
+    }
 }
 
 fn initial_status(object: &Value) -> Value {
@@ -151,6 +230,18 @@ fn initial_status(object: &Value) -> Value {
 
 /// The initial `status.storedVersions` of a CustomResourceDefinition.
 fn stored_versions(crd: &Value) -> Vec<Value> {
-    let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
-    versions.filter(|v| v["storage"] == true).map(|v| v["name"].clone()).collect()
+    items(&crd["spec"]["versions"])
+        .find(|version| version["storage"] == true)
+        .map(|version| version["name"].clone())
+        .into_iter()
+        .collect()
+}
+
+/// Adds the storage version to `status.storedVersions`.
+fn add_stored_version(crd: &mut Value) {
+    for name in stored_versions(crd) {
+        if !items(&crd["status"]["storedVersions"]).any(|stored| *stored == name) {
+            push_item(&mut crd["status"], "storedVersions", name);
+        }
+    }
 }

@@ -41,7 +41,9 @@ use crate::schema::{FieldError, Schema, enum_errors, zero};
 use crate::store::selector::Labels;
 
 pub(crate) use self::age::since;
-pub(crate) use self::apiextensions::{CLEANUP_FINALIZER, list_kind, singular};
+pub(crate) use self::apiextensions::{
+    CLEANUP_FINALIZER, has_valid_ca_bundle, list_kind, set_condition, singular,
+};
 pub(crate) use self::apps::TEMPLATE_GENERATION_ANNOTATION;
 pub(crate) use self::deletion::Deletion;
 pub(crate) use self::fields::SelectableField;
@@ -89,6 +91,8 @@ pub(crate) struct Strategy {
     /// Validates an update from the first object to the second. If it is `None`, updates are validated like new
     /// objects.
     pub(crate) validate_update: Option<fn(&Value, &Value, &mut Errors)>,
+    /// Validates a write to the status. If it is `None`, the write is validated like an update of the object.
+    pub(crate) validate_status: Option<fn(&Value, &mut Errors)>,
     /// Adds the texts of the `Warning` headers for a valid object. The first argument is the stored object if the
     /// request is an update.
     pub(crate) warn: fn(Option<&Value>, &Value, &mut Vec<String>),
@@ -167,6 +171,7 @@ impl Strategy {
         validate: |_, _| {},
         validate_in_namespace: |_, _, _| {},
         validate_update: None,
+        validate_status: None,
         warn: |_, _, _| {},
         generation_metadata: &[],
         status_metadata: &["managedFields", "annotations", "finalizers", "labels"],
@@ -238,6 +243,13 @@ impl Strategy {
         let mut errors = Errors::default();
         (self.validate_in_namespace)(object, labels, &mut errors);
         errors.0
+    }
+
+    /// The errors of a write to the status; `None` if it is validated like an update of the object.
+    pub(crate) fn status_errors(&self, new: &Value) -> Option<Vec<FieldError>> {
+        let mut errors = Errors::default();
+        (self.validate_status?)(new, &mut errors);
+        Some(errors.0)
     }
 
     /// The errors of a write to a subresource, in addition to those of the object.

@@ -390,3 +390,25 @@ async fn a_definition_is_served_once_the_definition_with_its_names_is_deleted() 
     assert_eq!(condition(&sim, "bars.example.com", "Established").await.0, "True");
     get(&sim, "/apis/example.com/v1/namespaces/default/bars").await.ok();
 }
+
+#[tokio::test]
+async fn a_definition_with_the_names_of_a_built_in_resource_does_not_replace_it() {
+    let sim = Sim::new();
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}});
+    let created = post(&sim, leases, lease).await.ok();
+    let mut definition = foo_definition();
+    definition["metadata"] = json!({
+        "name": "leases.coordination.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "unapproved"},
+        "finalizers": ["example.com/keep"],
+    });
+    definition["spec"]["group"] = "coordination.k8s.io".into();
+    definition["spec"]["names"] = json!({"plural": "leases", "kind": "Foo"});
+    post(&sim, DEFINITIONS, definition).await.ok();
+    assert_eq!(get(&sim, &format!("{leases}/a")).await.ok(), created);
+    delete(&sim, &format!("{DEFINITIONS}/leases.coordination.k8s.io")).await.ok();
+    let terminating = condition(&sim, "leases.coordination.k8s.io", "Terminating").await;
+    assert_eq!(terminating, ("False".to_owned(), "OverlappingBuiltInResource".to_owned()));
+    assert_eq!(get(&sim, &format!("{leases}/a")).await.ok(), created);
+}

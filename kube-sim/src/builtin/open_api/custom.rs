@@ -182,7 +182,11 @@ impl CustomResource<'_> {
         if text == "name of the Scale" {
             text = format!("name of the {}", self.kind);
         }
-        if self.namespaced { text } else { text.replace(&format!("{group}Namespaced"), &group) }
+        if self.namespaced {
+            return text;
+        }
+        let text = text.replace(&format!("{group}Namespaced"), &group);
+        text.replace(&format!("{group}CollectionNamespaced"), &format!("{group}Collection"))
     }
 
     /// The schemas of an object and of a list, in OpenAPI 3.

@@ -13,6 +13,7 @@ use super::{WriteContext, Written, WrittenPart};
 use crate::controllers;
 use crate::handler::admission::{self, NAMESPACES};
 use crate::handler::{convert, deletion, object_meta};
+use crate::registry::Resource;
 use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::object::Stored;
@@ -28,9 +29,14 @@ pub(super) struct Replacement {
     before: Value,
     new: Value,
     part: WrittenPart,
-    /// Whether a write of `before` changes the stored object: the schemas or the storage version have changed since it
-    /// was stored.
-    is_outdated: bool,
+    /// Whether a write of `before` may change the stored object: the schemas or the storage version may have changed
+    /// since it was stored.
+    may_be_outdated: bool,
+}
+
+/// The object in the version in which it is stored.
+fn stored_value(resource: &Resource, object: &Stored) -> Value {
+    object.typed_value(object.api_version.as_deref().unwrap_or(&resource.api_version), &resource.kind)
 }
 
 impl WriteContext<'_> {
@@ -83,12 +89,13 @@ impl WriteContext<'_> {
         }
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         copy_field(&tracked, &mut new["metadata"], "managedFields");
-        let is_outdated = resource.custom().is_some_and(|custom| {
-            custom.webhook.is_none()
-                && (old.bare() != shown.bare()
-                    || old.api_version.as_deref().is_some_and(|version| *version != *custom.storage_version))
+        let may_be_outdated = resource.custom().is_some_and(|custom| {
+            let is_stored = |version: &str| *version == *custom.storage_version;
+            old.bare() != shown.bare()
+                || !old.api_version.as_deref().is_none_or(is_stored)
+                || custom.webhook.is_some() && !is_stored(&resource.api_version)
         });
-        Ok(Replacement { old, before, new, part, is_outdated })
+        Ok(Replacement { old, before, new, part, may_be_outdated })
     }
 
     /// Validates an object that is prepared for update.
@@ -104,7 +111,11 @@ impl WriteContext<'_> {
             kept
         });
         let counterpart = counterpart.as_ref().unwrap_or(before);
-        errors.extend(validate(resource, Some(counterpart), new, &mut self.warnings));
+        let status_errors =
+            if *part == WrittenPart::Status { resource.strategy.status_errors(new) } else { None };
+        errors.extend(
+            status_errors.unwrap_or_else(|| validate(resource, Some(counterpart), new, &mut self.warnings)),
+        );
         if *part != WrittenPart::Object {
             errors.extend(
                 self.with_subresource_update(before, |update| {
@@ -149,10 +160,11 @@ impl WriteContext<'_> {
     /// Commits an update; `None` if the object has changed since the phases began.
     pub(super) async fn commit_update(&self, replacement: Replacement) -> Result<Option<Written>, SimError> {
         let resource = self.resource();
-        let Replacement { old, before, mut new, is_outdated, .. } = replacement;
+        let Replacement { old, before, mut new, may_be_outdated, .. } = replacement;
         let written = |object| Ok(Some(Written { object, created: false }));
         rewrite_numbers(resource, &mut new);
-        if new == before && !is_outdated {
+        let is_unchanged = new == before;
+        if is_unchanged && !may_be_outdated {
             return written(old);
         }
         // As in the API server, an apply whose body contains nulls writes the object every time. So the nulls are
@@ -161,6 +173,9 @@ impl WriteContext<'_> {
         let completes_deletion = deletion::completes_deletion(resource, &before, &new);
         let new = self.converter().to_storage_version(new).await?;
         let new = convert::to_storage_version(resource, new);
+        if is_unchanged && new == stored_value(resource, &old) {
+            return written(old);
+        }
         let mut state = self.inner.lock();
         if !state.get(&resource.storage, &old.key).is_some_and(|now| Arc::ptr_eq(now, &old)) {
             return Ok(None);

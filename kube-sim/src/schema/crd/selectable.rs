@@ -30,6 +30,10 @@ pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec
                 continue;
             }
         };
+        if json_path.strip_prefix(".metadata").is_some_and(|rest| rest.starts_with('.')) {
+            let why = "must not point to fields in metadata";
+            errors.push(FieldError::invalid(error_path.as_str(), json_path, why));
+        }
         if !matches!(string_field(found, "type"), "string" | "boolean" | "integer") {
             let why = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.";
             errors.push(FieldError::invalid(error_path.as_str(), json_path, why));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::validate_crd;
+use super::{DefinitionChecks, validate_crd};
 
 /// A CRD with one version, which has the schema `schema`.
 fn crd_with_schema(schema: &Value) -> Value {
@@ -14,12 +14,19 @@ fn crd_with_schema(schema: &Value) -> Value {
             "names": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
         },
+        "status": {"storedVersions": ["v1"]},
     })
+}
+
+/// The validation errors of a CRD, without those of its CEL rules and its conversion webhook.
+fn errors_of(old: Option<&Value>, crd: &Value) -> Vec<String> {
+    let checks = DefinitionChecks { rules: &|_, _, _| Vec::new(), conversion_webhook: &|_| Vec::new() };
+    validate_crd(old, crd, checks).iter().map(ToString::to_string).collect()
 }
 
 /// The validation errors of a new CRD.
 fn error_texts(crd: &Value) -> Vec<String> {
-    validate_crd(None, crd).iter().map(ToString::to_string).collect()
+    errors_of(None, crd)
 }
 
 /// Validates `schema` in a CRD. `expected` are the errors without the path of the schema.
@@ -98,8 +105,8 @@ fn forbidden_keywords_and_malformed_patterns_are_rejected() {
     assert_schema_errors(
         &json!({"type": "object", "properties": {"a": {"type": "string", "uniqueItems": true}, "b": {"$ref": "x"}}}),
         &[
-            ".properties[b].$ref: Forbidden: $ref is not supported",
             ".properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
+            ".properties[b].$ref: Forbidden: $ref is not supported",
         ],
     );
     assert_schema_errors(
@@ -186,11 +193,11 @@ fn invalid_names_group_scope_and_versions_are_rejected() {
             "spec.group: Required value",
             "spec.scope: Required value",
             "spec.versions: Invalid value: null: must have exactly one version marked as storage version",
-            "status.storedVersions: Invalid value: null: must have at least one stored version",
             "spec.names.plural: Required value",
             "spec.names.singular: Required value",
             "spec.names.kind: Required value",
             "spec.names.listKind: Required value",
+            "status.storedVersions: Invalid value: null: must have at least one stored version",
         ]
     );
     let mut bad = crd_with_schema(&json!({"type": "object"}));
@@ -381,6 +388,56 @@ fn protected_groups_need_an_approval_annotation() {
         assert_eq!(error_texts(&of("a.k8s.io", Some(annotation))), [invalid], "{annotation}");
     }
     // An update that leaves the annotation's state unchanged needs no approval.
-    assert!(validate_crd(Some(&of("a.k8s.io", None)), &of("a.k8s.io", None)).is_empty());
-    assert_eq!(validate_crd(Some(&of("a.k8s.io", Some("unapproved"))), &of("a.k8s.io", None)).len(), 1);
+    assert_eq!(errors_of(Some(&of("a.k8s.io", None)), &of("a.k8s.io", None)), [""; 0]);
+    assert_eq!(errors_of(Some(&of("a.k8s.io", Some("unapproved"))), &of("a.k8s.io", None)), [missing]);
+}
+
+#[test]
+fn updates_keep_the_immutable_fields_and_the_stored_versions() {
+    let mut old = crd_with_schema(&json!({"type": "object"}));
+    let mut new = old.clone();
+    new["spec"]["scope"] = json!("Cluster");
+    new["spec"]["names"]["kind"] = json!("Bar");
+    assert_eq!(errors_of(Some(&old), &new), [""; 0]);
+    old["status"]["conditions"] = json!([{"type": "Established", "status": "True"}]);
+    new["spec"]["group"] = json!("other.com");
+    new["spec"]["names"]["plural"] = json!("bars");
+    new["spec"]["versions"][0]["name"] = json!("v2");
+    assert_eq!(
+        errors_of(Some(&old), &new),
+        [
+            "spec.scope: Invalid value: \"Cluster\": field is immutable",
+            "spec.names.kind: Invalid value: \"Bar\": field is immutable",
+            "spec.group: Invalid value: \"other.com\": field is immutable",
+            "spec.names.plural: Invalid value: \"bars\": field is immutable",
+            "status.storedVersions: Invalid value: [\"v1\"]: must have the storage version v2",
+            "status.storedVersions[0]: Invalid value: \"v1\": missing from spec.versions; v1 was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in v1 and removes v1 from status.storedVersions",
+        ]
+    );
+}
+
+#[test]
+fn selectable_fields_need_a_schema_of_the_same_scope() {
+    let mut crd = crd_with_schema(&Value::Null);
+    crd["spec"]["versions"][0]["schema"] = Value::Null;
+    crd["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".a"}]);
+    assert_eq!(
+        error_texts(&crd),
+        [
+            "spec.versions[0].schema.openAPIV3Schema: Required value",
+            "spec.selectableFields: Invalid value: \"\": may only be set when validations.schema is included",
+        ]
+    );
+}
+
+#[test]
+fn a_version_that_exists_twice_lacks_its_stored_version() {
+    let mut crd = crd_with_schema(&json!({"type": "object"}));
+    let twice = crd["spec"]["versions"][0].clone();
+    crd["spec"]["versions"].as_array_mut().unwrap().push(twice);
+    let texts = error_texts(&crd);
+    assert_eq!(texts.len(), 3, "{texts:?}");
+    assert!(texts[0].ends_with("must contain unique version names"), "{texts:?}");
+    assert!(texts[1].ends_with("must have exactly one version marked as storage version"), "{texts:?}");
+    assert_eq!(texts[2], "status.storedVersions: Invalid value: [\"v1\"]: must have the storage version v1");
 }

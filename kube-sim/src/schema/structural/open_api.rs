@@ -4,19 +4,67 @@
 
 use serde_json::Value;
 
-use super::{bool_keyword, list_keyword, mentions, object_entries, string_keyword};
+use super::{bool_keyword, list_keyword, object_entries, string_keyword, subschemas};
 use crate::schema::FieldError;
 
 /// The values that `type` may have.
-const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
+pub(super) const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
+
+/// The part of a schema that a subschema belongs to.
+#[derive(Clone, Default)]
+struct Scope {
+    is_root: bool,
+    /// Whether the schema is that of `apiVersion`, `kind` or `metadata`, or below it.
+    in_object_fields: bool,
+    /// The reason that the schema must have no default; `None` if it may have one.
+    no_default: Option<String>,
+}
 
 /// Checks the OpenAPI v3 keywords that CRDs support, and the list and map extensions.
 pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
-    let kind = string_keyword(schema, "type");
+    check_in(path, schema, &Scope { is_root: true, ..Scope::default() }, errors);
+}
+
+fn check_in(path: &str, schema: &Value, scope: &Scope, errors: &mut Vec<FieldError>) {
+    check_keywords(path, schema, scope, errors);
     if bool_keyword(schema, "uniqueItems") {
         let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
         errors.push(FieldError::forbidden(format!("{path}.uniqueItems"), why));
     }
+    let nested = Scope { is_root: false, ..scope.clone() };
+    check_fields(path, schema, scope, &nested, errors);
+    let child = |key: &str| schema.get(key).filter(|child| child.is_object());
+    if let Some(not) = child("not") {
+        check_in(&format!("{path}.not"), not, &nested, errors);
+    }
+    for key in ["allOf", "oneOf", "anyOf"] {
+        for (index, child) in list_keyword(schema, key).iter().enumerate() {
+            check_in(&format!("{path}.{key}[{index}]"), child, &nested, errors);
+        }
+    }
+    for (name, child) in object_entries(schema, "definitions") {
+        check_in(&format!("{path}.definitions[{name}]"), child, &nested, errors);
+    }
+    if let Some(items) = child("items") {
+        check_in(&format!("{path}.items"), items, &nested, errors);
+    }
+    for (index, item) in list_keyword(schema, "items").iter().enumerate() {
+        check_in(&format!("{path}.items[{index}]"), item, &nested, errors);
+    }
+    for (name, child) in object_entries(schema, "dependencies").filter(|(_, child)| child.is_object()) {
+        check_in(&format!("{path}.dependencies[{name}]"), child, &nested, errors);
+    }
+    if schema.get(PRESERVE) == Some(&Value::Bool(false)) {
+        errors.push(FieldError::invalid(format!("{path}.{PRESERVE}"), false, "must be true or undefined"));
+    }
+    check_extensions(path, schema, string_keyword(schema, "type"), errors);
+    check_cel_rules(path, schema, errors);
+}
+
+const PRESERVE: &str = "x-kubernetes-preserve-unknown-fields";
+
+/// Checks `properties` and `additionalProperties`. `scope` is that of the schema, and `nested` that of its subschemas.
+fn check_fields(path: &str, schema: &Value, scope: &Scope, nested: &Scope, errors: &mut Vec<FieldError>) {
     let additional = schema.get("additionalProperties");
     let excludes_properties = additional.is_some_and(|additional| *additional != Value::Bool(true));
     if excludes_properties && object_entries(schema, "properties").next().is_some() {
@@ -24,57 +72,103 @@ pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::forbidden(format!("{path}.additionalProperties"), why));
     }
     if let Some(additional) = additional.filter(|additional| additional.is_object()) {
-        check(&format!("{path}.additionalProperties"), additional, errors);
+        let mut scope = nested.clone();
+        if scope.in_object_fields {
+            scope.no_default = Some("inside additionalProperties applying to object metadata".to_owned());
+        }
+        check_in(&format!("{path}.additionalProperties"), additional, &scope, errors);
     }
     for (name, property) in object_entries(schema, "properties") {
-        check(&format!("{path}.properties[{name}]"), property, errors);
-    }
-    for key in ["allOf", "oneOf", "anyOf"] {
-        for (index, nested) in list_keyword(schema, key).iter().enumerate() {
-            check(&format!("{path}.{key}[{index}]"), nested, errors);
+        let mut nested = nested.clone();
+        let has_object_fields = scope.is_root || bool_keyword(schema, "x-kubernetes-embedded-resource");
+        if has_object_fields && matches!(name, "apiVersion" | "kind" | "metadata") {
+            nested.in_object_fields = true;
+            if scope.is_root {
+                nested.no_default = Some(format!("in top-level {name}"));
+            }
         }
+        check_in(&format!("{path}.properties[{name}]"), property, &nested, errors);
     }
-    for key in ["not", "items"] {
-        if let Some(nested) = schema.get(key).filter(|nested| nested.is_object()) {
-            check(&format!("{path}.{key}"), nested, errors);
-        }
-    }
-    if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
-        let field = format!("{path}.x-kubernetes-preserve-unknown-fields");
-        errors.push(FieldError::invalid(field, false, "must be true or undefined"));
-    }
-    check_extensions(path, schema, kind, errors);
+}
+
+/// The keywords that CRDs do not support, except for `items` with several schemas.
+const UNSUPPORTED: [&str; 6] =
+    ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
+
+/// Checks the type and the keywords that CRDs do not support in all schemas, or not in this scope.
+fn check_keywords(path: &str, schema: &Value, scope: &Scope, errors: &mut Vec<FieldError>) {
+    let kind = string_keyword(schema, "type");
     if !kind.is_empty() && !TYPES.contains(&kind) {
         errors.push(FieldError::not_supported(format!("{path}.type"), kind, &TYPES));
     }
-    if !mentions(schema, "$ref") {
-        check_forbidden_constructs(path, schema, errors);
+    let has_default = schema.get("default").is_some_and(|default| !default.is_null());
+    if let Some(reason) = scope.no_default.as_deref().filter(|_| has_default) {
+        errors.push(FieldError::forbidden(format!("{path}.default"), format!("must not be set {reason}")));
     }
-    check_cel_rules(path, schema, errors);
+    for key in UNSUPPORTED {
+        if schema.get(key).is_some_and(|value| !value.is_null()) {
+            errors.push(FieldError::forbidden(format!("{path}.{key}"), format!("{key} is not supported")));
+        }
+    }
+    if kind == "null" {
+        let why = "type cannot be set to null, use nullable as an alternative";
+        errors.push(FieldError::forbidden(format!("{path}.type"), why));
+    }
+    if schema.get("items").is_some_and(Value::is_array) {
+        let why = "items must be a schema object and not an array";
+        errors.push(FieldError::forbidden(format!("{path}.items"), why));
+    }
+    if scope.in_object_fields && bool_keyword(schema, "x-kubernetes-embedded-resource") {
+        let why = "must not be used inside of resource meta";
+        errors.push(FieldError::forbidden(format!("{path}.x-kubernetes-embedded-resource"), why));
+    }
+}
+
+/// The first construct of the schema that a structural schema cannot represent, as the text of an error. The API server
+/// does not check whether such a schema is structural.
+pub(super) fn unsupported_construct(schema: &Value) -> Option<String> {
+    let order =
+        ["id", "$schema", "$ref", "patternProperties", "dependencies", "additionalItems", "definitions"];
+    let is_set = |key: &str| match schema.get(key) {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(_) => true,
+    };
+    if let Some(key) = order.into_iter().find(|key| is_set(key)) {
+        let name = if key == "$schema" { "schema" } else { key };
+        return Some(format!("OpenAPIV3Schema '{name}' is not supported"));
+    }
+    if schema.get(PRESERVE) == Some(&Value::Bool(false)) {
+        return Some(format!("internal error: '{PRESERVE}' must be true or undefined"));
+    }
+    if schema.get("items").is_some_and(Value::is_array) {
+        return Some("OpenAPIV3Schema 'items' must be a schema, but is an array".to_owned());
+    }
+    subschemas(schema).find_map(unsupported_construct)
 }
 
 /// Checks the extensions that specify the types of lists and maps.
 fn check_extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<FieldError>) {
-    let uses = [("x-kubernetes-map-type", "object"), ("x-kubernetes-list-type", "array")];
-    for (extension, expected) in uses {
-        if schema.get(extension).is_none() || kind == expected {
-            continue;
+    let types = [
+        ("x-kubernetes-map-type", "object", &["atomic", "granular"][..]),
+        ("x-kubernetes-list-type", "array", &["atomic", "set", "map"][..]),
+    ];
+    for (extension, expected, allowed) in types {
+        let Some(found) = schema.get(extension).and_then(Value::as_str) else { continue };
+        if kind != expected {
+            let why = format!("must be {expected} if {extension} is specified");
+            let field = format!("{path}.type");
+            errors.push(match kind {
+                "" => FieldError::required(field, why),
+                kind => FieldError::invalid(field, kind, why),
+            });
+        } else if (extension, found) == ("x-kubernetes-list-type", "set") {
+            check_set_items(path, schema, errors);
         }
-        let why = format!("must be {expected} if {extension} is specified");
-        let field = format!("{path}.type");
-        errors.push(match kind {
-            "" => FieldError::required(field, why),
-            kind => FieldError::invalid(field, kind, why),
-        });
+        if !allowed.contains(&found) {
+            errors.push(FieldError::not_supported(format!("{path}.{extension}"), found, allowed));
+        }
     }
-    let check_allowed_value = |key: &str, allowed: &[&str], errors: &mut Vec<FieldError>| {
-        if let Some(value) = schema.get(key).and_then(Value::as_str).filter(|value| !allowed.contains(value))
-        {
-            errors.push(FieldError::not_supported(format!("{path}.{key}"), value, allowed));
-        }
-    };
-    check_allowed_value("x-kubernetes-map-type", &["atomic", "granular"], errors);
-    check_allowed_value("x-kubernetes-list-type", &["atomic", "set", "map"], errors);
     let keys = list_keyword(schema, "x-kubernetes-list-map-keys");
     match string_keyword(schema, "x-kubernetes-list-type") {
         "map" => check_list_map_items(path, schema, keys, errors),
@@ -86,30 +180,24 @@ fn check_extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<Fie
                 other => FieldError::invalid(field, other, why),
             });
         }
-        "set" => check_set_items(path, schema, errors),
         _ => {}
     }
+    check_nulls_and_keys(path, schema, keys, errors);
 }
 
-/// Checks the items of a list of type `set`: objects and arrays must be atomic, and no item may be nullable.
+/// Checks that objects and arrays in a list of type `set` are atomic.
 fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let Some(items) = schema.get("items") else { return };
-    let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
-    let key = match string_keyword(items, "type") {
-        "object" => Some("x-kubernetes-map-type"),
-        "array" => Some("x-kubernetes-list-type"),
-        _ => None,
+    let list_type = items.get("x-kubernetes-list-type").unwrap_or(&Value::Null);
+    let (key, is_atomic) = match string_keyword(items, "type") {
+        "object" => ("x-kubernetes-map-type", string_keyword(items, "x-kubernetes-map-type") == "atomic"),
+        "array" => ("x-kubernetes-list-type", list_type.is_null() || list_type == "atomic"),
+        _ => return,
     };
-    if let Some(key) = key {
-        let found = items.get(key).cloned().unwrap_or(Value::Null);
-        let fits = found == "atomic" || (found.is_null() && key == "x-kubernetes-list-type");
-        if !fits {
-            errors.push(FieldError::invalid(format!("{path}.items.{key}"), found, why));
-        }
-    }
-    if bool_keyword(items, "nullable") {
-        let why = "cannot be nullable when x-kubernetes-list-type is set";
-        errors.push(FieldError::forbidden(format!("{path}.items.nullable"), why));
+    if !is_atomic {
+        let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
+        // As in the API server, both errors contain the list type of the items.
+        errors.push(FieldError::invalid(format!("{path}.items.{key}"), list_type.clone(), why));
     }
 }
 
@@ -117,87 +205,74 @@ fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
 fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut Vec<FieldError>) {
     let keys_field = format!("{path}.x-kubernetes-list-map-keys");
     if keys.is_empty() {
-        errors.push(FieldError::required(
-            keys_field.as_str(),
-            "must not be empty if x-kubernetes-list-type is map",
-        ));
+        let why = "must not be empty if x-kubernetes-list-type is map";
+        errors.push(FieldError::required(keys_field.as_str(), why));
     }
-    let Some(items) = schema.get("items") else {
-        let why = "must have a schema if x-kubernetes-list-type is map";
-        errors.push(FieldError::required(format!("{path}.items"), why));
-        return;
+    let items = match schema.get("items") {
+        Some(items) if items.is_object() => items,
+        Some(other) => {
+            let why = "must only have a single schema if x-kubernetes-list-type is map";
+            let lists = other.as_array().map(|list| Value::from(list.clone()));
+            let printed = serde_json::json!({"Schema": null, "JSONSchemas": lists});
+            return errors.push(FieldError::invalid(format!("{path}.items"), printed, why));
+        }
+        None => {
+            let why = "must have a schema if x-kubernetes-list-type is map";
+            return errors.push(FieldError::required(format!("{path}.items"), why));
+        }
     };
-    if string_keyword(items, "type") != "object" {
+    let kind = string_keyword(items, "type");
+    if kind != "object" {
         let why = "must be object if parent array's x-kubernetes-list-type is map";
-        errors.push(FieldError::invalid(format!("{path}.items.type"), string_keyword(items, "type"), why));
-    }
-    if bool_keyword(items, "nullable") {
-        let why = "cannot be nullable when x-kubernetes-list-type is map";
-        errors.push(FieldError::forbidden(format!("{path}.items.nullable"), why));
+        return errors.push(FieldError::invalid(format!("{path}.items.type"), kind, why));
     }
     let all = || Value::Array(keys.to_vec());
-    let mut key_errors = Vec::new();
     for (index, key) in keys.iter().enumerate() {
         let name = key.as_str().unwrap_or_default();
-        if keys[..index].contains(key) {
-            errors.push(FieldError::invalid(
-                keys_field.as_str(),
-                all(),
-                "must not contain duplicate entries",
-            ));
-            continue;
+        match items.get("properties").and_then(|properties| properties.get(name)) {
+            None => {
+                let why = "entries must all be names of item properties";
+                errors.push(FieldError::invalid(keys_field.as_str(), all(), why));
+            }
+            Some(property) if matches!(string_keyword(property, "type"), "object" | "array") => {
+                let why = "must be a scalar type if parent array's x-kubernetes-list-type is map";
+                let field = format!("{path}.items.properties[{name}].type");
+                errors.push(FieldError::invalid(field, kind, why));
+            }
+            Some(_) => {}
         }
-        let Some(property) = items.get("properties").and_then(|properties| properties.get(name)) else {
-            let why = "entries must all be names of item properties";
+        if keys[..index].contains(key) {
+            let why = "must not contain duplicate entries";
             errors.push(FieldError::invalid(keys_field.as_str(), all(), why));
+        }
+    }
+}
+
+/// Checks that the items of a set or map are not nullable, and that each item of a map has all keys.
+fn check_nulls_and_keys(path: &str, schema: &Value, keys: &[Value], errors: &mut Vec<FieldError>) {
+    let list_type = string_keyword(schema, "x-kubernetes-list-type");
+    let Some(items) = schema.get("items").filter(|items| items.is_object()) else { return };
+    if !matches!(list_type, "set" | "map") {
+        return;
+    }
+    if bool_keyword(items, "nullable") {
+        let why = format!("cannot be nullable when x-kubernetes-list-type is {list_type}");
+        errors.push(FieldError::forbidden(format!("{path}.items.nullable"), why));
+    }
+    for key in keys.iter().filter(|_| list_type == "map") {
+        let name = key.as_str().unwrap_or_default();
+        let Some(property) = items.get("properties").and_then(|properties| properties.get(name)) else {
             continue;
         };
         let field = format!("{path}.items.properties[{name}]");
-        if matches!(string_keyword(property, "type"), "object" | "array") {
-            let why = "must be a scalar type if parent array's x-kubernetes-list-type is map";
-            errors.push(FieldError::invalid(format!("{field}.type"), string_keyword(items, "type"), why));
-        }
         let required = list_keyword(items, "required").contains(key);
         if !required && property.get("default").is_none() {
             let why = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
-            key_errors.push(FieldError::required(format!("{field}.default"), why));
+            errors.push(FieldError::required(format!("{field}.default"), why));
         }
         if bool_keyword(property, "nullable") {
             let why = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable";
-            key_errors.push(FieldError::forbidden(format!("{field}.nullable"), why));
-        }
-    }
-    errors.extend(key_errors);
-}
-
-/// Adds an error for each OpenAPI keyword that CRDs do not support, such as `$ref`.
-pub(super) fn check_forbidden_constructs(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
-    if string_keyword(schema, "type") == "null" {
-        let why = "type cannot be set to null, use nullable as an alternative";
-        errors.push(FieldError::forbidden(format!("{path}.type"), why));
-    }
-    for key in ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"] {
-        if schema.get(key).is_some() {
-            errors.push(FieldError::forbidden(format!("{path}.{key}"), format!("{key} is not supported")));
-        }
-    }
-    if schema.get("items").is_some_and(Value::is_array) {
-        let why = "items must be a schema object and not an array";
-        errors.push(FieldError::forbidden(format!("{path}.items"), why));
-    }
-    if mentions(schema, "$ref") {
-        for (name, property) in object_entries(schema, "properties") {
-            check_forbidden_constructs(&format!("{path}.properties[{name}]"), property, errors);
-        }
-        for key in ["items", "additionalProperties", "not"] {
-            if let Some(nested) = schema.get(key).filter(|nested| nested.is_object()) {
-                check_forbidden_constructs(&format!("{path}.{key}"), nested, errors);
-            }
-        }
-        for key in ["allOf", "anyOf", "oneOf"] {
-            for (index, nested) in list_keyword(schema, key).iter().enumerate() {
-                check_forbidden_constructs(&format!("{path}.{key}[{index}]"), nested, errors);
-            }
+            errors.push(FieldError::forbidden(format!("{field}.nullable"), why));
         }
     }
 }
@@ -208,40 +283,37 @@ fn check_cel_rules(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
     let has_break = |text: &str| text.contains(['\n', '\r']);
     for (index, rule) in list_keyword(schema, "x-kubernetes-validations").iter().enumerate() {
-        let path = format!("{path}.x-kubernetes-validations[{index}]");
-        let mut invalid = |key: &str, why: &str| {
-            errors.push(FieldError::invalid(format!("{path}.{key}"), string_keyword(rule, key), why));
-        };
+        let at = |key: &str| format!("{path}.x-kubernetes-validations[{index}].{key}");
+        let invalid = |key: &str, why: &str| FieldError::invalid(at(key), string_keyword(rule, key), why);
+        let is_blank = |text: &str| !text.is_empty() && text.trim().is_empty();
         let (source, message) = (string_keyword(rule, "rule").trim(), string_keyword(rule, "message"));
-        if !source.is_empty() && !message.is_empty() && message.trim().is_empty() {
-            invalid("message", "must be non-empty if specified");
-        } else if !source.is_empty() && has_break(message.trim()) {
-            invalid("message", "must not contain line breaks");
-        }
-        let field_path = string_keyword(rule, "fieldPath");
-        if !field_path.is_empty() && field_path.trim().is_empty() {
-            invalid("fieldPath", "must be non-empty if specified");
-        }
-        if has_break(field_path) {
-            invalid("fieldPath", "must not contain line breaks");
-        }
-        if super::super::field_path(field_path, schema).is_err() {
-            invalid("fieldPath", "must be a valid path");
-        }
-        let mut required =
-            |key: &str, why: &str| errors.push(FieldError::required(format!("{path}.{key}"), why));
         if source.is_empty() {
-            required("rule", "rule is not specified");
-        } else if has_break(source) && message.trim().is_empty() {
-            required("message", "message must be specified if rule contains line breaks");
+            errors.push(FieldError::required(at("rule"), "rule is not specified"));
+        } else if is_blank(message) {
+            errors.push(invalid("message", "must be non-empty if specified"));
+        } else if has_break(message.trim()) {
+            errors.push(invalid("message", "must not contain line breaks"));
+        } else if has_break(source) && message.is_empty() {
+            let why = "message must be specified if rule contains line breaks";
+            errors.push(FieldError::required(at("message"), why));
         }
-        let expression = string_keyword(rule, "messageExpression");
-        if !expression.is_empty() && expression.trim().is_empty() {
-            required("messageExpression", "messageExpression must be non-empty if specified");
+        if is_blank(string_keyword(rule, "messageExpression")) {
+            let why = "messageExpression must be non-empty if specified";
+            errors.push(FieldError::required(at("messageExpression"), why));
         }
         let reason = rule.get("reason").and_then(Value::as_str);
         if let Some(reason) = reason.filter(|reason| !REASONS.contains(reason)) {
-            errors.push(FieldError::not_supported(format!("{path}.reason"), reason, &REASONS));
+            errors.push(FieldError::not_supported(at("reason"), reason, &REASONS));
+        }
+        let field_path = string_keyword(rule, "fieldPath");
+        if is_blank(field_path) {
+            errors.push(invalid("fieldPath", "must be non-empty if specified"));
+        }
+        if has_break(field_path) {
+            errors.push(invalid("fieldPath", "must not contain line breaks"));
+        }
+        if !field_path.is_empty() && super::super::field_path(field_path, schema).is_err() {
+            errors.push(invalid("fieldPath", "must be a valid path"));
         }
     }
 }

@@ -126,7 +126,9 @@ pub(in crate::strategy) fn check_review_versions(
     }
     for (index, version) in list.iter().enumerate() {
         let text = version.as_str().unwrap_or_default();
-        if let Some(why) = texts::dns_label_1035(text) {
+        if list[..index].contains(version) {
+            out.push(FieldError::invalid(format!("{path}[{index}]"), text, "duplicate version"));
+        } else if let Some(why) = texts::dns_label_1035(text) {
             out.push(FieldError::invalid(format!("{path}[{index}]"), text, why));
         }
     }
