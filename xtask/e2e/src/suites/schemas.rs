@@ -21,7 +21,7 @@ suite!("schemas":
     rejects_invalid_selectable_fields,
     rejects_an_empty_deprecation_warning,
     protected_groups_require_an_approval_annotation,
-    an_unapproved_protected_group_sets_a_condition,
+    the_approval_of_a_protected_group_is_a_condition,
     formats_accept_the_same_values_as_go,
     patterns_use_go_regexp_syntax,
     rejects_duplicate_list_items [Latest],
@@ -309,25 +309,40 @@ async fn protected_groups_require_an_approval_annotation(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_unapproved_protected_group_sets_a_condition(env: Env) -> Outcome {
-    let annotations = json!({"api-approved.kubernetes.io": "unapproved, a test"});
+async fn the_approval_of_a_protected_group_is_a_condition(env: Env) -> Outcome {
+    let annotations = |approval: &str| json!({"api-approved.kubernetes.io": approval});
     let unapproved: CustomResourceDefinition =
-        serde_json::from_value(crd_in_protected_group(&env, annotations))?;
+        serde_json::from_value(crd_in_protected_group(&env, annotations("unapproved, a test")))?;
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let name = unapproved.metadata.name.as_deref().unwrap_or_default();
     env.delete_at_end(&crds, name);
     crds.create(&PostParams::default(), &unapproved).await?;
-    eventually("the CRD's KubernetesAPIApprovalPolicyConformant condition is false", TIMEOUT, async || {
-        let status = crds.get(name).await?.status;
-        let mut conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
-        let is_unapproved = conditions.any(|condition| {
-            condition.type_ == "KubernetesAPIApprovalPolicyConformant"
-                && condition.status == "False"
-                && condition.reason.as_deref() == Some("UnapprovedAnnotation")
-        });
-        Ok(is_unapproved.then_some(()))
-    })
-    .await
+    let condition_becomes = async |expected: (&str, &str, &str)| {
+        eventually(&format!("the condition is {expected:?}"), TIMEOUT, async || {
+            let status = crds.get(name).await?.status.unwrap_or_default();
+            let mut conditions = status.conditions.iter().flatten();
+            let condition = conditions.find(|one| one.type_ == "KubernetesAPIApprovalPolicyConformant");
+            let found = condition.map(|one| {
+                let (reason, message) = (one.reason.as_deref(), one.message.as_deref());
+                (one.status.as_str(), reason.unwrap_or_default(), message.unwrap_or_default())
+            });
+            Ok((found == Some(expected)).then_some(()))
+        })
+        .await
+    };
+    condition_becomes(("False", "UnapprovedAnnotation", "not approved: \"unapproved, a test\"")).await?;
+    for url in ["https://example.com/1", "https://example.com/2"] {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations(url)}}));
+        crds.patch(name, &PatchParams::default(), &patch).await?;
+        condition_becomes(("True", "ApprovedAnnotation", &format!("approved in {url}"))).await?;
+    }
+    for invalid in [json!(null), json!("nonsense")] {
+        let patch =
+            Patch::Merge(json!({"metadata": {"annotations": {"api-approved.kubernetes.io": invalid}}}));
+        let error = refused!(crds.patch(name, &PatchParams::default(), &patch).await);
+        check!(error.is_invalid(), "{error}");
+    }
+    Ok(())
 }
 
 async fn formats_accept_the_same_values_as_go(env: Env) -> Outcome {

@@ -180,6 +180,43 @@ pub(super) async fn custom_resources_are_converted(env: Env) -> Outcome {
     Ok(())
 }
 
+/// Sends a patch without changes, and returns the resource version of the object.
+async fn touch(hooks: &Hooks, object: &str) -> Outcome<String> {
+    let patched = hooks.send(Method::PATCH, object, &json!({})).await?;
+    check_eq!((patched.code, patched.status().2), (200, ""));
+    Ok(patched.body["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned())
+}
+
+pub(super) async fn unchanged_writes_store_the_changed_storage_version(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    define(&hooks).await?;
+    let env = &hooks.env;
+    let (v1, v2) = (path(env, "v1"), path(env, "v2"));
+    let created = hooks.send(Method::POST, &v1, &server(env, "v1", "a", &json!({"address": "a:1"}))).await?;
+    check_eq!(created.code, 201);
+    let first = touch(&hooks, &format!("{v1}/a")).await?;
+    check_eq!(created.body["metadata"]["resourceVersion"], first);
+    let definition =
+        format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/servers.{}", group(env));
+    let read = hooks.send(Method::GET, &definition, &Value::Null).await?;
+    let mut versions = read.body["spec"]["versions"].clone();
+    versions[0]["storage"] = false.into();
+    versions[1]["storage"] = true.into();
+    let changed = hooks.send(Method::PATCH, &definition, &json!({"spec": {"versions": versions}})).await?;
+    check_eq!((changed.code, changed.status().2), (200, ""));
+    check_eq!(changed.body["status"]["storedVersions"], json!(["v1", "v2"]));
+    let second = eventually("an unchanged write stores the object in v2", TIMEOUT, async || {
+        let version = touch(&hooks, &format!("{v1}/a")).await;
+        let version = version.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        Ok((version != first).then_some(version))
+    })
+    .await?;
+    // The object is up to date, in whichever version it is written.
+    check_eq!(touch(&hooks, &format!("{v1}/a")).await?, second);
+    check_eq!(touch(&hooks, &format!("{v2}/a")).await?, second);
+    Ok(())
+}
+
 pub(super) async fn failed_conversions_are_reported(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     define(&hooks).await?;

@@ -9,7 +9,10 @@ mod mutation;
 mod reviews;
 
 use crate::case::suite;
-use conversion::{custom_resources_are_converted, failed_conversions_are_reported};
+use conversion::{
+    custom_resources_are_converted, failed_conversions_are_reported,
+    unchanged_writes_store_the_changed_storage_version,
+};
 use failures::{failed_calls_follow_the_failure_policy, invalid_patches_are_refused, webhooks_deny_requests};
 use matching::{
     match_conditions_exclude_requests, requests_for_configurations_call_no_webhook, rules_select_requests,
@@ -37,4 +40,5 @@ suite!("webhooks":
     a_service_refers_to_a_server [Loopback],
     custom_resources_are_converted [Loopback],
     failed_conversions_are_reported [Loopback],
+    unchanged_writes_store_the_changed_storage_version [Loopback],
 );
