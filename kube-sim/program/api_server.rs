@@ -25,7 +25,7 @@ const FLAGS: [Flag; 36] = [
     ("secure-port", Effect::Honoured, "the port of HTTPS"),
     ("tls-cert-file", Effect::Honoured, "the certificate of the server"),
     ("tls-private-key-file", Effect::Honoured, "the private key of the server"),
-    ("advertise-address", Effect::Inert, "no endpoints of the API server are published"),
+    ("advertise-address", Effect::Inert, "the endpoint of the service kubernetes is 192.0.2.1:6443"),
     ("allow-privileged", Effect::Inert, "privileged containers are always allowed"),
     ("etcd-prefix", Effect::Inert, "the store is in this process"),
     ("etcd-servers", Effect::Inert, "the store is in this process, and ends with it"),

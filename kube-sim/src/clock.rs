@@ -77,6 +77,11 @@ pub(crate) fn format_seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// Formats `at` as `metav1.MicroTime`: RFC 3339 with six digits after the decimal point.
+pub(crate) fn format_micros(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
 /// A random number generator of a simulation, for uids, generated names, timeouts of watches, fault rules and the
 /// workload.
 #[derive(Clone, Debug)]

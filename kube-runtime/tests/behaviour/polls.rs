@@ -34,7 +34,7 @@ fn create_map(sim: &Sim, name: &str) {
 async fn a_poll_with_any_timeout_watches_for_that_time() {
     for timeout in [200, 1_000, 2_000, 10_000].map(Duration::from_millis) {
         let sim = Sim::new();
-        let maps: Api<ConfigMap> = Api::all(client(&sim));
+        let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
         let mut reflector = Reflector::new(maps).timeout(timeout);
         for (known, name) in ["one", "two", "three"].into_iter().enumerate() {
             let begun = Instant::now();
@@ -57,7 +57,7 @@ async fn a_poll_with_any_timeout_watches_for_that_time() {
 #[tokio::test(start_paused = true)]
 async fn a_poll_fails_if_the_server_stops_responding() {
     let sim = Sim::new();
-    let maps: Api<ConfigMap> = Api::all(client(&sim));
+    let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
     let mut reflector = Reflector::new(maps);
     reflector.poll().await.unwrap();
     sim.faults().add(Rule::new(Action::Hang));
@@ -68,7 +68,7 @@ async fn a_poll_fails_if_the_server_stops_responding() {
             Err(error) => break error,
         }
     };
-    assert!(error.to_string().contains("open a watch of /api/v1/configmaps"), "{error}");
+    assert!(error.to_string().contains("open a watch of /api/v1/namespaces/default/configmaps"), "{error}");
     sim.faults().clear();
     create_map(&sim, "one");
     while reflector.read().is_empty() {
@@ -80,7 +80,8 @@ async fn a_poll_fails_if_the_server_stops_responding() {
 #[tokio::test(start_paused = true)]
 async fn each_poll_of_a_failing_server_returns_an_error() {
     let sim = Sim::new();
-    let mut reflector = Reflector::<ConfigMap>::new(Api::all(client(&sim))).timeout(Duration::from_secs(1));
+    let mut reflector =
+        Reflector::<ConfigMap>::new(Api::default_namespaced(client(&sim))).timeout(Duration::from_secs(1));
     reflector.poll().await.unwrap();
     sim.faults().add(Rule::new(Action::status(503)));
     create_map(&sim, "one");
@@ -97,7 +98,8 @@ async fn each_poll_of_a_failing_server_returns_an_error() {
 #[tokio::test(start_paused = true)]
 async fn polls_with_a_zero_timeout_succeed() {
     let sim = Sim::new();
-    let mut reflector = Reflector::<ConfigMap>::new(Api::all(client(&sim))).timeout(Duration::ZERO);
+    let mut reflector =
+        Reflector::<ConfigMap>::new(Api::default_namespaced(client(&sim))).timeout(Duration::ZERO);
     for poll in 0..200 {
         reflector.poll().await.unwrap_or_else(|error| panic!("poll {poll}: {error}"));
         tokio::time::sleep(Duration::from_secs(1)).await;

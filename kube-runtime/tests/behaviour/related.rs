@@ -91,7 +91,7 @@ async fn a_key_with_another_version_does_not_reconcile_an_object_concurrently() 
     common::put_map(&sim, "a", "1");
     let log = Arc::new(Log::default());
     let kind = ApiResource::erase::<ConfigMap>(&());
-    let maps = Api::<DynamicObject>::all_with(client(&sim), &kind);
+    let maps = Api::<DynamicObject>::default_namespaced_with(client(&sim), &kind);
     let (send, named) = mpsc::unbounded();
     let mut results = Controller::new_with(maps, watcher::Config::default(), kind.clone())
         .reconcile_on(named)

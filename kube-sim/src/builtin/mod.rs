@@ -1,8 +1,8 @@
 //! The built-in resources of a Kubernetes 1.37 API server, and their schemas.
 //!
-//! `cargo xtask record` writes the resources, schemas, table columns and bootstrap roles of an API server to `data/`;
-//! do not edit these files by hand. Schemas are parsed at first use. `strategy` contains the defaults and the
-//! validation that Kubernetes implements in Go. This module must not know about requests or stores.
+//! `cargo xtask record` writes the resources, schemas, table columns, bootstrap roles and system objects of an API
+//! server to `data/`; do not edit these files by hand. Schemas are parsed at first use. `strategy` contains the defaults
+//! and the validation that Kubernetes implements in Go. This module must not know about requests or stores.
 
 mod catalog;
 mod columns;
@@ -11,6 +11,10 @@ mod open_api;
 
 /// The roles and bindings that an API server creates at its start, in JSON, one in each line.
 pub(crate) static BOOTSTRAP_POLICY: &str = include_str!("data/bootstrap_policy.jsonl");
+
+/// The other objects that an API server creates at its start, in JSON, one in each line. They are templates: see
+/// `store::template` for the placeholders.
+pub(crate) static SYSTEM_OBJECTS: &str = include_str!("data/system_objects.jsonl");
 
 #[cfg(test)]
 pub(crate) use self::catalog::find;

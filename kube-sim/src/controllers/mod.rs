@@ -10,6 +10,7 @@
 //! request for a resource, and when a watch is polled. A controller with a delay of zero therefore reconciles a change
 //! before the next request is handled.
 
+pub(crate) mod client_ca;
 mod controller_revisions;
 mod cron_job;
 pub(crate) mod custom_resource_definitions;

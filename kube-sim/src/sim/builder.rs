@@ -1,13 +1,14 @@
 //! Settings of a new simulation, and the objects that exist at its start.
 
 mod handlers;
+mod system_objects;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Sim;
 use crate::admission_plugin::AdmissionPlugin;
@@ -343,7 +344,7 @@ impl SimBuilder {
     #[expect(
         clippy::expect_used,
         clippy::panic,
-        reason = "documented for invalid names; the built-in objects are constants"
+        reason = "documented for invalid names; the roles and the nodes are constants"
     )]
     pub fn build(self) -> Sim {
         let clock = self.start.map_or_else(Clock::wall, Clock::fixed);
@@ -370,8 +371,9 @@ impl SimBuilder {
             body_limit: self.body_limit,
             rbac: self.rbac,
         };
+        system_objects::create(&mut state, self.seed);
         let sim = Sim { inner: Arc::new(Inner::new(state, settings)) };
-        for name in SYSTEM_NAMESPACES.into_iter().chain(self.namespaces.iter().map(String::as_str)) {
+        for name in &self.namespaces {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             match sim.create(&namespace) {
                 Err(e) if !e.is_already_exists() => panic!("creating namespace {name:?}: {e}"),
@@ -381,10 +383,6 @@ impl SimBuilder {
         if self.rbac {
             create_bootstrap_policy(&sim).expect("the roles of an API server are valid");
         }
-        for class in priority_classes() {
-            sim.create(&class).expect("the classes are valid constants");
-        }
-        sim.create(&kubernetes_service()).expect("the service is a valid constant");
         for i in 0..self.nodes {
             let now = clock.stamp();
             sim.create(&objects::node(&format!("node-{i}"), i, &now)).expect("the generated node is valid");
@@ -405,46 +403,3 @@ fn create_bootstrap_policy(sim: &Sim) -> Result<(), SimError> {
 
 /// The number of the random stream of the controllers.
 const CONTROLLERS: u64 = 0x0063_6f6e_7472_6f6c;
-
-/// The namespaces that every cluster has.
-const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
-
-/// The priority classes of the system.
-fn priority_classes() -> [Value; 2] {
-    let class = |name: &str, value: i64, description: &str| {
-        json!({
-            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
-            "value": value, "description": description,
-        })
-    };
-    [
-        class(
-            "system-node-critical",
-            2_000_001_000,
-            "Used for system critical pods that must not be moved from their current node.",
-        ),
-        class(
-            "system-cluster-critical",
-            2_000_000_000,
-            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
-        ),
-    ]
-}
-
-/// The service `kubernetes`, through which pods reach the API server.
-fn kubernetes_service() -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {
-            "name": "kubernetes", "namespace": "default",
-            "labels": {"component": "apiserver", "provider": "kubernetes"},
-        },
-        "spec": {
-            "clusterIP": "10.96.0.1",
-            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
-            "sessionAffinity": "None",
-            "type": "ClusterIP",
-        },
-    })
-}

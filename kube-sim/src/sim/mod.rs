@@ -63,7 +63,9 @@ pub struct Snapshot {
 }
 
 impl Sim {
-    /// A simulation with the default settings: a new cluster without nodes.
+    /// A simulation with the default settings: a new cluster without nodes. It has the objects that an API server creates
+    /// at its start: namespaces, priority classes, flow schemas, the service `kubernetes` with its endpoints and others;
+    /// the README has the list. A list of the config maps or leases of all namespaces has one item in `kube-system`.
     pub fn new() -> Self {
         Self::builder().build()
     }
@@ -105,7 +107,9 @@ impl Sim {
     pub async fn serve_https(&self, addr: SocketAddr) -> Result<Server, ServeError> {
         let server = Server::start(self.service(), addr, Security::Generated).await?;
         if let Some(authority) = server.ca_pem() {
-            controllers::publish_root_ca(&mut self.inner.lock(), authority);
+            let mut state = self.inner.lock();
+            controllers::client_ca::publish(&mut state, authority);
+            controllers::publish_root_ca(&mut state, authority);
         }
         Ok(server)
     }
@@ -122,7 +126,12 @@ impl Sim {
     /// # Cancel safety
     /// Dropping the future closes the listener.
     pub async fn serve_https_with(&self, addr: SocketAddr, files: &TlsFiles) -> Result<Server, ServeError> {
-        Server::start(self.service(), addr, Security::Files(files)).await
+        let server = Server::start(self.service(), addr, Security::Files(files)).await?;
+        if let Some(authorities) = &files.client_ca {
+            let authorities = String::from_utf8_lossy(authorities);
+            controllers::client_ca::publish(&mut self.inner.lock(), &authorities);
+        }
+        Ok(server)
     }
 
     /// Changes the delay of a controller, as [`SimBuilder::controller_delay`] sets it; `None` disables the controller.

@@ -43,7 +43,7 @@ impl Sim {
     /// let sim = Sim::new();
     /// let replica = sim.replica(Lag::Versions(1));
     /// sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}}))?;
-    /// let list = Request::get("/api/v1/configmaps?resourceVersion=0").body(Full::<bytes::Bytes>::default())?;
+    /// let list = Request::get("/api/v1/namespaces/default/configmaps?resourceVersion=0").body(Full::<bytes::Bytes>::default())?;
     /// let body = replica.service().oneshot(list).await?.into_body().collect().await?.to_bytes();
     /// assert_eq!(serde_json::from_slice::<Value>(&body)?["items"], json!([]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,7 +1,7 @@
 //! The storage: tables of objects, the resource version, the index of dependents, and the queue of the controllers.
 //!
-//! Only [`State::commit`], [`State::erase`] and the restore of an earlier state may change objects, because they keep
-//! the indexes and the controllers up to date. The storage must not enforce API rules.
+//! Only [`State::commit`], [`State::create_from`], [`State::erase`] and the restore of an earlier state may change
+//! objects, because they keep the indexes and the controllers up to date. The storage must not enforce API rules.
 
 pub(crate) mod cache;
 pub(crate) mod object;
@@ -10,6 +10,7 @@ mod rewind;
 pub(crate) mod selector;
 pub(crate) mod snapshot;
 pub(crate) mod table;
+pub(crate) mod template;
 pub(crate) mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -220,9 +221,15 @@ impl State {
         if bytes > SPACE_QUOTA {
             return Err(SimError::internal("etcdserver: mvcc: database space exceeded"));
         }
-        self.bytes = bytes;
-        self.version = version;
-        let storage_key = (resource.storage.clone(), object.key.clone());
+        self.insert(resource.storage.clone(), object.clone(), before);
+        Ok(object)
+    }
+
+    /// Stores an object with the next resource version in the table `storage`, in place of the object `before`.
+    fn insert(&mut self, storage: Arc<str>, object: Arc<Stored>, before: Option<Arc<Stored>>) {
+        self.bytes = self.bytes + object.len() - before.as_ref().map_or(0, |o| o.len());
+        self.version = object.version;
+        let storage_key = (storage.clone(), object.key.clone());
         if let Some(before) = before {
             self.remove_from_dependents(&before, &storage_key);
         }
@@ -231,9 +238,8 @@ impl State {
             self.dependents.entry(owner.clone()).or_default().insert(storage_key.clone());
         }
         let limit = self.history_limit;
-        let event = self.table_mut(&resource.storage).insert(object.clone(), limit);
-        self.after_change(resource.storage.clone(), event);
-        Ok(object)
+        let event = self.table_mut(&storage).insert(object, limit);
+        self.after_change(storage, event);
     }
 
     /// Removes an object. Returns the object of the DELETED event: the last state, with the next resource version.

@@ -64,6 +64,29 @@ impl Stored {
         }
     }
 
+    /// An object of a built-in kind from its JSON without `apiVersion` and `kind`. The object is not terminating, and has no
+    /// owners.
+    pub(super) fn from_text(key: Arc<str>, version: u64, uid: &str, body: String) -> Self {
+        Self {
+            key,
+            version,
+            uid: Arc::from(uid),
+            labels: Labels::default(),
+            fields: Vec::new(),
+            is_terminating: false,
+            owners: Vec::new(),
+            api_version: None,
+            schema: None,
+            body: Bytes::from(body),
+            value: OnceLock::new(),
+        }
+    }
+
+    /// Sets the labels and the values of the selectable fields, which the JSON contains too.
+    pub(super) fn selected_by(self, labels: Labels, fields: Vec<String>) -> Self {
+        Self { labels, fields, ..self }
+    }
+
     /// Sets the API version of the object.
     pub(crate) fn in_api_version(self, api_version: Option<Arc<str>>) -> Self {
         Self { api_version, ..self }

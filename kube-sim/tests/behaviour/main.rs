@@ -18,6 +18,7 @@ mod lists;
 mod objects;
 mod refusals;
 mod replicas;
+mod start;
 mod streams;
 mod tokens;
 mod updates;

@@ -350,7 +350,7 @@ async fn compaction_also_applies_to_resources_without_objects() {
     let before = sim.resource_version();
     post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
     sim.compact_all();
-    for resource in ["/api/v1/endpoints", "/api/v1/configmaps"] {
+    for resource in ["/api/v1/secrets", "/api/v1/configmaps"] {
         let mut watch =
             Watch::open(&sim, &format!("{resource}?watch=true&timeoutSeconds=1&resourceVersion={before}"))
                 .await;

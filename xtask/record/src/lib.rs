@@ -1,13 +1,16 @@
-//! `cargo xtask record`: writes discovery, OpenAPI v3 documents, table columns and bootstrap roles of a real API server
-//! into `kube-sim`'s data files.
+//! `cargo xtask record`: writes discovery, OpenAPI v3 documents, table columns, bootstrap roles and system objects of a
+//! real API server into `kube-sim`'s data files.
 //!
 //! This package defines the format of the data files. It must not interpret the data for `kube-sim`, and must not
-//! contain data: every line of the files comes from a server.
+//! contain data: every line of the files comes from a server. Only values that depend on its configuration are replaced.
 //!
 //! The files have one record per line in a stable order, so that a new recording has a readable diff:
 //!
 //! - `resources.jsonl`: one line per group, version and resource, in the server's discovery order;
-//! - `bootstrap_policy.jsonl`: one line per role or binding that the server creates at its start;
+//! - `bootstrap_policy.jsonl`: one line per role or binding that the server creates at its start, from a server with
+//!   kube-controller-manager, which sets the rules of aggregated roles;
+//! - `system_objects.jsonl`: one line per other object that the server creates at its start, from a server without
+//!   kube-controller-manager (`cargo xtask cluster --assets`), which changes some of them;
 //! - `schemas.txt`: one line per component schema, sorted: its name, a tab, its JSON without descriptions;
 //! - `descriptions.txt`: the name of each component schema, and below it a line per description: a tab, the JSON
 //!   pointer in the schema, a tab, a JSON string;
@@ -18,6 +21,7 @@
 mod open_api;
 mod policy;
 mod server;
+mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -64,6 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let schemas = schema_lines(&documents)?;
     let columns = column_lines(&server, &groups)?;
     let policy = policy::lines(&server)?;
+    let system_objects = system::lines(&server)?;
     let descriptions = open_api::description_lines(&documents);
     let paths = open_api::path_lines(&server.get("/openapi/v2")?)?;
     std::fs::create_dir_all(&args.out)
@@ -73,12 +78,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     write_file(args, "descriptions.txt", &descriptions)?;
     write_file(args, "paths.txt", &paths)?;
     write_file(args, "columns.jsonl", &columns)?;
-    write_file(args, "bootstrap_policy.jsonl", &policy)?;
+    match &policy {
+        Some(policy) => write_file(args, "bootstrap_policy.jsonl", policy)?,
+        None => println!("bootstrap_policy.jsonl needs a server with kube-controller-manager, and is kept"),
+    }
+    match &system_objects {
+        Some(objects) => write_file(args, "system_objects.jsonl", objects)?,
+        None => println!("system_objects.jsonl needs a server without kube-controller-manager, and is kept"),
+    }
     println!(
-        "recorded {} resources, {} schemas, {} roles and bindings of {} in {}",
+        "recorded {} resources and {} schemas of {} in {}",
         resources.lines().count(),
         schemas.lines().count(),
-        policy.lines().count(),
         server.version()?,
         args.out.display()
     );

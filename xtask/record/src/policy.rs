@@ -20,12 +20,16 @@ const KINDS: [(&str, &str); 4] = [
 const METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 
 /// The text of `bootstrap_policy.jsonl`: one line per object, in the order of [`KINDS`], then by namespace and name.
-pub(super) fn lines(server: &Server) -> anyhow::Result<String> {
+/// `None` if kube-controller-manager has not set the rules of the aggregated roles.
+pub(super) fn lines(server: &Server) -> anyhow::Result<Option<String>> {
     let mut lines = String::new();
     for (kind, plural) in KINDS {
         let list = server.get(&format!("/apis/rbac.authorization.k8s.io/v1/{plural}?{SELECTOR}"))?;
         // The server returns items by namespace and name.
         for item in list["items"].as_array().with_context(|| format!("the list of {plural} has no items"))? {
+            if item["aggregationRule"].is_object() && item["rules"].is_null() {
+                return Ok(None);
+            }
             let mut object = item.clone();
             object["apiVersion"] = "rbac.authorization.k8s.io/v1".into();
             object["kind"] = kind.into();
@@ -37,5 +41,5 @@ pub(super) fn lines(server: &Server) -> anyhow::Result<String> {
             lines.push('\n');
         }
     }
-    Ok(lines)
+    Ok(Some(lines))
 }
