@@ -12,11 +12,9 @@ use serde_json::json;
 
 use super::Sim;
 use crate::admission_plugin::AdmissionPlugin;
-use crate::builtin::BOOTSTRAP_POLICY;
 use crate::clock::{Clock, Random};
 use crate::containers::Handlers;
 use crate::shared::{Inner, ServiceAddress, Settings, WatchList};
-use crate::status::SimError;
 use crate::store::State;
 use crate::store::queue::Controller;
 use crate::workload::objects;
@@ -344,7 +342,7 @@ impl SimBuilder {
     #[expect(
         clippy::expect_used,
         clippy::panic,
-        reason = "documented for invalid names; the roles and the nodes are constants"
+        reason = "documented for invalid names; the nodes are constants"
     )]
     pub fn build(self) -> Sim {
         let clock = self.start.map_or_else(Clock::wall, Clock::fixed);
@@ -372,6 +370,9 @@ impl SimBuilder {
             rbac: self.rbac,
         };
         system_objects::create(&mut state, self.seed);
+        if self.rbac {
+            system_objects::create_policy(&mut state, self.seed);
+        }
         let sim = Sim { inner: Arc::new(Inner::new(state, settings)) };
         for name in &self.namespaces {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
@@ -380,9 +381,6 @@ impl SimBuilder {
                 _ => {}
             }
         }
-        if self.rbac {
-            create_bootstrap_policy(&sim).expect("the roles of an API server are valid");
-        }
         for i in 0..self.nodes {
             let now = clock.stamp();
             sim.create(&objects::node(&format!("node-{i}"), i, &now)).expect("the generated node is valid");
@@ -390,15 +388,6 @@ impl SimBuilder {
         sim.journal().forget();
         sim
     }
-}
-
-/// Creates the bootstrap roles and bindings, as an API server does at its start.
-fn create_bootstrap_policy(sim: &Sim) -> Result<(), SimError> {
-    for line in BOOTSTRAP_POLICY.lines() {
-        let object = serde_json::from_str(line).map_err(SimError::internal)?;
-        sim.create(&object)?;
-    }
-    Ok(())
 }
 
 /// The number of the random stream of the controllers.
