@@ -7,7 +7,7 @@ use http::Request;
 use kube_client::client::Body;
 use kube_client::config::{KubeConfigOptions, Kubeconfig};
 use kube_client::{Client, Config};
-use kube_sim::{Controller, Sim, SimBuilder};
+use kube_sim::{AdmissionPlugin, Controller, Sim, SimBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask_control_plane::{Cluster, Options, Source};
@@ -60,7 +60,9 @@ impl Endpoint {
     pub(crate) async fn simulated() -> anyhow::Result<Self> {
         // The real control plane runs no built-in controllers and has no nodes.
         let controllers = [Controller::GarbageCollector, Controller::Namespace, Controller::Kubelet];
-        let sim = controllers.into_iter().fold(Sim::builder(), SimBuilder::without_controller).build();
+        let builder = controllers.into_iter().fold(Sim::builder(), SimBuilder::without_controller);
+        // Both servers refuse pods of service accounts that do not exist.
+        let sim = builder.admission_plugin(AdmissionPlugin::ServiceAccount).build();
         let listener = sim.serve_https(([127, 0, 0, 1], 0).into()).await.map_err(|error| anyhow!(error))?;
         let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         let path = folder.path().join("kubeconfig");
