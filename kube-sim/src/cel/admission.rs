@@ -10,7 +10,7 @@ use cel::common::ast::{Expr, IdedExpr};
 use serde_json::Value;
 
 use super::authorization::{self, Authorizer};
-use super::types::Type;
+use super::types::{RuntimeName, Type};
 use super::value::{Failure, Val};
 use super::{check, eval, literals, parse};
 
@@ -58,14 +58,13 @@ fn problem_with(check: Check, text: &str, wanted: &[&str], undeclared: Option<&s
     let variables: Vec<_> =
         VARIABLES.into_iter().filter(is_declared).map(|name| (name, type_of(name))).collect();
     match parse::parse(text).and_then(|parsed| check(parsed, &variables)) {
-        Ok(checked) => type_problem(&checked.result_type().to_string(), wanted),
+        Ok(checked) => type_problem(&RuntimeName(&checked.result_type()).to_string(), wanted),
         Err(issues) => Some(format!("compilation failed: {}", parse::format_issues(text, &issues))),
     }
 }
 
 /// The error text for an expression of the type `found`; `None` if it is in `wanted`.
 fn type_problem(found: &str, wanted: &[&str]) -> Option<String> {
-    let found = if found == "null" { "null_type" } else { found };
     match wanted {
         [] => None,
         _ if wanted.contains(&found) => None,

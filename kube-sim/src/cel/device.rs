@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use super::declared::{DeclaredType, Field, Shape};
-use super::types::Type;
+use super::types::{RuntimeName, Type};
 use super::{check, cost, literals, parse};
 
 /// The maximum estimated cost of an expression.
@@ -67,7 +67,7 @@ pub(crate) fn device_selector_problem(text: &str) -> Option<DeviceSelectorProble
     };
     let found = checked.result_type();
     if !matches!(found, Type::Bool | Type::Any) {
-        return invalid(format!("must evaluate to bool or the unknown type, not {found}"));
+        return invalid(format!("must evaluate to bool or the unknown type, not {}", RuntimeName(&found)));
     }
     (cost::estimate(&checked, device).max > MAX_COST).then_some(DeviceSelectorProblem::TooComplex)
 }

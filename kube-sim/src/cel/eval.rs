@@ -18,7 +18,7 @@ use super::cost::{LIST_CREATION, MAP_CREATION, actual};
 use super::functions;
 use super::library;
 use super::macros::RESULT;
-use super::types::Type;
+use super::types::{RuntimeName, Type};
 use super::value::{Failure, Outcome, Val};
 
 /// The result of an evaluation and its cost.
@@ -425,13 +425,10 @@ fn literal_value(literal: &LiteralValue) -> Val<'static> {
 /// The name of a type that an expression uses as a value: `google.protobuf.Duration` for the identifier `duration`.
 fn type_name(ty: &Type) -> String {
     match ty {
-        Type::Null => "null_type".to_owned(),
-        Type::Duration => "google.protobuf.Duration".to_owned(),
-        Type::Timestamp => "google.protobuf.Timestamp".to_owned(),
         Type::List(_) => "list".to_owned(),
         Type::Map(..) => "map".to_owned(),
         Type::Optional(_) => "optional_type".to_owned(),
         Type::Meta(_) => "type".to_owned(),
-        other => other.to_string(),
+        other => RuntimeName(other).to_string(),
     }
 }

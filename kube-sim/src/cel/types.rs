@@ -155,3 +155,23 @@ impl fmt::Display for Type {
         }
     }
 }
+
+/// The name of a type at run time, with those of its components: `google.protobuf.Duration` for [`Type::Duration`],
+/// which the checker calls `duration`. The API server's texts about the type of a result contain it.
+pub(super) struct RuntimeName<'a>(pub(super) &'a Type);
+
+impl fmt::Display for RuntimeName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Type::Any => f.write_str("google.protobuf.Any"),
+            Type::Null => f.write_str("null_type"),
+            Type::Duration => f.write_str("google.protobuf.Duration"),
+            Type::Timestamp => f.write_str("google.protobuf.Timestamp"),
+            Type::List(element) => write!(f, "list({})", RuntimeName(element)),
+            Type::Map(key, value) => write!(f, "map({}, {})", RuntimeName(key), RuntimeName(value)),
+            Type::Optional(value) => write!(f, "optional_type({})", RuntimeName(value)),
+            Type::Meta(ty) => write!(f, "type({})", RuntimeName(ty)),
+            other => other.fmt(f),
+        }
+    }
+}

@@ -132,6 +132,8 @@ fn reports_syntax_errors_undeclared_variables_and_types() {
     assert!(problem("object.").is_some_and(|why| why.contains("Syntax error")));
     assert!(problem("self.a").is_some_and(|why| why.contains("undeclared")));
     assert_eq!(problem("object.a").as_deref(), Some("must evaluate to bool but got dyn"));
+    let durations = "must evaluate to bool but got list(google.protobuf.Duration)";
+    assert_eq!(problem("[duration('1s')]").as_deref(), Some(durations));
     assert_eq!(admission_expression_problem("object.a", &[], None), None);
     assert_eq!(admission_expression_problem("null", &["string", "null_type"], None), None);
     assert_eq!(problem("params.a == 'b'"), None);
