@@ -29,13 +29,13 @@ pub(crate) fn qualified_problems(text: &str) -> Vec<String> {
         return vec![INVALID_QUALIFIED_KEY.to_owned()];
     }
     let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
-    let prefix_problem = match prefix {
-        Some("") => Some("must be non-empty"),
-        Some(prefix) => subdomain_problem(prefix),
-        None => None,
+    let prefix_problems = match prefix {
+        Some("") => vec!["must be non-empty"],
+        Some(prefix) => subdomain_problems(prefix),
+        None => Vec::new(),
     };
     let mut problems: Vec<String> =
-        prefix_problem.into_iter().map(|problem| format!("prefix part {problem}")).collect();
+        prefix_problems.into_iter().map(|problem| format!("prefix part {problem}")).collect();
     if name.is_empty() {
         problems.push("name part must be non-empty".to_owned());
     } else if name.len() > MAX_LABEL {
@@ -87,9 +87,12 @@ pub(crate) fn is_label_1035(text: &str) -> bool {
     is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
+/// The largest number of bytes of a DNS-1123 subdomain.
+const MAX_SUBDOMAIN: usize = 253;
+
 /// Whether the text is a DNS-1123 subdomain. As in Kubernetes, the length of each DNS label is not limited.
 pub(crate) fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_subdomain_part)
+    text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_subdomain_part)
 }
 
 /// Whether the text is a DNS-1123 label of any length.
@@ -118,14 +121,23 @@ pub(crate) fn label_1035_problem(name: &str) -> Option<&'static str> {
     )
 }
 
-/// Validates a DNS-1123 subdomain. Returns the error text if the subdomain is invalid.
+/// Validates a DNS-1123 subdomain. Returns the first error text if the subdomain is invalid.
 pub(crate) fn subdomain_problem(name: &str) -> Option<&'static str> {
-    if name.len() > 253 {
-        return Some("must be no more than 253 bytes");
+    subdomain_problems(name).first().copied()
+}
+
+/// Validates a DNS-1123 subdomain. Returns all error texts.
+fn subdomain_problems(name: &str) -> Vec<&'static str> {
+    let mut problems = Vec::new();
+    if name.len() > MAX_SUBDOMAIN {
+        problems.push("must be no more than 253 bytes");
     }
-    (!is_subdomain(name)).then_some(
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
-    )
+    if !name.split('.').all(is_subdomain_part) {
+        problems.push(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+        );
+    }
+    problems
 }
 
 /// The resource and its group, such as `deployments.apps`. For the core group, only the resource.

@@ -54,8 +54,8 @@ impl Manager {
     ///
     /// Dropping the future cancels in-flight reconciles and closes the server at once; the lease expires.
     pub async fn run(mut self) -> Result<(), Error> {
-        // Without `/metrics`, install no recorder: the program could not install a recorder of its own, and the samples
-        // would stay in memory although no endpoint serves them.
+        // A recorder is installed only if `/metrics` serves its samples. Otherwise, it would prevent the program from
+        // installing a recorder of its own, and the samples would stay in memory.
         let recorder = self.listeners.needs_recorder().then(recorder::installed).transpose()?;
         let state = Arc::new(self.server_state(recorder.clone()));
         let mut server = Server::start(self.listeners, &state, recorder)?;

@@ -351,8 +351,8 @@ impl<K: Storable> Writer<K> {
                 next.deleted.insert(owned_key(key));
             }
             let codec = self.shared.codec().map(|codec| &**codec);
-            // The deletion of another object with the same name, which could not be decoded before, says nothing about
-            // the final state of the known object.
+            // `last` can be the state of a successor with the same name and another uid, which is not known because it
+            // did not decode. Such a state is not the final state of `known`.
             let is_same = known
                 .is_some_and(|known| last.as_ref().is_none_or(|last| !known.is_different_from(last, codec)));
             let is_first = is_same && record_deletion(&mut self.deletions, key, last);

@@ -31,7 +31,7 @@ mod subresource;
 pub(crate) mod target;
 mod typed_body;
 mod unstored;
-mod warnings;
+pub(crate) mod warnings;
 mod write;
 
 use std::sync::Arc;

@@ -63,7 +63,7 @@ pub(crate) fn check_create(state: &State, resource: &Resource, object: &Value) -
         let used = usage(state, &quota);
         let exceeded: Vec<&String> = requested
             .iter()
-            .filter(|(name, amount)| used[*name] + **amount > hard[*name])
+            .filter(|(name, amount)| used[*name].saturating_add(**amount) > hard[*name])
             .map(|(name, _)| name)
             .collect();
         if !exceeded.is_empty() {
@@ -87,7 +87,7 @@ pub(crate) fn format(resource: &str, amount: i128) -> String {
     let is_memory = resource.contains("memory") || resource.contains("storage");
     let units = amount / NANOS_PER_UNIT;
     if amount % NANOS_PER_UNIT != 0 {
-        return format!("{}m", (amount + NANOS_PER_MILLI - 1).div_euclid(NANOS_PER_MILLI));
+        return format!("{}m", amount.saturating_add(NANOS_PER_MILLI - 1).div_euclid(NANOS_PER_MILLI));
     }
     if is_memory {
         for (suffix, power) in [("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)] {
@@ -193,6 +193,11 @@ fn cost(storage: &str, object: &Value, quota: &Value) -> Amounts {
     cost
 }
 
+fn add(amounts: &mut Amounts, name: String, amount: i128) {
+    let sum = amounts.entry(name).or_default();
+    *sum = sum.saturating_add(amount);
+}
+
 /// Adds the number, requests and limits of a pod that has not ended, if the quota's scopes include it.
 fn add_pod(cost: &mut Amounts, pod: &Value, quota: &Value) {
     let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
@@ -203,9 +208,9 @@ fn add_pod(cost: &mut Amounts, pod: &Value, quota: &Value) {
     for (kind, prefix) in [("requests", "requests."), ("limits", "limits.")] {
         for container in containers(pod) {
             for (name, amount) in amounts(&container["resources"][kind]) {
-                *cost.entry(format!("{prefix}{name}")).or_default() += amount;
+                add(cost, format!("{prefix}{name}"), amount);
                 if kind == "requests" && COMPUTE.contains(&name.as_str()) {
-                    *cost.entry(name).or_default() += amount;
+                    add(cost, name, amount);
                 }
             }
         }

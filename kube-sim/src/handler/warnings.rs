@@ -2,7 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// The texts of the `Warning` headers of a request, each once. The response has them even if the request fails.
+/// Maximum number of `Warning` headers of a response.
+pub(crate) const MAX_WARNINGS: usize = 50;
+
+/// The texts of the `Warning` headers of a request, each once and at most [`MAX_WARNINGS`]. The response has them even if the request fails.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings(Mutex<Vec<String>>);
 
@@ -10,7 +13,7 @@ impl Warnings {
     pub(crate) fn add(&self, texts: impl IntoIterator<Item = String>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for text in texts {
-            if !all.contains(&text) {
+            if all.len() < MAX_WARNINGS && !all.contains(&text) {
                 all.push(text);
             }
         }

@@ -21,7 +21,7 @@ const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", 
 ///
 /// `previous` are the resources of the definition before its last change. A version whose `openAPIV3Schema` is
 /// unchanged keeps its schema, so that its stored objects need not be decoded again.
-pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>]) -> Vec<Resource> {
+pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>], form: &Arc<()>) -> Vec<Resource> {
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let group = text(&spec["group"]);
@@ -34,7 +34,7 @@ pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>]) -> Vec<Resou
     versions
         .iter()
         .map(|version| {
-            let custom = custom_properties(version, &group, crd, &schemas);
+            let custom = custom_properties(version, &group, crd, &schemas, form);
             let fields = version["selectableFields"].as_array().into_iter().flatten();
             let name = text(&version["name"]);
             Resource {
@@ -113,6 +113,7 @@ fn custom_properties(
     group: &str,
     crd: &Value,
     schemas: &Arc<BTreeMap<String, Arc<Schema>>>,
+    form: &Arc<()>,
 ) -> Custom {
     let spec = &crd["spec"];
     let open_api = open_api_of(version).cloned();
@@ -141,6 +142,7 @@ fn custom_properties(
         columns: columns_of(&version["additionalPrinterColumns"]),
         deprecation,
         is_terminating: has_condition(crd, "Terminating", "True"),
+        form: form.clone(),
     }
 }
 

@@ -35,6 +35,8 @@ struct Served {
     generation: Value,
     names: Value,
     is_terminating: bool,
+    /// [`Custom::form`] of the resources.
+    form: Arc<()>,
     resources: Vec<Arc<Resource>>,
 }
 
@@ -164,13 +166,14 @@ impl Registry {
         if is_unchanged && served.is_some_and(|served| served.is_terminating == is_terminating) {
             return false;
         }
+        let form = served.filter(|_| is_unchanged).map(|served| served.form.clone()).unwrap_or_default();
         let previous = self.withdraw(name);
-        let resources: Vec<_> = crd::resources_of(crd, &previous).into_iter().map(Arc::new).collect();
+        let resources: Vec<_> = crd::resources_of(crd, &previous, &form).into_iter().map(Arc::new).collect();
         for r in &resources {
             self.by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone());
         }
         let (uid, generation) = (metadata["uid"].clone(), metadata["generation"].clone());
-        let served = Served { uid, generation, names: names.clone(), is_terminating, resources };
+        let served = Served { uid, generation, names: names.clone(), is_terminating, form, resources };
         self.custom.insert(name.to_owned(), served);
         self.generation += 1;
         !previous.is_empty() && !is_unchanged

@@ -64,6 +64,8 @@ pub(crate) struct Custom {
     pub(crate) deprecation: Option<String>,
     /// Whether the condition `Terminating` of the definition is true.
     pub(crate) is_terminating: bool,
+    /// The same pointer while the spec and the accepted names of the definition do not change.
+    pub(crate) form: Arc<()>,
 }
 
 /// The source of a resource: the recorded resources of an API server, or a CustomResourceDefinition.

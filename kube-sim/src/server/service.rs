@@ -25,6 +25,7 @@ use super::upgrade;
 use crate::fault::{Action, AppliedFault, BodyFaults, RequestAttributes};
 use crate::handler::reply::{Content, Reply, Request};
 use crate::handler::target::Path;
+use crate::handler::warnings::MAX_WARNINGS;
 use crate::handler::{self, verb_of};
 use crate::journal::{Entry, Recorder};
 use crate::shared::Inner;
@@ -361,9 +362,6 @@ fn build_response(
     }
     response
 }
-
-/// Maximum number of `Warning` headers of a response.
-const MAX_WARNINGS: usize = 50;
 
 /// The value of a `Warning` header (RFC 7234), with at most 1,000 characters of `text`. A character that is not
 /// printable ASCII becomes `?`.

@@ -110,7 +110,7 @@ pub(crate) struct Table {
     objects: BTreeMap<Arc<str>, Arc<Stored>>,
     /// The history, oldest change first.
     log: VecDeque<Arc<Event>>,
-    /// Lists and new watches at an older version get 410.
+    /// The version of the last compaction. Lists from the storage and new watches at an older version get 410.
     compacted: u64,
     /// Changes up to and including this version are no longer in the history.
     dropped: u64,

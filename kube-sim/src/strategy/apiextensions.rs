@@ -168,11 +168,11 @@ fn bundle_problem(bundle: &str) -> Option<&'static str> {
     if pem.is_empty() {
         return None;
     }
-    let mut blocks = CertificateDer::pem_slice_iter(&pem).flatten().peekable();
-    let has_blocks = blocks.peek().is_some();
-    if blocks.any(|block| x509_parser::parse_x509_certificate(&block).is_ok()) {
+    let mut certificates = CertificateDer::pem_slice_iter(&pem).flatten();
+    if certificates.any(|block| x509_parser::parse_x509_certificate(&block).is_ok()) {
         return None;
     }
+    let has_blocks = x509_parser::pem::Pem::iter_from_buffer(&pem).next().is_some_and(|block| block.is_ok());
     Some(if has_blocks {
         "unable to load root certificates: no valid certificate authority data seen"
     } else {

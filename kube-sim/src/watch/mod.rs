@@ -311,11 +311,13 @@ impl Watch {
         due.map_or(wake, |due| wake.min(due))
     }
 
-    /// Whether the CustomResourceDefinition of the resource has changed since the watch was opened.
+    /// Whether the spec or the accepted names of the resource's CustomResourceDefinition have changed since the watch was
+    /// opened.
     fn is_replaced(&self, state: &State) -> bool {
         let resource = &self.resource;
         let now = state.registry.find(&resource.group, &resource.version, &resource.plural);
-        now.is_some_and(|now| !Arc::ptr_eq(now, resource))
+        let form = |resource: &Resource| resource.custom().map(|custom| Arc::as_ptr(&custom.form));
+        now.is_some_and(|now| form(now) != form(resource))
     }
 
     /// Starts the conversion of the next objects.

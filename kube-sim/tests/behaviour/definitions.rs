@@ -228,6 +228,26 @@ async fn deleting_a_definition_deletes_its_custom_resources_and_ends_their_watch
 }
 
 #[tokio::test]
+async fn the_watches_of_a_terminating_definition_continue_until_its_last_custom_resource_is_deleted() {
+    let sim = sim_with_foo_definition().await;
+    post(&sim, FOOS, foo("a", json!({"info": "x"}))).await.ok();
+    let mut held = foo("held", json!({"info": "x"}));
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    post(&sim, FOOS, held).await.ok();
+    let from = sim.resource_version();
+    let mut watch = Watch::open(&sim, &format!("{FOOS}?watch=1&resourceVersion={from}")).await;
+    delete(&sim, &format!("{DEFINITIONS}/foos.example.com")).await.ok();
+    let mut events = [watch.next_type_and_name().await, watch.next_type_and_name().await];
+    events.sort();
+    let expected =
+        [("DELETED", "a"), ("MODIFIED", "held")].map(|(kind, name)| (kind.to_owned(), name.to_owned()));
+    assert_eq!(events, expected);
+    merge_patch(&sim, &format!("{FOOS}/held"), json!({"metadata": {"finalizers": null}})).await.ok();
+    assert_eq!(watch.next_type_and_name().await, ("DELETED".to_owned(), "held".to_owned()));
+    assert!(watch.next().await.is_none());
+}
+
+#[tokio::test]
 async fn definitions_with_invalid_or_conflicting_names_are_not_served() {
     let sim = sim_with_foo_definition().await;
     let mut other = foo_definition();

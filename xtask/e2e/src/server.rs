@@ -88,7 +88,7 @@ impl Server {
         let variant = if controllers { "started for this run" } else { "etcd and kube-apiserver only" };
         let version = server.git_version().await?;
         server.description = format!("Kubernetes {version}, {variant}");
-        server.note_version(&version);
+        server.check_latest_version(&version);
         if !controllers {
             server.add_unmet(
                 &[Need::Pods, Need::Processes, Need::Controllers],
@@ -108,7 +108,7 @@ impl Server {
         let mut server = Self::new(Origin::Existing { kubeconfig }, config);
         let version = server.git_version().await?;
         server.description = format!("Kubernetes {version} at {}", server.config.cluster_url);
-        server.note_version(&version);
+        server.check_latest_version(&version);
         let reason = "requires a cluster that was started for this run";
         server.add_unmet(
             &[
@@ -169,7 +169,7 @@ impl Server {
     }
 
     /// Records the unmet need `Latest` if the server does not have the newest supported minor version.
-    fn note_version(&mut self, version: &str) {
+    fn check_latest_version(&mut self, version: &str) {
         let latest = KubernetesVersion::LATEST;
         if !version.starts_with(&format!("v{}.", latest.minor())) {
             let reason =

@@ -36,8 +36,9 @@ pub(super) fn accept_null_and_empty_object(node: &mut JsonObject) {
     set_nullable(node);
 }
 
-/// Moves the `enum` of a node that is nullable or lists null into `allOf`, and adds null to it. The server rejects null
-/// for a node with `enum`, even if the enumeration contains null. The server does not apply `allOf` to null.
+/// If a node is nullable or its `enum` contains null, moves the `enum` into `allOf`, adds null to the moved `enum`, and
+/// makes the node nullable. The server rejects null for a node with an `enum` of its own, even if the `enum` contains
+/// null. The server does not apply `allOf` to null.
 pub(super) fn move_enum_to_all_of(node: &mut JsonObject) {
     let Some(Value::Array(values)) = node.get("enum") else { return };
     let lists_null = values.contains(&Value::Null);

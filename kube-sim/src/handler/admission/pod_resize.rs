@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{Write, items, limit_ranger};
-use crate::schema::{NANOS_PER_MILLI, NANOS_PER_UNIT};
+use crate::schema::{NANOS_PER_MILLI, NANOS_PER_UNIT, quote};
 use crate::status::SimError;
 use crate::store::State;
 
@@ -23,9 +23,9 @@ pub(super) fn check_features(state: &State, write: &Write<'_>, pod: &Value) -> R
         return Ok(());
     }
     let why = format!(
-        "pod update requires features {} which are not available on node {:?}",
+        "pod update requires features {} which are not available on node {}",
         missing.join(", "),
-        node_name(pod)
+        quote(node_name(pod))
     );
     Err(write.forbidden(pod, &why))
 }
@@ -52,10 +52,10 @@ pub(super) fn check_resize(state: &State, write: &Write<'_>, pod: &Value) -> Res
         return Ok(());
     }
     let node = node_of(state, write, pod)?;
-    let system = &node["metadata"]["labels"]["kubernetes.io/os"];
-    if !system.is_null() && system != "linux" {
-        let name = node_name(pod);
-        let why = format!("pod resize is only supported on linux nodes, node {name:?} is {system}");
+    let system = node["metadata"]["labels"]["kubernetes.io/os"].as_str();
+    if let Some(system) = system.filter(|system| *system != "linux") {
+        let (name, system) = (quote(node_name(pod)), quote(system));
+        let why = format!("pod resize is only supported on linux nodes, node {name} is {system}");
         return Err(refuse(write, pod, &why, "UnsupportedPlatform"));
     }
     let requests = limit_ranger::pod_requests(&pod["spec"]);
@@ -92,7 +92,7 @@ fn node_of(state: &State, write: &Write<'_>, pod: &Value) -> Result<Value, SimEr
     let name = node_name(pod);
     match state.get("/nodes", name) {
         Some(node) => Ok(node.value()),
-        None => Err(write.forbidden(pod, &format!("node {name:?} not found"))),
+        None => Err(write.forbidden(pod, &format!("node {} not found", quote(name)))),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Write;
 use crate::handler::object_meta;
 use crate::rbac::{Access, ResourceAccess, find_grant};
-use crate::schema::FieldError;
+use crate::schema::{FieldError, quote};
 use crate::status::SimError;
 use crate::store::State;
 
@@ -52,7 +52,7 @@ pub(crate) fn signing_error(state: &State, write: &Write<'_>, request: &Value) -
     if old["status"] == request["status"] || is_allowed(state, write, "sign", signer) {
         return None;
     }
-    let why = format!("User {:?} is not permitted to \"sign\" for signer {signer:?}", user.name);
+    let why = format!("User {} is not permitted to \"sign\" for signer {}", quote(&user.name), quote(signer));
     Some(FieldError::forbidden("spec.signerName", why))
 }
 
@@ -72,7 +72,7 @@ fn require(
     if is_allowed(state, write, verb, signer) {
         return Ok(());
     }
-    Err(write.forbidden(object, &format!("user not permitted to {action} signerName {signer:?}")))
+    Err(write.forbidden(object, &format!("user not permitted to {action} signerName {}", quote(signer))))
 }
 
 /// Whether the sender has a permission for the signer, or for all signers of its domain.

@@ -131,6 +131,13 @@ fn a_pod_is_resized_within_its_node_and_its_features() {
         resize("initContainers", "3"),
         Err("pods \"a\" is forbidden: pod update requires features InPlacePodVerticalScalingInitContainers which are not available on node \"node-0\"".to_owned())
     );
+    let mut node = sim.get("v1", "Node", "", "node-0").unwrap();
+    node["metadata"]["labels"]["kubernetes.io/os"] = "windows".into();
+    sim.update(&node).unwrap();
+    assert_eq!(
+        resize("containers", "1"),
+        Err("pods \"a\" is forbidden: pod resize is only supported on linux nodes, node \"node-0\" is \"windows\"".to_owned())
+    );
 }
 
 /// Creates the namespace `n` that enforces the Pod Security Standard `level`, with a quota of `pods` pods, and a

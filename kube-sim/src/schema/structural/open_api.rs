@@ -2,6 +2,8 @@
 //!
 //! Owns the rules for each keyword. The parent module checks that the schema is structural.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{bool_keyword, list_keyword, object_entries, string_keyword, subschemas};
@@ -201,6 +203,9 @@ fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// The maximum number of errors about the keys of one list. The API server has no limit.
+const MAX_KEY_ERRORS: usize = 100;
+
 /// Checks the keys and items of a list of type `map`.
 fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut Vec<FieldError>) {
     let keys_field = format!("{path}.x-kubernetes-list-map-keys");
@@ -227,7 +232,13 @@ fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut
         return errors.push(FieldError::invalid(format!("{path}.items.type"), kind, why));
     }
     let all = || Value::Array(keys.to_vec());
-    for (index, key) in keys.iter().enumerate() {
+    let mut earlier = HashSet::new();
+    let first = errors.len();
+    for key in keys {
+        // Each error contains all keys.
+        if errors.len() - first >= MAX_KEY_ERRORS {
+            return;
+        }
         let name = key.as_str().unwrap_or_default();
         match items.get("properties").and_then(|properties| properties.get(name)) {
             None => {
@@ -241,7 +252,7 @@ fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut
             }
             Some(_) => {}
         }
-        if keys[..index].contains(key) {
+        if !earlier.insert(name) {
             let why = "must not contain duplicate entries";
             errors.push(FieldError::invalid(keys_field.as_str(), all(), why));
         }

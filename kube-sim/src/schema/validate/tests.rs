@@ -28,9 +28,9 @@ fn values_must_have_the_specified_type() {
     };
     assert_errors(&json!({"type": "integer"}), &json!("3"), &[&wrong("integer", "string")]);
     assert_errors(&json!({"type": "integer"}), &json!(3.0), &[]);
-    let beyond =
+    let not_an_integer =
         "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.x";
-    assert_errors(&json!({"type": "integer"}), &json!(3.5), &[&wrong("integer", "number"), beyond]);
+    assert_errors(&json!({"type": "integer"}), &json!(3.5), &[&wrong("integer", "number"), not_an_integer]);
     assert_errors(&json!({"type": "number"}), &json!(3), &[]);
     assert_errors(&json!({"type": "string"}), &json!(3), &[&wrong("string", "integer")]);
     assert_errors(&json!({"type": "boolean"}), &json!("true"), &[&wrong("boolean", "string")]);
@@ -102,15 +102,15 @@ fn numbers_must_respect_bounds_and_multiple_of() {
 #[test]
 fn integers_beyond_int64_are_rejected() {
     let wrong = "spec.x: Invalid value: \"number\": spec.x in body must be of type integer: \"number\"";
-    let beyond =
+    let not_an_integer =
         "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.x";
     let plain = json!({"type": "integer"});
     assert_errors(&plain, &json!(i64::MAX), &[]);
     assert_errors(&plain, &json!(i64::MIN), &[]);
-    assert_errors(&plain, &json!(u64::MAX), &[wrong, beyond]);
-    assert_errors(&plain, &json!(9_223_372_036_854_775_808_u64), &[wrong, beyond]);
-    assert_errors(&plain, &json!(1e19), &[wrong, beyond]);
-    assert_errors(&plain, &json!(3.5), &[wrong, beyond]);
+    assert_errors(&plain, &json!(u64::MAX), &[wrong, not_an_integer]);
+    assert_errors(&plain, &json!(9_223_372_036_854_775_808_u64), &[wrong, not_an_integer]);
+    assert_errors(&plain, &json!(1e19), &[wrong, not_an_integer]);
+    assert_errors(&plain, &json!(3.5), &[wrong, not_an_integer]);
     assert_errors(&plain, &json!(3e10), &[]);
     let of = |format: &str| {
         [
@@ -122,12 +122,16 @@ fn integers_beyond_int64_are_rejected() {
             ),
         ]
     };
-    let [wrong, beyond] = of("int64");
-    assert_errors(&json!({"type": "integer", "format": "int64"}), &json!(u64::MAX), &[&wrong, &beyond]);
-    let [wrong, beyond] = of("int32");
+    let [wrong, not_an_integer] = of("int64");
+    assert_errors(
+        &json!({"type": "integer", "format": "int64"}),
+        &json!(u64::MAX),
+        &[&wrong, &not_an_integer],
+    );
+    let [wrong, not_an_integer] = of("int32");
     let int32 = json!({"type": "integer", "format": "int32"});
-    assert_errors(&int32, &json!(u64::MAX), &[&wrong, &beyond]);
-    assert_errors(&int32, &json!(i64::MAX), &[&beyond]);
+    assert_errors(&int32, &json!(u64::MAX), &[&wrong, &not_an_integer]);
+    assert_errors(&int32, &json!(i64::MAX), &[&not_an_integer]);
     assert_errors(&int32, &json!(3.0), &[]);
     assert_errors(&json!({"type": "number"}), &json!(u64::MAX), &[]);
     let int_or_string =

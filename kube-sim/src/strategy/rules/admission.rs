@@ -124,9 +124,10 @@ pub(in crate::strategy) fn check_review_versions(
     if list.is_empty() {
         return out.push(FieldError::required(path, absent));
     }
+    let mut earlier = HashSet::new();
     for (index, version) in list.iter().enumerate() {
         let text = version.as_str().unwrap_or_default();
-        if list[..index].contains(version) {
+        if !earlier.insert(text) {
             out.push(FieldError::invalid(format!("{path}[{index}]"), text, "duplicate version"));
         } else if let Some(why) = texts::dns_label_1035(text) {
             out.push(FieldError::invalid(format!("{path}[{index}]"), text, why));

@@ -172,8 +172,8 @@ fn uses(count: usize) -> &'static str {
     if count == 1 { "uses" } else { "use" }
 }
 
-/// `pod`, `container "a"` or both. `is_pod` is whether the pod has a forbidden setting; `names` are the containers that
-/// have it. `None` if there are none.
+/// The subject of the text of a violation: `pod`, `container "a"` or both. `is_pod` is whether the pod itself has a
+/// forbidden setting; `names` are the containers that have it. `None` if neither has it.
 pub(super) fn setters(is_pod: bool, names: &[String]) -> Option<String> {
     match (is_pod, names) {
         (false, []) => None,

@@ -5,7 +5,7 @@ mod checks;
 mod policy;
 mod profile_checks;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -112,10 +112,10 @@ fn details(violations: &[Violation]) -> String {
 /// Whether an update of a pod changes an image, adds a container, or removes a container that is not ephemeral.
 /// The API server compares ephemeral containers by their names, and other containers by their positions.
 fn changes_images(old: &Value, new: &Value) -> bool {
+    let image_by_name = |container| (text(&container["name"]), text(&container["image"]));
+    let before: HashMap<&str, &str> = items(&old["spec"], "ephemeralContainers").map(image_by_name).collect();
     let added_or_changed = |container: &Value| {
-        let mut before = items(&old["spec"], "ephemeralContainers");
-        let before = before.find(|before| text(&before["name"]) == text(&container["name"]));
-        before.is_none_or(|before| text(&before["image"]) != text(&container["image"]))
+        before.get(text(&container["name"])).is_none_or(|image| *image != text(&container["image"]))
     };
     ["containers", "initContainers"].into_iter().any(|list| images(old, list).ne(images(new, list)))
         || items(&new["spec"], "ephemeralContainers").any(added_or_changed)
