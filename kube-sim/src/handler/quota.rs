@@ -193,7 +193,7 @@ fn cost(storage: &str, object: &Value, quota: &Value) -> Amounts {
     cost
 }
 
-fn add(amounts: &mut Amounts, name: String, amount: i128) {
+fn add_amount(amounts: &mut Amounts, name: String, amount: i128) {
     let sum = amounts.entry(name).or_default();
     *sum = sum.saturating_add(amount);
 }
@@ -208,9 +208,9 @@ fn add_pod(cost: &mut Amounts, pod: &Value, quota: &Value) {
     for (kind, prefix) in [("requests", "requests."), ("limits", "limits.")] {
         for container in containers(pod) {
             for (name, amount) in amounts(&container["resources"][kind]) {
-                add(cost, format!("{prefix}{name}"), amount);
+                add_amount(cost, format!("{prefix}{name}"), amount);
                 if kind == "requests" && COMPUTE.contains(&name.as_str()) {
-                    add(cost, name, amount);
+                    add_amount(cost, name, amount);
                 }
             }
         }

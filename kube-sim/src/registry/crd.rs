@@ -383,7 +383,7 @@ mod tests {
             }})
         };
         let resources = |definition: &Value, previous: &[Arc<Resource>]| -> Vec<_> {
-            resources_of(definition, previous).into_iter().map(Arc::new).collect()
+            resources_of(definition, previous, &Arc::default()).into_iter().map(Arc::new).collect()
         };
         let first = resources(&definition("integer"), &[]);
         let second = resources(&definition("string"), &first);

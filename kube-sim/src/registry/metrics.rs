@@ -1,6 +1,8 @@
 //! The resources of the resource metrics API. In a cluster, a component such as metrics-server serves them, not the API
 //! server.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::crd::resources_of;
@@ -27,7 +29,7 @@ pub(super) fn resources() -> Vec<Resource> {
         }})
     });
     let mut resources: Vec<_> =
-        definitions.iter().flat_map(|definition| resources_of(definition, &[])).collect();
+        definitions.iter().flat_map(|definition| resources_of(definition, &[], &Arc::default())).collect();
     for resource in &mut resources {
         resource.verbs = vec!["get".into(), "list".into()];
         resource.singular = String::new();

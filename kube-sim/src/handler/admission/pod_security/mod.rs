@@ -112,8 +112,9 @@ fn details(violations: &[Violation]) -> String {
 /// Whether an update of a pod changes an image, adds a container, or removes a container that is not ephemeral.
 /// The API server compares ephemeral containers by their names, and other containers by their positions.
 fn changes_images(old: &Value, new: &Value) -> bool {
-    let image_by_name = |container| (text(&container["name"]), text(&container["image"]));
-    let before: HashMap<&str, &str> = items(&old["spec"], "ephemeralContainers").map(image_by_name).collect();
+    let before: HashMap<&str, &str> = items(&old["spec"], "ephemeralContainers")
+        .map(|container| (text(&container["name"]), text(&container["image"])))
+        .collect();
     let added_or_changed = |container: &Value| {
         before.get(text(&container["name"])).is_none_or(|image| *image != text(&container["image"]))
     };
