@@ -82,7 +82,10 @@ fn a_selector_is_a_boolean_expression_about_a_device() {
         ("device.driver", "must evaluate to bool or the unknown type, not string"),
         ("device.attributes['a'].b.c", "must evaluate to bool or the unknown type, not dyn"),
         ("device.capacity['a'].b", "must evaluate to bool or the unknown type, not kubernetes.Quantity"),
-        ("device.attributes", "must evaluate to bool or the unknown type, not map(string, map(string, any))"),
+        (
+            "device.attributes",
+            "must evaluate to bool or the unknown type, not map(string, map(string, google.protobuf.Any))",
+        ),
         (
             "device.capacity['a'].b == 1",
             "compilation failed: ERROR: <input>:1:24: found no matching overload for '_==_' applied to '(kubernetes.Quantity, int)'\n | device.capacity['a'].b == 1\n | .......................^",
