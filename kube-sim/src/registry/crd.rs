@@ -52,7 +52,7 @@ pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>], form: &Arc<(
                 served: served.clone(),
                 conversion: conversion_of(&custom, &group, &name),
                 fields: fields.filter_map(|f| f["jsonPath"].as_str()).map(Field::of_json_path).collect(),
-                origin: Origin::Custom(custom),
+                origin: Origin::Custom(Box::new(custom)),
                 strategy: &Strategy::CUSTOM,
                 version: name,
                 group: group.clone(),

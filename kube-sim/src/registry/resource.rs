@@ -72,7 +72,7 @@ pub(crate) struct Custom {
 #[derive(Debug)]
 pub(crate) enum Origin {
     BuiltIn(&'static builtin::Resource),
-    Custom(Custom),
+    Custom(Box<Custom>),
 }
 
 /// The conversion of objects between the served version and the storage version.
