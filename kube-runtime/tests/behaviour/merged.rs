@@ -25,27 +25,27 @@ fn put(sim: &Sim, namespace: &str, name: &str, value: &str, app: &str) {
 
 /// The APIs of the config maps of two namespaces, each with the configuration of its watcher.
 fn parts(sim: &Sim) -> [(Api<ConfigMap>, Config); 2] {
-    ["default", "kube-system"].map(|namespace| (Api::namespaced(client(sim), namespace), Config::default()))
+    ["default", "kube-public"].map(|namespace| (Api::namespaced(client(sim), namespace), Config::default()))
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_store_of_two_namespaces_is_ready_when_both_are_listed_and_a_relist_keeps_the_other() {
     let sim = Sim::new();
     put(&sim, "default", "a", "1", "x");
-    put(&sim, "kube-system", "a", "2", "x");
-    sim.faults().add(Rule::new(Fault::status(500)).resource("configmaps").namespace("kube-system").times(2));
+    put(&sim, "kube-public", "a", "2", "x");
+    sim.faults().add(Rule::new(Fault::status(500)).resource("configmaps").namespace("kube-public").times(2));
     let informer = SharedInformer::merged(parts(&sim), Storage::typed());
     let mut changes = informer.subscribe();
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert!(!informer.store().is_ready(), "one list has failed");
-    assert_eq!(drain(&mut changes).await, ["+default/a=1", "+kube-system/a=2"]);
+    assert_eq!(drain(&mut changes).await, ["+default/a=1", "+kube-public/a=2"]);
     assert!(informer.store().is_ready());
     // The versions of the watches expire: both parts relist, and find the changes that no watch reported.
     sim.end_watches();
-    put(&sim, "kube-system", "b", "3", "x");
+    put(&sim, "kube-public", "b", "3", "x");
     sim.delete("v1", "ConfigMap", "default", "a").unwrap();
     sim.compact_all();
-    assert_eq!(drain(&mut changes).await, ["+kube-system/b=3", "-default/a=1 vanished"]);
+    assert_eq!(drain(&mut changes).await, ["+kube-public/b=3", "-default/a=1 vanished"]);
     assert_eq!(informer.store().len(), 2);
 }
 
@@ -70,7 +70,7 @@ async fn an_object_of_two_selectors_is_stored_once_until_neither_selects_it() {
 #[tokio::test(start_paused = true)]
 async fn a_controller_of_two_namespaces_reconciles_the_objects_of_both_and_no_others() {
     let sim = Sim::new();
-    for namespace in ["default", "kube-system", "kube-public"] {
+    for namespace in ["default", "kube-public", "kube-public"] {
         put(&sim, namespace, "a", "1", "x");
     }
     let reconcile = async |_, _| Ok::<_, Infallible>(Action::await_change());
@@ -81,5 +81,5 @@ async fn a_controller_of_two_namespaces_reconciles_the_objects_of_both_and_no_ot
         reconciled.push(result.unwrap().0.namespace.unwrap());
     }
     reconciled.sort();
-    assert_eq!(reconciled, ["default", "kube-system"]);
+    assert_eq!(reconciled, ["default", "kube-public"]);
 }
