@@ -170,7 +170,7 @@ where
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let client = Client::new(kube_sim::Sim::new().service(), "default");
-    /// let parts = ["default", "kube-system"].map(|namespace| {
+    /// let parts = ["default", "kube-public"].map(|namespace| {
     ///     (Api::<ConfigMap>::namespaced(client.clone(), namespace), watcher::Config::default())
     /// });
     /// # let mut map = ConfigMap::default();
@@ -180,7 +180,7 @@ where
     /// let controller = Controller::merged(parts, Storage::compact(), ());
     /// let mut results = controller.run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
     /// let (object, _) = results.next().await.expect("a controller runs until it is shut down")?;
-    /// assert_eq!(object.namespace.as_deref(), Some("kube-system"));
+    /// assert_eq!(object.namespace.as_deref(), Some("kube-public"));
     /// # Ok(())
     /// # }
     /// ```

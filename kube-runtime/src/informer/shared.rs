@@ -143,7 +143,7 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let client = Client::new(kube_sim::Sim::new().service(), "default");
-    /// let parts = ["default", "kube-system"].map(|namespace| {
+    /// let parts = ["default", "kube-public"].map(|namespace| {
     ///     (Api::<ConfigMap>::namespaced(client.clone(), namespace), Config::default())
     /// });
     /// let maps = SharedInformer::merged(parts, Storage::typed());

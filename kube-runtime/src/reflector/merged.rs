@@ -39,7 +39,7 @@ use std::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = Client::new(kube_sim::Sim::new().service(), "default");
-/// let parts = ["default", "kube-system"].map(|namespace| {
+/// let parts = ["default", "kube-public"].map(|namespace| {
 ///     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
 ///     (maps, Config::default())
 /// });
