@@ -264,7 +264,7 @@ impl Call<'_> {
             applying: false,
             fields_tracked: false,
             patching: false,
-            warnings: Vec::new(),
+            warnings: self.warnings.buffer(),
         }
     }
 
@@ -289,10 +289,7 @@ impl Call<'_> {
     fn decode(&self, cx: &mut WriteContext<'_>) -> Result<Value, SimError> {
         let mut object =
             write::parse_body(&self.request.body, &self.request.content_type, &self.target.resource.kind)?;
-        if let Err(error) = cx.decode(&mut object, self.duplicate_fields()) {
-            self.warnings.add(std::mem::take(&mut cx.warnings));
-            return Err(error);
-        }
+        cx.decode(&mut object, self.duplicate_fields())?;
         Ok(object)
     }
 
@@ -301,9 +298,8 @@ impl Call<'_> {
         let mut cx = self.write_context();
         let mut object = self.decode(&mut cx)?;
         self.set_requestor(&mut object);
-        let written = cx.create(object).await;
-        self.warnings.add(cx.warnings);
-        Ok(self.written_reply(&written?, accept))
+        let written = cx.create(object).await?;
+        Ok(self.written_reply(&written, accept))
     }
 
     /// Sets the user of a certificate signing request.
@@ -354,26 +350,24 @@ impl Call<'_> {
             cx.warnings.truncate(warning_count);
             object
         };
-        let written = cx.guaranteed_update(part, missing, decode).await;
-        self.warnings.add(cx.warnings);
-        Ok(self.written_reply(&written?, accept))
+        let written = cx.guaranteed_update(part, missing, decode).await?;
+        Ok(self.written_reply(&written, accept))
     }
 
     pub(crate) async fn handle_patch(&self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut cx = self.write_context();
-        let written = patch::patch(&mut cx, &self.request.body, &self.request.content_type, part).await;
-        self.warnings.add(cx.warnings);
-        Ok(self.written_reply(&written?, accept))
+        let written = patch::patch(&mut cx, &self.request.body, &self.request.content_type, part).await?;
+        Ok(self.written_reply(&written, accept))
     }
 
     async fn handle_delete(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
-        let mut warnings = Vec::new();
-        let response = delete::delete_one(self, self.target, &delete, &self.target.name, &mut warnings).await;
-        self.warnings.add(warnings);
-        let reply = match response? {
+        let name = &self.target.name;
+        let response =
+            delete::delete_one(self, self.target, &delete, name, &mut self.warnings.buffer()).await?;
+        let reply = match response {
             DeletionResponse::Status(status) => Reply::json(&status),
             DeletionResponse::Object { object, accepted } => {
                 let body = render::value(&self.target.resource, &object, accept, self.inner.clock.now());
@@ -401,10 +395,7 @@ impl Call<'_> {
     async fn handle_delete_collection(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
-        let mut warnings = Vec::new();
-        let page = delete::delete_collection(self, &delete, &mut warnings).await;
-        self.warnings.add(warnings);
-        let mut page = page?;
+        let mut page = delete::delete_collection(self, &delete, &mut self.warnings.buffer()).await?;
         page.objects = self.converter().view_all(page.objects).await?;
         self.add_orphan_warning(&delete);
         Ok(self.page_reply(page, accept))

@@ -59,9 +59,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         };
         with_replicas(resource, old, &wanted)
     };
-    let written = cx.guaranteed_update(WrittenPart::Other, Missing::NotFound, scale).await;
-    call.warnings.add(cx.warnings);
-    let written = written?;
+    let written = cx.guaranteed_update(WrittenPart::Other, Missing::NotFound, scale).await?;
     let mut reply = Reply::json(&scale_of(resource, &convert::view(resource, &written.object))?);
     reply.code = StatusCode::OK;
     Ok(reply)

@@ -1,5 +1,6 @@
 //! The texts of the `Warning` headers of a request.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 /// Maximum number of `Warning` headers of a response.
@@ -19,8 +20,41 @@ impl Warnings {
         }
     }
 
+    /// A list of further texts, which are added when it is dropped.
+    pub(crate) fn buffer(&self) -> WarningBuffer<'_> {
+        WarningBuffer { all: self, texts: Vec::new() }
+    }
+
     /// The texts in the order in which they were added.
     pub(crate) fn into_texts(self) -> Vec<String> {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The texts of a step of a request. The step can remove texts again, for example if it repeats an attempt. The request
+/// gets the texts when the buffer is dropped, whether the step succeeds or fails.
+#[derive(Debug)]
+pub(crate) struct WarningBuffer<'a> {
+    all: &'a Warnings,
+    texts: Vec<String>,
+}
+
+impl Deref for WarningBuffer<'_> {
+    type Target = Vec<String>;
+
+    fn deref(&self) -> &Vec<String> {
+        &self.texts
+    }
+}
+
+impl DerefMut for WarningBuffer<'_> {
+    fn deref_mut(&mut self) -> &mut Vec<String> {
+        &mut self.texts
+    }
+}
+
+impl Drop for WarningBuffer<'_> {
+    fn drop(&mut self) {
+        self.all.add(std::mem::take(&mut self.texts));
     }
 }

@@ -30,10 +30,7 @@ impl Call<'_> {
         body["apiVersion"] = kind.api_version().into();
         object_meta::metadata_mut(&mut body)?;
         let mut attributes = Attributes::of_write(self.request, self.target, self.options, name, body, old);
-        let mut warnings = Vec::new();
-        let admitted = self.run_plugins(&mut attributes, &mut warnings).await;
-        self.warnings.add(warnings);
-        admitted?;
+        self.run_plugins(&mut attributes, &mut self.warnings.buffer()).await?;
         Ok(attributes.object.unwrap_or_default())
     }
 
@@ -47,10 +44,7 @@ impl Call<'_> {
         }
         let options = self.connection_options();
         let mut attributes = Attributes::of_connection(self.request, self.target, options);
-        let mut warnings = Vec::new();
-        let admitted = self.run_plugins(&mut attributes, &mut warnings).await;
-        self.warnings.add(warnings);
-        admitted
+        self.run_plugins(&mut attributes, &mut self.warnings.buffer()).await
     }
 
     /// Runs the plugins on the deletion of the object of `target`. `name` is empty in the deletion of a collection.

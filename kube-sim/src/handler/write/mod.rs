@@ -30,6 +30,7 @@ use super::options::Options;
 use super::read;
 use super::reply::Request;
 use super::target::Target;
+use super::warnings::WarningBuffer;
 use crate::apply;
 use crate::registry::Resource;
 use crate::shared::Inner;
@@ -53,7 +54,7 @@ pub(crate) struct WriteContext<'a> {
     /// Whether the new object is the result of a patch. A decoding error is then 422 instead of 400.
     pub(crate) patching: bool,
     /// The texts of the `Warning` headers.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: WarningBuffer<'a>,
 }
 
 /// The part of the object that a write changes.

@@ -145,7 +145,8 @@ fn an_object_is_not_created_in_a_namespace_that_is_deleted_during_its_phases() {
     let target = Path::parse("/api/v1/namespaces/x/configmaps").unwrap();
     let target = target.resolve(&sim.inner().lock().registry).unwrap();
     let error = with_context(&sim, |cx| {
-        let mut cx = WriteContext { target: &target, warnings: Vec::new(), ..*cx };
+        let warnings = Warnings::default();
+        let mut cx = WriteContext { target: &target, warnings: warnings.buffer(), ..*cx };
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
         let new = ready(cx.prepare_create(map)).unwrap();
         ready(cx.validate_create(&new)).unwrap();
