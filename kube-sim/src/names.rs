@@ -18,8 +18,7 @@ pub(crate) const INVALID_VARIABLE_NAME: &str =
 
 /// Whether the text is a qualified name: a name, optionally with a DNS subdomain and a slash as prefix.
 pub(crate) fn is_qualified(text: &str) -> bool {
-    let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
-    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
+    qualified_problems(text).is_empty()
 }
 
 /// Validates a qualified name. Returns all error texts: the API server reports the length of a name and its characters
@@ -92,7 +91,7 @@ const MAX_SUBDOMAIN: usize = 253;
 
 /// Whether the text is a DNS-1123 subdomain. As in Kubernetes, the length of each DNS label is not limited.
 pub(crate) fn is_subdomain(text: &str) -> bool {
-    text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_subdomain_part)
+    subdomain_problems(text).is_empty()
 }
 
 /// Whether the text is a DNS-1123 label of any length.

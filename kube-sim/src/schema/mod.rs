@@ -45,7 +45,7 @@ pub(crate) use self::node::{Additional, Kind, ListType, Schema};
 pub(crate) use self::prune::prune;
 pub(crate) use self::quantity::{
     NANOS_PER_MILLI, NANOS_PER_UNIT, exceeds as quantity_exceeds, format_like as format_quantity_like,
-    parse as parse_quantity,
+    parse as parse_quantity, round_up,
 };
 pub(crate) use self::ratchet::Correlation;
 pub(crate) use self::stored_number::store_numbers;

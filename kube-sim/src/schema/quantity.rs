@@ -15,6 +15,11 @@ const DECIMAL_SUFFIXES: [(&str, i32); 10] =
 pub(crate) const NANOS_PER_UNIT: i128 = 1_000_000_000;
 pub(crate) const NANOS_PER_MILLI: i128 = 1_000_000;
 
+/// A number of nanos in units of `unit` nanos, rounded up.
+pub(crate) fn round_up(nanos: i128, unit: i128) -> i128 {
+    nanos.saturating_add(unit - 1).div_euclid(unit)
+}
+
 /// The largest quantity with a binary suffix, in units of 10^-9. The server replaces a larger quantity with this one.
 const MAX_BINARY_NANOS: u128 = 9_223_372_036_854_775_807 * 1_000_000_000;
 

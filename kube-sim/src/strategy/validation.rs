@@ -4,10 +4,25 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::schema::FieldError;
+use crate::schema::{FieldError, parse_quantity};
 
 /// The error text for a port number out of range.
 pub(super) const INVALID_PORT: &str = "must be between 1 and 65535, inclusive";
+
+/// A quantity: its string, which errors contain, and its value in units of 10^-9.
+#[derive(Clone, Copy)]
+pub(super) struct Quantity<'a> {
+    pub(super) text: &'a str,
+    pub(super) nanos: i128,
+}
+
+impl<'a> Quantity<'a> {
+    /// The quantity in a field; `None` if the field is absent. Decoding has refused strings that are no quantities.
+    pub(super) fn of(value: &'a Value) -> Option<Self> {
+        let text = value.as_str()?;
+        Some(Self { text, nanos: parse_quantity(text).unwrap_or_default() })
+    }
+}
 
 /// The errors that a validation has found.
 #[derive(Debug, Default)]

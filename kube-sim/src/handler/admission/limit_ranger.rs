@@ -217,10 +217,9 @@ impl Usage {
 /// Amounts that are compared, rounded up and counted in thousandths; in whole units if one of them exceeds
 /// [`MAX_MILLI_UNITS`].
 fn rounded(amounts: [i128; 3]) -> [i128; 3] {
-    let round = |nanos: i128, unit: i128| nanos.saturating_add(unit - 1).div_euclid(unit);
-    let is_small = amounts.iter().all(|nanos| round(*nanos, NANOS_PER_UNIT) <= MAX_MILLI_UNITS);
+    let is_small = amounts.iter().all(|nanos| schema::round_up(*nanos, NANOS_PER_UNIT) <= MAX_MILLI_UNITS);
     let unit = if is_small { NANOS_PER_MILLI } else { NANOS_PER_UNIT };
-    amounts.map(|nanos| round(nanos, unit))
+    amounts.map(|nanos| schema::round_up(nanos, unit))
 }
 
 pub(super) fn quantities(list: &Value) -> Quantities {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{Write, items, limit_ranger};
-use crate::schema::{NANOS_PER_MILLI, NANOS_PER_UNIT, quote};
+use crate::schema::{NANOS_PER_MILLI, NANOS_PER_UNIT, quote, round_up};
 use crate::status::SimError;
 use crate::store::State;
 
@@ -65,8 +65,7 @@ pub(super) fn check_resize(state: &State, write: &Write<'_>, pod: &Value) -> Res
         let amount = |list: &limit_ranger::Quantities| list.get(resource).map_or(0, |(nanos, _)| *nanos);
         let (wanted, available) = (amount(&requests), amount(&allocatable));
         if wanted > available {
-            let shown = |nanos: i128| nanos.saturating_add(unit - 1).div_euclid(unit);
-            let (wanted, available) = (shown(wanted), shown(available));
+            let (wanted, available) = (round_up(wanted, unit), round_up(available, unit));
             problems.push(format!("{resource}, requested: {wanted}, allocatable: {available}"));
         }
     }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::names;
-use crate::schema::{FieldError, NANOS_PER_UNIT, parse_quantity};
+use crate::schema::{FieldError, NANOS_PER_UNIT};
 use crate::strategy::Strategy;
 use crate::strategy::defaulting::{object_in, object_items};
-use crate::strategy::validation::{Errors, items, string_in};
+use crate::strategy::validation::{Errors, Quantity, items, string_in};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "LimitRange",
@@ -53,8 +53,7 @@ const LISTS: [&str; 5] = ["max", "min", "default", "defaultRequest", "maxLimitRe
 
 fn check_limit(path: &str, limit: &Value, out: &mut Errors) {
     let limit_type = string_in(limit, "type");
-    let is_qualified = names::qualified_problems(limit_type).is_empty();
-    if is_qualified
+    if names::is_qualified(limit_type)
         && !limit_type.contains('/')
         && !["Pod", "Container", "PersistentVolumeClaim"].contains(&limit_type)
     {
@@ -138,19 +137,6 @@ fn check_resource(path: &str, limit_type: &str, resource: &str, out: &mut Errors
 /// Whether a resource outside of the domain of Kubernetes can be the resource of a quota.
 fn is_extended(resource: &str) -> bool {
     !resource.starts_with("requests.") && names::is_qualified(&format!("requests.{resource}"))
-}
-
-/// A quantity as text, and in units of 10^-9.
-struct Quantity<'a> {
-    text: &'a str,
-    nanos: i128,
-}
-
-impl<'a> Quantity<'a> {
-    fn of(value: &'a Value) -> Option<Self> {
-        let text = value.as_str()?;
-        Some(Self { text, nanos: parse_quantity(text).ok()? })
-    }
 }
 
 /// Compares the quantities of one resource, in the order of [`LISTS`].

@@ -2,25 +2,12 @@
 
 use serde_json::Value;
 
-use crate::schema::{FieldError, NANOS_PER_MILLI, NANOS_PER_UNIT, parse_quantity};
-use crate::strategy::validation::{Errors, is_empty, join};
+use crate::schema::{FieldError, NANOS_PER_MILLI, NANOS_PER_UNIT};
+use crate::strategy::validation::{Errors, Quantity, is_empty, join};
 
 const MAX_VALID_VALUES: usize = 10;
 
-/// A quantity: its string, which errors contain, and its value in units of 10^-9.
-#[derive(Clone, Copy)]
-struct Quantity<'a> {
-    text: &'a str,
-    nanos: i128,
-}
-
-impl<'a> Quantity<'a> {
-    /// The quantity in a field; `None` if the field is absent.
-    fn of(value: &'a Value) -> Option<Self> {
-        let text = value.as_str()?;
-        Some(Self { text, nanos: parse_quantity(text).unwrap_or_default() })
-    }
-
+impl Quantity<'_> {
     fn is_fractional(self) -> bool {
         self.nanos % NANOS_PER_UNIT != 0
     }
