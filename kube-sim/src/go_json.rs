@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use crate::json::type_name;
 use crate::schema::quote;
 
 /// The error text of Go's decoder for text that is not JSON; `None` for JSON.
@@ -14,14 +15,7 @@ pub(crate) fn syntax_error(text: &[u8]) -> Option<String> {
 
 /// The error text of Go's decoder for a value `found` that does not have the Go type `expected`.
 pub(crate) fn unmarshal_error(found: &Value, expected: &str) -> String {
-    let found = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
+    let found = type_name(found);
     format!("json: cannot unmarshal {found} into Go value of type {expected}")
 }
 

@@ -1,4 +1,4 @@
-//! Access to the strings of JSON values. A value of another type, or an absent value, contains no string.
+//! Access to JSON values. A value of another type, or an absent value, contains no string and no condition.
 
 use serde_json::Value;
 
@@ -10,4 +10,22 @@ pub(crate) fn text(value: &Value) -> &str {
 /// The strings in a list.
 pub(crate) fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Whether the status of an object has a condition of the type `kind` with the status `status`.
+pub(crate) fn has_condition(object: &Value, kind: &str, status: &str) -> bool {
+    let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|condition| condition["type"] == kind && condition["status"] == status)
+}
+
+/// The JSON type of a value, in the words of Go's decoder.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }

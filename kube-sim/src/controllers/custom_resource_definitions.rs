@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Keys, is_deletion, object_of, own_key, writes};
 use crate::handler::deletion::{self, Propagation};
 use crate::handler::object_meta;
+use crate::json::has_condition;
 use crate::registry::{Registry, Resource, crd};
 use crate::store::object::Stored;
 use crate::store::queue::Key;
@@ -64,11 +65,7 @@ fn key_of(definition: &Arc<Stored>) -> (StorageKey, Arc<str>, Duration) {
 /// The keys of the definitions whose names are not accepted, except that of the definition `changed`.
 fn definitions_with_conflicts(state: &State, changed: &str) -> Keys {
     let all = state.objects(CRD_TABLE, "");
-    let has_conflict = |definition: &Stored| {
-        let value = definition.value();
-        let mut conditions = value["status"]["conditions"].as_array().into_iter().flatten();
-        conditions.any(|condition| condition["type"] == "NamesAccepted" && condition["status"] == "False")
-    };
+    let has_conflict = |definition: &Stored| has_condition(&definition.value(), "NamesAccepted", "False");
     let others = all.iter().filter(|definition| &*definition.key != changed && has_conflict(definition));
     others.map(key_of).collect()
 }
@@ -103,7 +100,7 @@ fn establish(state: &mut State, definition: &Arc<Stored>) {
 
 /// Serves the resources of an established definition. As in the API server, the built-in resources have precedence.
 fn serve(state: &mut State, crd: &Value) {
-    let is_established = crd::has_condition(crd, "Established", "True");
+    let is_established = has_condition(crd, "Established", "True");
     if is_established && !Registry::overlaps_built_in(crd) && state.registry.serve(crd) {
         // A changed definition has a new watch cache, which begins with the current objects.
         state.restart_table(&storage_of(crd));
@@ -141,7 +138,7 @@ fn finalize(state: &mut State, definition: &Arc<Stored>) {
     let now = state.clock.stamp();
     let (reason, message) = if Registry::overlaps_built_in(&crd) {
         ("OverlappingBuiltInResource", "instances overlap with built-in resources in storage")
-    } else if crd::has_condition(&crd, "Established", "True") {
+    } else if has_condition(&crd, "Established", "True") {
         let message = "CustomResource deletion is in progress";
         set_condition(&mut crd, TERMINATING, "InstanceDeletionInProgress", message, &now);
         serve(state, &crd);
@@ -172,9 +169,7 @@ const TERMINATING: (&str, &str) = ("Terminating", "True");
 fn delete_instances(state: &mut State, storage: &Arc<str>) {
     let Some(resource) = state.registry.by_storage(storage) else { return };
     let instances: Vec<StorageKey> = state
-        .table(storage)
-        .map(|table| table.objects(""))
-        .unwrap_or_default()
+        .objects(storage, "")
         .into_iter()
         .filter(|object| !object.is_terminating)
         .map(|object| (storage.clone(), object.key.clone()))

@@ -10,6 +10,7 @@ use super::subresource::success_reply;
 use super::typed_body::BodyKind;
 use super::{Call, object_meta, read};
 use crate::controllers;
+use crate::json::has_condition;
 use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::Stored;
@@ -75,8 +76,7 @@ fn is_protected(pod: &Value) -> bool {
 }
 
 fn is_ready(pod: &Value) -> bool {
-    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    has_condition(pod, "Ready", "True")
 }
 
 /// Whether the budget allows the eviction of each pod that is not ready (`unhealthyPodEvictionPolicy`). Such an eviction

@@ -9,7 +9,7 @@ use super::fields::Field;
 use super::resource::{Column, Conversion, Custom, Origin, Resource, ScalePaths, Subresource};
 use crate::builtin;
 use crate::cel;
-use crate::json::texts;
+use crate::json::{has_condition, texts};
 use crate::schema::{Approval, Schema, approval, quote};
 use crate::strategy::{Strategy, has_valid_ca_bundle, list_kind, set_condition, singular};
 
@@ -154,12 +154,6 @@ pub(super) fn served_names(crd: &Value) -> &Value {
     } else {
         &crd["spec"]["names"]
     }
-}
-
-/// Whether a condition of a definition has the status `True` or `False`.
-pub(crate) fn has_condition(crd: &Value, kind: &str, status: &str) -> bool {
-    let mut conditions = crd["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.any(|condition| condition["type"] == kind && condition["status"] == status)
 }
 
 /// Parses a path such as `.spec.replicas` into its field names.

@@ -15,6 +15,7 @@ pub(crate) use metrics::METRICS_GROUP;
 pub(crate) use resource::{Column, Conversion, Custom, Resource, go_package};
 
 use crate::builtin;
+use crate::json::has_condition;
 
 /// All built-in resources. All simulations of the process share them.
 static BUILT_IN: LazyLock<Vec<Arc<Resource>>> =
@@ -155,7 +156,7 @@ impl Registry {
         let metadata = &crd["metadata"];
         let name = metadata["name"].as_str().unwrap_or_default();
         let names = crd::served_names(crd);
-        let is_terminating = crd::has_condition(crd, "Terminating", "True");
+        let is_terminating = has_condition(crd, "Terminating", "True");
         let has_same_form = |served: &Served| {
             served.uid == metadata["uid"]
                 && served.generation == metadata["generation"]

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::structural;
+use crate::json::has_condition;
 use crate::names as dns;
 
 pub(crate) use self::approval::{Approval, approval};
@@ -77,9 +78,7 @@ pub(crate) fn validate_crd_status(crd: &Value) -> Vec<FieldError> {
 
 /// Checks that the group and the plural name do not change, nor the scope and the kind of an established CRD.
 fn check_immutable_fields(old: &Value, spec: &Value, errors: &mut Vec<FieldError>) {
-    let mut conditions = old["status"]["conditions"].as_array().into_iter().flatten();
-    let established =
-        conditions.any(|condition| condition["type"] == "Established" && condition["status"] == "True");
+    let established = has_condition(old, "Established", "True");
     let fields = [
         ("spec.scope", "/scope", established),
         ("spec.names.kind", "/names/kind", established),

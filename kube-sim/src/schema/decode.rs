@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::node::{Additional, Kind, Schema, Variants};
 use super::{default, prune, quantity, store_numbers, time};
+use crate::json::type_name;
 
 /// Whether Go omits a scalar field whose value is zero (`omitempty`). The arguments are a component, such as
 /// `io.k8s.api.core.v1.PodSpec`, and its field. The schema does not contain this information.
@@ -233,15 +234,7 @@ impl Decoder {
 
     /// The error for `value` in a field of the Go type `expected`.
     fn type_error(&self, value: &Value, expected: &str) -> String {
-        let found = match value {
-            Value::Null => "null",
-            Value::Bool(_) => "bool",
-            Value::Number(_) => "number",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Object(_) => "object",
-        };
-        self.type_error_text(found, expected)
+        self.type_error_text(type_name(value), expected)
     }
 
     /// The error for a value that Go describes as `found`, such as `number 3.5`, in a field of the Go type `expected`.

@@ -3,8 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use x509_parser::pem::Pem;
 
 use super::defaulting::{object_in, set_default};
 use super::deletion::Deletion;
@@ -12,6 +11,7 @@ use super::printer::{Printer, items, name_cell, string_or_empty, text_cell};
 use super::rules::{check_client_config, check_review_versions};
 use super::{Errors, InitialStatus, Strategy};
 use crate::cel;
+use crate::json::has_condition;
 use crate::schema::{DefinitionChecks, FieldError, validate_crd, validate_crd_status};
 
 pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
@@ -116,8 +116,7 @@ fn validate(old: Option<&Value>, crd: &Value, out: &mut Errors) {
 
 /// Whether the condition `Established` is true.
 fn is_established(crd: &Value) -> bool {
-    items(&crd["status"]["conditions"])
-        .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+    has_condition(crd, "Established", "True")
 }
 
 /// Checks `webhook` of `spec.conversion`. The API server's errors contain the field names of its internal version.
@@ -168,11 +167,11 @@ fn bundle_problem(bundle: &str) -> Option<&'static str> {
     if pem.is_empty() {
         return None;
     }
-    let mut certificates = CertificateDer::pem_slice_iter(&pem).flatten();
-    if certificates.any(|block| x509_parser::parse_x509_certificate(&block).is_ok()) {
+    let mut blocks = Pem::iter_from_buffer(&pem).flatten().peekable();
+    let has_blocks = blocks.peek().is_some();
+    if blocks.any(|block| block.label == "CERTIFICATE" && block.parse_x509().is_ok()) {
         return None;
     }
-    let has_blocks = x509_parser::pem::Pem::iter_from_buffer(&pem).next().is_some_and(|block| block.is_ok());
     Some(if has_blocks {
         "unable to load root certificates: no valid certificate authority data seen"
     } else {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::rules::qualified_name_problem;
 use super::validation::{Errors, items, string_in};
+use crate::json::has_condition;
 use crate::schema::FieldError;
 
 const INVALID_REASON: &str = "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
@@ -74,6 +75,5 @@ fn is_reason(text: &str) -> bool {
 
 /// Whether the status has a condition of a type with the status `True`.
 pub(super) fn is_true(object: &Value, kind: &str) -> bool {
-    let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.any(|condition| condition["type"] == kind && condition["status"] == "True")
+    has_condition(object, kind, "True")
 }

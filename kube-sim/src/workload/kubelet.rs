@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::engine::{Engine, KUBELET, SCHEDULER, namespace_and_name, object_reference};
 use super::pod_status::{self, PodState};
+use crate::json::has_condition;
 
 /// Whether the `Ready` condition of the pod is true.
 pub(super) fn is_ready(pod: &Value) -> bool {
@@ -16,8 +17,7 @@ pub(super) fn is_ready(pod: &Value) -> bool {
 
 /// Whether the condition of the type `kind` is true.
 pub(super) fn is_condition_true(object: &Value, kind: &str) -> bool {
-    let conditions = object["status"]["conditions"].as_array();
-    conditions.is_some_and(|c| c.iter().any(|c| c["type"] == kind && c["status"] == "True"))
+    has_condition(object, kind, "True")
 }
 
 /// Advances every pod by at most one stage of its lifecycle.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::json::has_condition;
 use crate::strategy::printer::{
     Printer, age_cell, items, name_cell, number_or_zero, or_none, string_or_empty,
 };
@@ -50,11 +51,6 @@ fn is_sidecar(container: &Value) -> bool {
     container["restartPolicy"] == "Always"
 }
 
-fn has_condition(pod: &Value, kind: &str) -> bool {
-    let condition = items(&pod["status"]["conditions"]).find(|condition| condition["type"] == kind);
-    condition.is_some_and(|condition| condition["status"] == "True")
-}
-
 fn progress(pod: &Value) -> Progress<'_> {
     let status = &pod["status"];
     let phase = string_or_empty(&status["phase"]);
@@ -71,7 +67,7 @@ fn progress(pod: &Value) -> Progress<'_> {
     let mut all = Progress { reason: reason.to_owned(), ..Progress::default() };
     let mut sidecars = Progress::default();
     let initializing = add_init_containers(pod, &mut all, &mut sidecars);
-    if initializing && !has_condition(pod, "Initialized") {
+    if initializing && !has_condition(pod, "Initialized", "True") {
         return all;
     }
     (all.restarts, all.restarted_at) = (sidecars.restarts, sidecars.restarted_at);
@@ -152,7 +148,7 @@ fn add_containers<'a>(pod: &'a Value, all: &mut Progress<'a>) {
         return;
     }
     // A pod with a running container is not complete.
-    if running && has_condition(pod, "Ready") {
+    if running && has_condition(pod, "Ready", "True") {
         "Running".clone_into(&mut all.reason);
     } else if !failure.is_empty() {
         all.reason = failure;
@@ -181,7 +177,7 @@ fn readiness_gates(pod: &Value) -> String {
     if gates.is_empty() {
         return "<none>".to_owned();
     }
-    format!("{}/{}", gates.iter().filter(|gate| has_condition(pod, gate)).count(), gates.len())
+    format!("{}/{}", gates.iter().filter(|gate| has_condition(pod, gate, "True")).count(), gates.len())
 }
 
 /// The condition of the row of a pod that has ended.
