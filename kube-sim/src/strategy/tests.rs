@@ -4,6 +4,7 @@ mod certificates;
 mod defaults;
 mod fields;
 mod networking;
+mod pods;
 mod resource;
 mod storage;
 mod validation;
