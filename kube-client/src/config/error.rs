@@ -227,7 +227,7 @@ pub enum InClusterError {
     /// A file of the service account cannot be read.
     #[error("cannot read the service account's {what} {}; the pod needs automountServiceAccountToken", path.display())]
     Read {
-        /// The content of the file, such as `token`.
+        /// The kind of content of the file, for the text of the error: `token` or `certificate authority`.
         what: &'static str,
         /// The file.
         path: PathBuf,

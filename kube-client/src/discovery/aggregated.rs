@@ -138,8 +138,8 @@ fn parse_subresource(
     Ok(ServedResource::new(ApiResource::from_gvk_with_plural(&gvk, &name), scope, found.verbs))
 }
 
-/// The kind of a subresource. An entry without a version has the group and version of the document. An empty group
-/// with a version is the core group.
+/// The kind of a subresource. If its entry has no version, the kind has `group` and `version`, which are those of the
+/// resource list. If the entry has a version but no group, the group is the core group.
 pub(super) fn response_kind(
     group: &str,
     version: &str,

@@ -35,8 +35,8 @@ const SPAWNED_AFTER_LONG_POLL: u32 = 100;
 /// tokio's coop budget of 128, so that the controller can poll other resources before it yields.
 const MAX_REAPED: usize = 32;
 
-/// A user's reconciler with its context. Boxed, so that the dispatcher does not depend on the user's types. The span is
-/// that of the reconcile.
+/// A user's reconciler with its context. Boxed, so that the executor and the dispatcher are not generic over the types of
+/// the closure, its future and the context. The `Span` argument is the span of the reconcile.
 pub(super) type Reconciler<'a, K, E> =
     Box<dyn FnMut(Arc<K>, Span) -> BoxFuture<'static, Result<Action, E>> + Send + 'a>;
 

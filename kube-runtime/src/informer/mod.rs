@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn emits_a_deletion_once_if_the_object_is_created_again_before_the_relist_restarts() {
+    fn emits_at_most_one_deletion_if_the_object_is_created_again_before_the_relist_restarts() {
         let snapshot_and_relist_start =
             || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
         let again =

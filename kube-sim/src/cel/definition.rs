@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::declared::DeclaredType;
+use super::declared_types::DeclaredType;
 use super::keywords::{count, entries, flag, list, text};
 use super::program::{self, Rule};
 use super::validator;
@@ -122,7 +122,7 @@ impl SchemaCheck<'_> {
             return;
         };
         let cardinality =
-            node.cardinality.unwrap_or(super::declared::MAX_REQUEST_SIZE / (declared.min_size + 1));
+            node.cardinality.unwrap_or(super::declared_types::MAX_REQUEST_SIZE / (declared.min_size + 1));
         let sources = list(schema, "x-kubernetes-validations");
         for (index, rule) in program::compile(schema, &declared).into_iter().enumerate() {
             if let Some(rule) = rule {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use super::declared::{DeclaredType, Field, Shape};
+use super::declared_types::{DeclaredType, Field, Shape};
 use super::types::{RuntimeName, Type};
 use super::{check, cost, literals, parse};
 

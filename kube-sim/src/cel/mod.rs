@@ -13,7 +13,7 @@ mod admission;
 mod authorization;
 mod check;
 mod cost;
-mod declared;
+mod declared_types;
 mod definition;
 mod device;
 mod escape;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 use serde_json::Value;
 
-use super::declared::DeclaredType;
+use super::declared_types::DeclaredType;
 use super::keywords::{flag, text};
 use super::types::Type;
 use super::value::Val;

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::declared::DeclaredType;
+use super::declared_types::DeclaredType;
 
 /// The static type of an expression.
 #[derive(Clone, Debug)]

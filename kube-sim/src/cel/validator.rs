@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::declared::DeclaredType;
+use super::declared_types::DeclaredType;
 use super::keywords::{entries, flag, list, text};
 use super::program::{self, Program, Rule};
 use super::value::{Failure, Val};

@@ -1,5 +1,5 @@
-//! The objects that a controller owns: pods from a template, adoption of orphans and release of objects that the
-//! selector no longer selects.
+//! Functions for the objects that a controller owns: they create pods from a template, adopt orphans, and release objects
+//! that the selector of the owner does not select.
 
 use std::sync::Arc;
 use std::time::Duration;

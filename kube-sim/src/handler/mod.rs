@@ -299,7 +299,7 @@ impl Call<'_> {
         let mut object = self.decode(&mut cx)?;
         self.set_requestor(&mut object);
         let written = cx.create(object).await?;
-        Ok(self.written_reply(&written, accept))
+        Ok(self.reply_to_write(&written, accept))
     }
 
     /// Sets the user of a certificate signing request.
@@ -326,7 +326,7 @@ impl Call<'_> {
     }
 
     /// The response to a create, update or patch.
-    pub(crate) fn written_reply(&self, written: &Written, accept: Accept) -> Reply {
+    pub(crate) fn reply_to_write(&self, written: &Written, accept: Accept) -> Reply {
         let mut reply = self.object_reply(&written.object, accept);
         if written.created {
             reply.code = StatusCode::CREATED;
@@ -351,14 +351,14 @@ impl Call<'_> {
             object
         };
         let written = cx.guaranteed_update(part, missing, decode).await?;
-        Ok(self.written_reply(&written, accept))
+        Ok(self.reply_to_write(&written, accept))
     }
 
     pub(crate) async fn handle_patch(&self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut cx = self.write_context();
         let written = patch::patch(&mut cx, &self.request.body, &self.request.content_type, part).await?;
-        Ok(self.written_reply(&written, accept))
+        Ok(self.reply_to_write(&written, accept))
     }
 
     async fn handle_delete(&self) -> Result<Reply, SimError> {

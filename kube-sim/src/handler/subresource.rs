@@ -172,5 +172,5 @@ async fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     controllers::run(&mut state);
     drop(state);
     let written = super::write::Written { object, created: false };
-    Ok(call.written_reply(&written, accept))
+    Ok(call.reply_to_write(&written, accept))
 }

@@ -1,4 +1,5 @@
-//! The rows that send data through the standard input and output of a process in a pod.
+//! The rows of the bench's tables that measure `exec`: reading the standard output of a process in a pod, and writing to
+//! its standard input.
 
 use anyhow::Context;
 use k8s_openapi::api::core::v1::Pod;

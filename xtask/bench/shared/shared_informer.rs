@@ -25,7 +25,7 @@ pub(crate) async fn four_controllers(job: &Job) -> anyhow::Result<Outcome> {
     let informer = SharedPods::new(pods, Strategy::List.config());
     let controllers: Vec<_> =
         (0..CONTROLLERS).map(|_| CountingController::start(informer.controller())).collect();
-    let (store, _feed) = informer.start();
+    let (store, _feed) = informer.into_running_store();
     for controller in &controllers {
         controller.counter.wait_for(job.calls).await;
     }
@@ -43,7 +43,7 @@ pub(crate) async fn subscribers(job: &Job) -> anyhow::Result<Outcome> {
     for _ in 0..SUBSCRIBERS {
         tasks.spawn(subscriber(informer.objects(), job.calls, milestones.clone()));
     }
-    let (store, _feed) = informer.start();
+    let (store, _feed) = informer.into_running_store();
     wait_for_all(&mut reached).await?;
     control.wait_for_watches(1).await?;
     let measured = Measure::start()?;

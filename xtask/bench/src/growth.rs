@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_has_the_reason_of_a_missing_figure() {
+    fn a_verdict_states_why_its_figure_is_missing() {
         let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "store-list").collect();
         let mut missing = Table::default();
         missing.set("store-list", Contender::Ours, Cell::Wrong("it failed".to_owned()));

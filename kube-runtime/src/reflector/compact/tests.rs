@@ -180,7 +180,7 @@ impl Serialize for Traced {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_threads_serialize_most_of_a_list() {
+async fn other_threads_serialize_a_part_of_a_list() {
     type Object = kube_client::core::Object<Traced, ()>;
     let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
     let (_reader, mut writer) = store_with::<Object>(Storage::compact());

@@ -17,7 +17,7 @@ use cel::common::ast::{
 
 use self::range::Range;
 use super::check::Checked;
-use super::declared::{DeclaredType, Shape};
+use super::declared_types::{DeclaredType, Shape};
 use super::macros::RESULT;
 use super::types::Type;
 

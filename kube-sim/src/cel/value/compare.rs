@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::{Failure, List, Mapping, Val};
-use crate::cel::declared::{ListKeys, Shape};
+use crate::cel::declared_types::{ListKeys, Shape};
 
 impl<'a> Val<'a> {
     /// Whether the values are equal. Numbers of different types are compared by value. Other values of different types
@@ -42,7 +42,7 @@ impl<'a> Val<'a> {
     /// The order of two values.
     ///
     /// # Errors
-    /// Values of these types have no order, or one of two numbers is NaN.
+    /// If the types of the two values cannot be compared with each other, or if both are numbers and one of them is NaN.
     pub(in crate::cel) fn compare(&self, other: &Val<'a>) -> Result<Ordering, Failure> {
         match (self, other) {
             (Self::Bool(a), Self::Bool(b)) => Ok(a.cmp(b)),

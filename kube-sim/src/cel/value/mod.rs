@@ -13,7 +13,7 @@ use jiff::civil::DateTime;
 use serde_json::{Map, Value};
 
 use super::authorization::Authorization;
-use super::declared::{DeclaredType, ListKeys, Shape};
+use super::declared_types::{DeclaredType, ListKeys, Shape};
 use super::library::{cidr::Cidr, semver::Semver, time, url::Url};
 use crate::schema::parse_quantity;
 

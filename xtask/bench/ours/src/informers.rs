@@ -44,7 +44,7 @@ impl SharedPods {
 
     /// Returns the store. kube's contender also returns the task that feeds its store; here the first subscription has
     /// started that task.
-    pub(crate) fn start(self) -> (Store<Pod>, ()) {
+    pub(crate) fn into_running_store(self) -> (Store<Pod>, ()) {
         (self.0.store(), ())
     }
 }

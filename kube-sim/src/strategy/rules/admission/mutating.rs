@@ -24,7 +24,7 @@ pub(super) static POLICY: [Rule; 15] = [
     ("spec.matchConditions[].expression", Custom(check_condition)),
     ("spec.variables[].name", RequiredText(texts::cel_identifier)),
     ("spec.variables[].expression", Custom(check_variable)),
-    ("spec.mutations", Custom(check_is_mutating)),
+    ("spec.mutations", Custom(check_has_mutations)),
     ("spec", Custom(check_mutations)),
     ("spec.reinvocationPolicy", Custom(check_reinvocation_policy)),
 ];
@@ -45,7 +45,7 @@ fn check_operations(path: &str, rules: &Value, out: &mut Errors) {
     }
 }
 
-fn check_is_mutating(path: &str, mutations: &Value, out: &mut Errors) {
+fn check_has_mutations(path: &str, mutations: &Value, out: &mut Errors) {
     if is_empty(mutations) {
         out.push(FieldError::required(path, "mutations must contain at least one item"));
     }

@@ -41,7 +41,7 @@ impl SharedPods {
     }
 
     /// Starts the watch. Returns the store and the task.
-    pub(crate) fn start(self) -> (Store<Pod>, Feed) {
+    pub(crate) fn into_running_store(self) -> (Store<Pod>, Feed) {
         let events = watcher(self.pods, self.config).default_backoff().reflect_shared(self.writer);
         let task = tokio::spawn(events.for_each(|event| {
             if let Err(error) = event {
