@@ -156,7 +156,8 @@ fn bundle_of(crd: &Value) -> &str {
     crd["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"].as_str().unwrap_or_default()
 }
 
-/// Whether the certificates of the conversion webhook can be loaded; true if there are none.
+/// Whether the `caBundle` of the conversion webhook contains a valid certificate; true if the bundle is empty or
+/// missing.
 pub(crate) fn has_valid_ca_bundle(crd: &Value) -> bool {
     bundle_problem(bundle_of(crd)).is_none()
 }

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_items_of_a_list_have_its_type() {
+    fn items_get_api_version_and_kind_from_their_list() {
         let list =
             json!({"apiVersion": "v1", "kind": "ConfigMapList", "items": [{"metadata": {"name": "a"}}]});
         let typed = json!([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}]);

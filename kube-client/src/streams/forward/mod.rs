@@ -170,8 +170,8 @@ impl Portforwarder {
             Untaken::Tunnel(error) => {
                 let (stream, mut endpoint) = Endpoint::new(port, spdy::DATA_HEADER, None);
                 endpoint.error = Some(error);
-                // A new sender has its own slot in the channel, so that `try_send` fails only if the WebSocket has
-                // ended. The stream then returns the error.
+                // A cloned sender has its own slot in the channel, so `try_send` fails only if the WebSocket has ended. The
+                // endpoint is then dropped, and reads of the stream fail with `ConnectionAborted`.
                 let _ = self.opener.clone()?.try_send(endpoint);
                 Some(stream)
             }
