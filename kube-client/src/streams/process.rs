@@ -12,7 +12,7 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{
     inbound::{Failure, ProcessOutput, Sender, inbound},
     outbound::{ProcessInput, Receiver, outbound},
-    socket::{END_TIMEOUT, Origin, Reader, Received, Task, split},
+    socket::{END_TIMEOUT, Reader, Received, RequestLine, Task, split},
 };
 use crate::{
     client::Connection,
@@ -209,32 +209,39 @@ impl Outputs {
         while self.status.is_some() {
             let message = match reader.next().await? {
                 Received::Message(message) => message,
-                Received::Closed(reason) => return Err(closed_early(&reader.origin, reason, &status_text)),
+                Received::Closed(reason) => {
+                    return Err(closed_early(&reader.request_line, reason, &status_text));
+                }
             };
-            self.receive(&reader.origin, &mut status_text, message).await?;
+            self.receive(&reader.request_line, &mut status_text, message).await?;
         }
         // The server copies each output independently of the result, so that bytes of an output may arrive after the
         // result.
         while let Ok(Ok(Received::Message(message))) = timeout(END_TIMEOUT, reader.next()).await {
-            self.deliver_output(&reader.origin, message).await?;
+            self.deliver_output(&reader.request_line, message).await?;
         }
         Ok(())
     }
 
     /// Passes a message to its receiver.
-    async fn receive(&mut self, origin: &Origin, status_text: &mut BytesMut, message: Bytes) -> Result<()> {
+    async fn receive(
+        &mut self,
+        request_line: &RequestLine,
+        status_text: &mut BytesMut,
+        message: Bytes,
+    ) -> Result<()> {
         if message.first() == Some(&channel::ERROR) {
-            self.append_status(origin, status_text, &message[1..])
+            self.append_status(request_line, status_text, &message[1..])
         } else {
-            self.deliver_output(origin, message).await
+            self.deliver_output(request_line, message).await
         }
     }
 
     /// Appends a part of the result. After the last part, completes `status`.
-    fn append_status(&mut self, origin: &Origin, text: &mut BytesMut, part: &[u8]) -> Result<()> {
+    fn append_status(&mut self, request_line: &RequestLine, text: &mut BytesMut, part: &[u8]) -> Result<()> {
         if text.len() + part.len() > MAX_STATUS_BYTES {
             let problem = format!("the status is larger than {MAX_STATUS_BYTES} bytes");
-            return Err(origin.violation(problem));
+            return Err(request_line.violation(problem));
         }
         text.extend_from_slice(part);
         if text.is_empty() {
@@ -250,13 +257,13 @@ impl Outputs {
             Err(error) if error.is_eof() => Ok(()),
             Err(error) => {
                 let excerpt: String = String::from_utf8_lossy(text).chars().take(200).collect();
-                Err(origin.violation(format!("the status is not JSON ({error}): {excerpt:?}")))
+                Err(request_line.violation(format!("the status is not JSON ({error}): {excerpt:?}")))
             }
         }
     }
 
     /// Passes a message to its output.
-    async fn deliver_output(&mut self, origin: &Origin, mut message: Bytes) -> Result<()> {
+    async fn deliver_output(&mut self, request_line: &RequestLine, mut message: Bytes) -> Result<()> {
         if message.is_empty() {
             return Ok(());
         }
@@ -270,7 +277,9 @@ impl Outputs {
             },
             // Servers open a channel with an empty message.
             channel::STDIN | channel::ERROR | channel::RESIZE if message.is_empty() => {}
-            other => return Err(origin.violation(format!("the server sent a message on channel {other}"))),
+            other => {
+                return Err(request_line.violation(format!("the server sent a message on channel {other}")));
+            }
         }
         Ok(())
     }
@@ -296,10 +305,10 @@ fn end(output: Option<Sender>) {
 }
 
 /// The error for a connection that the server closes without a result.
-fn closed_early(origin: &Origin, reason: Option<String>, text: &[u8]) -> Error {
+fn closed_early(request_line: &RequestLine, reason: Option<String>, text: &[u8]) -> Error {
     let part = if text.is_empty() { "without the" } else { "after a part of the" };
     let problem = format!("was closed by the server {part} result of the process");
-    origin.broken(&problem, reason.map(Into::into))
+    request_line.broken(&problem, reason.map(Into::into))
 }
 
 /// The standard output of a process whose server sends these messages; for fuzz targets.
@@ -311,10 +320,10 @@ pub(crate) fn stdout_of(messages: impl IntoIterator<Item = Bytes>) -> Vec<u8> {
     let (stdout, mut output) = inbound(usize::MAX);
     let (status, _result) = oneshot::channel();
     let mut outputs = Outputs { stdout: Some(stdout), stderr: None, status: Some(status) };
-    let (origin, mut status_text) = (Origin::of("GET /exec"), BytesMut::new());
+    let (request_line, mut status_text) = (RequestLine::of("GET /exec"), BytesMut::new());
     for message in messages {
         // No message waits: the buffer is never full.
-        let received = outputs.receive(&origin, &mut status_text, message).now_or_never();
+        let received = outputs.receive(&request_line, &mut status_text, message).now_or_never();
         if !matches!(received, Some(Ok(()))) || outputs.status.is_none() {
             break;
         }

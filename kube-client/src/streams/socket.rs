@@ -58,12 +58,12 @@ struct Progress {
 
 /// The method and path of the request, for the errors of its stream.
 #[derive(Clone, Debug)]
-pub(super) struct Origin(Arc<str>);
+pub(super) struct RequestLine(Arc<str>);
 
-impl Origin {
+impl RequestLine {
     #[cfg(any(test, fuzzing))]
-    pub(super) fn of(request_line: &str) -> Self {
-        Self(request_line.into())
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// The error for a connection that broke or was closed.
@@ -110,22 +110,22 @@ enum Step {
 pub(super) struct Reader {
     stream: SplitStream<WebSocket>,
     progress: Arc<Progress>,
-    pub(super) origin: Origin,
+    pub(super) request_line: RequestLine,
 }
 
 /// The writing half.
 pub(super) struct Writer {
     sink: SplitSink<WebSocket, Message>,
     progress: Arc<Progress>,
-    origin: Origin,
+    request_line: RequestLine,
 }
 
 pub(super) fn split(connection: Connection) -> (Reader, Writer) {
-    let origin = Origin(connection.request_line().into());
+    let request_line = RequestLine(connection.request_line().into());
     let (sink, stream) = connection.into_stream().split();
     let progress = Arc::<Progress>::default();
-    let reader = Reader { stream, progress: progress.clone(), origin: origin.clone() };
-    (reader, Writer { sink, progress, origin })
+    let reader = Reader { stream, progress: progress.clone(), request_line: request_line.clone() };
+    (reader, Writer { sink, progress, request_line })
 }
 
 impl Reader {
@@ -139,13 +139,13 @@ impl Reader {
                 return Err(Error::Timeout {
                     wait: Wait::Ping,
                     after: SILENCE,
-                    what: self.origin.0.to_string(),
+                    what: self.request_line.0.to_string(),
                 });
             };
             match message {
                 Some(Ok(Message::Binary(bytes))) => return Ok(Received::Message(bytes)),
                 Some(Ok(Message::Text(_))) => {
-                    return Err(self.origin.violation("the server sent a text message"));
+                    return Err(self.request_line.violation("the server sent a text message"));
                 }
                 Some(Ok(Message::Pong(payload))) => {
                     let number = <[u8; 8]>::try_from(&payload[..]).map(u64::from_be_bytes);
@@ -161,7 +161,7 @@ impl Reader {
                 | Some(Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed)) => {
                     return Ok(Received::Closed(None));
                 }
-                Some(Err(error)) => return Err(self.origin.of_websocket(error)),
+                Some(Err(error)) => return Err(self.request_line.of_websocket(error)),
             }
         }
     }
@@ -182,7 +182,7 @@ impl Writer {
             match self.write_ready(next, messages.as_mut()).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                Err(error) => return Err(self.origin.of_websocket(error)),
+                Err(error) => return Err(self.request_line.of_websocket(error)),
             }
         }
     }

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hot_loop_is_reported_once_with_the_fields_that_its_manager_writes() {
+    async fn a_hot_loop_is_reported_once_with_the_changed_field_manager_and_its_fields() {
         let mut loops = HotLoops::default();
         let mut found = Vec::new();
         let (hot, began) = (Key::new(None, "hot"), Instant::now());

@@ -94,9 +94,11 @@ async fn read(mut reader: Reader, ports: &mut [Port]) -> Result<()> {
         let channel = message.get_u8();
         let (index, is_error) = (usize::from(channel / 2), channel % 2 == 1);
         let Some(port) = ports.get_mut(index) else {
-            return Err(reader.origin.violation(format!("the server sent a message on channel {channel}")));
+            return Err(reader
+                .request_line
+                .violation(format!("the server sent a message on channel {channel}")));
         };
-        if port.check_name(is_error, &message).map_err(|problem| reader.origin.violation(problem))? {
+        if port.check_name(is_error, &message).map_err(|problem| reader.request_line.violation(problem))? {
             continue;
         }
         if !is_error {

@@ -25,7 +25,7 @@ use tokio::{
 use super::{
     inbound::{ProcessOutput, Sender, inbound},
     outbound::{ProcessInput, Receiver, outbound},
-    socket::{Origin, Task, split},
+    socket::{RequestLine, Task, split},
 };
 use crate::{
     client::{Connection, StreamProtocol},
@@ -122,7 +122,7 @@ pub struct Portforwarder {
     errors: HashMap<u16, oneshot::Receiver<String>>,
     /// Opens connections; `None` with the protocol of older servers.
     opener: Option<mpsc::Sender<Endpoint>>,
-    origin: Origin,
+    request_line: RequestLine,
     task: Task,
 }
 
@@ -139,7 +139,7 @@ impl Portforwarder {
     pub(crate) fn new(connection: Connection, ports: &[u16]) -> Self {
         let protocol = connection.protocol();
         let (reader, writer) = split(connection);
-        let origin = reader.origin.clone();
+        let request_line = reader.request_line.clone();
         let (mut streams, mut errors, mut endpoints) = (HashMap::new(), HashMap::new(), Vec::new());
         for port in ports {
             let (to_error, error) = oneshot::channel();
@@ -159,7 +159,7 @@ impl Portforwarder {
         } else {
             (None, Task::spawn(channels::run(reader, writer, endpoints)))
         };
-        Self { streams: Mutex::new(streams), errors, opener, origin, task }
+        Self { streams: Mutex::new(streams), errors, opener, request_line, task }
     }
 
     /// Takes the first connection to a port of the request. `None` if the request does not have the port, or the
@@ -210,7 +210,7 @@ impl Portforwarder {
         let (stream, endpoint) = Endpoint::new(port, spdy::DATA_HEADER, None);
         match opener.send(endpoint).await {
             Ok(()) => Ok(stream),
-            Err(error) => Err(self.origin.broken("has ended", Some(error.into()))),
+            Err(error) => Err(self.request_line.broken("has ended", Some(error.into()))),
         }
     }
 
@@ -232,7 +232,7 @@ impl Portforwarder {
     /// # Cancel safety
     /// Cancelling ends all connections, as dropping this value does.
     pub async fn join(self) -> Result<()> {
-        let Self { streams, errors: _, opener, origin: _, task } = self;
+        let Self { streams, errors: _, opener, request_line: _, task } = self;
         drop((streams, opener));
         task.await
     }

@@ -174,11 +174,11 @@ impl Table {
                 Received::Closed(_) if self.state().open.is_empty() => return Ok(()),
                 Received::Closed(reason) => {
                     let problem = "was closed by the server while connections were open";
-                    return Err(reader.origin.broken(problem, reason.map(Into::into)));
+                    return Err(reader.request_line.broken(problem, reason.map(Into::into)));
                 }
             };
             decoder.push(message);
-            while let Some(frame) = decoder.next().map_err(|error| reader.origin.violation(error))? {
+            while let Some(frame) = decoder.next().map_err(|error| reader.request_line.violation(error))? {
                 self.receive(frame).await;
             }
         }
@@ -290,7 +290,7 @@ impl Stream for Messages {
 /// Runs the tunnel until the program can open no further connections and all connections have ended.
 pub(super) async fn run(reader: Reader, writer: Writer, opened: mpsc::Receiver<Endpoint>) -> Result<()> {
     let table = Table::default();
-    let syn_sender = Opener::new().map_err(|error| reader.origin.violation(error))?;
+    let syn_sender = Opener::new().map_err(|error| reader.request_line.violation(error))?;
     let messages = Messages {
         table: table.clone(),
         opened: Some(opened),
