@@ -216,13 +216,32 @@ async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<
         }
         anyhow::Ok(languages)
     };
-    // The three preparations are independent, so they run concurrently.
-    let (mut server, examples, languages) = futures::try_join!(choice.start_server(), examples, languages)?;
+    let go_modules = async {
+        if runner::any_needs(selected, Need::Go) {
+            compile_go_modules().await;
+        }
+        anyhow::Ok(())
+    };
+    // The preparations are independent, so they run concurrently.
+    let (mut server, examples, languages, ()) =
+        futures::try_join!(choice.start_server(), examples, languages, go_modules)?;
     server.set_languages(languages);
     if let Some(examples) = examples {
         server.set_examples(Ok(examples));
     }
     Ok(server)
+}
+
+/// Compiles the program that describes the Protobuf messages, with the modules of each Kubernetes version. The first
+/// compilation takes longer than a case may. Ignores failures: the case that runs the program again reports them.
+///
+/// # Cancel safety
+/// Dropping the future kills Go.
+async fn compile_go_modules() {
+    for version in xtask_protobuf::VERSIONS {
+        let mut go = tokio::process::Command::from(xtask_protobuf::describe(version));
+        let _ = go.kill_on_drop(true).output().await;
+    }
 }
 
 #[cfg(test)]
