@@ -3,15 +3,16 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
-use kube_sim::{AdmissionPlugin, Controller, Sim, TlsFiles};
+use kube_sim::{AdmissionPlugin, Controller, ParseServiceRangeError, ServiceRange, Sim, TlsFiles};
 
 use crate::Error;
 use crate::flags::{Effect, Flag, Flags, help};
 
 const FLAGS: [Flag; 36] = [
+    ("advertise-address", Effect::Honoured, "the IPv4 address of the endpoint of the service kubernetes"),
     ("authorization-mode", Effect::Honoured, "RBAC, Node (which grants nothing) and AlwaysAllow"),
     ("bind-address", Effect::Honoured, "the IP address to listen on"),
     ("cert-dir", Effect::Honoured, "the folder with apiserver.crt and apiserver.key"),
@@ -23,9 +24,9 @@ const FLAGS: [Flag; 36] = [
     ),
     ("enable-admission-plugins", Effect::Honoured, "plugins that kube-sim does not have are refused"),
     ("secure-port", Effect::Honoured, "the port of HTTPS"),
+    ("service-cluster-ip-range", Effect::Honoured, "the range of cluster IPs; one IPv4 range only"),
     ("tls-cert-file", Effect::Honoured, "the certificate of the server"),
     ("tls-private-key-file", Effect::Honoured, "the private key of the server"),
-    ("advertise-address", Effect::Inert, "the endpoint of the service kubernetes is 192.0.2.1:6443"),
     ("allow-privileged", Effect::Inert, "privileged containers are always allowed"),
     ("etcd-prefix", Effect::Inert, "the store is in this process"),
     ("etcd-servers", Effect::Inert, "the store is in this process, and ends with it"),
@@ -38,7 +39,6 @@ const FLAGS: [Flag; 36] = [
     ("service-account-issuer", Effect::Inert, "tokens have kube-sim's own issuer"),
     ("service-account-key-file", Effect::Inert, "tokens are signed with kube-sim's own key"),
     ("service-account-signing-key-file", Effect::Inert, "tokens are signed with kube-sim's own key"),
-    ("service-cluster-ip-range", Effect::Inert, "cluster IPs are from 10.96.0.0/12"),
     ("v", Effect::Inert, "the log has a few lines"),
     ("vmodule", Effect::Inert, "the log has a few lines"),
     ("watch-cache", Effect::Inert, "all reads are from memory"),
@@ -61,6 +61,8 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
     };
     let addr = address(&flags)?;
     let mut builder = Sim::builder()
+        .advertise_address(advertised_address(&flags, addr.port())?)
+        .service_cluster_ip_range(service_range(&flags)?)
         .without_controller(Controller::GarbageCollector)
         .without_controller(Controller::Namespace)
         .without_controller(Controller::Kubelet);
@@ -151,6 +153,35 @@ fn address(flags: &Flags) -> Result<SocketAddr, Error> {
     Ok(SocketAddr::new(ip, port))
 }
 
+/// The address of the endpoint of the service `kubernetes`: its port is the secure port, and the address without a server
+/// of [`Sim`] is the default.
+fn advertised_address(flags: &Flags, secure_port: u16) -> Result<SocketAddrV4, Error> {
+    let text = flags.get("advertise-address").unwrap_or("0.0.0.0");
+    let ip: Ipv4Addr = match text.parse() {
+        Ok(IpAddr::V4(ip)) => ip,
+        Ok(IpAddr::V6(_)) => {
+            return Err(
+                format!("--advertise-address={text} is refused by kube-sim: IPv6 is not simulated").into()
+            );
+        }
+        Err(_) => return Err(format!("--advertise-address={text} is not an IP address").into()),
+    };
+    // kube-apiserver replaces this address with one of the host.
+    let ip = if ip.is_unspecified() { DEFAULT_ADVERTISED } else { ip };
+    // Port 0 selects a free port, which is not known yet.
+    Ok(SocketAddrV4::new(ip, if secure_port == 0 { 6443 } else { secure_port }))
+}
+
+/// An address without a server.
+const DEFAULT_ADVERTISED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+/// The range of cluster IPs.
+fn service_range(flags: &Flags) -> Result<ServiceRange, Error> {
+    let Some(text) = flags.get("service-cluster-ip-range") else { return Ok(ServiceRange::default()) };
+    text.parse()
+        .map_err(|error: ParseServiceRangeError| format!("--service-cluster-ip-range: {error}").into())
+}
+
 /// The TLS files that the flags name. If a flag for the server's certificate or key is absent, the file in
 /// `--cert-dir`.
 fn tls_files(flags: &Flags) -> Result<TlsFiles, Error> {
@@ -203,6 +234,28 @@ mod tests {
         check_plugins("--enable-admission-plugins=PodSecurity", Ok(&[]));
         check_plugins("--enable-admission-plugins=AlwaysPullImages", Err("it does not have this plugin"));
         check_plugins("--enable-admission-plugins=Missing", Err("no plugin has this name"));
+    }
+
+    #[test]
+    fn the_network_has_one_ipv4_range_and_an_ipv4_address() {
+        let advertised = |argument: &str| {
+            let found = advertised_address(&parse(argument), 8443);
+            found.map(|address| address.to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!(advertised("--v=1").as_deref(), Ok("192.0.2.1:8443"));
+        assert_eq!(advertised("--advertise-address=0.0.0.0").as_deref(), Ok("192.0.2.1:8443"));
+        assert_eq!(advertised("--advertise-address=10.1.2.3").as_deref(), Ok("10.1.2.3:8443"));
+        let error = advertised("--advertise-address=::1").unwrap_err();
+        assert_eq!(error, "--advertise-address=::1 is refused by kube-sim: IPv6 is not simulated");
+        let error = advertised("--advertise-address=host").unwrap_err();
+        assert_eq!(error, "--advertise-address=host is not an IP address");
+
+        let range = |argument: &str| service_range(&parse(argument)).map(|range| range.to_string());
+        assert_eq!(range("--v=1").unwrap(), "10.96.0.0/12");
+        assert_eq!(range("--service-cluster-ip-range=10.0.0.0/24").unwrap(), "10.0.0.0/24");
+        let error = range("--service-cluster-ip-range=10.0.0.0").unwrap_err().to_string();
+        let why = "\"10.0.0.0\" is not a range of cluster IPs: it must have the form 10.0.0.0/24";
+        assert_eq!(error, format!("--service-cluster-ip-range: {why}"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::containers::Handlers;
 use crate::counters::Counters;
 use crate::fault::Faults;
 use crate::journal::Journal;
+use crate::service_range::ServiceRange;
 use crate::status::SimError;
 use crate::store::State;
 use crate::usage::Usages;
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) bookmark_interval: Duration,
     pub(crate) handlers: Handlers,
     pub(crate) services: Vec<ServiceAddress>,
+    /// The range of the cluster IPs of services.
+    pub(crate) service_range: ServiceRange,
     /// The seed of the random numbers of the server and of the fault rules.
     pub(crate) seed: u64,
     /// Whether role-based access control (RBAC) authorizes requests.

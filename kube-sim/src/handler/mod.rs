@@ -7,6 +7,7 @@ pub(crate) mod accept;
 mod access_review;
 pub(crate) mod admission;
 pub(crate) mod authorization;
+mod cluster_ip;
 pub(crate) mod conversion;
 pub(crate) mod convert;
 mod delete;

@@ -1,6 +1,7 @@
 //! Settings of a new simulation, and the objects that exist at its start.
 
 mod handlers;
+mod network;
 mod system_objects;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
+use self::network::Network;
 use super::Sim;
 use crate::admission_plugin::AdmissionPlugin;
 use crate::clock::{Clock, Random};
@@ -34,6 +36,7 @@ pub struct SimBuilder {
     plugins: Vec<(AdmissionPlugin, bool)>,
     handlers: Handlers,
     services: Vec<ServiceAddress>,
+    network: Network,
     body_limit: Option<usize>,
     rbac: bool,
     metrics: bool,
@@ -54,6 +57,7 @@ impl SimBuilder {
             plugins: Vec::new(),
             handlers: Handlers::default(),
             services: Vec::new(),
+            network: Network::default(),
             body_limit: None,
             rbac: false,
             metrics: false,
@@ -365,11 +369,12 @@ impl SimBuilder {
             bookmark_interval: self.bookmark_interval,
             handlers: self.handlers,
             services: self.services,
+            service_range: self.network.service_range,
             seed: self.seed,
             body_limit: self.body_limit,
             rbac: self.rbac,
         };
-        system_objects::create(&mut state, self.seed);
+        system_objects::create(&mut state, self.seed, self.network);
         if self.rbac {
             system_objects::create_policy(&mut state, self.seed);
         }

@@ -147,6 +147,11 @@ impl Table {
             .collect()
     }
 
+    /// Whether an object of the table has a property.
+    pub(crate) fn any(&self, has_property: impl FnMut(&Arc<Stored>) -> bool) -> bool {
+        self.objects.values().any(has_property)
+    }
+
     /// Whether the table has an object in `namespace`.
     pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
         let prefix = format!("{namespace}/");

@@ -25,9 +25,10 @@ fn etcd_arguments(client: u16, peer: u16, folder: &str) -> Vec<String> {
     ]
 }
 
-/// The arguments with which the envtest of controller-runtime 0.25 starts kube-apiserver.
+/// The arguments with which the envtest of controller-runtime 0.25 starts kube-apiserver, and an address to advertise.
 fn api_server_arguments(port: u16, folder: &str) -> Vec<String> {
     vec![
+        "--advertise-address=10.9.8.7".to_owned(),
         "--allow-privileged=true".to_owned(),
         "--authorization-mode=RBAC".to_owned(),
         "--bind-address=127.0.0.1".to_owned(),
@@ -136,6 +137,8 @@ fn unknown_and_refused_flags_are_errors() {
         ("kube-apiserver", "--oidc-issuer-url=https://x", "flag --oidc-issuer-url is refused by kube-sim"),
         ("kube-apiserver", "--enable-admission-plugins=AlwaysPullImages", "it does not have this plugin"),
         ("kube-apiserver", "--secure-port=http", "--secure-port=http is not a port"),
+        ("kube-apiserver", "--advertise-address=x", "--advertise-address=x is not an IP address"),
+        ("kube-apiserver", "--service-cluster-ip-range=10.0.0.0/30", "it must have at least 8 addresses"),
         ("kube-apiserver", "--secure-port=0", "--tls-cert-file or --cert-dir is required"),
         ("kube-apiserver", "--cert-dir=/no/such/folder", "cannot read /no/such/folder/apiserver.crt"),
     ] {
@@ -190,6 +193,25 @@ async fn users_have_the_name_the_groups_and_the_permissions_of_their_certificate
         Some(Authority::generate().issue("eve", &["system:masters"])),
     );
     assert_eq!(stranger.send("GET", "/api/v1/nodes", &json!(null)).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn services_have_addresses_of_the_range_and_the_server_has_its_port() {
+    let assets = Assets::create();
+    let server = ApiServer::start(&assets).await;
+    let admin = server.admin();
+    let (_, found) = admin.send("GET", "/api/v1/namespaces/default/services/kubernetes", &json!(null)).await;
+    assert_eq!(found["spec"]["clusterIP"], "10.0.0.1");
+    let (_, found) = admin.send("GET", "/api/v1/namespaces/default/endpoints/kubernetes", &json!(null)).await;
+    assert_eq!(found["subsets"][0]["addresses"], json!([{"ip": "10.9.8.7"}]));
+    assert_eq!(found["subsets"][0]["ports"][0]["port"], server.port);
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]},
+    });
+    let (code, created) = admin.send("POST", "/api/v1/namespaces/default/services", &service).await;
+    assert_eq!(code, StatusCode::CREATED, "{created}");
+    let address = created["spec"]["clusterIP"].as_str().unwrap();
+    assert!(address.starts_with("10.0.0."), "{address}");
 }
 
 #[tokio::test]

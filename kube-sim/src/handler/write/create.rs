@@ -9,7 +9,7 @@ use super::steps::{apply_defaults, drop_nulls, response_object, rewrite_numbers,
 use super::{WriteContext, Written};
 use crate::admission_plugin::AdmissionPlugin;
 use crate::controllers::{self, custom_resource_definitions};
-use crate::handler::{admission, convert, object_meta, quota};
+use crate::handler::{admission, cluster_ip, convert, object_meta, quota};
 use crate::status::SimError;
 use crate::store::object::{Stored, key};
 use crate::store::selector::Labels;
@@ -76,6 +76,7 @@ impl WriteContext<'_> {
         // No field manager owns the fields that the strategy sets after this line.
         self.track_managed_fields(None, &mut object);
         (resource.strategy.warn_of_new)(&object, &mut self.warnings);
+        cluster_ip::allocate(self.inner, resource, &mut object, self.options.dry_run)?;
         let mut random = self.inner.random();
         resource.strategy.prepare_for_create(
             &mut object,

@@ -3,8 +3,9 @@
 
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::network::Network;
 use crate::builtin::{BOOTSTRAP_POLICY, SYSTEM_OBJECTS};
 use crate::clock::Random;
 use crate::controllers;
@@ -16,17 +17,60 @@ use crate::store::template::Template;
 const STREAM: u64 = 0x0073_7973_7465_6d73;
 const POLICY_STREAM: u64 = 0x0070_6f6c_6963_7900;
 
-/// Creates the objects, in the order in which they are recorded.
-#[expect(clippy::expect_used, reason = "the recorded objects are JSON, which a test checks")]
-pub(super) fn create(state: &mut State, seed: u64) {
+/// Creates the objects, in the order in which they are recorded, with the addresses of the network.
+pub(super) fn create(state: &mut State, seed: u64, network: Network) {
     static TEMPLATES: OnceLock<Vec<Template>> = OnceLock::new();
-    let templates = TEMPLATES.get_or_init(|| {
-        let objects = SYSTEM_OBJECTS.lines().map(serde_json::from_str);
-        objects.map(|object| template(state, object.expect("a recorded object is JSON"))).collect()
-    });
+    let configured;
+    let templates = if network == Network::default() {
+        TEMPLATES.get_or_init(|| recorded().map(|object| template(state, object)).collect())
+    } else {
+        let objects = recorded().filter_map(|object| configure(object, network));
+        configured = objects.map(|object| template(state, object)).collect();
+        &configured
+    };
     // A stream of their own: a further object does not change the names that the server generates.
     state.create_from(templates, &mut Random::stream(seed, STREAM));
     controllers::run(state);
+}
+
+/// The recorded objects.
+#[expect(clippy::expect_used, reason = "the recorded objects are JSON, which a test checks")]
+fn recorded() -> impl Iterator<Item = Value> {
+    SYSTEM_OBJECTS.lines().map(|line| serde_json::from_str(line).expect("a recorded object is JSON"))
+}
+
+/// Sets the addresses of a recorded object. Returns `None` if the server does not have the object: endpoints with an
+/// address that the validation of endpoints refuses.
+fn configure(mut object: Value, network: Network) -> Option<Value> {
+    let Network { advertised, service_range } = network;
+    let (ip, port) = (advertised.ip(), advertised.port());
+    let is_link_local = ip.is_link_local() || ip.octets().starts_with(&[224, 0, 0]);
+    let is_valid_endpoint = !(ip.is_unspecified() || ip.is_loopback() || is_link_local);
+    let first = service_range.host(0).to_string();
+    match object["kind"].as_str().unwrap_or_default() {
+        "Service" => {
+            object["spec"]["clusterIPs"] = json!([first]);
+            object["spec"]["clusterIP"] = first.into();
+            object["spec"]["ports"][0]["targetPort"] = port.into();
+        }
+        "Endpoints" | "EndpointSlice" if !is_valid_endpoint => return None,
+        "Endpoints" => {
+            object["subsets"][0]["addresses"][0]["ip"] = ip.to_string().into();
+            object["subsets"][0]["ports"][0]["port"] = port.into();
+        }
+        "EndpointSlice" => {
+            object["endpoints"][0]["addresses"][0] = ip.to_string().into();
+            object["ports"][0]["port"] = port.into();
+        }
+        "ServiceCIDR" => object["spec"]["cidrs"] = json!([service_range.to_string()]),
+        "IPAddress" => object["metadata"]["name"] = first.into(),
+        "Lease" => {
+            let annotations = &mut object["metadata"]["annotations"];
+            annotations["kubernetes.io/peer-advertise-address"] = advertised.to_string().into();
+        }
+        _ => {}
+    }
+    Some(object)
 }
 
 /// The template of a recorded object.
@@ -60,4 +104,75 @@ fn policy_template(sim: &Sim, state: &State, line: &str) -> Template {
         entry["time"] = "$NOW".into();
     }
     template(state, created)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The texts of the addresses in the objects of the start; empty for a missing object.
+    fn addresses(sim: &Sim) -> Value {
+        let get = |api_version: &str, kind: &str, namespace: &str, name: &str| {
+            sim.get(api_version, kind, namespace, name).unwrap_or_default()
+        };
+        let service = get("v1", "Service", "default", "kubernetes");
+        let endpoints = get("v1", "Endpoints", "default", "kubernetes");
+        let slice = get("discovery.k8s.io/v1", "EndpointSlice", "default", "kubernetes");
+        let range = get("networking.k8s.io/v1", "ServiceCIDR", "", "kubernetes");
+        let address = sim.list("networking.k8s.io/v1", "IPAddress", "").unwrap();
+        let leases = sim.list("coordination.k8s.io/v1", "Lease", "kube-system").unwrap();
+        json!([
+            service["spec"]["clusterIP"],
+            service["spec"]["clusterIPs"],
+            service["spec"]["ports"][0]["targetPort"],
+            endpoints["subsets"][0]["addresses"][0]["ip"],
+            endpoints["subsets"][0]["ports"][0]["port"],
+            slice["endpoints"][0]["addresses"],
+            slice["ports"][0]["port"],
+            range["spec"]["cidrs"],
+            address[0]["metadata"]["name"],
+            leases[0]["metadata"]["annotations"]["kubernetes.io/peer-advertise-address"],
+        ])
+    }
+
+    #[test]
+    fn the_objects_of_the_start_have_the_configured_addresses() {
+        let default = configured("192.0.2.1:6443", "10.96.0.0/12");
+        assert_eq!(default, addresses(&Sim::new()));
+        assert_eq!(
+            configured("10.9.8.7:8443", "10.0.0.0/24"),
+            json!([
+                "10.0.0.1",
+                ["10.0.0.1"],
+                8443,
+                "10.9.8.7",
+                8443,
+                ["10.9.8.7"],
+                8443,
+                ["10.0.0.0/24"],
+                "10.0.0.1",
+                "10.9.8.7:8443",
+            ])
+        );
+        assert_eq!(
+            configured("127.0.0.1:1", "10.0.0.0/24"),
+            json!([
+                "10.0.0.1",
+                ["10.0.0.1"],
+                1,
+                null,
+                null,
+                null,
+                null,
+                ["10.0.0.0/24"],
+                "10.0.0.1",
+                "127.0.0.1:1"
+            ])
+        );
+    }
+
+    fn configured(address: &str, range: &str) -> Value {
+        let builder = Sim::builder().advertise_address(address.parse().unwrap());
+        addresses(&builder.service_cluster_ip_range(range.parse().unwrap()).build())
+    }
 }

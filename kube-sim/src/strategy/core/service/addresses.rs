@@ -1,12 +1,13 @@
-//! The cluster IPs and node ports of services: allocation for a new service, and preservation in updates.
+//! The addresses and node ports of services: those of a new service, and their preservation in updates. The handler of the
+//! request has allocated the cluster IP.
 
 use serde_json::{Value, json};
 
 use crate::clock::Random;
 use crate::strategy::validation::is_empty;
 
-/// Allocates the cluster IP, the node ports and the health check node port of a service, unless the request sets them.
-/// Also sets the IP families.
+/// Sets the list of cluster IPs and the IP families of a service, and allocates the node ports and the health check node
+/// port, unless the request sets them.
 pub(super) fn allocate(object: &mut Value, random: &mut Random) {
     let Some(spec) = object["spec"].as_object_mut() else { return };
     let kind = spec.get("type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
@@ -22,14 +23,9 @@ pub(super) fn allocate(object: &mut Value, random: &mut Random) {
     } else {
         (json!(["IPv4"]), "SingleStack")
     };
-    let address = if wanted.is_empty() {
-        let n = random.below(250 * 255);
-        format!("10.96.{}.{}", n / 250, n % 250 + 2)
-    } else {
-        wanted
-    };
-    spec.insert("clusterIPs".into(), json!([address]));
-    spec.insert("clusterIP".into(), address.into());
+    if !wanted.is_empty() {
+        spec.insert("clusterIPs".into(), json!([wanted]));
+    }
     spec.entry("ipFamilies").or_insert(families);
     spec.entry("ipFamilyPolicy").or_insert_with(|| policy.into());
     let is_balanced = kind == "LoadBalancer";
