@@ -47,7 +47,7 @@ pub(crate) fn qualified_problems(text: &str) -> Vec<String> {
 }
 
 /// The largest number of bytes of a label value, and of the name part of a qualified name.
-const MAX_LABEL: usize = 63;
+pub(crate) const MAX_LABEL: usize = 63;
 
 /// Whether the text is a label value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both
 /// ends; may be empty.
@@ -56,7 +56,7 @@ pub(crate) fn is_label_value(text: &str) -> bool {
 }
 
 /// Whether the text has only the characters of a label value, and a letter or digit at both ends; may be empty.
-fn has_label_characters(text: &str) -> bool {
+pub(crate) fn has_label_characters(text: &str) -> bool {
     let edge = |c: char| c.is_ascii_alphanumeric();
     text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         && text.chars().next().is_none_or(edge)

@@ -93,7 +93,7 @@ pub(super) fn items<'a>(
     path: &str,
     object: &'a Value,
     field: &str,
-) -> impl Iterator<Item = (String, &'a Value)> {
+) -> impl Iterator<Item = (String, &'a Value)> + use<'a> {
     let path = join(path, field);
     let list = object[field].as_array().map_or(&[][..], Vec::as_slice);
     list.iter().enumerate().map(move |(index, item)| (format!("{path}[{index}]"), item))

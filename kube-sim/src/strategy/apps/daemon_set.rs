@@ -18,6 +18,11 @@ pub(super) const STRATEGY: Strategy = Strategy {
     set_defaults,
     validate: workload::validate,
     validate_update: Some(workload::validate_update),
+    warn: |old, new, out| {
+        if old.is_none_or(|old| old["spec"]["template"] != new["spec"]["template"]) {
+            pod::warn_of_template("spec.template", None, new, out);
+        }
+    },
     printer: Printer::new(cells),
     ..WORKLOAD
 };

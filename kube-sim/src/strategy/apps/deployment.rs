@@ -24,6 +24,10 @@ pub(super) const STRATEGY: Strategy = Strategy {
         check_empty_selector(out);
         check_update_strategy(new, out);
     }),
+    warn: |old, new, out| {
+        pod::warn_of_name(old, new, out);
+        pod::warn_of_template("spec.template", old, new, out);
+    },
     generation_metadata: &["annotations"],
     status_metadata: &["managedFields", "annotations", "finalizers"],
     status_reset_fields: &["metadata.labels", "spec"],

@@ -10,13 +10,19 @@ use serde_json::Value;
 
 pub(crate) use self::daemon_set::TEMPLATE_GENERATION_ANNOTATION;
 
+use super::core::pod;
 use super::printer::{self, Printer};
 use super::{Errors, Strategy};
 use crate::schema::FieldError;
 
 /// The part of the strategy that daemon sets, deployments, replica sets and stateful sets share.
-const WORKLOAD: Strategy =
-    Strategy { group: "apps", has_generation: true, status_reset_fields: &["spec"], ..Strategy::DEFAULT };
+const WORKLOAD: Strategy = Strategy {
+    group: "apps",
+    has_generation: true,
+    warn: |old, new, out| pod::warn_of_template("spec.template", old, new, out),
+    status_reset_fields: &["spec"],
+    ..Strategy::DEFAULT
+};
 
 pub(super) static STRATEGIES: [Strategy; 5] = [
     Strategy {

@@ -13,6 +13,10 @@ pub(super) const STRATEGY: Strategy = Strategy {
     set_defaults,
     validate: workload::validate,
     validate_update: Some(workload::validate_update),
+    warn: |old, new, out| {
+        pod::warn_of_name(old, new, out);
+        pod::warn_of_template("spec.template", old, new, out);
+    },
     selectable_fields: &[SelectableField::with_absent("status.replicas", "0")],
     printer: workload::REPLICA_SET_PRINTER,
     zero_value: Some(|| {

@@ -11,7 +11,7 @@ use crate::strategy::defaulting::{
     object_in, object_items, object_or_insert, set_default, set_default_string,
 };
 use crate::strategy::printer::{Printer, age_cell, name_cell, number_or_zero};
-use crate::strategy::validation::Errors;
+use crate::strategy::validation::{Errors, items};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "StatefulSet",
@@ -24,9 +24,23 @@ pub(super) const STRATEGY: Strategy = Strategy {
         }
         check_status(&new["status"], out);
     }),
+    warn,
     printer: Printer::new(cells),
     ..WORKLOAD
 };
+
+fn warn(old: Option<&Value>, new: &Value, out: &mut Vec<String>) {
+    pod::warn_of_template("spec.template", old, new, out);
+    for (path, claim) in items("spec", &new["spec"], "volumeClaimTemplates") {
+        // As in the API server, the path of an update has the name of the field in Go.
+        let path = if old.is_some() { format!("{path}.Spec") } else { path };
+        pod::warn_of_claim(&path, &claim["spec"], out);
+    }
+    if new["spec"]["revisionHistoryLimit"].as_i64().is_some_and(|limit| limit < 0) {
+        let why = "a negative value retains all historical revisions; a value >= 0 is recommended";
+        out.push(format!("spec.revisionHistoryLimit: {why}"));
+    }
+}
 
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };

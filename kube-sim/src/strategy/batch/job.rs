@@ -28,6 +28,10 @@ pub(super) const STRATEGY: Strategy = Strategy {
         check_selector(&job["spec"], out);
     },
     validate_update: Some(validate_update),
+    warn: |old, new, out| {
+        pod::warn_of_name(old, new, out);
+        warn_of_spec("spec", old, new, out);
+    },
     selectable_fields: &[SelectableField {
         label: "status.successful",
         ..SelectableField::with_absent("status.succeeded", "0")
@@ -35,6 +39,22 @@ pub(super) const STRATEGY: Strategy = Strategy {
     printer: Printer::new(cells),
     ..SHARED
 };
+
+/// Warns of the job spec at `path` in a new object, or in one whose generation an update has incremented.
+pub(super) fn warn_of_spec(path: &str, old: Option<&Value>, new: &Value, out: &mut Vec<String>) {
+    if old.is_some_and(|old| !pod::increments_generation(old, new)) {
+        return;
+    }
+    let spec = path.split('.').fold(new, |value, field| &value[field]);
+    let exceeds = |field: &str, limit: i64| spec[field].as_i64().is_some_and(|number| number > limit);
+    if spec["completionMode"] == "Indexed"
+        && exceeds("completions", 100_000)
+        && exceeds("parallelism", 10_000)
+    {
+        out.push(format!("{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"));
+    }
+    pod::warn_of_template(&format!("{path}.template"), None, new, out);
+}
 
 /// Adds labels with the uid and name of the new job to the job and to its pod template, and a selector for the uid,
 /// unless `manualSelector` is true.

@@ -11,6 +11,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     has_generation: true,
     set_defaults: |_, object| pod::set_template_defaults(object),
     validate: |object, out| pod::check_spec("template.spec", &object["template"]["spec"], out),
+    warn: |old, new, out| pod::warn_of_template("template", old, new, out),
     printer: Printer::new(|object, _| {
         let [names, images] = names_and_images(&object["template"]);
         vec![name_cell(object), names, images, pairs_cell(&object["template"]["metadata"]["labels"])]

@@ -18,6 +18,14 @@ pub(super) const STRATEGY: Strategy = Strategy {
     has_generation: true,
     set_defaults,
     validate,
+    warn: |old, new, out| {
+        pod::warn_of_name(old, new, out);
+        // As in the API server, the warnings of an update are about the template before it.
+        match old {
+            Some(old) => pod::warn_of_template("spec.template", Some(new), old, out),
+            None => pod::warn_of_template("spec.template", None, new, out),
+        }
+    },
     status_reset_fields: &["spec"],
     selectable_fields: &[SelectableField::with_absent("status.replicas", "0")],
     printer: REPLICA_SET_PRINTER,

@@ -23,6 +23,14 @@ pub(super) const STRATEGY: Strategy = Strategy {
         validate_spec(&object["spec"], out);
     },
     validate_update: Some(|_, new, out| validate_spec(&new["spec"], out)),
+    warn: |old, new, out| {
+        pod::warn_of_name(old, new, out);
+        job::warn_of_spec("spec.jobTemplate.spec", old, new, out);
+        if old.is_some() && string_in(&new["spec"], "schedule").contains("TZ") {
+            // The API server reports this path.
+            out.push("cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details".to_owned());
+        }
+    },
     printer: Printer::new(cells),
     deletion: Deletion::DEFAULT,
     ..SHARED

@@ -8,11 +8,15 @@ mod references;
 mod subresources;
 mod update;
 mod validation;
+mod warnings;
 
 use serde_json::{Value, json};
 
 pub(in crate::strategy) use self::defaults::set_template_defaults;
 pub(in crate::strategy) use self::validation::check_spec;
+pub(in crate::strategy) use self::warnings::{
+    increments_generation, warn_of_claim, warn_of_name, warn_of_template,
+};
 use crate::schema::FieldError;
 use crate::strategy::deletion::Deletion;
 use crate::strategy::fields::SelectableField;
@@ -48,7 +52,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     },
     warn: |old, pod, out| {
         if old.is_none() {
-            profile_annotations::warn(pod, out);
+            warnings::warn_of_pod(pod, out);
         }
     },
     status_reset_fields: &["metadata.deletionTimestamp", "metadata.ownerReferences", "spec"],

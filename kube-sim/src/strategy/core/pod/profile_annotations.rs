@@ -5,12 +5,15 @@ use serde_json::{Value, json};
 
 use crate::schema::{FieldError, quote};
 use crate::strategy::defaulting::{object_in, object_items, object_or_insert};
-use crate::strategy::validation::{Errors, items, string_in};
+use crate::strategy::validation::{Errors, items, join, string_in};
 
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 /// The prefixes of the annotations with the profile of one container; the name of the container follows.
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+const SECCOMP_WARNING: &str = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
+const APP_ARMOR_WARNING: &str = "deprecated since v1.30; use the \"appArmorProfile\" field instead";
 
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
@@ -60,9 +63,7 @@ pub(super) fn warn_of_app_armor(pod: &Value, out: &mut Vec<String>) {
         let Some(annotation) = pod["metadata"]["annotations"][&key].as_str() else { continue };
         let has_own = !container["securityContext"]["appArmorProfile"].is_null();
         if !has_own && app_armor_profile(annotation).is_none_or(|profile| profile != *of_pod) {
-            out.push(format!(
-                "metadata.annotations[{key}]: deprecated since v1.30; use the \"appArmorProfile\" field instead"
-            ));
+            out.push(format!("metadata.annotations[{key}]: {APP_ARMOR_WARNING}"));
         }
     }
 }
@@ -186,19 +187,35 @@ pub(super) fn check_update(old: &Value, new: &Value, out: &mut Errors) {
     }
 }
 
-/// Warns of seccomp annotations without the field that replaces them.
-pub(super) fn warn(pod: &Value, out: &mut Vec<String>) {
-    let mut warn_without_field = |holder: &Value, key: &str| {
-        let has_field = !holder["securityContext"]["seccompProfile"].is_null();
-        if !has_field && !pod["metadata"]["annotations"][key].is_null() {
-            out.push(format!(
-                "metadata.annotations[{key}]: non-functional in v1.27+; use the \"seccompProfile\" field instead"
-            ));
-        }
-    };
-    warn_without_field(&pod["spec"], SECCOMP_POD);
-    for (_, container) in containers(pod) {
-        warn_without_field(container, &format!("{SECCOMP_CONTAINER}{}", string_in(container, "name")));
+/// Warns of the seccomp annotation of a pod without the field that replaces it. `path` is that of the pod template; empty
+/// for a pod.
+pub(super) fn warn_of_pod(path: &str, template: &Value, out: &mut Vec<String>) {
+    if template["spec"]["securityContext"]["seccompProfile"].is_null() {
+        warn_of_annotation(path, template, SECCOMP_POD, SECCOMP_WARNING, out);
+    }
+}
+
+/// Warns of the annotations of a container without the fields that replace them. [`warn_of_app_armor`] warns of the
+/// AppArmor annotations of pods.
+pub(super) fn warn_of_container(path: &str, template: &Value, container: &Value, out: &mut Vec<String>) {
+    let name = string_in(container, "name");
+    let context = &container["securityContext"];
+    if context["seccompProfile"].is_null() {
+        warn_of_annotation(path, template, &format!("{SECCOMP_CONTAINER}{name}"), SECCOMP_WARNING, out);
+    }
+    let key = format!("{APP_ARMOR}{name}");
+    let annotation = template["metadata"]["annotations"][&key].as_str().unwrap_or_default();
+    let of_pod = &template["spec"]["securityContext"]["appArmorProfile"];
+    let is_of_pod =
+        !of_pod.is_null() && app_armor_profile(annotation).is_some_and(|profile| profile == *of_pod);
+    if !path.is_empty() && context["appArmorProfile"].is_null() && !is_of_pod {
+        warn_of_annotation(path, template, &key, APP_ARMOR_WARNING, out);
+    }
+}
+
+fn warn_of_annotation(path: &str, template: &Value, key: &str, why: &str, out: &mut Vec<String>) {
+    if !template["metadata"]["annotations"][key].is_null() {
+        out.push(format!("{}[{key}]: {why}", join(path, "metadata.annotations")));
     }
 }
 

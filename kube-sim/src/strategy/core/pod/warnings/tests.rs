@@ -1,0 +1,288 @@
+//! Tests of the warnings for pods and pod templates.
+
+use serde_json::json;
+
+use super::*;
+use crate::strategy::Strategy;
+
+/// Checks the warnings of a new pod, and of the kinds with a pod template that has the same content.
+#[track_caller]
+fn check(metadata: &Value, spec: &Value, expected: &[&str]) {
+    let template = json!({"metadata": metadata, "spec": spec});
+    let mut found = Vec::new();
+    warn_of_pod(&template, &mut found);
+    assert_eq!(found, expected);
+    let prefixed = |path: &str| -> Vec<String> {
+        let prefix = |text: &&str| match *text {
+            text if text.starts_with("volume \"") => text.to_owned(),
+            text => format!("{path}.{}", text.replace(" spec.", &format!(" {path}.spec."))),
+        };
+        expected.iter().map(prefix).collect()
+    };
+    let expected = prefixed("spec.template");
+    let object = json!({"metadata": {"generation": 1}, "spec": {"template": template}});
+    for (group, version, kind) in [
+        ("apps", "v1", "DaemonSet"),
+        ("apps", "v1", "Deployment"),
+        ("apps", "v1", "ReplicaSet"),
+        ("apps", "v1", "StatefulSet"),
+        ("batch", "v1", "Job"),
+        ("", "v1", "ReplicationController"),
+    ] {
+        assert_eq!(warnings(group, version, kind, None, &object), expected, "{kind}");
+    }
+    let cron_job = json!({"spec": {"jobTemplate": {"spec": {"template": template}}}});
+    assert_eq!(
+        warnings("batch", "v1", "CronJob", None, &cron_job),
+        prefixed("spec.jobTemplate.spec.template")
+    );
+    assert_eq!(warnings("", "v1", "PodTemplate", None, &json!({"template": template})), prefixed("template"));
+}
+
+fn warnings(group: &str, version: &str, kind: &str, old: Option<&Value>, new: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    (Strategy::of(group, version, kind).unwrap().warn)(old, new, &mut found);
+    found
+}
+
+#[test]
+fn annotations_without_effect() {
+    check(
+        &json!({"annotations": {
+            "scheduler.alpha.kubernetes.io/critical-pod": "",
+            "seccomp.security.alpha.kubernetes.io/pod": "unconfined",
+            "container.seccomp.security.alpha.kubernetes.io/c": "unconfined",
+        }}),
+        &json!({"containers": [{"name": "c"}]}),
+        &[
+            "metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; use the \"priorityClassName\" field instead",
+            "metadata.annotations[seccomp.security.alpha.kubernetes.io/pod]: non-functional in v1.27+; use the \"seccompProfile\" field instead",
+            "metadata.annotations[container.seccomp.security.alpha.kubernetes.io/c]: non-functional in v1.27+; use the \"seccompProfile\" field instead",
+        ],
+    );
+}
+
+#[test]
+fn app_armor_annotations_of_templates_until_a_field_replaces_them() {
+    let key = "container.apparmor.security.beta.kubernetes.io/c";
+    let of = |context: Value| {
+        let template = json!({
+            "metadata": {"annotations": {key: "unconfined"}},
+            "spec": {"securityContext": context, "initContainers": [{"name": "c"}]},
+        });
+        warnings("apps", "v1", "Deployment", None, &json!({"spec": {"template": template}}))
+    };
+    let expected = format!(
+        "spec.template.metadata.annotations[{key}]: deprecated since v1.30; use the \"appArmorProfile\" field instead"
+    );
+    assert_eq!(of(json!({})), [expected.as_str()]);
+    assert_eq!(of(json!({"appArmorProfile": {"type": "RuntimeDefault"}})), [expected.as_str()]);
+    assert_eq!(of(json!({"appArmorProfile": {"type": "Unconfined"}})), [""; 0]);
+}
+
+#[test]
+fn only_updates_that_increment_the_generation() {
+    let object = |generation: i64| {
+        let spec = json!({"terminationGracePeriodSeconds": -1});
+        json!({"metadata": {"generation": generation}, "spec": {"template": {"spec": spec}}})
+    };
+    let count = |old| warnings("apps", "v1", "StatefulSet", Some(&object(old)), &object(2)).len();
+    assert_eq!((count(1), count(2)), (1, 0));
+}
+
+#[test]
+fn labels_of_nodes_and_selectors() {
+    let term = json!({"matchExpressions": [{"key": "a"}, {"key": "beta.kubernetes.io/arch"}]});
+    check(
+        &json!({}),
+        &json!({
+            "nodeSelector": {"beta.kubernetes.io/os": "linux"},
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]},
+                    "preferredDuringSchedulingIgnoredDuringExecution": [{"preference": term}],
+                },
+                "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"labelSelector": {}}, {}]},
+                "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"podAffinityTerm": {}}]},
+            },
+            "topologySpreadConstraints": [{"topologyKey": "node-role.kubernetes.io/master"}],
+        }),
+        &[
+            "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use \"kubernetes.io/os\" instead",
+            "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[1].key: beta.kubernetes.io/arch is deprecated since v1.14; use \"kubernetes.io/arch\" instead",
+            "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[1].key: beta.kubernetes.io/arch is deprecated since v1.14; use \"kubernetes.io/arch\" instead",
+            "spec.topologySpreadConstraints[0].topologyKey: node-role.kubernetes.io/master is use \"node-role.kubernetes.io/control-plane\" instead",
+            "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod",
+            "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[1].labelSelector: a null labelSelector results in matching no pod",
+            "spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector: a null labelSelector results in matching no pod",
+        ],
+    );
+}
+
+#[test]
+fn volumes() {
+    let items = json!([{"key": "a", "path": "a/"}, {"key": "b", "path": "a/b"}]);
+    let claim = json!({"resources": {"requests": {"storage": "1500m"}}});
+    check(
+        &json!({}),
+        &json!({"volumes": [
+            {"name": "g", "gitRepo": {}},
+            {"name": "s", "storageos": {}},
+            {"name": "e", "ephemeral": {"volumeClaimTemplate": {"spec": claim}}},
+            {"name": "c", "configMap": {"name": "m", "items": items}},
+            {"name": "p", "projected": {"sources": [
+                {},
+                {"serviceAccountToken": {"path": "token"}},
+                {"secret": {"name": "s", "items": [{"key": "t", "path": "token"}]}},
+            ]}},
+        ]}),
+        &[
+            "spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
+            "spec.volumes[1].storageOS: deprecated in v1.22, non-functional in v1.25+",
+            "spec.volumes[2].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]: fractional byte value \"1500m\" is invalid, must be an integer",
+            "volume \"c\" (ConfigMap \"m\"): overlapping paths: \"a/b\" with \"a\"",
+            "volume \"p\" (Projected) has no sources provided",
+            "volume \"p\" (Projected): overlapping paths: \"token\" (Secret \"s\") with \"token\" (ServiceAccountToken)",
+        ],
+    );
+}
+
+#[test]
+fn duplicates_and_fractions() {
+    let env = json!([
+        {"name": "A", "value": "1"},
+        {"name": "A", "value": "$(A)2"},
+        {"name": "A", "value": "3"},
+        {"name": "A", "valueFrom": {}},
+    ]);
+    check(
+        &json!({}),
+        &json!({
+            "hostAliases": [{"ip": "1.2.3.4"}, {"ip": "1.2.3.4"}],
+            "imagePullSecrets": [{"name": "a"}, {"name": "a"}, {}],
+            "overhead": {"memory": "100m", "cpu": "100m"},
+            "containers": [{"name": "c", "env": env, "resources": {"limits": {"ephemeral-storage": "1n"}}}],
+            "terminationGracePeriodSeconds": -1,
+        }),
+        &[
+            "spec.hostAliases[1].ip: duplicate ip \"1.2.3.4\"",
+            "spec.imagePullSecrets[1].name: duplicate name \"a\"",
+            "spec.imagePullSecrets[2].name: invalid empty name \"\"",
+            "spec.overhead[memory]: fractional byte value \"100m\" is invalid, must be an integer",
+            "spec.containers[0].resources.limits[ephemeral-storage]: fractional byte value \"1n\" is invalid, must be an integer",
+            "spec.containers[0].env[2]: hides previous definition of \"A\", which may be dropped when using apply",
+            "spec.containers[0].env[3]: hides previous definition of \"A\", which may be dropped when using apply",
+            "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
+        ],
+    );
+}
+
+#[test]
+fn ports() {
+    let port =
+        |ip: &str, host: i64| json!({"containerPort": 80, "protocol": "TCP", "hostIP": ip, "hostPort": host});
+    check(
+        &json!({}),
+        &json!({
+            "initContainers": [{"name": "i", "ports": [port("", 0)]}],
+            "containers": [{"name": "c", "ports": [port("", 0), port("1.2.3.4", 0), port("", 8), port("1.2.3.4", 8)]}],
+        }),
+        &[
+            "spec.containers[0].ports[0]: duplicate port definition with spec.initContainers[0].ports[0]",
+            "spec.containers[0].ports[1]: hostIP set without hostPort: {Name: HostPort:0 ContainerPort:80 Protocol:TCP HostIP:1.2.3.4}",
+            "spec.containers[0].ports[1]: overlapping port definition with spec.initContainers[0].ports[0]",
+            "spec.containers[0].ports[1]: overlapping port definition with spec.containers[0].ports[0]",
+            "spec.containers[0].ports[2]: overlapping port definition with spec.initContainers[0].ports[0]",
+            "spec.containers[0].ports[2]: overlapping port definition with spec.containers[0].ports[0]",
+            "spec.containers[0].ports[2]: overlapping port definition with spec.containers[0].ports[1]",
+            "spec.containers[0].ports[3]: overlapping port definition with spec.initContainers[0].ports[0]",
+            "spec.containers[0].ports[3]: overlapping port definition with spec.containers[0].ports[0]",
+            "spec.containers[0].ports[3]: overlapping port definition with spec.containers[0].ports[1]",
+            "spec.containers[0].ports[3]: dangerously ambiguous port definition with spec.containers[0].ports[2]",
+        ],
+    );
+}
+
+#[test]
+fn port_names_and_addresses() {
+    let port = |number: i64| json!({"name": "web", "containerPort": number, "protocol": "TCP"});
+    check(
+        &json!({}),
+        &json!({
+            "hostAliases": [{"ip": "1.2.3.4"}, {"ip": "010.0.0.1"}, {"ip": "::1"}],
+            "dnsConfig": {"nameservers": ["::ffff:1.2.3.4", "2001:DB8::1"]},
+            "containers": [{"name": "c", "ports": [port(1)]}, {"name": "d", "ports": [port(2)]}],
+        }),
+        &[
+            "spec.containers[1].ports[0]: duplicate port name \"web\" with spec.containers[0].ports[0], services and probes that select ports by name will use spec.containers[0].ports[0]",
+            "spec.dnsConfig.nameservers[0]: non-standard IP address \"::ffff:1.2.3.4\" is invalid: use \"1.2.3.4\"",
+            "spec.dnsConfig.nameservers[1]: IPv6 address \"2001:DB8::1\" should be in RFC 5952 canonical format (\"2001:db8::1\")",
+            "spec.hostAliases[1].ip: non-standard IP address \"010.0.0.1\" is invalid: use \"10.0.0.1\"",
+        ],
+    );
+}
+
+#[test]
+fn values_in_preferences() {
+    let terms = json!([{"preference": {"matchExpressions": [{"key": "a", "values": ["b", "c d"]}]}}]);
+    let expected = format!(
+        "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].values[1]: c d is invalid, {}",
+        names::INVALID_LABEL_VALUE
+    );
+    let affinity = json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}});
+    check(&json!({}), &json!({"affinity": affinity}), &[&expected]);
+}
+
+#[test]
+fn names_that_are_no_labels() {
+    let text = |usage: &str, why: &str| {
+        vec![format!(
+            "metadata.name: this is used in {usage}, which can result in surprising behavior; a DNS label is recommended: [{why}]"
+        )]
+    };
+    let object = |name: &str| json!({"metadata": {"name": name}});
+    let names = "Pod names and hostnames";
+    for (group, kind) in [
+        ("apps", "Deployment"),
+        ("apps", "ReplicaSet"),
+        ("batch", "CronJob"),
+        ("batch", "Job"),
+        ("", "ReplicationController"),
+    ] {
+        let expected = text(names, "must not contain dots");
+        assert_eq!(warnings(group, "v1", kind, None, &object("a.b")), expected, "{kind}");
+    }
+    assert_eq!(warnings("apps", "v1", "DaemonSet", None, &object("a.b")), [""; 0]);
+    let long = format!("{}.b", "a".repeat(63));
+    let expected = text("the Pod's hostname", "must be no more than 63 characters must not contain dots");
+    assert_eq!(warnings("", "v1", "Pod", None, &object(&long)), expected);
+}
+
+#[test]
+fn specs_of_workloads() {
+    let template = json!({"spec": {"terminationGracePeriodSeconds": -1}});
+    let of = |generation: i64, template: &Value| json!({"metadata": {"generation": generation}, "spec": {"template": template}});
+    let count =
+        |kind: &str, group: &str, old: &Value, new: &Value| warnings(group, "v1", kind, Some(old), new).len();
+    // The warnings of an update of a replication controller are about the old template.
+    let (bad, good) = (of(1, &template), of(2, &json!({})));
+    assert_eq!(count("ReplicationController", "", &bad, &good), 1);
+    assert_eq!(count("ReplicationController", "", &of(1, &json!({})), &of(2, &template)), 0);
+    // Those of a daemon set depend on its template.
+    assert_eq!(count("DaemonSet", "apps", &of(1, &template), &of(2, &template)), 0);
+    assert_eq!(count("DaemonSet", "apps", &of(1, &json!({})), &of(2, &template)), 1);
+
+    let claim = json!({"spec": {"resources": {"limits": {"storage": "1m"}}}});
+    let set = json!({"spec": {"revisionHistoryLimit": -1, "volumeClaimTemplates": [claim]}});
+    let limit = "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended";
+    for (old, path) in [(None, "resources"), (Some(&set), "Spec.resources")] {
+        let fraction = format!(
+            "spec.volumeClaimTemplates[0].{path}.limits[storage]: fractional byte value \"1m\" is invalid, must be an integer"
+        );
+        assert_eq!(warnings("apps", "v1", "StatefulSet", old, &set), [&fraction, limit]);
+    }
+    let job = json!({"spec": {"completionMode": "Indexed", "completions": 100_001, "parallelism": 10_001}});
+    assert_eq!(warnings("batch", "v1", "Job", None, &job).len(), 1);
+    let cron_job = json!({"spec": {"schedule": "TZ=UTC 0 0 * * *"}});
+    assert_eq!(warnings("batch", "v1", "CronJob", Some(&cron_job), &cron_job).len(), 1);
+}
