@@ -45,6 +45,7 @@ pub(crate) use self::apiextensions::{
     CLEANUP_FINALIZER, has_valid_ca_bundle, list_kind, set_condition, singular,
 };
 pub(crate) use self::apps::TEMPLATE_GENERATION_ANNOTATION;
+pub(crate) use self::core::pod::resources as pod_resources;
 pub(crate) use self::deletion::Deletion;
 pub(crate) use self::fields::SelectableField;
 pub(crate) use self::printer::{Row, string_or_empty};

@@ -1,7 +1,7 @@
 //! The admission plugin LimitRanger: applies the defaults of `LimitRange` objects to the containers of new and resized
 //! pods, and enforces the limits on containers, pods and volume claims.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -9,15 +9,13 @@ use super::{PODS, Write, items};
 use crate::schema::{self, NANOS_PER_MILLI, NANOS_PER_UNIT};
 use crate::status::SimError;
 use crate::store::State;
+use crate::strategy::pod_resources::{Quantities, pod_total, quantities};
 
 const LIMIT_RANGES: &str = "/limitranges";
 const ANNOTATION: &str = "kubernetes.io/limit-ranger";
 
 /// The largest number of units that the API server compares in thousandths.
 const MAX_MILLI_UNITS: i128 = i64::MAX as i128 / 1000;
-
-/// Quantities by the name of the resource, in units of 10^-9, each with its text.
-pub(super) type Quantities = BTreeMap<String, (i128, String)>;
 
 /// Whether the plugin sets defaults: in new pods, and in resized pods that are not being deleted.
 pub(super) fn sets_defaults(write: &Write<'_>) -> bool {
@@ -220,73 +218,6 @@ fn rounded(amounts: [i128; 3]) -> [i128; 3] {
     let is_small = amounts.iter().all(|nanos| schema::round_up(*nanos, NANOS_PER_UNIT) <= MAX_MILLI_UNITS);
     let unit = if is_small { NANOS_PER_MILLI } else { NANOS_PER_UNIT };
     amounts.map(|nanos| schema::round_up(nanos, unit))
-}
-
-pub(super) fn quantities(list: &Value) -> Quantities {
-    let pairs = list.as_object().into_iter().flatten();
-    let parsed = pairs.filter_map(|(name, quantity)| {
-        let text = quantity.as_str().map_or_else(|| quantity.to_string(), str::to_owned);
-        Some((name.clone(), (schema::parse_quantity(&text).ok()?, text)))
-    });
-    parsed.collect()
-}
-
-/// The requests or limits of a pod, for each resource the higher one of two quantities: the sum of the containers and
-/// the sidecars, and the highest sum of an init container and the sidecars before it. The `resources` of the pod have
-/// precedence for CPU, memory and huge pages.
-fn pod_total(spec: &Value, kind: &str) -> Quantities {
-    let mut total = Quantities::new();
-    for container in items(spec, "containers") {
-        add(&mut total, &quantities(&container["resources"][kind]));
-    }
-    let (mut sidecars, mut highest) = (Quantities::new(), Quantities::new());
-    for container in items(spec, "initContainers") {
-        let own = quantities(&container["resources"][kind]);
-        let mut needed = sidecars.clone();
-        add(&mut needed, &own);
-        if container["restartPolicy"] == "Always" {
-            add(&mut total, &own);
-            sidecars.clone_from(&needed);
-        }
-        raise(&mut highest, needed);
-    }
-    raise(&mut total, highest);
-    for (resource, quantity) in quantities(&spec["resources"][kind]) {
-        if matches!(resource.as_str(), "cpu" | "memory") || resource.starts_with("hugepages-") {
-            total.insert(resource, quantity);
-        }
-    }
-    total
-}
-
-/// The requests of a pod, with its overhead.
-pub(super) fn pod_requests(spec: &Value) -> Quantities {
-    let mut total = pod_total(spec, "requests");
-    add(&mut total, &quantities(&spec["overhead"]));
-    total
-}
-
-fn add(sum: &mut Quantities, more: &Quantities) {
-    for (resource, (nanos, text)) in more {
-        match sum.get_mut(resource) {
-            Some(entry) => {
-                let nanos = entry.0.saturating_add(*nanos);
-                *entry = (nanos, schema::format_quantity_like(nanos, &entry.1));
-            }
-            None => {
-                sum.insert(resource.clone(), (*nanos, text.clone()));
-            }
-        }
-    }
-}
-
-/// Replaces absent and lower quantities with those of `other`.
-fn raise(quantities: &mut Quantities, other: Quantities) {
-    for (resource, quantity) in other {
-        if quantities.get(&resource).is_none_or(|existing| existing.0 < quantity.0) {
-            quantities.insert(resource, quantity);
-        }
-    }
 }
 
 fn is_being_deleted(object: &Value) -> bool {

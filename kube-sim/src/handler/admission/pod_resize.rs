@@ -3,10 +3,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Write, items, limit_ranger};
+use super::{Write, items};
 use crate::schema::{NANOS_PER_MILLI, NANOS_PER_UNIT, quote, round_up};
 use crate::status::SimError;
 use crate::store::State;
+use crate::strategy::pod_resources::{Quantities, pod_requests, quantities};
 
 /// Refuses an update of a pod that needs a feature that its node does not declare.
 pub(super) fn check_features(state: &State, write: &Write<'_>, pod: &Value) -> Result<(), SimError> {
@@ -58,11 +59,11 @@ pub(super) fn check_resize(state: &State, write: &Write<'_>, pod: &Value) -> Res
         let why = format!("pod resize is only supported on linux nodes, node {name} is {system}");
         return Err(refuse(write, pod, &why, "UnsupportedPlatform"));
     }
-    let requests = limit_ranger::pod_requests(&pod["spec"]);
-    let allocatable = limit_ranger::quantities(&node["status"]["allocatable"]);
+    let requests = pod_requests(&pod["spec"]);
+    let allocatable = quantities(&node["status"]["allocatable"]);
     let mut problems = Vec::new();
     for (resource, unit) in [("cpu", NANOS_PER_MILLI), ("memory", NANOS_PER_UNIT)] {
-        let amount = |list: &limit_ranger::Quantities| list.get(resource).map_or(0, |(nanos, _)| *nanos);
+        let amount = |list: &Quantities| list.get(resource).map_or(0, |(nanos, _)| *nanos);
         let (wanted, available) = (amount(&requests), amount(&allocatable));
         if wanted > available {
             let (wanted, available) = (round_up(wanted, unit), round_up(available, unit));

@@ -140,6 +140,47 @@ fn a_pod_is_resized_within_its_node_and_its_features() {
     );
 }
 
+#[test]
+fn the_resources_of_a_pod_are_resized_within_its_node_and_its_features() {
+    let sim = Sim::builder().nodes(1).workloads().build();
+    let mut pod = pod("a");
+    pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "500m"}});
+    pod["spec"]["resources"] = json!({"limits": {"cpu": "2"}});
+    let created = sim.create(&pod).unwrap();
+    assert_eq!(created["spec"]["resources"]["requests"], json!({"cpu": "500m"}));
+    assert_eq!(created["status"]["qosClass"], "Burstable");
+    let resize = |resources: Value| {
+        let url = "/api/v1/namespaces/default/pods/a/resize";
+        let patch = json!({"spec": {"resources": resources}});
+        sim.request(&http::Method::PATCH, url, "application/strategic-merge-patch+json", &patch)
+            .map(|pod| pod["spec"]["resources"].clone())
+            .map_err(|error| error.to_string())
+    };
+    let resized = json!({"requests": {"cpu": "1"}, "limits": {"cpu": "3"}});
+    assert_eq!(resize(resized.clone()), Ok(resized));
+    // The requests of the pod have precedence over those of the containers.
+    assert_eq!(
+        resize(json!({"requests": {"cpu": "9"}, "limits": {"cpu": "9"}})),
+        Err("pods \"a\" is forbidden: node didn't have enough allocatable resources: cpu, requested: 9000, allocatable: 8000".to_owned())
+    );
+    assert_eq!(
+        resize(json!({"requests": {"cpu": "100m"}})),
+        Err("Pod \"a\" is invalid: spec.resources.requests[cpu]: Invalid value: \"100m\": must be greater than or equal to aggregate container requests of 500m".to_owned())
+    );
+    let all = json!({"cpu": "3", "memory": "1Gi"});
+    assert_eq!(
+        resize(json!({"requests": all, "limits": all})),
+        Err("Pod \"a\" is invalid: spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of resizing".to_owned())
+    );
+    let mut node = sim.get("v1", "Node", "", "node-0").unwrap();
+    node["status"]["declaredFeatures"] = json!(["InPlacePodVerticalScalingInitContainers"]);
+    sim.update_status(&node).unwrap();
+    assert_eq!(
+        resize(json!({"requests": {"cpu": "2"}})),
+        Err("pods \"a\" is forbidden: pod update requires features InPlacePodLevelResourcesVerticalScaling which are not available on node \"node-0\"".to_owned())
+    );
+}
+
 /// Creates the namespace `n` that enforces the Pod Security Standard `level`, with a quota of `pods` pods, and a
 /// maximum of one CPU for each container.
 fn restrict(sim: &Sim, level: &str, pods: &str) {

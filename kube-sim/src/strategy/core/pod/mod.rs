@@ -5,6 +5,7 @@ mod lists;
 mod printer;
 mod profile_annotations;
 mod references;
+pub(crate) mod resources;
 mod subresources;
 mod update;
 mod validation;
@@ -13,6 +14,7 @@ mod warnings;
 use serde_json::{Value, json};
 
 pub(in crate::strategy) use self::defaults::set_template_defaults;
+use self::resources::qos_class;
 pub(in crate::strategy) use self::validation::check_spec;
 pub(in crate::strategy) use self::warnings::{
     increments_generation, warn_of_claim, warn_of_name, warn_of_template,
@@ -27,9 +29,16 @@ pub(super) const STRATEGY: Strategy = Strategy {
     has_generation: true,
     set_defaults: |_, pod| defaults::set_pod_defaults(pod),
     warn_of_new: profile_annotations::warn_of_app_armor,
-    prepare_for_create: |pod, _| profile_annotations::set_app_armor_profiles(pod),
-    prepare_for_update: defaults::keep_service_account,
-    initial_status: InitialStatus::Set(|pod| json!({"phase": "Pending", "qosClass": qos_class(pod)})),
+    initial_status: InitialStatus::Set(|_| json!({"phase": "Pending"})),
+    prepare_for_create: |pod, _| {
+        profile_annotations::set_app_armor_profiles(pod);
+        resources::set_defaults(pod);
+        pod["status"]["qosClass"] = qos_class(pod).into();
+    },
+    prepare_for_update: |old, pod| {
+        defaults::keep_service_account(old, pod);
+        resources::prepare_for_update(old, pod);
+    },
     validate: |pod, out| {
         profile_annotations::check(pod, out);
         check_spec("spec", &pod["spec"], out);
@@ -48,6 +57,9 @@ pub(super) const STRATEGY: Strategy = Strategy {
     validate_subresource: |update, new, out| {
         if update.subresource == "ephemeralcontainers" {
             update::check_ephemeral_containers(&update.old["spec"], &new["spec"], out);
+        }
+        if update.subresource == "resize" {
+            resources::check_resize(&update.old["spec"], &new["spec"], out);
         }
     },
     warn: |old, pod, out| {
@@ -87,24 +99,4 @@ fn grace_period(pod: &Value, requested: Option<i64>) -> i64 {
         Some(current) => current.min(requested),
         None => requested,
     }
-}
-
-/// The quality of service class of a pod, from the requests and limits of its containers.
-fn qos_class(pod: &Value) -> &'static str {
-    let containers = || {
-        let plain = pod["spec"]["containers"].as_array().into_iter().flatten();
-        plain.chain(pod["spec"]["initContainers"].as_array().into_iter().flatten())
-    };
-    let filled = |v: &Value| v.as_object().is_some_and(|m| m.contains_key("cpu") || m.contains_key("memory"));
-    if !containers().any(|c| filled(&c["resources"]["requests"]) || filled(&c["resources"]["limits"])) {
-        return "BestEffort";
-    }
-    let guaranteed = containers().all(|c| {
-        let limits = &c["resources"]["limits"];
-        let requests = &c["resources"]["requests"];
-        ["cpu", "memory"]
-            .iter()
-            .all(|r| limits[r].is_string() && (requests[r].is_null() || requests[r] == limits[r]))
-    });
-    if guaranteed { "Guaranteed" } else { "Burstable" }
 }

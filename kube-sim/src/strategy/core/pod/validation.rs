@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{lists, references};
+use super::{lists, references, resources};
 use crate::names;
 use crate::schema::FieldError;
 use crate::strategy::rules;
@@ -52,6 +52,7 @@ pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors
             }
         }
     }
+    resources::check_pod_resources(path, spec, out);
     lists::check_pod_spec(path, spec, out);
     rules::apply(&rules::POD_SPEC, path, spec, out);
 }
@@ -118,18 +119,5 @@ fn check_container(path: &str, container: &Value, volumes: &HashSet<&str>, out: 
         }
         out.require_string(&path, mount, "mountPath");
     }
-    check_resources(&format!("{path}.resources"), &container["resources"], out);
-}
-
-/// Checks that no resource request exceeds the limit of the resource.
-fn check_resources(path: &str, resources: &Value, out: &mut Errors) {
-    for (name, request) in resources["requests"].as_object().into_iter().flatten() {
-        let (Some(request), Some(limit)) = (request.as_str(), resources["limits"][name].as_str()) else {
-            continue;
-        };
-        if crate::schema::quantity_exceeds(request, limit) {
-            let why = format!("must be less than or equal to {name} limit of {limit}");
-            out.push(FieldError::invalid(format!("{path}.requests"), request, why));
-        }
-    }
+    resources::check_requests(&format!("{path}.resources"), &container["resources"], out);
 }
