@@ -125,13 +125,13 @@ pub(crate) struct Strategy {
 }
 
 /// A write to a subresource that changes the object.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct SubresourceUpdate<'a> {
     pub(crate) subresource: &'a str,
     /// The stored object.
     pub(crate) old: &'a Value,
-    /// The labels of the namespace; empty for a cluster-scoped object.
-    pub(crate) namespace_labels: &'a Labels,
+    /// Looks up the labels of the namespace, which few strategies need; empty for a cluster-scoped object.
+    pub(crate) namespace_labels: &'a dyn Fn() -> Labels,
     /// The current time as `metav1.Time`.
     pub(crate) now: &'a str,
 }

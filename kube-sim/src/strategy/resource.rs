@@ -213,7 +213,7 @@ fn check_admin_status(update: &SubresourceUpdate<'_>, claim: &Value, out: &mut E
         results.find(|(_, result)| result["adminAccess"] == true).map(|(path, _)| path)
     };
     if let Some(path) = with_access(claim).filter(|_| with_access(update.old).is_none()) {
-        require_admin_label(&path, update.namespace_labels, out);
+        require_admin_label(&path, &(update.namespace_labels)(), out);
     }
 }
 

@@ -191,3 +191,24 @@ fn one_of_concurrent_creates_of_a_name_succeeds() {
     });
     assert_eq!(created.into_inner(), 1);
 }
+
+#[test]
+fn a_write_to_a_subresource_does_not_look_up_labels_that_it_does_not_need() {
+    let sim = sim();
+    let finished = with_context(&sim, |cx| {
+        let cx = &*cx;
+        let state = sim.inner().lock();
+        std::thread::scope(|scope| {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            scope.spawn(move || {
+                let old = json!({});
+                cx.with_subresource_update(&old, |update| sender.send(update.old.is_object()).unwrap());
+            });
+            // A lookup would wait for the lock of the state.
+            let finished = receiver.recv_timeout(std::time::Duration::from_secs(10));
+            drop(state);
+            finished
+        })
+    });
+    assert_eq!(finished, Ok(true));
+}

@@ -139,15 +139,22 @@ impl WriteContext<'_> {
         self.admit(new, Some(before)).await
     }
 
-    /// Calls `run` with the [`SubresourceUpdate`] of this request.
-    fn with_subresource_update<T>(&self, old: &Value, run: impl FnOnce(&SubresourceUpdate<'_>) -> T) -> T {
+    /// Calls `run` with the [`SubresourceUpdate`] of this request. The caller must not hold the lock of the state.
+    pub(super) fn with_subresource_update<T>(
+        &self,
+        old: &Value,
+        run: impl FnOnce(&SubresourceUpdate<'_>) -> T,
+    ) -> T {
         let now = self.inner.clock.stamp();
-        let namespace = self.inner.lock().get(NAMESPACES, &self.target.namespace).cloned();
-        let none = Labels::default();
+        let namespace_labels = || {
+            let state = self.inner.lock();
+            let namespace = state.get(NAMESPACES, &self.target.namespace);
+            namespace.map_or_else(Labels::default, |namespace| namespace.labels.clone())
+        };
         run(&SubresourceUpdate {
             subresource: &self.target.subresource,
             old,
-            namespace_labels: namespace.as_ref().map_or(&none, |namespace| &namespace.labels),
+            namespace_labels: &namespace_labels,
             now: &now,
         })
     }

@@ -207,7 +207,7 @@ fn status_errors(key: &KeyPair, old: &Value, status: &Value) -> Vec<String> {
     let update = SubresourceUpdate {
         subresource: "status",
         old: &stored,
-        namespace_labels: &Labels::default(),
+        namespace_labels: &Labels::default,
         now: START,
     };
     strategy.subresource_errors(&update, &new).into_iter().map(|error| error.field).collect()

@@ -240,8 +240,13 @@ fn status_errors_in(namespace_labels: &Labels, old: &Value, new: &Value) -> Vec<
     });
     let strategy = strategy("ResourceClaim");
     let [old, new] = &mut claims;
-    let update =
-        SubresourceUpdate { subresource: "status", old, namespace_labels, now: "2024-01-01T00:00:00Z" };
+    let namespace_labels = || namespace_labels.clone();
+    let update = SubresourceUpdate {
+        subresource: "status",
+        old,
+        namespace_labels: &namespace_labels,
+        now: "2024-01-01T00:00:00Z",
+    };
     (strategy.prepare_status)(&update, new);
     strategy.subresource_errors(&update, new).into_iter().map(|error| error.field).collect()
 }

@@ -63,7 +63,7 @@ fn migration_errors(old: &Value, new: &Value) -> Vec<String> {
     let update = SubresourceUpdate {
         subresource: "status",
         old: &old,
-        namespace_labels: &Labels::default(),
+        namespace_labels: &Labels::default,
         now: "2024-01-01T00:00:00Z",
     };
     let errors = strategy.subresource_errors(&update, &json!({"status": new}));
