@@ -47,7 +47,7 @@ pub(crate) fn admit(state: &mut State, namespace: &str, pod: &mut Value) -> Resu
         let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
         return Err(SimError::forbidden("", "pods", pod, &why));
     };
-    let account = account.shared_value();
+    let account = state.decoded(&account);
     set_name(spec, &name);
     let has_secrets = spec["imagePullSecrets"].as_array().is_some_and(|list| !list.is_empty());
     if !has_secrets && account["imagePullSecrets"].is_array() {

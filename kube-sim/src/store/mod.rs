@@ -4,6 +4,7 @@
 //! objects, because they keep the indexes and the controllers up to date. The storage must not enforce API rules.
 
 pub(crate) mod cache;
+mod decoded;
 pub(crate) mod object;
 pub(crate) mod queue;
 mod rewind;
@@ -28,6 +29,7 @@ use crate::registry::{Registry, Resource};
 use crate::schema::Schema;
 use crate::status::SimError;
 use cache::Caches;
+use decoded::DecodedValues;
 use object::Stored;
 use queue::{Controller, Key, Queue};
 use table::{Compacted, Event, Table};
@@ -67,6 +69,7 @@ pub(crate) struct State {
     compacted: u64,
     last_watch_id: u64,
     caches: Caches,
+    decoded: DecodedValues,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
     /// The random numbers of the controllers.
@@ -99,6 +102,7 @@ impl State {
             compacted: 0,
             last_watch_id: 0,
             caches: Caches::default(),
+            decoded: DecodedValues::default(),
             registry: Registry::new(),
             clock,
             random: Random::seeded(0),

@@ -3,7 +3,7 @@
 //! Objects are stored as serialized JSON because a `Value` uses several times the memory. Most reads of clients copy
 //! the bytes unchanged, without a `Value`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
@@ -32,8 +32,6 @@ pub(crate) struct Stored {
     pub(crate) schema: Option<Arc<Schema>>,
     /// The object in its storage version, as JSON without `apiVersion` and `kind`.
     body: Bytes,
-    /// The result of the first call of [`Self::shared_value`].
-    value: OnceLock<Box<Value>>,
 }
 
 impl Stored {
@@ -60,7 +58,6 @@ impl Stored {
             api_version: None,
             schema: None,
             body: Bytes::from(value.to_string()),
-            value: OnceLock::new(),
         }
     }
 
@@ -78,7 +75,6 @@ impl Stored {
             api_version: None,
             schema: None,
             body: Bytes::from(body),
-            value: OnceLock::new(),
         }
     }
 
@@ -111,12 +107,6 @@ impl Stored {
         #[cfg(test)]
         DECODES.set(decodes() + 1);
         serde_json::from_slice(&self.body).expect("the store only holds text that it wrote itself")
-    }
-
-    /// The object without `apiVersion` and `kind`, which is decoded only once. It stays in memory as long as this object,
-    /// so that only objects that many requests read should be read with this method, such as limit ranges and classes.
-    pub(crate) fn shared_value(&self) -> &Value {
-        self.value.get_or_init(|| Box::new(self.value()))
     }
 
     /// The object with `apiVersion` and `kind`.

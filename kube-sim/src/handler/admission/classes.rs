@@ -37,7 +37,8 @@ pub(super) fn set_ingress_class(state: &State, ingress: &mut Value) {
 /// time, the first by name.
 fn default_class(state: &State, table: &str, annotations: &[&str]) -> Option<Value> {
     let classes = state.objects(table, "");
-    let metadata = classes.iter().map(|class| &class.shared_value()["metadata"]);
+    let classes: Vec<_> = classes.iter().map(|class| state.decoded(class)).collect();
+    let metadata = classes.iter().map(|class| &class["metadata"]);
     let defaults = metadata.filter(|class| annotations.iter().any(|key| class["annotations"][key] == "true"));
     let newest =
         defaults.min_by_key(|class| (Reverse(text(&class["creationTimestamp"])), text(&class["name"])));

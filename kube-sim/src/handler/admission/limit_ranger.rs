@@ -28,11 +28,12 @@ pub(super) fn sets_defaults(write: &Write<'_>) -> bool {
 /// Sets the limits and requests that the containers of a pod do not have, and records them in an annotation.
 pub(super) fn set_defaults(state: &State, write: &Write<'_>, pod: &mut Value) {
     for range in state.objects(LIMIT_RANGES, write.namespace) {
+        let range = state.decoded(&range);
         let mut notes = Vec::new();
         for (list, label) in [("containers", "container"), ("initContainers", "init container")] {
             let Some(containers) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) else { continue };
             for container in containers {
-                default_container(range.shared_value(), container, label, &mut notes);
+                default_container(&range, container, label, &mut notes);
             }
         }
         if !notes.is_empty() {
@@ -79,7 +80,7 @@ pub(super) fn check(state: &State, write: &Write<'_>, object: &Value) -> Result<
     }
     for range in state.objects(LIMIT_RANGES, write.namespace) {
         let mut problems = Vec::new();
-        for limit in items(&range.shared_value()["spec"], "limits") {
+        for limit in items(&state.decoded(&range)["spec"], "limits") {
             if is_claim {
                 check_claim(limit, object, &mut problems);
             } else {

@@ -39,8 +39,8 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
         }
         None => default_class(state),
     };
-    let class = class.as_ref().map(|class| class.shared_value());
-    let (priority, policy) = match class {
+    let class = class.as_ref().map(|class| state.decoded(class));
+    let (priority, policy) = match &class {
         Some(class) => (class["value"].as_i64().unwrap_or(0), class["preemptionPolicy"].as_str()),
         None => (0, Some(DEFAULT_POLICY)),
     };
@@ -59,7 +59,7 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
         );
         return Err(write.forbidden(pod, &why));
     }
-    if let Some(class) = class {
+    if let Some(class) = &class {
         pod["spec"]["priorityClassName"] = class["metadata"]["name"].clone();
     }
     pod["spec"]["priority"] = priority.into();
@@ -72,9 +72,9 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
 /// The default class with the lowest value. The classes of the system cannot be the default.
 fn default_class(state: &State) -> Option<Arc<Stored>> {
     let is_default =
-        |class: &Arc<Stored>| !is_system_class(class.name()) && class.shared_value()["globalDefault"] == true;
+        |class: &Arc<Stored>| !is_system_class(class.name()) && state.decoded(class)["globalDefault"] == true;
     let defaults = state.objects(CLASSES, "").into_iter().filter(is_default);
-    defaults.min_by_key(|class| class.shared_value()["value"].as_i64())
+    defaults.min_by_key(|class| state.decoded(class)["value"].as_i64())
 }
 
 /// Refuses a second default class.

@@ -16,7 +16,7 @@ use crate::store::object::Stored;
 /// 403 if the runtime class does not exist, or if the pod contradicts it.
 pub(super) fn apply(state: &State, write: &Write<'_>, pod: &mut Value) -> Result<(), SimError> {
     let Some(class) = class_of(state, write, pod)? else { return Ok(()) };
-    let class = class.shared_value();
+    let class = state.decoded(&class);
     let overhead = &class["overhead"]["podFixed"];
     if !class["overhead"].is_null() {
         let has_own = pod["spec"]["overhead"].as_object().is_some_and(|own| !own.is_empty());
@@ -56,7 +56,8 @@ pub(super) fn check(state: &State, write: &Write<'_>, pod: &Value) -> Result<(),
     }
     let class = class_of(state, write, pod)?;
     let own = &pod["spec"]["overhead"];
-    let overhead = class.as_ref().map(|class| &class.shared_value()["overhead"]);
+    let class = class.as_ref().map(|class| state.decoded(class));
+    let overhead = class.as_ref().map(|class| &class["overhead"]);
     match overhead.filter(|overhead| !overhead.is_null()) {
         Some(overhead) if !is_equal(&overhead["podFixed"], own) => Err(write.forbidden(pod, MISMATCH)),
         None if !own.is_null() => {

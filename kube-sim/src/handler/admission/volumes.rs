@@ -46,7 +46,7 @@ pub(super) fn check_resize(state: &State, write: &Write<'_>, claim: &Value) -> R
     let class = class_of(claim);
     let expands = state
         .get("storage.k8s.io/storageclasses", class)
-        .is_some_and(|class| class.shared_value()["allowVolumeExpansion"] == true);
+        .is_some_and(|class| state.decoded(class)["allowVolumeExpansion"] == true);
     if class.is_empty() || class != class_of(old) || !expands {
         let why = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize";
         return Err(write.forbidden(claim, why));
