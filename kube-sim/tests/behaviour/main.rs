@@ -7,6 +7,7 @@ mod authorization;
 mod common;
 mod control;
 mod controllers;
+mod conversions;
 mod definitions;
 mod documents;
 mod evictions;
