@@ -57,7 +57,7 @@ impl Stored {
             owners,
             api_version: None,
             schema: None,
-            body: Bytes::from(value.to_string()),
+            body: exact_size(value.to_string()),
         }
     }
 
@@ -74,7 +74,7 @@ impl Stored {
             owners: Vec::new(),
             api_version: None,
             schema: None,
-            body: Bytes::from(body),
+            body: exact_size(body),
         }
     }
 
@@ -144,6 +144,11 @@ impl Stored {
     pub(crate) fn len(&self) -> usize {
         self.body.len()
     }
+}
+
+/// The text without spare capacity: `Bytes` would keep the capacity of a `String`, which is up to twice the length.
+fn exact_size(text: String) -> Bytes {
+    Bytes::from(text.into_bytes().into_boxed_slice())
 }
 
 #[cfg(test)]
