@@ -219,7 +219,7 @@ impl State {
             text => resource.stored_version(text.as_str().unwrap_or_default()),
         };
         let object = Stored::new(key, version, fields, value).in_api_version(api_version);
-        let object = Arc::new(object.of_schema(schema));
+        let object = Arc::new(object.of_schema(schema).shared_with(before.as_deref()));
         check_size(resource, &object)?;
         let bytes = self.bytes + object.len() - before.as_ref().map_or(0, |o| o.len());
         if bytes > SPACE_QUOTA {

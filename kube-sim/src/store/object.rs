@@ -93,6 +93,20 @@ impl Stored {
         Self { schema, ..self }
     }
 
+    /// Shares the uid and the labels with the version `before` of the object, as far as they are equal. The history keeps
+    /// both versions.
+    pub(super) fn shared_with(mut self, before: Option<&Self>) -> Self {
+        if let Some(before) = before {
+            if self.uid == before.uid {
+                self.uid = before.uid.clone();
+            }
+            if self.labels == before.labels {
+                self.labels = before.labels.clone();
+            }
+        }
+        self
+    }
+
     pub(crate) fn name(&self) -> &str {
         self.key.rsplit_once('/').map_or(&*self.key, |(_, name)| name)
     }
@@ -165,4 +179,32 @@ pub(crate) fn decodes() -> usize {
 /// The key of an object in its table. `namespace` is empty for a cluster-scoped object.
 pub(crate) fn key(namespace: &str, name: &str) -> Arc<str> {
     if namespace.is_empty() { Arc::from(name) } else { Arc::from(format!("{namespace}/{name}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_versions_of_an_object_share_equal_labels_and_uids() {
+        let stored = |uid: &str, label: &str| {
+            let value = json!({"metadata": {"uid": uid, "labels": {"a": label}}});
+            Stored::new(Arc::from("x"), 1, Vec::new(), value)
+        };
+        let before = stored("u", "b");
+        let same = stored("u", "b").shared_with(Some(&before));
+        assert!(Arc::ptr_eq(&same.uid, &before.uid) && same.labels.is_shared_with(&before.labels));
+        let other = stored("v", "c").shared_with(Some(&before));
+        assert_eq!((&*other.uid, other.labels.get("a")), ("v", Some("c")));
+    }
+
+    #[test]
+    fn the_text_has_no_spare_capacity() {
+        let mut text = String::with_capacity(100);
+        text.push_str("{}");
+        // `Bytes` of a boxed slice can become a vector with exactly the length as its capacity.
+        assert_eq!(Vec::from(exact_size(text)).capacity(), 2);
+    }
 }

@@ -3,14 +3,15 @@
 //! This module must not know about resources; the caller defines the fields that a kind supports.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::names;
 
-/// The labels of an object, sorted by key.
+/// The labels of an object, sorted by key. Clones share the labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Labels(Vec<(Box<str>, Box<str>)>);
+pub(crate) struct Labels(Arc<[(Box<str>, Box<str>)]>);
 
 impl Labels {
     /// The labels in the metadata of an object.
@@ -19,7 +20,13 @@ impl Labels {
         let mut all: Vec<_> =
             pairs.filter_map(|(k, v)| Some((Box::from(k.as_str()), Box::from(v.as_str()?)))).collect();
         all.sort();
-        Self(all)
+        Self(all.into())
+    }
+
+    /// Whether both share the labels.
+    #[cfg(test)]
+    pub(super) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The value of a label.
