@@ -93,10 +93,13 @@ impl Stored {
         Self { schema, ..self }
     }
 
-    /// Shares the uid and the labels with the version `before` of the object, as far as they are equal. The history keeps
-    /// both versions.
+    /// Shares the key, the uid and the labels with the version `before` of the object, as far as they are equal. The
+    /// history keeps both versions.
     pub(super) fn shared_with(mut self, before: Option<&Self>) -> Self {
         if let Some(before) = before {
+            if self.key == before.key {
+                self.key = before.key.clone();
+            }
             if self.uid == before.uid {
                 self.uid = before.uid.clone();
             }
@@ -188,13 +191,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_versions_of_an_object_share_equal_labels_and_uids() {
+    fn the_versions_of_an_object_share_equal_keys_labels_and_uids() {
         let stored = |uid: &str, label: &str| {
             let value = json!({"metadata": {"uid": uid, "labels": {"a": label}}});
             Stored::new(Arc::from("x"), 1, Vec::new(), value)
         };
         let before = stored("u", "b");
         let same = stored("u", "b").shared_with(Some(&before));
+        assert!(Arc::ptr_eq(&same.key, &before.key));
         assert!(Arc::ptr_eq(&same.uid, &before.uid) && same.labels.is_shared_with(&before.labels));
         let other = stored("v", "c").shared_with(Some(&before));
         assert_eq!((&*other.uid, other.labels.get("a")), ("v", Some("c")));
