@@ -259,13 +259,7 @@ impl fmt::Display for File<'_> {
 /// Warns of files of a volume with the same path, or with a path in another file.
 fn warn_of_overlapping_paths(volume: &Value, out: &mut Vec<String>) {
     let name = quote(string_in(volume, "name"));
-    let text =
-        |field: &str| quote(string_in(&volume[field], if field == "secret" { "secretName" } else { "name" }));
-    for (field, label) in [
-        ("configMap", format!("ConfigMap {}", text("configMap"))),
-        ("secret", format!("Secret {}", text("secret"))),
-        ("downwardAPI", "DownwardAPI".to_owned()),
-    ] {
+    for (field, label) in labels_of_sources(volume, "secretName") {
         let files = listed_files(&volume[field], "").into_iter();
         warn_of_overlap(&mut Vec::new(), files, &format!("volume {name} ({label})"), out);
     }
@@ -280,6 +274,18 @@ fn warn_of_overlapping_paths(volume: &Value, out: &mut Vec<String>) {
     }
 }
 
+/// The fields of a volume or of a source of a projected volume that list files, each with its label in a warning.
+/// `name_of_secret` is the field with the name of a secret.
+fn labels_of_sources(holder: &Value, name_of_secret: &str) -> [(&'static str, String); 3] {
+    let label =
+        |kind: &str, field: &str, name: &str| format!("{kind} {}", quote(string_in(&holder[field], name)));
+    [
+        ("configMap", label("ConfigMap", "configMap", "name")),
+        ("secret", label("Secret", "secret", name_of_secret)),
+        ("downwardAPI", "DownwardAPI".to_owned()),
+    ]
+}
+
 /// The files of the items of a config map, a secret or the downward API.
 fn listed_files<'a>(holder: &'a Value, source: &str) -> Vec<File<'a>> {
     let items = holder["items"].as_array().into_iter().flatten();
@@ -288,12 +294,7 @@ fn listed_files<'a>(holder: &'a Value, source: &str) -> Vec<File<'a>> {
 
 /// The files of a source of a projected volume.
 fn projected_files(source: &Value) -> Vec<File<'_>> {
-    let text = |field: &str| quote(string_in(&source[field], "name"));
-    for (field, label) in [
-        ("configMap", format!("ConfigMap {}", text("configMap"))),
-        ("secret", format!("Secret {}", text("secret"))),
-        ("downwardAPI", "DownwardAPI".to_owned()),
-    ] {
+    for (field, label) in labels_of_sources(source, "name") {
         if source[field]["items"].is_array() {
             return listed_files(&source[field], &label);
         }
