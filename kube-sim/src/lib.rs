@@ -38,6 +38,7 @@ mod streams;
 mod table;
 mod usage;
 mod user;
+mod warnings;
 mod watch;
 mod webhooks;
 pub mod workload;

@@ -90,7 +90,7 @@ const MAX_OFFSET: u64 = 256;
 fn is_used(state: &State, services: &Resource, address: &str) -> bool {
     let field = services.fields.iter().position(|field| field.label == "spec.clusterIP");
     let Some((table, field)) = state.table(SERVICES).zip(field) else { return false };
-    table.any(|service| service.fields.get(field).is_some_and(|used| used == address))
+    table.any(|service| service.fields.get(field).is_some_and(|used| **used == *address))
 }
 
 #[cfg(test)]

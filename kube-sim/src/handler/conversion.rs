@@ -81,7 +81,7 @@ impl Converter<'_> {
         for (index, mut value) in indices.into_iter().zip(converted) {
             let _ = schema::prune(&schema, &mut value);
             let old = &objects[index];
-            let fields = self.resource.fields.iter().map(|field| field.read(&value)).collect();
+            let fields = self.resource.field_values(&value);
             let stored = Stored::new(old.key.clone(), old.version, fields, value);
             let stored = stored.in_api_version(Some(wanted.into())).of_schema(Some(schema.clone()));
             objects[index] = Arc::new(stored);

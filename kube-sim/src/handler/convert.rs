@@ -36,7 +36,7 @@ pub(crate) fn read_form(resource: &Resource, object: Arc<Stored>) -> Arc<Stored>
     value["apiVersion"] = resource.api_version.as_str().into();
     let _ = schema::prune(&custom.schema, &mut value);
     schema::drop_nulls(&custom.schema, &mut value);
-    let fields = resource.fields.iter().map(|field| field.read(&value)).collect();
+    let fields = resource.field_values(&value);
     let read = Stored::new(object.key.clone(), object.version, fields, value)
         .in_api_version(resource.stored_version(&resource.api_version))
         .of_schema(Some(custom.schema.clone()));

@@ -32,7 +32,6 @@ mod subresource;
 pub(crate) mod target;
 mod typed_body;
 mod unstored;
-pub(crate) mod warnings;
 mod write;
 
 use std::sync::Arc;
@@ -48,6 +47,7 @@ use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::streams::{self, Offer, Upgrade};
+use crate::warnings::Warnings;
 use crate::watch::Watch;
 use accept::{Accept, Endpoint, negotiate};
 use conversion::Converter;
@@ -55,7 +55,6 @@ use delete::{DeleteOptions, DeletionResponse};
 use options::Options;
 use reply::{Content, Reply, Request};
 use target::{Path, Target};
-use warnings::Warnings;
 use write::{Missing, WriteContext, Written, WrittenPart};
 
 /// The RBAC verb of a request; empty for an unknown method.

@@ -123,7 +123,7 @@ impl FieldSelector {
             let value = match target {
                 ComparedField::Name => object.name(),
                 ComparedField::Namespace => object.namespace(),
-                ComparedField::Field(at) => object.fields.get(*at).map_or("", String::as_str),
+                ComparedField::Field(at) => object.fields.get(*at).map_or("", |value| value),
             };
             (value == term.value) == term.equal
         })

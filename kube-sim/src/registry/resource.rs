@@ -220,6 +220,11 @@ impl Resource {
         self.subresources.iter().find(|s| s.name == name)
     }
 
+    /// The values of the selectable fields in an object, in the order of [`Self::fields`].
+    pub(crate) fn field_values(&self, object: &Value) -> Arc<[Box<str>]> {
+        self.fields.iter().map(|field| field.read(object).into_boxed_str()).collect()
+    }
+
     /// Whether the resource has a status subresource. If so, writes to the main resource do not change `status`.
     pub(crate) fn has_status(&self) -> bool {
         self.subresource("status").is_some()

@@ -25,7 +25,6 @@ use super::upgrade;
 use crate::fault::{Action, AppliedFault, BodyFaults, RequestAttributes};
 use crate::handler::reply::{Content, Reply, Request};
 use crate::handler::target::Path;
-use crate::handler::warnings::MAX_WARNINGS;
 use crate::handler::{self, verb_of};
 use crate::journal::{Entry, Recorder};
 use crate::shared::Inner;
@@ -33,6 +32,7 @@ use crate::status::SimError;
 use crate::store::cache::Arrival;
 use crate::streams;
 use crate::user::User;
+use crate::warnings::MAX_WARNINGS;
 
 /// Maximum size of a request body in bytes.
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;

@@ -77,7 +77,7 @@ mod tests {
 
     fn object(uid: &str, version: u64, text: &str) -> Arc<Stored> {
         let value = json!({"metadata": {"uid": uid}, "text": text});
-        Arc::new(Stored::new(Arc::from(uid), version, Vec::new(), value))
+        Arc::new(Stored::new(Arc::from(uid), version, Arc::default(), value))
     }
 
     /// The number of values in the cache, and the size of their objects.

@@ -211,7 +211,7 @@ impl State {
             );
             return Err(SimError::bad_request(why));
         }
-        let fields = resource.fields.iter().map(|f| f.read(&value)).collect();
+        let fields = resource.field_values(&value);
         let before = self.get(&resource.storage, &key).cloned();
         let api_version = match &value["apiVersion"] {
             // An object from `Stored::value` has no `apiVersion`, and keeps that of the stored object.

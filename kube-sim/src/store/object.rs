@@ -20,7 +20,7 @@ pub(crate) struct Stored {
     pub(crate) uid: Arc<str>,
     pub(crate) labels: Labels,
     /// The values of the selectable fields, in the order of `Resource::fields`.
-    pub(crate) fields: Vec<String>,
+    pub(crate) fields: Arc<[Box<str>]>,
     /// Whether the object has a deletionTimestamp.
     pub(crate) is_terminating: bool,
     /// The uids in the owner references.
@@ -37,7 +37,7 @@ pub(crate) struct Stored {
 impl Stored {
     /// Serializes `value` without `apiVersion` and `kind`, and extracts the uid, labels and owners. `fields` are the
     /// values of the selectable fields.
-    pub(crate) fn new(key: Arc<str>, version: u64, fields: Vec<String>, mut value: Value) -> Self {
+    pub(crate) fn new(key: Arc<str>, version: u64, fields: Arc<[Box<str>]>, mut value: Value) -> Self {
         if let Some(object) = value.as_object_mut() {
             object.remove("apiVersion");
             object.remove("kind");
@@ -69,7 +69,7 @@ impl Stored {
             version,
             uid: Arc::from(uid),
             labels: Labels::default(),
-            fields: Vec::new(),
+            fields: Arc::default(),
             is_terminating: false,
             owners: Vec::new(),
             api_version: None,
@@ -79,7 +79,7 @@ impl Stored {
     }
 
     /// Sets the labels and the values of the selectable fields, which the JSON contains too.
-    pub(super) fn selected_by(self, labels: Labels, fields: Vec<String>) -> Self {
+    pub(super) fn selected_by(self, labels: Labels, fields: Arc<[Box<str>]>) -> Self {
         Self { labels, fields, ..self }
     }
 
@@ -93,8 +93,8 @@ impl Stored {
         Self { schema, ..self }
     }
 
-    /// Shares the key, the uid and the labels with the version `before` of the object, as far as they are equal. The
-    /// history keeps both versions.
+    /// Shares the key, the uid, the labels and the values of the selectable fields with the version `before` of the
+    /// object, as far as they are equal. The history keeps both versions.
     pub(super) fn shared_with(mut self, before: Option<&Self>) -> Self {
         if let Some(before) = before {
             if self.key == before.key {
@@ -105,6 +105,9 @@ impl Stored {
             }
             if self.labels == before.labels {
                 self.labels = before.labels.clone();
+            }
+            if self.fields == before.fields {
+                self.fields = before.fields.clone();
             }
         }
         self
@@ -191,14 +194,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_versions_of_an_object_share_equal_keys_labels_and_uids() {
+    fn the_versions_of_an_object_share_equal_values() {
         let stored = |uid: &str, label: &str| {
             let value = json!({"metadata": {"uid": uid, "labels": {"a": label}}});
-            Stored::new(Arc::from("x"), 1, Vec::new(), value)
+            Stored::new(Arc::from("x"), 1, Arc::from(["f".into()]), value)
         };
         let before = stored("u", "b");
         let same = stored("u", "b").shared_with(Some(&before));
-        assert!(Arc::ptr_eq(&same.key, &before.key));
+        assert!(Arc::ptr_eq(&same.key, &before.key) && Arc::ptr_eq(&same.fields, &before.fields));
         assert!(Arc::ptr_eq(&same.uid, &before.uid) && same.labels.is_shared_with(&before.labels));
         let other = stored("v", "c").shared_with(Some(&before));
         assert_eq!((&*other.uid, other.labels.get("a")), ("v", Some("c")));

@@ -46,7 +46,7 @@ pub(crate) struct Template {
     key: Arc<str>,
     labels: Labels,
     /// The values of the selectable fields, in the order of `Resource::fields`.
-    fields: Vec<String>,
+    fields: Arc<[Box<str>]>,
     /// The JSON without `apiVersion` and `kind`, split at the placeholders: texts, each with the slot after it.
     parts: Vec<(Box<str>, Slot)>,
     /// The text after the last placeholder.
@@ -70,7 +70,7 @@ impl Template {
             storage: resource.storage.clone(),
             key: key(text("namespace"), text("name")),
             labels: Labels::of(metadata),
-            fields: resource.fields.iter().map(|field| field.read(&object)).collect(),
+            fields: resource.field_values(&object),
             parts,
             end,
         }

@@ -30,13 +30,13 @@ use super::options::Options;
 use super::read;
 use super::reply::Request;
 use super::target::Target;
-use super::warnings::WarningBuffer;
 use crate::apply;
 use crate::registry::Resource;
 use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::Stored;
+use crate::warnings::WarningBuffer;
 
 /// The request context of a write.
 pub(crate) struct WriteContext<'a> {

@@ -87,7 +87,7 @@ pub(crate) fn response_object(
     if version == 0 {
         value["metadata"].as_object_mut().map(|m| m.remove("resourceVersion"));
     }
-    let fields = resource.fields.iter().map(|f| f.read(&value)).collect();
+    let fields = resource.field_values(&value);
     let api_version = value["apiVersion"].as_str().and_then(|version| resource.stored_version(version));
     Arc::new(Stored::new(key.clone(), version, fields, value).in_api_version(api_version))
 }

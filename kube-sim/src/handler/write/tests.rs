@@ -11,7 +11,7 @@ use crate::handler::convert;
 use crate::handler::options::Options;
 use crate::handler::reply::Request;
 use crate::handler::target::Path;
-use crate::handler::warnings::Warnings;
+use crate::warnings::Warnings;
 
 const CONFIG_MAP_PATH: &str = "/api/v1/namespaces/default/configmaps/a";
 

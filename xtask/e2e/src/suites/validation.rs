@@ -305,8 +305,9 @@ async fn rejects_updates_of_service_cluster_ips(env: Env) -> Outcome {
     let created = services.create(&PostParams::default(), &serde_json::from_value(service)?).await?;
     let texts = &["spec.clusterIPs[0]: Invalid value: [\"None\"]: may not change once set"];
     check_patch_is_rejected(&services, "a", json!({"spec": {"clusterIP": "None"}}), texts).await?;
-    let texts = &["spec.clusterIPs: Invalid value: [\"10.0.0.78\"]: first value must match `clusterIP`"];
-    check_patch_is_rejected(&services, "a", json!({"spec": {"clusterIPs": ["10.0.0.78"]}}), texts).await?;
+    // An address outside the range of service IPs: the service cannot have it already.
+    let texts = &["spec.clusterIPs: Invalid value: [\"192.0.2.78\"]: first value must match `clusterIP`"];
+    check_patch_is_rejected(&services, "a", json!({"spec": {"clusterIPs": ["192.0.2.78"]}}), texts).await?;
     for unset in [json!({"clusterIP": ""}), json!({"clusterIPs": null})] {
         let merge = Patch::Merge(json!({"spec": unset}));
         let patched = services.patch("a", &PatchParams::default(), &merge).await?;

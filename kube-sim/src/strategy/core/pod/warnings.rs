@@ -1,8 +1,7 @@
 //! The texts of the `Warning` headers for pods and pod templates: deprecated fields and annotations, and values that are
 //! valid but have no or another effect than their author expects.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::Value;
@@ -136,7 +135,7 @@ fn warn(path: &str, template: &Value, out: &mut Vec<String>) {
         }
         warn_of_variables(&container_path, container, out);
     }
-    warn_of_ports(&spec_path, spec, out);
+    ports::warn_of_ports(&spec_path, spec, out);
     if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
         let path = join(&spec_path, "terminationGracePeriodSeconds");
         out.push(format!("{path}: must be >= 0; negative values are invalid and will be treated as 1"));
@@ -230,7 +229,7 @@ fn warn_of_volumes(path: &str, spec: &Value, out: &mut Vec<String>) {
         warn_of_claim(&join(&path, "ephemeral.volumeClaimTemplate.spec"), claim, out);
     }
     for (_, volume) in items(path, spec, "volumes") {
-        warn_of_overlapping_paths(volume, out);
+        volume_files::warn_of_overlaps(volume, out);
     }
 }
 
@@ -239,104 +238,6 @@ pub(in crate::strategy) fn warn_of_claim(path: &str, spec: &Value, out: &mut Vec
     for kind in ["requests", "limits"] {
         let path = join(path, &format!("resources.{kind}"));
         warn_of_fraction(&path, &spec["resources"][kind], "storage", out);
-    }
-}
-
-/// A file of a volume: its path, and its source in a projected volume; the source is empty in other volumes.
-#[derive(PartialEq, Eq)]
-struct File<'a> {
-    path: &'a str,
-    source: String,
-}
-
-impl fmt::Display for File<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&quote(self.path))?;
-        if self.source.is_empty() { Ok(()) } else { write!(f, " ({})", self.source) }
-    }
-}
-
-/// Warns of files of a volume with the same path, or with a path in another file.
-fn warn_of_overlapping_paths(volume: &Value, out: &mut Vec<String>) {
-    let name = quote(string_in(volume, "name"));
-    for (field, label) in labels_of_sources(volume, "secretName") {
-        let files = listed_files(&volume[field], "").into_iter();
-        warn_of_overlap(&mut Vec::new(), files, &format!("volume {name} ({label})"), out);
-    }
-    let mut earlier = Vec::new();
-    for (_, source) in items("", &volume["projected"], "sources") {
-        if source.as_object().is_none_or(|source| source.values().all(Value::is_null)) {
-            out.push(format!("volume {name} (Projected) has no sources provided"));
-            continue;
-        }
-        let files = projected_files(source).into_iter();
-        warn_of_overlap(&mut earlier, files, &format!("volume {name} (Projected)"), out);
-    }
-}
-
-/// The fields of a volume or of a source of a projected volume that list files, each with its label in a warning.
-/// `name_of_secret` is the field with the name of a secret.
-fn labels_of_sources(holder: &Value, name_of_secret: &str) -> [(&'static str, String); 3] {
-    let label =
-        |kind: &str, field: &str, name: &str| format!("{kind} {}", quote(string_in(&holder[field], name)));
-    [
-        ("configMap", label("ConfigMap", "configMap", "name")),
-        ("secret", label("Secret", "secret", name_of_secret)),
-        ("downwardAPI", "DownwardAPI".to_owned()),
-    ]
-}
-
-/// The files of the items of a config map, a secret or the downward API.
-fn listed_files<'a>(holder: &'a Value, source: &str) -> Vec<File<'a>> {
-    let items = holder["items"].as_array().into_iter().flatten();
-    items.map(|item| File { path: string_in(item, "path"), source: source.to_owned() }).collect()
-}
-
-/// The files of a source of a projected volume.
-fn projected_files(source: &Value) -> Vec<File<'_>> {
-    for (field, label) in labels_of_sources(source, "name") {
-        if source[field]["items"].is_array() {
-            return listed_files(&source[field], &label);
-        }
-    }
-    let (bundle, certificate) = (&source["clusterTrustBundle"], &source["podCertificate"]);
-    if !source["serviceAccountToken"].is_null() {
-        let path = string_in(&source["serviceAccountToken"], "path");
-        return vec![File { path, source: "ServiceAccountToken".to_owned() }];
-    }
-    if !bundle.is_null() {
-        let name = bundle["name"].as_str().unwrap_or(string_in(bundle, "signerName"));
-        return vec![File {
-            path: string_in(bundle, "path"),
-            source: format!("ClusterTrustBundle {}", quote(name)),
-        }];
-    }
-    let files = [
-        ("certificateChainPath", "PodCertificate chain"),
-        ("keyPath", "PodCertificate key"),
-        ("credentialBundlePath", "PodCertificate credential bundle"),
-    ];
-    let files =
-        files.map(|(field, source)| File { path: string_in(certificate, field), source: source.to_owned() });
-    files.into_iter().filter(|file| !file.path.is_empty()).collect()
-}
-
-fn warn_of_overlap<'a>(
-    earlier: &mut Vec<File<'a>>,
-    files: impl Iterator<Item = File<'a>>,
-    what: &str,
-    out: &mut Vec<String>,
-) {
-    let is_in = |path: &str, folder: &str| {
-        path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    for file in files {
-        let file = File { path: file.path.trim_end_matches('/'), ..file };
-        let others = earlier.iter().filter(|other| !file.path.is_empty() && !other.path.is_empty());
-        for other in others.filter(|other| is_in(other.path, file.path) || is_in(file.path, other.path)) {
-            out.push(format!("{what}: overlapping paths: {file} with {other}"));
-        }
-        earlier.push(file);
     }
 }
 
@@ -388,67 +289,6 @@ fn warn_of_variables(path: &str, container: &Value, out: &mut Vec<String>) {
     }
 }
 
-/// A port of a container with its path.
-struct Port<'a> {
-    path: String,
-    name: &'a str,
-    protocol: &'a str,
-    number: i64,
-    host_ip: &'a str,
-    /// The host port; 0 if there is none.
-    on_host: i64,
-}
-
-/// Warns of ports of any containers that are defined twice or have the same name, and of host IPs without a host port.
-fn warn_of_ports(path: &str, spec: &Value, out: &mut Vec<String>) {
-    let ports = containers(path, spec).flat_map(|(path, container)| items(&path, container, "ports"));
-    let ports = ports.map(|(path, port)| Port {
-        path,
-        name: string_in(port, "name"),
-        protocol: string_in(port, "protocol"),
-        number: port["containerPort"].as_i64().unwrap_or(0),
-        host_ip: string_in(port, "hostIP"),
-        on_host: port["hostPort"].as_i64().unwrap_or(0),
-    });
-    let mut by_number: BTreeMap<_, Vec<Port<'_>>> = BTreeMap::new();
-    let mut by_name: BTreeMap<&str, String> = BTreeMap::new();
-    let mut same_names = Vec::new();
-    for port in ports {
-        let Port { path, name, protocol, number, host_ip, on_host } = &port;
-        if !host_ip.is_empty() && *on_host == 0 {
-            out.push(format!(
-                "{path}: hostIP set without hostPort: {{Name:{name} HostPort:0 ContainerPort:{number} Protocol:{protocol} HostIP:{host_ip}}}"
-            ));
-        }
-        match by_name.get(name) {
-            Some(other) => same_names.push(format!(
-                "{path}: duplicate port name {} with {other}, services and probes that select ports by name will use {other}",
-                quote(name)
-            )),
-            None if name.is_empty() => {}
-            None => {
-                by_name.insert(name, path.clone());
-            }
-        }
-        let others = by_number.entry((*number, *protocol)).or_default();
-        for other in &*others {
-            let is_same_port = *on_host == other.on_host;
-            let problem = if *host_ip == other.host_ip && is_same_port {
-                "duplicate"
-            } else if *on_host == 0 || other.on_host == 0 {
-                "overlapping"
-            } else if is_same_port && host_ip.is_empty() != other.host_ip.is_empty() {
-                "dangerously ambiguous"
-            } else {
-                continue;
-            };
-            out.push(format!("{path}: {problem} port definition with {}", other.path));
-        }
-        others.push(port);
-    }
-    out.append(&mut same_names);
-}
-
 /// Warns of an IP address that is not in its canonical form.
 fn warn_of_address(path: &str, address: &str, out: &mut Vec<String>) {
     let canonical = match address.parse::<IpAddr>() {
@@ -474,5 +314,7 @@ fn warn_of_address(path: &str, address: &str, out: &mut Vec<String>) {
     out.push(format!("{path}: non-standard IP address {found} is invalid: use {canonical}"));
 }
 
+mod ports;
 #[cfg(test)]
 mod tests;
+mod volume_files;

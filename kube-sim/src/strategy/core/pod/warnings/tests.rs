@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::strategy::Strategy;
+use crate::warnings::MAX_WARNINGS;
 
 /// Checks the warnings of a new pod, and of the kinds with a pod template that has the same content.
 #[track_caller]
@@ -285,4 +286,44 @@ fn specs_of_workloads() {
     assert_eq!(warnings("batch", "v1", "Job", None, &job).len(), 1);
     let cron_job = json!({"spec": {"schedule": "TZ=UTC 0 0 * * *"}});
     assert_eq!(warnings("batch", "v1", "CronJob", Some(&cron_job), &cron_job).len(), 1);
+}
+
+/// The warnings of a new pod with this spec that fit in a response.
+fn first_warnings(spec: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    warn_of_pod(&json!({"spec": spec}), &mut found);
+    found.truncate(MAX_WARNINGS);
+    found
+}
+
+#[test]
+fn many_equal_files_or_ports_take_a_linear_number_of_steps() {
+    const MANY: usize = 100_000;
+    let item = |path: String| json!({"key": "k", "path": path});
+    let config_map =
+        |items: Vec<Value>| json!({"volumes": [{"name": "c", "configMap": {"name": "m", "items": items}}]});
+    let equal = first_warnings(&config_map(vec![item("a".to_owned()); MANY]));
+    assert_eq!(equal, ["volume \"c\" (ConfigMap \"m\"): overlapping paths: \"a\" with \"a\""]);
+    let distinct = |prefix: &str| (0..MANY).map(|i| item(format!("{prefix}{i}"))).collect::<Vec<_>>();
+    assert_eq!(first_warnings(&config_map(distinct("a"))), Vec::<String>::new());
+    let mut in_a_folder = distinct("a/");
+    in_a_folder.push(item("a".to_owned()));
+    let expected: Vec<_> = (0..MAX_WARNINGS)
+        .map(|i| format!("volume \"c\" (ConfigMap \"m\"): overlapping paths: \"a\" with \"a/{i}\""))
+        .collect();
+    assert_eq!(first_warnings(&config_map(in_a_folder)), expected);
+
+    let ports = |ports: Vec<Value>| json!({"containers": [{"name": "c", "ports": ports}]});
+    let port = json!({"containerPort": 80, "protocol": "TCP"});
+    let found = first_warnings(&ports(vec![port; MANY]));
+    assert_eq!(found.len(), MAX_WARNINGS);
+    assert_eq!(
+        found[2],
+        "spec.containers[0].ports[2]: duplicate port definition with spec.containers[0].ports[1]"
+    );
+    let on_hosts = (0..MANY).map(|i| {
+        let (a, b) = (i % 250, i / 250);
+        json!({"containerPort": 80, "protocol": "TCP", "hostPort": 1 + a, "hostIP": format!("10.0.{b}.1")})
+    });
+    assert_eq!(first_warnings(&ports(on_hosts.collect())), Vec::<String>::new());
 }

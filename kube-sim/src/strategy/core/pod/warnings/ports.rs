@@ -1,0 +1,115 @@
+//! Warnings of the ports of the containers of a pod.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::containers;
+use crate::schema::quote;
+use crate::strategy::validation::{items, string_in};
+use crate::warnings::MAX_WARNINGS;
+
+/// A port of a container with its path.
+struct Port<'a> {
+    path: String,
+    name: &'a str,
+    protocol: &'a str,
+    number: i64,
+    host_ip: &'a str,
+    /// The host port; 0 if there is none.
+    on_host: i64,
+}
+
+/// Warns of ports of any containers that are defined twice or have the same name, and of host IPs without a host port.
+pub(super) fn warn_of_ports(path: &str, spec: &Value, out: &mut Vec<String>) {
+    let ports = containers(path, spec).flat_map(|(path, container)| items(&path, container, "ports"));
+    let ports = ports.map(|(path, port)| Port {
+        path,
+        name: string_in(port, "name"),
+        protocol: string_in(port, "protocol"),
+        number: port["containerPort"].as_i64().unwrap_or(0),
+        host_ip: string_in(port, "hostIP"),
+        on_host: port["hostPort"].as_i64().unwrap_or(0),
+    });
+    let mut earlier = Ports::default();
+    let mut by_name: BTreeMap<&str, String> = BTreeMap::new();
+    let mut same_names = Vec::new();
+    // The texts differ, so that the response has no room for further ones.
+    let last = out.len() + MAX_WARNINGS;
+    for port in ports {
+        if out.len() >= last {
+            return;
+        }
+        let Port { path, name, protocol, number, host_ip, on_host } = &port;
+        if !host_ip.is_empty() && *on_host == 0 {
+            out.push(format!(
+                "{path}: hostIP set without hostPort: {{Name:{name} HostPort:0 ContainerPort:{number} Protocol:{protocol} HostIP:{host_ip}}}"
+            ));
+        }
+        match by_name.get(name) {
+            Some(other) => same_names.push(format!(
+                "{path}: duplicate port name {} with {other}, services and probes that select ports by name will use {other}",
+                quote(name)
+            )),
+            None if name.is_empty() => {}
+            None => {
+                by_name.insert(name, path.clone());
+            }
+        }
+        earlier.warn_of(&port, out);
+        earlier.add(port);
+    }
+    out.append(&mut same_names);
+}
+
+/// A container port with its protocol, and the host port and the host IP of the ports of a group; `None` for any.
+type Group<'a> = (i64, &'a str, Option<i64>, Option<&'a str>);
+
+/// Ports in the order in which they were added.
+#[derive(Default)]
+struct Ports<'a> {
+    ports: Vec<Port<'a>>,
+    /// The indices of the first ports of a group, at most [`MAX_WARNINGS`].
+    groups: HashMap<Group<'a>, Vec<usize>>,
+}
+
+impl<'a> Ports<'a> {
+    /// Warns of a port that has the container port and the protocol of an earlier one.
+    fn warn_of(&self, port: &Port<'a>, out: &mut Vec<String>) {
+        let Port { path, host_ip, on_host, .. } = port;
+        let groups = match (*on_host, *host_ip) {
+            (0, _) => vec![(None, None)],
+            (on_host, "") => vec![(Some(0), None), (Some(on_host), None)],
+            (on_host, host_ip) => {
+                vec![(Some(0), None), (Some(on_host), Some("")), (Some(on_host), Some(host_ip))]
+            }
+        };
+        let groups =
+            groups.into_iter().map(|(on_host, host_ip)| (port.number, port.protocol, on_host, host_ip));
+        let mut others: Vec<_> =
+            groups.filter_map(|group| self.groups.get(&group)).flatten().copied().collect();
+        others.sort_unstable();
+        for other in others.into_iter().map(|other| &self.ports[other]) {
+            let problem = if (*on_host, *host_ip) == (other.on_host, other.host_ip) {
+                "duplicate"
+            } else if *on_host == 0 || other.on_host == 0 {
+                "overlapping"
+            } else {
+                "dangerously ambiguous"
+            };
+            out.push(format!("{path}: {problem} port definition with {}", other.path));
+        }
+    }
+
+    fn add(&mut self, port: Port<'a>) {
+        for (on_host, host_ip) in
+            [(None, None), (Some(port.on_host), None), (Some(port.on_host), Some(port.host_ip))]
+        {
+            let group = self.groups.entry((port.number, port.protocol, on_host, host_ip)).or_default();
+            if group.len() < MAX_WARNINGS {
+                group.push(self.ports.len());
+            }
+        }
+        self.ports.push(port);
+    }
+}
