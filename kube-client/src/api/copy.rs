@@ -39,7 +39,8 @@ impl<K: Execute> Api<K> {
     ///
     /// # Errors
     /// As for [`exec`](Api::exec). [`KubeError::Request`] if the source cannot be read, or `tar` is missing or fails; the
-    /// text contains the message of `tar`.
+    /// text contains the message of `tar`. API servers may report success although `tar` has failed: see
+    /// [`AttachedProcess::join`](super::AttachedProcess::join).
     ///
     /// # Cancel safety
     /// A part may have been copied.

@@ -140,6 +140,10 @@ impl AttachedProcess {
     /// If the connection fails or was aborted before the server has sent the result of the process. [`Error::Api`] if
     /// the command could not run or has failed, unless [`take_status`](Self::take_status) has taken the result.
     ///
+    /// If the connection between the API server and the kubelet ends without a result, for example because the kubelet
+    /// restarts, API servers send the result of a successful process (kubernetes/kubernetes#137404). A client cannot
+    /// distinguish the two.
+    ///
     /// # Cancel safety
     /// Cancelling closes the connection, as dropping this value does.
     pub async fn join(mut self) -> Result<()> {

@@ -50,8 +50,13 @@ async fn a_failed_copy_has_the_message_of_tar(env: Env) -> Outcome {
     let error = refused!(pods.copy_from("web", "/no/such/file", &folder.path().join("copy"), &params).await);
     check!(error.to_string().contains("/no/such"), "{error}");
     check!(error.to_string().contains("No such file"), "{error}");
-    let error = refused!(pods.copy_to("web", &file, "/no/such/folder/file", &params).await);
-    check!(error.to_string().contains("No such file"), "{error}");
+    // `tar` cannot replace a folder that is not empty, and fails after it has read the whole archive. If `tar` failed
+    // earlier, kube-apiserver could report success: its connection to the kubelet may break while it sends the rest of
+    // the archive, and it treats a missing result as success (kubernetes/kubernetes#137404).
+    let target = folder.path().join("target");
+    fs::create_dir_all(target.join("entry"))?;
+    let error = refused!(pods.copy_to("web", &file, &target.to_string_lossy(), &params).await);
+    check!(error.to_string().contains("Cannot open"), "{error}");
     let missing = folder.path().join("missing");
     let error = refused!(pods.copy_to("web", &missing, "/tmp/never", &params).await);
     check!(error.to_string().contains("missing"), "{error}");
