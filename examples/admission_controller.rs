@@ -2,8 +2,9 @@
 //! `examples.dev/admission`.
 //!
 //! The mutating webhook records the user of each write in an annotation. The validating webhook refuses values that
-//! look like private keys, and warns about empty config maps. The program registers both webhooks under its own
-//! address, with a certificate that it makes for the run, so that an API server on the same machine can call it:
+//! look like private keys, and warns about empty config maps. The program makes a certificate for the run, and registers
+//! both webhooks with this certificate and the address of the program. An API server on the same machine can then call
+//! the webhooks:
 //!
 //! ```sh
 //! cargo xtask cluster -- bash
@@ -12,10 +13,11 @@
 //!     kubectl label --local -f - examples.dev/admission=on -o yaml | kubectl create -f - -o yaml
 //! ```
 //!
-//! In a cluster, mount the certificate of a service, and pass its files and URL: `--certificate tls.crt --key tls.key
-//! --authority ca.crt --address 0.0.0.0:9443 --url https://admission.default.svc:9443`. The program does not delete the
-//! webhook configurations when it ends. With `failurePolicy: Ignore`, the API server then admits writes without the
-//! webhooks. To delete the configurations, use `kubectl delete` with the name `examples-admission`.
+//! In a cluster, mount the certificate of a service, and pass the files of the certificate and the URL of the service:
+//! `--certificate tls.crt --key tls.key --authority ca.crt --address 0.0.0.0:9443 --url
+//! https://admission.default.svc:9443`. The program does not delete the webhook configurations when it ends. With
+//! `failurePolicy: Ignore`, the API server then admits writes without the webhooks. To delete the configurations, use
+//! `kubectl delete` with the name `examples-admission`.
 
 use anyhow::Context;
 use clap::Parser;
@@ -51,10 +53,10 @@ struct Args {
     /// The address to listen on; port 0 selects a free port
     #[arg(long, default_value = "127.0.0.1:0")]
     address: String,
-    /// The URL at which API servers call the program [default: that of the address]
+    /// The URL at which API servers call the program [default: the URL of the address]
     #[arg(long)]
     url: Option<String>,
-    /// The certificate chain in PEM format [default: one made for the run]
+    /// The certificate chain in PEM format [default: a self-signed certificate for this run]
     #[arg(long, requires = "key", requires = "authority")]
     certificate: Option<PathBuf>,
     /// The private key of the certificate
@@ -65,7 +67,7 @@ struct Args {
     authority: Option<PathBuf>,
 }
 
-/// The files of the server's certificate and key, and the CA certificate with which API servers verify it.
+/// The files of the server's certificate and key, and the CA certificate with which API servers verify the server.
 struct Certificate {
     chain: PathBuf,
     key: PathBuf,
@@ -87,8 +89,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let mut manager = Manager::new(client.clone()).without_server();
     manager.webhooks(server);
-    // Register the webhooks after the server has started: API servers would otherwise call a server that does not
-    // respond yet.
+    // The manager starts this task after the server. API servers therefore call the webhooks only when the server
+    // responds.
     let url = args.url.unwrap_or_else(|| format!("https://{address}"));
     manager.task("registration", async move {
         match register(client, &url, &certificate.authority).await {
@@ -153,8 +155,8 @@ async fn register(client: Client, url: &str, authority: &[u8]) -> anyhow::Result
 }
 
 impl Args {
-    /// The certificate that the arguments name. Without one, generates a self-signed certificate for the host of the
-    /// URL, or else of the address.
+    /// Returns the certificate that the arguments name. Without these arguments, generates a self-signed certificate
+    /// for the host of the URL or, if the URL is not set, for the host of the address.
     fn certificate(&self) -> anyhow::Result<Certificate> {
         if let (Some(certificate), Some(key), Some(authority)) =
             (&self.certificate, &self.key, &self.authority)

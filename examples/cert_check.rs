@@ -1,5 +1,5 @@
-//! Checks the CA bundle that Kubernetes publishes in each namespace, with a type that has only the fields that the
-//! program reads.
+//! Checks the CA bundle that Kubernetes publishes in each namespace. The program declares its own type for config maps,
+//! with only the fields that it reads.
 //!
 //! Kubernetes keeps a config map `kube-root-ca.crt` in each namespace, with the authorities of the API server's
 //! certificate. The program fails if the content of one of these config maps differs from the others.
@@ -17,7 +17,8 @@ use std::{
     process::ExitCode,
 };
 
-/// A config map with the key `ca.crt`. An object without the key is an error that names the object.
+/// A config map with the key `ca.crt`. For an object without the key, decoding fails with an error that names the
+/// object.
 #[derive(kube_derive::Resource, Clone, Debug, Deserialize)]
 #[resource(inherit = ConfigMap)]
 struct CaConfigMap {

@@ -1,5 +1,5 @@
-//! A small controller: for each `ConfigMapGenerator` it writes a config map with the content in its spec, and restores
-//! the config map after a change or deletion.
+//! A small controller: for each `ConfigMapGenerator`, the program writes a config map with the content from the spec of
+//! the generator. The program restores the config map after a change or deletion.
 //!
 //! ```sh
 //! cargo run -p examples --example configmapgen_controller
@@ -55,7 +55,7 @@ async fn reconcile(generator: Arc<ConfigMapGenerator>, client: Arc<Client>) -> k
     let name = generator.name_any();
     let map = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
-        // The garbage collector deletes the config map after its owner.
+        // After the deletion of the owner, the garbage collector deletes the config map.
         "metadata": {"name": name, "ownerReferences": [generator.controller_owner_ref(&())]},
         "data": {"content": generator.spec.content},
     });

@@ -1,5 +1,5 @@
-//! Installs the definition of a kind, and creates, reads, changes and deletes objects of it, with their status and
-//! scale.
+//! Installs the CRD of a kind. Creates, lists, changes and deletes objects of the kind, and writes the status and the
+//! scale of an object.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_api
@@ -45,7 +45,7 @@ async fn use_lamps() -> anyhow::Result<()> {
     let pp = PostParams::default();
     let kitchen = Lamp::new("kitchen", LampSpec { room: "kitchen".to_owned(), bulbs: 3 });
     println!("created {}", lamps.create(&pp, &kitchen).await?.name_any());
-    // The server validates objects by the schema of the definition.
+    // The server validates objects against the schema of the CRD.
     let dark = Lamp::new("cellar", LampSpec { room: "cellar".to_owned(), bulbs: 0 });
     if let Err(error) = lamps.create(&pp, &dark).await {
         println!(

@@ -1,4 +1,5 @@
-//! Server-side apply of a custom resource: two field managers, a conflict, and its resolution.
+//! Applies a custom resource with server-side apply as two field managers. Shows a conflict between the managers, and
+//! resolves the conflict.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_apply
@@ -16,8 +17,8 @@ use std::{
     process::ExitCode,
 };
 
-/// All fields are optional and are skipped when they are `None`: an apply contains only the fields that the manager
-/// sets.
+/// All fields are optional, and serialization skips fields that are `None`. The request of a field manager therefore
+/// contains only the fields that the manager sets.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[kube(group = "examples.dev", version = "v1", kind = "Site", namespaced)]
 struct SiteSpec {
@@ -55,7 +56,7 @@ async fn apply() -> anyhow::Result<()> {
     let forced = sites.apply(&scaler.clone().force(), &both).await?;
     writeln!(out, "forced: {}", serde_json::to_string(&forced.spec)?)?;
 
-    // A field that a manager no longer applies is removed if no other manager owns it.
+    // `scaler` no longer applies `title`. The server removes the field, because no other manager owns the field.
     let removed = sites.apply(&scaler, &replicas).await?;
     writeln!(
         out,

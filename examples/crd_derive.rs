@@ -1,6 +1,6 @@
-//! Prints the CRD of a derived kind as JSON, without a cluster: `crd_derive | kubectl apply -f -`.
+//! Prints the CRD of a derived kind as JSON. This program needs no cluster; kubectl can install the CRD, as shown below.
 //!
-//! The kind uses most of the attributes of `CustomResource`.
+//! The kind uses many of the attributes of `CustomResource`.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_derive | kubectl apply -f -
@@ -49,8 +49,9 @@ struct CachePoolSpec {
     eviction: Eviction,
 }
 
-/// Serialized as an object whose only field has the name of the variant. A structural schema requires the same type for
-/// all variants: the unit variant `None` would be a string, hence `None {}`.
+/// The reaction of a full cache to a write. A value serializes as an object whose only field has the name of the
+/// variant. A structural schema requires the same type for all variants. The variant is `None {}` because a unit
+/// variant `None` would serialize as a string.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum Eviction {
@@ -58,7 +59,7 @@ enum Eviction {
     None {},
     /// Remove the least recently used entry.
     LeastRecentlyUsed {},
-    /// Remove entries that are older than this number of seconds.
+    /// Remove entries that are older than `seconds`.
     OlderThan { seconds: u32 },
 }
 
@@ -79,7 +80,7 @@ fn print_crd() -> anyhow::Result<()> {
     *pool.status_mut() = Some(CachePoolStatus { ready_replicas: 1 });
     info!("{} is at {}", CachePool::kind(&()), CachePool::url_path(&(), Some("default")));
     info!("an object: {}", serde_json::to_string(&pool)?);
-    // `try_crd` fails if the schema accepts values that the Rust types do not.
+    // `try_crd` fails if the schema accepts values that the Rust types refuse.
     let crd = serde_json::to_string_pretty(&CachePool::try_crd()?)?;
     writeln!(io::stdout(), "{crd}")?;
     Ok(())

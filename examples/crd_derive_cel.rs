@@ -1,4 +1,4 @@
-//! Validation rules of a derived kind, evaluated in the program before a request, and by the server.
+//! Evaluates the validation rules of a derived kind: first in the program, before a request, and then on the server.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_derive_cel
@@ -21,7 +21,7 @@ use std::{
 struct AutoscalerSpec {
     min: i32,
     max: i32,
-    /// Cannot change: the rule compares the old and the new value.
+    /// Immutable: the rule compares the old and the new value.
     #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable").reason(Reason::FieldValueForbidden))]
     target: String,
 }

@@ -1,4 +1,5 @@
-//! A derived kind with a schema that is written by hand: for one field, and for the whole object.
+//! Prints the CRDs of two derived kinds with schemas that are written by hand: for one field of `Listener`, and for the
+//! whole object of `Document`.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_derive_custom_schema

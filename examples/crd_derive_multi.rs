@@ -1,7 +1,7 @@
-//! Two versions of one kind in one CRD.
+//! Defines two versions of one kind in one CRD.
 //!
-//! Without a conversion webhook, the server changes only `apiVersion`. The versions may therefore differ only in
-//! optional fields.
+//! If a CRD has no conversion webhook, the server converts an object by a change of `apiVersion` only. The versions may
+//! therefore differ only in optional fields.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_derive_multi

@@ -1,8 +1,8 @@
-//! A derived kind whose CRD is installed by other means: `schema = "disabled"` needs neither `JsonSchema` nor the Cargo
-//! feature `schema`.
+//! A derived kind without a derived schema: with `schema = "disabled"`, the derive needs neither `JsonSchema` nor the
+//! Cargo feature `schema`.
 //!
-//! This example installs the CRD from JSON in this file. A server refuses a CRD without a schema, such as
-//! `Token::crd()`.
+//! This example installs the CRD from JSON in this file. The example does not install `Token::crd()`: this CRD has no
+//! schema, and a server refuses CRDs without a schema.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_derive_no_schema
@@ -28,10 +28,10 @@ struct TokenSpec {
 }
 
 fn main() -> ExitCode {
-    examples::run(use_installed_crd())
+    examples::run(install_and_use_crd())
 }
 
-async fn use_installed_crd() -> anyhow::Result<()> {
+async fn install_and_use_crd() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let crd: CustomResourceDefinition = serde_json::from_value(json!({
         "metadata": { "name": Token::crd_name() },

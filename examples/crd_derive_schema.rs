@@ -1,4 +1,4 @@
-//! Defaults, nullable fields, and lists that server-side apply merges, in the schema of a derived kind.
+//! Shows how the schema of a derived kind sets defaults, allows nulls, and lets server-side apply merge lists.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_derive_schema
@@ -50,10 +50,10 @@ fn default_path() -> String {
 }
 
 fn main() -> ExitCode {
-    examples::run(show_schema())
+    examples::run(use_routes())
 }
 
-async fn show_schema() -> anyhow::Result<()> {
+async fn use_routes() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     examples::install::<Route>(&client).await?;
     let mut out = io::stdout();

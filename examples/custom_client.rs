@@ -1,7 +1,7 @@
-//! Adds layers to the client: each is a [`tower::Layer`] around the stack that has credentials, retries and time
-//! limits.
+//! Adds layers to the client. Each layer is a [`tower::Layer`] around the client's own layers for credentials, retries
+//! and time limits.
 //!
-//! One layer limits the number of requests in flight, and another one counts them and adds a header to each.
+//! One layer limits the number of requests in flight. Another layer counts the requests, and adds a header to each.
 //!
 //! ```sh
 //! cargo run -p examples --example custom_client
@@ -42,7 +42,7 @@ async fn use_custom_client() -> anyhow::Result<()> {
         .build();
 
     let namespaces = Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await?;
-    // All lists start concurrently, and the layer lets four of them through at a time.
+    // All list requests start concurrently. `ConcurrencyLimitLayer` allows four requests at a time.
     let counts = namespaces.items.iter().map(|namespace| {
         let name = namespace.name_any();
         let pods: Api<Pod> = Api::namespaced(client.clone(), &name);

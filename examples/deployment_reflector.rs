@@ -1,7 +1,8 @@
 //! Prints the rollout status of the deployments of all namespaces after each poll.
 //!
-//! Deployments are large, and this program reads six of their fields. It declares these fields in its own spec and
-//! status structs. The decoder skips all other fields, which take no memory.
+//! Deployments are large, but this program reads only six fields of their spec and status. The program declares these
+//! fields in its own structs. The decoder skips all other fields of the spec and the status, so that they take no
+//! memory.
 //!
 //! ```sh
 //! cargo run -p examples --example deployment_reflector
@@ -50,8 +51,8 @@ fn main() -> ExitCode {
 
 async fn run_reflector() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    // `Object` does not determine the resource, so the `Api` needs an `ApiResource`. This one comes from a Rust type.
-    // For a kind without a Rust type, use `ApiResource::from_gvk`.
+    // `Object` does not determine the resource, so the `Api` needs an `ApiResource`. This `ApiResource` comes from a
+    // Rust type. For a kind without a Rust type, use `ApiResource::from_gvk`.
     let resource = ApiResource::erase::<v1::Deployment>(&());
     let deployments: Api<Deployment> = Api::all_with(client, &resource);
     let mut reflector = Reflector::new(deployments);
@@ -59,7 +60,7 @@ async fn run_reflector() -> anyhow::Result<()> {
     info!("watching deployments");
     loop {
         checker.check_result(reflector.poll().await)?;
-        // A deployment that does not decode ends a poll early, possibly before the initial list is complete.
+        // If a deployment does not decode, the poll ends early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
             print_deployments(reflector.read())?;
         }

@@ -1,5 +1,5 @@
-//! Counts the objects of every kind that the server can list, custom resources included. The program knows none of
-//! them.
+//! Counts the objects of every kind that the server can list, including custom resources. The program contains no Rust
+//! type of a kind.
 //!
 //! ```sh
 //! cargo run -p examples --example dynamic_api
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 async fn count_objects() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let discovery = Discovery::new(client.clone()).run().await?;
-    // A group of an unavailable extension server does not hide the other groups.
+    // If the extension server of a group is unavailable, discovery still returns the other groups.
     for failure in discovery.failures() {
         warn!("{failure}: {}", failure.error);
     }

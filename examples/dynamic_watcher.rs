@@ -1,4 +1,5 @@
-//! Watches a kind that the program does not know: its name is an argument, as for kubectl.
+//! Watches the objects of a kind for which the program has no Rust type. The argument names the resource, as for
+//! kubectl.
 //!
 //! ```sh
 //! cargo run -p examples --example dynamic_watcher -- deployments.apps

@@ -1,8 +1,9 @@
-//! Prints the config maps with the label `examples.dev/settings`, and for those that do not decode, the reason.
+//! Prints the config maps with the label `examples.dev/settings`. For a config map that does not decode, prints the
+//! reason.
 //!
-//! `Settings` inherits the group, version, kind and plural of `ConfigMap`, and requires the key `color`. With
-//! `DeserializeGuard`, an object that does not decode is an item of the stream with its metadata, rather than an error
-//! of the stream.
+//! `Settings` inherits the group, version, kind and plural of `ConfigMap`, and requires the key `color`.
+//! If an object does not decode, `DeserializeGuard` lets the stream return an item with the metadata of the object and
+//! the error. Without the guard, the stream would return only the error.
 //!
 //! ```sh
 //! cargo run -p examples --example errorbounded_configmap_watcher

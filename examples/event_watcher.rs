@@ -1,5 +1,5 @@
-//! Prints the events of the cluster. An argument selects the events of a kind, such as `Pod`, or of one object, such as
-//! `Pod/web`.
+//! Prints the events of the cluster. An argument selects the events about all objects of a kind, such as `Pod`, or
+//! about one object, such as `Pod/web`.
 //!
 //! ```sh
 //! cargo run -p examples --example event_watcher -- Pod/web
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
 }
 
 async fn watch() -> anyhow::Result<()> {
-    let config = config(&std::env::args().skip(1).collect::<Vec<_>>())?;
+    let config = config_from_arguments(&std::env::args().skip(1).collect::<Vec<_>>())?;
     let events: Api<Event> = Api::all(Client::try_default().await?);
     let mut events = pin!(watcher(events, config).applied_objects());
     info!("watching events");
@@ -41,8 +41,8 @@ async fn watch() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The options of the watch. The server filters the events.
-fn config(arguments: &[String]) -> anyhow::Result<watcher::Config> {
+/// Returns the options of a watch of the events that the arguments select. The server filters the events.
+fn config_from_arguments(arguments: &[String]) -> anyhow::Result<watcher::Config> {
     let config = watcher::Config::default();
     Ok(match arguments {
         [] => config,

@@ -14,14 +14,15 @@ use kube_runtime::wait::{Condition, await_condition_within, conditions};
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
 
-/// The time limit for the job.
+/// The maximum time that the program waits for the end of the job.
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     examples::run(run_job())
 }
 
-/// A [`Condition`] that is met if the status of the job has the condition `Failed`: the job controller retries no more.
+/// Returns a [`Condition`] that is met if the status of the job has the condition `Failed`. The job controller then no
+/// longer retries.
 fn has_failed() -> impl Condition<Job> {
     |job: Option<&Job>| {
         let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());

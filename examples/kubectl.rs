@@ -51,9 +51,9 @@ enum Command {
     },
     /// Deletes an object
     Delete { resource: String, name: String },
-    /// Opens an object in the editor of KUBE_EDITOR or EDITOR, and writes the changes
+    /// Opens an object in the editor that KUBE_EDITOR or EDITOR names, and writes the edited object
     Edit { resource: String, name: String },
-    /// Prints each change of objects, until it is interrupted
+    /// Prints the existing objects and each change, until the program is interrupted
     Watch {
         resource: String,
         #[arg(short = 'l', long, default_value = "")]
@@ -67,7 +67,7 @@ enum Command {
         #[arg(short, long)]
         container: Option<String>,
     },
-    /// Runs a command in a pod, and ends with its exit code
+    /// Runs a command in a pod, and ends with the exit code of the command
     Exec {
         pod: String,
         #[arg(short = 'i', long)]
@@ -91,7 +91,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let client = Client::try_from(config)?;
     let cluster =
-        Cluster { mapper: RestMapper::new(client.clone()), client, in_all: arguments.all_namespaces };
+        Cluster { mapper: RestMapper::new(client.clone()), client, all_namespaces: arguments.all_namespaces };
     let pods: Api<Pod> = Api::default_namespaced(cluster.client.clone());
     match arguments.command {
         Command::Get { resource, name, selector } => cluster.get(&resource, name, &selector).await,
@@ -118,30 +118,31 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// The commands for any kind of object.
+/// Runs the commands for objects of any kind.
 struct Cluster {
     client: Client,
     mapper: RestMapper,
     /// Whether the commands concern all namespaces.
-    in_all: bool,
+    all_namespaces: bool,
 }
 
 impl Cluster {
-    /// The objects of a resource, which the user names as in kubectl: `po`, `pods`, `Deployment`, `deploy.v1.apps`.
+    /// Returns the API of a resource. The user names the resource as in kubectl: `po`, `pods`, `Deployment`,
+    /// `deploy.v1.apps`.
     async fn api(&self, resource: &str) -> anyhow::Result<Api<DynamicObject>> {
         let (resource, capabilities) = self.mapper.resolve(resource).await?;
         let api = Api::dynamic(self.client.clone(), &resource, &capabilities.scope);
-        Ok(if self.in_all { api } else { api.constrain_default() })
+        Ok(if self.all_namespaces { api } else { api.constrain_default() })
     }
 
     async fn get(&self, resource: &str, name: Option<String>, selector: &str) -> anyhow::Result<()> {
         let api = self.api(resource).await?;
         if let Some(name) = name {
-            ensure!(!self.in_all, "an object with a name is in one namespace");
+            ensure!(!self.all_namespaces, "an object with a name is in one namespace");
             print!("{}", yaml_serde::to_string(&api.get(&name).await?)?);
             return Ok(());
         }
-        // The server selects the columns, also for custom resources.
+        // The server defines the columns for every kind, including custom resources.
         let table = api.list_table(&ListParams::default().labels(selector)).await?;
         let shown: Vec<bool> = table.column_definitions.iter().map(|column| column.priority == 0).collect();
         let mut rows =
@@ -185,7 +186,8 @@ impl Cluster {
             bail!("{resource}/{name} was not changed");
         }
         let edited: DynamicObject = yaml_serde::from_str(&after).context("the file is not an object")?;
-        // The object has its resource version: the server refuses to overwrite the change of another writer.
+        // The edited object still contains the resource version that was read, so the server refuses to overwrite a
+        // later change.
         api.replace(name, &PostParams::default(), &edited).await?;
         println!("{resource}/{name} edited");
         Ok(())
@@ -207,7 +209,7 @@ impl Cluster {
     }
 }
 
-/// Prints the shown columns, aligned.
+/// Prints the columns that `shown` selects, aligned.
 fn print_table(rows: &[Vec<String>], shown: &[bool]) {
     let width = |column: usize| rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max();
     let widths: Vec<usize> = (0..shown.len()).map(|column| width(column).unwrap_or(0)).collect();
@@ -218,7 +220,7 @@ fn print_table(rows: &[Vec<String>], shown: &[bool]) {
     }
 }
 
-/// Connects the program to a command in a pod, and ends with the exit code of the command.
+/// Connects the program to a command in a pod, and ends the program with the exit code of the command.
 async fn exec(pods: &Api<Pod>, pod: &str, command: Vec<String>, params: &AttachParams) -> anyhow::Result<()> {
     let mut process = pods.exec(pod, command, params).await?;
     if let Some(mut to_process) = process.stdin() {

@@ -1,7 +1,8 @@
-//! Counts in a config map while this process is the leader. Start two processes with different names: one counts, and
-//! the other takes over when the first ends or hangs.
+//! Counts in a config map while this process is the leader. Start two processes with different names: one process
+//! counts, and the other process takes over when the leader ends or hangs.
 //!
-//! Each process counts in the config map of its own name, so that the requests show the process of each write.
+//! Each process writes to its own config map. The config map has the name of the process, so that each request shows
+//! which process writes.
 //!
 //! ```sh
 //! cargo run -p examples --example leader_election -- one
@@ -48,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
         () = leadership.lost() => {}
         signal = termination_signal() => {
             signal?;
-            // Release the lease: the next leader does not wait until it expires.
+            // Release the lease, so that the next leader need not wait until the lease expires.
             return Ok(leadership.release().await?);
         }
     }

@@ -1,4 +1,4 @@
-//! Watches three kinds concurrently, and prints each change with the kind of its object.
+//! Watches three kinds concurrently, and prints each existing, new or changed object with its kind.
 //!
 //! ```sh
 //! cargo run -p examples --example multi_watcher
@@ -17,8 +17,8 @@ use std::{
 };
 use tracing::info;
 
-/// An object of one of the kinds.
-enum Watched {
+/// An object of one of the three kinds.
+enum WatchedObject {
     ConfigMap(Box<ConfigMap>),
     Deployment(Box<Deployment>),
     Secret(Box<Secret>),
@@ -31,19 +31,19 @@ fn main() -> ExitCode {
 async fn watch() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let mut objects = stream::select_all([
-        changes(&client).map_ok(|map| Watched::ConfigMap(Box::new(map))).boxed(),
-        changes(&client).map_ok(|deployment| Watched::Deployment(Box::new(deployment))).boxed(),
-        changes(&client).map_ok(|secret| Watched::Secret(Box::new(secret))).boxed(),
+        applied_objects(&client).map_ok(|map| WatchedObject::ConfigMap(Box::new(map))).boxed(),
+        applied_objects(&client).map_ok(|deployment| WatchedObject::Deployment(Box::new(deployment))).boxed(),
+        applied_objects(&client).map_ok(|secret| WatchedObject::Secret(Box::new(secret))).boxed(),
     ]);
     info!("watching config maps, deployments and secrets");
     while let Some(object) = objects.try_next().await? {
         let line = match object {
-            Watched::ConfigMap(map) => format!("config map {}", map.name_any()),
-            Watched::Deployment(deployment) => {
+            WatchedObject::ConfigMap(map) => format!("config map {}", map.name_any()),
+            WatchedObject::Deployment(deployment) => {
                 let replicas = deployment.spec.replicas.unwrap_or(1);
                 format!("deployment {}: {replicas} replicas", deployment.metadata.name.unwrap_or_default())
             }
-            Watched::Secret(secret) => {
+            WatchedObject::Secret(secret) => {
                 format!("secret {}: {} keys", secret.name_any(), secret.data.map_or(0, |data| data.len()))
             }
         };
@@ -52,8 +52,8 @@ async fn watch() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The new and changed objects of a kind in the default namespace.
-fn changes<K>(client: &Client) -> impl futures::Stream<Item = watcher::Result<K>> + Send + use<K>
+/// Returns a stream of the existing, new and changed objects of a kind in the default namespace.
+fn applied_objects<K>(client: &Client) -> impl futures::Stream<Item = watcher::Result<K>> + Send + use<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: DeserializeOwned + Clone + Debug + Send + Sync + 'static,

@@ -1,7 +1,7 @@
 //! Prints unhealthy nodes with their pods and events.
 //!
-//! An [`Informer`] is also a `Stream` of watch events. This program sends further requests while it handles an event:
-//! the client is cheap to clone, and the watch continues during the requests.
+//! An [`Informer`] implements `Stream`, and its items are watch events. This program sends further requests while it
+//! handles an event: the client is cheap to clone, and the watch continues during the requests.
 //!
 //! ```sh
 //! cargo run -p examples --example node_informer
@@ -30,8 +30,8 @@ async fn run_informer() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let nodes: Api<Node> = Api::all(client.clone());
     let mut informer = Informer::new(nodes);
-    // The conditions that make each node unhealthy, by the name of the node. The program prints a node only if these
-    // conditions change, because kubelets update the status of every node regularly.
+    // The name of each unhealthy node, and the conditions that make the node unhealthy. The program prints a node only
+    // if these conditions change, because kubelets update the status of every node regularly.
     let mut unhealthy = BTreeMap::new();
     info!("watching nodes");
     while let Some(event) = informer.next().await {
@@ -53,8 +53,8 @@ async fn run_informer() -> anyhow::Result<()> {
                 }
             }
             Ok(WatchEvent::Bookmark(_) | WatchEvent::Error(_)) => {}
-            // Before the initial list is complete, an error is likely to be permanent. After a later error, the stream
-            // retries.
+            // Before the initial list is complete, an error is likely to be permanent, unless the cause is an object
+            // that does not decode. After a later error, the stream retries.
             Err(error) if error.undecodable().is_none() && !informer.store().is_ready() => {
                 return Err(error.into());
             }
@@ -72,9 +72,9 @@ fn unhealthy_conditions(node: &Node) -> Vec<String> {
         .collect()
 }
 
-/// Prints the pods on a node, and the node's events. A failed request is logged and does not end the program.
+/// Prints the pods on a node, and the node's events. If a request fails, logs the error instead and returns `Ok`.
 async fn print_pods_and_events(client: &Client, node: &str) -> io::Result<()> {
-    match pods_and_events(client, node).await {
+    match describe_pods_and_events(client, node).await {
         Ok(lines) => lines.into_iter().try_for_each(|line| writeln!(io::stdout(), "  {line}")),
         Err(error) => {
             warn!("{error:#}");
@@ -84,7 +84,7 @@ async fn print_pods_and_events(client: &Client, node: &str) -> io::Result<()> {
 }
 
 /// Returns one line for each pod on the node, and one for each event of the node.
-async fn pods_and_events(client: &Client, node: &str) -> anyhow::Result<Vec<String>> {
+async fn describe_pods_and_events(client: &Client, node: &str) -> anyhow::Result<Vec<String>> {
     let pods: Api<Pod> = Api::all(client.clone());
     let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
     let pods = pods.list(&on_node).await.with_context(|| format!("cannot list the pods on {node}"))?;

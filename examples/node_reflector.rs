@@ -1,7 +1,7 @@
 //! Prints the nodes of the cluster, with their capacity, after each poll.
 //!
-//! This example is like `pod_reflector`, but for a cluster-scoped kind, and with a label selector that requests only
-//! nodes that run Linux.
+//! This example is like `pod_reflector`, but the kind is cluster-scoped, and a label selector selects the nodes that run
+//! Linux.
 //!
 //! ```sh
 //! cargo run -p examples --example node_reflector
@@ -31,7 +31,7 @@ async fn run_reflector() -> anyhow::Result<()> {
     info!("watching nodes that run Linux");
     loop {
         checker.check_result(reflector.poll().await)?;
-        // A node that does not decode ends a poll early, possibly before the initial list is complete.
+        // If a node does not decode, the poll ends early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
             print_nodes(reflector.read())?;
         }

@@ -1,5 +1,5 @@
-//! Prints each problem of a node: a condition that reports pressure or an error, or a node that is not ready, with the
-//! node's last events.
+//! Prints the problems of each node that runs Linux, with the events of the node. A problem is a condition `Ready` that
+//! is not `True`, or another condition, such as `MemoryPressure`, that is not `False`.
 //!
 //! ```sh
 //! cargo run -p examples --example node_watcher

@@ -29,7 +29,7 @@ async fn use_pod() -> anyhow::Result<()> {
     let uid = created.uid().context("the server sets the uid")?;
     println!("created {name}");
 
-    // The name exists already: `is_already_exists` recognizes this error.
+    // The server refuses to create a second pod with the same name. `is_already_exists` recognizes the error.
     match pods.create(&PostParams::default(), &pod).await {
         Err(error) if error.is_already_exists() => println!("{name} exists already"),
         Err(error) => return Err(error.into()),
@@ -45,7 +45,7 @@ async fn use_pod() -> anyhow::Result<()> {
         println!("found {}", pod.name_any());
     }
 
-    // A delete only begins the deletion of a pod: its containers have to stop.
+    // The request only begins the deletion. The server removes the pod after its containers have stopped.
     pods.delete(&name, &DeleteParams::default()).await?;
     await_condition_within(pods, &name, conditions::is_deleted(&uid), Duration::from_secs(60)).await?;
     println!("deleted {name}");

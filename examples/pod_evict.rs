@@ -1,4 +1,4 @@
-//! Evicts a pod: deletes it as soon as its disruption budgets allow that, as `kubectl drain` does.
+//! Evicts a pod: deletes the pod as soon as its disruption budgets allow the deletion, as `kubectl drain` does.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_evict -- web
@@ -26,7 +26,7 @@ async fn evict() -> anyhow::Result<()> {
                 println!("evicted {pod}");
                 return Ok(());
             }
-            // The pod may be evicted later, when enough other pods of the budget are ready.
+            // The budget allows the eviction later, when enough other pods of the budget are ready.
             Err(error) if error.is_too_many_requests() => println!("a budget protects {pod}: waiting"),
             Err(error) => return Err(error.into()),
         }

@@ -1,4 +1,4 @@
-//! Runs a command in a pod, prints its output, and ends with its exit code.
+//! Runs a command in a pod, prints the output of the command, and ends with the exit code of the command.
 //!
 //! With `-i`, the command reads the standard input of this program.
 //!

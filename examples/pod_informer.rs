@@ -42,7 +42,8 @@ fn print_event(event: &WatchEvent<Arc<Pod>>) -> io::Result<()> {
         WatchEvent::Added(pod) => writeln!(out, "added    {}", format_pod(pod)),
         WatchEvent::Modified(pod) => writeln!(out, "modified {}", format_pod(pod)),
         WatchEvent::Deleted(pod) => writeln!(out, "deleted  {}", format_pod(pod)),
-        // A bookmark contains only a resource version. The `poll` that queues an error event also returns the error.
+        // Ignore both: a bookmark contains only a resource version, and `poll` has already returned the error of an
+        // error event.
         WatchEvent::Bookmark(_) | WatchEvent::Error(_) => Ok(()),
     }
 }

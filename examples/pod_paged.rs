@@ -1,7 +1,7 @@
 //! Lists the pods of all namespaces in pages, so that neither the server nor the program holds a large list.
 //!
-//! [`Api::list_all`] does the same and returns the objects of all pages as a stream. Use it unless the program needs
-//! the pages, like this program, which prints them.
+//! [`Api::list_all`] does the same and returns the objects of all pages as a stream. Use `list_all` unless the program
+//! needs single pages. This program prints each page.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_paged -- 100

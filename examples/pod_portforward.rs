@@ -20,7 +20,7 @@ async fn main() -> anyhow::Result<()> {
     for port in ports {
         let mut stream = forwarder.take_stream(port).context("the port was requested")?;
         stream.write_all(format!("hello, port {port}\n").as_bytes()).await?;
-        // Closes the stream to the pod. The stream from the pod stays open until the pod closes it.
+        // Close only the direction to the pod. The direction from the pod stays open until the pod closes it.
         stream.shutdown().await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.with_context(|| format!("port {port}"))?;

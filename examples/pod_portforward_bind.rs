@@ -1,4 +1,5 @@
-//! Forwards connections to a local port to a port of a pod, as `kubectl port-forward` does, until it is interrupted.
+//! Listens on a local port, and forwards each connection to a port of a pod, as `kubectl port-forward` does. SIGINT
+//! ends the program.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_portforward_bind -- web 8080

@@ -1,7 +1,7 @@
 //! Prints the pods of all namespaces after each poll.
 //!
-//! A [`Reflector`] is a cache that mirrors the server: the first `poll` lists, each `poll` then watches for ten
-//! seconds, and `read` returns the objects.
+//! A [`Reflector`] is a cache that mirrors the server. The first call of `poll` lists the objects. Each call of `poll`
+//! watches for ten seconds. `read` returns the objects.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_reflector
@@ -30,7 +30,7 @@ async fn run_reflector() -> anyhow::Result<()> {
     info!("watching pods");
     loop {
         checker.check_result(reflector.poll().await)?;
-        // A pod that does not decode ends a poll early, possibly before the initial list is complete.
+        // If a pod does not decode, the poll ends early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
             print_pods(reflector.read())?;
         }

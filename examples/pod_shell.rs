@@ -1,6 +1,8 @@
-//! Opens an interactive shell in a pod. The environment variables `COLUMNS` and `LINES` set the size of its terminal.
+//! Opens an interactive shell in a pod. The environment variables `COLUMNS` and `LINES` set the size of the terminal in
+//! the pod.
 //!
-//! A program with full support of terminals also sets the local terminal to raw mode, for example with crossterm.
+//! This example leaves the mode of the local terminal unchanged. For full support of terminals, a program must set the
+//! local terminal to raw mode, for example with crossterm.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_shell -- web
@@ -16,7 +18,7 @@ use kube_client::{
 use std::env;
 use tokio::io::{copy, stdin, stdout};
 
-/// The number in an environment variable, or `default` if the variable does not contain a number.
+/// Returns the number in an environment variable, or `default` if the variable does not contain a number.
 fn number_from_env(variable: &str, default: u16) -> u16 {
     env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }

@@ -1,5 +1,5 @@
-//! Sends requests without an `Api`: to any path of the server, with the connections, credentials and errors of the
-//! client.
+//! Sends requests to any path of the server, without an `Api`. The client still provides the connections, the
+//! credentials and the error type.
 //!
 //! ```sh
 //! cargo run -p examples --example request_raw -- '/readyz?verbose'
@@ -25,7 +25,8 @@ async fn send_requests() -> anyhow::Result<()> {
     let text = client.request_text(Request::get(&path).body(Vec::new())?).await?;
     println!("{}", text.trim_end());
 
-    // Read an object of any type. `Api` uses the same builder of paths and parameters.
+    // Decode a response as any type that implements `Deserialize`. `kube_client::core::Request` builds the request, as it
+    // does for `Api`.
     let request = ApiRequest::new(Namespace::url_path(&(), None)).list(&ListParams::default().limit(1))?;
     let page: ObjectList<Namespace> = client.request(request).await?;
     let left = page.metadata.remaining_item_count.unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Keeps a store of the secrets of a type, without their values in memory, and prints its content after each change.
+//! Keeps the secrets of one type in a store, without their values. Prints the content of the store after each change.
 //!
 //! ```sh
 //! cargo run -p examples --example secret_reflector -- kubernetes.io/tls

@@ -1,6 +1,6 @@
-//! Copies secrets to another namespace, and removes the copy with its original: a controller with a finalizer.
+//! A controller with a finalizer: copies secrets to another namespace, and deletes a copy when its original is deleted.
 //!
-//! The label `examples.dev/copy-to` of a secret is the name of the other namespace.
+//! The value of the label `examples.dev/copy-to` of a secret is the name of the namespace of the copy.
 //!
 //! ```sh
 //! cargo run -p examples --example secret_syncer
@@ -24,7 +24,7 @@ use std::{
 };
 use tracing::{info, warn};
 
-const COPY_TO: &str = "examples.dev/copy-to";
+const COPY_TO_LABEL: &str = "examples.dev/copy-to";
 
 fn main() -> ExitCode {
     examples::run(run())
@@ -34,7 +34,7 @@ async fn run() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     // Watch only secrets with the label. If a secret loses its label, the finalizer stays and the copy is not deleted.
     // To handle this case, watch all secrets, and check the label in the reconciler.
-    let secrets = watcher::Config::default().labels(COPY_TO);
+    let secrets = watcher::Config::default().labels(COPY_TO_LABEL);
     info!("copying secrets");
     Controller::new(Api::<Secret>::all(client.clone()), secrets)
         .run(reconcile, backoff_on_error, Arc::new(client))
@@ -52,7 +52,7 @@ async fn reconcile(
     client: Arc<Client>,
 ) -> Result<Action, finalizer::Error<kube_client::Error>> {
     let own: Api<Secret> = Api::namespaced((*client).clone(), &secret.namespace().unwrap_or_default());
-    let target = secret.labels().get(COPY_TO).cloned().unwrap_or_default();
+    let target = secret.labels().get(COPY_TO_LABEL).cloned().unwrap_or_default();
     let copies: Api<Secret> = Api::namespaced((*client).clone(), &target);
     finalizer(&own, "examples.dev/secret-copy", secret, async |event| match event {
         Event::Apply(secret) => copy(&secret, &copies).await,
@@ -72,7 +72,7 @@ async fn copy(secret: &Secret, copies: &Api<Secret>) -> kube_client::Result<Acti
     Ok(Action::await_change())
 }
 
-/// Deletes the copy. It may be deleted already: the step is repeated after a failure.
+/// Deletes the copy. The copy may already be deleted, because the finalizer calls this function again after a failure.
 async fn delete_copy(secret: &Secret, copies: &Api<Secret>) -> kube_client::Result<Action> {
     let name = secret.name_any();
     match copies.delete(&name, &DeleteParams::default()).await {
@@ -82,7 +82,7 @@ async fn delete_copy(secret: &Secret, copies: &Api<Secret>) -> kube_client::Resu
     Ok(Action::await_change())
 }
 
-/// Prints a line. A closed stdout must not fail a reconcile.
+/// Prints a line. Ignores a closed stdout: the reconcile must not fail for this reason.
 fn println(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

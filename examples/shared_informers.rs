@@ -1,5 +1,5 @@
-//! One watch of config maps serves two controllers and a subscriber: the manager starts it, and its store is the cache
-//! of all three.
+//! Runs two controllers and a subscriber with one watch of config maps. The manager starts the watch. The controllers
+//! and the subscriber share the store of the watch.
 //!
 //! ```sh
 //! cargo run -p examples --example shared_informers
@@ -62,7 +62,7 @@ async fn reconcile(map: Arc<ConfigMap>, measure: Arc<Measure>) -> Result<Action,
     Ok(Action::await_change())
 }
 
-/// Prints a line. A closed stdout must not fail a reconcile.
+/// Prints a line. Ignores a closed stdout: the reconcile must not fail for this reason.
 fn println(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -1,9 +1,10 @@
-//! A complete controller: each `Site` is published as a `ConfigMap` with a page of HTML for each of its texts, and is
-//! listed in a shared index.
+//! A complete controller: publishes each `Site` as a `ConfigMap` with one HTML page for each text of the site, and
+//! lists the site in a shared index.
 //!
-//! - `pages-NAME`, the owned config map, is written by server-side apply. It is repaired if it is changed or deleted.
+//! - The controller writes the owned config map `pages-NAME` with server-side apply, and restores it after a change or
+//!   deletion.
 //! - The index is a config map in the namespace of the controller. A finalizer removes the entry of a deleted site.
-//! - The status has the condition `Ready`, and each publication is an event (`kubectl describe site`).
+//! - The status has the condition `Ready`, and each change of the status emits an event (`kubectl describe site`).
 //! - Replicas elect a leader. The manager serves metrics and a status page on 127.0.0.1:8080, and probes on port 8081.
 //!
 //! ```sh
@@ -12,7 +13,7 @@
 //! kubectl apply -f examples/site.yaml
 //! ```
 //!
-//! `examples/site_controller.yaml` deploys it, with the permissions that it needs.
+//! `examples/site_controller.yaml` deploys the controller, with the permissions that the controller needs.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -30,7 +31,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The name of the controller and of its lease. Its field managers and the reporter of its events contain the name.
+/// The name of the controller and of its lease. The names of the field managers and of the event reporter contain this
+/// name.
 const NAME: &str = "site-controller";
 const FINALIZER: &str = "example.com/site-index";
 /// The config map that lists all sites.
@@ -86,7 +88,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The manager with the controller. `pod` is the name of this replica.
+/// Returns a manager that runs the controller. `pod` is the name of this replica.
 pub(crate) fn manager(client: &Client, pod: &str) -> Result<Manager, InvalidConfig> {
     let namespace = client.default_namespace().to_owned();
     let mut manager = Manager::elected(LeaderElector::new(client.clone(), &namespace, NAME, pod))?;
@@ -111,15 +113,15 @@ async fn reconcile(
     finalizer(&sites, FINALIZER, site, step).await
 }
 
-/// Publishes a site. Each write is idempotent, and the status is written only if it changes, so a reconcile
-/// does not trigger another one.
+/// Publishes a site. Each write is idempotent, and a status that is equal to the stored status is not written. The
+/// reconcile of a site that is already published therefore does not trigger another reconcile.
 async fn publish(site: &Site, sites: &Api<Site>, context: &Context) -> kube_client::Result<Action> {
     let name = format!("pages-{}", site.name_any());
     let pages = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name, "ownerReferences": [site.controller_owner_ref(&())]},
-        "data": site.spec.pages.iter().map(|(page, text)| (format!("{page}.html"), html(&site.spec.title, text)))
+        "data": site.spec.pages.iter().map(|(page, text)| (format!("{page}.html"), html_page(&site.spec.title, text)))
             .collect::<BTreeMap<_, _>>(),
     });
     let maps = Api::<ConfigMap>::namespaced(context.client.clone(), &site.namespace().unwrap_or_default());
@@ -131,7 +133,7 @@ async fn publish(site: &Site, sites: &Api<Site>, context: &Context) -> kube_clie
     set_condition(&mut status.conditions, condition("Ready", true, "Published", &message));
     status.observed_generation = site.meta().generation;
     if write_status(sites, site, &status).await?.is_none() {
-        // Nothing has changed.
+        // The status has not changed: emit no event.
         return Ok(Action::await_change());
     }
     let event = Event {
@@ -141,7 +143,7 @@ async fn publish(site: &Site, sites: &Api<Site>, context: &Context) -> kube_clie
         action: "Publish".to_owned(),
         secondary: None,
     };
-    // A lost event must not fail the reconcile.
+    // The reconcile must not fail because of a lost event.
     if let Err(error) = context.recorder.publish(&event, &site.object_ref(&())).await {
         tracing::warn!("cannot publish an event: {error}");
     }
@@ -151,7 +153,7 @@ async fn publish(site: &Site, sites: &Api<Site>, context: &Context) -> kube_clie
 impl Context {
     /// Sets the title of a site in the index; `None` removes the site.
     async fn set_index_entry(&self, site: &Site, title: Option<&str>) -> kube_client::Result<Action> {
-        // Server-side apply with one field manager per site: no write changes the entry of another site.
+        // Each site has its own field manager, so server-side apply does not change the entries of other sites.
         let key = format!("{}.{}", site.namespace().unwrap_or_default(), site.name_any());
         let mut index = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": INDEX}});
         // An empty `data` would remain in `managedFields` as a field of the deleted site.
@@ -165,8 +167,8 @@ impl Context {
     }
 }
 
-/// A page of HTML.
-fn html(title: &str, text: &str) -> String {
+/// Returns a page of HTML with a title and a text.
+fn html_page(title: &str, text: &str) -> String {
     let [title, text] = [title, text].map(|text| text.replace('&', "&amp;").replace('<', "&lt;"));
     format!("<!doctype html><title>{title}</title><h1>{title}</h1><p>{text}</p>")
 }

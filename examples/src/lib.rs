@@ -1,6 +1,7 @@
 //! Shared code of the examples: logging, shutdown by signal, error reports, and the installation of CRDs.
 //!
-//! This crate must not send other requests to a cluster: the file of each example contains the calls of its topic.
+//! Except for the installation of CRDs, this crate must not send requests to a cluster: the file of each example
+//! contains the calls of its topic.
 
 use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -78,15 +79,16 @@ async fn termination_signal() -> io::Result<&'static str> {
     tokio::signal::ctrl_c().await.map(|()| "interrupted")
 }
 
-/// Whether stdout or stderr was closed by its reader.
+/// Whether the error is a broken pipe: the reader of stdout or stderr has closed the pipe.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// Decides whether a failed poll ends the program.
 ///
-/// A failure before the first successful poll is permanent: a wrong address or certificate, or a resource that the
-/// server does not serve. A later failure is logged, and the next poll retries after a backoff.
+/// An object that does not decode is logged. Any other failure before the first successful poll ends the program,
+/// because the cause is probably permanent, such as a wrong address or certificate, or a resource that the server does
+/// not serve. A later failure is logged, and the next poll retries after a backoff.
 #[derive(Debug, Default)]
 pub struct PollChecker {
     succeeded: bool,
@@ -136,12 +138,12 @@ impl<K> DerivedKind for K where
 ///
 /// # Errors
 ///
-/// If the server refuses the CRD, or does not serve the kind within 30 s.
+/// Fails if the server refuses the CRD, or does not serve the kind within 30 s.
 pub async fn install<K: DerivedKind>(client: &Client) -> anyhow::Result<()> {
     install_crd::<K>(client, &K::crd()).await
 }
 
-/// Like [`install`], with this CRD of the kind `K`.
+/// Like [`install`], but uses `crd` as the CRD of `K`.
 ///
 /// # Errors
 ///
@@ -159,7 +161,7 @@ pub async fn install_crd<K: DerivedKind>(
 ///
 /// # Errors
 ///
-/// If that takes more than 30 s, or a request fails.
+/// Fails if the server does not serve the kind within 30 s, or if a request fails.
 pub async fn wait_until_served<K: DerivedKind>(client: &Client) -> anyhow::Result<()> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let objects: Api<K> = Api::all(client.clone());

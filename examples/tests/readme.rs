@@ -29,7 +29,7 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target folder");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet"]).current_dir(folder.path()).env("CARGO_TARGET_DIR", target);
-    // CI sets the debug level for all builds by this variable, which `--config` would override.
+    // CI sets the debug level of all builds with `CARGO_PROFILE_DEV_DEBUG`. `--config` would override this level.
     if std::env::var_os("CARGO_PROFILE_DEV_DEBUG").is_none() {
         cargo.args(["--config", "profile.dev.debug='line-tables-only'"]);
     }
@@ -55,7 +55,7 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
     panic!("the controller exited without printing {missing:?}");
 }
 
-/// The process of the controller, killed on drop.
+/// The process of the controller. Dropping the value kills the process.
 struct ControllerProcess(Child);
 
 impl Drop for ControllerProcess {

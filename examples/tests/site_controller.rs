@@ -27,7 +27,7 @@ fn cluster() -> Sim {
     sim
 }
 
-/// Runs the controller for `seconds` in the namespace `kube-system`.
+/// Starts the controller in the namespace `kube-system`. The controller stops after `seconds`.
 fn start(sim: &Sim, seconds: u64) -> JoinHandle<Result<(), kube_runtime::manager::Error>> {
     let manager = manager(&Client::new(sim.service(), "kube-system"), "pod").unwrap();
     tokio::spawn(manager.without_server().shutdown_on(sleep(Duration::from_secs(seconds))).run())
@@ -38,17 +38,17 @@ fn site() -> Value {
     yaml_serde::from_str(include_str!("../site.yaml")).unwrap()
 }
 
-fn map(sim: &Sim, namespace: &str, name: &str) -> Option<Value> {
+fn config_map(sim: &Sim, namespace: &str, name: &str) -> Option<Value> {
     sim.get("v1", "ConfigMap", namespace, name).ok()
 }
 
-/// The site `docs`.
-fn docs(sim: &Sim) -> Value {
+/// Reads the site `docs` from the simulated cluster.
+fn get_docs_site(sim: &Sim) -> Value {
     sim.get("example.com/v1", "Site", "default", "docs").unwrap()
 }
 
-/// The number of requests that write, except the writes of leases.
-fn writes(sim: &Sim) -> usize {
+/// Returns the number of requests that write, except the writes of leases.
+fn count_writes(sim: &Sim) -> usize {
     let verbs = ["create", "update", "patch", "delete"];
     sim.journal().count(|entry| verbs.contains(&entry.verb) && entry.resource != "leases")
 }
@@ -59,41 +59,41 @@ async fn publishes_a_site_and_then_writes_nothing() {
     sim.create(&site()).unwrap();
     let running = start(&sim, 600);
     sleep(Duration::from_secs(30)).await;
-    let pages = map(&sim, "default", "pages-docs").unwrap();
+    let pages = config_map(&sim, "default", "pages-docs").unwrap();
     let index = "<!doctype html><title>Documentation</title><h1>Documentation</h1><p>Read the &lt;manual> &amp; enjoy</p>";
     assert_eq!(pages["data"]["index.html"], index);
     assert_eq!(
-        map(&sim, "kube-system", "site-index").unwrap()["data"],
+        config_map(&sim, "kube-system", "site-index").unwrap()["data"],
         json!({"default.docs": "Documentation"})
     );
-    let status = docs(&sim)["status"].take();
+    let status = get_docs_site(&sim)["status"].take();
     assert_eq!(status["observedGeneration"], 1);
     assert_eq!(status["conditions"][0]["message"], "2 pages in pages-docs");
     let events = sim.list("events.k8s.io/v1", "Event", "default").unwrap();
     assert!(events.iter().any(|event| event["reason"] == "Published"), "{events:?}");
-    let before = writes(&sim);
+    let before = count_writes(&sim);
     sleep(Duration::from_secs(500)).await;
-    assert_eq!(writes(&sim), before);
+    assert_eq!(count_writes(&sim), before);
     running.await.unwrap().unwrap();
     let lease = sim.get("coordination.k8s.io/v1", "Lease", "kube-system", "site-controller").unwrap();
     assert_eq!(lease["spec"]["holderIdentity"], Value::Null);
 }
 
 #[tokio::test(start_paused = true)]
-async fn follows_changes_and_repairs_its_config_map() {
+async fn publishes_changes_of_a_site_and_restores_its_config_map() {
     let sim = cluster();
     sim.create(&site()).unwrap();
     start(&sim, 600);
     sleep(Duration::from_secs(30)).await;
-    let mut changed = docs(&sim);
+    let mut changed = get_docs_site(&sim);
     changed["spec"]["pages"] = json!({"index": "new"});
     sim.update(&changed).unwrap();
     sleep(Duration::from_secs(30)).await;
-    let data = map(&sim, "default", "pages-docs").unwrap()["data"].take();
+    let data = config_map(&sim, "default", "pages-docs").unwrap()["data"].take();
     assert_eq!(data.as_object().unwrap().len(), 1, "{data}");
     sim.delete("v1", "ConfigMap", "default", "pages-docs").unwrap();
     sleep(Duration::from_secs(30)).await;
-    assert_eq!(map(&sim, "default", "pages-docs").unwrap()["data"], data);
+    assert_eq!(config_map(&sim, "default", "pages-docs").unwrap()["data"], data);
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,11 +109,11 @@ async fn removes_a_deleted_site_from_the_index_even_if_requests_fail() {
     sim.delete("example.com/v1", "Site", "default", "docs").unwrap();
     sleep(Duration::from_secs(120)).await;
     assert!(sim.get("example.com/v1", "Site", "default", "docs").is_err());
-    let index = map(&sim, "kube-system", "site-index").unwrap();
+    let index = config_map(&sim, "kube-system", "site-index").unwrap();
     assert_eq!(index["data"], json!({"default.blog": "Documentation"}));
     let managers = index["metadata"]["managedFields"].as_array().unwrap();
     assert_eq!(managers.len(), 1, "the deleted site manages no field: {managers:?}");
-    assert_eq!(map(&sim, "default", "pages-docs"), None, "the garbage collector deletes it");
+    assert_eq!(config_map(&sim, "default", "pages-docs"), None, "the garbage collector deletes it");
 }
 
 /// The permissions in `site_controller.yaml`, as `verb resource`.
@@ -138,7 +138,7 @@ async fn the_deployment_has_exactly_the_necessary_permissions() {
     let running = start(&sim, 1200);
     sleep(Duration::from_secs(30)).await;
     for title in ["a", "b", "a", "b"] {
-        let mut changed = docs(&sim);
+        let mut changed = get_docs_site(&sim);
         changed["spec"]["title"] = title.into();
         sim.update(&changed).unwrap();
         sleep(Duration::from_secs(10)).await;
@@ -150,8 +150,9 @@ async fn the_deployment_has_exactly_the_necessary_permissions() {
         let status = if entry.path.ends_with("/status") { "/status" } else { "" };
         used.insert(format!("{} {}{status}", entry.verb, entry.resource));
     }
-    // Add the permissions for requests that this run does not need: the first apply creates the config map, and no
-    // conflict or relist occurs.
+    // Add the permissions that the journal does not show. A patch that creates a config map also needs `create`. The
+    // finalizer needs `get` after a conflict. A watcher needs `list` if the server has no streaming lists. Some clusters
+    // require `update` of `sites/finalizers` for owner references.
     used.extend(
         ["create configmaps", "get sites", "list sites", "list configmaps", "update sites/finalizers"]
             .map(Into::into),

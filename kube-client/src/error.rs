@@ -1,7 +1,7 @@
 //! The crate's error type: few variants, and predicates that classify a failure.
 //!
 //! `Display` describes an error without its cause. This module must not depend on an HTTP library, a TLS library or a
-//! runtime: their errors appear only behind [`source`](std::error::Error::source).
+//! runtime: the errors of such libraries appear only behind [`source`](std::error::Error::source).
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// `Display` names the operation and the object, and never repeats the cause: print the chain of
 /// [`source`](std::error::Error::source)s for the cause (`{:#}` of `anyhow` does). Prefer the predicates to a match on
-/// variants: they evaluate the code and reason of the server's `Status`.
+/// variants: the predicates evaluate the code and reason of the server's `Status`.
 ///
 /// ```
 /// use kube_client::{Error, core::{Status, reason}};
@@ -28,7 +28,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server sent an unsuccessful response. If its body is not a `Status`, the client generates the `Status`.
+    /// The server sent an unsuccessful response, or the `Status` of a process that failed. If the body of the response is
+    /// not a `Status`, the client generates a `Status`.
     #[error("{0}")]
     Api(Box<Status>),
 
@@ -39,13 +40,14 @@ pub enum Error {
     /// Credentials could not be obtained or are not usable. No request was sent.
     #[error("cannot authenticate: {what}")]
     Auth {
-        /// The failed operation, with its file or command.
+        /// The failed operation or the problem, with the file, command, setting or provider.
         what: String,
         /// The cause.
         source: Option<BoxError>,
     },
 
-    /// The request is invalid, or the server does not support it.
+    /// The request is invalid, or the server does not support the request. Other causes of this variant: the body of the
+    /// request cannot be read, a file copy failed, or a stream was aborted.
     #[error("invalid request: {what}")]
     Request {
         /// The problem.
@@ -59,7 +61,7 @@ pub enum Error {
     Transport {
         /// The stage at which the connection failed.
         kind: TransportKind,
-        /// The failed operation, the address, and for some failures advice.
+        /// The failed operation and the address. For some failures, also advice.
         what: String,
         /// The error of the transport.
         source: Option<BoxError>,
@@ -68,18 +70,18 @@ pub enum Error {
     /// A timeout of the client elapsed.
     #[error("timed out after {after:?} {wait} ({what}){}", wait.advice())]
     Timeout {
-        /// The operation that timed out.
+        /// The event that did not happen in time.
         wait: Wait,
-        /// The configured timeout.
+        /// The duration of the timeout.
         after: Duration,
-        /// The address, or the method and path of the request.
+        /// The address, the method and path of the request, or the source of the credentials.
         what: String,
     },
 
-    /// A response body or an object does not decode.
+    /// A response body, an object or a message of a stream does not decode, or exceeds a size limit.
     #[error("cannot decode {what}")]
     Decode {
-        /// The object or the request, such as `Pod default/web-1`.
+        /// The request, or an object such as `Pod default/web-1`.
         what: String,
         /// The error of the decoder.
         source: BoxError,
@@ -89,7 +91,7 @@ pub enum Error {
     #[error(transparent)]
     Object(Box<UndecodableObject>),
 
-    /// Discovery did not find a group, a version or a resource, or cannot use a discovery document.
+    /// Discovery failed, or did not find a group, a version, a kind or a resource.
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
 }
@@ -131,15 +133,14 @@ pub enum DiscoveryError {
         what: String,
     },
 
-    /// The name may belong to a group version whose discovery failed. The source is the error of the first such
-    /// group version.
+    /// The name may belong to a group version whose discovery failed.
     #[error("cannot find {name:?}, and the discovery of {group_versions} failed")]
     Incomplete {
         /// The name that was requested.
         name: String,
         /// The group versions whose discovery failed, separated by `, `.
         group_versions: String,
-        /// The error of the first group version.
+        /// The error of the first of the `group_versions`.
         source: Arc<Error>,
     },
 
@@ -155,35 +156,36 @@ pub enum DiscoveryError {
 pub enum TransportKind {
     /// The host name does not resolve to an address.
     Resolve,
-    /// No TCP connection: refused, host unreachable, or no route.
+    /// The TCP connection failed: for example, the host refused it or is unreachable.
     Connect,
-    /// No connection through the proxy: the proxy refused it, or TLS with the proxy failed.
+    /// The proxy refused the connection to the server, or the TLS handshake with the proxy failed.
     Proxy,
     /// The TLS handshake failed: the client or the server rejected a certificate, or the server does not speak TLS.
     Tls,
-    /// An established connection broke during a request or a response.
+    /// An established connection broke, or the custom transport under the client's layers failed.
     Broken,
     /// Any other error of a custom transport or layer.
     Other,
 }
 
-/// The operation that timed out; see [`Error::Timeout`].
+/// The event that the client waited for when the timeout elapsed; see [`Error::Timeout`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Wait {
-    /// Name lookup, TCP connection, and the proxy if there is one (`Config::connect_timeout`).
+    /// The TCP connection, including the name lookup and the connection through a proxy (`Config::connect_timeout`).
     Connect,
     /// The TLS handshake (`Config::tls_timeout`).
     TlsHandshake,
     /// The head of the response (`Config::response_timeout`).
     Response,
-    /// The next chunk of a response body (`Config::read_timeout`), or the end of a watch after its requested timeout.
+    /// The next chunk of a response body (`Config::read_timeout`), or the end of a watch: the server must end the watch
+    /// after the timeout in `WatchParams`.
     Body,
     /// Progress of a write to the connection (`Config::write_timeout`).
     Write,
     /// Credentials from a plugin, a file or an OpenID Connect provider.
     Credentials,
-    /// The whole request (`Config::request_timeout`).
+    /// The end of the whole request (`Config::request_timeout`).
     Request,
     /// The answer to a ping of a WebSocket: the server has read all messages, but sends nothing.
     Ping,
@@ -218,7 +220,7 @@ impl fmt::Display for Wait {
 }
 
 impl Error {
-    /// The `Status` of an unsuccessful response; `None` for other errors.
+    /// The `Status` of an unsuccessful response or of a failed process; `None` for other errors.
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Api(status) => Some(status),
@@ -240,8 +242,8 @@ impl Error {
         self.status().is_some_and(Status::is_not_found)
     }
 
-    /// Whether the write conflicts with another write (409), for example because its resource version is outdated. Read
-    /// the object again before a retry.
+    /// Whether the write conflicts with another write (409): for example, the request contains an outdated resource
+    /// version. Read the object again before a retry.
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(Status::is_conflict)
     }
@@ -281,7 +283,8 @@ impl Error {
         self.status().is_some_and(Status::is_bad_request)
     }
 
-    /// Whether the server rejected the request because of too many requests (429).
+    /// Whether the server rejected the request because of a limit (429): a rate limit or, for an eviction, a disruption
+    /// budget.
     pub fn is_too_many_requests(&self) -> bool {
         self.status().is_some_and(Status::is_too_many_requests)
     }
@@ -303,10 +306,10 @@ impl Error {
         }
     }
 
-    /// Whether the same request may succeed later without a change.
+    /// Whether the same request may succeed later.
     ///
-    /// The failed request may have taken effect: the server may have executed a write that timed out or whose
-    /// connection broke. A conflict is not retryable in this sense, because the object must be read again first.
+    /// The failed request may have taken effect: the server may have executed a write although the client reports a
+    /// timeout or a broken connection. A conflict is not retryable: the caller must first read the object again.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Api(status) => {

@@ -1,5 +1,5 @@
-//! Functions that must not panic for any input. The fuzz targets in `fuzz/` call them with random bytes, and the tests
-//! below with the saved corpus. Compiled only for tests and with `--cfg fuzzing`.
+//! Functions that must not panic for any input. The fuzz targets in `fuzz/` call them with random bytes. The tests below
+//! call them with the saved corpus. This module is compiled only for tests and with `--cfg fuzzing`.
 
 #![allow(
     clippy::expect_used,
@@ -20,8 +20,8 @@ use crate::wire::{
     ObjectDecoder, ProtobufKind, Split, decode_json, encode_protobuf,
 };
 
-/// Parses a kubeconfig. Asserts that it has the same content after it is serialized and parsed again.
-pub fn kubeconfig(data: &[u8]) {
+/// Parses a kubeconfig. Asserts that the kubeconfig has the same content after it is serialized and parsed again.
+pub fn check_kubeconfig(data: &[u8]) {
     let Some(parsed) = std::str::from_utf8(data).ok().and_then(|text| Kubeconfig::from_yaml(text).ok())
     else {
         return;
@@ -32,9 +32,9 @@ pub fn kubeconfig(data: &[u8]) {
     assert_eq!(json(&parsed), json(&again));
 }
 
-/// Splits and decodes a list. The first byte is the size of the frames. If serde_json accepts the list, asserts that
-/// the splitter and serde_json return the same items.
-pub fn list(data: &[u8]) {
+/// Splits a list and decodes its items, twice: first in chunks, whose size is the first byte of the input, then in one
+/// chunk. If serde_json accepts the list, asserts that the splitter and serde_json return the same items.
+pub fn check_list(data: &[u8]) {
     /// A list as serde_json decodes it.
     #[derive(Deserialize)]
     struct List<'a> {
@@ -54,7 +54,7 @@ pub fn list(data: &[u8]) {
         let (items, is_complete) = split(ListSplitter::new(usize::MAX), body, size);
         for item in &items {
             check_decoders(item);
-            check_text(&decoder, item);
+            check_stored_text(&decoder, item);
             let _ = decoder.decode_item::<DynamicObject>(item, |_| {});
         }
         if let Some(expected) = &expected {
@@ -65,9 +65,10 @@ pub fn list(data: &[u8]) {
     }
 }
 
-/// Splits and decodes the events of a watch. The first byte is the size of the frames. If serde_json accepts the body
-/// as consecutive objects, asserts that the splitter and serde_json return the same events.
-pub fn watch(data: &[u8]) {
+/// Splits a watch and decodes its events, twice: first in chunks, whose size is the first byte of the input, then in one
+/// chunk. If serde_json accepts the body as consecutive objects, asserts that the splitter and serde_json return the
+/// same events.
+pub fn check_watch(data: &[u8]) {
     let Some((size, body)) = data.split_first() else { return };
     let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(body).into_iter().collect();
     let expected = values.ok().filter(|values| values.iter().all(Value::is_object));
@@ -86,10 +87,13 @@ pub fn watch(data: &[u8]) {
     }
 }
 
-/// Decodes Protobuf. If the input is the JSON of a built-in kind, checks that it survives a round trip, and that both
-/// formats decode to the same object. Otherwise the first byte is the size of the frames, and the rest is decoded as an
-/// object, a list and a watch.
-pub fn protobuf(data: &[u8]) {
+/// Decodes Protobuf. If the input is JSON of a built-in kind, encodes the object in Protobuf, and decodes this Protobuf to
+/// JSON. If the Protobuf does not exceed a limit of the decoder, asserts that the JSON survives another round trip, and
+/// that the JSON and the Protobuf decode to the same pod.
+///
+/// If the input is not JSON, decodes the bytes after the first byte as an object, as a list and as a watch. Decodes the
+/// list and the watch twice: first in chunks, whose size is the first byte, then in one chunk.
+pub fn check_protobuf(data: &[u8]) {
     let any_kind = ObjectDecoder::new("Object", &FieldSet::none()).with_format(BodyFormat::Protobuf(None));
     if let Ok(object) = serde_json::from_slice::<Value>(data) {
         let Some(body) = encode_protobuf(&object) else { return };
@@ -139,8 +143,8 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// Parses a label selector. Asserts that it is the same after it is formatted and parsed again.
-pub fn selector(data: &[u8]) {
+/// Parses a label selector. Asserts that the selector is the same after it is formatted and parsed again.
+pub fn check_selector(data: &[u8]) {
     let Some(parsed) = std::str::from_utf8(data).ok().and_then(|text| text.parse::<Selector>().ok()) else {
         return;
     };
@@ -149,14 +153,14 @@ pub fn selector(data: &[u8]) {
     assert_eq!(again, parsed, "{written}");
 }
 
-/// Decodes the input as port-forward frames, in chunks of the size in the first byte of the input. Asserts that the
-/// frames do not depend on the chunks.
+/// Decodes the input as port-forward frames: first in chunks, whose size is the first byte of the input, then in one
+/// chunk. Asserts that both decodings return the same frames.
 ///
-/// Then passes the input as WebSocket messages, each after a byte for its length, to the streams of a process. Asserts
-/// that the standard output contains the bytes of the stdout messages in order, at least up to the first message of a
-/// channel that is neither stdout nor stderr.
+/// Then passes the input as WebSocket messages to the streams of a process. In the input, a byte with the length precedes
+/// each message. Asserts that the standard output contains the bytes of the stdout messages in order, at least up to the
+/// first message of a channel that is neither stdout nor stderr.
 #[cfg(feature = "ws")]
-pub fn channels(data: &[u8]) {
+pub fn check_channels(data: &[u8]) {
     let Some((size, mut rest)) = data.split_first() else { return };
     let frames = crate::streams::decode_frames(rest.chunks(usize::from(*size).max(1)));
     assert_eq!(frames, crate::streams::decode_frames([rest]));
@@ -174,14 +178,14 @@ pub fn channels(data: &[u8]) {
     assert!(sent.starts_with(&received), "{received:?}");
 }
 
-/// The bytes of the messages of the standard output.
+/// The bytes of the stdout messages, without the byte for the channel.
 #[cfg(feature = "ws")]
 fn stdout_bytes<'a>(messages: impl IntoIterator<Item = &'a Bytes>) -> Vec<u8> {
     let outputs = messages.into_iter().filter_map(|message| message.strip_prefix(&[1]));
     outputs.flatten().copied().collect()
 }
 
-/// The pieces of a body that arrives in frames of this size, and whether it was complete.
+/// The items or events of a body that arrives in chunks of `size` bytes, and whether the body was complete.
 fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bool) {
     let mut pieces = Vec::new();
     for frame in body.chunks(size) {
@@ -196,8 +200,8 @@ fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bo
     (pieces, true)
 }
 
-/// Checks that the JSON text that a compact store keeps for an item decodes to the same value as the item.
-fn check_text(decoder: &ObjectDecoder, item: &[u8]) {
+/// Checks the JSON text that a compact store keeps for an item: the text must decode to the same value as the item.
+fn check_stored_text(decoder: &ObjectDecoder, item: &[u8]) {
     let unchecked = decoder.convert_item(item, &Convert::decoding(|object| Ok(object.json.to_vec())));
     if let Ok(text) = &unchecked {
         assert_eq!(decode_json::<Value>(text).ok(), decode_json::<Value>(item).ok());
@@ -212,7 +216,7 @@ fn check_text(decoder: &ObjectDecoder, item: &[u8]) {
     }
 }
 
-/// Asserts that the client's decoder and serde_json decode a text to the same value, or both fail.
+/// Asserts that the client's decoder and serde_json decode a text to the same value, or that both fail.
 fn check_decoders(text: &[u8]) {
     let own = decode_json::<Value>(text).ok();
     assert_eq!(own, serde_json::from_slice(text).ok());
@@ -223,79 +227,79 @@ mod tests {
     use fastrand::Rng;
     use std::path::Path;
 
-    /// The number of mutated inputs for each file of the corpus.
-    const RUNS: usize = 300;
+    /// The default number of mutated inputs for each file of the corpus.
+    const MUTATIONS_PER_FILE: usize = 300;
 
-    /// Calls a target with each file of its corpus, and with random mutations of the files. `FUZZ_RUNS` sets the number
-    /// of mutations for each file.
+    /// Calls a target with each file of its corpus, and with random mutations of the files. The environment variable
+    /// `FUZZ_RUNS` overrides [`MUTATIONS_PER_FILE`].
     #[expect(clippy::disallowed_methods, reason = "a setting of this test only")]
     #[track_caller]
-    fn replay(name: &str, target: fn(&[u8])) {
+    fn run_on_corpus(name: &str, target: fn(&[u8])) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
-        let runs = std::env::var("FUZZ_RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
+        let runs = std::env::var("FUZZ_RUNS").map_or(MUTATIONS_PER_FILE, |runs| runs.parse().unwrap());
         let mut paths: Vec<_> =
             std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
         paths.sort();
         assert!(paths.len() > 3, "{}", folder.display());
         let inputs: Vec<_> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
         for (path, input) in paths.iter().zip(&inputs) {
-            // Shown if the target panics.
+            // The test harness shows the output of a test that panics.
             println!("{}", path.display());
             target(input);
         }
-        // The same changes in each run of the test.
+        // With a fixed seed, each run of the test makes the same mutations.
         let mut rng = Rng::with_seed(1);
         for _ in 0..runs * inputs.len() {
-            let changed = change(rng.choice(&inputs).unwrap(), rng.choice(&inputs).unwrap(), &mut rng);
-            println!("{:?}", String::from_utf8_lossy(&changed));
-            target(&changed);
+            let mutated = mutate(rng.choice(&inputs).unwrap(), rng.choice(&inputs).unwrap(), &mut rng);
+            println!("{:?}", String::from_utf8_lossy(&mutated));
+            target(&mutated);
         }
     }
 
-    /// The beginning of the input `one` and the end of the input `other`, with up to three bytes inserted or replaced.
-    fn change(one: &[u8], other: &[u8], rng: &mut Rng) -> Vec<u8> {
-        let mut changed = one[..rng.usize(..=one.len())].to_vec();
-        changed.extend(&other[rng.usize(..=other.len())..]);
+    /// Joins the beginning of the input `one` and the end of the input `other`. Inserts or replaces up to three bytes.
+    fn mutate(one: &[u8], other: &[u8], rng: &mut Rng) -> Vec<u8> {
+        let mut mutated = one[..rng.usize(..=one.len())].to_vec();
+        mutated.extend(&other[rng.usize(..=other.len())..]);
         for _ in 0..rng.usize(..4) {
-            let at = rng.usize(..=changed.len());
+            let at = rng.usize(..=mutated.len());
             let byte = *rng.choice(b"{}[]\",:\\\n 0e-.nul\xff\x00()!=&*").unwrap();
-            if rng.bool() || at == changed.len() {
-                changed.insert(at, byte);
+            if rng.bool() || at == mutated.len() {
+                mutated.insert(at, byte);
             } else {
-                changed[at] = byte;
+                mutated[at] = byte;
             }
         }
-        changed
+        mutated
     }
 
     #[test]
     fn the_saved_kubeconfigs_survive_reading_and_writing() {
-        replay("kubeconfig", super::kubeconfig);
+        run_on_corpus("kubeconfig", super::check_kubeconfig);
     }
 
     #[test]
     fn the_saved_lists_decode_as_with_serde_json() {
-        replay("list", super::list);
+        run_on_corpus("list", super::check_list);
     }
 
     #[test]
     fn the_saved_watches_decode_as_with_serde_json() {
-        replay("watch", super::watch);
+        run_on_corpus("watch", super::check_watch);
     }
 
     #[cfg(feature = "ws")]
     #[test]
     fn the_saved_messages_reach_their_streams_in_order() {
-        replay("channels", super::channels);
+        run_on_corpus("channels", super::check_channels);
     }
 
     #[test]
-    fn the_saved_objects_in_protobuf_decode_as_in_json() {
-        replay("protobuf", super::protobuf);
+    fn the_saved_objects_decode_from_protobuf_as_from_json() {
+        run_on_corpus("protobuf", super::check_protobuf);
     }
 
     #[test]
     fn the_saved_selectors_survive_reading_and_writing() {
-        replay("selector", super::selector);
+        run_on_corpus("selector", super::check_selector);
     }
 }

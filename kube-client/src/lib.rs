@@ -34,7 +34,7 @@ pub use crate::core::{CustomResourceExt, Resource, ResourceExt};
 pub use crate::discovery::Discovery;
 pub use crate::error::{BoxError, Error, Result, TransportKind, Wait};
 
-// Runs the examples in the README of kube-derive, which need this crate.
+// Runs the examples in the README of kube-derive: the examples need this crate.
 #[cfg(all(doctest, feature = "schema"))]
 #[doc = include_str!("../../kube-derive/README.md")]
 mod derive_readme {}

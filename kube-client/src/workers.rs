@@ -1,6 +1,6 @@
 //! The number of worker threads for decoding, and tasks that are aborted on drop.
 //!
-//! Public only because kube-runtime uses it: not part of the crate's stable interface.
+//! This module is public only because kube-runtime uses it. It is not part of the crate's stable interface.
 
 use std::{
     future::Future,

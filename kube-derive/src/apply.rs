@@ -1,5 +1,6 @@
-//! `#[derive(ApplyConfiguration)]` generates the apply configuration of a type, called its companion. Each field of the
-//! companion is optional, so that a server-side apply sends only the fields that a program has set.
+//! `#[derive(ApplyConfiguration)]` generates the apply configuration of a type, called its companion. The companion of a
+//! struct has only optional fields, so that a server-side apply sends only the fields that a program has set. The companion
+//! of a type that an apply sends whole, such as an enum, is an alias of the type.
 //!
 //! In JSON, the companion has the field names of the type. This module must not depend on `#[kube(..)]`: `expand`
 //! generates the companion of a kind.
@@ -24,9 +25,9 @@ const TYPE_KEYS: &[&str] = &["crates", "derive"];
 /// The keys of `#[apply(..)]` on a field.
 const FIELD_KEYS: &[&str] = &["whole"];
 
-/// Keys of `#[serde(..)]` with which the JSON of a type is not an object with the fields of the type. The companion of
-/// such a type is the type itself.
-const OPAQUE_KEYS: &[&str] = &["transparent", "into", "from", "try_from", "remote", "tag"];
+/// A type with one of these `#[serde(..)]` keys is opaque: its JSON may differ from an object with the fields of the type.
+/// The companion of an opaque type is an alias of the type.
+const OPAQUE_TYPE_KEYS: &[&str] = &["transparent", "into", "from", "try_from", "remote", "tag"];
 
 /// The content of `#[apply(..)]` on a type.
 #[derive(Default)]
@@ -61,7 +62,7 @@ impl Attrs {
     }
 }
 
-/// The serialization of a field, from `#[serde(..)]` and `#[apply(..)]`.
+/// The settings for the serialization of a field, in `#[serde(..)]` and `#[apply(..)]`.
 #[derive(Default)]
 struct Codec {
     /// The keys of serde that the companion keeps.
@@ -69,7 +70,7 @@ struct Codec {
     serialize_with: Option<Path>,
     deserialize_with: Option<Path>,
     is_skipped: bool,
-    /// Whether the field has `#[apply(whole)]`: an apply sends its value with all of its content.
+    /// Whether the field has `#[apply(whole)]`: an apply then sends the whole value of the field.
     is_whole: bool,
 }
 
@@ -110,7 +111,7 @@ impl Codec {
         }
     }
 
-    fn has_functions(&self) -> bool {
+    fn has_serde_functions(&self) -> bool {
         self.serialize_with.is_some() || self.deserialize_with.is_some()
     }
 }
@@ -139,7 +140,8 @@ fn function_in(mut module: Path, name: &str) -> Path {
     module
 }
 
-/// Generates the companion, even after errors: a use of a missing companion would cause a further error.
+/// Generates the companion of a type. After errors, generates the errors and the companion, because a missing companion
+/// would cause further errors. Generates no companion for a generic type.
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut error = None;
     let attrs = Attrs::parse(&input.attrs, &mut error);
@@ -154,20 +156,21 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     }
     let paths = Paths::new(attrs.crates.as_ref());
     let is_opaque =
-        serde_keys(&input.attrs).any(|key| OPAQUE_KEYS.iter().any(|opaque| key.path().is_ident(opaque)));
+        serde_keys(&input.attrs).any(|key| OPAQUE_TYPE_KEYS.iter().any(|opaque| key.path().is_ident(opaque)));
     let expanded = match &input.data {
         Data::Struct(data) if !is_opaque => match &data.fields {
             Fields::Named(fields) => companion(input, fields, &attrs.derives, &paths, &mut error),
-            Fields::Unnamed(_) | Fields::Unit => whole(input, &mut error),
+            Fields::Unnamed(_) | Fields::Unit => companion_alias(input, &mut error),
         },
-        _ => whole(input, &mut error),
+        _ => companion_alias(input, &mut error),
     };
     let errors = error.map(syn::Error::into_compile_error);
     quote!(#errors #expanded)
 }
 
-/// The companion of a type that is sent with all of its content: the type itself.
-fn whole(input: &DeriveInput, error: &mut Option<syn::Error>) -> TokenStream {
+/// Generates the companion of a type that an apply sends whole. The companion is an alias of the type. Reports
+/// `#[apply(..)]` on a field of the type, because the attribute has no effect.
+fn companion_alias(input: &DeriveInput, error: &mut Option<syn::Error>) -> TokenStream {
     let has_attribute =
         |attributes: &[Attribute]| attributes.iter().any(|attribute| attribute.path().is_ident("apply"));
     let fields: Vec<&Field> = match &input.data {
@@ -189,7 +192,7 @@ fn whole(input: &DeriveInput, error: &mut Option<syn::Error>) -> TokenStream {
     }
 }
 
-/// The companion of a struct with named fields.
+/// Generates the companion of a struct with named fields.
 fn companion(
     input: &DeriveInput,
     fields: &FieldsNamed,
@@ -205,7 +208,7 @@ fn companion(
     for field in &fields.named {
         let codec = Codec::parse(&field.attrs, error);
         if !codec.is_skipped {
-            members.push(member(&companion, field, &codec, paths, &mut functions));
+            members.push(companion_field(&companion, field, &codec, paths, &mut functions));
         }
     }
     let renames = serde_keys(&input.attrs).filter(|key| key.path().is_ident("rename_all"));
@@ -227,9 +230,9 @@ fn companion(
     }
 }
 
-/// A field of the companion. If the field has `serialize_with` or `deserialize_with` and is not an `Option`, adds
-/// functions for an `Option` of its type to `functions`.
-fn member(
+/// Generates the companion's field for `field`. If `field` has `serialize_with` or `deserialize_with`, and its type is
+/// not an `Option`, adds functions for an `Option` of this type to `functions`.
+fn companion_field(
     companion: &Ident,
     field: &Field,
     codec: &Codec,
@@ -240,7 +243,7 @@ fn member(
     let (name, vis, given, kept) = (&field.ident, &field.vis, &field.ty, &codec.kept);
     let docs = field.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
     let mut set = given.clone();
-    if !codec.is_whole && !codec.has_functions() {
+    if !codec.is_whole && !codec.has_serde_functions() {
         replace_by_companions(&mut set);
     }
     let mut ty = if is_option(given) { quote!(#set) } else { quote!(::core::option::Option<#set>) };
@@ -249,7 +252,7 @@ fn member(
         [("serialize_with", &codec.serialize_with), ("deserialize_with", &codec.deserialize_with)];
     let functions_of: Vec<_> =
         functions_of.iter().filter_map(|(key, path)| Some((*key, path.as_ref()?))).collect();
-    if codec.has_functions() && !is_option(given) {
+    if codec.has_serde_functions() && !is_option(given) {
         // The user's functions are for the type of the field, but the companion's field is an `Option` of this type.
         ty = quote!(::core::option::Option<#given>);
         for (key, path) in functions_of {
@@ -258,7 +261,7 @@ fn member(
                 format_ident!("{key}_{}", name.as_ref().map(IdentExt::unraw).into_token_stream().to_string());
             let target = format!("{companion}::{function}");
             keys.extend(quote!(, #key_ident = #target));
-            functions.push(optional_function(companion, key, &function, path, given, serde));
+            functions.push(function_for_option(companion, key, &function, path, given, serde));
         }
     } else {
         for (key, path) in functions_of {
@@ -274,9 +277,9 @@ fn member(
     }
 }
 
-/// Generates a function that serializes or deserializes an `Option`. It calls `path`, the user's function, for the
-/// value.
-fn optional_function(
+/// Generates a function that serializes or deserializes an `Option`. For the value in the `Option`, the generated
+/// function calls `path`, the user's function.
+fn function_for_option(
     companion: &Ident,
     key: &str,
     function: &Ident,

@@ -1,4 +1,5 @@
-//! The names of companions: the types that `#[derive(ApplyConfiguration)]` generates.
+//! The names of companions. A companion is the apply configuration of a type. `#[derive(ApplyConfiguration)]` and
+//! `#[kube(apply)]` generate companions.
 
 use proc_macro2::Ident;
 use quote::format_ident;
@@ -9,7 +10,8 @@ pub(crate) fn companion_name(name: &Ident) -> Ident {
     format_ident!("{name}Apply", span = name.span())
 }
 
-/// The path of the companion of a type; the type itself if it is not a path.
+/// The companion of a type. In a container, the companion replaces the inner type, as in `Option<SiteApply>`. Types
+/// without a companion, arrays and tuples stay unchanged.
 pub(crate) fn companion_type(ty: &Type) -> Type {
     let mut companion = ty.clone();
     replace_by_companions(&mut companion);
@@ -18,10 +20,10 @@ pub(crate) fn companion_type(ty: &Type) -> Type {
 
 /// Generic types whose first argument is replaced by its companion. Further arguments, such as an allocator, stay.
 const CONTAINERS: &[&str] = &["Option", "Box", "Arc", "Rc", "Vec", "VecDeque"];
-/// Maps, whose second argument, the value, is replaced by its companion. The key and the hasher stay.
+/// Map types. The second argument, the type of the values, is replaced by its companion. Other arguments stay.
 const MAPS: &[&str] = &["BTreeMap", "HashMap"];
 /// The types without a companion: an apply sends their values whole.
-const SCALARS: &[&str] = &[
+const TYPES_WITHOUT_COMPANION: &[&str] = &[
     "bool",
     "char",
     "String",
@@ -48,7 +50,7 @@ const SCALARS: &[&str] = &[
     "Value",
 ];
 
-/// Replaces a type by its companion, also within containers.
+/// Replaces a type by its companion. For a container, replaces the inner type by its companion.
 pub(crate) fn replace_by_companions(ty: &mut Type) {
     match ty {
         Type::Group(group) => replace_by_companions(&mut group.elem),
@@ -63,7 +65,7 @@ pub(crate) fn replace_by_companions(ty: &mut Type) {
                 {
                     replace_by_companions(ty);
                 }
-            } else if !SCALARS.contains(&name.as_str()) {
+            } else if !TYPES_WITHOUT_COMPANION.contains(&name.as_str()) {
                 last.ident = companion_name(&last.ident);
             }
         }

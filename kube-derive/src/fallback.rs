@@ -12,8 +12,8 @@ use crate::{
     model::Paths,
 };
 
-/// The struct of the resource and its impls. Empty if the name of the struct is unknown or equals the name of the spec,
-/// or if the spec is generic.
+/// Generates the struct of the resource and its impls. Generates nothing for a generic spec, or if the name of the struct
+/// is unknown or equals the name of the spec.
 pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     let attrs = &input.attrs;
     let named_by_kind = attrs.kind.as_ref().and_then(|k| syn::parse_str::<Ident>(&k.value()).ok());
@@ -24,7 +24,8 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     };
     let (spec, vis) = (&input.ident, &input.vis);
     let Paths { support, k8s_openapi, serde, schemars } = Paths::new(attrs.crates.as_ref());
-    // Skip derives that `validate` rejects: they would conflict with the impls below.
+    // Skip the derives of these traits: `validate` rejects the derives, because the generated code implements the traits.
+    // With `schema = "manual"`, `validate` accepts the derive of `JsonSchema`, but this code skips it.
     let derives = attrs.derives.iter().filter(|path| {
         let name = path.segments.last().map(|s| s.ident.to_string());
         !matches!(name.as_deref(), Some("Clone" | "Debug" | "Serialize" | "Deserialize" | "JsonSchema"))
@@ -107,7 +108,7 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     }
 }
 
-/// The companion for server-side apply, with the impls that its users need; nothing without `apply`.
+/// Generates the companion for server-side apply, with the impls that its users need. Returns `None` without `apply`.
 fn companion(input: &Input, root: &Ident, scope: &TokenStream) -> Option<TokenStream> {
     let attrs = &input.attrs;
     attrs.apply.as_ref().filter(|flag| flag.value)?;

@@ -1,5 +1,5 @@
-//! `#[derive(Resource)]`: a type with the names, version and scope of another kind, such as a struct that has only
-//! those fields of a `ConfigMap` that a program reads.
+//! `#[derive(Resource)]` gives a type the names, version and scope of another kind. For example, a program can define a
+//! struct with only a few fields of `ConfigMap`.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -41,7 +41,7 @@ impl Attrs {
     }
 }
 
-/// Generates the impl of `Resource`; after errors, an impl that prevents follow-up errors.
+/// Generates the impl of `Resource`. After errors, generates the errors, and an impl that prevents follow-up errors.
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut attrs = Attrs::default();
     let mut error = None;
@@ -53,7 +53,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             "`Resource` needs `#[resource(inherit = Kind)]` with the type of the kind, such as `ConfigMap`";
         combine_error(&mut error, syn::Error::new(input.ident.span(), message));
     }
-    if let Some(span) = span_without_metadata(input) {
+    if let Some(span) = span_of_missing_metadata(input) {
         combine_error(
             &mut error,
             syn::Error::new(span, "`Resource` needs a struct with the field `metadata: ObjectMeta`"),
@@ -72,8 +72,8 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     }
 }
 
-/// The span of the error for a type without a field `metadata`; `None` if the type has this field.
-fn span_without_metadata(input: &DeriveInput) -> Option<proc_macro2::Span> {
+/// The span at which to report a missing field `metadata`; `None` if the type has this field.
+fn span_of_missing_metadata(input: &DeriveInput) -> Option<proc_macro2::Span> {
     let Data::Struct(data) = &input.data else { return Some(input.ident.span()) };
     let Fields::Named(fields) = &data.fields else { return Some(data.fields.span()) };
     let found = fields.named.iter().filter_map(|field| field.ident.as_ref()).any(|name| name == "metadata");

@@ -1,8 +1,9 @@
 //! `#[derive(KubeSchema)]`: `JsonSchema` with the validation rules and merge strategies of `#[x_kube(..)]`.
 //!
-//! The derive macro of schemars reads only the attributes of the type to which it is applied. Therefore this macro
-//! generates a private copy of the type, which derives `JsonSchema` and has each rule and strategy as
-//! `#[schemars(transform = ..)]`, and an impl of `JsonSchema` for the type that returns the schema of the copy.
+//! A derive macro cannot change the attributes of its type, and the derive of schemars does not read `#[x_kube(..)]`.
+//! Therefore this macro generates a private copy of the type. The copy derives `JsonSchema`, and has each rule and
+//! strategy as `#[schemars(transform = ..)]`. The macro also implements `JsonSchema` for the type itself: this impl returns
+//! the schema of the copy.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
@@ -13,7 +14,7 @@ use syn::{
 
 use crate::{
     input::{
-        Crates, Flag, combine_error, is_set, key_name, parse_flag, parse_keys, reject_duplicate,
+        Crates, Flag, combine_error, is_enabled, key_name, parse_flag, parse_keys, reject_duplicate,
         unknown_key_error, value_of,
     },
     model::Paths,
@@ -35,7 +36,7 @@ const KNOWN_KEYS: &[&str] = &["validation", "merge_strategy", "cel", "crates"];
 const KEPT_ATTRIBUTES: &[&str] = &["serde", "schemars", "validate", "garde", "doc", "deprecated"];
 
 /// Removes the attributes that the copy must not have.
-fn retain_kept(attributes: &mut Vec<Attribute>) {
+fn retain_kept_attributes(attributes: &mut Vec<Attribute>) {
     attributes.retain(|attribute| KEPT_ATTRIBUTES.iter().any(|name| attribute.path().is_ident(name)));
 }
 
@@ -47,7 +48,7 @@ impl Attrs {
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("x_kube")) {
             parse_keys(attribute, error, |meta| attrs.parse_key(meta));
         }
-        retain_kept(attributes);
+        retain_kept_attributes(attributes);
         attrs
     }
 
@@ -97,7 +98,8 @@ impl Attrs {
     }
 }
 
-/// Generates the copy of the type and the impl of `JsonSchema`; after errors, an impl that prevents follow-up errors.
+/// Generates the copy of the type and the impl of `JsonSchema`. After errors, generates the errors, and an impl that
+/// prevents follow-up errors.
 pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
     let mut error = None;
     if matches!(input.data, Data::Union(_)) {
@@ -110,7 +112,7 @@ pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
     let own = Attrs::take(&mut input.attrs, &mut error);
     let paths = Paths::new(own.crates.as_ref());
     let support = &paths.support;
-    take_fields(&mut input.data, support, &mut error);
+    convert_field_attributes(&mut input.data, support, &mut error);
     match error {
         None => expand(input, &own, &paths, has_default, has_rename),
         Some(error) => {
@@ -122,8 +124,8 @@ pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
 }
 
 /// Replaces the `#[x_kube(..)]` attributes of the fields by equivalent `#[schemars(..)]` attributes.
-fn take_fields(data: &mut Data, support: &TokenStream, error: &mut Option<syn::Error>) {
-    for field in fields_mut(data, error) {
+fn convert_field_attributes(data: &mut Data, support: &TokenStream, error: &mut Option<syn::Error>) {
+    for field in clean_variants_and_list_fields(data, error) {
         let attrs = Attrs::take(&mut field.attrs, error);
         if attrs.crates.is_some() {
             let message = "`crates` belongs to the type: write `#[x_kube(crates(..))]` above the type";
@@ -141,7 +143,8 @@ fn take_fields(data: &mut Data, support: &TokenStream, error: &mut Option<syn::E
 fn fallback(input: &DeriveInput, own: &Attrs, Paths { support, schemars, .. }: &Paths) -> TokenStream {
     let (name, vis) = (&input.ident, &input.vis);
     let (impl_generics, type_generics, conditions) = input.generics.split_for_impl();
-    let cel = is_set(own.cel.as_ref(), false).then(|| quote!(#support::validate_cel_of_type! { #vis fn }));
+    let cel =
+        is_enabled(own.cel.as_ref(), false).then(|| quote!(#support::validate_cel_of_type! { #vis fn }));
     let cel = cel.map(|method| quote!(impl #impl_generics #name #type_generics #conditions { #method }));
     quote! {
         impl #impl_generics #schemars::JsonSchema for #name #type_generics #conditions {
@@ -175,17 +178,19 @@ fn expand(
     }
     let (impl_generics, type_generics, conditions) = input.generics.split_for_impl();
     if has_default {
-        // The copy does not implement `Default`: its default is that of the type, which has the same fields.
+        // The copy does not implement `Default`. Therefore the schema of the copy uses the default value of the original
+        // type. Both types have the same fields.
         let default = quote!(<#name #type_generics as ::core::default::Default>::default).to_string();
         input.attrs.push(parse_quote!(#[schemars(default = #default)]));
     }
-    // The derive of schemars decides which type parameters need `JsonSchema`.
+    // The derive of schemars decides which type parameters of the copy need `JsonSchema`. Therefore the condition below
+    // requires `JsonSchema` for the copy, not for each parameter.
     let copy = quote!(#copy #type_generics);
     let mut conditions = conditions.cloned().unwrap_or_else(|| parse_quote!(where));
     if !input.generics.params.is_empty() {
         conditions.predicates.push(parse_quote!(#copy: #schemars::JsonSchema));
     }
-    let cel = is_set(own.cel.as_ref(), false).then(|| {
+    let cel = is_enabled(own.cel.as_ref(), false).then(|| {
         quote! {
             #[automatically_derived]
             impl #impl_generics #name #type_generics #conditions {
@@ -223,8 +228,8 @@ fn expand(
     }
 }
 
-/// The name of the schema, without the prefix of the copy. For a generic type, the name is a format string with the
-/// names of the parameters, as in the derive of schemars.
+/// The name of the schema: the name of the original type, not the name of the copy. For a generic type, the name is a
+/// format string with the names of the parameters, as in the derive of schemars.
 fn schema_name(name: &Ident, generics: &Generics) -> String {
     let parameters = generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Type(parameter) => Some(&parameter.ident),
@@ -236,8 +241,12 @@ fn schema_name(name: &Ident, generics: &Generics) -> String {
     if parameters.is_empty() { name.to_string() } else { format!("{name}_for_{}", parameters.join("_and_")) }
 }
 
-/// All fields, also those of variants. Removes the attributes of variants that the copy must not have.
-fn fields_mut<'a>(data: &'a mut Data, error: &mut Option<syn::Error>) -> Vec<&'a mut Field> {
+/// Returns all fields, including the fields of variants. Removes from each variant the attributes that the copy must not
+/// have, and reports `#[x_kube(..)]` on a variant.
+fn clean_variants_and_list_fields<'a>(
+    data: &'a mut Data,
+    error: &mut Option<syn::Error>,
+) -> Vec<&'a mut Field> {
     match data {
         Data::Struct(data) => data.fields.iter_mut().collect(),
         Data::Enum(data) => {
@@ -247,7 +256,7 @@ fn fields_mut<'a>(data: &'a mut Data, error: &mut Option<syn::Error>) -> Vec<&'a
                     let message = "`x_kube` belongs to a type or a field, not to a variant";
                     combine_error(error, syn::Error::new(ident.span(), message));
                 }
-                retain_kept(attrs);
+                retain_kept_attributes(attrs);
                 fields.extend(own.iter_mut());
             }
             fields
@@ -256,7 +265,7 @@ fn fields_mut<'a>(data: &'a mut Data, error: &mut Option<syn::Error>) -> Vec<&'a
     }
 }
 
-/// Whether a key in the `#[serde(..)]` and `#[schemars(..)]` attributes of the type matches.
+/// Whether `matches` accepts a key in the `#[serde(..)]` and `#[schemars(..)]` attributes of the type.
 fn has_container_key(attributes: &[Attribute], matches: impl Fn(&Meta) -> bool) -> bool {
     let lists = attributes.iter().filter(|a| a.path().is_ident("serde") || a.path().is_ident("schemars"));
     let mut keys =

@@ -2,10 +2,10 @@
 // examples.
 #![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 //!
-//! Implementation of `CustomResource`: `input` parses, `validate` checks, `model` sets defaults, `expand` generates one
-//! impl per file, and `fallback` generates a minimal impl after errors. `inherit` implements `#[derive(Resource)]`,
-//! `kube_schema` implements `#[derive(KubeSchema)]`, and `apply` implements `#[derive(ApplyConfiguration)]`. This crate
-//! must not depend on another crate of the workspace.
+//! Implementation of `CustomResource`: `input` parses, `validate` checks, `model` sets defaults, `expand` generates the
+//! code, and `fallback` generates minimal code after errors. `inherit` implements `#[derive(Resource)]`, `kube_schema`
+//! implements `#[derive(KubeSchema)]`, and `apply` implements `#[derive(ApplyConfiguration)]`. This crate must not depend
+//! on another crate of the workspace.
 
 mod apply;
 mod companion;
@@ -27,7 +27,8 @@ use crate::{input::Input, model::Model};
 ///
 /// For `struct FooSpec` with `kind = "Foo"` it generates `struct Foo { metadata, spec, status }` with
 /// `Foo::new(name, spec)`, `Serialize`, `Deserialize` (which rejects another kind or API version), `Resource`,
-/// `HasSpec`, `HasStatus` and `CustomResourceExt`. The [crate's front page](crate) lists all keys of `#[kube(..)]`.
+/// `HasSpec`, `HasStatus` and `CustomResourceExt`. Without the key `status`, it generates neither the field `status` nor
+/// `HasStatus`. The [crate's front page](crate) lists all keys of `#[kube(..)]`.
 ///
 /// # Errors
 ///
@@ -50,7 +51,7 @@ pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
     }
 }
 
-/// Implements `Resource` for a struct with the names, version and scope of another kind.
+/// Implements `Resource` for a struct: gives the struct the names, version and scope of another kind.
 ///
 /// The struct must have a field `metadata: ObjectMeta`, and may have any other fields of the kind.
 /// `#[resource(inherit = Kind)]` names a type that implements `Resource`;
@@ -93,15 +94,15 @@ pub fn derive_kube_schema(tokens: TokenStream) -> TokenStream {
 /// Generates the apply configuration of a struct, called its companion: `SiteSpecApply` for `SiteSpec`. Each field of
 /// the companion is optional.
 ///
-/// A server-side apply then sends only the fields that a program has set, and the program owns only these. The
-/// companion has the fields of the struct with their `#[serde(..)]` names; it implements `Clone`, `Debug`, `Default`,
-/// `Serialize` and `Deserialize`. The structs and enums in the fields need the derive, too: a field of the type
-/// `Vec<Port>` becomes `Option<Vec<PortApply>>`. Numbers, strings, sets, arrays and tuples are sent whole, and so are
-/// the values of enums, tuple structs and types with a serde representation of their own, such as
+/// A server-side apply of the companion sends only the fields that a program has set, so the program owns only these
+/// fields. The companion has the fields of the struct with their `#[serde(..)]` names. The companion implements `Clone`,
+/// `Debug`, `Default`, `Serialize` and `Deserialize`. The structs and enums in the fields need the derive, too: a field of
+/// the type `Vec<Port>` becomes `Option<Vec<PortApply>>`. An apply sends the values of these types whole: numbers, strings,
+/// sets, arrays, tuples, enums, tuple structs, and types with a serde representation of their own, such as
 /// `#[serde(into = "..")]`.
 ///
-/// - `#[apply(whole)]` on a field: its value is sent whole. For types without the derive, such as those of
-///   `k8s-openapi`.
+/// - `#[apply(whole)]` on a field: an apply sends the value of the field whole. A field needs this key if its type is a
+///   struct or enum without the derive, such as `PodSpec` of `k8s-openapi`.
 /// - `#[apply(derive(PartialEq))]` on the type: further derives of the companion.
 /// - `#[apply(crates(..))]` on the type: paths of renamed crates, as in `#[kube(crates(..))]`.
 ///
@@ -109,7 +110,7 @@ pub fn derive_kube_schema(tokens: TokenStream) -> TokenStream {
 ///
 /// # Errors
 ///
-/// Unknown keys, generics, and fields whose type has no companion are compile errors.
+/// Unknown keys, unions, generics, and a missing `#[apply(whole)]` are compile errors.
 #[proc_macro_derive(ApplyConfiguration, attributes(apply, serde))]
 pub fn derive_apply_configuration(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);

@@ -8,7 +8,7 @@ use syn::{Expr, Meta, Path, Type, Visibility};
 
 use crate::{
     companion::{companion_name, companion_type},
-    input::{Attrs, Column, Crates, Input, Scale, is_set},
+    input::{Attrs, Column, Crates, Input, Scale, is_enabled},
     plural::plural_of,
 };
 
@@ -33,15 +33,23 @@ pub(crate) struct Model {
     pub(crate) validations: Vec<Expr>,
     /// Whether to generate the methods that evaluate the validation rules without a server.
     pub(crate) cel: bool,
-    /// The companion: the apply configuration of the resource.
-    pub(crate) apply: Option<Apply>,
+    /// The companions of the resource, its spec and its status; `None` without `apply`.
+    pub(crate) apply: Option<CompanionTypes>,
     pub(crate) derives: Vec<Path>,
     pub(crate) attributes: Vec<Meta>,
     pub(crate) paths: Paths,
+    /// The paths for the code in the block with the impls. Default paths begin with [`support_alias`], so that they have
+    /// fewer tokens.
+    pub(crate) block_paths: Paths,
 }
 
-/// The companion of the resource: its apply configuration, whose fields are optional.
-pub(crate) struct Apply {
+/// The name of [`Paths::support`] in the block with the impls.
+pub(crate) fn support_alias() -> TokenStream {
+    quote!(__kube)
+}
+
+/// The companions, which are apply configurations: the companion of the resource, of its spec and of its status.
+pub(crate) struct CompanionTypes {
     pub(crate) companion: Ident,
     /// The companion of the spec.
     pub(crate) spec: Ident,
@@ -111,7 +119,7 @@ impl Model {
             Some("disabled") => SchemaMode::Disabled,
             _ => SchemaMode::Derived,
         };
-        let apply = attrs.apply.filter(|flag| flag.value).map(|_| Apply {
+        let apply = attrs.apply.filter(|flag| flag.value).map(|_| CompanionTypes {
             companion: companion_name(&root),
             spec: companion_name(&input.ident),
             status: attrs.status.as_ref().map(companion_type),
@@ -129,8 +137,8 @@ impl Model {
             schema,
             description,
             version: Version {
-                served: is_set(attrs.served.as_ref(), true),
-                storage: is_set(attrs.storage.as_ref(), true),
+                served: is_enabled(attrs.served.as_ref(), true),
+                storage: is_enabled(attrs.storage.as_ref(), true),
                 deprecated: attrs.deprecated.is_some(),
                 deprecation_warning: attrs.deprecated.and_then(|d| d.warning).map(|w| w.value()),
                 columns: attrs.columns,
@@ -145,6 +153,7 @@ impl Model {
             derives: attrs.derives,
             attributes: attrs.attributes,
             paths: Paths::new(attrs.crates.as_ref()),
+            block_paths: Paths::with_support(attrs.crates.as_ref(), support_alias()),
         }
     }
 }
@@ -182,7 +191,12 @@ impl Paths {
             },
             |path| quote!(#path),
         );
-        let support = quote!(#core::__private);
+        Self::with_support(crates, quote!(#core::__private))
+    }
+
+    /// Like [`Paths::new`], but the parameter `support` is the path of the hidden module.
+    fn with_support(crates: Option<&Crates>, support: TokenStream) -> Self {
+        let given = |pick: fn(&Crates) -> &Option<Path>| crates.and_then(|c| pick(c).as_ref());
         let or_reexport = |path: Option<&Path>, name: TokenStream| {
             path.map_or_else(|| quote!(#support::#name), |path| quote!(#path))
         };

@@ -1,4 +1,4 @@
-//! The crate's common entry points.
+//! The crate root re-exports the common entry points.
 #![doc = include_str!("../README.md")]
 
 pub mod controller;

@@ -1,5 +1,5 @@
 //! `LogLimit`: limits how often a message is logged, so that a failure that repeats does not fill the log. This module
-//! must not log: the callers do.
+//! must not log: its callers log the messages.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -15,13 +15,13 @@ pub(crate) struct LogLimit {
 }
 
 impl LogLimit {
-    /// At most `burst` messages in each period.
+    /// A limit that permits at most `burst` messages in each period.
     pub(crate) const fn new(burst: u32, period: Duration) -> Self {
         Self { burst, period, current: None, suppressed: 0 }
     }
 
-    /// Returns `Some` if a message may be logged now; the value is the number of messages suppressed since the last
-    /// one.
+    /// Returns `Some` if a message may be logged now. The value is the number of messages that were suppressed since the
+    /// last permitted message.
     pub(crate) fn permit(&mut self) -> Option<u64> {
         let now = Instant::now();
         let (start, logged) = match self.current {

@@ -20,7 +20,8 @@ pub(crate) struct PollCycle<K> {
     timeout: Duration,
     /// [`Config::timeout`], which applies to the watches of [`poll_event`](PollCycle::poll_event).
     config_timeout: Option<Duration>,
-    /// The end of the current cycle; `None` until its watch has begun.
+    /// The end of the current cycle; `None` before the duration of the cycle begins to count, or if the cycle has no
+    /// limit.
     deadline: Option<Instant>,
 }
 
@@ -35,14 +36,15 @@ impl<K: Storable + Send + 'static> PollCycle<K> {
         self.timeout = timeout;
     }
 
-    /// Begins a cycle. Its duration counts from now, or from the end of a pending backoff or of an incomplete first
-    /// list.
+    /// Begins a cycle. Its duration counts from the next call of [`next`](PollCycle::next), after a pending backoff. If
+    /// the first list is not complete, the duration counts from the end of that list.
     pub(crate) fn begin(&mut self) {
         self.deadline = None;
         self.driver.set_timeout(Some(self.timeout));
     }
 
-    /// Sets the end of the cycle: the configured duration from now.
+    /// Sets the end of the cycle. The watch ends after the configured duration, and the cycle at most
+    /// [`END_GRACE_PERIOD`] later.
     fn set_deadline(&mut self) {
         // A deadline that overflows `Instant` means no limit.
         let Some(end) = Instant::now().checked_add(self.timeout) else { return };
@@ -52,7 +54,7 @@ impl<K: Storable + Send + 'static> PollCycle<K> {
 
     /// The next event of the cycle; `None` at the end of the cycle. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Event<K>>> {
-        // Without a budget, the task would never yield and never reach the deadline while events arrive continuously.
+        // Consume coop budget, so that the task yields to other tasks while events arrive continuously.
         tokio::task::coop::consume_budget().await;
         if self.deadline.is_none() && self.driver.is_synced() {
             // The backoff does not count towards the duration: a cycle that only waited would look like a cycle

@@ -1,4 +1,5 @@
-//! Randomness for jitter. All other modules must use this module, so that a seed reproduces a run.
+//! Random durations, names and test inputs. All other modules must get their random values from this module, so that a
+//! seed reproduces a run.
 #![expect(clippy::disallowed_methods, reason = "the one place that calls fastrand")]
 #![cfg_attr(test, expect(clippy::disallowed_types, reason = "the one place that names fastrand"))]
 
@@ -10,11 +11,11 @@ pub(crate) fn add_jitter(wait: Duration) -> Duration {
 }
 
 /// A random duration of up to `limit`.
-pub(crate) fn up_to(limit: Duration) -> Duration {
+pub(crate) fn duration_up_to(limit: Duration) -> Duration {
     limit.mul_f64(fastrand::f64())
 }
 
-/// Random hexadecimal digits that distinguish this process from others.
+/// Random hexadecimal digits for the end of a name, which distinguish this process from other processes.
 pub(crate) fn suffix() -> String {
     format!("{:016x}", fastrand::u64(..))
 }
@@ -27,7 +28,7 @@ pub(crate) fn shorten_randomly(limit: Duration) -> Duration {
 /// Seeds the random generator of the calling thread.
 ///
 /// With a single-threaded runtime, a paused clock and an in-process server, two runs with the same seed are identical,
-/// and so are the timestamps that they write after [`start_time`](crate::start_time()).
+/// except for their timestamps. With [`start_time`](crate::start_time()), the timestamps are also identical.
 ///
 /// ```
 /// kube_runtime::seed(7);
@@ -40,8 +41,8 @@ pub fn seed(seed: u64) {
 #[cfg(test)]
 pub(crate) type Rng = fastrand::Rng;
 
-/// Runs a model test with random generators of different seeds: 2,000, or the number that `cargo xtask test --models`
-/// sets. A failure prints its seed.
+/// Runs a model test once for each of several seeds of its random generator. The number of seeds is 2,000, or the number
+/// that `cargo xtask test --models` sets. A failure prints its seed.
 #[cfg(test)]
 pub(crate) fn check_model(run: impl Fn(&mut Rng) -> Result<(), String>) {
     let sequences = std::env::var("KUBE_MODEL_SEQUENCES").ok();

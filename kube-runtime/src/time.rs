@@ -1,4 +1,5 @@
-//! Timestamps of events, leases and conditions. All other modules must use this module, so that a run can be replayed.
+//! Timestamps of events, leases and conditions. All other modules must get timestamps from this module, so
+//! that a run can be replayed.
 //!
 //! Durations are measured with tokio's clock, and never with timestamps.
 
@@ -7,8 +8,8 @@ use std::cell::Cell;
 use tokio::time::Instant;
 
 thread_local! {
-    /// The timestamp at which this thread's timestamps start, and its instant on tokio's clock; `None` for the system
-    /// clock.
+    /// The timestamp at which this thread's timestamps start, and the instant on tokio's clock that corresponds to this
+    /// timestamp; `None` for the system clock.
     static START: Cell<Option<(Timestamp, Instant)>> = const { Cell::new(None) };
 }
 
@@ -20,8 +21,8 @@ pub(crate) fn now() -> Timestamp {
     }
 }
 
-/// Makes the timestamps of events, leases and conditions that the calling thread writes start at `start` and advance
-/// with tokio's clock, in place of the system clock.
+/// Replaces the system clock for the timestamps of events, leases and conditions that the calling thread writes: the
+/// timestamps start at `start`, and advance with tokio's clock.
 ///
 /// With [`seed`](crate::seed()), a single-threaded runtime and a paused clock, two runs write the same bytes. Call this
 /// function inside the tokio runtime, at the beginning of the run.

@@ -20,7 +20,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The number of pods in each list and watch.
+/// The number of pods in each list, watch and snapshot, and the number of config maps that a controller reconciles.
 const PODS: usize = 200;
 
 /// A pod with most of the usual fields.
@@ -77,18 +77,18 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Fills two stores, one after the other. Returns the allocations of the second run, and its store.
-fn fill_store<K>(api: &Api<K>, storage: fn() -> Storage<K>) -> (AllocationInfo, Store<K>)
+/// Fills two stores, one after the other. Returns the second store, and the allocations while it is filled.
+fn measure_second_fill<K>(api: &Api<K>, storage: fn() -> Storage<K>) -> (AllocationInfo, Store<K>)
 where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
 {
-    // The first run makes the one-time allocations of the thread and the process.
-    fill_store_once(api, storage());
-    fill_store_once(api, storage())
+    // The first call makes the one-time allocations of the thread and the process.
+    measure_fill(api, storage());
+    measure_fill(api, storage())
 }
 
-/// Fills a store and counts the allocations, including one-time allocations.
-fn fill_store_once<K>(api: &Api<K>, storage: Storage<K>) -> (AllocationInfo, Store<K>)
+/// Fills a store. Returns the store and the allocations, including one-time allocations.
+fn measure_fill<K>(api: &Api<K>, storage: Storage<K>) -> (AllocationInfo, Store<K>)
 where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
 {
@@ -105,25 +105,26 @@ where
     (info, store)
 }
 
-fn average_per_pod(total: u64) -> u64 {
+fn average_per_object(total: u64) -> u64 {
     total / PODS as u64
 }
 
 #[test]
 fn a_typed_pod_takes_less_than_20_kb_and_75_allocations() {
-    let (info, store) = fill_store(&pods(list_body()), Storage::typed);
+    let (info, store) = measure_second_fill(&pods(list_body()), Storage::typed);
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
     assert!(bytes < 20_000, "{bytes} bytes stay for each pod");
-    let allocations = average_per_pod(info.count_total);
+    let allocations = average_per_object(info.count_total);
     assert!(allocations < 75, "{allocations} allocations for each pod");
     drop(store);
 }
 
 #[test]
 fn a_compact_pod_takes_less_than_450_bytes() {
-    let (info, store) = fill_store(&pods(list_body()), Storage::compact);
-    // The memory of the dictionary, regardless of the number of pods: the first objects from which it was made, which
-    // stay uncompressed, the dictionary itself, and the compressor with a copy of the dictionary and a hash table.
+    let (info, store) = measure_second_fill(&pods(list_body()), Storage::compact);
+    // The memory that does not depend on the number of pods: the first objects, the dictionary and the compressor. The
+    // first objects stay uncompressed, and the dictionary is made from these objects. The compressor has a copy of the
+    // dictionary and a hash table.
     let fixed = 3 * (32 << 10) + (16 << 10);
     let bytes = (info.bytes_current.unsigned_abs() - fixed) / PODS as u64;
     assert!(bytes < 450, "{bytes} bytes stay for each pod");
@@ -165,13 +166,13 @@ fn a_partial_pod_allocates_only_its_fields() {
     let unwanted = unwanted.into_iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
     let api = Api::<PartialPod>::all_with(client(list_body()), &ApiResource::erase::<Pod>(&()))
         .skip_fields(unwanted);
-    let (info, store) = fill_store(&api, Storage::typed);
+    let (info, store) = measure_second_fill(&api, Storage::typed);
     let pod = &store.state()[0];
     assert_eq!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Running"));
     assert!(pod.spec.node_name.is_some());
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
     assert!(bytes < 700, "{bytes} bytes stay for each pod, {}", size_of::<PartialPod>());
-    let allocations = average_per_pod(info.count_total);
+    let allocations = average_per_object(info.count_total);
     assert!(allocations < 12, "{allocations} allocations for each pod");
 }
 
@@ -240,12 +241,12 @@ fn a_reconcile_without_changes_allocates_little() {
         send.unbounded_send(()).unwrap();
         round();
     });
-    let allocations = average_per_pod(info.count_total);
+    let allocations = average_per_object(info.count_total);
     assert!(allocations <= 8, "{allocations} allocations for each reconcile");
 }
 
 #[test]
-fn never_buffers_a_whole_list() {
+fn a_list_stream_never_buffers_the_whole_list() {
     let (pods, whole) = (pods(list_body()), list_body().len() as u64);
     let info = measure(|| {
         block_on(async {
@@ -255,12 +256,12 @@ fn never_buffers_a_whole_list() {
             }
         });
     });
-    // The limit allows the service's copy of the body and one buffered chunk.
+    // The limit allows the service's copy of the body, and about as many bytes for buffers and decoded pods.
     assert!(info.bytes_max < 2 * whole + 200_000, "{} bytes at most, for a body of {whole}", info.bytes_max);
 }
 
 #[test]
-fn a_dropped_event_allocates_only_its_metadata() {
+fn an_event_that_a_filter_drops_allocates_only_its_metadata() {
     let lines = (0..PODS).map(|n| json!({"type": "MODIFIED", "object": pod(n)}).to_string() + "\n");
     let pods = pods(lines.collect::<String>().into_bytes());
     let info = measure(|| {
@@ -270,12 +271,12 @@ fn a_dropped_event_allocates_only_its_metadata() {
             assert!(left <= 2, "{left} events were emitted");
         });
     });
-    let allocations = average_per_pod(info.count_total);
+    let allocations = average_per_object(info.count_total);
     assert!(allocations < 30, "{allocations} allocations for each event");
 }
 
 /// A config map that exists for a short time.
-fn short_lived(name: &str) -> ConfigMap {
+fn short_lived_map(name: &str) -> ConfigMap {
     let mut map = ConfigMap::default();
     map.metadata.name = Some(name.to_owned());
     map.metadata.namespace = Some("team".into());
@@ -295,7 +296,7 @@ fn add_and_delete(
 ) {
     for is_deletion in [false, true] {
         for number in 0..OBJECTS {
-            let object = short_lived(&format!("{round}-{number}"));
+            let object = short_lived_map(&format!("{round}-{number}"));
             for events in collections {
                 let event =
                     if is_deletion { Event::Delete(object.clone()) } else { Event::Apply(object.clone()) };
@@ -307,7 +308,7 @@ fn add_and_delete(
 }
 
 #[test]
-fn objects_that_come_and_go_leave_nothing_behind_in_a_controller() {
+fn deleted_objects_leave_no_memory_behind_in_a_controller() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (maps, map_events) = unbounded::<watcher::Result<Event<ConfigMap>>>();
     let (others, other_events) = unbounded::<watcher::Result<Event<ConfigMap>>>();
@@ -355,7 +356,7 @@ fn objects_that_come_and_go_leave_nothing_behind_in_a_controller() {
     // The first rounds grow the buffers.
     (0..10).for_each(|round| add_and_delete(round, &collections, &mut poll));
     let info = measure(|| (10..110).for_each(|round| add_and_delete(round, &collections, &mut poll)));
-    // A buffer may have grown; a single key for each object would be more than a megabyte.
+    // A buffer may have grown. If one key of each object remained, the keys would take more than a megabyte.
     assert!(info.bytes_current < 300_000, "{} bytes remain of 100,000 objects", info.bytes_current);
     assert_eq!((store.len(), other_store.len(), index.values().len()), (0, 0, 0));
     assert_eq!(deleted.load(Ordering::SeqCst), 110 * OBJECTS);

@@ -38,23 +38,23 @@ use std::{
 };
 
 /// The metrics of the current thread.
-struct Recorded {
+struct RecordedMetrics {
     snapshotter: Snapshotter,
     totals: RefCell<BTreeMap<String, f64>>,
     _guard: metrics::LocalRecorderGuard<'static>,
 }
 
-fn record() -> Recorded {
+fn record_metrics() -> RecordedMetrics {
     let recorder = Box::leak(Box::new(DebuggingRecorder::new()));
     let snapshotter = recorder.snapshotter();
-    Recorded {
+    RecordedMetrics {
         snapshotter,
         totals: RefCell::default(),
         _guard: metrics::set_default_local_recorder(recorder),
     }
 }
 
-impl Recorded {
+impl RecordedMetrics {
     /// The values of all metrics, by name and labels. A histogram has two entries: the number of its values, and their
     /// sum, whose name begins with `sum of`.
     fn values(&self) -> BTreeMap<String, f64> {
@@ -93,42 +93,42 @@ fn is_sum(gauge: &str) -> bool {
 }
 
 #[derive(Debug)]
-struct Failed;
+struct FailedError;
 
-impl fmt::Display for Failed {
+impl fmt::Display for FailedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("failed")
     }
 }
 
-impl std::error::Error for Failed {}
+impl std::error::Error for FailedError {}
 
 /// A reconciler's error with any source.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot reconcile")]
-struct Boxed(#[source] Box<dyn std::error::Error + Send + Sync>);
+struct AnySourceError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
-/// The path of the watched collection, which is the value of the label `name`.
-const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+/// The path of the watched collection. In the metrics of a watcher, the label `name` has this value.
+const MAPS_PATH: &str = "/api/v1/namespaces/default/configmaps";
 
 fn controller(sim: &Sim) -> Controller<ConfigMap> {
     Controller::new(maps(sim), watcher::Config::default()).named("maps")
 }
 
 #[tokio::test(start_paused = true)]
-async fn conflicts_terminal_errors_and_timeouts_are_counted_apart() {
-    async fn reconcile(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, Boxed> {
+async fn the_metrics_count_conflicts_terminal_errors_and_timeouts_separately() {
+    async fn reconcile(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, AnySourceError> {
         match map.name_any().as_str() {
             "conflict" if controller::attempt() == 1 => {
                 let status = kube_client::core::Status::failure("outdated", "Conflict").with_code(409);
-                Err(Boxed(kube_client::Error::Api(status.boxed()).into()))
+                Err(AnySourceError(kube_client::Error::Api(status.boxed()).into()))
             }
             "hangs" if controller::attempt() == 1 => pending().await,
-            "terminal" => Err(Boxed(controller::TerminalError::new("invalid").into())),
+            "terminal" => Err(AnySourceError(controller::TerminalError::new("invalid").into())),
             _ => Ok(Action::await_change()),
         }
     }
-    let (recorded, sim) = (record(), Sim::new());
+    let (recorded, sim) = (record_metrics(), Sim::new());
     for name in ["conflict", "hangs", "terminal"] {
         put_map(&sim, name, "1");
     }
@@ -147,7 +147,7 @@ async fn conflicts_terminal_errors_and_timeouts_are_counted_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_controller_has_the_metrics_of_controller_runtime_and_client_go() {
-    let (recorded, sim) = (record(), Sim::new());
+    let (recorded, sim) = (record_metrics(), Sim::new());
     for name in ["fails", "panics", "again", "ok"] {
         put_map(&sim, name, "1");
     }
@@ -157,7 +157,7 @@ async fn a_controller_has_the_metrics_of_controller_runtime_and_client_go() {
         async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             match map.name_any().as_str() {
-                "fails" if is_first => Err(Failed),
+                "fails" if is_first => Err(FailedError),
                 "panics" if is_first => panic!("a test"),
                 "again" if is_first => Ok(Action::requeue(Duration::from_secs(60))),
                 "slow" => pending().await,
@@ -191,12 +191,12 @@ async fn a_controller_has_the_metrics_of_controller_runtime_and_client_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_result_of_an_object_that_was_deleted_during_its_reconcile_adds_no_key() {
-    for action in [Ok(Action::requeue(Duration::from_secs(60))), Err(Failed)] {
-        let (recorded, sim) = (record(), Sim::new());
+async fn a_reconcile_whose_object_was_deleted_adds_no_key_to_the_queue() {
+    for action in [Ok(Action::requeue(Duration::from_secs(60))), Err(FailedError)] {
+        let (recorded, sim) = (record_metrics(), Sim::new());
         put_map(&sim, "a", "1");
         let reconcile = |_, _| {
-            let result = action.as_ref().copied().map_err(|_| Failed);
+            let result = action.as_ref().copied().map_err(|_| FailedError);
             async move {
                 tokio::time::sleep(Duration::from_secs(10)).await;
                 result
@@ -213,12 +213,12 @@ async fn the_result_of_an_object_that_was_deleted_during_its_reconcile_adds_no_k
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reconcile_that_does_not_end_and_the_key_behind_it_are_counted_once() {
-    let (recorded, sim) = (record(), Sim::new());
+async fn a_stuck_reconcile_and_a_stuck_key_are_each_counted_once() {
+    let (recorded, sim) = (record_metrics(), Sim::new());
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
     let config = controller::Config::default().concurrency(1).stall_limit(Duration::from_secs(300));
-    let reconcile = |_, _| pending::<Result<Action, Failed>>();
+    let reconcile = |_, _| pending::<Result<Action, FailedError>>();
     let mut results = controller(&sim)
         .with_config(config)
         .run(reconcile, controller::backoff_on_error, Arc::new(()))
@@ -236,11 +236,11 @@ async fn a_reconcile_that_does_not_end_and_the_key_behind_it_are_counted_once() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_may_wait_while_a_gate_is_closed() {
-    let (recorded, sim) = (record(), Sim::new());
+async fn a_key_behind_a_closed_gate_does_not_count_as_stuck() {
+    let (recorded, sim) = (record_metrics(), Sim::new());
     put_map(&sim, "a", "1");
     let (_handle, gate) = Gate::new("leadership");
-    let reconcile = |_, _| ready(Ok::<_, Failed>(Action::await_change()));
+    let reconcile = |_, _| ready(Ok::<_, FailedError>(Action::await_change()));
     let mut results =
         controller(&sim).with_gate(gate).run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
     poll_for(3600, &mut results).await;
@@ -248,11 +248,11 @@ async fn a_key_may_wait_while_a_gate_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hot_loop_is_counted_once_and_quiet_keys_are_not() {
+async fn a_hot_loop_is_counted_once_and_slow_requeues_are_not_counted() {
     for (wait, expected) in [(20, Some(1.0)), (1000, None)] {
-        let (recorded, sim) = (record(), Sim::new());
+        let (recorded, sim) = (record_metrics(), Sim::new());
         put_map(&sim, "a", "1");
-        let reconcile = |_, _| ready(Ok::<_, Failed>(Action::requeue(Duration::from_millis(wait))));
+        let reconcile = |_, _| ready(Ok::<_, FailedError>(Action::requeue(Duration::from_millis(wait))));
         let mut results = controller(&sim).run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
         poll_for(300, &mut results).await;
         assert_eq!(recorded.value("kube_runtime_hot_loops_total controller=maps"), expected);
@@ -260,8 +260,8 @@ async fn a_hot_loop_is_counted_once_and_quiet_keys_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lists_watches_and_relists_are_counted() {
-    let (recorded, sim) = (record(), Sim::new());
+async fn the_watcher_counts_its_lists_and_watches_and_relists() {
+    let (recorded, sim) = (record_metrics(), Sim::new());
     put_map(&sim, "a", "1");
     sim.faults().add(Rule::new(Fault::status(410)).verb("watch").nth(2));
     let mut items = watcher(maps(&sim), watcher::Config::default().timeout(Duration::from_secs(60))).boxed();
@@ -269,27 +269,27 @@ async fn lists_watches_and_relists_are_counted() {
     put_map(&sim, "b", "1");
     poll_for(75, &mut items).await;
     let values = recorded.values();
-    let value = |metric: &str| values[&format!("{metric} name={MAPS}")];
+    let value = |metric: &str| values[&format!("{metric} name={MAPS_PATH}")];
     assert_eq!(value("reflector_lists_total"), 2.0);
     assert_eq!(value("reflector_list_duration_seconds"), 2.0);
     assert_eq!(value("reflector_items_per_list"), 2.0);
-    // The watch after the streaming list, the one that expires, and the one after the relist.
+    // There are three watches: after the streaming list, with the expired version, and after the relist.
     assert_eq!(value("reflector_watches_total"), 3.0);
     assert_eq!(value("reflector_watch_duration_seconds"), 2.0);
-    assert_eq!(values[&format!("kube_runtime_relists_total name={MAPS} reason=expired")], 1.0);
+    assert_eq!(values[&format!("kube_runtime_relists_total name={MAPS_PATH} reason=expired")], 1.0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_objects_of_a_list_are_counted_over_all_pages() {
     let paged = watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch);
     for config in [watcher::Config::default(), paged.page_size(2)] {
-        let (recorded, sim) = (record(), Sim::new());
+        let (recorded, sim) = (record_metrics(), Sim::new());
         for name in ["a", "b", "c", "d", "e"] {
             put_map(&sim, name, "1");
         }
         let mut items = watcher(maps(&sim), config.clone()).boxed();
         poll_for(5, &mut items).await;
-        let number = |name: &str| recorded.value(&format!("{name} name={MAPS}"));
+        let number = |name: &str| recorded.value(&format!("{name} name={MAPS_PATH}"));
         assert_eq!(number("reflector_items_per_list"), Some(1.0), "{config:?}");
         assert_eq!(number("sum of reflector_items_per_list"), Some(5.0), "{config:?}");
     }
@@ -298,21 +298,22 @@ async fn the_objects_of_a_list_are_counted_over_all_pages() {
 #[tokio::test(start_paused = true)]
 async fn a_fallback_from_streaming_lists_is_counted() {
     for mode in [WatchList::Refused, WatchList::Ignored] {
-        let (recorded, sim) = (record(), Sim::builder().watch_list(mode).build());
+        let (recorded, sim) = (record_metrics(), Sim::builder().watch_list(mode).build());
         let mut items = watcher(maps(&sim), watcher::Config::default()).boxed();
         poll_for(60, &mut items).await;
-        let name = format!("kube_runtime_streaming_list_fallbacks_total name={MAPS} reason=unsupported");
+        let name = format!("kube_runtime_streaming_list_fallbacks_total name={MAPS_PATH} reason=unsupported");
         assert_eq!(recorded.value(&name), Some(1.0), "{mode:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_watch_is_counted_once_until_it_sends_again() {
-    let (recorded, sim) = (record(), Sim::builder().bookmark_interval(Duration::from_secs(36_000)).build());
+    let (recorded, sim) =
+        (record_metrics(), Sim::builder().bookmark_interval(Duration::from_secs(36_000)).build());
     let config =
         watcher::Config::default().timeout(Duration::from_secs(36_000)).probe_after(Duration::from_secs(60));
     let mut items = watcher(maps(&sim), config).boxed();
-    let name = format!("kube_runtime_silent_watches_total name={MAPS}");
+    let name = format!("kube_runtime_silent_watches_total name={MAPS_PATH}");
     for expected in [None, Some(1.0), Some(1.0)] {
         assert_eq!(recorded.value(&name), expected);
         poll_for(1800, &mut items).await;
@@ -324,7 +325,7 @@ async fn a_silent_watch_is_counted_once_until_it_sends_again() {
 
 #[tokio::test(start_paused = true)]
 async fn the_metric_of_the_election_shows_the_leader() {
-    let (recorded, sim) = (record(), Sim::new());
+    let (recorded, sim) = (record_metrics(), Sim::new());
     let name = "leader_election_master_status name=operator";
     let standby = LeaderElector::new(client(&sim), "default", "operator", "other");
     let leadership = LeaderElector::new(client(&sim), "default", "operator", "pod").start().unwrap();
@@ -335,14 +336,14 @@ async fn the_metric_of_the_election_shows_the_leader() {
     drop(recorded);
     let leadership = LeaderElector::new(client(&sim), "default", "operator", "pod").start().unwrap();
     leadership.acquired().await.unwrap();
-    let recorded = record();
+    let recorded = record_metrics();
     let _standby = standby.start().unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(recorded.value(name), Some(0.0), "a standby has a series");
 }
 
-/// Defines the kind `Foo`.
-fn define_foos(sim: &Sim) {
+/// Creates the custom resource definition of the kind `Foo`.
+fn define_foo_kind(sim: &Sim) {
     sim.create(&json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "foos.example.com"},
         "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "foos", "kind": "Foo"},
@@ -353,17 +354,17 @@ fn define_foos(sim: &Sim) {
 
 #[tokio::test(start_paused = true)]
 async fn a_controller_waits_for_a_missing_or_deleted_definition_and_resumes() {
-    let (recorded, sim) = (record(), Sim::new());
+    let (recorded, sim) = (record_metrics(), Sim::new());
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Foo"));
     let foos = Api::<DynamicObject>::namespaced_with(client(&sim), "default", &kind);
     let controller = Controller::new_with(foos, watcher::Config::default(), kind.clone());
-    let reconcile = |_, _| ready(Ok::<_, Failed>(Action::await_change()));
+    let reconcile = |_, _| ready(Ok::<_, FailedError>(Action::await_change()));
     let mut results = controller.run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
     let missing = "kube_runtime_missing_collections name=/apis/example.com/v1/namespaces/default/foos";
     for round in 1..=2 {
         poll_for(120, &mut results).await;
         assert_eq!(recorded.value(missing), Some(1.0), "round {round}");
-        define_foos(&sim);
+        define_foo_kind(&sim);
         poll_for(120, &mut results).await;
         assert_eq!(recorded.value(missing), Some(0.0), "round {round}");
         sim.create(&json!({"apiVersion": "example.com/v1", "kind": "Foo",

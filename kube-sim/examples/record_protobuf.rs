@@ -7,7 +7,7 @@
 //! The example reads every `generated.proto` in the Go modules `api@v0.37.2`, `apimachinery@v0.37.2` and so on. The
 //! OpenAPI document of `kubernetes@v1.37.2` shows which messages are inlined in JSON. The Go types show which fields are
 //! pointers (marked `?`), and which fields JSON contains even if their value is zero (marked `!`): pointers, and fields
-//! without `omitempty`. The output is sorted, so that two recordings of one release are equal.
+//! with neither `omitempty` nor `omitzero`. The output is sorted, so that two recordings of one release are equal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -18,12 +18,12 @@ use serde_json::Value;
 /// The fields of a message: number, name, label and type.
 type Fields = Vec<(u32, String, String, String)>;
 
-/// Fields of Go structs, each with the full name of its message and its Protobuf name.
+/// Fields of Go structs. A field is a pair: the full name of the message, and the Protobuf name of the field.
 #[derive(Default)]
 struct GoFields {
     pointers: BTreeSet<(String, String)>,
     /// The fields that JSON contains even if their value is zero.
-    shown: BTreeSet<(String, String)>,
+    always_in_json: BTreeSet<(String, String)>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -65,7 +65,8 @@ fn find_proto_files(dir: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
     Ok(found)
 }
 
-/// Adds the fields of the Go structs in a file to `found`.
+/// Reads the Go structs in a file. Adds the fields that are pointers, and the fields that JSON always contains, to
+/// `found`.
 fn read_go_types(text: &str, package: &str, found: &mut GoFields) {
     let mut name = String::new();
     for line in text.lines() {
@@ -82,7 +83,7 @@ fn read_go_types(text: &str, package: &str, found: &mut GoFields) {
             found.pointers.insert(key.clone());
         }
         if pointer || tag("json:\"").is_some_and(|json| !json.contains("omit")) {
-            found.shown.insert(key);
+            found.always_in_json.insert(key);
         }
     }
 }
@@ -132,8 +133,8 @@ fn full_type_name(kind: &str, package: &str) -> String {
     }
 }
 
-/// Prints the messages of objects in stable API versions, of `DeleteOptions`, `ListMeta` and `Status`, and all messages
-/// that these messages refer to.
+/// Prints `DeleteOptions`, `ListMeta`, `Status`, the messages for objects in the API versions `v1` and `v2`, and all
+/// messages that these messages refer to.
 fn print_reachable_messages(messages: &BTreeMap<String, Fields>, go_fields: &GoFields, definitions: &Value) {
     let mut reached = BTreeSet::new();
     let mut queue: Vec<&str> = messages
@@ -181,14 +182,14 @@ fn print_reachable_messages(messages: &BTreeMap<String, Fields>, go_fields: &GoF
             };
             let key = ((*name).to_owned(), field.clone());
             let is_marked = |marked: &BTreeSet<_>| label.is_empty() && marked.contains(&key);
-            let zero = if code != "m" && is_marked(&go_fields.shown) { "!" } else { "" };
+            let zero = if code != "m" && is_marked(&go_fields.always_in_json) { "!" } else { "" };
             let pointer = if is_marked(&go_fields.pointers) { "?" } else { "" };
             println!("{number} {} {label}{code}{reference}{zero}{pointer}", json_name(known, field));
         }
     }
 }
 
-/// The name of a field in JSON, which differs from the Protobuf name only in case and punctuation.
+/// The name in JSON of the field with the Protobuf name `field`. The names differ at most in case and punctuation.
 fn json_name<'a>(properties: &'a Value, field: &'a str) -> &'a str {
     let normalize = |name: &str| -> String {
         name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()

@@ -1,5 +1,5 @@
-//! The stand-in for kube-apiserver: a simulated API server behind kube-apiserver's flags, with the certificates that
-//! envtest has written.
+//! The stand-in for kube-apiserver: a simulated API server with the flags of kube-apiserver. It uses the certificates
+//! that envtest has written.
 
 use std::ffi::OsString;
 use std::fs;
@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
         print!("{}", help("kube-apiserver", &FLAGS));
         return Ok(());
     };
-    let addr = address(&flags)?;
+    let addr = listen_address(&flags)?;
     let mut builder = Sim::builder()
         .advertise_address(advertised_address(&flags, addr.port())?)
         .service_cluster_ip_range(service_range(&flags)?)
@@ -74,9 +74,9 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
         builder = builder.rbac();
     }
     let sim = builder.build();
-    let server = sim.serve_https_with(addr, &tls_files(&flags)?).await?;
+    let server = sim.serve_https_with(addr, &read_tls_files(&flags)?).await?;
     eprintln!("kube-sim serves at {} in place of kube-apiserver. No built-in controllers run.", server.url());
-    crate::interrupted().await?;
+    crate::wait_for_interrupt().await?;
     server.shutdown().await;
     Ok(())
 }
@@ -111,11 +111,11 @@ const ABSENT_PLUGINS: [&str; 15] = [
     "PodTolerationRestriction",
 ];
 
-/// All plugins of the simulation, each with whether it is enabled. As in kube-apiserver, all are enabled by default,
-/// and a plugin in both flags is enabled.
+/// All plugins of the simulation, each with `true` if the plugin is enabled. As in kube-apiserver, all plugins are
+/// enabled by default, and a plugin that one flag enables and another flag disables is enabled.
 ///
 /// # Errors
-/// If a flag names an unknown plugin, or enables one that the simulation does not have: a test that sets the flag
+/// If a flag names an unknown plugin, or enables a plugin that the simulation does not have: a test that sets the flag
 /// depends on the effect of the flag.
 fn plugins(flags: &Flags) -> Result<Vec<(AdmissionPlugin, bool)>, Error> {
     let refuse = |verb: &str, plugin: &str, why: &str| {
@@ -142,7 +142,7 @@ fn plugins(flags: &Flags) -> Result<Vec<(AdmissionPlugin, bool)>, Error> {
     Ok(all.map(|plugin| (*plugin, !disabled.contains(plugin))).collect())
 }
 
-fn address(flags: &Flags) -> Result<SocketAddr, Error> {
+fn listen_address(flags: &Flags) -> Result<SocketAddr, Error> {
     let ip = flags.get("bind-address").unwrap_or("0.0.0.0");
     let ip: IpAddr = match ip {
         "localhost" => [127, 0, 0, 1].into(),
@@ -153,8 +153,8 @@ fn address(flags: &Flags) -> Result<SocketAddr, Error> {
     Ok(SocketAddr::new(ip, port))
 }
 
-/// The address of the endpoint of the service `kubernetes`: its port is the secure port, and the address without a server
-/// of [`Sim`] is the default.
+/// The address of the endpoint of the service `kubernetes`. The IP address is the value of the flag
+/// `--advertise-address`, by default [`DEFAULT_ADVERTISED_IP`]. The port is the secure port.
 fn advertised_address(flags: &Flags, secure_port: u16) -> Result<SocketAddrV4, Error> {
     let text = flags.get("advertise-address").unwrap_or("0.0.0.0");
     let ip: Ipv4Addr = match text.parse() {
@@ -166,14 +166,14 @@ fn advertised_address(flags: &Flags, secure_port: u16) -> Result<SocketAddrV4, E
         }
         Err(_) => return Err(format!("--advertise-address={text} is not an IP address").into()),
     };
-    // kube-apiserver replaces this address with one of the host.
-    let ip = if ip.is_unspecified() { DEFAULT_ADVERTISED } else { ip };
+    // kube-apiserver replaces the unspecified address with an address of the host.
+    let ip = if ip.is_unspecified() { DEFAULT_ADVERTISED_IP } else { ip };
     // Port 0 selects a free port, which is not known yet.
     Ok(SocketAddrV4::new(ip, if secure_port == 0 { 6443 } else { secure_port }))
 }
 
-/// An address without a server.
-const DEFAULT_ADVERTISED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// The default IP address of the endpoint, as in [`Sim`]: an address for documentation (RFC 5737), so no server has it.
+const DEFAULT_ADVERTISED_IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// The range of cluster IPs.
 fn service_range(flags: &Flags) -> Result<ServiceRange, Error> {
@@ -182,9 +182,9 @@ fn service_range(flags: &Flags) -> Result<ServiceRange, Error> {
         .map_err(|error: ParseServiceRangeError| format!("--service-cluster-ip-range: {error}").into())
 }
 
-/// The TLS files that the flags name. If a flag for the server's certificate or key is absent, the file in
+/// Reads the TLS files that the flags name. If the flag for the server's certificate or key is absent, reads the file in
 /// `--cert-dir`.
-fn tls_files(flags: &Flags) -> Result<TlsFiles, Error> {
+fn read_tls_files(flags: &Flags) -> Result<TlsFiles, Error> {
     let in_cert_dir = |name: &str| flags.get("cert-dir").map(|dir| Path::new(dir).join(name));
     let required = |flag: &str, name: &str| -> Result<Vec<u8>, Error> {
         let path = flags.get(flag).map(PathBuf::from).or_else(|| in_cert_dir(name));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_disable_plugins_and_cannot_enable_absent_ones() {
+    fn flags_disable_plugins_and_cannot_enable_absent_plugins() {
         let two = [AdmissionPlugin::ResourceQuota, AdmissionPlugin::ServiceAccount];
         check_plugins("--disable-admission-plugins=ServiceAccount,ResourceQuota", Ok(&two));
         check_plugins("--disable-admission-plugins=AlwaysPullImages", Ok(&[]));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_has_one_ipv4_range_and_an_ipv4_address() {
+    fn the_advertised_address_and_the_service_range_are_ipv4() {
         let advertised = |argument: &str| {
             let found = advertised_address(&parse(argument), 8443);
             found.map(|address| address.to_string()).map_err(|error| error.to_string())
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_allowed_if_one_mode_allows_it() {
+    fn rbac_applies_unless_another_mode_allows_all_requests() {
         for (modes, expected) in [
             ("RBAC", Some(true)),
             ("Node,RBAC", Some(true)),

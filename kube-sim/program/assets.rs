@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// Creates a folder with `kube-apiserver` and `etcd`, which are links to this program, and prints its path.
+/// Creates a folder with `kube-apiserver` and `etcd`, which are links to this program, and prints the path of the
+/// folder.
 ///
 /// `KUBEBUILDER_ASSETS=$(kube-sim assets) go test ./...` runs the tests of a kubebuilder project on kube-sim. As with
 /// envtest, no built-in controllers run: there is no garbage collection, and deleted namespaces stay Terminating.
-/// `kube-apiserver --help` and `etcd --help` in the folder list the flags.
+/// To list the flags, run `./kube-apiserver --help` or `./etcd --help` in the folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The folder; by default, `kube-sim/assets` in the cache folder of the user.
@@ -39,7 +40,8 @@ fn default_dir() -> Result<PathBuf, Error> {
     Ok(cache.join("kube-sim").join("assets"))
 }
 
-/// Links `at` to the program. Replaces a link, but no file: it could be a real binary.
+/// Creates the link `at`, which refers to the program. Replaces a link, but not a regular file, which could be a real
+/// binary.
 fn link(program: &Path, at: &Path) -> Result<(), Error> {
     match fs::symlink_metadata(at) {
         Ok(found) if !found.is_symlink() => {
@@ -48,7 +50,7 @@ fn link(program: &Path, at: &Path) -> Result<(), Error> {
         Ok(_) if fs::read_link(at).is_ok_and(|target| target == program) => return Ok(()),
         _ => {}
     }
-    // A rename is atomic, so a test run that starts at the same time finds one of the two links.
+    // A rename is atomic, so a test run that starts at the same time finds either the old or the new link.
     let new = at.with_extension(format!("new-{}", std::process::id()));
     let linked = std::os::unix::fs::symlink(program, &new).and_then(|()| fs::rename(&new, at));
     linked.map_err(|e| format!("cannot create the link {}: {e}", at.display()).into())

@@ -35,18 +35,18 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
     };
     let urls = flags.get("listen-client-urls").unwrap_or("http://127.0.0.1:2379");
     let url = urls.split(',').next().unwrap_or_default();
-    let addr = address(url).await?;
+    let addr = resolve_address(url).await?;
     let listener = TcpListener::bind(addr).await.map_err(|e| format!("cannot listen on {addr}: {e}"))?;
     eprintln!(
         "kube-sim answers health checks at {url}/health in place of etcd. It stores nothing: kube-apiserver does."
     );
     tokio::select! {
-        () = accept(listener) => Ok(()),
-        interrupted = crate::interrupted() => interrupted,
+        () = serve_connections(listener) => Ok(()),
+        interrupted = crate::wait_for_interrupt() => interrupted,
     }
 }
 
-async fn address(url: &str) -> Result<SocketAddr, Error> {
+async fn resolve_address(url: &str) -> Result<SocketAddr, Error> {
     let host = url.strip_prefix("http://").ok_or_else(|| {
         format!("--listen-client-urls={url}: expected http://HOST:PORT; kube-sim's etcd has no TLS")
     })?;
@@ -55,7 +55,7 @@ async fn address(url: &str) -> Result<SocketAddr, Error> {
     found.next().ok_or_else(|| format!("{url} has no address").into())
 }
 
-async fn accept(listener: TcpListener) {
+async fn serve_connections(listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -66,7 +66,7 @@ async fn accept(listener: TcpListener) {
     }
 }
 
-/// Answers one request: the status of `/health`, and 404 for any other path.
+/// Answers one request: 200 and the health for `GET /health`, and 404 for any other request.
 async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < 8192 {

@@ -9,15 +9,15 @@ use crate::Error;
 /// The effect of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// The flag has the effect of the real binary.
+    /// The flag has the same effect as in the real binary.
     Honoured,
     /// The flag has no effect, and the log says so.
     Inert,
-    /// The flag is refused with an error, because a test that sets it depends on its effect.
+    /// The flag is refused with an error, because a test that sets the flag depends on the effect of the flag.
     Refused,
 }
 
-/// A flag: its name, its effect, and a description of the effect, or the reason that it has none.
+/// A flag: its name, its effect, and a note. The note describes the effect, or says why the flag has no effect.
 pub(crate) type Flag = (&'static str, Effect, &'static str);
 
 /// The parsed flags: the values of each flag, in the order of the arguments.
@@ -25,12 +25,12 @@ pub(crate) type Flag = (&'static str, Effect, &'static str);
 pub(crate) struct Flags(BTreeMap<&'static str, Vec<String>>);
 
 impl Flags {
-    /// The last value of a flag; `None` if it is absent or empty.
+    /// The last value of a flag; `None` if the flag is absent or this value is empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.last().map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The items of a flag whose value is a list with commas: those of all its occurrences.
+    /// The items in all values of a flag. Commas separate the items of a value.
     pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
         let values = self.0.get(name).into_iter().flatten();
         values.flat_map(|value| value.split(',')).filter(|item| !item.is_empty())
@@ -40,7 +40,7 @@ impl Flags {
     /// for `--help`. Logs the inert flags.
     ///
     /// # Errors
-    /// The text for a refused or unknown flag, or for an argument that is not a flag.
+    /// A flag is refused or unknown, or an argument in the place of a flag is not a flag or not UTF-8.
     pub(crate) fn parse(table: &[Flag], arguments: Vec<OsString>) -> Result<Option<Self>, Error> {
         let mut flags = Self::default();
         let mut arguments = arguments.into_iter().peekable();

@@ -23,7 +23,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 enum Command {
     /// Serve a simulated cluster until interrupted.
     Serve(serve::Args),
-    /// Create a folder with stand-ins of kube-apiserver and etcd for envtest, and print its path.
+    /// Create a folder with stand-ins for kube-apiserver and etcd, which envtest starts, and print the path of the folder.
     Assets(assets::Args),
 }
 
@@ -59,7 +59,7 @@ fn block_on(future: impl Future<Output = Result<(), Error>>) -> Result<(), Error
 }
 
 /// Waits for an interrupt or a request to terminate.
-async fn interrupted() -> Result<(), Error> {
+async fn wait_for_interrupt() -> Result<(), Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -31,13 +31,13 @@ pub(crate) struct Args {
     /// The number of ready nodes.
     #[arg(long, value_name = "N", default_value_t = 1)]
     nodes: u16,
-    /// Do not run the controllers of workloads and the scheduler: deployments have no pods.
+    /// Run neither the controllers of workloads nor the scheduler: deployments have no pods.
     #[arg(long)]
     no_workloads: bool,
     /// The seed of all random choices.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Authorize requests by RBAC. Without it, every user may do everything.
+    /// Authorize requests by RBAC. Without this option, every user may do everything.
     #[arg(long)]
     rbac: bool,
     /// Serve the resource metrics API, for `kubectl top`.
@@ -83,18 +83,19 @@ pub(crate) async fn run(args: Args) -> Result<(), Error> {
         Some(addr) => Some(sim.serve_control(addr).await?),
         None => None,
     };
-    write_private(&args.kubeconfig, &server.kubeconfig())?;
+    write_private_file(&args.kubeconfig, &server.kubeconfig())?;
     println!("kube-sim at {}", server.url());
     if let Some(control) = &control {
         println!("control endpoint at {}", control.url());
     }
     println!("export KUBECONFIG={}", std::path::absolute(&args.kubeconfig)?.display());
-    crate::interrupted().await?;
+    crate::wait_for_interrupt().await?;
     server.shutdown().await;
     Ok(())
 }
 
-/// Creates the objects of a file, or of the files in a folder in the order of their names.
+/// Creates the objects in a file. If `path` is a folder, loads its `.yaml`, `.yml` and `.json` files in the order of their
+/// names.
 fn load(sim: &Sim, path: &Path) -> Result<(), Error> {
     if path.is_dir() {
         let entries = fs::read_dir(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
@@ -128,8 +129,8 @@ fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
 }
 
-/// Replaces a file that contains a private key. Only its owner can read the new file.
-fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+/// Writes a file that contains a private key, and replaces an existing file. Only the owner can read the new file.
+fn write_private_file(path: &Path, text: &str) -> Result<(), Error> {
     let new = path.with_extension(format!("new-{}", std::process::id()));
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
     let written =

@@ -13,19 +13,20 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum AdmissionPlugin {
-    /// Refuses approvals of certificate signing requests by users without the permission `approve` for the signer.
+    /// A user without the permission `approve` for a signer cannot approve or deny its certificate signing requests.
     CertificateApproval,
-    /// Refuses to sign certificate signing requests by users without the permission `sign` for the signer.
+    /// A user without the permission `sign` for a signer cannot sign its certificate signing requests.
     CertificateSigning,
     /// Refuses requests for client certificates of the group `system:masters`.
     CertificateSubjectRestriction,
-    /// Refuses trust bundles by users without the permission `attest` for the signer of the bundle.
+    /// A user without the permission `attest` for a signer cannot write its trust bundles.
     ClusterTrustBundleAttest,
     /// Sets the default class in new ingresses without a class.
     DefaultIngressClass,
     /// Sets the default storage class in new volume claims without a class.
     DefaultStorageClass,
-    /// Adds to pods tolerations for 300 s of the taints `node.kubernetes.io/not-ready` and `unreachable`.
+    /// Adds two tolerations to pods: for 300 s, a pod tolerates the taints `node.kubernetes.io/not-ready` and
+    /// `node.kubernetes.io/unreachable`.
     DefaultTolerationSeconds,
     /// Applies the defaults of `LimitRange` objects, and enforces their limits.
     LimitRanger,
@@ -36,9 +37,9 @@ pub enum AdmissionPlugin {
     /// Refuses creates in missing or terminating namespaces, and deletions of the namespaces `default`, `kube-system`
     /// and `kube-public`.
     NamespaceLifecycle,
-    /// Refuses updates of pods that need a feature that the node of the pod does not declare.
+    /// Refuses an update of a pod if the update needs a feature that the node of the pod does not declare.
     NodeDeclaredFeatureValidator,
-    /// Refuses to expand volume claims that are not bound, or whose storage class does not allow it.
+    /// Refuses to expand volume claims that are not bound, or whose storage class does not allow expansion.
     PersistentVolumeClaimResize,
     /// Refuses to resize pods beyond the allocatable resources of their nodes.
     PodResizeValidator,
@@ -52,11 +53,11 @@ pub enum AdmissionPlugin {
     ResourceQuota,
     /// Applies the overhead, the node selectors and the tolerations of runtime classes to pods.
     RuntimeClass,
-    /// Sets the service account of pods, mounts its token, and adds its image pull secrets. Refuses pods whose account
-    /// does not exist.
+    /// Sets the service account of pods, mounts the token of the account, and adds the image pull secrets of the
+    /// account. Refuses pods whose account does not exist.
     ServiceAccount,
-    /// Adds finalizers to volumes, volume claims and volume attributes classes. Controllers of Kubernetes remove them
-    /// from unused objects; this simulation does not have these controllers.
+    /// Adds finalizers to volumes, volume claims and volume attributes classes. Controllers of Kubernetes remove the
+    /// finalizers from unused objects; this simulation does not have these controllers.
     StorageObjectInUseProtection,
     /// Adds the taint `node.kubernetes.io/not-ready` to new nodes.
     TaintNodesByCondition,

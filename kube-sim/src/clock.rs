@@ -1,7 +1,7 @@
 //! The only source of time and of random numbers of a `Sim`.
 //!
-//! Other modules must not read the system clock or generate random numbers; otherwise, runs would not be reproducible.
-//! Timers use tokio's clock.
+//! Other modules must not read the system clock or generate random numbers: a run is reproducible only if all its times
+//! and random numbers come from this module. Timers use tokio's clock.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,11 +15,11 @@ pub(crate) struct Clock(Arc<Mutex<Source>>);
 
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    /// The system clock, and the time that [`Clock::advance`] has added to it.
+    /// The system clock plus the time that [`Clock::advance`] has added.
     Wall(SignedDuration),
-    /// A clock that showed `start` at the instant `since`, and advances with tokio's clock. A run with a paused clock
-    /// is therefore reproducible.
-    Fixed { start: Timestamp, since: Instant },
+    /// A clock that showed `start` at the instant `since`, and advances with tokio's clock. If tokio's clock is paused,
+    /// the run is reproducible.
+    Tokio { start: Timestamp, since: Instant },
 }
 
 impl Clock {
@@ -29,8 +29,8 @@ impl Clock {
     }
 
     /// A clock that shows `start` now and advances with tokio's clock.
-    pub(crate) fn fixed(start: Timestamp) -> Self {
-        Self::of(Source::Fixed { start, since: Instant::now() })
+    pub(crate) fn starting_at(start: Timestamp) -> Self {
+        Self::of(Source::Tokio { start, since: Instant::now() })
     }
 
     fn of(source: Source) -> Self {
@@ -45,18 +45,18 @@ impl Clock {
         let (base, passed) = match *self.source() {
             #[expect(clippy::disallowed_methods, reason = "the one reader of the clock")]
             Source::Wall(added) => (Timestamp::now(), added),
-            Source::Fixed { start, since } => {
+            Source::Tokio { start, since } => {
                 (start, SignedDuration::try_from(since.elapsed()).unwrap_or_default())
             }
         };
         base.checked_add(passed).unwrap_or(Timestamp::MAX)
     }
 
-    /// Adds `time` to the time that the clock shows.
+    /// Moves the clock forward by `time`.
     pub(crate) fn advance(&self, time: SignedDuration) {
         match &mut *self.source() {
             Source::Wall(added) => *added = added.saturating_add(time),
-            Source::Fixed { start, .. } => *start = start.checked_add(time).unwrap_or(Timestamp::MAX),
+            Source::Tokio { start, .. } => *start = start.checked_add(time).unwrap_or(Timestamp::MAX),
         }
     }
 
@@ -82,8 +82,8 @@ pub(crate) fn format_micros(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
-/// A random number generator of a simulation, for uids, generated names, timeouts of watches, fault rules and the
-/// workload.
+/// A random number generator of a simulation. The simulation uses random numbers for uids, generated names, cluster IPs,
+/// timeouts of watches, fault rules and the workload.
 #[derive(Clone, Debug)]
 #[expect(clippy::disallowed_types, reason = "the one source of randomness")]
 pub(crate) struct Random(fastrand::Rng);
@@ -99,11 +99,11 @@ impl Random {
 
     /// A generator whose numbers depend on the seed and on `stream`.
     pub(crate) fn stream(seed: u64, stream: u64) -> Self {
-        // The multiplier spreads neighbouring streams over all seeds.
+        // The multiplier gives neighbouring values of `stream` seeds that are far apart.
         Self::seeded(seed ^ stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// True with this probability.
+    /// Returns true with the probability `probability`.
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.0.f64() < probability
     }
@@ -115,7 +115,7 @@ impl Random {
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
-    /// A random suffix of `length` characters, which the server appends to `generateName`.
+    /// A random suffix of `length` characters. The server appends such a suffix to `generateName`.
     pub(crate) fn suffix(&mut self, length: usize) -> String {
         (0..length).map(|_| char::from(NAME_CHARACTERS[self.0.usize(..NAME_CHARACTERS.len())])).collect()
     }
@@ -142,8 +142,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fixed_clock_advances_with_tokio() {
-        let clock = Clock::fixed("2026-01-01T00:00:00Z".parse().unwrap());
+    async fn a_clock_with_a_start_time_advances_with_tokio() {
+        let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
         assert_eq!(clock.stamp(), "2026-01-01T00:00:00Z");
         tokio::time::advance(Duration::from_millis(61_500)).await;
         assert_eq!(clock.stamp(), "2026-01-01T00:01:01Z");

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The labels of a counted request. The caller must limit the number of label combinations: the counters never remove
-/// one.
+/// a combination.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Labels {
     pub(crate) group: String,
     pub(crate) version: String,
     pub(crate) resource: String,
-    /// A subresource, or the first path segment of a request without a resource.
+    /// A subresource. For a request without a resource, the first path segment; empty for an unknown segment.
     pub(crate) subresource: String,
     /// `cluster`, `namespace` or `resource`; empty for a request without a resource.
     pub(crate) scope: &'static str,
-    /// The HTTP method, or `LIST`, `WATCH`, `APPLY`, `CONNECT` or `DELETECOLLECTION`.
+    /// The HTTP method (`OTHER` for an unknown method), or `LIST`, `WATCH`, `APPLY`, `CONNECT` or `DELETECOLLECTION`.
     pub(crate) verb: &'static str,
     pub(crate) dry_run: bool,
     /// The HTTP status of the response.

@@ -12,7 +12,7 @@ pub(crate) mod duration {
     /// Parses the text of a duration.
     ///
     /// # Errors
-    /// A text with the expected form, if `text` is not a duration or is negative.
+    /// If `text` is not a duration, or the duration is negative. The error describes the expected form.
     pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         let parsed = SpanParser::new().parse_duration(text).ok();
         parsed.and_then(|duration| Duration::try_from(duration).ok()).ok_or_else(|| {
@@ -20,7 +20,7 @@ pub(crate) mod duration {
         })
     }
 
-    /// The text of a duration, which [`parse`] reads.
+    /// The text of a duration, in the form that [`parse`] reads.
     pub(crate) fn format(duration: Duration) -> String {
         let signed = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
         SpanPrinter::new().duration_to_string(&signed)
@@ -34,7 +34,7 @@ pub(crate) mod duration {
         parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 
-    /// The JSON form of an optional duration.
+    /// The JSON form of an optional duration. A field that is `None` must be omitted: `deserialize` does not accept null.
     pub(crate) mod optional {
         use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub(crate) mod duration {
     }
 }
 
-/// Bytes as a text, or as `{"base64": ".."}` if they are not UTF-8.
+/// Bytes as a text, or as `{"base64": ".."}` if the bytes are not UTF-8.
 pub(crate) mod bytes {
     use ::bytes::Bytes;
     use base64::Engine as _;
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn values_have_a_readable_form_that_is_read_back() {
+    fn values_survive_a_round_trip_in_readable_form() {
         for (json, millis, bytes) in [
             (r#"{"time":"1s 500ms","bytes":"a\n"}"#, 1_500, &b"a\n"[..]),
             (r#"{"time":"200ms","bytes":{"base64":"/w=="}}"#, 200, &b"\xff"[..]),

@@ -1,6 +1,6 @@
-//! The errors of Go's JSON decoder.
+//! The error texts of Go's JSON decoder. Messages of the API server contain these texts.
 //!
-//! Owns the error texts, which messages of the API server contain. Parsing itself is done with `serde_json`.
+//! The scanner in this module only finds syntax errors. `serde_json` parses the values.
 
 use serde_json::Value;
 
@@ -36,12 +36,12 @@ enum Container {
 #[derive(Clone, Copy)]
 enum Expected {
     Value,
-    /// The first item of a list, or its end.
+    /// The first item of a list, or the end of the list.
     ItemOrEnd,
     Key,
-    /// The first key of an object, or its end.
+    /// The first key of an object, or the end of the object.
     KeyOrEnd,
-    /// A comma, or the end of the container.
+    /// A comma, or the end of the container. After the top-level value, the end of the text.
     Next,
 }
 
@@ -63,15 +63,15 @@ impl Scanner<'_> {
     fn step(&mut self, expected: Expected) -> Result<Expected, String> {
         let byte = self.peek()?;
         match expected {
-            Expected::Next => self.next_in_container(byte),
-            Expected::ItemOrEnd if byte == b']' => Ok(self.close()),
-            Expected::KeyOrEnd if byte == b'}' => Ok(self.close()),
-            Expected::Value | Expected::ItemOrEnd => self.value(byte),
+            Expected::Next => self.scan_separator_or_end(byte),
+            Expected::ItemOrEnd if byte == b']' => Ok(self.close_container()),
+            Expected::KeyOrEnd if byte == b'}' => Ok(self.close_container()),
+            Expected::Value | Expected::ItemOrEnd => self.scan_value(byte),
             Expected::Key | Expected::KeyOrEnd => {
                 if byte != b'"' {
                     return Err(self.error("looking for beginning of object key string"));
                 }
-                self.string()?;
+                self.scan_string()?;
                 self.skip_space();
                 if self.peek()? != b':' {
                     return Err(self.error("after object key"));
@@ -82,13 +82,13 @@ impl Scanner<'_> {
         }
     }
 
-    fn next_in_container(&mut self, byte: u8) -> Result<Expected, String> {
+    fn scan_separator_or_end(&mut self, byte: u8) -> Result<Expected, String> {
         let (end, next, context) = match self.open.last() {
             Some(Container::Object) => (b'}', Expected::Key, "after object key:value pair"),
             _ => (b']', Expected::Value, "after array element"),
         };
         if byte == end {
-            return Ok(self.close());
+            return Ok(self.close_container());
         }
         if byte != b',' {
             return Err(self.error(context));
@@ -97,13 +97,13 @@ impl Scanner<'_> {
         Ok(next)
     }
 
-    fn close(&mut self) -> Expected {
+    fn close_container(&mut self) -> Expected {
         self.at += 1;
         self.open.pop();
         Expected::Next
     }
 
-    fn value(&mut self, byte: u8) -> Result<Expected, String> {
+    fn scan_value(&mut self, byte: u8) -> Result<Expected, String> {
         let opened = match byte {
             b'{' => Some((Container::Object, Expected::KeyOrEnd)),
             b'[' => Some((Container::List, Expected::ItemOrEnd)),
@@ -115,17 +115,17 @@ impl Scanner<'_> {
             return Ok(next);
         }
         match byte {
-            b'"' => self.string()?,
-            b'-' | b'0'..=b'9' => self.number()?,
-            b't' => self.literal("true")?,
-            b'f' => self.literal("false")?,
-            b'n' => self.literal("null")?,
+            b'"' => self.scan_string()?,
+            b'-' | b'0'..=b'9' => self.scan_number()?,
+            b't' => self.scan_literal("true")?,
+            b'f' => self.scan_literal("false")?,
+            b'n' => self.scan_literal("null")?,
             _ => return Err(self.error("looking for beginning of value")),
         }
         Ok(Expected::Next)
     }
 
-    fn string(&mut self) -> Result<(), String> {
+    fn scan_string(&mut self) -> Result<(), String> {
         self.at += 1;
         loop {
             match self.peek()? {
@@ -154,7 +154,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), String> {
+    fn scan_number(&mut self) -> Result<(), String> {
         if self.text[self.at] == b'-' {
             self.at += 1;
             self.require_digit("in numeric literal")?;
@@ -180,7 +180,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn literal(&mut self, word: &str) -> Result<(), String> {
+    fn scan_literal(&mut self, word: &str) -> Result<(), String> {
         for letter in word.bytes() {
             if self.peek()? != letter {
                 return Err(self.error(&format!("in literal {word} (expecting '{}')", letter as char)));
@@ -256,15 +256,16 @@ mod tests {
         }
     }
 
-    /// Text is JSON for this module if and only if it is JSON for the parser.
+    /// The scanner and `serde_json` accept the same texts, except for numbers that are too large for `serde_json`.
     #[test]
-    fn agrees_with_the_parser() {
+    fn scanner_accepts_the_same_texts_as_serde_json() {
         use proptest::prelude::*;
         proptest!(|(text in "[\\[\\]{},:\"truefalsn0-9.e+\\\\ -]{0,12}")| {
             let parsed = serde_json::from_str::<serde_json::Value>(&text).is_ok();
-            // The parser refuses numbers outside of the range of f64.
-            let overflows = text.contains('e');
-            prop_assert!(parsed == syntax_error(text.as_bytes()).is_none() || overflows, "{text}");
+            // `serde_json` refuses numbers outside of the range of f64. In a text of at most 12 characters, only a number
+            // with an exponent can be outside of this range.
+            let may_overflow = text.contains('e');
+            prop_assert!(parsed == syntax_error(text.as_bytes()).is_none() || may_overflow, "{text}");
         });
     }
 }

@@ -1,4 +1,4 @@
-//! Access to JSON values. A value of another type, or an absent value, contains no string and no condition.
+//! Functions that read JSON values. An absent value, or a value of an unexpected type, counts as empty.
 
 use serde_json::Value;
 

@@ -2,8 +2,8 @@
 //!
 //! # Cancel safety
 //! Futures of [`SimService`] can be dropped at any time. The server handles a request atomically once its body is
-//! complete and its webhooks have responded. Dropping the future earlier has no effect; dropping it later discards the
-//! response, but does not undo the change.
+//! complete and its webhooks have responded. If the future is dropped before that, the request changes no objects. If it
+//! is dropped later, the response is lost, but the change stays.
 
 mod admission_plugin;
 mod apply;

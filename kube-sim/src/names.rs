@@ -1,10 +1,10 @@
 //! Validation of names, with the API server's error texts.
 
 /// The error text for an invalid name part of a qualified name.
-pub(crate) const INVALID_QUALIFIED_NAME: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+pub(crate) const INVALID_NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
-/// The error text for a qualified name with several slashes.
-pub(crate) const INVALID_QUALIFIED_KEY: &str = "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+/// The error text for a qualified name with more than one slash.
+pub(crate) const TOO_MANY_SLASHES: &str = "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
 
 /// The error text for an invalid label value.
 pub(crate) const INVALID_LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
@@ -17,15 +17,15 @@ pub(crate) const INVALID_VARIABLE_NAME: &str =
     "a valid environment variable name must consist only of printable ASCII characters other than '='";
 
 /// Whether the text is a qualified name: a name, optionally with a DNS subdomain and a slash as prefix.
-pub(crate) fn is_qualified(text: &str) -> bool {
-    qualified_problems(text).is_empty()
+pub(crate) fn is_qualified_name(text: &str) -> bool {
+    qualified_name_problems(text).is_empty()
 }
 
-/// Validates a qualified name. Returns all error texts: the API server reports the length of a name and its characters
-/// separately.
-pub(crate) fn qualified_problems(text: &str) -> Vec<String> {
+/// Validates a qualified name. Returns all error texts: if the name is too long and also has invalid characters, the
+/// API server reports two errors.
+pub(crate) fn qualified_name_problems(text: &str) -> Vec<String> {
     if text.matches('/').count() > 1 {
-        return vec![INVALID_QUALIFIED_KEY.to_owned()];
+        return vec![TOO_MANY_SLASHES.to_owned()];
     }
     let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
     let prefix_problems = match prefix {
@@ -37,26 +37,26 @@ pub(crate) fn qualified_problems(text: &str) -> Vec<String> {
         prefix_problems.into_iter().map(|problem| format!("prefix part {problem}")).collect();
     if name.is_empty() {
         problems.push("name part must be non-empty".to_owned());
-    } else if name.len() > MAX_LABEL {
-        problems.push(format!("name part must be no more than {MAX_LABEL} bytes"));
+    } else if name.len() > MAX_LABEL_BYTES {
+        problems.push(format!("name part must be no more than {MAX_LABEL_BYTES} bytes"));
     }
-    if name.is_empty() || !has_label_characters(name) {
-        problems.push(INVALID_QUALIFIED_NAME.to_owned());
+    if name.is_empty() || !has_label_value_form(name) {
+        problems.push(INVALID_NAME_PART.to_owned());
     }
     problems
 }
 
 /// The largest number of bytes of a label value, and of the name part of a qualified name.
-pub(crate) const MAX_LABEL: usize = 63;
+pub(crate) const MAX_LABEL_BYTES: usize = 63;
 
-/// Whether the text is a label value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both
-/// ends; may be empty.
+/// Whether the text is a label value: empty, or at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at
+/// both ends.
 pub(crate) fn is_label_value(text: &str) -> bool {
-    text.len() <= MAX_LABEL && has_label_characters(text)
+    text.len() <= MAX_LABEL_BYTES && has_label_value_form(text)
 }
 
-/// Whether the text has only the characters of a label value, and a letter or digit at both ends; may be empty.
-pub(crate) fn has_label_characters(text: &str) -> bool {
+/// Whether the text has the form of a label value. The length is not checked.
+pub(crate) fn has_label_value_form(text: &str) -> bool {
     let edge = |c: char| c.is_ascii_alphanumeric();
     text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         && text.chars().next().is_none_or(edge)
@@ -76,25 +76,25 @@ pub(crate) fn config_key_problem(key: &str) -> Option<String> {
     matches!(key, "." | "..").then(|| format!("must not be '{key}'"))
 }
 
-/// Whether the text is a DNS-1123 label.
-pub(crate) fn is_label(text: &str) -> bool {
+/// Whether the text is a DNS-1123 label of at most 63 bytes.
+pub(crate) fn is_dns_label(text: &str) -> bool {
     text.len() <= 63 && is_subdomain_part(text)
 }
 
 /// Whether the text is a DNS-1035 label: a DNS-1123 label that begins with a letter.
 pub(crate) fn is_label_1035(text: &str) -> bool {
-    is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
+    is_dns_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 /// The largest number of bytes of a DNS-1123 subdomain.
-const MAX_SUBDOMAIN: usize = 253;
+const MAX_SUBDOMAIN_BYTES: usize = 253;
 
 /// Whether the text is a DNS-1123 subdomain. As in Kubernetes, the length of each DNS label is not limited.
 pub(crate) fn is_subdomain(text: &str) -> bool {
     subdomain_problems(text).is_empty()
 }
 
-/// Whether the text is a DNS-1123 label of any length.
+/// Whether the text has the form of a DNS-1123 label. The length is not checked.
 fn is_subdomain_part(text: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.starts_with(alphanumeric)
@@ -110,7 +110,7 @@ pub(crate) fn dns_label_problem(name: &str) -> Option<&'static str> {
     if name.contains('.') && name.split('.').all(is_subdomain_part) {
         return Some("must not contain dots");
     }
-    (!is_label(name)).then_some(INVALID_DNS_LABEL)
+    (!is_dns_label(name)).then_some(INVALID_DNS_LABEL)
 }
 
 /// Validates a DNS-1035 label. Returns the error text if the label is invalid.
@@ -128,7 +128,7 @@ pub(crate) fn subdomain_problem(name: &str) -> Option<&'static str> {
 /// Validates a DNS-1123 subdomain. Returns all error texts.
 fn subdomain_problems(name: &str) -> Vec<&'static str> {
     let mut problems = Vec::new();
-    if name.len() > MAX_SUBDOMAIN {
+    if name.len() > MAX_SUBDOMAIN_BYTES {
         problems.push("must be no more than 253 bytes");
     }
     if !name.split('.').all(is_subdomain_part) {
@@ -139,7 +139,8 @@ fn subdomain_problems(name: &str) -> Vec<&'static str> {
     problems
 }
 
-/// The resource and its group, such as `deployments.apps`. For the core group, only the resource.
-pub(crate) fn qualified(resource: &str, group: &str) -> String {
+/// Returns the name of a resource or kind, followed by its API group, such as `deployments.apps`. In the core group,
+/// returns the name alone.
+pub(crate) fn with_group(resource: &str, group: &str) -> String {
     if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }

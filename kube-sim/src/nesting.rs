@@ -1,4 +1,5 @@
-//! The maximum nesting of objects, which is the limit of the JSON parser. The limit of an API server is much higher.
+//! The maximum nesting depth of objects. It is the limit of the JSON parser (`serde_json`). A real API server accepts
+//! much deeper objects.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The range of the cluster IPs of services. It must not depend on the storage.
+//! The range of the cluster IPs of services. This module must not depend on the storage.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -20,13 +20,14 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceRange {
-    /// The first address of the network, without its host bits.
+    /// The address of the network, in which all host bits are zero.
     network: Ipv4Addr,
     /// The number of bits of the prefix.
     prefix: u32,
 }
 
-/// The text is not a range that kube-sim supports.
+/// The error of parsing a [`ServiceRange`]: the text is not a range of cluster IPs, or kube-sim does not support the
+/// range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a range of cluster IPs: {why}")]
 pub struct ParseServiceRangeError {
@@ -38,8 +39,8 @@ pub struct ParseServiceRangeError {
 const MAX_PREFIX: u32 = 29;
 
 impl ServiceRange {
-    /// The number of addresses without the address of the network and the broadcast address.
-    pub(crate) fn hosts(self) -> u64 {
+    /// The number of hosts: all addresses except the address of the network and the broadcast address.
+    pub(crate) fn host_count(self) -> u64 {
         (1 << (32 - self.prefix)) - 2
     }
 
@@ -52,7 +53,7 @@ impl ServiceRange {
 
     /// Whether the address is one of the hosts.
     pub(crate) fn has_host(self, address: Ipv4Addr) -> bool {
-        let (first, last) = (self.host(0), self.host(self.hosts() - 1));
+        let (first, last) = (self.host(0), self.host(self.host_count() - 1));
         (first..=last).contains(&address)
     }
 
@@ -106,26 +107,26 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Result<(&str, &str, u64), &str>) {
+    fn assert_parsed(text: &str, expected: Result<(&str, &str, u64), &str>) {
         let found = text.parse::<ServiceRange>();
-        let found = found.map(|range| (range.to_string(), range.host(0).to_string(), range.hosts()));
+        let found = found.map(|range| (range.to_string(), range.host(0).to_string(), range.host_count()));
         let expected = expected.map(|(text, first, hosts)| (text.to_owned(), first.to_owned(), hosts));
         assert_eq!(found.map_err(|error| error.why), expected, "{text}");
     }
 
     #[test]
-    fn a_range_has_a_network_and_hosts() {
-        check("10.0.0.0/24", Ok(("10.0.0.0/24", "10.0.0.1", 254)));
-        check("10.0.0.200/29", Ok(("10.0.0.200/29", "10.0.0.201", 6)));
-        check("10.0.0.7/8", Ok(("10.0.0.0/8", "10.0.0.1", 16_777_214)));
-        check("0.0.0.0/0", Ok(("0.0.0.0/0", "0.0.0.1", 4_294_967_294)));
+    fn parsing_drops_host_bits_and_rejects_unsupported_ranges() {
+        assert_parsed("10.0.0.0/24", Ok(("10.0.0.0/24", "10.0.0.1", 254)));
+        assert_parsed("10.0.0.200/29", Ok(("10.0.0.200/29", "10.0.0.201", 6)));
+        assert_parsed("10.0.0.7/8", Ok(("10.0.0.0/8", "10.0.0.1", 16_777_214)));
+        assert_parsed("0.0.0.0/0", Ok(("0.0.0.0/0", "0.0.0.1", 4_294_967_294)));
         let malformed = Err("it must have the form 10.0.0.0/24");
         for text in ["", "10.0.0.0", "10.0.0/24", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "x/24"] {
-            check(text, malformed);
+            assert_parsed(text, malformed);
         }
-        check("10.0.0.0/30", Err("it must have at least 8 addresses"));
-        check("10.0.0.0/24,fd00::/108", Err("several ranges are not simulated"));
-        check("fd00::/108", Err("IPv6 is not simulated"));
+        assert_parsed("10.0.0.0/30", Err("it must have at least 8 addresses"));
+        assert_parsed("10.0.0.0/24,fd00::/108", Err("several ranges are not simulated"));
+        assert_parsed("fd00::/108", Err("IPv6 is not simulated"));
     }
 
     #[test]
@@ -134,6 +135,6 @@ mod tests {
         let has = |last: u8| range.has_host(Ipv4Addr::new(10, 0, 0, last));
         assert_eq!([has(0), has(1), has(254), has(255)], [false, true, true, false]);
         let all: ServiceRange = "0.0.0.0/0".parse().unwrap();
-        assert_eq!(all.host(all.hosts() - 1), Ipv4Addr::new(255, 255, 255, 254));
+        assert_eq!(all.host(all.host_count() - 1), Ipv4Addr::new(255, 255, 255, 254));
     }
 }

@@ -1,5 +1,5 @@
-//! The shared state of a simulation: the storage under one lock, the settings, the clock, the random number generator,
-//! the journal and the faults.
+//! The shared state of a simulation, such as the storage under one lock, the settings, the clock, the random number
+//! generator, the journal and the faults.
 //!
 //! This module must not depend on the handlers or the watches.
 
@@ -25,13 +25,13 @@ pub enum WatchList {
     /// Sends the initial list, then the bookmark that marks its end.
     #[default]
     Offered,
-    /// Returns 422, as a server with the WatchList feature gate disabled does.
+    /// Returns 422, as a server does if its feature gate `WatchList` is disabled.
     Refused,
-    /// Ignores the parameter and never sends the bookmark, as a server that does not know the parameter does.
+    /// Ignores `sendInitialEvents` and never sends the bookmark, like a server that does not know this parameter.
     Ignored,
 }
 
-/// The settings of a simulation that request handling needs.
+/// The settings of a simulation that the handling of requests needs.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) watch_list: WatchList,
@@ -99,7 +99,7 @@ impl Inner {
         self.usages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Restarts the API server: ends all watches and connections, and forgets the changes in the watch cache.
+    /// Restarts all API servers: ends all watches and connections, and removes past changes from the watch caches.
     pub(crate) fn restart(&self) {
         self.lock().restart();
         self.restarts.send_modify(|restarts| *restarts += 1);
@@ -110,7 +110,7 @@ impl Inner {
         self.restarts.subscribe()
     }
 
-    /// Undoes the latest `changes` of the store.
+    /// Undoes the latest changes of the store. `changes` is the number of changes to undo.
     ///
     /// # Errors
     /// 400 when the history no longer contains these changes.

@@ -8,7 +8,7 @@ use std::fmt;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::names::qualified;
+use crate::names::with_group;
 use crate::schema::FieldError;
 
 /// The error of a request: the HTTP code and the `Status` object of the response.
@@ -76,7 +76,7 @@ impl SimError {
         self.reason() == "Conflict"
     }
 
-    /// Whether an object of this name already exists.
+    /// Whether an object with the requested name already exists.
     pub fn is_already_exists(&self) -> bool {
         self.reason() == "AlreadyExists"
     }
@@ -97,7 +97,7 @@ impl SimError {
         self
     }
 
-    /// Sets the `Retry-After` header.
+    /// Sets the `Retry-After` header and `details.retryAfterSeconds`.
     pub(crate) fn with_retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self.details_mut().insert("retryAfterSeconds".into(), seconds.into());
@@ -150,7 +150,7 @@ impl SimError {
 
     /// 404 for an object that does not exist.
     pub(crate) fn not_found(group: &str, resource: &str, name: &str) -> Self {
-        let message = format!("{} \"{name}\" not found", qualified(resource, group));
+        let message = format!("{} \"{name}\" not found", with_group(resource, group));
         Self::new(StatusCode::NOT_FOUND, "NotFound", message).with_details(name, group, resource)
     }
 
@@ -160,25 +160,25 @@ impl SimError {
         self
     }
 
-    /// 409 for a create with the name of an existing object.
+    /// 409 for a create request with the name of an existing object.
     pub(crate) fn already_exists(group: &str, resource: &str, name: &str) -> Self {
-        let message = format!("{} \"{name}\" already exists", qualified(resource, group));
+        let message = format!("{} \"{name}\" already exists", with_group(resource, group));
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message).with_details(name, group, resource)
     }
 
     /// 409 for a write that conflicts with another write.
     pub(crate) fn conflict(group: &str, resource: &str, name: &str, why: &str) -> Self {
         let message =
-            format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(resource, group));
+            format!("Operation cannot be fulfilled on {} \"{name}\": {why}", with_group(resource, group));
         Self::new(StatusCode::CONFLICT, "Conflict", message).with_details(name, group, resource)
     }
 
     /// 403 for a request that the server refuses because of `why`.
     pub(crate) fn forbidden(group: &str, resource: &str, name: &str, why: &str) -> Self {
         let message = if name.is_empty() {
-            format!("{} is forbidden: {why}", qualified(resource, group))
+            format!("{} is forbidden: {why}", with_group(resource, group))
         } else {
-            format!("{} \"{name}\" is forbidden: {why}", qualified(resource, group))
+            format!("{} \"{name}\" is forbidden: {why}", with_group(resource, group))
         };
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message).with_details(name, group, resource)
     }
@@ -203,7 +203,7 @@ impl SimError {
 
     /// 422 for one field; `text` is the message, without the path of the field.
     pub(crate) fn invalid_field(group: &str, kind: &str, name: &str, field: &str, text: &str) -> Self {
-        let message = format!("{} \"{name}\" is invalid: {field}: {text}", qualified(kind, group));
+        let message = format!("{} \"{name}\" is invalid: {field}: {text}", with_group(kind, group));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
             .with_details(name, group, kind)
             .with_causes(vec![json!({"reason": "FieldValueInvalid", "message": text, "field": field})])
@@ -258,8 +258,8 @@ impl SimError {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
-    /// 406 for an `Accept` header of which kube-apiserver's router (go-restful) knows no media type. The router does
-    /// not read the parameters of media types.
+    /// 406 for an `Accept` header without any media type that kube-apiserver's router (go-restful) knows. The router
+    /// does not read the parameters of media types.
     pub(crate) fn not_routable(offered: &str) -> Self {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,
@@ -310,8 +310,8 @@ impl SimError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).with_retry_after(seconds)
     }
 
-    /// An error with any code, and the reason that the API server uses for the code. If `message` is `None`, also with
-    /// the message of the API server.
+    /// The error that a fault rule returns. The reason, and the message if `message` is `None`, are those that the API
+    /// server uses for the code. For a code that this function does not know, the reason is empty.
     pub(crate) fn of_code(code: StatusCode, message: Option<&str>) -> Self {
         let (reason, text) = match code.as_u16() {
             400 => ("BadRequest", "the request was malformed"),

@@ -20,7 +20,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The sum of two usages, which does not overflow.
+    /// The sum of two usages; saturates instead of overflowing.
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             cpu_millicores: self.cpu_millicores.saturating_add(other.cpu_millicores),
@@ -33,7 +33,7 @@ impl Usage {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Usages {
     nodes: BTreeMap<String, Usage>,
-    /// By namespace, pod and container.
+    /// The usages of containers by the names of their namespace, pod and container.
     containers: BTreeMap<[String; 3], Usage>,
 }
 

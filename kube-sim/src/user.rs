@@ -11,8 +11,8 @@ const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// The name of the users without credentials.
 const ANONYMOUS: &str = "system:anonymous";
 /// The prefix of the names of service accounts.
-const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
-/// The extra field of a user that identifies the credential of the request.
+const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
+/// The key in [`User::extra`] under which the id of the credential of a request is stored.
 pub(crate) const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 /// The group whose members may do everything.
 pub(crate) const SUPERUSERS: &str = "system:masters";
@@ -28,9 +28,9 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// A user in these groups and in the group of all authenticated users, or of the unauthenticated users for the
-    /// anonymous user.
-    pub(crate) fn authenticated(name: impl Into<String>, groups: Vec<String>) -> Self {
+    /// A user in these groups. Adds the group of all authenticated users, or, for the anonymous user, the group of the
+    /// unauthenticated users.
+    pub(crate) fn in_groups(name: impl Into<String>, groups: Vec<String>) -> Self {
         let mut user = Self { name: name.into(), groups, ..Self::default() };
         let of_all = if user.name == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
         if !user.is_in(of_all) {
@@ -41,24 +41,27 @@ impl User {
 
     /// A user who may do everything.
     pub(crate) fn administrator(name: &str) -> Self {
-        Self::authenticated(name, vec![SUPERUSERS.to_owned()])
+        Self::in_groups(name, vec![SUPERUSERS.to_owned()])
     }
 
     /// The sender of a request without credentials.
     pub(crate) fn anonymous() -> Self {
-        Self::authenticated(ANONYMOUS, Vec::new())
+        Self::in_groups(ANONYMOUS, Vec::new())
     }
 
-    /// A service account, in the groups of all accounts and of those in its namespace.
+    /// A service account, in the group of all service accounts and in the group of the service accounts of its
+    /// namespace.
     pub(crate) fn service_account(namespace: &str, name: &str) -> Self {
         let account = Self::unauthenticated_service_account(namespace, name);
-        Self::authenticated(account.name, account.groups)
+        Self::in_groups(account.name, account.groups)
     }
 
-    /// A service account for which no request was authenticated: it is not in the group of all authenticated users.
+    /// A service account in only the two groups of service accounts. `authorizer.serviceAccount` in a CEL expression checks
+    /// the permissions of such a user: the account has not sent the request, so it is not in the group of all
+    /// authenticated users.
     pub(crate) fn unauthenticated_service_account(namespace: &str, name: &str) -> Self {
         let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
-        let name = format!("{SERVICE_ACCOUNT}{namespace}:{name}");
+        let name = format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}");
         Self { name, groups: groups.into(), ..Self::default() }
     }
 
@@ -79,7 +82,7 @@ impl User {
     }
 }
 
-/// The namespace and the name of a service account whose user has this name.
+/// The namespace and the name of the service account with the user name `user`; `None` for other users.
 pub(crate) fn service_account_parts(user: &str) -> Option<(&str, &str)> {
-    user.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')
+    user.strip_prefix(SERVICE_ACCOUNT_PREFIX)?.split_once(':')
 }

@@ -1,4 +1,4 @@
-//! The texts of the `Warning` headers of a request.
+//! The texts of the `Warning` headers of a response.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 /// Maximum number of `Warning` headers of a response.
 pub(crate) const MAX_WARNINGS: usize = 50;
 
-/// The texts of the `Warning` headers of a request, each once and at most [`MAX_WARNINGS`]. The response has them even if the request fails.
+/// The texts of the `Warning` headers of a response, each once and at most [`MAX_WARNINGS`]. The response has these
+/// headers even if the request fails.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings(Mutex<Vec<String>>);
 
@@ -20,7 +21,7 @@ impl Warnings {
         }
     }
 
-    /// A list of further texts, which are added when it is dropped.
+    /// Returns an empty buffer for further texts. Dropping the buffer adds its texts.
     pub(crate) fn buffer(&self) -> WarningBuffer<'_> {
         WarningBuffer { all: self, texts: Vec::new() }
     }

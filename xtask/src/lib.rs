@@ -1,7 +1,7 @@
-//! `cargo xtask`: checks the rules of the repository, runs the tests, and starts the task packages below this folder.
+//! `cargo xtask`: checks the rules of the repository, runs the tests, and starts the packages of the other subcommands.
 //!
-//! `xtask` depends on no crate of the workspace, so that the rules are checked within seconds, even while a crate does
-//! not compile.
+//! `xtask` depends on no other package of the workspace. Therefore it checks the rules within seconds, even if another
+//! package does not compile.
 
 use std::path::Path;
 

@@ -18,26 +18,26 @@ struct Cli {
 // parses arguments.
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Benchmarks this project, kube and client-go on identical data, and reports which targets are met
+    /// Benchmarks this project, kube and client-go on identical data, and reports which performance targets are met
     Bench,
-    /// Starts a real Kubernetes control plane, built from source without a container engine, and stops it at the end
+    /// Runs a real Kubernetes control plane, built from source without a container engine, until a given command ends
+    /// or until Ctrl-C
     Cluster,
     /// Sends the same requests to kube-sim and to a real API server, and compares the responses
     Conformance,
-    /// Shows a reflector, an informer and a controller on a simulated cluster; needs no cluster and no containers
+    /// Shows a reflector, an informer and a controller on a simulated cluster; needs no real cluster and no containers
     Demo,
     /// Runs the end-to-end suites on a real API server
     E2e,
-    /// Runs the tests of a Go project, which use envtest, on kube-sim and on a real API server, and compares the
-    /// results
+    /// Runs the envtest tests of a Go project on kube-sim and on a real API server, and compares the results
     Envtest,
-    /// Runs commands of two versions of kubectl on kube-sim and on a real control plane, and compares the outputs
+    /// Runs commands with two versions of kubectl on kube-sim and on a real control plane, and compares the outputs
     Kubectl,
-    /// Records the Protobuf messages of all supported Kubernetes versions into kube-client's table
+    /// Records the Protobuf message definitions of all supported Kubernetes versions into kube-client's table
     Protobuf,
-    /// Records discovery and OpenAPI schemas of a real API server into kube-sim's data files
+    /// Records the resources and the OpenAPI schemas of a real API server into kube-sim's data files
     Record,
-    /// Serves a simulated cluster on a local port, and stops it at the end
+    /// Serves a simulated cluster on a local port until a given command ends or until Ctrl-C
     Sim,
     Test(test::Args),
     Tidy(tidy::Args),

@@ -1,12 +1,12 @@
-//! The subcommands that are separate packages: finds the package of a subcommand, builds it and starts it. This module
-//! must not parse the package's arguments.
+//! Runs the subcommands that separate packages implement: finds the package of a subcommand, and lets cargo build and
+//! start the package. This module must not parse the arguments of the subcommand.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 
 use crate::cargo::cargo;
 
-/// Each subcommand, and the package that implements it.
+/// The subcommands that separate packages implement, each with the name of the package.
 const PACKAGES: [(&str, &str); 10] = [
     ("bench", "xtask-bench"),
     ("cluster", "xtask-control-plane"),
@@ -20,7 +20,7 @@ const PACKAGES: [(&str, &str); 10] = [
     ("sim", "xtask-sim"),
 ];
 
-/// The package that implements a subcommand; `None` if `xtask` itself implements the subcommand.
+/// The package that implements a subcommand; `None` for `test`, `tidy` and unknown subcommands.
 pub fn find(subcommand: &OsStr) -> Option<&'static str> {
     PACKAGES.iter().find(|(name, _)| subcommand == *name).map(|(_, package)| *package)
 }

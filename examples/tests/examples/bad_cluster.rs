@@ -1,4 +1,5 @@
-//! Tests with faulty servers: watch events that are not JSON, objects that do not decode, and temporary failures.
+//! Tests with faulty servers: watch events that are not JSON, objects that do not decode, temporary failures, expired
+//! resource versions, and forbidden requests.
 
 use crate::support::{Cluster, ObjectKey, assert_contains, pod};
 use kube_sim::{
@@ -25,7 +26,7 @@ fn undecodable_pod_rule(name: &str) -> Rule {
 }
 
 #[tokio::test]
-async fn fails_if_the_first_watch_is_not_json() {
+async fn fails_if_the_first_watch_event_is_not_json() {
     for example in ["pod_informer", "pod_reflector"] {
         let cluster = Cluster::new().await;
         cluster.create(&pod("web", "node-0"));
@@ -45,23 +46,23 @@ async fn reports_and_retries_later_failures() {
     );
 }
 
-/// The server sends a watch event that is not JSON after valid events.
+/// After valid events, the server sends a watch event that is not JSON.
 async fn retries_after_invalid_json() {
     let cluster = Cluster::new().await;
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
-    example.stdout_line("added    default/web").await;
+    example.wait_for_stdout("added    default/web").await;
     let rule = cluster.sim.faults().add(non_json_event_rule(0).times(1));
     cluster.change(WEB, |pod| pod["status"]["phase"] = "Running".into());
-    example.stdout_line("modified default/web").await;
-    // Wait for the watch of the next poll, whose first event the fault replaces.
+    example.wait_for_stdout("modified default/web").await;
+    // Wait for the watch of the next poll. The fault replaces the first event of that watch.
     while cluster.sim.faults().hits(rule) == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     cluster.delete(WEB);
-    let line = example.stderr_line("trying again: the watch of /api/v1/pods").await;
+    let line = example.wait_for_stderr("trying again: the watch of /api/v1/pods").await;
     assert_contains(&line, &["WARN", "<html>"]);
-    example.stdout_line("deleted  default/web").await;
+    example.wait_for_stdout("deleted  default/web").await;
     example.stop().await;
 }
 
@@ -73,22 +74,22 @@ async fn reports_an_undecodable_object_and_continues() {
     }
     cluster.sim.faults().add(undecodable_pod_rule("bad"));
     let mut reflector = cluster.start("pod_reflector");
-    let line = reflector.stderr_line("skipped").await;
+    let line = reflector.wait_for_stderr("skipped").await;
     assert_contains(&line, &["decode Pod default/bad", "invalid type", "WARN"]);
-    reflector.stdout_line("2 pods").await;
-    reflector.stdout_line("default/a").await;
-    reflector.stdout_line("default/c").await;
+    reflector.wait_for_stdout("2 pods").await;
+    reflector.wait_for_stdout("default/a").await;
+    reflector.wait_for_stdout("default/c").await;
     reflector.stop().await;
 
     let mut informer = cluster.start("pod_informer");
-    informer.stdout_line("added    default/a").await;
-    informer.stdout_line("added    default/c").await;
+    informer.wait_for_stdout("added    default/a").await;
+    informer.wait_for_stdout("added    default/c").await;
     // The server sends these changes as watch events, not in the initial list.
     cluster.change(("v1", "Pod", "default", "bad"), |pod| pod["metadata"]["labels"]["seen"] = "again".into());
     cluster.change(("v1", "Pod", "default", "c"), |pod| pod["status"]["phase"] = "Running".into());
-    let line = informer.stdout_line("modified").await;
+    let line = informer.wait_for_stdout("modified").await;
     assert_contains(&line, &["default/c: Running"]);
-    informer.stderr_line("decode Pod default/bad of a MODIFIED event").await;
+    informer.wait_for_stderr("decode Pod default/bad of a MODIFIED event").await;
     informer.stop().await;
 }
 
@@ -105,8 +106,8 @@ async fn node_informer_continues_after_an_undecodable_node() {
         node["status"]["conditions"][0]["status"] = "True".into();
     });
     let mut example = cluster.start("node_informer");
-    example.stderr_line("decode Node node-1").await;
-    let line = example.stdout_line("node-2").await;
+    example.wait_for_stderr("decode Node node-1").await;
+    let line = example.wait_for_stdout("node-2").await;
     assert_contains(&line, &["node-2 is unhealthy: MemoryPressure is True"]);
     example.stop().await;
 }
@@ -116,13 +117,13 @@ async fn retries_after_server_errors() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("pod_informer");
     cluster.create(&pod("web", "node-0"));
-    example.stdout_line("added    default/web").await;
+    example.wait_for_stdout("added    default/web").await;
     let rule = cluster.sim.faults().add(Rule::new(Action::status(500)).resource("pods"));
-    let line = example.stderr_line("trying again").await;
+    let line = example.wait_for_stderr("trying again").await;
     assert_contains(&line, &["watch of /api/v1/pods", "500"]);
     cluster.sim.faults().remove(rule);
     cluster.delete(WEB);
-    example.stdout_line("deleted  default/web").await;
+    example.wait_for_stdout("deleted  default/web").await;
     example.stop().await;
 }
 
@@ -131,11 +132,11 @@ async fn relists_after_an_expired_version() {
     let cluster = Cluster::new().await;
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
-    example.stdout_line("added    default/web").await;
+    example.wait_for_stdout("added    default/web").await;
     cluster.delete(WEB);
     cluster.sim.compact_all();
     cluster.sim.end_watches();
-    example.stdout_line("deleted  default/web").await;
+    example.wait_for_stdout("deleted  default/web").await;
     example.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! Tests with unreachable servers, and with failed TLS verification and authentication. Each test expects a single
-//! error that contains the address and advice.
+//! error that identifies the server or the cause.
 
-use crate::support::{Cluster, Home, Running, assert_contains};
+use crate::support::{Cluster, Home, RunningExample, assert_contains};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::PrivateKeyDer;
@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// Runs `pod_reflector` until it fails, and returns its error message.
 async fn pod_reflector_failure(home: &Home, kubeconfig: PathBuf) -> String {
-    Running::new(home.example("pod_reflector", &kubeconfig)).wait_for_failure().await
+    RunningExample::new(home.example_command("pod_reflector", &kubeconfig)).wait_for_failure().await
 }
 
 #[tokio::test]
@@ -123,7 +123,8 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    /// Starts a server that requires a client certificate of this authority, and sends nothing after the handshake.
+    /// Starts a server whose certificate expires in the year `expiry`. The server requires a client certificate of this
+    /// authority, and sends nothing after the handshake.
     async fn start_server(&self, expiry: ExpiryYear) -> (JoinHandle<()>, SocketAddr) {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
@@ -151,7 +152,8 @@ impl Authority {
         (task, address)
     }
 
-    /// Writes a kubeconfig with a client certificate that expires in the year `expiry`, and returns its path.
+    /// Writes a kubeconfig with a client certificate that expires in the year `expiry`. Returns the path of the
+    /// kubeconfig.
     fn write_kubeconfig(&self, home: &Home, server: SocketAddr, expiry: ExpiryYear) -> PathBuf {
         let (certificate, key) = self.issue_certificate(expiry);
         home.write_file("ca.pem", &self.certificate.pem());

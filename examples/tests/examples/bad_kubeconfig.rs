@@ -1,12 +1,12 @@
-//! Tests with invalid kubeconfigs. Each test expects a single error that contains the path of the file and the invalid
-//! entry.
+//! Tests with missing and invalid kubeconfigs. Each test expects a single error that contains the path of the file and
+//! the cause.
 
-use crate::support::{Cluster, Home, Running, assert_contains};
+use crate::support::{Cluster, Home, RunningExample, assert_contains};
 use std::path::Path;
 
 /// Runs `pod_reflector` until it fails, and returns its error message.
 async fn pod_reflector_failure(home: &Home, kubeconfig: &Path) -> String {
-    Running::new(home.example("pod_reflector", kubeconfig)).wait_for_failure().await
+    RunningExample::new(home.example_command("pod_reflector", kubeconfig)).wait_for_failure().await
 }
 
 #[tokio::test]
@@ -17,11 +17,11 @@ async fn reports_a_missing_file() {
 }
 
 #[tokio::test]
-async fn reports_the_searched_paths_without_a_kubeconfig() {
+async fn reports_the_searched_paths_if_no_kubeconfig_exists() {
     let home = Home::new();
-    let mut command = home.example("pod_reflector", Path::new(""));
+    let mut command = home.example_command("pod_reflector", Path::new(""));
     command.env_remove("KUBECONFIG");
-    let error = Running::new(command).wait_for_failure().await;
+    let error = RunningExample::new(command).wait_for_failure().await;
     let default = home.path(".kube/config").display().to_string();
     assert_contains(&error, &["KUBECONFIG is not set", &default, "set KUBECONFIG"]);
 }

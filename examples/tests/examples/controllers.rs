@@ -1,13 +1,14 @@
-//! Tests of the controllers, of the leader election, and of the program that uses a custom resource.
+//! Tests of the controllers, of `leader_election`, and of `crd_api`.
 
-use crate::support::{Cluster, Running, assert_contains};
+use crate::support::{Cluster, RunningExample, assert_contains};
 use kube_sim::Sim;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// Waits until `found` returns a value.
+/// Waits until `found` returns a value, and returns this value. Panics with `what` if `found` returns no value within
+/// 60 s.
 async fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let wait = async {
         loop {
@@ -20,17 +21,17 @@ async fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("{what}"))
 }
 
-fn start(cluster: &Cluster, example: &str, arguments: &[&str]) -> Running {
-    let mut command = cluster.home.example(example, &cluster.kubeconfig);
+fn start(cluster: &Cluster, example: &str, arguments: &[&str]) -> RunningExample {
+    let mut command = cluster.home.example_command(example, &cluster.kubeconfig);
     command.args(arguments);
-    Running::new(command)
+    RunningExample::new(command)
 }
 
 #[tokio::test]
 async fn configmapgen_controller_restores_its_config_map() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("configmapgen_controller");
-    example.stderr_line("running the controller").await;
+    example.wait_for_stderr("running the controller").await;
     cluster.create(&json!({
         "apiVersion": "examples.dev/v1", "kind": "ConfigMapGenerator",
         "metadata": {"name": "a", "namespace": "default"}, "spec": {"content": "hello"},
@@ -65,11 +66,11 @@ async fn secret_syncer_copies_a_secret_and_deletes_the_copy() {
         &json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"user": "YQ=="}}),
     );
     let mut example = cluster.start("secret_syncer");
-    example.stdout_line("copied login").await;
+    example.wait_for_stdout("copied login").await;
     let copy = cluster.sim.get("v1", "Secret", "other", "login").unwrap();
     assert_eq!(copy["data"]["user"], "YQ==");
     cluster.delete(("v1", "Secret", "default", "login"));
-    example.stdout_line("deleted the copy of login").await;
+    example.wait_for_stdout("deleted the copy of login").await;
     eventually("the secret is deleted", || cluster.sim.get("v1", "Secret", "default", "login").err()).await;
     assert!(cluster.sim.get("v1", "Secret", "other", "login").is_err());
     example.stop().await;
@@ -79,15 +80,15 @@ async fn secret_syncer_copies_a_secret_and_deletes_the_copy() {
 async fn leader_election_hands_over_when_the_leader_ends() {
     let cluster = Cluster::new().await;
     let mut one = start(&cluster, "leader_election", &["one"]);
-    one.stdout_line("is the leader").await;
+    one.wait_for_stdout("is the leader").await;
     let mut two = start(&cluster, "leader_election", &["two"]);
-    two.stdout_line("is a candidate").await;
+    two.wait_for_stdout("is a candidate").await;
     let counter = |name: &str| cluster.sim.get("v1", "ConfigMap", "default", name).ok();
     eventually("the leader counts", || counter("one")).await;
     assert!(counter("two").is_none());
     one.send_signal(Signal::TERM);
     assert!(one.wait_for_exit().await.success());
-    two.stdout_line("is the leader").await;
+    two.wait_for_stdout("is the leader").await;
     eventually("the next leader counts", || counter("two")).await;
     two.stop().await;
     let lease =
@@ -96,7 +97,7 @@ async fn leader_election_hands_over_when_the_leader_ends() {
 }
 
 #[tokio::test]
-async fn crd_api_uses_each_verb() {
+async fn crd_api_prints_the_result_of_each_step() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("crd_api");
     let status = example.wait_for_exit().await;
@@ -115,7 +116,7 @@ async fn crd_api_uses_each_verb() {
 }
 
 #[tokio::test]
-async fn site_controller_prints_its_definition_and_rejects_other_arguments() {
+async fn site_controller_prints_its_crd_and_rejects_other_arguments() {
     let cluster = Cluster::new().await;
     let mut example = start(&cluster, "site_controller", &["crd"]);
     assert!(example.wait_for_exit().await.success());

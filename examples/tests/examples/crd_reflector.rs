@@ -1,6 +1,6 @@
 //! Tests of the output of `crd_reflector`, and of the two YAML files of this example.
 
-use crate::support::{Cluster, Running, assert_contains};
+use crate::support::{Cluster, RunningExample, assert_contains};
 use kube_sim::Sim;
 use serde_json::Value;
 
@@ -24,16 +24,16 @@ fn baz() -> Value {
 async fn crd_reflector_installs_its_crd_and_prints_objects() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("crd_reflector");
-    example.stderr_line("installed foos.clux.dev").await;
-    example.stdout_line("0 foos").await;
+    example.wait_for_stderr("installed foos.clux.dev").await;
+    example.wait_for_stdout("0 foos").await;
     cluster.create(&baz());
-    example.stdout_line("1 foos").await;
-    let line = example.stdout_line("kube-system/baz").await;
+    example.wait_for_stdout("1 foos").await;
+    let line = example.wait_for_stdout("kube-system/baz").await;
     assert_eq!(line, "  kube-system/baz: baz, an example object");
     cluster.change(BAZ, |object| object["spec"] = serde_json::json!({"name": "renamed"}));
-    assert_eq!(example.stdout_line("renamed").await, "  kube-system/baz: renamed, no info");
+    assert_eq!(example.wait_for_stdout("renamed").await, "  kube-system/baz: renamed, no info");
     cluster.delete(BAZ);
-    example.stdout_line("0 foos").await;
+    example.wait_for_stdout("0 foos").await;
     example.stop().await;
 }
 
@@ -43,10 +43,10 @@ async fn crd_reflector_uses_an_existing_crd() {
     cluster.create(&read_yaml("foo.yaml"));
     cluster.create(&baz());
     for args in [&[][..], &["--no-install"]] {
-        let mut command = cluster.home.example("crd_reflector", &cluster.kubeconfig);
+        let mut command = cluster.home.example_command("crd_reflector", &cluster.kubeconfig);
         command.args(args);
-        let mut example = Running::new(command);
-        example.stdout_line("kube-system/baz: baz").await;
+        let mut example = RunningExample::new(command);
+        example.wait_for_stdout("kube-system/baz: baz").await;
         example.stop().await;
     }
     let creates = cluster.sim.journal().count_of("create", "customresourcedefinitions");
@@ -58,7 +58,7 @@ async fn crd_reflector_uses_an_existing_crd() {
 async fn foo_yaml_equals_the_derived_crd() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("crd_reflector");
-    example.stderr_line("watching foos").await;
+    example.wait_for_stderr("watching foos").await;
     let definition = |sim: &Sim| {
         let crd = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "foos.clux.dev");
         sim.get(crd.0, crd.1, crd.2, crd.3).unwrap()["spec"].take()
@@ -73,9 +73,9 @@ async fn foo_yaml_equals_the_derived_crd() {
 #[tokio::test]
 async fn crd_reflector_advises_how_to_install_a_missing_crd() {
     let cluster = Cluster::new().await;
-    let mut command = cluster.home.example("crd_reflector", &cluster.kubeconfig);
+    let mut command = cluster.home.example_command("crd_reflector", &cluster.kubeconfig);
     command.arg("--no-install");
-    let error = Running::new(command).wait_for_failure().await;
+    let error = RunningExample::new(command).wait_for_failure().await;
     assert_contains(
         &error,
         &[
@@ -100,9 +100,9 @@ async fn crd_reflector_advises_what_to_do_if_installing_is_forbidden() {
 async fn crd_reflector_rejects_unknown_arguments() {
     let cluster = Cluster::new().await;
     for args in [&["--instal"][..], &["--no-install", "again"]] {
-        let mut command = cluster.home.example("crd_reflector", &cluster.kubeconfig);
+        let mut command = cluster.home.example_command("crd_reflector", &cluster.kubeconfig);
         command.args(args);
-        let error = Running::new(command).wait_for_failure().await;
+        let error = RunningExample::new(command).wait_for_failure().await;
         assert_contains(&error, &["--no-install"]);
     }
 }

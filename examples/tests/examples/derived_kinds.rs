@@ -1,20 +1,21 @@
 //! Tests of the output of the examples about derived kinds.
 
-use crate::support::{Cluster, Running, assert_contains};
+use crate::support::{Cluster, RunningExample, assert_contains};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
-/// Runs an example until it ends, and returns the lines of stdout.
+/// Runs an example until it ends, asserts its success, and returns the lines of its stdout.
 async fn output_of(example: &str) -> Vec<String> {
     let cluster = Cluster::new().await;
-    let mut running: Running = cluster.start(example);
+    let mut running: RunningExample = cluster.start(example);
     let status = running.wait_for_exit().await;
     assert!(status.success(), "{status}\n{}\n{}", running.stdout(), running.stderr());
     running.stdout().lines().map(str::to_owned).collect()
 }
 
-/// The CRDs that an example prints as JSON lines, as a server stores them.
-fn stored_crds(text: &str) -> Vec<Value> {
+/// Creates CRDs in a simulated cluster, and returns the specs that the cluster has stored. `text` contains the CRDs as
+/// JSON, as an example has printed them.
+fn stored_crd_specs(text: &str) -> Vec<Value> {
     let sim = Sim::new();
     let crds = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     crds.map(|crd| sim.create(&crd.unwrap()).unwrap()["spec"].take()).collect()
@@ -22,7 +23,7 @@ fn stored_crds(text: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn crd_derive_prints_a_crd_that_a_server_accepts() {
-    let crds = stored_crds(&output_of("crd_derive").await.join("\n"));
+    let crds = stored_crd_specs(&output_of("crd_derive").await.join("\n"));
     let version = &crds[0]["versions"][0];
     assert_eq!(crds[0]["names"]["shortNames"], json!(["cp"]));
     assert_eq!(version["additionalPrinterColumns"][1]["name"], "Ready");
@@ -32,14 +33,14 @@ async fn crd_derive_prints_a_crd_that_a_server_accepts() {
 
 #[tokio::test]
 async fn crd_derive_custom_schema_prints_crds_that_a_server_accepts() {
-    let crds = stored_crds(&output_of("crd_derive_custom_schema").await.join("\n"));
+    let crds = stored_crd_specs(&output_of("crd_derive_custom_schema").await.join("\n"));
     let spec = |crd: usize| &crds[crd]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     assert_eq!(spec(0)["properties"]["port"]["maximum"].as_f64(), Some(65535.0));
     assert_eq!(spec(1)["properties"]["content"]["x-kubernetes-preserve-unknown-fields"], true);
 }
 
 #[tokio::test]
-async fn crd_derive_schema_shows_an_error_the_defaults_and_a_merge() {
+async fn crd_derive_schema_prints_a_refusal_and_defaults_and_merged_lists() {
     let lines = output_of("crd_derive_schema").await;
     assert_contains(&lines[0], &["refused", "spec.host", "Required value"]);
     let defaulted = json!({ "host": "example.com", "path": "/", "backends": [], "tags": [] });
@@ -50,7 +51,7 @@ async fn crd_derive_schema_shows_an_error_the_defaults_and_a_merge() {
 }
 
 #[tokio::test]
-async fn crd_derive_multi_reads_each_version_of_an_object() {
+async fn crd_derive_multi_reads_objects_of_each_version_in_the_other_version() {
     let lines = output_of("crd_derive_multi").await;
     let expected = [
         "created as v1, read as v2: BackupSpec { volume: \"data\", schedule: None }",
@@ -87,7 +88,7 @@ async fn crd_apply_merges_and_reports_the_conflict() {
 async fn errorbounded_configmap_watcher_prints_why_an_object_does_not_decode() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("errorbounded_configmap_watcher");
-    example.stderr_line("watching config maps").await;
+    example.wait_for_stderr("watching config maps").await;
     let config_map = |name: &str, data: Value| {
         json!({
             "apiVersion": "v1", "kind": "ConfigMap", "data": data,
@@ -95,9 +96,9 @@ async fn errorbounded_configmap_watcher_prints_why_an_object_does_not_decode() {
         })
     };
     cluster.create(&config_map("bad", json!({ "colour": "red" })));
-    let line = example.stdout_line("default/bad").await;
+    let line = example.wait_for_stdout("default/bad").await;
     assert_contains(&line, &["default/bad is invalid: ", "missing field `color`"]);
     cluster.create(&config_map("good", json!({ "color": "red" })));
-    assert_eq!(example.stdout_line("default/good").await, "default/good: red");
+    assert_eq!(example.wait_for_stdout("default/good").await, "default/good: red");
     example.stop().await;
 }

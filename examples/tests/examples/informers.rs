@@ -12,18 +12,18 @@ async fn pod_informer_prints_changes_of_a_pod() {
     let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
-    assert_eq!(example.stdout_line("added").await, "added    default/web: Pending on node-0");
+    assert_eq!(example.wait_for_stdout("added").await, "added    default/web: Pending on node-0");
     cluster.change(WEB, |pod| pod["status"]["phase"] = "Running".into());
     cluster.delete(WEB);
     cluster.create(&pod("late", "node-7"));
-    assert_eq!(example.stdout_line("modified").await, "modified default/web: Running on node-0");
-    assert_eq!(example.stdout_line("deleted").await, "deleted  default/web: Running on node-0");
-    assert_eq!(example.stdout_line("added").await, "added    default/late: Pending on node-7");
+    assert_eq!(example.wait_for_stdout("modified").await, "modified default/web: Running on node-0");
+    assert_eq!(example.wait_for_stdout("deleted").await, "deleted  default/web: Running on node-0");
+    assert_eq!(example.wait_for_stdout("added").await, "added    default/late: Pending on node-7");
     example.stop().await;
 }
 
 /// Sets the status and the reason of the node condition `Ready`.
-fn set_ready(cluster: &Cluster, node: &str, status: &str, reason: &str) {
+fn set_ready_condition(cluster: &Cluster, node: &str, status: &str, reason: &str) {
     cluster.change(("v1", "Node", "", node), |node| {
         for condition in node["status"]["conditions"].as_array_mut().unwrap() {
             if condition["type"] == "Ready" {
@@ -44,39 +44,42 @@ async fn node_informer_prints_an_unhealthy_node_with_its_pods_and_events() {
         "involvedObject": {"kind": "Node", "name": "node-1"}, "reason": "Rebooted", "message": "the node was rebooted",
         "type": "Warning",
     }));
-    set_ready(&cluster, "node-2", "False", "KubeletNotReady");
+    set_ready_condition(&cluster, "node-2", "False", "KubeletNotReady");
     let mut example = cluster.start("node_informer");
-    assert_eq!(example.stdout_line("node-2").await, "node-2 is unhealthy: Ready is False (KubeletNotReady)");
-    assert_eq!(example.stdout_line("pod").await, "  pod default/elsewhere");
-
-    set_ready(&cluster, "node-1", "Unknown", "NodeStatusUnknown");
     assert_eq!(
-        example.stdout_line("node-1").await,
+        example.wait_for_stdout("node-2").await,
+        "node-2 is unhealthy: Ready is False (KubeletNotReady)"
+    );
+    assert_eq!(example.wait_for_stdout("pod").await, "  pod default/elsewhere");
+
+    set_ready_condition(&cluster, "node-1", "Unknown", "NodeStatusUnknown");
+    assert_eq!(
+        example.wait_for_stdout("node-1").await,
         "node-1 is unhealthy: Ready is Unknown (NodeStatusUnknown)"
     );
-    assert_eq!(example.stdout_line("pod").await, "  pod default/web");
-    assert_eq!(example.stdout_line("event").await, "  event Rebooted: the node was rebooted");
+    assert_eq!(example.wait_for_stdout("pod").await, "  pod default/web");
+    assert_eq!(example.wait_for_stdout("event").await, "  event Rebooted: the node was rebooted");
 
-    // An update without a change of conditions prints nothing.
+    // The example prints nothing for an update that does not change the conditions.
     cluster.change(("v1", "Node", "", "node-1"), |node| node["metadata"]["labels"]["seen"] = "again".into());
-    set_ready(&cluster, "node-1", "True", "KubeletReady");
-    assert_eq!(example.stdout_line("node-1").await, "node-1 is healthy");
+    set_ready_condition(&cluster, "node-1", "True", "KubeletReady");
+    assert_eq!(example.wait_for_stdout("node-1").await, "node-1 is healthy");
     cluster.delete(("v1", "Node", "", "node-2"));
-    assert_eq!(example.stdout_line("node-2").await, "node-2 is deleted");
+    assert_eq!(example.wait_for_stdout("node-2").await, "node-2 is deleted");
     assert!(!example.stdout().contains("node-0"), "a healthy node must not be printed\n{}", example.stdout());
     example.stop().await;
 }
 
 #[tokio::test]
-async fn node_informer_continues_if_its_requests_are_forbidden() {
+async fn node_informer_continues_if_pod_lists_are_forbidden() {
     use kube_sim::fault::{Action, Rule};
     let cluster = Cluster::with_sim(Sim::builder().nodes(2).build()).await;
     cluster.sim.faults().add(Rule::new(Action::status(403)).verb("list").resource("pods"));
-    set_ready(&cluster, "node-0", "False", "KubeletNotReady");
+    set_ready_condition(&cluster, "node-0", "False", "KubeletNotReady");
     let mut example = cluster.start("node_informer");
-    example.stdout_line("node-0 is unhealthy").await;
-    example.stderr_line("cannot list the pods on node-0: ").await;
-    set_ready(&cluster, "node-1", "False", "KubeletNotReady");
-    example.stdout_line("node-1 is unhealthy").await;
+    example.wait_for_stdout("node-0 is unhealthy").await;
+    example.wait_for_stderr("cannot list the pods on node-0: ").await;
+    set_ready_condition(&cluster, "node-1", "False", "KubeletNotReady");
+    example.wait_for_stdout("node-1 is unhealthy").await;
     example.stop().await;
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The path of kubectl, if it is in a directory of `PATH`.
+/// Returns the path of kubectl, if a directory of `PATH` contains kubectl.
 fn find_kubectl() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|file| file.is_file())
@@ -23,7 +23,7 @@ struct Kubectl {
 }
 
 impl Kubectl {
-    /// Runs a command, asserts its success, and returns its stdout.
+    /// Runs a command of kubectl, asserts its success, and returns its stdout.
     async fn run(&self, args: &[&str]) -> String {
         let mut command = self.home.command(&self.program);
         // Paths in the header of an example are relative to the root of the repository.
@@ -42,7 +42,7 @@ impl Kubectl {
 }
 
 #[tokio::test]
-async fn crd_reflector_prints_changes_by_kubectl() {
+async fn crd_reflector_prints_the_changes_that_kubectl_makes() {
     let Some(program) = find_kubectl() else {
         println!("skipped: there is no kubectl in PATH");
         return;
@@ -55,16 +55,16 @@ async fn crd_reflector_prints_changes_by_kubectl() {
 
     kubectl.run(&["apply", "-f", "examples/foo.yaml"]).await;
     let mut example = cluster.start("crd_reflector");
-    example.stdout_line("0 foos").await;
+    example.wait_for_stdout("0 foos").await;
     let output = kubectl.run(&["apply", "-f", "examples/crd-baz.yaml", "-n", "kube-system"]).await;
     assert!(output.contains("foo.clux.dev/baz created"), "{output}");
-    let line = example.stdout_line("kube-system/baz").await;
+    let line = example.wait_for_stdout("kube-system/baz").await;
     assert_eq!(line, "  kube-system/baz: baz, an example object");
     let output = kubectl.run(&["edit", "foos", "baz", "-n", "kube-system"]).await;
     assert!(output.contains("foo.clux.dev/baz edited"), "{output}");
-    assert_eq!(example.stdout_line("by hand").await, "  kube-system/baz: baz, by hand");
+    assert_eq!(example.wait_for_stdout("by hand").await, "  kube-system/baz: baz, by hand");
     let output = kubectl.run(&["delete", "-f", "examples/crd-baz.yaml", "-n", "kube-system"]).await;
     assert!(output.contains("\"baz\" deleted"), "{output}");
-    example.stdout_line("0 foos").await;
+    example.wait_for_stdout("0 foos").await;
     example.stop().await;
 }

@@ -1,11 +1,11 @@
 //! Tests of signals, log levels, and a closed stdout.
 
-use crate::support::{Cluster, Running, assert_contains};
+use crate::support::{Cluster, RunningExample, assert_contains};
 use kube_sim::Sim;
 use rustix::process::Signal;
 use std::process::Stdio;
 
-const EXAMPLES: [&str; 6] = [
+const SIGNALLED_EXAMPLES: [&str; 6] = [
     "pod_informer",
     "node_informer",
     "pod_reflector",
@@ -19,12 +19,12 @@ async fn exits_successfully_on_sigint_and_sigterm() {
     let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
     let end = async |name: &str, signal, message: &str| {
         let mut example = cluster.start(name);
-        example.stderr_line("watching").await;
+        example.wait_for_stderr("watching").await;
         example.send_signal(signal);
         assert!(example.wait_for_exit().await.success(), "{name}\n{}", example.stderr());
         assert_contains(&example.stderr(), &[message]);
     };
-    for name in EXAMPLES {
+    for name in SIGNALLED_EXAMPLES {
         tokio::join!(end(name, Signal::INT, "interrupted"), end(name, Signal::TERM, "terminated"));
     }
 }
@@ -35,7 +35,7 @@ async fn sigint_ends_a_pending_request() {
     let cluster = Cluster::new().await;
     cluster.sim.faults().add(kube_sim::fault::Rule::new(kube_sim::fault::Action::Hang));
     let mut example = cluster.start("pod_reflector");
-    example.stderr_line("watching").await;
+    example.wait_for_stderr("watching").await;
     example.send_signal(Signal::INT);
     assert!(example.wait_for_exit().await.success(), "{}", example.stderr());
 }
@@ -44,10 +44,10 @@ async fn sigint_ends_a_pending_request() {
 async fn rust_log_filters_the_log() {
     let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
     let run = async |filter: &str, is_quiet: bool| {
-        let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
+        let mut command = cluster.home.example_command("node_reflector", &cluster.kubeconfig);
         command.env("RUST_LOG", filter);
-        let mut example = Running::new(command);
-        example.stdout_line("1 nodes").await;
+        let mut example = RunningExample::new(command);
+        example.wait_for_stdout("1 nodes").await;
         let stderr = example.stderr();
         assert!(!stderr.contains('\u{1b}'), "colours without a terminal\n{stderr}");
         assert_eq!(
@@ -65,16 +65,19 @@ async fn rust_log_filters_the_log() {
         example.stop().await;
     };
     tokio::join!(run("off", true), run("warn", true), run("debug", false));
-    let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
+    let mut command = cluster.home.example_command("node_reflector", &cluster.kubeconfig);
     command.env("RUST_LOG", "kube_client=loud");
-    assert_contains(&Running::new(command).wait_for_failure().await, &["RUST_LOG", "kube_client=loud"]);
+    assert_contains(
+        &RunningExample::new(command).wait_for_failure().await,
+        &["RUST_LOG", "kube_client=loud"],
+    );
 }
 
 /// The reader of stdout ends before the example, as in `example | head -1`.
 #[tokio::test]
 async fn exits_quietly_if_stdout_is_closed() {
     let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
-    let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
+    let mut command = cluster.home.example_command("node_reflector", &cluster.kubeconfig);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     command.stdout(Stdio::from(writer));

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The timeout of each wait. Only a failing test reaches it.
+/// The timeout of each wait. Only a failing test reaches this timeout.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A temporary directory for the files of a test. It is also the `HOME` of the programs that the test starts.
@@ -42,7 +42,8 @@ impl Home {
         path
     }
 
-    /// Builds a command whose environment contains only `HOME` and `PATH`, not the proxy and kubeconfig of the user.
+    /// Builds a command whose environment contains only `HOME`, `PATH` and `RUST_BACKTRACE`, not the proxy and
+    /// kubeconfig of the user.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.0.path()).env("RUST_BACKTRACE", "1");
@@ -54,14 +55,15 @@ impl Home {
     }
 
     /// Builds the command that runs an example with `kubeconfig`.
-    pub(crate) fn example(&self, name: &str, kubeconfig: &Path) -> Command {
+    pub(crate) fn example_command(&self, name: &str, kubeconfig: &Path) -> Command {
         let mut command = self.command(&example_path(name));
         command.env("KUBECONFIG", kubeconfig);
         command
     }
 }
 
-/// The path of a built example: `target/debug/examples`, beside the `deps` directory of this test.
+/// Returns the path of a built example. Cargo writes this test to `target/debug/deps`, and examples to
+/// `target/debug/examples`.
 fn example_path(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(Path::parent).unwrap();
@@ -96,8 +98,8 @@ impl Cluster {
     }
 
     /// Starts an example with the kubeconfig of this cluster.
-    pub(crate) fn start(&self, example: &str) -> Running {
-        Running::new(self.home.example(example, &self.kubeconfig))
+    pub(crate) fn start(&self, example: &str) -> RunningExample {
+        RunningExample::new(self.home.example_command(example, &self.kubeconfig))
     }
 
     pub(crate) fn create(&self, object: &Value) {
@@ -134,8 +136,8 @@ pub(crate) fn pod(name: &str, node: &str) -> Value {
     })
 }
 
-/// A running program, killed on drop.
-pub(crate) struct Running {
+/// A running example. Dropping the value kills the process.
+pub(crate) struct RunningExample {
     child: Child,
     output: Arc<Output>,
     readers: [JoinHandle<()>; 2],
@@ -152,7 +154,8 @@ struct Output {
 }
 
 impl Output {
-    /// The first line from index `from` on that contains `text`, and the index of the following line.
+    /// Returns the first line that contains `text` and has at least the index `from`. Also returns the index of the next
+    /// line.
     fn find_line(&self, stream: usize, from: usize, text: &str) -> Option<(String, usize)> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rest = lines[stream].iter().enumerate().skip(from);
@@ -164,7 +167,7 @@ impl Output {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)[stream].join("\n")
     }
 
-    /// Reads the lines of `pipe` until its end.
+    /// Appends the lines of `pipe` to a stream of the output, until the pipe ends.
     async fn read_lines(self: Arc<Self>, stream: usize, pipe: impl AsyncRead + Unpin) {
         let mut lines = BufReader::new(pipe).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -174,7 +177,7 @@ impl Output {
     }
 }
 
-impl Running {
+impl RunningExample {
     pub(crate) fn new(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let output = Arc::new(Output::default());
@@ -185,17 +188,17 @@ impl Running {
         Self { child, output, readers, searched_lines: [0; 2] }
     }
 
-    /// Waits for the next line of stdout that contains `text`.
-    pub(crate) async fn stdout_line(&mut self, text: &str) -> String {
+    /// Waits for the next line of stdout that contains `text`, and returns the line.
+    pub(crate) async fn wait_for_stdout(&mut self, text: &str) -> String {
         self.wait_for_line(0, text).await
     }
 
-    /// Waits for the next line of stderr that contains `text`.
-    pub(crate) async fn stderr_line(&mut self, text: &str) -> String {
+    /// Waits for the next line of stderr that contains `text`, and returns the line.
+    pub(crate) async fn wait_for_stderr(&mut self, text: &str) -> String {
         self.wait_for_line(1, text).await
     }
 
-    /// Waits for the next line of a stream that contains `text`.
+    /// Waits for the next line of a stream that contains `text`, and returns the line.
     async fn wait_for_line(&mut self, stream: usize, text: &str) -> String {
         let output = self.output.clone();
         let found = async {
@@ -253,8 +256,8 @@ impl Running {
         assert!(status.success(), "{status}\n{}", self.transcript());
     }
 
-    /// Waits for the program to fail, asserts exit code 1 and a single error message as the last line, and returns the
-    /// message.
+    /// Waits until the program has exited, and returns its error message. Asserts exit code 1, and that stderr contains a
+    /// single error message, as its last line, and neither a panic nor a logged warning or error.
     pub(crate) async fn wait_for_failure(mut self) -> String {
         let status = self.wait_for_exit().await;
         let transcript = self.transcript();

@@ -6,7 +6,7 @@ use kube_client::{Client, Config};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
-/// An `AdmissionReview` request for the creation of a config map.
+/// Returns the body of an `AdmissionReview` request for the creation of a config map.
 fn review(object: &Value) -> Vec<u8> {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -20,7 +20,7 @@ fn review(object: &Value) -> Vec<u8> {
 }
 
 /// Calls a registered webhook as an API server does, and returns the response.
-async fn call(sim: &Sim, kind: &str, object: &Value) -> Value {
+async fn call_webhook(sim: &Sim, kind: &str, object: &Value) -> Value {
     let configuration = sim.get("admissionregistration.k8s.io/v1", kind, "", "examples-admission").unwrap();
     let webhook = &configuration["webhooks"][0];
     assert_eq!((&webhook["failurePolicy"], &webhook["sideEffects"]), (&json!("Ignore"), &json!("None")));
@@ -42,15 +42,16 @@ async fn call(sim: &Sim, kind: &str, object: &Value) -> Value {
 async fn admission_controller_refuses_warns_and_mutates() {
     let cluster = Cluster::new().await;
     let mut example = cluster.start("admission_controller");
-    example.stdout_line("serving on https://127.0.0.1:").await;
+    example.wait_for_stdout("serving on https://127.0.0.1:").await;
     let map = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data});
-    let validate = async |object: &Value| call(&cluster.sim, "ValidatingWebhookConfiguration", object).await;
+    let validate =
+        async |object: &Value| call_webhook(&cluster.sim, "ValidatingWebhookConfiguration", object).await;
     assert_eq!(validate(&map(json!({"v": "1"}))).await["allowed"], true);
     assert_eq!(validate(&map(json!({}))).await["warnings"], json!(["the config map is empty"]));
     let refused = validate(&map(json!({"tls.key": "-----BEGIN PRIVATE KEY-----"}))).await;
     assert_eq!((&refused["allowed"], &refused["status"]["code"]), (&json!(false), &json!(403)));
     assert_contains(&refused["status"]["message"].to_string(), &["data.tls.key", "use a Secret"]);
-    let mutated = call(&cluster.sim, "MutatingWebhookConfiguration", &map(json!({"v": "1"}))).await;
+    let mutated = call_webhook(&cluster.sim, "MutatingWebhookConfiguration", &map(json!({"v": "1"}))).await;
     let patch: ByteString = serde_json::from_value(mutated["patch"].clone()).unwrap();
     let patch: Value = serde_json::from_slice(&patch.0).unwrap();
     let annotations = json!({"examples.dev/written-by": "jane"});
@@ -59,7 +60,7 @@ async fn admission_controller_refuses_warns_and_mutates() {
 }
 
 /// The config map `kube-root-ca.crt` of a namespace, with the CA bundle `text`.
-fn bundle(namespace: &str, text: &str) -> Value {
+fn ca_config_map(namespace: &str, text: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap", "data": {"ca.crt": text},
         "metadata": {"name": "kube-root-ca.crt", "namespace": namespace},
@@ -71,13 +72,13 @@ async fn cert_check_compares_the_bundles_of_all_namespaces() {
     let cluster = Cluster::new().await;
     let ca = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
     for namespace in ["default", "kube-system"] {
-        cluster.create(&bundle(namespace, ca));
+        cluster.create(&ca_config_map(namespace, ca));
     }
     let mut same = cluster.start("cert_check");
     assert!(same.wait_for_exit().await.success());
     let lines = "default: 1 certificates, same content\nkube-system: 1 certificates, same content";
     assert_eq!(same.stdout(), lines);
-    cluster.create(&bundle("kube-public", &ca.repeat(2)));
+    cluster.create(&ca_config_map("kube-public", &ca.repeat(2)));
     let differing = cluster.start("cert_check").wait_for_failure().await;
     assert_eq!(differing, "error: 1 of 3 bundles differ from the first");
 }

@@ -1,4 +1,4 @@
-//! Fuzz target: see `kube_client::fuzz_targets::channels`.
+//! Fuzz target: see `kube_client::fuzz_targets::check_channels`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::channels(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::check_channels(data));

@@ -1,4 +1,4 @@
-//! Fuzz target: see `kube_client::fuzz_targets::kubeconfig`.
+//! Fuzz target: see `kube_client::fuzz_targets::check_kubeconfig`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::kubeconfig(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::check_kubeconfig(data));

@@ -1,4 +1,4 @@
-//! Fuzz target: see `kube_client::fuzz_targets::list`.
+//! Fuzz target: see `kube_client::fuzz_targets::check_list`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::list(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::check_list(data));

@@ -1,4 +1,4 @@
-//! Fuzz target: see `kube_client::fuzz_targets::protobuf`.
+//! Fuzz target: see `kube_client::fuzz_targets::check_protobuf`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::protobuf(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::check_protobuf(data));

@@ -1,4 +1,4 @@
-//! Fuzz target: see `kube_client::fuzz_targets::selector`.
+//! Fuzz target: see `kube_client::fuzz_targets::check_selector`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::selector(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::check_selector(data));

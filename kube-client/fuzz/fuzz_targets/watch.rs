@@ -1,4 +1,4 @@
-//! Fuzz target: see `kube_client::fuzz_targets::watch`.
+//! Fuzz target: see `kube_client::fuzz_targets::check_watch`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::watch(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::check_watch(data));

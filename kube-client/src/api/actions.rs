@@ -32,7 +32,8 @@ impl Cordon for Node {}
 impl Cordon for PartialObjectMeta<Node> {}
 
 impl<K: Cordon + DeserializeOwned> Api<K> {
-    /// Marks a node as unschedulable: no more pods are scheduled to it.
+    /// Marks a node as unschedulable: the scheduler assigns no more pods to the node, except pods that tolerate the taint
+    /// `node.kubernetes.io/unschedulable`, such as the pods of a daemon set.
     ///
     /// # Errors
     ///
@@ -89,12 +90,12 @@ impl Api<CertificateSigningRequest> {
         self.get_subresource("approval", name).await
     }
 
-    /// Approves or denies a certificate signing request: the patch adds the condition `Approved` or `Denied` to
+    /// Approves or denies a certificate signing request. The patch must add the condition `Approved` or `Denied` to
     /// `status.conditions`.
     ///
     /// # Errors
     ///
-    /// As [`patch`](Api::patch).
+    /// The same errors as [`patch`](Api::patch).
     ///
     /// # Cancel safety
     /// Dropping the future ends the request. The server may already have performed it: see [`Api`].

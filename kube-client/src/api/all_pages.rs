@@ -1,4 +1,4 @@
-//! A list that requests page after page.
+//! `Api::list_all`: lists a collection page by page, as one stream.
 
 use super::{Api, ListParams, ListStream};
 use crate::{Error, Result};
@@ -12,9 +12,9 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     /// Lists all objects, page by page, as a stream of decoded objects. [`ListParams::limit`] is the size of a page, 500
     /// by default.
     ///
-    /// The pages are a snapshot of one resource version, unless the listing takes longer than the server keeps that
-    /// version (5 to 10 minutes). The stream then continues at a newer version: each object that exists during the whole
-    /// listing is emitted once, in its old or its new state.
+    /// The pages are a snapshot of one resource version. The server keeps that version for 5 to 10 minutes. If the
+    /// listing takes longer, the stream continues at a newer version: each object that exists during the whole listing
+    /// is emitted once, in its old or its new state.
     ///
     /// ```
     /// use futures::TryStreamExt;
@@ -51,7 +51,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     }
 }
 
-/// The state of [`Api::list_all`]. `lp` are the parameters of the current or the next page.
+/// The state of [`Api::list_all`]. `lp` contains the parameters of the current or the next page.
 struct Pages<K> {
     api: Api<K>,
     lp: ListParams,
@@ -98,8 +98,8 @@ impl<K: DeserializeOwned + Send + 'static> Pages<K> {
     }
 }
 
-/// Returns the continue token that a 410 response contains, which continues the list at a newer resource version.
-/// `expired` is the continue token of the failed request.
+/// Returns the new continue token that a 410 response contains. The new token continues the list at a newer resource
+/// version. `expired` is the continue token of the failed request.
 fn newer_token(error: &Error, expired: Option<&str>) -> Option<String> {
     let expired = expired?;
     let status = error.status().filter(|status| status.is_gone())?;

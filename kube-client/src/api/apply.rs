@@ -7,13 +7,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 impl<K: Resource + Serialize + DeserializeOwned> Api<K> {
-    /// Applies an object with server-side apply, under the name in its metadata, and returns it as the server stored
-    /// it. The server creates the object if it does not exist.
+    /// Applies an object with server-side apply. `object` must have a `metadata.name`. The server creates the object if
+    /// the object does not exist. Returns the object that the server has stored.
     ///
-    /// The field manager `pp.field_manager` owns the fields that `object` sets, and gives up the fields of its earlier
-    /// applies that `object` does not set: the server removes those that no other field manager owns. Set only the
-    /// fields that the program wants to own. Leave out `managedFields` (the server refuses them), an old
-    /// `resourceVersion` (a conflict) and the status (use [`apply_status`](Api::apply_status)).
+    /// The field manager `pp.field_manager` then owns the fields that `object` sets. If an earlier apply of the manager
+    /// set a field and `object` does not, the manager no longer owns the field. The server then removes the field if
+    /// the field has no other owner. Set only the fields that the program wants to own. Leave out `managedFields` (the
+    /// server refuses them), an old `resourceVersion` (a conflict) and the status (use
+    /// [`apply_status`](Api::apply_status)).
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -36,7 +37,7 @@ impl<K: Resource + Serialize + DeserializeOwned> Api<K> {
     ///
     /// [`Error::Request`] if the object has no name or `pp` has no field manager.
     /// [`Error::is_conflict`](crate::Error::is_conflict) if another field manager owns one of the fields with another
-    /// value; [`PatchParams::force`] takes such fields over.
+    /// value; [`PatchParams::force`] makes `pp.field_manager` the owner of these fields.
     ///
     /// # Cancel safety
     ///
@@ -45,7 +46,7 @@ impl<K: Resource + Serialize + DeserializeOwned> Api<K> {
         self.patch(name_of(object)?, pp, &Patch::Apply(object)).await
     }
 
-    /// Applies the status of an object with server-side apply, under the name in its metadata.
+    /// Applies the status of an object with server-side apply. `object` must have a `metadata.name`.
     ///
     /// The server ignores the other fields of `object`, except some metadata.
     ///
@@ -78,8 +79,8 @@ const MAX_ATTEMPTS: usize = 5;
 /// The pause before the second attempt. The pause doubles before each further attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// Runs `attempt` up to five times, while it fails with a conflict (409). The pause after the first failure is 10 ms,
-/// and doubles after each further one. Each pause is extended by a random time of up to half its length.
+/// Runs `attempt` up to five times, while it fails with a conflict (409). The pause after the first failure is 10 ms.
+/// The pause doubles after each further failure. A random time of up to half the pause is added to each pause.
 ///
 /// Each attempt must read the object again: the resource version of the failed write stays outdated.
 ///
@@ -105,7 +106,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 ///
-/// The error of the last attempt; any error but a conflict ends the attempts.
+/// Returns the error of the last attempt. An error other than a conflict ends the attempts.
 ///
 /// # Cancel safety
 ///

@@ -1,5 +1,5 @@
-//! `BodyDecoder`: reads the body of a list or watch, splits it into pieces, and decodes the pieces in order. A piece is
-//! the text of one list item or one watch event.
+//! `BodyDecoder`: reads the body of a list or watch, splits the body into pieces, decodes the pieces, and emits the
+//! values in order. A piece is the text of one list item or one watch event.
 
 use super::filter::{PieceFilter, PieceVerdict, QueuedKeys};
 use super::pipeline::{Pipeline, ValueSize};
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// The number of pieces that one poll drops before it yields to other tasks.
 const MAX_DROPPED_PER_POLL: usize = 256;
 
-/// The number of buffered bytes of text at which reading ahead of the consumer stops.
+/// The decoder stops reading ahead of the consumer when this number of bytes of text is buffered.
 const READ_AHEAD_BYTES: usize = 16 << 20;
 
 /// Whether to read the body although the pipeline has no room.
@@ -30,24 +30,25 @@ fn may_read_ahead<T: Send + 'static>(read_ahead_from: Option<Instant>, pipeline:
 
 /// The result of submitting a piece.
 #[derive(PartialEq, Eq)]
-enum Submitted {
+enum SubmitOutcome {
     /// The piece, or the value that the filter decoded, is in the pipeline.
     Queued,
     /// The filter dropped the piece.
     Dropped,
-    /// The piece is filtered again after the stream has emitted another item.
+    /// The piece waits for an earlier piece about the same object. The next call of [`BodyDecoder::fill`] submits the
+    /// piece again.
     Deferred,
 }
 
 /// Splits and decodes the body of a list or watch, and emits the items or events in order.
 pub(super) struct BodyDecoder<S: Split, T> {
     body: Body,
-    /// `None` after the end of the body.
+    /// `None` after the end of the body, and after an error that ends the stream.
     splitter: Option<S>,
     pipeline: Pipeline<Result<T, WireError>>,
     /// See [`end`](Self::end).
     end: Option<S::End>,
-    /// The error that ends the stream, emitted after the pieces before it.
+    /// The error that ends the stream. The stream first emits the items before the error.
     error: Option<Error>,
     /// From this time on, the body is read even if the consumer of the stream has not taken earlier items.
     read_ahead_from: Option<Instant>,
@@ -60,7 +61,7 @@ pub(super) struct BodyDecoder<S: Split, T> {
     last_length: usize,
     /// The piece that the filter deferred. It is filtered again later.
     deferred: Option<Bytes>,
-    /// Makes a bookmark with a resource version; `None` for lists.
+    /// Makes a bookmark with a resource version; `None` for lists, and for watches without a filter.
     bookmark: Option<fn(String) -> T>,
     /// The resource version of the last dropped piece, until a bookmark with this version is queued.
     dropped_version: Option<String>,
@@ -69,11 +70,11 @@ pub(super) struct BodyDecoder<S: Split, T> {
     response: String,
 }
 
-/// No method pins a field of this type.
+/// Correct for every `S` and `T`: the methods pin only the field `body`, whose type is `Unpin`.
 impl<S: Split, T> Unpin for BodyDecoder<S, T> {}
 
 impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
-    /// Splits and decodes `body`. Error texts contain `kind`, the kind of the objects.
+    /// Creates a decoder of `body`. Error texts contain `kind`, the kind of the objects.
     pub(super) fn new(
         body: Body,
         splitter: S,
@@ -104,7 +105,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         }
     }
 
-    /// Sets the expected memory of the values. The default is that of decoded objects.
+    /// Sets how much memory the values are expected to use. The default is [`ValueSize::Decoded`].
     pub(super) fn set_value_size(&mut self, value_size: ValueSize) {
         self.pipeline.set_value_size(value_size);
     }
@@ -116,7 +117,8 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         self.bookmark = bookmark;
     }
 
-    /// The next item. The stream continues after an object that does not decode; any other error ends the stream.
+    /// Polls for the next item. The stream continues after an object that does not decode; any other error ends the
+    /// stream.
     pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         self.fill(cx);
         let mut next = self.pipeline.poll_next(cx);
@@ -139,7 +141,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
                 self.stop();
                 Poll::Ready(Some(Err(self.decode_error(error))))
             }
-            // `fill` has read all text that has arrived, and has registered the waker.
+            // `fill` has registered the waker. If it dropped `MAX_DROPPED_PER_POLL` pieces, it has called the waker instead.
             Poll::Ready(None) if self.splitter.is_some() => Poll::Pending,
             Poll::Ready(None) => Poll::Ready(self.error.take().map(Err)),
             Poll::Pending => Poll::Pending,
@@ -156,21 +158,23 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         self.pipeline.clear();
     }
 
-    /// From `start` on, reads the body as it arrives, even if the consumer of the stream takes items slowly. Buffers at
-    /// most [`READ_AHEAD_BYTES`].
+    /// From `start` on, reads the body as it arrives, even if the consumer of the stream takes items slowly. Stops when
+    /// [`READ_AHEAD_BYTES`] are buffered, until the consumer has taken items.
     pub(super) fn read_ahead_from(&mut self, start: Instant) {
         self.read_ahead_from = Some(start);
     }
 
-    /// Reads and splits text, and submits the pieces, until no text is available, or until the pipeline has no room and
-    /// the body may not be read ahead.
+    /// Reads and splits text, and submits the pieces. Stops when no text is available, when the filter defers a piece,
+    /// when the filter has dropped [`MAX_DROPPED_PER_POLL`] pieces, or when the pipeline has no room and reading ahead
+    /// is not allowed.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>) {
         if let Some(piece) = self.deferred.take()
-            && self.submit(piece) == Submitted::Deferred
+            && self.submit(piece) == SubmitOutcome::Deferred
         {
             return;
         }
-        // If the body ended while its last piece was deferred, no later code flushes the pipeline.
+        // If the body ended while its last piece was deferred, that piece is in the pipeline only now. Flush here: the loop
+        // below does not run after the end of the body.
         if self.splitter.is_none() {
             self.queue_bookmark_for_dropped();
             self.pipeline.flush();
@@ -182,10 +186,10 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             match splitter.next() {
                 Some(Ok(piece)) => {
                     match self.submit(piece) {
-                        Submitted::Queued => {}
-                        Submitted::Dropped => dropped += 1,
+                        SubmitOutcome::Queued => {}
+                        SubmitOutcome::Dropped => dropped += 1,
                         // The stream must emit the earlier event about this object first.
-                        Submitted::Deferred => return,
+                        SubmitOutcome::Deferred => return,
                     }
                     // Yield to other tasks.
                     if dropped == MAX_DROPPED_PER_POLL {
@@ -216,12 +220,12 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
     }
 
     /// Queues, drops or defers a piece, depending on the verdict of the filter.
-    fn submit(&mut self, piece: Bytes) -> Submitted {
+    fn submit(&mut self, piece: Bytes) -> SubmitOutcome {
         let length = piece.len();
         let Some(filter) = &mut self.filter else {
             self.lengths.push_back(length);
             self.pipeline.push(piece);
-            return Submitted::Queued;
+            return SubmitOutcome::Queued;
         };
         match filter(&piece, &self.queued) {
             PieceVerdict::Decode(key) => {
@@ -238,14 +242,14 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             }
             PieceVerdict::Drop(version) => {
                 self.dropped_version = version.or(self.dropped_version.take());
-                return Submitted::Dropped;
+                return SubmitOutcome::Dropped;
             }
             PieceVerdict::Defer => {
                 self.deferred = Some(piece);
-                return Submitted::Deferred;
+                return SubmitOutcome::Deferred;
             }
         }
-        Submitted::Queued
+        SubmitOutcome::Queued
     }
 
     /// Queues a bookmark with the version of the last dropped piece, if pieces were dropped since the last bookmark.
@@ -307,28 +311,30 @@ impl<S: Split, T> BodyDecoder<S, T> {
         self.end.as_ref()
     }
 
-    /// Returns [`end`](Self::end), and drops the decoder.
+    /// Drops the decoder, and returns the data of [`end`](Self::end).
     pub(super) fn into_end(self) -> Option<S::End> {
         self.end
     }
 
-    /// The splitter; `None` after the end of the body.
+    /// The splitter; `None` after the end of the body, and after an error that ends the stream.
     pub(super) fn splitter(&self) -> Option<&S> {
         self.splitter.as_ref()
     }
 
-    /// The number of bytes of split text whose items the stream has not emitted.
+    /// The number of bytes of split text in the decoder. The whole text of a chunk of pieces counts until the stream has
+    /// emitted all items of the chunk.
     pub(super) fn buffered_bytes(&self) -> usize {
         self.pipeline.buffered_bytes() + self.deferred.as_ref().map_or(0, Bytes::len)
     }
 
-    /// The length of the text of the item that the stream emitted last; 0 before the first one, and for a bookmark in
+    /// The length of the text of the item that the stream emitted last; 0 before the first item, and for a bookmark in
     /// place of dropped pieces.
     pub(super) fn last_item_bytes(&self) -> usize {
         self.last_length
     }
 
-    /// The description of the response for error texts: its request and the kind of its objects.
+    /// The description of the response for error texts. The description contains the request and the kind of the
+    /// objects.
     pub(super) fn response(&self) -> &str {
         &self.response
     }
@@ -349,8 +355,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    /// A list of `count` items, one per frame and each padded by `bytes` bytes, and the number of frames that have been
-    /// read.
+    /// Returns a decoder of a list with `count` items, and the counter of the items that have been read from the body.
+    /// Each frame of the body contains one item, padded with `bytes` bytes.
     fn padded_list(count: usize, bytes: usize) -> (BodyDecoder<ListSplitter, usize>, Arc<AtomicUsize>) {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = read.clone();
@@ -371,7 +377,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reads_ahead_after_the_delay_for_a_slow_reader() {
+    async fn reads_ahead_for_a_slow_consumer_after_the_delay() {
         let (mut items, read) = padded_list(100, 1000);
         let mut taken = Vec::new();
         while let Some(item) = poll_fn(|cx| items.poll_item(cx)).await {

@@ -1,4 +1,4 @@
-//! Copies of files into and out of containers, as `kubectl cp`.
+//! Copies files into and out of containers, as `kubectl cp` does.
 
 use super::{Api, AttachParams, Copied, Execute};
 #[cfg(doc)]
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::path::Path;
 
-/// Parameters of a copy into or out of a container.
+/// The parameters of [`Api::copy_to`] and [`Api::copy_from`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CopyParams {
@@ -34,16 +34,16 @@ impl<K: Execute> Api<K> {
     /// Copies a local file or folder into a container, with the program `tar` of the container. `target` is the path of
     /// the copy; the folder above it must exist. Existing files are replaced, and folders are merged.
     ///
-    /// Symbolic links in a folder are copied as links; if `source` itself is a link, its target is copied. The
-    /// container's `tar` decides on owners and permissions.
+    /// Symbolic links in a folder are copied as links. If `source` itself is a link, the file or folder behind the link
+    /// is copied. The container's `tar` decides on owners and permissions.
     ///
     /// # Errors
-    /// As for [`exec`](Api::exec). [`KubeError::Request`] if the source cannot be read, or `tar` is missing or fails; the
-    /// text contains the message of `tar`. API servers may report success although `tar` has failed: see
-    /// [`AttachedProcess::join`](super::AttachedProcess::join).
+    /// As for [`exec`](Api::exec). [`KubeError::Request`] if `target` does not end with a name, the source cannot be
+    /// read, or `tar` is missing or fails; the text contains the message of `tar`. API servers may report success
+    /// although `tar` has failed: see [`AttachedProcess::join`](super::AttachedProcess::join).
     ///
     /// # Cancel safety
-    /// A part may have been copied.
+    /// Dropping the future stops the copy. Some files may already be copied.
     pub async fn copy_to(&self, name: &str, source: &Path, target: &str, cp: &CopyParams) -> Result<()> {
         let (folder, entry) = split_path(target);
         let what = format!("{} to {target} in {} {name}", source.display(), self.kind());
@@ -60,14 +60,15 @@ impl<K: Execute> Api<K> {
     /// copy. Existing files are replaced, and folders are merged.
     ///
     /// The container is not trusted: nothing is written outside of `target`, links and devices are not copied, symbolic
-    /// links below `target` are not followed, and the setuid and setgid bits are removed. The size is not limited.
+    /// links below `target` are not followed, and the setuid and setgid bits are removed. The size of the copy is not
+    /// limited.
     ///
     /// # Errors
     /// As for [`exec`](Api::exec). [`KubeError::Request`] if `tar` is missing or fails (the text contains its message),
     /// the archive has a path outside of the source, or the copy cannot be written.
     ///
     /// # Cancel safety
-    /// A part may have been copied.
+    /// Dropping the future stops the copy. Some files may already be copied.
     pub async fn copy_from(
         &self,
         name: &str,

@@ -9,8 +9,10 @@ use serde::de::DeserializeOwned;
 impl<K: DeserializeOwned> Api<K> {
     /// Deletes an object.
     ///
-    /// Returns `Left(object)` if the object is only marked for deletion: it exists until its finalizers are removed and
-    /// its grace period ends. Returns `Right(status)` if the object has been deleted.
+    /// Returns `Left(object)` if the server responds with the object. Usually the object is then only marked for deletion:
+    /// it exists until its finalizers are removed and its grace period ends. For some kinds, such as `Pod`, the server may
+    /// also respond with an object that it has deleted. Returns `Right(status)` if the server responds with a [`Status`]:
+    /// the object has been deleted.
     ///
     /// # Errors
     ///
@@ -25,8 +27,8 @@ impl<K: DeserializeOwned> Api<K> {
 
     /// Deletes every object that a list with `lp` would return.
     ///
-    /// Returns `Left(objects)` with the objects that are deleted or marked for deletion, or `Right(status)` if all
-    /// objects have been deleted.
+    /// Returns `Left(objects)` if the server responds with the objects: each of them is deleted or marked for deletion.
+    /// Returns `Right(status)` if the server responds with a [`Status`]: all objects have been deleted.
     ///
     /// # Errors
     ///

@@ -13,10 +13,11 @@ use std::{collections::HashMap, fmt, time::Duration};
 use thiserror::Error as ThisError;
 use tokio::time::{sleep, timeout};
 
-/// The annotation of a mirror pod: the copy of a static pod, which only the kubelet can delete.
+/// The annotation of a mirror pod. The kubelet creates a mirror pod on the API server for each of its static pods. Only the
+/// kubelet can stop a static pod.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
-/// The pause before the retry of an eviction that a `PodDisruptionBudget` forbids, as in kubectl.
-const EVICTION_PAUSE: Duration = Duration::from_secs(5);
+/// The pause before the next attempt to evict a pod, after the server has refused the eviction; as in kubectl.
+const EVICTION_RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// The interval at which the deletion of a pod is checked, as in kubectl.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of pods that one drain evicts concurrently.
@@ -38,9 +39,10 @@ pub struct DrainParams {
     pub ignore_daemon_sets: bool,
     /// Whether to evict pods with `emptyDir` volumes, whose data is lost.
     pub delete_empty_dir_data: bool,
-    /// Whether to evict pods without a controller. No controller creates these pods again.
+    /// Whether to evict pods without a controller, and pods whose daemon set no longer exists. No controller creates
+    /// these pods again.
     pub force: bool,
-    /// Whether to delete the pods instead of evicting them, which ignores `PodDisruptionBudget`s.
+    /// Whether to delete the pods instead of evicting them. A deletion ignores `PodDisruptionBudget`s.
     pub disable_eviction: bool,
     /// The label selector of the pods to evict; `None` for all pods.
     pub pod_selector: Option<String>,
@@ -54,9 +56,11 @@ pub struct DrainParams {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// The pods that were evicted, or deleted with [`DrainParams::disable_eviction`], and no longer exist.
+    /// The pods that were evicted and no longer exist. With [`DrainParams::disable_eviction`], the pods were deleted
+    /// instead.
     pub evicted: Vec<PodName>,
-    /// The pods that stay on the node: mirror pods, and the pods of daemon sets that have not ended.
+    /// The pods that match [`DrainParams::pod_selector`] and stay on the node: mirror pods, and each daemon set pod whose
+    /// phase is neither `Succeeded` nor `Failed`.
     pub kept: Vec<PodName>,
 }
 
@@ -75,7 +79,7 @@ impl fmt::Display for PodName {
     }
 }
 
-/// An error of [`drain`]. A node that was already cordoned when the error occurred stays cordoned.
+/// An error of [`drain`]. If `drain` cordoned the node before the error occurred, the node stays cordoned.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum DrainError {
@@ -84,7 +88,7 @@ pub enum DrainError {
     Refused {
         /// The name of the node.
         node: String,
-        /// The pods, each with the reason.
+        /// The pods that must not be evicted, each with the reason.
         obstacles: Vec<(PodName, DrainObstacle)>,
     },
     /// A request failed.
@@ -97,7 +101,7 @@ pub enum DrainError {
         /// The error of the request.
         source: Error,
     },
-    /// The time limit passed while pods were left on the node.
+    /// The drain did not end within the time limit.
     #[error(
         "drain node {node}: pods are left after {after:?}; see their PodDisruptionBudgets and finalizers"
     )]
@@ -139,8 +143,9 @@ fn list_obstacles(obstacles: &[(PodName, DrainObstacle)]) -> String {
 /// Cordons a node, evicts its pods, and waits until they are deleted, as `kubectl drain` does.
 ///
 /// While a `PodDisruptionBudget` forbids an eviction, or the namespace of the pod is being deleted, this function
-/// repeats the eviction every five seconds. Mirror pods stay on the node. Pods of daemon sets stay if
-/// [`DrainParams::ignore_daemon_sets`] is set; otherwise they are a [`DrainObstacle`].
+/// repeats the eviction every five seconds. Mirror pods stay on the node. Daemon set pods in phase `Succeeded` or `Failed`
+/// are evicted. Other daemon set pods stay if [`DrainParams::ignore_daemon_sets`] is set; otherwise this function fails
+/// with [`DrainError::Refused`].
 ///
 /// ```
 /// use kube_client::{Client, api::{DrainParams, drain}};
@@ -163,13 +168,13 @@ fn list_obstacles(obstacles: &[(PodName, DrainObstacle)]) -> String {
 ///
 /// # Errors
 ///
-/// See [`DrainError`]. After an error, the node stays cordoned, unless the cordon request itself failed. Some of its
-/// pods may be evicted.
+/// See [`DrainError`]. After an error, the node stays cordoned, unless the cordon request itself failed. Some pods of
+/// the node may already have been evicted.
 ///
 /// # Cancel safety
 ///
-/// Cancelling stops the operation; the node stays cordoned, and some pods may be evicted. Another call continues the
-/// operation.
+/// Dropping the future stops the drain. The node stays cordoned, and some pods may already have been evicted. Another
+/// call continues the drain.
 pub async fn drain(client: &Client, node: &str, params: &DrainParams) -> Result<Drained, DrainError> {
     let drain = Drain { client, node, params };
     match params.timeout {
@@ -189,8 +194,8 @@ struct Drain<'a> {
     params: &'a DrainParams,
 }
 
-/// A pod with the fields that decide whether it is evicted.
-type DrainedPod = Object<PodVolumes, PodPhase>;
+/// A pod that a drain may evict, with the fields that [`decide`] reads.
+type CandidatePod = Object<PodVolumes, PodPhase>;
 
 /// The volumes of a pod.
 #[derive(Debug, Clone, Deserialize)]
@@ -212,7 +217,7 @@ struct PodPhase {
     phase: Option<String>,
 }
 
-impl Evict for DrainedPod {}
+impl Evict for CandidatePod {}
 
 /// Whether a drain evicts a pod, keeps it on the node, or fails because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,15 +233,15 @@ impl Drain<'_> {
         nodes.cordon(self.node).await.map_err(|source| self.error("cordon it", source))?;
         let mut lp = ListParams::default().fields(&format!("spec.nodeName={}", self.node));
         lp.label_selector.clone_from(&self.params.pod_selector);
-        let pods: Api<DrainedPod> = Api::all_with(self.client.clone(), &pod_resource());
+        let pods: Api<CandidatePod> = Api::all_with(self.client.clone(), &pod_resource());
         let pods = pods.list(&lp).await.map_err(|source| self.error("list its pods", source))?.items;
 
         let mut drained = Drained::default();
         let (mut obstacles, mut to_evict) = (Vec::new(), Vec::new());
         let mut daemon_sets = HashMap::new();
         for pod in pods {
-            let has_daemon_set = self.has_daemon_set(&pod, &mut daemon_sets).await?;
-            match decide(&pod, has_daemon_set, self.params) {
+            let daemon_set_exists = self.daemon_set_exists(&pod, &mut daemon_sets).await?;
+            match decide(&pod, daemon_set_exists, self.params) {
                 Decision::Evict => to_evict.push(pod),
                 Decision::Keep => drained.kept.push(name_of(&pod)),
                 Decision::Refuse(obstacle) => obstacles.push((name_of(&pod), obstacle)),
@@ -252,11 +257,11 @@ impl Drain<'_> {
         Ok(drained)
     }
 
-    /// Whether the pod's controller is a daemon set that exists; `None` if its controller is not a daemon set. `known`
-    /// caches the answers by namespace and name of the daemon set.
-    async fn has_daemon_set(
+    /// Whether the daemon set that controls the pod exists; `None` if the controller of the pod is not a daemon set.
+    /// `known` contains the earlier results, by namespace and name of the daemon set.
+    async fn daemon_set_exists(
         self,
-        pod: &DrainedPod,
+        pod: &CandidatePod,
         known: &mut HashMap<(String, String), bool>,
     ) -> Result<Option<bool>, DrainError> {
         let owners = pod.metadata.owner_references.iter().flatten();
@@ -277,10 +282,10 @@ impl Drain<'_> {
     }
 
     /// Evicts a pod, or deletes it with `disable_eviction`, and waits until it no longer exists.
-    async fn evict(self, pod: DrainedPod) -> Result<PodName, DrainError> {
+    async fn evict(self, pod: CandidatePod) -> Result<PodName, DrainError> {
         let pod_name = name_of(&pod);
         let client = self.client.clone();
-        let api: Api<DrainedPod> = Api::namespaced_with(client, &pod_name.namespace, &pod_resource());
+        let api: Api<CandidatePod> = Api::namespaced_with(client, &pod_name.namespace, &pod_resource());
         let uid = pod.metadata.uid;
         // Without the uid, the request could evict a new pod with the same name.
         let preconditions = Preconditions { uid: uid.clone(), ..Preconditions::default() };
@@ -300,7 +305,7 @@ impl Drain<'_> {
                 // The pod is deleted, or another pod has its name.
                 Err(error) if error.is_not_found() || error.is_conflict() => break,
                 Err(error) if error.is_too_many_requests() || is_namespace_terminating(&error) => {
-                    sleep(EVICTION_PAUSE).await;
+                    sleep(EVICTION_RETRY_PAUSE).await;
                 }
                 Err(source) => return Err(self.error(&format!("evict pod {pod_name}"), source)),
             }
@@ -330,16 +335,16 @@ fn is_namespace_terminating(error: &Error) -> bool {
         && causes.unwrap_or_default().iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
-/// Decides whether a drain evicts `pod`. `has_daemon_set` is the result of [`Drain::has_daemon_set`].
-fn decide(pod: &DrainedPod, has_daemon_set: Option<bool>, params: &DrainParams) -> Decision {
+/// Decides whether a drain evicts `pod`. `daemon_set_exists` is the result of [`Drain::daemon_set_exists`].
+fn decide(pod: &CandidatePod, daemon_set_exists: Option<bool>, params: &DrainParams) -> Decision {
     let is_mirror = pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(MIRROR_ANNOTATION));
     if is_mirror {
         return Decision::Keep;
     }
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    // The eviction of a completed pod loses no data, and no controller creates the pod again on this node.
+    // As in kubectl, no option is needed to evict a pod that has ended: the eviction interrupts no work.
     let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
-    match has_daemon_set {
+    match daemon_set_exists {
         Some(_) if has_ended => {}
         Some(true) if params.ignore_daemon_sets => return Decision::Keep,
         Some(true) => return Decision::Refuse(DrainObstacle::DaemonSet),
@@ -362,7 +367,7 @@ fn pod_resource() -> ApiResource {
     ApiResource::erase::<Pod>(&())
 }
 
-fn name_of(pod: &DrainedPod) -> PodName {
+fn name_of(pod: &CandidatePod) -> PodName {
     PodName {
         namespace: pod.metadata.namespace.clone().unwrap_or_default(),
         name: pod.metadata.name.clone().unwrap_or_default(),
@@ -375,13 +380,13 @@ mod tests {
     use serde_json::{Value, json};
 
     #[track_caller]
-    fn check(pod: &Value, has_daemon_set: Option<bool>, params: &DrainParams, expected: Decision) {
-        let pod: DrainedPod = serde_json::from_value(pod.clone()).unwrap();
-        assert_eq!(decide(&pod, has_daemon_set, params), expected);
+    fn check(pod: &Value, daemon_set_exists: Option<bool>, params: &DrainParams, expected: Decision) {
+        let pod: CandidatePod = serde_json::from_value(pod.clone()).unwrap();
+        assert_eq!(decide(&pod, daemon_set_exists, params), expected);
     }
 
     /// A pod of a replica set, with these volumes and in this phase.
-    fn owned(volumes: &Value, phase: &str) -> Value {
+    fn pod_of_replica_set(volumes: &Value, phase: &str) -> Value {
         let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": true});
         json!({
             "metadata": {"name": "web", "ownerReferences": [owner]},
@@ -390,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_are_evicted_kept_or_refused_as_in_kubectl() {
+    fn decides_about_each_pod_as_kubectl_does() {
         let none = DrainParams::default();
         let force = DrainParams { force: true, ..DrainParams::default() };
         let ignore = DrainParams { ignore_daemon_sets: true, ..DrainParams::default() };
@@ -398,25 +403,40 @@ mod tests {
         let bare = |phase: &str| json!({"metadata": {"name": "web"}, "spec": {}, "status": {"phase": phase}});
         let empty_dir = json!([{"name": "cache", "emptyDir": {}}]);
 
-        check(&owned(&json!([]), "Running"), None, &none, Decision::Evict);
+        check(&pod_of_replica_set(&json!([]), "Running"), None, &none, Decision::Evict);
         check(&bare("Running"), None, &none, Decision::Refuse(DrainObstacle::Unmanaged));
         check(&bare("Running"), None, &force, Decision::Evict);
         check(&bare("Succeeded"), None, &none, Decision::Evict);
-        check(&owned(&empty_dir, "Running"), None, &none, Decision::Refuse(DrainObstacle::EmptyDir));
-        check(&owned(&empty_dir, "Running"), None, &delete_data, Decision::Evict);
-        check(&owned(&empty_dir, "Failed"), None, &none, Decision::Evict);
-        check(&owned(&json!([]), "Running"), Some(true), &none, Decision::Refuse(DrainObstacle::DaemonSet));
-        check(&owned(&json!([]), "Running"), Some(true), &ignore, Decision::Keep);
-        check(&owned(&json!([]), "Failed"), Some(true), &none, Decision::Evict);
         check(
-            &owned(&json!([]), "Running"),
+            &pod_of_replica_set(&empty_dir, "Running"),
+            None,
+            &none,
+            Decision::Refuse(DrainObstacle::EmptyDir),
+        );
+        check(&pod_of_replica_set(&empty_dir, "Running"), None, &delete_data, Decision::Evict);
+        check(&pod_of_replica_set(&empty_dir, "Failed"), None, &none, Decision::Evict);
+        check(
+            &pod_of_replica_set(&json!([]), "Running"),
+            Some(true),
+            &none,
+            Decision::Refuse(DrainObstacle::DaemonSet),
+        );
+        check(&pod_of_replica_set(&json!([]), "Running"), Some(true), &ignore, Decision::Keep);
+        check(&pod_of_replica_set(&json!([]), "Failed"), Some(true), &none, Decision::Evict);
+        check(
+            &pod_of_replica_set(&json!([]), "Running"),
             Some(false),
             &ignore,
             Decision::Refuse(DrainObstacle::Unmanaged),
         );
-        check(&owned(&json!([]), "Running"), Some(false), &force, Decision::Evict);
-        check(&owned(&empty_dir, "Running"), Some(false), &force, Decision::Refuse(DrainObstacle::EmptyDir));
-        check(&owned(&json!([]), "Failed"), Some(false), &none, Decision::Evict);
+        check(&pod_of_replica_set(&json!([]), "Running"), Some(false), &force, Decision::Evict);
+        check(
+            &pod_of_replica_set(&empty_dir, "Running"),
+            Some(false),
+            &force,
+            Decision::Refuse(DrainObstacle::EmptyDir),
+        );
+        check(&pod_of_replica_set(&json!([]), "Failed"), Some(false), &none, Decision::Evict);
         let mirror =
             json!({"metadata": {"name": "web", "annotations": {MIRROR_ANNOTATION: "h"}}, "spec": {}});
         check(&mirror, None, &none, Decision::Keep);

@@ -45,7 +45,7 @@ impl<K: Resource + DeserializeOwned> Api<K> {
     }
 }
 
-/// The result of [`Api::entry`]: the object of this name, or an entry without an object.
+/// The result of [`Api::entry`]: an existing object, or the name of an object that does not exist.
 #[derive(Debug)]
 pub enum Entry<'a, K> {
     /// The object exists.
@@ -63,7 +63,7 @@ impl<'a, K> Entry<'a, K> {
         }
     }
 
-    /// The object, mutable, if it exists. [`OccupiedEntry::commit`] writes the changes.
+    /// A mutable reference to the object, if it exists. [`OccupiedEntry::commit`] writes the changes.
     pub fn get_mut(&mut self) -> Option<&mut K> {
         match self {
             Self::Occupied(entry) => Some(entry.get_mut()),
@@ -80,7 +80,8 @@ impl<'a, K> Entry<'a, K> {
         }
     }
 
-    /// The entry of the existing object, or of a new one, which [`OccupiedEntry::commit`] creates.
+    /// Returns the entry of the existing object. If no object exists, returns an entry with the object from `default`;
+    /// [`OccupiedEntry::commit`] creates this object.
     pub fn or_insert(self, default: impl FnOnce() -> K) -> OccupiedEntry<'a, K> {
         match self {
             Self::Occupied(entry) => entry,
@@ -107,12 +108,12 @@ pub struct OccupiedEntry<'a, K> {
 }
 
 impl<K> OccupiedEntry<'_, K> {
-    /// The object, with the changes that were not written.
+    /// The object, with the changes that are not yet written.
     pub fn get(&self) -> &K {
         &self.object
     }
 
-    /// The object, mutable. [`commit`](Self::commit) writes the changes.
+    /// A mutable reference to the object. [`commit`](Self::commit) writes the changes.
     pub fn get_mut(&mut self) -> &mut K {
         if self.pending == PendingWrite::None {
             self.pending = PendingWrite::Replace;
@@ -139,9 +140,10 @@ impl<K> OccupiedEntry<'_, K> {
     ///
     /// # Errors
     ///
-    /// [`CommitError::Validate`] if the object's name or namespace is not that of the entry, or a new object has a
-    /// `generateName`. [`CommitError::Save`] if the request fails: with a conflict if the object has changed since it
-    /// was read, and with "already exists" if it has been created since. In these two cases, read the entry again.
+    /// [`CommitError::Validate`] if the object's name or namespace differs from that of the entry, or a new object has a
+    /// `generateName`. [`CommitError::Save`] if the request fails. Its source is a conflict if the object has changed
+    /// since it was read, and "already exists" if another client has created the object. In both cases, read the entry
+    /// again.
     ///
     /// # Cancel safety
     ///
@@ -163,7 +165,8 @@ impl<K> OccupiedEntry<'_, K> {
         Ok(())
     }
 
-    /// Sets a missing name and namespace. Rejects another name or namespace, and the `generateName` of a new object.
+    /// Sets the object's name and namespace if they are missing. Fails if the name differs from the name of the entry, if
+    /// the namespace differs from the namespace of the `Api`, or if a new object has a `generateName`.
     fn complete_identity(&mut self) -> Result<(), CommitValidationError>
     where
         K: Resource,
@@ -218,7 +221,7 @@ pub enum CommitError {
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum CommitValidationError {
-    /// The object has another name.
+    /// The name of the object differs from the name of the entry.
     #[error("the object's metadata.name is {object_name:?}, and the name of the entry is {expected:?}")]
     NameMismatch {
         /// The name of the object.
@@ -226,7 +229,7 @@ pub enum CommitValidationError {
         /// The name of the entry.
         expected: String,
     },
-    /// The object has another namespace.
+    /// The namespace of the object differs from the namespace of the `Api`.
     #[error(
         "the object's metadata.namespace is {}, and the namespace of the Api is {}",
         DisplayNamespace(object_namespace),
@@ -238,7 +241,7 @@ pub enum CommitValidationError {
         /// The namespace of the `Api`.
         expected: Option<String>,
     },
-    /// The object has a `generateName`, but the entry has a fixed name.
+    /// A new object has a `generateName`, but the entry has a fixed name.
     #[error(
         "the object's metadata.generateName is {object_generate_name:?}; remove it, because an entry has a name"
     )]
@@ -268,7 +271,7 @@ pub struct VacantEntry<'a, K> {
 }
 
 impl<'a, K> VacantEntry<'a, K> {
-    /// An entry with `object`, which [`OccupiedEntry::commit`] creates.
+    /// Returns an entry with `object`. [`OccupiedEntry::commit`] creates the object.
     pub fn insert(self, object: K) -> OccupiedEntry<'a, K> {
         OccupiedEntry { api: self.api, name: self.name, object, pending: PendingWrite::Create }
     }

@@ -16,7 +16,7 @@ pub enum Verdict {
     Keep,
     /// The object is not decoded, and the stream does not emit it.
     Drop,
-    /// The filter kept the object before, and no longer does. A watch decodes the object and emits it as a deletion. If
+    /// The filter kept the object before, and no longer keeps it. A watch decodes the object and emits it as a deletion. If
     /// the object does not decode, the watch emits an error whose origin is [`ObjectOrigin::Deleted`]. A list drops the
     /// object.
     Deselect,
@@ -28,10 +28,10 @@ pub(super) enum PieceVerdict<T> {
     Decode(Option<u64>),
     /// Drop the piece. Contains the object's resource version if the piece is an event.
     Drop(Option<String>),
-    /// The filter has decoded the piece itself.
+    /// The result of decoding the piece: the filter itself has decoded it.
     Ready(Box<Result<T, WireError>>),
-    /// Filter the piece again later: an earlier piece about the same object is still being decoded. A filter that drops
-    /// unchanged objects would otherwise drop this piece, even if the earlier piece then does not decode.
+    /// Filter the piece again later: an earlier piece about the same object is still being decoded. A filter may drop
+    /// this piece as unchanged only if the earlier piece decodes.
     Defer,
 }
 

@@ -19,8 +19,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The delay after which the rest of a list is read ahead. API servers abort a response that takes longer than a minute
-/// to write, so a slow reader would never receive the complete list.
+/// The stream starts to read ahead this long after the head of the response has arrived. API servers abort a response that
+/// takes longer than a minute to write: without reading ahead, a slow reader would never receive the complete list.
 const READ_AHEAD_AFTER: Duration = Duration::from_secs(20);
 
 /// The items of a list, each decoded as soon as its text has arrived.
@@ -29,8 +29,9 @@ const READ_AHEAD_AFTER: Duration = Duration::from_secs(20);
 /// ([`Error::undecodable`](crate::Error::undecodable)), and continues. Any other error ends the stream. On a
 /// multi-threaded runtime the worker threads decode items in parallel; the stream emits them in the order of the list.
 ///
-/// At first the stream reads the body only while it is polled for an item. Twenty seconds after the head of the
-/// response has arrived, it also reads up to 16 MiB of text in advance.
+/// The stream reads the body only while the program polls the stream. In the first twenty seconds after the head of the
+/// response has arrived, a poll reads only as much text as the decoding needs. Later, a poll reads all text that has
+/// arrived, until 16 MiB of text are buffered.
 ///
 /// Dropping the stream cancels the request.
 pub struct ListStream<K> {
@@ -85,15 +86,16 @@ impl<T: Send + 'static> ListStream<T> {
         Self { items, decoder }
     }
 
-    /// Sets the expected memory of the values. The default is that of decoded objects.
+    /// Sets how much memory a decoded item is expected to use. The default is [`ValueSize::Decoded`].
     pub(super) fn with_value_size(mut self, value_size: ValueSize) -> Self {
         self.items.set_value_size(value_size);
         self
     }
 
-    /// Reads and decodes text that has arrived, up to the buffer limit, without taking an item. Wakes the waker of `cx`
-    /// when more text arrives, unless the buffer is full. If the body fails, the stream emits the error after the items
-    /// that precede it.
+    /// Reads text that has arrived, without taking an item. The limit on the buffered text is the same as when the program
+    /// polls the stream: see [`ListStream`]. On a multi-threaded runtime, the worker threads decode this text. Wakes the
+    /// waker of `cx` when more text arrives, unless the limit is reached. If the body fails, the stream emits the error
+    /// after the items that precede the error.
     ///
     /// With this method, a program can request the next page of a list while it still decodes the current page.
     ///
@@ -123,8 +125,8 @@ impl<T: Send + 'static> ListStream<T> {
 }
 
 impl<K> ListStream<K> {
-    /// The collection's resource version and the token for the next page; `None` until the stream has read the whole
-    /// body.
+    /// The metadata of the list, such as its resource version and the token for the next page; `None` until the stream has
+    /// read the whole body.
     pub fn metadata(&self) -> Option<&ListMeta> {
         self.items.end().map(|head| &head.metadata)
     }
@@ -136,8 +138,8 @@ impl<K> ListStream<K> {
         head.metadata.continue_.as_deref().filter(|token| !token.is_empty())
     }
 
-    /// The number of bytes of the item that the stream emitted last, as the server sent it; 0 before the first item. The
-    /// item may be an error about an object that does not decode.
+    /// The size in bytes of the last emitted item in the body of the response, after decompression; 0 before the first
+    /// item. The item may be an error about an object that does not decode.
     ///
     /// ```
     /// use futures::StreamExt;

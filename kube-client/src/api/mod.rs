@@ -89,14 +89,15 @@ use std::{fmt, marker::PhantomData};
 ///
 /// Dropping the future of a method ends its request. A read has changed nothing. The server may already have performed a
 /// write: read the object, or repeat the write with a precondition such as a `resourceVersion`. To limit the time of calls,
-/// use [`Client::with_request_timeout`], whose error names the request, rather than dropping their futures.
+/// use [`Client::with_request_timeout`] and do not drop their futures: the error of a timeout names the request.
 ///
 /// # Times beyond the last timestamp
 ///
-/// A server accepts times up to the end of the year 9999, often used for "never". Times after `jiff::Timestamp::MAX`,
-/// which is about one day earlier, decode as `jiff::Timestamp::MAX`. Replacing the whole object therefore changes such
-/// times; a patch of other fields does not. This applies to fields of type `jiff::Timestamp`, `Time` and `MicroTime`.
-/// Where serde buffers the value (`flatten`, `untagged`, or an internal tag), such a time does not decode.
+/// A server accepts times up to the end of the year 9999; programs often write the last of them for "never".
+/// `jiff::Timestamp::MAX` is about one day earlier. Later times decode as `jiff::Timestamp::MAX`. Replacing the whole
+/// object therefore changes such times; a patch of other fields does not. This applies to fields of type
+/// `jiff::Timestamp`, `Time` and `MicroTime`. Where serde buffers the value (`flatten`, `untagged`, or an internal tag),
+/// such a time does not decode.
 pub struct Api<K> {
     client: Client,
     request: Request,
@@ -139,30 +140,31 @@ impl<K> fmt::Debug for Api<K> {
 }
 
 impl<K: Resource> Api<K> {
-    /// All objects of a cluster-scoped kind, or the objects of a namespaced kind in all namespaces.
+    /// An `Api` for all objects of a cluster-scoped kind, or for the objects of a namespaced kind in all namespaces.
     pub fn all_with(client: Client, dyntype: &K::DynamicType) -> Self {
-        Self::scoped(client, None, dyntype)
+        Self::for_namespace(client, None, dyntype)
     }
 
-    /// The objects of the kind in one namespace.
+    /// An `Api` for the objects of the kind in one namespace.
     pub fn namespaced_with(client: Client, ns: &str, dyntype: &K::DynamicType) -> Self
     where
         K::Scope: NamespaceScope,
     {
-        Self::scoped(client, Some(ns), dyntype)
+        Self::for_namespace(client, Some(ns), dyntype)
     }
 
-    /// The objects of the kind in the client's default namespace: the namespace of its configuration, or `default`.
+    /// An `Api` for the objects of the kind in the client's default namespace: the namespace of the client's
+    /// configuration, or `default`.
     pub fn default_namespaced_with(client: Client, dyntype: &K::DynamicType) -> Self
     where
         K::Scope: NamespaceScope,
     {
         let namespace = client.default_namespace().to_owned();
-        Self::scoped(client, Some(&namespace), dyntype)
+        Self::for_namespace(client, Some(&namespace), dyntype)
     }
 
-    /// The objects of the kind in one namespace, or in all namespaces if `namespace` is `None`.
-    fn scoped(client: Client, namespace: Option<&str>, dyntype: &K::DynamicType) -> Self {
+    /// An `Api` for the objects of the kind in one namespace. With `None`, the same as [`all_with`](Api::all_with).
+    fn for_namespace(client: Client, namespace: Option<&str>, dyntype: &K::DynamicType) -> Self {
         Self {
             client,
             request: Request::new(K::url_path(dyntype, namespace)).representation(K::representation()),
@@ -179,8 +181,8 @@ impl<K: Resource> Api<K> {
 }
 
 impl<K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>> Api<K> {
-    /// The objects of a kind that discovery found, in all namespaces. [`constrain`](Api::constrain) selects a namespace
-    /// if the kind is namespaced.
+    /// An `Api` for a kind that discovery found: for all objects of a cluster-scoped kind, or for the objects of a
+    /// namespaced kind in all namespaces. [`constrain`](Api::constrain) selects a namespace if the kind is namespaced.
     ///
     /// ```
     /// use kube_client::{Api, Client, api::{DynamicObject, GroupVersionKind}, discovery};
@@ -201,8 +203,8 @@ impl<K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>> Api<K
 }
 
 impl<K: Resource<Scope: NamespaceScope>> Api<K> {
-    /// The objects in the namespace `ns`; in all namespaces if `ns` is empty. Has no effect if
-    /// [`dynamic`](Api::dynamic) created the `Api` for a cluster-scoped kind.
+    /// Selects the namespace `ns`, or all namespaces if `ns` is empty. Has no effect if [`dynamic`](Api::dynamic) created
+    /// the `Api` for a cluster-scoped kind.
     #[must_use]
     pub fn constrain(self, ns: &str) -> Self {
         if self.is_cluster_scoped {
@@ -211,13 +213,13 @@ impl<K: Resource<Scope: NamespaceScope>> Api<K> {
         self.with_namespace(Some(ns).filter(|ns| !ns.is_empty()))
     }
 
-    /// The objects in all namespaces.
+    /// Selects all namespaces.
     #[must_use]
     pub fn unconstrain(self) -> Self {
         self.with_namespace(None)
     }
 
-    /// The objects in the client's default namespace; see [`constrain`](Api::constrain).
+    /// Selects the client's default namespace; see [`constrain`](Api::constrain).
     #[must_use]
     pub fn constrain_default(self) -> Self {
         let namespace = self.client.default_namespace().to_owned();
@@ -231,12 +233,12 @@ impl<K: Resource<Scope: NamespaceScope>> Api<K> {
 }
 
 impl<K: Resource<DynamicType: Default>> Api<K> {
-    /// All objects of a cluster-scoped kind, or the objects of a namespaced kind in all namespaces.
+    /// An `Api` for all objects of a cluster-scoped kind, or for the objects of a namespaced kind in all namespaces.
     pub fn all(client: Client) -> Self {
         Self::all_with(client, &K::DynamicType::default())
     }
 
-    /// The objects of the kind in one namespace.
+    /// An `Api` for the objects of the kind in one namespace.
     ///
     /// A cluster-scoped kind is a compile error:
     ///
@@ -253,7 +255,8 @@ impl<K: Resource<DynamicType: Default>> Api<K> {
         Self::namespaced_with(client, ns, &K::DynamicType::default())
     }
 
-    /// The objects of the kind in the client's default namespace: the namespace of its configuration, or `default`.
+    /// An `Api` for the objects of the kind in the client's default namespace: the namespace of the client's
+    /// configuration, or `default`.
     pub fn default_namespaced(client: Client) -> Self
     where
         K: Resource<Scope = NamespaceResourceScope>,
@@ -296,7 +299,7 @@ impl<K> Api<K> {
         ObjectDecoder::new(&self.kind, &self.skipped)
     }
 
-    /// Access to the metadata of the same objects.
+    /// Converts this to an `Api` for the metadata of the same objects.
     pub fn into_metadata(self) -> Api<PartialObjectMeta<K>> {
         Api {
             request: self.metadata_request(),
@@ -317,7 +320,7 @@ impl<K> Api<K> {
         self.client
     }
 
-    /// The kind for error texts, such as `Pod`.
+    /// The kind, such as `Pod`, for error texts.
     #[cfg(feature = "ws")]
     pub(crate) fn kind(&self) -> &str {
         &self.kind
@@ -339,7 +342,7 @@ impl<K> From<Api<K>> for Client {
     }
 }
 
-/// Converts the error of a request that cannot be built: the name of the object or a parameter is invalid.
+/// Converts the error of a request that cannot be built, for example because the name of the object is invalid.
 impl From<request::Error> for Error {
     fn from(error: request::Error) -> Self {
         match error {

@@ -33,7 +33,8 @@ impl<K> Api<K> {
         self
     }
 
-    /// Sends a request that `request` built. Returns the response, and the decoder for its format.
+    /// Sends `http_request`, which `request` built. First requests Protobuf, unless only JSON may be requested. If the
+    /// server refuses Protobuf, requests JSON. Returns the response, and the decoder for the format of the response.
     pub(super) async fn open_read(
         &self,
         request: &Request,
@@ -45,7 +46,7 @@ impl<K> Api<K> {
             Some(preferred) => match self.client.open(preferred).await {
                 Err(error) if is_format_refused(&error) => {
                     let response = self.client.open(http_request).await?;
-                    self.client.format_memory().refuse(self.format_key(request));
+                    self.client.format_memory().remember_refusal(self.format_key(request));
                     response
                 }
                 outcome => outcome?,
@@ -66,7 +67,7 @@ impl<K> Api<K> {
         Ok((response, self.decoder().with_format(format)))
     }
 
-    /// A copy of the request that prefers Protobuf; `None` if only JSON may be requested.
+    /// A copy of `http_request` whose `Accept` header prefers Protobuf; `None` if only JSON may be requested.
     fn protobuf_request(
         &self,
         request: &Request,
@@ -79,7 +80,7 @@ impl<K> Api<K> {
             WireFormat::Auto | WireFormat::Protobuf => {}
         }
         self.protobuf_kind(request)?;
-        if self.client.format_memory().is_refused(&self.format_key(request)) {
+        if self.client.format_memory().is_protobuf_refused(&self.format_key(request)) {
             return None;
         }
         // The Protobuf type comes first; the JSON types remain as the fallback for servers without Protobuf.
@@ -107,7 +108,7 @@ impl<K> Api<K> {
     }
 }
 
-/// Whether the server refused the format of a request.
+/// Whether the server refused a request because of its `Accept` header.
 fn is_format_refused(error: &Error) -> bool {
     let refused = [StatusCode::NOT_ACCEPTABLE, StatusCode::UNSUPPORTED_MEDIA_TYPE];
     error.status().is_some_and(|status| refused.iter().any(|code| code.as_u16() == status.code))
@@ -136,14 +137,14 @@ mod tests {
     use std::sync::Mutex;
 
     /// The `Accept` headers of the requests that a server received.
-    type Accepted = Arc<Mutex<Vec<String>>>;
+    type AcceptHeaders = Arc<Mutex<Vec<String>>>;
 
-    /// A client whose server responds with the status, `Content-Type` and body that `respond` returns for an `Accept`
-    /// header.
+    /// Returns a client, and the `Accept` headers that its server has received. The server responds with the status,
+    /// `Content-Type` and body that `respond` returns for the `Accept` header of a request.
     fn client(
         respond: impl Fn(&str) -> (u16, &'static str, Vec<u8>) + Clone + Send + Sync + 'static,
-    ) -> (Client, Accepted) {
-        let accepted = Accepted::default();
+    ) -> (Client, AcceptHeaders) {
+        let accepted = AcceptHeaders::default();
         let record = accepted.clone();
         let service = tower::service_fn(move |request: http::Request<Body>| {
             let accept = request.headers()[header::ACCEPT].to_str().unwrap().to_owned();
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn responses_are_decoded_by_their_content_type() {
+    async fn the_content_type_of_a_response_selects_the_decoder() {
         let (client, _) = client(|_| (200, "application/json", JSON_LIST.into()));
         let maps: Api<ConfigMap> = Api::default_namespaced(client).wire_format(WireFormat::Protobuf);
         assert!(maps.list(&ListParams::default()).await.unwrap().items.is_empty());
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_of_another_format_is_an_error_with_kind_and_path() {
+    async fn a_body_that_contradicts_its_content_type_is_an_error_with_kind_and_path() {
         for (content_type, body) in [
             (PROTOBUF_MEDIA_TYPE, JSON_LIST.as_bytes().to_vec()),
             ("application/json", b"k8s\0\x0a\x00".to_vec()),

@@ -21,25 +21,25 @@ const MIN_TASK_BYTES: usize = 16 << 10;
 /// A chunk is complete when its text has at least this number of bytes.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// The maximum number of chunks in flight, in addition to two per worker. With fewer chunks the workers would become
-/// idle: while all cores decode, the polling task runs late and reads no new text.
+/// The maximum number of chunks in flight is two per worker plus this number. With fewer chunks, workers would sometimes
+/// be idle: while all cores decode, the polling task runs late and reads no new text.
 const EXTRA_CHUNKS: usize = 4;
 
-/// The expected memory of the values of a pipeline.
+/// How much memory the values of a pipeline are expected to use.
 #[derive(Clone, Copy)]
 pub(super) enum ValueSize {
-    /// Four times the text: decoded objects.
+    /// The values are decoded objects. They take about four times the size of their text.
     Decoded,
-    /// A quarter of the text: compressed texts.
+    /// The values are compressed texts. They take about a quarter of the size of the original text.
     Compressed,
 }
 
 impl ValueSize {
-    /// The expected memory of the values whose text has this number of bytes.
-    fn of_text(self, bytes: usize) -> usize {
+    /// The number of bytes of memory that the values are expected to use if their text has `text_bytes` bytes.
+    fn expected_bytes(self, text_bytes: usize) -> usize {
         match self {
-            Self::Decoded => bytes * 4,
-            Self::Compressed => bytes / 4,
+            Self::Decoded => text_bytes * 4,
+            Self::Compressed => text_bytes / 4,
         }
     }
 }
@@ -58,8 +58,8 @@ pub(super) struct Pipeline<T> {
     chunks: VecDeque<(Chunk<T>, usize)>,
     /// The number of bytes of the text of all `chunks`.
     queued_bytes: usize,
-    /// The length of `chunks` at which the pipeline has no room and no task decodes further chunks; 0 if `poll_next`
-    /// decodes the pieces one at a time.
+    /// 0 if `poll_next` decodes the pieces one at a time. Otherwise, while `chunks` has at least this length,
+    /// [`has_room`](Self::has_room) is false, and [`flush`](Self::flush) spawns no task for a further chunk.
     max_chunks: usize,
     /// The runtime on which decoding tasks are spawned: the caller may poll outside of a runtime.
     runtime: Option<Handle>,
@@ -85,14 +85,15 @@ impl SharedPieces {
         Self(Arc::new(Mutex::new(pieces)))
     }
 
-    /// Takes all pieces; the other owners then have none.
+    /// Takes all pieces. The clones of this handle share the pieces, and then have none.
     fn take_all(&self) -> Vec<Bytes> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl<T> Pipeline<T> {
-    /// The number of bytes of pushed text in chunks whose values have not all been returned.
+    /// The number of bytes of text in all chunks and in the partial chunk. The whole text of a chunk counts until all
+    /// its values have been returned.
     pub(super) fn buffered_bytes(&self) -> usize {
         self.queued_bytes + self.partial_bytes
     }
@@ -118,13 +119,13 @@ impl<T: Send + 'static> Pipeline<T> {
         }
     }
 
-    /// Sets the expected memory of the values. The default is that of decoded objects.
+    /// Sets how much memory the values are expected to use. The default is [`ValueSize::Decoded`].
     pub(super) fn set_value_size(&mut self, value_size: ValueSize) {
         self.value_size = value_size;
     }
 
-    /// Whether the pipeline accepts another piece. Without this limit, the whole body would be buffered if the consumer
-    /// of the stream is slow.
+    /// Whether the caller should push another piece. Without a limit on the queued chunks (`max_chunks`), the whole body
+    /// would be buffered if the consumer of the stream is slow.
     pub(super) fn has_room(&self) -> bool {
         if self.max_chunks == 0 { self.is_empty() } else { self.chunks.len() < self.max_chunks }
     }
@@ -154,8 +155,8 @@ impl<T: Send + 'static> Pipeline<T> {
         self.push_chunk(Chunk::Done(vec![value].into_iter()), 0);
     }
 
-    /// Queues the partial chunk as complete. A task decodes the chunk if it has several pieces and at least
-    /// [`MIN_TASK_BYTES`], and fewer than `max_chunks` chunks are queued. Otherwise `poll_next` decodes its pieces.
+    /// Queues the partial chunk as complete. A task decodes the chunk if fewer than `max_chunks` chunks are queued, and
+    /// the chunk has several pieces and at least [`MIN_TASK_BYTES`] of text. Otherwise `poll_next` decodes the pieces.
     pub(super) fn flush(&mut self) {
         if self.partial.is_empty() {
             return;
@@ -163,14 +164,14 @@ impl<T: Send + 'static> Pipeline<T> {
         let pieces = std::mem::take(&mut self.partial);
         let bytes = std::mem::take(&mut self.partial_bytes);
         let chunk = match &self.runtime {
-            // Beyond the limit, pieces stay undecoded: text takes less memory than values.
+            // Beyond the limit, pieces stay undecoded: text takes less memory than decoded objects.
             Some(runtime)
                 if self.chunks.len() < self.max_chunks && bytes >= MIN_TASK_BYTES && pieces.len() > 1 =>
             {
                 let decode = self.decode.clone();
                 let pieces = SharedPieces::new(pieces);
                 let shared = pieces.clone();
-                let heap = self.value_size.of_text(bytes);
+                let heap = self.value_size.expected_bytes(bytes);
                 let task = runtime.spawn(async move { decode_all(&shared.take_all(), heap, &*decode) });
                 Chunk::Running(AbortOnDrop::new(task), pieces)
             }
@@ -185,7 +186,7 @@ impl<T: Send + 'static> Pipeline<T> {
         self.chunks.push_back((chunk, bytes));
     }
 
-    /// Removes the first chunk, all of whose values have been returned.
+    /// Removes the first chunk, which has no more values.
     fn pop_chunk(&mut self) {
         if let Some((_, bytes)) = self.chunks.pop_front() {
             self.queued_bytes -= bytes;
@@ -204,8 +205,8 @@ impl<T: Send + 'static> Pipeline<T> {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             let Some((chunk, _)) = self.chunks.front_mut() else { return Poll::Ready(None) };
-            // Remove a chunk together with its last value, so that `has_room` does not count it. Values are large: do
-            // not move a value out of its `Option` before returning it.
+            // Remove a chunk together with its last value, so that `has_room` does not count an empty chunk. Values are
+            // large: do not move a value out of its `Option` before returning it.
             match chunk {
                 Chunk::Raw(pieces) => {
                     let piece = pieces.next();
@@ -245,12 +246,12 @@ fn decode_all<T>(pieces: &[Bytes], heap: usize, decode: &dyn Fn(&[u8]) -> T) -> 
     pieces.iter().map(|piece| decode(piece)).collect()
 }
 
-/// Grows the heap of this thread by one allocation. Otherwise glibc grows the arena of a thread by one page at a time,
+/// Grows the heap of this thread by `bytes` at once. Otherwise glibc grows the arena of a thread by one page at a time,
 /// and each of these system calls (`mprotect`) blocks the page faults of all other threads.
 ///
 /// Measured with `cargo xtask bench store-list list` on two cores, without this call: 1.26 s of processor time instead
-/// of 1.02 s for a store of 20,000 pods, 2.48 s instead of 2.13 s for a list of them. With other allocators the cost is
-/// one allocation per 128 KiB of text, which takes about 1 ms to decode.
+/// of 1.02 s for a store of 20,000 pods, 2.48 s instead of 2.13 s for a list of them. With other allocators, this call
+/// costs one allocation per 128 KiB of text; decoding such a text takes about 1 ms.
 fn reserve_heap(bytes: usize) {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(bytes)));
 }
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn preserves_the_order_within_the_limit_on_several_threads() {
+    async fn several_threads_preserve_the_order_and_keep_the_limit() {
         let (numbers, most) = decode_numbers(500).await;
         assert_eq!(numbers, (0..500).collect::<Vec<_>>());
         assert!(most <= (EXTRA_CHUNKS + 4) * (CHUNK_BYTES / 9000 + 1), "{most} were in flight");

@@ -21,7 +21,7 @@ impl Evict for Pod {}
 pub trait Ephemeral {}
 impl Ephemeral for Pod {}
 
-/// Kinds whose containers' resources can be changed in place (KEP-1287).
+/// Kinds with containers whose resource requests and limits can be changed in place (KEP-1287).
 pub trait Resize {}
 impl Resize for Pod {}
 
@@ -34,7 +34,7 @@ impl<K: Log> Api<K> {
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist,
     /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the container does not exist or has not started, or
-    /// if the pod has several containers and [`LogParams::container`] names none. [`Error::Decode`] if the logs are
+    /// if the pod has several containers and [`LogParams::container`] is `None`. [`Error::Decode`] if the logs are
     /// larger than `Config::max_object_bytes`; for such logs, use [`log_stream`](Api::log_stream), or set
     /// [`LogParams::tail_lines`] or [`LogParams::limit_bytes`].
     ///
@@ -77,7 +77,8 @@ impl<K: Log> Api<K> {
     ///
     /// # Errors
     ///
-    /// As [`logs`](Api::logs). The stream returns later errors as `std::io::Error`s with an [`Error`] inside.
+    /// As [`logs`](Api::logs), but logs of any size are read. The stream returns later errors as `std::io::Error`s with an
+    /// [`Error`] inside.
     ///
     /// # Cancel safety
     ///
@@ -93,7 +94,7 @@ impl<K: Evict> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) if a budget does not allow the disruption
-    /// now. The client does not retry the request, because the response has no `Retry-After`.
+    /// now. Usually this response has no `Retry-After`, so the client does not retry the request.
     ///
     /// # Cancel safety
     /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
@@ -133,7 +134,8 @@ impl<K: DeserializeOwned + Ephemeral> Api<K> {
         self.patch_subresource("ephemeralcontainers", name, pp, patch).await
     }
 
-    /// Replaces the ephemeral containers of a pod. Existing ones cannot be changed or removed.
+    /// Sends a pod with the complete list of its ephemeral containers. The server adds the new containers. The existing
+    /// ones cannot be changed or removed.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The subresources of pods with a connection to a process: exec, attach and port-forward.
+//! Connections to the processes of pods: the subresources exec, attach and portforward.
 
 use super::{Api, AttachParams, AttachedProcess, Portforwarder};
 #[cfg(doc)]
@@ -20,19 +20,20 @@ pub trait Portforward {}
 impl Portforward for Pod {}
 
 impl<K: Execute> Api<K> {
-    /// Runs a command in a container, over a WebSocket of its own (KEP-4006). Needs the verbs `get` and, since Kubernetes
+    /// Runs a command in a container. Each call opens a WebSocket (KEP-4006). Needs the verbs `get` and, since Kubernetes
     /// 1.35, `create` on `pods/exec`.
     ///
     /// The command is a program and its arguments, and is not interpreted by a shell.
     ///
     /// # Errors
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist,
-    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the container does not exist or has to be named,
-    /// [`Error::Request`] if the server does not switch to a WebSocket. A command that cannot be run, or that fails, is
-    /// reported by [`AttachedProcess::join`] and [`AttachedProcess::take_status`].
+    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the container does not exist, or if the pod has several
+    /// containers and [`AttachParams::container`] is `None`, [`Error::Request`] if the server does not switch to a
+    /// WebSocket. A command that cannot be run, or that fails, is reported by [`AttachedProcess::join`] and
+    /// [`AttachedProcess::take_status`].
     ///
     /// # Cancel safety
-    /// The command may run although the future is cancelled.
+    /// The command may run even if the future is dropped.
     pub async fn exec<I, T>(&self, name: &str, command: I, ap: &AttachParams) -> Result<AttachedProcess>
     where
         I: IntoIterator<Item = T>,
@@ -44,8 +45,9 @@ impl<K: Execute> Api<K> {
 }
 
 impl<K: Attach> Api<K> {
-    /// Connects to the first process of a container, over a WebSocket of its own. Earlier output is not repeated: see
-    /// [`logs`](Api::logs). Needs the verbs `get` and, since Kubernetes 1.35, `create` on `pods/attach`.
+    /// Connects to the first process of a container. Each call opens a WebSocket. The server does not repeat earlier
+    /// output: for this output, see [`logs`](Api::logs). Needs the verbs `get` and, since Kubernetes 1.35, `create` on
+    /// `pods/attach`.
     ///
     /// # Errors
     /// As for [`exec`](Api::exec).
@@ -62,8 +64,8 @@ impl<K: Portforward> Api<K> {
     /// Forwards ports of a pod, over one WebSocket for all connections (KEP-4006). Needs the verbs `get` and, since
     /// Kubernetes 1.35, `create` on `pods/portforward`.
     ///
-    /// [`Portforwarder::take_stream`] returns a connection to a port of `ports`, and [`Portforwarder::connect`] further
-    /// connections to any port.
+    /// [`Portforwarder::take_stream`] returns the first connection to a port of `ports`. [`Portforwarder::connect`] opens
+    /// further connections to any port.
     ///
     /// # Errors
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist,

@@ -1,6 +1,7 @@
-//! Lists and watches whose objects stay text, for a store that keeps the text and decodes an object when it is read.
+//! List and watch requests that do not decode the objects. A store keeps the text of an object, and decodes the text when
+//! a program reads the object.
 //!
-//! Public only because kube-runtime uses it: not part of the crate's stable interface.
+//! This module is public only because kube-runtime uses it. It is not part of the crate's stable interface.
 
 pub use crate::wire::{Convert, RawObject};
 
@@ -101,7 +102,8 @@ impl<K> TextDecoder<K> {
 }
 
 impl<K: DeserializeOwned> TextDecoder<K> {
-    /// Decodes an object, and sets `apiVersion` and `kind` if they are missing. The error contains no values.
+    /// Decodes an object. Sets `apiVersion` and `kind` if they are missing; the default decoder does not. The error
+    /// contains no values of the object.
     ///
     /// # Errors
     ///

@@ -221,7 +221,7 @@ fn none_if_missing<T>(outcome: Result<T>) -> Result<Option<T>> {
 /// Whether an error is a 404 for a missing object, and not for a resource that the server does not serve.
 fn is_missing_object(error: &Error) -> bool {
     let has_name_or_no_details = |status: &Status| status.details.as_ref().is_none_or(|d| !d.name.is_empty());
-    // For a resource that is not served, the `Status` has details without a name. The client generates such a `Status`
-    // if the body of the response is not a `Status`.
+    // If the server does not serve the resource, the details of the `Status` contain no name. If the body of the response
+    // is not a `Status`, the client generates a `Status` whose details also contain no name.
     error.is_not_found() && error.status().is_some_and(has_name_or_no_details)
 }

@@ -1,4 +1,4 @@
-//! `TypeMetaSetter`: sets `apiVersion` and `kind` on the items of a list, because servers omit them there.
+//! `TypeMetaSetter`: sets `apiVersion` and `kind` in the items of a list, because servers omit both fields in items.
 
 use super::{Resource, TypeMeta};
 use std::sync::Arc;
@@ -26,7 +26,8 @@ impl<K> TypeMetaSetter<K> {
         self.types.as_deref()
     }
 
-    /// Sets the object's type metadata in place, because moving large objects is expensive.
+    /// Sets the object's type metadata if it is missing. Changes the object in place, because moving large objects is
+    /// expensive.
     pub(super) fn apply(&self, object: &mut K) {
         if let Some(types) = &self.types {
             (self.set)(object, types);

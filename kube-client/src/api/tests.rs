@@ -1,4 +1,4 @@
-//! Tests of verbs whose responses are not objects.
+//! Tests of the logs of pods, and of `drain`.
 
 use super::{
     Api, DrainError, DrainParams, ListParams, LogParams, Patch, PatchParams, PodName, PostParams, drain,
@@ -17,7 +17,7 @@ fn pod(name: &str) -> Pod {
     serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"containers": [container]}})).unwrap()
 }
 
-/// The pods of a server that answers each request with these chunks.
+/// An `Api` of a server that answers each request with these chunks.
 fn pods_with_logs(chunks: Vec<&'static [u8]>) -> Api<Pod> {
     let respond = move |_: Request<crate::client::Body>| {
         let chunks = chunks.clone();
@@ -28,7 +28,7 @@ fn pods_with_logs(chunks: Vec<&'static [u8]>) -> Api<Pod> {
 }
 
 #[tokio::test]
-async fn logs_of_a_simulated_pod_are_text() {
+async fn logs_equal_the_streamed_text_and_fail_for_an_absent_pod_or_container() {
     let client = Client::new(kube_sim::Sim::new().service(), "default");
     let pods: Api<Pod> = Api::default_namespaced(client);
     pods.create(&PostParams::default(), &pod("web")).await.unwrap();
@@ -41,8 +41,8 @@ async fn logs_of_a_simulated_pod_are_text() {
     assert!(pods.logs("absent", &LogParams::default()).await.unwrap_err().is_not_found());
 }
 
-/// A server with the node `n` and, on it, pods with these names.
-async fn node_with_pods(names: &[&str]) -> Client {
+/// Returns a client of a server. The server has the node `n`, and one pod on this node for each of the names.
+async fn client_with_pods_on_a_node(names: &[&str]) -> Client {
     let client = Client::new(kube_sim::Sim::new().service(), "default");
     let nodes: Api<Node> = Api::all(client.clone());
     let node = serde_json::from_value(json!({"metadata": {"name": "n"}})).unwrap();
@@ -60,7 +60,7 @@ async fn node_with_pods(names: &[&str]) -> Client {
 
 #[tokio::test]
 async fn a_drain_cordons_the_node_and_evicts_its_pods() {
-    let client = node_with_pods(&["a", "b"]).await;
+    let client = client_with_pods_on_a_node(&["a", "b"]).await;
     let params = DrainParams { force: true, grace_period: Some(Duration::ZERO), ..DrainParams::default() };
     let drained = drain(&client, "n", &params).await.unwrap();
     assert_eq!(
@@ -74,15 +74,15 @@ async fn a_drain_cordons_the_node_and_evicts_its_pods() {
 
 #[tokio::test]
 async fn a_drain_that_is_refused_evicts_no_pod() {
-    let client = node_with_pods(&["a"]).await;
+    let client = client_with_pods_on_a_node(&["a"]).await;
     let error = drain(&client, "n", &DrainParams::default()).await.unwrap_err();
     assert!(error.to_string().contains("default/a has no controller"), "{error}");
     assert_eq!(Api::<Pod>::all(client).list(&ListParams::default()).await.unwrap().items.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_waits_for_a_budget_up_to_its_time_limit() {
-    let client = node_with_pods(&["a"]).await;
+async fn a_budget_blocks_a_drain_until_the_time_limit_unless_eviction_is_disabled() {
+    let client = client_with_pods_on_a_node(&["a"]).await;
     let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(client.clone());
     let budget =
         json!({"metadata": {"name": "all"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {}}}});
@@ -106,14 +106,14 @@ async fn logs_that_are_not_utf8_are_readable() {
 }
 
 #[tokio::test]
-async fn a_log_stream_emits_lines_that_chunks_split() {
+async fn a_log_stream_joins_lines_that_span_several_chunks() {
     let pods = pods_with_logs(vec![b"first li", b"ne\nsecond", b" line\n"]);
     let lines = pods.log_stream("web", &LogParams::default()).await.unwrap().lines();
     assert_eq!(lines.try_collect::<Vec<_>>().await.unwrap(), ["first line", "second line"]);
 }
 
 #[tokio::test]
-async fn logs_larger_than_the_limit_are_an_error_and_can_be_streamed() {
+async fn logs_larger_than_the_limit_fail_and_log_stream_reads_them() {
     let Api { client, .. } = pods_with_logs(vec![&[b'x'; 600], &[b'x'; 600]]);
     let pods: Api<Pod> = Api::default_namespaced(client.with_max_object_bytes(1000));
     let error = pods.logs("web", &LogParams::default()).await.unwrap_err();

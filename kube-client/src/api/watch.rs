@@ -19,11 +19,11 @@ use std::{
 };
 use tokio::time::Sleep;
 
-/// The client ends a watch if the server has not ended the watch this long after the requested timeout.
+/// If the server has not ended a watch this long after the requested timeout, the client ends the watch.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(10);
 
 impl<K: DeserializeOwned + Send + 'static> Api<K> {
-    /// Watches the objects from a resource version on, with one request that is not retried.
+    /// Watches the objects from a resource version on. When the watch has ended or failed, the stream sends no new request.
     ///
     /// `version` is the resource version of a list, an object or a bookmark. `"0"` starts with a snapshot from the
     /// server's cache, which may be outdated; `""` starts with the most recent snapshot. Programs usually need
@@ -130,7 +130,7 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
 
     /// Calls `filter` with the metadata of each object before the object is decoded, in the order of the events. A
     /// dropped object is not decoded: dropping an event takes far less time than decoding its object. In place of
-    /// successive dropped events the stream emits one bookmark with the resource version of the last.
+    /// successive dropped events, the stream emits one bookmark with the resource version of the last dropped event.
     ///
     /// This synthetic bookmark has an empty kind. A watch from `""` or `"0"`, or with initial events, starts with a
     /// snapshot whose events are not ordered by resource version. In such a watch, do not resume from a synthetic
@@ -195,7 +195,7 @@ impl<T: Send + 'static> EventStream<T> {
         Self { events, decoder, limit, deadline: Box::pin(tokio::time::sleep(limit)) }
     }
 
-    /// Sets the expected memory of the values. The default is that of decoded objects.
+    /// Sets how much memory a decoded event is expected to use. The default is [`ValueSize::Decoded`].
     pub(super) fn with_value_size(mut self, value_size: ValueSize) -> Self {
         self.events.set_value_size(value_size);
         self
@@ -203,8 +203,9 @@ impl<T: Send + 'static> EventStream<T> {
 }
 
 impl<K> EventStream<K> {
-    /// The number of bytes received for events that the stream has not emitted: a part of a large object, or events
-    /// that are being decoded. A change of this number shows that the server is sending.
+    /// The number of bytes, after decompression, of events that the stream has received and not emitted: a part of a large
+    /// object, or events that are being decoded. While the stream emits no event, a change of this number shows that the
+    /// server is sending.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Namespace;
@@ -220,12 +221,12 @@ impl<K> EventStream<K> {
     /// # }
     /// ```
     pub fn buffered_bytes(&self) -> usize {
-        self.events.splitter().map_or(0, EventBodySplitter::buffered) + self.events.buffered_bytes()
+        self.events.splitter().map_or(0, EventBodySplitter::buffered_bytes) + self.events.buffered_bytes()
     }
 
-    /// The number of bytes of the event that the stream emitted last, as the server sent it; 0 before the first event, and
-    /// for a bookmark that takes the place of dropped events. The event may be an error about an object that does not
-    /// decode.
+    /// The size in bytes of the last emitted event in the body of the response, after decompression; 0 before the first
+    /// event, and for a bookmark that takes the place of dropped events. The event may be an error about an object that
+    /// does not decode.
     ///
     /// ```
     /// use futures::StreamExt;
@@ -255,7 +256,7 @@ impl<K: Send + 'static> Stream for EventStream<K> {
             return Poll::Ready(event);
         }
         if events.splitter().is_none() {
-            // The server has ended the watch in time, and the remaining events are being decoded.
+            // The body has ended or failed, and the remaining events are being decoded: the deadline no longer applies.
             return Poll::Pending;
         }
         ready!(deadline.as_mut().poll(cx));
@@ -282,8 +283,8 @@ mod tests {
     use crate::core::DynamicObject;
     use futures::{StreamExt, stream};
 
-    /// A watch that sends three events, and then ends or stays silent.
-    fn watch_three_events(ends: bool) -> EventStream<DynamicObject> {
+    /// A watch whose time limit expires at once. The server sends three events, and then ends the watch or stays silent.
+    fn watch_of_three_events(ends: bool) -> EventStream<DynamicObject> {
         let event = |n: usize| {
             let object = format!(r#"{{"kind":"A","apiVersion":"v1","metadata":{{"name":"{n}"}}}}"#);
             Ok::<_, std::io::Error>(format!("{{\"type\":\"ADDED\",\"object\":{object}}}\n"))
@@ -300,14 +301,15 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn emits_kept_events_before_the_timeout() {
+    async fn emits_kept_events_before_the_timeout_error() {
         for ends in [false, true] {
             let filtered = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let counter = filtered.clone();
-            let events = watch_three_events(ends).filter_before_decode(FilterDepth::Labels, move |_, _| {
-                counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                Verdict::Keep
-            });
+            let events =
+                watch_of_three_events(ends).filter_before_decode(FilterDepth::Labels, move |_, _| {
+                    counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    Verdict::Keep
+                });
             tokio::time::sleep(Duration::from_millis(5)).await;
             let events: Vec<_> = events.collect().await;
             let (good, bad) = events.split_at(filtered.load(std::sync::atomic::Ordering::Relaxed));

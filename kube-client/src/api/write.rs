@@ -10,7 +10,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_already_exists`](crate::Error::is_already_exists) if an object of this name exists,
-    /// [`Error::is_invalid`](crate::Error::is_invalid) if the server's validation rejects it.
+    /// [`Error::is_invalid`](crate::Error::is_invalid) if the server's validation rejects `data`.
     ///
     /// # Cancel safety
     /// Dropping the future ends the request. The server may already have performed it: see [`Api`].

@@ -1,6 +1,7 @@
 //! The body of requests and responses.
 //!
-//! This module must not decode the bytes: `core` and `wire` do. Nor must it set read deadlines: `middleware` does.
+//! This module must not decode the bytes: `core` and `wire` decode them. It must not set read deadlines: `middleware`
+//! sets them.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, poll};
@@ -80,8 +81,8 @@ impl Body {
         Self(BodyKind::Frames { body, request_line: None })
     }
 
-    /// Sets the request for the error texts of a streamed body, unless it is already set. The default transport sets it
-    /// first, with a URI that contains the address of the server.
+    /// Sets the request for the error texts of a streamed body. Keeps a request that is already set: the default transport
+    /// sets a request whose URI contains the address of the server.
     pub(super) fn for_request(mut self, method: &Method, uri: &Uri) -> Self {
         if let BodyKind::Frames { request_line: request_line @ None, .. } = &mut self.0 {
             *request_line = Some(Box::new(RequestLine { method: method.clone(), uri: uri.clone() }));
@@ -101,7 +102,7 @@ impl Body {
     /// Reads the whole body into memory. The size is not limited.
     ///
     /// # Errors
-    /// If the connection breaks, or a time limit on the body expires.
+    /// If the body fails: for example, the connection breaks, or a time limit on the body expires.
     ///
     /// # Cancel safety
     /// Not cancel safe: the bytes that were read are lost.
@@ -159,7 +160,7 @@ impl Body {
     pub(crate) async fn drain(self) {
         let mut left = DRAIN_BYTES;
         let count = |frame: Frame<Bytes>| {
-            // An empty frame counts as a byte, so that an endless body of empty frames ends, too.
+            // An empty frame counts as one byte, so that the limit also applies to an endless body of empty frames.
             match left.checked_sub(frame.data_ref().map_or(1, |data| data.len().max(1))) {
                 Some(less) => left = less,
                 None => return ControlFlow::Break(()),
@@ -229,7 +230,7 @@ impl HttpBody for Body {
         match &mut self.get_mut().0 {
             BodyKind::Buffered(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             BodyKind::Frames { body, request_line } => Pin::new(body).poll_frame(cx).map(|frame| {
-                frame.map(|frame| frame.map_err(|error| read_error(error, request_line.as_deref())))
+                frame.map(|frame| frame.map_err(|error| to_transport_error(error, request_line.as_deref())))
             }),
         }
     }
@@ -251,8 +252,9 @@ impl HttpBody for Body {
     }
 }
 
-/// Converts an error of a read to [`TransportKind::Broken`], but returns an [`Error`] unchanged.
-fn read_error(error: BoxError, request_line: Option<&RequestLine>) -> Error {
+/// Returns an [`Error`] of this crate unchanged. Converts any other error of a streamed body to
+/// [`TransportKind::Broken`].
+fn to_transport_error(error: BoxError, request_line: Option<&RequestLine>) -> Error {
     match error.downcast::<Error>() {
         Ok(own) => *own,
         Err(source) => Error::Transport {
@@ -381,7 +383,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wrapping_a_body_again_keeps_its_chunks() {
+    async fn wrapping_a_body_again_keeps_its_bytes() {
         let pieces = stream::iter([Ok::<_, BoxError>("ab"), Ok("c")]);
         let body = Body::wrap_body(Body::wrap_stream(pieces));
         assert!(body.try_clone().is_none());

@@ -15,14 +15,14 @@ use tower::{Layer, Service, ServiceExt};
 use super::middleware::{Measure, MetricsLayer};
 use super::{
     Client, HttpService,
-    auth::{self, AuthLayer, CertificateFiles, Credentials, Fetch, Hooks},
+    auth::{self, AuthLayer, CertificateReloader, Credentials, Fetch, Hooks},
     body::Body,
     middleware::{
         BaseUriLayer, ExtraHeadersLayer, GzipLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer,
     },
     settings::{self, UnusableField},
     tls,
-    transport::{Connector, Dial, Tls, Transport},
+    transport::{Connector, Route, Tls, Transport},
 };
 use crate::{
     config::{Config, DEFAULT_MAX_OBJECT_BYTES, WireFormat},
@@ -95,14 +95,14 @@ impl<S> ClientBuilder<S> {
 
 impl ClientBuilder<HttpService> {
     /// The default stack with `service` as transport, and with the retries, address, headers, credentials and time
-    /// limits of `config`. Use it for custom transports, and for tests with an in-process server, with or without a
-    /// paused clock.
+    /// limits of `config`. This function is for custom transports, and for tests with an in-process server, with or
+    /// without a paused clock.
     ///
-    /// The settings of connections have no effect, because `service` opens them: [`Config::root_cert`], client
-    /// certificates (including those of a credential plugin), [`Config::proxy_url`], [`Config::tls_server_name`],
-    /// [`Config::http_versions`], and the limits on connecting, TLS handshakes, writes and idle connections. The
-    /// service receives requests with the full URI. An error of the service that is not an [`Error`] counts as a broken
-    /// connection, so that reads are retried.
+    /// Because `service` opens the connections to the server, the settings of these connections have no effect: for
+    /// example [`Config::root_cert`], client certificates (including those of a credential plugin), [`Config::proxy_url`],
+    /// [`Config::tls_server_name`], [`Config::http_versions`], and the limits on connecting, TLS handshakes, writes and
+    /// idle connections. The service receives requests with the full URI. An error of the service that is not an
+    /// [`Error`] counts as a broken connection, so that reads are retried.
     ///
     /// # Errors
     /// If a setting that has an effect cannot be used: a token, a plugin, an address, a header, or credentials for a
@@ -128,7 +128,7 @@ impl ClientBuilder<HttpService> {
         let hooks = Hooks {
             on_certificate: Box::new(|_| Ok(())),
             files: None,
-            connect: &|address, authorities| connect_provider(config, address, authorities),
+            build_fetch: &|address, authorities| provider_service(config, address, authorities),
         };
         let credentials = auth::credentials(config, hooks).map_err(Error::config)?;
         settings::reject_credentials_over_plain_http(
@@ -150,21 +150,21 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
     /// credentials for a plain `http` address.
     fn try_from(config: Config) -> Result<Self> {
         let base = settings::base_uri_layer(&config)?;
-        let identity = settings::identity(&config)?;
+        let identity = settings::read_client_certificate(&config)?;
         let (resolver, has_certificate) = (identity.resolver.clone(), identity.chain.is_some());
         let mut tls =
             settings::uses_tls(&config)?.then(|| settings::tls_settings(&config, identity)).transpose()?;
         let files = tls.as_mut().and_then(|tls| tls.files.take());
-        let tls = tls.map(settings::ServerTls::into_transport);
-        let transport = transport(&config, settings::proxy_settings(config.proxy_url.as_ref())?, tls);
+        let tls = tls.map(settings::ServerTls::into_tls);
+        let transport = transport(&config, settings::proxy_route(config.proxy_url.as_ref())?, tls);
 
         // A connection keeps the certificates of its handshake: changed certificates require new connections.
         let transport_to_renew = transport.clone();
-        let files = files.map(|files| CertificateFiles {
+        let files = files.map(|files| CertificateReloader {
             reload: Arc::new(move || {
                 let (has_changed, outcome) = files.reload();
                 if has_changed {
-                    transport_to_renew.renew();
+                    transport_to_renew.renew_connections();
                 }
                 (has_changed, outcome)
             }),
@@ -175,14 +175,14 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
         let on_certificate = Box::new(move |certificate| {
             resolver.set(certificate).map_err(BoxError::from)?;
             if first_certificate.set(()).is_err() {
-                transport_to_renew.renew();
+                transport_to_renew.renew_connections();
             }
             Ok(())
         });
         let hooks = Hooks {
             on_certificate,
             files,
-            connect: &|address, authorities| connect_provider(&config, address, authorities),
+            build_fetch: &|address, authorities| provider_service(&config, address, authorities),
         };
         let credentials = auth::credentials(&config, hooks).map_err(Error::config)?;
         let has_credentials = has_certificate || settings::has_credentials(&config, &credentials);
@@ -191,13 +191,13 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
     }
 }
 
-fn transport(config: &Config, dial: Dial, tls: Option<Tls>) -> Transport {
-    Transport::new(Connector::new(dial, tls, settings::limits(config)), settings::pool(config))
+fn transport(config: &Config, route: Route, tls: Option<Tls>) -> Transport {
+    Transport::new(Connector::new(route, tls, settings::limits(config)), settings::pool_settings(config))
 }
 
 /// A service for requests to an OpenID Connect provider, with the time limits of the configuration and the proxy of the
 /// environment. Trusts `authorities` (DER), or the system's CA bundle with `None`.
-pub(super) fn connect_provider(
+pub(super) fn provider_service(
     config: &Config,
     address: &Uri,
     authorities: Option<&[Vec<u8>]>,
@@ -205,10 +205,10 @@ pub(super) fn connect_provider(
     let proxy = Config::environment_proxy(address)
         .map_err(|(variable, error)| UnusableField::error(variable, error.into()))?;
     let is_secure = address.scheme() == Some(&Scheme::HTTPS);
-    let tls = is_secure.then(|| settings::other_tls(authorities)).transpose()?;
+    let tls = is_secure.then(|| settings::tls_without_identity(authorities)).transpose()?;
     let tls = tls.map(|config| Tls::new(config, None, tls::explain));
     let timeouts = TimeoutLayer { response: config.response_timeout, idle: config.read_timeout };
-    let service = timeouts.layer(transport(config, settings::proxy_settings(proxy.as_ref())?, tls));
+    let service = timeouts.layer(transport(config, settings::proxy_route(proxy.as_ref())?, tls));
     Ok(Box::new(move |request| Box::pin(service.clone().oneshot(request))))
 }
 
@@ -229,12 +229,12 @@ where
     let service = ExtraHeadersLayer::new(settings::default_headers(config)?).layer(service);
     let service = base.layer(service);
     #[cfg(feature = "metrics")]
-    let service = metrics(config, Measure::Tries).layer(service);
+    let service = metrics_layer(config, Measure::Tries).layer(service);
     let service = RetryLayer(config.retry).layer(service);
     let service = GzipLayer { is_enabled: !config.disable_compression }.layer(service);
     let service = WarningLayer(config.warning_handler.clone()).layer(service);
     #[cfg(feature = "metrics")]
-    let service = metrics(config, Measure::Duration).layer(service);
+    let service = metrics_layer(config, Measure::Duration).layer(service);
     let service = TraceLayer::new(config.cluster_url.clone()).layer(service);
     let mut builder = ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str());
     builder.max_object_bytes = config.max_object_bytes;
@@ -245,13 +245,13 @@ where
 
 /// The layer that measures requests to the server of the configuration.
 #[cfg(feature = "metrics")]
-fn metrics(config: &Config, measure: Measure) -> MetricsLayer {
+fn metrics_layer(config: &Config, measure: Measure) -> MetricsLayer {
     let host = config.cluster_url.authority().map_or("", |authority| authority.as_str());
     MetricsLayer::new(host.into(), measure)
 }
 
-/// Converts an error of a custom transport to [`TransportKind::Broken`], so that reads are retried. Returns an
-/// [`Error`] unchanged.
+/// Returns an [`Error`] of this crate unchanged. Converts any other error of a custom transport to
+/// [`TransportKind::Broken`], so that reads are retried.
 fn to_transport_error(error: BoxError) -> BoxError {
     if error.is::<Error>() {
         return error;

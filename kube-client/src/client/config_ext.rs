@@ -18,8 +18,8 @@ use crate::{
 /// The parts of the default stack, for clients that are composed by hand. [`ClientBuilder`](super::ClientBuilder)
 /// composes them for most programs.
 ///
-/// A stack that is composed by hand has no time limits on responses and bodies, and no retries, and its connections
-/// keep the certificates that were read when [`rustls_client_config`](Self::rustls_client_config) was called.
+/// A stack that is composed by hand has no time limits on responses and bodies, and no retries. The files of certificates
+/// are read only once, when the TLS configuration or the connector is built.
 ///
 /// The trait is implemented for [`Config`] only.
 ///
@@ -59,7 +59,8 @@ pub trait ConfigExt: private::Sealed {
     /// [`Config::headers`].
     ///
     /// # Errors
-    /// If a value for impersonation cannot be sent in a header.
+    /// If `AuthInfo` has fields for impersonation but no user to impersonate, or if a value for impersonation cannot be
+    /// sent in a header.
     fn extra_headers_layer(&self) -> Result<ExtraHeadersLayer>;
 
     /// The configuration of TLS: the trusted authorities and the client certificate, without ALPN protocols. Blocks on
@@ -68,7 +69,7 @@ pub trait ConfigExt: private::Sealed {
     /// The result does not contain [`Config::tls_server_name`].
     ///
     /// # Errors
-    /// If a certificate or key cannot be used.
+    /// If a setting of TLS cannot be used: for example a certificate, a key, or [`Config::tls_server_name`].
     fn rustls_client_config(&self) -> Result<ClientConfig>;
 
     /// A connector for TCP and TLS with HTTP/1.1, without a proxy. Blocks on the file system.
@@ -101,7 +102,7 @@ impl ConfigExt for Config {
                 Err("a client that is composed by hand does not present it: use a ClientBuilder".into())
             }),
             files: None,
-            connect: &|address, authorities| builder::connect_provider(self, address, authorities),
+            build_fetch: &|address, authorities| builder::provider_service(self, address, authorities),
         };
         let credentials = auth::credentials(self, hooks).map_err(Error::config)?;
         settings::reject_credentials_over_plain_http(self, credentials.may_send_authorization())?;
@@ -140,5 +141,5 @@ impl ConfigExt for Config {
 
 /// The settings of TLS, without ALPN protocols.
 fn server_tls(config: &Config) -> Result<ServerTls> {
-    settings::tls_settings(config, settings::identity(config)?)
+    settings::tls_settings(config, settings::read_client_certificate(config)?)
 }

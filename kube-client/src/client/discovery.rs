@@ -42,18 +42,19 @@ impl Client {
     /// As for [`request`](Client::request).
     ///
     /// # Cancel safety
-    /// See [`Client`]; the requests change nothing.
+    /// Cancel safe: the request has no side effects.
     pub async fn list_api_groups(&self) -> Result<APIGroupList> {
         self.request_document("/apis", "application/json").await
     }
 
-    /// The resources of a version of a group, such as `apps/v1`; not of the core group.
+    /// The resources of a group version such as `apps/v1`. For the core group, use
+    /// [`list_core_api_resources`](Client::list_core_api_resources).
     ///
     /// # Errors
     /// As for [`request`](Client::request), and [`Error::Request`] if `apiversion` cannot be part of a URL.
     ///
     /// # Cancel safety
-    /// See [`Client`]; the requests change nothing.
+    /// Cancel safe: the request has no side effects.
     pub async fn list_api_group_resources(&self, apiversion: &str) -> Result<APIResourceList> {
         self.request_document(&format!("/apis/{apiversion}"), "application/json").await
     }
@@ -64,7 +65,7 @@ impl Client {
     /// As for [`request`](Client::request).
     ///
     /// # Cancel safety
-    /// See [`Client`]; the requests change nothing.
+    /// Cancel safe: the request has no side effects.
     pub async fn list_core_api_versions(&self) -> Result<APIVersions> {
         self.request_document("/api", "application/json").await
     }
@@ -75,7 +76,7 @@ impl Client {
     /// As for [`request`](Client::request), and [`Error::Request`] if `version` cannot be part of a URL.
     ///
     /// # Cancel safety
-    /// See [`Client`]; the requests change nothing.
+    /// Cancel safe: the request has no side effects.
     pub async fn list_core_api_resources(&self, version: &str) -> Result<APIResourceList> {
         self.request_document(&format!("/api/{version}"), "application/json").await
     }
@@ -97,7 +98,7 @@ impl Client {
     /// As for [`request`](Client::request), and [`Error::Request`] if the server has no aggregated discovery.
     ///
     /// # Cancel safety
-    /// See [`Client`]; the requests change nothing.
+    /// Cancel safe: the request has no side effects.
     pub async fn list_api_groups_aggregated(&self) -> Result<APIGroupDiscoveryList> {
         self.request_aggregated("/apis").await
     }
@@ -108,7 +109,7 @@ impl Client {
     /// As for [`list_api_groups_aggregated`](Client::list_api_groups_aggregated).
     ///
     /// # Cancel safety
-    /// See [`Client`]; the requests change nothing.
+    /// Cancel safe: the request has no side effects.
     pub async fn list_core_api_versions_aggregated(&self) -> Result<APIGroupDiscoveryList> {
         self.request_aggregated("/api").await
     }
@@ -123,8 +124,8 @@ impl Client {
         self.request(request).await
     }
 
-    /// Requests an aggregated document. Rejects the unaggregated document of a server without aggregated discovery,
-    /// which would decode as an empty list.
+    /// Requests an aggregated document. A server without aggregated discovery sends an unaggregated document. This is an
+    /// error, because an unaggregated document would decode as an empty list.
     async fn request_aggregated(&self, path: &str) -> Result<APIGroupDiscoveryList> {
         let document: Value = self.request_document(path, ACCEPT_AGGREGATED_DISCOVERY_V2).await?;
         if document["kind"] != "APIGroupDiscoveryList" {

@@ -14,12 +14,12 @@ pub(crate) struct FormatMemory {
 
 impl FormatMemory {
     /// Whether the server refused Protobuf for the kind.
-    pub(crate) fn is_refused(&self, kind: &str) -> bool {
+    pub(crate) fn is_protobuf_refused(&self, kind: &str) -> bool {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(kind)
     }
 
     /// Remembers that the server refused Protobuf for the kind.
-    pub(crate) fn refuse(&self, kind: String) {
+    pub(crate) fn remember_refusal(&self, kind: String) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() < MAX_KINDS {
             refused.insert(kind);

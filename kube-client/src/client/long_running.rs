@@ -1,16 +1,16 @@
-//! Classifies requests: those with long-running responses (watches and followed logs), and protocol upgrades.
+//! Recognizes requests with a long-running response (watches and followed logs), and requests for a protocol upgrade.
 
 use http::{HeaderMap, Uri, header};
 use std::time::Duration;
 
 /// Whether the query requests a watch or a followed log.
 pub(super) fn is_long_running(uri: &Uri) -> bool {
-    is_true(uri, "watch") || is_true(uri, "follow")
+    is_parameter_true(uri, "watch") || is_parameter_true(uri, "follow")
 }
 
-/// Whether an API server reads a boolean parameter of the query as true: the parameter is present, with an empty value
-/// or any other one except `false` and `0`. The first value counts.
-pub(super) fn is_true(uri: &Uri, parameter: &str) -> bool {
+/// Whether an API server reads a boolean parameter of the query as true. Every value except `false` and `0` is true, even
+/// an empty value. A missing parameter is false. If the query has the parameter more than once, the first value counts.
+pub(super) fn is_parameter_true(uri: &Uri, parameter: &str) -> bool {
     let pairs = uri.query().unwrap_or_default().split('&');
     let mut values = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let value = values.find_map(|(name, value)| (name == parameter).then_some(value));
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_false_and_0_are_false() {
+    fn a_parameter_is_false_only_if_it_is_missing_or_false_or_0() {
         for (query, expected) in [
             ("watch", true),
             ("watch=", true),

@@ -1,7 +1,8 @@
 //! The client: sends requests through one stack of middleware.
 //!
 //! Only `builder` composes the stack, and every request passes through the stack. `transport`, `tls`, `auth` and
-//! `middleware` must not depend on each other. `core` and `wire` decode the bytes.
+//! `middleware` must not depend on each other, except that `middleware` re-exports the layer of `auth`. `core` and `wire`
+//! decode the bytes.
 
 mod auth;
 mod body;
@@ -70,8 +71,9 @@ use request_line::RequestLine;
 /// change, new connections use the new certificates, no new request uses an older connection, and requests in flight
 /// continue.
 ///
-/// If the server rejects credentials with 401, or one side rejects a certificate in the TLS handshake, the credentials
-/// are renewed once for all requests that used them, and these requests are sent once more: they had no effect.
+/// The server may reject credentials with 401, and either side may reject a certificate in the TLS handshake. The client
+/// then renews the credentials once for all requests that used the rejected ones. It sends each of these requests once
+/// more, because the server has not processed the first attempt. A request whose body is a stream is not sent again.
 ///
 /// # Cancel safety
 /// Dropping the future of a request, or the body of its response, cancels the request. The server may already have
@@ -115,8 +117,8 @@ impl Client {
         }
     }
 
-    /// This client with a layer around its stack: requests pass through the layer first. Connections, credentials and
-    /// limits are those of this client.
+    /// Returns a client with a layer around the stack of this client: requests pass through the layer first. Both clients
+    /// share connections and credentials, and have the same limits.
     ///
     /// ```
     /// use kube_client::Client;
@@ -249,7 +251,8 @@ impl Client {
     /// Sends a request and decodes the JSON body of the response.
     ///
     /// # Errors
-    /// As for [`open`](Self::open), and [`Error::Decode`] if the body does not decode as a `T`.
+    /// As for [`open`](Self::open), and [`Error::Decode`] if the body does not decode as a `T`, or is larger than
+    /// [`with_max_object_bytes`](Self::with_max_object_bytes) allows.
     ///
     /// # Cancel safety
     /// See [`Client`].
@@ -261,7 +264,8 @@ impl Client {
     /// Sends a request and returns the body of the response as text.
     ///
     /// # Errors
-    /// As for [`open`](Self::open), and [`Error::Decode`] if the body is not UTF-8.
+    /// As for [`open`](Self::open), and [`Error::Decode`] if the body is not UTF-8, or is larger than
+    /// [`with_max_object_bytes`](Self::with_max_object_bytes) allows.
     ///
     /// # Cancel safety
     /// See [`Client`].
@@ -288,7 +292,7 @@ impl Client {
         Ok(chunks.map_err(std::io::Error::other).into_async_read())
     }
 
-    /// Sends a request whose response is an object or a [`Status`], such as a deletion.
+    /// Sends a request, such as a deletion, whose response is an object or a [`Status`].
     ///
     /// # Errors
     /// As for [`request`](Self::request).

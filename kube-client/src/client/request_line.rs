@@ -3,7 +3,7 @@
 use http::{Method, Uri};
 use std::fmt;
 
-/// The method and URI of a request. `Display` omits the query and the host.
+/// The method and URI of a request. `Display` shows only the method and the path.
 #[derive(Clone, Debug)]
 pub(super) struct RequestLine {
     pub(super) method: Method,

@@ -17,10 +17,11 @@ use super::{body::Body, clock, long_running::default_limit, request_line::Reques
 use crate::error::{BoxError, Error, Result, Wait};
 
 /// The time limit on one request, from its start to the end of its response body. The limit includes retries, and the
-/// time that the program takes to read the body. Insert it into the request's extensions.
+/// time that the program takes to read the body. Insert a `RequestTimeout` into the extensions of the request.
 ///
-/// The default is [`Client::with_request_timeout`](crate::Client::with_request_timeout), and otherwise
-/// [`Config::request_timeout`](crate::Config::request_timeout). These defaults do not apply to watches and followed
+/// A request without this extension has the limit of
+/// [`Client::with_request_timeout`](crate::Client::with_request_timeout), or else of
+/// [`Config::request_timeout`](crate::Config::request_timeout). These two limits do not apply to watches and followed
 /// logs: requests with `watch=true` or `follow=true` in their query.
 ///
 /// ```
@@ -43,8 +44,8 @@ impl RequestTimeout {
         Self(Some(limit))
     }
 
-    /// The limit on a request: from its extensions, otherwise `default`, which does not apply to a watch or a followed
-    /// log.
+    /// The limit on a request. Without a `RequestTimeout` in the extensions, it is `default`, or `None` for a watch or a
+    /// followed log.
     pub(super) fn of<B>(request: &Request<B>, default: Option<Duration>) -> Option<Duration> {
         match request.extensions().get::<Self>() {
             Some(limit) => limit.0,
@@ -53,14 +54,15 @@ impl RequestTimeout {
     }
 }
 
-/// Waits for a response, and limits its body to the remaining time. After an upgrade (101) the connection has no limit.
+/// Waits for a response until `limit` expires, and limits its body to the remaining time. After an upgrade (101) the
+/// connection has no limit.
 pub(super) async fn limit_response(
     request_line: &RequestLine,
     limit: Duration,
     response: impl Future<Output = Result<Response<Body>, BoxError>>,
 ) -> Result<Response<Body>, BoxError> {
     let expired = Error::Timeout { wait: Wait::Request, after: limit, what: request_line.to_string() };
-    let at = clock::after(Instant::now(), limit);
+    let at = clock::add_or_far_future(Instant::now(), limit);
     let Ok(response) = timeout_at(at, response).await else { return Err(expired.into()) };
     let response = response?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {

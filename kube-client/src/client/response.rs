@@ -41,8 +41,9 @@ pub(super) async fn error_for_status(
     Err(Error::Api(status_from_response(request_line, code, &head.headers, &body, server).boxed()))
 }
 
-/// Returns the first bytes of an unsuccessful response's body: those that arrive within `ERROR_BODY_TIMEOUT`, at most
-/// `ERROR_BODY_LIMIT`. A connection that breaks or stalls must not replace the server's error with a transport error.
+/// Returns the first bytes of the body of an unsuccessful response: at most `ERROR_BODY_LIMIT` bytes that arrive within
+/// `ERROR_BODY_TIMEOUT`. If the connection breaks or stalls, the caller must still receive the error of the server, and
+/// not a transport error.
 async fn collect_error_body(body: Body) -> Bytes {
     let mut start = BytesMut::new();
     let append = |frame: Frame<Bytes>| {
@@ -56,8 +57,9 @@ async fn collect_error_body(body: Body) -> Bytes {
     start.freeze()
 }
 
-/// Parses the body as a `Status`, or generates a `Status` for any other body. Fills in a missing code and `Retry-After`
-/// from the head of the response, and a missing message. Adds advice to the message of a 401.
+/// Parses the body as a `Status`, or generates a `Status` for any other body. Completes the `Status`: a missing code or
+/// `Retry-After` comes from the head of the response, and a missing message is generated. Adds advice to the message of a
+/// 401 if `server` is known.
 fn status_from_response(
     request_line: &RequestLine,
     code: StatusCode,
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn converts_other_bodies_to_a_status_with_a_message() {
+    async fn generates_a_message_if_the_body_is_not_a_status_or_has_no_message() {
         for (code, headers, body, part) in [
             (404, &[][..], "404 page not found\n", "does not know GET /apis/x/v1/foos: check group"),
             (404, &[], "404 page not found\n", "CustomResourceDefinition is installed: 404 page not found"),

@@ -17,7 +17,7 @@ use crate::{
 ///
 /// [`config::RetryPolicy`] documents which requests are retried. After an error of the service, a request is retried
 /// only if this error is an [`Error`](crate::Error). A request whose body is a stream is not retried. tower drops a
-/// response before the retry, which closes its connection; the default stack reuses the connection.
+/// response before the retry, and thereby closes the connection. The default stack reuses the connection.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -43,7 +43,7 @@ pub struct RetryPolicy {
     limits: config::RetryPolicy,
     max_delay: Duration,
     tries: u32,
-    /// The start of the first try; `None` before it.
+    /// The start of the first try; `None` before the first try.
     started: Option<Instant>,
 }
 
@@ -53,9 +53,8 @@ pub struct RetryPolicy {
 pub struct InvalidBackoff(&'static str);
 
 impl RetryPolicy {
-    /// Retries at most `max_retries` times. The wait before a retry begins with `min_delay` and doubles up to
-    /// `max_delay`; up to 25 % of random jitter is added. A wait that the server sets with `Retry-After` is not
-    /// limited.
+    /// Retries at most `max_retries` times. The first wait is `min_delay`. Each further wait is twice as long, up to
+    /// `max_delay`. Random jitter adds up to 25 %. A wait that the server sets with `Retry-After` is not limited.
     ///
     /// # Errors
     /// If `min_delay` exceeds `max_delay`, or `max_delay` is zero.
@@ -126,9 +125,9 @@ mod tests {
     };
     use tower::{Layer, ServiceExt, retry::RetryLayer, service_fn};
 
-    /// Sends a POST to a service that always returns `code` with `Retry-After`. Returns the number of tries, and the
-    /// elapsed seconds.
-    async fn send(policy: RetryPolicy, code: u16, retry_after: &'static str, body: Body) -> (u32, u64) {
+    /// Sends a POST request to a service that always returns `code` with `Retry-After`. Returns the number of tries, and
+    /// the elapsed seconds.
+    async fn send_post(policy: RetryPolicy, code: u16, retry_after: &'static str, body: Body) -> (u32, u64) {
         let tries = Arc::new(AtomicU32::new(0));
         let counter = tries.clone();
         let service = service_fn(move |_: Request<Body>| {
@@ -140,7 +139,7 @@ mod tests {
             }
         });
         let service = RetryLayer::new(policy).layer(service);
-        // Each request begins with its own copy of the policy.
+        // Each request begins with its own copy of the policy: this request has no effect on the next one.
         service.clone().oneshot(Request::post("/x").body(Body::empty()).unwrap()).await.unwrap();
         tries.store(0, SeqCst);
         let started = Instant::now();
@@ -152,14 +151,17 @@ mod tests {
     async fn retries_are_bounded_in_number_and_time() {
         let body = || Body::from(b"body".to_vec());
         let policy = RetryPolicy::new(Duration::from_secs(1), Duration::from_secs(1), 2).unwrap();
-        let (tries, seconds) = send(policy.clone(), 429, "20", body()).await;
+        let (tries, seconds) = send_post(policy.clone(), 429, "20", body()).await;
         assert!(tries == 3 && (40..=50).contains(&seconds), "{tries} {seconds}");
-        // A write without `Retry-After` may have had an effect.
-        assert_eq!(send(policy.clone(), 503, "", body()).await, (1, 0));
+        // An empty `Retry-After` counts as missing: the write may have had an effect.
+        assert_eq!(send_post(policy.clone(), 503, "", body()).await, (1, 0));
         let streamed = Body::wrap_stream(futures::stream::iter([Ok::<_, BoxError>("body")]));
-        assert_eq!(send(policy, 429, "1", streamed).await, (1, 0));
-        assert_eq!(send(RetryPolicy::server_retry(), 429, "31", body()).await, (1, 0));
-        assert_eq!(send(RetryPolicy::from(config::RetryPolicy::never()), 429, "1", body()).await, (1, 0));
+        assert_eq!(send_post(policy, 429, "1", streamed).await, (1, 0));
+        assert_eq!(send_post(RetryPolicy::server_retry(), 429, "31", body()).await, (1, 0));
+        assert_eq!(
+            send_post(RetryPolicy::from(config::RetryPolicy::never()), 429, "1", body()).await,
+            (1, 0)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn delays_that_are_not_a_backoff_are_an_error() {
+    fn invalid_delays_are_an_error() {
         let second = Duration::from_secs(1);
         assert!(RetryPolicy::new(second * 2, second, 1).is_err());
         assert!(RetryPolicy::new(Duration::ZERO, Duration::ZERO, 1).is_err());

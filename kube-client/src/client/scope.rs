@@ -1,4 +1,4 @@
-//! Reads of single objects and lists without an `Api`: by scope, or by a reference in another object.
+//! Reads single objects and lists without an `Api`. The caller gives a scope, or a reference from another object.
 
 use super::Client;
 use crate::core::{
@@ -12,7 +12,8 @@ use k8s_openapi::{
 };
 use serde::de::DeserializeOwned;
 
-/// The scope of the whole cluster: lists contain the objects of all namespaces, and reads find cluster-scoped objects.
+/// The scope of the whole cluster. With this scope, [`Client::list`] returns the objects of all namespaces, and
+/// [`Client::get`] returns a cluster-scoped object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cluster;
 
@@ -54,7 +55,8 @@ pub trait CollectionUrl<K> {
     fn url_path(&self) -> String;
 }
 
-/// A scope in which an object of the kind `K` has a unique name.
+/// Gives the collection of an object of the kind `K`. Implemented for scopes in which the name of an object is unique, and
+/// for references to one object.
 pub trait ObjectUrl<K> {
     /// The URL path of the collection that contains the object.
     fn url_path(&self) -> String;
@@ -66,9 +68,9 @@ pub trait ObjectRef<K>: ObjectUrl<K> {
     fn name(&self) -> Option<&str>;
 }
 
-/// A reference to an object of the namespaced kind `K` that does not contain the namespace.
+/// A reference, with or without a namespace, to an object of the namespaced kind `K`.
 pub trait NamespacedRef<K> {
-    /// The reference with a namespace: usually that of the object which contains the reference.
+    /// The reference with this namespace: usually the namespace of the object that contains the reference.
     fn within(&self, namespace: impl Into<Option<String>>) -> impl ObjectRef<K>;
 }
 
@@ -97,13 +99,13 @@ impl<K: Resource<DynamicType: Default, Scope: NamespaceScope>> ObjectUrl<K> for 
 }
 
 /// The path of a collection, from the group, version and kind in a reference. The plural name is derived from the kind.
-fn referenced_path(kind: &GroupVersionKind, namespace: Option<&str>) -> String {
+fn collection_path(kind: &GroupVersionKind, namespace: Option<&str>) -> String {
     DynamicObject::url_path(&ApiResource::from_gvk(kind), namespace)
 }
 
 impl<K: Resource> ObjectUrl<K> for ObjectReference {
     fn url_path(&self) -> String {
-        referenced_path(&self.clone().into(), self.namespace.as_deref())
+        collection_path(&self.clone().into(), self.namespace.as_deref())
     }
 }
 
@@ -121,7 +123,7 @@ impl<K: Resource<Scope: NamespaceScope>> NamespacedRef<K> for ObjectReference {
 
 impl<K: Resource<Scope: ClusterScope>> ObjectUrl<K> for OwnerReference {
     fn url_path(&self) -> String {
-        referenced_path(&self.clone().into(), None)
+        collection_path(&self.clone().into(), None)
     }
 }
 
@@ -249,7 +251,7 @@ mod tests {
     };
 
     #[track_caller]
-    fn check_reference<K>(reference: &impl ObjectRef<K>, path: &str, name: &str) {
+    fn assert_reference<K>(reference: &impl ObjectRef<K>, path: &str, name: &str) {
         assert_eq!((reference.url_path().as_str(), reference.name()), (path, Some(name)));
     }
 
@@ -271,15 +273,15 @@ mod tests {
     fn references_have_the_paths_and_names_of_their_objects() {
         let replica_set = owner("apps/v1", "ReplicaSet", "web-5d");
         let path = "/apis/apps/v1/namespaces/shop/replicasets";
-        check_reference(
+        assert_reference(
             &NamespacedRef::<ReplicaSet>::within(&replica_set, "shop".to_owned()),
             path,
             "web-5d",
         );
-        check_reference::<Node>(&owner("v1", "Node", "n1"), "/api/v1/nodes", "n1");
+        assert_reference::<Node>(&owner("v1", "Node", "n1"), "/api/v1/nodes", "n1");
         let secret = LocalObjectReference { name: "tls".into() };
         let path = "/api/v1/namespaces/shop/secrets";
-        check_reference(&NamespacedRef::<Secret>::within(&secret, "shop".to_owned()), path, "tls");
+        assert_reference(&NamespacedRef::<Secret>::within(&secret, "shop".to_owned()), path, "tls");
         let pod = ObjectReference {
             api_version: Some("v1".into()),
             kind: Some("Pod".into()),
@@ -287,8 +289,8 @@ mod tests {
             namespace: Some("shop".into()),
             ..ObjectReference::default()
         };
-        check_reference::<Pod>(&pod, "/api/v1/namespaces/shop/pods", "web");
+        assert_reference::<Pod>(&pod, "/api/v1/namespaces/shop/pods", "web");
         let other = NamespacedRef::<Pod>::within(&pod, "test".to_owned());
-        check_reference(&other, "/api/v1/namespaces/test/pods", "web");
+        assert_reference(&other, "/api/v1/namespaces/test/pods", "web");
     }
 }

@@ -1,5 +1,6 @@
-//! `HttpService`: a type-erased tower service behind an `Arc`. Unlike `tower::buffer`, it must not use a worker task or
-//! a queue.
+//! `HttpService`: a type-erased tower service behind an `Arc`.
+//!
+//! This module must not start a worker task. (`tower::buffer` starts one.)
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
@@ -19,8 +20,8 @@ use crate::error::BoxError;
 
 /// The type-erased HTTP service of a client.
 ///
-/// Each call clones the inner service and waits until the clone is ready, except with [`locked`](Self::locked). A clone
-/// of the default stack only increments reference counts.
+/// With [`new`](Self::new), each call clones the inner service, and waits until the clone is ready. Cloning the default
+/// stack only increments reference counts. With [`locked`](Self::locked), all calls use the same inner service.
 #[derive(Clone)]
 pub struct HttpService(Arc<dyn DynService>);
 
@@ -29,10 +30,10 @@ trait DynService: Send + Sync {
     fn call(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>>;
 }
 
-/// Implements [`DynService`] for a service, so that its type can be erased.
-struct Erased<S>(S);
+/// Implements [`DynService`] for a service that can be cloned.
+struct ErasedService<S>(S);
 
-impl<S, B> DynService for Erased<S>
+impl<S, B> DynService for ErasedService<S>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -41,16 +42,16 @@ where
     B::Error: Into<BoxError>,
 {
     fn call(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>> {
-        // The future of an async block would have room for two copies of `response`.
+        // `map` keeps the future small: the future of an async block reserves memory for `response` twice.
         let response = self.0.clone().oneshot(request);
         Box::pin(response.map(|outcome| Ok(outcome.map_err(Into::into)?.map(Body::wrap_body))))
     }
 }
 
 /// Implements [`DynService`] for a service that cannot be cloned or shared.
-struct Locked<S>(Arc<Mutex<S>>);
+struct LockedService<S>(Arc<Mutex<S>>);
 
-impl<S, B> DynService for Locked<S>
+impl<S, B> DynService for LockedService<S>
 where
     S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
     S::Future: Send,
@@ -85,14 +86,14 @@ impl HttpService {
         if let Some(erased) = (&service as &dyn Any).downcast_ref::<Self>() {
             return erased.clone();
         }
-        Self(Arc::new(Erased(service)))
+        Self(Arc::new(ErasedService(service)))
     }
 
     /// Erases the type of a service that cannot be cloned or shared, such as a `BoxService` or a `RateLimit`.
     ///
-    /// Concurrent requests start one at a time, in the order of their arrival: a request waits until the service is
-    /// ready and has accepted all earlier requests, but not for their responses. With [`new`](Self::new), requests do
-    /// not wait for each other.
+    /// Concurrent requests start one at a time, in the order of their arrival. A request waits until the service has
+    /// accepted all earlier requests and is ready again. It does not wait for the responses to these requests. With
+    /// [`new`](Self::new), requests do not wait for each other.
     ///
     /// ```
     /// use kube_client::{BoxError, Client, client::{Body, HttpService}};
@@ -110,7 +111,7 @@ impl HttpService {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Arc::new(Locked(Arc::new(Mutex::new(service)))))
+        Self(Arc::new(LockedService(Arc::new(Mutex::new(service)))))
     }
 
     pub(super) fn send(
@@ -149,9 +150,9 @@ mod tests {
     use tokio::sync::Semaphore;
 
     /// A service that is neither `Clone` nor `Sync`. It sends one response for each permit of the semaphore.
-    struct Single(std::cell::Cell<u32>, Arc<Semaphore>);
+    struct UnclonableService(std::cell::Cell<u32>, Arc<Semaphore>);
 
-    impl Service<Request<Body>> for Single {
+    impl Service<Request<Body>> for UnclonableService {
         type Response = Response<Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<'static, Result<Response<Body>, Self::Error>>;
@@ -172,14 +173,15 @@ mod tests {
 
     #[test]
     fn an_erased_service_is_not_erased_again() {
-        let service = HttpService::locked(Single(std::cell::Cell::default(), Arc::new(Semaphore::new(0))));
+        let service =
+            HttpService::locked(UnclonableService(std::cell::Cell::default(), Arc::new(Semaphore::new(0))));
         assert!(Arc::ptr_eq(&service.0, &HttpService::new(service.clone()).0));
     }
 
     #[tokio::test]
     async fn a_locked_service_starts_requests_in_order_and_does_not_wait_for_responses() {
         let permits = Arc::new(Semaphore::new(0));
-        let service = HttpService::locked(Single(std::cell::Cell::default(), permits.clone()));
+        let service = HttpService::locked(UnclonableService(std::cell::Cell::default(), permits.clone()));
         let mut first = pin!(service.send(Request::new(Body::empty())));
         let mut second = pin!(service.send(Request::new(Body::empty())));
         assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());

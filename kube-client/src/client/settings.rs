@@ -1,6 +1,6 @@
 //! Converts a [`Config`] to the settings of layers and connections, and rejects settings that cannot be used.
 //!
-//! This module must not compose a stack: `builder` does.
+//! This module must not compose a stack: `builder` composes the stack.
 
 use http::{HeaderMap, HeaderValue, Uri, header, uri::Scheme};
 use percent_encoding::percent_decode_str;
@@ -12,7 +12,7 @@ use super::{
     auth::{self, Credentials},
     middleware::BaseUriLayer,
     tls::{self, Authorities, AuthorityFile, CertificateFiles, ClientIdentity, IdentityFiles, Trust},
-    transport::{Dial, Limits, PoolSettings, Tls, http1_only},
+    transport::{Limits, PoolSettings, Route, Tls, http1_only},
 };
 use crate::{
     config::{Config, HttpVersions, has_unusable_port, is_loopback},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub(super) fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
-    // Errors and logs contain the authority of the server, which would include the userinfo.
+    // Errors and logs show the authority of `cluster_url`: they would also show userinfo in this authority.
     if config.cluster_url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(config_error(
             "cluster_url must not hold a user name or a password: give them in Config::auth_info",
@@ -43,7 +43,7 @@ pub(super) struct ClientCertificate {
 }
 
 /// Reads the client certificate and its key (blocking), if the user has one.
-pub(super) fn identity(config: &Config) -> Result<ClientCertificate> {
+pub(super) fn read_client_certificate(config: &Config) -> Result<ClientCertificate> {
     let resolver = Arc::<ClientIdentity>::default();
     let found =
         config.auth_info.identity().map_err(|(field, error)| UnusableField::error(field, error.into()))?;
@@ -56,13 +56,13 @@ pub(super) fn identity(config: &Config) -> Result<ClientCertificate> {
 pub(super) struct ServerTls {
     pub(super) config: ClientConfig,
     pub(super) server_name: Option<ServerName<'static>>,
-    /// The files of certificates and keys to read again after changes; `None` if the configuration has only inline
-    /// data.
+    /// The certificate and key files that the client reads again to detect changes; `None` if the certificates in use
+    /// come from no file.
     pub(super) files: Option<CertificateFiles>,
 }
 
 impl ServerTls {
-    pub(super) fn into_transport(self) -> Tls {
+    pub(super) fn into_tls(self) -> Tls {
         Tls::new(self.config, self.server_name, tls::explain)
     }
 }
@@ -76,7 +76,7 @@ pub(super) fn uses_tls(config: &Config) -> Result<bool> {
     }
 }
 
-/// The settings of TLS with the API server. Blocks on the file system for certificates.
+/// Builds the settings of TLS with the API server. Reads the certificates of the authorities (blocking).
 pub(super) fn tls_settings(config: &Config, identity: ClientCertificate) -> Result<ServerTls> {
     let (trust, authorities) = if config.accept_invalid_certs {
         if config.root_cert.is_some() || config.root_cert_file.is_some() {
@@ -107,9 +107,10 @@ pub(super) fn tls_settings(config: &Config, identity: ClientCertificate) -> Resu
     Ok(ServerTls { config: tls, server_name, files })
 }
 
-/// The configuration of TLS, without ALPN protocols, with a server that is not the API server: a proxy or an OpenID
-/// Connect provider. Trusts `authorities` (DER), or the system's CA bundle with `None`.
-pub(super) fn other_tls(authorities: Option<&[Vec<u8>]>) -> Result<ClientConfig> {
+/// The TLS configuration for a server other than the API server: a proxy or an OpenID Connect provider. It trusts
+/// `authorities` (DER), or the system's CA bundle if `authorities` is `None`. It contains no client certificate and no
+/// ALPN protocols.
+pub(super) fn tls_without_identity(authorities: Option<&[Vec<u8>]>) -> Result<ClientConfig> {
     tls::client_config(&Trust::Authorities(Arc::new(Authorities::new(authorities)?)), Arc::default())
 }
 
@@ -122,7 +123,7 @@ pub(super) fn limits(config: &Config) -> Limits {
     }
 }
 
-pub(super) fn pool(config: &Config) -> PoolSettings {
+pub(super) fn pool_settings(config: &Config) -> PoolSettings {
     PoolSettings {
         idle_timeout: config.pool_idle_timeout,
         max_age: config.max_connection_age,
@@ -130,9 +131,9 @@ pub(super) fn pool(config: &Config) -> PoolSettings {
     }
 }
 
-/// The [`Dial`] for this proxy, or [`Dial::Direct`] with `None`.
-pub(super) fn proxy_settings(proxy: Option<&Uri>) -> Result<Dial> {
-    let Some(proxy) = proxy else { return Ok(Dial::Direct) };
+/// The [`Route`] through this proxy, or [`Route::Direct`] if `proxy` is `None`.
+pub(super) fn proxy_route(proxy: Option<&Uri>) -> Result<Route> {
+    let Some(proxy) = proxy else { return Ok(Route::Direct) };
     let authority = proxy.authority().ok_or_else(|| config_error("proxy_url needs a host"))?;
     if has_unusable_port(proxy) {
         return Err(config_error("proxy_url has a port that is not a number up to 65535"));
@@ -152,18 +153,18 @@ pub(super) fn proxy_settings(proxy: Option<&Uri>) -> Result<Dial> {
     let http_proxy = |port, tls: Option<Arc<ClientConfig>>| {
         let authorization =
             login.as_ref().map(|(name, password)| auth::proxy_authorization(name, password)).transpose();
-        Ok(Dial::Http { proxy: address(port)?, authorization: authorization.map_err(Error::config)?, tls })
+        Ok(Route::Http { proxy: address(port)?, authorization: authorization.map_err(Error::config)?, tls })
     };
     match proxy.scheme_str() {
         Some("http") => http_proxy(80, None),
-        Some("https") => http_proxy(443, Some(http1_only(other_tls(None)?))),
+        Some("https") => http_proxy(443, Some(http1_only(tls_without_identity(None)?))),
         // With both schemes the proxy resolves host names, as in Go.
-        Some("socks5" | "socks5h") => Ok(Dial::Socks5 { proxy: address(1080)?, login }),
+        Some("socks5" | "socks5h") => Ok(Route::Socks5 { proxy: address(1080)?, login }),
         _ => Err(config_error("proxy_url must begin with http://, https://, socks5:// or socks5h://")),
     }
 }
 
-/// Whether requests contain credentials in their headers.
+/// Whether requests may have an `Authorization` header.
 pub(super) fn has_credentials(config: &Config, credentials: &Credentials) -> bool {
     credentials.may_send_authorization()
         || config.headers.iter().any(|(name, _)| *name == header::AUTHORIZATION)

@@ -1,4 +1,4 @@
-//! Tests of the client with in-process servers over real connections: TLS errors, time limits, cancellation.
+//! Tests of the client with servers in the same process, mostly over TCP connections.
 
 mod bad_input;
 mod compose;

@@ -19,12 +19,12 @@ use crate::error::{BoxError, Error, Result};
 
 /// The maximum size in bytes of a received frame and of a received message. Servers send messages of at most 32 KiB.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
-/// The maximum size in bytes of the WebSocket's write buffer. A message that does not fit is an error. With more than
-/// `WRITE_BYTES` in the buffer, the WebSocket accepts no message until the buffer is written; only answers to pings are
-/// added.
+/// The maximum size in bytes of the WebSocket's write buffer. A message that does not fit into the buffer is an error. While
+/// the buffer contains more than `WRITE_THRESHOLD_BYTES`, the WebSocket accepts no messages, and adds only its answers to
+/// pings to the buffer.
 const MAX_UNWRITTEN_BYTES: usize = 4 << 20;
 /// The size in bytes above which the write buffer is written to the connection without a flush.
-const WRITE_BYTES: usize = 64 << 10;
+const WRITE_THRESHOLD_BYTES: usize = 64 << 10;
 
 /// A WebSocket subprotocol of Kubernetes. It defines the meaning of the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,10 +74,10 @@ pub enum UpgradeConnectionError {
     /// The header `Connection` is missing, or is not `Upgrade`.
     #[error("the response has no header `Connection: Upgrade`")]
     MissingConnectionUpgradeHeader,
-    /// `Sec-WebSocket-Accept` is missing, or does not belong to the request.
+    /// `Sec-WebSocket-Accept` is missing, or is not derived from the `Sec-WebSocket-Key` of the request.
     #[error("the header `Sec-WebSocket-Accept` of the response does not belong to the request")]
     SecWebSocketAcceptKeyMismatch,
-    /// `Sec-WebSocket-Protocol` is missing, or is not one that the request offers.
+    /// `Sec-WebSocket-Protocol` is missing, or is not a [`StreamProtocol`] that the request offers.
     #[error("the server selected none of the offered subprotocols ({0})")]
     SecWebSocketProtocolMismatch(String),
     /// The connection cannot be switched: it broke, or a custom service does not pass on hyper's `OnUpgrade`.
@@ -122,22 +122,23 @@ impl fmt::Debug for Connection {
 }
 
 impl Client {
-    /// Sends a request that switches to a WebSocket, over an HTTP/1.1 connection of its own.
+    /// Sends a request over a separate HTTP/1.1 connection, and switches this connection to a WebSocket.
     ///
     /// The request is a GET, such as [`Request::exec`](crate::core::Request::exec). This method adds the headers of the
-    /// handshake. If the request has no `Sec-WebSocket-Protocol`, it offers `v5.channel.k8s.io` and
-    /// `v4.channel.k8s.io`. The request is not retried after it may have taken effect.
+    /// handshake. If the request has no `Sec-WebSocket-Protocol`, this method offers `v5.channel.k8s.io` and
+    /// `v4.channel.k8s.io`. A request that may have taken effect is not retried.
     ///
     /// Use [`Api::exec`](crate::Api::exec), [`Api::attach`](crate::Api::attach) and
     /// [`Api::portforward`](crate::Api::portforward) unless you interpret the messages yourself.
     ///
     /// # Errors
-    /// [`Error::Api`] if the server rejects the request. [`Error::Request`] if a header of the request cannot be used,
-    /// or, with an [`UpgradeConnectionError`] as its source, if the server does not switch to a WebSocket. Another
-    /// variant if no response arrives.
+    /// - [`Error::Api`] if the server rejects the request.
+    /// - [`Error::Request`] if a header of the request cannot be used.
+    /// - [`Error::Request`] with an [`UpgradeConnectionError`] as its source if the server does not switch to a WebSocket.
+    /// - Another variant if no response arrives.
     ///
     /// # Cancel safety
-    /// See [`Client`]. A command may already run.
+    /// See [`Client`]. The server may already have started a command of `exec`.
     pub async fn connect(&self, request: Request<Vec<u8>>) -> Result<Connection> {
         let request_line = RequestLine::of(&request);
         let mut request = request.map(Body::from);
@@ -157,7 +158,7 @@ impl Client {
             .await
             .map_err(|error| refused(UpgradeConnectionError::GetPendingUpgrade(error.into())))?;
         let config = WebSocketConfig::default()
-            .write_buffer_size(WRITE_BYTES)
+            .write_buffer_size(WRITE_THRESHOLD_BYTES)
             .max_write_buffer_size(MAX_UNWRITTEN_BYTES)
             .max_frame_size(Some(MAX_MESSAGE_BYTES))
             .max_message_size(Some(MAX_MESSAGE_BYTES));
@@ -174,7 +175,7 @@ fn add_handshake(headers: &mut HeaderMap, key: &str) -> Result<String, BoxError>
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(key)?);
     if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
-        // One header with both names: Kubernetes servers read only the first header of this name.
+        // Both names are in one header: Kubernetes servers read only the first `Sec-WebSocket-Protocol`.
         let both = format!("{}, {}", StreamProtocol::V5.as_str(), StreamProtocol::V4.as_str());
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(&both)?);
     }
@@ -242,7 +243,7 @@ mod tests {
             let error = check(name, "other").unwrap_err();
             assert!(error.contains(part), "{error}");
         }
-        // Known, but not offered.
+        // This protocol is known, but the request did not offer it.
         assert!(check("sec-websocket-protocol", StreamProtocol::PortForward.as_str()).is_err());
         let mut success = response("", "");
         *success.status_mut() = StatusCode::OK;

@@ -1,15 +1,17 @@
-//! The verb of a request, for traces: derived from its method and path, and named like the method of `Api`.
+//! Derives the verb of a request, for traces, from the HTTP method, the path and the query. The verb is the name of the
+//! corresponding method of `Api`, or `request`.
 
 use http::{Method, Uri};
 
-use super::long_running::is_true;
+use super::long_running::is_parameter_true;
 
-/// The verb of a request. The path must not begin with the path of the cluster's base URI. A request for a subresource
-/// has the same verb as a request for the object itself. The verb of a path that is not a resource is `request`.
+/// The verb of a request. `uri` must not contain the path prefix of the cluster's address. A request for a subresource has
+/// the same verb as a request for the object itself. If the path does not belong to a resource, or `Api` has no method for
+/// the HTTP method, the verb is `request`.
 pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     let Some(has_name) = addresses_object(uri.path()) else { return "request" };
     match (method.as_str(), has_name) {
-        ("GET", _) if is_true(uri, "watch") => "watch",
+        ("GET", _) if is_parameter_true(uri, "watch") => "watch",
         ("GET", true) => "get",
         ("GET", false) => "list",
         ("POST", _) => "create",

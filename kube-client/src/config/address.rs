@@ -44,7 +44,7 @@ pub(super) fn parse_proxy(text: &str) -> Result<Uri, FieldError> {
     }
 }
 
-/// Parses an address with a host and one of these schemes.
+/// Parses an address. The address must have a host and one of `schemes`.
 fn parse_with_schemes(text: &str, schemes: &[&str]) -> Result<Uri, FieldError> {
     if !text.contains("://") {
         return Err(invalid_address(text, &format!("it must begin with {}://", schemes.join(":// or "))));
@@ -75,7 +75,8 @@ fn invalid_address(text: &str, why: &str) -> FieldError {
 
 /// The address with its userinfo (`user:password@`) replaced by `***@`.
 ///
-/// Replaces everything up to the last `@`: in an address that does not parse, the password may contain `/`, `?` or `#`.
+/// Replaces everything between the scheme and the last `@`: in an address that does not parse, the password may contain `/`,
+/// `?` or `#`.
 pub(super) fn without_userinfo(text: &str) -> String {
     let is_scheme = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric());
     let scheme = text.find("://").filter(|at| is_scheme(&text[..*at]));

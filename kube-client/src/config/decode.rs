@@ -1,5 +1,5 @@
-//! Decodes `null` and YAML 1.1 booleans like Go, so that this crate accepts every kubeconfig that kubectl accepts.
-//! Encodes maps in the order of their keys, so that an unchanged kubeconfig has an unchanged text.
+//! Decodes `null` and the booleans of YAML 1.1 in the same way as kubectl, so that this crate accepts the kubeconfigs that
+//! kubectl accepts. Encodes maps in the order of their keys, so that the text of an unchanged kubeconfig does not change.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::collections::{BTreeMap, HashMap};
@@ -31,7 +31,7 @@ pub(super) fn map_with_null_values<'de, D: Deserializer<'de>>(
     Ok(texts.into_iter().map(|(key, text)| (key, text.unwrap_or_default())).collect())
 }
 
-/// Decodes environment variables; an entry, a name or a value may be `null`.
+/// Decodes the environment variables of a credential plugin. An entry, a name or a value may be `null`.
 pub(super) fn environment_variables<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<HashMap<String, String>>>, D::Error> {
@@ -40,7 +40,7 @@ pub(super) fn environment_variables<'de, D: Deserializer<'de>>(
     Ok(variables.map(|all| all.into_iter().map(|one| one.into_iter().map(complete).collect()).collect()))
 }
 
-/// Decodes the extra attributes of a user; a list, or an element of a list, may be `null`.
+/// Decodes the extra attributes of a user. A list, or an element of a list, may be `null`.
 pub(super) fn extra_attributes<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<HashMap<String, Vec<String>>>, D::Error> {
@@ -52,7 +52,7 @@ pub(super) fn extra_attributes<'de, D: Deserializer<'de>>(
 }
 
 /// Encodes a map in the order of its keys.
-pub(super) fn sorted<S: Serializer, V: Serialize>(
+pub(super) fn serialize_sorted<S: Serializer, V: Serialize>(
     map: &HashMap<String, V>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -61,17 +61,17 @@ pub(super) fn sorted<S: Serializer, V: Serialize>(
 
 /// Encodes an optional map in the order of its keys.
 #[expect(clippy::ref_option, reason = "serde hands serialize_with a reference to the field")]
-pub(super) fn sorted_option<S: Serializer, V: Serialize>(
+pub(super) fn serialize_sorted_option<S: Serializer, V: Serialize>(
     map: &Option<HashMap<String, V>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     match map {
-        Some(map) => sorted(map, serializer),
+        Some(map) => serialize_sorted(map, serializer),
         None => serializer.serialize_none(),
     }
 }
 
-/// Bytes that are base64 in the file format.
+/// Encodes bytes as base64, and decodes them.
 pub(super) mod base64_bytes {
     use base64::{Engine, engine::general_purpose::STANDARD};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -95,7 +95,7 @@ pub(super) mod base64_bytes {
     }
 }
 
-/// Decodes a boolean of YAML 1.1, which includes `yes` and `off`.
+/// Decodes a boolean of YAML 1.1, such as `yes` or `off`.
 ///
 /// The YAML parser implements YAML 1.2, where `yes` and `off` are strings, and does not report whether a string is
 /// quoted. A quoted boolean is therefore accepted; kubectl rejects it.

@@ -45,7 +45,7 @@ impl Env<'_> {
         self.non_empty(name).as_deref().map(OsStr::to_string_lossy).map(std::borrow::Cow::into_owned)
     }
 
-    /// `KUBECONFIG`: a list of paths; `None` if it is not set or empty.
+    /// `KUBECONFIG`: a list of paths; `None` if the variable is not set or is empty.
     pub(super) fn kubeconfig(self) -> Option<OsString> {
         self.non_empty("KUBECONFIG")
     }
@@ -55,7 +55,7 @@ impl Env<'_> {
         self.non_empty("PATH")
     }
 
-    /// The path of the kubeconfig in the home directory. The file may not exist.
+    /// The path of the kubeconfig in the home directory. Does not check whether the file exists.
     pub(super) fn home_kubeconfig(self) -> Option<PathBuf> {
         let home = self
             .non_empty("HOME")

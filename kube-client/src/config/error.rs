@@ -1,10 +1,10 @@
-//! Errors of configurations. The error texts contain the file, the entry and advice, as far as they apply.
+//! Errors of configurations. Most error texts name the file and the entry. Some error texts advise the user.
 
 use std::{fmt, io, path::PathBuf};
 
 use crate::error::{BoxError, Error};
 
-/// An error in finding, reading or using a kubeconfig.
+/// The error of an operation that finds, reads, uses or writes a kubeconfig.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KubeconfigError {
@@ -34,11 +34,11 @@ pub enum KubeconfigError {
     /// A file is not text in UTF-8 or UTF-16.
     #[error("{origin} is not text in UTF-8 or UTF-16")]
     NotText {
-        /// The file or other source.
+        /// The path of the file.
         origin: String,
     },
 
-    /// A file is not YAML, or does not match the schema of a kubeconfig.
+    /// A file, or another source, is not YAML or does not match the schema of a kubeconfig.
     #[error("{origin} is not a valid kubeconfig")]
     Parse {
         /// The file or other source.
@@ -58,7 +58,7 @@ pub enum KubeconfigError {
         kind: String,
     },
 
-    /// Two entries of one file have the same name.
+    /// Two clusters, two users or two contexts in one YAML document have the same name.
     #[error("{origin} has two {what}s named `{name}`; rename or remove one")]
     Duplicate {
         /// The file or other source.
@@ -72,16 +72,16 @@ pub enum KubeconfigError {
     /// `KubeConfigOptions` selects neither a context nor a cluster, and the kubeconfig does not set `current-context`.
     #[error("{origin} sets no current-context; {}", existing_names("context", known))]
     CurrentContextNotSet {
-        /// The files of the kubeconfig.
+        /// The files of the kubeconfig, or `the given kubeconfig`.
         origin: String,
         /// The names of all contexts in the kubeconfig.
         known: Vec<String>,
     },
 
-    /// The context does not exist.
+    /// The context that `KubeConfigOptions` or `current-context` selects does not exist.
     #[error("{origin} has no context `{name}`; {}", existing_names("context", known))]
     NoSuchContext {
-        /// The files of the kubeconfig.
+        /// The files of the kubeconfig, or `the given kubeconfig`.
         origin: String,
         /// The name of the context.
         name: String,
@@ -96,7 +96,7 @@ pub enum KubeconfigError {
         existing_names("cluster", known)
     )]
     NoSuchCluster {
-        /// The files of the kubeconfig.
+        /// The files of the kubeconfig, or `the given kubeconfig`.
         origin: String,
         /// The name of the cluster.
         name: String,
@@ -113,7 +113,7 @@ pub enum KubeconfigError {
         existing_names("user", known)
     )]
     NoSuchUser {
-        /// The files of the kubeconfig.
+        /// The files of the kubeconfig, or `the given kubeconfig`.
         origin: String,
         /// The name of the user.
         name: String,
@@ -123,14 +123,14 @@ pub enum KubeconfigError {
         known: Vec<String>,
     },
 
-    /// A field of an entry cannot be used.
+    /// A field of an entry, or a proxy variable of the environment, cannot be used.
     #[error("{field} of {what} in {origin} cannot be used")]
     Field {
-        /// The files of the kubeconfig.
+        /// The files of the kubeconfig, `the given kubeconfig`, or `the environment`.
         origin: String,
-        /// The entry, such as ``cluster `prod` ``.
+        /// The entry, such as ``cluster `prod` ``, or `the proxy settings`.
         what: String,
-        /// The field.
+        /// The field or the variable.
         field: &'static str,
         /// The cause.
         source: FieldError,
@@ -213,7 +213,7 @@ pub enum FieldError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InClusterError {
-    /// The variables that the kubelet sets in every container are absent.
+    /// A variable that the kubelet sets in every container is absent.
     #[error("not inside a cluster: the environment variable {0} is not set")]
     NotInCluster(&'static str),
     /// The host and port in the variables do not form a valid address.
@@ -227,17 +227,17 @@ pub enum InClusterError {
     /// A file of the service account cannot be read.
     #[error("cannot read the service account's {what} {}; the pod needs automountServiceAccountToken", path.display())]
     Read {
-        /// The kind of content of the file, for the text of the error: `token` or `certificate authority`.
+        /// The content of the file: `token` or `certificate authority`.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// The error of the operating system.
+        /// The cause: an error of the operating system, an empty file, or invalid UTF-8.
         source: io::Error,
     },
     /// The cluster's certificate authority cannot be used.
     #[error("cannot use the cluster's certificate authority")]
     CertificateAuthority(#[source] FieldError),
-    /// The value of a proxy variable of the environment cannot be used.
+    /// An environment variable contains a proxy address that cannot be used.
     #[error("cannot use the environment variable {0}")]
     Proxy(&'static str, #[source] FieldError),
 }
@@ -257,7 +257,7 @@ pub enum InferConfigError {
         "no cluster to connect to: {tried}; set KUBECONFIG to a kubeconfig file, or run inside a cluster"
     )]
     Nothing {
-        /// The sources that were tried, and the reason that each has no configuration.
+        /// The sources that were tried, each with the reason that it provides no configuration.
         tried: String,
     },
 }
@@ -286,7 +286,7 @@ pub(super) fn join_with_commas<T: fmt::Display>(items: impl IntoIterator<Item = 
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The existing names of the kubeconfig, as advice in an error text. `what` is the type of the entries.
+/// The end of an error text about a missing entry of the type `what`: the names of the existing entries.
 fn existing_names(what: &str, known: &[String]) -> String {
     if known.is_empty() {
         format!("it has no {what}")
@@ -295,7 +295,7 @@ fn existing_names(what: &str, known: &[String]) -> String {
     }
 }
 
-/// The context that contains the missing name, for error texts.
+/// The part of an error text that names the context which refers to the missing entry. Empty for `None`.
 fn context_reference(context: Option<&str>) -> String {
     context.map(|name| format!(", to which context `{name}` refers")).unwrap_or_default()
 }

@@ -18,10 +18,11 @@ use super::{
 const SERVICE_ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const HOST_VARIABLE: &str = "KUBERNETES_SERVICE_HOST";
 const PORT_VARIABLE: &str = "KUBERNETES_SERVICE_PORT";
-/// The variable with the pod's namespace, if the pod's manifest sets it with the downward API. client-go reads it too.
+/// The variable that contains the pod's namespace, if the pod's manifest sets this variable with the downward API. client-go
+/// also reads this variable.
 const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
 
-/// The address from the environment variables that the kubelet sets in every container.
+/// The API server's address, from the environment variables that the kubelet sets in every container.
 pub(super) fn env_address(env: Env<'_>) -> Result<Uri, InClusterError> {
     let host = env.text(HOST_VARIABLE).ok_or(InClusterError::NotInCluster(HOST_VARIABLE))?;
     let port = env.text(PORT_VARIABLE).ok_or(InClusterError::NotInCluster(PORT_VARIABLE))?;
@@ -31,7 +32,7 @@ pub(super) fn env_address(env: Env<'_>) -> Result<Uri, InClusterError> {
     uri.ok_or(InClusterError::Address { host, port })
 }
 
-/// The address with the DNS name of the `kubernetes` service.
+/// The API server's address, with the DNS name of the `kubernetes` service.
 pub(super) fn dns_address() -> Uri {
     Uri::from_static("https://kubernetes.default.svc")
 }
@@ -66,7 +67,8 @@ pub(super) fn load_service_account(
     Ok(config)
 }
 
-/// The namespace from `POD_NAMESPACE`, otherwise from the service account's file. `None` if neither exists.
+/// The namespace from `POD_NAMESPACE`, otherwise from the service account's file `namespace`. `None` if neither contains a
+/// namespace.
 fn namespace(env: Env<'_>, folder: &Path) -> Option<String> {
     let of_account = || {
         let text = std::fs::read_to_string(folder.join("namespace")).ok()?;

@@ -1,7 +1,7 @@
 //! The types of a kubeconfig file (`v1 Config`).
 //!
-//! Unknown keys are kept, so that reading and writing a file is lossless. The module must not read files or select
-//! entries: see `load`, `merge` and `resolve`.
+//! The types keep unknown keys, so that a file still contains these keys after it is read and written. This module must not
+//! read files or select entries: see `load`, `merge` and `resolve`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,13 +13,13 @@ use super::{
 };
 use crate::core::null_as_default;
 
-/// Keys of the file that have no field in their Rust type.
+/// The keys of the file for which the Rust type has no field, and the values of these keys.
 pub(super) type UnknownKeys = BTreeMap<String, Value>;
 
 /// A kubeconfig: clusters, users, and contexts that combine a cluster with a user.
 ///
-/// Read one with [`read`](Self::read), [`read_from`](Self::read_from) or [`from_yaml`](Self::from_yaml), and turn it
-/// into a [`Config`](crate::Config) with [`Config::from_custom_kubeconfig`](crate::Config::from_custom_kubeconfig).
+/// Read a kubeconfig with [`read`](Self::read), [`read_from`](Self::read_from) or [`from_yaml`](Self::from_yaml). Convert it
+/// to a [`Config`](crate::Config) with [`Config::from_custom_kubeconfig`](crate::Config::from_custom_kubeconfig).
 ///
 /// ```
 /// use kube_client::{Config, config::{KubeConfigOptions, Kubeconfig}};
@@ -74,10 +74,11 @@ pub struct Kubeconfig {
         skip_serializing_if = "Option::is_none"
     )]
     pub extensions: Option<Vec<NamedExtension>>,
-    /// Keys without a field in this type.
+    /// The keys for which this type has no field, and the values of these keys.
     #[serde(flatten)]
     pub other: UnknownKeys,
-    /// The files from which the kubeconfig was read, for error texts and for new tokens; empty for other sources.
+    /// The files from which the kubeconfig was read; empty for other sources. Error texts name these files, and the client
+    /// writes new tokens of an auth provider to them.
     #[serde(skip)]
     pub sources: Vec<PathBuf>,
 }
@@ -95,7 +96,7 @@ pub struct Preferences {
         skip_serializing_if = "Option::is_none"
     )]
     pub extensions: Option<Vec<NamedExtension>>,
-    /// Keys without a field in this type.
+    /// The keys for which this type has no field, and the values of these keys.
     #[serde(flatten)]
     pub other: UnknownKeys,
 }
@@ -120,7 +121,7 @@ pub struct NamedCluster {
     /// The address and TLS settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Cluster>,
-    /// Keys without a field in this type.
+    /// The keys for which this type has no field, and the values of these keys.
     #[serde(flatten)]
     pub other: UnknownKeys,
 }
@@ -129,19 +130,19 @@ pub struct NamedCluster {
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Cluster {
-    /// The API server's address, `https://host:port` with an optional path.
+    /// The API server's address, such as `https://host:port`. The scheme is `https` or `http`; a path is optional.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     /// Whether to accept any certificate of the server, which makes the connection insecure.
     #[serde(default, deserialize_with = "yaml_bool", skip_serializing_if = "Option::is_none")]
     pub insecure_skip_tls_verify: Option<bool>,
-    /// A PEM file of the certificate authorities to trust.
+    /// The path of a PEM file with the trusted certificate authorities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_authority: Option<String>,
-    /// The content of such a PEM file in base64; takes precedence over `certificate_authority`.
+    /// The PEM text of the trusted certificate authorities, in base64; takes precedence over `certificate_authority`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_authority_data: Option<String>,
-    /// The proxy for this cluster; takes precedence over the environment.
+    /// The proxy for this cluster; takes precedence over the proxy variables of the environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,
     /// Whether to request uncompressed responses.
@@ -158,7 +159,7 @@ pub struct Cluster {
         skip_serializing_if = "Option::is_none"
     )]
     pub extensions: Option<Vec<NamedExtension>>,
-    /// Keys without a field in this type.
+    /// The keys for which this type has no field, and the values of these keys.
     #[serde(flatten)]
     pub other: UnknownKeys,
 }
@@ -191,7 +192,7 @@ pub struct NamedContext {
     /// The cluster, user and namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<Context>,
-    /// Keys without a field in this type.
+    /// The keys for which this type has no field, and the values of these keys.
     #[serde(flatten)]
     pub other: UnknownKeys,
 }
@@ -215,7 +216,7 @@ pub struct Context {
         skip_serializing_if = "Option::is_none"
     )]
     pub extensions: Option<Vec<NamedExtension>>,
-    /// Keys without a field in this type.
+    /// The keys for which this type has no field, and the values of these keys.
     #[serde(flatten)]
     pub other: UnknownKeys,
 }

@@ -1,5 +1,5 @@
-//! Reads a [`Kubeconfig`] from files and text: finds, decodes, parses and validates each file.
-//! This module makes the paths inside a file absolute, so that they stay valid when files are merged.
+//! Reads a [`Kubeconfig`] from files or text: finds the files, then decodes, parses, validates and merges them.
+//! This module makes the paths inside a file absolute, so that the paths stay valid after a merge.
 
 use std::{
     collections::HashSet,
@@ -10,18 +10,18 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::core::without_values;
+use crate::core::remove_quoted_values;
 
 use super::{env::Env, error::KubeconfigError, kubeconfig::Kubeconfig};
 
 impl Kubeconfig {
-    /// Reads the files that `KUBECONFIG` lists, or `~/.kube/config` if the variable is not set.
+    /// Reads and merges the files that `KUBECONFIG` lists. Reads `~/.kube/config` if the variable is not set or is empty.
     ///
-    /// Blocks on the file system; [`Config::infer`](crate::Config::infer) does not.
+    /// Blocks on the file system. [`Config::infer`](crate::Config::infer) reads the same files without blocking.
     ///
     /// # Errors
-    /// As for [`read_from`](Self::read_from) and [`from_env`](Self::from_env), and if `KUBECONFIG` is not set and there
-    /// is no home directory.
+    /// As for [`read_from`](Self::read_from) and [`from_env`](Self::from_env). It is also an error if neither `KUBECONFIG`
+    /// nor a home directory is set.
     pub fn read() -> Result<Self, KubeconfigError> {
         match Self::from_env()? {
             Some(config) => Ok(config),
@@ -36,7 +36,7 @@ impl Kubeconfig {
     /// same name.
     pub fn read_from<P: AsRef<Path>>(path: P) -> Result<Self, KubeconfigError> {
         let path = path.as_ref();
-        let mut config = read_unresolved(path)?;
+        let mut config = read_with_relative_paths(path)?;
         let absolute = std::path::absolute(path)
             .map_err(|source| KubeconfigError::Read { path: path.to_owned(), source })?;
         if let Some(folder) = absolute.parent() {
@@ -56,23 +56,23 @@ impl Kubeconfig {
 
     /// Reads and merges the files that `KUBECONFIG` lists; `None` if the variable is not set or is empty.
     ///
-    /// Files of the list that do not exist are skipped.
+    /// Skips listed files that do not exist.
     ///
     /// # Errors
-    /// If all files are missing, and as for [`read_from`](Self::read_from).
+    /// As for [`read_from`](Self::read_from). It is also an error if none of the listed files exists.
     pub fn from_env() -> Result<Option<Self>, KubeconfigError> {
         match Env::process().kubeconfig() {
-            Some(list) => read_path_list(&list).map(Some),
+            Some(list) => read_listed_files(&list).map(Some),
             None => Ok(None),
         }
     }
 
-    /// Makes all relative paths absolute. They are relative to `folder`.
+    /// Joins each relative path in the entries to `folder`, so that the path is absolute.
     fn resolve_paths(&mut self, folder: &Path) {
         self.for_each_path(|path| resolve_path(path, folder));
     }
 
-    /// Calls `change` with each path in the entries: of certificates, keys, token files and credential plugins.
+    /// Calls `change` for each file path in the clusters and users: certificates, keys, token files and credential plugins.
     pub(super) fn for_each_path(&mut self, mut change: impl FnMut(&mut String)) {
         for cluster in self.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
             cluster.certificate_authority.iter_mut().for_each(&mut change);
@@ -80,7 +80,7 @@ impl Kubeconfig {
         for user in self.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
             let files = [&mut user.client_certificate, &mut user.client_key, &mut user.token_file];
             files.into_iter().flatten().for_each(&mut change);
-            // A command without a path separator is searched for in PATH.
+            // A command without a path separator is not a path, but a name that is searched for in `PATH`.
             let command = user.exec.as_mut().and_then(|exec| exec.command.as_mut());
             command
                 .filter(|command| command.contains(std::path::is_separator))
@@ -90,8 +90,8 @@ impl Kubeconfig {
     }
 }
 
-/// Reads one file. Relative paths are unchanged.
-pub(super) fn read_unresolved(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
+/// Reads one file, and leaves the relative paths in it unchanged.
+pub(super) fn read_with_relative_paths(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
     let bytes =
         std::fs::read(path).map_err(|source| KubeconfigError::Read { path: path.to_owned(), source })?;
     let origin = path.display().to_string();
@@ -99,8 +99,8 @@ pub(super) fn read_unresolved(path: &Path) -> Result<Kubeconfig, KubeconfigError
     parse_kubeconfig(&text, &origin)
 }
 
-/// Reads and merges the files of a list. The list has the separator of `PATH`.
-pub(super) fn read_path_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
+/// Reads and merges the files in `list`. The separator is the same as in `PATH`: `:` on Unix, `;` on Windows.
+pub(super) fn read_listed_files(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
     let mut seen = HashSet::new();
     let mut merged: Option<Kubeconfig> = None;
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -125,10 +125,10 @@ pub(super) fn read_path_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError
     merged.ok_or(KubeconfigError::AllMissing { paths })
 }
 
-/// Makes a relative path absolute. The path is relative to `folder`.
+/// Joins `path` to `folder` if `path` is relative.
 fn resolve_path(path: &mut String, folder: &Path) {
     if !path.is_empty() && Path::new(path.as_str()).is_relative() {
-        // Removes components such as `.`.
+        // `components` removes `.`, but keeps `..`.
         let absolute: PathBuf = folder.join(path.as_str()).components().collect();
         // The path stays relative if the name of the directory is not UTF-8.
         if let Some(absolute) = absolute.to_str() {
@@ -137,7 +137,8 @@ fn resolve_path(path: &mut String, folder: &Path) {
     }
 }
 
-/// Decodes UTF-8 with or without a byte order mark, and UTF-16 with a byte order mark (the output of PowerShell).
+/// Decodes UTF-8 (with or without a byte order mark) or UTF-16 (only with a byte order mark). Some versions of PowerShell
+/// write UTF-16. Returns `None` for other bytes.
 fn decode_text(bytes: &[u8]) -> Option<String> {
     let units = |from: fn([u8; 2]) -> u16| {
         let rest = &bytes[2..];
@@ -156,7 +157,7 @@ fn decode_text(bytes: &[u8]) -> Option<String> {
 fn parse_kubeconfig(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
     let fail = |error: yaml_serde::Error| KubeconfigError::Parse {
         origin: origin.to_owned(),
-        source: without_values(&error.to_string()).into(),
+        source: remove_quoted_values(&error.to_string()).into(),
     };
     let mut merged: Option<Kubeconfig> = None;
     // Expanding merge keys requires a `Value`, but decoding from a `Value` loses the line numbers of errors.
@@ -165,7 +166,7 @@ fn parse_kubeconfig(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigEr
         let next = if has_merge_keys {
             let mut value = yaml_serde::Value::deserialize(document).map_err(fail)?;
             expand_merge_keys(&mut value).map_err(fail)?;
-            decode_expanded(&value).map_err(fail)?
+            decode_expanded_value(&value).map_err(fail)?
         } else {
             Option::<Kubeconfig>::deserialize(document).map_err(fail)?
         };
@@ -180,15 +181,16 @@ fn parse_kubeconfig(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigEr
 }
 
 /// Decodes a document whose merge keys are expanded.
-fn decode_expanded(value: &yaml_serde::Value) -> Result<Option<Kubeconfig>, yaml_serde::Error> {
+fn decode_expanded_value(value: &yaml_serde::Value) -> Result<Option<Kubeconfig>, yaml_serde::Error> {
     yaml_serde::from_value(value.clone()).or_else(|error| {
-        // Only the parser of text accepts a number for a string field, as in `namespace: 1`. If both attempts fail,
-        // return the first error: the position in the parser's error refers to the generated text, not to the file.
+        // `from_value` rejects a number for a string field, as in `namespace: 1`; `from_str` accepts the number. If
+        // `from_str` also fails, return the error of `from_value`: the position in the error of `from_str` refers to
+        // the text from `to_string`, not to the file.
         yaml_serde::from_str(&yaml_serde::to_string(value)?).map_err(|_| error)
     })
 }
 
-/// Expands YAML merge keys (`<<: *base`), inner ones first: a base may itself contain a merge key.
+/// Expands YAML merge keys (`<<: *base`). Expands nested mappings first, because the base may contain a merge key.
 fn expand_merge_keys(value: &mut yaml_serde::Value) -> Result<(), yaml_serde::Error> {
     match value {
         yaml_serde::Value::Mapping(mapping) => {
@@ -200,7 +202,7 @@ fn expand_merge_keys(value: &mut yaml_serde::Value) -> Result<(), yaml_serde::Er
     }
 }
 
-/// Checks the kind and the API version, and that names are unique.
+/// Returns an error if the kind or the API version is wrong, or if two entries of one type have the same name.
 fn validate(config: &Kubeconfig, origin: &str) -> Result<(), KubeconfigError> {
     let kind = config.kind.as_deref().unwrap_or("Config");
     let api_version = config.api_version.as_deref().unwrap_or("v1");

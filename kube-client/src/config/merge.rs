@@ -1,4 +1,4 @@
-//! Merges kubeconfigs with the rules of kubectl.
+//! Merges kubeconfigs by the same rules as kubectl.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ impl Kubeconfig {
     /// If both have a current context, the current context of this kubeconfig is kept.
     ///
     /// # Errors
-    /// If kinds or API versions differ.
+    /// If both kubeconfigs set `kind` or `apiVersion`, and the values differ.
     pub fn merge(mut self, next: Self) -> Result<Self, KubeconfigError> {
         check_compatible(&self.kind, &next.kind, &next)?;
         check_compatible(&self.api_version, &next.api_version, &next)?;
@@ -40,7 +40,7 @@ impl Kubeconfig {
     }
 }
 
-/// Returns an error if both values are set and differ.
+/// Returns an error if `first` and `second` are set and differ. `next` is the kubeconfig that the error names.
 #[expect(clippy::ref_option, reason = "the fields have this type")]
 fn check_compatible(
     first: &Option<String>,

@@ -1,6 +1,6 @@
 //! The configuration of a client: from a kubeconfig, from a pod's service account, or set in code.
 //!
-//! No other module of the crate reads environment variables. This module reads files and parses PEM text and addresses.
+//! Only this module of the crate reads environment variables. It also reads files, and parses PEM text and addresses.
 //! It must not depend on hyper or rustls: `client` applies the settings.
 
 mod address;
@@ -55,7 +55,7 @@ pub(crate) const DEFAULT_MAX_OBJECT_BYTES: usize = 64 << 20;
 /// built.
 ///
 /// # Time limits
-/// Every wait has its own limit: see the fields. `None` is no limit.
+/// Every wait has its own limit: see the fields. `None` means no limit.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
@@ -67,15 +67,15 @@ pub struct Config {
     pub root_cert: Option<Vec<Vec<u8>>>,
     /// The PEM file of the trusted certificate authorities, if they are in a file.
     ///
-    /// The file is read again while the client is in use: see [`Client`](crate::Client). If the program sets
-    /// `root_cert` to certificates other than those that were read from the file, the file is ignored.
+    /// The file is read again while the client is in use: see [`Client`](crate::Client). The file is ignored if the
+    /// program sets `root_cert` to other certificates.
     pub root_cert_file: Option<PathBuf>,
-    /// The longest wait for the name lookup, the TCP connection, and the proxy if there is one (default 10 s).
+    /// The longest total time of the name lookup, the TCP connection and the connection through a proxy (default 10 s).
     pub connect_timeout: Option<Duration>,
     /// The longest wait for the TLS handshake (default 10 s).
     pub tls_timeout: Option<Duration>,
-    /// The longest wait from the start of a try to the head of its response (default 65 s). Each retry has this limit
-    /// again.
+    /// The longest wait from the start of a try to the head of its response (default 65 s). The limit applies to each
+    /// try separately.
     ///
     /// The default is longer than the request timeout of API servers (60 s), so that the server can report its own,
     /// more specific error.
@@ -85,15 +85,16 @@ pub struct Config {
     pub read_timeout: Option<Duration>,
     /// The longest time from the start of a request to the end of its response body, including retries and the time
     /// that the reader of the body takes (default: no limit). Watches and followed logs are exempt.
-    /// [`Client::with_request_timeout`](crate::Client::with_request_timeout) sets it for some requests only.
+    /// [`Client::with_request_timeout`](crate::Client::with_request_timeout) sets this limit for the requests of one
+    /// client only.
     pub request_timeout: Option<Duration>,
-    /// The maximum size in bytes of one object (default 64 MiB). The limit applies to the response to a request for one
-    /// object or text, to each item of a list, and to each event of a watch. The total size of a list is not limited,
-    /// because lists are decoded item by item.
+    /// The maximum size in bytes of one object (default 64 MiB). The limit applies to a response that contains one object
+    /// or one text, to each item of a list, and to each event of a watch. The total size of a list is not limited,
+    /// because the client decodes a list item by item.
     pub max_object_bytes: usize,
     /// The format in which objects are read (default [`WireFormat::Json`]).
     pub wire_format: WireFormat,
-    /// The longest time in which a write to the connection makes no progress (default 60 s).
+    /// The longest time that a write to the connection may make no progress (default 60 s).
     pub write_timeout: Option<Duration>,
     /// The time after which an idle connection is closed (default 90 s). An HTTP/2 server that is silent for 30 s is
     /// pinged, and the connection is closed if there is no answer within 15 s.
@@ -115,8 +116,8 @@ pub struct Config {
     pub credential_plugin_policy: CredentialPluginPolicy,
     /// Whether credentials may be sent over plain `http` to an address other than loopback.
     pub allow_insecure_auth: bool,
-    /// Whether to request uncompressed responses (default: gzip). API servers compress responses of more than 128 KiB.
-    /// Set this to `true` if compression takes more time than it saves on the network.
+    /// Whether to request uncompressed responses. By default, the client accepts gzip, and API servers compress responses
+    /// of more than 128 KiB. Set this to `true` if compression takes more time than it saves on the network.
     pub disable_compression: bool,
     /// The proxy to connect through; `None` connects directly.
     pub proxy_url: Option<Uri>,
@@ -129,9 +130,10 @@ pub struct Config {
     /// Receives the warnings of the API server, such as those about deprecated APIs and unknown fields (default:
     /// [`WarningHandler::log_once`]).
     pub warning_handler: WarningHandler,
-    /// The certificates in `root_cert_file` when `root_cert` was read from it.
+    /// The certificates that were read from `root_cert_file`. If `root_cert` differs, the program has changed `root_cert`.
     root_cert_of_file: Option<Vec<Vec<u8>>>,
-    /// The kubeconfig files and the user's name, for new tokens of the auth provider; `None` without files or provider.
+    /// Where to write new tokens of the auth provider. `None` if the user has no auth provider, or if the configuration
+    /// was not read from kubeconfig files.
     user_origin: Option<UserOrigin>,
 }
 
@@ -148,29 +150,33 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpVersions {
-    /// HTTP/2 if the server selects it in the TLS handshake (ALPN, RFC 7301), and otherwise HTTP/1.1. Requests share
-    /// connections over HTTP/2: calls and watches use different connections, and calls use a second connection while 16
-    /// calls are in flight on the first. HTTP upgrades always use HTTP/1.1.
+    /// HTTP/2 if the server selects it in the TLS handshake (ALPN, RFC 7301), and otherwise HTTP/1.1.
+    ///
+    /// Several requests share an HTTP/2 connection. Watches and followed logs share connections only with each other. All
+    /// other requests share one connection. While 16 requests are in flight on this connection, further requests use a
+    /// second connection. HTTP upgrades always use HTTP/1.1.
     #[default]
     Negotiate,
     /// Only HTTP/1.1. Each concurrent request has its own connection.
     Http1,
 }
 
-/// Limits on automatic retries. [`RetryPolicy::never`] disables them.
+/// Limits on automatic retries. [`RetryPolicy::never`] disables retries.
 ///
-/// A request is retried only if a retry is safe. Any verb is retried after a 429 or 503 with `Retry-After`. GET, HEAD
-/// and OPTIONS are also retried after a failed or broken connection, and after a 429, 502, 503 or 504. A write whose
-/// outcome is unknown is never retried.
+/// A request is retried only if a retry is safe. Any request is retried if the response has both `Retry-After` and the
+/// code 429 or 503. A GET, HEAD or OPTIONS request without an HTTP upgrade is also retried after a failed or broken
+/// connection, and after a 429, 502, 503 or 504. A write whose outcome is unknown is never retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
     /// The maximum number of tries, including the first (default 5).
     pub tries: u32,
     /// The latest start of a retry, measured from the start of the first try (default 30 s). If the wait before a retry
-    /// would end later, the response or error is returned immediately. A try that has started is not interrupted.
+    /// would end after this time, the client returns the response or the error immediately. A try that has started is not
+    /// interrupted.
     pub total: Duration,
-    /// The wait before the first retry without `Retry-After`; it doubles with each retry (default 200 ms).
+    /// The wait before the first retry if the server sends no `Retry-After` (default 200 ms). Each further retry doubles
+    /// the wait.
     pub initial: Duration,
 }
 
@@ -181,7 +187,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Sends each request once.
+    /// A policy without retries: each request is sent once.
     #[must_use]
     pub fn never() -> Self {
         Self { tries: 1, ..Self::default() }
@@ -253,8 +259,8 @@ impl Config {
         self.root_cert_file = Some(path);
     }
 
-    /// The trusted certificate authorities; `None` is the system's CA bundle. Reads the file if only
-    /// [`root_cert_file`](Self::root_cert_file) is set.
+    /// The trusted certificate authorities; `None` stands for the system's CA bundle. Reads
+    /// [`root_cert_file`](Self::root_cert_file) if [`root_cert`](Self::root_cert) is not set.
     pub(crate) fn authorities(&self) -> Result<Option<Vec<Vec<u8>>>, FieldError> {
         match (&self.root_cert, &self.root_cert_file) {
             (None, Some(path)) => read_certificates(path).map(Some),
@@ -262,19 +268,20 @@ impl Config {
         }
     }
 
-    /// [`root_cert_file`](Self::root_cert_file), unless [`root_cert`](Self::root_cert) has been set to other
-    /// certificates.
+    /// The value of [`root_cert_file`](Self::root_cert_file); `None` if the program has set
+    /// [`root_cert`](Self::root_cert) to other certificates.
     pub(crate) fn authority_file(&self) -> Option<&Path> {
         let is_other = self.root_cert.is_some() && self.root_cert != self.root_cert_of_file;
         self.root_cert_file.as_deref().filter(|_| !is_other)
     }
 
-    /// The kubeconfig files and the user's name, for new tokens of the auth provider; `None` without files or provider.
+    /// Where to write new tokens of the auth provider. `None` if the user has no auth provider, or if the configuration
+    /// was not read from kubeconfig files.
     pub(crate) fn user_origin(&self) -> Option<UserOrigin> {
         self.user_origin.clone()
     }
 
-    /// The proxy that the environment sets for an address.
+    /// The proxy that the environment sets for an address. The error contains the name of the environment variable.
     pub(crate) fn environment_proxy(address: &Uri) -> Result<Option<Uri>, (&'static str, FieldError)> {
         proxy::from_env(address, Env::process())
     }
@@ -283,10 +290,11 @@ impl Config {
     /// account.
     ///
     /// The first source that exists is used. If this source is unreadable or invalid, the result is an error, as with
-    /// kubectl: falling back to the next source could select another cluster.
+    /// kubectl: falling back to the next source could select another cluster. If `KUBECONFIG` is set, but none of its files
+    /// exists, the result is an error for the same reason.
     ///
-    /// Then applies the environment variables `KUBE_RS_DEBUG_*`, which can replace the address and the user to
-    /// impersonate: see [`apply_debug_overrides`](Self::apply_debug_overrides).
+    /// The environment variables `KUBE_RS_DEBUG_*` override the address, and the user and groups to impersonate: see
+    /// [`apply_debug_overrides`](Self::apply_debug_overrides).
     ///
     /// # Errors
     /// If no source exists, or the first source that exists cannot be used.
@@ -311,8 +319,8 @@ impl Config {
         Self::incluster_env()
     }
 
-    /// The configuration of a process in a pod, with the address in `KUBERNETES_SERVICE_HOST` and
-    /// `KUBERNETES_SERVICE_PORT`, and the pod's service account.
+    /// The configuration of a process in a pod. The variables `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`
+    /// contain the address. The credentials are from the pod's service account.
     ///
     /// The namespace is the value of `POD_NAMESPACE`, otherwise the namespace of the service account, otherwise
     /// `default`. If the service account has no `ca.crt`, the system's CA bundle is trusted.
@@ -320,7 +328,8 @@ impl Config {
     /// Blocks on the file system.
     ///
     /// # Errors
-    /// If the variables are not set, there is no token, `ca.crt` exists and is invalid, or a proxy variable is invalid.
+    /// If the variables of the address are not set or are invalid, if there is no token, if `ca.crt` exists and is
+    /// invalid, or if a proxy variable is invalid.
     pub fn incluster_env() -> Result<Self, InClusterError> {
         let env = Env::process();
         incluster_from(incluster::env_address(env)?, env, None)
@@ -340,7 +349,8 @@ impl Config {
     /// The configuration from the files of `KUBECONFIG`, otherwise `~/.kube/config`.
     ///
     /// # Errors
-    /// If there is no such file, or its content is invalid.
+    /// If none of these files exists, or if a file is unreadable or invalid. Also as for
+    /// [`from_custom_kubeconfig`](Self::from_custom_kubeconfig).
     ///
     /// # Cancel safety
     /// Cancel safe: there are no side effects.
@@ -351,10 +361,10 @@ impl Config {
             .map_err(|error| KubeconfigError::Interrupted(error.into()))?
     }
 
-    /// The configuration from a kubeconfig value. Reads the certificate files that the kubeconfig refers to.
+    /// The configuration from a kubeconfig value. Reads the certificate files and the key file of the selected entries.
     ///
     /// # Errors
-    /// If the selected entries are missing or invalid.
+    /// If the selected entries are missing or invalid, or if a proxy variable is invalid.
     ///
     /// # Cancel safety
     /// Cancel safe: there are no side effects.
@@ -372,7 +382,7 @@ impl Config {
 impl TryFrom<Kubeconfig> for Config {
     type Error = KubeconfigError;
 
-    /// Uses the current context. Blocks on the file system if certificates are in files.
+    /// Uses the current context. Blocks on the file system if certificates or keys are in files.
     fn try_from(kubeconfig: Kubeconfig) -> Result<Self, KubeconfigError> {
         resolve::resolve(&kubeconfig, &KubeConfigOptions::default(), Env::process())
     }
@@ -412,13 +422,13 @@ impl fmt::Debug for Config {
     }
 }
 
-/// [`Config::infer`] with a given environment and without the debug overrides. Tests set `service_account`, the
-/// directory of the service account's files.
+/// Like [`Config::infer`], but with a given environment and without the debug overrides. Only tests set
+/// `service_account`, the directory of the service account's files.
 fn infer_from(env: Env<'_>, service_account: Option<&Path>) -> Result<Config, InferConfigError> {
     let options = KubeConfigOptions::default();
     let home = env.home_kubeconfig();
     let kubeconfig = match (env.kubeconfig(), &home) {
-        (Some(list), _) => Some(load::read_path_list(&list)),
+        (Some(list), _) => Some(load::read_listed_files(&list)),
         // Only a file that does not exist is skipped; an unreadable file is an error.
         (None, Some(path)) if path.try_exists().unwrap_or(true) => Some(Kubeconfig::read_from(path)),
         _ => None,

@@ -10,7 +10,7 @@ use super::{error::FieldError, user::AuthInfo};
 /// A certificate chain, leaf first, and its private key.
 pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// The bytes of a field, and the source of the bytes for error texts.
+/// The bytes of a field. Error texts contain `from`, which names the source of the bytes, such as the path of a file.
 pub(super) struct LoadedField {
     pub(super) from: String,
     pub(super) bytes: SecretSlice<u8>,
@@ -56,8 +56,9 @@ fn to_der(certificates: Vec<CertificateDer<'static>>) -> Vec<Vec<u8>> {
     certificates.into_iter().map(|der| der.to_vec()).collect()
 }
 
-/// Parses all certificates of a CA bundle. A single unusable certificate is an error: if it were skipped, TLS
-/// handshakes with the servers of its authority would fail with an error that does not mention the bundle.
+/// Parses all certificates in PEM text: a CA bundle, or the chain of a client certificate. One unusable certificate is an
+/// error. If it were skipped in a CA bundle, later TLS handshakes could fail with an error that does not mention the
+/// bundle.
 pub(super) fn parse_certificates(loaded: &LoadedField) -> Result<Vec<CertificateDer<'static>>, FieldError> {
     let text = loaded.bytes.expose_secret();
     let starts = certificate_starts(text);
@@ -73,9 +74,9 @@ pub(super) fn parse_certificates(loaded: &LoadedField) -> Result<Vec<Certificate
     blocks.enumerate().map(read).collect()
 }
 
-/// The offsets of the certificates. A certificate begins at the start of a line (after white space), or directly after
-/// the END line of the previous certificate: `cat` joins files without a final newline in this form. A BEGIN marker
-/// elsewhere in a line is ignored as part of a comment.
+/// The offsets of the BEGIN markers of the certificates. Only white space, or the END marker of the previous PEM block,
+/// may precede a BEGIN marker on its line. `cat` writes both markers on one line if a file does not end with a newline. A
+/// BEGIN marker after other text is part of a comment, and is ignored.
 fn certificate_starts(text: &[u8]) -> Vec<usize> {
     let may_precede = |at: &usize| {
         let line = text[..*at].rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
@@ -100,12 +101,13 @@ fn parse_private_key(loaded: &LoadedField) -> Result<PrivateKeyDer<'static>, Fie
     })
 }
 
-/// An error about damaged PEM text. `block` is the number of the damaged certificate.
+/// An error about damaged PEM text. `block` is the number of the damaged certificate; `None` for a private key.
 fn damaged_pem_error(loaded: &LoadedField, block: Option<usize>, source: pem::Error) -> FieldError {
-    // The library's errors about marker lines quote the line. In a key without line breaks, such a line contains the
-    // key.
+    // Some errors of the library quote a line with a BEGIN or END marker. Replace these errors: if a private key has no
+    // line breaks, the quoted line contains the key.
     let source = match source {
-        // This error occurs only for a certificate, whose text begins with a BEGIN line: the text has no END line.
+        // `parse_private_key` handles `NoItemsFound` itself. `parse_certificates` passes text that begins with a BEGIN
+        // marker, so that only the END line can be missing.
         pem::Error::NoItemsFound => "its END line is missing".into(),
         pem::Error::MissingSectionEnd { .. } | pem::Error::IllegalSectionStart { .. } => {
             "a BEGIN or END marker is missing, or is not on a line of its own".into()
@@ -126,21 +128,23 @@ impl AuthInfo {
             || is_file(key, self.client_key.as_deref())
     }
 
-    /// The client certificate and its key, if the user has one. The error contains the name of the unusable field.
+    /// Loads the client certificate and its key; `None` if the user has neither. The error contains the name of the
+    /// unusable field.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, (&'static str, FieldError)> {
-        const CERTIFICATE: &str = "client-certificate";
-        const KEY: &str = "client-key";
+        const CERTIFICATE_FIELD: &str = "client-certificate";
+        const KEY_FIELD: &str = "client-key";
         let certificate = self.client_certificate_data.as_deref();
-        let certificate_field = if is_inline(certificate) { "client-certificate-data" } else { CERTIFICATE };
+        let certificate_field =
+            if is_inline(certificate) { "client-certificate-data" } else { CERTIFICATE_FIELD };
         let key = self.client_key_data.as_ref().map(ExposeSecret::expose_secret);
-        let key_field = if is_inline(key) { "client-key-data" } else { KEY };
+        let key_field = if is_inline(key) { "client-key-data" } else { KEY_FIELD };
         let certificate = load_field(certificate, self.client_certificate.as_deref())
             .map_err(|error| (certificate_field, error))?;
         let key = load_field(key, self.client_key.as_deref()).map_err(|error| (key_field, error))?;
         match (certificate, key) {
             (None, None) => Ok(None),
-            (Some(_), None) => Err((certificate_field, FieldError::Needs(KEY))),
-            (None, Some(_)) => Err((key_field, FieldError::Needs(CERTIFICATE))),
+            (Some(_), None) => Err((certificate_field, FieldError::Needs(KEY_FIELD))),
+            (None, Some(_)) => Err((key_field, FieldError::Needs(CERTIFICATE_FIELD))),
             (Some(certificate), Some(key)) => Ok(Some((
                 parse_certificates(&certificate).map_err(|error| (certificate_field, error))?,
                 parse_private_key(&key).map_err(|error| (key_field, error))?,
@@ -149,7 +153,7 @@ impl AuthInfo {
     }
 }
 
-/// The certificate chain and the private key from two PEM texts, which a credential plugin prints.
+/// Parses the certificate chain and the private key in the output of a credential plugin. Both are PEM text.
 pub(crate) fn identity_from_pem(certificate: &str, key: &str) -> Result<Identity, FieldError> {
     let loaded = |from: &str, text: &str| LoadedField {
         from: from.to_owned(),
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_unusable_block_of_a_bundle() {
+    fn the_error_for_a_bundle_contains_the_number_of_the_unusable_certificate() {
         let (a, b) = (certificate_pem("a"), certificate_pem("b"));
         let damaged = b.replacen("MII", "M!I", 1);
         for (bundle, part) in [

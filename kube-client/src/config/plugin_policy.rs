@@ -8,10 +8,11 @@ use std::{
 
 use super::env::Env;
 
-/// A policy on the credential plugins (exec) that may be started. A kubeconfig names a command that runs with the
-/// rights of the program; a policy limits the commands if the kubeconfig is not trusted.
+/// The credential plugins (exec) that may be started. The command in a kubeconfig runs with the rights of the program. If
+/// the kubeconfig is not trusted, limit the commands with a policy.
 ///
-/// The policy is that of kubectl's `kuberc` (`credentialPluginPolicy`, KEP-3104). The file `kuberc` is not read.
+/// kubectl reads the same policy from its file `kuberc` (`credentialPluginPolicy`, KEP-3104). This crate does not read
+/// that file.
 ///
 /// ```
 /// use kube_client::{Client, Config, config::{CredentialPluginPolicy, Kubeconfig}};
@@ -34,17 +35,18 @@ use super::env::Env;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialPluginPolicy {
-    /// All plugins.
+    /// All plugins may be started.
     #[default]
     AllowAll,
-    /// No plugin.
+    /// No plugin may be started.
     DenyAll,
-    /// The plugins in this list: paths, or names that are searched for in `PATH`. A plugin is in the list if its
-    /// absolute path is equal to that of an entry.
+    /// Only the plugins in this list may be started. An entry is a path, or a name that is searched for in `PATH`. A
+    /// plugin is in the list if its absolute path is equal to the absolute path of an entry.
     Allowlist(Vec<String>),
 }
 
-/// The reason that a plugin is not started. `Display` completes a sentence that begins with the plugin.
+/// The reason that a plugin is not started. The text of `Display` is the end of a sentence that begins with the name of
+/// the plugin.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PluginRefusal {
     Denied,
@@ -74,7 +76,7 @@ impl fmt::Display for PluginRefusal {
 
 impl CredentialPluginPolicy {
     /// The executable of a plugin, if the policy allows the plugin. With an allowlist, the executable is an absolute
-    /// path, so that no second lookup in `PATH` can find a file that the policy does not allow.
+    /// path: a second lookup of a name in `PATH` could find another file.
     pub(crate) fn executable(&self, command: &str) -> Result<OsString, PluginRefusal> {
         self.executable_in(command, Env::process())
     }
@@ -85,8 +87,8 @@ impl CredentialPluginPolicy {
             Self::DenyAll => return Err(PluginRefusal::Denied),
             Self::Allowlist(allowed) => allowed,
         };
-        let path = find(command, env).ok_or(PluginRefusal::NotFound)?;
-        if allowed.iter().any(|entry| find(entry, env).as_ref() == Some(&path)) {
+        let path = find_executable(command, env).ok_or(PluginRefusal::NotFound)?;
+        if allowed.iter().any(|entry| find_executable(entry, env).as_ref() == Some(&path)) {
             return Ok(path.into());
         }
         Err(PluginRefusal::NotListed(path))
@@ -94,8 +96,8 @@ impl CredentialPluginPolicy {
 }
 
 /// The absolute path of an executable. A name without a path separator is searched for in `PATH`.
-fn find(command: &str, env: Env<'_>) -> Option<PathBuf> {
-    // Also makes a relative path absolute.
+fn find_executable(command: &str, env: Env<'_>) -> Option<PathBuf> {
+    // `which_in` joins a relative path to the current directory.
     which::which_in(
         command,
         env.search_path(),
@@ -110,7 +112,7 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
-    fn compares_the_paths_of_plugin_and_entries() {
+    fn an_allowlist_allows_a_plugin_whose_absolute_path_is_that_of_an_entry() {
         let folder = tempfile::tempdir().unwrap();
         let executable = |name: &str, mode| {
             let path = folder.path().join(name);

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 use super::{address, env::Env, error::FieldError};
 
-/// The proxy for a server, if the environment sets one and `NO_PROXY` does not match the server. The error contains the
-/// name of the variable.
+/// The proxy for a server; `None` if the environment sets no proxy, or if requests to the server bypass the proxy. The
+/// error contains the name of the proxy variable.
 pub(super) fn from_env(server: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'static str, FieldError)> {
     let names: [&'static str; 2] = match server.scheme_str() {
         Some("http") => ["HTTP_PROXY", "http_proxy"],
@@ -41,7 +41,7 @@ fn bypasses_proxy(server: &Uri, exempt: &str) -> bool {
         .any(|entry| entry == "*" || entry_matches(&entry, &host, ip, port))
 }
 
-/// Whether an entry of `NO_PROXY` matches the host and the port.
+/// Whether an entry of `NO_PROXY` other than `*` matches the host and the port.
 fn entry_matches(entry: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool {
     if let Some((network, bits)) = entry.split_once('/') {
         return match (network.parse(), bits.parse(), ip) {
@@ -65,7 +65,8 @@ fn entry_matches(entry: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool
         || host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
-/// Splits `host:port`, `[v6]:port` and `[v6]`; a bare IPv6 address has no port.
+/// Splits an entry such as `host:port`, `[v6]:port` or `[v6]` into the host and the port, if there is one. An IPv6 address
+/// without brackets has no port.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     if let Some(rest) = entry.strip_prefix('[')
         && let Some((address, rest)) = rest.split_once(']')
@@ -102,7 +103,7 @@ mod tests {
     use std::ffi::OsString;
 
     #[track_caller]
-    fn assert_bypasses(cluster: &str, exempt: &str, expected: bool) {
+    fn assert_bypass_is(cluster: &str, exempt: &str, expected: bool) {
         assert_eq!(
             bypasses_proxy(&cluster.parse().unwrap(), exempt),
             expected,
@@ -111,27 +112,27 @@ mod tests {
     }
 
     #[test]
-    fn matches_no_proxy_against_the_cluster() {
-        assert_bypasses("https://10.0.0.1:6443", "10.0.0.1", true);
-        assert_bypasses("https://10.0.0.1:6443", "10.0.0.2, 10.0.0.0/24", true);
-        assert_bypasses("https://10.0.1.1:6443", "10.0.0.0/24", false);
-        assert_bypasses("https://10.0.0.1:6443", "0.0.0.0/0", true);
-        assert_bypasses("https://10.0.0.1:6443", "10.0.0.1:443", false);
-        assert_bypasses("https://10.0.0.1:6443", "10.0.0.1:6443", true);
-        assert_bypasses("https://[fd00::1]:6443", "fd00::/8", true);
-        assert_bypasses("https://[fd00::1]:6443", "[fd00::1]:6443", true);
-        assert_bypasses("https://[fd00::1]:6443", "fd00::1", true);
-        assert_bypasses("https://api.example.com", "example.com", true);
-        assert_bypasses("https://example.com", "example.com", true);
-        assert_bypasses("https://example.com", ".example.com", false);
-        assert_bypasses("https://api.Example.com", "*.example.COM", true);
-        assert_bypasses("https://notexample.com", "example.com", false);
-        assert_bypasses("https://api.example.com", "*", true);
-        assert_bypasses("https://api.example.com", "", false);
-        assert_bypasses("https://localhost:6443", "", true);
-        assert_bypasses("https://127.0.0.1:6443", "", true);
-        assert_bypasses("https://[::1]:6443", "", true);
-        assert_bypasses("https://10.0.0.1", "10.0.0.0/33,nonsense/,/8", false);
+    fn requests_bypass_the_proxy_for_loopback_and_for_entries_of_the_no_proxy_variable() {
+        assert_bypass_is("https://10.0.0.1:6443", "10.0.0.1", true);
+        assert_bypass_is("https://10.0.0.1:6443", "10.0.0.2, 10.0.0.0/24", true);
+        assert_bypass_is("https://10.0.1.1:6443", "10.0.0.0/24", false);
+        assert_bypass_is("https://10.0.0.1:6443", "0.0.0.0/0", true);
+        assert_bypass_is("https://10.0.0.1:6443", "10.0.0.1:443", false);
+        assert_bypass_is("https://10.0.0.1:6443", "10.0.0.1:6443", true);
+        assert_bypass_is("https://[fd00::1]:6443", "fd00::/8", true);
+        assert_bypass_is("https://[fd00::1]:6443", "[fd00::1]:6443", true);
+        assert_bypass_is("https://[fd00::1]:6443", "fd00::1", true);
+        assert_bypass_is("https://api.example.com", "example.com", true);
+        assert_bypass_is("https://example.com", "example.com", true);
+        assert_bypass_is("https://example.com", ".example.com", false);
+        assert_bypass_is("https://api.Example.com", "*.example.COM", true);
+        assert_bypass_is("https://notexample.com", "example.com", false);
+        assert_bypass_is("https://api.example.com", "*", true);
+        assert_bypass_is("https://api.example.com", "", false);
+        assert_bypass_is("https://localhost:6443", "", true);
+        assert_bypass_is("https://127.0.0.1:6443", "", true);
+        assert_bypass_is("https://[::1]:6443", "", true);
+        assert_bypass_is("https://10.0.0.1", "10.0.0.0/33,nonsense/,/8", false);
     }
 
     #[test]

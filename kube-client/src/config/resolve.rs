@@ -18,15 +18,15 @@ const EXEC_EXTENSION: &str = "client.authentication.k8s.io/exec";
 /// Selects the entries of a kubeconfig. The default is the current context with its cluster and user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KubeConfigOptions {
-    /// The context, instead of the current context.
+    /// The context to use instead of the current context.
     pub context: Option<String>,
-    /// The cluster, instead of the cluster of the context.
+    /// The cluster to use instead of the cluster of the context.
     pub cluster: Option<String>,
-    /// The user, instead of the user of the context.
+    /// The user to use instead of the user of the context.
     pub user: Option<String>,
 }
 
-/// The selected entries.
+/// The cluster and the user that the options select, and the namespace of the context. `origin` is for error texts.
 struct Selection {
     origin: String,
     namespace: Option<String>,
@@ -157,7 +157,8 @@ fn select_entries(
     Ok(Selection { origin, namespace: context.namespace, cluster_name, cluster, user_name, user })
 }
 
-/// The selected context and its name. No context is needed if the options contain the cluster.
+/// The selected context and its name. If neither the options nor the kubeconfig select a context, but the options select
+/// a cluster, the context is empty and has no name.
 fn select_context(
     kubeconfig: &Kubeconfig,
     options: &KubeConfigOptions,
@@ -178,8 +179,8 @@ fn select_context(
 impl TryFrom<&Cluster> for ExecAuthCluster {
     type Error = KubeconfigError;
 
-    /// Reads the CA bundle of the cluster, if it is in a file: the plugin receives it inline. Blocks on the file
-    /// system.
+    /// Reads the CA bundle of the cluster if the bundle is in a file, because the plugin receives the content of the file.
+    /// Blocks on the file system.
     fn try_from(cluster: &Cluster) -> Result<Self, KubeconfigError> {
         let data = cluster.certificate_authority_data.as_deref();
         let authority = pem::load_field(data, cluster.certificate_authority.as_deref());

@@ -16,7 +16,7 @@ pub(super) fn serialize<S: Serializer>(
     }
 }
 
-/// Deserializes a string. The error for another type does not contain the value.
+/// Deserializes a string or `null`. The error for another type does not contain the value.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretString>, D::Error> {
@@ -92,7 +92,7 @@ impl<K: fmt::Debug, V> fmt::Debug for KeysOnly<'_, K, V> {
     }
 }
 
-/// Shows only whether a secret is set: `Some([REDACTED])` or `None`.
+/// Returns a value for `Debug` output: `Some([REDACTED])` if the secret is set, otherwise `None`.
 pub(super) fn presence<T>(value: Option<&T>) -> Option<Redacted> {
     value.map(|_| Redacted)
 }

@@ -1,6 +1,6 @@
 //! The types of a kubeconfig's users: credentials and impersonation.
 //!
-//! `Debug` shows which credentials are set and never their values. The module must not read files or run plugins.
+//! `Debug` shows which credentials are set, but not the values. This module must not read files or run plugins.
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use std::{collections::HashMap, fmt};
 use super::{
     decode::{
         base64_bytes, environment_variables, extra_attributes, map_with_null_values,
-        optional_list_with_null_elements, sorted, sorted_option, yaml_bool_or_false,
+        optional_list_with_null_elements, serialize_sorted, serialize_sorted_option, yaml_bool_or_false,
     },
     kubeconfig::{NamedExtension, UnknownKeys},
     secret::{self, KeysOnly, presence},
@@ -26,7 +26,7 @@ pub struct NamedAuthInfo {
     /// The credentials of the user.
     #[serde(rename = "user", skip_serializing_if = "Option::is_none")]
     pub auth_info: Option<AuthInfo>,
-    /// Keys without a field in this type.
+    /// The keys for which this type has no field, and the values of these keys.
     #[serde(flatten)]
     pub other: UnknownKeys,
 }
@@ -35,7 +35,8 @@ pub struct NamedAuthInfo {
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct AuthInfo {
-    /// The user name for basic authentication (API servers removed it in Kubernetes 1.19; proxies may support it).
+    /// The user name for basic authentication. API servers do not support basic authentication since Kubernetes 1.19;
+    /// proxies may support it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// The password for basic authentication.
@@ -44,8 +45,8 @@ pub struct AuthInfo {
     /// A bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "secret")]
     pub token: Option<SecretString>,
-    /// A file with a bearer token, read again at least once a minute. It takes precedence over `token`, which is then
-    /// used only until the file can be read.
+    /// A file with a bearer token. The client reads the file again at least once a minute. The file takes precedence over
+    /// `token`: the client uses `token` only until it can read the file.
     #[serde(rename = "tokenFile", skip_serializing_if = "Option::is_none")]
     pub token_file: Option<String>,
     /// A PEM file with the client's certificate.
@@ -79,12 +80,12 @@ pub struct AuthInfo {
         rename = "as-user-extra",
         default,
         deserialize_with = "extra_attributes",
-        serialize_with = "sorted_option",
+        serialize_with = "serialize_sorted_option",
         skip_serializing_if = "Option::is_none"
     )]
     pub impersonate_user_extra: Option<HashMap<String, Vec<String>>>,
-    /// An auth provider, the predecessor of credential plugins. `oidc` is supported; building a client with another
-    /// provider is an error.
+    /// An auth provider, the predecessor of credential plugins. Only `oidc` is supported: a client cannot be built with
+    /// another provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_provider: Option<AuthProviderConfig>,
     /// A credential plugin.
@@ -97,7 +98,7 @@ pub struct AuthInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub extensions: Option<Vec<NamedExtension>>,
-    /// Keys without a field in this type.
+    /// The keys for which this type has no field, and the values of these keys.
     #[serde(flatten)]
     pub other: UnknownKeys,
 }
@@ -130,20 +131,20 @@ impl fmt::Debug for AuthInfo {
 
 /// An auth provider, the predecessor of credential plugins.
 ///
-/// The provider `oidc` sends the `id-token` of an OpenID Connect provider as a bearer token. With `refresh-token`,
-/// `idp-issuer-url`, `client-id` and an optional `client-secret`, the token is refreshed shortly before its expiry and
-/// after a 401, and the new tokens are written to the kubeconfig, if the configuration was read from files.
-/// `idp-certificate-authority` (a file) or `idp-certificate-authority-data` (base64) replaces the system's CA bundle
-/// for the provider.
+/// With the auth provider `oidc`, the client sends the `id-token` of an OpenID Connect provider as a bearer token. With
+/// the settings `refresh-token`, `idp-issuer-url`, `client-id` and an optional `client-secret`, the client refreshes the
+/// token shortly before its expiry and after a 401. If the configuration was read from files, the client writes the new
+/// tokens to the kubeconfig. `idp-certificate-authority` (a file) or `idp-certificate-authority-data` (base64) replaces
+/// the system's CA bundle for connections to the OpenID Connect provider.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct AuthProviderConfig {
     /// The name of the auth provider, such as `oidc`.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// The settings of the auth provider, which may include tokens.
-    #[serde(default, deserialize_with = "map_with_null_values", serialize_with = "sorted")]
+    #[serde(default, deserialize_with = "map_with_null_values", serialize_with = "serialize_sorted")]
     pub config: HashMap<String, String>,
-    /// Keys without a field in this type.
+    /// The keys for which this type has no field, and the values of these keys.
     #[serde(flatten)]
     pub other: UnknownKeys,
 }
@@ -162,7 +163,7 @@ impl fmt::Debug for AuthProviderConfig {
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecConfig {
-    /// `client.authentication.k8s.io/v1` or `/v1beta1`.
+    /// `client.authentication.k8s.io/v1` or `client.authentication.k8s.io/v1beta1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
     /// The command: a path, or a name that is searched for in `PATH`.
@@ -181,7 +182,7 @@ pub struct ExecConfig {
     /// Inherited variables to remove; not part of the file format.
     #[serde(skip)]
     pub drop_env: Option<Vec<String>>,
-    /// Advice on the installation of the command; part of the error if the command is not found.
+    /// Advice on the installation of the command. If the command is not found, the error contains the advice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub install_hint: Option<String>,
     /// Whether the command may use the terminal.
@@ -194,7 +195,7 @@ pub struct ExecConfig {
     /// `provide_cluster_info`.
     #[serde(skip)]
     pub cluster: Option<ExecAuthCluster>,
-    /// Keys without a field in this type.
+    /// The keys for which this type has no field, and the values of these keys.
     #[serde(flatten)]
     pub other: UnknownKeys,
 }
@@ -227,8 +228,8 @@ pub enum ExecInteractiveMode {
     Always,
 }
 
-/// The cluster information for a credential plugin. `ExecAuthCluster::try_from` builds it from a
-/// [`Cluster`](super::Cluster), and reads its CA bundle.
+/// The cluster information for a credential plugin. `ExecAuthCluster::try_from` builds the information from a
+/// [`Cluster`](super::Cluster), and reads the CA bundle of the cluster.
 ///
 /// ```
 /// use kube_client::config::{Cluster, ExecAuthCluster};
@@ -250,7 +251,7 @@ pub struct ExecAuthCluster {
     /// Whether clients skip the verification of the server's certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure_skip_tls_verify: Option<bool>,
-    /// The CA bundle in PEM. In the file format it is in base64.
+    /// The CA bundle as PEM text. The serialized form is in base64.
     #[serde(default, with = "base64_bytes", skip_serializing_if = "Option::is_none")]
     pub certificate_authority_data: Option<Vec<u8>>,
     /// The proxy URL of the cluster.

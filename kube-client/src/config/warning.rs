@@ -9,9 +9,9 @@ use std::{
 /// The maximum number of texts that [`WarningHandler::log_once`] remembers.
 const MAX_REMEMBERED_TEXTS: usize = 1_000;
 
-/// A warning of an API server: the use of a deprecated API version, or an unknown field of an object.
+/// A warning of an API server, for example about a deprecated API version or an unknown field of an object.
 ///
-/// Sent in a `Warning` header with the code 299 (RFC 7234, section 5.5; KEP-1693).
+/// API servers send a warning in a `Warning` header with the code 299 (RFC 7234, section 5.5; KEP-1693).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
@@ -48,15 +48,15 @@ impl fmt::Display for Warning {
 pub struct WarningHandler(Arc<dyn Fn(&Warning) + Send + Sync>);
 
 impl WarningHandler {
-    /// Calls `handle` with each warning of each response.
+    /// Creates a handler that calls `handle` with each warning of each response.
     pub fn new(handle: impl Fn(&Warning) + Send + Sync + 'static) -> Self {
         Self(Arc::new(handle))
     }
 
-    /// Logs each text once, as a `tracing` event of the level WARN. This is the default.
+    /// Creates a handler that logs each text once, as a `tracing` event of the level WARN. This is the default.
     ///
-    /// Clones share the texts that were logged. After 1,000 texts the handler forgets all of them, so that
-    /// its memory is bounded.
+    /// Clones of the handler share the set of logged texts. After 1,000 texts, the handler clears this set to bound the
+    /// memory. The handler may then log a text again.
     #[must_use]
     pub fn log_once() -> Self {
         let logged = Mutex::new(HashSet::new());
@@ -71,7 +71,7 @@ impl WarningHandler {
         })
     }
 
-    /// Ignores all warnings.
+    /// Creates a handler that ignores all warnings.
     #[must_use]
     pub fn ignore() -> Self {
         Self::new(|_| {})

@@ -1,4 +1,5 @@
-//! Writes a [`Kubeconfig`] to a file: takes the lock file that kubectl uses, and replaces the file with a rename.
+//! Writes a [`Kubeconfig`] to a file. A write takes the lock that kubectl uses, creates a temporary file, and renames this
+//! file to the path of the kubeconfig.
 
 use secrecy::{ExposeSecret, SecretString};
 use std::{
@@ -17,12 +18,13 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 const LOCK_ATTEMPTS: u32 = 100;
 
 impl Kubeconfig {
-    /// Writes the kubeconfig to a file, which is created or replaced. Paths in the directory of the file are written
-    /// relative to it, as by kubectl. To change a file that other programs write, too, use [`edit`](Self::edit).
+    /// Creates or replaces a file with this kubeconfig. If an entry contains a path below the directory of the file, the
+    /// path is written relative to this directory, as kubectl does. To change a file that other programs also write, use
+    /// [`edit`](Self::edit).
     ///
-    /// The file is replaced atomically: a reader never sees a part of it. On Unix, a new file has the mode 0600.
-    /// Comments and the order of keys are lost; unknown keys are kept. Other programs that use kubectl's lock file,
-    /// `<path>.lock`, do not write at the same time.
+    /// The file is replaced atomically: a reader never sees a partly written file. A replaced file keeps its permissions.
+    /// On Unix, a new file has the mode 0600. Comments and the order of keys are lost; unknown keys are kept. Other
+    /// programs that use kubectl's lock file, `<path>.lock`, do not write at the same time.
     ///
     /// Blocks on the file system, and up to five seconds on the lock.
     ///
@@ -49,14 +51,15 @@ impl Kubeconfig {
         }
         let text = relative.to_yaml().map_err(fail)?;
         let _lock = Lock::take(path)?;
-        replace(path, &text).map_err(fail)
+        replace_file(path, &text).map_err(fail)
     }
 
-    /// Changes a file: reads it, calls `change` with its content, and writes the result, all under the lock. If the
-    /// file does not exist, `change` gets an empty kubeconfig. An unchanged file is not written.
+    /// Edits a file: takes the lock, reads the file, calls `change` with the kubeconfig, and writes the changed kubeconfig.
+    /// Returns the value that `change` returns. If the file does not exist, `change` gets an empty kubeconfig. If the
+    /// content stays the same, the file is not written.
     ///
-    /// `change` sees the paths as the file contains them, unresolved. Locking, permissions and lost comments are as for
-    /// [`write_to`](Self::write_to).
+    /// `change` gets the paths as they are in the file: relative paths stay relative. The lock, the permissions of the
+    /// file and the loss of comments are as for [`write_to`](Self::write_to).
     ///
     /// # Errors
     /// As for [`read_from`](Self::read_from) and [`write_to`](Self::write_to).
@@ -80,7 +83,7 @@ impl Kubeconfig {
             fs::create_dir_all(folder).map_err(fail)?;
         }
         let _lock = Lock::take(path)?;
-        let mut kubeconfig = match load::read_unresolved(path) {
+        let mut kubeconfig = match load::read_with_relative_paths(path) {
             Err(KubeconfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Self::default()
             }
@@ -90,12 +93,12 @@ impl Kubeconfig {
         let result = change(&mut kubeconfig);
         let after = kubeconfig.to_yaml().map_err(fail)?;
         if before != after {
-            replace(path, &after).map_err(fail)?;
+            replace_file(path, &after).map_err(fail)?;
         }
         Ok(result)
     }
 
-    /// The YAML text of the kubeconfig. Sets `kind` and `apiVersion` if they are missing.
+    /// The YAML text of the kubeconfig. If `kind` or `apiVersion` is not set, the text contains the default value.
     fn to_yaml(&self) -> io::Result<String> {
         let mut complete = self.clone();
         complete.kind.get_or_insert_with(|| "Config".to_owned());
@@ -103,7 +106,7 @@ impl Kubeconfig {
         yaml_serde::to_string(&complete).map_err(io::Error::other)
     }
 
-    /// Makes absolute paths below `folder` relative to it.
+    /// Replaces each absolute path below `folder` by the path relative to `folder`.
     fn make_relative(&mut self, folder: &Path) {
         self.for_each_path(|path| {
             let Some(relative) = Path::new(path.as_str()).strip_prefix(folder).ok().and_then(Path::to_str)
@@ -144,8 +147,9 @@ impl Drop for Lock {
     }
 }
 
-/// Replaces the content of a file. A symbolic link stays, and its target is replaced.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+/// Creates or replaces a file. If `path` is a symbolic link to an existing file, the link stays, and the target of the link
+/// is replaced.
+fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     let (target, permissions) = match fs::canonicalize(path) {
         Ok(target) => {
             let permissions = fs::metadata(&target)?.permissions();
@@ -156,17 +160,18 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     };
     let folder = target.parent().ok_or_else(|| io::Error::other("the path is not that of a file"))?;
     let next = folder.join(format!(".kubeconfig-{:016x}", fastrand::u64(..)));
-    let written = write_new(&next, text.as_bytes(), permissions).and_then(|()| fs::rename(&next, &target));
+    let written =
+        write_new_file(&next, text.as_bytes(), permissions).and_then(|()| fs::rename(&next, &target));
     if written.is_err() {
-        // The error of the write or rename is returned: it is the cause.
+        // Ignore an error of the removal: the error of the write or of the rename is more useful.
         let _ = fs::remove_file(&next);
     }
     written
 }
 
-/// Writes a file that does not exist yet, and waits until its content is on the disk. Without `permissions`, only the
-/// owner can read the file.
-fn write_new(path: &Path, content: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
+/// Creates a file, and waits until its content is on the disk. It is an error if the file exists. Without `permissions`,
+/// only the owner can read and write the file (on Unix).
+fn write_new_file(path: &Path, content: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -187,14 +192,13 @@ pub(crate) struct UserOrigin {
 }
 
 impl UserOrigin {
-    /// Writes settings of the user's auth provider to the file that contains the user.
-    pub(crate) fn set_auth_provider_settings(
+    /// Writes settings of the user's auth provider to the first file that contains the user.
+    pub(crate) fn write_auth_provider_settings(
         &self,
         settings: &[(&'static str, SecretString)],
     ) -> Result<(), KubeconfigError> {
         for path in &self.files {
             let is_done = Kubeconfig::edit(path, |kubeconfig| {
-                // Of two users with the same name, the first is used.
                 let user = kubeconfig.auth_infos.iter_mut().find(|named| named.name == self.user);
                 let Some(user) = user else { return false };
                 if let Some(provider) = user.auth_info.as_mut().and_then(|user| user.auth_provider.as_mut()) {
@@ -204,6 +208,7 @@ impl UserOrigin {
                 }
                 true
             })?;
+            // A merge ignores a user with the same name in a later file.
             if is_done {
                 break;
             }

@@ -39,7 +39,8 @@ pub struct DecodeObjectError {
     source: serde_json::Error,
 }
 
-/// The body of a request to an admission webhook, and of the response (`admission.k8s.io/v1 AdmissionReview`).
+/// The body of an HTTP request to an admission webhook, or the body of the HTTP response
+/// (`admission.k8s.io/v1 AdmissionReview`).
 ///
 /// The server sets `request`; the webhook answers with a review that contains only `response`. See
 /// [Dynamic Admission Control](https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/).
@@ -72,7 +73,7 @@ pub struct DecodeObjectError {
 /// ```
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub struct AdmissionReview<T> {
-    /// `apiVersion` and `kind`. A response must have those of its request.
+    /// `apiVersion` and `kind`. The review with the response must repeat the values of the review with the request.
     #[serde(flatten)]
     pub types: TypeMeta,
     /// The request; set by the server only.
@@ -94,15 +95,15 @@ impl<T> TryFrom<AdmissionReview<T>> for AdmissionRequest<T> {
 
 /// A write or a connection that the webhook allows or rejects (`admission.k8s.io/v1 AdmissionRequest`).
 ///
-/// `T` is the type of the object: a typed kind, or [`DynamicObject`] for a webhook of several kinds. The options of a
-/// connect request, such as `PodExecOptions`, are not objects with metadata; use `serde_json::Value` for them.
+/// `T` is the type of the object: a typed kind, or [`DynamicObject`] for a webhook of several kinds. For a connect request,
+/// use `serde_json::Value`, because the options of the request, such as `PodExecOptions`, are not objects with metadata.
 #[derive(Serialize, Deserialize, Clone, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionRequest<T> {
     /// `apiVersion` and `kind` of the review, which the response repeats.
     #[serde(skip)]
     pub types: TypeMeta,
-    /// Identifies this request; the response repeats it.
+    /// The identifier of this request. The response repeats the identifier.
     pub uid: String,
     /// The kind of `object`, in the version for which the webhook is registered.
     pub kind: GroupVersionKind,
@@ -124,7 +125,7 @@ pub struct AdmissionRequest<T> {
     /// The object's name; empty for a create with `generateName`, and for the deletion of a collection.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The object's namespace; `None` for cluster-scoped objects.
+    /// The object's namespace; for a `Namespace`, its own name. `None` for other cluster-scoped objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// The operation of the user's request.
@@ -135,7 +136,7 @@ pub struct AdmissionRequest<T> {
     pub object: Option<T>,
     /// The object as it is stored before the write; set for updates and deletions.
     pub old_object: Option<T>,
-    /// Whether the server discards the write after admission. A webhook must have no side effects then.
+    /// Whether the server discards the write after admission. If this is true, a webhook must have no side effects.
     #[serde(default, deserialize_with = "null_as_default")]
     pub dry_run: bool,
     /// The options of the write, such as `meta.k8s.io/v1 CreateOptions`; `None` for a connect request.
@@ -148,7 +149,7 @@ impl AdmissionRequest<Value> {
     ///
     /// # Errors
     ///
-    /// If an object does not decode as `K`. The stored object may be older than the schema of its kind.
+    /// If an object does not decode as `K`. For example, the stored object may be older than the schema of its kind.
     pub fn decode<K: DeserializeOwned>(&self) -> Result<AdmissionRequest<K>, DecodeObjectError> {
         let decode = |field: &'static str, object: &Option<Value>| match object {
             None => Ok(None),
@@ -208,7 +209,8 @@ pub struct AdmissionResponse {
     pub uid: String,
     /// Whether the request is allowed.
     pub allowed: bool,
-    /// The reason of a rejection, which the server passes on to the user. The server ignores it if `allowed` is true.
+    /// The reason of a rejection. The server passes the reason on to the user. If `allowed` is true, the server ignores
+    /// this field.
     #[serde(
         rename = "status",
         default,
@@ -216,8 +218,8 @@ pub struct AdmissionResponse {
         skip_serializing_if = "is_unset"
     )]
     pub result: Status,
-    /// The text of a JSON Patch (RFC 6902); only mutating webhooks may set it. The JSON of the response contains it in
-    /// base64. Set it with [`with_patch`](Self::with_patch), which also sets its type.
+    /// The text of a JSON Patch (RFC 6902). Only mutating webhooks may set a patch. The JSON of the response contains the
+    /// patch in base64. [`with_patch`](Self::with_patch) sets the patch and its type.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -230,8 +232,8 @@ pub struct AdmissionResponse {
     /// Annotations for the audit event. The server prefixes each key with the name of the webhook.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "HashMap::is_empty")]
     pub audit_annotations: HashMap<String, String>,
-    /// Warnings, which the server returns as `Warning` headers. If all warnings of a response exceed 4096 characters,
-    /// it truncates each of them to 256 characters.
+    /// Warnings, which the server returns to the user as `Warning` headers. If all warnings for the user's request have more
+    /// than 4096 characters in total, the server truncates each warning to 256 characters, and may omit warnings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warnings: Option<Vec<String>>,
 }
@@ -277,7 +279,7 @@ impl AdmissionResponse {
         self
     }
 
-    /// Adds a JSON Patch (RFC 6902), which the server applies to the object. It replaces an earlier patch.
+    /// Sets the JSON Patch (RFC 6902) that the server applies to the object. Replaces a patch that was set before.
     ///
     /// # Errors
     ///
@@ -289,7 +291,7 @@ impl AdmissionResponse {
         Ok(self)
     }
 
-    /// Converts the response into the body of the HTTP response.
+    /// Converts this response into a review, which is the body of the HTTP response.
     #[must_use]
     pub fn into_review(self) -> AdmissionReview<DynamicObject> {
         AdmissionReview { types: self.types.clone(), request: None, response: Some(self) }
@@ -350,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_all_fields_of_the_review() {
+    fn the_conversion_of_a_review_to_a_request_keeps_all_fields() {
         let request = request("DELETE");
         assert_eq!(request.types.api_version, META_API_VERSION_V1);
         assert_eq!(request.operation, Operation::Delete);
@@ -371,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_does_not_decode_is_an_error_without_its_values() {
+    fn the_error_for_an_object_that_does_not_decode_contains_no_value_of_the_object() {
         let mut body = review("UPDATE");
         body["request"]["object"] = json!({"metadata": {"name": "web"}, "spec": {"replicas": "hunter2"}});
         let review: AdmissionReview<Value> = serde_json::from_value(body).unwrap();
@@ -394,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_repeats_uid_and_types_and_encodes_the_patch_as_base64() {
+    fn a_response_has_the_uid_of_the_request_and_encodes_the_patch_as_base64() {
         let patch =
             serde_json::from_value(json!([{"op": "add", "path": "/metadata/labels", "value": {}}])).unwrap();
         let response = AdmissionResponse::from(&request("UPDATE")).with_patch(patch).unwrap();
@@ -410,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_and_an_invalid_body_state_the_reason() {
+    fn deny_sets_the_status_forbidden_and_invalid_sets_the_status_bad_request() {
         let denied = AdmissionResponse::from(&request("CREATE")).deny("no");
         assert!(!denied.allowed);
         assert_eq!((denied.uid.as_str(), denied.result.message.as_str()), ("0c9a8d74", "no"));

@@ -1,7 +1,8 @@
 //! CRD validation rules in the Common Expression Language (CEL, KEP-2876).
 //!
-//! This module contains only data types. It must not parse or evaluate expressions: the API server checks them against
-//! the types of the schema, and `cel_validator` evaluates them with the Cargo feature `cel`.
+//! This file defines only data types, and must not parse or evaluate expressions. The API server checks the expressions
+//! against the types of the schema. The module `cel_validator` evaluates expressions in the client. With the Cargo
+//! feature `cel`, this module re-exports the public items of `cel_validator`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 use serde::{Deserialize, Serialize};
@@ -30,20 +31,21 @@ pub struct Rule {
     /// The error message when the rule fails. By default the message contains the rule.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub message: Option<Message>,
-    /// The path of the field that an error refers to, relative to the rule's node, such as `.spec.min`; by default the
-    /// node itself.
+    /// The path of the field to which an error refers, such as `.spec.min`. The path starts at the rule's node. By
+    /// default an error refers to the node itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field_path: Option<String>,
     /// The machine-readable reason of the error; `FieldValueInvalid` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// Whether a rule that uses `oldSelf` is also evaluated on creation. `oldSelf` is then a CEL optional.
+    /// Whether the server evaluates a rule that uses `oldSelf` even for a value that did not exist before. If `true`,
+    /// `oldSelf` is an optional value of CEL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optional_old_self: Option<bool>,
 }
 
 impl Rule {
-    /// A rule with the server's defaults for all other fields.
+    /// Creates a rule with this expression. The other fields are not set: the server uses its defaults.
     #[must_use]
     pub fn new(rule: impl Into<String>) -> Self {
         Self { rule: rule.into(), ..Self::default() }
@@ -56,21 +58,21 @@ impl Rule {
         self
     }
 
-    /// Sets the path of the field that an error refers to.
+    /// Sets the path of the field to which an error refers.
     #[must_use]
     pub fn field_path(mut self, field_path: impl Into<String>) -> Self {
         self.field_path = Some(field_path.into());
         self
     }
 
-    /// Sets the machine-readable reason.
+    /// Sets the machine-readable reason of the error.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<Reason>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// Sets whether a rule that uses `oldSelf` is also evaluated on creation.
+    /// Sets whether the server evaluates a rule that uses `oldSelf` even for a value that did not exist before.
     #[must_use]
     pub fn optional_old_self(mut self, optional: bool) -> Self {
         self.optional_old_self = Some(optional);
@@ -143,7 +145,7 @@ pub enum Reason {
     /// The value is malformed or out of bounds.
     #[default]
     FieldValueInvalid,
-    /// The value is valid, but not permitted at this field.
+    /// The value is well-formed, but it is not permitted under the current conditions.
     FieldValueForbidden,
     /// A required value is missing.
     FieldValueRequired,
@@ -190,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_serializes_as_in_a_crd() {
+    fn a_rule_serializes_and_parses_as_in_a_crd() {
         let rule = Rule::new("self > 0")
             .message(Message::Expression("'is ' + string(self)".into()))
             .field_path(".port")
@@ -212,7 +214,7 @@ mod tests {
 
     #[cfg(feature = "cel")]
     #[test]
-    fn only_the_variable_old_self_makes_a_transition_rule() {
+    fn a_rule_is_a_transition_rule_only_if_it_uses_the_variable_old_self() {
         let validator = |rule: &str| {
             Validator::new(
                 &serde_json::json!({"type": "string", "x-kubernetes-validations": [{"rule": rule}]}),
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn serializes_a_rule_as_in_apiextensions_v1() {
+    fn a_rule_converts_into_a_validation_rule_of_k8s_openapi() {
         let rule = Rule::new("self.a == oldSelf.a")
             .message(Message::Expression("'was ' + oldSelf.a".to_owned()))
             .reason(Reason::FieldValueForbidden)

@@ -14,7 +14,7 @@ use super::validation_error::{ErrorKind, ValidationError, ValidationErrors};
 use super::{CustomResourceExt, Reason};
 
 /// The keyword of the validation rules in a schema.
-const RULES: &str = "x-kubernetes-validations";
+const RULES_KEYWORD: &str = "x-kubernetes-validations";
 
 /// Evaluates the validation rules of a schema (`x-kubernetes-validations`, KEP-2876) without an API server. The rules
 /// are compiled once.
@@ -24,21 +24,21 @@ const RULES: &str = "x-kubernetes-validations";
 /// - It sets the defaults of the schema before it evaluates the rules.
 /// - It does not evaluate rules for null.
 /// - It evaluates a transition rule (a rule with `oldSelf`) only for a value that existed before the update.
-/// - In an update, it ignores the violations of an unchanged value, except those of transition rules (ratcheting,
+/// - In an update, it ignores the errors of an unchanged value, except the errors of transition rules (ratcheting,
 ///   KEP-4008).
 ///
 /// [`validate`](Self::validate) evaluates only the rules; [`validate_schema`](Self::validate_schema) also checks the
 /// other keywords of the schema, such as types, bounds and required fields. The crate kube-cel evaluates the
-/// expressions. It differs from the server in these points:
+/// expressions. The validator differs from the server in these points:
 ///
-/// - Rules with `optionalOldSelf`, with optional syntax (`self.?name`), with `dyn`, `type`, `bool`, `optMap` or
-///   `sortBy`, or with a macro of two variables are errors of the kind [`ErrorKind::NotEvaluated`].
-/// - Rules that read a field whose name is a keyword of CEL, such as `namespace`, or contains `__` are also errors of
-///   this kind.
+/// - It returns an error of the kind [`ErrorKind::NotEvaluated`] for a rule with `optionalOldSelf`, optional syntax
+///   (`self.?name`), `dyn`, `type`, `bool`, `optMap`, `sortBy`, or a macro with two variables.
+/// - It returns an error of the same kind for a rule that reads a field whose name contains `__` or is a keyword of
+///   CEL, such as `namespace`.
 /// - The order of a list of type `set` matters in a comparison.
 /// - `has(self.field)` is true for a field that is null.
-/// - The results of `string(..)`, of `format(..)` and of the library `format` may differ, and so may the handling of
-///   values of the format `date`, of named time zones and of some escape sequences.
+/// - The results may differ for `string(..)`, `format(..)`, the library `format`, values of the format `date`, named
+///   time zones and some escape sequences.
 /// - The cost of a rule is not limited.
 ///
 /// A test compares the results of about 200 rules with those of kube-apiserver. The file
@@ -75,8 +75,8 @@ impl fmt::Debug for Validator {
 }
 
 impl Validator {
-    /// Compiles the rules of a structural schema. A rule that does not compile is an error of each validation to which
-    /// the rule applies.
+    /// Compiles the rules of a structural schema. If a rule does not compile, the validation of each value to which the
+    /// rule applies returns an error, unless an update leaves the value unchanged.
     #[must_use]
     pub fn new(schema: &Value) -> Self {
         let root = Node::compile(schema).unwrap_or_default();
@@ -84,7 +84,7 @@ impl Validator {
         Self { evaluator: kube_cel::Validator::new(), schema: schema.clone(), root, patterns }
     }
 
-    /// Compiles the rules in the CRD of a kind. A kind without a schema has no rules.
+    /// Compiles the rules in the first version of the CRD of a kind. A version without a schema has no rules.
     #[must_use]
     pub fn of_kind<K: CustomResourceExt>() -> Self {
         let version = K::crd().spec.versions.into_iter().next();
@@ -98,8 +98,8 @@ impl Validator {
         Self::new(&serde_json::to_value(super::schema::schema_for::<T>()).unwrap_or(Value::Null))
     }
 
-    /// Sets the defaults of the schema in a copy of `value`, and evaluates all rules for it. `old` is the value before
-    /// an update; `None` on creation.
+    /// Sets the defaults of the schema in a copy of `value`, and evaluates the rules for this copy. `old` is the value
+    /// before an update; `None` on creation.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl Validator {
     /// evaluation of the rules. `old` is the value before an update; `None` on creation. Unknown fields are ignored,
     /// because the server prunes them.
     ///
-    /// Formats other than `date`, `date-time`, `uuid` and those of integers are not checked.
+    /// Only the formats `date`, `date-time`, `uuid`, `int32`, `int64`, `uint32` and `uint64` are checked.
     ///
     /// # Errors
     ///
@@ -160,11 +160,12 @@ impl Validator {
         self.validate_schema(&to_value(object)?, old.as_ref())
     }
 
-    /// Serializes an object, and evaluates all rules for it. `old` is the object before an update; `None` on creation.
+    /// Serializes an object, and validates it like [`validate`](Self::validate). `old` is the object before an update;
+    /// `None` on creation.
     ///
     /// # Errors
     ///
-    /// The same as for [`validate`](Self::validate). If the object cannot be serialized, the error has an empty `rule`.
+    /// The same as for `validate`. If the object cannot be serialized, the error has an empty `rule`.
     pub fn validate_object<K: Serialize>(&self, object: &K, old: Option<&K>) -> Result<(), ValidationErrors> {
         let value = to_value(object)?;
         let old = old.map(to_value).transpose()?;
@@ -194,7 +195,7 @@ struct Rules {
 impl Rules {
     /// The rules at the root of `schema`; `None` if there are none.
     fn compile(schema: &Map<String, Value>) -> Option<Self> {
-        schema.get(RULES)?.as_array().filter(|rules| !rules.is_empty())?;
+        schema.get(RULES_KEYWORD)?.as_array().filter(|rules| !rules.is_empty())?;
         let mut schema = schema.clone();
         remove_rules_below(&mut schema);
         let schema = Value::Object(schema);
@@ -207,7 +208,7 @@ impl Rules {
         rules.any(|compiled| compiled.is_transition_rule && compiled.rule.rule == expression)
     }
 
-    /// Converts an error of a rule. `path` is the path of the node.
+    /// Converts an error of kube-cel for one of these rules. `path` is the path of the node.
     fn convert_error(&self, path: &str, error: kube_cel::ValidationError) -> ValidationError {
         let kind = match error.kind {
             kube_cel::ErrorKind::ValidationFailure => ErrorKind::ValidationFailure,
@@ -233,7 +234,8 @@ impl Rules {
     }
 }
 
-/// A node of a schema. The node or one of its descendants has rules.
+/// A node of a schema. [`compile`](Self::compile) creates only nodes that have rules or a descendant with rules. The
+/// default node is empty; it stands for a schema without rules.
 #[derive(Default)]
 struct Node {
     rules: Option<Rules>,
@@ -268,8 +270,9 @@ impl Node {
         (!empty).then_some(node)
     }
 
-    /// Adds the errors of a value and of its fields or items. `parent_unchanged` states whether an update left the parent
-    /// value unchanged. It is used only if `old` is `None`, as for the items of a list without keys.
+    /// Adds the errors of a value and of its fields or items to `errors`. `old` is the old value; it is `None` for each
+    /// item of a list without keys. `parent_unchanged` is used only without an old value: it tells whether the value
+    /// counts as unchanged.
     fn validate(
         &self,
         evaluator: &kube_cel::Validator,
@@ -318,7 +321,8 @@ impl Node {
         }
     }
 
-    /// The item of the old list with the same keys; `None` if there is no such item, or if the list has no keys.
+    /// The item of the old list whose `item_keys` have the same values as in `item`. `None` if the old list has no such
+    /// item, or if `item_keys` is empty.
     fn old_item<'v>(&self, item: &Value, old: Option<&'v Value>) -> Option<&'v Value> {
         if self.item_keys.is_empty() {
             return None;
@@ -333,7 +337,7 @@ impl Node {
 fn remove_rules_below(schema: &mut Map<String, Value>) {
     let remove = |schema: &mut Value| {
         if let Value::Object(schema) = schema {
-            schema.remove(RULES);
+            schema.remove(RULES_KEYWORD);
             remove_rules_below(schema);
         }
     };
@@ -345,8 +349,8 @@ fn remove_rules_below(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Appends the `fieldPath` of a rule, such as `.a.b` or `['a'].b`, to the path of its node. The result has the form of
-/// the server's errors: keys of a map are in brackets.
+/// Appends the `fieldPath` of a rule, such as `.a.b` or `['a'].b`, to `path`, the path of the rule's node. `schema` is
+/// the schema of this node. As in the errors of the server, keys of a map are in brackets.
 fn field_path_below(path: &str, field_path: &str, schema: &Value) -> String {
     let mut out = path.to_owned();
     let mut node = Some(schema);
@@ -368,7 +372,7 @@ fn field_path_below(path: &str, field_path: &str, schema: &Value) -> String {
     out
 }
 
-/// The first name of a `fieldPath`, and the rest of the path.
+/// Splits a `fieldPath` into its first name and the rest of the path.
 fn split_first_name(path: &str) -> (String, &str) {
     if let Some((name, rest)) = path.strip_prefix("['").and_then(|path| path.split_once("']")) {
         return (name.replace("\\'", "'"), rest);

@@ -1,4 +1,5 @@
-//! Conversion reviews: the requests that an API server sends to the conversion webhook of a custom resource.
+//! Conversion reviews. A review is the body of a request from an API server to the conversion webhook of a custom
+//! resource, or the body of the response.
 //!
 //! [`Converter`] converts the objects of a review. This module performs no IO: `kube_runtime::webhook` serves HTTPS.
 
@@ -49,7 +50,8 @@ pub struct ConvertConversionReviewError;
 /// ```
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct ConversionReview {
-    /// `apiVersion` and `kind`. A response must have those of its request.
+    /// `apiVersion` and `kind` of the review. A review with a response must have the same values as
+    /// the review with the request.
     #[serde(flatten)]
     pub types: TypeMeta,
     /// The request; set by the server only.
@@ -63,11 +65,11 @@ pub struct ConversionReview {
 /// Objects to convert (`apiextensions.k8s.io/v1 ConversionRequest`).
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct ConversionRequest {
-    /// `apiVersion` and `kind` of the review, which the response repeats; `None` for a request that was not taken from
-    /// a review.
+    /// `apiVersion` and `kind` of the review. The response repeats them. `None` if the request was not taken from a
+    /// review.
     #[serde(skip)]
     pub types: Option<TypeMeta>,
-    /// Identifies this request; the response repeats it.
+    /// The identifier of this request. The response repeats the identifier.
     pub uid: String,
     /// The `apiVersion` to convert to, such as `example.com/v2`.
     #[serde(rename = "desiredAPIVersion")]
@@ -99,7 +101,7 @@ impl TryFrom<ConversionReview> for ConversionRequest {
 /// The response to a [`ConversionRequest`] (`apiextensions.k8s.io/v1 ConversionResponse`).
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct ConversionResponse {
-    /// `apiVersion` and `kind` of the review; `None` for `apiextensions.k8s.io/v1 ConversionReview`.
+    /// `apiVersion` and `kind` of the review. `None` means `apiextensions.k8s.io/v1` and `ConversionReview`.
     #[serde(skip)]
     pub types: Option<TypeMeta>,
     /// The uid of the request.
@@ -107,14 +109,14 @@ pub struct ConversionResponse {
     /// Whether the conversion succeeded. After a failure, the server rejects the user's request with the message of
     /// this status.
     pub result: Status,
-    /// The converted objects, in the order of the request; empty after a failure. Name, namespace, uid and other
-    /// metadata must be unchanged, except for labels and annotations.
+    /// The converted objects, in the order of the request; empty after a failure. Name, namespace and uid must be
+    /// unchanged. The server uses the converted labels and annotations, and ignores other changes of the metadata.
     #[serde(rename = "convertedObjects", default, deserialize_with = "null_as_default")]
     pub converted_objects: Vec<Value>,
 }
 
 impl ConversionResponse {
-    /// Creates the response to `request`. It is incomplete until [`success`](Self::success) or
+    /// Creates the response to `request`. The response is incomplete until [`success`](Self::success) or
     /// [`failure`](Self::failure) sets its result.
     #[must_use]
     pub fn for_request(request: ConversionRequest) -> Self {
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_without_a_request_is_an_error_and_its_response_a_review() {
+    fn the_answer_to_a_body_without_a_request_is_a_review_with_an_error() {
         let body = json!({"apiVersion": META_API_VERSION_V1, "kind": META_KIND});
         let error = ConversionRequest::from_review(serde_json::from_value(body).unwrap()).unwrap_err();
         let status = Status::failure(&error.to_string(), reason::BAD_REQUEST);

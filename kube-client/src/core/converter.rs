@@ -1,5 +1,5 @@
-//! Conversion of the objects of a kind between its versions, for a conversion webhook. This module performs no IO: a
-//! webhook passes each review to [`Converter::respond`].
+//! Conversion of objects between the versions of a kind, for a conversion webhook. This module performs no IO: a webhook
+//! passes each review to [`Converter::respond`].
 
 use std::fmt;
 
@@ -13,26 +13,30 @@ use super::{
     reason, redact_decode_error,
 };
 
-/// The error of an object that cannot be converted. Its texts contain no values of the object, unless the error of a
-/// `TryFrom` contains them.
+/// The error for an object that cannot be converted. The text of [`Refused`](Self::Refused) contains the error of a
+/// `TryFrom`, which may contain any value of the object. The texts of the other variants contain only the kind, name,
+/// `apiVersion` and field paths of the object.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConversionError {
-    /// The object has another kind, or its `apiVersion` or the desired one is not a version of the kind.
+    /// The object's kind is not the kind that the converter converts, or the converter does not know the `apiVersion` of
+    /// the object or the desired `apiVersion`.
     #[error("convert {object} to {desired:?}: {unknown:?} is no version of {kind}; the versions are {known}")]
     UnknownVersion {
         /// Kind and name of the object.
         object: String,
         /// The `apiVersion` to convert to.
         desired: String,
-        /// The `apiVersion`, or the kind of the object, that is unknown.
+        /// The unknown `apiVersion`, or the object's kind if the kind is unknown.
         unknown: String,
         /// The kind that the converter converts.
         kind: String,
         /// All values of `apiVersion` that the converter supports.
         known: String,
     },
-    /// The object cannot be decoded in its version, or serialized in the desired version.
+    /// The object cannot be decoded in its version, or serialized in the desired version. If the input of
+    /// [`check_round_trip`](Converter::check_round_trip) cannot be serialized, `object` is `an object`, and
+    /// `api_version` is `its version`.
     #[error("{action} {object} as {api_version}")]
     Codec {
         /// `decode` or `serialize`.
@@ -41,7 +45,7 @@ pub enum ConversionError {
         object: String,
         /// The `apiVersion` in which the object cannot be decoded or serialized.
         api_version: String,
-        /// The cause, without values of the object.
+        /// The cause. If the object cannot be decoded, the cause contains no values of the object.
         source: serde_json::Error,
     },
     /// The program's `TryFrom` failed.
@@ -49,9 +53,9 @@ pub enum ConversionError {
     Refused {
         /// Kind and name of the object.
         object: String,
-        /// The `apiVersion` that the `TryFrom` converts from: that of the object, or that of the hub.
+        /// The `apiVersion` of the `TryFrom`'s input: the object's `apiVersion` or the hub's.
         from: String,
-        /// The `apiVersion` that the `TryFrom` converts to: that of the hub, or the desired one.
+        /// The `apiVersion` of the `TryFrom`'s result: the hub's `apiVersion` or the desired one.
         to: String,
         /// The error of the `TryFrom`.
         message: String,
@@ -68,12 +72,13 @@ pub enum ConversionError {
     },
 }
 
-/// Converts an object of one version into the hub.
+/// Converts an object of one version into the hub version. See [`Converter`].
 type ToHub<H> = Box<dyn Fn(Value) -> Result<H, ConversionError> + Send + Sync>;
-/// Converts the hub into an object of one version.
+/// Converts an object of the hub version into an object of one version.
 type FromHub<H> = Box<dyn Fn(H) -> Result<Value, ConversionError> + Send + Sync>;
 
-/// A version of the kind, which may be the hub itself, with its conversions to and from the hub.
+/// A version of the kind, with the conversions between this version and the hub. The version may be
+/// that of the hub itself.
 struct Spoke<H> {
     api_version: String,
     to_hub: ToHub<H>,
@@ -84,7 +89,7 @@ struct Spoke<H> {
 /// `TryFrom` or `From` between the hub and each other version; a conversion between two other versions goes through the
 /// hub.
 ///
-/// The hub is usually the storage version. A conversion may change only the labels and annotations of the metadata. See
+/// The hub is usually the storage version. In the metadata, a conversion may change only labels and annotations. See
 /// [Versions in CustomResourceDefinitions](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/).
 ///
 /// ```
@@ -133,7 +138,7 @@ impl<H> fmt::Debug for Converter<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Converter")
             .field("kind", &self.kind)
-            .field("versions", &self.known())
+            .field("versions", &self.known_versions())
             .finish_non_exhaustive()
     }
 }
@@ -148,8 +153,8 @@ where
 }
 
 impl<H> Converter<H> {
-    /// All values of `apiVersion`, separated by commas.
-    fn known(&self) -> String {
+    /// The `apiVersion` of each known version, separated by commas.
+    fn known_versions(&self) -> String {
         self.spokes.iter().map(|spoke| spoke.api_version.as_str()).collect::<Vec<_>>().join(", ")
     }
 
@@ -172,7 +177,7 @@ impl<H> Converter<H> {
             desired: desired.to_owned(),
             unknown: unknown.to_owned(),
             kind: self.kind.clone(),
-            known: self.known(),
+            known: self.known_versions(),
         };
         if kind != self.kind {
             return Err(unknown(kind));
@@ -183,12 +188,12 @@ impl<H> Converter<H> {
             return Ok(object.clone());
         }
         let mut converted = (to.from_hub)((from.to_hub)(object.clone())?)?;
-        keep_metadata(object, &mut converted);
+        restore_metadata(object, &mut converted);
         Ok(converted)
     }
 
-    /// Checks that an object is the same after a conversion to each other version and back. For property tests, with
-    /// generated objects.
+    /// Checks that an object is the same after a conversion to each other version and back. Intended for property tests
+    /// with generated objects.
     ///
     /// # Errors
     ///
@@ -207,8 +212,9 @@ impl<H> Converter<H> {
         Ok(())
     }
 
-    /// Answers the review of an API server, with all objects of the request converted, or with the error of the first
-    /// object that cannot be converted. The answer to a review without a request is the failure `BadRequest`.
+    /// Returns the answer to the review of an API server. The answer contains all objects of the request in the desired
+    /// version, or the error of the first object that cannot be converted. If the review has no request, the answer is a
+    /// failure with the reason `BadRequest`.
     #[must_use]
     pub fn respond(&self, review: ConversionReview) -> ConversionReview {
         let request = match ConversionRequest::from_review(review) {
@@ -224,7 +230,7 @@ impl<H> Converter<H> {
         let response = ConversionResponse::for_request(request);
         let response = match converted {
             Ok(objects) => response.success(objects),
-            Err(error) => response.failure(Status::failure(&with_cause(&error), reason::INVALID)),
+            Err(error) => response.failure(Status::failure(&text_with_cause(&error), reason::INVALID)),
         };
         response.into_review()
     }
@@ -240,7 +246,8 @@ where
         Self { spokes: Vec::new(), kind: H::kind(&()).into_owned() }.with_version::<H>()
     }
 
-    /// Adds the version `V` of the kind, or replaces its conversion.
+    /// Adds the version `V` of the kind. If the converter already knows the `apiVersion` of `V`, `V`
+    /// replaces the earlier type.
     #[must_use]
     pub fn with_version<V>(mut self) -> Self
     where
@@ -280,7 +287,7 @@ where
     }
 }
 
-/// Serializes `value`. `object` and `api_version` name it in the error.
+/// Serializes `value`. `object` and `api_version` describe the value in the error.
 fn encode(object: &str, api_version: &str, value: &impl Serialize) -> Result<Value, ConversionError> {
     serde_json::to_value(value).map_err(|source| ConversionError::Codec {
         action: "serialize",
@@ -297,17 +304,17 @@ fn describe(object: &Value) -> String {
     format!("{} {:?}", text(object.get("kind")), text(name))
 }
 
-/// An error with its cause, on one line.
-fn with_cause(error: &ConversionError) -> String {
+/// The text of an error and of its cause, on one line.
+fn text_with_cause(error: &ConversionError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
 }
 
-/// Replaces the metadata of `converted`, except labels and annotations, by the metadata of `object`: the server rejects
-/// a conversion that changes other metadata.
-fn keep_metadata(object: &Value, converted: &mut Value) {
+/// Replaces the metadata of `converted` by the metadata of `object`, but keeps the labels and annotations of `converted`.
+/// The server rejects a conversion that changes name, namespace or uid.
+fn restore_metadata(object: &Value, converted: &mut Value) {
     let Some(Value::Object(original)) = object.get("metadata") else { return };
     let mut kept = original.clone();
     for key in ["labels", "annotations"] {
@@ -321,7 +328,7 @@ fn keep_metadata(object: &Value, converted: &mut Value) {
     }
 }
 
-/// The path of the first value that differs; `None` if the values are equal. A missing field equals null.
+/// The path of the first difference between `a` and `b`; `None` if they are equal. A missing field equals null.
 fn first_difference(a: &Value, b: &Value, path: &str) -> Option<String> {
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => x.keys().chain(y.keys()).find_map(|key| {

@@ -20,15 +20,17 @@ pub trait CustomResourceExt {
     /// [`try_crd`]: Self::try_crd
     fn crd() -> CustomResourceDefinition;
 
-    /// The same definition as [`crd`](Self::crd), or an error if the schema is less strict than the Rust types.
+    /// The same definition as [`crd`](Self::crd), or an error if the schema is less strict than the Rust types or
+    /// contains parts that a server rejects. The default implementation checks nothing.
     ///
     /// Intended for a unit test of the type: `Foo::try_crd().unwrap()`.
     ///
     /// # Errors
     ///
-    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists the parts
-    /// that a server rejects: selectable fields that are not scalars in the schema, malformed validation rules, merge
-    /// strategies that do not fit the schema, and patterns with lookarounds or backreferences.
+    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists the nodes at
+    /// which the Rust type preserves fields that the server would prune, and the parts that a server rejects: selectable
+    /// fields that are not scalars in the schema, malformed validation rules, merge strategies that do not fit the
+    /// schema, and patterns with lookarounds or backreferences.
     #[cfg(feature = "schema")]
     fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
         Ok(Self::crd())
@@ -68,15 +70,15 @@ pub enum MergeError {
     PropertyMismatch {
         /// The path of the field.
         field: &'static str,
-        /// The field's value in the definition with the storage version; for a conversion that this definition lacks,
-        /// the value in another definition.
+        /// The field's value in the definition with the storage version. If `field` is the conversion, and this
+        /// definition has none, the value comes from an earlier definition in the list.
         first: String,
         /// The field's value in the definition that differs.
         second: String,
     },
 }
 
-/// The items of this module, at their path in the `kube` crate.
+/// The public items of this module. The module path is the same as in the crate `kube`.
 pub mod v1 {
     pub use super::{CustomResourceExt, MergeError, merge_crds};
 }
@@ -84,15 +86,17 @@ pub mod v1 {
 /// Merges definitions with one version each into a single definition. `stored_apiversion` is the name of the storage
 /// version, such as `v1`.
 ///
-/// Names, conversion and metadata are those of the definition with the storage version. Short names, categories, labels
-/// and annotations that only another definition has are added. If the definition with the storage version has no
-/// conversion, the conversion of another definition is used. The versions keep the order of `crds`.
+/// Names, conversion and metadata are those of the definition with the storage version. If this definition lacks a short
+/// name, category, label or annotation of another definition, the merge adds it. If this definition has no conversion,
+/// the merge uses the conversion of another definition. The versions keep the order of `crds`.
 ///
 /// # Errors
 ///
-/// If `crds` is empty, if a definition has no version or several, if two definitions have the same version, if no
-/// definition has the storage version, if group, scope, kind, list kind, plural or singular differ, or if two
-/// definitions have different conversions.
+/// If one of these conditions holds:
+///
+/// - `crds` is empty, or no definition has the storage version.
+/// - A definition has no version or several, or two definitions have the same version.
+/// - Two definitions differ in group, scope, kind, list kind, plural, singular or conversion.
 pub fn merge_crds(
     crds: Vec<CustomResourceDefinition>,
     stored_apiversion: &str,
@@ -116,7 +120,7 @@ pub fn merge_crds(
     merged.spec.versions.clear();
     for crd in crds {
         check_same_kind(&merged, &crd)?;
-        check_conversion(&merged, &crd)?;
+        check_conversions_match(&merged, &crd)?;
         let (labels, annotations) = (crd.metadata.labels, crd.metadata.annotations);
         add_missing_entries(&mut merged.metadata.labels, labels);
         add_missing_entries(&mut merged.metadata.annotations, annotations);
@@ -134,13 +138,13 @@ pub fn merge_crds(
     Ok(merged)
 }
 
-/// Checks that two definitions have the same group, scope and names.
+/// Checks that two definitions have the same group, scope, kind, list kind, plural and singular.
 fn check_same_kind(
     first: &CustomResourceDefinition,
     second: &CustomResourceDefinition,
 ) -> Result<(), MergeError> {
     let (a, b) = (&first.spec, &second.spec);
-    // Compare a missing list kind or singular as the default that the API server sets.
+    // If a definition has no list kind or singular, compare the default that the API server sets.
     let list_kind = |crd: &CustomResourceDefinition| {
         let names = &crd.spec.names;
         names.list_kind.clone().unwrap_or_else(|| format!("{}List", names.kind))
@@ -164,7 +168,7 @@ fn check_same_kind(
 }
 
 /// Checks that two definitions have the same conversion, or that at least one has no conversion.
-fn check_conversion(
+fn check_conversions_match(
     first: &CustomResourceDefinition,
     second: &CustomResourceDefinition,
 ) -> Result<(), MergeError> {

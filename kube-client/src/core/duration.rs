@@ -1,4 +1,4 @@
-//! `Duration`: the text form of durations in Kubernetes objects (`meta/v1 Duration`).
+//! `Duration`: a duration that Kubernetes objects contain as text (`meta/v1 Duration`).
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{cmp::Ordering, fmt, num::ParseFloatError, str::FromStr, time};
@@ -6,7 +6,8 @@ use std::{cmp::Ordering, fmt, num::ParseFloatError, str::FromStr, time};
 /// A duration that objects contain in Go's text form, such as `1h30m` or `250ms` (`meta/v1 Duration`).
 ///
 /// Unlike [`std::time::Duration`], it may be negative. The unit of each number is one of `ns`, `us`, `µs`, `ms`, `s`,
-/// `m` and `h`. A text that represents more than about 292 years, the maximum in Go, is an error.
+/// `m` and `h`; only the text `0` needs no unit. A text that represents more than about 292 years, the maximum in Go,
+/// is an error.
 ///
 /// ```
 /// use kube_client::core::Duration;
@@ -19,7 +20,7 @@ use std::{cmp::Ordering, fmt, num::ParseFloatError, str::FromStr, time};
 /// ```
 #[derive(Copy, Clone, PartialEq, Eq, Hash)]
 pub struct Duration {
-    /// The duration in nanoseconds. Go has the same range.
+    /// The duration in nanoseconds. Go's `time.Duration` has the same range.
     nanos: i64,
 }
 
@@ -30,7 +31,7 @@ pub enum ParseError {
     /// A unit is unknown.
     #[error("unknown unit: the units are ns, us, \u{b5}s, ms, s, m and h")]
     InvalidUnit,
-    /// A number has no unit, or the text is empty.
+    /// A number has no unit, or the text is empty or only a sign.
     #[error("a number without a unit: the units are ns, us, \u{b5}s, ms, s, m and h")]
     NoUnit,
     /// A part before a unit is not a decimal number.
@@ -64,7 +65,7 @@ impl From<time::Duration> for Duration {
 }
 
 impl From<Duration> for time::Duration {
-    /// The absolute value; see [`Duration::is_negative`].
+    /// Returns the absolute value, because a duration of `std` is never negative. See [`Duration::is_negative`].
     fn from(duration: Duration) -> Self {
         Self::from_nanos(duration.nanos.unsigned_abs())
     }
@@ -94,7 +95,7 @@ impl FromStr for Duration {
             let is_number_start = |c: char| c == '.' || c.is_ascii_digit();
             let unit_end = after_number.find(is_number_start).unwrap_or(after_number.len());
             let (unit, after_unit) = after_number.split_at(unit_end);
-            let nanos = parse_number(number, unit_nanos(unit)?)?;
+            let nanos = parse_nanos(number, unit_nanos(unit)?)?;
             total = total.checked_add(nanos).ok_or(ParseError::TooLong)?;
             rest = after_unit;
         }
@@ -102,7 +103,7 @@ impl FromStr for Duration {
     }
 }
 
-/// The nanoseconds of one `unit`.
+/// The number of nanoseconds in one `unit`.
 fn unit_nanos(unit: &str) -> Result<u64, ParseError> {
     Ok(match unit {
         "ns" => 1,
@@ -116,14 +117,15 @@ fn unit_nanos(unit: &str) -> Result<u64, ParseError> {
     })
 }
 
-/// Parses the decimal `number` and multiplies it by `unit`, the nanoseconds in one unit. Drops a fraction of a
-/// nanosecond.
-fn parse_number(number: &str, unit: u64) -> Result<i64, ParseError> {
+/// Parses the decimal `number` and multiplies it by `unit`, the number of nanoseconds in one unit. Drops a fraction of
+/// a nanosecond.
+fn parse_nanos(number: &str, unit: u64) -> Result<i64, ParseError> {
     // Only checks that `number` is a decimal number. The code below computes the value, because a float is not exact.
     number.parse::<f64>()?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| ParseError::TooLong)? };
-    // 20 digits are finer than a nanosecond in any unit, and keep the product below `u128::MAX`.
+    // Use at most 20 digits of the fraction. In every unit, the digits after these are worth less than a nanosecond. The
+    // products below stay under `u128::MAX`.
     let digits = &fraction[..fraction.len().min(20)];
     let scale = 10_u128.pow(u32::try_from(digits.len()).unwrap_or(20));
     let fraction: u128 =
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn texts_that_are_not_durations_are_refused() {
         for (text, error) in [
             ("", ParseError::NoUnit),
             ("-", ParseError::NoUnit),

@@ -7,11 +7,12 @@ use thiserror::Error;
 
 /// An object of type `K` or, if the object does not decode as a `K`, its metadata and the error of the decoder.
 ///
-/// Lists and watches already report an undecodable object as an error that names it, and continue
-/// ([`UndecodableObject`](super::UndecodableObject)). With a guard, such objects are in the stores, and controllers
-/// reconcile them: a reconciler can then write the reason into the object's status.
+/// Without a guard, an undecodable object of a list or a watch causes an error that contains the object's name
+/// ([`UndecodableObject`](super::UndecodableObject)). A stream continues after this error; `Api::list` returns the error
+/// instead of the list. With a guard, the stores contain undecodable objects, and controllers reconcile these objects. A
+/// reconciler can write the error into the object's status.
 ///
-/// The guard first decodes into a JSON value, which takes more time and memory than `K` alone.
+/// The guard first decodes the object into a JSON value. This takes more time and memory than to decode `K` directly.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Pod;
@@ -110,7 +111,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_undecodable_object_keeps_its_metadata_and_can_be_changed() {
+    fn the_metadata_of_an_undecodable_object_can_be_read_and_changed() {
         let body =
             json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"containers": "secret"}});
         let mut pod: DeserializeGuard<Pod> = serde_json::from_value(body).unwrap();
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decodable_object_is_the_object() {
+    fn a_guard_contains_an_object_that_decodes() {
         let body = json!({"metadata": {"name": "settings"}, "data": {"a": "1"}});
         let guard: DeserializeGuard<ConfigMap> = serde_json::from_value(body).unwrap();
         assert_eq!(guard.0.unwrap().data.unwrap()["a"], "1");

@@ -8,8 +8,8 @@ use super::managed_fields::applied_fields;
 /// kind; `None` if the manager has applied nothing. `#[derive(ApplyConfiguration)]` of kube-derive generates apply
 /// configurations.
 ///
-/// The result is a complete input for the next apply of this manager: change it and apply it, and the other fields keep
-/// their owners. For `object` and `subresource`, see [`applied_fields`].
+/// The result is a complete input for the next apply of this manager. Change some of its fields, and apply it: the manager
+/// still owns the fields that you did not change. For `object` and `subresource`, see [`applied_fields`].
 ///
 /// # Errors
 ///

@@ -16,9 +16,9 @@ pub struct ParseFieldPathError {
 /// A set of fields that the decoder of objects skips. Skipped fields take no memory.
 ///
 /// A path names fields from the root of the object. `[*]` selects every element of a list, and `*` every value of a
-/// map. Keys with a dot are quoted in brackets: `metadata.annotations["example.com/big"]`. Paths that would skip
-/// `metadata.name`, `namespace`, `uid` or `resourceVersion` are errors. A path to a field that is absent from an object
-/// has no effect.
+/// map. Keys with a dot are quoted in brackets: `metadata.annotations["example.com/big"]`. A path that would skip
+/// the name, namespace, uid or resource version in the metadata is an error. A path to a field that is absent from an
+/// object has no effect.
 ///
 /// ```
 /// use kube_client::core::FieldSet;
@@ -61,11 +61,11 @@ impl FieldSet {
     pub fn managed_fields() -> Self {
         let node = FieldNode { skip: true, ..FieldNode::default() };
         let fields = BTreeMap::from([("managedFields".to_owned(), node)]);
-        Self { root: FieldNode { fields, ..FieldNode::default() } }.within("metadata")
+        Self { root: FieldNode { fields, ..FieldNode::default() } }.under_field("metadata")
     }
 
-    /// Prefixes each path with the field `name`, for a parent that contains the object in this field.
-    pub(crate) fn within(self, name: &str) -> Self {
+    /// Prefixes each path with the field `name`. The result is for a parent that contains the object in this field.
+    pub(crate) fn under_field(self, name: &str) -> Self {
         let fields =
             if self.is_empty() { BTreeMap::new() } else { BTreeMap::from([(name.to_owned(), self.root)]) };
         Self { root: FieldNode { fields, ..FieldNode::default() } }
@@ -91,7 +91,7 @@ impl FieldSet {
         self.root == FieldNode::default()
     }
 
-    /// The skipped parts of the whole object; `None` if the set skips no field.
+    /// The node of the object itself, which contains all skipped parts; `None` if the set skips no field.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
     pub(crate) fn root(&self) -> Option<&FieldNode> {
         (!self.is_empty()).then_some(&self.root)
@@ -105,12 +105,12 @@ impl FieldNode {
         self.skip
     }
 
-    /// The node of a field; `None` if no part of the field is skipped.
+    /// The node of a field in a value that is not skipped as a whole; `None` if no part of the field is skipped.
     pub(crate) fn field(&self, name: &str) -> Option<&FieldNode> {
         self.fields.get(name).or(self.values.as_deref())
     }
 
-    /// The node of every element of a list; `None` if no part of the elements is skipped.
+    /// The node for all elements of a list that is not skipped as a whole; `None` if no part of the elements is skipped.
     pub(crate) fn elements(&self) -> Option<&FieldNode> {
         self.elements.as_deref()
     }
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_also_apply_to_named_fields() {
+    fn wildcards_apply_to_named_fields() {
         for (paths, expected) in [
             (&["data.*", "data.keep.x"][..], "data.*"),
             (&["data.*.a", "data.keep.b"], "data.keep.a,data.keep.b,data.*.a"),

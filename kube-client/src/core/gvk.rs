@@ -36,8 +36,8 @@ impl GroupVersionKind {
         Self { group: group.into(), version: version.into(), kind: kind.into() }
     }
 
-    /// Splits the `apiVersion` at the first slash, without a check.
-    fn split(api_version: &str, kind: String) -> Self {
+    /// Splits the `apiVersion` at the first slash, and does not check its form.
+    fn from_unchecked_api_version(api_version: &str, kind: String) -> Self {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         Self { group: group.to_owned(), version: version.to_owned(), kind }
     }
@@ -71,16 +71,21 @@ impl TryFrom<TypeMeta> for GroupVersionKind {
 }
 
 impl From<OwnerReference> for GroupVersionKind {
-    /// Does not check the `apiVersion`; use `TryFrom<&OwnerReference>` for a reference that a user wrote.
+    /// Splits the `apiVersion` at the first slash without a check. For a reference that a user wrote, use
+    /// `TryFrom<&OwnerReference>`, which checks the `apiVersion`.
     fn from(owner: OwnerReference) -> Self {
-        Self::split(&owner.api_version, owner.kind)
+        Self::from_unchecked_api_version(&owner.api_version, owner.kind)
     }
 }
 
 impl From<ObjectReference> for GroupVersionKind {
-    /// Does not check the `apiVersion`; use `TryFrom<&ObjectReference>` for a reference that a user wrote.
+    /// Splits the `apiVersion` at the first slash without a check. For a reference that a user wrote, use
+    /// `TryFrom<&ObjectReference>`, which checks the `apiVersion`.
     fn from(object: ObjectReference) -> Self {
-        Self::split(&object.api_version.unwrap_or_default(), object.kind.unwrap_or_default())
+        Self::from_unchecked_api_version(
+            &object.api_version.unwrap_or_default(),
+            object.kind.unwrap_or_default(),
+        )
     }
 }
 
@@ -142,7 +147,7 @@ impl FromStr for GroupVersion {
     }
 }
 
-/// A resource, identified by group, version and plural name as in URLs, such as `apps/v1 deployments`.
+/// The group, version and plural name of a resource, such as `apps/v1 deployments`.
 #[derive(Deserialize, Serialize, Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupVersionResource {
     /// The API group, empty for the core group.
@@ -176,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_of_references_convert() {
+    fn the_from_impls_of_references_do_not_check_the_api_version() {
         let owner =
             OwnerReference { api_version: "apps/v1".into(), kind: "Deployment".into(), ..Default::default() };
         assert_eq!(GroupVersionKind::from(owner), GroupVersionKind::gvk("apps", "v1", "Deployment"));
@@ -200,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn converts_references_to_kinds() {
+    fn the_try_from_impls_of_references_check_the_api_version() {
         let owner =
             OwnerReference { api_version: "apps/v1".into(), kind: "ReplicaSet".into(), ..Default::default() };
         assert_eq!(GroupVersionKind::try_from(&owner), Ok(GroupVersionKind::gvk("apps", "v1", "ReplicaSet")));

@@ -6,12 +6,13 @@ use serde_json::{Map, Value, json};
 /// The fields of `object` that the field manager `manager` owns because it applied them; `None` if the manager has
 /// applied nothing.
 ///
-/// The result has `apiVersion`, `kind`, name and namespace, and is a complete input for the next server-side apply of
-/// this manager: change it and apply it, and the other fields keep their owners. `subresource` is `None` for the object
-/// itself, or the name of a subresource, such as `status`, that the manager has applied.
+/// The result also has `apiVersion`, `kind`, name and namespace. It is a complete input for the next server-side apply of
+/// this manager. Change some of its fields, and apply it: the manager still owns the fields that you did not change.
+/// `subresource` is `None` for the object itself, or the name of a subresource, such as `status`, that the manager has
+/// applied.
 ///
-/// `object` is the JSON of an object, such as a serialized `DynamicObject`. It must contain `managedFields`, which
-/// watchers of kube-runtime skip by default. A field in `managedFields` that the object does not have is ignored.
+/// `object` is the JSON of an object, such as a serialized `DynamicObject`. It must contain `managedFields`: watchers of
+/// kube-runtime skip this field by default. A field in `managedFields` that the object does not have is ignored.
 ///
 /// ```
 /// use kube_client::core::applied_fields;
@@ -63,8 +64,8 @@ fn decode_entry(entry: &Value) -> Option<ManagedFieldsEntry> {
     serde_json::from_value(entry.clone()).ok()
 }
 
-/// The part of a value that a set of fields (`fieldsV1`) contains; `None` if the set has fields and the value is a
-/// scalar.
+/// The part of a value that a set of fields (`fieldsV1`) contains. `None` if the set has fields and the value is a
+/// scalar, or if the set is not a JSON object.
 fn owned_part(value: &Value, fields: &Value) -> Option<Value> {
     let fields = fields.as_object()?;
     if fields.is_empty() {
@@ -80,10 +81,10 @@ fn owned_part(value: &Value, fields: &Value) -> Option<Value> {
         }
         Value::Array(items) => {
             let owned = items.iter().enumerate().filter_map(|(index, item)| {
-                let (key, fields) = fields.iter().find(|(key, _)| is_key_of(key, index, item))?;
+                let (key, fields) = fields.iter().find(|(key, _)| identifies_item(key, index, item))?;
                 let mut part = owned_part(item, fields)?;
-                if let (Value::Object(part), Some(Value::Object(keys))) = (&mut part, keys_of_item(key)) {
-                    // Add the keys of the item even if the manager does not own them: an apply needs them.
+                if let (Value::Object(part), Some(Value::Object(keys))) = (&mut part, parse_item_keys(key)) {
+                    // An apply needs the key fields of each item, and the manager may not own the key fields.
                     part.extend(keys);
                 }
                 Some(part)
@@ -95,10 +96,10 @@ fn owned_part(value: &Value, fields: &Value) -> Option<Value> {
     }
 }
 
-/// Whether `key`, a path element of `fieldsV1`, identifies this list item: `k:{..}` by its keys, `v:..` by its value,
-/// `i:..` by its index.
-fn is_key_of(key: &str, index: usize, item: &Value) -> bool {
-    if let Some(Value::Object(keys)) = keys_of_item(key) {
+/// Whether `key`, a path element of `fieldsV1`, identifies this list item. `k:{..}` identifies an item by its key fields,
+/// `v:..` by its value, and `i:..` by its index.
+fn identifies_item(key: &str, index: usize, item: &Value) -> bool {
+    if let Some(Value::Object(keys)) = parse_item_keys(key) {
         return keys.iter().all(|(name, value)| item.get(name) == Some(value));
     }
     match key.split_at_checked(2) {
@@ -108,8 +109,8 @@ fn is_key_of(key: &str, index: usize, item: &Value) -> bool {
     }
 }
 
-/// The keys in a path element `k:{..}`.
-fn keys_of_item(key: &str) -> Option<Value> {
+/// The names and values of the key fields in a path element `k:{..}`; `None` for other path elements.
+fn parse_item_keys(key: &str) -> Option<Value> {
     serde_json::from_str(key.strip_prefix("k:")?).ok()
 }
 
@@ -117,7 +118,7 @@ fn keys_of_item(key: &str) -> Option<Value> {
 mod tests {
     use super::*;
 
-    /// Checks the part of `value` that `fields` contains.
+    /// Checks that `expected` is the part of `value` that `fields` contains.
     #[track_caller]
     fn check(value: &Value, fields: &Value, expected: Option<&Value>) {
         assert_eq!(owned_part(value, fields).as_ref(), expected);

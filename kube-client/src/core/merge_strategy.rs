@@ -10,8 +10,8 @@ pub enum ListMerge {
     Atomic,
     /// The items are unique scalars. Each item is owned separately (`set`).
     Set,
-    /// Each item is an object that is owned separately (`map`). The values of the fields with these names identify an
-    /// item.
+    /// The items are objects. Each item is owned separately (`map`). The vector contains the names of the key fields:
+    /// the values of these fields identify an item.
     Map(Vec<String>),
 }
 

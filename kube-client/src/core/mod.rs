@@ -45,34 +45,34 @@ pub mod version;
 mod watch_event;
 mod wire_format;
 
-/// [`DynamicObject`] and related types, at their path in the `kube` crate.
+/// [`DynamicObject`] and related types. The module path is the same as in the crate `kube`.
 pub mod dynamic {
     pub use super::object::{ApiResource, DynamicObject, ParseDynamicObjectError};
     pub use super::resource::DynamicResourceScope;
 }
 
-/// [`KubeletDebugParams`](kubelet_debug::KubeletDebugParams), at its path in the `kube` crate.
+/// [`KubeletDebugParams`](kubelet_debug::KubeletDebugParams). The module path is the same as in the crate `kube`.
 pub mod kubelet_debug {
     pub use super::request::KubeletDebugParams;
 }
 
-/// Label selectors, at their path in the `kube` crate.
+/// Label selectors. The module path is the same as in the crate `kube`.
 pub mod labels {
     pub use super::selector::{Expression, ParseExpressionError, Selector, SelectorExt};
 }
 
-/// Parameters of subresources, at their path in the `kube` crate.
+/// Parameters of subresources, and the type `Scale`. The module path is the same as in the crate `kube`.
 pub mod subresource {
     pub use super::params::{AttachParams, EvictParams, LogParams};
     pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 }
 
-/// [`Restart`], at its path in the `kube` crate.
+/// [`Restart`]. The module path is the same as in the crate `kube`.
 pub mod util {
     pub use super::restart::Restart;
 }
 
-/// [`WatchEvent`] and its parts, at their path in the `kube` crate.
+/// [`WatchEvent`] and its parts. The module path is the same as in the crate `kube`.
 pub mod watch {
     pub use super::watch_event::{Bookmark, BookmarkMeta, WatchEvent};
 }
@@ -102,7 +102,7 @@ pub use params::{
 pub use quantity::{ParseQuantityError, ParsedQuantity};
 pub(crate) use redact::redact_decode_error;
 #[cfg(feature = "client")]
-pub(crate) use redact::without_values;
+pub(crate) use redact::remove_quoted_values;
 pub use request::Request;
 pub use resource::{
     ClusterResourceScope, ClusterScope, DynamicResourceScope, NamespaceResourceScope, NamespaceScope,
@@ -115,7 +115,7 @@ pub use restart::Restart;
 pub use selector::{Expression, ParseExpressionError, Selector, SelectorExt};
 pub use table::{Table, TableColumnDefinition, TableRow};
 #[cfg(feature = "client")]
-pub(crate) use timestamp::nearest_timestamp;
+pub(crate) use timestamp::nearest_timestamp_if_out_of_range;
 pub use undecodable_object::{ObjectOrigin, UndecodableObject};
 pub use version::{ParseResourceVersionError, ResourceVersion, Version};
 pub use watch_event::{Bookmark, BookmarkMeta, WatchEvent};

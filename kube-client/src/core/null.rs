@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-/// Decodes `null` as the default value.
+/// Decodes `null` as the default value, and any other value as a `T`.
 pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

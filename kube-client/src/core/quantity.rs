@@ -1,6 +1,6 @@
 //! `ParsedQuantity`: arithmetic and comparison of resource quantities.
 //!
-//! The number is exact: an integer number of billionths, the smallest unit of Kubernetes' quantities.
+//! The number is stored as an integer count of billionths, the smallest unit of Kubernetes' quantities.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::{
@@ -16,7 +16,7 @@ use thiserror::Error;
 const SCALE: i32 = 9;
 /// The number 1, in billionths.
 const ONE: i128 = 1_000_000_000;
-/// The largest quantity with a binary suffix, in billionths. Kubernetes replaces a larger quantity by this value.
+/// The maximum of a quantity with a binary suffix, in billionths. Kubernetes reduces a larger quantity to this maximum.
 const MAX_BINARY: i128 = i64::MAX as i128 * ONE;
 
 /// The error for a text that is not a quantity.
@@ -30,11 +30,12 @@ pub struct ParseQuantityError(pub String);
 /// A quantity such as `500m` or `1.5Gi` as a number, for arithmetic and comparison.
 ///
 /// As in Go's `resource.Quantity`, a number has nine decimal places, and further places are rounded up (away from
-/// zero). Numbers above about 1.7 × 10²⁹, and numbers of more than 38 digits, are refused. A number with a binary
-/// suffix that exceeds 2⁶³ − 1 becomes 2⁶³ − 1. Sums and differences are exact; beyond about 1.7 × 10²⁹ they saturate.
+/// zero). Parsing fails for numbers above about 1.7 × 10²⁹. Parsing can also fail for numbers of more than 38 digits, or of
+/// more than 20 digits with a binary suffix. With a binary suffix, a number between 2⁶³ − 1 and 1.7 × 10²⁹ becomes
+/// 2⁶³ − 1. Sums and differences are exact up to about 1.7 × 10²⁹; larger sums and differences saturate.
 ///
-/// [`Display`](fmt::Display) writes the canonical form, as API servers do. A sum has the format of its left operand or,
-/// if the left operand is zero, of its right operand.
+/// [`Display`](fmt::Display) writes the canonical form, as API servers do. A sum or a difference has the format of its
+/// left operand or, if the left operand is zero, of its right operand.
 ///
 /// ```
 /// use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::api::resource::Quantity};
@@ -53,7 +54,7 @@ pub struct ParsedQuantity {
     format: Format,
 }
 
-/// The suffixes of a quantity's canonical form.
+/// The kind of suffix in a quantity's canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     /// Powers of 1024: `Ki`, `Mi`, ...
@@ -77,25 +78,25 @@ impl ParsedQuantity {
         self.billionths == 0
     }
 
-    /// The nearest number of type `f64`, in units: 0.5 for `500m`.
+    /// The quantity as a floating-point number, rounded if necessary: 0.5 for `500m`.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "as documented")]
     pub fn to_f64(&self) -> f64 {
         self.billionths as f64 / ONE as f64
     }
 
-    /// The number of whole units, rounded up (away from zero): 1 for `500m`, like `Value` in Go. At most
-    /// `i64::MAX`.
+    /// The number of whole units, rounded up (away from zero): 1 for `500m`, like `Value` in Go. Saturates at `i64::MIN`
+    /// and `i64::MAX`.
     #[must_use]
     pub fn value(&self) -> i64 {
-        to_i64(divide_rounded_up(self.billionths, ONE))
+        to_i64(divide_away_from_zero(self.billionths, ONE))
     }
 
-    /// The number of thousandths, rounded up (away from zero): 500 for `500m`, like `MilliValue` in Go. At most
-    /// `i64::MAX`.
+    /// The number of thousandths, rounded up (away from zero): 500 for `500m`, like `MilliValue` in Go. Saturates at
+    /// `i64::MIN` and `i64::MAX`.
     #[must_use]
     pub fn milli_value(&self) -> i64 {
-        to_i64(divide_rounded_up(self.billionths, ONE / 1000))
+        to_i64(divide_away_from_zero(self.billionths, ONE / 1000))
     }
 }
 
@@ -104,8 +105,8 @@ fn to_i64(number: i128) -> i64 {
     i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// Divides and rounds away from zero.
-fn divide_rounded_up(number: i128, divisor: i128) -> i128 {
+/// Divides, and rounds the quotient away from zero.
+fn divide_away_from_zero(number: i128, divisor: i128) -> i128 {
     number / divisor + if number % divisor == 0 { 0 } else { number.signum() }
 }
 
@@ -136,10 +137,13 @@ fn parse(text: &str) -> Option<ParsedQuantity> {
         digits => digits.parse().ok()?,
     };
     let places = i32::try_from(fraction.len()).ok()?;
-    let magnitude = scale(digits.checked_mul(factor)?, exponent.checked_add(SCALE)?.checked_sub(places)?)?;
+    let magnitude = multiply_by_power_of_ten(
+        digits.checked_mul(factor)?,
+        exponent.checked_add(SCALE)?.checked_sub(places)?,
+    )?;
     let (magnitude, format) = match format {
-        // As in Go: a binary quantity below one is written in the decimal format, and only binary quantities have a
-        // maximum.
+        // As in Go: a quantity with a binary suffix is written in the decimal format if it is below one. Only quantities
+        // with a binary suffix have a maximum.
         Format::BinarySi if (1..ONE).contains(&magnitude) => (magnitude, Format::DecimalSi),
         Format::BinarySi => (magnitude.min(MAX_BINARY), format),
         _ => (magnitude, format),
@@ -147,7 +151,7 @@ fn parse(text: &str) -> Option<ParsedQuantity> {
     Some(ParsedQuantity { billionths: if is_negative { -magnitude } else { magnitude }, format })
 }
 
-/// The factor, the decimal exponent and the format of a suffix.
+/// Returns the factor, the decimal exponent and the format of a suffix; `None` if the suffix is unknown.
 fn parse_suffix(suffix: &str) -> Option<(i128, i32, Format)> {
     if let Some((_, exponent)) = DECIMAL_SUFFIXES.iter().find(|(name, _)| *name == suffix) {
         return Some((1, *exponent, Format::DecimalSi));
@@ -160,10 +164,10 @@ fn parse_suffix(suffix: &str) -> Option<(i128, i32, Format)> {
 }
 
 /// `number` × 10^`exponent`, rounded up; `None` on overflow. `number` is not negative.
-fn scale(number: i128, exponent: i32) -> Option<i128> {
+fn multiply_by_power_of_ten(number: i128, exponent: i32) -> Option<i128> {
     match (10_i128.checked_pow(exponent.unsigned_abs()), exponent >= 0) {
         (Some(factor), true) => number.checked_mul(factor),
-        (Some(divisor), false) => Some(divide_rounded_up(number, divisor)),
+        (Some(divisor), false) => Some(divide_away_from_zero(number, divisor)),
         (None, true) => (number == 0).then_some(0),
         (None, false) => Some(number.signum()),
     }
@@ -174,7 +178,7 @@ impl fmt::Display for ParsedQuantity {
         let is_small = self.billionths.abs() < 1024 * ONE;
         match self.format {
             Format::BinarySi if !is_small => {
-                let mut number = divide_rounded_up(self.billionths, ONE);
+                let mut number = divide_away_from_zero(self.billionths, ONE);
                 let mut suffix = "";
                 for name in BINARY_SUFFIXES {
                     if number % 1024 != 0 {
@@ -186,12 +190,12 @@ impl fmt::Display for ParsedQuantity {
                 write!(f, "{number}{suffix}")
             }
             Format::BinarySi | Format::DecimalSi => {
-                let (number, exponent) = without_trailing_zeros(self.billionths, 18);
+                let (number, exponent) = canonical_number_and_exponent(self.billionths, 18);
                 let suffix =
                     DECIMAL_SUFFIXES.iter().find(|(_, of)| *of == exponent).map_or("", |(name, _)| name);
                 write!(f, "{number}{suffix}")
             }
-            Format::DecimalExponent => match without_trailing_zeros(self.billionths, i32::MAX) {
+            Format::DecimalExponent => match canonical_number_and_exponent(self.billionths, i32::MAX) {
                 (number, 0) => write!(f, "{number}"),
                 (number, exponent) => write!(f, "{number}e{exponent}"),
             },
@@ -201,7 +205,7 @@ impl fmt::Display for ParsedQuantity {
 
 /// The number and the exponent of the canonical decimal form. The exponent is the largest multiple of three up to
 /// `max_exponent` with which the number is an integer.
-fn without_trailing_zeros(billionths: i128, max_exponent: i32) -> (i128, i32) {
+fn canonical_number_and_exponent(billionths: i128, max_exponent: i32) -> (i128, i32) {
     if billionths == 0 {
         return (0, 0);
     }
@@ -249,7 +253,7 @@ impl Ord for ParsedQuantity {
 }
 
 impl Default for ParsedQuantity {
-    /// Zero.
+    /// Returns zero.
     fn default() -> Self {
         Self { billionths: 0, format: Format::DecimalSi }
     }
@@ -303,12 +307,12 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn parsed(text: &str) -> ParsedQuantity {
+    fn parse_quantity(text: &str) -> ParsedQuantity {
         text.parse().unwrap()
     }
 
     #[test]
-    fn quantities_have_the_canonical_form_of_the_api_server() {
+    fn display_writes_the_canonical_form_of_the_api_server() {
         for (text, canonical) in [
             ("0", "0"),
             ("0Ki", "0"),
@@ -338,12 +342,12 @@ mod tests {
             ("8Ei", "9223372036854775807"),
             ("00.10", "100m"),
         ] {
-            assert_eq!(parsed(text).to_string(), canonical, "{text}");
+            assert_eq!(parse_quantity(text).to_string(), canonical, "{text}");
         }
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn parsing_rejects_invalid_texts_and_too_large_numbers() {
         let long = "9".repeat(60);
         for text in [
             "",
@@ -367,30 +371,30 @@ mod tests {
 
     #[test]
     fn quantities_of_different_formats_compare_by_their_number() {
-        assert_eq!(parsed("1000m"), parsed("1"));
-        assert_eq!(parsed("1Ki"), parsed("1024"));
-        assert!(parsed("1Ki") > parsed("1k") && parsed("-1") < parsed("1n"));
+        assert_eq!(parse_quantity("1000m"), parse_quantity("1"));
+        assert_eq!(parse_quantity("1Ki"), parse_quantity("1024"));
+        assert!(parse_quantity("1Ki") > parse_quantity("1k") && parse_quantity("-1") < parse_quantity("1n"));
     }
 
     #[test]
-    fn sums_and_differences_are_exact_and_keep_the_format_of_the_left() {
-        assert_eq!((parsed("1Gi") + parsed("512Mi")).to_string(), "1536Mi");
-        assert_eq!((parsed("0") + parsed("1Gi")).to_string(), "1Gi");
-        assert_eq!((parsed("0.1") + parsed("0.2")).to_string(), "300m");
-        assert_eq!((parsed("1") - parsed("1n")).to_string(), "999999999n");
-        assert_eq!(["1Mi", "1Mi"].map(parsed).into_iter().sum::<ParsedQuantity>().to_string(), "2Mi");
-        let mut sum = parsed("2");
-        sum += parsed("1");
-        sum -= parsed("3");
+    fn sums_and_differences_are_exact_and_have_the_format_of_the_first_nonzero_operand() {
+        assert_eq!((parse_quantity("1Gi") + parse_quantity("512Mi")).to_string(), "1536Mi");
+        assert_eq!((parse_quantity("0") + parse_quantity("1Gi")).to_string(), "1Gi");
+        assert_eq!((parse_quantity("0.1") + parse_quantity("0.2")).to_string(), "300m");
+        assert_eq!((parse_quantity("1") - parse_quantity("1n")).to_string(), "999999999n");
+        assert_eq!(["1Mi", "1Mi"].map(parse_quantity).into_iter().sum::<ParsedQuantity>().to_string(), "2Mi");
+        let mut sum = parse_quantity("2");
+        sum += parse_quantity("1");
+        sum -= parse_quantity("3");
         assert!(sum.is_zero());
     }
 
     #[test]
-    fn values_are_rounded_up() {
-        let quantity = parsed("1500001u");
+    fn value_and_milli_value_round_away_from_zero() {
+        let quantity = parse_quantity("1500001u");
         assert_eq!((quantity.value(), quantity.milli_value()), (2, 1501));
         assert_eq!((-quantity).value(), -2);
         assert!((quantity.to_f64() - 1.500_001).abs() < 1e-9);
-        assert_eq!(parsed("1e25").value(), i64::MAX);
+        assert_eq!(parse_quantity("1e25").value(), i64::MAX);
     }
 }

@@ -4,7 +4,7 @@
 
 use serde::de::Error as _;
 
-/// serde's text before the quoted name of an unknown variant.
+/// The start of serde's message for an unknown variant. The name of the variant follows in quotes.
 const UNKNOWN_VARIANT: &str = "unknown variant ";
 
 /// The names of types in serde's messages.
@@ -32,13 +32,13 @@ const TYPE_NAMES: [&str; 18] = [
 /// Removes the invalid value from an error, and keeps the type and the position of the value.
 pub(crate) fn redact_decode_error(error: serde_json::Error) -> serde_json::Error {
     let message = error.to_string();
-    let redacted = without_values(&message);
+    let redacted = remove_quoted_values(&message);
     // The new error has the same position: `Error::custom` parses line and column from the end of the message.
     if redacted == message { error } else { serde_json::Error::custom(redacted) }
 }
 
-/// The message of a decoder without the values that the message quotes.
-pub(crate) fn without_values(message: &str) -> String {
+/// Returns the message of a decoder without the values that the message quotes.
+pub(crate) fn remove_quoted_values(message: &str) -> String {
     // A message of serde is a prefix, the value, and a suffix. The value may contain text that looks like a prefix or a
     // suffix, so only the first prefix and the last suffix are those of serde.
     let prefixes = ["invalid type: ", "invalid value: ", UNKNOWN_VARIANT];
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_decode_message_keeps_type_and_position_and_drops_the_value() {
+    fn a_redacted_message_keeps_type_and_position_and_drops_the_value() {
         for (message, expected) in [
             (
                 "users[0].user: invalid type: string \"hunter2, expected\", expected struct AuthInfo at line 2",
@@ -102,7 +102,7 @@ mod tests {
             ("missing field `name` at line 1 column 2", "missing field `name` at line 1 column 2"),
             ("did not find expected key", "did not find expected key"),
         ] {
-            assert_eq!(without_values(message), expected);
+            assert_eq!(remove_quoted_values(message), expected);
         }
     }
 

@@ -24,12 +24,13 @@ pub trait ClusterScope: ResourceScope {}
 impl ClusterScope for ClusterResourceScope {}
 impl ClusterScope for DynamicResourceScope {}
 
-/// The characters to escape in a namespace, which would change the structure of the URL path.
+/// The characters to escape in a namespace. An unescaped character of this set would change the structure of the URL, or
+/// make the URL invalid.
 const ESCAPED_IN_NAMESPACE: &percent_encoding::AsciiSet =
     &percent_encoding::CONTROLS.add(b'/').add(b'%').add(b'?').add(b'#').add(b' ');
 
 /// The URL path of the collection `plural`. `version` is the path of its group version, such as `/apis/apps/v1`.
-pub(crate) fn namespaced_path(version: &str, namespace: Option<&str>, plural: &str) -> String {
+pub(crate) fn join_collection_path(version: &str, namespace: Option<&str>, plural: &str) -> String {
     const NAMESPACES: &str = "/namespaces/";
     let namespace_length = namespace.map_or(0, |namespace| NAMESPACES.len() + namespace.len());
     let mut path = String::with_capacity(version.len() + namespace_length + 1 + plural.len());
@@ -67,16 +68,17 @@ pub enum Representation {
     Full,
     /// The type and metadata only (`meta/v1 PartialObjectMetadata`).
     Metadata,
-    /// Rows of columns (`meta/v1 Table`): see [`Table`](super::Table).
+    /// Rows of cells (`meta/v1 Table`): see [`Table`](super::Table).
     Table,
 }
 
 /// A kind of object that an API server stores.
 ///
-/// Implemented for every top-level type of `k8s-openapi`, for derived custom resources, and for
-/// [`DynamicObject`](super::DynamicObject), [`Object`](super::Object) and
-/// [`PartialObjectMeta`](super::PartialObjectMeta). Kinds that are known at compile time have `DynamicType = ()`; kinds
-/// that are known only at run time have [`ApiResource`](super::ApiResource).
+/// Implemented for every kind of `k8s-openapi` that has an [`ObjectMeta`], for derived custom resources, and for
+/// [`DynamicObject`](super::DynamicObject), [`Object`](super::Object),
+/// [`PartialObjectMeta`](super::PartialObjectMeta) and [`DeserializeGuard`](super::DeserializeGuard). Kinds that are known
+/// at compile time have `DynamicType = ()`; kinds that are known only at run time have
+/// [`ApiResource`](super::ApiResource).
 ///
 /// ```
 /// use k8s_openapi::api::apps::v1::Deployment;
@@ -117,7 +119,7 @@ pub trait Resource {
         let (group, version, plural) = (Self::group(dt), Self::version(dt), Self::plural(dt));
         let root = if group.is_empty() { "api" } else { "apis" };
         let slash = if group.is_empty() { "" } else { "/" };
-        namespaced_path(&["/", root, "/", &group, slash, &version].concat(), namespace, &plural)
+        join_collection_path(&["/", root, "/", &group, slash, &version].concat(), namespace, &plural)
     }
 
     /// Sets `apiVersion` and `kind` if they are missing: servers omit them from list items of built-in kinds.
@@ -146,7 +148,7 @@ pub trait Resource {
         }
     }
 
-    /// An owner reference with `controller: true` to this object; `None` if the object lacks a name or a uid.
+    /// An owner reference to this object, with `controller: true`; `None` if the object lacks a name or a uid.
     fn controller_owner_ref(&self, dt: &Self::DynamicType) -> Option<OwnerReference> {
         self.owner_ref(dt).map(|owner| OwnerReference { controller: Some(true), ..owner })
     }
@@ -216,7 +218,7 @@ pub trait ResourceExt: Resource {
     ///
     /// # Panics
     ///
-    /// If the object has no name. Objects from a server always have one; for objects that the program built, use
+    /// If the object has no name. An object from a server always has a name. For an object that the program built, use
     /// [`name_any`](ResourceExt::name_any).
     fn name_unchecked(&self) -> String;
     /// The name, or `generateName` if there is no name, or an empty string if there is neither.
@@ -237,9 +239,9 @@ pub trait ResourceExt: Resource {
     fn annotations(&self) -> &BTreeMap<String, String>;
     /// The annotations, mutable.
     fn annotations_mut(&mut self) -> &mut BTreeMap<String, String>;
-    /// The owners, empty if there are none.
+    /// The owner references, empty if there are none.
     fn owner_references(&self) -> &[OwnerReference];
-    /// The owners, mutable.
+    /// The owner references, mutable.
     fn owner_references_mut(&mut self) -> &mut Vec<OwnerReference>;
     /// The finalizers, empty if there are none.
     fn finalizers(&self) -> &[String];
@@ -328,14 +330,14 @@ mod tests {
     use k8s_openapi::api::{core::v1::Pod, rbac::v1::ClusterRole};
 
     #[test]
-    fn builds_paths_by_group_and_scope() {
+    fn url_path_depends_on_group_and_scope() {
         assert_eq!(Pod::url_path(&(), None), "/api/v1/pods");
         assert_eq!(Pod::url_path(&(), Some("ns")), "/api/v1/namespaces/ns/pods");
         assert_eq!(ClusterRole::url_path(&(), None), "/apis/rbac.authorization.k8s.io/v1/clusterroles");
     }
 
     #[test]
-    fn owner_references_need_a_uid() {
+    fn owner_ref_returns_none_without_a_uid() {
         let mut pod = Pod::default();
         pod.meta_mut().name = Some("web".into());
         assert_eq!(pod.owner_ref(&()), None);

@@ -22,7 +22,7 @@ use std::{fmt, time::Duration};
 #[derive(Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Status {
-    /// Success or failure; `None` if the server omitted it.
+    /// Success or failure; `None` if the server omitted this field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusSummary>,
     /// The suggested HTTP status code, 0 if it is not set.
@@ -34,11 +34,11 @@ pub struct Status {
     /// A machine-readable reason: usually one of the constants in [`reason`]; may be empty.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// The object of the failed request, and the causes of the failure.
+    /// The object of the request and, after a failure, the causes of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<StatusDetails>,
-    /// List metadata. In the `410 Expired` response to a list with an expired continue token, the metadata contains a
-    /// token that continues the list at a newer resource version (inconsistent continuation).
+    /// List metadata. If the continue token of a list request has expired (`410 Expired`), the metadata contains a new
+    /// token. The new token continues the list at a newer resource version (inconsistent continuation).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta>,
 }
@@ -136,7 +136,8 @@ impl Status {
         self.reason == reason::EXPIRED || self.matches_reason(reason::GONE, 410)
     }
 
-    /// Whether the server rejected the request because of rate limits (429).
+    /// Whether the server rejected the request because of a limit (429): a rate limit or, for an eviction, a disruption
+    /// budget.
     pub fn is_too_many_requests(&self) -> bool {
         self.matches_reason(reason::TOO_MANY_REQUESTS, 429)
     }
@@ -170,7 +171,7 @@ impl Status {
         causes.iter().find(|cause| cause.reason == "ExitCode")?.message.trim().parse().ok()
     }
 
-    /// The delay that the server requests before a retry, from the details of the status; `None` if there is none.
+    /// The delay that the server requests before a retry, from `details`; `None` if the server requests no delay.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.details.as_ref()?.retry_after_seconds;
         (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
@@ -268,7 +269,7 @@ pub mod reason {
     pub const STORAGE_READ_ERROR: &str = "StorageReadError";
     /// 504: the request exceeded its timeout.
     pub const TIMEOUT: &str = "Timeout";
-    /// 429: the request exceeds the server's rate limits.
+    /// 429: the request exceeds a rate limit, or an eviction exceeds a disruption budget.
     pub const TOO_MANY_REQUESTS: &str = "TooManyRequests";
     /// 400: the request is malformed.
     pub const BAD_REQUEST: &str = "BadRequest";
@@ -313,7 +314,7 @@ pub mod reason {
         }
     }
 
-    /// Whether `reason` is one of the constants of this module; the empty reason is not.
+    /// Whether `reason` is one of the constants of this module, except [`UNKNOWN`].
     pub fn is_known(reason: &str) -> bool {
         matches!(
             reason,
@@ -359,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn compares_the_code_only_without_a_known_reason() {
+    fn the_code_matters_only_if_the_reason_is_empty_or_unknown() {
         let exists = Status::failure("", reason::ALREADY_EXISTS).with_code(409);
         assert!(exists.is_already_exists() && !exists.is_conflict());
         assert!(Status::failure("", "Odd").with_code(409).is_conflict());
@@ -377,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_is_in_the_causes() {
+    fn exit_code_is_read_from_the_causes() {
         let failed = |reason: &str, causes: &str| {
             let text = format!(
                 r#"{{"status":"Failure","reason":"{reason}","message":"m","details":{{"causes":{causes}}}}}"#

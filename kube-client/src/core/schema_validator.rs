@@ -1,5 +1,5 @@
-//! Validates a value with a structural schema, as an API server does. This module evaluates no CEL expressions:
-//! `cel_validator` does.
+//! Validates a value against a structural schema, as an API server does. This module must not evaluate CEL expressions:
+//! `cel_validator` evaluates them.
 
 use std::collections::HashMap;
 
@@ -10,6 +10,7 @@ use serde_json::{Map, Number, Value};
 use super::Reason;
 use super::validation_error::{ErrorKind, ValidationError};
 
+/// A schema or subschema: the JSON object with its keywords.
 type Node = Map<String, Value>;
 
 /// The compiled patterns of a schema, by their text; `None` for a pattern that the crate `regex` does not support.
@@ -42,7 +43,7 @@ pub(super) struct SchemaValidator<'p> {
     is_blocked: bool,
 }
 
-/// The effect of an error of the schema: whether the server still evaluates the validation rules.
+/// The effect of a schema violation: whether the server still evaluates the validation rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Continues,
@@ -54,8 +55,8 @@ impl<'p> SchemaValidator<'p> {
         Self { patterns, errors: Vec::new(), is_blocked: false }
     }
 
-    /// Validates a value whose nulls in non-nullable fields have been removed. Returns the errors, and whether they
-    /// prevent the evaluation of the rules on the server.
+    /// Validates a value from which `without_nulls` has removed nulls. Returns the errors, and whether the server would
+    /// skip the validation rules because of these errors.
     pub(super) fn validate(mut self, schema: &Value, value: &Value) -> (Vec<ValidationError>, bool) {
         self.check_value(schema, value, "");
         (self.errors, self.is_blocked)
@@ -81,14 +82,14 @@ impl<'p> SchemaValidator<'p> {
         let Some(node) = schema.as_object() else { return };
         if value.is_null() && is_nullable(node) {
             // For null in a nullable field, the server checks only `enum`.
-            self.check_allowed_values(node, value, path);
+            self.check_enum(node, value, path);
             return;
         }
         if let Some(expected) = violated_type(node, value) {
             let message = format!("must be of type {expected}: {:?}", type_name(value));
             return self.report(path, Reason::FieldValueInvalid, Effect::BlocksRules, message);
         }
-        self.check_allowed_values(node, value, path);
+        self.check_enum(node, value, path);
         match value {
             Value::Object(fields) => self.check_object(node, fields, path),
             Value::Array(items) => self.check_array(node, items, path),
@@ -96,10 +97,10 @@ impl<'p> SchemaValidator<'p> {
             Value::Number(number) => self.check_number(node, number, path),
             Value::Null | Value::Bool(_) => {}
         }
-        self.check_combinations(node, value, path);
+        self.check_composition(node, value, path);
     }
 
-    fn check_allowed_values(&mut self, node: &Node, value: &Value, path: &str) {
+    fn check_enum(&mut self, node: &Node, value: &Value, path: &str) {
         let Some(allowed) = node.get("enum").and_then(Value::as_array) else { return };
         if !allowed.iter().any(|allowed| is_equal(allowed, value)) {
             let allowed: Vec<_> = allowed.iter().map(ToString::to_string).collect();
@@ -108,7 +109,7 @@ impl<'p> SchemaValidator<'p> {
         }
     }
 
-    fn check_object(&mut self, node: &Node, fields: &Node, path: &str) {
+    fn check_object(&mut self, node: &Node, fields: &Map<String, Value>, path: &str) {
         self.check_size(node, fields.len(), ["minProperties", "maxProperties"], "properties", path);
         let embedded: &[&str] =
             if is_set(node, "x-kubernetes-embedded-resource") { &["apiVersion", "kind"] } else { &[] };
@@ -175,7 +176,7 @@ impl<'p> SchemaValidator<'p> {
             }
         }
         if let Some(format) = node.get("format").and_then(Value::as_str)
-            && !has_format(format, text)
+            && !is_valid_for_format(format, text)
         {
             self.report_invalid(path, format!("must be of type {format}"));
         }
@@ -195,7 +196,7 @@ impl<'p> SchemaValidator<'p> {
     }
 
     fn check_number(&mut self, node: &Node, number: &Number, path: &str) {
-        if let Some(format) = out_of_format(node, number) {
+        if let Some(format) = violated_format(node, number) {
             return self.report_invalid(path, format!("must be within the range of {format}"));
         }
         let Some(value) = number.as_f64() else { return };
@@ -221,7 +222,7 @@ impl<'p> SchemaValidator<'p> {
         }
     }
 
-    fn check_combinations(&mut self, node: &Node, value: &Value, path: &str) {
+    fn check_composition(&mut self, node: &Node, value: &Value, path: &str) {
         let schemas = |key: &str| node.get(key).and_then(Value::as_array).map(Vec::as_slice);
         for schema in schemas("allOf").unwrap_or_default() {
             self.check_value(schema, value, path);
@@ -319,9 +320,9 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// The format whose range does not contain the number; `None` if the number is in range. An integer without a format
-/// has 64 bits.
-fn out_of_format(node: &Node, number: &Number) -> Option<&'static str> {
+/// The integer format whose range does not contain the number; `None` if the number is in range, or if the node is not an
+/// integer and has no integer format. An integer without a format, or with another format, has the range of `int64`.
+fn violated_format(node: &Node, number: &Number) -> Option<&'static str> {
     let is_integer = node.get("type").and_then(Value::as_str) == Some("integer");
     let format = node.get("format").and_then(Value::as_str);
     let (name, range) = match format {
@@ -354,8 +355,8 @@ fn is_equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Whether a text has a format that this module knows. Other formats are not checked.
-fn has_format(format: &str, text: &str) -> bool {
+/// Whether a text is valid for `format`. Every text is valid for a format that this module does not know.
+fn is_valid_for_format(format: &str, text: &str) -> bool {
     match format {
         "date" => is_date(text),
         "date-time" => is_date_time(text),

@@ -1,11 +1,11 @@
-//! `Table`: objects as rows of text columns, as `kubectl get` shows them.
+//! `Table`: objects as rows of cells, as `kubectl get` shows them.
 
 use super::{ListMeta, PartialObjectMeta, TypeMeta};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Objects as rows of columns that the server defines (`meta/v1 Table`): for built-in kinds the columns of
-/// `kubectl get`, for custom resources the `additionalPrinterColumns` of the CRD.
+/// Objects as the rows of a table (`meta/v1 Table`). The server defines the columns: the columns of `kubectl get` for
+/// built-in kinds, and the `additionalPrinterColumns` of the CRD for custom resources.
 #[derive(Deserialize, Serialize, Debug, Clone)]
 #[serde(rename_all = "camelCase", bound = "")]
 pub struct Table<K> {

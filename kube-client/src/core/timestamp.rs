@@ -7,7 +7,7 @@ use jiff::{Timestamp, civil::date, fmt::temporal::Pieces};
 ///
 /// The range of `Timestamp` ends about a day before the end of the year 9999. Go has no such limit: API servers store
 /// `9999-12-31T23:59:59Z`, which programs write for "never".
-pub(crate) fn nearest_timestamp(text: &str) -> Option<Timestamp> {
+pub(crate) fn nearest_timestamp_if_out_of_range(text: &str) -> Option<Timestamp> {
     // Fast path: all times out of range have one of these prefixes, and few times in range have one.
     if !text.starts_with("9999-12-3") && !text.starts_with('-') {
         return None;
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_out_of_range_have_a_nearest_timestamp() {
+    fn times_out_of_range_become_the_nearest_timestamp() {
         for text in [
             "9999-12-31T23:59:59Z",
             "9999-12-31T23:59:59.999999Z",
@@ -38,13 +38,13 @@ mod tests {
             "9999-12-31T23:59:59+00:00",
             "9999-12-30T20:00:00-12:00",
         ] {
-            assert_eq!(nearest_timestamp(text), Some(Timestamp::MAX), "{text}");
+            assert_eq!(nearest_timestamp_if_out_of_range(text), Some(Timestamp::MAX), "{text}");
         }
-        assert_eq!(nearest_timestamp("-009999-01-01T00:00:00Z"), Some(Timestamp::MIN));
+        assert_eq!(nearest_timestamp_if_out_of_range("-009999-01-01T00:00:00Z"), Some(Timestamp::MIN));
     }
 
     #[test]
-    fn times_in_range_and_invalid_texts_have_no_nearest_timestamp() {
+    fn returns_none_for_times_in_range_and_invalid_texts() {
         for text in [
             "",
             "9999-12-30T22:00:00Z",
@@ -57,7 +57,7 @@ mod tests {
             "-000001-01-01T00:00:00Z",
             "-",
         ] {
-            assert_eq!(nearest_timestamp(text), None, "{text}");
+            assert_eq!(nearest_timestamp_if_out_of_range(text), None, "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `UndecodableObject`: the error for an object of a list or a watch that does not decode.
+//! `UndecodableObject`: the error for an undecodable object of a list or a watch.
 
 use serde::Deserialize;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UndecodableObject {
-    /// The list, or the type of watch event, that contained the object.
+    /// Whether a list or a watch event contained the object, and the type of the event.
     pub origin: ObjectOrigin,
     /// The requested kind.
     pub expected: String,

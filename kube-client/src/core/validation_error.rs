@@ -1,4 +1,4 @@
-//! `ValidationErrors`: the errors of an invalid value.
+//! `ValidationErrors`: the errors that the validation of a value returns.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::Reason;
 
-/// A validation rule or a part of a schema that a value violates, or a rule or pattern that was not evaluated.
+/// One error of a value: the value violates a validation rule or the schema, or a rule or pattern was not evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}{message}", if field_path.is_empty() { String::new() } else { format!("{field_path}: ") })]
 #[non_exhaustive]
@@ -14,8 +14,8 @@ pub struct ValidationError {
     /// The CEL expression of the rule; empty if the error is not about a rule.
     pub rule: String,
     /// The message of the rule (`failed rule: ..` by default), the violation of the schema, or the reason why the rule
-    /// or pattern was not evaluated. Contains no values of the object, unless the `messageExpression` of the rule
-    /// contains them.
+    /// or pattern was not evaluated. Contains values of the object only if the `messageExpression` of the rule
+    /// contains these values.
     pub message: String,
     /// The field that the error refers to, as in an error of the API server: `spec.ports[0].name`. Empty for the whole
     /// value.

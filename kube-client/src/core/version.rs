@@ -10,7 +10,7 @@ pub struct ParseResourceVersionError(pub String);
 
 /// A resource version that can be compared with other versions of the same resource (KEP-5504).
 ///
-/// Kubernetes' API servers guarantee comparable versions; aggregated API servers may not, so parsing can fail.
+/// kube-apiserver guarantees comparable versions. Some aggregated API servers do not, so parsing can fail.
 ///
 /// ```
 /// use kube_client::core::ResourceVersion;
@@ -56,8 +56,8 @@ impl PartialOrd for ResourceVersion {
 
 /// The version of an API, such as `v1beta2`.
 ///
-/// [`priority`](Version::priority) orders versions as `kubectl` prefers them: stable before beta before alpha before
-/// others, newer before older.
+/// [`priority`](Version::priority) orders versions as `kubectl` prefers them: first stable, then beta, then alpha, then
+/// other versions. Stable, beta and alpha versions are ordered from new to old, other versions by their text.
 ///
 /// ```
 /// use kube_client::core::Version;
@@ -117,7 +117,7 @@ impl Version {
     }
 
     /// The sort key by age: the version with the greatest major number has the greatest key. Of versions with the same
-    /// number, stable is newer than beta, and beta than alpha.
+    /// major number, a stable version is newer than a beta version, and a beta version is newer than an alpha version.
     pub fn generation(&self) -> impl Ord + use<> {
         match self {
             Self::Stable(major) => (*major, 3, None, Reverse(String::new())),

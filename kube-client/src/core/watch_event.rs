@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 /// One event of a watch (`meta/v1 WatchEvent`).
 ///
-/// Watch requests and informers emit events of this type.
+/// `Api::watch` and informers return events of this type.
 #[derive(Deserialize, Serialize, Clone, PartialEq)]
 #[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
 pub enum WatchEvent<K> {
@@ -23,7 +23,7 @@ pub enum WatchEvent<K> {
 }
 
 impl<K> WatchEvent<K> {
-    /// The object of an `Added`, `Modified` or `Deleted` event.
+    /// The object of an `Added`, `Modified` or `Deleted` event; `None` for other events.
     pub fn object(&self) -> Option<&K> {
         match self {
             Self::Added(object) | Self::Modified(object) | Self::Deleted(object) => Some(object),
@@ -56,7 +56,7 @@ impl<K> fmt::Debug for WatchEvent<K> {
     }
 }
 
-/// The object of a `BOOKMARK` event, which contains only a resource version and annotations.
+/// The object of a `BOOKMARK` event. The object contains only `apiVersion`, `kind`, a resource version and annotations.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Bookmark {
     /// `apiVersion` and `kind` of the watched objects.

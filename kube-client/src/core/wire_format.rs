@@ -1,15 +1,16 @@
 //! `WireFormat`: the choice between JSON and Protobuf.
 
-/// The format in which a client reads objects. Writes are JSON.
+/// The format in which a client reads objects. A client always writes JSON.
 ///
-/// Protobuf takes about two thirds of the bytes, and the API server encodes it in a quarter of the time. API servers
-/// support Protobuf for built-in kinds and, in requests for metadata only, for all kinds. A client reads other objects,
-/// such as custom resources, as JSON. If a server refuses Protobuf for a kind (406 or 415), the client repeats the
-/// request for JSON and remembers the kind. The client decodes each response by its `Content-Type`.
+/// Protobuf needs about two thirds of the bytes of JSON, and the API server encodes it in a quarter of the time. API
+/// servers support Protobuf for built-in kinds and, in requests for metadata only, for all kinds. A client reads other
+/// objects, such as custom resources, as JSON. If a server refuses Protobuf for a kind (406 or 415), the client remembers
+/// the kind, and repeats the request with JSON as the requested format. The client decodes each response by its
+/// `Content-Type`.
 ///
-/// This crate knows the Protobuf fields of Kubernetes 1.33 to 1.37, and drops fields of newer servers. Unlike with
-/// JSON, a [`DynamicObject`](super::DynamicObject) therefore lacks such fields, and a replace with this object would
-/// remove them on the server.
+/// This crate knows the Protobuf fields of Kubernetes 1.33 to 1.37, and drops Protobuf fields that only newer servers
+/// have. A [`DynamicObject`](super::DynamicObject) from Protobuf therefore lacks the fields of newer servers, and a replace
+/// with this object would remove these fields on the server. A `DynamicObject` from JSON has all fields.
 ///
 /// ```
 /// use kube_client::core::WireFormat;

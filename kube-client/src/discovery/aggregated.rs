@@ -1,6 +1,6 @@
 //! Reads the documents of aggregated discovery.
 //!
-//! Each entry is decoded separately, so that a malformed entry becomes a [`GroupFailure`], and the others remain
+//! This module decodes each entry separately: a malformed entry becomes a [`GroupFailure`], and the other entries remain
 //! usable.
 
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub(super) fn parse_group(group: &str, item: &Value, failures: &mut Vec<GroupFai
         }
         Ok(versions) => versions,
         Err(what) => {
-            failures.push(GroupFailure::invalid(group, None, format_args!("`versions` {what}")));
+            failures.push(GroupFailure::invalid_document(group, None, format_args!("`versions` {what}")));
             return None;
         }
     };
@@ -38,7 +38,7 @@ pub(super) fn parse_group(group: &str, item: &Value, failures: &mut Vec<GroupFai
     for entry in versions {
         read.extend(parse_version(group, entry, failures));
     }
-    // The server sorts the versions by preference. A stale version cannot be used, so it is not the preferred version.
+    // The server sorts the versions by preference, so the first usable version is preferred. A stale version is unusable.
     let preferred = read.first().map(|data| data.version.clone());
     ApiGroup::new(group.to_owned(), read, preferred)
 }
@@ -47,7 +47,11 @@ pub(super) fn parse_group(group: &str, item: &Value, failures: &mut Vec<GroupFai
 fn parse_version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<VersionData> {
     let version = string_or_empty(&entry["version"]);
     if !is_segment(version) {
-        failures.push(GroupFailure::invalid(group, None, format_args!("a version has the name {version:?}")));
+        failures.push(GroupFailure::invalid_document(
+            group,
+            None,
+            format_args!("a version has the name {version:?}"),
+        ));
         return None;
     }
     if string_or_empty(&entry["freshness"]) == "Stale" {
@@ -55,7 +59,8 @@ fn parse_version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -
         failures.push(GroupFailure::new(group, Some(version), stale));
         return None;
     }
-    let mut invalid = |what: String| failures.push(GroupFailure::invalid(group, Some(version), what));
+    let mut invalid =
+        |what: String| failures.push(GroupFailure::invalid_document(group, Some(version), what));
     let resources = match elements(&entry["resources"]) {
         Ok(resources) => resources,
         Err(what) => {
@@ -138,8 +143,9 @@ fn parse_subresource(
     Ok(ServedResource::new(ApiResource::from_gvk_with_plural(&gvk, &name), scope, found.verbs))
 }
 
-/// The kind of a subresource. If its entry has no version, the kind has `group` and `version`, which are those of the
-/// resource list. If the entry has a version but no group, the group is the core group.
+/// The kind of a subresource. `own_group` and `own_version` are from the entry of the subresource. If the entry has no
+/// version, the kind has `group` and `version`, those of the document. If the entry has a version but no group, the kind
+/// is in the core group.
 pub(super) fn response_kind(
     group: &str,
     version: &str,

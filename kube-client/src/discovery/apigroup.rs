@@ -22,7 +22,7 @@ impl ServedResource {
         (self.resource.clone(), self.capabilities.clone())
     }
 
-    /// A resource without singular name, short names and categories.
+    /// Creates a resource without singular name, short names and categories.
     pub(super) fn new(resource: ApiResource, scope: Scope, operations: Vec<String>) -> Self {
         let capabilities = ApiCapabilities { scope, subresources: Vec::new(), operations };
         Self {
@@ -35,15 +35,15 @@ impl ServedResource {
     }
 }
 
-/// A version of a group with its resources.
+/// A version of a group, and the resources that the version has.
 #[derive(Debug, Clone)]
 pub(super) struct VersionData {
     pub(super) version: String,
     pub(super) served_resources: Vec<ServedResource>,
 }
 
-/// The versions and resources of an API group, as [`Discovery`](super::Discovery) and
-/// [`oneshot`](super::oneshot) return it. It has at least one version.
+/// An API group with its versions and resources, as [`Discovery`](super::Discovery) and [`oneshot`](super::oneshot)
+/// return it. The group has at least one version.
 ///
 /// A resource is returned with its [`ApiCapabilities`]; pass the [`ApiResource`] to `Api::all_with` or
 /// `Api::namespaced_with`.
@@ -100,8 +100,9 @@ impl ApiGroup {
         self.versions.iter().map(|data| data.version.as_str())
     }
 
-    /// The version that the server prefers. If the discovery of that version failed, this is `None`, or with aggregated
-    /// discovery the next version in the order of the server. Also `None` if the server prefers none.
+    /// The version that the server prefers; `None` if the server prefers no version. If discovery could not read the
+    /// preferred version, returns the next version in the order of the server (aggregated discovery) or `None`
+    /// (unaggregated discovery).
     pub fn preferred_version(&self) -> Option<&str> {
         self.preferred.as_deref()
     }
@@ -124,7 +125,7 @@ impl ApiGroup {
         self.versioned_resources(self.preferred_version_or_latest())
     }
 
-    /// Each resource in the most stable version that has it.
+    /// All resources of the group, each from the most stable version that has the resource.
     pub fn resources_by_stability(&self) -> Vec<(ApiResource, ApiCapabilities)> {
         let mut seen = HashSet::new();
         let served_resources = self.versions.iter().flat_map(|data| &data.served_resources);
@@ -144,7 +145,7 @@ impl ApiGroup {
     }
 
     /// The resources of all versions, beginning with the preferred version.
-    pub(super) fn by_preference(&self) -> impl Iterator<Item = &ServedResource> {
+    pub(super) fn resources_by_preference(&self) -> impl Iterator<Item = &ServedResource> {
         let preferred = self.preferred_version_or_latest();
         let others = self.versions.iter().filter(move |data| data.version != preferred);
         self.served_resources(preferred).chain(others.flat_map(|data| &data.served_resources))

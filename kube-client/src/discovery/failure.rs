@@ -16,7 +16,7 @@ pub struct GroupFailure {
     /// The group, `""` for the core group. For an entry without a usable name, the path of the document, such as
     /// `/apis`, or `an unnamed group`.
     pub group: String,
-    /// The version; `None` if the failure is about the whole group.
+    /// The version; `None` if the failure is about a group, or about an entry without a usable name.
     pub version: Option<String>,
     /// The cause.
     pub error: Arc<Error>,
@@ -29,7 +29,7 @@ impl GroupFailure {
     }
 
     /// A failure because of the content of a document.
-    pub(super) fn invalid(group: &str, version: Option<&str>, what: impl fmt::Display) -> Self {
+    pub(super) fn invalid_document(group: &str, version: Option<&str>, what: impl fmt::Display) -> Self {
         let document = display_name(group, version);
         let what = what.to_string();
         Self::new(group, version, DiscoveryError::InvalidDocument { document, what })

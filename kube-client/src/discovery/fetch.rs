@@ -26,14 +26,14 @@ pub(super) struct DiscoveredGroups {
 pub(super) async fn fetch_selected(client: &Client, wanted: &GroupSelection) -> Result<DiscoveredGroups> {
     let core = async {
         if wanted.contains(ApiGroup::CORE_GROUP) {
-            fetch_root_document(client, "/api", wanted).await
+            fetch_groups_below(client, "/api", wanted).await
         } else {
             Ok(DiscoveredGroups::default())
         }
     };
     let named = async {
         if wanted.has_named_group() {
-            fetch_root_document(client, "/apis", wanted).await
+            fetch_groups_below(client, "/apis", wanted).await
         } else {
             Ok(DiscoveredGroups::default())
         }
@@ -41,7 +41,11 @@ pub(super) async fn fetch_selected(client: &Client, wanted: &GroupSelection) -> 
     let (mut found, named) = futures::try_join!(core, named)?;
     for group in named.groups {
         if found.groups.iter().any(|known| known.name() == group.name()) {
-            found.failures.push(GroupFailure::invalid(group.name(), None, "the group is listed twice"));
+            found.failures.push(GroupFailure::invalid_document(
+                group.name(),
+                None,
+                "the group is listed twice",
+            ));
         } else {
             found.groups.push(group);
         }
@@ -51,13 +55,13 @@ pub(super) async fn fetch_selected(client: &Client, wanted: &GroupSelection) -> 
 }
 
 /// Reads the groups below `path`, which is `/api` or `/apis`.
-async fn fetch_root_document(
+async fn fetch_groups_below(
     client: &Client,
     path: &str,
     wanted: &GroupSelection,
 ) -> Result<DiscoveredGroups> {
     let document: Value = match client.request_document(path, ACCEPT_AGGREGATED_DISCOVERY_V2).await {
-        // A proxy or an aggregated API server may not support the parameters of the media types.
+        // Some proxies and aggregated API servers respond with 406 to media types with parameters.
         Err(error) if error.status().is_some_and(|status| status.code == 406) => {
             client.request_document(path, "application/json").await?
         }
@@ -73,7 +77,7 @@ async fn fetch_root_document(
                 let name = string_or_empty(&item["metadata"]["name"]);
                 if name.is_empty() != core || !core && !is_segment(name) {
                     let what = format_args!("a group has the name {name:?}");
-                    found.failures.push(GroupFailure::invalid(path, None, what));
+                    found.failures.push(GroupFailure::invalid_document(path, None, what));
                 } else if wanted.contains(name) {
                     found.groups.extend(aggregated::parse_group(name, item, &mut found.failures));
                 }

@@ -1,4 +1,4 @@
-//! Reads names, strings and arrays from the JSON values of discovery documents, which may have an unexpected type.
+//! Reads names, strings and arrays from discovery documents. A value in a document may have an unexpected type.
 
 use serde_json::Value;
 

@@ -44,11 +44,12 @@ impl<'a> ResourceArgument<'a> {
 }
 
 impl Discovery {
-    /// Finds a resource by the name that kubectl accepts: plural, singular or short name in any case, or the kind.
+    /// Finds a resource by a name that kubectl accepts: the plural, singular or short name (case-insensitive), or the
+    /// kind (case-sensitive).
     ///
     /// `NAME.GROUP` and `NAME.VERSION.GROUP` select a group: `deployments.apps`, `deploy.v1.apps`. The start of the
-    /// group's name suffices (`hpa.auto`). Without a group, the first group of the server that has the name is used;
-    /// without a version, the preferred version is used if it has the resource.
+    /// group's name suffices (`hpa.auto`), except after a kind. Without a group, the first group of the server with such
+    /// a resource is used. Without a version, the preferred version is used if it has the resource.
     ///
     /// ```
     /// use kube_client::Discovery;
@@ -101,11 +102,11 @@ impl Discovery {
 
     /// The resources of all groups in the order of the server; in each group, the preferred version first.
     fn served_resources(&self) -> impl Iterator<Item = &ServedResource> {
-        self.groups.iter().flat_map(ApiGroup::by_preference)
+        self.groups.iter().flat_map(ApiGroup::resources_by_preference)
     }
 
-    /// Finds a resource by plural, short name or singular, in lower case. Prefers the group with exactly the name in
-    /// the argument to a group whose name begins with the name in the argument.
+    /// Finds a resource by its plural, short name or singular. `name` must be in lower case. If `name` has a group,
+    /// searches the group of this name first, and then the groups whose names begin with the name of the group.
     fn find_by_name(&self, name: ResourceArgument<'_>) -> Option<&ServedResource> {
         let exact = |served: &&ServedResource| name.group.is_none_or(|group| served.resource.group == group);
         let prefix = |served: &&ServedResource| {
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_an_argument_as_version_and_group_before_a_dotted_group() {
+    fn text_after_the_first_dot_is_version_and_group_or_else_group() {
         let name = |name, version, group| ResourceArgument { name, version, group };
         for (argument, expected) in [
             ("pods", vec![name("pods", None, None)]),

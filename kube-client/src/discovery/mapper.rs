@@ -21,11 +21,11 @@ use crate::{
 /// The default of [`RestMapper::min_refresh_interval`].
 const DEFAULT_MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Maps kinds and resource names to resources, over a cached [`Discovery`] of all groups (client-go's `RESTMapper`).
+/// Maps kinds and resource names to resources, with a cached [`Discovery`] of all groups (client-go's `RESTMapper`).
 ///
 /// The first call discovers the resources of the server. A name that is not in the cache causes a refresh, unless the
 /// last refresh ended less than the [minimum refresh interval](Self::min_refresh_interval) ago. At most one refresh is
-/// in flight, and concurrent calls share its result. A name in the cache is returned without a request, even after its
+/// in flight, and concurrent calls share its result. A name in the cache causes no request, even after its
 /// CustomResourceDefinition was deleted: see [`invalidate`](Self::invalidate).
 ///
 /// Clones share the cache.
@@ -49,7 +49,8 @@ const DEFAULT_MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// ```
 ///
 /// # Cancel safety
-/// All futures are cancel safe. A refresh whose future is dropped has no effect; the next call starts it again.
+/// All futures are cancel safe: a cancelled refresh has no effect, and the next call that needs a refresh starts it
+/// again.
 #[derive(Clone)]
 pub struct RestMapper {
     shared: Arc<Shared>,
@@ -86,14 +87,14 @@ impl RestMapper {
     }
 
     /// Sets the minimum time between two refreshes for names that are not in the cache (default 5 s). Before this time
-    /// has passed, the lookup of such a name is an error. The mapper does not refresh the cache periodically.
+    /// has passed, the lookup of such a name returns an error. The mapper does not refresh the cache periodically.
     #[must_use]
     pub fn min_refresh_interval(mut self, interval: Duration) -> Self {
         self.min_refresh_interval = interval;
         self
     }
 
-    /// Finds a resource by plural, singular or short name or kind: see [`Discovery::resolve`].
+    /// Finds a resource by its plural, singular or short name, or by its kind: see [`Discovery::resolve`].
     ///
     /// # Errors
     /// [`DiscoveryError::MissingResource`] if the server does not serve the resource; [`DiscoveryError::Incomplete`] if
@@ -132,8 +133,8 @@ impl RestMapper {
     /// Finds the resource of a kind.
     ///
     /// # Errors
-    /// [`DiscoveryError::MissingKind`] if the server does not serve the kind; otherwise as for
-    /// [`resolve`](Self::resolve).
+    /// [`DiscoveryError::MissingKind`] if the server does not serve the kind; [`DiscoveryError::Incomplete`] and
+    /// [`DiscoveryError::Unavailable`] as for [`resolve`](Self::resolve).
     ///
     /// # Cancel safety
     /// Cancel safe: a cancelled refresh has no effect, and the next call that needs a refresh starts it again.
@@ -159,7 +160,7 @@ impl RestMapper {
     /// # Cancel safety
     /// Cancel safe: a cancelled refresh has no effect, and the next call that needs a refresh starts it again.
     pub async fn discovery(&self) -> Result<Arc<Discovery>> {
-        let state = self.state().clone();
+        let state = self.lock_state().clone();
         match state.snapshot {
             Some(snapshot) => Ok(snapshot),
             None => self.refresh(state.refreshes).await,
@@ -168,9 +169,9 @@ impl RestMapper {
 
     /// Empties the cache: the next call discovers the resources again, even within the minimum refresh interval.
     ///
-    /// Call it after a CustomResourceDefinition was installed, changed or deleted.
+    /// Call this method after a CustomResourceDefinition was installed, changed or deleted.
     pub fn invalidate(&self) {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         let (refreshes, epoch) = (state.refreshes, state.epoch + 1);
         *state = State { refreshes, epoch, ..State::default() };
     }
@@ -178,12 +179,12 @@ impl RestMapper {
     /// Searches the cache. If the search fails, refreshes the cache and searches again, unless the last refresh ended
     /// less than the minimum refresh interval ago.
     async fn find<T>(&self, search: impl Fn(&Discovery) -> Result<T>) -> Result<T> {
-        let state = self.state().clone();
+        let state = self.lock_state().clone();
         let recent = state.refreshed_at.is_some_and(|at| at.elapsed() < self.min_refresh_interval);
         let found = state.snapshot.as_deref().map(&search);
         match (found, state.error) {
             (Some(Ok(found)), _) => return Ok(found),
-            // The last refresh failed, so that it is unknown whether the server has this name.
+            // The last refresh failed, so the mapper does not know whether the server has this name.
             (_, Some(error)) if recent => return Err(DiscoveryError::Unavailable(error).into()),
             (Some(Err(missing)), None) if recent => return Err(missing),
             _ => {}
@@ -191,21 +192,21 @@ impl RestMapper {
         search(&*self.refresh(state.refreshes).await?)
     }
 
-    /// Takes a snapshot. If another call has completed a refresh since the caller read `seen` as the number of
-    /// refreshes, returns the result of that refresh instead.
+    /// Takes a snapshot. `seen` is the number of completed refreshes when the caller read the state. If another call has
+    /// completed a refresh since then, returns the result of that refresh instead.
     async fn refresh(&self, seen: u64) -> Result<Arc<Discovery>> {
         let _one = self.shared.refreshing.lock().await;
-        let before = self.state().clone();
+        let before = self.lock_state().clone();
         if before.refreshes > seen {
             match (before.snapshot, before.error) {
                 (_, Some(error)) => return Err(DiscoveryError::Unavailable(error).into()),
                 (Some(snapshot), None) => return Ok(snapshot),
-                // The cache was invalidated after that refresh.
+                // Another call completed a refresh, and then `invalidate` emptied the cache: take a new snapshot.
                 (None, None) => {}
             }
         }
         let result = Discovery::new(self.shared.client.clone()).run().await.map(Arc::new);
-        let mut state = self.state();
+        let mut state = self.lock_state();
         if state.epoch != before.epoch {
             return result.map_err(|error| DiscoveryError::Unavailable(Arc::new(error)).into());
         }
@@ -226,7 +227,7 @@ impl RestMapper {
     }
 
     /// Locks the state. The guard must not be held across an await.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -234,7 +235,7 @@ impl RestMapper {
 
 impl fmt::Debug for RestMapper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let snapshot = self.state().snapshot.clone();
+        let snapshot = self.lock_state().snapshot.clone();
         f.debug_struct("RestMapper")
             .field("snapshot", &snapshot)
             .field("interval", &self.min_refresh_interval)

@@ -36,7 +36,7 @@ use crate::{
 enum GroupSelection {
     /// These groups.
     Only(Vec<String>),
-    /// All groups but these.
+    /// All groups except these.
     Except(Vec<String>),
 }
 
@@ -92,7 +92,7 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// Discovery of all groups. Sends no request before [`run`](Self::run).
+    /// Selects all groups. Sends no request before [`run`](Self::run).
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self {
@@ -124,8 +124,8 @@ impl Discovery {
     /// the [`failures`](Self::failures), and is logged as a warning.
     ///
     /// # Errors
-    /// If the document at `/api` or `/apis` cannot be read. A 404 for one of these documents means that the server
-    /// has no such groups.
+    /// If the document at `/api` or `/apis` cannot be read. A 404 for one of these documents is not an
+    /// error: the server then has no groups below this path.
     ///
     /// # Cancel safety
     /// Cancel safe: there are no side effects.
@@ -139,8 +139,7 @@ impl Discovery {
         Ok(self)
     }
 
-    /// The same as [`run`](Self::run), which also uses aggregated discovery. The name exists for compatibility with
-    /// kube.
+    /// The same as [`run`](Self::run): both use aggregated discovery. The name exists for compatibility with kube.
     ///
     /// # Errors
     /// As for [`run`](Self::run).
@@ -191,7 +190,8 @@ impl Discovery {
         self.resolve_gvk(&GroupVersionKind::try_from(tm).ok()?)
     }
 
-    /// The resource of an object; `None` for an object without `apiVersion` and `kind`.
+    /// The resource of an object; `None` if the snapshot has no such resource, or if the object has no `apiVersion` and
+    /// `kind`.
     pub fn resolve_object(&self, obj: &DynamicObject) -> Option<(ApiResource, ApiCapabilities)> {
         self.resolve_typemeta(obj.types.as_ref()?)
     }

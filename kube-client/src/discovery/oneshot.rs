@@ -1,7 +1,7 @@
 //! Discovery of one group, group version or kind, without the documents of other groups.
 //!
-//! Unlike [`Discovery`](super::Discovery), which reports failures next to its groups, these functions return the first
-//! failure as their error. [`pinned_kind`] ignores malformed entries.
+//! [`group`] and [`pinned_group`] return the first failure as their error: only [`Discovery`](super::Discovery) returns
+//! groups together with failures. [`pinned_kind`] ignores malformed entries.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
     } else {
         return Err(missing().into());
     };
-    first_failure(failures)?;
+    reject_failures(failures)?;
     Ok(groups.into_iter().next().ok_or_else(missing)?)
 }
 
@@ -73,12 +73,12 @@ pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
 pub async fn pinned_group(client: &Client, gv: &GroupVersion) -> Result<ApiGroup> {
     let mut failures = Vec::new();
     let data = unaggregated::fetch_version(client, gv, &mut failures).await?;
-    first_failure(failures)?;
+    reject_failures(failures)?;
     let group = ApiGroup::new(gv.group.clone(), vec![data], Some(gv.version.clone()));
     Ok(group.ok_or_else(|| DiscoveryError::EmptyApiGroup(gv.group.clone()))?)
 }
 
-/// Discovers one kind, with one request. Malformed entries of other kinds are ignored.
+/// Discovers one kind, with one request. Malformed entries are ignored: a kind whose only entry is malformed is missing.
 ///
 /// ```
 /// use kube_client::{core::GroupVersionKind, discovery};
@@ -94,8 +94,9 @@ pub async fn pinned_group(client: &Client, gv: &GroupVersion) -> Result<ApiGroup
 /// ```
 ///
 /// # Errors
-/// [`DiscoveryError::MissingKind`] if the version does not have the kind. As for
-/// [`Client::request`] otherwise (404 if the server does not serve the group version).
+/// [`DiscoveryError::MissingKind`] if the version does not have the kind; [`DiscoveryError::InvalidDocument`] if the
+/// response is not a list of resources; the errors of [`Client::request`] (404 if the server does not serve the group
+/// version).
 ///
 /// # Cancel safety
 /// Cancel safe: there are no side effects.
@@ -106,8 +107,8 @@ pub async fn pinned_kind(client: &Client, gvk: &GroupVersionKind) -> Result<(Api
     Ok(found.ok_or_else(|| DiscoveryError::MissingKind(gvk.to_string()))?.resource_and_capabilities())
 }
 
-/// Returns the first failure as an error.
-fn first_failure(failures: Vec<GroupFailure>) -> Result<()> {
+/// Returns the first failure as an error; `Ok` if there are no failures.
+fn reject_failures(failures: Vec<GroupFailure>) -> Result<()> {
     match failures.into_iter().next() {
         None => Ok(()),
         Some(failure) => Err(Arc::try_unwrap(failure.error)

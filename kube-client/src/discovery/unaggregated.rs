@@ -21,7 +21,7 @@ use crate::{
 /// The maximum number of concurrent requests for documents of group versions.
 const MAX_CONCURRENT_REQUESTS: usize = 8;
 
-/// A group and its versions, as an unaggregated document lists them. Their resources are in other documents.
+/// A group and its versions, as an unaggregated document lists them. The resources are in other documents.
 #[derive(Debug)]
 pub(super) struct GroupEntry {
     pub(super) name: String,
@@ -34,12 +34,18 @@ impl GroupEntry {
     pub(super) fn from_api_versions(document: &Value, failures: &mut Vec<GroupFailure>) -> Option<Self> {
         let mut versions = Vec::new();
         match elements(&document["versions"]) {
-            Err(what) => failures.push(GroupFailure::invalid("", None, format_args!("`versions` {what}"))),
+            Err(what) => {
+                failures.push(GroupFailure::invalid_document("", None, format_args!("`versions` {what}")));
+            }
             Ok(entries) => {
                 for entry in entries {
                     match entry.as_str() {
                         Some(version) => versions.push(version.to_owned()),
-                        None => failures.push(GroupFailure::invalid("", None, "a version is not a string")),
+                        None => failures.push(GroupFailure::invalid_document(
+                            "",
+                            None,
+                            "a version is not a string",
+                        )),
                     }
                 }
             }
@@ -54,7 +60,11 @@ impl GroupEntry {
             Ok(group) => group,
             Err(error) => {
                 let name = entry["name"].as_str().unwrap_or("an unnamed group");
-                failures.push(GroupFailure::invalid(name, None, format_args!("does not decode: {error}")));
+                failures.push(GroupFailure::invalid_document(
+                    name,
+                    None,
+                    format_args!("does not decode: {error}"),
+                ));
                 return None;
             }
         };
@@ -62,13 +72,13 @@ impl GroupEntry {
         let preferred = group.preferred_version.map(|preferred| preferred.version);
         if !is_segment(&group.name) {
             let what = format_args!("a group has the name {:?}", group.name);
-            failures.push(GroupFailure::invalid("/apis", None, what));
+            failures.push(GroupFailure::invalid_document("/apis", None, what));
             return None;
         }
         Self::with_valid_versions(group.name, versions, preferred, failures)
     }
 
-    /// Drops versions with unusable names; `None` if the document lists no version.
+    /// Creates an entry without the versions that have unusable names; `None` if the document lists no version.
     fn with_valid_versions(
         name: String,
         mut versions: Vec<String>,
@@ -83,7 +93,7 @@ impl GroupEntry {
             let valid = is_segment(version);
             if !valid {
                 let what = format_args!("a version has the name {version:?}");
-                failures.push(GroupFailure::invalid(&name, None, what));
+                failures.push(GroupFailure::invalid_document(&name, None, what));
             }
             valid
         });
@@ -146,7 +156,8 @@ pub(super) async fn fetch_version(
     let entries = elements(&document["resources"]).map_err(|what| unusable(format!("`resources` {what}")))?;
     let mut served_resources: Vec<ServedResource> = Vec::new();
     let mut subresources = Vec::new();
-    let mut invalid = |what: String| failures.push(GroupFailure::invalid(&gv.group, Some(&gv.version), what));
+    let mut invalid =
+        |what: String| failures.push(GroupFailure::invalid_document(&gv.group, Some(&gv.version), what));
     for entry in entries {
         match serde_json::from_value::<APIResource>(entry.clone()) {
             Err(error) => invalid(format!("a resource does not decode: {error}")),

@@ -1,7 +1,7 @@
 //! Tar archives of files that are copied into and out of containers. All functions block.
 //!
-//! The archive of a container is not trusted: nothing is written outside of the target, and no link is created or
-//! followed.
+//! An archive from a container is not trusted: `unpack` writes nothing outside of the target, creates no links, and
+//! follows no links below the target.
 
 use std::{
     fs::{self, File},
@@ -18,22 +18,23 @@ pub struct Copied {
     pub files: u64,
     /// The number of bytes in these files.
     pub bytes: u64,
-    /// The paths, relative to the source, of entries that were not copied, because they are neither files nor folders,
-    /// such as links and devices; at most 1,000.
+    /// The entries that were not copied, such as links and devices: only files and folders are copied. Contains at most
+    /// 1,000 paths, relative to the source.
     pub skipped: Vec<PathBuf>,
 }
 
 /// The maximum number of paths in [`Copied::skipped`]: a container may have any number of links and devices.
 const MAX_SKIPPED: usize = 1000;
 
-/// The size in bytes of a record. `tar` reads whole records: without the padding, it waits for the end of its input,
-/// which `v4.channel.k8s.io` and some container runtimes do not pass on.
+/// The size in bytes of a record of an archive. [`pack`] pads the last record, because `tar` reads whole records. Without
+/// the padding, `tar` would wait for the end of its input: `v4.channel.k8s.io` and some container runtimes do not pass
+/// this end on.
 const RECORD_BYTES: usize = 20 * 512;
 
 /// Writes an archive of the file or folder `source`. The paths in the archive begin with the component `name`. Links
 /// below `source` are archived as links; if `source` itself is a link, its target is archived.
 pub(crate) fn pack(source: &Path, name: &str, archive: impl Write) -> io::Result<()> {
-    let mut builder = Builder::new(Counted { inner: archive, count: 0 });
+    let mut builder = Builder::new(RecordWriter { inner: archive, bytes_in_record: 0 });
     builder.follow_symlinks(false);
     if fs::metadata(source)?.is_dir() {
         builder.append_dir_all(name, source)?;
@@ -41,24 +42,24 @@ pub(crate) fn pack(source: &Path, name: &str, archive: impl Write) -> io::Result
         builder.append_file(name, &mut File::open(source)?)?;
     }
     let mut archive = builder.into_inner()?;
-    let rest = archive.count;
+    let rest = archive.bytes_in_record;
     if rest > 0 {
         archive.write_all(&vec![0; RECORD_BYTES - rest])?;
     }
     archive.flush()
 }
 
-/// Counts the bytes that are written.
-struct Counted<W> {
+/// Writes to `inner`, and counts the bytes of the last record.
+struct RecordWriter<W> {
     inner: W,
     /// The number of bytes in the last, incomplete record.
-    count: usize,
+    bytes_in_record: usize,
 }
 
-impl<W: Write> Write for Counted<W> {
+impl<W: Write> Write for RecordWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
-        self.count = (self.count + written) % RECORD_BYTES;
+        self.bytes_in_record = (self.bytes_in_record + written) % RECORD_BYTES;
         Ok(written)
     }
 
@@ -67,7 +68,8 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-/// Writes the entries of an archive to `target`, which replaces the first component `name` of their paths.
+/// Writes the entries of an archive to `target`. The path of each entry must begin with the component `name`, and
+/// `target` replaces this component. If `name` is `.`, the paths have no such component.
 pub(crate) fn unpack(archive: impl Read, name: &str, target: &Path) -> io::Result<Copied> {
     let mut archive = Archive::new(archive);
     let mut copied = Copied::default();
@@ -99,24 +101,25 @@ pub(crate) fn unpack(archive: impl Read, name: &str, target: &Path) -> io::Resul
     }
     // Read the padding after the end of the archive: otherwise the process would wait until it can write the padding.
     io::copy(&mut archive.into_inner(), &mut io::sink())?;
-    if has_entry { Ok(copied) } else { Err(invalid("the archive is empty".to_owned())) }
+    if has_entry { Ok(copied) } else { Err(invalid_data_error("the archive is empty".to_owned())) }
 }
 
-/// The path of `relative` below `target`; `target` itself, without a separator at its end, if `relative` is empty.
+/// Appends `relative` to `target`. If `relative` is empty, returns `target` itself: `Path::join` would add a separator.
 fn join(target: &Path, relative: &Path) -> PathBuf {
     if relative.as_os_str().is_empty() { target.to_owned() } else { target.join(relative) }
 }
 
-fn invalid(problem: String) -> io::Error {
+fn invalid_data_error(problem: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
-/// The path below `name`. Rejects paths outside of `name`.
+/// The part of `path` after its first component `name`, or the whole of `path` if `name` is `.`. A path with another first
+/// component, an absolute path, and a path that contains `..` are errors.
 fn relative_path(path: &Path, name: &str) -> io::Result<PathBuf> {
     let mut components = path.components().filter(|component| *component != Component::CurDir);
     let escapes = || {
         let path = path.to_string_lossy();
-        invalid(format!("the archive has the path {path:?}, which is not below {name:?}"))
+        invalid_data_error(format!("the archive has the path {path:?}, which is not below {name:?}"))
     };
     if name != "." && components.next() != Some(Component::Normal(name.as_ref())) {
         return Err(escapes());
@@ -129,13 +132,13 @@ fn relative_path(path: &Path, name: &str) -> io::Result<PathBuf> {
     Ok(relative)
 }
 
-/// Fails if a component below `target` is a symbolic link, which may lead out of the target.
+/// Fails if a component of `relative` is a symbolic link below `target`: the link may lead out of `target`.
 fn reject_links(target: &Path, relative: &Path) -> io::Result<()> {
     let mut path = target.to_owned();
     for component in relative.components() {
         path.push(component);
         if fs::symlink_metadata(&path).is_ok_and(|meta| meta.file_type().is_symlink()) {
-            return Err(invalid(format!("{} is a link, which is not followed", path.display())));
+            return Err(invalid_data_error(format!("{} is a link, which is not followed", path.display())));
         }
     }
     Ok(())
@@ -158,7 +161,7 @@ mod tests {
     use super::*;
     use tar::Header;
 
-    /// An archive with one entry, whose path is not checked.
+    /// An archive with one entry. Writes `path` into the header without the checks of the `tar` crate.
     fn archive(path: &str, kind: EntryType, content: &[u8]) -> Vec<u8> {
         let mut header = Header::new_ustar();
         header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_empty_archive_is_an_error() {
+    fn a_truncated_or_empty_archive_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let whole = archive("data/a", EntryType::Regular, &[7; 2000]);
         assert!(unpack(&whole[..1000], "data", folder.path()).is_err());

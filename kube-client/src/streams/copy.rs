@@ -19,20 +19,20 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// The maximum number of bytes of `tar`'s standard error in an error.
+/// The maximum number of bytes of `tar`'s standard error that an error message contains.
 const MAX_ERROR_BYTES: u64 = 4 << 10;
 
-/// Blocking access to an asynchronous stream, for a thread. Reads and writes fail after the end of the connection, so
-/// that the thread ends, too.
-struct Blocking<T>(T, Handle);
+/// Blocking access to an asynchronous stream, for the thread that packs or unpacks an archive. After the end of the
+/// connection, reads and writes no longer wait, so the thread ends.
+struct BlockingStream<T>(T, Handle);
 
-impl Read for Blocking<ProcessOutput> {
+impl Read for BlockingStream<ProcessOutput> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.1.block_on(self.0.read(bytes))
     }
 }
 
-impl Write for Blocking<ProcessInput> {
+impl Write for BlockingStream<ProcessInput> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.1.block_on(self.0.write(bytes))
     }
@@ -42,7 +42,7 @@ impl Write for Blocking<ProcessInput> {
     }
 }
 
-/// Splits a path in a container into the folder and the name that `tar` uses.
+/// Splits the path of a file in a container. Returns the folder that `tar` changes to, and the name in this folder.
 pub(crate) fn split_path(path: &str) -> (&str, &str) {
     let path = path.trim_end_matches('/');
     match path.rsplit_once('/') {
@@ -55,19 +55,19 @@ pub(crate) fn split_path(path: &str) -> (&str, &str) {
 
 /// Sends an archive of `source` to `tar x`, which unpacks it as `name`.
 pub(crate) async fn send(mut process: AttachedProcess, source: &Path, name: &str, what: &str) -> Result<()> {
-    let Some(mut input) = process.stdin().map(|input| Blocking(input, Handle::current())) else {
+    let Some(mut input) = process.stdin().map(|input| BlockingStream(input, Handle::current())) else {
         return Ok(());
     };
     let (source, name) = (source.to_owned(), name.to_owned());
     let packed = spawn_blocking(move || {
         pack(&source, &name, &mut input)?;
-        // v4.channel.k8s.io cannot end the input: `tar` stops at the end of the archive.
+        // With v4.channel.k8s.io, `shutdown` fails with `Unsupported`. `tar` then stops at the end of the archive.
         match input.1.block_on(input.0.shutdown()) {
             Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
             _ => Ok(input),
         }
     });
-    // Keep the input until the process has ended: dropping it would close the standard input of the process.
+    // Keep the input until the process has ended: dropping the input would close the standard input of the process.
     finish(process, packed, what).await.map(|_| ())
 }
 
@@ -78,15 +78,15 @@ pub(crate) async fn receive(
     target: &Path,
     what: &str,
 ) -> Result<Copied> {
-    let Some(output) = process.stdout().map(|output| Blocking(output, Handle::current())) else {
+    let Some(output) = process.stdout().map(|output| BlockingStream(output, Handle::current())) else {
         return Ok(Copied::default());
     };
     let (target, name) = (target.to_owned(), name.to_owned());
     finish(process, spawn_blocking(move || unpack(output, &name, &target)), what).await
 }
 
-/// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`: it is the
-/// cause of the error of the thread.
+/// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`, which caused
+/// the failure of the thread.
 async fn finish<T>(
     mut process: AttachedProcess,
     transfer: impl Future<Output = Result<io::Result<T>, tokio::task::JoinError>>,

@@ -13,13 +13,13 @@ use std::{
 };
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// The size in bytes below which a message is copied: otherwise it would keep the whole read buffer of the connection
+/// The size in bytes below which a message is copied. A small slice would keep the whole read buffer of the connection
 /// in memory.
 const MIN_SHARED_BYTES: usize = 4 << 10;
-/// The minimum cost of a message, in bytes of the capacity: its entry in the queue takes memory, too.
+/// The minimum number of bytes that the buffer counts for a message: the queue entry of a small message also uses memory.
 const MIN_COST: usize = 64;
 
-/// The reason that a stream ended early. The [`io::Error`] of the stream shows it.
+/// The reason that a stream ended early. Reads return this reason as an [`io::Error`].
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) kind: io::ErrorKind,
@@ -31,7 +31,7 @@ impl Failure {
         Self { kind, text: text.into() }
     }
 
-    /// The error with its causes as text, because `join` returns the `Error` itself.
+    /// Converts an error and its causes to text. The `Error` itself is the result of `join`, and cannot be cloned.
     pub(super) fn of(error: &crate::Error) -> Self {
         let kind = match error {
             crate::Error::Timeout { .. } => io::ErrorKind::TimedOut,
@@ -47,13 +47,13 @@ impl Failure {
         Self::new(kind, &text)
     }
 
-    fn to_io(&self) -> io::Error {
+    fn to_io_error(&self) -> io::Error {
         io::Error::new(self.kind, self.text.to_string())
     }
 }
 
 struct State {
-    /// The received messages, each with its cost: its size, but at least [`MIN_COST`].
+    /// The received messages, each with its cost. The cost is the size of the message, but at least [`MIN_COST`].
     chunks: VecDeque<(Bytes, usize)>,
     /// The sum of the costs. While this sum is at least `capacity`, the sender waits.
     buffered: usize,
@@ -70,7 +70,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Ignores poisoning: no code panics while it holds this lock.
+    /// Locks the state. Ignores poisoning: no code that holds the lock panics.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,16 +81,16 @@ pub(super) struct Sender(Arc<Shared>);
 
 /// The output of a process: the bytes that arrive from its connection.
 ///
-/// Reads return the end of the stream only if the server ended it, and otherwise an error: output that is cut off is
-/// never mistaken for complete output. While the buffer is full, the connection is not read. After the value is
-/// dropped, the output is discarded.
+/// A read returns the end of the stream only if the server ended the stream. If the connection breaks, the read returns
+/// an error, so truncated output never looks complete. While the buffer is full, the connection is not read. After the
+/// value is dropped, the output is discarded.
 ///
 /// # Cancel safety
 /// Reads are cancel safe: no byte is lost.
 pub struct ProcessOutput(Arc<Shared>);
 
-/// A buffer of `capacity` bytes, which one message may exceed.
-pub(super) fn inbound(capacity: usize) -> (Sender, ProcessOutput) {
+/// The two sides of a buffer of `capacity` bytes. One message may exceed the capacity.
+pub(super) fn inbound_buffer(capacity: usize) -> (Sender, ProcessOutput) {
     let state = State { chunks: VecDeque::new(), buffered: 0, capacity, end: None, is_reader_dropped: false };
     let shared =
         Arc::new(Shared { state: Mutex::new(state), reader: AtomicWaker::new(), writer: AtomicWaker::new() });
@@ -98,8 +98,8 @@ pub(super) fn inbound(capacity: usize) -> (Sender, ProcessOutput) {
 }
 
 impl Sender {
-    /// Waits until the buffer has capacity, and appends the bytes. Discards them if the reader has been dropped, or the
-    /// stream has ended.
+    /// Waits until the buffer has capacity, and appends the bytes. Discards the bytes if the reader has been dropped, or
+    /// the stream has ended.
     pub(super) async fn send(&self, bytes: Bytes) {
         let mut bytes = Some(bytes);
         poll_fn(|cx| {
@@ -130,13 +130,13 @@ impl Sender {
         self.0.reader.wake();
     }
 
-    /// Whether the program has dropped the other side.
+    /// Whether the program has dropped the [`ProcessOutput`].
     pub(super) fn is_reader_dropped(&self) -> bool {
         self.0.state().is_reader_dropped
     }
 }
 
-/// Ends the stream with an error, unless it has ended: the connection no longer exists.
+/// Ends the stream with an error, unless the stream has already ended: without a sender, no further bytes can arrive.
 impl Drop for Sender {
     fn drop(&mut self) {
         let text = "the stream is cut off: its connection was dropped or aborted";
@@ -174,7 +174,7 @@ impl AsyncRead for ProcessOutput {
         match &state.end {
             None => Poll::Pending,
             Some(Ok(())) => Poll::Ready(Ok(())),
-            Some(Err(failure)) => Poll::Ready(Err(failure.to_io())),
+            Some(Err(failure)) => Poll::Ready(Err(failure.to_io_error())),
         }
     }
 }
@@ -205,8 +205,8 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     #[tokio::test]
-    async fn a_full_buffer_waits_for_its_reader() {
-        let (sender, mut output) = inbound(100);
+    async fn a_sender_waits_while_the_buffer_is_full() {
+        let (sender, mut output) = inbound_buffer(100);
         sender.send(Bytes::from(vec![1; 150])).await;
         {
             let mut second = pin!(sender.send(Bytes::from(vec![2; 10])));
@@ -225,7 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn small_messages_count_for_more_than_their_bytes() {
-        let (sender, _output) = inbound(10 * MIN_COST);
+        let (sender, _output) = inbound_buffer(10 * MIN_COST);
         let mut sent = 0;
         while sender.send(Bytes::from_static(b"x")).now_or_never().is_some() {
             sent += 1;
@@ -234,15 +234,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_reader_discards_and_an_end_is_final() {
-        let (sender, output) = inbound(1);
+    async fn messages_without_a_reader_are_discarded_and_an_end_is_final() {
+        let (sender, output) = inbound_buffer(1);
         sender.send(Bytes::from_static(b"x")).await;
         let mut blocked = pin!(sender.send(Bytes::from_static(b"y")));
         assert!(poll!(&mut blocked).is_pending());
         drop(output);
         blocked.await;
         assert!(sender.is_reader_dropped());
-        let (sender, mut output) = inbound(1);
+        let (sender, mut output) = inbound_buffer(1);
         sender.end(Ok(()));
         sender.end(Err(Failure::new(io::ErrorKind::Other, "later")));
         sender.send(Bytes::from_static(b"after the end")).await;

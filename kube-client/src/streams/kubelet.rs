@@ -11,19 +11,19 @@ use crate::{
 };
 
 /// Requests to a kubelet, for a client whose [`Config::cluster_url`](crate::Config::cluster_url) is the address of the
-/// kubelet, such as `https://NODE:10250`. They work while the API server is unavailable, and need credentials that the
-/// kubelet accepts, for example a client certificate with the permission `nodes/proxy`.
+/// kubelet, such as `https://NODE:10250`. The requests work while the API server is unavailable. They need credentials
+/// that the kubelet accepts, for example a client certificate with the permission `nodes/proxy`.
 impl Client {
     /// Runs a command in a container: see [`Api::exec`](crate::Api::exec).
     ///
     /// A kubelet speaks `v4.channel.k8s.io`, which cannot close the standard input without closing the connection.
     ///
     /// # Errors
-    /// [`Error::is_not_found`](crate::Error::is_not_found) if no such pod is on the node; otherwise the errors of
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod is not on the node. Other errors are as for
     /// [`Api::exec`](crate::Api::exec).
     ///
     /// # Cancel safety
-    /// The command may run although the future is cancelled.
+    /// The command may run even if this call is cancelled.
     pub async fn kubelet_node_exec<I, T>(
         &self,
         kubelet_params: &KubeletDebugParams<'_>,
@@ -99,7 +99,7 @@ impl Client {
     /// As for [`Api::log_stream`](crate::Api::log_stream).
     ///
     /// # Cancel safety
-    /// Cancel safe: the request has no effect.
+    /// Cancel safe: the request changes nothing.
     pub async fn kubelet_node_logs(
         &self,
         kubelet_params: &KubeletDebugParams<'_>,

@@ -11,11 +11,11 @@ use std::{
 };
 use tokio::io::AsyncWrite;
 
-/// The maximum size in bytes of one message.
-const MAX_CHUNK: usize = 64 << 10;
+/// The maximum size in bytes of one message, without its header.
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
 struct State {
-    /// Complete messages, and the message that is being filled. Each begins with `header` bytes for the connection.
+    /// Complete messages; `filling` is an incomplete message. Each message begins with `header` bytes for the connection.
     full: VecDeque<BytesMut>,
     filling: BytesMut,
     /// The number of bytes in `full` and `filling`, without headers.
@@ -30,12 +30,12 @@ struct Shared {
     state: Mutex<State>,
     reader: AtomicWaker,
     writer: AtomicWaker,
-    /// The reason that the program cannot close the stream, if the protocol has no message for that.
+    /// The reason that the program cannot close the stream; `None` if the program can close the stream.
     unclosable: Option<&'static str>,
 }
 
 impl Shared {
-    /// Ignores poisoning: no code panics while it holds this lock.
+    /// Locks the state. Ignores poisoning: no code that holds the lock panics.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,8 +43,8 @@ impl Shared {
 
 /// The standard input of a process.
 ///
-/// Writes wait while the buffer is full, which is the case while the process does not read. `shutdown`, and dropping
-/// the value, close the standard input after the buffered bytes; the output of the process continues.
+/// Writes wait while the buffer is full, for example because the process does not read. To close the standard input after
+/// the buffered bytes, call `shutdown` or drop the value: the output of the process continues.
 ///
 /// # Errors
 /// With `v4.channel.k8s.io`, the protocol of servers before Kubernetes 1.30, the standard input cannot be closed:
@@ -57,9 +57,9 @@ pub struct ProcessInput(Arc<Shared>);
 /// The connection's side of the buffer.
 pub(super) struct Receiver(Arc<Shared>);
 
-/// A buffer of `capacity` bytes. Its messages begin with `header` zero bytes. `unclosable` is the reason that the
-/// stream cannot be closed, or `None` if it can.
-pub(super) fn outbound(
+/// The two sides of a buffer of `capacity` bytes. Each message begins with `header` zero bytes. `unclosable` is the reason
+/// that the program cannot close the stream, or `None` if the program can close the stream.
+pub(super) fn outbound_buffer(
     capacity: usize,
     header: usize,
     unclosable: Option<&'static str>,
@@ -117,12 +117,12 @@ impl AsyncWrite for ProcessInput {
             let text = if state.is_closed { "the stream is closed" } else { "the connection has ended" };
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, text)));
         }
-        let count = bytes.len().min(state.capacity - state.buffered).min(MAX_CHUNK);
+        let count = bytes.len().min(state.capacity - state.buffered).min(MAX_MESSAGE_BYTES);
         if count == 0 {
             return Poll::Pending;
         }
         let header = state.header;
-        if state.filling.len() + count > header + MAX_CHUNK {
+        if state.filling.len() + count > header + MAX_MESSAGE_BYTES {
             let full = state.filling.split();
             state.full.push_back(full);
         }
@@ -173,14 +173,14 @@ mod tests {
 
     #[tokio::test]
     async fn writes_wait_for_the_connection_and_arrive_in_order() {
-        let (mut input, mut receiver) = outbound(MAX_CHUNK + 10, 1, None);
-        let bytes: Vec<u8> = (0..=250).cycle().take(MAX_CHUNK + 100).collect();
+        let (mut input, mut receiver) = outbound_buffer(MAX_MESSAGE_BYTES + 10, 1, None);
+        let bytes: Vec<u8> = (0..=250).cycle().take(MAX_MESSAGE_BYTES + 100).collect();
         let mut written = pin!(input.write_all(&bytes));
         assert!(poll!(&mut written).is_pending());
         let mut arrived = Vec::new();
         for _ in 0..2 {
             let chunk = poll_fn(|cx| receiver.poll_next(cx)).await.unwrap();
-            assert!(chunk.len() <= 1 + MAX_CHUNK && chunk[0] == 0);
+            assert!(chunk.len() <= 1 + MAX_MESSAGE_BYTES && chunk[0] == 0);
             arrived.extend_from_slice(&chunk[1..]);
         }
         assert!(poll!(&mut written).is_ready());
@@ -195,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_connection_fails_a_waiting_write() {
-        let (mut input, receiver) = outbound(1, 0, Some("no close"));
+        let (mut input, receiver) = outbound_buffer(1, 0, Some("no close"));
         let mut written = pin!(input.write_all(b"ab"));
         assert!(poll!(&mut written).is_pending());
         drop(receiver);

@@ -10,8 +10,8 @@ use std::{future::Future, task::Poll};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    inbound::{Failure, ProcessOutput, Sender, inbound},
-    outbound::{ProcessInput, Receiver, outbound},
+    inbound::{Failure, ProcessOutput, Sender, inbound_buffer},
+    outbound::{ProcessInput, Receiver, outbound_buffer},
     socket::{END_TIMEOUT, Reader, Received, RequestLine, Task, split},
 };
 use crate::{
@@ -21,13 +21,13 @@ use crate::{
 };
 
 /// The default of [`AttachParams::max_stdin_buf_size`].
-const INPUT_BYTES: usize = 128 << 10;
+const DEFAULT_INPUT_BYTES: usize = 128 << 10;
 /// The default of [`AttachParams::max_stdout_buf_size`].
-const OUTPUT_BYTES: usize = 256 << 10;
+const DEFAULT_OUTPUT_BYTES: usize = 256 << 10;
 /// The maximum size in bytes of the `Status` of a process.
 const MAX_STATUS_BYTES: usize = 1 << 20;
 /// The maximum number of queued changes of the terminal's size.
-const WAITING_SIZES: usize = 8;
+const MAX_QUEUED_SIZES: usize = 8;
 
 /// The numbers of the channels: the first byte of a message.
 mod channel {
@@ -36,7 +36,7 @@ mod channel {
     pub(super) const STDERR: u8 = 2;
     pub(super) const ERROR: u8 = 3;
     pub(super) const RESIZE: u8 = 4;
-    /// The channel of a message that closes another channel, whose number is the next byte (v5).
+    /// The channel of a message that closes another channel (v5). The number of the other channel is the next byte.
     pub(super) const CLOSE: u8 = 255;
 }
 
@@ -54,15 +54,15 @@ pub struct TerminalSize {
 pub type TerminalSizeSender = mpsc::Sender<TerminalSize>;
 
 /// A connection to a process in a container. [`Api::exec`](crate::Api::exec) and [`Api::attach`](crate::Api::attach)
-/// return it.
+/// return an `AttachedProcess`.
 ///
 /// One task reads and writes the connection. Dropping this value ends the task and closes the connection: streams that
-/// were taken from it then fail. The container runtime decides whether the process continues.
+/// were taken from this value then fail. The container runtime decides whether the process continues.
 ///
 /// # Back-pressure
-/// Each stream has its own buffer (see [`AttachParams`]). Both outputs share one connection, which is not read while
-/// the buffer of either is full: the process then waits. A program that requests both outputs must therefore read them
-/// concurrently. The input continues in any case. The bytes of a dropped output are discarded.
+/// Each stream has its own buffer (see [`AttachParams`]). Both outputs share one connection. While the buffer of one
+/// output is full, the connection is not read, and the process waits. A program that requests both outputs must therefore
+/// read both concurrently. The input continues in any case. The bytes of a dropped output are discarded.
 #[derive(Debug)]
 pub struct AttachedProcess {
     stdin: Option<ProcessInput>,
@@ -79,13 +79,15 @@ impl AttachedProcess {
         let unclosable = (!can_close).then_some(
             "v4.channel.k8s.io, the protocol of servers before Kubernetes 1.30, cannot close the standard input",
         );
-        let (input, from_program) =
-            ap.stdin.then(|| outbound(ap.max_stdin_buf_size.unwrap_or(INPUT_BYTES), 1, unclosable)).unzip();
-        let output = |size: Option<usize>| inbound(size.unwrap_or(OUTPUT_BYTES));
+        let (input, from_program) = ap
+            .stdin
+            .then(|| outbound_buffer(ap.max_stdin_buf_size.unwrap_or(DEFAULT_INPUT_BYTES), 1, unclosable))
+            .unzip();
+        let output = |size: Option<usize>| inbound_buffer(size.unwrap_or(DEFAULT_OUTPUT_BYTES));
         let (to_stdout, stdout) = ap.stdout.then(|| output(ap.max_stdout_buf_size)).unzip();
         let (to_stderr, stderr) = ap.stderr.then(|| output(ap.max_stderr_buf_size)).unzip();
         let (to_status, status) = oneshot::channel();
-        let (sizes, new_sizes) = ap.tty.then(|| mpsc::channel(WAITING_SIZES)).unzip();
+        let (sizes, new_sizes) = ap.tty.then(|| mpsc::channel(MAX_QUEUED_SIZES)).unzip();
 
         let (mut reader, writer) = split(connection);
         let mut outputs = Outputs { stdout: to_stdout, stderr: to_stderr, status: Some(to_status) };
@@ -103,8 +105,8 @@ impl AttachedProcess {
         self.stdin.take()
     }
 
-    /// Takes the standard output. `None` if it was not requested, or was taken before. Read it concurrently with the
-    /// standard error, if that is connected.
+    /// Takes the standard output. `None` if it was not requested, or was taken before. If the standard error is also
+    /// requested, read both concurrently.
     pub fn stdout(&mut self) -> Option<ProcessOutput> {
         self.stdout.take()
     }
@@ -114,15 +116,15 @@ impl AttachedProcess {
         self.stderr.take()
     }
 
-    /// Takes the result of the process. [`Status::exit_code`] is its exit code. The future returns `None` if the
-    /// connection ends before the server has sent the result; [`join`](Self::join) then returns the reason.
+    /// Takes a future that returns the result of the process; `None` if the future was taken before.
+    /// [`Status::exit_code`] is the exit code. The future returns `None` if the connection ends before the server has sent
+    /// the result: [`join`](Self::join) returns the reason.
     pub fn take_status(&mut self) -> Option<impl Future<Output = Option<Status>> + Send + use<>> {
         let status = self.status.take()?;
         Some(async { status.await.ok() })
     }
 
-    /// Takes the sender of changes of the terminal's size. `None` without [`AttachParams::tty`], or if it was taken
-    /// before.
+    /// Takes the sender for the terminal's size. `None` without [`AttachParams::tty`], or if it was taken before.
     pub fn terminal_size(&mut self) -> Option<TerminalSizeSender> {
         self.sizes.take()
     }
@@ -132,9 +134,8 @@ impl AttachedProcess {
         self.task.abort();
     }
 
-    /// Waits for the end of the process and of its connection. Outputs that were not taken are discarded, and a
-    /// standard input that was not taken is closed (except with `v4.channel.k8s.io`, which has no message for closing
-    /// it).
+    /// Waits for the end of the process and of its connection. Discards outputs that were not taken. Closes a standard
+    /// input that was not taken, except with `v4.channel.k8s.io`, which has no message for this.
     ///
     /// # Errors
     /// If the connection fails or was aborted before the server has sent the result of the process. [`Error::Api`] if
@@ -142,7 +143,7 @@ impl AttachedProcess {
     ///
     /// If the connection between the API server and the kubelet ends without a result, for example because the kubelet
     /// restarts, API servers send the result of a successful process (kubernetes/kubernetes#137404). A client cannot
-    /// distinguish the two.
+    /// distinguish this case from a process that has succeeded.
     ///
     /// # Cancel safety
     /// Cancelling closes the connection, as dropping this value does.
@@ -159,7 +160,7 @@ impl AttachedProcess {
     }
 }
 
-/// The messages to the server: sizes of the terminal, the data of the standard input, and its end.
+/// The messages to the server: sizes of the terminal, the bytes of the standard input, and the end of this input.
 fn outgoing_messages(
     mut stdin: Option<Receiver>,
     mut sizes: Option<mpsc::Receiver<TerminalSize>>,
@@ -199,7 +200,8 @@ fn size_message(size: TerminalSize) -> Bytes {
     message.into()
 }
 
-/// The receivers of the outputs and of the result. An output is `None` if it was not requested or has ended.
+/// Passes the outputs and the result of a process to the program. An output is `None` if it was not requested or has
+/// ended; `status` is `None` after the result.
 struct Outputs {
     stdout: Option<Sender>,
     stderr: Option<Sender>,
@@ -207,27 +209,26 @@ struct Outputs {
 }
 
 impl Outputs {
-    /// Reads messages until the server has sent the result of the process, and then the rest of the outputs.
+    /// Reads messages until the server has sent the result of the process. Then reads the rest of the outputs.
     async fn read(&mut self, reader: &mut Reader) -> Result<()> {
         let mut status_text = BytesMut::new();
         while self.status.is_some() {
             let message = match reader.next().await? {
                 Received::Message(message) => message,
                 Received::Closed(reason) => {
-                    return Err(closed_early(&reader.request_line, reason, &status_text));
+                    return Err(closed_early_error(&reader.request_line, reason, &status_text));
                 }
             };
             self.receive(&reader.request_line, &mut status_text, message).await?;
         }
-        // The server copies each output independently of the result, so that bytes of an output may arrive after the
-        // result.
+        // The server copies each output independently of the result, so bytes of an output may arrive after the result.
         while let Ok(Ok(Received::Message(message))) = timeout(END_TIMEOUT, reader.next()).await {
             self.deliver_output(&reader.request_line, message).await?;
         }
         Ok(())
     }
 
-    /// Passes a message to its receiver.
+    /// Passes a message to its output, or appends the message to the result.
     async fn receive(
         &mut self,
         request_line: &RequestLine,
@@ -241,11 +242,11 @@ impl Outputs {
         }
     }
 
-    /// Appends a part of the result. After the last part, completes `status`.
+    /// Appends a part of the result to `text`. After the last part, passes the result to the program.
     fn append_status(&mut self, request_line: &RequestLine, text: &mut BytesMut, part: &[u8]) -> Result<()> {
         if text.len() + part.len() > MAX_STATUS_BYTES {
             let problem = format!("the status is larger than {MAX_STATUS_BYTES} bytes");
-            return Err(request_line.violation(problem));
+            return Err(request_line.violation_error(problem));
         }
         text.extend_from_slice(part);
         if text.is_empty() {
@@ -261,12 +262,12 @@ impl Outputs {
             Err(error) if error.is_eof() => Ok(()),
             Err(error) => {
                 let excerpt: String = String::from_utf8_lossy(text).chars().take(200).collect();
-                Err(request_line.violation(format!("the status is not JSON ({error}): {excerpt:?}")))
+                Err(request_line.violation_error(format!("the status is not JSON ({error}): {excerpt:?}")))
             }
         }
     }
 
-    /// Passes a message to its output.
+    /// Passes a message to its output, or ends the output that the message closes.
     async fn deliver_output(&mut self, request_line: &RequestLine, mut message: Bytes) -> Result<()> {
         if message.is_empty() {
             return Ok(());
@@ -282,7 +283,9 @@ impl Outputs {
             // Servers open a channel with an empty message.
             channel::STDIN | channel::ERROR | channel::RESIZE if message.is_empty() => {}
             other => {
-                return Err(request_line.violation(format!("the server sent a message on channel {other}")));
+                return Err(
+                    request_line.violation_error(format!("the server sent a message on channel {other}"))
+                );
             }
         }
         Ok(())
@@ -308,20 +311,20 @@ fn end(output: Option<Sender>) {
     }
 }
 
-/// The error for a connection that the server closes without a result.
-fn closed_early(request_line: &RequestLine, reason: Option<String>, text: &[u8]) -> Error {
+/// The error for a connection that the server closes before it has sent the whole result.
+fn closed_early_error(request_line: &RequestLine, reason: Option<String>, text: &[u8]) -> Error {
     let part = if text.is_empty() { "without the" } else { "after a part of the" };
     let problem = format!("was closed by the server {part} result of the process");
-    request_line.broken(&problem, reason.map(Into::into))
+    request_line.broken_error(&problem, reason.map(Into::into))
 }
 
-/// The standard output of a process whose server sends these messages; for fuzz targets.
+/// The standard output that the program reads if the server sends these messages; for fuzz targets.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn stdout_of(messages: impl IntoIterator<Item = Bytes>) -> Vec<u8> {
     use futures::FutureExt;
     use tokio::io::AsyncReadExt;
 
-    let (stdout, mut output) = inbound(usize::MAX);
+    let (stdout, mut output) = inbound_buffer(usize::MAX);
     let (status, _result) = oneshot::channel();
     let mut outputs = Outputs { stdout: Some(stdout), stderr: None, status: Some(status) };
     let (request_line, mut status_text) = (RequestLine::of("GET /exec"), BytesMut::new());

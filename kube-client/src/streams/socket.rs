@@ -1,9 +1,9 @@
 //! The WebSocket of a stream: reads and writes messages, and detects a server that no longer answers.
 //!
-//! The client sends a ping every [`PING_PERIOD`]. A server that sends nothing for [`SILENCE`] counts as dead, but only
+//! The client sends a ping every [`PING_PERIOD`]. A server that sends nothing for [`MAX_SILENCE`] counts as dead, but only
 //! if it has read all messages: while a process does not read its input, pings wait behind that input. The payload of a
-//! ping is the number of messages before it: the pong shows that the server has read these messages. TCP detects a
-//! connection that breaks while input is unread.
+//! ping is the number of messages before this ping: the pong shows that the server has read these messages. While input is
+//! unread, only TCP detects that the connection broke.
 
 use bytes::Bytes;
 use futures::{
@@ -39,8 +39,8 @@ use crate::{
 
 /// The time between two pings.
 const PING_PERIOD: Duration = Duration::from_secs(15);
-/// The longest silence of a server that has read all messages.
-const SILENCE: Duration = Duration::from_secs(60);
+/// The time limit for the next message of a server that has read all messages.
+const MAX_SILENCE: Duration = Duration::from_secs(60);
 /// After the result of a process: the maximum wait for each further message. After a failed write: the time limit on
 /// reading all remaining messages.
 pub(super) const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// The numbers of messages that were sent, and that the server has read.
+/// The number of messages that the client has sent, and the number that the server has read.
 #[derive(Default)]
 struct Progress {
     sent: AtomicU64,
@@ -67,7 +67,7 @@ impl RequestLine {
     }
 
     /// The error for a connection that broke or was closed.
-    pub(super) fn broken(&self, problem: &str, source: Option<BoxError>) -> Error {
+    pub(super) fn broken_error(&self, problem: &str, source: Option<BoxError>) -> Error {
         Error::Transport {
             kind: TransportKind::Broken,
             what: format!("the WebSocket of {} {problem}", self.0),
@@ -76,22 +76,22 @@ impl RequestLine {
     }
 
     /// The error for a message that violates the protocol.
-    pub(super) fn violation(&self, problem: impl Into<BoxError>) -> Error {
+    pub(super) fn violation_error(&self, problem: impl Into<BoxError>) -> Error {
         Error::Decode { what: format!("the messages of {}", self.0), source: problem.into() }
     }
 
-    fn of_websocket(&self, error: tungstenite::Error) -> Error {
+    fn websocket_error(&self, error: tungstenite::Error) -> Error {
         use tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
         match error {
             tungstenite::Error::Protocol(ResetWithoutClosingHandshake) | tungstenite::Error::Io(_) => {
-                self.broken("broke", Some(error.into()))
+                self.broken_error("broke", Some(error.into()))
             }
-            _ => self.violation(error),
+            _ => self.violation_error(error),
         }
     }
 }
 
-/// A message of the server, or the end.
+/// A message of the server, or the end of the WebSocket.
 pub(super) enum Received {
     Message(Bytes),
     /// The server has closed the WebSocket, with this reason.
@@ -106,14 +106,14 @@ enum Step {
     End,
 }
 
-/// The reading half.
+/// The reading half of the WebSocket.
 pub(super) struct Reader {
     stream: SplitStream<WebSocket>,
     progress: Arc<Progress>,
     pub(super) request_line: RequestLine,
 }
 
-/// The writing half.
+/// The writing half of the WebSocket.
 pub(super) struct Writer {
     sink: SplitSink<WebSocket, Message>,
     progress: Arc<Progress>,
@@ -129,23 +129,23 @@ pub(super) fn split(connection: Connection) -> (Reader, Writer) {
 }
 
 impl Reader {
-    /// The next message, or the end.
+    /// The next message, or the end of the WebSocket.
     pub(super) async fn next(&mut self) -> Result<Received> {
         loop {
-            let Ok(message) = timeout(SILENCE, self.stream.next()).await else {
+            let Ok(message) = timeout(MAX_SILENCE, self.stream.next()).await else {
                 if self.progress.read.load(Relaxed) < self.progress.sent.load(Relaxed) {
                     continue;
                 }
                 return Err(Error::Timeout {
                     wait: Wait::Ping,
-                    after: SILENCE,
+                    after: MAX_SILENCE,
                     what: self.request_line.0.to_string(),
                 });
             };
             match message {
                 Some(Ok(Message::Binary(bytes))) => return Ok(Received::Message(bytes)),
                 Some(Ok(Message::Text(_))) => {
-                    return Err(self.request_line.violation("the server sent a text message"));
+                    return Err(self.request_line.violation_error("the server sent a text message"));
                 }
                 Some(Ok(Message::Pong(payload))) => {
                     let number = <[u8; 8]>::try_from(&payload[..]).map(u64::from_be_bytes);
@@ -161,7 +161,7 @@ impl Reader {
                 | Some(Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed)) => {
                     return Ok(Received::Closed(None));
                 }
-                Some(Err(error)) => return Err(self.request_line.of_websocket(error)),
+                Some(Err(error)) => return Err(self.request_line.websocket_error(error)),
             }
         }
     }
@@ -179,16 +179,17 @@ impl Writer {
                 Poll::Pending => pings.poll_tick(cx).map(|_| Step::Ping),
             })
             .await;
-            match self.write_ready(next, messages.as_mut()).await {
+            match self.execute_steps(next, messages.as_mut()).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                Err(error) => return Err(self.request_line.of_websocket(error)),
+                Err(error) => return Err(self.request_line.websocket_error(error)),
             }
         }
     }
 
-    /// Executes the step `first`, and writes all messages that are ready. Returns whether the messages have ended.
-    async fn write_ready(
+    /// Executes the step `first`. If this step is a message, then writes all further messages that are ready. Flushes the
+    /// WebSocket. Returns whether the messages have ended.
+    async fn execute_steps(
         &mut self,
         first: Step,
         mut messages: Pin<&mut impl Stream<Item = Bytes>>,
@@ -216,8 +217,8 @@ impl Writer {
         Ok(has_ended)
     }
 
-    /// Runs a connection until `read` completes or the messages end, and writes the messages during that time. If a
-    /// write fails, `read` may still complete: a server closes the connection after it has sent the result.
+    /// Runs `read` and writes `messages` concurrently, until `read` completes or the messages end. After a failed write,
+    /// `read` may continue for [`END_TIMEOUT`]: the server may have sent the result before it closed the connection.
     pub(super) async fn run(
         mut self,
         read: impl Future<Output = Result<()>>,
@@ -235,7 +236,7 @@ impl Writer {
     }
 }
 
-/// The task of a connection, which is aborted when this value is dropped.
+/// The task of a connection. Dropping this value aborts the task.
 #[derive(Debug)]
 pub(super) struct Task(JoinHandle<Result<()>>);
 

@@ -1,6 +1,6 @@
 //! `Block`: searches 64 bytes per step with vector (SIMD) instructions.
 //!
-//! The instruction set is detected at run time, except in `first_special`. The module classifies bytes, and must not
+//! The instruction set is detected at run time, except in `first_special_byte`. The module classifies bytes, and must not
 //! interpret JSON.
 #![expect(
     clippy::inline_always,
@@ -11,10 +11,10 @@ use fearless_simd::{Level, dispatch, prelude::*, u8x16, u8x64};
 
 /// The number of bytes in a block, and of bits in a mask.
 pub(super) const BLOCK_BYTES: usize = 64;
-/// The number of bytes that [`first_special`] searches.
+/// The number of bytes that [`first_special_byte`] searches.
 pub(super) const SMALL_BLOCK_BYTES: usize = 16;
 
-/// A block of bytes. Each method returns a bit mask: bit `n` is the result for byte `n`.
+/// A block of bytes. The methods of a block return bit masks: bit `n` is the result for byte `n`.
 #[derive(Clone, Copy)]
 pub(super) struct Block<S: Simd>(u8x64<S>);
 
@@ -51,7 +51,7 @@ impl<S: Simd> Block<S> {
 ///
 /// Uses the baseline instructions of the architecture: run-time detection costs more than it saves on short strings.
 #[inline]
-pub(super) fn first_special(bytes: &[u8; SMALL_BLOCK_BYTES]) -> Option<usize> {
+pub(super) fn first_special_byte(bytes: &[u8; SMALL_BLOCK_BYTES]) -> Option<usize> {
     let special = dispatch!(Level::baseline(), simd => special_byte_mask(simd, bytes));
     (special != 0).then(|| special.trailing_zeros() as usize)
 }
@@ -93,7 +93,7 @@ mod tests {
                 _ => random.u8(0x20..),
             });
             let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
-            assert_eq!(first_special(&bytes), bytes.iter().position(special), "{bytes:?}");
+            assert_eq!(first_special_byte(&bytes), bytes.iter().position(special), "{bytes:?}");
         }
     }
 }

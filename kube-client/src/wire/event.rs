@@ -1,4 +1,4 @@
-//! Splits the body of a watch into events as it arrives, and decodes them.
+//! Splits the body of a watch into events while the body arrives, and decodes the events.
 
 use super::protobuf::{self, JsonText};
 use super::scan::{ValueScan, may_hold_consecutive_objects};
@@ -8,12 +8,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// Splits the body of a watch into events: consecutive JSON objects with any white space between or within them, as
-/// client-go's framer does. API servers write one event per line; the splitter recognises such a line without counting
-/// its brackets.
+/// Splits the body of a watch into events, as client-go's framer does: the events are consecutive JSON objects, and white
+/// space may be between and within the objects. API servers write one event per line; the splitter recognises such a line
+/// without counting its brackets.
 ///
-/// An event within a single frame is a slice of the frame, without a copy. Text that cannot be JSON is emitted up to
-/// the end of its line, so that the decoder reports it immediately instead of at the end of the watch.
+/// An event within a single frame is a slice of the frame, without a copy. If the splitter notices that text is malformed,
+/// for example because the text does not begin with `{`, the splitter emits the text up to the end of the line. The decoder
+/// can then report the text immediately instead of at the end of the watch.
 pub(crate) struct EventSplitter {
     /// The maximum size of an incomplete event in `pending`, in bytes.
     limit: usize,
@@ -21,18 +22,18 @@ pub(crate) struct EventSplitter {
     frame: Bytes,
     /// The beginning of an event, or of other text, that continues in `frame`.
     pending: BytesMut,
-    /// Finds the end of the event in `pending`. `scan` has already read the text of `pending`.
+    /// Finds the end of the event that begins in `pending`. `scan` has already read the text of `pending`.
     scan: ValueScan,
 }
 
 impl EventSplitter {
-    /// A splitter for events of at most `limit` bytes.
+    /// A splitter that returns an error if an incomplete event exceeds `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, frame: Bytes::new(), pending: BytesMut::new(), scan: ValueScan::default() }
     }
 
     /// The number of bytes that were pushed and have not been emitted.
-    pub(crate) fn buffered(&self) -> usize {
+    pub(crate) fn buffered_bytes(&self) -> usize {
         self.pending.len() + self.frame.len()
     }
 
@@ -118,7 +119,7 @@ impl Split for EventSplitter {
         }
     }
 
-    /// Emits the remaining text unless it is an incomplete object, so that the decoder reports the text.
+    /// Emits the remaining text, so that the decoder reports the text. An incomplete object is an error instead.
     fn finish(mut self) -> Result<(Option<Bytes>, ()), WireError> {
         let rest = std::mem::take(&mut self.frame);
         let rest = self.take_piece(rest);
@@ -151,10 +152,10 @@ pub(super) fn event_origin(event_type: &str) -> Option<ObjectOrigin> {
 impl ObjectDecoder {
     /// Decodes an event in one pass. If decoding fails, reads the piece again to report the object and the position.
     pub(crate) fn decode_event<K: DeserializeOwned>(&self, piece: &[u8]) -> Result<WatchEvent<K>, WireError> {
-        let text = self.event_text(piece, false).map_err(|error| self.malformed_event(piece, error))?;
+        let text = self.event_text(piece, false).map_err(|error| self.malformed_event_error(piece, error))?;
         json::decode(&text, &self.skipped_in_event).map_err(|error| match self.event_text(piece, true) {
             Ok(_) => self.event_error::<K>(&text, error),
-            Err(error) => self.malformed_event(piece, error),
+            Err(error) => self.malformed_event_error(piece, error),
         })
     }
 
@@ -173,8 +174,8 @@ impl ObjectDecoder {
         }
     }
 
-    /// The error for an event in Protobuf that is malformed.
-    pub(super) fn malformed_event(&self, piece: &[u8], source: serde_json::Error) -> WireError {
+    /// The error for a malformed event in Protobuf.
+    pub(super) fn malformed_event_error(&self, piece: &[u8], source: serde_json::Error) -> WireError {
         if let Some((event_type, identity)) = protobuf::event_identity_to_json(piece)
             && let Some(origin) = event_origin(event_type)
         {
@@ -183,8 +184,8 @@ impl ObjectDecoder {
         WireError::Event { text: format!("{} bytes of Protobuf", piece.len()), source }
     }
 
-    /// The origin and metadata of an event's object; `None` for bookmarks, errors and objects without readable
-    /// metadata.
+    /// The origin and metadata of an event's object; `None` for bookmarks, errors, unknown types and objects without
+    /// readable metadata.
     pub(crate) fn peek_event<K>(
         &self,
         piece: &[u8],
@@ -200,8 +201,8 @@ impl ObjectDecoder {
         Some((event_origin(&event_type)?, partial_object(head)))
     }
 
-    /// The error for an event that does not decode: [`WireError::Object`] if the text of its object is readable,
-    /// otherwise [`WireError::Event`].
+    /// The error for an event that does not decode: [`WireError::Object`] if [`event_origin`] knows the type of the event
+    /// and the text of the object is readable, otherwise [`WireError::Event`].
     fn event_error<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
         let malformed = |source| WireError::Event { text: excerpt(line), source };
         // Bytes that are not UTF-8 affect only one object; the error must contain the name of that object.
@@ -215,7 +216,8 @@ impl ObjectDecoder {
     }
 }
 
-/// An excerpt of a malformed event, for an error message. Contains no text of a JSON object, which may hold secrets.
+/// An excerpt of a malformed event, for an error message. If the event begins with `{`, the message contains only the size
+/// of the event: a JSON object may hold secrets.
 fn excerpt(line: &[u8]) -> String {
     const LIMIT: usize = 80;
     let line = line.trim_ascii();
@@ -257,7 +259,8 @@ mod tests {
         }
     }
 
-    /// An event as text: a sign for its type, and the name and `n` of its object.
+    /// An event as text: a sign for its type, then the name and `n` of its object. A bookmark has its resource version
+    /// instead, and an error its code.
     fn summary(event: Result<WatchEvent<Item>, WireError>) -> String {
         match event {
             Ok(WatchEvent::Added(object)) => format!("+{}{}", object.name_any(), object.spec.n),
@@ -270,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_events_with_frames_of_any_size() {
+    fn decodes_events_from_frames_of_any_size() {
         assert_events(
             "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\"},\"spec\":{\"n\":1}}}\n\n\
              {\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Item\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"5\"}}}\r\n\
@@ -340,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn continues_after_an_undecodable_object() {
+    fn a_watch_continues_after_an_undecodable_object() {
         assert_events(
             "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},\"spec\":{\"n\":\"x\"}}}\n\
              {\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"b\"},\"spec\":{\"n\":2}}}\n",

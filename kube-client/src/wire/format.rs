@@ -1,4 +1,4 @@
-//! `BodyFormat`: the format of a body, and the splitters that each format needs.
+//! `BodyFormat`: the format of a response body. `FormatSplitter`: splits a body of either format.
 
 use super::list::ListHead;
 use super::protobuf::{self, ProtobufKind};
@@ -9,11 +9,12 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) enum BodyFormat {
     Json,
-    /// Protobuf, and the requested kind. Without a kind, objects of any kind that has a Protobuf message are accepted.
+    /// Protobuf. The value is the requested kind. If the value is `None`, single objects and watch events may have any
+    /// kind in the Protobuf table, and a list is an error.
     Protobuf(Option<Arc<ProtobufKind>>),
 }
 
-/// A splitter of one of two formats.
+/// A splitter for JSON or for Protobuf.
 pub(crate) enum FormatSplitter<J, P> {
     Json(J),
     Protobuf(P),
@@ -25,7 +26,8 @@ pub(crate) type ListBodySplitter = FormatSplitter<ListSplitter, protobuf::ListSp
 pub(crate) type EventBodySplitter = FormatSplitter<EventSplitter, protobuf::EventSplitter>;
 
 impl ListBodySplitter {
-    /// A splitter for items of at most `limit` bytes. Protobuf without a kind is split as JSON, which fails.
+    /// A splitter for items of at most `limit` bytes. For Protobuf without a kind, returns the splitter for JSON, which
+    /// reports that the body is not JSON.
     pub(crate) fn new(format: &BodyFormat, limit: usize) -> Self {
         match format {
             BodyFormat::Protobuf(Some(kind)) => {
@@ -54,10 +56,10 @@ impl EventBodySplitter {
     }
 
     /// The number of bytes that were pushed and have not been emitted.
-    pub(crate) fn buffered(&self) -> usize {
+    pub(crate) fn buffered_bytes(&self) -> usize {
         match self {
-            Self::Json(splitter) => splitter.buffered(),
-            Self::Protobuf(splitter) => splitter.buffered(),
+            Self::Json(splitter) => splitter.buffered_bytes(),
+            Self::Protobuf(splitter) => splitter.buffered_bytes(),
         }
     }
 }

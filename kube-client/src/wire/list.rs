@@ -1,4 +1,4 @@
-//! Splits the body of a list into items as it arrives.
+//! Splits the JSON body of a list into items as the body arrives.
 
 use super::{Split, WireError, scan::ValueScan};
 use crate::core::{ListMeta, TypeMeta, redact_decode_error};
@@ -17,7 +17,7 @@ pub(crate) struct ListHead {
 /// The list's head may come before or after the items. An item within a single frame is a slice of the frame, without
 /// a copy.
 pub(crate) struct ListSplitter {
-    /// The maximum size of an incomplete value in `pending`, such as an item, in bytes.
+    /// The maximum number of bytes in `pending`, which holds an incomplete value, such as an item.
     limit: usize,
     /// The unread part of the last frame.
     frame: Bytes,
@@ -40,7 +40,7 @@ impl Split for ListSplitter {
     type End = ListHead;
 
     fn push(&mut self, frame: Bytes) {
-        // The previous frame is empty: `next` moved its bytes to `pending` before it returned `None`.
+        // Normally, the previous frame is empty, because `next` takes all bytes of a frame before returning `None`.
         self.pending.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
@@ -83,7 +83,7 @@ enum State {
 }
 
 impl ListSplitter {
-    /// A splitter for items of at most `limit` bytes.
+    /// A splitter that returns an error if an incomplete value, such as an item, exceeds `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -120,7 +120,7 @@ impl ListSplitter {
                     }
                     _ => {
                         self.state = State::CommaOrEnd;
-                        self.store_head(&text)?;
+                        self.store_head_value(&text)?;
                     }
                 }
                 continue;
@@ -141,7 +141,7 @@ impl ListSplitter {
                     self.advance(State::ItemOrEnd);
                 }
                 (State::ValueStart, _) if self.key == "items" && byte != b'n' => {
-                    return Err(self.invalid_items());
+                    return Err(self.invalid_items_error());
                 }
                 (State::ValueStart, _) => self.state = State::Value,
                 (State::Start, b'{') | (State::CommaOrEnd, b',') => self.advance(State::KeyOrEnd),
@@ -153,7 +153,7 @@ impl ListSplitter {
         }
     }
 
-    /// Skips white space and returns the next byte without consuming it.
+    /// Skips white space and returns the next byte without consuming it; `None` at the end of the frame.
     fn peek(&mut self) -> Option<u8> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
         let skip = self.frame.iter().position(|byte| !blank(byte)).unwrap_or(self.frame.len());
@@ -162,7 +162,7 @@ impl ListSplitter {
         self.frame.first().copied()
     }
 
-    /// Consumes one byte and enters a state.
+    /// Consumes one byte and enters `state`.
     fn advance(&mut self, state: State) {
         self.drop_front(1);
         self.state = state;
@@ -195,12 +195,13 @@ impl ListSplitter {
         Ok(Some(value))
     }
 
-    fn invalid_items(&self) -> WireError {
+    fn invalid_items_error(&self) -> WireError {
         WireError::List { problem: "\"items\" is neither a list nor null", at: self.consumed }
     }
 
-    /// Stores a value of the list's head and drops every other value. `"items": null` is an empty list.
-    fn store_head(&mut self, text: &[u8]) -> Result<(), WireError> {
+    /// Stores `text`, the value of the last key, if this key belongs to the list's head. If the key is `items`, accepts
+    /// null as an empty list, and fails for every other text. Drops the values of all other keys.
+    fn store_head_value(&mut self, text: &[u8]) -> Result<(), WireError> {
         let head = &mut self.head;
         match self.key.as_str() {
             "kind" => decode_head_value(text).map(|kind| head.types.kind = kind),
@@ -210,7 +211,7 @@ impl ListSplitter {
                 self.has_items = true;
                 Ok(())
             }
-            "items" => Err(self.invalid_items()),
+            "items" => Err(self.invalid_items_error()),
             _ => Ok(()),
         }
     }
@@ -256,7 +257,7 @@ mod tests {
     /// The name and `n` of an item, or its error.
     type ItemSummary = Result<(String, u8), String>;
 
-    /// Splits and decodes `text` in frames of `size` bytes.
+    /// Pushes `text` in frames of `size` bytes, and decodes the items. Returns the items and the head of the list.
     fn split_and_decode(text: &str, size: usize) -> (Vec<ItemSummary>, Result<ListHead, String>) {
         let (mut splitter, decoder) =
             (ListSplitter::new(usize::MAX), ObjectDecoder::new("Item", &FieldSet::none()));
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_a_head_after_the_items_and_empty_lists() {
+    fn accepts_empty_lists_and_a_head_after_the_items() {
         let text = r#"{"items":[{"metadata":{"name":"a"},"spec":{"n":1}}],"extra":[{}],"metadata":{"resourceVersion":"9"}}"#;
         assert_eq!(assert_items(text, &[("a", 1)]).metadata.resource_version.as_deref(), Some("9"));
         assert_items(r#"{"items":[]}"#, &[]);

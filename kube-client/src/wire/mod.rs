@@ -1,8 +1,8 @@
 //! Splits the bodies of lists and watches into objects, and decodes them.
 //!
 //! A body is split as it arrives, so that memory never holds the text of a whole list. A piece of a body is the text of
-//! one list item or one watch event, in JSON or Protobuf. Other modules do not parse either format. This module must
-//! not perform I/O.
+//! one list item or one watch event, in JSON or Protobuf. Only this module splits bodies and parses Protobuf. This
+//! module must not perform I/O.
 
 mod block;
 mod event;
@@ -18,7 +18,7 @@ pub(crate) use format::{BodyFormat, EventBodySplitter, ListBodySplitter};
 pub use json::FilterDepth;
 pub(crate) use list::ListSplitter;
 #[cfg(any(test, fuzzing))]
-pub(crate) use protobuf::encode::object as encode_protobuf;
+pub(crate) use protobuf::encode::encode_object as encode_protobuf;
 pub(crate) use protobuf::{MEDIA_TYPE as PROTOBUF_MEDIA_TYPE, ProtobufKind};
 pub use raw::{Convert, RawObject};
 
@@ -42,13 +42,13 @@ pub(crate) enum WireError {
     /// The body of a list is malformed. The rest of the body is not readable.
     #[error("read a list: {problem} at byte {at}")]
     List { problem: &'static str, at: u64 },
-    /// The body contains objects of another kind.
+    /// The body contains objects of a kind that was not requested.
     #[error("{0}")]
     UnexpectedKind(String),
-    /// A key, the kind or the metadata of a list does not decode.
+    /// A key, the API version, the kind or the metadata of a list does not decode.
     #[error("read the metadata of a list")]
     ListHead(#[source] serde_json::Error),
-    /// The body ended in the middle of a value.
+    /// The body ended before the list or the last event was complete.
     #[error("the body ended early, after {after} bytes")]
     Truncated { after: u64 },
     /// A single object or event exceeds the limit.
@@ -58,15 +58,15 @@ pub(crate) enum WireError {
     TooLarge { limit: usize },
 }
 
-/// Splits a body into pieces as it arrives: the items of a list, or the events of a watch.
+/// Splits a body into pieces as the body arrives. The pieces are the items of a list, or the events of a watch.
 pub(crate) trait Split {
     /// The data that [`finish`](Self::finish) returns, such as the metadata of a list.
     type End;
-    /// Adds the next frame of the body. Before each call, [`next`](Self::next) must have returned `None`.
+    /// Adds the next frame of the body. Between two calls, [`next`](Self::next) must have returned `None`.
     fn push(&mut self, frame: Bytes);
     /// The text of the next complete piece; `None` if more of the body is needed.
     fn next(&mut self) -> Option<Result<Bytes, WireError>>;
-    /// Ends the body after the last frame. Returns the remaining piece, if any.
+    /// Ends the body after the last frame. Returns the remaining piece, if any, and the data of [`End`](Self::End).
     fn finish(self) -> Result<(Option<Bytes>, Self::End), WireError>;
 }
 
@@ -88,7 +88,7 @@ impl ObjectDecoder {
             expected_kind: expected_kind.into(),
             format: BodyFormat::Json,
             skipped_in_object: Arc::new(skipped.clone()),
-            skipped_in_event: Arc::new(skipped.clone().within("object")),
+            skipped_in_event: Arc::new(skipped.clone().under_field("object")),
         }
     }
 
@@ -107,7 +107,7 @@ impl ObjectDecoder {
         &self.format
     }
 
-    /// Decodes the object of a response that is a single object.
+    /// Decodes the body of a response that is a single object.
     pub(crate) fn decode_object<K: DeserializeOwned>(&self, bytes: &[u8]) -> serde_json::Result<K> {
         let text = self.object_text(bytes, false)?;
         json::decode(&text, &self.skipped_in_object)
@@ -132,14 +132,14 @@ impl ObjectDecoder {
         piece: &[u8],
         complete: impl FnOnce(&mut K),
     ) -> Result<K, WireError> {
-        let text = self.item_text(piece, false).map_err(|error| self.malformed_item(piece, error))?;
+        let text = self.item_text(piece, false).map_err(|error| self.malformed_item_error(piece, error))?;
         let mut decoded = json::decode(&text, &self.skipped_in_object);
         if let Ok(object) = &mut decoded {
             complete(object);
         }
         decoded.map_err(|error| match self.item_text(piece, true) {
             Ok(_) => self.undecodable_error(&text, ObjectOrigin::List, error),
-            Err(error) => self.malformed_item(piece, error),
+            Err(error) => self.malformed_item_error(piece, error),
         })
     }
 
@@ -149,13 +149,13 @@ impl ObjectDecoder {
             BodyFormat::Protobuf(Some(kind)) => {
                 protobuf::item_to_json(piece, kind, &self.skipped_in_object, checks_utf8)
             }
-            // The splitter of a list in Protobuf requires a kind.
+            // For Protobuf without a kind, the splitter of the list fails, so that there is no piece.
             BodyFormat::Json | BodyFormat::Protobuf(None) => Ok(JsonText::Borrowed(piece)),
         }
     }
 
-    /// The error for an item in Protobuf that is malformed.
-    fn malformed_item(&self, piece: &[u8], source: serde_json::Error) -> WireError {
+    /// The error for a malformed item in Protobuf.
+    fn malformed_item_error(&self, piece: &[u8], source: serde_json::Error) -> WireError {
         self.undecodable_error(&protobuf::item_identity_to_json(piece), ObjectOrigin::List, source)
     }
 
@@ -189,7 +189,7 @@ pub(crate) fn decode_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_js
     json::decode(text, &FieldSet::none())
 }
 
-/// The part of the metadata of the JSON object `text` that `depth` selects; `None` if it is not readable.
+/// The metadata of the JSON object `text`, read to `depth`; `None` if the metadata is not readable.
 pub(crate) fn read_metadata(text: &[u8], depth: FilterDepth) -> Option<ObjectMeta> {
     json::read_head(text, depth).ok().map(|head| head.metadata)
 }

@@ -21,7 +21,8 @@ pub struct RawObject<'a> {
     /// The resource version; `None` if the object has none.
     pub resource_version: Option<Cow<'a, str>>,
     /// The object as JSON, without the skipped fields. A list item of a built-in kind has neither `apiVersion` nor
-    /// `kind`. The text is valid JSON, unless the function of [`Convert::decoding`] receives it.
+    /// `kind`. A function that was passed to [`Convert::new`] receives only valid JSON. A function that was passed to
+    /// [`Convert::decoding`] may receive malformed values.
     pub json: &'a [u8],
 }
 
@@ -51,8 +52,8 @@ impl<T> Convert<T> {
         Self { function: Box::new(function), check: ValueCheck::Syntax }
     }
 
-    /// As [`new`](Self::new), for a function that decodes the text, so that another check of the whole syntax is
-    /// unnecessary. Only the brackets of the text are counted.
+    /// Converts each object with `function`. The function must decode the text, because the text may be malformed JSON:
+    /// before the call, only the brackets of the text are counted.
     pub fn decoding(
         function: impl Fn(&RawObject<'_>) -> serde_json::Result<T> + Send + Sync + 'static,
     ) -> Self {
@@ -69,10 +70,10 @@ impl<T> fmt::Debug for Convert<T> {
 impl ObjectDecoder {
     /// Converts an item of a list. The error names the item.
     pub(crate) fn convert_item<T>(&self, piece: &[u8], convert: &Convert<T>) -> Result<T, WireError> {
-        let text = self.item_text(piece, false).map_err(|error| self.malformed_item(piece, error))?;
+        let text = self.item_text(piece, false).map_err(|error| self.malformed_item_error(piece, error))?;
         self.convert(&text, convert).map_err(|error| match self.item_text(piece, true) {
             Ok(_) => self.undecodable_error(&text, ObjectOrigin::List, error),
-            Err(error) => self.malformed_item(piece, error),
+            Err(error) => self.malformed_item_error(piece, error),
         })
     }
 
@@ -82,7 +83,7 @@ impl ObjectDecoder {
         piece: &[u8],
         convert: &Convert<T>,
     ) -> Result<WatchEvent<T>, WireError> {
-        let text = self.event_text(piece, false).map_err(|error| self.malformed_event(piece, error))?;
+        let text = self.event_text(piece, false).map_err(|error| self.malformed_event_error(piece, error))?;
         let split = json::split_event(&text);
         let split = split.ok().and_then(|(event_type, object)| Some((event_origin(&event_type)?, object)));
         let Some((origin, object)) = split else {
@@ -101,7 +102,7 @@ impl ObjectDecoder {
         let converted = self.convert(object.as_bytes(), convert);
         let converted = converted.map_err(|error| match self.event_text(piece, true) {
             Ok(_) => self.undecodable_error(object.as_bytes(), origin, error),
-            Err(error) => self.malformed_event(piece, error),
+            Err(error) => self.malformed_event_error(piece, error),
         })?;
         Ok(match origin {
             ObjectOrigin::Deleted => WatchEvent::Deleted(converted),
@@ -112,7 +113,8 @@ impl ObjectDecoder {
 
     /// Converts the object whose JSON is `text`.
     fn convert<T>(&self, text: &[u8], convert: &Convert<T>) -> serde_json::Result<T> {
-        // A JSON body contains the skipped fields. The conversion from Protobuf removes them, but not entries of maps.
+        // `cut` removes the skipped fields that are still in the text. In a JSON body, these are all skipped fields. The
+        // conversion from Protobuf leaves only skipped entries of maps and skipped elements of lists.
         let skipped = self.skipped_in_object.root();
         let (without_skipped, identity) =
             JsonText::write_with(|out| json::cut(text, skipped, convert.check, out))?;
@@ -132,7 +134,7 @@ mod tests {
         format!("{}/{}@{version} {}", object.namespace, object.name, String::from_utf8_lossy(object.json))
     }
 
-    fn event(text: &str) -> Result<WatchEvent<String>, WireError> {
+    fn convert_text(text: &str) -> Result<WatchEvent<String>, WireError> {
         ObjectDecoder::new("Item", &FieldSet::managed_fields())
             .convert_event(text.as_bytes(), &Convert::new(|object| Ok(summary(object))))
     }
@@ -146,21 +148,22 @@ mod tests {
                 format!(r#"{{"type":"{event_type}","object":{object}}}"#),
                 format!(r#" {{ "object" : {object} , "type" : "{event_type}" }} "#),
             ] {
-                let event = event(&text).unwrap();
+                let event = convert_text(&text).unwrap();
                 assert_eq!(event.object().map(String::as_str), Some(expected));
                 assert_eq!(matches!(event, WatchEvent::Deleted(_)), event_type == "DELETED");
             }
         }
-        let bookmark = event(
+        let bookmark = convert_text(
             r#"{"type":"BOOKMARK","object":{"kind":"Item","apiVersion":"v1","metadata":{"resourceVersion":"5"}}}"#,
         );
         assert!(matches!(bookmark, Ok(WatchEvent::Bookmark(_))), "{bookmark:?}");
-        let error = event(r#"{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":410}}"#);
+        let error =
+            convert_text(r#"{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":410}}"#);
         assert!(matches!(error, Ok(WatchEvent::Error(_))), "{error:?}");
     }
 
     #[test]
-    fn the_error_of_an_object_names_it() {
+    fn the_error_for_an_object_contains_its_name() {
         for (text, expected) in [
             (
                 r#"{"type":"ADDED","object":{"metadata":{"name":"a","namespace":"ns"},"spec":tru}}"#,
@@ -180,7 +183,7 @@ mod tests {
             (r#"{"type":"ADDED"}"#, "read an event of a watch"),
             ("<html>", "read an event of a watch: \"<html>\""),
         ] {
-            let error = event(text).unwrap_err().to_string();
+            let error = convert_text(text).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{text}: {error}");
         }
         let decoder = ObjectDecoder::new("Item", &FieldSet::none());
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_decodes_receives_a_text_with_unchecked_values() {
+    fn convert_decoding_passes_malformed_values_to_the_function() {
         let decoder = ObjectDecoder::new("Item", &FieldSet::managed_fields());
         let text = br#"{"metadata":{"name":"a","managedFields":[]},"spec":{"a":tru}}"#;
         let convert = |object: &RawObject<'_>| Ok(summary(object));

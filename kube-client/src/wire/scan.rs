@@ -1,6 +1,8 @@
-//! Finds the end of a JSON value in text that arrives in frames, and counts the elements of a list.
+//! Finds the end of a JSON value in text that arrives in frames, counts the elements of a list, and detects consecutive
+//! objects.
 //!
-//! This module only counts nesting. It must not allocate or check that brackets match: the decoder checks the brackets.
+//! This module must not allocate. It counts brackets without their type, so that it accepts `[}`: the decoder checks that
+//! opening and closing brackets match.
 #![expect(
     clippy::inline_always,
     reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"
@@ -28,7 +30,7 @@ enum State {
 }
 
 impl ValueScan {
-    /// Continues the scan. `Some(n)`: the value ends before `text[n]`. `None`: the value continues after `text`.
+    /// Continues the scan. `Some(n)`: the value ends before `text[n]`. `None`: the value may continue after `text`.
     ///
     /// The first text must begin with the first byte of the value, without white space before it.
     pub(super) fn feed(&mut self, text: &[u8]) -> Option<usize> {
@@ -71,7 +73,7 @@ impl ValueScan {
             text,
             #[inline(always)]
             |block, length| {
-                let OutsideOfStrings { open, close, .. } = strings.outside(block, length);
+                let MasksOutsideOfStrings { open, close, .. } = strings.mask_block(block, length);
                 if *depth > count_ones(close) {
                     *depth = *depth + count_ones(open) - count_ones(close);
                     return None;
@@ -118,13 +120,13 @@ fn scalar_end(text: &[u8]) -> Option<usize> {
     text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
 }
 
-/// Whether `text` may contain a second object after the end of the first: a `{` after `}` or white space. False for
-/// compact JSON of one value, except if its strings contain such a sequence.
+/// Whether `text` may contain a second object after the end of the first: whether it contains a `{` directly after a `}`,
+/// white space or a control character. Compact JSON of one value contains this sequence only in strings.
 pub(super) fn may_hold_consecutive_objects(text: &[u8]) -> bool {
     dispatch!(Level::new(), simd => find_consecutive_objects(simd, text))
 }
 
-/// Searches for a second object: see [`may_hold_consecutive_objects`].
+/// Whether a search finds a possible second object: see [`may_hold_consecutive_objects`].
 #[inline(always)]
 fn find_consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
     let mut carry = 0;
@@ -149,19 +151,19 @@ pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
     if *first == b']' {
         return Some(0);
     }
-    dispatch!(Level::new(), simd => count_in_nonempty(simd, text))
+    dispatch!(Level::new(), simd => count_elements_of_nonempty_list(simd, text))
 }
 
 /// Counts the elements of a list that is not empty: see [`count_elements`].
 #[inline(always)]
-fn count_in_nonempty<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
+fn count_elements_of_nonempty_list<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
     let (mut strings, mut depth, mut elements) = (StringState::default(), 1, 1);
     search_blocks(
         simd,
         text,
         #[inline(always)]
         |block, length| {
-            let OutsideOfStrings { bytes, open, close } = strings.outside(block, length);
+            let MasksOutsideOfStrings { bytes, open, close } = strings.mask_block(block, length);
             // The whole block is nested deeper than the elements.
             if depth > 1 + count_ones(close) {
                 depth = depth + count_ones(open) - count_ones(close);
@@ -225,7 +227,7 @@ impl SearchResult for () {
     fn offset_by(self, _: usize) {}
 }
 
-/// Whether the scan is within a JSON string or after a backslash, carried from one block to the next.
+/// The state that a scan keeps between two blocks: whether the scan is within a JSON string or after a backslash.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct StringState {
     /// Whether the next block begins within a string.
@@ -235,16 +237,16 @@ struct StringState {
 }
 
 /// Bit masks of the bytes outside of strings (including padding), and of the brackets outside of strings.
-struct OutsideOfStrings {
+struct MasksOutsideOfStrings {
     bytes: u64,
     open: u64,
     close: u64,
 }
 
 impl StringState {
-    /// The bytes of the next block outside of strings.
+    /// Continues with the next block, which has `length` bytes of text. Returns the bit masks of this block.
     #[inline(always)]
-    fn outside<S: Simd>(&mut self, block: Block<S>, length: usize) -> OutsideOfStrings {
+    fn mask_block<S: Simd>(&mut self, block: Block<S>, length: usize) -> MasksOutsideOfStrings {
         let mut backslashes = block.equal(b'\\');
         let mut quotes = block.equal(b'"');
         if backslashes != 0 || self.escaped {
@@ -261,11 +263,11 @@ impl StringState {
         let inside = prefix_xor(quotes) ^ if self.inside { u64::MAX } else { 0 };
         self.inside = inside >> (BLOCK_BYTES - 1) != 0;
         let (open, close) = block.brackets();
-        OutsideOfStrings { bytes: !inside, open: open & !inside, close: close & !inside }
+        MasksOutsideOfStrings { bytes: !inside, open: open & !inside, close: close & !inside }
     }
 }
 
-/// Bit `n` is set if an odd number of the bits `0..=n` of the input is set.
+/// Bit `n` of the result is set if an odd number of the bits `0..=n` of the input is set.
 #[inline(always)]
 fn prefix_xor(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {

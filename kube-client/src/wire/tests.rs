@@ -26,14 +26,15 @@ fn random_value(random: &mut Rng, depth: usize) -> Value {
     }
 }
 
-/// A random JSON object. Its keys include the paths that the tests skip.
+/// A random JSON object. Its keys are chosen from a few names. Most of these names occur in the paths of fields that the
+/// tests skip.
 fn random_object(random: &mut Rng, depth: usize) -> Map<String, Value> {
     let key =
         |random: &mut Rng| ["metadata", "managedFields", "a", "b", "é\"", ""][random.usize(..6)].to_owned();
     (0..random.usize(..5)).map(|_| (key(random), random_value(random, depth))).collect()
 }
 
-/// Serializes the value as compact or pretty JSON.
+/// Serializes the value as compact or pretty JSON, at random.
 fn serialize(random: &mut Rng, value: &Value) -> Vec<u8> {
     if random.bool() { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) }.unwrap()
 }
@@ -92,7 +93,7 @@ fn splits_lists_into_their_items() {
 }
 
 #[test]
-fn splits_corrupted_lists_independently_of_frames_and_keeps_all_valid_items() {
+fn frame_sizes_do_not_change_the_items_of_a_corrupted_list() {
     let mut random = Rng::with_seed(2);
     for _ in 0..RUNS {
         let mut list = random_object(&mut random, 2);
@@ -116,7 +117,7 @@ fn splits_corrupted_lists_independently_of_frames_and_keeps_all_valid_items() {
 }
 
 #[test]
-fn splits_events_like_the_stream_of_serde_json() {
+fn splits_events_where_serde_json_splits_values() {
     let mut random = Rng::with_seed(3);
     for _ in 0..RUNS {
         let mut body = Vec::new();
@@ -166,8 +167,9 @@ fn a_corrupted_event_does_not_affect_earlier_events() {
             pieces.iter().map(|piece| decoder.decode_event::<DynamicObject>(piece)).collect();
         assert!(events.first().unwrap().is_ok(), "{corrupted:?}");
         let broken = |event: &Result<_, WireError>| matches!(event, Err(WireError::Event { .. }));
-        // The last event decodes unless the corruption is invalid JSON: an error of a single object does not end the
-        // watch. An additional opening bracket makes the body incomplete; other invalid JSON is a `WireError::Event`.
+        // The last event decodes if the corrupted event is valid JSON, because an error of a single object does not end
+        // the watch. The last event can be lost only if the corrupted event is invalid JSON. In this case, the body is
+        // incomplete (for example after an additional opening bracket), or an event is a `WireError::Event`.
         assert!(!complete || events.iter().any(broken) || events.last().unwrap().is_ok(), "{corrupted:?}");
     }
 }
@@ -197,7 +199,8 @@ fn skips_exactly_the_fields_of_the_set() {
             remove(&mut expected, path);
         }
         assert_eq!(pruned, expected, "{}", String::from_utf8_lossy(&text));
-        // On a corrupted text, the decoder must not panic, and must reject the same texts as serde_json.
+        // The decoder must not panic on a corrupted text. Without skipped fields, it must reject the same texts as
+        // serde_json.
         corrupt(&mut random, &mut text);
         let _ = decode::<Value>(&text, &fields);
         let whole = decode::<Value>(&text, &FieldSet::none()).ok();

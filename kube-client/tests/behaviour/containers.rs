@@ -8,7 +8,7 @@ use kube_sim::{Sim, SimBuilder};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// The pods of a simulation with the pod `web`, which is on a node.
+/// The API of the pods in a simulation. The simulation has the pod `web`, which is on a node.
 fn pods(builder: SimBuilder) -> Api<Pod> {
     let sim = builder.nodes(1).build();
     sim.create(&json!({
@@ -43,7 +43,7 @@ async fn exec_passes_input_and_output_and_the_exit_code() {
 }
 
 #[tokio::test]
-async fn attach_ends_with_the_process() {
+async fn attach_ends_when_the_process_ends() {
     let pods = pods(Sim::builder().on_attach(|request, mut streams| async move {
         streams.stdout.write_all(request.container.as_bytes()).await?;
         Ok(())
@@ -74,7 +74,7 @@ async fn a_followed_log_arrives_line_by_line() {
 }
 
 #[tokio::test]
-async fn forwarded_ports_have_connections_of_their_own() {
+async fn each_connection_to_a_forwarded_port_is_independent() {
     let pods = pods(Sim::builder().on_port_forward(|request, mut connection| async move {
         if request.port == 81 {
             return Err("connection refused".into());
@@ -94,7 +94,7 @@ async fn forwarded_ports_have_connections_of_their_own() {
         connection.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer, format!("80: {text}"));
     }
-    // The forwarder opens the first connection to a port at `take_stream`.
+    // The forwarder opens the first connection to a port when `take_stream` is called.
     let mut refused = forwarder.take_stream(81).unwrap();
     let failure = refused.read_to_string(&mut String::new()).await.unwrap_err();
     assert!(failure.to_string().ends_with("connection refused"), "{failure}");

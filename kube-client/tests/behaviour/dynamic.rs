@@ -1,4 +1,4 @@
-//! Tests, against the simulated server, of objects whose kind is set at run time.
+//! Tests of objects whose kind is set at run time, with the simulated server.
 
 use futures::TryStreamExt;
 use kube_client::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, NotUsed, Object};

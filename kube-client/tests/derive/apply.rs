@@ -35,7 +35,7 @@ enum Storage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ApplyConfiguration)]
 struct Percent(u8);
 
-/// Numbers as text on the wire.
+/// Serializes numbers as strings, and deserializes numbers from strings.
 mod as_text {
     use super::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -85,39 +85,40 @@ struct SiteStatus {
     replicas: u32,
 }
 
-/// A key of a map, which has no companion.
+/// The type of the keys of a map. This type has no companion.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 enum Zone {
     North,
 }
 
-/// A field with a raw identifier and `#[serde(with = ..)]`, and maps with keys and hashers that have no companions.
+/// A type with special fields. `type` has a raw identifier and `#[serde(with = ..)]`. The keys of `by_zone` and the hasher
+/// of `hashed` have types without a companion.
 #[derive(Clone, Debug, Serialize, Deserialize, ApplyConfiguration)]
 #[expect(dead_code, reason = "the test uses only its companion")]
-struct Odd {
+struct SpecialFields {
     #[serde(with = "as_text")]
     r#type: u64,
     by_zone: BTreeMap<Zone, Load>,
     hashed: HashMap<String, Load, BuildHasherDefault<DefaultHasher>>,
 }
 
-/// The JSON of a companion with this spec.
+/// The JSON of a site, or of its companion, with this spec.
 fn object(spec: &Value) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Site", "metadata": {"name": "a"}, "spec": spec})
 }
 
 #[test]
-fn raw_identifiers_and_keys_of_maps_have_companions() {
+fn a_companion_may_have_raw_identifiers_and_maps_with_custom_keys_or_hashers() {
     let load = LoadApply { peak: Some(7), ..LoadApply::default() };
-    let odd = OddApply {
+    let fields = SpecialFieldsApply {
         r#type: Some(5),
         by_zone: Some([(Zone::North, load.clone())].into()),
         hashed: Some([("a".to_owned(), load)].into_iter().collect()),
     };
     let sent = json!({"type": "5", "by_zone": {"North": {"peak": 7}}, "hashed": {"a": {"peak": 7}}});
-    assert_eq!(serde_json::to_value(&odd).unwrap(), sent);
-    assert_eq!(serde_json::from_value::<OddApply>(sent).unwrap().r#type, Some(5));
-    assert_eq!(serde_json::to_value(OddApply::default()).unwrap(), json!({}));
+    assert_eq!(serde_json::to_value(&fields).unwrap(), sent);
+    assert_eq!(serde_json::from_value::<SpecialFieldsApply>(sent).unwrap().r#type, Some(5));
+    assert_eq!(serde_json::to_value(SpecialFieldsApply::default()).unwrap(), json!({}));
 }
 
 #[test]
@@ -128,7 +129,7 @@ fn an_empty_companion_sends_only_the_identity() {
 }
 
 #[test]
-fn set_fields_are_sent_under_their_names_on_the_wire() {
+fn a_companion_sends_its_set_fields_with_their_json_names() {
     let load = LoadApply { peak: Some(7), ..LoadApply::default() };
     let spec = SiteSpecApply {
         load: Some(load.clone()),
@@ -164,7 +165,7 @@ fn set_fields_are_sent_under_their_names_on_the_wire() {
 }
 
 #[test]
-fn the_companion_decodes_each_object_of_its_kind() {
+fn the_companion_decodes_an_object_of_its_kind_but_not_of_another_version() {
     let status = SiteStatus { ready: true, replicas: 2 };
     let site = Site {
         status: Some(status),
@@ -197,7 +198,7 @@ fn the_companion_decodes_each_object_of_its_kind() {
 }
 
 #[test]
-fn the_fields_of_a_manager_are_extracted_from_the_managed_fields() {
+fn extract_applied_returns_the_fields_that_a_manager_owns() {
     let mut site: SiteApply = serde_json::from_value(object(&json!({
         "hostName": "a", "load": {"requestsPerSecond": 1, "peak": 2}, "storage": {"type": "Memory"},
     })))
@@ -224,7 +225,7 @@ fn the_fields_of_a_manager_are_extracted_from_the_managed_fields() {
     assert_eq!(extracted("other", None), None);
 }
 
-/// A kind whose fields are beside `metadata`.
+/// A kind without `spec`: its fields are siblings of `metadata`.
 #[derive(CustomResource, ApplyConfiguration, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Setting", root = "SettingObject", no_spec, apply)]
 struct SettingFields {
@@ -233,7 +234,7 @@ struct SettingFields {
 }
 
 #[test]
-fn the_companion_of_a_flat_kind_is_flat() {
+fn the_companion_of_a_kind_with_no_spec_sends_siblings_of_metadata() {
     let spec = SettingFieldsApply { value: Some("v".into()), ..SettingFieldsApply::default() };
     let sent = serde_json::to_value(SettingObjectApply { spec, ..SettingObjectApply::new("a") }).unwrap();
     let expected =
@@ -244,7 +245,7 @@ fn the_companion_of_a_flat_kind_is_flat() {
 }
 
 #[test]
-fn the_companion_has_further_derives() {
+fn a_companion_has_additional_derives_and_an_enum_is_its_own_companion() {
     let load = LoadApply { peak: Some(1), ..LoadApply::default() };
     assert_eq!(load, load.clone());
     let storage: StorageApply = Storage::Memory;

@@ -43,12 +43,13 @@ mod v3 {
 }
 
 const GIGABYTE: u64 = 1_000_000_000;
-const CLASS: &str = "example.com/class";
+const CLASS_ANNOTATION: &str = "example.com/class";
 
 impl From<v1::Disk> for v2::Disk {
     fn from(old: v1::Disk) -> Self {
         let mut metadata = old.metadata;
-        let class = metadata.annotations.as_mut().and_then(|annotations| annotations.remove(CLASS));
+        let class =
+            metadata.annotations.as_mut().and_then(|annotations| annotations.remove(CLASS_ANNOTATION));
         Self { metadata, spec: v2::DiskSpec { bytes: u64::from(old.spec.gigabytes) * GIGABYTE, class } }
     }
 }
@@ -63,7 +64,7 @@ impl TryFrom<v2::Disk> for v1::Disk {
         let gigabytes = u32::try_from(disk.spec.bytes / GIGABYTE).map_err(|_| "the disk is too large")?;
         let mut metadata = disk.metadata;
         if let Some(class) = disk.spec.class {
-            metadata.annotations.get_or_insert_default().insert(CLASS.to_owned(), class);
+            metadata.annotations.get_or_insert_default().insert(CLASS_ANNOTATION.to_owned(), class);
         }
         Ok(Self { metadata, spec: v1::DiskSpec { gigabytes } })
     }
@@ -107,7 +108,7 @@ fn spokes_are_converted_through_the_hub() {
     assert_eq!((&new["apiVersion"], &new["kind"]), (&json!("example.com/v3"), &json!("Disk")));
     let back = converter.convert(&new, "example.com/v1").unwrap();
     assert_eq!(back["spec"], old["spec"]);
-    assert_eq!(back["metadata"]["annotations"], json!({ CLASS: "default" }));
+    assert_eq!(back["metadata"]["annotations"], json!({ CLASS_ANNOTATION: "default" }));
 }
 
 #[test]
@@ -126,20 +127,20 @@ fn metadata_other_than_labels_and_annotations_is_kept() {
 }
 
 #[test]
-fn errors_name_the_object_and_both_versions_but_no_value() {
+fn an_error_contains_the_object_name_and_both_versions_but_no_value() {
     #[track_caller]
-    fn check(object: &Value, desired: &str, expected: &str) {
+    fn assert_error(object: &Value, desired: &str, expected: &str) {
         let error = converter().convert(object, desired).unwrap_err();
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         assert_eq!(format!("{error}{cause}"), expected);
     }
     let disk = object("v2", &json!({ "bytes": 7 }));
-    check(
+    assert_error(
         &disk,
         "example.com/v1",
         "convert Disk \"a\" from example.com/v2 to example.com/v1: the size is not a multiple of a gigabyte",
     );
-    check(
+    assert_error(
         &disk,
         "example.com/v9",
         "convert Disk \"a\" to \"example.com/v9\": \"example.com/v9\" is no version of Disk; the versions are \
@@ -147,7 +148,7 @@ fn errors_name_the_object_and_both_versions_but_no_value() {
     );
     let mut other = disk.clone();
     other["kind"] = json!("Volume");
-    check(
+    assert_error(
         &other,
         "example.com/v1",
         "convert Volume \"a\" to \"example.com/v1\": \"Volume\" is no version of Disk; the versions are \
@@ -160,7 +161,7 @@ fn errors_name_the_object_and_both_versions_but_no_value() {
 }
 
 #[test]
-fn a_round_trip_reports_the_first_field_that_is_lost() {
+fn check_round_trip_reports_the_first_field_that_has_changed() {
     assert!(
         converter().check_round_trip(&object("v2", &json!({ "bytes": GIGABYTE, "class": "ssd" }))).is_ok()
     );

@@ -1,5 +1,5 @@
-//! Tests of the problems in a CRD that `try_crd()` reports, and of the errors if the fields of an object conflict with
-//! reserved names.
+//! Tests of the problems that `try_crd()` reports about a CRD. Also tests that encoding fails if an object has a field with
+//! a reserved name.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ fn assert_problems<K: CustomResourceExt>(expected: &[(&str, &str)]) {
     assert_eq!(problems, expected);
 }
 
-// A kind whose objects may have any field beside `metadata`.
+// A kind whose objects may have any fields as siblings of `metadata`.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "AnyMap", no_spec)]
 struct AnyMapFields {
@@ -32,7 +32,7 @@ struct AnyMapFields {
     values: BTreeMap<String, Value>,
 }
 
-// A kind whose objects may have any field with a string value beside `metadata`.
+// A kind whose objects may have any fields with string values as siblings of `metadata`.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "TextMap", no_spec)]
 struct TextMapFields {
@@ -53,7 +53,7 @@ fn flattened_map_at_the_root_preserves_unknown_fields() {
 /// Fields with names that every object uses (`kind` and `status`). The macro cannot detect the conflict, because the
 /// fields are flattened.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-struct Common {
+struct ReservedFields {
     kind: String,
     status: i32,
 }
@@ -64,14 +64,15 @@ struct Common {
 struct ClashFields {
     own: i32,
     #[serde(flatten)]
-    common: Common,
+    common: ReservedFields,
 }
 
 #[test]
 fn flattened_field_with_reserved_name_is_reported_and_not_encoded() {
     let what = "every object has a field of this name, so the object would have duplicate keys";
     assert_problems::<Clash>(&[(".kind", what), (".status", what)]);
-    let clash = Clash::new("a", ClashFields { own: 1, common: Common { kind: "b".to_owned(), status: 2 } });
+    let clash =
+        Clash::new("a", ClashFields { own: 1, common: ReservedFields { kind: "b".to_owned(), status: 2 } });
     let error = serde_json::to_string(&clash).unwrap_err().to_string();
     assert!(error.contains("a field `kind`"), "{error}");
 }
@@ -116,7 +117,7 @@ struct SelectedSpec {
 }
 
 #[test]
-fn selectable_fields_are_scalars_in_the_schema() {
+fn try_crd_reports_invalid_selectable_fields() {
     let absent = "a selectable field must be in the schema";
     assert_problems::<Selected>(&[
         (".spec.nothing", absent),
@@ -200,7 +201,7 @@ struct PrunedSpec {
 }
 
 #[test]
-fn fields_that_a_type_keeps_and_the_server_prunes_are_reported() {
+fn try_crd_reports_fields_that_the_type_keeps_but_the_server_prunes() {
     let what = "the type preserves fields that the schema does not have, and the server prunes them";
     let error = Pruned::try_crd().map(drop).unwrap_err();
     let found: Vec<_> = error.problems().iter().filter(|problem| problem.what == what).collect();

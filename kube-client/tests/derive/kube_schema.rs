@@ -1,4 +1,4 @@
-//! `#[derive(KubeSchema)]` and `#[derive(Resource)]`: the generated schemas and names.
+//! Tests of the schemas and names that `#[derive(KubeSchema)]` and `#[derive(Resource)]` generate.
 
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube_client::core::{ApiResource, CustomResourceExt, DynamicObject};
@@ -95,7 +95,7 @@ fn rules_and_strategies_are_in_the_schema_of_their_type_or_field() {
 }
 
 #[test]
-fn attributes_of_serde_and_schemars_and_doc_comments_keep_their_effect() {
+fn doc_comments_and_attributes_of_serde_and_schemars_keep_their_effect() {
     let spec = version()["schema"]["openAPIV3Schema"]["properties"]["spec"].take();
     assert_eq!(spec["description"], "A node of a tree.");
     assert_eq!(spec["properties"]["maxSize"]["description"], "The largest size.");
@@ -134,7 +134,7 @@ struct Renamed<T> {
 }
 
 #[test]
-fn a_generic_type_has_the_rules_and_a_name_with_the_names_of_its_parameters() {
+fn a_generic_type_has_rules_and_its_schema_name_contains_its_parameters() {
     let schema = kube_client::core::schema::try_schema_for::<Bounded<'_, String, 3>>().unwrap();
     let schema = serde_json::to_value(schema).unwrap();
     assert_eq!(schema["description"], "Values of `T` with a limit.");
@@ -202,7 +202,7 @@ struct Anything<T> {
 fn assert_namespaced<K: Resource<Scope = kube_client::core::NamespaceResourceScope>>() {}
 
 #[test]
-fn a_type_inherits_the_names_and_the_scope_of_another() {
+fn a_type_inherits_the_names_and_the_scope_of_another_type() {
     assert_eq!((Settings::kind(&()), Settings::api_version(&())), ("ConfigMap".into(), "v1".into()));
     assert_eq!(Settings::url_path(&(), Some("ns")), "/api/v1/namespaces/ns/configmaps");
     let text = json!({ "metadata": { "name": "a" }, "data": { "color": "red" } });
@@ -217,8 +217,8 @@ fn a_type_inherits_the_names_and_the_scope_of_another() {
     assert_eq!(any.name_any(), "b");
 }
 
-/// A spec with wrong merge strategies: list keys with the Rust name of a field instead of the JSON name, and a map
-/// strategy on a number.
+/// A spec with wrong merge strategies: a list key that is the Rust name of a field instead of the JSON name, a list key
+/// that is an optional field, and a map strategy on a number.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Serialize, Deserialize)]
 #[kube(group = "example.com", version = "v1", kind = "Misnamed")]
 struct MisnamedSpec {

@@ -72,7 +72,7 @@ pub(crate) struct WebsiteStatus {
 #[kube(group = "web.example.com", version = "v2", kind = "Website", root = "WebsiteV2", namespaced)]
 struct WebsiteV2Spec {}
 
-/// A cluster-scoped kind with only the required keys.
+/// A cluster-scoped kind with only the required keys of the attribute `kube`.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "net.example.com", version = "v1alpha1", kind = "NetworkPolicy")]
 pub(crate) struct PolicySpec {
@@ -126,7 +126,7 @@ impl JsonSchema for Manual {
 }
 
 mod renamed {
-    //! Paths of renamed crates in `crates(..)`.
+    //! A kind with the paths of renamed crates in `crates(..)`.
     pub(super) mod deps {
         pub(crate) use {k8s_openapi as openapi, kube_client as client, schemars as schema, serde as codec};
     }
@@ -241,11 +241,11 @@ fn generated_names_and_url_paths_follow_the_attributes() {
 }
 
 #[test]
-fn namespaced_selects_the_associated_scope_type() {
-    fn namespaced<K: Resource<Scope = NamespaceResourceScope>>() {}
-    fn cluster<K: Resource<Scope = ClusterResourceScope>>() {}
-    namespaced::<Website>();
-    cluster::<NetworkPolicy>();
+fn the_attribute_key_namespaced_selects_the_scope_type() {
+    fn assert_namespaced<K: Resource<Scope = NamespaceResourceScope>>() {}
+    fn assert_cluster_scoped<K: Resource<Scope = ClusterResourceScope>>() {}
+    assert_namespaced::<Website>();
+    assert_cluster_scoped::<NetworkPolicy>();
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn spec_may_be_an_enum() {
 }
 
 #[test]
-fn no_spec_fields_are_siblings_of_metadata() {
+fn the_fields_of_a_kind_with_no_spec_are_siblings_of_metadata() {
     let wire = json!({
         "apiVersion": "flat.example.com/v1", "kind": "Bucket",
         "metadata": { "name": "a" }, "regionName": "north", "status": { "replicas": 1, "selector": null }, "size": [1],
@@ -385,7 +385,7 @@ fn no_spec_fields_are_siblings_of_metadata() {
     assert_eq!(bucket.spec.extra, BTreeMap::from([("size".to_owned(), json!([1]))]));
     assert_eq!(bucket.status.as_ref().map(|status| status.replicas), Some(1));
     assert_eq!(serde_json::to_value(&bucket).unwrap(), wire);
-    // Escaped field names: serde cannot borrow them from the text.
+    // If a field name contains an escape, serde cannot borrow the name from the text.
     let text = wire.to_string().replace("regionName", "regionN\\u0061me");
     assert_eq!(serde_json::from_str::<Bucket>(&text).unwrap().spec, bucket.spec);
     assert_eq!(serde_json::from_reader::<_, Bucket>(text.as_bytes()).unwrap().spec, bucket.spec);

@@ -50,32 +50,32 @@ fn pool(ports: &[(&str, i32)]) -> Pool {
     Pool::new("pool", PoolSpec { min: 1, max: 2, host_name: "a".into(), ports, note: None })
 }
 
-/// The fields and messages of the errors.
-fn texts(result: Result<(), ValidationErrors>) -> Vec<String> {
+/// The text of each error: the path of the field, and the message.
+fn error_texts(result: Result<(), ValidationErrors>) -> Vec<String> {
     result.err().into_iter().flatten().map(|error| error.to_string()).collect()
 }
 
 #[test]
-fn a_new_object_is_evaluated_with_all_rules_without_old_self() {
+fn a_new_object_must_satisfy_all_rules_that_do_not_use_old_self() {
     let mut object = pool(&[("a", 80)]);
     assert_eq!(object.validate_cel(), Ok(()));
     object.metadata.name = Some("a-long-name".to_owned());
     object.spec.min = 3;
     object.spec.note = Some("x".to_owned());
     let expected = ["metadata.name: too long", "spec: 3 is above max", "spec.note: failed rule: self != 'x'"];
-    assert_eq!(texts(object.validate_cel()), expected);
-    assert_eq!(texts(validate_cel(&object)), expected);
+    assert_eq!(error_texts(object.validate_cel()), expected);
+    assert_eq!(error_texts(validate_cel(&object)), expected);
     let errors = object.validate_cel().unwrap_err();
     assert_eq!(errors.to_string(), expected.join("; "));
     assert_eq!(errors.violations().count(), 3);
 }
 
 #[test]
-fn an_update_is_compared_with_the_old_object_and_items_by_their_keys() {
+fn an_update_compares_each_list_item_with_the_old_item_of_the_same_key() {
     let old = pool(&[("a", 80), ("b", 90)]);
     let mut object = pool(&[("b", 90), ("a", 79), ("c", 1)]);
     assert_eq!(
-        texts(object.validate_cel_update(&old)),
+        error_texts(object.validate_cel_update(&old)),
         ["spec.ports[1].number: failed rule: self >= oldSelf"]
     );
     object = pool(&[]);
@@ -87,24 +87,24 @@ fn an_update_is_compared_with_the_old_object_and_items_by_their_keys() {
 }
 
 #[test]
-fn an_unchanged_value_does_not_violate_a_rule() {
+fn in_an_update_an_unchanged_value_does_not_violate_a_rule() {
     let mut old = pool(&[]);
     old.spec.note = Some("x".to_owned());
     let mut object = old.clone();
     object.spec.max = 9;
     assert_eq!(object.validate_cel_update(&old), Ok(()));
-    assert_eq!(texts(object.validate_cel()), ["spec.note: failed rule: self != 'x'"]);
+    assert_eq!(error_texts(object.validate_cel()), ["spec.note: failed rule: self != 'x'"]);
 }
 
 #[test]
-fn an_old_null_has_no_transition_and_an_unchanged_list_violates_no_rule_of_its_items() {
+fn a_transition_rule_ignores_an_old_null_and_item_rules_ignore_an_unchanged_list() {
     let validator = Validator::new(&json!({"type": "object", "properties": {
         "size": {"type": "integer", "nullable": true, "x-kubernetes-validations": [{"rule": "self >= oldSelf"}]},
         "ports": {"type": "array", "items": {
             "type": "integer", "x-kubernetes-validations": [{"rule": "self > 1024"}],
         }},
     }}));
-    let validate = |value: Value, old: Value| texts(validator.validate(&value, Some(&old)));
+    let validate = |value: Value, old: Value| error_texts(validator.validate(&value, Some(&old)));
     assert_eq!(validate(json!({"size": 3}), json!({"size": null})), Vec::<String>::new());
     assert_eq!(validate(json!({"size": 3}), json!({"size": 4})).len(), 1);
     assert_eq!(validate(json!({"ports": [80], "size": 1}), json!({"ports": [80]})), Vec::<String>::new());
@@ -112,30 +112,35 @@ fn an_old_null_has_no_transition_and_an_unchanged_list_violates_no_rule_of_its_i
 }
 
 #[test]
-fn a_type_evaluates_a_serialized_value_with_its_defaults() {
+fn validate_cel_of_a_type_adds_the_defaults_of_its_schema() {
     let value = json!({ "min": 11, "hostName": "a", "ports": [] });
-    assert_eq!(texts(PoolSpec::validate_cel(&value, None)), ["11 is above max"]);
+    assert_eq!(error_texts(PoolSpec::validate_cel(&value, None)), ["11 is above max"]);
     let items = json!({ "items": ["a", "b"] });
-    assert_eq!(texts(Generic::<String>::validate_cel(&items, None)), ["items: failed rule: self.size() < 2"]);
+    assert_eq!(
+        error_texts(Generic::<String>::validate_cel(&items, None)),
+        ["items: failed rule: self.size() < 2"]
+    );
 }
 
-const SCHEMA: &str = include_str!("../../../xtask/e2e/src/suites/cel/schema.json");
-const VALUE: &str = include_str!("../../../xtask/e2e/src/suites/cel/value.json");
+const COMMON_SCHEMA: &str = include_str!("../../../xtask/e2e/src/suites/cel/schema.json");
+const COMMON_VALUE: &str = include_str!("../../../xtask/e2e/src/suites/cel/value.json");
 
-/// The rows of a table of the end-to-end suite `cel`, which contains the causes that kube-apiserver returns.
-fn rows(table: &str) -> Vec<Value> {
+/// Parses a table of the end-to-end suite `cel`. Each row has rules or a schema, and the causes that kube-apiserver
+/// returned.
+fn parse_rows(table: &str) -> Vec<Value> {
     serde_json::from_str(table).unwrap()
 }
 
 /// The differences between the client's validation errors for a row and the causes that the server returned. For a rule
-/// that fails at run time, the client's message differs from the server's: only the text of the rule is compared.
+/// that fails at run time, the messages of the client and the server differ. In this case, the text of the rule is
+/// compared instead of the message.
 fn differences(row: &Value, with_old: bool) -> Vec<String> {
     let schema = row.get("schema").cloned().unwrap_or_else(|| {
-        let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let mut schema: Value = serde_json::from_str(COMMON_SCHEMA).unwrap();
         schema["x-kubernetes-validations"] = row["rules"].clone();
         schema
     });
-    let common: Value = serde_json::from_str(VALUE).unwrap();
+    let common: Value = serde_json::from_str(COMMON_VALUE).unwrap();
     let value = row.get("value").unwrap_or(&common);
     let old = with_old.then(|| row.get("old").unwrap_or(&common));
     let found = Validator::new(&schema).validate(value, old).err().map_or_else(Vec::new, Vec::from_iter);
@@ -166,9 +171,9 @@ fn differences(row: &Value, with_old: bool) -> Vec<String> {
 }
 
 #[test]
-fn the_results_are_those_of_an_api_server_except_for_known_differences() {
-    let objects = rows(include_str!("../../../xtask/e2e/src/suites/cel/objects.json"));
-    let updates = rows(include_str!("../../../xtask/e2e/src/suites/cel/updates.json"));
+fn the_errors_are_equal_to_those_of_an_api_server_except_for_known_differences() {
+    let objects = parse_rows(include_str!("../../../xtask/e2e/src/suites/cel/objects.json"));
+    let updates = parse_rows(include_str!("../../../xtask/e2e/src/suites/cel/updates.json"));
     let all = objects.iter().map(|row| (row, false)).chain(updates.iter().map(|row| (row, true)));
     let (mut equal, mut different) = (0, String::new());
     for (row, with_old) in all {

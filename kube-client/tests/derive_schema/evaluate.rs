@@ -1,11 +1,11 @@
-//! Evaluates a structural schema in the same way as the API server, but only the keywords that `kinds` uses.
+//! Evaluates a structural schema in the same way as the API server. Supports the keywords in the schemas of `kinds`,
+//! except patterns, formats, `not` and validation rules: the evaluator ignores these keywords.
 //!
-//! Like the server, this evaluator accepts null for a `nullable` schema without evaluating `oneOf`, `anyOf`, `allOf`
-//! and `not`. The evaluator ignores patterns, formats and validation rules.
+//! If a value is null, the evaluator checks only `nullable`, like the server: `oneOf`, `anyOf` and `allOf` have no effect.
 
 use serde_json::{Map, Value};
 
-/// Whether the server accepts `value`.
+/// Whether a server with this schema accepts `value`.
 pub(crate) fn accepts(schema: &Value, value: &Value) -> bool {
     let Some(node) = schema.as_object() else { return false };
     if value.is_null() {
@@ -18,7 +18,8 @@ pub(crate) fn accepts(schema: &Value, value: &Value) -> bool {
         && satisfies_combinations(node, value)
 }
 
-/// Whether `value` has the type in `type`, or is an int-or-string.
+/// Whether `value` has the type that the keyword `type` requires. Without this keyword, an int-or-string schema allows
+/// integers and strings, and any other schema allows all types.
 fn has_type(node: &Map<String, Value>, value: &Value) -> bool {
     match node.get("type").and_then(Value::as_str) {
         Some("object") => value.is_object(),
@@ -33,7 +34,8 @@ fn has_type(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-/// Whether a number, the length of a string or list, and the number of properties are within the schema's limits.
+/// Whether `value` is within the limits of the schema. The limits apply to a number, to the length of a string or list,
+/// and to the number of fields of an object.
 fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     let bound = |key: &str| node.get(key).and_then(Value::as_f64);
     let exclusive = |key: &str| node.get(key) == Some(&Value::Bool(true));
@@ -55,8 +57,9 @@ fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-/// Whether `enum` contains `value`, the elements of `value` match `items`, and the elements of a set, or the keys of
-/// the elements of a list of type `map`, are unique. A missing keyword allows all values.
+/// Whether `enum` contains `value`, and the elements of `value` match `items` and the list type. A list of type `set`
+/// must have unique elements. A list of type `map` must have elements with unique keys. A missing keyword allows all
+/// values.
 fn has_allowed_values(node: &Map<String, Value>, value: &Value) -> bool {
     let listed = node.get("enum").and_then(Value::as_array);
     let items = value.as_array();
@@ -73,7 +76,7 @@ fn has_allowed_values(node: &Map<String, Value>, value: &Value) -> bool {
                     .all(|i| items[..i].iter().all(|earlier| identity(earlier) != identity(&items[i]))))
                 && node
                     .get("items")
-                    .is_none_or(|schema| items.iter().all(|item| accepts_in(node, schema, item)))
+                    .is_none_or(|schema| items.iter().all(|item| subschema_accepts(node, schema, item)))
         })
 }
 
@@ -86,14 +89,14 @@ fn has_allowed_fields(node: &Map<String, Value>, value: &Value) -> bool {
         && fields.iter().all(|(name, field)| {
             let schema =
                 properties.and_then(|all| all.get(name)).or_else(|| node.get("additionalProperties"));
-            // The server drops unknown fields, and nulls of fields that are not nullable, before validation.
-            schema.is_none_or(|schema| accepts_in(node, schema, field))
+            // The server drops unknown fields before validation, so that a field without a schema is allowed.
+            schema.is_none_or(|schema| subschema_accepts(node, schema, field))
         })
 }
 
 /// Whether `schema`, a subschema of `node`, accepts `value`. Subschemas inside of `oneOf`, `anyOf`, `allOf` and `not`
 /// have no types, so they accept null.
-fn accepts_in(node: &Map<String, Value>, schema: &Value, value: &Value) -> bool {
+fn subschema_accepts(node: &Map<String, Value>, schema: &Value, value: &Value) -> bool {
     let inside = !node.contains_key("type") && !node.keys().any(|key| key.starts_with("x-kubernetes-"));
     (inside && value.is_null()) || accepts(schema, value)
 }

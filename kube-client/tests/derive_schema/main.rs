@@ -1,5 +1,5 @@
-//! Tests of the structural schemas of kinds with `#[derive(CustomResource)]`, and of the problems reported for Rust
-//! types that a structural schema cannot express.
+//! Tests the structural schemas of kinds with `#[derive(CustomResource)]`. For Rust types that a structural schema cannot
+//! express, tests the problems that `try_crd` reports.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 
@@ -17,13 +17,17 @@ use kube_client::core::schema::StructuralSchemaRewriter;
 use schemars::{Schema, generate::SchemaSettings, transform::Transform};
 use serde_json::Value;
 
-fn all_kinds() -> Vec<DerivedKind> {
-    kinds::lossless().into_iter().chain(kinds::lossy().into_iter().map(|(derived, _)| derived)).collect()
+/// Returns the kinds of the module [`kinds`], without the kinds of [`kinds::modelled`].
+fn small_kinds() -> Vec<DerivedKind> {
+    kinds::lossless_kinds()
+        .into_iter()
+        .chain(kinds::lossy_kinds().into_iter().map(|(derived, _)| derived))
+        .collect()
 }
 
-/// All kinds of [`kinds`], and those that are modelled on public projects.
-fn all_and_modelled_kinds() -> Vec<DerivedKind> {
-    all_kinds().into_iter().chain(kinds::modelled::all()).collect()
+/// Returns the kinds of the module [`kinds`], including the kinds of [`kinds::modelled`].
+fn all_kinds() -> Vec<DerivedKind> {
+    small_kinds().into_iter().chain(kinds::modelled::all()).collect()
 }
 
 /// The schema in the CRD of a kind.
@@ -38,14 +42,14 @@ fn kind_name(derived: &DerivedKind) -> &str {
 
 #[test]
 fn every_schema_is_structural() {
-    for derived in all_and_modelled_kinds() {
+    for derived in all_kinds() {
         assert_eq!(structural::violations(&schema_of(&derived)), [""; 0], "{}", kind_name(&derived));
     }
 }
 
 #[test]
-fn rewriter_supports_all_schemars_settings() {
-    for derived in all_kinds() {
+fn rewriter_output_is_structural_for_several_schemars_settings() {
+    for derived in small_kinds() {
         for settings in [SchemaSettings::openapi3, SchemaSettings::draft07, SchemaSettings::draft2020_12] {
             for inline in [true, false] {
                 let schema = (derived.generate_schema)(settings().with(|s| s.inline_subschemas = inline));
@@ -61,16 +65,16 @@ fn rewriter_supports_all_schemars_settings() {
 }
 
 #[test]
-fn types_with_a_structural_schema_report_no_problem() {
-    for derived in kinds::lossless().into_iter().chain(kinds::modelled::all()) {
+fn lossless_kinds_report_no_problem() {
+    for derived in kinds::lossless_kinds().into_iter().chain(kinds::modelled::all()) {
         assert_eq!(derived.try_crd.as_ref().map(|_| ()), Ok(()), "{}", kind_name(&derived));
         assert_eq!(derived.try_crd.as_ref(), Ok(&derived.crd), "{}", kind_name(&derived));
     }
 }
 
 #[test]
-fn types_without_a_structural_schema_report_paths_and_advice() {
-    for (derived, expected) in kinds::lossy() {
+fn lossy_kinds_report_problems_with_paths_and_advice() {
+    for (derived, expected) in kinds::lossy_kinds() {
         let error = derived.try_crd.as_ref().expect_err(kind_name(&derived));
         let paths: Vec<_> = error.problems().iter().map(|problem| problem.path.as_str()).collect();
         assert_eq!(paths, expected, "{}", kind_name(&derived));
@@ -81,7 +85,7 @@ fn types_without_a_structural_schema_report_paths_and_advice() {
 
 #[test]
 fn schemas_accept_good_values_and_reject_bad_values() {
-    for derived in all_kinds() {
+    for derived in small_kinds() {
         let schema = &schema_of(&derived)["properties"]["spec"];
         for good in &derived.good {
             assert!(evaluate::accepts(schema, good), "{} should accept {good}", kind_name(&derived));
@@ -94,7 +98,7 @@ fn schemas_accept_good_values_and_reject_bad_values() {
 
 #[test]
 fn schemas_contain_patterns_and_rules() {
-    let all = all_kinds();
+    let all = small_kinds();
     let value = |kind: &str| {
         let derived = all.iter().find(|derived| kind_name(derived) == kind).expect("a row of the table");
         schema_of(derived)["properties"]["spec"]["properties"]["value"].clone()
@@ -106,7 +110,7 @@ fn schemas_contain_patterns_and_rules() {
 
 #[test]
 fn rust_types_decode_good_values() {
-    for derived in all_and_modelled_kinds() {
+    for derived in all_kinds() {
         for good in &derived.good {
             assert_eq!((derived.decode)(good), Ok(()), "{}: {good}", kind_name(&derived));
         }
@@ -116,7 +120,7 @@ fn rust_types_decode_good_values() {
 #[test]
 fn rewrites_random_schemas_to_structural_schemas() {
     for seed in 0..5_000 {
-        let raw = random::schema(seed);
+        let raw = random::schema_with_definitions(seed);
         let mut schema = Schema::try_from(raw.clone()).unwrap();
         StructuralSchemaRewriter.transform(&mut schema);
         assert_eq!(

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 const NAMES: &[&str] = &["a", "b", "metadata", "type"];
 const TYPES: &[&str] = &["object", "array", "string", "integer", "number", "boolean", "null"];
 
-/// Generates a schema whose references all resolve to the `$defs` of this schema.
-pub(crate) fn schema(seed: u64) -> Value {
+/// Generates a schema with `$defs`. Each reference in the schema resolves to one of these definitions.
+pub(crate) fn schema_with_definitions(seed: u64) -> Value {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut root = random_schema(&mut random, 3);
     let defs: Map<String, Value> =
@@ -46,7 +46,7 @@ fn subschemas(random: &mut fastrand::Rng, depth: u8) -> Value {
     (0..random.usize(1..4)).map(|_| subschema(random, depth)).collect()
 }
 
-/// A random schema with nested schemas up to `depth`.
+/// A random schema with at most `depth` levels of nested schemas.
 fn random_schema(random: &mut fastrand::Rng, depth: u8) -> Map<String, Value> {
     let mut node = Map::new();
     let mut add = |key: &str, value: Value| node.insert(key.to_owned(), value);

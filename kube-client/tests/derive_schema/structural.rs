@@ -46,7 +46,7 @@ const STRUCTURAL_KEYWORDS: &[&str] = &[
     "x-kubernetes-validations",
 ];
 
-/// Returns all violations of the rules.
+/// Returns all violations of the rules for structural schemas.
 pub(crate) fn violations(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     check_outside(schema, "", &mut found);
@@ -57,7 +57,7 @@ fn is_true(node: &Map<String, Value>, key: &str) -> bool {
     node.get(key) == Some(&Value::Bool(true))
 }
 
-/// Checks a schema outside of `oneOf`, `anyOf`, `allOf` and `not`.
+/// Checks a schema that is outside of `oneOf`, `anyOf`, `allOf` and `not`, and all its subschemas.
 fn check_outside(schema: &Value, path: &str, found: &mut Vec<String>) {
     let Some(node) = schema.as_object() else {
         found.push(format!("{path}: not an object"));

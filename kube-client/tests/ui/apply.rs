@@ -17,15 +17,15 @@ struct Generic<T> {
 }
 
 #[derive(ApplyConfiguration)]
-enum OnVariant {
+enum AttributeOnVariantField {
     A {
         #[apply(whole)]
         a: u8,
     },
 }
 
-// The companions exist after the errors, so that their uses cause no further errors.
-fn companions() -> (WrongKeysApply, Option<OnVariantApply>) {
+// Despite the errors, the macro generates the companions. Therefore this function causes no further errors.
+fn use_companions() -> (WrongKeysApply, Option<AttributeOnVariantFieldApply>) {
     (WrongKeysApply { a: Some(1), ..WrongKeysApply::default() }, None)
 }
 

@@ -10,7 +10,7 @@ struct WithoutCompanion {
 }
 
 #[derive(ApplyConfiguration)]
-struct Nested {
+struct Parent {
     nested: Vec<WithoutCompanion>,
 }
 

@@ -1,4 +1,4 @@
-//! Mistakes in `#[derive(Resource)]`.
+//! Mistakes in `#[resource(..)]`, and types that `#[derive(Resource)]` does not support.
 
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
@@ -17,8 +17,8 @@ struct WithoutMetadata {
 #[resource(inherit = ConfigMap)]
 enum NoStruct {}
 
-// The types implement `Resource` after the errors, so that their uses cause no further errors.
-fn paths() {
+// Despite the errors, the macro implements `Resource`. Therefore this function causes no further errors.
+fn use_resources() {
     use kube_client::Resource;
     let _ = (WithoutKind::url_path(&(), Some("a")), WithoutMetadata::kind(&()), NoStruct::kind(&()));
 }

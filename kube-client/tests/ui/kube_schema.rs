@@ -2,7 +2,7 @@
 
 #[derive(kube_derive::KubeSchema)]
 #[x_kube(validations = "self.a > 0", cels)]
-struct Misspelt {
+struct WrongKeys {
     #[x_kube(merge_strategy = ListMerge::Set, merge_strategy = ListMerge::Atomic)]
     a: Vec<u8>,
     #[x_kube(crates(kube = "::kube"))]
@@ -17,15 +17,15 @@ union Overlapping {
 }
 
 #[derive(kube_derive::KubeSchema)]
-enum OnVariant {
+enum AttributeOnVariant {
     #[x_kube(validation = "true")]
     A,
 }
 
-// The types have a schema after the errors, so that their uses cause no further errors.
-fn schemas(generator: &mut schemars::SchemaGenerator) {
-    generator.subschema_for::<Misspelt>();
-    generator.subschema_for::<Option<OnVariant>>();
+// Despite the errors, the macro implements `JsonSchema`. Therefore this function causes no further errors.
+fn use_schemas(generator: &mut schemars::SchemaGenerator) {
+    generator.subschema_for::<WrongKeys>();
+    generator.subschema_for::<Option<AttributeOnVariant>>();
 }
 
 fn main() {}

@@ -1,4 +1,4 @@
-//! A spec with `no_spec` and fields that have the same names as fields of the root struct.
+//! With `no_spec`, a field of the spec cannot be called `status`: this name is reserved for the status of the object.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", no_spec)]

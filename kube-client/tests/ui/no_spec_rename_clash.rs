@@ -1,4 +1,4 @@
-//! A spec with `no_spec` and fields that serde renames to names of fields of the root struct.
+//! With `no_spec`, a serde rename or a raw identifier cannot be `kind`, `apiVersion` or `metadata`.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", no_spec)]

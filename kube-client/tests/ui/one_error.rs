@@ -8,7 +8,7 @@ struct FooSpec { a: String }
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 struct FooStatus {}
 
-fn uses(foo: &Foo) -> &str {
+fn use_root_struct(foo: &Foo) -> &str {
     use kube_client::{CustomResourceExt, Resource};
     let _ = (Foo::crd(), Foo::kind(&()), serde_json::to_string(foo), &foo.status);
     let _: Result<Foo, _> = serde_json::from_str("");

@@ -7,18 +7,16 @@ use crate::model::Model;
 
 pub(super) fn expand(model: &Model) -> TokenStream {
     let Model { root, spec, .. } = model;
-    let support = &model.paths.support;
+    let support = &model.block_paths.support;
     let has_status = model.status.as_ref().map(|status| {
         quote! {
             impl #support::HasStatus for #root {
                 type Status = #status;
 
-                #[inline]
                 fn status(&self) -> ::core::option::Option<&#status> {
                     ::core::option::Option::as_ref(&self.status)
                 }
 
-                #[inline]
                 fn status_mut(&mut self) -> &mut ::core::option::Option<#status> {
                     &mut self.status
                 }
@@ -29,12 +27,10 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         impl #support::HasSpec for #root {
             type Spec = #spec;
 
-            #[inline]
             fn spec(&self) -> &#spec {
                 &self.spec
             }
 
-            #[inline]
             fn spec_mut(&mut self) -> &mut #spec {
                 &mut self.spec
             }

@@ -1,17 +1,18 @@
-//! Generates the companion of a kind, its apply configuration; nothing without `#[kube(apply)]`.
+//! With `#[kube(apply)]`, generates the companion of a kind. The companion is the apply configuration of the kind.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::model::{Apply, Model};
+use crate::model::{CompanionTypes, Model};
 
-/// The struct of the companion. It must be outside of the block with the impls, whose items are not visible to users.
+/// Generates the struct of the companion. This struct must be outside of the block with the impls: users cannot name the
+/// items of the block.
 pub(super) fn expand_struct(model: &Model) -> Option<TokenStream> {
-    let Apply { companion, spec, status } = model.apply.as_ref()?;
+    let CompanionTypes { companion, spec, status } = model.apply.as_ref()?;
     let Model { root, vis, .. } = model;
     let k8s_openapi = &model.paths.k8s_openapi;
-    // With `no_spec`, the serialized object has no `spec` that could be absent: its fields, which are optional, are
-    // beside `metadata`.
+    // With `no_spec`, the JSON of the object has no field `spec`: the fields of the spec are beside `metadata`. All of
+    // them are optional, so the spec itself needs no `Option`.
     let spec = if model.no_spec { quote!(#spec) } else { quote!(::core::option::Option<#spec>) };
     let status = status.as_ref().map(|status| {
         quote! {
@@ -36,11 +37,11 @@ pub(super) fn expand_struct(model: &Model) -> Option<TokenStream> {
     })
 }
 
-/// The impls of the companion: the constructor, `Serialize` and `Deserialize`. They use `DEFINITION`.
+/// Generates the constructor of the companion, and the impls of `Serialize` and `Deserialize`, which use `DEFINITION`.
 pub(super) fn expand_impls(model: &Model) -> Option<TokenStream> {
-    let Apply { companion, .. } = model.apply.as_ref()?;
+    let CompanionTypes { companion, .. } = model.apply.as_ref()?;
     let Model { vis, .. } = model;
-    let (support, k8s_openapi, serde) = (&model.paths.support, &model.paths.k8s_openapi, &model.paths.serde);
+    let (support, serde) = (&model.block_paths.support, &model.block_paths.serde);
     let (read, pattern, init, status) = match model.status {
         Some(_) => {
             (quote!(_), quote!(status), quote!(status,), quote!(::core::option::Option::as_ref(&self.status)))
@@ -60,15 +61,11 @@ pub(super) fn expand_impls(model: &Model) -> Option<TokenStream> {
     Some(quote! {
         impl #companion {
             #[doc = #new_doc]
-            #[inline]
             #[must_use]
             #[allow(dead_code, reason = "a program may set the name in the metadata")]
             #vis fn new(name: &str) -> Self {
                 Self {
-                    metadata: #k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-                        name: ::core::option::Option::Some(::std::borrow::ToOwned::to_owned(name)),
-                        ..::core::default::Default::default()
-                    },
+                    metadata: #support::metadata_with_name(name),
                     ..::core::default::Default::default()
                 }
             }
@@ -88,7 +85,10 @@ pub(super) fn expand_impls(model: &Model) -> Option<TokenStream> {
             where
                 D: #serde::Deserializer<'de>,
             {
-                let (metadata, spec, #pattern): (_, _, #read) = #support::#decode(deserializer, &DEFINITION)?;
+                let (metadata, spec, #pattern): (_, _, #read) = match #support::#decode(deserializer, &DEFINITION) {
+                    ::core::result::Result::Ok(parts) => parts,
+                    ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
+                };
                 ::core::result::Result::Ok(Self { metadata, spec, #init })
             }
         }

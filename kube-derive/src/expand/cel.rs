@@ -1,4 +1,4 @@
-//! Generates the methods that evaluate the validation rules of an object; nothing without `#[kube(cel)]`.
+//! With `#[kube(cel)]`, generates the methods that validate an object by its schema and its validation rules.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -10,6 +10,6 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         return TokenStream::new();
     }
     let Model { root, vis, .. } = model;
-    let support = &model.paths.support;
+    let support = &model.block_paths.support;
     quote!(#support::impl_validate_cel! { #vis kind #root })
 }

@@ -7,7 +7,7 @@ use crate::model::Model;
 
 pub(super) fn expand(model: &Model) -> TokenStream {
     let root = &model.root;
-    let (support, serde) = (&model.paths.support, &model.paths.serde);
+    let (support, serde) = (&model.block_paths.support, &model.block_paths.serde);
     let (decode, encode) = if model.no_spec { ("decode_flat", "encode_flat") } else { ("decode", "encode") };
     let spec =
         if model.no_spec { quote!(&self.spec) } else { quote!(::core::option::Option::Some(&self.spec)) };
@@ -33,7 +33,10 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             where
                 D: #serde::Deserializer<'de>,
             {
-                let (metadata, spec, #status): (_, _, #read) = #support::#decode(deserializer, &DEFINITION)?;
+                let (metadata, spec, #status): (_, _, #read) = match #support::#decode(deserializer, &DEFINITION) {
+                    ::core::result::Result::Ok(parts) => parts,
+                    ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
+                };
                 ::core::result::Result::Ok(Self { metadata, spec, #init })
             }
         }

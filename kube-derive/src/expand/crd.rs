@@ -7,15 +7,15 @@ use crate::model::{Model, SchemaMode};
 
 pub(super) fn expand(model: &Model) -> TokenStream {
     let root = &model.root;
-    let support = &model.paths.support;
+    let support = &model.block_paths.support;
     let generate = match model.schema {
         SchemaMode::Disabled => quote!(#support::crd_without_schema(&DEFINITION)),
-        SchemaMode::Derived | SchemaMode::Manual => with_schema(model),
+        SchemaMode::Derived | SchemaMode::Manual => crd_with_schema_tokens(model),
     };
-    // Without `#[inline]`, the compiler would generate code for these functions even if the program does not use them.
+    // Without `#[inline]`, the compiler would generate machine code for `generate` even if the program does not call
+    // `generate`.
     quote! {
         impl #support::DerivedKind for #root {
-            #[inline]
             fn definition() -> &'static #support::Definition {
                 &DEFINITION
             }
@@ -28,8 +28,8 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     }
 }
 
-fn with_schema(model: &Model) -> TokenStream {
-    let (support, schemars) = (&model.paths.support, &model.paths.schemars);
+fn crd_with_schema_tokens(model: &Model) -> TokenStream {
+    let (support, schemars) = (&model.block_paths.support, &model.block_paths.schemars);
     let (spec, rules) = (&model.spec, &model.validations);
     let rules = if rules.is_empty() {
         quote!(::std::vec::Vec::new())

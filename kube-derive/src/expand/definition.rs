@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn expand(model: &Model) -> TokenStream {
-    let support = &model.paths.support;
+    let support = &model.block_paths.support;
     let names = &model.names;
     let (group, version, kind) = (&names.group, &names.version, &names.kind);
     let (plural, singular, namespaced) = (&names.plural, &names.singular, names.namespaced);

@@ -1,9 +1,10 @@
-//! Generates the code from the model, one impl per file.
+//! Generates the code from the model. Each file generates one part of the code, such as the impl of `Resource`.
 //!
 //! The generated code is small: a static (`definition`), and calls to `kube_client::core::__private`, which is compiled
-//! once for all resources. The generated functions are `#[inline]`, so that the compiler generates machine code only
-//! for functions that the program calls. For example, `try_crd` needs both serde impls of all types. This module must
-//! not report errors: the model is already validated.
+//! once for all resources. Functions that use code of other derives are `#[inline]`, so that the compiler generates machine
+//! code only if the program calls them. For example, `try_crd` needs code of both serde impls of all types. Short functions
+//! are not `#[inline]`: the metadata of the crate would contain their bodies, and each build writes all metadata again.
+//! This module must not report errors: the model is already validated.
 
 mod accessors;
 mod apply;
@@ -18,7 +19,7 @@ mod schema;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::model::Model;
+use crate::model::{Model, support_alias};
 
 /// The tokens of an `Option` expression.
 fn option_tokens(value: Option<TokenStream>) -> TokenStream {
@@ -30,7 +31,9 @@ fn option_tokens(value: Option<TokenStream>) -> TokenStream {
 
 /// Generates all items of one custom resource.
 pub(crate) fn custom_resource(model: &Model) -> TokenStream {
-    let root = root::expand(model);
+    let (support, alias) = (&model.paths.support, support_alias());
+    let root = root::expand_struct(model);
+    let constructor = root::expand_constructor(model);
     let definition = definition::expand(model);
     let codec = codec::expand(model);
     let resource = resource::expand(model, &model.root);
@@ -45,7 +48,9 @@ pub(crate) fn custom_resource(model: &Model) -> TokenStream {
         #root
         #companion
         const _: () = {
+            use #support as #alias;
             #definition
+            #constructor
             #codec
             #resource
             #accessors

@@ -1,25 +1,24 @@
-//! Generates `Resource`: the names and scope of the kind, for `Api`.
+//! Generates the impl of `Resource`: the names and the scope of the kind, and access to the metadata.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
 use crate::model::Model;
 
-/// The impl for `root`: the struct of the resource, or its companion.
+/// Generates the impl for `root`, which is the struct of the resource or the companion of this struct.
 pub(super) fn expand(model: &Model, root: &Ident) -> TokenStream {
-    let (support, k8s_openapi) = (&model.paths.support, &model.paths.k8s_openapi);
+    let (support, k8s_openapi) = (&model.block_paths.support, &model.block_paths.k8s_openapi);
     let scope = if model.names.namespaced { "NamespaceResourceScope" } else { "ClusterResourceScope" };
     let scope = Ident::new(scope, Span::call_site());
     let names = ["kind", "group", "version", "api_version", "plural"].map(|name| {
         let name = Ident::new(name, Span::call_site());
         quote! {
-            #[inline]
             fn #name((): &()) -> ::std::borrow::Cow<'_, str> {
                 ::std::borrow::Cow::Borrowed(DEFINITION.#name)
             }
         }
     });
-    let meta = quote!(#k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta);
+    let meta = quote!(#support::ObjectMeta);
     quote! {
         impl #support::Resource for #root {
             type DynamicType = ();
@@ -27,12 +26,10 @@ pub(super) fn expand(model: &Model, root: &Ident) -> TokenStream {
 
             #(#names)*
 
-            #[inline]
             fn meta(&self) -> &#meta {
                 &self.metadata
             }
 
-            #[inline]
             fn meta_mut(&mut self) -> &mut #meta {
                 &mut self.metadata
             }

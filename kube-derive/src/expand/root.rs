@@ -1,26 +1,22 @@
-//! Generates the root struct, which has the fields `metadata`, `spec` and, if the kind has a status, `status` of the
-//! resource, and the constructor of the struct.
+//! Generates the root struct and its constructor. The struct has the fields `metadata` and `spec`, and the field `status`
+//! if the kind has a status.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::model::Model;
 
-pub(super) fn expand(model: &Model) -> TokenStream {
+/// Generates the struct. It must be outside of the block with the impls: users cannot name the items of the block.
+pub(super) fn expand_struct(model: &Model) -> TokenStream {
     let Model { spec, root, vis, derives, attributes, .. } = model;
     let k8s_openapi = &model.paths.k8s_openapi;
     let doc = format!("{}\n\nThe custom resource whose spec is [`{spec}`].", model.description);
-    let (status_field, status_init) = match &model.status {
-        Some(status) => (
-            quote! {
-                /// The observed state, which a controller writes; `None` until the first write.
-                #vis status: ::core::option::Option<#status>,
-            },
-            quote!(status: ::core::option::Option::None,),
-        ),
-        None => (TokenStream::new(), TokenStream::new()),
-    };
-    let new_doc = format!("Creates a `{root}` with this name and spec, and no other metadata.");
+    let status = model.status.as_ref().map(|status| {
+        quote! {
+            /// The observed state, which a controller writes; `None` until the first write.
+            #vis status: ::core::option::Option<#status>,
+        }
+    });
     quote! {
         #[doc = #doc]
         #[derive(::core::clone::Clone, ::core::fmt::Debug #(, #derives)*)]
@@ -30,23 +26,23 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             #vis metadata: #k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
             /// The desired state.
             #vis spec: #spec,
-            #status_field
+            #status
         }
+    }
+}
 
+pub(super) fn expand_constructor(model: &Model) -> TokenStream {
+    let Model { spec, root, vis, .. } = model;
+    let support = &model.block_paths.support;
+    let status = model.status.as_ref().map(|_| quote!(status: ::core::option::Option::None,));
+    let doc = format!("Creates a `{root}` with this name and spec, and no other metadata.");
+    quote! {
         impl #root {
-            #[doc = #new_doc]
-            #[inline]
+            #[doc = #doc]
             #[must_use]
             #[allow(dead_code, reason = "a program may only read such objects")]
             #vis fn new(name: &str, spec: #spec) -> Self {
-                Self {
-                    metadata: #k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-                        name: ::core::option::Option::Some(::std::borrow::ToOwned::to_owned(name)),
-                        ..::core::default::Default::default()
-                    },
-                    spec,
-                    #status_init
-                }
+                Self { metadata: #support::metadata_with_name(name), spec, #status }
             }
         }
     }

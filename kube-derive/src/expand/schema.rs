@@ -1,4 +1,4 @@
-//! Generates `JsonSchema` for the root struct; nothing for `schema = "manual"` and `schema = "disabled"`.
+//! Generates `JsonSchema` for the root struct. Generates nothing for `schema = "manual"` and `schema = "disabled"`.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -10,7 +10,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         return TokenStream::new();
     }
     let Model { root, spec, description, .. } = model;
-    let (support, schemars) = (&model.paths.support, &model.paths.schemars);
+    let (support, schemars) = (&model.block_paths.support, &model.block_paths.schemars);
     let name = root.to_string();
     let status = super::option_tokens(
         model.status.as_ref().map(|status| quote!(generator.subschema_for::<#status>())),
@@ -18,12 +18,10 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let flat = model.no_spec;
     quote! {
         impl #schemars::JsonSchema for #root {
-            #[inline]
             fn schema_name() -> ::std::borrow::Cow<'static, str> {
                 ::std::borrow::Cow::Borrowed(#name)
             }
 
-            #[inline]
             fn schema_id() -> ::std::borrow::Cow<'static, str> {
                 ::std::borrow::Cow::Borrowed(::core::concat!(::core::module_path!(), "::", #name))
             }

@@ -43,8 +43,8 @@ pub(crate) struct Attrs {
     pub(crate) cel: Option<Flag>,
     pub(crate) apply: Option<Flag>,
     pub(crate) crates: Option<Crates>,
-    /// All identifiers in the attributes. A key whose value does not parse is among them, so that it is not reported as
-    /// missing, too.
+    /// All identifiers in the attributes, except those in nested parentheses. This list contains the keys whose values do
+    /// not parse. A required key in this list is not reported as missing.
     pub(crate) mentioned: Vec<Ident>,
 }
 
@@ -85,7 +85,7 @@ const KNOWN_KEYS: &[&str] = &[
 ];
 
 impl Attrs {
-    /// Merges the content of one `#[kube(..)]`. Adds the errors of all keys to `error`.
+    /// Parses one `#[kube(..)]` attribute, and adds the values of the keys to `self`. Adds the errors of all keys to `error`.
     pub(super) fn parse(&mut self, attribute: &Attribute, error: &mut Option<syn::Error>) {
         if let Ok(list) = attribute.meta.require_list() {
             self.mentioned.extend(list.tokens.clone().into_iter().filter_map(|token| match token {
@@ -114,9 +114,9 @@ impl Attrs {
             "apply" => parse_flag(&mut self.apply, meta),
             "root" => parse_quoted_once(&mut self.root, meta, "the name of a struct"),
             "status" => parse_type(&mut self.status, meta),
-            "shortname" => parse_repeated(&mut self.shortnames, meta),
-            "category" => parse_repeated(&mut self.categories, meta),
-            "selectable" => parse_repeated(&mut self.selectable, meta),
+            "shortname" => parse_text_repeated(&mut self.shortnames, meta),
+            "category" => parse_text_repeated(&mut self.categories, meta),
+            "selectable" => parse_text_repeated(&mut self.selectable, meta),
             "derive" => parse_quoted_repeated(&mut self.derives, meta, "the path of a derive macro"),
             "attr" => parse_quoted_repeated(
                 &mut self.attributes,
@@ -171,13 +171,13 @@ fn parse_type(slot: &mut Option<Type>, meta: &ParseNestedMeta<'_>) -> syn::Resul
     parse_once(slot, meta)
 }
 
-/// Reads a value of a repeatable key.
-fn parse_repeated(list: &mut Vec<LitStr>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+/// Reads the text of a repeatable key, and adds the text to `list`.
+fn parse_text_repeated(list: &mut Vec<LitStr>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     list.push(parse_text(meta)?);
     Ok(())
 }
 
-/// Parses the content of a string literal as Rust. The error names the expected syntax, `what`.
+/// Parses the content of a string literal as Rust. The error contains `what`, the expected syntax.
 fn parse_quoted<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, what: &str) -> syn::Result<T> {
     let text = parse_text(meta)?;
     text.parse().map_err(|error| {
@@ -200,7 +200,7 @@ fn parse_quoted_once<T: syn::parse::Parse>(
     Ok(())
 }
 
-/// Reads a quoted value of a repeatable key.
+/// Reads the quoted value of a repeatable key, and adds the value to `list`.
 fn parse_quoted_repeated<T: syn::parse::Parse>(
     list: &mut Vec<T>,
     meta: &ParseNestedMeta<'_>,

@@ -1,5 +1,5 @@
-//! `printcolumn(name = .., type_ = .., json_path = .., ..)`, or `printcolumn = "{..}"` with the JSON of the column as
-//! in a CRD: one column of `kubectl get`.
+//! Parses one column of `kubectl get`: `printcolumn(name = .., type_ = .., json_path = .., ..)` or
+//! `printcolumn = "{..}"`. The string `"{..}"` contains the same JSON object as the column in a CRD.
 //!
 //! This module must not validate the values: `validate` does.
 
@@ -62,7 +62,7 @@ impl Column {
         }
     }
 
-    /// Parses the JSON of a column.
+    /// Parses the text of `printcolumn = "{..}"`, the JSON of a column.
     fn parse_json(text: &LitStr) -> syn::Result<Self> {
         let object = JsonObject::from_literal(
             text,

@@ -16,7 +16,8 @@ pub(crate) struct Crates {
     pub(crate) k8s_openapi: Option<Path>,
     pub(crate) schemars: Option<Path>,
     pub(crate) serde: Option<Path>,
-    /// Accepted for code that was written for kube. The generated code uses neither `serde_json` nor `std`.
+    /// The keys `serde_json` and `std` are accepted for code that was written for the crate `kube`. The generated code
+    /// does not use these paths.
     serde_json: Option<Path>,
     std: Option<Path>,
 }

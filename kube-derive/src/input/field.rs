@@ -10,7 +10,7 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// Reads a field. Errors in `#[serde(..)]` are ignored, because serde reports them.
+    /// Reads a field; `None` for a field without a name. Ignores errors in `#[serde(..)]`, because serde reports them.
     pub(super) fn parse(field: syn::Field) -> Option<Self> {
         let mut renames = Vec::new();
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("serde")) {

@@ -1,4 +1,4 @@
-//! The value of a key that is a flag.
+//! `Flag`: a key that is true or false, such as `namespaced`.
 
 use syn::Ident;
 
@@ -8,7 +8,7 @@ pub(crate) struct Flag {
     pub(crate) value: bool,
 }
 
-/// Whether a flag is set; `default` if the key is missing.
-pub(crate) fn is_set(flag: Option<&Flag>, default: bool) -> bool {
+/// Whether a flag is true; `default` if the key is missing.
+pub(crate) fn is_enabled(flag: Option<&Flag>, default: bool) -> bool {
     flag.map_or(default, |flag| flag.value)
 }

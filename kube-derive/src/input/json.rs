@@ -1,6 +1,7 @@
 //! The JSON text of `printcolumn = "{..}"` and `scale = "{..}"`: one object whose values are literals.
 //!
-//! A JSON literal is also a Rust literal, except for the escapes `\/` and `\uXXXX` and for `null`.
+//! This module parses each JSON literal as a Rust literal. `null` is no Rust literal, and is parsed separately. The JSON
+//! escapes `\b`, `\f`, `\/` and `\uXXXX` do not exist in Rust, and are compile errors.
 
 use syn::{
     Ident, Lit, LitStr, Token, braced,
@@ -83,7 +84,7 @@ pub(super) fn unknown_member_error(key: &LitStr, known: &[&str]) -> syn::Error {
     syn::Error::new(key.span(), format!("unknown key `{}`: known are {}", key.value(), known.join(", ")))
 }
 
-/// The error for required members that are missing: it contains all of `members` that have no value.
+/// The error for missing required members. The error contains the key of each of the `members` without a value.
 pub(super) fn missing_members_error(object: &LitStr, members: &[(&str, &Option<LitStr>)]) -> syn::Error {
     let missing: Vec<_> =
         members.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| format!("`\"{key}\"`")).collect();

@@ -24,7 +24,7 @@ pub(crate) fn parse_keys(
     }
 }
 
-/// Passes each key in the parentheses behind a key to `parse_key`.
+/// Parses the parentheses after a key, and passes each key in them to `parse_key`.
 ///
 /// # Errors
 ///
@@ -34,19 +34,19 @@ pub(crate) fn parse_nested_keys(
     parse_key: impl FnMut(&ParseNestedMeta<'_>) -> syn::Result<()>,
 ) -> syn::Result<()> {
     let mut error = None;
-    parse_list(parenthesized(meta)?.stream(), &mut error, parse_key);
+    parse_list(parse_parentheses(meta)?.stream(), &mut error, parse_key);
     error.map_or(Ok(()), Err)
 }
 
-/// The parentheses behind a key.
-pub(super) fn parenthesized(meta: &ParseNestedMeta<'_>) -> syn::Result<Group> {
+/// Parses the parentheses after a key.
+pub(super) fn parse_parentheses(meta: &ParseNestedMeta<'_>) -> syn::Result<Group> {
     match meta.input.fork().parse::<Group>() {
         Ok(group) if group.delimiter() == Delimiter::Parenthesis => meta.input.parse(),
         _ => Err(meta.error(format!("`{0}` needs parentheses: write `{0}(..)`", key_name(meta)))),
     }
 }
 
-/// Parses each key on its own, so that an error in its value does not affect the next key.
+/// Parses each key of a list on its own, so that an error in one value does not affect the next key.
 fn parse_list(
     tokens: TokenStream,
     error: &mut Option<syn::Error>,
@@ -149,7 +149,7 @@ pub(crate) fn parse_flag(slot: &mut Option<Flag>, meta: &ParseNestedMeta<'_>) ->
     Ok(())
 }
 
-/// The tokens behind `key =`.
+/// The tokens after `key =`.
 pub(crate) fn value_of<'a>(meta: &ParseNestedMeta<'a>) -> syn::Result<ParseStream<'a>> {
     let missing = || meta.error(format!("`{0}` needs a value: write `{0} = ..`", key_name(meta)));
     if !meta.input.peek(Token![=]) {
@@ -182,7 +182,7 @@ pub(crate) fn key_name(meta: &ParseNestedMeta<'_>) -> String {
     meta.path.segments.iter().map(|s| s.ident.to_string()).collect::<Vec<_>>().join("::")
 }
 
-/// The error for required keys that are missing: it contains all of `keys` that have no value.
+/// The error for missing required keys. The error contains each of the `keys` without a value.
 pub(super) fn missing_keys_error(meta: &ParseNestedMeta<'_>, keys: &[(&str, &Option<LitStr>)]) -> syn::Error {
     let missing: Vec<_> = keys
         .iter()

@@ -24,7 +24,7 @@ pub(crate) use self::{
     column::Column,
     crates::Crates,
     field::Field,
-    flag::{Flag, is_set},
+    flag::{Flag, is_enabled},
     pair::Pair,
     scale::Scale,
 };
@@ -45,7 +45,7 @@ pub(crate) struct Input {
 pub(crate) enum Shape {
     /// A struct with named fields.
     Named(Vec<Field>),
-    /// A tuple or unit struct, or an enum.
+    /// A tuple struct, a unit struct, an enum or a union.
     Other,
 }
 

@@ -6,7 +6,7 @@ use syn::{
     LitStr, Token, meta::ParseNestedMeta, parse::Parser as _, punctuated::Punctuated, spanned::Spanned as _,
 };
 
-use super::keys::{key_name, parenthesized};
+use super::keys::{key_name, parse_parentheses};
 
 /// An annotation or label of the generated `CustomResourceDefinition`.
 pub(crate) struct Pair {
@@ -17,7 +17,7 @@ pub(crate) struct Pair {
 impl Pair {
     /// Parses the content of `annotation(..)` or `label(..)`.
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
-        let content = parenthesized(meta)?.stream();
+        let content = parse_parentheses(meta)?.stream();
         let pair = Punctuated::<LitStr, Token![,]>::parse_terminated.parse2(content.clone());
         if let Ok([key, value]) = pair.map(Vec::from_iter).as_deref() {
             return Ok(Self { key: key.clone(), value: value.clone() });

@@ -1,4 +1,5 @@
-//! `scale(..)`, or `scale = "{..}"` with the JSON as in a CRD: the JSON paths of the scale subresource.
+//! Parses the JSON paths of the scale subresource: `scale(..)` or `scale = "{..}"`. The string `"{..}"` contains the same
+//! JSON object as the scale subresource in a CRD.
 //!
 //! This module must not validate the paths: `validate` does.
 
@@ -46,7 +47,7 @@ impl Scale {
         }
     }
 
-    /// Parses the JSON of the paths.
+    /// Parses the text of `scale = "{..}"`, a JSON object with the paths.
     fn parse_json(text: &LitStr) -> syn::Result<Self> {
         let object = JsonObject::from_literal(
             text,

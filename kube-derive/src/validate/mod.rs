@@ -50,9 +50,9 @@ pub(crate) fn check_input(input: &Input) -> Result<(), syn::Error> {
             errors.report(path.span(), format!("\"{}\" is selectable twice: keep one", path.value()));
         }
     }
-    if attrs.selectable.len() > paths::MAX_SELECTABLE {
+    if attrs.selectable.len() > paths::MAX_SELECTABLE_FIELDS {
         errors.report(
-            attrs.selectable[paths::MAX_SELECTABLE].span(),
+            attrs.selectable[paths::MAX_SELECTABLE_FIELDS].span(),
             "a version has at most 8 selectable fields",
         );
     }
@@ -78,7 +78,7 @@ fn check_cel(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
-/// Checks that `group`, `version` and `kind` are set.
+/// Checks that the attributes contain the keys `group`, `version` and `kind`.
 fn check_required_keys(errors: &mut Errors, attrs: &Attrs) {
     let all = [
         ("group", "example.com", attrs.group.is_some()),
@@ -122,18 +122,18 @@ fn check_names(errors: &mut Errors, attrs: &Attrs) {
 
 /// Checks that a definition in a protected API group has the annotation `api-approved.kubernetes.io` (KEP-2337).
 fn check_approval(errors: &mut Errors, attrs: &Attrs) {
-    const KEY: &str = "api-approved.kubernetes.io";
+    const APPROVAL_KEY: &str = "api-approved.kubernetes.io";
     let Some(group) = &attrs.group else { return };
     if !names::is_protected_group(&group.value()) {
         return;
     }
-    match attrs.annotations.iter().find(|pair| pair.key.value() == KEY) {
+    match attrs.annotations.iter().find(|pair| pair.key.value() == APPROVAL_KEY) {
         Some(pair) => errors.check_text(&pair.value, names::check_approval),
         None => errors.report(
             group.span(),
             format!(
                 "group \"{}\" belongs to the Kubernetes project: use a domain of your own, or add \
-                 `annotation(\"{KEY}\", \"unapproved, ..\")`",
+                 `annotation(\"{APPROVAL_KEY}\", \"unapproved, ..\")`",
                 group.value()
             ),
         ),
@@ -196,7 +196,7 @@ fn check_attribute(errors: &mut Errors, meta: &Meta) {
     combine_error(&mut errors.0, syn::Error::new_spanned(path, message));
 }
 
-/// Checks the value of `schema`, and that `disabled` is not combined with `validation`.
+/// Checks the value of `schema`. Rejects `validation` if the value is `disabled`.
 fn check_schema_mode(errors: &mut Errors, attrs: &Attrs) {
     let Some(mode) = &attrs.schema else { return };
     match mode.value().as_str() {
@@ -250,8 +250,8 @@ fn check_column(errors: &mut Errors, column: &Column) {
     }
 }
 
-/// Checks that a spec with `no_spec` is a struct, and that none of its fields has the name of a field that every object
-/// has, such as `metadata`.
+/// Checks that a spec with `no_spec` is a struct with named fields. Rejects fields with the name of a field of the root
+/// object, such as `metadata`.
 fn check_no_spec(errors: &mut Errors, input: &Input) {
     let Some(Flag { key, .. }) = input.attrs.no_spec.as_ref().filter(|flag| flag.value) else { return };
     let Shape::Named(fields) = &input.shape else {

@@ -1,6 +1,6 @@
-//! Kubernetes' rules for names. Each error contains the invalid value and the rule.
+//! Kubernetes' rules for names, label values, approvals and deprecation warnings. Each error contains the rule.
 //!
-//! The functions receive a name as text. They must not read the keys of `#[kube(..)]`.
+//! The functions receive the value as text. They must not read the keys of `#[kube(..)]`.
 
 /// Checks that `value` is an RFC 1035 label. Versions, plurals, singulars, short names and categories have this format.
 pub(super) fn check_dns_label(what: &str, value: &str) -> Result<(), String> {
@@ -58,7 +58,7 @@ pub(super) fn check_approval(value: &str) -> Result<(), String> {
     ))
 }
 
-/// Checks the warning for users of a deprecated version: 1 to 256 bytes on one line.
+/// Checks the warning for users of a deprecated version: 1 to 256 bytes, without control characters such as a line break.
 pub(super) fn check_deprecation_warning(value: &str) -> Result<(), String> {
     let printable = value.chars().all(|c| !c.is_control());
     if !value.is_empty() && value.len() <= 256 && printable {
@@ -69,8 +69,8 @@ pub(super) fn check_deprecation_warning(value: &str) -> Result<(), String> {
         .to_owned())
 }
 
-/// Checks that a kind is a valid name of a Rust type, and that its list kind (the kind with the suffix `List`) is an
-/// RFC 1035 label in lower case.
+/// Checks that a kind begins with an upper-case ASCII letter, and consists of at most 59 ASCII letters and digits. The kind
+/// with the suffix `List` is the list kind. In lower case, the list kind must be an RFC 1035 label of at most 63 characters.
 pub(super) fn check_kind(value: &str) -> Result<(), String> {
     let legal = value.starts_with(|c: char| c.is_ascii_uppercase())
         && value.chars().all(|c| c.is_ascii_alphanumeric())
@@ -92,7 +92,7 @@ pub(super) fn check_qualified_name(key: &str) -> Result<(), String> {
         }
         None => key,
     };
-    if !name.is_empty() && is_name_or_value(name) {
+    if !name.is_empty() && is_key_name_or_label_value(name) {
         return Ok(());
     }
     Err(format!(
@@ -101,7 +101,7 @@ pub(super) fn check_qualified_name(key: &str) -> Result<(), String> {
 }
 
 pub(super) fn check_label_value(value: &str) -> Result<(), String> {
-    if value.is_empty() || is_name_or_value(value) {
+    if value.is_empty() || is_key_name_or_label_value(value) {
         return Ok(());
     }
     Err(format!(
@@ -109,8 +109,8 @@ pub(super) fn check_label_value(value: &str) -> Result<(), String> {
     ))
 }
 
-/// Whether `text` is valid as a label value, or as the name in the key of a label or annotation.
-fn is_name_or_value(text: &str) -> bool {
+/// Whether `text` is not empty, and is valid as a label value and as the name in the key of a label or annotation.
+fn is_key_name_or_label_value(text: &str) -> bool {
     text.len() <= 63
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn dns_labels_keys_and_label_values_have_valid_characters() {
+    fn invalid_dns_labels_and_qualified_names_and_label_values_are_rejected() {
         assert!(check_dns_label("plural", "foo-bars").is_ok());
         assert!(check_dns_label("version", "v1beta1").is_ok());
         for bad in ["", "Foos", "1foos", "foos-", "foo.bars"] {

@@ -4,9 +4,10 @@
 //! schemas.
 
 /// The maximum number of selectable fields per version.
-pub(super) const MAX_SELECTABLE: usize = 8;
+pub(super) const MAX_SELECTABLE_FIELDS: usize = 8;
 
-/// Checks that the path of a printer column begins with a dot instead of a brace, and is longer than the dot.
+/// Checks that the path of a printer column consists of a dot and at least one further character. A path that begins with
+/// a brace has an error text of its own.
 pub(super) fn check_column_path(path: &str) -> Result<(), String> {
     if path.starts_with('{') {
         return Err(format!("JSON path \"{path}\" must not have braces"));
@@ -18,8 +19,8 @@ pub(super) fn check_column_path(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that the path of a selectable field consists of field names, without array notation, and is not below
-/// `.metadata`.
+/// Checks that the path of a selectable field consists of field names, without array notation. Rejects `.metadata` and the
+/// paths below `.metadata`.
 pub(super) fn check_selectable_path(path: &str) -> Result<(), String> {
     check_column_path(path)?;
     check_field_names(path)?;

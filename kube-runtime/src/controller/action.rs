@@ -2,34 +2,34 @@
 
 use std::{sync::Arc, time::Duration};
 
-/// The result of a reconcile. It sets when the controller reconciles the object again if the object does not change
-/// earlier.
+/// The result of a reconcile: the time at which the controller reconciles the object again. An earlier change of the
+/// object also triggers a reconcile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Action {
-    pub(super) next: Next,
+    pub(super) next: NextReconcile,
 }
 
 /// The time of the next reconcile of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextReconcile {
     /// The next reconcile starts at the next change of the object.
     Change,
-    /// The next reconcile starts after this wait, or at the next change of the object if that is earlier.
+    /// The next reconcile starts after this wait, or at the next change of the object if the change is earlier.
     After(Duration),
-    /// The next reconcile starts after a backoff that doubles with each consecutive use, or at the next change of the
-    /// object if that is earlier.
+    /// The next reconcile starts after the wait of the rate limiter, or at the next change of the object if the change is
+    /// earlier.
     Backoff,
 }
 
 impl Action {
     /// Requeues the object after `duration`. A change of the object before then triggers a reconcile without this wait.
     pub const fn requeue(duration: Duration) -> Self {
-        Self { next: Next::After(duration) }
+        Self { next: NextReconcile::After(duration) }
     }
 
-    /// Does not requeue the object. The controller reconciles it at its next change.
+    /// Does not requeue the object. The controller reconciles the object at its next change.
     pub const fn await_change() -> Self {
-        Self { next: Next::Change }
+        Self { next: NextReconcile::Change }
     }
 
     /// Requeues the object after the wait of the controller's [`RateLimiter`](super::RateLimiter). By default the wait
@@ -37,14 +37,15 @@ impl Action {
     /// [`Config::failure_backoff`](super::Config::failure_backoff). A change of the object before then triggers a
     /// reconcile without this wait. Any other action resets the wait.
     pub const fn requeue_with_backoff() -> Self {
-        Self { next: Next::Backoff }
+        Self { next: NextReconcile::Backoff }
     }
 }
 
-/// An error policy that requeues the object with a wait that increases with each consecutive failure. A first conflict
-/// requeues the object at once, and a [`TerminalError`](super::TerminalError) not at all.
+/// An error policy that requeues the object with backoff: the wait increases with each consecutive failure. If the first
+/// failure is a conflict, the object is requeued at once. After a [`TerminalError`](super::TerminalError), the object is not
+/// requeued.
 ///
-/// Pass it to [`Controller::run`](super::Controller::run).
+/// Pass this function to [`Controller::run`](super::Controller::run).
 pub fn backoff_on_error<K, E, Ctx>(_object: Arc<K>, _error: &E, _context: Arc<Ctx>) -> Action {
     Action::requeue_with_backoff()
 }

@@ -1,5 +1,5 @@
-//! The attempt number of a reconcile, which a reconciler and an error policy can read. This module must not count
-//! attempts; the `queue` does.
+//! The attempt number of a reconcile. A reconciler, an error policy and a deletion handler can read this number. This
+//! module must not count attempts; the `queue` does.
 
 use super::panic;
 use pin_project_lite::pin_project;
@@ -10,18 +10,19 @@ use std::{
 };
 
 thread_local! {
-    /// The attempt number of the reconcile or deletion handler that this thread polls; 1 while it polls neither.
+    /// The attempt number of the reconcile or deletion handler that this thread polls; 1 while the thread polls
+    /// neither.
     static ATTEMPT: Cell<u32> = const { Cell::new(1) };
 }
 
 /// The number of the current attempt to reconcile the object: 1 plus the number of consecutive earlier attempts after
 /// which the object was requeued with backoff.
 ///
-/// Such an attempt ended with [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff), which the
-/// reconciler or the error policy returned, with an error of the deletion handler, with a panic, or at the time limit.
-/// Any other [`Action`], a [`TerminalError`](super::TerminalError) and the deletion of the object reset the number.
-/// A change of the object does not reset it, so a reconciler can stop an expensive strategy after some attempts. The
-/// span of the reconcile contains the number as `attempt`.
+/// The controller requeues the object with backoff if the reconciler or the error policy returns
+/// [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff), if the deletion handler returns an error,
+/// after a panic, and after a timeout. Any other [`Action`], a [`TerminalError`](super::TerminalError) and the deletion
+/// of the object reset the number. A change of the object does not reset the number, so a reconciler can stop an
+/// expensive strategy after some attempts. The span of the reconcile contains the number as `attempt`.
 ///
 /// Call this function in a reconciler, an error policy or a deletion handler. It returns 1 elsewhere: in tests that
 /// call the reconciler directly, and in tasks that the reconciler spawns.
@@ -55,7 +56,7 @@ pub(super) fn catch_in_attempt<T>(number: u32, f: impl FnOnce() -> T) -> Result<
 }
 
 pin_project! {
-    /// Wraps a future: [`attempt`] returns the number while the future is polled.
+    /// Wraps a future: while the future is polled, [`attempt`] returns `number`.
     pub(super) struct InAttempt<F> {
         #[pin]
         future: F,
@@ -73,15 +74,15 @@ impl<F: Future> Future for InAttempt<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        /// Restores the previous number, also after a panic.
-        struct Restore(u32);
-        impl Drop for Restore {
+        /// Sets the attempt number of the thread to the previous number when the poll returns or panics.
+        struct RestoreGuard(u32);
+        impl Drop for RestoreGuard {
             fn drop(&mut self) {
                 ATTEMPT.set(self.0);
             }
         }
         let this = self.project();
-        let _restore = Restore(ATTEMPT.replace(*this.number));
+        let _restore = RestoreGuard(ATTEMPT.replace(*this.number));
         this.future.poll(cx)
     }
 }
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_attempt_is_known_only_inside_and_also_after_a_panic() {
+    fn attempt_returns_the_number_only_during_the_call_or_poll() {
         assert_eq!(catch_in_attempt(3, attempt), Ok(3));
         assert!(catch_in_attempt(3, || panic!("boom")).is_err());
         assert_eq!(attempt(), 1);

@@ -51,23 +51,23 @@ impl Config {
         self
     }
 
-    /// The wait before a failed object is reconciled again: `base` after its first failure, then doubled with each
-    /// consecutive failure, up to `max`. 5 ms and 1000 s by default.
+    /// The wait between a failure and the next reconcile of the object: `base` after the first failure, then doubled with
+    /// each consecutive failure, up to `max`. 5 ms and 1000 s by default.
     /// [`Controller::rate_limiter`](crate::Controller::rate_limiter) replaces this backoff.
     pub fn failure_backoff(mut self, base: Duration, max: Duration) -> Self {
         self.failures = FailureBackoff::new(base, max);
         self
     }
 
-    /// The time for which in-flight reconciles may continue after a shutdown begins; the controller then cancels them.
-    /// 30 s by default.
+    /// The time for which in-flight reconciles may continue after a shutdown begins. After this time, the controller
+    /// cancels the remaining reconciles. 30 s by default.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.drain_timeout = limit;
         self
     }
 
     /// The time limit on the first snapshots of the controller's kind, and of the owned and watched kinds. Reconciles
-    /// wait for them: if a kind does not exist, or its list is forbidden, no reconcile starts.
+    /// wait for these snapshots: if a kind does not exist, or its list is forbidden, no reconcile starts.
     ///
     /// After this time, the stream of [`Controller::run`](crate::Controller::run) yields an
     /// [`Error::SyncTimeout`](super::Error::SyncTimeout) for each store without a complete snapshot, and one warning is
@@ -92,10 +92,10 @@ impl Config {
         self
     }
 
-    /// The time for which a reconcile may run, or a queued object may wait while the gates are open, before the
-    /// controller logs one warning that names the object. With the Cargo feature `metrics`,
-    /// `kube_runtime_stuck_reconciles_total` and `kube_runtime_stuck_keys_total` count the warnings. The reconcile
-    /// continues. The controller checks every five seconds. Ten minutes by default.
+    /// The time after which the controller logs one warning for a reconcile that has not ended, or for an object that is
+    /// due but not reconciled although all gates are open. The warning contains the name of the object. With the Cargo
+    /// feature `metrics`, `kube_runtime_stuck_reconciles_total` and `kube_runtime_stuck_keys_total` count the warnings.
+    /// The controller does not cancel the reconcile. The controller checks every five seconds. Ten minutes by default.
     pub fn stall_limit(mut self, limit: Duration) -> Self {
         self.stall_limit = limit;
         self

@@ -1,4 +1,4 @@
-//! `Deletions`: the deleted objects whose keys a handler of the user receives. This module must not queue the keys; the
+//! `Deletions`: the keys of deleted objects for the user's deletion handler. This module must not queue the keys; the
 //! `dispatcher` does.
 
 use super::Key;
@@ -10,7 +10,7 @@ use kube_client::BoxError;
 /// [`Controller::on_deletion`](super::Controller::on_deletion).
 pub(super) type DeletionHandler = Box<dyn FnMut(Key) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
-/// The handler, and the keys of the deleted objects that it has not received. Each of these keys is in the work queue.
+/// The deletion handler, and the keys that the handler still has to receive. Each of these keys is in the work queue.
 #[derive(Default)]
 pub(super) struct Deletions {
     handler: Option<DeletionHandler>,

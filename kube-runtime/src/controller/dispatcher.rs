@@ -4,7 +4,7 @@
 mod deleted;
 mod observe;
 
-use super::action::Next;
+use super::action::NextReconcile;
 use super::deletion::Deletions;
 use super::error::SourceError;
 use super::executor::{Executor, ReconcileResult};
@@ -33,11 +33,11 @@ use tokio::time::{Instant, Sleep};
 
 /// The maximum number of keys to take from the sources before reconciles are started and results emitted.
 const MAX_KEYS_PER_POLL: usize = 128;
-/// The maximum number of consecutive results to emit before yielding to the runtime and polling the sources and the
-/// tasks. The limit is equal to tokio's coop budget, so that it causes no additional yields.
+/// After this number of consecutive results, the dispatcher yields to the runtime, and polls the sources and the tasks.
+/// The limit is equal to tokio's coop budget, so that it causes no additional yields.
 const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 
-/// The minimum number of queued keys at which the dispatcher removes the keys whose objects the store does not contain;
+/// If the queue has at least this number of keys, the dispatcher may remove the keys of objects that are not in the store;
 /// see `Dispatcher::sweep`.
 const MIN_KEYS_TO_SWEEP: usize = 1024;
 
@@ -46,7 +46,7 @@ const MIN_KEYS_TO_SWEEP: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PollFirst {
     /// Results of reconciles, to free their memory and concurrency slots. The value counts the consecutive results.
-    ReconcileResult(u32),
+    Results(u32),
     /// The sources and the executor's tasks. The results of tasks would otherwise wait behind the results of inline
     /// reconciles.
     Sources,
@@ -62,7 +62,7 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     sync: SyncTimer,
     /// The time at which the last source ended; `None` while a source remains, and after [`Error::SourcesEnded`].
     sources_ended: Option<Instant>,
-    /// The error of a gate that can never open again; `None` without such a gate, and once the stream has emitted the
+    /// The error of a gate that can never open again; `None` without such a gate, and after the stream has emitted the
     /// error.
     dropped_gate: Option<GateDropped>,
     queue: WorkQueue<Key, ReconcileReason>,
@@ -80,7 +80,7 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     monitor: Monitor,
     /// The inspectors' requests for the state of the controller; `None` without an inspector.
     #[cfg(feature = "manager")]
-    inspections: Option<tokio::sync::mpsc::Receiver<super::inspect::InspectionRequest>>,
+    inspection_requests: Option<tokio::sync::mpsc::Receiver<super::inspect::InspectionRequest>>,
     shutdown: Shutdown,
     /// Whether the in-flight reconciles were cancelled.
     cancelled: bool,
@@ -113,10 +113,10 @@ where
             executor,
             deletions: Deletions::default(),
             timer: None,
-            poll_first: PollFirst::ReconcileResult(0),
+            poll_first: PollFirst::Results(0),
             monitor: Monitor::new(name, config.stall_limit, config.concurrency),
             #[cfg(feature = "manager")]
-            inspections: None,
+            inspection_requests: None,
             config,
             shutdown,
             cancelled: false,
@@ -138,7 +138,7 @@ where
                         wait if wait.is_zero() => Due::Now,
                         wait => Due::after(Instant::now(), wait),
                     };
-                    self.monitor.metrics.key_added(&key, self.config.debounce);
+                    self.monitor.metrics.record_added_key(&key, self.config.debounce);
                     self.queue.add(key, Request { due, priority, cause });
                     self.sweep();
                 }
@@ -153,8 +153,8 @@ where
         Poll::Ready(None)
     }
 
-    /// Bounds the queue: if it has many keys and no snapshot of the store is in progress, removes the keys of objects
-    /// that are not in the store, such as owners that do not exist. No other code removes such keys while a gate is
+    /// Bounds the queue. If the queue has many keys, and no snapshot of the store is in progress, removes the keys of
+    /// objects that are not in the store, such as owners that do not exist. No other code removes such keys while a gate is
     /// closed or the keys are delayed. The keys that the deletion handler has to receive remain.
     fn sweep(&mut self) {
         if self.queue.len() < self.sweep_at || !self.store.is_settled() {
@@ -184,42 +184,42 @@ where
         }
         // Stops when a result is available: `emit_result` then removes the result and calls this function again.
         while !self.executor.has_result()
-            && self.executor.running_tasks() < self.config.concurrency
+            && self.executor.running_len() < self.config.concurrency
             && let Some((key, Request { priority, cause, .. }, failures)) =
                 self.queue.take_key(Instant::now())
         {
-            match self.store.get_by((key.namespace().unwrap_or_default(), key.name())) {
-                // An owner reference contains no namespace, so a namespaced key may refer to a cluster-scoped owner,
-                // and the store finds the owner too. Replace the key: two keys of one object could be reconciled
-                // concurrently.
+            match self.store.get_by_key((key.namespace().unwrap_or_default(), key.name())) {
+                // An owner reference contains no namespace. Therefore a key with a namespace may refer to a
+                // cluster-scoped owner, and the store finds this owner. Replace the key: two keys of one object could
+                // be reconciled concurrently.
                 Some(object) if namespace_of(object.meta()) != key.namespace() => {
                     self.deletions.forget(&key);
-                    self.queue.done(&key, None);
-                    self.monitor.metrics.key_dropped(&key);
+                    self.queue.finish(&key, None);
+                    self.monitor.metrics.record_dropped_key(&key);
                     let key = Key::new(object.meta().namespace.as_deref(), key.name());
-                    self.monitor.metrics.key_added(&key, Duration::ZERO);
+                    self.monitor.metrics.record_added_key(&key, Duration::ZERO);
                     self.queue.add(key, Request { due: Due::Now, priority, cause });
                 }
                 Some(object) => {
                     self.deletions.forget(&key);
-                    self.monitor.reconcile_begins(&key);
+                    self.monitor.record_reconcile_start(&key);
                     self.executor.start(key, &cause, object, failures.saturating_add(1));
                 }
-                None => self.start_absent(key, failures.saturating_add(1)),
+                None => self.process_absent_object(key, failures.saturating_add(1)),
             }
         }
-        self.monitor.metrics.set_load(self.queue.ready_len(), self.executor.running_tasks());
+        self.monitor.metrics.set_load(self.queue.ready_len(), self.executor.running_len());
         self.wake_when_due(cx);
     }
 
-    /// Whether all sources have ended and the objects that they queued are reconciled.
+    /// Whether all sources have ended and all objects from the sources are reconciled.
     fn has_finished(&self) -> bool {
         let Some(ended) = self.sources_ended else { return false };
         // A debounced change keeps the controller running; a scheduled requeue does not. Both are delayed keys.
         let debounced = |due: Instant| due.saturating_duration_since(ended) <= self.config.debounce;
         !self.queue.has_ready()
             && !self.queue.next_due().is_some_and(debounced)
-            && self.executor.running_tasks() == 0
+            && self.executor.running_len() == 0
             && !self.executor.has_result()
     }
 
@@ -237,42 +237,45 @@ where
             // The key is due. If a concurrency slot is free, poll again immediately; otherwise the end of a reconcile
             // wakes this task.
             self.timer = None;
-            if self.executor.running_tasks() < self.config.concurrency {
+            if self.executor.running_len() < self.config.concurrency {
                 cx.waker().wake_by_ref();
             }
         }
     }
 
-    /// Ends the processing of the key in the queue, and returns the stream's item for the result.
+    /// Ends the processing of the reconciled key: the queue requeues or removes the key. Returns the stream's item for the
+    /// result.
     fn finish_key(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
-        self.retry_deletion(&ended);
+        self.record_failed_deletion(&ended);
         let ReconcileResult { key, object, action, error, class, .. } = ended;
         let cause = match &error {
             None => ReconcileReason::ReconcilerRequestedRetry,
             Some(_) => ReconcileReason::ErrorPolicyRequestedRetry,
         };
-        self.monitor.reconcile_ends(&key, outcome_of(error.as_ref(), class, action.next));
+        self.monitor.record_reconcile_end(&key, outcome_of(error.as_ref(), class, action.next));
         match action.next {
             // The queue does not requeue a key whose object was deleted during the reconcile.
-            Next::After(wait) => {
+            NextReconcile::After(wait) => {
                 let next = (Due::after(Instant::now(), wait), cause);
-                if self.queue.done(&key, Some(next)).is_some() {
-                    self.monitor.metrics.key_added(&key, wait);
+                if self.queue.finish(&key, Some(next)).is_some() {
+                    self.monitor.metrics.record_added_key(&key, wait);
                 }
             }
-            Next::Backoff if class != FailureClass::Terminal => {
+            NextReconcile::Backoff if class != FailureClass::Terminal => {
                 let now = Instant::now();
                 let wait = match class {
-                    FailureClass::Conflict => self.queue.conflicted(&key, now, cause),
-                    FailureClass::Terminal | FailureClass::Other => self.queue.failed(&key, now, cause),
+                    FailureClass::Conflict => self.queue.finish_with_conflict(&key, now, cause),
+                    FailureClass::Terminal | FailureClass::Other => {
+                        self.queue.finish_with_failure(&key, now, cause)
+                    }
                 };
                 if let Some(wait) = wait {
-                    self.monitor.metrics.key_added(&key, wait);
+                    self.monitor.metrics.record_added_key(&key, wait);
                     self.monitor.metrics.count_retry();
                     tracing::debug!(object.ref = %object, ?wait, ?class, "requeueing after a failure");
                 }
             }
-            Next::Change | Next::Backoff => drop(self.queue.done(&key, None)),
+            NextReconcile::Change | NextReconcile::Backoff => drop(self.queue.finish(&key, None)),
         }
         match error {
             Some(error) if class != FailureClass::Conflict => Err(error),
@@ -291,7 +294,7 @@ where
         consecutive: u32,
         cx: &mut Context<'_>,
     ) -> <Self as Stream>::Item {
-        self.poll_first = PollFirst::ReconcileResult(consecutive);
+        self.poll_first = PollFirst::Results(consecutive);
         let item = self.finish_key(ended);
         self.start_reconciles(cx);
         item
@@ -318,7 +321,7 @@ where
         if let Poll::Ready(Some(ended)) = self.executor.poll_result(cx) {
             return Poll::Ready(Some(self.finish_key(ended)));
         }
-        let idle = self.executor.running_tasks() == 0 && !self.executor.has_result();
+        let idle = self.executor.running_len() == 0 && !self.executor.has_result();
         if idle { Poll::Ready(None) } else { Poll::Pending }
     }
 }
@@ -342,7 +345,7 @@ where
         if this.poll_shutdown(cx) != Phase::Running {
             return this.poll_draining(cx);
         }
-        if let PollFirst::ReconcileResult(n) = this.poll_first
+        if let PollFirst::Results(n) = this.poll_first
             && n < MAX_CONSECUTIVE_RESULTS
             && let Poll::Ready(Some(ended)) = this.executor.poll_result(cx)
         {
@@ -350,20 +353,18 @@ where
         }
         // Yield before polling the sources and tasks: with an exhausted coop budget, tokio's resources return
         // `Pending`.
-        if this.poll_first == PollFirst::ReconcileResult(MAX_CONSECUTIVE_RESULTS)
-            || !coop::has_budget_remaining()
-        {
+        if this.poll_first == PollFirst::Results(MAX_CONSECUTIVE_RESULTS) || !coop::has_budget_remaining() {
             this.poll_first = PollFirst::Sources;
-            if this.monitor.take_due() {
-                this.check();
+            if this.monitor.take_due_check() {
+                this.run_checks();
             }
             #[cfg(feature = "manager")]
-            this.answer_unconstrained(cx);
+            this.answer_inspectors_unconstrained(cx);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let consecutive = match std::mem::replace(&mut this.poll_first, PollFirst::ReconcileResult(0)) {
-            PollFirst::ReconcileResult(n) => n,
+        let consecutive = match std::mem::replace(&mut this.poll_first, PollFirst::Results(0)) {
+            PollFirst::Results(n) => n,
             PollFirst::Sources => {
                 this.executor.reap(cx);
                 0
@@ -382,12 +383,12 @@ where
         if let Poll::Ready(error) = this.sync.poll(&this.gates, cx) {
             return Poll::Ready(Some(Err(error)));
         }
-        let is_busy = this.executor.running_tasks() > 0 || this.queue.has_ready();
-        while this.monitor.poll_due(is_busy, cx).is_ready() {
-            this.check();
+        let is_busy = this.executor.running_len() > 0 || this.queue.has_ready();
+        while this.monitor.poll_due_check(is_busy, cx).is_ready() {
+            this.run_checks();
         }
         #[cfg(feature = "manager")]
-        this.answer(cx);
+        this.answer_inspectors(cx);
         if this.has_finished() {
             tracing::warn!("all sources of the controller have ended: shutting down");
             this.sources_ended = None;
@@ -403,16 +404,20 @@ where
 }
 
 /// The outcome of a reconcile, for its metrics.
-fn outcome_of<E: std::error::Error>(error: Option<&Error<E>>, class: FailureClass, next: Next) -> Outcome {
+fn outcome_of<E: std::error::Error>(
+    error: Option<&Error<E>>,
+    class: FailureClass,
+    next: NextReconcile,
+) -> Outcome {
     match (error, class, next) {
         (Some(Error::ReconcilerPanicked(..)), ..) => Outcome::Panic,
         (Some(Error::ReconcilerTimedOut(..)), ..) => Outcome::Timeout,
         (Some(_), FailureClass::Conflict, _) => Outcome::Conflict,
         (Some(_), FailureClass::Terminal, _) => Outcome::TerminalError,
         (Some(_), FailureClass::Other, _) => Outcome::Error,
-        (None, _, Next::Change) => Outcome::Success,
-        (None, _, Next::After(_)) => Outcome::RequeueAfter,
-        (None, _, Next::Backoff) => Outcome::Requeue,
+        (None, _, NextReconcile::Change) => Outcome::Success,
+        (None, _, NextReconcile::After(_)) => Outcome::RequeueAfter,
+        (None, _, NextReconcile::Backoff) => Outcome::Requeue,
     }
 }
 

@@ -6,22 +6,22 @@ use kube_client::BoxError;
 use kube_client::core::DynamicObject;
 use std::{fmt, time::Duration};
 
-/// A failure in a controller. The controller continues after every such failure except
-/// [`GateDropped`](Error::GateDropped) and [`SourcesEnded`](Error::SourcesEnded).
+/// A failure in a controller. The controller shuts down after [`GateDropped`](Error::GateDropped) and
+/// [`SourcesEnded`](Error::SourcesEnded); no other failure ends the controller.
 ///
 /// The `Display` text contains the failure and its cause, so `warn!("{error}")` is a complete message. `source()`
 /// therefore skips the cause and returns the source of the cause, so that a printed chain of errors repeats no message.
 /// The variant's field contains the cause.
 ///
-/// `E` is the error of the reconciler. `Q` is the error of the sources; for a [`Controller`](crate::Controller), it is
-/// the error of watchers.
+/// `E` is the error of the reconciler. `Q` is the error of the sources: [`watcher::Error`] for a
+/// [`Controller`](crate::Controller).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
     /// The reconciler returned an error that is not a conflict.
     ReconcilerFailed(E, Box<ObjectRef<DynamicObject>>),
-    /// The reconciler, the error policy, the deletion handler or a method of their error panicked with this message.
-    /// The object is requeued after the backoff.
+    /// Code of the user panicked with this message: the reconciler, the error policy, the deletion handler, or a method
+    /// of an error that the reconciler or the deletion handler returned. The object is requeued after the backoff.
     ReconcilerPanicked(Box<ObjectRef<DynamicObject>>, String),
     /// The reconcile, or the deletion handler, took longer than
     /// [`Config::reconcile_timeout`](super::Config::reconcile_timeout), and its future was dropped. The object is
@@ -34,12 +34,12 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
     /// [`Config::drain_timeout`](super::Config::drain_timeout) or at a second signal.
     ReconcilerCancelled(Box<ObjectRef<DynamicObject>>),
     /// The mapper of [`Controller::watches`](crate::Controller::watches), or a handler or filter of a source, panicked
-    /// for a watched object. The watch continues.
+    /// for a changed object. The source continues.
     MapperPanicked {
         /// The path of the watched collection, or the name of the source.
         resource: String,
-        /// The watched object, as `namespace/name` or `name`; `an object` if a handler other than a mapper, or a filter
-        /// of [`Changes::of_stream`](super::Changes::of_stream), panicked.
+        /// The changed object, as `namespace/name` or `name`. The text is `an object` after a panic in a handler other
+        /// than a mapper, or in a filter of [`Changes::of_stream`](super::Changes::of_stream).
         object: String,
         /// The message of the panic.
         message: String,
@@ -54,7 +54,8 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
     /// reconcile has started: the kind may not exist, or its list may be forbidden. Earlier items of the stream contain
     /// the failures of the watch. The controller continues, and reconciles start when the snapshot is complete.
     SyncTimeout {
-        /// The controller's kind, or the name of the store of another source, such as the path of its collection.
+        /// The name of the store. It is the controller's kind for the controller's own store, and for instance the path of
+        /// the collection for the store of another source.
         resource: String,
         /// The value of [`Config::sync_timeout`](super::Config::sync_timeout).
         limit: Duration,
@@ -129,8 +130,8 @@ impl<E: std::error::Error + 'static> From<SourceError> for Error<E> {
     }
 }
 
-/// A failure of a [`Source`](super::Source). Unlike [`Error`], it does not depend on the type of the reconciler's
-/// error; the controller reports it as the variant of [`Error`] with the same meaning.
+/// A failure of a [`Source`](super::Source). Unlike [`Error`], this type has no parameter for the error of the
+/// reconciler. The controller reports a `SourceError` as the variant of [`Error`] with the same meaning.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SourceError {
@@ -140,8 +141,8 @@ pub enum SourceError {
     MapperPanicked {
         /// The path of the watched collection, or the name of the source.
         resource: String,
-        /// The changed object, as `namespace/name` or `name`; `an object` if a handler other than a mapper, or a filter
-        /// of [`Changes::of_stream`](super::Changes::of_stream), panicked.
+        /// The changed object, as `namespace/name` or `name`. The text is `an object` after a panic in a handler other
+        /// than a mapper, or in a filter of [`Changes::of_stream`](super::Changes::of_stream).
         object: String,
         /// The message of the panic.
         message: String,
@@ -184,7 +185,7 @@ mod tests {
     use std::error::Error as _;
 
     #[test]
-    fn display_contains_failure_and_cause_and_sources_do_not_repeat_them() {
+    fn display_contains_the_failure_and_its_cause_but_not_the_text_of_source() {
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
         let object = || Box::new(ObjectRef::<DynamicObject>::new_with("a", kind.clone()));
         let mapper = ("/api/v1/pods".to_owned(), "n/b".to_owned(), "boom".to_owned());

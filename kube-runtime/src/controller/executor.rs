@@ -1,8 +1,8 @@
 //! `Executor`: runs reconciles and returns their results. It must not decide which object is reconciled; the
 //! `dispatcher` does.
 //!
-//! The executor polls each reconcile once inline, on the controller's task. Most reconciles have nothing to do and
-//! finish in this poll; the others continue as tasks.
+//! The executor polls a reconcile once inline, on the controller's task, unless a recent inline poll took too long. Most
+//! reconciles have nothing to do and finish in this poll; the others continue as tasks.
 
 use super::attempt::{InAttempt, catch_in_attempt};
 use super::deletion::DeletionHandler;
@@ -30,10 +30,10 @@ use tracing::{Instrument, Span};
 const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
 /// The number of reconciles that are spawned without an inline poll after an inline poll took longer than
 /// [`MAX_INLINE_POLL`].
-const SPAWNED_AFTER_LONG_POLL: u32 = 100;
+const DIRECT_SPAWNS_AFTER_LONG_POLL: u32 = 100;
 /// The maximum number of results that one call of [`Executor::reap`] takes from finished tasks. The limit is less than
 /// tokio's coop budget of 128, so that the controller can poll other resources before it yields.
-const MAX_REAPED: usize = 32;
+const MAX_REAPED_TASKS: usize = 32;
 
 /// A user's reconciler with its context. Boxed, so that the executor and the dispatcher are not generic over the types of
 /// the closure, its future and the context. The `Span` argument is the span of the reconcile.
@@ -44,17 +44,17 @@ pub(super) type Reconciler<'a, K, E> =
 pub(super) type ErrorPolicy<'a, K, E> = Box<dyn Fn(Arc<K>, &E) -> Action + Send + 'a>;
 
 /// The output of a task that runs the reconciler or the deletion handler.
-enum Ended<K, E> {
-    Reconcile(Arc<K>, Returned<E>),
+enum TaskOutput<K, E> {
+    Reconcile(Arc<K>, ReturnValue<E>),
     /// The result of the deletion handler; `None` if its future was dropped at the time limit.
     Deletion(Option<Result<(), BoxError>>),
 }
 
 /// The return value of a reconcile; `None` if its future was dropped at the time limit.
-type Returned<E> = Option<Result<Action, E>>;
+type ReturnValue<E> = Option<Result<Action, E>>;
 
 /// A call of the reconciler or of the deletion handler that is in flight.
-struct InFlight {
+struct InFlightCall {
     key: Key,
     /// The number of the attempt; see [`attempt`](super::attempt).
     attempt: u32,
@@ -62,17 +62,17 @@ struct InFlight {
     is_deletion: bool,
 }
 
-/// Runs reconciles and deletion handlers. Dropping the executor cancels those that are in flight.
+/// Runs reconciles and deletion handlers. Dropping the executor cancels the reconciles and handlers that are in flight.
 pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     reconciler: Reconciler<'a, K, E>,
     error_policy: ErrorPolicy<'a, K, E>,
     dyntype: K::DynamicType,
     /// The time limit of a reconcile, and of a call of the deletion handler; `Duration::MAX` for none.
     timeout: Duration,
-    tasks: JoinSet<Ended<K, E>>,
+    tasks: JoinSet<TaskOutput<K, E>>,
     /// The calls that run as tasks, by the id of the task.
-    running: HashMap<Id, InFlight>,
-    /// Results of inline reconciles and of reaped tasks that the dispatcher has not received.
+    running: HashMap<Id, InFlightCall>,
+    /// The results that are available without a poll of the tasks, and that the dispatcher has not received.
     ended: VecDeque<ReconcileResult<K, E>>,
     /// The number of further reconciles to spawn without an inline poll.
     direct_spawns: u32,
@@ -126,8 +126,8 @@ where
         Self { timeout, ..self }
     }
 
-    /// Starts a reconcile of `object`: polls it once inline, unless a recent inline poll took too long, and spawns a
-    /// task if it has not finished.
+    /// Starts a reconcile of `object`. Polls the reconcile once inline, unless a recent inline poll took too long. Spawns
+    /// a task for the reconcile if it has not finished.
     pub(super) fn start(&mut self, key: Key, reason: &ReconcileReason, object: Arc<K>, attempt: u32) {
         let kind = K::kind(&self.dyntype);
         let named = format_args!("{kind} {key}");
@@ -140,20 +140,20 @@ where
                 return self.ended.push_back(ended);
             }
         };
-        let in_flight = InFlight { key, attempt, is_deletion: false };
+        let in_flight = InFlightCall { key, attempt, is_deletion: false };
         match self.poll_inline(Pin::new(&mut reconcile)) {
             Ok(Poll::Ready(result)) => {
-                let ended = self.result_of_return(in_flight, object, Some(result));
+                let ended = self.result_of_reconcile(in_flight, object, Some(result));
                 self.ended.push_back(ended);
             }
             Ok(Poll::Pending) => {
                 let limit = self.timeout;
                 let handle = if limit == Duration::MAX {
-                    self.tasks.spawn(async move { Ended::Reconcile(object, Some(reconcile.await)) })
+                    self.tasks.spawn(async move { TaskOutput::Reconcile(object, Some(reconcile.await)) })
                 } else {
                     self.tasks.spawn(async move {
                         let returned = tokio::time::timeout(limit, reconcile).await;
-                        Ended::Reconcile(object, returned.ok())
+                        TaskOutput::Reconcile(object, returned.ok())
                     })
                 };
                 self.running.insert(handle.id(), in_flight);
@@ -166,7 +166,7 @@ where
     }
 
     /// Starts the deletion handler for a key, as a task.
-    pub(super) fn start_deletion(&mut self, key: Key, attempt: u32, handler: &mut DeletionHandler) {
+    pub(super) fn start_deletion_handler(&mut self, key: Key, attempt: u32, handler: &mut DeletionHandler) {
         let named = format_args!("{} {key}", K::kind(&self.dyntype));
         let span = tracing::info_span!("handling deletion", object.ref = %named, attempt);
         let handling = match catch_in_attempt(attempt, || handler(key.clone())) {
@@ -178,13 +178,13 @@ where
         };
         let limit = self.timeout;
         let handle = self.tasks.spawn(async move {
-            Ended::Deletion(if limit == Duration::MAX {
+            TaskOutput::Deletion(if limit == Duration::MAX {
                 Some(handling.await)
             } else {
                 tokio::time::timeout(limit, handling).await.ok()
             })
         });
-        self.running.insert(handle.id(), InFlight { key, attempt, is_deletion: true });
+        self.running.insert(handle.id(), InFlightCall { key, attempt, is_deletion: true });
     }
 
     /// Polls a reconcile inline. Does not poll, and returns `Pending`, if a recent inline poll took too long. The error
@@ -200,18 +200,18 @@ where
         let poll = || Pin::new(&mut reconcile).poll(&mut Context::from_waker(Waker::noop()));
         let polled = panic::catch(poll);
         if started.elapsed() > MAX_INLINE_POLL {
-            self.direct_spawns = SPAWNED_AFTER_LONG_POLL;
+            self.direct_spawns = DIRECT_SPAWNS_AFTER_LONG_POLL;
         }
         polled
     }
 
     /// The number of reconciles and deletion handlers that run as tasks.
-    pub(super) fn running_tasks(&self) -> usize {
+    pub(super) fn running_len(&self) -> usize {
         self.running.len()
     }
 
-    /// The reconciles and deletion handlers that run as tasks.
-    pub(super) fn running(&self) -> impl Iterator<Item = (&Id, &Key)> {
+    /// The task id and the key of each reconcile and of each deletion handler that runs as a task.
+    pub(super) fn running_ids_and_keys(&self) -> impl Iterator<Item = (&Id, &Key)> {
         self.running.iter().map(|(id, in_flight)| (id, &in_flight.key))
     }
 
@@ -230,9 +230,9 @@ where
         self.poll_tasks(cx)
     }
 
-    /// Queues the results of up to [`MAX_REAPED`] finished tasks behind the results of inline reconciles.
+    /// Queues the results of up to [`MAX_REAPED_TASKS`] finished tasks behind the results of inline reconciles.
     pub(super) fn reap(&mut self, cx: &mut Context<'_>) {
-        for _ in 0..MAX_REAPED {
+        for _ in 0..MAX_REAPED_TASKS {
             let Poll::Ready(Some(ended)) = self.poll_tasks(cx) else { return };
             self.ended.push_back(ended);
         }
@@ -243,28 +243,28 @@ where
         Poll::Ready(match ready!(self.tasks.poll_join_next_with_id(cx)) {
             None => None,
             Some(Ok((id, ended))) => self.running.remove(&id).map(|in_flight| match ended {
-                Ended::Reconcile(object, result) => self.result_of_return(in_flight, object, result),
-                Ended::Deletion(result) => self.result_of_deletion(in_flight, result),
+                TaskOutput::Reconcile(object, result) => self.result_of_reconcile(in_flight, object, result),
+                TaskOutput::Deletion(result) => self.result_of_deletion(in_flight, result),
             }),
             Some(Err(error)) => {
-                self.running.remove(&error.id()).map(|InFlight { key, is_deletion, .. }| ReconcileResult {
-                    is_deletion,
-                    ..self.result_of_lost_task(key, error)
+                self.running.remove(&error.id()).map(|InFlightCall { key, is_deletion, .. }| {
+                    ReconcileResult { is_deletion, ..self.result_of_lost_task(key, error) }
                 })
             }
         })
     }
 
-    /// The result of the deletion handler.
+    /// The result of a deletion handler that returned `returned`, or that reached the time limit if `returned` is
+    /// `None`.
     fn result_of_deletion(
         &self,
-        InFlight { key, attempt, .. }: InFlight,
+        InFlightCall { key, attempt, .. }: InFlightCall,
         returned: Option<Result<(), BoxError>>,
     ) -> ReconcileResult<K, E> {
         let result = match returned {
             None => {
                 let limit = self.timeout;
-                self.result_without_return(key, |object| Error::ReconcilerTimedOut(object, limit))
+                self.result_without_policy(key, |object| Error::ReconcilerTimedOut(object, limit))
             }
             Some(Ok(())) => {
                 let object = key.to_object_ref(self.dyntype.clone());
@@ -274,7 +274,7 @@ where
             Some(Err(error)) => match catch_in_attempt(attempt, || FailureClass::of(&*error)) {
                 Ok(class) => {
                     let failed = |object| Error::DeletionFailed(error, object);
-                    ReconcileResult { class, ..self.result_without_return(key, failed) }
+                    ReconcileResult { class, ..self.result_without_policy(key, failed) }
                 }
                 Err(message) => self.result_of_panic(key, message),
             },
@@ -283,22 +283,22 @@ where
     }
 
     /// Cancels all in-flight reconciles and deletion handlers. [`poll_result`](Self::poll_result) still returns a
-    /// result for each.
+    /// result for each of them.
     pub(super) fn cancel(&mut self) {
         self.tasks.abort_all();
     }
 
     /// The result of a reconcile that returned `result`, or that reached the time limit if `result` is `None`. Calls
     /// the error policy for an error.
-    fn result_of_return(
+    fn result_of_reconcile(
         &self,
-        InFlight { key, attempt, .. }: InFlight,
+        InFlightCall { key, attempt, .. }: InFlightCall,
         object: Arc<K>,
-        result: Returned<E>,
+        result: ReturnValue<E>,
     ) -> ReconcileResult<K, E> {
         let Some(result) = result else {
             let limit = self.timeout;
-            return self.result_without_return(key, |object| Error::ReconcilerTimedOut(object, limit));
+            return self.result_without_policy(key, |object| Error::ReconcilerTimedOut(object, limit));
         };
         let reference = ObjectRef::from_obj_with(&*object, self.dyntype.clone());
         match result {
@@ -307,8 +307,8 @@ where
                 ReconcileResult { key, object: reference, action, error: None, class, is_deletion: false }
             }
             Err(error) => {
-                // The error policy, and the methods of the error, run on the controller's task: a panic in them fails
-                // only this object.
+                // The error policy, and the methods of the error, run on the controller's task. Catch their panics, so
+                // that a panic fails only this object.
                 let classify = || (FailureClass::of(&error), (self.error_policy)(object, &error));
                 match catch_in_attempt(attempt, classify) {
                     Ok((class, action)) => {
@@ -326,17 +326,17 @@ where
     fn result_of_lost_task(&self, key: Key, error: JoinError) -> ReconcileResult<K, E> {
         match error.try_into_panic() {
             Ok(panic) => self.result_of_panic(key, panic::message(&*panic)),
-            Err(_) => self.result_without_return(key, Error::ReconcilerCancelled),
+            Err(_) => self.result_without_policy(key, Error::ReconcilerCancelled),
         }
     }
 
     /// The result of a reconcile or deletion handler that panicked with `message`.
     fn result_of_panic(&self, key: Key, message: String) -> ReconcileResult<K, E> {
-        self.result_without_return(key, |object| Error::ReconcilerPanicked(object, message))
+        self.result_without_policy(key, |object| Error::ReconcilerPanicked(object, message))
     }
 
-    /// The result for `error`, after which the object is requeued with backoff; the error policy is not called.
-    fn result_without_return(
+    /// The result of a failure for which the error policy is not called. The action requeues the object with backoff.
+    fn result_without_policy(
         &self,
         key: Key,
         error: impl FnOnce(Box<ObjectRef<DynamicObject>>) -> Error<E>,

@@ -6,19 +6,19 @@ use kube_client::core::Status;
 use std::{error::Error as StdError, fmt};
 
 /// The maximum number of errors to read in the chain of an error and its sources.
-const MAX_SOURCES: usize = 64;
+const MAX_CHAIN_LENGTH: usize = 64;
 
 /// A failure that no retry can fix, such as an invalid spec. It corresponds to controller-runtime's `TerminalError`.
 ///
 /// A reconciler wraps its error in this type. If the error of a reconciler, or one of its [sources](StdError::source),
-/// is a terminal error, [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff) of the error policy does
-/// not requeue the object: the controller reconciles it at its next change. This also applies to
-/// [`backoff_on_error`](super::backoff_on_error). With the Cargo feature `metrics`,
-/// `controller_runtime_terminal_reconcile_errors_total` counts these failures, in addition to the metrics of all
-/// failures.
+/// is a terminal error, and the error policy returns
+/// [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff), the controller does not requeue the object: the
+/// controller reconciles the object at its next change. The policy [`backoff_on_error`](super::backoff_on_error) returns
+/// this action. With the Cargo feature `metrics`, `controller_runtime_terminal_reconcile_errors_total` counts these
+/// failures, in addition to the metrics of all failures.
 ///
 /// A variant with thiserror's `#[error(transparent)]` hides its inner error from the chain of sources, so the
-/// controller does not recognise a terminal error or a conflict in it: give the variant a message of its own.
+/// controller does not recognise the inner error as a terminal error or a conflict: give the variant its own message.
 ///
 /// ```
 /// use kube_runtime::controller::{Action, TerminalError};
@@ -34,7 +34,7 @@ const MAX_SOURCES: usize = 64;
 pub struct TerminalError(BoxError);
 
 impl TerminalError {
-    /// Marks `error` as one that no retry can fix. `error` may be a string.
+    /// Marks `error` as an error that no retry can fix. `error` may be a string.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self(error.into())
     }
@@ -62,7 +62,8 @@ impl StdError for TerminalError {
 /// The class of a failed reconcile, which determines when the next attempt is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureClass {
-    /// The reconciled object was outdated: the next attempt is due at once if this is the first consecutive failure.
+    /// The reconciled object was outdated. The next attempt is due at once if the attempt before the conflict was neither
+    /// a failure nor a conflict.
     Conflict,
     /// No retry can fix the failure; see [`TerminalError`].
     Terminal,
@@ -70,11 +71,11 @@ pub(super) enum FailureClass {
 }
 
 impl FailureClass {
-    /// The class of an error with its sources. Reads a limited number of sources: the chain of a user's error may be
-    /// endless.
+    /// The class of the first conflict or terminal error in the chain of `error` and its sources; `Other` if there is
+    /// none. Reads a limited number of sources: the chain of a user's error may be endless.
     pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
         let causes = std::iter::successors(Some(error), |cause| (**cause).source());
-        causes.take(MAX_SOURCES).find_map(Self::of_cause).unwrap_or(Self::Other)
+        causes.take(MAX_CHAIN_LENGTH).find_map(Self::of_cause).unwrap_or(Self::Other)
     }
 
     /// The class of one error, without its sources; `None` if the error is neither a conflict nor terminal.
@@ -102,23 +103,23 @@ mod tests {
     /// A user-defined error with its own message.
     #[derive(Debug, thiserror::Error)]
     #[error("cannot write the config map")]
-    struct Failed(#[source] BoxError);
+    struct UserError(#[source] BoxError);
 
     fn api_error(code: u16, reason: &str) -> kube_client::Error {
         kube_client::Error::Api(Status::failure("because", reason).with_code(code).boxed())
     }
 
     #[test]
-    fn the_class_of_a_failure_is_that_of_the_first_special_source() {
+    fn the_first_conflict_or_terminal_error_in_the_chain_determines_the_class() {
         let conflict = || api_error(409, "Conflict");
         let cases: [(BoxError, FailureClass); 7] = [
             (Box::new(conflict()), FailureClass::Conflict),
-            (Box::new(Failed(Box::new(conflict()))), FailureClass::Conflict),
-            (Box::new(Failed(Box::new(ConcurrentChange))), FailureClass::Conflict),
-            (Box::new(Failed(Box::new(api_error(409, "AlreadyExists")))), FailureClass::Other),
-            (Box::new(Failed(Box::new(api_error(404, "NotFound")))), FailureClass::Other),
-            (Box::new(Failed(Box::new(TerminalError::new("no such zone")))), FailureClass::Terminal),
-            (Box::new(TerminalError::new(Failed(Box::new(conflict())))), FailureClass::Terminal),
+            (Box::new(UserError(Box::new(conflict()))), FailureClass::Conflict),
+            (Box::new(UserError(Box::new(ConcurrentChange))), FailureClass::Conflict),
+            (Box::new(UserError(Box::new(api_error(409, "AlreadyExists")))), FailureClass::Other),
+            (Box::new(UserError(Box::new(api_error(404, "NotFound")))), FailureClass::Other),
+            (Box::new(UserError(Box::new(TerminalError::new("no such zone")))), FailureClass::Terminal),
+            (Box::new(TerminalError::new(UserError(Box::new(conflict())))), FailureClass::Terminal),
         ];
         for (error, class) in cases {
             assert_eq!(FailureClass::of(&*error), class, "{error:?}");
@@ -128,23 +129,23 @@ mod tests {
     #[test]
     fn an_error_that_is_its_own_source_has_a_class() {
         #[derive(Debug)]
-        struct Own;
-        impl fmt::Display for Own {
+        struct EndlessError;
+        impl fmt::Display for EndlessError {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("it is its own source")
             }
         }
-        impl StdError for Own {
+        impl StdError for EndlessError {
             fn source(&self) -> Option<&(dyn StdError + 'static)> {
                 Some(self)
             }
         }
-        assert_eq!(FailureClass::of(&Own), FailureClass::Other);
+        assert_eq!(FailureClass::of(&EndlessError), FailureClass::Other);
     }
 
     #[test]
     fn the_chain_of_a_terminal_error_has_each_text_once() {
-        let error = TerminalError::new(Failed(Box::new(fmt::Error)));
+        let error = TerminalError::new(UserError(Box::new(fmt::Error)));
         let texts = std::iter::successors(Some(&error as &dyn StdError), |cause| (**cause).source());
         let texts: Vec<_> = texts.map(ToString::to_string).collect();
         assert_eq!(texts[0], "cannot write the config map");

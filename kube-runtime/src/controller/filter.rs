@@ -4,7 +4,7 @@ use crate::reflector::Delta;
 use crate::watch_ext::Predicate;
 use kube_client::Resource;
 
-/// Decides which changes trigger reconciles. Closures are filters, and filters combine.
+/// Decides which changes trigger reconciles. A closure is a filter. `and`, `or` and `not` combine filters.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -32,7 +32,7 @@ pub trait Filter<T>: Send {
     /// Whether the change triggers a reconcile.
     fn passes(&mut self, change: &T) -> bool;
 
-    /// Passes the changes that both filters pass.
+    /// Returns a filter that passes the changes that both filters pass.
     fn and<F: Filter<T>>(self, other: F) -> And<Self, F>
     where
         Self: Sized,
@@ -40,7 +40,7 @@ pub trait Filter<T>: Send {
         And(self, other)
     }
 
-    /// Passes the changes that at least one of the filters passes.
+    /// Returns a filter that passes the changes that at least one of the filters passes.
     fn or<F: Filter<T>>(self, other: F) -> Or<Self, F>
     where
         Self: Sized,
@@ -48,7 +48,7 @@ pub trait Filter<T>: Send {
         Or(self, other)
     }
 
-    /// Passes the changes that this filter does not pass.
+    /// Returns a filter that passes the changes that this filter does not pass.
     fn not(self) -> Not<Self>
     where
         Self: Sized,
@@ -93,10 +93,10 @@ impl<T, A: Filter<T>> Filter<T> for Not<A> {
     }
 }
 
-/// Passes additions, deletions, and modifications that change the property that `predicate` hashes. A modification also
-/// passes if the modified object does not have the property. Unlike
-/// [`predicate_filter`](crate::WatchStreamExt::predicate_filter), the filter has no state: it compares the old and the
-/// new state of the object.
+/// Returns a filter that passes all additions and all deletions. The filter passes a modification if the modification
+/// changes the property that `predicate` hashes, or if the modified object does not have the property. Unlike
+/// [`predicate_filter`](crate::WatchStreamExt::predicate_filter), the filter stores nothing: the delta contains the old
+/// and the new state of the object.
 ///
 /// With [`predicates::generation`](crate::predicates::generation), a controller's own writes of the status do not
 /// trigger reconciles. See [`Filter`] for an example.

@@ -35,7 +35,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A closed gate, and the handle that opens and closes it. `name` is the name of the gate in errors.
+    /// Creates a closed gate. Returns the handle that opens and closes the gate, and the gate. `name` is the name of the
+    /// gate in errors.
     pub fn new(name: &str) -> (GateHandle, Self) {
         let sender = watch::Sender::new(false);
         let gate = Self { name: name.into(), open: sender.subscribe(), may_close: true };
@@ -57,26 +58,26 @@ impl Gate {
         &self.name
     }
 
-    /// Waits until the gate is open. The error means that it never opens: its handle, or the writer of its store, was
-    /// dropped while the gate was closed.
-    async fn opened(mut self) -> Result<(), GateDropped> {
+    /// Waits until the gate is open. The error means that the gate can never open again: the handle was dropped, or the
+    /// writer of the store was dropped before the store was complete.
+    async fn wait_until_open(mut self) -> Result<(), GateDropped> {
         match self.open.wait_for(|open| *open).await {
             Ok(_) => Ok(()),
             Err(_) => Err(GateDropped { gate: self.name.to_string() }),
         }
     }
 
-    /// Waits until the gate opens or closes. The error is that of [`opened`](Self::opened).
-    async fn changed(self) -> Result<(), GateDropped> {
+    /// Waits until the gate opens or closes. The error is that of [`wait_until_open`](Self::wait_until_open).
+    async fn wait_for_change(self) -> Result<(), GateDropped> {
         if self.is_open() {
-            self.closed().await;
+            self.wait_until_closed().await;
             return Ok(());
         }
-        self.opened().await
+        self.wait_until_open().await
     }
 
     /// Waits until the gate is closed.
-    async fn closed(mut self) {
+    async fn wait_until_closed(mut self) {
         // The error means that the handle was dropped, which closes the gate.
         let _ = self.open.wait_for(|open| !*open).await;
     }
@@ -91,8 +92,8 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// Opens and closes a [`Gate`]. Dropping the handle closes the gate permanently, so that the failure of its owner
-/// cannot leave the gate open.
+/// Opens and closes a [`Gate`]. Dropping the handle closes the gate permanently, so that the gate does not stay open if
+/// the owner of the handle fails.
 #[derive(Debug)]
 #[must_use = "dropping the handle closes the gate"]
 pub struct GateHandle {
@@ -117,7 +118,7 @@ impl Drop for GateHandle {
     }
 }
 
-/// The handle of a closed gate, or the writer of its store, was dropped: the gate can never open again.
+/// The error of a gate that can never open again, because its handle or the writer of its store was dropped.
 #[derive(Debug)]
 pub(super) struct GateDropped {
     /// The name of the gate.
@@ -137,9 +138,9 @@ enum State {
     /// The gates must be checked.
     #[default]
     Unknown,
-    /// At least one gate is closed. Waits until a gate opens or closes.
+    /// At least one gate is closed. The future completes when a gate opens or closes.
     Closed(BoxFuture<'static, Result<(), GateDropped>>),
-    /// All gates are open. Waits until a gate closes; `None` if no gate can close.
+    /// All gates are open. The future completes when a gate closes; `None` if no gate can close.
     Open(Option<BoxFuture<'static, ()>>),
 }
 
@@ -208,14 +209,14 @@ impl Gates {
             // Also watch the open gates that may close: the handle of such a gate may be dropped while another gate is
             // closed.
             let watched = self.gates.iter().filter(|gate| gate.may_close || !gate.is_open());
-            let first = select_all(watched.map(|gate| gate.clone().changed().boxed()));
+            let first = select_all(watched.map(|gate| gate.clone().wait_for_change().boxed()));
             return State::Closed(first.map(|(changed, ..)| changed).boxed());
         }
         let closing: Vec<_> = self
             .gates
             .iter()
             .filter(|gate| gate.may_close)
-            .map(|gate| gate.clone().closed().boxed())
+            .map(|gate| gate.clone().wait_until_closed().boxed())
             .collect();
         State::Open((!closing.is_empty()).then(|| select_all(closing).map(drop).boxed()))
     }
@@ -229,8 +230,8 @@ mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
     use std::future::poll_fn;
 
-    /// Whether the gates are open; `None` if the handle of a gate was dropped.
-    async fn is_open(gates: &mut Gates) -> Option<bool> {
+    /// Polls the gates once. Returns whether all of them are open; `None` if the handle of a gate was dropped.
+    async fn poll_open_once(gates: &mut Gates) -> Option<bool> {
         poll_fn(|cx| {
             Poll::Ready(match gates.poll_open(cx) {
                 Poll::Ready(Ok(())) => Some(true),
@@ -245,30 +246,30 @@ mod tests {
     async fn gates_are_open_while_each_gate_is_open() {
         let ((handle, gate), (reader, mut writer)) = (Gate::new("leadership"), store::<ConfigMap>());
         let mut gates = Gates::default();
-        assert_eq!(is_open(&mut gates).await, Some(true));
+        assert_eq!(poll_open_once(&mut gates).await, Some(true));
         gates.extend([gate]);
         gates.extend([Gate::of_store("config maps", &reader)]);
-        assert_eq!(is_open(&mut gates).await, Some(false));
+        assert_eq!(poll_open_once(&mut gates).await, Some(false));
         handle.open();
-        assert_eq!(is_open(&mut gates).await, Some(false));
+        assert_eq!(poll_open_once(&mut gates).await, Some(false));
         writer.apply_watcher_event(Event::InitDone);
-        assert_eq!(is_open(&mut gates).await, Some(true));
+        assert_eq!(poll_open_once(&mut gates).await, Some(true));
         handle.close();
-        assert_eq!(is_open(&mut gates).await, Some(false));
+        assert_eq!(poll_open_once(&mut gates).await, Some(false));
         handle.open();
         drop(writer);
-        assert_eq!(is_open(&mut gates).await, Some(true), "a complete store stays complete");
+        assert_eq!(poll_open_once(&mut gates).await, Some(true), "a complete store stays complete");
         drop(handle);
-        assert_eq!(is_open(&mut gates).await, None);
+        assert_eq!(poll_open_once(&mut gates).await, None);
     }
 
     #[tokio::test]
-    async fn a_closed_gate_is_closed_even_if_the_coop_budget_is_exhausted() {
+    async fn poll_open_notices_a_closed_gate_even_if_the_coop_budget_is_exhausted() {
         let (handle, gate) = Gate::new("leadership");
         handle.open();
         let mut gates = Gates::default();
         gates.extend([gate]);
-        assert_eq!(is_open(&mut gates).await, Some(true));
+        assert_eq!(poll_open_once(&mut gates).await, Some(true));
         handle.close();
         poll_fn(|cx| {
             while let Poll::Ready(unit) = tokio::task::coop::poll_proceed(cx) {
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_gate_is_noticed_while_another_gate_is_closed() {
+    async fn poll_open_notices_a_dropped_handle_while_another_gate_is_closed() {
         for open in [false, true] {
             let ((_closed, first), (dropped, second)) = (Gate::new("first"), Gate::new("second"));
             if open {
@@ -289,9 +290,9 @@ mod tests {
             }
             let mut gates = Gates::default();
             gates.extend([first, second]);
-            assert_eq!(is_open(&mut gates).await, Some(false));
+            assert_eq!(poll_open_once(&mut gates).await, Some(false));
             drop(dropped);
-            assert_eq!(is_open(&mut gates).await, None, "the gate was open: {open}");
+            assert_eq!(poll_open_once(&mut gates).await, None, "the gate was open: {open}");
         }
     }
 

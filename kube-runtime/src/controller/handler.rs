@@ -2,7 +2,7 @@
 
 use super::error::SourceError;
 use super::key::Key;
-use super::owned::{Owned, owner_keys};
+use super::owned::{OwnedObject, owner_keys};
 use super::panic;
 use super::targets::{Targets, union};
 use super::trigger::{ReconcileReason, RelatedObject, Trigger, priority_of};
@@ -17,12 +17,12 @@ use std::{borrow::Borrow, collections::VecDeque, marker::PhantomData, sync::Arc,
 /// A change that results in more requests than this is reported.
 const MANY_REQUESTS: usize = 10_000;
 /// The maximum number of requests for which an empty [`Requests`] keeps memory.
-const MAX_KEPT_REQUESTS: usize = 1024;
+const MAX_CAPACITY_WHEN_EMPTY: usize = 1024;
 
 /// Maps a change to requests to reconcile objects. Closures are handlers.
 ///
-/// The handlers of [`Controller::new`](crate::Controller::new), `owns` and `watches` are [`own`], [`owners`] and
-/// [`mapped`]. A panic in a handler affects only the change: the controller reports it as
+/// [`Controller::new`](crate::Controller::new) uses the handler [`own`], `owns` uses an equivalent of [`owners`], and
+/// `watches` uses [`mapped`]. A panic in a handler affects only the change: the controller reports the panic as
 /// [`Error::MapperPanicked`](super::Error::MapperPanicked).
 pub trait Handler<T>: Send {
     /// Appends to `requests` the reconcile requests that result from `change`.
@@ -60,14 +60,14 @@ impl Requests {
     /// Removes and returns the first request or error.
     pub(super) fn pop(&mut self) -> Option<Result<Trigger, SourceError>> {
         let request = self.pending.pop_front();
-        if self.pending.is_empty() && self.pending.capacity() > MAX_KEPT_REQUESTS {
+        if self.pending.is_empty() && self.pending.capacity() > MAX_CAPACITY_WHEN_EMPTY {
             self.pending = VecDeque::new();
         }
         request
     }
 
     /// Reports the last change if it resulted in many requests.
-    pub(super) fn report_many(&mut self) {
+    pub(super) fn report_if_many(&mut self) {
         let requests = self.pending.len();
         if requests <= MANY_REQUESTS {
             return;
@@ -90,7 +90,8 @@ impl Requests {
         self.pending.push_back(Ok(trigger));
     }
 
-    /// Adds requests for `keys`, because `object`, which belongs to the collection of the source, changed.
+    /// Adds a request for each of `keys`. The cause of the requests is a change of `object`, which belongs to the
+    /// collection of the source.
     pub fn add_related(&mut self, object: Key, keys: impl IntoIterator<Item = Key>, priority: Priority) {
         let obj_ref = RelatedObject::new(self.resource.clone(), object);
         let reason = ReconcileReason::RelatedObjectUpdated { obj_ref };
@@ -112,8 +113,9 @@ pub(super) fn key_of<K: Storable>(delta: &Delta<K>) -> Key {
     Key::new(Some(namespace), name)
 }
 
-/// Requests a reconcile of each object that is added or modified. After a deletion, also after one that a filter drops,
-/// the work queue [forgets](Trigger::forget) the object: a controller does not reconcile objects that do not exist.
+/// Returns a handler that requests a reconcile of each object that is added or modified. If an object is deleted, the
+/// work queue [forgets](Trigger::forget) the object, even if a filter drops the deletion: a controller does not reconcile
+/// objects that do not exist.
 pub fn own<K: Resource>() -> impl Handler<Delta<K>> {
     Own
 }
@@ -137,8 +139,9 @@ impl<K: Resource> Handler<Delta<K>> for Own {
     }
 }
 
-/// Requests a reconcile of the current and the previous owners of kind `K` of each object that is added, modified or
-/// deleted. An owner has the namespace of the object, or is cluster-scoped.
+/// Returns a handler for owned objects. When an object is added, modified or deleted, the handler requests a reconcile of
+/// each owner of kind `K` in the current or the previous state of the object. An owner has the namespace of the object,
+/// or is cluster-scoped.
 pub fn owners<K: Resource, Child: Resource>(dyntype: K::DynamicType) -> impl Handler<Delta<Child>> {
     move |delta: Delta<Child>, requests: &mut Requests| {
         let (object, priority) = (key_of(&delta), priority_of(delta.cause()));
@@ -149,21 +152,24 @@ pub fn owners<K: Resource, Child: Resource>(dyntype: K::DynamicType) -> impl Han
     }
 }
 
-/// Like [`owners`], for [`Owned`] objects, which contain the keys of their owners.
-pub(super) fn stored_owners() -> impl Handler<Delta<Owned>> {
-    |delta: Delta<Owned>, requests: &mut Requests| {
+/// Like [`owners`], for [`OwnedObject`]s, which contain the keys of their owners.
+pub(super) fn stored_owners() -> impl Handler<Delta<OwnedObject>> {
+    |delta: Delta<OwnedObject>, requests: &mut Requests| {
         let (object, priority) = (key_of(&delta), priority_of(delta.cause()));
         let (old, last) = delta.into_states();
-        let owners = |state: Option<Arc<Owned>>| state.map(|owned| owned.owners.clone()).unwrap_or_default();
+        let owners =
+            |state: Option<Arc<OwnedObject>>| state.map(|owned| owned.owners.clone()).unwrap_or_default();
         requests.add_related(object, union(&owners(last), &owners(old)), priority);
     }
 }
 
-/// When an object is added, modified or deleted, calls `mapper` with its current and its previous state, and requests a
-/// reconcile of each object that `mapper` returns, as controller-runtime's `EnqueueRequestsFromMapFunc`.
+/// Returns a handler that calls `mapper` when an object is added, modified or deleted, with the current and with the
+/// previous state of the object. The handler requests a reconcile of each object that `mapper` returns, like
+/// controller-runtime's `EnqueueRequestsFromMapFunc`.
 ///
-/// The handler stores the keys that `mapper` returned for each existing object, and requests reconciles of these
-/// previous objects too. If `mapper` panics for an object, the object keeps its keys, and the panic is reported.
+/// The handler stores the keys that `mapper` returned for each existing object. After the next change of the object, the
+/// handler also requests reconciles of these stored keys. If `mapper` panics for the current state of an
+/// existing object, the stored keys of the object remain. The controller reports each panic.
 pub fn mapped<K, Other, I>(mapper: impl Fn(Other) -> I + Send) -> impl Handler<Delta<Other>>
 where
     K: Resource,
@@ -210,8 +216,8 @@ where
         requests.add_related(object, keys, priority);
     }
 
-    /// Removes the targets of a deleted object. A modified object keeps them: the next change that the filters pass
-    /// requests its previous targets too.
+    /// Removes the targets of a deleted object. The targets of a modified object remain: after the next change that the
+    /// filters pass, the handler also requests reconciles of these targets.
     fn skip(&mut self, delta: &Delta<Other>, _: &mut Requests) {
         if delta.kind() == DeltaKind::Deleted {
             self.targets.remove(&key_of(delta), Vec::new());
@@ -219,16 +225,17 @@ where
     }
 }
 
-/// Requests a reconcile of each object.
-pub(super) fn each_own<K: Resource, T: Borrow<K>>() -> impl Handler<T> {
+/// Like [`own`], for changes that are objects instead of deltas. The handler requests a reconcile of each object.
+pub(super) fn own_objects<K: Resource, T: Borrow<K>>() -> impl Handler<T> {
     |object: T, requests: &mut Requests| {
         let key = Key::of(object.borrow().meta());
         requests.add(Trigger::new(key).because(ReconcileReason::ObjectUpdated));
     }
 }
 
-/// Requests a reconcile of the owners of kind `K` of each object.
-pub(super) fn each_owners<K, Child, T>(dyntype: K::DynamicType) -> impl Handler<T>
+/// Like [`owners`], for changes that are objects instead of deltas. The handler requests a reconcile of the owners of each
+/// object.
+pub(super) fn owners_of_objects<K, Child, T>(dyntype: K::DynamicType) -> impl Handler<T>
 where
     K: Resource,
     Child: Resource,
@@ -240,8 +247,8 @@ where
     }
 }
 
-/// Requests a reconcile of each object that `mapper` returns for an object.
-pub(super) fn each_mapped<K, Other, T, I>(mapper: impl Fn(T) -> I + Send) -> impl Handler<T>
+/// Like [`mapped`], for changes that are objects instead of deltas. The handler stores no keys.
+pub(super) fn mapped_objects<K, Other, T, I>(mapper: impl Fn(T) -> I + Send) -> impl Handler<T>
 where
     K: Resource,
     Other: Resource,

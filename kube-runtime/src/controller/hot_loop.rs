@@ -9,27 +9,28 @@ use kube_client::core::ObjectMeta;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The number of reconciles of which one is a sample. A prime number, because the reconciles of several keys may
-/// alternate.
-const STRIDE: u32 = 17;
+/// One of this number of consecutive reconciles is a sample. The number is prime: if the reconciles of fewer keys than
+/// this number alternate regularly, there are samples of each of these keys.
+const RECONCILES_PER_SAMPLE: u32 = 17;
 /// The maximum number of keys with a sample count. The keys with the most samples remain.
 const MAX_SAMPLED_KEYS: usize = 32;
 /// The maximum number of suspected keys, whose reconciles are counted exactly.
 const MAX_SUSPECTS: usize = 4;
-/// The minimum length of a window. One window collects samples; the next one counts the reconciles of the suspected
-/// keys.
-const WINDOW: Duration = Duration::from_secs(30);
-/// A key with this many reconciles in a window is in a hot loop: ten per second.
+/// The minimum length of a window. A window collects samples. At its end, keys with many samples are suspected, and the
+/// next window counts their reconciles.
+const MIN_WINDOW: Duration = Duration::from_secs(30);
+/// A key with this many reconciles in a window of the length [`MIN_WINDOW`] is in a hot loop: ten per second. In a
+/// window of `n` times this length, the key must have `n` times this number.
 const MIN_RECONCILES: u32 = 300;
-/// The maximum number of fields to report.
+/// The maximum number of fields that are reported for one changed entry of `managedFields`.
 const MAX_FIELDS: usize = 8;
 
-/// Samples all reconciles, and counts those of suspected keys.
+/// Takes samples of the reconciles of all keys, and counts the reconciles of suspected keys.
 #[derive(Default)]
 pub(super) struct HotLoops {
     /// The number of reconciles since the last sample.
     since_sample: u32,
-    /// The sampled keys, and lower bounds of the number of their samples.
+    /// The sampled keys. Each count is a lower bound of the number of samples of the key.
     samples: Vec<(Key, u32)>,
     suspects: Vec<Suspect>,
     /// The start of the window; `None` if no window is open.
@@ -46,7 +47,7 @@ struct Suspect {
     before: Option<Version>,
 }
 
-/// The identity of a version of an object, and the field managers that wrote it.
+/// The resource version of an object, and its managed fields at that version.
 struct Version {
     resource_version: Option<String>,
     managed_fields: Vec<ManagedFieldsEntry>,
@@ -76,13 +77,14 @@ pub(super) struct HotLoop {
 }
 
 impl HotLoops {
-    /// Records a reconcile: counts it if its key is suspected, and takes one of [`STRIDE`] reconciles as a sample.
+    /// Records a reconcile: counts it if its key is suspected, and takes one of [`RECONCILES_PER_SAMPLE`] reconciles as a
+    /// sample.
     pub(super) fn record(&mut self, key: &Key) {
         if let Some(suspect) = self.suspects.iter_mut().find(|suspect| suspect.key == *key) {
             suspect.reconciles = suspect.reconciles.saturating_add(1);
         }
         self.since_sample += 1;
-        if self.since_sample < STRIDE {
+        if self.since_sample < RECONCILES_PER_SAMPLE {
             return;
         }
         self.since_sample = 0;
@@ -106,12 +108,16 @@ impl HotLoops {
 
     /// Ends the window if its time is over. Returns the hot loops that were not reported before. `find` returns the
     /// current metadata of an object.
-    pub(super) fn check(&mut self, now: Instant, find: impl Fn(&Key) -> Option<ObjectMeta>) -> Vec<HotLoop> {
+    pub(super) fn end_window_if_over(
+        &mut self,
+        now: Instant,
+        find: impl Fn(&Key) -> Option<ObjectMeta>,
+    ) -> Vec<HotLoop> {
         let window = now.saturating_duration_since(*self.began.get_or_insert(now));
-        if window < WINDOW {
+        if window < MIN_WINDOW {
             return Vec::new();
         }
-        let limit = u32::try_from(window.as_secs() / WINDOW.as_secs()).unwrap_or(u32::MAX);
+        let limit = u32::try_from(window.as_secs() / MIN_WINDOW.as_secs()).unwrap_or(u32::MAX);
         let limit = MIN_RECONCILES.saturating_mul(limit);
         let suspects = std::mem::take(&mut self.suspects);
         let hot: Vec<_> = suspects.into_iter().filter(|suspect| suspect.reconciles >= limit).collect();
@@ -120,12 +126,14 @@ impl HotLoops {
         for suspect in hot {
             if !self.reported.contains(&suspect.key) {
                 self.reported.push(suspect.key.clone());
-                found.push(suspect.into_loop(window, &find));
+                found.push(suspect.into_hot_loop(window, &find));
             }
         }
         self.samples.sort_unstable_by_key(|(_, count)| std::cmp::Reverse(*count));
         let sampled = self.samples.drain(..);
-        let suspects = sampled.filter(|(_, count)| count.saturating_mul(STRIDE) >= limit).take(MAX_SUSPECTS);
+        let suspects = sampled
+            .filter(|(_, count)| count.saturating_mul(RECONCILES_PER_SAMPLE) >= limit)
+            .take(MAX_SUSPECTS);
         self.suspects = suspects
             .map(|(key, _)| Suspect { before: find(&key).map(|meta| Version::of(&meta)), key, reconciles: 0 })
             .collect();
@@ -135,12 +143,12 @@ impl HotLoops {
 }
 
 impl Suspect {
-    fn into_loop(self, window: Duration, find: impl Fn(&Key) -> Option<ObjectMeta>) -> HotLoop {
+    fn into_hot_loop(self, window: Duration, find: impl Fn(&Key) -> Option<ObjectMeta>) -> HotLoop {
         let Self { key, reconciles, before } = self;
         let after = find(&key).map(|meta| Version::of(&meta));
         let (is_changing, writes) = match (&before, &after) {
             (Some(before), Some(after)) => {
-                (before.resource_version != after.resource_version, writes(before, after))
+                (before.resource_version != after.resource_version, describe_writes(before, after))
             }
             _ => (false, Vec::new()),
         };
@@ -148,8 +156,8 @@ impl Suspect {
     }
 }
 
-/// The field managers whose entries changed, each with its fields.
-fn writes(before: &Version, after: &Version) -> Vec<String> {
+/// The text `manager: fields` for each field manager whose entry changed.
+fn describe_writes(before: &Version, after: &Version) -> Vec<String> {
     let changed = after.managed_fields.iter().filter(|entry| !before.managed_fields.contains(entry));
     changed
         .map(|entry| {
@@ -162,7 +170,7 @@ fn writes(before: &Version, after: &Version) -> Vec<String> {
         .collect()
 }
 
-/// Adds the paths of a field set (`fieldsV1`), up to [`MAX_FIELDS`].
+/// Appends the paths of a field set (`fieldsV1`) to `fields`, until `fields` has [`MAX_FIELDS`] paths.
 fn collect_fields(set: &serde_json::Value, path: &str, fields: &mut Vec<String>) {
     let members = set.as_object().into_iter().flatten();
     let mut members = members.filter_map(|(key, set)| Some((key.strip_prefix("f:")?, set))).peekable();
@@ -189,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hot_loop_is_reported_once_with_the_changed_field_manager_and_its_fields() {
+    async fn a_hot_loop_is_reported_once_with_the_field_manager_that_writes_and_its_fields() {
         let mut loops = HotLoops::default();
         let mut found = Vec::new();
         let (hot, began) = (Key::new(None, "hot"), Instant::now());
@@ -200,7 +208,7 @@ mod tests {
                 loops.record(&Key::new(None, &format!("cold-{second}-{n}")));
             }
             let time = format!("2020-01-01T00:{:02}:{:02}Z", second / 60, second % 60);
-            found.extend(loops.check(now, |_| Some(meta(&second.to_string(), &time))));
+            found.extend(loops.end_window_if_over(now, |_| Some(meta(&second.to_string(), &time))));
         }
         let [HotLoop { key, is_changing: true, writes, reconciles, .. }] = &found[..] else {
             panic!("{found:?}")
@@ -214,11 +222,11 @@ mod tests {
         let mut loops = HotLoops::default();
         let began = Instant::now();
         for second in 0..300 {
-            // Each sample is a reconcile of the same key.
+            // There are `RECONCILES_PER_SAMPLE` keys in a fixed order, so all samples are reconciles of one key.
             for n in 0..34 {
                 loops.record(&Key::new(None, &(n % 17).to_string()));
             }
-            let found = loops.check(began + Duration::from_secs(second), |_| None);
+            let found = loops.end_window_if_over(began + Duration::from_secs(second), |_| None);
             assert_eq!(found, [], "second {second}");
         }
     }

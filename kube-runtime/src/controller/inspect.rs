@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// The maximum number of requests that wait for the controller.
 const MAX_REQUESTS: usize = 4;
 
-/// A request for the state of a controller: the sender of the answer.
+/// A request for the state of a controller. The controller uses this sender to send the answer.
 pub(super) type InspectionRequest = oneshot::Sender<Inspection>;
 
 /// The state of a controller: its queue, its reconciles and its closed gates.
@@ -35,21 +35,21 @@ pub(crate) struct RunningKey {
     pub(crate) is_stuck: bool,
 }
 
-/// Requests inspections from a controller.
+/// Asks a controller for its state.
 #[derive(Debug, Clone)]
 pub(crate) struct Inspector {
     requests: mpsc::Sender<InspectionRequest>,
 }
 
 impl<K: Resource> Controller<K> {
-    /// Creates an inspector of the controller, in place of an earlier one.
-    pub(crate) fn inspector(&mut self) -> Inspector {
+    /// Creates an inspector of the controller. The controller no longer answers an earlier inspector.
+    pub(crate) fn create_inspector(&mut self) -> Inspector {
         let (requests, receiver) = mpsc::channel(MAX_REQUESTS);
-        self.inspections = Some(receiver);
+        self.inspection_requests = Some(receiver);
         Inspector { requests }
     }
 
-    /// The name and the readiness of each store that reconciles wait for.
+    /// The name and the readiness of each store whose first snapshot must be complete before a reconcile starts.
     pub(crate) fn awaited_stores(&self) -> impl Iterator<Item = (String, watch::Receiver<bool>)> {
         self.gates.stores()
     }

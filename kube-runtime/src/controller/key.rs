@@ -7,8 +7,8 @@ use std::{fmt, sync::Arc};
 
 /// The key of an object in the work queue: its namespace and its name. Cheap to clone.
 ///
-/// A key has neither a uid nor a resource version: all changes of an object, and of the objects that replace it under
-/// the same name, have one key, so that the work queue coalesces them.
+/// A key has neither a uid nor a resource version. So all changes of an object have the same key, and the work queue
+/// coalesces these changes. A later object with the same namespace and name also has this key.
 ///
 /// ```
 /// use kube_runtime::controller::Key;
@@ -87,7 +87,7 @@ pub(super) struct SharedKeys {
 }
 
 impl SharedKeys {
-    /// The keys, sorted and deduplicated; the previous list if it is equal.
+    /// Sorts and deduplicates the keys. Returns the list of the previous call if it contains the same keys.
     pub(super) fn share(&mut self, mut keys: Vec<Key>) -> Arc<[Key]> {
         keys.sort_unstable();
         keys.dedup();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_with_equal_texts_and_other_namespaces_differ() {
+    fn keys_with_equal_texts_and_different_namespaces_differ() {
         let [namespaced, cluster] = [Key::new(Some("a"), "b"), Key::new(None, "a/b")];
         assert_eq!((namespaced.namespace(), namespaced.name()), (Some("a"), "b"));
         assert_eq!((cluster.namespace(), cluster.name()), (None, "a/b"));

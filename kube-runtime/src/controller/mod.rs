@@ -76,11 +76,11 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// - At most [`Config::concurrency`] reconciles run at once.
 /// - Changes are reconciled before the objects of the initial list. Within a [`Priority`], objects are reconciled in
 ///   the order of their changes. Every 16th reconcile is that of the object that has waited longest, regardless of its
-///   priority, so that a flow of changes delays no object without end.
+///   priority, so that each object is reconciled in the end, even during a continuous flow of changes.
 /// - No reconcile starts before the first snapshots of the controller's kind, and of the owned and watched kinds, are
-///   complete: a reconciler that reads these stores finds all objects. If they take longer than
-///   [`Config::sync_timeout`], the stream of [`run`](Controller::run) yields an error that names the kind. See also
-///   [`with_gate`](Controller::with_gate).
+///   complete: a reconciler that reads these stores finds all objects. If the snapshots take longer than
+///   [`Config::sync_timeout`], the stream of [`run`](Controller::run) yields an error for each store that is not
+///   complete. See also [`with_gate`](Controller::with_gate).
 /// - After a relist, only the objects that changed are reconciled.
 /// - The controller's task polls a reconcile until its first wait; then the reconcile continues as a task of its own.
 ///   If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
@@ -90,8 +90,8 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// - If a write of the reconciler fails because its object was outdated (409), the outcome is a *conflict*: the stream
 ///   of [`run`](Controller::run) yields it as `Ok`, and the object is requeued at once, or after the backoff if the
 ///   previous attempt failed too.
-/// - A [`TerminalError`] is a failure after which the object is not requeued. [`attempt`] returns the number of the
-///   current attempt.
+/// - After a [`TerminalError`], [`Action::requeue_with_backoff`] does not requeue the object.
+/// - [`attempt`] returns the number of the current attempt.
 /// - Dropping the stream of [`run`](Controller::run) cancels all in-flight reconciles.
 ///
 /// ```
@@ -132,7 +132,7 @@ pub struct Controller<K: Resource> {
     /// The name in metrics and warnings; the kind in lower case if `None`.
     name: Option<String>,
     #[cfg(feature = "manager")]
-    inspections: Option<tokio::sync::mpsc::Receiver<inspect::InspectionRequest>>,
+    inspection_requests: Option<tokio::sync::mpsc::Receiver<inspect::InspectionRequest>>,
     shutdown: Shutdown,
 }
 
@@ -154,10 +154,12 @@ where
         Self::merged([(main_api, wc)], Storage::typed(), dyntype)
     }
 
-    /// A controller for the objects of several collections of one kind, such as those of some namespaces or with some
-    /// selectors, with one store; see [`merged`](crate::reflector::merged()). `storage` is the format of the store,
-    /// also for a single collection: [`Storage::compact`] saves memory, and [`Storage::modify`] changes each object
-    /// before it is stored. `dyntype` is `()` for kinds that are known at compile time.
+    /// A controller for the objects of several collections of one kind, for instance of several namespaces, or of
+    /// several selectors. One store contains all these objects; see [`merged`](crate::reflector::merged()).
+    ///
+    /// `storage` is the format of the store: [`Storage::compact`] saves memory, and [`Storage::modify`] changes each
+    /// object before it is stored. To set the format for a single collection, call this function with one part.
+    /// `dyntype` is `()` for kinds that are known at compile time.
     ///
     /// ```
     /// use futures::StreamExt;
@@ -269,7 +271,7 @@ where
             config: Config::default(),
             name: None,
             #[cfg(feature = "manager")]
-            inspections: None,
+            inspection_requests: None,
             shutdown: Shutdown::default(),
             reader: store,
         };
@@ -277,7 +279,7 @@ where
         controller.with_gate(gate).with_source(source)
     }
 
-    /// Adds a source of triggers. Reconciles also wait for the gate of the source, if it has one.
+    /// Adds a source of triggers. If the source has a gate, reconciles start only while this gate is open.
     #[must_use]
     pub fn with_source(mut self, source: impl Source) -> Self {
         self.gates.extend(source.gate());
@@ -285,8 +287,8 @@ where
         self
     }
 
-    /// Sets the wait of [`Action::requeue_with_backoff`], and so of [`backoff_on_error`], in place of
-    /// [`Config::failure_backoff`]. Changes of the object and other actions do not wait for the limiter.
+    /// Sets the limiter that returns the wait of [`Action::requeue_with_backoff`], and therefore of [`backoff_on_error`].
+    /// It replaces [`Config::failure_backoff`]. Changes of the object and other actions do not wait for the limiter.
     ///
     /// If the limiter panics for an object, the panic is logged, and the object waits for a backoff of 5 ms to 1000 s.
     #[must_use]
@@ -310,7 +312,7 @@ where
         self
     }
 
-    /// The name; see [`named`](Self::named).
+    /// The name of the controller in metrics and warnings; see [`named`](Self::named).
     pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| K::kind(&self.dyntype).to_ascii_lowercase())
     }
@@ -320,8 +322,8 @@ where
         self.reader.clone()
     }
 
-    /// Also reconciles the owner of each object of kind `Child` that changes. An owner reference of that object
-    /// identifies the owner.
+    /// When an object of kind `Child` changes, also reconciles its owners of kind `K`. The owner references of the changed
+    /// object identify the owners.
     ///
     /// The controller requests only the metadata of the owned objects, and stores only their names, uids, versions and
     /// owners. The previous owner is also reconciled when an owner reference is removed, and when an owned object was
@@ -336,19 +338,21 @@ where
         self.with_source(changes.handle(stored_owners()))
     }
 
-    /// Reconciles the objects that `mapper` returns when an object of kind `Other` is added, modified or deleted.
+    /// When an object of kind `Other` is added, modified or deleted, calls `mapper` with the object, and reconciles the
+    /// objects that `mapper` returns.
     ///
-    /// The controller stores the last state of each object of kind `Other`. When the object is modified, or deleted,
-    /// even while the watch was interrupted, the controller also calls `mapper` with the stored state, because the
-    /// result may depend on other data, such as an index, that has changed. To save memory, watch an
-    /// [`Object`](kube_client::core::Object) with only the fields that the mapper needs, or the metadata.
+    /// The controller stores the last state of each object of kind `Other`. When the object is modified or deleted, the
+    /// controller also calls `mapper` with the stored state: `mapper` may read other data, such as an index, and may
+    /// return other objects than before. This also applies to a change while the watch was interrupted. To save memory,
+    /// watch only the metadata, or watch an [`Object`](kube_client::core::Object) with only the fields that the mapper
+    /// needs.
     ///
     /// The controller also stores the keys that `mapper` returned for each existing object. When the object is
     /// modified or deleted, the controller reconciles these previous keys too.
     ///
     /// A panic in the mapper affects only the mapped object: the stream of [`run`](Controller::run) yields
-    /// [`Error::MapperPanicked`]. The previous keys of the object stay stored until the object changes again or is
-    /// deleted.
+    /// [`Error::MapperPanicked`]. If the mapper panics for the current state of an existing object, the previous keys of
+    /// the object stay stored until the object changes again or is deleted.
     #[must_use]
     pub fn watches<Other, I>(
         self,
@@ -364,8 +368,9 @@ where
         self.with_source(Changes::watch(api, wc).1.handle(mapped(mapper)))
     }
 
-    /// Starts reconciles only while `gate` is open, in addition to the gates of the stores. While a gate is closed, the
-    /// controller continues to watch and to queue, and in-flight reconciles continue.
+    /// Adds a gate. The controller starts reconciles only while all its gates are open: the gates that this method adds,
+    /// and the gates of the sources and stores. While a gate is closed, the controller continues to watch and to queue, and
+    /// in-flight reconciles continue.
     ///
     /// Dropping the handle of the gate closes the gate permanently, even if it was open: the stream of
     /// [`run`](Controller::run) yields [`Error::GateDropped`] and the controller shuts down gracefully. Keep the handle
@@ -461,7 +466,7 @@ where
         )
         .with_deletions(Deletions::new(self.on_deletion));
         #[cfg(feature = "manager")]
-        let dispatcher = dispatcher.with_inspections(self.inspections);
+        let dispatcher = dispatcher.with_inspection_requests(self.inspection_requests);
         dispatcher
     }
 }

@@ -30,14 +30,14 @@ pub(super) struct Monitor {
     next_check: Instant,
     /// Wakes the task at the next check; `None` while the controller is idle.
     timer: Option<Pin<Box<Sleep>>>,
-    /// The in-flight reconciles of the last check: the time of the check that first found each, and whether the
-    /// reconcile was reported.
+    /// The in-flight reconciles at the last check. The values are the time of the check that first found the reconcile,
+    /// and whether the reconcile was reported.
     running: HashMap<Id, (Instant, bool)>,
-    /// Pairs of a time and the sequence number of the last key that had arrived by then. If such a time is more than
-    /// the limit ago, each ready key up to that sequence number has waited for too long.
+    /// Pairs of a time and the sequence number of the last key that arrived before this time. A key has waited for too long
+    /// if it is still ready and arrived before a time that is longer ago than the limit.
     watermarks: VecDeque<(Instant, u64)>,
     /// Whether the last check found a key that had waited for too long.
-    waits_too_long: bool,
+    has_stuck_key: bool,
 }
 
 impl Monitor {
@@ -51,29 +51,29 @@ impl Monitor {
             timer: None,
             running: HashMap::default(),
             watermarks: VecDeque::new(),
-            waits_too_long: false,
+            has_stuck_key: false,
         }
     }
 
     /// Records the start of a reconcile.
-    pub(super) fn reconcile_begins(&mut self, key: &Key) {
+    pub(super) fn record_reconcile_start(&mut self, key: &Key) {
         self.hot_loops.record(key);
-        self.metrics.reconcile_begins(key);
+        self.metrics.record_reconcile_start(key);
     }
 
     /// Records the end of a reconcile.
-    pub(super) fn reconcile_ends(&mut self, key: &Key, outcome: Outcome) {
-        self.metrics.reconcile_ends(key, outcome);
+    pub(super) fn record_reconcile_end(&mut self, key: &Key, outcome: Outcome) {
+        self.metrics.record_reconcile_end(key, outcome);
     }
 
-    /// Ready when a check is due. `is_busy` is whether a key is ready or runs: the checks of an idle controller need no
-    /// timer.
-    pub(super) fn poll_due(&mut self, is_busy: bool, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when a check is due. `is_busy` must be true if a key is ready or a reconcile runs. Starts no timer while the
+    /// controller is idle and no hot loop has to be checked.
+    pub(super) fn poll_due_check(&mut self, is_busy: bool, cx: &mut Context<'_>) -> Poll<()> {
         if self.timer.is_none() {
             if !is_busy && !self.hot_loops.is_active() {
                 return Poll::Pending;
             }
-            // The first check after an idle time is due after an interval.
+            // After an idle time, the first check is due one interval after this poll.
             if self.next_check <= Instant::now() {
                 self.next_check = Instant::now() + CHECK_INTERVAL;
             }
@@ -91,9 +91,9 @@ impl Monitor {
         due
     }
 
-    /// Whether a check is due; if so, schedules the next one. Registers no waker: a controller that is never idle is
-    /// polled anyway.
-    pub(super) fn take_due(&mut self) -> bool {
+    /// Returns whether a check is due. If a check is due, schedules the next one. Registers no waker, because a busy
+    /// controller is polled anyway.
+    pub(super) fn take_due_check(&mut self) -> bool {
         let due = self.next_check <= Instant::now();
         if due {
             self.next_check = Instant::now() + CHECK_INTERVAL;
@@ -104,10 +104,10 @@ impl Monitor {
         due
     }
 
-    /// Reports the reconciles that run for longer than the limit, once each, and updates the metrics of their
-    /// durations.
+    /// Reports a reconcile once if it runs for longer than the limit. Updates the metrics of the durations of all
+    /// running reconciles.
     pub(super) fn check_running<'a>(&mut self, running: impl Iterator<Item = (&'a Id, &'a Key)>) {
-        self.metrics.update_durations();
+        self.metrics.set_durations();
         let now = Instant::now();
         let before = std::mem::take(&mut self.running);
         for (id, key) in running {
@@ -122,9 +122,9 @@ impl Monitor {
         }
     }
 
-    /// Reports that the oldest ready key waits for longer than the limit: once, and again only after a check without
-    /// such a key. `oldest` is this key with its sequence number of arrival, and `last` is the sequence number of the
-    /// last key that arrived.
+    /// Reports the oldest ready key if it waits for longer than the limit. Does not report again until a check finds that
+    /// no key waits for longer than the limit. `oldest` is the oldest ready key with the sequence number of its arrival,
+    /// and `last` is the sequence number of the last key that arrived.
     pub(super) fn check_waiting(&mut self, oldest: Option<(u64, &Key)>, last: u64) {
         let now = Instant::now();
         let is_before_limit = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) >= self.limit;
@@ -136,14 +136,14 @@ impl Monitor {
             self.watermarks.front().filter(|mark| is_before_limit(mark)).map(|(_, arrival)| *arrival);
         match oldest {
             Some((arrival, key)) if overdue.is_some_and(|overdue| arrival <= overdue) => {
-                if !self.waits_too_long {
+                if !self.has_stuck_key {
                     self.metrics.count_problem("kube_runtime_stuck_keys_total");
                     let limit = self.limit;
                     tracing::warn!(controller = self.name, object = %key, ?limit, "a queued object is not reconciled");
                 }
-                self.waits_too_long = true;
+                self.has_stuck_key = true;
             }
-            _ => self.waits_too_long = false,
+            _ => self.has_stuck_key = false,
         }
         let interval = self.limit / WATERMARKS;
         if self.watermarks.back().is_none_or(|(at, _)| now.saturating_duration_since(*at) >= interval) {
@@ -153,11 +153,12 @@ impl Monitor {
 
     /// Whether the last check found a key that had waited for longer than the limit.
     #[cfg(feature = "manager")]
-    pub(super) fn waits_too_long(&self) -> bool {
-        self.waits_too_long
+    pub(super) fn has_stuck_key(&self) -> bool {
+        self.has_stuck_key
     }
 
-    /// The reconciles that run as tasks, longest first, with the findings of the last check.
+    /// Describes the reconciles `running`, the longest-running first. A reconcile that started after the last check is not
+    /// stuck, and its duration is zero.
     #[cfg(feature = "manager")]
     pub(super) fn running_keys<'a>(
         &self,
@@ -173,16 +174,16 @@ impl Monitor {
         keys
     }
 
-    /// Suspends the check of waiting keys, because a gate is closed.
-    pub(super) fn pause_waiting(&mut self) {
+    /// Resets the check of waiting keys, because a gate is closed: the time with a closed gate does not count.
+    pub(super) fn reset_waiting_check(&mut self) {
         self.watermarks.clear();
-        self.waits_too_long = false;
+        self.has_stuck_key = false;
     }
 
     /// Reports the keys that are reconciled in a hot loop.
     pub(super) fn check_hot_loops(&mut self, find: impl Fn(&Key) -> Option<ObjectMeta>) {
         for HotLoop { key, reconciles, window, is_changing, writes } in
-            self.hot_loops.check(Instant::now(), find)
+            self.hot_loops.end_window_if_over(Instant::now(), find)
         {
             self.metrics.count_problem("kube_runtime_hot_loops_total");
             tracing::warn!(
@@ -200,17 +201,18 @@ mod tests {
     use tokio::time::{advance, timeout};
 
     #[tokio::test(start_paused = true)]
-    async fn the_checks_of_a_controller_that_is_never_idle_continue() {
+    async fn checks_are_periodic_while_the_controller_is_busy_and_end_when_it_is_idle() {
         let mut monitor = Monitor::new("test", Duration::from_secs(600), 1);
         for round in 0..3 {
-            assert!(!monitor.take_due(), "round {round}");
+            assert!(!monitor.take_due_check(), "round {round}");
             advance(CHECK_INTERVAL).await;
-            assert!(monitor.take_due(), "round {round}");
+            assert!(monitor.take_due_check(), "round {round}");
         }
         // After the last reconcile, one more check is due, and then none.
         for (is_due, limit) in [(true, CHECK_INTERVAL), (false, 10 * CHECK_INTERVAL)] {
             let due =
-                timeout(limit + Duration::from_secs(1), poll_fn(|cx| monitor.poll_due(false, cx))).await;
+                timeout(limit + Duration::from_secs(1), poll_fn(|cx| monitor.poll_due_check(false, cx)))
+                    .await;
             assert_eq!(due.is_ok(), is_due);
         }
     }

@@ -1,4 +1,4 @@
-//! `Owned`: the stored form of an owned object.
+//! `OwnedObject`: the stored form of an owned object.
 
 use super::key::{Key, SharedKeys};
 use crate::reflector::is_owner_of_kind;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// An owned object, reduced to its identity and the keys of its owners. Its labels and annotations would take most of
 /// the memory, and no source reads them.
 #[derive(Debug)]
-pub(super) struct Owned {
+pub(super) struct OwnedObject {
     namespace: String,
     name: String,
     uid: Option<String>,
@@ -19,7 +19,7 @@ pub(super) struct Owned {
     pub(super) owners: Arc<[Key]>,
 }
 
-impl Owned {
+impl OwnedObject {
     /// The object with this metadata. Only owners of kind `K` are kept.
     pub(super) fn new<K: Resource>(
         meta: ObjectMeta,
@@ -37,15 +37,15 @@ impl Owned {
     }
 }
 
-/// The keys of the owners of kind `K`. An owner has the namespace of the owned object, or is cluster-scoped: then the
-/// store finds it despite the namespace in the key.
+/// The keys of the owners of kind `K`. Each key has the namespace of the owned object. The store finds a cluster-scoped
+/// owner, too: for a cluster-scoped object, the store ignores the namespace of the key.
 pub(super) fn owner_keys<K: Resource>(meta: &ObjectMeta, dyntype: &K::DynamicType) -> Vec<Key> {
     let owners = meta.owner_references.iter().flatten();
     let owners = owners.filter(|owner| is_owner_of_kind::<K>(owner, dyntype));
     owners.map(|owner| Key::new(meta.namespace.as_deref(), &owner.name)).collect()
 }
 
-impl Storable for Owned {
+impl Storable for OwnedObject {
     fn key(&self) -> (&str, &str) {
         (&self.namespace, &self.name)
     }

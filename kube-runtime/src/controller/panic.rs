@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Calls user code; the error is the panic message.
 ///
-/// The state that a user's closure shares may be inconsistent after a panic, as after a panic in a task. Of the
-/// controller's own state, a closure accesses at most the `Requests`, to which it only appends.
+/// After a panic, the state that a user's closure shares with other code may be inconsistent. A panic in a task has the
+/// same effect. The closure can change the controller's own state only by appending to a `Requests`.
 pub(super) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| message(&*panic))
 }

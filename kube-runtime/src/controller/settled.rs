@@ -1,4 +1,4 @@
-//! `Settled`: holds triggers back until the store contains their objects.
+//! `SettledTriggers`: holds triggers back until the store contains their objects.
 
 use super::error::SourceError;
 use super::key::Key;
@@ -17,10 +17,10 @@ use std::{
 
 /// Triggers for the objects of a stream that feeds a store.
 ///
-/// The stream emits the objects of a snapshot before the store contains them, because the writer swaps the map at the
-/// end of the snapshot. A reconcile between these two times would get the previous state, or no object. So this stream
-/// keeps the triggers of a snapshot, one for each key, until the writer has swapped the map.
-pub(super) struct Settled<K> {
+/// The stream of objects emits the objects of a snapshot before the store contains them, because the store replaces its
+/// objects at the end of the snapshot. A reconcile before the end would get the previous state, or no object.
+/// So `SettledTriggers` keeps the triggers of a snapshot, one for each key, until the end of the snapshot.
+pub(super) struct SettledTriggers<K> {
     triggers: TriggerStream,
     /// Whether `triggers` has ended.
     ended: bool,
@@ -32,7 +32,7 @@ pub(super) struct Settled<K> {
     snapshot_end: Option<BoxFuture<'static, ()>>,
 }
 
-impl<K> Settled<K> {
+impl<K> SettledTriggers<K> {
     pub(super) fn new(triggers: TriggerStream, store: Store<K>) -> Self {
         Self {
             triggers,
@@ -44,7 +44,8 @@ impl<K> Settled<K> {
         }
     }
 
-    /// Keeps a trigger until the snapshot is complete. The objects of the first snapshot have a low priority.
+    /// Keeps a trigger until the snapshot is complete, unless a trigger of the same key is kept already. The objects of
+    /// the first snapshot have a low priority.
     fn hold(&mut self, trigger: Trigger) {
         let priority = if self.store.is_ready() { trigger.priority } else { Priority::LOW };
         if self.keys.insert(trigger.key.clone()) {
@@ -53,7 +54,7 @@ impl<K> Settled<K> {
     }
 }
 
-impl<K: Send + Sync + 'static> Stream for Settled<K> {
+impl<K: Send + Sync + 'static> Stream for SettledTriggers<K> {
     type Item = Result<Trigger, SourceError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -87,4 +88,4 @@ impl<K: Send + Sync + 'static> Stream for Settled<K> {
     }
 }
 
-impl<K> Unpin for Settled<K> {}
+impl<K> Unpin for SettledTriggers<K> {}

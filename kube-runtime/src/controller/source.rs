@@ -5,9 +5,9 @@ use super::filter::Filter;
 use super::gate::Gate;
 use super::handler::{Handler, Requests, key_of};
 use super::key::{Key, SharedKeys};
-use super::owned::Owned;
+use super::owned::OwnedObject;
 use super::panic;
-use super::settled::Settled;
+use super::settled::SettledTriggers;
 use super::trigger::{ReconcileReason, Trigger};
 use crate::informer::SharedInformer;
 use crate::queue::Priority;
@@ -31,8 +31,8 @@ pub type TriggerStream = BoxStream<'static, Result<Trigger, SourceError>>;
 ///
 /// [`Changes`] builds a source from the changes of a store. Each stream of [`Trigger`]s is a source, too.
 pub trait Source: Send {
-    /// The gate that must be open before the controller starts reconciles, such as that of the source's store; `None`
-    /// if reconciles do not wait for the source.
+    /// The gate that must be open before the controller starts reconciles, such as the gate of the source's store.
+    /// `None` if the controller does not wait for the source.
     fn gate(&self) -> Option<Gate> {
         None
     }
@@ -72,7 +72,7 @@ pub struct Changes<T> {
     items: BoxStream<'static, watcher::Result<T>>,
     filters: Vec<Box<dyn Filter<T>>>,
     resource: Arc<str>,
-    /// The name of the object of a change, for errors.
+    /// Returns the name of the changed object, for errors.
     name: fn(&T) -> String,
     gate: Option<Gate>,
 }
@@ -87,8 +87,9 @@ impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
         Self::watch_merged([(api, wc)], Storage::typed())
     }
 
-    /// Like [`watch`](Self::watch), for several collections in one store, such as those of some namespaces or with some
-    /// selectors, and with a storage format; see [`merged`](crate::reflector::merged()).
+    /// Like [`watch`](Self::watch), for several collections, for instance of several namespaces, or of several selectors.
+    /// One store contains the objects of all collections; see [`merged`](crate::reflector::merged()). `storage` is the
+    /// format of the store.
     pub fn watch_merged(
         parts: impl IntoIterator<Item = (Api<K>, watcher::Config)>,
         storage: Storage<K>,
@@ -103,8 +104,8 @@ impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
         (reader, changes)
     }
 
-    /// The changes of a [`SharedInformer`], and its store. Several controllers and sources share the watch and the
-    /// store. Call this function inside a tokio runtime; see [`SharedInformer`] for an example.
+    /// Returns the store of a [`SharedInformer`], and the changes of this store. Several controllers and sources share the
+    /// watch and the store. Call this function inside a tokio runtime; see [`SharedInformer`] for an example.
     pub fn shared(informer: &SharedInformer<K>) -> (Store<K>, Self)
     where
         K: DeserializeOwned,
@@ -121,13 +122,13 @@ impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
         store: &Store<K>,
         events: impl Stream<Item = watcher::Result<StoreEvent<K>>> + Send + 'static,
     ) -> Self {
-        Self::stored(resource, store, events)
+        Self::of_store_events(resource, store, events)
     }
 }
 
 impl<K: Storable + Send + Sync + 'static> Changes<Delta<K>> {
-    /// See [`of_store`](Self::of_store).
-    fn stored(
+    /// Like [`of_store`](Self::of_store), but the objects of the store need not be a [`Resource`].
+    fn of_store_events(
         resource: &str,
         store: &Store<K>,
         events: impl Stream<Item = watcher::Result<StoreEvent<K>>> + Send + 'static,
@@ -145,8 +146,9 @@ impl<K: Storable + Send + Sync + 'static> Changes<Delta<K>> {
     }
 }
 
-impl Changes<Delta<Owned>> {
-    /// Watches the metadata of owned objects, and stores only their identities and owners of kind `K`.
+impl Changes<Delta<OwnedObject>> {
+    /// Watches the metadata of owned objects. Stores only the identity of each object, and the keys of its owners of kind
+    /// `K`.
     pub(super) fn watch_owned<K, Child>(
         api: Api<PartialObjectMeta<Child>>,
         wc: watcher::Config,
@@ -159,9 +161,9 @@ impl Changes<Delta<Owned>> {
         let (resource, mut shared) = (api.resource_url().to_owned(), SharedKeys::default());
         let (reader, writer) = store();
         let owned = watcher(api, wc).map(move |event| {
-            event.map(|event| event.map(|child| Owned::new::<K>(child.metadata, &dyntype, &mut shared)))
+            event.map(|event| event.map(|child| OwnedObject::new::<K>(child.metadata, &dyntype, &mut shared)))
         });
-        Self::stored(&resource, &reader, Deltas::new(writer, owned, |_| None))
+        Self::of_store_events(&resource, &reader, Deltas::new(writer, owned, |_| None))
     }
 }
 
@@ -183,11 +185,12 @@ impl<T: Send + 'static> Changes<T> {
         self
     }
 
-    /// Maps the changes to triggers. A panic in the handler affects only the change, and the controller reports it.
+    /// Maps the changes to triggers. A panic in the handler affects only the change. The controller reports the
+    /// panic.
     pub fn handle(self, handler: impl Handler<T> + 'static) -> Triggers {
         let Self { items, filters, resource, name, gate } = self;
         let requests = Requests::new(resource);
-        let stream = Handled { items, filters, name, handler: Box::new(handler), requests }.boxed();
+        let stream = HandledChanges { items, filters, name, handler: Box::new(handler), requests }.boxed();
         Triggers { stream, gate }
     }
 }
@@ -209,14 +212,14 @@ pub struct Triggers {
 }
 
 impl Triggers {
-    /// Replaces the gate of the source. `None` means that reconciles do not wait for the source.
+    /// Replaces the gate of the source. With `None`, the controller does not wait for the source.
     pub fn with_gate(self, gate: Option<Gate>) -> Self {
         Self { gate, ..self }
     }
 
-    /// Holds the triggers back while a snapshot of `store` is in progress; see [`Settled`].
+    /// Holds the triggers back while a snapshot of `store` is in progress; see [`SettledTriggers`].
     pub(super) fn after_snapshots_of<K: Send + Sync + 'static>(self, store: &Store<K>) -> Self {
-        Self { stream: Settled::new(self.stream, store.clone()).boxed(), ..self }
+        Self { stream: SettledTriggers::new(self.stream, store.clone()).boxed(), ..self }
     }
 }
 
@@ -240,16 +243,16 @@ impl fmt::Debug for Triggers {
 const UNKNOWN_OBJECT: &str = "an object";
 
 /// The stream of [`Changes::handle`].
-struct Handled<T> {
+struct HandledChanges<T> {
     items: BoxStream<'static, watcher::Result<T>>,
     filters: Vec<Box<dyn Filter<T>>>,
     name: fn(&T) -> String,
     handler: Box<dyn Handler<T>>,
-    /// The requests and errors of the last change that the stream has not emitted.
+    /// The requests and errors that result from the last change, without those that the stream has emitted.
     requests: Requests,
 }
 
-impl<T> Stream for Handled<T> {
+impl<T> Stream for HandledChanges<T> {
     type Item = Result<Trigger, SourceError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -276,12 +279,12 @@ impl<T> Stream for Handled<T> {
                 // The handler has consumed the change, so its object is not known.
                 requests.add_panic(UNKNOWN_OBJECT, message);
             }
-            requests.report_many();
+            requests.report_if_many();
         }
     }
 }
 
-impl<T> Unpin for Handled<T> {}
+impl<T> Unpin for HandledChanges<T> {}
 
 /// A source that requests a reconcile of each object of a store, for each item of `trigger`.
 pub(super) fn all_objects<K>(
@@ -292,7 +295,7 @@ where
     K: Resource + Send + Sync + 'static,
 {
     trigger.flat_map(move |()| {
-        let keys = reader.keys(|namespace, name| Key::new(Some(namespace), name));
+        let keys = reader.map_keys(|namespace, name| Key::new(Some(namespace), name));
         stream::iter(keys)
             .map(|key| Trigger::new(key).because(ReconcileReason::BulkReconcile).priority(Priority::LOW))
     })

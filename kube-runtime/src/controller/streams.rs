@@ -1,7 +1,7 @@
-//! The methods of `Controller` that take streams of objects, under the names of kube. Each is one source over
-//! [`Changes`].
+//! `Controller::for_stream`, `owns_stream`, `watches_stream` and their variants, with the signatures of the crate kube.
+//! Each method adds one source, which is built with [`Changes`].
 
-use super::handler::{each_mapped, each_own, each_owners};
+use super::handler::{mapped_objects, own_objects, owners_of_objects};
 use super::{Changes, Controller};
 use crate::reflector::{ObjectRef, Store};
 use crate::watcher;
@@ -10,12 +10,13 @@ use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 use std::{borrow::Borrow, hash::Hash, sync::Arc};
 
-/// Sources that are streams of objects.
+/// Sources that are streams of objects, and the variants `owns_with` and `watches_with`.
 ///
-/// A stream of objects contains neither the previous states of objects nor, in most cases, deletions: the previous
-/// owners or targets of an object are not reconciled. Except with [`for_stream`](Controller::for_stream), whose store
-/// is known, reconciles do not wait for the first snapshot of the stream. To reconcile previous owners and targets, and
-/// to wait for the first snapshot, use a source over the changes of a store: [`owns`](Controller::owns),
+/// A stream of objects contains no previous states of objects, and in most cases no deletions. Therefore the controller
+/// reconciles neither the previous owners of an object nor the objects that the mapper returned for its previous state.
+/// The controller waits for the first snapshot of the stream of [`for_stream`](Controller::for_stream), whose store is
+/// known, but not for the first snapshots of the other streams. To reconcile these owners and objects, and to wait for all
+/// first snapshots, use sources that emit the changes of a store: [`owns`](Controller::owns),
 /// [`watches`](Controller::watches), or [`Changes::of_store`] with [`with_source`](Controller::with_source).
 #[expect(clippy::needless_pass_by_value, reason = "the signatures are those of kube")]
 impl<K> Controller<K>
@@ -54,8 +55,8 @@ where
     ///
     /// During a relist the stream emits objects that the store receives only at the end of the list. The controller
     /// queues such an object when the store contains it, so that each reconcile gets the current state. The stream
-    /// emits all objects of a relist, and the controller reconciles them all; with [`Controller::new`], and with
-    /// [`from_source`](Self::from_source) and [`Changes::of_store`], it reconciles only those that changed.
+    /// emits all objects of a relist, and the controller reconciles all of them. A controller of [`Controller::new`], or
+    /// of [`from_source`](Self::from_source) with [`Changes::of_store`], reconciles only the objects that changed.
     pub fn for_stream<T>(
         trigger: impl Stream<Item = watcher::Result<T>> + Send + 'static,
         reader: Store<K>,
@@ -76,12 +77,12 @@ where
     where
         T: Borrow<K> + Send + 'static,
     {
-        let source = Changes::of_stream(&K::kind(&dyntype), trigger).handle(each_own::<K, T>());
+        let source = Changes::of_stream(&K::kind(&dyntype), trigger).handle(own_objects::<K, T>());
         let source = source.after_snapshots_of(&reader);
         Self::from_source_with(reader, source, dyntype)
     }
 
-    /// Like [`for_stream`](Self::for_stream), for a stream of shared objects without errors.
+    /// Like [`for_stream`](Self::for_stream), for a stream that emits shared objects and no errors.
     pub fn for_shared_stream(trigger: impl Stream<Item = Arc<K>> + Send + 'static, reader: Store<K>) -> Self
     where
         K::DynamicType: Default,
@@ -108,7 +109,7 @@ where
         self.owns(api, wc)
     }
 
-    /// Also reconciles the owners of each object of a stream.
+    /// Reconciles the owners of kind `K` of each object of a stream.
     #[must_use]
     pub fn owns_stream<Child: Resource<DynamicType = ()> + Send + 'static>(
         self,
@@ -124,11 +125,11 @@ where
         trigger: impl Stream<Item = watcher::Result<Child>> + Send + 'static,
         dyntype: Child::DynamicType,
     ) -> Self {
-        let handler = each_owners::<K, Child, Child>(self.dyntype.clone());
+        let handler = owners_of_objects::<K, Child, Child>(self.dyntype.clone());
         self.with_source(Changes::of_stream(&Child::kind(&dyntype), trigger).handle(handler))
     }
 
-    /// Like [`owns_stream`](Self::owns_stream), for a stream of shared objects without errors.
+    /// Like [`owns_stream`](Self::owns_stream), for a stream that emits shared objects and no errors.
     #[must_use]
     pub fn owns_shared_stream<Child: Resource<DynamicType = ()> + Send + Sync + 'static>(
         self,
@@ -144,7 +145,7 @@ where
         trigger: impl Stream<Item = Arc<Child>> + Send + 'static,
         dyntype: Child::DynamicType,
     ) -> Self {
-        let handler = each_owners::<K, Child, Arc<Child>>(self.dyntype.clone());
+        let handler = owners_of_objects::<K, Child, Arc<Child>>(self.dyntype.clone());
         self.with_source(Changes::of_stream(&Child::kind(&dyntype), trigger.map(Ok)).handle(handler))
     }
 
@@ -195,11 +196,11 @@ where
         I: IntoIterator<Item = ObjectRef<K>> + 'static,
         I::IntoIter: Send,
     {
-        let handler = each_mapped::<K, Other, Other, I>(mapper);
+        let handler = mapped_objects::<K, Other, Other, I>(mapper);
         self.with_source(Changes::of_stream(&Other::kind(&dyntype), trigger).handle(handler))
     }
 
-    /// Like [`watches_stream`](Self::watches_stream), for a stream of shared objects without errors.
+    /// Like [`watches_stream`](Self::watches_stream), for a stream that emits shared objects and no errors.
     #[must_use]
     pub fn watches_shared_stream<Other, I>(
         self,
@@ -228,7 +229,7 @@ where
         I: IntoIterator<Item = ObjectRef<K>> + 'static,
         I::IntoIter: Send,
     {
-        let handler = each_mapped::<K, Other, Arc<Other>, I>(mapper);
+        let handler = mapped_objects::<K, Other, Arc<Other>, I>(mapper);
         self.with_source(Changes::of_stream(&Other::kind(&dyntype), trigger.map(Ok)).handle(handler))
     }
 }

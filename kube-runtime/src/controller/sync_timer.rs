@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 pub(super) struct SyncTimer {
     limit: Duration,
     state: State,
-    /// The stores without a complete snapshot that are not reported yet.
+    /// The stores that are not reported yet, and whose first snapshot is not complete.
     incomplete: VecDeque<String>,
 }
 
@@ -38,7 +38,7 @@ impl SyncTimer {
         self.state = State::Ended;
     }
 
-    /// Ready with an error for each incomplete store, once, when the time limit is reached.
+    /// After the time limit, ready once for each incomplete store, with an error that names the store.
     pub(super) fn poll<E: std::error::Error + 'static>(
         &mut self,
         gates: &Gates,

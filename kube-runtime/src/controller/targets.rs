@@ -1,5 +1,5 @@
-//! `Targets`: the objects to reconcile for each watched object. After a change of a watched object, its previous
-//! targets are also reconciled.
+//! `Targets`: the objects to reconcile for each watched object (its targets). After a change of a watched object, the
+//! controller also reconciles its previous targets.
 
 use super::key::{Key, SharedKeys};
 use foldhash::HashMap;
@@ -15,7 +15,7 @@ pub(super) struct Targets {
 
 impl Targets {
     /// Stores the targets of an added or modified object. Returns the new and the previous targets. If `targets` is
-    /// `None`, the mapper panicked: the object keeps its targets, and none are returned.
+    /// `None`, the mapper panicked: the object keeps its targets, and the returned list is empty.
     pub(super) fn set(&mut self, object: Key, targets: Option<Vec<Key>>) -> Vec<Key> {
         let Some(now) = targets.map(|targets| self.keys.share(targets)) else { return Vec::new() };
         if now.is_empty() {
@@ -25,15 +25,15 @@ impl Targets {
         union(&now, &before.unwrap_or_default())
     }
 
-    /// Removes a deleted object. Returns its previous targets, and `last`, which the mapper returned for its final
-    /// state.
+    /// Removes a deleted object. Returns its stored targets and those in `last`. The mapper returned `last` for the final
+    /// state of the object.
     pub(super) fn remove(&mut self, object: &Key, last: Vec<Key>) -> Vec<Key> {
         let before = self.by_object.remove(object).unwrap_or_default();
         union(&self.keys.share(last), &before)
     }
 }
 
-/// The current targets, followed by the previous targets that are not among them. Both arguments must be sorted.
+/// The keys in `now`, followed by the keys that only `before` contains. Both arguments must be sorted.
 pub(super) fn union(now: &[Key], before: &[Key]) -> Vec<Key> {
     let before = if now == before { &[] } else { before };
     let removed = before.iter().filter(|name| now.binary_search(name).is_err());
@@ -44,53 +44,53 @@ pub(super) fn union(now: &[Key], before: &[Key]) -> Vec<Key> {
 mod tests {
     use super::*;
 
-    fn names(names: &[&str]) -> Vec<Key> {
+    fn keys(names: &[&str]) -> Vec<Key> {
         names.iter().map(|name| Key::new(Some("ns"), name)).collect()
     }
 
-    fn object(name: &str) -> Key {
+    fn key(name: &str) -> Key {
         Key::new(Some("ns"), name)
     }
 
-    /// Sets the targets of an object, and compares the returned names.
+    /// Sets the targets of an object, and compares the returned keys.
     #[track_caller]
-    fn check(targets: &mut Targets, name: &str, now: Option<&[&str]>, expected: &[&str]) {
-        let mut returned = targets.set(object(name), now.map(names));
+    fn check_set(targets: &mut Targets, name: &str, now: Option<&[&str]>, expected: &[&str]) {
+        let mut returned = targets.set(key(name), now.map(keys));
         returned.sort();
-        assert_eq!(returned, names(expected));
+        assert_eq!(returned, keys(expected));
     }
 
     #[test]
-    fn returns_previous_and_current_targets_and_drops_objects_without_targets() {
+    fn previous_and_current_targets_are_returned_and_empty_lists_are_not_stored() {
         let mut targets = Targets::default();
-        check(&mut targets, "a", Some(&["x"]), &["x"]);
-        check(&mut targets, "a", Some(&["y", "y"]), &["x", "y"]);
-        check(&mut targets, "a", Some(&[]), &["y"]);
-        check(&mut targets, "a", Some(&[]), &[]);
-        check(&mut targets, "a", Some(&["z"]), &["z"]);
-        assert_eq!(targets.remove(&object("a"), names(&["w"])), names(&["w", "z"]));
-        assert_eq!(targets.remove(&object("b"), names(&["w"])), names(&["w"]));
-        check(&mut targets, "c", Some(&[]), &[]);
+        check_set(&mut targets, "a", Some(&["x"]), &["x"]);
+        check_set(&mut targets, "a", Some(&["y", "y"]), &["x", "y"]);
+        check_set(&mut targets, "a", Some(&[]), &["y"]);
+        check_set(&mut targets, "a", Some(&[]), &[]);
+        check_set(&mut targets, "a", Some(&["z"]), &["z"]);
+        assert_eq!(targets.remove(&key("a"), keys(&["w"])), keys(&["w", "z"]));
+        assert_eq!(targets.remove(&key("b"), keys(&["w"])), keys(&["w"]));
+        check_set(&mut targets, "c", Some(&[]), &[]);
         assert!(targets.by_object.is_empty());
     }
 
     #[test]
-    fn keeps_the_targets_of_an_object_if_the_mapper_fails() {
+    fn an_object_keeps_its_targets_if_the_mapper_panics() {
         let mut targets = Targets::default();
-        check(&mut targets, "a", Some(&["x"]), &["x"]);
-        check(&mut targets, "a", None, &[]);
-        check(&mut targets, "b", None, &[]);
-        check(&mut targets, "a", Some(&["y"]), &["x", "y"]);
-        assert_eq!(targets.remove(&object("a"), Vec::new()), names(&["y"]));
-        assert_eq!(targets.remove(&object("a"), Vec::new()), []);
+        check_set(&mut targets, "a", Some(&["x"]), &["x"]);
+        check_set(&mut targets, "a", None, &[]);
+        check_set(&mut targets, "b", None, &[]);
+        check_set(&mut targets, "a", Some(&["y"]), &["x", "y"]);
+        assert_eq!(targets.remove(&key("a"), Vec::new()), keys(&["y"]));
+        assert_eq!(targets.remove(&key("a"), Vec::new()), []);
     }
 
     #[test]
-    fn shares_equal_targets_between_objects() {
+    fn objects_with_equal_targets_share_one_list() {
         let mut targets = Targets::default();
-        check(&mut targets, "a", Some(&["x", "y"]), &["x", "y"]);
-        check(&mut targets, "b", Some(&["y", "x"]), &["x", "y"]);
-        let [a, b] = ["a", "b"].map(|name| &targets.by_object[&object(name)]);
+        check_set(&mut targets, "a", Some(&["x", "y"]), &["x", "y"]);
+        check_set(&mut targets, "b", Some(&["y", "x"]), &["x", "y"]);
+        let [a, b] = ["a", "b"].map(|name| &targets.by_object[&key(name)]);
         assert!(Arc::ptr_eq(a, b));
     }
 }

@@ -32,9 +32,9 @@ impl Trigger {
         Self { key, reason: ReconcileReason::Unknown, priority: Priority::DEFAULT, forgets: false }
     }
 
-    /// Reports that the object was deleted, in place of a request. The work queue drops the earlier requests and
-    /// scheduled requeues of the key, and resets its count of failures. A later request for the key concerns a new
-    /// object with the same name.
+    /// A trigger that reports the deletion of the object, and requests no reconcile. The work queue drops the earlier
+    /// requests and scheduled requeues of the key, and resets its count of failures. A later request for the key concerns
+    /// a new object with the same name.
     pub fn forget(key: Key) -> Self {
         Self { forgets: true, ..Self::new(key) }
     }
@@ -65,8 +65,8 @@ pub(super) fn priority_of(cause: Cause) -> Priority {
 
 /// The cause of a reconcile. The span of the reconcile contains it as `object.reason`.
 ///
-/// The work queue coalesces several causes of one reconcile to the first one with the highest priority: a reconciler
-/// must not depend on the cause.
+/// If several changes cause one reconcile, the work queue keeps only the first cause with the highest priority: a
+/// reconciler must not depend on the cause.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ReconcileReason {
@@ -114,7 +114,7 @@ impl fmt::Display for ReconcileReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RelatedObject {
-    /// The path of the object's collection, or its kind if the source has no collection.
+    /// The name of the source, such as the path of the object's collection or the kind of the object.
     pub resource: Arc<str>,
     /// The key of the object.
     pub key: Key,

@@ -13,7 +13,7 @@ where
     K: Resource + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone,
 {
-    /// Reconciles each object to which `trigger` emits a reference, if the store contains the object.
+    /// Reconciles the object of each reference that `trigger` emits, if the store contains the object.
     #[must_use]
     pub fn reconcile_on(self, trigger: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
         self.with_source(trigger.map(|object| Trigger::new(Key::from(&object))))
@@ -26,30 +26,31 @@ where
         self.with_source(source)
     }
 
-    /// Reconciles all objects periodically: after `period` plus a random jitter of up to a tenth of `period`, as the
-    /// resync of client-go's informers. The resync itself sends no request. The watches miss no change, so a controller
+    /// Reconciles all objects periodically, like the resync of client-go's informers. The interval is `period` plus a random
+    /// jitter of up to a tenth of `period`. The resync itself sends no request. The watches miss no change, so a controller
     /// needs a resync only for external state whose changes it cannot watch. A period below one second becomes one
     /// second.
     #[must_use]
     pub fn resync_every(self, period: Duration) -> Self {
         let period = period.max(Duration::from_secs(1));
         let ticks = stream::unfold((), move |()| async move {
-            tokio::time::sleep(period.saturating_add(random::up_to(period / 10))).await;
+            tokio::time::sleep(period.saturating_add(random::duration_up_to(period / 10))).await;
             Some(((), ()))
         });
         self.reconcile_all_on(ticks)
     }
 
-    /// Calls `handler` with the key of each object of the controller's kind that is deleted, for instance to remove
-    /// data about the object from the memory of the program. A reconciler is not called for objects that do not exist.
+    /// When an object of the controller's kind is deleted, calls `handler` with the key of the object. The handler can
+    /// for instance remove data about the object from memory. The reconciler is not called for deleted objects.
     ///
     /// The rules of reconciles apply: the handler and a reconcile of the same key never run at once, and the handler is
     /// called again with backoff until it succeeds, or until it returns a [`TerminalError`](super::TerminalError). If
-    /// an object with the same key exists again before that, the reconciler is called with the new object instead.
-    /// Filters of the source do not apply.
+    /// a new object with the same key is created in the meantime, the reconciler is called with the new object instead.
+    /// The handler also receives deletions that a filter of the source drops.
     ///
-    /// Not called for objects that were deleted while the program did not run or while a gate was closed, for instance
-    /// the leadership gate on a standby. To clean up after every deletion, use a [`finalizer`](crate::finalizer()).
+    /// The handler is not called for objects that were deleted while the program did not run, or while a gate was closed,
+    /// for instance because another process was the leader. To clean up after every deletion, use a
+    /// [`finalizer`](crate::finalizer()).
     /// Sources that emit objects instead of changes, such as those of [`for_stream`](Self::for_stream), report no
     /// deletions.
     ///

@@ -14,12 +14,13 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The burst of the rate limit: the number of events that may be written for one object without a wait; 25 by
+    /// The burst of the rate limit: the maximum number of events that may be written for one object at once; 25 by
     /// default.
     pub burst: u32,
     /// The time after which one more event may be written for an object; 5 minutes by default.
     pub refill: Duration,
-    /// The maximum number of series, and of objects with a rate limit, that are kept in memory; 4096 by default.
+    /// The maximum number of series in memory, and also the maximum number of objects whose rate limits are in memory;
+    /// 4096 by default.
     pub capacity: usize,
 }
 
@@ -30,7 +31,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Sets the number of events that may be written for one object without a wait.
+    /// Sets the maximum number of events that may be written for one object at once.
     #[must_use]
     pub fn burst(mut self, burst: u32) -> Self {
         self.burst = burst;
@@ -44,7 +45,8 @@ impl Config {
         self
     }
 
-    /// Sets the maximum number of series, and of objects with a rate limit, that are kept in memory; at least one.
+    /// Sets the maximum number of series in memory, and also the maximum number of objects whose rate limits are in
+    /// memory. Zero counts as one.
     #[must_use]
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity;

@@ -59,7 +59,7 @@ impl EventType {
 pub struct Reporter {
     /// The name of the controller, a qualified name such as `example.com/widget-controller`.
     pub controller: String,
-    /// The name of the instance, usually the name of its pod; `None` for the name of the controller.
+    /// The name of the instance, usually the name of its pod; `None` to use the name of the controller.
     pub instance: Option<String>,
 }
 
@@ -134,7 +134,7 @@ impl SeriesKey {
 }
 
 impl Event {
-    /// The API object of the event. `nanos` becomes the suffix of its name, and must be unique.
+    /// The API object of the event. `nanos` becomes the suffix of the event's name, and must be unique.
     pub(super) fn to_api(
         &self,
         reporter: &Reporter,
@@ -151,35 +151,35 @@ impl Event {
                 namespace: Some(namespace.unwrap_or("default").to_owned()),
                 ..ObjectMeta::default()
             },
-            action: Some(truncated(&self.action, FIELD_LIMIT)),
-            reason: Some(truncated(&self.reason, FIELD_LIMIT)),
-            note: self.note.as_deref().map(|note| truncated(note, NOTE_LIMIT)),
+            action: Some(longest_prefix(&self.action, FIELD_LIMIT)),
+            reason: Some(longest_prefix(&self.reason, FIELD_LIMIT)),
+            note: self.note.as_deref().map(|note| longest_prefix(note, NOTE_LIMIT)),
             type_: Some(self.type_.name().to_owned()),
             event_time: Some(MicroTime(now)),
             regarding: Some(regarding.clone()),
             related: self.secondary.clone(),
             reporting_controller: Some(reporter.controller.clone()),
-            reporting_instance: Some(truncated(instance, FIELD_LIMIT)),
+            reporting_instance: Some(longest_prefix(instance, FIELD_LIMIT)),
             ..v1::Event::default()
         }
     }
 }
 
-/// A valid name for an event about `object`, with `nanos` as its suffix.
+/// A valid name for an event about the object with the name `object`. The name ends with `nanos`, in hexadecimal.
 fn event_name(object: &str, nanos: i128) -> String {
     let suffix = format!("{nanos:x}");
-    let prefix = truncated(object, NAME_LIMIT - 1 - suffix.len());
+    let prefix = longest_prefix(object, NAME_LIMIT - 1 - suffix.len());
     let prefix = prefix.trim_end_matches(['.', '-']);
     let label = |label: &str| {
         let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
         !label.is_empty() && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
     };
-    // Names of some kinds, such as the ClusterRole `system:node`, are not valid names of events.
+    // Some names of objects, such as the ClusterRole name `system:node`, are not valid in the name of an event.
     if prefix.split('.').all(label) { format!("{prefix}.{suffix}") } else { format!("event.{suffix}") }
 }
 
 /// The longest prefix of `text` that is at most `limit` bytes long and splits no character.
-fn truncated(text: &str, limit: usize) -> String {
+fn longest_prefix(text: &str, limit: usize) -> String {
     let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text[..end].to_owned()
 }
@@ -200,15 +200,15 @@ mod tests {
         for (object, expected) in cases {
             assert_eq!(event_name(object, 255), expected);
         }
-        // The truncated name does not end with a dot.
+        // The prefix loses the dot at its end: the name does not contain two consecutive dots.
         assert_eq!(event_name(&long, i128::from(u64::MAX)), format!("{}.ffffffffffffffff", "a".repeat(235)));
     }
 
     #[test]
-    fn truncates_at_a_character_boundary() {
-        assert_eq!(truncated("aé", 2), "a");
-        assert_eq!(truncated("aé", 3), "aé");
-        assert_eq!(truncated("aé", 9), "aé");
+    fn the_longest_prefix_ends_at_a_character_boundary() {
+        assert_eq!(longest_prefix("aé", 2), "a");
+        assert_eq!(longest_prefix("aé", 3), "aé");
+        assert_eq!(longest_prefix("aé", 9), "aé");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! `events`: publishes Events about objects with the `events.k8s.io/v1` API.
+//! `events`: publishes Events about objects, through the `events.k8s.io/v1` API.
 //!
-//! `series` decides which requests write an event or the count of its repetitions; this file sends the requests. No
-//! lock may be held across a request.
+//! `series` decides when an event, or the count of its repetitions, is written; this file sends the requests. No lock may
+//! be held across a request.
 
 mod config;
 mod event;
@@ -22,29 +22,30 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// The interval at which the recorder writes the counts that [`State::due_writes`] returns.
+/// The interval at which the recorder sends the writes that [`State::start_due_writes`] returns.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Publishes events about objects, which `kubectl describe` shows.
+/// Publishes events about objects. `kubectl describe` shows the events of an object.
 ///
-/// Create one recorder for a controller and clone it: clones share the series and the limits.
+/// Create one recorder for each controller, and clone the recorder: clones share the series and the limits.
 ///
 /// - **Series.** An event with the same type, action, reason and objects as a previous event is a repetition. The first
-///   repetition adds a `series` to the existing event. Further repetitions are counted in memory. The recorder writes
-///   the count when the event was not repeated for 6 minutes, and refreshes the event every 30 minutes. The note of the
-///   first event remains.
+///   repetition adds a `series` to the existing event. Further repetitions are counted in memory. While repetitions
+///   continue, the recorder writes the count every 30 minutes, so that the server does not delete the event. If the
+///   event is not repeated for 6 minutes, the recorder writes the count, and the series ends: a later occurrence
+///   creates a new event. A series keeps the note of its first event.
 /// - **Rate limit.** For each object, 25 events may be written, and then one in 5 minutes ([`Config`]). Further events
-///   are dropped, and [`dropped`](Self::dropped) returns their number. Repetitions only increase the count of their
-///   series.
+///   are dropped, and [`dropped`](Self::dropped) counts them. A repetition over the limit is not dropped: it increases
+///   the count of its series.
 /// - **Memory.** The recorder keeps at most 4096 series, and the rate limits of at most 4096 objects. It
 ///   evicts the least recently used entry.
 ///
 /// A task of the recorder writes the counts. The task ends when the last clone is dropped, and unwritten counts are
-/// then lost: call [`flush`](Self::flush) before. The rate limit and the series use tokio's clock; events contain the
-/// times of the system's clock.
+/// then lost: call [`flush`](Self::flush) before the program drops the last clone. The rate limit and the series use
+/// tokio's clock; events contain the times of the system's clock.
 ///
-/// Needs the permissions `create` and `patch` for `events` of the group `events.k8s.io`. Events about cluster-scoped
-/// objects need them in the namespace `default`.
+/// The recorder needs the permissions `create` and `patch` for `events` of the group `events.k8s.io`, in the namespace of
+/// the object; for a cluster-scoped object, in the namespace `default`.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;
@@ -75,11 +76,11 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 /// ```
 #[derive(Clone)]
 pub struct Recorder {
-    shared: Arc<Shared>,
+    shared: Arc<RecorderData>,
 }
 
 /// The data that the clones of a recorder share.
-struct Shared {
+struct RecorderData {
     client: Client,
     reporter: Reporter,
     state: Mutex<State>,
@@ -98,21 +99,21 @@ impl Recorder {
     #[must_use]
     pub fn with_config(client: Client, reporter: Reporter, config: Config) -> Self {
         let (state, flusher) = (Mutex::new(State::new(config)), Mutex::new(None));
-        Self { shared: Arc::new(Shared { client, reporter, state, flusher }) }
+        Self { shared: Arc::new(RecorderData { client, reporter, state, flusher }) }
     }
 
     /// Publishes an event about the object `reference`, in the namespace of the object, or in `default` for a
     /// cluster-scoped object.
     ///
-    /// Usually sends one request: the first occurrence creates the event, and the first repetition adds a `series` to
-    /// it. Later repetitions are only counted, and an event over the rate limit sends no request. `Ok` therefore does
-    /// not mean that the event was written. [`Resource::object_ref`] makes a reference.
+    /// The first occurrence sends a request that creates the event. The first repetition sends a request that adds a
+    /// `series` to the event. Later repetitions, and events over the rate limit, send no request. `Ok` therefore does not
+    /// mean that the event was written. [`Resource::object_ref`] makes a reference.
     ///
     /// [`Resource::object_ref`]: kube_client::Resource::object_ref
     ///
     /// # Errors
     ///
-    /// If the request fails; a failed event must not fail a reconcile. The occurrence is counted, and the next
+    /// If the request fails. A reconciler should not return this error. The occurrence is counted, and the next
     /// occurrence of the same event retries the write.
     ///
     /// # Cancel safety
@@ -124,7 +125,7 @@ impl Recorder {
     /// Outside of a tokio runtime.
     pub async fn publish(&self, ev: &Event, reference: &ObjectReference) -> Result<(), kube_client::Error> {
         let (now, time) = (Instant::now(), crate::time::now());
-        let mut next = self.shared.state().observe(ev, &self.shared.reporter, reference, now, time);
+        let mut next = self.shared.lock_state().observe(ev, &self.shared.reporter, reference, now, time);
         if next.is_some() {
             self.start_flusher();
         }
@@ -134,16 +135,17 @@ impl Recorder {
         Ok(())
     }
 
-    /// The number of published events that are missing from the counts on the server, because of the rate limit, an
-    /// evicted series or a failed write.
+    /// The number of published events that the counts on the server will never include, because of the rate limit, an
+    /// evicted series or failed writes.
     pub fn dropped(&self) -> u64 {
-        self.shared.state().dropped()
+        self.shared.lock_state().dropped()
     }
 
-    /// Writes all counts that are not written yet. Call it before the program ends.
+    /// Writes all counts that are not written yet and that no other call is writing. Call this method before the program
+    /// ends.
     ///
-    /// The writes are sent one after the other. If the server is unreachable, each of them waits for the time limits of
-    /// the client: use [`tokio::time::timeout`].
+    /// The writes are sent one after the other. If the server is unreachable, each write fails only after the time limits
+    /// of the client: use [`tokio::time::timeout`].
     ///
     /// # Errors
     ///
@@ -166,35 +168,37 @@ impl Recorder {
     }
 }
 
-/// Writes the counts that are due, until the recorder has no series or its last clone is dropped.
-async fn write_counts(shared: Weak<Shared>) {
+/// Writes the due counts at each [`FLUSH_INTERVAL`]. Returns when the recorder has no series, or when its last clone is
+/// dropped.
+async fn write_counts(shared: Weak<RecorderData>) {
     loop {
         tokio::time::sleep(FLUSH_INTERVAL).await;
         let Some(shared) = shared.upgrade() else { return };
         if let Err(error) = shared.flush(false).await {
             tracing::warn!("the counts of events will be written later: {error}");
         }
-        // Lock `flusher` before the check: `publish` adds its series and then locks `flusher` to start the task.
+        // `publish` adds a series, and then locks `flusher` to start the task. Lock `flusher` before the check: for a
+        // series that is added after the check, `publish` then starts a new task.
         let mut flusher = lock(&shared.flusher);
-        if shared.state().is_empty() {
+        if shared.lock_state().is_empty() {
             *flusher = None;
             return;
         }
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl RecorderData {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
-    /// Sends the writes of [`State::due_writes`]. Returns the first failure.
+    /// Sends the writes of [`State::start_due_writes`]. Returns the first failure.
     async fn flush(&self, all: bool) -> Result<(), kube_client::Error> {
-        let due = self.state().due_writes(Instant::now(), all);
-        // An `InFlightWrite` releases its series when it is dropped, so that a cancelled flush also releases the series
-        // of the writes that it has not sent.
+        let due = self.lock_state().start_due_writes(Instant::now(), all);
+        // Dropping a `PendingWrite` releases its series. A cancelled flush therefore also releases the series whose
+        // writes were not sent.
         let due: Vec<_> =
-            due.into_iter().map(|write| InFlightWrite { shared: self, write: Some(write) }).collect();
+            due.into_iter().map(|write| PendingWrite { shared: self, write: Some(write) }).collect();
         let mut result = Ok(());
         for write in due {
             if let Err(error) = write.send().await {
@@ -206,7 +210,7 @@ impl Shared {
 
     /// Sends a write. Returns the next write if the event has become a series in the meantime.
     async fn send(&self, write: Write) -> Result<Option<Write>, kube_client::Error> {
-        InFlightWrite { shared: self, write: Some(write) }.send().await
+        PendingWrite { shared: self, write: Some(write) }.send().await
     }
 
     /// Sends the request of a write. If the event to patch no longer exists, creates the event.
@@ -226,8 +230,8 @@ impl Shared {
             }
         }
         match api.create(&PostParams::default(), event).await {
-            // A previous attempt created the event, but its response was lost. That request did not contain the current
-            // series.
+            // A previous attempt created the event, but the response was lost. The event of that attempt did not
+            // contain the current series.
             Err(error) if error.is_already_exists() && event.series.is_some() => {
                 api.patch(name, &params, &series).await.map(drop)
             }
@@ -237,7 +241,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for RecorderData {
     fn drop(&mut self) {
         let flusher = self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(flusher) = flusher.take() {
@@ -246,32 +250,32 @@ impl Drop for Shared {
     }
 }
 
-/// A write to send. If its request fails or is cancelled, the drop calls [`State::release`].
-struct InFlightWrite<'a> {
-    shared: &'a Shared,
+/// A write to send. Dropping the value before its request has succeeded calls [`State::release`].
+struct PendingWrite<'a> {
+    shared: &'a RecorderData,
     write: Option<Write>,
 }
 
-impl InFlightWrite<'_> {
+impl PendingWrite<'_> {
     /// Sends the write. Returns the next write of the series, if one is due.
     async fn send(mut self) -> Result<Option<Write>, kube_client::Error> {
         let Some(write) = &self.write else { return Ok(None) };
         self.shared.send_request(write).await?;
         let Some(write) = self.write.take() else { return Ok(None) };
-        Ok(self.shared.state().finish(&write, Instant::now()))
+        Ok(self.shared.lock_state().finish(&write, Instant::now()))
     }
 }
 
-impl Drop for InFlightWrite<'_> {
+impl Drop for PendingWrite<'_> {
     fn drop(&mut self) {
         if let Some(write) = self.write.take() {
-            self.shared.state().release(&write);
+            self.shared.lock_state().release(&write);
         }
     }
 }
 
-/// Locks `mutex` and ignores poisoning: the state is consistent after a panic, because no operation on it calls user
-/// code.
+/// Locks `mutex` and ignores poisoning: the content is consistent after a panic, because no operation on the content
+/// calls user code.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,5 @@
-//! `State`: decides whether an event is written, counted or dropped, without IO or waits. The caller passes the time.
+//! `State`: decides whether an event is written, counted or dropped. This module performs no IO and does not wait. The
+//! caller passes the time.
 
 use super::config::Config;
 use super::event::{Event, Reference, Reporter, SeriesKey};
@@ -30,7 +31,7 @@ pub(super) struct State {
     buckets: LruCache<Reference, TokenBucket>,
     /// The suffix of the last event's name.
     last_nanos: i128,
-    /// The number of occurrences that the counts of the events on the server do not include.
+    /// The number of occurrences that the counts of the events on the server will never include.
     dropped: u64,
 }
 
@@ -41,21 +42,22 @@ struct Series {
     count: i32,
     /// The last count that was written to the server; 0 until the event is created.
     written: i32,
-    /// The time at which the series began or `written` was last updated, by tokio's clock.
+    /// The time of the last update of `written`, by tokio's clock; before the first update, the time of the first
+    /// occurrence.
     written_at: Instant,
     /// The time of the last occurrence by the system's clock, for the field `lastObservedTime`.
     observed: MicroTime,
     /// The time of the last occurrence, by tokio's clock.
     observed_at: Instant,
-    /// Whether a write of this series has been returned to the caller and is not finished or released.
+    /// Whether the caller has a write of this series that is neither finished nor released.
     busy: bool,
 }
 
-/// A write to send. The series is busy until [`State::finish`] or [`State::release`].
+/// A write to send. The series is busy until the caller calls [`State::finish`] or [`State::release`].
 #[derive(Debug)]
 pub(super) struct Write {
     pub(super) key: SeriesKey,
-    /// The event with its series.
+    /// The event. If it has been repeated, its field `series` contains the count.
     pub(super) event: v1::Event,
     /// The count of the series after the write.
     pub(super) count: i32,
@@ -70,7 +72,7 @@ impl State {
         Self { config, series, buckets, last_nanos: 0, dropped: 0 }
     }
 
-    /// The number of occurrences that the counts of the events on the server do not include.
+    /// The number of occurrences that the counts of the events on the server will never include.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -82,7 +84,7 @@ impl State {
     /// Records an occurrence. Returns the write that the occurrence requires, if any.
     ///
     /// The first occurrence creates the event, and the second one makes the event a series. Later occurrences are only
-    /// counted; [`due_writes`](Self::due_writes) returns the write of the count.
+    /// counted; [`start_due_writes`](Self::start_due_writes) returns the write of the count.
     pub(super) fn observe(
         &mut self,
         event: &Event,
@@ -115,13 +117,13 @@ impl State {
         let mut series = Series { event, count, written, written_at: now, observed, observed_at: now, busy };
         let write = series.start_write(&key);
         let evicted = self.series.push(key, series);
-        self.dropped += evicted.map_or(0, |(_, series)| series.unwritten());
+        self.dropped += evicted.map_or(0, |(_, series)| series.unwritten_count());
         Some(write)
     }
 
     /// Records that a write succeeded. Returns the next write if the event has become a series in the meantime.
     pub(super) fn finish(&mut self, written: &Write, now: Instant) -> Option<Write> {
-        // If the series was evicted and started again, the new series has a write of its own in flight.
+        // Ignore a write whose series was evicted: a new series with the same key sends its own writes.
         let series = self.series_of(written)?;
         (series.written, series.written_at, series.busy) = (written.count, now, false);
         (written.count == 1 && series.count > 1).then(|| series.start_write(&written.key))
@@ -140,15 +142,17 @@ impl State {
         (series.event.metadata.name == write.event.metadata.name).then_some(series)
     }
 
-    /// The writes that are due: final counts of series that ended, and refreshes of others. With `all`, also all
-    /// other counts that are not written. Removes the series that ended.
-    pub(super) fn due_writes(&mut self, now: Instant, all: bool) -> Vec<Write> {
+    /// Marks the series with a due write as busy and returns the writes: the final counts of series that ended, and the
+    /// refreshes of series that continue. If `all` is `true`, returns the writes of all unwritten counts as well. Skips
+    /// busy series. Removes the series that ended and need no further write.
+    pub(super) fn start_due_writes(&mut self, now: Instant, all: bool) -> Vec<Write> {
         let (mut writes, mut ended) = (Vec::new(), Vec::new());
         for (key, series) in self.series.iter_mut().filter(|(_, series)| !series.busy) {
             let silent = now.duration_since(series.observed_at);
-            let unwritten = series.unwritten() > 0;
+            let unwritten = series.unwritten_count() > 0;
             let refresh = series.written > 1 && now.duration_since(series.written_at) >= REFRESH_INTERVAL;
-            // As in client-go, a failed creation is retried only at the next occurrence of the event.
+            // As in client-go, the end of a series does not retry a failed creation. The next occurrence of the event
+            // retries the creation, and so does `all`.
             let final_count = unwritten && series.written > 0 && silent < SERIES_TIMEOUT + COUNT_RETRY_TIME;
             if (silent >= SERIES_TIMEOUT && final_count)
                 || (silent < SERIES_TIMEOUT && refresh)
@@ -160,7 +164,7 @@ impl State {
             }
         }
         for key in ended {
-            self.dropped += self.series.pop(&key).map_or(0, |series| series.unwritten());
+            self.dropped += self.series.pop(&key).map_or(0, |series| series.unwritten_count());
         }
         writes
     }
@@ -168,7 +172,7 @@ impl State {
 
 impl Series {
     /// The number of occurrences that are not written to the server.
-    fn unwritten(&self) -> u64 {
+    fn unwritten_count(&self) -> u64 {
         u64::try_from(self.count.saturating_sub(self.written)).unwrap_or(0)
     }
 
@@ -190,14 +194,14 @@ struct TokenBucket {
     filled: Instant,
 }
 
-/// An empty cache with a limit of `capacity` entries, at least one. Allocates no memory in advance.
+/// Returns an empty cache for at most `capacity` entries; a capacity of 0 counts as 1. Allocates no memory in advance.
 fn lru_cache<K: Hash + Eq, V>(capacity: usize) -> LruCache<K, V> {
     let mut cache = LruCache::unbounded();
     cache.resize(NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN));
     cache
 }
 
-/// Takes a token of the object; `false` if there is none.
+/// Takes a token from the bucket of the object. Returns `false` if the bucket is empty.
 fn take_token(
     buckets: &mut LruCache<Reference, TokenBucket>,
     object: &Reference,
@@ -213,7 +217,7 @@ fn take_token(
 }
 
 impl TokenBucket {
-    /// Takes a token; `false` if there is none.
+    /// Takes a token. Returns `false` if the bucket is empty.
     fn take_token(&mut self, config: &Config, now: Instant) -> bool {
         let periods = now.duration_since(self.filled).as_nanos() / config.refill.as_nanos();
         let periods = u32::try_from(periods).unwrap_or(u32::MAX);

@@ -7,7 +7,8 @@ use std::{error::Error as StdError, fmt, marker::PhantomData};
 /// The failure of a reconcile with a finalizer. `E` is the error type of the reconciler.
 ///
 /// The type implements [`std::error::Error`] for each `E`, so that reconcilers may return `anyhow::Error` or a boxed
-/// error. Display names the step and the object, and leaves the cause to `source()`.
+/// error. The `Display` text names the step and the object, and `source()` returns the cause. An
+/// [`UnnamedObject`](Error::UnnamedObject) error has no cause, and its text names the collection.
 #[non_exhaustive]
 pub enum Error<E = BoxError> {
     /// The reconciler returned an error for [`Event::Apply`](super::Event::Apply).
@@ -53,18 +54,20 @@ pub enum Error<E = BoxError> {
 }
 
 impl<E> Error<E> {
-    /// Whether concurrent changes of the object caused the failure. Reconcile the object again.
+    /// Whether concurrent changes of the object caused the failure. If `true`, reconcile the object again.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. })
     }
 
-    /// Whether the same reconcile may succeed later without a change of the object: a conflict, or a request of this
-    /// module that [may be retried](kube_client::Error::is_retryable). Returns `false` for errors of the reconciler.
+    /// Whether the same reconcile may succeed later without a change of the object. Returns `true` for a conflict, and
+    /// for a failed request of this module that [may be retried](kube_client::Error::is_retryable). Returns `false` for
+    /// errors of the reconciler.
     pub fn is_retryable(&self) -> bool {
         self.is_conflict() || self.request_error().is_some_and(kube_client::Error::is_retryable)
     }
 
-    /// The failure of the request that adds or removes the finalizer.
+    /// The failed request of [`AddFinalizer`](Error::AddFinalizer) or [`RemoveFinalizer`](Error::RemoveFinalizer); `None`
+    /// for another failure.
     pub fn request_error(&self) -> Option<&kube_client::Error> {
         match self {
             Self::AddFinalizer { source, .. } | Self::RemoveFinalizer { source, .. } => Some(source),
@@ -72,7 +75,7 @@ impl<E> Error<E> {
         }
     }
 
-    /// The error of the reconciler.
+    /// The error of the reconciler; `None` for another failure.
     pub fn reconcile_error(&self) -> Option<&ReconcileError<E>> {
         match self {
             Self::ApplyFailed { source, .. } | Self::CleanupFailed { source, .. } => Some(source),
@@ -150,7 +153,7 @@ impl<E> ReconcileError<E> {
 }
 
 impl<E: StdError + 'static> ReconcileError<E> {
-    /// The error with its type. `None` if the conversion to a box has changed the type.
+    /// The error as a value of its type `E`; `None` if the conversion to a box has changed the type.
     pub fn downcast(&self) -> Option<&E> {
         self.error.downcast_ref()
     }

@@ -1,7 +1,7 @@
-//! `finalizer`: a reconciler with a cleanup step that runs before its object is removed.
+//! `finalizer`: a reconciler with a cleanup step that runs before the object is removed.
 //!
-//! The finalizer is the only field that this module writes. The module must not replace whole objects or the whole
-//! list of finalizers: other controllers change that list concurrently.
+//! This module writes only its own entry of `metadata.finalizers`. It must not replace whole objects, or overwrite a list
+//! that contains other finalizers: other controllers change that list concurrently.
 
 mod error;
 mod patch;
@@ -19,32 +19,31 @@ use std::{fmt::Debug, sync::Arc};
 /// and changes of the object.
 #[derive(Debug)]
 pub enum Event<K> {
-    /// The object exists and has the finalizer: bring the external state in line with the object.
+    /// The object has the finalizer and is not marked for deletion: bring the external state in line with the object.
     Apply(Arc<K>),
-    /// The object is marked for deletion: delete the external state that `Apply` has created, if it exists.
+    /// The object is marked for deletion: if `Apply` has created external state, delete that state.
     Cleanup(Arc<K>),
 }
 
 /// Reconciles an object whose external state has to be cleaned up before the object is removed.
 ///
 /// - The object has neither the finalizer nor a deletion timestamp: adds `finalizer_name` to `metadata.finalizers`,
-///   then calls `reconcile` with [`Event::Apply`] and the object that the server returned. A change of finalizers
-///   leaves `metadata.generation` unchanged, so that a controller with a filter on the generation would not reconcile
-///   the object again.
+///   then calls `reconcile` with [`Event::Apply`] and the object that the server returned. The function does not wait
+///   for the next reconcile, because a controller that filters by `metadata.generation` ignores a change of finalizers.
 /// - The object has the finalizer and is not marked for deletion: calls `reconcile` with [`Event::Apply`].
 /// - The object has the finalizer and is marked for deletion: calls `reconcile` with [`Event::Cleanup`], and removes
 ///   the finalizer if the call succeeds.
-/// - The object is marked for deletion without the finalizer: does nothing.
+/// - The object is marked for deletion and does not have the finalizer: does nothing.
 ///
 /// Once `Apply` has started, the server keeps the object until `Cleanup` has succeeded. `Cleanup` may run without a
 /// previous `Apply`. If the controller filters events, the filter must pass changes of `metadata.deletionTimestamp`.
 ///
 /// # Concurrent changes
 ///
-/// Finalizers are added and removed by JSON patches (RFC 6902) whose `test` operations fail if the object was replaced
-/// by a new object of the same name, or if its finalizers differ from `obj`, which may come from an outdated cache. The
-/// function then reads the object and tries again; it sends at most five patches. Finalizers of other controllers are
-/// never lost.
+/// JSON patches (RFC 6902) add and remove the finalizer. `obj` may come from an outdated cache. The patches therefore
+/// contain `test` operations, which fail if a new object has the same name, or if another client has changed the
+/// finalizers that the patch depends on. The function then reads the object. If the object still exists, the function
+/// tries again, with at most five patches. Finalizers of other controllers are never lost.
 ///
 /// `finalizer_name` has the form `example.com/name` and must be unique among the controllers of the object. The
 /// function needs the permissions `get` and `patch`.

@@ -1,4 +1,5 @@
-//! Adds and removes one finalizer with JSON patches that fail if the object has changed.
+//! Adds and removes one finalizer with JSON patches. A patch fails if another client has changed the finalizers that the
+//! patch depends on.
 
 use super::{Error, has_finalizer};
 use json_patch::jsonptr::PointerBuf;
@@ -9,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// The maximum number of patches for adding or removing a finalizer. If all of them fail, the call fails with a
-/// conflict.
+/// The maximum number of patches to add or to remove a finalizer. If concurrent changes make all patches fail, the call
+/// fails with a conflict.
 const MAX_ATTEMPTS: usize = 5;
 
 /// An object and the finalizer to add or remove.
@@ -26,8 +27,8 @@ impl<K> Target<'_, K>
 where
     K: Resource + DeserializeOwned + Send + 'static,
 {
-    /// Adds the finalizer unless the object has it or is marked for deletion. Returns the object with the finalizer, or
-    /// `None` if the object is deleted, or is marked for deletion without the finalizer.
+    /// Adds the finalizer if the object neither has the finalizer nor is marked for deletion. Returns the object with the
+    /// finalizer. Returns `None` if the object no longer exists, or is marked for deletion and does not have the finalizer.
     pub(super) async fn ensure_finalizer<E>(&self, mut object: Arc<K>) -> Result<Option<Arc<K>>, Error<E>> {
         for _ in 0..MAX_ATTEMPTS {
             if has_finalizer(&*object, self.finalizer) {
@@ -36,7 +37,7 @@ where
             if object.meta().deletion_timestamp.is_some() {
                 return Ok(None);
             }
-            let patch = Patch::<()>::Json(json_patch::Patch(self.add_operations(&*object)));
+            let patch = Patch::<()>::Json(json_patch::Patch(self.operations_to_add(&*object)));
             let error = match self.api.patch(self.name, &PatchParams::default(), &patch).await {
                 Ok(patched) => return Ok(Some(Arc::new(patched))),
                 Err(error) => error,
@@ -56,7 +57,7 @@ where
             if !has_finalizer(&*object, self.finalizer) {
                 return Ok(());
             }
-            let patch = Patch::<()>::Json(json_patch::Patch(self.remove_operations(&*object)));
+            let patch = Patch::<()>::Json(json_patch::Patch(self.operations_to_remove(&*object)));
             let patched = self.api.patch_metadata(self.name, &PatchParams::default(), &patch).await;
             let Err(error) = patched else { return Ok(()) };
             object = match self.reread(&object, error).await {
@@ -73,11 +74,11 @@ where
         Error::Conflict { object: self.path.to_owned(), finalizer: self.finalizer.to_owned() }
     }
 
-    /// Reads the object after a failed patch. Returns the current object if another patch may succeed, `None` if the
-    /// object was deleted, or the error of the patch.
+    /// Reads the object after a patch failed with `error`. Returns the current object if another patch may succeed, and
+    /// `None` if the object no longer exists. Returns `error` if its cause is not a concurrent change.
     ///
-    /// The server returns 422 for a failed `test` operation and for an invalid finalizer name. If the object is
-    /// unchanged, the cause is the name.
+    /// The server returns 422 both for a failed `test` operation and for an invalid finalizer name. If the object is
+    /// unchanged, the cause is the invalid name.
     async fn reread(
         &self,
         previous: &K,
@@ -102,7 +103,7 @@ where
     }
 
     /// The operations that append the finalizer if the list of finalizers is unchanged.
-    fn add_operations(&self, object: &K) -> Vec<PatchOperation> {
+    fn operations_to_add(&self, object: &K) -> Vec<PatchOperation> {
         let present = object.finalizers();
         let expected = if present.is_empty() { Value::Null } else { present.into() };
         let addition = if present.is_empty() {
@@ -110,15 +111,15 @@ where
         } else {
             AddOperation { path: finalizers_path(Some("-")), value: self.finalizer.into() }
         };
-        let mut operations = uid_test_operation(object);
+        let mut operations = uid_test_operations(object);
         operations.push(test_operation(finalizers_path(None), expected));
         operations.push(PatchOperation::Add(addition));
         operations
     }
 
     /// The operations that remove each occurrence of the finalizer: the server does not deduplicate the list.
-    fn remove_operations(&self, object: &K) -> Vec<PatchOperation> {
-        let mut operations = uid_test_operation(object);
+    fn operations_to_remove(&self, object: &K) -> Vec<PatchOperation> {
+        let mut operations = uid_test_operations(object);
         // Iterate in reverse, because a removal shifts the later indices.
         for (index, _) in object.finalizers().iter().enumerate().rev().filter(|(_, f)| *f == self.finalizer) {
             let path = finalizers_path(Some(&index.to_string()));
@@ -129,9 +130,9 @@ where
     }
 }
 
-/// The `test` operation that fails if the object was deleted and another object of the same name was created; none for
-/// an object without a uid.
-fn uid_test_operation<K: Resource>(object: &K) -> Vec<PatchOperation> {
+/// The `test` operation that fails if the object was deleted and another object of the same name was created. The list
+/// is empty if `object` has no uid.
+fn uid_test_operations<K: Resource>(object: &K) -> Vec<PatchOperation> {
     let uid = object.meta().uid.as_deref();
     uid.map(|uid| test_operation(PointerBuf::from_tokens(["metadata", "uid"]), uid.into()))
         .into_iter()

@@ -1,18 +1,19 @@
-//! `Backlog`: queued events, coalesced per object beyond a limit.
+//! `Backlog`: a queue of events. Beyond a limit, the queue coalesces the events of each namespace and name.
 
 use foldhash::HashMap;
 use kube_client::Resource;
 use kube_client::core::WatchEvent;
 use std::{collections::VecDeque, sync::Arc};
 
-/// The number of events beyond which the events of an object are coalesced.
+/// If this number of events is queued, the backlog coalesces new events with queued events of the same name.
 const COALESCING_LIMIT: usize = 1024;
 
 /// Events in order of arrival.
 ///
-/// Below the limit, every event is kept. Beyond it, the events of a name are coalesced: the name adds at most three
-/// entries, however often its objects are created and deleted. The last state of a name is never lost, and its deletion
-/// is always emitted between two additions. A deletion may be emitted although its addition was coalesced.
+/// Below the limit, every event is kept. Beyond the limit, events with the same namespace and the same name are
+/// coalesced: they add at most three entries, however often objects with this name are created and deleted. The current
+/// state of an object is never lost, and a deletion is always emitted between two additions with the same name. A
+/// deletion may be emitted for an object whose addition was not emitted.
 pub(super) struct Backlog<K> {
     events: VecDeque<WatchEvent<Arc<K>>>,
     /// The number of popped events, which is the sequence number of the first queued event.
@@ -22,13 +23,13 @@ pub(super) struct Backlog<K> {
     limit: usize,
 }
 
-/// The sequence numbers of a name's queued events.
+/// The sequence numbers of the last queued events of a name.
 #[derive(Clone, Copy)]
 struct SequenceNumbers {
     /// The number of the last queued event.
     last: u64,
-    /// The number of the deletion directly before `last`; `None` if the event before `last` is not a deletion. An older
-    /// deletion does not imply that the object is absent for the consumer, because an addition may follow it.
+    /// The number of the event that precedes `last` among the events of the name, if that event is a deletion. Older
+    /// deletions are not recorded, because an addition may be queued between an older deletion and `last`.
     deletion: Option<u64>,
 }
 
@@ -86,34 +87,34 @@ impl<K: Resource> Backlog<K> {
         self.events.push_back(event);
     }
 
-    /// The queued event with this sequence number.
+    /// The queued event with this sequence number; `None` if the event was popped.
     fn queued_event(&mut self, number: u64) -> Option<&mut WatchEvent<Arc<K>>> {
         let at = usize::try_from(number.checked_sub(self.popped)?).ok()?;
         self.events.get_mut(at)
     }
 }
 
-/// Coalesces `event` into `queued`, the last event of the same name. Returns `event` if both must be emitted.
-/// `deleted_before` is whether a queued deletion directly precedes `queued`.
+/// Coalesces `event` into `queued`, the last event of the same name. Returns `event` as the error if both events must be
+/// emitted. `deleted_before` tells whether the event of this name that precedes `queued` is a queued deletion.
 fn coalesce<K>(
     queued: &mut WatchEvent<K>,
     event: WatchEvent<K>,
     deleted_before: bool,
 ) -> Result<(), WatchEvent<K>> {
     *queued = match (&*queued, event) {
-        // The consumer has not received the addition.
+        // The consumer has not received the addition: emit an addition with the new state.
         (WatchEvent::Added(_), WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
             WatchEvent::Added(object)
         }
         (WatchEvent::Modified(_), event) => event,
-        // The consumer has not received the events after the queued deletion.
+        // The consumer has not received the events after the queued deletion: emit only the last of these events.
         (WatchEvent::Added(_) | WatchEvent::Deleted(_), event) if deleted_before => event,
         (_, event) => return Err(event),
     };
     Ok(())
 }
 
-/// Namespace and name.
+/// The namespace and the name of an object.
 fn key<K: Resource>(object: &K) -> (String, String) {
     let meta = object.meta();
     (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
@@ -143,7 +144,7 @@ mod tests {
         }
     }
 
-    /// Formats an event for [`parse_event`].
+    /// Formats an event in the notation of [`parse_event`].
     fn format_event(event: &WatchEvent<Arc<ConfigMap>>) -> String {
         let sign = match event {
             WatchEvent::Added(_) => "+",
@@ -204,7 +205,7 @@ mod tests {
         check_remaining(3, "-a1 +a2 ~a3 -a4 +a5 -a6 +a7", "-a1 +a2 -a4 +a7");
     }
 
-    /// A server with one object, and a consumer that applies the events that it pops.
+    /// Simulates a server with at most one object. A consumer pops the events and applies them.
     struct Model {
         backlog: Backlog<ConfigMap>,
         /// The object on the server.

@@ -24,9 +24,10 @@ use std::{
 
 /// A queue of the changes to a collection.
 ///
-/// [`poll`](Informer::poll) fills the queue: the first call lists and queues a [`WatchEvent::Added`] for each object;
-/// every call watches for ten seconds, or for [`timeout`](Informer::timeout). [`pop`](Informer::pop) removes the events
-/// in order. As a [`Stream`] the informer emits events without end, and each watch lasts for [`Config::timeout`].
+/// [`poll`](Informer::poll) fills the queue. The first call lists the objects, and queues a [`WatchEvent::Added`] for
+/// each object. Every call watches for ten seconds, or for [`timeout`](Informer::timeout). [`pop`](Informer::pop) removes
+/// the events in order. As a [`Stream`], the informer emits events without end, and each watch lasts for
+/// [`Config::timeout`].
 ///
 /// The informer stores the last state of every object. When it relists, for instance after an expired version (410), it
 /// queues only the differences from the stored states, including deletions.
@@ -59,8 +60,8 @@ use std::{
 /// # Backlog
 ///
 /// The queue holds up to 1024 events unchanged. Beyond that limit it coalesces the events of each object to the
-/// latest state. It never loses the last state, or the deletion of an object that the consumer has received. The
-/// events of one name exceed the limit by at most three entries.
+/// latest state. It never loses the current state of an object, or the deletion of an object that the consumer has
+/// received. Objects that are deleted and created again with the same name add at most three events for each name.
 pub struct Informer<K> {
     cycle: StoreCycle<K>,
     writer: Writer<K>,
@@ -78,8 +79,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
 
     /// Like [`new`](Informer::new), with a watcher's options.
     ///
-    /// The watch of a poll lasts for the configured timeout, ten seconds by default. As a stream, the informer keeps
-    /// each watch open for as long as a watcher with this configuration does.
+    /// The watch of a poll lasts for [`Config::timeout`], or for ten seconds if that option is `None`. The watches of the
+    /// stream last as long as those of a watcher with the same options.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         Self::with_storage(api, config, Storage::typed())
     }
@@ -98,19 +99,20 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         self
     }
 
-    /// Fills the queue: the first call lists, and each call watches for the full timeout.
+    /// Fills the queue. The first call lists the objects, and each call watches for the full timeout.
     ///
     /// # Errors
     ///
     /// The first failure ends the call. The queue keeps the received events, and the next call resumes after the
-    /// backoff. An object that cannot be decoded is an error with its name ([`Error::undecodable`]), without backoff;
-    /// other objects are not affected. An ERROR event of the watch is also queued, as [`WatchEvent::Error`].
+    /// backoff. If an object cannot be decoded, the error contains the name of the object ([`Error::undecodable`]), and
+    /// the next call resumes without backoff; other objects are not affected. An ERROR event of the watch is also
+    /// queued, as [`WatchEvent::Error`].
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: the queue keeps the received events, and the next call resumes.
     pub async fn poll(&mut self) -> Result<()> {
-        std::future::poll_fn(|cx| self.writer.poll_packed(cx)).await;
+        std::future::poll_fn(|cx| self.writer.poll_packing(cx)).await;
         self.cycle.begin();
         while let Some(event) = self.cycle.next(&self.writer).await {
             let (deltas, result) = self.apply(event);
@@ -155,12 +157,14 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         self.cycle.resource_version()
     }
 
-    /// Applies a watcher event to the store. Returns the changes. Queues an error that the server sent.
+    /// Applies a watcher event to the store. Returns the changes, and the error if `event` is an error. Queues the status
+    /// of an ERROR event.
     fn apply(&mut self, event: Result<Event<StoredObject<K>>>) -> (Option<DeltaIter<K>>, Result<()>) {
         match event {
             Ok(event) => (Some(self.writer.apply_stored(event, None)), Ok(())),
             Err(error) => {
-                let deltas = error.undecodable().and_then(|object| self.writer.apply_invalid(object));
+                let deltas =
+                    error.undecodable().and_then(|object| self.writer.apply_undecodable_for_deltas(object));
                 if let Error::WatchError { status, .. } = &error {
                     self.backlog.push(WatchEvent::Error(status.clone()));
                 }
@@ -209,7 +213,7 @@ mod tests {
     use kube_client::core::{ObjectOrigin, UndecodableObject};
 
     /// The config map `a` with this uid and version.
-    fn map(uid: &str, version: &str) -> ConfigMap {
+    fn map_a(uid: &str, version: &str) -> ConfigMap {
         let mut map = ConfigMap::default();
         map.metadata.name = Some("a".into());
         map.metadata.uid = Some(uid.into());
@@ -218,14 +222,15 @@ mod tests {
     }
 
     /// The error for an undecodable state of the config map `a`.
-    fn undecodable(origin: ObjectOrigin) -> Error {
+    fn undecodable_error(origin: ObjectOrigin) -> Error {
         let source = serde_json::from_str::<u8>("{}").unwrap_err();
         let mut object = UndecodableObject::new("ConfigMap", origin, source);
         object.name = Some("a".into());
         Error::Object(object.into())
     }
 
-    /// The informer events for watcher events between `Init` and `InitDone`.
+    /// Passes the watcher events `events`, between `Init` and `InitDone`, to an informer. Returns the types and versions
+    /// of the events that the informer emits.
     fn events_for(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
         let client = Client::new(kube_sim::Sim::new().service(), "default");
         let mut informer = Informer::<ConfigMap>::new(Api::all(client));
@@ -235,64 +240,67 @@ mod tests {
             format!("{event:?} {version}")
         };
         let deltas = all.flat_map(|event| {
-            let event = informer.writer.receive(event);
+            let event = informer.writer.prepare_item(event);
             informer.apply(event).0.into_iter().flatten()
         });
         deltas.filter_map(Delta::into_watch_event).map(short).collect()
     }
 
     #[test]
-    fn emits_one_deletion_after_a_relist_and_an_addition_if_the_object_is_created_again() {
+    fn a_deletion_during_a_relist_is_emitted_once_even_if_the_object_is_created_again() {
         let snapshot_and_relist_start =
-            || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
+            || vec![Ok(Event::InitApply(map_a("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
         let events_of_relist =
             |rest: Vec<_>| events_for(snapshot_and_relist_start().into_iter().chain(rest).collect());
         let deleted = ["Added event 1", "Deleted event 2"];
-        assert_eq!(events_of_relist(vec![Ok(Event::Delete(map("u", "2")))]), deleted);
+        assert_eq!(events_of_relist(vec![Ok(Event::Delete(map_a("u", "2")))]), deleted);
         assert_eq!(
-            events_of_relist(vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::Delete(map("u", "2")))]),
+            events_of_relist(vec![Ok(Event::InitApply(map_a("u", "1"))), Ok(Event::Delete(map_a("u", "2")))]),
             deleted
         );
-        assert_eq!(events_of_relist(vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::Init)]), deleted);
+        assert_eq!(events_of_relist(vec![Ok(Event::Delete(map_a("u", "2"))), Ok(Event::Init)]), deleted);
         let again =
-            events_of_relist(vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::InitApply(map("v", "3")))]);
+            events_of_relist(vec![Ok(Event::Delete(map_a("u", "2"))), Ok(Event::InitApply(map_a("v", "3")))]);
         assert_eq!(again, ["Added event 1", "Deleted event 2", "Added event 3"]);
-        let end = || Err(undecodable(ObjectOrigin::Deleted));
+        let end = || Err(undecodable_error(ObjectOrigin::Deleted));
         assert_eq!(events_of_relist(vec![end(), end()]), ["Added event 1", "Deleted event 1"]);
     }
 
     #[test]
     fn emits_at_most_one_deletion_if_the_object_is_created_again_before_the_relist_restarts() {
         let snapshot_and_relist_start =
-            || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
-        let again =
-            || vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::InitApply(map("v", "3"))), Ok(Event::Init)];
+            || vec![Ok(Event::InitApply(map_a("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
+        let again = || {
+            vec![Ok(Event::Delete(map_a("u", "2"))), Ok(Event::InitApply(map_a("v", "3"))), Ok(Event::Init)]
+        };
         let events_of_relist = |rest: Vec<_>| {
             events_for(snapshot_and_relist_start().into_iter().chain(again()).chain(rest).collect())
         };
         assert_eq!(events_of_relist(vec![]), ["Added event 1", "Deleted event 2"]);
         let added = ["Added event 1", "Deleted event 2", "Added event 3"];
-        assert_eq!(events_of_relist(vec![Ok(Event::InitApply(map("v", "3")))]), added);
-        let changed =
-            events_of_relist(vec![Ok(Event::InitApply(map("v", "3"))), Ok(Event::InitApply(map("v", "4")))]);
+        assert_eq!(events_of_relist(vec![Ok(Event::InitApply(map_a("v", "3")))]), added);
+        let changed = events_of_relist(vec![
+            Ok(Event::InitApply(map_a("v", "3"))),
+            Ok(Event::InitApply(map_a("v", "4"))),
+        ]);
         assert_eq!(changed, ["Added event 1", "Deleted event 2", "Added event 4"]);
         // The restarted list comes from an older cache, which still has the object.
-        assert_eq!(events_of_relist(vec![Ok(Event::InitApply(map("u", "1")))]), ["Added event 1"]);
+        assert_eq!(events_of_relist(vec![Ok(Event::InitApply(map_a("u", "1")))]), ["Added event 1"]);
         let deleted =
-            events_of_relist(vec![Ok(Event::InitApply(map("v", "3"))), Ok(Event::Delete(map("v", "4")))]);
+            events_of_relist(vec![Ok(Event::InitApply(map_a("v", "3"))), Ok(Event::Delete(map_a("v", "4")))]);
         assert_eq!(deleted, ["Added event 1", "Deleted event 2"]);
     }
 
     #[test]
-    fn an_object_twice_in_a_snapshot_is_added_once() {
-        let events = vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitApply(map("u", "2")))];
+    fn an_object_that_a_snapshot_contains_twice_is_added_once() {
+        let events = vec![Ok(Event::InitApply(map_a("u", "1"))), Ok(Event::InitApply(map_a("u", "2")))];
         assert_eq!(events_for(events), ["Added event 2"]);
     }
 
     #[test]
-    fn an_object_deleted_during_the_first_snapshot_is_not_emitted_even_if_undecodable() {
-        let listed = || Ok(Event::InitApply(map("u", "1")));
-        assert!(events_for(vec![listed(), Ok(Event::Delete(map("u", "2")))]).is_empty());
-        assert!(events_for(vec![listed(), Err(undecodable(ObjectOrigin::Deleted))]).is_empty());
+    fn no_event_is_emitted_for_an_object_that_is_deleted_during_the_first_snapshot() {
+        let listed = || Ok(Event::InitApply(map_a("u", "1")));
+        assert!(events_for(vec![listed(), Ok(Event::Delete(map_a("u", "2")))]).is_empty());
+        assert!(events_for(vec![listed(), Err(undecodable_error(ObjectOrigin::Deleted))]).is_empty());
     }
 }

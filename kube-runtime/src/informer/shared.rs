@@ -16,15 +16,16 @@ use std::{
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch};
 use tokio::task::AbortHandle;
 
-/// One watch of a collection and one store, for any number of subscribers, as client-go's `SharedInformer`. Cheap to
+/// One watch of a collection and one store, for any number of subscribers, like client-go's `SharedInformer`. Cheap to
 /// clone.
 ///
-/// The first [`subscribe`](SharedInformer::subscribe) starts the watch as a task, and dropping the last subscription
-/// ends it. A late subscriber gets a replay of the store. A subscriber that does not poll delays no other subscriber;
-/// see [`Subscription`]. When all subscriptions are dropped, the store keeps its content without further updates; the
-/// next subscription resumes with a list, and its stream emits the differences.
+/// The first [`subscribe`](SharedInformer::subscribe) starts a task that watches the collection, and dropping the last
+/// subscription ends the task. The stream of a later subscriber begins with the content of the store. A subscriber that
+/// does not poll does not delay other subscribers; see [`Subscription`]. After all subscriptions are dropped, the store
+/// keeps its content, but receives no updates. The next subscription lists the collection, and the stream emits the
+/// differences.
 ///
-/// [`SharedInformers`] returns the same informer for each request for a collection.
+/// [`SharedInformers`] returns the same informer to each caller that names the same collection and options.
 ///
 /// ```
 /// use futures::StreamExt;
@@ -53,26 +54,26 @@ pub struct SharedInformer<K> {
     inner: Arc<Inner<K>>,
 }
 
-/// The data that the clones share.
+/// The data that the clones of a [`SharedInformer`] share.
 struct Inner<K> {
     /// The collections; usually one.
     parts: Vec<(Api<K>, Config)>,
-    /// The paths of the collections.
+    /// The paths of the collections, separated by commas.
     resource: String,
     store: Store<K>,
-    /// `None` while a task feeds the store. The task holds the lock.
+    /// The writer of the store; `None` while a task feeds the store. The task holds the lock until it returns the writer.
     writer: Arc<AsyncMutex<Option<Writer<K>>>>,
-    /// The task; alive while a subscription exists.
-    task: Mutex<Weak<Task>>,
+    /// The task that feeds the store; its handle is alive while a subscription exists.
+    task: Mutex<Weak<TaskHandle>>,
     health: Arc<watch::Sender<Health>>,
 }
 
 /// Whether the watch of an informer works.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Health {
-    /// The last failure; `None` if there was none, or if the watch has worked since.
+    /// The last failure; `None` before the first failure, and after the watch has recovered.
     pub(crate) failure: Option<Arc<Error>>,
-    /// The reason that the watch ended although it had subscribers; `None` if it has not.
+    /// The reason that the watch ended although it had subscribers; `None` if the watch did not end in this way.
     pub(crate) ended: Option<InformerEnd>,
 }
 
@@ -81,25 +82,25 @@ pub(crate) struct Health {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InformerEnd {
-    /// Code that the watch calls panicked, such as a layer of the client. The panic hook of the program has reported
-    /// the panic.
+    /// The task of the watch panicked, for instance in a layer of the client. The panic hook of the program has
+    /// reported the panic.
     #[error("its task panicked")]
     Panic,
-    /// The runtime in which the informer got its first subscriber was shut down.
+    /// The runtime of the subscriber that started the watch was shut down.
     #[error("the runtime of its first subscriber was shut down")]
     RuntimeShutDown,
 }
 
-/// The handle of the task that feeds the store. Each subscription keeps the handle; dropping the last one aborts the
-/// task.
-struct Task {
-    handle: AbortHandle,
+/// The handle of the task that feeds the store. All subscriptions share the handle. Dropping the last subscription drops
+/// the handle, which aborts the task.
+struct TaskHandle {
+    abort_handle: AbortHandle,
     state: Arc<TaskState>,
     /// Keeps the informer alive while a subscription exists.
     _informer: Arc<dyn Any + Send + Sync>,
 }
 
-/// The flags that the spawned task shares with its handle, [`Task`].
+/// The flags that the spawned task shares with its [`TaskHandle`].
 #[derive(Default)]
 struct TaskState {
     /// Whether the last subscription was dropped.
@@ -108,10 +109,10 @@ struct TaskState {
     ended: AtomicBool,
 }
 
-impl Drop for Task {
+impl Drop for TaskHandle {
     fn drop(&mut self) {
         self.state.stopping.store(true, Ordering::SeqCst);
-        self.handle.abort();
+        self.abort_handle.abort();
     }
 }
 
@@ -126,14 +127,14 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
         Self::with_storage(api, config, Storage::typed())
     }
 
-    /// Like [`with_config`](SharedInformer::with_config), with a storage format. See [`Storage::modify`] for a function
-    /// that changes each object first.
+    /// Like [`with_config`](SharedInformer::with_config), with a storage format. To change each object before it is
+    /// stored, use [`Storage::modify`].
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
         Self::merged([(api, config)], storage)
     }
 
-    /// An informer of several collections of one kind, such as those of some namespaces or with some selectors, with
-    /// one store. Each collection has a watch of its own; see [`merged`](crate::reflector::merged()).
+    /// An informer with one store for several collections of one kind, such as the collections of several namespaces, or
+    /// of several selectors. Each collection has a watch of its own; see [`merged`](crate::reflector::merged()).
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -181,12 +182,13 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
     ///
     /// Outside of a tokio runtime.
     pub fn subscribe(&self) -> Subscription<K> {
-        // Subscribe before the task is checked: if the task ends between the two calls, it ends this stream too.
+        // Call `subscribe` before `hold`, which checks the task: a task that ends between the calls ends the streams of all
+        // subscribers, including this stream.
         let changes = self.inner.store.subscribe();
         changes.keep_alive(self.hold())
     }
 
-    /// Starts the watch if it does not run, and keeps it until the returned value is dropped.
+    /// Starts the watch if it does not run. Dropping the returned value permits the watch to end.
     pub(crate) fn hold(&self) -> Arc<dyn Any + Send + Sync> {
         let mut known = self.inner.lock_task();
         let running = known.upgrade().filter(|task| !task.state.ended.load(Ordering::SeqCst));
@@ -204,7 +206,7 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
         self.inner.store.clone()
     }
 
-    /// Whether the watch works.
+    /// A receiver of the state of the watch.
     #[cfg(feature = "manager")]
     pub(crate) fn health(&self) -> watch::Receiver<Health> {
         self.inner.health.subscribe()
@@ -217,14 +219,14 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
 }
 
 impl<K> Inner<K> {
-    fn lock_task(&self) -> MutexGuard<'_, Weak<Task>> {
+    fn lock_task(&self) -> MutexGuard<'_, Weak<TaskHandle>> {
         self.task.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
-    /// Starts the task. It waits until the previous task has returned the writer.
-    fn start(self: &Arc<Self>) -> Task {
+    /// Starts a task that feeds the store. The new task first waits until the previous task has returned the writer.
+    fn start(self: &Arc<Self>) -> TaskHandle {
         let state = Arc::new(TaskState::default());
         self.health.send_modify(|health| health.ended = None);
         let (writer, parts) = (self.writer.clone(), self.parts.clone());
@@ -237,12 +239,12 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
                 Feed { deltas: Some(WatchedDeltas::new(writer, parts)), slot, state, health }.run().await;
             }
         };
-        Task { handle: tokio::spawn(feed).abort_handle(), state, _informer: self.clone() }
+        TaskHandle { abort_handle: tokio::spawn(feed).abort_handle(), state, _informer: self.clone() }
     }
 }
 
-/// Feeds a store. Dropping it closes the watch and returns the writer; the streams of the subscribers end if
-/// subscriptions exist.
+/// Feeds a store. Dropping a `Feed` closes the watch and returns the writer. If subscriptions still exist, their streams
+/// end.
 struct Feed<K: Resource + Send + Sync + 'static> {
     deltas: Option<WatchedDeltas<K>>,
     slot: OwnedMutexGuard<Option<Writer<K>>>,
@@ -266,7 +268,7 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Feed<K> {
                 failed = false;
             }
         }
-        // Only the stream of an informer without collections ends. Its store is complete and does not change.
+        // `deltas` ends only if the informer has no collections. The store is then complete and does not change.
         std::future::pending::<()>().await;
     }
 }
@@ -299,7 +301,7 @@ impl<K> fmt::Debug for SharedInformer<K> {
     }
 }
 
-/// The shared informers of a program: one for each collection and configuration, as client-go's
+/// The shared informers of a program: one for each collection and configuration, like client-go's
 /// `SharedInformerFactory`.
 ///
 /// An informer lives while a clone or a subscription of it exists.
@@ -325,7 +327,7 @@ pub struct SharedInformers {
     entries: Mutex<Vec<Entry>>,
 }
 
-/// An informer, without its type.
+/// A type-erased informer, with the path and the options of its collection.
 #[derive(Debug)]
 struct Entry {
     resource: String,
@@ -334,8 +336,8 @@ struct Entry {
 }
 
 impl SharedInformers {
-    /// The informer of the collection of `api` with these options. Two requests get the same informer if the path of
-    /// the collection, the type `K` and the options are equal. The informer uses the `api` of the first request.
+    /// The informer of the collection of `api` with these options. Two calls return the same informer if the path of
+    /// the collection, the type `K` and the options are equal. The informer uses the `api` of the first call.
     pub fn informer<K>(&self, api: Api<K>, config: Config) -> SharedInformer<K>
     where
         K: Resource + DeserializeOwned + Send + Sync + 'static,

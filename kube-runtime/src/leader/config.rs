@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// The maximum random wait that a candidate adds to the retry period, as a multiple of the period, as in client-go.
+/// The maximum random wait that a candidate adds to the retry period, as a multiple of that period. The value is that of
+/// client-go.
 pub(super) const JITTER_FACTOR: f64 = 1.2;
 
 /// The timings of a leader election. The defaults are those of client-go and controller-runtime.
@@ -34,34 +35,33 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The duration that the holder writes to the lease: a candidate takes the lease after it has observed no change of
-    /// the lease for this time. Rounded up to whole seconds. 15 s by default.
+    /// Sets the duration that the holder writes to the lease, rounded up to whole seconds; 15 s by default. A candidate
+    /// takes the lease after it has observed no change of the lease for this time.
     pub fn lease_duration(mut self, duration: Duration) -> Self {
         self.lease_duration = duration;
         self
     }
 
-    /// The time for which the leader tries to renew the lease, from the start of the last successful renewal.
-    /// Afterwards, this process is no longer the leader. 10 s by default.
+    /// Sets the time for which the leader tries to renew the lease, from the start of the last successful renewal; 10 s
+    /// by default. Afterwards, this process is no longer the leader.
     pub fn renew_deadline(mut self, deadline: Duration) -> Self {
         self.renew_deadline = deadline;
         self
     }
 
-    /// The interval of the renewals of the leader, and of the attempts of a candidate. A candidate adds a random wait
-    /// of up to 120 % of the period. 2 s by default.
+    /// Sets the interval of the leader's renewals, and of a candidate's attempts to take the lease; 2 s by default. A
+    /// candidate adds a random wait of up to 120 % of the period.
     pub fn retry_period(mut self, period: Duration) -> Self {
         self.retry_period = period;
         self
     }
 
-    /// Checks that the lease duration is greater than the renew deadline, and that the renew deadline is greater than
-    /// 1.2 times the retry period. The retry period must not be zero, and the lease duration must be less than 2^31
-    /// seconds.
+    /// Checks the timings: the lease duration must be greater than the renew deadline and less than 2^31 seconds, the
+    /// renew deadline must be greater than 1.2 times the retry period, and the retry period must not be zero.
     ///
     /// # Errors
     ///
-    /// Names the invalid timing.
+    /// The error names the invalid timing.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         let (lease, renew, retry) = (self.lease_duration, self.renew_deadline, self.retry_period);
         if retry.is_zero() {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timings_that_contradict_each_other_are_refused() {
+    fn invalid_timings_are_refused() {
         let seconds = |lease, renew, retry| {
             let [lease, renew, retry] = [lease, renew, retry].map(Duration::from_secs_f64);
             Config::default().lease_duration(lease).renew_deadline(renew).retry_period(retry)

@@ -2,9 +2,9 @@
 
 use super::config::{Config, JITTER_FACTOR};
 use super::fence::TermSender;
-use super::record::{Observed, released, taken};
+use super::record::{ObservedLease, released_spec, taken_spec};
 use crate::controller::GateHandle;
-use crate::metrics::set_leader;
+use crate::metrics::set_leader_metric;
 use crate::{random, time};
 use futures::future::{Either, select};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -24,21 +24,21 @@ pub(super) enum State {
 
 /// The result of an attempt to take or renew the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Attempt {
+enum AttemptResult {
     /// This process holds the lease.
     Held,
     /// Another process holds the lease.
     HeldByOther,
 }
 
-/// The task of a candidate. Dropping it closes the gate and the fence.
+/// The task of a candidate. Dropping the `Election` closes the gate and the fence.
 pub(super) struct Election {
     leases: Api<Lease>,
     name: String,
     identity: String,
     config: Config,
     /// The last observed content of the lease.
-    observed: Option<Observed>,
+    observed: Option<ObservedLease>,
     /// Opens and closes the fence.
     term: TermSender,
     gate: GateHandle,
@@ -58,8 +58,8 @@ impl Election {
         Self { leases, name, identity, config, observed: None, term, gate, state }
     }
 
-    /// After `ready`, acquires and renews the lease until the leadership is lost or `stop` is received. Releases the
-    /// lease only after `stop`.
+    /// Waits for `ready`, then acquires and renews the lease until the leadership is lost or `stop` is received. Releases
+    /// the lease only after `stop`.
     pub(super) async fn run(
         mut self,
         ready: impl Future<Output = ()>,
@@ -68,8 +68,9 @@ impl Election {
         let is_stopped = {
             let leading = pin!(async {
                 ready.await;
-                // A standby also has a time series, so that an alert on a missing leader can count the candidates.
-                set_leader(&self.name, false);
+                // Set the metric before the first attempt, so that each standby exports the value 0. An alert on a
+                // missing leader needs these values.
+                set_leader_metric(&self.name, false);
                 self.acquire_and_renew().await;
             });
             match select(stop, leading).await {
@@ -84,7 +85,7 @@ impl Election {
 
     /// Ends the candidacy: closes the fence and the gate, and sets the metric and the state.
     fn end(&mut self) {
-        set_leader(&self.name, false);
+        set_leader_metric(&self.name, false);
         self.term.end();
         self.gate.close();
         self.state.send_replace(State::Ended);
@@ -95,17 +96,17 @@ impl Election {
         let Config { renew_deadline, retry_period, .. } = self.config;
         let mut renewed = loop {
             let began = Instant::now();
-            match timeout(renew_deadline, self.attempt()).await {
-                Ok(Ok(Attempt::Held)) => break began,
-                Ok(Ok(Attempt::HeldByOther)) => {}
+            match timeout(renew_deadline, self.take_or_renew()).await {
+                Ok(Ok(AttemptResult::Held)) => break began,
+                Ok(Ok(AttemptResult::HeldByOther)) => {}
                 Ok(Err(error)) => self.log_failure("acquire", &error),
                 Err(_) => self.log_failure("acquire", &"the request timed out"),
             }
-            sleep(retry_period + random::up_to(retry_period.mul_f64(JITTER_FACTOR))).await;
+            sleep(retry_period + random::duration_up_to(retry_period.mul_f64(JITTER_FACTOR))).await;
         };
         self.term.extend(renewed + renew_deadline);
         self.gate.open();
-        set_leader(&self.name, true);
+        set_leader_metric(&self.name, true);
         self.state.send_replace(State::Leader);
         tracing::info!(lease = self.name, identity = self.identity, "became the leader");
         loop {
@@ -113,13 +114,13 @@ impl Election {
             sleep_until(deadline.min(Instant::now() + retry_period)).await;
             let began = Instant::now();
             // A renewal that succeeds after the deadline does not count: the fence has closed.
-            match timeout_at(deadline, self.attempt()).await {
-                Ok(Ok(Attempt::Held)) if Instant::now() < deadline => {
+            match timeout_at(deadline, self.take_or_renew()).await {
+                Ok(Ok(AttemptResult::Held)) if Instant::now() < deadline => {
                     renewed = began;
                     self.term.extend(renewed + renew_deadline);
                 }
-                Ok(Ok(Attempt::HeldByOther)) => {
-                    let holder = self.observed.as_ref().and_then(Observed::holder);
+                Ok(Ok(AttemptResult::HeldByOther)) => {
+                    let holder = self.observed.as_ref().and_then(ObservedLease::holder);
                     tracing::warn!(
                         lease = self.name,
                         holder,
@@ -128,7 +129,7 @@ impl Election {
                     return;
                 }
                 Ok(Err(error)) => self.log_failure("renew", &error),
-                Ok(Ok(Attempt::Held)) | Err(_) => self.log_failure("renew", &"the request timed out"),
+                Ok(Ok(AttemptResult::Held)) | Err(_) => self.log_failure("renew", &"the request timed out"),
             }
             if Instant::now() >= deadline {
                 tracing::warn!(
@@ -145,46 +146,47 @@ impl Election {
         tracing::warn!(lease = self.name, identity = self.identity, "cannot {verb} the lease: {error}");
     }
 
-    /// Takes or renews the lease. The holder first writes without a read, and reads the lease only if that write fails.
-    async fn attempt(&mut self) -> Result<Attempt, Error> {
+    /// Takes or renews the lease if no other process holds it. The holder first writes without a read, and reads the
+    /// lease only if that write fails.
+    async fn take_or_renew(&mut self) -> Result<AttemptResult, Error> {
         if let Some(known) = &self.observed
             && known.holder() == Some(&self.identity)
         {
-            match self.replace(&known.lease, self.taken(Some(&known.lease))).await {
-                Ok(lease) => return Ok(self.observe_held(lease)),
+            match self.replace(&known.lease, self.taken_spec(Some(&known.lease))).await {
+                Ok(lease) => return Ok(self.record_held_lease(lease)),
                 Err(error) => tracing::debug!(%error, "reading the lease after a failed renewal"),
             }
         }
         let Some(lease) = self.leases.get_opt(&self.name).await? else {
-            let mut lease = Lease { spec: Some(self.taken(None)), ..Lease::default() };
+            let mut lease = Lease { spec: Some(self.taken_spec(None)), ..Lease::default() };
             lease.meta_mut().name = Some(self.name.clone());
             let created = self.leases.create(&PostParams::default(), &lease).await?;
-            return Ok(self.observe_held(created));
+            return Ok(self.record_held_lease(created));
         };
         let now = Instant::now();
-        let observed = Observed::new(lease, self.observed.as_ref(), now);
+        let observed = ObservedLease::new(lease, self.observed.as_ref(), now);
         let is_free = !observed.is_held_by_other(&self.identity, &self.config, now);
         let lease = observed.lease.clone();
         self.observed = Some(observed);
         if !is_free {
-            return Ok(Attempt::HeldByOther);
+            return Ok(AttemptResult::HeldByOther);
         }
-        let lease = self.replace(&lease, self.taken(Some(&lease))).await?;
-        Ok(self.observe_held(lease))
+        let lease = self.replace(&lease, self.taken_spec(Some(&lease))).await?;
+        Ok(self.record_held_lease(lease))
     }
 
-    /// Records the lease that this process has written.
-    fn observe_held(&mut self, lease: Lease) -> Attempt {
-        self.observed = Some(Observed::new(lease, None, Instant::now()));
-        Attempt::Held
+    /// Records the lease that this process has written. Returns the result of the successful attempt.
+    fn record_held_lease(&mut self, lease: Lease) -> AttemptResult {
+        self.observed = Some(ObservedLease::new(lease, None, Instant::now()));
+        AttemptResult::Held
     }
 
-    /// The content with which this process takes or renews the lease.
-    fn taken(&self, before: Option<&Lease>) -> LeaseSpec {
-        taken(before, &self.identity, &self.config, time::now())
+    /// The spec that this process writes to take or renew the lease. `before` is the current lease, if it exists.
+    fn taken_spec(&self, before: Option<&Lease>) -> LeaseSpec {
+        taken_spec(before, &self.identity, &self.config, time::now())
     }
 
-    /// Writes the lease, unless it has changed since `before`.
+    /// Writes `spec` to the lease. Fails with a conflict if the lease has changed since `before`.
     async fn replace(&self, before: &Lease, spec: LeaseSpec) -> Result<Lease, Error> {
         let lease = Lease { spec: Some(spec), ..before.clone() };
         self.leases.replace(&self.name, &PostParams::default(), &lease).await
@@ -201,7 +203,7 @@ impl Election {
                 if spec.holder_identity.as_ref() != Some(&self.identity) {
                     return Ok(());
                 }
-                match self.replace(&lease, released(&spec, time::now())).await {
+                match self.replace(&lease, released_spec(&spec, time::now())).await {
                     Err(error) if error.is_conflict() => sleep(self.config.retry_period / 10).await,
                     result => return result.map(drop),
                 }

@@ -37,7 +37,7 @@ pub fn is_fenced(error: &Error) -> bool {
 pub(super) enum Term {
     /// Not the leader yet.
     Candidate,
-    /// The leader until this time: start of the last successful renewal + renew deadline.
+    /// The leader until this time: the start of the last successful renewal plus the renew deadline.
     Until(Instant),
     /// Never the leader again.
     Ended,
@@ -65,7 +65,7 @@ impl TermSender {
     }
 }
 
-/// The leadership of this process: open while the process is the leader.
+/// A fence around the writes of this process: open while the process is the leader.
 #[derive(Debug, Clone)]
 pub(super) struct Fence {
     term: watch::Receiver<Term>,
@@ -85,7 +85,7 @@ impl Fence {
     }
 
     /// Waits until this process is no longer the leader. Renewals extend the wait.
-    async fn closed(&mut self) {
+    async fn wait_until_closed(&mut self) {
         loop {
             let term = *self.term.borrow_and_update();
             let Term::Until(until) = term else { return };
@@ -105,21 +105,22 @@ impl Fence {
 pub(super) struct FenceLayer(pub(super) Fence);
 
 impl Layer<HttpService> for FenceLayer {
-    type Service = Fenced;
+    type Service = FencedService;
 
-    fn layer(&self, inner: HttpService) -> Fenced {
-        Fenced { inner, fence: self.0.clone() }
+    fn layer(&self, inner: HttpService) -> FencedService {
+        FencedService { inner, fence: self.0.clone() }
     }
 }
 
-/// A service that sends a write only while the fence is open, and cancels it when the fence closes.
+/// A service that sends a write only while the fence is open, and cancels the write when the fence closes. It always
+/// sends reads.
 #[derive(Clone)]
-pub(super) struct Fenced {
+pub(super) struct FencedService {
     inner: HttpService,
     fence: Fence,
 }
 
-impl Service<Request<Body>> for Fenced {
+impl Service<Request<Body>> for FencedService {
     type Response = Response<Body>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
@@ -136,17 +137,17 @@ impl Service<Request<Body>> for Fenced {
         Box::pin(async move {
             let line = format!("{} {}", request.method(), request.uri().path());
             if !fence.is_open() {
-                return Err(refused(format!("{line} was not sent: this process is not the leader")));
+                return Err(fenced_error(format!("{line} was not sent: this process is not the leader")));
             }
             let mut response = inner.call(request);
             let mut waiting = fence.clone();
-            let mut closed = pin!(waiting.closed());
-            // Reads the clock at each poll: after a pause of the process, the timer may fire late.
+            let mut closed = pin!(waiting.wait_until_closed());
+            // `is_open` reads the clock at each poll: after a pause of the process, the timer of `closed` may fire late.
             poll_fn(move |cx| {
                 if fence.is_open() && closed.as_mut().poll(cx).is_pending() {
                     return Pin::new(&mut response).poll(cx);
                 }
-                Poll::Ready(Err(refused(format!(
+                Poll::Ready(Err(fenced_error(format!(
                     "{line} was cancelled: this process is no longer the leader. The server may have performed the write"
                 ))))
             })
@@ -155,14 +156,14 @@ impl Service<Request<Body>> for Fenced {
     }
 }
 
-/// Whether a request can change something: all methods except GET, HEAD and OPTIONS, and upgrades, such as commands in
-/// containers.
+/// Whether a request can change something. Returns `true` for each HTTP upgrade, such as a command in a container, and for
+/// each method other than GET, HEAD and OPTIONS.
 fn is_write(request: &Request<Body>) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     !reads || request.headers().contains_key(header::UPGRADE)
 }
 
 /// The error of a fenced request.
-fn refused(what: String) -> BoxError {
+fn fenced_error(what: String) -> BoxError {
     Error::Request { what, source: Some(NotLeader.into()) }.into()
 }

@@ -1,7 +1,7 @@
 //! Leader election by a `Lease`: of several processes, at most one is the leader.
 //!
-//! `record` decides without IO, `election` sends the requests, and `fence` refuses writes of a process that may no
-//! longer be the leader.
+//! `record` decides, without IO, whether a lease is free and what to write to it. `election` sends the requests, and
+//! `fence` refuses writes of a process that may no longer be the leader.
 
 mod config;
 mod election;
@@ -20,16 +20,16 @@ use std::fmt;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-/// A candidate of a leader election, as client-go's `LeaderElector`.
+/// A candidate of a leader election, like client-go's `LeaderElector`.
 ///
 /// All candidates use the same `Lease` (`coordination.k8s.io/v1`). The leader renews the lease; a candidate takes the
 /// lease after it has observed no change of the lease for the lease duration. The process measures this time with its
-/// own clock, and ignores the times in the lease.
+/// own clock, and ignores the timestamps in the lease.
 ///
 /// Coordinated leader election (`LeaseCandidate`, KEP-4355) is not supported: it is disabled by default in API servers,
 /// and its leader is chosen by the control plane. This election works with every API server.
 ///
-/// Needs the permissions `get`, `create` and `update` for the lease.
+/// The candidate needs the permissions `get`, `create` and `update` for the lease.
 ///
 /// ```
 /// use futures::StreamExt;
@@ -67,8 +67,8 @@ pub struct LeaderElector {
 }
 
 impl LeaderElector {
-    /// A candidate for the lease `name`. `holder` describes this process in the lease, such as the name of its pod. A
-    /// random suffix is added, so that two processes never have the same identity.
+    /// A candidate for the lease `name`. `holder` names this process in the lease, for instance by the name of its pod.
+    /// The identity is `holder` with a random suffix, so that two processes never have the same identity.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, holder: &str) -> Self {
         let identity = format!("{holder}_{}", random::suffix());
@@ -85,11 +85,11 @@ impl LeaderElector {
 
     /// The name of the lease.
     #[cfg(feature = "manager")]
-    pub(crate) fn lease(&self) -> &str {
+    pub(crate) fn lease_name(&self) -> &str {
         &self.name
     }
 
-    /// The client of the election. The fence does not apply to it.
+    /// The client of the election. The fence does not apply to this client.
     #[cfg(feature = "manager")]
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
@@ -113,7 +113,7 @@ impl LeaderElector {
         self.start_after(std::future::ready(()))
     }
 
-    /// Like [`start`](Self::start), but the first attempt is after `ready`.
+    /// Like [`start`](Self::start), but the first attempt begins when `ready` completes.
     pub(crate) fn start_after(
         self,
         ready: impl Future<Output = ()> + Send + 'static,
@@ -141,20 +141,20 @@ impl LeaderElector {
     }
 }
 
-/// A candidacy, and the leadership after it is acquired.
+/// A candidacy, which becomes the leadership when this process acquires the lease.
 ///
-/// The leadership ends when the lease could not be renewed for [`Config::renew_deadline`] since the start of the last
-/// renewal, when another process has taken the lease, at [`release`](Leadership::release), and when this value is
-/// dropped. Then:
+/// The leadership ends when [`Config::renew_deadline`] has passed since the start of the last successful renewal, when
+/// another process takes the lease, at [`release`](Leadership::release), and when this value is dropped. After the end:
 ///
 /// - The [gate](Leadership::gate) closes permanently, and controllers with the gate shut down with
 ///   [`GateDropped`](crate::controller::Error::GateDropped). A new candidacy needs a new [`LeaderElector`] and new
 ///   controllers; usually the process restarts instead.
-/// - The [client](Leadership::client) refuses writes and cancels those in flight. This does not depend on the task of
-///   the election: after a pause of the process, the first poll of a write finds that the term has expired.
+/// - The [client](Leadership::client) refuses new writes and cancels writes in flight. The client does not depend on the
+///   task of the election: after a pause of the process, the first poll of a write finds that the renew deadline has
+///   passed.
 ///
-/// Limits: a write whose bytes are in the socket cannot be recalled. A pause between the last check and the socket is
-/// not detected, and neither is a suspension that stops the monotonic clock of the machine.
+/// Limits: a write whose bytes are in the socket cannot be recalled. The client does not detect a pause between its last
+/// check and the write to the socket, or a suspension that stops the monotonic clock of the machine.
 #[must_use = "dropping the leadership ends it"]
 pub struct Leadership {
     task: ElectionTask,
@@ -174,8 +174,8 @@ impl Leadership {
     }
 
     /// A client that sends writes only while this process is the leader; see [`Leadership`]. Reads are always sent. A
-    /// refused or cancelled write fails with an error for which [`is_fenced`] is `true`; after a cancelled one, the
-    /// server may have performed the write.
+    /// refused or cancelled write fails with an error for which [`is_fenced`] is `true`. The server may have performed a
+    /// cancelled write.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
@@ -194,7 +194,7 @@ impl Leadership {
     ///
     /// # Errors
     ///
-    /// If the leadership has ended.
+    /// If the candidacy or the leadership has ended.
     ///
     /// # Cancel safety
     ///
@@ -215,24 +215,26 @@ impl Leadership {
         let _ = self.states.clone().wait_for(|state| *state == State::Ended).await;
     }
 
-    /// Ends the leadership or the candidacy, and releases the lease if this process holds it, so that another candidate
-    /// can take it at its next attempt. Call it after the controllers have ended: their writes are refused from now on.
+    /// Ends the leadership or the candidacy. If this process holds the lease, releases the lease, so that another
+    /// candidate can take it at the next attempt. Call this method after the controllers have ended, because it refuses
+    /// their writes.
     ///
     /// Retries after a conflict. Cancels an acquisition in flight, and releases the lease if the acquisition took
     /// effect.
     ///
     /// # Errors
     ///
-    /// If a request fails, or if the release takes longer than [`Config::renew_deadline`]. The lease then expires.
+    /// If a request fails, or if the release takes longer than [`Config::renew_deadline`]. Other candidates then wait
+    /// until the lease expires.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the release; the lease then expires.
+    /// Dropping the future cancels the release. Other candidates then wait until the lease expires.
     pub async fn release(self) -> Result<(), kube_client::Error> {
         let Self { mut task, stop, .. } = self;
         // The error means that the election has ended.
         let _ = stop.send(());
-        // The error means that the runtime shuts down.
+        // The error means that the runtime shuts down, or that the task panicked.
         (&mut task.handle).await.unwrap_or(Ok(()))
     }
 }
@@ -246,7 +248,7 @@ impl fmt::Debug for Leadership {
     }
 }
 
-/// The task of an election. Dropping it aborts the task, and closes the fence immediately.
+/// The task of an election. Dropping the `ElectionTask` aborts the task, and closes the fence immediately.
 struct ElectionTask {
     handle: JoinHandle<Result<(), kube_client::Error>>,
     term: TermSender,

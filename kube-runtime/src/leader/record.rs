@@ -1,4 +1,4 @@
-//! The content of a lease, and the decisions of an election: without IO and without a clock.
+//! The content of a lease, and the decisions of an election. This module performs no IO and reads no clock.
 
 use super::Config;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -10,12 +10,12 @@ use tokio::time::Instant;
 /// A lease, and the time at which this process first observed its content. The times in the lease are those of other
 /// machines' clocks, and are not compared with this machine's clock.
 #[derive(Debug, Clone)]
-pub(super) struct Observed {
+pub(super) struct ObservedLease {
     pub(super) lease: Lease,
     at: Instant,
 }
 
-impl Observed {
+impl ObservedLease {
     /// The observation of `lease` at `now`. Keeps the time of `before` if the content is the same.
     pub(super) fn new(lease: Lease, before: Option<&Self>, now: Instant) -> Self {
         let known = before.filter(|known| known.lease.spec == lease.spec);
@@ -39,8 +39,13 @@ impl Observed {
     }
 }
 
-/// The spec that `identity` writes to take or renew the lease `before`.
-pub(super) fn taken(before: Option<&Lease>, identity: &str, config: &Config, time: Timestamp) -> LeaseSpec {
+/// The spec that the process `identity` writes to take or renew a lease. `before` is the current lease, if it exists.
+pub(super) fn taken_spec(
+    before: Option<&Lease>,
+    identity: &str,
+    config: &Config,
+    time: Timestamp,
+) -> LeaseSpec {
     let spec = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
     let renews = spec.holder_identity.as_deref() == Some(identity);
     let transitions = spec.lease_transitions.unwrap_or_default();
@@ -60,7 +65,7 @@ pub(super) fn taken(before: Option<&Lease>, identity: &str, config: &Config, tim
 
 /// The spec that the holder writes to release the lease: without a holder, and with a duration of one second, as in
 /// client-go.
-pub(super) fn released(before: &LeaseSpec, time: Timestamp) -> LeaseSpec {
+pub(super) fn released_spec(before: &LeaseSpec, time: Timestamp) -> LeaseSpec {
     LeaseSpec {
         holder_identity: None,
         lease_duration_seconds: Some(1),
@@ -88,7 +93,7 @@ mod tests {
     fn a_lease_is_free_without_a_holder_and_after_the_duration_that_its_holder_wrote() {
         let (now, config) = (Instant::now(), Config::default());
         let held = |lease: Lease, after| {
-            let observed = Observed::new(lease, None, now);
+            let observed = ObservedLease::new(lease, None, now);
             observed.is_held_by_other("me", &config, now + Duration::from_secs(after))
         };
         assert!(
@@ -105,27 +110,27 @@ mod tests {
     fn only_a_change_of_the_content_extends_a_lease() {
         let (now, config) = (Instant::now(), Config::default());
         let later = now + Duration::from_secs(10);
-        let first = Observed::new(lease(Some("other"), Some(15), 0), None, now);
+        let first = ObservedLease::new(lease(Some("other"), Some(15), 0), None, now);
         let mut touched = lease(Some("other"), Some(15), 0);
         touched.metadata.resource_version = Some("2".into());
         let end = now + Duration::from_secs(15);
-        assert!(!Observed::new(touched, Some(&first), later).is_held_by_other("me", &config, end));
-        let renewed = Observed::new(lease(Some("other"), Some(15), 1), Some(&first), later);
+        assert!(!ObservedLease::new(touched, Some(&first), later).is_held_by_other("me", &config, end));
+        let renewed = ObservedLease::new(lease(Some("other"), Some(15), 1), Some(&first), later);
         assert!(renewed.is_held_by_other("me", &config, end));
     }
 
     #[test]
     fn a_new_holder_counts_as_a_transition_and_a_renewal_keeps_the_time_of_the_acquisition() {
         let (config, time) = (Config::default(), Timestamp::UNIX_EPOCH);
-        let created = taken(None, "me", &config, time);
+        let created = taken_spec(None, "me", &config, time);
         assert_eq!((created.lease_transitions, created.lease_duration_seconds), (Some(0), Some(15)));
         let before = Lease { spec: Some(created), ..Lease::default() };
         let later = Timestamp::from_second(9).unwrap();
-        let renewed = taken(Some(&before), "me", &config, later);
+        let renewed = taken_spec(Some(&before), "me", &config, later);
         assert_eq!((renewed.lease_transitions, renewed.acquire_time), (Some(0), Some(MicroTime(time))));
-        let taken = taken(Some(&before), "other", &config, later);
+        let taken = taken_spec(Some(&before), "other", &config, later);
         assert_eq!((taken.lease_transitions, taken.acquire_time.clone()), (Some(1), Some(MicroTime(later))));
-        let released = released(&taken, later);
+        let released = released_spec(&taken, later);
         assert_eq!((released.holder_identity, released.lease_duration_seconds), (None, Some(1)));
         assert_eq!(released.lease_transitions, Some(1));
     }

@@ -1,5 +1,5 @@
 //! The filter of requests: authentication by `TokenReview` and authorization by `SubjectAccessReview`, with cached
-//! verdicts. It sends no requests itself: `review` does.
+//! verdicts. Only the module `review` may send the reviews.
 
 use super::review::{ReviewError, access_spec, authenticate, authorize};
 use super::server::answer;
@@ -28,7 +28,7 @@ const ALLOWED_TTL: Duration = Duration::from_secs(300);
 /// The lifetime of a cached denial.
 const DENIED_TTL: Duration = Duration::from_secs(30);
 /// The maximum number of entries of each cache. The least recently used entry is evicted.
-const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+const CACHE_CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Authenticates and authorizes requests.
 pub(super) struct AccessFilter {
@@ -40,7 +40,7 @@ pub(super) struct AccessFilter {
 }
 
 impl AccessFilter {
-    /// Sends reviews with `client`.
+    /// A filter that sends its reviews with `client`.
     pub(super) fn new(client: Client) -> Self {
         let log = Mutex::new(LogLimit::new(10, Duration::from_secs(60)));
         Self { client, tokens: VerdictCache::new(), accesses: VerdictCache::new(), log }
@@ -50,7 +50,7 @@ impl AccessFilter {
     /// refusal.
     async fn check(&self, headers: &HeaderMap, verb: &str, path: &str) -> Result<(), Refusal> {
         let token = bearer_token(headers).ok_or(Refusal::Unauthenticated)?;
-        let user = self.user(token).await.map_err(Refusal::AuthenticationFailed)?;
+        let user = self.find_user(token).await.map_err(Refusal::AuthenticationFailed)?;
         let user = user.ok_or(Refusal::Unauthenticated)?;
         let name = || user.username.clone().unwrap_or_default();
         match self.is_allowed(&user, verb, path).await {
@@ -60,8 +60,8 @@ impl AccessFilter {
         }
     }
 
-    /// The user of a token; `None` if the token is rejected.
-    async fn user(&self, token: &str) -> Result<Option<Arc<UserInfo>>, ReviewError> {
+    /// Finds the user of a token, in the cache or by a review. Returns `None` if the API server rejects the token.
+    async fn find_user(&self, token: &str) -> Result<Option<Arc<UserInfo>>, ReviewError> {
         let digest = digest(token.as_bytes());
         if let Some(known) = self.tokens.get(&digest) {
             return Ok(known);
@@ -71,8 +71,8 @@ impl AccessFilter {
         Ok(user)
     }
 
-    /// Logs the cause of a failed review.
-    fn log(&self, refusal: &Refusal) {
+    /// If a review failed, logs the cause, unless the log has reached its limit.
+    fn log_failed_review(&self, refusal: &Refusal) {
         let (user, error) = match refusal {
             Refusal::Unauthenticated | Refusal::Denied(_) => return,
             Refusal::AuthenticationFailed(error) => (None, error),
@@ -118,13 +118,13 @@ pub(super) async fn filter(
     match access.check(request.headers(), &verb, request.uri().path()).await {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
-            access.log(&refusal);
+            access.log_failed_review(&refusal);
             refusal.into_response()
         }
     }
 }
 
-/// The bearer token of the header `Authorization`; `None` if the header has no valid one.
+/// The bearer token of the header `Authorization`; `None` if that header is missing or contains no valid bearer token.
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     let token = token.trim();
@@ -163,7 +163,7 @@ impl Refusal {
 
 type ReviewDigest = [u8; 32];
 
-/// The key of a cache. A digest, so that the cache contains no tokens, and its keys have a fixed size.
+/// The key of `text` in a cache. The key is a digest: the cache contains no tokens, and its keys have a fixed size.
 fn digest(text: &[u8]) -> ReviewDigest {
     Sha256::digest(text).into()
 }
@@ -173,7 +173,7 @@ struct VerdictCache<V>(Mutex<LruCache<ReviewDigest, (V, Instant)>>);
 
 impl<V: Clone> VerdictCache<V> {
     fn new() -> Self {
-        Self(Mutex::new(LruCache::new(CAPACITY)))
+        Self(Mutex::new(LruCache::new(CACHE_CAPACITY)))
     }
 
     fn get(&self, key: &ReviewDigest) -> Option<V> {
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_bearer_token_is_read() {
+    fn only_a_valid_bearer_token_is_accepted() {
         let token = |value: &str| {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).unwrap())]);
             bearer_token(&headers).map(str::to_owned)
@@ -206,17 +206,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_verdict_ends_and_the_oldest_is_evicted() {
+    async fn a_verdict_expires_and_the_least_recently_used_one_is_evicted() {
         let cache = VerdictCache::new();
         cache.put(digest(b"0"), 0, DENIED_TTL);
         tokio::time::advance(Duration::from_millis(29_999)).await;
         assert_eq!(cache.get(&digest(b"0")), Some(0));
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(cache.get(&digest(b"0")), None);
-        for number in 0..=CAPACITY.get() {
+        for number in 0..=CACHE_CAPACITY.get() {
             cache.put(digest(&number.to_le_bytes()), number, TOKEN_TTL);
         }
-        assert_eq!(cache.0.lock().unwrap().len(), CAPACITY.get());
+        assert_eq!(cache.0.lock().unwrap().len(), CACHE_CAPACITY.get());
         assert_eq!(cache.get(&digest(&0_usize.to_le_bytes())), None);
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Report {
 }
 
 impl Checks {
-    pub(super) fn add_health(
+    pub(super) fn add_health_check(
         &mut self,
         name: &str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
@@ -33,7 +33,7 @@ impl Checks {
         self.health.push((name.to_owned(), Arc::new(check)));
     }
 
-    pub(super) fn add_ready(
+    pub(super) fn add_ready_check(
         &mut self,
         name: &str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
@@ -41,20 +41,20 @@ impl Checks {
         self.ready.push((name.to_owned(), Arc::new(check)));
     }
 
-    /// The result of `/healthz`.
-    pub(super) fn health(&self) -> Report {
-        report(&self.health)
+    /// Runs the checks of `/healthz`.
+    pub(super) fn run_health_checks(&self) -> Report {
+        run_checks(&self.health)
     }
 
-    /// The result of `/readyz`.
-    pub(super) fn ready(&self) -> Report {
-        report(&self.ready)
+    /// Runs the checks of `/readyz`, except the checks of the caches.
+    pub(super) fn run_ready_checks(&self) -> Report {
+        run_checks(&self.ready)
     }
 }
 
 impl Report {
     /// Adds the result of a check. The format of the line is that of Kubernetes' components.
-    pub(super) fn add(&mut self, name: &str, result: Result<(), String>) {
+    pub(super) fn add_result(&mut self, name: &str, result: Result<(), String>) {
         // Writing to a string does not fail.
         let _ = match result {
             Ok(()) => writeln!(self.lines, "[+]{name} ok"),
@@ -67,11 +67,11 @@ impl Report {
 }
 
 /// Runs checks. A check that panics fails.
-fn report(checks: &[(String, Check)]) -> Report {
+fn run_checks(checks: &[(String, Check)]) -> Report {
     let mut report = Report { passed: true, lines: "[+]ping ok\n".to_owned() };
     for (name, check) in checks {
         let result = catch_unwind(AssertUnwindSafe(|| check()));
-        report.add(name, result.unwrap_or_else(|_| Err("the check panicked".to_owned())));
+        report.add_result(name, result.unwrap_or_else(|_| Err("the check panicked".to_owned())));
     }
     report
 }
@@ -83,9 +83,9 @@ mod tests {
     #[test]
     fn a_check_that_panics_fails_and_the_others_run() {
         let mut checks = Checks::default();
-        checks.add_health("panics", || panic!("a test"));
-        checks.add_health("works", || Ok(()));
-        let report = checks.health();
+        checks.add_health_check("panics", || panic!("a test"));
+        checks.add_health_check("works", || Ok(()));
+        let report = checks.run_health_checks();
         assert!(!report.passed);
         assert_eq!(report.lines, "[+]ping ok\n[-]panics failed: the check panicked\n[+]works ok\n");
     }

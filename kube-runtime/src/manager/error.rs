@@ -1,4 +1,4 @@
-//! `Error`: the reason that a manager ended.
+//! `Error`: the failure of a manager.
 
 use crate::informer::InformerEnd;
 use crate::serving::CertificateError;
@@ -38,8 +38,8 @@ pub enum Error {
         /// The name of the lease.
         lease: String,
     },
-    /// A controller ended, for instance because its sources ended, a gate of it was dropped, or its task panicked. The
-    /// log has the reason.
+    /// A controller ended, for instance because its sources ended, one of its gates was dropped, or its task panicked.
+    /// The log contains the reason, except for a panic, which the panic hook of the program reports.
     #[error("the controller {name} ended")]
     ControllerEnded {
         /// The name of the controller.

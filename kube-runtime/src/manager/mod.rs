@@ -1,7 +1,8 @@
 //! `Manager`: runs the controllers, caches and tasks of a program, its leader election and its HTTP server.
 //!
 //! `run` starts and stops the parts in order, `server` answers requests, `page` renders the status page, and `recorder`
-//! has the metrics. `access` authenticates and authorizes requests. Only `run` may start tasks.
+//! installs the recorder of metrics. `access` authenticates and authorizes requests. Only `run` may start tasks. The
+//! exception is the task of the election, which waits until `run` calls `Candidacy::begin`.
 
 mod access;
 mod checks;
@@ -33,9 +34,10 @@ use server::Listeners;
 use std::{fmt, hash::Hash, net::SocketAddr, path::Path, sync::Arc};
 use webhooks::Webhooks;
 
-/// Runs the controllers of a program, and everything around them, as controller-runtime's manager.
+/// Runs the controllers of a program, like controller-runtime's manager.
 ///
-/// It owns the controllers, the shared informers, the leader election, the signals, and an HTTP server:
+/// The manager owns the controllers, the shared informers, the leader election and an HTTP server, and handles signals.
+/// The paths of the server:
 ///
 /// | path | content |
 /// |---|---|
@@ -44,7 +46,7 @@ use webhooks::Webhooks;
 /// | `/readyz` | 200 when all caches are complete; see [`ready_check`](Manager::ready_check) |
 /// | `/` | a status page: caches, queues, running and stuck objects, and the lease |
 ///
-/// A failed check answers 503 and names the check. `?verbose` lists all checks.
+/// If a check fails, the path answers 503 and lists all checks. With `?verbose`, each answer lists all checks.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;
@@ -76,15 +78,15 @@ use webhooks::Webhooks;
 ///
 /// # Order
 ///
-/// Start: the HTTP server; the webhooks, because the API server may call the conversion webhook to answer lists; the
+/// Start: the HTTP server; the webhooks (the API server may call the conversion webhook before it answers a list); the
 /// [shared informers](Manager::informer), until their first lists are complete; the [tasks](Manager::task); the
 /// controllers, which fill their stores and queues; then the leader election. A controller starts reconciles when its
 /// stores are complete and this process is the leader, so that a standby takes over at once.
 ///
 /// Stop, at SIGINT or SIGTERM: the tasks; the controllers, whose in-flight reconciles may end within
 /// [`Config::drain_timeout`](crate::controller::Config::drain_timeout); the informers; the webhooks; the HTTP server;
-/// finally the release of the lease. A second signal cancels in-flight reconciles. If the leadership is lost, also
-/// during the shutdown, in-flight reconciles are cancelled at once.
+/// finally the release of the lease. A second signal cancels in-flight reconciles. A loss of the leadership cancels
+/// in-flight reconciles at once, even during the shutdown.
 ///
 /// # Security
 ///
@@ -97,7 +99,7 @@ use webhooks::Webhooks;
 #[must_use = "a manager does nothing before `run`"]
 pub struct Manager {
     client: Client,
-    /// A client without the fence, for the reviews of the server: each replica sends them.
+    /// The client for the reviews of the server. The fence does not apply to this client: each replica sends reviews.
     reviewer: Client,
     candidacy: Option<Candidacy>,
     informers: SharedInformers,
@@ -145,20 +147,20 @@ impl Manager {
         Ok(Self { reviewer, candidacy: Some(candidacy), ..Self::new(client) })
     }
 
-    /// The client for reconciles. With an election, it refuses writes unless this process is the leader; see
+    /// The client for reconciles. With an election, the client sends writes only while this process is the leader; see
     /// [`Leadership::client`](crate::leader::Leadership::client).
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Serves all paths on `address`, instead of 127.0.0.1:8080. Port 0 selects a free port. Binds the address before
-    /// it returns.
+    /// Serves all paths on `address`, instead of 127.0.0.1:8080. Port 0 selects a free port. This method binds the
+    /// address; [`run`](Manager::run) accepts the connections.
     ///
     /// # Errors
     ///
     /// [`Error::Listen`] if the address is invalid or in use.
     pub fn listen(mut self, address: &str) -> Result<Self, Error> {
-        self.listeners.bind_all(address)?;
+        self.listeners.bind_for_all_paths(address)?;
         Ok(self)
     }
 
@@ -168,14 +170,15 @@ impl Manager {
     ///
     /// [`Error::Listen`] if the address is invalid or in use.
     pub fn listen_for_probes(mut self, address: &str) -> Result<Self, Error> {
-        self.listeners.bind_probes(address)?;
+        self.listeners.bind_for_probes(address)?;
         Ok(self)
     }
 
-    /// Uses TLS (1.2 and 1.3) on the address of [`listen`](Manager::listen): `certificate` is a PEM file with the
-    /// certificate and its chain, and `key` is a PEM file with the private key, such as `tls.crt` and `tls.key` of a
-    /// mounted secret. Reads the files now, blocking, and again for new connections, at most every 10 s. While the
-    /// files cannot be used, the previous certificate stays in use, and a warning names the reason.
+    /// Uses TLS (1.2 and 1.3) on the address that serves all paths; see [`listen`](Manager::listen). `certificate` is a
+    /// PEM file with the certificate and its chain, and `key` is a PEM file with the private key, such as `tls.crt` and
+    /// `tls.key` of a mounted secret. This method reads the files, and blocks the thread meanwhile. New connections read
+    /// the files again, at most every 10 s. While the files cannot be used, the previous certificate stays in use, and a
+    /// warning names the reason.
     ///
     /// The cryptography is that of [`crypto_provider`](kube_client::client::crypto_provider).
     ///
@@ -191,11 +194,12 @@ impl Manager {
         Ok(self)
     }
 
-    /// Answers requests on the address of [`listen`](Manager::listen) only for users with permission, as
-    /// controller-runtime's `filters.WithAuthenticationAndAuthorization`. The probes remain open.
+    /// Answers requests only for users with permission, like controller-runtime's
+    /// `filters.WithAuthenticationAndAuthorization`. Applies to the address that serves all paths; see
+    /// [`listen`](Manager::listen). The probes need no permission.
     ///
-    /// A `TokenReview` authenticates the bearer token of the request. A `SubjectAccessReview` decides whether its user
-    /// has the verb, such as `get`, for the path as non-resource URL:
+    /// A `TokenReview` authenticates the bearer token of the request. A `SubjectAccessReview` decides whether the user of
+    /// the token may use the verb, such as `get`, on the path as a non-resource URL:
     ///
     /// ```yaml
     /// apiVersion: rbac.authorization.k8s.io/v1
@@ -206,7 +210,7 @@ impl Manager {
     ///
     /// | answer | reason |
     /// |---|---|
-    /// | 401 | no bearer token, or one that the API server rejects (controller-runtime answers 500 to the latter) |
+    /// | 401 | no bearer token, or a token that the API server rejects (controller-runtime answers 500 to such a token) |
     /// | 403 | the user does not have the permission |
     /// | 500 | a review failed, or took longer than 10 s |
     ///
@@ -224,22 +228,24 @@ impl Manager {
     /// Serves neither on 127.0.0.1:8080 nor on the address of an earlier [`listen`](Manager::listen).
     /// [`listen_for_probes`](Manager::listen_for_probes) still applies.
     pub fn without_server(mut self) -> Self {
-        self.listeners.disable();
+        self.listeners.disable_except_probes();
         self
     }
 
-    /// The address of [`listen`](Manager::listen); `None` before that call.
+    /// The address that [`listen`](Manager::listen) has bound; `None` before that call, and after
+    /// [`without_server`](Manager::without_server).
     pub fn address(&self) -> Option<SocketAddr> {
         self.listeners.address()
     }
 
-    /// The address of [`listen_for_probes`](Manager::listen_for_probes); `None` before that call.
+    /// The address that [`listen_for_probes`](Manager::listen_for_probes) has bound; `None` before that call.
     pub fn probe_address(&self) -> Option<SocketAddr> {
         self.listeners.probe_address()
     }
 
-    /// Uses `render` for `/metrics`, for a program with a recorder of its own. Otherwise a manager that
-    /// serves `/metrics` installs a recorder for the process, which all managers of the process share.
+    /// Answers `/metrics` with the text that `render` returns. Call this method in a program that installs its own
+    /// recorder of metrics. Without this call, a manager that serves `/metrics` installs a recorder, and all managers of
+    /// the process share that recorder.
     pub fn render_metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.listeners.render = Some(Arc::new(render));
         self
@@ -262,8 +268,8 @@ impl Manager {
         informer
     }
 
-    /// Adds a controller; the arguments are those of [`Controller::run`]. Its failures are logged. With an election,
-    /// the controller reconciles only while this process is the leader.
+    /// Adds a controller; the arguments are those of [`Controller::run`]. The manager logs the failures of the
+    /// controller. With an election, the controller reconciles only while this process is the leader.
     pub fn controller<K, Ctx, E, ReconcilerFut>(
         &mut self,
         controller: Controller<K>,
@@ -304,13 +310,13 @@ impl Manager {
     }
 
     /// Adds a task that starts on each replica when the first lists of the shared informers are complete. The manager
-    /// cancels the task at the shutdown. If it ends earlier, the manager continues; a panic is logged.
+    /// cancels the task at the shutdown. If the task ends earlier, the manager continues; a panic is logged.
     pub fn task(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.push(Task { name: name.to_owned(), future: task.boxed() });
     }
 
-    /// Adds a server of webhooks. Each replica of the program serves them, from before the first lists until after the
-    /// last reconcile.
+    /// Adds a server of webhooks. Each replica of the program serves the webhooks: the manager starts the server before
+    /// the first lists, and stops it after the last reconcile.
     #[cfg(feature = "webhook")]
     pub fn webhooks(&mut self, server: crate::webhook::Server) {
         self.webhooks.servers.push(server);
@@ -324,7 +330,7 @@ impl Manager {
         name: &str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) {
-        self.checks.add_health(name, check);
+        self.checks.add_health_check(name, check);
     }
 
     /// Adds a check to `/readyz`. The error of `check` is the reason in the answer. The check must not block. A check
@@ -334,7 +340,7 @@ impl Manager {
         name: &str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) {
-        self.checks.add_ready(name, check);
+        self.checks.add_ready_check(name, check);
     }
 
     /// Adds a cache, or merges it into the cache with the same store.

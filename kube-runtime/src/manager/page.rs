@@ -1,19 +1,19 @@
-//! The status page: HTML without scripts, light or dark as the browser prefers. It performs no IO.
+//! The status page: HTML without scripts, light or dark as the browser prefers. This module performs no IO.
 
 use crate::controller::{Inspection, RunningKey};
 use crate::reflector::Overview;
 use std::{borrow::Cow, fmt::Write, time::Duration};
 
-/// The maximum number of running objects of a controller to list.
-const MAX_RUNNING: usize = 50;
+/// The maximum number of running objects that the page lists for each controller.
+const MAX_LISTED_OBJECTS: usize = 50;
 
 /// The content of the page.
 #[derive(Debug)]
 pub(super) struct Status {
-    /// `None` without a leader election.
+    /// The state of the leader election; `None` if there is no election.
     pub(super) lease: Option<LeaseStatus>,
     pub(super) caches: Vec<(String, Overview)>,
-    /// `None` for a controller that did not answer.
+    /// The name and the answer of each controller; `None` if the controller did not answer.
     pub(super) controllers: Vec<(String, Option<Inspection>)>,
 }
 
@@ -47,9 +47,9 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 /// Renders the page.
 pub(super) fn render(status: &Status) -> String {
     let mut page = Page(HEAD.to_owned());
-    page.lease(status.lease.as_ref());
-    page.caches(&status.caches);
-    page.controllers(&status.controllers);
+    page.add_lease(status.lease.as_ref());
+    page.add_caches(&status.caches);
+    page.add_controllers(&status.controllers);
     page.0.push_str("</body></html>\n");
     page.0
 }
@@ -57,85 +57,89 @@ pub(super) fn render(status: &Status) -> String {
 struct Page(String);
 
 impl Page {
-    fn lease(&mut self, lease: Option<&LeaseStatus>) {
+    fn add_lease(&mut self, lease: Option<&LeaseStatus>) {
         self.0.push_str("<h2>Lease</h2>\n");
         match lease {
             None => self.0.push_str("<p class=dim>No leader election.</p>\n"),
             Some(LeaseStatus { name, identity, is_leader }) => {
                 let state = if *is_leader { "<b class=ok>leader</b>" } else { "<b>candidate</b>" };
-                self.line(&format!("<p>{}: {state}, as {}</p>", escape(name), escape(identity)));
+                self.add_line(&format!("<p>{}: {state}, as {}</p>", escape(name), escape(identity)));
             }
         }
     }
 
-    fn caches(&mut self, caches: &[(String, Overview)]) {
-        self.line("<h2>Caches</h2>\n<table><tr><th>collection<th class=n>objects<th class=n>bytes<th class=n>version<th class=n>last event<th>state</tr>");
+    fn add_caches(&mut self, caches: &[(String, Overview)]) {
+        self.add_line("<h2>Caches</h2>\n<table><tr><th>collection<th class=n>objects<th class=n>bytes<th class=n>version<th class=n>last event<th>state</tr>");
         for (name, Overview { is_ready, objects, bytes, version, silent_for }) in caches {
             let state =
                 if *is_ready { "<td class=ok>complete" } else { "<td class=bad>first list is not complete" };
-            self.line(&format!(
+            self.add_line(&format!(
                 "<tr><td>{}<td class=n>{objects}<td class=n>{}<td class=n>{}<td class=n>{}{state}</tr>",
                 escape(name),
-                bytes.map_or_else(unknown, |bytes| bytes.to_string().into()),
-                version.as_deref().map_or_else(unknown, |version| escape(version)),
-                silent_for.map_or_else(unknown, |time| format!("{} ago", seconds(time)).into()),
+                bytes.map_or_else(unknown_text, |bytes| bytes.to_string().into()),
+                version.as_deref().map_or_else(unknown_text, |version| escape(version)),
+                silent_for.map_or_else(unknown_text, |time| format!("{} ago", format_seconds(time)).into()),
             ));
         }
-        self.line("</table>");
+        self.add_line("</table>");
     }
 
-    fn controllers(&mut self, controllers: &[(String, Option<Inspection>)]) {
-        self.line("<h2>Controllers</h2>");
+    fn add_controllers(&mut self, controllers: &[(String, Option<Inspection>)]) {
+        self.add_line("<h2>Controllers</h2>");
         for (name, inspection) in controllers {
-            self.line(&format!("<h3>{}</h3>", escape(name)));
+            self.add_line(&format!("<h3>{}</h3>", escape(name)));
             match inspection {
-                None => self.line(
+                None => self.add_line(
                     "<p class=bad>The controller does not answer: it has ended, or its task is blocked.</p>",
                 ),
-                Some(inspection) => self.controller(inspection),
+                Some(inspection) => self.add_controller(inspection),
             }
         }
     }
 
-    fn controller(&mut self, inspection: &Inspection) {
+    fn add_controller(&mut self, inspection: &Inspection) {
         let Inspection { ready, delayed, stuck, running, closed_gates } = inspection;
-        self.line(&format!("<p>Queue: {ready} ready, {delayed} delayed; {} running.</p>", running.len()));
+        self.add_line(&format!("<p>Queue: {ready} ready, {delayed} delayed; {} running.</p>", running.len()));
         if !closed_gates.is_empty() {
-            self.line(&format!("<p>Waiting for: {}.</p>", escape(&closed_gates.join(", "))));
+            self.add_line(&format!("<p>Waiting for: {}.</p>", escape(&closed_gates.join(", "))));
         }
         if let Some(key) = stuck {
-            self.line(&format!("<p class=bad>Stuck in the queue: {}</p>", escape(key)));
+            self.add_line(&format!("<p class=bad>Stuck in the queue: {}</p>", escape(key)));
         }
         if running.is_empty() {
             return;
         }
-        self.line("<table><tr><th>running<th class=n>for at least<th>state</tr>");
-        for key in running.iter().take(MAX_RUNNING) {
-            self.running(key);
+        self.add_line("<table><tr><th>running<th class=n>for at least<th>state</tr>");
+        for key in running.iter().take(MAX_LISTED_OBJECTS) {
+            self.add_running_object(key);
         }
-        self.line("</table>");
-        if running.len() > MAX_RUNNING {
-            self.line(&format!("<p class=dim>and {} more</p>", running.len() - MAX_RUNNING));
+        self.add_line("</table>");
+        if running.len() > MAX_LISTED_OBJECTS {
+            self.add_line(&format!("<p class=dim>and {} more</p>", running.len() - MAX_LISTED_OBJECTS));
         }
     }
 
-    fn running(&mut self, RunningKey { key, elapsed, is_stuck }: &RunningKey) {
+    fn add_running_object(&mut self, RunningKey { key, elapsed, is_stuck }: &RunningKey) {
         let state = if *is_stuck { "<td class=bad>stuck" } else { "<td>" };
-        self.line(&format!("<tr><td>{}<td class=n>{}{state}</tr>", escape(key), seconds(*elapsed)));
+        self.add_line(&format!(
+            "<tr><td>{}<td class=n>{}{state}</tr>",
+            escape(key),
+            format_seconds(*elapsed)
+        ));
     }
 
-    fn line(&mut self, html: &str) {
+    fn add_line(&mut self, html: &str) {
         // Writing to a string does not fail.
         let _ = writeln!(self.0, "{html}");
     }
 }
 
 /// The text of an unknown value.
-fn unknown<'a>() -> Cow<'a, str> {
+fn unknown_text<'a>() -> Cow<'a, str> {
     "–".into()
 }
 
-fn seconds(duration: Duration) -> String {
+fn format_seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs())
 }
 

@@ -1,4 +1,4 @@
-//! The parts of a manager: caches, controllers, tasks and the candidacy. They start nothing before `run`.
+//! The parts of a manager: caches, controllers, tasks and the candidacy. Before `run`, the parts send no request.
 
 use crate::controller::{Action, Controller, Error as ControllerError, Gate, Inspector};
 use crate::informer::{Health, InformerEnd, SharedInformer};
@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// A value that keeps the watch of an informer running until it is dropped.
+/// A value that keeps the watch of an informer running. Dropping the value permits the watch to end.
 pub(super) type Hold = Arc<dyn Any + Send + Sync>;
 
 /// A type-erased handle to the store of an informer or a controller.
@@ -60,7 +60,7 @@ impl ManagedStore {
     }
 
     /// The check of this cache for `/readyz`.
-    pub(super) fn check(&self) -> CacheCheck {
+    pub(super) fn ready_check(&self) -> CacheCheck {
         let check = CacheCheck::new(self.name.clone(), self.ready.clone());
         CacheCheck { health: self.health.clone(), ..check }
     }
@@ -70,7 +70,7 @@ impl ManagedStore {
         self.address == other.address
     }
 
-    /// Takes the watch of `other`, which has the same store, with its name and health, if this cache has no watch.
+    /// If this cache has no watch, takes the watch, the name and the health of `other`, which has the same store.
     pub(super) fn merge(&mut self, other: Self) {
         if self.hold.is_none() && other.hold.is_some() {
             (self.name, self.hold, self.health) = (other.name, other.hold, other.health);
@@ -90,7 +90,7 @@ impl CacheCheck {
         Self { name, ready, health: None }
     }
 
-    /// Whether this check and `other` check the same store.
+    /// Whether this check and `other` are about the same store.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         self.ready.same_channel(&other.ready)
     }
@@ -100,8 +100,8 @@ impl CacheCheck {
         format!("cache {}", self.name)
     }
 
-    /// Whether the first snapshot is complete. The error is the reason of the failure.
-    pub(super) fn result(&self) -> Result<(), String> {
+    /// Runs the check. The error is the reason of the failure.
+    pub(super) fn run(&self) -> Result<(), String> {
         if *self.ready.borrow() {
             return Ok(());
         }
@@ -118,11 +118,12 @@ fn cause_text(error: &dyn std::error::Error) -> String {
     text.replace(['\r', '\n'], " ")
 }
 
-/// The maximum number of causes to remember, so that each is logged once.
-const MAX_CAUSES: usize = 16;
+/// The maximum number of logged causes that [`log_failures`] remembers. A further cause clears the memory, so that
+/// earlier causes may be logged again.
+const MAX_REMEMBERED_CAUSES: usize = 16;
 
-/// Logs the failures of an informer: each cause once, until the watch works again. Returns the name and the reason when
-/// the watch has ended.
+/// Logs the failures of an informer: each remembered cause once, until the watch works again. Returns the name and the
+/// reason when the watch has ended.
 pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Health>) -> (String, InformerEnd) {
     let mut logged: Vec<String> = Vec::new();
     loop {
@@ -135,7 +136,7 @@ pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Healt
             Some(cause) if logged.contains(&cause) => {}
             Some(cause) => {
                 tracing::warn!(informer = name, "{cause}");
-                if logged.len() == MAX_CAUSES {
+                if logged.len() == MAX_REMEMBERED_CAUSES {
                     logged.clear();
                 }
                 logged.push(cause);
@@ -148,16 +149,16 @@ pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Healt
     }
 }
 
-/// The maximum number of failures of a controller to log in a minute. The metrics have the number of all failures.
-const MAX_FAILURES_PER_MINUTE: u32 = 120;
+/// The maximum number of failures of a controller that are logged in a minute. The metrics count all failures.
+const MAX_LOGGED_FAILURES_PER_MINUTE: u32 = 120;
 
-/// Runs a controller until it ends. The receiver requests the graceful shutdown.
+/// Runs a controller until it ends. The argument receives the request for the graceful shutdown.
 type RunController = Box<dyn FnOnce(oneshot::Receiver<()>) -> BoxFuture<'static, ()> + Send>;
 
 /// A type-erased controller.
 pub(super) struct ManagedController {
     name: String,
-    /// The stores that its reconciles wait for.
+    /// The checks of the stores that the reconciles of the controller wait for.
     pub(super) awaited: Vec<CacheCheck>,
     pub(super) inspector: Inspector,
     pub(super) run: RunController,
@@ -177,13 +178,13 @@ impl ManagedController {
         E: std::error::Error + Send + 'static,
         ReconcilerFut: Future<Output = Result<Action, E>> + Send + 'static,
     {
-        let (name, inspector) = (controller.name(), controller.inspector());
+        let (name, inspector) = (controller.name(), controller.create_inspector());
         let awaited = controller.awaited_stores().map(|(name, ready)| CacheCheck::new(name, ready)).collect();
         let controller_name = name.clone();
         let run = move |stop: oneshot::Receiver<()>| {
             let controller = controller.graceful_shutdown_on(stop.map(drop));
             let results = controller.run(reconciler, error_policy, context);
-            let mut limit = LogLimit::new(MAX_FAILURES_PER_MINUTE, Duration::from_secs(60));
+            let mut limit = LogLimit::new(MAX_LOGGED_FAILURES_PER_MINUTE, Duration::from_secs(60));
             let log = move |result: Result<_, ControllerError<E>>| {
                 if let Err(error) = result
                     && let Some(suppressed) = limit.permit()
@@ -212,7 +213,7 @@ impl ManagedController {
     }
 }
 
-/// A task of the user.
+/// A task that the program adds with [`Manager::task`](super::Manager::task).
 pub(super) struct Task {
     pub(super) name: String,
     pub(super) future: BoxFuture<'static, ()>,
@@ -222,13 +223,13 @@ pub(super) struct Task {
 pub(super) struct Candidacy {
     pub(super) leadership: Leadership,
     pub(super) lease: String,
-    /// Starts the first attempt.
+    /// Tells the task of the election to start its first attempt.
     begin: oneshot::Sender<()>,
 }
 
 impl Candidacy {
     pub(super) fn new(elector: LeaderElector) -> Result<Self, InvalidConfig> {
-        let lease = elector.lease().to_owned();
+        let lease = elector.lease_name().to_owned();
         let (begin, start) = oneshot::channel::<()>();
         // If the sender is dropped, the candidacy was dropped, and its task is aborted.
         let leadership = elector.start_after(async { drop(start.await) })?;

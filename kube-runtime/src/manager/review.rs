@@ -1,5 +1,5 @@
-//! Sends a `TokenReview` and a `SubjectAccessReview` for requests to the manager. Each review is retried after a
-//! failure, within a time limit.
+//! Authenticates and authorizes the requests to the manager's HTTP server: sends a `TokenReview` and a
+//! `SubjectAccessReview` to the API server. Retries a review after a retryable failure, within a time limit.
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::authorization::v1::{
@@ -11,10 +11,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// The time limit of a review, with its retries.
+/// The time limit of a review, including its retries.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The waits between the attempts.
-const RETRY_AFTER: [Duration; 4] = [
+/// The wait before each retry.
+const RETRY_WAITS: [Duration; 4] = [
     Duration::from_millis(500),
     Duration::from_millis(750),
     Duration::from_millis(1125),
@@ -30,11 +30,14 @@ pub(super) enum ReviewError {
     Timeout,
 }
 
-/// The user of a bearer token; `None` if the API server rejects the token.
+/// Asks the API server for the user of a bearer token. Returns `None` if the API server rejects the token.
 pub(super) async fn authenticate(client: &Client, token: &str) -> Result<Option<UserInfo>, ReviewError> {
     let spec = TokenReviewSpec { token: token.to_owned(), ..TokenReviewSpec::default() };
     let review = TokenReview { spec, ..TokenReview::default() };
-    let status = create(client, &review).await?.status.filter(|status| status.authenticated == Some(true));
+    let status = create_with_retries(client, &review)
+        .await?
+        .status
+        .filter(|status| status.authenticated == Some(true));
     Ok(status.map(|status| status.user.unwrap_or_default()))
 }
 
@@ -51,22 +54,22 @@ pub(super) fn access_spec(user: &UserInfo, verb: &str, path: &str) -> SubjectAcc
     }
 }
 
-/// Whether the API server allows the access.
+/// Asks the API server whether the user in `spec` has the permission in `spec`.
 pub(super) async fn authorize(client: &Client, spec: SubjectAccessReviewSpec) -> Result<bool, ReviewError> {
     let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
-    let status = create(client, &review).await?.status;
+    let status = create_with_retries(client, &review).await?.status;
     Ok(status.is_some_and(|status| status.allowed && status.denied != Some(true)))
 }
 
-/// Sends a review, and sends it again after each retryable failure, at most four times. A review has no side effect, so
+/// Creates a review. Repeats the request after a retryable failure, at most four times. A review has no side effect, so
 /// a repetition is harmless.
-async fn create<K>(client: &Client, review: &K) -> Result<K, ReviewError>
+async fn create_with_retries<K>(client: &Client, review: &K) -> Result<K, ReviewError>
 where
     K: Resource<DynamicType = ()> + Serialize + DeserializeOwned,
 {
     let reviews = Api::<K>::all(client.clone());
     let attempts = async {
-        for wait in RETRY_AFTER {
+        for wait in RETRY_WAITS {
             match reviews.create(&PostParams::default(), review).await {
                 Err(error) if error.is_retryable() => sleep(wait).await,
                 answer => return answer,

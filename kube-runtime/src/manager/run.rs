@@ -1,4 +1,4 @@
-//! Starts the parts of a manager, waits, and stops them in order.
+//! Starts the parts of a manager, waits for a reason to stop, and stops the parts in order.
 
 use super::parts::{Candidacy, Hold, ManagedStore, Task, log_failures};
 use super::server::{Endpoint, ServerState};
@@ -15,20 +15,20 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 
 /// The time limit for cancelled tasks to end.
-const TASKS_SHUTDOWN: Duration = Duration::from_secs(5);
-/// The bounds of the connections of each listener.
+const TASKS_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The limits for the connections of each listener.
 const CONNECTION_LIMITS: ConnectionLimits =
     ConnectionLimits { connections: 64, idle: Duration::from_secs(5), drain: Duration::from_secs(5) };
 
 /// The reason that a manager stops.
-enum Stop {
+enum StopReason {
     Requested,
     LeadershipLost,
     ControllerEnded(String),
     InformerEnded(String, InformerEnd),
 }
 
-impl Stop {
+impl StopReason {
     /// The result of [`Manager::run`]. `lease` is the name of the lease.
     fn into_result(self, lease: String) -> Result<(), Error> {
         match self {
@@ -41,28 +41,33 @@ impl Stop {
 }
 
 impl Manager {
-    /// Runs until SIGINT or SIGTERM, or until the trigger of [`shutdown_on`](Manager::shutdown_on); then shuts down in
-    /// order.
+    /// Runs until SIGINT or SIGTERM. If [`shutdown_on`](Manager::shutdown_on) has set a trigger, runs until the trigger
+    /// completes instead. Then shuts down the parts of the manager in order.
     ///
     /// # Errors
     ///
-    /// If the recorder of metrics cannot be installed, a server cannot start, the leadership is lost, a controller or
-    /// the watch of a shared informer ends, or the lease cannot be released. In all cases, the other parts are stopped
-    /// first.
+    /// - The recorder of metrics cannot be installed, or a server cannot start.
+    /// - The leadership is lost.
+    /// - A controller ends, or the watch of a shared informer ends.
+    /// - The lease cannot be released.
+    ///
+    /// Before the manager returns an error, it stops all parts that it has started.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels in-flight reconciles and closes the server at once; the lease expires.
+    /// Dropping the future of `run` cancels in-flight reconciles and closes the servers at once. The lease is not
+    /// released: it expires.
     pub async fn run(mut self) -> Result<(), Error> {
-        // A recorder is installed only if `/metrics` serves its samples. Otherwise, it would prevent the program from
-        // installing a recorder of its own, and the samples would stay in memory.
-        let recorder = self.listeners.needs_recorder().then(recorder::installed).transpose()?;
+        // Install a recorder only if `/metrics` serves its samples. A needless recorder would keep its samples in
+        // memory, and would prevent the program from installing its own recorder.
+        let recorder = self.listeners.needs_recorder().then(recorder::get_or_install).transpose()?;
         let state = Arc::new(self.server_state(recorder.clone()));
         let mut server = Server::start(self.listeners, &state, recorder)?;
         let mut webhooks = std::mem::take(&mut self.webhooks).start()?;
 
         let mut shutdown = Shutdown::new(self.shutdown);
-        let (mut holds, mut ready, mut informers) = (Vec::<Hold>::new(), Vec::new(), Informers::default());
+        let (mut holds, mut ready, mut informers) =
+            (Vec::<Hold>::new(), Vec::new(), InformerTasks::default());
         for cache in self.caches {
             let Some(hold) = cache.hold else { continue };
             holds.push(hold());
@@ -71,12 +76,12 @@ impl Manager {
                 informers.0.spawn(log_failures(cache.name, health));
             }
         }
-        // An error means that the watch has ended, which `informers` reports.
+        // An error means that the watch has ended. `informers` reports this end.
         let complete = ready.into_iter().map(async |mut ready| drop(ready.wait_for(|ready| *ready).await));
         let stop = {
             let complete = futures::future::join_all(complete).map(|_| None).boxed();
-            let requested = shutdown.requested().map(|()| Some(Stop::Requested)).boxed();
-            let ended = informers.ended().map(Some).boxed();
+            let requested = shutdown.wait_for_request().map(|()| Some(StopReason::Requested)).boxed();
+            let ended = informers.wait_for_end().map(Some).boxed();
             select_all([complete, requested, ended]).await.0
         };
         if let Some(stop) = stop {
@@ -96,7 +101,7 @@ impl Manager {
                 }
             }));
         }
-        let mut controllers = Controllers::default();
+        let mut controllers = ControllerTasks::default();
         for controller in self.controllers {
             let name = controller.name().to_owned();
             controllers.start(name, controller.run);
@@ -108,22 +113,22 @@ impl Manager {
             None => pending().await,
         };
         let mut stop = {
-            let requested = shutdown.requested().map(|()| Stop::Requested).boxed();
-            let lost = lost().map(|()| Stop::LeadershipLost).boxed();
-            let ended = controllers.ended().map(Stop::ControllerEnded).boxed();
-            let feed_ended = informers.ended().boxed();
-            select_all([requested, lost, ended, feed_ended]).await.0
+            let requested = shutdown.wait_for_request().map(|()| StopReason::Requested).boxed();
+            let lost = lost().map(|()| StopReason::LeadershipLost).boxed();
+            let ended = controllers.wait_for_end().map(StopReason::ControllerEnded).boxed();
+            let informer_ended = informers.wait_for_end().boxed();
+            select_all([requested, lost, ended, informer_ended]).await.0
         };
-        if !matches!(stop, Stop::LeadershipLost) {
+        if !matches!(stop, StopReason::LeadershipLost) {
             let drained = async {
                 end_tasks(&mut tasks).await;
-                controllers.stop(shutdown.forced()).await;
+                controllers.stop(shutdown.wait_for_second_signal()).await;
             };
             if let Either::Right(_) = select(pin!(drained), pin!(lost())).await {
-                stop = Stop::LeadershipLost;
+                stop = StopReason::LeadershipLost;
             }
         }
-        // After a lost leadership, the next leader may already work: nothing may delay the cancellation.
+        // If the leadership is lost, another process may already be the leader: cancel the controllers without delay.
         controllers.cancel().await;
         end_tasks(&mut tasks).await;
         drop(holds);
@@ -132,17 +137,17 @@ impl Manager {
         let lease = leadership.as_ref().map(|(_, lease)| lease.clone()).unwrap_or_default();
         let released = release(leadership).await;
         match stop {
-            Stop::Requested => released,
+            StopReason::Requested => released,
             stop => stop.into_result(lease),
         }
     }
 
-    /// The data for the answers of the HTTP server.
+    /// Collects the data for the answers of the HTTP server. Moves the checks and the renderer out of the manager.
     fn server_state(&mut self, recorder: Option<PrometheusHandle>) -> ServerState {
         let lease = self.candidacy.as_ref().map(|candidacy| {
             (candidacy.lease.clone(), candidacy.leadership.identity().to_owned(), candidacy.gate())
         });
-        let mut cache_checks: Vec<_> = self.caches.iter().map(ManagedStore::check).collect();
+        let mut cache_checks: Vec<_> = self.caches.iter().map(ManagedStore::ready_check).collect();
         for check in self.controllers.iter_mut().flat_map(|controller| controller.awaited.drain(..)) {
             if !cache_checks.iter().any(|known| known.is_same_as(&check)) {
                 cache_checks.push(check);
@@ -164,10 +169,11 @@ impl Manager {
     }
 }
 
-/// Cancels tasks. A task that blocks its thread does not end: returns after at most [`TASKS_SHUTDOWN`].
+/// Cancels tasks, and waits until all of them have ended. Waits at most for [`TASKS_SHUTDOWN_TIMEOUT`], because a task
+/// that blocks its thread does not end.
 async fn end_tasks(tasks: &mut JoinSet<()>) {
-    if timeout(TASKS_SHUTDOWN, tasks.shutdown()).await.is_err() {
-        tracing::warn!(limit = ?TASKS_SHUTDOWN, "a task of the manager does not end: it blocks its thread");
+    if timeout(TASKS_SHUTDOWN_TIMEOUT, tasks.shutdown()).await.is_err() {
+        tracing::warn!(limit = ?TASKS_SHUTDOWN_TIMEOUT, "a task of the manager does not end: it blocks its thread");
         tasks.detach_all();
     }
 }
@@ -178,16 +184,16 @@ async fn release(leadership: Option<(Leadership, String)>) -> Result<(), Error> 
     leadership.release().await.map_err(|source| Error::Release { lease, source })
 }
 
-/// The request to shut down.
+/// Waits for the signals, or the trigger, that request the shutdown of the manager.
 struct Shutdown {
     trigger: BoxFuture<'static, ()>,
-    /// Waits for the second signal; never completes if a trigger replaces the signals. It is polled together with
-    /// `trigger`, so that no signal is missed.
+    /// Completes at the second signal. Never completes if the caller's trigger replaces the signals. Must be polled
+    /// together with `trigger`, because it must count the first signal.
     second: BoxFuture<'static, ()>,
 }
 
 impl Shutdown {
-    /// `trigger` replaces the signals.
+    /// If `trigger` is not `None`, it replaces the signals.
     fn new(trigger: Option<BoxFuture<'static, ()>>) -> Self {
         match trigger {
             Some(trigger) => Self { trigger, second: pending().boxed() },
@@ -198,27 +204,27 @@ impl Shutdown {
         }
     }
 
-    /// Waits for `trigger`, which is the caller's trigger or the first signal. Also polls `second`, which must count
-    /// this signal. Must not be called again after it has completed.
-    async fn requested(&mut self) {
+    /// Waits for the caller's trigger or the first signal. Also polls `second`, which must count the first signal. Must
+    /// not be called again after it has completed.
+    async fn wait_for_request(&mut self) {
         select(&mut self.trigger, &mut self.second).await;
     }
 
     /// Waits for the second signal.
-    async fn forced(&mut self) {
+    async fn wait_for_second_signal(&mut self) {
         (&mut self.second).await;
     }
 }
 
-/// The tasks that log the failures of the informers.
+/// The tasks that log the failures of the informers. A task ends when the watch of its informer ends.
 #[derive(Default)]
-struct Informers(JoinSet<(String, InformerEnd)>);
+struct InformerTasks(JoinSet<(String, InformerEnd)>);
 
-impl Informers {
+impl InformerTasks {
     /// Waits until the watch of an informer ends.
-    async fn ended(&mut self) -> Stop {
+    async fn wait_for_end(&mut self) -> StopReason {
         match self.0.join_next().await {
-            Some(Ok((name, reason))) => Stop::InformerEnded(name, reason),
+            Some(Ok((name, reason))) => StopReason::InformerEnded(name, reason),
             Some(Err(_)) | None => pending().await,
         }
     }
@@ -226,22 +232,22 @@ impl Informers {
 
 /// The tasks of the controllers.
 #[derive(Default)]
-struct Controllers {
+struct ControllerTasks {
     tasks: JoinSet<()>,
     names: Vec<(Id, String)>,
-    /// Requests the graceful shutdown of each controller.
-    stops: Vec<oneshot::Sender<()>>,
+    /// Each sender requests the graceful shutdown of one controller.
+    stop_senders: Vec<oneshot::Sender<()>>,
 }
 
-impl Controllers {
+impl ControllerTasks {
     fn start(&mut self, name: String, run: impl FnOnce(oneshot::Receiver<()>) -> BoxFuture<'static, ()>) {
         let (stop, stopped) = oneshot::channel();
-        self.stops.push(stop);
+        self.stop_senders.push(stop);
         self.names.push((self.tasks.spawn(run(stopped)).id(), name));
     }
 
     /// Waits until a controller ends. Returns its name.
-    async fn ended(&mut self) -> String {
+    async fn wait_for_end(&mut self) -> String {
         let id = match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => id,
             Some(Err(error)) => error.id(),
@@ -251,10 +257,10 @@ impl Controllers {
         name.map(|(_, name)| name.clone()).unwrap_or_default()
     }
 
-    /// Shuts all controllers down gracefully; cancels them at `forced`.
+    /// Shuts all controllers down gracefully. When `forced` completes, cancels the controllers that still run.
     async fn stop(&mut self, forced: impl Future<Output = ()>) {
-        for stop in self.stops.drain(..) {
-            // The error means that the controller has ended.
+        for stop in self.stop_senders.drain(..) {
+            // An error means that the controller has ended.
             let _ = stop.send(());
         }
         let drained = async { while self.tasks.join_next().await.is_some() {} };
@@ -262,7 +268,7 @@ impl Controllers {
         self.cancel().await;
     }
 
-    /// Cancels all controllers with their in-flight reconciles.
+    /// Cancels all controllers and their in-flight reconciles.
     async fn cancel(&mut self) {
         self.tasks.shutdown().await;
     }
@@ -271,7 +277,7 @@ impl Controllers {
 /// The HTTP server. Dropping it aborts its tasks.
 struct Server {
     endpoints: RunningServers,
-    /// The task of the recorder.
+    /// The task that performs the upkeep of the recorder.
     _upkeep: JoinSet<()>,
 }
 
@@ -291,7 +297,7 @@ impl Server {
             endpoints.start(connections);
         }
         if let Some(recorder) = recorder {
-            upkeep.spawn(recorder::keep_up(recorder));
+            upkeep.spawn(recorder::run_upkeep(recorder));
         }
         Ok(Self { endpoints, _upkeep: upkeep })
     }

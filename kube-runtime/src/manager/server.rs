@@ -1,5 +1,5 @@
-//! The HTTP server: metrics, probes and the status page. All answers are read-only, and come from memory. `access`
-//! decides which requests are answered.
+//! The HTTP server: metrics, probes and the status page. Requests change nothing. The server sends requests to the API
+//! server only for `access`, which decides which requests are permitted.
 
 use super::Error;
 use super::access::{AccessFilter, filter};
@@ -29,11 +29,11 @@ use std::{
 use tower::ServiceExt as _;
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
-/// The time limit on the answer of a controller to the status page.
+/// The time for which the status page waits for the answer of a controller.
 const INSPECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Renders the metrics of the process.
-pub(super) type Render = Arc<dyn Fn() -> String + Send + Sync>;
+/// A function that renders the metrics of the process.
+pub(super) type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The listeners of the server.
 #[derive(Default)]
@@ -41,33 +41,36 @@ pub(super) struct Listeners {
     all: Option<TcpListener>,
     probes: Option<TcpListener>,
     is_disabled: bool,
-    /// The TLS of the listener of all paths.
+    /// The TLS settings of the listener that serves all paths; `None` if this listener serves plain HTTP.
     tls: Option<ServerTls>,
-    /// The filter of the listener of all paths.
+    /// The access filter of the listener that serves all paths.
     pub(super) access: Option<AccessFilter>,
-    /// Replaces the recorder of the process.
-    pub(super) render: Option<Render>,
+    /// Renders `/metrics` in place of the recorder of the process.
+    pub(super) render: Option<RenderMetrics>,
 }
 
 impl Listeners {
-    pub(super) fn bind_all(&mut self, address: &str) -> Result<(), Error> {
+    pub(super) fn bind_for_all_paths(&mut self, address: &str) -> Result<(), Error> {
         self.all = Some(bind(address)?);
         Ok(())
     }
 
-    pub(super) fn bind_probes(&mut self, address: &str) -> Result<(), Error> {
+    pub(super) fn bind_for_probes(&mut self, address: &str) -> Result<(), Error> {
         self.probes = Some(bind(address)?);
         Ok(())
     }
 
-    /// Uses TLS for the listener of all paths. Blocks on the file system.
+    /// Loads a certificate and its key from files, and uses TLS for the listener that serves all paths. Blocks the thread
+    /// while it reads the files.
     pub(super) fn load_certificate(&mut self, certificate: &Path, key: &Path) -> Result<(), Error> {
         let certificate = ServingCertificate::from_files(certificate, key).map_err(Error::Certificate)?;
         self.tls = Some(ServerTls::new(Arc::new(certificate)).map_err(Error::Certificate)?);
         Ok(())
     }
 
-    pub(super) fn disable(&mut self) {
+    /// Closes the listener for all paths. Afterwards, [`into_endpoints`](Self::into_endpoints) does not bind the default
+    /// address. The listener for the probes stays.
+    pub(super) fn disable_except_probes(&mut self) {
         (self.all, self.is_disabled) = (None, true);
     }
 
@@ -81,22 +84,24 @@ impl Listeners {
 
     /// Whether `/metrics` is served from the recorder of the process.
     pub(super) fn needs_recorder(&self) -> bool {
-        self.serves_all() && self.render.is_none()
+        self.serves_all_paths() && self.render.is_none()
     }
 
-    /// Whether a listener serves all paths.
-    fn serves_all(&self) -> bool {
+    /// Whether the server serves all paths, on a listener that is already bound or on the default address.
+    fn serves_all_paths(&self) -> bool {
         self.all.is_some() || !self.is_disabled
     }
 
-    /// The endpoints. Binds the default address if no other one is set and the server is not disabled.
+    /// Returns the endpoints. Binds the default address if no address for all paths is set and the server is not
+    /// disabled.
     pub(super) fn into_endpoints(mut self, state: &Arc<ServerState>) -> Result<Vec<Endpoint>, Error> {
-        if self.all.is_none() && self.serves_all() {
-            self.bind_all(DEFAULT_ADDRESS)?;
+        if self.all.is_none() && self.serves_all_paths() {
+            self.bind_for_all_paths(DEFAULT_ADDRESS)?;
         }
         let router = router(state.clone(), self.access.map(Arc::new));
         let all = self.all.map(|listener| Endpoint { listener, router, tls: self.tls });
-        // Clients of probes send one request, and an open connection would occupy a slot of the listener.
+        // A client sends one probe per connection. After the answer, an open connection would only occupy a slot of the
+        // listener.
         let closing = map_response(async |mut response: Response<Body>| {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
@@ -119,11 +124,11 @@ impl Handler for Router {
     }
 }
 
-/// A listener and its content.
+/// A listener, and the router and the TLS of its connections.
 pub(super) struct Endpoint {
     pub(super) listener: TcpListener,
     pub(super) router: Router,
-    /// `None` without TLS.
+    /// The TLS settings of the connections; `None` for plain HTTP.
     pub(super) tls: Option<ServerTls>,
 }
 
@@ -142,37 +147,37 @@ fn bind(address: &str) -> Result<TcpListener, Error> {
     serving::bind(address).map_err(|source| Error::Listen { address: address.to_owned(), source })
 }
 
-/// The data of the answers.
+/// The data from which the HTTP server answers requests.
 pub(super) struct ServerState {
     pub(super) checks: Checks,
-    /// The check of each store that reconciles wait for, and of each shared informer.
+    /// One check for each shared informer, and for each store that controllers wait for.
     pub(super) cache_checks: Vec<CacheCheck>,
     /// The name and the state of each cache.
     pub(super) caches: Vec<(String, Arc<dyn Fn() -> Overview + Send + Sync>)>,
     pub(super) controllers: Vec<(String, Inspector)>,
     /// The name of the lease, the identity of this process, and the gate that is open while this process is the leader.
     pub(super) lease: Option<(String, String, Gate)>,
-    pub(super) render: Render,
+    pub(super) render: RenderMetrics,
 }
 
-/// All paths. `access` filters the requests except those for probes.
+/// The router of all paths. `access` filters all requests except the probes.
 fn router(state: Arc<ServerState>, access: Option<Arc<AccessFilter>>) -> Router {
     let mut content =
         Router::new().route("/", get(status_page)).route("/metrics", get(metrics)).with_state(state.clone());
     if let Some(access) = access {
-        // With a fallback of its own, the layer covers unknown paths, too.
+        // Set a fallback before the layer, so that the filter also covers unknown paths.
         content = content.fallback(async || StatusCode::NOT_FOUND).layer(from_fn_with_state(access, filter));
     }
     content.merge(probe_router(state))
 }
 
 fn probe_router(state: Arc<ServerState>) -> Router {
-    Router::new().route("/healthz", get(health)).route("/readyz", get(ready)).with_state(state)
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).with_state(state)
 }
 
 async fn metrics(State(state): State<Arc<ServerState>>) -> Response<Body> {
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
-    // A function of the program may render the metrics, and may panic.
+    // `render` may be a user's function, and may panic.
     let (status, metrics) = match catch_unwind(AssertUnwindSafe(|| (state.render)())) {
         Ok(metrics) => (StatusCode::OK, metrics),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "rendering the metrics panicked\n".to_owned()),
@@ -180,19 +185,19 @@ async fn metrics(State(state): State<Arc<ServerState>>) -> Response<Body> {
     answer(status, [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")], metrics)
 }
 
-async fn health(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery) -> Response<Body> {
-    probe_answer("healthz", &state.checks.health(), query.as_deref())
+async fn healthz(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery) -> Response<Body> {
+    probe_answer("healthz", &state.checks.run_health_checks(), query.as_deref())
 }
 
-async fn ready(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery) -> Response<Body> {
-    let mut report = state.checks.ready();
+async fn readyz(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery) -> Response<Body> {
+    let mut report = state.checks.run_ready_checks();
     for check in &state.cache_checks {
-        report.add(&check.name(), check.result());
+        report.add_result(&check.name(), check.run());
     }
     probe_answer("readyz", &report, query.as_deref())
 }
 
-/// `ok`, or the lines of all checks if one failed or the query asks for them.
+/// If a check failed or the query contains `verbose`, answers with the lines of all checks. Otherwise answers `ok`.
 fn probe_answer(probe: &str, report: &Report, query: Option<&str>) -> Response<Body> {
     let is_verbose = query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("verbose")));
     let (status, outcome) =
@@ -207,7 +212,7 @@ fn probe_answer(probe: &str, report: &Report, query: Option<&str>) -> Response<B
 }
 
 async fn status_page(State(state): State<Arc<ServerState>>) -> Response<Body> {
-    let html = page::render(&state.status().await);
+    let html = page::render(&state.collect_status().await);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -217,7 +222,7 @@ async fn status_page(State(state): State<Arc<ServerState>>) -> Response<Body> {
     answer(StatusCode::OK, headers, html)
 }
 
-/// An answer. The headers are constants, so that they are valid.
+/// Creates an answer. Panics if a header value is invalid.
 pub(super) fn answer<const N: usize>(
     status: StatusCode,
     headers: [(HeaderName, &'static str); N],
@@ -232,8 +237,8 @@ pub(super) fn answer<const N: usize>(
 }
 
 impl ServerState {
-    /// The content of the status page.
-    pub(super) async fn status(&self) -> Status {
+    /// Collects the content of the status page. Asks each controller for its state.
+    pub(super) async fn collect_status(&self) -> Status {
         let inspections = self.controllers.iter().map(async |(name, inspector)| {
             let inspection: Option<Inspection> = inspector.inspect(INSPECTION_TIMEOUT).await;
             (name.clone(), inspection)

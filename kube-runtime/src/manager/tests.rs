@@ -26,7 +26,7 @@ fn inspection() -> Inspection {
 }
 
 #[test]
-fn the_page_shows_caches_queues_stuck_objects_and_the_lease() {
+fn the_page_shows_the_lease_each_cache_each_queue_and_the_stuck_objects() {
     let running = |key: &str, seconds, is_stuck| RunningKey {
         key: key.into(),
         elapsed: Duration::from_secs(seconds),
@@ -63,7 +63,7 @@ fn the_page_shows_caches_queues_stuck_objects_and_the_lease() {
 }
 
 #[test]
-fn names_are_escaped() {
+fn the_page_escapes_names() {
     let name = "<img src=x onerror=\"a('b')\">&";
     let page = render(&Status {
         lease: Some(LeaseStatus { name: name.into(), identity: name.into(), is_leader: false }),
@@ -76,7 +76,7 @@ fn names_are_escaped() {
 }
 
 #[test]
-fn a_long_list_of_running_objects_is_limited() {
+fn the_page_shows_at_most_50_running_objects_of_a_controller() {
     let key = RunningKey { key: "a".into(), elapsed: Duration::ZERO, is_stuck: false };
     let running = Inspection { running: vec![key; 70], ..inspection() };
     let page = render(&Status {
@@ -88,11 +88,11 @@ fn a_long_list_of_running_objects_is_limited() {
     assert!(page.contains("and 20 more") && page.contains("No leader election."), "{page}");
 }
 
-/// Counts the warnings of the current thread.
+/// Counts the warnings in the log.
 #[derive(Clone, Default)]
-struct Warnings(Arc<AtomicUsize>);
+struct WarningCounter(Arc<AtomicUsize>);
 
-impl Subscriber for Warnings {
+impl Subscriber for WarningCounter {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() == Level::WARN
     }
@@ -115,8 +115,8 @@ impl Subscriber for Warnings {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_cause_of_an_informers_failures_is_logged_once_until_it_works_again() {
-    let warnings = Warnings::default();
+async fn each_failure_of_an_informer_is_logged_once_until_the_informer_works_again() {
+    let warnings = WarningCounter::default();
     let _guard = tracing::subscriber::set_default(warnings.clone());
     let health = watch::Sender::new(Health::default());
     let logging = tokio::spawn(log_failures("pods".to_owned(), health.subscribe()));

@@ -11,7 +11,7 @@ pub(super) struct Webhooks {
 }
 
 impl Webhooks {
-    /// Starts all servers, or none.
+    /// Starts all servers. If one of them cannot start, starts none.
     #[cfg_attr(
         not(feature = "webhook"),
         expect(unused_mut, clippy::unnecessary_wraps, clippy::unused_self, reason = "there are no servers")

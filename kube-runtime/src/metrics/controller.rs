@@ -1,5 +1,5 @@
-//! `ControllerMetrics`: the metrics of a controller and its work queue, under the names of controller-runtime and
-//! client-go.
+//! `ControllerMetrics`: the metrics of a controller and its work queue. The names of the metrics are those of
+//! controller-runtime and client-go, except for the counters of problems, whose names begin with `kube_runtime_`.
 
 #[cfg(feature = "metrics")]
 use {
@@ -15,14 +15,14 @@ use std::{hash::Hash, time::Duration};
 /// counters that increase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The object is reconciled at its next change.
+    /// The object is not requeued: its next change requests the next reconcile.
     Success,
     /// The object is requeued after a time.
     RequeueAfter,
     /// The object is requeued after the wait of the rate limiter.
     Requeue,
-    /// The reconciled object was outdated: another client changed it. Not a failure. controller-runtime, which has no
-    /// such outcome, reports an error.
+    /// The reconciled object was outdated: another client changed it. A conflict is not counted as an error.
+    /// controller-runtime does not have this outcome, and counts an error.
     Conflict,
     Error,
     /// An error after which the object is not requeued.
@@ -39,7 +39,7 @@ pub(crate) struct ControllerMetrics<K> {
     /// The maximum number of concurrent reconciles.
     #[cfg(feature = "metrics")]
     workers: usize,
-    /// `None` before the first use: programs install a recorder after they create controllers.
+    /// `None` before the first use, because a program may install its recorder after it creates the controller.
     #[cfg(feature = "metrics")]
     handles: Option<Box<Handles>>,
     /// The time at which each waiting key became or becomes ready.
@@ -52,7 +52,7 @@ pub(crate) struct ControllerMetrics<K> {
     key: std::marker::PhantomData<fn(K)>,
 }
 
-/// The metrics that the recorder has registered.
+/// The handles to the metrics, which the recorder has registered.
 #[cfg(feature = "metrics")]
 struct Handles {
     depth: Gauge,
@@ -78,7 +78,7 @@ impl Handles {
     fn new(name: &str, workers: usize) -> Self {
         let name = || name.to_owned();
         metrics::gauge!("controller_runtime_max_concurrent_reconciles", "controller" => name())
-            .set(number(workers));
+            .set(gauge_value(workers));
         let total = |result: &'static str| {
             let labels = [("controller", name()), ("result", result.to_owned())];
             metrics::counter!("controller_runtime_reconcile_total", &labels)
@@ -119,8 +119,8 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         self.handles.get_or_insert_with(|| Box::new(Handles::new(&self.name, self.workers)))
     }
 
-    /// Records a key that is queued, and is ready after `wait`.
-    pub(crate) fn key_added(&mut self, key: &K, wait: Duration) {
+    /// Records that a key was added to the queue, and becomes ready after `wait`.
+    pub(crate) fn record_added_key(&mut self, key: &K, wait: Duration) {
         let now = Instant::now();
         let at = now.checked_add(wait).unwrap_or(now);
         match self.ready_at.entry(key.clone()) {
@@ -138,17 +138,17 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
     }
 
     /// Records that a key left the queue without a reconcile.
-    pub(crate) fn key_dropped(&mut self, key: &K) {
+    pub(crate) fn record_dropped_key(&mut self, key: &K) {
         self.ready_at.remove(key);
     }
 
-    /// Drops the keys for which `keep` returns `false`, after the queue has forgotten them.
+    /// Records that the queue has forgotten the keys for which `keep` returns `false`.
     pub(crate) fn retain_keys(&mut self, keep: impl Fn(&K) -> bool) {
         self.ready_at.retain(|key, _| keep(key));
     }
 
     /// Records the start of a reconcile.
-    pub(crate) fn reconcile_begins(&mut self, key: &K) {
+    pub(crate) fn record_reconcile_start(&mut self, key: &K) {
         let now = Instant::now();
         if let Some(at) = self.ready_at.remove(key) {
             self.handles().queue_duration.record(now.saturating_duration_since(at).as_secs_f64());
@@ -157,7 +157,7 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
     }
 
     /// Records the end of a reconcile.
-    pub(crate) fn reconcile_ends(&mut self, key: &K, outcome: Outcome) {
+    pub(crate) fn record_reconcile_end(&mut self, key: &K, outcome: Outcome) {
         let Some(began) = self.started.remove(key) else { return };
         let seconds = began.elapsed().as_secs_f64();
         let handles = self.handles();
@@ -182,15 +182,15 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         }
     }
 
-    /// Sets the number of ready keys and of in-flight reconciles.
+    /// Sets the gauges to the numbers of ready keys and of in-flight reconciles.
     pub(crate) fn set_load(&mut self, ready: usize, running: usize) {
         let handles = self.handles();
-        handles.depth.set(number(ready));
-        handles.active_workers.set(number(running));
+        handles.depth.set(gauge_value(ready));
+        handles.active_workers.set(gauge_value(running));
     }
 
-    /// Updates the durations of the in-flight reconciles.
-    pub(crate) fn update_durations(&mut self) {
+    /// Sets the gauges to the total and the longest duration of the in-flight reconciles.
+    pub(crate) fn set_durations(&mut self) {
         let seconds = self.started.values().map(|began| began.elapsed().as_secs_f64());
         let (total, longest) =
             seconds.fold((0.0, 0.0_f64), |(total, longest), seconds| (total + seconds, longest.max(seconds)));
@@ -199,15 +199,16 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         handles.longest_running.set(longest);
     }
 
-    /// Counts a key that waits or runs for too long, or that is reconciled in a hot loop.
+    /// Increases the counter `metric`, because a key waits for too long, a reconcile takes too long, or a key is
+    /// reconciled in a hot loop.
     pub(crate) fn count_problem(&self, metric: &'static str) {
         metrics::counter!(metric, "controller" => self.name.clone()).increment(1);
     }
 }
 
-/// A number as a value of a gauge.
+/// Converts a number to a value of a gauge.
 #[cfg(feature = "metrics")]
-fn number(number: usize) -> f64 {
+fn gauge_value(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
@@ -218,21 +219,21 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         Self { key: std::marker::PhantomData }
     }
 
-    pub(crate) fn key_added(&mut self, _: &K, _: Duration) {}
+    pub(crate) fn record_added_key(&mut self, _: &K, _: Duration) {}
 
     pub(crate) fn count_retry(&mut self) {}
 
-    pub(crate) fn key_dropped(&mut self, _: &K) {}
+    pub(crate) fn record_dropped_key(&mut self, _: &K) {}
 
     pub(crate) fn retain_keys(&mut self, _: impl Fn(&K) -> bool) {}
 
-    pub(crate) fn reconcile_begins(&mut self, _: &K) {}
+    pub(crate) fn record_reconcile_start(&mut self, _: &K) {}
 
-    pub(crate) fn reconcile_ends(&mut self, _: &K, _: Outcome) {}
+    pub(crate) fn record_reconcile_end(&mut self, _: &K, _: Outcome) {}
 
     pub(crate) fn set_load(&mut self, _: usize, _: usize) {}
 
-    pub(crate) fn update_durations(&mut self) {}
+    pub(crate) fn set_durations(&mut self) {}
 
     pub(crate) fn count_problem(&self, _: &'static str) {}
 }

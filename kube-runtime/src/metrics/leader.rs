@@ -1,7 +1,7 @@
 //! The metric of leader elections, under the name of client-go.
 
-/// Sets the metric that tells whether this process holds the lease `name`.
-pub(crate) fn set_leader(name: &str, is_leader: bool) {
+/// Sets the metric that states whether this process holds the lease `name`.
+pub(crate) fn set_leader_metric(name: &str, is_leader: bool) {
     #[cfg(feature = "metrics")]
     metrics::gauge!("leader_election_master_status", "name" => name.to_owned()).set(if is_leader {
         1.0

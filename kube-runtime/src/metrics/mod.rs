@@ -1,5 +1,5 @@
-//! Metrics through the facade of the crate `metrics` (Cargo feature `metrics`). Where client-go or controller-runtime
-//! has a metric, it has the same name and labels here. This module must not log: the callers do.
+//! Metrics through the facade of the crate `metrics` (Cargo feature `metrics`). If client-go or controller-runtime has the
+//! same metric, the name and the labels are also the same. This module must not log: its callers log.
 //!
 //! Without the feature, the types are empty and the methods do nothing.
 
@@ -10,7 +10,7 @@ mod watch;
 mod webhook;
 
 pub(crate) use controller::{ControllerMetrics, Outcome};
-pub(crate) use leader::set_leader;
+pub(crate) use leader::set_leader_metric;
 pub(crate) use watch::{Size, WatchMetrics, count_large_mapping};
 #[cfg(feature = "webhook")]
-pub(crate) use webhook::WebhookRequest;
+pub(crate) use webhook::WebhookRequestMetrics;

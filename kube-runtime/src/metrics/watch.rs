@@ -1,12 +1,12 @@
 //! `WatchMetrics`: the metrics of one watcher, under the names of client-go's reflector.
 //!
-//! The names of the metrics that client-go does not have, such as those of relists and silent watches, begin with
-//! `kube_runtime_`. The label `name` is the path of the collection.
+//! client-go does not have some of the metrics, such as the numbers of relists and of silent watches. The names of these
+//! metrics begin with `kube_runtime_`. The label `name` is the path of the collection.
 
 #[cfg(feature = "metrics")]
 use {std::sync::Arc, tokio::time::Instant};
 
-/// A number of objects and the bytes of their text.
+/// The number of objects of a collection, and the size of their texts in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) objects: u64,
@@ -25,7 +25,7 @@ pub(crate) struct WatchMetrics {
 /// A list or a watch in progress.
 #[cfg(feature = "metrics")]
 struct Response {
-    kind: Kind,
+    kind: ResponseKind,
     began: Instant,
     /// The number of objects and events so far.
     items: u32,
@@ -34,7 +34,7 @@ struct Response {
 /// Whether a response is a list or a watch.
 #[cfg(feature = "metrics")]
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ResponseKind {
     List,
     Watch,
 }
@@ -45,24 +45,24 @@ impl WatchMetrics {
         Self { name: name.into(), response: None }
     }
 
-    /// Records the request of a streaming list, or of the first page of a list.
-    pub(crate) fn list_begins(&mut self) {
-        self.begin(Kind::List);
+    /// Records the start of a list: the request for a streaming list, or for the first page of a paged list.
+    pub(crate) fn record_list_start(&mut self) {
+        self.begin(ResponseKind::List);
         metrics::counter!("reflector_lists_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// Records the request of a watch, or the end of the initial events of a streaming list.
-    pub(crate) fn watch_begins(&mut self) {
-        self.begin(Kind::Watch);
+    /// Records the start of a watch: the request for a watch, or the end of the initial events of a streaming list.
+    pub(crate) fn record_watch_start(&mut self) {
+        self.begin(ResponseKind::Watch);
         metrics::counter!("reflector_watches_total", "name" => self.name.clone()).increment(1);
     }
 
-    fn begin(&mut self, kind: Kind) {
-        self.response_ends();
+    fn begin(&mut self, kind: ResponseKind) {
+        self.record_response_end();
         self.response = Some(Response { kind, began: Instant::now(), items: 0 });
     }
 
-    /// Counts an object or an event.
+    /// Counts an object of the current list, or an event of the current watch.
     pub(crate) fn count_item(&mut self) {
         if let Some(response) = &mut self.response {
             response.items = response.items.saturating_add(1);
@@ -70,11 +70,11 @@ impl WatchMetrics {
     }
 
     /// Records the end of a list or a watch.
-    pub(crate) fn response_ends(&mut self) {
+    pub(crate) fn record_response_end(&mut self) {
         let Some(Response { kind, began, items }) = self.response.take() else { return };
         let (duration, number) = match kind {
-            Kind::List => ("reflector_list_duration_seconds", "reflector_items_per_list"),
-            Kind::Watch => ("reflector_watch_duration_seconds", "reflector_items_per_watch"),
+            ResponseKind::List => ("reflector_list_duration_seconds", "reflector_items_per_list"),
+            ResponseKind::Watch => ("reflector_watch_duration_seconds", "reflector_items_per_watch"),
         };
         metrics::histogram!(duration, "name" => self.name.clone()).record(began.elapsed().as_secs_f64());
         metrics::histogram!(number, "name" => self.name.clone()).record(f64::from(items));
@@ -97,11 +97,11 @@ impl WatchMetrics {
     }
 
     /// Counts a watch that became silent.
-    pub(crate) fn count_silence(&self) {
+    pub(crate) fn count_silent_watch(&self) {
         metrics::counter!("kube_runtime_silent_watches_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// Counts an event that is not newer than an earlier one of the watch.
+    /// Counts an event that is not newer than an earlier event of the same watch.
     pub(crate) fn count_repeated_event(&self) {
         metrics::counter!("kube_runtime_repeated_events_total", "name" => self.name.clone()).increment(1);
     }
@@ -116,17 +116,22 @@ impl WatchMetrics {
     }
 
     /// Counts an object that does not decode.
-    pub(crate) fn count_undecodable(&self) {
+    pub(crate) fn count_undecodable_object(&self) {
         metrics::counter!("kube_runtime_undecodable_objects_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// Changes the number of objects and their bytes. The metrics are the sums of all watchers of the collection.
+    /// Replaces this watcher's size `from` by `to` in the gauges. Each gauge is the sum over all watchers of the
+    /// collection.
     pub(crate) fn change_size(&self, from: Size, to: Size) {
         if from == to {
             return;
         }
         let change = |gauge: metrics::Gauge, from: u64, to: u64| {
-            if to >= from { gauge.increment(number(to - from)) } else { gauge.decrement(number(from - to)) }
+            if to >= from {
+                gauge.increment(gauge_value(to - from));
+            } else {
+                gauge.decrement(gauge_value(from - to));
+            }
         };
         let name = || self.name.clone();
         change(
@@ -138,22 +143,22 @@ impl WatchMetrics {
     }
 
     /// Counts a collection that begins to exceed its budget.
-    pub(crate) fn count_excess(&self) {
+    pub(crate) fn count_exceeded_budget(&self) {
         metrics::counter!("kube_runtime_exceeded_budgets_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// Counts a watcher that starts or stops waiting for a collection that the server does not serve. The metric is the
-    /// number of all these watchers of the collection.
-    pub(crate) fn count_missing(&self, is_missing: bool) {
+    /// Records that the server does not serve the collection (`is_missing`), or that it serves the collection again. The
+    /// metric is the number of watchers that wait for the collection.
+    pub(crate) fn record_missing_collection(&self, is_missing: bool) {
         let gauge = metrics::gauge!("kube_runtime_missing_collections", "name" => self.name.clone());
         if is_missing { gauge.increment(1.0) } else { gauge.decrement(1.0) }
     }
 }
 
-/// A number as a value of a gauge.
+/// Converts a number to a value of a gauge.
 #[cfg(feature = "metrics")]
 #[expect(clippy::cast_precision_loss, reason = "a gauge need not be exact above 2^53")]
-fn number(number: u64) -> f64 {
+fn gauge_value(number: u64) -> f64 {
     number as f64
 }
 
@@ -164,13 +169,13 @@ impl WatchMetrics {
         Self {}
     }
 
-    pub(crate) fn list_begins(&mut self) {}
+    pub(crate) fn record_list_start(&mut self) {}
 
-    pub(crate) fn watch_begins(&mut self) {}
+    pub(crate) fn record_watch_start(&mut self) {}
 
     pub(crate) fn count_item(&mut self) {}
 
-    pub(crate) fn response_ends(&mut self) {}
+    pub(crate) fn record_response_end(&mut self) {}
 
     pub(crate) fn count_short_watch(&self) {}
 
@@ -178,7 +183,7 @@ impl WatchMetrics {
 
     pub(crate) fn count_fallback(&self, _: &'static str) {}
 
-    pub(crate) fn count_silence(&self) {}
+    pub(crate) fn count_silent_watch(&self) {}
 
     pub(crate) fn count_repeated_event(&self) {}
 
@@ -186,16 +191,16 @@ impl WatchMetrics {
 
     pub(crate) fn count_opaque_version(&self) {}
 
-    pub(crate) fn count_undecodable(&self) {}
+    pub(crate) fn count_undecodable_object(&self) {}
 
     pub(crate) fn change_size(&self, _: Size, _: Size) {}
 
-    pub(crate) fn count_excess(&self) {}
+    pub(crate) fn count_exceeded_budget(&self) {}
 
-    pub(crate) fn count_missing(&self, _: bool) {}
+    pub(crate) fn record_missing_collection(&self, _: bool) {}
 }
 
-/// Counts a change of an object of `resource` that requests the reconcile of many objects.
+/// Counts a large mapping: one change of an object of `resource` requests the reconcile of many objects.
 pub(crate) fn count_large_mapping(resource: &str) {
     #[cfg(feature = "metrics")]
     metrics::counter!("kube_runtime_large_mappings_total", "name" => resource.to_owned()).increment(1);

@@ -1,12 +1,12 @@
-//! The metrics of a webhook, under the names of controller-runtime.
+//! The metrics of the requests to webhooks, under the names of controller-runtime.
 
 use std::sync::Arc;
 #[cfg(feature = "metrics")]
 use tokio::time::Instant;
 
-/// A request in flight. Dropping it records the request; a request without [`answered`](Self::answered) was cancelled,
-/// and is only subtracted from the gauge of requests in flight.
-pub(crate) struct WebhookRequest {
+/// The metrics of a request in flight. Dropping this value subtracts the request from the gauge of requests in flight.
+/// If [`record_response`](Self::record_response) was not called, the request was cancelled, and no other metric changes.
+pub(crate) struct WebhookRequestMetrics {
     #[cfg(feature = "metrics")]
     path: Arc<str>,
     #[cfg(feature = "metrics")]
@@ -16,16 +16,16 @@ pub(crate) struct WebhookRequest {
 }
 
 #[cfg(feature = "metrics")]
-impl WebhookRequest {
-    /// `path` is that of the webhook.
+impl WebhookRequestMetrics {
+    /// Adds a request to the gauge of requests in flight. `path` is the path of the webhook.
     pub(crate) fn new(path: Arc<str>) -> Self {
         metrics::gauge!("controller_runtime_webhook_requests_in_flight", "webhook" => path.clone())
             .increment(1.0);
         Self { path, started: Instant::now(), code: None }
     }
 
-    /// Sets the HTTP status of the response.
-    pub(crate) fn answered(mut self, code: u16) {
+    /// Records the duration of the request, and counts the request with the HTTP status `code` of its response.
+    pub(crate) fn record_response(mut self, code: u16) {
         self.code = Some(code);
     }
 
@@ -36,7 +36,7 @@ impl WebhookRequest {
 }
 
 #[cfg(feature = "metrics")]
-impl Drop for WebhookRequest {
+impl Drop for WebhookRequestMetrics {
     fn drop(&mut self) {
         let path = || self.path.clone();
         metrics::gauge!("controller_runtime_webhook_requests_in_flight", "webhook" => path()).decrement(1.0);
@@ -49,13 +49,13 @@ impl Drop for WebhookRequest {
 }
 
 #[cfg(not(feature = "metrics"))]
-impl WebhookRequest {
+impl WebhookRequestMetrics {
     pub(crate) fn new(_: Arc<str>) -> Self {
         Self {}
     }
 
     #[expect(clippy::unused_self, reason = "the method with the feature uses it")]
-    pub(crate) fn answered(self, _: u16) {}
+    pub(crate) fn record_response(self, _: u16) {}
 
     pub(crate) fn count_panic() {}
 }

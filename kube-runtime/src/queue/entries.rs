@@ -1,5 +1,5 @@
-//! `Entries`: a map from keys to values. A key has the same [`Slot`] from its insertion to its removal, so that other
-//! structures can refer to the slot: they neither copy nor hash the key.
+//! `Entries`: a map from keys to values. A key has the same [`Slot`] from its insertion to its removal. Other structures
+//! refer to a key by its slot, so that they neither copy nor hash the key.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -9,9 +9,9 @@ use std::hash::{BuildHasher, Hash};
 /// The index of a key in [`Entries`].
 pub(super) type Slot = usize;
 
-/// Values by key.
+/// A map from keys to values.
 pub(super) struct Entries<K, V> {
-    slab: Slab<Stored<K, V>>,
+    slab: Slab<SlabEntry<K, V>>,
     by_key: HashTable<Slot>,
     hasher: RandomState,
 }
@@ -20,8 +20,8 @@ pub(super) struct Entries<K, V> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyHash(u64);
 
-/// A key with its value, and its hash, so that growth of the table does not hash the keys again.
-struct Stored<K, V> {
+/// A key, its value and its hash. The table uses this hash when it grows, and does not hash the key again.
+struct SlabEntry<K, V> {
     hash: KeyHash,
     key: K,
     value: V,
@@ -36,16 +36,16 @@ impl<K: Hash + Eq, V> Entries<K, V> {
         KeyHash(self.hasher.hash_one(key))
     }
 
-    /// The slot of `key`, which has this hash; `None` if the map does not contain the key.
+    /// The slot of `key`; `None` if the map does not contain the key. `hash` must be the hash of `key`.
     pub(super) fn find(&self, hash: KeyHash, key: &K) -> Option<Slot> {
         self.by_key.find(hash.0, |&slot| self.slab[slot].key == *key).copied()
     }
 
-    /// Inserts a key that is not in the map. `value` receives its slot.
+    /// Inserts a key that is not in the map, with the value that `value` returns for the slot of the key.
     pub(super) fn insert(&mut self, hash: KeyHash, key: K, value: impl FnOnce(Slot) -> V) {
         let vacant = self.slab.vacant_entry();
         let slot = vacant.key();
-        vacant.insert(Stored { hash, key, value: value(slot) });
+        vacant.insert(SlabEntry { hash, key, value: value(slot) });
         self.by_key.insert_unique(hash.0, slot, |&slot| self.slab[slot].hash.0);
     }
 
@@ -54,7 +54,7 @@ impl<K: Hash + Eq, V> Entries<K, V> {
     /// # Panics
     /// If the slot has no key. The other methods that take a slot panic, too.
     pub(super) fn get_mut(&mut self, slot: Slot) -> (&K, &mut V) {
-        let Stored { key, value, .. } = &mut self.slab[slot];
+        let SlabEntry { key, value, .. } = &mut self.slab[slot];
         (key, value)
     }
 
@@ -64,7 +64,7 @@ impl<K: Hash + Eq, V> Entries<K, V> {
 
     /// Removes the key in a slot.
     pub(super) fn remove(&mut self, slot: Slot) {
-        let Stored { hash, .. } = self.slab.remove(slot);
+        let SlabEntry { hash, .. } = self.slab.remove(slot);
         if let Ok(known) = self.by_key.find_entry(hash.0, |&other| other == slot) {
             known.remove();
         }

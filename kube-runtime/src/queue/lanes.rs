@@ -1,17 +1,17 @@
 //! `Lanes`: slots in the order of their priority, and within a priority in the order of their arrival. Each priority
-//! has a lane, which is a doubly linked list, so that the time of an operation depends on the number of lanes and not
-//! on that of slots.
+//! has a lane, which is a doubly linked list. Therefore the time that an operation takes depends on the number of lanes,
+//! but not on the number of slots.
 
 use super::Priority;
 use super::entries::Slot;
 use std::collections::{BTreeMap, btree_map};
 
-/// The maximum number of lanes, from the lowest priority, in which [`Lanes::pop_oldest`] looks for the oldest slot.
+/// [`Lanes::pop_oldest`] searches only this number of lanes: those with the lowest priorities.
 const MAX_LANES_SEARCHED: usize = 64;
 
 /// Slots by priority, then by arrival.
 pub(super) struct Lanes {
-    /// The lanes, none of which is empty.
+    /// The lanes. No lane is empty.
     by_priority: BTreeMap<Priority, Lane>,
     /// The links of each slot, at the index of the slot. The links of a slot that is in no lane have no meaning.
     links: Vec<Links>,
@@ -24,7 +24,7 @@ struct Lane {
     last: Slot,
 }
 
-/// The neighbours of a slot in its lane.
+/// The neighbours of a slot in its lane, and the arrival of the slot.
 #[derive(Clone, Copy, Default)]
 struct Links {
     /// The previous slot of the lane; has no meaning for the first slot.
@@ -40,7 +40,7 @@ impl Lanes {
         Self { by_priority: BTreeMap::new(), links: Vec::new(), len: 0 }
     }
 
-    /// Adds a slot that is in no lane. `arrival` is greater than the sequence numbers of the other slots.
+    /// Adds a slot that is in no lane. `arrival` must be greater than the sequence numbers of all other slots.
     pub(super) fn push(&mut self, priority: Priority, slot: Slot, arrival: u64) {
         if self.links.len() <= slot {
             self.links.resize(slot + 1, Links::default());
@@ -70,14 +70,14 @@ impl Lanes {
         self.len -= 1;
     }
 
-    /// Removes the first slot of the highest priority.
+    /// Removes and returns the first slot of the highest priority.
     pub(super) fn pop_first(&mut self) -> Option<Slot> {
         let (&priority, &Lane { first, .. }) = self.by_priority.last_key_value()?;
         self.remove(priority, first);
         Some(first)
     }
 
-    /// Removes the slot that arrived first, among those of the lowest 64 priorities.
+    /// Removes and returns the slot that arrived first. Searches only the lanes of the 64 lowest priorities.
     pub(super) fn pop_oldest(&mut self) -> Option<Slot> {
         let lowest = self.by_priority.iter().take(MAX_LANES_SEARCHED);
         let (&priority, &Lane { first, .. }) =

@@ -1,12 +1,12 @@
-//! `RateLimiter`: the wait of a key after a failure.
+//! `RateLimiter`: decides how long a key waits after a failure.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Decides how long a key waits after a failure. Implementations combine: see [`MaxOf`].
+/// Decides how long a key waits after a failure. [`MaxOf`] combines two limiters.
 ///
-/// A limiter receives the number of consecutive failures, so that a limit per key needs no state per key. It must not
-/// read a clock: `now` is the current time.
+/// A limiter receives the number of consecutive failures, so that a limit per key needs no state per key. A limiter must
+/// not read a clock: `now` is the current time.
 ///
 /// ```
 /// use kube_runtime::controller::{FailureBackoff, Key, MaxOf, RateLimiter, TokenBucket};
@@ -40,7 +40,7 @@ impl<K, A: RateLimiter<K>, B: RateLimiter<K>> RateLimiter<K> for MaxOf<A, B> {
     }
 }
 
-/// A limit per key, as client-go's `ItemExponentialFailureRateLimiter`: the wait doubles with each consecutive failure.
+/// A limit per key, like client-go's `ItemExponentialFailureRateLimiter`: the wait doubles with each consecutive failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureBackoff {
     base: Duration,
@@ -48,13 +48,14 @@ pub struct FailureBackoff {
 }
 
 impl FailureBackoff {
-    /// Waits for `base` after the first failure, and twice as long after each further failure, up to `max`.
+    /// A limiter whose wait is `base` after the first failure, and doubles with each further consecutive failure, up to
+    /// `max`.
     pub fn new(base: Duration, max: Duration) -> Self {
         Self { base, max: max.max(base) }
     }
 
     /// The wait after the given number of consecutive failures.
-    pub(super) fn after(&self, failures: u32) -> Duration {
+    pub(super) fn wait_after(&self, failures: u32) -> Duration {
         let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         self.base.saturating_mul(factor).min(self.max)
     }
@@ -62,12 +63,12 @@ impl FailureBackoff {
 
 impl<K> RateLimiter<K> for FailureBackoff {
     fn wait(&mut self, _: &K, failures: u32, _: Instant) -> Duration {
-        self.after(failures)
+        self.wait_after(failures)
     }
 }
 
-/// A limit for all keys, as client-go's `BucketRateLimiter`: up to `burst` failures have no wait, and each further
-/// failure waits until the rate permits it.
+/// A limit for all keys together, like client-go's `BucketRateLimiter`: up to `burst` failures have no wait. After each
+/// further failure, the key waits until the rate permits its retry.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
     /// The time after which the next token is added.
@@ -82,8 +83,9 @@ impl TokenBucket {
     /// permits one token in about 30 years.
     pub fn new(per_second: f64, burst: u32) -> Self {
         /// The longest time per token: about 30 years.
-        const MAX_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-        let interval = Duration::try_from_secs_f64(per_second.recip()).unwrap_or(MAX_WAIT).min(MAX_WAIT);
+        const MAX_INTERVAL: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+        let interval =
+            Duration::try_from_secs_f64(per_second.recip()).unwrap_or(MAX_INTERVAL).min(MAX_INTERVAL);
         Self { interval, burst, full_at: None }
     }
 }
@@ -108,7 +110,7 @@ mod tests {
         let now = Instant::now();
         let mut wait = |after: u64| bucket.wait(&(), 1, now + Duration::from_millis(after)).as_millis();
         assert_eq!([wait(0), wait(0), wait(0), wait(0), wait(0)], [0, 0, 0, 100, 200]);
-        // One token after another 100 ms; a full bucket after a long time.
+        // At 300 ms, one token is available. At 60 s, the bucket is full.
         assert_eq!([wait(300), wait(60_000), wait(60_000), wait(60_000), wait(60_000)], [0, 0, 0, 0, 100]);
     }
 
@@ -126,7 +128,7 @@ mod tests {
     #[test]
     fn many_failures_do_not_overflow() {
         let backoff = FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000));
-        assert_eq!(backoff.after(1), Duration::from_millis(5));
-        assert_eq!(backoff.after(u32::MAX), Duration::from_secs(1000));
+        assert_eq!(backoff.wait_after(1), Duration::from_millis(5));
+        assert_eq!(backoff.wait_after(u32::MAX), Duration::from_secs(1000));
     }
 }

@@ -1,9 +1,10 @@
-//! `WorkQueue`: the keys to process, as in controller-runtime's priority queue. It does not read a clock: callers pass
-//! the time.
+//! `WorkQueue`: the keys to process, as in controller-runtime's priority queue. The queue does not read a clock: callers
+//! pass the time.
 //!
-//! Each key has one state: ready, delayed or in process. A key that is added while in process is processed once more
-//! afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready. So
-//! that no key starves, every 16th key is the one that has been ready longest.
+//! Each key has one state: ready, delayed or in process. If a key is added while it is in process, it is processed once
+//! more afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready.
+//! Every 16th key is the key that has been ready longest (of the keys with the 64 lowest priorities), so that no key
+//! starves.
 
 mod entries;
 mod lanes;
@@ -16,12 +17,13 @@ use entries::{Entries, Slot};
 use lanes::Lanes;
 use std::{hash::Hash, time::Duration};
 use tokio::time::Instant;
-use waiting::Waiting;
+use waiting::WaitingKeys;
 
-/// One in this number of keys is the key that has been ready longest, instead of the key with the highest priority.
-const KEYS_PER_OLDEST: u32 = 16;
+/// Once per this number of returned keys, the queue returns the key that has been ready longest. The queue returns all
+/// other keys by priority.
+const OLDEST_KEY_INTERVAL: u32 = 16;
 /// The maximum number of keys for which an empty queue keeps memory.
-const MAX_KEPT_WHEN_EMPTY: usize = 1024;
+const MAX_CAPACITY_WHEN_EMPTY: usize = 1024;
 
 /// The priority of a key. Keys with a higher priority are processed first, except that every 16th key is the one that
 /// has waited longest.
@@ -29,8 +31,8 @@ const MAX_KEPT_WHEN_EMPTY: usize = 1024;
 pub struct Priority(i32);
 
 impl Priority {
-    /// The priority of the objects of the first snapshot and of bulk requests: they are processed after changes. The
-    /// value is that of controller-runtime.
+    /// The priority of bulk requests, and of requests for the objects in the first snapshot. These requests are processed
+    /// after changes. The value is the same as in controller-runtime.
     pub const LOW: Self = Self(-100);
     /// The priority of changes, 0.
     pub const DEFAULT: Self = Self(0);
@@ -47,11 +49,11 @@ impl Priority {
     }
 }
 
-/// A queue of keys with a cause each, `C`. Each key is in process at most once at a time.
+/// A queue of keys. Each key has a cause of type `C`, and is in process at most once at a time.
 pub(crate) struct WorkQueue<K, C> {
     entries: Entries<K, Entry<C>>,
-    waiting: Waiting,
-    /// The number of keys to return by priority before the oldest one.
+    waiting: WaitingKeys,
+    /// Each returned key decrements this number. At 0, the returned key is the key that has been ready longest.
     until_oldest: u32,
     limiter: Limiter<K>,
 }
@@ -77,7 +79,7 @@ impl<C> Request<C> {
     }
 }
 
-/// A key in the queue.
+/// The state, the priority and the failures of a key in the queue.
 #[derive(Debug)]
 struct Entry<C> {
     state: KeyState<C>,
@@ -91,24 +93,24 @@ struct Entry<C> {
 #[derive(Debug)]
 enum KeyState<C> {
     Ready(C),
-    /// Due at this time, with the sequence number of its arrival.
+    /// The due time, the sequence number of the key's arrival, and the cause.
     Delayed(Instant, u64, C),
     InProcess(InProcess<C>),
 }
 
 impl<C> KeyState<C> {
-    /// Sets the state to in process, and returns the previous one.
+    /// Sets the state to `InProcess`, and returns the previous state.
     fn begin_processing(&mut self) -> Self {
         std::mem::replace(self, Self::InProcess(InProcess::default()))
     }
 }
 
-/// The changes of a key while it is in process.
+/// What has happened to a key since its processing began.
 #[derive(Debug)]
 struct InProcess<C> {
     /// The request, if the key was added during the processing.
     again: Option<Request<C>>,
-    /// Whether the key was forgotten during the processing: the result of the processing does not count.
+    /// Whether the key was forgotten during the processing. If so, the result of the processing does not count.
     forgotten: bool,
 }
 
@@ -126,7 +128,7 @@ pub(crate) enum Due {
 }
 
 impl Due {
-    /// Due after `wait`; saturates instead of overflowing.
+    /// Due at `now` plus `wait`. If this time overflows, due in about 30 years.
     pub(crate) fn after(now: Instant, wait: Duration) -> Self {
         /// About 30 years.
         const MAX_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
@@ -136,7 +138,12 @@ impl Due {
 
 impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     pub(crate) fn new(limiter: Limiter<K>) -> Self {
-        Self { entries: Entries::new(), waiting: Waiting::new(), until_oldest: KEYS_PER_OLDEST, limiter }
+        Self {
+            entries: Entries::new(),
+            waiting: WaitingKeys::new(),
+            until_oldest: OLDEST_KEY_INTERVAL,
+            limiter,
+        }
     }
 
     /// Adds a key. If the key is already in the queue, the earlier due time and the higher priority apply.
@@ -151,7 +158,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.entries.insert(hash, key, new);
     }
 
-    /// Merges a request for a key into the earlier request for the key, if any.
+    /// Adds a request for the key in `slot`. If the key already has a request, merges the two requests.
     fn merge(&mut self, slot: Slot, request: Request<C>) {
         let Entry { state, priority, failures } = self.entries.get_mut(slot).1;
         let is_earlier = match state {
@@ -176,7 +183,8 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     }
 
     /// Returns the next ready key, its request, and the number of its consecutive failures. The key is in process until
-    /// [`done`](Self::done), [`failed`](Self::failed) or [`conflicted`](Self::conflicted).
+    /// [`finish`](Self::finish), [`finish_with_failure`](Self::finish_with_failure) or
+    /// [`finish_with_conflict`](Self::finish_with_conflict).
     pub(crate) fn take_key(&mut self, now: Instant) -> Option<(K, Request<C>, u32)> {
         while let Some(slot) = self.waiting.pop_due(now) {
             let Entry { state, priority, .. } = self.entries.get_mut(slot).1;
@@ -195,7 +203,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     }
 
     /// Removes a key with its failures, because its object was deleted. If the key is in process, the result of the
-    /// processing does not count; if the key is added again, it is processed afterwards.
+    /// processing does not count. If the key is added again before the processing ends, it is processed afterwards.
     pub(crate) fn forget(&mut self, key: &K) {
         if let Some(slot) = self.entries.find(self.entries.hash(key), key) {
             self.forget_slot(slot);
@@ -228,8 +236,8 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.entries.len()
     }
 
-    /// Removes the next ready key: the first one of the highest priority, or, once in `KEYS_PER_OLDEST` keys, the
-    /// oldest one.
+    /// Removes and returns the next ready key: the first key of the highest priority. Once in [`OLDEST_KEY_INTERVAL`] keys,
+    /// removes and returns the key that has been ready longest instead.
     fn pop_ready(&mut self) -> Option<Slot> {
         if self.waiting.ready.is_empty() {
             return None;
@@ -238,15 +246,14 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         if self.until_oldest > 0 {
             return self.waiting.ready.pop_first();
         }
-        self.until_oldest = KEYS_PER_OLDEST;
+        self.until_oldest = OLDEST_KEY_INTERVAL;
         self.waiting.ready.pop_oldest()
     }
 
     /// Ends the processing of a key, and resets its count of failures. `next` is the time at which the key is due
-    /// again, and the cause; if the key was added during the processing, the earlier time applies. Returns the time of
-    /// `next`; `None` without `next`, and if the key was forgotten during the processing, so that `next` does not
-    /// count.
-    pub(crate) fn done(&mut self, key: &K, next: Option<(Due, C)>) -> Option<Due> {
+    /// again, and the cause. If the key was added during the processing, the earlier time applies. Returns the time of
+    /// `next`. If the key was forgotten during the processing, ignores `next`, and returns `None`.
+    pub(crate) fn finish(&mut self, key: &K, next: Option<(Due, C)>) -> Option<Due> {
         let (slot, InProcess { again, forgotten }) = self.end_processing(key)?;
         let priority = self.entries.get_mut(slot).1.priority;
         let next = next.filter(|_| !forgotten).map(|(due, cause)| Request { due, priority, cause });
@@ -262,25 +269,25 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         due
     }
 
-    /// Ends the processing of a key with a failure. The key is due after the wait that the limiter returns, with
-    /// `cause`. If the key was added during the processing, it is due at the earlier time, because the change may fix
-    /// the failure. Returns the wait; `None` if the key was forgotten during the processing, so that the failure does
-    /// not count.
-    pub(crate) fn failed(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
-        self.fail(key, now, cause, |limiter, key, failures| limiter.wait(key, failures, now))
+    /// Ends the processing of a key with a failure. The key is due again after the wait that the limiter returns; `cause`
+    /// is the cause of this retry. If the key was added during the processing, the earlier time applies, because the new
+    /// request may follow a change that fixes the failure. Returns the wait. If the key was forgotten during the
+    /// processing, ignores the failure, and returns `None`.
+    pub(crate) fn finish_with_failure(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
+        self.finish_and_retry(key, now, cause, |limiter, key, failures| limiter.wait(key, failures, now))
     }
 
-    /// Like [`failed`](Self::failed), after a conflict: the first of several consecutive failures has no wait, and the
-    /// limiter does not count it.
-    pub(crate) fn conflicted(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
-        self.fail(key, now, cause, |limiter, key, failures| match failures {
+    /// Like [`finish_with_failure`](Self::finish_with_failure), for a conflict. There is no wait after the first
+    /// consecutive failure. After a further failure, the limiter receives the number of consecutive failures minus one.
+    pub(crate) fn finish_with_conflict(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
+        self.finish_and_retry(key, now, cause, |limiter, key, failures| match failures {
             1 => Duration::ZERO,
             failures => limiter.wait(key, failures - 1, now),
         })
     }
 
-    /// Ends the processing of a key with a failure, after which it is due after the wait that `wait` returns.
-    fn fail(
+    /// Ends the processing of a key with a failure. `wait` returns the duration after which the key is due again.
+    fn finish_and_retry(
         &mut self,
         key: &K,
         now: Instant,
@@ -329,8 +336,8 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.waiting.delayed.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// The slot of a key that is in process, and its changes. The caller calls [`enqueue`](Self::enqueue) or
-    /// [`remove`](Self::remove).
+    /// Returns the slot of a key, and what has happened to the key since its processing began; `None` if the key is not
+    /// in process. The caller must then call [`enqueue`](Self::enqueue) or [`remove`](Self::remove).
     fn end_processing(&mut self, key: &K) -> Option<(Slot, InProcess<C>)> {
         let slot = self.entries.find(self.entries.hash(key), key)?;
         match &mut self.entries.get_mut(slot).1.state {
@@ -346,16 +353,16 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         *self.entries.get_mut(slot).1 = Entry { state, priority, failures };
     }
 
-    /// Removes a key that is neither ready nor delayed.
+    /// Removes a key that is neither ready nor delayed. If the queue is empty then, releases unused memory.
     fn remove(&mut self, slot: Slot) {
         self.entries.remove(slot);
-        if self.entries.is_empty() && self.entries.capacity() > MAX_KEPT_WHEN_EMPTY {
+        if self.entries.is_empty() && self.entries.capacity() > MAX_CAPACITY_WHEN_EMPTY {
             (self.entries, self.waiting.ready) = (Entries::new(), Lanes::new());
         }
     }
 }
 
-/// The request, combined with one that was added before, if any.
+/// If there is an earlier request `before`, combines it with `request`. Otherwise returns `request`.
 fn merge_with<C>(before: Option<Request<C>>, request: Request<C>) -> Request<C> {
     match before {
         Some(before) => before.merge(request),

@@ -1,4 +1,5 @@
-//! A model test of the work queue: random requests, results and deletions, compared with a map of the requested keys.
+//! A model test of the work queue: compares the queue with a map of the requested keys, after random requests, results
+//! and deletions.
 
 use super::*;
 use crate::random::{Rng, check_model};
@@ -6,14 +7,14 @@ use std::collections::BTreeMap;
 
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// The due time of a key, in seconds after the start, and its priority.
+/// The request for a key: the due time in seconds after the start, and the priority.
 #[derive(Debug, Clone, Copy)]
-struct Wanted {
+struct ModelRequest {
     due: u64,
     priority: i32,
 }
 
-impl Wanted {
+impl ModelRequest {
     fn merge(self, other: Option<Self>) -> Self {
         let Some(other) = other else { return self };
         Self { due: self.due.min(other.due), priority: self.priority.max(other.priority) }
@@ -22,8 +23,8 @@ impl Wanted {
 
 /// A key in process.
 #[derive(Debug, Default)]
-struct Running {
-    again: Option<Wanted>,
+struct KeyInProcess {
+    again: Option<ModelRequest>,
     is_forgotten: bool,
     priority: i32,
 }
@@ -32,8 +33,8 @@ struct Model {
     queue: WorkQueue<&'static str, ()>,
     start: Instant,
     now: u64,
-    wanted: BTreeMap<&'static str, Wanted>,
-    running: BTreeMap<&'static str, Running>,
+    wanted: BTreeMap<&'static str, ModelRequest>,
+    running: BTreeMap<&'static str, KeyInProcess>,
     failures: BTreeMap<&'static str, u32>,
     taken: u32,
 }
@@ -56,14 +57,14 @@ impl Model {
         self.start + Duration::from_secs(seconds)
     }
 
-    fn want(&mut self, key: &'static str, wanted: Wanted) {
+    fn want(&mut self, key: &'static str, wanted: ModelRequest) {
         let merged = wanted.merge(self.wanted.get(key).copied());
         self.wanted.insert(key, merged);
     }
 
     fn add(&mut self, key: &'static str, random: &mut Rng) {
         let wait = random.u64(0..6);
-        let wanted = Wanted { due: self.now + wait, priority: [-100, 0, 5][random.usize(0..3)] };
+        let wanted = ModelRequest { due: self.now + wait, priority: [-100, 0, 5][random.usize(0..3)] };
         let due = if wait == 0 { Due::Now } else { Due::At(self.at(wanted.due)) };
         self.queue.add(key, Request { due, priority: Priority::new(wanted.priority), cause: () });
         match self.running.get_mut(key) {
@@ -82,28 +83,28 @@ impl Model {
         let Some(wanted) = self.wanted.get(key).copied().filter(|wanted| wanted.due <= self.now) else {
             return Err(format!("{key} is not due"));
         };
-        if Some(wanted.priority) != highest && !self.taken.is_multiple_of(KEYS_PER_OLDEST) {
+        if Some(wanted.priority) != highest && !self.taken.is_multiple_of(OLDEST_KEY_INTERVAL) {
             return Err(format!("{key} has the priority {}, and another one {highest:?}", wanted.priority));
         }
         if failures != self.failures.get(key).copied().unwrap_or_default() {
             return Err(format!("{key} has {failures} failures, and not {:?}", self.failures.get(key)));
         }
         self.wanted.remove(key);
-        let running = Running { priority: wanted.priority, ..Running::default() };
+        let running = KeyInProcess { priority: wanted.priority, ..KeyInProcess::default() };
         match self.running.insert(key, running) {
             None => Ok(()),
             Some(_) => Err(format!("{key} is in process twice")),
         }
     }
 
-    /// Ends the processing of a key.
+    /// Ends the processing of a key with a random result.
     fn end(&mut self, key: &'static str, random: &mut Rng) {
-        let Some(Running { again, is_forgotten, priority }) = self.running.remove(key) else { return };
+        let Some(KeyInProcess { again, is_forgotten, priority }) = self.running.remove(key) else { return };
         let now = self.at(self.now);
         let next = match random.u8(0..3) {
             0 => {
                 let wait = random.bool().then(|| random.u64(0..6));
-                self.queue.done(&key, wait.map(|wait| (Due::At(self.at(self.now + wait)), ())));
+                self.queue.finish(&key, wait.map(|wait| (Due::At(self.at(self.now + wait)), ())));
                 self.failures.remove(key);
                 wait
             }
@@ -114,15 +115,15 @@ impl Model {
                 let backoff =
                     |failures: u32| if failures == 0 { 0 } else { (1_u64 << (failures - 1).min(9)).min(5) };
                 if outcome == 1 {
-                    self.queue.failed(&key, now, ());
+                    self.queue.finish_with_failure(&key, now, ());
                     Some(backoff(failures))
                 } else {
-                    self.queue.conflicted(&key, now, ());
+                    self.queue.finish_with_conflict(&key, now, ());
                     Some(backoff(failures.saturating_sub(1)))
                 }
             }
         };
-        let next = next.filter(|_| !is_forgotten).map(|wait| Wanted { due: self.now + wait, priority });
+        let next = next.filter(|_| !is_forgotten).map(|wait| ModelRequest { due: self.now + wait, priority });
         if let Some(wanted) = again.map(|again| again.merge(next)).or(next) {
             self.want(key, wanted);
         }
@@ -133,7 +134,7 @@ impl Model {
         self.wanted.remove(key);
         self.failures.remove(key);
         if let Some(running) = self.running.get_mut(key) {
-            *running = Running { is_forgotten: true, priority: running.priority, again: None };
+            *running = KeyInProcess { is_forgotten: true, priority: running.priority, again: None };
         }
     }
 
@@ -148,17 +149,18 @@ impl Model {
                 _ => self.now += random.u64(0..4),
             }
         }
-        // Each wanted key is processed, and nothing remains.
+        // Check that the queue returns each wanted key, and that no key remains.
         self.now += 100;
         loop {
             for key in KEYS {
                 if self.running.remove(key).is_some_and(|running| running.again.is_some()) {
-                    self.want(key, Wanted { due: 0, priority: 0 });
+                    self.want(key, ModelRequest { due: 0, priority: 0 });
                 }
-                self.queue.done(&key, None);
+                self.queue.finish(&key, None);
                 self.failures.remove(key);
             }
-            // This loop does not model the priorities of keys that were added again.
+            // Take the key from the queue itself: `Model::take` would check the priorities, and the model does not have the
+            // priorities of keys that were added again.
             let Some((key, ..)) = self.queue.take_key(self.at(self.now)) else { break };
             self.wanted.remove(key).ok_or_else(|| format!("{key} was not wanted"))?;
         }

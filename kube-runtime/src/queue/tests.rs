@@ -27,15 +27,15 @@ impl TestQueue {
         self.inner.add(key, request(Due::Now, Priority::DEFAULT));
     }
 
-    fn add_with(&mut self, key: &'static str, priority: i32) {
+    fn add_with_priority(&mut self, key: &'static str, priority: i32) {
         self.inner.add(key, request(Due::Now, Priority::new(priority)));
     }
 
     fn add_at(&mut self, key: &'static str, seconds: u64) {
-        self.add_at_with(key, seconds, 0);
+        self.add_at_with_priority(key, seconds, 0);
     }
 
-    fn add_at_with(&mut self, key: &'static str, seconds: u64, priority: i32) {
+    fn add_at_with_priority(&mut self, key: &'static str, seconds: u64, priority: i32) {
         let due = Due::At(self.at(seconds));
         self.inner.add(key, request(due, Priority::new(priority)));
     }
@@ -59,16 +59,16 @@ fn returns_each_key_once_and_in_order() {
 }
 
 #[test]
-fn a_key_added_while_in_process_is_processed_once_more_afterwards() {
+fn a_key_that_is_added_while_it_is_in_process_is_processed_once_more() {
     let mut queue = TestQueue::new();
     queue.add("a");
     assert_eq!(queue.take_key(0), Some("a"));
     queue.add("a");
     queue.add("a");
     assert_eq!(queue.take_key(0), None);
-    queue.inner.done(&"a", None);
+    queue.inner.finish(&"a", None);
     assert_eq!((queue.take_key(0), queue.take_key(0)), (Some("a"), None));
-    queue.inner.done(&"a", None);
+    queue.inner.finish(&"a", None);
     assert_eq!(queue.take_key(0), None);
     assert!(queue.inner.entries.is_empty());
 }
@@ -100,10 +100,10 @@ fn delayed_keys_become_ready_in_order_of_time() {
 }
 
 #[test]
-fn returns_keys_by_priority_and_then_in_order() {
+fn returns_keys_by_priority_and_then_by_arrival() {
     let mut queue = TestQueue::new();
     for (key, priority) in [("low", -100), ("a", 0), ("high", 5), ("b", 0), ("low too", -100)] {
-        queue.add_with(key, priority);
+        queue.add_with_priority(key, priority);
     }
     let taken: Vec<_> = std::iter::from_fn(|| queue.take_key(0)).collect();
     assert_eq!(taken, ["high", "a", "b", "low", "low too"]);
@@ -112,16 +112,16 @@ fn returns_keys_by_priority_and_then_in_order() {
 #[test]
 fn a_key_keeps_the_highest_priority_of_its_requests() {
     let mut queue = TestQueue::new();
-    queue.add_with("a", -100);
-    queue.add_with("b", 0);
-    queue.add_with("a", 5);
-    queue.add_with("a", -100);
+    queue.add_with_priority("a", -100);
+    queue.add_with_priority("b", 0);
+    queue.add_with_priority("a", 5);
+    queue.add_with_priority("a", -100);
     assert_eq!([queue.take_key(0), queue.take_key(0), queue.take_key(0)], [Some("a"), Some("b"), None]);
     // The key is added while it is in process.
-    queue.add_with("a", -100);
-    queue.add_with("a", 5);
-    queue.add_with("c", 0);
-    queue.inner.done(&"a", None);
+    queue.add_with_priority("a", -100);
+    queue.add_with_priority("a", 5);
+    queue.add_with_priority("c", 0);
+    queue.inner.finish(&"a", None);
     assert_eq!([queue.take_key(0), queue.take_key(0), queue.take_key(0)], [Some("a"), Some("c"), None]);
     assert!(queue.inner.waiting.ready.is_empty());
 }
@@ -129,9 +129,9 @@ fn a_key_keeps_the_highest_priority_of_its_requests() {
 #[test]
 fn a_delayed_key_keeps_the_earlier_time_and_the_higher_priority() {
     let mut queue = TestQueue::new();
-    queue.add_at_with("a", 5, 0);
-    queue.add_at_with("a", 9, 5);
-    queue.add_at_with("b", 3, 0);
+    queue.add_at_with_priority("a", 5, 0);
+    queue.add_at_with_priority("a", 9, 5);
+    queue.add_at_with_priority("b", 3, 0);
     assert_eq!([queue.take_key(2), queue.take_key(5), queue.take_key(5)], [None, Some("a"), Some("b")]);
     assert!(queue.inner.waiting.delayed.is_empty());
 }
@@ -139,16 +139,16 @@ fn a_delayed_key_keeps_the_earlier_time_and_the_higher_priority() {
 #[test]
 fn a_requeued_key_keeps_its_priority() {
     let mut queue = TestQueue::new();
-    queue.add_with("a", -100);
+    queue.add_with_priority("a", -100);
     assert_eq!(queue.take_key(0), Some("a"));
     let at = queue.at(0);
-    queue.inner.failed(&"a", at, ());
+    queue.inner.finish_with_failure(&"a", at, ());
     queue.add_at("b", 2);
     assert_eq!([queue.take_key(2), queue.take_key(2)], [Some("b"), Some("a")]);
 }
 
 #[test]
-fn the_cause_is_that_of_the_most_urgent_request_and_then_of_the_first_one() {
+fn a_key_keeps_the_cause_of_its_first_request_with_the_highest_priority() {
     let backoff = FailureBackoff::new(Duration::from_secs(1), Duration::from_secs(5));
     let mut queue = WorkQueue::new(Box::new(backoff));
     let now = Instant::now();
@@ -164,70 +164,70 @@ fn the_cause_is_that_of_the_most_urgent_request_and_then_of_the_first_one() {
     };
     add(0, "during");
     add(5, "urgent");
-    queue.done(&"a", Some((Due::Now, "requeue")));
+    queue.finish(&"a", Some((Due::Now, "requeue")));
     assert_eq!(queue.take_key(now).map(|(_, request, _)| request.cause), Some("urgent"));
-    queue.done(&"a", Some((Due::Now, "requeue")));
+    queue.finish(&"a", Some((Due::Now, "requeue")));
     assert_eq!(queue.take_key(now).map(|(_, request, _)| request.cause), Some("requeue"));
 }
 
 #[test]
-fn an_earlier_change_overrides_a_requeue() {
+fn a_requeued_key_is_due_at_once_if_it_is_added_again() {
     let mut queue = TestQueue::new();
     queue.add("a");
     queue.take_key(0);
     let due = Some((Due::At(queue.at(60)), ()));
-    queue.inner.done(&"a", due);
+    queue.inner.finish(&"a", due);
     assert_eq!(queue.take_key(59), None);
     queue.add("a");
     assert_eq!(queue.take_key(1), Some("a"));
     queue.add("a");
-    queue.inner.done(&"a", due);
+    queue.inner.finish(&"a", due);
     assert_eq!(queue.take_key(1), Some("a"));
 }
 
 #[test]
-fn consecutive_failures_wait_longer_up_to_a_limit_and_a_success_resets_them() {
+fn the_wait_grows_with_each_consecutive_failure_up_to_a_limit_until_a_success() {
     let mut queue = TestQueue::new();
     queue.add("a");
     let mut now = 0;
     for expected in [1, 2, 4, 5, 5] {
         assert_eq!(queue.take_key(now), Some("a"));
         let at = queue.at(now);
-        assert_eq!(queue.inner.failed(&"a", at, ()), Some(Duration::from_secs(expected)));
+        assert_eq!(queue.inner.finish_with_failure(&"a", at, ()), Some(Duration::from_secs(expected)));
         now += expected;
         assert_eq!(queue.take_key(now - 1), None);
     }
     assert_eq!(queue.take_key(now), Some("a"));
-    queue.inner.done(&"a", None);
+    queue.inner.finish(&"a", None);
     queue.add("a");
     assert_eq!(queue.take_key(now), Some("a"));
     let at = queue.at(now);
-    assert_eq!(queue.inner.failed(&"a", at, ()), Some(Duration::from_secs(1)));
+    assert_eq!(queue.inner.finish_with_failure(&"a", at, ()), Some(Duration::from_secs(1)));
 }
 
 #[test]
-fn the_first_conflict_is_due_at_once_and_further_ones_after_the_backoff() {
+fn the_first_conflict_has_no_wait_and_further_conflicts_have_a_backoff() {
     let mut queue = TestQueue::new();
     queue.add("a");
     for (failures, wait) in [(0, 0), (1, 1), (2, 2)] {
         let now = queue.at(9);
         let taken = queue.inner.take_key(queue.start + Duration::from_secs(99)).unwrap();
         assert_eq!((taken.0, taken.2), ("a", failures));
-        assert_eq!(queue.inner.conflicted(&"a", now, ()), Some(Duration::from_secs(wait)));
+        assert_eq!(queue.inner.finish_with_conflict(&"a", now, ()), Some(Duration::from_secs(wait)));
         assert_eq!(queue.inner.has_ready(), wait == 0);
     }
 }
 
 #[test]
-fn a_change_during_a_failure_is_due_immediately_and_keeps_the_failure_count() {
+fn after_a_failure_a_key_that_was_added_meanwhile_is_due_at_once_and_keeps_its_failure_count() {
     let mut queue = TestQueue::new();
     queue.add("a");
     queue.take_key(0);
     queue.add("a");
     let now = queue.at(0);
-    queue.inner.failed(&"a", now, ());
+    queue.inner.finish_with_failure(&"a", now, ());
     assert_eq!(queue.take_key(0), Some("a"));
-    assert_eq!(queue.inner.failed(&"a", now, ()), Some(Duration::from_secs(2)));
+    assert_eq!(queue.inner.finish_with_failure(&"a", now, ()), Some(Duration::from_secs(2)));
     assert_eq!((queue.take_key(1), queue.take_key(2)), (None, Some("a")));
 }
 
@@ -240,21 +240,21 @@ fn a_wait_of_any_length_does_not_overflow() {
     assert_eq!(queue.take_key(now), None);
     queue.add("a", request(Due::Now, Priority::DEFAULT));
     assert_eq!(queue.take_key(now).map(|(key, ..)| key), Some("a"));
-    assert_eq!(queue.failed(&"a", now, ()), Some(Duration::MAX));
+    assert_eq!(queue.finish_with_failure(&"a", now, ()), Some(Duration::MAX));
     assert_eq!(queue.take_key(now + Duration::from_secs(365 * 24 * 3600)), None);
 }
 
 #[test]
-fn a_flow_of_urgent_keys_delays_no_key_without_end() {
+fn urgent_keys_do_not_starve_other_keys() {
     let mut queue = TestQueue::new();
     for (key, priority) in [("low", -100), ("low too", -100), ("middle", -5)] {
-        queue.add_with(key, priority);
+        queue.add_with_priority(key, priority);
     }
     let mut others = Vec::new();
     for _ in 0..1000 {
         queue.add("urgent");
         let key = queue.take_key(0).unwrap();
-        queue.inner.done(&key, None);
+        queue.inner.finish(&key, None);
         others.extend((key != "urgent").then_some(key));
     }
     assert_eq!(others, ["low", "low too", "middle"]);
@@ -274,7 +274,7 @@ fn a_forgotten_key_is_not_processed_and_its_failures_do_not_count() {
         queue.add("a");
         assert_eq!(queue.take_key(0), Some("a"));
         let now = queue.at(0);
-        assert_eq!(queue.inner.failed(&"a", now, ()), Some(Duration::from_secs(1)));
+        assert_eq!(queue.inner.finish_with_failure(&"a", now, ()), Some(Duration::from_secs(1)));
         queue.inner.forget(&"a");
     }
     assert!(
@@ -285,7 +285,7 @@ fn a_forgotten_key_is_not_processed_and_its_failures_do_not_count() {
 }
 
 #[test]
-fn the_other_keys_keep_their_order_when_a_key_is_forgotten() {
+fn keys_keep_their_order_when_another_key_is_forgotten() {
     const KEYS: [&str; 4] = ["a", "b", "c", "d"];
     for forgotten in KEYS {
         let mut queue = TestQueue::new();
@@ -293,7 +293,7 @@ fn the_other_keys_keep_their_order_when_a_key_is_forgotten() {
             queue.add(key);
         }
         queue.inner.forget(&forgotten);
-        // The new key takes the slot of the forgotten one, and is the last.
+        // The new key takes the slot of the forgotten key, but is returned last.
         queue.add("e");
         let taken: Vec<_> = std::iter::from_fn(|| queue.take_key(0)).collect();
         let expected: Vec<_> = KEYS.into_iter().filter(|key| *key != forgotten).chain(["e"]).collect();
@@ -303,26 +303,26 @@ fn the_other_keys_keep_their_order_when_a_key_is_forgotten() {
 }
 
 #[test]
-fn an_empty_queue_has_no_memory_for_many_keys() {
+fn an_empty_queue_releases_the_memory_of_many_keys() {
     let backoff = FailureBackoff::new(Duration::from_secs(1), Duration::from_secs(5));
     let mut queue = WorkQueue::new(Box::new(backoff));
-    for count in [MAX_KEPT_WHEN_EMPTY / 2, 4 * MAX_KEPT_WHEN_EMPTY] {
+    for count in [MAX_CAPACITY_WHEN_EMPTY / 2, 4 * MAX_CAPACITY_WHEN_EMPTY] {
         for key in 0..count {
             queue.add(key, request(Due::Now, Priority::DEFAULT));
         }
         while let Some((key, ..)) = queue.take_key(Instant::now()) {
             assert!(queue.entries.capacity() >= count);
-            queue.done(&key, None);
+            queue.finish(&key, None);
         }
         assert_eq!(queue.len(), 0);
-        assert!(queue.entries.capacity() <= MAX_KEPT_WHEN_EMPTY);
+        assert!(queue.entries.capacity() <= MAX_CAPACITY_WHEN_EMPTY);
     }
     queue.add(1, request(Due::Now, Priority::DEFAULT));
     assert_eq!(queue.take_key(Instant::now()).map(|(key, ..)| key), Some(1));
 }
 
 #[test]
-fn the_result_of_a_key_that_was_forgotten_in_process_does_not_count() {
+fn the_queue_ignores_the_result_of_a_key_that_was_forgotten_during_its_processing() {
     let mut queue = TestQueue::new();
     let now = queue.at(0);
     for added_again in [false, true] {
@@ -336,12 +336,12 @@ fn the_result_of_a_key_that_was_forgotten_in_process_does_not_count() {
             }
             assert_eq!(queue.take_key(0), None, "the key is in process");
             if fails {
-                assert_eq!(queue.inner.failed(&"a", now, ()), None);
+                assert_eq!(queue.inner.finish_with_failure(&"a", now, ()), None);
             } else {
-                assert_eq!(queue.inner.done(&"a", Some((Due::Now, ()))), None);
+                assert_eq!(queue.inner.finish(&"a", Some((Due::Now, ()))), None);
             }
             assert_eq!(queue.take_key(0), added_again.then_some("a"));
-            queue.inner.done(&"a", None);
+            queue.inner.finish(&"a", None);
             assert_eq!(queue.inner.len(), 0);
         }
     }
@@ -356,6 +356,6 @@ fn retain_forgets_only_keys_that_are_not_in_process() {
     queue.add("b");
     queue.add_at("c", 5);
     queue.inner.retain(|key| *key == "b");
-    queue.inner.done(&"running", Some((Due::Now, ())));
+    queue.inner.finish(&"running", Some((Due::Now, ())));
     assert_eq!([queue.take_key(9), queue.take_key(9), queue.take_key(9)], [Some("b"), Some("running"), None]);
 }

@@ -1,4 +1,4 @@
-//! `Waiting`: the keys of a work queue that are ready or delayed, in the order of their processing.
+//! `WaitingKeys`: the ready keys and the delayed keys of a work queue, in the order of their processing.
 
 use super::entries::Slot;
 use super::lanes::Lanes;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 /// The keys that wait to be processed.
-pub(super) struct Waiting {
+pub(super) struct WaitingKeys {
     pub(super) ready: Lanes,
     /// Delayed keys, by due time, then by the sequence number of their arrival.
     pub(super) delayed: BTreeMap<(Instant, u64), Slot>,
@@ -15,12 +15,12 @@ pub(super) struct Waiting {
     pub(super) last_arrival: u64,
 }
 
-impl Waiting {
+impl WaitingKeys {
     pub(super) fn new() -> Self {
         Self { ready: Lanes::new(), delayed: BTreeMap::new(), last_arrival: 0 }
     }
 
-    /// Adds a key that is neither ready nor delayed.
+    /// Adds a key that is neither ready nor delayed. Returns the new state of the key.
     pub(super) fn add<C>(&mut self, slot: Slot, Request { due, priority, cause }: Request<C>) -> KeyState<C> {
         self.last_arrival += 1;
         match due {
@@ -35,7 +35,7 @@ impl Waiting {
         }
     }
 
-    /// Removes a key that has this state and priority.
+    /// Removes a key. The key must have this state and priority.
     pub(super) fn remove<C>(&mut self, slot: Slot, state: &KeyState<C>, priority: Priority) {
         match state {
             KeyState::Ready(_) => self.ready.remove(priority, slot),
@@ -44,7 +44,7 @@ impl Waiting {
         }
     }
 
-    /// Removes the first delayed key that is due at this time.
+    /// Removes and returns the first delayed key, if it is due at `now` or earlier.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Slot> {
         let first = self.delayed.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())

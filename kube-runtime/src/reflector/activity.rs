@@ -3,17 +3,18 @@
 use super::observers::lock;
 use super::store::Store;
 
-/// The last activity of the source of a store.
+/// What the source of a store has reported last.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// The resource version of the last change or bookmark, if the source reports it.
+    /// The resource version of the last change, bookmark or complete snapshot; `None` before the first snapshot is complete,
+    /// or if the source does not report its version.
     pub(super) version: Option<String>,
     #[cfg(feature = "manager")]
     pub(super) at: Option<tokio::time::Instant>,
 }
 
 impl Activity {
-    /// Records the resource version that the source has reached.
+    /// Records the resource version that the source has reached, and the time if this version is new.
     pub(super) fn record(&mut self, version: Option<&str>) {
         if self.version.as_deref() != version {
             self.version = version.map(ToOwned::to_owned);
@@ -26,15 +27,15 @@ impl Activity {
 }
 
 impl<K> Store<K> {
-    /// The resource version that the store has reached, as client-go's `LastStoreSyncResourceVersion`: the store
-    /// contains all changes up to this version. Bookmarks advance it, too. A program that compares it with the version
-    /// of its own write ([`ResourceVersion`](kube_client::core::ResourceVersion)) knows whether the store contains the
-    /// write.
+    /// The resource version that the store has reached, like client-go's `LastStoreSyncResourceVersion`: the store
+    /// contains all changes up to this version. Bookmarks also advance this version. To find out whether the store
+    /// contains a write, compare this version with the version that the write returned; see
+    /// [`ResourceVersion`](kube_client::core::ResourceVersion).
     ///
-    /// `None` until the first list is complete, and for stores of several collections or of a stream that does not
-    /// report its version: only [`Watcher::deltas`](crate::watcher::Watcher::deltas), [`Reflector`](crate::Reflector),
+    /// `None` until the first list is complete, for a store of several collections, and for a store whose source does not
+    /// report its version. Only [`Watcher::deltas`](crate::watcher::Watcher::deltas), [`Reflector`](crate::Reflector),
     /// [`Informer`](crate::Informer), [`SharedInformer`](crate::SharedInformer) and [`Controller`](crate::Controller)
-    /// report it.
+    /// report the version.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Namespace;

@@ -14,8 +14,8 @@ impl<K> Cache<K> {
         Self { slots: (0..slots).map(|_| None).collect() }
     }
 
-    /// The cache slot of an object, by its address; `None` if the cache has no slots. The [`WeakPacked`] in a slot
-    /// prevents the reuse of the address.
+    /// The cache slot for the address of an object; `None` if the cache has no slots. The [`WeakPacked`] in a slot prevents
+    /// the reuse of the address.
     fn slot(&mut self, packed: &Packed) -> Option<&mut Option<(WeakPacked, Arc<K>)>> {
         let count = self.slots.len();
         let key = FixedState::default().hash_one(packed.address());
@@ -24,7 +24,7 @@ impl<K> Cache<K> {
 
     pub(super) fn get(&mut self, packed: &Packed) -> Option<Arc<K>> {
         let (known, object) = self.slot(packed)?.as_ref()?;
-        known.is_of(packed).then(|| object.clone())
+        known.refers_to(packed).then(|| object.clone())
     }
 
     pub(super) fn insert(&mut self, packed: &Packed, object: &Arc<K>) {

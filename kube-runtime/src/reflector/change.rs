@@ -14,8 +14,8 @@ pub struct Change<K> {
     pub event: Event<Arc<K>>,
     /// Whether the event deletes an object that neither the store nor the snapshot in progress contains.
     pub(super) is_unknown: bool,
-    /// The previous object with the name of the event's object, if the event's object has another uid and the deletion
-    /// of the previous object has not been emitted.
+    /// The object that the event's object replaces: an earlier object with the same name and another uid. `None` if the
+    /// deletion of the earlier object has already been emitted.
     pub(super) replaced: Option<Arc<K>>,
     pub(super) deltas: DeltaIter<K>,
 }
@@ -29,25 +29,25 @@ pub(crate) struct DeltaIter<K> {
     additions: (Cause, Option<Arc<Codec<K>>>),
 }
 
-/// A delta in a form that takes less memory: the first snapshot of a store has one addition for each object, and all of
-/// them are in memory until the consumer receives them.
+/// A delta in a form that takes less memory: the first snapshot of a store has one addition for each object, and each
+/// addition is in memory until the consumer receives it.
 pub(super) enum CompactDelta<K> {
     Added(StoredObject<K>),
     Other(Box<Delta<K>>),
 }
 
 impl<K> DeltaIter<K> {
-    /// No delta.
+    /// An iterator without deltas.
     pub(super) fn empty() -> Self {
         Self { first: None, rest: Vec::new().into_iter(), additions: (Cause::Watch, None) }
     }
 
-    /// One delta.
-    pub(super) fn one(delta: Delta<K>) -> Self {
+    /// An iterator over one delta.
+    pub(super) fn once(delta: Delta<K>) -> Self {
         Self { first: Some(delta), ..Self::empty() }
     }
 
-    /// The deltas of a snapshot. `cause` is the cause of the additions.
+    /// An iterator over the deltas of a snapshot. `cause` is the cause of the additions.
     pub(super) fn of_snapshot(
         deltas: Vec<CompactDelta<K>>,
         cause: Cause,
@@ -115,12 +115,13 @@ pub(super) struct Effect<K> {
 }
 
 impl<K> Effect<K> {
-    /// No effect.
+    /// The effect of an event that changes nothing.
     pub(super) fn none() -> Self {
-        Self::of(DeltaIter::empty())
+        Self::of_deltas(DeltaIter::empty())
     }
 
-    pub(super) fn of(deltas: DeltaIter<K>) -> Self {
+    /// The effect of an event that results only in `deltas`.
+    pub(super) fn of_deltas(deltas: DeltaIter<K>) -> Self {
         Self { is_unknown: false, replaced: None, known: None, deltas }
     }
 
@@ -130,7 +131,7 @@ impl<K> Effect<K> {
     }
 
     /// Combines the effect with its event. The store's object in `known` replaces the equal object of the event.
-    pub(super) fn of_event(self, mut event: Event<Arc<K>>, shared: &Shared<K>) -> Change<K> {
+    pub(super) fn into_change(self, mut event: Event<Arc<K>>, shared: &Shared<K>) -> Change<K> {
         if let (Event::InitApply(object) | Event::Apply(object), Some(known)) = (&mut event, self.known) {
             *object = known;
         }
@@ -140,8 +141,8 @@ impl<K> Effect<K> {
 }
 
 impl<K> Change<K> {
-    /// The changes of the store, in order: at most two for an event of a watch, and at the end of a snapshot all
-    /// differences between the previous content of the store and the snapshot.
+    /// The changes of the store, in order. An event of a watch results in at most two changes. The end of a snapshot
+    /// results in the changes that lead from the previous content of the store to the snapshot.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;

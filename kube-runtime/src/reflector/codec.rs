@@ -1,4 +1,4 @@
-//! `Codec`: packs the objects of a compact store, and decodes them. It must not modify the store (see `writer`).
+//! `Codec`: packs and decodes the objects of a compact store. A codec must not modify the store (see `writer`).
 
 use super::cache::Cache;
 use super::compression::Compression;
@@ -23,13 +23,13 @@ use std::{
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-/// The check of an object before a compact store keeps its text.
+/// How a compact store checks an object before it keeps the text of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Check {
-    /// The text is valid JSON, or Protobuf that converts to JSON. The object may still not decode.
+    /// The text is valid JSON, or Protobuf that converts to JSON. The object may fail to decode when it is read.
     Syntax,
-    /// The object decodes. In the values of fields that the type does not have, only the brackets are checked.
+    /// The object decodes. If the type does not have a field, only the brackets in the value of the field are checked.
     Decode,
 }
 
@@ -79,13 +79,13 @@ impl<K> Codec<K> {
     }
 
     /// Sets the maximum number of decoded objects in the cache.
-    pub(super) fn set_cached(&mut self, objects: usize) {
+    pub(super) fn set_cache_size(&mut self, objects: usize) {
         self.cache = Mutex::new(Cache::new(objects));
     }
 
-    /// The function that packs the texts of a collection; `None` if the store has texts of another `apiVersion` or
+    /// A function that packs the texts of a collection; `None` if the store already has texts of another `apiVersion` or
     /// `kind`.
-    pub(super) fn packs_texts_of(self: &Arc<Self>, api: &Api<K>) -> Option<Arc<Convert<WireObject>>>
+    pub(super) fn text_packer_for(self: &Arc<Self>, api: &Api<K>) -> Option<Arc<Convert<WireObject>>>
     where
         K: 'static,
     {
@@ -141,7 +141,7 @@ impl<K> Codec<K> {
         }
     }
 
-    /// The metadata of an object, to this depth. Decodes nothing else.
+    /// The part of an object's metadata that `depth` selects. Decodes nothing else.
     pub(super) fn metadata(&self, packed: &Packed, depth: FilterDepth) -> Option<ObjectMeta> {
         self.compression.decompress(&packed.encoded(), |json| read_metadata(json, depth))?
     }
@@ -195,14 +195,14 @@ impl<K: Storable> Codec<K> {
     pub(super) fn pack(&self, object: &K) -> Option<Packed> {
         self.compression.with_buffer(|json| {
             (self.encode)(object, json).ok()?;
-            self.survives_round_trip(json)?;
+            self.check_round_trip(json)?;
             self.pack_text(object.key(), object.uid(), object.version(), json)
         })
     }
 
-    /// `json` is the text that the type wrote. Returns `Some` if the object, decoded from this text, serializes to the
-    /// same text.
-    fn survives_round_trip(&self, json: &[u8]) -> Option<()> {
+    /// Decodes an object from `json`, and serializes it again. Returns `Some` if the result is equal to `json`, otherwise
+    /// `None`.
+    fn check_round_trip(&self, json: &[u8]) -> Option<()> {
         let read = self.decode_text(json).ok()?;
         self.compression.with_buffer(|again| {
             (self.encode)(&read, again).ok()?;
@@ -210,18 +210,19 @@ impl<K: Storable> Codec<K> {
         })
     }
 
-    /// A hash of uid and resource version; see [`hash_of_identity`](Self::hash_of_identity).
-    pub(super) fn identity_hash(&self, object: &K) -> u64 {
+    /// Passes the uid and the resource version of an object to [`hash_of_identity`](Self::hash_of_identity).
+    pub(super) fn identity_hash_of_object(&self, object: &K) -> u64 {
         self.hash_of_identity(object.uid(), object.version())
     }
 
-    pub(super) fn uid_hash(&self, object: &K) -> Option<NonZero<u32>> {
+    pub(super) fn uid_hash_of_object(&self, object: &K) -> Option<NonZero<u32>> {
         object.uid().map(|uid| self.hash_of_uid(uid))
     }
 }
 
 impl<K: Storable> Codec<K> {
-    /// Checks an object and packs its text, or the JSON of `K` if the type lacks many fields; see [`OwnFields`].
+    /// Checks an object, and packs the text that the server sent. With [`Check::Decode`], if `K` lacks many fields of the
+    /// objects, packs the JSON that `K` serializes instead; see [`OwnFields`].
     fn pack_raw(&self, raw: &RawObject<'_>) -> serde_json::Result<WireObject> {
         if self.check == Check::Syntax {
             return self.pack_raw_text(raw, raw.json);
@@ -239,7 +240,7 @@ impl<K: Storable> Codec<K> {
             }
             let stores_serialized = is_encoded
                 && self.own_fields.lacks_fields()
-                && catch_unwind(AssertUnwindSafe(|| self.survives_round_trip(json)))
+                && catch_unwind(AssertUnwindSafe(|| self.check_round_trip(json)))
                     .is_ok_and(|survives| survives.is_some());
             self.pack_raw_text(raw, if stores_serialized { json } else { raw.json })
         })
@@ -259,8 +260,9 @@ impl<K: Storable> Codec<K> {
     }
 }
 
-/// The check of objects of type `K`: syntax for types that decode every object of a server, which are those of
-/// `k8s-openapi` and the types for objects of any kind. `Decode` for all other types, such as custom resources.
+/// The default check of objects of type `K`: [`Check::Syntax`] for the types of `k8s-openapi`, for `DynamicObject` and for
+/// `PartialObjectMeta`, because each object of a server decodes as these types; [`Check::Decode`] for all other types, such
+/// as custom resources.
 fn default_check<K>() -> Check {
     let name = std::any::type_name::<K>().split('<').next().unwrap_or_default();
     let any_kind = [
@@ -273,7 +275,7 @@ fn default_check<K>() -> Check {
 
 #[cfg(test)]
 impl<K: Storable> Codec<K> {
-    /// The packed form of an object with this JSON, as a watcher packs it.
+    /// Packs the JSON `object` in the same way as a watcher packs an object from the server.
     pub(super) fn pack_json(&self, object: &serde_json::Value) -> super::stored_object::StoredObject<K> {
         let text = |name: &str| object["metadata"][name].as_str().map(std::borrow::Cow::Borrowed);
         let json = object.to_string();
@@ -284,6 +286,6 @@ impl<K: Storable> Codec<K> {
             resource_version: text("resourceVersion"),
             json: json.as_bytes(),
         };
-        self.pack_raw(&raw).expect("the object can be packed").into_stored()
+        self.pack_raw(&raw).expect("the object can be packed").into_stored_object()
     }
 }

@@ -21,7 +21,7 @@ pub struct Storage<K> {
 }
 
 impl<K> Storage<K> {
-    /// Stores typed objects: reads do not decode, and a typical pod takes about 30 KiB of memory.
+    /// Stores typed objects. A read does not decode an object. A typical pod takes about 30 KiB of memory.
     #[must_use]
     pub fn typed() -> Self {
         Self { codec: None, modify: Modify::default() }
@@ -32,30 +32,31 @@ impl<K> Storage<K> {
     ///
     /// # Objects from a watcher
     ///
-    /// A watcher that feeds the store directly does not decode the objects: the store keeps the text that the server
-    /// sent, without the fields in [`Config::skip_fields`](crate::watcher::Config::skip_fields), after a
-    /// [`check`](Self::check). This is the case for [`SharedInformer`](crate::SharedInformer),
+    /// A watcher that feeds the store directly does not decode the objects. It [checks](Self::check) the text that the
+    /// server sent, and the store keeps this text without the fields in
+    /// [`Config::skip_fields`](crate::watcher::Config::skip_fields). [`SharedInformer`](crate::SharedInformer),
     /// [`Reflector`](crate::Reflector), [`Informer`](crate::Informer), [`Controller`](crate::Controller),
-    /// [`merged`](super::merged()) and [`Watcher::deltas`](crate::watcher::Watcher::deltas), unless the storage
-    /// [modifies](Self::modify) objects. The text has all fields of the server's version, also those that `K` does not
-    /// have. Objects in Protobuf are stored as JSON. With [`Check::Decode`], if `K` has so few of the fields that its
-    /// own JSON takes less than three quarters of the text, the store keeps the JSON of `K` instead.
+    /// [`merged`](super::merged()) and [`Watcher::deltas`](crate::watcher::Watcher::deltas) feed the store directly if
+    /// the storage does not [modify](Self::modify) the objects. The text has all other fields of the server's version,
+    /// including fields that `K` does not have. Objects in Protobuf are stored as JSON. With [`Check::Decode`], the store
+    /// keeps the JSON of `K` instead of the server's text if `K` lacks many fields, that is, if for the first objects the
+    /// JSON of `K` is shorter than three quarters of the text.
     ///
     /// # Objects from other streams
     ///
-    /// If the objects come from a typed stream, such as that of [`reflector`](super::reflector()), or the storage
-    /// modifies them, the store keeps the JSON of `K`. It does not contain the fields that `K` does not have. An object
-    /// that does not survive a JSON round trip, because its type serializes and deserializes differently, is stored
-    /// typed.
+    /// If the objects come from a typed stream, such as the stream of [`reflector`](super::reflector()), or if the
+    /// storage modifies the objects, the store keeps the JSON of `K`. This JSON does not contain fields that `K` does not
+    /// have. If an object does not survive a JSON round trip, because its type serializes and deserializes differently,
+    /// the object is stored typed.
     ///
-    /// On a multi-threaded tokio runtime, other threads encode the objects of a list. A few dozen objects at a time
-    /// stay typed until they are encoded; the last batch stays typed until the next poll of the
-    /// [`reflector`](super::reflector()) stream or the writer's next event.
+    /// With [`reflector`](super::reflector()) on a multi-threaded tokio runtime, other threads encode the objects of a
+    /// list. A few dozen objects at a time stay typed until they are encoded; the last batch stays typed until the next
+    /// poll of the stream or the writer's next event.
     ///
     /// # Compression
     ///
-    /// LZ4 compresses the objects with a dictionary, which contains text of the first objects, also after they are
-    /// deleted. With the Cargo feature `zstd`, `Storage::zstd` makes the objects smaller.
+    /// LZ4 compresses the objects with a dictionary. The dictionary contains text of the first objects, even after these
+    /// objects are deleted. With the Cargo feature `zstd`, `Storage::zstd` makes the objects smaller.
     #[must_use]
     pub fn compact() -> Self
     where
@@ -64,15 +65,16 @@ impl<K> Storage<K> {
         Self { codec: Some(Codec::new()), modify: Modify::default() }
     }
 
-    /// Sets the check of objects whose text a compact store keeps. No effect on typed storage.
+    /// Sets how a compact store checks an object before it keeps the text of the object. No effect on typed storage.
     ///
-    /// By default the objects of `k8s-openapi`'s types, [`DynamicObject`](kube_client::core::DynamicObject) and
-    /// [`PartialObjectMeta`](kube_client::core::PartialObjectMeta) have a check of the syntax, because each object of a
-    /// server decodes as these types. Objects of other types, such as custom resources, are decoded.
+    /// The default is [`Check::Syntax`] for the types of `k8s-openapi`, for
+    /// [`DynamicObject`](kube_client::core::DynamicObject) and for
+    /// [`PartialObjectMeta`](kube_client::core::PartialObjectMeta), because each object of a server decodes as these
+    /// types. The default is [`Check::Decode`] for all other types, such as custom resources.
     ///
-    /// A malformed object, and with [`Check::Decode`] one that does not decode, is an error of the watch that names the
-    /// object. The store keeps the object's last state. With [`Check::Syntax`], an object that does not decode is in
-    /// the store, but reads do not return it, and the log has an error for each read.
+    /// If an object fails the check, the watch emits an error that names the object, and the store keeps the last state
+    /// of the object. With [`Check::Syntax`], an object that does not decode is in the store, but no read returns this
+    /// object, and each read logs an error.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;
@@ -110,14 +112,14 @@ impl<K> Storage<K> {
         self
     }
 
-    /// Changes each object before the store receives it, as client-go's `SetTransform`: consumers of the store, of its
+    /// Changes each object before the store receives it, like client-go's `SetTransform`: consumers of the store, of its
     /// changes and of its subscriptions get the changed objects. A second call replaces the function.
     ///
-    /// Use it to drop fields that the program does not read. Fields that a
-    /// [`FieldSet`](kube_client::core::FieldSet) can name cost less in
-    /// [`Config::skip_fields`](crate::watcher::Config::skip_fields), which does not decode them.
+    /// Use this function to drop fields that the program does not read. If a
+    /// [`FieldSet`](kube_client::core::FieldSet) can name the fields,
+    /// [`Config::skip_fields`](crate::watcher::Config::skip_fields) costs less, because it does not decode the fields.
     ///
-    /// `modify` must not change the name, the namespace, the uid or the resource version. If it panics, the panic
+    /// `modify` must not change the name, the namespace, the uid or the resource version. If `modify` panics, the panic
     /// affects only that object, as if the object did not decode: the error is reported, and the store keeps the
     /// object's last state. [`Writer::apply_watcher_event`](super::Writer::apply_watcher_event) passes the panic to its
     /// caller.
@@ -150,7 +152,7 @@ impl<K> Storage<K> {
     #[must_use]
     pub fn cached(mut self, objects: usize) -> Self {
         if let Some(codec) = &mut self.codec {
-            codec.set_cached(objects);
+            codec.set_cache_size(objects);
         }
         self
     }

@@ -1,7 +1,7 @@
 //! `Compression`: compresses the texts of a compact store with a dictionary, which is made of the first objects.
 //! Objects of a kind share field names and many values.
 //!
-//! A dictionary keeps the plain text of objects, also after they are deleted.
+//! A dictionary keeps the plain text of objects, even after these objects are deleted.
 
 #[cfg(feature = "zstd")]
 mod zstd;
@@ -16,11 +16,13 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// 887 with 56 KiB, in the same time. Each `Compressor` contains a copy of the dictionary.
 const DICTIONARY_SIZE: usize = 32 << 10;
 
-/// The number of entries of the hash tables of LZ4, of two bytes each.
+/// The number of entries of the hash tables of LZ4. An entry takes two bytes.
 const TABLE_ENTRIES: usize = 8 << 10;
 
-/// The maximum number of unused values in a [`Pool`], and the maximum size in bytes of the buffer of each.
-const MAX_SPARE: usize = 16;
+/// The maximum number of unused values in a [`Pool`].
+const MAX_SPARE_VALUES: usize = 16;
+
+/// A value whose buffer has more than this number of bytes is dropped instead of kept in a [`Pool`].
 const MAX_SPARE_BYTES: usize = 1 << 20;
 
 /// The method that compressed an object.
@@ -38,7 +40,7 @@ pub(super) enum Method {
 /// Compresses texts on any number of threads.
 #[derive(Default)]
 pub(super) struct Compression {
-    /// The dictionary; set once the texts of the first objects fill it. These objects are not compressed.
+    /// The dictionary; set when the texts of the first objects fill it. The first objects are not compressed.
     dictionary: OnceLock<Box<[u8]>>,
     /// The texts of the first objects, until they fill the dictionary; then empty.
     samples: Mutex<Vec<u8>>,
@@ -61,7 +63,7 @@ impl Compression {
         self.zstd = Some(zstd::Zstd::default());
     }
 
-    /// The method of the objects that are compressed from now on.
+    /// The method that compresses the objects from now on.
     pub(super) fn best_method(&self) -> Method {
         if self.dictionary.get().is_none() {
             return Method::Plain;
@@ -73,8 +75,8 @@ impl Compression {
         Method::Lz4
     }
 
-    /// Compresses a text, and passes the result to `store`. Until the dictionary is full, the text becomes part of it,
-    /// and `store` receives the text uncompressed.
+    /// Compresses a text, and passes the result to `store`. Until the dictionary is full, adds the text to the dictionary
+    /// instead, and passes the uncompressed text to `store`.
     pub(super) fn compress<T>(&self, text: &[u8], store: impl FnOnce(&[u8], Method) -> T) -> T {
         let Some(dictionary) = self.dictionary.get() else {
             self.add_sample(text);
@@ -116,7 +118,8 @@ impl Compression {
         stored
     }
 
-    /// Adds the text of an object to the samples, which become the dictionary once they have its size.
+    /// Adds the text of an object to the samples. When the samples have the size of the dictionary, they become the
+    /// dictionary.
     fn add_sample(&self, text: &[u8]) {
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(feature = "zstd")]
@@ -130,7 +133,8 @@ impl Compression {
         }
     }
 
-    /// Passes the text of an object to `read`; `None` if its bytes are corrupt.
+    /// Decompresses an object, and passes its text to `read`. Returns `None` if the compressed bytes are corrupt, or if
+    /// zstd gets no memory.
     pub(super) fn decompress<T>(&self, encoded: &Encoded<'_>, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let Encoded { bytes, length, method, .. } = encoded;
         if *method == Method::Plain {
@@ -151,8 +155,8 @@ impl Compression {
         })
     }
 
-    /// Calls `f` with an empty buffer, which is reused: large temporary allocations between small long-lived ones would
-    /// fragment the heap.
+    /// Calls `f` with an empty buffer, which is reused: large temporary allocations between small long-lived allocations
+    /// would fragment the heap.
     pub(super) fn with_buffer<T>(&self, f: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let mut buffer = self.buffers.take().unwrap_or_default();
         let result = f(&mut buffer);
@@ -171,7 +175,7 @@ impl fmt::Debug for Compression {
     }
 }
 
-/// Values for reuse by any thread.
+/// Unused values, which any thread can take and use again.
 struct Pool<T>(Mutex<Vec<T>>);
 
 impl<T> Pool<T> {
@@ -181,7 +185,7 @@ impl<T> Pool<T> {
 
     fn keep(&self, value: T) {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < MAX_SPARE {
+        if spare.len() < MAX_SPARE_VALUES {
             spare.push(value);
         }
     }

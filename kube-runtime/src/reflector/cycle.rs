@@ -1,4 +1,5 @@
-//! `StoreCycle`: polls a watcher in cycles for a store, whose storage decides whether the objects are decoded.
+//! `StoreCycle`: polls a watcher in cycles, for one store. For a compact store, the watcher packs the text of each object,
+//! unless the store needs decoded objects.
 
 use super::stored_object::StoredObject;
 use super::wire_object::{self, WireObject};
@@ -15,18 +16,18 @@ use std::{
 /// A watcher that is polled in cycles, for one store.
 pub(crate) enum StoreCycle<K> {
     Typed(PollCycle<K>),
-    /// For a compact store: the objects are packed, not decoded.
+    /// For a compact store that does not need decoded objects: the watcher packs the text of each object.
     Packed(PollCycle<WireObject>),
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> StoreCycle<K> {
     /// A watcher for the store of `writer`.
     pub(crate) fn new(api: Api<K>, config: Config, writer: &Writer<K>) -> Self {
-        if let Some(convert) = writer.packs_texts_of(&api) {
-            let source = RawSource::unfiltered(api, &config, convert);
+        if let Some(convert) = writer.text_packer_for(&api) {
+            let source = RawSource::without_filters(api, &config, convert);
             Self::Packed(PollCycle::new(Box::new(source), config))
         } else {
-            let source = ApiSource::unfiltered(api, &config);
+            let source = ApiSource::without_filters(api, &config);
             Self::Typed(PollCycle::new(Box::new(source), config))
         }
     }
@@ -50,8 +51,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> StoreCycle<K> {
     /// See [`PollCycle::next`].
     pub(crate) async fn next(&mut self, writer: &Writer<K>) -> Option<Result<Event<StoredObject<K>>>> {
         match self {
-            Self::Typed(cycle) => cycle.next().await.map(|item| writer.receive(item)),
-            Self::Packed(cycle) => cycle.next().await.map(wire_object::stored),
+            Self::Typed(cycle) => cycle.next().await.map(|item| writer.prepare_item(item)),
+            Self::Packed(cycle) => cycle.next().await.map(wire_object::into_stored_item),
         }
     }
 
@@ -62,8 +63,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> StoreCycle<K> {
         writer: &Writer<K>,
     ) -> Poll<Option<Result<Event<StoredObject<K>>>>> {
         match self {
-            Self::Typed(cycle) => cycle.poll_event(cx).map(|item| item.map(|item| writer.receive(item))),
-            Self::Packed(cycle) => cycle.poll_event(cx).map(|item| item.map(wire_object::stored)),
+            Self::Typed(cycle) => cycle.poll_event(cx).map(|item| item.map(|item| writer.prepare_item(item))),
+            Self::Packed(cycle) => cycle.poll_event(cx).map(|item| item.map(wire_object::into_stored_item)),
         }
     }
 

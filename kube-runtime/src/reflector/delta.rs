@@ -15,13 +15,13 @@ use std::{fmt, sync::Arc};
 pub enum Cause {
     /// The first snapshot contains the object, or the store contained it when a subscription began.
     Initial,
-    /// The snapshot of a relist contains the object, which is new or in another state, or the server reported the
-    /// deletion of the object during the relist.
+    /// A relist: its snapshot contains a new object or a new state of an object, or the server reported the final state
+    /// of a deleted object during the relist.
     Relist,
     /// An event of the watch.
     Watch,
-    /// A snapshot does not contain the object, or contains another object with the same name: the object was deleted
-    /// while no watch was open. Its final state is unknown.
+    /// A snapshot does not contain the object, or contains another object with the same name. Usually the object was
+    /// deleted while no watch was open. The final state of the object is unknown.
     Vanished,
 }
 
@@ -43,18 +43,20 @@ pub enum DeltaKind {
 /// - Each deletion of an object that the store contained is one delta, whether an event reported the deletion or a
 ///   snapshot did not contain the object.
 /// - An object that was created again under the same name, with another uid, is a deletion and then an addition.
-/// - A snapshot results in the differences from the previous content, when it is complete. An object whose resource
+/// - When a snapshot is complete, its differences from the previous content are emitted. An object whose resource
 ///   version did not change results in no delta.
 ///
-/// A delta of a [compact](super::Storage::compact) store decodes an object each time that one of its states is read; a
-/// state that does not decode is `None`.
+/// A delta of a [compact](super::Storage::compact) store usually contains packed objects. A method that returns a packed
+/// object decodes the object, unless the cache of the store contains the object. If an object does not decode,
+/// [`old`](Self::old) and [`current`](Self::current) return `None`.
 pub struct Delta<K> {
     old: Option<StoredObject<K>>,
     new: Option<StoredObject<K>>,
-    /// The final state of a deleted object, if the server reported the deletion.
+    /// The final state of a deleted object, if the server reported this state.
     last: Option<StoredObject<K>>,
     cause: Cause,
-    /// Whether the deletion was emitted as an event before the snapshot was complete.
+    /// For a deletion among the deltas of a snapshot: whether an event of the deletion was emitted before the snapshot
+    /// was complete.
     pub(super) was_emitted: bool,
     /// Decodes packed objects.
     codec: Option<Arc<Codec<K>>>,
@@ -81,18 +83,18 @@ impl<K> Delta<K> {
     }
 
     /// The last known state of the object: the new state or, for a deletion, the final state that the server reported.
-    /// If the final state is unknown, this is the old state.
+    /// If that state is unknown or does not decode, returns the old state.
     pub fn last(&self) -> Option<Arc<K>> {
         self.current().or_else(|| self.final_state()).or_else(|| self.old())
     }
 
-    /// The final state of a deleted object, if the server reported it.
+    /// Returns the final state of a deleted object, if the server reported this state.
     fn final_state(&self) -> Option<Arc<K>> {
         self.last.as_ref()?.unpack(self.codec.as_deref())
     }
 
-    /// The old state and, unless it is the same, the last known state; see [`old`](Self::old) and
-    /// [`last`](Self::last).
+    /// Returns the old state and the last known state; see [`old`](Self::old) and [`last`](Self::last). The second
+    /// value is `None` if the old state is the last known state.
     pub(crate) fn into_states(self) -> (Option<Arc<K>>, Option<Arc<K>>) {
         let last = if self.new.is_some() { self.current() } else { self.final_state() };
         (self.old(), last)
@@ -112,8 +114,8 @@ impl<K> Delta<K> {
         }
     }
 
-    /// Converts the delta to the event that a watch sends for such a change. Returns `None` only if the object cannot
-    /// be decoded, which is possible only in a compact store with [`Check::Syntax`](super::Check::Syntax).
+    /// Converts the delta to the event that a watch sends for such a change. Returns `None` only if no state of the
+    /// object decodes, which is possible only in a compact store with [`Check::Syntax`](super::Check::Syntax).
     pub fn into_watch_event(self) -> Option<WatchEvent<Arc<K>>> {
         let kind = self.kind();
         let object = self.last()?;
@@ -139,10 +141,10 @@ impl<K> Clone for Delta<K> {
 }
 
 impl<K: Storable> Delta<K> {
-    /// Combines this delta with a later one of the same name: the change from the old state of this delta to the new
-    /// state of the later one. `None` if the object exists in neither of these two states. The result may replace an
-    /// object by another one; see [`split_replacement`](Self::split_replacement).
-    pub(super) fn then(self, later: Self) -> Option<Self> {
+    /// Combines this delta with a later delta for the same name. The result is the change from the old state of this
+    /// delta to the new state of the later delta. Returns `None` if neither of these two states exists. The result may
+    /// replace an object by another object; see [`split_replacement`](Self::split_replacement).
+    pub(super) fn combine_with(self, later: Self) -> Option<Self> {
         let differs = |last: &StoredObject<K>| match &self.old {
             Some(old) => old.is_different_from(last, self.codec.as_deref()),
             None => true,
@@ -154,8 +156,8 @@ impl<K: Storable> Delta<K> {
         Some(Self { new: later.new, last, cause: later.cause, was_emitted: false, ..self })
     }
 
-    /// Splits the replacement of an object by another one with the same name into a deletion and an addition. Returns
-    /// any other delta unchanged.
+    /// Splits the replacement of an object by another object with the same name into a deletion and an addition.
+    /// Returns any other delta unchanged.
     pub(super) fn split_replacement(self) -> (Self, Option<Self>) {
         let codec = self.codec.as_deref();
         let is_replacement =
@@ -167,14 +169,14 @@ impl<K: Storable> Delta<K> {
         (Self { new: None, ..self }, Some(addition))
     }
 
-    /// The new or, for a deletion, the old state.
+    /// The new state; for a deletion, the old state.
     pub(super) fn any_state(&self) -> Option<&StoredObject<K>> {
         self.new.as_ref().or(self.old.as_ref())
     }
 
-    /// Sets the final state that the server reported for a deletion, unless it is that of another object with the same
-    /// name.
-    pub(super) fn with_last(mut self, last: Option<StoredObject<K>>) -> Self {
+    /// Sets the final state that the server reported for a deletion, unless that state belongs to another object with
+    /// the same name.
+    pub(super) fn with_final_state(mut self, last: Option<StoredObject<K>>) -> Self {
         let codec = self.codec.as_deref();
         let differs =
             |last: &StoredObject<K>| self.old.as_ref().is_some_and(|old| old.is_different_from(last, codec));

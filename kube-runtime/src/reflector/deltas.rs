@@ -15,14 +15,14 @@ use std::{
     task::{Context, Poll},
 };
 
-/// An item of [`Deltas`].
+/// An item of [`Deltas`], [`MergedDeltas`](super::MergedDeltas) or [`Subscription`](super::Subscription).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StoreEvent<K> {
     /// An object of the store changed.
     Delta(Delta<K>),
-    /// The store is equal to a complete snapshot. The deltas of the snapshot precede this event. It contains the
-    /// resource version of the snapshot if the source of the events reports it, as [`Watcher`] does.
+    /// The store is equal to a complete snapshot. The deltas of the snapshot precede this event. The value is the
+    /// resource version of the snapshot, if the source of the events reports versions; see [`Watcher::deltas`].
     Synced(Option<String>),
 }
 
@@ -78,8 +78,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Watcher<K> {
     /// Applies the events to the store of `writer`, and emits the changes of the store; see
     /// [`deltas`](crate::reflector::deltas()). [`StoreEvent::Synced`] contains the resource version of the snapshot.
     ///
-    /// With [compact storage](crate::reflector::Storage::compact) the objects are not decoded: the store keeps the text
-    /// that the server sent. A watcher that was polled before decodes them.
+    /// A compact store keeps the text that the server sent, with the exceptions that
+    /// [`Storage::compact`](crate::reflector::Storage::compact) describes. A further exception: if the watcher was polled
+    /// before this call, the watcher decodes each object, and the store encodes the object again.
     ///
     /// ```
     /// use futures::StreamExt;
@@ -108,8 +109,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Watcher<K> {
     ///
     /// The stream may be polled inside `select!`: no change is lost when another branch completes first.
     pub fn deltas(self, writer: Writer<K>) -> Deltas<Self, K> {
-        let convert = writer.packs_texts_of(self.api());
-        let packed = convert.and_then(|convert| self.converted(convert)).map(Box::new);
+        let convert = writer.text_packer_for(self.api());
+        let packed = convert.and_then(|convert| self.converting_driver(convert)).map(Box::new);
         Deltas { packed, ..Deltas::new(writer, self, Self::resource_version) }
     }
 }
@@ -165,10 +166,10 @@ where
                 return Poll::Ready(Some(Ok(synced)));
             }
             let polled = if let Some(driver) = &mut *this.packed {
-                driver.poll_next_unpin(cx).map(|item| item.map(wire_object::stored))
+                driver.poll_next_unpin(cx).map(|item| item.map(wire_object::into_stored_item))
             } else {
                 let polled = this.stream.as_mut().poll_next(cx);
-                polled.map(|item| item.map(|item| this.writer.receive(item)))
+                polled.map(|item| item.map(|item| this.writer.prepare_item(item)))
             };
             let version = || match &*this.packed {
                 Some(driver) => driver.resource_version(),
@@ -176,7 +177,7 @@ where
             };
             let Poll::Ready(item) = polled else {
                 // No event is available: store the packed batches.
-                let _ = this.writer.poll_packed(cx);
+                let _ = this.writer.poll_packing(cx);
                 this.writer.record_version(version());
                 return Poll::Pending;
             };
@@ -190,7 +191,7 @@ where
                 }
                 Some(Err(error)) => {
                     if let Error::Object(object) = &error {
-                        *this.pending = this.writer.apply_invalid(object);
+                        *this.pending = this.writer.apply_undecodable_for_deltas(object);
                     }
                     return Poll::Ready(Some(Err(error)));
                 }

@@ -1,4 +1,4 @@
-//! `ReflectHandle`: kube's subscription to the objects of a store.
+//! `ReflectHandle`: a subscription to the objects of a store. Has the interface of kube's `ReflectHandle`.
 
 use super::{Store, StoreEvent, Subscription, Writer, store};
 use futures::{Stream, StreamExt};
@@ -9,11 +9,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// An empty store and its writer, as [`store()`]. In kube, only the stores of this function can have subscribers; here
-/// every store can.
+/// An empty store and its writer, like those of [`store()`]. In kube, only the stores of this function can have
+/// subscribers; here every store can have them.
 ///
 /// `buf_size` is ignored: in kube, it limits the events that wait for the slowest subscriber. Here no subscriber delays
-/// another, and the backlog of each one coalesces; see [`Subscription`].
+/// another subscriber, and the backlog of each subscriber is coalesced; see [`Subscription`].
 ///
 /// ```
 /// use futures::StreamExt;
@@ -43,19 +43,19 @@ pub fn store_shared<K>(buf_size: usize) -> (Store<K>, Writer<K>) {
 }
 
 impl<K: Resource> Writer<K> {
-    /// Subscribes to the objects that are added or modified, and begins with those of the store. Always `Some`: the
-    /// return type is the same as in kube. See [`store_shared`] for an example, and [`Store::subscribe`] for deletions
-    /// and causes.
+    /// Subscribes to the objects that are added or modified. The stream begins with the objects that the store
+    /// contains. Always returns `Some`: the return type is the same as in kube. See [`store_shared`] for an example,
+    /// and [`Store::subscribe`] for deletions and causes.
     pub fn subscribe(&self) -> Option<ReflectHandle<K>> {
         Some(ReflectHandle::new(&self.as_reader()))
     }
 }
 
-/// The objects of a store that are added or modified, for one of any number of subscribers; see [`store_shared`].
+/// A stream of the added and modified objects of a store, for one subscriber; see [`store_shared`].
 ///
-/// Unlike the stream of kube's handle, the stream begins with the objects that the store contains. It emits an object
-/// after the writer has stored it. The backlog is coalesced as in a [`Subscription`]. A clone is a further
-/// subscription.
+/// Unlike the stream of kube's handle, the stream begins with the objects that the store contains. The writer stores
+/// each object before the stream emits the object. The backlog is coalesced as in a [`Subscription`]. A clone is a
+/// further subscription.
 ///
 /// # Cancel safety
 ///

@@ -1,4 +1,4 @@
-//! `Index`: the objects of a store by a property.
+//! `Index`: finds the objects of a store by a property.
 
 mod entries;
 
@@ -23,15 +23,15 @@ enum ValuesOf<K> {
     Metadata(Box<Function<PartialObjectMeta<K>>>),
 }
 
-/// A function of an object, or of its metadata.
+/// A function that returns the values of an object. Its argument is the object or the metadata of the object.
 type Function<T> = dyn Fn(&T) -> Vec<String> + Send + Sync;
 
-/// Finds the objects of a store by a property, as client-go's `Indexer`; see [`Store::index_by`]. Cheap to clone.
+/// Finds the objects of a store by a property, like client-go's `Indexer`; see [`Store::index_by`]. Cheap to clone.
 ///
-/// The writer updates the index directly after each change of the store; until then, a look-up returns the previous
-/// state of a changed object. The index of a typed store refers to the objects. The index of a
-/// [compact](super::Storage::compact) store contains only their names, and a look-up decodes only the objects that it
-/// returns.
+/// The writer updates the index directly after each change of the store. Until then, a look-up uses the previous values of
+/// a changed object, and may return the previous state of the object. The index of a typed store refers to the objects.
+/// The index of a [compact](super::Storage::compact) store contains only the names of the objects, and a look-up decodes
+/// only the objects that the index finds.
 pub struct Index<K> {
     store: Store<K>,
     inner: Arc<Inner<K>>,
@@ -40,26 +40,27 @@ pub struct Index<K> {
 /// The data that an index shares with the writer.
 struct Inner<K> {
     values_of: ValuesOf<K>,
-    /// Whether the store is typed, so that the index refers to its objects.
+    /// Whether the store is typed. The index of a typed store refers to the objects.
     is_typed: bool,
     entries: RwLock<Entries<K>>,
-    /// The limit of the logged errors about panics.
+    /// Limits the number of log messages about panics of the user's function.
     panic_log: Mutex<LogLimit>,
 }
 
 impl<K: Resource> Inner<K> {
-    /// The values of an object.
+    /// The values under which `object` is found.
     fn values_of(&self, object: &K) -> Vec<String> {
         match &self.values_of {
-            ValuesOf::Object(function) => self.values(|| function(object)),
+            ValuesOf::Object(function) => self.call_user_function(|| function(object)),
             ValuesOf::Metadata(function) => {
                 let metadata = object.meta().clone().into_response_partial();
-                self.values(|| function(&metadata))
+                self.call_user_function(|| function(&metadata))
             }
         }
     }
 
-    /// The values of a stored object. `metadata` and `object` read its metadata and the whole object.
+    /// The values under which a stored object is found. `metadata` reads the metadata of the object, and `object` reads
+    /// the whole object.
     fn values_of_stored(
         &self,
         metadata: impl FnOnce() -> Option<ObjectMeta>,
@@ -69,15 +70,15 @@ impl<K: Resource> Inner<K> {
             ValuesOf::Object(_) => object().map(|object| self.values_of(&object)).unwrap_or_default(),
             ValuesOf::Metadata(function) => {
                 let metadata = metadata().map(ObjectMeta::into_response_partial);
-                metadata.map(|metadata| self.values(|| function(&metadata))).unwrap_or_default()
+                metadata.map(|metadata| self.call_user_function(|| function(&metadata))).unwrap_or_default()
             }
         }
     }
 }
 
 impl<K> Inner<K> {
-    /// The values that the user's function returns; none if it panics.
-    fn values(&self, values_of: impl FnOnce() -> Vec<String>) -> Vec<String> {
+    /// Calls the user's function and returns its values. Returns no values if the function panics.
+    fn call_user_function(&self, values_of: impl FnOnce() -> Vec<String>) -> Vec<String> {
         catch_unwind(AssertUnwindSafe(values_of)).unwrap_or_else(|_| {
             if let Some(suppressed) = lock(&self.panic_log).permit() {
                 tracing::error!(
@@ -95,10 +96,11 @@ impl<K> Inner<K> {
 }
 
 impl<K: Resource> Inner<K> {
-    /// Replaces the values of the object with this key. `object` returns its state; `None` if it was deleted.
+    /// Replaces the values of the object with this key. `object` returns the state of the object, or `None` if the
+    /// object was deleted.
     fn set(&self, key: (&str, &str), object: impl FnOnce() -> Option<Arc<K>>, values: Vec<String>) {
         let member = if self.is_typed { object().map(Member::Object) } else { None };
-        let member = member.unwrap_or_else(|| Member::named(key));
+        let member = member.unwrap_or_else(|| Member::from_key(key));
         self.entries.write().unwrap_or_else(PoisonError::into_inner).set(member, values);
     }
 }
@@ -116,7 +118,7 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
     /// Adds an index: `values_of` returns the values under which an object is found. The index is complete when the
     /// method returns, and exists until its last clone is dropped. [`indexes`] has functions for common properties.
     ///
-    /// `values_of` must depend only on the object, and must not access the store: that would deadlock. If `values_of`
+    /// `values_of` must depend only on the object, and must not access the store: that may deadlock. If `values_of`
     /// panics, the panic is logged, and the index does not contain the object.
     ///
     /// ```
@@ -139,8 +141,8 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
         self.add_index(ValuesOf::Object(Box::new(values_of)))
     }
 
-    /// Like [`index_by`](Self::index_by), with a function of the metadata. In a compact store, the index decodes
-    /// nothing else of an object.
+    /// Like [`index_by`](Self::index_by), with a function of the metadata. In a compact store, an update of the index
+    /// decodes only the metadata of each changed object.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -196,8 +198,8 @@ impl<K: Resource> Index<K> {
             }
         }
         drop(entries);
-        // The store may have changed since: ignore an object that was deleted or lost the value.
-        let stored = names.iter().filter_map(|name| self.store.get_by((&name.0, &name.1)));
+        // The store may have changed after the look-up: ignore an object that was deleted or no longer has the value.
+        let stored = names.iter().filter_map(|name| self.store.get_by_key((&name.0, &name.1)));
         objects
             .extend(stored.filter(|object| self.inner.values_of(object).iter().any(|known| known == value)));
         objects
@@ -232,18 +234,18 @@ impl<K> fmt::Debug for Index<K> {
 pub mod indexes {
     use kube_client::Resource;
 
-    /// The namespace; none for a cluster-scoped object.
+    /// Finds objects by their namespace. The function returns no value for a cluster-scoped object.
     pub fn namespace<K: Resource>() -> impl Fn(&K) -> Vec<String> + Send + Sync + 'static {
         |object| object.meta().namespace.iter().filter(|namespace| !namespace.is_empty()).cloned().collect()
     }
 
-    /// The value of the label `name`.
+    /// Finds objects by the value of the label `name`. The function returns no value for an object without this label.
     pub fn label<K: Resource>(name: &str) -> impl Fn(&K) -> Vec<String> + Send + Sync + 'static {
         let name = name.to_owned();
         move |object| object.meta().labels.iter().filter_map(|labels| labels.get(&name)).cloned().collect()
     }
 
-    /// The uids of the owners.
+    /// Finds objects by the uids of their owners.
     pub fn owner_uid<K: Resource>() -> impl Fn(&K) -> Vec<String> + Send + Sync + 'static {
         |object| object.meta().owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect()
     }
@@ -265,7 +267,7 @@ mod tests {
         serde_json::from_value(json!({"metadata": meta})).unwrap()
     }
 
-    /// The sorted names of the objects with a value.
+    /// The sorted names of the objects that the index finds under `value`.
     fn names(index: &Index<ConfigMap>, value: &str) -> Vec<String> {
         let objects = index.get(value).into_iter();
         let mut names: Vec<_> = objects.filter_map(|object| object.metadata.name.clone()).collect();
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_ready_when_its_indexes_are_complete() {
+    fn a_store_is_not_ready_before_its_indexes_are_complete() {
         let (reader, mut writer) = store_with(Storage::typed());
         let (seen, is_ready) = std::sync::mpsc::channel();
         let store: Store<ConfigMap> = reader.clone();
@@ -328,7 +330,7 @@ mod tests {
         let is_shared = || Arc::ptr_eq(&by_app.get("web")[0], &reader.state()[0]);
         writer.apply_watcher_event(Event::Apply(map("a", 1, "web", "1")));
         assert!(is_shared());
-        // Two collections of a merged store may overlap: their watches send the same version of the object.
+        // Two collections of a merged store may overlap: then both watches send the same version of the object.
         let change = writer.apply_watcher_event(Event::Apply(map("a", 1, "web", "1")));
         assert!(
             is_shared() && matches!(change.event, Event::Apply(map) if Arc::ptr_eq(&map, &reader.state()[0]))
@@ -340,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_with_many_and_repeated_values_is_found_under_each_until_it_is_deleted() {
+    fn finds_an_object_with_many_repeated_values_until_its_deletion() {
         for storage in [Storage::typed, Storage::compact] {
             let (reader, mut writer) = store_with(storage());
             let index = reader.index_by(|map: &ConfigMap| {
@@ -357,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_the_function_affects_only_the_object() {
+    fn a_panic_of_the_index_function_affects_only_one_object() {
         let (reader, mut writer) = store_with(Storage::typed());
         let index = reader.index_by(|map: &ConfigMap| {
             assert_ne!(map.metadata.name.as_deref(), Some("a"));

@@ -1,4 +1,4 @@
-//! `Lookup`: the identity of an object, as a reflector's store needs it.
+//! `Lookup`: the name, namespace, uid and resource version of an object.
 
 use super::ObjectRef;
 use kube_client::Resource;
@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 /// The name, namespace, uid and resource version of an object, and a reference to it.
 ///
-/// Implemented for every [`Resource`], which has the methods for the group, API version, kind and plural.
+/// Implemented for every [`Resource`]. The methods for the group, API version, kind and plural are those of
+/// [`Resource`].
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Pod;

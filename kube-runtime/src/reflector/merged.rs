@@ -1,4 +1,4 @@
-//! `merged`: several collections of one kind in one store.
+//! `merged`: keeps several collections of one kind in one store.
 
 mod parts;
 
@@ -15,13 +15,13 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Watches several collections of one kind, such as those of some namespaces or with some selectors, and stores their
-/// objects in one store. Emits the changes of the store.
+/// Watches several collections of one kind, for example in several namespaces or with several selectors. Stores the
+/// objects of all collections in one store. Emits the changes of the store.
 ///
-/// Each of the `parts`, a collection with its options, has a watch of its own. The store contains each object that at
-/// least one part selects, once, and the parts may overlap. The first snapshot of the store is complete when each part
-/// has listed its objects. A relist of a part compares only the objects of that part, at its end, and removes no object
-/// of another part. The deltas have the guarantees of [`Delta`](super::Delta).
+/// Each of the `parts`, a collection with its options, has a watch of its own. The store contains the objects that at
+/// least one part selects. The parts may overlap: an object that several parts select is in the store once. The first
+/// snapshot of the store is complete when each part has listed its objects. A relist of a part removes only objects
+/// that no other part selects. The deltas have the guarantees of [`Delta`](super::Delta).
 ///
 /// Each part costs the server a watch: for many namespaces, prefer a cluster-wide watch if all its objects fit into
 /// memory.
@@ -66,10 +66,10 @@ where
         .into_iter()
         .map(|(api, config)| {
             let namespace = api.namespace().map(ToOwned::to_owned);
-            let convert = writer.packs_texts_of(&api);
+            let convert = writer.text_packer_for(&api);
             let watcher = watcher(api, config);
-            let events = match convert.and_then(|convert| watcher.converted(convert)) {
-                Some(driver) => driver.map(|item| item.map(|event| event.map(Arrival::packed))).boxed(),
+            let events = match convert.and_then(|convert| watcher.converting_driver(convert)) {
+                Some(driver) => driver.map(|item| item.map(|event| event.map(Arrival::from_wire))).boxed(),
                 None => typed_events(&writer, watcher),
             };
             (namespace, events)
@@ -87,7 +87,7 @@ fn typed_events<K: Resource + Send + Sync + 'static>(
     let modify = writer.modifier();
     let modified = events.map(move |mut item| {
         modify.apply_to_item(&mut item);
-        item.map(|event| event.map(Arrival::typed))
+        item.map(|event| event.map(Arrival::from_typed))
     });
     modified.boxed()
 }
@@ -104,7 +104,8 @@ pub struct MergedDeltas<K> {
     synced: bool,
 }
 
-/// The namespace of a part, if the part selects only one namespace, and its events.
+/// The namespace of a part and the events of the part. The namespace is `None` if the part selects objects of all
+/// namespaces.
 type Part<K> = (Option<String>, BoxStream<'static, Item<K>>);
 
 /// An item of a watcher.
@@ -135,7 +136,7 @@ impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
 
     /// Applies an event of a part.
     fn apply(&mut self, part: usize, event: Event<Arrival<K>>) {
-        match self.parts.event(part, event) {
+        match self.parts.record_event(part, event) {
             Step::Nothing => {}
             Step::Apply(event) => {
                 self.pending = Some(self.writer.apply_stored(event.map(Arrival::into_stored), None));
@@ -177,7 +178,7 @@ impl<K: Resource + Send + Sync + 'static> Stream for MergedDeltas<K> {
             }
             let Poll::Ready(item) = this.watches.poll_next_unpin(cx) else {
                 // No event is available: store the packed batches.
-                let _ = this.writer.poll_packed(cx);
+                let _ = this.writer.poll_packing(cx);
                 return Poll::Pending;
             };
             let Some((part, event)) = item else { return Poll::Ready(None) };
@@ -185,9 +186,9 @@ impl<K: Resource + Send + Sync + 'static> Stream for MergedDeltas<K> {
                 Ok(event) => this.apply(part, event),
                 Err(error) => {
                     if let Error::Object(object) = &error
-                        && this.parts.undecodable(part, object)
+                        && this.parts.record_undecodable(part, object)
                     {
-                        this.pending = this.writer.apply_invalid(object);
+                        this.pending = this.writer.apply_undecodable_for_deltas(object);
                     }
                     return Poll::Ready(Some(Err(error)));
                 }
@@ -207,7 +208,7 @@ impl<K> fmt::Debug for MergedDeltas<K> {
     }
 }
 
-/// The stream that feeds a store: one watch, or several.
+/// The stream of a store's changes. One watch or several watches feed the store.
 pub(crate) enum WatchedDeltas<K> {
     One(Box<Deltas<Watcher<K>, K>>),
     Merged(Box<MergedDeltas<K>>),

@@ -1,9 +1,9 @@
 //! Reflectors: caches of collections.
 //!
-//! A [`Writer`] applies events, and any number of [`Store`]s read. [`reflector`](reflector()) applies a stream of
-//! events to a writer, and emits the events; [`deltas`](deltas()) emits the changes of the store, and
-//! [`Store::subscribe`] emits them to any number of subscribers. [`Reflector`] owns a watcher and a writer, and updates
-//! the cache at each [`poll`](Reflector::poll).
+//! A [`Writer`] applies events to a cache, and any number of [`Store`]s read the cache. [`reflector`](reflector()) passes
+//! a stream of events to a writer, and emits the events; [`deltas`](deltas()) emits the changes of the store.
+//! [`Store::subscribe`] emits these changes to any number of subscribers. [`Reflector`] owns a watcher and a writer, and
+//! updates the cache at each [`poll`](Reflector::poll).
 
 mod activity;
 mod cache;

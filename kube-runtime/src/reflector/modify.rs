@@ -9,10 +9,10 @@ use std::{
     sync::Arc,
 };
 
-/// A user's function.
+/// A user's function that changes an object.
 type Function<K> = Arc<dyn Fn(&mut K) + Send + Sync>;
 
-/// The function; `None` changes nothing.
+/// The user's function, if there is one. Without a function, objects do not change.
 pub(super) struct Modify<K>(Option<Function<K>>);
 
 impl<K> Modify<K> {
@@ -25,7 +25,7 @@ impl<K> Modify<K> {
         self.0.is_some()
     }
 
-    /// Changes the object of an event. A panic of the function passes to the caller.
+    /// Changes the object of an event. Does not catch a panic of the function.
     pub(super) fn apply(&self, event: &mut Event<K>) {
         if let Some(modify) = &self.0
             && let Some((object, _)) = object_of(event)
@@ -51,7 +51,7 @@ pub(crate) fn modify_item<K: Storable>(item: &mut Result<Event<K>>, modify: impl
         && let Some((object, origin)) = object_of(event)
         && catch_unwind(AssertUnwindSafe(|| modify(object))).is_err()
     {
-        let error = panicked(object, origin);
+        let error = panic_error(object, origin);
         *item = Err(error);
     }
 }
@@ -68,7 +68,7 @@ impl<K> Default for Modify<K> {
     }
 }
 
-/// The object of an event, and its origin for an error; `None` if the event has no object.
+/// The object of an event, and the origin that an error about the object contains. `None` if the event has no object.
 fn object_of<K>(event: &mut Event<K>) -> Option<(&mut K, ObjectOrigin)> {
     match event {
         Event::Apply(object) => Some((object, ObjectOrigin::Modified)),
@@ -79,7 +79,7 @@ fn object_of<K>(event: &mut Event<K>) -> Option<(&mut K, ObjectOrigin)> {
 }
 
 /// The error of an object for which the function panicked.
-fn panicked<K: Storable>(object: &K, origin: ObjectOrigin) -> Error {
+fn panic_error<K: Storable>(object: &K, origin: ObjectOrigin) -> Error {
     let source = serde_json::Error::custom("the function that modifies it panicked");
     let mut failed = UndecodableObject::new(type_name_of::<K>(), origin, source);
     let (namespace, name) = object.key();

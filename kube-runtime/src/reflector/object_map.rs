@@ -37,7 +37,7 @@ impl<T> ObjectMap<T> {
         self.table.find(hash, is_match)
     }
 
-    /// The hash of a key, which differs between maps.
+    /// The hash of a key in this map. Another map has another hash for the same key.
     pub(super) fn hash(&self, key: (&str, &str)) -> u64 {
         self.hasher.hash_one(key)
     }
@@ -73,7 +73,7 @@ impl<T: Keyed> ObjectMap<T> {
         let Self { table, hasher } = self;
         let found = table.find_entry(hasher.hash_one(key), |object| object.key() == key).ok()?;
         let removed = found.remove().0;
-        // Shrink only far below the capacity, to avoid repeated reallocation.
+        // Shrink the table only if it is almost empty, to avoid repeated reallocation.
         if table.capacity() > 64 && table.len() < table.capacity() / 8 {
             table.shrink_to(2 * table.len(), |known| hasher.hash_one(known.key()));
         }

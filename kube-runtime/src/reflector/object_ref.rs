@@ -31,7 +31,7 @@ pub struct ObjectRef<K: Resource + ?Sized> {
     pub extra: Extra,
 }
 
-/// Metadata that does not identify an object.
+/// Further metadata of the object that an [`ObjectRef`] names. Comparisons and hashes of references ignore this metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extra {
@@ -72,7 +72,7 @@ impl<K: Resource> ObjectRef<K> {
 
     /// Like [`from_obj`](ObjectRef::from_obj), for kinds that are known only at run time.
     ///
-    /// An object without a name, which no server sends, has the empty name.
+    /// For an object without a name, the reference has the empty name. No server sends such an object.
     pub fn from_obj_with(obj: &K, dyntype: K::DynamicType) -> Self {
         Self::from_meta(obj.meta(), dyntype)
     }
@@ -87,8 +87,10 @@ impl<K: Resource> ObjectRef<K> {
         }
     }
 
-    /// The object that an owner reference identifies, if it has kind `K`. `namespace` is the namespace of the owned
-    /// object: an owner has the same namespace, or is cluster-scoped.
+    /// A reference to the object that `owner` identifies; `None` if the owner is not of kind `K`.
+    ///
+    /// The reference gets `namespace` unchanged. Pass the namespace of the owned object, or `None` if `K` is
+    /// cluster-scoped.
     pub fn from_owner_ref(
         namespace: Option<&str>,
         owner: &OwnerReference,
@@ -123,8 +125,8 @@ where
     }
 }
 
-/// Whether an owner reference identifies an object of kind `K`. Ignores the API version: all versions are
-/// representations of the same objects.
+/// Whether an owner reference identifies an object of kind `K`. Compares the kind and the group, but not the version: all
+/// versions are representations of the same objects.
 pub(crate) fn is_owner_of_kind<K: Resource>(owner: &OwnerReference, dyntype: &K::DynamicType) -> bool {
     let group = owner.api_version.rsplit_once('/').map_or("", |(group, _)| group);
     owner.kind == K::kind(dyntype) && group == K::group(dyntype)

@@ -1,5 +1,5 @@
-//! `Observers`: the subscribers and the indexes of a store, which receive each of its deltas. They must not block the
-//! writer.
+//! `Observers`: the subscribers and the indexes of a store. The observers receive each delta of the store, and must not
+//! block the writer.
 
 use super::Delta;
 use super::subscription::Queue;
@@ -10,19 +10,21 @@ use std::{
     task::Waker,
 };
 
-/// Locks a mutex. Ignores poisoning: the panics of an index's function, which runs under such a lock, are caught.
+/// Locks a mutex. Ignores poisoning: a user's function of an index may run while the observers are locked, but the index
+/// catches each panic of the function.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An index over the objects of a store. It is up to date when the call of the writer returns.
+/// An index over the objects of a store. Each method of the writer that changes the store updates the index before the
+/// method returns.
 pub(super) trait DeltaIndex<K>: Send + Sync {
     /// Applies the deltas of one event.
     fn apply(&self, deltas: &[Delta<K>]);
 }
 
-/// The subscribers and the indexes of a store. The writer holds the lock while it changes the readers' map and emits
-/// the deltas, so that a new subscriber gets each object either in the replay or as a delta.
+/// The subscribers and the indexes of a store. The writer holds the lock of the observers while it changes the readers'
+/// map and emits the deltas, so that a new subscriber gets each object either in the replay or as a delta.
 pub(super) struct Observers<K> {
     subscribers: Vec<Weak<Mutex<Queue<K>>>>,
     indexes: Vec<Weak<dyn DeltaIndex<K>>>,
@@ -58,9 +60,9 @@ impl<K> Observers<K> {
         self.indexes.push(index);
     }
 
-    /// Calls `f` with the queue of each subscriber. Returns the wakers of the subscribers. Call them only after the
-    /// lock is released: a waker may drop a task that owns a subscription.
-    fn each_queue(&self, mut f: impl FnMut(&mut Queue<K>)) -> Vec<Waker> {
+    /// Calls `f` with the queue of each subscriber. Returns the wakers of the subscribers. Call the wakers only after
+    /// the lock of the observers is released: a waker may drop a task that owns a subscription.
+    fn for_each_queue(&self, mut f: impl FnMut(&mut Queue<K>)) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for queue in self.subscribers.iter().filter_map(Weak::upgrade) {
             let mut queue = lock(&queue);
@@ -72,12 +74,12 @@ impl<K> Observers<K> {
 
     /// Sets the error of each queue.
     pub(super) fn publish_error(&self, error: &Arc<Error>) -> Vec<Waker> {
-        self.each_queue(|queue| queue.set_error(error.clone()))
+        self.for_each_queue(|queue| queue.set_error(error.clone()))
     }
 
     /// Ends the streams of the current subscribers.
     pub(super) fn end_subscribers(&self) -> Vec<Waker> {
-        self.each_queue(Queue::end)
+        self.for_each_queue(Queue::end)
     }
 
     /// Ends the streams of the current and later subscribers.
@@ -88,8 +90,8 @@ impl<K> Observers<K> {
 }
 
 impl<K: Storable> Observers<K> {
-    /// Applies the deltas of one event to the indexes, and adds them to each queue; then adds the end of the snapshot,
-    /// if the event completes one.
+    /// Applies the deltas of one event to the indexes, and adds the deltas to each queue. If the event completes a
+    /// snapshot, then adds the end of the snapshot to each queue.
     pub(super) fn publish(&self, deltas: &[Delta<K>], is_synced: bool) -> Vec<Waker> {
         for index in self.indexes.iter().filter_map(Weak::upgrade) {
             index.apply(deltas);
@@ -97,7 +99,7 @@ impl<K: Storable> Observers<K> {
         if deltas.is_empty() && !is_synced {
             return Vec::new();
         }
-        self.each_queue(|queue| {
+        self.for_each_queue(|queue| {
             for delta in deltas {
                 queue.push(delta.clone());
             }

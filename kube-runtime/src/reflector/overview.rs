@@ -14,7 +14,7 @@ pub(crate) struct Overview {
     pub(crate) bytes: Option<usize>,
     /// The resource version that the store has reached, if its source reports it.
     pub(crate) version: Option<String>,
-    /// The time since the last change of `version`; `None` before the first one.
+    /// The time since the last change of `version`; `None` before the first change.
     pub(crate) silent_for: Option<Duration>,
 }
 
@@ -40,7 +40,7 @@ impl<K> Store<K> {
         }
     }
 
-    /// Identifies the store: all its readers have the same address.
+    /// The address of the store's data. It identifies the store: all readers of the store return the same address.
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.shared).addr()
     }

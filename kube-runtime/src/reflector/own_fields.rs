@@ -1,5 +1,5 @@
-//! `OwnFields`: decides whether a type lacks many fields of its objects. A compact store then keeps the JSON of the
-//! type, because the server's text contains fields that the program cannot read.
+//! `OwnFields`: decides whether a type lacks many fields of its objects. For such a type, a compact store keeps the
+//! JSON that the type serializes, because the server's text contains fields that the program cannot read.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -10,9 +10,9 @@ const SAMPLES: u32 = 16;
 #[derive(Debug, Default)]
 struct Sizes {
     objects: u32,
-    /// The bytes of the texts of the server.
+    /// The total size of the server's texts in bytes.
     received: usize,
-    /// The bytes of the texts that the type writes.
+    /// The total size of the same objects in bytes, as the type serializes them.
     own: usize,
 }
 
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_objects_decide() {
+    fn the_first_objects_decide_whether_the_type_lacks_fields() {
         for (own, expected) in [(100, false), (80, false), (70, true), (5, true)] {
             let fields = OwnFields::default();
             for _ in 0..SAMPLES {

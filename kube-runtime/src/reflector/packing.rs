@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 /// both typed and packed.
 const BATCH_SIZE: usize = 16;
 
-/// A batch of objects, and their packed forms once encoded.
+/// A batch of objects, and their packed forms after a call of [`pack`](Self::pack).
 pub(super) struct Batch<K> {
     objects: Vec<Arc<K>>,
     packed_forms: Vec<Option<Packed>>,
@@ -84,7 +84,7 @@ impl<K> Packing<K> {
     }
 
     /// Returns the first in-flight batch if its task has finished. This call replaces the waker of
-    /// [`poll_next`](Self::poll_next), which must be polled again afterwards.
+    /// [`poll_next`](Self::poll_next), so call `poll_next` again afterwards.
     pub(super) fn next_finished(&mut self) -> Option<Batch<K>> {
         if !self.tasks.front()?.is_finished() {
             return None;
@@ -95,7 +95,7 @@ impl<K> Packing<K> {
         }
     }
 
-    /// The next finished batch; `None` if none is in flight.
+    /// The next finished batch; `None` if no batch is in flight.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Batch<K>>> {
         loop {
             let Some(task) = self.tasks.front_mut() else { return Poll::Ready(None) };
@@ -103,8 +103,8 @@ impl<K> Packing<K> {
             self.tasks.pop_front();
             match done {
                 Ok(batch) => return Poll::Ready(Some(batch)),
-                // A panic comes from the user's type: resume it. Without a panic, the runtime is shutting down, and the
-                // objects stay typed.
+                // A panic comes from the user's type: resume it. Any other error means that the runtime is shutting
+                // down: the objects stay typed.
                 Err(error) => {
                     if let Ok(panic) = error.try_into_panic() {
                         std::panic::resume_unwind(panic);

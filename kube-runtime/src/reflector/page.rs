@@ -1,7 +1,7 @@
 //! `Page`: one allocation for many packed objects.
 //!
-//! Many long-lived small allocations between short-lived ones would fragment the heap and slow down the allocator. An
-//! object has a page of its own only until enough objects can share a page. This module owns the layout and decides
+//! Many long-lived small allocations between short-lived ones would fragment the heap and slow down the allocator. A
+//! small object has a page of its own only until enough objects can share a page. This module owns the layout and decides
 //! which pages to vacate. It must not decide which objects are in use (see `writer`).
 
 use super::compression::Method;
@@ -14,15 +14,16 @@ use std::sync::{
 /// The size in bytes of a shared page: small compared with a store, large compared with an object.
 const PAGE_SIZE: usize = 32 << 10;
 
-/// The maximum number of vacated pages that waiting objects keep in memory.
-const MAX_VACATED: usize = 4;
+/// The maximum number of vacated pages that the objects of a [`MoveQueue`] keep in memory. At this number, the queue
+/// moves all its objects, even if they do not fill a page.
+const MAX_VACATED_PAGES: usize = 4;
 
 /// An immutable allocation of packed objects.
 #[derive(Debug)]
 struct Page {
     entries: Box<[Entry]>,
-    /// The concatenated names. Consecutive objects of one namespace share its text, which precedes the first of their
-    /// names.
+    /// The concatenated names. Consecutive objects of one namespace share one copy of the namespace, which precedes the
+    /// name of the first of these objects.
     names: Box<str>,
     /// The concatenated encoded objects.
     encoded_objects: Box<[u8]>,
@@ -49,15 +50,18 @@ struct Entry {
 }
 
 impl Entry {
-    /// The end of the name of the previous entry. `name` is the offset of that name.
-    fn end_of_name_at(&self, name: u16) -> usize {
-        let follows_name = self.namespace_length > 0 && self.namespace >= name;
-        usize::from(if follows_name { self.namespace } else { self.name })
+    /// The offset at which the name of the previous entry ends and the next text begins. `previous_name` is the offset at
+    /// which that name begins. If the namespace of this entry is empty or shared with the previous entry, the next text
+    /// is the name of this entry; otherwise, the namespace.
+    fn end_of_previous_name(&self, previous_name: u16) -> usize {
+        let namespace_follows = self.namespace_length > 0 && self.namespace >= previous_name;
+        usize::from(if namespace_follows { self.namespace } else { self.name })
     }
 }
 
 impl Page {
-    /// A page with copies of `objects`; `None` if the offsets overflow `u16`, or the length of a namespace `u8`.
+    /// A page with copies of `objects`; `None` if an offset overflows `u16`, or if the length of a namespace overflows
+    /// `u8`.
     fn from_objects<'a>(
         objects: impl Iterator<Item = ((&'a str, &'a str), Encoded<'a>)> + Clone,
     ) -> Option<Self> {
@@ -135,7 +139,7 @@ impl Packed {
         };
         let part = |from: u16, to: usize| names.get(usize::from(from)..to).unwrap_or_default();
         let namespace_end = usize::from(*namespace) + usize::from(*namespace_length);
-        let name_end = next.map_or(names.len(), |next| next.end_of_name_at(*name));
+        let name_end = next.map_or(names.len(), |next| next.end_of_previous_name(*name));
         (part(*namespace, namespace_end), part(*name, name_end))
     }
 
@@ -192,7 +196,7 @@ impl Packed {
     }
 }
 
-/// A weak reference to a [`Packed`], which does not keep the page alive.
+/// A weak reference to a packed object. The reference does not keep the content of the page in memory.
 #[derive(Debug)]
 pub(super) struct WeakPacked {
     page: Weak<Page>,
@@ -201,7 +205,7 @@ pub(super) struct WeakPacked {
 
 impl WeakPacked {
     /// Whether this refers to `packed`.
-    pub(super) fn is_of(&self, packed: &Packed) -> bool {
+    pub(super) fn refers_to(&self, packed: &Packed) -> bool {
         std::ptr::eq(self.page.as_ptr(), Arc::as_ptr(&packed.page)) && self.entry == packed.entry
     }
 }
@@ -211,7 +215,8 @@ impl WeakPacked {
 pub(super) struct MoveQueue {
     /// The objects that wait for a shared page.
     objects: Vec<Packed>,
-    /// The total size of `objects` on a page, in bytes. Includes objects that have been deleted since.
+    /// The total size of `objects` on a page, in bytes. Includes objects that were deleted after they were added to the
+    /// queue.
     size: usize,
     /// The number of vacated pages whose objects were added since `objects` was last empty.
     vacated: usize,
@@ -243,9 +248,9 @@ impl MoveQueue {
         }
     }
 
-    /// Whether [`move_to_shared_pages`](Self::move_to_shared_pages) may have objects to move.
-    pub(super) fn may_fill_a_page(&self) -> bool {
-        self.size >= PAGE_SIZE || self.vacated >= MAX_VACATED
+    /// Whether [`move_to_shared_pages`](Self::move_to_shared_pages) may return moves.
+    pub(super) fn may_have_moves(&self) -> bool {
+        self.size >= PAGE_SIZE || self.vacated >= MAX_VACATED_PAGES
     }
 
     /// Copies the objects in use to shared pages. Objects that do not fill a page continue to wait, unless they keep
@@ -254,7 +259,7 @@ impl MoveQueue {
         let Self { objects, size, vacated } = self;
         objects.retain(in_use);
         *size = objects.iter().map(Packed::size).sum();
-        let moves_all = *vacated >= MAX_VACATED;
+        let moves_all = *vacated >= MAX_VACATED_PAGES;
         let mut moves = Vec::new();
         let mut done = 0;
         while *size >= PAGE_SIZE || moves_all && done < objects.len() {
@@ -268,7 +273,7 @@ impl MoveQueue {
             let group = &rest[..fits.count()];
             done += group.len();
             *size -= group.iter().map(Packed::size).sum::<usize>();
-            moves.extend(moves_to_one_page(group).into_iter().flatten());
+            moves.extend(copy_to_one_page(group).into_iter().flatten());
         }
         objects.drain(..done);
         if objects.is_empty() {
@@ -278,8 +283,8 @@ impl MoveQueue {
     }
 }
 
-/// Copies objects to one page; `None` if the offsets overflow.
-fn moves_to_one_page(objects: &[Packed]) -> Option<impl Iterator<Item = Move>> {
+/// Copies objects to one page. Returns the moves, or `None` if an offset overflows.
+fn copy_to_one_page(objects: &[Packed]) -> Option<impl Iterator<Item = Move>> {
     let page = Page::from_objects(objects.iter().map(|packed| (packed.key(), packed.encoded())))?;
     let page = Arc::new(page);
     let to = (0..).map(move |entry| Packed { page: page.clone(), entry });

@@ -7,7 +7,7 @@ use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 use std::{fmt, sync::Arc, time::Duration};
 
-/// A cache of a collection that mirrors the server.
+/// A cache that mirrors a collection of the server.
 ///
 /// [`poll`](Reflector::poll) updates the cache: the first call lists, and every call watches for ten seconds, or for
 /// [`timeout`](Reflector::timeout). [`read`](Reflector::read) returns the cached objects at any time.
@@ -86,21 +86,21 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
     ///
     /// # Errors
     ///
-    /// The first failure ends the call. The cache keeps its last state, and the next call resumes after the backoff. An
-    /// object that cannot be decoded is an error with its name ([`Error::undecodable`]), without backoff; other objects
-    /// are not affected.
+    /// The first failure ends the call. The cache keeps its last state, and the next call resumes after the backoff. If
+    /// an object cannot be decoded, the error contains the name of the object ([`Error::undecodable`]), and the next
+    /// call resumes without backoff; other objects are not affected.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: the cache keeps the received changes, and the next call resumes.
     pub async fn poll(&mut self) -> Result<()> {
-        std::future::poll_fn(|cx| self.writer.poll_packed(cx)).await;
+        std::future::poll_fn(|cx| self.writer.poll_packing(cx)).await;
         self.cycle.begin();
         while let Some(event) = self.cycle.next(&self.writer).await {
             match event {
                 Ok(event) => drop(self.writer.apply_stored(event, None)),
                 Err(Error::Object(object)) => {
-                    self.writer.apply_invalid(&object);
+                    self.writer.apply_undecodable_for_deltas(&object);
                     return Err(Error::Object(object));
                 }
                 Err(error) => return Err(error),

@@ -12,14 +12,14 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Applies the events of `stream` to the store of `writer`, and emits them. The emitted objects are shared with the
-/// store.
+/// Applies the events of `stream` to the store of `writer`, and emits the events. The emitted objects are shared with
+/// the store.
 ///
 /// After a relist, an [`Event::Delete`] follows [`Event::InitDone`] for each object of the store that the list does not
-/// contain. Each deletion of an object is emitted once, even if the watch reported it during the relist. For an object
-/// that was created again under the same name, the deletion of the previous object is emitted first. For an undecodable
-/// object the error is emitted, and the store keeps the last state of the object until its deletion. The store changes
-/// only while the stream is polled.
+/// contain. Each deletion of an object is emitted once, even if the server reported the deletion during the relist. For
+/// an object that was created again under the same name, the deletion of the previous object is emitted first. For an
+/// undecodable object the error is emitted, and the store keeps the last state of the object until its deletion. The
+/// store changes only while the stream is polled.
 ///
 /// To receive the changes of the store itself, use [`deltas`](super::deltas()).
 ///
@@ -67,7 +67,7 @@ pin_project! {
     }
 }
 
-/// The remaining events of a change: the deletions that are not emitted yet.
+/// Returns an event for each deletion in `deltas`, except for the deletions whose events were emitted before.
 fn deletions<K: Resource>(deltas: impl Iterator<Item = Delta<K>>) -> impl Iterator<Item = Event<Arc<K>>> {
     let deletions = deltas.filter(|delta| delta.kind() == DeltaKind::Deleted && !delta.was_emitted);
     deletions.filter_map(|delta| delta.last()).map(Event::Delete)
@@ -88,7 +88,7 @@ where
             }
             let Poll::Ready(mut item) = this.stream.as_mut().poll_next(cx) else {
                 // No event is available: store the packed batches.
-                let _ = this.writer.poll_packed(cx);
+                let _ = this.writer.poll_packing(cx);
                 return Poll::Pending;
             };
             if let Some(item) = &mut item {

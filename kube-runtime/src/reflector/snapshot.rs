@@ -1,5 +1,5 @@
-//! `Snapshot`: the content of a snapshot in progress, and its differences from the previous content of a store. It must
-//! not modify the readers' map (see `writer`).
+//! `Snapshot`: the content of a snapshot in progress, and its differences from the previous content of a store. This
+//! module must not modify the readers' map (see `writer`).
 
 use super::change::{CompactDelta, DeltaIter};
 use super::codec::Codec;
@@ -18,16 +18,16 @@ pub(super) fn owned_key((namespace, name): (&str, &str)) -> OwnedKey {
     (namespace.to_owned(), name.to_owned())
 }
 
-/// Objects of the readers' map whose deletion was emitted before the snapshot is complete, and their final states, if
-/// the server reported them.
+/// The deletions that were emitted before the snapshot was complete, while the readers' map still contained the objects.
+/// The value for each key is the final state of the object, if the server reported the state.
 pub(super) type Deletions<K> = HashMap<OwnedKey, Option<StoredObject<K>>>;
 
 /// An object of a snapshot in progress.
 pub(super) enum Listed<K> {
     Typed(Arc<K>),
     /// The hash of a packed object's key in the new map, and the identity of the object. A reference to the object
-    /// would keep its old page in memory after the object moves to another page. A copy of the key would be an
-    /// allocation for each object between the long-lived pages, and its release would leave a gap.
+    /// would keep its old page in memory after the object moves to another page. A copy of the key would be a
+    /// short-lived allocation for each object between the long-lived pages, which would fragment the heap.
     Packed {
         key_hash: u64,
         identity: u64,
@@ -35,7 +35,7 @@ pub(super) enum Listed<K> {
 }
 
 impl<K: Storable> Listed<K> {
-    /// The entry for an object of `objects`, the new map.
+    /// The element of [`Snapshot::listed`] for `stored`, an object of the new map `objects`.
     pub(super) fn of(stored: &StoredObject<K>, objects: &ObjectMap<StoredObject<K>>) -> Self {
         match stored {
             StoredObject::Typed(object) => Self::Typed(object.clone()),
@@ -45,7 +45,8 @@ impl<K: Storable> Listed<K> {
         }
     }
 
-    /// Returns the object from the new map; for a packed object, `None` if the map contains another state of it.
+    /// Returns the object. Looks up a packed object in the new map `objects`; `None` if the map does not contain this
+    /// state of the object.
     fn find_in(self, objects: &ObjectMap<StoredObject<K>>) -> Option<StoredObject<K>> {
         match self {
             Self::Typed(object) => Some(StoredObject::Typed(object)),
@@ -64,16 +65,19 @@ impl<K: Storable> Listed<K> {
 
 /// A snapshot in progress.
 pub(super) struct Snapshot<K> {
+    /// The new map, which replaces the readers' map when the snapshot is complete.
     pub(super) objects: ObjectMap<StoredObject<K>>,
-    /// The objects that differ from the readers' map, in the order of the list. Empty if no consumer needs them.
+    /// The objects that differ from the readers' map, in the order of the list. Empty if no consumer needs these
+    /// objects.
     pub(super) listed: Vec<Listed<K>>,
     /// Whether an object of `listed` may have been deleted, or listed again, after it was added.
     pub(super) superseded: bool,
-    /// The keys of the objects that were removed while this snapshot was in progress. If an undecodable object with
-    /// such a key follows, it is another object: the snapshot does not keep the state of the removed one for it.
+    /// The keys of the objects that were removed while this snapshot was in progress. If the server later sends an
+    /// undecodable object with one of these keys, that object is new: the writer does not add the removed object to the
+    /// snapshot again.
     pub(super) deleted: HashSet<OwnedKey>,
-    /// The objects of which `listed` may contain several states. `listed` may contain one of these states twice, if a
-    /// source of a merged store lags behind.
+    /// The keys of the objects that `listed` may contain several times: in several states, or in one state twice if a
+    /// part of a merged store lags behind another part.
     pub(super) replaced: HashSet<OwnedKey>,
 }
 
@@ -118,7 +122,8 @@ impl<K: Storable> Swap<'_, K> {
             if self.superseded && self.new.get(new.key()).is_none_or(|current| !current.is_same(&new)) {
                 continue;
             }
-            // An object that was removed, or replaced by another state, and then listed again is in `listed` twice.
+            // `listed` may contain an object twice if the object was removed, or replaced by another state, and then
+            // listed again.
             if !(self.deleted.is_empty() && self.replaced.is_empty()) {
                 let key = owned_key(new.key());
                 if (self.deleted.contains(&key) || self.replaced.contains(&key)) && !repeated.insert(key) {
@@ -150,7 +155,7 @@ impl<K: Storable> Swap<'_, K> {
             if self.deletions.is_empty() { None } else { self.deletions.get(&owned_key(old.key())) };
         let last = emitted.cloned().flatten();
         let cause = if last.is_some() { Cause::Relist } else { Cause::Vanished };
-        let mut delta = Delta::new(Some(old), None, cause, self.codec).with_last(last);
+        let mut delta = Delta::new(Some(old), None, cause, self.codec).with_final_state(last);
         delta.was_emitted = emitted.is_some();
         CompactDelta::Other(Box::new(delta))
     }

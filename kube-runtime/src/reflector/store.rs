@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 /// The data shared by a [`Writer`](super::Writer) and its readers.
 pub(super) struct Shared<K> {
+    /// The readers' map: the current content of the store.
     objects: RwLock<ObjectMap<StoredObject<K>>>,
     /// `Some` for compact storage.
     codec: Option<Arc<Codec<K>>>,
@@ -83,8 +84,8 @@ pub struct WriterDropped;
 /// Reads are consistent: during a relist the store keeps the previous state until the snapshot is complete. Objects are
 /// shared, not copied. Readers do not block each other, and no lock is held after a call.
 ///
-/// With [compact storage](super::Storage::compact), each read decodes: `get` decodes one object, and methods that
-/// iterate over all objects decode them one at a time.
+/// With [compact storage](super::Storage::compact), a read decodes the objects that are not in the cache of recent reads:
+/// `get` decodes one object, and methods that iterate over all objects decode one object at a time.
 pub struct Store<K> {
     pub(super) shared: Arc<Shared<K>>,
     pub(super) ready: watch::Receiver<bool>,
@@ -108,7 +109,7 @@ impl<K> Store<K> {
     ///
     /// # Errors
     ///
-    /// If the writer is dropped before the first snapshot is complete.
+    /// Fails if the writer is dropped before the first snapshot is complete.
     ///
     /// # Cancel safety
     ///
@@ -144,8 +145,8 @@ impl<K> Store<K> {
         self.state_filter(|_| true)
     }
 
-    /// The first object found for which `predicate` returns `true`. `predicate` must not access the store: that may
-    /// deadlock.
+    /// Returns an object for which `predicate` returns `true`, if there is one. `predicate` must not access the store:
+    /// that may deadlock.
     pub fn find(&self, predicate: impl Fn(&K) -> bool) -> Option<Arc<K>> {
         self.shared.visit(|object| predicate(object).then(|| object.clone()))
     }
@@ -176,11 +177,11 @@ impl<K> Store<K> {
 impl<K: Resource> Store<K> {
     /// The object with this key. The key's namespace is ignored for a cluster-scoped object.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
-        self.get_by((key.namespace.as_deref().unwrap_or_default(), &key.name))
+        self.get_by_key((key.namespace.as_deref().unwrap_or_default(), &key.name))
     }
 
     /// Like [`get`](Self::get), by namespace and name.
-    pub(crate) fn get_by(&self, (namespace, name): (&str, &str)) -> Option<Arc<K>> {
+    pub(crate) fn get_by_key(&self, (namespace, name): (&str, &str)) -> Option<Arc<K>> {
         let stored = {
             let objects = self.shared.read();
             // A kind is either namespaced or cluster-scoped, so at most one of the two look-ups finds an object.
@@ -197,14 +198,15 @@ impl<K: Resource> Store<K> {
         objects.get((namespace, name)).or_else(|| objects.get(("", name))).is_some()
     }
 
-    /// The result of `f` for the namespace and the name of each object. Does not decode. `f` must not access the store:
-    /// that may deadlock.
-    pub(crate) fn keys<T>(&self, f: impl Fn(&str, &str) -> T) -> Vec<T> {
+    /// Calls `f` with the namespace and the name of each object, and returns the results. Does not decode. `f` must not
+    /// access the store: that may deadlock.
+    pub(crate) fn map_keys<T>(&self, f: impl Fn(&str, &str) -> T) -> Vec<T> {
         let objects = self.shared.read();
         objects.iter().map(Keyed::key).map(|(namespace, name)| f(namespace, name)).collect()
     }
 
-    /// All objects whose labels `selector` matches. With compact storage, decodes only these objects.
+    /// All objects whose labels `selector` matches. With compact storage, decodes an object completely only if the labels
+    /// match.
     pub fn state_filter_selector(&self, selector: &Selector) -> Vec<Arc<K>> {
         let none = std::collections::BTreeMap::new();
         let is_selected = |meta: &ObjectMeta| selector.matches(meta.labels.as_ref().unwrap_or(&none));

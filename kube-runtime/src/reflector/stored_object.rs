@@ -1,4 +1,4 @@
-//! `StoredObject`: the stored form of an object, typed or packed.
+//! `StoredObject`: an object as a store contains it: either a typed object, or the packed text of an object.
 
 use super::codec::Codec;
 use super::object_map::{Keyed, ObjectMap};
@@ -8,15 +8,15 @@ use kube_client::Resource;
 use kube_client::api::{FilterDepth, ObjectMeta};
 use std::sync::Arc;
 
-/// The stored form of an object.
+/// An object as a store contains it. A compact store packs the text of an object on a page.
 #[derive(Debug)]
 pub(crate) enum StoredObject<K> {
     Typed(Arc<K>),
     Packed(Packed),
 }
 
-/// Whether both objects, which have the same key, have the same uid and resource version. False without a resource
-/// version.
+/// For two objects with the same key: whether their uids and their resource versions are the same. Returns false if
+/// `other` has no resource version.
 pub(super) fn is_same_version<K: Storable>(known: &K, other: &K) -> bool {
     other.version().is_some() && known.version() == other.version() && known.uid() == other.uid()
 }
@@ -31,34 +31,34 @@ impl<K> Clone for StoredObject<K> {
 }
 
 impl<K: Storable> StoredObject<K> {
-    /// Whether this stored object has the uid and resource version of `other`, so that it can be reused. Does not
-    /// decode.
+    /// Whether this object and `other`, which has the same key, have the same uid and the same resource version. Returns
+    /// false if `other` has no resource version. Decodes neither object.
     pub(super) fn is_same_version_as(&self, other: &Self, codec: Option<&Codec<K>>) -> bool {
         if let (Self::Typed(known), Self::Typed(other)) = (self, other) {
             return is_same_version(&**known, &**other);
         }
         let identity = |stored: &Self| match stored {
-            Self::Typed(object) => codec.map(|codec| codec.identity_hash(&**object)),
+            Self::Typed(object) => codec.map(|codec| codec.identity_hash_of_object(&**object)),
             Self::Packed(packed) => Some(packed.encoded().identity),
         };
-        // The lowest bit is set if the object has a resource version.
+        // The lowest bit of the hash is set if the object has a resource version.
         identity(other).is_some_and(|other| other & 1 == 1 && identity(self) == Some(other))
     }
 
-    /// Whether this object and `other`, which has the same key, are different objects; see [`are_different`]. Does
-    /// not decode.
+    /// Whether this object and `other`, which has the same key, are different objects; see [`are_different`]. Decodes
+    /// neither object.
     pub(super) fn is_different_from(&self, other: &Self, codec: Option<&Codec<K>>) -> bool {
         if let (Self::Typed(one), Self::Typed(other)) = (self, other) {
             return are_different(&**one, &**other);
         }
         let uid = |stored: &Self| match stored {
-            Self::Typed(object) => codec.and_then(|codec| codec.uid_hash(&**object)),
+            Self::Typed(object) => codec.and_then(|codec| codec.uid_hash_of_object(&**object)),
             Self::Packed(packed) => packed.encoded().uid,
         };
         matches!((uid(self), uid(other)), (Some(one), Some(other)) if one != other)
     }
 
-    /// Whether the uid of this object is unknown or may be `uid`. Does not decode.
+    /// Whether the uid of this object is unknown or may be `uid`. Does not decode the object.
     pub(super) fn may_have_uid(&self, uid: &str, codec: Option<&Codec<K>>) -> bool {
         match self {
             Self::Typed(object) => object.uid().is_none_or(|known| known == uid),
@@ -71,18 +71,19 @@ impl<K: Storable> StoredObject<K> {
 }
 
 impl<K> StoredObject<K> {
-    /// Whether this is the typed object `object`, by pointer.
+    /// Whether this is the typed object `object`. Compares the pointers.
     pub(super) fn holds_typed(&self, object: &Arc<K>) -> bool {
         matches!(self, Self::Typed(known) if Arc::ptr_eq(known, object))
     }
 
-    /// Whether this is the packed object `packed`, by address.
+    /// Whether this is the packed object `packed` on the same page.
     pub(super) fn holds_packed(&self, packed: &Packed) -> bool {
         matches!(self, Self::Packed(known) if known.is_same_entry(packed))
     }
 
-    /// Whether this and `other` are the same stored object. A packed object remains the same after a move to another
-    /// page.
+    /// Whether this and `other`, which has the same key, are the same stored object. Compares the pointers of typed
+    /// objects. Compares packed objects by the hash of uid and resource version: a move to another page makes no
+    /// difference.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Typed(other)) => self.holds_typed(other),
@@ -93,7 +94,7 @@ impl<K> StoredObject<K> {
         }
     }
 
-    /// Returns the object, decoded if it is packed. `None` if the object does not decode; see [`Codec::unpack`].
+    /// Returns the typed object. Decodes a packed object; `None` if the object does not decode, see [`Codec::unpack`].
     pub(super) fn unpack(&self, codec: Option<&Codec<K>>) -> Option<Arc<K>> {
         match self {
             Self::Typed(object) => Some(object.clone()),
@@ -103,7 +104,8 @@ impl<K> StoredObject<K> {
 }
 
 impl<K: Resource> StoredObject<K> {
-    /// The metadata, to this depth. Decodes nothing else of a packed object.
+    /// Returns the metadata. For a packed object, decodes and returns only the fields that `depth` includes; `None` if
+    /// these fields do not decode.
     pub(super) fn metadata(&self, codec: Option<&Codec<K>>, depth: FilterDepth) -> Option<ObjectMeta> {
         match self {
             Self::Typed(object) => Some(object.meta().clone()),
@@ -122,8 +124,9 @@ impl<K: Storable> Keyed for StoredObject<K> {
 }
 
 impl<K: Storable> ObjectMap<StoredObject<K>> {
-    /// Inserts an object. Returns the previous one and, if both are typed and have the same version, the typed object
-    /// that the map keeps: the observers refer to it, and a second copy would take memory.
+    /// Inserts an object, and returns the previous object. If both objects are typed and have the same version, the map
+    /// keeps the previous object instead: the observers refer to that object, and a second copy would take memory. The
+    /// second value is then also the previous object; otherwise `None`.
     pub(super) fn put(&mut self, new: StoredObject<K>) -> (Option<StoredObject<K>>, Option<Arc<K>>) {
         if let StoredObject::Typed(new) = &new
             && let Some(StoredObject::Typed(known)) = self.get(new.key())

@@ -1,4 +1,4 @@
-//! `Subscription`: the deltas of a store for one of several subscribers, coalesced per object.
+//! `Subscription`: the stream of a store's deltas for one subscriber. A backlog coalesces the deltas of each object.
 
 use super::StoreEvent;
 use super::delta::{Cause, Delta};
@@ -19,7 +19,8 @@ use std::{
     vec,
 };
 
-/// The changes of a store, for one of any number of subscribers; see [`Store::subscribe`].
+/// The stream of a store's changes for one subscriber; see [`Store::subscribe`]. A store can have any number of
+/// subscribers.
 ///
 /// The stream begins with a replay: an addition for each object that the store contains. The changes follow. The deltas
 /// of the stream, applied in order to an empty map, result in the content of the store.
@@ -27,11 +28,11 @@ use std::{
 /// # Backlog
 ///
 /// A subscriber that does not poll delays neither the writer nor other subscribers. Its backlog coalesces the changes
-/// of each object to one: from the state that the subscriber received to the current state. The subscriber gets the
-/// last state of each object, and the deletion of each object that it received; an object that was created again under
-/// the same name is a deletion and then an addition. It does not get the states in between, nor objects that were
-/// created and deleted meanwhile. So the backlog has at most one entry for each object that the store contains or that
-/// the subscriber received.
+/// of each object into one change: from the state that the subscriber received to the current state. The subscriber gets
+/// the last state of each object, and the deletion of each object that it received. If an object was created again under
+/// the same name, the subscriber gets a deletion and then an addition. The subscriber does not get the states in
+/// between, nor objects that were created and deleted meanwhile. So the backlog has at most one entry for each object
+/// that the store contains or that the subscriber received.
 ///
 /// An error of a watch replaces an earlier error that the subscriber has not received.
 ///
@@ -43,7 +44,8 @@ pub struct Subscription<K> {
     store: Store<K>,
     /// The rest of the replay.
     replay: vec::IntoIter<StoredObject<K>>,
-    /// The next item, an addition: the last item was the deletion of an object with the same name.
+    /// The next item if the last item was the deletion of a replaced object: the addition of the new object with the
+    /// same name.
     replacement: Option<Delta<K>>,
     queue: Arc<Mutex<Queue<K>>>,
     /// A value that is dropped with the subscription, such as the handle of the task that feeds the store.
@@ -55,7 +57,7 @@ impl<K: Storable> Store<K> {
     ///
     /// The store changes only while its source is polled: the stream of a [`reflector`](crate::reflector()), a
     /// [`Reflector`](crate::Reflector), or the task of a [`SharedInformer`](crate::informer::SharedInformer). The
-    /// stream ends when the writer is dropped.
+    /// stream of the subscription ends when the writer of the store is dropped.
     ///
     /// ```
     /// use futures::StreamExt;
@@ -160,12 +162,12 @@ impl<K> fmt::Debug for Subscription<K> {
 
 /// The backlog of a subscription.
 pub(super) struct Queue<K> {
-    /// The queued items by their numbers, in order. A delta may replace an object by another one; see
-    /// [`Delta::split_replacement`].
+    /// The queued items by their numbers. A later item has a greater number. A delta may replace an object by
+    /// another object; see [`Delta::split_replacement`].
     items: BTreeMap<u64, StoreEvent<K>>,
-    /// For each name with a queued delta: the number of that delta.
-    queued_deltas: ObjectMap<QueuedDelta<K>>,
-    /// The number of the next item.
+    /// For each key (namespace and name) with a queued delta: the number of that delta.
+    delta_positions: ObjectMap<DeltaPosition<K>>,
+    /// The number for the next item that is added.
     next: u64,
     /// The number of the queued [`StoreEvent::Synced`].
     synced: Option<u64>,
@@ -174,14 +176,14 @@ pub(super) struct Queue<K> {
     waker: Option<Waker>,
 }
 
-/// The position of a queued delta: its number in [`Queue::items`].
-struct QueuedDelta<K> {
-    /// A state of the object, for its key.
+/// The position of a queued delta in [`Queue::items`].
+struct DeltaPosition<K> {
+    /// A state of the object. Only the key of the object is used.
     object: StoredObject<K>,
     number: u64,
 }
 
-impl<K: Storable> Keyed for QueuedDelta<K> {
+impl<K: Storable> Keyed for DeltaPosition<K> {
     fn key(&self) -> (&str, &str) {
         self.object.key()
     }
@@ -191,7 +193,7 @@ impl<K> Default for Queue<K> {
     fn default() -> Self {
         Self {
             items: BTreeMap::new(),
-            queued_deltas: ObjectMap::default(),
+            delta_positions: ObjectMap::default(),
             next: 0,
             synced: None,
             error: None,
@@ -202,7 +204,7 @@ impl<K> Default for Queue<K> {
 }
 
 impl<K> Queue<K> {
-    /// Adds the end of a snapshot, in place of an earlier one.
+    /// Adds the end of a snapshot. Removes the end of an earlier snapshot from the queue.
     pub(super) fn push_synced(&mut self, version: Option<String>) {
         if let Some(earlier) = self.synced.replace(self.next) {
             self.items.remove(&earlier);
@@ -226,30 +228,30 @@ impl<K> Queue<K> {
 }
 
 impl<K: Storable> Queue<K> {
-    /// Adds a delta. If a delta of the same name is queued, replaces it with the combination of both, at the same
-    /// position, or removes it if the combination is no change.
+    /// Adds a delta. If a delta with the same key is queued, the combination of both deltas takes the position of the
+    /// queued delta. If the combination is no change, removes the queued delta.
     pub(super) fn push(&mut self, delta: Delta<K>) {
         let Some(object) = delta.any_state().cloned() else { return };
-        let Some(queued_delta) = self.queued_deltas.get_mut(object.key()) else {
-            self.queued_deltas.insert(QueuedDelta { object, number: self.next });
+        let Some(position) = self.delta_positions.get_mut(object.key()) else {
+            self.delta_positions.insert(DeltaPosition { object, number: self.next });
             self.items.insert(self.next, StoreEvent::Delta(delta));
             self.next += 1;
             return;
         };
-        let Some(StoreEvent::Delta(queued)) = self.items.remove(&queued_delta.number) else { return };
-        match queued.then(delta) {
+        let Some(StoreEvent::Delta(queued)) = self.items.remove(&position.number) else { return };
+        match queued.combine_with(delta) {
             Some(delta) => {
-                self.items.insert(queued_delta.number, StoreEvent::Delta(delta));
-                queued_delta.object = object;
+                self.items.insert(position.number, StoreEvent::Delta(delta));
+                position.object = object;
             }
-            None => drop(self.queued_deltas.remove(object.key())),
+            None => drop(self.delta_positions.remove(object.key())),
         }
     }
 
     fn pop(&mut self) -> Option<StoreEvent<K>> {
         let (_, item) = self.items.pop_first()?;
         match &item {
-            StoreEvent::Delta(delta) => drop(self.queued_deltas.remove(delta.key())),
+            StoreEvent::Delta(delta) => drop(self.delta_positions.remove(delta.key())),
             StoreEvent::Synced(_) => self.synced = None,
         }
         Some(item)

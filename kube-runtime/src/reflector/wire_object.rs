@@ -1,11 +1,12 @@
-//! `WireObject`: an object that a watcher packed from the text of a response, without decoding it.
+//! `WireObject`: an object that a watcher packed from the text of a response.
 
 use super::page::Packed;
 use super::stored_object::StoredObject;
 use crate::watcher::{Event, Result, Storable};
 use kube_client::api::raw::RawObject;
 
-/// A packed object, and the part of its identity that a watcher reads.
+/// A packed object. `uid` and `version` are copies of two fields of the object: a watcher reads these copies instead of
+/// decoding the object.
 #[derive(Debug)]
 pub(crate) struct WireObject {
     packed: Packed,
@@ -35,12 +36,12 @@ impl Storable for WireObject {
 }
 
 impl WireObject {
-    pub(super) fn into_stored<K>(self) -> StoredObject<K> {
+    pub(super) fn into_stored_object<K>(self) -> StoredObject<K> {
         StoredObject::Packed(self.packed)
     }
 }
 
-/// Converts the packed object of a watcher's item, if any, to a stored object.
-pub(super) fn stored<K>(item: Result<Event<WireObject>>) -> Result<Event<StoredObject<K>>> {
-    item.map(|event| event.map(WireObject::into_stored))
+/// Converts the packed object of a watcher's item to a stored object. Does not change an item without an object.
+pub(super) fn into_stored_item<K>(item: Result<Event<WireObject>>) -> Result<Event<StoredObject<K>>> {
+    item.map(|event| event.map(WireObject::into_stored_object))
 }

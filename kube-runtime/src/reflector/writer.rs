@@ -1,10 +1,10 @@
-//! `Writer`: applies events to a store. It is the only code that modifies a store, and the only interpreter of the
-//! events of a snapshot: all consumers of a store receive its [`Delta`]s.
+//! `Writer`: applies events to a store. It is the only code that modifies a store, and the only code that interprets the
+//! events of a snapshot: all consumers of a store receive [`Delta`]s.
 
-mod invalid;
-mod observed;
-mod packed;
-mod relisted;
+mod packed_objects;
+mod part_relist;
+mod publishing;
+mod undecodable_objects;
 
 use super::change::{Change, DeltaIter, Effect};
 use super::compact::Storage;
@@ -21,24 +21,25 @@ use crate::watcher::{self, Event, Storable};
 use kube_client::api::raw::Convert;
 use kube_client::core::UndecodableObject;
 use kube_client::{Api, Resource};
-use observed::differences;
-use packed::Outdated;
+use packed_objects::OutdatedKeys;
+use publishing::differences;
 use std::{collections::hash_map::Entry, fmt, sync::Arc};
 use tokio::sync::watch;
 
-/// The maximum number of objects to move to other pages under one write lock.
+/// The maximum number of objects that the writer moves to other pages before it releases the write lock.
 const MAX_MOVES_PER_LOCK: usize = 256;
 
 /// The only handle that modifies a store. After the writer is dropped, readers keep the last state.
 pub struct Writer<K> {
     shared: Arc<Shared<K>>,
-    /// The new content, between `Init` and `InitDone`.
+    /// The snapshot in progress: `Some` between the events `Init` and `InitDone`.
     snapshot: Option<Snapshot<K>>,
-    /// Objects in the readers' map whose deletion was emitted as an event since the last complete snapshot. The list of
-    /// a relist may restart, and the deletion must not be emitted as an event again.
+    /// Objects in the readers' map whose deletion was emitted as an event since the last complete snapshot. If the relist
+    /// restarts, the writer must not emit the deletion as an event again.
     deletions: Deletions<K>,
-    /// Whether a snapshot results in deltas of additions and modifications, in addition to those of deletions.
-    emits_additions: bool,
+    /// Whether the writer records the added and modified objects of a snapshot. If not, a snapshot results only in
+    /// deletions, unless the store has observers.
+    records_additions: bool,
     /// Changes each object before it is stored.
     modify: Modify<K>,
     /// Packed objects to move to shared pages.
@@ -46,10 +47,10 @@ pub struct Writer<K> {
     /// Objects that other threads pack.
     packing: Packing<K>,
     /// Objects to compress again, with a better method.
-    outdated: Outdated,
+    outdated: OutdatedKeys,
     /// Whether the first snapshot is complete.
     ready: watch::Sender<bool>,
-    /// Whether the first snapshot is complete and no further one is in progress.
+    /// Whether the first snapshot is complete, and no later snapshot is in progress.
     settled: watch::Sender<bool>,
 }
 
@@ -86,11 +87,11 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
         shared: Arc::new(Shared::new(storage.codec)),
         snapshot: None,
         deletions: Deletions::default(),
-        emits_additions: true,
+        records_additions: true,
         modify: storage.modify,
         move_queue: MoveQueue::default(),
         packing: Packing::default(),
-        outdated: Outdated::default(),
+        outdated: OutdatedKeys::default(),
         ready: watch::Sender::new(false),
         settled: watch::Sender::new(false),
     };
@@ -112,35 +113,36 @@ impl<K> Writer<K> {
         self.modify.clone()
     }
 
-    /// The function that packs the texts of a collection for this store; `None` if the store needs decoded objects.
-    pub(super) fn packs_texts_of(&self, api: &Api<K>) -> Option<Arc<Convert<WireObject>>>
+    /// The function that packs the objects of `api` from the text of the responses. Returns `None` if the store contains
+    /// typed objects, if a function modifies the objects, or if the store has texts of another `apiVersion` or `kind`.
+    pub(super) fn text_packer_for(&self, api: &Api<K>) -> Option<Arc<Convert<WireObject>>>
     where
         K: 'static,
     {
         if self.modify.is_set() {
             return None;
         }
-        self.shared.codec()?.packs_texts_of(api)
+        self.shared.codec()?.text_packer_for(api)
     }
 
-    /// Makes a snapshot result only in deltas of deletions, for consumers that do not need the others. The writer then
-    /// does not keep a list of the objects of a snapshot.
+    /// For callers that need only the deletions of a snapshot: the writer does not record added and modified objects,
+    /// which saves memory.
     pub(super) fn only_deletions(mut self) -> Self {
-        self.emits_additions = false;
+        self.records_additions = false;
         self
     }
 }
 
 impl<K> Default for Writer<K> {
-    /// The writer of an empty store of objects, without a reader.
+    /// The writer of a new, empty store. For a reader, call [`as_reader`](Self::as_reader).
     fn default() -> Self {
         store().1
     }
 }
 
 impl<K: Resource> Writer<K> {
-    /// The writer of an empty store of objects, without a reader. A store needs no run-time data about the kind:
-    /// `dyntype` only determines `K`.
+    /// The writer of a new, empty store. For a reader, call [`as_reader`](Self::as_reader). `dyntype` is not used: a
+    /// store needs no run-time data about the kind.
     ///
     /// ```
     /// use kube_client::api::{ApiResource, DynamicObject, GroupVersionKind};
@@ -155,7 +157,7 @@ impl<K: Resource> Writer<K> {
         Self::default()
     }
 
-    /// Applies an event to the store. An owned event moves its object into the store; a borrowed one is cloned.
+    /// Applies an event to the store. An owned event moves its object into the store; a borrowed event is cloned.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -167,8 +169,8 @@ impl<K: Resource> Writer<K> {
     /// assert_eq!(*writer.as_reader().state()[0], ConfigMap::default());
     /// ```
     ///
-    /// Between [`Event::Init`] and [`Event::InitDone`] readers keep the previous map; the writer swaps the map at
-    /// `InitDone`.
+    /// Between [`Event::Init`] and [`Event::InitDone`], readers see the previous content. At `InitDone`, the new content
+    /// replaces the previous content at once.
     pub fn apply_watcher_event(&mut self, event: impl Into<Event<K>>) -> Change<K> {
         let mut event = event.into();
         self.modify.apply(&mut event);
@@ -176,12 +178,12 @@ impl<K: Resource> Writer<K> {
     }
 
     /// Applies the event of an undecodable object: the store keeps the object's last state until the object is deleted.
-    /// If the event is the deletion of an object that the store or the snapshot in progress contains, returns the
-    /// deletion.
+    /// If the event is the first deletion of an object that the store or the snapshot in progress contains, returns the
+    /// deletion; otherwise `None`.
     pub fn apply_undecodable(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
-        let (last, effect) = self.effect_of_invalid(object)?;
+        let (last, effect) = self.apply_undecodable_and_publish(object)?;
         let last = self.shared.unpack(&last)?;
-        Some(effect.of_event(Event::Delete(last), &self.shared))
+        Some(effect.into_change(Event::Delete(last), &self.shared))
     }
 }
 
@@ -192,18 +194,19 @@ impl<K: Storable> Writer<K> {
         self.modify.apply_to_item(item);
     }
 
-    /// The item of a watcher with its object [modified](Self::modify), for [`apply_stored`](Self::apply_stored).
-    pub(crate) fn receive(
+    /// Prepares the item of a watcher for [`apply_stored`](Self::apply_stored): [modifies](Self::modify) the object of the
+    /// item, and wraps the object in an `Arc`.
+    pub(crate) fn prepare_item(
         &self,
         mut item: watcher::Result<Event<K>>,
     ) -> watcher::Result<Event<StoredObject<K>>> {
         self.modify(&mut item);
-        item.map(|event| self.in_pointers(event).map(StoredObject::Typed))
+        item.map(|event| self.wrap_in_arc(event).map(StoredObject::Typed))
     }
 
-    /// Wraps the object of an event in an `Arc`. If the store contains a listed object unchanged, uses the store's
-    /// `Arc`, so that a relist allocates only the changed objects.
-    fn in_pointers(&self, event: Event<K>) -> Event<Arc<K>> {
+    /// Wraps the object of an event in an `Arc`. For a listed object, uses the `Arc` of the store if the store contains
+    /// the same version of the object: a relist then allocates no second copy of an unchanged object.
+    fn wrap_in_arc(&self, event: Event<K>) -> Event<Arc<K>> {
         let Event::InitApply(object) = event else { return event.map(Arc::new) };
         let known = match self.shared.read().get(object.key()) {
             Some(StoredObject::Typed(known)) if is_same_version(&**known, &object) => Some(known.clone()),
@@ -212,11 +215,12 @@ impl<K: Storable> Writer<K> {
         Event::InitApply(known.unwrap_or_else(|| Arc::new(object)))
     }
 
-    /// See [`apply_watcher_event`](Self::apply_watcher_event). The event is already [modified](Self::modify).
+    /// Like [`apply_watcher_event`](Self::apply_watcher_event), for an event whose object is already
+    /// [modified](Self::modify).
     pub(crate) fn apply(&mut self, event: Event<K>) -> Change<K> {
-        let event = self.in_pointers(event);
-        let effect = self.effect_of(event.clone().map(StoredObject::Typed), None);
-        effect.of_event(event, &self.shared)
+        let event = self.wrap_in_arc(event);
+        let effect = self.apply_and_publish(event.clone().map(StoredObject::Typed), None);
+        effect.into_change(event, &self.shared)
     }
 
     /// Applies an event to the store. Returns the changes of the store. `version` is the resource version of the
@@ -226,25 +230,25 @@ impl<K: Storable> Writer<K> {
         event: Event<StoredObject<K>>,
         version: Option<&str>,
     ) -> DeltaIter<K> {
-        self.effect_of(event, version).deltas
+        self.apply_and_publish(event, version).deltas
     }
 
     /// Applies an event, and passes the deltas to the observers.
-    fn effect_of(&mut self, event: Event<StoredObject<K>>, version: Option<&str>) -> Effect<K> {
+    fn apply_and_publish(&mut self, event: Event<StoredObject<K>>, version: Option<&str>) -> Effect<K> {
         // These events do not change the readers' map.
         if matches!(event, Event::Init | Event::InitApply(_)) {
-            return self.apply_unobserved(event, false);
+            return self.apply_without_publishing(event, false);
         }
         let is_synced = matches!(event, Event::InitDone);
-        self.observed(|writer, observers| {
+        self.with_observers(|writer, observers| {
             if is_synced {
                 observers.version = version.map(ToOwned::to_owned);
             }
             let is_observed = !observers.remove_dropped();
-            let effect = writer.apply_unobserved(event, is_observed);
+            let effect = writer.apply_without_publishing(event, is_observed);
             let wakers =
                 if is_observed { observers.publish(&effect.to_deltas(), is_synced) } else { Vec::new() };
-            // A reader that waits for the store expects that its indexes are complete, too.
+            // Do this last: a reader that waits for the store expects complete indexes.
             if is_synced {
                 writer.ready.send_replace(true);
                 writer.settled.send_replace(true);
@@ -253,9 +257,10 @@ impl<K: Storable> Writer<K> {
         })
     }
 
-    /// See [`effect_of`](Self::effect_of). `is_observed` is whether observers need all deltas of a snapshot.
-    fn apply_unobserved(&mut self, event: Event<StoredObject<K>>, is_observed: bool) -> Effect<K> {
-        self.store_finished();
+    /// Applies an event, and does not pass the deltas to the observers; see [`apply_and_publish`](Self::apply_and_publish).
+    /// `is_observed` is true if the store has observers, which need all deltas of a snapshot.
+    fn apply_without_publishing(&mut self, event: Event<StoredObject<K>>, is_observed: bool) -> Effect<K> {
+        self.store_finished_batches();
         match event {
             Event::Init => {
                 self.snapshot = Some(Snapshot::default());
@@ -271,14 +276,15 @@ impl<K: Storable> Writer<K> {
 
     /// Adds or replaces an object in the readers' map.
     fn put(&mut self, object: StoredObject<K>) -> Effect<K> {
-        let stored = self.stored_form(&object);
+        let stored = self.prepare_for_storage(&object);
         let (old, known) = self.shared.write(|objects| objects.put(stored));
         self.compact_pages(old.as_ref());
         let (deltas, replaced) = self.deltas_of_put(old, object, Cause::Watch);
-        Effect { replaced, known, ..Effect::of(deltas) }
+        Effect { replaced, known, ..Effect::of_deltas(deltas) }
     }
 
-    /// The deltas after an object took the place of `old`, and `old` if it was another object with the same name.
+    /// The deltas of the replacement of `old` by `new`. The second value is `old` if `new` is another object with the same
+    /// name.
     fn deltas_of_put(
         &self,
         old: Option<StoredObject<K>>,
@@ -297,11 +303,11 @@ impl<K: Storable> Writer<K> {
                     Delta::new(Some(old.clone()), None, deletion_cause(cause), self.shared.codec());
                 (DeltaIter::from_iter([deletion, delta(None, Some(new))]), Some(old))
             }
-            old => (DeltaIter::one(delta(old, Some(new))), None),
+            old => (DeltaIter::once(delta(old, Some(new))), None),
         }
     }
 
-    /// Adds an object to the new map, and shares it with the readers' map if it is unchanged.
+    /// Adds an object to the new map. If the object is unchanged, the new map and the readers' map share the object.
     fn add_listed(&mut self, object: &StoredObject<K>) -> Effect<K> {
         let known = self.shared.read().get(object.key()).cloned();
         let codec = self.shared.codec().map(|codec| &**codec);
@@ -311,19 +317,19 @@ impl<K: Storable> Writer<K> {
         if let Some(StoredObject::Typed(known)) = &unchanged {
             effect.known = Some(known.clone());
         }
-        let stored = unchanged.unwrap_or_else(|| self.stored_form_of_listed(object));
+        let stored = unchanged.unwrap_or_else(|| self.prepare_listed_for_storage(object));
         let codec = self.shared.codec().map(|codec| &**codec);
         let replaced = known.filter(|known| !is_known && known.is_different_from(object, codec));
         effect.replaced = replaced.filter(|_| record_deletion(&mut self.deletions, object.key(), None));
-        // An `InitApply` without an `Init` also begins a snapshot.
+        // If no `Init` came before, this `InitApply` begins the snapshot.
         if self.snapshot.is_none() {
             self.settled.send_replace(false);
         }
         let next = self.snapshot.get_or_insert_default();
-        let recorded = (self.emits_additions && !is_known).then(|| Listed::of(&stored, &next.objects));
+        let recorded = (self.records_additions && !is_known).then(|| Listed::of(&stored, &next.objects));
         let before = next.objects.insert(stored);
         match &before {
-            // The list contains the object twice: keep the first one, which is in `listed`.
+            // The list contains this state of the object twice: keep the first copy, because `listed` may contain that copy.
             Some(before) if before.is_same_version_as(object, codec) => {
                 next.objects.insert(before.clone());
             }
@@ -339,7 +345,7 @@ impl<K: Storable> Writer<K> {
         effect
     }
 
-    /// Removes an object. `last` is its final state, if the server reported it.
+    /// Removes an object. `last` is the final state of the object, if the server reported a final state.
     fn delete(&mut self, key: (&str, &str), last: Option<StoredObject<K>>) -> Effect<K> {
         let mut effect = Effect::none();
         let removed = if let Some(next) = &mut self.snapshot {
@@ -351,8 +357,8 @@ impl<K: Storable> Writer<K> {
                 next.deleted.insert(owned_key(key));
             }
             let codec = self.shared.codec().map(|codec| &**codec);
-            // `last` can be the state of a successor with the same name and another uid, which is not known because it
-            // did not decode. Such a state is not the final state of `known`.
+            // The store does not know an object that did not decode. So `last` can belong to a successor of `known`, which
+            // has the same name and another uid. Then `last` is not the final state of `known`.
             let is_same = known
                 .is_some_and(|known| last.as_ref().is_none_or(|last| !known.is_different_from(last, codec)));
             let is_first = is_same && record_deletion(&mut self.deletions, key, last);
@@ -362,16 +368,16 @@ impl<K: Storable> Writer<K> {
             let removed = self.shared.write(|objects| objects.remove(key));
             effect.is_unknown = removed.is_none();
             let codec = self.shared.codec();
-            let delta = |old| Delta::new(Some(old), None, Cause::Watch, codec).with_last(last);
-            effect.deltas = removed.clone().map(delta).map_or_else(DeltaIter::empty, DeltaIter::one);
+            let delta = |old| Delta::new(Some(old), None, Cause::Watch, codec).with_final_state(last);
+            effect.deltas = removed.clone().map(delta).map_or_else(DeltaIter::empty, DeltaIter::once);
             removed
         };
         self.compact_pages(removed.as_ref());
         effect
     }
 
-    /// Completes a snapshot: replaces the readers' map by the new map. Observers need all differences, even if the
-    /// caller, which receives the [`Effect`], needs only the deletions.
+    /// Completes a snapshot: replaces the readers' map by the new map. If `is_observed`, the effect contains all
+    /// differences, because observers need them. Otherwise, the effect may contain only the deletions.
     fn swap_maps(&mut self, is_observed: bool) -> Effect<K> {
         if let Some(codec) = self.shared.codec() {
             self.packing.flush(codec);
@@ -384,7 +390,7 @@ impl<K: Storable> Writer<K> {
             // Compare after releasing the write lock, so that readers can continue.
             let new = self.shared.read();
             let codec = self.shared.codec();
-            let is_unrecorded = is_observed && !self.emits_additions;
+            let is_unrecorded = is_observed && !self.records_additions;
             let (listed, superseded) =
                 if is_unrecorded { (differences(&old, &new), false) } else { (listed, superseded) };
             let swap =
@@ -398,7 +404,7 @@ impl<K: Storable> Writer<K> {
 }
 
 /// Records a deletion that is emitted before the snapshot is complete. `last` is the final state of the object, if the
-/// server reported it. Returns true for the first record of the object.
+/// server reported a final state. Returns whether this is the first record of the object.
 fn record_deletion<K>(
     deletions: &mut Deletions<K>,
     key: (&str, &str),
@@ -418,8 +424,9 @@ fn record_deletion<K>(
     }
 }
 
-/// The cause of the deletion of an object that another object with the same name replaced. `cause` is the cause of the
-/// replacement; a relist does not report the final state of the deleted object.
+/// If another object with the same name replaces an object, a deletion of the old object is emitted. Returns the cause of
+/// that deletion; `cause` is the cause of the replacement. Both causes are the same, except in a relist, which does not
+/// report the final state of the old object.
 fn deletion_cause(cause: Cause) -> Cause {
     if cause == Cause::Relist { Cause::Vanished } else { cause }
 }

@@ -1,4 +1,5 @@
-//! `ServingCertificate`: the certificate of a server, which is read again when its files change.
+//! `ServingCertificate`: the certificate of a server, from files. The server checks the files at intervals, and uses a
+//! changed certificate for new connections.
 
 use kube_client::client::crypto_provider;
 use rustls::crypto::CryptoProvider;
@@ -63,9 +64,9 @@ pub(crate) struct ServingCertificate {
     provider: Arc<CryptoProvider>,
     current: RwLock<Arc<CertifiedKey>>,
     interval: Duration,
-    /// The time of the next check of the files.
+    /// The earliest time of the next check of the files.
     next_check: Mutex<Instant>,
-    /// The lock of the thread that reads the files.
+    /// Locked while a thread reads the files.
     reading: Mutex<()>,
 }
 
@@ -95,11 +96,11 @@ impl ServingCertificate {
     /// The certificate that new connections get, without its chain.
     #[cfg(test)]
     pub(super) fn leaf(&self) -> CertificateDer<'static> {
-        self.current().cert[0].clone()
+        self.certificate_in_use().cert[0].clone()
     }
 
     /// The TLS configuration of a server with this certificate, for HTTP/1.1. HTTP/2 is not offered, as in
-    /// controller-runtime: a client could open any number of streams on one connection.
+    /// controller-runtime: with HTTP/2, a client could open any number of streams on one connection.
     pub(crate) fn server_config(self: &Arc<Self>) -> Result<ServerConfig, CertificateError> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
@@ -110,9 +111,9 @@ impl ServingCertificate {
         Ok(config)
     }
 
-    /// Reads the files again if the interval has passed, and replaces the certificate for new connections. The
-    /// certificate in use is kept, with a warning, if the files cannot be used, for instance because the key of a new
-    /// certificate is not written yet.
+    /// Reads the files again if the interval has passed. Uses a changed certificate for new connections. If the files
+    /// cannot be used, for instance because the key of a new certificate is not written yet, logs a warning and keeps the
+    /// certificate in use.
     ///
     /// # Cancel safety
     ///
@@ -149,11 +150,11 @@ impl ServingCertificate {
         let _reading = match self.reading.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Another thread reads the files. Waiting for it would block one thread per check while the file system is
-            // slow.
+            // Another thread reads the files. If this thread waited, a slow file system would block one more thread with
+            // each check.
             Err(TryLockError::WouldBlock) => return Ok(false),
         };
-        if read_chain(&self.certificate)? == self.current().cert {
+        if read_chain(&self.certificate)? == self.certificate_in_use().cert {
             return Ok(false);
         }
         let next = Arc::new(read(&self.provider, &self.certificate, &self.key)?);
@@ -161,14 +162,14 @@ impl ServingCertificate {
         Ok(true)
     }
 
-    fn current(&self) -> Arc<CertifiedKey> {
+    fn certificate_in_use(&self) -> Arc<CertifiedKey> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl ResolvesServerCert for ServingCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current())
+        Some(self.certificate_in_use())
     }
 }
 
@@ -186,10 +187,10 @@ fn read_file(path: &Path) -> Result<Vec<u8>, CertificateError> {
     std::fs::read(path).map_err(|source| CertificateError::Read { path: path.to_owned(), source })
 }
 
-/// Reads a certificate and its key, and checks that they belong together.
+/// Reads a certificate and its key, and checks that the key belongs to the certificate.
 fn read(provider: &CryptoProvider, certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
     let chain = read_chain(certificate)?;
-    // The errors of the parser may quote a line of the key.
+    // Omit the error of the parser, which may quote a line of the key.
     let key_der = PrivateKeyDer::from_pem_slice(&read_file(key)?)
         .map_err(|_| CertificateError::Pem { path: key.to_owned(), wanted: "private key" })?;
     let unusable =

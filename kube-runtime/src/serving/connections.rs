@@ -1,4 +1,4 @@
-//! `Connections`: accepts the connections of a server, bounds their number and time, and serves HTTP/1.1 on them.
+//! `Connections`: accepts the connections of a server, limits their number and idle time, and serves HTTP/1.1 on them.
 
 use super::stream::{ServerTls, WriteTimeout};
 use futures::future::{Either, select};
@@ -16,12 +16,12 @@ use tokio::time::{sleep, timeout};
 
 /// The time limit of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time limit on the head of the first request of a connection.
+/// The time within which a client must send the head of its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum size of the head of a request, in bytes.
-const MAX_HEAD: usize = 64 * 1024;
-/// The wait after a failure to accept, such as that of a process without free file descriptors.
-const ACCEPT_RETRY: Duration = Duration::from_secs(1);
+const MAX_HEAD_SIZE: usize = 64 * 1024;
+/// The wait after a failed accept. An accept fails, for instance, if the process has no free file descriptor.
+const WAIT_AFTER_FAILED_ACCEPT: Duration = Duration::from_secs(1);
 
 /// Answers the requests of a server.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -57,12 +57,13 @@ struct Shared<H> {
     tls: Option<ServerTls>,
     handler: H,
     idle: Duration,
-    /// Whether a client waits for a slot. Connections then end after their current request.
+    /// Whether a client waits for a slot. While a client waits, each connection that has received a request ends: an
+    /// idle connection at once, and any other connection after its current request.
     crowded: watch::Sender<bool>,
 }
 
 impl<H: Handler> Connections<H> {
-    /// Serves plain HTTP if `tls` is `None`.
+    /// Creates a server, which uses plain HTTP if `tls` is `None`.
     pub(crate) fn new(
         listener: net::TcpListener,
         tls: Option<ServerTls>,
@@ -79,7 +80,7 @@ impl<H: Handler> Connections<H> {
         })
     }
 
-    /// Serves until `shutdown` completes, and then until the requests in flight end, at most
+    /// Serves until `shutdown` completes. Then waits until the requests in flight end, but not longer than
     /// [`ConnectionLimits::drain`].
     pub(crate) async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut connections = JoinSet::new();
@@ -96,30 +97,30 @@ impl<H: Handler> Connections<H> {
         }
         drop((self.listener, stop));
         let drained = async { while connections.join_next().await.is_some() {} };
-        // The error means that a request does not end: dropping the set aborts its task.
+        // An error means that some requests did not end in time. Dropping `connections` aborts the tasks of these requests.
         let _ = timeout(self.drain, drained).await;
     }
 
-    /// The next connection, when there is a slot for it.
+    /// Waits for the next connection, and then for a slot for that connection.
     async fn accept(&self) -> (TcpStream, Option<OwnedSemaphorePermit>) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) => return (stream, self.slot().await),
+                Ok((stream, _)) => return (stream, self.acquire_slot().await),
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept a connection");
-                    sleep(ACCEPT_RETRY).await;
+                    sleep(WAIT_AFTER_FAILED_ACCEPT).await;
                 }
             }
         }
     }
 
-    /// A slot for an accepted connection.
-    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+    /// Waits for a slot for an accepted connection. Meanwhile, idle connections end.
+    async fn acquire_slot(&self) -> Option<OwnedSemaphorePermit> {
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             return Some(slot);
         }
         self.shared.crowded.send_replace(true);
-        // The semaphore is never closed, so this never fails.
+        // The semaphore is never closed, so the call never fails.
         let slot = self.slots.clone().acquire_owned().await.ok();
         self.shared.crowded.send_replace(false);
         slot
@@ -159,11 +160,11 @@ async fn serve_requests<H: Handler>(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(shared.idle)
-            .max_buf_size(MAX_HEAD)
+            .max_buf_size(MAX_HEAD_SIZE)
             .serve_connection(TokioIo::new(stream), service)
     );
     let mut crowded = shared.crowded.subscribe();
-    // Completes when the connection has to end; the value is whether the client has sent no request in time.
+    // Completes when the connection has to end. The value is true if the client has not sent its first request in time.
     let end = async {
         let crowded = async {
             if timeout(FIRST_REQUEST_TIMEOUT, seen.wait_for(|seen| *seen)).await.is_err() {

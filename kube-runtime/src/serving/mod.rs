@@ -4,7 +4,7 @@
 mod certificate;
 mod connections;
 #[cfg(feature = "manager")]
-mod running;
+mod running_servers;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -13,7 +13,7 @@ pub use certificate::CertificateError;
 pub(crate) use certificate::ServingCertificate;
 pub(crate) use connections::{ConnectionLimits, Connections, Handler};
 #[cfg(feature = "manager")]
-pub(crate) use running::RunningServers;
+pub(crate) use running_servers::RunningServers;
 pub(crate) use stream::ServerTls;
 
 use std::{io, net::TcpListener};

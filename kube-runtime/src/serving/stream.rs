@@ -1,4 +1,4 @@
-//! The bytes of a server's connection: its TLS, and the time limit on writes.
+//! The byte stream of a server's connection: TLS, and the time limit on writes.
 
 use super::{CertificateError, ServingCertificate};
 use std::{
@@ -14,11 +14,11 @@ use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// The time limit on a write without progress. Without it, clients that do not read their responses would occupy all
+/// The time limit on a write without progress. Without this limit, clients that do not read their responses would occupy all
 /// connections.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The TLS of a server.
+/// The TLS acceptor of a server, with its certificate.
 #[derive(Clone)]
 pub(crate) struct ServerTls {
     certificate: Arc<ServingCertificate>,
@@ -31,7 +31,7 @@ impl ServerTls {
         Ok(Self { certificate, acceptor })
     }
 
-    /// Performs the handshake with the current certificate.
+    /// Refreshes the certificate if a check is due, and performs the handshake.
     pub(super) async fn accept(&self, stream: WriteTimeout) -> io::Result<TlsStream<WriteTimeout>> {
         self.certificate.refresh().await;
         self.acceptor.accept(stream).await
@@ -56,7 +56,7 @@ impl WriteTimeout {
         Self { stream, end: None }
     }
 
-    /// Replaces a pending result by an error at the end of the time limit.
+    /// Returns the result of a write. Returns an error instead if writes have been pending for [`WRITE_TIMEOUT`].
     fn limit<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.end = None;

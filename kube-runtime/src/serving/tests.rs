@@ -7,14 +7,14 @@ use std::{fs, sync::Arc, time::Duration};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-/// A certificate for `name` and its key, as PEM.
-fn pair(name: &str) -> [String; 2] {
+/// The PEM texts of a new certificate for `name`, and of its key.
+fn certificate_and_key(name: &str) -> [String; 2] {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed([name.to_owned()]).unwrap();
     [cert.pem(), signing_key.serialize_pem()]
 }
 
 #[tokio::test]
-async fn a_changed_certificate_replaces_the_previous_one_if_its_key_belongs_to_it() {
+async fn a_new_certificate_is_used_only_after_its_key_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let paths = ["tls.crt", "tls.key"].map(|name| folder.path().join(name));
     let write = |texts: &[String; 2]| {
@@ -22,14 +22,14 @@ async fn a_changed_certificate_replaces_the_previous_one_if_its_key_belongs_to_i
             fs::write(path, text).unwrap();
         }
     };
-    let [certificate, key] = pair("first");
+    let [certificate, key] = certificate_and_key("first");
     write(&[certificate.clone(), key.clone()]);
     let mut serving = ServingCertificate::from_files(&paths[0], &paths[1]).unwrap();
     serving.check_every(Duration::ZERO);
     let serving = Arc::new(serving);
     let first = serving.leaf();
 
-    let [next, next_key] = pair("second");
+    let [next, next_key] = certificate_and_key("second");
     write(&[next.clone(), key]);
     serving.refresh().await;
     assert_eq!(serving.leaf(), first, "the key is not written yet");
@@ -47,7 +47,7 @@ fn an_error_names_the_file_and_contains_no_key() {
     let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
     let error = || ServingCertificate::from_files(&certificate, &key).unwrap_err();
     assert!(matches!(error(), CertificateError::Read { path, .. } if path == certificate));
-    fs::write(&certificate, &pair("a")[0]).unwrap();
+    fs::write(&certificate, &certificate_and_key("a")[0]).unwrap();
     assert!(matches!(error(), CertificateError::Read { path, .. } if path == key));
     fs::write(&key, "c2VjcmV0").unwrap();
     let unusable = error();
@@ -60,7 +60,7 @@ fn an_error_names_the_file_and_contains_no_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_ends_when_the_client_reads_nothing() {
+async fn a_write_times_out_if_the_client_reads_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let mut stream = WriteTimeout::new(listener.accept().await.unwrap().0);

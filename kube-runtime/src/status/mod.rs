@@ -38,9 +38,10 @@ impl From<bool> for ConditionStatus {
     }
 }
 
-/// A condition with the current time as its last transition; [`set_condition`] keeps an earlier time.
+/// A condition with the current time as its last transition; [`set_condition`] keeps the previous time if the status is
+/// the same.
 ///
-/// `reason` is a word in CamelCase for programs, and `message` a text for humans.
+/// `reason` is a word in CamelCase for programs; `message` is a text for humans.
 pub fn condition(
     type_: &str,
     status: impl Into<ConditionStatus>,
@@ -57,11 +58,11 @@ pub fn condition(
     }
 }
 
-/// Adds a condition, or replaces the one with the same type, as `meta.SetStatusCondition` of apimachinery. Returns
-/// whether the list has changed: if not, the status does not have to be written.
+/// Adds a condition, or replaces the condition with the same type. Does the same as `meta.SetStatusCondition` of
+/// apimachinery. Returns whether the list has changed: if not, the status does not have to be written.
 ///
-/// `last_transition_time` changes only with the status of the condition: for another reason or message, the previous
-/// time stays.
+/// `last_transition_time` changes only with the status of the condition. If only the reason or the message changes, the
+/// previous time stays.
 ///
 /// ```
 /// use kube_runtime::status::{condition, find_condition, set_condition};
@@ -88,7 +89,7 @@ pub fn set_condition(conditions: &mut Vec<Condition>, new: Condition) -> bool {
     changed
 }
 
-/// Removes the condition of a type. Returns whether the list contained it.
+/// Removes the condition with this type. Returns whether the list contained such a condition.
 pub fn remove_condition(conditions: &mut Vec<Condition>, type_: &str) -> bool {
     let before = conditions.len();
     conditions.retain(|known| known.type_ != type_);
@@ -100,7 +101,7 @@ pub fn find_condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'
     conditions.iter().find(|known| known.type_ == type_)
 }
 
-/// Whether the list contains a condition of a type with the status `True`.
+/// Whether the list contains a condition with this type, and the status of that condition is `True`.
 pub fn is_condition_true(conditions: &[Condition], type_: &str) -> bool {
     find_condition(conditions, type_).is_some_and(|known| known.status == "True")
 }
@@ -111,21 +112,21 @@ mod tests {
     use k8s_openapi::jiff::Timestamp;
 
     /// A condition with the last transition at this second.
-    fn at(second: i64, type_: &str, holds: bool, message: &str) -> Condition {
+    fn condition_at(second: i64, type_: &str, holds: bool, message: &str) -> Condition {
         let time = Time(Timestamp::from_second(second).unwrap());
         Condition { last_transition_time: time, ..condition(type_, holds, "Reason", message) }
     }
 
     #[test]
     fn the_time_of_the_transition_changes_only_with_the_status() {
-        let mut conditions = vec![at(1, "Other", true, "")];
+        let mut conditions = vec![condition_at(1, "Other", true, "")];
         for (new, changed, second) in [
-            (at(2, "Ready", false, "a"), true, 2),
-            (at(3, "Ready", false, "a"), false, 2),
-            (at(4, "Ready", false, "b"), true, 2),
-            (Condition { observed_generation: Some(7), ..at(5, "Ready", false, "b") }, true, 2),
-            (at(6, "Ready", true, "b"), true, 6),
-            (at(7, "Ready", true, "b"), false, 6),
+            (condition_at(2, "Ready", false, "a"), true, 2),
+            (condition_at(3, "Ready", false, "a"), false, 2),
+            (condition_at(4, "Ready", false, "b"), true, 2),
+            (Condition { observed_generation: Some(7), ..condition_at(5, "Ready", false, "b") }, true, 2),
+            (condition_at(6, "Ready", true, "b"), true, 6),
+            (condition_at(7, "Ready", true, "b"), false, 6),
         ] {
             assert_eq!(set_condition(&mut conditions, new.clone()), changed, "{new:?}");
             let known = find_condition(&conditions, "Ready").unwrap();

@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 /// Writes the status of an object, and returns the object of the response. Returns `None`, and sends nothing, if
 /// `status` is equal to the status in `object`: such a write would cost a request and change nothing.
 ///
-/// The request is a merge patch of the changed fields on the subresource `status`. The status in `object` may come from
-/// an outdated cache: when the cache has the later status, the controller reconciles the object again. Lists, such as
-/// `conditions`, are replaced as a whole.
+/// The request is a merge patch of the changed fields on the subresource `status`. A list, such as
+/// `conditions`, is replaced as a whole. The status in `object` may come from an outdated cache: the controller reconciles
+/// the object again when the cache has received the later status.
 ///
-/// Needs the permission `patch` for the subresource.
+/// The function needs the permission `patch` for the subresource.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition, NamespaceStatus};
@@ -67,7 +67,7 @@ where
     api.patch_status(name, &PatchParams::default(), &patch).await.map(Some)
 }
 
-/// The merge patch (RFC 7396) that changes `before` to `after`; `None` if they are equal. A null is the same as a field
+/// The merge patch (RFC 7396) that changes `before` to `after`; `None` if they are equal. A null is equal to a field
 /// that does not exist.
 fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
     let none = Map::new();

@@ -1,4 +1,5 @@
-//! Conditions for built-in kinds, and their combinators. Pure functions of one state: no IO, no clock.
+//! Conditions for built-in kinds, and combinators of conditions. These conditions are pure functions of one
+//! state: they use no IO and no clock.
 
 pub use super::Condition;
 
@@ -21,9 +22,10 @@ pub fn is_created<K: Resource>() -> impl Condition<K> {
     |object: Option<&K>| object.is_some()
 }
 
-/// True if the API server serves the custom resource: the condition `Established` is `True`.
+/// True if the API server has established the custom resource: the condition `Established` is `True`.
 ///
-/// The endpoints of an established resource may return 404 for a short time, in particular with several API servers.
+/// The endpoints of the resource may still return 404 for a short time afterwards, in particular with several API
+/// servers.
 #[must_use]
 pub fn is_crd_established() -> impl Condition<CustomResourceDefinition> {
     |crd: Option<&CustomResourceDefinition>| {
@@ -52,7 +54,7 @@ pub fn is_job_completed() -> impl Condition<Job> {
 }
 
 /// True if the rollout of the deployment's current generation is complete: the condition `Progressing` is `True` with
-/// reason `NewReplicaSetAvailable`, and `observedGeneration` is not older than `generation`.
+/// reason `NewReplicaSetAvailable`, and `observedGeneration` is at least `generation`.
 ///
 /// Without the check of the generation, the status of the previous rollout would satisfy the condition directly after
 /// an update.

@@ -14,7 +14,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server returned the deleted object without a uid. Without it, the object cannot be distinguished from a new
+    /// The server returned the deleted object without a uid. Without a uid, the object cannot be distinguished from a new
     /// object of the same name.
     NoUid,
     /// The delete request failed.
@@ -77,7 +77,7 @@ impl StdError for Error {
 /// # Errors
 ///
 /// [`Error::Delete`] if the request fails, for instance because the object does not exist; [`Error::NoUid`] if the
-/// server returns the object without a uid; [`Error::Await`] with an error of
+/// server returns the object without a uid; [`Error::Await`] if the wait fails, with an error of
 /// [`await_condition`](super::await_condition).
 ///
 /// # Cancel safety
@@ -139,7 +139,7 @@ where
     wait.await.map(drop).map_err(Error::Await)
 }
 
-/// Deletes the object. Returns its uid if the caller must wait for its removal; otherwise `None`.
+/// Deletes the object. Returns the uid of the object if the caller must wait for the removal; otherwise `None`.
 async fn delete<K>(api: &Api<K>, name: &str, dp: &DeleteParams) -> Result<Option<String>, Error>
 where
     K: Resource + DeserializeOwned,

@@ -18,8 +18,9 @@ pub enum Error {
         object: String,
         /// The time limit of the wait.
         after: Duration,
-        /// The last failure of the watch; `None` if a state of the object arrived after the failure. Even with `Some`,
-        /// the watch may work again: after it has resumed, it reports only changes.
+        /// The last failure of the watch; `None` if there was no failure, or if a state of the object arrived after the
+        /// failure. With `Some`, the watch may still fail, or may have resumed: a resumed watch sends a state only after
+        /// the next change.
         last: Option<Box<watcher::Error>>,
     },
 }

@@ -45,7 +45,7 @@ pub trait Condition<K> {
         conditions::Not(self)
     }
 
-    /// True if both conditions are true for the same state.
+    /// A condition that is true for a state if both conditions are true for this state.
     fn and<Other: Condition<K>>(self, other: Other) -> conditions::And<Self, Other>
     where
         Self: Sized,
@@ -53,7 +53,7 @@ pub trait Condition<K> {
         conditions::And(self, other)
     }
 
-    /// True if at least one condition is true.
+    /// A condition that is true for a state if at least one of both conditions is true for this state.
     fn or<Other: Condition<K>>(self, other: Other) -> conditions::Or<Self, Other>
     where
         Self: Sized,
@@ -68,13 +68,14 @@ impl<K, F: Fn(Option<&K>) -> bool> Condition<K> for F {
     }
 }
 
-/// Waits until `cond` is true for the object called `name`, and returns that state: `None` if the object does not
-/// exist.
+/// Waits until `cond` is true for the state of the object called `name`, and returns that state: `None` if the object
+/// does not exist.
 ///
-/// The condition is evaluated on the current state first, then on the state after each change. Watches coalesce states:
-/// a state that is replaced while the watch is interrupted is not seen. The wait has no time limit;
-/// [`await_condition_within`] has one. After a failed list or watch the wait continues with the backoff of a
-/// [`watcher`](crate::watcher()) and logs a warning, even while the kind does not exist on the server (404).
+/// The condition is evaluated on the current state first, then on the state after each change. A state that is
+/// replaced while the watch is interrupted is not evaluated. The wait has no time limit;
+/// [`await_condition_within`] has one. After a failed list or watch, the function logs a warning, and the wait continues
+/// with the backoff of a [`watcher`](crate::watcher()). The wait also continues while the kind does not exist on the
+/// server (404).
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;
@@ -127,8 +128,8 @@ where
 ///
 /// # Errors
 ///
-/// The errors of [`await_condition`], and [`Error::TimedOut`] with the last failure of the watch if no state has
-/// followed the failure.
+/// The errors of [`await_condition`]; [`Error::TimedOut`] if the condition is not true within `limit`. `TimedOut` contains
+/// the last failure of the watch if no state has followed that failure.
 ///
 /// # Cancel safety
 ///

@@ -27,7 +27,7 @@ pin_project! {
 }
 
 pin_project! {
-    /// Whether the stream waits.
+    /// Whether the stream polls the inner stream, waits, or has ended.
     #[derive(Debug)]
     #[project = StateProj]
     enum State {
@@ -72,7 +72,7 @@ impl<S: TryStream<Error: 'static>, B: Backoff> Stream for StreamBackoff<S, B> {
     }
 }
 
-/// Whether the error only reports an undecodable object, so that the watch continues.
+/// Whether the error reports an undecodable object. The watch continues after this error.
 fn is_undecodable_object<E: 'static>(error: &E) -> bool {
     matches!((error as &dyn Any).downcast_ref(), Some(crate::watcher::Error::Object(_)))
 }

@@ -32,13 +32,13 @@ enum Deletions {
 }
 
 impl<S> EventDecode<S> {
-    /// Emits no deleted objects.
-    pub(super) fn applied(stream: S) -> Self {
+    /// A stream that emits no deleted objects.
+    pub(super) fn without_deletions(stream: S) -> Self {
         Self { stream, deletions: Deletions::Skipped }
     }
 
-    /// Also emits deleted objects.
-    pub(super) fn touched(stream: S) -> Self {
+    /// A stream that also emits deleted objects.
+    pub(super) fn with_deletions(stream: S) -> Self {
         Self { stream, deletions: Deletions::Passed }
     }
 }
@@ -47,8 +47,8 @@ impl<S, K: Resource> EventDecode<Reflect<S, K>>
 where
     Reflect<S, K>: Stream<Item = Result<Event<Arc<K>>>>,
 {
-    /// Like [`WatchStreamExt::predicate_filter`](super::WatchStreamExt::predicate_filter): the predicate receives the
-    /// object that the stream shares with the store.
+    /// Like [`WatchStreamExt::predicate_filter`](super::WatchStreamExt::predicate_filter), for objects that the stream
+    /// shares with the store.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;
@@ -133,7 +133,7 @@ mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube_client::ResourceExt;
 
-    /// The events of an object that is listed and deleted, and of another that is added.
+    /// The events of two objects: object 1 is listed and then deleted, and object 2 is added.
     fn events() -> impl futures::Stream<Item = crate::watcher::Result<Event<u8>>> {
         stream::iter(
             [Event::Init, Event::InitApply(1), Event::InitDone, Event::Delete(1), Event::Apply(2)].map(Ok),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn applied_objects_skip_deletions_and_touched_objects_do_not() {
+    async fn touched_objects_emits_deleted_objects_and_applied_objects_does_not() {
         let applied: Vec<u8> = events().applied_objects().map(Result::unwrap).collect().await;
         assert_eq!(applied, [1, 2]);
         let touched: Vec<u8> = events().touched_objects().map(Result::unwrap).collect().await;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn modify_changes_every_object_and_a_panic_is_an_error_of_the_object() {
+    async fn modify_changes_every_object_and_a_panic_results_in_an_error_that_names_the_object() {
         let named = |name: &str| {
             let mut map = ConfigMap::default();
             map.metadata.name = Some(name.to_owned());

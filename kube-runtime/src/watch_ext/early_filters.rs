@@ -1,6 +1,6 @@
 //! Filters that a watcher applies before it decodes an object.
 
-use super::predicate::{Predicate, hash_or_panic};
+use super::predicate::{Predicate, hash_or_log_panic};
 use crate::watcher::{EarlyFilter, Watcher};
 use foldhash::{HashMap, HashSet, quality::RandomState};
 use kube_client::Resource;
@@ -48,8 +48,9 @@ impl<K: Resource + 'static> Watcher<K> {
     /// Emits only objects whose labels match `selector`. Other objects are dropped without decoding them.
     ///
     /// Use this if the server cannot filter, for instance if several consumers share a watch. Otherwise use
-    /// [`Config::labels_from`](crate::watcher::Config::labels_from), so that the server filters. In both cases an
-    /// object whose labels no longer match is emitted as deleted, regardless of the watcher's other filters.
+    /// [`Config::labels_from`](crate::watcher::Config::labels_from), so that the server filters. In both cases, when the
+    /// labels of an emitted object no longer match, the watcher emits a deletion of the object. The watcher's other
+    /// filters do not drop this deletion.
     pub fn only_labelled(self, selector: Selector) -> Self {
         self.filter_before_decode(Box::new(LabelFilter {
             selector,
@@ -59,7 +60,7 @@ impl<K: Resource + 'static> Watcher<K> {
     }
 }
 
-/// Drops changes that leave the predicate's hash unchanged.
+/// Drops a change if the predicate's hash of the object stays the same.
 struct ChangeFilter<P> {
     predicate: P,
     /// The predicate's last hash for each object, by a hash of the object's namespace, name and uid.
@@ -81,7 +82,7 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
     }
 
     /// Removes the object's hash: the consumer did not receive this change, so the filter must keep the next change
-    /// even if its hash is equal.
+    /// even if the hash stays the same.
     fn forget(&mut self, object: &UndecodableObject) {
         self.hashes.remove(&self.hasher.hash_one((&object.namespace, &object.name, &object.uid)));
     }
@@ -93,7 +94,7 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
             self.hashes.remove(&key);
             return Verdict::Keep;
         }
-        let hash = hash_or_panic(&self.predicate, object);
+        let hash = hash_or_log_panic(&self.predicate, object);
         match self.hashes.insert(key, hash) {
             Some(before) if origin == ObjectOrigin::Modified && hash.is_some() && before == hash => {
                 Verdict::Drop
@@ -103,10 +104,10 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
     }
 }
 
-/// Drops objects whose labels the selector does not match.
+/// Drops objects whose labels the selector does not match, and emits a deletion when an object no longer matches.
 struct LabelFilter {
     selector: Selector,
-    /// The objects whose last emitted event was not a deletion, by a hash of namespace and name.
+    /// Hashes of namespace and name: one for each object whose last emitted event was not a deletion.
     passed: HashSet<u64>,
     hasher: RandomState,
 }

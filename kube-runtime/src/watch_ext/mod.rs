@@ -48,7 +48,7 @@ pub trait WatchStreamExt: Stream {
     /// Waits after errors, with the default backoff of a watcher.
     ///
     /// Use this for streams other than the stream of [`watcher`](crate::watcher()), which already waits after errors.
-    /// For that stream the two waits run at the same time and do not add up.
+    /// With the stream of a watcher, both waits run at the same time and do not add up.
     fn default_backoff(self) -> StreamBackoff<Self, DefaultBackoff>
     where
         Self: TryStream + Sized,
@@ -70,7 +70,7 @@ pub trait WatchStreamExt: Stream {
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
     {
-        EventDecode::applied(self)
+        EventDecode::without_deletions(self)
     }
 
     /// Emits added, modified and deleted objects, including the objects of snapshots.
@@ -78,11 +78,11 @@ pub trait WatchStreamExt: Stream {
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
     {
-        EventDecode::touched(self)
+        EventDecode::with_deletions(self)
     }
 
-    /// Modifies every object with `f`; for instance, clears unused fields before objects are stored. If `f` panics, the
-    /// stream emits an error that names the object, as for an object that does not decode.
+    /// Modifies every object with `f`, which can, for instance, clear unused fields before objects are stored. If `f`
+    /// panics, the stream emits an error that names the object, as for an object that does not decode.
     fn modify<F, K>(self, f: F) -> EventModify<Self, F>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
@@ -91,7 +91,8 @@ pub trait WatchStreamExt: Stream {
         EventModify::new(self, f)
     }
 
-    /// Emits an object only if its hash differs from the hash of its previous state.
+    /// Emits the first state of each object. Emits a later state only if the predicate's hash of that state differs from
+    /// the last hash of the object. Always emits a state for which the predicate returns `None`.
     ///
     /// The filter receives objects, not events: it emits a deleted object only if the hash changed. Use the filter
     /// after [`applied_objects`](WatchStreamExt::applied_objects), and process deletions separately.
@@ -118,7 +119,7 @@ pub trait WatchStreamExt: Stream {
         PredicateFilter::new(self, predicate, &config, Shared)
     }
 
-    /// Applies every event to the store of `writer` and emits it; see [`reflector`](crate::reflector()).
+    /// Applies every event to the store of `writer`, and then emits the event; see [`reflector`](crate::reflector()).
     fn reflect<K>(self, writer: Writer<K>) -> Reflect<Self, K>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
@@ -127,8 +128,9 @@ pub trait WatchStreamExt: Stream {
         reflector(writer, self)
     }
 
-    /// Like [`reflect`](WatchStreamExt::reflect). In kube, only the stores of this method can have subscribers; here
-    /// every store can. The stream never waits for subscribers; see [`store_shared`](crate::reflector::store_shared).
+    /// Like [`reflect`](WatchStreamExt::reflect). In kube, only a store that this method fills can have subscribers;
+    /// here every store can have subscribers. The stream never waits for subscribers; see
+    /// [`store_shared`](crate::reflector::store_shared).
     fn reflect_shared<K>(self, writer: Writer<K>) -> Reflect<Self, K>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,

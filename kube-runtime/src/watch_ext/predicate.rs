@@ -70,10 +70,10 @@ impl<A: Predicate<K>, B: Predicate<K>, K> Predicate<K> for Combine<A, B> {
     }
 }
 
-/// The hash of a property; `None` if the predicate panics. A change then passes: an unnecessary reconcile is harmless,
-/// a missing one is not.
-pub(super) fn hash_or_panic<K>(predicate: &impl Predicate<K>, object: &K) -> Option<u64> {
-    /// The limit of the logged panics of all predicates.
+/// Calls a predicate. If the predicate panics, logs an error and returns `None`, so that the change passes: an unnecessary
+/// reconcile is harmless, but a missing reconcile is not.
+pub(super) fn hash_or_log_panic<K>(predicate: &impl Predicate<K>, object: &K) -> Option<u64> {
+    /// Limits the number of log messages about panics, for all predicates together.
     static LOG: Mutex<LogLimit> = Mutex::new(LogLimit::new(1, Duration::from_secs(60)));
     catch_unwind(AssertUnwindSafe(|| predicate.hash_property(object))).unwrap_or_else(|_| {
         if let Some(suppressed) = LOG.lock().unwrap_or_else(PoisonError::into_inner).permit() {
@@ -87,27 +87,27 @@ pub(super) fn hash_or_panic<K>(predicate: &impl Predicate<K>, object: &K) -> Opt
 pub mod predicates {
     use super::{Resource, ResourceExt, hash};
 
-    /// The generation, which the server increments when the spec changes.
+    /// Hashes the generation, which the server increments when the spec changes.
     pub fn generation<K: Resource>(obj: &K) -> Option<u64> {
         obj.meta().generation.map(|generation| hash(&generation))
     }
 
-    /// The resource version, which changes with every update.
+    /// Hashes the resource version, which changes with every update.
     pub fn resource_version<K: Resource>(obj: &K) -> Option<u64> {
         obj.meta().resource_version.as_ref().map(hash)
     }
 
-    /// The labels.
+    /// Hashes the labels.
     pub fn labels<K: Resource>(obj: &K) -> Option<u64> {
         Some(hash(obj.labels()))
     }
 
-    /// The annotations.
+    /// Hashes the annotations.
     pub fn annotations<K: Resource>(obj: &K) -> Option<u64> {
         Some(hash(obj.annotations()))
     }
 
-    /// The finalizers.
+    /// Hashes the finalizers.
     pub fn finalizers<K: Resource>(obj: &K) -> Option<u64> {
         Some(hash(obj.finalizers()))
     }
@@ -122,8 +122,8 @@ fn hash<T: Hash + ?Sized>(content: &T) -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PredicateConfig {
-    /// The time since the filter last received a state of an object after which the hash of the object is evicted; the
-    /// next state then passes. This limits the memory for deleted objects.
+    /// The filter evicts the hash of an object if no state of the object arrives for this time. The next state of the
+    /// object then passes. This limits the memory for deleted objects.
     pub ttl: Duration,
 }
 
@@ -134,7 +134,7 @@ impl Default for PredicateConfig {
 }
 
 impl PredicateConfig {
-    /// Sets the time since the last received state of an object after which the hash of the object is evicted.
+    /// Sets the time after which the filter evicts the hash of an object if no further state of the object arrives.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
@@ -142,8 +142,8 @@ impl PredicateConfig {
     }
 }
 
-/// For each object, by namespace, name and uid: the predicate's hash of its last state, and the time at which that
-/// state was received.
+/// The predicate's last hash of each object, and the time at which the hashed state arrived. The keys are namespace, name
+/// and uid of the objects.
 type LastHashes = HashMap<(Option<String>, Option<String>, Option<String>), (u64, Instant)>;
 
 pin_project! {
@@ -157,7 +157,7 @@ pin_project! {
         ttl: Duration,
         seen: LastHashes,
         // The time of the last eviction of outdated hashes.
-        swept: Option<Instant>,
+        last_eviction: Option<Instant>,
         view: V,
     }
 }
@@ -192,7 +192,7 @@ impl<K: Resource> View<Arc<K>> for Shared {
 
 impl<S, P, V> PredicateFilter<S, P, V> {
     pub(super) fn new(stream: S, predicate: P, config: &PredicateConfig, view: V) -> Self {
-        Self { stream, predicate, ttl: config.ttl, seen: LastHashes::default(), swept: None, view }
+        Self { stream, predicate, ttl: config.ttl, seen: LastHashes::default(), last_eviction: None, view }
     }
 }
 
@@ -212,18 +212,18 @@ where
                 other => return Poll::Ready(other),
             };
             let now = Instant::now();
-            if this.swept.is_none_or(|swept| now - swept >= *this.ttl) {
+            if this.last_eviction.is_none_or(|last_eviction| now - last_eviction >= *this.ttl) {
                 this.seen.retain(|_, (_, last)| now - *last < *this.ttl);
-                *this.swept = Some(now);
+                *this.last_eviction = Some(now);
             }
             let object = V::object(&item);
-            let Some(number) = hash_or_panic(this.predicate, object) else {
+            let Some(property_hash) = hash_or_log_panic(this.predicate, object) else {
                 return Poll::Ready(Some(Ok(item)));
             };
             let meta = object.meta();
             let key = (meta.namespace.clone(), meta.name.clone(), meta.uid.clone());
-            let before = this.seen.insert(key, (number, now));
-            if before.is_none_or(|(before, last)| before != number || now - last >= *this.ttl) {
+            let before = this.seen.insert(key, (property_hash, now));
+            if before.is_none_or(|(before, last)| before != property_hash || now - last >= *this.ttl) {
                 return Poll::Ready(Some(Ok(item)));
             }
         }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     /// The indices of the pods that pass a filter.
-    async fn passed(pods: Vec<Pod>, predicate: impl Predicate<Pod>) -> Vec<usize> {
+    async fn indices_that_pass(pods: Vec<Pod>, predicate: impl Predicate<Pod>) -> Vec<usize> {
         let numbered = pods.into_iter().enumerate().map(|(n, mut pod)| {
             pod.annotations_mut().insert("n".into(), n.to_string());
             Ok(Arc::new(pod))
@@ -263,16 +263,19 @@ mod tests {
             pod("b", Some(1), "x"),
             pod("a", Some(2), "y"),
         ];
-        assert_eq!(passed(pods.clone(), predicates::generation).await, [0, 2, 3]);
-        assert_eq!(passed(pods.clone(), predicates::labels).await, [0, 1, 2]);
-        assert_eq!(passed(pods, predicates::generation.combine(predicates::labels)).await, [0, 1, 2, 3]);
+        assert_eq!(indices_that_pass(pods.clone(), predicates::generation).await, [0, 2, 3]);
+        assert_eq!(indices_that_pass(pods.clone(), predicates::labels).await, [0, 1, 2]);
+        assert_eq!(
+            indices_that_pass(pods, predicates::generation.combine(predicates::labels)).await,
+            [0, 1, 2, 3]
+        );
     }
 
     #[tokio::test]
     async fn passes_objects_without_the_property() {
         let pods = vec![pod("a", None, "x"), pod("a", None, "x")];
-        assert_eq!(passed(pods.clone(), predicates::generation).await, [0, 1]);
-        assert_eq!(passed(pods, predicates::generation.fallback(predicates::labels)).await, [0]);
+        assert_eq!(indices_that_pass(pods.clone(), predicates::generation).await, [0, 1]);
+        assert_eq!(indices_that_pass(pods, predicates::generation.fallback(predicates::labels)).await, [0]);
     }
 
     #[tokio::test]
@@ -283,7 +286,7 @@ mod tests {
         };
         let pods = [("a", "x"), ("a", "poison"), ("a", "poison"), ("a", "x")];
         let pods = pods.map(|(name, label)| pod(name, Some(1), label));
-        assert_eq!(passed(pods.to_vec(), predicate).await, [0, 1, 2]);
+        assert_eq!(indices_that_pass(pods.to_vec(), predicate).await, [0, 1, 2]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,14 +4,14 @@ use crate::random;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The waits between attempts, as an iterator. They increase until [`reset`](Backoff::reset). When the iterator ends,
-/// the retries end.
+/// An iterator over the waits between attempts. The waits increase until [`reset`](Backoff::reset). When the iterator
+/// ends, the retries end.
 pub trait Backoff: Iterator<Item = Duration> + Send + Sync + Unpin {
     /// Restarts with the first wait. Called after a success.
     fn reset(&mut self);
 }
 
-/// Waits that grow exponentially up to a limit. With jitter, many clients do not retry at the same time.
+/// A backoff whose waits grow exponentially up to a limit. With jitter, clients retry at different times.
 ///
 /// ```
 /// use kube_runtime::watcher::{Backoff, ExponentialBackoff};
@@ -33,7 +33,8 @@ pub struct ExponentialBackoff {
 }
 
 impl ExponentialBackoff {
-    /// Waits of `min`, `min * factor`, ... up to `max`. `jitter` adds a random duration of up to 100 % of each wait.
+    /// A backoff with waits of `min`, `min * factor`, ... up to `max`. `jitter` adds a random duration to each wait: up to
+    /// 100 % of the wait.
     ///
     /// A factor below 1 becomes 1, and a `max` below `min` becomes `min`.
     pub fn new(min: Duration, max: Duration, factor: f64, jitter: bool) -> Self {
@@ -66,7 +67,7 @@ impl<B: Backoff + ?Sized> Backoff for Box<B> {
 
 /// A backoff that restarts with its first wait if a given time has passed since the caller requested the last wait.
 ///
-/// Time is tokio's, so that a test can pause it.
+/// Uses tokio's clock, which a test can pause.
 ///
 /// ```
 /// use kube_runtime::watcher::{ExponentialBackoff, ResetTimerBackoff};
@@ -91,7 +92,8 @@ pub struct ResetTimerBackoff<B> {
 }
 
 impl<B: Backoff> ResetTimerBackoff<B> {
-    /// `reset_duration`: the time since the previous wait was requested, after which `backoff` is reset.
+    /// A backoff that resets `backoff` if more than `reset_duration` has passed since the caller requested the previous
+    /// wait.
     pub fn new(backoff: B, reset_duration: Duration) -> Self {
         Self { backoff, reset_after: reset_duration, last_wait: None }
     }
@@ -115,7 +117,8 @@ impl<B: Backoff> Backoff for ResetTimerBackoff<B> {
     }
 }
 
-/// The backoff of client-go's reflector: 800 ms, doubling up to 30 s, plus up to 100 % jitter.
+/// The type of a watcher's backoff. Its default value is the backoff of client-go's reflector: 800 ms, doubling up to 30 s,
+/// plus up to 100 % jitter.
 pub type DefaultBackoff = ExponentialBackoff;
 
 impl Default for ExponentialBackoff {

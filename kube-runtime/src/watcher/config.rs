@@ -1,5 +1,5 @@
-//! `Config`: the options of a watcher. A snapshot is the set of all objects with which a watcher starts, and which it
-//! requests again in a relist.
+//! `Config`: the options of a watcher. A snapshot is the complete set of the selected objects. A watcher requests a
+//! snapshot when it starts and in each relist.
 
 use super::backoff::ExponentialBackoff;
 use kube_client::api::{ListParams, WatchParams};
@@ -13,8 +13,9 @@ pub enum ListSemantic {
     /// The state of the server's storage at the time of the request.
     #[default]
     MostRecent,
-    /// Any state of the server's watch cache. Such a list is cheaper for old servers. Relists are never older than the
-    /// last received resource version; if the server does not have that version, relists behave as with `MostRecent`.
+    /// Any state of the server's watch cache. This option is cheaper for old servers. The state of a relist is never older
+    /// than the last received resource version. If the server does not have that version, the relist behaves as with
+    /// `MostRecent`.
     Any,
 }
 
@@ -22,11 +23,11 @@ pub enum ListSemantic {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InitialListStrategy {
-    /// As a streaming list (KEP-3157, WatchList) if the server supports it, otherwise by paged lists. The watcher
+    /// One streaming list (KEP-3157, WatchList) if the server supports it, otherwise paged lists. The watcher
     /// also falls back to paged lists if the server accepts the request but does not complete the initial events.
     #[default]
     StreamingList,
-    /// As paged lists, which servers without WatchList also support.
+    /// Paged lists, which servers without WatchList also support.
     ListWatch,
 }
 
@@ -40,9 +41,9 @@ pub enum InitialListStrategy {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Selects only objects whose labels match.
+    /// Selects only objects whose labels match this selector; `None` selects all objects.
     pub label_selector: Option<String>,
-    /// Selects only objects whose fields match.
+    /// Selects only objects whose fields match this selector; `None` selects all objects.
     pub field_selector: Option<String>,
     /// The time for which the server keeps each watch open; `None` for a random duration of 145 to 290 seconds per
     /// watch. No event is lost: the watcher resumes with the next watch.
@@ -56,10 +57,10 @@ pub struct Config {
     /// Whether the watches request bookmarks. Without bookmarks, the resource version of an idle watch expires, and the
     /// watcher relists.
     pub bookmarks: bool,
-    /// The time without events and bookmarks after which the watcher reads the server's current resource version, with
-    /// a list of one object. This probe detects that the server's storage was restored to an earlier state. Servers
-    /// send a bookmark about every minute. The interval doubles after each probe that detects no restored storage, up
-    /// to ten minutes or this value, whichever is longer.
+    /// If neither an event nor a bookmark arrives for this time, the watcher reads the server's current resource version
+    /// with a list of one object. This probe detects that the server's storage was restored to an earlier state. Servers
+    /// send a bookmark about every minute. The interval between probes doubles after each probe that detects no restored
+    /// storage, up to ten minutes or this value, whichever is longer.
     pub probe_after: Duration,
     /// The waits after failures.
     pub backoff: ExponentialBackoff,
@@ -158,8 +159,8 @@ impl Config {
         self
     }
 
-    /// Sets the time without events and bookmarks after which the watcher reads the server's current resource
-    /// version; see [the field](Config::probe_after). `Duration::MAX` disables the probe.
+    /// Sets the time after which the watcher reads the server's current resource version if neither an event nor a bookmark
+    /// arrives; see [the field](Config::probe_after). `Duration::MAX` disables the probe.
     #[must_use]
     pub fn probe_after(mut self, silence: Duration) -> Self {
         self.probe_after = silence;
@@ -194,9 +195,10 @@ impl Config {
     /// Sets the number of bytes above which the watcher logs a warning that names the collection. The watcher warns
     /// again only after the size has fallen below nine tenths of this number. No object is dropped.
     ///
-    /// The size is that of the objects as the server sends them. A store of typed objects needs two to eight times as
-    /// much, and compact storage about a tenth. The size is exact after a list, and an estimate until the next one.
-    /// With the Cargo feature `metrics`, `kube_runtime_collection_bytes` is the size, with or without a budget.
+    /// The size is the number of bytes of the objects as the server sends them. A store of typed objects needs two to eight
+    /// times as much memory, and compact storage about a tenth. The size is exact after a list, and an estimate until the
+    /// next list. With the Cargo feature `metrics`, the gauge `kube_runtime_collection_bytes` reports the size, with or
+    /// without a budget.
     ///
     /// ```
     /// use kube_runtime::watcher::Config;
@@ -212,7 +214,8 @@ impl Config {
 
     /// The parameters of the request for a page of a list.
     pub(super) fn list_params(&self, page: &super::step::PageRequest) -> ListParams {
-        // For a list with a limit, the server reads storage instead of its watch cache, unless the version is 0.
+        // A list with a version other than 0 gets no limit: with a limit, the server would read its storage instead of its
+        // watch cache.
         let unlimited = page.unpaged || page.not_older_than.as_ref().is_some_and(|version| version != "0");
         ListParams {
             label_selector: self.label_selector.clone(),
@@ -224,9 +227,9 @@ impl Config {
         }
     }
 
-    /// The parameters of a list with a limit of one object, to read the storage's current resource version. They omit
-    /// the label selector, because the server would read the storage page by page until an object matches. They keep
-    /// the field selector, because RBAC rules with resource names may require it.
+    /// The parameters of a list with a limit of one object, to read the storage's current resource version. The label
+    /// selector is omitted: with it, the server would read the storage page by page until an object matches. The field
+    /// selector is kept, because RBAC rules with resource names may require it.
     pub(super) fn version_params(&self) -> ListParams {
         ListParams { field_selector: self.field_selector.clone(), limit: Some(1), ..ListParams::default() }
     }

@@ -1,6 +1,7 @@
 //! `Driver`: sends the requests that `step` returns, reads the responses, and waits after failures.
 //!
-//! It makes no decisions: every response becomes an input of `step`. All backoff waits happen here.
+//! `step` makes the decisions: the driver passes each part of a response to `step` as an input. All backoff waits happen
+//! here.
 
 mod diagnosis;
 mod inputs;
@@ -28,27 +29,29 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// The driver opens no further watch if less time than this remains until the pause.
+/// While a pause is requested, the driver opens a watch after the end of another watch only if more than this time remains
+/// until `Driver::pause_time`.
 const MIN_WATCH_DURATION: Duration = Duration::from_millis(500);
 
-/// A running watcher.
+/// The implementation of a watcher. Executes the decisions of `step`, and emits the events as a stream.
 pub(crate) struct Driver<K> {
     source: Box<dyn Source<K>>,
     config: Config,
     backoff: ExponentialBackoff,
-    /// The kinds of lists that the driver may request.
+    /// The kinds of lists that the configuration allows, and two times. [`advance`](Driver::advance) updates the times
+    /// before it calls `step`.
     capabilities: Capabilities,
-    /// The time at which the server last rejected a streaming list or did not complete its initial events.
+    /// The time at which the server last rejected a streaming list, or a streaming list last stalled.
     refused_at: Option<Instant>,
     state: State,
     io: Io<K>,
-    /// Detects a watch without events and bookmarks.
+    /// Detects a watch that receives neither events nor bookmarks.
     silence: SilenceProbe,
     /// The time of the last complete snapshot.
     synced_at: Option<Instant>,
-    /// The time at which the stream pauses; see [`pause_at`](Driver::pause_at).
+    /// The argument `until` of [`pause_at`](Driver::pause_at); `None` if no pause is requested.
     pause_time: Option<Instant>,
-    /// Whether the last input was the end of a watch.
+    /// Whether the last input was [`Input::Ended`]; `false` after a call of [`pause_at`](Driver::pause_at).
     watch_ended: bool,
     /// The prefetched next page of a list.
     prefetch: Option<Prefetch<K>>,
@@ -113,8 +116,8 @@ impl<K> Driver<K> {
         self.synced_at.is_some()
     }
 
-    /// Pauses the stream once: when the server ends a watch close to `until`, the stream returns `None` instead of
-    /// opening another watch.
+    /// Requests one pause of the stream. If the server ends a watch when at most [`MIN_WATCH_DURATION`] remains until
+    /// `until`, or after `until`, the stream returns `None` once. The driver opens the next watch at the next poll.
     pub(crate) fn pause_at(&mut self, until: Instant) {
         self.pause_time = Some(until);
         // Ignore a watch that ended in an earlier [`PollCycle`](crate::poll_cycle::PollCycle): each cycle polls at
@@ -122,9 +125,9 @@ impl<K> Driver<K> {
         self.watch_ended = false;
     }
 
-    /// Closes an open watch; the next poll resumes it. Keeps a list or a wait in progress.
+    /// Closes an open watch; the next poll resumes the watch. Does not interrupt a list or a wait.
     ///
-    /// Also keeps a watch request without a response. If each [`PollCycle`](crate::poll_cycle::PollCycle) sent a new
+    /// Keeps a watch request that has no response yet. If each [`PollCycle`](crate::poll_cycle::PollCycle) sent a new
     /// request, the client would not detect that the server never responds.
     pub(crate) fn pause(&mut self) {
         let watching = matches!(self.state, State::Watching { .. });
@@ -144,7 +147,8 @@ impl<K> Driver<K> {
         }
     }
 
-    /// Whether the stream pauses now, between two watches, because the next watch would end immediately.
+    /// Whether the stream must pause now: a watch has ended, and too little time remains until `pause_time` for another
+    /// watch.
     fn pauses_now(&self) -> bool {
         self.watch_ended
             && matches!(self.io, Io::Idle)
@@ -158,7 +162,8 @@ impl<K> Driver<K> {
         self.state.version()
     }
 
-    /// Adds the path of the collection to a failure.
+    /// Converts a failure into an error, and adds the path of the collection, except to [`Error::Object`]. Counts each
+    /// detection of a restored storage.
     fn error_from(&self, failure: Failure) -> Error {
         let resource = self.source.resource_url().to_owned();
         match failure {
@@ -178,8 +183,8 @@ impl<K> Driver<K> {
 }
 
 impl<K: Storable + Send + 'static> Driver<K> {
-    /// Passes `input` to `step` and executes its output. Returns the event to emit, without its object, which the
-    /// caller adds.
+    /// Passes `input` to `step` and executes the output of `step`. Returns the event to emit; the caller adds the object
+    /// to the event.
     fn advance(&mut self, input: Input) -> Option<Result<Event<()>>> {
         let is_item = match &input {
             Input::Item
@@ -339,7 +344,7 @@ impl<K: Storable + Send + 'static> Driver<K> {
                     Poll::Pending => match watch.poll_stalled(cx) {
                         Poll::Ready(input) => input,
                         Poll::Pending => {
-                            // A part of an event has arrived: the watch is not silent.
+                            // If a part of an event has arrived, the watch is not silent.
                             if watch.stream.buffered_bytes() > 0 {
                                 this.silence.record();
                             }

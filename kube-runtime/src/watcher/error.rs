@@ -1,4 +1,4 @@
-//! `Error`: the failures of a watcher. The watcher recovers from each.
+//! `Error`: the failures of a watcher. The watcher recovers from each failure.
 
 use kube_client::core::{Status, UndecodableObject};
 use std::{error::Error as StdError, fmt, sync::Arc};
@@ -6,7 +6,7 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 /// A result whose error defaults to [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure of a watch. The watcher continues after every such failure.
+/// A failure of a watcher. The watcher continues after every failure.
 ///
 /// The `Display` text contains the failure and its cause, so `warn!("{error}")` is a complete message. `source()`
 /// therefore skips the cause and returns the source of the cause, so that a printed chain of errors repeats no message.
@@ -47,13 +47,13 @@ pub enum Error {
         /// The path of the collection.
         resource: String,
     },
-    /// The list has no resource version, so a watch cannot start from it.
+    /// The list has no resource version from which a watch can start.
     NoResourceVersion {
         /// The path of the collection.
         resource: String,
     },
-    /// The server's storage was restored to an earlier state: some changes that the watcher received no longer exist.
-    /// The watcher relists.
+    /// The server's storage was restored to an earlier state, which does not contain all changes that the watcher has
+    /// received. The watcher relists.
     StorageRestored {
         /// The path of the collection.
         resource: String,
@@ -62,9 +62,9 @@ pub enum Error {
         /// The server's current resource version.
         current: String,
     },
-    /// An object could not be decoded. The watch continues without a wait.
+    /// An object could not be decoded, or has no name. The watcher continues without a wait.
     Object(Box<UndecodableObject>),
-    /// A failure of a watch that several subscribers share, such as those of a
+    /// A failure of a watcher that has several subscribers, for instance the watcher of a
     /// [`SharedInformer`](crate::informer::SharedInformer). Each subscriber receives the failure.
     Shared(Arc<Error>),
 }
@@ -145,7 +145,7 @@ impl Error {
     }
 }
 
-/// The name of the type of objects, without its path and parameters, for errors about objects.
+/// The name of the type `K`, without its path and its generic parameters. Errors about objects contain this name.
 pub(crate) fn type_name_of<K>() -> &'static str {
     let path = std::any::type_name::<K>().split('<').next().unwrap_or_default();
     path.rsplit("::").next().unwrap_or_default()
@@ -157,7 +157,7 @@ mod tests {
     use kube_client::{Error as ClientError, TransportKind};
 
     #[test]
-    fn display_contains_failure_and_cause_and_sources_do_not_repeat_them() {
+    fn display_contains_the_cause_and_source_does_not_repeat_it() {
         let resource = || "/api/v1/pods".to_owned();
         let source = || ClientError::Transport {
             kind: TransportKind::Broken,

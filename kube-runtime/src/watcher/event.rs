@@ -12,7 +12,8 @@ use std::fmt;
 pub enum Event<K> {
     /// The object was added or modified.
     Apply(K),
-    /// The object was deleted, or the watcher no longer selects it; this is its last known state.
+    /// The object was deleted, or the watcher no longer selects the object. The value is the last known state of the
+    /// object.
     Delete(K),
     /// A snapshot begins.
     Init,

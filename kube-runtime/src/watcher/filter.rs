@@ -1,7 +1,7 @@
 //! `EarlyFilters`: filters that run before an object is decoded.
 //!
-//! The filters and their state persist across the watches and lists of a watcher. `watch_ext` contains the
-//! implementations of [`EarlyFilter`].
+//! The filters of a watcher persist across its watches and lists. The state that a filter keeps for each object persists
+//! until the next snapshot begins. `watch_ext` contains the implementations of [`EarlyFilter`].
 
 use kube_client::api::{EventStream, FilterDepth, ListStream, PartialObjectMeta, Verdict, raw::RawFilter};
 use kube_client::core::{ObjectOrigin, UndecodableObject};
@@ -20,12 +20,12 @@ pub(crate) trait EarlyFilter<K>: Send {
     /// Discards the state that the filter keeps for each object. The watcher calls this method when a snapshot begins.
     fn reset(&mut self);
 
-    /// The watcher calls this method for an object that the filter kept but that could not be decoded. The consumer
-    /// does not receive the object.
+    /// Tells the filter that the consumer does not receive `object`: the filter kept the object, but the object could not
+    /// be decoded.
     fn forget(&mut self, object: &UndecodableObject);
 
     /// Returns the verdict for an object. Objects of a snapshot have the origin `List` or `Added`. The filter must not
-    /// drop such an object merely because it is unchanged since an earlier event.
+    /// drop an object with one of these origins merely because the object is unchanged since an earlier event.
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict;
 }
 
@@ -58,7 +58,7 @@ impl<K> EarlyFilters<K> {
     where
         K: DeserializeOwned + Send + 'static,
     {
-        match self.into_function() {
+        match self.into_raw_filter() {
             Some((depth, filter)) => list.filter_before_decode(depth, filter),
             None => list,
         }
@@ -69,14 +69,14 @@ impl<K> EarlyFilters<K> {
     where
         K: DeserializeOwned + Send + 'static,
     {
-        match self.into_function() {
+        match self.into_raw_filter() {
             Some((depth, filter)) => events.filter_before_decode(depth, filter),
             None => events,
         }
     }
 
-    /// The filters as one function, and the depth that it needs; `None` if there are no filters.
-    pub(super) fn into_function(self) -> Option<RawFilter<K>>
+    /// The filters as one function, with the depth that the function needs; `None` if there are no filters.
+    pub(super) fn into_raw_filter(self) -> Option<RawFilter<K>>
     where
         K: 'static,
     {

@@ -1,7 +1,7 @@
 //! `watcher`: the changes to a collection as a stream that recovers from failures.
 //!
 //! `step` makes the decisions without IO or a clock; `driver` executes them. This module must not store objects;
-//! `reflector` does.
+//! `reflector` stores them.
 
 mod backoff;
 mod config;
@@ -44,21 +44,21 @@ use std::{
 /// Watches a collection: emits a snapshot, then every change, for as long as the stream is polled.
 ///
 /// The stream begins with [`Event::Init`], an [`Event::InitApply`] for each object and [`Event::InitDone`], followed
-/// by [`Event::Apply`] and [`Event::Delete`]. After a broken connection it resumes from the last resource version. It
-/// relists, with another `Init` and `InitDone`, if the version expired (410), after the fourth consecutive broken
-/// connection, and after any other failure of the watch. After a refused connection or a 429 it waits and then
-/// resumes. The stream has *no* `Delete` for objects that were deleted before a relist; a
-/// [`reflector`](crate::reflector()) detects and reports these deletions.
+/// by [`Event::Apply`] and [`Event::Delete`]. After a broken connection, a refused connection or a 429, the watcher
+/// resumes from the last resource version. The watcher relists if the version expired (410), after the fourth consecutive
+/// broken connection, and after any other failure of the watch. Each relist emits another `Init` and `InitDone`. The
+/// stream has *no* `Delete` for objects that were deleted before a relist; a [`reflector`](crate::reflector()) detects
+/// and reports these deletions.
 ///
 /// Errors are items and do not end the stream: after an error the watcher waits ([`Config::backoff`]) and continues. It
-/// does not wait if the connection of a watch breaks after ten seconds or more. The backoff grows until the server is
-/// healthy again. An object that cannot be decoded is an error with the object's name, without a wait. An object
-/// without a name is also an error without a wait. The stream never ends.
+/// does not wait if the connection of a watch breaks after ten seconds or more. The backoff grows until a watch works
+/// again. For an object that cannot be decoded, the stream emits an error with the object's name and does not wait. For
+/// an object without a name, the stream also emits an error and does not wait. The stream never ends.
 ///
-/// A server whose storage was restored to an earlier state sends nothing on a watch from a later version. If a watch
-/// receives neither an event nor a bookmark for three minutes ([`Config::probe_after`]), the watcher reads the current
-/// resource version with a list of one object. If that version is older than the last received version, the watcher
-/// emits [`Error::StorageRestored`] and relists.
+/// If the server's storage was restored to an earlier state, a watch from a version that is newer than that state receives
+/// nothing until the server reaches that version again. If a watch receives neither an event nor a bookmark for three
+/// minutes ([`Config::probe_after`]), the watcher reads the current resource version with a list of one object. If the
+/// current version is older than the last received version, the watcher emits [`Error::StorageRestored`] and relists.
 ///
 /// ```
 /// use futures::{StreamExt, TryStreamExt};
@@ -135,9 +135,9 @@ impl<K> Watcher<K> {
 }
 
 impl<K: 'static> Watcher<K> {
-    /// A watcher of the same collection with the same filters, which emits the result of `convert` for each object.
+    /// A driver for the same collection with the same filters. The driver emits the result of `convert` for each object.
     /// `None` if this watcher has already been polled.
-    pub(crate) fn converted<T: Storable + Send + 'static>(
+    pub(crate) fn converting_driver<T: Storable + Send + 'static>(
         &self,
         convert: Arc<Convert<T>>,
     ) -> Option<Driver<T>> {

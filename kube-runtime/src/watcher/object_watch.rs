@@ -57,7 +57,8 @@ impl<K: Resource> SnapshotState<K> {
                 Self::InProgress(present) => Some(present),
                 Self::Complete | Self::Undecodable => None,
             },
-            // Ignores other objects, which a server sends if it does not support the field selector.
+            // Keep only the object with this name: a server without support for the field selector also sends other
+            // objects.
             Event::InitApply(object) => {
                 if is_named(&object, name) {
                     *self = Self::InProgress(Some(object));
@@ -66,7 +67,8 @@ impl<K: Resource> SnapshotState<K> {
             }
             Event::Apply(object) => is_named(&object, name).then_some(Some(object)),
             Event::Delete(object) if is_named(&object, name) => match self {
-                // Deleted before the snapshot is complete: emits nothing yet, and `None` when `InitDone` arrives.
+                // The object was deleted before the snapshot was complete. Emit nothing now: the stream emits `None` at
+                // `InitDone`.
                 Self::InProgress(_) | Self::Undecodable => {
                     *self = Self::InProgress(None);
                     None

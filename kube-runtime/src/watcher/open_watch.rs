@@ -1,4 +1,4 @@
-//! `OpenWatch`: an open watch and its health. It must not decide the watcher's recovery; `step` does.
+//! `OpenWatch`: an open watch and its health. This module must not decide the watcher's recovery; `step` decides it.
 
 use super::step::{Ending, Input, Phase};
 use kube_client::Error as ClientError;
@@ -14,15 +14,16 @@ use tokio::time::{Instant, Sleep};
 /// The time without progress after which a streaming list counts as stalled. Servers send initial events without
 /// pauses.
 pub(super) const STALL_LIMIT: Duration = Duration::from_secs(15);
-/// The time for which the caller must keep polling after the stall limit before the streaming list counts as stalled:
-/// events may have arrived while the caller did not poll.
+/// After the stall limit, the stall timer runs again for this time, because events may have arrived while the caller did
+/// not poll. If the caller receives an event in this time, the streaming list does not count as stalled.
 const STALL_CONFIRMATION: Duration = Duration::from_secs(1);
-/// If the stall timer is polled later than this after its deadline, the caller did not poll in time.
+/// The maximum delay between the deadline of the stall timer and the next poll. After a longer delay, the watch does not
+/// count as stalled yet, because the caller did not poll in time.
 const MAX_POLL_DELAY: Duration = Duration::from_millis(250);
 /// A watch that ends within this time after its request, without an event, counts as [`Ending::Brief`].
 const BRIEF_LIMIT: Duration = Duration::from_secs(1);
 /// A watch that is open for this long counts as healthy even without events, because load balancers close silent
-/// connections. A healthy watch resumes without a wait, so this value limits the load.
+/// connections. A healthy watch resumes without a wait, so this value limits the rate of requests.
 const HEALTHY_AGE: Duration = Duration::from_secs(10);
 
 pub(super) struct OpenWatch<K> {
@@ -31,19 +32,19 @@ pub(super) struct OpenWatch<K> {
     since: Instant,
     /// The [`Ending`] to report if the server ends the watch before [`BRIEF_LIMIT`] has passed.
     ending: Ending,
-    /// The stall timer, until the initial events are complete.
+    /// The stall timer; `None` after the initial events are complete, and for a watch without initial events.
     stall: Option<Pin<Box<Sleep>>>,
     /// Whether the stall timer has fired and now measures [`STALL_CONFIRMATION`].
     confirming_stall: bool,
     /// The number of bytes of incomplete events at the last poll.
     buffered: usize,
-    /// The time at which the caller received the last event; `None` once the caller polls again, and after the initial
-    /// events.
+    /// The start of the current pause of the stall timer; `None` while the timer runs, and if there is no timer.
     paused_since: Option<Instant>,
 }
 
 impl<K> OpenWatch<K> {
-    /// `stall` is the limit without progress while the server sends initial events; `None` for a watch without them.
+    /// `stall` is the time without progress after which the initial events count as stalled; `None` for a watch without
+    /// initial events.
     pub(super) fn new(stream: EventStream<K>, requested_at: Instant, stall: Option<Duration>) -> Self {
         let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
         Self {
@@ -64,7 +65,7 @@ impl<K> OpenWatch<K> {
             WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {
                 (self.stall, self.since, self.ending) = (None, Instant::now(), Ending::AfterInitialEvents);
             }
-            event if is_initial_event(event) => self.restart_stall_timer(),
+            event if may_be_initial_event(event) => self.restart_stall_timer(),
             _ => {}
         }
     }
@@ -140,9 +141,9 @@ impl<K> OpenWatch<K> {
     }
 }
 
-/// Whether an event may be an initial event. A bookmark with an empty kind replaces an event that a filter dropped,
-/// which may be an initial event.
-fn is_initial_event<K>(event: &WatchEvent<K>) -> bool {
+/// Whether an event may be an initial event. A bookmark with an empty kind replaces an event that a filter dropped. The
+/// dropped event may be an initial event.
+fn may_be_initial_event<K>(event: &WatchEvent<K>) -> bool {
     match event {
         WatchEvent::Added(_) => true,
         WatchEvent::Bookmark(bookmark) => bookmark.types.kind.is_empty(),

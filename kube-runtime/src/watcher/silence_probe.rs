@@ -12,8 +12,8 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// The longest interval between probes. The server sends no bookmarks for kinds without a watch cache, so their
-/// watches are probed repeatedly.
+/// The longest interval between probes, unless the configured interval is longer. The server sends no bookmarks for kinds
+/// without a watch cache, so the watches of these kinds are probed repeatedly.
 const MAX_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The value of [`restores_noticed`].
@@ -42,8 +42,8 @@ pub(super) struct SilenceProbe {
     received: bool,
     /// The start of the silence, or of the interval after the last probe.
     since: Instant,
-    /// The timer for the end of the interval. An event does not reset it, so that it may fire before the end:
-    /// [`poll`](Self::poll) then resets it.
+    /// The timer for the end of the interval. An event does not reset the timer, so the timer may fire before the end of
+    /// the interval. [`poll`](Self::poll) then resets the timer.
     timer: Option<Pin<Box<Sleep>>>,
     /// The number of probes completed since the last event or bookmark; each one doubles the interval.
     completed_probes: u32,
@@ -67,7 +67,7 @@ impl SilenceProbe {
     }
 
     /// Ready with `Silent` at the end of an interval without an event or a bookmark, and with `Current` when the probe
-    /// completes. Call it only after the watch returned `Pending`.
+    /// completes. Call this method only after the stream of the watch returned `Pending`.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let now = Instant::now();
         if std::mem::take(&mut self.received) {

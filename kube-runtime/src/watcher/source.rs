@@ -32,7 +32,7 @@ pub(crate) trait Source<T>: Send + Sync {
     fn reset(&self);
 }
 
-/// The objects of a collection, decoded.
+/// A source that decodes each object of a collection.
 pub(crate) struct ApiSource<K> {
     api: Api<K>,
     filters: EarlyFilters<K>,
@@ -44,7 +44,7 @@ impl<K> ApiSource<K> {
     }
 
     /// A source without filters.
-    pub(crate) fn unfiltered(api: Api<K>, config: &Config) -> Self {
+    pub(crate) fn without_filters(api: Api<K>, config: &Config) -> Self {
         Self::new(api, config, EarlyFilters::default())
     }
 }
@@ -78,7 +78,7 @@ impl<K: DeserializeOwned + Send + 'static> Source<K> for ApiSource<K> {
     }
 }
 
-/// The objects of a collection, each converted by a function that receives the object's text.
+/// A source that passes the text of each object of a collection to a function, and emits the function's result.
 pub(crate) struct RawSource<K, T> {
     api: Api<K>,
     filters: EarlyFilters<K>,
@@ -96,7 +96,7 @@ impl<K, T> RawSource<K, T> {
     }
 
     /// A source without filters.
-    pub(crate) fn unfiltered(api: Api<K>, config: &Config, convert: Arc<Convert<T>>) -> Self {
+    pub(crate) fn without_filters(api: Api<K>, config: &Config, convert: Arc<Convert<T>>) -> Self {
         Self::new(api, config, EarlyFilters::default(), convert)
     }
 }
@@ -108,12 +108,12 @@ impl<K: 'static, T: Send + 'static> Source<T> for RawSource<K, T> {
 
     fn list(&self, lp: ListParams) -> BoxFuture<'static, Result<ListStream<T>>> {
         let (api, filters, convert) = (self.api.clone(), self.filters.clone(), self.convert.clone());
-        Box::pin(async move { api.list_raw(&lp, convert, filters.into_function()).await })
+        Box::pin(async move { api.list_raw(&lp, convert, filters.into_raw_filter()).await })
     }
 
     fn watch(&self, wp: WatchParams, version: String) -> BoxFuture<'static, Result<EventStream<T>>> {
         let (api, filters, convert) = (self.api.clone(), self.filters.clone(), self.convert.clone());
-        Box::pin(async move { api.watch_raw(&wp, &version, convert, filters.into_function()).await })
+        Box::pin(async move { api.watch_raw(&wp, &version, convert, filters.into_raw_filter()).await })
     }
 
     fn read_version(&self, lp: ListParams) -> BoxFuture<'static, Option<String>> {
@@ -131,7 +131,7 @@ impl<K: 'static, T: Send + 'static> Source<T> for RawSource<K, T> {
     }
 }
 
-/// The resource version of a list; `None` if reading it fails.
+/// Reads a list to its end and returns the list's resource version; `None` on failure.
 async fn version_of<T: Send + 'static>(mut page: ListStream<T>) -> Option<String> {
     while let Some(item) = page.next().await {
         if item.is_err_and(|error| !matches!(error, Error::Object(_))) {

@@ -1,7 +1,7 @@
-//! The decisions of a watcher as a pure function: `(State, Input) -> (State, Output)`.
+//! The decisions of a watcher as a pure function: `(Capabilities, State, Input) -> (State, Output)`.
 //!
-//! It performs no IO, reads no clock and receives only the resource versions of objects. It is total: every pair of a
-//! state and an input has a result.
+//! The function performs no IO, reads no clock and receives only the resource versions of objects. It is total: it returns
+//! a result for every state and every input.
 
 mod input;
 mod output;
@@ -20,26 +20,26 @@ use recovery::{Recovery, recovery_from_error, recovery_from_status};
 use std::time::Duration;
 use watch::during_watch;
 
-/// The kinds of lists that the configuration allows, and the times since the last rejected streaming list and the last
-/// snapshot.
+/// The kinds of lists that the configuration allows, and the times on which the next request depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Capabilities {
     /// Whether the configuration allows streaming lists.
     pub(super) streaming_lists: bool,
     /// Whether a list may come from the server's cache.
     pub(super) cached_lists: bool,
-    /// The time since the server last rejected a streaming list or did not complete it; `None` if neither has happened.
+    /// The time since the server last rejected a streaming list, or a streaming list last stalled; `None` if neither has
+    /// happened.
     pub(super) refused: Option<Duration>,
     /// The time since the last complete snapshot; `None` before the first one.
     pub(super) synced: Option<Duration>,
 }
 
-/// A relist waits for the backoff if less time than this has passed since the last complete snapshot. Otherwise the
-/// watcher would list in a loop if a server sends one event and a 410 after each list.
+/// A relist waits for the backoff if less time than this has passed since the last complete snapshot. Without this wait,
+/// the watcher would list in a loop if a server sends one event and a 410 after each list.
 const MIN_RELIST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time for which the watcher uses paged lists after a rejected or stalled streaming list. Then it requests a
-/// streaming list again, because the server may have been upgraded or a proxy changed.
+/// The time for which the watcher uses paged lists after a rejected or stalled streaming list. After this time, the next
+/// snapshot uses a streaming list again, because the server may have been upgraded or a proxy changed.
 const STREAMING_RETRY_AFTER: Duration = Duration::from_secs(30 * 60);
 
 impl Capabilities {
@@ -52,10 +52,10 @@ impl Capabilities {
 /// Returns the next state and the output for an input.
 pub(super) fn step(capabilities: Capabilities, state: State, input: Input) -> (State, Output) {
     let watching = matches!(state, State::Watching { .. });
-    let (healthy_until_failure, shows_health) =
-        (watching && healthy_until_failure(&input), watching && shows_health(&input));
+    let was_healthy = watching && was_healthy_until_failure(&input);
+    let shows_health = watching && shows_health(&input);
     let (state, output) = transition(capabilities, state, input);
-    let healthy = healthy_until_failure || shows_health && matches!(state, State::Watching { .. });
+    let healthy = was_healthy || shows_health && matches!(state, State::Watching { .. });
     let relists_too_early = matches!(state, State::Start { .. })
         && capabilities.synced.is_some_and(|ago| ago < MIN_RELIST_INTERVAL);
     let then = match output.then {
@@ -67,9 +67,9 @@ pub(super) fn step(capabilities: Capabilities, state: State, input: Input) -> (S
 
 /// Whether a failure ended a watch that had been open long enough to count as healthy.
 ///
-/// False for a failure that leads to a relist. It may recur after each list, and a healthy watch resets the backoff:
-/// the watcher would list again and again without a wait.
-fn healthy_until_failure(input: &Input) -> bool {
+/// Returns `false` for a failure that leads to [`Recovery::Relist`]: the failure may recur after each list. If the watch
+/// counted as healthy, the watcher would reset the backoff after each list.
+fn was_healthy_until_failure(input: &Input) -> bool {
     match input {
         Input::Failed(Phase::Healthy, error) => recovery_from_error(error) != Recovery::Relist,
         Input::Error(Phase::Healthy, status) => recovery_from_status(status) != Recovery::Relist,
@@ -102,7 +102,7 @@ fn transition(capabilities: Capabilities, state: State, input: Input) -> (State,
         (State::Watching { version, proven, connection_failures }, input) => {
             during_watch(version, proven, connection_failures, input)
         }
-        // No request is in flight, so no other input is possible.
+        // In `Start`, no request is in flight, so the driver reports only `Ready`.
         (state @ State::Start { .. }, _) => (state, no_event(DriverAction::Next)),
     }
 }
@@ -149,7 +149,7 @@ fn next_request(capabilities: Capabilities, state: State) -> (State, Output) {
     }
 }
 
-/// Restarts the snapshot with the first page of a list.
+/// Begins a snapshot with the first page of a list.
 fn begin_list(capabilities: Capabilities, unpaged: bool, previous: Previous) -> (State, Output) {
     let not_older_than = if capabilities.cached_lists && !unpaged { previous.not_older_than() } else { None };
     let page = PageRequest { token: None, unpaged, not_older_than };
@@ -189,7 +189,8 @@ fn during_list(page: PageRequest, previous: Previous, input: Input) -> (State, O
             no_event(DriverAction::Next),
         ),
         Input::Failed(_, error) => (State::Start { previous }, emit_error(Failure::List(error))),
-        // These inputs are not possible during a list.
+        // `transition` handles `Silent`, `Current`, `Ready` and `Undecodable`. The other inputs of this arm are not
+        // possible during a list.
         Input::Changed(_)
         | Input::Deleted(_)
         | Input::Bookmark(_)
@@ -207,7 +208,7 @@ fn during_list(page: PageRequest, previous: Previous, input: Input) -> (State, O
 /// Handles an input during a streaming list.
 fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
     match input {
-        // Initial events are not ordered by version, so their versions must not advance the resume version.
+        // Initial events are not ordered by version, so a watch must not resume from their versions.
         Input::Changed(_) => (State::Streaming { previous }, emit(Event::InitApply(()), DriverAction::Read)),
         // An object of the initial events was deleted before the snapshot was complete.
         Input::Deleted(_) => (State::Streaming { previous }, emit(Event::Delete(()), DriverAction::Read)),
@@ -242,8 +243,8 @@ fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
         Input::Failed(Phase::Open | Phase::Healthy, error) => {
             (after_broken_streaming_list(previous), emit_error(Failure::Watch(error)))
         }
-        // The server shut down, or a proxy limited the request's duration. The next snapshot may use a streaming list
-        // again.
+        // The server shut down, or a proxy limited the request's duration: use a paged list now. The next snapshot may
+        // use a streaming list again.
         Input::Ended(_) => {
             (State::Listing { page: PageRequest::default(), previous }, no_event(DriverAction::Next))
         }
@@ -264,8 +265,8 @@ fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
     }
 }
 
-/// The state after a broken streaming list. After the first broken one, the watcher requests another streaming list.
-/// After the second, it requests a paged list, whose responses are smaller.
+/// The state after a broken streaming list. If the attempt was [`Attempt::Fresh`], the watcher requests another streaming
+/// list. If the attempt was [`Attempt::Repeated`], the watcher requests a paged list, because a page is smaller.
 fn after_broken_streaming_list(previous: Previous) -> State {
     match previous.attempt {
         Attempt::Fresh => State::Start { previous: previous.with_attempt(Attempt::Repeated) },
@@ -287,13 +288,13 @@ fn after_undecodable(state: State, object: Box<UndecodableObject>) -> (State, Ou
     (state, Output { event: Some(Err(Failure::Object(object))), then: DriverAction::Read, healthy: false })
 }
 
-/// Whether a status means that the server does not support streaming lists. Other statuses mean a missing permission
-/// or a temporary failure.
+/// Whether a status means that the server does not support streaming lists. Other statuses have other causes, for
+/// instance a missing permission or a temporary failure.
 fn rejects_streaming_lists(status: &Status) -> bool {
     matches!(status.code, 400 | 405 | 406 | 410 | 415 | 422 | 501)
 }
 
-/// Whether the server cannot list at the requested version.
+/// Whether the error means that the server cannot list at the requested version.
 fn is_version_unavailable(error: &ClientError) -> bool {
     error.is_gone() || error.status().is_some_and(Status::is_resource_version_too_large)
 }

@@ -1,9 +1,9 @@
 //! Handlers of admission reviews: each turns the body of a review into the body of the answer.
 
 use super::Warnings;
-use super::rejection::{Rejection, with_causes};
+use super::rejection::{Rejection, text_with_causes};
 use super::router::{BadReview, ReviewHandler};
-use crate::metrics::WebhookRequest;
+use crate::metrics::WebhookRequestMetrics;
 use bytes::Bytes;
 use futures::FutureExt;
 use kube_client::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 /// The handler of [`Server::admit`](super::Server::admit).
-pub(super) fn response<K, Fut>(
+pub(super) fn admission_handler<K, Fut>(
     handler: impl Fn(AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
 ) -> ReviewHandler
 where
@@ -21,19 +21,19 @@ where
     Fut: Future<Output = AdmissionResponse> + Send + 'static,
 {
     let handler = Arc::new(handler);
-    reviews(move |request| {
+    review_handler(move |request| {
         let handler = handler.clone();
         async move {
             match request.decode::<K>() {
                 Ok(request) => handler(request).await,
-                Err(error) => undecodable(&request, &error),
+                Err(error) => answer_to_undecodable(&request, &error),
             }
         }
     })
 }
 
 /// The handler of [`Server::validate`](super::Server::validate).
-pub(super) fn validation<K, Fut>(
+pub(super) fn validation_handler<K, Fut>(
     handler: impl Fn(AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
 ) -> ReviewHandler
 where
@@ -41,7 +41,7 @@ where
     Fut: Future<Output = Result<Warnings, Rejection>> + Send + 'static,
 {
     let handler = Arc::new(handler);
-    response(move |request: AdmissionRequest<K>| {
+    admission_handler(move |request: AdmissionRequest<K>| {
         let handler = handler.clone();
         async move {
             let mut response = AdmissionResponse::from(&request);
@@ -56,8 +56,8 @@ where
     })
 }
 
-/// A handler of reviews that answers their requests with `handler`. A panic in `handler` rejects the request.
-pub(super) fn reviews<Fut>(
+/// A handler of reviews that calls `handler` with the request of each review. A panic in `handler` rejects the request.
+pub(super) fn review_handler<Fut>(
     handler: impl Fn(AdmissionRequest<Value>) -> Fut + Send + Sync + 'static,
 ) -> ReviewHandler
 where
@@ -72,10 +72,11 @@ where
             let request = AdmissionRequest::try_from(review).map_err(BadReview::new)?;
             let (name, allowed) = (request.name.clone(), AdmissionResponse::from(&request));
             let uid = request.uid.clone();
-            // Each request decodes its own object, so a panic leaves no inconsistent state behind.
+            // Each request decodes its own object. After a panic, only state that `handler` itself shares between requests
+            // can be inconsistent.
             let called = AssertUnwindSafe(async { handler(request).await }).catch_unwind().await;
             let mut response = called.unwrap_or_else(|panic| {
-                WebhookRequest::count_panic();
+                WebhookRequestMetrics::count_panic();
                 tracing::error!(name, panic = panic_text(&*panic), "the handler of a webhook panicked");
                 let status = Status::failure("the handler of the webhook panicked", reason::INTERNAL_ERROR);
                 Rejection::from_status(status.with_code(500)).apply_to(allowed)
@@ -89,11 +90,11 @@ where
 }
 
 /// The answer to a request whose object does not decode.
-pub(super) fn undecodable(
+pub(super) fn answer_to_undecodable(
     request: &AdmissionRequest<Value>,
     error: &dyn std::error::Error,
 ) -> AdmissionResponse {
-    let status = Status::failure(&with_causes(error), reason::BAD_REQUEST).with_code(400);
+    let status = Status::failure(&text_with_causes(error), reason::BAD_REQUEST).with_code(400);
     Rejection::from_status(status).apply_to(AdmissionResponse::from(request))
 }
 

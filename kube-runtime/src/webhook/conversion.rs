@@ -2,7 +2,7 @@
 
 use super::admission::panic_text;
 use super::router::{BadReview, ReviewHandler};
-use crate::metrics::WebhookRequest;
+use crate::metrics::WebhookRequestMetrics;
 use bytes::Bytes;
 use futures::FutureExt;
 use kube_client::core::conversion::{ConversionRequest, ConversionResponse, ConversionReview, Converter};
@@ -10,12 +10,12 @@ use kube_client::core::{Status, reason};
 use std::sync::Arc;
 
 /// The handler of [`Server::convert`](super::Server::convert).
-pub(super) fn conversion<H: 'static>(converter: Converter<H>) -> ReviewHandler {
+pub(super) fn conversion_handler<H: 'static>(converter: Converter<H>) -> ReviewHandler {
     let converter = Arc::new(converter);
     Arc::new(move |body: Bytes| {
         let converter = converter.clone();
         async move {
-            // A list may have many objects: their conversion must not block the thread of other requests.
+            // A review may contain many objects: their conversion must not block the thread of other requests.
             let task = tokio::task::spawn_blocking(move || answer(&converter, &body));
             task.await.map_err(BadReview::new)?
         }
@@ -23,7 +23,7 @@ pub(super) fn conversion<H: 'static>(converter: Converter<H>) -> ReviewHandler {
     })
 }
 
-/// The answer to a review. A panic of a conversion fails its review.
+/// The answer to a review. If a conversion panics, the answer reports a failure.
 fn answer<H>(converter: &Converter<H>, body: &[u8]) -> Result<Vec<u8>, BadReview> {
     let review: ConversionReview = serde_json::from_slice(body)?;
     let types = review.types.clone();
@@ -31,7 +31,7 @@ fn answer<H>(converter: &Converter<H>, body: &[u8]) -> Result<Vec<u8>, BadReview
     let uid = uid.ok_or_else(|| BadReview::new("the field `request` is missing"))?;
     let respond = std::panic::AssertUnwindSafe(|| converter.respond(review));
     let answer = std::panic::catch_unwind(respond).unwrap_or_else(|panic| {
-        WebhookRequest::count_panic();
+        WebhookRequestMetrics::count_panic();
         tracing::error!(panic = panic_text(&*panic), "a conversion panicked");
         let request = ConversionRequest {
             types: Some(types),

@@ -1,9 +1,9 @@
-//! `Error`: the reason that a webhook server cannot start.
+//! `Error`: the reason why a webhook server cannot start.
 
 use super::CertificateError;
 use std::io;
 
-/// The reason that a [`Server`](super::Server) cannot start.
+/// The reason why a [`Server`](super::Server) cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,7 +23,7 @@ pub enum Error {
     Path {
         /// The path that the program set for the webhook.
         path: String,
-        /// The rule that the path violates, as the end of the message.
+        /// The problem of the path. The text of the error ends with this problem.
         problem: &'static str,
     },
 }

@@ -2,24 +2,26 @@
 
 use std::time::Duration;
 
-/// The bounds of a [`Server`](super::Server), so that clients cannot exhaust the process.
+/// The bounds of a [`Server`](super::Server). They prevent clients from exhausting the memory or the
+/// connections of the process.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The maximum number of connections. Further connections wait in the listen backlog of the operating system, and
-    /// the server closes idle connections for them. Default: 512.
+    /// The maximum number of connections. Further connections wait in the listen backlog of the operating system. While
+    /// a connection waits, the server closes connections that are idle after a request. Default: 512.
     pub connections: usize,
-    /// The maximum size of the body of an admission request, in bytes. Default: 7 MiB, as in controller-runtime, for
-    /// two objects of the maximum size of an API server.
+    /// The maximum size of the body of an admission request, in bytes. Default: 7 MiB, as in controller-runtime. Two
+    /// objects fit, even if each has the maximum size that an API server accepts.
     pub admission_bytes: usize,
     /// The maximum size of the body of a conversion request, in bytes. An API server converts all objects of a list in
     /// one request. Default: 64 MiB.
     pub conversion_bytes: usize,
-    /// The maximum total size of the bodies in memory, in bytes; further requests wait. A larger limit on a single body
-    /// is reduced to this limit. Default: 128 MiB.
+    /// The maximum total size of the bodies in memory, in bytes. Further requests wait. The server also rejects a
+    /// single body above this size. Default: 128 MiB.
     pub total_bytes: usize,
-    /// The maximum time of one request, from its head to the end of the handler. A shorter timeout of the API server,
-    /// which it sends with each request, takes precedence. Default: 30 seconds, the longest timeout of a webhook.
+    /// The maximum time of one request, from its head to the end of the handler. The API server sends a timeout with
+    /// each request. If that timeout is shorter, it takes precedence. Default: 30 seconds, the longest timeout of a
+    /// webhook.
     pub request_time: Duration,
 }
 
@@ -37,7 +39,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets the maximum number of connections; at least 1.
+    /// Sets the maximum number of connections. The server treats 0 as 1.
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;

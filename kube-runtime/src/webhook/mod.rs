@@ -1,7 +1,7 @@
 //! `Server`: serves admission and conversion webhooks over HTTPS.
 //!
 //! `admission`, `mutation` and `conversion` turn the body of a review into the body of the answer, and `router` bounds
-//! requests. This module must not start tasks.
+//! requests. This module must not start tasks, except the blocking task of each conversion review.
 
 mod admission;
 mod conversion;
@@ -31,29 +31,30 @@ use std::{
     time::Duration,
 };
 
-/// The maximum idle time of a connection. Longer than the 90 seconds of Go's client: a server that closes first may do
-/// so while the client sends a request, which then fails.
+/// The maximum idle time of a connection. Go's client closes an idle connection after 90 seconds, and the server must not
+/// close the connection earlier: a request fails if the server closes the connection while the client sends the request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
 /// The time for which requests in flight may continue after the shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The default address: that of controller-runtime.
+/// The default address, which is also the default of controller-runtime.
 const DEFAULT_ADDRESS: &str = "0.0.0.0:9443";
 
-/// The warnings of an admission: the server shows them to the user, and truncates each to 256 characters.
+/// The warnings of an admission. The API server shows them to the user, and may truncate each to 256 characters.
 pub type Warnings = Vec<String>;
 
-/// Serves admission and conversion webhooks over HTTPS, as controller-runtime's webhook server.
+/// Serves admission and conversion webhooks over HTTPS, like controller-runtime's webhook server.
 ///
-/// Each path has one webhook. The objects of a request are decoded as the kind of its handler. API servers send a
-/// request before they store an object
+/// Each path has one webhook. The server decodes the objects of a request as the kind that the handler of the webhook
+/// takes. API servers send a request before they store an object
 /// ([admission](https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/)), or to
 /// convert objects between the versions of a custom resource
 /// ([conversion](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/)).
 /// A `ValidatingWebhookConfiguration`, a `MutatingWebhookConfiguration` or a CRD names the service, the path and the CA
 /// of the certificate.
 ///
-/// The certificate must be valid for the DNS name of the service, such as `site-webhooks.prod.svc`. Its files are read
-/// again when they change: new connections check them every 10 seconds.
+/// The certificate must be valid for the DNS name of the service, such as `site-webhooks.prod.svc`. The server reads
+/// the files of the certificate again when a client connects, but at most every 10 seconds. New connections get a
+/// changed certificate.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -86,10 +87,11 @@ pub type Warnings = Vec<String>;
 ///
 /// # Failures
 ///
-/// A request whose handler panics is rejected with code 500; other requests continue. An object that does not decode as
-/// its kind is rejected with code 400, whose message names the field and contains no value. A request that takes longer
-/// than the time limit of the webhook's configuration, or than [`Limits::request_time`], is cancelled. [`Limits`]
-/// bounds connections, bodies and time.
+/// A request whose handler panics is rejected with code 500; other requests continue. An admission request whose object
+/// does not decode as its kind is rejected with code 400, and with a message that names the field and contains no value.
+/// The conversion of such an object fails with the reason `Invalid`. A request that takes longer than the time limit of
+/// the webhook's configuration, or than [`Limits::request_time`], is cancelled; a conversion that has started continues
+/// without an answer. [`Limits`] bounds connections, bodies and time.
 ///
 /// # Security
 ///
@@ -104,8 +106,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server without webhooks. Reads the certificate chain, leaf first, and its private key from files in PEM format
-    /// (blocking).
+    /// Creates a server without webhooks. Reads the certificate chain, leaf first, and its private key from files in
+    /// PEM format (blocking).
     ///
     /// # Errors
     ///
@@ -130,7 +132,7 @@ impl Server {
         Ok(self)
     }
 
-    /// The address of [`listen`](Self::listen); `None` before that call.
+    /// The address that [`listen`](Self::listen) has bound; `None` before that call.
     pub fn address(&self) -> Option<SocketAddr> {
         self.listener.as_ref()?.local_addr().ok()
     }
@@ -141,7 +143,7 @@ impl Server {
         self
     }
 
-    /// Adds a validating webhook: the handler allows a request, with warnings, or rejects it.
+    /// Adds a validating webhook: the handler rejects a request, or allows the request and may return warnings.
     pub fn validate<K, Fut>(
         self,
         path: &str,
@@ -151,7 +153,7 @@ impl Server {
         K: DeserializeOwned + Send + 'static,
         Fut: Future<Output = Result<Warnings, Rejection>> + Send + 'static,
     {
-        self.add(path, Endpoint::admission(admission::validation(handler)))
+        self.add_endpoint(path, Endpoint::admission(admission::validation_handler(handler)))
     }
 
     /// Adds a mutating webhook: the handler returns the changed object, or rejects the request.
@@ -161,8 +163,8 @@ impl Server {
     /// array whose length the handler changes. Requests without an object, such as deletions, are allowed without a
     /// call of the handler.
     ///
-    /// The API server may call the webhook several times for one request (reinvocation), also with the object that a
-    /// previous call has changed.
+    /// The API server may call the webhook several times for one request (reinvocation). A later call may receive the
+    /// object that an earlier call has changed.
     pub fn mutate<K, Fut>(
         self,
         path: &str,
@@ -172,7 +174,7 @@ impl Server {
         K: Serialize + DeserializeOwned + Send + 'static,
         Fut: Future<Output = Result<K, Rejection>> + Send + 'static,
     {
-        self.add(path, Endpoint::admission(mutation::mutation(handler)))
+        self.add_endpoint(path, Endpoint::admission(mutation::mutation_handler(handler)))
     }
 
     /// Adds an admission webhook whose handler returns the whole response.
@@ -185,15 +187,15 @@ impl Server {
         K: DeserializeOwned + Send + 'static,
         Fut: Future<Output = AdmissionResponse> + Send + 'static,
     {
-        self.add(path, Endpoint::admission(admission::response(handler)))
+        self.add_endpoint(path, Endpoint::admission(admission::admission_handler(handler)))
     }
 
     /// Adds a conversion webhook for the versions of one kind.
     pub fn convert<H: 'static>(self, path: &str, converter: Converter<H>) -> Self {
-        self.add(path, Endpoint::conversion(conversion::conversion(converter)))
+        self.add_endpoint(path, Endpoint::conversion(conversion::conversion_handler(converter)))
     }
 
-    /// Serves until `shutdown` completes. Requests in flight may then end within 10 seconds.
+    /// Serves until `shutdown` completes. After that, requests in flight have 10 seconds to end.
     ///
     /// # Errors
     ///
@@ -207,7 +209,8 @@ impl Server {
         Ok(())
     }
 
-    /// Checks the settings, and binds the default address if no other one is set.
+    /// Checks the settings, and binds the default address if the server does not listen yet. The result accepts no
+    /// connection before [`Connections::run`].
     pub(crate) fn start(self) -> Result<Connections<Router>, Error> {
         let listener = match self.listener {
             Some(listener) => listener,
@@ -227,7 +230,7 @@ impl Server {
         Ok(connections)
     }
 
-    fn add(mut self, path: &str, endpoint: Endpoint) -> Self {
+    fn add_endpoint(mut self, path: &str, endpoint: Endpoint) -> Self {
         self.endpoints.push((path.to_owned(), endpoint));
         self
     }

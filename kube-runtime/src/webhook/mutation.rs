@@ -1,6 +1,6 @@
-//! The handler of a mutating webhook, and the patch with its changes.
+//! The handler of a mutating webhook, and the patch with the changes that the handler makes.
 
-use super::admission::{reviews, undecodable};
+use super::admission::{answer_to_undecodable, review_handler};
 use super::rejection::Rejection;
 use super::router::ReviewHandler;
 use kube_client::core::admission::{AdmissionRequest, AdmissionResponse};
@@ -8,8 +8,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// The handler of [`Server::mutate`](super::Server::mutate).
-pub(super) fn mutation<K, Fut>(
+/// Wraps the `handler` of [`Server::mutate`](super::Server::mutate) as a handler of reviews.
+pub(super) fn mutation_handler<K, Fut>(
     handler: impl Fn(K, AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
 ) -> ReviewHandler
 where
@@ -17,12 +17,12 @@ where
     Fut: Future<Output = Result<K, Rejection>> + Send + 'static,
 {
     let handler = Arc::new(handler);
-    reviews(move |request| {
+    review_handler(move |request| {
         let handler = handler.clone();
         async move {
             let mut typed = match request.decode::<K>() {
                 Ok(typed) => typed,
-                Err(error) => return undecodable(&request, &error),
+                Err(error) => return answer_to_undecodable(&request, &error),
             };
             let allowed = AdmissionResponse::from(&request);
             let (Some(object), Some(received)) = (typed.object.take(), request.object) else {
@@ -47,9 +47,10 @@ where
     })
 }
 
-/// Applies the changes of a handler to the object that the API server sent. `before` and `after` are the typed form of
-/// the object before and after the call of the handler. The typed form may lack fields of the object, and may contain
-/// defaults that the object lacks; neither difference changes the result.
+/// Returns `received`, the object that the API server sent, with the changes of a handler. `before` and `after` are the
+/// typed form of the object before and after the call of the handler. The typed form may lack fields of `received`, and
+/// may contain defaults that `received` lacks. These differences change the result only inside a value that is replaced
+/// as a whole.
 fn with_changes(received: Value, before: &Value, after: Value) -> Value {
     if *before == after {
         return received;
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn only_changes_are_carried_over() {
+    fn only_values_that_the_handler_changes_are_applied() {
         let received = json!({"spec": {"unknown": 1, "size": 2, "list": [{"a": 1, "unknown": 2}]}});
         let before = json!({"spec": {"size": 2, "default": 3, "list": [{"a": 1}]}, "status": null});
         check(received.clone(), &before, before.clone(), &received);
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_changes_its_type_is_replaced() {
+    fn a_field_is_replaced_added_or_removed_as_a_whole() {
         check(json!({"a": [1]}), &json!({"a": [1]}), json!({"a": {"b": 1}}), &json!({"a": {"b": 1}}));
         check(json!({}), &json!({"a": {"b": 1}}), json!({"a": {"b": 2}}), &json!({"a": {"b": 2}}));
         check(json!({"a": {"c": 1}}), &json!({"a": {}}), json!({}), &json!({}));

@@ -4,9 +4,10 @@ use kube_client::core::admission::AdmissionResponse;
 use kube_client::core::{Status, reason};
 use std::{error::Error, fmt};
 
-/// The refusal of an admission request. The API server shows its message to the user.
+/// The refusal of an admission request. The API server shows the message of the rejection to the user.
 ///
-/// Each error converts to a rejection with its text and the texts of its causes, so that handlers can use `?`:
+/// Each error converts to a rejection, so that handlers can use `?`. The message of the rejection contains the text of
+/// the error and the texts of its causes:
 ///
 /// ```
 /// use kube_runtime::webhook::Rejection;
@@ -30,7 +31,7 @@ impl Rejection {
         Self::from_status(Status::failure(&message.to_string(), reason::INVALID).with_code(422))
     }
 
-    /// A refusal with this status, which must be a failure.
+    /// A refusal with this status. The caller must pass the status of a failure: this is not checked.
     pub fn from_status(status: Status) -> Self {
         Self(Box::new(status))
     }
@@ -56,12 +57,12 @@ impl fmt::Debug for Rejection {
 
 impl<E: Error> From<E> for Rejection {
     fn from(error: E) -> Self {
-        Self::new(with_causes(&error))
+        Self::new(text_with_causes(&error))
     }
 }
 
 /// The texts of an error and of its causes, separated by colons.
-pub(super) fn with_causes(error: &dyn Error) -> String {
+pub(super) fn text_with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

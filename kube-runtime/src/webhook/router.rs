@@ -2,8 +2,8 @@
 
 use super::error::Error;
 use super::limits::Limits;
-use super::rejection::with_causes;
-use crate::metrics::WebhookRequest;
+use super::rejection::text_with_causes;
+use crate::metrics::WebhookRequestMetrics;
 use crate::serving::Handler;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -20,13 +20,14 @@ use tokio::time::timeout;
 pub(super) type ReviewHandler =
     Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, BadReview>> + Send + Sync>;
 
-/// The error for a body that is not a review, and for an answer that does not serialize.
+/// The reason why a handler of reviews has no answer. For example, the body is not a review, or the answer cannot be
+/// serialized.
 #[derive(Debug)]
 pub(super) struct BadReview(String);
 
 impl BadReview {
     pub(super) fn new(error: impl Into<BoxError>) -> Self {
-        Self(with_causes(&*error.into()))
+        Self(text_with_causes(&*error.into()))
     }
 }
 
@@ -36,7 +37,7 @@ impl From<serde_json::Error> for BadReview {
     }
 }
 
-/// A webhook, and the limit on its request bodies among the [`Limits`] of the server.
+/// A webhook. `max_bytes` selects the maximum size of its request bodies from the [`Limits`] of the server.
 pub(super) struct Endpoint {
     handler: ReviewHandler,
     max_bytes: fn(&Limits) -> usize,
@@ -59,20 +60,20 @@ struct Route {
     max_bytes: usize,
 }
 
-/// The webhooks by path.
+/// The webhooks by path, and the limits on their requests.
 pub(crate) struct Router {
     routes: HashMap<String, Route>,
-    /// The free memory for request bodies, in units of [`UNIT`].
+    /// The free memory for request bodies. One permit stands for [`BYTES_PER_PERMIT`] bytes.
     memory: Semaphore,
     request_time: Duration,
 }
 
-/// The bytes of one permit of `Router::memory`: the semaphore counts permits in `u32`.
-const UNIT: usize = 1024;
+/// The number of bytes for which one permit of `Router::memory` stands.
+const BYTES_PER_PERMIT: usize = 1024;
 
 impl Router {
     pub(super) fn new(endpoints: Vec<(String, Endpoint)>, limits: &Limits) -> Result<Self, Error> {
-        let total = limits.total_bytes.clamp(UNIT, u32::MAX as usize);
+        let total = limits.total_bytes.clamp(BYTES_PER_PERMIT, u32::MAX as usize);
         let mut routes = HashMap::new();
         for (path, endpoint) in endpoints {
             let problem = |problem| Err(Error::Path { path: path.clone(), problem });
@@ -82,37 +83,42 @@ impl Router {
             if path.contains(['?', '#']) {
                 return problem("has a query or a fragment");
             }
-            let max_bytes = (endpoint.max_bytes)(limits).min(total / UNIT * UNIT);
+            let max_bytes = (endpoint.max_bytes)(limits).min(total / BYTES_PER_PERMIT * BYTES_PER_PERMIT);
             let route = Route { path: path.as_str().into(), handler: endpoint.handler, max_bytes };
             if routes.insert(path.clone(), route).is_some() {
                 return problem("has two webhooks");
             }
         }
-        Ok(Self { routes, memory: Semaphore::new(total / UNIT), request_time: limits.request_time })
+        Ok(Self {
+            routes,
+            memory: Semaphore::new(total / BYTES_PER_PERMIT),
+            request_time: limits.request_time,
+        })
     }
 
     async fn answer_review(&self, route: &Route, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::POST {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST");
+            let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
         let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
         if !media_type.trim().eq_ignore_ascii_case("application/json") {
-            return text(
+            return text_response(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "reviews have the content type application/json",
             );
         }
-        let too_large =
-            || text(StatusCode::PAYLOAD_TOO_LARGE, "the review exceeds the limit of the webhook server");
+        let too_large = || {
+            text_response(StatusCode::PAYLOAD_TOO_LARGE, "the review exceeds the limit of the webhook server")
+        };
         let length = request.body().size_hint().upper().and_then(|length| usize::try_from(length).ok());
         let length = length.unwrap_or(route.max_bytes);
         if length > route.max_bytes {
             return too_large();
         }
-        let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let units = u32::try_from(length.div_ceil(BYTES_PER_PERMIT)).unwrap_or(u32::MAX);
         // The permits are held until the response is made. The semaphore is never closed.
         let _memory = self.memory.acquire_many(units).await;
         let body = match Limited::new(request.into_body(), route.max_bytes).collect().await {
@@ -120,7 +126,7 @@ impl Router {
             Err(error) if error.is::<LengthLimitError>() => return too_large(),
             Err(error) => {
                 tracing::debug!(%error, "the body of a request to a webhook ended early");
-                return text(StatusCode::BAD_REQUEST, "the body is incomplete");
+                return text_response(StatusCode::BAD_REQUEST, "the body is incomplete");
             }
         };
         match (route.handler)(body).await {
@@ -131,7 +137,7 @@ impl Router {
             }
             Err(BadReview(error)) => {
                 tracing::debug!(error, path = %route.path, "a request to a webhook is not a review");
-                text(StatusCode::BAD_REQUEST, &format!("not a review: {error}"))
+                text_response(StatusCode::BAD_REQUEST, &format!("not a review: {error}"))
             }
         }
     }
@@ -143,17 +149,17 @@ impl Handler for Router {
     /// Answers a request within its time limit.
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let Some(route) = self.routes.get(request.uri().path()) else {
-            return text(StatusCode::NOT_FOUND, "no webhook has this path");
+            return text_response(StatusCode::NOT_FOUND, "no webhook has this path");
         };
-        let metrics = WebhookRequest::new(route.path.clone());
+        let metrics = WebhookRequestMetrics::new(route.path.clone());
         let limit = request_timeout(request.uri().query())
             .map_or(self.request_time, |time| time.min(self.request_time));
         let response = timeout(limit, self.answer_review(route, request)).await;
         let response = response.unwrap_or_else(|_| {
             tracing::warn!(path = %route.path, ?limit, "a request to a webhook was cancelled by its time limit");
-            text(StatusCode::GATEWAY_TIMEOUT, "the webhook did not answer within the time limit of the request")
+            text_response(StatusCode::GATEWAY_TIMEOUT, "the webhook did not answer within the time limit of the request")
         });
-        metrics.answered(response.status().as_u16());
+        metrics.record_response(response.status().as_u16());
         response
     }
 }
@@ -166,7 +172,7 @@ fn request_timeout(query: Option<&str>) -> Option<Duration> {
 }
 
 /// An answer in plain text.
-fn text(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+fn text_response(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(format!("{message}\n"))));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -20,7 +20,7 @@ fn secrets(sim: &Sim) -> Api<Secret> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_flaps_each_second_loses_no_change_and_is_not_flooded() {
+async fn watches_that_end_each_second_lose_no_change_and_cause_few_requests() {
     let (sim, log) = (Sim::new(), Arc::new(Log::default()));
     let mut results = controller(&sim).run(log_object, controller::backoff_on_error, log.clone()).boxed();
     for second in 0..120 {
@@ -54,7 +54,7 @@ async fn a_reconciler_that_deletes_its_own_object_is_not_called_again_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_owner_that_does_not_exist_is_not_reconciled_and_delays_nobody() {
+async fn an_owner_that_does_not_exist_is_not_reconciled_and_delays_no_other_object() {
     let (sim, log) = (Sim::new(), Arc::new(Log::default()));
     put_map(&sim, "a", "1");
     let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "absent", "uid": "no-such-uid"}]);

@@ -50,8 +50,8 @@ pub(crate) fn format_map(map: &ConfigMap) -> String {
     format!("{}={value}", map.name_any())
 }
 
-/// Formats an item of a watcher: `[` init, `*a=1` init apply, `]` init done, `+a=1` apply, `-a=1` delete, `!` and
-/// the text of an error.
+/// Formats an item of a watcher. `[` stands for `Init`, `*a=1` for `InitApply`, `]` for `InitDone`, `+a=1` for `Apply`
+/// and `-a=1` for `Delete`. An error is `!` and its text.
 pub(crate) fn format_item<O: std::borrow::Borrow<ConfigMap>>(item: watcher::Result<Event<O>>) -> String {
     match item {
         Ok(Event::Init) => "[".into(),
@@ -98,7 +98,7 @@ impl Log {
     }
 }
 
-/// Polls a stream for `seconds` of the paused clock, or until it ends.
+/// Polls a stream for `seconds` of the paused clock, or until the stream ends.
 pub(crate) async fn poll_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
     let end = Instant::now() + Duration::from_secs(seconds);
     while let Ok(Some(_)) = timeout_at(end, results.next()).await {}

@@ -1,4 +1,4 @@
-//! Tests of compact stores that a watcher fills with the text of the server.
+//! Tests of compact stores, which keep the text of each object instead of a typed value.
 #![expect(clippy::disallowed_types, reason = "a test seeds its own generator")]
 
 use crate::common::{client, maps, put_map};
@@ -28,7 +28,7 @@ fn content<K: Resource + Serialize>(store: &Store<K>) -> Vec<String> {
     objects
 }
 
-/// A random text, possibly empty, whose characters include some that JSON escapes and some of several bytes.
+/// A random text, possibly empty, of characters with one or several bytes. JSON escapes some of these characters.
 fn random_text(random: &mut fastrand::Rng) -> String {
     (0..random.usize(0..40))
         .map(|_| random.choice(['a', '"', '\\', '\n', 'é', '😀', '{', '}', ',', '\u{1}']).unwrap())
@@ -56,7 +56,7 @@ fn random_object(random: &mut fastrand::Rng) -> Value {
 }
 
 /// Creates, replaces or deletes an object.
-fn change(sim: &Sim, random: &mut fastrand::Rng) {
+fn make_random_change(sim: &Sim, random: &mut fastrand::Rng) {
     let object = random_object(random);
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap();
     let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
@@ -69,7 +69,7 @@ fn change(sim: &Sim, random: &mut fastrand::Rng) {
     }
 }
 
-/// A pair of informers for one kind, with typed and with compact storage.
+/// Two informers for one kind: the first has typed storage, and the second has compact storage.
 struct Pair<K: Resource + Send + Sync + 'static> {
     informers: [SharedInformer<K>; 2],
     holds: Vec<kube_runtime::reflector::Subscription<K>>,
@@ -84,7 +84,7 @@ impl<K: Resource + Serialize + DeserializeOwned + Clone + Send + Sync + 'static>
         Self { informers, holds }
     }
 
-    /// Asserts that both stores have the same objects. Returns the number of objects in a store.
+    /// Asserts that both stores have the same objects. Returns the number of objects in each store.
     fn assert_equal(&self, what: &str) -> usize {
         let [typed, compact] = self.informers.each_ref().map(|informer| content(&informer.store()));
         assert_eq!(compact, typed, "{what}");
@@ -112,7 +112,7 @@ async fn a_compact_store_equals_a_typed_store_after_random_changes_in_each_forma
             _ => config.initial_list_strategy(InitialListStrategy::ListWatch).page_size(3),
         };
         for _ in 0..20 {
-            change(&sim, &mut random);
+            make_random_change(&sim, &mut random);
         }
         let check = if seed < 3 { Check::Syntax } else { Check::Decode };
         let maps = Pair::<ConfigMap>::new(&Api::default_namespaced(client.clone()), &config, check);
@@ -123,13 +123,13 @@ async fn a_compact_store_equals_a_typed_store_after_random_changes_in_each_forma
         let mut counts = [0; 3];
         for round in 0..8 {
             for _ in 0..random.usize(0..12) {
-                change(&sim, &mut random);
+                make_random_change(&sim, &mut random);
             }
             if round % 3 == 2 {
-                // The watches relist.
+                // The watchers must relist.
                 sim.compact_all();
                 sim.end_watches();
-                (0..5).for_each(|_| change(&sim, &mut random));
+                (0..5).for_each(|_| make_random_change(&sim, &mut random));
             }
             settle().await;
             let what = format!("{format:?}, seed {seed}, round {round}");
@@ -149,7 +149,7 @@ async fn a_compact_store_equals_a_typed_store_after_random_changes_in_each_forma
 }
 
 #[tokio::test(start_paused = true)]
-async fn reflectors_informers_and_merged_stores_keep_the_text() {
+async fn compact_reflectors_informers_and_merged_stores_equal_a_typed_store() {
     for format in FORMATS {
         let sim = Sim::new();
         put_map(&sim, "a", "1");
@@ -179,10 +179,10 @@ async fn reflectors_informers_and_merged_stores_keep_the_text() {
     }
 }
 
-/// The number of decoded [`Traced`].
+/// The number of decoded [`Traced`] values.
 static DECODED: AtomicUsize = AtomicUsize::new(0);
 
-/// The data of a config map, which counts how often it is decoded.
+/// The data of a config map. Each decode of the data adds 1 to [`DECODED`].
 #[derive(Debug, Clone, Serialize)]
 struct Traced(Value);
 
@@ -194,8 +194,8 @@ impl<'de> Deserialize<'de> for Traced {
 }
 
 #[tokio::test(start_paused = true)]
-async fn identity_and_labels_need_no_decode() {
-    /// A config map whose `data` counts its decodes.
+async fn keys_and_labels_are_read_without_decoding_the_object() {
+    /// A config map with [`Traced`] data.
     #[derive(Debug, Clone, Serialize, Deserialize)]
     struct Map {
         metadata: kube_client::core::ObjectMeta,
@@ -246,14 +246,15 @@ async fn identity_and_labels_need_no_decode() {
     assert_eq!(DECODED.swap(0, Ordering::Relaxed), 10);
     let selected = reader.state_filter_selector(&Selector::from_iter([("app", "db")]));
     assert_eq!((selected.len(), DECODED.swap(0, Ordering::Relaxed)), (30, 30));
-    // Objects of a type that is not of `k8s-openapi` are decoded before they are stored.
+    // By default, a compact store decodes an object before it stores the text, if the program defines the type of the
+    // object.
     let mut checked = Reflector::with_storage(api, Config::default(), Storage::compact());
     checked.poll().await.unwrap();
     assert!(DECODED.load(Ordering::Relaxed) >= 40);
 }
 
 #[tokio::test(start_paused = true)]
-async fn modified_storage_writes_the_fields_of_the_type() {
+async fn a_compact_store_contains_the_changes_of_its_modifier() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let storage = Storage::compact().modify(|map: &mut ConfigMap| {

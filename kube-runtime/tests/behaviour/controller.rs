@@ -53,7 +53,7 @@ async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestEr
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_existing_and_changed_objects_and_not_deleted_ones() {
+async fn reconciles_existing_and_changed_objects_but_no_deleted_object() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
@@ -170,7 +170,7 @@ async fn a_panic_fails_only_its_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_task_fails_only_its_object() {
+async fn a_panic_after_the_first_wait_is_an_error_that_names_the_object() {
     async fn panic_after_wait(_: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.simulate_work(Duration::from_secs(1)).await;
         panic!("boom");
@@ -275,12 +275,12 @@ async fn check_that_requeues_do_not_starve_another_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn continuous_reconciles_do_not_starve_tasks_and_sources() {
+async fn continuous_requeues_do_not_starve_another_object() {
     check_that_requeues_do_not_starve_another_object().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn continuous_reconciles_do_not_starve_tasks_without_a_coop_budget() {
+async fn without_a_coop_budget_continuous_requeues_do_not_starve_another_object() {
     tokio::task::coop::unconstrained(check_that_requeues_do_not_starve_another_object()).await;
 }
 
@@ -303,7 +303,7 @@ async fn a_panic_of_the_error_policy_fails_only_its_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requeues_after_the_requested_time_unless_the_object_changes() {
+async fn reconciles_again_after_the_requested_time_or_at_a_change() {
     async fn requeue_after_an_hour(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.add_line(format_map(&map));
         Ok(Action::requeue(Duration::from_secs(3600)))
@@ -473,7 +473,7 @@ async fn mappers_and_triggers_enqueue_objects() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_reconciler_and_the_error_policy_may_borrow() {
+async fn the_reconciler_and_the_error_policy_may_borrow_local_variables() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let (reconciled, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -27,9 +27,9 @@ async fn fail(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, io::Error> {
     Err(io::Error::other("no"))
 }
 
-/// The counts of failures that the limiter receives for an object whose reconcile always fails, and that is deleted
-/// after three failures and created again. `filtered` is whether a filter drops all deltas except additions.
-async fn failures_across_a_deletion(filtered: bool) -> Vec<u32> {
+/// Returns the counts of failures that the limiter receives for an object. Each reconcile of the object fails. After
+/// three failures, the object is deleted and created again. If `filtered`, a filter drops all deltas except additions.
+async fn failure_counts_across_a_deletion(filtered: bool) -> Vec<u32> {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let (send, failures) = mpsc::unbounded();
@@ -52,12 +52,12 @@ async fn failures_across_a_deletion(filtered: bool) -> Vec<u32> {
 #[tokio::test(start_paused = true)]
 async fn the_failures_of_a_deleted_object_do_not_count_for_its_successor() {
     for filtered in [false, true] {
-        assert_eq!(failures_across_a_deletion(filtered).await, [1, 2, 3, 1], "filtered: {filtered}");
+        assert_eq!(failure_counts_across_a_deletion(filtered).await, [1, 2, 3, 1], "filtered: {filtered}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_object_is_not_requeued_for_its_successor() {
+async fn the_requeue_of_a_deleted_object_does_not_reconcile_its_successor() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let requeue = async |map: Arc<ConfigMap>, log: Arc<Log>| -> Result<Action, io::Error> {
@@ -81,9 +81,9 @@ async fn a_deleted_object_is_not_requeued_for_its_successor() {
     assert_eq!(log.take_lines(), ["a=1", "a=2"]);
 }
 
-/// Passes the keys of 20,000 objects that do not exist to a controller while a gate is closed; each name has 10 kB.
-/// Returns the names of the objects that the controller reconciles after the gate opens.
-async fn reconciled_after_keys_without_objects() -> Vec<String> {
+/// While a gate is closed, passes 20,000 keys to a controller. No object has one of these keys. The name in each key
+/// has 10 kB. Returns the names of the objects that the controller reconciles after the gate opens.
+async fn reconciled_names_after_keys_without_objects() -> Vec<String> {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let (handle, gate) = Gate::new("leadership");
@@ -109,7 +109,7 @@ fn the_queue_behind_a_closed_gate_stays_bounded_and_loses_no_object() {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let mut reconciled = Vec::new();
     let allocated = allocation_counter::measure(|| {
-        reconciled = runtime.block_on(reconciled_after_keys_without_objects());
+        reconciled = runtime.block_on(reconciled_names_after_keys_without_objects());
     });
     assert_eq!(reconciled, ["a"]);
     assert!(allocated.bytes_max < 100_000_000, "{} bytes at once, of 200,000,000", allocated.bytes_max);

@@ -17,8 +17,10 @@ fn controller(sim: &Sim) -> Controller<ConfigMap> {
     Controller::new(maps(sim), watcher::Config::default())
 }
 
-/// A handler that logs the key.
-fn log_key(log: &Arc<Log>) -> impl FnMut(Key) -> std::future::Ready<Result<(), Infallible>> + Send + 'static {
+/// Returns a deletion handler that logs the key.
+fn key_logger(
+    log: &Arc<Log>,
+) -> impl FnMut(Key) -> std::future::Ready<Result<(), Infallible>> + Send + 'static {
     let log = log.clone();
     move |key| {
         log.add_line(format!("-{key}"));
@@ -48,7 +50,7 @@ async fn the_handler_receives_the_key_of_each_deleted_object_once() {
     for name in ["a", "b", "c"] {
         put_map(&sim, name, "1");
     }
-    let controller = controller(&sim).on_deletion(log_key(&log));
+    let controller = controller(&sim).on_deletion(key_logger(&log));
     let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
     poll_for(1, &mut results).await;
     assert_eq!(log.take_lines(), ["a=1", "b=1", "c=1"]);
@@ -62,7 +64,7 @@ async fn the_handler_receives_the_key_of_each_deleted_object_once() {
     sim.compact_all();
     poll_for(60, &mut results).await;
     assert_eq!(log.take_lines(), ["-default/b"]);
-    // The reconciler receives an object that was created again at once.
+    // An object is deleted and immediately created again: the reconciler receives the new object.
     delete_map(&sim, "c");
     put_map(&sim, "c", "2");
     poll_for(60, &mut results).await;
@@ -130,7 +132,7 @@ async fn a_failed_handler_is_called_again_until_it_succeeds_or_the_object_exists
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_handler_and_a_reconcile_of_one_object_never_run_at_once() {
+async fn the_handler_and_a_reconcile_of_one_object_never_run_concurrently() {
     async fn reconcile(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {
         log.simulate_work(Duration::from_secs(5)).await;
         log.add_line(format_map(&map));
@@ -162,10 +164,10 @@ async fn the_handler_and_a_reconcile_of_one_object_never_run_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_keys_of_objects_that_are_deleted_while_a_gate_is_closed_are_not_kept() {
+async fn the_handler_is_not_called_for_objects_that_are_deleted_while_a_gate_is_closed() {
     let (sim, log) = (Sim::new(), Arc::new(Log::default()));
     let (leadership, gate) = Gate::new("leadership");
-    let controller = controller(&sim).on_deletion(log_key(&log)).with_gate(gate);
+    let controller = controller(&sim).on_deletion(key_logger(&log)).with_gate(gate);
     let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
     poll_for(1, &mut results).await;
     for number in 0..2000 {
@@ -184,7 +186,7 @@ async fn the_keys_of_objects_that_are_deleted_while_a_gate_is_closed_are_not_kep
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resync_reconciles_all_objects_without_a_request() {
+async fn a_resync_reconciles_all_objects_without_a_request_to_the_server() {
     let (sim, reconciles) = (Sim::new(), Arc::new(AtomicU32::new(0)));
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");

@@ -18,7 +18,7 @@ fn config_map(name: &str, value: &str, label: &str) -> Value {
         "labels": {"l": label}}, "data": {"v": value}})
 }
 
-/// The strategies that each test runs with.
+/// The strategies for the initial list. Most tests run with each of them.
 const STRATEGIES: [InitialListStrategy; 2] =
     [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList];
 
@@ -31,7 +31,7 @@ async fn next_items(
 }
 
 #[tokio::test(start_paused = true)]
-async fn emits_only_changes_of_the_predicates_property() {
+async fn emits_only_changes_of_the_property_that_the_predicate_returns() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&config_map("a", "1", "x")).unwrap();
@@ -96,7 +96,7 @@ async fn emits_a_deletion_for_a_deselected_object() {
 }
 
 #[tokio::test]
-async fn does_not_decode_dropped_objects_and_resumes_after_them() {
+async fn dropped_objects_become_bookmarks_in_a_watch_and_are_missing_in_a_list() {
     let sim = Sim::new();
     let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
     let listed = maps.list(&ListParams::default()).await.unwrap();
@@ -153,7 +153,8 @@ fn deployment(name: &str, replicas: u32, label: &str) -> Value {
             "metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "i"}]}}}})
 }
 
-/// As [`format_item`], for deployments: their names and replicas.
+/// Like [`format_item`], for deployments: their names and replicas. An error is `!` and the name of the object that
+/// cannot be decoded.
 fn format_deployment_item<D: Borrow<Deployment>>(item: watcher::Result<Event<D>>) -> String {
     let text = |object: D| format!("{}={}", object.borrow().name_any(), object.borrow().spec.replicas);
     match item {
@@ -167,7 +168,7 @@ fn format_deployment_item<D: Borrow<Deployment>>(item: watcher::Result<Event<D>>
 }
 
 #[tokio::test(start_paused = true)]
-async fn label_filters_run_first_in_any_order() {
+async fn a_label_filter_runs_first_even_if_it_is_added_last() {
     let sim = Sim::new();
     sim.create(&config_map("a", "1", "x")).unwrap();
     let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
@@ -204,7 +205,7 @@ async fn removes_a_deselected_object_from_the_store_even_if_it_is_undecodable() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn emits_an_object_that_can_be_decoded_again_without_other_changes() {
+async fn emits_an_object_that_becomes_decodable_without_a_change_of_its_labels() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&deployment("a", 1, "x")).unwrap();

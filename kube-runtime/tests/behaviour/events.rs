@@ -56,13 +56,13 @@ fn format_event(event: &v1::Event) -> String {
 }
 
 /// The numbers of create and patch requests for events.
-fn creates_and_patches(sim: &Sim) -> (usize, usize) {
+fn create_and_patch_counts(sim: &Sim) -> (usize, usize) {
     let journal = sim.journal();
     (journal.count_of("create", "events"), journal.count_of("patch", "events"))
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_has_the_fields_of_the_api() {
+async fn the_fields_of_a_published_event_are_stored() {
     let sim = Sim::new();
     let mut object = map_reference("a");
     object.resource_version = Some("7".into());
@@ -106,7 +106,7 @@ async fn fields_over_the_limits_of_the_server_are_truncated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn repetitions_are_one_series_whose_count_is_written_when_it_ends() {
+async fn repetitions_form_one_series_whose_last_count_is_written_after_the_end_of_the_series() {
     let sim = Sim::new();
     let recorder = recorder(&sim);
     for version in 0..10 {
@@ -115,16 +115,16 @@ async fn repetitions_are_one_series_whose_count_is_written_when_it_ends() {
         recorder.clone().publish(&event("Saved"), &object).await.unwrap();
     }
     assert_eq!(stored_events(&sim).await, ["a Saved 2"]);
-    assert_eq!(creates_and_patches(&sim), (1, 1));
+    assert_eq!(create_and_patch_counts(&sim), (1, 1));
     sleep(5 * MINUTE).await;
-    assert_eq!(creates_and_patches(&sim), (1, 1));
+    assert_eq!(create_and_patch_counts(&sim), (1, 1));
     sleep(2 * MINUTE).await;
     assert_eq!(stored_events(&sim).await, ["a Saved 10"]);
     // An event after the end of the series begins a new series.
     sleep(2 * MINUTE).await;
     recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap();
     assert_eq!(stored_events(&sim).await, ["a Saved 1", "a Saved 10"]);
-    assert_eq!((creates_and_patches(&sim), recorder.dropped()), ((2, 2), 0));
+    assert_eq!((create_and_patch_counts(&sim), recorder.dropped()), ((2, 2), 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,13 +136,13 @@ async fn a_series_that_continues_is_refreshed_every_half_hour() {
         sleep(MINUTE).await;
     }
     // One patch begins the series, and another patch refreshes the event.
-    assert_eq!(creates_and_patches(&sim), (1, 2));
+    assert_eq!(create_and_patch_counts(&sim), (1, 2));
     let refreshed = stored_events(&sim).await;
     assert!(("a Saved 30".."a Saved 40").contains(&refreshed[0].as_str()), "{refreshed:?}");
     recorder.flush().await.unwrap();
     assert_eq!(stored_events(&sim).await, ["a Saved 50"]);
     recorder.flush().await.unwrap();
-    assert_eq!(creates_and_patches(&sim), (1, 3), "a count is written once");
+    assert_eq!(create_and_patch_counts(&sim), (1, 3), "a count is written once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,10 +182,10 @@ async fn events_that_differ_in_type_reason_action_or_object_do_not_form_a_series
         .unwrap();
     let successor = ObjectReference { uid: Some("another".into()), ..map_reference("a") };
     recorder.publish(&event("Saved"), &successor).await.unwrap();
-    assert_eq!(creates_and_patches(&sim), (7, 0));
+    assert_eq!(create_and_patch_counts(&sim), (7, 0));
     // The note does not distinguish events.
     recorder.publish(&Event { note: None, ..event("Lost") }, &map_reference("a")).await.unwrap();
-    assert_eq!(creates_and_patches(&sim), (7, 1));
+    assert_eq!(create_and_patch_counts(&sim), (7, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,18 +198,18 @@ async fn the_events_of_one_object_are_limited_to_25_and_then_one_in_five_minutes
     for n in 0..40 {
         publish(n, "a").await;
     }
-    assert_eq!((creates_and_patches(&sim).0, recorder.dropped()), (25, 15));
+    assert_eq!((create_and_patch_counts(&sim).0, recorder.dropped()), (25, 15));
     publish(0, "b").await;
-    assert_eq!(creates_and_patches(&sim).0, 26, "another object has its own limit");
+    assert_eq!(create_and_patch_counts(&sim).0, 26, "another object has its own limit");
     sleep(5 * MINUTE).await;
     publish(40, "a").await;
     publish(41, "a").await;
-    assert_eq!((creates_and_patches(&sim).0, recorder.dropped()), (27, 16));
+    assert_eq!((create_and_patch_counts(&sim).0, recorder.dropped()), (27, 16));
     sleep(11 * MINUTE).await;
     for n in 42..45 {
         publish(n, "a").await;
     }
-    assert_eq!((creates_and_patches(&sim).0, recorder.dropped()), (29, 17));
+    assert_eq!((create_and_patch_counts(&sim).0, recorder.dropped()), (29, 17));
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,7 +220,7 @@ async fn repetitions_over_the_rate_limit_are_counted() {
     for _ in 0..4 {
         recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap();
     }
-    assert_eq!((creates_and_patches(&sim), recorder.dropped()), ((1, 0), 0));
+    assert_eq!((create_and_patch_counts(&sim), recorder.dropped()), ((1, 0), 0));
     sleep(8 * MINUTE).await;
     assert_eq!(stored_events(&sim).await, ["a Saved 4"]);
 }
@@ -244,13 +244,13 @@ async fn concurrent_publishers_create_one_event() {
     let publish = || async { recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap() };
     futures::future::join_all((0..8).map(|_| publish())).await;
     assert_eq!(
-        (creates_and_patches(&sim), stored_events(&sim).await),
+        (create_and_patch_counts(&sim), stored_events(&sim).await),
         ((1, 1), vec!["a Saved 8".to_owned()])
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_event_is_an_error_and_is_written_with_the_next_occurrence() {
+async fn a_failed_request_is_an_error_and_the_next_occurrence_writes_the_event() {
     let sim = Sim::new();
     let recorder = recorder(&sim);
     let fault = sim.faults().add(Rule::new(Action::status(403)).resource("events"));
@@ -260,13 +260,13 @@ async fn a_failed_event_is_an_error_and_is_written_with_the_next_occurrence() {
     sim.faults().remove(fault);
     recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap();
     assert_eq!(stored_events(&sim).await, ["a Saved 2"]);
-    // Without another occurrence the event is lost.
+    // The event `Lost` does not occur again, so the recorder drops it.
     sleep(7 * MINUTE).await;
     assert_eq!((stored_events(&sim).await, recorder.dropped()), (vec!["a Saved 2".to_owned()], 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_publish_is_repeated_by_the_next_occurrence() {
+async fn the_next_occurrence_writes_an_event_whose_publication_was_cancelled() {
     let sim = Sim::new();
     let recorder = recorder(&sim);
     let fault = sim.faults().add(Rule::new(Action::Hang).resource("events"));
@@ -317,12 +317,12 @@ async fn a_dropped_recorder_sends_nothing() {
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
     sleep(60 * MINUTE).await;
     assert_eq!(
-        (creates_and_patches(&sim), stored_events(&sim).await),
+        (create_and_patch_counts(&sim), stored_events(&sim).await),
         ((1, 1), vec!["a Saved 2".to_owned()])
     );
 }
 
-/// A program may share a recorder between runtimes, such as a static recorder between tests.
+/// A program may share a recorder between runtimes. For example, tests may share a static recorder.
 #[test]
 fn the_counts_are_written_after_the_end_of_the_runtime_that_published_first() {
     let runtime = || {

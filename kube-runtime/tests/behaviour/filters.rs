@@ -1,8 +1,8 @@
-//! A model test of watcher, filters, store, index, subscribers and informer. After any short sequence of changes and
-//! failures, a store behind a filter must contain the objects on the server that the filter selects. An index of the
-//! store, and each consumer of the changes of the store or of an informer, must have the same objects. A consumer must
-//! have received exactly one deletion for each object that it no longer has, unless the object may have reappeared in
-//! between.
+//! A model test of watcher, filters, store, index, subscribers and informer. The server executes a short random sequence
+//! of changes and failures. Afterwards, the store must contain the objects on the server that the filter selects. The
+//! test does not compare an object whose last state cannot be decoded. The index of the store and each consumer of
+//! changes must have the same objects as the store. For each object that a consumer has received and no longer has, the
+//! consumer must have received exactly one deletion, or several deletions if the object may reappear.
 #![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
 
 mod observers;
@@ -56,7 +56,7 @@ enum Operation {
     Put(&'static str, State),
     Delete(&'static str),
     Fail(WatchFailure),
-    /// The storage is restored to its state three operations before, and its versions so far are compacted.
+    /// The server returns to its state of three operations ago, and compacts all versions until now.
     Restore,
 }
 
@@ -95,7 +95,8 @@ struct Stored {
     state: State,
 }
 
-/// A server with one collection. Each watch executes the next operations of `ops`, up to the next failure.
+/// A server with one collection. Each watch executes the next operations of `ops`, until the watch fails or no operation
+/// is left. After an invalid line, the watch executes further operations up to the next failure.
 struct Server {
     ops: Vec<Operation>,
     /// The number of executed operations.
@@ -135,8 +136,8 @@ impl Server {
             .to_string()
     }
 
-    /// The body of a watch that begins after the first `from` operations, and whether the connection breaks after the
-    /// body. `initial` is whether the watch requests initial events.
+    /// Executes the operations of a watch that begins after the first `from` operations. Returns the body of the watch,
+    /// and whether the connection breaks after the body. `initial` states whether the watch requests initial events.
     fn watch_body(&mut self, from: usize, initial: bool) -> (String, bool) {
         let mut lines = Vec::new();
         let line = |kind: &str, object: Value| json!({"type": kind, "object": object}).to_string();
@@ -224,7 +225,7 @@ enum Filter {
 
 impl Filter {
     /// Adds the filter to a watcher.
-    fn apply(self, watcher: Watcher<Thing>) -> Watcher<Thing> {
+    fn add_to(self, watcher: Watcher<Thing>) -> Watcher<Thing> {
         let selector = || Selector::from_iter([("l", "x")]);
         match self {
             Self::Labelled => watcher.only_labelled(selector()),
@@ -245,15 +246,16 @@ enum Feed {
     Informer,
 }
 
-/// A consumer of changes, with the map that the changes result in.
+/// A consumer of changes. It applies the changes to a map of the objects.
 #[derive(Debug, Default)]
 struct Consumer {
     /// The uids of the objects, by name.
     objects: BTreeMap<String, String>,
     /// The uids of the deleted objects.
     deleted: HashSet<String>,
-    /// Whether an object with the same uid may be added again after its deletion: the watcher filters by labels and
-    /// emits a deletion for an object that it deselects, or the storage is restored.
+    /// Whether an object with the same uid may be added again after its deletion. There are two such cases: the server
+    /// restores a state, or the watcher filters by labels. A filter by labels emits a deletion for an object that no
+    /// longer matches, and the object may match again.
     objects_may_reappear: bool,
 }
 
@@ -279,8 +281,8 @@ impl Consumer {
     }
 }
 
-/// Feeds a store until the object `z` arrives, and returns the store. If there is a consumer, compares the consumer and
-/// the observers with the store.
+/// Feeds a store until the object `z` arrives, and returns the store. For all feeds except [`Feed::Reflector`], also
+/// compares a consumer and the observers with the store.
 async fn feed(
     feed: Feed,
     filter: Filter,
@@ -290,7 +292,7 @@ async fn feed(
     let (reader, writer) = reflector::store();
     let ends = |reader: &Store<Thing>| reader.find(|object| object.name_any() == "z").is_some();
     if feed == Feed::Reflector {
-        let mut items = reflector(writer, filter.apply(watcher(api, config))).boxed();
+        let mut items = reflector(writer, filter.add_to(watcher(api, config))).boxed();
         while !ends(&reader) {
             let item: watcher::Result<Event<_>> = items.next().await.unwrap();
             drop(item);
@@ -300,7 +302,7 @@ async fn feed(
     let objects_may_reappear = is_restored || feed == Feed::Deltas && filter != Filter::Changes;
     let mut consumer = Consumer { objects_may_reappear, ..Consumer::default() };
     let (reader, mut changes) = if feed == Feed::Deltas {
-        let deltas = filter.apply(watcher(api, config)).deltas(writer).filter_map(async |item| match item {
+        let deltas = filter.add_to(watcher(api, config)).deltas(writer).filter_map(async |item| match item {
             Ok(StoreEvent::Delta(delta)) => delta.into_watch_event(),
             _ => None,
         });
@@ -355,7 +357,7 @@ async fn run_watcher(
         let wanted = wanted.filter(|object| all || object.label == 'x');
         let equal = match (held, wanted) {
             (None, None) => true,
-            // An undecodable change keeps the previous state, if any.
+            // After an undecodable change, the store keeps the previous state of the object, if any.
             (_, Some(wanted)) if wanted.value > 255 => true,
             (Some((generation, value)), Some(wanted)) => {
                 generation == i64::from(wanted.generation)
@@ -390,15 +392,15 @@ async fn run_seed(seed: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn model_a_store_and_its_consumer_end_equal_to_the_server_on_one_thread() {
+async fn model_a_store_and_its_consumer_finally_equal_the_server_on_one_thread() {
     for seed in 0..sequence_count() {
         run_seed(seed).await;
     }
 }
 
-/// Runs sequences concurrently: a multi-threaded runtime cannot pause the clock, so that each wait takes real time.
+/// Runs sequences concurrently: a multi-threaded runtime cannot pause the clock, so each wait takes real time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn model_a_store_and_its_consumer_end_equal_to_the_server_on_several_threads() {
+async fn model_a_store_and_its_consumer_finally_equal_the_server_on_several_threads() {
     let mut runs =
         stream::iter(0..sequence_count()).map(|seed| tokio::spawn(run_seed(seed))).buffer_unordered(64);
     while let Some(run) = runs.next().await {
@@ -418,7 +420,7 @@ async fn a_decodable_change_after_an_undecodable_one_of_the_same_generation_is_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deletes_an_object_deselected_after_an_invalid_line() {
+async fn deletes_an_object_that_is_deselected_after_an_invalid_line() {
     let put = |label| Operation::Put("a", State { label, generation: 1, value: 1 });
     let end = Operation::Put("z", State { label: 'x', generation: 1, value: 1 });
     let ops = vec![put('x'), Operation::Fail(WatchFailure::InvalidLine), put('y'), end];

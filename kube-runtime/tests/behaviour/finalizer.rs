@@ -55,7 +55,7 @@ fn format_step(event: &Event<ConfigMap>) -> String {
     format!("{step} {}", map.finalizers().join(" "))
 }
 
-/// Reconciles `object`. Returns the text of the step, or an empty string if there was none, and the error.
+/// Reconciles `object` with the finalizer. Returns the text of the step, which is empty if no step ran, and the error.
 async fn run_finalizer(sim: &Sim, object: Arc<ConfigMap>) -> (String, Option<Error<UnreachableError>>) {
     let log = Log::default();
     let maps = maps(sim);
@@ -67,7 +67,7 @@ async fn run_finalizer(sim: &Sim, object: Arc<ConfigMap>) -> (String, Option<Err
     (log.take_lines().join(", "), error)
 }
 
-/// As [`run_finalizer`], for a call that must succeed. Returns the text of the step.
+/// Like [`run_finalizer`], for a call that must succeed. Returns the text of the step.
 async fn run_successfully(sim: &Sim, object: Arc<ConfigMap>) -> String {
     let (steps, error) = run_finalizer(sim, object).await;
     assert!(error.is_none(), "{error:?}");
@@ -97,7 +97,7 @@ async fn applies_only_after_the_finalizer_is_added_and_removes_it_after_the_clea
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outdated_object_never_loses_finalizers_of_others() {
+async fn a_reconcile_of_an_outdated_object_keeps_all_other_finalizers() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let outdated = get_a(&sim).await;
@@ -183,7 +183,7 @@ async fn an_object_that_vanishes_during_the_cleanup_is_no_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_cleanup_keeps_the_finalizer_and_names_step_and_object() {
+async fn a_failed_step_keeps_the_finalizer_and_its_error_names_the_step_and_the_object() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     run_successfully(&sim, get_a(&sim).await).await;

@@ -18,7 +18,7 @@ fn secrets(sim: &Sim) -> Api<Secret> {
     Api::default_namespaced(client(sim))
 }
 
-/// Adds an owned or watched kind to a controller.
+/// A function that adds an owned or watched kind to a controller.
 type AddKind = fn(Controller<ConfigMap>, Api<Secret>) -> Controller<ConfigMap>;
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
-//! A controller, a shared informer and their observers under all failures that kube-sim can cause, with panics in each
-//! function of the user. After the failures, the controller, the informer and all observers must have the last state
-//! of each object.
+//! Tests of a controller, a shared informer, an index and subscribers under most of the failures that kube-sim can cause.
+//! The test's own callbacks panic at random, too. After the failures, the controller, the informer, the index and each
+//! subscriber must have the last state of each object.
 #![expect(clippy::disallowed_types, reason = "each run has a seed of its own")]
 
 use crate::common::{delete_map, format_map, put_map};
@@ -21,9 +21,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-const KINDS: [&str; 3] = ["configmaps", "secrets", "serviceaccounts"];
+const RESOURCES: [&str; 3] = ["configmaps", "secrets", "serviceaccounts"];
 
-/// A random number generator, and the switch of the failures.
+/// A random number generator, and the flag that enables the failures.
 struct Chaos {
     random: Mutex<fastrand::Rng>,
     is_hostile: AtomicBool,
@@ -35,18 +35,18 @@ impl Chaos {
     }
 
     /// Returns true with the probability 1/`times` while failures are enabled.
-    fn fails(&self, times: usize) -> bool {
+    fn should_fail(&self, times: usize) -> bool {
         self.is_hostile.load(Ordering::SeqCst) && self.number(times) == 0
     }
 
-    fn may_panic(&self) {
-        assert!(!self.fails(10), "a function of the test");
+    fn panic_at_random(&self) {
+        assert!(!self.should_fail(10), "a function of the test");
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("failed")]
-struct Failed(#[source] Option<kube_client::Error>);
+struct ReconcileError(#[source] Option<kube_client::Error>);
 
 /// The context of the reconciler.
 struct Context {
@@ -57,41 +57,48 @@ struct Context {
     overlaps: Mutex<Vec<String>>,
 }
 
-/// Removes the name from `Context::running` when it is dropped, also after a panic or a cancellation.
-struct Running(Arc<Context>, String);
+/// Removes the name of an object from `Context::running` when the reconcile of the object returns, panics or is cancelled.
+struct RunningGuard(Arc<Context>, String);
 
-impl Drop for Running {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
         self.0.running.lock().unwrap().remove(&self.1);
     }
 }
 
-fn reconcile(map: Arc<ConfigMap>, context: Arc<Context>) -> impl Future<Output = Result<Action, Failed>> {
+fn reconcile(
+    map: Arc<ConfigMap>,
+    context: Arc<Context>,
+) -> impl Future<Output = Result<Action, ReconcileError>> {
     let chaos = context.chaos.clone();
-    chaos.may_panic();
+    chaos.panic_at_random();
     async move {
-        chaos.may_panic();
+        chaos.panic_at_random();
         let name = map.name_any();
         if !context.running.lock().unwrap().insert(name.clone()) {
             context.overlaps.lock().unwrap().push(name.clone());
         }
-        let _running = Running(context.clone(), name.clone());
+        let _running = RunningGuard(context.clone(), name.clone());
         if chaos.number(2) == 0 {
             sleep(Duration::from_millis(chaos.number(50) as u64)).await;
         }
-        chaos.may_panic();
-        if chaos.fails(20) {
+        chaos.panic_at_random();
+        if chaos.should_fail(20) {
             pending::<()>().await;
         }
-        if chaos.fails(10) {
+        if chaos.should_fail(10) {
             let status = kube_client::core::Status::failure("outdated", "Conflict").with_code(409);
-            return Err(Failed(Some(kube_client::Error::Api(status.boxed()))));
+            return Err(ReconcileError(Some(kube_client::Error::Api(status.boxed()))));
         }
-        if chaos.fails(10) {
-            return Err(Failed(None));
+        if chaos.should_fail(10) {
+            return Err(ReconcileError(None));
         }
         context.last.lock().unwrap().insert(name, format_map(&map));
-        Ok(if chaos.fails(5) { Action::requeue(Duration::from_secs(3)) } else { Action::await_change() })
+        Ok(if chaos.should_fail(5) {
+            Action::requeue(Duration::from_secs(3))
+        } else {
+            Action::await_change()
+        })
     }
 }
 
@@ -99,12 +106,12 @@ struct Limiter(Arc<Chaos>);
 
 impl RateLimiter<Key> for Limiter {
     fn wait(&mut self, key: &Key, failures: u32, now: Instant) -> Duration {
-        self.0.may_panic();
+        self.0.panic_at_random();
         FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(10)).wait(key, failures, now)
     }
 }
 
-/// A subscriber and the objects that its changes result in.
+/// A subscription, and the state of each object by name. [`read`](Self::read) updates the states.
 struct Subscriber(Subscription<ConfigMap>, BTreeMap<String, String>);
 
 impl Subscriber {
@@ -124,7 +131,7 @@ impl Subscriber {
 
 /// Makes a random change of a config map, of a secret that a config map owns, or of a service account that names a
 /// config map.
-fn change(sim: &Sim, chaos: &Chaos, number: usize) {
+fn make_random_change(sim: &Sim, chaos: &Chaos, number: usize) {
     let name = format!("m{}", chaos.number(12));
     let exists = sim.get("v1", "ConfigMap", "default", &name).ok();
     match (chaos.number(6), exists) {
@@ -150,7 +157,7 @@ fn change(sim: &Sim, chaos: &Chaos, number: usize) {
 
 /// Makes some requests fail. May also compact the storage, restart the server or end the watches. `may_hang` permits
 /// failures that take minutes to detect.
-fn break_request(sim: &Sim, chaos: &Chaos, may_hang: bool) {
+fn add_random_failures(sim: &Sim, chaos: &Chaos, may_hang: bool) {
     let garbage: [&[u8]; 6] = [
         b"<html>",
         b"\xff\xfe\0",
@@ -183,7 +190,7 @@ fn break_request(sim: &Sim, chaos: &Chaos, may_hang: bool) {
         _ => Fault::Hang,
     };
     let verb = ["list", "watch"][chaos.number(2)];
-    let resource = KINDS[chaos.number(3)];
+    let resource = RESOURCES[chaos.number(3)];
     sim.faults().add(Rule::new(action).verb(verb).resource(resource).times(1 + chaos.number(3) as u64));
     match chaos.number(12) {
         0 => sim.compact_all(),
@@ -193,7 +200,7 @@ fn break_request(sim: &Sim, chaos: &Chaos, may_hang: bool) {
     }
 }
 
-/// A client of the simulated server with the default time limits of [`Config`].
+/// A client of the simulated server. The client has the default time limits of [`Config`].
 fn client(sim: &Sim) -> Client {
     let config = Config::new("http://localhost".parse().unwrap());
     ClientBuilder::over(sim.service(), &config).unwrap().build()
@@ -209,10 +216,10 @@ fn states(sim: &Sim) -> BTreeSet<String> {
     maps.iter().map(state).collect()
 }
 
-/// Runs the controller with failures for `rounds` rounds, each of up to about two times `tick`, and then without
-/// failures for up to `recovery`. Asserts that the store, the index, the subscribers and the reconciles then have the
-/// state of the server.
-async fn run(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
+/// Runs the controller with failures for `rounds` rounds. Each round takes at most about twice `tick`. Then runs the
+/// controller without failures for at most `recovery`. At the end, asserts that the store, the index, the subscribers
+/// and the reconciles have the state of the server.
+async fn run_with_failures(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
     let may_hang = recovery > Duration::from_secs(600);
     let sim = Sim::new();
     let random = Mutex::new(fastrand::Rng::with_seed(seed));
@@ -226,7 +233,7 @@ async fn run(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
 
     let storage = if seed.is_multiple_of(2) { Storage::compact() } else { Storage::typed() };
     let modifies = chaos.clone();
-    let storage = storage.modify(move |_: &mut ConfigMap| modifies.may_panic());
+    let storage = storage.modify(move |_: &mut ConfigMap| modifies.panic_at_random());
     let backoff =
         watcher::ExponentialBackoff::new(Duration::from_millis(10), Duration::from_millis(500), 2.0, true);
     let config = watcher::Config::default().backoff(backoff);
@@ -235,21 +242,21 @@ async fn run(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
     let (store, changes) = Changes::shared(&informer);
     let indexes = chaos.clone();
     let index = store.index_by(move |map: &ConfigMap| {
-        indexes.may_panic();
+        indexes.panic_at_random();
         vec![format_map(map)]
     });
 
     let (filters, mappers, policies) = (chaos.clone(), chaos.clone(), chaos.clone());
     let filter = move |_: &Delta<ConfigMap>| {
-        filters.may_panic();
+        filters.panic_at_random();
         true
     };
     let mapper = move |account: ServiceAccount| {
-        mappers.may_panic();
+        mappers.panic_at_random();
         account.annotations().get("map").map(|name| ObjectRef::new(name).within("default"))
     };
-    let policy = move |_: Arc<ConfigMap>, _: &Failed, _: Arc<Context>| {
-        policies.may_panic();
+    let policy = move |_: Arc<ConfigMap>, _: &ReconcileError, _: Arc<Context>| {
+        policies.panic_at_random();
         Action::requeue_with_backoff()
     };
     let options =
@@ -264,9 +271,9 @@ async fn run(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
 
     let mut subscribers = Vec::new();
     for number in 0..rounds {
-        change(&sim, &chaos, number);
+        make_random_change(&sim, &chaos, number);
         if chaos.number(3) == 0 {
-            break_request(&sim, &chaos, may_hang);
+            add_random_failures(&sim, &chaos, may_hang);
         }
         match chaos.number(8) {
             0 if subscribers.len() < 5 => subscribers.push(Subscriber(informer.subscribe(), BTreeMap::new())),
@@ -286,7 +293,7 @@ async fn run(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
 
     chaos.is_hostile.store(false, Ordering::SeqCst);
     sim.faults().clear();
-    // An open watch keeps its faults, which may replace an event. No client can detect the loss.
+    // An open watch keeps its faults after `clear`. A fault may replace an event, and no client can detect that loss.
     sim.end_watches();
     subscribers.push(Subscriber(informer.subscribe(), BTreeMap::new()));
     for number in 0..12 {
@@ -316,21 +323,21 @@ async fn run(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_controller_recovers_from_all_failures_at_once() {
+async fn a_controller_recovers_from_a_mix_of_failures() {
     for seed in 0..8 {
-        run(seed, 300, Duration::from_secs(1), Duration::from_secs(3600)).await;
+        run_with_failures(seed, 300, Duration::from_secs(1), Duration::from_secs(3600)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_controller_on_several_threads_recovers_from_all_failures_at_once() {
+async fn a_controller_on_several_threads_recovers_from_a_mix_of_failures() {
     for seed in 0..2 {
-        run(seed, 300, Duration::from_millis(5), Duration::from_secs(60)).await;
+        run_with_failures(seed, 300, Duration::from_millis(5), Duration::from_secs(60)).await;
     }
 }
 
-/// Subscribes and drops subscriptions at random, down to none, while objects change. Asserts that the last subscription
-/// and the store then have the objects of the server.
+/// While objects change, adds and drops subscriptions at random. Sometimes no subscription is left. At the end, asserts
+/// that the last subscription has the objects of the server, and that the store has the same number of objects.
 async fn subscribe_and_drop(seed: u64, tick: Duration) {
     let sim = Sim::new();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -356,14 +363,14 @@ async fn subscribe_and_drop(seed: u64, tick: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_informer_without_subscribers_for_a_moment_continues() {
+async fn an_informer_continues_after_a_moment_without_subscribers() {
     for seed in 0..50 {
         subscribe_and_drop(seed, Duration::from_millis(100)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_informer_without_subscribers_for_a_moment_continues_on_several_threads() {
+async fn an_informer_continues_after_a_moment_without_subscribers_on_several_threads() {
     for seed in 0..5 {
         subscribe_and_drop(seed, Duration::from_millis(1)).await;
     }

@@ -16,19 +16,19 @@ use serde_json::json;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
-fn candidate(sim: &Sim, holder: &str) -> Leadership {
+fn start_candidate(sim: &Sim, holder: &str) -> Leadership {
     LeaderElector::new(client(sim), "default", "operator", holder).start().unwrap()
 }
 
 /// Adds a candidate, and waits until it is the leader.
-async fn leader(sim: &Sim, holder: &str) -> Leadership {
-    let leadership = candidate(sim, holder);
+async fn elect_leader(sim: &Sim, holder: &str) -> Leadership {
+    let leadership = start_candidate(sim, holder);
     timeout(Duration::from_secs(60), leadership.acquired()).await.unwrap().unwrap();
     leadership
 }
 
 /// The spec of the lease.
-fn spec(sim: &Sim) -> serde_json::Value {
+fn lease_spec(sim: &Sim) -> serde_json::Value {
     sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").unwrap()["spec"].clone()
 }
 
@@ -53,8 +53,8 @@ async fn acquires_within(leadership: &Leadership, seconds: u64) -> bool {
 #[tokio::test(start_paused = true)]
 async fn acquires_a_lease_that_does_not_exist_and_renews_it() {
     let sim = Sim::new();
-    let leadership = leader(&sim, "a").await;
-    let first = spec(&sim);
+    let leadership = elect_leader(&sim, "a").await;
+    let first = lease_spec(&sim);
     assert_eq!(first["holderIdentity"], leadership.identity());
     assert_eq!((&first["leaseDurationSeconds"], &first["leaseTransitions"]), (&json!(15), &json!(0)));
     let reads = sim.journal().count_of("get", "leases");
@@ -62,7 +62,7 @@ async fn acquires_a_lease_that_does_not_exist_and_renews_it() {
     assert!(leadership.is_leader() && leadership.gate().is_open());
     assert_eq!(sim.journal().count_of("get", "leases"), reads, "a renewal needs no read");
     assert!(sim.journal().count_of("update", "leases") >= 290);
-    assert_eq!(spec(&sim)["leaseTransitions"], 0);
+    assert_eq!(lease_spec(&sim)["leaseTransitions"], 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,63 +77,63 @@ async fn acquires_a_free_lease_at_once_and_a_held_lease_after_the_duration_in_th
     ] {
         let sim = Sim::new();
         put_lease(&sim, spec_before.clone()).await;
-        let leadership = candidate(&sim, "a");
+        let leadership = start_candidate(&sim, "a");
         assert_eq!(acquires_within(&leadership, 1).await, at_once, "{spec_before}");
         assert_eq!(acquires_within(&leadership, 28).await, at_once, "the time in the lease does not count");
         assert!(acquires_within(&leadership, 10).await, "{spec_before}");
         let transitions = spec_before["leaseTransitions"].as_i64().unwrap_or_default();
-        assert_eq!(spec(&sim)["leaseTransitions"], transitions + 1);
+        assert_eq!(lease_spec(&sim)["leaseTransitions"], transitions + 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_waits_while_the_leader_renews_and_takes_over_after_the_lease_duration() {
+async fn a_candidate_takes_over_only_after_the_leader_has_not_renewed_for_the_lease_duration() {
     let sim = Sim::new();
-    let first = leader(&sim, "a").await;
-    let second = candidate(&sim, "b");
+    let first = elect_leader(&sim, "a").await;
+    let second = start_candidate(&sim, "b");
     assert!(!acquires_within(&second, 600).await);
     drop(first);
     assert!(!acquires_within(&second, 12).await, "the lease was not released");
     assert!(acquires_within(&second, 10).await);
-    assert_eq!(spec(&sim)["leaseTransitions"], 1);
+    assert_eq!(lease_spec(&sim)["leaseTransitions"], 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_released_lease_is_taken_at_the_next_attempt() {
     let sim = Sim::new();
-    let first = leader(&sim, "a").await;
-    let second = candidate(&sim, "b");
+    let first = elect_leader(&sim, "a").await;
+    let second = start_candidate(&sim, "b");
     let gate = first.gate();
     sleep(Duration::from_secs(10)).await;
     first.release().await.unwrap();
     assert!(!gate.is_open());
-    assert!(spec(&sim)["holderIdentity"].is_null());
+    assert!(lease_spec(&sim)["holderIdentity"].is_null());
     assert!(acquires_within(&second, 5).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_release_retries_after_conflicts() {
     let sim = Sim::new();
-    let leadership = leader(&sim, "a").await;
+    let leadership = elect_leader(&sim, "a").await;
     sim.faults().add(Rule::new(Fault::status(409)).verb("update").resource("leases").times(3));
     leadership.release().await.unwrap();
-    assert!(spec(&sim)["holderIdentity"].is_null());
+    assert!(lease_spec(&sim)["holderIdentity"].is_null());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_that_fails_is_an_error_and_bounded() {
+async fn a_release_that_hangs_is_an_error_after_ten_seconds() {
     let sim = Sim::new();
-    let leadership = leader(&sim, "a").await;
+    let leadership = elect_leader(&sim, "a").await;
     sim.faults().add(Rule::new(Fault::Delay(Duration::from_secs(3600))).verb("update").resource("leases"));
     let error = timeout(Duration::from_secs(11), leadership.release()).await.unwrap().unwrap_err();
     assert!(error.to_string().contains("operator was not released within 10s"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_or_an_acquisition_in_flight_is_cancelled_and_released() {
+async fn a_release_cancels_a_renewal_or_an_acquisition_in_flight() {
     for verb in ["update", "get"] {
         let sim = Sim::new();
-        let leadership = leader(&sim, "a").await;
+        let leadership = elect_leader(&sim, "a").await;
         if verb == "get" {
             // The first update of the renewal fails. Then the leader reads the lease, and this read is delayed.
             sim.faults().add(Rule::new(Fault::status(500)).verb("update").resource("leases").times(1));
@@ -142,11 +142,11 @@ async fn a_renewal_or_an_acquisition_in_flight_is_cancelled_and_released() {
             .add(Rule::new(Fault::Delay(Duration::from_secs(5))).verb(verb).resource("leases").times(1));
         sleep(Duration::from_secs(3)).await;
         leadership.release().await.unwrap();
-        assert!(spec(&sim)["holderIdentity"].is_null(), "{verb}");
+        assert!(lease_spec(&sim)["holderIdentity"].is_null(), "{verb}");
     }
     // A release during the acquisition by a candidate.
     let sim = Sim::new();
-    let leadership = candidate(&sim, "a");
+    let leadership = start_candidate(&sim, "a");
     leadership.release().await.unwrap();
     let lease = sim.get("coordination.k8s.io/v1", "Lease", "default", "operator");
     assert!(lease.is_err() || lease.unwrap()["spec"]["holderIdentity"].is_null());
@@ -155,14 +155,14 @@ async fn a_renewal_or_an_acquisition_in_flight_is_cancelled_and_released() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_renewal_falls_back_to_a_read_and_keeps_the_leadership() {
     let sim = Sim::new();
-    let leadership = leader(&sim, "a").await;
+    let leadership = elect_leader(&sim, "a").await;
     // Another client changes the lease's metadata: the resource version that the leader has is outdated.
     let mut lease = sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").unwrap();
     lease["metadata"]["labels"] = json!({"a": "b"});
     sim.update(&lease).unwrap();
     sleep(Duration::from_secs(30)).await;
     assert!(leadership.is_leader());
-    // Failures for less than the renew deadline.
+    // The requests fail for less than the renew deadline.
     sim.faults().add(Rule::new(Fault::status(500)).resource("leases").times(6));
     sleep(Duration::from_secs(30)).await;
     assert!(leadership.is_leader());
@@ -172,8 +172,8 @@ async fn a_failed_renewal_falls_back_to_a_read_and_keeps_the_leadership() {
 async fn a_leader_that_cannot_renew_is_no_leader_after_the_renew_deadline() {
     for fault in [Fault::status(500), Fault::Delay(Duration::from_secs(3600))] {
         let sim = Sim::new();
-        let leadership = leader(&sim, "a").await;
-        let second = candidate(&sim, "b");
+        let leadership = elect_leader(&sim, "a").await;
+        let second = start_candidate(&sim, "b");
         sleep(Duration::from_secs(3)).await;
         sim.faults().add(Rule::new(fault).verb("update").resource("leases").times(20));
         sleep(Duration::from_secs(6)).await;
@@ -187,18 +187,18 @@ async fn a_leader_that_cannot_renew_is_no_leader_after_the_renew_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_stolen_lease_ends_the_leadership_at_the_next_renewal() {
     let sim = Sim::new();
-    let leadership = leader(&sim, "a").await;
+    let leadership = elect_leader(&sim, "a").await;
     put_lease(&sim, json!({"holderIdentity": "thief", "leaseDurationSeconds": 15})).await;
     timeout(Duration::from_secs(3), leadership.lost()).await.unwrap();
-    assert_eq!(spec(&sim)["holderIdentity"], "thief");
+    assert_eq!(lease_spec(&sim)["holderIdentity"], "thief");
     leadership.release().await.unwrap();
-    assert_eq!(spec(&sim)["holderIdentity"], "thief", "only the own lease is released");
+    assert_eq!(lease_spec(&sim)["holderIdentity"], "thief", "only the own lease is released");
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_processes_with_one_name_have_different_identities() {
     let sim = Sim::new();
-    let (one, other) = (candidate(&sim, "pod"), candidate(&sim, "pod"));
+    let (one, other) = (start_candidate(&sim, "pod"), start_candidate(&sim, "pod"));
     sleep(Duration::from_secs(60)).await;
     assert!(one.is_leader() != other.is_leader());
     assert_ne!(one.identity(), other.identity());
@@ -208,8 +208,8 @@ async fn two_processes_with_one_name_have_different_identities() {
 async fn only_the_leader_writes_with_the_fenced_client() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
-    let first = leader(&sim, "a").await;
-    let second = candidate(&sim, "b");
+    let first = elect_leader(&sim, "a").await;
+    let second = start_candidate(&sim, "b");
     let fenced = Api::<ConfigMap>::default_namespaced(second.client());
     let map = fenced.get("a").await.unwrap();
     let error = fenced.replace("a", &PostParams::default(), &map).await.unwrap_err();
@@ -228,7 +228,7 @@ async fn only_the_leader_writes_with_the_fenced_client() {
 async fn a_write_in_flight_is_cancelled_at_the_renew_deadline_and_not_while_renewals_succeed() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
-    let leadership = leader(&sim, "a").await;
+    let leadership = elect_leader(&sim, "a").await;
     let fenced = Api::<ConfigMap>::default_namespaced(leadership.client());
     let map = fenced.get("a").await.unwrap();
     sim.faults().add(Rule::new(Fault::Delay(Duration::from_secs(60))).verb("update").resource("configmaps"));
@@ -242,10 +242,10 @@ async fn a_write_in_flight_is_cancelled_at_the_renew_deadline_and_not_while_rene
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_fence_closes_without_the_task_of_the_election() {
+async fn the_fence_closes_even_if_the_task_of_the_election_does_not_run() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
-    let leadership = leader(&sim, "a").await;
+    let leadership = elect_leader(&sim, "a").await;
     let fenced = Api::<ConfigMap>::default_namespaced(leadership.client());
     let map = fenced.get("a").await.unwrap();
     // Simulates a suspended process: no task runs until the lease has expired.
@@ -271,7 +271,7 @@ async fn a_controller_reconciles_only_on_the_leader_and_ends_when_the_leadership
             );
         (results.boxed(), log)
     };
-    let (first, second) = (leader(&sim, "a").await, candidate(&sim, "b"));
+    let (first, second) = (elect_leader(&sim, "a").await, start_candidate(&sim, "b"));
     let ((mut one, active), (mut other, standby)) = (run(&first), run(&second));
     assert!(one.next().await.unwrap().is_ok());
     assert!(timeout(Duration::from_secs(60), other.next()).await.is_err(), "the candidate only watches");

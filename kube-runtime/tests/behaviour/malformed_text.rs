@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// A client of a server that answers each list with these items and each watch with these events, both given as JSON
 /// text.
-fn server(items: &'static [&'static str], events: &'static [&'static str]) -> Client {
+fn client_of_server(items: &'static [&'static str], events: &'static [&'static str]) -> Client {
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let body = if request.uri().query().unwrap_or_default().contains("watch=") {
             let events = futures::stream::iter(events).map(|event| Ok::<_, Infallible>(format!("{event}\n")));
@@ -34,7 +34,7 @@ fn server(items: &'static [&'static str], events: &'static [&'static str]) -> Cl
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_malformed_object_is_an_error_that_names_it_and_affects_no_other_object() {
+async fn a_malformed_object_is_an_error_that_affects_no_other_object() {
     let items: &[&str] = &[
         r#"{"metadata":{"name":"good","namespace":"ns","uid":"1","resourceVersion":"1"},"data":{"a":"b"}}"#,
         r#"{"metadata":{"name":"comma","namespace":"ns"},"data":{"a":"b",}}"#,
@@ -55,7 +55,7 @@ async fn a_malformed_object_is_an_error_that_names_it_and_affects_no_other_objec
         r#"{"type":"ADDED","object":{"metadata":{"name":"new","namespace":"ns","uid":"3","resourceVersion":"7"}}}"#,
         r#"{"type":"DELETED","object":{"metadata":{"name":"last","namespace":"ns","uid":"2","resourceVersion":"8"},"data":"\ud800"}}"#,
     ];
-    let api = Api::<ConfigMap>::all(server(items, events));
+    let api = Api::<ConfigMap>::all(client_of_server(items, events));
     let config = Config::default().initial_list_strategy(InitialListStrategy::ListWatch);
     let (reader, writer) = reflector::store_with(Storage::compact());
     let mut deltas = watcher(api, config).deltas(writer).boxed();
@@ -97,17 +97,21 @@ async fn a_malformed_object_is_an_error_that_names_it_and_affects_no_other_objec
     assert_eq!((reader.len(), good.resource_version().as_deref()), (2, Some("1")));
 }
 
-/// The spec of [`Wide`] objects.
+/// The spec of [`NumberObject`] objects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Number {
     n: u8,
 }
 
-type Wide = Object<Number, Value>;
+type NumberObject = Object<Number, Value>;
 
-/// Lists objects of the type [`Wide`] into a compact store with this check. Returns the store, and the errors.
-async fn list_wide(items: &'static [&'static str], check: Option<Check>) -> (Store<Wide>, Vec<String>) {
-    let api = Api::<Wide>::all_with(server(items, &[]), &ApiResource::erase::<ConfigMap>(&()));
+/// Lists objects of the type [`NumberObject`] into a compact store with this check. Returns the store, and the errors.
+async fn list_number_objects(
+    items: &'static [&'static str],
+    check: Option<Check>,
+) -> (Store<NumberObject>, Vec<String>) {
+    let api =
+        Api::<NumberObject>::all_with(client_of_server(items, &[]), &ApiResource::erase::<ConfigMap>(&()));
     let config = Config::default().initial_list_strategy(InitialListStrategy::ListWatch);
     let storage = Storage::compact();
     let storage = if let Some(check) = check { storage.check(check) } else { storage };
@@ -126,11 +130,11 @@ async fn the_check_decides_when_an_undecodable_object_is_noticed() {
         r#"{"metadata":{"name":"bad","uid":"2"},"spec":{"n":"x"},"status":1}"#,
     ];
     for check in [None, Some(Check::Decode)] {
-        let (store, errors) = list_wide(ITEMS, check).await;
+        let (store, errors) = list_number_objects(ITEMS, check).await;
         assert!(matches!(&*errors, [error] if error.contains("bad of a list")), "{errors:?}");
         assert_eq!((store.len(), store.state().len()), (1, 1));
     }
-    let (store, errors) = list_wide(ITEMS, Some(Check::Syntax)).await;
+    let (store, errors) = list_number_objects(ITEMS, Some(Check::Syntax)).await;
     assert!(errors.is_empty(), "{errors:?}");
     assert_eq!((store.len(), store.state().len()), (2, 1));
     assert!(store.get(&ObjectRef::new_with("bad", ApiResource::erase::<ConfigMap>(&()))).is_none());

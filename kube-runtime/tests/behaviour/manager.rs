@@ -1,4 +1,4 @@
-//! Tests of the manager: the server, and the order in which its parts start and stop.
+//! Tests of the manager: the HTTP server, and the order in which the parts of the manager start and stop.
 
 use crate::common::{client, maps, put_map};
 use futures::stream;
@@ -29,10 +29,10 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
-/// A time limit for waits on the real clock. No test asserts a time.
+/// A time limit for waits on the real clock. No test asserts how long a wait takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The head and the body of the answer to a GET request; `None` if the connection fails.
+/// Sends a GET request. Returns the head and the body of the answer, or `None` if the connection fails.
 async fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -62,7 +62,7 @@ fn elector(sim: &Sim) -> LeaderElector {
     LeaderElector::new(client(sim), "default", "operator", "pod")
 }
 
-/// The holder in the lease, null if no process holds it; `None` if the lease does not exist.
+/// The holder in the lease, which is null if no process holds the lease. `None` if the lease does not exist.
 fn holder(sim: &Sim) -> Option<Value> {
     let lease = sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").ok()?;
     Some(lease["spec"]["holderIdentity"].clone())
@@ -142,7 +142,7 @@ async fn serves_metrics_probes_and_the_status_page() {
 }
 
 #[tokio::test]
-async fn is_not_ready_before_the_caches_are_complete() {
+async fn the_manager_is_not_ready_before_the_caches_are_complete() {
     let sim = Sim::new();
     let fault = sim.faults().add(Rule::new(Fault::status(403)).resource("configmaps"));
     let mut manager = Manager::new(client(&sim)).listen("127.0.0.1:0").unwrap();
@@ -165,7 +165,7 @@ async fn is_not_ready_before_the_caches_are_complete() {
 }
 
 #[tokio::test]
-async fn is_not_ready_while_reconciles_wait_for_an_owned_kind() {
+async fn the_manager_is_not_ready_while_reconciles_wait_for_an_owned_kind() {
     let sim = Sim::new();
     let fault = sim.faults().add(Rule::new(Fault::status(403)).resource("secrets"));
     let mut manager = Manager::new(client(&sim)).listen("127.0.0.1:0").unwrap();
@@ -188,14 +188,14 @@ async fn is_not_ready_while_reconciles_wait_for_an_owned_kind() {
 }
 
 #[tokio::test]
-async fn connections_without_a_request_do_not_occupy_the_probe_listener() {
+async fn the_probe_listener_closes_connections_without_a_complete_request() {
     let sim = Sim::new();
     let mut manager = Manager::new(client(&sim)).without_server();
     manager = manager.listen_for_probes("127.0.0.1:0").unwrap();
     let address = manager.probe_address().unwrap();
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
-    // The server must close each connection within the limit.
+    // The server must close each connection within half of `LIMIT`.
     let answer_to = async |request: &'static str| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -213,7 +213,7 @@ async fn connections_without_a_request_do_not_occupy_the_probe_listener() {
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_an_error_that_names_it() {
+async fn an_address_in_use_is_an_error_that_names_the_address() {
     let sim = Sim::new();
     let manager = Manager::new(client(&sim)).listen("127.0.0.1:0").unwrap();
     let address = manager.address().unwrap().to_string();
@@ -273,7 +273,7 @@ async fn a_shutdown_waits_for_reconciles_and_then_releases_the_lease() {
 }
 
 /// A reconciler that works for thirty seconds and then sets the flag.
-async fn set_after_work(_: Arc<ConfigMap>, is_done: Arc<AtomicBool>) -> Result<Action, Infallible> {
+async fn set_flag_after_work(_: Arc<ConfigMap>, is_done: Arc<AtomicBool>) -> Result<Action, Infallible> {
     sleep(Duration::from_secs(30)).await;
     is_done.store(true, Ordering::SeqCst);
     Ok(Action::await_change())
@@ -289,7 +289,7 @@ async fn a_lost_leadership_cancels_reconciles_and_ends_the_manager() {
         let is_done = Arc::new(AtomicBool::new(false));
         let config = controller::Config::default().drain_timeout(Duration::from_secs(600));
         let maps = controller(&sim).with_config(config);
-        manager.controller(maps, set_after_work, backoff_on_error, is_done.clone());
+        manager.controller(maps, set_flag_after_work, backoff_on_error, is_done.clone());
         let running = tokio::spawn(manager.shutdown_on(sleep(Duration::from_secs(shutdown_at))).run());
         sleep(Duration::from_secs(4)).await;
         let mut lease = sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").unwrap();
@@ -304,7 +304,7 @@ async fn a_lost_leadership_cancels_reconciles_and_ends_the_manager() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_task_that_blocks_its_thread_does_not_keep_the_manager() {
+async fn a_task_that_blocks_its_thread_does_not_prevent_the_shutdown() {
     let sim = Sim::new();
     let mut manager = Manager::new(client(&sim)).without_server();
     let (unblock, blocked) = std::sync::mpsc::channel::<()>();
@@ -327,7 +327,7 @@ async fn a_task_that_blocks_its_thread_does_not_keep_the_manager() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_controller_that_ends_ends_the_manager_with_its_name() {
+async fn the_end_of_a_controller_ends_the_manager_with_an_error_that_names_the_controller() {
     let sim = Sim::new();
     let (reader, mut writer) = reflector::store::<ConfigMap>();
     writer.apply_watcher_event(watcher::Event::InitDone);

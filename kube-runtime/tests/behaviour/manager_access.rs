@@ -19,17 +19,17 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// A time limit for waits on the real clock. No test asserts a time.
+/// A time limit for waits on the real clock. No test asserts how long a wait takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running manager.
-struct Running {
+struct RunningManager {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), Error>>,
 }
 
-impl Running {
+impl RunningManager {
     /// Starts `manager` on a free port.
     fn start(manager: Manager) -> Self {
         let manager = manager.listen("127.0.0.1:0").unwrap();
@@ -44,7 +44,7 @@ impl Running {
         timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
     }
 
-    /// The answer to a GET request with this token.
+    /// Sends a GET request with this token. Returns the answer.
     async fn get(&self, path: &str, token: Option<&str>) -> String {
         let stream = TcpStream::connect(self.address).await.unwrap();
         send(stream, "GET", path, token).await.unwrap()
@@ -85,7 +85,7 @@ impl Files {
     }
 }
 
-/// The answer of a server to `GET /healthz`. An error if the server does not present `certificate`.
+/// Sends `GET /healthz` over TLS. Returns the answer, or an error if the server does not present `certificate`.
 async fn get_over_tls(address: SocketAddr, certificate: &CertificateDer<'static>) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
@@ -108,7 +108,7 @@ async fn tls_uses_a_changed_certificate_for_new_connections() {
     let manager = Manager::new(client(&Sim::new())).listen_for_probes("127.0.0.1:0").unwrap();
     let probes = manager.probe_address().unwrap();
     let manager = manager.with_certificate_files(files.path("tls.crt"), files.path("tls.key")).unwrap();
-    let running = Running::start(manager);
+    let running = RunningManager::start(manager);
     // These clients do not finish the handshake. They delay no other client.
     let silent = TcpStream::connect(running.address).await.unwrap();
     let mut plain = TcpStream::connect(running.address).await.unwrap();
@@ -144,8 +144,8 @@ fn a_missing_certificate_is_an_error_that_names_the_file() {
     assert!(text.contains("/missing/tls.crt"), "{text}");
 }
 
-/// Creates a service account, and returns a token of it.
-fn account(sim: &Sim, name: &str) -> String {
+/// Creates a service account. Returns a token of the account.
+fn create_account(sim: &Sim, name: &str) -> String {
     sim.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})).unwrap();
     let path = format!("/api/v1/namespaces/default/serviceaccounts/{name}/token");
     let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
@@ -168,21 +168,23 @@ fn grant(sim: &Sim, account: &str) {
 }
 
 /// Starts a manager with authentication and authorization, and metrics of one line.
-fn filtered(manager: Manager) -> Running {
-    Running::start(manager.render_metrics(|| "up 1\n".to_owned()).with_authentication_and_authorization())
+fn start_with_filter(manager: Manager) -> RunningManager {
+    RunningManager::start(
+        manager.render_metrics(|| "up 1\n".to_owned()).with_authentication_and_authorization(),
+    )
 }
 
 /// The number of token reviews, and of access reviews, that the server has received.
-fn reviews(sim: &Sim) -> [usize; 2] {
+fn review_counts(sim: &Sim) -> [usize; 2] {
     ["tokenreviews", "subjectaccessreviews"].map(|resource| sim.journal().count_of("create", resource))
 }
 
 #[tokio::test]
-async fn the_filter_answers_only_users_with_permission_and_caches_verdicts() {
+async fn the_filter_admits_only_users_with_permission_and_caches_verdicts() {
     let sim = Sim::new();
-    let (token, other) = (account(&sim, "prometheus"), account(&sim, "other"));
+    let (token, other) = (create_account(&sim, "prometheus"), create_account(&sim, "other"));
     grant(&sim, "prometheus");
-    let running = filtered(Manager::new(client(&sim)));
+    let running = start_with_filter(Manager::new(client(&sim)));
     for token in [None, Some("wrong"), Some("wrong")] {
         let answer = running.get("/metrics", token).await;
         assert!(
@@ -191,12 +193,12 @@ async fn the_filter_answers_only_users_with_permission_and_caches_verdicts() {
         );
         assert!(answer.ends_with("\r\n\r\nUnauthorized\n"), "{answer}");
     }
-    assert_eq!(reviews(&sim), [1, 0], "a rejection is cached, and no token needs no review");
+    assert_eq!(review_counts(&sim), [1, 0], "a rejection is cached, and no token needs no review");
     for _ in 0..2 {
         let answer = running.get("/metrics", Some(&token)).await;
         assert!(answer.contains("200 OK") && answer.ends_with("up 1\n"), "{answer}");
     }
-    assert_eq!(reviews(&sim), [2, 1]);
+    assert_eq!(review_counts(&sim), [2, 1]);
     for path in ["/", "/unknown", "/metrics/"] {
         let answer = running.get(path, Some(&token)).await;
         let text = "Authorization denied for user system:serviceaccount:default:prometheus\n";
@@ -206,7 +208,7 @@ async fn the_filter_answers_only_users_with_permission_and_caches_verdicts() {
     let head = send(stream, "HEAD", "/metrics", Some(&token)).await.unwrap();
     assert!(head.contains("403 Forbidden"), "the permission is for the verb `get`: {head}");
     assert!(running.get("/metrics", Some(&other)).await.contains("403 Forbidden"));
-    assert_eq!(reviews(&sim), [3, 6]);
+    assert_eq!(review_counts(&sim), [3, 6]);
     for probe in ["/healthz", "/readyz"] {
         assert!(running.get(probe, None).await.contains("200 OK"), "{probe}");
     }
@@ -231,9 +233,9 @@ async fn the_filter_answers_only_users_with_permission_and_caches_verdicts() {
 #[tokio::test]
 async fn a_failed_review_is_an_internal_error_and_is_not_cached() {
     let sim = Sim::new();
-    let token = account(&sim, "prometheus");
+    let token = create_account(&sim, "prometheus");
     grant(&sim, "prometheus");
-    let running = filtered(Manager::new(client(&sim)));
+    let running = start_with_filter(Manager::new(client(&sim)));
     let steps = [
         ("tokenreviews", "Authentication failed\n"),
         ("subjectaccessreviews", "Authorization for user system:serviceaccount:default:prometheus failed\n"),
@@ -244,7 +246,7 @@ async fn a_failed_review_is_an_internal_error_and_is_not_cached() {
         assert!(answer.contains("500 Internal Server Error") && answer.ends_with(text), "{answer}");
         sim.faults().remove(fault);
     }
-    // A failure of the server is retried.
+    // The manager sends a review again after the API server answers with the status 500.
     for resource in ["tokenreviews", "subjectaccessreviews"] {
         sim.faults().add(Rule::new(Fault::status(500)).resource(resource).times(1));
     }
@@ -254,9 +256,9 @@ async fn a_failed_review_is_an_internal_error_and_is_not_cached() {
 }
 
 #[tokio::test]
-async fn a_standby_reviews_requests_too() {
+async fn a_manager_that_is_not_the_leader_also_reviews_requests() {
     let sim = Sim::new();
-    let token = account(&sim, "prometheus");
+    let token = create_account(&sim, "prometheus");
     grant(&sim, "prometheus");
     sim.create(&json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "operator"},
@@ -264,8 +266,9 @@ async fn a_standby_reviews_requests_too() {
     }))
     .unwrap();
     let elector = LeaderElector::new(client(&sim), "default", "operator", "pod");
-    let running = filtered(Manager::elected(elector).unwrap());
-    // The fence of the leadership would refuse the reviews, which are requests of the verb `create`.
+    let running = start_with_filter(Manager::elected(elector).unwrap());
+    // The manager must not send the reviews with the fenced client: a review is a `create` request, and the fence
+    // refuses writes.
     let answer = running.get("/metrics", Some(&token)).await;
     assert!(answer.contains("200 OK"), "{answer}");
     running.stop().await;

@@ -1,5 +1,5 @@
-//! The status page of the manager in headless Chromium, in light and dark mode. Asserts on the DOM, not on pixels.
-//! Skipped if there is no Chromium, such as Debian's package `chromium`.
+//! A test of the manager's status page in headless Chromium, in light and dark mode. The test checks the DOM, not the
+//! pixels. The test is skipped if no Chromium is installed. (Debian's package is `chromium`.)
 
 use crate::common::{client, maps, put_map};
 use kube_runtime::controller::{self, Action, backoff_on_error};
@@ -19,11 +19,11 @@ use tokio::time::{sleep, timeout};
 /// A time limit for waits on the real clock.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// The names of the browser's program, in the order in which they are tried.
+/// The names that the program of the browser can have. The test tries them in this order.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// Reports computed styles and the layout in attributes of the body.
-const PROBE: &str = "<script>
+/// A script that writes computed colors, and whether the page is too wide, to attributes of the body.
+const STYLE_SCRIPT: &str = "<script>
 const style = element => getComputedStyle(document.querySelector(element));
 const data = document.body.dataset;
 data.background = style('body').backgroundColor;
@@ -34,13 +34,13 @@ data.overflows = document.documentElement.scrollWidth > innerWidth;
 
 /// A color scheme. The number is the value of Chromium's setting `preferredColorScheme`.
 #[derive(Clone, Copy, PartialEq)]
-enum Scheme {
+enum ColorScheme {
     Dark = 0,
     Light = 1,
 }
 
-/// The DOM of a page after it is loaded; `None` if there is no browser.
-async fn dom(url: &str, scheme: Scheme, profile: &Path) -> Option<String> {
+/// Loads a page in the browser. Returns the DOM, or `None` if there is no browser.
+async fn load_dom(url: &str, scheme: ColorScheme, profile: &Path) -> Option<String> {
     for browser in BROWSERS {
         let mut command = Command::new(browser);
         // Disable the sandbox: it needs privileges that a container does not have.
@@ -59,7 +59,7 @@ async fn dom(url: &str, scheme: Scheme, profile: &Path) -> Option<String> {
 }
 
 /// Requests the page until its body contains `text`. Returns the body.
-async fn page_with(address: SocketAddr, text: &str) -> String {
+async fn wait_for_page_with(address: SocketAddr, text: &str) -> String {
     let found = async {
         loop {
             let mut stream = TcpStream::connect(address).await.unwrap();
@@ -76,7 +76,7 @@ async fn page_with(address: SocketAddr, text: &str) -> String {
     timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("the page has no {text}"))
 }
 
-/// The brightness of the value `rgb(r, g, b)` of an attribute of the body, from 0 to 765.
+/// The brightness, from 0 to 765, of the color `rgb(r, g, b)` in an attribute of the body.
 fn brightness(dom: &str, attribute: &str) -> u32 {
     let start = format!("data-{attribute}=\"rgb(");
     let (_, rest) = dom.split_once(&start).unwrap_or_else(|| panic!("no {start}: {dom}"));
@@ -99,23 +99,23 @@ async fn a_browser_shows_the_page_in_light_and_dark_mode() {
     manager.controller(controller.named("page-test"), reconcile, backoff_on_error, Arc::new(()));
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
-    page_with(address, "default/hangs").await;
+    wait_for_page_with(address, "default/hangs").await;
     // The controller checks its reconciles every 5 s.
     for _ in 0..3 {
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(5)).await;
         tokio::time::resume();
-        // Meanwhile, the lease is renewed.
+        // Give the manager time to renew the lease.
         sleep(Duration::from_millis(50)).await;
     }
-    let page = page_with(address, "<td class=bad>stuck").await;
+    let page = wait_for_page_with(address, "<td class=bad>stuck").await;
 
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("page.html");
-    // The content security policy of the server forbids scripts: the probe is in a copy.
-    std::fs::write(&copy, page.replace("</body>", PROBE)).unwrap();
-    for scheme in [Scheme::Light, Scheme::Dark] {
-        let Some(served) = dom(&format!("http://{address}/"), scheme, folder.path()).await else {
+    // The content security policy of the server forbids scripts: add the script to a copy of the page.
+    std::fs::write(&copy, page.replace("</body>", STYLE_SCRIPT)).unwrap();
+    for scheme in [ColorScheme::Light, ColorScheme::Dark] {
+        let Some(served) = load_dom(&format!("http://{address}/"), scheme, folder.path()).await else {
             println!("skipped: there is none of {BROWSERS:?}; Debian's package is `chromium`");
             break;
         };
@@ -132,9 +132,9 @@ async fn a_browser_shows_the_page_in_light_and_dark_mode() {
         ] {
             assert!(served.contains(part), "{part}: {served}");
         }
-        let probed = dom(&format!("file://{}", copy.display()), scheme, folder.path()).await.unwrap();
+        let probed = load_dom(&format!("file://{}", copy.display()), scheme, folder.path()).await.unwrap();
         let [background, text, stuck] = ["background", "text", "stuck"].map(|name| brightness(&probed, name));
-        assert_eq!(background < text, scheme == Scheme::Dark, "{probed}");
+        assert_eq!(background < text, scheme == ColorScheme::Dark, "{probed}");
         assert!(background.abs_diff(text) > 400 && background.abs_diff(stuck) > 200, "{probed}");
         assert!(probed.contains("data-overflows=\"false\""), "{probed}");
     }

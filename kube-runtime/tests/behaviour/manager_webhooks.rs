@@ -13,11 +13,11 @@ use std::{future::pending, path::Path, time::Duration};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// A time limit for waits on the real clock. No test asserts a time.
+/// A time limit for waits on the real clock. No test checks how long a wait takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A server on a free port with a certificate of its own, and a client that trusts it.
-fn server(folder: &Path) -> (webhook::Server, Client) {
+/// A webhook server on a free port with a self-signed certificate, and a client that trusts this certificate.
+fn server_and_client(folder: &Path) -> (webhook::Server, Client) {
     let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
     std::fs::write(&certificate, pair.cert.pem()).unwrap();
@@ -29,8 +29,8 @@ fn server(folder: &Path) -> (webhook::Server, Client) {
     (server, Client::try_from(config).unwrap())
 }
 
-/// Posts a review. Returns whether the webhook allows it, or `None` if there is no such answer.
-async fn is_allowed(webhooks: &Client) -> Option<bool> {
+/// Posts a review. Returns whether the webhook allows the object, or `None` if there is no answer with a decision.
+async fn post_review(webhooks: &Client) -> Option<bool> {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -53,23 +53,23 @@ async fn webhooks_are_served_before_the_first_list_and_until_the_shutdown() {
     // webhook server has not started.
     sim.faults().add(Rule::new(Fault::status(500)).resource("configmaps"));
     let folder = tempfile::tempdir().unwrap();
-    let (server, webhooks) = server(folder.path());
+    let (server, webhooks) = server_and_client(folder.path());
     let mut manager = Manager::new(client(&sim)).without_server();
     manager.webhooks(server);
     let maps = manager.informer(Api::<ConfigMap>::all(client(&sim)), watcher::Config::default());
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
-    assert_eq!(timeout(LIMIT, is_allowed(&webhooks)).await.unwrap(), Some(true));
+    assert_eq!(timeout(LIMIT, post_review(&webhooks)).await.unwrap(), Some(true));
     assert!(!maps.store().is_ready());
     stop.send(()).unwrap();
     timeout(LIMIT, running).await.unwrap().unwrap().unwrap();
-    assert_eq!(timeout(LIMIT, is_allowed(&webhooks)).await.unwrap(), None);
+    assert_eq!(timeout(LIMIT, post_review(&webhooks)).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_webhook_server_that_cannot_start_ends_the_manager() {
     let folder = tempfile::tempdir().unwrap();
-    let (server, _) = server(folder.path());
+    let (server, _) = server_and_client(folder.path());
     let mut manager = Manager::new(client(&Sim::new())).without_server().shutdown_on(pending());
     manager.webhooks(server.validate("/a", async |_: AdmissionRequest<ConfigMap>| Ok(vec![])));
     let ended = timeout(LIMIT, manager.run()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Tests of several collections behind one store.
+//! Tests of shared informers and controllers whose store contains the objects of several collections.
 
 use crate::common::{client, maps};
 use crate::modify::drain;
@@ -23,13 +23,13 @@ fn put(sim: &Sim, namespace: &str, name: &str, value: &str, app: &str) {
     written.unwrap();
 }
 
-/// The APIs of the config maps of two namespaces, each with the configuration of its watcher.
+/// For each of two namespaces: the API of its config maps, and the configuration of the watcher.
 fn parts(sim: &Sim) -> [(Api<ConfigMap>, Config); 2] {
     ["default", "kube-public"].map(|namespace| (Api::namespaced(client(sim), namespace), Config::default()))
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_store_of_two_namespaces_is_ready_when_both_are_listed_and_a_relist_keeps_the_other() {
+async fn a_store_of_two_namespaces_is_ready_after_both_lists_and_is_updated_by_relists() {
     let sim = Sim::new();
     put(&sim, "default", "a", "1", "x");
     put(&sim, "kube-public", "a", "2", "x");
@@ -50,7 +50,7 @@ async fn the_store_of_two_namespaces_is_ready_when_both_are_listed_and_a_relist_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_of_two_selectors_is_stored_once_until_neither_selects_it() {
+async fn an_object_that_two_selectors_match_is_stored_once_until_neither_matches() {
     let sim = Sim::new();
     put(&sim, "default", "a", "1", "x");
     let selected = |labels| (maps(&sim), Config::default().labels(labels));
@@ -68,7 +68,7 @@ async fn an_object_of_two_selectors_is_stored_once_until_neither_selects_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_controller_of_two_namespaces_reconciles_the_objects_of_both_and_no_others() {
+async fn a_controller_of_two_namespaces_reconciles_the_objects_of_both() {
     let sim = Sim::new();
     for namespace in ["default", "kube-public", "kube-public"] {
         put(&sim, namespace, "a", "1", "x");

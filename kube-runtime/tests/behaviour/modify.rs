@@ -11,7 +11,7 @@ use kube_sim::Sim;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The deltas of a subscription, as sorted texts, until no item arrives for a minute.
+/// Takes items from a subscription until none arrives for a minute. Returns the texts of the deltas, sorted.
 pub(crate) async fn drain(changes: &mut Subscription<ConfigMap>) -> Vec<String> {
     let mut items = Vec::new();
     while let Ok(Some(item)) = timeout(Duration::from_secs(60), changes.next()).await {
@@ -31,7 +31,7 @@ pub(crate) async fn drain(changes: &mut Subscription<ConfigMap>) -> Vec<String> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn modify_and_each_storage_work_for_reflectors_informers_and_shared_informers() {
+async fn reflectors_and_informers_modify_objects_in_each_storage() {
     let hide = |map: &mut ConfigMap| drop(map.data.take());
     for storage in [Storage::typed, Storage::compact] {
         let sim = Sim::new();

@@ -54,17 +54,17 @@ async fn a_reconcile_that_hangs_is_dropped_at_the_time_limit_and_retried() {
 async fn a_terminal_error_is_reported_and_not_retried_before_the_object_changes() {
     #[derive(Debug, thiserror::Error)]
     #[error("cannot place the object")]
-    struct Unplaceable(#[source] TerminalError);
+    struct PlacementError(#[source] TerminalError);
 
     let (sim, log) = (Sim::new(), Arc::new(Log::default()));
     put_map(&sim, "a", "1");
     let reconcile = async |map: Arc<ConfigMap>, log: Arc<Log>| {
         log.add_line(format_map(&map));
-        Err::<Action, _>(Unplaceable(TerminalError::new("no such zone")))
+        Err::<Action, _>(PlacementError(TerminalError::new("no such zone")))
     };
     let mut results = controller(&sim).run(reconcile, backoff_on_error, log.clone()).boxed();
     let error = results.next().await.unwrap().unwrap_err();
-    assert!(matches!(error, Error::ReconcilerFailed(Unplaceable(_), _)), "{error}");
+    assert!(matches!(error, Error::ReconcilerFailed(PlacementError(_), _)), "{error}");
     timeout(Duration::from_secs(3600), results.next()).await.expect_err("it is not retried");
     put_map(&sim, "a", "2");
     assert!(results.next().await.unwrap().is_err());
@@ -93,7 +93,7 @@ async fn a_conflict_is_retried_at_once_with_the_new_state_and_is_not_an_error() 
     };
     let mut results = controller(&sim).run(reconcile, backoff_on_error, log.clone()).boxed();
     let start = Instant::now();
-    // The conflict, and the reconciles after it.
+    // Take the result of the conflict, and the results of the reconciles after the conflict.
     while let Ok(Some(result)) = timeout(Duration::from_secs(60), results.next()).await {
         let (object, _) = result.expect("a conflict is not an error");
         assert_eq!(object.name, "a");
@@ -108,8 +108,8 @@ async fn a_conflict_is_retried_at_once_with_the_new_state_and_is_not_an_error() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn conflicts_that_do_not_end_wait_for_the_backoff() {
-    fn policy(object: Arc<ConfigMap>, error: &kube_client::Error, log: Arc<Log>) -> Action {
+async fn a_reconcile_that_always_conflicts_is_retried_with_backoff() {
+    fn error_policy(object: Arc<ConfigMap>, error: &kube_client::Error, log: Arc<Log>) -> Action {
         log.add_line(format!("policy {}", attempt()));
         backoff_on_error(object, error, log)
     }
@@ -124,21 +124,21 @@ async fn conflicts_that_do_not_end_wait_for_the_backoff() {
         future::ready(Err::<Action, _>(conflict()))
     };
     let config = Config::default().failure_backoff(Duration::from_secs(1), Duration::from_secs(60));
-    let mut results = controller(&sim).with_config(config).run(reconcile, policy, log.clone()).boxed();
+    let mut results = controller(&sim).with_config(config).run(reconcile, error_policy, log.clone()).boxed();
     let start = Instant::now();
     let mut waits = Vec::new();
     for _ in 0..5 {
         assert!(results.next().await.unwrap().is_ok());
         waits.push(start.elapsed().as_secs());
     }
-    // At once, and then after 1 s, 2 s and 4 s.
+    // The first retry follows at once. The next retries wait for 1 s, 2 s and 4 s.
     assert_eq!(waits, [0, 0, 1, 3, 7]);
     let expected: Vec<_> = (1..=5).flat_map(|n| [n.to_string(), format!("policy {n}")]).collect();
     assert_eq!(log.take_lines(), expected);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_attempt_counts_failures_until_a_success_also_in_a_task() {
+async fn attempts_in_a_separate_task_are_counted_until_a_success() {
     let (sim, log) = (Sim::new(), Arc::new(Log::default()));
     put_map(&sim, "a", "1");
     let reconcile = async |_: Arc<ConfigMap>, log: Arc<Log>| {

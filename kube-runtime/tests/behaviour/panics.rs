@@ -33,11 +33,11 @@ fn create_deployment(sim: &Sim, name: &str, replicas: i32) {
     sim.create(&deployment).unwrap();
 }
 
-/// The items of a watcher of deployments.
-type Events = BoxStream<'static, watcher::Result<Event<Object<Spec, NotUsed>>>>;
+/// The stream of the items of a watcher of deployments.
+type DeploymentEvents = BoxStream<'static, watcher::Result<Event<Object<Spec, NotUsed>>>>;
 
-/// The texts of the next events, until none arrives for two seconds. The start and the end of a list have no text.
-async fn drain_events(events: &mut Events) -> Vec<String> {
+/// Takes events until none arrives for two seconds. Returns their texts, except for the start and the end of a list.
+async fn drain_events(events: &mut DeploymentEvents) -> Vec<String> {
     let mut all = Vec::new();
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(2), events.next()).await {
         all.push(match event {

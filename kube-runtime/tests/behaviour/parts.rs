@@ -28,7 +28,7 @@ async fn poll_for<K: Resource, E: std::error::Error + 'static>(
 }
 
 /// Takes the logged lines from the log, and sorts them.
-fn lines(log: &Log) -> Vec<String> {
+fn take_sorted_lines(log: &Log) -> Vec<String> {
     let mut lines = log.take_lines();
     lines.sort();
     lines
@@ -53,8 +53,8 @@ async fn put_secret(sim: &Sim, name: &str, value: &str, owner: Option<&str>) {
     }
 }
 
-/// The stream of the objects that a reflector of config maps applies, and the store of the reflector.
-fn reflected(
+/// The stream of the config maps that a reflector adds or modifies, and the store of this reflector.
+fn reflected_maps(
     sim: &Sim,
 ) -> (impl Stream<Item = watcher::Result<Arc<ConfigMap>>> + Send + use<>, reflector::Store<ConfigMap>) {
     let (reader, writer) = reflector::store();
@@ -63,7 +63,7 @@ fn reflected(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_filter_drops_changes_of_other_properties() {
+async fn a_label_filter_drops_changes_that_do_not_affect_labels() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "ignored", "1");
@@ -74,15 +74,15 @@ async fn a_filter_drops_changes_of_other_properties() {
     let controller = Controller::from_source(reader, source);
     let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a=1"]);
+    assert_eq!(take_sorted_lines(&log), ["a=1"]);
     put_map(&sim, "a", "2");
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), [""; 0]);
+    assert_eq!(take_sorted_lines(&log), [""; 0]);
     let labelled = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default",
         "labels": {"l": "x"}}, "data": {"v": "3"}});
     sim.update(&labelled).unwrap();
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a=3"]);
+    assert_eq!(take_sorted_lines(&log), ["a=3"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,11 +96,11 @@ async fn a_panic_in_a_filter_is_reported_and_loses_no_change() {
     let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
     let errors = poll_for(1, &mut results).await;
     assert!(errors.len() == 1 && errors[0].ends_with("the filter met its poison"), "{errors:?}");
-    assert_eq!(lines(&log), ["a=1"]);
+    assert_eq!(take_sorted_lines(&log), ["a=1"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_filter_of_a_mapped_source_leaves_no_targets_of_deleted_objects() {
+async fn a_deletion_that_a_filter_drops_still_removes_the_targets_of_the_object() {
     let sim = Sim::new();
     for name in ["a", "b"] {
         put_map(&sim, name, "1");
@@ -120,11 +120,11 @@ async fn a_filter_of_a_mapped_source_leaves_no_targets_of_deleted_objects() {
     sim.delete("v1", "Secret", "default", "s").unwrap();
     put_secret(&sim, "s", "b", None).await;
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["b=1"], "the previous secret was deleted");
+    assert_eq!(take_sorted_lines(&log), ["b=1"], "the previous secret was deleted");
 }
 
 #[tokio::test(start_paused = true)]
-async fn owners_and_mapped_objects_are_sources_over_deltas() {
+async fn the_handlers_of_owners_and_mapped_objects_trigger_reconciles() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         put_map(&sim, name, "1");
@@ -143,14 +143,14 @@ async fn owners_and_mapped_objects_are_sources_over_deltas() {
     log.take_lines();
     put_secret(&sim, "s", "b", Some("a")).await;
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a=1", "b=1"]);
+    assert_eq!(take_sorted_lines(&log), ["a=1", "b=1"]);
     put_secret(&sim, "s", "b", Some("c")).await;
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a=1", "b=1", "c=1"]);
+    assert_eq!(take_sorted_lines(&log), ["a=1", "b=1", "c=1"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closure_is_a_handler_and_its_panic_affects_only_the_change() {
+async fn a_closure_can_be_a_handler_and_its_panic_affects_only_one_change() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let (_, changes) = Changes::watch(secrets(&sim), watcher::Config::default());
@@ -172,18 +172,18 @@ async fn a_closure_is_a_handler_and_its_panic_affects_only_the_change() {
     put_secret(&sim, "a", "", None).await;
     let errors = poll_for(1, &mut results).await;
     let error = "cannot map an object of /api/v1/namespaces/default/secrets to the objects to reconcile: the mapper panicked: the handler met its poison";
-    assert_eq!((errors, lines(&log)), (vec![error.to_owned()], vec![]));
+    assert_eq!((errors, take_sorted_lines(&log)), (vec![error.to_owned()], vec![]));
     sim.delete("v1", "Secret", "default", "a").unwrap();
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a=1"]);
+    assert_eq!(take_sorted_lines(&log), ["a=1"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_of_owned_objects_are_sources() {
+async fn streams_of_objects_can_be_sources() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
-    let (objects, reader) = reflected(&sim);
+    let (objects, reader) = reflected_maps(&sim);
     let touched = || watcher(secrets(&sim), watcher::Config::default()).touched_objects();
     let log = Arc::new(Log::default());
     let mut results = Controller::for_stream(objects, reader)
@@ -194,21 +194,21 @@ async fn streams_of_owned_objects_are_sources() {
         .run(log_object, controller::backoff_on_error, log.clone())
         .boxed();
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a=1", "b=1"]);
+    assert_eq!(take_sorted_lines(&log), ["a=1", "b=1"]);
     put_map(&sim, "b", "2");
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["b=2"]);
+    assert_eq!(take_sorted_lines(&log), ["b=2"]);
     put_secret(&sim, "s", "b", Some("a")).await;
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a=1", "b=2"]);
+    assert_eq!(take_sorted_lines(&log), ["a=1", "b=2"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_of_shared_objects_are_sources() {
+async fn streams_of_arcs_can_be_sources() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
-    let (objects, reader) = reflected(&sim);
+    let (objects, reader) = reflected_maps(&sim);
     let touched = || {
         let objects = watcher(secrets(&sim), watcher::Config::default()).touched_objects();
         objects.filter_map(async |object| object.ok().map(Arc::new))
@@ -222,14 +222,14 @@ async fn streams_of_shared_objects_are_sources() {
         .run(log_object, controller::backoff_on_error, log.clone())
         .boxed();
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a=1", "b=1"]);
+    assert_eq!(take_sorted_lines(&log), ["a=1", "b=1"]);
     put_secret(&sim, "s", "b", Some("a")).await;
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a=1", "b=1"]);
+    assert_eq!(take_sorted_lines(&log), ["a=1", "b=1"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn kinds_that_are_known_at_run_time_have_variants_with_a_type() {
+async fn the_methods_with_a_dynamic_type_accept_kinds_that_are_known_only_at_run_time() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
@@ -265,14 +265,14 @@ async fn kinds_that_are_known_at_run_time_have_variants_with_a_type() {
         )
         .boxed();
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a", "b"]);
+    assert_eq!(take_sorted_lines(&log), ["a", "b"]);
     put_secret(&sim, "s", "b", Some("a")).await;
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a", "b"]);
+    assert_eq!(take_sorted_lines(&log), ["a", "b"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_triggers_is_a_source() {
+async fn a_stream_of_triggers_can_be_a_source() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let (send, triggers) = mpsc::unbounded();
@@ -287,7 +287,7 @@ async fn a_stream_of_triggers_is_a_source() {
         send.unbounded_send(Trigger::new(Key::new(Some("default"), name))).unwrap();
     }
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["a=1"]);
+    assert_eq!(take_sorted_lines(&log), ["a=1"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,10 +303,11 @@ async fn an_object_with_an_empty_namespace_is_reconciled() {
     let controller = Controller::from_source(reader, triggers);
     let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log).len(), 1);
+    assert_eq!(take_sorted_lines(&log).len(), 1);
 }
 
-/// A limiter that returns a wait of ten seconds, and sends each key and its count of failures to its channel.
+/// A limiter that always returns a wait of ten seconds. It sends each key to a channel, with the number of failures of
+/// the key.
 struct TenSecondLimiter(mpsc::UnboundedSender<(String, u32)>);
 
 impl RateLimiter<Key> for TenSecondLimiter {
@@ -369,11 +370,11 @@ async fn a_panic_in_a_rate_limiter_fails_only_its_object() {
         )
         .boxed();
     poll_for(15, &mut results).await;
-    let reconciled = |name| lines(&log).into_iter().filter(|line| line.starts_with(name)).count();
+    let reconciled = |name| take_sorted_lines(&log).into_iter().filter(|line| line.starts_with(name)).count();
     assert!(reconciled("a") > 2, "the object is retried after the default backoff");
     put_map(&sim, "b", "2");
     poll_for(1, &mut results).await;
-    assert_eq!(lines(&log), ["b=2"]);
+    assert_eq!(take_sorted_lines(&log), ["b=2"]);
 }
 
 #[tokio::test(start_paused = true)]

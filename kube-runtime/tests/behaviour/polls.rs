@@ -1,5 +1,5 @@
-//! Tests of the timeout of `Reflector::poll`: a poll watches for its timeout, and returns an error if the server fails
-//! or does not respond.
+//! Tests of the timeout of `Reflector::poll`: a poll watches until its timeout, and returns an error if the server
+//! fails or does not respond.
 
 use futures::TryFutureExt;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -31,7 +31,7 @@ fn create_map(sim: &Sim, name: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_with_any_timeout_watches_for_that_time() {
+async fn a_poll_watches_until_its_timeout() {
     for timeout in [200, 1_000, 2_000, 10_000].map(Duration::from_millis) {
         let sim = Sim::new();
         let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));

@@ -16,7 +16,7 @@ async fn log_object_after_wait(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Act
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_changes_before_the_rest_of_the_initial_list() {
+async fn changes_are_reconciled_before_the_rest_of_the_initial_list() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         put_map(&sim, name, "1");

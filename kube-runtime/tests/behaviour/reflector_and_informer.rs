@@ -41,7 +41,7 @@ fn pop_all(informer: &mut Informer<ConfigMap>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_lists_then_watches_for_ten_seconds() {
+async fn each_poll_watches_for_ten_seconds_and_updates_the_cache() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let mut reflector = Reflector::new(maps(&sim));
@@ -59,7 +59,7 @@ async fn a_poll_lists_then_watches_for_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_lasts_for_its_timeout() {
+async fn a_poll_ends_at_its_timeout_despite_changes_or_a_silent_server() {
     let sim = Sim::new();
     let mut reflector = Reflector::new(maps(&sim)).timeout(Duration::from_secs(3));
     reflector.poll().await.unwrap();
@@ -97,7 +97,7 @@ async fn a_cancelled_poll_loses_no_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_poll_returns_the_error_and_the_next_one_resumes_after_the_backoff() {
+async fn a_failed_poll_returns_the_error_and_the_next_poll_resumes_after_the_backoff() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     sim.faults().add(Rule::new(Action::status(503)).verb("watch").times(2));
@@ -119,7 +119,7 @@ async fn a_failed_poll_returns_the_error_and_the_next_one_resumes_after_the_back
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_undecodable_object_does_not_affect_the_others() {
+async fn an_undecodable_object_does_not_affect_other_objects() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "bad", "1");
@@ -213,7 +213,7 @@ async fn an_informer_stream_recovers_from_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pops_the_remaining_events_of_the_stream() {
+async fn pop_returns_the_events_that_the_stream_has_not_returned() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         put_map(&sim, name, "1");

@@ -25,7 +25,7 @@ async fn log_name<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, 
     Ok(Action::await_change())
 }
 
-/// As [`log_name`], after a wait of two seconds.
+/// A reconciler that waits for two seconds and then logs the name of the object.
 async fn log_name_after_wait<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
     log.simulate_work(Duration::from_secs(2)).await;
     log_name(object, log).await
@@ -65,7 +65,7 @@ async fn reconciles_a_cluster_scoped_owner_of_a_namespaced_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespaced_key_does_not_reconcile_a_cluster_scoped_object_concurrently() {
+async fn keys_with_a_namespace_do_not_cause_concurrent_reconciles_of_a_cluster_scoped_object() {
     let sim = Sim::new();
     let owner = create_role(&sim, "owner").await;
     let log = Arc::new(Log::default());
@@ -86,7 +86,7 @@ async fn a_namespaced_key_does_not_reconcile_a_cluster_scoped_object_concurrentl
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_with_another_version_does_not_reconcile_an_object_concurrently() {
+async fn a_key_with_another_api_version_does_not_cause_a_concurrent_reconcile() {
     let sim = Sim::new();
     common::put_map(&sim, "a", "1");
     let log = Arc::new(Log::default());
@@ -117,9 +117,9 @@ fn put_secret(sim: &Sim, name: &str, names: &str) {
     }
 }
 
-/// A controller of the config maps. It also reconciles the config maps that a changed secret lists in the annotation
-/// `maps`.
-fn controller_of_maps_named_by_secrets(
+/// Runs a controller of the config maps. If a secret changes, the controller reconciles the config maps that the
+/// annotation `maps` of the secret lists.
+fn run_controller_of_maps_named_by_secrets(
     sim: &Sim,
     wc: watcher::Config,
     log: &Arc<Log>,
@@ -141,7 +141,7 @@ async fn reconciles_previous_targets_after_a_change() {
     common::put_map(&sim, "b", "1");
     let log = Arc::new(Log::default());
     put_secret(&sim, "s", "a");
-    let mut results = controller_of_maps_named_by_secrets(&sim, watcher::Config::default(), &log);
+    let mut results = run_controller_of_maps_named_by_secrets(&sim, watcher::Config::default(), &log);
     poll_for(1, &mut results).await;
     log.take_lines();
     put_secret(&sim, "s", "b");
@@ -167,7 +167,8 @@ async fn reconciles_the_targets_of_an_object_deleted_before_a_relist() {
     sim.faults().add(watch(Fault::status(410)).nth(2));
     let log = Arc::new(Log::default());
     let lists = watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch);
-    let mut results = controller_of_maps_named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
+    let mut results =
+        run_controller_of_maps_named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
     poll_for(1, &mut results).await;
     log.take_lines();
     sim.delete("v1", "Secret", "default", "s").unwrap();
@@ -182,7 +183,8 @@ async fn reconciles_the_targets_of_an_undecodable_deletion() {
     put_secret(&sim, "s", "a");
     let log = Arc::new(Log::default());
     let lists = watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch);
-    let mut results = controller_of_maps_named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
+    let mut results =
+        run_controller_of_maps_named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
     poll_for(1, &mut results).await;
     let bytes = r#"{"metadata":{"name":"s","namespace":"default"},"data":[]}"#;
     sim.faults().add(Rule::new(Fault::ReplaceObject { name: "s".into(), bytes: bytes.into() }));
@@ -243,7 +245,7 @@ async fn a_panic_in_a_mapper_fails_only_its_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_the_mapper_with_the_previous_state_of_modified_and_deleted_objects() {
+async fn calls_the_mapper_with_the_last_state_of_a_deleted_object() {
     let sim = Sim::new();
     common::put_map(&sim, "a", "1");
     put_secret(&sim, "s", "");

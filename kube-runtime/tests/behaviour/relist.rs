@@ -24,9 +24,9 @@ async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infall
     Ok(Action::await_change())
 }
 
-/// Returns the objects that a controller reconciles after a relist, sorted. The pages of the relist are delayed, so
-/// that the controller is polled between two pages.
-async fn reconciled_after_a_relist(controller: impl FnOnce(&Sim) -> Controller<ConfigMap>) -> Vec<String> {
+/// Runs a controller whose watcher relists. Returns the objects that the controller reconciles during and after the
+/// relist, sorted. The pages of the relist are delayed, so that the controller is polled between two pages.
+async fn run_with_a_relist(controller: impl FnOnce(&Sim) -> Controller<ConfigMap>) -> Vec<String> {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
@@ -50,31 +50,31 @@ async fn reconciled_after_a_relist(controller: impl FnOnce(&Sim) -> Controller<C
 }
 
 /// The configuration of a watcher that lists in pages of one object, and whose watches end after five seconds.
-fn paged() -> watcher::Config {
+fn paged_config() -> watcher::Config {
     let lists = Config::default().initial_list_strategy(InitialListStrategy::ListWatch);
     lists.page_size(1).timeout(Duration::from_secs(5))
 }
 
 #[tokio::test(start_paused = true)]
 async fn reconciles_only_modified_and_new_objects_in_their_current_state() {
-    let reconciled = reconciled_after_a_relist(|sim| Controller::new(maps(sim), paged())).await;
+    let reconciled = run_with_a_relist(|sim| Controller::new(maps(sim), paged_config())).await;
     assert_eq!(reconciled, ["a=2", "c=1"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_objects_reconciles_their_current_states() {
-    let reconciled = reconciled_after_a_relist(|sim| {
+async fn a_controller_for_a_stream_reconciles_all_current_states() {
+    let reconciled = run_with_a_relist(|sim| {
         let (reader, writer) = reflector::store();
-        Controller::for_stream(watcher(maps(sim), paged()).reflect(writer).applied_objects(), reader)
+        Controller::for_stream(watcher(maps(sim), paged_config()).reflect(writer).applied_objects(), reader)
     });
     assert_eq!(reconciled.await, ["a=2", "b=1", "c=1"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_another_task_polls_reconciles_the_current_states() {
-    let reconciled = reconciled_after_a_relist(|sim| {
+async fn a_controller_for_a_stream_of_another_task_reconciles_all_current_states() {
+    let reconciled = run_with_a_relist(|sim| {
         let (reader, writer) = reflector::store();
-        let objects = watcher(maps(sim), paged()).reflect(writer).applied_objects();
+        let objects = watcher(maps(sim), paged_config()).reflect(writer).applied_objects();
         let (mut send, receive) = futures::channel::mpsc::channel(100);
         tokio::spawn(async move { send.send_all(&mut objects.map(Ok).boxed()).await });
         Controller::for_stream(receive, reader)

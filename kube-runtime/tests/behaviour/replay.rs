@@ -1,4 +1,5 @@
-//! A paused single-threaded runtime replays the run of a controller byte by byte, failures included.
+//! A test that two runs of a controller with one seed are equal byte by byte, even with failures. The runtime has one
+//! thread and a paused clock.
 
 use crate::common::{client, delete_map, maps, put_map};
 use futures::StreamExt;
@@ -79,7 +80,7 @@ async fn disturb(sim: &Sim) {
     sleep(Duration::from_secs(180)).await;
 }
 
-/// Runs a controller with this seed. Returns the reconciles and errors with their times, all requests, and the final
+/// Runs a controller with the seed `seed`. Returns the reconciles and errors with their times, all requests, and the final
 /// objects.
 fn run(seed: u64) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -129,7 +130,7 @@ fn run(seed: u64) -> String {
 }
 
 #[test]
-fn a_controller_with_failures_replays_byte_by_byte() {
+fn two_runs_with_one_seed_are_equal_despite_failures() {
     let (first, second) = (run(1), run(1));
     let difference = first.lines().zip(second.lines()).find(|(first, second)| first != second);
     assert_eq!(difference, None);

@@ -31,8 +31,8 @@ fn break_watches(sim: &Sim) {
     sim.faults().add(Rule::new(fault::Action::CutAfterEvents(2)).verb("watch").probability(0.3).times(20));
 }
 
-/// Changes objects for about ten minutes. Every two minutes, compacts all changes and restarts the API server. Then
-/// creates ten namespaces, one every 30 seconds, so that the lagging watch caches receive all changes of the objects.
+/// Changes objects for about ten minutes. Every two minutes, compacts all changes and restarts the API server. At the
+/// end, creates ten namespaces, one every 30 seconds, so that the lagging watch caches receive all changes of the objects.
 async fn change_maps(sim: &Sim) {
     for n in 0..200 {
         put_map(sim, &format!("m{}", n % 7), &n.to_string());
@@ -52,7 +52,7 @@ async fn change_maps(sim: &Sim) {
     }
 }
 
-fn state(sim: &Sim) -> Vec<String> {
+fn sorted_maps(sim: &Sim) -> Vec<String> {
     let maps = sim.list("v1", "ConfigMap", "default").unwrap();
     let name = |map: &serde_json::Value| {
         format!(
@@ -65,7 +65,7 @@ fn state(sim: &Sim) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_never_goes_back_and_reaches_the_state_of_the_server() {
+async fn a_store_never_returns_to_an_older_version_and_reaches_the_state_of_the_server() {
     for seed in 0..4 {
         let sim = Sim::builder().seed(seed).build();
         break_watches(&sim);
@@ -91,7 +91,7 @@ async fn a_store_never_goes_back_and_reaches_the_state_of_the_server() {
         }
         let mut reached: Vec<_> = reader.state().iter().map(|map| format_map(map)).collect();
         reached.sort();
-        assert_eq!(reached, state(&sim), "seed {seed}");
+        assert_eq!(reached, sorted_maps(&sim), "seed {seed}");
         assert!(events > 100, "seed {seed}: {events}");
         let used: std::collections::BTreeSet<_> =
             sim.journal().entries().iter().filter(|e| e.verb == "watch").map(|e| e.replica).collect();
@@ -100,15 +100,15 @@ async fn a_store_never_goes_back_and_reaches_the_state_of_the_server() {
 }
 
 /// The value `v` of each object at its last reconcile, by name.
-type Seen = Mutex<BTreeMap<String, String>>;
+type SeenValues = Mutex<BTreeMap<String, String>>;
 
 #[tokio::test(start_paused = true)]
 async fn a_controller_reconciles_the_last_state_of_each_object() {
     let sim = Sim::builder().seed(5).build();
     break_watches(&sim);
     let maps = balanced_maps(&sim);
-    let seen = Arc::new(Seen::default());
-    let reconcile = |map: Arc<ConfigMap>, (maps, seen): (&Api<ConfigMap>, &Seen)| {
+    let seen = Arc::new(SeenValues::default());
+    let reconcile = |map: Arc<ConfigMap>, (maps, seen): (&Api<ConfigMap>, &SeenValues)| {
         let value = map.data.as_ref().and_then(|data| data.get("v")).cloned().unwrap_or_default();
         seen.lock().unwrap().insert(map.name_any(), value.clone());
         let annotation = json!({"metadata": {"annotations": {"seen": value}}});
@@ -122,7 +122,7 @@ async fn a_controller_reconciles_the_last_state_of_each_object() {
     };
     let context = Arc::new((maps.clone(), seen.clone()));
     let controller = Controller::new(maps, Config::default()).run(
-        move |map, context: Arc<(Api<ConfigMap>, Arc<Seen>)>| reconcile(map, (&context.0, &context.1)),
+        move |map, context: Arc<(Api<ConfigMap>, Arc<SeenValues>)>| reconcile(map, (&context.0, &context.1)),
         |_, _: &kube_client::Error, _| Action::requeue(Duration::from_secs(1)),
         context,
     );

@@ -1,5 +1,5 @@
 //! Tests of a server whose storage is restored to an earlier state while a reflector watches it, and of the probes that
-//! notice this.
+//! detect the restored storage.
 
 use crate::common::{delete_map, format_item, format_map, maps, put_map};
 use futures::StreamExt;
@@ -43,7 +43,7 @@ async fn detects_a_restored_storage_and_relists() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_collection_without_bookmarks_is_probed_every_ten_minutes_at_most() {
+async fn a_collection_without_bookmarks_is_probed_at_intervals_of_up_to_ten_minutes() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let mut items = watcher(maps(&sim), Config::default().disable_bookmarks()).boxed();

@@ -12,10 +12,10 @@ use std::time::Duration;
 /// The responses of a server, and the queries that it has received.
 #[derive(Default)]
 pub(crate) struct Script {
-    /// The items of the lists, in order. The last list repeats.
+    /// The items of each list response, in order. The last response repeats.
     pub(crate) lists: Vec<Vec<Value>>,
-    /// The events of the watches, in order. Each event follows 100 ms after the previous one. A watch ends at `null`,
-    /// and otherwise stays open. All further watches stay open without an event.
+    /// The events of each watch, in order. Each event follows 100 ms after the previous event. The event `null` ends
+    /// its watch. A watch without `null` stays open. Watches after the last one in this list stay open without an event.
     pub(crate) watches: Vec<Vec<Value>>,
     /// Whether the events of each watch repeat for ever.
     pub(crate) repeats: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// The server of one object: after the list, its watch repeats one change for ever.
+    /// A script with one object. After the list, the watch repeats one change of this object for ever.
     pub(crate) fn repeating() -> Self {
         Self {
             lists: vec![vec![map("a", "5", "1")]],
@@ -35,7 +35,7 @@ impl Script {
     }
 
     /// The number of list requests so far.
-    pub(crate) fn lists(&self) -> usize {
+    pub(crate) fn list_count(&self) -> usize {
         self.queries.iter().filter(|query| !query.contains("watch=")).count()
     }
 }
@@ -46,8 +46,8 @@ fn list_body(items: &[Value], version: &str) -> String {
         .to_string()
 }
 
-/// The API of the config maps of a server with this script, and the script itself, which contains the queries of the
-/// requests. `version` is the resource version of the lists.
+/// Returns an API of config maps, and the script. A mock server answers the requests of the API from the script, and adds
+/// the query of each request to the script. `version` is the resource version of the lists.
 pub(crate) fn maps_of(script: Script, version: &'static str) -> (Api<ConfigMap>, Arc<Mutex<Script>>) {
     let script = Arc::new(Mutex::new(script));
     let shared = script.clone();
@@ -57,7 +57,7 @@ pub(crate) fn maps_of(script: Script, version: &'static str) -> (Api<ConfigMap>,
         let is_watch = query.contains("watch=");
         script.queries.push(query);
         let body = if is_watch {
-            let number = script.queries.len() - script.lists() - 1;
+            let number = script.queries.len() - script.list_count() - 1;
             let events = script.watches.get(number).cloned().unwrap_or_default();
             let events = if script.repeats {
                 stream::iter(events).cycle().boxed()
@@ -71,7 +71,7 @@ pub(crate) fn maps_of(script: Script, version: &'static str) -> (Api<ConfigMap>,
                 Ok::<_, Infallible>(format!("{event}\n"))
             }))
         } else {
-            let number = (script.lists() - 1).min(script.lists.len() - 1);
+            let number = (script.list_count() - 1).min(script.lists.len() - 1);
             Body::from(list_body(&script.lists[number], version).into_bytes())
         };
         std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))
@@ -79,7 +79,7 @@ pub(crate) fn maps_of(script: Script, version: &'static str) -> (Api<ConfigMap>,
     (Api::default_namespaced(Client::new(service, "default")), script)
 }
 
-/// A configuration without streaming lists.
+/// A configuration with paged lists instead of streaming lists.
 pub(crate) fn paged_lists() -> Config {
     Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
 }
@@ -91,7 +91,7 @@ pub(crate) fn map(name: &str, version: &str, value: &str) -> Value {
 }
 
 /// A config map without a name.
-pub(crate) fn unnamed(version: &str) -> Value {
+pub(crate) fn unnamed_map(version: &str) -> Value {
     let mut map = map("x", version, "9");
     map["metadata"].as_object_mut().unwrap().remove("name");
     map

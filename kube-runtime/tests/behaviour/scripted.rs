@@ -2,7 +2,7 @@
 //! versions that are not numbers, and an error instead of a deletion.
 
 use crate::common::{Log, format_item, format_map, log_object, poll_for};
-use crate::script::{Script, bookmark, event, map, maps_of, paged_lists, unnamed};
+use crate::script::{Script, bookmark, event, map, maps_of, paged_lists, unnamed_map};
 use futures::StreamExt;
 use kube_runtime::controller::{self, Error};
 use kube_runtime::reflector::{Cause, StoreEvent};
@@ -20,11 +20,11 @@ async fn an_event_that_repeats_for_ever_causes_one_delta_and_one_reconcile() {
     let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
     poll_for(200, &mut results).await;
     assert_eq!(log.take_lines(), ["a=1", "a=2"]);
-    assert_eq!(script.lock().unwrap().lists(), 1);
+    assert_eq!(script.lock().unwrap().list_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_with_only_bookmarks_emits_nothing_and_resumes_from_the_last_one() {
+async fn a_watch_with_only_bookmarks_emits_nothing_and_resumes_from_the_last_bookmark() {
     let watch = |versions: std::ops::Range<u32>| {
         let bookmarks = versions.map(|version| bookmark(&version.to_string()));
         bookmarks.chain([Value::Null]).collect::<Vec<_>>()
@@ -52,11 +52,11 @@ async fn a_watch_with_only_bookmarks_emits_nothing_and_resumes_from_the_last_one
 #[tokio::test(start_paused = true)]
 async fn objects_without_a_name_are_errors_and_are_neither_stored_nor_reconciled() {
     let script = || Script {
-        lists: vec![vec![unnamed("3"), map("a", "4", "1"), map("", "5", "9")]],
+        lists: vec![vec![unnamed_map("3"), map("a", "4", "1"), map("", "5", "9")]],
         watches: vec![vec![
-            event("ADDED", &unnamed("6")),
+            event("ADDED", &unnamed_map("6")),
             event("MODIFIED", &map("a", "7", "2")),
-            event("DELETED", &unnamed("8")),
+            event("DELETED", &unnamed_map("8")),
         ]],
         ..Script::default()
     };
@@ -115,7 +115,7 @@ async fn versions_that_are_not_numbers_are_opaque() {
     }
     assert_eq!(seen, ["a=1", "synced Some(\"zero\")", "a=2"]);
     let script = script.lock().unwrap();
-    assert!(script.lists() > 1, "the silence is not probed");
+    assert!(script.list_count() > 1, "the silence is not probed");
     let watches = script.queries.iter().filter(|query| query.contains("watch=")).collect::<Vec<_>>();
     assert!(
         watches[0].contains("resourceVersion=zero") && watches[1].contains("resourceVersion=third"),
@@ -124,8 +124,8 @@ async fn versions_that_are_not_numbers_are_opaque() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_the_server_cannot_read_any_more_is_dropped_by_the_relist_after_its_error() {
-    // The deletion of an object that is corrupt in the storage is an error of the watch.
+async fn a_relist_removes_a_corrupt_object_whose_deletion_is_reported_as_an_error() {
+    // If an object in the storage is corrupt, the watch reports an error instead of the deletion of the object.
     let failure = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,
         "reason": "InternalError", "message": "corrupt object has been deleted"});
     let script = Script {
@@ -150,5 +150,5 @@ async fn an_object_that_the_server_cannot_read_any_more_is_dropped_by_the_relist
         }
     }
     assert_eq!((deleted, errors, reader.len()), (vec!["b=1".to_owned()], 1, 1));
-    assert_eq!(script.lock().unwrap().lists(), 2);
+    assert_eq!(script.lock().unwrap().list_count(), 2);
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 
-/// The items of a subscription until none arrives for a second: `+a=1` an addition, `~a=1` a modification, `-a=1` a
+/// Takes items until none arrives for a second. Returns their texts: `+a=1` an addition, `~a=1` a modification, `-a=1` a
 /// deletion, `.` the end of a snapshot, `!` an error.
 async fn drain(changes: &mut Subscription<ConfigMap>) -> String {
     let mut items = Vec::new();
@@ -37,19 +37,19 @@ async fn drain(changes: &mut Subscription<ConfigMap>) -> String {
 }
 
 /// The number of watch requests for config maps.
-fn watches(sim: &Sim) -> usize {
+fn watch_count(sim: &Sim) -> usize {
     sim.journal().count_of("watch", "configmaps")
 }
 
 /// Waits for longer than a watch lasts. Returns whether another watch was requested.
 async fn watch_continues(sim: &Sim) -> bool {
-    let before = watches(sim);
+    let before = watch_count(sim);
     tokio::time::sleep(Duration::from_secs(600)).await;
-    watches(sim) > before
+    watch_count(sim) > before
 }
 
 #[tokio::test(start_paused = true)]
-async fn subscribers_share_one_watch_and_the_last_one_ends_it() {
+async fn subscribers_share_one_watch_which_ends_with_the_last_subscriber() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let informer = SharedInformer::new(maps(&sim));
@@ -58,7 +58,7 @@ async fn subscribers_share_one_watch_and_the_last_one_ends_it() {
     let mut late = informer.subscribe();
     put_map(&sim, "a", "2");
     assert_eq!((drain(&mut late).await, drain(&mut one).await), ("+a=1 . ~a=2".into(), "~a=2".into()));
-    assert_eq!(watches(&sim), 1);
+    assert_eq!(watch_count(&sim), 1);
     assert!(watch_continues(&sim).await);
     drop(one);
     put_map(&sim, "b", "1");
@@ -75,7 +75,7 @@ async fn subscribers_share_one_watch_and_the_last_one_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_that_does_not_poll_delays_no_other_subscriber() {
+async fn other_subscribers_receive_changes_while_one_does_not_poll() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let informer = SharedInformer::new(maps(&sim));
@@ -151,13 +151,13 @@ async fn controllers_share_an_informer() {
         (first.take_lines(), second.take_lines()),
         (vec!["a=1".to_owned(), "a=2".to_owned()], vec!["a=1".into(), "a=2".into()])
     );
-    assert_eq!(watches(&sim), 1);
+    assert_eq!(watch_count(&sim), 1);
     drop((one, other));
     assert!(!watch_continues(&sim).await);
 }
 
 #[tokio::test]
-async fn informers_differ_by_type_path_and_options() {
+async fn only_equal_paths_and_options_share_an_informer() {
     let sim = Sim::new();
     let informers = SharedInformers::default();
     let first = informers.informer(maps(&sim), Config::default());
@@ -199,7 +199,7 @@ async fn handles_of_a_shared_store_emit_objects_that_the_store_contains() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_knows_the_resource_version_that_it_has_absorbed() {
+async fn a_store_has_the_resource_version_of_the_last_change_or_bookmark() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let version =

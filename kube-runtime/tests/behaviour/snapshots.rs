@@ -17,8 +17,8 @@ use std::time::Duration;
 /// The query strings of all requests to the server.
 type Queries = Arc<Mutex<Vec<String>>>;
 
-/// A client and the queries of its requests. The server answers a streaming list with two objects and the end of the
-/// list, one event per second. It sends no changes.
+/// Returns a client, and the queries of the requests that the client has sent. The mock server answers a streaming list
+/// with two objects and the end of the list, one event per second. The responses have no other events, and stay open.
 fn client_of_slow_server() -> (Client, Queries) {
     let queries = Queries::default();
     let asked = queries.clone();
@@ -92,8 +92,8 @@ async fn a_relist_from_the_watch_cache_is_not_older_than_the_last_version() {
 /// Sends the chunks of a streaming list's body.
 type ChunkSender = futures::channel::mpsc::UnboundedSender<Result<String, Infallible>>;
 
-/// A client of a server with one streaming list, the queries of its requests, and the sender of the list's chunks.
-/// Every further request stays open without data.
+/// Returns a client, the queries of the requests that the client has sent, and a sender. The mock server responds to the
+/// first request with the chunks from the sender. The response to each further request stays open without data.
 fn client_of_chunked_server() -> (Client, Queries, ChunkSender) {
     let (queries, (send, receive)) = (Queries::default(), futures::channel::mpsc::unbounded());
     let (asked, receive) = (queries.clone(), Arc::new(Mutex::new(Some(receive))));
@@ -106,8 +106,8 @@ fn client_of_chunked_server() -> (Client, Queries, ChunkSender) {
     (Client::new(service, "default"), queries, send)
 }
 
-/// The event of an added object, cut into two chunks.
-fn object_halves() -> [String; 2] {
+/// The text of an `ADDED` event, cut into two chunks.
+fn event_halves() -> [String; 2] {
     let meta = json!({"name": "a", "namespace": "default", "resourceVersion": "7"});
     let text = json!({"type": "ADDED", "object": {"metadata": meta, "data": {"v": "1"}}}).to_string();
     let (first, second) = text.split_at(text.len() / 2);
@@ -124,7 +124,7 @@ async fn time_without_polls_does_not_count_as_a_stall() {
         tokio::time::advance(Duration::from_secs(17)).await;
         assert!(futures::poll!(items.next()).is_pending(), "round {round}");
     }
-    let [first, second] = object_halves();
+    let [first, second] = event_halves();
     chunks.unbounded_send(Ok(first)).unwrap();
     tokio::time::advance(Duration::from_secs(17)).await;
     assert!(futures::poll!(items.next()).is_pending());
@@ -138,7 +138,7 @@ async fn an_object_that_arrives_slowly_does_not_count_as_a_stall() {
     let (client, queries, chunks) = client_of_chunked_server();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     assert_eq!(format_item(items.next().await.unwrap()), "[");
-    let [first, second] = object_halves();
+    let [first, second] = event_halves();
     let sending = async {
         for piece in first.as_bytes().chunks(8) {
             chunks.unbounded_send(Ok(String::from_utf8(piece.to_vec()).unwrap())).unwrap();
@@ -150,7 +150,7 @@ async fn an_object_that_arrives_slowly_does_not_count_as_a_stall() {
     assert_eq!(format_item(item.unwrap()), "*a=1");
     assert_eq!(queries.lock().unwrap().len(), 1);
     // The server sends half of an object, and no further bytes.
-    chunks.unbounded_send(Ok(object_halves()[0].clone())).unwrap();
+    chunks.unbounded_send(Ok(event_halves()[0].clone())).unwrap();
     assert_eq!(format_item(items.next().await.unwrap()), "[");
     assert!(futures::poll!(items.next()).is_pending());
     assert_eq!(queries.lock().unwrap().len(), 2);
@@ -162,7 +162,7 @@ async fn a_watch_whose_body_ends_inside_an_event_resumes_without_a_relist() {
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     let end = json!({"type": "BOOKMARK", "object": {"kind": "ConfigMap", "apiVersion": "v1", "metadata":
         {"resourceVersion": "6", "annotations": {"k8s.io/initial-events-end": "true"}}}});
-    let [first_half, _] = object_halves();
+    let [first_half, _] = event_halves();
     for piece in [format!("{end}\n"), first_half] {
         body.unbounded_send(Ok(piece)).unwrap();
     }

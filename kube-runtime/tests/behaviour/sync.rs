@@ -1,4 +1,4 @@
-//! Tests of controllers whose first snapshots are never complete, and of controllers whose sources end.
+//! Tests of the time limit on the first snapshots of a controller (`sync_timeout`), and of controllers whose sources end.
 
 use crate::common::{Log, client, format_map, maps, put_map};
 use futures::{Stream, StreamExt, stream};
@@ -18,7 +18,7 @@ async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infall
 }
 
 /// Polls the controller for `seconds` of the paused clock. Returns the resources of the `Error::SyncTimeout` errors.
-async fn late_resources<T>(
+async fn poll_for_late_resources<T>(
     seconds: u64,
     results: &mut (impl Stream<Item = Result<T, Error<Infallible>>> + Unpin),
 ) -> Vec<String> {
@@ -33,7 +33,7 @@ async fn late_resources<T>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forbidden_kind_is_reported_once_and_reconciles_start_when_it_is_permitted() {
+async fn a_forbidden_kind_is_reported_once_and_delays_reconciles_until_it_is_permitted() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     sim.faults().add(Rule::new(Fault::status(403)).resource("secrets"));
@@ -43,16 +43,16 @@ async fn a_forbidden_kind_is_reported_once_and_reconciles_start_when_it_is_permi
         .owns(secrets, watcher::Config::default())
         .run(log_object, controller::backoff_on_error, log.clone())
         .boxed();
-    assert_eq!(late_resources(119, &mut results).await, [""; 0]);
-    assert_eq!(late_resources(600, &mut results).await, ["/api/v1/namespaces/default/secrets"]);
+    assert_eq!(poll_for_late_resources(119, &mut results).await, [""; 0]);
+    assert_eq!(poll_for_late_resources(600, &mut results).await, ["/api/v1/namespaces/default/secrets"]);
     assert_eq!(log.take_lines(), [""; 0]);
     sim.faults().clear();
-    late_resources(60, &mut results).await;
+    poll_for_late_resources(60, &mut results).await;
     assert_eq!(log.take_lines(), ["a=1"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_limit_of_snapshots_is_an_option_and_does_not_apply_to_gates_of_the_user() {
+async fn the_sync_timeout_is_configurable_and_does_not_apply_to_gates() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Fault::status(404)).resource("configmaps"));
     let run = |api: Api<ConfigMap>| {
@@ -65,9 +65,9 @@ async fn the_time_limit_of_snapshots_is_an_option_and_does_not_apply_to_gates_of
         (handle, results)
     };
     let (_handle, mut results) = run(maps(&sim));
-    assert_eq!(late_resources(60, &mut results).await, ["ConfigMap"]);
+    assert_eq!(poll_for_late_resources(60, &mut results).await, ["ConfigMap"]);
     let (_handle, mut results) = run(maps(&Sim::new()));
-    assert_eq!(late_resources(60, &mut results).await, [""; 0]);
+    assert_eq!(poll_for_late_resources(60, &mut results).await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

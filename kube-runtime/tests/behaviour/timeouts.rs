@@ -25,7 +25,7 @@ async fn watch_timeouts_have_jitter_and_are_below_five_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_informer_stream_uses_the_watch_timeout_of_a_watcher() {
+async fn an_informer_stream_uses_the_default_watch_timeout() {
     let sim = Sim::new();
     let mut informer = Informer::new(maps(&sim));
     // A poll watches for ten seconds. The stream that follows uses the default timeout.

@@ -165,7 +165,7 @@ async fn a_deletion_waits_until_the_finalizers_are_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deletion_does_not_wait_for_a_new_object_of_the_same_name() {
+async fn is_deleted_is_true_for_a_new_object_of_the_same_name() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let uid = maps(&sim).get("a").await.unwrap().uid().unwrap();

@@ -11,7 +11,7 @@ use kube_sim::{Sim, WatchList};
 use std::{pin::Pin, time::Duration};
 use tokio::time::Instant;
 
-/// The items of a watcher.
+/// The stream of the items of a watcher.
 type Items = Pin<Box<dyn Stream<Item = Result<Event<ConfigMap>>> + Send>>;
 
 /// Watches the config maps of the default namespace.
@@ -19,7 +19,7 @@ fn watch_maps(sim: &Sim, config: Config) -> Items {
     watcher(maps(sim), config).boxed()
 }
 
-/// Checks that each of the next items begins with its text in `expected`.
+/// Checks the next items: the text of each item must begin with the text at the same position in `expected`.
 async fn expect_items(items: &mut Items, expected: &[&str]) {
     for (n, expected) in expected.iter().enumerate() {
         let item = tokio::time::timeout(Duration::from_secs(600), items.next()).await;
@@ -28,7 +28,7 @@ async fn expect_items(items: &mut Items, expected: &[&str]) {
     }
 }
 
-/// A configuration without streaming lists.
+/// A configuration with paged lists instead of streaming lists.
 fn paged_lists() -> Config {
     Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
 }
@@ -95,7 +95,7 @@ async fn prefetches_the_next_page() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn does_not_retry_a_rejected_streaming_list_immediately() {
+async fn falls_back_to_paged_lists_after_a_refused_streaming_list() {
     let sim = Sim::builder().watch_list(WatchList::Refused).build();
     put_map(&sim, "a", "1");
     let mut items = watch_maps(&sim, Config::default().timeout(Duration::from_secs(5)));
@@ -153,7 +153,7 @@ async fn backs_off_after_each_broken_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn resumes_after_the_server_ends_the_watch_without_losing_an_event() {
+async fn loses_no_event_when_the_server_ends_watches() {
     let sim = Sim::new();
     let mut items = watch_maps(&sim, paged_lists().timeout(Duration::from_secs(3)));
     expect_items(&mut items, &["[", "]"]).await;
@@ -300,7 +300,7 @@ async fn resumes_immediately_after_a_silent_healthy_watch_breaks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn backoff_grows_and_resets_after_a_healthy_watch() {
+async fn backoff_grows_after_each_failed_list_until_a_list_succeeds() {
     let sim = Sim::new();
     let id = sim.faults().add(Rule::new(Action::status(500)).verb("list"));
     let mut items = watch_maps(&sim, paged_lists());
@@ -335,7 +335,7 @@ async fn honours_retry_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_undecodable_object_stops_neither_list_nor_watch() {
+async fn an_undecodable_object_ends_neither_the_list_nor_the_watch() {
     for config in [paged_lists(), Config::default()] {
         let sim = Sim::new();
         let replace = |name: &str| Action::ReplaceObject {
@@ -393,7 +393,7 @@ async fn a_silent_watch_times_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_swaps_its_map_and_reports_deleted_objects() {
+async fn a_store_keeps_its_objects_until_a_relist_ends_and_reports_deleted_objects() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
@@ -522,7 +522,7 @@ async fn keeps_the_order_of_objects_decoded_on_several_threads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_sends_one_event_and_410_after_each_list_is_not_listed_in_a_loop() {
+async fn backs_off_if_each_watch_sends_one_event_and_then_410() {
     let expired =
         r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","code":410,"reason":"Expired"}}"#;
     let sim = Sim::new();

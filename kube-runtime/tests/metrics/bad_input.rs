@@ -1,10 +1,12 @@
-//! Reconcilers, mappers, objects and leases that cause problems: a metric counts the problem, the log names it, and the
-//! manager reconciles the other objects. The servers that misbehave are in `watches.rs`.
+//! Tests of the metrics and the log about reconcilers, mappers, objects and leases that cause problems. The tests of
+//! servers that misbehave are in `watches.rs`.
 
-use crate::common::{Log as Reconciled, client, delete_map, format_map, log_object, maps, poll_for, put_map};
+use crate::common::{
+    Log as ReconcileLog, client, delete_map, format_map, log_object, maps, poll_for, put_map,
+};
 use crate::log::Log;
-use crate::script::{Script, event, map, maps_of, paged_lists, unnamed};
-use crate::{Failed, MAPS, record};
+use crate::script::{Script, event, map, maps_of, paged_lists, unnamed_map};
+use crate::{FailedError, MAPS_PATH, record_metrics};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt, pending, ready};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -19,12 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// Reconciles the object `bad`.
-type Bad = fn(Sim) -> BoxFuture<'static, Result<Action, Failed>>;
+/// A reconciler that causes a problem. It runs only for the object `bad`.
+type BadReconciler = fn(Sim) -> BoxFuture<'static, Result<Action, FailedError>>;
 
 /// A reconciler with a problem.
 struct Case {
-    bad: Bad,
+    bad: BadReconciler,
     /// The metric that counts the problem, with its labels.
     metric: &'static str,
     /// A text in the log lines about the problem, and the maximum number of these lines; `None` if no warning is
@@ -34,15 +36,15 @@ struct Case {
     reconciles: std::ops::Range<usize>,
 }
 
-/// Runs a manager whose reconciler has the problem for one of two objects, for 15 minutes. Checks the reconciles, the
-/// metric and the log.
-async fn check(Case { bad, metric, lines, reconciles }: Case) {
-    let (recorded, log, sim) = (record(), Log::capture(), Sim::new());
-    let seen = Arc::new(Reconciled::default());
+/// Runs a manager for 15 minutes. Its reconciler causes the problem of the case for the object `bad`, and succeeds for
+/// the object `good`. Checks the reconciles, the metric and the log.
+async fn check_case(Case { bad, metric, lines, reconciles }: Case) {
+    let (recorded, log, sim) = (record_metrics(), Log::capture(), Sim::new());
+    let seen = Arc::new(ReconcileLog::default());
     put_map(&sim, "bad", "1");
     put_map(&sim, "good", "1");
     let server = sim.clone();
-    let reconcile = move |map: Arc<ConfigMap>, seen: Arc<Reconciled>| {
+    let reconcile = move |map: Arc<ConfigMap>, seen: Arc<ReconcileLog>| {
         seen.add_line(format_map(&map));
         if map.name_any() == "bad" { bad(server.clone()) } else { ready(Ok(Action::await_change())).boxed() }
     };
@@ -93,7 +95,7 @@ async fn a_problem_of_a_reconciler_is_counted_and_logged_and_affects_no_other_ob
             reconciles: 1..2,
         },
         Case {
-            bad: |_| ready(Err(Failed)).boxed(),
+            bad: |_| ready(Err(FailedError)).boxed(),
             metric: "controller_runtime_reconcile_errors_total controller=maps",
             lines: Some(("failed", 30)),
             reconciles: 10..30,
@@ -115,13 +117,13 @@ async fn a_problem_of_a_reconciler_is_counted_and_logged_and_affects_no_other_ob
         },
     ];
     for case in cases {
-        check(case).await;
+        check_case(case).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mapper_that_returns_many_keys_is_counted_and_logged_once() {
-    let (recorded, log, sim) = (record(), Log::capture(), Sim::new());
+async fn a_mapper_that_returns_many_keys_is_counted_each_time_and_logged_once() {
+    let (recorded, log, sim) = (record_metrics(), Log::capture(), Sim::new());
     put_map(&sim, "a", "1");
     for name in ["s1", "s2"] {
         let metadata = json!({"name": name, "namespace": "default"});
@@ -136,7 +138,7 @@ async fn a_mapper_that_returns_many_keys_is_counted_and_logged_once() {
         watcher::Config::default(),
         mapper,
     );
-    let seen = Arc::new(Reconciled::default());
+    let seen = Arc::new(ReconcileLog::default());
     let mut results = controller.run(log_object, controller::backoff_on_error, seen.clone()).boxed();
     poll_for(30, &mut results).await;
     put_map(&sim, "a", "2");
@@ -149,25 +151,25 @@ async fn a_mapper_that_returns_many_keys_is_counted_and_logged_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn objects_without_a_name_are_counted_and_logged_once() {
-    let (recorded, log) = (record(), Log::capture());
+async fn each_object_without_a_name_is_counted_and_one_is_logged() {
+    let (recorded, log) = (record_metrics(), Log::capture());
     let script = Script {
-        lists: vec![vec![unnamed("3"), map("a", "4", "1")]],
-        watches: vec![vec![event("ADDED", &unnamed("6")), event("DELETED", &unnamed("7"))]],
+        lists: vec![vec![unnamed_map("3"), map("a", "4", "1")]],
+        watches: vec![vec![event("ADDED", &unnamed_map("6")), event("DELETED", &unnamed_map("7"))]],
         ..Script::default()
     };
     let (maps, _) = maps_of(script, "5");
     poll_for(30, &mut watcher(maps, paged_lists()).boxed()).await;
-    let name = format!("kube_runtime_undecodable_objects_total name={MAPS}");
+    let name = format!("kube_runtime_undecodable_objects_total name={MAPS_PATH}");
     assert_eq!(recorded.value(&name), Some(3.0));
     let lines = log.lines_with("cannot decode ConfigMap without a readable name");
-    assert!(lines.len() == 1 && lines[0].contains(MAPS), "{lines:?}");
+    assert!(lines.len() == 1 && lines[0].contains(MAPS_PATH), "{lines:?}");
     assert!(lines[0].contains("metadata.name is missing or empty"), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stolen_lease_is_logged_with_its_new_holder_and_ends_the_manager() {
-    let (recorded, log, sim) = (record(), Log::capture(), Sim::new());
+    let (recorded, log, sim) = (record_metrics(), Log::capture(), Sim::new());
     let elector = LeaderElector::new(client(&sim), "default", "operator", "pod");
     let manager = Manager::elected(elector).unwrap().without_server();
     let running = tokio::spawn(manager.shutdown_on(pending()).run());
@@ -188,13 +190,13 @@ async fn a_stolen_lease_is_logged_with_its_new_holder_and_ends_the_manager() {
 async fn two_managers_with_one_identity_do_not_reconcile_at_the_same_time() {
     let (log, sim) = (Log::capture(), Sim::new());
     put_map(&sim, "a", "1");
-    let seen = Arc::new(Reconciled::default());
+    let seen = Arc::new(ReconcileLog::default());
     let managers = ["one", "two"].map(|name| {
         let elector = LeaderElector::new(client(&sim), "default", "operator", "pod");
         let mut manager = Manager::elected(elector).unwrap().without_server();
-        let reconcile = move |map: Arc<ConfigMap>, seen: Arc<Reconciled>| {
+        let reconcile = move |map: Arc<ConfigMap>, seen: Arc<ReconcileLog>| {
             seen.add_line(format!("{name} {}", format_map(&map)));
-            ready(Ok::<_, Failed>(Action::await_change()))
+            ready(Ok::<_, FailedError>(Action::await_change()))
         };
         let controller = Controller::new(maps(&sim), watcher::Config::default());
         manager.controller(controller, reconcile, controller::backoff_on_error, seen.clone());

@@ -33,7 +33,7 @@ impl<'a> MakeWriter<'a> for Text {
 }
 
 impl Log {
-    /// Captures the log of the current thread until the value is dropped.
+    /// Captures the log of the current thread until the returned value is dropped.
     pub(crate) fn capture() -> Self {
         let text = Text::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(text.clone()).finish();

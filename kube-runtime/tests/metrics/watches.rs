@@ -1,63 +1,63 @@
-//! The metrics and the log of watchers of servers that misbehave, and of large collections.
+//! Tests of the metrics and the log about servers that misbehave, and about large collections.
 
 use crate::common::{delete_map, maps, poll_for, put_map};
 use crate::log::Log;
 use crate::script::{Script, bookmark, event, map, maps_of, paged_lists};
-use crate::{MAPS, record};
+use crate::{MAPS_PATH, record_metrics};
 use futures::StreamExt;
 use kube_runtime::watcher;
 use kube_sim::Sim;
 use kube_sim::fault::{Action as Fault, Rule};
 use serde_json::json;
 
-/// Watches the config maps of a server with this script for `seconds`. `version` is the resource version of its lists.
-async fn watch_scripted(script: Script, version: &'static str, seconds: u64) {
+/// For `seconds`, watches the config maps of a server with this script. `version` is the resource version of the lists.
+async fn watch_scripted_server(script: Script, version: &'static str, seconds: u64) {
     let (maps, _) = maps_of(script, version);
     poll_for(seconds, &mut watcher(maps, paged_lists()).boxed()).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_repeats_events_is_counted_and_logged_once() {
-    let (recorded, log) = (record(), Log::capture());
-    watch_scripted(Script::repeating(), "5", 200).await;
-    let repeated = recorded.value(&format!("kube_runtime_repeated_events_total name={MAPS}")).unwrap();
+async fn each_repeated_event_is_counted_and_the_problem_is_logged_once() {
+    let (recorded, log) = (record_metrics(), Log::capture());
+    watch_scripted_server(Script::repeating(), "5", 200).await;
+    let repeated = recorded.value(&format!("kube_runtime_repeated_events_total name={MAPS_PATH}")).unwrap();
     assert!((1300.0..2001.0).contains(&repeated), "{repeated}");
     let lines = log.lines_with("the server repeats events");
-    assert!(lines.len() == 1 && lines[0].contains(MAPS), "{lines:?}");
+    assert!(lines.len() == 1 && lines[0].contains(MAPS_PATH), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_sends_only_bookmarks_is_counted_and_logged_once() {
-    let (recorded, log) = (record(), Log::capture());
+async fn each_bookmark_is_counted_and_a_watch_with_only_bookmarks_is_logged_once() {
+    let (recorded, log) = (record_metrics(), Log::capture());
     let bookmarks = (6..1006).map(|version| bookmark(&version.to_string())).collect();
     let script =
         Script { lists: vec![vec![map("a", "5", "1")]], watches: vec![bookmarks], ..Script::default() };
-    watch_scripted(script, "5", 150).await;
-    assert_eq!(recorded.value(&format!("kube_runtime_bookmarks_total name={MAPS}")), Some(1000.0));
-    assert_eq!(recorded.value(&format!("kube_runtime_repeated_events_total name={MAPS}")), None);
+    watch_scripted_server(script, "5", 150).await;
+    assert_eq!(recorded.value(&format!("kube_runtime_bookmarks_total name={MAPS_PATH}")), Some(1000.0));
+    assert_eq!(recorded.value(&format!("kube_runtime_repeated_events_total name={MAPS_PATH}")), None);
     let lines = log.lines_with("the server sends many bookmarks");
-    assert!(lines.len() == 1 && lines[0].contains(MAPS), "{lines:?}");
+    assert!(lines.len() == 1 && lines[0].contains(MAPS_PATH), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_is_not_a_number_is_counted_and_logged_once() {
-    let (recorded, log) = (record(), Log::capture());
+async fn each_list_whose_version_is_not_a_number_is_counted_and_one_is_logged() {
+    let (recorded, log) = (record_metrics(), Log::capture());
     let expired =
         json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired"});
     let lists = || vec![vec![map("a", "first", "1")]];
     let watches = vec![vec![event("MODIFIED", &map("a", "x", "2")), event("ERROR", &expired)]];
-    watch_scripted(Script { lists: lists(), watches, ..Script::default() }, "zero", 60).await;
-    // The first list, and the one after the expiry.
-    assert_eq!(recorded.value(&format!("kube_runtime_opaque_versions_total name={MAPS}")), Some(2.0));
+    watch_scripted_server(Script { lists: lists(), watches, ..Script::default() }, "zero", 60).await;
+    // The metric counts the first list and the relist.
+    assert_eq!(recorded.value(&format!("kube_runtime_opaque_versions_total name={MAPS_PATH}")), Some(2.0));
     let lines = log.lines_with("the resource version is not a number");
-    assert!(lines.len() == 1 && lines[0].contains(MAPS) && lines[0].contains("zero"), "{lines:?}");
+    assert!(lines.len() == 1 && lines[0].contains(MAPS_PATH) && lines[0].contains("zero"), "{lines:?}");
     let relists = log.lines_with("the watch cannot continue: relisting");
     assert_eq!(relists.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn relists_of_a_flapping_server_are_counted_each_and_logged_once_a_minute() {
-    let (recorded, log, sim) = (record(), Log::capture(), Sim::new());
+async fn each_relist_of_a_flapping_server_is_counted_and_one_per_minute_is_logged() {
+    let (recorded, log, sim) = (record_metrics(), Log::capture(), Sim::new());
     let mut items = watcher(maps(&sim), watcher::Config::default()).boxed();
     for number in 0..60 {
         put_map(&sim, "a", &number.to_string());
@@ -66,7 +66,8 @@ async fn relists_of_a_flapping_server_are_counted_each_and_logged_once_a_minute(
         sim.faults().add(Rule::new(Fault::status(410)).verb("watch").times(1));
         poll_for(3, &mut items).await;
     }
-    let relists = recorded.value(&format!("kube_runtime_relists_total name={MAPS} reason=expired")).unwrap();
+    let relists =
+        recorded.value(&format!("kube_runtime_relists_total name={MAPS_PATH} reason=expired")).unwrap();
     let lines = log.lines_with("the watch cannot continue: relisting");
     assert!(relists > 20.0 && (1..=4).contains(&lines.len()), "{relists} relists, {lines:?}");
     assert!(
@@ -78,8 +79,8 @@ async fn relists_of_a_flapping_server_are_counted_each_and_logged_once_a_minute(
 #[tokio::test(start_paused = true)]
 async fn the_size_of_a_collection_is_a_metric_and_an_exceeded_budget_is_logged_once() {
     for config in [watcher::Config::default(), paged_lists().page_size(2)] {
-        let (recorded, log, sim) = (record(), Log::capture(), Sim::new());
-        let value = |name: &str| recorded.value(&format!("kube_runtime_{name} name={MAPS}"));
+        let (recorded, log, sim) = (record_metrics(), Log::capture(), Sim::new());
+        let value = |name: &str| recorded.value(&format!("kube_runtime_{name} name={MAPS_PATH}"));
         for number in 0..10 {
             put_map(&sim, &format!("m{number}"), &"x".repeat(1000));
         }
@@ -96,7 +97,7 @@ async fn the_size_of_a_collection_is_a_metric_and_an_exceeded_budget_is_logged_o
         }
         assert_eq!((value("collection_objects"), value("exceeded_budgets_total")), (Some(20.0), Some(1.0)));
         let lines = log.lines_with("the objects exceed their budget");
-        assert!(lines.len() == 1 && lines[0].contains(MAPS) && lines[0].contains("20000"), "{lines:?}");
+        assert!(lines.len() == 1 && lines[0].contains(MAPS_PATH) && lines[0].contains("20000"), "{lines:?}");
         for number in 0..20 {
             delete_map(&sim, &format!("m{number}"));
         }

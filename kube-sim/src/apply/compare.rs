@@ -10,7 +10,7 @@ use super::field_set::FieldSet;
 use super::path::{Element, is_same_value};
 use super::typed::{List, Shape, Type};
 
-/// The fields in which two values differ; the three sets are disjoint.
+/// The fields in which two values differ. The three sets are disjoint, unless several items of a list have the same key.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     pub(super) removed: FieldSet,
@@ -19,7 +19,7 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// The comparison without the paths in `ignored` and all paths below them.
+    /// Removes the paths in `ignored`, and all paths below these paths.
     pub(super) fn without(self, ignored: &FieldSet) -> Self {
         Self {
             removed: self.removed.recursive_difference(ignored),
@@ -65,7 +65,7 @@ impl Walker {
         }
     }
 
-    /// Compares two values of the shape `shape`. Returns whether they are leaves: scalar, atomic or empty.
+    /// Compares two values as if both had the shape `shape`. Returns whether the values are leaves: scalar, atomic or empty.
     fn compare_as(&mut self, shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>) -> bool {
         match shape {
             Shape::Scalar(_) => self.compare_leaves(old, new),
@@ -86,7 +86,7 @@ impl Walker {
                 }
                 let only_after = after.iter().filter(|(name, _)| !before.contains_key(*name));
                 for (name, _) in before.iter().chain(only_after) {
-                    let Some(ty) = map.field(name) else { continue };
+                    let Some(ty) = map.field_type(name) else { continue };
                     self.descend(Element::Field(name.clone()), ty, before.get(name), after.get(name));
                 }
                 false
@@ -127,8 +127,9 @@ impl Walker {
         }
     }
 
-    /// Compares the items that have the key `element`. If both lists have several such items, compares them as one
-    /// value. If only one list has several, `element` itself is removed or added.
+    /// Compares the items that have the key `element`. If both lists have several such items, compares these items as
+    /// one value. If only `before` has several items, their path counts as removed, and an item in `after` as added. If
+    /// only `after` has several items, their path counts as added, and an item in `before` as removed.
     fn compare_items_of_key(
         &mut self,
         list: List<'_>,

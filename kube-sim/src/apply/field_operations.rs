@@ -43,7 +43,7 @@ fn collect_fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mu
         }
         (Shape::Map(map), Value::Object(entries)) => {
             for (name, value) in entries {
-                let Some(ty) = map.field(name) else { continue };
+                let Some(ty) = map.field_type(name) else { continue };
                 path.push(Element::Field(name.clone()));
                 collect_fields(ty, value, path, set);
                 let is_empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
@@ -83,7 +83,7 @@ pub(super) fn remove_fields(ty: Type<'_>, value: &Value, set: &FieldSet) -> Opti
                 if set.has(&element) {
                     continue;
                 }
-                let rest = match (set.below(&element), map.field(name)) {
+                let rest = match (set.below(&element), map.field_type(name)) {
                     (Some(below), Some(ty)) => remove_fields(ty, value, below).unwrap_or(Value::Null),
                     _ => value.clone(),
                 };
@@ -105,7 +105,7 @@ pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
     };
     let below = |element: &Element, set: FieldSet| {
         let ty = match (ty.shape(Some(&empty_parent(element))), element) {
-            (Shape::Map(map), Element::Field(name)) => map.field(name),
+            (Shape::Map(map), Element::Field(name)) => map.field_type(name),
             (Shape::List(list), _) => Some(list.items),
             _ => None,
         };
@@ -129,13 +129,13 @@ fn empty_parent(element: &Element) -> Value {
 /// list or map has become atomic, the paths below it are replaced with the path of the list or map.
 pub(super) fn reconcile_with_schema(ty: Type<'_>, set: &FieldSet) -> Option<FieldSet> {
     let mut atomic = FieldSet::default();
-    newly_atomic_fields(ty, set, &mut Vec::new(), false, &mut atomic);
+    collect_newly_atomic_fields(ty, set, &mut Vec::new(), false, &mut atomic);
     (!atomic.is_empty()).then(|| set.recursive_difference(&atomic).union(&atomic))
 }
 
 /// Adds to `atomic` the paths of lists and maps that have become atomic. `set` contains the paths below `path`;
 /// `is_leaf` is true if the whole field set contains `path` but no paths below it.
-fn newly_atomic_fields(
+fn collect_newly_atomic_fields(
     ty: Type<'_>,
     set: &FieldSet,
     path: &mut Vec<Element>,
@@ -143,12 +143,12 @@ fn newly_atomic_fields(
     atomic: &mut FieldSet,
 ) {
     let field = |element: &Element| match (ty.shape(Some(&empty_parent(element))), element) {
-        (Shape::Map(map), Element::Field(name)) => map.field(name),
+        (Shape::Map(map), Element::Field(name)) => map.field_type(name),
         (Shape::List(list), _) => Some(list.items),
         _ => None,
     };
     let is_atomic = match ty.shape(None) {
-        Shape::Map(map) => map.atomic && !map.is_unknown(),
+        Shape::Map(map) => map.atomic && !map.declares_nothing(),
         Shape::List(list) => list.is_atomic(),
         Shape::Scalar(_) => false,
     };
@@ -164,7 +164,7 @@ fn newly_atomic_fields(
         let Some(ty) = field(element) else { continue };
         let below = set.below(element);
         path.push(element.clone());
-        newly_atomic_fields(ty, below.unwrap_or(&empty), path, below.is_none(), atomic);
+        collect_newly_atomic_fields(ty, below.unwrap_or(&empty), path, below.is_none(), atomic);
         path.pop();
     }
 }

@@ -38,7 +38,7 @@ impl FieldSet {
         self.members.contains(element)
     }
 
-    /// The longer paths that begin with `element`, each without its first element; `None` if there are none.
+    /// The paths below the path `element`, each without its first element; `None` if there are no such paths.
     pub(crate) fn below(&self, element: &Element) -> Option<&Self> {
         self.children.get(element).filter(|set| !set.is_empty())
     }
@@ -85,7 +85,7 @@ impl FieldSet {
         self.subtract(other, true)
     }
 
-    /// The difference, without the paths below a path of `other` if `recursive` is true.
+    /// The paths that are not in `other`. If `recursive` is true, also omits the paths below a path of `other`.
     fn subtract(&self, other: &Self, recursive: bool) -> Self {
         let rest = |(element, set): (&Element, &Self)| {
             if recursive && other.members.contains(element) {
@@ -103,7 +103,7 @@ impl FieldSet {
         }
     }
 
-    /// Adds the first element of each longer path as a path of its own, if `keep` returns true for it.
+    /// Adds the first element of each longer path as a path of its own, if `keep` returns true for the element.
     pub(super) fn with_members(&self, keep: impl Fn(&Element) -> bool) -> Self {
         let mut members = self.members.clone();
         members.extend(self.children.keys().filter(|element| keep(element)).cloned());
@@ -123,14 +123,14 @@ impl FieldSet {
         self
     }
 
-    /// All paths in the format of conflicts (`.spec.replicas`). On each level, members come before children.
+    /// All paths in the format of conflict messages (`.spec.replicas`). On each level, members come before children.
     pub(crate) fn paths(&self) -> Vec<String> {
         let mut found = Vec::new();
         self.collect_paths("", &mut found);
         found
     }
 
-    /// Adds all paths to `found`, each after `prefix`.
+    /// Adds the text of each path to `found`. Each text begins with `prefix`.
     fn collect_paths(&self, prefix: &str, found: &mut Vec<String>) {
         found.extend(self.members.iter().map(|element| format!("{prefix}{element}")));
         for (element, set) in &self.children {
@@ -158,13 +158,14 @@ impl FieldSet {
     /// Parses `FieldsV1`. Path elements of an unknown kind are ignored.
     ///
     /// # Errors
-    /// `fields` or a value in it is not an object, or an element of a path is malformed.
+    /// `fields` is not an object, the value of a path element of a known kind is not an object, or a path element is
+    /// malformed.
     pub(crate) fn of_fields_v1(fields: &Value) -> Result<Self, String> {
         Self::parse_subtree(fields).map(|(set, _)| set.unwrap_or_default())
     }
 
-    /// Parses the value of one path. Returns the set of the longer paths that begin with this path, if any, and whether
-    /// the path itself is in the set.
+    /// Parses the value of one path in `FieldsV1`. Returns the set of the paths below this path, if any, and whether the
+    /// whole field set contains the path itself.
     fn parse_subtree(fields: &Value) -> Result<(Option<Self>, bool), String> {
         let Value::Object(map) = fields else { return Err(format!("expected an object, found {fields}")) };
         let mut set = Self::default();
@@ -250,7 +251,7 @@ mod tests {
         }
 
         #[test]
-        fn set_operations_satisfy_set_algebra(a in any_set(), b in any_set()) {
+        fn set_operations_agree_with_btree_set(a in any_set(), b in any_set()) {
             let union: BTreeSet<String> = a.union(&b).paths().into_iter().collect();
             let left: BTreeSet<String> = a.paths().into_iter().collect();
             let right: BTreeSet<String> = b.paths().into_iter().collect();

@@ -33,8 +33,8 @@ pub(super) fn without_client_side_applied_fields(
     rest.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
-/// The fields of `live` that still have the value in the last-applied configuration; `None` if `live` has no such
-/// configuration that is valid and has the API version `api_version`.
+/// The fields of `live` that still have the value in the last-applied configuration; `None` if `live` has no
+/// last-applied configuration, or this configuration is invalid or has an API version other than `api_version`.
 fn client_side_applied_fields(ty: Type<'_>, api_version: &str, live: &Value) -> Option<FieldSet> {
     let applied: Value = serde_json::from_str(annotation(live)?).ok()?;
     if applied.get("apiVersion")?.as_str()? != api_version || typed::check_type(ty, &applied, false).is_err()
@@ -46,8 +46,8 @@ fn client_side_applied_fields(ty: Type<'_>, api_version: &str, live: &Value) -> 
     Some(fields.difference(&drift.modified).difference(&drift.added).difference(&drift.removed))
 }
 
-/// If the object has the annotation with a value that is not empty, sets its value to `config`, from which this
-/// annotation is removed.
+/// Sets [`ANNOTATION`] of `object` to the text of `config`. The text omits this annotation. Does nothing if `object` does
+/// not have the annotation, or if the annotation is empty.
 pub(super) fn update_annotation(object: &mut Value, config: &Value) {
     if annotation(object).is_none_or(str::is_empty) {
         return;

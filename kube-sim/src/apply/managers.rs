@@ -15,13 +15,13 @@ const MAX_UPDATE_ENTRIES: usize = 10;
 /// The name of the field manager of merged entries.
 const ANCIENT_CHANGES: &str = "ancient-changes";
 
-/// The identity of an entry of `managedFields`. All applies of a manager share one entry. The other writes of the
-/// manager have one entry for each API version. Each subresource has separate entries.
+/// The identity of an entry of `managedFields`. All apply requests of a manager share one entry. The other writes of
+/// the manager have one entry for each API version. Each subresource has separate entries.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Manager {
     pub(super) name: String,
     pub(super) operation: Operation,
-    /// Empty for [`Operation::Apply`], so that applies in different API versions share an entry.
+    /// Empty for [`Operation::Apply`], so that apply requests in different API versions share an entry.
     pub(super) api_version: String,
     pub(super) subresource: String,
 }
@@ -60,17 +60,17 @@ impl Manager {
 
 /// The fields that a manager owns, and the API version of their paths.
 #[derive(Debug, Clone)]
-pub(super) struct Owned {
+pub(super) struct OwnedFields {
     pub(super) fields: FieldSet,
     pub(super) api_version: String,
-    /// The time of the manager's last change; `None` if its applies have never changed the object, and for changes
-    /// through the subresource `scale`.
+    /// The time of the manager's last change; `None` if its apply requests have never changed the object, and for
+    /// changes through the subresource `scale`.
     pub(super) time: Option<String>,
 }
 
 /// All field managers of an object.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Managers(pub(super) BTreeMap<Manager, Owned>);
+pub(super) struct Managers(pub(super) BTreeMap<Manager, OwnedFields>);
 
 impl Managers {
     /// Parses `metadata.managedFields`.
@@ -109,7 +109,7 @@ impl Managers {
             let manager = Manager::new(text("manager"), operation, api_version, text("subresource"));
             let manager = Manager { name: text("manager").to_owned(), ..manager };
             let time = entry.get("time").and_then(Value::as_str).map(str::to_owned);
-            managers.insert(manager, Owned { fields, api_version: api_version.to_owned(), time });
+            managers.insert(manager, OwnedFields { fields, api_version: api_version.to_owned(), time });
         }
         Ok(Self(managers))
     }
@@ -127,7 +127,7 @@ impl Managers {
             metadata.remove("managedFields");
             return;
         }
-        let mut entries: Vec<(&Manager, &Owned)> = self.0.iter().collect();
+        let mut entries: Vec<(&Manager, &OwnedFields)> = self.0.iter().collect();
         entries.sort_by_key(|(manager, owned)| {
             (manager.operation, &owned.time, &manager.name, &owned.api_version, &manager.subresource)
         });
@@ -168,7 +168,7 @@ impl Managers {
     }
 }
 
-fn managed_fields_entry(manager: &Manager, owned: &Owned) -> Value {
+fn managed_fields_entry(manager: &Manager, owned: &OwnedFields) -> Value {
     let operation = match manager.operation {
         Operation::Apply => "Apply",
         Operation::Update => "Update",
@@ -233,7 +233,7 @@ mod tests {
             fields.insert(&[super::super::path::Element::Field(format!("f{index:02}"))]);
             let time = Some(format!("2026-01-01T00:00:{index:02}Z"));
             let manager = Manager::new(&format!("m{index:02}"), Operation::Update, "v1", "");
-            managers.0.insert(manager, Owned { fields, api_version: "v1".to_owned(), time });
+            managers.0.insert(manager, OwnedFields { fields, api_version: "v1".to_owned(), time });
         }
         managers.limit_update_entries();
         assert_eq!(managers.0.len(), 10);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn describes_managers_as_in_conflicts() {
+    fn describes_managers_as_conflict_messages_do() {
         assert_eq!(Manager::new("a", Operation::Apply, "v1", "").describe(), "\"a\"");
         assert_eq!(
             Manager::new("", Operation::Update, "apps/v1", "").describe(),

@@ -45,7 +45,7 @@ fn merge_values(ty: Type<'_>, live: Option<&Value>, config: Option<&Value>) -> R
             let mut merged = Map::new();
             let only_applied = applied.iter().filter(|(name, _)| !before.contains_key(*name));
             for (name, _) in before.iter().chain(only_applied) {
-                let value = match map.field(name) {
+                let value = match map.field_type(name) {
                     Some(ty) => merge_values(ty, before.get(name), applied.get(name))
                         .map_err(|problem| format!(".{name}{problem}"))?,
                     None => applied.get(name).or(before.get(name)).cloned(),
@@ -93,7 +93,8 @@ impl<'a> KeyedItems<'a> {
         self.by_key.contains_key(element)
     }
 
-    /// The item that has the key; null if several items have this key, because such items are not merged.
+    /// The item that has the key; `None` if no item has this key. If several items have this key, the result is null,
+    /// because such items are not merged.
     fn get(&self, element: &Element) -> Option<&'a Value> {
         static NULL: Value = Value::Null;
         let (first, shared) = *self.by_key.get(element)?;

@@ -1,11 +1,11 @@
 //! Server-side apply, and the tracking of field ownership in every other write (KEP-555).
 //!
-//! Owns `metadata.managedFields`: every create, update and patch calls [`track`], and server-side apply calls
-//! [`apply`]. Ownership follows the rules of the Go library `structured-merge-diff`, which Kubernetes uses. This module
-//! works on raw values and a schema, and must not know about stores or requests.
+//! Owns `metadata.managedFields`: server-side apply calls [`apply`], and every other write (create, update, other
+//! patches) calls [`track`]. Ownership follows the rules of the Go library `structured-merge-diff`, which Kubernetes
+//! uses. This module works on JSON values, a schema and a [`Context`], and must not know about stores or HTTP requests.
 //!
-//! The paths of all managed fields are interpreted in the API version of the request, even if a manager wrote
-//! them in another API version. This assumes that the paths are the same in all served versions of a kind.
+//! The module uses the schema of the request's API version for the paths of all managed fields, even if a manager wrote
+//! a path in another API version. It assumes that the paths are the same in all served versions of a kind.
 
 mod compare;
 mod field_operations;
@@ -35,7 +35,7 @@ pub(crate) struct Context<'a> {
     pub(crate) api_version: &'a str,
     /// The kind of the object.
     pub(crate) kind: &'a str,
-    /// All served API versions of the kind. Entries of managed fields with other versions are dropped.
+    /// All served API versions of the kind. A `managedFields` entry with any other API version is dropped.
     pub(crate) served: &'a [String],
     /// The subresource of the request; empty for the main resource.
     pub(crate) subresource: &'a str,
@@ -43,15 +43,15 @@ pub(crate) struct Context<'a> {
     pub(crate) manager: &'a str,
     /// The current time in RFC 3339, in whole seconds.
     pub(crate) now: &'a str,
-    /// The fields that a write to this endpoint neither changes nor owns.
+    /// The paths of the fields that the server resets in this request, such as `status`. The request gives the manager
+    /// no ownership of these fields.
     pub(crate) reset: &'a [&'a str],
 }
 
 /// An error of a server-side apply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApplyError {
-    /// The kind or API version of the configuration is not that of the request, or the configuration sets
-    /// `managedFields`: 400, `BadRequest`.
+    /// The configuration has another kind or API version than the request, or sets `managedFields`: 400, `BadRequest`.
     #[error("{0}")]
     BadRequest(String),
     /// Other managers own fields that the configuration changes: 409, `Conflict`.
@@ -59,7 +59,7 @@ pub(crate) enum ApplyError {
     Conflict {
         /// The message of the `Status`.
         message: String,
-        /// One cause for each field of each manager.
+        /// One cause for each conflicting field of each manager.
         causes: Vec<Conflict>,
     },
     /// The configuration does not match the schema: 500 without a reason, as in the API server.
@@ -78,9 +78,10 @@ pub(crate) struct Conflict {
 
 /// Sets `new.metadata.managedFields` for a create (`live` is `None`), an update, or a patch other than apply.
 ///
-/// `new` must be the object that will be stored, but with the `managedFields` of the request: an empty list, or a list
-/// of one empty entry, drops all managers of `live`, a valid list replaces them, and any other value is ignored. In a
-/// request to a subresource, every value is ignored. If no field changes, the entries keep their times.
+/// `new` must be the object that will be stored, except that its `managedFields` must be those of the request. An empty
+/// list, or a list of one empty entry, drops all managers of `live`. A valid list replaces the managers of `live`. Any
+/// other value is ignored. In a request to a subresource, every value is ignored. If the write neither adds nor changes
+/// a field, the entries keep their times.
 pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     let managers = managers_before_update(cx, live, new);
     let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return };
@@ -92,16 +93,20 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     let before = live.map_or_else(|| baseline(cx), without_managed_fields);
     let write = write_request(cx);
     let writer = Manager::new(cx.manager, Operation::Update, cx.api_version, cx.subresource);
-    let after = write.update(&before, new, &managers, &writer);
-    if cx.subresource == "scale" && live.is_some() && takes_unowned_fields(&managers, &after, &writer) {
+    let after = write.managers_after_update(&before, new, &managers, &writer);
+    if cx.subresource == "scale"
+        && live.is_some()
+        && owns_only_previously_unowned_fields(&managers, &after, &writer)
+    {
         return managers.write_to(new);
     }
     after.write_to(new);
 }
 
-/// Whether `writer` took fields that no manager owned. The `managedFields` of a `Scale` contain only the entries that
-/// own the replica count. If there are none, the API server handles the `Scale` as an object that is not tracked yet.
-fn takes_unowned_fields(before: &Managers, after: &Managers, writer: &Manager) -> bool {
+/// Whether `writer` owns fields after the write, and none of these fields had a manager before the write. The
+/// `managedFields` of a `Scale` contain only the entries that own the replica count. If no entry owns the replica count,
+/// the API server handles the `Scale` as an object that is not tracked yet.
+fn owns_only_previously_unowned_fields(before: &Managers, after: &Managers, writer: &Manager) -> bool {
     let Some(taken) = after.0.get(writer) else { return false };
     before.0.values().all(|owned| owned.fields.intersection(&taken.fields).is_empty())
 }
@@ -109,15 +114,15 @@ fn takes_unowned_fields(before: &Managers, after: &Managers, writer: &Manager) -
 /// Merges the configuration of a mutating policy into `live`, without a change of the managed fields.
 ///
 /// # Errors
-/// The configuration does not match the schema, or sets an atomic list or map. Its merge would remove items that the
-/// policy does not know.
-pub(crate) fn merge_untracked(schema: &Schema, live: &Value, config: &Value) -> Result<Value, String> {
+/// The configuration does not match the schema, or sets an atomic list or map: the merge would replace the whole list
+/// or map, and remove items that the policy does not know.
+pub(crate) fn merge_without_tracking(schema: &Schema, live: &Value, config: &Value) -> Result<Value, String> {
     let ty = Type::of(schema);
     typed::check_type(ty, config, false)
         .map_err(|problem| format!("failed to convert patch object to typed object: {problem}"))?;
-    let atomics = typed::atomics(ty, config);
-    if !atomics.is_empty() {
-        let paths = atomics.join(", ");
+    let paths = typed::atomic_paths(ty, config);
+    if !paths.is_empty() {
+        let paths = paths.join(", ");
         return Err(format!(
             "invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {paths}"
         ));
@@ -140,7 +145,7 @@ pub(crate) fn apply(
     config: &Value,
     force: bool,
 ) -> Result<Value, ApplyError> {
-    check_identity(cx, config)?;
+    check_kind_and_managed_fields(cx, config)?;
     let ty = Type::of(cx.schema);
     let name = |field: &str| config["metadata"][field].as_str().unwrap_or_default();
     typed::check_type(ty, config, false).map_err(|problem| {
@@ -149,12 +154,12 @@ pub(crate) fn apply(
         ApplyError::Schema(format!("failed to create typed patch object ({object}): {problem}"))
     })?;
     let write = write_request(cx);
-    let before = live.map_or_else(|| object_without_fields(cx), without_managed_fields);
+    let before = live.map_or_else(|| object_with_only_type_meta(cx), without_managed_fields);
     let mut managers = Managers::of(live);
     if let (true, Some(_)) = (managers.0.is_empty(), live) {
         // The manager `before-first-apply` gets ownership of the existing fields of an untracked object.
         let writer = Manager::new("before-first-apply", Operation::Update, cx.api_version, cx.subresource);
-        managers = write.update(&baseline(cx), &before, &managers, &writer);
+        managers = write.managers_after_update(&baseline(cx), &before, &managers, &writer);
     }
     let (merged, managers) = match write.apply(&before, config, &managers, force) {
         Err(ApplyFailure::Conflicts(conflicts)) if cx.manager == "kubectl" => {
@@ -183,20 +188,21 @@ fn write_request<'a>(cx: &'a Context<'a>) -> WriteRequest<'a> {
     WriteRequest { cx, ty: Type::of(cx.schema), ignored }
 }
 
-/// The path with these fields as its elements.
+/// The path whose elements are the fields with the given names.
 fn field_path<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Element> {
     names.into_iter().map(|name| Element::Field(name.to_owned())).collect()
 }
 
-/// The object with which [`track`] compares a new object, and [`apply`] an object that is not tracked yet. For a
-/// built-in kind, it contains the fields that Go always serializes, so that no manager owns them.
+/// The object that stands for "no fields" in a comparison: [`track`] compares a created object with the baseline, and
+/// [`apply`] compares an untracked object with the baseline. For a built-in kind, the baseline contains the zero values
+/// of the fields that Go always serializes, so that no manager owns these zero values.
 fn baseline(cx: &Context<'_>) -> Value {
     let is_built_in = cx.schema.component().is_some();
-    if is_built_in { crate::schema::zero(cx.schema) } else { object_without_fields(cx) }
+    if is_built_in { crate::schema::zero(cx.schema) } else { object_with_only_type_meta(cx) }
 }
 
 /// An object with only `apiVersion` and `kind`.
-fn object_without_fields(cx: &Context<'_>) -> Value {
+fn object_with_only_type_meta(cx: &Context<'_>) -> Value {
     serde_json::json!({"apiVersion": cx.api_version, "kind": cx.kind})
 }
 
@@ -226,13 +232,13 @@ fn managers_before_update(cx: &Context<'_>, live: Option<&Value>, new: &Value) -
     }
 }
 
-/// An API version as Go prints a `schema.GroupVersion` with an empty group: `/v1`.
+/// The group and the version, in the format in which Go prints a `schema.GroupVersionKind`. The core group is empty: `/v1`.
 fn group_and_version(api_version: &str) -> String {
     if api_version.contains('/') { api_version.to_owned() } else { format!("/{api_version}") }
 }
 
-/// Checks the API version and the kind of a configuration, and that it does not set `managedFields`.
-fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
+/// Checks that a configuration has the API version and the kind of the request, and does not set `managedFields`.
+fn check_kind_and_managed_fields(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     let text = |field: &str| config.get(field).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if api_version != cx.api_version || kind != cx.kind {
@@ -245,8 +251,8 @@ fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Converts an [`ApplyFailure`] to an [`ApplyError`]. A conflict has one cause for each field of each manager; the
-/// message of several causes groups the fields by manager.
+/// Converts an [`ApplyFailure`] to an [`ApplyError`]. A conflict error has one cause for each conflicting field of each
+/// manager. If there are several causes, the message groups the fields by manager.
 fn apply_error(failure: ApplyFailure) -> ApplyError {
     let conflicts = match failure {
         ApplyFailure::Unmergeable(problem) => return ApplyError::Schema(problem),

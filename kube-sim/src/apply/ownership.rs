@@ -1,8 +1,9 @@
 //! Field ownership after a write.
 //!
-//! Owns the rules for updates and applies. After an update, its field manager also owns the changed fields.
-//! After an apply, the applier owns exactly the fields in its configuration: fields of its previous configuration that
-//! no manager owns any more are removed, and changes of fields that other managers own are conflicts.
+//! Owns the rules for updates and applies. The field manager of an update gets the fields that the update adds or
+//! changes, and keeps the fields that it already owned. An applier owns only fields in its configuration. An apply
+//! removes a field of the applier's previous configuration if no manager owns the field any more. If an apply changes a
+//! field that another manager owns, this is a conflict.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use super::Context;
 use super::compare::{Comparison, compare};
 use super::field_operations::{field_set, reconcile_with_schema, remove_fields, with_parents};
 use super::field_set::FieldSet;
-use super::managers::{Manager, Managers, Operation, Owned};
+use super::managers::{Manager, Managers, Operation, OwnedFields};
 use super::merge::merge;
 use super::typed::Type;
 
@@ -33,17 +34,16 @@ pub(super) struct WriteRequest<'a> {
 
 impl WriteRequest<'_> {
     /// The time of a change. As in the API server, changes through the subresource `scale` have no time.
-    fn now(&self) -> Option<String> {
+    fn change_time(&self) -> Option<String> {
         (self.cx.subresource != "scale").then(|| self.cx.now.to_owned())
     }
 
-    /// Removes the managers whose API version is no longer served, and adapts the field sets of the other managers to
-    /// changes of the schema.
-    fn reconciled(&self, managers: &Managers) -> Managers {
-        let served = |owned: &Owned| {
+    /// Returns the managers whose API version is still served, with field sets that are adapted to changes of the schema.
+    fn reconciled_managers(&self, managers: &Managers) -> Managers {
+        let served = |owned: &OwnedFields| {
             owned.api_version == self.cx.api_version || self.cx.served.contains(&owned.api_version)
         };
-        let adapt = |(manager, owned): (&Manager, &Owned)| {
+        let adapt = |(manager, owned): (&Manager, &OwnedFields)| {
             let mut owned = owned.clone();
             if let Some(fields) = reconcile_with_schema(self.ty, &owned.fields) {
                 owned.fields = fields;
@@ -53,12 +53,13 @@ impl WriteRequest<'_> {
         Managers(managers.0.iter().filter(|(_, owned)| served(owned)).map(adapt).collect())
     }
 
-    /// Removes the changed fields from the field sets of all managers except `writer`, and returns the changes.
+    /// Removes the changed fields from the field sets of all managers except `writer`, and returns the changes. Drops a
+    /// manager that owns no field any more.
     ///
     /// # Errors
     /// If `force` is not set and other managers own fields that `new` modifies or adds, returns these fields by
     /// manager.
-    fn take_ownership(
+    fn remove_other_owners(
         &self,
         live: &Value,
         new: &Value,
@@ -90,25 +91,28 @@ impl WriteRequest<'_> {
         Ok(changes)
     }
 
-    /// The managers after an update: `writer` also owns the fields that it changed.
-    pub(super) fn update(
+    /// The managers after an update. `writer` gets the fields that the update adds or changes; the other managers lose
+    /// these fields.
+    pub(super) fn managers_after_update(
         &self,
         live: &Value,
         new: &Value,
         managers: &Managers,
         writer: &Manager,
     ) -> Managers {
-        let mut managers = self.reconciled(managers);
+        let mut managers = self.reconciled_managers(managers);
         let before = managers.clone();
-        let Ok(changes) = self.take_ownership(live, new, &mut managers, None, true) else { return before };
+        let Ok(changes) = self.remove_other_owners(live, new, &mut managers, None, true) else {
+            return before;
+        };
         let taken = changes.modified.union(&changes.added).recursive_difference(&self.ignored);
         let fields = taken.difference(&unmanaged_fields());
         if !fields.is_empty() {
             let kept = managers.0.remove(writer).map(|owned| owned.fields).unwrap_or_default();
-            let owned = Owned {
+            let owned = OwnedFields {
                 fields: fields.union(&kept),
                 api_version: self.cx.api_version.to_owned(),
-                time: self.now(),
+                time: self.change_time(),
             };
             managers.0.insert(writer.clone(), owned);
         }
@@ -129,12 +133,12 @@ impl WriteRequest<'_> {
     ) -> Result<(Option<Value>, Managers), ApplyFailure> {
         let writer =
             Manager::new(self.cx.manager, Operation::Apply, self.cx.api_version, self.cx.subresource);
-        let mut managers = self.reconciled(managers);
+        let mut managers = self.reconciled_managers(managers);
         let merged = merge(self.ty, live, config)
             .map_err(|problem| ApplyFailure::Unmergeable(format!("failed to merge config: {problem}")))?
             .unwrap_or_else(empty_object);
         let last = managers.0.get(&writer).cloned();
-        let owned = Owned {
+        let owned = OwnedFields {
             fields: field_set(self.ty, config).recursive_difference(&self.ignored),
             api_version: self.cx.api_version.to_owned(),
             time: last.as_ref().and_then(|last| last.time.clone()),
@@ -144,7 +148,7 @@ impl WriteRequest<'_> {
             Some(last) if !last.fields.is_empty() => self.prune(&merged, &managers, &last.fields),
             _ => merged,
         };
-        self.take_ownership(live, &merged, &mut managers, Some(&writer), force)
+        self.remove_other_owners(live, &merged, &mut managers, Some(&writer), force)
             .map_err(ApplyFailure::Conflicts)?;
         if let Some(owned) = managers.0.get_mut(&writer) {
             owned.fields = owned.fields.difference(&unmanaged_fields());
@@ -152,13 +156,13 @@ impl WriteRequest<'_> {
         managers.0.retain(|_, owned| !owned.fields.is_empty());
         let changed = !super::path::is_same_value(live, &merged);
         if changed && let Some(owned) = managers.0.get_mut(&writer) {
-            owned.time = self.now();
+            owned.time = self.change_time();
         }
         Ok((changed.then_some(merged), managers))
     }
 
-    /// Removes the fields of the applier's previous configuration that no manager owns any more. `last` is the field
-    /// set of that configuration, and `managers` are the managers after the apply.
+    /// Removes from `merged` each field of the applier's previous configuration that no manager owns any more. `last` is
+    /// the field set of the previous configuration, and `managers` are the managers after the apply.
     fn prune(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
         let ty = self.ty;
         let parents = |set: &FieldSet| with_parents(ty, set);
@@ -171,7 +175,7 @@ impl WriteRequest<'_> {
         let owned = managers.0.values().fold(FieldSet::default(), |all, owned| all.union(&owned.fields));
         let kept = parents(&field_set(ty, &pruned)).union(&parents(&owned));
         let pruned = removed(merged, &all.difference(&kept));
-        // Restore the fields that the applier never owned, but that were removed together with an owned parent.
+        // Restore the fields that are not in the previous configuration, but were removed together with their parent.
         let removable = all.difference(&parents(&field_set(ty, &pruned)));
         removed(merged, &removable.intersection(&last))
     }

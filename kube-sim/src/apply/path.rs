@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 pub(crate) enum Element {
     /// A field of an object.
     Field(String),
-    /// The list item with this key, given as the values of its key fields.
+    /// The list item whose key fields have these values.
     Key(Map<String, Value>),
     /// The list item that equals this value, in a list without duplicates.
     Value(Value),
@@ -22,7 +22,7 @@ pub(crate) enum Element {
 }
 
 impl Element {
-    /// The form in `FieldsV1`.
+    /// The element in the format of `FieldsV1`, such as `f:spec`.
     pub(crate) fn to_fields_v1(&self) -> String {
         match self {
             Self::Field(name) => format!("f:{name}"),
@@ -32,7 +32,7 @@ impl Element {
         }
     }
 
-    /// Parses the form in `FieldsV1`; `None` if the kind of the element is unknown.
+    /// Parses an element in the format of `FieldsV1`; `None` if the kind of the element is unknown.
     ///
     /// # Errors
     /// The kind of the element is missing, or an element of a known kind is malformed.
@@ -104,8 +104,8 @@ impl Ord for Element {
     }
 }
 
-/// A total order of values: numbers, strings, booleans, lists, maps, null. An integer and a float with the same numeric
-/// value are equal.
+/// The order of values: numbers, strings, booleans, lists, maps, null. Two `i64` are compared as integers, all other
+/// numbers as `f64`, so that `1` equals `1.0`.
 pub(super) fn compare_values(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_format_for_conflicts_and_round_trip_through_fields_v1() {
+    fn elements_are_printed_for_conflicts_and_round_trip_through_fields_v1() {
         let key = json!({"protocol": "TCP", "containerPort": 80}).as_object().unwrap().clone();
         let cases = [
             (Element::Field("a.b".into()), "f:a.b", ".a.b"),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_come_before_keys_values_and_indices() {
+    fn the_order_is_fields_then_keys_then_values_then_indices() {
         let mut elements = [
             Element::Index(0),
             Element::Value(json!("a")),

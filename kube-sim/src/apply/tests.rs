@@ -13,14 +13,14 @@ struct TestServer {
     kind: &'static str,
     served: Vec<String>,
     live: Option<Value>,
-    /// The second in the timestamp of the last write.
-    second: u32,
+    /// The seconds in the timestamp of the last write.
+    seconds: u32,
 }
 
 impl TestServer {
     /// A server for objects of this kind.
     fn of(schema: Arc<Schema>, api_version: &'static str, kind: &'static str) -> Self {
-        Self { schema, api_version, kind, served: vec![api_version.to_owned()], live: None, second: 0 }
+        Self { schema, api_version, kind, served: vec![api_version.to_owned()], live: None, seconds: 0 }
     }
 
     fn config_maps() -> Self {
@@ -32,7 +32,7 @@ impl TestServer {
     }
 
     /// A server for custom resources with these properties.
-    fn custom(properties: &Value) -> Self {
+    fn custom_resources(properties: &Value) -> Self {
         let schema = json!({"type": "object", "properties": properties});
         Self::of(Schema::of_custom_resource(&schema), "ex.com/v1", "Foo")
     }
@@ -45,8 +45,8 @@ impl TestServer {
         reset: &[&str],
         run: impl FnOnce(&Context<'_>, Option<&Value>) -> R,
     ) -> R {
-        self.second += 1;
-        let now = format!("2026-01-01T00:00:{:02}Z", self.second);
+        self.seconds += 1;
+        let now = format!("2026-01-01T00:00:{:02}Z", self.seconds);
         let cx = Context {
             schema: &self.schema,
             api_version: self.api_version,
@@ -189,7 +189,7 @@ fn changing_a_field_of_another_manager_conflicts_unless_forced() {
 }
 
 #[test]
-fn an_update_owns_the_fields_that_it_changes() {
+fn an_updater_owns_the_fields_that_it_changes() {
     let mut server = TestServer::config_maps();
     server.update("u1", json!({"data": {"a": "1", "b": "1"}}));
     assert_eq!(server.managed_fields(), ["u1 Update: .data .data.a .data.b"]);
@@ -249,7 +249,7 @@ fn list_items_follow_the_order_of_the_configuration() {
 }
 
 #[test]
-fn lists_of_custom_resources_are_atomic_unless_they_are_sets() {
+fn lists_in_custom_resources_are_atomic_by_default_and_sets_are_merged() {
     let list = |kind: Value| {
         let mut list = json!({"type": "array", "items": {"type": "string"}});
         list.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
@@ -261,7 +261,7 @@ fn lists_of_custom_resources_are_atomic_unless_they_are_sets() {
         (list(json!({"x-kubernetes-list-type": "set"})), ".l[=\"a\"]", json!(["a", "b"])),
     ];
     for (schema, owned, merged) in cases {
-        let mut server = TestServer::custom(&json!({"l": schema}));
+        let mut server = TestServer::custom_resources(&json!({"l": schema}));
         server.apply("m1", json!({"l": ["a"]}));
         assert_eq!(server.managed_fields(), [format!("m1 Apply: {owned}")]);
         server.try_apply("m2", json!({"l": ["b"]}), true).unwrap();
@@ -272,7 +272,7 @@ fn lists_of_custom_resources_are_atomic_unless_they_are_sets() {
 #[test]
 fn atomic_maps_are_replaced_and_granular_maps_are_merged() {
     let map = |kind: &str| json!({"m": {"type": "object", "additionalProperties": {"type": "string"}, "x-kubernetes-map-type": kind}});
-    let mut server = TestServer::custom(&map("atomic"));
+    let mut server = TestServer::custom_resources(&map("atomic"));
     server.apply("m1", json!({"m": {"a": "1"}}));
     assert_eq!(server.managed_fields(), ["m1 Apply: .m"]);
     assert!(matches!(
@@ -281,7 +281,7 @@ fn atomic_maps_are_replaced_and_granular_maps_are_merged() {
     ));
     server.try_apply("m2", json!({"m": {"b": "1"}}), true).unwrap();
     assert_eq!(server.object(), json!({"m": {"b": "1"}}));
-    let mut server = TestServer::custom(&map("granular"));
+    let mut server = TestServer::custom_resources(&map("granular"));
     server.apply("m1", json!({"m": {"a": "1"}}));
     server.apply("m2", json!({"m": {"b": "1"}}));
     assert_eq!(server.object(), json!({"m": {"a": "1", "b": "1"}}));
@@ -300,7 +300,7 @@ fn an_atomic_struct_is_owned_as_a_whole() {
 
 #[test]
 fn preserved_unknown_fields_are_owned_individually() {
-    let mut server = TestServer::custom(
+    let mut server = TestServer::custom_resources(
         &json!({"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}),
     );
     server.apply("m1", json!({"spec": {"a": {"b": 1}, "l": [1]}}));
@@ -337,7 +337,7 @@ fn a_configuration_that_does_not_fit_the_schema_is_rejected() {
 }
 
 #[test]
-fn a_configuration_for_another_kind_is_rejected() {
+fn a_configuration_with_another_kind_or_with_managed_fields_is_rejected() {
     let mut server = TestServer::config_maps();
     let mut apply_raw =
         |config: Value| server.with_context("m", "", &[], |cx, live| apply(cx, live, &config, false));
@@ -354,7 +354,7 @@ fn a_configuration_for_another_kind_is_rejected() {
 }
 
 #[test]
-fn the_first_apply_assigns_existing_fields_to_before_first_apply() {
+fn the_first_apply_gives_existing_fields_to_a_manager_named_before_first_apply() {
     let mut server = TestServer::config_maps();
     let object = json!({"data": {"a": "1", "b": "1"}});
     server.live = Some(server.with_identity(object));
@@ -366,7 +366,7 @@ fn the_first_apply_assigns_existing_fields_to_before_first_apply() {
 }
 
 #[test]
-fn an_update_does_not_start_tracking_an_untracked_object() {
+fn an_untracked_object_stays_untracked_after_an_update() {
     let mut server = TestServer::config_maps();
     server.update("u", json!({"data": {"a": "1"}}));
     let mut cleared = server.live.clone().unwrap();
@@ -392,7 +392,7 @@ fn an_update_may_replace_managed_fields() {
 }
 
 #[test]
-fn a_subresource_has_separate_entries_and_never_owns_reset_fields() {
+fn a_write_to_a_subresource_has_its_own_entry_and_does_not_own_reset_fields() {
     let mut server = TestServer::pods();
     server.update("u", json!({"spec": {"nodeName": "n"}}));
     let mut object = server.live.clone().unwrap();

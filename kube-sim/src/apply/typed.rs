@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::path::Element;
-use crate::schema::{Additional, Kind, ListType, Schema};
+use crate::schema::{AdditionalFields, Kind, ListType, Schema};
 
 /// The type of a value.
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +67,8 @@ impl<'a> Type<'a> {
         Self::Schema { schema, preserves_unknown: false }
     }
 
-    /// The shape of `value`. If the value is absent or null, or the type does not allow its shape, returns the first of
-    /// map, scalar and list that the type allows.
+    /// The shape of `value`, if the type allows this shape. If not, or if the value is absent or null, returns the first
+    /// allowed shape in the order map, scalar, list.
     pub(super) fn shape(self, value: Option<&Value>) -> Shape<'a> {
         let (scalar, list, map) = self.allowed_shapes();
         match value {
@@ -152,11 +152,11 @@ fn list_type(schema: &Schema, preserves_unknown: bool) -> List<'_> {
 }
 
 fn map_type(schema: &Schema, preserves_unknown: bool) -> MapType<'_> {
-    let rest = match schema.additional() {
-        Additional::Unset if preserves_unknown || !schema.has_properties() => Some(Type::Deduced),
-        Additional::Any => Some(Type::Deduced),
-        Additional::Of(values) => Some(Type::Schema { schema: values, preserves_unknown }),
-        Additional::Unset | Additional::Denied => None,
+    let rest = match schema.additional_fields() {
+        AdditionalFields::Unset if preserves_unknown || !schema.has_properties() => Some(Type::Deduced),
+        AdditionalFields::Any => Some(Type::Deduced),
+        AdditionalFields::Of(values) => Some(Type::Schema { schema: values, preserves_unknown }),
+        AdditionalFields::Unset | AdditionalFields::Denied => None,
     };
     MapType { schema: Some(schema), preserves_unknown, atomic: schema.is_atomic_map(), rest }
 }
@@ -168,15 +168,15 @@ impl<'a> MapType<'a> {
     }
 
     /// The type of the field `name`; `None` if the map must not have this field.
-    pub(super) fn field(&self, name: &str) -> Option<Type<'a>> {
+    pub(super) fn field_type(&self, name: &str) -> Option<Type<'a>> {
         match self.schema.and_then(|schema| schema.property(name)) {
             Some(field) => Some(Type::Schema { schema: field, preserves_unknown: self.preserves_unknown }),
             None => self.rest,
         }
     }
 
-    /// Whether the map has no `properties` and no schema for its values.
-    pub(super) fn is_unknown(&self) -> bool {
+    /// Whether the map can have all fields, and has neither `properties` nor a schema for its values.
+    pub(super) fn declares_nothing(&self) -> bool {
         matches!(self.rest, Some(Type::Deduced | Type::Untyped))
             && self.schema.is_none_or(|schema| !schema.has_properties())
     }
@@ -191,7 +191,7 @@ impl List<'_> {
     /// The path element that identifies an item.
     ///
     /// # Errors
-    /// The list is atomic, or the item has no key.
+    /// The list is atomic, the item has no key field, or the item has a type that the list must not contain.
     pub(super) fn element(&self, item: &Value) -> Result<Element, String> {
         let Some(keys) = self.keys else { return Err("invalid indexing of non-associative list".to_owned()) };
         let merge_key = self.merge_key.as_slice().iter().copied();
@@ -239,22 +239,23 @@ fn set_element(item: &Value) -> Result<Element, String> {
     }
 }
 
-/// The paths of the atomic lists and maps in `value`, in the order of the fields.
-pub(super) fn atomics(ty: Type<'_>, value: &Value) -> Vec<String> {
+/// The paths of the atomic lists and maps in `value`, in the order of the fields. Skips the values of map entries that are
+/// not in the `properties` of a schema.
+pub(super) fn atomic_paths(ty: Type<'_>, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    collect_atomics(ty, value, "", &mut found);
+    collect_atomic_paths(ty, value, "", &mut found);
     found
 }
 
-fn collect_atomics(ty: Type<'_>, value: &Value, path: &str, found: &mut Vec<String>) {
+fn collect_atomic_paths(ty: Type<'_>, value: &Value, path: &str, found: &mut Vec<String>) {
     match (ty.shape(Some(value)), value) {
         (Shape::Map(map), Value::Object(fields)) => {
             if map.atomic {
                 found.push(path.to_owned());
             }
             for (name, value) in fields.iter().filter(|(name, _)| map.declares(name)) {
-                if let Some(ty) = map.field(name) {
-                    collect_atomics(ty, value, &format!("{path}.{name}"), found);
+                if let Some(ty) = map.field_type(name) {
+                    collect_atomic_paths(ty, value, &format!("{path}.{name}"), found);
                 }
             }
         }
@@ -263,15 +264,15 @@ fn collect_atomics(ty: Type<'_>, value: &Value, path: &str, found: &mut Vec<Stri
                 found.push(path.to_owned());
             }
             for (index, item) in items.iter().enumerate() {
-                collect_atomics(list.items, item, &format!("{path}[{index}]"), found);
+                collect_atomic_paths(list.items, item, &format!("{path}[{index}]"), found);
             }
         }
         _ => {}
     }
 }
 
-/// Checks that `value` has the type `ty`. Unless `allow_duplicates` is set, also checks that no two items of a list
-/// have the same key.
+/// Checks that `value` has the type `ty`. If `allow_duplicates` is false, also checks that each item of a list has a
+/// different key.
 ///
 /// # Errors
 /// The message of the API server: one error, or several on separate lines.
@@ -297,16 +298,18 @@ fn check_value(ty: Type<'_>, value: &Value, path: &str, allow_duplicates: bool, 
         (Shape::Map(map), Value::Object(fields)) => {
             for (name, value) in fields {
                 let path = format!("{path}.{name}");
-                let Some(ty) = map.field(name) else {
+                let Some(ty) = map.field_type(name) else {
                     return push_error(&path, "field not declared in schema".to_owned(), errors);
                 };
                 check_value(ty, value, &path, allow_duplicates, errors);
             }
         }
         (Shape::List(_), value) => {
-            push_error(path, format!("expected list, got {}", go_value(value)), errors);
+            push_error(path, format!("expected list, got {}", format_go_pointer(value)), errors);
         }
-        (Shape::Map(_), value) => push_error(path, format!("expected map, got {}", go_value(value)), errors),
+        (Shape::Map(_), value) => {
+            push_error(path, format!("expected map, got {}", format_go_pointer(value)), errors);
+        }
     }
 }
 
@@ -340,7 +343,7 @@ fn push_error(path: &str, problem: String, errors: &mut Vec<String>) {
 }
 
 impl Scalar {
-    /// The error text for a value that is not a scalar of this type; `None` if it is such a scalar.
+    /// The error text for a value that is not a scalar of this type; `None` for a scalar of this type and for null.
     fn mismatch(self, value: &Value) -> Option<String> {
         let go_type = match value {
             Value::Bool(_) => "bool",
@@ -357,30 +360,31 @@ impl Scalar {
             | (Self::Boolean, Value::Bool(_))
             | (Self::Any, Value::Number(_) | Value::String(_) | Value::Bool(_)) => None,
             (Self::Numeric, _) => Some(format!("expected numeric (int or float), got {go_type}")),
-            (Self::String, _) => {
-                Some(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value)))
-            }
-            (Self::Boolean, _) => Some(format!("expected boolean, got {}", go_value(value))),
-            (Self::Any, _) => Some(format!("expected any scalar, got {}", go_value(value))),
+            (Self::String, _) => Some(format!(
+                "expected string, got &value.valueUnstructured{{Value:{}}}",
+                format_go_syntax(value)
+            )),
+            (Self::Boolean, _) => Some(format!("expected boolean, got {}", format_go_pointer(value))),
+            (Self::Any, _) => Some(format!("expected any scalar, got {}", format_go_pointer(value))),
         }
     }
 }
 
-/// Formats a value as Go's `%v` formats a pointer to a struct with this value: `&{a}`.
-fn go_value(value: &Value) -> String {
+/// Formats a value as Go's verb `%v` formats a pointer to a struct that contains this value: `&{a}`.
+fn format_go_pointer(value: &Value) -> String {
     format!("&{{{}}}", crate::patch::format_go_value(value))
 }
 
 /// Formats a value in Go syntax (`%#v`).
-fn go_syntax(value: &Value) -> String {
+fn format_go_syntax(value: &Value) -> String {
     match value {
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(go_syntax).collect();
+            let items: Vec<String> = items.iter().map(format_go_syntax).collect();
             format!("[]interface {{}}{{{}}}", items.join(", "))
         }
         Value::Object(map) => {
             let entries: Vec<String> =
-                map.iter().map(|(name, value)| format!("\"{name}\":{}", go_syntax(value))).collect();
+                map.iter().map(|(name, value)| format!("\"{name}\":{}", format_go_syntax(value))).collect();
             format!("map[string]interface {{}}{{{}}}", entries.join(", "))
         }
         Value::Null => "interface {}(nil)".to_owned(),

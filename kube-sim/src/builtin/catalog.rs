@@ -48,7 +48,7 @@ pub(crate) struct Resource {
     pub(crate) storage_version_hash: &'static str,
     /// Whether this version is the preferred version of the group.
     preferred: bool,
-    /// The `apiVersion` of the stored objects; empty if it equals that of the resource.
+    /// The `apiVersion` of the stored objects; empty if it equals the `apiVersion` of the resource.
     storage: &'static str,
     /// The name of the OpenAPI component that is the schema of the objects.
     schema: &'static str,
@@ -59,11 +59,11 @@ pub(crate) struct Resource {
 pub(crate) struct Subresource {
     /// The last segment of the URL, such as `status`.
     pub(crate) name: &'static str,
-    /// The group of the request and response body.
+    /// The group of the kind; empty for the core group.
     pub(crate) group: &'static str,
-    /// The version of the request and response body.
+    /// The version of the kind.
     pub(crate) version: &'static str,
-    /// The kind of the request and response body.
+    /// The kind that discovery documents name for the subresource, such as `Scale`.
     pub(crate) kind: &'static str,
     /// The supported RBAC verbs, such as `get`.
     pub(crate) verbs: Vec<&'static str>,
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contains_the_built_in_resources() {
+    fn the_catalog_contains_the_built_in_resources() {
         let deployments = find("apps", "v1", "deployments").unwrap();
         assert_eq!(deployments.kind, "Deployment");
         assert_eq!(deployments.list_kind, "DeploymentList");

@@ -46,13 +46,13 @@ pub(crate) fn columns(group: &str, version: &str, plural: &str) -> &'static [Col
     found.map_or(&[], |resource| &resource.columns)
 }
 
-/// The description of the column with the name of an object.
-pub(crate) fn name_description() -> &'static str {
+/// The description of the column that contains the name of an object.
+pub(crate) fn name_column_description() -> &'static str {
     common_description("Name")
 }
 
-/// The description of the column with the age of an object.
-pub(crate) fn age_description() -> &'static str {
+/// The description of the column that contains the age of an object.
+pub(crate) fn age_column_description() -> &'static str {
     common_description("Age")
 }
 

@@ -1,7 +1,7 @@
-//! The descriptions of the component schemas, which OpenAPI documents contain and the other modules do not need.
+//! The descriptions of the component schemas. Only OpenAPI documents contain these descriptions.
 //!
-//! Owns the parsing of `data/descriptions.txt`. The name of a component is a line of its own. Each of its descriptions
-//! follows as a line: a tab, the JSON pointer in the schema, a tab, and the text as a JSON string.
+//! Owns the parsing of `data/descriptions.txt`. The name of a component is a line of its own. Each description of the
+//! component follows as a line: a tab, the JSON pointer in the schema, a tab, and the text as a JSON string.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -9,14 +9,14 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// The descriptions, as `cargo xtask record` writes them.
-static RECORDED: &str = include_str!("data/descriptions.txt");
+static RECORDED_DESCRIPTIONS: &str = include_str!("data/descriptions.txt");
 
-/// The pointers and texts of each component.
+/// The descriptions of each component, by its name: pairs of a JSON pointer and a text, which is a JSON string.
 static DESCRIPTIONS: LazyLock<HashMap<&'static str, Vec<(&'static str, &'static str)>>> =
     LazyLock::new(|| {
         let mut all = HashMap::new();
         let mut component = "";
-        for line in RECORDED.lines() {
+        for line in RECORDED_DESCRIPTIONS.lines() {
             let Some(entry) = line.strip_prefix('\t') else {
                 component = line;
                 continue;
@@ -29,7 +29,7 @@ static DESCRIPTIONS: LazyLock<HashMap<&'static str, Vec<(&'static str, &'static 
     });
 
 /// Adds the descriptions to the schema of a component.
-pub(super) fn describe(component: &str, schema: &mut Value) {
+pub(super) fn add_descriptions(component: &str, schema: &mut Value) {
     for (pointer, text) in DESCRIPTIONS.get(component).into_iter().flatten() {
         if let Some(Value::Object(map)) = schema.pointer_mut(pointer) {
             map.insert("description".to_owned(), serde_json::from_str(text).unwrap_or_default());
@@ -65,7 +65,7 @@ mod tests {
     fn descriptions_are_added_to_nested_schemas() {
         let name = "io.k8s.api.core.v1.PodSpec";
         let mut schema = component_source(name).unwrap();
-        describe(name, &mut schema);
+        add_descriptions(name, &mut schema);
         assert!(schema["description"].as_str().unwrap().starts_with("PodSpec"));
         let text = schema["properties"]["containers"]["description"].as_str().unwrap();
         assert!(text.contains("containers belonging to the pod"), "{text}");

@@ -12,14 +12,14 @@ mod open_api;
 /// The roles and bindings that an API server creates at its start, in JSON, one in each line.
 pub(crate) static BOOTSTRAP_POLICY: &str = include_str!("data/bootstrap_policy.jsonl");
 
-/// The other objects that an API server creates at its start, in JSON, one in each line. They are templates: see
-/// `store::template` for the placeholders.
+/// The objects that an API server creates at its start, except roles and bindings. Each line is one object in JSON. The
+/// objects are templates with placeholders: see `store::template`.
 pub(crate) static SYSTEM_OBJECTS: &str = include_str!("data/system_objects.jsonl");
 
 #[cfg(test)]
 pub(crate) use self::catalog::find;
 pub(crate) use self::catalog::{Resource, Scope, groups, resources};
-pub(crate) use self::columns::{Column, age_description, columns, name_description};
+pub(crate) use self::columns::{Column, age_column_description, columns, name_column_description};
 pub(crate) use self::open_api::{CustomResource, open_api, open_api_2, open_api_names};
 pub(crate) use crate::schema::component as schema;
 

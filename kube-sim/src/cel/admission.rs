@@ -1,5 +1,5 @@
-//! Expressions of webhooks and admission policies: the check when their configuration is written, and the evaluation for
-//! a request.
+//! The CEL expressions of webhooks and admission policies. This module checks the expressions when a client writes the
+//! webhook configuration or the policy, and evaluates the expressions for a request.
 
 mod patch;
 
@@ -28,7 +28,7 @@ const VARIABLES: [&str; 8] = [
     "variables",
 ];
 
-/// The type of a variable. The types of most variables depend on the request.
+/// The type of a variable: `dyn`, except for the variables of the authorization library.
 fn type_of(variable: &str) -> Type {
     match variable {
         "authorizer" => Type::Named(authorization::AUTHORIZER),
@@ -37,23 +37,24 @@ fn type_of(variable: &str) -> Type {
     }
 }
 
-/// The errors of an expression as the API server prints them: syntax errors, type errors and undeclared variables, or
-/// else a result type that is not in `wanted`. `None` if the expression has no errors. Every result type is valid if
-/// `wanted` is empty. The variable `undeclared` does not exist: `params` in a policy without `paramKind`, or `authorizer`
-/// in a `messageExpression`.
+/// The API server's error text for an invalid expression; `None` for a valid expression. The text contains the syntax
+/// errors, type errors and undeclared variables. If there are none of these errors, the text is about a result type that
+/// is not in `wanted`. An empty `wanted` permits every result type. The expression cannot use the variable `undeclared`:
+/// `params` in a policy without `paramKind`, or `authorizer` in a `messageExpression`.
 pub(crate) fn admission_expression_problem(
     text: &str,
     wanted: &[&str],
     undeclared: Option<&str>,
 ) -> Option<String> {
-    problem_with(check::check, text, wanted, undeclared)
+    expression_problem(check::check, text, wanted, undeclared)
 }
 
-/// Checks the types of an expression.
-type Check = fn(parse::Parsed, &[(&str, Type)]) -> Result<check::Checked, Vec<parse::Issue>>;
+/// A function that checks the types of an expression.
+type Check =
+    fn(parse::ParsedExpression, &[(&str, Type)]) -> Result<check::CheckedExpression, Vec<parse::Issue>>;
 
-fn problem_with(check: Check, text: &str, wanted: &[&str], undeclared: Option<&str>) -> Option<String> {
-    // `authorizer.requestResource` is a part of `authorizer`.
+fn expression_problem(check: Check, text: &str, wanted: &[&str], undeclared: Option<&str>) -> Option<String> {
+    // If `authorizer` is undeclared, `authorizer.requestResource` is also undeclared.
     let is_declared = |name: &&str| name.split('.').next() != undeclared;
     let variables: Vec<_> =
         VARIABLES.into_iter().filter(is_declared).map(|name| (name, type_of(name))).collect();
@@ -63,7 +64,7 @@ fn problem_with(check: Check, text: &str, wanted: &[&str], undeclared: Option<&s
     }
 }
 
-/// The error text for an expression of the type `found`; `None` if it is in `wanted`.
+/// The error text for an expression of the type `found`; `None` if `wanted` contains this type or is empty.
 fn type_problem(found: &str, wanted: &[&str]) -> Option<String> {
     match wanted {
         [] => None,
@@ -86,7 +87,7 @@ pub(crate) const OUT_OF_BUDGET: &str =
 #[derive(Debug)]
 pub(crate) struct AdmissionExpression {
     expr: IdedExpr,
-    /// The names `x` of the policy's variables that the expression uses as `variables.x`.
+    /// The names of the policy variables that the expression uses: `x` for `variables.x`.
     uses: Vec<String>,
 }
 
@@ -114,7 +115,7 @@ impl AdmissionExpression {
     }
 }
 
-/// The name `x` of an expression `variables.x`.
+/// The name of the policy variable that `expr` reads: `x` for `variables.x`. `None` for any other expression.
 fn policy_variable(expr: &IdedExpr) -> Option<&str> {
     let Expr::Select(select) = &expr.expr else { return None };
     let of_policy = matches!(&select.operand.expr, Expr::Ident(name) if name == "variables");
@@ -159,22 +160,22 @@ pub(crate) struct Evaluation<'p> {
     values: Vec<(&'static str, Val<'static>)>,
     authorizer: &'p dyn Authorizer,
     variables: &'p PolicyVariables,
-    /// The values of the policy's variables, or their errors. A variable is evaluated when an expression uses it.
+    /// The value or the error of each policy variable that an expression has used.
     computed: BTreeMap<String, Result<Val<'static>, String>>,
-    /// The values of the policy's variables in messages, which have no authorizer.
+    /// Like `computed`, but for the `messageExpression`s: evaluated without the variable `authorizer`.
     computed_for_messages: BTreeMap<String, Result<Val<'static>, String>>,
     /// The maximum cost of the expressions that are still to be evaluated.
     budget: u64,
 }
 
 impl<'p> Evaluation<'p> {
-    /// `authorizer` decides about the accesses that expressions check.
+    /// Creates an evaluation without policy variables. `authorizer` decides about the accesses that expressions check.
     pub(crate) fn new(inputs: &AdmissionInputs<'_>, authorizer: &'p dyn Authorizer) -> Self {
-        let of = |json: Option<&Value>| json.map_or(Val::Null, Val::dynamic);
+        let of = |json: Option<&Value>| json.map_or(Val::Null, Val::of_untyped);
         let mut values = vec![
             ("object", of(inputs.object)),
             ("oldObject", of(inputs.old_object)),
-            ("request", Val::dynamic(inputs.request)),
+            ("request", Val::of_untyped(inputs.request)),
             ("params", of(inputs.params)),
             ("namespaceObject", of(inputs.namespace)),
         ];
@@ -199,15 +200,15 @@ impl<'p> Evaluation<'p> {
     /// # Errors
     /// The evaluation fails or exceeds a cost limit. The text is that of the API server.
     pub(crate) fn evaluate(&mut self, expression: &AdmissionExpression) -> Result<AdmissionValue, String> {
-        Ok(match self.value(expression, self.variables.len())? {
+        Ok(match self.evaluate_to_value(expression, self.variables.len())? {
             Val::Bool(value) => AdmissionValue::Bool(value),
             Val::String(text) => AdmissionValue::Text(text.to_string()),
             other => AdmissionValue::Other(other.type_name()),
         })
     }
 
-    /// Evaluates a `messageExpression`. The variable `authorizer` does not exist in it, nor in the variables of the policy
-    /// that it uses.
+    /// Evaluates a `messageExpression`. The expression, and the policy variables that it uses, cannot use the variable
+    /// `authorizer`.
     ///
     /// # Errors
     /// The same as for [`evaluate`](Self::evaluate).
@@ -229,9 +230,13 @@ impl<'p> Evaluation<'p> {
     }
 
     /// Evaluates an expression that can use the first `count` variables of the policy.
-    fn value(&mut self, expression: &AdmissionExpression, count: usize) -> Result<Val<'static>, String> {
+    fn evaluate_to_value(
+        &mut self,
+        expression: &AdmissionExpression,
+        count: usize,
+    ) -> Result<Val<'static>, String> {
         for name in &expression.uses {
-            self.compute(name, count);
+            self.compute_variable(name, count);
         }
         let mut values = self.values.clone();
         let usable = |(name, value): (&String, &Result<Val<'static>, String>)| {
@@ -246,8 +251,8 @@ impl<'p> Evaluation<'p> {
         evaluated.result.map_err(|failure| self.explain(expression, &failure))
     }
 
-    /// The error text of a failed expression. If the failure is an absent variable of the policy, the text contains the
-    /// error of that variable.
+    /// The error text of a failed expression. If the expression failed because a variable of the policy has no value,
+    /// the text contains the error of that variable.
     fn explain(&self, expression: &AdmissionExpression, failure: &Failure) -> String {
         let text = failure.text();
         let failed = expression.uses.iter().find_map(|name| match self.computed.get(name) {
@@ -260,15 +265,15 @@ impl<'p> Evaluation<'p> {
         }
     }
 
-    /// Evaluates the variable `name` and stores its value or error, unless it is stored already. Ignores a name that is
-    /// not one of the first `count` variables of the policy: the expression of a variable can use only the variables
-    /// before it.
-    fn compute(&mut self, name: &str, count: usize) {
+    /// Evaluates the policy variable `name` and stores its value or error. Does nothing if the result is stored already, or
+    /// if the variable is not one of the first `count` variables of the policy: the expression of a variable can use only
+    /// earlier variables.
+    fn compute_variable(&mut self, name: &str, count: usize) {
         let variables = self.variables;
         let found = variables[..count].iter().position(|(known, _)| known == name);
         let Some(index) = found.filter(|_| !self.computed.contains_key(name)) else { return };
         let value = match &variables[index].1 {
-            Ok(expression) => self.value(expression, index),
+            Ok(expression) => self.evaluate_to_value(expression, index),
             Err(why) => Err(why.clone()),
         };
         self.computed.insert(name.to_owned(), value);

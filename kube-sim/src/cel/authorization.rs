@@ -1,6 +1,8 @@
-//! The variable `authorizer` of admission expressions: values that describe an access, and the checks of these accesses.
+//! The CEL authorization library of Kubernetes: the variable `authorizer` of admission expressions, the values that
+//! describe accesses, and the checks of these accesses.
 //!
-//! Owns the functions of these values. The [`Authorizer`] of the evaluation decides about an access.
+//! Owns the functions of the library. This module must not decide whether an access is allowed: the caller that
+//! evaluates an expression passes an [`Authorizer`], whose implementation decides.
 
 use std::fmt;
 use std::rc::Rc;
@@ -22,7 +24,7 @@ pub(super) fn type_name(name: &str) -> Option<&'static str> {
 
 /// Decides about the accesses that an expression checks.
 pub(crate) trait Authorizer: fmt::Debug {
-    /// The access to the object of the request, which is the variable `authorizer.requestResource`.
+    /// The value of the variable `authorizer.requestResource`: the access to the object of the request.
     fn request_resource(&self) -> ResourceCheck;
 
     /// The reason for which an access is allowed; `None` if it is denied.
@@ -41,7 +43,7 @@ pub(crate) enum Subject {
     },
 }
 
-/// An access without its verb.
+/// What an authorization check asks about: a non-resource path or a resource. The verb is passed separately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CheckedAccess {
     Path(Rc<str>),
@@ -121,7 +123,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     let texts: Option<Vec<Rc<str>>> = texts.iter().map(text).collect();
     Some(match (&**target, texts?.as_slice()) {
         (Authorization::Authorizer(subject), texts) => {
-            start(subject, name, texts)?.map(Authorization::into_value)
+            call_on_authorizer(subject, name, texts)?.map(Authorization::into_value)
         }
         (Authorization::Group { subject, group }, [resource]) if name == "resource" => {
             if resource.trim().is_empty() {
@@ -133,7 +135,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
             Ok(Authorization::Access { subject: subject.clone(), access }.into_value())
         }
         (Authorization::Access { subject, access: CheckedAccess::Resource(check) }, [text]) => {
-            let access = CheckedAccess::Resource(narrow(check.clone(), name, text)?);
+            let access = CheckedAccess::Resource(with_field(check.clone(), name, text)?);
             Ok(Authorization::Access { subject: subject.clone(), access }.into_value())
         }
         (Authorization::Decision(reason), []) => Ok(match name {
@@ -155,8 +157,13 @@ fn text(value: &Val<'_>) -> Option<Rc<str>> {
     }
 }
 
-/// Calls a function of the type `Authorizer`.
-fn start(subject: &Subject, name: &str, arguments: &[Rc<str>]) -> Option<Result<Authorization, Failure>> {
+/// Calls a member function of the CEL type [`AUTHORIZER`]; `None` if the type has no function with this name and number
+/// of arguments.
+fn call_on_authorizer(
+    subject: &Subject,
+    name: &str,
+    arguments: &[Rc<str>],
+) -> Option<Result<Authorization, Failure>> {
     Some(match (name, arguments) {
         ("path", [path]) if path.trim().is_empty() => Err(Failure::new("path must not be empty")),
         ("path", [path]) => {
@@ -177,8 +184,9 @@ fn start(subject: &Subject, name: &str, arguments: &[Rc<str>]) -> Option<Result<
     })
 }
 
-/// Sets the part `name` of an access to `text`. Ignores selectors, as RBAC does. `None` if there is no such part.
-fn narrow(mut check: ResourceCheck, name: &str, text: &Rc<str>) -> Option<ResourceCheck> {
+/// Sets the field `name` of `check` (`subresource`, `namespace` or `name`) to `text`. Ignores selectors, as RBAC does.
+/// `None` for any other `name`.
+fn with_field(mut check: ResourceCheck, name: &str, text: &Rc<str>) -> Option<ResourceCheck> {
     match name {
         "subresource" => check.subresource = text.clone(),
         "namespace" => check.namespace = text.clone(),

@@ -1,8 +1,8 @@
-//! The type checker: finds undeclared fields, identifiers and functions, and operators that do not fit their operands.
+//! The type checker: finds undeclared fields, identifiers and functions, and wrong types of operands and arguments.
 //!
 //! Owns the typing rules of CEL, and the texts of type errors, which are those of the API server. The checker also
 //! resolves qualified names: it replaces `net.IP` with one identifier and `sets.contains(..)` with a call of the
-//! function `sets.contains`. The evaluator then has no field selections that are parts of names.
+//! function `sets.contains`. Each field selection that remains is an access to a field.
 
 mod message;
 
@@ -14,21 +14,21 @@ use cel::common::ast::{
 };
 
 use super::functions::{self, Overload};
-use super::parse::{Issue, Parsed};
+use super::parse::{Issue, ParsedExpression};
 use super::types::{Param, Type};
-use super::unify::{Substitution, most_general};
+use super::unify::{Substitution, more_general};
 
 /// A checked expression.
 #[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) parsed: Parsed,
+pub(super) struct CheckedExpression {
+    pub(super) parsed: ParsedExpression,
     /// The type of each node, by the id of the node.
     pub(super) types: HashMap<u64, Type>,
     /// The overloads that fit each call, by the id of the call.
     pub(super) overloads: HashMap<u64, Vec<&'static Overload>>,
 }
 
-impl Checked {
+impl CheckedExpression {
     /// The type of a node.
     pub(super) fn type_of(&self, expr: &IdedExpr) -> Type {
         self.types.get(&expr.id).cloned().unwrap_or(Type::Dyn)
@@ -44,22 +44,29 @@ impl Checked {
 ///
 /// # Errors
 /// The type errors of the expression.
-pub(super) fn check(parsed: Parsed, variables: &[(&str, Type)]) -> Result<Checked, Vec<Issue>> {
+pub(super) fn check(
+    parsed: ParsedExpression,
+    variables: &[(&str, Type)],
+) -> Result<CheckedExpression, Vec<Issue>> {
     check_in(Environment::Rules, parsed, variables)
 }
 
-/// Like [`check`], for an expression of a mutating policy, which can create messages of the types `Object` and
-/// `JSONPatch`.
+/// Like [`check`], but for the expression of a mutation of a mutating policy. This expression can also create messages of
+/// the types `Object` and `JSONPatch`, and call `jsonpatch.escapeKey`.
 ///
 /// # Errors
 /// The type errors of the expression.
-pub(super) fn check_patch(parsed: Parsed, variables: &[(&str, Type)]) -> Result<Checked, Vec<Issue>> {
+pub(super) fn check_patch(
+    parsed: ParsedExpression,
+    variables: &[(&str, Type)],
+) -> Result<CheckedExpression, Vec<Issue>> {
     check_in(Environment::Patches, parsed, variables)
 }
 
 /// The declarations that an expression can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Environment {
+    /// The declarations for all expressions except the mutations of mutating policies.
     Rules,
     /// The declarations of `Rules`, and the messages and functions of patches.
     Patches,
@@ -67,9 +74,9 @@ enum Environment {
 
 fn check_in(
     environment: Environment,
-    mut parsed: Parsed,
+    mut parsed: ParsedExpression,
     variables: &[(&str, Type)],
-) -> Result<Checked, Vec<Issue>> {
+) -> Result<CheckedExpression, Vec<Issue>> {
     let mut expr = std::mem::take(&mut parsed.expr);
     let variables_in_scope = variables.iter().map(|(name, ty)| ((*name).to_owned(), ty.clone())).collect();
     let mut checker = Checker {
@@ -89,18 +96,18 @@ fn check_in(
     }
     let types = types.into_iter().map(|(id, ty)| (id, substitution.apply_or_dyn(&ty))).collect();
     parsed.expr = expr;
-    Ok(Checked { parsed, types, overloads })
+    Ok(CheckedExpression { parsed, types, overloads })
 }
 
 /// A check in progress.
 struct Checker<'a> {
     environment: Environment,
-    parsed: &'a Parsed,
+    parsed: &'a ParsedExpression,
     /// The variables in scope; a later one hides an earlier one of the same name.
     variables_in_scope: Vec<(String, Type)>,
-    /// See [`Checked::types`].
+    /// See [`CheckedExpression::types`].
     types: HashMap<u64, Type>,
-    /// See [`Checked::overloads`].
+    /// See [`CheckedExpression::overloads`].
     overloads: HashMap<u64, Vec<&'static Overload>>,
     substitution: Substitution,
     /// The number of type variables that the checker has created.
@@ -109,7 +116,7 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    /// Checks the expression `expr` with all expressions in it, and returns its type.
+    /// Checks `expr` and all expressions in it, and returns the type of `expr`.
     fn visit(&mut self, expr: &mut IdedExpr) -> Type {
         let id = expr.id;
         let ty = match &mut expr.expr {
@@ -129,7 +136,7 @@ impl Checker<'_> {
 
     /// Adds an error about the node `id`.
     fn report(&mut self, id: u64, message: String) {
-        let issue = self.parsed.issue(id, message);
+        let issue = self.parsed.issue_at(id, message);
         self.issues.push(issue);
     }
 
@@ -138,7 +145,7 @@ impl Checker<'_> {
         self.report(id, format!("expected type '{expected}' but found '{found}'"));
     }
 
-    /// Adds the error about an undeclared identifier or function.
+    /// Adds the error about an undeclared identifier or function, and returns [`Type::Error`].
     fn report_undeclared(&mut self, id: u64, name: &str) -> Type {
         self.report(id, format!("undeclared reference to '{name}' (in container '')"));
         Type::Error
@@ -154,7 +161,7 @@ impl Checker<'_> {
     fn lookup(&self, name: &str) -> Option<Type> {
         let name = name.strip_prefix('.').unwrap_or(name);
         let variable = self.variables_in_scope.iter().rev().find(|(known, _)| known == name);
-        variable.map(|(_, ty)| ty.clone()).or_else(|| functions::type_identifier(name))
+        variable.map(|(_, ty)| ty.clone()).or_else(|| functions::type_of_identifier(name))
     }
 
     fn check_identifier(&mut self, id: u64, name: &mut String) -> Type {
@@ -183,11 +190,12 @@ impl Checker<'_> {
         if test { Type::Bool } else { self.substitution.apply(&ty) }
     }
 
-    /// The type of a field of `operand`. `optional` is whether the selection has the form `operand.?field`.
+    /// Checks the selection of a field of `operand`, and returns the type of the selection. `optional` is whether the
+    /// selection has the form `operand.?field`.
     fn select_field(&mut self, id: u64, operand: &mut IdedExpr, field: &str, optional: bool) -> Type {
         let operand = self.visit(operand);
         let operand = self.substitution.apply(&operand);
-        let target = operand.unwrapped().unwrap_or(&operand);
+        let target = operand.value_of_optional().unwrap_or(&operand);
         let result = match target {
             Type::Map(_, value) => (**value).clone(),
             Type::Object(object) => {
@@ -198,7 +206,7 @@ impl Checker<'_> {
                     Type::Error
                 }
             }
-            Type::Message(name) => self.message_field(id, name, field),
+            Type::Message(name) => self.message_field_type(id, name, field),
             Type::Named(name) if name.starts_with("kubernetes.") => {
                 self.report(id, format!("undefined field '{field}'"));
                 Type::Error
@@ -214,7 +222,7 @@ impl Checker<'_> {
                 Type::Dyn
             }
         };
-        if optional || operand.unwrapped().is_some() { Type::optional(result) } else { result }
+        if optional || operand.value_of_optional().is_some() { Type::optional(result) } else { result }
     }
 
     fn check_call(&mut self, expr: &mut IdedExpr) -> Type {
@@ -252,7 +260,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The overloads of a function that the environment declares.
+    /// The overloads of a function; `None` if the environment does not declare the function.
     fn overloads_of(&self, name: &str) -> Option<&'static [Overload]> {
         let is_of_patches = name.starts_with("jsonpatch.");
         functions::overloads(name).filter(|_| !is_of_patches || self.environment == Environment::Patches)
@@ -267,7 +275,7 @@ impl Checker<'_> {
             .map(|operand| self.types.get(&operand.id).cloned().unwrap_or(Type::Error))
             .collect();
         if matches!(call.func_name.as_str(), op::LOGICAL_AND | op::LOGICAL_OR) {
-            return self.resolve_logical(id, &operands, &arguments, overloads);
+            return self.resolve_logical_operator(id, &operands, &arguments, overloads);
         }
         let mut result: Option<Type> = None;
         let mut fitting = Vec::new();
@@ -280,7 +288,7 @@ impl Checker<'_> {
             let returned = self.substitution.apply(&returned);
             result = Some(match result {
                 None => returned,
-                Some(first) if first.is_dyn() || first.same(&returned) => first,
+                Some(first) if first.is_dyn() || first.is_same(&returned) => first,
                 Some(_) => Type::Dyn,
             });
         }
@@ -299,8 +307,8 @@ impl Checker<'_> {
         result
     }
 
-    /// Selects the overload of `&&` or `||`, whose operands must be booleans.
-    fn resolve_logical(
+    /// Checks that the operands of `&&` or `||` are booleans, and returns the type of the call.
+    fn resolve_logical_operator(
         &mut self,
         id: u64,
         operands: &[&IdedExpr],
@@ -364,10 +372,10 @@ impl Checker<'_> {
         Type::map(key, self.new_type_variable())
     }
 
-    /// The type `T` of an optional element or entry in a literal, such as `[?x]`. Reports an error if `ty` is neither
-    /// `optional_type(T)` nor `dyn`.
+    /// The type `T` of an optional list element, map entry or message field, such as `?x` in `[?x]`. Reports an error if
+    /// `ty` is neither `optional_type(T)` nor `dyn`.
     fn unwrap_entry(&mut self, id: u64, ty: Type) -> Type {
-        if let Some(inner) = ty.unwrapped() {
+        if let Some(inner) = ty.value_of_optional() {
             return inner.clone();
         }
         if !ty.is_dyn() {
@@ -376,12 +384,12 @@ impl Checker<'_> {
         ty
     }
 
-    /// The common type of two elements in a list or map literal; `dyn` if their types differ. In that case,
-    /// [`super::literals::check`] reports an error.
+    /// The common type of two elements in a list or map literal; `dyn` if their types differ.
+    /// [`super::literals::check`] decides whether different types are an error.
     fn common_type(&mut self, previous: Option<Type>, current: Type) -> Type {
         let Some(previous) = previous else { return current };
         if self.substitution.assign(&previous, &current) {
-            return most_general(&previous, &current).clone();
+            return more_general(&previous, &current).clone();
         }
         Type::Dyn
     }
@@ -423,7 +431,7 @@ impl Checker<'_> {
         self.substitution.apply(&result)
     }
 
-    /// Reports an error if a node of the type `found` does not fit where `expected` is required.
+    /// Reports an error about the node `id` if its type `found` does not fit the type `expected`.
     fn expect_type(&mut self, id: u64, expected: &Type, found: &Type) {
         if !self.substitution.assign(expected, found) {
             self.report_mismatch(id, expected, found);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::escape::escape;
-use super::keywords::{count, entries, flag, list, text};
+use super::keywords::{entries, flag, limit, list, text};
 use super::types::{ObjectType, Type};
 
 /// The maximum size of a request in bytes. It limits the values whose schema specifies no limit.
@@ -19,8 +19,8 @@ pub(super) const MAX_REQUEST_SIZE: u64 = 3 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct DeclaredType {
     pub(super) shape: Shape,
-    /// The maximum number of bytes in a string, items in a list or entries in a map; 0 for most booleans,
-    /// numbers and objects, as in the API server.
+    /// The maximum number of bytes in a string, items in a list or entries in a map. For any other value, the size that
+    /// the API server assumes, which is 0 for most types.
     pub(super) max_elements: u64,
     /// The minimum size of the value as JSON, in bytes.
     pub(super) min_size: u64,
@@ -46,10 +46,10 @@ pub(super) enum Shape {
     DateTime,
     List {
         items: Arc<DeclaredType>,
-        keys: ListKeys,
+        keys: ListType,
     },
     Map {
-        /// The maximum number of characters of a key; 0 in a schema, which cannot limit it.
+        /// The maximum number of characters of a key; 0 for a map that a schema declares, as in the API server.
         key_size: u64,
         entry: Arc<DeclaredType>,
     },
@@ -61,9 +61,9 @@ pub(super) enum Shape {
     Object(BTreeMap<String, Field>),
 }
 
-/// The identity of the items of a list in comparisons (`x-kubernetes-list-type`).
+/// How comparisons identify the items of a list (`x-kubernetes-list-type`).
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum ListKeys {
+pub(super) enum ListType {
     Atomic,
     Set,
     /// The names of the key fields.
@@ -79,27 +79,27 @@ pub(super) struct Field {
 }
 
 impl DeclaredType {
-    /// The declared type of a schema; `None` if rules cannot access its values. `root` is whether the value is the root
-    /// of a resource, which has `apiVersion`, `kind` and `metadata`.
+    /// The declared type of the values of `schema`; `None` if rules cannot access these values. `root` is whether the values
+    /// are whole objects, with `apiVersion`, `kind` and `metadata`.
     pub(super) fn of(schema: &Value, root: bool) -> Option<Arc<Self>> {
         let of_child = |child: &Value| Self::of(child, flag(child, "x-kubernetes-embedded-resource"));
         let (shape, max_elements, min_size) = if flag(schema, "x-kubernetes-int-or-string") {
             let max =
-                count(schema, "maxLength").map_or(MAX_REQUEST_SIZE - 2, |length| length.saturating_mul(4));
+                limit(schema, "maxLength").map_or(MAX_REQUEST_SIZE - 2, |length| length.saturating_mul(4));
             (Shape::IntOrString, max, 1)
         } else {
             match text(schema, "type") {
                 "array" => {
                     let items = of_child(schema.get("items")?)?;
                     let fit = (MAX_REQUEST_SIZE - 2) / (items.min_size + 1);
-                    let keys = list_keys(schema);
-                    (Shape::List { items, keys }, count(schema, "maxItems").unwrap_or(fit), 2)
+                    let keys = list_type(schema);
+                    (Shape::List { items, keys }, limit(schema, "maxItems").unwrap_or(fit), 2)
                 }
                 "object" => match schema.get("additionalProperties").filter(|entry| entry.is_object()) {
                     Some(entry) if !root => {
                         let entry = of_child(entry)?;
                         let fit = (MAX_REQUEST_SIZE - 2) / (entry.min_size + 6);
-                        (Shape::Map { key_size: 0, entry }, count(schema, "maxProperties").unwrap_or(fit), 2)
+                        (Shape::Map { key_size: 0, entry }, limit(schema, "maxProperties").unwrap_or(fit), 2)
                     }
                     _ => {
                         let (fields, min_size) = fields(schema, root, &of_child);
@@ -116,8 +116,8 @@ impl DeclaredType {
         Some(Arc::new(Self { shape, max_elements, min_size, nullable: flag(schema, "nullable") }))
     }
 
-    /// The type of the value in rules. If it is an object type, `name` becomes its name. The names of nested object
-    /// types begin with `name`.
+    /// The type of the value in rules. An object type gets the name `name`, and the names of nested object types begin with
+    /// `name`.
     pub(super) fn to_type(self: &Arc<Self>, name: &str) -> Type {
         match &self.shape {
             Shape::IntOrString => Type::Dyn,
@@ -158,18 +158,18 @@ impl DeclaredType {
     }
 }
 
-fn list_keys(schema: &Value) -> ListKeys {
+fn list_type(schema: &Value) -> ListType {
     match text(schema, "x-kubernetes-list-type") {
-        "set" => ListKeys::Set,
+        "set" => ListType::Set,
         "map" => {
             let keys = list(schema, "x-kubernetes-list-map-keys").iter();
-            ListKeys::Map(keys.filter_map(Value::as_str).map(str::to_owned).collect())
+            ListType::Map(keys.filter_map(Value::as_str).map(str::to_owned).collect())
         }
-        _ => ListKeys::Atomic,
+        _ => ListType::Atomic,
     }
 }
 
-/// The fields of an object that rules can access, and the minimum size of the object as JSON.
+/// The fields that rules can access in an object, and the minimum size of the object as JSON.
 fn fields(
     schema: &Value,
     root: bool,
@@ -204,7 +204,7 @@ fn fields(
 
 /// The shape of a string, its maximum number of bytes, and its minimum size as JSON.
 fn string_type(schema: &Value) -> (Shape, u64, u64) {
-    let max_length = count(schema, "maxLength");
+    let max_length = limit(schema, "maxLength");
     match text(schema, "format") {
         "byte" => (Shape::Bytes, max_length.unwrap_or(MAX_REQUEST_SIZE - 2), 2),
         "duration" => (Shape::Duration, 32, 3),

@@ -1,27 +1,28 @@
-//! The check of the rules in a CustomResourceDefinition that is created or updated: each rule must compile, its
-//! estimated cost must not exceed the limits, and the defaults in the schema must satisfy the rules.
+//! Checks the rules in a CustomResourceDefinition when a request creates or updates the definition. Each rule must
+//! compile, the estimated costs must not exceed the limits, and the defaults in the schema must satisfy the rules.
 
 use serde_json::Value;
 
 use super::declared_types::DeclaredType;
-use super::keywords::{count, entries, flag, list, text};
+use super::keywords::{entries, flag, limit, list, text};
 use super::program::{self, Rule};
 use super::validator;
 use crate::schema::FieldError;
 
-/// The maximum estimated cost of one rule.
+/// The maximum estimated cost of a rule: the cost of one evaluation, times the maximum number of values of the rule's
+/// node in one object. Also the maximum estimated cost of one evaluation of a message expression.
 const RULE_COST_LIMIT: u64 = 10_000_000;
 /// The maximum sum of the estimated costs of all rules and message expressions in a schema.
 const TOTAL_COST_LIMIT: u64 = 100_000_000;
 
-/// Checks the rules of a structural schema in a CustomResourceDefinition. `path` is the path of the schema. `found` are
-/// the other errors about the schema: the rules of a schema node are not compiled if `found` contains an error about
-/// the node or a node below it.
+/// Checks the rules of a structural schema in a CustomResourceDefinition, and returns the errors. `path` is the path of
+/// the schema. `found` contains the errors that earlier checks of the schema have found. This function ignores the rules
+/// of a schema node if `found` contains an error about the node or about a node below it.
 pub(crate) fn check_rules(path: &str, schema: &Value, found: &[FieldError]) -> Vec<FieldError> {
     let mut check = SchemaCheck { found, errors: Vec::new(), total: 0, expensive: Vec::new() };
     check.check_defaults(schema, path);
     if !check.errors.is_empty() {
-        // As in the API server, the rules are not checked if a default violates a rule.
+        // Like the API server, returns only the errors about defaults if a default violates a rule.
         return check.errors;
     }
     let root = SchemaNode { path: path.to_owned(), root: true, cardinality: Some(1), uncorrelatable: None };
@@ -29,19 +30,20 @@ pub(crate) fn check_rules(path: &str, schema: &Value, found: &[FieldError]) -> V
     check.finish(path)
 }
 
-/// The position of a node in a schema.
+/// The path of a schema node, and the limits that the nodes around it set for its rules.
 struct SchemaNode {
     path: String,
     /// Whether the node is the root of the schema.
     root: bool,
     /// The maximum number of values of this node in one object; `None` if the schema does not limit the number.
     cardinality: Option<u64>,
-    /// The path of the innermost list or object around the node whose items or fields cannot be matched with those of
-    /// the old object, such as an atomic list. Rules within it cannot use `oldSelf`.
+    /// The path of the innermost uncorrelatable list or object that contains the node; `None` if there is none. A list or
+    /// object is uncorrelatable if its items or fields have no counterparts in the old object. For example, an atomic list
+    /// is uncorrelatable. If this path is set, the rules of the node cannot use `oldSelf`.
     uncorrelatable: Option<String>,
 }
 
-/// The check of one schema in progress.
+/// The state of the check of one schema.
 struct SchemaCheck<'a> {
     /// The errors that the validation of the CustomResourceDefinition has found before this check.
     found: &'a [FieldError],
@@ -69,7 +71,7 @@ impl SchemaCheck<'_> {
         if let Some(entry) = schema.get("additionalProperties").filter(|entry| entry.is_object()) {
             self.check_subtree(
                 entry,
-                &child("additionalProperties".to_owned(), count(schema, "maxProperties"), false),
+                &child("additionalProperties".to_owned(), limit(schema, "maxProperties"), false),
             );
         }
         let map_type = text(schema, "x-kubernetes-map-type");
@@ -80,14 +82,14 @@ impl SchemaCheck<'_> {
         }
         if let Some(items) = schema.get("items") {
             let keyed = text(schema, "x-kubernetes-list-type") == "map";
-            self.check_subtree(items, &child("items".to_owned(), count(schema, "maxItems"), !keyed));
+            self.check_subtree(items, &child("items".to_owned(), limit(schema, "maxItems"), !keyed));
         }
         if !list(schema, "x-kubernetes-validations").is_empty() && !self.has_errors(&node.path) {
             self.check_node(schema, node);
         }
     }
 
-    /// Checks that the defaults in a schema satisfy the rules.
+    /// Checks that the defaults in a schema satisfy the rules. Ignores each node for which [`Self::has_errors`] is true.
     fn check_defaults(&mut self, schema: &Value, path: &str) {
         if self.has_errors(path) {
             return;
@@ -105,7 +107,7 @@ impl SchemaCheck<'_> {
         }
     }
 
-    /// Whether `found` contains an error about the node or a node below it.
+    /// Whether `found` contains an error about the schema node at `path` or about a node below this node.
     fn has_errors(&self, path: &str) -> bool {
         self.found.iter().any(|error| {
             error.field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -124,7 +126,7 @@ impl SchemaCheck<'_> {
         let cardinality =
             node.cardinality.unwrap_or(super::declared_types::MAX_REQUEST_SIZE / (declared.min_size + 1));
         let sources = list(schema, "x-kubernetes-validations");
-        for (index, rule) in program::compile(schema, &declared).into_iter().enumerate() {
+        for (index, rule) in program::compile_rules(schema, &declared).into_iter().enumerate() {
             if let Some(rule) = rule {
                 self.check_rule(&format!("{path}[{index}]"), &rule, &sources[index], cardinality, node);
             }
@@ -136,20 +138,22 @@ impl SchemaCheck<'_> {
         let rule_path = format!("{path}.rule");
         let cost = rule.program.as_ref().map_or(0, |program| program.cost).saturating_mul(cardinality);
         if cost > RULE_COST_LIMIT {
-            let why = too_expensive("estimated rule cost", cost, RULE_COST_LIMIT);
+            let why = cost_limit_problem("estimated rule cost", cost, RULE_COST_LIMIT);
             self.errors.push(FieldError::forbidden(rule_path.as_str(), why));
         }
         self.add_cost(&rule_path, cost);
         if let Err(why) = &rule.program {
-            self.errors.push(FieldError::invalid_text(rule_path.as_str(), printed(source), why));
+            self.errors.push(FieldError::invalid_with_text(rule_path.as_str(), format_rule(source), why));
         }
         let message_path = format!("{path}.messageExpression");
         match &rule.message {
-            Some(Err(why)) => self.errors.push(FieldError::invalid_text(message_path, printed(source), why)),
+            Some(Err(why)) => {
+                self.errors.push(FieldError::invalid_with_text(message_path, format_rule(source), why));
+            }
             Some(Ok(message)) => {
                 if message.cost > RULE_COST_LIMIT {
                     let why =
-                        too_expensive("estimated messageExpression cost", message.cost, RULE_COST_LIMIT);
+                        cost_limit_problem("estimated messageExpression cost", message.cost, RULE_COST_LIMIT);
                     self.errors.push(FieldError::forbidden(message_path.as_str(), why));
                 }
                 self.add_cost(&message_path, message.cost);
@@ -169,7 +173,7 @@ impl SchemaCheck<'_> {
         }
     }
 
-    /// Adds the estimated cost of the expression at `path` to the total.
+    /// Adds the estimated cost of the expression at `path` to the total, and updates the most expensive expressions.
     fn add_cost(&mut self, path: &str, cost: u64) {
         self.total = self.total.saturating_add(cost);
         if cost >= TOTAL_COST_LIMIT / 100 {
@@ -179,7 +183,7 @@ impl SchemaCheck<'_> {
         }
     }
 
-    /// Returns all errors. Adds errors if the total cost exceeds its limit.
+    /// Adds errors if the total cost exceeds its limit, and returns all errors. `path` is the path of the schema.
     fn finish(mut self, path: &str) -> Vec<FieldError> {
         if self.total > TOTAL_COST_LIMIT {
             for (path, _) in &self.expensive {
@@ -187,15 +191,16 @@ impl SchemaCheck<'_> {
                 self.errors.push(FieldError::forbidden(path.as_str(), why));
             }
             let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
-            self.errors.push(FieldError::forbidden(path, too_expensive(what, self.total, TOTAL_COST_LIMIT)));
+            self.errors
+                .push(FieldError::forbidden(path, cost_limit_problem(what, self.total, TOTAL_COST_LIMIT)));
         }
         self.errors
     }
 }
 
-/// The error text for an estimated cost that exceeds `limit`. `what` is the name of the cost.
+/// The error text for the estimated cost `cost`, which exceeds `limit`. `what` is the name of the cost.
 #[expect(clippy::cast_precision_loss, reason = "the factor is printed with few digits")]
-fn too_expensive(what: &str, cost: u64, limit: u64) -> String {
+fn cost_limit_problem(what: &str, cost: u64, limit: u64) -> String {
     let factor = cost as f64 / limit as f64;
     let factor = if factor > 100.0 {
         "more than 100x".to_owned()
@@ -209,8 +214,8 @@ fn too_expensive(what: &str, cost: u64, limit: u64) -> String {
     )
 }
 
-/// Formats a rule as the API server does in errors: the JSON of a Go struct without field tags.
-fn printed(rule: &Value) -> String {
+/// Formats a rule as the API server does in errors: as the JSON of a Go struct that has no field tags.
+fn format_rule(rule: &Value) -> String {
     let json = |value: &Value| {
         // Go escapes these characters in JSON.
         let text = value.to_string();

@@ -1,5 +1,5 @@
-//! CEL expressions that select devices (`resource.k8s.io`). This crate checks them, but does not evaluate them: its
-//! scheduler allocates no devices.
+//! Checks CEL expressions that select devices (`resource.k8s.io`). This crate does not evaluate these expressions,
+//! because its scheduler allocates no devices.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -11,27 +11,31 @@ use super::{check, cost, literals, parse};
 /// The maximum estimated cost of an expression.
 const MAX_COST: u64 = 1_000_000;
 
-/// The maximum lengths of the name of a driver, of the domain and of the identifier in the name of an attribute or a
-/// capacity, and of the value of an attribute.
-const MAX_DRIVER: u64 = 63;
-const MAX_DOMAIN: u64 = 63;
-const MAX_IDENTIFIER: u64 = 32;
-const MAX_VALUE: u64 = 64;
+/// The maximum length of the name of a driver.
+const MAX_DRIVER_LENGTH: u64 = 63;
+/// The maximum length of the domain in the name of an attribute or a capacity (`domain/identifier`).
+const MAX_DOMAIN_LENGTH: u64 = 63;
+/// The maximum length of the identifier in the name of an attribute or a capacity.
+const MAX_IDENTIFIER_LENGTH: u64 = 32;
+/// The maximum length of the value of an attribute.
+const MAX_ATTRIBUTE_VALUE_LENGTH: u64 = 64;
 /// The maximum number of attributes and capacities of a device.
-const MAX_ENTRIES: u64 = 32;
+const MAX_ATTRIBUTES_AND_CAPACITIES: u64 = 32;
 
-/// The type of the variable `device`. Attributes and capacities are maps by domain and identifier.
-static DEVICE: LazyLock<Arc<DeclaredType>> = LazyLock::new(|| {
+/// The type of the variable `device`. In the fields `attributes` and `capacity`, the key is a domain, and the value is a
+/// map whose keys are identifiers.
+static DEVICE_TYPE: LazyLock<Arc<DeclaredType>> = LazyLock::new(|| {
     let of = |shape: Shape, max_elements: u64| {
         Arc::new(DeclaredType { shape, max_elements, min_size: 0, nullable: false })
     };
     let by_name = |entry: Arc<DeclaredType>| {
-        let by_identifier = of(Shape::Map { key_size: MAX_IDENTIFIER, entry }, MAX_ENTRIES);
-        of(Shape::Map { key_size: MAX_DOMAIN, entry: by_identifier }, MAX_ENTRIES)
+        let by_identifier =
+            of(Shape::Map { key_size: MAX_IDENTIFIER_LENGTH, entry }, MAX_ATTRIBUTES_AND_CAPACITIES);
+        of(Shape::Map { key_size: MAX_DOMAIN_LENGTH, entry: by_identifier }, MAX_ATTRIBUTES_AND_CAPACITIES)
     };
     let fields = [
-        ("driver", of(Shape::String, MAX_DRIVER)),
-        ("attributes", by_name(of(Shape::DeviceAttribute, MAX_VALUE))),
+        ("driver", of(Shape::String, MAX_DRIVER_LENGTH)),
+        ("attributes", by_name(of(Shape::DeviceAttribute, MAX_ATTRIBUTE_VALUE_LENGTH))),
         ("capacity", by_name(of(Shape::Quantity, 0))),
         // The API server counts the size 1 for this boolean.
         ("allowMultipleAllocations", of(Shape::Bool, 1)),
@@ -48,9 +52,10 @@ pub(crate) enum DeviceSelectorProblem {
     TooComplex,
 }
 
-/// Checks the syntax, the types, and the estimated cost of an expression; `None` if it is valid.
+/// Checks the syntax, the types, the literals and the estimated cost of an expression. Returns `None` if the expression
+/// is valid.
 pub(crate) fn device_selector_problem(text: &str) -> Option<DeviceSelectorProblem> {
-    let device = &*DEVICE;
+    let device = &*DEVICE_TYPE;
     let variables = [("device", device.to_type("kubernetes.DRADevice"))];
     let checked = parse::parse_with_bindings(text)
         .and_then(|parsed| check::check(parsed, &variables))

@@ -1,8 +1,8 @@
-//! Escapes the names of fields for rules: reserved words, and names with characters that CEL identifiers cannot
-//! contain.
+//! Escapes field names: reserved words, names with characters such as `-`, and names that contain `__`. Rules use the
+//! escaped names.
 
 /// The reserved words of CEL.
-const RESERVED: [&str; 21] = [
+const RESERVED_WORDS: [&str; 21] = [
     "true",
     "false",
     "null",
@@ -26,9 +26,9 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
-/// The name of a field in rules; `None` if rules cannot access the field.
+/// Returns the name that rules use for the field `name`; `None` if rules cannot access the field.
 pub(super) fn escape(name: &str) -> Option<String> {
-    if RESERVED.contains(&name) {
+    if RESERVED_WORDS.contains(&name) {
         return Some(format!("__{name}__"));
     }
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_are_not_cel_identifiers_are_escaped() {
+    fn field_names_become_cel_identifiers() {
         let cases = [
             ("a", Some("a")),
             ("namespace", Some("__namespace__")),

@@ -1,8 +1,7 @@
-//! Evaluation of checked expressions, with the cost that the API server counts.
+//! Evaluates checked expressions, and counts the cost of the evaluation as the API server does.
 //!
-//! Owns the evaluation of identifiers, fields, indexes, logical operators, the conditional, `or`, `orValue`,
-//! comprehensions and literals. `library` evaluates all other operators and functions, `authorization` the function
-//! `check`.
+//! Owns the evaluation of identifiers, fields, indexes, `&&`, `||`, `? :`, `or`, `orValue`, comprehensions, literals and
+//! messages. `authorization` evaluates the function `check`. `library` evaluates all other operators and functions.
 
 mod message;
 
@@ -21,36 +20,36 @@ use super::macros::RESULT;
 use super::types::{RuntimeName, Type};
 use super::value::{Failure, Outcome, Val};
 
-/// The result of an evaluation and its cost.
+/// The result and the cost of an evaluation.
 #[derive(Debug)]
-pub(super) struct Evaluated<'a> {
+pub(super) struct EvaluationResult<'a> {
     pub(super) result: Outcome<'a>,
     pub(super) cost: u64,
 }
 
-/// Evaluates an expression. The evaluation ends when its cost exceeds `limit`. `authorizer` decides about the accesses that
-/// the expression checks.
+/// Evaluates an expression. The evaluation ends when its cost exceeds `limit`. `authorizer` decides which of the accesses
+/// that the expression checks are allowed. Without an authorizer, the function `check` fails.
 pub(super) fn evaluate<'a>(
     expr: &IdedExpr,
     variables: &[(&str, Val<'a>)],
     limit: u64,
     authorizer: Option<&dyn Authorizer>,
-) -> Evaluated<'a> {
+) -> EvaluationResult<'a> {
     let scope = Scope { variables, local: None };
     let evaluator = Evaluator { cost: Cell::new(0), limit, authorizer };
     let result = evaluator.evaluate(expr, &scope);
     let cost = evaluator.cost.get();
-    Evaluated { result, cost }
+    EvaluationResult { result, cost }
 }
 
 /// The variables in scope.
 struct Scope<'s, 'a> {
     variables: &'s [(&'s str, Val<'a>)],
-    /// The variable of the innermost comprehension around the expression.
+    /// The variable of a comprehension that was declared last; `None` outside of comprehensions.
     local: Option<&'s Local<'s, 'a>>,
 }
 
-/// A variable of a comprehension, in a linked list: `outer` is the variable that was declared before.
+/// A variable of a comprehension, in a linked list: `outer` is the variable that was declared before this variable.
 struct Local<'s, 'a> {
     name: &'s str,
     value: Outcome<'a>,
@@ -109,7 +108,7 @@ impl Evaluator<'_> {
             self.charge(1)?;
             return found;
         }
-        match functions::type_identifier(name) {
+        match functions::type_of_identifier(name) {
             Some(Type::Meta(ty)) => Ok(Val::Type(type_name(&ty).into())),
             _ => Err(Failure::new(format!("no such attribute(s): {name}"))),
         }
@@ -183,8 +182,8 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Evaluates `&&` or `||`. If an operand has the value `decisive` (false for `&&`, true for `||`), this value is
-    /// the result, even if the other operand fails.
+    /// Evaluates `&&` or `||`. If an operand has the value `decisive` (false for `&&`, true for `||`), this value is the
+    /// result, and an error of the other operand is ignored. [`Failure::CostExceeded`] is never ignored.
     fn evaluate_logical<'a>(
         &self,
         left: &IdedExpr,
@@ -263,10 +262,10 @@ impl Evaluator<'_> {
             }
             _ => return Err(Failure::new(format!("got '{}', expected iterable type", range.type_name()))),
         };
-        if let Some((predicate, element)) = collected_element(parts)
+        if let Some((predicate, element)) = list_comprehension_parts(parts)
             && parts.iter_var2.is_none()
         {
-            return self.evaluate_list_collection(parts, predicate, element, pairs, scope);
+            return self.evaluate_list_comprehension(parts, predicate, element, pairs, scope);
         }
         for (first, second) in pairs {
             let accumulator = Local { name: &parts.accu_var, value: accumulated.clone(), outer: scope.local };
@@ -290,9 +289,9 @@ impl Evaluator<'_> {
 }
 
 impl Evaluator<'_> {
-    /// Evaluates a comprehension that collects a list, such as `filter`. [`Self::evaluate_comprehension`] would copy
-    /// the list for each element.
-    fn evaluate_list_collection<'a>(
+    /// Evaluates a comprehension that appends elements to a list, such as `filter`. The general loop of
+    /// [`Self::evaluate_comprehension`] would copy the list for each element.
+    fn evaluate_list_comprehension<'a>(
         &self,
         parts: &ComprehensionExpr,
         predicate: Option<&IdedExpr>,
@@ -313,7 +312,8 @@ impl Evaluator<'_> {
                 },
                 None => Ok(true),
             };
-            // The accumulator costs 1, the list literal around the element `LIST_CREATION`, and the concatenation 1.
+            // The cost of an appended element: 1 for the accumulator, `LIST_CREATION` for the list literal around the
+            // element, and 1 for the concatenation.
             let item = match passes {
                 Ok(true) => self
                     .evaluate(element, &inner)
@@ -334,9 +334,10 @@ impl Evaluator<'_> {
     }
 }
 
-/// The predicate and the element of a comprehension that collects a list; `None` for any other comprehension.
-fn collected_element(parts: &ComprehensionExpr) -> Option<(Option<&IdedExpr>, &IdedExpr)> {
-    fn call<'e>(expr: &'e IdedExpr, function: &str) -> Option<&'e [IdedExpr]> {
+/// The predicate, if any, and the element of a comprehension that appends elements to a list; `None` for any other
+/// comprehension.
+fn list_comprehension_parts(parts: &ComprehensionExpr) -> Option<(Option<&IdedExpr>, &IdedExpr)> {
+    fn arguments_of_call<'e>(expr: &'e IdedExpr, function: &str) -> Option<&'e [IdedExpr]> {
         match &expr.expr {
             Expr::Call(call) if call.func_name == function && call.target.is_none() => Some(&call.args),
             _ => None,
@@ -348,12 +349,12 @@ fn collected_element(parts: &ComprehensionExpr) -> Option<(Option<&IdedExpr>, &I
     if !(always && accumulator(&parts.result) && parts.accu_var == RESULT) {
         return None;
     }
-    let (predicate, step) = match call(&parts.loop_step, op::CONDITIONAL) {
+    let (predicate, step) = match arguments_of_call(&parts.loop_step, op::CONDITIONAL) {
         Some([predicate, step, otherwise]) if accumulator(otherwise) => (Some(predicate), step),
         Some(_) => return None,
         None => (None, &parts.loop_step),
     };
-    let [list, added] = call(step, op::ADD)? else { return None };
+    let [list, added] = arguments_of_call(step, op::ADD)? else { return None };
     match &added.expr {
         Expr::List(added) if accumulator(list) => match &added.elements[..] {
             [element] if added.optional_indices.is_empty() => Some((predicate, element)),
@@ -363,10 +364,12 @@ fn collected_element(parts: &ComprehensionExpr) -> Option<(Option<&IdedExpr>, &I
     }
 }
 
-/// The value of `operand` at a field, key or index.
+/// The value of `operand` at a field, key or index. If `operand` is an optional value, the result is also an optional
+/// value, which is empty if there is no such field, key or index.
 ///
 /// # Errors
-/// `operand` has no such field, key or index. If `operand` is an optional, the result is an absent optional instead.
+/// `operand` is not an optional value, and has no such field, key or index. Or the lookup itself fails, for example because
+/// an index is not an integer.
 fn access<'a>(operand: &Val<'a>, key: &Val<'a>) -> Outcome<'a> {
     if let Val::Optional(inner) = operand {
         return Ok(match inner {

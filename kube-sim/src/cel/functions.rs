@@ -1,7 +1,7 @@
 //! The declarations of operators and functions: the standard library of CEL and the libraries that Kubernetes adds.
 //!
-//! Owns the table `functions.txt`. Each function must be in this table and in `library`, which evaluates it, except for
-//! the functions that `eval` evaluates itself.
+//! Owns the table `functions.txt`, which must contain each function. `library` evaluates most of the functions. `eval`
+//! evaluates the other functions, or lets `authorization` evaluate them.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -24,8 +24,8 @@ pub(super) fn overloads(name: &str) -> Option<&'static [Overload]> {
     TABLE.get(name).map(Vec::as_slice)
 }
 
-/// The type of a type identifier, such as `int` or `net.IP`.
-pub(super) fn type_identifier(name: &str) -> Option<Type> {
+/// The type of the identifier `name` if `name` is the name of a type: `type(int)` for `int`, `type(net.IP)` for `net.IP`.
+pub(super) fn type_of_identifier(name: &str) -> Option<Type> {
     let ty = match name {
         "bool" => Type::Bool,
         "bytes" => Type::Bytes,
@@ -45,9 +45,9 @@ pub(super) fn type_identifier(name: &str) -> Option<Type> {
     Some(Type::Meta(ty.into()))
 }
 
-/// Returns `name` if it is a type identifier of the Kubernetes libraries.
+/// Returns `name` if `name` is the name of a type of the Kubernetes libraries.
 fn kubernetes_type(name: &str) -> Option<&'static str> {
-    const NAMED: [&str; 6] = [
+    const NAMES: [&str; 6] = [
         "net.IP",
         "net.CIDR",
         "kubernetes.URL",
@@ -55,7 +55,7 @@ fn kubernetes_type(name: &str) -> Option<&'static str> {
         "kubernetes.Semver",
         "kubernetes.NamedFormat",
     ];
-    NAMED.into_iter().find(|known| *known == name)
+    NAMES.into_iter().find(|known| *known == name)
 }
 
 /// The overloads in `functions.txt`, by the name of their function.
@@ -77,12 +77,13 @@ static TABLE: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| 
     table
 });
 
-/// The ids and signatures of the overloads that a line of the table declares. A line with `$ordered` or `$summable`
-/// declares one overload for each ordered or summable type.
+/// The ids and signatures of the overloads that a line of the table declares. A line with `$ordered` declares one
+/// overload for each ordered type, and a line with `$summable` one overload for each summable type.
 fn expand_line(id: &str, signature: &str) -> Vec<(String, String)> {
-    const SUMMABLE: &[&str] = &["int", "uint", "double", "duration"];
-    const ORDERED: &[&str] = &["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
-    for (variable, types) in [("$ordered", ORDERED), ("$summable", SUMMABLE)] {
+    const SUMMABLE_TYPES: &[&str] = &["int", "uint", "double", "duration"];
+    const ORDERED_TYPES: &[&str] =
+        &["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
+    for (variable, types) in [("$ordered", ORDERED_TYPES), ("$summable", SUMMABLE_TYPES)] {
         if signature.contains(variable) {
             let overload = |name: &&str| (id.replace('$', name), signature.replace(variable, name));
             return types.iter().map(overload).collect();
@@ -100,14 +101,14 @@ fn parse_overload(id: String, signature: &str) -> Overload {
     Overload {
         id,
         member,
-        arguments: split(inner).into_iter().map(parse_type).collect(),
+        arguments: split_at_commas(inner).into_iter().map(parse_type).collect(),
         result: parse_type(result),
     }
 }
 
 fn parse_type(text: &str) -> Type {
     if let Some((outer, inner)) = text.strip_suffix(')').and_then(|text| text.split_once('(')) {
-        let mut inner = split(inner).into_iter().map(parse_type);
+        let mut inner = split_at_commas(inner).into_iter().map(parse_type);
         let mut next = || inner.next().unwrap_or(Type::Dyn);
         return match outer {
             "list" => Type::list(next()),
@@ -122,15 +123,15 @@ fn parse_type(text: &str) -> Type {
     match text {
         "dyn" => Type::Dyn,
         one if one.len() == 1 => Type::Param(Param::Declared(one.chars().next().unwrap_or('A'))),
-        name => match type_identifier(name) {
+        name => match type_of_identifier(name) {
             Some(Type::Meta(ty)) => (*ty).clone(),
             _ => authorization::type_name(name).map_or(Type::Error, Type::Named),
         },
     }
 }
 
-/// Splits a list at the commas that are outside of parentheses.
-fn split(text: &str) -> Vec<&str> {
+/// Splits a text at the commas that are outside of parentheses.
+fn split_at_commas(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut depth, mut start) = (0, 0);
     for (index, c) in text.char_indices() {

@@ -1,20 +1,21 @@
-//! Checks of literals after type checking: durations, timestamps and regular expressions must be valid, and the
-//! elements of lists and maps must have one type.
+//! Checks the literals of an expression after its types are checked. Durations, timestamps and regular expressions must
+//! be valid. Except in calls of `format`, all elements of one list must have the same type; likewise all keys of one map,
+//! and all values of one map.
 
 use std::collections::HashSet;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
 
-use super::check::Checked;
+use super::check::CheckedExpression;
 use super::library::time;
 use super::parse::Issue;
 use super::types::Type;
 use crate::schema::compile_regex;
 
-/// Checks the literals of an expression.
-pub(super) fn check(checked: &Checked) -> Vec<Issue> {
+/// Checks the literals of an expression, and returns the errors.
+pub(super) fn check(checked: &CheckedExpression) -> Vec<Issue> {
     let mut issues = Vec::new();
-    // The elements of the lists and maps in a call of `format` may have different types.
+    // The ids of the nodes in calls of `format`. The elements of lists and maps in these calls may have different types.
     let mut in_format = HashSet::new();
     walk(&checked.parsed.expr, &mut |expr| {
         if let Expr::Call(call) = &expr.expr
@@ -36,14 +37,15 @@ pub(super) fn check(checked: &Checked) -> Vec<Issue> {
                 _ => true,
             };
             if !valid {
-                issues
-                    .push(checked.parsed.issue(argument.id, format!("invalid {} argument", call.func_name)));
+                issues.push(
+                    checked.parsed.issue_at(argument.id, format!("invalid {} argument", call.func_name)),
+                );
             }
         }
         Expr::List(list) => {
             let types = list.elements.iter().enumerate().map(|(index, element)| {
                 let ty = checked.type_of(element);
-                (element.id, if list.optional_indices.contains(&index) { unwrapped(ty) } else { ty })
+                (element.id, if list.optional_indices.contains(&index) { without_optional(ty) } else { ty })
             });
             if !in_format.contains(&expr.id) {
                 issues.extend(report_mixed_types(checked, types).into_iter().take(1));
@@ -62,7 +64,7 @@ pub(super) fn check(checked: &Checked) -> Vec<Issue> {
             ));
             let values = entries().map(|entry| {
                 let ty = checked.type_of(&entry.value);
-                (entry.value.id, if entry.optional { unwrapped(ty) } else { ty })
+                (entry.value.id, if entry.optional { without_optional(ty) } else { ty })
             });
             issues.extend(report_mixed_types(checked, values));
         }
@@ -71,21 +73,24 @@ pub(super) fn check(checked: &Checked) -> Vec<Issue> {
     issues
 }
 
-/// The type `T` of `optional_type(T)`; any other type is unchanged.
-fn unwrapped(ty: Type) -> Type {
-    ty.unwrapped().cloned().unwrap_or(ty)
+/// The type `T` if `ty` is `optional_type(T)`; otherwise `ty` itself.
+fn without_optional(ty: Type) -> Type {
+    ty.value_of_optional().cloned().unwrap_or(ty)
 }
 
-/// Reports each element whose type differs from the type of the first element.
-fn report_mixed_types(checked: &Checked, mut types: impl Iterator<Item = (u64, Type)>) -> Vec<Issue> {
+/// Returns an error for each element whose type differs from the type of the first element.
+fn report_mixed_types(
+    checked: &CheckedExpression,
+    mut types: impl Iterator<Item = (u64, Type)>,
+) -> Vec<Issue> {
     let Some((_, first)) = types.next() else { return Vec::new() };
-    let others = types.filter(|(_, other)| !other.same(&first));
+    let others = types.filter(|(_, other)| !other.is_same(&first));
     let issue =
-        |(id, other)| checked.parsed.issue(id, format!("expected type '{first}' but found '{other}'"));
+        |(id, other)| checked.parsed.issue_at(id, format!("expected type '{first}' but found '{other}'"));
     others.map(issue).collect()
 }
 
-/// Calls `visit` for `expr` and for each expression in it.
+/// Calls `visit` for `expr` and for each expression in `expr`.
 pub(super) fn walk(expr: &IdedExpr, visit: &mut impl FnMut(&IdedExpr)) {
     visit(expr);
     match &expr.expr {

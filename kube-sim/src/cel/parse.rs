@@ -1,4 +1,4 @@
-//! Parsing of expressions, and the format of their errors.
+//! Parses expressions, and formats the errors in expressions.
 //!
 //! Only this module and `macros` use the parser of the `cel` crate.
 
@@ -11,7 +11,7 @@ use super::macros;
 
 /// A parsed expression.
 #[derive(Debug)]
-pub(super) struct Parsed {
+pub(super) struct ParsedExpression {
     pub(super) expr: IdedExpr,
     pub(super) source: SourceInfo,
 }
@@ -19,20 +19,21 @@ pub(super) struct Parsed {
 /// An error at a position in an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Issue {
-    /// The line, from 1.
+    /// The line; the first line is 1.
     pub(super) line: usize,
-    /// The column in characters, from 1.
+    /// The column in characters; the first column is 1.
     pub(super) column: usize,
     pub(super) message: String,
 }
 
-/// The maximum depth of an expression. The parser, the checker and the evaluator are recursive: a deeper expression
-/// could overflow the stack.
+/// The maximum estimated nesting depth of an expression. The parser, the checker and the evaluator are recursive: a deeper
+/// expression could overflow the stack.
 const MAX_DEPTH: usize = 250;
 
-/// An upper bound of the depth of an expression: the number of nested operators and brackets. `&&` and `||` add no
-/// depth, because the parser builds a balanced tree of their operands.
-fn max_depth(text: &str) -> usize {
+/// An estimate of the nesting depth of an expression: the number of nested operators and brackets. `&&` and `||` add no
+/// depth, because the parser builds a balanced tree of their operands. The estimate is too low for chains of index
+/// operators (`a[0][0]`) and of `in` operators.
+fn estimated_depth(text: &str) -> usize {
     let (mut deepest, mut current) = (0, 0);
     // For each open bracket, the depth before the bracket.
     let mut open: Vec<usize> = Vec::new();
@@ -62,28 +63,28 @@ fn max_depth(text: &str) -> usize {
 /// Parses an expression and expands its macros.
 ///
 /// # Errors
-/// The syntax errors in the expression.
-pub(super) fn parse(text: &str) -> Result<Parsed, Vec<Issue>> {
+/// The expression has syntax errors or is nested too deeply.
+pub(super) fn parse(text: &str) -> Result<ParsedExpression, Vec<Issue>> {
     static ENVIRONMENT: LazyLock<Env> = LazyLock::new(macros::environment);
     parse_in(&ENVIRONMENT, text)
 }
 
-/// Like [`parse`]; the expression may use the macro `cel.bind`.
+/// Like [`parse`], but also expands the macro `cel.bind`.
 ///
 /// # Errors
-/// The syntax errors in the expression.
-pub(super) fn parse_with_bindings(text: &str) -> Result<Parsed, Vec<Issue>> {
+/// The expression has syntax errors or is nested too deeply.
+pub(super) fn parse_with_bindings(text: &str) -> Result<ParsedExpression, Vec<Issue>> {
     static ENVIRONMENT: LazyLock<Env> = LazyLock::new(macros::environment_with_bindings);
     parse_in(&ENVIRONMENT, text)
 }
 
-fn parse_in(environment: &Env, text: &str) -> Result<Parsed, Vec<Issue>> {
-    if max_depth(text) > MAX_DEPTH {
+fn parse_in(environment: &Env, text: &str) -> Result<ParsedExpression, Vec<Issue>> {
+    if estimated_depth(text) > MAX_DEPTH {
         let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
         return Err(vec![Issue { line: 1, column: 1, message }]);
     }
     match environment.parser().parse_with_source_info(text) {
-        Ok((expr, source)) => Ok(Parsed { expr, source }),
+        Ok((expr, source)) => Ok(ParsedExpression { expr, source }),
         Err(errors) => Err(errors
             .errors
             .into_iter()
@@ -96,9 +97,9 @@ fn parse_in(environment: &Env, text: &str) -> Result<Parsed, Vec<Issue>> {
     }
 }
 
-impl Parsed {
-    /// Creates an error at the node `id`.
-    pub(super) fn issue(&self, id: u64, message: String) -> Issue {
+impl ParsedExpression {
+    /// Creates an error at the position of the node `id`.
+    pub(super) fn issue_at(&self, id: u64, message: String) -> Issue {
         let offset = self.source.offset_for(id).map_or(0, |(start, _)| start as usize);
         // The offset is in bytes, but `column` is in characters.
         let before = self.source.source.get(..offset).unwrap_or_default();
@@ -115,14 +116,15 @@ impl Parsed {
 /// and a mark below the column.
 pub(super) fn format_issues(text: &str, issues: &[Issue]) -> String {
     /// The maximum length of a line that is included in an error, in bytes.
-    const MAX_LINE: usize = 16384;
+    const MAX_LINE_LENGTH: usize = 16384;
     const MAX_ISSUES: usize = 100;
     let mut sorted: Vec<&Issue> = issues.iter().collect();
     sorted.sort_by_key(|issue| (issue.line, issue.column));
     let mut out: Vec<String> = Vec::new();
     for issue in sorted.iter().take(MAX_ISSUES) {
         let mut one = format!("ERROR: <input>:{}:{}: {}", issue.line, issue.column, issue.message);
-        if let Some(line) = text.split('\n').nth(issue.line - 1).filter(|line| line.len() <= MAX_LINE) {
+        if let Some(line) = text.split('\n').nth(issue.line - 1).filter(|line| line.len() <= MAX_LINE_LENGTH)
+        {
             let line = line.replace('\t', " ");
             let mut characters = line.chars();
             let before = characters.by_ref().take(issue.column - 1);

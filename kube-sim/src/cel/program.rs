@@ -1,4 +1,4 @@
-//! Compilation of a rule: parsing, type checking, checks of literals, and the estimate of the cost.
+//! Compiles rules: parses the expressions, checks their types and literals, and estimates their costs.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{check, cost, eval, literals, parse};
 use crate::schema::{compile_regex, field_path};
 
 /// The maximum cost of one evaluation.
-const EVALUATION_LIMIT: u64 = 1_000_000;
+const EVALUATION_COST_LIMIT: u64 = 1_000_000;
 /// The name of the type of `self`. The API server generates a new name for each compilation.
 const SELF_TYPE: &str = "selfType0";
 
@@ -21,7 +21,7 @@ const SELF_TYPE: &str = "selfType0";
 #[derive(Debug)]
 pub(super) struct Program {
     expr: IdedExpr,
-    /// The maximum of the estimated cost.
+    /// The upper bound of the estimated cost of one evaluation.
     pub(super) cost: u64,
     pub(super) uses_old_self: bool,
 }
@@ -35,20 +35,20 @@ pub(super) struct Rule {
     /// The `fieldPath` of the rule: the path of the field in errors, relative to the value of `self`; may be empty.
     pub(super) field_path: String,
     pub(super) optional_old_self: bool,
-    pub(super) source: Source,
+    pub(super) source: RuleSource,
 }
 
-/// The fields of a rule in the schema.
+/// The texts of the fields of a rule, as in the schema.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct RuleSource {
     pub(super) rule: String,
     pub(super) message: String,
     pub(super) message_expression: String,
     pub(super) reason: String,
 }
 
-impl Source {
-    /// The description of the rule in errors: its message, or the rule itself if it has no message.
+impl RuleSource {
+    /// The description of the rule in errors: the message, or the expression of the rule if the message is empty.
     pub(super) fn summary(&self) -> &str {
         let message = self.message.trim();
         if message.is_empty() { self.rule.trim() } else { message }
@@ -57,10 +57,11 @@ impl Source {
 
 impl Program {
     /// Compiles an expression that must have the type `wanted`. `declared` is the type of `self`. If `optional` is
-    /// true, `oldSelf` has an optional type. `prefix` is the beginning of error texts.
+    /// true, `oldSelf` has an optional type. `prefix` is the beginning of the error text about syntax, types or
+    /// literals: empty for a rule, and `messageExpression ` for a message expression.
     ///
     /// # Errors
-    /// The API server's error text.
+    /// The expression is invalid. The error is the API server's error text.
     fn compile(
         source: &str,
         declared: &Arc<DeclaredType>,
@@ -85,13 +86,13 @@ impl Program {
         if !issues.is_empty() {
             return failed(&issues);
         }
-        if !checked.result_type().same(wanted) {
+        if !checked.result_type().is_same(wanted) {
             return Err(match wanted {
                 Type::String => "messageExpression must evaluate to a string".to_owned(),
                 _ => "cel expression must evaluate to a bool".to_owned(),
             });
         }
-        if let Some(error) = invalid_regex(&checked.parsed.expr) {
+        if let Some(error) = regex_problem(&checked.parsed.expr) {
             let what = if prefix.is_empty() { "program" } else { "messageExpression" };
             return Err(format!("{what} instantiation failed: {error}"));
         }
@@ -104,14 +105,14 @@ impl Program {
     }
 
     /// Evaluates the expression with these values of the variables.
-    pub(super) fn evaluate<'a>(&self, variables: &[(&str, Val<'a>)]) -> eval::Evaluated<'a> {
-        eval::evaluate(&self.expr, variables, EVALUATION_LIMIT, None)
+    pub(super) fn evaluate<'a>(&self, variables: &[(&str, Val<'a>)]) -> eval::EvaluationResult<'a> {
+        eval::evaluate(&self.expr, variables, EVALUATION_COST_LIMIT, None)
     }
 }
 
-/// The error text for an invalid regular expression in a literal; `None` if all are valid. The API server compiles
-/// these regular expressions before the first evaluation.
-fn invalid_regex(expr: &IdedExpr) -> Option<String> {
+/// The error text for the first literal that is an invalid regular expression; `None` if there is no such literal. The
+/// API server compiles the regular expressions in literals before the first evaluation.
+fn regex_problem(expr: &IdedExpr) -> Option<String> {
     let mut error = None;
     literals::walk(expr, &mut |expr| {
         let Expr::Call(call) = &expr.expr else { return };
@@ -129,17 +130,17 @@ fn invalid_regex(expr: &IdedExpr) -> Option<String> {
     error
 }
 
-/// Compiles the rules of a schema node. The result contains `None` for each rule whose text is empty.
-pub(super) fn compile(schema: &Value, declared: &Arc<DeclaredType>) -> Vec<Option<Rule>> {
+/// Compiles the rules of a schema node. The result contains `None` for each rule whose expression is empty.
+pub(super) fn compile_rules(schema: &Value, declared: &Arc<DeclaredType>) -> Vec<Option<Rule>> {
     super::keywords::list(schema, "x-kubernetes-validations")
         .iter()
-        .map(|rule| compile_one(rule, schema, declared))
+        .map(|rule| compile_rule(rule, schema, declared))
         .collect()
 }
 
-fn compile_one(rule: &Value, schema: &Value, declared: &Arc<DeclaredType>) -> Option<Rule> {
+fn compile_rule(rule: &Value, schema: &Value, declared: &Arc<DeclaredType>) -> Option<Rule> {
     let own = |key: &str| text(rule, key).to_owned();
-    let source = Source {
+    let source = RuleSource {
         rule: own("rule"),
         message: own("message"),
         message_expression: own("messageExpression"),

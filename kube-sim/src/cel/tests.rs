@@ -8,16 +8,16 @@ use crate::schema::Schema;
 /// The path of the schemas in the errors.
 const PATH: &str = "spec.validation.openAPIV3Schema";
 
-/// The schema of a kind whose `spec` has the schema `spec`.
-fn definition(spec: &Value) -> Value {
+/// The schema of a custom resource whose field `spec` has the schema `spec`.
+fn schema_with_spec(spec: &Value) -> Value {
     json!({"type": "object", "properties": {"spec": spec}})
 }
 
-/// Checks the errors about a definition whose `spec` has this schema. Each error must contain the expected text; `~` in
-/// that text is the path of the schema.
+/// Checks the errors that [`check_rules`] returns for a custom resource whose field `spec` has the schema `spec`. Each
+/// error must contain the expected text at the same index; `~` in an expected text stands for [`PATH`].
 #[track_caller]
 fn check_definition(spec: &Value, expected: &[&str]) {
-    let errors = check_rules(PATH, &definition(spec), &[]);
+    let errors = check_rules(PATH, &schema_with_spec(spec), &[]);
     let texts: Vec<String> = errors.iter().map(|error| error.to_string().replace(PATH, "~")).collect();
     assert_eq!(texts.len(), expected.len(), "{texts:?}");
     for (text, expected) in texts.iter().zip(expected) {
@@ -25,8 +25,8 @@ fn check_definition(spec: &Value, expected: &[&str]) {
     }
 }
 
-/// Validates a new object whose spec is `new`, or an update from the spec `old`. `spec` is the schema of the spec.
-/// Returns the errors and the warnings.
+/// Validates an object whose field `spec` has the schema `spec` and the value `new`. If `old` is set, the object is an
+/// update of an object whose field `spec` has the value `old`. Returns the errors and the warnings.
 fn validate(spec: &Value, old: Option<&Value>, new: &Value) -> (Vec<String>, Vec<String>) {
     let source = json!({"type": "object", "properties": {"spec": spec}});
     let object = |spec: &Value| json!({"metadata": {"name": "a"}, "spec": spec});
@@ -36,8 +36,8 @@ fn validate(spec: &Value, old: Option<&Value>, new: &Value) -> (Vec<String>, Vec
     (verdict.errors.iter().map(ToString::to_string).collect(), verdict.warnings)
 }
 
-/// The schema `schema` with these rules.
-fn rules(schema: &Value, rules: &[&str]) -> Value {
+/// Returns `schema` with these rules.
+fn with_rules(schema: &Value, rules: &[&str]) -> Value {
     let mut schema = schema.clone();
     schema["x-kubernetes-validations"] = rules.iter().map(|rule| json!({"rule": rule})).collect();
     schema
@@ -50,15 +50,15 @@ fn type_errors_show_the_position_in_the_rule() {
         &json!({"type": "object", "properties": {"n": int}, "x-kubernetes-validations": [{"rule": "self.m == 1"}]}),
         &["compilation failed: ERROR: <input>:1:5: undefined field 'm'\n | self.m == 1\n | ....^"],
     );
-    check_definition(&rules(&int, &["self == 'a'"]), &["'_==_' applied to '(int, string)'"]);
-    check_definition(&rules(&int, &["self"]), &["cel expression must evaluate to a bool"]);
-    check_definition(&rules(&int, &["self == 1", "self > 0 && self < 9"]), &[]);
+    check_definition(&with_rules(&int, &["self == 'a'"]), &["'_==_' applied to '(int, string)'"]);
+    check_definition(&with_rules(&int, &["self"]), &["cel expression must evaluate to a bool"]);
+    check_definition(&with_rules(&int, &["self == 1", "self > 0 && self < 9"]), &[]);
 }
 
 #[test]
 fn limits_of_the_schema_lower_the_estimated_cost() {
     let list = |limits: Value| {
-        let mut items = rules(&json!({"type": "string"}), &["self.matches('a+b')"]);
+        let mut items = with_rules(&json!({"type": "string"}), &["self.matches('a+b')"]);
         let mut list = json!({"type": "array"});
         if !limits.is_null() {
             items["maxLength"] = limits.clone();
@@ -80,10 +80,11 @@ fn limits_of_the_schema_lower_the_estimated_cost() {
 
 #[test]
 fn rules_of_a_node_with_schema_errors_are_not_compiled() {
-    let spec = rules(&json!({"type": "object", "properties": {"n": {"type": "integer"}}}), &["self.m == 1"]);
+    let spec =
+        with_rules(&json!({"type": "object", "properties": {"n": {"type": "integer"}}}), &["self.m == 1"]);
     let path = "spec.validation.openAPIV3Schema.properties[spec].properties[n]";
     let found = [crate::schema::FieldError::required(path, "")];
-    assert_eq!(check_rules(PATH, &definition(&spec), &found), []);
+    assert_eq!(check_rules(PATH, &schema_with_spec(&spec), &found), []);
 }
 
 #[test]
@@ -91,8 +92,8 @@ fn an_object_that_violates_a_rule_is_rejected() {
     let spec = json!({
         "type": "object",
         "properties": {
-            "n": rules(&json!({"type": "integer"}), &["self > 2"]),
-            "list": {"type": "array", "maxItems": 5, "items": rules(&json!({"type": "integer"}), &["self != 1"])},
+            "n": with_rules(&json!({"type": "integer"}), &["self > 2"]),
+            "list": {"type": "array", "maxItems": 5, "items": with_rules(&json!({"type": "integer"}), &["self != 1"])},
         },
         "x-kubernetes-validations": [{
             "rule": "self.list.all(x, x < self.n)",
@@ -112,20 +113,20 @@ fn an_object_that_violates_a_rule_is_rejected() {
 }
 
 #[test]
-fn rules_of_the_root_can_access_only_the_name_in_metadata() {
-    let source = rules(&json!({"type": "object"}), &["self.metadata.name.size() < 3", "has(self.kind)"]);
+fn rules_of_the_root_can_access_the_name_but_not_the_labels() {
+    let source = with_rules(&json!({"type": "object"}), &["self.metadata.name.size() < 3", "has(self.kind)"]);
     let validator = Validator::compile(&source).unwrap();
     let object = json!({"apiVersion": "a/v1", "kind": "A", "metadata": {"name": "abc", "labels": {}}});
     let verdict = validator.validate(&Schema::of_custom_resource(&source), None, &object);
     let texts: Vec<String> = verdict.errors.iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["<nil>: Invalid value: failed rule: self.metadata.name.size() < 3"]);
-    let labels = rules(&json!({"type": "object"}), &["has(self.metadata.labels)"]);
+    let labels = with_rules(&json!({"type": "object"}), &["has(self.metadata.labels)"]);
     assert!(check_rules(PATH, &labels, &[])[0].detail.contains("undefined field 'labels'"));
 }
 
 #[test]
 fn transition_rules_apply_to_updates_only() {
-    let spec = rules(&json!({"type": "integer"}), &["self >= oldSelf"]);
+    let spec = with_rules(&json!({"type": "integer"}), &["self >= oldSelf"]);
     assert_eq!(validate(&spec, None, &json!(1)).0, [""; 0]);
     assert_eq!(validate(&spec, Some(&json!(1)), &json!(2)).0, [""; 0]);
     let (errors, _) = validate(&spec, Some(&json!(2)), &json!(1));
@@ -133,9 +134,9 @@ fn transition_rules_apply_to_updates_only() {
 }
 
 #[test]
-fn an_unchanged_value_gives_a_warning() {
+fn an_unchanged_value_that_violates_a_rule_causes_only_a_warning() {
     let spec = json!({"type": "object", "properties": {
-        "n": rules(&json!({"type": "integer"}), &["self > 2"]),
+        "n": with_rules(&json!({"type": "integer"}), &["self > 2"]),
         "m": {"type": "integer"},
     }});
     let (errors, warnings) = validate(&spec, Some(&json!({"n": 1})), &json!({"n": 1, "m": 2}));
@@ -148,7 +149,7 @@ fn an_unchanged_value_gives_a_warning() {
 #[test]
 fn an_evaluation_ends_at_the_cost_limit() {
     let list = json!({"type": "array", "maxItems": 1000, "items": {"type": "integer"}});
-    let spec = rules(&list, &["self.all(x, self.all(y, x + y < 100))"]);
+    let spec = with_rules(&list, &["self.all(x, self.all(y, x + y < 100))"]);
     let (errors, _) = validate(&spec, None, &json!(vec![1; 1000]));
     assert_eq!(errors.len(), 1);
     assert!(errors[0].contains("operation cancelled: actual cost limit exceeded"), "{errors:?}");
@@ -157,7 +158,8 @@ fn an_evaluation_ends_at_the_cost_limit() {
 #[test]
 fn an_error_of_an_operand_is_ignored_if_the_other_operand_decides_the_result() {
     let list = json!({"type": "array", "maxItems": 5, "items": {"type": "integer"}});
-    let spec = rules(&list, &["self[9] == 1 || true", "!(self[9] == 1 && false)", "self[9] == 1 || false"]);
+    let spec =
+        with_rules(&list, &["self[9] == 1 || true", "!(self[9] == 1 && false)", "self[9] == 1 || false"]);
     let (errors, _) = validate(&spec, None, &json!([1]));
     assert_eq!(
         errors,
@@ -172,10 +174,10 @@ fn a_long_expression_does_not_overflow_the_stack() {
     let nested = format!("self == {}1{}", "(".repeat(3000), ")".repeat(3000));
     let calls = format!("self == ''{}.size()", ".trim()".repeat(3000));
     for rule in [sum, nested, calls] {
-        let errors = check_rules(PATH, &definition(&rules(&int, &[&rule])), &[]);
+        let errors = check_rules(PATH, &schema_with_spec(&with_rules(&int, &[&rule])), &[]);
         assert!(errors[0].detail.contains("recursion limit"), "{errors:?}");
     }
     let sum = format!("self == {}", vec!["1"; 200].join(" + "));
-    let (errors, _) = validate(&rules(&int, &[&sum]), None, &json!(200));
+    let (errors, _) = validate(&with_rules(&int, &[&sum]), None, &json!(200));
     assert_eq!(errors, [""; 0]);
 }

@@ -10,11 +10,11 @@ use super::declared_types::DeclaredType;
 /// The static type of an expression.
 #[derive(Clone, Debug)]
 pub(super) enum Type {
-    /// The type of an expression that has an error. It fits every type, so that one mistake gives one error.
+    /// The type of an expression that has an error. This type fits every type, so that one mistake causes only one error.
     Error,
     /// A type that is known only during the evaluation.
     Dyn,
-    /// Like [`Self::Dyn`], but a comprehension cannot iterate over it: the type of the attributes of a device.
+    /// Like [`Self::Dyn`], but comprehensions cannot iterate over the values. The attributes of a device have this type.
     Any,
     /// The type of `null`.
     Null,
@@ -30,16 +30,16 @@ pub(super) enum Type {
     Map(Arc<Type>, Arc<Type>),
     /// An object whose fields the schema declares.
     Object(ObjectType),
-    /// A message that an expression of a mutating policy creates: `JSONPatch`, `Object`, or the type of a field, such as
-    /// `Object.spec`.
+    /// The type of a message that an expression of a mutating policy creates: `JSONPatch`, `Object`, or the type of a
+    /// field, such as `Object.spec`.
     Message(Arc<str>),
     /// A type of the Kubernetes libraries, such as `kubernetes.Quantity`.
     Named(&'static str),
-    /// `optional_type(T)`.
+    /// The type `optional_type(T)`, where `T` is the contained type.
     Optional(Arc<Type>),
-    /// The type of a type, such as that of the identifier `int`.
+    /// The type of a type: the identifier `int` has the type `Meta(Int)`.
     Meta(Arc<Type>),
-    /// A type variable: the parameter of an overload, or the unknown element type of `[]`.
+    /// A type variable, such as a type parameter of an overload or the unknown element type of `[]`.
     Param(Param),
 }
 
@@ -52,7 +52,7 @@ pub(super) enum Param {
     Fresh(usize),
 }
 
-/// An object type that a schema declares. Its name contains its path from `self`.
+/// An object type that a schema declares. The name of the type contains the path from `self` to the object.
 #[derive(Clone, Debug)]
 pub(super) struct ObjectType {
     pub(super) name: Arc<str>,
@@ -72,8 +72,8 @@ impl Type {
         Self::Optional(Arc::new(value))
     }
 
-    /// The type `T` of `optional_type(T)`; `None` for any other type.
-    pub(super) fn unwrapped(&self) -> Option<&Type> {
+    /// The type `T` if `self` is `optional_type(T)`; `None` for any other type.
+    pub(super) fn value_of_optional(&self) -> Option<&Type> {
         match self {
             Self::Optional(value) => Some(value),
             _ => None,
@@ -88,7 +88,7 @@ impl Type {
         self.is_dyn() || matches!(self, Self::Error)
     }
 
-    /// Whether all values of the type have the same size. Cost estimates use the size 1 for them.
+    /// Whether all values of the type have the same size. Cost estimates use the size 1 for a value of a scalar type.
     pub(super) fn is_scalar(&self) -> bool {
         match self {
             Self::Bool | Self::Double | Self::Duration | Self::Int | Self::Timestamp | Self::Uint => true,
@@ -98,22 +98,22 @@ impl Type {
     }
 
     /// Whether two types are the same.
-    pub(super) fn same(&self, other: &Type) -> bool {
+    pub(super) fn is_same(&self, other: &Type) -> bool {
         match (self, other) {
             (Self::List(a), Self::List(b))
             | (Self::Optional(a), Self::Optional(b))
-            | (Self::Meta(a), Self::Meta(b)) => a.same(b),
-            (Self::Map(ak, av), Self::Map(bk, bv)) => ak.same(bk) && av.same(bv),
+            | (Self::Meta(a), Self::Meta(b)) => a.is_same(b),
+            (Self::Map(ak, av), Self::Map(bk, bv)) => ak.is_same(bk) && av.is_same(bv),
             (Self::Object(a), Self::Object(b)) => a.name == b.name,
             (Self::Message(a), Self::Message(b)) => a == b,
             (Self::Named(a), Self::Named(b)) => a == b,
             (Self::Param(a), Self::Param(b)) => a == b,
-            _ => std::mem::discriminant(self) == std::mem::discriminant(other) && !self.has_components(),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other) && !self.has_fields(),
         }
     }
 
-    /// Whether this variant contains other types or a name.
-    fn has_components(&self) -> bool {
+    /// Whether this variant has fields, such as another type or a name.
+    fn has_fields(&self) -> bool {
         matches!(
             self,
             Self::List(_)
@@ -156,8 +156,8 @@ impl fmt::Display for Type {
     }
 }
 
-/// The name of a type at run time, with those of its components: `google.protobuf.Duration` for [`Type::Duration`],
-/// which the checker calls `duration`. The API server's texts about the type of a result contain it.
+/// Formats a type with its name at run time: `google.protobuf.Duration` for [`Type::Duration`], which the checker calls
+/// `duration`. The API server's errors about the type of a result contain the names at run time.
 pub(super) struct RuntimeName<'a>(pub(super) &'a Type);
 
 impl fmt::Display for RuntimeName<'_> {

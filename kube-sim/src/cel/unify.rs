@@ -1,11 +1,11 @@
-//! Type inference: whether a type is assignable to another type, and the values of type variables.
+//! Type inference: decides whether a type is assignable to another type, and infers the values of type variables.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::types::{Param, Type};
 
-/// The values of the type variables that the checker has inferred so far.
+/// The type variables, and the values that the checker has inferred for them so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Substitution {
     values: HashMap<Param, Type>,
@@ -17,28 +17,29 @@ impl Substitution {
         self.values.insert(param, value);
     }
 
-    /// Whether a value of type `from` is assignable to type `to`. If it is, sets the values of the type variables in
-    /// both.
+    /// Returns whether a value of the type `from` is assignable to the type `to`. If the result is true, also sets the
+    /// values of the type variables in `from` and `to`.
     pub(super) fn assign(&mut self, from: &Type, to: &Type) -> bool {
         self.assign_all(std::slice::from_ref(from), std::slice::from_ref(to))
     }
 
-    /// Whether each type in `from` is assignable to the type at the same index of `to`. If so, sets the values of the
-    /// type variables.
+    /// Returns whether each type in `from` is assignable to the type at the same index of `to`. If the result is true,
+    /// also sets the values of the type variables in `from` and `to`.
     pub(super) fn assign_all(&mut self, from: &[Type], to: &[Type]) -> bool {
         let mut trial = self.clone();
-        let fits = from.len() == to.len() && from.iter().zip(to).all(|(from, to)| trial.fits(from, to));
-        if fits {
+        let assignable =
+            from.len() == to.len() && from.iter().zip(to).all(|(from, to)| trial.unify(from, to));
+        if assignable {
             *self = trial;
         }
-        fits
+        assignable
     }
 
-    /// Whether `from` is assignable to `to`. Sets values of type variables even if it is not.
-    fn fits(&mut self, from: &Type, to: &Type) -> bool {
+    /// Returns whether `from` is assignable to `to`. Sets values of type variables even if the result is false.
+    fn unify(&mut self, from: &Type, to: &Type) -> bool {
         if let Type::Param(param) = to {
-            // `None` means that the variable `to` occurs in `from`. If `from` is a variable too, it may get the value
-            // `to` below.
+            // `None` means that the variable `to` occurs in `from`. If `from` is a variable, the code below then sets the
+            // value of `from`.
             if let Some(verdict) = self.substitute_param(from, param, to) {
                 return verdict;
             }
@@ -61,26 +62,26 @@ impl Substitution {
                     | Type::Timestamp
             ),
             (Type::Meta(_), Type::Meta(_)) => true,
-            (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.fits(a, b),
-            (Type::Map(ak, av), Type::Map(bk, bv)) => self.fits(ak, bk) && self.fits(av, bv),
-            _ => from.same(to),
+            (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.unify(a, b),
+            (Type::Map(ak, av), Type::Map(bk, bv)) => self.unify(ak, bk) && self.unify(av, bv),
+            _ => from.is_same(to),
         }
     }
 
-    /// Sets the value of the type variable `param`. `variable` is `param` as a type. Returns whether `value` fits the
-    /// previous value of the variable; `None` if the variable has no value and occurs in `value`.
+    /// Sets the value of the type variable `param`. `variable` is `param` as a type. Returns false if `value` does not
+    /// fit the previous value of the variable, and `None` if the variable has no value and occurs in `value`.
     fn substitute_param(&mut self, value: &Type, param: &Param, variable: &Type) -> Option<bool> {
-        if value.same(variable) {
+        if value.is_same(variable) {
             return Some(true);
         }
         if let Some(bound) = self.values.get(param).cloned() {
-            if value.same(&bound) {
+            if value.is_same(&bound) {
                 return Some(true);
             }
-            if !self.fits(value, &bound) {
+            if !self.unify(value, &bound) {
                 return Some(false);
             }
-            let general = most_general(value, &bound).clone();
+            let general = more_general(value, &bound).clone();
             if !self.occurs(param, &general) {
                 self.values.insert(param.clone(), general);
             }
@@ -93,7 +94,7 @@ impl Substitution {
         Some(true)
     }
 
-    /// Whether the variable occurs in the type.
+    /// Whether the type variable `param` occurs in the type `within`.
     fn occurs(&self, param: &Param, within: &Type) -> bool {
         match within {
             Type::Param(other) => {
@@ -105,12 +106,12 @@ impl Substitution {
         }
     }
 
-    /// Replaces the type variables in a type with their values.
+    /// Replaces each type variable in a type with its value. A variable without a value remains.
     pub(super) fn apply(&self, ty: &Type) -> Type {
         self.rewrite(ty, false)
     }
 
-    /// Replaces the type variables in a type with their values, or with `dyn` if they have no value.
+    /// Replaces each type variable in a type with its value, or with `dyn` if the variable has no value.
     pub(super) fn apply_or_dyn(&self, ty: &Type) -> Type {
         self.rewrite(ty, true)
     }
@@ -133,7 +134,7 @@ impl Substitution {
 }
 
 /// The more general of two types, one of which is assignable to the other.
-pub(super) fn most_general<'a>(a: &'a Type, b: &'a Type) -> &'a Type {
+pub(super) fn more_general<'a>(a: &'a Type, b: &'a Type) -> &'a Type {
     if is_equal_or_less_specific(a, b) { a } else { b }
 }
 
@@ -147,6 +148,6 @@ fn is_equal_or_less_specific(a: &Type, b: &Type) -> bool {
         (Type::Map(ak, av), Type::Map(bk, bv)) => {
             is_equal_or_less_specific(ak, bk) && is_equal_or_less_specific(av, bv)
         }
-        _ => a.same(b),
+        _ => a.is_same(b),
     }
 }

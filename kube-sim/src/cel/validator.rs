@@ -1,7 +1,7 @@
-//! Validation of custom resources with the compiled rules of their schema.
+//! Validates custom resources with the compiled rules of their schema.
 //!
 //! Owns the selection of the rules for each value, the cost budget of a request, the errors of rules, and ratcheting
-//! (KEP-4008): an error about a value that an update does not change is only a warning.
+//! (KEP-4008): a value that an update does not change, and that violates a rule without `oldSelf`, causes only a warning.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use super::program::{self, Program, Rule};
 use super::value::{Failure, Val};
 use crate::schema::{Correlation, FieldError, Schema};
 
-/// The maximum cost of all evaluations for one request.
+/// The maximum sum of the costs of all evaluations for one request, or for one default value.
 const REQUEST_BUDGET: u64 = 10_000_000;
 /// The maximum size of the result of a `messageExpression`, in bytes.
-const MAX_MESSAGE: usize = 5 * 1024;
+const MAX_MESSAGE_SIZE: usize = 5 * 1024;
 
 /// The compiled rules of a schema.
 #[derive(Debug)]
@@ -24,25 +24,26 @@ pub(crate) struct Validator {
     root: Node,
 }
 
-/// The rules of a schema node and of the nodes below it. A node is omitted if neither it nor a node below it has rules.
+/// The rules of a schema node and of the nodes below this node. There is no `Node` for a schema node if neither the
+/// schema node nor a schema node below it has rules.
 #[derive(Debug, Default)]
 struct Node {
     /// The `type` of the schema.
     kind: String,
-    /// The declared type of the values; `None` if the node has no rules.
+    /// The declared type of the values; `None` if the schema node has no rules, or if rules cannot access its values.
     declared: Option<Arc<DeclaredType>>,
     rules: Vec<Rule>,
     properties: Vec<(String, Node)>,
     /// The node of `additionalProperties`.
     entries: Option<Box<Node>>,
     items: Option<Box<Node>>,
-    /// The key fields, if the list type is `map`. Only the items of such a list have an old value: the item of the old
-    /// list with the same key.
+    /// The key fields, if the list type is `map`. For an item of such a list, the old value is the item with the same key
+    /// in the old list. The items of other lists have no old value.
     list_keys: Option<Vec<String>>,
 }
 
-/// The errors of a validation. `warnings` contains the violations of rules without `oldSelf` by values that the update
-/// does not change.
+/// The errors and warnings of a validation. A violation of a rule without `oldSelf` becomes a warning if the update
+/// does not change the value. All other violations are errors.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) errors: Vec<FieldError>,
@@ -64,7 +65,7 @@ impl Validator {
     }
 }
 
-/// Validates a default value with the rules of its schema. `path` is the path of the default in the definition.
+/// Validates a default value with the rules of `schema`. `path` is the path of the default in the definition.
 pub(super) fn validate_default(schema: &Value, path: &str, default: &Value) -> Vec<FieldError> {
     let Some(node) = Node::compile(schema, false) else { return Vec::new() };
     let mut run = Run { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
@@ -73,7 +74,7 @@ pub(super) fn validate_default(schema: &Value, path: &str, default: &Value) -> V
 }
 
 impl Node {
-    /// Compiles the rules of a schema; `None` if it contains no rules. `root` is as in [`DeclaredType::of`].
+    /// Compiles the rules of a schema; `None` if the schema contains no rules. `root` is as in [`DeclaredType::of`].
     fn compile(schema: &Value, root: bool) -> Option<Self> {
         let root = root || flag(schema, "x-kubernetes-embedded-resource");
         let below = |schema: &Value| Node::compile(schema, false).map(Box::new);
@@ -87,7 +88,7 @@ impl Node {
         } else {
             DeclaredType::of(schema, root)
         };
-        let compiled = declared.as_ref().map(|declared| program::compile(schema, declared));
+        let compiled = declared.as_ref().map(|declared| program::compile_rules(schema, declared));
         let rules: Vec<Rule> = compiled.into_iter().flatten().flatten().collect();
         if rules.is_empty() && properties.is_empty() && additional.is_none() && items.is_none() {
             return None;
@@ -111,8 +112,10 @@ struct Run {
 }
 
 impl Run {
-    /// Evaluates the rules of `node` and of the nodes below it. `old` is the old value, and `correlation` compares it
-    /// with `value` for ratcheting. `parent` is the correlation of the nearest enclosing value that has one.
+    /// Evaluates the rules of `node` on `value`, and the rules of the nodes below `node` on the values in `value`. `old`
+    /// is the value of `oldSelf`. Ratcheting uses `correlation`, which contains `value` and the old value that `value`
+    /// replaces. If `correlation` is `None`, ratcheting uses `parent`, the correlation of the nearest enclosing value that
+    /// has a correlation.
     fn visit(
         &mut self,
         node: &Node,
@@ -126,8 +129,7 @@ impl Run {
             return;
         }
         let unchanged = || correlation.or(parent).is_some_and(Correlation::is_unchanged);
-        self.check(node, path, value, old.filter(|old| !old.is_null()), &unchanged);
-        // For a value without a correlation, ratcheting uses the nearest enclosing value that has one.
+        self.check_rules(node, path, value, old.filter(|old| !old.is_null()), &unchanged);
         let nearest = correlation.or(parent);
         match value {
             Value::Object(map) => {
@@ -162,8 +164,8 @@ impl Run {
         }
     }
 
-    /// Evaluates all rules of `node` on a value. `unchanged` returns whether the update does not change the value.
-    fn check(
+    /// Evaluates all rules of `node` on `value`. `unchanged` returns true if the update leaves `value` unchanged.
+    fn check_rules(
         &mut self,
         node: &Node,
         path: &str,
@@ -173,7 +175,7 @@ impl Run {
     ) {
         let Some(declared) = &node.declared else { return };
         if !node.rules.is_empty() && self.budget == 0 {
-            self.exhaust(path, &node.kind, OUT_OF_BUDGET.to_owned());
+            self.end_with_error(path, &node.kind, OUT_OF_BUDGET.to_owned());
             return;
         }
         let own = match Val::of(value, declared) {
@@ -210,7 +212,7 @@ impl Run {
         }
     }
 
-    /// Evaluates one rule.
+    /// Evaluates one rule. Adds an error or a warning if `value` violates the rule, or an error if the evaluation fails.
     #[expect(
         clippy::too_many_arguments,
         reason = "the node, its value, its rule and the variables of the rule"
@@ -227,20 +229,20 @@ impl Run {
     ) {
         let evaluated = program.evaluate(variables);
         let Some(budget) = self.budget.checked_sub(evaluated.cost) else {
-            self.exhaust(path, &node.kind, OUT_OF_BUDGET.to_owned());
+            self.end_with_error(path, &node.kind, OUT_OF_BUDGET.to_owned());
             return;
         };
         self.budget = budget;
         let summary = rule.source.summary();
         match evaluated.result {
             Ok(Val::Bool(true)) => {}
-            Ok(_) => self.report(node, path, value, rule, program, variables, unchanged),
+            Ok(_) => self.report_violation(node, path, value, rule, program, variables, unchanged),
             Err(Failure::CostExceeded) => {
                 let text = Failure::CostExceeded.text().to_owned();
                 let why = format!(
                     "'{text}': no further validation rules will be run due to call cost exceeds limit for rule: {summary}"
                 );
-                self.exhaust(path, &node.kind, why);
+                self.end_with_error(path, &node.kind, why);
             }
             Err(failure) => {
                 let text = failure.text();
@@ -257,7 +259,7 @@ impl Run {
     }
 
     /// Ends the validation with an error.
-    fn exhaust(&mut self, path: &str, kind: &str, why: String) {
+    fn end_with_error(&mut self, path: &str, kind: &str, why: String) {
         self.verdict.errors.push(FieldError::invalid(path, kind, why));
         self.exhausted = true;
     }
@@ -267,7 +269,7 @@ impl Run {
         clippy::too_many_arguments,
         reason = "the node, its value, its rule and the variables of the rule"
     )]
-    fn report(
+    fn report_violation(
         &mut self,
         node: &Node,
         path: &str,
@@ -282,7 +284,7 @@ impl Run {
             (true, false) => rule.field_path.clone(),
             (false, false) => format!("{path}.{}", rule.field_path),
         };
-        let mut error = match self.message(rule, variables) {
+        let mut error = match self.evaluate_message(rule, variables) {
             Ok(detail) => {
                 let usual = || {
                     let message = rule.source.message.trim();
@@ -290,7 +292,7 @@ impl Run {
                     if message.is_empty() { format!("failed rule: {rule}") } else { message.to_owned() }
                 };
                 let detail = detail.unwrap_or_else(usual);
-                error_of(rule, field, value, &node.kind, detail)
+                violation_error(rule, field, value, &node.kind, detail)
             }
             Err(why) => {
                 self.exhausted = true;
@@ -307,12 +309,16 @@ impl Run {
         }
     }
 
-    /// The result of `messageExpression`; `None` if the rule has no such expression, its evaluation fails, or its
-    /// result is not a valid message.
+    /// Evaluates the `messageExpression` of the rule. Returns `None` if the rule has no `messageExpression`, the
+    /// evaluation fails, or the result is not a valid message.
     ///
     /// # Errors
     /// The cost of the evaluation exceeds a limit.
-    fn message(&mut self, rule: &Rule, variables: &[(&str, Val<'_>)]) -> Result<Option<String>, String> {
+    fn evaluate_message(
+        &mut self,
+        rule: &Rule,
+        variables: &[(&str, Val<'_>)],
+    ) -> Result<Option<String>, String> {
         let Some(Ok(program)) = &rule.message else { return Ok(None) };
         let evaluated = program.evaluate(variables);
         let Some(budget) = self.budget.checked_sub(evaluated.cost) else {
@@ -322,7 +328,7 @@ impl Run {
         match evaluated.result {
             Ok(Val::String(text)) => {
                 let text = text.trim();
-                let usable = !text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n');
+                let usable = !text.is_empty() && text.len() <= MAX_MESSAGE_SIZE && !text.contains('\n');
                 Ok(usable.then(|| text.to_owned()))
             }
             Err(Failure::CostExceeded) => Err(format!(
@@ -338,8 +344,9 @@ impl Run {
 const OUT_OF_BUDGET: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
 
-/// The error for a value that does not satisfy a rule. The `reason` of the rule specifies the kind of the error.
-fn error_of(rule: &Rule, field: String, value: &Value, kind: &str, detail: String) -> FieldError {
+/// The error for a value that does not satisfy a rule. The `reason` of the rule selects the type of the error. `kind`
+/// is the `type` of the schema of the value.
+fn violation_error(rule: &Rule, field: String, value: &Value, kind: &str, detail: String) -> FieldError {
     let composed = matches!(kind, "object" | "array");
     match rule.source.reason.as_str() {
         "FieldValueForbidden" => FieldError::forbidden(field, detail),
@@ -351,7 +358,7 @@ fn error_of(rule: &Rule, field: String, value: &Value, kind: &str, detail: Strin
     }
 }
 
-/// The item of the list `old` that has the same key as `item`.
+/// The item of the list `old` that has the same key as `item`. `keys` contains the names of the key fields.
 fn old_item<'a>(old: &'a Value, item: &Value, keys: &[String]) -> Option<&'a Value> {
     old.as_array()?.iter().find(|old| keys.iter().all(|key| old.get(key) == item.get(key)))
 }

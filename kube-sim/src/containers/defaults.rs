@@ -1,12 +1,13 @@
-//! The default handlers, which apply if the test sets none.
+//! The default handlers. Each applies to its kind of request if the test sets no handler for this kind.
 //!
-//! - exec: a few commands: `echo`, `cat` (without a file: copies its input), `true`, `false`, `sleep`, and `sh -c
-//!   SCRIPT` with these commands, `exit`, `;`, `&&`, quotes and `>&2`. Other commands do not exist.
-//! - attach: copies the client's input to its output; without input, prints the generated lines of the log.
-//! - logs: three generated lines. `follow` does not wait for more lines.
+//! - exec: the commands `echo`, `cat` (only without a file: copies its input), `true`, `false` and `sleep`, and `sh -c
+//!   SCRIPT` or `bash -c SCRIPT`. A script can contain these five commands, `exec`, `exit`, `;`, `&&`, newlines, quotes
+//!   and `>&2`. Other commands do not exist.
+//! - attach: copies the input to the output. If the input is empty, prints the generated lines of the log.
+//! - logs: three generated lines. With `follow`, the log also ends after them.
 //! - port-forward: each port echoes the bytes that it receives.
 //!
-//! A handler can fall back to these functions:
+//! The handler of a test can call a default handler:
 //!
 //! ```
 //! use kube_sim::Sim;
@@ -38,7 +39,7 @@ pub async fn exec(request: ExecRequest, streams: Streams) -> Result<i32, Contain
     shell::run(&request.command, streams).await
 }
 
-/// Copies the input to the output, then prints the generated log if there was no input.
+/// Copies the input to the output. If the input is empty, prints the generated log.
 ///
 /// # Errors
 /// When the client has closed the connection.
@@ -50,14 +51,15 @@ pub async fn attach(request: AttachRequest, mut streams: Streams) -> Result<(), 
     Ok(())
 }
 
-/// A generated log of three lines. It honours `timestamps` and `tail_lines`.
+/// Returns a log of three generated lines, or the last `tail_lines` of them. If `timestamps` is set, each line begins
+/// with the `creationTimestamp` of the pod.
 pub fn logs(request: &LogRequest) -> impl Stream<Item = Bytes> + Send + 'static {
     let stamp = if request.timestamps { format!("{} ", request.created) } else { String::new() };
     let text = log_text(&request.container, &request.pod, &stamp, request.tail_lines);
     futures::stream::iter([Bytes::from(text)])
 }
 
-/// Echoes the received bytes until the client has closed its side.
+/// Echoes the received bytes until the client ends its output.
 ///
 /// # Errors
 /// When the client has closed the connection.
@@ -68,7 +70,7 @@ pub async fn port_forward(connection: PortConnection) -> Result<(), ContainerErr
     Ok(())
 }
 
-/// The generated lines, each after `stamp`; only the last `tail` of them.
+/// Returns the last `tail` generated lines, or all of them. Each line begins with `stamp`.
 fn log_text(container: &str, pod: &str, stamp: &str, tail: Option<u64>) -> String {
     let lines = [format!("{container} of {pod} started"), "listening on :8080".into(), "ready".into()];
     let tail = tail.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 /// The size in bytes of the buffer of each stream.
 const PIPE_CAPACITY: usize = 64 * 1024;
 
-/// The maximum number of terminal sizes that the handler has not read. Further sizes are dropped.
-const PENDING_SIZES: usize = 16;
+/// The maximum number of terminal sizes that wait until the handler reads them. Further sizes are dropped.
+const MAX_PENDING_SIZES: usize = 16;
 
 /// The size of a terminal in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,21 +33,22 @@ impl TerminalSize {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Streams {
-    /// The standard input. It ends when the client closes it, and is empty if the client sends none.
+    /// The standard input. The stream ends when the client closes it. If the client requests no standard input, the
+    /// stream is empty.
     pub stdin: Input,
     /// The standard output. If the client does not request it, the bytes are discarded.
     pub stdout: Output,
-    /// The standard error. If the client does not request it, the bytes are discarded. In a terminal, they are part of
-    /// the standard output.
+    /// The standard error. In a terminal, the bytes become part of the standard output. Without a terminal, the bytes
+    /// are discarded if the client does not request the standard error.
     pub stderr: Output,
-    /// The changes of the size of the client's terminal.
+    /// The sizes that the client reports for its terminal.
     pub terminal_sizes: TerminalSizes,
 }
 
 /// The standard input of a process.
 ///
 /// # Cancel safety
-/// Reads lose no bytes if their future is dropped, as with [`tokio::io::AsyncReadExt::read`].
+/// If the future of a read is dropped, no bytes are lost, as with [`tokio::io::AsyncReadExt::read`].
 #[derive(Debug)]
 pub struct Input(DuplexStream);
 
@@ -63,8 +64,8 @@ impl AsyncRead for Input {
 
 /// The standard output or error of a process.
 ///
-/// A write waits while the client does not read, and fails with [`io::ErrorKind::BrokenPipe`] after the client has
-/// closed the connection.
+/// If the client does not read, the buffer of the stream fills up, and a write waits for free space. After the client
+/// has closed the connection, a write fails with [`io::ErrorKind::BrokenPipe`].
 #[derive(Debug)]
 pub struct Output(DuplexStream);
 
@@ -82,7 +83,7 @@ impl AsyncWrite for Output {
     }
 }
 
-/// The changes of the size of the client's terminal, in order.
+/// The sizes that a client reports for its terminal, in order.
 #[derive(Debug)]
 pub struct TerminalSizes(mpsc::Receiver<TerminalSize>);
 
@@ -90,15 +91,15 @@ impl TerminalSizes {
     /// The next size; `None` after the client has closed the connection.
     ///
     /// # Cancel safety
-    /// Dropping the future loses no size.
+    /// If the future of `next` is dropped, no size is lost.
     pub async fn next(&mut self) -> Option<TerminalSize> {
         self.0.recv().await
     }
 }
 
-/// The connection of a client to a port of a pod. A read returns the end of the stream after the client has closed its
-/// side; the client can still read. Shutting down the output, or dropping the connection, ends the stream that the
-/// client reads.
+/// The connection of a client to a port of a pod. After the client has closed its side, a read returns the end of the
+/// stream, but the client can still read. If the handler shuts down its output or drops the connection, the stream that
+/// the client reads ends.
 #[derive(Debug)]
 pub struct PortConnection(DuplexStream);
 
@@ -138,7 +139,7 @@ pub(crate) struct ServerStreams {
 /// New streams: the handler's ends, and the server's.
 pub(crate) fn new_streams() -> (Streams, ServerStreams) {
     let [stdin, stdout, stderr] = [(); 3].map(|()| duplex(PIPE_CAPACITY));
-    let (sizes, terminal_sizes) = mpsc::channel(PENDING_SIZES);
+    let (sizes, terminal_sizes) = mpsc::channel(MAX_PENDING_SIZES);
     (
         Streams {
             stdin: Input(stdin.0),

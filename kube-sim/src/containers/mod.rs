@@ -1,9 +1,10 @@
 //! The containers of a simulation: the handlers with which a test answers `exec`, `attach`, `logs` and `port-forward`.
 //!
-//! A simulation runs no containers. [`SimBuilder::on_exec`](crate::SimBuilder::on_exec) and its siblings set the
-//! functions that stand in for them; without these, the defaults of [`defaults`] answer.
+//! A simulation runs no containers. [`SimBuilder::on_exec`](crate::SimBuilder::on_exec) and similar methods set
+//! functions that answer in place of the containers. If a test sets no function, a function of [`defaults`] answers.
 //!
-//! As in Kubernetes, the pod must be on a node that exists (`spec.nodeName`), except for logs.
+//! As in Kubernetes, `exec`, `attach` and `port-forward` need a pod on a node that exists (`spec.nodeName`). `logs`
+//! works for every pod.
 //!
 //! ```
 //! use kube_sim::Sim;
@@ -36,8 +37,8 @@ pub(crate) use io::{new_port_connection, new_streams};
 
 use crate::status::SimError;
 
-/// The error of a handler for `exec`, `attach` or `port-forward`, for example if a command does not exist. The exit
-/// code of a command is not an error.
+/// The error of a handler for `exec`, `attach` or `port-forward`, for example if a command does not exist. A command
+/// that exits with a code other than 0 is not an error.
 pub type ContainerError = Box<dyn Error + Send + Sync>;
 
 /// A request to run a command in a container (`PodExecOptions`).
@@ -89,7 +90,7 @@ pub struct LogRequest {
     pub timestamps: bool,
     /// The maximum age of the lines in seconds.
     pub since_seconds: Option<i64>,
-    /// The time at which the lines begin (RFC 3339).
+    /// The earliest time of the lines (RFC 3339).
     pub since_time: Option<String>,
     /// The maximum number of lines, counted from the end of the log.
     pub tail_lines: Option<u64>,

@@ -10,7 +10,7 @@ use super::{ContainerError, Streams};
 const MAX_SLEEP: Duration = Duration::from_secs(3600);
 
 /// The exit code of a shell for a command that does not exist.
-const NOT_FOUND: i32 = 127;
+const NOT_FOUND_EXIT_CODE: i32 = 127;
 
 /// Runs a command, and returns its exit code.
 ///
@@ -22,16 +22,16 @@ pub(super) async fn run(command: &[String], mut streams: Streams) -> Result<i32,
     if let ("sh" | "bash", ["-c", script, ..]) = (name, words.get(1..).unwrap_or_default()) {
         return run_script(script, &mut streams).await;
     }
-    let code = run_simple(name, words.get(1..).unwrap_or_default(), false, &mut streams).await?;
+    let code = run_builtin(name, words.get(1..).unwrap_or_default(), false, &mut streams).await?;
     code.ok_or_else(|| {
         let name = words.first().unwrap_or(&"");
         format!("failed to start the command: exec: {name:?}: executable file not found in $PATH").into()
     })
 }
 
-/// Runs one command, and returns its exit code; `None` if the command does not exist. If `to_stderr` is set, its output
-/// goes to the standard error.
-async fn run_simple(
+/// Runs one of the built-in commands, and returns its exit code; `None` if no built-in command has this name and accepts
+/// these arguments. If `to_stderr` is set, the output of the command goes to the standard error.
+async fn run_builtin(
     name: &str,
     arguments: &[&str],
     to_stderr: bool,
@@ -61,7 +61,7 @@ async fn run_simple(
     }))
 }
 
-/// Runs the commands of a script, and returns the exit code of the last command.
+/// Runs the commands of a script. Returns the exit code of the last command that runs, or the code of `exit`.
 async fn run_script(script: &str, streams: &mut Streams) -> Result<i32, ContainerError> {
     let mut code = 0;
     for command in parse(script) {
@@ -78,11 +78,11 @@ async fn run_script(script: &str, streams: &mut Streams) -> Result<i32, Containe
                 return Ok(rest.first().and_then(|n| n.parse().ok()).unwrap_or(code) & 0xff);
             }
             ["exec", name, rest @ ..] | [name, rest @ ..] => {
-                if let Some(code) = run_simple(name, rest, to_stderr, streams).await? {
+                if let Some(code) = run_builtin(name, rest, to_stderr, streams).await? {
                     code
                 } else {
                     streams.stderr.write_all(format!("sh: {name}: not found\n").as_bytes()).await?;
-                    NOT_FOUND
+                    NOT_FOUND_EXIT_CODE
                 }
             }
             [] => code,
@@ -99,8 +99,8 @@ struct Command {
     after_success: bool,
 }
 
-/// Splits a script into commands at `;`, line ends and `&&`, and these into words. Within quotes, no character has a
-/// special meaning.
+/// Splits a script into commands at `;`, newlines and `&&` (not at an `&&` directly after a word), and splits each command
+/// into words. Within quotes, no character has a special meaning.
 fn parse(script: &str) -> Vec<Command> {
     let mut commands = Vec::new();
     let mut command = Command::default();

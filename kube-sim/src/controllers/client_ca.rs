@@ -1,11 +1,12 @@
-//! The config map with the certificate authorities of clients, from which aggregated API servers read them.
+//! Writes the config map from which aggregated API servers read the certificate authorities of client certificates.
 
 use serde_json::json;
 
 use super::writes;
 use crate::store::State;
 
-/// Adds authorities in PEM to the config map `extension-apiserver-authentication`, unless it contains them.
+/// Adds certificate authorities (PEM) to the config map `extension-apiserver-authentication`. Does nothing if the
+/// config map already contains them.
 pub(crate) fn publish(state: &mut State, authorities: &str) {
     let map = json!({"metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"}});
     let written = writes::create_or_modify(state, "/configmaps", map, "kube-apiserver", |map| {

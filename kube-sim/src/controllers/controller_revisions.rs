@@ -3,25 +3,26 @@
 use serde_json::{Value, json};
 
 use super::objects::{annotation, hash, list, name, namespace, number, storage_key_in};
-use super::owned::{OwnerKind, controlled};
+use super::owned::{OwnerKind, controlled_objects};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use crate::store::State;
 
 const REVISIONS: &str = "apps/controllerrevisions";
 
-/// The label of a pod with its revision: the name of the `ControllerRevision` for the pods of a stateful set, and the
-/// hash in this name for the pods of a daemon set.
+/// The label that contains the revision of a pod. For a pod of a stateful set, the value is the name of the
+/// `ControllerRevision`. For a pod of a daemon set, the value is the hash in this name.
 pub(super) const REVISION_LABEL: &str = "controller-revision-hash";
 
-/// The revisions of an owner, oldest first; the last one is that of the current pod template.
+/// The revisions of an owner, oldest first. The last one is the revision of the current pod template.
 pub(super) struct Revisions(Vec<Value>);
 
 impl Revisions {
-    /// Creates the revision of the current pod template, or makes it the latest one. `None` if the write fails.
+    /// Creates the revision of the current pod template. If a revision with this template exists, makes it the latest
+    /// one instead. Returns all revisions; `None` if the write fails.
     pub(super) fn sync(state: &mut State, kind: OwnerKind, owner: &Value) -> Option<Self> {
-        let mut all = controlled(state, owner, REVISIONS);
+        let mut all = controlled_objects(state, owner, REVISIONS);
         all.sort_by_key(|revision| (number(&revision["revision"]), name(revision).to_owned()));
-        let data = data_of(owner);
+        let data = revision_data(owner);
         let latest = all.last().map_or(0, |revision| number(&revision["revision"]));
         match all.iter().rposition(|revision| revision["data"] == data) {
             Some(at) if at + 1 == all.len() => {}
@@ -48,9 +49,9 @@ impl Revisions {
         self.0.iter().find(|revision| name(revision) == wanted)
     }
 
-    /// Keeps the current revision, the revisions in `live`, and the newest `revisionHistoryLimit` others. Deletes the
-    /// rest.
-    pub(super) fn truncate(&self, state: &mut State, owner: &Value, live: &[&str]) {
+    /// Deletes old revisions. Keeps the current revision and the revisions whose names are in `live`. Of the other
+    /// revisions, keeps the newest `revisionHistoryLimit`.
+    pub(super) fn delete_old(&self, state: &mut State, owner: &Value, live: &[&str]) {
         let limit = owner["spec"]["revisionHistoryLimit"].as_u64().unwrap_or(10);
         let is_old = |revision: &&Value| *revision != self.current() && !live.contains(&name(revision));
         let old: Vec<&Value> = self.0.iter().filter(is_old).collect();
@@ -61,8 +62,8 @@ impl Revisions {
     }
 }
 
-/// The `data` of the revision of the current pod template: a patch that restores this template.
-fn data_of(owner: &Value) -> Value {
+/// The `data` of a revision with the current pod template of the owner: a patch that restores this template.
+fn revision_data(owner: &Value) -> Value {
     let mut template = owner["spec"]["template"].clone();
     template["$patch"] = "replace".into();
     json!({"spec": {"template": template}})
@@ -77,8 +78,8 @@ pub(super) fn template_of(revision: &Value) -> Value {
     template
 }
 
-/// Creates a revision. If another template's revision already has the name, computes the hash in the name again with a
-/// salt.
+/// Creates a revision whose name contains a hash of `data`. If a revision with this name exists, computes the hash
+/// again with a salt.
 fn create(state: &mut State, kind: OwnerKind, owner: &Value, data: &Value, number: i64) -> Option<Value> {
     let taken: Vec<String> =
         list(state, REVISIONS, namespace(owner)).iter().map(|revision| name(revision).to_owned()).collect();

@@ -1,5 +1,5 @@
-//! The controller of CustomResourceDefinitions: serves their resources and sets their conditions. Deletes the custom
-//! resources of a terminating definition, and removes the definition after the last custom resource.
+//! The controller of CustomResourceDefinitions: serves their resources and sets their conditions. If a definition is
+//! terminating, deletes its custom resources, and then removes the definition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +20,13 @@ use crate::strategy::{CLEANUP_FINALIZER, set_condition};
 /// The name of the table that contains the CustomResourceDefinitions.
 const CRD_TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
-/// After a change of a CustomResourceDefinition, its key and the keys of the other definitions whose names are not
-/// accepted. After the deletion of a custom resource, the key of its definition if the definition is terminating.
+/// For a change of a CustomResourceDefinition, returns its key and the keys of the other definitions whose names are
+/// not accepted. For the deletion of a custom resource, returns the key of its definition if the definition is
+/// terminating.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage == CRD_TABLE {
         let mut keys = own_key(storage, event);
-        keys.extend(definitions_with_conflicts(state, &event.object.key));
+        keys.extend(keys_of_conflicting_definitions(state, &event.object.key));
         return keys;
     }
     if !is_deletion(event) {
@@ -37,9 +38,9 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// Whether the definition of a custom resource is being deleted. The server then refuses to create its custom
-/// resources.
-pub(crate) fn is_terminating(state: &State, resource: &Resource) -> bool {
+/// Whether `resource` has a CustomResourceDefinition that is being deleted. If so, the server refuses to create custom
+/// resources of this definition.
+pub(crate) fn is_definition_terminating(state: &State, resource: &Resource) -> bool {
     resource.custom().is_some()
         && definition_of(state, &resource.storage).is_some_and(|definition| definition.is_terminating)
 }
@@ -62,21 +63,21 @@ fn key_of(definition: &Arc<Stored>) -> (StorageKey, Arc<str>, Duration) {
     ((Arc::from(CRD_TABLE), definition.key.clone()), definition.uid.clone(), Duration::ZERO)
 }
 
-/// The keys of the definitions whose names are not accepted, except that of the definition `changed`.
-fn definitions_with_conflicts(state: &State, changed: &str) -> Keys {
+/// The keys of the definitions whose names are not accepted, without the key of the definition `changed`.
+fn keys_of_conflicting_definitions(state: &State, changed: &str) -> Keys {
     let all = state.objects(CRD_TABLE, "");
     let has_conflict = |definition: &Stored| has_condition(&definition.value(), "NamesAccepted", "False");
     let others = all.iter().filter(|definition| &*definition.key != changed && has_conflict(definition));
     others.map(key_of).collect()
 }
 
-/// Serves the resource of a CustomResourceDefinition, deletes its custom resources if it terminates, or stops serving
-/// the resource if the definition has been deleted.
+/// Serves the resources of a CustomResourceDefinition and sets its conditions. If the definition is terminating,
+/// deletes its custom resources. If the definition has been deleted, stops serving its resources.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     match object_of(state, key) {
         Some(definition) if definition.is_terminating => finalize(state, &definition),
         Some(definition) => establish(state, &definition),
-        // If another definition with this name has been created since, the queue contains its key too.
+        // If a new definition with this name exists, the queue contains the key of the new definition too.
         None => withdraw(state, &key.object.1),
     }
 }
@@ -107,7 +108,7 @@ fn serve(state: &mut State, crd: &Value) {
     }
 }
 
-/// Commits a changed status of a definition.
+/// Commits the status of a definition if it has changed.
 fn commit_status(
     state: &mut State,
     resource: &Resource,
@@ -118,7 +119,7 @@ fn commit_status(
     if crd == *before {
         return;
     }
-    writes::track(state, resource, "status", "kube-apiserver", Some(before), &mut crd);
+    writes::track_managed_fields(state, resource, "status", "kube-apiserver", Some(before), &mut crd);
     // The commit fails if the space quota is exhausted. The custom resource is served even then, but the stored
     // definition does not get its new conditions.
     let _ = state.commit(resource, definition.key.clone(), crd);
@@ -140,7 +141,7 @@ fn finalize(state: &mut State, definition: &Arc<Stored>) {
         ("OverlappingBuiltInResource", "instances overlap with built-in resources in storage")
     } else if has_condition(&crd, "Established", "True") {
         let message = "CustomResource deletion is in progress";
-        set_condition(&mut crd, TERMINATING, "InstanceDeletionInProgress", message, &now);
+        set_condition(&mut crd, TERMINATING_CONDITION, "InstanceDeletionInProgress", message, &now);
         serve(state, &crd);
         delete_instances(state, &storage);
         if state.table(&storage).is_some_and(|table| !table.is_empty()) {
@@ -162,10 +163,10 @@ fn finalize(state: &mut State, definition: &Arc<Stored>) {
     commit_status(state, &resource, definition, &before, crd);
 }
 
-/// The condition of a definition whose custom resources are being deleted.
-const TERMINATING: (&str, &str) = ("Terminating", "True");
+/// The type and the status of the condition of a definition whose custom resources are being deleted.
+const TERMINATING_CONDITION: (&str, &str) = ("Terminating", "True");
 
-/// Deletes the custom resources in the table `storage`, except those that are being deleted.
+/// Deletes the custom resources in the table `storage` that are not already being deleted.
 fn delete_instances(state: &mut State, storage: &Arc<str>) {
     let Some(resource) = state.registry.by_storage(storage) else { return };
     let instances: Vec<StorageKey> = state

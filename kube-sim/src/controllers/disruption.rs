@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::objects::{
-    PODS, controller_of, find, is_terminating, name, namespace, number, scaled_value, set_condition, time,
-    uid, until,
+    PODS, controller_of, find, is_terminating, name, namespace, number, remaining_time, scaled_value,
+    set_condition, time, uid,
 };
-use super::owned::{selected_pods, selecting};
+use super::owned::{keys_of_selecting_objects, selected_pods};
 use super::pods::is_ready;
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, events, is_deletion, object_of, own_key, requeue};
@@ -29,15 +29,15 @@ const COMPONENT: &str = "controllermanager";
 const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The tables of built-in kinds with `spec.replicas`. A change of this field changes the expected number of pods.
-const SCALED: [&str; 4] =
+const SCALABLE_TABLES: [&str; 4] =
     ["apps/deployments", "apps/replicasets", "apps/statefulsets", "/replicationcontrollers"];
 
-/// The keys of a changed budget, and of the budgets that select a changed pod. After a change of the replicas of a
-/// workload or a custom resource, the keys of all budgets in its namespace.
+/// Returns the keys of a changed budget, and of the budgets that select a changed pod. If the number of replicas of a
+/// workload or a custom resource changes, returns the keys of all budgets in its namespace.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         BUDGETS if !is_deletion(event) => own_key(storage, event),
-        PODS => selecting(state, BUDGETS, event, selector),
+        PODS => keys_of_selecting_objects(state, BUDGETS, event, selector),
         other => {
             let budgets = state.objects(BUDGETS, event.object.namespace());
             if budgets.is_empty() || !changes_replicas(state, other, event) {
@@ -54,7 +54,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
 /// Whether the event changes the replicas of a workload or of a custom resource with the subresource `scale`.
 fn changes_replicas(state: &State, storage: &str, event: &Event) -> bool {
     let is_scaled = |resource: &Arc<Resource>| {
-        SCALED.contains(&storage) || resource.custom().is_some_and(|custom| custom.scale.is_some())
+        SCALABLE_TABLES.contains(&storage) || resource.custom().is_some_and(|custom| custom.scale.is_some())
     };
     state.registry.by_storage(storage).filter(is_scaled).is_some_and(|resource| {
         let before = event.previous.as_ref().map(|previous| replicas(&resource, &previous.value()));
@@ -73,7 +73,7 @@ fn replicas(resource: &Resource, object: &Value) -> Option<i64> {
 /// The selector of a budget. A budget without a selector selects no pods; an empty selector selects all.
 fn selector(budget: &Value) -> Option<LabelSelector> {
     let selector = &budget["spec"]["selector"];
-    selector.is_object().then(|| LabelSelector::of_object(selector))
+    selector.is_object().then(|| LabelSelector::from_json(selector))
 }
 
 /// Writes the status of a budget.
@@ -84,9 +84,15 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         .map(|selector| selected_pods(state, namespace(&budget), &selector))
         .unwrap_or_default();
     if pods.is_empty() {
-        events::normal(state, COMPONENT, &involved(&budget), "NoPods", "No matching pods found");
+        events::record_normal(
+            state,
+            COMPONENT,
+            &involved_object(&budget),
+            "NoPods",
+            "No matching pods found",
+        );
     }
-    let (expected, desired) = expected_and_desired(state, &budget, &pods);
+    let (expected, desired) = expected_and_desired_pods(state, &budget, &pods);
     let (disrupted, recheck) = disrupted_pods(state, &budget, &pods);
     if let Some(after) = recheck {
         requeue(state, key, after);
@@ -121,7 +127,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
 }
 
 /// The expected number of pods, and the number of pods that must be healthy.
-fn expected_and_desired(state: &mut State, budget: &Value, pods: &[Value]) -> (i64, i64) {
+fn expected_and_desired_pods(state: &mut State, budget: &Value, pods: &[Value]) -> (i64, i64) {
     let spec = &budget["spec"];
     if !spec["maxUnavailable"].is_null() {
         let expected = expected_scale(state, budget, pods);
@@ -149,19 +155,20 @@ fn expected_scale(state: &mut State, budget: &Value, pods: &[Value]) -> i64 {
         }
     }
     if unmanaged {
-        let selector = LabelSelector::of_object(&budget["spec"]["selector"]);
+        let selector = LabelSelector::from_json(&budget["spec"]["selector"]);
         let message = format!(
             "Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. As a result, \
              the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account \
              for these pods please set \".spec.minAvailable\" field of the PDB to an integer value."
         );
-        events::warning(state, COMPONENT, &involved(budget), "UnmanagedPods", &message);
+        events::record_warning(state, COMPONENT, &involved_object(budget), "UnmanagedPods", &message);
     }
     scales.values().sum()
 }
 
-/// The uid and the replicas of the controller that an owner reference names, or of its deployment, if a deployment
-/// controls it. `None` if the controller does not exist or has no replicas.
+/// Returns the uid and the replicas of the controller that the owner reference `owner` names. If a deployment controls
+/// this controller, returns the uid and the replicas of the deployment. Returns `None` if the controller or the
+/// deployment does not exist, or has no replicas.
 fn scale_of(state: &State, owner: &Value, namespace: &str) -> Option<(String, i64)> {
     let text = |field: &str| owner[field].as_str().unwrap_or_default();
     let resource = state.registry.find_kind(text("apiVersion"), text("kind"))?;
@@ -175,8 +182,8 @@ fn scale_of(state: &State, owner: &Value, namespace: &str) -> Option<(String, i6
     Some((uid(&object).to_owned(), replicas(&resource, &object)?))
 }
 
-/// The items of `status.disruptedPods` for pods that exist, are not terminating and were evicted less than
-/// [`DELETION_TIMEOUT`] ago, and the time until the first of these pods counts as healthy again.
+/// Returns the items of `status.disruptedPods` that still count: the pods exist, are not terminating, and were evicted
+/// less than [`DELETION_TIMEOUT`] ago. Also returns the time until the first of these pods counts as healthy again.
 fn disrupted_pods(
     state: &State,
     budget: &Value,
@@ -186,7 +193,7 @@ fn disrupted_pods(
     let mut recheck: Option<Duration> = None;
     for (pod, at) in budget["status"]["disruptedPods"].as_object().into_iter().flatten() {
         let exists = pods.iter().any(|other| name(other) == pod && !is_terminating(other));
-        let rest = time(at).map_or(Duration::ZERO, |at| until(&state.clock, at, DELETION_TIMEOUT));
+        let rest = time(at).map_or(Duration::ZERO, |at| remaining_time(&state.clock, at, DELETION_TIMEOUT));
         if exists && !rest.is_zero() {
             kept.insert(pod.clone(), at.clone());
             recheck = Some(recheck.map_or(rest, |other| other.min(rest)));
@@ -195,7 +202,7 @@ fn disrupted_pods(
     (kept, recheck)
 }
 
-fn involved(budget: &Value) -> Value {
+fn involved_object(budget: &Value) -> Value {
     json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "name": name(budget),
         "namespace": namespace(budget), "uid": uid(budget),

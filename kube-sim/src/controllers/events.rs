@@ -1,4 +1,5 @@
-//! The Events of the controllers. Equal Events about an object share one Event with a count.
+//! The Events of the controllers. If a controller repeats an Event about an object, the count of the first Event
+//! increases.
 
 use serde_json::{Value, json};
 
@@ -8,17 +9,29 @@ use crate::store::State;
 
 const EVENTS: &str = "/events";
 
-/// The maximum number of Events of the controllers. The oldest ones beyond it are deleted, as a cluster deletes Events
-/// after an hour.
+/// The maximum number of Events of the controllers in the store. If there are more, the oldest Event is deleted. A
+/// cluster deletes Events after an hour instead.
 const MAX_EVENTS: usize = 1_000;
 
 /// Creates an Event of the type `Normal`, or increases the count of an equal one.
-pub(super) fn normal(state: &mut State, component: &str, involved: &Value, reason: &str, message: &str) {
+pub(super) fn record_normal(
+    state: &mut State,
+    component: &str,
+    involved: &Value,
+    reason: &str,
+    message: &str,
+) {
     record(state, component, involved, ["Normal", reason, message]);
 }
 
 /// Creates an Event of the type `Warning`, or increases the count of an equal one.
-pub(super) fn warning(state: &mut State, component: &str, involved: &Value, reason: &str, message: &str) {
+pub(super) fn record_warning(
+    state: &mut State,
+    component: &str,
+    involved: &Value,
+    reason: &str,
+    message: &str,
+) {
     record(state, component, involved, ["Warning", reason, message]);
 }
 

@@ -17,12 +17,14 @@ use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::store::{State, StorageKey};
 
-/// The extra delay in [`Keys`] for an object that is written while none of its owners exists. Until then, a client can
-/// correct the owner references.
+/// The extra delay in [`Keys`] for an object that is written while none of its owners exists. During the delay, a
+/// client can correct the owner references.
 const MISSING_OWNERS_DELAY: Duration = Duration::from_secs(1);
 
-/// The keys of the objects that a change concerns: the changed object if it is terminating or none of its owners
-/// exists, the dependents of a deleted object, and terminating owners that may have lost their last dependent.
+/// Returns the keys of the objects that a change concerns:
+/// - the changed object, if it is terminating, or if it has owners and none of them exists
+/// - the dependents of a deleted object
+/// - terminating owners that may have lost their last dependent
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     let object = &event.object;
     let mut keys = Keys::new();
@@ -44,7 +46,8 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     let previous_owners = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
     if is_deletion(event) || previous_owners != object.owners.as_slice() {
         let owners = previous_owners.iter().filter_map(|uid| state.storage_key_of(uid).cloned());
-        let waiting = owners.filter(|storage_key| state.at(storage_key).is_some_and(|o| o.is_terminating));
+        let waiting =
+            owners.filter(|storage_key| state.object_at(storage_key).is_some_and(|o| o.is_terminating));
         keys.extend(waiting.filter_map(|storage_key| key_without_extra_delay(state, storage_key)));
     }
     keys
@@ -55,7 +58,7 @@ fn key_without_extra_delay(
     state: &State,
     storage_key: StorageKey,
 ) -> Option<(StorageKey, Arc<str>, Duration)> {
-    let uid = state.at(&storage_key)?.uid.clone();
+    let uid = state.object_at(&storage_key)?.uid.clone();
     Some((storage_key, uid, Duration::ZERO))
 }
 
@@ -94,7 +97,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
 
 /// Removes the references to these owners from an object.
 fn drop_owner_references(state: &mut State, storage_key: &StorageKey, owners: &[Arc<str>]) {
-    let Some(object) = state.at(storage_key) else { return };
+    let Some(object) = state.object_at(storage_key) else { return };
     let mut value = object.value();
     let Some(metadata) = value["metadata"].as_object_mut() else { return };
     if let Some(refs) = metadata.get_mut("ownerReferences").and_then(Value::as_array_mut) {
@@ -122,7 +125,7 @@ fn orphan_dependents(state: &mut State, storage_key: &StorageKey, owner: &Stored
 /// `blockOwnerDeletion` exists.
 fn delete_dependents_first(state: &mut State, storage_key: &StorageKey, owner: &Stored) {
     for dependent in state.dependents_of(&owner.uid) {
-        let Some(object) = state.at(&dependent).cloned() else { continue };
+        let Some(object) = state.object_at(&dependent).cloned() else { continue };
         let Some(resource) = state.registry.by_storage(&dependent.0) else { continue };
         if object.owners.iter().any(|uid| *uid != owner.uid && state.storage_key_of(uid).is_some()) {
             drop_owner_references(state, &dependent, std::slice::from_ref(&owner.uid));
@@ -140,7 +143,7 @@ fn delete_dependents_first(state: &mut State, storage_key: &StorageKey, owner: &
 /// Whether the owner has a dependent with `blockOwnerDeletion`.
 fn has_blocking_dependent(state: &State, owner: &str) -> bool {
     state.dependents_of(owner).iter().any(|storage_key| {
-        state.at(storage_key).is_some_and(|object| {
+        state.object_at(storage_key).is_some_and(|object| {
             let value = object.value();
             let references = value["metadata"]["ownerReferences"].as_array();
             let blocks = |r: &Value| r["uid"] == owner && r["blockOwnerDeletion"] == true;

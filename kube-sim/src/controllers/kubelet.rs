@@ -12,7 +12,7 @@ use crate::store::table::Event;
 /// The name of the table that contains the pods.
 const PODS: &str = "/pods";
 
-/// The time from the deletion of a pod until its containers have stopped, unless the grace period is shorter.
+/// The time from the request to delete a pod until the pod is removed, unless the grace period is shorter.
 const POD_REMOVAL_DELAY: Duration = Duration::from_secs(1);
 
 /// The key of a terminating pod with a grace period; none while a [`Workload`](crate::workload::Workload) simulates
@@ -41,7 +41,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         state.erase(&key.object);
     } else if let Some(resource) = state.registry.by_storage(PODS) {
         value["metadata"]["deletionGracePeriodSeconds"] = 0.into();
-        // The number does not get longer, so the commit cannot exceed the space quota.
+        // The grace period does not get more digits, so the commit cannot exceed the space quota.
         let _ = state.commit(&resource, key.object.1.clone(), value);
     }
 }

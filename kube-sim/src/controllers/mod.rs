@@ -1,10 +1,10 @@
-//! The controllers that the simulation runs: the garbage collector, the namespace controller, those of workloads, the
-//! scheduler, and replacements for the kubelets.
+//! The controllers that the simulation runs: the garbage collector, the namespace controller, the controllers of
+//! workloads, the scheduler, replacements for the kubelets, and others.
 //!
-//! Each controller is a module with two functions. For each change in the store, `observe` returns the keys of the
-//! objects to reconcile. When the delay of the controller has passed, `reconcile` compares the object of a key with its
-//! desired state. Controllers write to the store directly. They send no requests, so faults and the journal do not
-//! apply to them.
+//! Each controller has two functions. For each change in the store, `observe` returns the keys of the objects to
+//! reconcile. When the delay of the controller has passed, `reconcile` compares the object of a key with its desired
+//! state. Controllers write to the store directly. They send no requests, so faults and the journal do not apply to
+//! them.
 //!
 //! The controllers run under the lock of the state, in a deterministic order. They run after each write, before each
 //! request for a resource, and when a watch is polled. A controller with a delay of zero therefore reconciles a change
@@ -60,7 +60,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(5);
 pub(crate) fn run(state: &mut State) {
     let now = Instant::now();
     for _ in 0..MAX_RECONCILES {
-        while let Some((storage, event)) = state.next_unobserved() {
+        while let Some((storage, event)) = state.pop_unobserved() {
             observe(state, &storage, &event, now);
         }
         let Some(key) = state.pop_due(now) else { return };
@@ -123,8 +123,8 @@ fn keys_of(state: &State, controller: Controller, storage: &Arc<str>, event: &Ev
     }
 }
 
-/// Sets the delay of a controller; `None` disables it. A controller that was disabled before observes all objects, as a
-/// starting controller does with its initial list.
+/// Sets the delay of a controller; `None` disables the controller. If the controller was disabled, it now observes all
+/// objects, like a controller that starts and lists them.
 pub(crate) fn set_delay(state: &mut State, controller: Controller, delay: Option<Duration>) {
     let was_running = state.runs(controller);
     state.set_delay(controller, delay);
@@ -147,12 +147,13 @@ pub(crate) fn set_delay(state: &mut State, controller: Controller, delay: Option
 pub(crate) fn publish_root_ca(state: &mut State, authority: &str) {
     let earlier = state.root_ca.as_deref().unwrap_or_default();
     state.root_ca = Some(format!("{earlier}{authority}").into());
-    namespace_defaults::requeue_all(state);
+    namespace_defaults::requeue_all_namespaces(state);
     run(state);
 }
 
-/// The controllers that wait for times, and the tables with the objects that they reconcile.
-const TIMED: [(Controller, &str); 9] = [
+/// The controllers that compare times in objects, such as deadlines, with the clock. Each controller is listed with the
+/// table of these objects.
+const TIMED_CONTROLLERS: [(Controller, &str); 9] = [
     (Controller::Deployment, objects::DEPLOYMENTS),
     (Controller::ReplicaSet, objects::REPLICA_SETS),
     (Controller::StatefulSet, "apps/statefulsets"),
@@ -164,9 +165,9 @@ const TIMED: [(Controller, &str); 9] = [
     (Controller::PodLifecycle, objects::PODS),
 ];
 
-/// Reconciles the objects whose controllers wait for a time, after the clock has jumped.
-pub(crate) fn clock_advanced(state: &mut State) {
-    for (controller, storage) in TIMED {
+/// Reconciles the objects in the tables of [`TIMED_CONTROLLERS`] after the clock has jumped.
+pub(crate) fn reconcile_after_clock_jump(state: &mut State) {
+    for (controller, storage) in TIMED_CONTROLLERS {
         if !state.runs(controller) {
             continue;
         }
@@ -179,14 +180,14 @@ pub(crate) fn clock_advanced(state: &mut State) {
     run(state);
 }
 
-/// Requeues a key after a time. Does nothing if the clock cannot represent the end of this time.
+/// Queues a key again. The key is due when `after` has passed. Does nothing if the clock cannot represent that time.
 fn requeue(state: &mut State, key: &Key, after: Duration) {
     if let Some(at) = Instant::now().checked_add(after) {
         state.add_key(key.clone(), at);
     }
 }
 
-/// [`Keys`] that contain only the changed object, without an extra delay.
+/// [`Keys`] with only the key of the changed object, without an extra delay.
 fn own_key(storage: &Arc<str>, event: &Event) -> Keys {
     vec![((storage.clone(), event.object.key.clone()), event.object.uid.clone(), Duration::ZERO)]
 }
@@ -195,7 +196,7 @@ fn is_deletion(event: &Event) -> bool {
     event.change == Change::Deleted
 }
 
-/// The object of a key, unless it has been deleted or recreated.
+/// The object of a key; `None` if it has been deleted or recreated.
 fn object_of(state: &State, key: &Key) -> Option<Arc<Stored>> {
-    state.at(&key.object).filter(|object| object.uid == key.uid).cloned()
+    state.object_at(&key.object).filter(|object| object.uid == key.uid).cloned()
 }

@@ -1,4 +1,5 @@
-//! The controllers that fill new namespaces: the service account `default`, and the config map `kube-root-ca.crt`.
+//! The controllers that create default objects in each namespace: the service account `default`, and the config map
+//! `kube-root-ca.crt`.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::store::table::{Change, Event};
 
 const SERVICE_ACCOUNTS: &str = "/serviceaccounts";
 const CONFIG_MAPS: &str = "/configmaps";
-const ROOT_CA: &str = "kube-root-ca.crt";
+const ROOT_CA_CONFIG_MAP: &str = "kube-root-ca.crt";
 
 /// The key of a new namespace, or of a namespace whose service account `default` is deleted.
 pub(super) fn observe_service_accounts(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
@@ -30,7 +31,7 @@ pub(super) fn observe_service_accounts(state: &State, storage: &Arc<str>, event:
 pub(super) fn observe_root_ca(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         NAMESPACES if event.change == Change::Added => own_key(storage, event),
-        CONFIG_MAPS if event.change != Change::Added && event.object.name() == ROOT_CA => {
+        CONFIG_MAPS if event.change != Change::Added && event.object.name() == ROOT_CA_CONFIG_MAP => {
             namespace_key(state, event)
         }
         _ => Keys::new(),
@@ -47,7 +48,7 @@ fn namespace_key(state: &State, event: &Event) -> Keys {
 }
 
 /// Queues the keys of all namespaces after a change of the certificate authorities.
-pub(super) fn requeue_all(state: &mut State) {
+pub(super) fn requeue_all_namespaces(state: &mut State) {
     let namespaces = state.objects(NAMESPACES, "");
     for namespace in namespaces {
         let storage_key = (Arc::from(NAMESPACES), namespace.key.clone());
@@ -65,11 +66,11 @@ pub(super) fn reconcile_service_account(state: &mut State, key: &Key) {
     write_unless_terminating(state, key, SERVICE_ACCOUNTS, "default", |_| {});
 }
 
-/// Creates the config map with the certificate authority, or restores its content.
+/// Creates the config map `kube-root-ca.crt`, or restores its content.
 pub(super) fn reconcile_root_ca(state: &mut State, key: &Key) {
     let Some(authority) = state.root_ca.clone() else { return };
     let data = json!({"ca.crt": *authority});
-    write_unless_terminating(state, key, CONFIG_MAPS, ROOT_CA, |map| {
+    write_unless_terminating(state, key, CONFIG_MAPS, ROOT_CA_CONFIG_MAP, |map| {
         map["data"] = data;
         let note = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints \
             such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across \

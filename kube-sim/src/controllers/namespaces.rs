@@ -1,4 +1,4 @@
-//! The namespace controller: deletes the contents of terminating namespaces, then removes their finalizers.
+//! The namespace controller: deletes the objects in terminating namespaces, and then the namespaces.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(namespace) = object_of(state, key).filter(|namespace| namespace.is_terminating) else { return };
     delete_contents(state, namespace.name());
-    if state.tables().any(|(_, table)| table.has_namespace(namespace.name())) {
+    if state.tables().any(|(_, table)| table.has_objects_in(namespace.name())) {
         return;
     }
     let Some(resource) = state.registry.by_storage(NAMESPACES) else { return };
@@ -52,7 +52,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     }
 }
 
-/// Deletes all objects of a namespace that are not being deleted.
+/// Deletes all objects of a namespace that are not already being deleted.
 fn delete_contents(state: &mut State, namespace: &str) {
     let contents: Vec<StorageKey> = state
         .tables()

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::objects::{
-    NODES, PODS, condition, find, is_terminating, name, namespace, set_condition, storage_key_in, time, uid,
-    until,
+    NODES, PODS, condition, find, is_terminating, name, namespace, remaining_time, set_condition,
+    storage_key_in, time, uid,
 };
 use super::pods::{is_finished, node_name};
 use super::scheduler::tolerations;
@@ -22,11 +22,11 @@ use crate::store::table::Event;
 
 const COMPONENT: &str = "node-controller";
 
-/// The time from the deletion of a node, or from the binding of a pod to a node that does not exist, to the deletion of
-/// the pods.
+/// The time until the pods of a missing node are deleted. It begins when the node is deleted, or when a pod is bound to
+/// a node that does not exist.
 const ORPHAN_DELAY: Duration = Duration::from_secs(40);
 
-/// The type and the status of conditions of a node, each with the taint that a condition with this status causes.
+/// The conditions of a node that cause taints: the type and the status of the condition, and the key of the taint.
 const TAINTS: [(&str, &str, &str); 6] = [
     ("Ready", "False", "node.kubernetes.io/not-ready"),
     ("Ready", "Unknown", "node.kubernetes.io/unreachable"),
@@ -36,13 +36,13 @@ const TAINTS: [(&str, &str, &str); 6] = [
     ("NetworkUnavailable", "True", "node.kubernetes.io/network-unavailable"),
 ];
 
-const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
 
-/// The keys of a changed node, of the pods on a node whose taints or `Ready` condition change, of a pod that is bound,
-/// and of the pods of a deleted node.
+/// The keys of a changed node, of the pods on a node whose taints or `Ready` condition change, of a newly bound pod, and
+/// of the pods of a deleted node.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if state.simulates_kubelets {
-        // The workload simulates the failures of nodes, and deletes their pods.
+        // A `Workload` simulates the failures of nodes, and deletes their pods.
         return Keys::new();
     }
     match &**storage {
@@ -79,8 +79,8 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// Sets the taints of a node. For a pod, sets its condition `Ready` to false if the node is not ready, and deletes it
-/// if it must not stay on the node.
+/// Sets the taints of a node. For a pod, sets the condition `Ready` to false if the node is not ready, and deletes the
+/// pod if it must not stay on the node or the node does not exist.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(object) = object_of(state, key).map(|object| object.value()) else { return };
     if &*key.object.0 == NODES {
@@ -95,13 +95,13 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     mark_unready(state, key, &object, &node);
     match eviction_delay(state, &object, &node) {
         Some(Duration::ZERO) => {
-            let message = "DeletionByTaintManager";
-            disrupt(state, key, message, "Taint manager: deleting due to NoExecute taint");
+            let reason = "DeletionByTaintManager";
+            set_disruption_target(state, key, reason, "Taint manager: deleting due to NoExecute taint");
             let text = format!("Marking for deletion Pod {}/{}", namespace(&object), name(&object));
-            events::normal(
+            events::record_normal(
                 state,
                 "taint-eviction-controller",
-                &involved(&object),
+                &involved_object(&object),
                 "TaintManagerEviction",
                 &text,
             );
@@ -125,12 +125,12 @@ fn sync_taints(state: &mut State, key: &Key, node: &Value) {
         }
     }
     if node["spec"]["unschedulable"] == true {
-        wanted.push((UNSCHEDULABLE, "NoSchedule"));
+        wanted.push((UNSCHEDULABLE_TAINT, "NoSchedule"));
     }
     let before = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
     let is_own = |taint: &Value| {
         let key = taint["key"].as_str().unwrap_or_default();
-        key == UNSCHEDULABLE || TAINTS.iter().any(|(.., own)| *own == key)
+        key == UNSCHEDULABLE_TAINT || TAINTS.iter().any(|(.., own)| *own == key)
     };
     let is_wanted =
         |taint: &Value| wanted.iter().any(|(key, effect)| taint["key"] == *key && taint["effect"] == *effect);
@@ -166,11 +166,11 @@ fn mark_unready(state: &mut State, key: &Key, pod: &Value, node: &Value) {
         "type": "Ready", "status": "False", "lastProbeTime": null,
         "observedGeneration": pod["metadata"]["generation"],
     });
-    // If the space quota is exhausted, the next change of the node sets the condition again.
+    // If the write fails because the space quota is exhausted, the next change of the node causes another attempt.
     let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |pod| {
         set_condition(&mut pod["status"]["conditions"], condition, &now);
     });
-    events::warning(state, COMPONENT, &involved(pod), "NodeNotReady", "Node is not ready");
+    events::record_warning(state, COMPONENT, &involved_object(pod), "NodeNotReady", "Node is not ready");
 }
 
 /// The time until the pod must leave the node because of the node's `NoExecute` taints; `None` if the pod may stay.
@@ -186,7 +186,7 @@ fn eviction_delay(state: &State, pod: &Value, node: &Value) -> Option<Duration> 
         let Some(limit) = limits.min() else { continue };
         let limit = Duration::from_secs(u64::try_from(limit).unwrap_or(0));
         let since = time(&taint["timeAdded"]).unwrap_or(state.clock.now());
-        let rest = until(&state.clock, since, limit);
+        let rest = remaining_time(&state.clock, since, limit);
         earliest = Some(earliest.map_or(rest, |other| other.min(rest)));
     }
     earliest
@@ -197,7 +197,7 @@ fn delete_orphan(state: &mut State, key: &Key, pod: &Value) {
     if node_name(pod).is_empty() {
         return;
     }
-    disrupt(state, key, "DeletionByPodGC", "PodGC: node no longer exists");
+    set_disruption_target(state, key, "DeletionByPodGC", "PodGC: node no longer exists");
     let Some(resource) = state.registry.by_storage(PODS) else { return };
     // An error needs no handling: the pod is removed below.
     let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |pod| {
@@ -210,17 +210,17 @@ fn delete_orphan(state: &mut State, key: &Key, pod: &Value) {
 }
 
 /// Sets the condition `DisruptionTarget` of a pod that is about to be deleted.
-fn disrupt(state: &mut State, key: &Key, reason: &str, message: &str) {
+fn set_disruption_target(state: &mut State, key: &Key, reason: &str, message: &str) {
     let now = state.clock.stamp();
     let condition = json!({
         "type": "DisruptionTarget", "status": "True", "reason": reason, "message": message, "lastProbeTime": null,
     });
-    // The deletion does not depend on the condition.
+    // An error needs no handling: the deletion does not depend on the condition.
     let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |pod| {
         set_condition(&mut pod["status"]["conditions"], condition, &now);
     });
 }
 
-fn involved(pod: &Value) -> Value {
+fn involved_object(pod: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "name": name(pod), "namespace": namespace(pod), "uid": uid(pod)})
 }

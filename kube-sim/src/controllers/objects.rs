@@ -108,8 +108,9 @@ pub(super) fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
 
-/// The time from now until `after` has passed since `from`; zero if it has passed.
-pub(super) fn until(clock: &Clock, from: Timestamp, after: Duration) -> Duration {
+/// The time from now until `from` plus `after`; zero if that time has passed. If `from` is in the future, returns
+/// `after`.
+pub(super) fn remaining_time(clock: &Clock, from: Timestamp, after: Duration) -> Duration {
     let passed = clock.now().duration_since(from);
     let passed = Duration::try_from(passed).unwrap_or(Duration::ZERO);
     after.saturating_sub(passed)
@@ -125,8 +126,8 @@ pub(super) fn stamp(at: Timestamp) -> Value {
     format_seconds(at).into()
 }
 
-/// The integer in a field, or the percentage of `total` in it, which is rounded up or down
-/// (`intstr.GetScaledValueFromIntOrPercent`).
+/// The value of a field that contains an integer, or a percentage of `total` (`intstr.GetScaledValueFromIntOrPercent`).
+/// The result of a percentage is rounded up or down.
 pub(super) fn scaled_value(value: &Value, total: i64, rounds_up: bool) -> i64 {
     let percent = value.as_str().and_then(|text| text.strip_suffix('%')?.parse::<i64>().ok());
     match percent {

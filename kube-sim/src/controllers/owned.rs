@@ -1,5 +1,5 @@
-//! Functions for the objects that a controller owns: they create pods from a template, adopt orphans, and release objects
-//! that the selector of the owner does not select.
+//! Functions for an owner, such as a replica set, and its objects. The functions create pods from a template, adopt
+//! orphans, and release the objects that the selector of the owner does not select.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::store::selector::LabelSelector;
 use crate::store::table::Event;
 use crate::store::{State, StorageKey};
 
-/// The table, API version and kind of the owners of a controller.
+/// The kind of an owner, such as `ReplicaSet`, with its API version and its table in the store.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OwnerKind {
     pub(super) storage: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct OwnerKind {
 }
 
 impl OwnerKind {
-    /// The owner reference to the controller `owner`.
+    /// An owner reference that makes `owner` the controller of an object.
     pub(super) fn reference(self, owner: &Value) -> Value {
         json!({
             "apiVersion": self.api_version, "kind": self.kind, "name": name(owner), "uid": uid(owner),
@@ -34,15 +34,16 @@ impl OwnerKind {
     }
 
     /// The `involvedObject` of an Event about `object`.
-    pub(super) fn involved(self, object: &Value) -> Value {
+    pub(super) fn involved_object(self, object: &Value) -> Value {
         json!({
             "apiVersion": self.api_version, "kind": self.kind, "name": name(object), "namespace": namespace(object),
             "uid": uid(object), "resourceVersion": object["metadata"]["resourceVersion"],
         })
     }
 
-    /// The keys of the owners that a change of an object concerns: the owners of the object before and after the
-    /// change, or, for an object without owners, all owners whose selector selects the object.
+    /// The keys of the owners of this kind to reconcile after an event: the owners of the changed object before and after
+    /// the change. If there are none, and the object was not deleted and has no owner of any kind, an owner may adopt the
+    /// object: the keys are then those of all owners of this kind whose selector selects the object.
     pub(super) fn keys(self, state: &State, event: &Event) -> Keys {
         let previous = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
         let mut keys = Keys::new();
@@ -65,13 +66,13 @@ impl OwnerKind {
         keys
     }
 
-    /// The objects in `storage` that `owner` controls. First releases the objects that the owner's selector does not
-    /// select, and adopts the selected objects without a controller. A terminating owner neither releases nor adopts
-    /// objects.
+    /// Releases the objects that `owner` controls but does not select. Adopts the selected objects that have no controller
+    /// and are not terminating. Considers only the table `storage`. A terminating `owner` neither releases nor adopts
+    /// objects. Returns the selected objects that `owner` now controls.
     pub(super) fn claim(self, state: &mut State, owner: &Value, storage: &str) -> Vec<Value> {
         let selector = selector(owner);
         let mut claimed = Vec::new();
-        for object in controlled(state, owner, storage) {
+        for object in controlled_objects(state, owner, storage) {
             if selector.matches(&labels(&object)) {
                 claimed.push(object);
             } else if !is_terminating(owner) {
@@ -108,14 +109,14 @@ impl OwnerKind {
 
 /// The selector in the spec of an owner.
 pub(super) fn selector(owner: &Value) -> LabelSelector {
-    LabelSelector::of_object(&owner["spec"]["selector"])
+    LabelSelector::from_json(&owner["spec"]["selector"])
 }
 
-/// The objects in `storage` whose controller is `owner`.
-pub(super) fn controlled(state: &State, owner: &Value, storage: &str) -> Vec<Value> {
+/// The objects in the table `storage` whose controller is `owner`.
+pub(super) fn controlled_objects(state: &State, owner: &Value, storage: &str) -> Vec<Value> {
     let storage_keys = state.dependents_of(uid(owner));
     let own = storage_keys.iter().filter(|storage_key| &*storage_key.0 == storage);
-    let objects = own.filter_map(|storage_key| state.at(storage_key)).map(|object| object.value());
+    let objects = own.filter_map(|storage_key| state.object_at(storage_key)).map(|object| object.value());
     objects.filter(|object| is_controlled_by(object, owner)).collect()
 }
 
@@ -132,7 +133,7 @@ fn release(state: &mut State, storage_key: &StorageKey, owner: &str) {
     });
 }
 
-/// A pod from `template`, with a generated name and `owner` as its controller.
+/// A pod from `template`, with `owner` as its controller. The pod has no name yet, only a `generateName`.
 pub(super) fn pod_from_template(kind: OwnerKind, owner: &Value, template: &Value) -> Value {
     let mut pod = json!({
         "metadata": {
@@ -151,7 +152,7 @@ pub(super) fn pod_from_template(kind: OwnerKind, owner: &Value, template: &Value
     pod
 }
 
-/// Creates a pod of a controller, and the Event about it.
+/// Creates a pod of `owner`, and an Event about the success or failure.
 ///
 /// # Errors
 /// The `Status` with which the server refuses the pod.
@@ -163,30 +164,36 @@ pub(super) fn create_pod(
     component: &str,
 ) -> Result<Value, SimError> {
     let created = writes::create(state, super::objects::PODS, pod, CONTROLLER_MANAGER);
-    let involved = kind.involved(owner);
+    let involved = kind.involved_object(owner);
     match &created {
         Ok(pod) => {
             let message = format!("Created pod: {}", name(pod));
-            super::events::normal(state, component, &involved, "SuccessfulCreate", &message);
+            super::events::record_normal(state, component, &involved, "SuccessfulCreate", &message);
         }
         Err(error) => {
             let message = format!("Error creating: {error}");
-            super::events::warning(state, component, &involved, "FailedCreate", &message);
+            super::events::record_warning(state, component, &involved, "FailedCreate", &message);
         }
     }
     created
 }
 
-/// Deletes a pod of a controller, and creates the Event about it.
+/// Deletes a pod of `owner`, and creates an Event about the deletion.
 pub(super) fn delete_pod(state: &mut State, kind: OwnerKind, owner: &Value, pod: &Value, component: &str) {
     writes::delete(state, &storage_key_in(super::objects::PODS, pod));
     let message = format!("Deleted pod: {}", name(pod));
-    super::events::normal(state, component, &kind.involved(owner), "SuccessfulDelete", &message);
+    super::events::record_normal(
+        state,
+        component,
+        &kind.involved_object(owner),
+        "SuccessfulDelete",
+        &message,
+    );
 }
 
-/// The keys of the objects in `storage` whose selector selects the object of an event, before or after the change. For
-/// kinds that select pods without owning them, such as services.
-pub(super) fn selecting(
+/// The keys of the objects in the table `storage` whose selector selects the changed object of an event, before or
+/// after the change. Services, for example, select pods but do not own them.
+pub(super) fn keys_of_selecting_objects(
     state: &State,
     storage: &'static str,
     event: &Event,

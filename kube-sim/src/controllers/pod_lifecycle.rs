@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::objects::{
-    NODES, PODS, annotation, condition, controller_of, find, is_terminating, name, namespace, number, time,
-    uid, until,
+    NODES, PODS, annotation, condition, controller_of, find, is_terminating, name, namespace, number,
+    remaining_time, time, uid,
 };
 use super::pods::{is_finished, node_name, restarts};
 use super::writes::{self, KUBELET, Part};
@@ -19,18 +19,19 @@ use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::workload::pod_status::{PodState, pod_status};
 
-/// The annotation with the time from the start of the containers until the pod is ready, or `never`.
-const READY_AFTER: &str = "kube-sim/ready-after";
-/// The annotation with the time from the start of the containers until they exit, or `never`.
-const EXIT_AFTER: &str = "kube-sim/exit-after";
+/// The annotation whose value is `never`, or the time from the start of the containers until the pod is ready.
+const READY_AFTER_ANNOTATION: &str = "kube-sim/ready-after";
+/// The annotation whose value is `never`, or the time from the start of the containers until they exit.
+const EXIT_AFTER_ANNOTATION: &str = "kube-sim/exit-after";
 /// The annotation with the exit code of the containers.
-const EXIT_CODE: &str = "kube-sim/exit-code";
+const EXIT_CODE_ANNOTATION: &str = "kube-sim/exit-code";
 
-/// The time until the first restart of containers. It doubles with each restart, up to [`MAX_BACK_OFF`].
+/// The time before the first restart of ended containers. Each further restart doubles the time, up to [`MAX_BACK_OFF`].
 const BACK_OFF: Duration = Duration::from_secs(10);
 const MAX_BACK_OFF: Duration = Duration::from_secs(300);
 
-/// The key of a changed pod, and those of the pods on a node that is new or whose condition `Ready` has changed.
+/// The key of a changed pod; or, if a node is new or the condition `Ready` of a node has changed, the keys of the pods on
+/// this node.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if state.simulates_kubelets || is_deletion(event) {
         return Keys::new();
@@ -51,32 +52,33 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// Starts, ends or restarts the containers of a pod, or makes it ready. Requeues the key for the next of these steps.
+/// Starts, ends or restarts the containers of a pod, or makes the pod ready. If the containers run or wait for a restart,
+/// requeues the key for the time of the next step, if there is a next step.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key).filter(|_| !state.simulates_kubelets) else { return };
     let pod = stored.value();
-    if is_terminating(&pod) || is_finished(&pod) || !has_kubelet(state, &pod) {
+    if is_terminating(&pod) || is_finished(&pod) || !is_on_ready_node(state, &pod) {
         return;
     }
     let behaviour = Behaviour::of(state, &pod);
     let container = &pod["status"]["containerStatuses"][0]["state"];
     if let Some(started) = time(&container["running"]["startedAt"]) {
         let running = container.clone();
-        let rest = |after: Option<Duration>| after.map(|after| until(&state.clock, started, after));
+        let rest = |after: Option<Duration>| after.map(|after| remaining_time(&state.clock, started, after));
         let (ready_in, exit_in) = (rest(behaviour.ready_after), rest(behaviour.exit_after));
         if exit_in == Some(Duration::ZERO) {
             return exit(state, key, &pod, behaviour.exit_code);
         }
         let ready = ready_in == Some(Duration::ZERO);
-        write(state, key, &pod, "Running", ready, &running);
+        write_status(state, key, &pod, "Running", ready, &running);
         let waits = [ready_in.filter(|rest| !rest.is_zero()), exit_in];
         if let Some(rest) = waits.into_iter().flatten().min() {
             requeue(state, key, rest);
         }
     } else if container["waiting"]["reason"] == "CrashLoopBackOff" {
         let last = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["finishedAt"];
-        let rest =
-            time(last).map_or(Duration::ZERO, |at| until(&state.clock, at, back_off(restarts(&pod) - 1)));
+        let rest = time(last)
+            .map_or(Duration::ZERO, |at| remaining_time(&state.clock, at, back_off(restarts(&pod) - 1)));
         if rest.is_zero() {
             start(state, key, &pod);
         } else {
@@ -85,19 +87,20 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     } else {
         start(state, key, &pod);
         let message = "Container started";
-        events::normal(state, "kubelet", &involved(&pod), "Started", message);
+        events::record_normal(state, "kubelet", &involved_object(&pod), "Started", message);
     }
 }
 
-/// Starts the containers. The pod is ready at once if its [`READY_AFTER`] is zero. The write causes another reconcile,
-/// which handles a later readiness and the exit of the containers.
+/// Starts the containers. The pod is ready at once if [`Behaviour::ready_after`] is zero. The change of the status causes
+/// another reconcile, which waits until the pod is ready or the containers exit.
 fn start(state: &mut State, key: &Key, pod: &Value) {
     let running = json!({"running": {"startedAt": state.clock.stamp()}});
     let ready = Behaviour::of(state, pod).ready_after == Some(Duration::ZERO);
-    write(state, key, pod, "Running", ready, &running);
+    write_status(state, key, pod, "Running", ready, &running);
 }
 
-/// The behaviour of the containers of a pod, from its annotations and from whether a job controls it.
+/// The behaviour of the containers of a pod. The annotations of the pod determine the behaviour. Without annotations, the
+/// pod is ready at once, and its containers exit only if a job controls the pod.
 struct Behaviour {
     /// The time from the start of the containers until the pod is ready; `None` if the pod never becomes ready.
     ready_after: Option<Duration>,
@@ -107,6 +110,7 @@ struct Behaviour {
 }
 
 impl Behaviour {
+    /// Reads the annotations of a pod, and creates an Event about each annotation with a wrong value.
     fn of(state: &mut State, pod: &Value) -> Self {
         let mut problems = Vec::new();
         let mut duration = |name: &str, default: Option<Duration>| match annotation(pod, name) {
@@ -121,22 +125,22 @@ impl Behaviour {
             ),
         };
         let is_of_job = controller_of(pod).is_some_and(|owner| owner["kind"] == "Job");
-        let exits = is_of_job || annotation(pod, EXIT_CODE).is_some();
-        let ready_after = duration(READY_AFTER, Some(Duration::ZERO));
-        let exit_after = duration(EXIT_AFTER, exits.then_some(Duration::ZERO));
-        let exit_code = annotation(pod, EXIT_CODE).map_or(Ok(0), str::parse::<u8>);
+        let exits = is_of_job || annotation(pod, EXIT_CODE_ANNOTATION).is_some();
+        let ready_after = duration(READY_AFTER_ANNOTATION, Some(Duration::ZERO));
+        let exit_after = duration(EXIT_AFTER_ANNOTATION, exits.then_some(Duration::ZERO));
+        let exit_code = annotation(pod, EXIT_CODE_ANNOTATION).map_or(Ok(0), str::parse::<u8>);
         if exit_code.is_err() {
-            problems.push(format!("{EXIT_CODE}: expected a number from 0 to 255"));
+            problems.push(format!("{EXIT_CODE_ANNOTATION}: expected a number from 0 to 255"));
         }
         for problem in problems {
-            events::warning(state, "kubelet", &involved(pod), "InvalidAnnotation", &problem);
+            events::record_warning(state, "kubelet", &involved_object(pod), "InvalidAnnotation", &problem);
         }
         Self { ready_after, exit_after, exit_code: exit_code.unwrap_or(0).into() }
     }
 }
 
-/// Whether the node of the pod exists, and its condition `Ready` is true or absent.
-fn has_kubelet(state: &State, pod: &Value) -> bool {
+/// Whether the node of the pod exists and is ready. A node without the condition `Ready` counts as ready.
+fn is_on_ready_node(state: &State, pod: &Value) -> bool {
     let node = find(state, NODES, "", node_name(pod));
     node.is_some_and(|node| condition(&node, "Ready").is_none_or(|ready| ready["status"] == "True"))
 }
@@ -156,7 +160,7 @@ fn exit(state: &mut State, key: &Key, pod: &Value, code: i64) {
     };
     if !restarts_containers {
         let phase = if code == 0 { "Succeeded" } else { "Failed" };
-        return write(state, key, pod, phase, false, &terminated);
+        return write_status(state, key, pod, phase, false, &terminated);
     }
     let mut pod = pod.clone();
     for container in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
@@ -174,8 +178,8 @@ fn exit(state: &mut State, key: &Key, pod: &Value, code: i64) {
     );
     let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}});
     let text = format!("Back-off restarting failed container {container}");
-    events::warning(state, "kubelet", &involved(&pod), "BackOff", &text);
-    write(state, key, &pod, "Running", false, &waiting);
+    events::record_warning(state, "kubelet", &involved_object(&pod), "BackOff", &text);
+    write_status(state, key, &pod, "Running", false, &waiting);
 }
 
 /// The time before the next restart of containers that have restarted `restarts` times.
@@ -185,7 +189,7 @@ fn back_off(restarts: i64) -> Duration {
 }
 
 /// Writes the status of a pod. The restart counts and the last states of the containers are those in `pod`.
-fn write(state: &mut State, key: &Key, pod: &Value, phase: &str, ready: bool, container: &Value) {
+fn write_status(state: &mut State, key: &Key, pod: &Value, phase: &str, ready: bool, container: &Value) {
     let node = find(state, NODES, "", node_name(pod)).unwrap_or_default();
     let addresses = node["status"]["addresses"].as_array().into_iter().flatten();
     let internal = addresses.into_iter().find(|address| address["type"] == "InternalIP");
@@ -198,7 +202,7 @@ fn write(state: &mut State, key: &Key, pod: &Value, phase: &str, ready: bool, co
     let now = state.clock.stamp();
     let new = PodState { phase, ready, state: container, now: &now, ip: &ip, host_ip };
     let status = pod_status(pod, &new);
-    // If the space quota is exhausted, the next reconcile writes the status again.
+    // If the write fails because the space quota is exhausted, the next reconcile writes the status.
     let _ = writes::modify(state, &key.object, Part::Status, KUBELET, |pod| {
         for (field, value) in status.as_object().into_iter().flatten() {
             pod["status"][field] = value.clone();
@@ -206,13 +210,13 @@ fn write(state: &mut State, key: &Key, pod: &Value, phase: &str, ready: bool, co
     });
 }
 
-/// The next IP address of a pod, in 10.244.0.0/16. After 64,516 addresses, they repeat.
+/// Returns an IP address for a pod, from 10.244.0.0/16. The addresses repeat after 64,516 calls.
 fn assign_ip(state: &mut State) -> String {
     let number = state.assigned_pod_ips % (254 * 254);
     state.assigned_pod_ips += 1;
     format!("10.244.{}.{}", number / 254, number % 254 + 1)
 }
 
-fn involved(pod: &Value) -> Value {
+fn involved_object(pod: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "name": name(pod), "namespace": namespace(pod), "uid": uid(pod)})
 }

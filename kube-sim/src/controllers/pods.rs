@@ -1,4 +1,4 @@
-//! The state of pods: phases, readiness, availability, and the order in which a controller deletes them.
+//! The state of pods (phase, readiness and availability), and the order in which a controller deletes pods.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::objects::{annotation, condition, is_terminating, is_true, seconds, time, uid, until};
+use super::objects::{annotation, condition, is_terminating, is_true, remaining_time, seconds, time, uid};
 use crate::clock::Clock;
 
 pub(super) fn phase(pod: &Value) -> &str {
@@ -17,7 +17,7 @@ pub(super) fn node_name(pod: &Value) -> &str {
     pod["spec"]["nodeName"].as_str().unwrap_or_default()
 }
 
-/// Whether the containers of the pod have ended for good.
+/// Whether the containers of the pod have ended and do not restart.
 pub(super) fn is_finished(pod: &Value) -> bool {
     matches!(phase(pod), "Succeeded" | "Failed")
 }
@@ -40,7 +40,7 @@ pub(super) enum Availability {
     NotReady,
 }
 
-/// Compares the time for which the pod has been ready with `minReadySeconds` of `spec`.
+/// Whether the pod has been ready for at least the `minReadySeconds` of `spec`.
 pub(super) fn availability(clock: &Clock, pod: &Value, spec: &Value) -> Availability {
     let min_ready = seconds(&spec["minReadySeconds"]);
     if !is_ready(pod) {
@@ -50,14 +50,15 @@ pub(super) fn availability(clock: &Clock, pod: &Value, spec: &Value) -> Availabi
         return Availability::Available;
     }
     let since = condition(pod, "Ready").and_then(|condition| time(&condition["lastTransitionTime"]));
-    match since.map(|since| until(clock, since, min_ready)) {
+    match since.map(|since| remaining_time(clock, since, min_ready)) {
         Some(Duration::ZERO) => Availability::Available,
         Some(rest) => Availability::After(rest),
         None => Availability::NotReady,
     }
 }
 
-/// The number of available pods, and the time until the next ready pod becomes available.
+/// The number of available pods, and the time until one more ready pod becomes available. The time is `None` if all ready
+/// pods are available.
 pub(super) fn count_available(clock: &Clock, pods: &[&Value], spec: &Value) -> (usize, Option<Duration>) {
     let states = pods.iter().map(|pod| availability(clock, pod, spec));
     states.fold((0, None), |(count, next), state| match state {
@@ -67,9 +68,9 @@ pub(super) fn count_available(clock: &Clock, pods: &[&Value], spec: &Value) -> (
     })
 }
 
-/// Sorts the pods of a controller so that those to delete first come first. The criteria, the most important one first:
-/// no node, pending, not ready, a low deletion cost, many pods of the controller on the same node, ready only recently,
-/// many restarts, and created recently.
+/// Sorts the pods of an owner in the order in which a controller deletes them. Deletion begins with pods without a node,
+/// then pending pods, pods that are not ready, pods with a low deletion cost, pods on a node with many pods of the same
+/// owner, pods that became ready recently, pods with many restarts, and pods that were created recently.
 pub(super) fn sort_for_deletion(pods: &mut [Value]) {
     let mut on_node = BTreeMap::<String, usize>::new();
     for pod in pods.iter() {
@@ -103,7 +104,7 @@ fn deletion_order(a: &Value, b: &Value, on_node: &BTreeMap<String, usize>) -> Or
         .then_with(|| uid(a).cmp(uid(b)))
 }
 
-/// The restarts of the container of the pod that has restarted most often.
+/// The largest restart count of a container of the pod.
 pub(super) fn restarts(pod: &Value) -> i64 {
     let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     containers.filter_map(|container| container["restartCount"].as_i64()).max().unwrap_or(0)

@@ -22,7 +22,7 @@ const BURST: usize = 500;
 
 const KIND: OwnerKind = OwnerKind { storage: REPLICA_SETS, api_version: "apps/v1", kind: "ReplicaSet" };
 
-/// The keys of a changed replica set, and of the owners of a changed pod.
+/// The key of a changed replica set; or, for a changed pod, the keys of its owners as in [`OwnerKind::keys`].
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         REPLICA_SETS if !is_deletion(event) => own_key(storage, event),
@@ -59,8 +59,8 @@ fn manage_replicas(state: &mut State, set: &Value, mut active: Vec<Value>, missi
     (0..count).find_map(|_| owned::create_pod(state, KIND, set, &template, COMPONENT).err())
 }
 
-/// Writes the status. `active` are the active pods before the reconcile: the pods that it creates or deletes cause
-/// another reconcile.
+/// Writes the status. `active` are the pods that were active before [`manage_replicas`]. Each pod that `manage_replicas`
+/// creates or deletes causes another reconcile, which counts the pods again.
 fn update_status(
     state: &mut State,
     key: &Key,
@@ -70,17 +70,17 @@ fn update_status(
     failure: Option<(i64, SimError)>,
 ) {
     let template =
-        LabelSelector::of_object(&json!({"matchLabels": set["spec"]["template"]["metadata"]["labels"]}));
+        LabelSelector::from_json(&json!({"matchLabels": set["spec"]["template"]["metadata"]["labels"]}));
     let labelled = active.iter().filter(|pod| template.matches(&super::objects::labels(pod))).count();
     let ready: Vec<&Value> = active.iter().filter(|pod| is_ready(pod)).collect();
     let (available, next) = pods::count_available(&state.clock, &ready, &set["spec"]);
     let now = state.clock.stamp();
-    // No event causes a reconcile when a ready pod becomes available, or when it is time to retry a creation.
+    // Requeue the key, because no event occurs when a ready pod becomes available, or when it is time to retry a creation.
     let retry = failure.as_ref().map(|_| super::RETRY_DELAY);
     if let Some(after) = next.into_iter().chain(retry).min() {
         requeue(state, key, after);
     }
-    // The status is only written if it changes. An error needs no handling: the next reconcile writes it.
+    // `modify` writes the status only if it changes. An error needs no handling: the next reconcile writes the status.
     let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
         let status = &mut stored["status"];
         for (field, count) in [
@@ -97,8 +97,8 @@ fn update_status(
             .as_array()
             .is_some_and(|list| list.iter().any(|condition| condition["type"] == "ReplicaFailure"));
         match failure {
-            // The message contains the generated name of the pod, so it differs for each failure. A write of each
-            // message would cause another reconcile, and thus the next failure.
+            // Keeps the first message. Each failure has a different message, which contains the generated name of
+            // the pod. A new message in the status would cause another reconcile, and thus the next failure.
             Some(_) if has_failed => {}
             Some((missing, error)) => {
                 let reason = if missing > 0 { "FailedCreate" } else { "FailedDelete" };

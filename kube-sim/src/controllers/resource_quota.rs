@@ -1,5 +1,5 @@
-//! The controller of resource quotas: writes the usage of each quota to its status. Admission refuses objects that
-//! exceed a quota: `handler::quota`.
+//! The controller of resource quotas: writes the usage of each quota to its status. The admission in
+//! `handler::quota` refuses objects that exceed a quota.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::store::State;
 use crate::store::queue::Key;
 use crate::store::table::Event;
 
-/// The keys of a changed quota, and of the quotas in the namespace of any other changed object.
+/// The key of a changed quota; or, after a change of another object, the keys of the quotas in the namespace of this
+/// object.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage == QUOTAS {
         return if is_deletion(event) { Keys::new() } else { own_key(storage, event) };
@@ -32,10 +33,10 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let used = quota::usage(state, &object);
     let used: serde_json::Map<_, _> = used
         .into_iter()
-        .map(|(resource, amount)| (resource.clone(), quota::format(&resource, amount).into()))
+        .map(|(resource, amount)| (resource.clone(), quota::format_amount(&resource, amount).into()))
         .collect();
     let hard = object["spec"]["hard"].clone();
-    // An error needs no handling: the next change of an object writes the status.
+    // An error needs no handling: the next change of an object in the namespace causes another reconcile.
     let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
         stored["status"] = json!({"hard": hard, "used": used});
     });

@@ -1,7 +1,8 @@
-//! Writes of the controllers. `create` performs the steps of a request: defaults, generation, managed fields, built-in
-//! admission plugins, validation and quotas. `modify` sets only the generation and the managed fields.
+//! Functions with which the controllers write objects. `create` performs the steps of a request: defaults, generation,
+//! managed fields, built-in admission plugins, validation and quotas. `modify` sets only the generation and the managed
+//! fields.
 //!
-//! The writes call no admission webhooks and evaluate no admission policies.
+//! The functions call no admission webhooks and evaluate no admission policies.
 
 use serde_json::Value;
 
@@ -28,7 +29,8 @@ pub(super) const KUBELET: &str = "kubelet";
 /// The number of attempts to find an unused name for `generateName`.
 const NAME_ATTEMPTS: usize = 8;
 
-/// Whether a write changes the object, like a request to the main resource, or only its status.
+/// What a write changes: the whole object, like a request to the main resource, or only the status, like a request to
+/// `/status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Object,
@@ -67,7 +69,7 @@ fn create_once(
     let namespace_name = namespace(&object).to_owned();
     if resource.namespaced && state.has_plugin(AdmissionPlugin::NamespaceLifecycle) {
         let found = state.get(NAMESPACES, &namespace_name).cloned();
-        admission::check_create(found.as_deref(), resource, &namespace_name, name(&object))?;
+        admission::check_namespace(found.as_deref(), resource, &namespace_name, name(&object))?;
     }
     object_meta::prepare_for_create(&mut object, &namespace_name, &mut state.random, &state.clock)?;
     if resource.strategy.has_generation {
@@ -77,7 +79,7 @@ fn create_once(
     canonicalize(resource, &mut object)?;
     schema::default(&schema, &mut object);
     (resource.strategy.set_defaults)(None, &mut object);
-    track(state, resource, "", manager, None, &mut object);
+    track_managed_fields(state, resource, "", manager, None, &mut object);
     let write =
         admission::Write { resource, subresource: "", namespace: &namespace_name, old: None, user: None };
     if admission::mutates(state, &write) {
@@ -101,8 +103,8 @@ fn create_once(
     Ok(stored.typed_value(&resource.api_version, &resource.kind))
 }
 
-/// Changes the object at `storage_key`, unless `change` leaves it as it is. Returns the stored object; `None` if there
-/// is no object.
+/// Applies `change` to the object at `storage_key`, and stores the result if it differs. Returns the stored object; `None`
+/// if there is no object.
 ///
 /// # Errors
 /// The changed object does not decode, or exceeds a limit of the store, such as the space quota.
@@ -114,7 +116,7 @@ pub(super) fn modify(
     change: impl FnOnce(&mut Value),
 ) -> Result<Option<Value>, SimError> {
     let Some(resource) = state.registry.by_storage(&storage_key.0) else { return Ok(None) };
-    let Some(stored) = state.at(storage_key) else { return Ok(None) };
+    let Some(stored) = state.object_at(storage_key) else { return Ok(None) };
     let before = stored.typed_value(&resource.api_version, &resource.kind);
     let mut new = before.clone();
     change(&mut new);
@@ -130,13 +132,13 @@ pub(super) fn modify(
         new["metadata"]["generation"] = (generation + 1).into();
     }
     let subresource = if part == Part::Status && resource.has_status() { "status" } else { "" };
-    track(state, &resource, subresource, manager, Some(&before), &mut new);
+    track_managed_fields(state, &resource, subresource, manager, Some(&before), &mut new);
     let stored = state.commit(&resource, storage_key.1.clone(), new)?;
     Ok(Some(stored.typed_value(&resource.api_version, &resource.kind)))
 }
 
-/// Changes the object with the name and namespace of `object` in the table `storage`; if there is none, creates it from
-/// `object` with the change.
+/// If the table `storage` has an object with the name and namespace of `object`, applies `change` to the stored object.
+/// Otherwise, applies `change` to `object`, and creates `object`.
 ///
 /// # Errors
 /// As with [`create`] and [`modify`].
@@ -148,7 +150,7 @@ pub(super) fn create_or_modify(
     change: impl FnOnce(&mut Value),
 ) -> Result<(), SimError> {
     let storage_key = storage_key_in(storage, &object);
-    if state.at(&storage_key).is_some() {
+    if state.object_at(&storage_key).is_some() {
         return modify(state, &storage_key, Part::Object, manager, change).map(drop);
     }
     change(&mut object);
@@ -172,7 +174,7 @@ fn canonicalize(resource: &Resource, object: &mut Value) -> Result<(), SimError>
 }
 
 /// Sets the `managedFields` of `new`.
-pub(super) fn track(
+pub(super) fn track_managed_fields(
     state: &State,
     resource: &Resource,
     subresource: &str,

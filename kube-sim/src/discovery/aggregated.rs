@@ -33,8 +33,8 @@ pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
     })
 }
 
-/// The `responseKind` of the resource `r` or of a subresource of `r`. As in the API server, its group and version are
-/// empty if `r` is built in and has the same group and version.
+/// The `responseKind` of the resource `r` or of a subresource of `r`. As in the API server, `responseKind` has an empty
+/// group and version if `r` is built in and `group` and `version` are those of `r`.
 fn response_kind(r: &Resource, group: &str, version: &str, kind: &str) -> Value {
     let own = r.builtin().is_some() && (group, version) == (r.group.as_str(), r.version.as_str());
     let (group, version) = if own { ("", "") } else { (group, version) };

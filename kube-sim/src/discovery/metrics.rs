@@ -49,7 +49,7 @@ pub(super) fn text(inner: &Inner) -> String {
         text,
         "kubernetes_build_info{{git_version=\"{}\",major=\"1\",minor=\"{}\"}} 1",
         super::RELEASE,
-        super::MINOR
+        super::MINOR_VERSION
     );
     text
 }

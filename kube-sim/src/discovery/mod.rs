@@ -16,7 +16,7 @@ use crate::shared::Inner;
 use crate::status::SimError;
 
 /// The minor version of the simulated Kubernetes release.
-const MINOR: &str = "37";
+const MINOR_VERSION: &str = "37";
 /// The simulated Kubernetes release.
 const RELEASE: &str = "v1.37.2";
 
@@ -58,38 +58,39 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
                 Reply::cacheable(request, content_type, document.to_string())
             }
             DiscoveryFormat::Legacy(encoding) if *root == "api" => {
-                encoded(&legacy::core_versions(), encoding)
+                encoded_reply(&legacy::core_versions(), encoding)
             }
-            DiscoveryFormat::Legacy(encoding) => encoded(&legacy::groups(registry), encoding),
+            DiscoveryFormat::Legacy(encoding) => encoded_reply(&legacy::groups(registry), encoding),
         },
         ["api", version] => match legacy::resources(registry, "", version) {
-            Some(list) => negotiated(request, &list)?,
+            Some(list) => negotiated_reply(request, &list)?,
             None => unknown_resource("")?,
         },
         ["apis", group] => match legacy::group(registry, group) {
-            Some(group) => negotiated(request, &group)?,
+            Some(group) => negotiated_reply(request, &group)?,
             None => Reply::page_not_found(),
         },
         ["apis", group, version] => match legacy::resources(registry, group, version) {
-            Some(list) => negotiated(request, &list)?,
+            Some(list) => negotiated_reply(request, &list)?,
             None => unknown_resource(group)?,
         },
         ["openapi", "v2"] => open_api::v2_reply(registry, request)?,
         ["openapi", "v3"] => open_api::index_reply(registry),
-        ["openapi", "v3", name @ ..] => open_api::reply(registry, request, &name.join("/")),
+        ["openapi", "v3", name @ ..] => open_api::v3_reply(registry, request, &name.join("/")),
         _ => Reply::page_not_found(),
     })
 }
 
-/// A response with a discovery document in the encoding that the client prefers.
-fn negotiated(request: &Request, document: &Value) -> Result<Reply, SimError> {
+/// The response with an unaggregated discovery document, in the encoding that the client prefers. If the client prefers
+/// aggregated discovery, the encoding is JSON.
+fn negotiated_reply(request: &Request, document: &Value) -> Result<Reply, SimError> {
     match negotiate_format(&request.accept)? {
-        DiscoveryFormat::Legacy(encoding) => Ok(encoded(document, encoding)),
+        DiscoveryFormat::Legacy(encoding) => Ok(encoded_reply(document, encoding)),
         DiscoveryFormat::Aggregated(_) => Ok(Reply::json(document)),
     }
 }
 
-fn encoded(document: &Value, encoding: Encoding) -> Reply {
+fn encoded_reply(document: &Value, encoding: Encoding) -> Reply {
     match encoding {
         // `negotiate_format` does not select Protobuf.
         Encoding::Json | Encoding::Protobuf => Reply::json(document),
@@ -104,9 +105,9 @@ fn encoded(document: &Value, encoding: Encoding) -> Reply {
 fn version_document() -> Value {
     json!({
         "major": "1",
-        "minor": MINOR,
+        "minor": MINOR_VERSION,
         "emulationMajor": "1",
-        "emulationMinor": MINOR,
+        "emulationMinor": MINOR_VERSION,
         "minCompatibilityMajor": "1",
         "minCompatibilityMinor": "36",
         "gitVersion": RELEASE,

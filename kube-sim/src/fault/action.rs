@@ -20,7 +20,7 @@ pub enum Action {
     /// The response is a `Status` with this code. The request is not handled.
     Status {
         /// The HTTP code, 400 to 599.
-        #[serde(deserialize_with = "error_code")]
+        #[serde(deserialize_with = "deserialize_error_code")]
         code: u16,
         /// The message; `None` for the default message of the code.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,8 @@ pub enum Action {
     Reset,
     /// The request is handled, but the connection, or the HTTP/2 stream, breaks before the response is sent.
     ResetAfterHandling,
-    /// The body ends with an error after this many bytes, if it is longer.
+    /// The body of the response ends with an error after this many bytes. A body that has no more bytes is not affected,
+    /// but with 0, an empty body also ends with an error.
     CutAfterBytes(usize),
     /// A watch ends with an error after this many events.
     CutAfterEvents(usize),
@@ -55,8 +56,8 @@ pub enum Action {
         #[serde(with = "encoding::bytes")]
         bytes: Bytes,
     },
-    /// These bytes replace each object with this name in the bodies of responses, as a single object, as an item of a
-    /// list and in the events of a watch.
+    /// These bytes replace each object with this name in a response in JSON: a single object, an item of a list, or the
+    /// object of a watch event. The rows of a table, and responses in Protobuf or YAML, are not affected.
     ReplaceObject {
         /// `metadata.name` of the object.
         name: String,
@@ -64,12 +65,12 @@ pub enum Action {
         #[serde(with = "encoding::bytes")]
         bytes: Bytes,
     },
-    /// The store is compacted before the request is handled, as by [`Sim::compact_all`](crate::Sim::compact_all).
+    /// The store is compacted before the request is handled, as with [`Sim::compact_all`](crate::Sim::compact_all).
     Compact,
-    /// The API server restarts before the request is handled, as by [`Sim::restart`](crate::Sim::restart).
+    /// The API server restarts before the request is handled, as with [`Sim::restart`](crate::Sim::restart).
     Restart,
-    /// The store loses this many of its latest changes before the request is handled, as by
-    /// [`Sim::rewind`](crate::Sim::rewind). If its history is too short for that, the response is 500.
+    /// The store loses this many of its latest changes before the request is handled, as with
+    /// [`Sim::rewind`](crate::Sim::rewind). If the history of the store has fewer changes, the response is 500.
     Rewind(u64),
 }
 
@@ -85,7 +86,7 @@ impl Action {
     }
 }
 
-fn error_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+fn deserialize_error_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let code = u16::deserialize(deserializer)?;
     let is_error = |code: &StatusCode| code.is_client_error() || code.is_server_error();
     match StatusCode::from_u16(code).ok().filter(is_error) {

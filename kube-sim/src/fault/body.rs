@@ -1,4 +1,4 @@
-//! Faults in the body of a response: replaced frames and objects, and bodies that break, end early or stall.
+//! Faults in the body of a response: replaced watch events and objects, and bodies that break, end early or stall.
 
 use bytes::Bytes;
 use serde_json::Value;

@@ -143,8 +143,8 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a rule after the existing rules. The seed of its random choices is that of the simulation, or of the last
-    /// loaded plan.
+    /// Adds a rule after the existing rules. The rule makes its random choices with the seed of the last loaded plan,
+    /// or, if no plan was loaded, with the seed of the simulation.
     pub fn add(&self, rule: Rule) -> RuleId {
         let mut rules = self.lock();
         let stream = rules.next;
@@ -183,8 +183,9 @@ impl Faults {
         self.lock().entries.iter().find(|e| e.state.id == id).map_or(0, |e| e.state.hits)
     }
 
-    /// The faults of a request, in the order of their rules.
-    pub(crate) fn of_request(&self, attributes: &RequestAttributes<'_>) -> Vec<AppliedFault> {
+    /// Selects the faults to apply to a request, in the order of their rules. Counts the request in each rule that the
+    /// request matches.
+    pub(crate) fn select_for_request(&self, attributes: &RequestAttributes<'_>) -> Vec<AppliedFault> {
         let mut rules = self.lock();
         if rules.entries.is_empty() {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! Fault rules as data: an action, and the requests and times that select it.
+//! Fault rules as data: an action, and the conditions that select the requests to which the action applies.
 
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use crate::encoding;
 /// An action and the requests that it applies to. A rule without conditions applies to all requests.
 ///
 /// A request *matches* a rule if it satisfies all conditions of the rule, including the times [`after`](Self::after)
-/// and [`until`](Self::until). The rule skips the first [`skip`](Self::skip) matching requests, and applies to the
-/// others with its [`probability`](Self::probability), until it has applied to [`times`](Self::times) requests.
+/// and [`until`](Self::until). The rule skips the first [`skip`](Self::skip) matching requests. The rule applies to
+/// each later matching request with its [`probability`](Self::probability), until it has applied to
+/// [`times`](Self::times) requests.
 ///
 /// # Examples
 /// In JSON, all fields except `action` are optional:
@@ -58,7 +59,7 @@ pub struct Rule {
     pub(super) skip: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) times: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "probability")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_probability")]
     pub(super) probability: Option<f64>,
     pub(super) action: Action,
 }
@@ -127,7 +128,8 @@ impl Rule {
         self
     }
 
-    /// Restricts the rule to the API server with this number: 0, or that of a [`Replica`](crate::Replica).
+    /// Restricts the rule to the API server with this number: 0 for the first server, otherwise the number of a
+    /// [`Replica`](crate::Replica).
     pub fn replica(mut self, number: usize) -> Self {
         self.replica = Some(number);
         self
@@ -198,7 +200,7 @@ fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-fn probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+fn deserialize_probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let value = f64::deserialize(deserializer)?;
     if (0.0..=1.0).contains(&value) {
         return Ok(Some(value));
@@ -206,7 +208,7 @@ fn probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>
     Err(D::Error::custom(format!("a probability is between 0 and 1, not {value}")))
 }
 
-/// The attributes of a request that the conditions of rules compare.
+/// The attributes of a request. [`Rule::matches`] compares the conditions of a rule with these attributes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestAttributes<'a> {
     pub(crate) verb: &'a str,

@@ -5,10 +5,10 @@ use serde_json::json;
 use super::*;
 
 fn faults() -> Faults {
-    Faults::new(7, Clock::fixed("2026-01-01T00:00:00Z".parse().unwrap()))
+    Faults::new(7, Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap()))
 }
 
-fn listing(resource: &str) -> RequestAttributes<'_> {
+fn list_request(resource: &str) -> RequestAttributes<'_> {
     RequestAttributes { verb: "list", resource, ..RequestAttributes::default() }
 }
 
@@ -16,7 +16,7 @@ fn listing(resource: &str) -> RequestAttributes<'_> {
 async fn nth_applies_a_rule_to_one_matching_request() {
     let faults = faults();
     let id = faults.add(Rule::new(Action::Hang).verb("list").resource("pods").nth(2));
-    let applied = |resource: &str| faults.of_request(&listing(resource)).len();
+    let applied = |resource: &str| faults.select_for_request(&list_request(resource)).len();
     assert_eq!([applied("nodes"), applied("pods"), applied("pods"), applied("pods")], [0, 0, 1, 0]);
     assert_eq!((faults.hits(id), faults.rules()[0].matched), (1, 3));
     assert!(faults.remove(id) && !faults.remove(id));
@@ -52,18 +52,18 @@ async fn each_condition_restricts_a_rule() {
     ] {
         let faults = faults();
         faults.add(rule.clone());
-        assert_eq!(faults.of_request(&request).len(), expected, "{rule:?}");
+        assert_eq!(faults.select_for_request(&request).len(), expected, "{rule:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_applies_within_its_times_only() {
+async fn a_rule_applies_only_between_its_start_and_end_times() {
     let faults = faults();
     tokio::time::advance(Duration::from_secs(100)).await;
     faults.add(Rule::new(Action::Reset).after(Duration::from_secs(10)).until(Duration::from_secs(20)));
     let mut applied = Vec::new();
     for _ in 0..5 {
-        applied.push(faults.of_request(&listing("pods")).len());
+        applied.push(faults.select_for_request(&list_request("pods")).len());
         tokio::time::advance(Duration::from_secs(5)).await;
     }
     assert_eq!(applied, [0, 0, 1, 1, 0]);
@@ -79,10 +79,10 @@ async fn a_seed_reproduces_the_choices_of_each_rule() {
     ];
     let run = |seed| {
         let faults = faults();
-        // The ids of earlier rules must not affect the choices.
+        // `load` replaces this rule, which has the id 0. The ids of the loaded rules begin with 1.
         faults.add(Rule::new(Action::Reset));
         faults.load(Plan { seed, rules: rules.clone() });
-        let all = (0..64).map(|_| faults.of_request(&listing("pods")));
+        let all = (0..64).map(|_| faults.select_for_request(&list_request("pods")));
         let all: Vec<Vec<Action>> = all.map(|f| f.into_iter().map(|f| f.action).collect()).collect();
         let hits: Vec<u64> = faults.rules().iter().map(|rule| rule.hits).collect();
         (all, hits)

@@ -81,10 +81,10 @@ pub(crate) const MEDIA_TYPES: &str =
 const WATCH_MEDIA_TYPES: &str =
     "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
-/// The kind of a request, which determines the media types that the server offers.
+/// The kind of the requested endpoint. The media types that the server offers depend on the kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    /// One object, or a document.
+    /// One object.
     Object,
     /// A collection, which can be watched.
     Collection,
@@ -96,9 +96,10 @@ pub(crate) enum Endpoint {
 #[derive(Clone, Copy)]
 pub(crate) struct Offer<'a> {
     pub(crate) endpoint: Endpoint,
-    /// Whether whole objects are offered in Protobuf. Partial metadata always is, and tables never are.
+    /// Whether whole objects are offered in Protobuf. Partial metadata is always offered in Protobuf, a table never.
     pub(crate) protobuf: bool,
-    /// Returns the Go type for error messages: that of the list if the argument is true, otherwise that of one object.
+    /// Returns the Go type for error messages: the type of a list if the argument is true, otherwise the type of one
+    /// object.
     pub(crate) go_type: &'a dyn Fn(bool) -> String,
 }
 
@@ -115,12 +116,12 @@ pub(crate) fn header_entries(header: &str) -> impl Iterator<Item = (String, Vec<
     })
 }
 
-/// Selects the media type of the header that the client prefers and the server supports. `include_object` is the query
-/// parameter `includeObject`, which applies only to a `Table`.
+/// Selects a representation: the first media type in the `Accept` header that the server supports, in the order of the
+/// quality values (`q`). `include_object` is the query parameter `includeObject`, which applies only to a `Table`.
 ///
 /// # Errors
-/// 406 if the server supports none of the media types, for `PartialObjectMetadata` of a list and for
-/// `PartialObjectMetadataList` of one object; 400 for a `Table` with an unknown `include_object`.
+/// 406 if the server supports none of the media types, if the client requests a list as `PartialObjectMetadata`, or if
+/// the client requests one object as `PartialObjectMetadataList`; 400 for a `Table` with an unknown `include_object`.
 pub(crate) fn negotiate(header: &str, include_object: &str, offer: &Offer<'_>) -> Result<Accept, SimError> {
     let Offer { endpoint, protobuf, go_type } = *offer;
     if header.trim().is_empty() {
@@ -130,7 +131,8 @@ pub(crate) fn negotiate(header: &str, include_object: &str, offer: &Offer<'_>) -
     let known = |media: &str| {
         matches!(media, "*/*" | "application/json" | "application/yaml" | crate::protobuf::MEDIA_TYPE)
     };
-    // If no media type is known, the API server's router refuses the request without reading their parameters.
+    // In the API server, the router refuses a request if it knows none of the media types. The router does not read the
+    // parameters of media types.
     if !entries.iter().any(|(media, _)| known(media)) {
         let offered = match endpoint {
             Endpoint::Object => MEDIA_TYPES.to_owned(),
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn selects_the_first_supported_media_type() {
+    fn selects_the_preferred_supported_media_type() {
         let json = |shape| Some((shape, Encoding::Json));
         check_negotiation("", json(Shape::Plain));
         check_negotiation("application/json", json(Shape::Plain));

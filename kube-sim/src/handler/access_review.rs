@@ -8,7 +8,7 @@ use crate::rbac::{Access, ResourceAccess, find_grant, rules_of};
 use crate::user::User;
 
 /// The status of a `SubjectAccessReview` or a `LocalSubjectAccessReview` with this spec. The RBAC roles and bindings
-/// decide, even if the server runs without RBAC.
+/// decide, even if the server does not enforce RBAC.
 pub(super) fn review(call: &Call<'_>, spec: &Value) -> Value {
     let user = User {
         name: text(&spec["user"]).to_owned(),

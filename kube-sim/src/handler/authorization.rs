@@ -27,7 +27,7 @@ pub(crate) fn check_request(inner: &Inner, request: &Request, path: Option<&Path
     let selected = selected_name(&request.query);
     let is_collection = matches!(verb, "list" | "watch" | "deletecollection");
     let name = if path.name.is_empty() && is_collection { &selected } else { &path.name };
-    // A request for a `Namespace` belongs to this namespace: a role in the namespace can grant it.
+    // A request for a `Namespace` counts as a request in this namespace: a role in the namespace can grant the request.
     let is_namespace = path.group.is_empty() && path.resource == "namespaces";
     let access = ResourceAccess {
         verb,
@@ -71,7 +71,7 @@ pub(crate) fn check(inner: &Inner, user: &User, access: &Access<'_>) -> Result<(
     })
 }
 
-/// The name that the field selector of a query requires; empty if it requires none.
+/// The name that the field selector of a query requires; empty if the selector requires no name.
 fn selected_name(query: &str) -> String {
     let selector = parse(query.as_bytes()).find(|(key, _)| key == "fieldSelector").map(|(_, value)| value);
     let terms = selector.as_deref().unwrap_or_default().split(',');

@@ -1,8 +1,8 @@
-//! The cluster IPs of new services: allocation, and the refusal of addresses that the range does not have or that
-//! another service has.
+//! The cluster IPs of new services: allocation, and the refusal of requested addresses that are outside of the range or
+//! in use.
 //!
-//! The API server reserves an address by an `IPAddress`. Here, the addresses of the stored services are reserved, so two
-//! concurrent requests can get the same one.
+//! The API server reserves an address with an `IPAddress` object. The simulation compares with the addresses of the
+//! stored services, so two concurrent requests can get the same address.
 
 use std::net::Ipv4Addr;
 
@@ -19,11 +19,11 @@ use crate::store::State;
 /// The name of the table that contains the services.
 const SERVICES: &str = "/services";
 
-/// Sets the cluster IP of a new service that requests none, or checks the requested one. Services without a cluster IP
-/// (headless ones and those of the type `ExternalName`) and other kinds are not changed.
+/// Checks the cluster IP that a new service requests, or sets a cluster IP if the service requests none. Headless
+/// services, services of the type `ExternalName`, and objects of other kinds are not changed.
 ///
 /// # Errors
-/// 422 if the requested address is outside of the range, or is that of another service; 500 if the range is full.
+/// 422 if the requested address is outside of the range, or another service has it; 500 if the range is full.
 pub(super) fn allocate(
     inner: &Inner,
     resource: &Resource,
@@ -39,7 +39,7 @@ pub(super) fn allocate(
     let requested = spec["clusterIP"].as_str().unwrap_or_default();
     if requested.is_empty() {
         let address = if dry_run {
-            // As in the API server, a dry run allocates no address.
+            // As in the API server, the response to a dry run contains the network address, which no service gets.
             Some(range.network())
         } else {
             let mut candidates = candidates(range, &mut inner.random());
@@ -54,7 +54,7 @@ pub(super) fn allocate(
         spec["clusterIP"] = address.to_string().into();
         return Ok(());
     }
-    // Validation refuses texts that are not addresses.
+    // A headless service requests `None`. Validation refuses any other text that is not an address.
     let Ok(address) = requested.parse::<Ipv4Addr>() else { return Ok(()) };
     let why = if range.has_host(address) {
         let is_used = !dry_run && is_used(&inner.lock(), resource, requested);
@@ -71,20 +71,21 @@ pub(super) fn allocate(
     Err(SimError::invalid("", "Service", name, &[error]))
 }
 
-/// The hosts of the range, each once: from a random one in the upper part of the range, then those of the lower part,
-/// which the API server keeps for requested addresses as long as possible (KEP-3070).
+/// The hosts of the range, each once: first those of the upper part, beginning with a random host, then those of the
+/// lower part. The API server keeps the lower part for requested addresses as long as possible (KEP-3070).
 fn candidates(range: ServiceRange, random: &mut Random) -> impl Iterator<Item = Ipv4Addr> + use<> {
-    let hosts = range.hosts();
+    let hosts = range.host_count();
     let size = hosts + 2;
-    let lower = if size <= MIN_OFFSET { 0 } else { (size / 16).clamp(MIN_OFFSET, MAX_OFFSET) };
+    let lower = if size <= MIN_LOWER_SIZE { 0 } else { (size / 16).clamp(MIN_LOWER_SIZE, MAX_LOWER_SIZE) };
     let upper = hosts - lower;
     let start = random.below(upper);
     (0..upper).map(move |i| lower + (start + i) % upper).chain(0..lower).map(move |number| range.host(number))
 }
 
-/// The smallest and the largest number of addresses in the lower part of a range.
-const MIN_OFFSET: u64 = 16;
-const MAX_OFFSET: u64 = 256;
+/// The smallest and the largest number of addresses in the lower part of a range. A range with at most
+/// [`MIN_LOWER_SIZE`] addresses has no lower part.
+const MIN_LOWER_SIZE: u64 = 16;
+const MAX_LOWER_SIZE: u64 = 256;
 
 /// Whether a stored service has the address.
 fn is_used(state: &State, services: &Resource, address: &str) -> bool {

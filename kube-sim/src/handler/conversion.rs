@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::convert::{read_form, with_stored_defaults};
+use super::convert::{to_read_form, with_stored_defaults};
 use super::service_endpoint::endpoint;
 use crate::json::text;
 use crate::names;
@@ -29,13 +29,13 @@ const API_VERSION: &str = "apiextensions.k8s.io/v1";
 pub(crate) struct Converter<'a> {
     pub(crate) inner: &'a Inner,
     pub(crate) resource: &'a Resource,
-    /// Whether the request calls webhooks. Requests that a test sends through a method of `Sim` do not.
+    /// Whether kube-sim calls webhooks for the request. False if a test sends the request through a method of `Sim`.
     pub(crate) calls_webhooks: bool,
 }
 
 impl Converter<'_> {
     /// Whether a webhook converts the objects of the resource.
-    pub(crate) fn is_active(&self) -> bool {
+    pub(crate) fn uses_webhook(&self) -> bool {
         self.webhook().is_some()
     }
 
@@ -47,11 +47,11 @@ impl Converter<'_> {
     ///
     /// # Errors
     /// 500 if the webhook fails.
-    pub(crate) async fn view(&self, object: Arc<Stored>) -> Result<Arc<Stored>, SimError> {
-        if !self.is_active() {
-            return Ok(read_form(self.resource, object));
+    pub(crate) async fn convert_stored(&self, object: Arc<Stored>) -> Result<Arc<Stored>, SimError> {
+        if !self.uses_webhook() {
+            return Ok(to_read_form(self.resource, object));
         }
-        let mut converted = self.view_all(vec![object]).await?;
+        let mut converted = self.all_from_stored(vec![object]).await?;
         converted.pop().ok_or_else(|| SimError::internal("the conversion of an object has no result"))
     }
 
@@ -60,9 +60,12 @@ impl Converter<'_> {
     ///
     /// # Errors
     /// 500 if the webhook fails.
-    pub(crate) async fn view_all(&self, objects: Vec<Arc<Stored>>) -> Result<Vec<Arc<Stored>>, SimError> {
+    pub(crate) async fn all_from_stored(
+        &self,
+        objects: Vec<Arc<Stored>>,
+    ) -> Result<Vec<Arc<Stored>>, SimError> {
         let mut objects: Vec<_> =
-            objects.into_iter().map(|object| read_form(self.resource, object)).collect();
+            objects.into_iter().map(|object| to_read_form(self.resource, object)).collect();
         let Some(webhook) = self.webhook() else { return Ok(objects) };
         let wanted = self.resource.api_version.as_str();
         let is_other_version = |object: &Stored| object.api_version.as_deref().is_some_and(|v| v != wanted);
@@ -83,13 +86,14 @@ impl Converter<'_> {
             let old = &objects[index];
             let fields = self.resource.field_values(&value);
             let stored = Stored::new(old.key.clone(), old.version, fields, value);
-            let stored = stored.in_api_version(Some(wanted.into())).of_schema(Some(schema.clone()));
+            let stored = stored.with_api_version(Some(wanted.into())).with_schema(Some(schema.clone()));
             objects[index] = Arc::new(stored);
         }
         Ok(objects)
     }
 
-    /// Converts an object from the version of the resource to `wanted`, another version of the same resource.
+    /// Converts an object from the version of the resource to the version `wanted`. Returns the object unchanged if the
+    /// resource has no webhook.
     ///
     /// # Errors
     /// 500 if the webhook fails.
@@ -103,7 +107,8 @@ impl Converter<'_> {
         }
     }
 
-    /// Converts an object to the version in which it is stored.
+    /// Converts an object to the version in which it is stored. Returns the object unchanged if the resource has no
+    /// webhook.
     ///
     /// # Errors
     /// 500 if the webhook fails.
@@ -226,11 +231,8 @@ fn check_texts(field: &str, map: &Value) -> Result<(), String> {
         let Some(value) = value.as_str() else {
             return Err(format!("metadata.{field}[{key}] must be a string in converted object"));
         };
-        if !names::is_qualified(&key.to_lowercase()) {
-            return Err(format!(
-                "metadata.{field}: Invalid value: {key:?}: {}",
-                names::INVALID_QUALIFIED_NAME
-            ));
+        if !names::is_qualified_name(&key.to_lowercase()) {
+            return Err(format!("metadata.{field}: Invalid value: {key:?}: {}", names::INVALID_NAME_PART));
         }
         if field == "labels" && !names::is_label_value(value) {
             return Err(format!(

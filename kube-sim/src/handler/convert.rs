@@ -18,11 +18,11 @@ pub(crate) fn view(resource: &Resource, object: &Stored) -> Value {
 
 /// The object as clients read it in the API version of `resource`. As in the API server, a custom resource gets the
 /// defaults of the version in which it is stored, and loses the fields that the requested version does not have,
-/// because the schemas may have changed since it was written. An object of another version is returned unchanged if a
-/// webhook converts it afterwards.
+/// because the schemas may have changed since the object was written. An object of another version is returned
+/// unchanged if a webhook converts it afterwards.
 ///
 /// Returns `object` itself if nothing changes. An object that was stored with the schema of `resource` is not decoded.
-pub(crate) fn read_form(resource: &Resource, object: Arc<Stored>) -> Arc<Stored> {
+pub(crate) fn to_read_form(resource: &Resource, object: Arc<Stored>) -> Arc<Stored> {
     let Some(custom) = resource.custom() else { return object };
     if object.schema.as_ref().is_some_and(|schema| Arc::ptr_eq(schema, &custom.schema)) {
         return object;
@@ -38,9 +38,13 @@ pub(crate) fn read_form(resource: &Resource, object: Arc<Stored>) -> Arc<Stored>
     schema::drop_nulls(&custom.schema, &mut value);
     let fields = resource.field_values(&value);
     let read = Stored::new(object.key.clone(), object.version, fields, value)
-        .in_api_version(resource.stored_version(&resource.api_version))
-        .of_schema(Some(custom.schema.clone()));
-    if read.bare() == object.bare() && read.fields == object.fields { object } else { Arc::new(read) }
+        .with_api_version(resource.stored_version(&resource.api_version))
+        .with_schema(Some(custom.schema.clone()));
+    if read.bare_json() == object.bare_json() && read.fields == object.fields {
+        object
+    } else {
+        Arc::new(read)
+    }
 }
 
 /// A stored custom resource with its `apiVersion` and `kind`, and with the defaults of the version in which it is
@@ -123,8 +127,8 @@ fn rename_fields(
         }
     }
     if direction == Direction::FromStorage {
-        // The Go type of `events.k8s.io/v1` omits these fields if they are empty (`omitempty`); that of core `v1` does
-        // not.
+        // The Go type of `events.k8s.io/v1` omits these fields if they are empty (`omitempty`). The Go type of core
+        // `v1` does not omit them.
         map.retain(|name, value| {
             !(matches!(name.as_str(), "reportingController" | "reportingInstance") && *value == "")
         });

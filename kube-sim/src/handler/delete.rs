@@ -25,11 +25,12 @@ pub(crate) struct DeleteOptions {
     orphan: Option<bool>,
     dry_run: bool,
     preconditions: Preconditions,
-    /// Whether only an object that cannot be decoded may be deleted.
+    /// Whether the client wants to delete an object that cannot be decoded. The server then refuses to delete an object
+    /// that can be decoded.
     ignore_read_error: bool,
 }
 
-/// The option that deletes an object that the server cannot decode.
+/// The name of the option for the deletion of an object that the server cannot decode.
 const IGNORE_READ_ERROR: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 
 /// The UID and the resource version that the object must have.
@@ -40,7 +41,7 @@ pub(super) struct Preconditions {
 }
 
 impl DeleteOptions {
-    /// Parses the options of the query and the body.
+    /// Combines the options of the query, which are already parsed, with the options in the body.
     ///
     /// # Errors
     /// 400 for a body that is not a `DeleteOptions` object, 415 for an unsupported media type, 422 for invalid values.
@@ -205,10 +206,10 @@ pub(crate) enum DeletionResponse {
     Status(Value),
 }
 
-/// Deletes one object. Checks the preconditions and admission without the lock of the state, and repeats these checks
-/// if another request changes the object before the deletion.
+/// Deletes one object. Releases the lock of the state between the checks (preconditions and admission) and the deletion.
+/// Repeats the checks if another request changes the object in between.
 ///
-/// Admission plugins receive `name` as the name of the object; it is empty in the deletion of a collection.
+/// Admission plugins receive `name` as the name of the object. In the deletion of a collection, `name` is empty.
 pub(crate) async fn delete_one(
     call: &Call<'_>,
     target: &Target,
@@ -222,11 +223,11 @@ pub(crate) async fn delete_one(
         let object = read::find(inner.lock().view(), target)?;
         delete.preconditions.check(target, &object)?;
         if delete.ignore_read_error {
-            return Err(decodable(target, &object));
+            return Err(decodable_error(target, &object));
         }
         admission::check_delete(&inner.lock(), resource, name)?;
         warnings.truncate(warning_count);
-        let shown = call.converter().view(object.clone()).await?;
+        let shown = call.converter().convert_stored(object.clone()).await?;
         let old = || (convert::view(resource, &shown), delete.to_json(), delete.dry_run);
         call.admit_deletion(target, name, old, warnings).await?;
         let storage_key = (resource.storage.clone(), object.key.clone());
@@ -235,24 +236,24 @@ pub(crate) async fn delete_one(
             deletion::propagation(resource, delete.propagation.as_deref(), delete.orphan, &finalizers);
         let remaining = {
             let mut state = inner.lock();
-            if !state.at(&storage_key).is_some_and(|now| Arc::ptr_eq(now, &object)) {
+            if !state.object_at(&storage_key).is_some_and(|now| Arc::ptr_eq(now, &object)) {
                 continue;
             }
             if delete.dry_run {
                 let mut deleted = object.value();
-                deletion::mark(&inner.clock, resource, &mut deleted, propagation, delete.grace)
+                deletion::defer_removal(&inner.clock, resource, &mut deleted, propagation, delete.grace)
                     .then(|| response_object(resource, &object.key, object.version, deleted))
             } else {
                 deletion::delete(&mut state, resource, &storage_key, propagation, delete.grace);
                 // The response is the object before controllers react to its deletion.
-                let marked = state.at(&storage_key).cloned();
+                let marked = state.object_at(&storage_key).cloned();
                 controllers::run(&mut state);
                 marked
             }
         };
         return Ok(match remaining {
             Some(remaining) => DeletionResponse::Object {
-                object: convert::view(resource, &*call.converter().view(remaining).await?),
+                object: convert::view(resource, &*call.converter().convert_stored(remaining).await?),
                 accepted: delete.orphan == Some(false),
             },
             _ if resource.strategy.deletion.returns_object => {
@@ -269,7 +270,7 @@ pub(crate) async fn delete_one(
 }
 
 /// 409 for a deletion with [`IGNORE_READ_ERROR`]: the simulation can decode all its objects.
-fn decodable(target: &Target, object: &Stored) -> SimError {
+fn decodable_error(target: &Target, object: &Stored) -> SimError {
     let resource = &target.resource;
     let key = match resource.custom() {
         Some(_) => format!("{}/{}/{}", resource.group, resource.plural, object.key),
@@ -299,7 +300,7 @@ pub(crate) async fn delete_collection(
 ) -> Result<Page, SimError> {
     let target = call.target;
     let candidates = read::list(call.inner.lock().view(), target, call.options)?;
-    let page = candidates.page(&call.target.resource);
+    let page = candidates.select_page(&call.target.resource);
     for object in &page.objects {
         let one_target = Target {
             resource: target.resource.clone(),

@@ -43,10 +43,10 @@ pub(crate) fn delete(
     propagation: Propagation,
     grace: Option<i64>,
 ) {
-    let Some(stored) = state.at(storage_key).cloned() else { return };
+    let Some(stored) = state.object_at(storage_key).cloned() else { return };
     let old = stored.value();
     let mut new = old.clone();
-    if !mark(&state.clock, resource, &mut new, propagation, grace) {
+    if !defer_removal(&state.clock, resource, &mut new, propagation, grace) {
         state.erase(storage_key);
         return;
     }
@@ -56,10 +56,10 @@ pub(crate) fn delete(
     }
 }
 
-/// Sets the finalizer of the policy and the deletionTimestamp of an object whose removal is deferred; calls
-/// [`Deletion::deferred`](crate::strategy::Deletion) instead if the kind has this function. Returns false if the
-/// removal is not deferred.
-pub(crate) fn mark(
+/// If finalizers or a grace period defer the removal of the object, sets the finalizer of the policy and the
+/// deletionTimestamp. If the kind has a function [`Deletion::defer`](crate::strategy::Deletion), calls this function
+/// instead. Returns whether the removal is deferred.
+pub(crate) fn defer_removal(
     clock: &Clock,
     resource: &Resource,
     object: &mut Value,
@@ -68,11 +68,11 @@ pub(crate) fn mark(
 ) -> bool {
     let old = object.clone();
     let deletion = &resource.strategy.deletion;
-    if let Some(defer) = deletion.deferred.filter(|_| !object_meta::is_being_deleted(&old)) {
+    if let Some(defer) = deletion.defer.filter(|_| !object_meta::is_being_deleted(&old)) {
         defer(object, &clock.stamp());
         return true;
     }
-    let grace = deletion.grace(&old, grace);
+    let grace = deletion.grace_seconds(&old, grace);
     let mut finalizers = object_meta::finalizers(&old);
     set_policy_finalizer(&mut finalizers, propagation);
     let deferred = !finalizers.is_empty() || grace > 0 || deletion.is_deferred_by_spec(&old);
@@ -94,7 +94,8 @@ fn set_policy_finalizer(finalizers: &mut Vec<String>, propagation: Propagation) 
     finalizers.extend(add.map(str::to_owned));
 }
 
-/// Sets deletionTimestamp, deletionGracePeriodSeconds and the related fields in `new`.
+/// Sets deletionTimestamp, deletionGracePeriodSeconds and the generation in `new`, and then makes the changes that the
+/// strategy of the kind defines for a deletion.
 pub(crate) fn mark_deleted(clock: &Clock, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
     let first = !object_meta::is_being_deleted(old);
     if first || old["metadata"]["deletionGracePeriodSeconds"] != grace {
@@ -108,9 +109,10 @@ pub(crate) fn mark_deleted(clock: &Clock, resource: &Resource, old: &Value, new:
     (resource.strategy.deletion.mark)(new);
 }
 
-/// Removes one finalizer, then the object if neither another finalizer nor a grace period defers its removal.
+/// Removes one finalizer of an object that is being deleted. Also removes the object if no other finalizer and no grace
+/// period defers the removal.
 pub(crate) fn remove_finalizer(state: &mut State, storage_key: &StorageKey, finalizer: &str) {
-    let Some(object) = state.at(storage_key) else { return };
+    let Some(object) = state.object_at(storage_key) else { return };
     let mut value = object.value();
     let mut finalizers = object_meta::finalizers(&value);
     finalizers.retain(|f| f != finalizer);

@@ -1,5 +1,6 @@
-//! Privilege escalation: a user can write a role or a binding only if the user has the permissions that it grants, the
-//! verb `escalate` on the role, or the verb `bind` on the role to which the binding refers.
+//! Prevention of privilege escalation. A user can write a role only if the user has the permissions that the role grants,
+//! or the verb `escalate` on the role. A user can write a binding only if the user has the permissions of the role to
+//! which the binding refers, or the verb `bind` on this role.
 
 use serde_json::{Value, json};
 
@@ -7,13 +8,13 @@ use super::object_meta;
 use super::target::Target;
 use crate::json::text;
 use crate::rbac::{
-    Access, GROUP, ResourceAccess, find_grant, missing_permissions, quoted, rules_of, rules_of_role,
+    Access, GROUP, ResourceAccess, find_grant, missing_permissions, quote_list, rules_of, rules_of_role,
 };
 use crate::status::SimError;
 use crate::store::State;
 use crate::user::{SUPERUSERS, User};
 
-/// Checks that a user may write `object`, which replaces `old`, if any. Only roles and bindings are checked.
+/// Checks that a user may write `object`. `old` is the stored object of an update. Only roles and bindings are checked.
 ///
 /// # Errors
 /// 403 with the permissions that the user does not have; 404 if the role of a binding does not exist.
@@ -30,23 +31,23 @@ pub(crate) fn check(
     {
         return Ok(());
     }
-    let writer = Writer { state, user, target, object };
+    let write = RoleWrite { state, user, target, object };
     match target.resource.plural.as_str() {
-        "roles" | "clusterroles" => writer.check_role(old),
-        "rolebindings" | "clusterrolebindings" => writer.check_binding(),
+        "roles" | "clusterroles" => write.check_role(old),
+        "rolebindings" | "clusterrolebindings" => write.check_binding(),
         _ => Ok(()),
     }
 }
 
 /// A write of a role or a binding.
-struct Writer<'a> {
+struct RoleWrite<'a> {
     state: &'a State,
     user: &'a User,
     target: &'a Target,
     object: &'a Value,
 }
 
-impl Writer<'_> {
+impl RoleWrite<'_> {
     fn check_role(&self, old: Option<&Value>) -> Result<(), SimError> {
         let access = ResourceAccess {
             verb: "escalate",
@@ -106,7 +107,7 @@ impl Writer<'_> {
         Err(self.forbidden(&format!(
             "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
             self.user.name,
-            quoted(&self.user.groups),
+            quote_list(&self.user.groups),
             missing.join("\n")
         )))
     }

@@ -23,7 +23,7 @@ const BUDGETS: &str = "policy/poddisruptionbudgets";
 /// The maximum number of evictions that a budget records until a disruption controller has observed them.
 const MAX_DISRUPTED_PODS: usize = 2_000;
 
-/// Handles an `Eviction`. The eviction is recorded in the status of the budget, so that later evictions count it.
+/// Handles an `Eviction`. The status of the budget records the eviction, so that the checks of later evictions count it.
 pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
     let body = EVICTION.decode(call)?;
     // The error for a missing pod has precedence over the error for another name in the body.
@@ -51,7 +51,8 @@ pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
     Ok(success_reply(StatusCode::CREATED))
 }
 
-/// Sets the condition `DisruptionTarget` of an evicted pod. Clients see it until the graceful deletion of the pod ends.
+/// Sets the condition `DisruptionTarget` of an evicted pod. Clients see the condition until the graceful deletion of
+/// the pod ends.
 fn add_disruption_condition(call: &Call<'_>, state: &mut State, pod: &Stored) -> Result<(), SimError> {
     let mut value = pod.value();
     if object_meta::is_being_deleted(&value) {
@@ -79,22 +80,23 @@ fn is_ready(pod: &Value) -> bool {
     has_condition(pod, "Ready", "True")
 }
 
-/// Whether the budget allows the eviction of each pod that is not ready (`unhealthyPodEvictionPolicy`). Such an eviction
-/// is not recorded in the budget.
+/// Whether the budget allows the eviction of any pod that is not ready: the `unhealthyPodEvictionPolicy` is
+/// `AlwaysAllow`, or enough pods are healthy. If so, the status of the budget
+/// does not record the eviction of such a pod.
 fn tolerates_unready(budget: &Value) -> bool {
     if budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow" {
         return true;
     }
-    let desired = number(budget, "desiredHealthy");
-    desired > 0 && number(budget, "currentHealthy") >= desired
+    let desired = status_number(budget, "desiredHealthy");
+    desired > 0 && status_number(budget, "currentHealthy") >= desired
 }
 
 /// A numeric field of the status of the budget.
-fn number(budget: &Value, field: &str) -> i64 {
+fn status_number(budget: &Value, field: &str) -> i64 {
     budget["status"][field].as_i64().unwrap_or(0)
 }
 
-/// Checks the budget of the pod, and records the eviction in the status of the budget, except in a dry run.
+/// Checks the budget of the pod, and records the eviction in the status of the budget. A dry run only checks.
 ///
 /// # Errors
 /// 429 if the budget does not allow the eviction, 403 if `disruptionsAllowed` is negative or `disruptedPods` has too
@@ -105,7 +107,7 @@ fn take_disruption(call: &Call<'_>, state: &mut State, dry_run: bool) -> Result<
     let mut covering = budgets.into_iter().filter_map(|budget| {
         let value = budget.value();
         let selector = &value["spec"]["selector"];
-        let covers = selector.is_object() && LabelSelector::of_object(selector).matches(&pod.labels);
+        let covers = selector.is_object() && LabelSelector::from_json(selector).matches(&pod.labels);
         covers.then(|| (budget.key.clone(), value))
     });
     let (first, second) = (covering.next(), covering.next());
@@ -118,11 +120,11 @@ fn take_disruption(call: &Call<'_>, state: &mut State, dry_run: bool) -> Result<
     if !is_ready(&pod.value()) && tolerates_unready(&budget) {
         return Ok(());
     }
-    check(&budget)?;
+    check_budget(&budget)?;
     if dry_run {
         return Ok(());
     }
-    record(&mut budget, pod.name(), &call.inner.clock.stamp());
+    record_eviction(&mut budget, pod.name(), &call.inner.clock.stamp());
     if let Some(resource) = state.registry.by_storage(BUDGETS) {
         state.commit(&resource, key, budget)?;
     }
@@ -130,7 +132,7 @@ fn take_disruption(call: &Call<'_>, state: &mut State, dry_run: bool) -> Result<
 }
 
 /// Checks that the status of the budget allows one more eviction.
-fn check(budget: &Value) -> Result<(), SimError> {
+fn check_budget(budget: &Value) -> Result<(), SimError> {
     let name = budget["metadata"]["name"].as_str().unwrap_or_default();
     let refuse = |why: String, seconds: Option<u32>| {
         let message = "Cannot evict pod as it would violate the pod's disruption budget.";
@@ -143,13 +145,13 @@ fn check(budget: &Value) -> Result<(), SimError> {
     };
     let forbid = |why| Err(SimError::forbidden("policy", "poddisruptionbudgets", name, why));
     let generation = budget["metadata"]["generation"].as_i64().unwrap_or(0);
-    if number(budget, "observedGeneration") < generation {
+    if status_number(budget, "observedGeneration") < generation {
         return refuse(
             format!("The disruption budget {name} is still being processed by the server."),
             Some(10),
         );
     }
-    let allowed = number(budget, "disruptionsAllowed");
+    let allowed = status_number(budget, "disruptionsAllowed");
     if allowed < 0 {
         return forbid("pdb disruptions allowed is negative");
     }
@@ -157,7 +159,8 @@ fn check(budget: &Value) -> Result<(), SimError> {
         return forbid("DisruptedPods map too big - too many evictions not confirmed by PDB controller");
     }
     if allowed == 0 {
-        let (desired, current) = (number(budget, "desiredHealthy"), number(budget, "currentHealthy"));
+        let (desired, current) =
+            (status_number(budget, "desiredHealthy"), status_number(budget, "currentHealthy"));
         return refuse(
             format!("The disruption budget {name} needs {desired} healthy pods and has {current} currently"),
             None,
@@ -167,8 +170,8 @@ fn check(budget: &Value) -> Result<(), SimError> {
 }
 
 /// Counts an eviction in the status of the budget.
-fn record(budget: &mut Value, pod: &str, now: &str) {
-    let allowed = number(budget, "disruptionsAllowed") - 1;
+fn record_eviction(budget: &mut Value, pod: &str, now: &str) {
+    let allowed = status_number(budget, "disruptionsAllowed") - 1;
     let observed = budget["status"]["observedGeneration"].clone();
     let status = &mut budget["status"];
     status["disruptionsAllowed"] = allowed.into();

@@ -20,10 +20,10 @@ use crate::table;
 use crate::usage::{Usage, Usages};
 
 /// The usage of a container without requests.
-const CONTAINER: Usage = Usage { cpu_millicores: 1, memory_bytes: 16 << 20 };
+const CONTAINER_WITHOUT_REQUESTS: Usage = Usage { cpu_millicores: 1, memory_bytes: 16 << 20 };
 
 /// The usage of a node without pods.
-const NODE: Usage = Usage { cpu_millicores: 100, memory_bytes: 512 << 20 };
+const NODE_WITHOUT_PODS: Usage = Usage { cpu_millicores: 100, memory_bytes: 512 << 20 };
 
 /// The time that a sample covers.
 const WINDOW: &str = "15s";
@@ -31,7 +31,7 @@ const WINDOW: &str = "15s";
 /// Handles a request for the usage of nodes or pods.
 pub(super) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = &call.target.resource;
-    let accept = call.accept()?;
+    let accept = call.negotiate()?;
     let now = call.inner.clock.now();
     let mut state = call.inner.lock();
     let Some(measured) = state.registry.find("", "v1", &resource.plural).cloned() else {
@@ -43,10 +43,10 @@ pub(super) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
         let missing = || SimError::not_found(&resource.group, &resource.plural, &target.name);
         let object = read::get(view, &target, call.options).map_err(|_| missing())?;
         let sample = Sampler::new(call, &state).sample(&object).ok_or_else(missing)?;
-        let body = render::value(resource, &sample, accept, now);
+        let body = render::encode_value(resource, &sample, accept, now);
         return Ok(Reply::whole(http::StatusCode::OK, content_type(accept), body));
     }
-    let page = read::list(view, &target, call.options)?.page(&target.resource);
+    let page = read::list(view, &target, call.options)?.select_page(&target.resource);
     let sampler = Sampler::new(call, &state);
     let items: Vec<Value> = page.objects.iter().filter_map(|object| sampler.sample(object)).collect();
     let metadata = json!({});
@@ -102,15 +102,15 @@ impl<'a> Sampler<'a> {
             "timestamp": self.now, "window": WINDOW,
         });
         if resource.kind == "NodeMetrics" {
-            sample["usage"] = quantities(self.node(object.name()));
+            sample["usage"] = quantities(self.node_usage(object.name()));
             return Some(sample);
         }
-        let containers = self.containers(object, &value)?;
+        let containers = self.container_usages(object, &value)?;
         sample["containers"] = containers
             .iter()
             .map(|(name, usage)| json!({"name": name, "usage": quantities(*usage)}))
             .collect();
-        if let Ok(Shape::Table(_)) = self.call.accept().map(|accept| accept.shape) {
+        if let Ok(Shape::Table(_)) = self.call.negotiate().map(|accept| accept.shape) {
             // The columns of a table show the sum of the containers.
             sample["usage"] = quantities(sum(containers.into_iter().map(|(_, usage)| usage)));
         }
@@ -118,7 +118,7 @@ impl<'a> Sampler<'a> {
     }
 
     /// The names and usages of the containers of a pod; `None` if the pod does not run.
-    fn containers(&self, pod: &Stored, value: &Value) -> Option<Vec<(String, Usage)>> {
+    fn container_usages(&self, pod: &Stored, value: &Value) -> Option<Vec<(String, Usage)>> {
         if value["status"]["phase"] != "Running" {
             return None;
         }
@@ -130,16 +130,16 @@ impl<'a> Sampler<'a> {
         Some(value["spec"]["containers"].as_array().into_iter().flatten().map(usage).collect())
     }
 
-    fn node(&self, name: &str) -> Usage {
+    fn node_usage(&self, name: &str) -> Usage {
         if let Some(usage) = self.usages.node(name) {
             return usage;
         }
         let pods = self.pods.iter().filter_map(|pod| {
             let value = pod.value();
             let is_here = value["spec"]["nodeName"] == name;
-            is_here.then(|| self.containers(pod, &value)).flatten()
+            is_here.then(|| self.container_usages(pod, &value)).flatten()
         });
-        sum(pods.flatten().map(|(_, usage)| usage)).plus(NODE)
+        sum(pods.flatten().map(|(_, usage)| usage)).plus(NODE_WITHOUT_PODS)
     }
 }
 
@@ -147,15 +147,15 @@ fn sum(usages: impl Iterator<Item = Usage>) -> Usage {
     usages.fold(Usage::default(), Usage::plus)
 }
 
-/// Half of the requests of a container. For a resource without a request, the value in [`CONTAINER`].
+/// Half of the requests of a container. A resource without a request has the usage in [`CONTAINER_WITHOUT_REQUESTS`].
 fn half_of_requests(requests: &Value) -> Usage {
     let half = |resource: &str, unit: i128| {
         let text = requests[resource].as_str()?;
         u64::try_from(parse_quantity(text).ok()? / unit / 2).ok()
     };
     Usage {
-        cpu_millicores: half("cpu", 1_000_000).unwrap_or(CONTAINER.cpu_millicores),
-        memory_bytes: half("memory", 1_000_000_000).unwrap_or(CONTAINER.memory_bytes),
+        cpu_millicores: half("cpu", 1_000_000).unwrap_or(CONTAINER_WITHOUT_REQUESTS.cpu_millicores),
+        memory_bytes: half("memory", 1_000_000_000).unwrap_or(CONTAINER_WITHOUT_REQUESTS.memory_bytes),
     }
 }
 
@@ -172,7 +172,10 @@ mod tests {
     fn a_container_uses_half_of_its_requests() {
         let usage = half_of_requests(&json!({"cpu": "0.5", "memory": "64Mi"}));
         assert_eq!(quantities(usage), json!({"cpu": "250m", "memory": "32768Ki"}));
-        assert_eq!(half_of_requests(&Value::Null), CONTAINER);
-        assert_eq!(half_of_requests(&json!({"cpu": "100m"})).memory_bytes, CONTAINER.memory_bytes);
+        assert_eq!(half_of_requests(&Value::Null), CONTAINER_WITHOUT_REQUESTS);
+        assert_eq!(
+            half_of_requests(&json!({"cpu": "100m"})).memory_bytes,
+            CONTAINER_WITHOUT_REQUESTS.memory_bytes
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Request handlers: routing and the verbs.
 //!
-//! Handlers lock the state only while they read or commit; see [`write`] for the phases of a write. They must not block,
-//! and they await only webhooks; `server` owns streams and sockets.
+//! Handlers lock the state only while they read or commit; see [`write`] for the phases of a write. Handlers must not
+//! block, and they await only webhooks; `server` owns streams and sockets.
 
 pub(crate) mod accept;
 mod access_review;
@@ -55,12 +55,12 @@ use delete::{DeleteOptions, DeletionResponse};
 use options::Options;
 use reply::{Content, Reply, Request};
 use target::{Path, Target};
-use write::{Missing, WriteContext, Written, WrittenPart};
+use write::{IfMissing, WriteContext, WrittenObject, WrittenPart};
 
 /// The RBAC verb of a request; empty for an unknown method.
 pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str {
     let collection = path.name.is_empty();
-    // As in the API server, the query of a request for one object does not make it a watch.
+    // As in the API server, the query parameter `watch` has no effect in a request for one object.
     let watch = path.watch
         || collection
             && form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "watch" && options::parse_flag(&v));
@@ -113,8 +113,8 @@ pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Repl
     }
 }
 
-/// The warnings about deletions without a propagation policy, by the kind of the deleted object: its default orphans
-/// the dependents.
+/// The kinds whose deletion orphans the dependents by default, each with the warning about a deletion without a
+/// propagation policy.
 const ORPHAN_WARNINGS: [(&str, &str); 1] = [(
     "Job",
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",
@@ -137,10 +137,10 @@ impl Call<'_> {
         if !target.subresource.is_empty() {
             return subresource::handle(self, verb).await;
         }
-        if !resource.is_stored() && !resource.allows("get") && !target.name.is_empty() {
+        if !resource.is_stored() && !resource.has_verb("get") && !target.name.is_empty() {
             return Err(SimError::no_such_resource());
         }
-        if !resource.allows(verb) {
+        if !resource.has_verb(verb) {
             return Err(SimError::method_not_allowed());
         }
         if !resource.is_stored() {
@@ -163,14 +163,14 @@ impl Call<'_> {
         }
     }
 
-    /// The conversions between the version of the request and the storage version.
+    /// The converter between the version of the request and the other versions of the resource.
     pub(crate) fn converter(&self) -> Converter<'_> {
         let calls_webhooks = self.request.calls_webhooks;
         Converter { inner: self.inner, resource: &self.target.resource, calls_webhooks }
     }
 
     /// Selects the representation of the response.
-    pub(crate) fn accept(&self) -> Result<Accept, SimError> {
+    pub(crate) fn negotiate(&self) -> Result<Accept, SimError> {
         let is_collection = self.target.name.is_empty()
             && matches!(self.request.method, Method::GET | Method::HEAD | Method::DELETE);
         let endpoint = match is_collection {
@@ -188,13 +188,13 @@ impl Call<'_> {
 
     fn object_reply(&self, object: &Stored, accept: Accept) -> Reply {
         let now = self.inner.clock.now();
-        let body = render::object(&self.target.resource, object, accept, now);
+        let body = render::encode_object(&self.target.resource, object, accept, now);
         Reply::whole(StatusCode::OK, content_type(accept), body)
     }
 
     pub(crate) async fn handle_get(&self) -> Result<Reply, SimError> {
-        let accept = self.accept()?;
-        let object = self.converter().view(self.read_object()?).await?;
+        let accept = self.negotiate()?;
+        let object = self.converter().convert_stored(self.read_object()?).await?;
         Ok(self.object_reply(&object, accept))
     }
 
@@ -211,18 +211,18 @@ impl Call<'_> {
         let view = read::view(&mut state, self.request.arrival, self.options, "list")?;
         let candidates = read::list(view, self.target, self.options)?;
         drop(state);
-        Ok(candidates.page(&self.target.resource))
+        Ok(candidates.select_page(&self.target.resource))
     }
 
     async fn handle_list(&self) -> Result<Reply, SimError> {
-        let accept = self.accept()?;
+        let accept = self.negotiate()?;
         let mut page = self.read_page()?;
-        page.objects = self.converter().view_all(page.objects).await?;
+        page.objects = self.converter().all_from_stored(page.objects).await?;
         Ok(self.page_reply(page, accept))
     }
 
     fn page_reply(&self, page: render::Page, accept: Accept) -> Reply {
-        let content = match render::list(&self.target.resource, page, accept, self.inner.clock.now()) {
+        let content = match render::encode_list(&self.target.resource, page, accept, self.inner.clock.now()) {
             render::ListBody::Whole(bytes) => Content::Whole(bytes),
             render::ListBody::Pieces(pieces, size) => Content::Pieces(pieces, size),
         };
@@ -237,7 +237,7 @@ impl Call<'_> {
     }
 
     fn handle_watch(&self) -> Result<Reply, SimError> {
-        let accept = self.accept()?;
+        let accept = self.negotiate()?;
         let watch = crate::watch::open(self.inner, self.request.arrival, self.target, self.options, accept)?;
         let content_type = match accept.encoding {
             accept::Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
@@ -269,7 +269,7 @@ impl Call<'_> {
     }
 
     /// Sets the `managedFields` of a created object that is not stored.
-    pub(crate) fn track_created(&self, schema: &crate::schema::Schema, object: &mut Value) {
+    pub(crate) fn set_managed_fields(&self, schema: &crate::schema::Schema, object: &mut Value) {
         let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         let cx = apply::Context {
@@ -294,7 +294,7 @@ impl Call<'_> {
     }
 
     async fn handle_create(&self) -> Result<Reply, SimError> {
-        let accept = self.accept()?;
+        let accept = self.negotiate()?;
         let mut cx = self.write_context();
         let mut object = self.decode(&mut cx)?;
         self.set_requestor(&mut object);
@@ -322,11 +322,11 @@ impl Call<'_> {
         if matches!(self.request.content_type.as_str(), "application/yaml" | protobuf::MEDIA_TYPE) {
             return Vec::new();
         }
-        crate::schema::duplicates(&self.request.body)
+        crate::schema::duplicate_field_messages(&self.request.body)
     }
 
     /// The response to a create, update or patch.
-    pub(crate) fn reply_to_write(&self, written: &Written, accept: Accept) -> Reply {
+    pub(crate) fn reply_to_write(&self, written: &WrittenObject, accept: Accept) -> Reply {
         let mut reply = self.object_reply(&written.object, accept);
         if written.created {
             reply.code = StatusCode::CREATED;
@@ -335,11 +335,11 @@ impl Call<'_> {
     }
 
     pub(crate) async fn handle_update(&self, part: WrittenPart) -> Result<Reply, SimError> {
-        let accept = self.accept()?;
+        let accept = self.negotiate()?;
         let mut cx = self.write_context();
         let mut decoded = Some(self.decode(&mut cx)?);
         let creates = part == WrittenPart::Object && self.target.resource.strategy.allow_create_on_update;
-        let missing = if creates { Missing::Create } else { Missing::NotFound };
+        let missing = if creates { IfMissing::Create } else { IfMissing::NotFound };
         let decode = |cx: &mut WriteContext<'_>, _: Option<&Arc<Stored>>| {
             if let Some(object) = decoded.take() {
                 return Ok(object);
@@ -355,14 +355,14 @@ impl Call<'_> {
     }
 
     pub(crate) async fn handle_patch(&self, part: WrittenPart) -> Result<Reply, SimError> {
-        let accept = self.accept()?;
+        let accept = self.negotiate()?;
         let mut cx = self.write_context();
         let written = patch::patch(&mut cx, &self.request.body, &self.request.content_type, part).await?;
         Ok(self.reply_to_write(&written, accept))
     }
 
     async fn handle_delete(&self) -> Result<Reply, SimError> {
-        let accept = self.accept()?;
+        let accept = self.negotiate()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
         let name = &self.target.name;
         let response =
@@ -370,7 +370,8 @@ impl Call<'_> {
         let reply = match response {
             DeletionResponse::Status(status) => Reply::json(&status),
             DeletionResponse::Object { object, accepted } => {
-                let body = render::value(&self.target.resource, &object, accept, self.inner.clock.now());
+                let body =
+                    render::encode_value(&self.target.resource, &object, accept, self.inner.clock.now());
                 let mut reply = Reply::whole(StatusCode::OK, content_type(accept), body);
                 if accepted {
                     reply.code = StatusCode::ACCEPTED;
@@ -393,10 +394,10 @@ impl Call<'_> {
     }
 
     async fn handle_delete_collection(&self) -> Result<Reply, SimError> {
-        let accept = self.accept()?;
+        let accept = self.negotiate()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
         let mut page = delete::delete_collection(self, &delete, &mut self.warnings.buffer()).await?;
-        page.objects = self.converter().view_all(page.objects).await?;
+        page.objects = self.converter().all_from_stored(page.objects).await?;
         self.add_orphan_warning(&delete);
         Ok(self.page_reply(page, accept))
     }

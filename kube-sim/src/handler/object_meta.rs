@@ -113,7 +113,7 @@ fn drop_empty_fields(metadata: &mut Map<String, Value>) {
 pub(crate) fn prepare_for_update(old: &Value, new: &mut Value) -> Result<(), SimError> {
     let metadata = metadata_mut(new)?;
     for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation"] {
-        // The client's `deletionTimestamp` stays, so that validation refuses it if it has changed.
+        // A `deletionTimestamp` from the client stays, so that validation can refuse a changed `deletionTimestamp`.
         if field == "deletionTimestamp" && metadata.get(field).is_some_and(|time| !time.is_null()) {
             continue;
         }
@@ -161,7 +161,7 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
     );
     let finalizers = finalizers(object);
     for finalizer in &finalizers {
-        for why in names::qualified_problems(finalizer) {
+        for why in names::qualified_name_problems(finalizer) {
             errors.push(FieldError::invalid("metadata.finalizers", finalizer.as_str(), why));
         }
     }
@@ -172,7 +172,7 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
             "finalizer orphan and foregroundDeletion cannot be both set",
         ));
     }
-    // Only the validation of the kinds of Kubernetes itself restricts finalizers without a domain.
+    // For built-in kinds, except CustomResourceDefinitions, a finalizer without a domain must be a standard name.
     let is_of_core = resource.custom().is_none() && resource.group != "apiextensions.k8s.io";
     for (index, finalizer) in finalizers.iter().enumerate().filter(|_| is_of_core) {
         if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer.as_str()) {
@@ -199,7 +199,7 @@ fn check_labels_or_annotations(map: &Value, field: &str, are_labels: bool, error
         let text = value.as_str().unwrap_or_default();
         size += key.len() + text.len();
         let lower = key.to_lowercase();
-        for why in names::qualified_problems(if are_labels { key } else { &lower }) {
+        for why in names::qualified_name_problems(if are_labels { key } else { &lower }) {
             errors.push(FieldError::invalid(field, key.as_str(), why));
         }
         if are_labels && !names::is_label_value(text) {
@@ -274,7 +274,7 @@ pub(crate) fn validate_update(old: &Value, new: &Value) -> Vec<FieldError> {
 }
 
 /// Whether an update changes only owner references, finalizers and `managedFields`. The garbage collector must be able
-/// to change them without the permissions that the object grants or needs.
+/// to change these fields without the permissions that any other write of the object requires.
 pub(crate) fn changes_only_gc_fields(old: &Value, new: &Value) -> bool {
     let [old, new] = [old, new].map(|object| {
         let mut object = object.clone();

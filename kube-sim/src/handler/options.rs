@@ -56,8 +56,8 @@ impl Options {
     /// Parses the query of a request with this HTTP method. `single` is true for a request for one object.
     ///
     /// # Errors
-    /// 400 for a value that does not parse, 422 for a value that is not supported, 500 for the resource version of a
-    /// get or a watch that does not parse.
+    /// 400 for a value that does not parse, 422 for a value that is not supported, 500 if the resource version of a get
+    /// or of a watch does not parse.
     pub(crate) fn parse(method: &Method, query: &str, single: bool) -> Result<Self, SimError> {
         let mut o = Self::default();
         let mut version_text = None;
@@ -125,8 +125,8 @@ impl Options {
         Ok(o)
     }
 
-    /// Clears `resourceVersionMatch` of a watch, because a server that does not support `sendInitialEvents` ignores
-    /// this parameter too.
+    /// Clears `resourceVersionMatch` of a watch. A server that does not support `sendInitialEvents` also ignores
+    /// `resourceVersionMatch`.
     pub(crate) fn clear_version_match(&mut self) {
         self.version_match = None;
         self.version_match_text.clear();
@@ -236,8 +236,8 @@ fn check_field_manager(manager: &str, kind: &str) -> Result<(), SimError> {
     Ok(())
 }
 
-/// Parses a resource version. As on the API server, an invalid one results in the code 400 for a list, and in 500 for a
-/// get or a watch (`is_internal`).
+/// Parses a resource version. As in the API server, an invalid resource version results in the code 400 for a list, and
+/// in the code 500 for a get or a watch (`is_internal`).
 fn parse_resource_version(text: &str, is_internal: bool) -> Result<u64, SimError> {
     text.parse().map_err(|_| {
         let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");

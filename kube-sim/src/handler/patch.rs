@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::write::{Missing, WriteContext, Written, WrittenPart, go_yaml_error};
+use super::write::{IfMissing, WriteContext, WrittenObject, WrittenPart, go_yaml_error};
 use super::{convert, object_meta};
 use crate::apply::{self, ApplyError};
 use crate::go_json::unmarshal_error;
@@ -27,7 +27,7 @@ impl PatchType {
     /// The patch type of a media type. `custom` is true for a custom resource.
     ///
     /// # Errors
-    /// 415 for a media type that is not a patch, or a patch type that the resource does not support.
+    /// 415 if the media type does not belong to a patch type, or if the resource does not support the patch type.
     pub(crate) fn of(content_type: &str, custom: bool) -> Result<Self, SimError> {
         match content_type {
             "application/json-patch+json" => Ok(Self::Json),
@@ -53,7 +53,7 @@ pub(crate) async fn patch(
     body: &Bytes,
     content_type: &str,
     part: WrittenPart,
-) -> Result<Written, SimError> {
+) -> Result<WrittenObject, SimError> {
     let kind = PatchType::of(content_type, cx.target.resource.custom().is_some())?;
     if kind == PatchType::Apply {
         return apply(cx, body, part).await;
@@ -70,10 +70,10 @@ pub(crate) async fn patch(
         cx.decode(&mut object, problems)?;
         Ok(object)
     };
-    cx.guaranteed_update(part, Missing::NotFound, patch).await
+    cx.guaranteed_update(part, IfMissing::NotFound, patch).await
 }
 
-/// Applies a patch to `object`. A server-side apply must not reach this function.
+/// Applies a patch to `object`. The function `apply` handles a server-side apply instead.
 fn apply_patch(
     object: &mut Value,
     cx: &WriteContext<'_>,
@@ -81,7 +81,7 @@ fn apply_patch(
     body: &Bytes,
 ) -> Result<(), SimError> {
     let resource = &cx.target.resource;
-    let change = parse_change(body)?;
+    let change = parse_patch_body(body)?;
     match kind {
         PatchType::Merge => patch::apply_merge_patch(object, change).map_err(patch_error),
         PatchType::Json => patch::apply_json_patch(object, &change).map_err(patch_error),
@@ -111,8 +111,8 @@ fn unknown_operation_fields(body: &Bytes) -> Vec<String> {
     unknown.collect()
 }
 
-/// Parses a patch in JSON.
-pub(super) fn parse_change(body: &Bytes) -> Result<Value, SimError> {
+/// Parses the body of a JSON patch, a merge patch or a strategic merge patch.
+pub(super) fn parse_patch_body(body: &Bytes) -> Result<Value, SimError> {
     serde_json::from_slice(body).map_err(|_| SimError::bad_request("invalid JSON patch"))
 }
 
@@ -131,12 +131,16 @@ pub(crate) fn patch_error(error: PatchError) -> SimError {
 }
 
 /// Handles a server-side apply.
-async fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Result<Written, SimError> {
+async fn apply(
+    cx: &mut WriteContext<'_>,
+    body: &Bytes,
+    part: WrittenPart,
+) -> Result<WrittenObject, SimError> {
     let resource = cx.target.resource.clone();
     let config = begin_apply(cx, body)?;
     let nameless = config["metadata"]["name"].as_str().is_none_or(str::is_empty);
     let force = cx.options.force == Some(true);
-    let missing = if cx.target.subresource.is_empty() { Missing::Create } else { Missing::NotFound };
+    let missing = if cx.target.subresource.is_empty() { IfMissing::Create } else { IfMissing::NotFound };
     let apply = |cx: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
         let uid = config["metadata"]["uid"].as_str().unwrap_or_default();
         if old.is_none() && !uid.is_empty() {
@@ -156,7 +160,7 @@ async fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Re
         let mut merged = cx
             .with_apply_context(|context| apply::apply(context, live.as_ref(), &config, force))
             .map_err(apply_error)?;
-        cx.decode(&mut merged, crate::schema::duplicates(body))?;
+        cx.decode(&mut merged, crate::schema::duplicate_field_messages(body))?;
         Ok(merged)
     };
     cx.guaranteed_update(part, missing, apply).await

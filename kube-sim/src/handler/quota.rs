@@ -19,15 +19,15 @@ pub(crate) type Amounts = BTreeMap<String, i128>;
 /// The current usage of the resources that a quota limits.
 pub(crate) fn usage(state: &State, quota: &Value) -> Amounts {
     let namespace = quota["metadata"]["namespace"].as_str().unwrap_or_default();
-    let hard = amounts(&quota["spec"]["hard"]);
+    let hard = parse_amounts(&quota["spec"]["hard"]);
     let mut used: Amounts = hard.keys().map(|name| (name.clone(), 0)).collect();
     for (storage, table) in state.tables() {
-        let concerned = hard.keys().any(|name| is_of_table(name, storage));
+        let concerned = hard.keys().any(|name| is_used_by_table(name, storage));
         if !concerned {
             continue;
         }
         for object in table.objects(namespace) {
-            add(&mut used, &cost(storage, &object.value(), &quota["spec"]));
+            add_to_existing(&mut used, &cost(storage, &object.value(), &quota["spec"]));
         }
     }
     used
@@ -36,7 +36,7 @@ pub(crate) fn usage(state: &State, quota: &Value) -> Amounts {
 /// Checks a new object against the quotas in its namespace.
 ///
 /// # Errors
-/// 403 if the object exceeds a quota, or does not specify a limited resource.
+/// 403 if the object exceeds a quota, or if a container of a pod does not specify a compute resource that a quota limits.
 pub(crate) fn check_create(state: &State, resource: &Resource, object: &Value) -> Result<(), SimError> {
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
     let enforced = !namespace.is_empty() && state.has_plugin(AdmissionPlugin::ResourceQuota);
@@ -46,13 +46,13 @@ pub(crate) fn check_create(state: &State, resource: &Resource, object: &Value) -
     for quota in table.objects(namespace) {
         let quota_name = quota.name().to_owned();
         let quota = quota.value();
-        let hard = amounts(&quota["spec"]["hard"]);
+        let hard = parse_amounts(&quota["spec"]["hard"]);
         let requested: Amounts = cost(&resource.storage, object, &quota["spec"])
             .into_iter()
             .filter(|(name, amount)| hard.contains_key(name) && *amount > 0)
             .collect();
         if &*resource.storage == "/pods" && in_scope(object, &quota["spec"]) {
-            let missing = unspecified(object, &hard);
+            let missing = unspecified_resources(object, &hard);
             if !missing.is_empty() {
                 return refuse(&format!("failed quota: {quota_name}: must specify {missing}"));
             }
@@ -68,7 +68,8 @@ pub(crate) fn check_create(state: &State, resource: &Resource, object: &Value) -
             .collect();
         if !exceeded.is_empty() {
             let list = |amounts: &Amounts| -> String {
-                let texts = exceeded.iter().map(|name| format!("{name}={}", format(name, amounts[*name])));
+                let texts =
+                    exceeded.iter().map(|name| format!("{name}={}", format_amount(name, amounts[*name])));
                 texts.collect::<Vec<_>>().join(",")
             };
             return refuse(&format!(
@@ -83,7 +84,7 @@ pub(crate) fn check_create(state: &State, resource: &Resource, object: &Value) -
 }
 
 /// The amount of a resource as a quantity in canonical form.
-pub(crate) fn format(resource: &str, amount: i128) -> String {
+pub(crate) fn format_amount(resource: &str, amount: i128) -> String {
     let is_memory = resource.contains("memory") || resource.contains("storage");
     let units = amount / NANOS_PER_UNIT;
     if amount % NANOS_PER_UNIT != 0 {
@@ -99,7 +100,7 @@ pub(crate) fn format(resource: &str, amount: i128) -> String {
     units.to_string()
 }
 
-fn amounts(list: &Value) -> Amounts {
+fn parse_amounts(list: &Value) -> Amounts {
     let pairs = list.as_object().into_iter().flatten();
     let parsed = pairs.filter_map(|(name, quantity)| {
         let text = quantity.as_str().map_or_else(|| quantity.to_string(), str::to_owned);
@@ -108,7 +109,7 @@ fn amounts(list: &Value) -> Amounts {
     parsed.collect()
 }
 
-fn add(sum: &mut Amounts, more: &Amounts) {
+fn add_to_existing(sum: &mut Amounts, more: &Amounts) {
     for (name, amount) in more {
         if let Some(entry) = sum.get_mut(name) {
             *entry = entry.saturating_add(*amount);
@@ -117,12 +118,12 @@ fn add(sum: &mut Amounts, more: &Amounts) {
 }
 
 /// Whether objects of the table can use the resource.
-fn is_of_table(resource: &str, storage: &str) -> bool {
+fn is_used_by_table(resource: &str, storage: &str) -> bool {
     match storage {
         "/pods" => {
             resource == "pods"
                 || resource == count_name(storage)
-                || COMPUTE.contains(&resource)
+                || COMPUTE_RESOURCES.contains(&resource)
                 || resource.starts_with("requests.") && !resource.starts_with("requests.storage")
                 || resource.starts_with("limits.")
         }
@@ -136,17 +137,17 @@ fn is_of_table(resource: &str, storage: &str) -> bool {
         }
         _ => {
             resource == count_name(storage)
-                || PLAIN.iter().any(|name| *name == resource && storage == format!("/{name}"))
+                || PLAIN_NAMES.iter().any(|name| *name == resource && storage == format!("/{name}"))
         }
     }
 }
 
-/// The resource names that limit requests of pods: `cpu` is the same as `requests.cpu`.
-const COMPUTE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+/// The names of the compute resources. In a quota, `cpu` has the same meaning as `requests.cpu`.
+const COMPUTE_RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
 /// The resources of the core group that a quota counts by their plain names, besides pods, services and persistent
 /// volume claims.
-const PLAIN: [&str; 4] = ["configmaps", "secrets", "replicationcontrollers", "resourcequotas"];
+const PLAIN_NAMES: [&str; 4] = ["configmaps", "secrets", "replicationcontrollers", "resourcequotas"];
 
 /// The name under which a quota counts the objects of the table `storage`, for example `count/deployments.apps`.
 fn count_name(storage: &str) -> String {
@@ -157,11 +158,11 @@ fn count_name(storage: &str) -> String {
     }
 }
 
-/// The amounts of resources that an object counts against a quota.
+/// The amounts by which an object raises the usage of a quota.
 fn cost(storage: &str, object: &Value, quota: &Value) -> Amounts {
     let mut cost = Amounts::from([(count_name(storage), NANOS_PER_UNIT)]);
     let plain = storage.strip_prefix('/').unwrap_or_default();
-    if PLAIN.contains(&plain) {
+    if PLAIN_NAMES.contains(&plain) {
         cost.insert(plain.to_owned(), NANOS_PER_UNIT);
     }
     match storage {
@@ -185,7 +186,7 @@ fn cost(storage: &str, object: &Value, quota: &Value) -> Amounts {
         }
         "/persistentvolumeclaims" => {
             cost.insert("persistentvolumeclaims".to_owned(), NANOS_PER_UNIT);
-            let requests = amounts(&object["spec"]["resources"]["requests"]);
+            let requests = parse_amounts(&object["spec"]["resources"]["requests"]);
             cost.insert("requests.storage".to_owned(), requests.get("storage").copied().unwrap_or(0));
         }
         _ => {}
@@ -198,7 +199,8 @@ fn add_amount(amounts: &mut Amounts, name: String, amount: i128) {
     *sum = sum.saturating_add(amount);
 }
 
-/// Adds the number, requests and limits of a pod that has not ended, if the quota's scopes include it.
+/// Adds a pod to `cost`: its number (1), its requests and its limits. Does nothing if the pod has ended, or if the scopes
+/// of the quota do not include the pod.
 fn add_pod(cost: &mut Amounts, pod: &Value, quota: &Value) {
     let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     if ended || !in_scope(pod, quota) {
@@ -207,9 +209,9 @@ fn add_pod(cost: &mut Amounts, pod: &Value, quota: &Value) {
     cost.insert("pods".to_owned(), NANOS_PER_UNIT);
     for (kind, prefix) in [("requests", "requests."), ("limits", "limits.")] {
         for container in containers(pod) {
-            for (name, amount) in amounts(&container["resources"][kind]) {
+            for (name, amount) in parse_amounts(&container["resources"][kind]) {
                 add_amount(cost, format!("{prefix}{name}"), amount);
-                if kind == "requests" && COMPUTE.contains(&name.as_str()) {
+                if kind == "requests" && COMPUTE_RESOURCES.contains(&name.as_str()) {
                     add_amount(cost, name, amount);
                 }
             }
@@ -235,16 +237,17 @@ fn in_scope(pod: &Value, quota: &Value) -> bool {
     })
 }
 
-/// The limited resources that a container of the pod does not specify, with the names of the containers.
-fn unspecified(pod: &Value, hard: &Amounts) -> String {
+/// Lists the compute resources that the quota limits and that at least one container of the pod does not specify, each
+/// with the names of the containers that do not specify it.
+fn unspecified_resources(pod: &Value, hard: &Amounts) -> String {
     let mut problems = Vec::new();
     for name in hard.keys() {
         let (kind, resource) = match name.split_once('.') {
             Some((kind @ ("requests" | "limits"), resource)) => (kind, resource),
-            _ if COMPUTE.contains(&name.as_str()) => ("requests", name.as_str()),
+            _ if COMPUTE_RESOURCES.contains(&name.as_str()) => ("requests", name.as_str()),
             _ => continue,
         };
-        if !COMPUTE.contains(&resource) {
+        if !COMPUTE_RESOURCES.contains(&resource) {
             continue;
         }
         let lacking = containers(pod).filter(|container| container["resources"][kind][resource].is_null());

@@ -64,7 +64,7 @@ impl Filter {
 
 /// Returns one object. The storage must have reached the resource version in `options`.
 pub(crate) fn get(view: View<'_>, target: &Target, options: &Options) -> Result<Arc<Stored>, SimError> {
-    check_reached(view, options.version)?;
+    check_version_reached(view, options.version)?;
     find(view, target)
 }
 
@@ -79,8 +79,8 @@ pub(crate) fn find(view: View<'_>, target: &Target) -> Result<Arc<Stored>, SimEr
 /// Checks that the view has reached a resource version.
 ///
 /// # Errors
-/// 504 for a later resource version.
-pub(crate) fn check_reached(view: View<'_>, version: Option<u64>) -> Result<(), SimError> {
+/// 504 if the resource version is later than the view.
+pub(crate) fn check_version_reached(view: View<'_>, version: Option<u64>) -> Result<(), SimError> {
     match version {
         Some(wanted) if wanted > view.version() => {
             Err(SimError::too_large_resource_version(wanted, view.version()))
@@ -89,8 +89,8 @@ pub(crate) fn check_reached(view: View<'_>, version: Option<u64>) -> Result<(), 
     }
 }
 
-/// The view for a `get` or `list`: the watch cache of the server, or the store for the requests that an API server
-/// reads from etcd.
+/// The view for a `get` or `list`: the watch cache of the server, or the store for those requests for which an API server
+/// reads etcd.
 ///
 /// # Errors
 /// 504 if the request must wait for the watch cache, and the cache has not reached the version that the store had when
@@ -120,7 +120,8 @@ pub(crate) fn view<'a>(
 const EXPIRED_VERSION_MESSAGE: &str = "The resourceVersion for the provided list is too old.";
 
 /// A continue token: the resource version of the first page, and the last key of the previous page. A token without a
-/// version continues the list at the current version; the 410 response to an expired token contains such a token.
+/// version continues the list at the current version. If a token has expired, the 410 response contains a token without a
+/// version.
 #[derive(Debug)]
 struct ContinueToken {
     version: Option<u64>,
@@ -202,7 +203,7 @@ pub(crate) fn list(view: View<'_>, target: &Target, options: &Options) -> Result
         }
         text => Some(ContinueToken::parse(text)?),
     };
-    check_reached(view, options.version)?;
+    check_version_reached(view, options.version)?;
     let at = match &token {
         Some(token) => token.version,
         None => exact_version(options),
@@ -227,11 +228,11 @@ pub(crate) fn list(view: View<'_>, target: &Target, options: &Options) -> Result
 }
 
 impl Candidates {
-    /// Selects one page of the objects of `resource`, as clients read them.
-    pub(crate) fn page(self, resource: &Resource) -> Page {
+    /// Selects one page of the objects of `resource`, in the form that clients read.
+    pub(crate) fn select_page(self, resource: &Resource) -> Page {
         let Self { objects, version, filter, token, limit } = self;
         let after = token.as_ref().map_or("", |t| &t.after);
-        let shown = |object| convert::read_form(resource, object);
+        let shown = |object| convert::to_read_form(resource, object);
         let mut page = take_page(objects, after, limit, &filter, version, shown);
         page.next =
             page.next.map(|last| ContinueToken::encode(next_token_version(version, token.as_ref()), &last));
@@ -239,8 +240,8 @@ impl Candidates {
     }
 }
 
-/// The resource version of the next continue token: that of the current token, or `version` if the request has no token
-/// or a token without a version.
+/// The resource version of the next continue token: the version of the current token, or `version` if the request has
+/// no token or a token without a version.
 fn next_token_version(version: u64, token: Option<&ContinueToken>) -> Option<u64> {
     token.and_then(|t| t.version).or(Some(version))
 }

@@ -17,15 +17,25 @@ use crate::table::{self, Objects, partial_object_metadata};
 const PIECE_SIZE: usize = 64 * 1024;
 
 /// Serializes one stored object in the negotiated representation.
-pub(crate) fn object(resource: &Resource, stored: &Stored, accept: Accept, now: jiff::Timestamp) -> Bytes {
+pub(crate) fn encode_object(
+    resource: &Resource,
+    stored: &Stored,
+    accept: Accept,
+    now: jiff::Timestamp,
+) -> Bytes {
     match (accept.shape, accept.encoding) {
-        (Shape::Plain, Encoding::Json) => plain(resource, stored),
-        _ => value(resource, &convert::view(resource, stored), accept, now),
+        (Shape::Plain, Encoding::Json) => encode_plain_object(resource, stored),
+        _ => encode_value(resource, &convert::view(resource, stored), accept, now),
     }
 }
 
 /// Serializes one object in the negotiated representation.
-pub(crate) fn value(resource: &Resource, object: &Value, accept: Accept, now: jiff::Timestamp) -> Bytes {
+pub(crate) fn encode_value(
+    resource: &Resource,
+    object: &Value,
+    accept: Accept,
+    now: jiff::Timestamp,
+) -> Bytes {
     let version = accept.version.api_version();
     let shown = match accept.shape {
         Shape::Plain => return encode(object, accept.encoding),
@@ -43,30 +53,30 @@ pub(crate) fn value(resource: &Resource, object: &Value, accept: Accept, now: ji
 pub(crate) fn encode(value: &Value, encoding: Encoding) -> Bytes {
     match encoding {
         Encoding::Json => Bytes::from(value.to_string()),
-        Encoding::Yaml => yaml(value),
-        Encoding::Protobuf => protobuf_bytes(value),
+        Encoding::Yaml => encode_yaml(value),
+        Encoding::Protobuf => encode_protobuf(value),
     }
 }
 
 /// Serializes the whole object as JSON.
-pub(crate) fn plain(resource: &Resource, stored: &Stored) -> Bytes {
+pub(crate) fn encode_plain_object(resource: &Resource, stored: &Stored) -> Bytes {
     if resource.conversion == Conversion::None {
-        stored.typed(&resource.api_version, &resource.kind)
+        stored.typed_json(&resource.api_version, &resource.kind)
     } else {
         Bytes::from(convert::view(resource, stored).to_string())
     }
 }
 
 /// Encodes an object as Protobuf. If a value does not fit its field, encodes the `Status` of an internal error.
-pub(crate) fn protobuf_bytes(value: &Value) -> Bytes {
+pub(crate) fn encode_protobuf(value: &Value) -> Bytes {
     protobuf::encode(value).unwrap_or_else(|problem| {
         let error = SimError::internal(format!("encoding the response: {problem}"));
         protobuf::encode(error.status()).unwrap_or_default()
     })
 }
 
-pub(crate) fn yaml(value: &Value) -> Bytes {
-    // Every JSON value can be written as YAML, so this cannot fail.
+pub(crate) fn encode_yaml(value: &Value) -> Bytes {
+    // `to_string` cannot fail, because YAML can represent every JSON value.
     Bytes::from(yaml_serde::to_string(value).unwrap_or_default())
 }
 
@@ -108,11 +118,16 @@ pub(crate) enum ListBody {
 }
 
 /// Serializes a list in the negotiated representation.
-pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: jiff::Timestamp) -> ListBody {
+pub(crate) fn encode_list(
+    resource: &Arc<Resource>,
+    page: Page,
+    accept: Accept,
+    now: jiff::Timestamp,
+) -> ListBody {
     let metadata = page.metadata();
     let version = accept.version.api_version();
     match (accept.shape, accept.encoding) {
-        (Shape::Plain, Encoding::Json) => plain_list(resource.clone(), page, &metadata),
+        (Shape::Plain, Encoding::Json) => encode_plain_list(resource.clone(), page, &metadata),
         (Shape::Plain, encoding) => {
             let items: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
             let list = json!({
@@ -145,11 +160,11 @@ pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: ji
 }
 
 /// Serializes a list of whole objects as JSON, in pieces.
-fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> ListBody {
+fn encode_plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> ListBody {
     let size = page.approximate_bytes();
     let mut metadata = metadata.clone();
     if resource.custom().is_some() && metadata.get("continue").is_none() {
-        // A list of custom resources is a map in Go, so no `omitempty` drops an empty continue token.
+        // In Go, a list of custom resources is a map, for which `omitempty` has no effect: an empty token is written.
         metadata["continue"] = "".into();
     }
     let head = if resource.custom().is_some() {
@@ -197,7 +212,7 @@ fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> ListBody
 fn write_item(resource: &Resource, object: &Stored, out: &mut BytesMut) {
     match (resource.custom().is_some(), resource.conversion) {
         (true, Conversion::None) => object.write_typed(&resource.api_version, &resource.kind, out),
-        (false, Conversion::None) => out.put_slice(object.bare()),
+        (false, Conversion::None) => out.put_slice(object.bare_json()),
         (is_custom, _) => {
             let mut value = convert::view(resource, object);
             if let Some(map) = value.as_object_mut().filter(|_| !is_custom) {

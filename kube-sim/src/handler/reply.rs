@@ -23,13 +23,13 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) accept: String,
-    /// The media type without parameters, in lower case.
+    /// The media type of the body without parameters, in lower case.
     pub(crate) content_type: String,
     pub(crate) user_agent: String,
     pub(crate) user: User,
     /// The header `If-None-Match`.
     pub(crate) if_none_match: String,
-    /// Whether the request calls webhooks. Requests that a test sends through a method of `Sim` do not.
+    /// Whether kube-sim calls webhooks for the request. False if a test sends the request through a method of `Sim`.
     pub(crate) calls_webhooks: bool,
     /// The WebSocket parameters of a request for an upgrade; `None` for any other request.
     pub(crate) upgrade: Option<Offer>,

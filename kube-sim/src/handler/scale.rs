@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::reply::Reply;
 use super::typed_body::BodyKind;
-use super::write::{Missing, WriteContext, WrittenPart, parse_yaml};
+use super::write::{IfMissing, WriteContext, WrittenPart, parse_yaml};
 use super::{Call, convert, patch, read};
 use crate::apply::{self, ApplyError, Conflict};
 use crate::patch as patches;
@@ -34,7 +34,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
     match verb {
         "get" => {
             let object = read::find(call.inner.lock().view(), call.target)?;
-            let object = call.converter().view(object).await?;
+            let object = call.converter().convert_stored(object).await?;
             return Ok(Reply::json(&scale_of(resource, &convert::view(resource, &object))?));
         }
         "update" | "patch" => {}
@@ -59,7 +59,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         };
         with_replicas(resource, old, &wanted)
     };
-    let written = cx.guaranteed_update(WrittenPart::Other, Missing::NotFound, scale).await?;
+    let written = cx.guaranteed_update(WrittenPart::Other, IfMissing::NotFound, scale).await?;
     let mut reply = Reply::json(&scale_of(resource, &convert::view(resource, &written.object))?);
     reply.code = StatusCode::OK;
     Ok(reply)
@@ -69,7 +69,7 @@ fn patch_type(call: &Call<'_>) -> Result<patch::PatchType, SimError> {
     patch::PatchType::of(&call.request.content_type, call.target.resource.custom().is_some())
 }
 
-/// Server-side apply of a `Scale`. The field manager owns the replica count of the object.
+/// Applies a `Scale` to the object with server-side apply. The field manager then owns the replica count of the object.
 fn apply_scale(
     cx: &WriteContext<'_>,
     resource: &Resource,
@@ -100,7 +100,8 @@ fn apply_scale(
     Ok(merged)
 }
 
-/// Replaces the API version and the replica field of the object in a conflict with those of the `Scale`.
+/// In the texts of a conflict, replaces the API version and the replica field of the object with the API version and
+/// the replica field of the `Scale`.
 fn conflict_of_scale(error: ApplyError, resource: &Resource) -> ApplyError {
     let ApplyError::Conflict { message, causes } = error else { return error };
     let field = format!(".{}", replica_path(resource).join("."));
@@ -118,7 +119,7 @@ fn patched_scale(call: &Call<'_>, mut scale: Value) -> Result<Value, SimError> {
     let body = &call.request.body;
     match patch_type(call)? {
         patch::PatchType::Json => {
-            let change = patch::parse_change(body)?;
+            let change = patch::parse_patch_body(body)?;
             patches::apply_json_patch(&mut scale, &change).map_err(patch::patch_error)?;
         }
         // A Scale has no lists, so a strategic merge patch has the same result as a merge patch. `apply_scale` handles
@@ -139,7 +140,8 @@ fn with_replicas(resource: &Resource, old: &Stored, wanted: &Value) -> Result<Va
     Ok(object)
 }
 
-/// The replica count of the `Scale` of the object `name`.
+/// The replica count in a `Scale`. The error is 400 if the count is not an integer, and 422 if the count is negative. `name`
+/// is the name of the scaled object.
 fn replicas_of(scale: &Value, name: &str) -> Result<i64, SimError> {
     let replicas = match &scale["spec"]["replicas"] {
         Value::Null => 0,
@@ -156,7 +158,7 @@ fn replicas_of(scale: &Value, name: &str) -> Result<i64, SimError> {
     Ok(replicas)
 }
 
-/// Sets the resource version of an object to that of the `Scale`, if it has one.
+/// Sets the resource version of an object to the resource version of the `Scale`, if the `Scale` has one.
 fn set_version(object: &mut Value, scale: &Value) {
     let version = scale["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if !version.is_empty() {
@@ -164,7 +166,7 @@ fn set_version(object: &mut Value, scale: &Value) {
     }
 }
 
-/// Sets the replica count of an object to that of a `Scale` that an admission plugin has changed.
+/// Sets the replica count of an object to the replica count of a `Scale` that an admission plugin has changed.
 pub(crate) fn replace_replicas(
     resource: &Resource,
     mut object: Value,
@@ -214,7 +216,7 @@ pub(crate) fn scale_of(resource: &Resource, object: &Value) -> Result<Value, Sim
         }
         None => (
             object["status"]["replicas"].as_i64().unwrap_or(0),
-            LabelSelector::of_object(&object["spec"]["selector"]).to_string(),
+            LabelSelector::from_json(&object["spec"]["selector"]).to_string(),
         ),
     };
     let spec = value_at(object, &replica_path(resource));

@@ -1,8 +1,9 @@
-//! The admission plugin ServiceAccount: each new pod has a service account, `default` if it names none, and its containers
-//! get a volume with the token of the account.
+//! The admission plugin ServiceAccount. A new pod that names no service account gets the account `default`. The containers
+//! of a new pod get a volume with the token of the account, unless `automountServiceAccountToken` is false. Mirror pods are
+//! not changed.
 //!
-//! If the service account controller does not run and a test has not enabled the plugin, the plugin only sets the name of
-//! the account: without this controller, a new namespace has no service account.
+//! If the service account controller does not run, a new namespace has no service account. The plugin then only sets the
+//! name of the account, unless a test has enabled the plugin explicitly.
 
 use serde_json::{Value, json};
 
@@ -22,7 +23,8 @@ const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The prefix of the name of the volume with the token.
 const VOLUME_PREFIX: &str = "kube-api-access-";
 
-/// Sets the service account of a new pod, mounts its token, and copies its image pull secrets if the pod has none.
+/// Sets the service account of a new pod and mounts the token of the account. If the pod has no image pull secrets, copies
+/// those of the account.
 ///
 /// # Errors
 /// 403 if the service account does not exist.
@@ -37,7 +39,7 @@ pub(crate) fn admit(state: &mut State, namespace: &str, pod: &mut Value) -> Resu
     if !state.runs(Controller::ServiceAccount)
         && !state.plugins.contains_key(&AdmissionPlugin::ServiceAccount)
     {
-        set_name(spec, &name);
+        set_account_name(spec, &name);
         return Ok(());
     }
     let Some(account) = state.get(SERVICE_ACCOUNTS, &key(namespace, &name)).cloned() else {
@@ -47,8 +49,8 @@ pub(crate) fn admit(state: &mut State, namespace: &str, pod: &mut Value) -> Resu
         let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
         return Err(SimError::forbidden("", "pods", pod, &why));
     };
-    let account = state.decoded(&account);
-    set_name(spec, &name);
+    let account = state.decoded_value(&account);
+    set_account_name(spec, &name);
     let has_secrets = spec["imagePullSecrets"].as_array().is_some_and(|list| !list.is_empty());
     if !has_secrets && account["imagePullSecrets"].is_array() {
         spec["imagePullSecrets"] = account["imagePullSecrets"].clone();
@@ -56,20 +58,20 @@ pub(crate) fn admit(state: &mut State, namespace: &str, pod: &mut Value) -> Resu
     let of_account = account["automountServiceAccountToken"].as_bool();
     if spec["automountServiceAccountToken"].as_bool().or(of_account).unwrap_or(true) {
         let suffix = state.random.suffix(5);
-        mount(spec, &format!("{VOLUME_PREFIX}{suffix}"));
+        mount_token(spec, &format!("{VOLUME_PREFIX}{suffix}"));
     }
     Ok(())
 }
 
-/// Sets the name of the account, also in its deprecated field.
-fn set_name(spec: &mut Value, name: &str) {
+/// Sets the name of the account, also in the deprecated field `serviceAccount`.
+fn set_account_name(spec: &mut Value, name: &str) {
     spec["serviceAccountName"] = name.into();
     spec["serviceAccount"] = name.into();
 }
 
-/// Mounts the token in each container that has no mount at its path. Adds the volume `new_name`, unless the pod has a
-/// volume whose name has [`VOLUME_PREFIX`].
-fn mount(spec: &mut Value, new_name: &str) {
+/// Mounts the token in each container that mounts nothing at [`MOUNT_PATH`]. If the pod has a volume whose name begins with
+/// [`VOLUME_PREFIX`], mounts this volume. If not, mounts the volume `new_name`, and adds it if a container mounts it.
+fn mount_token(spec: &mut Value, new_name: &str) {
     let mut volumes = spec["volumes"].as_array().into_iter().flatten();
     let name_of = |volume: &Value| volume["name"].as_str().map(ToOwned::to_owned);
     let existing = volumes.find_map(|volume| name_of(volume).filter(|name| name.starts_with(VOLUME_PREFIX)));
@@ -116,10 +118,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_token_is_mounted_unless_a_container_has_a_mount_at_its_path() {
+    fn the_token_is_mounted_in_each_container_without_a_mount_at_the_token_path() {
         let own = json!([{"name": "own", "mountPath": MOUNT_PATH}]);
         let mut spec = json!({"containers": [{"name": "a"}, {"name": "b", "volumeMounts": own}]});
-        mount(&mut spec, "kube-api-access-x");
+        mount_token(&mut spec, "kube-api-access-x");
         assert_eq!(spec["containers"][0]["volumeMounts"][0]["name"], "kube-api-access-x");
         assert_eq!(spec["containers"][1]["volumeMounts"], own);
         assert_eq!(spec["volumes"].as_array().unwrap().len(), 1);
@@ -127,15 +129,15 @@ mod tests {
     }
 
     #[test]
-    fn an_existing_volume_is_used_and_a_pod_without_mounts_gets_none() {
+    fn an_existing_volume_is_used_and_an_unneeded_volume_is_not_added() {
         let volumes = json!([{"name": "kube-api-access-old"}]);
         let mut spec = json!({"containers": [{"name": "a"}], "volumes": volumes});
-        mount(&mut spec, "kube-api-access-x");
+        mount_token(&mut spec, "kube-api-access-x");
         assert_eq!(spec["containers"][0]["volumeMounts"][0]["name"], "kube-api-access-old");
         assert_eq!(spec["volumes"], volumes);
         let own = json!([{"name": "own", "mountPath": MOUNT_PATH}]);
         let mut spec = json!({"containers": [{"name": "b", "volumeMounts": own}]});
-        mount(&mut spec, "kube-api-access-x");
+        mount_token(&mut spec, "kube-api-access-x");
         assert_eq!(spec.get("volumes"), None);
     }
 }

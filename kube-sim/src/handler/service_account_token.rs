@@ -47,12 +47,12 @@ pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
     if body["spec"]["expirationSeconds"].is_null() {
         body["spec"]["expirationSeconds"] = DEFAULT_SECONDS.into();
     }
-    call.track_created(&TOKEN_REQUEST.schema(), &mut body);
+    call.set_managed_fields(&TOKEN_REQUEST.schema(), &mut body);
     if body["spec"]["audiences"].as_array().is_none_or(Vec::is_empty) {
         body["spec"]["audiences"] = json!([API_AUDIENCE]);
     }
     let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
-    check_seconds(seconds)?;
+    check_expiration_seconds(seconds)?;
     check_bound_object(call, &body)?;
     if body["spec"]["boundObjectRef"].is_null() {
         // The field has no `omitempty` in Go: an absent reference is null in the response.
@@ -77,7 +77,8 @@ pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// Checks that the request names the service account of the URL, if it names one.
+/// Checks the namespace and the name in the metadata of the body: each must be empty or that of the service account in the
+/// URL.
 fn check_metadata(body: &Value, namespace: &str, name: &str) -> Result<(), SimError> {
     let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
     if !matches!(text("namespace"), "") && text("namespace") != namespace {
@@ -93,7 +94,7 @@ fn check_metadata(body: &Value, namespace: &str, name: &str) -> Result<(), SimEr
     Err(SimError::invalid(TOKEN_REQUEST.group, TOKEN_REQUEST.kind, name, &[error]))
 }
 
-fn check_seconds(seconds: i64) -> Result<(), SimError> {
+fn check_expiration_seconds(seconds: i64) -> Result<(), SimError> {
     let why = match seconds {
         ..600 => "may not specify a duration less than 10 minutes",
         0x1_0000_0001.. => "may not specify a duration larger than 2^32 seconds",
@@ -136,7 +137,7 @@ fn check_bound_object(call: &Call<'_>, body: &Value) -> Result<(), SimError> {
 }
 
 /// The status of a `TokenReview` with this spec.
-pub(super) fn review(call: &Call<'_>, spec: &Value) -> Value {
+pub(super) fn review_token(call: &Call<'_>, spec: &Value) -> Value {
     let mut audiences: Vec<_> = texts(&spec["audiences"]).map(str::to_owned).collect();
     if audiences.is_empty() {
         audiences.push(API_AUDIENCE.to_owned());
@@ -149,9 +150,9 @@ pub(super) fn review(call: &Call<'_>, spec: &Value) -> Value {
     }
 }
 
-/// Authenticates a token that [`issue`] has returned. Returns the service account, and those of the `audiences` that
-/// the token is for, at least one. As in the API server, the deletion of the service account makes its tokens invalid,
-/// even if an account with the same name is created later.
+/// Authenticates a token that [`issue`] has returned. Returns the service account as a user, and those items of `audiences`
+/// for which the token is valid. If there is no such item, the token is refused. As in the API server, the deletion of the
+/// service account makes its tokens invalid, even if an account with the same name is created later.
 ///
 /// # Errors
 /// The text of the error in a `TokenReview`.
@@ -188,7 +189,7 @@ pub(crate) fn authenticate(
     Ok((user, audiences))
 }
 
-/// The key of the signatures. It follows from the seed, so that a run is reproducible.
+/// The key that signs the tokens. The key is derived from the seed, so that a run is reproducible.
 fn signing_key(inner: &Inner) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, &[b"kube-sim".as_slice(), &inner.settings.seed.to_le_bytes()].concat())
 }
@@ -202,7 +203,7 @@ fn encode(inner: &Inner, claims: &Value) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// The claims of a token with a valid signature; `None` for other text.
+/// The claims of a token. Returns `None` if the text is not a token with a valid signature.
 fn decode(inner: &Inner, token: &str) -> Option<Value> {
     let (signed, signature) = token.rsplit_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;

@@ -16,10 +16,10 @@ const SERVICES: &str = "/services";
 const ENDPOINTS: &str = "/endpoints";
 const ENDPOINT_SLICES: &str = "discovery.k8s.io/endpointslices";
 
-/// The server of a `clientConfig`. Error texts contain the `timeout` of the call.
+/// The endpoint of the server that a `clientConfig` names. Error texts contain the `timeout` of the call.
 ///
 /// # Errors
-/// The text for a service that does not exist or has no endpoint, or a URL that cannot be called.
+/// The text for a service that does not exist or has no endpoint, or for a URL that cannot be called.
 pub(crate) fn endpoint(inner: &Inner, config: &Value, timeout: Duration) -> Result<Endpoint, String> {
     let authorities = config["caBundle"].as_str().unwrap_or_default();
     let authorities = STANDARD.decode(authorities).map_err(|e| format!("the caBundle is not base64: {e}"))?;
@@ -34,11 +34,11 @@ pub(crate) fn endpoint(inner: &Inner, config: &Value, timeout: Duration) -> Resu
     let url = format!("https://{name}.{namespace}.svc:{port}{path}");
     let (host, port) = resolve(inner, namespace, name, port)
         .map_err(|why| format!("Post {:?}: {why}", format!("{url}?timeout={}s", timeout.as_secs())))?;
-    Ok(Endpoint::new(&url, authorities)?.at(host, port))
+    Ok(Endpoint::new(&url, authorities)?.with_backend(host, port))
 }
 
-/// The host and port behind a port of a service: the address that the settings map the service to, its external name, or
-/// an endpoint.
+/// The host and port to which a call of a service goes: the address that the settings have for the service, its external
+/// name, or the address of a ready endpoint.
 fn resolve(inner: &Inner, namespace: &str, name: &str, port: u16) -> Result<(String, u16), String> {
     let mapped = inner.settings.services.iter().find(|s| s.namespace == namespace && s.name == name);
     if let Some(service) = mapped {
@@ -75,7 +75,7 @@ fn address_of(ip: &Value, port: u16) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip.as_str()?.parse::<IpAddr>().ok()?, port))
 }
 
-/// The first ready endpoint in the endpoint slices of a service.
+/// The address of the first ready endpoint in the endpoint slices of a service.
 fn slice_address(state: &State, namespace: &str, service: &str, port: &str) -> Option<SocketAddr> {
     let slices = state.table(ENDPOINT_SLICES)?.objects(namespace);
     let address = |slice: &Stored| {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_mapped_or_has_ready_endpoints() {
+    fn resolve_returns_the_mapped_address_or_a_ready_endpoint() {
         let sim = Sim::builder().service_address("default", "mapped", ([127, 0, 0, 1], 9443).into()).build();
         for (name, port) in [("slices", 443), ("endpoints", 443), ("empty", 443), ("other", 80)] {
             sim.create(&json!({

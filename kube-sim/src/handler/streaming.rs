@@ -1,5 +1,5 @@
-//! The subresources that connect a client to a container: `log`, `exec`, `attach` and `portforward`. The handlers of
-//! the test ([`crate::containers`]) answer them.
+//! The subresources that connect a client to a container: `log`, `exec`, `attach` and `portforward`. Handlers that a test
+//! sets ([`crate::containers`]) answer the requests.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -47,7 +47,8 @@ impl Parameters {
     }
 }
 
-/// The name of the container of a request; the only container of the pod if the request names none.
+/// The name of the container that a request is for: `wanted`, or the only container of the pod if `wanted` is empty. Checks
+/// that the pod has a container `wanted`.
 fn find_container(pod: &Value, name: &str, wanted: &str) -> Result<String, SimError> {
     let names = |list: &str| -> Vec<&str> {
         pod["spec"][list].as_array().into_iter().flatten().filter_map(|c| c["name"].as_str()).collect()
@@ -107,8 +108,8 @@ pub(super) fn log(call: &Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// The pod of a request for a stream, and the name of its container, which is empty if `container` is `None`. The pod
-/// must be on a node that exists.
+/// The pod of a request, and the name of the container that [`find_container`] finds for `container`. If `container` is
+/// `None`, the name is empty. The pod must be assigned to a node that exists.
 fn find_pod_on_node(call: &Call<'_>, container: Option<&str>) -> Result<(Value, String), SimError> {
     let name = &call.target.name;
     let state = call.inner.lock();
@@ -124,7 +125,7 @@ fn find_pod_on_node(call: &Call<'_>, container: Option<&str>) -> Result<(Value, 
     Ok((pod, container.unwrap_or_default()))
 }
 
-/// The WebSocket parameters of a request that needs an upgrade. The error is 400 for a request without them.
+/// The WebSocket parameters of a request. The error is 400 if the request does not ask for an upgrade to WebSocket.
 fn required_upgrade<'a>(call: &'a Call<'_>) -> Result<&'a Offer, SimError> {
     call.request.upgrade.as_ref().ok_or_else(|| {
         SimError::bad_request("Upgrade request required: the simulation serves WebSocket, but not SPDY")
@@ -137,7 +138,7 @@ fn upgrade_reply(upgrade: Upgrade) -> Reply {
     reply
 }
 
-/// The streams that the query requests.
+/// The streams for which the query asks. The error is 400 if the query asks for none.
 fn requested_streams(parameters: &Parameters) -> Result<RequestedStreams, SimError> {
     let tty = parameters.flag("tty");
     let requested = RequestedStreams {
@@ -235,7 +236,7 @@ pub(super) fn port_forward(call: &Call<'_>) -> Result<Reply, SimError> {
     })))
 }
 
-/// The ports of the query; each parameter can be a list that is separated by commas.
+/// The ports in the parameters `ports` of the query. Each parameter can contain several ports, separated by commas.
 fn requested_ports(parameters: &Parameters) -> Result<Vec<u16>, SimError> {
     let mut ports = Vec::new();
     for text in parameters.all("ports").flat_map(|list| list.split(',')) {

@@ -38,8 +38,8 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         )),
         ("serviceaccounts", "token") => service_account_token::issue(call).await,
         ("namespaces", "finalize") => finalize_namespace(call).await,
-        (_, "status" | "approval") => handle_part(call, verb, WrittenPart::Status).await,
-        _ => handle_part(call, verb, WrittenPart::Other).await,
+        (_, "status" | "approval") => handle_object_part(call, verb, WrittenPart::Status).await,
+        _ => handle_object_part(call, verb, WrittenPart::Other).await,
     }
 }
 
@@ -54,7 +54,7 @@ async fn connect(call: &Call<'_>, subresource: &str) -> Result<Reply, SimError> 
 }
 
 /// Reads the object, or writes the part of the object that the subresource changes.
-async fn handle_part(call: &Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
+async fn handle_object_part(call: &Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
     match verb {
         "get" => call.handle_get().await,
         "update" => call.handle_update(part).await,
@@ -63,7 +63,7 @@ async fn handle_part(call: &Call<'_>, verb: &str, part: WrittenPart) -> Result<R
     }
 }
 
-/// A `Status` that reports success with this code.
+/// The response with a `Status` that reports success. `code` is the code of the response and of the `Status`.
 pub(super) fn success_reply(code: StatusCode) -> Reply {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16(),
@@ -150,7 +150,7 @@ pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: Option<&str>) -> Result<
 
 /// Replaces `spec.finalizers` of a namespace.
 async fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
-    let accept = call.accept()?;
+    let accept = call.negotiate()?;
     let body = parse_body(&call.request.body, &call.request.content_type, "Namespace")?;
     let old = read::find(call.inner.lock().view(), call.target)?;
     let old = convert::view(&call.target.resource, &old);
@@ -171,6 +171,6 @@ async fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     };
     controllers::run(&mut state);
     drop(state);
-    let written = super::write::Written { object, created: false };
+    let written = super::write::WrittenObject { object, created: false };
     Ok(call.reply_to_write(&written, accept))
 }

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn parses_only_paths_that_name_a_resource() {
+    fn parse_accepts_only_paths_that_name_a_resource() {
         check_path("/api/v1/pods", ["", "v1", "", "pods", "", ""]);
         check_path("/api/v1/namespaces", ["", "v1", "", "namespaces", "", ""]);
         check_path("/api/v1/namespaces/x", ["", "v1", "", "namespaces", "x", ""]);

@@ -1,6 +1,6 @@
 //! Decodes the request bodies of kinds that are not stored, such as `Eviction`, `TokenRequest` and the access reviews.
 //!
-//! Owns the decoding errors that all request bodies have in common. Bodies of stored kinds pass through `write`.
+//! Also contains the decoding errors that all request bodies have in common. `write` decodes the bodies of stored kinds.
 
 use std::fmt::Write as _;
 
@@ -38,7 +38,8 @@ impl BodyKind<'_> {
         builtin::schema(&name).unwrap_or_else(schema::Schema::permissive)
     }
 
-    /// Decodes the body of the request. Warns about unknown and duplicate fields, as `fieldValidation` requests.
+    /// Decodes the body of the request. The option `fieldValidation` decides whether unknown and duplicate fields cause
+    /// warnings, an error or nothing.
     ///
     /// # Errors
     /// 400 for a body that is not an object of this kind, or that has unknown or duplicate fields if the validation is
@@ -50,12 +51,13 @@ impl BodyKind<'_> {
         let (kind, api_version) = (text("kind"), text("apiVersion"));
         if !kind.is_empty() && (kind != self.kind || api_version != self.api_version()) {
             let problem = conversion_problem(&object, (self.group, self.kind));
-            return Err(undecodable(&kind, &api_version, self.kind, &problem));
+            return Err(undecodable_error(&kind, &api_version, self.kind, &problem));
         }
         let schema = self.schema();
-        let refused =
-            |problem: &str| SimError::bad_request(schema::undecodable(self.kind, self.version, problem));
-        let mut problems = schema::duplicates(&request.body);
+        let refused = |problem: &str| {
+            SimError::bad_request(schema::undecodable_message(self.kind, self.version, problem))
+        };
+        let mut problems = schema::duplicate_field_messages(&request.body);
         let pruned = schema::prune(&schema, &mut object);
         problems.extend(pruned);
         schema::decode(&schema, &mut object, protobuf::omits_zero).map_err(|problem| refused(&problem))?;
@@ -67,7 +69,7 @@ impl BodyKind<'_> {
         match call.options.validation {
             FieldValidation::Warn => call.warnings.add(problems),
             FieldValidation::Strict if !problems.is_empty() => {
-                return Err(refused(&schema::strict_problem(&problems)));
+                return Err(refused(&schema::strict_decoding_error(&problems)));
             }
             FieldValidation::Ignore | FieldValidation::Strict => {}
         }
@@ -75,15 +77,15 @@ impl BodyKind<'_> {
     }
 }
 
-/// The error 400 for a body whose kind and version are not those of the endpoint.
-pub(crate) fn undecodable(kind: &str, api_version: &str, expected: &str, problem: &str) -> SimError {
+/// The error 400 for a body whose kind or version differs from the kind and version of the endpoint.
+pub(crate) fn undecodable_error(kind: &str, api_version: &str, expected: &str, problem: &str) -> SimError {
     let version = api_version.rsplit('/').next().unwrap_or_default();
     SimError::bad_request(format!(
         "{kind} in version {version:?} cannot be handled as a {expected}: {problem}"
     ))
 }
 
-/// The error text for a body whose kind and version are not those of the endpoint.
+/// The reason for [`undecodable_error`]: why the body does not convert to the kind `expected`.
 pub(crate) fn conversion_problem(object: &Value, (group, expected): (&str, &str)) -> String {
     let text = |field: &str| object[field].as_str().unwrap_or_default();
     let (kind, api_version) = (text("kind"), text("apiVersion"));
@@ -103,7 +105,7 @@ pub(crate) fn conversion_problem(object: &Value, (group, expected): (&str, &str)
     format!("converting ({}.{kind}) to ({package}.{expected}): unknown conversion", resource.version)
 }
 
-/// The text of a request body in an error message: its beginning, in hexadecimal if it is not an object.
+/// The beginning of a request body, for an error message. If the body is not a JSON object, its bytes in hexadecimal.
 pub(super) fn summary(body: &[u8]) -> String {
     const MAX_BYTES: usize = 30;
     let shown = body.get(..MAX_BYTES).unwrap_or(body);

@@ -30,13 +30,13 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
     }
 }
 
-/// Handles an access or token review.
+/// Handles the create of a review, such as a `TokenReview` or a `SubjectAccessReview`.
 async fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
     let resource = &call.target.resource;
     let kind = BodyKind { group: &resource.group, version: &resource.version, kind: &resource.kind };
     let mut object = call.admit_body(kind.decode(call)?, "", None).await?;
     check_namespace(call, &mut object)?;
-    call.track_created(&kind.schema(), &mut object);
+    call.set_managed_fields(&kind.schema(), &mut object);
     let mut errors = Vec::new();
     check_access_review(&resource.kind, &object, &mut errors);
     if !errors.is_empty() {
@@ -54,7 +54,7 @@ async fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// Checks that the namespace of the body is that of the URL. Sets it if it is missing, and removes it from a
+/// Checks that the body has the namespace of the URL. Sets the namespace if it is missing, and removes it from a
 /// cluster-scoped body.
 fn check_namespace(call: &Call<'_>, object: &mut Value) -> Result<(), SimError> {
     let given = object["metadata"]["namespace"].as_str().unwrap_or_default();
@@ -81,8 +81,8 @@ fn check_access_review(kind: &str, object: &Value, errors: &mut Vec<FieldError>)
     let spec = &object["spec"];
     let (resource, other) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     let shown = |attributes: &Value| match attributes {
-        Value::Null => FieldError::invalid("spec", Value::Null, EXACTLY_ONE),
-        attributes => FieldError::invalid("spec", go_attributes(attributes), EXACTLY_ONE),
+        Value::Null => FieldError::invalid("spec", Value::Null, EXACTLY_ONE_MESSAGE),
+        attributes => FieldError::invalid("spec", go_attributes(attributes), EXACTLY_ONE_MESSAGE),
     };
     if !resource.is_null() && !other.is_null() {
         errors.push(if is_local { shown(&Value::Null) } else { shown(other) });
@@ -113,7 +113,8 @@ fn check_access_review(kind: &str, object: &Value, errors: &mut Vec<FieldError>)
 }
 
 /// The text of the error about the attributes of an access review.
-const EXACTLY_ONE: &str = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+const EXACTLY_ONE_MESSAGE: &str =
+    "exactly one of nonResourceAttributes or resourceAttributes must be specified";
 
 /// Attributes with the field names of the Go struct.
 fn go_attributes(attributes: &Value) -> Value {
@@ -174,7 +175,7 @@ fn status_of(call: &Call<'_>, spec: &Value) -> Result<Value, SimError> {
             if spec["token"].as_str().is_none_or(str::is_empty) {
                 return Err(SimError::bad_request("token is required for TokenReview in authentication"));
             }
-            service_account_token::review(call, spec)
+            service_account_token::review_token(call, spec)
         }
         "SelfSubjectReview" => json!({"userInfo": call.request.user.info()}),
         "SelfSubjectRulesReview" => {

@@ -1,4 +1,4 @@
-//! The JSON forms of the fields of an entry whose types serde does not support.
+//! The JSON forms of those fields of an entry that serde cannot read or write by itself.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 const VERBS: [&str; 9] =
     ["", "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-pub(super) fn verb<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+pub(super) fn deserialize_verb<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
     let text = String::deserialize(deserializer)?;
     let known = VERBS.into_iter().find(|verb| *verb == text);
     known.ok_or_else(|| D::Error::custom(format!("{text:?} is not a verb: expected one of {VERBS:?}")))

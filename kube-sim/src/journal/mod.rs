@@ -22,18 +22,19 @@ pub const JOURNAL_LIMIT: usize = 10_000;
 /// The maximum total size of the recorded bodies in bytes; the oldest requests are dropped.
 const BODIES_LIMIT: usize = 256 << 20;
 
-/// The text of a verb. The alias keeps serde from borrowing the text from the data.
+/// The text of a verb. In a field of the type `&'static str`, serde would borrow the text from the input. This alias
+/// prevents that.
 type Verb = &'static str;
 
 /// One request that a [`SimService`](crate::SimService) or a [`Server`](crate::Server) received.
 ///
-/// The methods of [`Sim`](crate::Sim) that read or change objects are recorded only if bodies are recorded
-/// ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)), as [`direct`](Self::direct) requests.
+/// Calls of the methods of [`Sim`](crate::Sim) that read or change objects are recorded as [`direct`](Self::direct)
+/// requests, but only if bodies are recorded ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Entry {
-    /// The position of the request in the simulation, from 0.
+    /// The position of the request among all requests of the simulation, from 0.
     pub number: u64,
     /// The time at which the request arrived, on the clock of the simulation.
     pub time: Timestamp,
@@ -45,13 +46,15 @@ pub struct Entry {
     /// The raw query, without the question mark.
     pub query: String,
     /// The RBAC verb (`get`, `list`, `watch`, `deletecollection`, ...); empty for a path without a resource.
-    #[serde(deserialize_with = "format::verb")]
+    #[serde(deserialize_with = "format::deserialize_verb")]
     pub verb: Verb,
     /// The API group; empty for the core group and for a path without a resource.
     pub group: String,
     /// The plural name of the resource; empty for a path without a resource.
     pub resource: String,
-    /// The status of the response; `None` while the request is in flight, and if it never gets a response.
+    /// The status of the response; `None` while the request is in flight, and if the server never produces a response. If a
+    /// fault breaks the connection, this is the status of the response that the client does not receive: 200 if the fault
+    /// also prevents the handling.
     #[serde(with = "format::status")]
     pub status: Option<StatusCode>,
     /// The `User-Agent` header.
@@ -62,16 +65,19 @@ pub struct Entry {
     pub content_type: String,
     /// Whether a test sent the request through a method of [`Sim`](crate::Sim).
     pub direct: bool,
-    /// The number of the API server that received the request: 0, or that of a [`Replica`](crate::Replica).
+    /// The number of the API server that received the request: 0 for the first server, otherwise the number of a
+    /// [`Replica`](crate::Replica).
     #[serde(default)]
     pub replica: usize,
     /// The faults that were applied to the request.
     pub faults: Vec<AppliedFault>,
-    /// The handling of the request; `None` before the request is handled, and if a fault prevented the handling.
+    /// The handling of the request; `None` before the request is handled. It stays `None` if a fault, a failed
+    /// authentication or an unreadable body prevents the handling.
     pub handling: Option<Handling>,
     /// The body of the request, if bodies are recorded.
     pub request_body: Option<RecordedBody>,
-    /// The body of the response before faults, if bodies are recorded. The body of a watch grows while it is open.
+    /// The body of the response before faults change it, if bodies are recorded. The body of a watch grows while the
+    /// watch is open.
     pub response_body: Option<RecordedBody>,
 }
 
@@ -80,8 +86,9 @@ pub struct Entry {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Handling {
-    /// The position of the request among all handled requests, from 1. It differs from the order of arrival if a fault
-    /// delays a request.
+    /// A number that gives the order in which requests were handled: a request with a smaller number was handled earlier.
+    /// The numbers begin with 1, and some can be missing. The order differs from the order of arrival if a fault delays a
+    /// request.
     pub order: u64,
     /// The time at which the request was handled, on the clock of the simulation.
     pub time: Timestamp,
@@ -96,10 +103,11 @@ pub struct Handling {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RecordedBody {
-    /// The first bytes of the body, up to the limit. In JSON, a text or `{"base64": ".."}`.
+    /// The first bytes of the body, up to the limit of
+    /// [`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies). In JSON, a text or `{"base64": ".."}`.
     #[serde(with = "encoding::bytes")]
     pub content: Bytes,
-    /// Whether the body exceeds the limit.
+    /// Whether the body has more bytes than `content`.
     pub truncated: bool,
 }
 
@@ -109,7 +117,8 @@ struct EntryQueue {
     entries: VecDeque<Entry>,
     /// The number of entries that were dropped or cleared.
     removed: u64,
-    /// The number of requests that were handled.
+    /// The number of attempts to handle a request. There are several attempts for a request that waits for a resource
+    /// version.
     handled: u64,
     /// The total size of the recorded bodies in bytes.
     body_bytes: usize,
@@ -121,7 +130,8 @@ impl EntryQueue {
         self.entries.get_mut(at)
     }
 
-    /// Removes the oldest entries until the queue is within its limits.
+    /// Removes the oldest entries until the queue is within its limits. Keeps the newest entry, even if its bodies exceed
+    /// [`BODIES_LIMIT`].
     fn trim(&mut self) {
         while self.entries.len() > JOURNAL_LIMIT || (self.body_bytes > BODIES_LIMIT && self.entries.len() > 1)
         {
@@ -136,7 +146,7 @@ impl EntryQueue {
 /// A handle to the journal. Clones are handles to the same journal.
 ///
 /// # Examples
-/// The entries are data, for a file and for [`Sim::replay`](crate::Sim::replay):
+/// The entries can be saved as JSON, and passed to [`Sim::replay`](crate::Sim::replay):
 /// ```
 /// use kube_sim::{Entry, Sim};
 /// use serde_json::json;
@@ -194,8 +204,8 @@ impl Journal {
         queue.entries.clear();
     }
 
-    /// Removes all requests from the journal and from its counters.
-    pub(crate) fn forget(&self) {
+    /// Removes all requests from the journal, and sets the counters of requests to zero.
+    pub(crate) fn reset(&self) {
         *self.queue() = EntryQueue::default();
     }
 

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::{Entry, Handling, Journal, RecordedBody};
 use crate::fault::AppliedFault;
 
-/// A handle to the journal entry of one request. Records nothing if the entry is no longer in the journal; a handled
-/// request is still counted.
+/// A handle to the journal entry of one request. If the entry is no longer in the journal, the recorder only
+/// counts the request as handled.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
     journal: Journal,
@@ -53,12 +53,12 @@ impl Recorder {
         });
     }
 
-    pub(crate) fn record_request(&self, body: &Bytes) {
+    pub(crate) fn record_request_body(&self, body: &Bytes) {
         self.append(body, |entry| &mut entry.request_body);
     }
 
     /// Records the next part of the body of the response.
-    pub(crate) fn record_response(&self, part: &Bytes) {
+    pub(crate) fn record_response_part(&self, part: &Bytes) {
         self.append(part, |entry| &mut entry.response_body);
     }
 

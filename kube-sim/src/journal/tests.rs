@@ -31,9 +31,9 @@ fn bodies_are_recorded_up_to_the_limit() {
     let journal = Journal::new(Some(4));
     let recorder = journal.record(entry("/a"));
     for part in ["ab", "cd", "ef"] {
-        recorder.record_response(&Bytes::from(part));
+        recorder.record_response_part(&Bytes::from(part));
     }
-    recorder.record_request(&Bytes::from("abcd"));
+    recorder.record_request_body(&Bytes::from("abcd"));
     let first = &journal.entries()[0];
     let body = |content: &'static str, truncated| Some(RecordedBody { content: content.into(), truncated });
     assert_eq!(first.response_body, body("abcd", true));
@@ -42,10 +42,10 @@ fn bodies_are_recorded_up_to_the_limit() {
     journal.clear();
     assert_eq!(journal.queue().body_bytes, 0);
     assert_eq!(journal.total(), 1);
-    recorder.record_response(&Bytes::from("x"));
+    recorder.record_response_part(&Bytes::from("x"));
 
     let without = Journal::new(None);
-    without.record(entry("/a")).record_response(&Bytes::from("ab"));
+    without.record(entry("/a")).record_response_part(&Bytes::from("ab"));
     assert_eq!(without.entries()[0].response_body, None);
 }
 
@@ -54,7 +54,7 @@ fn the_oldest_entries_are_dropped() {
     let journal = Journal::new(Some(BODIES_LIMIT));
     let half = Bytes::from(vec![b'x'; BODIES_LIMIT / 2 + 1]);
     for path in ["/a", "/b"] {
-        journal.record(entry(path)).record_request(&half);
+        journal.record(entry(path)).record_request_body(&half);
     }
     let paths: Vec<String> = journal.entries().into_iter().map(|e| e.path).collect();
     assert_eq!(paths, ["/b"]);
@@ -73,7 +73,7 @@ fn entries_survive_a_json_round_trip() {
     recorder.record_faults(&[AppliedFault { rule: RuleId::new(3), action: Action::Rewind(2) }]);
     recorder.record_handling("2026-01-01T00:00:01Z".parse().unwrap(), 7);
     recorder.record_status(StatusCode::CREATED, 8);
-    recorder.record_response(&Bytes::from_static(b"\xff"));
+    recorder.record_response_part(&Bytes::from_static(b"\xff"));
     let text = serde_json::to_string(&journal.entries()).unwrap();
     assert!(text.contains(r#""time":"2026-01-01T00:00:00.5Z","method":"GET""#), "{text}");
     assert!(text.contains(r#""faults":[{"rule":3,"action":{"rewind":2}}]"#), "{text}");

@@ -1,19 +1,20 @@
-//! After a strategic merge patch, Go converts the patched object into the struct of its kind. Owns the errors of this
-//! conversion.
+//! After a strategic merge patch, the API server converts the patched object into the Go struct of its kind. Owns the
+//! errors of this conversion.
 
 use serde_json::Value;
 
 use super::go_format::{format_value, type_name};
 use crate::schema::{FieldError, Kind, Schema};
 
-/// The error for an object that does not convert after the strategic merge patch `change`; `None` if it converts.
+/// Returns the error if `patched` cannot be converted. `patched` is the object after the strategic merge patch
+/// `change`.
 pub(crate) fn conversion_error(schema: &Schema, patched: &Value, change: &Value) -> Option<FieldError> {
     let problem = first_mismatch(schema, patched)?;
     Some(FieldError::invalid("patch", format_value(change), problem))
 }
 
-/// The error for the first part of a value that does not have the Go type of its schema; `None` if there is no such
-/// part.
+/// Searches `value` for the first field or item with a JSON type that cannot be converted into the Go type of its
+/// schema. Returns the error text for this field or item.
 fn first_mismatch(schema: &Schema, value: &Value) -> Option<String> {
     match (schema.kind(), value) {
         (_, Value::Null) => None,
@@ -24,10 +25,10 @@ fn first_mismatch(schema: &Schema, value: &Value) -> Option<String> {
             items.iter().find_map(|item| first_mismatch(schema.items()?, item))
         }
         (Kind::Object, other) if schema.has_properties() => {
-            Some(format!("cannot restore struct from: {}", kind_name(other)))
+            Some(format!("cannot restore struct from: {}", go_kind(other)))
         }
-        (Kind::Object, other) => Some(format!("cannot restore map from {}", kind_name(other))),
-        (Kind::Array, other) => Some(format!("cannot restore slice from {}", kind_name(other))),
+        (Kind::Object, other) => Some(format!("cannot restore map from {}", go_kind(other))),
+        (Kind::Array, other) => Some(format!("cannot restore slice from {}", go_kind(other))),
         (Kind::Boolean, other) if !other.is_boolean() => {
             Some(format!("cannot convert {} to bool", type_name(other)))
         }
@@ -43,8 +44,8 @@ fn first_mismatch(schema: &Schema, value: &Value) -> Option<String> {
     }
 }
 
-/// The kind of the Go type of a decoded JSON value.
-fn kind_name(value: &Value) -> &'static str {
+/// The kind of the Go type (`reflect.Kind`) of a decoded JSON value, as error messages print it.
+fn go_kind(value: &Value) -> &'static str {
     match value {
         Value::Array(_) => "slice",
         Value::Object(_) => "map",
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_names_the_go_types() {
+    fn the_error_contains_the_go_types() {
         check("ConfigMap", &json!({"data": 3}), Some("cannot restore map from int64"));
         check("ConfigMap", &json!({"data": {"a": true}}), Some("cannot convert bool to string"));
         check("Pod", &json!({"spec": "x"}), Some("cannot restore struct from: string"));

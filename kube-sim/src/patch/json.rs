@@ -1,7 +1,7 @@
 //! JSON Patch (RFC 6902), with the deviations of the Go library that API servers use (`evanphx/json-patch`).
 //!
-//! Owns the algorithm. The deviations are: `replace` adds an absent field, `copy` of an absent field copies null, an
-//! absent `value` is null, `test` treats an absent field as null, and negative indices count from the end of a list.
+//! Owns the algorithm. The main deviations are: `replace` adds an absent field, `copy` of an absent field copies null,
+//! an absent `value` is null, `test` treats an absent field as null, and negative indices count from the end of a list.
 
 use serde_json::Value;
 
@@ -12,14 +12,15 @@ use crate::nesting::{MAX_DEPTH, is_within};
 /// The maximum number of operations in one patch.
 pub(crate) const MAX_OPERATIONS: usize = 10_000;
 
-/// The maximum total size, in bytes of JSON, of the values that the `copy` operations of one patch copy.
+/// The maximum total size, in bytes of JSON, of all values that one patch copies with the operation `copy`.
 const MAX_COPIED_BYTES: usize = 3 << 20;
 
 /// Applies the operations of `patch` to `target` in order. If an operation fails, `target` is unchanged.
 ///
 /// # Errors
-/// `patch` is neither null nor a list of objects (400), has more than [`MAX_OPERATIONS`] operations (413), or an
-/// operation fails (422; as in the API server, the error does not contain the operation).
+/// - 400 if `patch` is not a list of objects. Null is accepted and changes nothing.
+/// - 413 if `patch` has more than [`MAX_OPERATIONS`] operations.
+/// - 422 if an operation fails. As in the API server, the error does not contain the operation.
 pub(crate) fn apply_json_patch(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
     if patch.is_null() {
         return Ok(());
@@ -52,7 +53,8 @@ pub(crate) fn apply_json_patch(target: &mut Value, patch: &Value) -> Result<(), 
     Ok(())
 }
 
-/// The first operation of a patch that fails, and the object before it; `None` if the patch applies.
+/// Searches `operations` for the first operation that fails. Returns this operation and the object after all earlier
+/// operations, or `None` if all operations succeed.
 pub(crate) fn failing_operation<'a>(target: &Value, operations: &'a [Value]) -> Option<(&'a Value, Value)> {
     let apply = |count: usize| {
         let (mut object, mut copied) = (target.clone(), 0);
@@ -60,13 +62,13 @@ pub(crate) fn failing_operation<'a>(target: &Value, operations: &'a [Value]) -> 
         let failed = operations[..count].iter().position(|operation| !done(operation));
         (object, failed)
     };
-    // An operation that fails may leave the object half changed, so the operations before it are applied again.
+    // An operation that fails may leave the object half changed, so the earlier operations are applied again to a copy.
     let failed = apply(operations.len()).1?;
     Some((&operations[failed], apply(failed).0))
 }
 
-/// Applies one operation; `None` if it fails. `copied` is the total size of the values that `copy` operations of the
-/// patch have copied.
+/// Applies one operation. Returns `None` if the operation fails. `copied` is the total size of the values that the
+/// `copy` operations of the patch have copied so far.
 fn apply_operation(target: &mut Value, operation: &Value, copied: &mut usize) -> Option<()> {
     let text = |field: &str| operation.get(field).and_then(Value::as_str);
     let path = text("path")?;
@@ -96,7 +98,7 @@ fn is_within_depth(path: &str, value: &Value) -> bool {
     above <= MAX_DEPTH && is_within(MAX_DEPTH - above, value)
 }
 
-/// The operation `add`; `None` if it fails.
+/// Applies the operation `add`. Returns `None` if the operation fails.
 fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
     is_within_depth(path, &value).then_some(())?;
     if path.is_empty() {
@@ -118,7 +120,7 @@ fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
     Some(())
 }
 
-/// The operation `remove`. Returns the removed value, or `None` if the operation fails.
+/// Applies the operation `remove`. Returns the removed value, or `None` if the operation fails.
 fn remove(target: &mut Value, path: &str) -> Option<Value> {
     let (parent, key) = parent_and_key(target, path)?;
     match parent {
@@ -131,7 +133,7 @@ fn remove(target: &mut Value, path: &str) -> Option<Value> {
     }
 }
 
-/// The operation `replace`; `None` if it fails.
+/// Applies the operation `replace`. Returns `None` if the operation fails.
 fn replace(target: &mut Value, path: &str, value: Value) -> Option<()> {
     is_within_depth(path, &value).then_some(())?;
     if path.is_empty() {
@@ -152,7 +154,8 @@ fn replace(target: &mut Value, path: &str, value: Value) -> Option<()> {
     Some(())
 }
 
-/// A copy of the value at a path; null if the last segment is an absent field of an object.
+/// Returns a copy of the value at a path, or null if the parent is an object that does not have the field. Returns
+/// `None` for any other absent value.
 fn value_at(target: &mut Value, path: &str) -> Option<Value> {
     if path.is_empty() {
         return Some(target.clone());
@@ -168,7 +171,8 @@ fn value_at(target: &mut Value, path: &str) -> Option<Value> {
     }
 }
 
-/// The object or list that contains the value at a path, and the last segment of the path.
+/// Returns the parent of the value at a path, and the last segment of the path with its escape sequences decoded.
+/// Returns `None` if the path does not begin with a slash, or if the parent does not exist.
 fn parent_and_key<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, String)> {
     let (steps, last) = path
         .strip_prefix('/')?
@@ -189,7 +193,8 @@ fn parent_and_key<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Valu
     Some((container, unescape_segment(last)))
 }
 
-/// Parses an index of a list with `length` items. Negative indices count from the end of the list.
+/// Parses an index of a list with `length` items. Negative indices count from the end of the list. Returns `None` if
+/// `step` is not an integer, or if the index is out of range.
 fn parse_index(step: &str, length: usize) -> Option<usize> {
     let number: i64 = step.parse().ok()?;
     let length = i64::try_from(length).ok()?;
@@ -289,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn deviates_from_the_rfc_as_the_api_server_does() {
+    fn patches_deviate_from_the_rfc_as_in_the_api_server() {
         check_patched(
             json!({"a": 1}),
             json!([{"op": "replace", "path": "/b", "value": 2}]),
@@ -310,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_patches_are_rejected() {
+    fn malformed_and_too_long_patches_are_rejected() {
         let refuse = |patch: Value| apply_json_patch(&mut json!({}), &patch).unwrap_err();
         let cannot = |found: &str, expected: &str| {
             let text = format!(
@@ -337,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_that_exceeds_the_nesting_limit_is_rejected() {
+    fn a_result_that_exceeds_the_nesting_limit_is_rejected() {
         let copy = json!({"op": "copy", "from": "/a", "path": "/a/a"});
         let copied = |count| apply_to(json!({"a": {}}), vec![copy.clone(); count].into()).0;
         assert_eq!(copied(100), Ok(()));

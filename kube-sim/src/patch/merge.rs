@@ -27,7 +27,7 @@ pub(crate) fn apply_merge_patch(target: &mut Value, patch: Value) -> Result<(), 
 /// Merges `patch` into `target`. Both may be any JSON value.
 fn merge_value(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
-        *target = without_nulls(patch);
+        *target = without_null_fields(patch);
         return;
     };
     if !target.is_object() {
@@ -45,13 +45,13 @@ fn merge_value(target: &mut Value, patch: Value) {
 
 /// Removes the null fields of objects in `value`, at every depth; null list items are kept. In contrast to the RFC,
 /// the API server removes the null fields even of objects in lists.
-fn without_nulls(value: Value) -> Value {
+fn without_null_fields(value: Value) -> Value {
     match value {
-        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        Value::Array(items) => items.into_iter().map(without_null_fields).collect(),
         Value::Object(map) => map
             .into_iter()
             .filter(|(_, value)| !value.is_null())
-            .map(|(name, value)| (name, without_nulls(value)))
+            .map(|(name, value)| (name, without_null_fields(value)))
             .collect(),
         other => other,
     }
@@ -88,7 +88,7 @@ mod tests {
 
     /// The expected results are those of kube-apiserver 1.37.2.
     #[test]
-    fn nulls_in_objects_in_lists_are_dropped_and_null_items_kept() {
+    fn null_fields_in_lists_are_dropped_and_null_items_are_kept() {
         let cases = [
             (json!({"p": [null, 5]}), json!({"p": [null, 5]})),
             (json!({"p": [{"a": null, "b": 1}]}), json!({"p": [{"b": 1}]})),

@@ -36,8 +36,9 @@ pub(crate) enum PatchError {
     Internal(String),
 }
 
-/// The field error for a patched object that does not decode as its kind. `problem` is the error of `schema::decode` or
-/// of strict field validation. The details of the 422 `Status` with this error must have neither a kind nor a name.
+/// Returns the field error for a patched object that cannot be decoded as its kind. `problem` is the error of
+/// `schema::decode` or of strict field validation. The caller must leave the kind and the name of the object out of the
+/// `Status`, as the API server does.
 pub(crate) fn undecodable_result_error(patched: &Value, problem: &str) -> FieldError {
     FieldError::invalid("patch", patched.to_string(), problem)
 }

@@ -1,10 +1,14 @@
-//! Strategic merge patch: a merge patch with directives, which merges list items by a merge key.
+//! Strategic merge patch: a merge patch that merges list items by a merge key and can contain directives.
 //!
-//! Owns the merging of maps; `list` merges and orders lists. The algorithm, the order of its steps and its error
-//! messages are those of Kubernetes, because clients such as kubectl compute patches for exactly this algorithm.
+//! Owns the merging of maps; the module `list` merges and sorts lists. The algorithm, the order of its steps and its
+//! error messages are those of Kubernetes, because clients such as kubectl compute patches for exactly this algorithm.
 //!
-//! Directives: `$patch: replace|delete` in a map or list item, `$retainKeys` (drops all other fields),
-//! `$deleteFromPrimitiveList/FIELD` and `$setElementOrder/FIELD`.
+//! The directives are:
+//! - `$patch: delete` in a map clears the map. In a list item, it deletes the item.
+//! - `$patch: replace` in a map replaces the map. In a list item, it replaces the list.
+//! - `$retainKeys` lists the fields that a map keeps. All other fields are removed.
+//! - `$deleteFromPrimitiveList/FIELD` lists the scalars to remove from the list `FIELD`.
+//! - `$setElementOrder/FIELD` specifies the order of the list `FIELD`.
 
 mod list;
 
@@ -12,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::{PatchError, go_format};
 use crate::go_json::unmarshal_error;
-use crate::schema::{Additional, Schema};
+use crate::schema::{AdditionalFields, Schema};
 
 const PATCH_DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -22,8 +26,11 @@ const SET_ELEMENT_ORDER: &str = "$setElementOrder";
 /// Merges `patch` into `target`, an object of a built-in kind. `schema` specifies the patch strategies and merge keys.
 ///
 /// # Errors
-/// 400 if `patch` is not an object, or if `$retainKeys` or the key of a directive is malformed; 422 for a list of
-/// lists; 500 for any other error, such as a list item without its merge key, as in the API server.
+/// The status codes are those of the API server:
+/// - 400 if `patch` is not an object, if `$retainKeys` is not a list or omits a field that the patch sets, or if the
+///   key of a directive is malformed.
+/// - 422 for a list of lists.
+/// - 500 for any other error, such as a list item without its merge key.
 pub(crate) fn apply_strategic_patch(
     schema: &Schema,
     target: &mut Value,
@@ -101,40 +108,42 @@ fn merge_map(
     Ok(original)
 }
 
-/// Inserts a field that `original` does not have. Removes nulls and maps that contain `$patch` from `value`.
+/// Inserts a field that `original` does not have. First removes two things from `value`: null fields, and maps that
+/// contain `$patch`. If `value` itself is a map that contains `$patch`, inserts nothing.
 fn insert_new_field(original: &mut Map<String, Value>, key: String, mut value: Value) {
-    discard_nulls(&mut value);
-    if let Some(value) = without_directives(value) {
+    discard_null_fields(&mut value);
+    if let Some(value) = without_directive_maps(value) {
         original.insert(key, value);
     }
 }
 
-/// Removes the null fields of maps, at every depth.
-fn discard_nulls(value: &mut Value) {
+/// Removes the null fields of maps, at every depth. Null list items are kept.
+fn discard_null_fields(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(discard_nulls);
+            map.values_mut().for_each(discard_null_fields);
         }
-        Value::Array(items) => items.iter_mut().for_each(discard_nulls),
+        Value::Array(items) => items.iter_mut().for_each(discard_null_fields),
         _ => {}
     }
 }
 
-/// Drops every map that contains `$patch` from `value`; `None` if `value` itself is such a map.
-fn without_directives(value: Value) -> Option<Value> {
+/// Returns `value` without the maps that contain the field `$patch`, or `None` if `value` itself is such a map.
+fn without_directive_maps(value: Value) -> Option<Value> {
     match value {
         Value::Object(map) if map.contains_key(PATCH_DIRECTIVE) => None,
         Value::Object(map) => {
-            let kept = map.into_iter().filter_map(|(key, value)| Some((key, without_directives(value)?)));
+            let kept = map.into_iter().filter_map(|(key, value)| Some((key, without_directive_maps(value)?)));
             Some(Value::Object(kept.collect()))
         }
-        Value::Array(items) => Some(items.into_iter().filter_map(without_directives).collect()),
+        Value::Array(items) => Some(items.into_iter().filter_map(without_directive_maps).collect()),
         scalar => Some(scalar),
     }
 }
 
-/// Applies `$retainKeys`: removes the fields of `original` that are not listed. The patch must not set such fields.
+/// Applies `$retainKeys`: removes the fields of `original` that `$retainKeys` does not list. Returns an error if the
+/// patch sets a field that `$retainKeys` does not list.
 fn apply_retain_keys(
     original: &mut Map<String, Value>,
     patch: &mut Map<String, Value>,
@@ -153,7 +162,7 @@ fn apply_retain_keys(
     Ok(())
 }
 
-/// Merges the lists for which the patch has a `$setElementOrder` directive, and orders their items accordingly.
+/// Merges the lists for which the patch has a `$setElementOrder` directive, and sorts their items by this directive.
 fn apply_element_orders(
     original: &mut Map<String, Value>,
     patch: &mut Map<String, Value>,
@@ -172,7 +181,7 @@ fn apply_element_orders(
         let merged = match (&present, patched.clone()) {
             (None, None) => continue,
             (Some(present), None) => present.clone(),
-            (None, Some(patched)) => patched.into_iter().filter_map(without_directives).collect(),
+            (None, Some(patched)) => patched.into_iter().filter_map(without_directive_maps).collect(),
             (Some(present), Some(patched)) => list::merge_lists(present.clone(), patched, &field, false)?,
         };
         let server = present.unwrap_or_default();
@@ -185,7 +194,7 @@ fn apply_element_orders(
     Ok(())
 }
 
-/// The items of a list; an error for any other value.
+/// Returns the items of a list, or an error for any other value.
 fn items_or_error(value: Value) -> Result<Vec<Value>, PatchError> {
     match value {
         Value::Array(items) => Ok(items),
@@ -196,7 +205,7 @@ fn items_or_error(value: Value) -> Result<Vec<Value>, PatchError> {
     }
 }
 
-/// The name `FIELD` in a key of the form `PREFIX/FIELD`.
+/// Returns the name `FIELD` in a key of the form `PREFIX/FIELD`, or an error for any other key.
 fn directive_target<'a>(key: &'a str, prefix: &str) -> Result<&'a str, PatchError> {
     let target = key.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
     target.ok_or_else(|| {
@@ -205,12 +214,12 @@ fn directive_target<'a>(key: &'a str, prefix: &str) -> Result<&'a str, PatchErro
     })
 }
 
-/// The [`Field`] of the patch field `key`.
+/// Looks up the field `key` in `schema`. `is_list` specifies whether the value of the field is a list.
 fn field_of<'a>(schema: Option<&'a Schema>, key: &str, is_list: bool) -> Result<Field<'a>, PatchError> {
     let unknown = Field { schema: None, strategy: "", merge_key: "" };
     let Some(schema) = schema else { return Ok(unknown) };
     let Some(field) = schema.field(key) else {
-        if schema.has_properties() && matches!(schema.additional(), Additional::Unset) {
+        if schema.has_properties() && matches!(schema.additional_fields(), AdditionalFields::Unset) {
             let name = schema.component().and_then(|name| name.rsplit('.').next()).unwrap_or_default();
             let message = format!("unable to find api field in struct {name} for the json field {key:?}");
             return Err(PatchError::Internal(message));

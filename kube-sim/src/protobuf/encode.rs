@@ -1,4 +1,4 @@
-//! Encodes JSON values as Protobuf, for the responses to clients that accept it.
+//! Encodes JSON values as Protobuf, for the responses to clients that accept Protobuf.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,30 +10,34 @@ use serde_json::{Map, Value};
 use super::messages::{self, Field, Label, Message, ValueType};
 use super::{MAGIC_NUMBER, MAX_DEPTH};
 
-/// The wire types of the values of fields.
+/// The wire type of integers of variable length.
 const VARINT: u64 = 0;
+/// The wire type of values of 64 bits.
 const FIXED_64: u64 = 1;
+/// The wire type of strings, bytes and messages.
 const BYTES: u64 = 2;
 
-/// Encodes an object with its `apiVersion` and `kind`. A kind whose name ends with `List` is encoded as a list.
+/// Encodes an object as a body: an envelope that contains the `apiVersion`, the `kind` and the encoded fields of the
+/// object. A kind whose name ends with `List` is encoded as a list.
 ///
 /// # Errors
-/// The text of the encoding error: the kind is not built in, or a value does not fit its field.
+/// The text of the encoding error: the kind is not built in, a value does not fit its field, or messages nest too
+/// deeply.
 pub(crate) fn encode(object: &Value) -> Result<Bytes, String> {
     let message = encode_without_envelope(object)?;
-    let (api_version, kind) = types_of(object);
+    let (api_version, kind) = type_meta_of(object);
     let (mut out, end) = envelope(api_version, kind, message.len());
     out.extend_from_slice(&message);
     out.extend_from_slice(end);
     Ok(out.into())
 }
 
-/// Encodes the message of an object, as [`encode`], without its envelope.
+/// Encodes the fields of an object as [`encode`] does, but without the envelope.
 ///
 /// # Errors
 /// Those of [`encode`].
 pub(crate) fn encode_without_envelope(object: &Value) -> Result<Vec<u8>, String> {
-    let (api_version, kind) = types_of(object);
+    let (api_version, kind) = type_meta_of(object);
     match kind.strip_suffix("List") {
         Some(item_kind) => {
             // The items of an empty list can be null.
@@ -45,12 +49,13 @@ pub(crate) fn encode_without_envelope(object: &Value) -> Result<Vec<u8>, String>
 }
 
 /// The `apiVersion` and the `kind` of an object.
-fn types_of(object: &Value) -> (&str, &str) {
+fn type_meta_of(object: &Value) -> (&str, &str) {
     let text = |name: &str| object[name].as_str().unwrap_or_default();
     (text("apiVersion"), text("kind"))
 }
 
-/// The bytes of an envelope before and after its message of `length` bytes.
+/// Returns two parts of an envelope: the bytes before the encoded object, and the bytes after it. `length` is the number
+/// of bytes of the encoded object.
 pub(crate) fn envelope(api_version: &str, kind: &str, length: usize) -> (Vec<u8>, &'static [u8]) {
     /// The fields 3 and 4, the content encoding and the content type. Go writes them even if they are empty.
     const END: &[u8] = b"\x1a\x00\x22\x00";
@@ -64,7 +69,8 @@ pub(crate) fn envelope(api_version: &str, kind: &str, length: usize) -> (Vec<u8>
     (out, END)
 }
 
-/// Encodes a watch event as a frame: its length, its type and its encoded object.
+/// Encodes a watch event as a frame: the length of the event, then a message with the event's type and the encoded
+/// `object`.
 pub(crate) fn encode_event(event_type: &str, object: &[u8]) -> Bytes {
     let (mut extension, mut event) = (Vec::new(), Vec::new());
     put_bytes(1, object, &mut extension);
@@ -86,7 +92,7 @@ fn as_map(value: &Value) -> Result<&Map<String, Value>, String> {
     value.as_object().ok_or_else(|| "a message must be an object".to_owned())
 }
 
-/// Encodes the message of a list of `message`.
+/// Encodes a list whose items have the message type `message`.
 fn encode_list(message: &Message, metadata: &Value, items: &[Value]) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     put_bytes(1, &encode_fields(message_of("v1", "ListMeta")?, as_map(metadata)?, 0)?, &mut out);
@@ -114,7 +120,7 @@ fn encode_fields(message: &Message, object: &Map<String, Value>, depth: usize) -
     Ok(out)
 }
 
-/// Appends a field to its message. An absent field is null.
+/// Appends a field to the encoded message `out`. A null `value` stands for an absent field.
 fn encode_field(field: &Field, value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
     match (field.label, value) {
         (Label::Singular, Value::Null) if !field.is_pointer => put_zero(field, depth, out)?,
@@ -138,13 +144,13 @@ fn encode_field(field: &Field, value: &Value, depth: usize, out: &mut Vec<u8>) -
     Ok(())
 }
 
-/// Appends the zero value of a field that is no pointer.
+/// Appends the zero value of a field that is not a pointer in Go.
 fn put_zero(field: &Field, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
     match field.value_type {
         ValueType::String => put_bytes(field.number, b"", out),
         // The zero value is a nil slice, which Go does not write.
         ValueType::Bytes => {}
-        ValueType::Bool | ValueType::Int | ValueType::Uint => put_number(field.number, 0, out),
+        ValueType::Bool | ValueType::Int | ValueType::Uint => put_integer(field.number, 0, out),
         ValueType::Double => {
             put_varint(field.number << 3 | FIXED_64, out);
             out.put_u64_le(0);
@@ -162,7 +168,7 @@ fn put_zero(field: &Field, depth: usize, out: &mut Vec<u8>) -> Result<(), String
     Ok(())
 }
 
-/// Appends a field with one value of the type `value_type`.
+/// Appends a field with the number `number` and one value of the type `value_type`.
 fn put_value(
     number: u64,
     value_type: ValueType,
@@ -177,10 +183,10 @@ fn put_value(
             let bytes = STANDARD.decode(value.as_str().ok_or_else(other_type)?);
             put_bytes(number, &bytes.map_err(|error| format!("invalid base64: {error}"))?, out);
         }
-        ValueType::Bool => put_number(number, value.as_bool().ok_or_else(other_type)?.into(), out),
+        ValueType::Bool => put_integer(number, value.as_bool().ok_or_else(other_type)?.into(), out),
         ValueType::Int | ValueType::Uint => {
             let int = value.as_i64().map(i64::cast_unsigned).or(value.as_u64());
-            put_number(number, int.ok_or_else(other_type)?, out);
+            put_integer(number, int.ok_or_else(other_type)?, out);
         }
         ValueType::Double => {
             put_varint(number << 3 | FIXED_64, out);
@@ -204,22 +210,22 @@ fn encode_message(message: &Message, value: &Value, depth: usize) -> Result<Vec<
     match (message.name.rsplit('.').next().unwrap_or_default(), value) {
         ("Time" | "MicroTime", Value::String(text)) => {
             let (seconds, nanos) = parse_time(text)?;
-            put_number(1, seconds.cast_unsigned(), &mut out);
-            put_number(2, nanos.cast_unsigned(), &mut out);
+            put_integer(1, seconds.cast_unsigned(), &mut out);
+            put_integer(2, nanos.cast_unsigned(), &mut out);
         }
         ("Quantity", Value::String(text)) => put_bytes(1, text.as_bytes(), &mut out),
         ("Quantity", value @ Value::Number(_)) | ("FieldsV1" | "RawExtension" | "JSON", value) => {
             put_bytes(1, value.to_string().as_bytes(), &mut out);
         }
         ("IntOrString", Value::String(text)) => {
-            put_number(1, 1, &mut out);
-            put_number(2, 0, &mut out);
+            put_integer(1, 1, &mut out);
+            put_integer(2, 0, &mut out);
             put_bytes(3, text.as_bytes(), &mut out);
         }
         ("IntOrString", value) => {
             let number = value.as_i64().ok_or("the value is neither an integer nor a string")?;
-            put_number(1, 0, &mut out);
-            put_number(2, number.cast_unsigned(), &mut out);
+            put_integer(1, 0, &mut out);
+            put_integer(2, number.cast_unsigned(), &mut out);
             put_bytes(3, b"", &mut out);
         }
         ("ExtraValue" | "Verbs", Value::Array(items)) => {
@@ -227,9 +233,9 @@ fn encode_message(message: &Message, value: &Value, depth: usize) -> Result<Vec<
                 put_value(1, ValueType::String, item, depth, &mut out)?;
             }
         }
-        ("JSONSchemaPropsOrBool", Value::Bool(allowed)) => put_number(1, (*allowed).into(), &mut out),
+        ("JSONSchemaPropsOrBool", Value::Bool(allowed)) => put_integer(1, (*allowed).into(), &mut out),
         ("JSONSchemaPropsOrBool", value) => {
-            put_number(1, 1, &mut out);
+            put_integer(1, 1, &mut out);
             schema(value, 2, &mut out)?;
         }
         ("JSONSchemaPropsOrArray", Value::Array(schemas)) => {
@@ -248,7 +254,8 @@ fn encode_message(message: &Message, value: &Value, depth: usize) -> Result<Vec<
     Ok(out)
 }
 
-/// The message `JSONSchemaProps`, which is the type of a field of `message` (`JSONSchemaPropsOrBool` or a similar one).
+/// Returns the message type `JSONSchemaProps`. `message` is `JSONSchemaPropsOrBool` or another union that has a field of
+/// this type.
 fn schema_message(message: &Message) -> &'static Message {
     let at = message.fields.iter().find_map(|field| match field.value_type {
         ValueType::Message(at) => Some(at),
@@ -257,11 +264,14 @@ fn schema_message(message: &Message) -> &'static Message {
     messages::message_at(at.unwrap_or_default())
 }
 
-/// The seconds since 1970 and the nanoseconds of a time. Uses `DateTime` for the last day of the year 9999, which
-/// `Timestamp` cannot represent.
+/// Parses a time. Returns the seconds since 1970, and the nanoseconds since the last full second. `Timestamp` cannot
+/// represent the last day of the year 9999, so this day is parsed as a `DateTime`.
 fn parse_time(text: &str) -> Result<(i64, i64), String> {
     if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok((time.as_second(), time.subsec_nanosecond().into()));
+        // Go rounds the seconds down, so the nanoseconds are never negative, even for a time before 1970.
+        let nanos = time.subsec_nanosecond();
+        let (borrowed, nanos) = if nanos < 0 { (1, nanos + 1_000_000_000) } else { (0, nanos) };
+        return Ok((time.as_second() - borrowed, nanos.into()));
     }
     let time: DateTime =
         text.trim_end_matches('Z').parse().map_err(|error| format!("invalid time: {error}"))?;
@@ -277,12 +287,12 @@ fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     out.put_u8((value & 0x7f) as u8);
 }
 
-fn put_number(number: u64, value: u64, out: &mut Vec<u8>) {
+fn put_integer(number: u64, value: u64, out: &mut Vec<u8>) {
     put_varint(number << 3 | VARINT, out);
     put_varint(value, out);
 }
 
-/// Appends a field of bytes.
+/// Appends a field with the number `number` and the value `bytes`.
 pub(crate) fn put_bytes(number: u64, bytes: &[u8], out: &mut Vec<u8>) {
     put_varint(number << 3 | BYTES, out);
     put_varint(bytes.len() as u64, out);
@@ -325,8 +335,8 @@ mod tests {
         }
     }
 
-    /// Removes the empty messages that `original` does not have: Go writes a message that is no pointer even if it is
-    /// empty.
+    /// Removes the nulls and empty messages that `original` does not have. Go writes a message that is not a pointer even
+    /// if the message is empty.
     fn drop_empty_messages(decoded: &mut Value, original: &Value) {
         match decoded {
             Value::Object(map) => map.retain(|key, value| {
@@ -345,7 +355,7 @@ mod tests {
 
     /// The expected texts are the output of `Marshal` of the Go types in Kubernetes 1.37.2, in base64.
     #[test]
-    fn zero_values_are_written_as_by_go() {
+    fn zero_values_are_written_as_in_go() {
         let variable = json!({"name": "E", "valueFrom": {"resourceFieldRef": {"resource": "r"}}});
         let container = json!({"name": "c", "env": [variable], "livenessProbe": {"httpGet": {"path": "/"}}});
         let metadata = json!({"name": "a"});
@@ -380,10 +390,18 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_type_is_an_error_with_its_path() {
+    fn the_error_for_a_value_of_the_wrong_type_contains_the_field() {
         let error = encode(&json!({"apiVersion": "v1", "kind": "Pod", "spec": {"hostname": 7}})).unwrap_err();
         assert!(error.contains("Pod.spec") && error.contains("hostname"), "{error}");
+    }
+
+    #[test]
+    fn a_kind_that_is_not_built_in_is_an_error() {
         assert!(encode(&json!({"apiVersion": "example.com/v1", "kind": "Widget"})).is_err());
+    }
+
+    #[test]
+    fn the_last_day_of_the_year_9999_is_parsed() {
         let late = parse_time("9999-12-31T23:59:59Z").unwrap();
         assert_eq!(late, (253_402_300_799, 0));
     }

@@ -34,10 +34,10 @@ pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) label: Label,
     pub(super) value_type: ValueType,
-    /// Whether the JSON object contains the field if its value is zero.
+    /// Whether the JSON object contains the field even if its value is zero.
     pub(super) shows_zero: bool,
-    /// Whether the field is a pointer in Go. Go's encoder writes a field with one value even if the value is zero, unless
-    /// it is a nil pointer or a nil byte slice.
+    /// Whether the field is a pointer in Go. Go's encoder omits a singular field only if its value is a nil pointer or a
+    /// nil byte slice. The encoder writes all other zero values.
     pub(super) is_pointer: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Field {
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) name: &'static str,
-    /// The fields in the order of their numbers, which is that of the encoding.
+    /// The fields, sorted by number. Go encodes the fields in this order.
     pub(super) fields: Vec<Field>,
 }
 
@@ -122,8 +122,8 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
     INDEX_BY_NAME.get(format!("{package}.{kind}").as_str()).map(|at| &ALL_MESSAGES[*at])
 }
 
-/// Whether Go omits a scalar field of an OpenAPI component, such as `io.k8s.api.core.v1.PodSpec`, from the JSON object
-/// if its value is zero.
+/// Whether Go omits the scalar field `field` from the JSON object if the value of the field is zero. `component` is the
+/// name of an OpenAPI component, such as `io.k8s.api.core.v1.PodSpec`.
 pub(crate) fn omits_zero(component: &str, field: &str) -> bool {
     let Some(name) = component.strip_prefix("io.k8s.") else { return false };
     let name = format!("k8s.io.{}", name.replace('-', "_"));
@@ -131,7 +131,8 @@ pub(crate) fn omits_zero(component: &str, field: &str) -> bool {
     found.is_some_and(|field| !field.shows_zero && field.label == Label::Singular)
 }
 
-/// The field with this name in the JSON object of a message, which also has the fields of its inline messages.
+/// Searches a message and its inline messages for the field with this name. The JSON object of the message also
+/// contains the fields of the inline messages.
 fn find_field(message: &'static Message, name: &str) -> Option<&'static Field> {
     message.fields.iter().find_map(|field| match (field.label, field.value_type) {
         (Label::Inline, ValueType::Message(at)) => find_field(&ALL_MESSAGES[at], name),

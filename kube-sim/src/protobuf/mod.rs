@@ -1,7 +1,8 @@
-//! Decodes request bodies in Protobuf, which typed Go clients and `kubectl create` send, into JSON values, and encodes
-//! responses.
+//! Decodes Protobuf request bodies into JSON values, and encodes responses. Typed Go clients and `kubectl create` send
+//! Protobuf bodies.
 //!
-//! The codec shares no code and no data with `kube-client`, so that tests check one with the other.
+//! This codec shares no code and no data with the codec of `kube-client`, so that tests can check one codec with the
+//! other.
 
 pub(crate) mod encode;
 mod messages;
@@ -27,7 +28,7 @@ const MAGIC_NUMBER: &[u8] = b"k8s\0";
 /// The maximum nesting depth of messages.
 const MAX_DEPTH: usize = 128;
 
-/// Whether Protobuf has a message for the kind.
+/// Whether the kind has a Protobuf message.
 pub(crate) fn has_kind(api_version: &str, kind: &str) -> bool {
     messages::of_kind(api_version, kind).is_some()
 }
@@ -87,7 +88,7 @@ fn decode_object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<St
     Ok(object)
 }
 
-/// Decodes the value of a field into `object`.
+/// Decodes the value of a field, and adds the value to `object`.
 fn decode_field(
     object: &mut Map<String, Value>,
     field: &Field,
@@ -97,7 +98,7 @@ fn decode_field(
     match field.label {
         Label::Singular => {
             let value = decode_value(field.value_type, wire, depth)?;
-            // Go encodes the zero values of non-pointer fields in Protobuf, and omits them from JSON.
+            // Go writes the zero values of non-pointer fields in Protobuf, but omits most of these values from JSON.
             if field.shows_zero || !is_zero_value(&value) {
                 object.insert(field.name.to_owned(), value);
             }
@@ -175,9 +176,9 @@ fn decode_message(message: &Message, bytes: &[u8], depth: usize) -> Result<Value
     let name = message.name.rsplit('.').next().unwrap_or_default();
     match name {
         "Time" | "MicroTime" => return decode_time(bytes, name == "MicroTime"),
-        "Quantity" => return Ok(first_field_bytes(bytes)?.map_or(Ok("0".to_owned()), decode_utf8)?.into()),
+        "Quantity" => return Ok(bytes_of_field_1(bytes)?.map_or(Ok("0".to_owned()), decode_utf8)?.into()),
         "FieldsV1" | "RawExtension" | "JSON" => {
-            let Some(raw) = first_field_bytes(bytes)? else { return Ok(Value::Null) };
+            let Some(raw) = bytes_of_field_1(bytes)? else { return Ok(Value::Null) };
             return serde_json::from_slice(raw).map_err(|e| format!("the embedded JSON does not parse: {e}"));
         }
         _ => {}
@@ -205,8 +206,8 @@ fn decode_message(message: &Message, bytes: &[u8], depth: usize) -> Result<Value
     })
 }
 
-/// The bytes of the field with number 1.
-fn first_field_bytes(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
+/// Returns the value of the field with the number 1, or `None` if the message does not have this field.
+fn bytes_of_field_1(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.next_field()? {
         if let (1, WireValue::Bytes(bytes)) = (number, wire) {
@@ -216,7 +217,8 @@ fn first_field_bytes(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
     Ok(None)
 }
 
-/// Decodes a `MicroTime` if `micro` is true, otherwise a `Time`, to its text in JSON.
+/// Decodes a `MicroTime` if `micro` is true, otherwise a `Time`. Returns the time as JSON: a string, or null for Go's
+/// zero time.
 fn decode_time(bytes: &[u8], micro: bool) -> Result<Value, String> {
     let (mut seconds, mut nanos) = (None, 0);
     let mut reader = Reader::new(bytes);
@@ -227,7 +229,7 @@ fn decode_time(bytes: &[u8], micro: bool) -> Result<Value, String> {
             _ => {}
         }
     }
-    // Go's zero time is 0001-01-01T00:00:00Z, or an empty message. In JSON it is null.
+    // Go's zero time is 0001-01-01T00:00:00Z or an empty message. The zero time and all earlier times are null in JSON.
     let Some(seconds) = seconds.filter(|s| *s > -62_135_596_800) else { return Ok(Value::Null) };
     // Go formats times until the end of the year 9999, one day more than `jiff::Timestamp` represents.
     let at = SignedDuration::from_secs(seconds)
@@ -243,14 +245,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A field whose value is bytes, in the wire format.
+    /// Encodes a field whose value is bytes.
     fn encode_bytes(number: u8, content: &[u8]) -> Vec<u8> {
         let mut out = vec![number << 3 | 2, u8::try_from(content.len()).unwrap()];
         out.extend_from_slice(content);
         out
     }
 
-    /// A request body with this type and this encoded object.
+    /// Returns a request body with this `apiVersion`, this `kind` and the encoded object `raw`.
     fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
         let meta = [encode_bytes(1, api_version.as_bytes()), encode_bytes(2, kind.as_bytes())].concat();
         [MAGIC_NUMBER.to_vec(), encode_bytes(1, &meta), encode_bytes(2, raw)].concat()
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_int_or_strings_decode_to_their_json_form() {
+    fn values_of_time_and_int_or_string_decode_to_their_json_form() {
         let port =
             [encode_bytes(1, b"http"), vec![3 << 3, 80], encode_bytes(4, &[1 << 3, 1, 3 << 3 | 2, 1, b'x'])]
                 .concat();

@@ -1,4 +1,5 @@
-//! The Protobuf wire format: fields with a field number and a value, which is a number or bytes.
+//! The Protobuf wire format. A message is a sequence of fields. A field has a number and a value. The value is an
+//! integer of variable length, a value of 32 or 64 bits, or a byte string.
 
 /// The encoded value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

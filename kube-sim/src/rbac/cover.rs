@@ -1,10 +1,10 @@
-//! Whether the rules of a user cover those of a role.
+//! Checks whether the rules of a user contain all permissions of the rules of a role.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{lists, matches_path};
+use super::{includes, matches_path};
 use crate::json::texts;
 
 /// A permission with one verb.
@@ -23,8 +23,8 @@ enum Permission<'a> {
     },
 }
 
-/// The permissions of `wanted` that no rule of `owned` grants, as the errors of the API server print them: sorted, with
-/// all verbs of a resource in one entry.
+/// Returns the permissions in the rules `wanted` that no rule in `owned` contains. The result has the format of the API
+/// server's error messages: it is sorted, and all verbs of a resource are in one entry.
 pub(crate) fn missing_permissions(owned: &[Value], wanted: &[Value]) -> Vec<String> {
     let all = wanted.iter().flat_map(permissions);
     let missing = all.filter(|permission| !owned.iter().any(|rule| covers(rule, *permission)));
@@ -47,7 +47,7 @@ pub(crate) fn missing_permissions(owned: &[Value], wanted: &[Value]) -> Vec<Stri
     let texts = resources.into_iter().filter_map(|(permission, verbs)| match permission {
         Permission::Resource { group, resource, name, .. } => {
             let names = name.map(|name| format!(", ResourceNames:[{name:?}]")).unwrap_or_default();
-            let verbs = quoted(verbs);
+            let verbs = quote_list(verbs);
             Some(format!("{{APIGroups:[{group:?}], Resources:[{resource:?}]{names}, Verbs:{verbs}}}"))
         }
         Permission::Path { .. } => None,
@@ -56,13 +56,14 @@ pub(crate) fn missing_permissions(owned: &[Value], wanted: &[Value]) -> Vec<Stri
     paths.into_iter().collect()
 }
 
-/// A list of strings in the form of Go's `%q`.
-pub(crate) fn quoted<T: AsRef<str>>(list: impl IntoIterator<Item = T>) -> String {
+/// Formats a list of strings as Go's `%q` does.
+pub(crate) fn quote_list<T: AsRef<str>>(list: impl IntoIterator<Item = T>) -> String {
     let items: Vec<_> = list.into_iter().map(|item| format!("{:?}", item.as_ref())).collect();
     format!("[{}]", items.join(" "))
 }
 
-/// The permissions of a rule, one for each verb, in the order in which the API server reports them.
+/// Splits a rule into permissions with one verb each. The order of the permissions determines the order of the verbs in
+/// the error messages.
 fn permissions(rule: &Value) -> Vec<Permission<'_>> {
     let mut all = Vec::new();
     for group in texts(&rule["apiGroups"]) {
@@ -93,19 +94,19 @@ fn covers(rule: &Value, permission: Permission<'_>) -> bool {
     match permission {
         Permission::Path { path, verb } => {
             names.peek().is_none()
-                && lists(&rule["verbs"], verb)
+                && includes(&rule["verbs"], verb)
                 && texts(&rule["nonResourceURLs"]).any(|listed| matches_path(listed, path))
         }
         Permission::Resource { group, resource, name, verb } => {
-            lists(&rule["verbs"], verb)
-                && lists(&rule["apiGroups"], group)
+            includes(&rule["verbs"], verb)
+                && includes(&rule["apiGroups"], group)
                 && texts(&rule["resources"]).any(|listed| covers_resource(listed, resource))
                 && (names.peek().is_none() || names.any(|listed| Some(listed) == name))
         }
     }
 }
 
-/// Whether an entry of a rule, such as `pods` or `*/scale`, contains another entry.
+/// Whether `listed` includes `resource`. Both are entries in the `resources` of a rule, such as `pods` or `*/scale`.
 fn covers_resource(listed: &str, resource: &str) -> bool {
     let subresource = resource.split_once('/').map(|(_, subresource)| subresource);
     listed == "*" || listed == resource || subresource.is_some() && listed.strip_prefix("*/") == subresource
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_covers_the_permissions_that_it_contains() {
+    fn permissions_that_no_rule_contains_are_missing() {
         let all = rule(&["*"], &["*"], &[], &["*"]);
         check(&all, &rule(&["", "apps"], &["*", "a/b"], &["x"], &["get", "*"]), &[]);
         check(

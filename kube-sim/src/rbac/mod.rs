@@ -1,4 +1,4 @@
-//! Role-based access control: the accesses that the roles and bindings of the store grant to a user.
+//! Role-based access control: decides what the roles and bindings in the store allow a user to do.
 //!
 //! This module must not depend on the handlers. It reads the latest state of the store, even for a request to a server
 //! whose watch cache lags.
@@ -7,7 +7,7 @@ mod cover;
 
 use serde_json::Value;
 
-pub(crate) use self::cover::{missing_permissions, quoted};
+pub(crate) use self::cover::{missing_permissions, quote_list};
 use crate::json::{text, texts};
 use crate::store::State;
 use crate::store::object;
@@ -21,18 +21,18 @@ const CLUSTER_ROLES: &str = "rbac.authorization.k8s.io/clusterroles";
 const ROLE_BINDINGS: &str = "rbac.authorization.k8s.io/rolebindings";
 const CLUSTER_ROLE_BINDINGS: &str = "rbac.authorization.k8s.io/clusterrolebindings";
 
-/// An access to the API.
+/// An action in the API that a user wants to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Access<'a> {
     Resource(ResourceAccess<'a>),
-    /// An access to a path that is not a resource, such as `/metrics`.
+    /// An action on a path that is not a resource, such as `/metrics`.
     Path {
         verb: &'a str,
         path: &'a str,
     },
 }
 
-/// An access to objects of a resource.
+/// An action on objects of a resource.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ResourceAccess<'a> {
     pub(crate) verb: &'a str,
@@ -45,7 +45,8 @@ pub(crate) struct ResourceAccess<'a> {
     pub(crate) name: &'a str,
 }
 
-/// The reason for which the user has the access; `None` if no role grants it. The reason is empty for superusers.
+/// Returns the reason why the user may do the action `access`, or `None` if no role allows this action. The reason is
+/// empty for superusers.
 pub(crate) fn find_grant(state: &State, user: &User, access: &Access<'_>) -> Option<String> {
     if user.is_in(SUPERUSERS) {
         return Some(String::new());
@@ -59,13 +60,13 @@ pub(crate) fn find_grant(state: &State, user: &User, access: &Access<'_>) -> Opt
     Some(format!("RBAC: allowed by {}", found.description()))
 }
 
-/// The rules that apply to the user in a namespace.
+/// Returns the rules that apply to the user in a namespace. Includes the rules from cluster role bindings.
 pub(crate) fn rules_of(state: &State, user: &User, namespace: &str) -> Vec<Value> {
     bindings(state, user, namespace).flat_map(|binding| binding.rules(state)).collect()
 }
 
-/// The rules of the role that the `roleRef` `role` of a binding in `namespace` names. Includes the rules of the roles
-/// that an aggregated role selects. `None` if the role does not exist.
+/// Returns the rules of a role, or `None` if the role does not exist. `role` is the `roleRef` of a binding in
+/// `namespace`. If the role has an `aggregationRule`, also returns the rules of the cluster roles that this rule selects.
 pub(crate) fn rules_of_role(state: &State, role: &Value, namespace: &str) -> Option<Vec<Value>> {
     let (storage, namespace) = match text(&role["kind"]) {
         "ClusterRole" => (CLUSTER_ROLES, ""),
@@ -74,7 +75,7 @@ pub(crate) fn rules_of_role(state: &State, role: &Value, namespace: &str) -> Opt
     let role = state.get(storage, &object::key(namespace, text(&role["name"])))?.value();
     let mut rules = rules_in(&role);
     let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array().into_iter().flatten();
-    let selectors: Vec<_> = selectors.map(LabelSelector::of_object).collect();
+    let selectors: Vec<_> = selectors.map(LabelSelector::from_json).collect();
     if !selectors.is_empty() {
         let all = objects(state, CLUSTER_ROLES, "");
         let selected = all.filter(|role| {
@@ -86,12 +87,12 @@ pub(crate) fn rules_of_role(state: &State, role: &Value, namespace: &str) -> Opt
     Some(rules)
 }
 
-/// A binding with the user among its subjects.
+/// A binding that has the user as one of its subjects.
 struct Binding<'a> {
     object: Value,
     /// Empty for a cluster role binding.
     namespace: &'a str,
-    /// The subject, as in the reasons of the API server.
+    /// The text for the subject in the reason that [`find_grant`] returns.
     subject: String,
 }
 
@@ -111,7 +112,8 @@ impl Binding<'_> {
     }
 }
 
-/// The cluster role bindings of a user, and the role bindings of the user in the namespace, if any.
+/// Returns the cluster role bindings of a user. If `namespace` is not empty, also returns the role bindings of the user
+/// in this namespace.
 fn bindings<'a>(state: &'a State, user: &'a User, namespace: &'a str) -> impl Iterator<Item = Binding<'a>> {
     let cluster_wide = objects(state, CLUSTER_ROLE_BINDINGS, "").map(|object| (object, ""));
     let local = (!namespace.is_empty()).then(|| objects(state, ROLE_BINDINGS, namespace));
@@ -123,7 +125,7 @@ fn bindings<'a>(state: &'a State, user: &'a User, namespace: &'a str) -> impl It
     })
 }
 
-/// The text of the subject of a binding in `namespace`; `None` if the user is not this subject.
+/// Returns the text for a subject of a binding in `namespace`, or `None` if the subject does not include the user.
 fn describe_subject(subject: &Value, user: &User, namespace: &str) -> Option<String> {
     let (kind, name) = (text(&subject["kind"]), text(&subject["name"]));
     let is_user = match kind {
@@ -148,17 +150,17 @@ fn rules_in(role: &Value) -> Vec<Value> {
     role["rules"].as_array().cloned().unwrap_or_default()
 }
 
-/// Whether a rule of a role allows the access.
+/// Whether a rule of a role allows the action `access`.
 fn allows(rule: &Value, access: &Access<'_>) -> bool {
     match access {
         Access::Path { verb, path } => {
-            lists(&rule["verbs"], verb)
+            includes(&rule["verbs"], verb)
                 && texts(&rule["nonResourceURLs"]).any(|listed| matches_path(listed, path))
         }
         Access::Resource(access) => {
             let names = &rule["resourceNames"];
-            lists(&rule["verbs"], access.verb)
-                && lists(&rule["apiGroups"], access.group)
+            includes(&rule["verbs"], access.verb)
+                && includes(&rule["apiGroups"], access.group)
                 && texts(&rule["resources"])
                     .any(|listed| matches_resource(listed, access.resource, access.subresource))
                 && (texts(names).next().is_none() || texts(names).any(|name| name == access.name))
@@ -166,17 +168,18 @@ fn allows(rule: &Value, access: &Access<'_>) -> bool {
     }
 }
 
-/// Whether a list has this entry or `*`.
-fn lists(list: &Value, wanted: &str) -> bool {
+/// Whether a list in a rule, such as its `verbs`, contains `wanted` or `*`.
+fn includes(list: &Value, wanted: &str) -> bool {
     texts(list).any(|listed| listed == "*" || listed == wanted)
 }
 
-/// Whether an entry of a rule, such as `/metrics` or `/debug/*`, includes this path.
+/// Whether an entry in the `nonResourceURLs` of a rule, such as `/metrics` or `/debug/*`, includes this path.
 fn matches_path(listed: &str, path: &str) -> bool {
     listed == path || listed.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix))
 }
 
-/// Whether an entry of a rule, such as `pods`, `pods/log` or `*/scale`, includes this resource or subresource.
+/// Whether an entry in the `resources` of a rule, such as `pods`, `pods/log` or `*/scale`, includes this resource or
+/// subresource.
 fn matches_resource(listed: &str, resource: &str, subresource: &str) -> bool {
     if listed == "*" {
         return true;

@@ -1,4 +1,4 @@
-//! Converts a CustomResourceDefinition to the resources that it defines, and sets its status.
+//! Converts a CustomResourceDefinition to the resources that it defines, and sets the status of the definition.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::fields::Field;
-use super::resource::{Column, Conversion, Custom, Origin, Resource, ScalePaths, Subresource};
+use super::resource::{Column, Conversion, CustomProperties, Origin, Resource, ScalePaths, Subresource};
 use crate::builtin;
 use crate::cel;
 use crate::json::{has_condition, texts};
@@ -16,12 +16,13 @@ use crate::strategy::{Strategy, has_valid_ca_bundle, list_kind, set_condition, s
 /// The verbs of every custom resource.
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
-/// The resources that a CustomResourceDefinition defines, one for each served version. The caller must check the names
-/// for conflicts.
+/// Returns the resources that a CustomResourceDefinition defines, one for each served version. The caller must check
+/// the names for conflicts.
 ///
-/// `previous` are the resources of the definition before its last change. A version whose `openAPIV3Schema` is
-/// unchanged keeps its schema, so that its stored objects need not be decoded again.
-pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>], form: &Arc<()>) -> Vec<Resource> {
+/// `previous` contains the resources of the definition before its last change. If the `openAPIV3Schema` of a version is
+/// unchanged, the new resource gets the [`Schema`] of the previous resource, so that stored objects need not be decoded
+/// again. `revision` is the [`CustomProperties::revision`] of the new resources.
+pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>], revision: &Arc<()>) -> Vec<Resource> {
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let group = text(&spec["group"]);
@@ -34,7 +35,7 @@ pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>], form: &Arc<(
     versions
         .iter()
         .map(|version| {
-            let custom = custom_properties(version, &group, crd, &schemas, form);
+            let custom = custom_properties(version, &group, crd, &schemas, revision);
             let fields = version["selectableFields"].as_array().into_iter().flatten();
             let name = text(&version["name"]);
             Resource {
@@ -63,7 +64,7 @@ pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>], form: &Arc<(
 
 /// The conversion that the server performs from the storage version to `version`: none if the versions are equal, or if
 /// the CRD has a conversion webhook.
-fn conversion_of(custom: &Custom, group: &str, version: &str) -> Conversion {
+fn conversion_of(custom: &CustomProperties, group: &str, version: &str) -> Conversion {
     let is_stored = custom.storage_version.strip_prefix(group) == Some(&format!("/{version}"));
     if is_stored || custom.webhook.is_some() { Conversion::None } else { Conversion::Pruning }
 }
@@ -113,8 +114,8 @@ fn custom_properties(
     group: &str,
     crd: &Value,
     schemas: &Arc<BTreeMap<String, Arc<Schema>>>,
-    form: &Arc<()>,
-) -> Custom {
+    revision: &Arc<()>,
+) -> CustomProperties {
     let spec = &crd["spec"];
     let open_api = open_api_of(version).cloned();
     let name = version["name"].as_str().unwrap_or_default();
@@ -130,7 +131,7 @@ fn custom_properties(
     let conversion = &spec["conversion"];
     let mut versions = spec["versions"].as_array().into_iter().flatten();
     let storage = versions.find(|version| version["storage"] == true).unwrap_or(version);
-    Custom {
+    CustomProperties {
         webhook: (conversion["strategy"] == "Webhook").then(|| Box::new(conversion["webhook"].clone())),
         storage_version: Arc::from(format!("{group}/{}", storage["name"].as_str().unwrap_or_default())),
         schema,
@@ -142,11 +143,11 @@ fn custom_properties(
         columns: columns_of(&version["additionalPrinterColumns"]),
         deprecation,
         is_terminating: has_condition(crd, "Terminating", "True"),
-        form: form.clone(),
+        revision: revision.clone(),
     }
 }
 
-/// The names under which a definition is served: the accepted names.
+/// The names under which a definition is served: the accepted names, or the names in the spec if none are accepted.
 pub(super) fn served_names(crd: &Value) -> &Value {
     let accepted = &crd["status"]["acceptedNames"];
     if accepted["kind"].as_str().is_some_and(|kind| !kind.is_empty()) {
@@ -162,7 +163,7 @@ fn parse_path(value: &Value) -> Option<Vec<String>> {
     (!text.is_empty()).then(|| text.split('.').map(str::to_owned).collect())
 }
 
-/// The paths of the subresource `scale`; `None` if the definition does not enable it.
+/// The paths of the subresource `scale`; `None` if the version does not enable this subresource.
 fn scale_of(scale: &Value) -> Option<ScalePaths> {
     Some(ScalePaths {
         replicas: parse_path(&scale["specReplicasPath"])?,
@@ -200,14 +201,14 @@ fn columns_of(columns: &Value) -> Vec<Column> {
         name: "Age".into(),
         kind: "date".into(),
         format: String::new(),
-        description: builtin::age_description().into(),
+        description: builtin::age_column_description().into(),
         priority: 0,
         json_path: ".metadata.creationTimestamp".into(),
     }]
 }
 
-/// The subresources among `status` and `scale` that the definition enables.
-fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<Subresource> {
+/// The subresources of a version: `status` and `scale`, if the version enables them.
+fn subresources(custom: &CustomProperties, group: &str, version: &str, kind: &str) -> Vec<Subresource> {
     let verbs = || ["get", "patch", "update"].iter().map(ToString::to_string).collect();
     let mut all = Vec::new();
     if custom.status {
@@ -248,15 +249,16 @@ impl UsedNames {
         self.kinds.extend(["kind", "listKind"].into_iter().filter_map(text));
     }
 
-    /// The error text if a name is used, and is not the accepted name of the definition itself.
+    /// Returns an error text if the name `wanted` is already used. `accepted` is the definition's own accepted name: to
+    /// use this name again is not a conflict.
     fn conflict(used: &BTreeSet<String>, wanted: &Value, accepted: &Value) -> Option<String> {
         let name = wanted.as_str().filter(|_| wanted != accepted)?;
         used.contains(name).then(|| format!("{name:?} is already in use"))
     }
 
-    /// The accepted names of the definition. If other definitions use some of its names, also the reason and message of
-    /// the condition `NamesAccepted`.
-    fn accept(&self, crd: &Value) -> (Value, Option<(&'static str, String)>) {
+    /// Returns the accepted names of the definition. If other definitions already use some of the wanted names, also
+    /// returns the reason and message of the condition `NamesAccepted`.
+    fn accepted_names(&self, crd: &Value) -> (Value, Option<(&'static str, String)>) {
         let wanted = &crd["spec"]["names"];
         let mut names = crd["status"]["acceptedNames"].clone();
         if !names.is_object() {
@@ -297,7 +299,7 @@ impl UsedNames {
     }
 }
 
-/// Copies a field; removes it if the source has none.
+/// Copies a field. If `from` does not have the field, removes the field from `to`.
 fn copy_field(from: &Value, to: &mut Value, field: &str) {
     match (from.get(field), to.as_object_mut()) {
         (Some(value), Some(map)) => map.insert(field.to_owned(), value.clone()),
@@ -305,7 +307,8 @@ fn copy_field(from: &Value, to: &mut Value, field: &str) {
     };
 }
 
-/// Sets `acceptedNames` and the conditions in the status, as the controllers of the API server do one after the other.
+/// Sets `acceptedNames` and the conditions in the status. Does in one step what several controllers of the API server do
+/// one after the other.
 pub(crate) fn update_status(crd: &mut Value, used: &UsedNames, now: &str) {
     if !crd["status"].is_object() {
         crd["status"] = json!({});
@@ -324,13 +327,13 @@ pub(crate) fn update_status(crd: &mut Value, used: &UsedNames, now: &str) {
     }
 }
 
-/// Sets `acceptedNames` and the condition `NamesAccepted`. As in the API server, the condition does not change if the
-/// wanted names are those that are already accepted, even if it reports an earlier conflict.
+/// Sets `acceptedNames` and the condition `NamesAccepted`. If all names in the spec are already accepted, changes
+/// nothing: as in the API server, the condition can then still report an earlier conflict.
 fn accept_names(crd: &mut Value, used: &UsedNames, now: &str) {
     if crd["spec"]["names"] == crd["status"]["acceptedNames"] {
         return;
     }
-    let (names, conflict) = used.accept(crd);
+    let (names, conflict) = used.accepted_names(crd);
     crd["status"]["acceptedNames"] = names;
     let Some((reason, message)) = conflict else {
         return set_condition(crd, ("NamesAccepted", "True"), "NoConflicts", "no conflicts found", now);
@@ -345,7 +348,7 @@ fn accept_names(crd: &mut Value, used: &UsedNames, now: &str) {
 }
 
 /// The status, reason and message of the condition `KubernetesAPIApprovalPolicyConformant`; `None` if the group of the
-/// CustomResourceDefinition needs no API approval.
+/// CustomResourceDefinition needs no API approval, or if the approval annotation is absent or invalid.
 fn approval_condition(crd: &Value) -> Option<(&'static str, &'static str, String)> {
     let (state, annotation) = approval(crd)?;
     match state {
@@ -353,7 +356,7 @@ fn approval_condition(crd: &Value) -> Option<(&'static str, &'static str, String
         Approval::Bypassed => {
             Some(("False", "UnapprovedAnnotation", format!("not approved: {}", quote(annotation))))
         }
-        // Validation rejects these states, so they need no condition.
+        // Validation rejects definitions in these states, so no condition is needed.
         Approval::Missing | Approval::Invalid => None,
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::status::SimError;
 use crate::store::object::Stored;
-use crate::store::selector::{FieldTerm, field_terms};
+use crate::store::selector::{FieldTerm, parse_field_selector};
 use crate::strategy::SelectableField;
 
 /// A field that field selectors support, other than `metadata.name` and `metadata.namespace`.
@@ -13,14 +13,15 @@ pub(crate) struct Field {
     /// The name of the field in selectors.
     pub(crate) label: String,
     path: Vec<String>,
-    /// The path that selectors compare if an object does not have `path`; empty for none.
+    /// The path of the value that selectors compare if an object has no value at `path`. Empty if the field has no
+    /// fallback.
     fallback: Vec<String>,
-    /// The value that selectors compare if an object has neither `path` nor `fallback`.
+    /// The value that selectors compare if an object has no value at `path` and no value at `fallback`.
     absent: &'static str,
 }
 
 impl Field {
-    /// The field of a built-in kind.
+    /// Creates a field of a built-in kind.
     pub(crate) fn new(field: &SelectableField) -> Self {
         Self {
             label: field.label.to_owned(),
@@ -30,7 +31,7 @@ impl Field {
         }
     }
 
-    /// The field of an entry in a CRD's `selectableFields`. `json_path` is a path such as `.spec.color`.
+    /// Creates the field for an entry in a CRD's `selectableFields`. `json_path` is a path such as `.spec.color`.
     pub(crate) fn of_json_path(json_path: &str) -> Self {
         let label = json_path.trim_start_matches('.');
         Self { label: label.to_owned(), path: split_path(label), fallback: Vec::new(), absent: "" }
@@ -81,10 +82,10 @@ impl FieldSelector {
     /// Parses a field selector for the objects of `resource`.
     ///
     /// # Errors
-    /// 400 if the selector is malformed, or the kind does not support a field.
+    /// 400 if the selector is malformed, or contains a field that the kind does not support.
     pub(crate) fn parse(text: &str, resource: &super::Resource) -> Result<Self, SimError> {
         let mut all = Vec::new();
-        for mut term in field_terms(text).map_err(SimError::bad_request)? {
+        for mut term in parse_field_selector(text).map_err(SimError::bad_request)? {
             if resource.conversion == super::Conversion::Events {
                 rename_event_field(&mut term.field);
             }

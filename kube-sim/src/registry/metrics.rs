@@ -1,5 +1,5 @@
-//! The resources of the resource metrics API. In a cluster, a component such as metrics-server serves them, not the API
-//! server.
+//! The resources of the resource metrics API. In a cluster, the API server does not serve these resources itself: it
+//! forwards the requests to a component such as metrics-server.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::resource::Resource;
 /// The group of the resource metrics API.
 pub(crate) const METRICS_GROUP: &str = "metrics.k8s.io";
 
-/// The resources `nodes` and `pods`, which can only be read.
+/// The read-only resources `nodes` and `pods` of the resource metrics API.
 pub(super) fn resources() -> Vec<Resource> {
     let column = |name: &str, path: &str| json!({"name": name, "type": "string", "jsonPath": path});
     let columns =

@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::Value;
 
 pub(crate) use metrics::METRICS_GROUP;
-pub(crate) use resource::{Column, Conversion, Custom, Resource, go_package};
+pub(crate) use resource::{Column, Conversion, CustomProperties, Resource, go_package};
 
 use crate::builtin;
 use crate::json::has_condition;
@@ -21,7 +21,7 @@ use crate::json::has_condition;
 static BUILT_IN: LazyLock<Vec<Arc<Resource>>> =
     LazyLock::new(|| builtin::resources().iter().map(|r| Arc::new(Resource::of_builtin(r))).collect());
 
-/// An API group and its versions, in the order of discovery: the preferred version is the first.
+/// An API group. The versions have the order of discovery documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) name: String,
@@ -29,15 +29,16 @@ pub(crate) struct Group {
     pub(crate) preferred: String,
 }
 
-/// The resources of a served CustomResourceDefinition, with the state of the definition from which they result.
+/// The resources of a served CustomResourceDefinition, and the parts of the definition in which [`Registry::serve`]
+/// detects a change.
 #[derive(Clone, Debug)]
-struct Served {
+struct ServedDefinition {
     uid: Value,
     generation: Value,
     names: Value,
     is_terminating: bool,
-    /// [`Custom::form`] of the resources.
-    form: Arc<()>,
+    /// The [`CustomProperties::revision`] of all these resources.
+    revision: Arc<()>,
     resources: Vec<Arc<Resource>>,
 }
 
@@ -47,10 +48,10 @@ pub(crate) struct Registry {
     /// The served resources by group, version and plural name.
     by_path: BTreeMap<(String, String, String), Arc<Resource>>,
     /// The served resources of each CustomResourceDefinition, by the name of the definition.
-    custom: BTreeMap<String, Served>,
+    custom: BTreeMap<String, ServedDefinition>,
     /// The resources of the resource metrics API, if it is served.
     metrics: Vec<Arc<Resource>>,
-    /// Every change increments the generation, which invalidates cached discovery documents.
+    /// The number of changes of the registry. A change invalidates cached discovery documents.
     generation: u64,
 }
 
@@ -88,8 +89,8 @@ impl Registry {
         self.all().find(|r| r.api_version == api_version && r.kind == kind && r.is_stored()).cloned()
     }
 
-    /// A resource whose objects are in the table `storage`. If several API versions have this table, prefers one whose
-    /// objects need no conversion.
+    /// Returns a resource whose objects are in the table `storage`. If several API versions share this table, prefers a
+    /// version whose objects need no conversion.
     pub(crate) fn by_storage(&self, storage: &str) -> Option<Arc<Resource>> {
         let mut all = self.all().filter(|r| &*r.storage == storage).peekable();
         let first = all.peek().copied();
@@ -149,32 +150,36 @@ impl Registry {
         self.custom.values().flat_map(|served| &served.resources)
     }
 
-    /// Serves the resources of a CustomResourceDefinition, instead of the resources that it previously defined. Does
-    /// nothing if they are already served. Returns whether the objects have a new form: the spec or the accepted names
-    /// have changed.
+    /// Serves the resources of a CustomResourceDefinition instead of the resources that the definition previously
+    /// defined. Does nothing if the UID, the generation, the served names and the condition `Terminating` of the
+    /// definition are unchanged. Returns true if the definition was already served, and its spec or accepted names have
+    /// changed.
     pub(crate) fn serve(&mut self, crd: &Value) -> bool {
         let metadata = &crd["metadata"];
         let name = metadata["name"].as_str().unwrap_or_default();
         let names = crd::served_names(crd);
         let is_terminating = has_condition(crd, "Terminating", "True");
-        let has_same_form = |served: &Served| {
+        let has_same_revision = |served: &ServedDefinition| {
             served.uid == metadata["uid"]
                 && served.generation == metadata["generation"]
                 && served.names == *names
         };
         let served = self.custom.get(name);
-        let is_unchanged = served.is_some_and(has_same_form);
+        let is_unchanged = served.is_some_and(has_same_revision);
         if is_unchanged && served.is_some_and(|served| served.is_terminating == is_terminating) {
             return false;
         }
-        let form = served.filter(|_| is_unchanged).map(|served| served.form.clone()).unwrap_or_default();
+        let revision =
+            served.filter(|_| is_unchanged).map(|served| served.revision.clone()).unwrap_or_default();
         let previous = self.withdraw(name);
-        let resources: Vec<_> = crd::resources_of(crd, &previous, &form).into_iter().map(Arc::new).collect();
+        let resources: Vec<_> =
+            crd::resources_of(crd, &previous, &revision).into_iter().map(Arc::new).collect();
         for r in &resources {
             self.by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone());
         }
         let (uid, generation) = (metadata["uid"].clone(), metadata["generation"].clone());
-        let served = Served { uid, generation, names: names.clone(), is_terminating, form, resources };
+        let served =
+            ServedDefinition { uid, generation, names: names.clone(), is_terminating, revision, resources };
         self.custom.insert(name.to_owned(), served);
         self.generation += 1;
         !previous.is_empty() && !is_unchanged
@@ -186,7 +191,7 @@ impl Registry {
         BUILT_IN.iter().any(|r| *group == *r.group && *plural == *r.plural)
     }
 
-    /// Stops serving the resources of the CustomResourceDefinition `name`, and returns them.
+    /// Stops serving the resources of the CustomResourceDefinition `name`, and returns these resources.
     pub(crate) fn withdraw(&mut self, name: &str) -> Vec<Arc<Resource>> {
         let withdrawn = self.custom.remove(name).map(|served| served.resources).unwrap_or_default();
         for r in &withdrawn {

@@ -42,17 +42,18 @@ pub(crate) struct Column {
     pub(crate) json_path: String,
 }
 
-/// The properties of a version of a CustomResourceDefinition that built-in resources do not have.
+/// The additional properties of a custom resource, from one version of its CustomResourceDefinition. Built-in resources
+/// do not have them.
 #[derive(Debug)]
-pub(crate) struct Custom {
+pub(crate) struct CustomProperties {
     pub(crate) schema: Arc<Schema>,
     /// The schemas of all versions of the definition, by `apiVersion`.
     pub(crate) schemas: Arc<BTreeMap<String, Arc<Schema>>>,
     /// The compiled CEL rules of the schema, if it has any.
     pub(crate) rules: Option<Box<cel::Validator>>,
-    /// The unmodified `openAPIV3Schema`, which the OpenAPI documents contain.
+    /// The unmodified `openAPIV3Schema`, for the OpenAPI documents.
     pub(crate) open_api: Option<Value>,
-    /// The `spec.conversion.webhook` of the definition, if its strategy is `Webhook`.
+    /// The `spec.conversion.webhook` of the definition, if the conversion strategy is `Webhook`.
     pub(crate) webhook: Option<Box<Value>>,
     /// The `apiVersion` in which new objects are stored.
     pub(crate) storage_version: Arc<str>,
@@ -64,21 +65,22 @@ pub(crate) struct Custom {
     pub(crate) deprecation: Option<String>,
     /// Whether the condition `Terminating` of the definition is true.
     pub(crate) is_terminating: bool,
-    /// The same pointer while the spec and the accepted names of the definition do not change.
-    pub(crate) form: Arc<()>,
+    /// A marker that is compared by pointer: it stays the same as long as the spec and the accepted names of the
+    /// definition do not change.
+    pub(crate) revision: Arc<()>,
 }
 
 /// The source of a resource: the recorded resources of an API server, or a CustomResourceDefinition.
 #[derive(Debug)]
 pub(crate) enum Origin {
     BuiltIn(&'static builtin::Resource),
-    Custom(Box<Custom>),
+    Custom(Box<CustomProperties>),
 }
 
 /// The conversion of objects between the served version and the storage version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conversion {
-    /// Only `apiVersion` differs, or a conversion webhook converts the objects.
+    /// The server converts nothing: at most `apiVersion` differs, or a conversion webhook converts the objects.
     None,
     /// From the storage version of a custom resource to another version: the server prunes the fields that the other
     /// version does not have.
@@ -171,7 +173,7 @@ impl Resource {
         }
     }
 
-    pub(crate) fn custom(&self) -> Option<&Custom> {
+    pub(crate) fn custom(&self) -> Option<&CustomProperties> {
         match &self.origin {
             Origin::Custom(custom) => Some(custom),
             Origin::BuiltIn(_) => None,
@@ -197,7 +199,7 @@ impl Resource {
         }
     }
 
-    /// The Go type of a list of the objects, or of one object.
+    /// The Go type of the list of objects if `is_list` is true, otherwise of one object.
     pub(crate) fn go_type(&self, is_list: bool) -> String {
         let kind = match (self.custom(), is_list) {
             (Some(_), true) => "UnstructuredList",
@@ -230,8 +232,9 @@ impl Resource {
         self.subresource("status").is_some()
     }
 
-    /// Whether an update increments `metadata.generation`: it changes a field outside the metadata and the status, or
-    /// one of the strategy's `generation_metadata`.
+    /// Whether the update from `old` to `new` increments `metadata.generation`. The update must change a field outside
+    /// `metadata`, or a metadata field in the strategy's `generation_metadata`. Changes of `status` do not count if the
+    /// resource has a status subresource.
     pub(crate) fn increments_generation(&self, old: &Value, new: &Value) -> bool {
         let ignored = |key: &str| {
             matches!(key, "metadata" | "apiVersion" | "kind") || (key == "status" && self.has_status())
@@ -249,8 +252,8 @@ impl Resource {
             || fields.iter().any(|field| metadata(old, field) != metadata(new, field))
     }
 
-    /// The `apiVersion` to store with an object; `None` for a built-in kind. Objects of the storage version share one
-    /// string.
+    /// Returns the `apiVersion` to store with an object, or `None` for a built-in kind. All objects of the storage version
+    /// share one allocated string.
     pub(crate) fn stored_version(&self, api_version: &str) -> Option<Arc<str>> {
         let custom = self.custom()?;
         if *custom.storage_version == *api_version {
@@ -259,22 +262,22 @@ impl Resource {
         Some(Arc::from(api_version))
     }
 
-    /// The verbs in discovery documents. Those of a terminating definition lack the verbs that create or change
-    /// objects, although the server still accepts changes.
+    /// The verbs in discovery documents. If the CustomResourceDefinition is terminating, these verbs do not include
+    /// `create`, `patch` and `update`, although the server still accepts patches and updates.
     pub(crate) fn discovered_verbs(&self) -> Vec<&str> {
         let is_terminating = self.custom().is_some_and(|custom| custom.is_terminating);
         let is_hidden = |verb: &str| is_terminating && matches!(verb, "create" | "patch" | "update");
         self.verbs.iter().map(String::as_str).filter(|verb| !is_hidden(verb)).collect()
     }
 
-    /// Whether the resource supports the RBAC verb.
-    pub(crate) fn allows(&self, verb: &str) -> bool {
+    /// Whether the resource supports the verb, such as `list` or `deletecollection`.
+    pub(crate) fn has_verb(&self, verb: &str) -> bool {
         self.verbs.iter().any(|v| v == verb)
     }
 
     /// Whether the server stores objects of this kind. For example, the server does not store reviews and token
     /// requests.
     pub(crate) fn is_stored(&self) -> bool {
-        self.allows("list") && self.plural != "componentstatuses" && self.group != METRICS_GROUP
+        self.has_verb("list") && self.plural != "componentstatuses" && self.group != METRICS_GROUP
     }
 }

@@ -1,12 +1,12 @@
-//! Validation of custom resources: by their schema, and then by its CEL rules.
+//! Validates a custom resource against its schema, and then against the CEL rules of the schema.
 
 use serde_json::Value;
 
-use super::resource::Custom;
+use super::resource::CustomProperties;
 use crate::cel::Verdict;
 use crate::schema::{self, FieldError, FieldErrorKind};
 
-impl Custom {
+impl CustomProperties {
     /// Validates an object. `old` is the stored object if the request is an update.
     pub(crate) fn validate(&self, old: Option<&Value>, object: &Value) -> Verdict {
         let mut errors = schema::validate_update(&self.schema, old, object);
@@ -17,7 +17,7 @@ impl Custom {
         }
         let Some(rules) = &self.rules else { return Verdict { errors, warnings: Vec::new() } };
         // CEL rules can be evaluated only on an object that has the structure of the schema.
-        if errors.iter().any(|error| blocks_rules(error.kind)) {
+        if errors.iter().any(|error| prevents_cel_rules(error.kind)) {
             let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
             errors.push(FieldError::invalid("", Value::Null, why));
             return Verdict { errors, warnings: Vec::new() };
@@ -28,7 +28,7 @@ impl Custom {
     }
 }
 
-/// Checks a number of replicas, which the subresource `scale` shows as a 32-bit integer.
+/// Checks that the number of replicas at `path` is not negative, and fits into the 32-bit integer of a `Scale`.
 fn check_replicas(path: &[String], object: &Value, errors: &mut Vec<FieldError>) {
     let value = path.iter().fold(object, |at, name| &at[name.as_str()]);
     let Some(replicas) = value.as_i64() else { return };
@@ -40,7 +40,7 @@ fn check_replicas(path: &[String], object: &Value, errors: &mut Vec<FieldError>)
     errors.push(FieldError::invalid(format!(".{}", path.join(".")), replicas, why));
 }
 
-fn blocks_rules(kind: FieldErrorKind) -> bool {
+fn prevents_cel_rules(kind: FieldErrorKind) -> bool {
     use FieldErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
     matches!(kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
 }

@@ -1,21 +1,21 @@
-//! The types of `apiVersion`, `kind` and `metadata` in custom resources, and in the resources that they embed
-//! (`x-kubernetes-embedded-resource`).
+//! Decodes the `metadata` of custom resources and of embedded resources (`x-kubernetes-embedded-resource`) as Go does.
+//! In embedded resources, also checks that `apiVersion` and `kind` are strings.
 //!
-//! Owns only these fields: the API server decodes them into Go structs, as it decodes built-in kinds, although a custom
-//! resource has no struct of its own.
+//! Owns only these fields: the API server decodes them into Go structs, like the fields of built-in kinds. The other
+//! fields of a custom resource have no Go struct.
 
 use serde_json::Value;
 
 use super::decode::{OmitsZero, decode};
 use super::field_error::FieldError;
-use super::node::{Additional, Schema};
+use super::node::{AdditionalFields, Schema};
 
-/// Changes the metadata of the custom resource `object`, and of its embedded resources, to the JSON that results when
-/// Go decodes it into `ObjectMeta` and serializes it. Unknown fields remain.
+/// Normalizes the metadata of the custom resource `object` and of its embedded resources: replaces the metadata by the
+/// JSON that Go writes after it has decoded the metadata into `ObjectMeta`. Unknown fields remain.
 ///
 /// # Errors
-/// The error text of Go's decoder; for an embedded resource, after the path and the value of its field. The fields
-/// before that with the error are already changed.
+/// The error text of Go's decoder. In an embedded resource, the path and the value of the wrong field precede this text.
+/// All fields before the wrong field have already been changed.
 pub(crate) fn coerce(schema: &Schema, object: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
     if let Some(metadata) = object.get_mut("metadata") {
         decode_metadata(metadata, omits_zero)?;
@@ -32,7 +32,7 @@ pub(crate) fn coerce(schema: &Schema, object: &mut Value, omits_zero: OmitsZero)
 fn decode_metadata(metadata: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
     let mut decoded = match &*metadata {
         Value::Null => Value::Object(serde_json::Map::new()),
-        // The error text contains the value before decoding.
+        // Decodes a copy, because the error text contains the value before decoding.
         other => other.clone(),
     };
     decode(&Schema::of_metadata(), &mut decoded, omits_zero)?;
@@ -47,10 +47,10 @@ fn coerce_value(schema: &Schema, value: &mut Value, path: &str, omits_zero: Omit
                 if schema.embedded_resource {
                     coerce_object_field(name, value, path, omits_zero)?;
                 }
-                let (field, path) = match (schema.property(name), schema.additional()) {
+                let (field, path) = match (schema.property(name), schema.additional_fields()) {
                     // The schema of `metadata` is a reference to `ObjectMeta`, which embeds no resources.
                     (Some(field), _) if !field.is_reference() => (field, format!("{path}.{name}")),
-                    (None, Additional::Of(field)) => (field, format!("{path}[{name}]")),
+                    (None, AdditionalFields::Of(field)) => (field, format!("{path}[{name}]")),
                     _ => continue,
                 };
                 coerce_value(field, value, &path, omits_zero)?;
@@ -68,7 +68,8 @@ fn coerce_value(schema: &Schema, value: &mut Value, path: &str, omits_zero: Omit
     }
 }
 
-/// Coerces the field `name` of an embedded resource.
+/// Handles one field of an embedded resource: normalizes `metadata`, and checks that `apiVersion` and `kind` are
+/// strings. Ignores all other fields.
 fn coerce_object_field(
     name: &str,
     value: &mut Value,
@@ -94,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    fn coerced(mut object: Value) -> Result<Value, String> {
+    fn coerce_object(mut object: Value) -> Result<Value, String> {
         let pod = json!({
             "type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true,
         });
@@ -117,16 +118,16 @@ mod tests {
             json!({"metadata": metadata, "pod": {"metadata": metadata}, "list": [{"metadata": null}]});
         let expected =
             json!({"metadata": expected, "pod": {"metadata": expected}, "list": [{"metadata": {}}]});
-        assert_eq!(coerced(object), Ok(expected));
+        assert_eq!(coerce_object(object), Ok(expected));
     }
 
     /// The expected texts are those of kube-apiserver 1.37.2.
     #[test]
-    fn an_error_of_an_embedded_resource_has_its_path_and_value() {
+    fn an_error_in_an_embedded_resource_contains_the_path_and_value() {
         let number = "json: cannot unmarshal number into Go struct field ObjectMeta";
         let labels = || json!({"metadata": {"labels": {"a": 1}}});
-        assert_eq!(coerced(labels()), Err(format!("{number}.labels of type string")));
-        let uid = coerced(json!({"metadata": {"uid": 1}}));
+        assert_eq!(coerce_object(labels()), Err(format!("{number}.labels of type string")));
+        let uid = coerce_object(json!({"metadata": {"uid": 1}}));
         assert_eq!(uid, Err(format!("{number}.uid of type types.UID")));
         for (object, path) in [
             (json!({"pod": labels()}), "pod.metadata"),
@@ -135,9 +136,9 @@ mod tests {
         ] {
             let why =
                 format!("{path}: Invalid value: {{\"labels\":{{\"a\":1}}}}: {number}.labels of type string");
-            assert_eq!(coerced(object), Err(why));
+            assert_eq!(coerce_object(object), Err(why));
         }
-        let kind = coerced(json!({"pod": {"kind": 2}}));
+        let kind = coerce_object(json!({"pod": {"kind": 2}}));
         assert_eq!(kind, Err("pod.kind: Invalid value: 2: must be a string".to_owned()));
     }
 }

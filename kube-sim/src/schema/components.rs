@@ -11,21 +11,21 @@ use serde_json::Value;
 use super::Schema;
 
 /// The component schemas, which `xtask record` recorded from an API server.
-static RECORDED: &str = include_str!("../builtin/data/schemas.txt");
+static RECORDED_SCHEMAS: &str = include_str!("../builtin/data/schemas.txt");
 
-/// A recorded schema, which is parsed at first use.
+/// A recorded schema. [`component`] parses it at first use.
 struct Component {
     source: &'static str,
     parsed: OnceLock<Arc<Schema>>,
 }
 
-/// All components by name. The first access splits the lines, in about ten microseconds, and parses no schema.
+/// All components by name. The first access splits the lines, but parses no schema.
 static COMPONENTS: LazyLock<HashMap<&'static str, Component>> = LazyLock::new(|| {
     let split = |line: &'static str| {
         let (name, source) = line.split_once('\t')?;
         Some((name, Component { source, parsed: OnceLock::new() }))
     };
-    RECORDED.lines().filter_map(split).collect()
+    RECORDED_SCHEMAS.lines().filter_map(split).collect()
 });
 
 /// The schema of one component, such as `io.k8s.api.core.v1.PodSpec`.

@@ -1,7 +1,7 @@
 //! Validation of `CustomResourceDefinition` objects.
 //!
-//! Owns the rules for names, group, scope, versions, conversion, subresources and printer columns, and their order;
-//! `structural` validates the schemas. The caller must first set the defaults of the CRD (`names.singular`,
+//! Owns the rules for names, group, scope, versions, conversion, subresources and printer columns, and the order of the
+//! errors; `structural` validates the schemas. The caller must first set the defaults of the CRD (`names.singular`,
 //! `names.listKind`), and supplies the checks that need other modules ([`DefinitionChecks`]).
 
 mod approval;
@@ -19,16 +19,17 @@ use crate::names as dns;
 
 pub(crate) use self::approval::{Approval, approval};
 
-/// The error text for a name that is not a DNS label.
-const INVALID_DNS_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+/// The error text for a name that is not a DNS-1035 label.
+const INVALID_LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
     character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
     '[a-z]([-a-z0-9]*[a-z0-9])?')";
-/// The error text for a name that is not a DNS subdomain.
-const INVALID_DNS_1123: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+/// The error text for a name that is not a DNS-1123 subdomain.
+const INVALID_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
     start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
-/// A check of the CEL rules of a schema. The arguments are the path of the schema, the schema, and its other errors.
+/// A function that checks the CEL rules of a schema. The arguments are the path of the schema, the schema, and the other
+/// errors of the schema.
 type CheckRules<'a> = &'a dyn Fn(&str, &Value, &[FieldError]) -> Vec<FieldError>;
 
 /// The checks of a CRD that other modules implement.
@@ -69,14 +70,16 @@ pub(crate) fn validate_crd(
     errors
 }
 
-/// Validates a write to the status of a CRD. As in the API server, the stored versions are not checked.
+/// Validates a write to the status of a CRD. As in the API server, checks only `acceptedNames`, not the stored
+/// versions.
 pub(crate) fn validate_crd_status(crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     names::check("status.acceptedNames", &crd["status"]["acceptedNames"], &mut errors);
     errors
 }
 
-/// Checks that the group and the plural name do not change, nor the scope and the kind of an established CRD.
+/// Checks that the group and the plural name do not change. If the CRD is established, also checks that the scope and
+/// the kind do not change.
 fn check_immutable_fields(old: &Value, spec: &Value, errors: &mut Vec<FieldError>) {
     let established = has_condition(old, "Established", "True");
     let fields = [
@@ -94,7 +97,8 @@ fn check_immutable_fields(old: &Value, spec: &Value, errors: &mut Vec<FieldError
 }
 
 /// The versions of a CRD. As in the API server's internal version, a property that is equal in all versions is a
-/// property of the whole CRD: its errors have the path of the CRD's `spec`, and come after those of the versions.
+/// property of the whole CRD. The errors of this property have a path directly in `spec`, and come after the errors of
+/// the versions.
 #[derive(Clone, Copy)]
 struct Versions<'a>(&'a [Value]);
 
@@ -104,11 +108,12 @@ impl<'a> Versions<'a> {
     }
 
     /// Whether a property is equal in all versions.
-    fn share(self, property: &str) -> bool {
+    fn have_same(self, property: &str) -> bool {
         self.0.windows(2).all(|pair| pair[0][property] == pair[1][property])
     }
 
-    /// The properties of the first version, which has the shared properties of all.
+    /// The first version, or null if the CRD has no versions. The properties that are equal in all versions can be read
+    /// from it.
     fn first(self) -> &'a Value {
         self.0.first().unwrap_or(&Value::Null)
     }
@@ -131,7 +136,7 @@ fn check_schema(
         return;
     }
     let checked = structural::check(path, schema, has_status);
-    // The API server compiles the rules only if the schema is structural and its defaults are valid.
+    // The API server compiles the CEL rules only if the schema is structural and its defaults are valid.
     let rule_errors =
         if checked.is_structural { (checks.rules)(path, schema, &checked.errors) } else { Vec::new() };
     errors.extend(checked.errors);
@@ -164,7 +169,7 @@ fn check_group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
     if group.is_empty() {
         errors.push(FieldError::required("spec.group", ""));
     } else if !dns::is_subdomain(group) {
-        errors.push(FieldError::invalid("spec.group", group, INVALID_DNS_1123));
+        errors.push(FieldError::invalid("spec.group", group, INVALID_SUBDOMAIN));
     } else if !group.contains('.') {
         errors.push(FieldError::invalid("spec.group", group, "should be a domain with at least one dot"));
     }
@@ -175,7 +180,7 @@ fn check_group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Checks the properties that the version does not share with all others.
+/// Checks the name and the deprecation warning of a version, and the properties that are not equal in all versions.
 fn check_version(
     path: &str,
     version: &Value,
@@ -185,10 +190,10 @@ fn check_version(
 ) {
     let name = string_field(version, "name");
     if !dns::is_label_1035(name) {
-        errors.push(FieldError::invalid(format!("{path}.name"), name, INVALID_DNS_1035));
+        errors.push(FieldError::invalid(format!("{path}.name"), name, INVALID_LABEL_1035));
     }
-    version::check_deprecation(path, version, errors);
-    if !versions.share("schema") {
+    version::check_deprecation_warning(path, version, errors);
+    if !versions.have_same("schema") {
         let has_status = version["subresources"]["status"].is_object();
         check_schema(
             &format!("{path}.schema.openAPIV3Schema"),
@@ -198,23 +203,23 @@ fn check_version(
             errors,
         );
     }
-    if !versions.share("subresources") {
+    if !versions.have_same("subresources") {
         version::check_scale(
             &format!("{path}.subresources.scale"),
             &version["subresources"]["scale"],
             errors,
         );
     }
-    if !versions.share("additionalPrinterColumns") {
+    if !versions.have_same("additionalPrinterColumns") {
         let columns = &version["additionalPrinterColumns"];
         version::check_printer_columns(&format!("{path}.additionalPrinterColumns"), columns, errors);
     }
     let fields = &version["selectableFields"];
-    if versions.share("selectableFields") || fields.as_array().is_none_or(Vec::is_empty) {
+    if versions.have_same("selectableFields") || fields.as_array().is_none_or(Vec::is_empty) {
         return;
     }
     let path = format!("{path}.selectableFields");
-    if versions.share("schema") || schema_of(version).is_null() {
+    if versions.have_same("schema") || schema_of(version).is_null() {
         let why = "may only be set when `version.schema.openAPIV3Schema` is not included";
         errors.push(FieldError::invalid(path, "", why));
     } else {
@@ -222,8 +227,9 @@ fn check_version(
     }
 }
 
-/// Checks that the names of the versions are unique, that one version is the storage version, and the name of the
-/// first version, which is also `spec.version` of the API server's internal version.
+/// Checks that the names of the versions are unique, and that exactly one version is the storage version. Also checks
+/// that the name of the first version is a DNS-1035 label, because the API server's internal version has this name in
+/// `spec.version`.
 fn check_version_list(spec: &Value, versions: Versions<'_>, errors: &mut Vec<FieldError>) {
     let mut seen = std::collections::HashSet::new();
     let mut report = |why: &str| {
@@ -237,7 +243,7 @@ fn check_version_list(spec: &Value, versions: Versions<'_>, errors: &mut Vec<Fie
     }
     let first = string_field(versions.first(), "name");
     if !first.is_empty() && !dns::is_label_1035(first) {
-        errors.push(FieldError::invalid("spec.version", first, INVALID_DNS_1035));
+        errors.push(FieldError::invalid("spec.version", first, INVALID_LABEL_1035));
     }
 }
 
@@ -247,22 +253,22 @@ fn check_shared_properties(
     errors: &mut Vec<FieldError>,
 ) {
     let first = versions.first();
-    if versions.share("schema") {
+    if versions.have_same("schema") {
         let has_status = versions.0.iter().any(|version| version["subresources"]["status"].is_object());
         check_schema("spec.validation.openAPIV3Schema", schema_of(first), has_status, checks, errors);
     }
-    if versions.share("subresources") {
+    if versions.have_same("subresources") {
         version::check_scale("spec.subresources.scale", &first["subresources"]["scale"], errors);
     }
-    if versions.share("additionalPrinterColumns") {
+    if versions.have_same("additionalPrinterColumns") {
         let columns = &first["additionalPrinterColumns"];
         version::check_printer_columns("spec.additionalPrinterColumns", columns, errors);
     }
     let fields = &first["selectableFields"];
-    if !versions.share("selectableFields") || fields.as_array().is_none_or(Vec::is_empty) {
+    if !versions.have_same("selectableFields") || fields.as_array().is_none_or(Vec::is_empty) {
         return;
     }
-    if versions.share("schema") && !first["schema"].is_null() {
+    if versions.have_same("schema") && !first["schema"].is_null() {
         selectable::check("spec.selectableFields", fields, schema_of(first), errors);
     } else {
         let why = "may only be set when validations.schema is included";

@@ -1,49 +1,51 @@
 //! The effects of Go's JSON decoder on an object of a built-in kind, or on the metadata of a custom resource.
 //!
-//! Owns the type errors, for which the server responds with 400 before validation, and the changes that result from
-//! decoding into Go structs: nulls, empty optional collections and zero values with `omitempty` are dropped, times and
-//! quantities are canonicalized. This module must not validate: it accepts any value of the right type.
+//! Owns the decoding errors, and the changes that result from decoding into Go structs. The server responds with 400 to
+//! a request body that does not decode, before validation. Decoding drops null fields, optional fields with an empty
+//! collection, and `omitempty` fields with the zero value. Decoding replaces nulls in lists and maps, and canonicalizes
+//! times and quantities. This module must not validate: it rejects only values that Go cannot decode.
 
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine as _};
 use serde_json::Value;
 
-use super::node::{Additional, Kind, Schema, Variants};
-use super::{default, prune, quantity, store_numbers, time};
+use super::node::{AdditionalFields, Kind, Schema, Variants};
+use super::{default, normalize_numbers, prune, quantity, time};
 use crate::json::type_name;
 
-/// Whether Go omits a scalar field whose value is zero (`omitempty`). The arguments are a component, such as
-/// `io.k8s.api.core.v1.PodSpec`, and its field. The schema does not contain this information.
+/// A function that returns whether Go omits a scalar field with the zero value (`omitempty`). The arguments are the
+/// name of a component, such as `io.k8s.api.core.v1.PodSpec`, and the name of a field. The schema does not contain this
+/// information.
 pub(crate) type OmitsZero = fn(&str, &str) -> bool;
 
-/// Changes `object` to the JSON that results when Go decodes it into the struct of its kind and serializes the struct.
+/// Changes `object` as Go does when Go decodes the object into the struct of its kind and serializes the struct.
 ///
 /// # Errors
 /// The error text of Go's decoder, such as `json: cannot unmarshal string into Go struct field
-/// DeploymentSpec.spec.replicas of type int32`. [`undecodable`] formats it for the response to a create or update, and
-/// `patch::undecodable_result_error` for the response to a patch.
+/// DeploymentSpec.spec.replicas of type int32`. For the response, a create or update passes the text to
+/// [`undecodable_message`], and a patch passes it to `patch::undecodable_result_error`.
 pub(crate) fn decode(schema: &Schema, object: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
     let mut decoder = Decoder { path: Vec::new(), owner: String::new(), keeps_owner: false, omits_zero };
     decoder.decode_value(schema, object)
 }
 
 /// The message of the 400 response if the request body does not decode as `kind`.
-pub(crate) fn undecodable(kind: &str, version: &str, problem: &str) -> String {
+pub(crate) fn undecodable_message(kind: &str, version: &str, problem: &str) -> String {
     format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {problem}")
 }
 
-/// The error message of strict field validation; `problems` are the unknown and duplicate fields.
-pub(crate) fn strict_problem(problems: &[String]) -> String {
+/// The error message of strict field validation. `problems` are the messages about unknown and duplicate fields.
+pub(crate) fn strict_decoding_error(problems: &[String]) -> String {
     format!("strict decoding error: {}", problems.join(", "))
 }
 
-/// Decodes an object. `path` is the path of the current field, which the errors contain.
+/// Decodes an object. The errors contain `path`, the path of the current field.
 struct Decoder {
     path: Vec<String>,
     /// The name of the Go struct that contains the current field.
     owner: String,
-    /// Whether `owner` stays the struct around the current variant: Go decodes variants with a decoder of their own,
-    /// and replaces the struct in its errors.
+    /// Whether the current value is inside a variant ([`Variants`]). Inside a variant, `owner` does not change: Go
+    /// decodes a variant with a separate decoder, but the errors contain the name of the struct around the variant.
     keeps_owner: bool,
     omits_zero: OmitsZero,
 }
@@ -55,9 +57,10 @@ impl Decoder {
                 if let Some(variants) = schema.variants() {
                     return self.decode_variant(variants, value);
                 }
-                // The numbers of a `default` or `enum` in a nested schema.
+                // In a variant, a value without a type is the `default`, the `example` or an `enum` item of a nested
+                // schema. Go rewrites the numbers in these values.
                 if self.keeps_owner {
-                    store_numbers(value);
+                    normalize_numbers(value);
                 }
                 Ok(())
             }
@@ -74,7 +77,7 @@ impl Decoder {
             Kind::Integer => self.decode_integer(schema, value),
             Kind::Number => {
                 if value.is_number() {
-                    store_numbers(value);
+                    normalize_numbers(value);
                     Ok(())
                 } else {
                     Err(self.type_error(value, "float64"))
@@ -84,8 +87,8 @@ impl Decoder {
         }
     }
 
-    /// Decodes a value whose Go type depends on its JSON type. As in Go, its unknown fields are dropped without a
-    /// report.
+    /// Decodes a value whose Go type depends on its JSON type. As in Go, the unknown fields in the value are dropped,
+    /// and no error or warning reports them.
     fn decode_variant(&mut self, variants: &Variants, value: &mut Value) -> Result<(), String> {
         let Some(schema) = variants.schema_of(value) else {
             if variants.allows_boolean && !value.is_boolean() {
@@ -115,17 +118,17 @@ impl Decoder {
             return Err(self.type_error(value, &go_type(schema)));
         };
         let is_struct = schema.has_properties();
-        if !is_struct && matches!(schema.additional(), Additional::Unset) {
+        if !is_struct && matches!(schema.additional_fields(), AdditionalFields::Unset) {
             return Ok(());
         }
         if is_struct {
             map.retain(|_, value| !value.is_null());
         } else {
-            decode_null_entries(schema, map);
+            replace_null_entries(schema, map);
         }
         let outer_owner = match schema.component() {
             Some(component) if is_struct && !self.keeps_owner => {
-                std::mem::replace(&mut self.owner, unqualified(component).to_owned())
+                std::mem::replace(&mut self.owner, unqualified_name(component).to_owned())
             }
             _ => self.owner.clone(),
         };
@@ -143,7 +146,7 @@ impl Decoder {
         if is_struct {
             add_null_times(schema, map);
             map.retain(|name, value| {
-                if value.is_null() && shows_absent_time(schema, name) {
+                if value.is_null() && serializes_absent_time(schema, name) {
                     return true;
                 }
                 let Some(property) = schema.property(name) else { return true };
@@ -189,15 +192,16 @@ impl Decoder {
         match format {
             Some("byte") => check_base64(text),
             Some("date-time") => {
-                // Go serializes the zero time as null; the caller drops the null if the field is optional.
-                *value = time::canonical(text, time_precision(schema))?.map_or(Value::Null, Value::String);
+                // Go serializes the zero time as null. `decode_object` drops the null if Go omits the field.
+                *value =
+                    time::canonical_form(text, time_precision(schema))?.map_or(Value::Null, Value::String);
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// Whether the current field is the UID of `ObjectMeta` or `OwnerReference`, whose Go type is `types.UID`.
+    /// Whether the current field is `uid` in `ObjectMeta` or `OwnerReference`. The Go type of these fields is `types.UID`.
     fn is_uid(&self) -> bool {
         matches!(self.owner.as_str(), "ObjectMeta" | "OwnerReference")
             && self.path.last().is_some_and(|field| field == "uid")
@@ -228,7 +232,7 @@ impl Decoder {
             Value::Number(number) => number.to_string(),
             other => other.to_string(),
         };
-        *value = Value::String(quantity::canonical(&text)?);
+        *value = Value::String(quantity::canonical_form(&text)?);
         Ok(())
     }
 
@@ -252,14 +256,16 @@ impl Decoder {
 
 /// Adds a null for each absent time that Go serializes as null.
 fn add_null_times(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
-    let absent = schema.properties().map(|(name, _)| name).filter(|name| shows_absent_time(schema, name));
+    let absent =
+        schema.properties().map(|(name, _)| name).filter(|name| serializes_absent_time(schema, name));
     for name in absent {
         map.entry(name.to_owned()).or_insert(Value::Null);
     }
 }
 
-/// Whether Go serializes an absent time as null: `omitempty` has no effect on a time that is not a pointer.
-pub(super) fn shows_absent_time(schema: &Schema, field: &str) -> bool {
+/// Whether `field` is a time that Go serializes as null if the time is absent. `omitempty` has no effect on such a time,
+/// because its Go type is not a pointer.
+pub(super) fn serializes_absent_time(schema: &Schema, field: &str) -> bool {
     let Some(component) = schema.component().filter(|name| name.starts_with("io.k8s.api.")) else {
         return false;
     };
@@ -278,9 +284,10 @@ pub(super) fn shows_absent_time(schema: &Schema, field: &str) -> bool {
     has_times && schema.property(field).is_some_and(|property| is_time(property))
 }
 
-/// Replaces each null entry of a map with the zero value of its type, or drops it if the type has none.
-fn decode_null_entries(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
-    let Additional::Of(values) = schema.additional() else { return };
+/// Replaces the null entries of a map with the zero value of their type. If the type has no zero value ([`zero_value`]),
+/// the null entries are dropped.
+fn replace_null_entries(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
+    let AdditionalFields::Of(values) = schema.additional_fields() else { return };
     let zero = zero_value(values);
     map.retain(|_, value| !value.is_null() || zero.is_some());
     for value in map.values_mut().filter(|value| value.is_null()) {
@@ -288,7 +295,8 @@ fn decode_null_entries(schema: &Schema, map: &mut serde_json::Map<String, Value>
     }
 }
 
-/// The value that Go decodes from a null in a list or a map. `None` for lists, maps and types of any content.
+/// The value that Go decodes from a null entry of a list or map. `schema` is the schema of the entry. Returns `None` if
+/// the entry is itself a list or a map, or may have any type.
 fn zero_value(schema: &Schema) -> Option<Value> {
     match schema.kind() {
         Kind::String => Some("".into()),
@@ -302,8 +310,8 @@ fn zero_value(schema: &Schema) -> Option<Value> {
     }
 }
 
-/// Whether an empty list in a field differs from an absent one: the defaults of the policies of an autoscaler replace only
-/// an absent list. An object with an empty list is invalid, so that none is serialized.
+/// Whether decoding must keep an empty list in `field`. Only the policies of an autoscaler need this: their default
+/// replaces an absent list, but not an empty list. Validation rejects the empty list, so the server never returns it.
 fn keeps_empty_list(schema: &Schema, field: &str) -> bool {
     field == "policies" && schema.component().is_some_and(|name| name.ends_with(".HPAScalingRules"))
 }
@@ -314,7 +322,7 @@ fn is_omitted(schema: &Schema, value: &Value) -> bool {
         Value::Null => true,
         // A field of type `JSON`, such as `default` in the schema of a CRD, keeps an empty list.
         Value::Array(items) => items.is_empty() && matches!(schema.kind(), Kind::Array),
-        Value::Object(map) => map.is_empty() && matches!(schema.additional(), Additional::Of(_)),
+        Value::Object(map) => map.is_empty() && matches!(schema.additional_fields(), AdditionalFields::Of(_)),
         _ => false,
     }
 }
@@ -322,17 +330,19 @@ fn is_omitted(schema: &Schema, value: &Value) -> bool {
 /// The Go type of the values of a schema, as Go's errors print it.
 fn go_type(schema: &Schema) -> String {
     if let Some(component) = schema.component() {
-        return qualified(component);
+        return go_type_of_component(component);
     }
     match schema.kind() {
         Kind::Array => {
             format!("[]{}", schema.items().map_or_else(|| "interface {}".to_owned(), |items| go_type(items)))
         }
-        Kind::Object => match schema.additional() {
-            Additional::Of(values) if values.component().is_some_and(|name| name.ends_with("Quantity")) => {
+        Kind::Object => match schema.additional_fields() {
+            AdditionalFields::Of(values)
+                if values.component().is_some_and(|name| name.ends_with("Quantity")) =>
+            {
                 "v1.ResourceList".to_owned()
             }
-            Additional::Of(values) => format!("map[string]{}", go_type(values)),
+            AdditionalFields::Of(values) => format!("map[string]{}", go_type(values)),
             _ => "map[string]interface {}".to_owned(),
         },
         Kind::String if schema.format.as_deref() == Some("byte") => "[]uint8".to_owned(),
@@ -346,7 +356,7 @@ fn go_type(schema: &Schema) -> String {
 }
 
 /// Converts a component's name such as `io.k8s.api.core.v1.PodSpec` to the Go type `v1.PodSpec`.
-fn qualified(component: &str) -> String {
+fn go_type_of_component(component: &str) -> String {
     let mut parts = component.rsplit('.');
     match (parts.next(), parts.next()) {
         (Some(name), Some(package)) => format!("{package}.{name}"),
@@ -355,11 +365,14 @@ fn qualified(component: &str) -> String {
 }
 
 /// The last part of a component's name: `PodSpec`.
-fn unqualified(component: &str) -> &str {
+fn unqualified_name(component: &str) -> &str {
     component.rsplit('.').next().unwrap_or(component)
 }
 
-/// Returns an error with the index of the first invalid byte, as Go's base64 decoder does. Trailing bits are ignored.
+/// Checks that `text` is base64. Ignores line breaks and trailing bits. The error contains the offset of an invalid byte.
+/// If no byte is invalid, but the last group of four characters is incomplete, the error contains the offset of this
+/// group. The offset does not count line breaks. Go's decoder counts line breaks, and can report another offset for
+/// malformed padding.
 fn check_base64(text: &str) -> Result<(), String> {
     let compact: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
     let offset = match STANDARD.decode(&compact) {

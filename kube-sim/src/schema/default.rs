@@ -1,13 +1,15 @@
 //! Structural defaulting: fills in the defaults that a schema specifies.
 //!
-//! Owns only the defaults in schemas. `strategy` sets the defaults of built-in kinds that Kubernetes implements in Go.
+//! Owns only the defaults in schemas. For built-in kinds, Kubernetes implements other defaults in Go; `strategy` sets
+//! these defaults.
 
 use serde_json::Value;
 
 use super::node::Schema;
 
-/// Sets the defaults that `schema` specifies for the fields of `object`, at every depth. A field gets its default if it
-/// is absent, or if it is null and not nullable. The fields of an absent object get no defaults.
+/// Sets the defaults that `schema` specifies for the fields of `object`, at every depth. A field gets its default if the
+/// field is absent, or if its value is null and the schema does not allow null. The fields of an object get no defaults
+/// if the object is absent and has no default itself.
 pub(crate) fn default(schema: &Schema, object: &mut Value) {
     match object {
         Value::Object(map) => {
@@ -37,7 +39,8 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
 }
 
 /// Removes every field that is null but not nullable, at every depth of `object`. [`default`] must run first, because
-/// it replaces the nulls of fields that have a default. Null list items are kept; validation rejects them.
+/// it replaces the nulls of fields that have a default. Null list items are kept; validation rejects the items that must
+/// not be null.
 pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     match object {
         // The only reference in the schema of a custom resource is `metadata`, which is decoded separately.
@@ -58,7 +61,7 @@ pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     }
 }
 
-/// Replaces the null value of a non-nullable field with the field's default, if the schema specifies a default.
+/// Replaces `value` with the default of `schema` if the value is null, null is not allowed, and there is a default.
 fn replace_null_with_default(schema: &Schema, value: &mut Value) {
     if let (true, false, Some(default)) = (value.is_null(), schema.nullable, &schema.default) {
         *value = default.clone();
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_replaces_a_null_that_is_not_nullable() {
+    fn a_default_replaces_null_in_a_non_nullable_field() {
         let schema = json!({"type": "object", "properties": {
             "a": {"type": "integer", "default": 1},
             "b": {"type": "integer", "default": 1, "nullable": true},
@@ -116,7 +119,7 @@ mod tests {
 
     /// The expected objects are those that kube-apiserver 1.37.2 stores.
     #[test]
-    fn non_nullable_nulls_are_dropped_from_objects_and_kept_in_lists() {
+    fn disallowed_nulls_are_dropped_from_objects_and_kept_in_lists() {
         let text = json!({"type": "string"});
         let schema = json!({"type": "object", "properties": {
             "s": text, "n": {"type": "string", "nullable": true}, "d": {"type": "string", "default": "D"},

@@ -10,8 +10,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Returns one message such as `duplicate field "spec.replicas"` for each duplicate key, in the order of the text.
 ///
-/// Returns nothing for malformed JSON; the parser reports that error.
-pub(crate) fn duplicates(json: &[u8]) -> Vec<String> {
+/// Returns an empty list for malformed JSON, because the parser reports the error.
+pub(crate) fn duplicate_field_messages(json: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let visitor = DuplicateKeyVisitor { path: &mut String::new(), found: &mut found };
@@ -106,7 +106,7 @@ mod tests {
         let text =
             br#"{"a":1,"spec":{"replicas":3,"list":[{"x":1},{"x":1,"x":2,"x":3}],"replicas":4},"a":2}"#;
         assert_eq!(
-            duplicates(text),
+            duplicate_field_messages(text),
             [
                 "duplicate field \"spec.list[1].x\"",
                 "duplicate field \"spec.replicas\"",
@@ -116,9 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn reports_nothing_for_unique_fields_or_malformed_json() {
-        assert!(duplicates(br#"{"a":{"b":[1,2,{"c":null}]},"d":"e"}"#).is_empty());
-        assert!(duplicates(b"{\"a\":1,\"a\":").is_empty());
-        assert!(duplicates("[".repeat(100_000).as_bytes()).is_empty());
+    fn unique_fields_and_malformed_json_are_not_reported() {
+        assert!(duplicate_field_messages(br#"{"a":{"b":[1,2,{"c":null}]},"d":"e"}"#).is_empty());
+        assert!(duplicate_field_messages(b"{\"a\":1,\"a\":").is_empty());
+        assert!(duplicate_field_messages("[".repeat(100_000).as_bytes()).is_empty());
     }
 }

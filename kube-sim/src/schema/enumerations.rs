@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::field_error::FieldError;
 use super::node::Schema;
 
-/// Returns an error for each string that is not one of the enum values of its field. `status` is not validated, and an
-/// empty string counts as an absent field, as in Go.
+/// Returns an error for each string that is not one of the enum values of its field. Skips `status` and the schemas in a
+/// CRD. An empty string counts as an absent field, as in Go.
 pub(crate) fn enum_errors(schema: &Schema, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     check_enums(schema, object, "", &mut errors);
@@ -18,7 +18,7 @@ pub(crate) fn enum_errors(schema: &Schema, object: &Value) -> Vec<FieldError> {
 fn check_enums(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) => {
-            // `crd::validate_crd` validates the schemas in a CRD, and its errors contain other paths.
+            // `crd::validate_crd` validates the schemas in a CRD. The paths in its errors have another form.
             let skipped = |name: &str| path.is_empty() && name == "status" || name == "openAPIV3Schema";
             for (name, value) in map.iter().filter(|(name, _)| !skipped(name)) {
                 let Some(entry) = schema.field(name) else { continue };

@@ -1,6 +1,7 @@
 //! Field errors (`field.Error`), printed as an API server prints them.
 //!
-//! Owns the error types, their texts, and the message of a `Status` that joins them. This module must not use schemas.
+//! Owns the error types, their texts, and the message of a `Status`, which joins the texts of its errors. This module must
+//! not use schemas.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
@@ -20,7 +21,7 @@ pub(crate) enum FieldErrorKind {
     NotSupported,
     /// The object or item that the value refers to does not exist.
     NotFound,
-    /// The value must be unique, but occurs twice.
+    /// The value must be unique, but occurs more than once.
     Duplicate,
     /// The field must not be set in this context.
     Forbidden,
@@ -78,13 +79,14 @@ impl FieldErrorKind {
 pub(crate) struct FieldError {
     /// The type of the error.
     pub(crate) kind: FieldErrorKind,
-    /// The path of the field, such as `spec.containers[0].name`; the empty path prints as `<nil>`.
+    /// The path of the field, such as `spec.containers[0].name`; `<nil>` instead of the empty path.
     pub(crate) field: String,
-    /// The invalid value.
+    /// The invalid value. Null if the error has no value, or if only the text of the value is known (`printed`).
     pub(crate) value: Value,
     /// The explanation; may be empty.
     pub(crate) detail: String,
-    /// The text of the value, if it is not the JSON of `value`; empty if the message contains no value.
+    /// The text of the value in the message, for error types that show a value. `None` stands for `value` as Go prints
+    /// the value; an empty text removes the value from the message.
     printed: Option<String>,
 }
 
@@ -102,12 +104,12 @@ impl FieldError {
         Self { kind, field, value: value.into(), detail: detail.into(), printed: None }
     }
 
-    /// A required value is absent.
+    /// The error that a required value is absent.
     pub(crate) fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(FieldErrorKind::Required, field, Value::Null, detail)
     }
 
-    /// The value is invalid.
+    /// The error that the value is invalid.
     pub(crate) fn invalid(
         field: impl Into<String>,
         value: impl Into<Value>,
@@ -116,22 +118,26 @@ impl FieldError {
         Self::new(FieldErrorKind::Invalid, field, value, detail)
     }
 
-    /// The value is invalid, and the message contains `printed` as its text.
-    pub(crate) fn invalid_text(field: impl Into<String>, printed: String, detail: impl Into<String>) -> Self {
+    /// The error that a value is invalid. The message contains `printed` as the text of the value.
+    pub(crate) fn invalid_with_text(
+        field: impl Into<String>,
+        printed: String,
+        detail: impl Into<String>,
+    ) -> Self {
         Self { printed: Some(printed), ..Self::invalid(field, Value::Null, detail) }
     }
 
-    /// The server failed to validate the value.
+    /// The error that the server failed to validate the value.
     pub(crate) fn internal(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(FieldErrorKind::Internal, field, Value::Null, detail)
     }
 
-    /// The same error, whose message does not contain the value.
+    /// Removes the value from the message of the error.
     pub(crate) fn without_value(self) -> Self {
         Self { printed: Some(String::new()), ..self }
     }
 
-    /// The value has the wrong JSON type.
+    /// The error that the value has the wrong JSON type.
     pub(crate) fn type_invalid(
         field: impl Into<String>,
         value: impl Into<Value>,
@@ -140,7 +146,7 @@ impl FieldError {
         Self::new(FieldErrorKind::TypeInvalid, field, value, detail)
     }
 
-    /// The value is not one of `supported`, which the message lists in this order.
+    /// The error that the value is not one of `supported`. The message keeps the order of `supported`.
     pub(crate) fn not_supported(
         field: impl Into<String>,
         value: impl Into<Value>,
@@ -154,29 +160,29 @@ impl FieldError {
         Self::new(FieldErrorKind::NotSupported, field, value, detail)
     }
 
-    /// The object or item that the value refers to does not exist.
+    /// The error that the object or item to which the value refers does not exist.
     pub(crate) fn not_found(field: impl Into<String>, value: impl Into<Value>) -> Self {
         Self::new(FieldErrorKind::NotFound, field, value, "")
     }
 
-    /// The value must be unique, but occurs twice.
+    /// The error that the value must be unique, but occurs more than once.
     pub(crate) fn duplicate(field: impl Into<String>, value: impl Into<Value>) -> Self {
         Self::new(FieldErrorKind::Duplicate, field, value, "")
     }
 
-    /// The field must not be set in this context.
+    /// The error that the field must not be set in this context.
     pub(crate) fn forbidden(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(FieldErrorKind::Forbidden, field, Value::Null, detail)
     }
 
-    /// The text is longer than `max` bytes.
+    /// The error that the text is longer than `max` bytes.
     pub(crate) fn too_long(field: impl Into<String>, max: u64) -> Self {
         let plural = if max == 1 { "" } else { "s" };
         let detail = format!("may not be more than {max} byte{plural}");
         Self::new(FieldErrorKind::TooLong, field, Value::Null, detail)
     }
 
-    /// The list or map has `actual` entries; at most `max` are allowed.
+    /// The error that the list or map has `actual` entries, but at most `max` are allowed.
     pub(crate) fn too_many(field: impl Into<String>, actual: u64, max: u64) -> Self {
         let plural = if max == 1 { "" } else { "s" };
         let detail = format!("must have at most {max} item{plural}");
@@ -189,7 +195,7 @@ impl FieldError {
         let value = match &self.printed {
             _ if !self.kind.shows_value() => String::new(),
             Some(printed) => printed.clone(),
-            None => go_value(&self.value),
+            None => format_go_value(&self.value),
         };
         if !value.is_empty() {
             text.push_str(": ");
@@ -233,20 +239,20 @@ pub(crate) fn invalid_message(kind: &str, group: &str, name: &str, errors: &[Fie
     message
 }
 
-/// Formats a value as Go prints it in field errors: strings quoted, other values as JSON.
-fn go_value(value: &Value) -> String {
+/// Formats a value as Go prints it in field errors: a string in quotes, a float64 as with `%v`, other values as JSON.
+fn format_go_value(value: &Value) -> String {
     match value {
         Value::String(text) => quote(text),
         // Go prints a float64 with `%v`, and parses an integer outside of int64 as a float64.
         Value::Number(number) if number.as_i64().is_none() => {
-            number.as_f64().map_or_else(|| number.to_string(), go_float)
+            number.as_f64().map_or_else(|| number.to_string(), format_go_float)
         }
         other => other.to_string(),
     }
 }
 
 /// Formats a number as Go's `%v` formats a float64.
-pub(super) fn go_float(number: f64) -> String {
+pub(super) fn format_go_float(number: f64) -> String {
     let magnitude = number.abs();
     if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
         let text = format!("{number:e}");
@@ -257,7 +263,8 @@ pub(super) fn go_float(number: f64) -> String {
     format!("{number}")
 }
 
-/// Quotes a string as Go's `%q` does.
+/// Quotes a string as Go's `%q` does, but escapes only ASCII characters; `%q` also escapes non-printable characters
+/// outside of ASCII.
 pub(crate) fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

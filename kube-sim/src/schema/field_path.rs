@@ -4,10 +4,10 @@
 use serde_json::Value;
 
 /// Converts a JSON path such as `.spec.labels['a.b']` to the form that field errors contain: `spec.labels[a.b]`. The
-/// result is empty if `path` is empty. `schema` is the schema of the value that the rule validates.
+/// result is empty if `path` is empty. `schema` is the schema of the value at which `path` begins.
 ///
 /// # Errors
-/// The path is malformed, or its field is not in the schema.
+/// The path is malformed, or the schema does not specify a field of the path.
 pub(crate) fn field_path(path: &str, mut schema: &Value) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = path;
@@ -21,7 +21,7 @@ pub(crate) fn field_path(path: &str, mut schema: &Value) -> Result<String, Strin
             name = after[..end].to_owned();
             rest = &after[end..];
         } else if let Some(after) = rest.strip_prefix('[') {
-            let (literal, after) = quoted(after)?;
+            let (literal, after) = parse_quoted(after)?;
             name = literal;
             rest = after.strip_prefix(']').ok_or("expected ]")?;
         } else {
@@ -45,7 +45,7 @@ pub(crate) fn field_path(path: &str, mut schema: &Value) -> Result<String, Strin
 }
 
 /// Parses a literal in single quotes. Returns its content and the text after the closing quote.
-fn quoted(text: &str) -> Result<(String, &str), String> {
+fn parse_quoted(text: &str) -> Result<(String, &str), String> {
     let Some(inner) = text.strip_prefix('\'') else {
         let end = text.find(['.', '[', ']']).unwrap_or(text.len());
         return Err(format!("expected single quoted string but got {}", &text[..end]));
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn follows_fields_and_keys() {
+    fn converts_paths_of_fields_and_map_keys() {
         let text = json!({"type": "string"});
         let schema = json!({"properties": {
             "a": {"properties": {"b.c": text}},

@@ -1,8 +1,8 @@
-//! The values of `format` for strings in the schemas of custom resources.
+//! The values of `format` in the schemas of custom resources.
 //!
-//! Owns the list of formats that the API server validates (the server ignores other formats), and a predicate for each
-//! of them. The predicates accept the same strings as the Go libraries of the API server, which deviate from the
-//! specifications of the formats: `PT5M` is a `duration` because it contains `5M`.
+//! Owns the list of formats that the API server validates, and a predicate for each string format. The server ignores
+//! other formats. The predicates accept the same strings as the Go libraries of the API server. These libraries deviate
+//! from the specifications of the formats: they accept `PT5M` as a `duration` because it contains `5M`.
 
 mod check_digit;
 mod duration;
@@ -31,7 +31,7 @@ pub(super) fn validated_format(schema: &Schema) -> Option<&str> {
     is_validated.then_some(format)
 }
 
-/// The formats of strings that the API server validates, without dashes.
+/// The string formats that the API server validates. The names are written without dashes.
 const KNOWN_FORMATS: [&str; 26] = [
     "bsonobjectid",
     "uri",
@@ -100,8 +100,8 @@ fn compile_pattern(source: &str) -> Regex {
     Regex::new(source).expect("the patterns of formats compile, as a test shows")
 }
 
-/// A host name: a single label, or several labels of which the last consists of letters. The labels before it may
-/// contain symbols such as `=`.
+/// A host name: one label or several labels. The last of several labels consists of letters. All other labels may also
+/// contain digits and symbols such as `=`.
 static HOSTNAME: LazyLock<Regex> = LazyLock::new(|| {
     const CHARACTER: &str = r"[0-9\p{L}\p{S}]";
     const INNER: &str = r"[0-9\p{L}\p{S}-]";
@@ -125,7 +125,7 @@ static TIME_OF_DAY: LazyLock<Regex> = LazyLock::new(|| {
     // As in the API server, any character may stand for the decimal point, and the offset may be out of range.
     compile_pattern("^([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})$")
 });
-/// A DNS label (RFC 1123), without its maximum length.
+/// A DNS label (RFC 1123) of any length.
 static LABEL: LazyLock<Regex> = LazyLock::new(|| compile_pattern(r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$"));
 
 fn is_hostname(text: &str) -> bool {

@@ -100,21 +100,21 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// Appends the pending flags and `translated`, which must not be a repetition operator.
+    /// Appends the pending flags and then `translated` to `out`. `translated` must not be a repetition operator.
     fn push(&mut self, translated: &str) {
         self.out.push_str(&std::mem::take(&mut self.flags));
         self.out.push_str(translated);
         self.ends_greedy = false;
     }
 
-    /// Appends the next `length` bytes unchanged.
+    /// Appends the next `length` bytes of the expression unchanged.
     fn copy_bytes(&mut self, length: usize) {
         let (copied, rest) = self.rest.split_at(length);
         self.push(copied);
         self.rest = rest;
     }
 
-    /// Appends `c`, the next character of the expression.
+    /// Appends an element that matches `c`, the next character of the expression.
     fn push_literal(&mut self, c: char) {
         self.push_element(&escape::literal(u32::from(c)), &self.rest[c.len_utf8()..]);
     }
@@ -133,9 +133,9 @@ impl<'a> Translator<'a> {
         self.rest = &self.rest[length..];
     }
 
-    /// Appends the repetition operator at the beginning of `self.rest`. `after` is the remaining expression; `counts`
-    /// are the counts in braces. If another repetition operator comes directly before this one, `last_repeat` is the
-    /// rest of the expression from that operator on; otherwise, it is empty.
+    /// Appends the repetition operator with which `self.rest` begins. `after` is the expression after the operator;
+    /// `counts` are the counts in braces. If a repetition operator precedes `self.rest` directly, `last_repeat` is the
+    /// part of the expression that begins with the preceding operator. Otherwise, `last_repeat` is empty.
     fn push_repetition(
         &mut self,
         after: &'a str,
@@ -158,8 +158,9 @@ impl<'a> Translator<'a> {
             return Err(("invalid repeat count", operator));
         }
         if self.ends_greedy && operator.starts_with('?') {
-            // A single `?` would make the preceding operator lazy instead of repeating it. `??` repeats it
-            // lazily, and lazy repetition matches the same strings.
+            // After a greedy operator, a single `?` would only make that operator lazy. Therefore, one `?` is added: the
+            // first `?` makes the operator lazy, and the second `?` makes the element optional. A lazy operator matches
+            // the same strings as the greedy operator.
             self.out.push('?');
         }
         self.out.push_str(&operator);
@@ -168,7 +169,8 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// Translates `(?`: a named group, flags for the rest of the enclosing group, or a group with its own flags.
+    /// Translates a construct that begins with `(?`: a named group, flags for the rest of the enclosing group, or a group
+    /// with its own flags.
     fn translate_group_or_flags(&mut self) -> Result<(), SyntaxError> {
         const INVALID_SYNTAX: &str = "invalid or unsupported Perl syntax";
         let named = ["(?P<", "(?<"].into_iter().find(|start| self.rest.starts_with(start));
@@ -236,7 +238,7 @@ impl<'a> Translator<'a> {
                 let (translated, rest) = if let Some((items, rest)) = escape::class_items(self.rest)? {
                     (format!("[{items}]"), rest)
                 } else {
-                    let (c, rest) = escape::character(self.rest)?;
+                    let (c, rest) = escape::parse_character(self.rest)?;
                     (escape::literal(c), rest)
                 };
                 self.push_element(&translated, rest);

@@ -1,8 +1,8 @@
 //! Schemas of objects, and the functions that apply a schema to an object: defaulting, pruning, decoding and value
 //! validation.
 //!
-//! Owns the parsed form of OpenAPI v3 schemas and structural schemas, and these functions. This module works on raw
-//! JSON values, does no IO, and must not know about requests, stores or versions of objects.
+//! Owns these functions, the parsed form of schemas, and the validation of CRDs. This module works on raw JSON values,
+//! does no IO, and must not know about requests, stores or versions of objects.
 //!
 //! Objects of built-in kinds pass through the modules [`mod@prune`], [`mod@decode`] and [`mod@default`], and then
 //! through the defaulting and validation that Kubernetes implements in Go (`crate::strategy`). Custom resources pass
@@ -33,21 +33,21 @@ mod zero;
 pub(crate) use self::coerce::coerce;
 pub(crate) use self::components::{component, component_names, component_source};
 pub(crate) use self::crd::{Approval, DefinitionChecks, approval, validate_crd, validate_crd_status};
-pub(crate) use self::decode::{decode, strict_problem, undecodable};
+pub(crate) use self::decode::{decode, strict_decoding_error, undecodable_message};
 pub(crate) use self::default::{default, drop_nulls};
-pub(crate) use self::duplicates::duplicates;
+pub(crate) use self::duplicates::duplicate_field_messages;
 pub(crate) use self::enumerations::enum_errors;
 pub(crate) use self::field_error::{FieldError, FieldErrorKind, invalid_message, quote};
 pub(crate) use self::field_path::field_path;
 pub(crate) use self::format::accepts as is_format;
 pub(crate) use self::go_regex::compile as compile_regex;
-pub(crate) use self::node::{Additional, Kind, ListType, Schema};
+pub(crate) use self::node::{AdditionalFields, Kind, ListType, Schema};
 pub(crate) use self::prune::prune;
 pub(crate) use self::quantity::{
     NANOS_PER_MILLI, NANOS_PER_UNIT, exceeds as quantity_exceeds, format_like as format_quantity_like,
     parse as parse_quantity, round_up,
 };
 pub(crate) use self::ratchet::Correlation;
-pub(crate) use self::stored_number::store_numbers;
+pub(crate) use self::stored_number::normalize_numbers;
 pub(crate) use self::validate::{validate, validate_update};
 pub(crate) use self::zero::zero;

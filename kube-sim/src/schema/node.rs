@@ -2,8 +2,8 @@
 //! or items.
 //!
 //! Owns the parsing of OpenAPI v3 schemas. The schemas of built-in kinds refer to named components, which are resolved
-//! at first use. The schemas of custom resources are structural and have no references. This module must not validate
-//! values.
+//! at first use. The schemas of custom resources are structural; only the schema of `metadata` refers to a component. This
+//! module must not validate values.
 
 mod variants;
 
@@ -37,7 +37,7 @@ pub(crate) enum Kind {
 /// The list type, which determines how two lists merge (`x-kubernetes-list-type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListType {
-    /// The list is replaced as a whole.
+    /// A merge replaces the list as a whole.
     Atomic,
     /// The list is a set of unique items.
     Set,
@@ -47,7 +47,7 @@ pub(crate) enum ListType {
 
 /// The fields that an object may have besides its `properties` (`additionalProperties`).
 #[derive(Debug, Clone, Default)]
-pub(crate) enum Additional {
+pub(crate) enum AdditionalFields {
     /// `additionalProperties` is not specified.
     #[default]
     Unset,
@@ -67,7 +67,7 @@ pub(crate) struct Schema {
     component: Option<Box<str>>,
     kind: Kind,
     properties: BTreeMap<Box<str>, Arc<Schema>>,
-    additional: Additional,
+    additional_fields: AdditionalFields,
     items: Option<Arc<Schema>>,
     variants: Option<Box<Variants>>,
     /// Names of the required properties.
@@ -76,9 +76,9 @@ pub(crate) struct Schema {
     pub(crate) nullable: bool,
     /// The default, which replaces an absent value.
     pub(crate) default: Option<Value>,
-    /// If this field is a list map key: the value of the key for items that do not have the field.
+    /// For the schema of a list map's key: the value of the key in an item that does not contain the key.
     key_default: Option<Value>,
-    /// The list type. If it is `None`, the list is atomic unless the schema specifies the patch strategy `merge`.
+    /// The list type. A list without a list type is atomic, except if the schema specifies the patch strategy `merge`.
     pub(crate) list_type: Option<ListType>,
     list_keys: Vec<Box<str>>,
     atomic_map: Option<bool>,
@@ -122,7 +122,8 @@ pub(super) struct Bound {
     pub(super) exclusive: bool,
 }
 
-/// A compiled regular expression. If it is malformed, `regex` is `None`, and validation rejects every string.
+/// A regular expression and its compiled form. If the expression is malformed, `regex` is `None`, and validation rejects
+/// every string.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
     pub(super) source: Box<str>,
@@ -227,19 +228,20 @@ impl Schema {
     }
 
     /// The fields that the object may have besides its `properties`.
-    pub(crate) fn additional(&self) -> &Additional {
-        &self.shape().additional
+    pub(crate) fn additional_fields(&self) -> &AdditionalFields {
+        &self.shape().additional_fields
     }
 
     /// The schema of the object's field `name`: from `properties`, otherwise from `additionalProperties`.
     pub(crate) fn field(&self, name: &str) -> Option<&Arc<Self>> {
-        self.property(name).or_else(|| match self.additional() {
-            Additional::Of(schema) => Some(schema),
+        self.property(name).or_else(|| match self.additional_fields() {
+            AdditionalFields::Of(schema) => Some(schema),
             _ => None,
         })
     }
 
-    /// The schemas of the value by its JSON type, if its Go type depends on the JSON type.
+    /// The schemas for the JSON types that the value may have. `None` if the Go type of the value does not depend on the
+    /// JSON type.
     pub(super) fn variants(&self) -> Option<&Variants> {
         self.shape().variants.as_deref()
     }
@@ -259,12 +261,12 @@ impl Schema {
         &self.list_keys
     }
 
-    /// If this field is a list map key: the value of the key for items that do not have the field.
+    /// For the schema of a list map's key: the value of the key in an item that does not contain the key.
     pub(crate) fn key_default(&self) -> Option<&Value> {
         self.key_default.as_ref()
     }
 
-    /// Whether the object is replaced as a whole (`x-kubernetes-map-type: atomic`).
+    /// Whether a merge replaces the object as a whole (`x-kubernetes-map-type: atomic`).
     pub(crate) fn is_atomic_map(&self) -> bool {
         self.atomic_map.or(self.shape().atomic_map).unwrap_or(false)
     }
@@ -283,14 +285,14 @@ impl Reference {
         Self { name: name.into(), target: OnceLock::new() }
     }
 
-    /// The component; a permissive schema if there is none.
+    /// The referenced component; a permissive schema if the component does not exist.
     fn target(&self) -> &Arc<Schema> {
         self.target.get_or_init(|| super::component(&self.name).unwrap_or_else(Schema::permissive))
     }
 }
 
-/// Parses the schemas of built-in kinds or of custom resources, which differ in references, logical junctors (`allOf`)
-/// and defaults.
+/// Parses schemas of built-in kinds if `is_built_in` is set, otherwise schemas of custom resources. References (`$ref`)
+/// are parsed only for built-in kinds; logical junctors (such as `anyOf`) are parsed only for custom resources.
 struct SchemaParser {
     is_built_in: bool,
 }
@@ -305,7 +307,7 @@ impl SchemaParser {
             base: if self.is_built_in { parse_reference(map) } else { None },
             kind: parse_kind(map),
             properties: self.parse_properties(map),
-            additional: self.parse_additional(map),
+            additional_fields: self.parse_additional_fields(map),
             items: map.get("items").map(|items| Arc::new(self.parse(items))),
             required: string_list_keyword(map, "required"),
             nullable: bool_keyword(map, "nullable"),
@@ -347,12 +349,12 @@ impl SchemaParser {
         properties.iter().map(read).collect()
     }
 
-    fn parse_additional(&self, map: &Map<String, Value>) -> Additional {
+    fn parse_additional_fields(&self, map: &Map<String, Value>) -> AdditionalFields {
         match map.get("additionalProperties") {
-            None => Additional::Unset,
-            Some(Value::Bool(true)) => Additional::Any,
-            Some(Value::Bool(false)) => Additional::Denied,
-            Some(schema) => Additional::Of(Arc::new(self.parse(schema))),
+            None => AdditionalFields::Unset,
+            Some(Value::Bool(true)) => AdditionalFields::Any,
+            Some(Value::Bool(false)) => AdditionalFields::Denied,
+            Some(schema) => AdditionalFields::Of(Arc::new(self.parse(schema))),
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::node::{Additional, Schema};
+use super::node::{AdditionalFields, Schema};
 
 /// Removes every field of `object` that `schema` neither specifies nor preserves. Returns one message such as
 /// `unknown field "spec.foo"` for each removed field, in alphabetical order.
@@ -25,7 +25,7 @@ struct Pruner {
 }
 
 impl Pruner {
-    /// Prunes `value`. If `keep` is set, the schema of the enclosing list preserves unknown fields.
+    /// Prunes `value`. `keep` is `true` if `value` is an item of a list whose schema preserves unknown fields.
     fn prune_value(&mut self, schema: &Schema, value: &mut Value, keep: bool) {
         let keep = keep || preserves_unknown_fields(schema);
         match value {
@@ -38,7 +38,8 @@ impl Pruner {
                         self.path.truncate(length);
                         return true;
                     }
-                    if matches!(schema.additional(), Additional::Any | Additional::Denied) {
+                    if matches!(schema.additional_fields(), AdditionalFields::Any | AdditionalFields::Denied)
+                    {
                         // `additionalProperties: true` or `false` specifies no schema for the values, so all fields
                         // below this key are unknown. Validation decides whether the key itself is allowed.
                         self.push_field(name);
@@ -86,7 +87,7 @@ fn preserves_unknown_fields(schema: &Schema) -> bool {
         || schema.shape().preserve_unknown
         || (schema.component().is_some()
             && !schema.has_properties()
-            && matches!(schema.additional(), Additional::Unset))
+            && matches!(schema.additional_fields(), AdditionalFields::Unset))
 }
 
 #[cfg(test)]
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn preserve_unknown_fields_does_not_apply_below_specified_properties() {
+    fn unknown_fields_below_specified_fields_are_pruned() {
         let schema = json!({"type": "object", "properties": {
             "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
                 "strict": {"type": "object", "properties": {"a": {"type": "string"}}},

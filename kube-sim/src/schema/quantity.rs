@@ -2,7 +2,7 @@
 //!
 //! Owns parsing and serialization of `resource.Quantity`. This module must not know which fields are quantities.
 
-/// The maximum number of digits on each side of the decimal point, which exceeds the precision of the server.
+/// The maximum number of digits on each side of the decimal point. The maximum exceeds the precision of the server.
 const MAX_DIGITS: usize = 60;
 
 /// Binary suffixes, each with its power of 1024.
@@ -15,7 +15,7 @@ const DECIMAL_SUFFIXES: [(&str, i32); 10] =
 pub(crate) const NANOS_PER_UNIT: i128 = 1_000_000_000;
 pub(crate) const NANOS_PER_MILLI: i128 = 1_000_000;
 
-/// A number of nanos in units of `unit` nanos, rounded up.
+/// Converts `nanos`, an amount in units of 10^-9, to units of `unit` nanos, and rounds the result up.
 pub(crate) fn round_up(nanos: i128, unit: i128) -> i128 {
     nanos.saturating_add(unit - 1).div_euclid(unit)
 }
@@ -34,7 +34,7 @@ enum Format {
 ///
 /// # Errors
 /// The API server's error text for a malformed quantity.
-pub(super) fn canonical(text: &str) -> Result<String, String> {
+pub(super) fn canonical_form(text: &str) -> Result<String, String> {
     let malformed = || {
         "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
             .to_owned()
@@ -71,24 +71,25 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
     Ok(format_quantity(negative, nanos, &format))
 }
 
-/// The value of a quantity in units of 10^-9. A quantity that overflows has the largest value of its sign.
+/// The value of a quantity in units of 10^-9. On overflow, the result is `i128::MIN` for a negative quantity, otherwise
+/// `i128::MAX`.
 ///
 /// # Errors
 /// The API server's error text for a malformed quantity.
 pub(crate) fn parse(text: &str) -> Result<i128, String> {
-    canonical(text)?;
+    canonical_form(text)?;
     let unsigned = text.strip_prefix('+').unwrap_or(text);
     Ok(signed_nanos(unsigned).unwrap_or(if text.starts_with('-') { i128::MIN } else { i128::MAX }))
 }
 
-/// The canonical form of a quantity in units of 10^-9, in the format of the quantity `example`.
+/// Formats `nanos`, an amount in units of 10^-9, as a canonical quantity in the format of the quantity `example`.
 pub(crate) fn format_like(nanos: i128, example: &str) -> String {
     let suffix = example.trim_start_matches(|c: char| c.is_ascii_digit() || "+-.".contains(c));
     let format = parse_suffix(suffix).map_or(Format::Decimal, |(format, _)| format);
     format_quantity(nanos < 0, nanos.unsigned_abs(), &format)
 }
 
-/// Whether `left` is larger than `right`; `false` if either is malformed or overflows.
+/// Whether the quantity `left` is larger than `right`; `false` if [`signed_nanos`] returns `None` for either.
 pub(crate) fn exceeds(left: &str, right: &str) -> bool {
     match (signed_nanos(left), signed_nanos(right)) {
         (Some(left), Some(right)) => left > right,
@@ -96,7 +97,8 @@ pub(crate) fn exceeds(left: &str, right: &str) -> bool {
     }
 }
 
-/// The value of a quantity in units of 10^-9, with its sign; `None` if it is malformed or overflows.
+/// The value of a quantity in units of 10^-9, with its sign. A text without digits counts as zero. Returns `None` if the
+/// text begins with `+`, if the number or the suffix is malformed, or if the value overflows.
 fn signed_nanos(text: &str) -> Option<i128> {
     let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
@@ -217,7 +219,7 @@ mod tests {
             ("7Ei", "7Ei"),
         ];
         for (text, expected) in cases {
-            assert_eq!(canonical(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(canonical_form(text).as_deref(), Ok(expected), "{text}");
         }
     }
 
@@ -237,11 +239,11 @@ mod tests {
     #[test]
     fn rejects_malformed_quantities() {
         for text in ["", "abc", "1..2", "1x", "Gi", "--1", "1 Gi", ".."] {
-            assert!(canonical(text).is_err(), "{text}");
+            assert!(canonical_form(text).is_err(), "{text}");
         }
-        assert_eq!(canonical("1Kib"), canonical("abc"));
+        assert_eq!(canonical_form("1Kib"), canonical_form("abc"));
         for exponent in [i32::MIN, i32::MAX, -61, 61] {
-            assert!(canonical(&format!("1e{exponent}")).is_err(), "{exponent}");
+            assert!(canonical_form(&format!("1e{exponent}")).is_err(), "{exponent}");
             assert!(!exceeds(&format!("1e{exponent}"), "0"), "{exponent}");
         }
     }
@@ -258,13 +260,13 @@ mod tests {
     proptest! {
         #[test]
         fn canonicalization_is_idempotent(number in 0_u64..10_000_000_000, suffix in prop::sample::select(vec!["", "m", "k", "M", "Ki", "Mi", "Gi", "n"])) {
-            let once = canonical(&format!("{number}{suffix}")).unwrap();
-            prop_assert_eq!(canonical(&once), Ok(once.clone()));
+            let once = canonical_form(&format!("{number}{suffix}")).unwrap();
+            prop_assert_eq!(canonical_form(&once), Ok(once.clone()));
         }
 
         #[test]
         fn arbitrary_strings_do_not_panic(text in ".{0,80}") {
-            let _ = canonical(&text);
+            let _ = canonical_form(&text);
         }
     }
 }

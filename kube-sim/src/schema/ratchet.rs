@@ -36,8 +36,8 @@ impl Correlation<'_> {
         Some(Self { schema: self.schema.items()?, old, new: item })
     }
 
-    /// Whether the update does not change the value. Returns `false` if the value contains a field that the schema does
-    /// not specify, and for a resource with its own `apiVersion`, `kind` or `metadata`.
+    /// Whether the update leaves the value unchanged. Always `false` for an object with a field for which [`Self::field`]
+    /// returns `None`. A list of another type than `map` is compared without the schema.
     pub(crate) fn is_unchanged(self) -> bool {
         match (self.old, self.new) {
             (Value::Array(old), Value::Array(new)) => {

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 /// Converts the numbers in `value`: `3.0` becomes `3`, and an integer outside of int64 is rounded to a float64.
-pub(crate) fn store_numbers(value: &mut Value) {
+pub(crate) fn normalize_numbers(value: &mut Value) {
     match value {
         Value::Number(number) if number.as_i64().is_none() => {
             let Some(float) = number.as_f64() else { return };
@@ -14,8 +14,8 @@ pub(crate) fn store_numbers(value: &mut Value) {
                 *number = stored;
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(store_numbers),
-        Value::Object(map) => map.values_mut().for_each(store_numbers),
+        Value::Array(items) => items.iter_mut().for_each(normalize_numbers),
+        Value::Object(map) => map.values_mut().for_each(normalize_numbers),
         _ => {}
     }
 }
@@ -28,7 +28,7 @@ mod tests {
 
     /// The expected numbers are those that kube-apiserver 1.37.2 stores.
     #[test]
-    fn stores_whole_floats_as_integers_and_large_integers_as_floats() {
+    fn whole_floats_become_integers_and_large_integers_become_floats() {
         let cases = [
             ("3.0", "3"),
             ("1e3", "1000"),
@@ -41,10 +41,10 @@ mod tests {
         ];
         for (sent, stored) in cases {
             let mut object = json!({"a": [serde_json::from_str::<Value>(sent).unwrap()]});
-            store_numbers(&mut object);
+            normalize_numbers(&mut object);
             assert_eq!(object.to_string(), format!("{{\"a\":[{stored}]}}"), "{sent}");
             let stored_once = object.clone();
-            store_numbers(&mut object);
+            normalize_numbers(&mut object);
             assert_eq!(object, stored_once, "{sent}");
         }
     }

@@ -15,7 +15,7 @@ use super::validate::type_of;
 use super::{default, go_regex, prune, validate};
 
 /// The result of [`check`].
-pub(super) struct Checked {
+pub(super) struct CheckResult {
     pub(super) errors: Vec<FieldError>,
     /// Whether the schema is structural and its defaults are valid.
     pub(super) is_structural: bool,
@@ -23,7 +23,7 @@ pub(super) struct Checked {
 
 /// Validates `schema`, whose path in its CRD is `path`. `has_status` is true if a version with the schema has a status
 /// subresource.
-pub(super) fn check(path: &str, schema: &Value, has_status: bool) -> Checked {
+pub(super) fn check(path: &str, schema: &Value, has_status: bool) -> CheckResult {
     let mut errors = Vec::new();
     if has_status {
         root::check(path, schema, &mut errors);
@@ -48,7 +48,7 @@ pub(super) fn check(path: &str, schema: &Value, has_status: bool) -> Checked {
     if let Some(problem) = unsupported.filter(|_| errors.is_empty()) {
         errors.push(FieldError::invalid(path, "", problem));
     }
-    Checked { errors, is_structural }
+    CheckResult { errors, is_structural }
 }
 
 /// Whether the schema or one of its subschemas has a default.
@@ -64,7 +64,8 @@ enum Level {
     Field,
 }
 
-/// Checks the types, properties, items and extensions of a schema outside of logical junctors, then the junctors.
+/// Checks the type, properties, items, extensions and logical junctors of a schema that is not inside a logical
+/// junctor.
 fn check_invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldError>) {
     let kind = string_keyword(schema, "type");
     let preserve = bool_keyword(schema, "x-kubernetes-preserve-unknown-fields");
@@ -113,8 +114,8 @@ fn check_invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<F
     }
 }
 
-/// Checks that the schema specifies a type if its level requires one, and that the root and embedded resources are
-/// objects.
+/// Checks that the schema specifies a type unless `type_is_optional` is set, and that the root and embedded resources
+/// are objects.
 fn check_type(
     path: &str,
     kind: &str,
@@ -177,7 +178,8 @@ fn restricts_names_only(metadata: &Value) -> bool {
         && object_entries(metadata, "properties").all(is_name_field)
 }
 
-/// Checks that the logical junctors contain only value validations, and that `pattern` compiles.
+/// Checks that the logical junctors contain only value validations, and that `pattern` compiles. Skips an `anyOf` that
+/// lists the types integer and string.
 fn check_junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let int_or_string = serde_json::json!([{"type": "integer"}, {"type": "string"}]);
     let any_of_is_int_or_string = schema.get("anyOf") == Some(&int_or_string);
@@ -201,7 +203,8 @@ fn check_junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Checks a subschema of a logical junctor, which may contain only value validations.
+/// Checks that `nested`, a subschema of a logical junctor, contains only value validations. Does not check its `anyOf`
+/// if `skip_any_of` is set.
 fn check_nested_value_validation(
     path: &str,
     nested: &Value,
@@ -254,8 +257,8 @@ fn check_nested_value_validation(
 }
 
 /// Checks structural completeness: a field in a logical junctor must also be specified outside of logical junctors.
-/// `schema` and `path` are the schema and its path outside of logical junctors; `nested` and `nested_path` are those
-/// inside.
+/// `schema` at `path` is not inside a logical junctor. `nested` at `nested_path` is either `schema` itself, or a schema of
+/// the same value inside a logical junctor.
 fn check_completeness(
     path: &str,
     nested_path: &str,
@@ -351,7 +354,7 @@ fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
                 .unwrap_or(&error.field)
                 .to_owned();
             error.field = format!("{field}{below}");
-            error.detail = without_wrapper(&error.detail);
+            error.detail = remove_wrapper_path(&error.detail);
             errors.push(error);
         }
     }
@@ -364,8 +367,8 @@ fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Removes the path `v`, which [`check_defaults`] adds for validation, from an error about a default.
-fn without_wrapper(detail: &str) -> String {
+/// Removes the path `v` from the text of an error about a default. [`check_defaults`] adds this path for validation.
+fn remove_wrapper_path(detail: &str) -> String {
     if let Some(rest) = detail.strip_prefix('v').filter(|rest| rest.starts_with(['.', '[', ' '])) {
         // The server prints the path in this error with a leading dot.
         let keeps_dot = detail.ends_with(" is a forbidden property");
@@ -374,7 +377,7 @@ fn without_wrapper(detail: &str) -> String {
     detail.strip_suffix(" in v").map_or_else(|| detail.to_owned(), |rest| format!("{rest} in "))
 }
 
-/// The subschemas of a schema, at the first level.
+/// The direct subschemas of a schema.
 fn subschemas(schema: &Value) -> impl Iterator<Item = &Value> {
     let maps = ["properties", "patternProperties", "definitions", "dependencies"];
     let lists = ["allOf", "anyOf", "oneOf", "items"];

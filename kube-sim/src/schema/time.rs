@@ -1,4 +1,5 @@
-//! Times in objects of built-in kinds, parsed and serialized as Go's `metav1.Time` and `metav1.MicroTime`.
+//! Times in objects of built-in kinds. The module parses and serializes times like Go's `metav1.Time` and
+//! `metav1.MicroTime`.
 //!
 //! Owns the parser, its error texts, and the stored form: UTC, with whole seconds or six fractional digits. This module
 //! must not know which fields are times.
@@ -31,7 +32,7 @@ impl Precision {
 ///
 /// # Errors
 /// The text of Go's `time.Parse` for a malformed time.
-pub(super) fn canonical(text: &str, precision: Precision) -> Result<Option<String>, String> {
+pub(super) fn canonical_form(text: &str, precision: Precision) -> Result<Option<String>, String> {
     let mut parser = Parser { text, rest: text, precision };
     let parts = parser.parse()?;
     let date = Date::new(parts.year, parts.month, parts.day).map_err(|_| parser.out_of_range_error("day"))?;
@@ -215,7 +216,7 @@ impl Parser<'_> {
     }
 }
 
-/// The allowed numbers of digits of a part.
+/// The numbers of digits that a part may have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Digits {
     Two,

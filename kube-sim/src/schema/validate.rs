@@ -1,7 +1,7 @@
 //! Validation of custom resources against their schema.
 //!
-//! Owns the value validations, their order, and their error texts. This module must not change the object, and does not
-//! evaluate CEL rules, which `crate::cel` does.
+//! Owns the value validations, their order, and their error texts. This module must not change the object.
+//! `crate::cel` evaluates the CEL rules.
 
 mod number;
 
@@ -11,16 +11,18 @@ use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::format;
-use super::node::{Additional, Kind, ListType, Schema, ValueValidations};
+use super::node::{AdditionalFields, Kind, ListType, Schema, ValueValidations};
 use super::ratchet::Correlation;
 
-/// Validates `object` against `schema` and returns the errors. Errors about duplicates in sets and maps come last.
+/// Validates `object` against `schema` and returns the errors. Errors about list types (`x-kubernetes-list-type`), such
+/// as a duplicate in a set, come last.
 pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
     validate_update(schema, None, object)
 }
 
-/// Validates `object`, which replaces `old`. An unchanged value has no errors (validation ratcheting, KEP-4008), and
-/// duplicates are errors only if `old` has none.
+/// Validates `object`. For an update, `old` is the object before the update. A value that the update does not change has
+/// no errors (validation ratcheting, KEP-4008; see [`Correlation::is_unchanged`]). If `old` violates a list type, for
+/// example by duplicates in a set, the list types of `object` are not checked.
 pub(crate) fn validate_update(schema: &Schema, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut findings = Findings::default();
     let correlation = old.map(|old| Correlation { schema, old, new: object });
@@ -37,8 +39,9 @@ pub(crate) fn validate_update(schema: &Schema, old: Option<&Value>, object: &Val
     errors
 }
 
-/// The error that `error` returns for a limit. As in the API server, a negative limit has the text `negative`.
-fn with_limit(limit: i64, negative: &str, error: impl FnOnce(u64) -> FieldError) -> FieldError {
+/// Calls `error` with the absolute value of an exceeded limit, and returns the error. For a negative limit, the detail
+/// of the error becomes `negative`, as in the API server.
+fn limit_error(limit: i64, negative: &str, error: impl FnOnce(u64) -> FieldError) -> FieldError {
     let mut error = error(limit.unsigned_abs());
     if limit < 0 {
         negative.clone_into(&mut error.detail);
@@ -76,7 +79,7 @@ impl Validator {
         self.check_correlated(schema, value, None, out);
     }
 
-    /// Validates a value; `correlation` has the value that it replaces, if there is one. A value that the update does
+    /// Validates a value. For an update, `correlation` has the old value, if there is one. A value that the update does
     /// not change has no errors.
     fn check_correlated(
         &mut self,
@@ -86,15 +89,16 @@ impl Validator {
         out: &mut Findings,
     ) {
         let error_count = out.errors.len();
-        self.check_without_ratcheting(schema, value, correlation, out);
+        self.check_with_ratcheting_of_children(schema, value, correlation, out);
         if out.errors.len() > error_count && correlation.is_some_and(Correlation::is_unchanged) {
             out.errors.truncate(error_count);
         }
     }
 
-    /// Validates a value even if the update does not change it. Fields and items that the update does not change have
-    /// no errors.
-    fn check_without_ratcheting(
+    /// Validates a value. Ratcheting does not apply to the value itself: its errors are reported even if the update does
+    /// not change the value. Ratcheting applies to the fields and items of the value, except in the subschemas of logical
+    /// junctors.
+    fn check_with_ratcheting_of_children(
         &mut self,
         schema: &Schema,
         value: &Value,
@@ -121,12 +125,12 @@ impl Validator {
         out.checks += 2;
     }
 
-    /// The path of the field in errors; empty for the root.
+    /// The path of the current field in the form that errors use; empty for the root.
     fn field_path(&self) -> &str {
         self.path.trim_start_matches('.')
     }
 
-    /// Validates a field or item; `step` is its name or its index in brackets.
+    /// Validates a field or an item. `step` is the name of the field, or the index of the item in brackets.
     fn check_child(
         &mut self,
         step: &str,
@@ -251,7 +255,7 @@ impl Validator {
         let length = text.chars().count();
         let path = &self.path;
         if let Some(max) = validations.max_length.filter(|max| exceeds(length, *max)) {
-            out.errors.push(with_limit(max, "value is too long", |max| {
+            out.errors.push(limit_error(max, "value is too long", |max| {
                 FieldError::too_long(self.field_path(), max)
             }));
         } else if let Some(min) = validations.min_length.filter(|min| (length as u64) < *min) {
@@ -291,7 +295,7 @@ impl Validator {
             out.errors.push(FieldError::invalid(self.field_path(), count, detail));
         }
         if let Some(max) = schema.validations.max_items.filter(|max| exceeds(items.len(), *max)) {
-            out.errors.push(with_limit(max, "has too many items", |max| {
+            out.errors.push(limit_error(max, "has too many items", |max| {
                 FieldError::too_many(self.field_path(), count, max)
             }));
         }
@@ -330,21 +334,25 @@ impl Validator {
             out.errors.push(FieldError::invalid(self.field_path(), count, detail));
         }
         if let Some(max) = schema.validations.max_properties.filter(|max| exceeds(map.len(), *max)) {
-            out.errors.push(with_limit(max, "has too many items", |max| {
+            out.errors.push(limit_error(max, "has too many items", |max| {
                 FieldError::too_many(self.field_path(), count, max)
             }));
         }
-        // Only `metadata` is a reference, and other code validates the referenced `ObjectMeta`. Here, only the
-        // restrictions that the schema of the custom resource specifies for the metadata apply.
+        // In the schema of a custom resource, only `metadata` is a reference: to `ObjectMeta`, which other code
+        // validates. For `metadata`, `own` has only the restrictions that the schema adds to `ObjectMeta`.
         let own = schema.own_properties();
         for (name, value) in map {
             let correlation = correlation.and_then(|of| of.field(name));
             if let Some(property) = own.get(name.as_str()) {
                 self.check_child(name, property, value, correlation, out);
-            } else if let (Additional::Denied, false) = (schema.additional(), schema.is_reference()) {
+            } else if let (AdditionalFields::Denied, false) =
+                (schema.additional_fields(), schema.is_reference())
+            {
                 let detail = format!("{}.{name} in body is a forbidden property", self.path);
                 out.errors.push(FieldError::invalid(self.field_path(), name.as_str(), detail));
-            } else if let (Additional::Of(entry), false) = (schema.additional(), schema.is_reference()) {
+            } else if let (AdditionalFields::Of(entry), false) =
+                (schema.additional_fields(), schema.is_reference())
+            {
                 self.check_child(name, entry, value, correlation, out);
             }
         }
@@ -371,7 +379,9 @@ fn check_list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec
         }
         Value::Array(items) => {
             match schema.list_type {
-                Some(ListType::Set) => report_duplicates(path, &with_serialized_numbers(items), errors),
+                Some(ListType::Set) => {
+                    report_duplicates(path, &normalize_numbers_in_composite_items(items), errors);
+                }
                 Some(ListType::Map) => check_list_map_keys(path, schema, items, errors),
                 _ => {}
             }
@@ -384,7 +394,7 @@ fn check_list_types(path: &str, schema: &Schema, value: &Value, errors: &mut Vec
     }
 }
 
-/// Checks that each item of a list of type `map` is an object, and that no two items have the same key.
+/// Checks that each item of a list of type `map` is an object or null, and that no two items have the same key.
 fn check_list_map_keys(path: &str, schema: &Schema, items: &[Value], errors: &mut Vec<FieldError>) {
     if let Some(index) = items.iter().position(|item| !item.is_object() && !item.is_null()) {
         let detail = "must be an object for an array of list-type map";
@@ -398,17 +408,17 @@ fn check_list_map_keys(path: &str, schema: &Schema, items: &[Value], errors: &mu
     report_duplicates(path, &items.iter().map(key).collect::<Vec<_>>(), errors);
 }
 
-/// Returns the items of a set as the server compares them. The server serializes lists and objects before the
-/// comparison, so that `1.0` in them equals `1`; it compares scalars unchanged.
-fn with_serialized_numbers(items: &[Value]) -> Vec<Value> {
-    let written = |item: &Value| {
+/// Returns the items of a set as the server compares them. The server serializes items that are lists or objects, so
+/// that `1.0` equals `1` inside of these items. It compares scalar items unchanged.
+fn normalize_numbers_in_composite_items(items: &[Value]) -> Vec<Value> {
+    let normalize = |item: &Value| {
         let mut item = item.clone();
         if item.is_array() || item.is_object() {
-            super::store_numbers(&mut item);
+            super::normalize_numbers(&mut item);
         }
         item
     };
-    items.iter().map(written).collect()
+    items.iter().map(normalize).collect()
 }
 
 /// Reports each duplicate value only once, at the index of its second occurrence, as the server does.

@@ -1,15 +1,15 @@
 //! The zero value of a built-in kind's Go struct, as Go serializes it.
 //!
 //! Server-side apply compares a new object with this value. Go serializes the fields of this value even if they are
-//! unset, so these fields have no field manager.
+//! unset, so no field manager owns a field that has its zero value.
 
 use serde_json::{Map, Value};
 
-use super::decode::shows_absent_time;
+use super::decode::serializes_absent_time;
 use super::node::Schema;
 
 /// The serialized zero value of the struct that `schema` describes. It contains nested structs, the scalars that Go
-/// always serializes, and null for other required fields.
+/// always serializes, null for other required fields, and null for the times that Go always serializes.
 pub(crate) fn zero(schema: &Schema) -> Value {
     let mut map = Map::new();
     for (name, property) in schema.properties() {
@@ -17,7 +17,7 @@ pub(crate) fn zero(schema: &Schema) -> Value {
             Some(Value::Object(default)) if default.is_empty() => zero(property),
             Some(default) if is_zero(default) => default.clone(),
             _ if is_omitted(schema, name) => continue,
-            _ if schema.requires(name) || shows_absent_time(schema, name) => Value::Null,
+            _ if schema.requires(name) || serializes_absent_time(schema, name) => Value::Null,
             _ => continue,
         };
         map.insert(name.to_owned(), value);
@@ -25,7 +25,7 @@ pub(crate) fn zero(schema: &Schema) -> Value {
     Value::Object(map)
 }
 
-/// The required fields that Go omits if they are unset, each with the component of its struct.
+/// The required fields that Go omits if they are unset: the OpenAPI component of the struct, and the name of the field.
 const OMITTED_FIELDS: [(&str, &str); 2] = [
     ("io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec", "validationActions"),
     ("io.k8s.api.networking.v1.IPAddressSpec", "parentRef"),

@@ -11,28 +11,29 @@ use crate::shared::Inner;
 use crate::status::SimError;
 use crate::user::{User, service_account_parts};
 
-/// The credentials of a request. An HTTPS listener inserts this value into the extensions of the request.
+/// The caller that an HTTPS listener identifies by the credentials of a request. The listener inserts this value into the
+/// extensions of the request.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     Anonymous,
-    /// The certificate of the client is not valid.
+    /// The certificate of the client is not valid, and the request has no bearer token.
     Unknown,
-    /// A bearer token, which may be that of a service account.
+    /// A bearer token: the token of a service account, or an invalid token.
     Token(String),
     User(User),
 }
 
-/// The bearer token in the headers of a request.
+/// The bearer token in the headers of a request; `None` if the request has no bearer token.
 pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     header_text(headers, &header::AUTHORIZATION).strip_prefix("Bearer ").map(str::trim)
 }
 
-/// The user of a request. Only the requests of an HTTPS listener have a `caller`. The user of any other request is the
-/// administrator, or the service account of its bearer token.
+/// The user of a request, or the user that the request impersonates. Only a request that an HTTPS listener receives has a
+/// `caller`. Any other request comes from the administrator, or from the service account of the bearer token.
 ///
 /// # Errors
-/// 401 for invalid or missing credentials; 403 for an impersonation that the roles do not grant; 500 for the
-/// impersonation of groups, a uid or extra fields without a user.
+/// 401 for invalid credentials, and for missing credentials if RBAC is disabled and the path is not public; 403 for an
+/// impersonation that the roles do not grant; 500 for the impersonation of groups, a uid or extra fields without a user.
 pub(super) fn user(
     inner: &Inner,
     caller: Option<&Caller>,
@@ -41,32 +42,32 @@ pub(super) fn user(
 ) -> Result<User, SimError> {
     let user = match (caller, bearer_token(headers)) {
         (Some(Caller::User(user)), _) => user.clone(),
-        (Some(Caller::Token(token)), _) => of_service_account(inner, token)?,
+        (Some(Caller::Token(token)), _) => service_account_user(inner, token)?,
         (Some(Caller::Anonymous), _) if inner.settings.rbac || is_public(path) => User::anonymous(),
         (Some(Caller::Anonymous | Caller::Unknown), _) => return Err(SimError::unauthorized()),
-        (None, Some(token)) => of_service_account(inner, token)?,
+        (None, Some(token)) => service_account_user(inner, token)?,
         (None, None) => User::administrator("system:admin"),
     };
-    match impersonated(headers, path)? {
+    match impersonated_user(headers, path)? {
         Some(other) => check_impersonation(inner, &user, &other).map(|()| other),
         None => Ok(user),
     }
 }
 
-/// Authenticates the service account of a token.
-fn of_service_account(inner: &Inner, token: &str) -> Result<User, SimError> {
+/// Verifies the token of a service account, and returns the service account as a user.
+fn service_account_user(inner: &Inner, token: &str) -> Result<User, SimError> {
     let authenticated = authenticate(inner, token, vec![API_AUDIENCE.to_owned()]);
     authenticated.map(|(user, _)| user).map_err(|_| SimError::unauthorized())
 }
 
-/// Whether requests for this path need no credentials. In a cluster, the role `system:public-info-viewer` permits such
-/// requests.
+/// Whether requests for this path need no credentials. In a cluster, the role `system:public-info-viewer` permits
+/// requests without credentials for the same paths.
 fn is_public(path: &str) -> bool {
     matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/")
 }
 
-/// The user in the headers `Impersonate-*`.
-fn impersonated(headers: &HeaderMap, path: &str) -> Result<Option<User>, SimError> {
+/// The user in the headers `Impersonate-*`; `None` if the request has no such headers.
+fn impersonated_user(headers: &HeaderMap, path: &str) -> Result<Option<User>, SimError> {
     let all = |name: &str| -> Vec<String> {
         headers.get_all(name).iter().filter_map(|value| Some(value.to_str().ok()?.to_owned())).collect()
     };
@@ -88,11 +89,11 @@ fn impersonated(headers: &HeaderMap, path: &str) -> Result<Option<User>, SimErro
     {
         groups = User::service_account(namespace, account).groups;
     }
-    let user = User::authenticated(name, groups);
+    let user = User::in_groups(name, groups);
     Ok(Some(User { uid: uid.into_iter().next().unwrap_or_default(), extra, ..user }))
 }
 
-/// Checks that a user may impersonate another one with its groups, uid and extra fields.
+/// Checks that `user` may impersonate `other`: the name, and also the groups, the uid and the extra fields of `other`.
 fn check_impersonation(inner: &Inner, user: &User, other: &User) -> Result<(), SimError> {
     let access = |group, resource, subresource, namespace, name| {
         let access = ResourceAccess { verb: "impersonate", group, resource, subresource, namespace, name };
@@ -103,7 +104,7 @@ fn check_impersonation(inner: &Inner, user: &User, other: &User) -> Result<(), S
         User::service_account(namespace, name).groups
     } else {
         access("", "users", "", "", &other.name)?;
-        User::authenticated(other.name.clone(), Vec::new()).groups
+        User::in_groups(other.name.clone(), Vec::new()).groups
     };
     for group in other.groups.iter().filter(|group| !implied.contains(group)) {
         access("", "groups", "", "", group)?;

@@ -23,8 +23,8 @@ use crate::watch::Watch;
 /// The pieces of a body. Each piece is serialized when the body is read.
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
-/// The delay before the error of a response body that a fault rule cuts, in a response of a [`Server`]. hyper and h2
-/// discard unsent bytes when a body fails, so the error must wait until the bytes before the cut are sent.
+/// The delay before the error of a body that a fault rule cuts. It applies to the responses of a [`Server`]: hyper and h2
+/// discard unsent bytes when a body fails, so the bytes before the cut must be sent before the error occurs.
 ///
 /// [`Server`]: super::Server
 const BREAK_DELAY: Duration = Duration::from_millis(50);
@@ -43,7 +43,7 @@ enum Source {
 pub struct SimBody {
     source: Source,
     faults: Option<BodyFaults>,
-    /// The entry in the journal to which the frames of a watch and the parts of a log are appended.
+    /// Appends the frames of a watch and the parts of a log to the journal entry of the request.
     recorder: Option<Recorder>,
     /// Whether the next poll returns an error, because a fault rule cuts the body.
     broken: bool,
@@ -76,19 +76,19 @@ impl SimBody {
         Self::new(Content::Whole(Bytes::new()), None, None)
     }
 
-    /// Records a part of the body before the faults apply to it.
+    /// Records a part of the body. The caller has not yet applied the faults to this part.
     fn record(recorder: Option<&Recorder>, part: Option<&Bytes>) {
         if let (Some(recorder), Some(part)) = (recorder, part) {
-            recorder.record_response(part);
+            recorder.record_response_part(part);
         }
     }
 
-    /// Delays the error of a body that a fault rule cuts, so that the frames before the error are sent.
-    pub(crate) fn send_before_breaking(&mut self) {
+    /// If a fault rule cuts this body, delays the error, so that the frames before the error are sent.
+    pub(crate) fn delay_error(&mut self) {
         self.delays_error = true;
     }
 
-    /// Ends the body with an error.
+    /// Ends the body with an error, after [`BREAK_DELAY`] if `delays_error` is true.
     fn fail(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SimBodyError>>> {
         if self.delays_error {
             let delay = self.delay.get_or_insert_with(|| Box::pin(sleep(BREAK_DELAY)));
@@ -98,7 +98,8 @@ impl SimBody {
         Poll::Ready(Some(Err(SimBodyError {})))
     }
 
-    /// The next piece, to which no fault has been applied; `None` at the end of the body.
+    /// The next piece; `None` at the end of the body. Applies the faults that concern the events of a watch: if a fault
+    /// must cause an error instead of the next event, sets `broken` and returns `None`. The caller applies the byte limit.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match &mut self.source {
             Source::Whole(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty())),

@@ -29,7 +29,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use authentication::{Caller, bearer_token};
 use service::{BreakConnection, SimService};
 use tasks::Tasks;
-use tls::{Certified, Credentials, Tls};
+use tls::{ClientIdentity, Credentials, Tls};
 
 use crate::user::User;
 
@@ -71,7 +71,7 @@ impl ServeError {
         Self { operation: "preparing the certificates of the listener".into(), cause: Box::new(cause) }
     }
 
-    /// The error of a listener that cannot issue certificates.
+    /// The error of a listener that has no generated CA, and therefore cannot issue client certificates.
     fn no_authority() -> Self {
         let cause = "the listener has no generated authority".into();
         Self { operation: "issuing a client certificate".into(), cause }
@@ -104,10 +104,11 @@ impl std::fmt::Debug for TlsFiles {
     }
 }
 
-/// The transport of a listener.
+/// Whether a listener uses TLS, and with which certificates.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Security<'a> {
-    /// HTTP. A request without the bearer token of a service account is that of the administrator.
+    /// HTTP without TLS. The user of a request is the administrator, unless the request has the bearer token of a service
+    /// account.
     Plain,
     /// HTTPS with generated certificates.
     Generated,
@@ -171,7 +172,7 @@ impl Server {
         format!("{scheme}://{addr}")
     }
 
-    /// The generated CA certificate of the listener in PEM; `None` if there is none.
+    /// The generated CA certificate of the listener in PEM; `None` without generated certificates.
     pub fn ca_pem(&self) -> Option<&str> {
         self.credentials.as_ref().map(|c| c.ca_pem.as_str())
     }
@@ -181,12 +182,12 @@ impl Server {
         self.credentials.as_ref().map(|c| (c.client_cert_pem.as_str(), c.client_key_pem.as_str()))
     }
 
-    /// Issues a client certificate for `user`, as a member of `group` if that is set. Returns the certificate and its
-    /// key in PEM.
+    /// Issues a client certificate for `user`. If `group` is set, the user is a member of this group. Returns the
+    /// certificate and its key in PEM.
     ///
     /// # Errors
-    /// When the listener has no generated authority: it serves plain HTTP, or has the certificates of
-    /// [`Sim::serve_https_with`](crate::Sim::serve_https_with). Or when the certificate cannot be generated.
+    /// When the certificate cannot be generated, or when the listener has no generated CA: it serves plain HTTP, or uses
+    /// the certificates of [`Sim::serve_https_with`](crate::Sim::serve_https_with).
     ///
     /// # Examples
     /// ```
@@ -261,7 +262,8 @@ impl Drop for Server {
     }
 }
 
-/// Accepts connections until the task is aborted. Then the tasks of the connections are aborted as well.
+/// Runs in the task of a [`Server`]: accepts connections until this task is aborted. The abort also ends the tasks of the
+/// connections.
 async fn accept_connections(
     listener: TcpListener,
     service: SimService,
@@ -293,12 +295,12 @@ async fn accept_connections(
                     match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, tls.acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => {
                             let session = stream.get_ref().1;
-                            let certified = tls.identify(session.peer_certificates());
+                            let identity = tls.identify(session.peer_certificates());
                             let protocol = match session.alpn_protocol() {
                                 Some(b"h2") => Protocol::Http2,
                                 _ => Protocol::Http1,
                             };
-                            let authenticator = Authenticator { certified, credentials };
+                            let authenticator = Authenticator { identity, credentials };
                             serve_connection(stream, protocol, service, Some(authenticator)).await;
                         }
                         Ok(Err(e)) => tracing::debug!(%peer, error = %e, "TLS handshake failed"),
@@ -313,14 +315,14 @@ async fn accept_connections(
 /// Authenticates the requests of one connection.
 #[derive(Clone)]
 struct Authenticator {
-    certified: Certified,
+    identity: ClientIdentity,
     credentials: Option<Arc<Credentials>>,
 }
 
 impl Authenticator {
     /// Identifies the user by the client certificate or by the bearer token.
     fn authenticate(&self, headers: &http::HeaderMap) -> Caller {
-        if let Certified::User(user) = &self.certified {
+        if let ClientIdentity::User(user) = &self.identity {
             return Caller::User(user.clone());
         }
         match (bearer_token(headers), &self.credentials) {
@@ -328,13 +330,13 @@ impl Authenticator {
                 Caller::User(User::administrator("kubernetes-admin"))
             }
             (Some(token), _) => Caller::Token(token.to_owned()),
-            (None, _) if matches!(self.certified, Certified::Invalid) => Caller::Unknown,
+            (None, _) if matches!(self.identity, ClientIdentity::Invalid) => Caller::Unknown,
             (None, _) => Caller::Anonymous,
         }
     }
 }
 
-/// The error with which a fault rule breaks a connection.
+/// The error with which a fault rule breaks an HTTP/1 connection or an HTTP/2 stream.
 #[derive(Debug, thiserror::Error)]
 #[error("connection broken by a fault rule")]
 struct BrokenConnection;
@@ -364,7 +366,7 @@ async fn serve_connection<S>(
             if response.extensions().get::<BreakConnection>().is_some() {
                 return Err(BrokenConnection);
             }
-            response.body_mut().send_before_breaking();
+            response.body_mut().delay_error();
             if let Some(session) = session {
                 spawner.execute(upgrade::run(upgrade, session));
             }
@@ -384,8 +386,8 @@ async fn serve_connection<S>(
         result = connection.as_mut() => result,
         _ = restarts.changed() => {
             connection.as_mut().graceful_shutdown();
-            // Dropping `sessions` aborts the sessions of upgraded connections.
             let _ = tokio::time::timeout(RESTART_GRACE_PERIOD, connection).await;
+            // Returning drops `sessions`: the session of an upgraded connection is aborted.
             return;
         }
     };

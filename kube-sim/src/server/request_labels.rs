@@ -8,11 +8,12 @@ use crate::handler::target::Path;
 use crate::registry::Registry;
 
 /// The subresources whose requests have the label `verb="CONNECT"`.
-const CONNECTED: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
+const CONNECT_SUBRESOURCES: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
 
-/// The first path segments of requests without a resource that become the label `subresource`. A label for any segment
-/// would have an unlimited number of values.
-const DOCUMENTS: [&str; 8] = ["api", "apis", "healthz", "livez", "metrics", "openapi", "readyz", "version"];
+/// The possible values of the label `subresource` for a request without a resource: the known first segments of paths.
+/// For any other first segment, the label is empty, so that the label has a limited number of values.
+const FIRST_SEGMENTS: [&str; 8] =
+    ["api", "apis", "healthz", "livez", "metrics", "openapi", "readyz", "version"];
 
 /// The labels of a request, without the status of its response. `verb` is the RBAC verb of the request.
 pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
@@ -20,10 +21,10 @@ pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
     let dry_run = queries.any(|(key, value)| key == "dryRun" && value == "All");
     if path.resource.is_empty() {
         let first = request.path.split('/').nth(1).unwrap_or_default();
-        let known = DOCUMENTS.into_iter().find(|known| *known == first).unwrap_or_default();
+        let known = FIRST_SEGMENTS.into_iter().find(|known| *known == first).unwrap_or_default();
         return Labels {
             subresource: known.to_owned(),
-            verb: of_method(&request.method),
+            verb: method_label(&request.method),
             ..Labels::default()
         };
     }
@@ -33,12 +34,12 @@ pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
         () => "cluster",
     };
     let verb = match verb {
-        _ if CONNECTED.contains(&path.subresource.as_str()) => "CONNECT",
+        _ if CONNECT_SUBRESOURCES.contains(&path.subresource.as_str()) => "CONNECT",
         "list" => "LIST",
         "watch" => "WATCH",
         "deletecollection" => "DELETECOLLECTION",
         "patch" if request.content_type.starts_with("application/apply-patch") => "APPLY",
-        _ => of_method(&request.method),
+        _ => method_label(&request.method),
     };
     Labels {
         group: path.group.clone(),
@@ -52,8 +53,8 @@ pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
     }
 }
 
-/// Removes all labels except the verb and the code if the resource or subresource is not served: clients could otherwise
-/// create any number of label values.
+/// If the resource or subresource is not served, removes all labels except the verb and the code. Without this limit,
+/// clients could create any number of label values.
 pub(super) fn limit(labels: &mut Labels, registry: &Registry) {
     if labels.resource.is_empty() {
         return;
@@ -67,7 +68,7 @@ pub(super) fn limit(labels: &mut Labels, registry: &Registry) {
     }
 }
 
-fn of_method(method: &Method) -> &'static str {
+fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -37,7 +37,7 @@ use crate::warnings::MAX_WARNINGS;
 /// Maximum size of a request body in bytes.
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
-/// Responses larger than this, in bytes, are compressed for clients that accept gzip.
+/// The size in bytes above which the server compresses a response body, if the client accepts gzip.
 const GZIP_THRESHOLD: usize = 128 * 1024;
 
 /// Maximum time that a request waits until the watch cache or the store reaches the requested resource version. After
@@ -46,7 +46,8 @@ const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// The interval at which the server repeats a request that waits for a resource version.
 const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A response extension: the listener must break the connection instead of sending the response.
+/// A response extension: the listener must break the HTTP/1 connection or the HTTP/2 stream instead of sending the
+/// response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BreakConnection;
 
@@ -86,7 +87,7 @@ where
         let service = self.clone();
         Box::pin(async move {
             if upgrade::is_requested(request.headers()) {
-                return Ok(upgrade::in_process(service, request).await);
+                return Ok(upgrade::respond_in_process(service, request).await);
             }
             Ok(service.respond(request).await.0)
         })
@@ -128,7 +129,7 @@ where
     let request = request_without_body(&parts, server);
     let entry = journal_entry(inner, &request, false);
     let path = Path::parse(&request.path).unwrap_or_default();
-    let faults = inner.faults.of_request(&fault_attributes(&entry, &path));
+    let faults = inner.faults.select_for_request(&fault_attributes(&entry, &path));
     let mut labels = request_labels::of(&request, &path, entry.verb);
     let recorder = inner.journal.record(entry);
     recorder.record_faults(&faults);
@@ -163,7 +164,7 @@ where
     (response, session)
 }
 
-/// The attributes of a request that the conditions of fault rules compare.
+/// The attributes of a request, for the comparison with the conditions of fault rules.
 fn fault_attributes<'a>(entry: &'a Entry, path: &'a Path) -> RequestAttributes<'a> {
     RequestAttributes {
         verb: entry.verb,
@@ -177,7 +178,7 @@ fn fault_attributes<'a>(entry: &'a Entry, path: &'a Path) -> RequestAttributes<'
     }
 }
 
-/// The request of the handlers, without its user and its body.
+/// The request for the handlers. Its user and its body are still empty.
 fn request_without_body(parts: &Parts, server: usize) -> Request {
     let content_type = header_text(&parts.headers, &header::CONTENT_TYPE);
     Request {
@@ -274,7 +275,7 @@ where
             return Reply::error(&SimError::bad_request(format!("reading the request body failed: {e}")));
         }
     };
-    recorder.record_request(&request.body);
+    recorder.record_request_body(&request.body);
     request.arrival.version = inner.lock().version();
     let deadline = Instant::now() + FRESHNESS_TIMEOUT;
     loop {
@@ -307,12 +308,12 @@ fn build_response(
     let mut recorder = Some(recorder).filter(Recorder::records_bodies);
     content = match (content, recorder.as_ref()) {
         (Content::Whole(bytes), Some(recorder)) => {
-            recorder.record_response(&bytes);
+            recorder.record_response_part(&bytes);
             Content::Whole(bytes)
         }
         (Content::Pieces(pieces, size), Some(_)) => {
             let recorder = recorder.take();
-            let record = move |piece: &Bytes| recorder.iter().for_each(|r| r.record_response(piece));
+            let record = move |piece: &Bytes| recorder.iter().for_each(|r| r.record_response_part(piece));
             Content::Pieces(Box::new(pieces.inspect(record)), size)
         }
         (content, _) => content,

@@ -1,4 +1,4 @@
-//! The tasks of one connection: those that hyper spawns for HTTP/2, or the session after an upgrade.
+//! The tasks of one connection: the tasks that hyper spawns for HTTP/2, or the task of the session after an upgrade.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use hyper::rt::Executor;
 use tokio::task::JoinSet;
 
-/// The tasks of a connection. Dropping the value aborts them.
+/// The tasks of a connection. Dropping this value aborts the tasks.
 #[derive(Default)]
 pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
 impl Tasks {
-    /// Waits until all tasks have ended. Dropping the future aborts them.
+    /// Waits until all tasks have ended. Dropping the future aborts the tasks.
     pub(super) async fn finish(self) {
         let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         while tasks.join_next().await.is_some() {}
     }
 
-    /// The executor for hyper. Each task contains a clone of the executor, so an executor that owned the tasks would
-    /// keep them alive.
+    /// The executor that spawns the tasks. The executor has only a weak reference to the tasks, because a task that hyper
+    /// spawns contains a clone of the executor: a strong reference would keep the tasks alive.
     pub(super) fn executor(&self) -> Spawner {
         Spawner(Arc::downgrade(&self.0))
     }

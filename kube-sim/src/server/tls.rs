@@ -1,4 +1,4 @@
-//! The certificates of one listener: generates or reads them, and identifies the users of client certificates.
+//! Generates or reads the certificates of one listener, and identifies users by their client certificates.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,28 +35,28 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Issues a client certificate for `user`, as a member of `group` if that is set. Returns the certificate and its
-    /// key in PEM.
+    /// Issues a client certificate for `user`. If `group` is set, the user is a member of this group. Returns the
+    /// certificate and its key in PEM.
     pub(crate) fn issue(&self, user: &str, group: Option<&str>) -> Result<(String, String), ServeError> {
         issue(&self.issuer, user, group)
     }
 }
 
-/// The transport of a listener with HTTPS.
+/// The TLS configuration of an HTTPS listener.
 #[derive(Clone)]
 pub(super) struct Tls {
     pub(super) acceptor: TlsAcceptor,
-    /// Verifies client certificates; `None` if the listener has no authorities for them.
+    /// Verifies client certificates; `None` if the listener has no CA certificates for this verification.
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 /// The result of verifying the certificate of a client.
 #[derive(Clone, Debug)]
-pub(super) enum Certified {
-    /// The client has no certificate, the certificate has no common name, or the listener has no authorities to verify
-    /// it.
+pub(super) enum ClientIdentity {
+    /// The client has no certificate, its certificate has no common name, or the listener has no CA certificates to
+    /// verify client certificates.
     Nobody,
-    /// The certificate is not valid: for example, it has expired, or no authority of the listener has signed it.
+    /// The certificate is not valid: for example, it has expired, or no CA of the listener has signed it.
     Invalid,
     User(User),
 }
@@ -64,14 +64,14 @@ pub(super) enum Certified {
 impl Tls {
     /// Identifies the user by the certificate chain that a client has presented. The first certificate is that of the
     /// client.
-    pub(super) fn identify(&self, certificates: Option<&[CertificateDer<'_>]>) -> Certified {
+    pub(super) fn identify(&self, certificates: Option<&[CertificateDer<'_>]>) -> ClientIdentity {
         let presented = certificates.and_then(<[_]>::split_first);
         let (Some(clients), Some((certificate, intermediates))) = (&self.clients, presented) else {
-            return Certified::Nobody;
+            return ClientIdentity::Nobody;
         };
         match clients.verify_client_cert(certificate, intermediates, UnixTime::now()) {
-            Ok(_) => user(certificate).map_or(Certified::Nobody, Certified::User),
-            Err(_) => Certified::Invalid,
+            Ok(_) => user(certificate).map_or(ClientIdentity::Nobody, ClientIdentity::User),
+            Err(_) => ClientIdentity::Invalid,
         }
     }
 }
@@ -115,7 +115,7 @@ pub(crate) fn generate_credentials(ip: IpAddr) -> Result<(Credentials, Tls), Ser
     Ok((credentials, tls))
 }
 
-/// A client certificate and its key in PEM.
+/// Issues a client certificate. Returns the certificate and its key in PEM.
 fn issue(
     issuer: &Issuer<'_, KeyPair>,
     user: &str,
@@ -132,7 +132,7 @@ fn issue(
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// The transport with the certificates of these files.
+/// Creates the TLS configuration of a listener from the certificates and the key in `files`.
 pub(super) fn tls_of_files(files: &TlsFiles) -> Result<Tls, ServeError> {
     let certificates = |pem: &[u8]| {
         CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(certificate_error)
@@ -142,7 +142,9 @@ pub(super) fn tls_of_files(files: &TlsFiles) -> Result<Tls, ServeError> {
     tls(&authorities, certificates(&files.certificate)?, key)
 }
 
-/// A transport with optional client certificates, which one of `authorities` must have signed.
+/// Creates the TLS configuration of a listener. `server` contains the certificate of the server and the intermediate
+/// certificates. The listener verifies client certificates with the CA certificates in `authorities`. If `authorities` is
+/// empty, the listener requests no client certificates.
 fn tls(
     authorities: &[CertificateDer<'static>],
     server: Vec<CertificateDer<'static>>,
@@ -227,12 +229,12 @@ fn user(certificate: &CertificateDer<'_>) -> Option<User> {
     let subject = certificate.subject();
     let name = subject.iter_common_name().last()?.as_str().ok().filter(|name| !name.is_empty())?;
     let groups = subject.iter_organization().filter_map(|group| group.as_str().ok());
-    let mut user = User::authenticated(name, groups.map(str::to_owned).collect());
+    let mut user = User::in_groups(name, groups.map(str::to_owned).collect());
     user.extra.insert(CREDENTIAL_ID.to_owned(), vec![format!("X509SHA256={hash}")]);
     Some(user)
 }
 
-/// The two digits of a byte in lower case.
+/// The two hexadecimal digits of a byte, in lower case.
 fn hex_digits(byte: u8) -> [char; 2] {
     [byte >> 4, byte & 0xf].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'))
 }

@@ -48,8 +48,8 @@ pub(super) fn offer(headers: &HeaderMap) -> Option<Offer> {
     })
 }
 
-/// If the reply is an upgrade, takes its session and returns the headers of the response. Replaces the reply with an
-/// error if the request is not a valid WebSocket handshake.
+/// If the reply is an upgrade, returns the headers of the response and the session of the reply. Replaces the reply with
+/// an error if the request is not a valid WebSocket handshake.
 pub(super) fn take(reply: &mut Reply, request: &HeaderMap) -> Option<(HeaderMap, Session)> {
     if !matches!(reply.content, Content::Upgrade(_)) {
         return None;
@@ -87,14 +87,14 @@ pub(super) async fn run(upgrade: OnUpgrade, session: Session) {
     }
 }
 
-/// Handles a request for an upgrade from a client in the same process, over a pipe with HTTP/1.1. As after a request
-/// over a network, `hyper::upgrade::on` returns the connection of the response.
-pub(super) async fn in_process<B>(service: SimService, request: Request<B>) -> Response<SimBody>
+/// Handles a request for an upgrade from a client in the same process. Sends the request with HTTP/1.1 over a pipe, so
+/// that the client gets the connection from `hyper::upgrade::on`, as after a request over a network.
+pub(super) async fn respond_in_process<B>(service: SimService, request: Request<B>) -> Response<SimBody>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    match exchange(service, request).await {
+    match send_over_pipe(service, request).await {
         Ok(response) => response,
         Err(error) => {
             let error = SimError::bad_request(format!("the upgrade in the process failed: {error}"));
@@ -105,7 +105,7 @@ where
     }
 }
 
-async fn exchange<B>(
+async fn send_over_pipe<B>(
     service: SimService,
     request: Request<B>,
 ) -> Result<Response<SimBody>, Box<dyn Error + Send + Sync>>
@@ -114,7 +114,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (client, server) = tokio::io::duplex(PIPE_CAPACITY);
-    // Both tasks end when the client drops its end of the pipe, which is a part of the response.
+    // The response contains the client's end of the pipe. Both tasks end when the client drops this end.
     tokio::spawn(serve_connection(server, Protocol::Http1, service, None));
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(client)).await?;
     tokio::spawn(connection.with_upgrades());

@@ -64,20 +64,20 @@ impl SimBuilder {
         }
     }
 
-    /// The seed of uids, generated names, the random timeouts of watches, and fault rules; 0 by default.
+    /// Sets the seed of uids, generated names, the random timeouts of watches, and fault rules; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// The number of changes that the history keeps for each resource; 4096 by default. Older changes are compacted.
+    /// Sets the number of changes that the history keeps for each resource; 4096 by default. Older changes are compacted.
     pub fn history(mut self, changes: usize) -> Self {
         self.history = changes;
         self
     }
 
-    /// The interval between the bookmarks of a watch that requests bookmarks; one minute by default, at least one
-    /// millisecond.
+    /// Sets the interval between the bookmarks of a watch that requests bookmarks: at least one millisecond, and one
+    /// minute by default.
     pub fn bookmark_interval(mut self, interval: Duration) -> Self {
         self.bookmark_interval = interval.max(Duration::from_millis(1));
         self
@@ -89,16 +89,16 @@ impl SimBuilder {
         self
     }
 
-    /// Timestamps start at this time and advance with tokio's clock, so that a run is reproducible. The default is the
-    /// system clock.
+    /// Sets the time at which the clock of the simulation starts. The clock then advances with tokio's clock, so that a
+    /// run is reproducible. Without a start time, the simulation uses the system clock.
     pub fn start_time(mut self, start: Timestamp) -> Self {
         self.start = Some(start);
         self
     }
 
-    /// Records the bodies of requests and responses in the journal, up to this many bytes of each body, and the requests
-    /// that a test sends through methods of [`Sim`]. By default, the journal has neither. All bodies together take at
-    /// most 256 MiB.
+    /// Records the bodies of requests and responses in the journal, at most `limit` bytes of each body. All bodies
+    /// together take at most 256 MiB. The journal then also has the requests that a test sends through methods of
+    /// [`Sim`]. By default, the journal has neither these requests nor bodies.
     ///
     /// # Examples
     /// ```
@@ -115,7 +115,7 @@ impl SimBuilder {
         self
     }
 
-    /// The number of ready nodes that exist at the start, named `node-0` and so on; none by default.
+    /// Sets the number of ready nodes that exist at the start; 0 by default. Their names are `node-0`, `node-1` and so on.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
         self
@@ -130,13 +130,13 @@ impl SimBuilder {
     /// Runs all controllers ([`Controller::ALL`]): those of kube-controller-manager, a scheduler, and replacements for
     /// the kubelets. A deployment then gets replica sets and pods, the pods are bound to the nodes of the simulation, run
     /// and become ready, new namespaces get their service account and their `kube-root-ca.crt`, and so on. By default,
-    /// only `Controller::BASIC` run: in a test of a single controller, the others would create further objects.
+    /// only `Controller::BASIC` run: in a test of a single controller, more controllers would create more objects.
     ///
     /// With delays of zero, the complete rollout of a deployment is done when the request that causes it returns.
     /// Watches receive an event for each intermediate write. The controllers call no admission webhooks.
     ///
-    /// Pods become ready when they are bound, and the pods of jobs succeed. These annotations of a pod, which only
-    /// kube-sim reads, change that; they can be added while the pod runs:
+    /// Pods become ready when they are bound, and the pods of jobs succeed. The following annotations of a pod change
+    /// this behavior. Only kube-sim reads these annotations. They can be added while the pod runs:
     ///
     /// | annotation | value |
     /// |---|---|
@@ -144,7 +144,8 @@ impl SimBuilder {
     /// | `kube-sim/exit-after` | the time until the containers exit, or `never`; `0s` by default for pods of jobs and pods with an exit code |
     /// | `kube-sim/exit-code` | the exit code of the containers, from 0 to 255; 0 by default |
     ///
-    /// If the restart policy restarts the containers, they do so after 10 s, 20 s and so on (`CrashLoopBackOff`).
+    /// If the restart policy restarts the containers, the restarts happen after 10 s, 20 s and so on
+    /// (`CrashLoopBackOff`).
     ///
     /// The config map `kube-root-ca.crt` exists once a listener has a generated certificate ([`Sim::serve_https`]).
     ///
@@ -174,10 +175,10 @@ impl SimBuilder {
         self
     }
 
-    /// The time from a change to the reaction of this controller; zero by default. Starts the controller if it does not
-    /// run by default. With zero, the controller reacts before a request returns, so that no request sees the state
-    /// before its reaction. With a delay, the controller lags as in a cluster: a deleted namespace stays `Terminating`,
-    /// and the dependents of a deleted owner exist for this time.
+    /// Sets the time from a change to the reaction of this controller; zero by default. Starts the controller if it does
+    /// not run by default. Without a delay, the controller reacts before a request returns, so that no request sees the
+    /// state before the reaction. With a delay, the controller lags as in a cluster. For example, a deleted namespace
+    /// stays `Terminating` for this time, and the dependents of a deleted owner still exist.
     ///
     /// [`Controller::Kubelet`] adds the time in which a container stops, at most one second.
     /// [`Controller::GarbageCollector`] adds one second for an object whose owners do not exist when it is written.
@@ -204,9 +205,9 @@ impl SimBuilder {
         self
     }
 
-    /// Disables a controller. An API server without a controller manager and nodes runs only
-    /// [`Controller::CustomResourceDefinition`]: the dependents of deleted owners stay, deleted namespaces stay
-    /// `Terminating`, and so do deleted pods that are on a node.
+    /// Disables a controller. To simulate an API server without a controller manager and without nodes, disable all
+    /// controllers except [`Controller::CustomResourceDefinition`]. Then the dependents of deleted owners stay in the
+    /// store, and deleted namespaces and deleted pods of nodes stay `Terminating`.
     ///
     /// # Examples
     /// ```
@@ -223,7 +224,7 @@ impl SimBuilder {
         self
     }
 
-    /// Enables an admission plugin. [`AdmissionPlugin`] has the defaults.
+    /// Enables an admission plugin. See [`AdmissionPlugin`] for the plugins that are enabled by default.
     ///
     /// # Examples
     /// ```
@@ -264,8 +265,8 @@ impl SimBuilder {
     /// the service are mapped to this address, and the service itself need not exist. The certificate of the server must
     /// be valid for `NAME.NAMESPACE.svc`.
     ///
-    /// Without a mapping, the server connects to the external name of the service or to one of its ready endpoints, from
-    /// its `EndpointSlice` objects or its `Endpoints`.
+    /// Without a mapping, the API server connects to the external name of the service, or to one of the ready endpoints in
+    /// the `EndpointSlice` objects or the `Endpoints` of the service.
     ///
     /// # Examples
     /// ```
@@ -284,8 +285,9 @@ impl SimBuilder {
     /// Serves the resource metrics API (`metrics.k8s.io/v1beta1`), which `kubectl top` and autoscalers read. By default it
     /// is not served, as in a cluster without metrics-server.
     ///
-    /// Each container of a running pod uses half of its requests, and each node the sum of its pods and a constant
-    /// part, so that runs are reproducible. [`Sim::set_container_usage`] and [`Sim::set_node_usage`] set other values.
+    /// By default, a container of a running pod uses half of its resource requests, and a node uses the sum of its pods
+    /// and a constant part. Runs are therefore reproducible. [`Sim::set_container_usage`] and [`Sim::set_node_usage`]
+    /// set other values.
     ///
     /// # Examples
     /// ```
@@ -316,8 +318,8 @@ impl SimBuilder {
     /// - the impersonated user (`kubectl --as`);
     /// - `system:anonymous`, for requests without credentials to an HTTPS listener.
     ///
-    /// The methods of [`Sim`] are not authorized. As in a real server, users may write only roles and bindings whose
-    /// permissions they have themselves, unless a role grants them the verb `escalate` or `bind`.
+    /// Calls of the methods of [`Sim`] need no permissions. As in a real server, users may write only roles and bindings
+    /// whose permissions they have themselves, unless a role grants them the verb `escalate` or `bind`.
     ///
     /// # Examples
     /// ```
@@ -349,9 +351,9 @@ impl SimBuilder {
         reason = "documented for invalid names; the nodes are constants"
     )]
     pub fn build(self) -> Sim {
-        let clock = self.start.map_or_else(Clock::wall, Clock::fixed);
+        let clock = self.start.map_or_else(Clock::wall, Clock::starting_at);
         let mut state = State::new(clock.clone(), self.history);
-        state.random = Random::stream(self.seed, CONTROLLERS);
+        state.random = Random::stream(self.seed, CONTROLLER_STREAM);
         if self.workloads {
             for controller in Controller::ALL {
                 state.set_delay(*controller, Some(Duration::ZERO));
@@ -390,10 +392,10 @@ impl SimBuilder {
             let now = clock.stamp();
             sim.create(&objects::node(&format!("node-{i}"), i, &now)).expect("the generated node is valid");
         }
-        sim.journal().forget();
+        sim.journal().reset();
         sim
     }
 }
 
 /// The number of the random stream of the controllers.
-const CONTROLLERS: u64 = 0x0063_6f6e_7472_6f6c;
+const CONTROLLER_STREAM: u64 = 0x0063_6f6e_7472_6f6c;

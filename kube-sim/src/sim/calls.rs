@@ -46,9 +46,9 @@ impl Sim {
         Ok(path)
     }
 
-    /// Handles one request like that of a client, but ignores the fault rules, calls no admission webhook, and adds the
-    /// request to the journal only if bodies are recorded. Returns the JSON of the response body, or a string if the
-    /// body is text.
+    /// Handles one request like a request of the administrator. This method ignores the fault rules, and calls no
+    /// admission webhooks. It adds the request to the journal only if the journal records bodies, and does not count the
+    /// request in the metrics. Returns the JSON of the response body, or a string if the body is text.
     ///
     /// `path` can contain a query. For a patch, `content_type` selects the type of the patch.
     ///
@@ -89,8 +89,8 @@ impl Sim {
         if let Some(recorder) = recorder {
             recorder.record_status(code, self.resource_version());
             match &outcome {
-                Ok(text) => recorder.record_response(text),
-                Err(error) => recorder.record_response(&Bytes::from(format!("{}\n", error.status()))),
+                Ok(text) => recorder.record_response_part(text),
+                Err(error) => recorder.record_response_part(&Bytes::from(format!("{}\n", error.status()))),
             }
         }
         let text = outcome?;
@@ -109,7 +109,7 @@ impl Sim {
             return None;
         }
         let recorder = journal.record(journal_entry(&self.inner, request, true));
-        recorder.record_request(&request.body);
+        recorder.record_request_body(&request.body);
         recorder.record_handling(self.inner.clock.now(), self.resource_version());
         Some(recorder)
     }
@@ -188,7 +188,7 @@ fn collect(content: Content) -> Result<Bytes, SimError> {
     match content {
         Content::Whole(bytes) => return Ok(bytes),
         Content::Pieces(pieces, _) => pieces.for_each(|p| text.extend_from_slice(&p)),
-        // A followed log ends here instead of waiting for new lines.
+        // A log with `follow` ends here: this function does not wait for new lines.
         Content::Stream(mut parts) => {
             while let Some(Some(part)) = parts.next().now_or_never() {
                 text.extend_from_slice(&part);

@@ -33,11 +33,11 @@ const MAX_CONNECTIONS: usize = 64;
 /// The time limit for reading the head of a request.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The supported requests, which the response to an unknown request lists.
+/// The supported requests, as text for the response to an unknown request.
 const REQUESTS: &str = "GET, POST, PUT and DELETE /faults, DELETE /faults/ID, GET and POST /clock, \
     PUT /controllers, POST /compact, POST /restart, POST /rewind, GET and DELETE /journal";
 
-/// A running control endpoint; see [`Sim::serve_control`]. Dropping it stops the endpoint.
+/// A running control endpoint; see [`Sim::serve_control`]. Dropping this value stops the endpoint.
 #[derive(Debug)]
 pub struct ControlServer {
     addr: SocketAddr,
@@ -63,8 +63,8 @@ impl Drop for ControlServer {
 }
 
 impl Sim {
-    /// Listens for requests that control the simulation, for tests that run in another process. Plain HTTP without
-    /// authentication, on a loopback address only; port 0 selects a free port.
+    /// Listens for requests that control the simulation, for tests that run in another process. Serves plain HTTP
+    /// without authentication, and only on a loopback address. Port 0 selects a free port.
     ///
     /// | request | body | effect and response |
     /// |---|---|---|
@@ -81,8 +81,8 @@ impl Sim {
     /// | `GET /journal`, `GET /journal?from=7` | | the entries, from this number on |
     /// | `DELETE /journal` | | removes the entries |
     ///
-    /// A response without a value is 204. An error has a JSON body with the field `error`. Requests with the header
-    /// `Origin`, which web pages send, and requests whose `Host` is not this machine are refused.
+    /// A response without a value has the status 204. An error has a JSON body with the field `error`. Requests with the
+    /// header `Origin`, which web pages send, and requests whose `Host` is not this machine are refused.
     ///
     /// # Errors
     /// When `addr` is not a loopback address, or binding it fails.
@@ -100,7 +100,7 @@ impl Sim {
     }
 }
 
-/// Accepts connections until the task is aborted.
+/// Runs in the task of a [`ControlServer`]: accepts connections until this task is aborted.
 async fn accept(listener: TcpListener, sim: Sim) {
     let mut connections = JoinSet::new();
     loop {
@@ -147,8 +147,8 @@ async fn respond(sim: Sim, request: Request<Incoming>) -> Result<Response<Full<B
     Ok(response)
 }
 
-/// Whether the `Host` header names this machine. This check prevents DNS rebinding: a web page whose name resolves to a
-/// loopback address sends its own name as the host.
+/// Whether the `Host` header names this machine. This check prevents DNS rebinding: if the name of a web page resolves to
+/// a loopback address, the `Host` header of the requests of the page still has this name.
 fn is_local(host: &str) -> bool {
     let name = match host.parse::<SocketAddr>() {
         Ok(addr) => return addr.ip().is_loopback(),
@@ -168,11 +168,11 @@ async fn handle(sim: &Sim, request: Request<Incoming>) -> Result<Value, Refusal>
         body.map_err(|error| Refusal::bad_request(format!("reading the body failed: {error}")))?.to_bytes();
     let path: Vec<&str> = parts.uri.path().split('/').filter(|part| !part.is_empty()).collect();
     match (&parts.method, path.as_slice()) {
-        (_, ["faults", rest @ ..]) => faults(sim, &parts.method, rest, &body),
-        (&Method::GET, ["clock"]) => Ok(clock(sim)),
+        (_, ["faults", rest @ ..]) => handle_faults(sim, &parts.method, rest, &body),
+        (&Method::GET, ["clock"]) => Ok(clock_value(sim)),
         (&Method::POST, ["clock"]) => {
-            sim.advance_clock(parse::<Advance>(&body)?.advance);
-            Ok(clock(sim))
+            sim.advance_clock(parse::<AdvanceRequest>(&body)?.advance);
+            Ok(clock_value(sim))
         }
         (&Method::PUT, ["controllers"]) => {
             for (controller, Delay(delay)) in parse::<BTreeMap<Controller, Delay>>(&body)? {
@@ -189,23 +189,23 @@ async fn handle(sim: &Sim, request: Request<Incoming>) -> Result<Value, Refusal>
             Ok(Value::Null)
         }
         (&Method::POST, ["rewind"]) => {
-            let rewound = sim.rewind(parse::<Rewind>(&body)?.changes);
+            let rewound = sim.rewind(parse::<RewindRequest>(&body)?.changes);
             rewound.map(|()| Value::Null).map_err(|error| Refusal::bad_request(error.message()))
         }
-        (&Method::GET, ["journal"]) => journal(sim, parts.uri.query().unwrap_or_default()),
+        (&Method::GET, ["journal"]) => journal_value(sim, parts.uri.query().unwrap_or_default()),
         (&Method::DELETE, ["journal"]) => {
             sim.journal().clear();
             Ok(Value::Null)
         }
-        _ => Err(unknown()),
+        _ => Err(unknown_request()),
     }
 }
 
-fn unknown() -> Refusal {
+fn unknown_request() -> Refusal {
     Refusal(StatusCode::NOT_FOUND, format!("unknown request: expected {REQUESTS}"))
 }
 
-fn faults(sim: &Sim, method: &Method, path: &[&str], body: &Bytes) -> Result<Value, Refusal> {
+fn handle_faults(sim: &Sim, method: &Method, path: &[&str], body: &Bytes) -> Result<Value, Refusal> {
     let faults = sim.faults();
     match (method, path) {
         (&Method::GET, []) => to_value(&faults.rules()),
@@ -223,24 +223,24 @@ fn faults(sim: &Sim, method: &Method, path: &[&str], body: &Bytes) -> Result<Val
             }
             Err(Refusal(StatusCode::NOT_FOUND, format!("there is no rule {id}")))
         }
-        _ => Err(unknown()),
+        _ => Err(unknown_request()),
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Advance {
+struct AdvanceRequest {
     #[serde(with = "encoding::duration")]
     advance: Duration,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rewind {
+struct RewindRequest {
     changes: u64,
 }
 
-/// The delay of a controller; `None` (null in JSON) disables it.
+/// The delay of a controller; `None` (null in JSON) disables the controller.
 struct Delay(Option<Duration>);
 
 impl<'de> Deserialize<'de> for Delay {
@@ -251,12 +251,12 @@ impl<'de> Deserialize<'de> for Delay {
     }
 }
 
-fn clock(sim: &Sim) -> Value {
+fn clock_value(sim: &Sim) -> Value {
     json!({"now": sim.now().to_string()})
 }
 
-/// The entries of the journal, from the number in the query on.
-fn journal(sim: &Sim, query: &str) -> Result<Value, Refusal> {
+/// The entries of the journal as JSON. The parameter `from` of the query is the number of the first entry.
+fn journal_value(sim: &Sim, query: &str) -> Result<Value, Refusal> {
     let mut from = 0;
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match (&*key, value.parse::<u64>()) {

@@ -65,7 +65,8 @@ pub struct Snapshot {
 impl Sim {
     /// A simulation with the default settings: a new cluster without nodes. It has the objects that an API server creates
     /// at its start: namespaces, priority classes, flow schemas, the service `kubernetes` with its endpoints and others;
-    /// the README has the list. A list of the config maps or leases of all namespaces has one item in `kube-system`.
+    /// the README has the list. If a client lists the config maps or the leases of all namespaces, the response has one
+    /// object of the namespace `kube-system`.
     pub fn new() -> Self {
         Self::builder().build()
     }
@@ -80,7 +81,7 @@ impl Sim {
         SimService::new(self.inner.clone(), Arc::from([0]))
     }
 
-    /// Listens for plain HTTP without authentication. Port 0 selects a free port.
+    /// Listens for plain HTTP. Requests need no credentials. Port 0 selects a free port.
     ///
     /// # Errors
     /// When binding the address fails.
@@ -92,9 +93,9 @@ impl Sim {
     }
 
     /// Listens for HTTPS with certificates that are generated for this listener. Requests need a client certificate or
-    /// the bearer token of the returned [`Server`], or the token of a service account; others get 401, except for the
-    /// health endpoints and `/version`. With RBAC, a request without credentials has the user `system:anonymous`. Port
-    /// 0 selects a free port.
+    /// the bearer token of the returned [`Server`], or the token of a service account. A request with invalid credentials
+    /// gets 401. Without RBAC, a request without credentials gets 401, except at the health endpoints and `/version`. With
+    /// RBAC, a request without credentials has the user `system:anonymous`. Port 0 selects a free port.
     ///
     /// Clients select HTTP/2 or HTTP/1.1 by ALPN. An HTTP/2 connection has at most 100 concurrent streams, as with
     /// kube-apiserver.
@@ -115,10 +116,9 @@ impl Sim {
     }
 
     /// Listens for HTTPS with the given certificates, for a client that cannot use generated ones. Requests need a
-    /// client certificate that `files.client_ca` has signed, or the token of a service account; others get 401, except
-    /// for the health endpoints and `/version`. With RBAC, a request without credentials has the user
-    /// `system:anonymous`. The common name of a certificate is the user, and its organizations are the groups of the
-    /// user. The kubeconfig of the returned [`Server`] has no credentials.
+    /// client certificate that `files.client_ca` has signed, or the token of a service account. The responses to other
+    /// requests are as with [`Self::serve_https`]. The common name of a certificate is the user, and its organizations are
+    /// the groups of the user. The kubeconfig of the returned [`Server`] has no credentials.
     ///
     /// # Errors
     /// When a file has no usable certificate or key, or binding the address fails.
@@ -135,7 +135,7 @@ impl Sim {
     }
 
     /// Changes the delay of a controller, as [`SimBuilder::controller_delay`] sets it; `None` disables the controller.
-    /// A controller that starts observes all objects.
+    /// When a controller starts, it observes all existing objects.
     pub fn set_controller_delay(&self, controller: Controller, delay: Option<Duration>) {
         controllers::set_delay(&mut self.inner.lock(), controller, delay);
     }
@@ -156,7 +156,7 @@ impl Sim {
         self.inner.usages().set_node(node, usage);
     }
 
-    /// Compacts the history before `version`: lists and new watches with an earlier version get 410. Open watches
+    /// Compacts the history before `version`: list requests and new watches with an earlier version get 410. Open watches
     /// continue, as they do in an API server when etcd is compacted; [`Sim::end_watches`] ends them.
     pub fn compact(&self, version: u64) {
         self.inner.lock().compact(version);
@@ -173,9 +173,10 @@ impl Sim {
         self.inner.lock().end_watches();
     }
 
-    /// Restarts the API server: ends all open watches, and closes the connections of all listeners after the responses
-    /// to their current requests, at most one second later. After a restart, the watch cache has no earlier changes: a
-    /// watch from an earlier version gets 410, and a client has to list again, although the store has kept its history.
+    /// Restarts the API server and all replicas: ends all open watches, and closes the connections of all listeners. A
+    /// connection has at most one second to send the responses to its current requests. After a restart, the watch caches
+    /// have no earlier changes: a watch from an earlier version gets 410, and a client has to list the objects again,
+    /// although the store has kept its history.
     ///
     /// # Examples
     /// ```
@@ -202,8 +203,8 @@ impl Sim {
         self.inner.restart();
     }
 
-    /// Undoes the latest `changes` of the store, as a restore of etcd from an earlier backup does. Open watches behave
-    /// as after [`Sim::restore`].
+    /// Undoes the latest changes of the store, as a restore of etcd from an earlier backup does. `changes` is the number
+    /// of changes to undo. Open watches behave as after [`Sim::restore`].
     ///
     /// # Errors
     /// 400 when the history no longer contains these changes ([`SimBuilder::history`]).
@@ -227,11 +228,12 @@ impl Sim {
     }
 
     /// Advances the clock by `time`. This clock provides the timestamps, the current time in comparisons with
-    /// timestamps, and the age of fault rules. Controllers that wait for a time, such as that of a cron job, notice the
-    /// change. Timers continue on tokio's clock: the delays of controllers, bookmarks, and the ends of watches.
+    /// timestamps, and the age of fault rules. Controllers that wait for a time, such as the next run of a cron job,
+    /// notice the change. Timers continue on tokio's clock: the delays of controllers, bookmarks, and the ends of
+    /// watches.
     pub fn advance_clock(&self, time: Duration) {
         self.inner.clock.advance(SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX));
-        controllers::clock_advanced(&mut self.inner.lock());
+        controllers::reconcile_after_clock_jump(&mut self.inner.lock());
     }
 
     /// The current time of the simulation.
@@ -249,8 +251,8 @@ impl Sim {
     ///
     /// Open watches stay open. If the version of a watch is higher than the restored resource version, the watch
     /// receives neither events nor bookmarks until the storage passes the version of the watch. It never receives the
-    /// changes up to that version. A list at a version above the resource version gets 504. A new watch that requests
-    /// the initial list at a version above the resource version ends with an `ERROR` event of code 504.
+    /// changes up to that version. A list at a version above the current resource version gets 504. A new watch that
+    /// requests the initial list at a version above the current resource version ends with an `ERROR` event of code 504.
     ///
     /// # Examples
     /// ```

@@ -27,9 +27,9 @@ pub struct Difference {
     pub number: u64,
     /// The method and the path of the request.
     pub request: String,
-    /// The location of the difference: `status`, a JSON pointer into the body, `body` for other text, `event N` of a
-    /// watch (from 0, with a JSON pointer), `replica` if the API server does not exist, or `faults` if a fault cannot
-    /// be applied.
+    /// The location of the difference: `status`, a JSON pointer into the body, `body` if a body is not complete JSON,
+    /// `event N` of a watch (from 0, with a JSON pointer), `replica` if the API server does not exist, or `faults` if a
+    /// fault cannot be applied.
     pub place: String,
     /// The recorded value.
     pub recorded: String,
@@ -47,16 +47,16 @@ struct OpenWatch<'a> {
 
 impl Sim {
     /// Sends the recorded requests to this simulation, in the order in which they were handled and with the recorded
-    /// times between them, and compares the statuses and bodies of the responses. For a watch, it compares the recorded
-    /// events, without periodic bookmarks. Returns the number of requests sent.
+    /// times between them, and compares the statuses and bodies of the responses. Compares only the recorded events of a
+    /// watch, without periodic bookmarks. Returns the number of requests that were sent.
     ///
     /// This simulation must be new, and built with the same settings as the recorded one: its seed, start time, nodes,
-    /// controllers and replicas. Bodies must be recorded ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)), from
-    /// the first request on. The clock of the simulation follows the recorded times.
+    /// controllers and replicas. Bodies must be recorded from the first request on
+    /// ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)). The clock of the simulation follows the recorded
+    /// times.
     ///
-    /// The replay applies the recorded faults that change the store. It does not send requests that a fault prevented
-    /// from being handled, requests for an upgrade (`exec`), or requests without a response. It ignores recorded
-    /// faults in responses.
+    /// The replay applies the recorded faults that change the store, and ignores the recorded faults in responses. It
+    /// omits requests whose handling a fault prevented, requests for an upgrade (`exec`), and requests without a response.
     ///
     /// # Errors
     /// The first difference. If several threads handled requests at the same time, the recorded order of these requests
@@ -126,7 +126,7 @@ impl Sim {
         Ok(sent)
     }
 
-    /// Waits for the time between two requests, and sets the clock to the time of the second.
+    /// Waits for the time between two requests, and sets the clock to the time of the second request.
     async fn pass_time(&self, from: Timestamp, to: Timestamp) {
         let between = to.duration_since(from);
         if let Ok(between) = std::time::Duration::try_from(between)
@@ -179,7 +179,7 @@ impl Sim {
                 let service = SimService::new(self.inner.clone(), Arc::from([entry.replica]));
                 service.oneshot(request).await
             }
-            // The values of a recorded entry form a valid request, but those of an edited journal may not.
+            // A recorded entry always forms a valid request. An entry of an edited journal may be invalid.
             Err(_) => return (StatusCode::BAD_REQUEST, SimBody::empty()),
         };
         match response {
@@ -255,7 +255,7 @@ fn compare_bodies(entry: &Entry, recorded: &RecordedBody, replayed: &Bytes) -> R
     compare(entry, "body", &recorded.content, &same, text)
 }
 
-/// The JSON pointer of the first difference between two values, and both values there.
+/// The JSON pointer of the first difference between two values, and the differing parts of both values as text.
 fn first_difference(a: &Value, b: &Value, at: String) -> Option<(String, String, String)> {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => a

@@ -19,14 +19,14 @@ pub struct Replica {
 
 impl Sim {
     /// Starts a further API server on the store of this simulation. Its watch cache lags behind the store. `Sim` itself
-    /// is the first API server, without a lag. All share the journal, the fault rules and the controllers.
+    /// is the first API server, without a lag. All API servers share the journal, the fault rules and the controllers.
     ///
     /// Like kube-apiserver, a replica reads its cache for `get` and `list` with `resourceVersion=0`, and for watches: a
-    /// watch receives a change only after the cache has it. For a resource version that the cache has not reached, and
-    /// for a list without a resource version, the replica waits for at most 3 seconds. Then a read at a version gets
-    /// 504 (`Too large resource version`, with a cause that clients retry), and a list without a version is read from
-    /// the store. Writes, and `get` without a resource version, use the store at once. All replicas serve a new
-    /// CustomResourceDefinition at once.
+    /// watch receives a change only after the cache has it. A read at a resource version that the cache has not reached,
+    /// and a list without a resource version, wait until the cache is fresh enough, for at most 3 seconds. After this
+    /// time, a read at a version gets 504 (`Too large resource version`; the cause in the status tells clients to retry),
+    /// and a list without a version is read from the store. Writes, and `get` without a resource version, use the store at
+    /// once. All replicas serve a new CustomResourceDefinition at once.
     ///
     /// Only [`Sim::restore`] and [`Sim::rewind`] take a cache back to an earlier version. The cache lags at most by the
     /// number of changes in the history of a resource ([`SimBuilder::history`](crate::SimBuilder::history)).

@@ -1,7 +1,8 @@
-//! The watch caches of the API servers on one store. A cache lags behind the store by a set time or number of versions.
+//! The watch caches of the API servers on one store. A cache can lag behind the store, by a time or by a number of
+//! versions.
 //!
-//! A cache is a version of the store: its content is read from the history. Its version decreases only if the store is
-//! restored to an earlier version.
+//! A cache contains no objects, only a version of the store. A read of the cache gets the objects of this version from the
+//! history of the store. After a restore of the store to an earlier version, no cache has a later version.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,16 +13,16 @@ use super::State;
 use super::table::Compacted;
 use super::view::View;
 
-/// The lag of the watch cache of an API server behind the store; see [`Sim::replica`](crate::Sim::replica).
+/// How far the watch cache of an API server lags behind the store. See [`Sim::replica`](crate::Sim::replica).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lag {
     /// The cache has no lag.
     #[default]
     None,
-    /// The cache gets each change after this time on tokio's clock.
+    /// The cache gets each change with this delay, measured on tokio's clock.
     Time(Duration),
-    /// The cache lags by this number of changes: it gets a change only after as many further changes of the store.
+    /// The cache lacks the latest changes of the store. The value is the maximum number of changes that the cache lacks.
     Versions(u64),
 }
 
@@ -29,8 +30,8 @@ pub enum Lag {
 const MAX_LAG: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Lag {
-    /// Limits a time, so that its addition to an instant does not overflow.
-    fn limited(self) -> Self {
+    /// Limits a time to [`MAX_LAG`], because the sum of an instant and a longer time can overflow.
+    fn with_limited_time(self) -> Self {
         match self {
             Self::Time(time) => Self::Time(time.min(MAX_LAG)),
             other => other,
@@ -38,14 +39,15 @@ impl Lag {
     }
 }
 
-/// The arrival of a request, which determines the state that the request reads.
+/// The arrival of a request at an API server. The arrival determines the state that the request reads.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Arrival {
     /// The API server that received the request.
     pub(crate) server: usize,
     /// The version that the store had when the request arrived.
     pub(crate) version: u64,
-    /// Whether a read waits until the watch cache is fresh enough. If not, a consistent list is read from the store.
+    /// Whether a read waits until the watch cache is fresh enough. If this is false, a list without a resource version
+    /// is read from the store instead of a stale cache.
     pub(crate) waits: bool,
 }
 
@@ -53,11 +55,11 @@ pub(crate) struct Arrival {
 #[derive(Debug, Default)]
 struct Cache {
     lag: Lag,
-    /// The highest version that the cache had.
+    /// The highest version that the cache has reached. Reads do not update this field while the cache has no lag.
     reached: u64,
-    /// The version at which the API server last started: new watches at an older version get 410.
+    /// The version of the store when the API server last started. New watches at an older version get 410.
     watched_since: u64,
-    /// The watches of the API server with an id below this one have been ended.
+    /// The API server has ended all its watches whose id is smaller than this id.
     first_open_watch_id: u64,
 }
 
@@ -66,7 +68,8 @@ struct Cache {
 pub(super) struct Caches {
     /// The caches by the number of the API server. Cache 0 is that of `Sim` itself, which has no lag.
     servers: Vec<Cache>,
-    /// The version and the time of the latest changes, oldest first; empty if no cache lags by a time.
+    /// The version and the time of each recorded change, oldest first. Changes are recorded only while a cache lags by a
+    /// time.
     commits: VecDeque<(u64, Instant)>,
     /// The version of the latest change before those in `commits`.
     before_commits: u64,
@@ -88,8 +91,8 @@ impl Caches {
         self.servers.iter().filter_map(time).max()
     }
 
-    /// Records a change of the store. Returns true if a cache lags by a number of versions: the new change then makes
-    /// an earlier one visible.
+    /// Records a change of the store. Returns true if a cache lags by a number of versions, because such a cache now gets
+    /// an earlier change.
     pub(super) fn record(&mut self, version: u64) -> bool {
         match self.longest_time() {
             None => {
@@ -110,8 +113,8 @@ impl Caches {
         self.servers.iter().any(|cache| matches!(cache.lag, Lag::Versions(_)))
     }
 
-    /// The number of recorded changes that are at least `time` old.
-    fn visible_commits(&self, time: Duration) -> usize {
+    /// The number of recorded changes that are at least `time` old. A cache with the lag `time` has these changes.
+    fn visible_commit_count(&self, time: Duration) -> usize {
         let now = Instant::now();
         self.commits.partition_point(|(_, at)| *at + time <= now)
     }
@@ -128,17 +131,18 @@ impl Caches {
 }
 
 impl State {
-    /// Adds the cache of an API server that starts now: it has all changes so far. Returns its number.
+    /// Adds the cache of an API server that starts now. The cache has all changes so far. Returns the number of the API
+    /// server.
     pub(crate) fn add_cache(&mut self, lag: Lag) -> usize {
         let version = self.version();
         let id = self.caches.servers.len();
         self.caches.servers.push(Cache {
-            lag: lag.limited(),
+            lag: lag.with_limited_time(),
             reached: version,
             watched_since: version,
             ..Cache::default()
         });
-        self.after_lag_change();
+        self.update_for_new_lag();
         id
     }
 
@@ -150,12 +154,12 @@ impl State {
     /// Changes the lag of a cache.
     pub(crate) fn set_lag(&mut self, id: usize, lag: Lag) {
         self.cache_version(id);
-        self.caches.servers[id].lag = lag.limited();
-        self.after_lag_change();
+        self.caches.servers[id].lag = lag.with_limited_time();
+        self.update_for_new_lag();
     }
 
     /// Sets `before_commits` if no change is recorded, and wakes all watches, because their timers depend on the lag.
-    fn after_lag_change(&mut self) {
+    fn update_for_new_lag(&mut self) {
         if self.caches.commits.is_empty() {
             self.caches.before_commits = self.version();
         }
@@ -168,13 +172,13 @@ impl State {
         let lagging = match caches.servers[id].lag {
             Lag::None => return version,
             Lag::Versions(changes) => version.saturating_sub(changes),
-            Lag::Time(time) => match caches.visible_commits(time).checked_sub(1) {
+            Lag::Time(time) => match caches.visible_commit_count(time).checked_sub(1) {
                 Some(last) => caches.commits[last].0,
                 None => caches.before_commits,
             },
         };
-        // The content of a cache is read from the history, which must contain all later changes.
-        let oldest = self.tables().map(|(_, table)| table.dropped()).max().unwrap_or(0);
+        // A read of the cache undoes the changes after `reached`, so the history must contain all these changes.
+        let oldest = self.tables().map(|(_, table)| table.last_dropped_version()).max().unwrap_or(0);
         let cache = &mut self.caches.servers[id];
         cache.reached = cache.reached.max(lagging).max(oldest).min(version);
         cache.reached
@@ -189,7 +193,7 @@ impl State {
     /// versions.
     pub(crate) fn next_cache_change(&self, id: usize) -> Option<Instant> {
         let Lag::Time(time) = self.caches.servers[id].lag else { return None };
-        let next = self.caches.visible_commits(time);
+        let next = self.caches.visible_commit_count(time);
         self.caches.commits.get(next).map(|(_, at)| *at + time)
     }
 
@@ -214,7 +218,7 @@ impl State {
         self.wake_all_watches();
     }
 
-    /// Whether the watch of an API server with this id has been ended.
+    /// Whether the API server with the number `cache` has ended its watch with the id `watch_id`.
     pub(crate) fn is_watch_ended(&self, cache: usize, watch_id: u64) -> bool {
         watch_id < self.caches.servers[cache].first_open_watch_id
     }
@@ -226,8 +230,9 @@ impl State {
         }
     }
 
-    /// Restarts one API server: ends its watches, and fills its cache with the current objects. The cache then has no
-    /// earlier changes for new watches. Lists at earlier versions remain possible, because etcd has them.
+    /// Restarts one API server: ends its watches, and sets the version of its cache to the current version. After that,
+    /// new watches cannot start at an earlier version. A list with `resourceVersionMatch=Exact` at an earlier version
+    /// remains possible, because the API server reads this list from etcd.
     pub(crate) fn restart_server(&mut self, id: usize) {
         let version = self.version();
         let cache = &mut self.caches.servers[id];

@@ -1,7 +1,8 @@
-//! Decoded values of objects that many requests read, such as limit ranges and classes.
+//! A cache of the decoded values of objects that many requests read, such as limit ranges and classes.
 //!
-//! A value uses several times the memory of the stored JSON, so the cache must stay bounded: it contains only the latest
-//! version of an object, and at most [`LIMIT`] bytes of JSON.
+//! A value uses several times the memory of the stored JSON, so the cache must stay bounded. The cache contains at most
+//! one version of each object: the last decoded version that is not larger than [`MAX_CACHE_SIZE`]. The total size of the
+//! objects in the cache is at most [`MAX_CACHE_SIZE`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +12,10 @@ use serde_json::Value;
 use super::State;
 use super::object::Stored;
 
-/// The maximum size of all objects in the cache in bytes of JSON.
-const LIMIT: usize = 4 << 20;
+/// The maximum total size of the objects in the cache, in bytes of JSON.
+const MAX_CACHE_SIZE: usize = 4 << 20;
 
-/// The cache.
+/// The cache of decoded values.
 #[derive(Debug, Default)]
 pub(super) struct DecodedValues(Mutex<Entries>);
 
@@ -22,7 +23,7 @@ pub(super) struct DecodedValues(Mutex<Entries>);
 struct Entries {
     /// The objects and their values, by the uid of the object.
     values: BTreeMap<Arc<str>, (Arc<Stored>, Arc<Value>)>,
-    /// The size of all objects in bytes of JSON.
+    /// The total size of the objects, in bytes of JSON.
     bytes: usize,
 }
 
@@ -33,15 +34,16 @@ impl Entries {
         Arc::ptr_eq(stored, object).then_some(value)
     }
 
-    /// Adds a value in place of that of another version. If the cache becomes too large, removes all other values.
+    /// Adds the value of an object in place of the value of another version. If the cache would become too large, removes
+    /// all other values. Does nothing if the object alone is larger than [`MAX_CACHE_SIZE`].
     fn add(&mut self, object: &Arc<Stored>, value: Arc<Value>) {
-        if object.len() > LIMIT {
+        if object.len() > MAX_CACHE_SIZE {
             return;
         }
         if let Some((replaced, _)) = self.values.remove(&object.uid) {
             self.bytes -= replaced.len();
         }
-        if self.bytes + object.len() > LIMIT {
+        if self.bytes + object.len() > MAX_CACHE_SIZE {
             *self = Self::default();
         }
         self.bytes += object.len();
@@ -50,9 +52,9 @@ impl Entries {
 }
 
 impl State {
-    /// The object without `apiVersion` and `kind`. It is decoded only once as long as the cache has it, so that only
-    /// objects that many requests read should be read with this method.
-    pub(crate) fn decoded(&self, object: &Arc<Stored>) -> Arc<Value> {
+    /// The value of an object without `apiVersion` and `kind`. The object is decoded only if the cache does not have the
+    /// value. Use this method only for objects that many requests read: values of other objects would fill the cache.
+    pub(crate) fn decoded_value(&self, object: &Arc<Stored>) -> Arc<Value> {
         let mut entries = self.decoded.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = entries.get(object) {
             return value.clone();
@@ -69,10 +71,10 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::store::object::decodes;
+    use crate::store::object::decode_count;
 
     fn state() -> State {
-        State::new(Clock::fixed("2026-01-02T03:04:05Z".parse().unwrap()), 100)
+        State::new(Clock::starting_at("2026-01-02T03:04:05Z".parse().unwrap()), 100)
     }
 
     fn object(uid: &str, version: u64, text: &str) -> Arc<Stored> {
@@ -87,30 +89,30 @@ mod tests {
     }
 
     #[test]
-    fn only_the_latest_version_of_an_object_stays_decoded() {
+    fn only_the_last_decoded_version_of_an_object_is_kept() {
         let state = state();
         let [first, second] = ["a", "b"].map(|text| object("x", 1, text));
-        let before = decodes();
-        assert_eq!(state.decoded(&first)["text"], "a");
-        assert_eq!(state.decoded(&first)["text"], "a");
-        assert_eq!(decodes() - before, 1);
-        // After a rewind, another object can have the same uid and version.
-        assert_eq!(state.decoded(&second)["text"], "b");
+        let before = decode_count();
+        assert_eq!(state.decoded_value(&first)["text"], "a");
+        assert_eq!(state.decoded_value(&first)["text"], "a");
+        assert_eq!(decode_count() - before, 1);
+        // After a rewind, another state of the object can have the same version.
+        assert_eq!(state.decoded_value(&second)["text"], "b");
         assert_eq!(size(&state), (1, second.len()));
     }
 
     #[test]
     fn the_cache_is_bounded() {
         let state = state();
-        let text = "x".repeat(LIMIT / 3);
+        let text = "x".repeat(MAX_CACHE_SIZE / 3);
         for uid in ["a", "b", "c", "d"] {
-            state.decoded(&object(uid, 1, &text));
-            assert!(size(&state).1 <= LIMIT);
+            state.decoded_value(&object(uid, 1, &text));
+            assert!(size(&state).1 <= MAX_CACHE_SIZE);
         }
         let (count, bytes) = size(&state);
         assert_eq!(count, 2);
-        let large = object("large", 1, &"x".repeat(LIMIT));
-        assert_eq!(state.decoded(&large)["text"].as_str().map(str::len), Some(LIMIT));
+        let large = object("large", 1, &"x".repeat(MAX_CACHE_SIZE));
+        assert_eq!(state.decoded_value(&large)["text"].as_str().map(str::len), Some(MAX_CACHE_SIZE));
         assert_eq!(size(&state), (count, bytes));
     }
 }

@@ -1,7 +1,8 @@
 //! The storage: tables of objects, the resource version, the index of dependents, and the queue of the controllers.
 //!
-//! Only [`State::commit`], [`State::create_from`], [`State::erase`] and the restore of an earlier state may change
-//! objects, because they keep the indexes and the controllers up to date. The storage must not enforce API rules.
+//! Only [`State::commit`], [`State::commit_with_schema`], [`State::create_from`], [`State::erase`] and the restore of an
+//! earlier state may change objects, because only these functions keep the indexes and the controllers up to date. The
+//! storage must not enforce API rules.
 
 pub(crate) mod cache;
 mod decoded;
@@ -59,26 +60,29 @@ pub(crate) struct State {
     queue: Queue,
     /// The changes that the controllers have not observed, each with the name of its table.
     unobserved: VecDeque<(Arc<str>, Arc<Event>)>,
-    /// The time between an event and the reconcile that it causes, for each controller that runs.
+    /// The delay of each controller that runs: the time between an event and the reconcile that the event causes.
     delays: BTreeMap<Controller, Duration>,
     /// The total size of all objects in bytes of JSON.
     bytes: usize,
     /// The maximum number of changes in the history of each table.
     history_limit: usize,
-    /// Lists and new watches at an older version get 410, also for resources that have no table.
+    /// The version of the last compaction. Lists and new watches at an older version get 410, even if the resource has no
+    /// table.
     compacted: u64,
     last_watch_id: u64,
     caches: Caches,
     decoded: DecodedValues,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
-    /// The random numbers of the controllers.
+    /// The random number generator of the controllers and of the service account admission.
     pub(crate) random: Random,
-    /// The certificate authorities of listeners with generated certificates, in PEM; `None` before the first of them.
+    /// The certificate authorities of the listeners with generated certificates, in PEM; `None` before the first such
+    /// listener starts.
     pub(crate) root_ca: Option<Arc<str>>,
     /// The storage keys of the latest Events of the controllers, oldest first.
     pub(crate) recorded_events: VecDeque<StorageKey>,
-    /// Whether the builder has enabled (true) or disabled an admission plugin; the other plugins have their defaults.
+    /// The admission plugins that the builder has enabled (true) or disabled (false). A plugin that is not in this map has
+    /// its default.
     pub(crate) plugins: BTreeMap<AdmissionPlugin, bool>,
     /// The number of pod IPs that have been assigned.
     pub(crate) assigned_pod_ips: u32,
@@ -138,8 +142,9 @@ impl State {
         }
     }
 
-    /// The compacted version of resources without a table: a list or a new watch at an earlier version gets 410.
-    fn compacted(&self) -> u64 {
+    /// The version of the last compaction, for resources without a table. A list or a new watch at an earlier version
+    /// gets 410.
+    fn compaction_version(&self) -> u64 {
         self.compacted
     }
 
@@ -153,14 +158,14 @@ impl State {
         self.tables.get(storage)?.get(key)
     }
 
-    /// The objects of `namespace` in the table `storage`, in the order of their keys. If `namespace` is empty, all
-    /// objects.
+    /// The objects of `namespace` in the table `storage`, in the order of their keys; all objects of the table if
+    /// `namespace` is empty.
     pub(crate) fn objects(&self, storage: &str, namespace: &str) -> Vec<Arc<Stored>> {
         self.table(storage).map(|table| table.objects(namespace)).unwrap_or_default()
     }
 
     /// The object with this storage key.
-    pub(crate) fn at(&self, (storage, key): &StorageKey) -> Option<&Arc<Stored>> {
+    pub(crate) fn object_at(&self, (storage, key): &StorageKey) -> Option<&Arc<Stored>> {
         self.get(storage, key)
     }
 
@@ -177,7 +182,8 @@ impl State {
     /// Creates or replaces an object, with the next resource version.
     ///
     /// # Errors
-    /// 500 if the object exceeds the space quota or the request limit of etcd, 400 if it is nested too deeply.
+    /// 500 if all objects together would exceed the space quota, or if a custom resource exceeds a size limit of etcd. 400
+    /// if the object is nested too deeply.
     pub(crate) fn commit(
         &mut self,
         resource: &Resource,
@@ -186,15 +192,15 @@ impl State {
     ) -> Result<Arc<Stored>, SimError> {
         let before = resource.custom().and_then(|_| self.get(&resource.storage, &key));
         let schema = before.and_then(|before| before.schema.clone());
-        self.commit_of_schema(resource, key, value, schema)
+        self.commit_with_schema(resource, key, value, schema)
     }
 
-    /// Creates or replaces an object as [`Self::commit`] does. `schema` is the schema of a custom resource whose
-    /// defaults the object has, and whose unknown fields it does not have.
+    /// Creates or replaces an object as [`Self::commit`] does. `schema` is the schema with which the server has
+    /// defaulted and pruned a custom resource.
     ///
     /// # Errors
     /// As for [`Self::commit`].
-    pub(crate) fn commit_of_schema(
+    pub(crate) fn commit_with_schema(
         &mut self,
         resource: &Resource,
         key: Arc<str>,
@@ -203,7 +209,7 @@ impl State {
     ) -> Result<Arc<Stored>, SimError> {
         let version = self.version + 1;
         value["metadata"]["resourceVersion"] = version.to_string().into();
-        // `Stored::value` cannot parse a deeper object.
+        // `Stored::value` cannot parse an object that nests deeper than this limit.
         if !nesting::is_within(nesting::MAX_DEPTH, &value) {
             let why = format!(
                 "the object nests deeper than {} levels, which this server does not store",
@@ -214,12 +220,12 @@ impl State {
         let fields = resource.field_values(&value);
         let before = self.get(&resource.storage, &key).cloned();
         let api_version = match &value["apiVersion"] {
-            // An object from `Stored::value` has no `apiVersion`, and keeps that of the stored object.
+            // An object from `Stored::value` has no `apiVersion`. It keeps the API version of the stored object.
             Value::Null => before.as_ref().and_then(|before| before.api_version.clone()),
             text => resource.stored_version(text.as_str().unwrap_or_default()),
         };
-        let object = Stored::new(key, version, fields, value).in_api_version(api_version);
-        let object = Arc::new(object.of_schema(schema).shared_with(before.as_deref()));
+        let object = Stored::new(key, version, fields, value).with_api_version(api_version);
+        let object = Arc::new(object.with_schema(schema).share_values_with(before.as_deref()));
         check_size(resource, &object)?;
         let bytes = self.bytes + object.len() - before.as_ref().map_or(0, |o| o.len());
         if bytes > SPACE_QUOTA {
@@ -229,7 +235,8 @@ impl State {
         Ok(object)
     }
 
-    /// Stores an object with the next resource version in the table `storage`, in place of the object `before`.
+    /// Stores an object in the table `storage`, in place of the object `before`. The version of the new object becomes the
+    /// version of the storage.
     fn insert(&mut self, storage: Arc<str>, object: Arc<Stored>, before: Option<Arc<Stored>>) {
         self.bytes = self.bytes + object.len() - before.as_ref().map_or(0, |o| o.len());
         self.version = object.version;
@@ -243,29 +250,29 @@ impl State {
         }
         let limit = self.history_limit;
         let event = self.table_mut(&storage).insert(object, limit);
-        self.after_change(storage, event);
+        self.announce_change(storage, event);
     }
 
     /// Removes an object. Returns the object of the DELETED event: the last state, with the next resource version.
     pub(crate) fn erase(&mut self, storage_key: &StorageKey) -> Option<Arc<Stored>> {
-        let object = self.at(storage_key)?.clone();
+        let object = self.object_at(storage_key)?.clone();
         self.version += 1;
         self.bytes -= object.len();
         let mut value = object.value();
         value["metadata"]["resourceVersion"] = self.version.to_string().into();
         let last = Stored::new(object.key.clone(), self.version, object.fields.clone(), value);
-        let last = last.in_api_version(object.api_version.clone()).of_schema(object.schema.clone());
-        let last = Arc::new(last);
+        let last = last.with_api_version(object.api_version.clone()).with_schema(object.schema.clone());
+        let last = Arc::new(last.share_values_with(Some(&object)));
         self.remove_from_dependents(&object, storage_key);
         self.storage_keys.remove(&object.uid);
         let limit = self.history_limit;
         let event = self.table_mut(&storage_key.0).remove(last.clone(), limit);
-        self.after_change(storage_key.0.clone(), event);
+        self.announce_change(storage_key.0.clone(), event);
         Some(last)
     }
 
     /// Feeds a change to the controllers and the caches.
-    fn after_change(&mut self, storage: Arc<str>, event: Arc<Event>) {
+    fn announce_change(&mut self, storage: Arc<str>, event: Arc<Event>) {
         if self.caches.record(event.version) {
             self.wake_all_watches();
         }
@@ -293,8 +300,8 @@ impl State {
         }
     }
 
-    /// Ends the watches of the table `storage`, whose CustomResourceDefinition has changed or been deleted. New watches
-    /// cannot begin at an earlier version.
+    /// Ends the watches of the table `storage` after the CustomResourceDefinition of the resource has changed or been
+    /// deleted. New watches cannot begin at a version before the current version.
     pub(crate) fn restart_table(&mut self, storage: &Arc<str>) {
         let version = self.version;
         self.table_mut(storage).restart(version);
@@ -328,7 +335,7 @@ impl State {
         self.table_mut(storage).wake_on_change(watch_id, waker);
     }
 
-    /// Sets the delay of a controller; `None` disables it.
+    /// Sets the delay of a controller; `None` disables the controller.
     pub(crate) fn set_delay(&mut self, controller: Controller, delay: Option<Duration>) {
         match delay {
             Some(delay) => self.delays.insert(controller, delay),
@@ -355,8 +362,8 @@ impl State {
         })
     }
 
-    /// The next change that the controllers have not observed, with the name of its table.
-    pub(crate) fn next_unobserved(&mut self) -> Option<(Arc<str>, Arc<Event>)> {
+    /// Removes and returns the oldest change that the controllers have not observed, with the name of its table.
+    pub(crate) fn pop_unobserved(&mut self) -> Option<(Arc<str>, Arc<Event>)> {
         self.unobserved.pop_front()
     }
 
@@ -375,7 +382,7 @@ impl State {
         self.queue.next_due()
     }
 
-    /// Removes the next key that is due from the queue of the controllers.
+    /// Removes and returns the next key in the queue of the controllers if the key is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Key> {
         self.queue.pop(now)
     }
@@ -384,7 +391,7 @@ impl State {
 /// Checks the size of a custom resource against the limits of etcd.
 ///
 /// Objects of built-in kinds are not checked: an API server stores them as Protocol Buffers, whose size is unknown
-/// here. Validation limits the size of some kinds.
+/// here. The validation of some kinds limits the size of their objects.
 fn check_size(resource: &Resource, object: &Stored) -> Result<(), SimError> {
     if resource.custom().is_none() {
         return Ok(());

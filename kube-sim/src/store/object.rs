@@ -27,8 +27,8 @@ pub(crate) struct Stored {
     pub(crate) owners: Vec<Arc<str>>,
     /// The API version of the object; `None` for a built-in kind, which has one storage version.
     pub(crate) api_version: Option<Arc<str>>,
-    /// The schema of a custom resource whose defaults the object has, and whose unknown fields it does not have. `None`
-    /// for a built-in kind, or if the schema is unknown.
+    /// The schema with which the server has defaulted and pruned a custom resource. `None` for a built-in kind, or if
+    /// the schema is unknown.
     pub(crate) schema: Option<Arc<Schema>>,
     /// The object in its storage version, as JSON without `apiVersion` and `kind`.
     body: Bytes,
@@ -57,7 +57,7 @@ impl Stored {
             owners,
             api_version: None,
             schema: None,
-            body: exact_size(value.to_string()),
+            body: without_spare_capacity(value.to_string()),
         }
     }
 
@@ -74,28 +74,28 @@ impl Stored {
             owners: Vec::new(),
             api_version: None,
             schema: None,
-            body: exact_size(body),
+            body: without_spare_capacity(body),
         }
     }
 
     /// Sets the labels and the values of the selectable fields, which the JSON contains too.
-    pub(super) fn selected_by(self, labels: Labels, fields: Arc<[Box<str>]>) -> Self {
+    pub(super) fn with_labels_and_fields(self, labels: Labels, fields: Arc<[Box<str>]>) -> Self {
         Self { labels, fields, ..self }
     }
 
     /// Sets the API version of the object.
-    pub(crate) fn in_api_version(self, api_version: Option<Arc<str>>) -> Self {
+    pub(crate) fn with_api_version(self, api_version: Option<Arc<str>>) -> Self {
         Self { api_version, ..self }
     }
 
-    /// Sets the schema whose defaults the object has, and whose unknown fields it does not have.
-    pub(crate) fn of_schema(self, schema: Option<Arc<Schema>>) -> Self {
+    /// Sets the schema with which the server has defaulted and pruned the object.
+    pub(crate) fn with_schema(self, schema: Option<Arc<Schema>>) -> Self {
         Self { schema, ..self }
     }
 
-    /// Shares the key, the uid, the labels and the values of the selectable fields with the version `before` of the
-    /// object, as far as they are equal. The history keeps both versions.
-    pub(super) fn shared_with(mut self, before: Option<&Self>) -> Self {
+    /// Shares the key, the uid, the labels and the values of the selectable fields with `before`, an earlier version of
+    /// the object, if they are equal in both versions. This saves memory, because the history keeps both versions.
+    pub(super) fn share_values_with(mut self, before: Option<&Self>) -> Self {
         if let Some(before) = before {
             if self.key == before.key {
                 self.key = before.key.clone();
@@ -125,7 +125,7 @@ impl Stored {
     #[expect(clippy::expect_used, reason = "the store only holds text that it wrote itself")]
     pub(crate) fn value(&self) -> Value {
         #[cfg(test)]
-        DECODES.set(decodes() + 1);
+        DECODE_COUNT.set(decode_count() + 1);
         serde_json::from_slice(&self.body).expect("the store only holds text that it wrote itself")
     }
 
@@ -138,7 +138,7 @@ impl Stored {
     }
 
     /// The JSON without `apiVersion` and `kind`: the form of an item in a list of a built-in kind.
-    pub(crate) fn bare(&self) -> &Bytes {
+    pub(crate) fn bare_json(&self) -> &Bytes {
         &self.body
     }
 
@@ -154,7 +154,7 @@ impl Stored {
     }
 
     /// The JSON with `kind` and `apiVersion` as the first fields.
-    pub(crate) fn typed(&self, api_version: &str, kind: &str) -> Bytes {
+    pub(crate) fn typed_json(&self, api_version: &str, kind: &str) -> Bytes {
         let mut out = BytesMut::new();
         self.write_typed(api_version, kind, &mut out);
         out.freeze()
@@ -166,20 +166,21 @@ impl Stored {
     }
 }
 
-/// The text without spare capacity: `Bytes` would keep the capacity of a `String`, which is up to twice the length.
-fn exact_size(text: String) -> Bytes {
+/// The bytes of a text. If `Bytes` were made from the `String` itself, they would keep its spare capacity, and use up to
+/// twice the memory.
+fn without_spare_capacity(text: String) -> Bytes {
     Bytes::from(text.into_bytes().into_boxed_slice())
 }
 
 #[cfg(test)]
 thread_local! {
-    static DECODES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    static DECODE_COUNT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// The number of objects that this thread has decoded.
+/// The number of times that this thread has decoded an object.
 #[cfg(test)]
-pub(crate) fn decodes() -> usize {
-    DECODES.get()
+pub(crate) fn decode_count() -> usize {
+    DECODE_COUNT.get()
 }
 
 /// The key of an object in its table. `namespace` is empty for a cluster-scoped object.
@@ -200,10 +201,10 @@ mod tests {
             Stored::new(Arc::from("x"), 1, Arc::from(["f".into()]), value)
         };
         let before = stored("u", "b");
-        let same = stored("u", "b").shared_with(Some(&before));
+        let same = stored("u", "b").share_values_with(Some(&before));
         assert!(Arc::ptr_eq(&same.key, &before.key) && Arc::ptr_eq(&same.fields, &before.fields));
         assert!(Arc::ptr_eq(&same.uid, &before.uid) && same.labels.is_shared_with(&before.labels));
-        let other = stored("v", "c").shared_with(Some(&before));
+        let other = stored("v", "c").share_values_with(Some(&before));
         assert_eq!((&*other.uid, other.labels.get("a")), ("v", Some("c")));
     }
 
@@ -211,7 +212,7 @@ mod tests {
     fn the_text_has_no_spare_capacity() {
         let mut text = String::with_capacity(100);
         text.push_str("{}");
-        // `Bytes` of a boxed slice can become a vector with exactly the length as its capacity.
-        assert_eq!(Vec::from(exact_size(text)).capacity(), 2);
+        // The vector takes over the memory of the `Bytes`, so its capacity is the size of that memory.
+        assert_eq!(Vec::from(without_spare_capacity(text)).capacity(), 2);
     }
 }

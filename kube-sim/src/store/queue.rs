@@ -1,7 +1,7 @@
 //! The queue of the controllers: keys, each with the time at which it is due.
 //!
-//! A key is in the queue at most once, with the earliest of its times. Keys that are due at the same time leave in the
-//! order in which they were added, so that a run is reproducible.
+//! A key is in the queue at most once, with the earliest of its times. Keys that are due at the same time leave the queue
+//! in the order in which they were added, so that a run is reproducible.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use tokio::time::Instant;
 
 use super::StorageKey;
 
-/// A controller that the simulation runs.
+/// A controller that a simulation can run.
 ///
-/// A simulation runs [`Controller::BASIC`]; with [`SimBuilder::workloads`](crate::SimBuilder::workloads), it runs
-/// [`Controller::ALL`]. [`SimBuilder::controller_delay`](crate::SimBuilder::controller_delay) sets the delay of one
-/// controller, and starts it if it would not run otherwise.
-/// [`SimBuilder::without_controller`](crate::SimBuilder::without_controller) disables one.
+/// By default, a simulation runs [`Controller::BASIC`]. With [`SimBuilder::workloads`](crate::SimBuilder::workloads), a
+/// simulation runs [`Controller::ALL`]. [`SimBuilder::controller_delay`](crate::SimBuilder::controller_delay) sets the
+/// delay of a controller, and starts the controller if it does not run by default.
+/// [`SimBuilder::without_controller`](crate::SimBuilder::without_controller) disables a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Controller {
-    /// Serves the resources of CustomResourceDefinitions and sets their conditions; stops serving the resources of
-    /// deleted ones.
+    /// Serves the resources of CustomResourceDefinitions, and sets the conditions of the definitions. Stops serving the
+    /// resources of a deleted definition.
     CustomResourceDefinition,
     /// Deletes objects whose owners do not exist, and completes deletions with the policies `Foreground` and `Orphan`.
     GarbageCollector,
-    /// Replaces the kubelets for terminating pods: removes them from the store. Does not run while a
+    /// Does the work of kubelets for terminating pods: removes the pods from the store. Does not run while a
     /// [`Workload`](crate::workload::Workload) simulates kubelets.
     Kubelet,
     /// Deletes the contents of terminating namespaces, then the namespaces.
@@ -38,8 +38,8 @@ pub enum Controller {
     Deployment,
     /// Creates and deletes the pods of replica sets.
     ReplicaSet,
-    /// Creates, replaces and deletes the pods of stateful sets in the order of their ordinals; creates their volume
-    /// claims and revisions.
+    /// Creates, replaces and deletes the pods of stateful sets. Creates the volume claims of the pods and the revisions of
+    /// the stateful sets.
     StatefulSet,
     /// Runs a pod of each daemon set on each eligible node.
     DaemonSet,
@@ -51,14 +51,16 @@ pub enum Controller {
     EndpointSlice,
     /// Counts the healthy pods of PodDisruptionBudgets.
     Disruption,
-    /// Writes the usage of resource quotas. Quotas also limit the objects of a simulation without this controller.
+    /// Writes the usage of resource quotas. Quotas limit the objects even if this controller does not run.
     ResourceQuota,
-    /// Taints nodes by their conditions, deletes pods that do not tolerate a taint, and the pods of deleted nodes.
+    /// Taints nodes by their conditions. Deletes the pods that do not tolerate a taint of their node, and the pods of
+    /// deleted nodes.
     NodeLifecycle,
     /// Binds pods to nodes.
     Scheduler,
-    /// Replaces the kubelets for starting pods: pods on nodes become ready, and the pods of jobs complete. See
-    /// [`SimBuilder::workloads`](crate::SimBuilder::workloads) for the annotations that change this.
+    /// Starts and ends the containers of pods in place of kubelets: pods on nodes become ready, and the pods of jobs
+    /// complete. The annotations in [`SimBuilder::workloads`](crate::SimBuilder::workloads) change when a pod becomes ready
+    /// or ends.
     PodLifecycle,
 }
 
@@ -129,7 +131,7 @@ impl Queue {
         self.due.keys().next().map(|(at, _)| *at)
     }
 
-    /// Removes the next key that is due at `now`.
+    /// Removes and returns the next key if the key is due at `now`.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Key> {
         if self.next_due()? > now {
             return None;
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn keys_leave_once_at_their_earliest_time_and_in_order() {
+    async fn a_key_leaves_the_queue_once_at_its_earliest_time() {
         let now = Instant::now();
         let seconds = |n: u64| now + Duration::from_secs(n);
         let mut queue = Queue::default();

@@ -12,9 +12,9 @@ impl State {
     /// observe the restored objects again.
     ///
     /// # Errors
-    /// When the history no longer contains all changes after `version`. Then nothing changes.
+    /// When the history no longer contains all changes after `version`. In this case, the storage stays as it is.
     pub(crate) fn rewind(&mut self, version: u64) -> Result<(), Compacted> {
-        let oldest = self.tables.values().map(Table::dropped).max().unwrap_or(0);
+        let oldest = self.tables.values().map(Table::last_dropped_version).max().unwrap_or(0);
         if version < oldest {
             return Err(Compacted { oldest });
         }
@@ -42,7 +42,7 @@ impl State {
             self.storage_keys.remove(&undone.object.uid);
             self.remove_from_dependents(&undone.object, &storage_key);
         }
-        // If the change has no previous state, the object did not exist before: the controllers observe its deletion.
+        // If the change has no previous state, the undo removes the object, and the controllers observe a deletion.
         let (change, object) = match &undone.previous {
             Some(previous) => (Change::Modified, previous.clone()),
             None => (Change::Deleted, undone.object.clone()),
@@ -64,7 +64,7 @@ mod tests {
 
     use crate::Sim;
 
-    fn map(name: &str, text: &str) -> Value {
+    fn config_map(name: &str, text: &str) -> Value {
         json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": name, "namespace": "default"}, "data": {"k": text},
@@ -74,8 +74,8 @@ mod tests {
     #[test]
     fn a_rewound_store_equals_its_earlier_state() {
         let sim = Sim::new();
-        let owner = sim.create(&map("owner", "1")).unwrap();
-        let mut dependent = map("owned", "1");
+        let owner = sim.create(&config_map("owner", "1")).unwrap();
+        let mut dependent = config_map("owned", "1");
         dependent["metadata"]["ownerReferences"] = json!([{
             "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"],
         }]);
@@ -83,8 +83,8 @@ mod tests {
         let (version, bytes) = (sim.resource_version(), sim.inner().lock().bytes);
         let before = sim.list("v1", "ConfigMap", "").unwrap();
 
-        sim.create(&map("new", "1")).unwrap();
-        sim.update(&map("owner", "2")).unwrap();
+        sim.create(&config_map("new", "1")).unwrap();
+        sim.update(&config_map("owner", "2")).unwrap();
         sim.delete("v1", "ConfigMap", "default", "owner").unwrap();
         assert!(sim.get("v1", "ConfigMap", "default", "owned").unwrap_err().is_not_found());
         let lost = sim.resource_version() - version;
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn definitions_are_served_as_at_the_earlier_version() {
+    fn a_rewind_restores_the_served_definitions() {
         let sim = Sim::new();
         let definition = json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -133,7 +133,7 @@ mod tests {
     fn changes_that_the_history_lacks_cannot_be_undone() {
         let sim = Sim::builder().history(2).build();
         for text in ["1", "2", "3", "4"] {
-            sim.create(&map(text, text)).unwrap();
+            sim.create(&config_map(text, text)).unwrap();
         }
         let version = sim.resource_version();
         let error = sim.rewind(3).unwrap_err();

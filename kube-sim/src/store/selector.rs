@@ -23,7 +23,7 @@ impl Labels {
         Self(all.into())
     }
 
-    /// Whether both share the labels.
+    /// Whether `self` and `other` share the memory of their labels.
     #[cfg(test)]
     pub(super) fn is_shared_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -39,11 +39,11 @@ impl Labels {
 /// The condition of a requirement on the value of a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Condition {
-    /// As `In`, but written as `key in (a)` even with one value.
+    /// As `In`, but `Display` writes a single value as `key in (a)` instead of `key=a`.
     InSet(Vec<String>),
     In(Vec<String>),
     NotIn(Vec<String>),
-    /// As `NotIn`, but written as `key notin (a)` even with one value.
+    /// As `NotIn`, but `Display` writes a single value as `key notin (a)` instead of `key!=a`.
     NotInSet(Vec<String>),
     Exists,
     DoesNotExist,
@@ -78,7 +78,7 @@ impl LabelSelector {
     }
 
     /// Parses the selector in an object: `matchLabels` and `matchExpressions`, or a map of labels as in a service.
-    pub(crate) fn of_object(selector: &Value) -> Self {
+    pub(crate) fn from_json(selector: &Value) -> Self {
         let mut all = Vec::new();
         let plain = selector.get("matchLabels").is_none() && selector.get("matchExpressions").is_none();
         let labels = if plain { selector } else { &selector["matchLabels"] };
@@ -335,12 +335,12 @@ impl Parser {
 fn check_label_key(key: &str) -> Result<(), String> {
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
     if key.matches('/').count() > 1 {
-        return Err(format!("<nil>: Invalid value: \"{key}\": {}", names::INVALID_QUALIFIED_KEY));
+        return Err(format!("<nil>: Invalid value: \"{key}\": {}", names::TOO_MANY_SLASHES));
     }
     if names::is_label_value(name) && !name.is_empty() {
         return Ok(());
     }
-    Err(format!("<nil>: Invalid value: \"{key}\": {}", names::INVALID_QUALIFIED_NAME))
+    Err(format!("<nil>: Invalid value: \"{key}\": {}", names::INVALID_NAME_PART))
 }
 
 fn check_label_value(key: &str, value: &str) -> Result<(), String> {
@@ -355,12 +355,12 @@ fn check_label_value(key: &str, value: &str) -> Result<(), String> {
 pub(crate) struct FieldTerm {
     pub(crate) field: String,
     pub(crate) value: String,
-    /// Whether the operator is `=`; otherwise, it is `!=`.
+    /// Whether the operator is `=` or `==`. If this is false, the operator is `!=`.
     pub(crate) equal: bool,
 }
 
 /// Parses a field selector such as `a=b,c!=d`. Values may contain the escapes `\\`, `\,` and `\=`.
-pub(crate) fn field_terms(text: &str) -> Result<Vec<FieldTerm>, String> {
+pub(crate) fn parse_field_selector(text: &str) -> Result<Vec<FieldTerm>, String> {
     let mut terms = Vec::new();
     let mut part = String::new();
     let mut chars = text.chars();
@@ -384,7 +384,8 @@ pub(crate) fn field_terms(text: &str) -> Result<Vec<FieldTerm>, String> {
     Ok(terms)
 }
 
-/// Splits a term into field, value and whether the operator is `=`; `None` if the term has no operator.
+/// Splits a term. Returns the field, the value, and true if the operator is `=` or `==`. Returns `None` if the term has no
+/// operator.
 fn split_term(part: &str) -> Option<(&str, &str, bool)> {
     let mut escaped = false;
     for (at, c) in part.char_indices() {
@@ -404,7 +405,7 @@ fn split_term(part: &str) -> Option<(&str, &str, bool)> {
     None
 }
 
-/// Removes the escapes from the value of a term. The errors contain the complete field selector `whole`.
+/// Removes the escapes from the value of a term. `whole` is the complete field selector, for an error text.
 fn unescape(value: &str, whole: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut chars = value.chars();
@@ -435,7 +436,7 @@ mod tests {
     use serde_json::json;
 
     #[track_caller]
-    fn assert_selects(selector: &str, labels: &Value, expected: bool) {
+    fn assert_match_is(selector: &str, labels: &Value, expected: bool) {
         let parsed = LabelSelector::parse(selector).unwrap();
         let labels = Labels::of(&json!({ "labels": labels }));
         assert_eq!(parsed.matches(&labels), expected, "{selector} on {labels:?}");
@@ -443,20 +444,20 @@ mod tests {
 
     #[test]
     fn label_selectors_match_as_in_the_api_server() {
-        assert_selects("", &json!({}), true);
-        assert_selects("a=b", &json!({"a": "b"}), true);
-        assert_selects("a==b", &json!({"a": "c"}), false);
-        assert_selects("a!=b", &json!({}), true);
-        assert_selects("a in (b, c)", &json!({"a": "c"}), true);
-        assert_selects("a in (b,c)", &json!({}), false);
-        assert_selects("a notin (b,c)", &json!({}), true);
-        assert_selects("a notin (b,c)", &json!({"a": "b"}), false);
-        assert_selects("a", &json!({"a": ""}), true);
-        assert_selects("!a", &json!({"a": ""}), false);
-        assert_selects("a=,b", &json!({"a": "", "b": "x"}), true);
-        assert_selects("n>3,n<7", &json!({"n": "5"}), true);
-        assert_selects("n>3", &json!({"n": "x"}), false);
-        assert_selects("example.com/x=y", &json!({"example.com/x": "y"}), true);
+        assert_match_is("", &json!({}), true);
+        assert_match_is("a=b", &json!({"a": "b"}), true);
+        assert_match_is("a==b", &json!({"a": "c"}), false);
+        assert_match_is("a!=b", &json!({}), true);
+        assert_match_is("a in (b, c)", &json!({"a": "c"}), true);
+        assert_match_is("a in (b,c)", &json!({}), false);
+        assert_match_is("a notin (b,c)", &json!({}), true);
+        assert_match_is("a notin (b,c)", &json!({"a": "b"}), false);
+        assert_match_is("a", &json!({"a": ""}), true);
+        assert_match_is("!a", &json!({"a": ""}), false);
+        assert_match_is("a=,b", &json!({"a": "", "b": "x"}), true);
+        assert_match_is("n>3,n<7", &json!({"n": "5"}), true);
+        assert_match_is("n>3", &json!({"n": "x"}), false);
+        assert_match_is("example.com/x=y", &json!({"example.com/x": "y"}), true);
     }
 
     #[test]
@@ -468,12 +469,12 @@ mod tests {
 
     #[test]
     fn field_selectors_are_split_and_unescaped() {
-        let terms = field_terms("metadata.name=a,status.phase!=Running,x==1\\,2").unwrap();
+        let terms = parse_field_selector("metadata.name=a,status.phase!=Running,x==1\\,2").unwrap();
         assert_eq!(terms.len(), 3);
         assert!(terms[0].equal && !terms[1].equal && terms[2].equal);
         assert_eq!(terms[2].value, "1,2");
-        assert!(field_terms("oops").is_err());
-        assert!(field_terms("a=b=c").is_err());
-        assert!(field_terms("a=\\x").is_err());
+        assert!(parse_field_selector("oops").is_err());
+        assert!(parse_field_selector("a=b=c").is_err());
+        assert!(parse_field_selector("a=\\x").is_err());
     }
 }

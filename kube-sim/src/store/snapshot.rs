@@ -58,7 +58,7 @@ impl State {
         self.unobserved.clear();
         self.bytes = bytes;
         self.registry.restore(registry);
-        // The next key of the controllers and the served resources may have changed, and every watch depends on both.
+        // The served resources and the next key in the queue may have changed, and every watch depends on both.
         for table in self.tables.values_mut() {
             table.wake_all();
         }

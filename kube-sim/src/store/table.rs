@@ -18,8 +18,8 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// The type of the watch event.
-    pub(crate) fn name(self) -> &'static str {
+    /// The type of the watch event that reports this change.
+    pub(crate) fn event_type(self) -> &'static str {
         match self {
             Self::Added => "ADDED",
             Self::Modified => "MODIFIED",
@@ -28,14 +28,15 @@ impl Change {
     }
 }
 
-/// One change. `object` is the state after the change; for a deletion, the last state with the version of the deletion.
+/// One change. `object` is the state after the change. For a deletion, `object` is the last state of the object, with the
+/// resource version of the deletion.
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) version: u64,
     pub(crate) change: Change,
     pub(crate) object: Arc<Stored>,
-    /// The state before the change; `None` for a new object, and for events that only the controllers observe after a
-    /// rewind or when they start.
+    /// The state before the change; `None` for a new object. Also `None` in the events that only controllers observe: the
+    /// events after a rewind, and the events for a controller that starts.
     pub(crate) previous: Option<Arc<Stored>>,
     /// The API version and the result of the first call of [`Self::frame`].
     frame: OnceLock<(Box<str>, Bytes)>,
@@ -49,9 +50,9 @@ impl Event {
         Self { version: object.version, change, object, previous, frame, read_form }
     }
 
-    /// The event with its objects as `read` returns them for `resource`. The result for the resource of the first call is
-    /// cached for all watches. An event whose objects do not change is returned as it is, because watches share its
-    /// encoded frame.
+    /// The event with its objects in the form that clients of `resource` read. `read` converts an object to this form. The
+    /// result for the resource of the first call is cached for all watches. If `read` changes no object, the result is this
+    /// event itself, because watches share the encoded frame of an event.
     pub(crate) fn read_form(
         self: &Arc<Self>,
         resource: &Arc<Resource>,
@@ -83,17 +84,17 @@ impl Event {
 pub(crate) fn watch_frame(change: Change, object: &Stored, api_version: &str, kind: &str) -> Bytes {
     let mut out = BytesMut::with_capacity(object.len() + 96);
     out.put_slice(b"{\"type\":\"");
-    out.put_slice(change.name().as_bytes());
+    out.put_slice(change.event_type().as_bytes());
     out.put_slice(b"\",\"object\":");
     object.write_typed(api_version, kind, &mut out);
     out.put_slice(b"}\n");
     out.freeze()
 }
 
-/// The error for a version that is no longer in the history (410).
+/// The error for a version that is too old. A list or a watch at such a version gets 410.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Compacted {
-    /// The oldest version that lists and watches can still request.
+    /// The oldest version that is not too old.
     pub(crate) oldest: u64,
 }
 
@@ -110,7 +111,8 @@ pub(crate) struct Table {
     objects: BTreeMap<Arc<str>, Arc<Stored>>,
     /// The history, oldest change first.
     log: VecDeque<Arc<Event>>,
-    /// The version of the last compaction. Lists from the storage and new watches at an older version get 410.
+    /// The oldest version that etcd still has: reads from etcd and new watches at an older version get 410. A compaction
+    /// increases this version, and so does the removal of a change from the history.
     compacted: u64,
     /// Changes up to and including this version are no longer in the history.
     dropped: u64,
@@ -134,7 +136,7 @@ impl Table {
         self.objects.is_empty()
     }
 
-    /// The objects of `namespace` in the order of their keys. If `namespace` is empty, all objects.
+    /// The objects of `namespace` in the order of their keys; all objects if `namespace` is empty.
     pub(crate) fn objects(&self, namespace: &str) -> Vec<Arc<Stored>> {
         if namespace.is_empty() {
             return self.objects.values().cloned().collect();
@@ -153,7 +155,7 @@ impl Table {
     }
 
     /// Whether the table has an object in `namespace`.
-    pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
+    pub(crate) fn has_objects_in(&self, namespace: &str) -> bool {
         let prefix = format!("{namespace}/");
         self.objects
             .range::<str, _>((std::ops::Bound::Included(prefix.as_str()), std::ops::Bound::Unbounded))
@@ -179,7 +181,7 @@ impl Table {
     ) -> Result<Option<Arc<Stored>>, Compacted> {
         self.check_readable(version, source)?;
         let from = self.log.partition_point(|event| event.version <= version);
-        // The first change of the object after `version` has its state at `version` in `previous`.
+        // In the first change of the object after `version`, `previous` is the state of the object at `version`.
         match self.log.range(from..).find(|event| &*event.object.key == key) {
             Some(event) => Ok(event.previous.clone()),
             None => Ok(self.get(key).cloned()),
@@ -216,13 +218,13 @@ impl Table {
         self.record(change, object, previous, limit)
     }
 
-    /// Removes the object with the key of `last`, which becomes the object of the DELETED event.
+    /// Removes the object that has the same key as `last`. `last` becomes the object of the DELETED event.
     pub(crate) fn remove(&mut self, last: Arc<Stored>, limit: usize) -> Arc<Event> {
         let previous = self.objects.remove(&last.key);
         self.record(Change::Deleted, last, previous, limit)
     }
 
-    /// Appends a change to the history, which keeps at most `limit` changes, and wakes the watches.
+    /// Appends a change to the history, and wakes the watches. The history keeps at most `limit` changes.
     fn record(
         &mut self,
         change: Change,
@@ -290,8 +292,8 @@ impl Table {
         undone
     }
 
-    /// The version up to which the history has lost its changes.
-    pub(crate) fn dropped(&self) -> u64 {
+    /// The version of the latest change that is no longer in the history; 0 if the history is complete.
+    pub(crate) fn last_dropped_version(&self) -> u64 {
         self.dropped
     }
 

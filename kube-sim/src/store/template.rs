@@ -1,5 +1,5 @@
-//! Objects that are known except for the values that a server assigns. Storing one parses nothing, so that a new
-//! simulation starts fast.
+//! Templates of objects. A template contains a whole object except for the values that a server assigns. Storing an object
+//! from a template parses no JSON, so that a new simulation starts fast.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use super::selector::Labels;
 use crate::clock::{Random, format_micros, format_seconds};
 use crate::registry::Resource;
 
-/// A value that the server assigns when it stores a template.
+/// A value that the server assigns when it stores an object from a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slot {
     /// The uid of the object.
     Uid,
     /// The resource version of the object.
     Version,
-    /// Another random UUID.
+    /// A random UUID, different from the uid.
     Uuid,
     /// The current time as `metav1.Time`.
     Time,
@@ -29,7 +29,7 @@ enum Slot {
     Date,
 }
 
-/// The placeholders in the text of a template. None is the beginning of another.
+/// The placeholders in the text of a template. No placeholder begins with another placeholder.
 const SLOTS: [(&str, Slot); 6] = [
     ("$UID", Slot::Uid),
     ("$VERSION", Slot::Version),
@@ -54,8 +54,9 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// The template of an object of a built-in kind in its storage version. In its strings, `$NOW`, `$MICRO_NOW` and
-    /// `$DATE` stand for the time at which the object is stored, and `$UUID` for a random UUID.
+    /// The template of an object of a built-in kind. The object must be in the storage version of its kind. In the strings
+    /// of the object, `$NOW`, `$MICRO_NOW` and `$DATE` stand for the time at which the object is stored, and `$UUID` for a
+    /// random UUID.
     pub(crate) fn new(resource: &Resource, mut object: Value) -> Self {
         if let Some(map) = object.as_object_mut() {
             map.remove("apiVersion");
@@ -76,7 +77,7 @@ impl Template {
         }
     }
 
-    /// The object with its assigned values.
+    /// The object of the template, with the values that the server assigns.
     fn object(&self, version: u64, now: &Times, random: &mut Random) -> Stored {
         let uid = random.uid();
         let mut body = String::with_capacity(self.parts.iter().map(|(text, _)| text.len() + 40).sum());
@@ -92,9 +93,8 @@ impl Template {
             }
         }
         body.push_str(&self.end);
-        body.shrink_to_fit();
         Stored::from_text(self.key.clone(), version, &uid, body)
-            .selected_by(self.labels.clone(), self.fields.clone())
+            .with_labels_and_fields(self.labels.clone(), self.fields.clone())
     }
 }
 
@@ -134,7 +134,8 @@ fn split(text: &str) -> (Vec<(Box<str>, Slot)>, Box<str>) {
 }
 
 impl State {
-    /// Creates the objects of the templates in their order, with the next resource versions and random uids.
+    /// Creates the objects of the templates, in the order of the templates, with the next resource versions and random
+    /// uids.
     pub(crate) fn create_from(&mut self, templates: &[Template], random: &mut Random) {
         let now = Times::of(self.clock.now());
         for template in templates {
@@ -164,7 +165,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_stored_object_has_the_assigned_values() {
-        let mut state = State::new(Clock::fixed("2026-01-02T03:04:05.678901Z".parse().unwrap()), 100);
+        let mut state = State::new(Clock::starting_at("2026-01-02T03:04:05.678901Z".parse().unwrap()), 100);
         let maps = state.registry.find("", "v1", "configmaps").unwrap().clone();
         let map = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "data": {"since": "$DATE", "at": "$MICRO_NOW", "id": "a_$UUID"},

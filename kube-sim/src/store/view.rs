@@ -55,17 +55,19 @@ impl View<'_> {
         }
     }
 
-    /// The objects of `namespace` in the order of their keys. If `namespace` is empty, all objects.
+    /// The objects of `namespace` in the order of their keys; all objects if `namespace` is empty.
     ///
     /// # Errors
-    /// When the source of the view no longer has its version.
+    /// When the source of the view no longer has the version of the view.
     pub(crate) fn objects(self, storage: &str, namespace: &str) -> Result<Vec<Arc<Stored>>, Compacted> {
         match self.state.table(storage) {
             Some(table) if self.is_latest() => Ok(table.objects(namespace)),
             Some(table) => table.objects_at(namespace, self.version, self.source),
-            None => {
-                Table::compacted_at(self.state.compacted()).objects_at(namespace, self.version, self.source)
-            }
+            None => Table::compacted_at(self.state.compaction_version()).objects_at(
+                namespace,
+                self.version,
+                self.source,
+            ),
         }
     }
 
@@ -99,7 +101,8 @@ mod tests {
     use crate::clock::Clock;
     use crate::store::object::key;
 
-    /// Versions 2 to 5: creates `a`, changes it, creates `b`, deletes `a`.
+    /// Returns a state and the name of its table of config maps. The changes at the versions 2 to 5 are: `a` is created,
+    /// `a` is changed, `b` is created, `a` is deleted.
     fn state() -> (State, Arc<str>) {
         let mut state = State::new(Clock::wall(), 100);
         let maps = state.registry.find("", "v1", "configmaps").unwrap().clone();
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_before_the_compaction_is_refused() {
+    fn a_read_at_a_version_before_the_compaction_fails() {
         let (mut state, maps) = state();
         state.compact(4);
         assert!(state.view().at(3).get(&maps, &key("x", "a")).is_err());

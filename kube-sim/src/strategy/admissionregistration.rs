@@ -14,10 +14,11 @@ const DEFAULT: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-/// The strategy of the configurations of webhooks.
-const WEBHOOKS: Strategy = Strategy { printer: Printer::new(printer::cluster::webhooks), ..DEFAULT };
+/// The part of the strategy that validating and mutating webhook configurations share.
+const WEBHOOKS: Strategy =
+    Strategy { printer: Printer::new(printer::cluster::webhook_configuration), ..DEFAULT };
 
-/// The strategy of the bindings of admission policies.
+/// The part of the strategy that the bindings of validating and mutating policies share.
 const POLICY_BINDING: Strategy = Strategy {
     set_defaults: |_, binding| set_match_defaults(binding, "matchResources"),
     printer: Printer::new(printer::cluster::policy_binding),

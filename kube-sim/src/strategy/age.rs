@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-/// Formats the time since the RFC 3339 timestamp `stamp`; `<unknown>` if it is not a timestamp.
+/// Formats the time from `stamp` to `now`. Returns `<unknown>` if `stamp` cannot be parsed as a timestamp.
 pub(crate) fn since(stamp: &str, now: Timestamp) -> String {
     match stamp.parse::<Timestamp>() {
         Ok(then) => human_duration((now - then).total(jiff::Unit::Second).unwrap_or(0.0)),

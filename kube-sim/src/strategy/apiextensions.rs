@@ -29,7 +29,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     status_metadata: &["managedFields", "annotations", "finalizers", "labels", "ownerReferences"],
     status_reset_fields: &["spec"],
     printer: Printer::new(|object, _| cells(object)),
-    deletion: Deletion { deferred: Some(set_terminating), ..Deletion::RETURNS_OBJECT },
+    deletion: Deletion { defer: Some(set_terminating), ..Deletion::RETURNS_OBJECT },
     ..Strategy::DEFAULT
 }];
 
@@ -60,7 +60,7 @@ fn cells(crd: &Value) -> Vec<Value> {
     ]
 }
 
-/// Marks a CustomResourceDefinition whose custom resources are about to be deleted.
+/// Marks a CustomResourceDefinition as terminating, before a controller deletes its custom resources.
 fn set_terminating(crd: &mut Value, now: &str) {
     crd["metadata"]["deletionTimestamp"] = now.into();
     if !items(&crd["metadata"]["finalizers"]).any(|finalizer| finalizer == CLEANUP_FINALIZER) {
@@ -104,8 +104,8 @@ fn push_item(parent: &mut Value, field: &str, item: Value) {
 
 /// Validates a CustomResourceDefinition. `old` is the stored one if the request is an update.
 fn validate(old: Option<&Value>, crd: &Value, out: &mut Errors) {
-    // As in the API server, the bundle may be invalid until the definition is established, and afterwards only if it
-    // already was.
+    // As in the API server, the `caBundle` of the conversion webhook must be valid only if the stored definition is
+    // established and has a valid `caBundle`.
     let requires_valid_bundle = old.is_some_and(|old| is_established(old) && has_valid_ca_bundle(old));
     let checks = DefinitionChecks {
         rules: &cel::check_rules,
@@ -224,12 +224,12 @@ fn initial_status(object: &Value) -> Value {
     json!({
         "conditions": null,
         "acceptedNames": {"plural": "", "kind": ""},
-        "storedVersions": stored_versions(object),
+        "storedVersions": initial_stored_versions(object),
     })
 }
 
-/// The initial `status.storedVersions` of a CustomResourceDefinition.
-fn stored_versions(crd: &Value) -> Vec<Value> {
+/// The `status.storedVersions` of a new CustomResourceDefinition: a list with the storage version.
+fn initial_stored_versions(crd: &Value) -> Vec<Value> {
     items(&crd["spec"]["versions"])
         .find(|version| version["storage"] == true)
         .map(|version| version["name"].clone())
@@ -239,7 +239,7 @@ fn stored_versions(crd: &Value) -> Vec<Value> {
 
 /// Adds the storage version to `status.storedVersions`.
 fn add_stored_version(crd: &mut Value) {
-    for name in stored_versions(crd) {
+    for name in initial_stored_versions(crd) {
         if !items(&crd["status"]["storedVersions"]).any(|stored| *stored == name) {
             push_item(&mut crd["status"], "storedVersions", name);
         }

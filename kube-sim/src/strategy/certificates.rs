@@ -60,9 +60,9 @@ pub(super) static STRATEGIES: [Strategy; 3] = [
 ];
 
 /// The JSON pointer of the conditions.
-const CONDITIONS: &str = "/status/conditions";
+const CONDITIONS_POINTER: &str = "/status/conditions";
 
-/// The conditions that only the subresource `approval` sets.
+/// The types of the conditions that only a write to the subresource `approval` can add or change.
 const APPROVAL_TYPES: [&str; 2] = ["Approved", "Denied"];
 
 fn conditions(request: &Value) -> &[Value] {
@@ -70,19 +70,19 @@ fn conditions(request: &Value) -> &[Value] {
 }
 
 fn conditions_mut(request: &mut Value) -> impl Iterator<Item = &mut Value> {
-    request.pointer_mut(CONDITIONS).and_then(Value::as_array_mut).into_iter().flatten()
+    request.pointer_mut(CONDITIONS_POINTER).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 fn conditions_of_type<'a>(request: &'a Value, kind: &str) -> Vec<&'a Value> {
     conditions(request).iter().filter(|condition| condition["type"] == kind).collect()
 }
 
-/// Prepares a write to a subresource. `approval` changes only the conditions; `status` does not change the conditions
-/// `Approved` and `Denied`. Sets the times of conditions that have none.
+/// Prepares a write to the subresource `approval` or `status`. A write to `approval` changes only the conditions. A write
+/// to `status` does not change the conditions `Approved` and `Denied`. Sets the absent times of the conditions.
 fn prepare_status(update: &SubresourceUpdate<'_>, request: &mut Value) {
     let SubresourceUpdate { subresource, old, now, .. } = *update;
     if subresource == "approval" {
-        let conditions = request.pointer_mut(CONDITIONS).map(Value::take);
+        let conditions = request.pointer_mut(CONDITIONS_POINTER).map(Value::take);
         request["status"] = old["status"].clone();
         if let Some(conditions) = conditions {
             request["status"]["conditions"] = conditions;
@@ -185,8 +185,8 @@ fn check_conditions(old: &Value, request: &Value, out: &mut Errors) {
     }
 }
 
-/// The reason that the content is not a list of certificates in PEM; `None` for a valid list. Does not parse the
-/// certificates.
+/// The reason that the content is not a list of certificates in PEM; `None` for a valid list, and if the content is absent
+/// or empty. Does not parse the certificates.
 fn certificate_problem(content: &Value) -> Option<String> {
     const BEGIN: &str = "-----BEGIN ";
     let bytes = STANDARD.decode(content.as_str()?).ok()?;

@@ -1,4 +1,4 @@
-//! The validation of lists of `metav1.Condition`.
+//! The validation of lists of `metav1.Condition`, and a test for one condition.
 
 use std::collections::HashSet;
 
@@ -9,19 +9,19 @@ use super::validation::{Errors, items, string_in};
 use crate::json::has_condition;
 use crate::schema::FieldError;
 
-const INVALID_REASON: &str = "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
+const INVALID_REASON_ERROR: &str = "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
 /// The maximum length of a reason in bytes.
-const MAX_REASON: usize = 1 << 10;
+const MAX_REASON_BYTES: usize = 1 << 10;
 /// The maximum length of a message in bytes.
-const MAX_MESSAGE: usize = 32 << 10;
+const MAX_MESSAGE_BYTES: usize = 32 << 10;
 
 /// Checks `status.conditions` of an object.
-pub(super) fn check_conditions(object: &Value, out: &mut Errors) {
-    check_list("status", &object["status"], out);
+pub(super) fn check_status_conditions(object: &Value, out: &mut Errors) {
+    check_conditions_in("status", &object["status"], out);
 }
 
 /// Checks the field `conditions` of the value at `path`.
-pub(super) fn check_list(path: &str, parent: &Value, out: &mut Errors) {
+pub(super) fn check_conditions_in(path: &str, parent: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, condition) in items(path, parent, "conditions") {
         let kind = string_in(condition, "type");
@@ -56,16 +56,16 @@ fn check_condition(path: &str, condition: &Value, out: &mut Errors) {
     if reason.is_empty() {
         out.push(FieldError::required(at("reason"), ""));
     } else if !is_reason(reason) {
-        out.push(FieldError::invalid(at("reason"), reason, INVALID_REASON));
+        out.push(FieldError::invalid(at("reason"), reason, INVALID_REASON_ERROR));
     }
-    for (field, limit) in [("reason", MAX_REASON), ("message", MAX_MESSAGE)] {
+    for (field, limit) in [("reason", MAX_REASON_BYTES), ("message", MAX_MESSAGE_BYTES)] {
         if string_in(condition, field).len() > limit {
             out.push(FieldError::too_long(at(field), limit as u64));
         }
     }
 }
 
-/// Whether a text has the form of a reason.
+/// Whether a text has the form of the `reason` of a condition.
 fn is_reason(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "_,:".contains(c);
     text.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -73,7 +73,7 @@ fn is_reason(text: &str) -> bool {
         && !text.ends_with([',', ':'])
 }
 
-/// Whether the status has a condition of a type with the status `True`.
+/// Whether the condition of the type `kind` has the status `True`.
 pub(super) fn is_true(object: &Value, kind: &str) -> bool {
     has_condition(object, kind, "True")
 }

@@ -1,4 +1,4 @@
-//! Functions that set defaults in raw objects.
+//! Functions that set defaults in JSON objects.
 
 use serde_json::{Map, Value};
 

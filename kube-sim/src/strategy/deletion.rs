@@ -10,13 +10,14 @@ pub(crate) struct Deletion {
     /// Whether the default propagation policy is `Orphan`.
     pub(crate) orphans_by_default: bool,
     /// Returns the grace period of an object in seconds (`CheckGracefulDelete`). The second argument is the requested
-    /// grace period. `None` if the kind has no grace period.
+    /// grace period. The field is `None` if the kind has no grace period.
     pub(crate) grace_period: Option<fn(&Value, Option<i64>) -> i64>,
-    /// Whether the object has finalizers in `spec.finalizers` too.
+    /// Whether the object has finalizers in `spec.finalizers`, in addition to `metadata.finalizers`.
     pub(crate) has_spec_finalizers: bool,
-    /// Marks an object that a controller of the API server removes, such as a CustomResourceDefinition. Replaces the
-    /// handling of finalizers and grace periods. The second argument is the current time as `metav1.Time`.
-    pub(crate) deferred: Option<fn(&mut Value, &str)>,
+    /// Marks an object for deletion: a controller of the API server removes the object later, for example a
+    /// CustomResourceDefinition. Replaces the handling of finalizers and grace periods. The second argument is the current
+    /// time as `metav1.Time`.
+    pub(crate) defer: Option<fn(&mut Value, &str)>,
     /// Changes an object in the write that sets its `deletionTimestamp`.
     pub(crate) mark: fn(&mut Value),
 }
@@ -28,7 +29,7 @@ impl Deletion {
         orphans_by_default: false,
         grace_period: None,
         has_spec_finalizers: false,
-        deferred: None,
+        defer: None,
         mark: |_| {},
     };
 
@@ -38,8 +39,8 @@ impl Deletion {
     /// The default propagation policy is `Orphan`.
     pub(crate) const ORPHANS: Self = Self { orphans_by_default: true, ..Self::DEFAULT };
 
-    /// The grace period of an object in seconds; 0 if the kind has none.
-    pub(crate) fn grace(&self, object: &Value, requested: Option<i64>) -> i64 {
+    /// The grace period of an object in seconds; 0 if the kind has no grace period.
+    pub(crate) fn grace_seconds(&self, object: &Value, requested: Option<i64>) -> i64 {
         self.grace_period.map_or(0, |grace| grace(object, requested))
     }
 

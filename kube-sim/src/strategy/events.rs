@@ -1,6 +1,7 @@
 //! The strategies of events, in the core group and in `events.k8s.io`.
 //!
-//! Errors contain the field names of core `v1`, even for events of `events.k8s.io`, except for `reportingController`.
+//! Errors contain the field names of core `v1`, even for events of `events.k8s.io`. The only exception is
+//! `reportingController`.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -35,7 +36,7 @@ pub(super) const CORE_EVENT: Strategy = Strategy {
             ..SelectableField::new("source.component")
         },
     ],
-    printer: Printer::new(|event, now| cells(event, &CORE_NAMES, now)),
+    printer: Printer::new(|event, now| cells(event, &CORE_FIELD_NAMES, now)),
     ..Strategy::DEFAULT
 };
 
@@ -43,11 +44,11 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "events.k8s.io",
     validate: check_event,
     validate_update: Some(validate_update),
-    printer: Printer::new(|event, now| cells(event, &NAMES, now)),
+    printer: Printer::new(|event, now| cells(event, &EVENTS_GROUP_FIELD_NAMES, now)),
     ..CORE_EVENT
 }];
 
-/// The names of the fields that differ between the API versions of events.
+/// The names of the fields that have a different name in each API version of events.
 struct FieldNames {
     about: &'static str,
     note: &'static str,
@@ -59,7 +60,7 @@ struct FieldNames {
 }
 
 /// The field names in core `v1`.
-const CORE_NAMES: FieldNames = FieldNames {
+const CORE_FIELD_NAMES: FieldNames = FieldNames {
     about: "involvedObject",
     note: "message",
     last: "lastTimestamp",
@@ -70,7 +71,7 @@ const CORE_NAMES: FieldNames = FieldNames {
 };
 
 /// The field names in `events.k8s.io`.
-const NAMES: FieldNames = FieldNames {
+const EVENTS_GROUP_FIELD_NAMES: FieldNames = FieldNames {
     about: "regarding",
     note: "note",
     last: "deprecatedLastTimestamp",
@@ -92,7 +93,7 @@ fn cells(event: &Value, names: &FieldNames, now: Timestamp) -> Vec<Value> {
         (_, Some(at)) => since(at, now),
         _ => first.clone(),
     };
-    // An event of `events.k8s.io` without a series has no count.
+    // The cell shows 1 for an event without a count, such as an event of `events.k8s.io` without a series.
     let count = match (&series["count"], event[names.count].as_i64().unwrap_or(0)) {
         (Value::Number(count), _) => count.as_i64().unwrap_or(0),
         (_, 0) => 1,
@@ -117,7 +118,8 @@ fn cells(event: &Value, names: &FieldNames, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// The cell `Source` of an event: the component and the host, or else the reporting controller and its instance.
+/// The cell `Source` of an event: the component (or else the reporting controller), then the host (or else the reporting
+/// instance).
 fn source(event: &Value, names: &FieldNames) -> String {
     let first = |texts: [&Value; 2]| {
         let mut texts = texts.into_iter().map(string_or_empty);
@@ -135,7 +137,7 @@ fn source(event: &Value, names: &FieldNames) -> String {
 fn check_core_event(new: &Value, out: &mut Errors) {
     check_event_namespace(new, &new["involvedObject"], true, out);
     if !new["eventTime"].is_null() {
-        check_reporter(new, "reportingComponent", "message", out);
+        check_content(new, "reportingComponent", "message", out);
     }
 }
 
@@ -145,7 +147,7 @@ fn check_event(new: &Value, out: &mut Errors) {
     if new["eventTime"].is_null() {
         out.push(FieldError::required("eventTime", ""));
     } else {
-        check_reporter(new, "reportingController", "note", out);
+        check_content(new, "reportingController", "note", out);
     }
     check_event_series(&new["series"], out);
     for (field, shown) in [
@@ -183,14 +185,14 @@ fn check_event_namespace(event: &Value, object: &Value, must_agree: bool, out: &
 
 /// Validates the reporter, action, reason and note. `controller` and `note` are the names of the fields for the
 /// reporting controller and the note in the event's API version.
-fn check_reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
+fn check_content(event: &Value, controller: &str, note: &str, out: &mut Errors) {
     let reporter = string_in(event, controller);
     if reporter.is_empty() {
         out.push(FieldError::required(controller, ""));
         out.push(FieldError::invalid(controller, "", "name part must be non-empty"));
     }
-    if !names::is_qualified(reporter) {
-        out.push(FieldError::invalid(controller, reporter, names::INVALID_QUALIFIED_NAME));
+    if !names::is_qualified_name(reporter) {
+        out.push(FieldError::invalid(controller, reporter, names::INVALID_NAME_PART));
     }
     for field in ["reportingInstance", "action", "reason"] {
         out.require_string("", event, field);
@@ -218,7 +220,7 @@ fn check_event_series(series: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that an update changes only `series`.
+/// Checks that an update changes no field except `series` and the metadata.
 fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
     for (field, shown) in [
         ("regarding", "involvedObject"),

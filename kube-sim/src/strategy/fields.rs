@@ -7,7 +7,7 @@ pub(crate) struct SelectableField {
     pub(crate) label: &'static str,
     /// The path of the field in the storage version.
     pub(crate) path: &'static str,
-    /// The path of the field that selectors compare instead if an object has no value at `path`; may be empty.
+    /// The path of a second field; may be empty. Selectors compare the second field if an object has no value at `path`.
     pub(crate) fallback: &'static str,
     /// The value that selectors compare if an object has a value neither at `path` nor at `fallback`.
     pub(crate) absent: &'static str,

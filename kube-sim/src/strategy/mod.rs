@@ -2,8 +2,8 @@
 //!
 //! The terms are those of the strategies in the registry of the API server: prepare for create and update, validation,
 //! reset fields. A kind with a long strategy has a file of its own, in the folder of its API group; the other kinds are
-//! in the file of their group. A strategy must not read other objects, except for the `Namespace` that it receives:
-//! `admission` and `controllers` do that.
+//! in the file of their group. A strategy must not read other objects: it receives the labels of the namespace as
+//! an argument. Code that reads other objects belongs to `admission` or `controllers`.
 
 mod admissionregistration;
 mod age;
@@ -63,13 +63,15 @@ pub(crate) struct Strategy {
     pub(crate) allow_create_on_update: bool,
     /// Whether an update may omit the resource version.
     pub(crate) allow_unconditional_update: bool,
-    /// The error text for an invalid name; `None` for a valid one.
+    /// Returns the error text for an invalid name, or `None` for a valid name.
     pub(crate) name_problem: fn(&str) -> Option<String>,
-    /// Sets the defaults that are not in the schema, after `schema::default`. The first argument is the stored object
-    /// if the request is an update. Must be idempotent. The field manager of the request owns the fields that are set.
+    /// Runs after `schema::default`, and sets the defaults that are not in the schema. The first argument is the stored
+    /// object if the request is an update. Must be idempotent. The field manager of the request owns the fields that are
+    /// set.
     pub(crate) set_defaults: fn(Option<&Value>, &mut Value),
-    /// Sets times to the current time, after `set_defaults`. The arguments are the stored object if the request is an
-    /// update, the object, and the current time as `metav1.Time`. The field manager of the request owns the fields.
+    /// Runs after `set_defaults`, and sets time fields to the current time. The first argument is the stored object if the
+    /// request is an update. The last argument is the current time as `metav1.Time`. The field manager of the request owns
+    /// the fields that are set.
     pub(crate) set_times: Option<fn(Option<&Value>, &mut Value, &str)>,
     /// The status of a new object, if the kind has a status subresource.
     pub(crate) initial_status: InitialStatus,
@@ -78,21 +80,23 @@ pub(crate) struct Strategy {
     /// Prepare for create: sets the fields whose values the server allocates, and drops the fields of disabled feature
     /// gates. No field manager owns the fields that are set.
     pub(crate) prepare_for_create: fn(&mut Value, &mut Random),
-    /// Prepare for update, for all writes except those of [`prepare_status`](Self::prepare_status): restores the fields
-    /// of the stored object that an update cannot change, and drops the fields of disabled feature gates.
+    /// Prepare for update: restores the fields of the stored object that an update cannot change, and drops the fields of
+    /// disabled feature gates. Does not run for a write to the status or to the subresource `approval`.
     pub(crate) prepare_for_update: fn(&Value, &mut Value),
-    /// Prepare for update, for a write to the status or to the subresource `approval`.
+    /// Runs instead of [`prepare_for_update`](Self::prepare_for_update) for a write to the status or to the subresource
+    /// `approval`.
     pub(crate) prepare_status: fn(&SubresourceUpdate<'_>, &mut Value),
-    /// Validates a write to a subresource that changes the object.
+    /// Validates an update of an object through a subresource. The second argument is the new object.
     pub(crate) validate_subresource: fn(&SubresourceUpdate<'_>, &Value, &mut Errors),
     /// Validates a new object, except for its metadata. Adds the errors in the order of the API server.
     pub(crate) validate: fn(&Value, &mut Errors),
-    /// Validates a new object of a namespaced kind. The second argument is the labels of its namespace.
+    /// Validates a new object of a namespaced kind. The second argument contains the labels of the namespace.
     pub(crate) validate_in_namespace: fn(&Value, &Labels, &mut Errors),
-    /// Validates an update from the first object to the second. If it is `None`, updates are validated like new
-    /// objects.
+    /// Validates an update from the first object to the second object. If the function is `None`, `validate` validates
+    /// updates too.
     pub(crate) validate_update: Option<fn(&Value, &Value, &mut Errors)>,
-    /// Validates a write to the status. If it is `None`, the write is validated like an update of the object.
+    /// Validates a write to the status. If the function is `None`, the write is validated like an update of the whole
+    /// object.
     pub(crate) validate_status: Option<fn(&Value, &mut Errors)>,
     /// Adds the texts of the `Warning` headers for a valid object. The first argument is the stored object if the
     /// request is an update.
@@ -106,8 +110,8 @@ pub(crate) struct Strategy {
     /// The fields that a write to the status subresource neither changes nor owns.
     pub(crate) status_reset_fields: &'static [&'static str],
     /// Restricts writes to the subresources except `status` and `approval`. The arguments are the subresource, a copy
-    /// of the stored object, and the object in the request. Copies the fields that a write to the subresource may
-    /// change from the request to the copy, and returns true. Returns false for a subresource whose writes may change
+    /// of the stored object, and the object in the request. Copies from the request to the copy the fields that a write
+    /// to the subresource may change, and returns true. Returns false for a subresource whose writes may change
     /// every field. If the function is `None`, writes to all these subresources may change every field.
     pub(crate) copy_subresource: Option<CopySubresource>,
     /// The fields that field selectors support, besides `metadata.name` and `metadata.namespace`, with their paths in
@@ -115,28 +119,29 @@ pub(crate) struct Strategy {
     pub(crate) selectable_fields: &'static [SelectableField],
     /// Aliases in field selectors. Each pair has an alias and the name of the field.
     pub(crate) field_aliases: &'static [(&'static str, &'static str)],
-    /// The rows of a `Table`.
+    /// Prints objects as rows of a `Table`.
     pub(crate) printer: Printer,
     /// The behaviour for deletions.
     pub(crate) deletion: Deletion,
-    /// Returns the `spec` and the `status` of the object in a bookmark, which is the zero value of a Go struct. If the
-    /// function is `None`, the object has neither field.
+    /// Returns the `spec` and the `status` of the zero value of the Go struct for the kind. This zero value is the object
+    /// of a bookmark. If the function is `None`, the object of a bookmark has neither field.
     pub(crate) zero_value: Option<fn() -> (Value, Value)>,
 }
 
-/// A write to a subresource that changes the object.
+/// An update of an object through a subresource, such as `status`.
 #[derive(Clone, Copy)]
 pub(crate) struct SubresourceUpdate<'a> {
     pub(crate) subresource: &'a str,
     /// The stored object.
     pub(crate) old: &'a Value,
-    /// Looks up the labels of the namespace, which few strategies need; empty for a cluster-scoped object.
+    /// Looks up the labels of the namespace. Returns no labels for a cluster-scoped object. This is a function, because
+    /// few strategies need the labels.
     pub(crate) namespace_labels: &'a dyn Fn() -> Labels,
     /// The current time as `metav1.Time`.
     pub(crate) now: &'a str,
 }
 
-/// See [`Strategy::copy_subresource`].
+/// The type of the function [`Strategy::copy_subresource`].
 pub(crate) type CopySubresource = fn(&str, &mut Value, &Value) -> bool;
 
 /// The status of a new object of a kind with a status subresource.
@@ -225,8 +230,9 @@ impl Strategy {
         (self.prepare_for_create)(object, random);
     }
 
-    /// Validates an object of a built-in kind, except for its metadata. `old` is the stored object if the request is an
-    /// update. Implements only a part of the validation in the API server.
+    /// Validates an object of a built-in kind. Of the metadata, checks only the rules of the kind, such as the name of an
+    /// APIService. `old` is the stored object if the request is an update. Implements only a part of the validation in the
+    /// API server.
     pub(crate) fn validate(&self, schema: &Schema, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
         let mut errors = Errors::default();
         match (old, self.validate_update) {
@@ -239,28 +245,28 @@ impl Strategy {
         errors
     }
 
-    /// The errors of a new object in a namespace with these labels, in addition to those of the object.
+    /// The errors from `validate_in_namespace` for a new object. `labels` are the labels of the namespace.
     pub(crate) fn namespace_errors(&self, object: &Value, labels: &Labels) -> Vec<FieldError> {
         let mut errors = Errors::default();
         (self.validate_in_namespace)(object, labels, &mut errors);
         errors.0
     }
 
-    /// The errors of a write to the status; `None` if it is validated like an update of the object.
+    /// The errors of a write to the status; `None` if the write is validated like an update of the whole object.
     pub(crate) fn status_errors(&self, new: &Value) -> Option<Vec<FieldError>> {
         let mut errors = Errors::default();
         (self.validate_status?)(new, &mut errors);
         Some(errors.0)
     }
 
-    /// The errors of a write to a subresource, in addition to those of the object.
+    /// The errors from `validate_subresource` for an update of the object to `new`.
     pub(crate) fn subresource_errors(&self, update: &SubresourceUpdate<'_>, new: &Value) -> Vec<FieldError> {
         let mut errors = Errors::default();
         (self.validate_subresource)(update, new, &mut errors);
         errors.0
     }
 
-    /// The fields that a write to an endpoint neither changes nor owns (`GetResetFields`). `subresource` is empty for
+    /// The fields that a write to `subresource` neither changes nor owns (`GetResetFields`). `subresource` is empty for
     /// the main resource.
     pub(crate) fn reset_fields(&self, subresource: &str, has_status: bool) -> &'static [&'static str] {
         match subresource {
@@ -272,8 +278,8 @@ impl Strategy {
     }
 }
 
-/// The strategies of the built-in kinds that the server stores, in one slice for each API group; `groups` contains
-/// several API groups.
+/// The strategies of the built-in kinds that the server stores. Each slice is for one API group, except for the slice of
+/// `groups`, which is for several API groups.
 static STRATEGIES: [&[Strategy]; 18] = [
     &core::STRATEGIES,
     &apps::STRATEGIES,

@@ -51,7 +51,8 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
     },
 ];
 
-/// The reason that the name of an `IPAddress` is not an address in its canonical form.
+/// Returns the error text for an invalid name of an `IPAddress`, or `None` for a valid name. A valid name is an IP address
+/// in canonical form.
 fn address_problem(name: &str) -> Option<String> {
     if let Some(why) = ip_address_problem(name) {
         return Some(why.to_owned());
@@ -60,14 +61,14 @@ fn address_problem(name: &str) -> Option<String> {
     (canonical != name).then(|| format!("must be in canonical form ({canonical:?})"))
 }
 
-/// Rejects a change of the parent. The error of the API server has no value.
+/// Rejects a change of the parent. As in the API server, the error contains no value.
 fn check_parent_update(old: &Value, new: &Value, out: &mut Errors) {
     if old["spec"]["parentRef"] != new["spec"]["parentRef"] {
         out.push(FieldError::invalid("spec.parentRef", Value::Null, "field is immutable"));
     }
 }
 
-/// Checks that there are one or two CIDRs, at most one of each IP family.
+/// Checks that there are one or two CIDRs in canonical form, at most one of each IP family.
 fn check_cidrs(spec: &Value, out: &mut Errors) {
     let path = "spec.cidrs";
     let cidrs: Vec<&str> = crate::json::texts(&spec["cidrs"]).collect();
@@ -91,18 +92,18 @@ fn check_cidrs(spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Rejects changes of the CIDRs, except for the addition of a second one.
+/// Rejects changes of the CIDRs, except for the addition of a second CIDR.
 fn check_cidrs_update(old: &Value, new: &Value, out: &mut Errors) {
-    const IMMUTABLE: &str = "field is immutable";
+    const IMMUTABLE_ERROR: &str = "field is immutable";
     let list = |object: &Value| object["spec"]["cidrs"].as_array().cloned().unwrap_or_default();
     let (before, after) = (list(old), list(new));
     let is_second = before.len() == 1 && after.len() == 2;
     if before.len() != after.len() && !is_second {
-        return out.push(FieldError::invalid("spec.cidrs", after, IMMUTABLE));
+        return out.push(FieldError::invalid("spec.cidrs", after, IMMUTABLE_ERROR));
     }
     for (index, (before, after)) in before.iter().zip(&after).enumerate() {
         if before != after {
-            out.push(FieldError::invalid(format!("spec.cidrs[{index}]"), after.clone(), IMMUTABLE));
+            out.push(FieldError::invalid(format!("spec.cidrs[{index}]"), after.clone(), IMMUTABLE_ERROR));
         }
     }
     if is_second {

@@ -16,12 +16,12 @@ use crate::store::selector::Labels;
 const DEFAULT: Strategy = Strategy {
     group: "resource.k8s.io",
     status_metadata: &["managedFields"],
-    printer: Printer::new(printer::cluster::named),
+    printer: Printer::new(printer::cluster::name_and_age),
     deletion: Deletion::RETURNS_OBJECT,
     ..Strategy::DEFAULT
 };
 
-/// With the value `true`, this label of a namespace permits `adminAccess: true` in its claims.
+/// A label of namespaces. Its value `true` permits `adminAccess: true` in the claims of the namespace.
 const ADMIN_LABEL: &str = "resource.kubernetes.io/admin-access";
 
 pub(super) static STRATEGIES: [Strategy; 5] = [
@@ -31,9 +31,9 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         has_generation: true,
         allow_unconditional_update: false,
         deletion: Deletion::DEFAULT,
-        set_times: Some(set_rule_times),
+        set_times: Some(set_taint_rule_time),
         validate_subresource: |_, rule, out| check_rule_status(rule, out),
-        printer: Printer::new(printer::cluster::device_taint),
+        printer: Printer::new(printer::cluster::device_taint_rule),
         ..DEFAULT
     },
     Strategy {
@@ -46,7 +46,7 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         validate_update: Some(|old, new, out| out.reject_change("spec", old, new)),
         validate_in_namespace: |claim, labels, out| check_admin_access(&claim["spec"], labels, out),
         validate_subresource: |update, claim, out| {
-            check_admin_status(update, claim, out);
+            check_admin_allocation(update, claim, out);
             check_claim_status(update.old, claim, out);
         },
         printer: Printer::new(printer::cluster::resource_claim),
@@ -59,8 +59,8 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
                 set_claim_defaults(spec);
             }
         },
-        prepare_for_create: |template, _| drop_template_attributes(template),
-        prepare_for_update: |_, template| drop_template_attributes(template),
+        prepare_for_create: |template, _| drop_derived_attributes_of_template(template),
+        prepare_for_update: |_, template| drop_derived_attributes_of_template(template),
         validate_update: Some(|old, new, out| out.reject_change("spec", old, new)),
         validate_in_namespace: |template, labels, out| {
             check_admin_access(&template["spec"]["spec"], labels, out);
@@ -70,11 +70,11 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
     Strategy {
         kind: "ResourceSlice",
         has_generation: true,
-        set_times: Some(set_slice_times),
-        prepare_for_create: |slice, _| drop_slice_fields(slice),
-        prepare_for_update: |_, slice| drop_slice_fields(slice),
+        set_times: Some(set_slice_taint_times),
+        prepare_for_create: |slice, _| drop_gated_slice_fields(slice),
+        prepare_for_update: |_, slice| drop_gated_slice_fields(slice),
         validate_update: Some(check_slice_update),
-        warn: |_, slice, out| warn_of_driver(slice, out),
+        warn: |_, slice, out| warn_of_uppercase_driver(slice, out),
         printer: Printer::new(printer::cluster::resource_slice),
         selectable_fields: &[
             SelectableField::new("spec.nodeName"),
@@ -85,7 +85,8 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
     },
 ];
 
-/// Calls `change` with each request and each subrequest of the claim at `claim`, which has the field `spec`.
+/// For each request, calls `change` with the field `exactly` and with each item of `firstAvailable`. `claim` is a claim or
+/// the spec of a claim template.
 fn for_each_request(claim: &mut Value, change: fn(&mut Value)) {
     let Some(devices) = object_in(claim, "spec").and_then(|spec| object_in(spec, "devices")) else { return };
     for request in object_items(devices, "requests") {
@@ -109,19 +110,19 @@ fn set_claim_defaults(claim: &mut Value) {
     });
 }
 
-/// Drops the field of the feature gate `DRADerivedAttributes`, which is off by default.
+/// Drops `derivedAttributes` from the requests: the feature gate `DRADerivedAttributes` is off by default.
 fn drop_derived_attributes(claim: &mut Value) {
     for_each_request(claim, |request| drop_fields(request, &["derivedAttributes"]));
 }
 
-fn drop_template_attributes(template: &mut Value) {
+fn drop_derived_attributes_of_template(template: &mut Value) {
     if let Some(spec) = object_in(template, "spec") {
         drop_derived_attributes(spec);
     }
 }
 
-/// Drops the fields of feature gates that are off by default.
-fn drop_slice_fields(slice: &mut Value) {
+/// Drops each slice field whose feature gate is off by default.
+fn drop_gated_slice_fields(slice: &mut Value) {
     let Some(spec) = object_in(slice, "spec") else { return };
     drop_fields(spec, &["partitionTypeAttribute", "skipNodeOperations"]);
     for device in object_items(spec, "devices") {
@@ -142,8 +143,8 @@ fn drop_fields(object: &mut Value, fields: &[&str]) {
     }
 }
 
-/// Sets `timeAdded` of the taint to `now` if it is absent, or if the write changes `effect` but not `timeAdded`.
-fn set_rule_times(old: Option<&Value>, rule: &mut Value, now: &str) {
+/// Sets `timeAdded` of the taint to `now` if `timeAdded` is absent, or if the write changes `effect` but not `timeAdded`.
+fn set_taint_rule_time(old: Option<&Value>, rule: &mut Value, now: &str) {
     let Some(taint) = object_in(rule, "spec").and_then(|spec| object_in(spec, "taint")) else { return };
     let has_old_time = old.is_some_and(|old| {
         let before = &old["spec"]["taint"];
@@ -155,8 +156,8 @@ fn set_rule_times(old: Option<&Value>, rule: &mut Value, now: &str) {
     set_default(taint, "timeAdded", now);
 }
 
-/// Sets `timeAdded` of each device taint that does not have it.
-fn set_slice_times(_: Option<&Value>, slice: &mut Value, now: &str) {
+/// Sets `timeAdded` of each device taint to `now` if the field is absent.
+fn set_slice_taint_times(_: Option<&Value>, slice: &mut Value, now: &str) {
     let Some(spec) = object_in(slice, "spec") else { return };
     for device in object_items(spec, "devices") {
         for taint in object_items(device, "taints") {
@@ -167,14 +168,15 @@ fn set_slice_times(_: Option<&Value>, slice: &mut Value, now: &str) {
 
 fn check_rule_status(rule: &Value, out: &mut Errors) {
     const MAX_CONDITIONS: usize = 8;
-    conditions::check_conditions(rule, out);
+    conditions::check_status_conditions(rule, out);
     let count = rule["status"]["conditions"].as_array().map_or(0, Vec::len);
     if count > MAX_CONDITIONS {
         out.push(FieldError::too_many("status.conditions", count as u64, MAX_CONDITIONS as u64));
     }
 }
 
-/// Drops the status of the devices that this write deallocates, and the fields of feature gates that are off by default.
+/// Drops the status of each device that this write deallocates. Drops `skipNodeOperations` from the allocation results:
+/// the feature gate of this field is off by default.
 fn prepare_claim_status(update: &SubresourceUpdate<'_>, claim: &mut Value) {
     let allocated = |claim: &Value| -> Vec<String> {
         let devices = &claim["status"]["allocation"]["devices"];
@@ -195,7 +197,7 @@ fn prepare_claim_status(update: &SubresourceUpdate<'_>, claim: &mut Value) {
     }
 }
 
-/// Rejects the first request with `adminAccess: true`, unless the labels of the namespace permit it.
+/// Rejects the first request with `adminAccess: true`, if the `labels` of the namespace do not permit admin access.
 fn check_admin_access(spec: &Value, labels: &Labels, out: &mut Errors) {
     let wants_access = |request: &Value| request["exactly"]["adminAccess"] == true;
     let mut requests = items("spec.devices", &spec["devices"], "requests");
@@ -204,9 +206,9 @@ fn check_admin_access(spec: &Value, labels: &Labels, out: &mut Errors) {
     }
 }
 
-/// Rejects a status that allocates the first device with `adminAccess: true`, unless the labels of the namespace permit
-/// it.
-fn check_admin_status(update: &SubresourceUpdate<'_>, claim: &Value, out: &mut Errors) {
+/// Rejects a device with `adminAccess: true` in the new allocation, if the labels of the namespace do not permit admin
+/// access. Does not check the labels if the old allocation already has a device with `adminAccess: true`.
+fn check_admin_allocation(update: &SubresourceUpdate<'_>, claim: &Value, out: &mut Errors) {
     let with_access = |claim: &Value| {
         let devices = &claim["status"]["allocation"]["devices"];
         let mut results = items("status.allocation.devices", devices, "results");
@@ -233,7 +235,7 @@ fn check_slice_update(old: &Value, new: &Value, out: &mut Errors) {
     }
 }
 
-fn warn_of_driver(slice: &Value, out: &mut Vec<String>) {
+fn warn_of_uppercase_driver(slice: &Value, out: &mut Vec<String>) {
     let driver = string_in(&slice["spec"], "driver");
     if driver != driver.to_lowercase() {
         let shown = json!(driver);

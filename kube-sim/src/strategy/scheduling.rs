@@ -13,7 +13,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     kind: "PriorityClass",
     has_generation: true,
     set_defaults: |_, object| set_default(object, "preemptionPolicy", "PreemptLowerPriority"),
-    validate: check_new,
+    validate: check_new_class,
     validate_update: Some(check_update),
     printer: Printer::new(printer::cluster::priority_class),
     ..Strategy::DEFAULT
@@ -23,15 +23,15 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
 const SYSTEM_CLASSES: [(&str, i64); 2] =
     [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 
-/// Whether the class is one that the API server creates at its start.
+/// Whether the API server creates the priority class `name` when the API server starts.
 pub(crate) fn is_system_class(name: &str) -> bool {
     SYSTEM_CLASSES.iter().any(|(known, _)| *known == name)
 }
 
-/// Checks a new class. If its name begins with `system-`, it must be a class of the system, with the value of that
-/// class, and not the default class. The value of any other class must not exceed one billion.
-fn check_new(class: &Value, out: &mut Errors) {
-    const MAX: i64 = 1_000_000_000;
+/// Checks a new priority class. A class whose name begins with `system-` must be listed in [`SYSTEM_CLASSES`], have the
+/// listed value and not be the default class. The value of any other class must not exceed one billion.
+fn check_new_class(class: &Value, out: &mut Errors) {
+    const MAX_USER_VALUE: i64 = 1_000_000_000;
     let name = class["metadata"]["name"].as_str().unwrap_or_default();
     if name.starts_with("system-") {
         let problem = match SYSTEM_CLASSES.iter().find(|(known, _)| *known == name) {
@@ -46,10 +46,10 @@ fn check_new(class: &Value, out: &mut Errors) {
         };
         let why = "priority class names with 'system-' prefix are reserved for system use only. error:";
         out.push(FieldError::forbidden("metadata.name", format!("{why} {problem}")));
-    } else if class["value"].as_i64().is_some_and(|value| value > MAX) {
+    } else if class["value"].as_i64().is_some_and(|value| value > MAX_USER_VALUE) {
         out.push(FieldError::forbidden(
             "value",
-            format!("maximum allowed value of a user defined priority is {MAX}"),
+            format!("maximum allowed value of a user defined priority is {MAX_USER_VALUE}"),
         ));
     }
 }

@@ -9,14 +9,14 @@ use super::printer::{self, Printer};
 use super::validation::Errors;
 use crate::schema::FieldError;
 
-const UNSET_TOKENS_IN_SECRETS: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
+const UNSET_TOKENS_IN_SECRETS_WARNING: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
 
 /// The part of the strategy that all kinds of this API group share.
 const DEFAULT: Strategy =
     Strategy { group: "storage.k8s.io", deletion: Deletion::RETURNS_OBJECT, ..Strategy::DEFAULT };
 
 /// The strategy of kinds whose updates need a resource version.
-const CONDITIONAL: Strategy = Strategy { allow_unconditional_update: false, ..DEFAULT };
+const CONDITIONAL_UPDATE: Strategy = Strategy { allow_unconditional_update: false, ..DEFAULT };
 
 pub(super) static STRATEGIES: [Strategy; 6] = [
     Strategy {
@@ -27,11 +27,11 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
                 && driver["spec"]["serviceAccountTokenInSecrets"].is_null()
                 && driver["spec"]["tokenRequests"].as_array().is_some_and(|requests| !requests.is_empty())
             {
-                out.push(UNSET_TOKENS_IN_SECRETS.to_owned());
+                out.push(UNSET_TOKENS_IN_SECRETS_WARNING.to_owned());
             }
         },
         printer: Printer::new(printer::storage::csi_driver),
-        ..CONDITIONAL
+        ..CONDITIONAL_UPDATE
     },
     Strategy {
         kind: "CSINode",
@@ -40,13 +40,13 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
         status_metadata: &["managedFields"],
         prepare_status: |_, node| drop_storage_health(node),
         printer: Printer::new(printer::storage::csi_node),
-        ..CONDITIONAL
+        ..CONDITIONAL_UPDATE
     },
     Strategy {
         kind: "CSIStorageCapacity",
         deletion: Deletion::DEFAULT,
         validate_update: Some(check_capacity_update),
-        ..CONDITIONAL
+        ..CONDITIONAL_UPDATE
     },
     Strategy {
         kind: "StorageClass",
@@ -55,11 +55,15 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
         validate_update: Some(check_storage_class_update),
         printer: Printer {
             arrange: printer::storage::mark_default_class,
-            ..Printer::new(printer::storage::class)
+            ..Printer::new(printer::storage::storage_class)
         },
         ..DEFAULT
     },
-    Strategy { kind: "VolumeAttachment", printer: Printer::new(printer::storage::attachment), ..CONDITIONAL },
+    Strategy {
+        kind: "VolumeAttachment",
+        printer: Printer::new(printer::storage::volume_attachment),
+        ..CONDITIONAL_UPDATE
+    },
     Strategy {
         kind: "VolumeAttributesClass",
         validate: |new, out| out.require_string("", new, "driverName"),

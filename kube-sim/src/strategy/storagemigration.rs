@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::conditions::{check_conditions, is_true};
+use super::conditions::{check_status_conditions, is_true};
 use super::printer::{self, Printer};
 use super::rules::{dns_label_1035_problem, subdomain_problem};
 use super::validation::{Errors, string_in};
@@ -39,15 +39,15 @@ fn validate(migration: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the resource version does not change, that at most one of the conditions `Succeeded` and `Failed` is true,
-/// and that a true one stays true.
+/// Checks that the resource version is absent or well-formed. A resource version must not change after it is set. At most
+/// one of the conditions `Succeeded` and `Failed` may be true, and a true condition must stay true.
 fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mut Errors) {
     let path = "status.resourceVersion";
     let version = string_in(&new["status"], "resourceVersion");
     if let Some(why) = version_problem(version).filter(|_| !version.is_empty()) {
         out.push(FieldError::invalid(path, version, why));
     }
-    check_conditions(new, out);
+    check_status_conditions(new, out);
     let before = string_in(&update.old["status"], "resourceVersion");
     if !before.is_empty() && before != version {
         out.push(FieldError::invalid(path, version, "field is immutable"));
@@ -66,7 +66,7 @@ fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// The error text if `text` is not a resource version, which is a number without leading zeros.
+/// The reason that a text is not a resource version: a number without leading zeros.
 fn version_problem(text: &str) -> Option<String> {
     let valid = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     (!valid).then(|| format!("resource version is not well formed: {text}"))

@@ -16,7 +16,7 @@ use crate::builtin;
 fn every_stored_kind_has_a_strategy() {
     for resource in builtin::resources().iter().filter(|resource| resource.verbs.contains(&"list")) {
         let found = Strategy::of(resource.group, resource.version, resource.kind);
-        // The server computes component statuses.
+        // The server computes component statuses and does not store them.
         assert_eq!(
             found.is_some(),
             resource.kind != "ComponentStatus",

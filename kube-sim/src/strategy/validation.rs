@@ -9,7 +9,7 @@ use crate::schema::{FieldError, parse_quantity};
 /// The error text for a port number out of range.
 pub(super) const INVALID_PORT: &str = "must be between 1 and 65535, inclusive";
 
-/// A quantity: its string, which errors contain, and its value in units of 10^-9.
+/// A quantity. `text` is the string that error texts show. `nanos` is the value in units of 10^-9.
 #[derive(Clone, Copy)]
 pub(super) struct Quantity<'a> {
     pub(super) text: &'a str,
@@ -17,7 +17,7 @@ pub(super) struct Quantity<'a> {
 }
 
 impl<'a> Quantity<'a> {
-    /// The quantity in a field; `None` if the field is absent. Decoding has refused strings that are no quantities.
+    /// The quantity in a field; `None` if the field is absent. Decoding rejects all strings that are not quantities.
     pub(super) fn of(value: &'a Value) -> Option<Self> {
         let text = value.as_str()?;
         Some(Self { text, nanos: parse_quantity(text).unwrap_or_default() })
@@ -33,8 +33,8 @@ impl Errors {
         self.0.push(error);
     }
 
-    /// Returns all errors followed by `enum_errors`, except the enum errors about fields that already have an error:
-    /// the errors of a strategy are more specific.
+    /// Appends `enum_errors`, and returns all errors. Skips an enum error if its field already has an error, because the
+    /// error of the strategy is more specific.
     pub(super) fn with_enum_errors(self, enum_errors: Vec<FieldError>) -> Vec<FieldError> {
         let mut errors = self.0;
         let reported: Vec<String> = errors.iter().map(|error| error.field.clone()).collect();
@@ -42,14 +42,14 @@ impl Errors {
         errors
     }
 
-    /// Requires a non-empty string.
+    /// Adds an error if the string in `field` is absent or empty.
     pub(super) fn require_string(&mut self, path: &str, object: &Value, field: &str) {
         if string_in(object, field).is_empty() {
             self.push(FieldError::required(join(path, field), ""));
         }
     }
 
-    /// Requires a number of at least `limit`, if the field is set.
+    /// Adds an error if the field is set to a number less than `limit`.
     pub(super) fn require_at_least(&mut self, path: &str, object: &Value, field: &str, limit: i64) {
         if let Some(number) = object[field].as_i64().filter(|number| *number < limit) {
             let why = match limit {
@@ -60,7 +60,7 @@ impl Errors {
         }
     }
 
-    /// Requires that the data of a config map or secret has at most 1 MiB; `size` is in bytes.
+    /// Adds an error if the data of a config map or secret is larger than 1 MiB; `size` is in bytes.
     pub(super) fn limit_size(&mut self, path: &str, size: usize) {
         const LIMIT: usize = 1 << 20;
         if size > LIMIT {
@@ -68,7 +68,7 @@ impl Errors {
         }
     }
 
-    /// Rejects an update that changes the field.
+    /// Adds an error if the update changes the field.
     pub(super) fn reject_change(&mut self, field: &str, old: &Value, new: &Value) {
         let pointer = format!("/{}", field.replace('.', "/"));
         let now = new.pointer(&pointer).cloned().unwrap_or_default();
@@ -110,8 +110,8 @@ pub(super) fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Reports each item of a list that equals an earlier item, by one field or as a whole. Ignores items whose compared
-/// value is empty.
+/// Reports each item of a list that equals an earlier item. Compares `field` of the items, or the whole items if `field`
+/// is `None`. Ignores items whose compared value is empty.
 pub(super) fn check_unique(path: &str, list: &Value, field: Option<&str>, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (index, item) in list.as_array().into_iter().flatten().enumerate() {

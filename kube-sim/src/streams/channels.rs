@@ -1,4 +1,4 @@
-//! Messages whose first byte is their channel, for processes and for ports.
+//! WebSocket messages whose first byte is the number of a channel, for exec, attach and port-forward.
 
 use bytes::Bytes;
 use futures::stream::{SplitSink, SplitStream};
@@ -13,11 +13,11 @@ use super::{IDLE_TIMEOUT, WebSocket};
 /// The maximum size of the data in one message to the client.
 pub(super) const MAX_DATA: usize = 32 * 1024;
 
-/// The client has closed the connection, or does not read.
+/// The error of [`send`]: the client has closed the connection, or does not read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closed;
 
-/// The binary message that carries `data` for a channel.
+/// The bytes of the binary message that carries `data` for a channel.
 pub(super) fn message(channel: u8, data: &[u8]) -> Bytes {
     let mut message = Vec::with_capacity(data.len() + 1);
     message.push(channel);
@@ -39,8 +39,8 @@ pub(super) async fn close(sink: &mut SplitSink<WebSocket, Message>) {
     let _ = timeout(IDLE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
 }
 
-/// The data of the client's next message, binary or text; `None` after the client has closed the connection, an error,
-/// or [`IDLE_TIMEOUT`] without a message.
+/// The data of the client's next message, binary or text. Returns `None` if the client closes the connection, if reading
+/// fails, or if no message arrives within [`IDLE_TIMEOUT`].
 pub(super) async fn receive(received: &mut SplitStream<WebSocket>) -> Option<Bytes> {
     loop {
         match timeout(IDLE_TIMEOUT, received.next()).await.ok()??.ok()? {

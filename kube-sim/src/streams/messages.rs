@@ -1,4 +1,4 @@
-//! One message for each item of a stream: watches and logs over WebSocket.
+//! Sends watches and logs over WebSocket: one message for each item of a stream.
 
 use bytes::Bytes;
 use futures::{SinkExt as _, Stream, StreamExt as _};
@@ -7,8 +7,9 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::{IDLE_TIMEOUT, WebSocket};
 
-/// Sends each item as a text message, or as a binary message if it is not UTF-8, and closes the connection at the end.
-/// Ends when the client closes the connection. Other messages of the client are ignored.
+/// Sends each item as a text message, or as a binary message if the item is not UTF-8. Closes the connection after the
+/// last item. Returns early if the client closes the connection, or does not read a message within [`IDLE_TIMEOUT`].
+/// Ignores the data that the client sends.
 pub(crate) async fn send_messages<S>(socket: WebSocket, items: S)
 where
     S: Stream<Item = Bytes> + Send,

@@ -1,8 +1,8 @@
 //! Connections that a client upgrades to WebSocket: exec, attach, port-forward, watches and logs.
 //!
 //! A handler answers an upgrade request with an [`Upgrade`]: the negotiated subprotocol and a [`Session`]. The server
-//! sends the response and runs the session on the upgraded connection. Dropping the future of a session also drops the
-//! handler of the test that the session runs.
+//! sends the response and runs the session on the upgraded connection. A session can run a handler that the test has
+//! set. Dropping the future of the session also drops the future of that handler.
 
 mod channels;
 mod messages;
@@ -27,14 +27,14 @@ pub(crate) use port_channels::{PROTOCOLS as PORT_CHANNEL_PROTOCOLS, forward_chan
 pub(crate) use remote_command::{RequestedStreams, run_process, select_command_protocol};
 pub(crate) use tunnel::{PROTOCOLS as TUNNEL_PROTOCOLS, forward_tunnel};
 
-/// The time limit for the client to read a message and, except for watches and logs, to send its next message. Then the
-/// connection ends, as in a kubelet.
+/// The time within which the client must read a message. For exec, attach and port-forward, the client must also send
+/// its next message within this time. After this time, the connection ends, as in a kubelet.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 
 /// Maximum size of a message from the client in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
-/// A connection after the response 101.
+/// The byte stream of a connection after the response 101 (Switching Protocols).
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
@@ -52,21 +52,22 @@ pub(crate) async fn accept(connection: Box<dyn Connection>) -> WebSocket {
     WebSocketStream::from_raw_socket(connection, Role::Server, Some(config)).await
 }
 
-/// The subprotocols of a WebSocket request.
+/// The subprotocols that an upgrade request offers, and whether the request has the header `Origin`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Offer {
-    /// The subprotocols in the order of the client.
+    /// The WebSocket subprotocols in the order of the client.
     pub(crate) protocols: Vec<String>,
     /// Whether the request has the header `Origin`.
     pub(crate) has_origin: bool,
 }
 
 impl Offer {
-    /// Selects the first subprotocol of the client that is `served`. A client that offers none gets the protocol "",
-    /// if that is served.
+    /// Selects the client's first subprotocol that `served` contains. If the client offers no subprotocol, selects `""`
+    /// if `served` contains `""`.
     ///
     /// # Errors
-    /// 403 if none of the client's subprotocols is served.
+    /// 403 if `served` contains none of the client's subprotocols, or if it does not contain `""` and the client offers
+    /// no subprotocol.
     pub(crate) fn select(&self, served: &[&'static str]) -> Result<&'static str, SimError> {
         let mut offered: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
         if offered.is_empty() {
@@ -92,7 +93,7 @@ pub(crate) struct Upgrade {
 }
 
 impl Upgrade {
-    /// A response whose session is the future that `session` returns.
+    /// A response whose session runs the future that `session` returns.
     pub(crate) fn new<F, R>(protocol: &'static str, session: F) -> Self
     where
         F: FnOnce(WebSocket) -> R + Send + 'static,

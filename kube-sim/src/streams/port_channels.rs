@@ -1,4 +1,4 @@
-//! The protocol `v4.channel.k8s.io` of port-forward: two channels for each port of the query, for data and for an
+//! The protocol `v4.channel.k8s.io` of port-forward. Each port of the query has two channels: one for data, one for an
 //! error.
 //!
 //! The first message of each channel is the port as a little-endian number of 16 bits. The protocol has no message for
@@ -15,7 +15,7 @@ use super::WebSocket;
 use super::channels::{self, MAX_DATA, message};
 use crate::containers::{ContainerError, PortConnection, new_port_connection};
 
-/// The served subprotocols.
+/// The served subprotocols; `""` stands for a client that offers none.
 pub(crate) const PROTOCOLS: &[&str] = &["v4.channel.k8s.io", ""];
 
 /// Runs the handler of a test for each port, then closes the connection. `describe` returns the text of an error.
@@ -63,17 +63,20 @@ where
         channels::close(&mut sink).await;
     };
     let run = async {
-        // `send` ends after all forwards, which own the senders of its channel.
+        // `send` ends after all `forwards`, because they own the senders of `outgoing`.
         futures::join!(join_all(forwards), send);
     };
     tokio::select! {
         () = run => {}
-        () = receive(received, inputs) => {}
+        () = forward_input(received, inputs) => {}
     }
 }
 
-/// Passes the data of the client to the connections of the ports, until the client closes the connection.
-async fn receive(mut received: SplitStream<WebSocket>, mut inputs: Vec<Option<WriteHalf<DuplexStream>>>) {
+/// Passes the data of the client to the connections of the ports, until the client closes the WebSocket connection.
+async fn forward_input(
+    mut received: SplitStream<WebSocket>,
+    mut inputs: Vec<Option<WriteHalf<DuplexStream>>>,
+) {
     while let Some(data) = channels::receive(&mut received).await {
         let Some((channel, data)) = data.split_first() else { continue };
         if channel % 2 != 0 {

@@ -1,8 +1,9 @@
-//! The protocol of exec and attach: `v5.channel.k8s.io`, `v4.channel.k8s.io` and `channel.k8s.io` (KEP-4006).
+//! The protocol of exec and attach, in the versions `v5.channel.k8s.io`, `v4.channel.k8s.io` and `channel.k8s.io`
+//! (KEP-4006).
 //!
-//! The first byte of each binary message is the number of its channel. Version 5 adds the message `[255, channel]`,
-//! which closes a channel; version 1 (`channel.k8s.io`) sends only the message of the status, and nothing after a
-//! successful command.
+//! The first byte of each binary message is the number of its channel. After the command, the server sends a `Status`.
+//! Version 5 adds the message `[255, channel]`, which closes a channel. In version 1 (`channel.k8s.io`), the server sends
+//! only the `message` field of the `Status`, and no status after a successful command.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use super::{Offer, WebSocket};
 use crate::containers::{Streams, TerminalSize, new_streams};
 use crate::status::SimError;
 
-/// The served subprotocols.
+/// The served subprotocols; `""` stands for a client that offers none.
 const PROTOCOLS: &[&str] = &[V5, V4, V1, ""];
 const V5: &str = "v5.channel.k8s.io";
 const V4: &str = "v4.channel.k8s.io";
@@ -76,7 +77,7 @@ pub(crate) async fn run_process<F>(
         return;
     }
     let stdin = requested.stdin.then_some(server.stdin);
-    let receive = receive(received, protocol, stdin, server.terminal_sizes);
+    let receive = handle_messages(received, protocol, stdin, server.terminal_sizes);
     let run = async {
         let stderr_channel = if requested.tty { STDOUT } else { STDERR };
         let outputs = [
@@ -112,7 +113,7 @@ pub(crate) async fn run_process<F>(
     }
 }
 
-/// Sends the outputs of the process until both have ended. The bytes of an output without channel are discarded.
+/// Sends the outputs of the process until both have ended. Discards the bytes of an output without a channel.
 async fn forward_output(
     sink: &mut SplitSink<WebSocket, Message>,
     [mut first, mut second]: [(Option<u8>, DuplexStream); 2],
@@ -145,8 +146,8 @@ async fn read<'a>(from: &mut (impl AsyncRead + Unpin), buffer: &'a mut [u8]) -> 
     }
 }
 
-/// Reads messages until the client closes the connection or violates the protocol.
-async fn receive(
+/// Handles messages until the client closes the connection or violates the protocol.
+async fn handle_messages(
     mut received: SplitStream<WebSocket>,
     protocol: &str,
     mut stdin: Option<DuplexStream>,
@@ -169,7 +170,7 @@ async fn receive(
             }
             [RESIZE, data @ ..] => {
                 if let Ok(size) = serde_json::from_slice::<Resize>(data) {
-                    // The channel is bounded: if the handler does not read sizes, later sizes are dropped.
+                    // The queue `sizes` is bounded: if the handler does not read it, later sizes are dropped.
                     let _ = sizes.try_send(TerminalSize::new(size.width, size.height));
                 }
             }

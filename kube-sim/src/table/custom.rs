@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use super::{ColumnDefinition, Objects};
 use crate::builtin;
-use crate::registry::{Column, Custom};
+use crate::registry::{Column, CustomProperties};
 use crate::strategy::{Row, since, string_or_empty};
 
 /// The column `Name`, followed by the columns that the CRD specifies.
-pub(crate) fn columns(custom: &Custom) -> Vec<ColumnDefinition> {
-    let mut columns = vec![ColumnDefinition::of_name(builtin::name_description())];
+pub(crate) fn columns(custom: &CustomProperties) -> Vec<ColumnDefinition> {
+    let mut columns = vec![ColumnDefinition::name_column(builtin::name_column_description())];
     columns.extend(custom.columns.iter().map(|c| ColumnDefinition {
         name: c.name.clone(),
         kind: c.kind.clone(),
@@ -22,7 +22,7 @@ pub(crate) fn columns(custom: &Custom) -> Vec<ColumnDefinition> {
 }
 
 /// The rows of the objects.
-pub(super) fn rows(custom: &Custom, objects: Objects<'_>, now: Timestamp) -> Vec<Row> {
+pub(super) fn rows(custom: &CustomProperties, objects: Objects<'_>, now: Timestamp) -> Vec<Row> {
     let objects = match objects {
         Objects::One(object) => std::slice::from_ref(object),
         Objects::List(objects) => objects,
@@ -31,7 +31,7 @@ pub(super) fn rows(custom: &Custom, objects: Objects<'_>, now: Timestamp) -> Vec
 }
 
 /// The cells of one object, in the order of [`columns`].
-fn cells(custom: &Custom, object: &Value, now: Timestamp) -> Vec<Value> {
+fn cells(custom: &CustomProperties, object: &Value, now: Timestamp) -> Vec<Value> {
     let mut cells = vec![Value::from(string_or_empty(&object["metadata"]["name"]))];
     cells.extend(custom.columns.iter().map(|c| cell(c, object, now)));
     cells

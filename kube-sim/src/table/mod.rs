@@ -21,8 +21,8 @@ pub(crate) struct ColumnDefinition {
 }
 
 impl ColumnDefinition {
-    /// The column with the name of an object.
-    fn of_name(description: &str) -> Self {
+    /// The column `Name`, which shows the names of the objects.
+    fn name_column(description: &str) -> Self {
         Self {
             name: "Name".into(),
             kind: "string".into(),
@@ -40,7 +40,7 @@ pub(crate) enum Objects<'a> {
     List(&'a [Value]),
 }
 
-/// The parts of a `Table` that a request selects.
+/// The form of a `Table`, as the request selects it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) row_object: RowObject,

@@ -1,4 +1,4 @@
-//! The conversion of the objects of a watch by a conversion webhook.
+//! Converts the objects of a watch with a conversion webhook.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::store::table::Change;
 pub(super) struct Item {
     pub(super) change: Change,
     pub(super) object: Arc<Stored>,
-    /// The resource version of the event, if it is not that of the object.
+    /// The resource version of the event, if it differs from the resource version of the object.
     pub(super) version: Option<u64>,
 }
 
@@ -34,7 +34,7 @@ impl Conversion {
         Self(Box::pin(async move {
             let converter = Converter { inner: &inner, resource: &resource, calls_webhooks: true };
             let objects = items.iter().map(|item| item.object.clone()).collect();
-            let objects = converter.view_all(objects).await?;
+            let objects = converter.all_from_stored(objects).await?;
             Ok(items.into_iter().zip(objects).map(|(item, object)| Item { object, ..item }).collect())
         }))
     }

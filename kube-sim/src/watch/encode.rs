@@ -31,16 +31,17 @@ impl EventEncoder {
         Self { resource, accept, clock, columns_sent: false }
     }
 
-    /// Whether the watch sends complete objects as JSON, without a conversion other than that of a webhook.
+    /// Whether this encoder writes complete objects as JSON, and changes at most their `apiVersion`. A conversion webhook
+    /// may have converted the objects before.
     fn is_plain(&self) -> bool {
         let accept = self.accept;
         let is_json = accept.encoding != Encoding::Protobuf;
         is_json && accept.shape == Shape::Plain && self.resource.conversion == Conversion::None
     }
 
-    /// Encodes `event` as a watch event of the type `event_type`. This type differs from `event.change` if the object
-    /// starts or stops matching the selector of the watch. If the types are equal and the watch sends plain objects,
-    /// all watches share one frame.
+    /// Encodes `event` as a watch event of the type `event_type`. This type differs from `event.change` if a modified
+    /// object starts to match the selector of the watch. If the types are equal and the watch sends plain objects, the
+    /// frame is the shared frame of the event.
     pub(crate) fn encode_event(&mut self, event: &Event, event_type: Change) -> Bytes {
         if self.is_plain() && event_type == event.change {
             return event.frame(&self.resource.api_version, &self.resource.kind);
@@ -48,20 +49,21 @@ impl EventEncoder {
         self.encode_object(event_type, &event.object)
     }
 
-    /// Encodes an event with this state of an object, at the resource version of the state.
+    /// Encodes an event about this state of an object. The event has the resource version of the state.
     pub(crate) fn encode_object(&mut self, change: Change, object: &Stored) -> Bytes {
         if self.is_plain() {
             return table::watch_frame(change, object, &self.resource.api_version, &self.resource.kind);
         }
         let value = convert::view(&self.resource, object);
-        self.encode_value(change.name(), &value)
+        self.encode_value(change.event_type(), &value)
     }
 
-    /// Encodes an event with this state of an object, but with `version` as the resource version.
+    /// Encodes an event about this state of an object. The event has the resource version `version` instead of the
+    /// resource version of the state.
     pub(crate) fn encode_object_at(&mut self, change: Change, object: &Stored, version: u64) -> Bytes {
         let mut value = convert::view(&self.resource, object);
         value["metadata"]["resourceVersion"] = version.to_string().into();
-        self.encode_value(change.name(), &value)
+        self.encode_value(change.event_type(), &value)
     }
 
     fn encode_value(&mut self, name: &str, object: &Value) -> Bytes {
@@ -106,7 +108,7 @@ impl EventEncoder {
     /// One watch event in the encoding of the watch.
     fn frame(&self, name: &str, object: &Value) -> Bytes {
         match self.accept.encoding {
-            Encoding::Protobuf => protobuf::encode_event(name, &render::protobuf_bytes(object)),
+            Encoding::Protobuf => protobuf::encode_event(name, &render::encode_protobuf(object)),
             _ => event_line(name, object),
         }
     }

@@ -35,7 +35,7 @@ use encode::EventEncoder;
 /// Maximum number of open watches; further requests get 429.
 pub(crate) const MAX_WATCHES: usize = 20_000;
 
-/// Maximum number of changes that one poll reads from the history.
+/// Maximum number of changes that one poll reads from the history, and of initial objects that one conversion handles.
 const MAX_CHANGES_PER_POLL: usize = 64;
 
 /// Time from the last bookmark of a watch to the timeout of the watch.
@@ -78,11 +78,11 @@ impl std::fmt::Debug for Watch {
     }
 }
 
-/// Checks that the cache is fresh enough for the initial list of a streaming list.
+/// Checks that the cache is fresh enough for the initial list of a watch with `sendInitialEvents`.
 ///
 /// # Errors
 /// 504 for a version that the cache has not reached.
-fn check_reached(state: &mut State, arrival: Arrival, version: Option<u64>) -> Result<(), SimError> {
+fn check_cache_reached(state: &mut State, arrival: Arrival, version: Option<u64>) -> Result<(), SimError> {
     let wanted = version.unwrap_or(arrival.version);
     let cached = state.cache_version(arrival.server);
     if wanted > cached { Err(SimError::too_large_resource_version(wanted, cached)) } else { Ok(()) }
@@ -92,8 +92,9 @@ fn check_reached(state: &mut State, arrival: Arrival, version: Option<u64>) -> R
 ///
 /// # Errors
 /// 504 if the request must wait until the watch cache reaches the version of the initial list, 400 or 422 for invalid
-/// selectors or options, 429 for too many open watches. For an expired resource version, and for an initial list at a
-/// version that the store has not reached, the result is a watch that sends an `ERROR` event.
+/// selectors or options, 429 for too many open watches. For an expired resource version, the result is a watch that
+/// sends an `ERROR` event. The result is the same if the store has not reached the version of the initial list, or if the
+/// wait for the watch cache has ended without success.
 pub(crate) fn open(
     inner: &Arc<Inner>,
     arrival: Arrival,
@@ -119,10 +120,10 @@ pub(crate) fn open(
     let mut ready = VecDeque::new();
     let mut closed = false;
     let encoder = EventEncoder::new(target.resource.clone(), accept, state.clock.clone());
-    // A watch with `sendInitialEvents` fails if the storage has not reached the requested version. Any other watch
-    // waits until the storage passes the version.
+    // A watch with `sendInitialEvents` fails if the watch cache has not reached the requested version. Any other watch
+    // waits until the watch cache passes the version.
     if options.send_initial == Some(true)
-        && let Err(error) = check_reached(&mut state, arrival, options.version)
+        && let Err(error) = check_cache_reached(&mut state, arrival, options.version)
     {
         // A wait for the cache helps only if the store has reached the version.
         if arrival.waits && options.version.is_none_or(|version| version <= state.version()) {
@@ -131,7 +132,7 @@ pub(crate) fn open(
         ready.push_back(encoder.encode_error(&error));
         closed = true;
     } else if send_initial_list {
-        // This cannot fail: the history contains all changes after the version of the cache.
+        // The read cannot fail: the history contains all changes after the version of the cache.
         listed = state.cache_view(arrival.server).objects(storage, &target.namespace).unwrap_or_default();
     } else if from != 0
         && let Err(compacted) = state.check_watch_start(arrival.server, storage, from)
@@ -148,9 +149,9 @@ pub(crate) fn open(
         .unwrap_or_else(|| Duration::from_secs(1800 + inner.random().below(1800)));
     let interval = inner.settings.bookmark_interval;
     let id = state.allocate_watch_id();
-    // The conversion of outdated custom resources decodes them, which would delay all other requests under the lock.
+    // Release the lock: `to_read_form` decodes custom resources, and all other requests would wait for the lock meanwhile.
     drop(state);
-    let objects = listed.into_iter().map(|object| convert::read_form(&target.resource, object));
+    let objects = listed.into_iter().map(|object| convert::to_read_form(&target.resource, object));
     let initial = objects.filter(|object| filter.matches(object)).collect();
     Ok(Watch {
         inner: inner.clone(),
@@ -197,7 +198,7 @@ impl Watch {
                 let count = self.initial.len().min(MAX_CHANGES_PER_POLL);
                 let added = |object| Item { change: Change::Added, object, version: None };
                 let items = self.initial.drain(..count).map(added).collect();
-                self.convert(items);
+                self.start_conversion(items);
                 continue;
             }
             if let Some(object) = self.initial.pop_front() {
@@ -225,7 +226,7 @@ impl Watch {
             self.closed = true;
             return false;
         }
-        let is_replaced = self.resource.custom().is_some() && self.is_replaced(&state);
+        let is_redefined = self.resource.custom().is_some() && self.is_resource_redefined(&state);
         let Ok(mut changes) = state.cache_view(self.server).changes_after(
             &self.resource.storage,
             self.cursor,
@@ -236,7 +237,7 @@ impl Watch {
             self.closed = true;
             return false;
         };
-        if is_replaced {
+        if is_redefined {
             let last = state.restarted_at(&self.resource.storage);
             changes.retain(|event| event.version <= last);
         }
@@ -248,11 +249,11 @@ impl Watch {
         }
         let resource = &self.resource;
         let served = state.registry.find(&resource.group, &resource.version, &resource.plural).is_some();
-        if !served || is_replaced || now >= self.end {
+        if !served || is_redefined || now >= self.end {
             self.closed = true;
             return false;
         }
-        // With a future version in the request, or after a restore, the cursor can be ahead of the storage. Then no
+        // With a future version in the request, or after a restore, the cursor can be ahead of the watch cache. Then no
         // bookmark is sent.
         let version = state.cache_version(self.server);
         let reached = self.cursor <= version;
@@ -282,13 +283,13 @@ impl Watch {
     /// Encodes changes, or starts their conversion.
     fn process(&mut self, mut changes: Vec<Arc<Event>>) {
         if self.resource.custom().is_some() {
-            let read = |object: &Arc<Stored>| convert::read_form(&self.resource, object.clone());
+            let read = |object: &Arc<Stored>| convert::to_read_form(&self.resource, object.clone());
             changes = changes.iter().map(|event| event.read_form(&self.resource, read)).collect();
         }
         if self.converts {
             let items: Vec<_> = changes.iter().filter_map(|event| self.item_of(event)).collect();
             if !items.is_empty() {
-                self.convert(items);
+                self.start_conversion(items);
             }
             return;
         }
@@ -313,15 +314,15 @@ impl Watch {
 
     /// Whether the spec or the accepted names of the resource's CustomResourceDefinition have changed since the watch was
     /// opened.
-    fn is_replaced(&self, state: &State) -> bool {
+    fn is_resource_redefined(&self, state: &State) -> bool {
         let resource = &self.resource;
         let now = state.registry.find(&resource.group, &resource.version, &resource.plural);
-        let form = |resource: &Resource| resource.custom().map(|custom| Arc::as_ptr(&custom.form));
-        now.is_some_and(|now| form(now) != form(resource))
+        let revision = |resource: &Resource| resource.custom().map(|custom| Arc::as_ptr(&custom.revision));
+        now.is_some_and(|now| revision(now) != revision(resource))
     }
 
     /// Starts the conversion of the next objects.
-    fn convert(&mut self, items: Vec<Item>) {
+    fn start_conversion(&mut self, items: Vec<Item>) {
         self.conversion = Some(Conversion::start(self.inner.clone(), self.resource.clone(), items));
     }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::Sim;
 use crate::handler::accept;
 use crate::handler::target::Path;
-use crate::store::object::decodes;
+use crate::store::object::decode_count;
 
 const FOOS: &str = "/apis/example.com/v1/namespaces/default/foos";
 
@@ -55,7 +55,7 @@ fn next(watch: &mut Watch) -> (String, String) {
 }
 
 #[tokio::test]
-async fn all_watches_share_the_converted_object_of_an_event() {
+async fn all_watches_share_the_decoded_object_of_an_event() {
     let sim = sim_with_outdated_object();
     let mut watches = [(); 3].map(|()| open_watch(&sim));
     for watch in &mut watches {
@@ -63,9 +63,9 @@ async fn all_watches_share_the_converted_object_of_an_event() {
     }
     sim.delete("example.com/v1", "Foo", "default", "a").unwrap();
     let decoded = watches.each_mut().map(|watch| {
-        let before = decodes();
+        let before = decode_count();
         assert_eq!(next(watch), ("DELETED".to_owned(), "red".to_owned()));
-        decodes() - before
+        decode_count() - before
     });
     // The first watch decodes the deleted object and its previous state.
     assert_eq!(decoded, [2, 0, 0]);

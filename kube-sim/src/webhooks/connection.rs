@@ -20,22 +20,22 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::{Endpoint, RESPONSE_LIMIT, tls};
 
-/// Sends `review` to `url`, and returns the code and the body of the response.
+/// Sends `review` to `url` on the server `endpoint`. Returns the status code and the body of the response.
 ///
 /// # Errors
-/// The text for a failed connection or handshake, or for a response that breaks off or is too large.
+/// The error text, if the connection or the handshake fails, or if the response breaks off or is too large.
 pub(super) async fn send(
     endpoint: &Endpoint,
     url: &str,
     review: &Value,
 ) -> Result<(StatusCode, Bytes), String> {
-    let request = request(endpoint, url, review)?;
+    let request = build_request(endpoint, url, review)?;
     let stream = connect(endpoint).await?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|e| error_text(&e))?;
     let exchange = pin!(async move {
         let response = sender.send_request(request).await.map_err(|e| error_text(&e))?;
-        read(response).await
+        read_response(response).await
     });
     // The connection may end before the exchange has read all received bytes.
     match select(exchange, pin!(connection)).await {
@@ -44,7 +44,7 @@ pub(super) async fn send(
     }
 }
 
-fn request(endpoint: &Endpoint, url: &str, review: &Value) -> Result<Request<Full<Bytes>>, String> {
+fn build_request(endpoint: &Endpoint, url: &str, review: &Value) -> Result<Request<Full<Bytes>>, String> {
     let target = url.parse::<http::Uri>().map_err(|e| format!("parse {url:?}: {e}"))?;
     let path = target.path_and_query().map_or("/", |path| path.as_str());
     let authority = endpoint.uri.authority().map_or_else(String::new, ToString::to_string);
@@ -99,7 +99,7 @@ async fn dial(address: SocketAddr) -> Result<TcpStream, String> {
     })
 }
 
-async fn read(response: http::Response<Incoming>) -> Result<(StatusCode, Bytes), String> {
+async fn read_response(response: http::Response<Incoming>) -> Result<(StatusCode, Bytes), String> {
     let (parts, body) = response.into_parts();
     match Limited::new(body, RESPONSE_LIMIT).collect().await {
         Ok(body) => Ok((parts.status, body.to_bytes())),

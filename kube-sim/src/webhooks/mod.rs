@@ -34,7 +34,7 @@ impl Endpoint {
     /// The server at `url`. `authorities` are certificates in PEM.
     ///
     /// # Errors
-    /// The text for a URL that does not parse, has no host, or whose scheme is not `https`.
+    /// The error text, if the URL does not parse, has no host, or has another scheme than `https`.
     pub(crate) fn new(url: &str, authorities: Vec<u8>) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|e| format!("parse {url:?}: {e}"))?;
         if uri.scheme_str() != Some("https") {
@@ -44,13 +44,13 @@ impl Endpoint {
             return Err(format!("the URL {url:?} of a webhook has no host"));
         }
         let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let url = format!("https://{authority}{}", clean(uri.path()));
+        let url = format!("https://{authority}{}", clean_path(uri.path()));
         let uri = url.parse().map_err(|e| format!("parse {url:?}: {e}"))?;
         Ok(Self { url, uri, backend: None, authorities })
     }
 
-    /// Connects to this host and port instead of those of the URL.
-    pub(crate) fn at(self, host: String, port: u16) -> Self {
+    /// Returns the endpoint with another backend: connections go to this host and port instead of those of the URL.
+    pub(crate) fn with_backend(self, host: String, port: u16) -> Self {
         Self { backend: Some((host, port)), ..self }
     }
 
@@ -83,9 +83,9 @@ impl Endpoint {
     }
 }
 
-/// The path without empty segments, `.`, `..` and a slash at the end, as in the API server. The path of envtest's
-/// webhooks begins with two slashes.
-fn clean(path: &str) -> String {
+/// Removes empty segments, `.` and the slash at the end from a path, and resolves `..`, as the API server does. The paths
+/// of envtest's webhooks begin with two slashes.
+fn clean_path(path: &str) -> String {
     let mut segments = Vec::new();
     for segment in path.split('/') {
         match segment {
@@ -110,7 +110,7 @@ pub(crate) fn type_text(review: &Value) -> String {
 /// The JSON of a response.
 ///
 /// # Errors
-/// The text for a response that is not 2xx, or not JSON.
+/// The error text, if the response is not 2xx or not JSON.
 fn decode(code: http::StatusCode, body: &Bytes) -> Result<Value, String> {
     let parsed: Result<Value, _> = serde_json::from_slice(body);
     if !code.is_success() {

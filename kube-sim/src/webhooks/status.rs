@@ -1,4 +1,4 @@
-//! The error texts for responses that are not 2xx, as the client of the API server forms them.
+//! The error texts for responses that are not 2xx, as the HTTP client in the API server forms them.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn uses_the_status_then_the_code() {
+    fn error_texts_come_from_the_status_object_or_the_code() {
         let status = json!({"kind": "Status", "apiVersion": "v1", "message": "no"}).to_string();
         check(500, &status, "no");
         check(404, "404 page not found", "the server could not find the requested resource");

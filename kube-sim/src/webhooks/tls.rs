@@ -17,7 +17,7 @@ use x509_parser::prelude::FromDer as _;
 /// The settings that trust only the certificates in `authorities`, which is PEM.
 ///
 /// # Errors
-/// The text for certificates that do not parse.
+/// The error text, if a certificate does not parse.
 pub(super) fn config(authorities: &[u8]) -> Result<ClientConfig, String> {
     let invalid = |e: &dyn std::fmt::Display| format!("unable to load root certificates: {e}");
     let mut roots = RootCertStore::empty();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_certificate_is_its_own_authority() {
+    fn a_server_certificate_can_be_its_own_authority() {
         verify("localhost", |_| {}).unwrap();
         verify("localhost", |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)).unwrap();
         let server = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_certificate_is_valid_for_its_name_time_and_usage_only() {
+    fn a_trusted_certificate_is_valid_only_for_its_name_time_and_usage() {
         use CertificateError as Expected;
         let is = |result: Result<(), rustls::Error>, expected: CertificateError| {
             assert_eq!(result.unwrap_err(), rustls::Error::InvalidCertificate(expected));

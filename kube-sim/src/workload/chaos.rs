@@ -17,7 +17,7 @@ pub(super) fn make_random_changes(engine: &mut Engine) {
     update_heartbeat(engine, &nodes);
     for node in nodes.iter().filter(|n| !is_condition_true(n, "Ready")) {
         if engine.random.below(12) == 0 {
-            set_ready_condition(engine, node, "True");
+            change_readiness(engine, node, "True");
         }
     }
     if engine.steps % 8 == 5 {
@@ -61,7 +61,7 @@ fn update_heartbeat(engine: &mut Engine, nodes: &[Value]) {
     engine.patch(&path, KUBELET, &json!({"status": {"conditions": conditions}}));
 }
 
-/// Makes a random node fail, if it is ready and fewer than a third of the nodes have failed.
+/// Makes a random node fail, if the node is ready and fewer than a third of the nodes have failed.
 fn fail_random_node(engine: &mut Engine, nodes: &[Value]) {
     let broken = nodes.iter().filter(|n| !is_condition_true(n, "Ready")).count();
     if broken * 3 >= nodes.len() {
@@ -70,11 +70,11 @@ fn fail_random_node(engine: &mut Engine, nodes: &[Value]) {
     let Some(node) = random_item(engine, nodes) else { return };
     if is_condition_true(node, "Ready") {
         let silent = engine.random.below(2) == 0;
-        set_ready_condition(engine, node, if silent { "Unknown" } else { "False" });
+        change_readiness(engine, node, if silent { "Unknown" } else { "False" });
     }
 }
 
-fn set_ready_condition(engine: &mut Engine, node: &Value, status: &str) {
+fn change_readiness(engine: &mut Engine, node: &Value, status: &str) {
     let now = engine.now();
     let (reason, message, taint) = match status {
         "True" => ("KubeletReady", "kubelet is posting ready status", None),
@@ -123,7 +123,7 @@ fn set_ready_condition(engine: &mut Engine, node: &Value, status: &str) {
     engine.create_event(&about, "default", kind, reason, &text, "node-controller");
 }
 
-/// Adds a node if there are fewer nodes than wanted; otherwise removes a random node, except the last one.
+/// Adds a node if there are fewer nodes than wanted. Otherwise, removes a random node if more than one node exists.
 fn add_or_remove_node(engine: &mut Engine, nodes: &[Value]) {
     if nodes.len() < engine.wanted_nodes.max(1) {
         engine.add_node();

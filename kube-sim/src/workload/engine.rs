@@ -9,8 +9,8 @@ use super::{chaos, kubelet, objects};
 use crate::Sim;
 use crate::clock::Random;
 
-/// The maximum number of Event objects of the simulator. The oldest ones beyond it are deleted, as a cluster deletes
-/// Events after an hour.
+/// The maximum number of Event objects of the simulator. If there are more, the oldest Events are deleted, as a cluster
+/// deletes Events after an hour.
 const MAX_EVENTS: usize = 300;
 
 /// The field manager of the simulated controllers.
@@ -28,10 +28,11 @@ pub(super) struct Engine {
     pub(super) random: Random,
     /// Whether the simulator makes random changes.
     pub(super) chaos: bool,
-    /// The number of nodes at the start. Random changes remove nodes, and add nodes while there are fewer than this.
+    /// The number of nodes at the start. Random changes remove nodes, and add nodes while there are fewer nodes than
+    /// this number.
     pub(super) wanted_nodes: usize,
-    /// The number of nodes created so far. The name of the next node contains it.
-    pub(super) created_nodes: usize,
+    /// The number in the name of the next node.
+    pub(super) next_node: usize,
     /// The number of deployments that [`Engine::set_up`] creates.
     deployments: usize,
     /// The namespaces and names of the Events that the simulator has created and not deleted, oldest first.
@@ -47,7 +48,7 @@ impl Engine {
             random: Random::seeded(seed),
             chaos,
             wanted_nodes: nodes,
-            created_nodes: 0,
+            next_node: 0,
             deployments,
             events: VecDeque::new(),
             steps: 0,
@@ -57,7 +58,7 @@ impl Engine {
     /// Creates the initial nodes and deployments.
     pub(super) fn set_up(&mut self) {
         let have = self.list("v1", "Node").len();
-        self.created_nodes = have;
+        self.next_node = have;
         for _ in have..self.wanted_nodes {
             self.add_node();
         }
@@ -76,7 +77,7 @@ impl Engine {
         }
     }
 
-    /// Creates the service account of pods. If the controller of service accounts runs, admission refuses pods whose
+    /// Creates a service account for pods. If the controller of service accounts runs, admission refuses pods whose
     /// service account does not exist.
     pub(super) fn create_service_account(&self, namespace: &str, name: &Value) {
         let account = json!({"metadata": {"name": name}});
@@ -94,8 +95,8 @@ impl Engine {
 
     /// Creates the next node and the Event about its registration.
     pub(super) fn add_node(&mut self) {
-        let number = self.created_nodes;
-        self.created_nodes += 1;
+        let number = self.next_node;
+        self.next_node += 1;
         let name = format!("node-{number}");
         let node = objects::node(&name, number, &self.now());
         self.write(&Method::POST, "/api/v1/nodes", KUBELET, &node);

@@ -107,11 +107,11 @@ fn schedule_pod(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<S
     }
 }
 
-/// Sets a ready pod on a failed node to not ready. In a later step, deletes the pod.
+/// Marks a ready pod on a failed node as not ready. In a later step, deletes the pod.
 fn evict_from_failed_node(engine: &mut Engine, pod: &Value, path: &str) {
     if is_ready(pod) {
         let status =
-            pod_status(engine, pod, "Running", false, &json!({"running": {"startedAt": engine.now()}}));
+            pod_status_patch(engine, pod, "Running", false, &json!({"running": {"startedAt": engine.now()}}));
         engine.patch(&format!("{path}/status"), super::engine::CONTROLLER, &status);
         let about = object_reference(pod, "v1", "Pod");
         let namespace = namespace_and_name(pod).0.to_owned();
@@ -149,21 +149,22 @@ fn advance_pod(engine: &mut Engine, pod: &Value, path: &str) {
     {
         ("Running", true, json!({"running": {"startedAt": now}}), "Started", "Container started".to_owned())
     } else if state["running"].is_object() {
-        return keep_running(engine, pod, path);
+        return advance_running_pod(engine, pod, path);
     } else {
         return;
     };
-    let body = pod_status(engine, pod, phase, ready, &state);
+    let body = pod_status_patch(engine, pod, phase, ready, &state);
     engine.patch(&format!("{path}/status"), KUBELET, &body);
     record_pod_event(engine, pod, "Normal", reason, &message);
 }
 
 /// Makes a running pod ready. In later steps, the pod can complete or crash.
-fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
+fn advance_running_pod(engine: &mut Engine, pod: &Value, path: &str) {
     let now = engine.now();
     let started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].clone();
     if !is_ready(pod) {
-        let body = pod_status(engine, pod, "Running", true, &json!({"running": {"startedAt": started}}));
+        let body =
+            pod_status_patch(engine, pod, "Running", true, &json!({"running": {"startedAt": started}}));
         engine.patch(&format!("{path}/status"), KUBELET, &body);
         return;
     }
@@ -172,7 +173,7 @@ fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
             let ended = json!({"terminated": {
                 "exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": now,
             }});
-            let body = pod_status(engine, pod, "Succeeded", false, &ended);
+            let body = pod_status_patch(engine, pod, "Succeeded", false, &ended);
             engine.patch(&format!("{path}/status"), KUBELET, &body);
         }
         return;
@@ -186,7 +187,7 @@ fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
         "reason": "CrashLoopBackOff",
         "message": format!("back-off 10s restarting failed container={name} pod={}", namespace_and_name(pod).1),
     }});
-    let mut body = pod_status(engine, pod, "Running", false, &back_off);
+    let mut body = pod_status_patch(engine, pod, "Running", false, &back_off);
     let container = &mut body["status"]["containerStatuses"][0];
     let restarts = container["restartCount"].as_i64().unwrap_or(0);
     container["restartCount"] = (restarts + 1).into();
@@ -199,7 +200,7 @@ fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
 }
 
 /// The complete status of a pod, as the body of a merge patch.
-fn pod_status(engine: &mut Engine, pod: &Value, phase: &str, ready: bool, state: &Value) -> Value {
+fn pod_status_patch(engine: &mut Engine, pod: &Value, phase: &str, ready: bool, state: &Value) -> Value {
     let now = engine.now();
     let ip = match pod["status"]["podIP"].as_str() {
         Some(ip) => ip.to_owned(),

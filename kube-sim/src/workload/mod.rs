@@ -1,5 +1,5 @@
-//! A workload simulator: a simulated scheduler and simulated kubelets, which continuously change a small cluster,
-//! beside the built-in controllers of deployments and other workloads.
+//! A workload simulator: a simulated scheduler and simulated kubelets continuously change a small cluster. The built-in
+//! controllers of deployments and other workloads run at the same time.
 //!
 //! Nodes are added, fail and are removed; deployments are updated and scaled; pods are scheduled, start, crash,
 //! complete and terminate, with the status and the events of a real cluster. The simulated components and the built-in
@@ -45,7 +45,7 @@ impl WorkloadBuilder {
         self
     }
 
-    /// The number of deployments to create; 6 by default. With 0, the simulator handles only the objects that clients
+    /// The number of deployments to create; 6 by default. With 0, the simulator handles only the deployments that clients
     /// create.
     pub fn deployments(mut self, deployments: usize) -> Self {
         self.deployments = deployments;
@@ -87,24 +87,25 @@ impl WorkloadBuilder {
     }
 }
 
-/// A running workload simulator. Dropping it stops the simulator and the controllers that it has started; the created
-/// objects stay.
+/// A running workload simulator. Dropping the value stops the simulator and the built-in controllers that the simulator
+/// has started. The created objects stay.
 #[derive(Debug)]
 pub struct Workload {
     sim: Sim,
     task: JoinHandle<()>,
-    /// The built-in controllers that run because of the workload.
+    /// The built-in controllers that the simulator has started.
     started: Vec<Controller>,
 }
 
-/// The built-in controllers that the simulator does not start: it does their work itself, and its pods already contain
-/// the volumes with service account tokens.
-const REPLACED: [Controller; 4] =
+/// The built-in controllers that the simulator does not start. The simulator schedules pods and changes pods and nodes
+/// itself. The pods of the simulator already contain the volumes with service account tokens.
+const REPLACED_CONTROLLERS: [Controller; 4] =
     [Controller::Scheduler, Controller::PodLifecycle, Controller::NodeLifecycle, Controller::ServiceAccount];
 
 /// Starts the built-in controllers that the simulator needs and that do not run. Returns them.
 fn start_controllers(sim: &Sim) -> Vec<Controller> {
-    let needed = Controller::ALL.iter().copied().filter(|controller| !REPLACED.contains(controller));
+    let needed =
+        Controller::ALL.iter().copied().filter(|controller| !REPLACED_CONTROLLERS.contains(controller));
     let started: Vec<Controller> = needed.filter(|controller| !sim.runs_controller(*controller)).collect();
     for controller in &started {
         sim.set_controller_delay(*controller, Some(Duration::ZERO));

@@ -2,22 +2,24 @@
 
 use serde_json::{Value, json};
 
-/// The phase of a pod, and the state that all of its containers have.
+/// The values that [`pod_status`] writes to the status of a pod. All containers of the pod have the same state.
 #[derive(Debug)]
 pub(crate) struct PodState<'a> {
     pub(crate) phase: &'a str,
     /// Whether the containers are ready.
     pub(crate) ready: bool,
-    /// The `state` of each container.
+    /// The value of `state` in the status of every container.
     pub(crate) state: &'a Value,
     /// The current time as `metav1.Time`.
     pub(crate) now: &'a str,
-    /// The IP address of the pod; empty until the containers start. `host_ip` is the IP address of its node.
+    /// The IP address of the pod. It can be empty while the containers are being created.
     pub(crate) ip: &'a str,
+    /// The IP address of the node of the pod.
     pub(crate) host_ip: &'a str,
 }
 
-/// The complete status of a pod, as a merge patch of its `status`. Restart counts and last states remain.
+/// Returns the complete new status of a pod, as a merge patch for the field `status`. The restart counts and the last
+/// states of the containers are those in `pod`.
 pub(crate) fn pod_status(pod: &Value, new: &PodState<'_>) -> Value {
     let begun = new.state["waiting"]["reason"] != "ContainerCreating";
     let done = matches!(new.phase, "Succeeded" | "Failed");
@@ -39,7 +41,7 @@ pub(crate) fn pod_status(pod: &Value, new: &PodState<'_>) -> Value {
         condition(pod, new.now, "ContainersReady", new.ready, unready),
         condition(pod, new.now, "PodScheduled", true, ""),
     ];
-    // The conditions of other components remain.
+    // Keep the conditions that other components have set.
     let others = pod["status"]["conditions"].as_array().into_iter().flatten();
     let others: Vec<Value> =
         others.filter(|o| conditions.iter().all(|c| c["type"] != o["type"])).cloned().collect();
@@ -64,7 +66,8 @@ pub(crate) fn pod_status(pod: &Value, new: &PodState<'_>) -> Value {
     status
 }
 
-/// A condition of a pod. `lastTransitionTime` remains if the status does not change.
+/// Returns a condition for the status of a pod. If the condition has the same status in `pod`, the returned condition has
+/// the same `lastTransitionTime`.
 fn condition(pod: &Value, now: &str, kind: &str, on: bool, reason: &str) -> Value {
     let status = if on { "True" } else { "False" };
     let before = pod["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == kind);
@@ -101,7 +104,8 @@ fn container_statuses(pod: &Value, new: &PodState<'_>, begun: bool) -> Vec<Value
     containers.map(status).collect()
 }
 
-/// The statuses of the init containers: sidecars run, and all others have completed.
+/// Returns the statuses of the init containers. An init container that has a status in `pod` keeps this status. Without
+/// a status, a sidecar is running, and a regular init container has completed.
 fn init_container_statuses(pod: &Value, now: &str) -> Vec<Value> {
     let containers = pod["spec"]["initContainers"].as_array().into_iter().flatten().enumerate();
     let status = |(at, container): (usize, &Value)| {

@@ -1,24 +1,25 @@
-//! `SubjectAccessReview`: role-based access control with the stored roles and bindings.
+//! Tests of `SubjectAccessReview`, which evaluates the stored roles and bindings.
 
 use http::Method;
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
-const RBAC: &str = "rbac.authorization.k8s.io/v1";
+const RBAC_API_VERSION: &str = "rbac.authorization.k8s.io/v1";
 
-/// Creates a role and a binding to it, both with this name. Without a namespace, creates a cluster role and a cluster
-/// role binding.
-fn bind(sim: &Sim, name: &str, namespace: Option<&str>, rule: &Value, subject: &Value) {
+/// Creates a role and a binding of this role. The name of both is `name`. If `namespace` is `None`, creates a cluster
+/// role and a cluster role binding.
+fn create_role_and_binding(sim: &Sim, name: &str, namespace: Option<&str>, rule: &Value, subject: &Value) {
     let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
     let metadata = json!({"name": name, "namespace": namespace});
-    sim.create(&json!({"apiVersion": RBAC, "kind": kind, "metadata": metadata, "rules": [rule]})).unwrap();
+    sim.create(&json!({"apiVersion": RBAC_API_VERSION, "kind": kind, "metadata": metadata, "rules": [rule]}))
+        .unwrap();
     let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
     let binding = format!("{kind}Binding");
-    let object = json!({"apiVersion": RBAC, "kind": binding, "metadata": metadata, "roleRef": reference, "subjects": [subject]});
+    let object = json!({"apiVersion": RBAC_API_VERSION, "kind": binding, "metadata": metadata, "roleRef": reference, "subjects": [subject]});
     sim.create(&object).unwrap();
 }
 
-fn status(sim: &Sim, spec: &Value) -> Value {
+fn review_access(sim: &Sim, spec: &Value) -> Value {
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
     let body = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec});
     sim.request(&Method::POST, path, "application/json", &body).unwrap()["status"].take()
@@ -29,13 +30,13 @@ fn user(name: &str) -> Value {
 }
 
 #[test]
-fn a_rule_allows_its_urls_and_verbs_to_its_subjects() {
+fn a_rule_allows_its_verbs_on_its_urls() {
     let sim = Sim::new();
     let rule = json!({"nonResourceURLs": ["/metrics", "/debug/*"], "verbs": ["get"]});
-    bind(&sim, "metrics", None, &rule, &user("jane"));
+    create_role_and_binding(&sim, "metrics", None, &rule, &user("jane"));
     let is_allowed = |user: &str, verb: &str, path: &str| {
         let spec = json!({"user": user, "nonResourceAttributes": {"verb": verb, "path": path}});
-        status(&sim, &spec)["allowed"] == true
+        review_access(&sim, &spec)["allowed"] == true
     };
     assert!(is_allowed("jane", "get", "/metrics") && is_allowed("jane", "get", "/debug/pprof/heap"));
     for (user, verb, path) in [
@@ -46,21 +47,23 @@ fn a_rule_allows_its_urls_and_verbs_to_its_subjects() {
     ] {
         assert!(!is_allowed(user, verb, path), "{user} {verb} {path}");
     }
-    let allowed =
-        status(&sim, &json!({"user": "jane", "nonResourceAttributes": {"verb": "get", "path": "/metrics"}}));
+    let allowed = review_access(
+        &sim,
+        &json!({"user": "jane", "nonResourceAttributes": {"verb": "get", "path": "/metrics"}}),
+    );
     let reason =
         "RBAC: allowed by ClusterRoleBinding \"metrics\" of ClusterRole \"metrics\" to User \"jane\"";
     assert_eq!(allowed, json!({"allowed": true, "reason": reason}));
     let master =
         json!({"groups": ["system:masters"], "nonResourceAttributes": {"verb": "put", "path": "/x"}});
-    assert_eq!(status(&sim, &master)["allowed"], true);
+    assert_eq!(review_access(&sim, &master)["allowed"], true);
 }
 
 #[test]
-fn a_rule_allows_its_resources_in_the_namespace_of_its_binding() {
+fn a_rule_allows_its_resources_in_the_scope_of_its_binding() {
     let sim = Sim::new();
     let rule = json!({"apiGroups": [""], "resources": ["pods", "*/scale"], "verbs": ["*"]});
-    bind(
+    create_role_and_binding(
         &sim,
         "pods",
         Some("default"),
@@ -68,7 +71,7 @@ fn a_rule_allows_its_resources_in_the_namespace_of_its_binding() {
         &json!({"kind": "ServiceAccount", "name": "robot", "namespace": "default"}),
     );
     let rule = json!({"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["web"], "verbs": ["get"]});
-    bind(
+    create_role_and_binding(
         &sim,
         "web",
         None,
@@ -78,7 +81,7 @@ fn a_rule_allows_its_resources_in_the_namespace_of_its_binding() {
     let check = |attributes: Value| {
         let user = "system:serviceaccount:default:robot";
         let spec = json!({"user": user, "groups": ["readers"], "resourceAttributes": attributes});
-        status(&sim, &spec)
+        review_access(&sim, &spec)
     };
     let pods = json!({"namespace": "default", "verb": "list", "resource": "pods"});
     let reason =

@@ -71,7 +71,7 @@ async fn apply_needs_a_field_manager_and_a_complete_object() {
 }
 
 #[tokio::test]
-async fn an_applied_scale_owns_the_replica_count() {
+async fn a_manager_that_applies_a_scale_owns_the_replica_count() {
     let sim = Sim::new();
     let path = "/apis/apps/v1/namespaces/default/deployments";
     let template =

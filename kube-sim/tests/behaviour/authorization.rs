@@ -1,4 +1,4 @@
-//! Authorization by roles, impersonation, and the users of requests.
+//! Tests of authorization by roles and bindings, and of impersonation.
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -16,12 +16,12 @@ fn simulation() -> Sim {
     sim
 }
 
-/// Sends a request of an impersonated user.
+/// Sends a request without a body. The request impersonates `user`.
 async fn send_as(sim: &Sim, user: &str, method: Method, path: &str) -> TestResponse {
-    send_with(sim, &[("impersonate-user", user)], method, path).await
+    send_with_headers(sim, &[("impersonate-user", user)], method, path).await
 }
 
-async fn send_with(sim: &Sim, headers: &[(&str, &str)], method: Method, path: &str) -> TestResponse {
+async fn send_with_headers(sim: &Sim, headers: &[(&str, &str)], method: Method, path: &str) -> TestResponse {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -50,7 +50,7 @@ fn user(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn refusals_name_the_user_the_verb_and_the_resource() {
+async fn a_refusal_message_contains_the_user_the_verb_and_the_resource() {
     let sim = simulation();
     for (method, path, message) in [
         (
@@ -87,7 +87,8 @@ async fn refusals_name_the_user_the_verb_and_the_resource() {
     ] {
         assert_eq!(send_as(&sim, "jane", method, path).await.fails(403, "Forbidden"), message);
     }
-    // The bootstrap roles permit discovery.
+    // The bootstrap roles allow discovery for authenticated users. For anonymous users, they allow `/version`, but no
+    // discovery.
     send_as(&sim, "jane", Method::GET, "/apis").await.ok();
     send_as(&sim, "system:anonymous", Method::GET, "/version").await.ok();
     send_as(&sim, "system:anonymous", Method::GET, "/apis").await.fails(403, "Forbidden");
@@ -117,12 +118,16 @@ async fn bindings_grant_the_rules_of_their_roles() {
     let path = "/api/v1/namespaces/x/serviceaccounts/robot/token";
     let issued = call(&sim, Method::POST, path, body).await.ok();
     let authorization = format!("Bearer {}", issued["status"]["token"].as_str().unwrap());
-    send_with(&sim, &[("authorization", &authorization)], Method::GET, "/api/v1/configmaps").await.ok();
-    send_with(&sim, &[("authorization", &authorization)], Method::GET, "/api/v1/pods")
+    send_with_headers(&sim, &[("authorization", &authorization)], Method::GET, "/api/v1/configmaps")
+        .await
+        .ok();
+    send_with_headers(&sim, &[("authorization", &authorization)], Method::GET, "/api/v1/pods")
         .await
         .fails(403, "Forbidden");
     let forged = format!("{}x", &authorization[..authorization.len() - 1]);
-    send_with(&sim, &[("authorization", &forged)], Method::GET, maps).await.fails(401, "Unauthorized");
+    send_with_headers(&sim, &[("authorization", &forged)], Method::GET, maps)
+        .await
+        .fails(401, "Unauthorized");
 }
 
 #[tokio::test]
@@ -147,8 +152,14 @@ async fn aggregated_roles_have_the_rules_of_the_selected_roles() {
     assert!(status["nonResourceRules"].to_string().contains("/openapi/*"), "{status}");
 }
 
-/// Sends an object as an impersonated user.
-async fn write_as(sim: &Sim, user: &str, method: Method, path: &str, body: &Value) -> TestResponse {
+/// Sends a request with a body to the RBAC API. The request impersonates `user`. `path` is the path after the API version.
+async fn send_rbac_object_as(
+    sim: &Sim,
+    user: &str,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> TestResponse {
     let request = Request::builder()
         .method(method)
         .uri(format!("/apis/rbac.authorization.k8s.io/v1/{path}"))
@@ -159,7 +170,7 @@ async fn write_as(sim: &Sim, user: &str, method: Method, path: &str, body: &Valu
 }
 
 #[tokio::test]
-async fn users_grant_only_the_permissions_that_they_have() {
+async fn users_need_bind_or_escalate_to_grant_permissions_that_they_do_not_have() {
     let sim = simulation();
     let group = json!(["rbac.authorization.k8s.io"]);
     let held = json!({"rules": [
@@ -172,27 +183,30 @@ async fn users_grant_only_the_permissions_that_they_have() {
     create(&sim, "RoleBinding", "x", "jane", binding("ClusterRole", "author", &user("jane")));
     let role = |name: &str, verbs: &[&str]| json!({"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}]});
     let roles = "namespaces/x/roles";
-    write_as(&sim, "jane", Method::POST, roles, &role("reader", &["get"])).await.ok();
+    send_rbac_object_as(&sim, "jane", Method::POST, roles, &role("reader", &["get"])).await.ok();
     let refused =
-        write_as(&sim, "jane", Method::POST, roles, &role("writer", &["get", "delete", "create"])).await;
+        send_rbac_object_as(&sim, "jane", Method::POST, roles, &role("writer", &["get", "delete", "create"]))
+            .await;
     let missing = r#"user "jane" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:
 {APIGroups:[""], Resources:["configmaps"], Verbs:["delete" "create"]}"#;
     let expected = format!(r#"roles.rbac.authorization.k8s.io "writer" is forbidden: {missing}"#);
     assert_eq!(refused.fails(403, "Forbidden"), expected);
     let path = "namespaces/x/roles/reader";
-    write_as(&sim, "jane", Method::PUT, path, &role("reader", &["get", "list"])).await.ok();
-    write_as(&sim, "jane", Method::PUT, path, &role("reader", &["watch"])).await.fails(403, "Forbidden");
+    send_rbac_object_as(&sim, "jane", Method::PUT, path, &role("reader", &["get", "list"])).await.ok();
+    send_rbac_object_as(&sim, "jane", Method::PUT, path, &role("reader", &["watch"]))
+        .await
+        .fails(403, "Forbidden");
     create(&sim, "Role", "x", "any", json!({}));
-    write_as(&sim, "jane", Method::PUT, "namespaces/x/roles/any", &role("any", &["*"])).await.ok();
+    send_rbac_object_as(&sim, "jane", Method::PUT, "namespaces/x/roles/any", &role("any", &["*"])).await.ok();
 
     create(&sim, "Role", "x", "other", role("other", &["*"]));
     let path = "namespaces/x/roles/other";
-    let mut other = write_as(&sim, "jane", Method::GET, path, &Value::Null).await.ok();
+    let mut other = send_rbac_object_as(&sim, "jane", Method::GET, path, &Value::Null).await.ok();
     other["metadata"]["finalizers"] = json!(["example.com/a"]);
-    write_as(&sim, "jane", Method::PUT, path, &other).await.ok();
+    send_rbac_object_as(&sim, "jane", Method::PUT, path, &other).await.ok();
     other["metadata"]["labels"] = json!({"a": "b"});
     other["metadata"]["resourceVersion"] = Value::Null;
-    write_as(&sim, "jane", Method::PUT, path, &other).await.fails(403, "Forbidden");
+    send_rbac_object_as(&sim, "jane", Method::PUT, path, &other).await.fails(403, "Forbidden");
 
     let bindings = "namespaces/x/rolebindings";
     let bind = |name: &str, kind: &str, role: &str| {
@@ -200,17 +214,17 @@ async fn users_grant_only_the_permissions_that_they_have() {
         object["metadata"]["name"] = name.into();
         object
     };
-    write_as(&sim, "jane", Method::POST, bindings, &bind("a", "Role", "reader")).await.ok();
-    write_as(&sim, "jane", Method::POST, bindings, &bind("b", "ClusterRole", "view")).await.ok();
-    write_as(&sim, "jane", Method::POST, bindings, &bind("c", "ClusterRole", "edit"))
+    send_rbac_object_as(&sim, "jane", Method::POST, bindings, &bind("a", "Role", "reader")).await.ok();
+    send_rbac_object_as(&sim, "jane", Method::POST, bindings, &bind("b", "ClusterRole", "view")).await.ok();
+    send_rbac_object_as(&sim, "jane", Method::POST, bindings, &bind("c", "ClusterRole", "edit"))
         .await
         .fails(403, "Forbidden");
-    let absent = write_as(&sim, "jane", Method::POST, bindings, &bind("d", "Role", "none")).await;
+    let absent = send_rbac_object_as(&sim, "jane", Method::POST, bindings, &bind("d", "Role", "none")).await;
     assert_eq!(absent.fails(404, "NotFound"), r#"roles.rbac.authorization.k8s.io "none" not found"#);
 }
 
 #[tokio::test]
-async fn aggregated_roles_need_all_permissions() {
+async fn creating_an_aggregated_role_needs_all_permissions_or_escalate() {
     let sim = simulation();
     let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
     create(&sim, "ClusterRole", "", "author", rules);
@@ -221,17 +235,17 @@ async fn aggregated_roles_need_all_permissions() {
         "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]},
     });
     // The verb `*` includes `escalate`.
-    write_as(&sim, "jane", Method::POST, "clusterroles", &role).await.ok();
+    send_rbac_object_as(&sim, "jane", Method::POST, "clusterroles", &role).await.ok();
     let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["create"]}]});
     create(&sim, "ClusterRole", "", "creator", rules);
     create(&sim, "ClusterRoleBinding", "", "joe", binding("ClusterRole", "creator", &user("joe")));
     let mut other = role.clone();
     other["metadata"]["name"] = "other".into();
     assert_eq!(
-        write_as(&sim, "joe", Method::POST, "clusterroles", &other).await.fails(403, "Forbidden"),
+        send_rbac_object_as(&sim, "joe", Method::POST, "clusterroles", &other).await.fails(403, "Forbidden"),
         r#"clusterroles.rbac.authorization.k8s.io "other" is forbidden: must have cluster-admin privileges to use the aggregationRule"#
     );
-    write_as(&sim, "root", Method::POST, "clusterroles", &other).await.ok();
+    send_rbac_object_as(&sim, "root", Method::POST, "clusterroles", &other).await.ok();
 }
 
 #[tokio::test]
@@ -248,14 +262,14 @@ async fn impersonation_needs_permission() {
     let headers = |name: &'static str, value: &'static str| {
         [("authorization", authorization.as_str()), ("impersonate-user", "joe"), (name, value)]
     };
-    send_with(&sim, &headers("accept", "*/*"), Method::GET, "/apis").await.ok();
+    send_with_headers(&sim, &headers("accept", "*/*"), Method::GET, "/apis").await.ok();
     let refused =
-        send_with(&sim, &headers("impersonate-group", "system:masters"), Method::GET, "/apis").await;
+        send_with_headers(&sim, &headers("impersonate-group", "system:masters"), Method::GET, "/apis").await;
     let message = r#"groups "system:masters" is forbidden: User "system:serviceaccount:x:robot" cannot impersonate resource "groups" in API group "" at the cluster scope"#;
     assert_eq!(refused.fails(403, "Forbidden"), message);
     let refused = [("authorization", authorization.as_str()), ("impersonate-user", "jane")];
-    send_with(&sim, &refused, Method::GET, "/apis").await.fails(403, "Forbidden");
-    let alone = send_with(&sim, &[("impersonate-group", "a")], Method::GET, "/apis").await;
+    send_with_headers(&sim, &refused, Method::GET, "/apis").await.fails(403, "Forbidden");
+    let alone = send_with_headers(&sim, &[("impersonate-group", "a")], Method::GET, "/apis").await;
     alone.fails(500, "InternalError");
 }
 

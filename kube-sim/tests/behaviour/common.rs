@@ -15,7 +15,7 @@ pub struct TestResponse {
     pub code: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,
-    /// The encoded body; `body` is null unless these bytes are JSON.
+    /// The bytes of the body. If these bytes are not JSON, `body` is null.
     pub bytes: Bytes,
 }
 
@@ -47,7 +47,7 @@ pub async fn send(sim: &Sim, request: Request<Full<Bytes>>) -> TestResponse {
     TestResponse { code: parts.status, headers: parts.headers, body, bytes }
 }
 
-/// Sends a request with a JSON body; without a body if `body` is null.
+/// Sends a request with the JSON body `body`. If `body` is null, the request has no body.
 pub async fn call(sim: &Sim, method: Method, path: &str, body: Value) -> TestResponse {
     call_with_content_type(sim, method, path, "application/json", body).await
 }
@@ -116,7 +116,7 @@ impl Watch {
         Self { code: response.status(), body: response.into_body() }
     }
 
-    /// The bytes of the next frame; `None` at the end of the watch, `Err` if the body ends with an error.
+    /// Returns the bytes of the next frame, `None` at the end of the watch, or `Err` if the body ends with an error.
     pub async fn next_frame(&mut self) -> Option<Result<Bytes, ()>> {
         let frame = self.body.frame().await?;
         Some(frame.map(|f| f.into_data().unwrap()).map_err(drop))

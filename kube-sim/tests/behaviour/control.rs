@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 
 use crate::common::{CONFIG_MAPS, config_map, get, post};
 
-/// Sends a request with an additional header line, and returns the status and the body.
+/// Sends a request and returns the status code and the body. `request` is the method and the path, such as `GET /faults`.
+/// `header` is one or more header lines.
 async fn send(addr: SocketAddr, request: &str, header: &str, body: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let length = body.len();
@@ -24,7 +25,7 @@ async fn send(addr: SocketAddr, request: &str, header: &str, body: &str) -> (u16
 }
 
 #[tokio::test]
-async fn a_test_in_another_process_controls_the_simulation() {
+async fn a_client_controls_the_simulation_over_http() {
     let sim = Sim::builder().record_bodies(1024).build();
     let control = sim.serve_control("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let call = async |request: &str, body: &str| {
@@ -76,6 +77,7 @@ async fn unusable_requests_are_refused_with_the_reason() {
         ("PATCH /faults", "host: localhost", "", 404, "unknown request"),
         ("PUT /faults", "host: localhost", "[]", 400, "the body is not usable"),
         ("POST /clock", "host: [::1]:80", r#"{"advance": 5}"#, 400, "expected a string"),
+        // A rewind by more changes than the store contains succeeds.
         ("POST /rewind", "host: localhost", r#"{"changes": 100000}"#, 204, ""),
         (
             "PUT /controllers",

@@ -1,4 +1,4 @@
-//! The delays of the simulated controllers.
+//! Tests of the built-in controllers: delays, disabled controllers, finalizers, and a long chain of owners.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::common::{CONFIG_MAPS, PODS, Watch, config_map, delete, get, merge_pat
 use kube_sim::{Controller, Sim};
 use serde_json::{Value, json};
 
-const LAG: Duration = Duration::from_secs(5);
+const DELAY: Duration = Duration::from_secs(5);
 
 /// A config map with an owner reference to the config map `owner`.
 fn config_map_owned_by(name: &str, owner: &Value) -> Value {
@@ -19,38 +19,38 @@ fn config_map_owned_by(name: &str, owner: &Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delayed_namespace_controller_leaves_the_namespace_terminating() {
-    let sim = Sim::builder().namespace("x").controller_delay(Controller::Namespace, LAG).build();
+async fn a_namespace_stays_terminating_during_the_delay_of_the_namespace_controller() {
+    let sim = Sim::builder().namespace("x").controller_delay(Controller::Namespace, DELAY).build();
     let maps = "/api/v1/namespaces/x/configmaps";
     post(&sim, maps, config_map("a")).await.ok();
     assert_eq!(delete(&sim, "/api/v1/namespaces/x").await.ok()["status"]["phase"], "Terminating");
-    tokio::time::advance(LAG / 2).await;
+    tokio::time::advance(DELAY / 2).await;
     get(&sim, &format!("{maps}/a")).await.ok();
     post(&sim, maps, config_map("late")).await.fails(403, "Forbidden");
-    tokio::time::advance(LAG / 2).await;
+    tokio::time::advance(DELAY / 2).await;
     get(&sim, &format!("{maps}/a")).await.fails(404, "NotFound");
     get(&sim, "/api/v1/namespaces/x").await.fails(404, "NotFound");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delayed_garbage_collector_lags_behind_the_deletion_of_an_owner() {
-    let sim = Sim::builder().controller_delay(Controller::GarbageCollector, LAG).build();
+async fn dependents_are_deleted_after_the_delay_of_the_garbage_collector() {
+    let sim = Sim::builder().controller_delay(Controller::GarbageCollector, DELAY).build();
     for policy in ["Background", "Foreground"] {
         let owner = post(&sim, CONFIG_MAPS, config_map("owner")).await.ok();
         post(&sim, CONFIG_MAPS, config_map_owned_by("child", &owner)).await.ok();
         delete(&sim, &format!("{CONFIG_MAPS}/owner?propagationPolicy={policy}")).await.ok();
         assert_eq!(get(&sim, &format!("{CONFIG_MAPS}/owner")).await.code == 200, policy == "Foreground");
         get(&sim, &format!("{CONFIG_MAPS}/child")).await.ok();
-        tokio::time::advance(LAG).await;
+        tokio::time::advance(DELAY).await;
         get(&sim, &format!("{CONFIG_MAPS}/child")).await.fails(404, "NotFound");
-        tokio::time::advance(LAG).await;
+        tokio::time::advance(DELAY).await;
         get(&sim, &format!("{CONFIG_MAPS}/owner")).await.fails(404, "NotFound");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_watch_sees_the_changes_of_a_delayed_controller() {
-    let sim = Sim::builder().controller_delay(Controller::GarbageCollector, LAG).build();
+    let sim = Sim::builder().controller_delay(Controller::GarbageCollector, DELAY).build();
     let owner = post(&sim, CONFIG_MAPS, config_map("owner")).await.ok();
     post(&sim, CONFIG_MAPS, config_map_owned_by("child", &owner)).await.ok();
     let mut watch =
@@ -86,8 +86,8 @@ async fn disabled_controllers_do_not_react() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_custom_resource_is_served_after_the_delay_of_its_controller() {
-    let sim = Sim::builder().controller_delay(Controller::CustomResourceDefinition, LAG).build();
+async fn a_definition_is_served_after_the_delay_of_the_definition_controller() {
+    let sim = Sim::builder().controller_delay(Controller::CustomResourceDefinition, DELAY).build();
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "things.example.com"},
@@ -104,13 +104,13 @@ async fn a_custom_resource_is_served_after_the_delay_of_its_controller() {
     assert_eq!(get(&sim, things).await.code, 404);
     let path = format!("{definitions}/things.example.com");
     assert_eq!(get(&sim, &path).await.ok()["status"]["conditions"], Value::Null);
-    tokio::time::advance(LAG).await;
+    tokio::time::advance(DELAY).await;
     assert_eq!(get(&sim, &path).await.ok()["status"]["acceptedNames"]["plural"], "things");
     get(&sim, things).await.ok();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_terminating_pod_with_a_finalizer_is_removed_with_its_finalizer() {
+async fn a_terminating_pod_is_removed_when_its_last_finalizer_is_removed() {
     let sim = Sim::new();
     let path = format!("{PODS}/held");
     let mut held = pod("held");

@@ -1,4 +1,4 @@
-//! Tests of writes whose objects a conversion webhook converts.
+//! Tests of writes to objects that a conversion webhook converts.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ async fn respond(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, In
     Ok(Response::new(Full::from(review.to_string())))
 }
 
-/// Serves the webhook until the end of the test. Returns its `clientConfig`.
+/// Serves the webhook until the end of the test. Returns the `clientConfig` of the webhook.
 async fn serve_webhook() -> Value {
     let identity = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = CertificateDer::from(identity.cert.der().to_vec());
@@ -73,7 +73,7 @@ async fn serve_webhook() -> Value {
     json!({"url": format!("https://localhost:{port}/convert"), "caBundle": STANDARD.encode(identity.cert.pem())})
 }
 
-/// The versions of the definition, of which `storage` is the storage version.
+/// The field `versions` of the definition. The version with the name `storage` is the storage version.
 fn versions(storage: &str) -> Value {
     let version = |name: &str, fields: &[&str]| {
         let properties: Value =
@@ -89,13 +89,13 @@ fn path(version: &str) -> String {
     format!("/apis/example.com/{version}/namespaces/default/servers")
 }
 
-fn version_of(object: &Value) -> &str {
+fn resource_version_of(object: &Value) -> &str {
     object["metadata"]["resourceVersion"].as_str().unwrap()
 }
 
-/// A simulation with an object `a` that is stored in `v1`, after the storage version has become `v2`. Returns the resource
-/// version of the object, too.
-async fn stored_in_v1() -> (Sim, String) {
+/// Creates the object `a` while `v1` is the storage version, and then makes `v2` the storage version. Returns the
+/// simulation and the resource version of the object.
+async fn sim_with_object_stored_in_v1() -> (Sim, String) {
     let sim = Sim::new();
     let webhook = json!({"clientConfig": serve_webhook().await, "conversionReviewVersions": ["v1"]});
     let definition = json!({
@@ -113,14 +113,14 @@ async fn stored_in_v1() -> (Sim, String) {
     let created = post(&sim, &path("v1"), object).await.ok();
     let change = json!({"spec": {"versions": versions("v2")}});
     merge_patch(&sim, &format!("{DEFINITIONS}/servers.example.com"), change).await.ok();
-    (sim, version_of(&created).to_owned())
+    (sim, resource_version_of(&created).to_owned())
 }
 
 #[tokio::test]
-async fn an_unchanged_write_stores_a_converted_object_once_in_the_storage_version() {
+async fn the_first_write_without_changes_stores_the_object_in_the_new_storage_version() {
     for written in ["v1", "v2"] {
         for replaces in [false, true] {
-            let (sim, first) = stored_in_v1().await;
+            let (sim, first) = sim_with_object_stored_in_v1().await;
             let url = format!("{}/a", path(written));
             let write = async || {
                 let read = get(&sim, &url).await.ok();
@@ -129,15 +129,15 @@ async fn an_unchanged_write_stores_a_converted_object_once_in_the_storage_versio
                 } else {
                     merge_patch(&sim, &url, json!({})).await
                 };
-                version_of(&response.ok()).to_owned()
+                resource_version_of(&response.ok()).to_owned()
             };
             let dry_run =
                 call(&sim, Method::PUT, &format!("{url}?dryRun=All"), get(&sim, &url).await.ok()).await;
-            assert_eq!(version_of(&dry_run.ok()), first);
+            assert_eq!(resource_version_of(&dry_run.ok()), first);
             let second = write().await;
             assert_ne!(second, first, "{written} {replaces}");
             assert_eq!(write().await, second, "{written} {replaces}");
-            // The object does not depend on the webhook any more.
+            // The object is stored in `v2`, so the server needs no webhook to read the object in `v2`.
             let change = json!({"spec": {"conversion": {"strategy": "None", "webhook": null}}});
             merge_patch(&sim, &format!("{DEFINITIONS}/servers.example.com"), change).await.ok();
             let stored = get(&sim, &format!("{}/a", path("v2"))).await.ok();

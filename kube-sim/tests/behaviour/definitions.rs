@@ -90,7 +90,7 @@ async fn custom_resources_are_defaulted_pruned_and_validated() {
     assert!(message.contains("strict decoding error: unknown field \"spec.unknown\""), "{message}");
     let response = post(&sim, FOOS, foo("b", json!({"info": 7, "size": -1}))).await;
     let causes = response.body["details"]["causes"].as_array().unwrap();
-    // The schema and the subresource `scale` both check the number of replicas: two causes.
+    // The schema and the subresource `scale` both check `spec.size`, so the response contains two causes for this field.
     let fields: Vec<_> = causes.iter().map(|cause| cause["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["spec.info", "spec.size", ".spec.size"]);
     let message = response.fails(422, "Invalid");
@@ -109,7 +109,7 @@ async fn custom_resources_are_defaulted_pruned_and_validated() {
 }
 
 #[tokio::test]
-async fn status_scale_selectable_fields_and_printer_columns_are_served() {
+async fn subresources_selectable_fields_and_printer_columns_are_served() {
     let sim = sim_with_foo_definition().await;
     let mut object = foo("a", json!({"info": "x"}));
     object["status"] = json!({"ready": 9});
@@ -177,7 +177,7 @@ async fn a_version_prunes_the_fields_that_it_does_not_have() {
 }
 
 #[tokio::test]
-async fn a_changed_definition_changes_stored_objects_and_ends_their_watches() {
+async fn a_changed_definition_ends_watches_and_changes_how_stored_objects_are_read() {
     let sim = sim_with_foo_definition().await;
     let from = sim.resource_version();
     let path = format!("{FOOS}/a");
@@ -190,7 +190,7 @@ async fn a_changed_definition_changes_stored_objects_and_ends_their_watches() {
     version["selectableFields"] = json!([{"jsonPath": ".spec.color"}]);
     let definition = format!("{DEFINITIONS}/foos.example.com");
     merge_patch(&sim, &definition, json!({"spec": {"versions": [version]}})).await.ok();
-    // The watch sends the changes before that of the definition.
+    // The watch first sends the events that precede the change of the definition. Then the watch ends.
     assert_eq!(watch.next_type_and_name().await, ("ADDED".to_owned(), "a".to_owned()));
     assert!(watch.next().await.is_none());
     let mut watch = Watch::open(&sim, &format!("{FOOS}?watch=1&resourceVersion={from}")).await;
@@ -206,7 +206,7 @@ async fn a_changed_definition_changes_stored_objects_and_ends_their_watches() {
     let mut watch = Watch::open(&sim, &format!("{FOOS}?watch=1&fieldSelector=spec.color%3Dred")).await;
     assert_eq!(watch.next().await.unwrap()["object"]["spec"], read["spec"]);
 
-    // A patch without changes stores the object in its new form, once.
+    // The first patch without changes stores the object in its new form. The second patch stores nothing.
     let patched = merge_patch(&sim, &path, json!({})).await.ok();
     assert_ne!(patched["metadata"]["resourceVersion"], read["metadata"]["resourceVersion"]);
     assert_eq!(merge_patch(&sim, &path, json!({})).await.ok(), patched);
@@ -228,7 +228,7 @@ async fn deleting_a_definition_deletes_its_custom_resources_and_ends_their_watch
 }
 
 #[tokio::test]
-async fn the_watches_of_a_terminating_definition_continue_until_its_last_custom_resource_is_deleted() {
+async fn watches_continue_until_a_terminating_definition_has_no_custom_resources() {
     let sim = sim_with_foo_definition().await;
     post(&sim, FOOS, foo("a", json!({"info": "x"}))).await.ok();
     let mut held = foo("held", json!({"info": "x"}));
@@ -263,7 +263,7 @@ async fn definitions_with_invalid_or_conflicting_names_are_not_served() {
 }
 
 #[tokio::test]
-async fn discovery_lists_the_served_resources() {
+async fn discovery_documents_contain_the_served_resources() {
     let sim = sim_with_foo_definition().await;
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
     let response = get_accepting(&sim, "/apis", accept).await;
@@ -332,7 +332,7 @@ async fn a_schema_default_can_be_an_empty_list() {
 }
 
 #[tokio::test]
-async fn every_write_verb_refuses_too_deeply_nested_objects() {
+async fn create_and_patch_refuse_too_deeply_nested_objects() {
     let sim = Sim::new();
     let mut permissive = foo_definition();
     permissive["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
@@ -364,7 +364,7 @@ async fn every_write_verb_refuses_too_deeply_nested_objects() {
     merge_patch(&sim, &path, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
 }
 
-/// The status and reason of a condition of a definition.
+/// Returns the status and the reason of the condition `kind` of the definition `name`.
 async fn condition(sim: &Sim, name: &str, kind: &str) -> (String, String) {
     let stored = get(sim, &format!("{DEFINITIONS}/{name}")).await.ok();
     let conditions = stored["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -398,7 +398,7 @@ async fn a_deleted_definition_waits_for_the_finalizers_of_its_custom_resources()
 }
 
 #[tokio::test]
-async fn a_definition_is_served_once_the_definition_with_its_names_is_deleted() {
+async fn a_definition_with_conflicting_names_is_served_after_the_other_definition_is_deleted() {
     let sim = sim_with_foo_definition().await;
     let mut other = foo_definition();
     other["metadata"]["name"] = "bars.example.com".into();
@@ -412,7 +412,7 @@ async fn a_definition_is_served_once_the_definition_with_its_names_is_deleted() 
 }
 
 #[tokio::test]
-async fn a_definition_with_the_names_of_a_built_in_resource_does_not_replace_it() {
+async fn a_definition_does_not_replace_a_built_in_resource_with_the_same_names() {
     let sim = Sim::new();
     let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
     let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}});

@@ -1,4 +1,4 @@
-//! Tests of the documents that describe the server: OpenAPI, metrics.
+//! Tests of the OpenAPI documents, of the metrics of the server, and of the metrics API.
 
 use http::StatusCode;
 use kube_sim::{Sim, Usage};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::{get, get_accepting, merge_patch, post};
 
-/// A definition of a kind with a description and a selectable field.
+/// The CustomResourceDefinition of the kind `Shelf`. The kind has a description and a selectable field.
 fn definition() -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -28,7 +28,7 @@ fn definition() -> Value {
 }
 
 #[tokio::test]
-async fn every_document_of_the_index_is_served_with_an_etag() {
+async fn every_document_in_the_openapi_v3_index_is_served_with_an_etag() {
     let sim = Sim::new();
     let index = get(&sim, "/openapi/v3").await.ok();
     let paths = index["paths"].as_object().unwrap();
@@ -43,7 +43,7 @@ async fn every_document_of_the_index_is_served_with_an_etag() {
 }
 
 #[tokio::test]
-async fn a_new_definition_is_in_both_versions_at_once() {
+async fn openapi_v2_and_v3_contain_a_new_definition_immediately() {
     let sim = Sim::new();
     let before = get(&sim, "/openapi/v2").await;
     post(&sim, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition()).await.ok();
@@ -62,7 +62,7 @@ async fn a_new_definition_is_in_both_versions_at_once() {
 }
 
 #[tokio::test]
-async fn clients_in_go_get_version_2_in_protobuf() {
+async fn go_clients_get_openapi_v2_in_protobuf() {
     let sim = Sim::new();
     let requested = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     let response = get_accepting(&sim, "/openapi/v2", requested).await;
@@ -98,7 +98,7 @@ async fn requests_and_objects_are_counted() {
 }
 
 #[tokio::test]
-async fn the_metrics_api_reports_half_of_the_requests_or_the_figures_of_the_test() {
+async fn the_metrics_api_reports_the_usage_that_the_test_sets_and_otherwise_half_of_the_resource_requests() {
     let sim = Sim::builder().nodes(1).metrics_api().build();
     let pod = |name: &str| {
         json!({

@@ -1,11 +1,11 @@
-//! Evictions of pods that PodDisruptionBudgets protect.
+//! Tests of evictions of pods that PodDisruptionBudgets protect.
 
 use http::Method;
 use kube_sim::{Sim, SimError};
 use serde_json::{Value, json};
 
 /// Creates a ready pod with the label `app=web`.
-fn running_pod(sim: &Sim, name: &str) {
+fn create_running_pod(sim: &Sim, name: &str) {
     sim.create(&json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "web"}},
         "spec": {"containers": [{"name": "main", "image": "web:1"}]},
@@ -20,8 +20,9 @@ fn set_pod_status(sim: &Sim, name: &str, phase: &str, ready: &str) {
     sim.update_status(&pod).unwrap();
 }
 
-/// Creates a PodDisruptionBudget for the pods `app=web`. Writes its status in place of the disruption controller.
-fn budget(sim: &Sim, name: &str, status: &Value) {
+/// Creates a PodDisruptionBudget for the pods with the label `app=web`. Writes `status` as the status of the budget,
+/// because no disruption controller runs.
+fn create_budget(sim: &Sim, name: &str, status: &Value) {
     let mut budget = sim
         .create(&json!({
             "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name},
@@ -32,7 +33,7 @@ fn budget(sim: &Sim, name: &str, status: &Value) {
     sim.update_status(&budget).unwrap();
 }
 
-fn healthy(allowed: i64) -> Value {
+fn status_with_allowed_disruptions(allowed: i64) -> Value {
     json!({
         "observedGeneration": 1, "disruptionsAllowed": allowed, "currentHealthy": 2, "desiredHealthy": 1,
         "expectedPods": 2,
@@ -48,9 +49,9 @@ fn evict(sim: &Sim, pod: &str, query: &str) -> Result<Value, SimError> {
 #[test]
 fn an_eviction_uses_up_the_budget() {
     let sim = Sim::new();
-    running_pod(&sim, "a");
-    running_pod(&sim, "b");
-    budget(&sim, "web", &healthy(1));
+    create_running_pod(&sim, "a");
+    create_running_pod(&sim, "b");
+    create_budget(&sim, "web", &status_with_allowed_disruptions(1));
     let status = || sim.get("policy/v1", "PodDisruptionBudget", "default", "web").unwrap()["status"].take();
     evict(&sim, "a", "?dryRun=All").unwrap();
     assert_eq!(status()["disruptionsAllowed"], 1);
@@ -66,34 +67,34 @@ fn an_eviction_uses_up_the_budget() {
 }
 
 #[test]
-fn budgets_do_not_protect_pods_that_do_not_run() {
+fn budgets_do_not_protect_pods_that_do_not_run_or_are_not_ready() {
     let sim = Sim::new();
-    budget(&sim, "web", &healthy(0));
+    create_budget(&sim, "web", &status_with_allowed_disruptions(0));
     for phase in ["Pending", "Succeeded", "Failed"] {
-        running_pod(&sim, "a");
+        create_running_pod(&sim, "a");
         assert_eq!(evict(&sim, "a", "").unwrap_err().code(), 429);
         set_pod_status(&sim, "a", phase, "False");
         evict(&sim, "a", "").unwrap();
         assert!(sim.get("v1", "Pod", "default", "a").unwrap_err().is_not_found());
     }
-    // The pod `b` is not ready, and the budget has enough healthy pods without it.
-    running_pod(&sim, "b");
+    // The pod `b` is not ready. The budget has enough healthy pods without `b`.
+    create_running_pod(&sim, "b");
     set_pod_status(&sim, "b", "Running", "False");
     evict(&sim, "b", "").unwrap();
 }
 
 #[test]
-fn an_eviction_needs_one_observed_budget() {
+fn an_eviction_fails_if_a_budget_is_unobserved_or_two_budgets_match() {
     let sim = Sim::new();
-    running_pod(&sim, "a");
-    budget(
+    create_running_pod(&sim, "a");
+    create_budget(
         &sim,
         "web",
         &json!({"disruptionsAllowed": 1, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}),
     );
     let error = evict(&sim, "a", "").unwrap_err();
     assert_eq!((error.code().as_u16(), &error.status()["details"]["retryAfterSeconds"]), (429, &json!(10)));
-    budget(&sim, "other", &healthy(1));
+    create_budget(&sim, "other", &status_with_allowed_disruptions(1));
     let error = evict(&sim, "a", "").unwrap_err();
     assert_eq!(error.code(), 500);
     assert!(error.to_string().contains("more than one PodDisruptionBudget"), "{error}");

@@ -46,7 +46,7 @@ async fn requests_are_delayed_or_never_answered() {
 }
 
 #[tokio::test]
-async fn bodies_break_after_the_configured_bytes() {
+async fn a_response_body_breaks_after_the_configured_number_of_bytes() {
     let sim = Sim::new();
     post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
     sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("list").nth(1));
@@ -58,7 +58,7 @@ async fn bodies_break_after_the_configured_bytes() {
 }
 
 #[tokio::test]
-async fn watches_break_end_or_send_replaced_objects() {
+async fn faults_can_break_or_end_watches_and_replace_objects() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         post(&sim, CONFIG_MAPS, config_map(name)).await.ok();
@@ -93,7 +93,7 @@ async fn watches_break_end_or_send_replaced_objects() {
 }
 
 #[tokio::test]
-async fn only_a_reset_after_handling_applies_the_write() {
+async fn a_reset_prevents_the_write_and_a_reset_after_handling_does_not() {
     let sim = Sim::new();
     let server = sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
     sim.faults().add(Rule::new(Action::Reset).verb("create").nth(1));
@@ -116,7 +116,7 @@ async fn only_a_reset_after_handling_applies_the_write() {
 }
 
 #[tokio::test]
-async fn faults_of_the_store_precede_the_request() {
+async fn compactions_restarts_and_rewinds_take_effect_before_the_request_is_handled() {
     let sim = Sim::new();
     post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
     let version = sim.resource_version();

@@ -1,4 +1,4 @@
-//! Tests of the HTTPS listener: authentication, HTTP versions, shutdown.
+//! Tests of the HTTPS listener (authentication, faults, kubeconfig), and of the shutdown of an HTTP listener.
 
 use std::sync::Arc;
 
@@ -65,7 +65,8 @@ fn list_request(server: &Server, token: Option<&str>) -> Request<Full<Bytes>> {
     request.body(Full::default()).unwrap()
 }
 
-/// Lists the namespaces over `protocol`, with a client certificate and a token, if any.
+/// Lists the namespaces over `protocol`, with an optional client certificate and an optional token. Returns the status
+/// code and the body.
 async fn list_namespaces(
     server: &Server,
     certificate: Option<Identity<'_>>,
@@ -79,7 +80,7 @@ async fn list_namespaces(
 }
 
 #[tokio::test]
-async fn authenticates_by_client_certificate_or_token_only() {
+async fn a_request_needs_a_valid_client_certificate_or_a_valid_token() {
     let sim = Sim::new();
     let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let token = server.token().unwrap().to_owned();
@@ -94,7 +95,8 @@ async fn authenticates_by_client_certificate_or_token_only() {
             (None, Some(&*token), true),
             (None, None, false),
             (None, Some("wrong"), false),
-            // The authority of another listener has signed this certificate. A valid token is sufficient.
+            // The authority of another listener has signed the certificate `unknown`. A request with this certificate
+            // needs a valid token.
             (unknown, None, false),
             (unknown, Some("wrong"), false),
             (unknown, Some(&*token), true),
@@ -126,7 +128,7 @@ async fn issued_certificates_have_the_name_and_the_group_of_their_user() {
 }
 
 #[tokio::test]
-async fn faults_break_responses_over_both_protocols() {
+async fn faults_break_responses_over_http1_and_http2() {
     let sim = Sim::new();
     let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
     for protocol in ["http/1.1", "h2"] {

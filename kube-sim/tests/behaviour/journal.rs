@@ -1,4 +1,4 @@
-//! Tests of the journal with bodies, and of replays.
+//! Tests of journals that contain bodies, and of the replay of these journals.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn new_sim() -> Sim {
         .build()
 }
 
-/// A run with faults, a watch, delayed and direct requests.
+/// Records a run with faults, a watch, a delayed request and a direct request. Returns the entries of the journal.
 async fn record_run() -> Vec<Entry> {
     let sim = new_sim();
     sim.faults().add(Rule::new(Action::status(503)).verb("create").nth(1));
@@ -63,7 +63,7 @@ async fn a_recorded_run_is_replayed() {
             ("delete", false, Some(6)),
         ]
     );
-    // The client stopped reading this watch: the entry contains the events that it had read.
+    // The client has stopped reading this watch. The entry contains the events that the client has read.
     let watched = String::from_utf8(entries[0].response_body.clone().unwrap().content.to_vec()).unwrap();
     assert!(watched.contains("MODIFIED") && watched.contains("delayed"), "{watched}");
     let text = serde_json::to_string(&entries).unwrap();

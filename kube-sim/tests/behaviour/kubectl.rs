@@ -8,14 +8,14 @@ use std::time::Duration;
 use kube_sim::workload::Workload;
 use kube_sim::{Server, Sim};
 
-/// The installed kubectl with the kubeconfig of a server and an empty home directory.
+/// Runs the installed kubectl with the kubeconfig of a server and with an empty home directory.
 struct Kubectl {
     config: tempfile::NamedTempFile,
     home: tempfile::TempDir,
 }
 
 impl Kubectl {
-    /// Prints a message and returns `None` if no kubectl is installed.
+    /// Prepares kubectl for `server`. If kubectl is not installed, prints a message and returns `None`.
     fn for_server(server: &Server) -> Option<Self> {
         if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
             println!("skipped: kubectl is not installed");
@@ -42,8 +42,8 @@ impl Kubectl {
         child.wait_with_output().unwrap()
     }
 
-    /// Runs kubectl, asserts that it succeeds, and returns its output. Uses a blocking thread, because the server needs
-    /// the current thread.
+    /// Runs kubectl, asserts that kubectl succeeds, and returns the standard output. A blocking thread waits for kubectl,
+    /// because the server runs on the threads of the runtime.
     async fn run(self: &std::sync::Arc<Self>, args: &str, input: &str) -> String {
         let (this, owned, input) = (self.clone(), args.to_owned(), input.to_owned());
         let output = tokio::task::spawn_blocking(move || this.run_blocking(&owned, &input)).await.unwrap();
@@ -54,7 +54,8 @@ impl Kubectl {
     }
 }
 
-/// Starts an HTTPS listener, and prepares kubectl if it is installed.
+/// Starts an HTTPS listener, and prepares kubectl for this listener. If kubectl is not installed, the second value is
+/// `None`.
 async fn start_server(sim: &Sim) -> (Server, Option<std::sync::Arc<Kubectl>>) {
     let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let kubectl = Kubectl::for_server(&server).map(std::sync::Arc::new);

@@ -1,4 +1,4 @@
-//! Tests of lists: selectors, chunking, resource versions, representations.
+//! Tests of lists: selectors, chunking, resource versions, representations, compression.
 
 use crate::common;
 use crate::common::{CONFIG_MAPS, PODS, config_map, delete, get, get_accepting, pod, post};
@@ -12,7 +12,7 @@ fn object_names(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn selectors_filter_lists_and_unsupported_fields_are_rejected() {
+async fn a_list_contains_the_selected_objects_and_unsupported_field_selectors_are_rejected() {
     let sim = Sim::new();
     for (name, node) in [("a", "n1"), ("b", "n2"), ("c", "n1")] {
         let mut pod = pod(name);
@@ -89,7 +89,7 @@ async fn resource_version_match_selects_the_version_of_the_list() {
 }
 
 #[tokio::test]
-async fn items_of_built_in_lists_have_no_kind() {
+async fn items_in_lists_of_built_in_kinds_have_no_kind() {
     let sim = Sim::new();
     post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
     let response = get(&sim, CONFIG_MAPS).await;

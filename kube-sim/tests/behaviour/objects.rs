@@ -64,7 +64,7 @@ async fn error_responses_are_complete_status_objects() {
 }
 
 #[tokio::test]
-async fn an_update_needs_the_current_version() {
+async fn an_update_of_an_old_version_is_a_conflict() {
     let sim = Sim::new();
     let path = format!("{CONFIG_MAPS}/a");
     let first = post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
@@ -78,7 +78,7 @@ async fn an_update_needs_the_current_version() {
         message,
         "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your changes to the latest version and try again"
     );
-    // An update that changes nothing is not written, even without a resource version.
+    // An update without changes and without a resource version succeeds, and the server writes nothing.
     let before = sim.resource_version();
     let mut same = second.clone();
     same["metadata"].as_object_mut().unwrap().remove("resourceVersion");
@@ -90,7 +90,7 @@ async fn an_update_needs_the_current_version() {
 }
 
 #[tokio::test]
-async fn generation_counts_spec_changes_and_status_is_a_subresource() {
+async fn changes_of_the_spec_increment_the_generation_and_the_status_is_a_subresource() {
     let sim = Sim::new();
     let path = "/apis/apps/v1/namespaces/default/deployments";
     let deployment = json!({
@@ -215,7 +215,7 @@ async fn the_propagation_policy_determines_the_deletion_of_dependents() {
 }
 
 #[tokio::test]
-async fn a_foreground_owner_waits_for_blocking_dependents() {
+async fn an_owner_deleted_in_the_foreground_waits_for_its_blocking_dependents() {
     let sim = Sim::new();
     let owner = post(&sim, CONFIG_MAPS, config_map("owner")).await.ok();
     let mut child = config_map_owned_by("child", &owner, true);
@@ -285,7 +285,7 @@ fn protobuf_field(number: u8, content: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn accepts_protobuf_request_bodies() {
+async fn request_bodies_can_be_protobuf() {
     let sim = Sim::new();
     let meta = [protobuf_field(1, b"v1"), protobuf_field(2, b"Namespace")].concat();
     let body = [
@@ -346,15 +346,15 @@ async fn the_storage_refuses_a_create_with_a_nonzero_resource_version() {
 
 #[tokio::test]
 async fn config_maps_and_secrets_are_limited_to_one_mebibyte() {
-    const LIMIT: usize = 1 << 20;
+    const DATA_LIMIT: usize = 1 << 20;
     let sim = Sim::new();
     let encoded = |length: usize| STANDARD.encode("a".repeat(length));
-    let half = LIMIT / 2;
+    let half = DATA_LIMIT / 2;
     for (kind, plural, words, fits, data) in [
-        ("ConfigMap", "configmaps", "[]", true, json!({"data": {"k": "a".repeat(LIMIT)}})),
-        ("ConfigMap", "configmaps", "[]", false, json!({"data": {"k": "a".repeat(LIMIT + 1)}})),
-        ("ConfigMap", "configmaps", "[]", true, json!({"binaryData": {"k": encoded(LIMIT)}})),
-        ("ConfigMap", "configmaps", "[]", false, json!({"binaryData": {"k": encoded(LIMIT + 1)}})),
+        ("ConfigMap", "configmaps", "[]", true, json!({"data": {"k": "a".repeat(DATA_LIMIT)}})),
+        ("ConfigMap", "configmaps", "[]", false, json!({"data": {"k": "a".repeat(DATA_LIMIT + 1)}})),
+        ("ConfigMap", "configmaps", "[]", true, json!({"binaryData": {"k": encoded(DATA_LIMIT)}})),
+        ("ConfigMap", "configmaps", "[]", false, json!({"binaryData": {"k": encoded(DATA_LIMIT + 1)}})),
         (
             "ConfigMap",
             "configmaps",
@@ -362,9 +362,9 @@ async fn config_maps_and_secrets_are_limited_to_one_mebibyte() {
             false,
             json!({"data": {"k": "a".repeat(half)}, "binaryData": {"l": encoded(half + 1)}}),
         ),
-        ("Secret", "secrets", "data", true, json!({"data": {"k": encoded(LIMIT)}})),
+        ("Secret", "secrets", "data", true, json!({"data": {"k": encoded(DATA_LIMIT)}})),
         ("Secret", "secrets", "data", false, json!({"data": {"k": encoded(half), "l": encoded(half + 1)}})),
-        ("Secret", "secrets", "data", false, json!({"stringData": {"k": "a".repeat(LIMIT + 1)}})),
+        ("Secret", "secrets", "data", false, json!({"stringData": {"k": "a".repeat(DATA_LIMIT + 1)}})),
     ] {
         let mut object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "big"}});
         object.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
@@ -403,7 +403,7 @@ async fn the_request_limit_of_etcd_applies_to_custom_resources() {
         )
     );
     assert!(message.ends_with(" vs. 2097152)"), "{message}");
-    // The limits also apply to updates. A refused update changes nothing.
+    // The limits apply to creates and to updates. A refused update changes nothing.
     merge_patch(&sim, &format!("{path}/a"), json!({"y": "a".repeat(3000)})).await.fails(500, "");
     assert_eq!(get(&sim, &format!("{path}/a")).await.ok().get("y"), None);
 }

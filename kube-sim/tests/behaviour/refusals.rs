@@ -10,15 +10,15 @@ const CRON_JOBS: &str = "/apis/batch/v1/namespaces/default/cronjobs";
 /// The path of the Events in the namespace `default`.
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 /// The beginning of the error text for an invalid DNS subdomain.
-const INVALID_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of";
+const INVALID_SUBDOMAIN_ERROR: &str = "a lowercase RFC 1123 subdomain must consist of";
 
-/// Creates an object in a dry run. Returns the error message, or an empty string if the create succeeds.
-async fn create_error(sim: &Sim, path: &str, object: Value) -> String {
+/// Sends a create request with `dryRun=All`. Returns the error message, or an empty string if the request succeeds.
+async fn try_create(sim: &Sim, path: &str, object: Value) -> String {
     let response = post(sim, &format!("{path}?dryRun=All"), object).await;
     if response.code == 201 { String::new() } else { response.fails(422, "Invalid") }
 }
 
-/// Asserts that `message` contains all of `words`, and is empty if there are none.
+/// Asserts that `message` contains each string of `words`. If `words` is empty, `message` must be empty.
 #[track_caller]
 fn assert_contains(message: &str, words: &[&str]) {
     assert_eq!(message.is_empty(), words.is_empty(), "{words:?}: {message}");
@@ -40,8 +40,8 @@ async fn generate_name_must_be_a_valid_name_prefix() {
         ("a..", false),
     ] {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": prefix}});
-        let message = create_error(&sim, CONFIG_MAPS, map).await;
-        let words = format!("metadata.generateName: Invalid value: \"{prefix}\": {INVALID_SUBDOMAIN}");
+        let message = try_create(&sim, CONFIG_MAPS, map).await;
+        let words = format!("metadata.generateName: Invalid value: \"{prefix}\": {INVALID_SUBDOMAIN_ERROR}");
         let words = [words.as_str()];
         assert_contains(&message, if valid { &[] } else { &words });
     }
@@ -49,7 +49,7 @@ async fn generate_name_must_be_a_valid_name_prefix() {
     let meta = json!({"name": "ok", "generateName": "db."});
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta});
     assert_contains(
-        &create_error(&sim, CONFIG_MAPS, map).await,
+        &try_create(&sim, CONFIG_MAPS, map).await,
         &["metadata.generateName: Invalid value: \"db.\""],
     );
     let may_get = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
@@ -61,7 +61,7 @@ async fn generate_name_must_be_a_valid_name_prefix() {
             "metadata": {"generateName": prefix}, "rules": [may_get],
         });
         let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
-        assert_contains(&create_error(&sim, roles, role).await, words);
+        assert_contains(&try_create(&sim, roles, role).await, words);
     }
 }
 
@@ -119,11 +119,11 @@ async fn a_cron_job_needs_a_valid_schedule_and_a_name_of_at_most_52_characters()
             &["spec.timeZone: Invalid value: \"a b\": unknown time zone a b"],
         ),
     ] {
-        assert_contains(&create_error(&sim, CRON_JOBS, cron_job(&meta, &spec)).await, words);
+        assert_contains(&try_create(&sim, CRON_JOBS, cron_job(&meta, &spec)).await, words);
     }
 }
 
-/// A valid Event with the fields of `change`.
+/// An Event. The fields of `change` replace fields of a valid Event.
 fn event_with(change: &Value) -> Value {
     let mut event = json!({
         "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"},
@@ -192,14 +192,14 @@ async fn an_event_needs_valid_fields_and_the_namespace_of_its_object() {
             &["series.lastObservedTime: Required value"],
         ),
     ] {
-        assert_contains(&create_error(&sim, EVENTS, event_with(&change)).await, words);
+        assert_contains(&try_create(&sim, EVENTS, event_with(&change)).await, words);
     }
     sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})).unwrap();
     let words = "involvedObject.namespace: Invalid value: \"\": does not match event.namespace";
     let other = EVENTS.replace("default", "other");
-    assert_contains(&create_error(&sim, &other, event_with(&json!({}))).await, &[words]);
+    assert_contains(&try_create(&sim, &other, event_with(&json!({}))).await, &[words]);
     let pod = json!({"regarding": {"kind": "Pod", "namespace": "elsewhere", "name": "p"}});
-    assert_contains(&create_error(&sim, &other, event_with(&pod)).await, &[]);
+    assert_contains(&try_create(&sim, &other, event_with(&pod)).await, &[]);
     let core = "/api/v1/namespaces/other/events";
     for (namespace, valid) in [("other", true), ("", false), ("elsewhere", false)] {
         let about = json!({"kind": "Pod", "namespace": namespace, "name": "p"});
@@ -209,7 +209,7 @@ async fn an_event_needs_valid_fields_and_the_namespace_of_its_object() {
             "involvedObject.namespace: Invalid value: \"{namespace}\": does not match event.namespace"
         );
         let words = [words.as_str()];
-        assert_contains(&create_error(&sim, core, event).await, if valid { &[] } else { &words });
+        assert_contains(&try_create(&sim, core, event).await, if valid { &[] } else { &words });
     }
 }
 
@@ -249,7 +249,7 @@ async fn each_environment_source_needs_exactly_one_valid_reference() {
         (
             value_from(json!({"configMapKeyRef": {"name": "", "key": "k"}})),
             "env[0].valueFrom.configMapKeyRef.name: Invalid value: \"\": ",
-            &[INVALID_SUBDOMAIN],
+            &[INVALID_SUBDOMAIN_ERROR],
         ),
         (
             value_from(json!({"configMapKeyRef": {"name": "a", "key": ""}})),
@@ -264,7 +264,7 @@ async fn each_environment_source_needs_exactly_one_valid_reference() {
         (
             value_from(json!({"secretKeyRef": {"name": "", "key": "k"}})),
             "env[0].valueFrom.secretKeyRef.name: Invalid value: \"\": ",
-            &[INVALID_SUBDOMAIN],
+            &[INVALID_SUBDOMAIN_ERROR],
         ),
         (
             value_from(json!({"secretKeyRef": {"name": "s", "key": ""}})),
@@ -308,7 +308,7 @@ async fn each_environment_source_needs_exactly_one_valid_reference() {
         (
             env_from(json!({"secretRef": {"name": "A_B"}})),
             "envFrom[0].secretRef.name: Invalid",
-            &[INVALID_SUBDOMAIN],
+            &[INVALID_SUBDOMAIN_ERROR],
         ),
         (
             env_from(json!({})),
@@ -328,7 +328,7 @@ async fn each_environment_source_needs_exactly_one_valid_reference() {
     ] {
         let mut pod = common::pod("a");
         pod["spec"]["containers"][0].as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
-        let message = create_error(&sim, PODS, pod).await;
+        let message = try_create(&sim, PODS, pod).await;
         assert_contains(&message, words);
         let place = if place.is_empty() { String::new() } else { format!("spec.containers[0].{place}") };
         assert!(message.contains(&place), "{place}: {message}");
@@ -383,6 +383,6 @@ async fn volume_sources_need_names_and_valid_paths_and_modes() {
         let mut named = volume.clone();
         named["name"] = "v".into();
         pod["spec"]["volumes"] = json!([named]);
-        assert_contains(&create_error(&sim, PODS, pod).await, words);
+        assert_contains(&try_create(&sim, PODS, pod).await, words);
     }
 }

@@ -21,7 +21,7 @@ async fn get(replica: &Replica, query: &str) -> (u16, Value) {
     (code, serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap())
 }
 
-/// The names and the resource version of a list.
+/// Lists the config maps. Returns their names and the resource version of the list.
 async fn list(replica: &Replica, query: &str) -> (Vec<String>, u64) {
     let (code, list) = get(replica, query).await;
     assert_eq!(code, 200, "{list}");
@@ -39,8 +39,8 @@ async fn watch(replica: &Replica, query: &str) -> SimBody {
     replica.service().oneshot(request).await.unwrap().into_body()
 }
 
-/// The available events, as types and names.
-fn events(body: &mut SimBody) -> Vec<String> {
+/// Reads the events that are available now. Returns the type and the name of each event.
+fn read_events(body: &mut SimBody) -> Vec<String> {
     let mut events = Vec::new();
     while let Some(Some(Ok(frame))) = body.frame().now_or_never() {
         let event: Value = serde_json::from_slice(&frame.into_data().unwrap()).unwrap();
@@ -56,13 +56,13 @@ fn create(sim: &Sim, name: &str) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_at_version_zero_and_watches_lag_by_a_time() {
+async fn a_lag_by_time_delays_reads_at_version_zero_and_watches() {
     let sim = Sim::new();
     create(&sim, "old");
     let replica = sim.replica(Lag::Time(Duration::from_secs(2)));
     let before = sim.resource_version();
     let mut open = watch(&replica, "&resourceVersion=0").await;
-    assert_eq!(events(&mut open), ["ADDED old"]);
+    assert_eq!(read_events(&mut open), ["ADDED old"]);
     create(&sim, "a");
     advance(Duration::from_secs(1)).await;
     let latest = create(&sim, "b");
@@ -70,11 +70,11 @@ async fn reads_at_version_zero_and_watches_lag_by_a_time() {
     assert_eq!(list(&replica, "?resourceVersion=0").await, (vec!["old".to_owned()], before));
     assert_eq!(get(&replica, "/a?resourceVersion=0").await.0, 404);
     assert_eq!(get(&replica, "/a").await.0, 200, "a consistent get reads the store");
-    assert_eq!(events(&mut open), Vec::<String>::new());
+    assert_eq!(read_events(&mut open), Vec::<String>::new());
     advance(Duration::from_secs(1)).await;
-    assert_eq!(events(&mut open), ["ADDED a"]);
+    assert_eq!(read_events(&mut open), ["ADDED a"]);
     assert_eq!(list(&replica, "?resourceVersion=0").await, (vec!["a".into(), "old".into()], latest - 1));
-    // The timer of the watch wakes its reader when the cache gets the next change.
+    // A timer wakes the reader of the watch when the cache gets the next change.
     let woken = Instant::now();
     let frame = open.frame().await.unwrap().unwrap().into_data().unwrap();
     assert!(String::from_utf8_lossy(&frame).contains("\"name\":\"b\""));
@@ -83,7 +83,7 @@ async fn reads_at_version_zero_and_watches_lag_by_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_that_need_a_fresh_cache_wait_for_it() {
+async fn reads_wait_until_the_cache_is_fresh_enough() {
     let sim = Sim::new();
     let replica = sim.replica(Lag::Time(Duration::from_secs(2)));
     let version = create(&sim, "a");
@@ -99,7 +99,7 @@ async fn reads_that_need_a_fresh_cache_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cache_that_does_not_catch_up_in_time_is_too_old() {
+async fn reads_fail_if_the_cache_does_not_catch_up_in_time() {
     let sim = Sim::new();
     let replica = sim.replica(Lag::Versions(1));
     let version = create(&sim, "a");
@@ -119,7 +119,7 @@ async fn a_cache_that_does_not_catch_up_in_time_is_too_old() {
     assert_eq!(list(&replica, &exact).await, (vec!["a".to_owned()], version));
     assert_eq!(begin.elapsed(), Duration::ZERO);
     let streaming = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1";
-    assert_eq!(events(&mut watch(&replica, streaming).await), ["ERROR -"]);
+    assert_eq!(read_events(&mut watch(&replica, streaming).await), ["ERROR -"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,18 +133,19 @@ async fn a_watch_that_moves_to_an_older_cache_gets_no_event_twice() {
     // The client has seen the last change on another server.
     let mut resumed = watch(&replica, &format!("&resourceVersion={version}")).await;
     let mut from_cache = watch(&replica, &format!("&resourceVersion={}", version - 3)).await;
-    assert_eq!(events(&mut from_cache), ["ADDED a"]);
+    assert_eq!(read_events(&mut from_cache), ["ADDED a"]);
     create(&sim, "d");
     create(&sim, "e");
-    assert_eq!(events(&mut resumed), Vec::<String>::new());
-    assert_eq!(events(&mut from_cache), ["ADDED b", "ADDED c"]);
-    // A change of another resource also advances the version. The cache, which lags by two versions, then has `d`.
+    assert_eq!(read_events(&mut resumed), Vec::<String>::new());
+    assert_eq!(read_events(&mut from_cache), ["ADDED b", "ADDED c"]);
+    // The creation of the namespace advances the resource version. The cache lags by two versions, so the cache now
+    // contains `d`.
     sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})).unwrap();
-    assert_eq!(events(&mut resumed), ["ADDED d"]);
+    assert_eq!(read_events(&mut resumed), ["ADDED d"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cache_survives_compactions_and_never_goes_back() {
+async fn a_cache_survives_compactions_and_does_not_go_back_when_the_lag_grows() {
     let sim = Sim::builder().history(3).build();
     let replica = sim.replica(Lag::Versions(2));
     for name in ["a", "b", "c"] {
@@ -158,12 +159,12 @@ async fn a_cache_survives_compactions_and_never_goes_back() {
     for n in 0..5 {
         create(&sim, &format!("d-{n}"));
     }
-    // The history keeps only three changes, so the cache lags by at most three.
+    // The history keeps only three changes, so the cache lags by at most three changes.
     assert_eq!(replica.cached_version(), sim.resource_version() - 3);
     replica.restart();
     assert_eq!(replica.cached_version(), sim.resource_version());
     let mut expired = watch(&replica, &format!("&resourceVersion={seen}")).await;
-    assert_eq!(events(&mut expired), ["ERROR -"]);
+    assert_eq!(read_events(&mut expired), ["ERROR -"]);
     sim.rewind(2).unwrap();
     assert_eq!(replica.cached_version(), sim.resource_version());
 }

@@ -1,4 +1,4 @@
-//! The objects of a new server.
+//! Tests of the objects that a new server contains.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ const KINDS: [(&str, &str, usize); 11] = [
     ("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration", 8),
 ];
 
-/// All objects of a new server.
+/// All objects of the kinds in [`KINDS`].
 fn objects(sim: &Sim) -> Vec<Value> {
     KINDS.iter().flat_map(|(api_version, kind, _)| sim.list(api_version, kind, "").unwrap()).collect()
 }
@@ -53,14 +53,14 @@ async fn a_new_server_has_the_objects_of_an_api_server() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_seed_determines_the_objects_of_the_start() {
+async fn the_seed_determines_the_initial_objects() {
     let of_seed = |seed: u64| objects(&builder().seed(seed).build());
     assert_eq!(of_seed(1), of_seed(1));
     assert_ne!(of_seed(1)[0]["metadata"]["uid"], of_seed(2)[0]["metadata"]["uid"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_of_the_start_is_selected_changed_and_deleted_like_others() {
+async fn initial_objects_can_be_selected_changed_and_deleted() {
     let (sim, other) = (builder().build(), builder().build());
     let path = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
     let send = |method: http::Method, path: &str, body: &Value| {
@@ -80,7 +80,7 @@ async fn an_object_of_the_start_is_selected_changed_and_deleted_like_others() {
 }
 
 #[tokio::test]
-async fn a_listener_publishes_the_authorities_of_client_certificates() {
+async fn each_https_listener_publishes_its_client_certificate_authority() {
     let sim = Sim::new();
     let published = |sim: &Sim| {
         let map = sim.get("v1", "ConfigMap", "kube-system", "extension-apiserver-authentication");

@@ -1,4 +1,4 @@
-//! Exec, attach, port-forward, logs and watches over WebSocket, with a client in the same process.
+//! Tests of exec, attach, port-forward and watches over WebSocket, and of logs. The client runs in the same process.
 
 use crate::common;
 use crate::common::{PODS, config_map, get, pod, post};
@@ -69,8 +69,8 @@ fn parse_status(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
-/// Builds a simulation with a node, and creates the pod `p` on it.
-async fn with_pod(builder: kube_sim::SimBuilder) -> Sim {
+/// Builds a simulation with a node, and creates the pod `p` on this node.
+async fn sim_with_pod(builder: kube_sim::SimBuilder) -> Sim {
     let sim = builder.nodes(1).build();
     let mut running = pod("p");
     running["spec"]["nodeName"] = "node-0".into();
@@ -89,7 +89,7 @@ fn exec_path(options: &str, command: &[&str]) -> String {
 
 #[tokio::test]
 async fn exec_sends_output_and_exit_code() {
-    let sim = with_pod(Sim::builder()).await;
+    let sim = sim_with_pod(Sim::builder()).await;
     let path = exec_path("stdout=true&stderr=true", &["sh", "-c", "echo out; echo err >&2; exit 3"]);
     let (mut socket, protocol) = connect(&sim, &path, "v4.channel.k8s.io, v5.channel.k8s.io").await;
     assert_eq!(protocol, "v5.channel.k8s.io");
@@ -102,8 +102,8 @@ async fn exec_sends_output_and_exit_code() {
 }
 
 #[tokio::test]
-async fn version_5_closes_the_input_and_version_4_cannot() {
-    let sim = with_pod(Sim::builder()).await;
+async fn only_version_5_of_the_protocol_can_close_the_input() {
+    let sim = sim_with_pod(Sim::builder()).await;
     let path = exec_path("stdin=true&stdout=true", &["cat"]);
     let (mut socket, _) = connect(&sim, &path, "v5.channel.k8s.io").await;
     for message in [&b"\x00hello"[..], b"\xff\x00"] {
@@ -115,7 +115,7 @@ async fn version_5_closes_the_input_and_version_4_cannot() {
 
     let (mut socket, protocol) = connect(&sim, &path, "v4.channel.k8s.io").await;
     assert_eq!(protocol, "v4.channel.k8s.io");
-    // The message `ff 00` closes the input in version 5. In version 4 it is data for the unknown channel 255.
+    // The message `ff 00` closes the input in version 5. In version 4, the message is data for the unknown channel 255.
     for message in [&b"\xff\x00"[..], b"\x00hello"] {
         socket.send(Message::Binary(Bytes::copy_from_slice(message))).await.unwrap();
     }
@@ -128,8 +128,8 @@ async fn version_5_closes_the_input_and_version_4_cannot() {
 }
 
 #[tokio::test]
-async fn large_output_and_input_pass_a_small_buffer() {
-    let sim = with_pod(Sim::builder()).await;
+async fn exec_transfers_input_and_output_that_are_larger_than_its_buffers() {
+    let sim = sim_with_pod(Sim::builder()).await;
     let path = exec_path("stdin=true&stdout=true", &["cat"]);
     let (socket, _) = connect(&sim, &path, "v5.channel.k8s.io").await;
     let (mut sink, mut stream) = socket.split();
@@ -154,7 +154,7 @@ async fn large_output_and_input_pass_a_small_buffer() {
 }
 
 #[tokio::test]
-async fn handlers_receive_the_request_the_input_and_the_terminal_sizes() {
+async fn an_exec_handler_receives_the_request_and_the_terminal_sizes_and_can_fail() {
     let builder = Sim::builder().on_exec(|request: ExecRequest, mut streams| async move {
         assert_eq!((request.pod.as_str(), request.container.as_str(), request.tty), ("p", "main", true));
         let size = streams.terminal_sizes.next().await.unwrap();
@@ -162,7 +162,7 @@ async fn handlers_receive_the_request_the_input_and_the_terminal_sizes() {
         streams.stderr.write_all(b"!").await?;
         Err("the disk is full".into())
     });
-    let sim = with_pod(builder).await;
+    let sim = sim_with_pod(builder).await;
     let path = exec_path("stdin=true&stdout=true&stderr=true&tty=true", &["top"]);
     let (mut socket, _) = connect(&sim, &path, "v5.channel.k8s.io").await;
     let resize = Bytes::from_static(b"\x04{\"Width\":80,\"Height\":24}");
@@ -178,21 +178,21 @@ async fn handlers_receive_the_request_the_input_and_the_terminal_sizes() {
 
 #[tokio::test]
 async fn the_handler_ends_when_the_client_closes_the_connection() {
-    struct Dropped(tokio::sync::mpsc::UnboundedSender<()>);
-    impl Drop for Dropped {
+    struct SignalOnDrop(tokio::sync::mpsc::UnboundedSender<()>);
+    impl Drop for SignalOnDrop {
         fn drop(&mut self) {
             self.0.send(()).unwrap();
         }
     }
     let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
     let builder = Sim::builder().on_exec(move |_, _| {
-        let running = Dropped(sender.clone());
+        let running = SignalOnDrop(sender.clone());
         async move {
             let _running = running;
             std::future::pending().await
         }
     });
-    let sim = with_pod(builder).await;
+    let sim = sim_with_pod(builder).await;
     let (mut socket, _) = connect(&sim, &exec_path("stdout=true", &["x"]), "v5.channel.k8s.io").await;
     assert_eq!(socket.next().await.unwrap().unwrap(), Message::Binary(Bytes::from_static(&[1])));
     drop(socket);
@@ -201,7 +201,7 @@ async fn the_handler_ends_when_the_client_closes_the_connection() {
 
 #[tokio::test]
 async fn attach_echoes_its_input() {
-    let sim = with_pod(Sim::builder()).await;
+    let sim = sim_with_pod(Sim::builder()).await;
     let path = format!("{PODS}/p/attach?stdin=true&stdout=true&container=main");
     let (mut socket, _) = connect(&sim, &path, "v5.channel.k8s.io").await;
     for message in [&b"\x00hello"[..], b"\xff\x00"] {
@@ -213,14 +213,14 @@ async fn attach_echoes_its_input() {
         streams.stdout.write_all(request.container.as_bytes()).await?;
         Ok(())
     });
-    let sim = with_pod(builder).await;
+    let sim = sim_with_pod(builder).await;
     let (mut socket, _) = connect(&sim, &format!("{PODS}/p/attach?stdout=true"), "v4.channel.k8s.io").await;
     assert_eq!(text(&read_channels(&mut socket).await[1]), "main");
 }
 
 #[tokio::test]
 async fn requests_that_cannot_be_upgraded_are_refused() {
-    let sim = with_pod(Sim::builder()).await;
+    let sim = sim_with_pod(Sim::builder()).await;
     post(&sim, PODS, pod("waiting")).await.ok();
     let path = exec_path("stdout=true", &["true"]);
     let message = get(&sim, &path).await.fails(400, "BadRequest");
@@ -247,7 +247,7 @@ async fn requests_that_cannot_be_upgraded_are_refused() {
 }
 
 #[tokio::test]
-async fn ports_are_forwarded_by_channels() {
+async fn each_forwarded_port_has_a_data_channel_and_an_error_channel() {
     let builder = Sim::builder().on_port_forward(|request, mut connection| async move {
         if request.port == 81 {
             return Err("refused".into());
@@ -257,7 +257,7 @@ async fn ports_are_forwarded_by_channels() {
         connection.write_all(&word).await?;
         Ok(())
     });
-    let sim = with_pod(builder).await;
+    let sim = sim_with_pod(builder).await;
     let path = format!("{PODS}/p/portforward?ports=80,81&ports=82");
     let (mut socket, protocol) = connect(&sim, &path, "v4.channel.k8s.io").await;
     assert_eq!(protocol, "v4.channel.k8s.io");
@@ -276,7 +276,7 @@ async fn ports_are_forwarded_by_channels() {
 }
 
 #[tokio::test]
-async fn a_watch_sends_each_event_as_a_message() {
+async fn a_watch_over_websocket_sends_each_event_as_a_message() {
     let sim = Sim::new();
     let path = "/api/v1/namespaces/default/configmaps?watch=true&timeoutSeconds=1";
     let (mut socket, protocol) = connect(&sim, path, "").await;
@@ -303,7 +303,7 @@ async fn logs_are_sent_as_the_handler_produces_them() {
             Some((receiver.recv().await?, Some(receiver)))
         }))
     });
-    let sim = with_pod(builder).await;
+    let sim = sim_with_pod(builder).await;
     let message = get(&sim, &format!("{PODS}/p/log?previous=true")).await.fails(400, "BadRequest");
     assert_eq!(message, "no previous container");
     let request =

@@ -30,7 +30,7 @@ async fn assert_refused(sim: &Sim, path: &str, change: Value, words: &str) {
 const IMMUTABLE_FIELD_ERROR: &str = "spec: Forbidden: pod updates may not change fields other than";
 
 #[tokio::test]
-async fn node_grace_period_and_containers_of_a_pod_are_immutable() {
+async fn a_pod_update_can_change_the_image_but_not_the_node_or_the_grace_period() {
     let sim = Sim::new();
     let mut placed = pod("placed");
     placed["spec"]["nodeName"] = "n".into();
@@ -82,7 +82,7 @@ async fn the_active_deadline_of_a_pod_can_only_be_shortened() {
 }
 
 #[tokio::test]
-async fn tolerations_can_be_added_and_scheduling_gates_removed() {
+async fn tolerations_can_only_be_added_and_scheduling_gates_can_only_be_removed() {
     let sim = Sim::new();
     let mut gated = pod("a");
     gated["spec"]["schedulingGates"] = json!([{"name": "a.b/x"}]);
@@ -182,7 +182,7 @@ async fn the_cluster_ip_of_a_service_is_immutable() {
 }
 
 #[tokio::test]
-async fn a_status_update_can_change_labels_except_those_of_a_deployment() {
+async fn a_status_update_can_change_labels_but_not_the_labels_of_a_deployment() {
     let sim = Sim::new();
     let selected = json!({"selector": {"matchLabels": {"a": "b"}}, "template": {
         "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]},
@@ -211,7 +211,7 @@ async fn a_status_update_can_change_labels_except_those_of_a_deployment() {
 }
 
 #[tokio::test]
-async fn ephemeral_containers_are_neither_changed_nor_removed() {
+async fn an_update_cannot_change_or_remove_ephemeral_containers() {
     let sim = Sim::new();
     post(&sim, PODS, pod("p")).await.ok();
     let path = format!("{PODS}/p/ephemeralcontainers");
@@ -229,16 +229,17 @@ async fn ephemeral_containers_are_neither_changed_nor_removed() {
 }
 
 #[tokio::test]
-async fn approvals_of_certificates_are_kept_and_get_times() {
-    const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+async fn the_approval_of_a_certificate_gets_timestamps_and_cannot_be_removed() {
+    const SIGNING_REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
     // `-----BEGIN CERTIFICATE REQUEST-----` in base64.
     let content = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0=";
     let sim = Sim::new();
     let spec = json!({"request": content, "signerName": "example.com/signer", "usages": ["client auth"]});
     let kind = "CertificateSigningRequest";
     let request = json!({"apiVersion": "certificates.k8s.io/v1", "kind": kind, "metadata": {"name": "c"}, "spec": spec});
-    post(&sim, REQUESTS, request).await.ok();
-    let (approval, status) = (format!("{REQUESTS}/c/approval"), format!("{REQUESTS}/c/status"));
+    post(&sim, SIGNING_REQUESTS, request).await.ok();
+    let (approval, status) =
+        (format!("{SIGNING_REQUESTS}/c/approval"), format!("{SIGNING_REQUESTS}/c/status"));
     let conditions = |kind: &str| json!({"status": {"conditions": [{"type": kind, "status": "True"}]}});
     let words = "updates may not add a condition of type \"Approved\"";
     assert_refused(&sim, &status, conditions("Approved"), words).await;

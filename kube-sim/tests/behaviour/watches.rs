@@ -13,7 +13,7 @@ fn event(kind: &str, name: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn sends_changes_in_order_after_the_initial_list() {
+async fn a_watch_sends_changes_in_order_after_the_initial_list() {
     let sim = Sim::new();
     post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
     let mut watch = Watch::open(&sim, &format!("{CONFIG_MAPS}?watch=true")).await;
@@ -31,7 +31,7 @@ async fn sends_changes_in_order_after_the_initial_list() {
 }
 
 #[tokio::test]
-async fn resumes_after_a_resource_version() {
+async fn a_watch_resumes_after_a_resource_version() {
     let sim = Sim::new();
     let first = post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
     let version = first["metadata"]["resourceVersion"].as_str().unwrap();
@@ -41,7 +41,7 @@ async fn resumes_after_a_resource_version() {
 }
 
 #[tokio::test]
-async fn sends_deleted_with_the_last_selected_state_if_the_selector_no_longer_matches() {
+async fn an_event_of_type_deleted_has_the_last_selected_state_if_the_selector_no_longer_matches() {
     let sim = Sim::new();
     let mut map = config_map("a");
     map["metadata"]["labels"] = json!({"in": "yes"});
@@ -64,7 +64,7 @@ async fn sends_deleted_with_the_last_selected_state_if_the_selector_no_longer_ma
 }
 
 #[tokio::test(start_paused = true)]
-async fn sends_bookmarks_periodically_and_before_the_timeout() {
+async fn a_watch_sends_bookmarks_periodically_and_before_its_timeout() {
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
     let from = sim.resource_version();
     let path = format!("{PODS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=25&resourceVersion={from}");
@@ -105,7 +105,7 @@ async fn the_initial_list_ends_with_an_annotated_bookmark() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn send_initial_events_can_be_refused_or_ignored() {
+async fn the_server_can_refuse_or_ignore_the_parameter_send_initial_events() {
     let query = "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
     let sim = Sim::builder().watch_list(WatchList::Refused).build();
     let message = get(&sim, &format!("{CONFIG_MAPS}?{query}")).await.fails(422, "Invalid");
@@ -154,7 +154,7 @@ async fn a_watch_ends_if_the_history_has_lost_its_next_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sends_the_graceful_deletion_of_a_pod() {
+async fn a_watch_sends_two_events_for_the_graceful_deletion_of_a_pod() {
     let sim = Sim::new();
     let mut placed = pod("a");
     placed["spec"]["nodeName"] = "n".into();
@@ -184,7 +184,7 @@ async fn a_watch_can_select_partial_metadata_or_tables() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_from_a_future_version_is_silent_until_the_storage_passes_it() {
+async fn a_watch_from_a_future_version_is_silent_until_the_storage_passes_that_version() {
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
     let future = sim.resource_version() + 3;
     let path =
@@ -222,7 +222,7 @@ async fn an_initial_list_from_a_future_version_ends_with_an_error_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn restore_resets_versions_and_leaves_open_watches_silent() {
+async fn a_restore_resets_the_version_and_open_watches_become_silent() {
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
     post(&sim, CONFIG_MAPS, config_map("kept")).await.ok();
     let (snapshot, version) = (sim.snapshot(), sim.resource_version());
@@ -239,8 +239,8 @@ async fn restore_resets_versions_and_leaves_open_watches_silent() {
     post(&sim, CONFIG_MAPS, config_map("new")).await.ok();
     let silence = tokio::time::timeout(Duration::from_secs(100), watch.next()).await;
     assert!(silence.is_err(), "{silence:?}");
-    // The creation of `seen` brings the storage to the version of the watch. The creation of `seen-too` passes this
-    // version.
+    // The creation of `seen` brings the storage to the version of the watch, so the watch does not send this event. The
+    // creation of `seen-too` brings the storage to a later version.
     post(&sim, CONFIG_MAPS, config_map("seen")).await.ok();
     post(&sim, CONFIG_MAPS, config_map("seen-too")).await.ok();
     assert_eq!(watch.next_type_and_name().await, event("ADDED", "seen-too"));
@@ -288,14 +288,14 @@ async fn a_watch_without_initial_events_from_an_expired_version_ends_with_an_err
     let error = watch.next().await.unwrap();
     assert_eq!((&error["type"], &error["object"]["code"]), (&json!("ERROR"), &json!(410)));
     assert!(watch.next().await.is_none());
-    // A watch without a resource version begins with the next change.
+    // A watch with `sendInitialEvents=false` and without a resource version begins with the next change.
     let mut watch = Watch::open(&sim, &format!("{CONFIG_MAPS}?{query}")).await;
     post(&sim, CONFIG_MAPS, config_map("c")).await.ok();
     assert_eq!(watch.next_type_and_name().await, event("ADDED", "c"));
 }
 
 #[tokio::test]
-async fn removing_the_last_finalizer_sends_one_deleted_event_with_the_object_before_the_update() {
+async fn removing_the_last_finalizer_sends_one_deleted_event_with_the_state_before_the_update() {
     for verb in ["patch", "update"] {
         let sim = Sim::new();
         let path = format!("{CONFIG_MAPS}/a");
@@ -345,7 +345,7 @@ async fn finalizing_a_namespace_sends_one_deleted_event() {
 }
 
 #[tokio::test]
-async fn compaction_also_applies_to_resources_without_objects() {
+async fn compaction_applies_to_resources_with_and_without_objects() {
     let sim = Sim::new();
     let before = sim.resource_version();
     post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
@@ -367,7 +367,7 @@ async fn compaction_does_not_end_open_watches() {
     let from = sim.resource_version();
     let path = format!("{CONFIG_MAPS}?watch=1&resourceVersion={from}");
     let (mut idle, mut behind) = (Watch::open(&sim, &path).await, Watch::open(&sim, &path).await);
-    // The watch `idle` has received no event, so it remains at its initial resource version.
+    // The watch `idle` has received no event, so this watch remains at its initial resource version.
     assert!(tokio::time::timeout(Duration::from_millis(1), idle.next()).await.is_err());
     post(&sim, PODS, pod("elsewhere")).await.ok();
     sim.compact_all();
@@ -387,7 +387,7 @@ async fn compaction_does_not_end_open_watches() {
 }
 
 #[tokio::test]
-async fn a_new_watch_resumes_after_end_watches() {
+async fn a_new_watch_resumes_after_a_call_of_end_watches() {
     let sim = Sim::new();
     let from = sim.resource_version();
     let path = format!("{CONFIG_MAPS}?watch=1&resourceVersion={from}");

@@ -13,7 +13,7 @@ fn sim_with_fixed_seed() -> Sim {
 }
 
 #[tokio::test(start_paused = true)]
-async fn completes_the_rollout_of_a_deployment() {
+async fn the_workload_completes_the_rollout_of_a_deployment() {
     let sim = sim_with_fixed_seed();
     let _workload = Workload::builder().nodes(3).deployments(0).calm().start(&sim);
     let path = "/apis/apps/v1/namespaces/default/deployments";
@@ -51,7 +51,7 @@ async fn completes_the_rollout_of_a_deployment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_the_cluster_continuously() {
+async fn the_workload_changes_the_cluster_continuously() {
     let sim = sim_with_fixed_seed();
     let _workload = Workload::builder().seed(5).start(&sim);
     let (mut event_types, mut unready_nodes, mut phases) = (BTreeSet::new(), 0, BTreeSet::new());

@@ -1,4 +1,5 @@
-//! Tests of the program `kube-sim`: starts its stand-ins for etcd and kube-apiserver as envtest does, without Go.
+//! Tests of the program `kube-sim`. The tests start the stand-ins for etcd and kube-apiserver as envtest does, but the
+//! tests need no Go.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -11,10 +12,11 @@ use std::process::Command;
 use http::StatusCode;
 use serde_json::json;
 
-use process::{Assets, Running};
+use process::{Assets, RunningProgram};
 use tls::{Authority, Client};
 
-/// The arguments with which the envtest of controller-runtime 0.25 starts etcd: its URLs and its data folder.
+/// The arguments with which envtest of controller-runtime 0.25 starts etcd. `client` and `peer` are the ports of etcd.
+/// `folder` is the data folder of etcd.
 fn etcd_arguments(client: u16, peer: u16, folder: &str) -> Vec<String> {
     vec![
         format!("--advertise-client-urls=http://127.0.0.1:{client}"),
@@ -25,7 +27,8 @@ fn etcd_arguments(client: u16, peer: u16, folder: &str) -> Vec<String> {
     ]
 }
 
-/// The arguments with which the envtest of controller-runtime 0.25 starts kube-apiserver, and an address to advertise.
+/// The arguments with which envtest of controller-runtime 0.25 starts kube-apiserver. The tests add the argument
+/// `--advertise-address`.
 fn api_server_arguments(port: u16, folder: &str) -> Vec<String> {
     vec![
         "--advertise-address=10.9.8.7".to_owned(),
@@ -44,9 +47,9 @@ fn api_server_arguments(port: u16, folder: &str) -> Vec<String> {
     ]
 }
 
-/// A running stand-in for kube-apiserver, with the certificates of envtest.
+/// A running stand-in for kube-apiserver. Its certificates are in the files that envtest would write.
 struct ApiServer {
-    process: Running,
+    process: RunningProgram,
     clients: Authority,
     servers: Authority,
     port: u16,
@@ -68,14 +71,15 @@ impl ApiServer {
         let process = assets.start("kube-apiserver", &api_server_arguments(port, folder.to_str().unwrap()));
         let server = Self { process, clients, servers, port };
         let client = server.client(None);
-        process::eventually("kube-apiserver is healthy", async || {
+        process::wait_until("kube-apiserver is healthy", async || {
             client.get("/healthz").await.is_some_and(|(code, body)| code == 200 && body == "ok")
         })
         .await;
         server
     }
 
-    /// A client with the certificate of this user and these groups.
+    /// Returns a client. If `user` contains a name and groups, the client has a certificate with this name and these
+    /// groups. If `user` is `None`, the client has no certificate.
     fn client(&self, user: Option<(&str, &[&str])>) -> Client {
         let certificate = user.map(|(name, groups)| self.clients.issue(name, groups));
         Client::new(self.port, &self.servers, certificate)
@@ -93,14 +97,14 @@ fn assets_are_links_to_the_program_and_replace_no_file() {
         let target = fs::read_link(assets.path(name)).unwrap();
         assert_eq!(target.file_name().unwrap(), "kube-sim");
     }
-    let again = assets.create_again();
+    let again = assets.run_assets_command();
     assert_eq!(
         String::from_utf8(again.stdout).unwrap().trim(),
         assets.path("").to_str().unwrap().trim_end_matches('/')
     );
     fs::remove_file(assets.path("etcd")).unwrap();
     fs::write(assets.path("etcd"), "a real etcd").unwrap();
-    let refused = assets.create_again();
+    let refused = assets.run_assets_command();
     assert!(!refused.status.success());
     let text = String::from_utf8(refused.stderr).unwrap();
     assert!(text.contains("etcd exists and is not a link"), "{text}");
@@ -128,7 +132,7 @@ fn the_help_lists_each_flag_of_envtest() {
 }
 
 #[test]
-fn unknown_and_refused_flags_are_errors() {
+fn unknown_refused_and_invalid_flags_are_errors() {
     let assets = Assets::create();
     for (name, flag, reason) in [
         ("etcd", "--snapshot-count=1", "unknown flag --snapshot-count"),
@@ -155,7 +159,7 @@ async fn etcd_answers_health_checks_and_says_that_it_stores_nothing() {
     let (port, peer) = (process::free_port(), process::free_port());
     let folder = assets.path("data");
     let etcd = assets.start("etcd", &etcd_arguments(port, peer, folder.to_str().unwrap()));
-    process::eventually("etcd is healthy", async || {
+    process::wait_until("etcd is healthy", async || {
         process::plain_get(port, "/health").await.is_some_and(|text| text.starts_with("HTTP/1.1 200 OK"))
     })
     .await;
@@ -169,7 +173,7 @@ async fn etcd_answers_health_checks_and_says_that_it_stores_nothing() {
 }
 
 #[tokio::test]
-async fn users_have_the_name_the_groups_and_the_permissions_of_their_certificate() {
+async fn a_certificate_determines_the_name_the_groups_and_the_permissions_of_a_user() {
     let assets = Assets::create();
     let server = ApiServer::start(&assets).await;
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
@@ -186,7 +190,7 @@ async fn users_have_the_name_the_groups_and_the_permissions_of_their_certificate
     assert_eq!((code.as_u16(), body["reason"].as_str()), (403, Some("Forbidden")), "{body}");
     let (code, body) = ada.send("POST", "/api/v1/namespaces", &json!({"metadata": {"name": "a"}})).await;
     assert_eq!((code.as_u16(), body["reason"].as_str()), (403, Some("Forbidden")), "{body}");
-    // Another authority has signed this certificate.
+    // An unknown authority has signed the certificate of `stranger`.
     let stranger = Client::new(
         server.port,
         &server.servers,
@@ -196,7 +200,7 @@ async fn users_have_the_name_the_groups_and_the_permissions_of_their_certificate
 }
 
 #[tokio::test]
-async fn services_have_addresses_of_the_range_and_the_server_has_its_port() {
+async fn flags_set_the_service_address_range_the_advertised_address_and_the_port() {
     let assets = Assets::create();
     let server = ApiServer::start(&assets).await;
     let admin = server.admin();

@@ -1,4 +1,4 @@
-//! A folder of assets, and the processes of its programs.
+//! The folder that `kube-sim assets` creates, and the processes of the programs in this folder.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// The time limit of [`eventually`] and [`Running::terminate`].
+/// The time limit of [`wait_until`] and [`RunningProgram::terminate`].
 const LIMIT: Duration = Duration::from_secs(30);
-const INTERVAL: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The folder that `kube-sim assets` has created.
 pub(crate) struct Assets(TempDir);
@@ -20,13 +20,13 @@ pub(crate) struct Assets(TempDir);
 impl Assets {
     pub(crate) fn create() -> Self {
         let assets = Self(tempfile::tempdir().unwrap());
-        let output = assets.create_again();
+        let output = assets.run_assets_command();
         assert!(output.status.success(), "{output:?}");
         assets
     }
 
-    /// Runs `kube-sim assets` for the folder.
-    pub(crate) fn create_again(&self) -> Output {
+    /// Runs `kube-sim assets` for this folder, which may already contain the programs.
+    pub(crate) fn run_assets_command(&self) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kube-sim"));
         command.args(["assets", "--dir"]).arg(self.0.path()).output().unwrap()
     }
@@ -36,7 +36,7 @@ impl Assets {
     }
 
     /// Starts a program of the folder.
-    pub(crate) fn start(&self, name: &str, arguments: &[String]) -> Running {
+    pub(crate) fn start(&self, name: &str, arguments: &[String]) -> RunningProgram {
         let log = self.path(&format!("{name}.log"));
         let child = Command::new(self.path(name))
             .args(arguments)
@@ -45,23 +45,23 @@ impl Assets {
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Running { child, log }
+        RunningProgram { child, log }
     }
 }
 
-/// A process, which is killed when this handle is dropped.
-pub(crate) struct Running {
+/// A started program. The process is killed when this handle is dropped.
+pub(crate) struct RunningProgram {
     child: Child,
     log: PathBuf,
 }
 
-impl Running {
+impl RunningProgram {
     /// Sends SIGTERM, and returns the exit code and the log.
     pub(crate) async fn terminate(mut self) -> (Option<i32>, String) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let mut status = None;
-        eventually("the program ends", async || {
+        wait_until("the program ends", async || {
             status = self.child.try_wait().unwrap();
             status.is_some()
         })
@@ -70,7 +70,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -82,17 +82,17 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Waits until `check` returns true.
-pub(crate) async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
+/// Waits until `check` returns true. After [`LIMIT`], panics with `what`.
+pub(crate) async fn wait_until(what: &str, mut check: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !check().await {
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
     assert!(tokio::time::timeout(LIMIT, waiting).await.is_ok(), "timeout: {what}");
 }
 
-/// The response to a plain HTTP request; `None` if the server cannot be reached.
+/// Sends a GET request over HTTP without TLS. Returns the response, or `None` if the connection fails.
 pub(crate) async fn plain_get(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");

@@ -37,7 +37,7 @@ impl Authority {
         &self.pem
     }
 
-    /// A certificate with this common name and these organizations, and its key, in PEM.
+    /// Issues a certificate with this common name and these organizations. Returns the certificate and its key in PEM.
     pub(crate) fn issue(&self, name: &str, organizations: &[&str]) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
@@ -59,7 +59,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client with this certificate and key in PEM, if any.
+    /// Returns a client that trusts the authority `servers`. `certificate` is an optional client certificate with its key,
+    /// both in PEM.
     pub(crate) fn new(port: u16, servers: &Authority, certificate: Option<(String, String)>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(servers.certificate.der().clone()).unwrap();
@@ -78,13 +79,14 @@ impl Client {
         Self { port, config: Arc::new(config) }
     }
 
-    /// The code and the text of a response; `None` if the connection fails.
+    /// Sends a GET request. Returns the status code and the text of the response, or `None` if the connection fails.
     pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
         let (code, body) = self.try_send("GET", path, Bytes::new()).await?;
         Some((code.as_u16(), String::from_utf8(body.to_vec()).unwrap()))
     }
 
-    /// Sends an object, or no body for null, and returns the code and the object of the response.
+    /// Sends a request with the JSON body `object`. If `object` is null, the request has no body. Returns the status code
+    /// and the JSON body of the response.
     pub(crate) async fn send(&self, method: &str, path: &str, object: &Value) -> (StatusCode, Value) {
         let body = if object.is_null() { Bytes::new() } else { Bytes::from(object.to_string()) };
         let (code, body) = self.try_send(method, path, body).await.expect("the server responds");

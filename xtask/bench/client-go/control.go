@@ -33,13 +33,13 @@ func (j *job) waitForWatches(count int) error {
 	return err
 }
 
-// startWithWatch waits until the mock API server holds a watch, starts a measurement, and sends the control request
-// that makes the server continue.
+// startWithWatch waits until the mock API server holds a watch. It then starts a measurement, and sends a control
+// request. After this request, the mock API server sends the watch events or lets the watch expire.
 func (j *job) startWithWatch(control string) (*measurement, error) {
 	if err := j.waitForWatches(1); err != nil {
 		return nil, err
 	}
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +47,8 @@ func (j *job) startWithWatch(control string) (*measurement, error) {
 	return running, err
 }
 
-// sinceRelist returns the time since the first list request after the expiry of the watch.
-func (j *job) sinceRelist() (time.Duration, error) {
+// timeSinceRelist returns the time since the mock API server received the first list request after the watch expired.
+func (j *job) timeSinceRelist() (time.Duration, error) {
 	text, err := j.request("-/since-relist")
 	if err != nil {
 		return 0, err

@@ -25,30 +25,32 @@ import (
 )
 
 const (
-	// controllers is the number of controllers that share an informer.
-	controllers = 4
-	// priorities is the number of priorities of the keys.
-	priorities = 5
-	// settling is the time after the start of the watch in which the manager becomes idle.
-	settling = 500 * time.Millisecond
+	// controllerCount is the number of controllers that share an informer.
+	controllerCount = 4
+	// priorityCount is the number of different priorities of the keys.
+	priorityCount = 5
+	// settlingTime is the time between the start of the watch and the measurement. In this time, the manager becomes
+	// idle.
+	settlingTime = 500 * time.Millisecond
 )
 
-// controllerRuntimeRow executes the row that the job names.
-func controllerRuntimeRow(j *job) (*outcome, error) {
+// runControllerRuntimeRow executes the row that the job names.
+func runControllerRuntimeRow(j *job) (*outcome, error) {
 	ctrl.SetLogger(logr.Discard())
 	switch j.Row {
 	case "shared-controllers":
-		return sharedControllers(j)
+		return measureSharedControllers(j)
 	case "priority-queue":
-		return priorityQueue(j)
+		return measurePriorityQueue(j)
 	case "idle-manager":
-		return idleManager(j)
+		return measureIdleManager(j)
 	}
 	return nil, errors.New("unknown row")
 }
 
-// newManager returns a manager with controllers of the kind of object. Their reconciles only increment a counter.
-func newManager(j *job, object client.Object, reconciled *[controllers]atomic.Int64) (ctrl.Manager, error) {
+// newManager returns a manager with controllerCount controllers. The controllers watch the kind of the given object.
+// Each reconcile only increments the counter of its controller in the array reconciled.
+func newManager(j *job, object client.Object, reconciled *[controllerCount]atomic.Int64) (ctrl.Manager, error) {
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{corev1.SchemeGroupVersion})
 	for _, kind := range []string{"Pod", "Secret"} {
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
@@ -61,7 +63,7 @@ func newManager(j *job, object client.Object, reconciled *[controllers]atomic.In
 	if err != nil {
 		return nil, err
 	}
-	for number := range controllers {
+	for number := range controllerCount {
 		count := reconcile.Func(func(context.Context, reconcile.Request) (reconcile.Result, error) {
 			reconciled[number].Add(1)
 			return reconcile.Result{}, nil
@@ -75,25 +77,25 @@ func newManager(j *job, object client.Object, reconciled *[controllers]atomic.In
 	return manager, nil
 }
 
-// run starts a manager. The returned channel receives the error with which the manager ends.
-func run(manager ctrl.Manager) <-chan error {
+// startManager starts a manager in a goroutine. The returned channel receives an error when the manager ends.
+func startManager(manager ctrl.Manager) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- errors.Join(manager.Start(context.Background()), errors.New("the manager has ended")) }()
 	return ended
 }
 
-// sharedControllers measures from the start of the manager until each controller has reconciled every pod.
-func sharedControllers(j *job) (*outcome, error) {
-	running, err := start()
+// measureSharedControllers measures from the creation of the manager until each controller has reconciled every pod.
+func measureSharedControllers(j *job) (*outcome, error) {
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}
-	var reconciled [controllers]atomic.Int64
+	var reconciled [controllerCount]atomic.Int64
 	manager, err := newManager(j, &corev1.Pod{}, &reconciled)
 	if err != nil {
 		return nil, err
 	}
-	ended := run(manager)
+	ended := startManager(manager)
 	err = waitUntil(func() bool {
 		done := true
 		for number := range reconciled {
@@ -124,8 +126,8 @@ func sharedControllers(j *job) (*outcome, error) {
 	return result, nil
 }
 
-// priorityQueue measures from the first addition until all keys have been processed.
-func priorityQueue(j *job) (*outcome, error) {
+// measurePriorityQueue measures from the addition of the first key until all keys have been processed.
+func measurePriorityQueue(j *job) (*outcome, error) {
 	keys := make([]reconcile.Request, j.Calls)
 	for number := range keys {
 		keys[number].NamespacedName = types.NamespacedName{
@@ -133,12 +135,12 @@ func priorityQueue(j *job) (*outcome, error) {
 		}
 	}
 	queue := priorityqueue.New[reconcile.Request]("bench")
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}
 	for number, key := range keys {
-		priority := number % priorities
+		priority := number % priorityCount
 		queue.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, key)
 	}
 	for range keys {
@@ -152,23 +154,23 @@ func priorityQueue(j *job) (*outcome, error) {
 	return running.stop(j.Calls)
 }
 
-// idleManager measures an idle manager. The units are milliseconds. The growth of memory includes the start of the
-// manager.
-func idleManager(j *job) (*outcome, error) {
-	running, err := start()
+// measureIdleManager measures an idle manager. A unit of the outcome is one millisecond. The growth of memory includes
+// the creation and the start of the manager.
+func measureIdleManager(j *job) (*outcome, error) {
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}
-	var reconciled [controllers]atomic.Int64
+	var reconciled [controllerCount]atomic.Int64
 	manager, err := newManager(j, &corev1.Secret{}, &reconciled)
 	if err != nil {
 		return nil, err
 	}
-	ended := run(manager)
+	ended := startManager(manager)
 	if err := j.waitForWatches(1); err != nil {
 		return nil, err
 	}
-	time.Sleep(settling)
+	time.Sleep(settlingTime)
 	running.restartTime()
 	select {
 	case err := <-ended:

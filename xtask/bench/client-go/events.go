@@ -9,15 +9,16 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// measureEvents fills an informer's store, waits for its watch, and measures from the first watch event to the last
-// one, which modifies the pod sentinel.
+// measureEvents fills the store of an informer and waits for the watch of the informer. It then measures from the
+// request for the watch events to the last watch event. The last watch event modifies the pod sentinel.
 //
-// If digestPassed is true, the digest covers the pods for which the event handler calls passed. If it is false, the
-// digest covers all pods in the store.
+// If digestPassed is true, the digest covers the pods that the event handler gives to the function pass. If digestPassed
+// is false, the digest covers all pods in the store.
 //
-// Informers store all objects regardless of the handler's filter, so the filter rows have a full store as well.
+// An informer stores all objects, and a filter in the event handler does not change the store. So every row starts with a
+// full store.
 func measureEvents(
-	j *job, handler func(passed func(*corev1.Pod)) cache.ResourceEventHandler, digestPassed bool,
+	j *job, handler func(pass func(*corev1.Pod)) cache.ResourceEventHandler, digestPassed bool,
 ) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {
@@ -26,7 +27,7 @@ func measureEvents(
 	var measuring atomic.Bool
 	var kept []*corev1.Pod
 	done := make(chan struct{})
-	passed := func(pod *corev1.Pod) {
+	pass := func(pod *corev1.Pod) {
 		if !measuring.Load() {
 			return
 		}
@@ -37,7 +38,7 @@ func measureEvents(
 			close(done)
 		}
 	}
-	registration, err := informer.AddEventHandler(handler(passed))
+	registration, err := informer.AddEventHandler(handler(pass))
 	if err != nil {
 		return nil, err
 	}
@@ -64,45 +65,46 @@ func measureEvents(
 	return result, err
 }
 
-// eventsIntoStore measures events applied to a full store.
-func eventsIntoStore(j *job) (*outcome, error) {
-	return measureEvents(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
+// measureStoreEvents measures how an informer with a full store applies events.
+func measureStoreEvents(j *job) (*outcome, error) {
+	return measureEvents(j, func(pass func(*corev1.Pod)) cache.ResourceEventHandler {
 		return cache.ResourceEventHandlerFuncs{
 			UpdateFunc: func(_, object any) {
 				if pod := object.(*corev1.Pod); pod.Name == "sentinel" {
-					passed(pod)
+					pass(pod)
 				}
 			},
 		}
 	}, false)
 }
 
-// eventsByGeneration measures a filter that keeps the events that add a pod or change its generation.
-func eventsByGeneration(j *job) (*outcome, error) {
-	return measureEvents(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
+// measureGenerationFilter measures a filter. The filter passes the events that add a pod or change the generation of a
+// pod.
+func measureGenerationFilter(j *job) (*outcome, error) {
+	return measureEvents(j, func(pass func(*corev1.Pod)) cache.ResourceEventHandler {
 		return cache.ResourceEventHandlerFuncs{
-			AddFunc: func(object any) { passed(object.(*corev1.Pod)) },
+			AddFunc: func(object any) { pass(object.(*corev1.Pod)) },
 			UpdateFunc: func(before, object any) {
 				if pod := object.(*corev1.Pod); pod.Generation != before.(*corev1.Pod).Generation {
-					passed(pod)
+					pass(pod)
 				}
 			},
 		}
 	}, true)
 }
 
-// eventsByLabels measures a filter that keeps the events of pods whose labels match a selector.
-func eventsByLabels(j *job) (*outcome, error) {
+// measureLabelFilter measures a filter. The filter passes the events of the pods with labels that match a selector.
+func measureLabelFilter(j *job) (*outcome, error) {
 	selector := labels.SelectorFromSet(labels.Set{"bench.example/shard": "17"})
-	return measureEvents(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
+	return measureEvents(j, func(pass func(*corev1.Pod)) cache.ResourceEventHandler {
 		return cache.FilteringResourceEventHandler{
 			FilterFunc: func(object any) bool {
 				pod, ok := object.(*corev1.Pod)
 				return ok && selector.Matches(labels.Set(pod.Labels))
 			},
 			Handler: cache.ResourceEventHandlerFuncs{
-				AddFunc:    func(object any) { passed(object.(*corev1.Pod)) },
-				UpdateFunc: func(_, object any) { passed(object.(*corev1.Pod)) },
+				AddFunc:    func(object any) { pass(object.(*corev1.Pod)) },
+				UpdateFunc: func(_, object any) { pass(object.(*corev1.Pod)) },
 			},
 		}
 	}, true)

@@ -14,24 +14,24 @@ import (
 )
 
 const (
-	// distinctPods is the number of distinct pods that are requested.
+	// distinctPods is the number of different pods in the get requests.
 	distinctPods = 64
-	// tasks is the number of concurrent goroutines.
-	tasks = 32
+	// goroutineCount is the number of concurrent goroutines.
+	goroutineCount = 32
 )
 
-// getSequential measures sequential gets over TCP.
-func getSequential(j *job) (*outcome, error) {
+// measureSequentialGets measures sequential gets over TCP.
+func measureSequentialGets(j *job) (*outcome, error) {
 	return measureGets(j, func(get func(count int) error) (int, error) { return j.Calls, get(j.Calls) })
 }
 
-// getConcurrent measures gets over TCP in concurrent goroutines; each goroutine is sequential.
-func getConcurrent(j *job) (*outcome, error) {
-	each := j.Calls / tasks
+// measureConcurrentGets measures gets over TCP in concurrent goroutines. Each goroutine sends one get after the other.
+func measureConcurrentGets(j *job) (*outcome, error) {
+	each := j.Calls / goroutineCount
 	return measureGets(j, func(get func(count int) error) (int, error) {
 		var all sync.WaitGroup
-		errs := make(chan error, tasks)
-		for range tasks {
+		errs := make(chan error, goroutineCount)
+		for range goroutineCount {
 			all.Go(func() { errs <- get(each) })
 		}
 		all.Wait()
@@ -41,12 +41,12 @@ func getConcurrent(j *job) (*outcome, error) {
 				return 0, err
 			}
 		}
-		return each * tasks, nil
+		return each * goroutineCount, nil
 	})
 }
 
-// measureGets gets each pod once, measures the function work, which sends gets and returns their number, and then
-// computes the digest of the pods.
+// measureGets first gets each pod once. It then measures the function work. The function work sends gets and returns the
+// number of gets. Finally, measureGets computes the digest of the pods.
 func measureGets(j *job, work func(get func(count int) error) (int, error)) (*outcome, error) {
 	client, err := j.clientset()
 	if err != nil {
@@ -67,7 +67,7 @@ func measureGets(j *job, work func(get func(count int) error) (int, error)) (*ou
 	if err := get(len(names)); err != nil {
 		return nil, err
 	}
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}
@@ -93,10 +93,10 @@ func measureGets(j *job, work func(get func(count int) error) (int, error)) (*ou
 	return done, nil
 }
 
-// inProcess is an http.RoundTripper that responds without a socket.
-type inProcess struct{ text []byte }
+// inProcessTransport is an http.RoundTripper that responds without a socket.
+type inProcessTransport struct{ text []byte }
 
-func (t inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
+func (t inProcessTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	status := http.StatusOK
 	if !strings.HasSuffix(request.URL.Path, "settings-0") {
 		status = http.StatusNotFound
@@ -108,20 +108,20 @@ func (t inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// getInProcess measures gets through an in-process transport.
-func getInProcess(j *job) (*outcome, error) {
+// measureInProcessGets measures gets through an in-process transport.
+func measureInProcessGets(j *job) (*outcome, error) {
 	text, err := j.request("api/v1/configmaps/0")
 	if err != nil {
 		return nil, err
 	}
 	config := j.config()
-	config.Transport = inProcess{text}
+	config.Transport = inProcessTransport{text}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
 	maps := client.CoreV1().ConfigMaps("team-0000")
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,8 @@ import (
 // byNode is the name of the index of pods by their node.
 const byNode = "node"
 
-// indexLookups measures look-ups of all nodes in turn.
-func indexLookups(j *job) (*outcome, error) {
+// measureIndexLookups measures look-ups in the index byNode. Each look-up returns the pods of one node.
+func measureIndexLookups(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func indexLookups(j *job) (*outcome, error) {
 		return nil, err
 	}
 	nodes := informer.GetIndexer().ListIndexFuncValues(byNode)
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}

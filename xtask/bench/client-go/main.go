@@ -1,9 +1,9 @@
-// client-go's contender in `cargo xtask bench`: shared informers, as Go operators use them.
+// This program is client-go's contender in `cargo xtask bench`. It uses shared informers, as Go operators do.
 //
-// With the build tag controller_runtime, the program also has the rows of controller-runtime. The bench executes only
-// these rows with this program, because controller-runtime adds metrics to client-go.
+// With the build tag controller_runtime, the program also has the rows of controller-runtime. The bench uses this
+// build only for these rows, because controller-runtime adds metrics to client-go.
 //
-// The program takes one argument, a job as JSON, executes one row, and prints the outcome as its only line.
+// The program takes one argument, a job as JSON. It executes the row of the job, and prints one line with the outcome.
 package main
 
 import (
@@ -38,10 +38,10 @@ type outcome struct {
 	Digest    *digest `json:"digest"`
 }
 
-// absent is the error of a row whose feature client-go does not have.
-type absent struct{ reason string }
+// absentRow is the error of a row that client-go's contender does not have.
+type absentRow struct{ reason string }
 
-func (a absent) Error() string { return a.reason }
+func (a absentRow) Error() string { return a.reason }
 
 func main() {
 	if err := runJob(); err != nil {
@@ -69,7 +69,7 @@ func runJob() error {
 	}
 	done, err := runRow(&j)
 	report := map[string]any{"done": done}
-	if a, ok := err.(absent); ok {
+	if a, ok := err.(absentRow); ok {
 		report = map[string]any{"absent": map[string]string{"reason": a.reason}}
 	} else if err != nil {
 		return fmt.Errorf("the row %s: %w", j.Row, err)
@@ -81,68 +81,69 @@ func runJob() error {
 func runRow(j *job) (*outcome, error) {
 	switch strings.TrimSuffix(strings.TrimSuffix(j.Row, "-tls"), "-protobuf") {
 	case "list":
-		return listPods(j)
+		return measureList(j)
 	case "store-list", "store-watchlist":
-		return storePods(j)
+		return measureStoreOfPods(j)
 	case "store-compact", "store-compact-decoded", "store-compact-zstd", "store-compact-reads":
-		return nil, absent{"client-go has no compact store"}
+		return nil, absentRow{"client-go has no compact store"}
 	case "store-incomplete":
-		return nil, absent{"client-go's pod informers decode all fields"}
+		return nil, absentRow{"client-go's pod informers decode all fields"}
 	case "store-kinds":
-		return storeKinds(j)
+		return measureStoresOfKinds(j)
 	case "events":
-		return eventsIntoStore(j)
+		return measureStoreEvents(j)
 	case "filter-generation":
-		return eventsByGeneration(j)
+		return measureGenerationFilter(j)
 	case "filter-labels":
-		return eventsByLabels(j)
+		return measureLabelFilter(j)
 	case "get":
-		return getSequential(j)
+		return measureSequentialGets(j)
 	case "get-32":
-		return getConcurrent(j)
+		return measureConcurrentGets(j)
 	case "get-in-process":
-		return getInProcess(j)
+		return measureInProcessGets(j)
 	case "watches":
-		return watchesAndCalls(j)
+		return measureCallsWithWatches(j)
 	case "exec-stdout", "exec-stdin":
-		return nil, absent{"the row compares the two Rust clients"}
+		return nil, absentRow{"the row compares the two Rust clients"}
 	case "relist":
-		return relist(j)
+		return measureRelist(j)
 	case "first-reconcile":
-		return firstReconcile(j)
+		return measureFirstReconcile(j)
 	case "reconcile":
-		return repeatedReconciles(j)
+		return measureRepeatedReconciles(j)
 	case "subscribers":
-		return manySubscribers(j)
+		return measureSubscribers(j)
 	case "index-lookups":
-		return indexLookups(j)
+		return measureIndexLookups(j)
 	case "shared-controllers", "priority-queue", "idle-manager":
-		return controllerRuntimeRow(j)
+		return runControllerRuntimeRow(j)
 	}
 	if strings.HasSuffix(j.Row, "-tls-http1") {
-		return nil, absent{"client-go uses HTTP/2 where the server offers it"}
+		return nil, absentRow{"client-go uses HTTP/2 where the server offers it"}
 	}
 	if strings.HasSuffix(j.Row, "-tls-hyper-util") {
-		return nil, absent{"the row compares two transports of this project"}
+		return nil, absentRow{"the row compares two transports of this project"}
 	}
 	return nil, fmt.Errorf("unknown row")
 }
 
-// protobuf is the media type of Protobuf.
-const protobuf = "application/vnd.kubernetes.protobuf"
+// protobufMediaType is the media type of Kubernetes objects in Protobuf.
+const protobufMediaType = "application/vnd.kubernetes.protobuf"
 
-// config returns a configuration with the session's URL, the row's format and no client-side rate limit. All other
-// settings have their defaults.
+// config returns a configuration with the URL of the session and the format of the row. The configuration has no
+// client-side rate limit, and the client verifies no certificates. All other settings have their defaults.
 func (j *job) config() *rest.Config {
 	config := j.jsonConfig()
 	if strings.HasSuffix(j.Row, "-protobuf") {
-		config.ContentType = protobuf
-		config.AcceptContentTypes = protobuf + ",application/json"
+		config.ContentType = protobufMediaType
+		config.AcceptContentTypes = protobufMediaType + ",application/json"
 	}
 	return config
 }
 
-// jsonConfig returns the configuration that config returns, but always for JSON: custom resources have no Protobuf.
+// jsonConfig returns the configuration that config returns, but always for JSON. Custom resources need JSON, because they
+// have no Protobuf format.
 func (j *job) jsonConfig() *rest.Config {
 	config := &rest.Config{
 		Host: "http://" + j.Source + "/" + j.Session,
@@ -154,7 +155,7 @@ func (j *job) jsonConfig() *rest.Config {
 	}
 	if strings.HasSuffix(j.Row, "-tls") || j.Row == "watches" {
 		config.Host = "https://" + j.TLSSource + "/" + j.Session
-		// The certificate is self-signed. No row measures handshakes.
+		// The certificate of the mock API server is self-signed, so no contender verifies this certificate.
 		config.TLSClientConfig.Insecure = true
 	}
 	return config

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// anonymousMemory is the field of /proc/self/status with the anonymous resident memory. It excludes the program's code,
-// whose resident part grows as more code is executed.
-const anonymousMemory = "RssAnon"
+// anonymousMemoryField is the field of /proc/self/status with the anonymous resident memory. Anonymous memory excludes
+// the code of the program. The resident part of the code grows as the program executes more code.
+const anonymousMemoryField = "RssAnon"
 
 // measurement is a measurement in progress.
 type measurement struct {
@@ -24,8 +24,8 @@ type measurement struct {
 	beforeAnonymous uint64
 }
 
-// start begins a measurement and resets the peak of resident memory.
-func start() (*measurement, error) {
+// startMeasurement begins a measurement and resets the peak of resident memory.
+func startMeasurement() (*measurement, error) {
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		return nil, fmt.Errorf("reset the peak of this process's memory: %w", err)
 	}
@@ -33,7 +33,7 @@ func start() (*measurement, error) {
 	if err != nil {
 		return nil, err
 	}
-	beforeAnonymous, err := memory(anonymousMemory)
+	beforeAnonymous, err := memory(anonymousMemoryField)
 	if err != nil {
 		return nil, err
 	}
@@ -42,14 +42,15 @@ func start() (*measurement, error) {
 	return running, nil
 }
 
-// restartTime starts the measurement of time and wake-ups again. The growth of memory includes the time before.
+// restartTime starts the measurement of time and wake-ups again. The growth of memory still counts from the call of
+// startMeasurement.
 func (m *measurement) restartTime() {
 	m.cpu, m.wakeUps = usage()
 	m.wall = time.Now()
 }
 
-// stop ends a measurement. It reads the peak first, and all other memory after a garbage collection that returns free
-// pages to the system.
+// stop ends a measurement. It first reads the peak of memory. It then collects garbage, returns free pages to the system,
+// and reads the current memory.
 func (m *measurement) stop(units int) (*outcome, error) {
 	wall := time.Since(m.wall)
 	cpu, wakeUps := usage()
@@ -63,7 +64,7 @@ func (m *measurement) stop(units int) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	afterAnonymous, err := memory(anonymousMemory)
+	afterAnonymous, err := memory(anonymousMemoryField)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// controller is an informer, a work queue and a worker, like client-go's workqueue example.
+// controller is an informer, a work queue and a worker, as in client-go's workqueue example.
 type controller struct {
 	informer   cache.SharedIndexInformer
 	queue      workqueue.TypedRateLimitingInterface[string]
@@ -36,7 +36,8 @@ func newController(j *job) (*controller, error) {
 	return c, err
 }
 
-// work executes no-op reconciles until the queue shuts down.
+// work takes keys from the queue until the queue shuts down. For each key of an object in the store, work increments the
+// counter reconciled.
 func (c *controller) work() {
 	for {
 		key, shutdown := c.queue.Get()
@@ -58,13 +59,13 @@ func (c *controller) waitFor(goal int) {
 	}
 }
 
-// firstReconcile measures from the start of the controller to its first reconcile.
-func firstReconcile(j *job) (*outcome, error) {
+// measureFirstReconcile measures from the start of the controller to its first reconcile.
+func measureFirstReconcile(j *job) (*outcome, error) {
 	c, err := newController(j)
 	if err != nil {
 		return nil, err
 	}
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +77,8 @@ func firstReconcile(j *job) (*outcome, error) {
 	return finishWithStores(running, 1, c.informer)
 }
 
-// repeatedReconciles measures repeated reconciles of all objects, after the store is complete.
-func repeatedReconciles(j *job) (*outcome, error) {
+// measureRepeatedReconciles measures repeated reconciles of all objects. The store is complete before the measurement.
+func measureRepeatedReconciles(j *job) (*outcome, error) {
 	c, err := newController(j)
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func repeatedReconciles(j *job) (*outcome, error) {
 	goal := objects
 	c.waitFor(goal)
 	rounds := (j.Calls + objects - 1) / objects
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}

@@ -12,19 +12,19 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// sentinel is the key of the last pod of every list. Each relist changes this pod.
+// sentinel is the key of the last pod of every list. In the response to a relist, this pod has a new generation.
 const sentinel = "zz-sentinel/sentinel"
 
 // byNamespace is the default index of client-go's shared informers.
 var byNamespace = cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 
-// listPods lists all pods once.
-func listPods(j *job) (*outcome, error) {
+// measureList measures one list of all pods.
+func measureList(j *job) (*outcome, error) {
 	client, err := j.clientset()
 	if err != nil {
 		return nil, err
 	}
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}
@@ -93,13 +93,13 @@ func finishWithStores(running *measurement, units int, all ...cache.SharedIndexI
 	return done, nil
 }
 
-// storePods fills the store of one pod informer.
-func storePods(j *job) (*outcome, error) {
+// measureStoreOfPods measures how one informer fills its store with pods.
+func measureStoreOfPods(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {
 		return nil, err
 	}
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +109,8 @@ func storePods(j *job) (*outcome, error) {
 	return finishWithStores(running, len(informer.GetStore().ListKeys()), informer)
 }
 
-// storeKinds fills three stores concurrently: nodes, config maps and widgets.
-func storeKinds(j *job) (*outcome, error) {
+// measureStoresOfKinds measures how the informers of nodes, config maps and widgets fill their stores concurrently.
+func measureStoresOfKinds(j *job) (*outcome, error) {
 	client, err := kubernetes.NewForConfig(j.config())
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func storeKinds(j *job) (*outcome, error) {
 	}
 	nodes := informers.NewNodeInformer(client, 0, cache.Indexers{})
 	maps := informers.NewConfigMapInformer(client, "", 0, byNamespace)
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}
@@ -135,9 +135,9 @@ func storeKinds(j *job) (*outcome, error) {
 	return finishWithStores(running, count, nodes, maps, widgets)
 }
 
-// relist measures the wall time from the list request until the store holds the new state. The backoff before the
-// request is not included.
-func relist(j *job) (*outcome, error) {
+// measureRelist measures the wall time from the list request until the store contains the new state. The wall time does
+// not include the backoff before the request.
+func measureRelist(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func relist(j *job) (*outcome, error) {
 		}
 		time.Sleep(200 * time.Microsecond)
 	}
-	wall, err := j.sinceRelist()
+	wall, err := j.timeSinceRelist()
 	if err != nil {
 		return nil, err
 	}

@@ -9,18 +9,18 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// subscribers is the number of event handlers of one informer.
-const subscribers = 100
+// subscriberCount is the number of event handlers of one informer.
+const subscriberCount = 100
 
-// manySubscribers measures from the first watch event until all event handlers have the last state of the sentinel. All
-// of them receive the initial list before the measurement.
-func manySubscribers(j *job) (*outcome, error) {
+// measureSubscribers measures from the request for the watch events until all event handlers have received the last
+// state of the sentinel. The event handlers receive the initial list before the measurement.
+func measureSubscribers(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {
 		return nil, err
 	}
 	var initial, done atomic.Int64
-	for range subscribers {
+	for range subscriberCount {
 		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc: func(any) { initial.Add(1) },
 			UpdateFunc: func(_, object any) {
@@ -36,14 +36,14 @@ func manySubscribers(j *job) (*outcome, error) {
 	if err := runAndSync(informer); err != nil {
 		return nil, err
 	}
-	if err := waitUntil(func() bool { return initial.Load() >= int64(subscribers*j.Calls) }); err != nil {
+	if err := waitUntil(func() bool { return initial.Load() >= int64(subscriberCount*j.Calls) }); err != nil {
 		return nil, err
 	}
 	running, err := j.startWithWatch("-/events")
 	if err != nil {
 		return nil, err
 	}
-	if err := waitUntil(func() bool { return done.Load() == subscribers }); err != nil {
+	if err := waitUntil(func() bool { return done.Load() == subscriberCount }); err != nil {
 		return nil, err
 	}
 	return finishWithStores(running, j.Calls, informer)

@@ -12,17 +12,18 @@ import (
 )
 
 const (
-	// watches is the number of watches.
+	// watches is the number of watches that stay open.
 	watches = 1000
-	// callRate is the number of calls per second.
+	// callRate is the number of calls per second, of all callers together.
 	callRate = 1000
 	// callers is the number of goroutines that send the calls.
 	callers = 50
 )
 
-// watchesAndCalls holds watches open while calls run at a constant rate. The measurement begins after the first sixth
-// of the time: it counts the calls and the growth of memory since then. A watch or call that fails is an error.
-func watchesAndCalls(j *job) (*outcome, error) {
+// measureCallsWithWatches holds watches open while calls run at a constant rate. The measurement begins after a sixth of
+// the run, and covers the calls and the growth of memory in the rest of the run. It is an error if a call fails, or if a
+// watch fails or ends.
+func measureCallsWithWatches(j *job) (*outcome, error) {
 	client, err := j.clientset()
 	if err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func watchesAndCalls(j *job) (*outcome, error) {
 		return nil, err
 	}
 	before := calls.Load()
-	running, err := start()
+	running, err := startMeasurement()
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,8 @@ func watchesAndCalls(j *job) (*outcome, error) {
 	return running.stop(int(calls.Load() - before))
 }
 
-// sleepUnlessFailed waits for a duration, or returns the first error.
+// sleepUnlessFailed sleeps for the duration wait. If an error arrives in the channel failed earlier, sleepUnlessFailed
+// returns this error at once.
 func sleepUnlessFailed(wait time.Duration, failed <-chan error) error {
 	select {
 	case err := <-failed:
@@ -78,7 +80,8 @@ func sleepUnlessFailed(wait time.Duration, failed <-chan error) error {
 	}
 }
 
-// watchPods opens a watch, reports it at its first event, and reads it until it ends.
+// watchPods opens a watch, sends a message to the channel opened after the first event, and reads events until the watch
+// ends. It always returns an error.
 func watchPods(client *kubernetes.Clientset, opened chan<- struct{}) error {
 	options := metav1.ListOptions{ResourceVersion: "0", AllowWatchBookmarks: true}
 	watch, err := client.CoreV1().Pods("").Watch(context.Background(), options)
@@ -95,7 +98,8 @@ func watchPods(client *kubernetes.Clientset, opened chan<- struct{}) error {
 	return errors.New("a watch has ended")
 }
 
-// callAtRate sends a get at each tick. Late calls are sent at once, so that the rate is constant.
+// callAtRate sends get requests until a request fails. The parameter next is the time of the first request, and pause is
+// the time between two requests. callAtRate sends late requests at once, so that the mean rate stays constant.
 func callAtRate(
 	client *kubernetes.Clientset, names [][2]string, next time.Time, pause time.Duration, calls *atomic.Int64,
 ) error {

@@ -94,7 +94,8 @@ func (w *widget) DeepCopyObject() runtime.Object {
 	return &copied
 }
 
-// DeepCopyObject implements runtime.Object like the code that deepcopy-gen generates for a list.
+// DeepCopyObject implements runtime.Object. Unlike the code that deepcopy-gen generates, it allocates a copy of each
+// item, and it copies nil Items as an empty slice.
 func (l *widgetList) DeepCopyObject() runtime.Object {
 	copied := *l
 	copied.ListMeta = *l.ListMeta.DeepCopy()
@@ -105,7 +106,7 @@ func (l *widgetList) DeepCopyObject() runtime.Object {
 	return &copied
 }
 
-// widgetInformer returns an informer that is not started.
+// widgetInformer returns an informer of widgets. The caller must start the informer.
 func widgetInformer(j *job) (cache.SharedIndexInformer, error) {
 	version := schema.GroupVersion{Group: "bench.example", Version: "v1"}
 	scheme := runtime.NewScheme()

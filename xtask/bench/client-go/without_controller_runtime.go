@@ -4,7 +4,7 @@ package main
 
 import "errors"
 
-// controllerRuntimeRow fails: this program has no controller-runtime.
-func controllerRuntimeRow(*job) (*outcome, error) {
+// runControllerRuntimeRow fails: this build of the program does not contain controller-runtime.
+func runControllerRuntimeRow(*job) (*outcome, error) {
 	return nil, errors.New("the row needs the build tag controller_runtime")
 }

@@ -35,12 +35,12 @@ impl Control {
         self.request("-/events").map(drop)
     }
 
-    /// Ends the open watches with `410 Expired`; later lists return the relisted pods.
+    /// Ends the open watches with `410 Expired`. Each later list request returns the relisted pods.
     pub(crate) fn expire_watches(&self) -> anyhow::Result<()> {
         self.request("-/gone").map(drop)
     }
 
-    /// The time since the mock API server received the first list request after the expiry.
+    /// The time since the mock API server received the first list request after the expiry of the watches.
     pub(crate) fn since_relist(&self) -> anyhow::Result<Duration> {
         let nanoseconds = self
             .request("-/since-relist")?

@@ -77,7 +77,7 @@ struct WidgetController {
     again: mpsc::UnboundedSender<()>,
 }
 
-/// Starts a controller with a paginated initial list and defaults for everything else.
+/// Starts a controller of `Widget`s with a paginated initial list and defaults for everything else.
 fn start_controller(job: &Job) -> anyhow::Result<WidgetController> {
     let widgets: Api<Widget> = Api::all(job.client()?);
     let (again, mut requests) = mpsc::unbounded_channel();
@@ -88,7 +88,7 @@ fn start_controller(job: &Job) -> anyhow::Result<WidgetController> {
 }
 
 /// Measures from the start of the controller to its first reconcile.
-pub(crate) async fn first_reconcile(job: &Job) -> anyhow::Result<Outcome> {
+pub(crate) async fn measure_first_reconcile(job: &Job) -> anyhow::Result<Outcome> {
     let measured = Measure::start()?;
     let widgets = start_controller(job)?;
     widgets.running.counter.wait_for(1).await;
@@ -98,7 +98,7 @@ pub(crate) async fn first_reconcile(job: &Job) -> anyhow::Result<Outcome> {
 }
 
 /// Measures repeated reconciles of all objects, after the store is complete.
-pub(crate) async fn reconcile(job: &Job) -> anyhow::Result<Outcome> {
+pub(crate) async fn measure_reconciles(job: &Job) -> anyhow::Result<Outcome> {
     let WidgetController { running, store, again } = start_controller(job)?;
     Control::for_job(job).wait_for_watches(1).await?;
     let objects = store.state().len();

@@ -1,7 +1,7 @@
 //! `Digest`: a hash of a set of objects, independent of their order and of a library's serialisation.
 //!
-//! The mock API server and the Rust contenders compile this file; `client-go/digest.go` implements the same in Go. The
-//! digest ignores `metadata.managedFields`, which a store may drop. It also ignores `null`s, `apiVersion` and `kind`:
+//! The mock API server and the Rust contenders compile this file; `client-go/digest.go` computes the same digest in Go.
+//! The digest ignores `metadata.managedFields`, which a store may drop. It also ignores `null`s, `apiVersion` and `kind`:
 //! some libraries always write them, and others never do.
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,8 @@ impl Digest {
     }
 }
 
-/// A pod with only its identity and the five fields that the row `store-incomplete` stores.
+/// A copy of a pod with only its name, namespace, uid and resource version, and the five fields that the row
+/// `store-incomplete` stores.
 pub(crate) fn five_fields(pod: &Value) -> Value {
     let at = |pointer: &str| pod.pointer(pointer).cloned().unwrap_or_default();
     json!({
@@ -45,7 +46,7 @@ pub(crate) fn five_fields(pod: &Value) -> Value {
     })
 }
 
-/// Removes the ignored fields from an object.
+/// Removes the fields that the digest ignores.
 fn without_ignored_fields(mut object: Value) -> Value {
     if let Some(fields) = object.as_object_mut() {
         fields.remove("apiVersion");
@@ -70,7 +71,7 @@ fn remove_nulls(value: &mut Value) {
     }
 }
 
-/// FNV-1a, 64 bits: simple enough to implement in every contender's language.
+/// The 64-bit FNV-1a hash. It is simple enough to implement in every contender's language.
 fn fnv1a(text: &[u8]) -> u64 {
     text.iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))

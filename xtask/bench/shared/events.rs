@@ -1,6 +1,6 @@
-//! The rows that measure watch events: events applied to a full store, and events passed through filters that keep one
-//! event in a hundred. The measurement starts after the watch is open and ends with the last event, which modifies the
-//! pod `sentinel`.
+//! The rows that measure watch events. One row applies the events to a store that holds the initial list. The other rows
+//! filter the events; each filter keeps one event in a hundred. The measurement starts after the watch is open and ends
+//! with the last event, which modifies the pod `sentinel`.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{mpsc, oneshot};
 
-use super::store::{StoreEvent, Strategy, digest_of_store, fill, next_ok};
+use super::store::{StoreEvent, Strategy, digest_of_store, next_ok, start_filling};
 use super::{Control, Digest, Job, Measure, Outcome};
 use crate::library::{self, Api, ResourceExt};
 
 /// The name of the pod that the last event modifies.
 pub(crate) const SENTINEL: &str = "sentinel";
 
-/// Measures the application of all events to a full store.
-pub(crate) async fn applied_to_store(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures the application of all events to a store that holds the initial list.
+pub(crate) async fn apply_to_store(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::for_job(job);
     let pods: Api<Pod> = Api::all(job.client()?);
     let (done, seen) = oneshot::channel();
     let mut done = Some(done);
-    let filled = fill(pods, (), Strategy::List.config(), move |event| {
+    let filled = start_filling(pods, (), Strategy::List.config(), move |event| {
         if let StoreEvent::Applied(pod) = event
             && pod.name_any() == SENTINEL
             && let Some(done) = done.take()
@@ -41,17 +41,21 @@ pub(crate) async fn applied_to_store(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &measure).digest(digest_of_store(&filled.store)?))
 }
 
-/// Measures a filter that keeps the events that add a pod or change its generation.
-pub(crate) async fn filtered_by_generation(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures a filter that keeps each event with a new pod or a new generation of a pod.
+pub(crate) async fn filter_by_generation(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
-    measure_filter(job, library::new_generations(pods, Strategy::List.config())).await
+    measure_filter(job, library::pods_with_new_generation(pods, Strategy::List.config())).await
 }
 
 /// Measures a filter that keeps the events of pods whose labels match a selector. The client evaluates the
 /// selector.
-pub(crate) async fn filtered_by_labels(job: &Job) -> anyhow::Result<Outcome> {
+pub(crate) async fn filter_by_labels(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
-    measure_filter(job, library::labelled(pods, Strategy::List.config(), ("bench.example/shard", "17"))).await
+    measure_filter(
+        job,
+        library::pods_with_label(pods, Strategy::List.config(), ("bench.example/shard", "17")),
+    )
+    .await
 }
 
 /// Measures from the request for the watch events until `stream` yields the sentinel. `stream` contains only the pods

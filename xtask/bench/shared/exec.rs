@@ -5,15 +5,15 @@ use anyhow::Context;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::stream_data::{BLOCK, Checker, MIB, block};
+use super::stream_data::{BLOCK_LEN, Checker, MIB, block};
 use super::{Job, Measure, Outcome};
 use crate::library::{Api, AttachParams};
 
-/// The size of the buffer into which [`output`] reads, in bytes.
+/// The size in bytes of the buffer that [`read_output`] reads into.
 const READ_BYTES: usize = 64 << 10;
 
 /// Reads the standard output of a process, and compares it with the expected data.
-pub(crate) async fn output(job: &Job) -> anyhow::Result<Outcome> {
+pub(crate) async fn read_output(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::namespaced(job.client()?, "default");
     let params = AttachParams::default().stderr(false);
     let mut process = pods.exec("bench", ["send".to_owned(), job.calls.to_string()], &params).await?;
@@ -25,7 +25,7 @@ pub(crate) async fn output(job: &Job) -> anyhow::Result<Outcome> {
         if count == 0 {
             break;
         }
-        anyhow::ensure!(checker.accepts(&buffer[..count]), "other data arrived than the process sent");
+        anyhow::ensure!(checker.check_next(&buffer[..count]), "other data arrived than the process sent");
     }
     let measure = running.stop()?;
     anyhow::ensure!(
@@ -38,9 +38,9 @@ pub(crate) async fn output(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &measure))
 }
 
-/// Writes to the standard input of a process, and waits until the process has read it all. The process compares the
-/// data with the expected data, and fails if they differ.
-pub(crate) async fn input(job: &Job) -> anyhow::Result<Outcome> {
+/// Writes data to the standard input of a process, and waits until the process has read all the data. The process fails
+/// if the data differs from the expected data.
+pub(crate) async fn write_input(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::namespaced(job.client()?, "default");
     let params = AttachParams::default().stdin(true).stderr(false);
     let mut process = pods.exec("bench", ["receive".to_owned()], &params).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn input(job: &Job) -> anyhow::Result<Outcome> {
     let mut stdout = process.stdout().context("there is no standard output")?;
     let block = block();
     let running = Measure::start()?;
-    for _ in 0..job.calls * MIB / BLOCK {
+    for _ in 0..job.calls * MIB / BLOCK_LEN {
         stdin.write_all(&block).await?;
     }
     stdin.shutdown().await?;

@@ -1,4 +1,4 @@
-//! The rows that measure `Api::get`: sequential and concurrent over TCP, and through an in-process service.
+//! The rows that measure `Api::get`: sequential calls and concurrent calls over TCP, and calls to an in-process service.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,8 +14,8 @@ const DISTINCT_PODS: usize = 64;
 /// The number of concurrent tasks.
 const TASKS: usize = 32;
 
-/// Sequential gets over TCP.
-pub(crate) async fn sequential(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures sequential get requests over TCP.
+pub(crate) async fn get_sequentially(job: &Job) -> anyhow::Result<Outcome> {
     let names = pod_names(job)?;
     let client = job.client()?;
     get_all(&client, &names, names.len()).await?;
@@ -24,8 +24,8 @@ pub(crate) async fn sequential(job: &Job) -> anyhow::Result<Outcome> {
     outcome_with_digest(job.calls, &running.stop()?, &client, &names).await
 }
 
-/// Gets over TCP in 32 concurrent tasks; each task is sequential.
-pub(crate) async fn concurrent(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures get requests over TCP in [`TASKS`] concurrent tasks. Each task sends its requests in sequence.
+pub(crate) async fn get_concurrently(job: &Job) -> anyhow::Result<Outcome> {
     let names = pod_names(job)?;
     let client = job.client()?;
     get_all(&client, &names, names.len()).await?;
@@ -42,8 +42,8 @@ pub(crate) async fn concurrent(job: &Job) -> anyhow::Result<Outcome> {
     outcome_with_digest(each * TASKS, &running.stop()?, &client, &names).await
 }
 
-/// Gets a small object from an in-process service, so that the client's overhead dominates.
-pub(crate) async fn in_process(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures get requests for a small object of an in-process service, so that the client's overhead dominates.
+pub(crate) async fn get_in_process(job: &Job) -> anyhow::Result<Outcome> {
     let text = Bytes::from(Control::for_job(job).request("api/v1/configmaps/0")?);
     let expected = "settings-0";
     let service = service_fn(move |request: Request<Body>| {
@@ -69,7 +69,7 @@ pub(super) fn pod_names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
     Control::for_job(job).request_json(&format!("-/names?count={DISTINCT_PODS}"))
 }
 
-/// Sends `count` gets, cycling through `names`.
+/// Sends `count` get requests in sequence, cycling through `names`.
 async fn get_all(client: &Client, names: &[(String, String)], count: usize) -> anyhow::Result<()> {
     for (namespace, name) in names.iter().cycle().take(count) {
         get_pod(client, namespace, name).await?;
@@ -84,7 +84,7 @@ pub(super) async fn get_pod(client: &Client, namespace: &str, name: &str) -> any
     Ok(pod)
 }
 
-/// Gets each pod once more, after the measurement, to compute the digest.
+/// The outcome of a finished measurement, with the digest of the pods. Gets each pod once more to compute the digest.
 async fn outcome_with_digest(
     calls: usize,
     measure: &Measure,

@@ -23,7 +23,7 @@ pub(crate) enum Transport {
 pub(crate) struct Job {
     /// The row's name.
     pub(crate) row: String,
-    /// The address of the mock API server, which is the source of all objects, such as `127.0.0.1:1234`.
+    /// The address of the mock API server's listener without TLS, such as `127.0.0.1:1234`.
     pub(crate) source: String,
     /// The address of the mock API server's listener over TLS.
     pub(crate) tls_source: String,
@@ -40,8 +40,8 @@ impl Job {
         self.row.ends_with("-protobuf")
     }
 
-    /// The row's name without the suffix that selects the transport or the format, and the transport.
-    pub(crate) fn row(&self) -> (&str, Transport) {
+    /// Splits the row's name. Returns the name without the suffix that selects a transport or format, and the transport.
+    pub(crate) fn name_and_transport(&self) -> (&str, Transport) {
         let suffixes = [
             ("-tls-http1", Transport::TlsHttp1),
             ("-tls", Transport::Tls),
@@ -57,7 +57,7 @@ impl Job {
 
     /// A client with the session's URL, the row's transport and format, and defaults for everything else.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        let (_, transport) = self.row();
+        let (_, transport) = self.name_and_transport();
         if transport == Transport::Plain {
             let config = Config::new(format!("http://{}/{}", self.source, self.session).parse()?);
             let config = if self.is_protobuf() { crate::library::in_protobuf(config) } else { config };
@@ -81,7 +81,7 @@ impl Job {
 pub(crate) enum Report {
     /// The row was executed.
     Done(Outcome),
-    /// The contender has no such feature.
+    /// The contender does not have the row.
     Absent {
         /// The reason that the table shows.
         reason: String,
@@ -91,7 +91,7 @@ pub(crate) enum Report {
 /// The measured cost of the work.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
-    /// The number of processed units (objects, events, calls, reconciles or MiB).
+    /// The number of processed units of the row, such as objects, events, calls or MiB.
     pub(crate) units: u64,
     /// Wall time.
     pub(crate) wall_ns: u64,
@@ -107,7 +107,7 @@ pub(crate) struct Outcome {
     pub(crate) kept_kib: u64,
     /// The number of times that a thread was resumed after a wait.
     pub(crate) wakeups: u64,
-    /// The digest of the objects that the contender holds after the work.
+    /// The digest of the objects that the row has read; `None` if the row has no digest.
     pub(crate) digest: Option<Digest>,
 }
 

@@ -31,7 +31,7 @@ impl Memory {
         Ok(Self { resident: field("VmRSS")?, peak: field("VmHWM")?, anonymous: field("RssAnon")? })
     }
 
-    /// Resets `VmHWM` to the current value.
+    /// Resets the peak (`VmHWM`) to the current resident memory.
     fn reset_peak() -> anyhow::Result<()> {
         std::fs::write("/proc/self/clear_refs", "5").context("cannot reset the peak of this process's memory")
     }
@@ -58,23 +58,23 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
-    /// Starts a measurement and resets the peak.
+    /// Resets the peak of resident memory and starts a measurement.
     pub(crate) fn start() -> anyhow::Result<RunningMeasure> {
         Memory::reset_peak()?;
         let before = Memory::now()?;
-        Self::start_after(before)
+        Self::start_with_memory(before)
     }
 
-    /// Starts to measure time. `before` is the memory before the work.
-    fn start_after(before: Memory) -> anyhow::Result<RunningMeasure> {
+    /// Starts to measure time and wake-ups. `before` is the memory before the work.
+    fn start_with_memory(before: Memory) -> anyhow::Result<RunningMeasure> {
         Ok(RunningMeasure { before, wakeups: wakeups()?, cpu: processor_time(), wall: Instant::now() })
     }
 }
 
 impl RunningMeasure {
-    /// Starts the measurement of time and wake-ups again. The growth of memory includes the time before.
+    /// Starts the measurement of time and wake-ups again. The growth of memory still counts from [`Measure::start`].
     pub(crate) fn restart_time(self) -> anyhow::Result<Self> {
-        Measure::start_after(self.before)
+        Measure::start_with_memory(self.before)
     }
 
     /// Ends the measurement.
@@ -86,11 +86,12 @@ impl RunningMeasure {
     }
 }
 
-/// The number of waits (voluntary context switches) of all threads of this process.
+/// The number of waits (voluntary context switches) of the threads that exist now in this process. A wake-up ends each
+/// wait.
 fn wakeups() -> anyhow::Result<u64> {
     let mut sum = 0;
     for thread in std::fs::read_dir("/proc/self/task").context("cannot list the threads")? {
-        // A thread may have ended since.
+        // A thread may have ended after the directory was listed.
         let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else { continue };
         let waits = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
         sum += waits.and_then(|waits| waits.trim().parse::<u64>().ok()).unwrap_or_default();

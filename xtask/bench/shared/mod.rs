@@ -1,8 +1,8 @@
-//! The measured code of the Rust contenders. The same files are compiled against this project and against kube; only
-//! `crate::library` differs.
+//! The measured code of the two Rust contenders. One of these programs measures this project, the other measures kube.
+//! Both programs compile the files of this folder; their other code, such as `crate::library`, differs.
 //!
-//! A contender takes one argument, a [`Job`] as JSON, executes one row, and prints a [`Report`] as its only line. A
-//! contender must not compare the digest with the expected digest: `xtask-bench` compares them.
+//! A contender takes one argument, a [`Job`] as JSON. It executes one row and prints one line: a [`Report`] as JSON. The
+//! report may contain a digest of objects. The contender must not verify the digest: `xtask-bench` verifies it.
 
 mod control;
 mod controller;
@@ -34,7 +34,7 @@ pub(crate) use self::job::{Job, Outcome, Report, Transport};
 pub(crate) use self::measure::Measure;
 pub(crate) use self::queue::PriorityQueue;
 
-/// Executes the job given on the command line.
+/// Executes the job given on the command line, and prints the report or the error.
 pub(crate) fn main() -> ExitCode {
     match run_job() {
         Ok(report) => {
@@ -67,54 +67,54 @@ fn raise_file_limit() -> anyhow::Result<()> {
 
 /// Executes the row that the job names.
 async fn run_row(job: &Job) -> anyhow::Result<Report> {
-    let (row, transport) = job.row();
+    let (row, transport) = job.name_and_transport();
     if transport == Transport::HyperUtil && !crate::library::HAS_HYPER_UTIL_ROWS {
         let reason = "the row compares two transports of this project".to_owned();
         return Ok(Report::Absent { reason });
     }
-    if job.is_protobuf() && !crate::library::HAS_PROTOBUF {
+    if job.is_protobuf() && !crate::library::HAS_PROTOBUF_ROWS {
         return Ok(Report::Absent { reason: "kube reads only JSON".to_owned() });
     }
     let outcome = match row {
         "list" => list::list(job).await?,
-        "store-list" => store::typed_store(job, store::Strategy::List).await?,
-        "store-watchlist" => store::typed_store(job, store::Strategy::WatchList).await?,
+        "store-list" => store::measure_typed_store(job, store::Strategy::List).await?,
+        "store-watchlist" => store::measure_typed_store(job, store::Strategy::WatchList).await?,
         "store-compact" | "store-compact-decoded" | "store-compact-zstd" | "store-compact-reads" => {
-            match compact(job, row).await? {
+            match run_compact_row(job, row).await? {
                 Some(outcome) => outcome,
                 None => return Ok(Report::Absent { reason: crate::library::NO_COMPACT_STORE.to_owned() }),
             }
         }
-        "store-incomplete" => store::store_of_partial_pods(job).await?,
-        "store-kinds" => store::stores_of_three_kinds(job).await?,
-        "events" => events::applied_to_store(job).await?,
-        "filter-generation" => events::filtered_by_generation(job).await?,
-        "filter-labels" => events::filtered_by_labels(job).await?,
-        "get" => get::sequential(job).await?,
-        "get-32" => get::concurrent(job).await?,
-        "get-in-process" => get::in_process(job).await?,
-        "relist" => relist::relist(job).await?,
-        "watches" => watches::watches_and_calls(job).await?,
-        "exec-stdout" => exec::output(job).await?,
-        "exec-stdin" => exec::input(job).await?,
-        "first-reconcile" => controller::first_reconcile(job).await?,
-        "reconcile" => controller::reconcile(job).await?,
-        "shared-controllers" => shared_informer::four_controllers(job).await?,
-        "subscribers" => shared_informer::subscribers(job).await?,
-        "priority-queue" => return queue::priority_queue_of_keys(job),
-        "index-lookups" => return index::index_lookups(job).await,
-        "idle-manager" => return idle::idle_manager(job).await,
+        "store-incomplete" => store::measure_store_of_partial_pods(job).await?,
+        "store-kinds" => store::measure_stores_of_three_kinds(job).await?,
+        "events" => events::apply_to_store(job).await?,
+        "filter-generation" => events::filter_by_generation(job).await?,
+        "filter-labels" => events::filter_by_labels(job).await?,
+        "get" => get::get_sequentially(job).await?,
+        "get-32" => get::get_concurrently(job).await?,
+        "get-in-process" => get::get_in_process(job).await?,
+        "relist" => relist::measure_relist(job).await?,
+        "watches" => watches::measure_calls_with_watches(job).await?,
+        "exec-stdout" => exec::read_output(job).await?,
+        "exec-stdin" => exec::write_input(job).await?,
+        "first-reconcile" => controller::measure_first_reconcile(job).await?,
+        "reconcile" => controller::measure_reconciles(job).await?,
+        "shared-controllers" => shared_informer::measure_four_controllers(job).await?,
+        "subscribers" => shared_informer::measure_subscribers(job).await?,
+        "priority-queue" => return queue::measure_priority_queue(job),
+        "index-lookups" => return index::measure_index_lookups(job).await,
+        "idle-manager" => return idle::measure_idle_manager(job).await,
         _ => anyhow::bail!("unknown row {:?}", job.row),
     };
     Ok(Report::Done(outcome))
 }
 
-/// Executes a row of a compact store.
-async fn compact(job: &Job, row: &str) -> anyhow::Result<Option<Outcome>> {
+/// Executes a row that measures a compact store. Returns `None` if the contender has no compact store.
+async fn run_compact_row(job: &Job, row: &str) -> anyhow::Result<Option<Outcome>> {
     match row {
-        "store-compact-decoded" => store::compact_store(job, store::CompactForm::Decoded).await,
-        "store-compact-zstd" => store::compact_store(job, store::CompactForm::Zstd).await,
-        "store-compact-reads" => store::reads_of_compact_store(job).await,
-        _ => store::compact_store(job, store::CompactForm::Default).await,
+        "store-compact-decoded" => store::measure_compact_store(job, store::CompactForm::Decoded).await,
+        "store-compact-zstd" => store::measure_compact_store(job, store::CompactForm::Zstd).await,
+        "store-compact-reads" => store::measure_reads_of_compact_store(job).await,
+        _ => store::measure_compact_store(job, store::CompactForm::Default).await,
     }
 }

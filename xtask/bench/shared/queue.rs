@@ -1,4 +1,4 @@
-//! The row `priority-queue`: the work queue of a controller, without its reconciles.
+//! The row `priority-queue`: measures the work queue of a controller, without a reconciler.
 
 use super::{Job, Measure, Outcome, Report};
 use crate::library::priority_queue;
@@ -6,18 +6,18 @@ use crate::library::priority_queue;
 /// The number of different priorities with which the keys are added.
 const PRIORITIES: usize = 5;
 
-/// A work queue with priorities, and the keys of the row.
+/// A work queue with priorities, and a list of the row's keys. The number of a key is the key's index in this list.
 pub(crate) trait PriorityQueue {
-    /// Adds the key with this number. It is ready at once.
+    /// Adds the key with this number, without a delay.
     fn add(&mut self, number: usize, priority: i32);
 
-    /// Takes the next key, and ends its processing with success. Returns whether the priority of the key is above 0;
-    /// `None` if the queue is empty.
+    /// Takes the next key, and ends its processing with success. Returns whether the priority of the key is above 0.
+    /// Returns `None` if the queue is empty.
     fn process_next(&mut self) -> Option<bool>;
 }
 
 /// Measures from the first addition until all keys have been processed.
-pub(crate) fn priority_queue_of_keys(job: &Job) -> anyhow::Result<Report> {
+pub(crate) fn measure_priority_queue(job: &Job) -> anyhow::Result<Report> {
     let key = |number: usize| (format!("team-{:04}", number / 40), format!("worker-{number}"));
     let keys: Vec<_> = (0..job.calls).map(key).collect();
     let Some(mut queue) = priority_queue(&keys) else {

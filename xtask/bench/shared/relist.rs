@@ -4,17 +4,17 @@
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc;
 
-use super::store::{StoreEvent, Strategy, digest_of_store, fill};
+use super::store::{StoreEvent, Strategy, digest_of_store, start_filling};
 use super::{Control, Job, Measure, Outcome};
 use crate::library::Api;
 
 /// Measures the wall time from the list request until the store holds the new state. The backoff before the request is
 /// not included.
-pub(crate) async fn relist(job: &Job) -> anyhow::Result<Outcome> {
+pub(crate) async fn measure_relist(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::for_job(job);
     let pods: Api<Pod> = Api::all(job.client()?);
     let (complete, mut completed) = mpsc::unbounded_channel();
-    let filled = fill(pods, (), Strategy::List.config(), move |event| {
+    let filled = start_filling(pods, (), Strategy::List.config(), move |event| {
         if matches!(event, StoreEvent::Complete) {
             // An error means that this function has returned, which drops the receiver.
             let _ = complete.send(());

@@ -18,8 +18,8 @@ const CONTROLLERS: usize = 4;
 /// The number of subscribers of the informer.
 const SUBSCRIBERS: usize = 100;
 
-/// Measures from the start of the informer and its controllers until each of them has reconciled every pod.
-pub(crate) async fn four_controllers(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures from the start of the informer and its controllers until each controller has reconciled every pod.
+pub(crate) async fn measure_four_controllers(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     let measured = Measure::start()?;
     let informer = SharedPods::new(pods, Strategy::List.config());
@@ -33,39 +33,40 @@ pub(crate) async fn four_controllers(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &measure).digest(digest_of_store(&store)?))
 }
 
-/// Measures from the first watch event until all subscribers have the last state of the sentinel. All of them receive
-/// the initial list before the measurement.
-pub(crate) async fn subscribers(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures from the first watch event until all subscribers have received the last event, which modifies the pod
+/// [`SENTINEL`]. All subscribers receive the initial list before the measurement.
+pub(crate) async fn measure_subscribers(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::for_job(job);
     let informer = SharedPods::new(Api::all(job.client()?), Strategy::List.config());
     let (milestones, mut reached) = mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
     for _ in 0..SUBSCRIBERS {
-        tasks.spawn(subscriber(informer.objects(), job.calls, milestones.clone()));
+        tasks.spawn(run_subscriber(informer.objects(), job.calls, milestones.clone()));
     }
     let (store, _feed) = informer.into_running_store();
-    wait_for_all(&mut reached).await?;
+    wait_for_subscribers(&mut reached).await?;
     control.wait_for_watches(1).await?;
     let measured = Measure::start()?;
     control.send_events()?;
-    wait_for_all(&mut reached).await?;
+    wait_for_subscribers(&mut reached).await?;
     let measure = measured.stop()?;
     Ok(Outcome::new(job.calls, &measure).digest(digest_of_store(&store)?))
 }
 
-/// A subscriber's milestone: it has received the initial list, or the last event.
+/// The message of a subscriber that has received the initial list or the last event.
 struct Milestone;
 
-/// Waits until each subscriber has reached its next milestone.
-async fn wait_for_all(reached: &mut mpsc::UnboundedReceiver<Milestone>) -> anyhow::Result<()> {
+/// Waits until each subscriber has sent its next milestone.
+async fn wait_for_subscribers(reached: &mut mpsc::UnboundedReceiver<Milestone>) -> anyhow::Result<()> {
     for _ in 0..SUBSCRIBERS {
         let Some(Milestone) = reached.recv().await else { anyhow::bail!("the subscribers have ended") };
     }
     Ok(())
 }
 
-/// Receives the objects of a subscription, and sends each milestone. The initial list has `initial` objects.
-async fn subscriber(
+/// Receives the objects of a subscription, and sends a milestone after the initial list and after the last event. The
+/// initial list has `initial` objects.
+async fn run_subscriber(
     objects: impl Stream<Item = std::sync::Arc<Pod>>,
     initial: usize,
     milestones: mpsc::UnboundedSender<Milestone>,

@@ -1,4 +1,4 @@
-//! The rows that fill an empty store with the initial list.
+//! The rows that fill empty stores with the initial list, and the row that reads the objects of a compact store.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::library::{
     watcher,
 };
 
-/// The initial list strategy of the watcher.
+/// The way in which the watcher requests the initial list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Strategy {
     /// A paginated list.
@@ -37,39 +37,40 @@ impl Strategy {
     }
 }
 
-/// A store and the task that updates it. Dropping this handle aborts the task.
-pub(crate) struct FilledStore<S> {
+/// A store and the task that updates the store. Dropping a `StoreAndTask` aborts the task.
+pub(crate) struct StoreAndTask<S> {
     pub(crate) store: S,
     task: JoinHandle<()>,
 }
 
-impl<S> Drop for FilledStore<S> {
+impl<S> Drop for StoreAndTask<S> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Starts a task that fills a store. The task calls `on_event` after the store has applied an event.
-pub(crate) fn fill<K>(
+/// Starts a task that fills a new store. After the store has applied a watcher event, the task calls `on_event` if there
+/// is a [`StoreEvent`] for this watcher event.
+pub(crate) fn start_filling<K>(
     api: Api<K>,
     dyntype: K::DynamicType,
     config: watcher::Config,
     on_event: impl FnMut(StoreEvent<'_, K>) + Send + 'static,
-) -> FilledStore<Store<K>>
+) -> StoreAndTask<Store<K>>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
     K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync + Unpin + 'static,
 {
-    fill_into(crate::library::store(dyntype), api, config, on_event)
+    start_filling_store(crate::library::store(dyntype), api, config, on_event)
 }
 
-/// Like [`fill`], but fills the given store.
-pub(crate) fn fill_into<K>(
+/// Like [`start_filling`], but fills the given store.
+pub(crate) fn start_filling_store<K>(
     (store, writer): (Store<K>, Writer<K>),
     api: Api<K>,
     config: watcher::Config,
     mut on_event: impl FnMut(StoreEvent<'_, K>) + Send + 'static,
-) -> FilledStore<Store<K>>
+) -> StoreAndTask<Store<K>>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
     K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync + Unpin + 'static,
@@ -89,18 +90,18 @@ where
             }
         }
     });
-    FilledStore { store, task }
+    StoreAndTask { store, task }
 }
 
 /// The watcher events that the rows need.
 pub(crate) enum StoreEvent<'a, K> {
-    /// The initial list or relist is complete.
+    /// The initial list is complete, or a relist is complete.
     Complete,
     /// An object was added or modified.
     Applied(&'a K),
 }
 
-/// The digest of a store's objects, serialised as JSON.
+/// The digest of the objects in a store.
 pub(crate) fn digest_of_store<K: Resource + Clone + Serialize + 'static>(
     store: &Store<K>,
 ) -> anyhow::Result<Digest>
@@ -114,9 +115,9 @@ where
     Ok(digest)
 }
 
-/// Fills a store that holds each pod as a [`Pod`].
-pub(crate) async fn typed_store(job: &Job, strategy: Strategy) -> anyhow::Result<Outcome> {
-    fill_with_pods(job, strategy, crate::library::store(())).await
+/// Measures the cost of filling a store that holds each pod as a [`Pod`].
+pub(crate) async fn measure_typed_store(job: &Job, strategy: Strategy) -> anyhow::Result<Outcome> {
+    measure_filling_with_pods(job, strategy, crate::library::store(())).await
 }
 
 /// The options of a compact store.
@@ -132,19 +133,22 @@ pub(crate) enum CompactForm {
     Uncached,
 }
 
-/// Fills a store that holds each pod in a compact encoding; `None` if the contender has no such store.
-pub(crate) async fn compact_store(job: &Job, form: CompactForm) -> anyhow::Result<Option<Outcome>> {
+/// Measures the cost of filling a store that holds each pod in a compact encoding. Returns `None` if the contender has
+/// no compact store.
+pub(crate) async fn measure_compact_store(job: &Job, form: CompactForm) -> anyhow::Result<Option<Outcome>> {
     let pods: Api<Pod> = Api::all(job.client()?);
     let running = Measure::start()?;
-    let Some(filled) = fill_compact(pods, form) else { return Ok(None) };
+    let Some(filled) = start_filling_compact_store(pods, form) else { return Ok(None) };
     filled.store.wait_until_ready().await?;
     let measure = running.stop()?;
     Ok(Some(Outcome::new(filled.store.state().len(), &measure).digest(digest_of_store(&filled.store)?)))
 }
 
-/// Reads each pod of a compact store once; `None` if the contender has no such store.
-pub(crate) async fn reads_of_compact_store(job: &Job) -> anyhow::Result<Option<Outcome>> {
-    let Some(filled) = fill_compact(Api::all(job.client()?), CompactForm::Uncached) else { return Ok(None) };
+/// Measures reads of each pod of a compact store. Returns `None` if the contender has no compact store.
+pub(crate) async fn measure_reads_of_compact_store(job: &Job) -> anyhow::Result<Option<Outcome>> {
+    let Some(filled) = start_filling_compact_store(Api::all(job.client()?), CompactForm::Uncached) else {
+        return Ok(None);
+    };
     filled.store.wait_until_ready().await?;
     let keys: Vec<_> = filled.store.state().iter().map(|pod| ObjectRef::from_obj(&**pod)).collect();
     let running = Measure::start()?;
@@ -155,27 +159,27 @@ pub(crate) async fn reads_of_compact_store(job: &Job) -> anyhow::Result<Option<O
     Ok(Some(Outcome::new(keys.len(), &measure).digest(digest_of_store(&filled.store)?)))
 }
 
-/// Starts a task that fills a compact store.
-fn fill_compact(pods: Api<Pod>, form: CompactForm) -> Option<FilledStore<Store<Pod>>> {
+/// Starts a task that fills a compact store. Returns `None` if the contender has no compact store.
+fn start_filling_compact_store(pods: Api<Pod>, form: CompactForm) -> Option<StoreAndTask<Store<Pod>>> {
     let (store, feed) = crate::library::compact_store(pods, Strategy::List.config(), form)?;
-    Some(FilledStore { store, task: tokio::spawn(feed) })
+    Some(StoreAndTask { store, task: tokio::spawn(feed) })
 }
 
 /// Measures from the start of the watcher until the store holds the initial list.
-async fn fill_with_pods(
+async fn measure_filling_with_pods(
     job: &Job,
     strategy: Strategy,
     store: (Store<Pod>, Writer<Pod>),
 ) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     let running = Measure::start()?;
-    let filled = fill_into(store, pods, strategy.config(), |_| {});
+    let filled = start_filling_store(store, pods, strategy.config(), |_| {});
     filled.store.wait_until_ready().await?;
     let measure = running.stop()?;
     Ok(Outcome::new(filled.store.state().len(), &measure).digest(digest_of_store(&filled.store)?))
 }
 
-/// Two of the five fields of a [`PartialPod`].
+/// The spec of a [`PartialPod`], with two of the five fields.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PartialSpec {
@@ -183,7 +187,7 @@ pub(crate) struct PartialSpec {
     pub(crate) priority: Option<i32>,
 }
 
-/// The other three fields of a [`PartialPod`].
+/// The status of a [`PartialPod`], with three of the five fields.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PartialStatus {
@@ -196,25 +200,25 @@ pub(crate) struct PartialStatus {
 /// A pod type with five fields besides its metadata.
 pub(crate) type PartialPod = Object<PartialSpec, PartialStatus>;
 
-/// Fills a store of [`PartialPod`]s.
-pub(crate) async fn store_of_partial_pods(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures the cost of filling a store of [`PartialPod`]s.
+pub(crate) async fn measure_store_of_partial_pods(job: &Job) -> anyhow::Result<Outcome> {
     let resource = ApiResource::erase::<Pod>(&());
     let pods: Api<PartialPod> = Api::all_with(job.client()?, &resource);
     let config = crate::library::skip_unused_metadata(Strategy::List.config())?;
     let running = Measure::start()?;
-    let filled = fill(pods, resource, config, |_| {});
+    let filled = start_filling(pods, resource, config, |_| {});
     filled.store.wait_until_ready().await?;
     let measure = running.stop()?;
     let mut digest = Digest::default();
     let objects = filled.store.state();
     for pod in &objects {
-        digest.add(five_fields(&partial_pod(pod)?));
+        digest.add(five_fields(&partial_pod_json(pod)?));
     }
     Ok(Outcome::new(objects.len(), &measure).digest(digest))
 }
 
-/// The JSON of a pod's metadata and of its five fields.
-fn partial_pod(pod: &Arc<PartialPod>) -> anyhow::Result<Value> {
+/// The JSON of a pod's metadata and of the pod's five fields.
+fn partial_pod_json(pod: &Arc<PartialPod>) -> anyhow::Result<Value> {
     Ok(json!({
         "metadata": serde_json::to_value(&pod.metadata)?,
         "spec": serde_json::to_value(&pod.spec)?,
@@ -222,13 +226,13 @@ fn partial_pod(pod: &Arc<PartialPod>) -> anyhow::Result<Value> {
     }))
 }
 
-/// Fills three stores concurrently: with nodes, with config maps, and with [`Widget`]s.
-pub(crate) async fn stores_of_three_kinds(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures the cost of filling three stores concurrently: with nodes, with config maps, and with [`Widget`]s.
+pub(crate) async fn measure_stores_of_three_kinds(job: &Job) -> anyhow::Result<Outcome> {
     let client = job.client()?;
     let running = Measure::start()?;
-    let nodes = fill_all::<Node>(&client);
-    let maps = fill_all::<ConfigMap>(&client);
-    let widgets = fill_all::<Widget>(&client);
+    let nodes = start_filling_with_all::<Node>(&client);
+    let maps = start_filling_with_all::<ConfigMap>(&client);
+    let widgets = start_filling_with_all::<Widget>(&client);
     nodes.store.wait_until_ready().await?;
     maps.store.wait_until_ready().await?;
     widgets.store.wait_until_ready().await?;
@@ -240,14 +244,15 @@ pub(crate) async fn stores_of_three_kinds(job: &Job) -> anyhow::Result<Outcome> 
 }
 
 /// Starts a task that fills a store with all objects of a kind.
-fn fill_all<K>(client: &Client) -> FilledStore<Store<K>>
+fn start_filling_with_all<K>(client: &Client) -> StoreAndTask<Store<K>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
-    fill(Api::<K>::all(client.clone()), (), Strategy::List.config(), |_| {})
+    start_filling(Api::<K>::all(client.clone()), (), Strategy::List.config(), |_| {})
 }
 
-/// The next `Ok` item of a stream, skipping errors; `None` at its end.
+/// Returns the next `Ok` item of a stream, or `None` at the end of the stream. Prints each error that the stream yields
+/// before this item.
 pub(crate) async fn next_ok<S, T, E>(stream: &mut S) -> Option<T>
 where
     S: Stream<Item = Result<T, E>> + Unpin,

@@ -1,18 +1,18 @@
-//! The data of the rows that measure streams: one block, repeated.
+//! The data of the rows that measure streams: repetitions of one block.
 
 /// Bytes in a MiB.
 pub(crate) const MIB: usize = 1 << 20;
 /// The length of the block in bytes. A kubelet sends the output of a process in messages of this size.
-pub(crate) const BLOCK: usize = 32 << 10;
+pub(crate) const BLOCK_LEN: usize = 32 << 10;
 
 pub(crate) fn block() -> Vec<u8> {
-    (0..251).cycle().take(BLOCK).collect()
+    (0..251).cycle().take(BLOCK_LEN).collect()
 }
 
-/// Compares received data with repeated blocks.
+/// Compares received data with repetitions of the block.
 #[derive(Debug)]
 pub(crate) struct Checker {
-    /// The block, twice: a range of the block's length can begin at each position of the block.
+    /// Two copies of the block, so that data of the block's length can be compared from each position of the block.
     blocks: Vec<u8>,
     bytes: u64,
     position: usize,
@@ -25,18 +25,18 @@ impl Default for Checker {
 }
 
 impl Checker {
-    /// Whether `data` continues the repeated blocks after the data of previous calls. Counts the bytes that it
-    /// compares.
-    pub(crate) fn accepts(&mut self, data: &[u8]) -> bool {
-        data.chunks(BLOCK).all(|part| {
+    /// Compares `data` with the data that must follow the data of previous calls, and counts the compared bytes. Returns
+    /// whether the data is equal.
+    pub(crate) fn check_next(&mut self, data: &[u8]) -> bool {
+        data.chunks(BLOCK_LEN).all(|part| {
             let equal = self.blocks[self.position..][..part.len()] == *part;
-            self.position = (self.position + part.len()) % BLOCK;
+            self.position = (self.position + part.len()) % BLOCK_LEN;
             self.bytes += part.len() as u64;
             equal
         })
     }
 
-    /// The number of bytes that [`Self::accepts`] has compared.
+    /// The number of bytes that [`Self::check_next`] has compared.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }

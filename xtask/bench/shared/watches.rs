@@ -23,12 +23,13 @@ const CALLERS: usize = 50;
 /// The number of equal parts of the run. The measurement begins after the first part, in which connections and buffers
 /// reach their final number and size.
 const PARTS: u32 = 6;
-/// The time limit on opening the watches.
+/// The time limit for opening the watches.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Holds the watches open while the calls run. The units are the calls of the measured parts. The memory figures are
-/// the growth in these parts. It is an error if a call fails, or if a watch fails, ends or receives no event.
-pub(crate) async fn watches_and_calls(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures the calls while the watches are open. The units of the outcome are the calls in the measured parts of the
+/// run, and the retained memory is the growth in these parts. It is an error if a call fails, or if a watch fails, ends
+/// or receives no event.
+pub(crate) async fn measure_calls_with_watches(job: &Job) -> anyhow::Result<Outcome> {
     let names = Arc::new(pod_names(job)?);
     let client = job.client()?;
     let (open, calls) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -47,7 +48,7 @@ pub(crate) async fn watches_and_calls(job: &Job) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     for number in 0..CALLERS {
         let first = start + pause * u32::try_from(number)? / u32::try_from(CALLERS)?;
-        tasks.spawn(call(client.clone(), names.clone(), first, pause, calls.clone()));
+        tasks.spawn(send_calls(client.clone(), names.clone(), first, pause, calls.clone()));
     }
     let whole = Duration::from_secs(1) * u32::try_from(job.calls)? / u32::try_from(RATE)?;
     let part = whole / PARTS;
@@ -58,7 +59,7 @@ pub(crate) async fn watches_and_calls(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(calls.load(Ordering::Relaxed) - before, &measure))
 }
 
-/// Waits for `until`. A task that ends earlier is an error.
+/// Waits for the future `until`. It is an error if a task ends before this future.
 async fn run_until<T>(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     until: impl Future<Output = T>,
@@ -86,8 +87,9 @@ async fn watch(client: Client, open: Arc<AtomicUsize>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends a get at each tick. Late calls are sent at once, so that the rate is constant.
-async fn call(
+/// Sends gets of pods, one at each tick of an interval. After a delay, the missed gets follow without a pause, so that the
+/// rate remains the same.
+async fn send_calls(
     client: Client,
     names: Arc<Vec<(String, String)>>,
     first: Instant,

@@ -1,5 +1,5 @@
-//! Builds the mock API server and the contenders in release mode. The contenders for kube and client-go have separate
-//! workspaces, so that their dependencies never enter this project's lock file.
+//! Builds the mock API server and the contenders in release mode. kube's contender has its own cargo workspace, and
+//! client-go's contender is a Go module, so that their dependencies never enter this project's lock file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use xtask_process::{Launch, Scratch};
 /// The time limit for one build. A build that takes longer is assumed to hang.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// The file name of the second program of client-go's contender, which uses controller-runtime. Both programs are in
-/// the same folder.
-pub(super) const CONTROLLER_RUNTIME: &str = "controller-runtime";
+/// The file name of the program that runs client-go's rows with controller-runtime. Both programs of client-go's contender
+/// are in the same folder.
+pub(super) const CONTROLLER_RUNTIME_PROGRAM: &str = "controller-runtime";
 
 /// The folders of the checkout and of the build.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Folders {
 
 /// The paths of the compiled programs.
 #[derive(Debug)]
-pub(super) struct Built {
+pub(super) struct BuiltPrograms {
     /// The mock API server.
     pub(super) mock_server: PathBuf,
     /// Each contender's program, or the reason for its absence.
@@ -77,12 +77,13 @@ pub(super) async fn build_all(
     scratch: &Scratch,
     contenders: &[Contender],
     progress: &Progress,
-) -> anyhow::Result<Built> {
+) -> anyhow::Result<BuiltPrograms> {
     progress.step("building the mock API server and this project's contender");
-    // This build uses the root workspace and its lock file. A release build keeps the cached results of debug builds.
+    // This build uses the root workspace and its lock file. Cargo keeps the results of debug builds in another folder, so
+    // a release build does not replace them.
     let target = folders.target.join("release");
     let packages = ["build", "--release", "--quiet", "-p", "bench-load", "-p", "bench-ours"];
-    cargo(scratch, &folders.root, &folders.target, &packages).await?;
+    run_cargo(scratch, &folders.root, &folders.target, &packages).await?;
     let mut built = Vec::new();
     for contender in contenders {
         let program = match contender {
@@ -91,7 +92,7 @@ pub(super) async fn build_all(
                 progress.step("building kube's contender");
                 let target = folders.build_folder("kube");
                 let args = ["build", "--release", "--quiet", "--locked", "-p", "bench-kube"];
-                cargo(scratch, &folders.source_folder("kube"), &target, &args).await?;
+                run_cargo(scratch, &folders.source_folder("kube"), &target, &args).await?;
                 Ok(target.join("release/bench-kube"))
             }
             Contender::ClientGo => {
@@ -101,12 +102,12 @@ pub(super) async fn build_all(
         };
         built.push((*contender, program));
     }
-    Ok(Built { mock_server: target.join("bench-load"), contenders: built })
+    Ok(BuiltPrograms { mock_server: target.join("bench-load"), contenders: built })
 }
 
-/// Runs cargo with `args` in `folder`, building into `target`. The profile decides whether the build is incremental,
-/// not the variable `CARGO_INCREMENTAL` of the caller, so that the measured times do not depend on it.
-pub(super) async fn cargo(
+/// Runs cargo with `args` in `folder`, building into `target`. Cargo does not receive the caller's environment variables
+/// for incremental builds, so that the profile decides whether the build is incremental.
+pub(super) async fn run_cargo(
     scratch: &Scratch,
     folder: &Path,
     target: &Path,
@@ -124,8 +125,8 @@ pub(super) async fn cargo(
     .await
 }
 
-/// Builds client-go's contender and returns the path of its program. If there is no working Go toolchain, the inner
-/// `Err` is the reason that [`Built::contenders`] contains.
+/// Builds the two programs of client-go's contender, and returns the path of the program without controller-runtime. If
+/// there is no working Go toolchain, the inner `Err` is the reason that [`BuiltPrograms::contenders`] contains.
 async fn build_client_go(folders: &Folders, scratch: &Scratch) -> anyhow::Result<Result<PathBuf, String>> {
     let go = |launch: Launch| {
         launch
@@ -144,7 +145,7 @@ async fn build_client_go(folders: &Folders, scratch: &Scratch) -> anyhow::Result
     fs::create_dir_all(program.parent().unwrap_or(&folders.target))
         .context("cannot create the build folder")?;
     let programs =
-        [(program.clone(), ""), (program.with_file_name(CONTROLLER_RUNTIME), "controller_runtime")];
+        [(program.clone(), ""), (program.with_file_name(CONTROLLER_RUNTIME_PROGRAM), "controller_runtime")];
     for (program, tags) in programs {
         process::run_to_completion(scratch, Path::new("go"), BUILD_TIMEOUT, |launch| {
             let args = ["build", "-trimpath", "-buildvcs=false", "-tags", tags, "-o"];

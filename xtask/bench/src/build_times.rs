@@ -1,5 +1,5 @@
-//! The code that the rows of build times share: builds of both projects in turn, their median, and the comparison with
-//! a target.
+//! The shared code of the rows that measure build times. It builds this project and kube alternately, selects the median
+//! build of each, and compares the ratio of the two times with a target.
 
 use std::time::Duration;
 
@@ -16,21 +16,22 @@ pub(super) struct Outcome {
     pub(super) text: String,
     /// The results as JSON.
     pub(super) json: Value,
-    /// The number of met targets.
+    /// The number of targets that are met.
     pub(super) met: usize,
 }
 
-/// The builds of this project, and those of kube.
+/// The results of this project's builds, and the results of kube's builds.
 pub(super) type Builds<B> = (Vec<B>, Vec<B>);
 
-/// Builds both projects alternately, `rounds` times each. `name` is the name of the build in the progress output.
+/// Runs `build` for this project and for kube alternately, `rounds` times each. `name` is the name of the build in the
+/// progress output.
 ///
 /// # Errors
 /// The first error of `build`.
 ///
 /// # Cancel safety
 /// As cancel safe as `build`.
-pub(super) async fn alternate<B>(
+pub(super) async fn build_alternately<B>(
     name: &str,
     rounds: usize,
     progress: &Progress,
@@ -80,13 +81,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_compared_with_the_target() {
+    fn a_ratio_up_to_the_target_meets_the_target() {
         let compare = |ours| Comparison::new(Duration::from_secs(ours), Duration::from_secs(100), 0.8).cell();
         assert_eq!((compare(80).as_str(), compare(81).as_str()), ("0.80, met", "0.81, MISSED"));
     }
 
     #[test]
-    fn the_median_is_a_build() {
+    fn the_median_is_the_middle_build() {
         let seconds = |n: &u64| Duration::from_secs(*n);
         assert_eq!(median(&[9, 1, 5], seconds).unwrap(), 5);
         assert!(median(&[], seconds).is_err());

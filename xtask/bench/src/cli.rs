@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::build::{self, Built, Folders};
+use super::build::{self, BuiltPrograms, Folders};
 use super::contender::Contender;
 use super::mock_server::MockServer;
 use super::report::Table;
@@ -18,21 +18,21 @@ use super::{cold_build, growth, kinds_build, sim, table};
 use xtask_process::progress::Progress;
 use xtask_process::{Interrupts, Scratch};
 
-/// The default number of pods.
+/// The default number of pods of the mock API server.
 const DEFAULT_PODS: usize = 20_000;
-/// The default number of pods with `--quick`.
+/// The default number of pods of the mock API server with `--quick`.
 const QUICK_PODS: usize = 1_000;
 
 /// Measures this project, kube and client-go on the same bytes, and reports which targets are met.
 ///
 /// Figures are medians of several rounds; every run is a new process. The command fails if a contender fails or returns
-/// objects that differ from those that it received. A missed target is not a failure.
+/// objects that differ from the objects of the mock API server. A missed target is not a failure.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Rows to measure, by name or part of a name [default: all except `build`, `build-kinds`, `growth` and `sim`]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Number of pods in the cluster [default: 20000, or 1000 with --quick]
+    /// Number of pods in the cluster [default: 20000, or 1000 with --quick; `sim` and `growth` have other defaults]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=200_000))]
     pods: Option<u32>,
     /// Number of rounds [default: 5, or 1 with --quick]
@@ -44,7 +44,7 @@ pub struct Args {
     /// Use a small cluster and one round: a smoke test with rough figures.
     #[arg(long)]
     quick: bool,
-    /// Measure this project only, without kube and client-go.
+    /// Measure this project only, without kube and client-go; has no effect on `build`, `build-kinds` and `sim`.
     #[arg(long)]
     alone: bool,
 }
@@ -60,7 +60,7 @@ impl Args {
         self.rounds.map_or(if self.quick { 1 } else { 5 }, usize::from)
     }
 
-    /// The size of the row `sim`.
+    /// The amount of work of the row `sim`.
     fn sim_size(&self) -> sim::Size {
         let default = if self.quick { 5_000 } else { 100_000 };
         sim::Size {
@@ -120,7 +120,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     if rows || is_requested("growth") {
         let built = build::build_all(&folders, &scratch, args.contenders(), &progress).await?;
         if rows {
-            let (document, rows_correct) = compare(args, &built, &scratch, &progress, &selected).await?;
+            let (document, rows_correct) = measure_rows(args, &built, &scratch, &progress, &selected).await?;
             json = document;
             correct = rows_correct;
         }
@@ -129,7 +129,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
             let growth = growth::run(&built, &scratch, &progress, args.rounds(), max_pods).await?;
             progress.finish();
             println!("{}", growth.text);
-            correct &= growth.correct;
+            correct &= growth.is_correct;
             json["growth"] = growth.json;
         }
     }
@@ -158,11 +158,11 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if correct { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Measures the rows and prints the tables. Returns all results as JSON, and whether every
-/// contender succeeded and returned the right objects.
-async fn compare(
+/// Measures the rows of [`ROWS`] and prints the tables. Returns all results as JSON, and the result of
+/// [`Table::is_correct`].
+async fn measure_rows(
     args: &Args,
-    built: &Built,
+    built: &BuiltPrograms,
     scratch: &Scratch,
     progress: &Progress,
     selected: &[&'static Row],
@@ -197,7 +197,7 @@ async fn compare(
     Ok((table.json(&run, selected, &verdicts), table.is_correct()))
 }
 
-/// The contenders and rows with which `targets` compare this project, without the rows in `selected`.
+/// Returns each peer row (contender and row name) that one of `targets` refers to, except the rows in `selected`.
 fn missing_peer_rows(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static str)> {
     let mut missing: Vec<_> = targets
         .iter()

@@ -1,25 +1,19 @@
-//! The row `build`: a cold debug build of kube-client, kube-runtime and kube-derive, compared with a build of kube with
-//! its features `client`, `runtime` and `derive`. No build is incremental, because cargo does not build packages of a
-//! registry incrementally.
+//! The row `build`: compares cold debug builds of two empty packages. One package depends on kube-client, kube-runtime and
+//! kube-derive, the other on kube with equal features.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use serde_json::json;
 
-use super::build::{Folders, cargo};
+use super::build::{Folders, run_cargo};
 use super::build_times::{self, Comparison, Outcome, median};
 use super::contender::Contender;
-use super::table;
+use super::{table, user_package};
 use xtask_process::Scratch;
 use xtask_process::progress::Progress;
 
 /// The largest allowed ratio of this project's build time to kube's.
-const TARGET: f64 = 0.75;
-
-/// The arguments of cargo for both projects.
-const BUILD: [&str; 4] = ["build", "--locked", "--config", "profile.dev.incremental=false"];
+const MAX_RATIO: f64 = 0.75;
 
 /// The cost of one build.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +22,7 @@ struct BuildCost {
     packages: usize,
 }
 
-/// Builds both projects alternately, `rounds` times each.
+/// Builds this project's package and kube's package alternately, `rounds` times each, and compares the medians.
 ///
 /// # Errors
 /// If a build fails or its folder cannot be removed.
@@ -41,24 +35,25 @@ pub(super) async fn run(
     progress: &Progress,
     rounds: usize,
 ) -> anyhow::Result<Outcome> {
-    let (ours, kube) = build_times::alternate("cold debug build", rounds, progress, async |contender| {
-        build(folders, scratch, contender).await
-    })
-    .await?;
+    let (ours, kube) =
+        build_times::build_alternately("cold debug build", rounds, progress, async |contender| {
+            build(folders, scratch, contender).await
+        })
+        .await?;
     let wall = |build: &BuildCost| build.wall;
     let (ours, kube) = (median(&ours, wall)?, median(&kube, wall)?);
-    let comparison = Comparison::new(ours.wall, kube.wall, TARGET);
+    let comparison = Comparison::new(ours.wall, kube.wall, MAX_RATIO);
     let mut text =
-        table::with_header(&["row", "", "wall", "packages", &format!("target: <= {TARGET} x kube's")]);
+        table::with_header(&["row", "", "wall", "packages", &format!("target: <= {MAX_RATIO} x kube's")]);
     for (name, contender, build, word) in
         [("build", Contender::Ours, ours, comparison.cell()), ("", Contender::Kube, kube, String::new())]
     {
-        let wall = table::right_aligned(table::format_seconds(build.wall.as_secs_f64()));
+        let wall = table::right_aligned_cell(table::format_seconds(build.wall.as_secs_f64()));
         text.add_row([
             name.into(),
             contender.into(),
             wall,
-            table::right_aligned(build.packages.to_string()),
+            table::right_aligned_cell(build.packages.to_string()),
             word.into(),
         ]);
     }
@@ -70,26 +65,19 @@ pub(super) async fn run(
     })
 }
 
-/// Builds a contender's crates in an empty folder.
+/// Builds an empty package that depends on the contender's crates, in an empty folder.
 async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> anyhow::Result<BuildCost> {
-    let target = folders.build_folder("cold");
-    if target.exists() {
-        fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
-    }
-    let (folder, args) = match contender {
-        Contender::Kube => (folders.source_folder("kube"), ["-p", "bench-cold-kube"].as_slice()),
-        _ => (
-            folders.root.clone(),
-            ["-p", "kube-client", "-p", "kube-runtime", "-p", "kube-derive"].as_slice(),
-        ),
-    };
+    let package = folders.build_folder("cold").join(contender.to_string());
+    let target = package.join("target");
+    let source = ("lib.rs".to_owned(), "//! An empty crate.\n".to_owned());
+    user_package::write(folders, &package, contender, "", &[source])?;
     // The packages are downloaded before the measurement starts.
-    cargo(scratch, &folder, &target, &["fetch", "--locked", "--quiet"]).await?;
+    run_cargo(scratch, &package, &target, &["fetch", "--quiet"]).await?;
     let started = Instant::now();
-    let output = cargo(scratch, &folder, &target, &[&BUILD, args].concat()).await?;
+    let output = run_cargo(scratch, &package, &target, &["build", "--offline"]).await?;
     let wall = started.elapsed();
     let packages = output.stderr.lines().filter(|line| line.trim_start().starts_with("Compiling ")).count();
-    fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
-    // The count excludes `bench-cold-kube`, an empty package that depends on kube.
-    Ok(BuildCost { wall, packages: packages - usize::from(contender == Contender::Kube && packages > 0) })
+    user_package::remove(&package)?;
+    // The count excludes the empty package.
+    Ok(BuildCost { wall, packages: packages.saturating_sub(1) })
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(super) enum Report {
     /// The row was executed.
     Done(Outcome),
-    /// The contender has no such feature.
+    /// The contender does not have the row.
     Absent {
         /// The reason that the table shows.
         reason: String,
@@ -18,7 +18,7 @@ pub(super) enum Report {
 /// The measured cost of one run.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Outcome {
-    /// The number of processed units (objects, events, calls, reconciles or MiB).
+    /// The number of processed units of the row, such as objects, events or MiB.
     pub(super) units: u64,
     /// Wall time.
     pub(super) wall_ns: u64,
@@ -53,7 +53,7 @@ pub(super) struct Digest {
 /// Medians over the rounds, computed for each figure independently.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Figures {
-    /// The number of processed units (objects, events, calls, reconciles or MiB).
+    /// The number of processed units of the row, such as objects, events or MiB.
     pub(super) units: f64,
     /// Wall time in seconds.
     pub(super) wall_s: f64,
@@ -110,13 +110,13 @@ impl Figures {
         self.wakeups / self.wall_s
     }
 
-    /// The ratio of peak to final resident memory, both relative to the memory before the work.
+    /// The peak growth of resident memory, divided by the growth that remains after the work.
     pub(super) fn peak_over_final(&self) -> f64 {
         (self.peak_bytes - self.before_bytes) / (self.after_bytes - self.before_bytes)
     }
 }
 
-/// The median. For an even number of values, it is the mean of the two middle values.
+/// The median; `None` if there are no values. For an even number of values, it is the mean of the two middle values.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds and KiB of a bench are far below 2^52")]
 fn median(mut values: Vec<u64>) -> Option<f64> {
     values.sort_unstable();

@@ -1,11 +1,11 @@
-//! The growth table: the same rows with 2,000, 20,000 and 150,000 pods. Rates must not fall, and the memory per object
-//! must not grow.
+//! The growth table: the same rows with 2,000, 20,000 and 150,000 pods. With more pods, a rate must not fall by more than
+//! 10 %, and the memory per object must not grow.
 //!
 //! The sizes alternate within each round, so that a change in the machine's speed affects all of them.
 
 use serde_json::{Value, json};
 
-use super::build::Built;
+use super::build::BuiltPrograms;
 use super::contender::Contender;
 use super::figures::Figures;
 use super::mock_server::MockServer;
@@ -36,8 +36,8 @@ pub(super) struct Growth {
     pub(super) text: String,
     /// The results as JSON.
     pub(super) json: Value,
-    /// Whether every contender succeeded, and its store held the objects of the mock API server.
-    pub(super) correct: bool,
+    /// The result of [`Table::is_correct`] for the tables of all sizes: false if one table has a wrong cell.
+    pub(super) is_correct: bool,
 }
 
 /// Measures all contenders at every size up to `max_pods` pods; at every size if `max_pods` is `None`.
@@ -48,7 +48,7 @@ pub(super) struct Growth {
 /// # Cancel safety
 /// Cancelling terminates the mock API servers and the running contender.
 pub(super) async fn run(
-    built: &Built,
+    built: &BuiltPrograms,
     scratch: &Scratch,
     progress: &Progress,
     rounds: usize,
@@ -94,7 +94,7 @@ pub(super) async fn run(
             .map(|check| json!({"row": check.row, "target": check.text, "verdict": check.verdict}))
             .collect::<Vec<_>>(),
     });
-    Ok(Growth { text, json, correct: tables.iter().all(|(_, table)| table.is_correct()) })
+    Ok(Growth { text, json, is_correct: tables.iter().all(|(_, table)| table.is_correct()) })
 }
 
 /// The table of all figures, by row, contender and size.
@@ -108,14 +108,14 @@ fn figures_table(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
                 let mut line = vec![
                     row.name.into(),
                     contender.to_string().into(),
-                    table::right_aligned(size.to_string()),
+                    table::right_aligned_cell(size.to_string()),
                 ];
                 match cell {
                     Cell::Measured(figures) => {
-                        line.extend(table::figure_cells(figures, row).map(table::right_aligned));
+                        line.extend(table::figure_cells(figures, row).map(table::right_aligned_cell));
                     }
-                    Cell::Absent(_) => line.push(table::right_aligned("none".to_owned())),
-                    Cell::Wrong(_) => line.push(table::right_aligned("WRONG".to_owned())),
+                    Cell::Absent(_) => line.push(table::right_aligned_cell("none".to_owned())),
+                    Cell::Wrong(_) => line.push(table::right_aligned_cell("WRONG".to_owned())),
                 }
                 text.add_row(line);
             }
@@ -132,7 +132,7 @@ struct Check {
     verdict: Verdict,
 }
 
-/// Checks this project's rates, its memory per object, and the size of its compact store.
+/// Checks this project's rates, its memory per object, and the memory of the process with the compact store.
 fn check_targets(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Check> {
     let Some(((large, last), smaller)) = tables.split_last() else { return Vec::new() };
     let mut checks = Vec::new();

@@ -1,33 +1,33 @@
-//! The rows `build-kinds` and `build-kinds-touch`: debug builds of a crate of 50 derived kinds, cold and after a change
-//! of its root file, with kube-derive and with the derive of kube.
+//! The rows `build-kinds` and `build-kinds-touch`: debug builds of two crates, each with 50 derived kinds. One crate uses
+//! kube-derive, the other kube's derive macro. `build-kinds` measures a cold build, and `build-kinds-touch` a build after
+//! a change of the crate's root file.
 //!
-//! Both crates are generated below cargo's target folder, from the same text. Their lock files are those of this
-//! project and of the contender for kube. The kinds are built incrementally and their dependencies are not, as in a
-//! project whose dependencies come from a registry: the packages of this project are dependencies by path, which cargo
-//! builds incrementally by default.
+//! Both crates are generated from the same text, except for the imports. Cargo builds the two crates incrementally, but
+//! not their dependencies.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::json;
 
-use super::build::{Folders, cargo};
+use super::build::{Folders, run_cargo};
 use super::build_times::{self, Comparison, Outcome, median};
 use super::contender::Contender;
-use super::table;
+use super::{table, user_package};
 use xtask_process::Scratch;
 use xtask_process::progress::Progress;
 
 /// The number of derived kinds.
 const KINDS: usize = 50;
-/// The number of changes of the root file in each round; the round's cost is the median of the builds after them. Such
-/// a build takes only seconds: other programs on the machine affect its time more than that of a cold build.
+/// The number of changes of the root file in each round. A build follows each change, and the round's cost is the median
+/// of these builds. A build after a change takes only seconds, so a short load from other programs on the machine can
+/// distort the time of the build; the median reduces this effect.
 const TOUCHES: usize = 5;
 /// The largest allowed ratio of this project's build time to kube's.
-const TARGET: f64 = 0.8;
+const MAX_RATIO: f64 = 0.8;
 
 /// The cost of one build.
 #[derive(Debug, Clone, Copy)]
@@ -37,14 +37,14 @@ struct BuildCost {
     cpu: Duration,
 }
 
-/// The cost of the cold build of a round, and the median cost of its builds after a change.
+/// The cost of a round's cold build, and the median cost of the round's builds after a change.
 #[derive(Debug, Clone, Copy)]
 struct Costs {
     cold: BuildCost,
     touched: BuildCost,
 }
 
-/// Builds both crates alternately, `rounds` times each.
+/// Builds this project's crate and kube's crate alternately, `rounds` times each, and compares the medians.
 ///
 /// # Errors
 /// If a crate cannot be generated or does not build.
@@ -58,7 +58,7 @@ pub(super) async fn run(
     rounds: usize,
 ) -> anyhow::Result<Outcome> {
     let name = format!("{KINDS} derived kinds");
-    let (ours, kube) = build_times::alternate(&name, rounds, progress, async |contender| {
+    let (ours, kube) = build_times::build_alternately(&name, rounds, progress, async |contender| {
         build(folders, scratch, contender).await
     })
     .await?;
@@ -68,15 +68,17 @@ pub(super) async fn run(
     };
     let rows =
         [("build-kinds", pick(|costs| costs.cold)?), ("build-kinds-touch", pick(|costs| costs.touched)?)];
-    let mut text = table::with_header(&["row", "", "wall", "cpu", &format!("target: <= {TARGET} x kube's")]);
+    let mut text =
+        table::with_header(&["row", "", "wall", "cpu", &format!("target: <= {MAX_RATIO} x kube's")]);
     let (mut met, mut json) = (0, json!({}));
     for (name, (ours, kube)) in rows {
-        let comparison = Comparison::new(ours.wall, kube.wall, TARGET);
+        let comparison = Comparison::new(ours.wall, kube.wall, MAX_RATIO);
         met += usize::from(comparison.is_met);
         for (name, contender, cost, word) in
             [(name, Contender::Ours, ours, comparison.cell()), ("", Contender::Kube, kube, String::new())]
         {
-            let seconds = |time: Duration| table::right_aligned(table::format_seconds(time.as_secs_f64()));
+            let seconds =
+                |time: Duration| table::right_aligned_cell(table::format_seconds(time.as_secs_f64()));
             text.add_row([name.into(), contender.into(), seconds(cost.wall), seconds(cost.cpu), word.into()]);
         }
         json[name] = json!({
@@ -87,19 +89,16 @@ pub(super) async fn run(
     Ok(Outcome { text: text.to_string(), json, met })
 }
 
-/// Builds a contender's crate in an empty folder, and again after changes of its root file.
+/// Builds a contender's crate in an empty folder, and once more after each of [`TOUCHES`] changes of the root file.
 async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> anyhow::Result<Costs> {
     let package = folders.build_folder("kinds").join(contender.to_string());
     let target = package.join("target");
-    if package.exists() {
-        fs::remove_dir_all(&package).with_context(|| format!("cannot remove {}", package.display()))?;
-    }
     write_package(folders, &package, contender)?;
     // The packages are downloaded before the measurement starts.
-    cargo(scratch, &package, &target, &["fetch", "--quiet"]).await?;
+    run_cargo(scratch, &package, &target, &["fetch", "--quiet"]).await?;
     let timed = async || {
         let (started, cpu) = (Instant::now(), cpu_of_children()?);
-        cargo(scratch, &package, &target, &["build", "--offline", "--quiet"]).await?;
+        run_cargo(scratch, &package, &target, &["build", "--offline", "--quiet"]).await?;
         anyhow::Ok(BuildCost { wall: started.elapsed(), cpu: cpu_of_children()?.saturating_sub(cpu) })
     };
     let cold = timed().await?;
@@ -112,7 +111,7 @@ async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> an
         touched.push(timed().await?);
     }
     let touched = median(&touched, |cost| cost.wall)?;
-    fs::remove_dir_all(&package).with_context(|| format!("cannot remove {}", package.display()))?;
+    user_package::remove(&package)?;
     Ok(Costs { cold, touched })
 }
 
@@ -122,10 +121,10 @@ fn cpu_of_children() -> anyhow::Result<Duration> {
     cpu_in_stat(&text).context("/proc/self/stat has no times of child processes")
 }
 
-/// The times `cutime` and `cstime` in the text of a `/proc/PID/stat` file. The name of the process, which is in
-/// parentheses, may contain spaces.
+/// The sum of the times `cutime` and `cstime` in the text of a `/proc/PID/stat` file; `None` if the text does not have
+/// them. The name of the process is in parentheses, and may contain spaces and parentheses.
 fn cpu_in_stat(text: &str) -> Option<Duration> {
-    /// The unit of these times (`USER_HZ`): a hundredth of a second.
+    /// The unit of the two times: a hundredth of a second, because `USER_HZ` is 100.
     const TICK: Duration = Duration::from_millis(10);
     let (_, fields) = text.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(13).map_while(|field| field.parse::<u32>().ok());
@@ -133,42 +132,23 @@ fn cpu_in_stat(text: &str) -> Option<Duration> {
     Some(TICK * (user + system))
 }
 
+/// The lines of the manifest for the dependencies of both crates, in addition to the contender's packages.
+const DEPENDENCIES: &str =
+    "schemars = \"1\"\nserde = { version = \"1\", features = [\"derive\"] }\nserde_json = \"1\"\n";
+
 fn write_package(folders: &Folders, package: &Path, contender: Contender) -> anyhow::Result<()> {
-    let (lock, dependencies, imports) = if contender == Contender::Kube {
-        (
-            folders.source_folder("kube").join("Cargo.lock"),
-            "kube = { version = \"=5.0.0\", features = [\"client\", \"derive\", \"runtime\"] }\n".to_owned(),
-            ["kube::CustomResource", "kube::CustomResourceExt"],
-        )
+    let imports = if contender == Contender::Kube {
+        ["kube::CustomResource", "kube::CustomResourceExt"]
     } else {
-        let dependency = |name: &str| {
-            let path = folders.root.join(name);
-            format!("{name} = {{ path = {:?} }}\n", path.display().to_string())
-        };
-        (
-            folders.root.join("Cargo.lock"),
-            ["kube-client", "kube-derive", "kube-runtime"].map(dependency).concat(),
-            ["kube_derive::CustomResource", "kube_client::CustomResourceExt"],
-        )
+        ["kube_derive::CustomResource", "kube_client::CustomResourceExt"]
     };
-    let manifest = format!(
-        "[workspace]\n\n[package]\nname = \"kinds\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
-         [profile.dev]\ndebug = \"line-tables-only\"\n\n[profile.dev.package.\"*\"]\ndebug = false\nincremental = false\n\n[dependencies]\n\
-         {dependencies}k8s-openapi = {{ version = \"0.29\", default-features = false, features = [\"std\", \"latest\"] }}\n\
-         schemars = \"1\"\nserde = {{ version = \"1\", features = [\"derive\"] }}\nserde_json = \"1\"\n"
-    );
-    let write = |path: PathBuf, text: &str| {
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    };
-    fs::create_dir_all(package.join("src"))
-        .with_context(|| format!("cannot create {}", package.display()))?;
-    fs::copy(&lock, package.join("Cargo.lock")).with_context(|| format!("cannot copy {}", lock.display()))?;
-    write(package.join("Cargo.toml"), &manifest)?;
-    write(package.join("src/lib.rs"), &root_text(imports[1]))?;
-    (0..KINDS).try_for_each(|n| write(package.join(format!("src/kind{n}.rs")), &kind_text(n, imports[0])))
+    let mut files = vec![("lib.rs".to_owned(), root_text(imports[1]))];
+    files.extend((0..KINDS).map(|n| (format!("kind{n}.rs"), kind_text(n, imports[0]))));
+    user_package::write(folders, package, contender, DEPENDENCIES, &files)
 }
 
-/// The root file: the modules of the kinds, and a function that uses all of them.
+/// The text of the root file: the modules of the kinds, and a function that uses all kinds. `extension` is the path of
+/// the trait `CustomResourceExt`.
 fn root_text(extension: &str) -> String {
     let mut text = String::from("//! Derived kinds.\n\n");
     let _ = writeln!(text, "use {extension} as _;\n");
@@ -183,7 +163,7 @@ fn root_text(extension: &str) -> String {
     text
 }
 
-/// The file of a kind.
+/// The text of the file of kind number `n`. `derive` is the path of the macro `CustomResource`.
 fn kind_text(n: usize, derive: &str) -> String {
     let derives = "Clone, Debug, Serialize, Deserialize, JsonSchema";
     format!(

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::figures::Digest;
 use xtask_process::{Launch, Scratch, Streams, Supervised, log};
 
-/// The time limit for the start and for each request, enough to generate the largest allowed number of pods.
+/// The time limit for the start and for each request. The mock API server can generate the largest allowed number of
+/// pods in this time.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// The seed of the mock API server. The same seed gives the same bytes, so that runs are comparable.
 const SEED: u64 = 20_260_501;
@@ -22,7 +23,7 @@ pub(super) struct MockServer {
     agent: ureq::Agent,
     /// The address of the listener for plain HTTP, such as `127.0.0.1:1234`.
     address: String,
-    /// The address of the listener over TLS.
+    /// The address of the listener for TLS.
     tls_address: String,
     pods: usize,
 }
@@ -64,7 +65,7 @@ impl MockServer {
         Ok(Self { _process: process, agent, address, tls_address, pods })
     }
 
-    /// The address on which the mock API server listens.
+    /// The address on which the mock API server listens for plain HTTP.
     pub(super) fn address(&self) -> &str {
         &self.address
     }
@@ -79,8 +80,8 @@ impl MockServer {
         self.pods
     }
 
-    /// Makes the server generate the data of the rows with `needs_preparation` in one format, so that the first of
-    /// these rows does not wait for it.
+    /// Makes the mock API server generate the data of the rows with `needs_preparation`, in Protobuf if `protobuf` is
+    /// true, otherwise in JSON. The generation is then complete before the measured runs.
     ///
     /// # Errors
     /// If the request fails.
@@ -89,7 +90,7 @@ impl MockServer {
         self.request("prepare", path).map(drop)
     }
 
-    /// The digest of the set of objects with this name, such as `pods` or `relisted`.
+    /// The digest of the set of objects that has the name `set`, such as `pods` or `relisted`.
     ///
     /// # Errors
     /// If the request fails or no set has this name.
@@ -98,7 +99,7 @@ impl MockServer {
         serde_json::from_str(&text).context("cannot decode the digest from the mock API server")
     }
 
-    /// The number of TLS connections with requests of a session.
+    /// The number of TLS connections that have carried requests of a session.
     ///
     /// # Errors
     /// If the request fails.

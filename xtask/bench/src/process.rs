@@ -8,10 +8,11 @@ use anyhow::{Context, bail};
 
 use xtask_process::{Launch, Scratch, Streams, Supervised, log};
 
-/// Runs `program` with the arguments, folder and environment that `configure` sets.
+/// Runs `program` with the arguments, folder and environment that `configure` sets, and returns its output.
 ///
 /// # Errors
-/// If the program cannot be started, fails, or exceeds `limit`; the error includes the end of its stderr.
+/// If the program cannot be started, fails, or takes longer than `limit`. The error includes the end of the program's
+/// stderr.
 ///
 /// # Cancel safety
 /// Cancelling terminates the program.

@@ -10,7 +10,7 @@ use super::figures::Figures;
 use super::rows::Row;
 use super::targets::{Target, Verdict, count_met_and_compared};
 
-/// The result of a contender in a row.
+/// The result of a contender for a row.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Cell {
@@ -29,17 +29,17 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Stores the result of a contender in a row.
+    /// Stores the result of a contender for a row.
     pub(super) fn set(&mut self, row: &'static str, contender: Contender, cell: Cell) {
         self.cells.insert((row, contender), cell);
     }
 
-    /// The result of a contender in a row, if it was measured.
+    /// The result of a contender for a row; `None` if there is no result.
     pub(super) fn cell(&self, row: &'static str, contender: Contender) -> Option<&Cell> {
         self.cells.get(&(row, contender))
     }
 
-    /// The figures of a contender in a row, or the reason for their absence.
+    /// The figures of a contender for a row, or the reason why there are no valid figures.
     pub(super) fn figures(&self, row: &'static str, contender: Contender) -> Result<&Figures, String> {
         match self.cell(row, contender) {
             Some(Cell::Measured(figures)) => Ok(figures),
@@ -48,7 +48,7 @@ impl Table {
         }
     }
 
-    /// Whether every contender succeeded and returned the right objects.
+    /// Returns false if a contender failed or returned wrong objects ([`Cell::Wrong`]), otherwise true.
     pub(super) fn is_correct(&self) -> bool {
         !self.cells.values().any(|cell| matches!(cell, Cell::Wrong(_)))
     }

@@ -15,19 +15,19 @@ pub(super) struct Row {
     pub(super) amount: Amount,
     /// The mock API server's name for the objects whose digest the contender must report; `None` for no comparison.
     pub(super) digest: Option<&'static str>,
-    /// The figure per unit that the table shows.
-    pub(super) each: Each,
+    /// The figure in the column `each` of the table.
+    pub(super) each: EachColumn,
     /// Whether the mock API server must generate the events and the relisted state, or the objects in Protobuf, before
     /// the run.
     pub(super) needs_preparation: bool,
-    /// Whether client-go's contender needs controller-runtime for this row. That is another program, because
-    /// controller-runtime adds metrics to client-go.
+    /// Whether client-go's contender needs controller-runtime for this row. Its program with controller-runtime is a
+    /// separate one, because controller-runtime adds metrics to client-go.
     pub(super) needs_controller_runtime: bool,
 }
 
 /// The figure in the column `each` of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Each {
+pub(super) enum EachColumn {
     /// Retained memory per unit.
     Memory,
     /// Time per unit.
@@ -51,7 +51,7 @@ impl Row {
 /// The amount of work of a run, in units of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Amount {
-    /// One per pod.
+    /// One unit per pod.
     Pods,
     /// Proportional to the number of pods, between 64 and `max`.
     Calls {
@@ -79,20 +79,21 @@ const COMMON: Row = Row {
     unit: "objects",
     amount: Amount::Pods,
     digest: Some("pods"),
-    each: Each::Memory,
+    each: EachColumn::Memory,
     needs_preparation: false,
     needs_controller_runtime: false,
 };
 
-/// The fields that the rows of gets and of other small operations have in common.
-const CALLS: Row = Row { unit: "gets", digest: None, each: Each::Time, ..COMMON };
+/// The fields that most rows with [`Amount::Calls`] have in common.
+const CALLS: Row = Row { unit: "gets", digest: None, each: EachColumn::Time, ..COMMON };
 
-/// The fields that the rows in Protobuf have in common.
-const PROTOBUF: Row = Row { each: Each::Time, needs_preparation: true, ..COMMON };
+/// The fields that the rows of lists, stores and events in Protobuf have in common. The rows of gets in Protobuf use
+/// [`CALLS`].
+const PROTOBUF: Row = Row { each: EachColumn::Time, needs_preparation: true, ..COMMON };
 
-/// All rows, in the order of the printed table.
+/// All rows except `build`, `build-kinds`, `growth` and `sim`, in the order of the printed table.
 pub(super) static ROWS: &[Row] = &[
-    Row { name: "list", title: "list of all pods in one response", each: Each::Time, ..COMMON },
+    Row { name: "list", title: "list of all pods in one response", each: EachColumn::Time, ..COMMON },
     Row { name: "store-list", title: "typed store of pods, filled by a list", ..COMMON },
     Row { name: "store-watchlist", title: "typed store of pods, filled by a WatchList", ..COMMON },
     Row { name: "store-compact", title: "compact store of pods, filled by a list", ..COMMON },
@@ -102,7 +103,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "store-compact-reads",
         title: "reads of each pod of a compact store",
         unit: "reads",
-        each: Each::Time,
+        each: EachColumn::Time,
         ..COMMON
     },
     Row {
@@ -123,7 +124,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "events",
         digest: Some("after-events"),
         needs_preparation: true,
-        each: Each::Time,
+        each: EachColumn::Time,
         ..COMMON
     },
     Row {
@@ -132,7 +133,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "events",
         digest: Some("new-generation"),
         needs_preparation: true,
-        each: Each::Time,
+        each: EachColumn::Time,
         ..COMMON
     },
     Row {
@@ -141,7 +142,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "events",
         digest: Some("selected"),
         needs_preparation: true,
-        each: Each::Time,
+        each: EachColumn::Time,
         ..COMMON
     },
     Row {
@@ -149,7 +150,7 @@ pub(super) static ROWS: &[Row] = &[
         title: "relist of a full store, with a tenth of the objects changed",
         digest: Some("relisted"),
         needs_preparation: true,
-        each: Each::Time,
+        each: EachColumn::Time,
         ..COMMON
     },
     Row {
@@ -241,7 +242,7 @@ pub(super) static ROWS: &[Row] = &[
         title: "controller of the derived kind, from its start to the first reconcile",
         unit: "starts",
         digest: Some("widgets"),
-        each: Each::Time,
+        each: EachColumn::Time,
         ..COMMON
     },
     Row {
@@ -256,20 +257,20 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         name: "store-list-protobuf",
         title: "typed store of pods, filled by a list in Protobuf",
-        each: Each::Memory,
+        each: EachColumn::Memory,
         ..PROTOBUF
     },
     Row {
         name: "store-watchlist-protobuf",
         title: "typed store of pods, filled by a WatchList in Protobuf",
-        each: Each::Memory,
+        each: EachColumn::Memory,
         ..PROTOBUF
     },
     Row {
         name: "store-kinds-protobuf",
         title: "three stores at once: nodes and config maps in Protobuf, a derived kind in JSON",
         digest: Some("kinds"),
-        each: Each::Memory,
+        each: EachColumn::Memory,
         ..PROTOBUF
     },
     Row {
@@ -325,7 +326,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "events",
         digest: Some("after-events"),
         needs_preparation: true,
-        each: Each::Time,
+        each: EachColumn::Time,
         ..COMMON
     },
     Row {
@@ -349,7 +350,7 @@ pub(super) static ROWS: &[Row] = &[
         title: "manager with a server and four controllers of an empty collection, without events (Go: controller-runtime)",
         unit: "ms",
         amount: Amount::Calls { tenths: 10, max: 10_000 },
-        each: Each::WakeUps,
+        each: EachColumn::WakeUps,
         needs_controller_runtime: true,
         ..CALLS
     },

@@ -35,7 +35,8 @@ pub(super) struct Runner<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     done: BTreeMap<Contender, Vec<Outcome>>,
-    /// Contenders that failed, were not built or lack the feature; they are skipped in later rounds.
+    /// The cells of the contenders that failed, returned wrong objects, were not built or lack the feature. Later rounds
+    /// skip these contenders.
     failed: BTreeMap<Contender, Cell>,
 }
 
@@ -54,7 +55,7 @@ impl Outcomes {
 }
 
 impl<'a> Runner<'a> {
-    /// Creates a runner without results.
+    /// Creates a runner for the mock API server `server`.
     pub(super) fn new(scratch: &'a Scratch, server: &'a MockServer) -> Self {
         Self { scratch, server, mib_to_touch: BTreeMap::new(), digests: BTreeMap::new(), sessions: 0 }
     }
@@ -104,8 +105,8 @@ impl<'a> Runner<'a> {
             if outcomes.failed.contains_key(contender) {
                 continue;
             }
-            let peak = self.mib_to_touch.get(&(row.name, *contender)).copied();
-            touch::touch_pages(peak.unwrap_or_else(|| touch::mib_for_first_run(self.server.pods())));
+            let mib = self.mib_to_touch.get(&(row.name, *contender)).copied();
+            touch::touch_pages(mib.unwrap_or_else(|| touch::mib_for_first_run(self.server.pods())));
             let program = program.as_ref().map(|program| program_for(row, *contender, program));
             match self.run_once(row, program).await? {
                 Ok(outcome) => {
@@ -119,8 +120,8 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs a contender once. The inner error is the [`Cell`] that the table shows if the contender failed, was not
-    /// built or lacks the feature.
+    /// Runs a contender once. The inner error is the [`Cell`] that the table shows if the contender failed, returned wrong
+    /// objects, was not built or lacks the feature.
     async fn run_once(
         &mut self,
         row: &'static Row,
@@ -167,11 +168,11 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// The program of a contender for a row. client-go's contender has a second program with controller-runtime for some
-/// rows.
+/// The program that runs the row for a contender. `program` is the contender's usual program; client-go has a second
+/// program, which contains controller-runtime.
 fn program_for(row: &Row, contender: Contender, program: &Path) -> PathBuf {
     if contender == Contender::ClientGo && row.needs_controller_runtime {
-        return program.with_file_name(build::CONTROLLER_RUNTIME);
+        return program.with_file_name(build::CONTROLLER_RUNTIME_PROGRAM);
     }
     program.to_owned()
 }
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_of_controller_runtime_run_its_program() {
+    fn rows_that_need_controller_runtime_use_the_second_program() {
         let row = |name: &str| super::super::rows::ROWS.iter().find(|row| row.name == name).unwrap();
         let program = |name, contender| program_for(row(name), contender, Path::new("/x/client-go"));
         assert_eq!(program("list", Contender::ClientGo), Path::new("/x/client-go"));

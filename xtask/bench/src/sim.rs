@@ -1,5 +1,5 @@
-//! The row `sim`: the start, the memory and the rate of kube-sim. The rate is compared with that of kube-apiserver and
-//! etcd, for the same requests and in the same run.
+//! The row `sim`: the start time, the memory and the request rate of kube-sim. In the same run, kube-apiserver with etcd
+//! receives the same requests, and both rates are compared.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,22 +12,24 @@ use xtask_control_plane::{Cluster, Options};
 use xtask_process::progress::Progress;
 use xtask_process::{Launch, Scratch, Streams, Supervised, log};
 
-use super::build::{Folders, cargo};
+use super::build::{Folders, run_cargo};
 use super::process;
 use super::table;
 use super::targets::Verdict;
 
 /// The number of measured starts of a server.
 const STARTS: u32 = 50;
-/// The limits: the start in milliseconds, the memory of 100,000 pods in GiB, the requests per second, and the ratio of
-/// this rate to that of the real server.
+/// The largest allowed time of a start in milliseconds.
 const MAX_START_MS: f64 = 5.0;
+/// The largest allowed memory of 100,000 pods in GiB.
 const MAX_POD_GIB: f64 = 1.5;
+/// The smallest allowed number of requests per second.
 const MIN_RATE: f64 = 5_000.0;
+/// The smallest allowed ratio of kube-sim's request rate to kube-apiserver's.
 const MIN_RATIO: f64 = 3.0;
 /// Bytes in a GiB.
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
-/// The time limit of one program.
+/// The time limit for one run of `bench-sim`.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(600);
 /// The time limit of kube-sim's start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -37,7 +39,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Size {
     pub(super) rounds: usize,
     pub(super) pods: usize,
-    /// The seconds for which requests are sent to a server in a round.
+    /// The seconds for which a round measures the requests to a server, after the warm-up.
     pub(super) seconds: u64,
 }
 
@@ -71,14 +73,14 @@ struct Requests {
     events: u64,
 }
 
-/// The programs, built in release mode.
+/// The paths of the programs `kube-sim` and `bench-sim`.
 #[derive(Debug)]
 struct Programs {
     server: PathBuf,
     bench: PathBuf,
 }
 
-/// Measures kube-sim and the real control plane.
+/// Measures kube-sim, and the request rate of kube-apiserver with etcd.
 ///
 /// # Errors
 /// If a build fails, a server cannot be started, or a server does not respond as expected.
@@ -98,7 +100,7 @@ pub(super) async fn run(
     let pods: Pods = measure(scratch, &programs.bench, &["pods", &size.pods.to_string()]).await?;
     progress.step("starting kube-apiserver and kube-sim");
     let cluster = Cluster::start(Options::default().without_controllers()).await?;
-    let (_server, kubeconfig) = serve(scratch, &programs.server).await?;
+    let (_server, kubeconfig) = start_server(scratch, &programs.server).await?;
     let (mut simulated, mut real) = (Vec::new(), Vec::new());
     for round in 0..size.rounds {
         progress.step(&format!("requests, round {} of {}", round + 1, size.rounds));
@@ -118,7 +120,7 @@ async fn build(folders: &Folders, scratch: &Scratch, progress: &Progress) -> any
     progress.step("building kube-sim and its bench in release mode");
     let build =
         ["build", "--release", "--quiet", "-p", "kube-sim", "-p", "bench-sim", "--features", "kube-sim/cli"];
-    cargo(scratch, &folders.root, &folders.target, &build).await?;
+    run_cargo(scratch, &folders.root, &folders.target, &build).await?;
     let target = folders.target.join("release");
     Ok(Programs { server: target.join("kube-sim"), bench: target.join("bench-sim") })
 }
@@ -131,9 +133,9 @@ async fn measure<T: DeserializeOwned>(scratch: &Scratch, bench: &Path, args: &[&
         .with_context(|| format!("the output of bench-sim {} is not valid", args.join(" ")))
 }
 
-/// Starts kube-sim without the controllers of workloads, because the real server has none either. Returns the process
-/// and the path of its kubeconfig.
-async fn serve(scratch: &Scratch, program: &Path) -> anyhow::Result<(Supervised, PathBuf)> {
+/// Starts kube-sim without the controllers of workloads, because kube-apiserver also runs without controllers. Returns
+/// the process and the path of its kubeconfig.
+async fn start_server(scratch: &Scratch, program: &Path) -> anyhow::Result<(Supervised, PathBuf)> {
     let file = |name: &str| scratch.path().join(format!("kube-sim.{name}"));
     let (kubeconfig, stderr) = (file("kubeconfig"), file("log"));
     let streams = Streams::Files { stdout: file("out"), stderr: stderr.clone() };
@@ -160,7 +162,7 @@ fn median(rounds: &[Requests]) -> anyhow::Result<f64> {
     rates.get(rates.len() / 2).copied().context("there are no rounds")
 }
 
-/// The tables and the figures.
+/// Compares the figures with the targets. Returns the printed text and the JSON.
 fn outcome(size: Size, start: &Start, pods: &Pods, (simulated, real): (f64, f64), version: &str) -> Outcome {
     #[expect(clippy::cast_precision_loss, reason = "the figures are far below 2^52")]
     let (base, per_pod) =
@@ -206,7 +208,7 @@ fn outcome(size: Size, start: &Start, pods: &Pods, (simulated, real): (f64, f64)
 mod tests {
     use super::*;
 
-    fn outcome_of(median_ms: f64, other_bytes: u64, rates: (f64, f64)) -> String {
+    fn outcome_text(median_ms: f64, other_bytes: u64, rates: (f64, f64)) -> String {
         let size = Size { rounds: 1, pods: 1000, seconds: 1 };
         let start = Start { first_ms: 9.0, median_ms };
         let pods = Pods { count: 1000, first_bytes: 1 << 20, other_bytes, json_bytes: 5000 };
@@ -214,15 +216,15 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_compared_per_pod_and_the_rate_with_the_real_server() {
-        let text = outcome_of(4.0, 10 << 20, (6_000.0, 2_000.0));
+    fn a_fast_small_server_meets_all_targets_and_a_slow_large_server_meets_none() {
+        let text = outcome_text(4.0, 10 << 20, (6_000.0, 2_000.0));
         assert!(text.contains("4 of 4 targets met"), "{text}");
-        let text = outcome_of(6.0, 20 << 20, (4_000.0, 2_000.0));
+        let text = outcome_text(6.0, 20 << 20, (4_000.0, 2_000.0));
         assert!(text.contains("0 of 4 targets met") && text.contains("2.00"), "{text}");
     }
 
     #[test]
-    fn the_median_needs_events() {
+    fn the_median_requires_rounds_with_events() {
         let round = |rate, events| Requests { rate, events };
         assert!((median(&[round(3.0, 1), round(1.0, 1), round(2.0, 1)]).unwrap() - 2.0).abs() < f64::EPSILON);
         assert!(median(&[round(1.0, 0)]).is_err());

@@ -7,7 +7,7 @@ use comfy_table::{Cell as TextCell, CellAlignment, Table as TextTable, presets};
 use super::contender::Contender;
 use super::figures::Figures;
 use super::report::{Cell, Table};
-use super::rows::{Each, Row};
+use super::rows::{EachColumn, Row};
 use super::targets::{Verdict, count_met_and_compared};
 
 /// Bytes in a MiB.
@@ -24,14 +24,14 @@ pub(super) fn figures_table(table: &Table, rows: &[&Row]) -> String {
             let mut line = vec![TextCell::new(std::mem::take(&mut name)), TextCell::new(contender)];
             match cell {
                 Cell::Measured(figures) => {
-                    line.extend(figure_cells(figures, row).into_iter().map(right_aligned));
+                    line.extend(figure_cells(figures, row).into_iter().map(right_aligned_cell));
                     let ratio = ours
                         .filter(|_| contender != Contender::Ours)
                         .map(|ours| relative_speed(ours, figures));
                     line.push(TextCell::new(ratio.unwrap_or_default()));
                 }
-                Cell::Absent(_) => line.push(right_aligned("none".to_owned())),
-                Cell::Wrong(_) => line.push(right_aligned("WRONG".to_owned())),
+                Cell::Absent(_) => line.push(right_aligned_cell("none".to_owned())),
+                Cell::Wrong(_) => line.push(right_aligned_cell("WRONG".to_owned())),
             }
             text.add_row(line);
         }
@@ -65,10 +65,10 @@ pub(super) fn figure_cells(figures: &Figures, row: &Row) -> [String; 6] {
         format!("{:.0} MiB", figures.peak_bytes / MIB),
         format!("{:.0} MiB", figures.after_bytes / MIB),
         match row.each {
-            Each::Memory => format!("{:.2} KiB", figures.kept_per_unit() / 1024.0),
-            Each::Time if figures.units > 1.0 => format_seconds(figures.seconds_per_unit()),
-            Each::Time => String::new(),
-            Each::WakeUps => format!("{:.0} wake-ups/s", figures.wakeups_per_second()),
+            EachColumn::Memory => format!("{:.2} KiB", figures.kept_per_unit() / 1024.0),
+            EachColumn::Time if figures.units > 1.0 => format_seconds(figures.seconds_per_unit()),
+            EachColumn::Time => String::new(),
+            EachColumn::WakeUps => format!("{:.0} wake-ups/s", figures.wakeups_per_second()),
         },
     ]
 }
@@ -91,7 +91,12 @@ pub(super) fn targets_table<'a>(
             Verdict::NoFigure(reason) => (String::new(), format!("no figure: {reason}")),
             Verdict::NotCompared(reason) => (String::new(), format!("not compared: {reason}")),
         };
-        text.add_row([TextCell::new(row), TextCell::new(target), right_aligned(value), TextCell::new(word)]);
+        text.add_row([
+            TextCell::new(row),
+            TextCell::new(target),
+            right_aligned_cell(value),
+            TextCell::new(word),
+        ]);
     }
     text.to_string()
 }
@@ -112,11 +117,11 @@ pub(super) fn with_header(head: &[&str]) -> TextTable {
     text
 }
 
-pub(super) fn right_aligned(text: String) -> TextCell {
+pub(super) fn right_aligned_cell(text: String) -> TextCell {
     TextCell::new(text).set_alignment(CellAlignment::Right)
 }
 
-/// A number with two decimals below 100, and with none above.
+/// Formats a number: with two decimals if the number is below 100, otherwise without decimals.
 fn format_number(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }

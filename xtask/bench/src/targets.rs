@@ -28,7 +28,7 @@ enum Metric {
     Kept,
     /// Peak resident memory.
     Peak,
-    /// The ratio of this project's peak memory to its final memory. It is not compared with a peer.
+    /// The result of [`Figures::peak_over_final`]. No target compares it with a peer.
     PeakOverFinal,
     /// Retained bytes of all units.
     Growth,
@@ -40,12 +40,12 @@ enum Metric {
     WakeUps,
 }
 
-/// The value with which a target compares this project's figure.
+/// The meaning of a target's bound: a ratio to the figure of a peer, or a limit for this project's figure.
 #[derive(Debug, Clone, Copy)]
 enum Reference {
-    /// The same figure of this peer, in the row with this name.
+    /// The bound is a ratio to the same figure of this peer, in the row with this name.
     Peer(Contender, &'static str),
-    /// No reference: the bound is an absolute number.
+    /// The bound is a limit for this project's figure.
     Number,
 }
 
@@ -70,7 +70,7 @@ const fn peer(contender: Contender, row: &'static str) -> Reference {
     Peer(contender, row)
 }
 
-/// All targets. A bound of 1.0 means that this project must be at least as good as the peer.
+/// The targets of the rows in `ROWS`. A ratio of 1.0 means that this project must be at least as good as the peer.
 pub(super) static TARGETS: &[Target] = &[
     target("list", Metric::Rate, peer(Kube, "list"), AtLeast(1.0)),
     target("list", Metric::Rate, peer(ClientGo, "list"), AtLeast(1.0)),
@@ -237,7 +237,7 @@ impl Metric {
     }
 }
 
-/// The number of targets met and the number compared; [`Verdict::NotCompared`] does not count.
+/// Returns the number of targets that are met, and the number of all targets except those with [`Verdict::NotCompared`].
 pub(super) fn count_met_and_compared(verdicts: &[Verdict]) -> (usize, usize) {
     let met = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Met(_))).count();
     let compared = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::NotCompared(_))).count();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_is_met_missed_or_the_lack_of_a_figure() {
+    fn a_target_is_met_or_missed_or_lacks_a_figure() {
         let mut table = Table::default();
         table.set("store-list", Contender::Ours, figures_with(1.0, 60.0, 66_000.0));
         table.set("store-list", Contender::Kube, figures_with(6.0, 100.0, 150_000.0));

@@ -1,11 +1,11 @@
-//! `Case`: one comparison of the two servers.
+//! `Case`: one comparison of kube-sim with the real API server.
 
 use crate::endpoint::Endpoint;
 use crate::mutation::Mutation;
-use crate::observation::Observed;
+use crate::observation::CaseResult;
 use crate::scenario::Scenario;
 
-/// A case, which is independent of all others.
+/// A comparison. It does not depend on the results of other comparisons.
 #[derive(Debug)]
 pub(crate) enum Case {
     Scenario(Scenario),
@@ -21,7 +21,7 @@ impl Case {
         }
     }
 
-    /// Whether the case leaves no new objects on the server.
+    /// Whether the server stores no object in this case: a mutation is a dry run, and some scenarios only read.
     pub(crate) fn stores_nothing(&self) -> bool {
         match self {
             Self::Scenario(scenario) => scenario.only_reads(),
@@ -32,13 +32,14 @@ impl Case {
     /// Runs the case on one server. Returns one observation for each request that is compared.
     ///
     /// # Errors
-    /// When a request fails without a response, or a step refers to a value that no response contains.
-    pub(crate) async fn observe(&self, endpoint: &Endpoint, namespace: &str) -> anyhow::Result<Observed> {
+    /// When a request fails without a response, a step refers to a value that no response contains, or the server rejects
+    /// an unchanged sample.
+    pub(crate) async fn observe(&self, endpoint: &Endpoint, namespace: &str) -> anyhow::Result<CaseResult> {
         match self {
             Self::Scenario(scenario) => scenario.observe(endpoint, namespace).await,
             Self::Mutation(mutation) => {
                 let observations = mutation.observe(endpoint, namespace).await?;
-                Ok(Observed { observations, unexpected: Vec::new() })
+                Ok(CaseResult { observations, unexpected: Vec::new() })
             }
         }
     }

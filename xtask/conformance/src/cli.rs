@@ -21,9 +21,10 @@ const MIN_AGREEMENT: f64 = 95.0;
 /// Sends the same requests to kube-sim and to a real API server, and compares the responses
 ///
 /// The real server consists of etcd and kube-apiserver, which are built from source with Go on first use. The run fails
-/// if a scenario differs that data/known.yaml does not name, if a request of a scenario does not have the outcome that
-/// its data states, if a resource that the real server stores has no object in data/objects.yaml, or if the verdicts of
-/// both servers are equal for less than 95 % of the mutated objects.
+/// if the responses differ in a case that data/known.yaml or data/mutations.txt does not name, or if they are equal in a
+/// case that one of these files names. It also fails if a response to a scenario is not the one that the scenario states,
+/// if a resource that the real server stores has no object in data/objects.yaml, or if the servers agree on less than
+/// 95 % of the mutations. With FILTER, equal responses and the percentage do not make the run fail.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Run only cases whose names contain one of these texts
@@ -38,7 +39,7 @@ pub struct Args {
     /// List the cases without running them
     #[arg(long)]
     list: bool,
-    /// Print both responses of each difference, the known ones included
+    /// Print both responses of each difference, including the known differences
     #[arg(long)]
     verbose: bool,
     /// Write the mutations that the servers judge differently into data/mutations.txt; needs a run without FILTER
@@ -49,8 +50,8 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the data files are invalid, a resource has no sample, a server cannot be started, or a request fails without a
-/// response.
+/// When the data files are invalid, no case matches the filters, a resource has no sample object, a server cannot be
+/// started, or a request fails without a response.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let samples = mutation::parse_samples(&read("objects.yaml")?)?;
     let mut cases = read_cases(&samples)?;
@@ -74,7 +75,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let collections = samples.into_iter().map(|sample| sample.path).collect();
     let outcomes = runtime.block_on(async {
-        let (real, simulated) = futures::try_join!(Endpoint::real(source), Endpoint::simulated())?;
+        let (real, simulated) =
+            futures::try_join!(Endpoint::start_real(source), Endpoint::start_simulated())?;
         let servers = Servers { real, simulated };
         let outcomes = match coverage::check(&servers.real, &collections).await {
             Ok(()) => runner::run(&servers, cases).await,
@@ -87,19 +89,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The folder of the data files.
-fn data() -> &'static Path {
+fn data_folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/data"))
 }
 
 /// Reads a file of the folder `data`.
 fn read(name: &str) -> anyhow::Result<String> {
-    let path = data().join(name);
+    let path = data_folder().join(name);
     std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// All cases: the scenarios in the order of their files, then the mutations.
+/// Reads all cases: first the scenarios of the files, then the lifecycle scenario and the mutations of each sample.
 fn read_cases(samples: &[Sample]) -> anyhow::Result<Vec<Case>> {
-    let folder = data().join("scenarios");
+    let folder = data_folder().join("scenarios");
     let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files = entries
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
@@ -121,8 +123,9 @@ fn read_cases(samples: &[Sample]) -> anyhow::Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Prints the differences and the counts, and writes the file of `--record`. Returns failure if a difference is not
-/// known, a known one is obsolete, a response is unexpected, or the agreement on mutations is too low.
+/// Prints the differences and the counts. With `--record`, writes `data/mutations.txt`. Returns failure if a difference is
+/// not known, a known difference no longer exists, a response is unexpected, or the agreement on mutations is too low. With
+/// filters, ignores the agreement and the known differences that no longer exist.
 fn report(args: &Args, known: &KnownDifferences, mut outcomes: Vec<Outcome>) -> anyhow::Result<ExitCode> {
     outcomes.sort_by(|a, b| a.case.name().cmp(b.case.name()));
     let mut different = BTreeSet::new();
@@ -134,7 +137,7 @@ fn report(args: &Args, known: &KnownDifferences, mut outcomes: Vec<Outcome>) -> 
             println!("{}: unexpected response of the {server}\n{response}", case.name());
         }
         match case {
-            Case::Scenario(scenario) => requests += scenario.requests(),
+            Case::Scenario(scenario) => requests += scenario.request_count(),
             Case::Mutation(_) => {
                 requests += 1;
                 let kind = case.name().split(':').next().unwrap_or_default();
@@ -165,7 +168,7 @@ fn report(args: &Args, known: &KnownDifferences, mut outcomes: Vec<Outcome>) -> 
         }
     }
     let obsolete: Vec<_> =
-        if args.filters.is_empty() { known.obsolete(&different).collect() } else { Vec::new() };
+        if args.filters.is_empty() { known.obsolete_names(&different).collect() } else { Vec::new() };
     for name in &obsolete {
         println!("no longer different, remove it from the data files: {name}");
     }
@@ -179,7 +182,7 @@ fn report(args: &Args, known: &KnownDifferences, mut outcomes: Vec<Outcome>) -> 
         let different =
             outcomes.iter().filter(|o| matches!(o.case, Case::Mutation(_)) && !o.differences.is_empty());
         let names: Vec<_> = different.map(|outcome| outcome.case.name()).collect();
-        std::fs::write(data().join("mutations.txt"), names.join("\n") + "\n")
+        std::fs::write(data_folder().join("mutations.txt"), names.join("\n") + "\n")
             .context("cannot write data/mutations.txt")?;
     }
     let passed = unknown == 0
@@ -189,7 +192,7 @@ fn report(args: &Args, known: &KnownDifferences, mut outcomes: Vec<Outcome>) -> 
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// `part` of `all` in percent.
+/// `part` of `all` in percent; 100 if `all` is 0.
 #[expect(clippy::cast_precision_loss, reason = "the counts are far below 2^52")]
 fn percent(part: usize, all: usize) -> f64 {
     if all == 0 { 100.0 } else { part as f64 * 100.0 / all as f64 }

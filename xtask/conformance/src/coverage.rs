@@ -8,11 +8,11 @@ use serde_json::Value;
 use crate::endpoint::{Call, Endpoint};
 
 /// The media type of an aggregated discovery document.
-const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const DISCOVERY_MEDIA_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// The resources that need no sample: a create stores no object. The server answers a review in the response, and a
-/// `Binding` changes a pod.
-const NOT_STORED: [&str; 7] = [
+/// The resources that need no sample, because a create request stores no object: a review is answered in the response,
+/// and a `Binding` changes a pod.
+const UNSTORED_RESOURCES: [&str; 7] = [
     "/bindings",
     "authentication.k8s.io/selfsubjectreviews",
     "authentication.k8s.io/tokenreviews",
@@ -22,8 +22,8 @@ const NOT_STORED: [&str; 7] = [
     "authorization.k8s.io/subjectaccessreviews",
 ];
 
-/// Checks that each resource that accepts a create has a sample, except those in [`NOT_STORED`]. `collections` are the
-/// paths of the samples.
+/// Checks that each resource that supports the verb `create` has a sample, except the resources in
+/// [`UNSTORED_RESOURCES`]. `collections` are the paths of the samples' collections.
 ///
 /// # Errors
 /// When a resource has no sample, or the server does not respond with a discovery document.
@@ -32,26 +32,28 @@ pub(crate) async fn check(real: &Endpoint, collections: &BTreeSet<String>) -> an
     let mut missing = Vec::new();
     for path in ["/api", "/apis"] {
         let mut call = Call::get(path);
-        call.headers.push(("accept".to_owned(), AGGREGATED.to_owned()));
+        call.headers.push(("accept".to_owned(), DISCOVERY_MEDIA_TYPE.to_owned()));
         let document = real.send(&call).await?.body;
-        let created = created(&document).with_context(|| format!("{path} is no discovery document"))?;
-        let needed = created.into_iter().filter(|name| !NOT_STORED.contains(&name.as_str()));
+        let creatable =
+            creatable_resources(&document).with_context(|| format!("{path} is no discovery document"))?;
+        let needed = creatable.into_iter().filter(|name| !UNSTORED_RESOURCES.contains(&name.as_str()));
         missing.extend(needed.filter(|name| !sampled.contains(name)));
     }
     ensure!(missing.is_empty(), "data/objects.yaml has no sample of {}", missing.join(", "));
     Ok(())
 }
 
-/// The group and the resource of a collection, such as `apps/deployments`. The core group is the empty string.
+/// The group and the resource in the path of a collection, in the format `apps/deployments`. The core group is the empty
+/// string.
 fn resource_of(path: &str) -> Option<String> {
     let mut segments = path.split('/').skip(1);
     let group = if segments.next()? == "apis" { segments.next()? } else { "" };
     Some(format!("{group}/{}", segments.last()?))
 }
 
-/// The resources of a discovery document that accept a create, in the form of [`resource_of`]. `None` if the document
-/// has another form.
-fn created(document: &Value) -> Option<BTreeSet<String>> {
+/// The resources that support the verb `create`, according to a discovery document. Each name has the format of
+/// [`resource_of`]. `None` if `document` is no discovery document.
+fn creatable_resources(document: &Value) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for group in document["items"].as_array()? {
         let group_name = group["metadata"]["name"].as_str().unwrap_or_default();
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_collection_has_a_group_and_a_resource() {
+    fn resource_of_keeps_the_group_and_omits_the_version_and_the_namespace() {
         assert_eq!(resource_of("/api/v1/namespaces").as_deref(), Some("/namespaces"));
         assert_eq!(resource_of("/api/v1/namespaces/$NS/pods").as_deref(), Some("/pods"));
         assert_eq!(
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn only_resources_with_the_verb_create_are_needed() {
+    fn only_resources_with_the_verb_create_are_creatable() {
         let resource = |name: &str, verb: &str| json!({"resource": name, "verbs": ["get", verb]});
         let document = json!({"items": [
             {"metadata": {"name": "a"}, "versions": [
@@ -96,7 +98,10 @@ mod tests {
             ]},
             {"metadata": {}, "versions": [{"version": "v1", "resources": [resource("pods", "create")]}]},
         ]});
-        assert_eq!(created(&document), Some(BTreeSet::from(["/pods".to_owned(), "a/x".to_owned()])));
-        assert_eq!(created(&json!({"kind": "Status"})), None);
+        assert_eq!(
+            creatable_resources(&document),
+            Some(BTreeSet::from(["/pods".to_owned(), "a/x".to_owned()]))
+        );
+        assert_eq!(creatable_resources(&json!({"kind": "Status"})), None);
     }
 }

@@ -1,4 +1,4 @@
-//! `Endpoint`: one of the two servers, and the raw requests to it.
+//! `Endpoint`: kube-sim or a real API server, and a client that sends raw requests to the server.
 
 use std::path::Path;
 
@@ -15,25 +15,26 @@ use xtask_process::progress::Progress;
 
 use crate::observation::Response;
 
-/// The media type of the request body and of the response, if the request names none.
+/// The default value of the request headers `content-type` and `accept`.
 const JSON: &str = "application/json";
 
-/// The admission plugins whose changes only a controller reverts: finalizers of volumes and taints of nodes.
-const CONTROLLED_PLUGINS: [&str; 2] = ["StorageObjectInUseProtection", "TaintNodesByCondition"];
+/// The admission plugins that are disabled in kube-apiserver. They add finalizers to volumes and taints to nodes. Only
+/// controllers remove these finalizers and taints, and the cluster has no controllers.
+const DISABLED_PLUGINS: [&str; 2] = ["StorageObjectInUseProtection", "TaintNodesByCondition"];
 
-/// A server that responds to the requests of all cases.
+/// A running server, and a client that sends the requests of all cases to the server.
 pub(crate) struct Endpoint {
     client: Client,
-    origin: Origin,
+    server: RunningServer,
 }
 
-/// The server, which stops when this value is dropped.
-enum Origin {
+/// A running server. Dropping this value stops the server.
+enum RunningServer {
     Simulation { _listener: kube_sim::Server, _folder: TempDir },
     Real(Box<Cluster>),
 }
 
-/// One request, with the namespace of its case and saved values inserted.
+/// One request. The namespace of the case has already replaced `$NS`, and saved values have replaced names such as `$RV`.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) method: http::Method,
@@ -57,37 +58,39 @@ impl Call {
 
 impl Endpoint {
     /// Starts kube-sim on a loopback port.
-    pub(crate) async fn simulated() -> anyhow::Result<Self> {
-        // The real control plane runs no built-in controllers and has no nodes.
+    pub(crate) async fn start_simulated() -> anyhow::Result<Self> {
+        // The real control plane has no controllers and no kubelets. Therefore kube-sim runs without the controllers that
+        // delete objects.
         let controllers = [Controller::GarbageCollector, Controller::Namespace, Controller::Kubelet];
         let builder = controllers.into_iter().fold(Sim::builder(), SimBuilder::without_controller);
-        // Both servers refuse pods of service accounts that do not exist.
+        // The admission plugin `ServiceAccount` refuses a pod whose service account does not exist. kube-apiserver runs
+        // this plugin by default.
         let sim = builder.admission_plugin(AdmissionPlugin::ServiceAccount).build();
         let listener = sim.serve_https(([127, 0, 0, 1], 0).into()).await.map_err(|error| anyhow!(error))?;
         let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         let path = folder.path().join("kubeconfig");
         std::fs::write(&path, listener.kubeconfig())
             .with_context(|| format!("cannot write {}", path.display()))?;
-        let client = client(&path).await?;
-        Ok(Self { client, origin: Origin::Simulation { _listener: listener, _folder: folder } })
+        let client = create_client(&path).await?;
+        Ok(Self { client, server: RunningServer::Simulation { _listener: listener, _folder: folder } })
     }
 
     /// Starts etcd and kube-apiserver, without controllers and nodes.
-    pub(crate) async fn real(source: Source) -> anyhow::Result<Self> {
+    pub(crate) async fn start_real(source: Source) -> anyhow::Result<Self> {
         let options = Options::default()
             .source(source)
             .nodes(0)
             .without_controllers()
-            .disabled_admission_plugins(&CONTROLLED_PLUGINS)
+            .disabled_admission_plugins(&DISABLED_PLUGINS)
             .progress(Progress::new());
         let cluster = Cluster::start(options).await?;
-        let client = client(cluster.kubeconfig()).await?;
-        Ok(Self { client, origin: Origin::Real(Box::new(cluster)) })
+        let client = create_client(cluster.kubeconfig()).await?;
+        Ok(Self { client, server: RunningServer::Real(Box::new(cluster)) })
     }
 
     /// Whether this is the real API server.
     pub(crate) fn is_real(&self) -> bool {
-        matches!(self.origin, Origin::Real(_))
+        matches!(self.server, RunningServer::Real(_))
     }
 
     /// Sends a request, and reads the whole response.
@@ -111,14 +114,14 @@ impl Endpoint {
 
     /// Stops the server.
     pub(crate) async fn stop(self) {
-        if let Origin::Real(cluster) = self.origin {
+        if let RunningServer::Real(cluster) = self.server {
             cluster.stop().await;
         }
     }
 }
 
-/// A client of the administrator.
-async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
+/// Creates a client. The file `kubeconfig` contains the URL of the server and the credentials of the client.
+async fn create_client(kubeconfig: &Path) -> anyhow::Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)

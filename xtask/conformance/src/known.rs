@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
-/// The maximum number of scenarios that may differ.
-const MAX_SCENARIOS: usize = 10;
+/// The maximum number of entries in `data/known.yaml`.
+const MAX_KNOWN_SCENARIOS: usize = 10;
 
 /// The names of the cases whose responses are known to differ, with the reason for each scenario.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl KnownDifferences {
         let entries: Vec<KnownScenario> =
             yaml_serde::from_str(scenarios).context("cannot parse data/known.yaml")?;
         ensure!(
-            entries.len() <= MAX_SCENARIOS,
-            "data/known.yaml has {} entries, more than {MAX_SCENARIOS}",
+            entries.len() <= MAX_KNOWN_SCENARIOS,
+            "data/known.yaml has {} entries, more than {MAX_KNOWN_SCENARIOS}",
             entries.len()
         );
         let scenarios = entries.into_iter().map(|entry| (entry.name, entry.reason)).collect();
@@ -43,8 +43,12 @@ impl KnownDifferences {
         self.scenarios.contains_key(name) || self.mutations.contains(name)
     }
 
-    /// The known cases that are not in `different`: their entries have to be removed.
-    pub(crate) fn obsolete<'a>(&'a self, different: &'a BTreeSet<&str>) -> impl Iterator<Item = &'a str> {
+    /// The names in the data files that `different` does not contain. `different` contains the name of each case whose
+    /// responses differ in this run. The developer has to remove the returned names from the data files.
+    pub(crate) fn obsolete_names<'a>(
+        &'a self,
+        different: &'a BTreeSet<&str>,
+    ) -> impl Iterator<Item = &'a str> {
         let names = self.scenarios.keys().chain(&self.mutations);
         names.map(String::as_str).filter(|name| !different.contains(name))
     }

@@ -1,17 +1,19 @@
 //! `cargo xtask conformance`: sends the same requests to kube-sim and to a real API server, and compares the responses.
 //!
-//! Two kinds of cases are compared:
+//! There are two kinds of cases:
 //!
-//! - `scenario`: sequences of requests from `data/scenarios`. Status, relevant headers and body have to be equal
-//!   after `mask` has replaced the values that differ in each run. The real server must accept each request, or refuse
-//!   it with the status that the scenario states.
-//! - `mutation`: each object of `data/objects.yaml`, with one field changed. The HTTP status, the reason and the fields
-//!   that the server reports have to be equal.
+//! - `scenario`: a sequence of requests, from `data/scenarios` or for an object of `data/objects.yaml`. The status, the
+//!   relevant headers and the body of each response have to be equal after `mask` has replaced the values that differ
+//!   in each run. A request of a scenario can exclude parts of the body from the comparison. The real server must accept
+//!   each request, or refuse it with the status that the scenario states.
+//! - `mutation`: the creation of an object of `data/objects.yaml` with one changed field. The HTTP status, the reason
+//!   and the invalid fields that the servers report have to be equal.
 //!
 //! `coverage` checks that each resource that the real server stores has an object in `data/objects.yaml`.
 //!
-//! The real server is right. `data/known.yaml` contains the differences of scenarios that are kept, each with a reason,
-//! and `data/mutations.txt` lists the mutations that are judged differently. Every other difference fails the run.
+//! If the responses differ, the real server is right. `data/known.yaml` lists the scenarios whose responses may differ,
+//! each with a reason, and `data/mutations.txt` lists the mutations whose responses may differ. Every other difference
+//! of a scenario or a mutation fails the run.
 
 mod case;
 mod cli;

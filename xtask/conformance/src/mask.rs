@@ -6,7 +6,7 @@ use regex::Regex;
 use serde_json::Value;
 
 /// The keys whose values differ in each run, anywhere in a body.
-const VOLATILE: [&str; 17] = [
+const VOLATILE_KEYS: [&str; 17] = [
     "username",
     "uid",
     "controller-uid",
@@ -26,7 +26,7 @@ const VOLATILE: [&str; 17] = [
     "remainingItemCount",
 ];
 
-/// Masks the [volatile](VOLATILE) values of a body, and the values at the JSON pointers `pointers`. Sorts the entries
+/// Masks the values of a body that differ in each run, and the values at the JSON pointers `pointers`. Sorts the entries
 /// of each `managedFields`.
 pub(crate) fn mask(body: &mut Value, pointers: &[String]) {
     for pointer in pointers {
@@ -34,20 +34,20 @@ pub(crate) fn mask(body: &mut Value, pointers: &[String]) {
             hide(value);
         }
     }
-    mask_keys(body);
+    mask_volatile_fields(body);
     mask_cells(body);
     mask_texts(body);
-    sort_managers(body);
+    sort_managed_fields(body);
 }
 
-/// The key, in the `extra` of a user, of the identifier of the user's credential.
-const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
+/// A key in the `extra` of a user. Its value identifies the credential of the user.
+const CREDENTIAL_ID_KEY: &str = "authentication.kubernetes.io/credential-id";
 
-/// The columns of a table whose cells depend on the time or are allocated by the server.
+/// The table columns whose cells differ in each run: times, durations, allocated addresses and the name of the user.
 const VOLATILE_COLUMNS: [&str; 7] =
     ["Age", "Cluster-IP", "Created At", "Duration", "First Seen", "Last Seen", "Requestor"];
 
-/// Masks the cells of the [volatile](VOLATILE_COLUMNS) columns of each `Table`.
+/// Masks the cells in the [volatile columns](VOLATILE_COLUMNS) of each `Table`, except cells such as `<none>`.
 fn mask_cells(value: &mut Value) {
     let Some(columns) = value["columnDefinitions"].as_array() else {
         let children: Box<dyn Iterator<Item = &mut Value>> = match value {
@@ -60,16 +60,16 @@ fn mask_cells(value: &mut Value) {
     let names: Vec<Value> = columns.iter().map(|column| column["name"].clone()).collect();
     for row in value["rows"].as_array_mut().into_iter().flatten() {
         for (cell, name) in row["cells"].as_array_mut().into_iter().flatten().zip(&names) {
-            let fixed = matches!(cell.as_str(), Some("<none>" | "<unknown>" | "None"));
-            if !fixed && VOLATILE_COLUMNS.iter().any(|column| name == column) {
+            let is_absent = matches!(cell.as_str(), Some("<none>" | "<unknown>" | "None"));
+            if !is_absent && VOLATILE_COLUMNS.iter().any(|column| name == column) {
                 hide(cell);
             }
         }
     }
 }
 
-/// Masks the parts of texts that differ in each run: uids, times, the current resource version, hashes of OpenAPI, and
-/// printed objects.
+/// Masks those parts of each string that differ in each run: uids, times, the current resource version, the hashes in
+/// OpenAPI paths, and printed objects.
 pub(crate) fn mask_texts(value: &mut Value) {
     static PATTERNS: LazyLock<[(Regex, &str); 6]> = LazyLock::new(|| {
         #[expect(clippy::expect_used, reason = "the patterns are constants, and every run compiles them")]
@@ -79,7 +79,7 @@ pub(crate) fn mask_texts(value: &mut Value) {
             (pattern("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "(uid)"),
             (pattern("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z"), "(time)"),
             (pattern("current: [0-9]+"), "current: (number)"),
-            // The API server prints the Go struct.
+            // The API server prints the invalid object as a Go struct.
             (pattern("Invalid value: (\\[?)\\{.*\\}(\\]?): "), "Invalid value: (object): "),
             (pattern("\\?hash=[0-9A-F]+"), "?hash=(hash)"),
         ]
@@ -93,7 +93,8 @@ pub(crate) fn mask_texts(value: &mut Value) {
             }
         }
         Value::Object(map) => {
-            // The cause of an undecodable patch contains the patched object.
+            // If a patch cannot be decoded, the message of the cause contains the patched object. The prefix makes the
+            // first pattern match.
             if map.get("field").is_some_and(|field| field == "patch")
                 && let Some(Value::String(text)) = map.get_mut("message")
             {
@@ -106,9 +107,9 @@ pub(crate) fn mask_texts(value: &mut Value) {
     }
 }
 
-/// Sorts the entries of each `managedFields` by manager, operation and subresource. The API server sorts them by time,
-/// but whether two entries have the same time depends on chance.
-fn sort_managers(value: &mut Value) {
+/// Sorts the entries of each `managedFields` by manager, operation and subresource. The API server sorts the entries by
+/// time, but it depends on chance whether two entries have the same time.
+fn sort_managed_fields(value: &mut Value) {
     match value {
         Value::Object(map) => {
             if let Some(Value::Array(entries)) = map.get_mut("managedFields") {
@@ -116,30 +117,31 @@ fn sort_managers(value: &mut Value) {
                 entries
                     .sort_by_key(|entry| ["manager", "operation", "subresource"].map(|key| text(entry, key)));
             }
-            map.values_mut().for_each(sort_managers);
+            map.values_mut().for_each(sort_managed_fields);
         }
-        Value::Array(items) => items.iter_mut().for_each(sort_managers),
+        Value::Array(items) => items.iter_mut().for_each(sort_managed_fields),
         _ => {}
     }
 }
 
-/// Masks the values of volatile keys at any depth.
-fn mask_keys(value: &mut Value) {
+/// Masks the values of the [volatile keys](VOLATILE_KEYS) at any depth. Removes each `extra` that has the key
+/// [`CREDENTIAL_ID_KEY`].
+fn mask_volatile_fields(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            // The servers authenticate their clients in different ways.
-            map.retain(|key, value| key != "extra" || value.get(CREDENTIAL).is_none());
+            // The two servers authenticate clients in different ways, so the ids of the credentials are not comparable.
+            map.retain(|key, value| key != "extra" || value.get(CREDENTIAL_ID_KEY).is_none());
             for (key, value) in map {
-                if VOLATILE.contains(&key.as_str()) { hide(value) } else { mask_keys(value) }
+                if VOLATILE_KEYS.contains(&key.as_str()) { hide(value) } else { mask_volatile_fields(value) }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(mask_keys),
+        Value::Array(items) => items.iter_mut().for_each(mask_volatile_fields),
         _ => {}
     }
 }
 
-/// Replaces each string and number by the name of its type. Empty strings, booleans and null are kept, because they are
-/// comparable.
+/// Replaces each string and number in `value` with the name of its type. Keeps empty strings, booleans and null, which
+/// are the same in each run.
 fn hide(value: &mut Value) {
     let name = match value {
         Value::String(text) if !text.is_empty() => "(string)",
@@ -157,7 +159,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn volatile_values_keep_their_presence_and_type() {
+    fn masking_keeps_types_nulls_and_empty_strings() {
         let mut body =
             json!({"metadata": {"uid": "a", "name": "n", "creationTimestamp": null}, "continue": ""});
         mask(&mut body, &["/metadata/name".to_owned()]);

@@ -1,5 +1,5 @@
-//! `Sample`: a valid object of a built-in kind, and the cases that are derived from it. `Mutation`: the object with one
-//! field changed, which is created with `dryRun=All`.
+//! `Sample`: a valid object of a built-in kind, and the cases that are derived from it. `Mutation`: a copy of the object
+//! with one changed field. A request with `dryRun=All` creates the copy.
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use crate::observation::Observation;
 use crate::scenario::Scenario;
 
 /// The label of the case that creates the sample itself.
-const UNCHANGED: &str = "unchanged";
+const UNCHANGED_LABEL: &str = "unchanged";
 
 /// A valid object, and the path of its collection.
 #[derive(Debug, Deserialize)]
@@ -19,7 +19,7 @@ pub(crate) struct Sample {
     /// The path of the collection, such as `/api/v1/namespaces/$NS/pods`.
     pub(crate) path: String,
     object: Value,
-    /// The reason that the object must not be stored; `None` if [`Sample::lifecycle`] may create it.
+    /// The reason why the object must not be stored; `None` if [`Sample::lifecycle`] may store the object.
     #[serde(default)]
     not_stored_because: Option<String>,
     /// The status with which the server refuses a PUT of the object without a resource version.
@@ -28,15 +28,15 @@ pub(crate) struct Sample {
     /// The status with which the server refuses a PUT of the object with its resource version.
     #[serde(default)]
     put_refused: Option<u16>,
-    /// Whether a finalizer of the server keeps the object after its deletion.
+    /// Whether a finalizer, which the server adds, keeps the object after a DELETE request.
     #[serde(default)]
     remains_after_delete: bool,
 }
 
-/// An object of `data/objects.yaml` with one changed field.
+/// An object of `data/objects.yaml`, unchanged or with one changed field.
 #[derive(Debug)]
 pub(crate) struct Mutation {
-    /// The kind, the changed field and the change, such as `v1 Service sample: spec.ports[0].port: absent`.
+    /// The label of the sample, the changed field and the change, such as `v1 Service sample: spec.ports[0].port: absent`.
     pub(crate) name: String,
     path: String,
     object: Value,
@@ -46,9 +46,9 @@ pub(crate) fn parse_samples(text: &str) -> anyhow::Result<Vec<Sample>> {
     yaml_serde::from_str(text).context("cannot parse data/objects.yaml")
 }
 
-/// A step from a value to one of its children.
+/// One segment of a path in a JSON value: the name of a field, or the index of an item.
 #[derive(Debug, Clone)]
-enum Child {
+enum Segment {
     Field(String),
     Item(usize),
 }
@@ -66,14 +66,15 @@ impl Sample {
         )
     }
 
-    /// The object itself, and the object with each change of each field below the root except `apiVersion` and `kind`.
+    /// First a mutation without a change, then one mutation for each of the [`changes`] of each value below the root.
+    /// `apiVersion` and `kind` of the root stay unchanged.
     pub(crate) fn mutations(&self) -> Vec<Mutation> {
         let mutation = |label: &str, object: Value| Mutation {
             name: format!("{}: {label}", self.label()),
             path: format!("{}?dryRun=All", self.path),
             object,
         };
-        let mut mutations = vec![mutation(UNCHANGED, self.object.clone())];
+        let mut mutations = vec![mutation(UNCHANGED_LABEL, self.object.clone())];
         let mut paths = Vec::new();
         let mut path = Vec::new();
         collect_paths(&self.object, &mut path, &mut paths);
@@ -89,9 +90,10 @@ impl Sample {
     }
 }
 
-/// The media types of two patches, and of two accepted responses.
+// Media types of patches, for the header `content-type`.
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
+// Media types of responses, for the header `accept`.
 const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
 const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
@@ -145,7 +147,8 @@ impl Sample {
 }
 
 impl Mutation {
-    /// Creates the object with `dryRun=All`.
+    /// Creates the object with `dryRun=All`. Returns the status and the reason of the response, and the fields that the
+    /// server reports as invalid.
     pub(crate) async fn observe(
         &self,
         endpoint: &Endpoint,
@@ -156,43 +159,44 @@ impl Mutation {
         call.body = call.body.as_deref().map(insert);
         let response = match endpoint.send(&call).await {
             Ok(response) => response,
-            // The API server resets the stream if its handler panics, as for an indexed Job without `completions`. If
-            // the server still responds afterwards, the reset is the observed result.
+            // The API server resets the stream if its handler panics, for example for an indexed Job without
+            // `completions`. If the server still responds afterwards, the reset is the observed result.
             Err(error) if endpoint.is_real() && endpoint.send(&Call::get("/version")).await.is_ok() => {
                 let seen = json!({"status": format!("{error:#}"), "reason": null, "fields": []});
                 return Ok(vec![Observation { request: "create".to_owned(), seen }]);
             }
             Err(error) => return Err(error),
         };
-        if self.name.ends_with(UNCHANGED) {
+        if self.name.ends_with(UNCHANGED_LABEL) {
             ensure!(response.is_success(), "the sample is invalid: {}", response.message());
         }
         Ok(vec![response.verdict("create")])
     }
 }
 
-/// Collects the paths of all values below the root, parents first, except `apiVersion` and `kind`.
-fn collect_paths(value: &Value, path: &mut Vec<Child>, paths: &mut Vec<Vec<Child>>) {
-    let children: Vec<(Child, &Value)> = match value {
+/// Appends to `paths` the paths of all values below `value`, which is at `path`. Each parent comes before its children.
+/// Omits `apiVersion` and `kind` of the root.
+fn collect_paths(value: &Value, path: &mut Vec<Segment>, paths: &mut Vec<Vec<Segment>>) {
+    let children: Vec<(Segment, &Value)> = match value {
         Value::Object(map) => map
             .iter()
             .filter(|(key, _)| !path.is_empty() || !matches!(key.as_str(), "apiVersion" | "kind"))
-            .map(|(key, value)| (Child::Field(key.clone()), value))
+            .map(|(key, value)| (Segment::Field(key.clone()), value))
             .collect(),
         Value::Array(items) => {
-            items.iter().enumerate().map(|(index, value)| (Child::Item(index), value)).collect()
+            items.iter().enumerate().map(|(index, value)| (Segment::Item(index), value)).collect()
         }
         _ => return,
     };
-    for (child, value) in children {
-        path.push(child);
+    for (segment, value) in children {
+        path.push(segment);
         paths.push(path.clone());
         collect_paths(value, path, paths);
         path.pop();
     }
 }
 
-/// The changes of a value: a name and the new value, or `None` to remove the value.
+/// The changes to make to a value. Each change has a name and the new value; `None` removes the value.
 fn changes(value: &Value) -> Vec<(&'static str, Option<Value>)> {
     let mut changes = vec![("absent", None), ("null", Some(Value::Null))];
     match value {
@@ -231,38 +235,38 @@ fn changes(value: &Value) -> Vec<(&'static str, Option<Value>)> {
     changes
 }
 
-/// The value at a path. The path was collected from `object`.
-fn find<'a>(object: &'a Value, path: &[Child]) -> &'a Value {
-    path.iter().fold(object, |value, child| match child {
-        Child::Field(key) => &value[key.as_str()],
-        Child::Item(index) => &value[*index],
+/// The value of `object` at a path from [`collect_paths`].
+fn find<'a>(object: &'a Value, path: &[Segment]) -> &'a Value {
+    path.iter().fold(object, |value, segment| match segment {
+        Segment::Field(key) => &value[key.as_str()],
+        Segment::Item(index) => &value[*index],
     })
 }
 
-/// Replaces the value at a path, or removes it.
-fn replace(object: &mut Value, path: &[Child], value: Option<Value>) {
+/// Replaces the value at a path. Removes the old value if the new value is `None`.
+fn replace(object: &mut Value, path: &[Segment], value: Option<Value>) {
     let Some((last, parents)) = path.split_last() else { return };
-    let parent = parents.iter().fold(object, |value, child| match child {
-        Child::Field(key) => &mut value[key.as_str()],
-        Child::Item(index) => &mut value[*index],
+    let parent = parents.iter().fold(object, |value, segment| match segment {
+        Segment::Field(key) => &mut value[key.as_str()],
+        Segment::Item(index) => &mut value[*index],
     });
     match (last, value) {
-        (Child::Field(key), Some(value)) => parent[key.as_str()] = value,
-        (Child::Item(index), Some(value)) => parent[*index] = value,
-        (Child::Field(key), None) => drop(parent.as_object_mut().and_then(|map| map.remove(key))),
-        (Child::Item(index), None) => drop(parent.as_array_mut().map(|items| items.remove(*index))),
+        (Segment::Field(key), Some(value)) => parent[key.as_str()] = value,
+        (Segment::Item(index), Some(value)) => parent[*index] = value,
+        (Segment::Field(key), None) => drop(parent.as_object_mut().and_then(|map| map.remove(key))),
+        (Segment::Item(index), None) => drop(parent.as_array_mut().map(|items| items.remove(*index))),
     }
 }
 
-/// Writes a path as the API server does, such as `spec.ports[0].port`.
-fn render(path: &[Child]) -> String {
+/// Formats a path in the notation of the API server, such as `spec.ports[0].port`.
+fn render(path: &[Segment]) -> String {
     let mut text = String::new();
-    for child in path {
-        let step = match child {
-            Child::Field(key) if text.is_empty() => key.clone(),
-            Child::Field(key) if key.contains(['.', '/']) => format!("[{key}]"),
-            Child::Field(key) => format!(".{key}"),
-            Child::Item(index) => format!("[{index}]"),
+    for segment in path {
+        let step = match segment {
+            Segment::Field(key) if text.is_empty() => key.clone(),
+            Segment::Field(key) if key.contains(['.', '/']) => format!("[{key}]"),
+            Segment::Field(key) => format!(".{key}"),
+            Segment::Item(index) => format!("[{index}]"),
         };
         text.push_str(&step);
     }
@@ -274,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_field_is_removed_and_changed_once() {
+    fn each_change_of_a_value_has_a_mutation_with_a_unique_name() {
         let object =
             json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "k"}, "spec": {"a": ["x"]}});
         let sample: Sample = serde_json::from_value(json!({"path": "/p", "object": object})).unwrap();

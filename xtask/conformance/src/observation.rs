@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::mask;
 
-/// The headers that clients act on.
+/// The response headers that are compared, because clients act on them.
 const RELEVANT_HEADERS: [&str; 5] = ["allow", "content-type", "location", "retry-after", "warning"];
 
 /// A response, read to its end.
@@ -30,28 +30,29 @@ pub(crate) struct Observation {
 
 /// The result of a case on one server.
 #[derive(Debug, Default)]
-pub(crate) struct Observed {
+pub(crate) struct CaseResult {
     pub(crate) observations: Vec<Observation>,
-    pub(crate) unexpected: Vec<Unexpected>,
+    pub(crate) unexpected: Vec<UnexpectedResponse>,
 }
 
-/// A response that does not meet the expectation of its scenario, so that the comparison may prove nothing.
+/// A response that does not meet the expectations of its scenario. If two servers give the same unexpected response, the
+/// comparison may prove nothing.
 #[derive(Debug)]
-pub(crate) struct Unexpected {
+pub(crate) struct UnexpectedResponse {
     request: String,
     problem: String,
     status: u16,
     message: String,
 }
 
-impl Unexpected {
+impl UnexpectedResponse {
     pub(crate) fn new(request: &str, response: &Response, problem: String) -> Self {
         let (status, message) = (response.status, response.message().to_owned());
         Self { request: request.to_owned(), problem, status, message }
     }
 }
 
-impl fmt::Display for Unexpected {
+impl fmt::Display for UnexpectedResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { request, problem, status, message } = self;
         write!(f, "  {request}: {problem}\n    response     {status} {message}")
@@ -76,12 +77,12 @@ impl Response {
         Self { status: parts.status.as_u16(), headers, etag, body }
     }
 
-    /// The status, the relevant headers and the body.
-    pub(crate) fn comparable(&self) -> Value {
+    /// The status, the relevant headers and the body, as one JSON object.
+    pub(crate) fn comparable_parts(&self) -> Value {
         json!({"status": self.status, "headers": self.headers, "body": self.body})
     }
 
-    /// The value at a JSON pointer in the body, or the header `etag`.
+    /// The value that `source` names. `source` is a JSON pointer into the body, or `etag` for the header.
     pub(crate) fn value(&self, source: &str) -> Option<Value> {
         if source == "etag" {
             return self.etag.clone().map(Value::String);
@@ -89,10 +90,16 @@ impl Response {
         self.body.pointer(source).cloned()
     }
 
-    /// The comparable parts, without the values that differ in each run. If `only` is not empty, the body of a
-    /// successful response is compared only at these JSON pointers.
-    pub(crate) fn whole(&self, request: &str, masked: &[String], only: &[String]) -> Observation {
-        let mut seen = self.comparable();
+    /// An observation of the [`comparable_parts`](Self::comparable_parts). Masks the values that differ in each run, and
+    /// the values at the JSON pointers `masked`. If `only` is not empty, the body of a successful response is compared
+    /// only at the JSON pointers `only`.
+    pub(crate) fn masked_observation(
+        &self,
+        request: &str,
+        masked: &[String],
+        only: &[String],
+    ) -> Observation {
+        let mut seen = self.comparable_parts();
         if !only.is_empty() && self.is_success() {
             let values = only.iter().map(|pointer| (pointer.clone(), json!(self.value(pointer))));
             seen["body"] = Value::Object(values.collect());
@@ -102,14 +109,14 @@ impl Response {
         Observation { request: request.to_owned(), seen }
     }
 
-    /// The status, the reason and the fields that the server found invalid, without the texts.
+    /// An observation of the status, the reason and the fields that the server found invalid. Omits the messages.
     pub(crate) fn verdict(&self, request: &str) -> Observation {
         let causes = self.body["details"]["causes"].as_array();
         let mut fields: Vec<_> =
             causes.into_iter().flatten().filter_map(|cause| cause["field"].as_str()).collect();
         fields.sort_unstable();
         fields.dedup();
-        // An object may have a field `reason` of its own.
+        // The body of a success is an object, which may have a field `reason` of its own.
         let reason = if self.is_success() { &Value::Null } else { &self.body["reason"] };
         let seen = json!({"status": self.status, "reason": reason, "fields": fields});
         Observation { request: request.to_owned(), seen }
@@ -141,7 +148,7 @@ pub(crate) struct Difference {
     simulated: Value,
 }
 
-/// Stands for an absent member of an object: a member may also be null.
+/// Stands for an absent member of a JSON object. An absent member and a member that is null are different.
 const ABSENT: &str = "(absent)";
 
 /// All values in which the observations of the two servers differ.
@@ -153,7 +160,8 @@ pub(crate) fn differences(real: &[Observation], simulated: &[Observation]) -> Ve
     found
 }
 
-/// Compares two values, and descends into objects and lists of equal length.
+/// Compares two values, and appends their differences to `found`. Descends into objects, and into lists if both have the
+/// same length.
 fn compare(request: &str, path: &str, real: &Value, simulated: &Value, found: &mut Vec<Difference>) {
     match (real, simulated) {
         (Value::Object(a), Value::Object(b)) => {
@@ -191,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_name_the_innermost_values() {
+    fn a_difference_has_the_path_of_the_innermost_value() {
         let seen = |body: Value| [Observation { request: "1 GET /".to_owned(), seen: json!({"body": body}) }];
         let real = seen(json!({"a": [{"b": 1}, {"b": 2}], "c": null}));
         let simulated = seen(json!({"a": [{"b": 1}, {"b": 3}], "d": 4}));

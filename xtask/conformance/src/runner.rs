@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::case::Case;
 use crate::endpoint::{Call, Endpoint};
-use crate::observation::{self, Difference, Unexpected};
+use crate::observation::{self, Difference, UnexpectedResponse};
 
 /// The number of cases that run at the same time.
 const CONCURRENT_CASES: usize = 8;
@@ -23,7 +23,7 @@ pub(crate) struct Outcome {
     pub(crate) case: Case,
     pub(crate) differences: Vec<Difference>,
     /// The responses that the case does not expect, with the name of their server.
-    pub(crate) unexpected: Vec<(&'static str, Unexpected)>,
+    pub(crate) unexpected: Vec<(&'static str, UnexpectedResponse)>,
 }
 
 /// Runs `cases` on both servers. Returns one outcome for each case.
@@ -31,7 +31,8 @@ pub(crate) async fn run(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<V
     for endpoint in [&servers.real, &servers.simulated] {
         create_namespace(endpoint, SHARED_NAMESPACE).await?;
     }
-    // The objects of other cases must not appear in discovery documents, nor take the names of mutated objects.
+    // First run the cases that store nothing. The objects of other cases could appear in discovery documents, or have
+    // the names of mutated objects.
     let numbered = cases.into_iter().enumerate();
     let (first, rest): (Vec<_>, Vec<_>) = numbered.partition(|(_, case)| case.stores_nothing());
     let mut outcomes = run_concurrently(servers, first).await?;
@@ -39,7 +40,8 @@ pub(crate) async fn run(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<V
     Ok(outcomes)
 }
 
-/// Runs cases concurrently, each with a unique number. Returns the outcomes in the order of completion.
+/// Runs cases concurrently. The unique number of each scenario makes the name of its namespace unique; all mutations have
+/// the same namespace. Returns the outcomes in the order of completion.
 async fn run_concurrently(servers: &Servers, cases: Vec<(usize, Case)>) -> anyhow::Result<Vec<Outcome>> {
     let outcomes = cases.into_iter().map(|(index, case)| async move {
         let namespace = match &case {
@@ -56,7 +58,7 @@ async fn run_concurrently(servers: &Servers, cases: Vec<(usize, Case)>) -> anyho
 /// The namespace of all mutations.
 const SHARED_NAMESPACE: &str = "conformance";
 
-/// Runs one case on both servers.
+/// Runs one case on both servers, and compares the observations.
 async fn compare(servers: &Servers, case: Case, namespace: &str) -> anyhow::Result<Outcome> {
     if let Case::Scenario(_) = case {
         create_namespace(&servers.real, namespace).await?;

@@ -1,10 +1,11 @@
-//! `Scenario`: a sequence of requests from `data/scenarios`, in a namespace of its own.
+//! `Scenario`: a sequence of requests, in a namespace of its own. Most scenarios are in `data/scenarios`.
 //!
-//! `$NS` in a path, header or body is the namespace. A step may save values of its response by JSON pointer; later
-//! steps refer to them as `$NAME`.
+//! `$NS` in a path, header or body is the namespace. A step can save values of its response under names. Later steps
+//! insert a saved value with `$NAME`.
 //!
-//! Two servers that refuse the first request of a scenario also agree about all requests that depend on it. Therefore
-//! the real server must accept each request, except those that name the status of their refusal.
+//! If both servers refused the first request of a scenario, they would also agree about all requests that depend on it,
+//! and the comparison would prove nothing. Therefore the real server must accept each request, except requests that
+//! state the status of their refusal in `refused`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::endpoint::{Call, Endpoint};
-use crate::observation::{Observed, Response, Unexpected};
+use crate::observation::{CaseResult, Response, UnexpectedResponse};
 
 /// The maximum time until a response has the values of `until`.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
-    /// The name, unique in all files.
+    /// The name. No other scenario in any file has this name.
     pub(crate) name: String,
     steps: Vec<Step>,
 }
@@ -43,16 +44,19 @@ struct Step {
     /// The body: an object, which is sent as JSON, or a string, which is sent unchanged.
     #[serde(default)]
     body: Option<Value>,
-    /// JSON pointers into the response body, or `etag` for the header, by the name that later steps use.
+    /// The sources of the saved values, by the name that later steps use. A source is a JSON pointer into the response
+    /// body, or `etag` for the header.
     #[serde(default)]
     save: BTreeMap<String, String>,
-    /// JSON pointers of values of the response that differ in each run.
+    /// JSON pointers into the response body. The values at these pointers differ in each run.
     #[serde(default)]
     mask: Vec<String>,
-    /// JSON pointers of the only values of the body that are compared; empty for the whole body.
+    /// JSON pointers into the body of a successful response. Of the body, only the values at these pointers are compared.
+    /// Without pointers, the whole body is compared.
     #[serde(default)]
     only: Vec<String>,
-    /// The request is repeated until its response has these values. The pointers begin with `/status` or `/body`.
+    /// The request is repeated until its response has these values. The keys are JSON pointers that begin with `/status`
+    /// or `/body`.
     #[serde(default)]
     until: BTreeMap<String, Value>,
     /// The HTTP status with which the server refuses the request; absent if the server accepts it.
@@ -65,59 +69,61 @@ pub(crate) fn parse(file: &str, text: &str) -> anyhow::Result<Vec<Scenario>> {
 }
 
 impl Scenario {
-    /// The number of requests.
-    pub(crate) fn requests(&self) -> usize {
+    /// The number of requests. A request that is repeated for `until` counts once.
+    pub(crate) fn request_count(&self) -> usize {
         self.steps.len()
     }
 
-    /// Whether no request changes an object.
+    /// Whether all requests are GET requests.
     pub(crate) fn only_reads(&self) -> bool {
         self.steps.iter().all(|step| step.request.starts_with(Method::GET.as_str()))
     }
 
-    /// Sends all requests in order.
-    pub(crate) async fn observe(&self, endpoint: &Endpoint, namespace: &str) -> anyhow::Result<Observed> {
+    /// Sends all requests in order. Returns one observation for each request, and the unexpected responses.
+    pub(crate) async fn observe(&self, endpoint: &Endpoint, namespace: &str) -> anyhow::Result<CaseResult> {
         let mut values = BTreeMap::from([("NS".to_owned(), namespace.to_owned())]);
-        let mut observed = Observed::default();
+        let mut result = CaseResult::default();
         for (index, step) in self.steps.iter().enumerate() {
-            let call = step.call(&values).with_context(|| format!("{}: step {}", self.name, index + 1))?;
+            let call =
+                step.build_call(&values).with_context(|| format!("{}: step {}", self.name, index + 1))?;
             let (response, unmet) = step.send(endpoint, &call).await?;
             let label = format!("{} {}", index + 1, step.request);
             let mut problems = Vec::from_iter(unmet);
-            // A wrong status of kube-sim is a difference from the real server.
+            // Check only the real server: a wrong status of kube-sim is reported as a difference.
             if endpoint.is_real() {
                 problems.extend(step.problems(&response));
             }
-            let unexpected = problems.into_iter().map(|problem| Unexpected::new(&label, &response, problem));
-            observed.unexpected.extend(unexpected);
-            let mut observation = response.whole(&label, &step.mask, &step.only);
+            let unexpected =
+                problems.into_iter().map(|problem| UnexpectedResponse::new(&label, &response, problem));
+            result.unexpected.extend(unexpected);
+            let mut observation = response.masked_observation(&label, &step.mask, &step.only);
             for (name, source) in &step.save {
                 let value = match response.value(source) {
                     Some(Value::String(text)) => text,
                     Some(other) => other.to_string(),
                     None => {
-                        // The other server may have the value.
+                        // Record that the value is absent: the other server may have it.
                         observation.seen["absent"][source] = true.into();
                         String::new()
                     }
                 };
                 values.insert(name.clone(), value);
             }
-            observed.observations.push(observation);
+            result.observations.push(observation);
         }
-        Ok(observed)
+        Ok(result)
     }
 }
 
 impl Step {
     /// Sends the request, and repeats it until the response has the values of `until`, or [`MAX_WAIT`] has passed.
-    /// Returns the last response, and a description of the first value of `until` that it lacks; `None` if it has all
-    /// of them.
+    /// Returns the last response. If that response lacks a value of `until`, also returns a description of the first
+    /// missing value.
     async fn send(&self, endpoint: &Endpoint, call: &Call) -> anyhow::Result<(Response, Option<String>)> {
         let end = Instant::now() + MAX_WAIT;
         loop {
             let response = endpoint.send(call).await?;
-            let seen = response.comparable();
+            let seen = response.comparable_parts();
             let unmet = self.until.iter().find(|(pointer, value)| seen.pointer(pointer) != Some(value));
             match unmet {
                 Some((pointer, value)) if Instant::now() > end => {
@@ -130,7 +136,8 @@ impl Step {
         }
     }
 
-    /// The deviations of a response of the real server from the expectations of the step.
+    /// Describes what is wrong with a response of the real server: another status than the step expects, or no value at
+    /// a pointer of `save` or `only`.
     fn problems(&self, response: &Response) -> Vec<String> {
         match self.refused {
             None if response.is_refusal() => {
@@ -150,8 +157,8 @@ impl Step {
             .collect()
     }
 
-    /// The request with all values inserted.
-    fn call(&self, values: &BTreeMap<String, String>) -> anyhow::Result<Call> {
+    /// Builds the request, with the values inserted for `$NS` and each `$NAME`.
+    fn build_call(&self, values: &BTreeMap<String, String>) -> anyhow::Result<Call> {
         let (method, path) = self.request.split_once(' ').context("a request is METHOD PATH")?;
         let body = self.body.as_ref().map(|body| match body {
             Value::String(text) => text.clone(),
@@ -168,7 +175,7 @@ impl Step {
 
 /// Replaces each `$NAME` whose value is known.
 fn insert(text: &str, values: &BTreeMap<String, String>) -> String {
-    // Longer names first: `$RV2` must not be taken for `$RV`.
+    // The reverse order replaces `$RV2` before its prefix `$RV`.
     let mut text = text.to_owned();
     for (name, value) in values.iter().rev() {
         text = text.replace(&format!("${name}"), value);
@@ -183,13 +190,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn longer_names_are_inserted_first() {
+    fn a_name_is_replaced_before_its_prefix() {
         let values = [("RV", "1"), ("RV2", "2"), ("NS", "n")];
         let values = values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         assert_eq!(insert("$NS/$RV2/$RV/$OTHER", &values), "n/2/1/$OTHER");
     }
 
-    /// The problems of a response with this status and a body with `/kind` to a step with these fields.
+    /// The problems of a response to a step. `step` has the fields of the step, except `request`. The body of the response
+    /// has only the field `kind`.
     fn problems(step: Value, status: u16) -> Vec<String> {
         let mut step = step;
         step["request"] = "GET /".into();
@@ -199,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_expected_only_with_its_status() {
+    fn a_refusal_must_be_stated_and_have_the_stated_status() {
         assert_eq!(problems(json!({}), 200), [""; 0]);
         assert_eq!(problems(json!({}), 422), ["refused, but the step has no `refused`"]);
         assert_eq!(problems(json!({"refused": 422}), 422), [""; 0]);
@@ -208,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_saved_or_compared_alone_is_present() {
+    fn a_missing_value_to_save_or_compare_is_a_problem() {
         assert_eq!(
             problems(json!({"only": ["/kind", "/a"], "save": {"B": "/b"}}), 200),
             ["no value at /b", "no value at /a"]

@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use super::component::Component;
 use super::health::Monitor;
-use super::http::Requests;
+use super::http::HttpClient;
 
 /// An API server of a cluster. Its process may be running or stopped.
 #[derive(Debug)]
 pub struct ApiServer {
     component: Component,
     port: u16,
-    requests: Requests,
+    client: HttpClient,
 }
 
 impl ApiServer {
@@ -24,11 +24,11 @@ impl ApiServer {
         program: PathBuf,
         flags: Vec<String>,
         port: u16,
-        requests: Requests,
+        client: HttpClient,
         monitor: Monitor,
     ) -> Self {
         let component = Component::new(&format!("kube-apiserver-{index}"), program, flags, monitor);
-        Self { component, port, requests }
+        Self { component, port, client }
     }
 
     /// The URL of the server, `https://127.0.0.1:PORT`. A restart does not change it.
@@ -64,7 +64,7 @@ impl ApiServer {
         self.component
             .monitor()
             .wait_for(&step, name, async || {
-                let (status, text) = self.requests.send(Method::GET, self.port, "/readyz", None).await?;
+                let (status, text) = self.client.send(Method::GET, self.port, "/readyz", None).await?;
                 if !status.is_success() {
                     bail!(
                         "/readyz reports failed checks: {}",
@@ -98,14 +98,14 @@ impl ApiServer {
         self.component.stop().await
     }
 
-    /// Sends a request as the administrator, and returns the response's JSON. Only the start of a cluster uses this
+    /// Sends a request as the administrator, and parses the response as JSON. Only the start of a cluster uses this
     /// method.
-    pub(super) async fn json(
+    pub(super) async fn request_json(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        self.requests.json(method, self.port, path, body).await
+        self.client.request_json(method, self.port, path, body).await
     }
 }

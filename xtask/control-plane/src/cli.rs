@@ -11,7 +11,7 @@ use xtask_process::{Foreground, Interrupts};
 
 /// Starts a real Kubernetes control plane, built from source without a container engine, and stops it at the end.
 ///
-/// Runs COMMAND with KUBECONFIG set and a kubectl of the server's version on the PATH, and returns its exit code.
+/// Runs COMMAND with KUBECONFIG set and a kubectl of the server's version on the PATH. Returns the exit code of COMMAND.
 /// Without a COMMAND, runs until interrupted. Pods have no containers: `kubectl exec` runs its command on this machine,
 /// and a forwarded port echoes the received bytes. The first start builds all components with Go, which takes minutes.
 #[derive(Debug, clap::Args)]
@@ -19,8 +19,8 @@ pub struct Args {
     /// The version of Kubernetes, as MAJOR.MINOR.PATCH or MAJOR.MINOR.
     #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::LATEST)]
     kubernetes: KubernetesVersion,
-    /// Use the etcd and kube-apiserver in this folder (the value of KUBEBUILDER_ASSETS). No controllers or nodes are
-    /// started, so pods do not run.
+    /// Use the etcd and kube-apiserver in this folder (usually the value of KUBEBUILDER_ASSETS). No controllers or nodes
+    /// are started, so pods do not run.
     #[arg(long, value_name = "DIR", conflicts_with = "kubernetes")]
     assets: Option<PathBuf>,
     /// The number of API servers, which share one etcd. The kubeconfig has the address of the first.
@@ -41,13 +41,17 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the cluster cannot be started, or a component dies.
+/// When the cluster or COMMAND cannot be started, or a component dies.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(run_cluster(args))
 }
 
 /// Starts the cluster, runs COMMAND or waits for an interrupt, and stops the cluster.
-async fn main(args: Args) -> anyhow::Result<ExitCode> {
+async fn run_cluster(args: Args) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let options = Options::default()
         .source(args.assets.map_or(Source::Build(args.kubernetes), Source::Assets))
@@ -73,7 +77,8 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-/// Prints the servers and the path of the kubeconfig, and waits for an interrupt or the death of a component.
+/// Prints the URLs of the API servers, the folder of the logs and the path of the kubeconfig. Waits for an interrupt or the
+/// death of a component.
 async fn run_until_interrupted(cluster: &Cluster, interrupts: &mut Interrupts) -> anyhow::Result<ExitCode> {
     for (index, server) in cluster.api_servers().iter().enumerate() {
         println!(

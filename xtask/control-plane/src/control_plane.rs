@@ -36,7 +36,7 @@ pub struct Cluster {
     pub(super) scratch: Scratch,
 }
 
-/// The components besides etcd and the API servers. The handles only keep them running.
+/// The components besides etcd and the API servers. Dropping a handle ends its component.
 #[derive(Debug)]
 pub(super) struct Controllers {
     pub(super) _kwok: Supervised,
@@ -51,7 +51,7 @@ impl Cluster {
         &self.kubeconfig
     }
 
-    /// The `gitVersion` of the server, as `v1.37.2`.
+    /// The `gitVersion` of the server, such as `v1.37.2`.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -66,7 +66,7 @@ impl Cluster {
         &self.etcd
     }
 
-    /// Whether the cluster has controllers, a scheduler and nodes, so that pods run.
+    /// Whether the cluster runs controllers, a scheduler and kwok. Without them, pods do not run.
     pub fn runs_pods(&self) -> bool {
         self.controllers.is_some()
     }
@@ -76,7 +76,7 @@ impl Cluster {
         self.authority.certificate()
     }
 
-    /// The bearer token of `admin`, or of a user that the options have added.
+    /// The bearer token of `admin`, or of a user that the options have added; `None` for other users.
     pub fn token(&self, user: &str) -> Option<&str> {
         self.users.iter().find(|(name, _)| name == user).map(|(_, token)| token.as_str())
     }
@@ -98,8 +98,8 @@ impl Cluster {
         self.authority.client(flags::KUBELET_CLIENT, None)
     }
 
-    /// Replaces the certificate and key of the API servers, which use them for new connections within seconds. Programs
-    /// that were started with the cluster trust only certificates of the first CA.
+    /// Replaces the certificate and key of the API servers. Within seconds, the API servers use the new certificate for new
+    /// connections. Programs that were started with the cluster trust only certificates of the cluster's original CA.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -109,7 +109,7 @@ impl Cluster {
     }
 
     /// Replaces the CAs whose client certificates the API servers accept. `certificates` are the certificates of the
-    /// new CAs, in PEM. The API servers use them for new requests within seconds.
+    /// new CAs, in PEM. Within seconds, the API servers accept only client certificates of the new CAs.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -166,9 +166,9 @@ impl Cluster {
         TcpProxy::listen(self.api_servers[0].port()).await
     }
 
-    /// Expires all earlier resource versions and continue tokens: requests with them then get 410 Gone. Compacts etcd,
-    /// then restarts each API server, because its watch cache still serves earlier versions. Returns the oldest valid
-    /// resource version.
+    /// Expires all earlier resource versions and continue tokens: a later request that contains one gets 410 Gone.
+    /// Compacts etcd, then restarts each API server, because the watch cache of the server still serves earlier versions.
+    /// Returns the oldest valid resource version.
     ///
     /// # Errors
     /// When a request to etcd fails, or an API server does not become ready again.
@@ -216,8 +216,7 @@ impl Cluster {
         &self.monitor.logs
     }
 
-    /// The PATH for commands: the folder of the kubectl of the server's version, if it was built, and the PATH of this
-    /// process.
+    /// The PATH for commands: the folder with the cluster's kubectl, if there is one, before the PATH of this process.
     pub fn command_path(&self) -> OsString {
         let ours = std::env::var_os("PATH").unwrap_or_default();
         let folders = self.kubectl.iter().cloned().chain(std::env::split_paths(&ours));
@@ -227,7 +226,7 @@ impl Cluster {
     /// Waits until a component ends although this process has not stopped it. The cluster is then unusable.
     ///
     /// # Cancel safety
-    /// Cancelling loses nothing: a later call returns the same death.
+    /// Cancelling loses nothing: a later call returns the death, or a more recent death.
     pub async fn wait_for_death(&self) -> Death {
         self.monitor.wait_for_death().await
     }

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::component::Component;
 use super::health::Monitor;
-use super::http::Requests;
+use super::http::HttpClient;
 
 /// The etcd of a cluster.
 #[derive(Debug)]
 pub struct Etcd {
     component: Component,
-    requests: Requests,
+    client: HttpClient,
     port: u16,
     data: PathBuf,
 }
@@ -35,7 +35,7 @@ impl Etcd {
         monitor: Monitor,
     ) -> Self {
         let component = Component::new(Self::NAME, program, flags, monitor);
-        Self { component, requests: Requests::plain(), port, data }
+        Self { component, client: HttpClient::without_tls(), port, data }
     }
 
     /// Starts etcd, unless it is running. Does not wait until it is healthy.
@@ -49,7 +49,7 @@ impl Etcd {
         let monitor = self.component.monitor();
         monitor
             .wait_for("starting etcd", Self::NAME, async || {
-                let health = self.requests.json(Method::GET, self.port, "/health", None).await?;
+                let health = self.client.request_json(Method::GET, self.port, "/health", None).await?;
                 Ok((health["health"] == "true").then_some(()))
             })
             .await
@@ -112,10 +112,10 @@ impl Etcd {
         Ok(revision)
     }
 
-    /// Stops etcd, copies its data, as for a backup, and restarts it.
+    /// Stops etcd, copies etcd's data, as for a backup, and restarts etcd.
     ///
     /// # Errors
-    /// When etcd cannot be stopped or restarted, or the copy cannot be written.
+    /// When a request to etcd fails, etcd cannot be stopped or restarted, or the copy cannot be written.
     ///
     /// # Cancel safety
     /// etcd may be stopped, and the copy incomplete.
@@ -140,7 +140,7 @@ impl Etcd {
 
     /// Sends a request to etcd's gRPC gateway.
     async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.requests.json(Method::POST, self.port, path, Some(body)).await
+        self.client.request_json(Method::POST, self.port, path, Some(body)).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! The command lines of the components. Pure functions: [`super::start`] writes the files that the flags name.
+//! The command lines of the components. The functions are pure: [`super::start`] writes the files that the flags name.
 
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,11 @@ const POD_RANGE: &str = "10.240.0.0/16";
 pub(super) const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 
 /// The name of the file with the audit policy.
-pub(super) const AUDIT_POLICY: &str = "audit-policy.yaml";
+pub(super) const AUDIT_POLICY_FILE: &str = "audit-policy.yaml";
 
-/// The audit policy: the metadata of all writes, except those in the namespaces `kube-system` and `kube-node-lease`, to
-/// which the components write continually.
-pub(super) const AUDIT_RULES: &str = "\
+/// The audit policy: logs the metadata of all writes, except writes in the namespaces `kube-system` and
+/// `kube-node-lease`, because the components write there continually.
+pub(super) const AUDIT_POLICY_YAML: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -42,7 +42,7 @@ impl Files {
         self.folder.join(name)
     }
 
-    /// The audit log of the API server with this index.
+    /// The path of the audit log of the API server with this index.
     pub(super) fn audit_log(&self, index: usize) -> PathBuf {
         self.path(&format!("audit-{index}.log"))
     }
@@ -58,7 +58,7 @@ fn flag(name: &str, value: impl std::fmt::Display) -> String {
     format!("--{name}={value}")
 }
 
-/// The flags of etcd, with its ports for clients and for peers.
+/// The flags of etcd. `client` is the port for clients, and `peer` is the port for peers.
 pub(super) fn etcd(files: &Files, client: u16, peer: u16) -> Vec<String> {
     let url = |port| format!("http://127.0.0.1:{port}");
     vec![
@@ -103,7 +103,7 @@ pub(super) fn api_server(
         flag("service-account-issuer", "https://kubernetes.default.svc"),
         flag("authorization-mode", "RBAC"),
         flag("allow-privileged", true),
-        flag("audit-policy-file", files.path_string(AUDIT_POLICY)),
+        flag("audit-policy-file", files.path_string(AUDIT_POLICY_FILE)),
         flag("audit-log-path", files.audit_log(index).display()),
     ];
     if !disabled_plugins.is_empty() {
@@ -142,7 +142,7 @@ pub(super) fn scheduler(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
     flags
 }
 
-/// The arguments of the stand-in for the kubelets, which accepts only the API servers as clients.
+/// The arguments of the stand-in for the kubelets. The stand-in accepts only the API servers as clients.
 pub(super) fn kubelet(files: &Files, port: u16) -> Vec<String> {
     vec![
         format!("127.0.0.1:{port}"),
@@ -153,8 +153,8 @@ pub(super) fn kubelet(files: &Files, port: u16) -> Vec<String> {
     ]
 }
 
-/// The flags of kwok. `port` is for kwok's metrics; `kubelet_port` is the port of the kubelets in the status of the
-/// nodes. `config` is the path of kwok's configuration.
+/// The flags of kwok. `port` is the port of kwok's own server. `kubelet_port` is the port that kwok writes into the status
+/// of each node as the port of its kubelet. `config` is the path of kwok's configuration.
 pub(super) fn kwok(files: &Files, port: u16, kubelet_port: u16, config: &Path) -> Vec<String> {
     vec![
         flag("kubeconfig", files.path_string("kwok.kubeconfig")),
@@ -168,7 +168,7 @@ pub(super) fn kwok(files: &Files, port: u16, kubelet_port: u16, config: &Path) -
     ]
 }
 
-/// Rate limits above the defaults: with the defaults, the start of the controllers would take seconds.
+/// The flags for rate limits above the defaults. With the defaults, the controllers would take seconds to start.
 fn rate_limits() -> [String; 2] {
     [flag("kube-api-qps", 500), flag("kube-api-burst", 1000)]
 }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn api_servers_differ_only_in_port_address_and_folder() {
+    fn api_servers_differ_only_in_port_address_folder_and_audit_log() {
         let files = Files { folder: "/f".into() };
         let (one, two) = (api_server(&files, 0, 1, 9, &[], &[]), api_server(&files, 1, 2, 9, &[], &[]));
         let differing: Vec<_> = one.iter().filter(|flag| !two.contains(flag)).collect();

@@ -18,7 +18,7 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 /// The number of log lines in an error.
 const LOG_LINES: usize = 15;
 
-/// The unrequested end of a component's process.
+/// The unexpected end of a component's process.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Death {
@@ -69,7 +69,7 @@ impl Monitor {
         .with_context(|| format!("cannot start {name}"))
     }
 
-    /// Waits for the death of a component. Returns immediately if one has already died.
+    /// Waits for the death of a component. If components have already died, immediately returns the most recent death.
     pub(super) async fn wait_for_death(&self) -> Death {
         let mut deaths = self.deaths.subscribe();
         loop {
@@ -84,7 +84,7 @@ impl Monitor {
     }
 
     /// Calls `probe` repeatedly until it returns a value. Fails if a component dies, or if `probe` returns no value
-    /// within [`READY_LIMIT`]. The error text for the latter contains `what` and `component`.
+    /// within [`READY_LIMIT`]. The error about the time limit contains `what`, and the last log lines of `component`.
     pub(super) async fn wait_for<T>(
         &self,
         what: &str,

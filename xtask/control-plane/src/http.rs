@@ -1,5 +1,5 @@
-//! `Requests`: a minimal HTTP client for the start of a cluster. It must not use `kube-client`: the end-to-end suites
-//! test `kube-client` on this cluster, and would not find a bug that also affects the start of the cluster.
+//! `HttpClient`: a minimal HTTP client for requests to etcd and the API servers of a cluster. It must not use `kube-client`,
+//! because the end-to-end suites test `kube-client` on this cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,25 +24,25 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends requests to ports of this machine, each on a new connection.
 #[derive(Clone)]
-pub(crate) struct Requests {
+pub(crate) struct HttpClient {
     tls: Option<TlsConnector>,
 }
 
-impl std::fmt::Debug for Requests {
+impl std::fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Requests").field("tls", &self.tls.is_some()).finish()
+        f.debug_struct("HttpClient").field("tls", &self.tls.is_some()).finish()
     }
 }
 
-impl Requests {
+impl HttpClient {
     /// A client that sends requests without TLS.
-    pub(crate) fn plain() -> Self {
+    pub(crate) fn without_tls() -> Self {
         Self { tls: None }
     }
 
     /// A client that sends requests over TLS, with this client certificate. `authority` is the CA certificate of the
     /// server, in PEM.
-    pub(crate) fn secure(authority: &str, client: &Identity) -> anyhow::Result<Self> {
+    pub(crate) fn with_tls(authority: &str, client: &Identity) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -67,15 +67,15 @@ impl Requests {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<(StatusCode, String)> {
-        let exchange = self.exchange(method.clone(), port, path, body);
+        let exchange = self.send_without_timeout(method.clone(), port, path, body);
         match tokio::time::timeout(TIMEOUT, exchange).await {
             Ok(result) => result.with_context(|| format!("{method} {path} on port {port} failed")),
             Err(_) => bail!("{method} {path} on port {port} timed out after {} s", TIMEOUT.as_secs()),
         }
     }
 
-    /// Sends a request, and returns the response's JSON.
-    pub(crate) async fn json(
+    /// Sends a request, and parses the body of the response as JSON. Fails if the status is not a success.
+    pub(crate) async fn request_json(
         &self,
         method: Method,
         port: u16,
@@ -91,7 +91,7 @@ impl Requests {
     }
 
     /// Like [`Self::send`], without a time limit.
-    async fn exchange(
+    async fn send_without_timeout(
         &self,
         method: Method,
         port: u16,
@@ -127,14 +127,15 @@ async fn send_on(
         let bytes = response.into_body().collect().await?.to_bytes();
         Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
     };
-    // The connection is polled here rather than in a task, so that it is closed when this future is dropped.
+    // Poll the connection in this function, not in a task: if the caller drops the future of `send_on`, the connection
+    // closes.
     tokio::pin!(connection);
     tokio::pin!(exchange);
     tokio::select! {
         biased;
         result = &mut exchange => result,
         result = &mut connection => {
-            // The connection may end while the complete response is still buffered.
+            // The connection may end before `exchange` has read the complete response from the buffer.
             match result {
                 Ok(()) => exchange.await,
                 Err(error) => Err(error.into()),
@@ -150,7 +151,8 @@ mod tests {
 
     use super::*;
 
-    /// Starts a server that sends one response. Returns its port and its task, which returns the request.
+    /// Starts a server that sends one response. Returns the port of the server and a task that returns the received
+    /// request.
     async fn start_server_with(response: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -173,7 +175,7 @@ mod tests {
     async fn post(response: &'static str) -> (anyhow::Result<Value>, String) {
         let (port, request) = start_server_with(response).await;
         let body = serde_json::json!({ "a": 1 });
-        let result = Requests::plain().json(Method::POST, port, "/path", Some(&body)).await;
+        let result = HttpClient::without_tls().request_json(Method::POST, port, "/path", Some(&body)).await;
         (result, request.await.unwrap())
     }
 
@@ -203,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn a_refused_connection_is_an_error() {
         let port = super::super::ports::choose_free(1).unwrap()[0];
-        let error = Requests::plain().send(Method::GET, port, "/x", None).await.unwrap_err();
+        let error = HttpClient::without_tls().send(Method::GET, port, "/x", None).await.unwrap_err();
         assert!(format!("{error:#}").contains(&format!("GET /x on port {port} failed")), "{error:#}");
     }
 }

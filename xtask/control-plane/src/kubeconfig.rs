@@ -73,7 +73,7 @@ pub(crate) fn write(
     write_private(path, &text)
 }
 
-/// Writes a file that only its owner can read.
+/// Creates or overwrites a file. Only the owner can read a new file; an existing file keeps its permissions.
 pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))

@@ -1,12 +1,12 @@
 //! `cargo xtask cluster`: a real Kubernetes control plane without a container engine.
 //!
-//! etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok and a stand-in for the kubelets are built once
-//! from Go modules with pinned dependencies ([`build`]) and started on free ports in a temporary folder
-//! ([`start`](Cluster::start)). They stop at the end, even if this process is killed ([`xtask_process`]). The
-//! end-to-end suites use [`Cluster`]; [`cli`] is the command.
+//! The components are etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok and a stand-in for the
+//! kubelets. The first run builds them from Go modules with pinned dependencies ([`build`]). Each run starts the
+//! components on free ports in a temporary folder ([`start`](Cluster::start)). The components stop when the run ends, even
+//! if this process is killed ([`xtask_process`]). The end-to-end suites use [`Cluster`]; [`cli`] is the command.
 //!
-//! kwok makes pods Ready without containers. The stand-in serves their logs, processes and ports: a command that a
-//! client runs in a pod is a process on this machine.
+//! kwok makes pods Ready without containers. The stand-in serves the logs, processes and ports of the pods: a command that
+//! a client runs in a pod is a process on this machine.
 
 mod api_server;
 pub mod build;

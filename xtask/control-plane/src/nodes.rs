@@ -27,7 +27,7 @@ pub(super) fn node(index: usize) -> Value {
     })
 }
 
-/// The number of nodes in a NodeList whose condition Ready is true.
+/// Counts the items of a NodeList that have the condition `Ready` with the status `True`.
 pub(super) fn count_ready(list: &Value) -> usize {
     let is_ready = |node: &Value| {
         node["status"]["conditions"]
@@ -47,7 +47,7 @@ pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<
         "kind": "KwokConfiguration",
         "options": {
             "manageAllNodes": true,
-            // The stand-in for the kubelets serves logs, processes and ports.
+            // The stand-in for the kubelets, and not kwok, serves logs, processes and ports.
             "enableDebuggingHandlers": false,
             // kwok does not start if one of these three options is missing.
             "podPlayStageParallelism": 4,

@@ -13,14 +13,14 @@ pub const MAX_API_SERVERS: usize = 5;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Source {
-    /// Built from pinned Go modules, and then cached.
+    /// Programs that are built from pinned Go modules, and kept in the cache folder.
     Build(KubernetesVersion),
-    /// A folder with `etcd` and `kube-apiserver`: the value of `KUBEBUILDER_ASSETS`. The cluster has no nodes and
+    /// A folder with `etcd` and `kube-apiserver`, usually the value of `KUBEBUILDER_ASSETS`. The cluster has no nodes and
     /// runs no pods.
     Assets(PathBuf),
 }
 
-/// A feature gate, parsed from `NAME` or `NAME=false`.
+/// A feature gate, parsed from `NAME`, `NAME=true` or `NAME=false`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeatureGate {
     name: String,
@@ -101,7 +101,7 @@ impl Options {
         self
     }
 
-    /// Sets the number of nodes. A cluster of [`Source::Assets`] has none.
+    /// Sets the number of nodes. A cluster of [`Source::Assets`] or without controllers has no nodes.
     #[must_use]
     pub fn nodes(mut self, count: usize) -> Self {
         self.nodes = count;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn parses_feature_gates_and_enables_those_without_a_value() {
+    fn a_feature_gate_without_a_value_is_enabled_and_invalid_text_is_rejected() {
         check_gate("WatchList", Ok("WatchList=true"));
         check_gate("WatchList=false", Ok("WatchList=false"));
         check_gate("WatchList=maybe", Err("maybe"));

@@ -9,8 +9,8 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-/// The time from `notBefore` to now, which tolerates clock skew.
-const BACKDATED: Duration = Duration::from_secs(3600);
+/// The time from `notBefore` to now. A client whose clock is slow by less than this time accepts a new certificate.
+const CLOCK_SKEW_TOLERANCE: Duration = Duration::from_secs(3600);
 /// The time from now to `notAfter`. A cluster runs for minutes, sometimes for days.
 const VALIDITY: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -55,7 +55,8 @@ impl Authority {
         &self.certificate
     }
 
-    /// Creates a server certificate for localhost and the names and IP address of the `kubernetes` Service.
+    /// Creates a server certificate. It is valid for localhost, for the names of the `kubernetes` Service, and for
+    /// `service_ip`, the IP address of this Service.
     ///
     /// # Errors
     /// When no key can be generated, or the certificate cannot be signed.
@@ -95,13 +96,13 @@ impl Authority {
 }
 
 /// Generates a key pair, in PEM: the private key signs service account tokens, the public key verifies them.
-pub(crate) fn signing_pair() -> anyhow::Result<(String, String)> {
+pub(crate) fn generate_signing_keys() -> anyhow::Result<(String, String)> {
     let key = KeyPair::generate().context("cannot generate a key")?;
     Ok((key.serialize_pem(), key.public_key_pem()))
 }
 
-/// The parameters of a certificate with this common name and organization, valid from [`BACKDATED`] before now until
-/// [`VALIDITY`] after now.
+/// The parameters of a certificate with this common name and organization. The certificate is valid from
+/// [`CLOCK_SKEW_TOLERANCE`] before now until [`VALIDITY`] after now.
 fn certificate_params(name: &str, organization: Option<&str>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -109,7 +110,7 @@ fn certificate_params(name: &str, organization: Option<&str>) -> CertificatePara
         params.distinguished_name.push(DnType::OrganizationName, organization);
     }
     let now = SystemTime::now();
-    params.not_before = (now - BACKDATED).into();
+    params.not_before = (now - CLOCK_SKEW_TOLERANCE).into();
     params.not_after = (now + VALIDITY).into();
     params
 }

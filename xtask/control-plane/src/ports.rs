@@ -1,4 +1,5 @@
-//! Chooses free ports on this machine. Another process may use a chosen port first: the caller must retry.
+//! Chooses free ports on this machine. Another process may take a chosen port before a component of the cluster listens
+//! on the port: the caller must then retry with other ports.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
@@ -7,26 +8,30 @@ use anyhow::bail;
 
 /// The range of the chosen ports. It is below the usual ranges of ephemeral ports, so that no outgoing connection takes
 /// the port of a server while the server restarts.
-const RANGE: std::ops::Range<u16> = 10_000..32_000;
+const PORT_RANGE: std::ops::Range<u16> = 10_000..32_000;
 
 /// Chooses `count` different ports of 127.0.0.1 on which no process listens.
 pub(crate) fn choose_free(count: usize) -> anyhow::Result<Vec<u16>> {
     let mut ports = Vec::with_capacity(count);
     let mut tried = HashSet::new();
     while ports.len() < count {
-        let port = fastrand::u16(RANGE);
+        let port = fastrand::u16(PORT_RANGE);
         if tried.insert(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             ports.push(port);
         }
         if tried.len() > 5000 {
-            bail!("found no {count} free ports on 127.0.0.1 between {} and {}", RANGE.start, RANGE.end);
+            bail!(
+                "found no {count} free ports on 127.0.0.1 between {} and {}",
+                PORT_RANGE.start,
+                PORT_RANGE.end
+            );
         }
     }
     Ok(ports)
 }
 
-/// Whether the log of a component contains the error that its port is in use.
-pub(crate) fn is_conflict_in(log: &str) -> bool {
+/// Whether `log`, the log of a component, says that a port is in use.
+pub(crate) fn log_has_conflict(log: &str) -> bool {
     log.to_lowercase().contains("address already in use")
 }
 
@@ -44,7 +49,7 @@ mod tests {
 
     #[test]
     fn recognizes_a_port_conflict() {
-        assert!(is_conflict_in("listen tcp 127.0.0.1:1: bind: address already in use"));
-        assert!(!is_conflict_in("connection refused"));
+        assert!(log_has_conflict("listen tcp 127.0.0.1:1: bind: address already in use"));
+        assert!(!log_has_conflict("connection refused"));
     }
 }

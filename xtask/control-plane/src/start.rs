@@ -12,19 +12,20 @@ use super::control_plane::{Cluster, Controllers};
 use super::etcd::Etcd;
 use super::flags::{self, Files};
 use super::health::{Death, Monitor};
-use super::http::Requests;
+use super::http::HttpClient;
 use super::kubeconfig::{self, Credentials};
 use super::options::{Options, Source, User};
 use super::pki::{self, Authority, Identity};
 use super::{nodes, ports, tokens};
 use xtask_process::Scratch;
 
-/// The maximum number of attempts to start: another process may use a port before the component listens on it.
-const ATTEMPTS: usize = 5;
+/// The maximum number of attempts to start a cluster. Only a port conflict causes another attempt: another process has
+/// taken a port before a component of the cluster listened on the port.
+const MAX_ATTEMPTS: usize = 5;
 
 impl Cluster {
-    /// Starts a cluster, and waits until its API servers are ready and its nodes are Ready. Builds the cluster's
-    /// programs first if they are not in the cache.
+    /// Starts a cluster, and waits until its API servers are ready and its nodes are Ready. For [`Source::Build`], first
+    /// builds the programs that are not in the cache.
     ///
     /// # Errors
     /// When the options are invalid, a program cannot be built, a component dies (the error has the last lines of its
@@ -45,7 +46,7 @@ impl Cluster {
         let mut attempt = 1;
         loop {
             match start_components(&options, &binaries, &parent).await {
-                Err(error) if attempt < ATTEMPTS && is_port_conflict(&error) => {
+                Err(error) if attempt < MAX_ATTEMPTS && is_port_conflict(&error) => {
                     options.progress.note("another process took one of the ports; trying others");
                     attempt += 1;
                 }
@@ -60,7 +61,7 @@ impl Cluster {
 
 /// Whether a component died because its port was in use.
 fn is_port_conflict(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Death>().is_some_and(|death| ports::is_conflict_in(&death.log))
+    error.downcast_ref::<Death>().is_some_and(|death| ports::log_has_conflict(&death.log))
 }
 
 /// Makes one attempt to start all components, on newly chosen ports.
@@ -79,8 +80,8 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     etcd.spawn().await?;
     let authority = Authority::new()?;
     let admin = authority.client("admin", Some("system:masters"))?;
-    let users = write_secrets(&files, &authority, &options.users)?;
-    let requests = Requests::secure(authority.certificate(), &admin)?;
+    let users = write_server_files(&files, &authority, &options.users)?;
+    let client = HttpClient::with_tls(authority.certificate(), &admin)?;
     etcd.start().await?;
 
     options.progress.step("starting kube-apiserver");
@@ -90,14 +91,7 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
             let default = if controllers { Vec::new() } else { vec!["ServiceAccount"] };
             let disabled = options.disabled_admission_plugins.clone().unwrap_or(default);
             let flags = flags::api_server(&files, index, *port, etcd_port, &options.feature_gates, &disabled);
-            ApiServer::new(
-                index,
-                binaries.api_server.clone(),
-                flags,
-                *port,
-                requests.clone(),
-                monitor.clone(),
-            )
+            ApiServer::new(index, binaries.api_server.clone(), flags, *port, client.clone(), monitor.clone())
         })
         .collect();
     // Start one server after the other: a server exits if another one initializes the allocator of cluster IPs at the
@@ -108,7 +102,7 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     let first = &api_servers[0];
     let kubeconfig = files.path("kubeconfig");
     kubeconfig::write(&kubeconfig, &first.url(), authority.certificate(), &Credentials::Certificate(admin))?;
-    let version = first.json(Method::GET, "/version", None).await?;
+    let version = first.request_json(Method::GET, "/version", None).await?;
     let version =
         version["gitVersion"].as_str().context("the server's /version has no gitVersion")?.to_owned();
 
@@ -146,7 +140,7 @@ fn create_log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBu
 
 /// Writes the certificates, keys, token file and audit policy of the API servers, and returns the name and token of
 /// each user.
-fn write_secrets(
+fn write_server_files(
     files: &Files,
     authority: &Authority,
     users: &[User],
@@ -154,7 +148,7 @@ fn write_secrets(
     let write = |name: &str, text: &str| kubeconfig::write_private(&files.path(name), text);
     let server = authority.server(flags::SERVICE_IP)?;
     let kubelet_client = authority.client(flags::KUBELET_CLIENT, None)?;
-    let (private, public) = pki::signing_pair()?;
+    let (private, public) = pki::generate_signing_keys()?;
     write("ca.crt", authority.certificate())?;
     write("server.crt", &server.certificate)?;
     write("server.key", &server.key)?;
@@ -164,7 +158,7 @@ fn write_secrets(
     write("service-account.pub", &public)?;
     let (table, tokens) = tokens::generate(users)?;
     write("tokens.csv", &table)?;
-    write(flags::AUDIT_POLICY, flags::AUDIT_RULES)?;
+    write(flags::AUDIT_POLICY_FILE, flags::AUDIT_POLICY_YAML)?;
     Ok(tokens)
 }
 
@@ -175,7 +169,8 @@ struct NodePorts {
     kubelet: u16,
 }
 
-/// Starts kube-controller-manager, kube-scheduler, kwok and the stand-in for the kubelets, and creates the nodes.
+/// Starts kube-controller-manager, kube-scheduler, kwok and the stand-in for the kubelets. Creates the nodes, and waits
+/// until they are Ready and the namespace `default` has its default service account.
 async fn start_controllers(
     options: &Options,
     pod_programs: &PodPrograms,
@@ -216,19 +211,21 @@ async fn start_controllers(
         )?,
     };
     for index in 0..options.nodes {
-        server.json(Method::POST, "/api/v1/nodes", Some(&nodes::node(index))).await?;
+        server.request_json(Method::POST, "/api/v1/nodes", Some(&nodes::node(index))).await?;
     }
     let wanted = options.nodes;
     monitor
         .wait_for("waiting for the nodes", "kwok", async || {
-            let list = server.json(Method::GET, "/api/v1/nodes", None).await?;
+            let list = server.request_json(Method::GET, "/api/v1/nodes", None).await?;
             Ok((nodes::count_ready(&list) == wanted).then_some(()))
         })
         .await?;
-    // Without its default service account, the `default` namespace admits no pods.
+    // The namespace `default` admits no pods until its service account `default` exists.
     monitor
         .wait_for("creating the default service account", "kube-controller-manager", async || {
-            server.json(Method::GET, "/api/v1/namespaces/default/serviceaccounts/default", None).await?;
+            server
+                .request_json(Method::GET, "/api/v1/namespaces/default/serviceaccounts/default", None)
+                .await?;
             Ok(Some(()))
         })
         .await?;

@@ -88,7 +88,8 @@ async fn accept_connections(listener: TcpListener, target: watch::Sender<Target>
 /// the target is [`Target::Nowhere`], keeps it open and forwards nothing.
 async fn serve(mut client: TcpStream, mut target: watch::Receiver<Target>) {
     let first = *target.borrow_and_update();
-    // If the server is stopped, dropping the client's connection closes it, as a load balancer does.
+    // If the server is stopped, this function returns. The drop of `client` closes the client's connection, as a load
+    // balancer does.
     let mut server = match first {
         Target::Port(port) => TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok(),
         Target::Nowhere => None,
@@ -102,7 +103,8 @@ async fn serve(mut client: TcpStream, mut target: watch::Receiver<Target>) {
             _ = tokio::io::copy_bidirectional(&mut client, server) => return,
         },
     }
-    // Both connections stay open, and no byte is forwarded.
+    // While the target is `Nowhere`, this connection stays open, and no byte is forwarded. When the target is a port, the
+    // drop of `client` closes the connection.
     let _ = target.wait_for(|target| matches!(target, Target::Port(_))).await;
 }
 
@@ -112,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// Starts a server that sends `name` on each connection and keeps it open. Returns its port.
+    /// Starts a server that sends `name` on each connection, and keeps the connection open. Returns the server's port.
     async fn start_server_with_name(name: &'static str) -> u16 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use super::options::User;
 
 /// Generates a token for the administrator `admin` and for each of `users`. Returns the text of the token file, and the
-/// name and token of each user.
+/// name and token of each user, `admin` included.
 pub(super) fn generate(users: &[User]) -> anyhow::Result<(String, Vec<(String, String)>)> {
     let admin = User { name: "admin".to_owned(), groups: vec!["system:masters".to_owned()] };
     let mut text = String::new();

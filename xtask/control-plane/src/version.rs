@@ -7,14 +7,14 @@ use std::str::FromStr;
 /// A Kubernetes version with a pinned Go module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KubernetesVersion {
-    /// The full version, as `1.37.2`.
+    /// The full version, for example `1.37.2`.
     pub(crate) number: &'static str,
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
 }
 
 /// The versions that can be built, newest first.
-const KNOWN: &[KubernetesVersion] = &[
+const KNOWN_VERSIONS: &[KubernetesVersion] = &[
     KubernetesVersion {
         number: "1.37.2",
         go_mod: include_str!("../go/kubernetes-1.37/go.mod"),
@@ -29,14 +29,14 @@ const KNOWN: &[KubernetesVersion] = &[
 
 impl KubernetesVersion {
     /// The newest version.
-    pub const LATEST: Self = KNOWN[0];
+    pub const LATEST: Self = KNOWN_VERSIONS[0];
 
     /// All versions, newest first.
     pub fn known() -> &'static [Self] {
-        KNOWN
+        KNOWN_VERSIONS
     }
 
-    /// The major and minor version, as `1.37`.
+    /// The major and minor version, for example `1.37`.
     pub fn minor(&self) -> &'static str {
         self.number.rsplit_once('.').map_or(self.number, |(minor, _)| minor)
     }
@@ -53,12 +53,14 @@ impl FromStr for KubernetesVersion {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wanted = text.strip_prefix('v').unwrap_or(text);
-        KNOWN.iter().find(|known| known.number == wanted || known.minor() == wanted).copied().ok_or_else(
-            || {
-                let known: Vec<_> = KNOWN.iter().map(|known| known.number).collect();
+        KNOWN_VERSIONS
+            .iter()
+            .find(|known| known.number == wanted || known.minor() == wanted)
+            .copied()
+            .ok_or_else(|| {
+                let known: Vec<_> = KNOWN_VERSIONS.iter().map(|known| known.number).collect();
                 format!("no Go module is pinned for Kubernetes {wanted}; choose {}", known.join(" or "))
-            },
-        )
+            })
     }
 }
 
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn every_go_module_pins_its_version() {
-        for known in KNOWN {
+        for known in KNOWN_VERSIONS {
             assert!(
                 known.go_mod.contains(&format!("require k8s.io/kubernetes v{}\n", known.number)),
                 "{known}"

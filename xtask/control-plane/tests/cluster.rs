@@ -1,5 +1,6 @@
-//! Tests that `cargo xtask cluster` leaves no process and no folder if it is interrupted or killed, or if a component
-//! dies. Shell scripts stand in for Go, etcd and kube-apiserver.
+//! Tests of `cargo xtask cluster`. An interrupt, a kill or the death of a component leaves no process. The folder is
+//! removed at once, or by a later run. A build is cached. Errors contain the cause. Shell scripts stand in for Go, etcd and
+//! kube-apiserver.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -15,11 +16,13 @@ use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-control-plane");
 
-/// A script that stands in for etcd: it starts a child process, keeps running, and never listens on its port.
-const SILENT: &str = "sleep 1001 &\nexec sleep 1002";
+/// A script that stands in for etcd or kube-apiserver. The script starts a child process, keeps running, and never
+/// listens on its port.
+const SILENT_COMPONENT: &str = "sleep 1001 &\nexec sleep 1002";
 
-/// A script that stands in for Go: it copies the script `component` to the path of each binary, and logs its arguments.
-const GO: &str = r#"
+/// A script that stands in for Go. The script logs its own arguments. To build a binary, it copies the script `component`
+/// to the path of the binary.
+const GO_SCRIPT: &str = r#"
 echo "$*" >> "$WORLD/go.log"
 case "$1 $2" in
     "env "*) printf 'go1.99.0\nauto\n' ;;
@@ -32,18 +35,19 @@ case "$1 $2" in
 esac
 "#;
 
-/// An environment with a folder for `--assets`, in which the script `etcd` stands in for etcd.
+/// Creates a sandbox with an assets folder. In this folder, the script `etcd` stands in for etcd, and
+/// [`SILENT_COMPONENT`] stands in for kube-apiserver.
 fn sandbox_with_assets(etcd: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write_script("assets/etcd", etcd);
-    sandbox.write_script("assets/kube-apiserver", SILENT);
+    sandbox.write_script("assets/kube-apiserver", SILENT_COMPONENT);
     sandbox
 }
 
-/// An environment in which the script [`GO`] stands in for Go.
+/// Creates a sandbox in which the script [`GO_SCRIPT`] stands in for Go.
 fn sandbox_with_go() -> Sandbox {
     let sandbox = Sandbox::new();
-    sandbox.write_script("bin/go", GO);
+    sandbox.write_script("bin/go", GO_SCRIPT);
     sandbox.write_script("component", "echo I am no etcd; exit 5");
     for (folder, names) in [
         ("pod/fast", &["pod-ready.yaml", "pod-complete.yaml", "pod-delete.yaml"][..]),
@@ -72,7 +76,7 @@ fn start_with_assets(sandbox: &Sandbox) -> Child {
 #[test]
 fn an_interrupt_during_the_start_leaves_no_process_and_no_folder() {
     for (how, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let sandbox = sandbox_with_assets(SILENT);
+        let sandbox = sandbox_with_assets(SILENT_COMPONENT);
         let xtask = start_with_assets(&sandbox);
         sandbox.wait_for_processes("sleep 100", 2);
         signal(&xtask, how);
@@ -86,7 +90,7 @@ fn an_interrupt_during_the_start_leaves_no_process_and_no_folder() {
 
 #[test]
 fn an_interrupt_at_any_moment_leaves_no_process_and_no_folder() {
-    let sandbox = sandbox_with_assets(SILENT);
+    let sandbox = sandbox_with_assets(SILENT_COMPONENT);
     for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
         let xtask = start_with_assets(&sandbox);
         std::thread::sleep(Duration::from_millis(wait));
@@ -98,7 +102,7 @@ fn an_interrupt_at_any_moment_leaves_no_process_and_no_folder() {
 
 #[test]
 fn a_kill_leaves_no_process_and_no_folder() {
-    let sandbox = sandbox_with_assets(SILENT);
+    let sandbox = sandbox_with_assets(SILENT_COMPONENT);
     let xtask = start_with_assets(&sandbox);
     sandbox.wait_for_processes("sleep 100", 2);
     signal(&xtask, Signal::KILL);
@@ -108,7 +112,7 @@ fn a_kill_leaves_no_process_and_no_folder() {
 
 #[test]
 fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
-    let sandbox = sandbox_with_assets(SILENT);
+    let sandbox = sandbox_with_assets(SILENT_COMPONENT);
     for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
         let xtask = start_with_assets(&sandbox);
         std::thread::sleep(Duration::from_millis(wait));
@@ -117,8 +121,8 @@ fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
         assert!(common::eventually(|| sandbox.processes().is_empty()), "{:#?}", sandbox.processes());
     }
     sandbox.write_script("assets/etcd", "exit 1");
-    // If a run is killed after it creates a folder and before it locks the folder, a sweep removes the folder only
-    // when it is old.
+    // A run may be killed after it creates a folder and before it locks the folder. A sweep removes such a folder only
+    // when the folder is old.
     let locked = || {
         let mut leftovers = sandbox.leftovers();
         leftovers.retain(|path| !path.display().to_string().contains(".kube-xtask-new-"));
@@ -130,7 +134,7 @@ fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
 
 #[test]
 fn components_die_when_their_supervisors_are_killed() {
-    let sandbox = sandbox_with_assets(SILENT);
+    let sandbox = sandbox_with_assets(SILENT_COMPONENT);
     let xtask = start_with_assets(&sandbox);
     sandbox.wait_for_processes("sleep 1002", 1);
     let supervisors = sandbox.processes().into_iter().filter(|(_, line)| line.contains("__supervise"));
@@ -140,8 +144,8 @@ fn components_die_when_their_supervisors_are_killed() {
     let (_, text) = finish(xtask);
     assert!(text.contains("etcd has died"), "{text}");
     assert!(common::eventually(|| !sandbox.processes().iter().any(|(_, line)| line.contains("sleep 1002"))));
-    // Without a supervisor, the component's child process keeps running. Of the real components, only the stand-in for
-    // the kubelets starts processes.
+    // Without a supervisor, the component's child process keeps running. Among the components of a cluster, only the
+    // stand-in for the kubelets starts child processes.
     for (id, _) in sandbox.processes() {
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
     }
@@ -228,7 +232,7 @@ fn a_failed_build_shows_the_output_of_go_and_caches_nothing() {
 }
 
 #[test]
-fn the_error_without_go_lists_the_alternatives() {
+fn if_go_is_missing_the_error_lists_the_alternatives() {
     let sandbox = Sandbox::new();
     let xtask = sandbox.program(&[]).env("PATH", sandbox.path("bin")).spawn().unwrap();
     let (code, text) = finish(xtask);

@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use super::snapshot::{Snapshot, Versions};
 
-/// The time limit for all stores to contain the last changes.
+/// The time limit for the stores to receive the last changes, and for the controller to write the last pages.
 const AGREEMENT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Waits until the stores equal the server's objects, and the controller has written all pages. It is an error if they
-/// still differ after [`AGREEMENT_LIMIT`].
+/// Waits until the stores equal the server's objects, and the controller has written all pages. After
+/// [`AGREEMENT_LIMIT`], returns an error that describes the first difference.
 pub(super) async fn wait_for_agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {
@@ -28,7 +28,8 @@ pub(super) async fn wait_for_agreement(sim: &Sim, snapshot: &mut Snapshot) -> an
     }
 }
 
-/// Describes the first difference between the stores and the server; `None` if they agree.
+/// Describes the first difference between the stores and the server, or between the wanted pages and the written pages;
+/// `None` if there is no difference.
 fn first_difference(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
     let compare = |what: &str, held: &Versions, version: &str, kind: &str| {
         let has = versions(&sim.list(version, kind, "").unwrap_or_default());
@@ -45,13 +46,13 @@ fn first_difference(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
         })
 }
 
-/// The number of `ConfigMap`s on the server that a `Site` owns.
+/// Counts the server's `ConfigMap`s whose first owner is a `Site`.
 pub(super) fn count_pages(sim: &Sim) -> usize {
     let maps = sim.list("v1", "ConfigMap", "").unwrap_or_default();
     maps.iter().filter(|map| map["metadata"]["ownerReferences"][0]["kind"] == "Site").count()
 }
 
-/// The resource versions of these JSON objects.
+/// The resource versions of `objects`, which are JSON values.
 fn versions(objects: &[Value]) -> Versions {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of = |object: &Value| {

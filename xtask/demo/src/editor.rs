@@ -13,12 +13,12 @@ use super::tally::Tally;
 
 /// The namespace of the sites.
 const NAMESPACE: &str = "default";
-/// The range of the interval between two changes, in milliseconds.
+/// The range of the random pause between two changes, in milliseconds.
 const PAUSE_MS: std::ops::Range<u64> = 500..1_600;
 const SITE_NAMES: [&str; 5] = ["blog", "docs", "news", "wiki", "shop"];
 /// The titles of the sites.
 const TITLES: [&str; 6] = ["Welcome", "Hello", "Opening soon", "Sale", "All new", "Moved"];
-/// The maximum number of pages of a site.
+/// The maximum number of pages that the editor requests for a site.
 const MAX_PAGES: u32 = 6;
 
 /// Changes the sites until the task is aborted. A failed change is displayed, and not retried.
@@ -41,7 +41,7 @@ pub(super) async fn change_sites(client: Client, tally: Arc<Tally>, seed: u64) {
     }
 }
 
-/// Creates, changes and deletes sites and pages at random.
+/// Creates, changes and deletes sites at random, and deletes pages.
 struct RandomEditor {
     sites: Api<Site>,
     maps: Api<ConfigMap>,
@@ -49,7 +49,7 @@ struct RandomEditor {
 }
 
 impl RandomEditor {
-    /// Makes one random change, and describes the change; `None` if nothing was changed.
+    /// Makes one random change. Returns a message about the change, or `None` if nothing was changed.
     async fn make_random_change(&mut self) -> Result<Option<String>, kube_client::Error> {
         let sites = self.sites.list(&ListParams::default()).await?.items;
         let Some(site) = (sites.len() > 1).then(|| &sites[self.random.usize(..sites.len())]) else {

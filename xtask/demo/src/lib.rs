@@ -1,9 +1,9 @@
 //! `cargo xtask demo`: a reflector, an informer and a controller on a continuously changing simulated cluster.
 //!
-//! A pod reflector (`pods`), a node informer (`nodes`) and a controller of the custom resource `Site` (`site`) run over
-//! TLS while `editor` changes the sites and `operator` scales deployments and drains nodes, to which the built-in
-//! controllers of kube-sim react. `view` shows the progress, `summary` the totals. Every number comes from a
-//! store, from the server, or from a counter in `tally`.
+//! A pod reflector (`pods`), a node informer (`nodes`) and a controller of the custom resource `Site` (`site`) use the
+//! server over TLS. At the same time, `editor` changes the sites, and `operator` scales deployments and drains nodes. The
+//! built-in controllers of kube-sim react. `view` shows the progress, and `summary` shows the totals. Every number comes
+//! from a store, from the server, or from a counter in `tally`.
 
 mod agreement;
 mod editor;
@@ -42,17 +42,17 @@ const DEPLOYMENTS: usize = 6;
 const PACE: Duration = Duration::from_millis(250);
 /// The interval between two snapshots of the stores.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(200);
-/// The capacity of the channel of messages to display. Messages are dropped while the channel is full.
+/// The capacity of the channel for the displayed messages. New messages are dropped while the channel is full.
 const MESSAGE_CAPACITY: usize = 256;
 /// The time limit for in-flight reconciles at shutdown.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(3);
 
-/// Runs a reflector, an informer and a controller on a simulated cluster; needs no cluster and no containers.
+/// Runs a reflector, an informer and a controller on a simulated cluster; needs no real cluster and no containers.
 ///
 /// Updates the display in place on a terminal, and prints lines elsewhere. Prints a summary at the end and on Ctrl-C.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The duration in seconds; until interrupted by default.
+    /// The duration in seconds; by default, the demo runs until an interrupt.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
     /// The seed of all random changes; random by default.
@@ -63,7 +63,7 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the server or a client cannot be started, when a cache differs from the server's objects at the end, or when
+/// When the server or a client cannot be started, when a store differs from the server's objects at the end, or when
 /// the controller does not shut down in time.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     xtask_process::logging::init();
@@ -78,7 +78,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let options = WorkloadOptions { nodes: NODES, deployments: DEPLOYMENTS, seed, pace: PACE, calm: false };
     let workload = options.start(&sim).await;
     let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot serve the cluster")?;
-    let client = connect(&server).await?;
+    let client = create_client(&server).await?;
     let (sender, messages) = mpsc::channel(MESSAGE_CAPACITY);
     let tally = Arc::new(Tally::new(sender));
 
@@ -115,7 +115,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Creates a client from the server's kubeconfig, which contains the CA certificate and a client certificate.
-async fn connect(server: &Server) -> anyhow::Result<Client> {
+async fn create_client(server: &Server) -> anyhow::Result<Client> {
     let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::tally::Tally;
 
-/// Starts an informer on all nodes and returns its store.
+/// Starts an informer for all nodes, and returns the informer's store.
 pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Node> {
     let mut informer = Informer::new(Api::<Node>::all(client.clone()));
     let store = informer.store();
@@ -39,42 +39,43 @@ pub(super) fn not_ready_condition(node: &Node) -> Option<&NodeCondition> {
 /// Counts the events of the node informer, and records which nodes are not ready.
 struct NodeObserver {
     pods: Api<Pod>,
-    /// The nodes that are not ready, each with the time at which the informer reported it.
+    /// The names of the nodes that are not ready. The value is the time at which the informer reported the change.
     broken: HashMap<String, Instant>,
     tally: Arc<Tally>,
 }
 
 impl NodeObserver {
-    /// Counts an event, and reports whether the node has become ready or not ready.
+    /// Counts an event. Displays a message if the node's readiness has changed, or if the node was deleted.
     async fn handle_event(&mut self, event: WatchEvent<Arc<Node>>) {
         match event {
             WatchEvent::Added(node) => {
                 self.tally.nodes_added.increment();
-                self.report_change(&node).await;
+                self.report_readiness_change(&node).await;
             }
             WatchEvent::Modified(node) => {
                 self.tally.nodes_modified.increment();
-                self.report_change(&node).await;
+                self.report_readiness_change(&node).await;
             }
             WatchEvent::Deleted(node) => {
                 self.tally.nodes_deleted.increment();
                 self.broken.remove(&node.name_any());
                 self.tally.send_message(format!("{} left the cluster", node.name_any()));
             }
-            // If the watch failed, the stream also returns an error.
+            // Ignore `WatchEvent::Error`: for each ERROR event of a watch, the informer returns this event and also an
+            // `Err` item. The loop in `start` counts the `Err` item.
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
         }
     }
 
-    /// Reports the node if it has become ready or not ready.
-    async fn report_change(&mut self, node: &Node) {
+    /// Counts and displays a change of the node's readiness, if there is one.
+    async fn report_readiness_change(&mut self, node: &Node) {
         let name = node.name_any();
         match (not_ready_condition(node), self.broken.contains_key(&name)) {
             (Some(condition), false) => {
                 self.broken.insert(name.clone(), Instant::now());
                 self.tally.nodes_broken.increment();
                 let reason = condition.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-                let pods = self.pods_on(&name).await;
+                let pods = self.describe_pods_on(&name).await;
                 self.tally.send_message(format!("{name} broke: {reason}; {pods}"));
             }
             (None, true) => {
@@ -87,8 +88,8 @@ impl NodeObserver {
         }
     }
 
-    /// Lists the pods on a node and returns a text with their number, or with the error.
-    async fn pods_on(&self, node: &str) -> String {
+    /// Lists the pods on a node, and returns a text with the number of pods or with the error.
+    async fn describe_pods_on(&self, node: &str) -> String {
         let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
         match self.pods.list(&params).await {
             Ok(list) => format!("{} pods are on this node", list.items.len()),
@@ -102,18 +103,21 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(conditions: &serde_json::Value, expected: Option<&str>) {
+    fn check_reason(conditions: &serde_json::Value, expected: Option<&str>) {
         let node = serde_json::json!({ "metadata": {}, "status": { "conditions": conditions } });
         let node: Node = serde_json::from_value(node).unwrap();
         assert_eq!(not_ready_condition(&node).and_then(|condition| condition.reason.as_deref()), expected);
     }
 
     #[test]
-    fn only_a_ready_condition_that_is_not_true_makes_a_node_not_ready() {
+    fn a_node_is_not_ready_if_its_ready_condition_is_false_or_unknown() {
         let condition = |kind: &str, status: &str| serde_json::json!({ "type": kind, "status": status, "reason": format!("{kind}{status}") });
-        check(&serde_json::json!([condition("DiskPressure", "True"), condition("Ready", "True")]), None);
-        check(&serde_json::json!([condition("Ready", "False")]), Some("ReadyFalse"));
-        check(&serde_json::json!([condition("Ready", "Unknown")]), Some("ReadyUnknown"));
-        check(&serde_json::json!([]), None);
+        check_reason(
+            &serde_json::json!([condition("DiskPressure", "True"), condition("Ready", "True")]),
+            None,
+        );
+        check_reason(&serde_json::json!([condition("Ready", "False")]), Some("ReadyFalse"));
+        check_reason(&serde_json::json!([condition("Ready", "Unknown")]), Some("ReadyUnknown"));
+        check_reason(&serde_json::json!([]), None);
     }
 }

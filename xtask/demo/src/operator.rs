@@ -20,9 +20,9 @@ const WORKLOAD_LABEL: &str = "app.kubernetes.io/managed-by=kube-sim";
 /// The pause before each action.
 const PAUSE: Duration = Duration::from_millis(900);
 /// The interval between two checks of a rollout or a drain.
-const POLL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The time limit of a rollout and of a drain.
-const LIMIT: Duration = Duration::from_secs(20);
+const ACTION_LIMIT: Duration = Duration::from_secs(20);
 
 /// Scales deployments and drains nodes until the task is aborted. A failed action is displayed, and not retried.
 pub(super) async fn administer(client: Client, tally: Arc<Tally>, seed: u64) {
@@ -97,25 +97,25 @@ impl Operator {
                 if observed && is_available && status.updated_replicas.unwrap_or(0) == wanted {
                     return anyhow::Ok(status.available_replicas.unwrap_or(0));
                 }
-                sleep(POLL).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
         let what = || format!("deployment {namespace}/{name} scaled from {before} to {replicas}");
         let available =
-            timeout(LIMIT, rolled_out).await.with_context(|| format!("{}: no rollout", what()))??;
+            timeout(ACTION_LIMIT, rolled_out).await.with_context(|| format!("{}: no rollout", what()))??;
         self.tally.rollouts.increment();
         Ok(format!("{}: {available} pods available after {:.1} s", what(), begin.elapsed().as_secs_f32()))
     }
 
-    /// Cordons a random node and evicts its pods, as `kubectl drain` does, and waits until they have left. Then
-    /// uncordons the node.
+    /// Cordons a random ready node, evicts the node's pods, as `kubectl drain` does, and waits until the pods have left.
+    /// Then uncordons the node.
     async fn drain_node(&mut self) -> anyhow::Result<String> {
         let nodes = self.nodes.list(&ListParams::default()).await?.items;
         let ready: Vec<&Node> = nodes.iter().filter(|node| not_ready_condition(node).is_none()).collect();
         anyhow::ensure!(ready.len() > 1, "no node can be drained: {} ready", ready.len());
         let node = ready[self.random.usize(..ready.len())].name_any();
         self.nodes.cordon(&node).await?;
-        let drained = timeout(LIMIT, self.evict_pods(&node)).await;
+        let drained = timeout(ACTION_LIMIT, self.evict_pods(&node)).await;
         // The node can be deleted in the meantime.
         let uncordoned = self.nodes.uncordon(&node).await;
         let moved = drained.with_context(|| format!("node {node} is not drained"))??;
@@ -150,7 +150,7 @@ impl Operator {
                     Err(error) => return Err(error.into()),
                 }
             }
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 }

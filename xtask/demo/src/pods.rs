@@ -1,4 +1,4 @@
-//! The pod reflector, which updates its store when it is polled.
+//! The pod reflector. The reflector updates its store only during a call of `poll`.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::tally::Tally;
 
-/// Starts a reflector on all pods and returns its store.
+/// Starts a reflector for all pods, and returns the reflector's store.
 pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Pod> {
     let mut reflector = Reflector::new(Api::<Pod>::all(client));
     let store = reflector.store();

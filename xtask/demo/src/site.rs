@@ -28,9 +28,9 @@ const FIELD_MANAGER: &str = "site-controller";
 /// The label of each page's config map. Its value is the name of the site.
 const SITE_LABEL: &str = "demo.example.com/site";
 /// The time limit for the CRD to become established.
-const ESTABLISHED_WITHIN: Duration = Duration::from_secs(10);
+const ESTABLISHED_LIMIT: Duration = Duration::from_secs(10);
 
-/// A site of several pages.
+/// A site that consists of pages.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "demo.example.com",
@@ -61,7 +61,7 @@ pub(super) async fn install_crd(client: &Client) -> anyhow::Result<()> {
     let definition = Site::crd();
     let name = definition.name_any();
     definitions.create(&PostParams::default(), &definition).await.context("cannot create the CRD")?;
-    await_condition_within(definitions, &name, conditions::is_crd_established(), ESTABLISHED_WITHIN)
+    await_condition_within(definitions, &name, conditions::is_crd_established(), ESTABLISHED_LIMIT)
         .await
         .map(drop)
         .context("cannot wait for the CRD to be established")
@@ -74,7 +74,7 @@ pub(super) struct RunningController {
 }
 
 impl RunningController {
-    /// Shuts the controller down, and waits for the in-flight reconciles for at most `limit` and one second.
+    /// Shuts the controller down, and waits at most `limit` plus one second until the in-flight reconciles end.
     pub(super) async fn stop(self, limit: Duration) -> anyhow::Result<()> {
         // The send fails if the controller has already ended.
         let _ = self.stop.send(());

@@ -13,7 +13,7 @@ use super::site::Site;
 /// The resource versions of objects, by namespace and name.
 pub(super) type Versions = BTreeMap<(String, String), String>;
 
-/// The contents of the stores at the last call of [`Snapshot::refresh`].
+/// The three stores, and a summary of their contents at the last call of [`Snapshot::refresh`].
 pub(super) struct Snapshot {
     pod_store: Store<Pod>,
     node_store: Store<Node>,
@@ -50,7 +50,7 @@ impl Snapshot {
         }
     }
 
-    /// Replaces the counts and versions with the current contents of the stores.
+    /// Computes the counts and versions from the current contents of the stores.
     pub(super) fn refresh(&mut self) {
         let pods = self.pod_store.state();
         self.pods.clear();
@@ -82,17 +82,17 @@ impl Snapshot {
         self.pod_versions.len()
     }
 
-    /// The number of running pods.
+    /// The number of pods that are running and ready.
     pub(super) fn running_pods(&self) -> usize {
         self.pods.get(RUNNING).copied().unwrap_or_default()
     }
 
-    /// The resource versions of the sites in the controller's store.
+    /// The resource versions of the sites that are in the controller's store now.
     pub(super) fn site_versions(&self) -> Versions {
         self.site_store.state().iter().map(|site| key_and_version(&**site)).collect()
     }
 
-    /// The resource versions of the nodes in the informer's store.
+    /// The resource versions of the nodes that are in the informer's store now.
     pub(super) fn node_versions(&self) -> Versions {
         self.node_store.state().iter().map(|node| key_and_version(&**node)).collect()
     }
@@ -123,7 +123,7 @@ fn key_and_version(object: &impl ResourceExt) -> ((String, String), String) {
     (key, object.resource_version().unwrap_or_default())
 }
 
-/// The number of objects that were added, changed or deleted.
+/// The number of objects that were added, changed or deleted between `before` and `now`.
 fn count_changes(before: &Versions, now: &Versions) -> u64 {
     let different = now.iter().filter(|(key, version)| before.get(*key) != Some(*version)).count();
     let deleted = before.keys().filter(|key| !now.contains_key(*key)).count();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn describes_the_state_of_a_pod_in_one_word() {
+    fn the_state_of_a_pod_depends_on_its_phase_readiness_and_deletion() {
         use serde_json::json;
         let ready = json!([{ "type": "Ready", "status": "True" }]);
         check_state(json!({ "metadata": {} }), "pending");

@@ -6,9 +6,9 @@ use tokio::sync::mpsc;
 
 /// A counter that only increases.
 #[derive(Debug, Default)]
-pub(super) struct Count(AtomicU64);
+pub(super) struct Counter(AtomicU64);
 
-impl Count {
+impl Counter {
     pub(super) fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -22,52 +22,52 @@ impl Count {
     }
 }
 
-/// The counters since the start of the demo.
+/// The counters since the start of the demo, and the sender of the displayed messages.
 #[derive(Debug)]
 pub(super) struct Tally {
     messages: mpsc::Sender<String>,
     // Events of the node informer:
-    pub(super) nodes_added: Count,
-    pub(super) nodes_modified: Count,
-    pub(super) nodes_deleted: Count,
+    pub(super) nodes_added: Counter,
+    pub(super) nodes_modified: Counter,
+    pub(super) nodes_deleted: Counter,
     /// Changes of nodes from ready to not ready.
-    pub(super) nodes_broken: Count,
+    pub(super) nodes_broken: Counter,
     /// Changes of nodes from not ready to ready.
-    pub(super) nodes_healed: Count,
+    pub(super) nodes_healed: Counter,
     // Reconciles and writes of the controller:
-    pub(super) reconciles: Count,
-    pub(super) failures: Count,
-    pub(super) pages_written: Count,
-    pub(super) pages_deleted: Count,
+    pub(super) reconciles: Counter,
+    pub(super) failures: Counter,
+    pub(super) pages_written: Counter,
+    pub(super) pages_deleted: Counter,
     /// Changes of sites and pages by the task in `editor`.
-    pub(super) edits: Count,
+    pub(super) edits: Counter,
     // Actions of the operator:
     /// Deployments that were scaled and have rolled out.
-    pub(super) rollouts: Count,
-    pub(super) drained_nodes: Count,
-    pub(super) moved_pods: Count,
+    pub(super) rollouts: Counter,
+    pub(super) drained_nodes: Counter,
+    pub(super) moved_pods: Counter,
     /// Errors of watches. The watchers retry failed watches.
-    pub(super) watch_errors: Count,
+    pub(super) watch_errors: Counter,
 }
 
 impl Tally {
     pub(super) fn new(messages: mpsc::Sender<String>) -> Self {
         Self {
             messages,
-            nodes_added: Count::default(),
-            nodes_modified: Count::default(),
-            nodes_deleted: Count::default(),
-            nodes_broken: Count::default(),
-            nodes_healed: Count::default(),
-            reconciles: Count::default(),
-            failures: Count::default(),
-            pages_written: Count::default(),
-            pages_deleted: Count::default(),
-            edits: Count::default(),
-            rollouts: Count::default(),
-            drained_nodes: Count::default(),
-            moved_pods: Count::default(),
-            watch_errors: Count::default(),
+            nodes_added: Counter::default(),
+            nodes_modified: Counter::default(),
+            nodes_deleted: Counter::default(),
+            nodes_broken: Counter::default(),
+            nodes_healed: Counter::default(),
+            reconciles: Counter::default(),
+            failures: Counter::default(),
+            pages_written: Counter::default(),
+            pages_deleted: Counter::default(),
+            edits: Counter::default(),
+            rollouts: Counter::default(),
+            drained_nodes: Counter::default(),
+            moved_pods: Counter::default(),
+            watch_errors: Counter::default(),
         }
     }
 

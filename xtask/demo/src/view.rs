@@ -1,5 +1,5 @@
-//! `View`: displays the demo. On a terminal it redraws rows, with messages scrolling above them; elsewhere it prints
-//! lines.
+//! `View`: displays the demo. If stdout is a terminal, the view prints messages, and redraws rows below the messages. If
+//! stdout is not a terminal, the view prints lines.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -39,7 +39,7 @@ struct Rows {
 }
 
 impl View {
-    /// Redraws rows if stdout is a terminal, and prints lines otherwise.
+    /// Creates a view that redraws rows if stdout is a terminal, and prints lines if it is not. Displays the title.
     pub(super) fn new(title: &str, begin: Instant) -> Self {
         let output = if std::io::stdout().is_terminal() {
             Output::Terminal(Box::new(Rows::new(title)))
@@ -59,7 +59,7 @@ impl View {
         }
     }
 
-    /// Displays the current state.
+    /// Displays the current state. If stdout is not a terminal, does so at most once per [`LINE_INTERVAL`].
     pub(super) fn show(&mut self, sim: &Sim, tally: &Tally, snapshot: &Snapshot) {
         let texts = RowTexts::of(sim, tally, snapshot);
         match &mut self.output {

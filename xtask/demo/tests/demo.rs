@@ -1,4 +1,4 @@
-//! Runs `cargo xtask demo` without a terminal, until its time limit and until an interrupt.
+//! Runs `cargo xtask demo` without a terminal: once until its time limit, and once until an interrupt.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-demo");
 
-/// The number before `word` in the line of the summary that begins with `line`.
+/// The number before `word` in the summary's line that begins with `line`.
 #[track_caller]
 fn summary_number(text: &str, line: &str, word: &str) -> u64 {
     let found = text.lines().map(str::trim).find(|found| found.starts_with(line));

@@ -11,9 +11,10 @@ use super::failure::Outcome;
 pub(crate) enum Need {
     /// The garbage collector and the namespace controller, which deletes the contents of a terminating namespace.
     Controllers,
-    /// The deployment controller, the scheduler, and nodes that run pods.
+    /// The controllers of workloads (such as the deployment controller), the scheduler, and nodes that run pods.
     Pods,
-    /// Exec, attach, logs and port-forward of pods, with the output of the fake kubelet (`xtask/control-plane/go`).
+    /// Exec, attach, logs and port-forward of pods. Cases expect the output of the stand-in for the kubelets
+    /// (`xtask/control-plane/go/kubelet`).
     Processes,
     /// Compaction of the history: requests with older resource versions then get 410 Gone.
     History,
@@ -35,7 +36,7 @@ pub(crate) enum Need {
     Loopback,
     /// Go, to download modules of Kubernetes.
     Go,
-    /// The program of the suite `languages` in Go.
+    /// The Go program of the suite `languages`.
     GoProgram,
     /// The Python clients of the suite `languages`.
     Python,
@@ -75,14 +76,14 @@ impl Case {
 /// The cases of one topic.
 #[derive(Clone, Copy)]
 pub(crate) struct Suite {
-    /// The name of the topic, which is the first part of the full names of its cases.
+    /// The name of the topic. The full name of each case in the suite begins with this name.
     pub(crate) name: &'static str,
     /// The cases of the suite.
     pub(crate) cases: &'static [Case],
 }
 
-/// Defines the constant `SUITE` of a file. The arguments are the name of the suite and its cases: functions
-/// `async fn(Env) -> Outcome`, each followed by the needs of the case in brackets.
+/// Defines the constant `SUITE` of a file. The arguments are the name of the suite and its cases. A case is a function
+/// `async fn(Env) -> Outcome`. If the case has needs, they follow the function in brackets.
 macro_rules! suite {
     ($name:literal: $($case:ident $([$($need:ident),+])?),+ $(,)?) => {
         /// The cases of this file.

@@ -13,11 +13,11 @@ use xtask_control_plane::{Cluster, FeatureGate, KubernetesVersion, Options, Sour
 use xtask_process::progress::Progress;
 
 /// The environment variable with the path of a folder that contains etcd and kube-apiserver.
-const ASSETS: &str = "KUBEBUILDER_ASSETS";
+const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
-/// The feature gates of the features that some cases test and that are off by default: logs of only one output
-/// (KEP-3288).
-const GATES: [&str; 1] = ["PodLogsQuerySplitStreams"];
+/// The feature gates that some cases need and that are off by default. `PodLogsQuerySplitStreams` allows a request for
+/// only the stdout or only the stderr of a container's log (KEP-3288).
+const FEATURE_GATES: [&str; 1] = ["PodLogsQuerySplitStreams"];
 
 /// The kind of server that the command line or the environment selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,8 @@ pub(crate) enum ServerChoice {
 }
 
 impl ServerChoice {
-    /// The default without command line options: the folder of `KUBEBUILDER_ASSETS`, else a build from source.
+    /// Selects the server if no command line option selects it. `assets` is the value of `KUBEBUILDER_ASSETS`. If `assets`
+    /// is missing or empty, the server is built from source. If not, the server is etcd and kube-apiserver from `assets`.
     pub(crate) fn from_environment(assets: Option<PathBuf>) -> Self {
         match assets.filter(|folder| !folder.as_os_str().is_empty()) {
             Some(folder) => Self::Assets(folder),
@@ -42,8 +43,8 @@ impl ServerChoice {
     }
 
     /// The value of `KUBEBUILDER_ASSETS`.
-    pub(crate) fn assets() -> Option<PathBuf> {
-        std::env::var_os(ASSETS).map(PathBuf::from)
+    pub(crate) fn read_assets_variable() -> Option<PathBuf> {
+        std::env::var_os(ASSETS_VARIABLE).map(PathBuf::from)
     }
 
     /// Starts the server, or connects to the cluster of the kubeconfig.
@@ -52,7 +53,7 @@ impl ServerChoice {
     /// When the kubeconfig is missing, or the server cannot be started or does not respond.
     pub(crate) async fn start_server(self) -> anyhow::Result<Server> {
         let source = match self {
-            Self::Simulation => return Server::simulated().await,
+            Self::Simulation => return Server::start_simulation().await,
             Self::Kubeconfig(path) => {
                 if let Some(path) = &path {
                     ensure!(
@@ -63,17 +64,17 @@ impl ServerChoice {
                 } else if std::env::var_os("KUBECONFIG").is_none_or(|value| value.is_empty()) {
                     bail!("KUBECONFIG is not set: set it, or name a file with --kubeconfig FILE");
                 }
-                return Server::existing(path).await;
+                return Server::connect_to_kubeconfig(path).await;
             }
             Self::Assets(folder) => Source::Assets(folder),
             Self::Build(version) => Source::Build(version),
         };
         // With two API servers, cases can kill one and expect clients to continue on the other.
-        let gates = GATES.iter().map(|gate| gate.parse::<FeatureGate>().map_err(anyhow::Error::msg));
+        let gates = FEATURE_GATES.iter().map(|gate| gate.parse::<FeatureGate>().map_err(anyhow::Error::msg));
         let options = Options::default().source(source).api_servers(2).progress(Progress::new());
         let options = options.feature_gates(gates.collect::<anyhow::Result<Vec<_>>>()?);
         let cluster = Cluster::start(options).await?;
-        Server::started(cluster).await
+        Server::connect_to_cluster(cluster).await
     }
 }
 
@@ -91,8 +92,8 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// Builds the examples. Returns the path of each executable by the example's name. Builds the whole workspace,
-/// with the same features as `cargo xtask test`: cargo then reuses the results of that build.
+/// Builds the examples of the whole workspace. Returns the path of each executable, with the example's name as the key.
+/// Uses the same features as `cargo xtask test`: cargo then reuses the results of that build.
 ///
 /// # Errors
 /// When cargo cannot be started, or the examples do not compile.
@@ -111,11 +112,11 @@ pub(crate) async fn build_examples() -> anyhow::Result<BTreeMap<String, PathBuf>
         .context("cannot run cargo to build the examples")?;
     let output = child.wait_with_output().await.context("cannot wait for cargo")?;
     ensure!(output.status.success(), "the examples do not build");
-    Ok(executables(&String::from_utf8_lossy(&output.stdout)))
+    Ok(find_executables(&String::from_utf8_lossy(&output.stdout)))
 }
 
 /// Finds the executables of examples in cargo's JSON messages.
-fn executables(messages: &str) -> BTreeMap<String, PathBuf> {
+fn find_executables(messages: &str) -> BTreeMap<String, PathBuf> {
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
     artifacts
         .filter(|artifact| artifact.target.kind.iter().any(|kind| kind == "example"))
@@ -144,7 +145,7 @@ mod tests {
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
-        assert_eq!(executables(messages), BTreeMap::from([("a".to_owned(), PathBuf::from("/t/a"))]));
+        assert_eq!(find_executables(messages), BTreeMap::from([("a".to_owned(), PathBuf::from("/t/a"))]));
     }
 
     #[tokio::test]

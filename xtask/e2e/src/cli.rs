@@ -13,19 +13,19 @@ use super::case::Need;
 use super::choice::{self, ServerChoice};
 use super::languages::Languages;
 use super::report::{Report, Summary};
-use super::runner::{self, Selected};
+use super::runner::{self, SelectedCase};
 use super::server::{Churn, Server};
 use super::suites;
 use super::variant::{self, Protocol};
 use xtask_control_plane::KubernetesVersion;
 use xtask_process::Interrupts;
 
-/// Runs the end-to-end suites on a real API server and reports the result of each case.
+/// Runs the end-to-end suites on a real API server or on kube-sim, and reports the result of each case.
 ///
-/// The server is the cluster of --kubeconfig if given; else etcd and kube-apiserver from the folder in
-/// KUBEBUILDER_ASSETS; else a control plane, which is built from source with Go on first use. Cases that need a
-/// capability which the server lacks are reported as skipped. Cases run concurrently, each in its own namespace, and
-/// delete all objects that they create.
+/// --kubeconfig, --sim and --kubernetes select the server. Without these options, the server is etcd and kube-apiserver
+/// from the folder in KUBEBUILDER_ASSETS. If this variable is not set, the server is a control plane, which is built from
+/// source with Go on first use. If a case needs a capability that the server lacks, the case is reported as skipped.
+/// Cases run concurrently, each in its own namespace. All objects that a case creates are deleted after the case.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Run only cases with one of these texts in the full name, such as `patch::json_patch_is_atomic`
@@ -49,7 +49,7 @@ pub struct Args {
     /// The number of objects of the suite `churn`
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     churn_objects: usize,
-    /// The time for which the objects of the suite `churn` change, in seconds
+    /// The time during which the suite `churn` changes its objects, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     churn_seconds: u64,
     /// List the cases without running them
@@ -74,7 +74,7 @@ impl Args {
             _ if self.sim => ServerChoice::Simulation,
             (Some(kubeconfig), _) => ServerChoice::Kubeconfig(kubeconfig.0.clone()),
             (None, Some(version)) => ServerChoice::Build(version),
-            (None, None) => ServerChoice::from_environment(ServerChoice::assets()),
+            (None, None) => ServerChoice::from_environment(ServerChoice::read_assets_variable()),
         }
     }
 }
@@ -82,8 +82,8 @@ impl Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the server cannot be started or reached, one of its components exits during the run, or no case matches the
-/// filters.
+/// When the server cannot be started or reached, a program of the cases cannot be built, a component of the server exits
+/// during the run, or no case matches the filters.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if select(args).is_empty() {
         bail!("no case has {} in its name; --list prints all names", args.filters.join(" or "));
@@ -101,26 +101,26 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let run = run_on(args.server_choice(), args.protocol, args, &mut interrupts);
     Ok(match runtime.block_on(run)? {
-        Ended::Completed(summary) if summary.failed == 0 => ExitCode::SUCCESS,
-        Ended::Completed(_) => ExitCode::FAILURE,
-        Ended::Interrupted(code) => code,
+        RunEnd::Completed(summary) if summary.failed == 0 => ExitCode::SUCCESS,
+        RunEnd::Completed(_) => ExitCode::FAILURE,
+        RunEnd::Interrupted(code) => code,
     })
 }
 
 /// The cases that match the filters.
-fn select(args: &Args) -> Vec<Selected> {
+fn select(args: &Args) -> Vec<SelectedCase> {
     runner::select(suites::ALL, &args.filters)
 }
 
 /// The end of a run on one server.
-enum Ended {
+enum RunEnd {
     Completed(Summary),
     /// The user interrupted the run. The process exits with this code.
     Interrupted(ExitCode),
 }
 
-/// Runs the selected cases on each row of the matrix, and prints a line for each row. A row that cannot be run is a
-/// failure, and does not end the run.
+/// Runs the selected cases on each row of the matrix, and prints a line for each row. A row that cannot be run counts as a
+/// failure, and the next rows still run.
 fn run_matrix(args: &Args, runtime: &Runtime, interrupts: &mut Interrupts) -> ExitCode {
     let mut lines = Vec::new();
     let mut failed = false;
@@ -128,8 +128,8 @@ fn run_matrix(args: &Args, runtime: &Runtime, interrupts: &mut Interrupts) -> Ex
         println!("\n{row}");
         let run = run_on(ServerChoice::Build(row.version), row.protocol, args, interrupts);
         lines.push(match runtime.block_on(run) {
-            Ok(Ended::Interrupted(code)) => return code,
-            Ok(Ended::Completed(summary)) => {
+            Ok(RunEnd::Interrupted(code)) => return code,
+            Ok(RunEnd::Completed(summary)) => {
                 failed |= summary.failed > 0;
                 format!("{row}: {summary}")
             }
@@ -143,17 +143,18 @@ fn run_matrix(args: &Args, runtime: &Runtime, interrupts: &mut Interrupts) -> Ex
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Runs the selected cases on one server, until all cases end or the user interrupts the run.
+/// Starts one server, and runs the selected cases until all cases end, the user interrupts the run, or a component of the
+/// server exits. Stops the server.
 async fn run_on(
     choice: ServerChoice,
     protocol: Protocol,
     args: &Args,
     interrupts: &mut Interrupts,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<RunEnd> {
     let selected = select(args);
     let mut server = tokio::select! {
         biased;
-        interrupt = interrupts.next() => return Ok(Ended::Interrupted(interrupt.announce())),
+        interrupt = interrupts.next() => return Ok(RunEnd::Interrupted(interrupt.announce())),
         server = prepare(choice, &selected) => server?,
     };
     let duration = Duration::from_secs(args.churn_seconds);
@@ -192,33 +193,33 @@ async fn run_on(
     println!("on {name} with {protocol}");
     println!("{}", report.summary());
     Ok(match interrupt {
-        Some(interrupt) => Ended::Interrupted(ExitCode::from(interrupt.exit_code())),
-        None => Ended::Completed(report.summary()),
+        Some(interrupt) => RunEnd::Interrupted(ExitCode::from(interrupt.exit_code())),
+        None => RunEnd::Completed(report.summary()),
     })
 }
 
 /// Starts the server, and prepares the programs that the selected cases need.
-async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<Server> {
+async fn prepare(choice: ServerChoice, selected: &[SelectedCase]) -> anyhow::Result<Server> {
     let examples = async {
-        if runner::any_needs(selected, Need::Examples) {
+        if runner::any_case_needs(selected, Need::Examples) {
             choice::build_examples().await.map(Some)
         } else {
             Ok(None)
         }
     };
     let languages = async {
-        let mut languages = Languages::unprepared();
-        if runner::any_needs(selected, Need::GoProgram) {
+        let mut languages = Languages::without_clients();
+        if runner::any_case_needs(selected, Need::GoProgram) {
             languages.prepare_go().await?;
         }
-        if runner::any_needs(selected, Need::Python) {
+        if runner::any_case_needs(selected, Need::Python) {
             languages.prepare_python().await;
         }
         anyhow::Ok(languages)
     };
     let go_modules = async {
-        if runner::any_needs(selected, Need::Go) {
-            compile_go_modules().await;
+        if runner::any_case_needs(selected, Need::Go) {
+            compile_protobuf_program().await;
         }
         anyhow::Ok(())
     };
@@ -232,12 +233,13 @@ async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<
     Ok(server)
 }
 
-/// Compiles the program that describes the Protobuf messages, with the modules of each Kubernetes version. The first
-/// compilation takes longer than a case may. Ignores failures: the case that runs the program again reports them.
+/// Compiles the program that describes the Protobuf messages: one compilation for each Kubernetes version, with the modules
+/// of the version. The first compilation can exceed the time limit of a case. Ignores failures: the case that runs the
+/// program reports them.
 ///
 /// # Cancel safety
 /// Dropping the future kills Go.
-async fn compile_go_modules() {
+async fn compile_protobuf_program() {
     for version in xtask_protobuf::VERSIONS {
         let mut go = tokio::process::Command::from(xtask_protobuf::describe(version));
         let _ = go.kill_on_drop(true).output().await;

@@ -18,7 +18,7 @@ use super::server::Server;
 use super::support::eventually;
 use xtask_control_plane::Cluster;
 
-/// The deletion of an object after the case.
+/// A future that deletes an object after the case.
 type Deletion = BoxFuture<'static, anyhow::Result<()>>;
 
 /// The environment of one case. Clones share the same state.
@@ -63,12 +63,14 @@ impl Env {
         Api::namespaced(self.client(), self.namespace())
     }
 
-    /// A name that is unique in the cluster, for cluster-scoped objects.
+    /// A name for a cluster-scoped object. The name contains `what` and the case's namespace, so that objects of different
+    /// cases have different names.
     pub(crate) fn unique_name(&self, what: &str) -> String {
         format!("{}-{what}", self.namespace())
     }
 
-    /// Registers an object for deletion after the case, even if the case fails. The case may delete the object earlier.
+    /// Registers an object that the runner deletes after the case, even if the case fails. The case may delete the object
+    /// earlier.
     pub(crate) fn delete_at_end<K>(&self, api: &Api<K>, name: &str)
     where
         K: DeserializeOwned + Send + 'static,

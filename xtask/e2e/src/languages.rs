@@ -1,7 +1,7 @@
-//! The clients of the suite `languages`: builds the program in Go, and installs the Python clients in the cache folder.
+//! The clients of the suite `languages`: builds the Go program, and installs the Python clients in the cache folder.
 //!
-//! A machine without Go, Python or their package indexes is no failure: the reason is stored, and the cases are
-//! skipped.
+//! If Go, Python or a package index is not available, the run does not fail. This module stores the reason, and the
+//! runner skips the cases that need the client.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,29 +17,30 @@ use xtask_process::progress::Progress;
 
 /// The time limit of each step of an installation.
 const STEP_TIMEOUT: Duration = Duration::from_secs(300);
-/// The file in an installation that contains the requirements from which it was created.
-const INSTALLED: &str = "installed-from";
+/// The name of a file in the installation. The file contains the requirements that were installed.
+const INSTALLED_REQUIREMENTS_FILE: &str = "installed-from";
 
 /// The clients of a run. The `Err` of a client that is not available contains the reason.
 #[derive(Debug)]
 pub(crate) struct Languages {
-    /// The folder with the program in Go, which is removed with this handle.
+    /// The folder with the Go program. Dropping this handle removes the folder.
     go: Result<TempDir, String>,
     /// The interpreter of a virtual environment that contains the clients.
     python: Result<PathBuf, String>,
 }
 
-/// The name of the program in Go.
+/// The file name of the Go program.
 const GO_PROGRAM: &str = "client";
 
 impl Languages {
-    /// No clients, because they have not been prepared.
-    pub(crate) fn unprepared() -> Self {
+    /// Creates a value without clients. [`prepare_go`](Self::prepare_go) and [`prepare_python`](Self::prepare_python) add
+    /// the clients.
+    pub(crate) fn without_clients() -> Self {
         let reason = "the clients have not been prepared for this run".to_owned();
         Self { go: Err(reason.clone()), python: Err(reason) }
     }
 
-    /// Builds the program in Go.
+    /// Builds the Go program. If Go or a module is not available, stores the reason.
     ///
     /// # Errors
     /// When the program does not compile.
@@ -47,14 +48,14 @@ impl Languages {
     /// # Cancel safety
     /// Dropping the future kills Go.
     pub(crate) async fn prepare_go(&mut self) -> anyhow::Result<()> {
-        self.go = match load_go_packages().await {
-            Ok(()) => Ok(build_go().await.context("cannot build the program in Go")?),
+        self.go = match download_go_modules().await {
+            Ok(()) => Ok(build_go_program().await.context("cannot build the program in Go")?),
             Err(reason) => Err(format!("{reason:#}")),
         };
         Ok(())
     }
 
-    /// Installs the Python clients, unless the cache folder contains them.
+    /// Installs the Python clients, unless the cache folder contains them. If the installation fails, stores the reason.
     ///
     /// # Cancel safety
     /// Dropping the future kills pip, and leaves the cache folder unchanged.
@@ -62,30 +63,31 @@ impl Languages {
         self.python = install_python().await.map_err(|reason| format!("{reason:#}"));
     }
 
-    /// The program in Go, or the reason for its absence.
+    /// The path of the Go program, or the reason for the program's absence.
     pub(crate) fn go(&self) -> Result<PathBuf, &str> {
         self.go.as_ref().map(|folder| folder.path().join(GO_PROGRAM)).map_err(String::as_str)
     }
 
-    /// The Python interpreter, or the reason for its absence.
+    /// The path of the Python interpreter, or the reason for the interpreter's absence.
     pub(crate) fn python(&self) -> Result<&Path, &str> {
         self.python.as_deref().map_err(String::as_str)
     }
 }
 
-/// The folder with the sources of a language.
+/// The folder with the source code of the programs in `language`.
 pub(crate) fn sources(language: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("languages").join(language)
 }
 
-/// Runs a command to its end and returns its output.
+/// Runs a command to its end, and returns its stdout.
 ///
 /// # Errors
-/// When the command cannot be started, exceeds the limit or fails. The error contains the end of its error output.
+/// When the command cannot be started, exceeds the limit or fails. If the command fails, the error contains the last
+/// lines of the command's stderr.
 ///
 /// # Cancel safety
 /// Dropping the future kills the command.
-pub(crate) async fn complete(command: &mut Command, limit: Duration) -> anyhow::Result<String> {
+pub(crate) async fn run_to_end(command: &mut Command, limit: Duration) -> anyhow::Result<String> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     let output = timeout(limit, command.kill_on_drop(true).output()).await;
     let output = output.with_context(|| format!("{program} has not ended after {limit:?}"))?;
@@ -99,33 +101,39 @@ pub(crate) async fn complete(command: &mut Command, limit: Duration) -> anyhow::
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn go(arguments: &[&str]) -> Command {
+fn go_command(arguments: &[&str]) -> Command {
     let mut command = Command::new("go");
     command.args(arguments).current_dir(sources("go")).env("GOWORK", "off").env("GOFLAGS", "-mod=readonly");
     command
 }
 
-/// Downloads the modules of the program. Fails without Go, and without the modules.
-async fn load_go_packages() -> anyhow::Result<()> {
-    complete(&mut go(&["version"]), STEP_TIMEOUT).await.context("there is no usable `go` on the PATH")?;
-    complete(&mut go(&["list", "-deps", "."]), STEP_TIMEOUT)
+/// Downloads the modules of the program. Fails if Go or a module is not available.
+async fn download_go_modules() -> anyhow::Result<()> {
+    run_to_end(&mut go_command(&["version"]), STEP_TIMEOUT)
+        .await
+        .context("there is no usable `go` on the PATH")?;
+    run_to_end(&mut go_command(&["list", "-deps", "."]), STEP_TIMEOUT)
         .await
         .context("the Go modules are not available")?;
     Ok(())
 }
 
-async fn build_go() -> anyhow::Result<TempDir> {
+async fn build_go_program() -> anyhow::Result<TempDir> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let path = folder.path().join(GO_PROGRAM);
-    complete(go(&["build", "-trimpath", "-buildvcs=false", "-o"]).arg(&path).arg("."), STEP_TIMEOUT).await?;
+    run_to_end(
+        go_command(&["build", "-trimpath", "-buildvcs=false", "-o"]).arg(&path).arg("."),
+        STEP_TIMEOUT,
+    )
+    .await?;
     Ok(folder)
 }
 
-/// Returns the interpreter of the virtual environment with the clients in the cache folder. Creates the environment if
-/// it is missing, is incomplete, or has other requirements.
+/// Installs the clients in a virtual environment in the cache folder, unless the folder has a complete environment with
+/// the same requirements. Returns the path of the environment's interpreter.
 async fn install_python() -> anyhow::Result<PathBuf> {
     const PROBE: &str = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])";
-    let version = complete(Command::new("python3").args(["-c", PROBE]), STEP_TIMEOUT).await;
+    let version = run_to_end(Command::new("python3").args(["-c", PROBE]), STEP_TIMEOUT).await;
     let version =
         version.context("there is no `python3` with the modules `venv` and `ensurepip` on the PATH")?;
     let requirements = sources("python").join("requirements.txt");
@@ -135,16 +143,19 @@ async fn install_python() -> anyhow::Result<PathBuf> {
     let name = format!("python-clients-{}", version.trim());
     let target = cache.folder().join(&name);
     let is_complete = || {
-        std::fs::read_to_string(target.join(INSTALLED)).is_ok_and(|text| text == wanted)
+        std::fs::read_to_string(target.join(INSTALLED_REQUIREMENTS_FILE)).is_ok_and(|text| text == wanted)
             && target.join("bin/python").is_file()
     };
     let _lock = cache.lock(&name, &Progress::new()).await?;
     if !is_complete() {
         let scratch = Scratch::create(cache.folder())?;
         let environment = scratch.path().join("environment");
-        create_environment(&environment, &requirements).await.context("cannot install the Python clients")?;
-        std::fs::write(environment.join(INSTALLED), &wanted).context("cannot write to the cache folder")?;
-        // A running process may use the files of the old environment.
+        install_in_new_environment(&environment, &requirements)
+            .await
+            .context("cannot install the Python clients")?;
+        std::fs::write(environment.join(INSTALLED_REQUIREMENTS_FILE), &wanted)
+            .context("cannot write to the cache folder")?;
+        // A rename cannot replace a folder that contains files: first move the old environment to the scratch folder.
         if target.exists() {
             std::fs::rename(&target, scratch.path().join("replaced"))
                 .context("cannot move the old environment out of the cache folder")?;
@@ -155,12 +166,12 @@ async fn install_python() -> anyhow::Result<PathBuf> {
     Ok(target.join("bin/python"))
 }
 
-async fn create_environment(folder: &Path, requirements: &Path) -> anyhow::Result<()> {
-    complete(Command::new("python3").args(["-m", "venv"]).arg(folder), STEP_TIMEOUT).await?;
+async fn install_in_new_environment(folder: &Path, requirements: &Path) -> anyhow::Result<()> {
+    run_to_end(Command::new("python3").args(["-m", "venv"]).arg(folder), STEP_TIMEOUT).await?;
     let mut install = Command::new(folder.join("bin/python"));
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
-    // Without wheels, the installation would need compilers.
+    // Install only wheels: the installation of a source package may need a compiler.
     install.args(["--only-binary", ":all:", "--timeout", "15", "--retries", "2", "--requirement"]);
-    complete(install.arg(requirements), STEP_TIMEOUT).await?;
+    run_to_end(install.arg(requirements), STEP_TIMEOUT).await?;
     Ok(())
 }

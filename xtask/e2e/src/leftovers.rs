@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 use super::case::Need;
 use super::server::Server;
 
-/// The time limit of [`wait_until_deleted`]: the server deletes namespaces and objects with finalizers after the
-/// request.
+/// The time limit of [`wait_until_deleted`]. The server responds to a delete request before it has deleted a namespace
+/// or an object with finalizers.
 const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Waits until all objects of the run with this id are deleted.
@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(240);
 /// When objects still exist after [`TIMEOUT`]. The error names up to ten of them.
 pub(crate) async fn wait_until_deleted(server: &Server, id: &str) -> anyhow::Result<()> {
     let client = server.client("default")?;
-    // Without the namespace controller, namespaces and their contents remain; such a server is discarded after the run.
+    // Without the namespace controller, namespaces and their contents remain: ignore them.
     let ignore_namespaces = server.unmet_reason(Need::Controllers).is_some();
     let end = Instant::now() + TIMEOUT;
     loop {
@@ -111,8 +111,8 @@ struct Resource {
     verbs: Vec<String>,
 }
 
-/// The resources that can be listed, and for each whether it is namespaced. Omits events: an event remains until its
-/// TTL expires, even if its object is deleted.
+/// Returns the resources that can be listed. The boolean says whether the resource is namespaced. Omits events: an event
+/// remains until its TTL expires, even if the object that it describes is deleted.
 async fn listable_resources(client: &Client) -> anyhow::Result<Vec<(ApiResource, bool)>> {
     let groups: Groups = get_json(client, "/apis").await?;
     let paths = groups.groups.iter().map(|group| format!("/apis/{}", group.preferred_version.group_version));

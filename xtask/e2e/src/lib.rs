@@ -1,8 +1,8 @@
 //! `cargo xtask e2e`: behaviour tests that run on any API server.
 //!
 //! `suites` contains the cases. Each case gets an `env::Env`, and must not depend on the runner. `server` is the server
-//! under test: a real control plane in `cargo xtask e2e`, kube-sim in `cargo test`. If a case passes only on the real
-//! control plane, kube-sim is wrong.
+//! under test. By default, `cargo xtask e2e` uses a real control plane; `cargo test` uses kube-sim. If a case passes only
+//! on the real control plane, kube-sim is wrong.
 
 mod case;
 mod choice;

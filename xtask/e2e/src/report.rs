@@ -14,7 +14,7 @@ pub(crate) enum CaseResult {
     Skipped(String),
 }
 
-/// The number of passed, failed and skipped cases.
+/// The numbers of passed, failed and skipped cases.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) passed: usize,
@@ -62,7 +62,7 @@ impl Report {
     }
 }
 
-/// The printed line of a case: its result, its name, and the time, the error or the reason.
+/// The printed line of a case: its result, its name, and its running time, its error or the reason why it was skipped.
 fn format_line(name: &str, result: &CaseResult) -> String {
     match result {
         CaseResult::Passed(time) => format!("passed   {name} ({:.1} s)", time.as_secs_f32()),

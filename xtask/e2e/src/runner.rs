@@ -17,7 +17,7 @@ use super::env::Env;
 use super::leftovers;
 use super::report::{CaseResult, Report};
 use super::server::Server;
-use super::support::{LABEL, eventually, named};
+use super::support::{LABEL, eventually, named_metadata};
 
 /// The number of cases that run concurrently. A case spends most of its time waiting for the server.
 const CONCURRENCY: usize = 8;
@@ -25,16 +25,16 @@ const CONCURRENCY: usize = 8;
 const CASE_TIMEOUT: Duration = Duration::from_secs(180);
 /// The time limit for cleaning up after one case.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(60);
-/// The time limit until the server accepts the request to delete the namespace of a case.
+/// The time limit for the server to accept the request that deletes the namespace of a case.
 const DELETION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A case that matches the filters, with its full name.
-pub(crate) struct Selected {
+pub(crate) struct SelectedCase {
     name: String,
     case: Case,
 }
 
-impl Selected {
+impl SelectedCase {
     /// The full name, `suite::case`.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -43,31 +43,32 @@ impl Selected {
 
 /// Selects the cases whose full name, `suite::case`, contains one of the filters. If there are no filters, selects all
 /// cases.
-pub(crate) fn select(suites: &[Suite], filters: &[String]) -> Vec<Selected> {
+pub(crate) fn select(suites: &[Suite], filters: &[String]) -> Vec<SelectedCase> {
     let all = suites.iter().flat_map(|suite| {
         suite
             .cases
             .iter()
-            .map(|case| Selected { name: format!("{}::{}", suite.name, case.name), case: *case })
+            .map(|case| SelectedCase { name: format!("{}::{}", suite.name, case.name), case: *case })
     });
     all.filter(|selected| filters.is_empty() || filters.iter().any(|filter| selected.name.contains(filter)))
         .collect()
 }
 
 /// Whether any of the cases has this need.
-pub(crate) fn any_needs(selected: &[Selected], need: super::case::Need) -> bool {
+pub(crate) fn any_case_needs(selected: &[SelectedCase], need: super::case::Need) -> bool {
     selected.iter().any(|selected| selected.case.needs.contains(&need))
 }
 
-/// Runs cases on a server, then waits until all their objects are deleted, and records that as the last result. When
-/// `stop` becomes true, the running cases are cancelled and cleaned up, and all other cases are skipped.
+/// Runs cases on a server. Then waits until all objects of the cases are deleted, and records the result of this wait
+/// as the last result. When `stop` becomes true, the running cases are cancelled and cleaned up, and the cases that have not
+/// started are skipped.
 pub(crate) async fn run(
     server: &Arc<Server>,
-    selected: Vec<Selected>,
+    selected: Vec<SelectedCase>,
     report: &Report,
     stop: watch::Receiver<bool>,
 ) {
-    let id = run_id();
+    let id = random_run_id();
     let run = Run { server, id: &id, report, stop };
     let numbered = selected.into_iter().enumerate();
     let (exclusive, concurrent): (Vec<_>, Vec<_>) =
@@ -88,7 +89,7 @@ pub(crate) async fn run(
 
 /// A random id. The name or the namespace of each object of a run contains the id, so that runs on the same cluster do
 /// not collide.
-fn run_id() -> String {
+fn random_run_id() -> String {
     let random: String = std::iter::repeat_with(fastrand::lowercase).take(6).collect();
     format!("e2e-{random}")
 }
@@ -103,8 +104,8 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Runs or skips a case, and records the result.
-    async fn run_case(&self, n: usize, selected: Selected) {
-        let Selected { name, case } = selected;
+    async fn run_case(&self, n: usize, selected: SelectedCase) {
+        let SelectedCase { name, case } = selected;
         let missing = case.needs.iter().find_map(|need| self.server.unmet_reason(*need));
         let result = match missing {
             Some(reason) => CaseResult::Skipped(reason.to_owned()),
@@ -157,7 +158,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 
 /// Creates the namespace of a case, with [`LABEL`].
 async fn create_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
-    let mut namespace = Namespace { metadata: named(name), ..Namespace::default() };
+    let mut namespace = Namespace { metadata: named_metadata(name), ..Namespace::default() };
     namespace.metadata.labels = Some(BTreeMap::from([(LABEL.0.to_owned(), LABEL.1.to_owned())]));
     let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await;
     created.map(drop).context("cannot create the namespace of the case")
@@ -170,7 +171,8 @@ async fn clean_up(env: &Env) -> anyhow::Result<()> {
         first = first.and(deletion.await);
     }
     let namespaces: Api<Namespace> = Api::all(env.client());
-    // The API server still calls a deleted webhook until its cache of webhook configurations is updated: retry.
+    // Retry: after a case deletes a webhook, the API server calls the webhook until the server's cache of webhook
+    // configurations is up to date.
     let deleted = eventually("the namespace of the case is deleted", DELETION_TIMEOUT, async || {
         match namespaces.delete(env.namespace(), &DeleteParams::background()).await {
             Err(error) if !error.is_not_found() => Err(error.into()),

@@ -39,7 +39,7 @@ pub(crate) struct Server {
 pub(crate) struct Churn {
     /// The number of objects that the suite creates.
     pub(crate) objects: usize,
-    /// The time for which the objects change.
+    /// The time during which the suite changes the objects.
     pub(crate) duration: Duration,
 }
 
@@ -58,7 +58,7 @@ impl Server {
     ///
     /// # Errors
     /// When kube-sim cannot listen.
-    pub(crate) async fn simulated() -> anyhow::Result<Self> {
+    pub(crate) async fn start_simulation() -> anyhow::Result<Self> {
         let sim = Sim::builder().nodes(3).rbac().workloads().build();
         let listener = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot start kube-sim")?;
         let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
@@ -79,7 +79,7 @@ impl Server {
     ///
     /// # Errors
     /// When the API server does not respond.
-    pub(crate) async fn started(cluster: Cluster) -> anyhow::Result<Self> {
+    pub(crate) async fn connect_to_cluster(cluster: Cluster) -> anyhow::Result<Self> {
         let config = read_config(Some(cluster.kubeconfig())).await?;
         let controllers = cluster.runs_pods();
         let token = cluster.token("admin").map(ToOwned::to_owned);
@@ -88,7 +88,7 @@ impl Server {
         let variant = if controllers { "started for this run" } else { "etcd and kube-apiserver only" };
         let version = server.git_version().await?;
         server.description = format!("Kubernetes {version}, {variant}");
-        server.check_latest_version(&version);
+        server.add_unmet_latest(&version);
         if !controllers {
             server.add_unmet(
                 &[Need::Pods, Need::Processes, Need::Controllers],
@@ -103,12 +103,12 @@ impl Server {
     ///
     /// # Errors
     /// When the kubeconfig cannot be used, or the server does not respond.
-    pub(crate) async fn existing(kubeconfig: Option<PathBuf>) -> anyhow::Result<Self> {
+    pub(crate) async fn connect_to_kubeconfig(kubeconfig: Option<PathBuf>) -> anyhow::Result<Self> {
         let config = read_config(kubeconfig.as_deref()).await?;
         let mut server = Self::new(Origin::Existing { kubeconfig }, config);
         let version = server.git_version().await?;
         server.description = format!("Kubernetes {version} at {}", server.config.cluster_url);
-        server.check_latest_version(&version);
+        server.add_unmet_latest(&version);
         let reason = "requires a cluster that was started for this run";
         server.add_unmet(
             &[
@@ -145,7 +145,7 @@ impl Server {
         let examples = Err("the examples have not been built for this run".to_owned());
         let churn = Churn { objects: 100, duration: Duration::from_secs(4) };
         let (description, unmet_needs) = (String::new(), Vec::new());
-        let languages = Languages::unprepared();
+        let languages = Languages::without_clients();
         Self { origin, description, config, token: None, unmet_needs, examples, languages, churn }
     }
 
@@ -154,8 +154,8 @@ impl Server {
         self.unmet_needs.extend(needs.iter().map(|need| (*need, reason.to_owned())));
     }
 
-    /// Opens a watch with initial events. If the server rejects the watch, records an unmet need: support for WatchList
-    /// depends on the server's version and feature gates.
+    /// Opens a watch with initial events. If the server rejects the watch, records the unmet need `WatchList`: support for
+    /// WatchList depends on the server's version and feature gates.
     async fn probe_watch_list(&mut self) -> anyhow::Result<()> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client("default")?, "default");
         match maps.watch(&WatchParams::default().initial_events(), "").await {
@@ -169,7 +169,7 @@ impl Server {
     }
 
     /// Records the unmet need `Latest` if the server does not have the newest supported minor version.
-    fn check_latest_version(&mut self, version: &str) {
+    fn add_unmet_latest(&mut self, version: &str) {
         let latest = KubernetesVersion::LATEST;
         if !version.starts_with(&format!("v{}.", latest.minor())) {
             let reason =
@@ -184,7 +184,7 @@ impl Server {
         Ok(info.context("cannot get the version of the server")?.git_version)
     }
 
-    /// Sets the examples' executables by name, or the reason for their absence.
+    /// Sets the executables of the examples, with the example's name as the key, or the reason why they are missing.
     pub(crate) fn set_examples(&mut self, examples: Result<BTreeMap<String, PathBuf>, String>) {
         self.examples = examples;
     }
@@ -269,7 +269,7 @@ impl Server {
         if let Origin::Cluster(cluster) = &self.origin { Some(&**cluster) } else { None }
     }
 
-    /// Creates the client certificate of a user in `group`.
+    /// Creates a client certificate for `user`. The user is in `group` if `group` is not `None`.
     ///
     /// # Errors
     /// When the server was not started for this run, or the certificate cannot be created.
@@ -312,7 +312,7 @@ impl Server {
         }
     }
 
-    /// Stops the cluster if it was started for this run.
+    /// Stops the cluster that was started for this run, if this `Arc` is the last reference to the server.
     pub(crate) async fn stop(self: Arc<Self>) {
         if let Some(Self { origin: Origin::Cluster(cluster), .. }) = Arc::into_inner(self) {
             cluster.stop().await;

@@ -30,14 +30,14 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub(crate) const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kube-xtask-e2e");
 
 /// Metadata with a name.
-pub(crate) fn named(name: &str) -> ObjectMeta {
+pub(crate) fn named_metadata(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
 /// A config map whose data has the key `v` with this value.
 pub(crate) fn config_map(name: &str, value: &str) -> ConfigMap {
     ConfigMap {
-        metadata: named(name),
+        metadata: named_metadata(name),
         data: Some(BTreeMap::from([("v".to_owned(), value.to_owned())])),
         ..ConfigMap::default()
     }
@@ -49,14 +49,14 @@ pub(crate) fn value(map: &ConfigMap) -> &str {
 }
 
 /// A config map with a label. Its data has the key `v` with the value `1`.
-pub(crate) fn labelled(name: &str, key: &str, label: &str) -> ConfigMap {
+pub(crate) fn labelled_config_map(name: &str, key: &str, label: &str) -> ConfigMap {
     let mut map = config_map(name, "1");
     map.labels_mut().insert(key.to_owned(), label.to_owned());
     map
 }
 
-/// A node that a case creates and deletes. Its taint keeps other cases' pods off the node: they would be lost when the
-/// node is deleted.
+/// A node that a case creates and deletes. Pods on the node are lost with the node, so its taint keeps the
+/// pods of other cases away.
 pub(crate) fn temporary_node(name: &str) -> Outcome<Node> {
     object(json!({
         "metadata": {"name": name, "labels": {LABEL.0: LABEL.1, "kubernetes.io/os": "linux"}},
@@ -80,7 +80,7 @@ pub(crate) fn pod(name: &str) -> Outcome<Pod> {
     object(json!({"metadata": {"name": name}, "spec": pod_spec("default-scheduler")}))
 }
 
-/// A pod that names a scheduler that does not exist: the pod stays pending, and no component changes it.
+/// A pod whose scheduler does not exist: the pod stays pending, and no component changes the pod.
 pub(crate) fn idle_pod(name: &str) -> Outcome<Pod> {
     object(json!({"metadata": {"name": name}, "spec": pod_spec("nobody")}))
 }
@@ -110,7 +110,8 @@ pub(crate) fn names<K: Resource>(
 /// Calls `probe` repeatedly until it returns a value. An error of `probe` does not end the wait.
 ///
 /// # Errors
-/// When `probe` returns no value within the time limit. The error names `what` and contains the last error of `probe`.
+/// When `probe` returns no value within the time limit. The error names `what`. If the last finished call of `probe`
+/// failed, the error also contains the error of this call.
 #[track_caller]
 pub(crate) fn eventually<T>(
     what: &str,
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn eventually_reports_the_last_error_or_returns_the_value() {
+    async fn a_wait_returns_the_value_of_the_probe_or_reports_the_last_error() {
         let outcome: Outcome =
             eventually("the pod runs", Duration::from_millis(60), async || anyhow::bail!("no node is ready"))
                 .await;
@@ -270,14 +271,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The code, the reason and the message of a `Status`.
+    /// The HTTP status code, and the reason and the message of the `Status` in the body.
     pub(crate) fn status(&self) -> (u16, &str, &str) {
         let text = |field: &str| self.body[field].as_str().unwrap_or_default();
         (self.code, text("reason"), text("message"))
     }
 }
 
-/// Sends a request, and reads the whole response. The body is null if it is not JSON.
+/// Sends a request, and reads the whole response. If the body is not JSON, [`Answer::body`] is null.
 pub(crate) async fn send_raw(client: &Client, request: Request<Body>) -> anyhow::Result<Answer> {
     let (parts, body) = client.send(request).await?.into_parts();
     let bytes = body.collect().await.map_err(|error| anyhow!("{error}"))?.to_bytes();

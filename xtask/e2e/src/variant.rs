@@ -80,8 +80,9 @@ impl fmt::Display for Variant {
     }
 }
 
-/// The rows of `--matrix`. The newest version runs once with each HTTP version and each format that is not the default.
-/// All other versions run with the defaults. A run without `--matrix` covers the newest version with the defaults.
+/// The rows of `--matrix`. The newest Kubernetes version runs once with each value of `--http` and `--format` that is not
+/// the default. All other versions run with the defaults. A run without `--matrix` covers the newest version with the
+/// defaults.
 pub(crate) fn matrix() -> Vec<Variant> {
     let row = |version, http, format| Variant { version, protocol: Protocol { http, format } };
     let latest = KubernetesVersion::LATEST;
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_matrix_contains_each_version_protocol_and_format() {
+    fn the_matrix_contains_each_kubernetes_version_http_version_and_format() {
         let rows = matrix();
         for version in KubernetesVersion::known() {
             assert!(rows.iter().any(|row| row.version == *version), "{version}");

@@ -1,4 +1,4 @@
-//! `WebhookServer`: a TLS server on a loopback port that answers the calls of webhooks, and records them.
+//! `WebhookServer`: a TLS server on a loopback port that records and answers the calls of webhooks.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -28,13 +28,13 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 pub(crate) enum Reply {
     /// A body of JSON.
     Json(Value),
-    /// A code, and a body that is not JSON.
+    /// A status code, and a body of plain text.
     Text(u16, &'static str),
     /// The server never responds.
     Silence,
 }
 
-/// Makes the response to the review in a call.
+/// A function that returns the response to a review.
 type Handler = Arc<dyn Fn(&Value) -> Reply + Send + Sync>;
 
 /// A path of the server: its handler, and the received reviews.
@@ -43,6 +43,7 @@ struct Hook {
     calls: Vec<Value>,
 }
 
+/// The hooks of a server by path.
 type Hooks = Arc<Mutex<BTreeMap<String, Hook>>>;
 
 /// A running server. Dropping it closes all connections.
@@ -62,7 +63,7 @@ impl Drop for WebhookServer {
 impl WebhookServer {
     /// Starts a server whose certificate is valid for `127.0.0.1` and `names`.
     pub(crate) async fn start(names: &[String]) -> anyhow::Result<Self> {
-        let (authority, acceptor) = certificates(names).context("cannot generate certificates")?;
+        let (authority, acceptor) = generate_certificates(names).context("cannot generate certificates")?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen")?;
         let address = listener.local_addr()?;
         let hooks = Hooks::default();
@@ -110,8 +111,9 @@ impl WebhookServer {
     }
 }
 
-/// Generates a CA and a certificate. Returns the CA as base64 of PEM.
-fn certificates(names: &[String]) -> anyhow::Result<(String, TlsAcceptor)> {
+/// Generates a CA and a server certificate for `127.0.0.1` and `names`. Returns the CA certificate as PEM in base64, and
+/// the TLS acceptor of the server.
+fn generate_certificates(names: &[String]) -> anyhow::Result<(String, TlsAcceptor)> {
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,5 +1,5 @@
-//! `cargo xtask envtest`: runs the tests of a Go project, which use envtest, on kube-sim and on a real API server, and
-//! compares the tests that passed and their times. The project is in `xtask/envtest/go`.
+//! `cargo xtask envtest`: runs the tests of a Go project with envtest, on kube-sim and on a real API server. Compares which
+//! tests passed, and prints the times. The default project is in `xtask/envtest/go`.
 
 mod report;
 
@@ -20,10 +20,10 @@ pub use report::Report;
 /// The time between SIGTERM and SIGKILL, in which the tests can stop their control plane.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The time limit of the tests of one Go package, as `go test` parses it.
-const TIME_LIMIT: &str = "-timeout=5m";
+/// The argument of `go test` that limits the time of the tests of one Go package.
+const TIMEOUT_ARGUMENT: &str = "-timeout=5m";
 
-/// Runs the tests of a kubebuilder project in Go, which use envtest, on the assets of kube-sim and on real ones.
+/// Runs the tests of a kubebuilder project in Go, once with envtest assets of kube-sim and once with real envtest assets.
 ///
 /// Prints the duration of the tests on each server. Fails if a test fails, or passes on only one server. Needs Go. The
 /// first run downloads the modules of the project, and builds kube-apiserver and etcd.
@@ -33,7 +33,7 @@ pub struct Args {
     /// Run the tests on kube-sim only.
     #[arg(long)]
     sim: bool,
-    /// The Go project to test, in place of the one of this repository.
+    /// The Go project to test, in place of `xtask/envtest/go`.
     #[arg(long, value_name = "DIR")]
     project: Option<PathBuf>,
 }
@@ -41,7 +41,7 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When Go is missing, a build fails, or `go test` fails although no test has failed.
+/// When the project is not a Go module, Go is missing, a build fails, or `go test` fails although no test has failed.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
@@ -53,7 +53,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Runs the tests on both servers. Dropping the future ends their processes.
+/// Runs the tests on kube-sim and, unless `--sim` is set, on a real API server. Dropping the future of this function ends
+/// the processes of the tests.
 async fn compare(args: &Args) -> anyhow::Result<ExitCode> {
     let project = match &args.project {
         Some(folder) => folder.clone(),
@@ -65,7 +66,7 @@ async fn compare(args: &Args) -> anyhow::Result<ExitCode> {
     let scratch = Scratch::create(&parent)?;
     let simulated = scratch.path().join("kube-sim");
     create_assets(&simulated).await?;
-    let on_sim = test("kube-sim", &project, &simulated, &scratch).await?;
+    let on_sim = run_go_test("kube-sim", &project, &simulated, &scratch).await?;
     if args.sim {
         return Ok(exit_code(on_sim.has_passed()));
     }
@@ -73,7 +74,7 @@ async fn compare(args: &Args) -> anyhow::Result<ExitCode> {
     let cache = Cache::open()?;
     Binaries::build(KubernetesVersion::LATEST, &cache, &Progress::new()).await?.link_assets(&real)?;
     let name = format!("kube-apiserver {} and etcd", KubernetesVersion::LATEST);
-    let on_real = test(&name, &project, &real, &scratch).await?;
+    let on_real = run_go_test(&name, &project, &real, &scratch).await?;
     let differences = on_sim.differences(&on_real);
     for test in &differences {
         println!("passed on one server only: {test}");
@@ -85,7 +86,7 @@ fn exit_code(passed: bool) -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Creates the assets of kube-sim in a folder, as `kube-sim assets` does for users.
+/// Creates the envtest assets of kube-sim in a folder: runs `kube-sim assets` through cargo.
 async fn create_assets(folder: &Path) -> anyhow::Result<()> {
     let output = Command::from(cargo())
         .args(["run", "--quiet", "--package", "kube-sim", "--features", "cli", "--", "assets", "--dir"])
@@ -102,20 +103,25 @@ async fn create_assets(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `go test ./...` with these assets, prints its result, and returns it.
-async fn test(server: &str, project: &Path, assets: &Path, scratch: &Scratch) -> anyhow::Result<Report> {
+/// Runs `go test ./...` with these assets. Prints the failures and the summary, and returns the report.
+async fn run_go_test(
+    server: &str,
+    project: &Path,
+    assets: &Path,
+    scratch: &Scratch,
+) -> anyhow::Result<Report> {
     let file = |suffix: &str| assets.with_extension(suffix);
     let streams = Streams::Files { stdout: file("out"), stderr: file("log") };
-    // Runs one package at a time, without cached results, so that the times are comparable.
+    // `go test` runs one package at a time, without cached results, so that the times are comparable.
     let launch = Launch::new("go", streams)
-        .args(["test", "-count=1", "-p=1", "-json", TIME_LIMIT, "./..."])
+        .args(["test", "-count=1", "-p=1", "-json", TIMEOUT_ARGUMENT, "./..."])
         .folder(project)
         .grace(GRACE)
         .scratch(scratch.path())
         .env("GOFLAGS", "-mod=readonly")
         .env("GOWORK", "off")
         .env("KUBEBUILDER_ASSETS", assets)
-        // With the variable USE_EXISTING_CLUSTER, envtest would use an existing cluster.
+        // With USE_EXISTING_CLUSTER, envtest would use the cluster of KUBECONFIG in place of the assets.
         .env_remove(["USE_EXISTING_CLUSTER".into(), "KUBECONFIG".into()])
         .env_remove(variables_from_cargo());
     let ended = Supervised::spawn(&launch, |_| {})?.wait().await;

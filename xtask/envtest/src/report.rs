@@ -1,4 +1,4 @@
-//! `Report`: the result of `go test -json`. Parses its events; runs nothing.
+//! `Report`: the result of `go test -json`. This module parses the events and runs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The maximum number of lines that [`Report::failures`] has of the output of a failed test or package.
+/// The maximum number of lines that [`Report::failures`] contains for each failed test, package or build.
 const OUTPUT_LINES: usize = 60;
 
-/// An event of `go test -json`. The output of a build has no package.
+/// An event of `go test -json`. An event of a build has an import path in place of a package.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Event {
@@ -29,9 +29,9 @@ struct Event {
 pub struct Report {
     /// The tests that passed, as `PACKAGE.TEST`.
     passed: BTreeSet<String>,
-    /// The output of each test or package that failed.
+    /// The output of each test, package or build that failed.
     failed: BTreeMap<String, String>,
-    /// The time of each package with tests, from the start of its test program to its end.
+    /// The time of each package with tests, from the start to the end of the package's test program.
     times: BTreeMap<String, Duration>,
 }
 
@@ -63,7 +63,7 @@ impl Report {
         report
     }
 
-    /// Whether at least one test passed, and none failed.
+    /// Whether at least one test passed, and no test, package or build failed.
     #[must_use]
     pub fn has_passed(&self) -> bool {
         !self.passed.is_empty() && !self.has_failures()
@@ -97,7 +97,7 @@ impl Report {
         text
     }
 
-    /// The number of tests that passed and failed, and the times.
+    /// The number of passed tests, the number of failures, and the times. Each failed test, package or build is one failure.
     #[must_use]
     pub fn summary(&self) -> String {
         let total: Duration = self.times.values().sum();
@@ -127,7 +127,7 @@ impl Event {
 mod tests {
     use super::*;
 
-    const PASSED: &str = r#"{"Action":"start","Package":"x/a"}
+    const PASSED_EVENTS: &str = r#"{"Action":"start","Package":"x/a"}
 {"Action":"run","Package":"x/a","Test":"TestOne"}
 {"Action":"output","Package":"x/a","Test":"TestOne","Output":"--- PASS: TestOne (0.10s)\n"}
 {"Action":"pass","Package":"x/a","Test":"TestOne","Elapsed":0.1}
@@ -136,8 +136,8 @@ mod tests {
 "#;
 
     #[test]
-    fn a_run_has_its_tests_and_the_times_of_its_packages() {
-        let report = Report::parse(PASSED);
+    fn the_summary_counts_the_tests_and_has_the_time_of_each_package() {
+        let report = Report::parse(PASSED_EVENTS);
         assert!(report.has_passed());
         assert_eq!(report.summary(), "1 passed, 0 failed in 1.25 s (x/a 1.25 s)");
         assert_eq!(report.failures(), "");
@@ -166,9 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_the_tests_that_passed_once() {
-        let other = PASSED.replace("TestOne", "TestTwo");
-        let (one, two) = (Report::parse(PASSED), Report::parse(&other));
+    fn differences_are_the_tests_that_passed_in_only_one_run() {
+        let other = PASSED_EVENTS.replace("TestOne", "TestTwo");
+        let (one, two) = (Report::parse(PASSED_EVENTS), Report::parse(&other));
         assert_eq!(one.differences(&two), ["x/a.TestOne", "x/a.TestTwo"]);
         assert!(one.differences(&one).is_empty());
     }

@@ -1,5 +1,6 @@
-//! The containers of kube-sim's pods. They behave like the stand-in for the kubelet of the real control plane
-//! (`xtask/control-plane/go/kubelet`): commands run on this machine.
+//! The containers of kube-sim's pods. A command in a container runs on this machine. Without a terminal, exec, attach and
+//! logs behave in the same way on the real control plane. The real control plane has a stand-in for the kubelet:
+//! `xtask/control-plane/go/kubelet`.
 
 use std::io::ErrorKind;
 use std::process::Stdio;
@@ -13,13 +14,13 @@ use tokio::io::{AsyncRead, AsyncWriteExt as _, copy};
 use tokio::process::Command;
 
 /// The number of lines that each log has at the time of a request.
-const LINES: usize = 4;
+const LOG_LINES: usize = 4;
 
-/// The interval between two further lines of a followed log.
+/// The interval at which a followed log gets a new line.
 const LOG_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Sets the handlers of exec, attach and logs.
-pub(crate) fn answer(builder: SimBuilder) -> SimBuilder {
+pub(crate) fn set_handlers(builder: SimBuilder) -> SimBuilder {
     builder.on_exec(exec).on_attach(attach).on_logs(|request| Ok(log(&request)))
 }
 
@@ -48,7 +49,7 @@ async fn exec(request: ExecRequest, mut streams: Streams) -> Result<i32, Contain
     Ok(status.code().unwrap_or(1))
 }
 
-/// The error of Go for a program that cannot be started.
+/// The error of a program that cannot be started. If the program does not exist, the error has the message of Go.
 fn spawn_error(program: &str, error: &std::io::Error) -> ContainerError {
     match error.kind() {
         ErrorKind::NotFound if program.contains('/') => {
@@ -76,7 +77,7 @@ async fn attach(_: AttachRequest, mut streams: Streams) -> Result<(), ContainerE
     Ok(())
 }
 
-/// The lines of a log, which alternate between stdout and stderr. A followed log never ends.
+/// The lines of a log. Their texts name stdout and stderr alternately. A followed log never ends.
 fn log(request: &LogRequest) -> impl Stream<Item = Bytes> + Send + use<> {
     let timestamps = request.timestamps;
     let line = move |n: usize| {
@@ -88,9 +89,9 @@ fn log(request: &LogRequest) -> impl Stream<Item = Bytes> + Send + use<> {
         };
         Bytes::from(format!("{stamp}{output} {}\n", n / 2 + 1))
     };
-    let tail = request.tail_lines.and_then(|lines| usize::try_from(lines).ok()).unwrap_or(LINES);
-    let existing = stream::iter((LINES.saturating_sub(tail)..LINES).map(line));
-    let further = stream::iter(LINES..).then(move |n| async move {
+    let tail = request.tail_lines.and_then(|lines| usize::try_from(lines).ok()).unwrap_or(LOG_LINES);
+    let existing = stream::iter((LOG_LINES.saturating_sub(tail)..LOG_LINES).map(line));
+    let further = stream::iter(LOG_LINES..).then(move |n| async move {
         tokio::time::sleep(LOG_INTERVAL).await;
         line(n)
     });

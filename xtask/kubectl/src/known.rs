@@ -1,14 +1,15 @@
-//! The known differences: `data/known.yaml`.
+//! The known differences between kube-sim and the real control plane: `data/known.yaml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
-/// The maximum number of commands that may differ.
+/// The maximum number of commands whose results may differ.
 const MAX_COMMANDS: usize = 10;
 
-/// The commands that may differ, each with its reason. A command is named `SCRIPT: FIRST LINE`.
+/// The commands whose results may differ, each with its reason. The name of a command consists of the name of its script,
+/// a colon, a space, and the first line of the command.
 #[derive(Debug, Default)]
 pub(crate) struct KnownDifferences(BTreeMap<String, String>);
 
@@ -21,7 +22,7 @@ struct Entry {
 }
 
 impl KnownDifferences {
-    /// Parses the file.
+    /// Parses the text of `data/known.yaml`.
     ///
     /// # Errors
     /// When the text is not a list of commands with reasons, or the list is too long.
@@ -38,12 +39,12 @@ impl KnownDifferences {
         Ok(Self(entries.into_iter().map(|entry| (entry.command, entry.reason)).collect()))
     }
 
-    /// The reason of a known difference.
+    /// The reason why the results of a command may differ; `None` if the command is not known.
     pub(crate) fn reason(&self, command: &str) -> Option<&str> {
         self.0.get(command).map(String::as_str)
     }
 
-    /// The known commands that are not in `different`: their entries have to be removed.
+    /// The known commands that are not in `different`. The entries of these commands must be removed.
     pub(crate) fn obsolete<'a>(&'a self, different: &'a BTreeSet<String>) -> impl Iterator<Item = &'a str> {
         self.0.keys().filter(|command| !different.contains(*command)).map(String::as_str)
     }

@@ -2,8 +2,9 @@
 //! compares exit codes and outputs.
 //!
 //! The commands are data: each file of `data/scripts` is a `script` of shell commands with its own namespace. `mask`
-//! replaces the parts of an output that differ in each run. The real control plane is right: `data/known.yaml` contains
-//! the differences that are kept, each with a reason, and every other difference fails the run.
+//! replaces the parts of an output that differ in each run. If the outputs differ, the real control plane is right.
+//! `data/known.yaml` lists the commands whose outputs may differ, each with a reason. Every other difference fails the
+//! run.
 
 mod containers;
 mod known;
@@ -29,8 +30,8 @@ use session::{Observation, Session};
 
 /// Runs commands of kubectl 1.32 and 1.37 on kube-sim and on a real control plane, and compares the outputs.
 ///
-/// Fails if a command differs that data/known.yaml does not name. Needs Go: the first run builds kubectl and the
-/// control plane.
+/// Fails if the results of a command differ and data/known.yaml does not name the command. Needs Go: the first run
+/// builds kubectl and the control plane.
 #[derive(Debug, clap::Args)]
 #[non_exhaustive]
 pub struct Args {
@@ -46,7 +47,7 @@ pub struct Args {
     /// Run the scripts on kube-sim only, and print each command with its output.
     #[arg(long)]
     sim: bool,
-    /// Print both outputs of each difference, the known ones included.
+    /// Also print the known differences.
     #[arg(long)]
     verbose: bool,
 }
@@ -54,9 +55,10 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When a data file is invalid, a build fails or a server cannot be started.
+/// When no script or no version of kubectl matches the arguments, a data file is invalid, a build fails, or a server or a
+/// command cannot be started.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut scripts = script::read_all(&data().join("scripts"))?;
+    let mut scripts = script::read_all(&data_folder().join("scripts"))?;
     if !args.filters.is_empty() {
         scripts.retain(|script| args.filters.iter().any(|filter| script.name.contains(filter)));
     }
@@ -67,7 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let path = data().join("known.yaml");
+    let path = data_folder().join("known.yaml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let known = KnownDifferences::parse(&text)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -80,7 +82,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Runs the scripts with each kubectl. Dropping the future ends all processes.
+/// Runs the scripts with each kubectl, and compares the results. If the returned future is dropped, the servers
+/// and all commands end.
 async fn compare(args: &Args, scripts: &[Script], known: &KnownDifferences) -> anyhow::Result<ExitCode> {
     let progress = Progress::new();
     let mut kubectls = Vec::from(Kubectl::build(&Cache::open()?, &progress).await?);
@@ -89,13 +92,13 @@ async fn compare(args: &Args, scripts: &[Script], known: &KnownDifferences) -> a
     let parent = std::env::temp_dir().canonicalize().context("cannot find the temporary folder")?;
     Scratch::sweep(&parent);
     let scratch = Scratch::create(&parent)?;
-    let real = if args.sim { None } else { Some(Server::real().await?) };
+    let real = if args.sim { None } else { Some(Server::start_real().await?) };
     let mut report = Report::new(known, args.verbose);
     for kubectl in &kubectls {
         // Each kubectl gets new simulations: the cluster-scoped objects that a script leaves must not influence the
         // other kubectl.
-        let simulated = Server::simulated(real.as_ref(), kubectl, scratch.path(), false).await?;
-        let with_metrics = Server::simulated(None, kubectl, scratch.path(), true).await?;
+        let simulated = Server::start_simulated(real.as_ref(), kubectl, scratch.path(), false).await?;
+        let with_metrics = Server::start_simulated(None, kubectl, scratch.path(), true).await?;
         for script in scripts {
             progress.step(&format!("kubectl {}: {}", kubectl.version, script.name));
             let server = if script.metrics { &with_metrics } else { &simulated };
@@ -123,6 +126,6 @@ async fn compare(args: &Args, scripts: &[Script], known: &KnownDifferences) -> a
 }
 
 /// The folder of the data files.
-fn data() -> PathBuf {
+fn data_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
 }

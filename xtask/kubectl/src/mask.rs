@@ -1,5 +1,6 @@
-//! Replaces the parts of an output that differ in each run: uids, versions, times, ages, addresses, ports and generated
-//! names. Also reduces the gaps between columns, whose widths depend on these parts, to two spaces.
+//! Replaces the parts of an output that differ in each run, such as uids, versions, times, ages, addresses, ports and
+//! generated names. The widths of columns depend on these parts. Therefore each gap between columns is reduced to two
+//! spaces.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -10,7 +11,7 @@ use regex::Regex;
 const PATTERNS: [(&str, &str); 25] = [
     ("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "(uid)"),
     ("X509SHA256=[0-9a-f]{64}", "X509SHA256=(hash)"),
-    // The administrators have different names.
+    // The administrators of the two servers have different names.
     ("kubernetes-admin", "admin"),
     (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "(token)"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "(time)"),
@@ -28,11 +29,11 @@ const PATTERNS: [(&str, &str); 25] = [
     (r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-(hash)-(name)"),
     (r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}\b", "-(hash)"),
     (r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-(name)"),
-    // The suffix of the name of an Event, and the number of its occurrences in the output of `kubectl describe`.
+    // The suffix of an Event's name, and the count of an Event in the output of `kubectl describe`.
     (r"(\.)[0-9a-f]{16}\b", "$1(number)"),
     (r"x\d+ over ", "x(number) over "),
-    // An age follows a word, in contrast to a quantity of describe, which follows a colon. The second pass masks an age
-    // directly after another.
+    // An age begins a line or follows a word; a quantity in the output of `kubectl describe` follows a colon. The pattern
+    // is used twice: the first pass does not mask an age that directly follows another age.
     (AGE, "$1(age)$2"),
     (AGE, "$1(age)$2"),
     (r"(?m)^(\S+) +$", "$1"),
@@ -40,24 +41,24 @@ const PATTERNS: [(&str, &str); 25] = [
     (r"(\S) {2,}", "$1  "),
 ];
 
-/// An age, as kubectl prints it: up to two minutes in seconds, up to ten minutes with seconds, later in minutes, hours
-/// and days. A quantity such as `100m` is not an age.
+/// An age, as kubectl prints it: in seconds up to two minutes, in minutes and seconds up to ten minutes, and then in
+/// minutes, hours and days. A quantity such as `100m` is not an age.
 const AGE: &str =
     r"(?m)(^|[^:\s](?:[ \t]+\(?|\())(?:1?\d?\ds|[2-9]m(?:\d+s)?|\d\dm|\d+h(?:\d+m)?|\d+d(?:\d+h)?)( |\)|$)";
 
-/// Masks a text. Masks the patterns `extra` first.
+/// Replaces the matches of the patterns `extra` in a text, and then the matches of [`PATTERNS`].
 pub(crate) fn mask(text: &str, extra: &[String]) -> String {
-    static COMPILED: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    static COMPILED_PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         #[expect(clippy::expect_used, reason = "the patterns are constants, and every run compiles them")]
         let compile = |(pattern, with)| (Regex::new(pattern).expect("the pattern is valid"), with);
         PATTERNS.into_iter().map(compile).collect()
     });
     let mut text = Cow::Borrowed(text);
-    // The patterns have been compiled when the script was read.
+    // No pattern is skipped: `Script::parse` has already rejected invalid patterns.
     for pattern in extra.iter().filter_map(|pattern| Regex::new(pattern).ok()) {
         text = pattern.replace_all(&text, "(masked)").into_owned().into();
     }
-    for (pattern, with) in COMPILED.iter() {
+    for (pattern, with) in COMPILED_PATTERNS.iter() {
         text = pattern.replace_all(&text, *with).into_owned().into();
     }
     text.into_owned()
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_can_mask_more() {
+    fn extra_patterns_are_masked() {
         assert_eq!(mask("on node-1", &["node-[0-9]".to_owned()]), "on (masked)");
     }
 }

@@ -9,11 +9,11 @@ use crate::known::KnownDifferences;
 use crate::script::{Script, Step};
 use crate::session::Observation;
 
-/// The comparisons of a run. Prints each difference immediately, known ones only if `verbose` is true.
+/// The counts and names of the differences in a run. A known difference is printed only if `verbose` is true.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     known: &'a KnownDifferences,
-    /// Whether the known differences are printed too.
+    /// Whether known differences are printed, in addition to the unknown differences.
     verbose: bool,
     /// The number of compared commands.
     commands: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Report<'a> {
     differences: usize,
     /// The number of differences that are not known.
     unknown: usize,
-    /// The names of all commands whose outputs differ, in the form of `data/known.yaml`.
+    /// The names of all commands whose results differ, in the form of `data/known.yaml`.
     names: BTreeSet<String>,
 }
 
@@ -57,8 +57,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Prints the counts and, after a complete run, the known differences that no longer exist. Returns false if there
-    /// are such obsolete entries or unknown differences.
+    /// Prints the counts. After a complete run (all scripts with all versions), also prints the obsolete entries: the known
+    /// differences that did not occur. Returns false if there is an obsolete entry or an unknown difference.
     pub(crate) fn finish(self, complete: bool) -> bool {
         let obsolete: Vec<_> = if complete { self.known.obsolete(&self.names).collect() } else { Vec::new() };
         for entry in &obsolete {
@@ -74,11 +74,12 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The parts of two observations that differ; `None` if they are equal. If the step has `simulated`, compares
-/// kube-sim's standard output with this text instead.
+/// Describes the differences between two observations; `None` if the observations are equal. If `step.quiet` is true,
+/// compares only the exit codes. If `step.simulated` is set, ignores `real`: kube-sim must exit with code 0 and print the
+/// text of `step.simulated`.
 fn difference(step: &Step, real: &Observation, simulated: &Observation) -> Option<String> {
     let mut text = String::new();
-    // Writing to a string is infallible.
+    // Writing to a string is infallible: the results of `writeln!` are ignored.
     if let Some(expected) = &step.simulated {
         if simulated.code != 0 || simulated.stdout.trim_end() != expected.trim_end() {
             let _ = writeln!(text, "  exit code {}, {}", simulated.code, simulated.stderr);
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_difference_has_the_lines_between_the_equal_ones() {
+    fn changed_lines_omits_the_common_beginning_and_end() {
         assert_eq!(changed_lines("a\nb\nc\nd", "a\nx\nc\ny\nd"), "  - b\n  - c\n  + x\n  + c\n  + y\n");
         assert_eq!(changed_lines("a\na", "a"), "  - a\n");
     }

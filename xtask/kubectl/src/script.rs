@@ -1,4 +1,5 @@
-//! `Script`: a file of `data/scripts`, a sequence of shell commands that run in one namespace. Parses it; runs nothing.
+//! `Script`: a sequence of shell commands that run in one namespace. This module parses the files of `data/scripts`, and
+//! runs no command.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use regex::Regex;
 use serde::Deserialize;
 
-/// A sequence of commands. The namespace has the name of the script and the version of kubectl.
+/// A sequence of commands. The commands run in a namespace that is named after the script and the version of kubectl.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Script {
@@ -18,7 +19,7 @@ pub(crate) struct Script {
     #[serde(default)]
     pub(crate) files: BTreeMap<String, String>,
     pub(crate) steps: Vec<Step>,
-    /// Whether the script needs the resource metrics API. Then it runs only on a kube-sim that serves this API.
+    /// Whether the script needs the resource metrics API. Such a script runs only on a kube-sim that serves this API.
     #[serde(default)]
     pub(crate) metrics: bool,
     /// Commands that run at the end; their outputs are not compared.
@@ -26,18 +27,18 @@ pub(crate) struct Script {
     pub(crate) cleanup: Vec<String>,
 }
 
-/// One command of `sh`.
+/// One shell command, and how its result is compared.
 #[derive(Debug, Deserialize)]
 #[serde(from = "StepText")]
 pub(crate) struct Step {
     pub(crate) run: String,
-    /// Patterns of this command's outputs that are masked in addition to those of all commands.
+    /// Patterns to mask in the outputs of this command, in addition to the patterns in [`mask`](crate::mask).
     pub(crate) mask: Vec<String>,
     /// Patterns of lines that are not compared.
     pub(crate) ignore: Vec<String>,
-    /// Whether the order of the lines is not compared.
+    /// Whether the lines of an output may have any order.
     pub(crate) any_order: bool,
-    /// The command is repeated until its standard output matches this pattern.
+    /// The command is repeated until its standard output matches this pattern, or a time limit is exceeded.
     pub(crate) until: Option<String>,
     /// The expected standard output on kube-sim. If it is set, the command does not run on the real control plane.
     pub(crate) simulated: Option<String>,
@@ -45,7 +46,7 @@ pub(crate) struct Step {
     pub(crate) quiet: bool,
 }
 
-/// A step as the file has it: the command, or a map.
+/// A step in the form of the file: only a command, or a map with options.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum StepText {
@@ -91,7 +92,8 @@ impl Script {
     /// Parses the text of a file.
     ///
     /// # Errors
-    /// When the text is not a script, or a pattern is invalid.
+    /// When the text is not a script or has no steps, a pattern is invalid, or a step of a script with `metrics` has no
+    /// expected output.
     pub(crate) fn parse(name: &str, text: &str) -> anyhow::Result<Self> {
         let mut script: Self = yaml_serde::from_str(text).with_context(|| format!("cannot parse {name}"))?;
         name.clone_into(&mut script.name);
@@ -150,6 +152,6 @@ mod tests {
 
     #[test]
     fn the_scripts_of_this_repository_are_valid() {
-        assert!(read_all(&crate::data().join("scripts")).unwrap().len() > 3);
+        assert!(read_all(&crate::data_folder().join("scripts")).unwrap().len() > 3);
     }
 }

@@ -12,13 +12,13 @@ use xtask_process::progress::Progress;
 
 use crate::containers;
 
-/// The number of nodes.
+/// The number of nodes of a server.
 const NODES: usize = 3;
 
 /// A server that runs pods. It stops when this value is dropped.
 #[derive(Debug)]
 pub(crate) enum Server {
-    /// etcd, kube-apiserver, controllers, scheduler, and nodes without containers.
+    /// etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and nodes whose pods kwok simulates.
     Real {
         cluster: Box<Cluster>,
         kubeconfig: String,
@@ -33,7 +33,7 @@ impl Server {
     ///
     /// # Errors
     /// When a component cannot be built or started.
-    pub(crate) async fn real() -> anyhow::Result<Self> {
+    pub(crate) async fn start_real() -> anyhow::Result<Self> {
         let options = Options::default().nodes(NODES).progress(Progress::new());
         let cluster = Box::new(Cluster::start(options).await?);
         let path = cluster.kubeconfig();
@@ -42,22 +42,22 @@ impl Server {
         Ok(Self::Real { cluster, kubeconfig })
     }
 
-    /// Starts kube-sim with copies of the nodes of `real`, or with [`NODES`] nodes of its own without `real`. `metrics`
-    /// states whether it serves the resource metrics API.
+    /// Starts kube-sim with copies of the nodes of `real`, or with [`NODES`] new nodes if `real` is `None`. `metrics` states
+    /// whether kube-sim serves the resource metrics API.
     ///
     /// # Errors
     /// When kube-sim cannot listen, or the nodes cannot be copied.
-    pub(crate) async fn simulated(
+    pub(crate) async fn start_simulated(
         real: Option<&Self>,
         kubectl: &Kubectl,
         folder: &Path,
         metrics: bool,
     ) -> anyhow::Result<Self> {
         let nodes = if real.is_some() { 0 } else { NODES };
-        let builder = containers::answer(Sim::builder().nodes(nodes).workloads().rbac());
+        let builder = containers::set_handlers(Sim::builder().nodes(nodes).workloads().rbac());
         let sim = if metrics { builder.metrics_api() } else { builder }.build();
         if let Some(real) = real {
-            for node in real.nodes(kubectl, folder).await? {
+            for node in real.read_nodes(kubectl, folder).await? {
                 sim.create(&node)?;
             }
         }
@@ -81,11 +81,12 @@ impl Server {
         }
     }
 
-    /// The nodes of the server with their status, without the metadata that a server sets when it stores an object.
+    /// Reads the nodes of the server with their status, and removes the metadata that a server sets when it stores an
+    /// object.
     ///
     /// # Errors
     /// When kubectl cannot be run or fails, or its output is not JSON.
-    async fn nodes(&self, kubectl: &Kubectl, folder: &Path) -> anyhow::Result<Vec<Value>> {
+    async fn read_nodes(&self, kubectl: &Kubectl, folder: &Path) -> anyhow::Result<Vec<Value>> {
         let path = folder.join("nodes-kubeconfig");
         std::fs::write(&path, self.kubeconfig()).context("cannot write a kubeconfig")?;
         let output = Command::new(kubectl.folder.join("kubectl"))

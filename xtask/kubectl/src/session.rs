@@ -16,11 +16,11 @@ use crate::server::Server;
 /// The time limit of a command.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// The time after which a command with `until` is not repeated.
+/// The time after which a command with `until` is no longer repeated.
 const RETRY_LIMIT: Duration = Duration::from_secs(15);
 
 /// The exit code of a command that exceeds [`TIME_LIMIT`]. The program `timeout` returns the same code.
-const TIMED_OUT: u8 = 124;
+const TIMEOUT_EXIT_CODE: u8 = 124;
 
 /// The interval between two attempts of a command with `until`.
 const RETRY_INTERVAL: Duration = Duration::from_millis(300);
@@ -69,13 +69,13 @@ impl<'a> Session<'a> {
         Ok(Self { script, kubectl, server, namespace, folder })
     }
 
-    /// Creates the namespace, runs the steps of the script and its cleanup commands, and starts the deletion of the
-    /// namespace. Returns one observation for each step; a command that fails is an observation too. `print` shows each
-    /// step and its outputs.
+    /// Creates the namespace, runs the steps of the script, runs the cleanup commands of the script, and starts the
+    /// deletion of the namespace. Returns one observation for each step, including each step whose command fails. If
+    /// `print` is true, prints each step and its outputs.
     ///
     /// # Errors
-    /// When a process cannot be started, the namespace cannot be created, or the pattern of an `until` is invalid. The
-    /// cleanup and the deletion of the namespace are skipped then.
+    /// When a process cannot be started, the namespace cannot be created, or the pattern of an `until` is invalid. An
+    /// error skips the cleanup and the deletion of the namespace.
     pub(crate) async fn run(&self, print: bool) -> anyhow::Result<Vec<Observation>> {
         let namespace = &self.namespace;
         let before = format!(
@@ -124,10 +124,11 @@ impl<'a> Session<'a> {
         Ok(Observation { code, stdout, stderr })
     }
 
-    /// Masks an output of a step, removes its ignored lines, and sorts its lines if their order is not compared.
+    /// Removes the ignored lines from an output of a step, masks the other lines, and sorts these lines if
+    /// `step.any_order` is true.
     fn mask(&self, text: &str, step: &Step) -> String {
         let text = text.replace(&*self.folder.to_string_lossy(), "(folder)");
-        // The patterns have been compiled when the script was read.
+        // No pattern is skipped: `Script::parse` has already rejected invalid patterns.
         let ignored: Vec<_> = step.ignore.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
         let compared = |line: &&str| !ignored.iter().any(|pattern| pattern.is_match(line));
         let text: String = text.split_inclusive('\n').filter(compared).collect();
@@ -140,11 +141,11 @@ impl<'a> Session<'a> {
         text
     }
 
-    /// Runs a command of `sh`, and returns its exit code, standard output and standard error.
+    /// Runs a shell command, and returns its exit code, standard output and standard error.
     async fn execute(&self, command: &str) -> anyhow::Result<(u8, String, String)> {
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.folder.join(name));
         for file in [&stdout, &stderr] {
-            // Outputs are appended to the file.
+            // The supervisor appends to the file: remove the output of the previous command.
             let _ = std::fs::remove_file(file);
         }
         let inherited = std::env::var_os("PATH").unwrap_or_default();
@@ -163,9 +164,9 @@ impl<'a> Session<'a> {
         let process = Supervised::spawn(&launch, |_| {})?;
         let code = match tokio::time::timeout(TIME_LIMIT, process.wait()).await {
             Ok(ended) => ended.code,
-            Err(_) => TIMED_OUT,
+            Err(_) => TIMEOUT_EXIT_CODE,
         };
-        // The drop blocks until the processes that the command has left in the background have ended.
+        // The command may have left processes in the background. The drop blocks until it has ended these processes.
         tokio::task::spawn_blocking(move || drop(process)).await.context("cannot end a process")?;
         let read =
             |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();

@@ -9,13 +9,14 @@ use std::process::Command;
 /// rebuilds the packages whose build scripts read the variable.
 const CARGO_PREFIXES: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
-/// The variables that cargo set for this process only. They must be removed from the environment of a child process.
+/// The names of the environment variables that cargo has set only for this process. A child process must not inherit
+/// these variables.
 pub fn variables_from_cargo() -> Vec<OsString> {
     let names = std::env::vars_os().map(|(name, _)| name);
     names.filter(|name| name.to_str().is_some_and(is_from_cargo)).collect()
 }
 
-/// Whether cargo sets the variable with this name for its child process.
+/// Whether the name begins with one of the [`CARGO_PREFIXES`].
 fn is_from_cargo(name: &str) -> bool {
     CARGO_PREFIXES.iter().any(|start| name.starts_with(start))
 }

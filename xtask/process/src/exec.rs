@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
-/// The first command line argument that makes this binary replace itself with a program.
+/// The name of the subcommand that replaces this process with a program. The name is the first command line argument.
 pub(crate) const SUBCOMMAND: &str = "__exec";
 
 /// The arguments of `__exec`.
@@ -20,13 +20,13 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 }
 
-/// Replaces this process with the program. If that fails, prints the error and returns exit code 127 (not found) or
-/// 126.
+/// Replaces this process with the program. If the program cannot be executed, prints the error and returns exit code 127
+/// (the program is not found) or 126 (any other error).
 ///
 /// # Errors
 /// When the parent has already ended, or the parent death signal cannot be set.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    die_with_parent(rustix::process::Signal::KILL)?;
+    set_parent_death_signal(rustix::process::Signal::KILL)?;
     if std::os::unix::process::parent_id() != args.parent {
         bail!("the supervisor has already ended");
     }
@@ -36,10 +36,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
 }
 
-/// Sets the parent death signal: the kernel sends `signal` to this process when the thread that started it ends. Only
-/// Linux has this signal. On other systems this function does nothing, and only the supervisor polls for the end of its
-/// parent.
-pub(crate) fn die_with_parent(signal: rustix::process::Signal) -> anyhow::Result<()> {
+/// Sets the parent death signal: the kernel sends `signal` to this process when the thread that started this process
+/// ends. Only Linux has this signal. On other systems this function does nothing. There, the supervisor detects the end of
+/// its parent by polling, and the program does not detect the end of the supervisor.
+pub(crate) fn set_parent_death_signal(signal: rustix::process::Signal) -> anyhow::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(signal))
         .context("cannot set the parent death signal")?;

@@ -1,5 +1,5 @@
-//! The COMMAND of `cargo xtask TASK -- COMMAND`: runs it in the foreground while the task's servers run. This
-//! module must not start or monitor the servers.
+//! Runs the COMMAND of `cargo xtask TASK -- COMMAND` in the foreground while the task's servers run. This module must
+//! not start or monitor the servers.
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
@@ -14,7 +14,7 @@ use super::{Interrupt, Interrupts, Launch, Streams, Supervised};
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A command that inherits stdin, stdout and stderr. Dropping this handle ends the command and its descendants:
-/// SIGTERM, and SIGKILL five seconds later.
+/// sends SIGTERM, and SIGKILL five seconds later.
 #[derive(Debug)]
 pub struct Foreground {
     process: Supervised,
@@ -22,8 +22,8 @@ pub struct Foreground {
 }
 
 impl Foreground {
-    /// Starts a command (a program and its arguments) with these environment variables in addition to those of this
-    /// process.
+    /// Starts `command` (a program and its arguments). The command gets `variables`, and inherits the other
+    /// variables of this process except the [`variables_from_cargo`](crate::cargo::variables_from_cargo).
     ///
     /// # Errors
     /// When the command is empty, or no process can be started. If the program is not found, the command prints an

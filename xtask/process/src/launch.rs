@@ -1,4 +1,5 @@
-//! `Launch`: the options of a supervised program. Creates the command line of the supervisor, but starts nothing.
+//! `Launch`: the options of a supervised program. This module creates the command line of the supervisor, and starts no
+//! process.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -13,7 +14,7 @@ use super::supervise::{SUBCOMMAND, this_binary};
 /// The stdin, stdout and stderr of a program, and its process group.
 #[derive(Debug, Clone)]
 pub enum Streams {
-    /// No stdin, and a new process group; stdout and stderr are appended to files, which may be the same.
+    /// No stdin, and a new process group. The outputs are appended to two files, or to one file.
     Files {
         /// The file for stdout.
         stdout: PathBuf,
@@ -41,7 +42,8 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Options to run `program` without a grace period: dropping the handle kills the program immediately.
+    /// Options to run `program` without a grace period: dropping the [`Supervised`](super::Supervised) handle kills the
+    /// program immediately.
     pub fn new(program: impl Into<PathBuf>, streams: Streams) -> Self {
         Self {
             program: program.into(),
@@ -63,14 +65,15 @@ impl Launch {
         self
     }
 
-    /// Sets an environment variable. The program inherits all other variables of this process.
+    /// Sets an environment variable of the program. The program also inherits the variables of this process, except the
+    /// variables that [`env_remove`](Self::env_remove) removes.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
-    /// Removes these variables from the inherited environment.
+    /// Removes the variables `names` from the environment that the program inherits.
     #[must_use]
     pub fn env_remove(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
         self.env_removed.extend(names);

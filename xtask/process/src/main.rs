@@ -1,5 +1,5 @@
-//! A program that only supervises, for the tests of this package: the `main` of a test binary does not recognize the
-//! `__supervise` subcommand.
+//! A program that only supervises other programs. The tests of this package need this binary, because the `main` of a
+//! test binary does not recognize the `__supervise` subcommand.
 
 use std::process::ExitCode;
 

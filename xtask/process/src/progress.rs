@@ -1,5 +1,5 @@
 //! Progress output of a task: a spinner or bar on a terminal, plain lines elsewhere. Writes to stderr only, because
-//! stdout belongs to the task's COMMAND.
+//! stdout belongs to the COMMAND of `cargo xtask TASK -- COMMAND`.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The minimum time between two lines with a count.
+/// The minimum time between a line and a following line with a count.
 const LINE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Shows progress until it is dropped.
+/// The progress output of a task. Dropping this value clears the terminal's line.
 #[derive(Debug)]
 pub struct Progress {
     output: Output,
@@ -28,7 +28,7 @@ enum Output {
 }
 
 impl Progress {
-    /// Shows a spinner if stderr is a terminal, else lines.
+    /// A progress output with a spinner or bar if stderr is a terminal, else with lines.
     pub fn new() -> Self {
         if !std::io::stderr().is_terminal() {
             return Self { output: Output::Lines { last: Mutex::new((String::new(), Instant::now())) } };
@@ -39,7 +39,7 @@ impl Progress {
         Self { output: Output::Terminal(bar) }
     }
 
-    /// Shows nothing.
+    /// A progress output that shows nothing.
     pub fn silent() -> Self {
         Self { output: Output::Silent }
     }

@@ -1,9 +1,10 @@
 //! Temporary folders that are always removed. The process that creates a folder removes it. If that process is killed,
-//! the last supervisor that has locked the folder removes it, or else the sweep of the next run.
+//! the last supervisor that has locked the folder removes the folder. If the supervisor is also killed, the next run
+//! removes the folder in a sweep.
 //!
-//! The lock is a shared advisory lock on a file in the folder. The kernel releases it even if its holder is killed.
-//! A folder is renamed to its final name after it is locked, so that a sweep never removes a folder before its lock
-//! exists.
+//! The lock is a shared advisory lock on a file in the folder. The kernel releases the lock even if its holder
+//! is killed. A folder gets its final name after it is locked. A sweep removes a folder with a temporary name only if the
+//! folder is older than ten minutes.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,18 +12,19 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-/// The prefix of every folder's name. A sweep ignores other folders.
+/// The prefix of the final name of a folder. A sweep ignores a name that begins neither with this prefix nor with
+/// [`NEW_PREFIX`].
 const PREFIX: &str = "kube-xtask-";
-/// The prefix of a folder before it is locked.
+/// The prefix of the name of a folder that is not yet locked.
 const NEW_PREFIX: &str = ".kube-xtask-new-";
-/// The age at which a sweep removes a folder with [`NEW_PREFIX`]. The run of such a folder was killed before it locked
-/// the folder.
+/// The age at which a sweep removes a folder with [`NEW_PREFIX`]. A folder of this age remains from a run that was killed
+/// before it locked the folder.
 const NEW_MAX_AGE: Duration = Duration::from_secs(600);
 /// The name of the lock file in each folder.
 const LOCK_FILE: &str = "lock";
 /// The maximum number of attempts to remove a folder in [`SharedLock::release_and_remove`].
 const REMOVE_ATTEMPTS: usize = 100;
-/// The time between two attempts to remove a folder.
+/// The time between two attempts to remove a folder in [`SharedLock::release_and_remove`].
 const REMOVE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A temporary folder, which is removed when this handle is dropped.
@@ -33,7 +35,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Creates a folder below `parent` that only its owner can read.
+    /// Creates a folder below `parent`. Only the owner of the folder can read the folder.
     ///
     /// # Errors
     /// When the folder or its lock cannot be created.
@@ -58,7 +60,7 @@ impl Scratch {
         &self.path
     }
 
-    /// Removes the folders of killed runs in `parent`, and returns their number. Keeps locked folders.
+    /// Removes the folders below `parent` that killed runs have left, and returns their number. Keeps locked folders.
     pub fn sweep(parent: &Path) -> usize {
         let Ok(entries) = fs::read_dir(parent) else { return 0 };
         let stale = |path: &Path, name: &str| {
@@ -114,8 +116,8 @@ impl SharedLock {
     /// Releases the lock, and removes the folder unless other processes keep it locked for more than two seconds.
     pub(crate) fn release_and_remove(self) {
         drop(self.lock);
-        // Several processes may release their locks at the same time. Each check takes the lock briefly, and makes the
-        // checks of the other processes fail: a failed check is repeated.
+        // Several processes may release their locks at the same time. `is_unused` takes the lock briefly. During
+        // this time, `is_unused` is false in the other processes. Therefore each process repeats the call.
         for _ in 0..REMOVE_ATTEMPTS {
             if is_unused(&self.path) {
                 // If this fails, the next run sweeps the folder.

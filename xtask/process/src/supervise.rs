@@ -1,5 +1,5 @@
 //! The subcommand `__supervise` of this binary: runs one program, and ends it and all its descendants on SIGTERM or
-//! when the parent process ends. This module must not depend on the program.
+//! when the parent process ends. This module must work with any program.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -14,13 +14,13 @@ use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::exec::{self, die_with_parent};
+use super::exec::{self, set_parent_death_signal};
 use super::scratch::SharedLock;
 
 /// The interval at which the supervisor polls the id of its parent. Linux also sends a signal when the parent ends.
 const PARENT_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The first command line argument that makes this binary act as the supervisor.
+/// The subcommand with which this binary acts as the supervisor. It is the first command line argument.
 pub(crate) const SUBCOMMAND: &str = "__supervise";
 
 /// The arguments of `__supervise`, which [`super::Launch`] creates.
@@ -55,7 +55,7 @@ pub(crate) struct Args {
 /// Runs the program to its end, and returns its exit code (128 plus the signal's number if a signal ended it).
 ///
 /// # Errors
-/// When the program cannot be started, or no signal handler can be installed.
+/// When the scratch folder cannot be locked, a signal handler cannot be installed, or the program cannot be started.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let lock = args.scratch.as_deref().map(SharedLock::acquire).transpose()?;
@@ -95,7 +95,7 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
         child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("the program has no process id")?;
     if args.report {
         let mut stdout = std::io::stdout();
-        // Fails if the parent has ended, which `Parent` detects.
+        // The write fails if the parent has ended. `Parent` detects this end.
         let _ = writeln!(stdout, "{}", pid.as_raw_pid()).and_then(|()| stdout.flush());
     }
     let (mut status, mut orphaned) = tokio::select! {
@@ -127,8 +127,8 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
 /// The process that started this supervisor.
 struct Parent {
     id: u32,
-    /// Receives the parent death signal, which the kernel sends when the thread that started this process ends.
-    /// `Supervised` keeps that thread alive until this process ends, so that the signal means that the parent ends. The
+    /// Receives the parent death signal. The kernel sends this signal when the thread that started this process ends.
+    /// `Supervised` keeps that thread alive until this process ends. Therefore the signal means that the parent ends. The
     /// signal may arrive before [`has_changed`](Self::has_changed) returns true: other threads of the parent may still
     /// run.
     thread_ended: tokio::signal::unix::Signal,
@@ -138,7 +138,7 @@ impl Parent {
     /// Starts to observe the parent, whose process id is `id`.
     fn watch(id: u32) -> anyhow::Result<Self> {
         let thread_ended = signal(SignalKind::user_defined1())?;
-        die_with_parent(Signal::USR1)?;
+        set_parent_death_signal(Signal::USR1)?;
         Ok(Self { id, thread_ended })
     }
 
@@ -158,7 +158,7 @@ impl Parent {
     }
 }
 
-/// Starts the program through `__exec`, with the streams and the process group of the arguments.
+/// Starts the program through `__exec`, with the streams and the process group that the arguments select.
 fn spawn_program(args: &Args) -> anyhow::Result<Child> {
     let binary = this_binary().context("cannot find this binary")?;
     let mut command = Command::new(binary);
@@ -180,7 +180,7 @@ fn spawn_program(args: &Args) -> anyhow::Result<Child> {
     command.spawn().context("cannot start a process")
 }
 
-/// A path of this binary that stays valid after cargo has replaced the file.
+/// A path of this binary. On Linux, the path stays valid after cargo has replaced the file.
 pub(crate) fn this_binary() -> std::io::Result<PathBuf> {
     let own = Path::new("/proc/self/exe");
     if own.exists() { Ok(own.to_owned()) } else { std::env::current_exe() }
@@ -201,8 +201,9 @@ fn send_signal(pid: Pid, signal: Signal, single: bool) {
     };
 }
 
-/// Kills and reaps the program's descendants, in any process group or session: the kernel makes a child subreaper the
-/// parent of orphaned descendants. Only Linux has subreapers; elsewhere only the process group is killed.
+/// Kills and reaps the program's descendants, in any process group or session. This process is a child subreaper:
+/// orphaned descendants become its children. Only Linux has child subreapers. On other systems this function does nothing,
+/// and [`supervise`] kills only the process group.
 fn reap_descendants() {
     #[cfg(target_os = "linux")]
     for _ in 0..1000 {

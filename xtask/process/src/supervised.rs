@@ -1,5 +1,5 @@
-//! The handle of a program that runs under a supervisor (see [`super`]): starts, signals and ends it. This module
-//! must not depend on the program.
+//! The handle of a program that runs under a supervisor (see [`super`]): starts, signals and ends the program. This
+//! module must work with any program.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -43,7 +43,7 @@ enum State {
 
 /// The state that the handle shares with the thread that runs the supervisor.
 #[derive(Debug)]
-struct Shared {
+struct SharedState {
     /// The supervisor's process id; `None` before its start and after its end. The supervisor is reaped under this
     /// lock, so that the id cannot be reused while a signal is sent.
     supervisor: Mutex<Option<Pid>>,
@@ -54,25 +54,25 @@ struct Shared {
 
 /// Locks a mutex, even if a thread panicked while it held the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic cannot leave these values half-written: each is written by one assignment.
+    // A panic cannot leave a value of this module half-written: one assignment writes the value.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The callback for an end of the program that its handle did not request.
+/// The callback for the end of the program. It is called only if the handle did not request the end.
 type OnDeath = Box<dyn FnOnce(Ended) + Send>;
 
 /// A program that runs under a supervisor. Dropping this handle ends the program and its descendants, and blocks until
 /// they have ended (at most the grace period and ten seconds).
 #[derive(Debug)]
 pub struct Supervised {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     thread: Option<JoinHandle<()>>,
     grace: Duration,
 }
 
 impl Supervised {
-    /// Starts the program. This function is not async and blocks for a few milliseconds, because a cancelled future
-    /// could leave a process running.
+    /// Starts the program, and blocks for a few milliseconds. This function is not async, because a cancelled future could
+    /// leave a process running.
     ///
     /// Calls `on_death` on another thread if the program ends and this handle did not request the end.
     ///
@@ -81,14 +81,14 @@ impl Supervised {
     /// exit code is 126 or 127.
     pub fn spawn(launch: &Launch, on_death: impl FnOnce(Ended) + Send + 'static) -> anyhow::Result<Self> {
         let command = launch.supervisor_command()?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedState {
             supervisor: Mutex::new(None),
             state: watch::Sender::new(State::Starting),
             end_requested: Mutex::new(false),
         });
         let (started, starting) = mpsc::channel();
-        // The supervisor's parent death signal is bound to the thread that starts the supervisor. Therefore this
-        // thread must live as long as the supervisor.
+        // The supervisor's parent death signal is bound to the thread that starts the supervisor. Therefore a new thread
+        // starts the supervisor, and lives as long as the supervisor.
         let thread = std::thread::Builder::new().name("supervised".to_owned()).spawn({
             let shared = shared.clone();
             move || run_supervisor(command, &shared, &started, Box::new(on_death))
@@ -120,7 +120,7 @@ impl Supervised {
         }
     }
 
-    /// The end of the program; `None` while it runs.
+    /// The exit status of the program; `None` while the program runs.
     pub fn ended(&self) -> Option<Ended> {
         match *self.shared.state.borrow() {
             State::Ended(ended) => Some(ended),
@@ -128,15 +128,15 @@ impl Supervised {
         }
     }
 
-    /// Sends a signal to the program and its process group, for example SIGSTOP. If the signal ends the program,
-    /// `on_death` is called. [`Self::kill`] ends the program and does not call `on_death`.
+    /// Sends a signal, such as SIGSTOP, to the program and its process group. If the signal ends the program, the callback
+    /// `on_death` of [`Self::spawn`] is called. [`Self::kill`] ends the program and does not call `on_death`.
     ///
     /// # Errors
-    /// When the program has ended, or its process id is unknown because its streams are not
-    /// [`Streams::Files`](super::Streams::Files).
+    /// When the program has ended. Without [`Streams::Files`](super::Streams::Files), the process id of the program is
+    /// unknown: this function waits until the program has ended, and then fails.
     ///
     /// # Cancel safety
-    /// The signal was either sent or not sent.
+    /// If the call is cancelled, no signal was sent.
     pub async fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let mut state = self.shared.state.subscribe();
         let state = state.wait_for(|state| !matches!(state, State::Starting)).await.map(|state| *state);
@@ -197,7 +197,7 @@ impl Drop for Supervised {
     }
 }
 
-impl Shared {
+impl SharedState {
     /// Records that the end is requested, and sends a signal to the supervisor.
     fn signal_supervisor(&self, signal: Signal) {
         *lock(&self.end_requested) = true;
@@ -208,10 +208,11 @@ impl Shared {
     }
 }
 
-/// Starts the supervisor, reads the program's id, and waits for the end.
+/// Starts the supervisor, reads the program's id, and waits for the end of the supervisor. Calls `on_death` if the handle
+/// did not request the end.
 fn run_supervisor(
     mut command: Command,
-    shared: &Shared,
+    shared: &SharedState,
     started: &mpsc::Sender<std::io::Result<()>>,
     on_death: OnDeath,
 ) {
@@ -235,15 +236,15 @@ fn run_supervisor(
 
 /// Reads the program's process id, which the supervisor writes to its stdout.
 fn read_program_id(child: &mut Child) -> Option<Pid> {
-    // One short line, or end of file if the program could not be started.
+    // The supervisor writes one short line, or nothing if it cannot start the program.
     let mut line = String::new();
     BufReader::new(child.stdout.take()?.take(32)).read_line(&mut line).ok()?;
     Pid::from_raw(line.trim().parse().ok()?)
 }
 
-/// Waits for the end of the supervisor, reaps it, and returns the end of the program.
-fn reap_supervisor(mut child: Child, pid: Pid, shared: &Shared) -> Ended {
-    // Waits without reaping, so that the kernel cannot reuse the id before this function clears it.
+/// Waits for the end of the supervisor, reaps the supervisor, and returns the exit status of the program.
+fn reap_supervisor(mut child: Child, pid: Pid, shared: &SharedState) -> Ended {
+    // Waits without reaping, so that the kernel cannot reuse the id before this function clears `supervisor`.
     let exited = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while matches!(rustix::process::waitid(WaitId::Pid(pid), exited), Err(rustix::io::Errno::INTR)) {}
     let mut supervisor = lock(&shared.supervisor);

@@ -1,4 +1,4 @@
-//! The main function of the programs that `cargo xtask` starts. Each program passes the function of its task.
+//! The main function of the programs that `cargo xtask` starts. Each program passes a function that runs its task.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -36,7 +36,7 @@ fn log(sandbox: &Sandbox) -> String {
 }
 
 #[test]
-fn dropping_ends_a_program_with_all_its_descendants() {
+fn dropping_the_handle_ends_the_program_and_all_descendants() {
     let sandbox = Sandbox::new();
     let family = "sleep 1001 & setsid sleep 1002 & (setsid sh -c 'sleep 1003' &) ; exec sleep 1004";
     let process = Supervised::spawn(&launch_script(&sandbox, family), |_| {}).unwrap();
@@ -48,7 +48,7 @@ fn dropping_ends_a_program_with_all_its_descendants() {
 }
 
 #[tokio::test]
-async fn a_death_is_reported_with_its_exit_code() {
+async fn an_unrequested_end_calls_the_callback_with_the_exit_code() {
     let sandbox = Sandbox::new();
     let (sender, receiver) = mpsc::channel();
     let process = Supervised::spawn(&launch_script(&sandbox, "echo last words; exit 7"), move |ended| {
@@ -63,7 +63,7 @@ async fn a_death_is_reported_with_its_exit_code() {
 }
 
 #[tokio::test]
-async fn a_requested_end_is_not_reported_as_a_death() {
+async fn a_requested_end_does_not_call_the_callback() {
     let sandbox = Sandbox::new();
     let (sender, receiver) = mpsc::channel::<u8>();
     let process = Supervised::spawn(&launch(&sandbox, "sleep", &["1000"]), move |ended| {
@@ -93,7 +93,7 @@ fn a_program_may_clean_up_during_its_grace_period() {
         Supervised::spawn(&launch_script(&sandbox, text).grace(Duration::from_secs(20)), |_| {}).unwrap();
     assert!(eventually(|| log(&sandbox) == "ready\n"));
     drop(process);
-    // Before this line, the shell may log that its `sleep` was terminated.
+    // Before the line `bye`, the shell may log that its `sleep` was terminated.
     assert!(log(&sandbox).ends_with("bye\n"), "{}", log(&sandbox));
     assert_eq!(sandbox.processes(), []);
 }

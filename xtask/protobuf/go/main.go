@@ -1,8 +1,8 @@
-// Describes the Protobuf messages of the built-in kinds of one version of Kubernetes, as one line of JSON for each
-// message.
+// Prints one line of JSON for each Protobuf message of one version of Kubernetes: the message of each built-in kind, and
+// recursively the messages of the fields.
 //
-// The source is the tags of the Go types. The .proto files do not show which fields are pointers and which are omitted
-// from JSON, and some names differ between Protobuf and JSON.
+// The program reads the tags of the Go types, and not the .proto files. The .proto files do not show which fields are
+// pointers, and which fields JSON omits. Some names differ between Protobuf and JSON.
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	apiregistration "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 )
 
-// A message, named by the path and name of its Go type.
+// A message. Its name consists of the package path and the name of its Go type.
 type message struct {
 	Name   string  `json:"name"`
 	Kinds  []kind  `json:"kinds,omitempty"`
@@ -38,9 +38,9 @@ type kind struct {
 type field struct {
 	Number int    `json:"number"`
 	Name   string `json:"name"`
-	// A scalar type, a type with a special form in JSON, or "message".
+	// A scalar type, "bytes", "strings" (a message that is a list of strings), "message", or one of the specialForms.
 	Type string `json:"type"`
-	// The name of the message, if the type has one.
+	// The name of the message; empty if the type has no message.
 	Message string `json:"message,omitempty"`
 	// "list", "map", "inline", or empty for a single value.
 	Label string `json:"label,omitempty"`
@@ -51,7 +51,7 @@ type field struct {
 }
 
 // The types with a special form in JSON.
-var special = map[string]string{
+var specialForms = map[string]string{
 	"k8s.io/apimachinery/pkg/api/resource.Quantity":                                         "quantity",
 	"k8s.io/apimachinery/pkg/util/intstr.IntOrString":                                       "intOrString",
 	"k8s.io/apimachinery/pkg/apis/meta/v1.Time":                                             "time",
@@ -73,8 +73,8 @@ func main() {
 	must(apiregistration.AddToScheme(kinds))
 	must(meta.AddMetaToScheme(kinds))
 	for gvk, goType := range kinds.AllKnownTypes() {
-		if gvk.Version != runtime.APIVersionInternal && isServed(gvk, goType) {
-			name := visit(goType)
+		if gvk.Version != runtime.APIVersionInternal && isSelected(gvk, goType) {
+			name := addMessage(goType)
 			version := kind{gvk.GroupVersion().String(), gvk.Kind}
 			messages[name].Kinds = append(messages[name].Kinds, version)
 		}
@@ -86,9 +86,10 @@ func main() {
 	}
 }
 
-// Whether responses can have this kind. Each group also registers the options of requests, which are not objects. A
-// type without a Protobuf codec of its own cannot be sent as Protobuf.
-func isServed(gvk schema.GroupVersionKind, goType reflect.Type) bool {
+// Whether this program prints the kind, because the client can read the kind as Protobuf. From the package meta/v1, the
+// client reads only Status, PartialObjectMetadata and PartialObjectMetadataList. A type without a Protobuf codec of its
+// own cannot be sent as Protobuf.
+func isSelected(gvk schema.GroupVersionKind, goType reflect.Type) bool {
 	inMeta := goType.PkgPath() == "k8s.io/apimachinery/pkg/apis/meta/v1"
 	if inMeta && !(gvk.Kind == "Status" && gvk.Group == "" || strings.HasPrefix(gvk.Kind, "PartialObjectMetadata") && gvk.Group == "meta.k8s.io" && gvk.Version == "v1") {
 		return false
@@ -106,8 +107,8 @@ func nameOf(goType reflect.Type) string {
 	return goType.PkgPath() + "." + goType.Name()
 }
 
-// Describes the message of a struct, and returns its name.
-func visit(goType reflect.Type) string {
+// Adds the message of a struct to `messages` if it is not there, and returns the name of the message.
+func addMessage(goType reflect.Type) string {
 	name := nameOf(goType)
 	if messages[name] != nil {
 		return name
@@ -127,13 +128,13 @@ func visit(goType reflect.Type) string {
 		parts := strings.Split(tag, ",")
 		number, err := strconv.Atoi(parts[1])
 		must(err)
-		found.Fields = append(found.Fields, describe(name, member, number, jsonTag))
+		found.Fields = append(found.Fields, describeField(name, member, number, jsonTag))
 	}
 	slices.SortFunc(found.Fields, func(a, b field) int { return a.Number - b.Number })
 	return name
 }
 
-func describe(parent string, member reflect.StructField, number int, jsonTag []string) field {
+func describeField(parent string, member reflect.StructField, number int, jsonTag []string) field {
 	goType := member.Type
 	described := field{Number: number, Name: jsonTag[0]}
 	omitEmpty, omitZero := slices.Contains(jsonTag[1:], "omitempty"), slices.Contains(jsonTag[1:], "omitzero")
@@ -141,7 +142,7 @@ func describe(parent string, member reflect.StructField, number int, jsonTag []s
 	if isPointer {
 		goType = goType.Elem()
 	}
-	isSpecial := special[nameOf(goType)] != ""
+	isSpecial := specialForms[nameOf(goType)] != ""
 	isList := goType.Kind() == reflect.Slice && goType.Elem().Kind() != reflect.Uint8 && !isMessage(goType) && !isSpecial
 	isBytes := goType.Kind() == reflect.Slice && goType.Elem().Kind() == reflect.Uint8
 	switch {
@@ -174,9 +175,9 @@ func typeOf(path string, goType reflect.Type) (string, string) {
 	if goType.Kind() == reflect.Pointer {
 		goType = goType.Elem()
 	}
-	if form := special[nameOf(goType)]; form != "" {
+	if form := specialForms[nameOf(goType)]; form != "" {
 		if strings.HasPrefix(form, "schema") {
-			return form, visit(reflect.TypeFor[apiextensions.JSONSchemaProps]())
+			return form, addMessage(reflect.TypeFor[apiextensions.JSONSchemaProps]())
 		}
 		return form, ""
 	}
@@ -192,7 +193,7 @@ func typeOf(path string, goType reflect.Type) (string, string) {
 	case reflect.Float64:
 		return "double", ""
 	case reflect.Struct:
-		return "message", visit(goType)
+		return "message", addMessage(goType)
 	case reflect.Slice:
 		if goType.Elem().Kind() == reflect.Uint8 {
 			return "bytes", ""

@@ -1,8 +1,8 @@
 //! `cargo xtask protobuf`: writes the Protobuf messages of the built-in kinds into the table of `kube-client`.
 //!
-//! A Go program (`go/main.go`) describes the messages of one version of Kubernetes. This package runs it with the
-//! pinned modules of each supported version, and merges the descriptions. It must not contain data of its own. `cargo
-//! xtask e2e` uses this library to compare the table with the modules.
+//! A Go program (`go/main.go`) describes the messages of one version of Kubernetes. This package runs the Go
+//! program with the pinned modules of each supported version, and merges the descriptions. This package must not contain
+//! data of its own. `cargo xtask e2e` uses this library to compare the table with the modules.
 
 mod table;
 
@@ -22,7 +22,7 @@ const TABLE: &str = "kube-client/src/wire/protobuf/messages.txt";
 /// Record the Protobuf messages of all supported Kubernetes versions (needs Go)
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Compare the recording with the table, and change nothing
+    /// Compare the messages with the table, and change nothing
     #[arg(long)]
     check: bool,
 }
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.check {
         ensure_equal(&table)?;
     } else {
-        let path = path();
+        let path = table_path();
         std::fs::write(&path, table.to_string()).with_context(|| format!("writing {}", path.display()))?;
     }
     println!("{} kinds, {} messages, {} bytes", table.kinds(), table.messages(), table.to_string().len());
@@ -75,15 +75,15 @@ pub fn add_description(table: &mut Table, version: &str, output: Output) -> anyh
 /// Compares the table of the repository with `table`, to which the caller has added all [`VERSIONS`].
 ///
 /// # Errors
-/// If they differ, or if the table cannot be read.
+/// If the two tables differ, or if the table of the repository cannot be read.
 pub fn ensure_equal(table: &Table) -> anyhow::Result<()> {
-    let path = path();
+    let path = table_path();
     let committed = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     ensure!(committed == table.to_string(), "{TABLE} is outdated: run `cargo xtask protobuf`");
     Ok(())
 }
 
-/// The path of the table.
-fn path() -> PathBuf {
+/// The absolute path of the table.
+fn table_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(TABLE)
 }

@@ -1,4 +1,5 @@
-//! `Table`: merges the descriptions of several versions, and formats them as the text that `kube-client` reads.
+//! `Table`: merges the messages of several versions of Kubernetes, and formats the messages as the text that
+//! `kube-client` reads.
 //!
 //! `kube-client/src/wire/protobuf/table.rs` documents the format.
 
@@ -8,7 +9,7 @@ use std::fmt;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-/// The maximum number of fields of a message: the reader has one bit for each.
+/// The maximum number of fields of a message: the decoder in `kube-client` has one bit for each field.
 const MAX_FIELDS: usize = 64;
 
 /// A line of the Go program's output: a Protobuf message.
@@ -63,14 +64,14 @@ struct Message {
 }
 
 impl Table {
-    /// Adds the description of a version that is newer than all versions before.
+    /// Adds the description of a version that is newer than all versions added before.
     ///
     /// # Errors
-    /// If the description is malformed, or a field has another type than in the versions before.
+    /// If the description is malformed, or contradicts a version added before.
     pub fn add(&mut self, description: &str) -> anyhow::Result<()> {
         for line in description.lines() {
             let described: MessageLine = serde_json::from_str(line).context("parsing a message")?;
-            let name = short(&described.name);
+            let name = short_name(&described.name);
             let message = self.messages.entry(name.clone()).or_default();
             for kind in described.kinds {
                 let type_name = name.rsplit('.').next().unwrap_or_default();
@@ -86,14 +87,14 @@ impl Table {
                     field.name,
                     field.r#type
                 );
-                let field = Field { message: short(&field.message), ..field };
+                let field = Field { message: short_name(&field.message), ..field };
                 if let Some(known) = message.fields.get(&field.number) {
                     let form =
                         |f: &Field| (f.name.clone(), f.r#type.clone(), f.label.clone(), f.message.clone());
                     ensure!(form(known) == form(&field), "{name}.{} has another type", field.name);
                 }
-                // The field of the newer version takes precedence: the versions differ only in the zero values that
-                // JSON omits.
+                // The field of the newer version replaces the field of the older version. The old field and the new field
+                // can differ only in `omit_zero` and `null`.
                 message.fields.insert(field.number, field);
             }
             ensure!(message.fields.len() <= MAX_FIELDS, "{name} has more than {MAX_FIELDS} fields");
@@ -156,7 +157,7 @@ fn letter(name: &str) -> Option<char> {
     LETTERS.iter().find(|(known, _)| *known == name).map(|(_, letter)| *letter)
 }
 
-/// The line of a field of a message in `package`.
+/// The table's line for a field. `package` is the package of the message that contains the field.
 fn line(field: &Field, package: &str) -> String {
     let label = match field.label.as_str() {
         "list" => "*",
@@ -173,7 +174,7 @@ fn line(field: &Field, package: &str) -> String {
 }
 
 /// The name of a Go type without the common part of its package's path.
-fn short(name: &str) -> String {
+fn short_name(name: &str) -> String {
     let prefixes = [
         "k8s.io/apimachinery/pkg/apis/",
         "k8s.io/apiextensions-apiserver/pkg/apis/",
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_with_another_meaning_is_an_error() {
+    fn a_reused_field_number_is_an_error() {
         let line = |name: &str| {
             format!(r#"{{"name":"A","fields":[{{"number":1,"name":"{name}","type":"string"}}]}}"#)
         };

@@ -2,20 +2,21 @@
 //! real API server into `kube-sim`'s data files.
 //!
 //! This package defines the format of the data files. It must not interpret the data for `kube-sim`, and must not
-//! contain data: every line of the files comes from a server. Only values that depend on its configuration are replaced.
+//! contain data: every line of the files comes from a server. Only values that depend on the configuration or the
+//! machine of the server are replaced.
 //!
 //! The files have one record per line in a stable order, so that a new recording has a readable diff:
 //!
 //! - `resources.jsonl`: one line per group, version and resource, in the server's discovery order;
-//! - `bootstrap_policy.jsonl`: one line per role or binding that the server creates at its start, from a server with
-//!   kube-controller-manager, which sets the rules of aggregated roles;
-//! - `system_objects.jsonl`: one line per other object that the server creates at its start, from a server without
-//!   kube-controller-manager (`cargo xtask cluster --assets`), which changes some of them;
+//! - `bootstrap_policy.jsonl`: one line per role or binding that the server creates at its start. The server needs
+//!   kube-controller-manager, because kube-controller-manager sets the rules of aggregated roles;
+//! - `system_objects.jsonl`: one line per object of another kind that the server creates at its start. The server must have
+//!   no kube-controller-manager (`cargo xtask cluster --assets`), because kube-controller-manager changes some objects;
 //! - `schemas.txt`: one line per component schema, sorted: its name, a tab, its JSON without descriptions;
 //! - `descriptions.txt`: the name of each component schema, and below it a line per description: a tab, the JSON
 //!   pointer in the schema, a tab, a JSON string;
-//! - `paths.txt`: one line per parameter of the OpenAPI v2 document (its name, a tab, its JSON), then one line per path
-//!   (the path, a tab, its operations in JSON, which refer to parameters by their names);
+//! - `paths.txt`: one line per shared or often repeated parameter of the OpenAPI v2 document (its name, a tab, its JSON),
+//!   then one line per path (the path, a tab, its operations in JSON, which refer to these parameters by their names);
 //! - `columns.jsonl`: one line per listable resource, with the columns of its `Table`.
 
 mod open_api;
@@ -55,7 +56,8 @@ pub struct Args {
 /// Writes the data files from the server that `args` selects.
 ///
 /// # Errors
-/// If the server is unreachable, has CustomResourceDefinitions, or sends an unexpected response.
+/// If a file cannot be read or written, or if the server is unreachable, has CustomResourceDefinitions, or sends an
+/// unexpected response.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = match &args.server {
         Some(url) => Server::from_url(url, args.token.as_deref(), args.certificate_authority.as_deref())?,
@@ -63,7 +65,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     refuse_custom_resources(&server)?;
     let groups = discover_group_versions(&server)?;
-    let documents = open_api_documents(&server)?;
+    let documents = fetch_open_api_documents(&server)?;
     let resources = resource_lines(&server, &groups, &documents)?;
     let schemas = schema_lines(&documents)?;
     let columns = column_lines(&server, &groups)?;
@@ -90,7 +92,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         "recorded {} resources and {} schemas of {} in {}",
         resources.lines().count(),
         schemas.lines().count(),
-        server.version()?,
+        server.get_version()?,
         args.out.display()
     );
     Ok(ExitCode::SUCCESS)
@@ -135,7 +137,7 @@ impl GroupVersion {
 fn discover_group_versions(server: &Server) -> anyhow::Result<Vec<GroupVersion>> {
     let mut found = Vec::new();
     for root in ["/api", "/apis"] {
-        let document = server.aggregated_discovery(root)?;
+        let document = server.get_aggregated_discovery(root)?;
         for group in document["items"].as_array().context("aggregated discovery has no items")? {
             let name = group["metadata"]["name"].as_str().unwrap_or_default();
             let versions = group["versions"].as_array().context("a group without versions")?;
@@ -153,7 +155,7 @@ fn discover_group_versions(server: &Server) -> anyhow::Result<Vec<GroupVersion>>
 }
 
 /// The OpenAPI v3 documents by their paths (`apis/apps/v1`).
-fn open_api_documents(server: &Server) -> anyhow::Result<BTreeMap<String, Value>> {
+fn fetch_open_api_documents(server: &Server) -> anyhow::Result<BTreeMap<String, Value>> {
     let index = server.get("/openapi/v3")?;
     let paths = index["paths"].as_object().context("/openapi/v3 lists no paths")?;
     let mut documents = BTreeMap::new();
@@ -206,7 +208,7 @@ fn column_lines(server: &Server, groups: &[GroupVersion]) -> anyhow::Result<Stri
             if name.contains('/') || !listable {
                 continue;
             }
-            let table = server.table(&format!("/{path}/{name}?limit=1"))?;
+            let table = server.get_table(&format!("/{path}/{name}?limit=1"))?;
             let line = json!({
                 "group": group_version.group,
                 "version": group_version.version,
@@ -250,8 +252,9 @@ fn resource_line(
     }))
 }
 
-/// The storage version of a kind as `group/version` (in the core group only the version); empty for kinds that are not
-/// stored. Discovery contains only a hash of the storage version: the result is the served version with this hash.
+/// The storage version of a kind as `group/version` (in the core group only the version); empty if the kind is not stored,
+/// or if the server does not serve its storage version. Discovery contains only a hash of the storage version: the result
+/// is the served version with this hash.
 fn storage_version(item: &Value, groups: &[GroupVersion]) -> String {
     let (Some(hash), Some(kind)) = (item["storageVersionHash"].as_str(), item["kind"].as_str()) else {
         return String::new();
@@ -301,7 +304,8 @@ fn string_field<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> {
     item[field].as_str().with_context(|| format!("a resource without {field}: {item}"))
 }
 
-/// The group and version of a resource. Discovery sets these fields only if they differ from the list's own.
+/// The group and version of a resource. Discovery sets `group` and `version` of a resource only if they differ from the
+/// group version of the list.
 fn group_and_version<'a>(item: &'a Value, list: &'a GroupVersion) -> (&'a str, &'a str) {
     match item["version"].as_str() {
         Some(version) if !version.is_empty() => (item["group"].as_str().unwrap_or_default(), version),
@@ -389,11 +393,12 @@ fn strip_descriptions(schema: &mut Value) {
     if let Some(properties) = map.get_mut("properties").and_then(Value::as_object_mut) {
         properties.values_mut().for_each(strip_descriptions);
     }
-    strip_nested(map);
+    strip_nested_descriptions(map);
 }
 
-/// Removes the descriptions of the schemas that are nested in a schema, except those of its properties.
-fn strip_nested(map: &mut Map<String, Value>) {
+/// Removes the descriptions from the schemas that are nested in a schema. Ignores `properties`, which
+/// [`strip_descriptions`] handles.
+fn strip_nested_descriptions(map: &mut Map<String, Value>) {
     for key in ["items", "additionalProperties", "not"] {
         if let Some(nested) = map.get_mut(key) {
             strip_descriptions(nested);
@@ -444,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn two_schemas_with_the_same_name_are_an_error() {
+    fn two_different_schemas_with_the_same_name_are_an_error() {
         let document = |kind: &str| json!({"components": {"schemas": {"a.B": {"type": kind}}}});
         let same =
             BTreeMap::from([("x".to_owned(), document("string")), ("y".to_owned(), document("string"))]);

@@ -1,4 +1,5 @@
-//! The descriptions of the component schemas, and the paths of the OpenAPI documents.
+//! Creates the texts of `descriptions.txt` (the descriptions of the component schemas) and `paths.txt` (the paths and
+//! parameters of the OpenAPI v2 document).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -6,8 +7,8 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-/// A parameter that more than this number of operations repeat gets a line of its own.
-const REPEATED: usize = 50;
+/// If more than this number of operations have the same parameter, the parameter gets a line of its own.
+const MAX_INLINE_USES: usize = 50;
 
 /// The text of `descriptions.txt`.
 pub(super) fn description_lines(documents: &BTreeMap<String, Value>) -> String {
@@ -18,7 +19,7 @@ pub(super) fn description_lines(documents: &BTreeMap<String, Value>) -> String {
         }
     }
     let mut lines = String::new();
-    // Writing to a string is infallible.
+    // Writing to a string is infallible: the result of `writeln!` is ignored.
     for (name, descriptions) in all.into_iter().filter(|(_, descriptions)| !descriptions.is_empty()) {
         lines.push_str(name);
         lines.push('\n');
@@ -29,7 +30,8 @@ pub(super) fn description_lines(documents: &BTreeMap<String, Value>) -> String {
     lines
 }
 
-/// Adds the descriptions of a schema and its nested schemas, each with its JSON pointer.
+/// Adds each description with its JSON pointer to `found`: the description of a schema, and the descriptions in its
+/// `properties`, `items` and `additionalProperties`.
 fn collect_descriptions(schema: &Value, pointer: &str, found: &mut BTreeSet<(String, String)>) {
     if let Some(text) = schema["description"].as_str() {
         found.insert((pointer.to_owned(), text.to_owned()));
@@ -44,8 +46,9 @@ fn collect_descriptions(schema: &Value, pointer: &str, found: &mut BTreeSet<(Str
     }
 }
 
-/// The text of `paths.txt`, from the document `/openapi/v2`. First the shared parameters and those that many operations
-/// repeat, then the paths. An operation refers to a parameter by its name.
+/// The text of `paths.txt`, from the document `/openapi/v2`. The shared parameters and the often repeated parameters
+/// come first, and then the paths. An operation names the parameters that have a line, and contains all other
+/// parameters.
 ///
 /// # Errors
 /// When the document has no paths.
@@ -56,10 +59,11 @@ pub(super) fn path_lines(document: &Value) -> anyhow::Result<String> {
     }
     let paths = document["paths"].as_object().context("/openapi/v2 lists no paths")?;
     let mut uses: HashMap<String, (&Value, usize)> = HashMap::new();
-    for parameter in paths.values().flat_map(operations).flat_map(parameters_of) {
+    for parameter in paths.values().flat_map(path_item_values).flat_map(parameters_of) {
         uses.entry(parameter.to_string()).or_insert((parameter, 0)).1 += 1;
     }
-    for (parameter, _) in uses.values().filter(|(parameter, count)| *count > REPEATED && is_inline(parameter))
+    for (parameter, _) in
+        uses.values().filter(|(parameter, count)| *count > MAX_INLINE_USES && is_inline(parameter))
     {
         parameters.insert(parameter["name"].as_str().unwrap_or_default().to_owned(), parameter);
     }
@@ -83,8 +87,8 @@ pub(super) fn path_lines(document: &Value) -> anyhow::Result<String> {
     Ok(lines)
 }
 
-/// The operations of a path item, and its list of common parameters.
-fn operations(item: &Value) -> impl Iterator<Item = &Value> {
+/// The values of a path item: its operations, and its list of common parameters.
+fn path_item_values(item: &Value) -> impl Iterator<Item = &Value> {
     item.as_object().into_iter().flat_map(Map::values)
 }
 
@@ -138,7 +142,7 @@ mod tests {
         let own = json!({"name": "name", "in": "path"});
         let limit = json!({"$ref": "#/parameters/limit-1"});
         let mut paths = Map::new();
-        for index in 0..=REPEATED {
+        for index in 0..=MAX_INLINE_USES {
             let second = if index == 0 { own.clone() } else { json!({"name": format!("own{index}")}) };
             paths.insert(format!("/{index}"), json!({"get": {"parameters": [dry_run, second, limit]}}));
         }

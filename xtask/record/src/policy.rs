@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 
 use super::server::Server;
 
-/// The label of the objects that API servers create, and repair at each start.
+/// The query parameter that selects the roles and bindings by their label. API servers create these objects, and repair
+/// the objects at each start.
 const SELECTOR: &str = "labelSelector=kubernetes.io/bootstrapping%3Drbac-defaults";
 
 /// The kinds, and the plurals of their resources. Roles come before the bindings that refer to them.
@@ -16,8 +17,8 @@ const KINDS: [(&str, &str); 4] = [
     ("RoleBinding", "rolebindings"),
 ];
 
-/// The fields of `metadata` that the server does not assign.
-const METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
+/// The recorded fields of `metadata`. The server assigns the other fields.
+const METADATA_FIELDS: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 
 /// The text of `bootstrap_policy.jsonl`: one line per object, in the order of [`KINDS`], then by namespace and name.
 /// `None` if kube-controller-manager has not set the rules of the aggregated roles.
@@ -25,7 +26,7 @@ pub(super) fn lines(server: &Server) -> anyhow::Result<Option<String>> {
     let mut lines = String::new();
     for (kind, plural) in KINDS {
         let list = server.get(&format!("/apis/rbac.authorization.k8s.io/v1/{plural}?{SELECTOR}"))?;
-        // The server returns items by namespace and name.
+        // The server returns the items sorted by namespace and name.
         for item in list["items"].as_array().with_context(|| format!("the list of {plural} has no items"))? {
             if item["aggregationRule"].is_object() && item["rules"].is_null() {
                 return Ok(None);
@@ -33,7 +34,7 @@ pub(super) fn lines(server: &Server) -> anyhow::Result<Option<String>> {
             let mut object = item.clone();
             object["apiVersion"] = "rbac.authorization.k8s.io/v1".into();
             object["kind"] = kind.into();
-            let fields = METADATA
+            let fields = METADATA_FIELDS
                 .into_iter()
                 .filter_map(|field| Some((field.to_owned(), item["metadata"].get(field)?.clone())));
             object["metadata"] = Value::Object(fields.collect::<Map<_, _>>());

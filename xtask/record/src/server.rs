@@ -1,6 +1,6 @@
 //! `Server`: the API server that `record` reads from, by GET requests with JSON responses.
 //!
-//! This module holds the address, certificates and credentials. It must not depend on the requested paths.
+//! This module holds the address, certificates and credentials. The callers choose the requested paths, except `/version`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Server {
     }
 
     /// Requests aggregated discovery, version 2, at `/api` or `/apis`.
-    pub(super) fn aggregated_discovery(&self, root: &str) -> anyhow::Result<Value> {
+    pub(super) fn get_aggregated_discovery(&self, root: &str) -> anyhow::Result<Value> {
         let document =
             self.fetch(root, "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")?;
         if document["kind"] != "APIGroupDiscoveryList" {
@@ -104,12 +104,12 @@ impl Server {
     }
 
     /// Requests `path` as a `Table`.
-    pub(super) fn table(&self, path: &str) -> anyhow::Result<Value> {
+    pub(super) fn get_table(&self, path: &str) -> anyhow::Result<Value> {
         self.fetch(path, "application/json;as=Table;g=meta.k8s.io;v=v1")
     }
 
     /// The server's version, such as `v1.37.2`.
-    pub(super) fn version(&self) -> anyhow::Result<String> {
+    pub(super) fn get_version(&self) -> anyhow::Result<String> {
         Ok(expect_string(&self.get("/version")?["gitVersion"])?.to_owned())
     }
 
@@ -139,7 +139,8 @@ fn expect_string(value: &Value) -> anyhow::Result<&str> {
     value.as_str().context("a string is missing in the kubeconfig or the server's response")
 }
 
-/// A certificate or key, from inline data (`FIELD-data`) or from a file relative to the kubeconfig.
+/// Reads a certificate or key from inline data (`FIELD-data`), or from the file at a path relative to `folder`. `None` if
+/// `entry` has neither.
 fn read_credential(entry: &Value, field: &str, folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     if let Some(data) = entry[format!("{field}-data")].as_str() {
         return Ok(Some(STANDARD.decode(data).with_context(|| format!("decoding {field}-data"))?));

@@ -1,15 +1,16 @@
-//! The objects that an API server creates at its start, except for roles and bindings.
+//! Records the objects that an API server creates at its start, except for roles and bindings.
 //!
-//! The values that differ between servers are replaced: times and UUIDs by placeholders, and addresses, ports and the
-//! identity of the server by those of kube-sim.
+//! The records contain no values that differ between servers. This module removes `uid` and `resourceVersion`, and writes
+//! placeholders for times and for the UUID in the lease. It replaces addresses, ports and the identity of the server by
+//! those of kube-sim.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::server::Server;
 
-/// The paths of single objects.
-const OBJECTS: [&str; 9] = [
+/// The paths of the objects that `record` requests one by one.
+const OBJECT_PATHS: [&str; 9] = [
     "/api/v1/namespaces/default",
     "/api/v1/namespaces/kube-node-lease",
     "/api/v1/namespaces/kube-public",
@@ -21,23 +22,27 @@ const OBJECTS: [&str; 9] = [
     "/apis/networking.k8s.io/v1/servicecidrs/kubernetes",
 ];
 
-/// The paths of lists. All items are recorded, so the server must have no others than those of its start.
-const LISTS: [&str; 3] = [
+/// The paths of lists. `record` records all items of these lists, so the server must have only the items that it created at
+/// its start.
+const LIST_PATHS: [&str; 3] = [
     "/apis/scheduling.k8s.io/v1/priorityclasses",
     "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations",
     "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas",
 ];
 
 /// The path of the leases that identify API servers.
-const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases?labelSelector=apiserver.kubernetes.io%2Fidentity%3Dkube-apiserver";
+const LEASES_PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases?labelSelector=apiserver.kubernetes.io%2Fidentity%3Dkube-apiserver";
 
-/// The host name of the API server in the recorded objects, and the identity that kube-apiserver derives from it: Base32 of
-/// the first 16 bytes of the SHA-256 of the host name and of `kube-apiserver`, each after its length in two bytes.
+/// The host name of the API server in the recorded objects.
 const HOST_NAME: &str = "kube-sim";
+/// The identity that kube-apiserver derives from [`HOST_NAME`]: `apiserver-` and the Base32 text of the first 16 bytes of
+/// a SHA-256 hash. The hash input is the host name and the text `kube-apiserver`. Two bytes with the length precede each
+/// text.
 const IDENTITY: &str = "apiserver-pcsjjgiz5spiemawx4vku6xexy";
 
-/// The values that depend on the configuration and the machine of a server: a kind, a JSON pointer, and the recorded value.
-fn configured() -> [(&'static str, &'static str, Value); 13] {
+/// The values that depend on the configuration and the machine of a server. For each value: the kind of its object, its
+/// JSON pointer, and the value to record instead.
+fn configured_values() -> [(&'static str, &'static str, Value); 13] {
     [
         ("Service", "/spec/clusterIP", json!("10.96.0.1")),
         ("Service", "/spec/clusterIPs/0", json!("10.96.0.1")),
@@ -55,10 +60,11 @@ fn configured() -> [(&'static str, &'static str, Value); 13] {
     ]
 }
 
-/// The text of `system_objects.jsonl`: one line per object. `$NOW`, `$MICRO_NOW` and `$DATE` stand for the time of the
-/// start, and `$UUID` for a random UUID. `None` if kube-controller-manager has changed the objects.
+/// Requests the objects, and returns the text of `system_objects.jsonl`: one line per object. In the text, `$NOW`,
+/// `$MICRO_NOW` and `$DATE` stand for the start time of kube-sim, and `$UUID` stands for a random UUID. Returns `None` if
+/// an object of [`OBJECT_PATHS`] has finalizers, which kube-controller-manager adds.
 pub(super) fn lines(server: &Server) -> anyhow::Result<Option<String>> {
-    let mut objects = OBJECTS.iter().map(|path| server.get(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut objects = OBJECT_PATHS.iter().map(|path| server.get(path)).collect::<Result<Vec<_>, _>>()?;
     if objects.iter().any(|object| object["metadata"]["finalizers"].is_array()) {
         return Ok(None);
     }
@@ -67,22 +73,24 @@ pub(super) fn lines(server: &Server) -> anyhow::Result<Option<String>> {
     let address = address.context("the service kubernetes has no cluster IP")?;
     let address = server.get(&format!("/apis/networking.k8s.io/v1/ipaddresses/{address}"))?;
     objects.push(address);
-    for path in LISTS {
+    for path in LIST_PATHS {
         objects.extend(items(&server.get(path)?)?);
     }
-    objects.push(items(&server.get(LEASES)?)?.into_iter().next().context("no lease identifies the server")?);
+    objects.push(
+        items(&server.get(LEASES_PATH)?)?.into_iter().next().context("no lease identifies the server")?,
+    );
     let mut lines = String::new();
     for mut object in objects {
-        set_configured(&mut object)?;
-        lines.push_str(&without_assigned(object).to_string());
+        set_configured_values(&mut object)?;
+        lines.push_str(&without_assigned_values(object).to_string());
         lines.push('\n');
     }
     Ok(Some(lines))
 }
 
 /// Replaces the values that depend on the configuration and the machine of the server.
-fn set_configured(object: &mut Value) -> anyhow::Result<()> {
-    for (kind, pointer, recorded) in configured() {
+fn set_configured_values(object: &mut Value) -> anyhow::Result<()> {
+    for (kind, pointer, recorded) in configured_values() {
         if object["kind"] == kind {
             let value = object.pointer_mut(pointer);
             *value.with_context(|| format!("an object of the kind {kind} has no {pointer}"))? = recorded;
@@ -104,8 +112,8 @@ fn items(list: &Value) -> anyhow::Result<Vec<Value>> {
     Ok(with_type.collect())
 }
 
-/// The object with placeholders for its times, and without uid and resource version.
-fn without_assigned(mut object: Value) -> Value {
+/// Removes `uid` and `resourceVersion` from the object, and replaces its times by placeholders. Returns the object.
+fn without_assigned_values(mut object: Value) -> Value {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.retain(|field, _| !["uid", "resourceVersion"].contains(&field.as_str()));
     }
@@ -113,7 +121,7 @@ fn without_assigned(mut object: Value) -> Value {
     object
 }
 
-/// Replaces the texts in the fields with times by placeholders.
+/// Writes placeholders into the fields that contain times. Recognizes these fields by their names.
 fn replace_times(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -138,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn assigned_and_configured_values_are_replaced() {
+    fn assigned_and_configured_values_are_removed_or_replaced() {
         let mut lease = json!({
             "kind": "Lease",
             "metadata": {
@@ -149,7 +157,7 @@ mod tests {
             },
             "spec": {"renewTime": "2026-01-01T00:00:00.000000Z", "holderIdentity": "apiserver-a_b"},
         });
-        set_configured(&mut lease).unwrap();
+        set_configured_values(&mut lease).unwrap();
         let recorded = json!({
             "kind": "Lease",
             "metadata": {
@@ -159,8 +167,9 @@ mod tests {
             },
             "spec": {"renewTime": "$MICRO_NOW", "holderIdentity": format!("{IDENTITY}_$UUID")},
         });
-        assert_eq!(without_assigned(lease), recorded);
-        let error = set_configured(&mut json!({"kind": "ServiceCIDR", "spec": {}})).unwrap_err().to_string();
+        assert_eq!(without_assigned_values(lease), recorded);
+        let error =
+            set_configured_values(&mut json!({"kind": "ServiceCIDR", "spec": {}})).unwrap_err().to_string();
         assert_eq!(error, "an object of the kind ServiceCIDR has no /spec/cidrs/0");
     }
 

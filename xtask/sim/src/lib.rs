@@ -1,7 +1,7 @@
 //! `cargo xtask sim`: serves kube-sim on a local port, for kubectl and other clients that read a kubeconfig.
 //!
-//! This package parses the arguments, writes the kubeconfig and runs the COMMAND. kube-sim implements the behaviour of
-//! the API server.
+//! This package parses the arguments, writes the kubeconfig and runs the command that the user gives after `--`. kube-sim
+//! implements the behaviour of the API server.
 
 mod listen;
 mod workload;
@@ -23,11 +23,11 @@ const MAX_NODES: i64 = 1_000;
 /// The maximum number of deployments.
 const MAX_DEPLOYMENTS: i64 = 200;
 
-/// Serves a simulated cluster on a local port, and stops it at the end.
+/// Serves a simulated cluster on a local port until COMMAND ends or an interrupt arrives.
 ///
-/// Runs COMMAND with KUBECONFIG set, and returns its exit code. Without a COMMAND, serves until interrupted. A workload
-/// changes the cluster continuously: nodes become NotReady and Ready again, deployments roll out, pods are created and
-/// deleted. It also runs the deployments and pods that you create.
+/// Runs COMMAND with KUBECONFIG set, and returns the exit code of COMMAND. Without a COMMAND, serves until interrupted. A
+/// workload changes the cluster continuously: nodes become NotReady and Ready again, deployments roll out, pods are
+/// created and deleted. The workload also runs the deployments and pods that you create.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask sim -- kubectl get nodes,pods -A
@@ -54,7 +54,7 @@ pub struct Args {
     /// The seed of all random choices.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Make no random changes; the workload only acts on your changes.
+    /// Make no random changes. After the start, the workload only reacts to your changes.
     #[arg(long)]
     calm: bool,
     /// Create only the nodes: no pod is scheduled or run.
@@ -68,13 +68,14 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the server cannot listen on the address, the kubeconfig cannot be written or the command cannot be started.
+/// When the server cannot listen on the address, the kubeconfig cannot be written, or no process can be started for
+/// COMMAND. If the program of COMMAND does not exist, `run` returns exit code 127 and no error.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     xtask_process::logging::init();
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
 }
 
-/// Starts the server and the workload, runs COMMAND or waits for an interrupt, and stops both.
+/// Starts the workload and the server. Runs COMMAND, or waits for an interrupt. Then stops the workload and the server.
 async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let sim = Sim::builder().seed(args.seed).nodes(args.nodes.into()).build();
@@ -87,9 +88,9 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let server = server.map_err(|error| anyhow!(error).context("cannot serve: is the port in use?"))?;
     let scratch = create_scratch()?;
     let kubeconfig = scratch.path().join("kubeconfig");
-    write_private(&kubeconfig, &server.kubeconfig())?;
+    create_private_file(&kubeconfig, &server.kubeconfig())?;
     let outcome = if args.command.is_empty() {
-        run_until_interrupted(&server, &kubeconfig, &mut interrupts).await
+        wait_until_interrupted(&server, &kubeconfig, &mut interrupts).await
     } else {
         let command = Foreground::start(&args.command, [("KUBECONFIG", &kubeconfig)])?;
         Ok(command.finish(&mut interrupts).await)
@@ -99,7 +100,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-/// The options of the workload that the arguments select.
+/// Converts the arguments to the options of the workload.
 fn workload_options(args: &Args) -> WorkloadOptions {
     WorkloadOptions {
         nodes: args.nodes.into(),
@@ -110,7 +111,7 @@ fn workload_options(args: &Args) -> WorkloadOptions {
     }
 }
 
-/// Creates a temporary folder, and removes the folders of killed runs.
+/// Creates a temporary folder for this run. First removes the temporary folders that killed processes left behind.
 fn create_scratch() -> anyhow::Result<Scratch> {
     let parent = std::env::temp_dir();
     let parent =
@@ -119,8 +120,8 @@ fn create_scratch() -> anyhow::Result<Scratch> {
     Scratch::create(&parent)
 }
 
-/// Writes a file that contains a private key, so that only its owner can read it.
-fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+/// Writes `text` to a new file that only the owner of the file can read: the text may contain a private key.
+fn create_private_file(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -129,7 +130,7 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// Prints the server's URL and the path of the kubeconfig, and waits for an interrupt.
-async fn run_until_interrupted(
+async fn wait_until_interrupted(
     server: &Server,
     kubeconfig: &Path,
     interrupts: &mut Interrupts,

@@ -34,22 +34,22 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_listen(text: &str, expected: Option<&str>) {
+    fn check_address(text: &str, expected: Option<&str>) {
         let parsed = text.parse::<ListenAddress>().ok().map(|listen| SocketAddr::from(listen).to_string());
         assert_eq!(parsed.as_deref(), expected, "{text}");
     }
 
     #[test]
     fn parses_addresses_with_an_optional_port() {
-        check_listen("127.0.0.1:6443", Some("127.0.0.1:6443"));
-        check_listen("0.0.0.0", Some("0.0.0.0:0"));
-        check_listen("[::1]:1", Some("[::1]:1"));
-        check_listen("::1", Some("[::1]:0"));
-        check_listen("localhost:80", Some("127.0.0.1:80"));
-        check_listen("localhost", Some("127.0.0.1:0"));
-        check_listen("localhost.example", None);
-        check_listen("6443", None);
-        check_listen("127.0.0.1:99999", None);
-        check_listen("", None);
+        check_address("127.0.0.1:6443", Some("127.0.0.1:6443"));
+        check_address("0.0.0.0", Some("0.0.0.0:0"));
+        check_address("[::1]:1", Some("[::1]:1"));
+        check_address("::1", Some("[::1]:0"));
+        check_address("localhost:80", Some("127.0.0.1:80"));
+        check_address("localhost", Some("127.0.0.1:0"));
+        check_address("localhost.example", None);
+        check_address("6443", None);
+        check_address("127.0.0.1:99999", None);
+        check_address("", None);
     }
 }

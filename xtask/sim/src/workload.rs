@@ -1,13 +1,14 @@
-//! `WorkloadOptions`: the options of a simulated workload. Starts the workload, and waits until its first pods run.
+//! `WorkloadOptions`: the options of a simulated workload. `WorkloadOptions::start` starts the workload, and waits at most
+//! two seconds until the pods of the deployments are available.
 
 use std::time::{Duration, Instant};
 
 use kube_sim::Sim;
 use kube_sim::workload::Workload;
 
-/// The time between two steps of the workload until the first pods run.
+/// The time between two steps of the workload while [`WorkloadOptions::start`] waits for the pods of the deployments.
 const START_PACE: Duration = Duration::from_millis(5);
-/// The maximum time to wait for the first pods.
+/// The maximum time for which [`WorkloadOptions::start`] waits for the pods of the deployments.
 const START_LIMIT: Duration = Duration::from_secs(2);
 
 /// The options of a simulated workload.
@@ -16,7 +17,7 @@ const START_LIMIT: Duration = Duration::from_secs(2);
 pub struct WorkloadOptions {
     /// The approximate number of nodes.
     pub nodes: usize,
-    /// The number of deployments.
+    /// The number of deployments to create.
     pub deployments: usize,
     /// The seed of all random choices.
     pub seed: u64,
@@ -27,10 +28,11 @@ pub struct WorkloadOptions {
 }
 
 impl WorkloadOptions {
-    /// Creates the deployments, waits until their pods are available (at most two seconds), and starts the workload.
+    /// Creates the deployments with a fast and calm workload, and waits at most two seconds until their pods are
+    /// available. Then replaces the fast workload by a workload with these options.
     ///
     /// # Cancel safety
-    /// Cancelling stops the workload and keeps the objects that it created.
+    /// Cancelling stops the fast workload. The created objects stay.
     pub async fn start(self, sim: &Sim) -> Workload {
         let builder = Workload::builder().seed(self.seed).nodes(self.nodes);
         let begin = Instant::now();
@@ -39,7 +41,7 @@ impl WorkloadOptions {
             tokio::time::sleep(START_PACE).await;
         }
         drop(first);
-        // The deployments exist: the second workload creates no deployments, and only manages the existing ones.
+        // The deployments exist: the second workload creates no deployments, and only manages existing deployments.
         let builder = builder.deployments(0).pace(self.pace);
         if self.calm { builder.calm() } else { builder }.start(sim)
     }

@@ -21,7 +21,7 @@ fn run_sim(sandbox: &Sandbox, args: &[&str]) -> (Option<i32>, String) {
     finish(sandbox.program(args).spawn().unwrap())
 }
 
-/// The lines that `sim` without a command prints at its start, up to the line with `Ctrl-C`.
+/// Reads the lines that `sim` prints at its start if it has no COMMAND, up to the line with `Ctrl-C`.
 fn read_start_lines(child: &mut Child) -> Vec<String> {
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut lines = Vec::new();
@@ -70,7 +70,7 @@ fn the_kubeconfig_is_private_and_removed_at_the_end() {
 }
 
 #[test]
-fn without_a_command_it_serves_until_interrupted() {
+fn sim_without_a_command_serves_until_interrupted() {
     let sandbox = Sandbox::new();
     for (how, code) in [(Signal::INT, 0), (Signal::TERM, 0)] {
         let mut child = sandbox.program(&["--http", "--nodes", "1"]).spawn().unwrap();

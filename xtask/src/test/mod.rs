@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all checks that need only the Rust toolchain, fastest first.
+//! `cargo xtask test`: runs all checks that need only the Rust toolchain. The fast checks run first.
 //!
 //! [`Step`] defines the checks; this file runs them, prints their durations and stops at the first failure.
 
@@ -16,16 +16,17 @@ pub use steps::Step;
 /// Runs all checks that need only the Rust toolchain: format, rules, lints, documentation, features, tests and
 /// examples.
 ///
-/// Stops at the first failure and prints the command that repeats it. Skips the tests that run kubectl if kubectl is
-/// not on the PATH.
+/// Stops at the first failure, and prints the command that repeats the failed check. If kubectl is not on the PATH, the
+/// tests that run kubectl are skipped.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Run only these steps, in their usual order; all by default.
     #[arg(value_name = "STEP", value_enum)]
     steps: Vec<Step>,
 
-    /// Run only the model tests of kube-runtime, in release mode, each on this many random sequences. A model test
-    /// compares the library with a simple model of it. The step `test` runs each on 2000 sequences.
+    /// Run only the model tests of kube-runtime, in release mode, each on this many random sequences of operations. A
+    /// model test compares the library with a simple model of the library. The step `test` runs each model test on
+    /// 2000 sequences.
     #[arg(long, value_name = "SEQUENCES", conflicts_with = "steps")]
     models: Option<u64>,
 }
@@ -82,7 +83,7 @@ impl fmt::Display for Elapsed {
     }
 }
 
-/// Whether a folder of the PATH contains a program with this name.
+/// Whether a folder of the PATH contains a file with the name `program`.
 fn is_on_path(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).any(|folder| Path::new(&folder).join(program).is_file())

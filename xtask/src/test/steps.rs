@@ -1,5 +1,5 @@
-//! The steps of `cargo xtask test`, and the cargo commands of each step. All commands share one target folder and one
-//! set of features, so that cargo builds few crates twice.
+//! The steps of `cargo xtask test`, and the cargo commands of each step. All steps share one target folder, and all steps
+//! except `features` build the workspace with the same features. Therefore cargo builds few crates twice.
 
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -10,18 +10,19 @@ use clap::ValueEnum;
 use crate::cargo::cargo;
 use crate::tidy;
 
-/// Values of `--features` for kube-client without its default features: none, and each feature alone, except those that
-/// select the cryptography or the certificate authorities of TLS.
-const FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metrics"];
-/// Values of `--features` for kube-runtime: none, and each feature alone.
+/// The values of `--features` for kube-client in the step `features`: no feature, and single features. The step omits the
+/// features that select the cryptography or the certificate authorities of TLS.
+const CLIENT_FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metrics"];
+/// The values of `--features` for kube-runtime in the step `features`: no feature, and each feature alone.
 const RUNTIME_FEATURES: [&str; 5] = ["", "metrics", "manager", "webhook", "zstd"];
-/// Values of `--features` for kube-sim: none, and each feature alone.
+/// The values of `--features` for kube-sim in the step `features`: no feature, and each feature alone.
 const SIM_FEATURES: [&str; 2] = ["", "cli"];
-/// Crates that kube-client must depend on only with its `client` feature.
-const CLIENT_ONLY: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
-/// Packages that must depend on no other package of the workspace, not even in tests. Tests that use kube-client and
-/// kube-sim would not find a bug in code that both share; `xtask` must build even if another package does not.
-const STANDALONE: [&str; 4] = ["kube-sim", "kube-derive", "xtask", "bench-load"];
+/// Crates that kube-client must not depend on without its `client` feature.
+const CLIENT_ONLY_CRATES: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
+/// Packages that must depend on no other package of the workspace, not even in tests. If kube-client and kube-sim shared
+/// code, tests that use both would not find the bugs of the shared code. `xtask` must build even if other packages do not
+/// compile.
+const STANDALONE_PACKAGES: [&str; 4] = ["kube-sim", "kube-derive", "xtask", "bench-load"];
 
 /// A step of `cargo xtask test`. The order of the variants is the order of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,10 +36,10 @@ pub enum Step {
     Clippy,
     /// The documentation builds without a warning
     Doc,
-    /// kube-client, kube-runtime and kube-sim build with other features, and no package has a dependency that it must
-    /// not have
+    /// kube-client, kube-runtime and kube-sim pass clippy with no feature and with single features, and no package has
+    /// a forbidden dependency
     Features,
-    /// Unit tests, integration tests and the tests of the examples
+    /// Unit tests, integration tests and the tests of the examples pass
     Test,
     /// The examples in the documentation run
     Doctest,
@@ -68,7 +69,7 @@ impl Step {
         value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
     }
 
-    /// Runs the step. The commands of the step inherit stdout and stderr.
+    /// Runs the step. If a check fails, the inner error is the command that repeats the check.
     pub(super) fn run(self) -> anyhow::Result<Result<(), RepeatCommand>> {
         if self == Self::Tidy {
             return run_tidy();
@@ -81,7 +82,7 @@ impl Step {
         if self == Self::Features { check_dependencies() } else { Ok(Ok(())) }
     }
 
-    /// The cargo commands of the step.
+    /// The cargo commands that must succeed in the step, except `cargo tree`, which [`check_dependencies`] runs.
     fn invocations(self) -> Vec<Invocation> {
         let deny = ["--", "-D", "warnings"];
         match self {
@@ -95,7 +96,7 @@ impl Step {
                 ..Invocation::new(&["doc", "--workspace", "--no-deps"])
             }],
             Self::Features => {
-                let client = FEATURES.map(|features| ("kube-client", features));
+                let client = CLIENT_FEATURES.map(|features| ("kube-client", features));
                 let runtime = RUNTIME_FEATURES.map(|features| ("kube-runtime", features));
                 let sim = SIM_FEATURES.map(|features| ("kube-sim", features));
                 let invocation = |(package, features)| {
@@ -105,8 +106,8 @@ impl Step {
                 client.into_iter().chain(runtime).chain(sim).map(invocation).collect()
             }
             Self::Test => {
-                // The tests of the examples run the example programs. Build these first: `cargo test` builds examples
-                // only as test harnesses. CI runs the other programs from the same build.
+                // The tests of the examples run the example programs, but `cargo test` builds examples only as test
+                // harnesses. Therefore build the example programs first. `--bins` is for CI, which runs xtask programs.
                 let targets = ["--lib", "--bins", "--tests"];
                 vec![
                     Invocation::new(&["build", "--workspace", "--bins", "--examples"]),
@@ -147,10 +148,10 @@ impl Invocation {
         self
     }
 
-    /// The process to start, in the root folder of the workspace.
+    /// Returns a [`Command`] that runs cargo with these arguments in the root folder of the workspace.
     fn command(&self) -> Command {
         let mut command = cargo();
-        // A test must not connect to the developer's own cluster.
+        // Remove KUBECONFIG: a test must not connect to the developer's own cluster.
         command
             .args(&self.arguments)
             .envs(self.env.clone())
@@ -166,7 +167,7 @@ impl Invocation {
     }
 }
 
-/// The command quoted for a shell.
+/// Displays the command as text that a shell can run.
 impl fmt::Display for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((name, value)) = &self.env {
@@ -184,7 +185,7 @@ impl fmt::Display for Invocation {
     }
 }
 
-/// Runs the rules of [`tidy`] and prints their findings.
+/// Checks the rules of [`tidy`], and prints the violations.
 fn run_tidy() -> anyhow::Result<Result<(), RepeatCommand>> {
     let findings = tidy::check()?;
     for finding in &findings {
@@ -193,11 +194,12 @@ fn run_tidy() -> anyhow::Result<Result<(), RepeatCommand>> {
     Ok(if findings.is_empty() { Ok(()) } else { Err("cargo xtask tidy".to_owned()) })
 }
 
-/// Checks that no package has a dependency that it must not have.
+/// Checks that kube-client without its `client` feature depends on no crate of [`CLIENT_ONLY_CRATES`], and that each package
+/// of [`STANDALONE_PACKAGES`] depends on no other package of the workspace.
 fn check_dependencies() -> anyhow::Result<Result<(), RepeatCommand>> {
     let without_client = ["--package", "kube-client", "--no-default-features", "--edges", "normal,build"];
-    let mut outcome = check_tree(&without_client, |line| CLIENT_ONLY.contains(&package_in(line)))?;
-    for package in STANDALONE {
+    let mut outcome = check_tree(&without_client, |line| CLIENT_ONLY_CRATES.contains(&package_in(line)))?;
+    for package in STANDALONE_PACKAGES {
         // `cargo tree` prints a folder only for packages that are not from a registry.
         let ours = |line: &str| line.contains("(/") && package_in(line) != package;
         outcome = outcome.and(check_tree(&["--package", package], ours)?);
@@ -205,7 +207,7 @@ fn check_dependencies() -> anyhow::Result<Result<(), RepeatCommand>> {
     Ok(outcome)
 }
 
-/// Fails if `cargo tree` with these arguments prints a line that `refused` matches.
+/// Fails if `cargo tree` with these arguments fails, or prints a line that `refused` matches.
 fn check_tree(
     arguments: &[&str],
     refused: impl Fn(&str) -> bool,
@@ -242,12 +244,12 @@ mod tests {
             |name| check_tree(&["--package", "kube-client"], move |line| package_in(line) == name).unwrap();
         assert_eq!(client("tokio"), Err("cargo tree --prefix none --package kube-client".to_owned()));
         assert_eq!(client("toki"), Ok(()));
-        // kube-sim is a dev-dependency.
+        // `cargo tree` also prints dev-dependencies, such as kube-sim.
         assert!(client("kube-sim").is_err());
     }
 
     #[test]
-    fn failed_commands_are_quoted_for_a_shell() {
+    fn displayed_commands_are_quoted_for_a_shell() {
         let all = |step: Step| step.invocations().iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(all(Step::Doc), ["RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps"]);
         assert_eq!(
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_fails_returns_false() {
+    fn run_returns_whether_the_command_succeeded() {
         assert!(!Invocation::new(&["no-such-subcommand"]).run().unwrap());
         assert!(Invocation::new(&["--version"]).run().unwrap());
     }

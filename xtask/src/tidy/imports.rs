@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::layers::{CRATES, allows, entries, is_in};
+use super::layers::{CRATES, contains_layer, entries, is_in};
 use super::syntax::used_paths;
 use super::{Files, finding};
 
 /// The folder with the tables of layers, for the texts of findings.
-const TABLES: &str = "xtask/src/tidy/layers";
+const TABLES_FOLDER: &str = "xtask/src/tidy/layers";
 
 /// The segments of a Rust path.
 type RustPath = Vec<String>;
@@ -30,7 +30,7 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
                 path.retain(|part| part != "crate");
                 (path[path.len() - 1].clone(), path)
             })),
-            // A module with this name is compiled for tests only.
+            // Only tests compile a module with the name `tests` and its submodules.
             Ok(_) if module.iter().any(|part| part == "tests") => {}
             Ok(names) => modules.push((path, module.join("::"), names)),
             Err(error) => findings.push(finding(path, error.span().start().line, "syntax", error)),
@@ -39,13 +39,18 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
     for (path, module, names) in &modules {
         let mut add = |line, text: String| findings.push(finding(path, line, "layers", text));
         let Some(layer) = layer_of(table, module) else {
-            add(1, format!("module `{module}` is in no layer: add it to the table of its crate in {TABLES}"));
+            add(
+                1,
+                format!(
+                    "module `{module}` is in no layer: add it to the table of its crate in {TABLES_FOLDER}"
+                ),
+            );
             continue;
         };
         for (path, line) in names {
             let refused = match path[0].as_str() {
-                "crate" => refused_import(table, layer, &origin(&path[1..], &exports)),
-                _ => refused_by_ban(table, module, &path.join("::")),
+                "crate" => import_violation(table, layer, &original_path(&path[1..], &exports)),
+                _ => ban_violation(table, module, &path.join("::")),
             };
             if let Some(text) = refused {
                 add(*line, text);
@@ -55,35 +60,39 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
     findings
 }
 
-/// The path of an item in the module that defines it: follows a re-export of the crate root.
-fn origin(path: &[String], exports: &BTreeMap<String, RustPath>) -> String {
-    // A module and an item that is re-exported from it may have the same name. The path then begins with the module.
+/// Joins the segments of `path` with `::`. If the crate root re-exports the first segment, first replaces this segment by
+/// the original path of the item.
+fn original_path(path: &[String], exports: &BTreeMap<String, RustPath>) -> String {
+    // The root may re-export an item with the name of the item's module, such as `watcher::watcher`. This name at the start
+    // of `path` means the module.
     let exported = path.first().and_then(|first| exports.get(first)).filter(|origin| origin[0] != path[0]);
     exported.map_or_else(|| path.to_vec(), |origin| [origin, &path[1..]].concat()).join("::")
 }
 
-/// The longest entry of the table that is a prefix of the module path.
+/// The layer of the module or item with this path: the longest layer name in the table that is a prefix of the path.
 fn layer_of(table: &'static str, path: &str) -> Option<&'static str> {
     let layers = entries(table, "").into_iter().map(|(layer, _)| layer);
     layers.filter(|layer| is_in(path, layer)).max_by_key(|layer| layer.len())
 }
 
-/// The finding if `layer` must not import `target`, the path of an item of the same crate.
-fn refused_import(table: &'static str, layer: &str, target: &str) -> Option<String> {
+/// Returns the text of a finding if `layer` must not import `target`, or if `target` is in no layer. `target` is the path
+/// of an item in the same crate, without `crate`.
+fn import_violation(table: &'static str, layer: &str, target: &str) -> Option<String> {
     let Some(other) = layer_of(table, target) else {
         return Some(format!(
-            "`{target}` is in no layer: import its own module, or add that to the table in {TABLES}"
+            "`{target}` is in no layer: import its own module, or add that to the table in {TABLES_FOLDER}"
         ));
     };
-    let listed = entries(table, "").iter().any(|(name, imports)| *name == layer && allows(imports, other));
+    let listed =
+        entries(table, "").iter().any(|(name, imports)| *name == layer && contains_layer(imports, other));
     let advice = "move the shared code to a layer that both may import, or reverse the dependency";
     (!listed && !is_in(other, layer))
         .then(|| format!("`{layer}` must not import `{other}` (here `{target}`): {advice}"))
 }
 
-/// The finding if `module` must not use `path`, a path of another crate. A ban such as `Timestamp::now` also matches a
-/// longer path that ends with it, such as `jiff::Timestamp::now`.
-fn refused_by_ban(table: &'static str, module: &str, path: &str) -> Option<String> {
+/// Returns the text of a finding if the table bans `path` in `module`. `path` begins with the name of another crate or of an
+/// imported item. The ban `Timestamp::now` also matches `jiff::Timestamp::now`, which ends with the ban.
+fn ban_violation(table: &'static str, module: &str, path: &str) -> Option<String> {
     let is_named = |ban: &&str| is_in(path, ban) || ban.contains("::") && path.ends_with(*ban);
     let bans = entries(table, "!").into_iter().filter(|(place, _)| is_in(module, place));
     let (place, _) = bans.into_iter().find(|(_, paths)| paths.iter().any(is_named))?;
@@ -98,11 +107,11 @@ mod tests {
         let tests = ("kube-client/src/core/tests/more.rs", "use crate::client::X;");
         let files = [("kube-client/src/lib.rs", root), tests, (path, text)];
         let expected = if expected.is_empty() { "" } else { &format!("1: layers: {expected}") };
-        super::super::tests::check(super::check, &files, path, expected);
+        super::super::tests::assert_finding(super::check, &files, path, expected);
     }
 
     #[test]
-    fn imports_of_layers_that_are_not_listed_are_refused() {
+    fn imports_of_unlisted_layers_are_refused() {
         let core = "kube-client/src/core/a.rs";
         check(core, "use crate::{core::X, Client};", "`core` must not import `client` (here `client::C");
         check("kube-client/src/api/mod.rs", "use super::discovery::X;", "`api` must not import `discovery`");
@@ -114,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn listed_imports_are_allowed() {
+    fn permitted_imports_are_accepted() {
         check("kube-client/src/error.rs", "use crate::{core::X, ResourceExt}; use super::core::b;", "");
         check("kube-client/src/client/mod.rs", "use tls::X; use crate::client::auth::Y; use self::a::B;", "");
         check("kube-client/src/client/tls/a.rs", "use super::X; use super::super::super::config::Y;", "");

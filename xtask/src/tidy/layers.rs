@@ -1,12 +1,15 @@
 //! The tables of layers, `layers/*.txt`: the imports that each module may have. [`super::imports`] applies them.
 //!
-//! - A module belongs to the longest entry that is a prefix of its path.
-//! - It may import its own layer, the descendants of that layer (`client` may import `client::tls`) and the layers that
-//!   its entry lists; nothing else. No table has a cycle. `store::*` stands for `store` and its descendants.
-//! - An entry that begins with `!` lists paths of other crates that the module must not use; `ARCHITECTURE.md` gives
-//!   the reasons. Calls that are forbidden in a whole crate are in the `clippy.toml` of the crate.
+//! - Each line of a table is an entry: the path of a module, then a list, which may be empty. Without `!` before the path,
+//!   the module is a layer, and the list names the layers that the module may import.
+//! - A module belongs to the layer with the longest path that is a prefix of the path of the module.
+//! - A module may import its own layer, the descendants of this layer (`client` may import `client::tls`) and the layers
+//!   in the list; nothing else. No table has a cycle. `store::*` stands for `store` and its descendants.
+//! - With `!` before the path, the list names paths of other crates. The module must not use these paths.
+//!   `ARCHITECTURE.md` gives the reasons. The `clippy.toml` of a crate contains the calls that the whole crate must not
+//!   make.
 
-/// Each crate, and its table with one line for each layer.
+/// The folder of each crate that is divided into layers, and the table of the crate.
 pub(super) const CRATES: [(&str, &str); 4] = [
     ("kube-client", include_str!("layers/kube-client.txt")),
     ("kube-runtime", include_str!("layers/kube-runtime.txt")),
@@ -14,7 +17,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
     ("kube-sim", include_str!("layers/kube-sim.txt")),
 ];
 
-/// A module, and the paths that its entry lists.
+/// An entry of a table: the path of a module, and the list after the path.
 pub(super) type Entry = (&'static str, Vec<&'static str>);
 
 /// The entries of a table that begin with `prefix`, without the prefix. An empty prefix selects the entries that do
@@ -30,8 +33,8 @@ pub(super) fn is_in(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Whether a list of layers contains this layer.
-pub(super) fn allows(listed: &[&str], layer: &str) -> bool {
+/// Whether the list of an entry contains this layer, directly or through an item such as `store::*`.
+pub(super) fn contains_layer(listed: &[&str], layer: &str) -> bool {
     listed.iter().any(|name| name.strip_suffix("::*").map_or(*name == layer, |above| is_in(layer, above)))
 }
 
@@ -43,11 +46,12 @@ mod tests {
     fn no_table_has_a_cycle_or_an_unknown_layer() {
         for (folder, table) in CRATES {
             let all = entries(table, "");
-            let unknown = |name: &&&str| !all.iter().any(|(layer, _)| allows(&[*name], layer));
+            let unknown = |name: &&&str| !all.iter().any(|(layer, _)| contains_layer(&[*name], layer));
             assert_eq!(all.iter().flat_map(|(_, listed)| listed).find(unknown), None, "{folder}");
             // A layer that may import none of the remaining layers is in no cycle.
-            let may =
-                |(from, listed): &Entry, to: &str| *from != to && (allows(listed, to) || is_in(to, from));
+            let may = |(from, listed): &Entry, to: &str| {
+                *from != to && (contains_layer(listed, to) || is_in(to, from))
+            };
             let mut left = all.clone();
             while let Some(free) = left.iter().position(|from| !left.iter().any(|(to, _)| may(from, to))) {
                 left.remove(free);

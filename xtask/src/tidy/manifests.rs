@@ -1,24 +1,25 @@
-//! Rules on the manifests of the workspace, checked line by line. No rule forbids renamed dependencies, because cargo
-//! refuses to rename an inherited dependency; `deny.toml` has the rules on licenses and sources of packages.
+//! Checks the manifests of the packages: each package inherits its settings and its dependencies from the workspace, and
+//! the changelog has an entry for each published package. No rule forbids renamed dependencies, because a package cannot
+//! rename a dependency that it inherits. `deny.toml` has the rules on licenses and sources of packages.
 
 use super::{Files, finding};
 
-/// The keys that each package inherits from the workspace.
-const INHERITED: [&str; 4] =
+/// The keys that each package must inherit from the workspace.
+const INHERITED_KEYS: [&str; 4] =
     ["edition.workspace", "rust-version.workspace", "license.workspace", "[lints]\nworkspace"];
-/// The folders of other workspaces, which inherit nothing from this one.
-const EXCLUDED: [&str; 2] = ["xtask/bench/kube/", "kube-client/fuzz/"];
+/// The folders of other workspaces. Their packages inherit nothing from this workspace.
+const EXCLUDED_FOLDERS: [&str; 2] = ["xtask/bench/kube/", "kube-client/fuzz/"];
 
 pub(super) fn check(files: &Files) -> Vec<String> {
     let mut findings = Vec::new();
     let log = files.get("CHANGELOG.md").map(String::as_str).unwrap_or_default();
     for (path, manifest) in files.iter().filter(|(path, _)| path.ends_with("/Cargo.toml")) {
-        if EXCLUDED.iter().any(|folder| path.starts_with(folder)) {
+        if EXCLUDED_FOLDERS.iter().any(|folder| path.starts_with(folder)) {
             continue;
         }
         let mut add = |line, text: &str| findings.push(finding(path, line, "manifest", text));
         for line in
-            INHERITED.map(|key| format!("{key} = true")).iter().filter(|line| !manifest.contains(*line))
+            INHERITED_KEYS.map(|key| format!("{key} = true")).iter().filter(|line| !manifest.contains(*line))
         {
             add(1, &format!("not inherited from the workspace: add `{line}`"));
         }
@@ -45,18 +46,18 @@ mod tests {
     #[track_caller]
     fn check(manifest: &str, expected: &str) {
         let files = [("CHANGELOG.md", "## a 0.1.0"), ("a/Cargo.toml", manifest)];
-        super::super::tests::check(super::check, &files, "a/Cargo.toml", expected);
+        super::super::tests::assert_finding(super::check, &files, "a/Cargo.toml", expected);
     }
 
     #[test]
-    fn rejects_settings_that_are_not_inherited_and_versions_missing_in_the_changelog() {
+    fn rejects_missing_inheritance_and_missing_changelog_entries() {
         let head = "[package]\nname = \"a\"\nversion = \"0.1.0\"";
         let good = format!(
             "{head}\n{}\n[dependencies]\n",
-            super::INHERITED.map(|key| format!("{key} = true")).join("\n")
+            super::INHERITED_KEYS.map(|key| format!("{key} = true")).join("\n")
         );
         check(&format!("{good}serde.workspace = true\ntokio = {{ workspace = true, features = [] }}"), "");
-        for line in super::INHERITED {
+        for line in super::INHERITED_KEYS {
             check(&good.replace(line, ""), "1: manifest: not inherited from the workspace");
         }
         check(&good.replace("0.1.0", "0.2.0"), "1: manifest: CHANGELOG.md has no line");

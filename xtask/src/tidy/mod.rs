@@ -1,7 +1,7 @@
 //! `cargo xtask tidy`: checks the rules of this repository that rustc, clippy and cargo-deny cannot check.
 //!
-//! `imports`, `manifests` and `texts` each check one subject, and test that each rule rejects a fixture. No module may
-//! change a file.
+//! `imports`, `manifests` and `texts` each check the rules of one subject. Their tests check that each rule rejects a
+//! violation. No module may change a file.
 
 mod imports;
 mod layers;
@@ -28,7 +28,7 @@ type Files = BTreeMap<String, String>;
 /// A function that checks the rules of one subject, and returns the findings.
 type Check = fn(&Files) -> Vec<String>;
 
-/// Formats a violation of a rule as `file:line: ..`, which editors can open.
+/// Formats a violation of a rule as `FILE:LINE: RULE: TEXT`. Many editors can open the position `FILE:LINE`.
 fn finding(file: &str, line: usize, rule: &str, text: impl fmt::Display) -> String {
     format!("{file}:{line}: {rule}: {text}")
 }
@@ -47,7 +47,7 @@ pub fn run(_: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// The findings of all rules.
+/// Checks all rules, and returns the findings.
 pub(crate) fn check() -> anyhow::Result<Vec<String>> {
     let mut files = Files::new();
     read_files(&mut files, root(), "").with_context(|| format!("cannot read {}", root().display()))?;
@@ -55,7 +55,7 @@ pub(crate) fn check() -> anyhow::Result<Vec<String>> {
     Ok(checks.iter().flat_map(|check| check(&files)).collect())
 }
 
-/// Reads all files below a folder, except git's own and cargo's target folders.
+/// Reads all files below a folder into `files`, except the files in git's folder and in cargo's target folders.
 fn read_files(files: &mut Files, folder: &Path, prefix: &str) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?.path();
@@ -74,9 +74,10 @@ fn read_files(files: &mut Files, folder: &Path, prefix: &str) -> std::io::Result
 mod tests {
     use super::*;
 
-    /// Checks that `check` has one finding, in `path`, that begins with `expected`; no finding if `expected` is empty.
+    /// Checks that `check` returns one finding, and that this finding begins with `path`, a colon and `expected`. If
+    /// `expected` is empty, checks that `check` returns no finding.
     #[track_caller]
-    pub(super) fn check(check: Check, files: &[(&str, &str)], path: &str, expected: &str) {
+    pub(super) fn assert_finding(check: Check, files: &[(&str, &str)], path: &str, expected: &str) {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
         let (findings, start) = (check(&files), format!("{path}:{expected}"));
         let fit = findings.iter().all(|finding| finding.starts_with(&start));

@@ -1,8 +1,9 @@
-//! Collects the paths that a Rust file uses outside of its tests. Scans tokens: macro arguments have no syntax tree.
+//! Collects the paths that a Rust file uses outside of its tests. Scans tokens, because a syntax tree does not contain
+//! the paths in macro arguments.
 
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
-/// A path of two or more segments that begins with `crate` or with the name of another crate, and its line number.
+/// A path of two or more segments, and its line number. `crate` and a module path replace leading `super` segments.
 pub(super) type UsedPath = (Vec<String>, usize);
 
 /// The paths in `text`, which is the source code of `module`.
@@ -31,7 +32,7 @@ fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut V
                 at += test_item_length(&tokens[at..]).saturating_sub(1);
             }
             _ => {
-                found.extend(absolute(std::mem::take(&mut path), module).map(|path| (path, line)));
+                found.extend(absolute_path(std::mem::take(&mut path), module).map(|path| (path, line)));
                 (colons, line) = (0, token.span().start().line);
                 match token {
                     TokenTree::Ident(name) => path.push(name.to_string()),
@@ -51,11 +52,12 @@ fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut V
         }
         at += 1;
     }
-    found.extend(absolute(path, module).map(|path| (path, line)));
+    found.extend(absolute_path(path, module).map(|path| (path, line)));
 }
 
-/// Replaces leading `super`s with the path from `crate`; `None` for a single segment.
-fn absolute(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>> {
+/// Replaces leading `super` segments by `crate` and the path of the module to which these segments refer. Returns `None` for
+/// a single segment.
+fn absolute_path(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>> {
     let (up, named) = (path.iter().take_while(|part| *part == "super").count(), path.len() > 1);
     if up > 0 {
         path.splice(..up, [&["crate".to_owned()], &module[..module.len().saturating_sub(up)]].concat());
@@ -63,7 +65,8 @@ fn absolute(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>> {
     named.then_some(path)
 }
 
-/// If only tests compile the first item of `tokens`: the number of tokens of the item and its attributes. Else 0.
+/// If only tests compile the item at the start of `tokens`, returns the number of tokens of the item and its attributes.
+/// Else returns 0.
 fn test_item_length(tokens: &[TokenTree]) -> usize {
     let text = tokens.get(1).map(ToString::to_string).unwrap_or_default();
     let has = |word| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word);
@@ -72,7 +75,7 @@ fn test_item_length(tokens: &[TokenTree]) -> usize {
         text.split('(').next().is_some_and(|path| path.trim_end_matches([']', ' ']).ends_with("test"));
     let items = "pub fn mod use impl struct enum const static type trait async unsafe extern macro_rules";
     let begin = tokens.iter().position(|token| matches!(token, TokenTree::Ident(_))).unwrap_or_default();
-    // A field or a `match` arm counts as code outside of tests.
+    // A field or a `match` arm counts as code outside of tests, even after `#[cfg(test)]`.
     if !(cfg || is_test) || !items.split(' ').any(|item| tokens[begin].to_string() == item) {
         return 0;
     }

@@ -9,10 +9,12 @@ use crate::root;
 /// The maximum number of lines of a Rust file; tests are exempt.
 const MAX_LINES: usize = 600;
 
-/// Prefixes of paths in a developer's own folders. Written in parts, so that this file passes its own rule.
-const FOLDERS: &str = concat!("/w", "ork/ /r", "oot/ /U", "sers/ C:\\U", "sers\\ /h", "ome/");
+/// The prefixes of paths in a developer's own folders, separated by spaces. The source code splits each prefix, so that
+/// this file does not violate the rule.
+const PRIVATE_PREFIXES: &str = concat!("/w", "ork/ /r", "oot/ /U", "sers/ C:\\U", "sers\\ /h", "ome/");
 
-/// A rule on single lines: a function of path and line that detects a violation, the rule's name, and the fix.
+/// A rule on single lines: a detector, the name of the rule, and advice. The detector takes the path of a file and a line
+/// of the file, and returns whether the line violates the rule.
 type LineRule = (fn(&str, &str) -> bool, &'static str, &'static str);
 
 const LINE_RULES: [LineRule; 4] = [
@@ -68,7 +70,7 @@ fn ignores_a_test(path: &str, line: &str) -> bool {
         && (line.starts_with("#[ignore") || line.starts_with("#[cfg_attr") && line.contains("ignore"))
 }
 
-/// Whether the line begins a code block that rustdoc does not run.
+/// Whether the line begins a code block with `ignore`, `ignore-TARGET` or `no_run`.
 fn disables_an_example(path: &str, line: &str) -> bool {
     let line = line.strip_prefix("///").or(line.strip_prefix("//!")).unwrap_or(line).trim_start();
     let mut words = line.strip_prefix("```").unwrap_or_default().split([',', ' ']);
@@ -76,7 +78,8 @@ fn disables_an_example(path: &str, line: &str) -> bool {
     dead && (is_rust(path) || is_markdown(path))
 }
 
-/// Whether the line configures or locks a registry other than crates.io.
+/// Whether the line configures a registry or its proxy in `.cargo/config.toml`, or names a source other than crates.io in
+/// `Cargo.lock`.
 fn has_another_registry(path: &str, line: &str) -> bool {
     let setting = ["[source", "[registr", "[http"].iter().any(|table| line.starts_with(table));
     let crates_io = "\"registry+https://github.com/rust-lang/crates.io-index\"";
@@ -84,9 +87,10 @@ fn has_another_registry(path: &str, line: &str) -> bool {
     setting && path.ends_with(".cargo/config.toml") || package && path.ends_with("Cargo.lock")
 }
 
-/// Whether the line has a path that begins with one of [`FOLDERS`] and continues with a name that is not a placeholder.
+/// Whether the line has a path in a developer's own folder: one of [`PRIVATE_PREFIXES`], then a name other than a
+/// placeholder such as `me`.
 fn has_a_private_path(_: &str, line: &str) -> bool {
-    FOLDERS.split(' ').flat_map(|folder| line.match_indices(folder)).any(|(at, folder)| {
+    PRIVATE_PREFIXES.split(' ').flat_map(|folder| line.match_indices(folder)).any(|(at, folder)| {
         let begins = |c: char| !c.is_alphanumeric() && !matches!(c, '.' | '}' | '_' | '-' | '/');
         let ends = |c: char| !c.is_alphanumeric() && c != '-' && c != '_';
         let name = line[at + folder.len()..].split(ends).next().unwrap_or_default();
@@ -107,7 +111,7 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, text: &str, expected: &str) {
-        super::super::tests::check(super::check, &[(path, text)], path, expected);
+        super::super::tests::assert_finding(super::check, &[(path, text)], path, expected);
     }
 
     #[test]
@@ -140,7 +144,7 @@ mod tests {
 
     #[test]
     fn rejects_paths_and_registries_of_one_machine() {
-        for folder in FOLDERS.split(' ') {
+        for folder in PRIVATE_PREFIXES.split(' ') {
             check("a.md", &format!("see \"{folder}someone/x\""), "1: private");
             check(
                 "a.md",

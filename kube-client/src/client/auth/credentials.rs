@@ -1,8 +1,8 @@
-//! The credentials of a client: one snapshot for all requests, with a generation. At most one task at a time renews
-//! them.
+//! The credentials of a client. All requests share the current credentials, and a generation number distinguishes
+//! successive credentials. At most one task at a time renews the credentials.
 //!
-//! This module must not know formats or transports: [`Source`] obtains a header, and [`CertificateFiles::reload`]
-//! replaces certificates.
+//! This module must not depend on formats of credentials or on transports: [`Source`] obtains a header, and
+//! [`CertificateReloader::reload`] replaces certificates.
 
 use http::HeaderValue;
 use std::{
@@ -22,23 +22,24 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::source::{Fresh, Source};
+use super::source::{NewCredentials, Source};
 use crate::error::{BoxError, Error, Result, Wait};
 
 /// The minimum time between two checks of the certificate files.
 ///
-/// A request starts the check, even if it needs no new connection, because a connection may outlive its client
-/// certificate. The check reads a few KiB on another thread. After a 401 or a rejected certificate the files are
-/// checked immediately, regardless of this interval.
+/// The next request after this interval starts a check, even if the request needs no new connection: an open connection
+/// may outlive its client certificate. The check reads a few KiB on another thread. After a 401 or a rejected certificate
+/// the files are checked immediately, regardless of this interval.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// The time limit on one check. Afterwards the request continues with the certificates in use.
+/// The time limit on one check of the certificate files. When it expires, the request continues with the certificates in
+/// use.
 const FILE_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The certificate files of a client.
+/// The functions that reload the certificate files of a client, and that detect a rejected certificate.
 #[derive(Clone)]
-pub(crate) struct CertificateFiles {
-    /// Reads the files (blocking). If they have changed, new connections use the new certificates, and requests use no
-    /// older connection. Returns whether they have changed, and an error about a file that cannot be used.
+pub(crate) struct CertificateReloader {
+    /// Reads the files (blocking). If the files have changed, later requests use only new connections, which have the new
+    /// certificates. Returns whether the files have changed, and an error if a file cannot be used.
     pub(crate) reload: Arc<dyn Fn() -> (bool, Result<(), BoxError>) + Send + Sync>,
     /// Whether a request failed because the client or the server rejected a certificate in the TLS handshake. The
     /// server has not processed such a request.
@@ -54,11 +55,11 @@ pub(crate) enum Credentials {
     Renewable(Arc<Renewable>),
 }
 
-/// The credentials that a request is sent with.
+/// The credentials with which a request is sent.
 #[derive(Clone)]
 pub(super) struct Snapshot {
     pub(super) header: Option<HeaderValue>,
-    /// The generation of header, client certificate and trusted authorities.
+    /// The value of [`Renewable::generation`] at the time of the snapshot.
     generation: u64,
 }
 
@@ -66,7 +67,7 @@ pub(super) struct Snapshot {
 pub(crate) struct Renewable {
     /// `None` if the header does not change.
     source: Option<Source>,
-    files: Option<CertificateFiles>,
+    files: Option<CertificateReloader>,
     state: Mutex<State>,
     /// Incremented when the header, the client certificate or the trusted authorities change.
     generation: Arc<AtomicU64>,
@@ -74,7 +75,7 @@ pub(crate) struct Renewable {
     renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The header in use, and the times and failures of its refreshes and of the checks of the certificate files.
+/// The header in use, and the results of the last refresh of the header and of the last check of the certificate files.
 struct State {
     header: Option<HeaderValue>,
     /// The time at which the header must be refreshed; `None` if it never expires.
@@ -97,8 +98,13 @@ impl State {
 }
 
 impl Credentials {
-    /// `first` is the header before the first refresh. Without a source the header is fixed.
-    pub(super) fn new(source: Option<Source>, first: Fresh, files: Option<CertificateFiles>) -> Self {
+    /// Creates the credentials of a client. Requests use `first` until the first refresh. Without a source, the header
+    /// never changes.
+    pub(super) fn new(
+        source: Option<Source>,
+        first: NewCredentials,
+        files: Option<CertificateReloader>,
+    ) -> Self {
         if source.is_none() && files.is_none() {
             return Self::Fixed(first.header);
         }
@@ -134,11 +140,11 @@ impl Renewable {
     ///
     /// # Cancel safety
     /// Cancel safe: a refresh that has started continues in its own task, and later requests use its result.
-    pub(super) async fn current(self: &Arc<Self>) -> Result<Snapshot> {
+    pub(super) async fn current_snapshot(self: &Arc<Self>) -> Result<Snapshot> {
         let (header_is_due, failures) = {
             let state = self.state();
-            let (header_is_due, files_are_due) = (state.is_header_due(), self.are_files_due(&state));
-            if !header_is_due && !files_are_due {
+            let (header_is_due, file_check_is_due) = (state.is_header_due(), self.is_file_check_due(&state));
+            if !header_is_due && !file_check_is_due {
                 return Ok(self.snapshot(&state));
             }
             (header_is_due, state.failures)
@@ -146,14 +152,14 @@ impl Renewable {
         // A request that may use the last header does not wait for a renewal that another request has started.
         let keeps_last = self.source.as_ref().is_none_or(|source| source.pause_after_failure().is_some());
         let renewing = if header_is_due && !keeps_last {
-            self.start_renewal().await?
+            self.lock_renewal().await?
         } else {
             match self.renewing.clone().try_lock_owned() {
                 Ok(renewing) => renewing,
                 Err(_) => return Ok(self.snapshot(&self.state())),
             }
         };
-        self.run_in_task(renewing, move |this| async move { this.refresh_due(failures).await }).await?;
+        self.run_in_task(renewing, move |this| async move { this.refresh_if_due(failures).await }).await?;
         Ok(self.snapshot(&self.state()))
     }
 
@@ -164,22 +170,23 @@ impl Renewable {
     /// If the source of the header fails, or another renewal does not end within its time limit.
     ///
     /// # Cancel safety
-    /// As for [`current`](Self::current).
+    /// As for [`current_snapshot`](Self::current_snapshot).
     pub(super) async fn renew(self: &Arc<Self>, used: &Snapshot) -> Result<Option<Snapshot>> {
-        let renewing = self.start_renewal().await?;
-        if let Some(newer) = self.newer_than(used) {
+        let renewing = self.lock_renewal().await?;
+        if let Some(newer) = self.snapshot_newer_than(used) {
             return Ok(Some(newer));
         }
         let rejected = used.clone();
-        self.run_in_task(renewing, move |this| async move { this.refresh_rejected(&rejected).await }).await?;
-        Ok(self.newer_than(used))
+        self.run_in_task(renewing, move |this| async move { this.refresh_after_rejection(&rejected).await })
+            .await?;
+        Ok(self.snapshot_newer_than(used))
     }
 
     /// Reloads the certificate files if a certificate was rejected in the TLS handshake, unless another request has
     /// reloaded them. Returns newer credentials, or `None` if there are none.
     ///
     /// # Cancel safety
-    /// As for [`current`](Self::current).
+    /// As for [`current_snapshot`](Self::current_snapshot).
     pub(super) async fn renew_certificates(
         self: &Arc<Self>,
         used: &Snapshot,
@@ -189,20 +196,20 @@ impl Renewable {
         if !error.downcast_ref().is_some_and(files.is_rejected) {
             return None;
         }
-        let renewing = self.start_renewal().await.ok()?;
-        if self.newer_than(used).is_none() {
+        let renewing = self.lock_renewal().await.ok()?;
+        if self.snapshot_newer_than(used).is_none() {
             let check = |this: Arc<Self>| async move {
                 this.check_files().await;
                 Ok(())
             };
             self.run_in_task(renewing, check).await.ok()?;
         }
-        self.newer_than(used)
+        self.snapshot_newer_than(used)
     }
 
-    /// Waits until no other renewal runs. The wait is limited, because a renewal makes no progress while its runtime is
-    /// not polled.
-    async fn start_renewal(&self) -> Result<OwnedMutexGuard<()>> {
+    /// Waits until no other renewal runs, and returns the lock. The wait is limited, because a renewal makes no progress
+    /// while its runtime is not polled.
+    async fn lock_renewal(&self) -> Result<OwnedMutexGuard<()>> {
         let limit = FILE_CHECK_TIMEOUT + self.source.as_ref().map_or(Duration::ZERO, Source::time_limit);
         let lock = timeout(limit, self.renewing.clone().lock_owned()).await;
         lock.map_err(|_| Error::Timeout {
@@ -214,8 +221,8 @@ impl Renewable {
 
     /// Runs a step of a renewal in a task, and waits for the task. A cancelled request does not stop the task:
     /// otherwise the client could lose a refresh token that the provider has just issued, and a plugin that takes
-    /// longer than the timeout of every request would never finish. The time limits of the source and of the check of
-    /// the files bound the task.
+    /// longer than the timeout of every request would never finish. The task always ends, because the source and the
+    /// check of the files have time limits.
     async fn run_in_task<F>(
         self: &Arc<Self>,
         renewing: OwnedMutexGuard<()>,
@@ -241,9 +248,9 @@ impl Renewable {
 
     /// Reloads the certificate files if their check is due, and refreshes the header if it is due. `failures` is the
     /// value of [`State::failures`] when the request began to wait.
-    async fn refresh_due(&self, failures: u64) -> Result<()> {
-        let files_are_due = self.are_files_due(&self.state());
-        if files_are_due {
+    async fn refresh_if_due(&self, failures: u64) -> Result<()> {
+        let file_check_is_due = self.is_file_check_due(&self.state());
+        if file_check_is_due {
             self.check_files().await;
         }
         let header_is_due = {
@@ -261,11 +268,12 @@ impl Renewable {
         }
     }
 
-    /// Reloads the certificate files. Then refreshes the header, unless the credentials differ from those that were
-    /// rejected, or the last refresh after a 401 ended less than `pause_after_rejection` ago.
-    async fn refresh_rejected(&self, rejected: &Snapshot) -> Result<()> {
+    /// Reloads the certificate files, and then refreshes the header. Keeps the header if the credentials now differ from
+    /// the rejected ones, or if the last refresh after a 401 ended less than [`Source::pause_after_rejection`] ago.
+    async fn refresh_after_rejection(&self, rejected: &Snapshot) -> Result<()> {
         self.check_files().await;
-        let Some(source) = self.source.as_ref().filter(|_| self.newer_than(rejected).is_none()) else {
+        let Some(source) = self.source.as_ref().filter(|_| self.snapshot_newer_than(rejected).is_none())
+        else {
             return Ok(());
         };
         let last = self.state().refreshed_after_rejection;
@@ -286,26 +294,26 @@ impl Renewable {
     }
 
     /// The current credentials, if they have changed since `used`.
-    fn newer_than(&self, used: &Snapshot) -> Option<Snapshot> {
+    fn snapshot_newer_than(&self, used: &Snapshot) -> Option<Snapshot> {
         Some(self.snapshot(&self.state())).filter(|snapshot| snapshot.generation != used.generation)
     }
 
-    fn are_files_due(&self, state: &State) -> bool {
+    fn is_file_check_due(&self, state: &State) -> bool {
         self.files.is_some() && state.files_checked.elapsed() >= FILE_CHECK_INTERVAL
     }
 
-    /// Obtains a new header from the source. After a failure, either keeps the last header for a pause, or returns the
-    /// error.
+    /// Obtains a new header from the source. After a failure, keeps the last header until the next attempt if
+    /// [`Source::pause_after_failure`] allows that, and otherwise returns the error.
     async fn refresh_header(&self, source: &Source) -> Result<()> {
         let outcome = source.refresh().await;
         let mut state = self.state();
         match (outcome, source.pause_after_failure()) {
-            (Ok(fresh), _) => {
-                if fresh.header != state.header || fresh.has_new_certificate {
+            (Ok(new), _) => {
+                if new.header != state.header || new.has_new_certificate {
                     self.generation.fetch_add(1, SeqCst);
                 }
-                state.header = fresh.header;
-                state.due = fresh.due;
+                state.header = new.header;
+                state.due = new.due;
                 state.failure = None;
                 Ok(())
             }
@@ -323,7 +331,7 @@ impl Renewable {
         }
     }
 
-    /// Reloads the certificate files on another thread. Waits for this at most [`FILE_CHECK_TIMEOUT`].
+    /// Reloads the certificate files on another thread. Waits for the thread at most [`FILE_CHECK_TIMEOUT`].
     async fn check_files(&self) {
         let Some(files) = &self.files else { return };
         self.state().files_checked = Instant::now();
@@ -353,7 +361,7 @@ impl Renewable {
     }
 }
 
-/// The error of a refresh, for each request that waited for it.
+/// An error with the content of `failure`, for one of the requests that waited for the failed refresh.
 fn shared_failure(failure: &Arc<Error>) -> Error {
     match &**failure {
         Error::Timeout { wait, after, what } => {

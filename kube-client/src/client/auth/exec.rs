@@ -1,7 +1,7 @@
 //! Credential plugins (exec, KEP-541): commands that print an `ExecCredential`.
 //!
-//! The output of a plugin must never appear in an error or a log. This module must not decide when a plugin runs:
-//! `credentials` does.
+//! The credentials that a plugin prints must never appear in an error or a log. This module must not decide when a
+//! plugin runs: `credentials` does.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,13 @@ use tokio::{process::Command, time::timeout};
 
 use super::{
     auth_error, bearer_header,
-    source::{Fresh, due_before},
+    source::{NewCredentials, refresh_time},
 };
 use crate::{
     config::{
         CredentialPluginPolicy, ExecAuthCluster, ExecConfig, ExecInteractiveMode, Identity, identity_from_pem,
     },
-    core::{nearest_timestamp, without_values},
+    core::{nearest_timestamp_if_out_of_range, remove_quoted_values},
     error::{BoxError, Error, Result, Wait},
 };
 
@@ -76,7 +76,7 @@ impl ExecPlugin {
             )));
         }
         let executable = policy.executable(&command).map_err(|refusal| {
-            let hint = if refusal.is_not_found() { hint(&config) } else { None };
+            let hint = if refusal.is_not_found() { printable_install_hint(&config) } else { None };
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             auth_error(format!("the exec plugin `{command}` {refusal}{hint}"))
         })?;
@@ -85,13 +85,13 @@ impl ExecPlugin {
     }
 
     /// Runs the plugin and parses its output.
-    pub(super) async fn run(&self) -> Result<Fresh> {
-        let output = self.output().await?;
+    pub(super) async fn run(&self) -> Result<NewCredentials> {
+        let output = self.capture_output().await?;
         self.parse_output(&output)
     }
 
-    /// Runs the plugin until it ends or its time limit expires.
-    async fn output(&self) -> Result<Output> {
+    /// Runs the plugin and returns its output. Stops the plugin when the time limit expires.
+    async fn capture_output(&self) -> Result<Output> {
         let (interactive, limit) = (self.is_interactive(), self.time_limit());
         if self.config.interactive_mode == Some(ExecInteractiveMode::Always) && !interactive {
             return Err(self.error("needs a terminal, and stdin is not one", None));
@@ -160,16 +160,16 @@ impl ExecPlugin {
 
     fn start_error(&self, source: std::io::Error) -> Error {
         let is_missing = source.kind() == std::io::ErrorKind::NotFound;
-        let what = match hint(&self.config).filter(|_| is_missing) {
+        let what = match printable_install_hint(&self.config).filter(|_| is_missing) {
             Some(hint) => format!("cannot be started; {hint}"),
             None => "cannot be started; is it installed and in PATH?".to_owned(),
         };
         self.error(&what, Some(source.into()))
     }
 
-    /// Parses the output of the plugin. The output contains credentials, so that errors quote only its `apiVersion` and
-    /// `kind`.
-    fn parse_output(&self, output: &Output) -> Result<Fresh> {
+    /// Parses the output of the plugin. Errors quote only the `apiVersion` and `kind` of the output, because the rest
+    /// contains credentials.
+    fn parse_output(&self, output: &Output) -> Result<NewCredentials> {
         if !output.status.success() {
             let what = format!("failed with {}; see its messages on stderr", output.status);
             return Err(self.error(&what, None));
@@ -190,29 +190,30 @@ impl ExecPlugin {
             .filter(|token| !token.expose_secret().is_empty())
             .map(|token| bearer_header(&token, &format!("the token of the exec plugin `{}`", self.command)));
         let header = header.transpose()?;
-        let due = status.expiration_timestamp.as_deref().map(|text| self.next_run(text)).transpose()?;
+        let due = status.expiration_timestamp.as_deref().map(|text| self.next_run_time(text)).transpose()?;
         let certificate = status.client_certificate_data.filter(|text| !text.is_empty());
         let key = status.client_key_data.filter(|key| !key.expose_secret().is_empty());
         if header.is_none() && certificate.is_none() && key.is_none() {
             return Err(self.error("printed neither a token nor a client certificate", None));
         }
         let has_new_certificate = self.use_certificate(certificate, key.as_ref())?;
-        Ok(Fresh { header, has_new_certificate, due })
+        Ok(NewCredentials { header, has_new_certificate, due })
     }
 
     /// Converts an `expirationTimestamp` to the time at which to run the plugin again.
-    fn next_run(&self, text: &str) -> Result<tokio::time::Instant> {
+    fn next_run_time(&self, text: &str) -> Result<tokio::time::Instant> {
         // 9999-12-31T23:59:59Z, which plugins print for "never", is beyond jiff's last timestamp.
-        let at = nearest_timestamp(text).map_or_else(|| text.parse(), Ok).map_err(|error: jiff::Error| {
+        let at = nearest_timestamp_if_out_of_range(text).map_or_else(|| text.parse(), Ok);
+        let at = at.map_err(|error: jiff::Error| {
             // jiff's error quotes the text, which is a secret if the plugin prints a token in the wrong field.
-            let reason = without_values(&error.to_string());
+            let reason = remove_quoted_values(&error.to_string());
             self.error("printed an expirationTimestamp that is no RFC 3339 time", Some(reason.into()))
         })?;
-        Ok(due_before(at))
+        Ok(refresh_time(at))
     }
 
-    /// Passes a new client certificate and its key to `on_certificate`. Returns whether the certificate differs from
-    /// that of the last run.
+    /// Passes a new client certificate and its key to `on_certificate`. A certificate is new if it differs from the last
+    /// certificate that the plugin has printed. Returns whether there is a new certificate.
     fn use_certificate(&self, certificate: Option<String>, key: Option<&SecretString>) -> Result<bool> {
         let mut last = self.certificate.lock().unwrap_or_else(PoisonError::into_inner);
         match (certificate, key) {
@@ -244,7 +245,7 @@ impl fmt::Debug for ExecPlugin {
     }
 }
 
-/// Counts a run of a plugin, in the metric that client-go has for it.
+/// Counts a run of a plugin, in the metric that client-go has for plugin runs.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "without metrics nothing is counted"))]
 fn count_call(call_status: &'static str, code: i32) {
     #[cfg(feature = "metrics")]
@@ -255,9 +256,9 @@ fn count_call(call_status: &'static str, code: i32) {
     .increment(1);
 }
 
-/// The installation hint without control characters and terminal escape sequences: a kubeconfig must not control the
-/// terminal.
-fn hint(config: &ExecConfig) -> Option<String> {
+/// The installation hint without terminal control sequences, and without control characters other than line breaks: a
+/// kubeconfig must not control the terminal.
+fn printable_install_hint(config: &ExecConfig) -> Option<String> {
     let mut plain = String::new();
     let mut chars = config.install_hint.as_deref()?.chars().peekable();
     while let Some(c) = chars.next() {
@@ -274,8 +275,9 @@ fn hint(config: &ExecConfig) -> Option<String> {
     Some(plain.trim().to_owned()).filter(|hint| !hint.is_empty())
 }
 
-/// Parses the output of a plugin as JSON or, like client-go, as YAML. The error is the position of the first error, if
-/// the parser reports it.
+/// Parses the output of a plugin as JSON or, like client-go, as YAML. If both attempts fail, the `Err` is a text with the
+/// position of the JSON error if the output begins with `{`, and otherwise of the YAML error. The text is empty if the
+/// YAML parser reports no position.
 fn parse_exec_credential(printed: &[u8]) -> Result<ExecCredential, String> {
     let json = match serde_json::from_slice(printed) {
         Ok(credential) => return Ok(credential),

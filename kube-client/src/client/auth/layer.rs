@@ -56,9 +56,10 @@ impl<S> Layer<S> for AuthLayer {
 
 /// Adds credentials to requests; the service of [`AuthLayer`].
 ///
-/// After a 401 the credentials are renewed, once for all requests that used them, and the request is sent once more,
-/// unless its body is a stream. The default stack does the same after a certificate was rejected in the TLS handshake.
-/// A request with an `Authorization` header is not changed.
+/// After a 401, this service renews credentials that can change, once for all requests that used them. If there are new
+/// credentials, it sends the request once more. It does neither for a request whose body is a stream. The default stack
+/// does the same after a certificate was rejected in the TLS handshake. A request with an `Authorization` header is not
+/// changed.
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     inner: S,
@@ -96,8 +97,8 @@ where
     }
 }
 
-/// Sends a request with credentials. If they are rejected and can be renewed, sends the request once more, unless its
-/// body is a stream.
+/// Sends a request with credentials. If the server rejects the credentials, renews them; if there are new credentials,
+/// sends the request once more. Does neither if the body of the request is a stream.
 async fn send<S, B>(
     mut service: S,
     credentials: Arc<Renewable>,
@@ -108,7 +109,7 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let used = credentials.current().await?;
+    let used = credentials.current_snapshot().await?;
     let copy = clone_request(&request);
     set_authorization(&mut request, used.header.clone());
     let outcome = service.call(request).await;

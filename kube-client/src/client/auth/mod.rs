@@ -1,7 +1,7 @@
 //! Authentication: the layer that adds credentials to requests, and the sources of credentials.
 //!
-//! `tls` presents client certificates. This module decides when `tls` reads their files again, and passes it the
-//! certificates from a credential plugin.
+//! `tls` presents client certificates. This module decides when `tls` reads the certificate files again, and passes the
+//! certificates of credential plugins to `tls`.
 
 mod credentials;
 mod exec;
@@ -10,10 +10,10 @@ mod oidc;
 mod source;
 mod token_file;
 
-pub(super) use credentials::{CertificateFiles, Credentials};
+pub(super) use credentials::{CertificateReloader, Credentials};
 pub(super) use exec::OnCertificate;
 pub use layer::{Auth, AuthLayer};
-pub(super) use oidc::{Connect, Fetch};
+pub(super) use oidc::{BuildFetch, Fetch};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -27,21 +27,21 @@ use crate::{
 };
 use exec::ExecPlugin;
 use oidc::Oidc;
-use source::{Fresh, Source};
+use source::{NewCredentials, Source};
 use token_file::TokenFile;
 
-/// The functions of other modules that the credentials call.
+/// Functions of other modules. [`credentials()`] receives these functions from its caller.
 pub(super) struct Hooks<'a> {
     /// Called with each new client certificate that a plugin prints.
     pub(super) on_certificate: OnCertificate,
-    /// The certificate files, if there are any.
-    pub(super) files: Option<CertificateFiles>,
-    /// Connects to an OpenID Connect provider.
-    pub(super) connect: &'a Connect<'a>,
+    /// Reloads the certificate files; `None` if there are no such files.
+    pub(super) files: Option<CertificateReloader>,
+    /// Builds the function that sends requests to an OpenID Connect provider.
+    pub(super) build_fetch: &'a BuildFetch<'a>,
 }
 
-/// The credentials of the configuration's user. Blocks on the file system for token and certificate files. Runs no
-/// plugin and sends no request.
+/// The credentials of the configuration's user. Reads token and certificate files (blocking). Runs no plugin and sends
+/// no request.
 pub(super) fn credentials(config: &Config, hooks: Hooks<'_>) -> Result<Credentials> {
     let user = &config.auth_info;
     let fixed = user.token.as_ref().filter(|token| !token.expose_secret().is_empty());
@@ -55,7 +55,7 @@ pub(super) fn credentials(config: &Config, hooks: Hooks<'_>) -> Result<Credentia
             "the user has both an auth-provider and an exec plugin; remove one of them".to_owned(),
         ));
     }
-    let unchanging = |header| (None, Fresh::fixed(Some(header)));
+    let unchanging = |header| (None, NewCredentials::fixed(Some(header)));
     let (source, first) = match (file, fixed, name) {
         (Some(path), fixed, _) => {
             let fallback = fixed.map(|token| bearer_header(token, "token")).transpose()?;
@@ -68,10 +68,10 @@ pub(super) fn credentials(config: &Config, hooks: Hooks<'_>) -> Result<Credentia
             (Some(exec), _) => {
                 let plugin =
                     ExecPlugin::new(exec.clone(), &config.credential_plugin_policy, hooks.on_certificate)?;
-                (Some(Source::Exec(Box::new(plugin))), Fresh::nothing())
+                (Some(Source::Exec(Box::new(plugin))), NewCredentials::missing())
             }
-            (None, Some(provider)) => Oidc::source(provider, config, hooks.connect)?,
-            (None, None) => (None, Fresh::fixed(None)),
+            (None, Some(provider)) => Oidc::source(provider, config, hooks.build_fetch)?,
+            (None, None) => (None, NewCredentials::fixed(None)),
         },
     };
     Ok(Credentials::new(source, first, hooks.files))

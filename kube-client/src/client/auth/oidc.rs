@@ -1,4 +1,4 @@
-//! The auth provider `oidc`: a bearer token of an OpenID Connect provider, which is refreshed with a refresh token.
+//! The auth provider `oidc`: obtains bearer tokens from an OpenID Connect provider, with a refresh token.
 //!
 //! The settings are those of kubectl. No token appears in an error, a log or `Debug`. This module must not open
 //! connections: the builder passes a function that sends requests.
@@ -17,7 +17,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     auth_error, basic_header, bearer_header,
-    source::{Fresh, Source, due_before},
+    source::{NewCredentials, Source, refresh_time},
 };
 use crate::{
     client::body::Body,
@@ -28,9 +28,9 @@ use crate::{
 /// A function that sends a request to the OpenID Connect provider.
 pub(crate) type Fetch =
     Box<dyn Fn(Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>> + Send + Sync>;
-/// Builds a [`Fetch`] for the provider's address. The connection trusts the given authorities (DER), or with `None` the
-/// system's CA bundle.
-pub(crate) type Connect<'a> = dyn Fn(&Uri, Option<&[Vec<u8>]>) -> Result<Fetch> + 'a;
+/// Builds a [`Fetch`] for the provider's address. Its connections trust the given authorities (DER). With `None`, they
+/// trust the system's CA bundle.
+pub(crate) type BuildFetch<'a> = dyn Fn(&Uri, Option<&[Vec<u8>]>) -> Result<Fetch> + 'a;
 
 /// The time limit on a refresh, for all its requests together.
 pub(super) const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ pub(crate) struct Oidc {
     /// file.
     origin: Option<UserOrigin>,
     /// [`Config::allow_insecure_auth`].
-    allows_plain: bool,
+    allows_plain_http: bool,
     state: Mutex<ProviderState>,
 }
 
@@ -66,12 +66,12 @@ struct ProviderState {
     token_endpoint: Option<Uri>,
     /// The part of a token request in which the provider accepts the client secret; `None` before the first successful
     /// refresh.
-    secret_in: Option<SecretIn>,
+    secret_place: Option<SecretPlace>,
 }
 
 /// The part of a token request that contains the client secret (RFC 6749, section 2.3.1). Providers accept one or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SecretIn {
+enum SecretPlace {
     Header,
     Body,
 }
@@ -82,8 +82,8 @@ impl Oidc {
     pub(super) fn source(
         provider: &AuthProviderConfig,
         config: &Config,
-        connect: &Connect<'_>,
-    ) -> Result<(Option<Source>, Fresh)> {
+        build_fetch: &BuildFetch<'_>,
+    ) -> Result<(Option<Source>, NewCredentials)> {
         if provider.name != "oidc" {
             return Err(auth_error(format!(
                 "the auth-provider `{}` is not supported, but `oidc` is: Kubernetes has replaced the others by exec \
@@ -100,7 +100,7 @@ impl Oidc {
                 )));
             };
             // Without a refresh token, the client uses the ID token even after its expiry; the server then rejects it.
-            return Ok((None, Fresh::fixed(Some(bearer_header(&token, ID_TOKEN)?))));
+            return Ok((None, NewCredentials::fixed(Some(bearer_header(&token, ID_TOKEN)?))));
         };
         let need = |name| {
             setting(name).ok_or_else(|| {
@@ -121,25 +121,25 @@ impl Oidc {
             issuer: issuer.trim_end_matches('/').to_owned(),
             client_id: need(CLIENT_ID)?.to_owned(),
             client_secret: setting(CLIENT_SECRET).unwrap_or_default().into(),
-            fetch: connect(&address, authorities.as_deref())?,
+            fetch: build_fetch(&address, authorities.as_deref())?,
             origin: config.user_origin(),
-            allows_plain: config.allow_insecure_auth,
+            allows_plain_http: config.allow_insecure_auth,
             state: Mutex::new(ProviderState {
                 refresh_token: refresh_token.into(),
                 token_endpoint: None,
-                secret_in: None,
+                secret_place: None,
             }),
         };
         oidc.check_address(&address, ISSUER)?;
         let first = match token {
-            Some(token) => oidc.fresh(&token)?,
-            None => Fresh::nothing(),
+            Some(token) => oidc.credentials_of_token(&token)?,
+            None => NewCredentials::missing(),
         };
         Ok((Some(Source::Oidc(Box::new(oidc))), first))
     }
 
     /// Obtains a new token from the provider, and writes it to the kubeconfig.
-    pub(super) async fn refresh(&self) -> Result<Fresh> {
+    pub(super) async fn refresh(&self) -> Result<NewCredentials> {
         let what = format!("the OpenID Connect provider {}", self.issuer);
         let answer = timeout(REFRESH_TIMEOUT, self.request_token()).await;
         let answer = answer.map_err(|_| Error::Timeout {
@@ -154,23 +154,23 @@ impl Oidc {
             self.state().refresh_token = next.clone();
             changes.push((REFRESH_TOKEN, next));
         }
-        let fresh = match &answer.id_token {
-            Some(token) => self.fresh(token),
-            None => Err(self.failed(
+        let credentials = match &answer.id_token {
+            Some(token) => self.credentials_of_token(token),
+            None => Err(self.provider_error(
                 "returned no id_token for the refresh token: request the scope `openid` at login, or use a provider \
                  that returns one",
                 None,
             )),
         };
-        changes.extend(answer.id_token.filter(|_| fresh.is_ok()).map(|token| (ID_TOKEN, token)));
-        self.write(changes).await;
-        fresh
+        changes.extend(answer.id_token.filter(|_| credentials.is_ok()).map(|token| (ID_TOKEN, token)));
+        self.write_tokens(changes).await;
+        credentials
     }
 
     /// Writes new tokens to the kubeconfig. A failure is only logged.
-    async fn write(&self, changes: Vec<(&'static str, SecretString)>) {
+    async fn write_tokens(&self, changes: Vec<(&'static str, SecretString)>) {
         let Some(origin) = self.origin.clone().filter(|_| !changes.is_empty()) else { return };
-        let written = spawn_blocking(move || origin.set_auth_provider_settings(&changes)).await;
+        let written = spawn_blocking(move || origin.write_auth_provider_settings(&changes)).await;
         let error = match written {
             Ok(written) => written.err().map(BoxError::from),
             Err(error) => Some(error.into()),
@@ -181,72 +181,75 @@ impl Oidc {
     }
 
     /// The header for a token, and when to refresh the token.
-    fn fresh(&self, token: &SecretString) -> Result<Fresh> {
+    fn credentials_of_token(&self, token: &SecretString) -> Result<NewCredentials> {
         let expiry = expiry(token.expose_secret()).ok_or_else(|| {
-            self.failed("issued an id_token that is no JWT with a time of expiry `exp`", None)
+            self.provider_error("issued an id_token that is no JWT with a time of expiry `exp`", None)
         })?;
         let header = Some(bearer_header(token, ID_TOKEN)?);
-        Ok(Fresh { header, has_new_certificate: false, due: Some(due_before(expiry)) })
+        Ok(NewCredentials { header, has_new_certificate: false, due: Some(refresh_time(expiry)) })
     }
 
-    /// Requests a token with the refresh token (RFC 6749, section 6).
+    /// Obtains new tokens with the refresh token (RFC 6749, section 6).
     async fn request_token(&self) -> Result<TokenResponse> {
-        let endpoint = self.token_endpoint().await?;
-        let known = self.state().secret_in;
-        let places: &[SecretIn] = match known {
-            Some(SecretIn::Header) => &[SecretIn::Header],
-            Some(SecretIn::Body) => &[SecretIn::Body],
-            None if self.client_secret.expose_secret().is_empty() => &[SecretIn::Body],
-            None => &[SecretIn::Header, SecretIn::Body],
+        let endpoint = self.find_token_endpoint().await?;
+        let known = self.state().secret_place;
+        let places: &[SecretPlace] = match known {
+            Some(SecretPlace::Header) => &[SecretPlace::Header],
+            Some(SecretPlace::Body) => &[SecretPlace::Body],
+            None if self.client_secret.expose_secret().is_empty() => &[SecretPlace::Body],
+            None => &[SecretPlace::Header, SecretPlace::Body],
         };
         let mut refused = None;
         for place in places {
-            let (status, body) = self.send(self.token_request(&endpoint, *place)?).await?;
+            let (status, body) = self.send(self.build_token_request(&endpoint, *place)?).await?;
             if status.is_success() {
-                self.state().secret_in = Some(*place);
+                self.state().secret_place = Some(*place);
                 return serde_json::from_slice(&body).map_err(|error| {
-                    self.failed("sent a token response that is not valid", Some(error_position(&error)))
+                    self.provider_error(
+                        "sent a token response that is not valid",
+                        Some(error_position(&error)),
+                    )
                 });
             }
             let code = serde_json::from_slice::<Refusal>(&body)
                 .ok()
-                .map(|refusal| refusal.code())
+                .map(|refusal| refusal.code_suffix())
                 .unwrap_or_default();
             refused = Some(format!("refused the refresh token with {status}{code}: log in again"));
         }
-        Err(self.failed(&refused.unwrap_or_default(), None))
+        Err(self.provider_error(&refused.unwrap_or_default(), None))
     }
 
-    fn token_request(&self, endpoint: &Uri, secret_in: SecretIn) -> Result<Request<Body>> {
+    fn build_token_request(&self, endpoint: &Uri, secret_place: SecretPlace) -> Result<Request<Body>> {
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.append_pair("grant_type", "refresh_token");
         body.append_pair("refresh_token", self.state().refresh_token.expose_secret());
         let mut request = Request::post(endpoint)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json");
-        match secret_in {
-            SecretIn::Header => {
+        match secret_place {
+            SecretPlace::Header => {
                 let encode =
                     |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
                 let secret = SecretString::from(encode(self.client_secret.expose_secret()));
                 request = request
                     .header(header::AUTHORIZATION, basic_header(&encode(&self.client_id), Some(&secret))?);
             }
-            SecretIn::Body => {
+            SecretPlace::Body => {
                 body.append_pair("client_id", &self.client_id);
                 if !self.client_secret.expose_secret().is_empty() {
                     body.append_pair("client_secret", self.client_secret.expose_secret());
                 }
             }
         }
-        request
-            .body(Body::from(body.finish().into_bytes()))
-            .map_err(|error| self.failed("has a token endpoint that is not valid", Some(error.into())))
+        request.body(Body::from(body.finish().into_bytes())).map_err(|error| {
+            self.provider_error("has a token endpoint that is not valid", Some(error.into()))
+        })
     }
 
-    /// The address of the provider's token endpoint, from the provider's metadata (OpenID Connect Discovery 1.0,
-    /// section 4).
-    async fn token_endpoint(&self) -> Result<Uri> {
+    /// Returns the address of the provider's token endpoint. The first call requests it from the provider (OpenID Connect
+    /// Discovery 1.0, section 4).
+    async fn find_token_endpoint(&self) -> Result<Uri> {
         let known = self.state().token_endpoint.clone();
         if let Some(known) = known {
             return Ok(known);
@@ -254,17 +257,20 @@ impl Oidc {
         let request = Request::get(format!("{}/.well-known/openid-configuration", self.issuer))
             .header(header::ACCEPT, "application/json")
             .body(Body::empty())
-            .map_err(|error| self.failed("has an address that is not valid", Some(error.into())))?;
+            .map_err(|error| self.provider_error("has an address that is not valid", Some(error.into())))?;
         let (status, body) = self.send(request).await?;
         if !status.is_success() {
-            return Err(self.failed(&format!("answered with {status} to the request for its metadata"), None));
+            return Err(
+                self.provider_error(&format!("answered with {status} to the request for its metadata"), None)
+            );
         }
-        let metadata: Metadata = serde_json::from_slice(&body)
-            .map_err(|error| self.failed("sent metadata that is not valid", Some(error_position(&error))))?;
+        let metadata: ProviderMetadata = serde_json::from_slice(&body).map_err(|error| {
+            self.provider_error("sent metadata that is not valid", Some(error_position(&error)))
+        })?;
         let endpoint: Uri = metadata
             .token_endpoint
             .parse()
-            .map_err(|_| self.failed("has a token_endpoint that is not an address", None))?;
+            .map_err(|_| self.provider_error("has a token_endpoint that is not an address", None))?;
         self.check_address(&endpoint, "its token_endpoint")?;
         self.state().token_endpoint = Some(endpoint.clone());
         Ok(endpoint)
@@ -272,24 +278,28 @@ impl Oidc {
 
     async fn send(&self, request: Request<Body>) -> Result<(http::StatusCode, bytes::Bytes)> {
         let sent = (self.fetch)(request).await;
-        let response = sent.map_err(|error| self.failed("cannot be reached", Some(error)))?;
+        let response = sent.map_err(|error| self.provider_error("cannot be reached", Some(error)))?;
         let status = response.status();
         let body = response.into_body().collect_bytes_up_to(MAX_RESPONSE_BYTES).await;
-        let body =
-            body.map_err(|error| self.failed("sent a response that cannot be read", Some(error.into())))?;
+        let body = body.map_err(|error| {
+            self.provider_error("sent a response that cannot be read", Some(error.into()))
+        })?;
         Ok((status, body))
     }
 
-    /// Refuses to send the client secret and the refresh token without TLS, except to a loopback address or with
-    /// [`Config::allow_insecure_auth`].
+    /// Fails if `address` has no host, or its scheme is not `https`: a request to the token endpoint contains the client
+    /// secret and the refresh token, and the response of the issuer determines this endpoint. Allows `http` for a loopback
+    /// address, or with [`Config::allow_insecure_auth`]. `what` names the address in the error text.
     fn check_address(&self, address: &Uri, what: &str) -> Result<()> {
         let is_secure = match address.scheme_str() {
             Some("https") => true,
-            Some("http") => self.allows_plain || is_loopback(address),
+            Some("http") => self.allows_plain_http || is_loopback(address),
             _ => false,
         };
         if !is_secure || address.host().is_none() {
-            return Err(self.failed(&format!("cannot be used: {what} must begin with https://"), None));
+            return Err(
+                self.provider_error(&format!("cannot be used: {what} must begin with https://"), None)
+            );
         }
         Ok(())
     }
@@ -298,8 +308,8 @@ impl Oidc {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An error about the provider. `what` completes a sentence that begins with the provider.
-    fn failed(&self, what: &str, source: Option<BoxError>) -> Error {
+    /// An error about the provider. `what` completes a sentence whose subject is the provider.
+    fn provider_error(&self, what: &str, source: Option<BoxError>) -> Error {
         Error::Auth { what: format!("the OpenID Connect provider {} {what}", self.issuer), source }
     }
 }
@@ -313,12 +323,13 @@ impl fmt::Debug for Oidc {
     }
 }
 
-/// The position of a JSON error. The text of the error may quote a token.
+/// The position of a JSON error, in place of the error itself, whose text may quote a token.
 fn error_position(error: &serde_json::Error) -> BoxError {
     format!("at line {} column {}", error.line(), error.column()).into()
 }
 
-/// The expiry of a JWT (RFC 7519). The signature is not verified: the API server does that.
+/// The expiry of a JWT (RFC 7519); `None` if `token` is not a JWT with an expiry. Does not verify the signature: the API
+/// server verifies it.
 fn expiry(token: &str) -> Option<jiff::Timestamp> {
     let mut parts = token.trim().split('.');
     let (payload, signature) = (parts.nth(1)?, parts.next()?);
@@ -342,7 +353,7 @@ struct Claims {
 }
 
 #[derive(Deserialize)]
-struct Metadata {
+struct ProviderMetadata {
     token_endpoint: String,
 }
 
@@ -359,8 +370,9 @@ struct Refusal {
 }
 
 impl Refusal {
-    /// The error code in parentheses; empty if the text of the provider does not have the form of a code.
-    fn code(&self) -> String {
+    /// A space and `error` in parentheses; empty if `error` has more than 64 bytes, or other characters than lower-case
+    /// letters and underscores.
+    fn code_suffix(&self) -> String {
         let is_code = self.error.len() <= 64
             && self.error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         if is_code { format!(" ({})", self.error) } else { String::new() }

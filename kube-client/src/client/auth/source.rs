@@ -7,8 +7,9 @@ use tokio::time::Instant;
 use super::{exec::ExecPlugin, oidc::Oidc, token_file::TokenFile};
 use crate::error::Result;
 
-/// The minimum time between two refreshes caused by a 401, for sources that start a process or send a request.
-/// Otherwise a source would start a process for each request while the server rejects the credentials.
+/// The minimum time between two refreshes that are each caused by a 401, for sources that start a process or send a
+/// request.
+/// Without this pause, a plugin would run for each request while the server rejects the credentials.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10);
 /// Credentials are refreshed this long before they expire, so that they are still valid when the server checks them.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
@@ -24,29 +25,29 @@ pub(super) enum Source {
     Oidc(Box<Oidc>),
 }
 
-/// The result of a refresh.
-pub(super) struct Fresh {
+/// The result of a refresh, or the credentials before the first refresh.
+pub(super) struct NewCredentials {
     pub(super) header: Option<HeaderValue>,
-    /// Whether new connections use another client certificate.
+    /// Whether the refresh changed the client certificate that new connections use.
     pub(super) has_new_certificate: bool,
-    /// The time of the next refresh. With `None`, only a 401 causes the next refresh.
+    /// The time at which the next refresh is due; `None` if no refresh is scheduled. A 401 may cause an earlier refresh.
     pub(super) due: Option<Instant>,
 }
 
-impl Fresh {
+impl NewCredentials {
     /// Credentials that are not refreshed.
     pub(super) fn fixed(header: Option<HeaderValue>) -> Self {
         Self { header, has_new_certificate: false, due: None }
     }
 
     /// No credentials: the first request causes a refresh.
-    pub(super) fn nothing() -> Self {
+    pub(super) fn missing() -> Self {
         Self { header: None, has_new_certificate: false, due: Some(Instant::now()) }
     }
 }
 
 impl Source {
-    pub(super) async fn refresh(&self) -> Result<Fresh> {
+    pub(super) async fn refresh(&self) -> Result<NewCredentials> {
         match self {
             Self::File(file) => file.read().await,
             Self::Exec(plugin) => plugin.run().await,
@@ -54,8 +55,8 @@ impl Source {
         }
     }
 
-    /// The time until the next refresh after a failed one, if requests may use the last header until then. `None` makes
-    /// the failure an error of the request.
+    /// The time from a failed refresh to the next attempt. Until then, requests use the last header. With `None`, a request
+    /// fails if its refresh fails.
     pub(super) fn pause_after_failure(&self) -> Option<Duration> {
         match self {
             Self::File(_) => Some(super::token_file::REFRESH_INTERVAL),
@@ -72,7 +73,7 @@ impl Source {
         }
     }
 
-    /// The minimum time between two refreshes caused by a 401.
+    /// The minimum time between two refreshes that are each caused by a 401.
     pub(super) fn pause_after_rejection(&self) -> Duration {
         match self {
             Self::File(_) => Duration::ZERO,
@@ -81,9 +82,9 @@ impl Source {
     }
 }
 
-/// Converts the time at which credentials expire (wall clock) to the time at which to refresh them: `EXPIRY_MARGIN`
-/// earlier, or at the expiry if the credentials remain valid for at most twice this margin.
-pub(super) fn due_before(expiry: jiff::Timestamp) -> Instant {
+/// The time at which to refresh credentials that expire at `expiry`: `EXPIRY_MARGIN` earlier. If the credentials remain
+/// valid for at most twice this margin, they are refreshed at `expiry`.
+pub(super) fn refresh_time(expiry: jiff::Timestamp) -> Instant {
     let remaining = Duration::try_from(expiry.duration_since(jiff::Timestamp::now())).unwrap_or_default();
     let remaining =
         if remaining > EXPIRY_MARGIN * 2 { remaining.saturating_sub(EXPIRY_MARGIN) } else { remaining };

@@ -22,7 +22,7 @@ use std::{
 use tower::{Layer, Service, service_fn, util::ServiceExt};
 
 /// The `Authorization` values of all requests that a server received.
-type Seen = Arc<Mutex<Vec<Option<String>>>>;
+type SeenHeaders = Arc<Mutex<Vec<Option<String>>>>;
 
 /// A configuration with this user.
 fn config(user: &AuthInfo) -> Config {
@@ -33,7 +33,11 @@ fn config(user: &AuthInfo) -> Config {
 
 /// Hooks of a client without certificates.
 fn hooks() -> Hooks<'static> {
-    Hooks { on_certificate: Box::new(|_| Ok(())), files: None, connect: &|_, _| Err(Error::config("unused")) }
+    Hooks {
+        on_certificate: Box::new(|_| Ok(())),
+        files: None,
+        build_fetch: &|_, _| Err(Error::config("unused")),
+    }
 }
 
 /// The credentials of a user, without client certificates.
@@ -41,8 +45,8 @@ fn credentials(user: &AuthInfo) -> Result<Credentials> {
     super::credentials(&config(user), hooks())
 }
 
-/// The layer of a user with a credential plugin that prints certificates.
-fn layer_with(user: &AuthInfo, on_certificate: OnCertificate) -> AuthLayer {
+/// The layer of a user. `on_certificate` receives the client certificates that the user's credential plugin prints.
+fn layer_with_certificate_hook(user: &AuthInfo, on_certificate: OnCertificate) -> AuthLayer {
     AuthLayer::new(super::credentials(&config(user), Hooks { on_certificate, ..hooks() }).unwrap())
 }
 
@@ -56,15 +60,15 @@ fn assert_error_contains(user: &AuthInfo, parts: &[&str]) {
     assert!(!message.contains("s3cr3t"), "{message}");
 }
 
-/// A server that accepts only the `Authorization` value `accepts` (any value if `None`). Also returns the values that
-/// it has received.
+/// Returns the list of received `Authorization` values, and a server that fills this list. The server accepts only the
+/// value `accepts`, or any value if `accepts` is `None`.
 fn recording_server(
     accepts: Option<&'static str>,
 ) -> (
-    Seen,
+    SeenHeaders,
     impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone + Send,
 ) {
-    let seen = Seen::default();
+    let seen = SeenHeaders::default();
     let notes = seen.clone();
     let service = service_fn(move |request: Request<Body>| {
         let sent = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
@@ -80,8 +84,8 @@ fn post_request() -> Request<Body> {
     Request::post("/x").body(Body::from(b"body".to_vec())).unwrap()
 }
 
-/// The received `Authorization` values; an empty string for a request without one.
-fn received(seen: &Seen) -> Vec<String> {
+/// The received `Authorization` values; an empty string for a request without this header.
+fn received_values(seen: &SeenHeaders) -> Vec<String> {
     seen.lock().unwrap().iter().map(|sent| sent.clone().unwrap_or_default()).collect()
 }
 
@@ -110,7 +114,7 @@ async fn rereads_a_token_file_within_a_minute_and_keeps_the_last_good_token_afte
     step(&|| fs::remove_file(&path).unwrap()).await;
     step(&|| fs::write(&path, "three").unwrap()).await;
     assert_eq!(
-        received(&seen),
+        received_values(&seen),
         ["Bearer one", "Bearer one", "Bearer two", "Bearer two", "Bearer two", "Bearer three"]
     );
 }
@@ -126,11 +130,11 @@ async fn rereads_a_rejected_token_immediately_and_sends_the_request_once_more() 
     assert_eq!(service.clone().oneshot(post_request()).await.unwrap().status(), 401);
     fs::write(&path, "two").unwrap();
     assert_eq!(service.clone().oneshot(post_request()).await.unwrap().status(), 200);
-    assert_eq!(received(&seen), ["Bearer one", "Bearer one", "Bearer two"]);
+    assert_eq!(received_values(&seen), ["Bearer one", "Bearer one", "Bearer two"]);
 }
 
 #[test]
-fn the_fixed_token_is_used_until_the_token_file_can_be_read() {
+fn an_unreadable_token_file_is_an_error_only_without_a_fixed_token() {
     let mut user = token_file_user(Path::new("/no/such/token"));
     assert_error_contains(&user, &["/no/such/token"]);
     user.token = Some("first".to_owned().into());
@@ -146,7 +150,7 @@ async fn keeps_the_authorization_header_of_a_request() {
     request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Other"));
     service.clone().oneshot(request).await.unwrap();
     service.oneshot(post_request()).await.unwrap();
-    assert_eq!(received(&seen), ["Other", "Bearer own"]);
+    assert_eq!(received_values(&seen), ["Other", "Bearer own"]);
 }
 
 #[test]
@@ -207,19 +211,19 @@ fn impersonation_requires_a_user_and_valid_header_values() {
     assert!(message(odd).contains("impersonate-user"));
 }
 
-/// Certificate files whose content changes at the calls of `reload` with the numbers in `changes`, counted from 1. Also
-/// returns the counter of the calls.
-fn files(changes: &'static [u32]) -> (CertificateFiles, Arc<AtomicU32>) {
+/// A reloader, and the counter of the calls of `reload`. The calls are numbered from 1. A call reports a change if
+/// `changes` contains its number.
+fn counting_reloader(changes: &'static [u32]) -> (CertificateReloader, Arc<AtomicU32>) {
     let calls = Arc::<AtomicU32>::default();
     let counter = calls.clone();
     let reload = Arc::new(move || (changes.contains(&(counter.fetch_add(1, SeqCst) + 1)), Ok(())));
     let is_rejected = |error: &Error| matches!(error, Error::Transport { kind: TransportKind::Tls, .. });
-    (CertificateFiles { reload, is_rejected }, calls)
+    (CertificateReloader { reload, is_rejected }, calls)
 }
 
 #[tokio::test(start_paused = true)]
 async fn checks_certificate_files_at_most_every_ten_seconds() {
-    let (files, calls) = files(&[]);
+    let (files, calls) = counting_reloader(&[]);
     let user = AuthInfo { token: Some("t".to_owned().into()), ..AuthInfo::default() };
     let (seen, service) = recording_server(None);
     let credentials = super::credentials(&config(&user), Hooks { files: Some(files), ..hooks() }).unwrap();
@@ -229,16 +233,16 @@ async fn checks_certificate_files_at_most_every_ten_seconds() {
         futures::future::try_join_all((0..3).map(|_| service.clone().oneshot(post_request()))).await.unwrap();
         assert_eq!(calls.load(SeqCst), expected, "{wait}");
     }
-    assert!(received(&seen).iter().all(|sent| sent == "Bearer t"));
+    assert!(received_values(&seen).iter().all(|sent| sent == "Bearer t"));
 }
 
 #[tokio::test]
-async fn a_rejected_certificate_is_read_again_once_and_any_request_is_sent_once_more() {
+async fn concurrent_requests_with_a_rejected_certificate_read_the_files_once_and_are_sent_once_more() {
     let outcome = async |changes: &'static [u32], kind, requests: usize| {
-        let (files, calls) = files(changes);
+        let (files, calls) = counting_reloader(changes);
         let is_new = calls.clone();
         let arrived = Arc::new(tokio::sync::Barrier::new(requests));
-        // Rejects the certificate until the files have been read and have changed.
+        // Returns a transport error of the kind `kind` until the files have been read and have changed.
         let service = service_fn(move |_: Request<Body>| {
             let (is_new, arrived) = (is_new.load(SeqCst) > 0 && changes.contains(&1), arrived.clone());
             async move {
@@ -262,16 +266,16 @@ async fn a_rejected_certificate_is_read_again_once_and_any_request_is_sent_once_
 }
 
 #[tokio::test]
-async fn a_401_reads_the_certificate_files_and_keeps_the_fixed_token() {
+async fn after_a_401_the_client_reads_the_certificate_files_and_keeps_the_fixed_token() {
     for (changes, expected) in [(&[1][..], 2), (&[], 1)] {
-        let (files, calls) = files(changes);
+        let (files, calls) = counting_reloader(changes);
         let user = AuthInfo { token: Some("t".to_owned().into()), ..AuthInfo::default() };
         let (seen, service) = recording_server(Some("Bearer other"));
         let credentials =
             super::credentials(&config(&user), Hooks { files: Some(files), ..hooks() }).unwrap();
         let service = AuthLayer::new(credentials).layer(service);
         assert_eq!(service.oneshot(post_request()).await.unwrap().status(), 401);
-        assert_eq!((received(&seen), calls.load(SeqCst)), (vec!["Bearer t".to_owned(); expected], 1));
+        assert_eq!((received_values(&seen), calls.load(SeqCst)), (vec!["Bearer t".to_owned(); expected], 1));
     }
 }
 
@@ -282,11 +286,11 @@ async fn concurrent_requests_with_a_rejected_token_read_the_file_once() {
     fs::write(&path, "one").unwrap();
     let credentials = credentials(&token_file_user(&path)).unwrap();
     let Credentials::Renewable(credentials) = credentials else { panic!() };
-    let used = credentials.current().await.unwrap();
+    let used = credentials.current_snapshot().await.unwrap();
     fs::write(&path, "two").unwrap();
     let newer = credentials.renew(&used).await.unwrap().unwrap();
     assert_eq!(newer.header.unwrap(), "Bearer two");
-    // The file no longer exists, but the second request with the first token still receives the second token.
+    // The file no longer exists, but a second renewal of the token `one` still returns the token `two`.
     fs::remove_file(&path).unwrap();
     let newer = credentials.renew(&used).await.unwrap().unwrap();
     assert_eq!(newer.header.clone().unwrap(), "Bearer two");

@@ -8,13 +8,13 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::{bearer_header, source::Fresh};
+use super::{bearer_header, source::NewCredentials};
 use crate::error::{Error, Result};
 
-/// The age at which a token is read again: as in client-go, less than a minute.
+/// The time after which the file is read again: less than a minute, as in client-go.
 pub(super) const REFRESH_INTERVAL: Duration = Duration::from_secs(50);
-/// The time limit on reading the file. On a timeout the last good token is used, and the file is read again after the
-/// refresh interval.
+/// The time limit on reading the file again; the first read has no limit. After a timeout, requests use the last good
+/// token, and the file is read again after the refresh interval.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct TokenFile {
 
 impl TokenFile {
     /// Reads the file for the first time; blocks. `fallback` is used until the file can be read.
-    pub(super) fn open(path: PathBuf, fallback: Option<HeaderValue>) -> Result<(Self, Fresh)> {
+    pub(super) fn open(path: PathBuf, fallback: Option<HeaderValue>) -> Result<(Self, NewCredentials)> {
         let read = std::fs::read_to_string(&path).map(SecretString::from);
         let value = match (parse_token(&path, read), fallback) {
             (Ok(value), _) => value,
@@ -34,20 +34,24 @@ impl TokenFile {
             }
             (Err(error), None) => return Err(error),
         };
-        Ok((Self { path }, fresh(value)))
+        Ok((Self { path }, credentials_of_token(value)))
     }
 
-    pub(super) async fn read(&self) -> Result<Fresh> {
+    pub(super) async fn read(&self) -> Result<NewCredentials> {
         let read = match timeout(READ_TIMEOUT, tokio::fs::read_to_string(&self.path)).await {
             Ok(read) => read.map(SecretString::from),
             Err(elapsed) => Err(elapsed.into()),
         };
-        parse_token(&self.path, read).map(fresh)
+        parse_token(&self.path, read).map(credentials_of_token)
     }
 }
 
-fn fresh(value: HeaderValue) -> Fresh {
-    Fresh { header: Some(value), has_new_certificate: false, due: Some(Instant::now() + REFRESH_INTERVAL) }
+fn credentials_of_token(value: HeaderValue) -> NewCredentials {
+    NewCredentials {
+        header: Some(value),
+        has_new_certificate: false,
+        due: Some(Instant::now() + REFRESH_INTERVAL),
+    }
 }
 
 /// Converts the result of reading the file to a header value.

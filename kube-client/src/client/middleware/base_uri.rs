@@ -40,15 +40,15 @@ pub struct BaseUriLayer {
 }
 
 impl BaseUriLayer {
-    /// A layer for this address, which may have a path. Without a scheme or a host, each request is an error.
+    /// A layer for this address, which may have a path. If the address has no scheme or no host, each request fails.
     #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn new(base_uri: Uri) -> Self {
         let prefix = base_uri.path().trim_end_matches('/').into();
         Self { scheme: base_uri.scheme().cloned(), authority: base_uri.authority().cloned(), prefix }
     }
 
-    /// The full URI of a request; `None` if the address has no scheme or host, or prefix and path do not form a valid
-    /// URI.
+    /// The full URI of a request. `None` if the address has no scheme or no host, or if the prefix and the path do not
+    /// form a valid URI.
     ///
     /// Replaces the scheme and host of the request: credentials must not reach another server.
     fn join(&self, uri: &Uri) -> Option<Uri> {

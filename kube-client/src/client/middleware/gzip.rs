@@ -19,10 +19,11 @@ use crate::error::{BoxError, Error, Result};
 
 /// The base-2 logarithm of the largest window of deflate (RFC 1951).
 const WINDOW_BITS: u8 = 15;
-/// The maximum sizes in bytes of a chunk of decompressed bytes: of the first chunk of new input, and of further ones.
-/// They bound the memory of one read, whatever the compression ratio. The readers of the body limit its total size.
-const FIRST_CHUNK: usize = 8 << 10;
-const NEXT_CHUNK: usize = 64 << 10;
+/// The maximum size in bytes of a chunk of decompressed bytes: `NEXT_CHUNK_SIZE` if the previous chunk was full, otherwise
+/// `FIRST_CHUNK_SIZE`. These limits bound the memory of one read, whatever the compression ratio. The readers of the body
+/// limit its total size.
+const FIRST_CHUNK_SIZE: usize = 8 << 10;
+const NEXT_CHUNK_SIZE: usize = 64 << 10;
 
 /// Builds [`Gzip`].
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +40,7 @@ impl<S> Layer<S> for GzipLayer {
     }
 }
 
-/// Requests compressed responses and decompresses them, except for requests that [`may_be_compressed`] excludes.
+/// Requests compressed responses and decompresses them, except for requests that [`should_request_gzip`] excludes.
 #[derive(Clone, Debug)]
 pub(crate) struct Gzip<S> {
     inner: S,
@@ -60,7 +61,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let decompresses = self.is_enabled && may_be_compressed(request.method(), request.headers());
+        let decompresses = self.is_enabled && should_request_gzip(request.method(), request.headers());
         let request_line = decompresses.then(|| {
             request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
             RequestLine::of(&request)
@@ -69,16 +70,17 @@ where
     }
 }
 
-/// Whether to request a compressed response. HEAD requests and upgrades have no response body, a range would select
-/// compressed bytes, and the sender of a request with `Accept-Encoding` decompresses the response itself.
-fn may_be_compressed(method: &Method, headers: &HeaderMap) -> bool {
+/// Whether to request a compressed response. Returns `false` for HEAD requests and upgrades (no response body), for range
+/// requests (the range would select compressed bytes), and for requests with `Accept-Encoding` (their sender decompresses
+/// the response).
+fn should_request_gzip(method: &Method, headers: &HeaderMap) -> bool {
     let excluded = [header::ACCEPT_ENCODING, header::RANGE, header::UPGRADE];
     *method != Method::HEAD && !excluded.iter().any(|name| headers.contains_key(name))
 }
 
 pub(crate) struct GzipFuture<F> {
     inner: F,
-    /// The request, for error texts; `None` if the response is not decompressed.
+    /// The request, for error texts; `None` if the layer did not request gzip, and therefore must not decompress.
     request_line: Option<RequestLine>,
 }
 
@@ -134,7 +136,8 @@ impl GzipBody {
     /// The next chunk of decompressed bytes; `None` if the decompressor needs more input.
     fn next_chunk(&mut self) -> Result<Option<Bytes>, BoxError> {
         while self.has_more || !self.input.is_empty() {
-            let mut chunk = Vec::with_capacity(if self.has_more { NEXT_CHUNK } else { FIRST_CHUNK });
+            let mut chunk =
+                Vec::with_capacity(if self.has_more { NEXT_CHUNK_SIZE } else { FIRST_CHUNK_SIZE });
             let member = self.member.get_or_insert_with(|| Decompress::new_gzip(WINDOW_BITS));
             let before = member.total_in();
             let status = member.decompress_vec(&self.input, &mut chunk, FlushDecompress::None)?;
@@ -219,12 +222,12 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn decompressed(body: Body) -> Body {
+    fn decompressing_body(body: Body) -> Body {
         let request_line = RequestLine { method: Method::GET, uri: "/api/v1/pods".parse().unwrap() };
         Body::wrap_body(GzipBody::new(body, request_line))
     }
 
-    fn pieces(data: &[u8], size: usize) -> Body {
+    fn body_of_pieces(data: &[u8], size: usize) -> Body {
         let pieces: Vec<_> = data.chunks(size).map(|piece| Ok::<_, Error>(piece.to_vec())).collect();
         Body::wrap_stream(stream::iter(pieces))
     }
@@ -237,16 +240,16 @@ mod tests {
         let text: Vec<u8> = members.concat();
         let bytes: Vec<u8> = members.iter().flat_map(|member| compress(member)).collect();
         for size in [1, 7, 1000, bytes.len()] {
-            let collected = decompressed(pieces(&bytes, size)).collect_bytes().await.unwrap();
+            let collected = decompressing_body(body_of_pieces(&bytes, size)).collect_bytes().await.unwrap();
             assert!(collected == text, "{size}");
         }
-        assert_eq!(decompressed(Body::empty()).collect_bytes().await.unwrap(), "");
+        assert_eq!(decompressing_body(Body::empty()).collect_bytes().await.unwrap(), "");
     }
 
     #[tokio::test]
     async fn emits_each_flush_of_a_watch_before_the_next_one_arrives() {
         let (server, body) = mpsc::unbounded();
-        let mut body = decompressed(Body::wrap_stream(body.map(Ok::<_, Error>)));
+        let mut body = decompressing_body(Body::wrap_stream(body.map(Ok::<_, Error>)));
         // One member for each event, as in a streaming list.
         for event in ["one\n", "two\n"] {
             server.unbounded_send(compress(event.as_bytes())).unwrap();
@@ -270,14 +273,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bomb_is_read_in_bounded_chunks_up_to_the_limit() {
+    async fn a_decompression_bomb_is_read_in_bounded_chunks_up_to_the_limit() {
         let bomb = compress(&vec![0; 50 << 20]);
         assert!(bomb.len() < 1 << 20);
-        let mut body = decompressed(Body::from(bomb.clone()));
+        let mut body = decompressing_body(Body::from(bomb.clone()));
         while let Some(frame) = body.frame().await {
-            assert!(frame.unwrap().into_data().unwrap().len() <= NEXT_CHUNK);
+            assert!(frame.unwrap().into_data().unwrap().len() <= NEXT_CHUNK_SIZE);
         }
-        let error = decompressed(Body::from(bomb)).collect_bytes_up_to(1 << 20).await.unwrap_err();
+        let error = decompressing_body(Body::from(bomb)).collect_bytes_up_to(1 << 20).await.unwrap_err();
         assert!(matches!(error, Error::Decode { .. }), "{error:?}");
     }
 
@@ -289,7 +292,7 @@ mod tests {
         wrong_sum[last] ^= 1;
         let trailing = [good.clone(), b"no member".to_vec()].concat();
         for bad in [b"{}".to_vec(), good[..good.len() - 1].to_vec(), wrong_sum, trailing] {
-            let error = decompressed(Body::from(bad)).collect_bytes().await.unwrap_err();
+            let error = decompressing_body(Body::from(bad)).collect_bytes().await.unwrap_err();
             assert!(
                 matches!(&error, Error::Decode { what, .. } if what == "the compressed response to GET /api/v1/pods"),
                 "{error:?}"

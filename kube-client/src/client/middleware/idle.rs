@@ -17,9 +17,10 @@ use crate::{
 };
 
 /// The read deadline of the response body of one request: the longest time that a read waits for the next frame. Insert
-/// it into the request's extensions.
+/// an `IdleLimit` into the extensions of the request.
 ///
-/// The default is `Config::read_timeout`; requests with `watch=true` or `follow=true` in their query have no limit.
+/// Without an `IdleLimit`, the limit is `Config::read_timeout`, and requests with `watch=true` or `follow=true` in their
+/// query have no limit.
 ///
 /// ```
 /// use kube_client::client::IdleLimit;
@@ -41,8 +42,8 @@ impl IdleLimit {
         Self(Some(limit))
     }
 
-    /// The read deadline for a request: from its extensions, otherwise `default`, which does not apply to a watch or a
-    /// followed log.
+    /// The read deadline for a request. Without an `IdleLimit` in the extensions, it is `default`, or `None` for a watch
+    /// or a followed log.
     pub(super) fn for_request(
         extensions: &Extensions,
         uri: &Uri,
@@ -59,10 +60,10 @@ impl IdleLimit {
 pub(super) struct IdleBody {
     inner: Body,
     limit: Duration,
-    /// Created at the first wait for a frame and restarted at each later wait, so that the time between two polls by
-    /// the reader does not count as a pause of the server.
+    /// The timer of the wait for a frame; `None` before the first wait. Each wait restarts the timer, so that the time
+    /// between two reads does not count as a pause of the server.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether the reader waits for a frame. The timer runs only during such a wait.
+    /// Whether the reader waits for a frame. The first poll of each wait restarts the timer.
     waiting: bool,
     request: RequestLabel,
 }
@@ -106,7 +107,7 @@ impl HttpBody for IdleBody {
         let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.limit)));
         if !this.waiting {
             this.waiting = true;
-            timer.as_mut().reset(clock::after(Instant::now(), this.limit));
+            timer.as_mut().reset(clock::add_or_far_future(Instant::now(), this.limit));
         }
         timer.as_mut().poll(cx).map(|()| {
             this.waiting = false;

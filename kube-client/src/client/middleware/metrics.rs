@@ -1,6 +1,6 @@
-//! Metrics of requests under client-go's names, through the facade `metrics` (Cargo feature `metrics`).
+//! Metrics of requests under client-go's names, through the crate `metrics` (Cargo feature `metrics`).
 //!
-//! Labels must not contain paths: their cardinality would be unlimited.
+//! Labels must not contain paths: the number of label values would be unlimited.
 
 use http::{Method, Request, Response};
 use metrics::SharedString;
@@ -26,10 +26,10 @@ pub(crate) enum Measure {
 
 /// The extension that marks a request as a retry: the status code of the previous response, or `<error>`.
 #[derive(Clone, Debug)]
-pub(crate) struct Resent(String);
+pub(crate) struct PreviousOutcome(String);
 
-impl Resent {
-    pub(crate) fn after<B>(outcome: &Result<Response<B>, BoxError>) -> Self {
+impl PreviousOutcome {
+    pub(crate) fn of<B>(outcome: &Result<Response<B>, BoxError>) -> Self {
         Self(code(outcome))
     }
 }
@@ -78,8 +78,9 @@ where
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let method = request.method().clone();
-        if let (Measure::Tries, Some(resent)) = (self.layer.measure, request.extensions().get::<Resent>()) {
-            let (code, host) = (resent.0.clone(), SharedString::from(self.layer.host.clone()));
+        let previous = request.extensions().get::<PreviousOutcome>();
+        if let (Measure::Tries, Some(previous)) = (self.layer.measure, previous) {
+            let (code, host) = (previous.0.clone(), SharedString::from(self.layer.host.clone()));
             metrics::counter!(
                 "rest_client_request_retries_total",
                 "code" => code, "verb" => method.to_string(), "host" => host
@@ -148,23 +149,23 @@ mod tests {
 
     type Values = Arc<Mutex<BTreeMap<String, Vec<f64>>>>;
 
-    /// Records each value under the text of its key.
+    /// Stores each value under the name and labels of its metric.
     #[derive(Clone)]
-    struct Record(Values, String);
+    struct TestRecorder(Values, String);
 
-    impl Record {
+    impl TestRecorder {
         fn push(&self, value: f64) {
             self.0.lock().unwrap().entry(self.1.clone()).or_default().push(value);
         }
 
-        fn at(&self, key: &Key) -> Arc<Self> {
+        fn handle_of(&self, key: &Key) -> Arc<Self> {
             let labels: Vec<_> =
                 key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
             Arc::new(Self(self.0.clone(), format!("{} {}", key.name(), labels.join(" "))))
         }
     }
 
-    impl CounterFn for Record {
+    impl CounterFn for TestRecorder {
         fn increment(&self, value: u64) {
             self.push(f64::from(u32::try_from(value).unwrap()));
         }
@@ -172,19 +173,19 @@ mod tests {
         fn absolute(&self, _: u64) {}
     }
 
-    impl HistogramFn for Record {
+    impl HistogramFn for TestRecorder {
         fn record(&self, value: f64) {
             self.push(value);
         }
     }
 
-    impl Recorder for Record {
+    impl Recorder for TestRecorder {
         fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
         fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
         fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
         fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-            Counter::from_arc(self.at(key))
+            Counter::from_arc(self.handle_of(key))
         }
 
         fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
@@ -192,13 +193,13 @@ mod tests {
         }
 
         fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-            Histogram::from_arc(self.at(key))
+            Histogram::from_arc(self.handle_of(key))
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tries_retries_and_the_duration_have_the_names_and_labels_of_client_go() {
-        let record = Record(Values::default(), String::new());
+    async fn the_metrics_of_a_request_have_the_names_and_labels_of_client_go() {
+        let record = TestRecorder(Values::default(), String::new());
         let _guard = metrics::set_default_local_recorder(&record);
         let calls = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let server = service_fn(move |_: Request<Body>| {

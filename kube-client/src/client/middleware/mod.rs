@@ -1,7 +1,8 @@
 //! Layers for every request: address, headers, compression, retries, time limits, warnings, metrics, tracing.
 //!
-//! The layers are independent of each other; the client's builder defines their order. The public layers are for stacks
-//! that are composed by hand: see [`ConfigExt`](crate::client::ConfigExt).
+//! The client's builder defines the order of the layers. Only the retry layer depends on other layers: it marks retries
+//! for the metrics layer, and records their number in the span of the trace layer. The public layers are for stacks that
+//! are composed by hand: see [`ConfigExt`](crate::client::ConfigExt).
 
 mod base_uri;
 mod gzip;
@@ -14,7 +15,7 @@ mod timeout;
 mod trace;
 mod warnings;
 
-// Re-exported so that all public layers have their path in this module. No other item here may depend on `auth`.
+// Re-exported so that this module contains all public layers. No other item of this module may depend on `auth`.
 pub use super::auth::{Auth, AuthLayer};
 pub use base_uri::{BaseUri, BaseUriLayer};
 pub(super) use gzip::GzipLayer;

@@ -1,7 +1,7 @@
 //! Retries requests if a retry is safe; see [`RetryPolicy`].
 //!
-//! The decision to retry is a pure function of the request's head and the outcome. No other code of the client retries
-//! after a delay.
+//! `retry_reason` decides from the request's head and the outcome alone whether a retry is safe. No other layer of the
+//! default stack retries after a delay.
 
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};
@@ -57,13 +57,13 @@ where
         };
         let fresh = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, fresh);
-        // Called here rather than in the future, which would otherwise contain the request.
+        // Call the service here and not in `retry`: the future of `retry` would store `request` in addition to `copy`.
         let first = ready.call(request);
         Box::pin(retry(ready, self.policy, copy, first))
     }
 }
 
-/// Waits for `first`, then sends copies of `copy` until `retry_reason` or `policy` allows no further try.
+/// Waits for `first`. Then sends clones of `copy` while both `retry_reason` and `policy` allow another try.
 async fn retry<S>(
     mut service: S,
     policy: RetryPolicy,
@@ -89,18 +89,19 @@ where
         let Some(mut next) = clone_request(&copy) else { return outcome };
         tracing::debug!(method = %copy.method(), path = copy.uri().path(), tries, ?wait, ?reason, "retrying");
         #[cfg(feature = "metrics")]
-        next.extensions_mut().insert(super::metrics::Resent::after(&outcome));
+        next.extensions_mut().insert(super::metrics::PreviousOutcome::of(&outcome));
         // Boxed, so that the future of a request without retries is small.
-        Box::pin(pause(&mut service, outcome, wait)).await?;
-        // The current span is the span that `Trace` has created.
+        Box::pin(drain_and_wait(&mut service, outcome, wait)).await?;
+        // The current span is that of `Trace`, if `Trace` has created one. A span without this field ignores the value.
         tracing::Span::current().record("http.request.resend_count", tries);
         tries += 1;
         outcome = service.call(next).await;
     }
 }
 
-/// Releases the connection of the response, then waits for the rest of `wait` and until the service is ready.
-async fn pause<S>(
+/// Drains the response, so that its connection can be reused. Then waits until `wait` has elapsed since the draining
+/// began, and until the service is ready.
+async fn drain_and_wait<S>(
     service: &mut S,
     outcome: Result<Response<Body>, BoxError>,
     wait: Duration,
@@ -125,9 +126,9 @@ pub(crate) enum RetryReason {
     Safe,
 }
 
-/// The reason that makes a retry of the request safe; `None` if the outcome needs no retry or no retry is safe. A write
-/// is retried only if the server reports with 429 or 503 and `Retry-After` that the write had no effect. A GET that
-/// requests an upgrade counts as a write: it runs a command.
+/// The reason to send the request again; `None` if the outcome requires no retry, or if a retry is not safe. A write is
+/// retried only if the response has both `Retry-After` and the code 429 or 503, which means that the write had no effect.
+/// A GET that requests an upgrade counts as a write: it may run a command.
 pub(crate) fn retry_reason<A, B>(
     request: &Request<A>,
     outcome: &Result<Response<B>, BoxError>,
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn retries_writes_only_after_retry_after_and_reads_also_after_transient_failures() {
+    fn retries_a_write_only_if_the_server_asks_for_it_and_a_read_also_after_a_transient_failure() {
         let retry_after = Some(RetryReason::RetryAfter(Duration::from_secs(2)));
         let safe = Some(RetryReason::Safe);
         let timed_out = || {

@@ -1,5 +1,5 @@
 //! One `tracing` span per request, with the attribute names of OpenTelemetry's semantic conventions for HTTP client
-//! spans, and one event with the outcome. Neither may contain headers, bodies or queries.
+//! spans, and one event with the outcome. The span and the event must not contain headers, bodies or queries.
 
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri, uri::Authority};
@@ -32,7 +32,7 @@ impl<S> Layer<S> for TraceLayer {
     }
 }
 
-/// Wraps each request in a span.
+/// Wraps each request in a span if the level `DEBUG` is enabled.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace<S> {
     inner: S,
@@ -76,7 +76,8 @@ where
     }
 }
 
-/// The span of a request. Its name is a `&'static str` from the request's extensions, or the verb if there is none.
+/// The span of a request. Its field `otel.name` is the `&'static str` in the request's extensions. Without this
+/// extension, the field is the verb.
 fn request_span<A>(request: &Request<A>, server: &Uri) -> Span {
     let name = request.extensions().get::<&'static str>().copied();
     let name = name.unwrap_or_else(|| verb(request.method(), request.uri()));
@@ -152,8 +153,8 @@ mod tests {
 
     type Fields = Arc<Mutex<BTreeMap<String, String>>>;
 
-    /// Collects the fields of the spans named `HTTP`.
-    struct Collect(Fields);
+    /// Collects the fields of new spans with the name `HTTP`, and all values that are recorded later.
+    struct FieldCollector(Fields);
 
     struct Visitor<'a>(&'a Fields);
 
@@ -164,7 +165,7 @@ mod tests {
         }
     }
 
-    impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Collect {
+    impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for FieldCollector {
         fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: SubscriberContext<'_, S>) {
             if attributes.metadata().name() == "HTTP" {
                 attributes.record(&mut Visitor(&self.0));
@@ -176,12 +177,13 @@ mod tests {
         }
     }
 
-    /// The fields of the span of a request to a server that sends responses with these status codes. Each further try
-    /// fails.
-    async fn fields(codes: &'static [u16]) -> BTreeMap<String, String> {
+    /// Sends a request to a server that responds to the tries with `codes`, in this order. Each further try fails. Returns
+    /// the fields of the request's span.
+    async fn span_fields(codes: &'static [u16]) -> BTreeMap<String, String> {
         let fields = Fields::default();
-        let _guard =
-            tracing::subscriber::set_default(tracing_subscriber::registry().with(Collect(fields.clone())));
+        let _guard = tracing::subscriber::set_default(
+            tracing_subscriber::registry().with(FieldCollector(fields.clone())),
+        );
         let calls = std::sync::atomic::AtomicUsize::new(0);
         let calls = Arc::new(calls);
         let server = service_fn(move |_: Request<Body>| {
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_span_of_a_request_has_the_names_of_opentelemetry() {
+    async fn the_span_of_a_request_has_the_field_names_of_opentelemetry() {
         let common = [
             ("http.request.method", "GET"),
             ("otel.kind", "client"),
@@ -229,7 +231,7 @@ mod tests {
             ),
         ] {
             let expected: BTreeMap<_, _> = common.iter().chain(outcome).copied().collect();
-            let found = fields(codes).await;
+            let found = span_fields(codes).await;
             let found: BTreeMap<_, _> = found.iter().map(|(name, value)| (&**name, &**value)).collect();
             assert_eq!(found, expected);
         }

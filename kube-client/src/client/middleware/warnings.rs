@@ -11,7 +11,7 @@ use tower::{Layer, Service};
 use crate::config::{Warning, WarningHandler};
 
 /// The code of warnings for users (RFC 7234, section 5.5.7).
-const MISCELLANEOUS_PERSISTENT: &str = "299";
+const MISCELLANEOUS_PERSISTENT_WARNING: &str = "299";
 
 /// Builds [`Warnings`].
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ where
     }
 }
 
-/// The warnings of a response that have the code 299. In a malformed header, only the warnings before the first
+/// The warnings with the code 299 and a text that is not empty. In a malformed header, only the warnings before the first
 /// malformed one are read.
 fn warnings(headers: &HeaderMap) -> impl Iterator<Item = Warning> + '_ {
     headers.get_all(header::WARNING).iter().flat_map(|value| {
@@ -81,14 +81,14 @@ fn warnings(headers: &HeaderMap) -> impl Iterator<Item = Warning> + '_ {
         std::iter::from_fn(move || {
             let (code, warning, after) = parse_next_warning(rest)?;
             rest = after;
-            Some((code == MISCELLANEOUS_PERSISTENT && !warning.text.is_empty()).then_some(warning))
+            Some((code == MISCELLANEOUS_PERSISTENT_WARNING && !warning.text.is_empty()).then_some(warning))
         })
         .flatten()
     })
 }
 
 /// Parses the first warning of a header: `code agent "text" ["date"], ...`. Returns the code, the warning, and
-/// the unparsed rest of the header.
+/// the unparsed rest of the header. Returns `None` if the header is empty, or if its first warning is malformed.
 fn parse_next_warning(header: &str) -> Option<(&str, Warning, &str)> {
     let header = header.trim_start_matches([' ', '\t', ',']);
     let (code, rest) = header.split_once(' ')?;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_header_ends_at_its_first_malformed_warning() {
+    fn reads_only_the_warnings_before_the_first_malformed_one() {
         for malformed in [
             "",
             "299",

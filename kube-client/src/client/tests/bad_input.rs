@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::http2::server::{Received, serve};
+use super::http2::server::{ReceivedRequest, serve};
 use super::server::{Authority, Server};
 use crate::{
     api::Api,
@@ -35,19 +35,19 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_OBJECT_BYTES: usize = 1 << 20;
 /// The maximum number of bytes that a server can write before the client closes the connection: `MAX_OBJECT_BYTES`,
 /// and the buffers of both sockets.
-const MAX_WRITTEN: usize = 16 << 20;
+const MAX_WRITTEN_BYTES: usize = 16 << 20;
 
-/// The response of a server.
+/// The input of the client: what a server sends as a response.
 enum Input {
     /// The server sends these bytes, and then closes the connection.
     Bytes(Vec<u8>),
-    /// The server sends the first bytes once, and then repeats the second until the client closes the connection.
+    /// The server sends the first value once, and then repeats the second value until the client disconnects.
     Endless(&'static [u8], &'static [u8]),
-    /// The server sends these bytes, and then nothing more.
+    /// The server sends these bytes, and then keeps the connection open.
     Stalled(&'static [u8]),
 }
 
-/// The class of an error.
+/// The part of an [`Error`] that the tests compare.
 #[derive(Debug, PartialEq)]
 enum Class {
     Api(u16),
@@ -67,23 +67,23 @@ fn class(error: &Error) -> Class {
     }
 }
 
-/// The configuration without retries, and with small limits on objects and pauses.
-fn limited(mut config: Config) -> Config {
+/// The configuration without retries, and with small limits on the size of objects and on the wait for a chunk.
+fn with_small_limits(mut config: Config) -> Config {
     config.retry = RetryPolicy::never();
     config.max_object_bytes = MAX_OBJECT_BYTES;
     config.read_timeout = Some(Duration::from_millis(100));
     config
 }
 
-/// Sends a request to a server that answers with `input`. Returns the error, and the number of bytes that the server
-/// has repeated (only for [`Input::Endless`]).
-async fn outcome<F>(name: &str, input: Input, request: F) -> (Error, usize)
+/// Sends a request to a server that answers with `input`. Returns the error of the request, and the number of bytes
+/// that the server has repeated (0 without [`Input::Endless`]).
+async fn send_to_bad_server<F>(name: &str, input: Input, request: F) -> (Error, usize)
 where
     F: FnOnce(Client) -> BoxFuture<'static, Result<(), Error>>,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
-    let client = Client::try_from(limited(config)).unwrap();
+    let client = Client::try_from(with_small_limits(config)).unwrap();
     let written = Arc::new(AtomicUsize::new(0));
     let counter = written.clone();
     let server = tokio::spawn(async move {
@@ -132,15 +132,15 @@ fn watch(client: Client) -> BoxFuture<'static, Result<(), Error>> {
     })
 }
 
-/// A response whose body ends with the connection.
-macro_rules! ok {
+/// A response without `Content-Length`: the body ends when the server closes the connection.
+macro_rules! ok_response {
     ($body:expr) => {
         concat!("HTTP/1.1 200 OK\r\n\r\n", $body).as_bytes()
     };
 }
 
-/// A compressed object of 64 MiB, in a response.
-fn bomb() -> Vec<u8> {
+/// A response with a small gzip body that decompresses to more than 64 MiB.
+fn compression_bomb() -> Vec<u8> {
     let mut response = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n".to_vec();
     let mut encoder = GzEncoder::new(&mut response, Compression::best());
     encoder.write_all(br#"{"metadata":{"name":""#).unwrap();
@@ -152,7 +152,7 @@ fn bomb() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn each_bad_response_to_a_get_is_a_bounded_error_that_names_the_request() {
+async fn each_bad_response_to_a_get_causes_a_short_error_that_names_the_request() {
     let broken = || Class::Transport(TransportKind::Broken);
     for (name, input, expected) in [
         (
@@ -163,7 +163,11 @@ async fn each_bad_response_to_a_get_is_a_bounded_error_that_names_the_request() 
         ("an endless header", Input::Endless(b"HTTP/1.1 200 OK\r\nx: ", &[b'a'; 4096]), broken()),
         ("no HTTP", Input::Bytes(b"SSH-2.0-x\r\n".to_vec()), broken()),
         ("half a head", Input::Bytes(b"HTTP/1.1 200 OK\r\ncontent-".to_vec()), broken()),
-        ("an endless object", Input::Endless(ok!(r#"{"metadata":{"name":""#), &[b'x'; 16384]), Class::Decode),
+        (
+            "an endless object",
+            Input::Endless(ok_response!(r#"{"metadata":{"name":""#), &[b'x'; 16384]),
+            Class::Decode,
+        ),
         (
             "an announced gigabyte",
             Input::Stalled(b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n{"),
@@ -184,7 +188,7 @@ async fn each_bad_response_to_a_get_is_a_bounded_error_that_names_the_request() 
             Input::Bytes(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec()),
             broken(),
         ),
-        ("a compression bomb", Input::Bytes(bomb()), Class::Decode),
+        ("a compression bomb", Input::Bytes(compression_bomb()), Class::Decode),
         (
             "no gzip",
             Input::Bytes(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n{}".to_vec()),
@@ -195,7 +199,7 @@ async fn each_bad_response_to_a_get_is_a_bounded_error_that_names_the_request() 
             Input::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{\"metadata\":{\"name\":\"\xff\"}}".to_vec()),
             Class::Decode,
         ),
-        ("HTML", Input::Bytes(ok!("<html>").to_vec()), Class::Decode),
+        ("HTML", Input::Bytes(ok_response!("<html>").to_vec()), Class::Decode),
         (
             "a redirect",
             Input::Bytes(
@@ -215,64 +219,64 @@ async fn each_bad_response_to_a_get_is_a_bounded_error_that_names_the_request() 
             Class::Timeout(Wait::Body),
         ),
     ] {
-        let (error, written) = outcome(name, input, get).await;
+        let (error, written) = send_to_bad_server(name, input, get).await;
         assert_eq!(class(&error), expected, "{name}: {error:?}");
         let text = error.to_string();
         assert!(
             text.contains("GET ") && text.contains("/api/v1/namespaces/default/configmaps/a"),
             "{name}: {text}"
         );
-        assert!(text.len() < 1000 && written < MAX_WRITTEN, "{name}: {written} {text}");
+        assert!(text.len() < 1000 && written < MAX_WRITTEN_BYTES, "{name}: {written} {text}");
     }
 }
 
 #[tokio::test]
-async fn each_bad_list_or_watch_is_a_bounded_error_that_names_the_request() {
+async fn each_bad_list_or_watch_response_causes_a_short_error_that_names_the_request() {
     let item = r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":""#;
     let item: &'static [u8] =
         Box::leak(format!("HTTP/1.1 200 OK\r\n\r\n{item}").into_bytes().into_boxed_slice());
-    let event = ok!(r#"{"type":"ADDED","object":{"metadata":{"name":""#);
+    let event = ok_response!(r#"{"type":"ADDED","object":{"metadata":{"name":""#);
     for (name, input, request, expected) in [
         ("an endless item", Input::Endless(item, &[b'x'; 16384]), list as fn(_) -> _, Class::Decode),
-        ("endless white space", Input::Endless(ok!("{"), &[b' '; 16384]), list, Class::Decode),
+        ("endless white space", Input::Endless(ok_response!("{"), &[b' '; 16384]), list, Class::Decode),
         ("a truncated list", Input::Bytes(item.to_vec()), list, Class::Transport(TransportKind::Broken)),
         ("an endless event", Input::Endless(event, &[b'x'; 16384]), watch, Class::Decode),
-        ("an endless line", Input::Endless(ok!("x"), &[b'x'; 16384]), watch, Class::Decode),
+        ("an endless line", Input::Endless(ok_response!("x"), &[b'x'; 16384]), watch, Class::Decode),
         (
             "nesting",
-            Input::Endless(ok!(r#"{"type":"ADDED","object":"#), &[b'['; 16384]),
+            Input::Endless(ok_response!(r#"{"type":"ADDED","object":"#), &[b'['; 16384]),
             watch,
             Class::Decode,
         ),
         ("half an event", Input::Bytes(event.to_vec()), watch, Class::Transport(TransportKind::Broken)),
         ("invalid UTF-8", Input::Bytes(b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe\n".to_vec()), watch, Class::Decode),
-        ("HTML", Input::Bytes(ok!("<html>").to_vec()), list, Class::Decode),
-        ("a compressed endless item", Input::Bytes(bomb()), list, Class::Decode),
+        ("HTML", Input::Bytes(ok_response!("<html>").to_vec()), list, Class::Decode),
+        ("a compressed endless item", Input::Bytes(compression_bomb()), list, Class::Decode),
         (
             "a redirect",
             Input::Bytes(b"HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n".to_vec()),
             watch,
             Class::Api(302),
         ),
-        ("a stalled list", Input::Stalled(ok!("{\"items\":[")), list, Class::Timeout(Wait::Body)),
+        ("a stalled list", Input::Stalled(ok_response!("{\"items\":[")), list, Class::Timeout(Wait::Body)),
     ] {
-        let (error, written) = outcome(name, input, request).await;
+        let (error, written) = send_to_bad_server(name, input, request).await;
         assert_eq!(class(&error), expected, "{name}: {error:?}");
         let text = error.to_string();
         assert!(
             text.contains("GET ") && text.contains("/api/v1/namespaces/default/configmaps"),
             "{name}: {text}"
         );
-        assert!(text.len() < 1000 && written < MAX_WRITTEN, "{name}: {written} {text}");
+        assert!(text.len() < 1000 && written < MAX_WRITTEN_BYTES, "{name}: {written} {text}");
     }
 }
 
 #[tokio::test]
-async fn each_bad_http2_response_is_a_bounded_error_that_names_the_request() {
-    /// Breaks the response to a request.
-    type Break = fn(Received) -> BoxFuture<'static, ()>;
+async fn each_bad_http2_response_causes_an_error_that_names_the_request() {
+    /// A handler that sends a bad response.
+    type BadHandler = fn(ReceivedRequest) -> BoxFuture<'static, ()>;
     let broken = || Class::Transport(TransportKind::Broken);
-    let rows: [(&str, Break, Class); 4] = [
+    let rows: [(&str, BadHandler, Class); 4] = [
         (
             "a huge head",
             |mut received| {
@@ -315,9 +319,9 @@ async fn each_bad_http2_response_is_a_bounded_error_that_names_the_request() {
             Class::Decode,
         ),
     ];
-    for (name, break_response, expected) in rows {
-        let server = serve(100, break_response).await;
-        let client = Client::try_from(limited(server.config.clone())).unwrap();
+    for (name, handler, expected) in rows {
+        let server = serve(100, handler).await;
+        let client = Client::try_from(with_small_limits(server.config.clone())).unwrap();
         let error = timeout(TEST_TIMEOUT, get(client)).await.unwrap().unwrap_err();
         assert_eq!(class(&error), expected, "{name}: {error:?}");
         let text = error.to_string();
@@ -329,10 +333,10 @@ async fn each_bad_http2_response_is_a_bounded_error_that_names_the_request() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_expires_while_the_client_is_in_use_is_an_error_of_tls() {
+async fn a_new_connection_to_a_server_with_an_expired_certificate_fails_with_a_tls_error() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
-    let mut config = limited(server.config(&authority));
+    let mut config = with_small_limits(server.config(&authority));
     config.max_connection_age = Some(Duration::ZERO);
     let client = Client::try_from(config).unwrap();
     let version = || client.request_text(Request::get("/version").body(Vec::new()).unwrap());

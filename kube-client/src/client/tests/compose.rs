@@ -1,4 +1,4 @@
-//! Tests of clients that are composed by hand from the parts of a configuration.
+//! Tests of clients that a program composes from the layers and the connector of `ConfigExt`.
 
 use super::server::{Authority, Server};
 use crate::{
@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use tower::ServiceBuilder;
 
-/// The client of kube's example `custom_client`.
+/// Composes a client as the example `custom_client` of the crate `kube` does.
 fn compose(config: &Config) -> Result<Client, BoxError> {
     let https = config.rustls_https_connector()?;
     let service = ServiceBuilder::new()
@@ -23,7 +23,7 @@ fn compose(config: &Config) -> Result<Client, BoxError> {
     Ok(Client::new(service, config.default_namespace.as_str()))
 }
 
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
@@ -42,7 +42,7 @@ async fn presents_the_client_certificate_and_verifies_the_server_name() {
     assert_eq!(info.git_commit, STANDARD.encode(&leaf.der));
     config.tls_server_name = None;
     let error = compose(&config).unwrap().apiserver_version().await.unwrap_err();
-    assert!(chain(&error).contains("certificate"), "{error:?}");
+    assert!(error_chain(&error).contains("certificate"), "{error:?}");
 }
 
 #[tokio::test]
@@ -66,12 +66,12 @@ async fn adds_credentials_and_headers_and_renews_a_rejected_token() {
     assert_eq!(client.request_text(request).await.unwrap(), "Bearer two jane");
 
     config.cluster_url = "http://10.0.0.1".parse().unwrap();
-    assert!(chain(&config.auth_layer().unwrap_err()).contains("in the clear"));
+    assert!(error_chain(&config.auth_layer().unwrap_err()).contains("in the clear"));
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_certificate_of_a_plugin_is_an_error_that_names_the_builder() {
+async fn a_plugin_that_returns_a_client_certificate_causes_an_error_that_names_client_builder() {
     let leaf = Authority::new("clients").issue(&["me"], |_| {});
     let folder = tempfile::tempdir().unwrap();
     let printed = serde_json::json!({
@@ -89,7 +89,7 @@ async fn a_certificate_of_a_plugin_is_an_error_that_names_the_builder() {
     config.root_cert = Some(vec![Authority::new("ca").der()]);
     config.auth_info = AuthInfo { exec: Some(exec), ..AuthInfo::default() };
     let error = compose(&config).unwrap().apiserver_version().await.unwrap_err();
-    assert!(chain(&error).contains("ClientBuilder"), "{error:?}");
+    assert!(error_chain(&error).contains("ClientBuilder"), "{error:?}");
 }
 
 #[tokio::test]

@@ -44,8 +44,8 @@ async fn tokens_and_bodies_are_not_logged() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     // At the first use of a callsite, `tracing` caches whether the callsite is enabled. If only one dispatcher exists,
-    // `tracing` asks the default subscriber of the current thread, so that the thread of another test would disable the
-    // callsite for this test, too. If two dispatchers exist, `tracing` asks both.
+    // `tracing` asks the default subscriber of the current thread. A thread of another test, which has no subscriber,
+    // would then disable the callsite for this test. If two dispatchers exist, `tracing` asks both.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     tracing::callsite::rebuild_interest_cache();
     let server = Server::http(|request| async move {

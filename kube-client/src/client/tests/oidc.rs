@@ -1,4 +1,4 @@
-//! Tests of the auth provider `oidc`, with a provider in the same process.
+//! Tests of the kubeconfig auth provider `oidc`, with an OpenID Connect provider in the same process.
 
 use super::server::{Server, version_response};
 use crate::{
@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// An ID token for the subject `name` that expires in `seconds` seconds.
+/// An ID token that expires in `seconds` seconds. Its subject is `name`.
 fn id_token(name: &str, seconds: i64) -> String {
     let expiry = jiff::Timestamp::now().as_second() + seconds;
     let encode = |json: String| URL_SAFE_NO_PAD.encode(json);
@@ -26,17 +26,19 @@ fn id_token(name: &str, seconds: i64) -> String {
     format!("{}.{}.c2ln", encode(r#"{"alg":"RS256"}"#.to_owned()), encode(payload))
 }
 
-/// A provider that accepts the client secret in the body only, and the refresh token of the last response.
+/// A provider that accepts the client secret only in the body of a request. It issues each of its ID
+/// tokens once, and refuses further token requests.
 struct Provider {
     server: Server,
     /// The token requests without a client secret in a header, as `path body`.
     seen: Arc<Mutex<Vec<String>>>,
-    /// One permit for each token request that is answered.
+    /// Each successful token response takes one of these permits, and waits while there is none.
     answers: Arc<Semaphore>,
 }
 
 impl Provider {
-    /// Starts a provider. Its nth response has the nth of `tokens` as the ID token, and `rN` as the refresh token.
+    /// Starts a provider. Its nth token response contains the nth of `tokens` as the ID token, and `r{n}` as the
+    /// refresh token.
     async fn start(tokens: Vec<String>) -> Self {
         let seen = Arc::<Mutex<Vec<String>>>::default();
         let (notes, answers) = (seen.clone(), Arc::new(Semaphore::new(1000)));
@@ -61,7 +63,7 @@ impl Provider {
     }
 
     /// Writes a kubeconfig for a user of this provider.
-    fn kubeconfig(&self, folder: &Path, cluster: &Server, settings: &str) -> PathBuf {
+    fn write_kubeconfig(&self, folder: &Path, cluster: &Server, settings: &str) -> PathBuf {
         let text = format!(
             "
 current-context: c
@@ -112,8 +114,8 @@ async fn answer(
     }
 }
 
-/// A server of a cluster that accepts these bearer tokens.
-async fn cluster(accepted: Vec<String>) -> Server {
+/// Starts an API server that accepts only these bearer tokens.
+async fn start_cluster(accepted: Vec<String>) -> Server {
     Server::http(move |request: Request<Incoming>| {
         let sent = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
         let accepts = sent.is_some_and(|sent| accepted.iter().any(|token| sent == format!("Bearer {token}")));
@@ -134,18 +136,18 @@ async fn client(path: &Path) -> Client {
     Client::try_from(config).unwrap()
 }
 
-fn settings(path: &Path) -> std::collections::HashMap<String, String> {
+fn read_settings(path: &Path) -> std::collections::HashMap<String, String> {
     let user = Kubeconfig::read_from(path).unwrap().auth_infos.remove(0).auth_info.unwrap();
     user.auth_provider.unwrap().config
 }
 
 #[tokio::test]
-async fn a_valid_token_is_sent_and_an_expired_one_is_refreshed_once_and_written_to_the_file() {
+async fn an_expired_token_is_refreshed_once_and_the_new_token_is_written_to_the_file() {
     let (valid, renewed) = (id_token("valid", 3600), id_token("renewed", 3600));
     let provider = Provider::start(vec![valid.clone(), renewed.clone()]).await;
-    let cluster = cluster(vec![valid.clone(), renewed.clone()]).await;
+    let cluster = start_cluster(vec![valid.clone(), renewed.clone()]).await;
     let folder = tempfile::tempdir().unwrap();
-    let path = provider.kubeconfig(
+    let path = provider.write_kubeconfig(
         folder.path(),
         &cluster,
         &format!("refresh-token: r0, id-token: {}, extra: kept", id_token("expired", -5)),
@@ -157,7 +159,7 @@ async fn a_valid_token_is_sent_and_an_expired_one_is_refreshed_once_and_written_
         provider.token_requests(),
         ["/token grant_type=refresh_token&refresh_token=r0&client_id=me&client_secret=s3cr3t"]
     );
-    let written = settings(&path);
+    let written = read_settings(&path);
     assert_eq!((&written["id-token"], written["refresh-token"].as_str()), (&valid, "r1"));
     assert_eq!(written["extra"], "kept");
 
@@ -167,18 +169,18 @@ async fn a_valid_token_is_sent_and_an_expired_one_is_refreshed_once_and_written_
 
     // A token that the cluster rejects is refreshed, too.
     let unknown = format!("refresh-token: r1, id-token: {}", id_token("unknown", 3600));
-    let path = provider.kubeconfig(folder.path(), &cluster, &unknown);
+    let path = provider.write_kubeconfig(folder.path(), &cluster, &unknown);
     client(&path).await.apiserver_version().await.unwrap();
     assert!(provider.token_requests()[1].contains("refresh_token=r1"));
-    assert_eq!(settings(&path)["id-token"], renewed);
+    assert_eq!(read_settings(&path)["id-token"], renewed);
 }
 
 #[tokio::test]
 async fn a_refused_refresh_is_an_error_without_secrets() {
     let provider = Provider::start(Vec::new()).await;
-    let cluster = cluster(Vec::new()).await;
+    let cluster = start_cluster(Vec::new()).await;
     let folder = tempfile::tempdir().unwrap();
-    let path = provider.kubeconfig(folder.path(), &cluster, "refresh-token: r0");
+    let path = provider.write_kubeconfig(folder.path(), &cluster, "refresh-token: r0");
     let error = client(&path).await.apiserver_version().await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(matches!(error, Error::Auth { .. }), "{text}");
@@ -189,10 +191,11 @@ async fn a_refused_refresh_is_an_error_without_secrets() {
 }
 
 #[tokio::test]
-async fn an_issuer_without_tls_and_a_token_without_expiry_are_errors() {
+async fn an_issuer_without_tls_and_an_id_token_that_is_no_jwt_are_errors() {
     let folder = tempfile::tempdir().unwrap();
-    let (provider, cluster) = (Provider::start(vec!["no-jwt".to_owned()]).await, cluster(Vec::new()).await);
-    let path = provider.kubeconfig(folder.path(), &cluster, "refresh-token: r0");
+    let (provider, cluster) =
+        (Provider::start(vec!["no-jwt".to_owned()]).await, start_cluster(Vec::new()).await);
+    let path = provider.write_kubeconfig(folder.path(), &cluster, "refresh-token: r0");
     let error = client(&path).await.apiserver_version().await.unwrap_err();
     assert!(error.to_string().contains("no JWT"), "{error}");
 
@@ -207,7 +210,8 @@ async fn an_issuer_without_tls_and_a_token_without_expiry_are_errors() {
 async fn the_provider_is_verified_with_its_own_authority() {
     use super::server::Authority;
     let authority = Authority::new("idp");
-    // A server that answers every request with a version: the client accepts its certificate, but not its metadata.
+    // This server answers every request with a version, which is not valid OpenID Connect metadata. A client that
+    // accepts the server's certificate reports the metadata.
     let idp = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let message = async |data: String| {
         let text = format!(
@@ -238,12 +242,12 @@ users:
 }
 
 #[tokio::test]
-async fn a_refresh_continues_after_its_request_was_cancelled() {
+async fn a_refresh_continues_after_the_api_request_that_started_it_was_cancelled() {
     let valid = id_token("valid", 3600);
     let provider = Provider::start(vec![valid.clone()]).await;
-    let cluster = cluster(vec![valid.clone()]).await;
+    let cluster = start_cluster(vec![valid.clone()]).await;
     let folder = tempfile::tempdir().unwrap();
-    let path = provider.kubeconfig(folder.path(), &cluster, "refresh-token: r0");
+    let path = provider.write_kubeconfig(folder.path(), &cluster, "refresh-token: r0");
     let api = client(&path).await;
     let permits = provider.answers.forget_permits(1000);
     let received = async {
@@ -259,20 +263,23 @@ async fn a_refresh_continues_after_its_request_was_cancelled() {
     // The provider has replaced `r0`, and would refuse a second request with `r0`.
     api.apiserver_version().await.unwrap();
     assert_eq!(provider.token_requests().len(), 1);
-    assert_eq!((&settings(&path)["id-token"], settings(&path)["refresh-token"].as_str()), (&valid, "r1"));
+    assert_eq!(
+        (&read_settings(&path)["id-token"], read_settings(&path)["refresh-token"].as_str()),
+        (&valid, "r1")
+    );
 }
 
 #[tokio::test]
 async fn a_new_refresh_token_is_kept_even_if_the_id_token_is_unusable() {
     let valid = id_token("valid", 3600);
     let provider = Provider::start(vec!["no-jwt".to_owned(), valid.clone()]).await;
-    let cluster = cluster(vec![valid]).await;
+    let cluster = start_cluster(vec![valid]).await;
     let folder = tempfile::tempdir().unwrap();
-    let path = provider.kubeconfig(folder.path(), &cluster, "refresh-token: r0");
+    let path = provider.write_kubeconfig(folder.path(), &cluster, "refresh-token: r0");
     let api = client(&path).await;
     api.apiserver_version().await.unwrap_err();
-    assert_eq!(settings(&path)["refresh-token"], "r1");
-    assert!(!settings(&path).contains_key("id-token"));
+    assert_eq!(read_settings(&path)["refresh-token"], "r1");
+    assert!(!read_settings(&path).contains_key("id-token"));
     api.apiserver_version().await.unwrap();
     assert!(provider.token_requests()[1].contains("refresh_token=r1"));
 }

@@ -28,7 +28,8 @@ struct ResponseServer {
     closed: mpsc::UnboundedReceiver<()>,
 }
 
-/// Starts a server that closes each connection after `responses` responses, without the header `Connection: close`.
+/// Starts a server that closes each connection after `responses` responses. The responses do not have the header
+/// `Connection: close`.
 async fn start_response_server(responses: usize, response: &'static [u8]) -> ResponseServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
@@ -83,7 +84,7 @@ async fn does_not_reuse_a_connection_that_the_server_closed() {
             assert_eq!(server.accepted.load(SeqCst), connections);
         }
         server.closed.recv().await.unwrap();
-        // Lets the runtime poll its I/O driver.
+        // The sleep lets the runtime poll its I/O driver.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -170,8 +171,9 @@ fn closes_connections_of_a_dropped_runtime() {
     assert_eq!(server.accepted.load(SeqCst), 3);
 }
 
-/// A server that refuses every other request, beginning with the first, with the status `code` and a body that is sent
-/// after the head. Also returns the number of accepted connections.
+/// Starts a server that refuses the first request, accepts the second, refuses the third, and so on. A refusal has the
+/// status `code` and a body that the server sends after a pause. Returns a configuration for the server, and the number
+/// of connections that the server has accepted.
 async fn start_refusing_server(code: u16) -> (Config, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
@@ -201,7 +203,7 @@ async fn start_refusing_server(code: u16) -> (Config, Arc<AtomicU32>) {
 }
 
 #[tokio::test]
-async fn a_retried_request_reuses_the_connection_of_the_refused_one() {
+async fn a_retry_reuses_the_connection_of_the_refused_request() {
     let (config, accepted) = start_refusing_server(429).await;
     let client = Client::try_from(config).unwrap();
     for _ in 0..2 {
@@ -211,7 +213,7 @@ async fn a_retried_request_reuses_the_connection_of_the_refused_one() {
 }
 
 #[tokio::test]
-async fn a_request_with_renewed_credentials_reuses_the_connection_of_the_unauthorized_one() {
+async fn a_request_with_renewed_credentials_reuses_the_connection_of_the_unauthorized_request() {
     let (mut config, accepted) = start_refusing_server(401).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
@@ -228,9 +230,10 @@ async fn read_to_end(stream: &mut TcpStream) {
     while stream.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {}
 }
 
-/// A server that responds to `requests` concurrent requests only after it has received all of them. It ends its side of
-/// the first connection at the first message of the channel, and reports each connection that the client has closed.
-async fn start_simultaneous_server(
+/// Starts a server that responds to `requests` concurrent requests only after it has received all of them. It shuts down its
+/// side of the first connection when the returned sender sends a message. The returned receiver gets the number of each
+/// connection that the client has closed.
+async fn start_barrier_server(
     requests: usize,
 ) -> (Config, mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -264,7 +267,7 @@ async fn start_simultaneous_server(
 
 #[tokio::test]
 async fn closes_an_idle_connection_that_the_server_has_closed() {
-    let (mut config, end, mut closed) = start_simultaneous_server(3).await;
+    let (mut config, end, mut closed) = start_barrier_server(3).await;
     config.pool_idle_timeout = None;
     let client = Client::try_from(config).unwrap();
     futures::future::join_all((0..3).map(|_| post_text(&client))).await;
@@ -276,7 +279,7 @@ async fn closes_an_idle_connection_that_the_server_has_closed() {
 
 #[tokio::test]
 async fn keeps_a_limited_number_of_idle_connections() {
-    let (config, _end, mut closed) = start_simultaneous_server(70).await;
+    let (config, _end, mut closed) = start_barrier_server(70).await;
     let client = Client::try_from(config).unwrap();
     futures::future::join_all((0..70).map(|_| post_text(&client))).await;
     for _ in 64..70 {
@@ -325,7 +328,7 @@ fn closes_idle_connections_while_the_first_runtime_of_the_client_is_not_polled()
 #[test]
 fn a_request_of_another_runtime_does_not_stop_the_reaper_of_an_idle_connection() {
     let server_runtime = server_runtime();
-    let (mut config, end, mut closed) = server_runtime.block_on(start_simultaneous_server(1));
+    let (mut config, end, mut closed) = server_runtime.block_on(start_barrier_server(1));
     config.pool_idle_timeout = None;
     let client = Client::try_from(config).unwrap();
     let first = self::server_runtime();

@@ -15,8 +15,8 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
-/// Starts an HTTP proxy that requires `login`, if any: Base64 of `user:password`. Returns the address of the proxy and
-/// the request lines that it has received.
+/// Starts an HTTP proxy. If `login` (`user:password` in Base64) is set, the proxy requires it. Returns the address
+/// of the proxy and the request lines that the proxy has received.
 async fn start_http_proxy(login: Option<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -46,7 +46,7 @@ async fn start_http_proxy(login: Option<&'static str>) -> (String, Arc<Mutex<Vec
     (address, request_lines)
 }
 
-/// The version of the server, requested through `proxy`.
+/// Requests the version of the server through `proxy`.
 async fn version_through_proxy(mut config: Config, proxy: &str) -> Result<String, Error> {
     config.proxy_url = Some(proxy.parse().unwrap());
     config.retry = RetryPolicy::never();
@@ -86,7 +86,7 @@ async fn sends_the_proxy_password_and_hides_it_in_errors() {
 
 #[tokio::test]
 async fn errors_name_the_server_and_the_unreachable_proxy() {
-    // The bound socket does not listen, so that it refuses connections and no other test can use its port.
+    // The socket is bound but does not listen: it refuses connections, and no other test can use its port.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let proxy = socket.local_addr().unwrap();

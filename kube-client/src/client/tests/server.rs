@@ -35,7 +35,7 @@ use crate::config::Config;
 /// A certificate authority.
 pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// A certificate and its key, in PEM and DER.
+/// A certificate in PEM and in DER, and its key.
 pub(super) struct Leaf {
     pub(super) pem: String,
     pub(super) key: KeyPair,
@@ -91,8 +91,8 @@ impl Server {
         Self::start(None, handler).await
     }
 
-    /// Serves HTTPS with HTTP/2 and HTTP/1.1. If `client_authority` is set, requires a client certificate that this
-    /// authority has signed.
+    /// Serves HTTPS with HTTP/2 and HTTP/1.1, and responds to each request with the version. If `client_authority` is
+    /// set, requires a client certificate that this authority has signed.
     pub(super) async fn https(leaf: &Leaf, client_authority: Option<&Authority>) -> Self {
         let tls = tls_acceptor(leaf, client_authority, &[b"h2", b"http/1.1"]);
         Self::start(Some(tls), |request| async move {
@@ -102,7 +102,7 @@ impl Server {
     }
 
     /// Serves HTTPS with the protocols of `alpn`.
-    pub(super) async fn https_with<F, R>(leaf: &Leaf, alpn: &[&[u8]], handler: F) -> Self
+    pub(super) async fn https_with_handler<F, R>(leaf: &Leaf, alpn: &[&[u8]], handler: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -110,7 +110,8 @@ impl Server {
         Self::start(Some(tls_acceptor(leaf, None, alpn)), handler).await
     }
 
-    /// Changes the certificate and the required authority of clients, for new connections.
+    /// For new connections, replaces the certificate of the server and the required authority of client certificates, and
+    /// offers HTTP/2 and HTTP/1.1.
     pub(super) fn rotate(&self, leaf: &Leaf, client_authority: Option<&Authority>) {
         let tls = tls_acceptor(leaf, client_authority, &[b"h2", b"http/1.1"]);
         *self.tls.as_ref().unwrap().write().unwrap() = tls;
@@ -167,8 +168,8 @@ impl Server {
     }
 }
 
-/// Accepts TLS connections with a certificate and the protocols of `alpn`. If `client_authority` is set, requires a
-/// client certificate that this authority has signed.
+/// Builds an acceptor of TLS connections with the certificate `leaf` and the protocols of `alpn`. If `client_authority` is
+/// set, the acceptor requires a client certificate that this authority has signed.
 pub(super) fn tls_acceptor(leaf: &Leaf, client_authority: Option<&Authority>, alpn: &[&[u8]]) -> TlsAcceptor {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

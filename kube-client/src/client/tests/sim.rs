@@ -22,7 +22,7 @@ use std::{
 use tokio::time::Instant;
 use tower::service_fn;
 
-const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const CONFIG_MAPS_PATH: &str = "/api/v1/namespaces/default/configmaps";
 
 /// Starts kube-sim with two nodes, and serves it over HTTPS.
 async fn start_sim() -> (Sim, Server) {
@@ -48,7 +48,7 @@ fn get_request(path: &str) -> Request<Vec<u8>> {
 fn create_request(name: &str) -> Request<Vec<u8>> {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
     let body = serde_json::to_vec(&object).unwrap();
-    Request::post(CONFIG_MAPS).header("content-type", "application/json").body(body).unwrap()
+    Request::post(CONFIG_MAPS_PATH).header("content-type", "application/json").body(body).unwrap()
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn authenticates_with_certificate_and_token_from_a_kubeconfig() {
     config.auth_info.token = server.token().map(|token| token.to_owned().into());
     let client = Client::try_from(config.clone()).unwrap();
     assert!(!client.apiserver_version().await.unwrap().git_version.is_empty());
-    let error = client.request::<Value>(get_request(&format!("{CONFIG_MAPS}/none"))).await.unwrap_err();
+    let error = client.request::<Value>(get_request(&format!("{CONFIG_MAPS_PATH}/none"))).await.unwrap_err();
     assert!(error.is_not_found(), "{error}");
 
     config.auth_info.token = Some("wrong".to_owned().into());
@@ -73,11 +73,11 @@ async fn authenticates_with_certificate_and_token_from_a_kubeconfig() {
 }
 
 #[tokio::test]
-async fn retries_reads_after_resets_but_not_writes_with_unknown_outcome() {
+async fn retries_a_list_after_a_reset_but_not_a_create_with_unknown_outcome() {
     let (sim, server) = start_sim().await;
     let client = Client::try_from(client_config(&server).await).unwrap();
     let reads = sim.faults().add(Rule::new(Action::Reset).verb("list").times(2));
-    client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap();
+    client.request::<Value>(get_request(CONFIG_MAPS_PATH)).await.unwrap();
     assert_eq!(sim.faults().hits(reads), 2);
 
     let writes = sim.faults().add(Rule::new(Action::ResetAfterHandling).verb("create").times(1));
@@ -89,7 +89,7 @@ async fn retries_reads_after_resets_but_not_writes_with_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn retries_a_write_after_retry_after_within_the_total_limit() {
+async fn retries_a_throttled_write_if_its_retry_after_is_within_the_total_limit() {
     let (sim, server) = start_sim().await;
     let client = Client::try_from(client_config(&server).await).unwrap();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 1)).verb("create").times(1));
@@ -108,9 +108,9 @@ async fn a_request_after_a_response_timeout_succeeds() {
     config.response_timeout = Some(Duration::from_millis(300));
     let client = Client::try_from(config).unwrap();
     sim.faults().add(Rule::new(Action::Hang).times(1));
-    let error = client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get_request(CONFIG_MAPS_PATH)).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { wait: Wait::Response, .. }), "{error:?}");
-    client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap();
+    client.request::<Value>(get_request(CONFIG_MAPS_PATH)).await.unwrap();
 }
 
 #[tokio::test]
@@ -118,13 +118,13 @@ async fn rejects_a_restarted_server_with_another_ca() {
     let (sim, server) = start_sim().await;
     let address = server.local_addr();
     let client = Client::try_from(client_config(&server).await).unwrap();
-    client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap();
+    client.request::<Value>(get_request(CONFIG_MAPS_PATH)).await.unwrap();
     server.shutdown().await;
-    let error = client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get_request(CONFIG_MAPS_PATH)).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }), "{error:?}");
     // A new listener has a new CA.
     let _server = sim.serve_https(address).await.unwrap();
-    let error = client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get_request(CONFIG_MAPS_PATH)).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Tls, .. }), "{error:?}");
 }
 
@@ -156,7 +156,7 @@ async fn the_default_stack_over_an_in_process_server_retries_and_limits_waits() 
     assert!((7..9).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
 
     sim.faults().add(Rule::new(Action::Hang).times(1));
-    let error = client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get_request(CONFIG_MAPS_PATH)).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { wait: Wait::Response, .. }), "{error:?}");
 }
 
@@ -178,7 +178,7 @@ async fn a_custom_transport_receives_credentials_and_full_uris() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_a_custom_transport_is_a_broken_connection() {
+async fn an_error_of_a_custom_transport_is_reported_as_a_broken_connection() {
     let calls = Arc::new(AtomicU32::new(0));
     let counter = calls.clone();
     let service = service_fn(move |_: Request<Body>| {
@@ -190,7 +190,7 @@ async fn an_error_of_a_custom_transport_is_a_broken_connection() {
     let error = client.request::<Value>(create_request("once")).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
     assert_eq!(calls.load(Ordering::Relaxed), 1);
-    client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap();
+    client.request::<Value>(get_request(CONFIG_MAPS_PATH)).await.unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 3);
 }
 
@@ -205,11 +205,11 @@ async fn warnings_of_responses_reach_the_handler() {
     let client = ClientBuilder::over(sim.service(), &config).unwrap().build();
     let object =
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "dada": {"k": "v"}});
-    let request = Request::post(format!("{CONFIG_MAPS}?fieldValidation=Warn"))
+    let request = Request::post(format!("{CONFIG_MAPS_PATH}?fieldValidation=Warn"))
         .header("content-type", "application/json")
         .body(serde_json::to_vec(&object).unwrap())
         .unwrap();
     client.request::<Value>(request).await.unwrap();
-    client.request::<Value>(get_request(&format!("{CONFIG_MAPS}/a"))).await.unwrap();
+    client.request::<Value>(get_request(&format!("{CONFIG_MAPS_PATH}/a"))).await.unwrap();
     assert_eq!(*warnings.lock().unwrap(), ["unknown field \"dada\""]);
 }

@@ -52,7 +52,7 @@ async fn echoed_request(change: impl FnOnce(&mut Config)) -> String {
 }
 
 #[tokio::test]
-async fn the_default_stack_adds_address_headers_and_credentials() {
+async fn the_default_stack_adds_the_address_and_headers_and_credentials() {
     let text = echoed_request(|config| {
         config.auth_info.token = Some("t0ken".to_owned().into());
         config.auth_info.impersonate = Some("jane".into());
@@ -162,7 +162,7 @@ async fn a_decode_error_contains_no_value_of_the_response() {
 }
 
 #[tokio::test]
-async fn get_opt_is_none_for_a_not_found_status_without_details_and_an_error_for_an_unserved_resource() {
+async fn get_opt_is_none_for_a_missing_object_and_an_error_for_an_unserved_resource() {
     let server = Server::http(|request| async move {
         let status = |rest: &str| format!(r#"{{"kind":"Status","apiVersion":"v1","code":404{rest}}}"#);
         let body = match request.uri().path().rsplit('/').next().unwrap() {
@@ -213,7 +213,7 @@ async fn an_unauthorized_error_names_the_server_and_what_to_check() {
 
 #[tokio::test]
 async fn an_error_names_an_unreachable_address() {
-    // The bound socket does not listen, so that it refuses connections and no other test can use its port.
+    // The socket is bound but does not listen: it refuses connections, and no other test can use its port.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
@@ -275,7 +275,7 @@ async fn a_missing_response_is_a_timeout() {
 const PARTIAL_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"part\":";
 
 #[tokio::test]
-async fn a_pause_of_a_body_is_a_timeout_except_in_a_watch() {
+async fn a_pause_in_a_body_causes_a_timeout_except_in_a_watch() {
     for path in ["/list", "/list?watch=true"] {
         let mut config = serve_one_request(|mut stream| async move {
             stream.write_all(PARTIAL_RESPONSE).await.unwrap();
@@ -296,7 +296,7 @@ async fn a_pause_of_a_body_is_a_timeout_except_in_a_watch() {
 }
 
 #[tokio::test]
-async fn a_connection_that_closes_during_a_request_is_a_broken_transport_error() {
+async fn a_connection_that_closes_during_a_request_causes_an_error_of_kind_broken() {
     let config = serve_one_request(|stream| async move { drop(stream) }).await;
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
@@ -353,14 +353,14 @@ async fn limits_beyond_the_range_of_the_clock_never_expire() {
     let client = Client::try_from(config).unwrap();
     for _ in 0..2 {
         client.apiserver_version().await.unwrap();
-        // Lets the task that closes idle connections run.
+        // During the sleep, the task that closes idle connections runs.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(server.accepted.load(SeqCst), 1);
 }
 
 #[tokio::test]
-async fn dropping_a_request_or_its_body_closes_the_connection() {
+async fn dropping_a_request_or_a_response_body_closes_the_connection() {
     for responds in [false, true] {
         let (closed, was_closed) = tokio::sync::oneshot::channel();
         let (received, was_received) = tokio::sync::oneshot::channel();
@@ -390,7 +390,7 @@ async fn dropping_a_request_or_its_body_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn retries_any_verb_after_retry_after() {
+async fn retries_a_post_whose_response_has_the_header_retry_after() {
     let calls = Arc::new(AtomicU32::new(0));
     let counter = calls.clone();
     let server = Server::http(move |request| {

@@ -1,4 +1,4 @@
-//! Tests of the verification of server certificates, of client certificates, and of the errors of failed handshakes.
+//! Tests of TLS: verification of server certificates, client certificates, and errors of failed handshakes.
 
 use super::server::{Authority, Leaf, Server};
 use crate::{
@@ -26,7 +26,7 @@ fn assert_transport_error(outcome: Result<String, Error>, kind: TransportKind, p
     }
 }
 
-/// The error with all its sources.
+/// The texts of the error and of all its sources.
 fn error_chain(error: &Error) -> String {
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -85,7 +85,7 @@ async fn an_error_names_the_unsupported_curve_of_a_client_key() {
 }
 
 #[tokio::test]
-async fn errors_distinguish_unknown_ca_expired_and_not_yet_valid_certificates() {
+async fn an_error_tells_whether_a_certificate_is_untrusted_or_expired_or_not_yet_valid() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let mut config = server.config(&Authority::new("ca of an earlier cluster"));
@@ -177,7 +177,7 @@ async fn explains_a_plain_http_server_behind_an_https_address() {
 }
 
 #[tokio::test]
-async fn a_silent_peer_is_a_timeout_of_the_tls_handshake() {
+async fn a_silent_server_causes_a_timeout_of_the_tls_handshake() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = Config::new(format!("https://{}", listener.local_addr().unwrap()).parse().unwrap());
     config.root_cert = Some(vec![Authority::new("ca").der()]);
@@ -223,14 +223,14 @@ async fn presents_each_new_certificate_of_a_credential_plugin() {
 }
 
 /// Advances the clock to the next check of the certificate files.
-async fn await_file_check() {
+async fn advance_to_file_check() {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(10)).await;
     tokio::time::resume();
 }
 
 #[tokio::test]
-async fn a_changed_ca_file_is_used_after_a_rejected_certificate_and_after_ten_seconds() {
+async fn a_changed_ca_file_is_used_after_ten_seconds_or_after_a_rejected_certificate() {
     for http_versions in [HttpVersions::Negotiate, HttpVersions::Http1] {
         let (first, second) = (Authority::new("first"), Authority::new("second"));
         let leaf = |authority: &Authority| authority.issue(&["127.0.0.1"], |_| {});
@@ -244,17 +244,17 @@ async fn a_changed_ca_file_is_used_after_a_rejected_certificate_and_after_ten_se
         let client = Client::try_from(config.clone()).unwrap();
         client.apiserver_version().await.unwrap();
 
-        // The client keeps the open connection until it next checks the file, which has changed.
+        // The file has changed. The client keeps the open connection until the next check of the file.
         server.rotate(&leaf(&second), None);
         std::fs::write(&path, second.pem()).unwrap();
         client.apiserver_version().await.unwrap();
         assert_eq!(server.accepted.load(SeqCst), 1);
-        await_file_check().await;
+        advance_to_file_check().await;
         client.apiserver_version().await.unwrap();
         client.apiserver_version().await.unwrap();
         assert_eq!(server.accepted.load(SeqCst), 2);
 
-        // Without an open connection, the handshake fails, and then succeeds with the new file.
+        // Without an open connection, handshakes fail until the file contains the new authority.
         config.pool_idle_timeout = Some(Duration::ZERO);
         let client = Client::try_from(config).unwrap();
         server.rotate(&leaf(&first), None);
@@ -269,7 +269,7 @@ async fn a_changed_ca_file_is_used_after_a_rejected_certificate_and_after_ten_se
 }
 
 #[tokio::test]
-async fn other_root_certificates_than_those_of_the_file_are_not_replaced() {
+async fn root_certificates_that_differ_from_the_file_are_not_replaced() {
     let (first, second) = (Authority::new("first"), Authority::new("second"));
     let server = Server::https(&first.issue(&["127.0.0.1"], |_| {}), None).await;
     let folder = tempfile::tempdir().unwrap();
@@ -279,7 +279,7 @@ async fn other_root_certificates_than_those_of_the_file_are_not_replaced() {
     config.root_cert_file = Some(path);
     let client = Client::try_from(config).unwrap();
     client.apiserver_version().await.unwrap();
-    await_file_check().await;
+    advance_to_file_check().await;
     client.apiserver_version().await.unwrap();
     assert_eq!(server.accepted.load(SeqCst), 1);
 }
@@ -304,11 +304,11 @@ async fn changed_files_of_a_client_certificate_are_used_when_key_and_certificate
         assert_eq!(presented().await, der(&leaves[0]));
 
         std::fs::write(path("crt"), &leaves[1].pem).unwrap();
-        await_file_check().await;
+        advance_to_file_check().await;
         assert_eq!(presented().await, der(&leaves[0]));
         std::fs::write(path("key"), leaves[1].key.serialize_pem()).unwrap();
         assert_eq!(presented().await, der(&leaves[0]));
-        await_file_check().await;
+        advance_to_file_check().await;
         assert_eq!(presented().await, der(&leaves[1]));
         assert_eq!(server.accepted.load(SeqCst), 2);
     }

@@ -28,7 +28,7 @@ impl Authorities {
     pub(crate) fn new(authorities: Option<&[Vec<u8>]>) -> Result<Self> {
         let provider = provider()?;
         let store = match authorities {
-            Some(authorities) => store(authorities)?,
+            Some(authorities) => root_store(authorities)?,
             None => system_roots()?,
         };
         let current = RwLock::new(verifier(provider.clone(), store)?);
@@ -40,18 +40,18 @@ impl Authorities {
     /// # Errors
     /// If a certificate cannot be used as a trust anchor. The previous authorities are then kept.
     pub(crate) fn set(&self, authorities: &[Vec<u8>]) -> Result<()> {
-        let next = verifier(self.provider.clone(), store(authorities)?)?;
+        let next = verifier(self.provider.clone(), root_store(authorities)?)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
 
-    fn current(&self) -> Arc<WebPkiServerVerifier> {
+    fn current_verifier(&self) -> Arc<WebPkiServerVerifier> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// A store of these authorities (DER).
-fn store(authorities: &[Vec<u8>]) -> Result<RootCertStore> {
+/// A store with these authorities (DER).
+fn root_store(authorities: &[Vec<u8>]) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for (index, der) in authorities.iter().enumerate() {
         roots.add(CertificateDer::from_slice(der).into_owned()).map_err(|error| {
@@ -81,7 +81,7 @@ impl ServerCertVerifier for Authorities {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        self.current().verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        self.current_verifier().verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -90,7 +90,7 @@ impl ServerCertVerifier for Authorities {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.current().verify_tls12_signature(message, cert, signed)
+        self.current_verifier().verify_tls12_signature(message, cert, signed)
     }
 
     fn verify_tls13_signature(
@@ -99,10 +99,10 @@ impl ServerCertVerifier for Authorities {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.current().verify_tls13_signature(message, cert, signed)
+        self.current_verifier().verify_tls13_signature(message, cert, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.current().supported_verify_schemes()
+        self.current_verifier().supported_verify_schemes()
     }
 }

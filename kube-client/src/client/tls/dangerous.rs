@@ -11,7 +11,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::Arc;
 
-/// A verifier that accepts any certificate.
+/// Logs a warning, and returns a verifier that accepts any certificate.
 pub(super) fn accept_any_verifier(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
     tracing::warn!(
         "the server's certificate is not verified: the configuration sets insecure-skip-tls-verify"

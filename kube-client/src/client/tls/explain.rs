@@ -1,8 +1,8 @@
-//! Explains TLS errors: the cause, and which kubeconfig field to change.
+//! Explains TLS errors: the cause, and the kubeconfig field to change, if there is one.
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Explains why a handshake failed and which kubeconfig field to change.
+/// Explains why a handshake failed, and names the kubeconfig field to change, if there is one.
 pub(crate) fn explain(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => explain_certificate_error(error),
@@ -42,7 +42,8 @@ fn explain_certificate_error(error: &CertificateError) -> String {
     }
 }
 
-/// Explains a certificate for another host. `presented` has the names in the certificate.
+/// Explains that the certificate is for another host. `presented` contains the names in the certificate; it is empty if
+/// rustls does not report these names.
 fn explain_wrong_name(presented: &[String]) -> String {
     let names = match presented {
         [] => String::new(),

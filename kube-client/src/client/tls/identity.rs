@@ -14,7 +14,7 @@ impl ClientIdentity {
     /// Replaces the certificate. New connections present the new certificate; open connections are unchanged.
     ///
     /// # Errors
-    /// If the key is not supported, or does not belong to the certificate.
+    /// If the key is not supported or does not belong to the certificate, or if there is no crypto provider.
     pub(crate) fn set(&self, (chain, key): Identity) -> Result<(), IdentityError> {
         let provider = provider().map_err(IdentityError::Provider)?;
         // The error of rustls does not contain the algorithm of the key; the text of `explain_unusable_key` does.

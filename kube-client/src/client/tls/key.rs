@@ -1,5 +1,5 @@
-//! Explains why a private key cannot be used. This module reads the algorithm, curve, size and public exponent of the
-//! key, and must not read or return secret values.
+//! Explains why a private key cannot be used. This module uses the algorithm, curve, size and public exponent of the
+//! key, and must not use or return secret values.
 
 use rustls_pki_types::PrivateKeyDer;
 
@@ -17,9 +17,9 @@ const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 /// Elliptic curve cryptography (RFC 5480).
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 
-/// The names of key algorithms other than RSA and ECDSA, by object identifier, for error texts. Only Ed25519 is
-/// supported, and not in all forms.
-const UNSUPPORTED_ALGORITHMS: [(&[u8], &str); 6] = [
+/// The names of key algorithms other than RSA and ECDSA, by object identifier, for error texts. Of these
+/// algorithms, only Ed25519 is supported, and not in all forms.
+const OTHER_ALGORITHMS: [(&[u8], &str); 6] = [
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10], "RSA-PSS"),
     (&[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1], "DSA"),
     (&[0x2b, 0x65, 0x6e], "X25519"),
@@ -60,7 +60,7 @@ fn explain_pkcs8_key(der: &[u8]) -> Option<String> {
     match kind {
         RSA => explain_rsa_key(key.read_value(OCTET_STRING)?),
         EC => Some(explain_curve(algorithm.read_value(OBJECT_IDENTIFIER))),
-        _ => Some(match UNSUPPORTED_ALGORITHMS.iter().find(|(id, _)| *id == kind) {
+        _ => Some(match OTHER_ALGORITHMS.iter().find(|(id, _)| *id == kind) {
             Some((_, name @ "Ed25519")) => {
                 format!("it is damaged, or a form of {name} that is not supported")
             }
@@ -80,7 +80,8 @@ fn explain_sec1_key(der: &[u8]) -> Option<String> {
     ))
 }
 
-/// Explains why a key on the elliptic curve with this object identifier cannot be used.
+/// Explains why a key on the elliptic curve with this object identifier cannot be used. `id` is `None` if the key does
+/// not name its curve.
 fn explain_curve(id: Option<&[u8]>) -> String {
     let known = id.and_then(|id| CURVES.iter().find(|(curve, _)| *curve == id));
     match known {
@@ -130,7 +131,7 @@ fn bit_length(number: &[u8]) -> usize {
 struct DerReader<'a>(&'a [u8]);
 
 impl<'a> DerReader<'a> {
-    /// The content of the next value, if it has this tag.
+    /// Reads the next value and returns its content. Returns `None` if the value is incomplete or has another tag.
     fn read_value(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, rest) = self.0.split_first()?;
         let (first, mut rest) = rest.split_first()?;
@@ -164,7 +165,7 @@ mod tests {
         [&[tag, 0x82], length.as_slice(), &content].concat()
     }
 
-    /// An RSA key (PKCS #1) with a modulus of this size and this public exponent.
+    /// The start of an RSA key (PKCS #1), with a modulus of `bits` bits and with this public exponent.
     fn rsa_key(bits: usize, exponent: &[u8]) -> Vec<u8> {
         let mut modulus = vec![0xff; bits / 8];
         modulus.insert(0, 0);
@@ -178,7 +179,7 @@ mod tests {
         )
     }
 
-    /// A PKCS #8 key with the object identifiers of its algorithm.
+    /// A PKCS #8 key. `algorithm` contains the object identifiers of its algorithm and curve.
     fn pkcs8_key(algorithm: &[&[u8]], key: &[u8]) -> PrivateKeyDer<'static> {
         let ids: Vec<_> = algorithm.iter().map(|id| encode_der(OBJECT_IDENTIFIER, &[id])).collect();
         let algorithm = encode_der(SEQUENCE, &[&ids.concat()]);
@@ -189,9 +190,9 @@ mod tests {
         PrivatePkcs8KeyDer::from(key).into()
     }
 
-    /// The object identifier of an elliptic curve or an unsupported algorithm.
+    /// The object identifier of an elliptic curve, or of one of [`OTHER_ALGORITHMS`].
     fn object_id(name: &str) -> &'static [u8] {
-        CURVES.iter().chain(&UNSUPPORTED_ALGORITHMS).find(|(_, known)| *known == name).unwrap().0
+        CURVES.iter().chain(&OTHER_ALGORITHMS).find(|(_, known)| *known == name).unwrap().0
     }
 
     /// Asserts that the key is unusable, and that the explanation contains `part`.
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn names_curve_size_and_exponent_of_an_unsupported_key() {
+    fn names_the_algorithm_or_the_curve_or_the_size_or_the_exponent_of_an_unsupported_key() {
         for (bits, exponent, part) in [
             (1024, &[1, 0, 1][..], "RSA keys of 1024 bits"),
             (8192, &[1, 0, 1], "RSA keys of 8192 bits"),
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_a_damaged_key_as_damaged() {
+    fn reports_a_damaged_key_as_damaged_or_unreadable() {
         assert_explanation(&pkcs8_key(&[RSA], &rsa_key(2048, &[1, 0, 1])), "damaged");
         assert_explanation(&pkcs8_key(&[EC, object_id("P-256")], &[]), "damaged");
         assert_explanation(&pkcs8_key(&[object_id("Ed25519")], &[]), "damaged");

@@ -28,7 +28,7 @@ use provider::provider;
 pub(super) enum Trust {
     /// Certificates signed by one of these authorities.
     Authorities(Arc<Authorities>),
-    /// Accepts all certificates (`insecure-skip-tls-verify`).
+    /// All certificates (`insecure-skip-tls-verify`).
     All,
 }
 

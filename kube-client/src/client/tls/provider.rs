@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-/// The provider that the program has installed for the process, otherwise the provider of the Cargo features: `fips`,
-/// then `aws-lc-rs`, then `ring`.
+/// Returns the crypto provider that the program has installed for the process. If there is none, returns the provider of
+/// the first of these Cargo features that is enabled: `fips`, `aws-lc-rs`, `ring`.
 ///
 /// # Errors
 /// If there is no provider.
@@ -14,7 +14,7 @@ pub(super) fn provider() -> Result<Arc<CryptoProvider>> {
     if let Some(installed) = CryptoProvider::get_default() {
         return Ok(installed.clone());
     }
-    built_in().map(Arc::new).ok_or_else(|| {
+    built_in_provider().map(Arc::new).ok_or_else(|| {
         Error::config(
             "TLS needs a crypto provider: enable the feature `ring`, `aws-lc-rs` or `fips` of kube-client, or install a \
              provider with rustls::crypto::CryptoProvider::install_default",
@@ -22,9 +22,10 @@ pub(super) fn provider() -> Result<Arc<CryptoProvider>> {
     })
 }
 
-/// The crypto provider that clients use for TLS. A TLS server of the same program can use it, too. This is the provider
-/// that the program has installed for the process, otherwise the provider of kube-client's Cargo features (`fips`, then
-/// `aws-lc-rs`, then `ring`).
+/// The crypto provider that clients use for TLS. A TLS server of the same program can use this provider, too.
+///
+/// Returns the provider that the program has installed for the process. If there is none, returns the provider of the
+/// first of these Cargo features that is enabled: `fips`, `aws-lc-rs`, `ring`.
 ///
 /// # Errors
 ///
@@ -39,10 +40,11 @@ pub fn crypto_provider() -> Result<Arc<CryptoProvider>> {
     provider()
 }
 
-/// The provider of the Cargo features. With `fips`, rustls builds `aws-lc-rs` as the validated module.
+/// The provider that the enabled Cargo features select. With `fips`, which enables `aws-lc-rs`, the provider of rustls uses
+/// the FIPS-validated module of AWS-LC.
 #[expect(clippy::unnecessary_wraps, reason = "without one of the features there is no provider")]
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
-fn built_in() -> Option<CryptoProvider> {
+fn built_in_provider() -> Option<CryptoProvider> {
     #[cfg(feature = "aws-lc-rs")]
     return Some(rustls::crypto::aws_lc_rs::default_provider());
     #[cfg(not(feature = "aws-lc-rs"))]
@@ -50,6 +52,6 @@ fn built_in() -> Option<CryptoProvider> {
 }
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
-fn built_in() -> Option<CryptoProvider> {
+fn built_in_provider() -> Option<CryptoProvider> {
     None
 }

@@ -1,6 +1,6 @@
 //! Reads the files of certificates again, and replaces the certificates of new connections if the files have changed.
 //!
-//! This module must not decide when to read: the credentials of the client do.
+//! This module must not decide when to read the files: the `Credentials` of the client decide this.
 
 use rustls_pki_types::CertificateDer;
 use std::{
@@ -16,7 +16,7 @@ use crate::{
     error::{BoxError, Error, TransportKind},
 };
 
-/// The files of the trusted authorities and of the client certificate, and the certificates from them that are in use.
+/// The files of the trusted authorities and of the client certificate, and the certificates in use from these files.
 #[derive(Debug)]
 pub(crate) struct CertificateFiles {
     authorities: Option<AuthorityFile>,
@@ -39,7 +39,7 @@ pub(crate) struct IdentityFiles {
     pub(crate) resolver: Arc<ClientIdentity>,
 }
 
-/// The certificates that are in use. The keys are not kept: a new key has a new certificate.
+/// The certificates that are in use. The keys are not kept: a new key always comes with a new certificate.
 #[derive(Debug, Default)]
 struct CertificatesInUse {
     authorities: Vec<Vec<u8>>,
@@ -47,7 +47,7 @@ struct CertificatesInUse {
 }
 
 impl CertificateFiles {
-    /// `authorities` and `chain` are the certificates that new connections use now.
+    /// The vectors in `authorities` and `identity` are the certificates that new connections use now.
     pub(crate) fn new(
         authorities: Option<(AuthorityFile, Vec<Vec<u8>>)>,
         identity: Option<(IdentityFiles, Vec<CertificateDer<'static>>)>,
@@ -62,11 +62,12 @@ impl CertificateFiles {
     }
 
     /// Reads the files (blocking). If their content has changed, replaces the certificates for new connections. Returns
-    /// whether the content has changed; `false` while another call reads the files. A file that cannot be used changes
-    /// nothing: it may be half-written, or its key may not be written yet. The next call reads it again.
+    /// whether it has replaced certificates. Returns `false` immediately if another call is reading the files. A file that
+    /// cannot be used changes nothing: the file may be half-written, or the key of a new certificate may not be written
+    /// yet. The next call reads the file again.
     ///
     /// # Errors
-    /// If a file cannot be used; the error is about the first such file. The other files have still been read.
+    /// If a file cannot be used. The error describes the first unusable file; all other files are read, too.
     pub(crate) fn reload(&self) -> (bool, Result<(), BoxError>) {
         // A caller stops waiting for a slow file system, while this thread stays blocked. Further calls must not block
         // more threads.
@@ -108,8 +109,9 @@ impl IdentityFiles {
     }
 }
 
-/// Whether a request failed because the client or the server rejected the peer's certificate in the TLS handshake. The
-/// server has not processed such a request: it processes requests only after the handshake.
+/// Whether a request failed because the client or the server rejected the peer's certificate in the TLS handshake, or
+/// because the server requires a client certificate and received none. The server has not processed this request: it
+/// processes requests only after the handshake.
 pub(crate) fn is_certificate_rejected(error: &Error) -> bool {
     use rustls::AlertDescription as Alert;
     let Error::Transport { kind: TransportKind::Tls, source: Some(source), .. } = error else { return false };

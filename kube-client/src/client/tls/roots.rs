@@ -5,12 +5,12 @@ use rustls::RootCertStore;
 use super::config_error;
 use crate::error::{BoxError, Result};
 
-/// The authorities in the system's CA bundle. With the feature `webpki-roots`, Mozilla's authorities if the system has
-/// none, such as in a container image without a CA bundle. Blocks on the file system.
+/// The authorities in the system's CA bundle. If the system has none, such as in a container image without a CA bundle,
+/// the feature `webpki-roots` provides Mozilla's authorities. Blocks on the file system.
 pub(super) fn system_roots() -> Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // The system's CA bundle may contain certificates that rustls cannot parse; the others are used.
+    // The system's CA bundle may contain certificates that rustls cannot parse. Only the other certificates are used.
     roots.add_parsable_certificates(found.certs);
     #[cfg(feature = "webpki-roots")]
     if roots.is_empty() {

@@ -1,5 +1,5 @@
-//! Opens byte streams to a server: name lookup, TCP, an optional proxy, TLS. One time limit applies to all steps before
-//! TLS with the server, and another to that TLS handshake. Each step has its own error.
+//! Opens byte streams to a server: name lookup, TCP, an optional proxy, TLS. One time limit applies to name lookup, TCP
+//! and proxy together, and another to the TLS handshake with the server. Each step has its own error.
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Uri, uri::Scheme};
@@ -22,14 +22,14 @@ use tower::{Service, util::ServiceExt};
 use super::{
     failure::{ConnectFailure, ResolveFailure, copy_io_error, find},
     stall::{Duplex, Stream},
-    tls::{Offer, Protocol, Tls, already_connected, handshake, server_name},
+    tls::{Offer, Protocol, Tls, connector_of_stream, handshake, server_name},
 };
 use crate::error::{BoxError, TransportKind, Wait};
 
-/// The maximum of `TCP_KEEPIDLE` and `TCP_KEEPINTVL` on Linux, which rejects longer durations.
+/// The longest duration that Linux accepts for `TCP_KEEPIDLE` and for `TCP_KEEPINTVL`.
 const MAX_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(32_767);
 
-/// The time limits of a connection, and the interval of its TCP keepalive; `None` is no limit or no keepalive.
+/// The time limits of a connection, and the interval of its TCP keepalive; `None` means no limit or no keepalive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) connect: Option<Duration>,
@@ -40,7 +40,7 @@ pub(crate) struct Limits {
 
 /// The path to the server: direct, or through a proxy.
 #[derive(Clone)]
-pub(crate) enum Dial {
+pub(crate) enum Route {
     /// A connection without a proxy.
     Direct,
     /// Through an HTTP proxy, with `CONNECT`. The connection to the proxy uses TLS if the scheme of `proxy` is `https`.
@@ -53,7 +53,7 @@ pub(crate) enum Dial {
 #[derive(Clone)]
 pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
-    dial: Dial,
+    route: Route,
     tls: Option<Tls>,
     limits: Limits,
 }
@@ -65,7 +65,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(crate) fn new(dial: Dial, tls: Option<Tls>, limits: Limits) -> Self {
+    pub(crate) fn new(route: Route, tls: Option<Tls>, limits: Limits) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -75,10 +75,10 @@ impl Connector {
         tcp.set_keepalive_interval(keepalive);
         tcp.set_keepalive_retries(keepalive.map(|_| 3));
         #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-        // Keepalive probes are sent only on an idle connection. This timeout closes a connection with unacknowledged
-        // data.
+        // Keepalive probes are sent only on an idle connection. `TCP_USER_TIMEOUT` closes a connection whose data the
+        // server does not acknowledge for this time.
         tcp.set_tcp_user_timeout(keepalive.map(|pause| pause * 4));
-        Self { tcp, dial, tls, limits }
+        Self { tcp, route, tls, limits }
     }
 
     /// A copy with an empty TLS session cache; see [`Tls::without_sessions`].
@@ -104,10 +104,10 @@ impl Connector {
             None => connecting.await?,
             Some(after) => timeout(after, connecting)
                 .await
-                .map_err(|_| ConnectFailure::timeout(Wait::Connect, after, self.via(&host)))??,
+                .map_err(|_| ConnectFailure::timeout(Wait::Connect, after, self.server_and_proxy(&host)))??,
         };
         let (stream, protocol) = if target.scheme() == Some(&Scheme::HTTPS) {
-            self.secure(raw, target, &host, offer).await?
+            self.handshake_with_server(raw, target, &host, offer).await?
         } else {
             (raw, Protocol::Http1)
         };
@@ -116,29 +116,29 @@ impl Connector {
 
     /// Opens the byte stream to the server, through the proxy if there is one. TLS with the server is not included.
     async fn dial(&self, target: &Uri, host: &str) -> Result<Box<dyn Duplex>, ConnectFailure> {
-        match &self.dial {
-            Dial::Direct => {
+        match &self.route {
+            Route::Direct => {
                 let stream = self.tcp.clone().oneshot(target.clone()).await;
-                let stream = stream.map_err(|error| self.connect_failed(host, &*BoxError::from(error)))?;
+                let stream = stream.map_err(|error| self.connect_failure(host, &*BoxError::from(error)))?;
                 Ok(Box::new(stream.into_inner()))
             }
-            Dial::Http { proxy, authorization, tls } => {
+            Route::Http { proxy, authorization, tls } => {
                 let stream = self.dial_proxy(proxy, tls.as_ref(), host).await?;
-                let mut tunnel = Tunnel::new(proxy.clone(), already_connected(stream));
+                let mut tunnel = Tunnel::new(proxy.clone(), connector_of_stream(stream));
                 if let Some(authorization) = authorization {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
                 let stream = tunnel.oneshot(with_port(target)).await;
-                Ok(stream.map_err(|error| self.proxy_failed(host, error.into()))?.into_inner())
+                Ok(stream.map_err(|error| self.proxy_failure(host, error.into()))?.into_inner())
             }
-            Dial::Socks5 { proxy, login } => {
+            Route::Socks5 { proxy, login } => {
                 let stream = self.dial_proxy(proxy, None, host).await?;
-                let mut socks = SocksV5::new(proxy.clone(), already_connected(stream)).local_dns(false);
+                let mut socks = SocksV5::new(proxy.clone(), connector_of_stream(stream)).local_dns(false);
                 if let Some((user, password)) = login {
                     socks = socks.with_auth(user.clone(), password.clone());
                 }
                 let stream = socks.oneshot(with_port(target)).await;
-                Ok(stream.map_err(|error| self.proxy_failed(host, error.into()))?.into_inner())
+                Ok(stream.map_err(|error| self.proxy_failure(host, error.into()))?.into_inner())
             }
         }
     }
@@ -151,7 +151,8 @@ impl Connector {
         host: &str,
     ) -> Result<Box<dyn Duplex>, ConnectFailure> {
         let stream = self.tcp.clone().oneshot(proxy.clone()).await;
-        let stream = stream.map_err(|error| self.connect_failed(host, &*BoxError::from(error)))?.into_inner();
+        let stream =
+            stream.map_err(|error| self.connect_failure(host, &*BoxError::from(error)))?.into_inner();
         let Some(tls) = tls else { return Ok(Box::new(stream)) };
         let done = match server_name(proxy) {
             Ok(name) => handshake(Box::new(stream), proxy, name, tls.clone()).await,
@@ -161,22 +162,21 @@ impl Connector {
             let what = format!(
                 "no TLS connection with the proxy itself for {}: its certificate must be for its name and from an \
                  authority that this system trusts",
-                self.via(host)
+                self.server_and_proxy(host)
             );
-            ConnectFailure::failed(TransportKind::Proxy, what, error)
+            ConnectFailure::new(TransportKind::Proxy, what, error)
         })
     }
 
     /// Performs the TLS handshake with the server over the byte stream `raw`.
-    async fn secure(
+    async fn handshake_with_server(
         &self,
         raw: Box<dyn Duplex>,
         target: &Uri,
         host: &str,
         offer: Offer,
     ) -> Result<(Box<dyn Duplex>, Protocol), ConnectFailure> {
-        let failed =
-            |what: String, source: BoxError| ConnectFailure::failed(TransportKind::Tls, what, source);
+        let failed = |what: String, source: BoxError| ConnectFailure::new(TransportKind::Tls, what, source);
         let Some(tls) = &self.tls else {
             return Err(failed(
                 format!("no TLS connection to {host}"),
@@ -202,35 +202,37 @@ impl Connector {
         })
     }
 
-    fn connect_failed(&self, host: &str, error: &(dyn StdError + 'static)) -> ConnectFailure {
+    fn connect_failure(&self, host: &str, error: &(dyn StdError + 'static)) -> ConnectFailure {
         if let Some(ResolveFailure(cause)) = find::<ResolveFailure>(error) {
-            let what = format!("cannot find the address of {}: check the host name", self.via(host));
-            return ConnectFailure::failed(TransportKind::Resolve, what, copy_io_error(cause));
+            let what =
+                format!("cannot find the address of {}: check the host name", self.server_and_proxy(host));
+            return ConnectFailure::new(TransportKind::Resolve, what, copy_io_error(cause));
         }
         let cause =
             find::<io::Error>(error).map_or_else(|| io::Error::other(error.to_string()), copy_io_error);
         match self.limits.connect {
             Some(after) if cause.kind() == io::ErrorKind::TimedOut => {
-                ConnectFailure::timeout(Wait::Connect, after, self.via(host))
+                ConnectFailure::timeout(Wait::Connect, after, self.server_and_proxy(host))
             }
             _ => {
                 let advice = "check the address, and that the server is running";
-                let what = format!("cannot connect to {}: {advice}", self.via(host));
-                ConnectFailure::failed(TransportKind::Connect, what, cause)
+                let what = format!("cannot connect to {}: {advice}", self.server_and_proxy(host));
+                ConnectFailure::new(TransportKind::Connect, what, cause)
             }
         }
     }
 
-    fn proxy_failed(&self, host: &str, error: BoxError) -> ConnectFailure {
-        let what = format!("no connection to {}: check proxy-url and HTTPS_PROXY", self.via(host));
-        ConnectFailure::failed(TransportKind::Proxy, what, error)
+    fn proxy_failure(&self, host: &str, error: BoxError) -> ConnectFailure {
+        let what =
+            format!("no connection to {}: check proxy-url and HTTPS_PROXY", self.server_and_proxy(host));
+        ConnectFailure::new(TransportKind::Proxy, what, error)
     }
 
     /// The server and the proxy, if there is one, for error messages. Omits the proxy's credentials.
-    fn via(&self, host: &str) -> String {
-        let proxy = match &self.dial {
-            Dial::Direct => return host.to_owned(),
-            Dial::Http { proxy, .. } | Dial::Socks5 { proxy, .. } => proxy,
+    fn server_and_proxy(&self, host: &str) -> String {
+        let proxy = match &self.route {
+            Route::Direct => return host.to_owned(),
+            Route::Http { proxy, .. } | Route::Socks5 { proxy, .. } => proxy,
         };
         let port = proxy.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{host} through the proxy {}{port}", proxy.host().unwrap_or_default())

@@ -8,7 +8,7 @@ use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 use super::dial::Connector;
 use crate::error::{BoxError, Error, TransportKind, Wait};
 
-/// The error of opening a connection. Cloned for each request that waits for the connection.
+/// The error of opening a connection. Each request that waits for the connection receives a clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectFailure {
     cause: Cause,
@@ -24,7 +24,7 @@ enum Cause {
 }
 
 impl ConnectFailure {
-    pub(super) fn failed(kind: TransportKind, what: String, source: impl Into<BoxError>) -> Self {
+    pub(super) fn new(kind: TransportKind, what: String, source: impl Into<BoxError>) -> Self {
         let source: BoxError = source.into();
         Self { cause: Cause::Failed(kind), what, source: Some(source.into()) }
     }
@@ -32,7 +32,7 @@ impl ConnectFailure {
     /// The failure to start HTTP on a new connection.
     pub(super) fn broken(target: &Uri, source: impl Into<BoxError>) -> Self {
         let host = target.authority().map_or("", |authority| authority.as_str());
-        Self::failed(TransportKind::Broken, format!("the connection to {host} broke at its start"), source)
+        Self::new(TransportKind::Broken, format!("the connection to {host} broke at its start"), source)
     }
 
     pub(super) fn timeout(wait: Wait, after: Duration, what: String) -> Self {
@@ -86,7 +86,7 @@ impl fmt::Display for ResolveFailure {
 
 impl StdError for ResolveFailure {}
 
-/// A write made no progress for this time.
+/// A write made no progress for this duration.
 #[derive(Debug)]
 pub(super) struct WriteStalled(pub(super) Duration);
 

@@ -10,7 +10,7 @@ mod pool;
 mod stall;
 mod tls;
 
-pub(super) use dial::{Connector, Dial, Limits};
+pub(super) use dial::{Connector, Limits, Route};
 pub(super) use pool::PoolSettings;
 pub(super) use tls::{Tls, http1_only};
 
@@ -36,23 +36,26 @@ use tower::Service;
 use self::{
     failure::ConnectFailure,
     h2::Effect,
-    pool::{Class, Demand, Dial as SharedDial, DialKind, DialResult, Opened, Pool, PoolKey, Returned, Taken},
+    pool::{
+        Class, Demand, DialKind, DialResult, NewConnection, Pool, PoolKey, ReturningBody, SharedDial,
+        TakenConnection,
+    },
     tls::{Offer, Protocol},
 };
 use super::body::{Body, clone_request};
 use crate::error::BoxError;
 
-/// The maximum number of times that a request is sent again because the server did not process it. An open connection
-/// that the server has closed before the request was sent does not count.
+/// The maximum number of times that a request is sent again because the server did not process it. A failure of a pooled
+/// connection before the request was sent does not count.
 const MAX_RESENDS: u32 = 3;
 
-/// The innermost service: sends a request over a pooled connection.
+/// The innermost service of a client: sends a request over an open or a new connection.
 #[derive(Clone, Debug)]
-pub(super) struct Transport(Arc<Shared>);
+pub(super) struct Transport(Arc<SharedState>);
 
 /// The state that all clones of a transport share.
 #[derive(Debug)]
-struct Shared {
+struct SharedState {
     connector: RwLock<Connector>,
     pool: Arc<Pool>,
     /// The number of in-flight requests: requests that wait for the head of the response.
@@ -60,7 +63,7 @@ struct Shared {
 }
 
 /// A connection for one request.
-enum Acquired {
+enum AcquiredConnection {
     Http1 {
         connection: h1::Connection,
         /// Whether the server may have closed the connection while it was idle.
@@ -75,34 +78,34 @@ enum Acquired {
 
 impl Transport {
     pub(super) fn new(connector: Connector, settings: PoolSettings) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedState {
             connector: RwLock::new(connector),
             pool: Arc::new(Pool::new(settings)),
             in_flight: AtomicUsize::new(0),
         }))
     }
 
-    /// Makes all further requests open new connections, because the client certificate or the trusted authorities have
+    /// Excludes all open connections from further requests, because the client certificate or the trusted authorities have
     /// changed. In-flight requests continue on their connections.
-    pub(super) fn renew(&self) {
+    pub(super) fn renew_connections(&self) {
         let fresh = self.0.connector().without_sessions();
         *self.0.connector.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        self.0.pool.renew();
+        self.0.pool.start_generation();
     }
 }
 
-impl Shared {
+impl SharedState {
     fn connector(&self) -> Connector {
         self.connector.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sends a request over an open connection, or over a new connection. Sends it again if the server has certainly
-    /// not processed it.
+    /// Sends a request over an open or a new connection. Sends the request again if the server has certainly not processed
+    /// it.
     async fn send(&self, target: &Uri, mut request: Box<Request<Body>>) -> Result<Response<Body>, BoxError> {
-        let in_flight = InFlight::new(&self.in_flight);
+        let in_flight = InFlightGuard::new(&self.in_flight);
         let demand = Demand::of(&request, target);
         if in_flight.has_others() && self.pool.protocol(target, demand) == Protocol::Http1 {
-            // The yield batches writes. (With HTTP/2, the task of the connection does so: see `h2::driver`.) The
+            // The yield batches writes. (With HTTP/2, the task of the connection yields: see `h2::driver`.) The
             // scheduler first runs the tasks whose responses have arrived: they decode, and may reach this line with
             // their next requests. All these requests are then written in succession, so that the server wakes once
             // per batch instead of once per request, and writes do not alternate with decoding.
@@ -120,10 +123,10 @@ impl Shared {
                 Err(needed_dial) => Box::pin(self.acquire(needed_dial, &key, target, demand)).await?,
             };
             let failure = match acquired {
-                Acquired::Http1 { mut connection, was_idle } => {
+                AcquiredConnection::Http1 { mut connection, was_idle } => {
                     to_origin_form(&mut request, target)?;
                     match connection.send(*request).await {
-                        Ok(response) => return Ok(self.received(response, connection, key).await),
+                        Ok(response) => return Ok(self.wrap_response(response, connection, key).await),
                         Err(mut error) => match error.take_message() {
                             // The server closed the idle connection before any byte of the request was sent.
                             Some(unsent) if was_idle => {
@@ -134,7 +137,7 @@ impl Shared {
                         },
                     }
                 }
-                Acquired::Http2 { lease, was_open } => match lease.ready().await {
+                AcquiredConnection::Http2 { lease, was_open } => match lease.ready().await {
                     Ok(sender) => {
                         let copy = clone_request(&request).map(Box::new);
                         match (lease.send(sender, target, request).await, copy) {
@@ -146,7 +149,7 @@ impl Shared {
                             (Err(failure), None) => return Err(failure.error),
                         }
                     }
-                    // The error retired the connection, so that each open connection fails in this way at most once.
+                    // `ready` has retired the connection. Each open connection thus fails in this way at most once.
                     Err(_) if was_open => continue,
                     Err(failure) => failure,
                 },
@@ -158,25 +161,25 @@ impl Shared {
         }
     }
 
-    /// An open connection, or else the kind of dial that opens one. Dials a further connection if the open ones are
-    /// busy.
-    fn take(&self, key: &PoolKey, target: &Uri, demand: Demand) -> Result<Acquired, DialKind> {
+    /// Returns an open connection, or else the kind of dial that the request needs. Also starts the dial of a further
+    /// connection if the pool reports `wants_further`.
+    fn take(&self, key: &PoolKey, target: &Uri, demand: Demand) -> Result<AcquiredConnection, DialKind> {
         let taken = self.pool.take(key, demand)?;
-        if let Taken::Http2 { wants_further: true, .. } = taken {
+        if let TakenConnection::Http2 { wants_further: true, .. } = taken {
             let class = demand.class();
             self.pool.dial_further(key, class, || self.dial(key, target, Offer::Both, class).boxed());
         }
         Ok(taken.into())
     }
 
-    /// Waits for a connection: a new one, or a stream that becomes free.
+    /// Waits for a new connection, or for a free stream of an open connection.
     async fn acquire(
         &self,
         mut needed_dial: DialKind,
         key: &PoolKey,
         target: &Uri,
         demand: Demand,
-    ) -> Result<Acquired, ConnectFailure> {
+    ) -> Result<AcquiredConnection, ConnectFailure> {
         loop {
             let opened = match needed_dial {
                 DialKind::Own(offer) => self.dial(key, target, offer, demand.class()).await?,
@@ -186,15 +189,15 @@ impl Shared {
                 },
             };
             match opened {
-                Opened::Http1(connection) => {
+                NewConnection::Http1(connection) => {
                     let connection = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
                     if let Some(connection) = connection {
-                        return Ok(Acquired::Http1 { connection, was_idle: false });
+                        return Ok(AcquiredConnection::Http1 { connection, was_idle: false });
                     }
                 }
-                Opened::Http2(connection) => {
+                NewConnection::Http2(connection) => {
                     if let Some(lease) = self.pool.lease(&connection) {
-                        return Ok(Acquired::Http2 { lease, was_open: false });
+                        return Ok(AcquiredConnection::Http2 { lease, was_open: false });
                     }
                 }
             }
@@ -205,20 +208,20 @@ impl Shared {
         }
     }
 
-    /// Waits for a stream of an open connection, or for the dial that requests of a [`Class`] share: HTTP/2 needs one
-    /// connection for many requests.
+    /// Waits for a free stream of an open connection, or for the dial that all waiting requests of a [`Class`] share: one
+    /// HTTP/2 connection serves many requests.
     async fn wait_for_stream_or_dial(
         &self,
         key: &PoolKey,
         target: &Uri,
         demand: Demand,
-    ) -> Result<Either<Acquired, Opened>, ConnectFailure> {
+    ) -> Result<Either<AcquiredConnection, NewConnection>, ConnectFailure> {
         let class = demand.class();
         let mut dial: Option<SharedDial> = None;
         loop {
-            let mut freed = pin!(self.pool.freed(class));
-            // Register before the pool is checked: otherwise the task would miss a stream that becomes free between the
-            // check and the wait.
+            let mut freed = pin!(self.pool.wait_for_free_stream(class));
+            // Register for the notification before `take` checks the pool: otherwise the task would miss a stream that
+            // becomes free between the check and the wait.
             freed.as_mut().enable();
             if let Ok(taken) = self.pool.take(key, demand) {
                 if let Some(dial) = dial {
@@ -250,26 +253,27 @@ impl Shared {
         async move { open(&connector, &pool, &target, &key, offer, class).await }
     }
 
-    /// Converts the body of a response to a [`Returned`], which returns its connection to the pool. After a response
+    /// Converts the body of a response to a [`ReturningBody`], which returns its connection to the pool. After a response
     /// that switches protocols, first waits until hyper has passed the stream to the HTTP upgrade.
-    async fn received(
+    async fn wrap_response(
         &self,
         response: Response<hyper::body::Incoming>,
         mut connection: h1::Connection,
         key: PoolKey,
     ) -> Response<Body> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            connection.upgraded().await;
+            connection.wait_for_upgrade().await;
         }
-        response.map(|incoming| Body::wrap_body(Returned::new(incoming, connection, key, self.pool.clone())))
+        response
+            .map(|incoming| Body::wrap_body(ReturningBody::new(incoming, connection, key, self.pool.clone())))
     }
 }
 
-impl From<Taken> for Acquired {
-    fn from(taken: Taken) -> Self {
+impl From<TakenConnection> for AcquiredConnection {
+    fn from(taken: TakenConnection) -> Self {
         match taken {
-            Taken::Http1(connection) => Self::Http1 { connection, was_idle: true },
-            Taken::Http2 { lease, .. } => Self::Http2 { lease, was_open: true },
+            TakenConnection::Http1(connection) => Self::Http1 { connection, was_idle: true },
+            TakenConnection::Http2 { lease, .. } => Self::Http2 { lease, was_open: true },
         }
     }
 }
@@ -294,25 +298,25 @@ async fn open(
                 pool.set_http1(key);
             }
             let connection = h1::Connection::new(stream).await.map_err(|error| broken(error.into()))?;
-            Opened::Http1(Arc::new(Mutex::new(Some(connection))))
+            NewConnection::Http1(Arc::new(Mutex::new(Some(connection))))
         }
         Protocol::Http2 => {
-            let freed = pool.notify(class).clone();
+            let freed = pool.freed_notify(class).clone();
             let connection = h2::Connection::open(stream, pool.expected_streams(), freed).await;
             let connection = connection.map_err(|error| broken(error.into()))?;
-            pool.add(key, class, connection.clone());
-            Opened::Http2(connection)
+            pool.add_http2(key, class, connection.clone());
+            NewConnection::Http2(connection)
         }
     })
 }
 
 /// Counts a request as in flight until this value is dropped.
-struct InFlight<'a> {
+struct InFlightGuard<'a> {
     count: &'a AtomicUsize,
     others: usize,
 }
 
-impl<'a> InFlight<'a> {
+impl<'a> InFlightGuard<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
         Self { count, others: count.fetch_add(1, Ordering::Relaxed) }
     }
@@ -323,7 +327,7 @@ impl<'a> InFlight<'a> {
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
@@ -342,7 +346,7 @@ impl Service<Request<Body>> for Transport {
         let shared = self.0.clone();
         Box::pin(async move {
             let (method, uri) = (request.method().clone(), request.uri().clone());
-            // Boxed, so that a move of the request into a nested future does not copy it.
+            // Boxed, so that a move into a nested future does not copy the whole request.
             match shared.send(&uri, Box::new(request)).await {
                 Ok(response) => {
                     let mut response = response.map(|body| body.for_request(&method, &uri));

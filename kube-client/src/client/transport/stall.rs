@@ -22,21 +22,21 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
-/// A connection, plain or TLS, with a time limit on writes without progress. The middleware limits reads.
+/// A connection, plain or TLS, with a time limit on writes without progress. `client::middleware` limits reads.
 pub(crate) struct Stream {
     inner: Box<dyn Duplex>,
     limit: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
-    is_upgraded: Upgraded,
+    is_upgraded: UpgradeFlag,
 }
 
 /// Removes the time limit on the writes of a [`Stream`] after an HTTP upgrade. The peer can then be a process in a
-/// container: a write makes no progress while the process does not read its input, and that is not a failure.
+/// container. A write makes no progress until the process reads its input; this wait is not a failure.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Upgraded(Arc<AtomicBool>);
+pub(super) struct UpgradeFlag(Arc<AtomicBool>);
 
-impl Upgraded {
-    /// Removes the limit.
+impl UpgradeFlag {
+    /// Removes the time limit.
     pub(super) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -44,20 +44,20 @@ impl Upgraded {
 
 impl Stream {
     pub(super) fn new(inner: Box<dyn Duplex>, limit: Option<Duration>) -> Self {
-        Self { inner, limit, timer: None, is_upgraded: Upgraded::default() }
+        Self { inner, limit, timer: None, is_upgraded: UpgradeFlag::default() }
     }
 
-    /// The handle that removes the limit after an HTTP upgrade.
-    pub(super) fn upgraded(&self) -> Upgraded {
+    /// The flag that removes the time limit after an HTTP upgrade.
+    pub(super) fn upgrade_flag(&self) -> UpgradeFlag {
         self.is_upgraded.clone()
     }
 
-    /// The limit on a write without progress.
+    /// The time after which a write without progress fails; `None` is no limit.
     pub(super) fn limit(&self) -> Option<Duration> {
         self.limit
     }
 
-    /// Calls `write`. Fails if no write has succeeded for the time limit.
+    /// Calls `write`. Returns the error [`WriteStalled`] if writes have been pending for the whole time limit.
     fn limit_write<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -121,7 +121,7 @@ mod tests {
     };
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_fails_only_after_the_limit_without_progress() {
+    async fn a_write_fails_if_it_makes_no_progress_within_the_limit() {
         let (near, mut far) = tokio::io::duplex(4);
         let mut stream = Stream::new(Box::new(near), Some(Duration::from_secs(10)));
         let reader = async {
@@ -140,10 +140,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_upgraded_stream_may_stall() {
+    async fn writes_after_an_upgrade_have_no_time_limit() {
         let (near, _far) = tokio::io::duplex(4);
         let mut stream = Stream::new(Box::new(near), Some(Duration::from_secs(10)));
-        stream.upgraded().set();
+        stream.upgrade_flag().set();
         let written = stream.write_all(&[7; 16]);
         assert!(tokio::time::timeout(Duration::from_secs(3600), written).await.is_err());
     }

@@ -1,4 +1,4 @@
-//! TLS over a stream that is already connected, with hyper-rustls. `client::tls` builds the configuration.
+//! TLS over a connected stream. hyper-rustls performs the handshake; `client::tls` builds the configuration.
 
 use http::Uri;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, MaybeHttpsStream};
@@ -48,7 +48,7 @@ impl Tls {
         server_name: Option<ServerName<'static>>,
         explain: fn(&rustls::Error) -> String,
     ) -> Self {
-        let both = offering(config.clone(), &[b"h2", HTTP1]);
+        let both = with_alpn_protocols(config.clone(), &[b"h2", HTTP1]);
         Self { http1: http1_only(config), both, server_name, explain }
     }
 
@@ -82,27 +82,28 @@ impl Tls {
 /// The name of HTTP/1.1 in ALPN.
 const HTTP1: &[u8] = b"http/1.1";
 
-/// Completes the configuration of a TLS connection on which only HTTP/1.1 is used.
+/// A configuration that offers only HTTP/1.1 to the server.
 pub(crate) fn http1_only(config: ClientConfig) -> Arc<ClientConfig> {
-    offering(config, &[HTTP1])
+    with_alpn_protocols(config, &[HTTP1])
 }
 
 /// A configuration with these ALPN protocols.
-fn offering(mut config: ClientConfig, protocols: &[&[u8]]) -> Arc<ClientConfig> {
+fn with_alpn_protocols(mut config: ClientConfig, protocols: &[&[u8]]) -> Arc<ClientConfig> {
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Arc::new(config)
 }
 
-/// The host of an address as a server name.
+/// Converts the host of an address to a server name.
 pub(super) fn server_name(target: &Uri) -> Result<ServerName<'static>, BoxError> {
     Ok(ServerName::try_from(bare_host(target).to_owned())?)
 }
 
-/// The size in bytes of a read from the socket: enough for most objects. Without this buffer, rustls makes a system
+/// The maximum size in bytes of a read from the socket: enough for most objects. Without this buffer, rustls makes a system
 /// call for every 4 KiB.
 const READ_BUFFER: usize = 16 << 10;
 
-/// Performs the TLS handshake with the server `name` over a connected stream. Also returns the negotiated protocol.
+/// Performs the TLS handshake with the server `name` over a connected stream. Returns the encrypted stream and the
+/// negotiated protocol.
 pub(super) async fn handshake(
     stream: Box<dyn Duplex>,
     target: &Uri,
@@ -111,7 +112,7 @@ pub(super) async fn handshake(
 ) -> Result<(Box<dyn Duplex>, Protocol), BoxError> {
     let name = Arc::new(FixedServerNameResolver::new(name));
     let buffered = BufReader::with_capacity(READ_BUFFER, stream);
-    let connector = HttpsConnector::new(already_connected(Box::new(buffered)), config, true, name);
+    let connector = HttpsConnector::new(connector_of_stream(Box::new(buffered)), config, true, name);
     match connector.oneshot(target.clone()).await? {
         MaybeHttpsStream::Https(stream) => {
             let stream = stream.into_inner();
@@ -125,8 +126,8 @@ pub(super) async fn handshake(
     }
 }
 
-/// Wraps a connected stream in a service that returns it once, for the connectors of hyper-util and hyper-rustls.
-pub(super) fn already_connected(
+/// Wraps a connected stream in a service that returns the stream once, for the connectors of hyper-util and hyper-rustls.
+pub(super) fn connector_of_stream(
     stream: Box<dyn Duplex>,
 ) -> impl Service<Uri, Response = TokioIo<Box<dyn Duplex>>, Error = io::Error, Future: Send + 'static> {
     let mut stream = Some(TokioIo::new(stream));

@@ -3,7 +3,7 @@
 use super::*;
 use std::error::Error;
 
-const TEXT: &str = "
+const KUBECONFIG_TEXT: &str = "
 apiVersion: v1
 kind: Config
 current-context: c
@@ -29,7 +29,7 @@ contexts:
   context: {cluster: k, user: u, x: 10}
 ";
 
-fn value(text: &str) -> yaml_serde::Value {
+fn parse_yaml(text: &str) -> yaml_serde::Value {
     yaml_serde::from_str(text).unwrap()
 }
 
@@ -37,25 +37,25 @@ fn value(text: &str) -> yaml_serde::Value {
 fn editing_keeps_unknown_keys_and_relative_paths() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config");
-    fs::write(&path, TEXT).unwrap();
+    fs::write(&path, KUBECONFIG_TEXT).unwrap();
     Kubeconfig::edit(&path, |kubeconfig| kubeconfig.current_context = Some("other".into())).unwrap();
     let written = fs::read_to_string(&path).unwrap();
-    let expected = TEXT.replace("current-context: c", "current-context: other");
+    let expected = KUBECONFIG_TEXT.replace("current-context: c", "current-context: other");
     // The values of `as-user-extra` become strings.
     let expected = expected.replace("[1, 2]", "['1', '2']").replace("[3]", "['3']");
-    assert_eq!(value(&written), value(&expected));
+    assert_eq!(parse_yaml(&written), parse_yaml(&expected));
 
     // An edit without a change does not write the file.
-    fs::write(&path, TEXT).unwrap();
+    fs::write(&path, KUBECONFIG_TEXT).unwrap();
     assert_eq!(Kubeconfig::edit(&path, |kubeconfig| kubeconfig.clusters.len()).unwrap(), 1);
-    assert_eq!(fs::read_to_string(&path).unwrap(), TEXT);
+    assert_eq!(fs::read_to_string(&path).unwrap(), KUBECONFIG_TEXT);
 }
 
 #[test]
-fn a_kubeconfig_that_was_read_is_written_with_relative_paths_and_reads_the_same() {
+fn write_to_makes_paths_relative_and_keeps_their_meaning() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config");
-    fs::write(&path, TEXT).unwrap();
+    fs::write(&path, KUBECONFIG_TEXT).unwrap();
     let read = Kubeconfig::read_from(&path).unwrap();
     let copy = folder.path().join("new/dir/config");
     read.write_to(&path).unwrap();
@@ -72,13 +72,13 @@ fn a_kubeconfig_that_was_read_is_written_with_relative_paths_and_reads_the_same(
 }
 
 #[test]
-fn a_new_file_is_a_complete_kubeconfig() {
+fn a_new_file_contains_kind_and_api_version() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config");
     Kubeconfig::edit(&path, |_| ()).unwrap();
     assert!(!path.exists());
     Kubeconfig::default().write_to(&path).unwrap();
-    let written = value(&fs::read_to_string(&path).unwrap());
+    let written = parse_yaml(&fs::read_to_string(&path).unwrap());
     assert_eq!((written["kind"].as_str(), written["apiVersion"].as_str()), (Some("Config"), Some("v1")));
     #[cfg(unix)]
     assert_eq!(mode(&path), 0o600);
@@ -96,7 +96,7 @@ fn replacing_a_file_keeps_its_permissions_and_a_symbolic_link() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let (target, link) = (folder.path().join("target"), folder.path().join("link"));
-    fs::write(&target, TEXT).unwrap();
+    fs::write(&target, KUBECONFIG_TEXT).unwrap();
     fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).unwrap();
     std::os::unix::fs::symlink(&target, &link).unwrap();
     Kubeconfig::edit(&link, |kubeconfig| kubeconfig.current_context = Some("other".into())).unwrap();
@@ -111,7 +111,7 @@ fn replacing_a_file_keeps_its_permissions_and_a_symbolic_link() {
 fn a_locked_file_is_not_written_and_the_error_names_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config");
-    fs::write(&path, TEXT).unwrap();
+    fs::write(&path, KUBECONFIG_TEXT).unwrap();
     let lock = folder.path().join("config.lock");
     fs::write(&lock, "").unwrap();
     let waiting = {
@@ -121,7 +121,7 @@ fn a_locked_file_is_not_written_and_the_error_names_the_lock() {
     let error = Kubeconfig::default().write_to(&path).unwrap_err();
     assert!(error.to_string().contains(lock.to_str().unwrap()), "{error}");
     assert!(waiting.join().unwrap().is_err());
-    assert_eq!(fs::read_to_string(&path).unwrap(), TEXT);
+    assert_eq!(fs::read_to_string(&path).unwrap(), KUBECONFIG_TEXT);
     assert!(lock.exists());
 }
 
@@ -144,7 +144,7 @@ fn concurrent_edits_lose_no_change() {
 }
 
 #[test]
-fn an_unreadable_file_is_not_replaced() {
+fn a_file_with_invalid_content_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config");
     fs::write(&path, "clusters: 5").unwrap();
@@ -168,7 +168,7 @@ fn tokens_of_an_auth_provider_are_written_to_the_file_of_the_user() {
     fs::write(&files[1], user("old")).unwrap();
     fs::write(&files[2], user("shadowed")).unwrap();
     let origin = UserOrigin { files: files.to_vec(), user: "u".into() };
-    origin.set_auth_provider_settings(&[("id-token", "new".into())]).unwrap();
+    origin.write_auth_provider_settings(&[("id-token", "new".into())]).unwrap();
     let config = |path: &Path| {
         let user = Kubeconfig::read_from(path).unwrap().user("u").unwrap();
         user.auth_provider.unwrap().config

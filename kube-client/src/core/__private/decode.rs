@@ -10,7 +10,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, Ma
 use super::Definition;
 use crate::core::ObjectMeta;
 
-/// The status type of a resource without a status. The decoder skips the content of `status`.
+/// The status type of a resource without a status. If an object has a field `status`, the decoder ignores its content.
 pub type NoStatus = Option<IgnoredAny>;
 
 const FIELD_NAMES: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
@@ -19,8 +19,8 @@ const FIELD_NAMES: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status
 ///
 /// # Errors
 ///
-/// If `apiVersion` or `kind` is present and differs from the definition (the message names both values), if `spec` is
-/// missing, or if metadata, spec or status does not decode.
+/// If `apiVersion` or `kind` is present and differs from the definition, if `spec` is missing, or if metadata, spec or
+/// status occurs twice or does not decode. The error for a difference contains both values.
 pub fn decode<'de, D, S, T>(
     deserializer: D,
     definition: &'static Definition,
@@ -114,7 +114,7 @@ pub(super) fn read_once<'de, A: MapAccess<'de>, V: Deserialize<'de>>(
     Ok(())
 }
 
-/// A field of the object, identified by its name.
+/// A field of the object. The decoder identifies the field by its name.
 enum Field {
     ApiVersion,
     Kind,

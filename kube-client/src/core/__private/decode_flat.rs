@@ -1,5 +1,5 @@
-//! Deserializes a resource whose spec fields are beside `metadata` instead of in `spec` (`#[kube(no_spec)]`), in one
-//! pass.
+//! Deserializes an object of a kind with `#[kube(no_spec)]`, in one pass. The object has the fields of the spec at the top
+//! level, next to `metadata`, instead of in a field `spec`.
 //!
 //! The spec is deserialized from the object's own map. A `MapAccess` adapter removes the common fields (`apiVersion`,
 //! `kind`, `metadata` and `status`), without a buffer.
@@ -86,8 +86,8 @@ impl<'de, V: Visitor<'de>, T: Deserialize<'de>> Visitor<'de> for SplitVisitor<'_
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
         let mut rest = SpecEntries { map, common: self.common };
         let spec = self.spec.visit_map(&mut rest)?;
-        // The spec's visitor may return before the last entry. Read the other entries, which may contain metadata and
-        // status.
+        // The visitor of the spec may return before the last entry. Read the remaining entries, because metadata and
+        // status may be among them.
         while rest.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(spec)
     }
@@ -126,7 +126,7 @@ impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> MapAccess<'de> for SpecEntries
     }
 }
 
-/// The name of a field: a common field, or a field of the spec.
+/// The name of a field. `Borrowed` and `Owned` contain the name of a field of the spec.
 enum FieldName<'de> {
     ApiVersion,
     Kind,
@@ -137,7 +137,7 @@ enum FieldName<'de> {
 }
 
 impl FieldName<'_> {
-    /// The name of a common field; `None` for other names.
+    /// The variant for the name of a common field; `None` for the name of a field of the spec.
     fn common_field(name: &str) -> Option<Self> {
         Some(match name {
             "apiVersion" => Self::ApiVersion,

@@ -33,7 +33,7 @@ pub struct Definition {
     pub plural: &'static str,
     /// Singular name.
     pub singular: &'static str,
-    /// `<plural>.<group>`.
+    /// The name of the `CustomResourceDefinition`: `<plural>.<group>`.
     pub crd_name: &'static str,
     /// Short names.
     pub shortnames: &'static [&'static str],
@@ -87,7 +87,7 @@ pub struct Scale {
     pub spec_replicas_path: &'static str,
     /// The path of the observed number of replicas.
     pub status_replicas_path: &'static str,
-    /// The path of the label selector for the replicas, in string form.
+    /// The path of a string field with the label selector for the replicas.
     pub label_selector_path: Option<&'static str>,
 }
 
@@ -120,7 +120,7 @@ pub(super) fn crd(definition: &Definition, schema: Option<JSONSchemaProps>) -> C
     }
 }
 
-/// The only version in the `CustomResourceDefinition`.
+/// Builds the version of the `CustomResourceDefinition`. There is only one version.
 fn crd_version(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomResourceDefinitionVersion {
     let selectable = |path: &&str| SelectableField { json_path: (*path).to_owned() };
     CustomResourceDefinitionVersion {
@@ -129,8 +129,8 @@ fn crd_version(definition: &Definition, schema: Option<JSONSchemaProps>) -> Cust
         storage: definition.storage,
         deprecated: definition.deprecated.then_some(true),
         deprecation_warning: definition.deprecation_warning.map(str::to_owned),
-        additional_printer_columns: non_empty(definition.columns.iter().map(printer_column).collect()),
-        selectable_fields: non_empty(definition.selectable.iter().map(selectable).collect()),
+        additional_printer_columns: non_empty_list(definition.columns.iter().map(printer_column).collect()),
+        selectable_fields: non_empty_list(definition.selectable.iter().map(selectable).collect()),
         schema: schema.map(|schema| CustomResourceValidation { open_api_v3_schema: Some(schema) }),
         subresources: subresources(definition),
     }
@@ -158,17 +158,17 @@ fn printer_column(column: &Column) -> CustomResourceColumnDefinition {
     }
 }
 
-/// The list with owned strings; `None` if it is empty.
+/// The list with owned strings; `None` if the list is empty.
 fn non_empty_strings(list: &[&str]) -> Option<Vec<String>> {
-    non_empty(list.iter().map(|text| (*text).to_owned()).collect())
+    non_empty_list(list.iter().map(|text| (*text).to_owned()).collect())
 }
 
-/// The list; `None` if it is empty.
-fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+/// The list; `None` if the list is empty.
+fn non_empty_list<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-/// The pairs as a map; `None` if there are none.
+/// The pairs as a map; `None` if there are no pairs.
 fn non_empty_map(list: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
     (!list.is_empty())
         .then(|| list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())

@@ -1,7 +1,8 @@
-//! Serializes a resource whose spec fields are beside `metadata` instead of in `spec` (`#[kube(no_spec)]`).
+//! Serializes an object of a kind with `#[kube(no_spec)]`. The output has the fields of the spec at the top level, next to
+//! `metadata`, instead of in a field `spec`.
 //!
-//! The spec is serialized into the object's own map. This module rejects a spec that is not a struct or a map, and a
-//! field with the name of a common field, which would be a duplicate key in the output.
+//! The spec is serialized into the object's own map. This module rejects a spec that is neither a struct nor a map. It
+//! also rejects a spec field with the name of a common field: the output would contain this key twice.
 
 use std::fmt::{self, Display, Write};
 
@@ -101,8 +102,8 @@ impl<M: SerializeMap> SerializeMap for FieldsSerializer<'_, M> {
 
 /// Whether a key of a map serializes as `name`.
 fn serializes_as<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
-    /// A writer that compares its input with the expected name, without an allocation. Contains the part of the name
-    /// that has not been written yet.
+    /// A writer that compares its input with the expected name, without an allocation. The content is the part of the
+    /// name that has not been written yet.
     struct RemainingName<'n>(&'n str);
 
     impl Write for RemainingName<'_> {
@@ -112,7 +113,8 @@ fn serializes_as<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
         }
     }
 
-    /// Implements `Display` for a map key: `fmt::Formatter` is a `Serializer` for scalars, the only valid map keys.
+    /// Implements `Display` for a map key. `fmt::Formatter` is a `Serializer` for scalars, and only scalars are valid map
+    /// keys.
     struct DisplayKey<'k, T: ?Sized>(&'k T);
 
     impl<T: Serialize + ?Sized> Display for DisplayKey<'_, T> {

@@ -1,7 +1,8 @@
 //! `DerivedKind`: the trait that `#[derive(CustomResource)]` implements. A blanket impl provides [`CustomResourceExt`].
 //!
-//! The methods of [`CustomResourceExt`] are generic over the kind. The compiler generates code only for the methods
-//! that a program calls, in the codegen unit of the kind: a change in the calling module does not recompile them.
+//! The methods of [`CustomResourceExt`] are generic over the kind: the compiler generates code only for the methods
+//! that a program calls. The code is in the codegen unit of the kind: the compiler does not recompile this code after a
+//! change of the calling module.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,7 +21,7 @@ pub trait DerivedKind: Resource<DynamicType = ()> + Serialize + DeserializeOwned
     /// The constants of the kind.
     fn definition() -> &'static Definition;
 
-    /// Generates the `CustomResourceDefinition`, and lists the problems of its schema.
+    /// Generates the `CustomResourceDefinition`, and finds the problems of its schema.
     fn generate() -> GeneratedCrd;
 }
 
@@ -48,7 +49,7 @@ impl<K: DerivedKind> CustomResourceExt for K {
 
     #[cfg(feature = "schema")]
     fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
-        super::schema::require_strict_schema::<K>(K::definition(), K::generate())
+        super::schema::crd_without_problems::<K>(K::definition(), K::generate())
     }
 
     fn crd_name() -> &'static str {

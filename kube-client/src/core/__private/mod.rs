@@ -20,6 +20,8 @@ mod validate_cel;
 
 pub use ::{k8s_openapi, serde, serde_json};
 
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 pub use self::{
     decode::{NoStatus, decode, decode_partial},
     decode_flat::decode_flat,
@@ -33,8 +35,14 @@ pub use crate::core::{HasSpec, HasStatus, Resource, Rule};
 
 use self::definition::crd;
 
-/// The names of the common fields: the fields of an object beside its spec. A spec with `#[kube(no_spec)]` must not
-/// have fields with these names.
+/// Metadata with this name. All other fields are unset.
+#[must_use]
+pub fn metadata_with_name(name: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
+}
+
+/// The names of the common fields: the top-level fields of an object, except the spec. A spec with `#[kube(no_spec)]` must
+/// not have fields with these names.
 const COMMON_FIELDS: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
 /// The types that the expressions of `#[x_kube(merge_strategy = ..)]` can use without an import.

@@ -1,11 +1,11 @@
-//! Finds fields that the Rust type preserves and the API server would prune, by a round trip through the type.
+//! Finds schema nodes at which the API server would prune unknown fields that the Rust type preserves.
 //!
-//! For some types that preserve unknown fields, schemars generates a schema that does not preserve unknown fields: an
-//! internally tagged variant with a `serde_json::Value` has the same schema as a variant without content. This module
-//! adds an unknown field to a sample object, decodes and encodes the object, and checks whether the field is still
+//! For some types that preserve unknown fields, schemars generates a schema that does not preserve unknown fields. For
+//! example, an internally tagged variant with a `serde_json::Value` has the same schema as a variant without content. This
+//! module adds an unknown field to a sample object, decodes and encodes the object, and checks whether the field is still
 //! present.
 //!
-//! This module must not report a node whose sample does not decode: a custom `Deserialize` may have conditions that the
+//! This module must not report a node if its sample does not decode: a custom `Deserialize` may have conditions that the
 //! schema does not contain.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -51,7 +51,7 @@ pub(super) fn report_pruned_fields<K: Serialize + DeserializeOwned>(
         });
         Some(kept.is_some_and(|kept| kept.get(UNKNOWN_FIELD).is_some()))
     };
-    visit_pruned_nodes(schema, &mut Vec::new(), &mut |node, steps| {
+    visit_pruning_nodes(schema, &mut Vec::new(), &mut |node, steps| {
         if sample_objects(node).into_iter().any(|mut sample| {
             sample.insert(UNKNOWN_FIELD.to_owned(), json!({ "a": 1 }));
             survives(steps, Value::Object(sample)) == Some(true)
@@ -65,8 +65,8 @@ pub(super) fn report_pruned_fields<K: Serialize + DeserializeOwned>(
     });
 }
 
-/// Visits all object nodes whose unknown fields the server prunes.
-fn visit_pruned_nodes(
+/// Visits the object nodes at which the server prunes unknown fields.
+fn visit_pruning_nodes(
     node: &JSONSchemaProps,
     steps: &mut Vec<Step>,
     visit: &mut dyn FnMut(&JSONSchemaProps, &[Step]),
@@ -77,7 +77,7 @@ fn visit_pruned_nodes(
     }
     let mut child = |step: Step, node: &JSONSchemaProps| {
         steps.push(step);
-        visit_pruned_nodes(node, steps, visit);
+        visit_pruning_nodes(node, steps, visit);
         steps.pop();
     };
     for (name, property) in node.properties.iter().flatten() {
@@ -91,8 +91,8 @@ fn visit_pruned_nodes(
     }
 }
 
-/// Returns sample objects for a node: a minimal object, and copies of it in which a required property with an `enum`
-/// has each of the enumerated values. Such a property may be the tag of a Rust enum.
+/// Returns sample objects for a node: a minimal object, and one copy for each enumerated value of a required property. A
+/// property with enumerated values may be the tag of a Rust enum.
 fn sample_objects(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     let Value::Object(sample) = minimal_value(node) else { return Vec::new() };
     let mut all = vec![sample.clone()];
@@ -130,8 +130,10 @@ fn place_leaf(node: &JSONSchemaProps, steps: &[Step], leaf: Value) -> Option<Val
     })
 }
 
-/// A small value of a node: its default, else its first enumerated value, else the smallest value of its type. A list
-/// or string has at most 16 items or characters, even if its minimum is larger. Null for a node without a type.
+/// A small value of a node: its default, else its first enumerated value, else a small value of its type. The small value of
+/// the type `array` has at most 16 items, even if the schema requires more. The small value of the type `string` is a
+/// date-time, or has at most 16 characters, even if the schema requires more. For a node without a type, the value is 0 if
+/// the node has `x-kubernetes-int-or-string`, else null.
 fn minimal_value(node: &JSONSchemaProps) -> Value {
     if let Some(value) = node.default.as_ref().or(node.enum_.as_ref().and_then(|values| values.first())) {
         return value.0.clone();
@@ -153,7 +155,7 @@ fn minimal_value(node: &JSONSchemaProps) -> Value {
         Some("string") => Value::String("a".repeat(least(node.min_length))),
         Some("integer" | "number") => {
             let minimum = node.minimum.map_or(0.0, f64::ceil).max(0.0);
-            // A JSON number without a fraction decodes as an integer and as a float.
+            // The text has no fraction, because a JSON number without a fraction decodes as an integer and as a float.
             serde_json::from_str(&format!("{minimum}")).unwrap_or_default()
         }
         Some("boolean") => json!(false),

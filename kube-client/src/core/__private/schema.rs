@@ -1,7 +1,7 @@
 //! The root schema of a kind with `#[derive(CustomResource)]`, and its `CustomResourceDefinition`.
 //!
 //! This module checks the root schema as a whole: the selectable fields, the validation rules, and the keywords that
-//! the API server forbids at the root. It must not rewrite the schemas of types: `core::schema` does.
+//! the API server forbids at the root. It must not rewrite the schemas of types: `core::schema` rewrites them.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
@@ -45,11 +45,11 @@ fn or_null(schema: Schema) -> Value {
     }
 }
 
-/// A pointer to the function `JsonSchema::json_schema` of a type. With a type parameter instead of this pointer, the
-/// compiler would generate more code for each kind.
+/// A pointer to the function `JsonSchema::json_schema` of a type. If [`crd_with_schema`] had a type parameter instead of a
+/// parameter of this type, the compiler would generate more code for each kind.
 type GenerateSchema = fn(&mut SchemaGenerator) -> Schema;
 
-/// The schema from `generate`. Its `$defs` contain the schemas of the types that it refers to.
+/// Calls `generate`, and adds `$defs` to the schema: the schemas of the types that the schema refers to.
 fn schema_with_definitions(generate: GenerateSchema) -> Schema {
     let mut generator = schema::json_schema_generator();
     let mut schema = generate(&mut generator);
@@ -61,8 +61,9 @@ fn schema_with_definitions(generate: GenerateSchema) -> Schema {
     schema
 }
 
-/// The `CustomResourceDefinition` with the structural schema of a kind and the validation rules `rules`, and the
-/// problems of this schema. Not generic, so that it is compiled once for all kinds.
+/// Builds the `CustomResourceDefinition` of a kind from the structural schema and `rules`, the validation rules of the
+/// whole object. Also returns the problems of the schema. The function is not generic, so that it is compiled once for
+/// all kinds.
 pub fn crd_with_schema(
     definition: &Definition,
     rules: Vec<Rule>,
@@ -82,7 +83,9 @@ pub fn crd_with_schema(
     GeneratedCrd { crd: crd(definition, Some(schema)), problems }
 }
 
-/// Like [`crd_with_schema`], for an object with the fields of a spec beside `metadata` (`#[kube(no_spec)]`).
+/// Like [`crd_with_schema`], for a kind with `#[kube(no_spec)]`. The objects of this kind have the fields of the spec at
+/// the top level, next to `metadata`, instead of in a field `spec`. Also reports each field of the spec whose name is in
+/// `COMMON_FIELDS`.
 pub fn crd_with_flat_schema(
     definition: &Definition,
     rules: Vec<Rule>,
@@ -105,8 +108,8 @@ pub fn crd_with_flat_schema(
 }
 
 /// Replaces `additionalProperties` of the root schema by `x-kubernetes-preserve-unknown-fields`: the server rejects a
-/// `CustomResourceDefinition` whose root schema has the former. Reports a problem if the replaced keyword restricted
-/// the values.
+/// `CustomResourceDefinition` whose root schema has `additionalProperties`. Reports a problem if `additionalProperties`
+/// restricted the values.
 fn replace_root_additional_properties(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     let Some(values) = schema.additional_properties.take() else { return };
     schema.x_kubernetes_preserve_unknown_fields = Some(true);
@@ -145,12 +148,13 @@ fn report_invalid_selectable_fields(
     }
 }
 
-/// Returns `crd`, or an error if its schema is invalid or less strict than `K`.
+/// Returns `crd` if its schema has no problems.
 ///
 /// # Errors
 ///
-/// Lists `problems` and the nodes whose type preserves fields that the server prunes.
-pub(super) fn require_strict_schema<K: Serialize + DeserializeOwned>(
+/// If `problems` is not empty, or if the server would prune fields that `K` preserves. The error contains all `problems`,
+/// and the schema nodes at which the server would prune fields.
+pub(super) fn crd_without_problems<K: Serialize + DeserializeOwned>(
     definition: &Definition,
     GeneratedCrd { crd, mut problems }: GeneratedCrd,
 ) -> Result<CustomResourceDefinition, SchemaError> {
@@ -158,5 +162,5 @@ pub(super) fn require_strict_schema<K: Serialize + DeserializeOwned>(
     if let Some(schema) = schema.and_then(|schema| schema.open_api_v3_schema.as_ref()) {
         pruned_fields::report_pruned_fields::<K>(definition, schema, &mut problems);
     }
-    SchemaError::from_problems(problems).map(|()| crd)
+    SchemaError::result_from_problems(problems).map(|()| crd)
 }

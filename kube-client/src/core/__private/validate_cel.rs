@@ -1,5 +1,6 @@
-//! The macros that generate `validate_cel` and the other validation methods. Without the Cargo feature `cel`, they
-//! expand to a compile error that names the feature: generated code cannot test for the features of this crate.
+//! The macros that generate `validate_cel` and the other validation methods. Without the Cargo feature `cel`, the macros
+//! expand to a compile error that contains the name of the feature. The macros are in this crate, because `cfg` in
+//! generated code would test the features of the calling crate.
 
 /// Generates `validate_cel`, `validate_cel_update`, `validate` and `validate_update` of a kind.
 #[cfg(feature = "cel")]
@@ -12,7 +13,7 @@ macro_rules! __impl_validate_cel {
             ///
             /// # Errors
             ///
-            /// Lists each rule that the object violates and each rule that was not evaluated.
+            /// The error contains each rule that the object violates and each rule that was not evaluated.
             #[inline]
             #[allow(dead_code, reason = "a program may evaluate only updates")]
             $vis fn validate_cel(&self) -> ::core::result::Result<(), $crate::core::cel::ValidationErrors> {
@@ -41,7 +42,7 @@ macro_rules! __impl_validate_cel {
             ///
             /// # Errors
             ///
-            /// Lists each violation, and each rule that was not evaluated.
+            /// The error contains each violation, and each rule that was not evaluated.
             #[inline]
             #[allow(dead_code, reason = "a program may evaluate only the rules")]
             $vis fn validate(&self) -> ::core::result::Result<(), $crate::core::cel::ValidationErrors> {
@@ -71,7 +72,7 @@ macro_rules! __impl_validate_cel {
     };
 }
 
-/// Generates `validate_cel` of a type.
+/// Generates the function `validate_cel` of a type with `#[derive(KubeSchema)]`.
 #[cfg(feature = "cel")]
 #[doc(hidden)]
 #[macro_export]
@@ -81,7 +82,7 @@ macro_rules! __validate_cel_of_type {
         ///
         /// # Errors
         ///
-        /// Lists each rule that the value violates and each rule that was not evaluated.
+        /// The error contains each rule that the value violates and each rule that was not evaluated.
         #[inline]
         #[allow(dead_code, reason = "a program may use only the schema")]
         $vis fn validate_cel(

@@ -1,13 +1,13 @@
 //! The documents of aggregated discovery, `apidiscovery.k8s.io/v2` (KEP-3352).
 //!
-//! Every field is optional. A list may be `null`, which decodes to an empty list. `k8s-openapi` does not have these
-//! types.
+//! Every field is optional. A list may be `null`, which decodes to an empty list. `k8s-openapi` does not contain the types
+//! of this module.
 
 use crate::core::{ListMeta, ObjectMeta, null::null_as_default};
 use serde::{Deserialize, Serialize};
 
-/// The `Accept` header of aggregated discovery: v2, else v2beta1 (Kubernetes 1.26 to 1.29), else documents that are not
-/// aggregated.
+/// The `Accept` header of a request for aggregated discovery. The server returns the first form that it supports: v2,
+/// v2beta1 (Kubernetes 1.26 to 1.29), or documents that are not aggregated.
 pub const ACCEPT_AGGREGATED_DISCOVERY_V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
 application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 
@@ -25,7 +25,7 @@ pub struct APIGroupDiscoveryList {
 /// A group and its versions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct APIGroupDiscovery {
-    /// Metadata of which only the name is set. The core group has no name.
+    /// The metadata. It contains only the name of the group; the core group has no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ObjectMeta>,
     /// The versions; the preferred one is first.
@@ -95,8 +95,8 @@ pub struct APISubresourceDiscovery {
     pub verbs: Vec<String>,
 }
 
-/// The group, version and kind of an object in a discovery document; the server may omit each of them. In
-/// `kube_client::core::GroupVersionKind`, all of them are set.
+/// The group, version and kind of an object in a discovery document. The server may omit each of these fields. In
+/// `kube_client::core::GroupVersionKind`, the three fields are always set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupVersionKind {
     /// The group.

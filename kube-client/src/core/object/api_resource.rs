@@ -56,15 +56,15 @@ impl ApiResource {
     /// Builds a resource from a kind. Guesses the plural name by English rules, which give the correct plurals of
     /// Kubernetes' built-in kinds.
     ///
-    /// After a wrong guess every request returns 404; set the plural with
-    /// [`from_gvk_with_plural`](ApiResource::from_gvk_with_plural) where it is known.
+    /// If the guess is wrong, every request fails with the status 404. If you know the plural name, use
+    /// [`from_gvk_with_plural`](ApiResource::from_gvk_with_plural).
     pub fn from_gvk(gvk: &GroupVersionKind) -> Self {
         Self::from_gvk_with_plural(gvk, &guess_plural(&gvk.kind.to_lowercase()))
     }
 }
 
-/// Derives a plural from a kind in lower case. Appends `es` after a sibilant, else `s`. Replaces `y` after a consonant
-/// with `ies`. `endpoints` is already plural.
+/// Derives a plural from a kind in lower case. Appends `es` after `s`, `x`, `z`, `ch` or `sh`. Replaces `y` after a
+/// consonant with `ies`. Appends `s` to other kinds, except `endpoints`, which is already plural.
 fn guess_plural(kind: &str) -> String {
     if kind == "endpoints" {
         return kind.to_owned();
@@ -84,7 +84,7 @@ mod tests {
     use k8s_openapi::api::networking::v1::NetworkPolicy;
 
     #[test]
-    fn guesses_the_plurals_of_known_kinds() {
+    fn guesses_the_plural_of_a_kind() {
         let pairs = [
             ("Pod", "pods"),
             ("Endpoints", "endpoints"),

@@ -1,4 +1,4 @@
-//! `DynamicObject`: an object of any kind, with its fields as JSON values.
+//! `DynamicObject`: an object of any kind. The metadata is typed; the other fields are JSON values.
 
 use super::ApiResource;
 use crate::core::{DynamicResourceScope, ObjectMeta, Resource, TypeMeta};
@@ -32,7 +32,8 @@ pub struct ParseDynamicObjectError {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DynamicObject {
-    /// `apiVersion` and `kind`. A server omits them from list items of built-in kinds; an `Api` then sets them.
+    /// `apiVersion` and `kind`. In a list of a built-in kind, the items from the server lack these fields, and an `Api` adds
+    /// the fields.
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,
@@ -69,7 +70,7 @@ impl DynamicObject {
     ///
     /// # Errors
     ///
-    /// If the object's fields do not deserialize as `K`.
+    /// If `data` is neither a JSON object nor null, or if the object's fields do not deserialize as `K`.
     pub fn try_parse<K: Resource + DeserializeOwned>(self) -> Result<K, ParseDynamicObjectError> {
         let object = match &self.metadata.name {
             Some(name) => format!("object {name:?}"),

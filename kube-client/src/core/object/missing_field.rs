@@ -1,4 +1,5 @@
-//! A deserializer for a missing field: options become `None`, other types return serde's "missing field" error.
+//! A deserializer for a missing field. An optional type, such as `Option` or `NotUsed`, decodes as from null. Other types
+//! return serde's "missing field" error.
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::marker::PhantomData;

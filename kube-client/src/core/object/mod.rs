@@ -1,4 +1,5 @@
-//! Objects with user-defined types: [`Object`], [`DynamicObject`], [`PartialObjectMeta`], and lists of them.
+//! Object types that fit any kind: [`Object`], [`DynamicObject`] and [`PartialObjectMeta`]. The type [`ObjectList`] is a
+//! list of objects.
 //!
 //! The `Deserialize` impls of objects are written by hand, because derived impls with `flatten` would buffer the whole
 //! object.

@@ -7,11 +7,11 @@ use std::{borrow::Cow, marker::PhantomData};
 
 /// The type and metadata of an object of kind `K` (`meta/v1 PartialObjectMetadata`).
 ///
-/// An `Api<PartialObjectMeta<K>>` requests metadata only, which reduces transfer, decoding and memory.
+/// An `Api<PartialObjectMeta<K>>` requests metadata only. This reduces network traffic, decoding time and memory.
 #[derive(Serialize, Clone, Debug)]
 #[serde(rename_all = "camelCase", bound(serialize = ""))]
 pub struct PartialObjectMeta<K = DynamicObject> {
-    /// `apiVersion` and `kind`; in a server's response, those of `PartialObjectMetadata`.
+    /// `apiVersion` and `kind`. In a server's response, these are `meta.k8s.io/v1` and `PartialObjectMetadata`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub types: Option<TypeMeta>,
     /// The object's metadata.

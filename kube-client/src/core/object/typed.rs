@@ -1,4 +1,5 @@
-//! `Object<P, U>`: metadata with a spec and a status of user-defined, possibly incomplete types.
+//! `Object<P, U>`: an object with a spec of type `P` and a status of type `U`. The program defines both types, and may
+//! leave out fields that it does not need.
 
 use super::{ApiResource, missing_field};
 use crate::core::{DynamicResourceScope, ObjectMeta, Resource, TypeMeta};
@@ -31,8 +32,9 @@ pub trait HasStatus {
 
 /// An object of any kind, with a spec `P` and a status `U` that declare only the fields that the program needs.
 ///
-/// The decoder skips fields that `P` and `U` do not declare, without allocating memory for them. Do not write such an
-/// object with replace, which would remove the skipped fields; patches are safe.
+/// The decoder skips fields that `P` and `U` do not declare, without allocating memory for them. Do not send this
+/// object in a replace request: the request would remove the skipped fields. A merge patch keeps the skipped fields,
+/// except in lists, because the patch replaces a list as a whole.
 ///
 /// ```
 /// use kube_client::core::{NotUsed, Object};
@@ -51,7 +53,8 @@ pub trait HasStatus {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object<P, U> {
-    /// `apiVersion` and `kind`. A server omits them from list items of built-in kinds; an `Api` then sets them.
+    /// `apiVersion` and `kind`. In a list of a built-in kind, the items from the server lack these fields, and an `Api` adds
+    /// the fields.
     pub types: Option<TypeMeta>,
     /// The object's metadata.
     pub metadata: ObjectMeta,
@@ -165,7 +168,7 @@ impl<'de, P: Deserialize<'de>, U: Deserialize<'de>> Deserialize<'de> for Object<
 
 struct ObjectVisitor<P, U>(PhantomData<(P, U)>);
 
-/// The decoded fields of an object; the visitor skips all others.
+/// The name of a field of an object. The visitor skips a field with another name (`Other`).
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "camelCase")]
 enum Field {

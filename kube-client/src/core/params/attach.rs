@@ -15,21 +15,22 @@ use super::{Error, Query, validation_error};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent parameters, named as in the API")]
 pub struct AttachParams {
-    /// The container. `None` for the only container of the pod: the server rejects the request if there are several.
-    /// Only kubectl reads the annotation `kubectl.kubernetes.io/default-container`.
+    /// The name of the container. `None` selects the only container of the pod; the server rejects `None` if the pod has
+    /// several containers. The server ignores the annotation `kubectl.kubernetes.io/default-container`, which is only for
+    /// kubectl.
     pub container: Option<String>,
     /// Whether to connect standard input.
     pub stdin: bool,
     /// Whether to connect standard output.
     pub stdout: bool,
-    /// Whether to connect standard error. Excludes `tty`: a terminal has one output.
+    /// Whether to connect standard error. Cannot be set together with `tty`, because a terminal has only one output.
     pub stderr: bool,
-    /// Whether the process has a terminal. For `attach`, the container must have been created with one.
+    /// Whether the process has a terminal. For `attach`, the container must have been created with a terminal.
     pub tty: bool,
-    /// The size of the buffer of standard input in bytes; `None` for 128 KiB. A write waits while the buffer is full.
+    /// The size, in bytes, of the buffer of standard input; `None` for 128 KiB. A write waits while the buffer is full.
     pub max_stdin_buf_size: Option<usize>,
-    /// The size of the buffer of standard output in bytes; `None` for 256 KiB. While the buffer is full, the client
-    /// does not read the connection, and the process blocks. One message of the server may exceed the size.
+    /// The size, in bytes, of the buffer of standard output; `None` for 256 KiB. While the buffer is full, the client
+    /// does not read from the connection, and the process blocks. One message from the server may exceed the size.
     pub max_stdout_buf_size: Option<usize>,
     /// Like `max_stdout_buf_size`, for standard error.
     pub max_stderr_buf_size: Option<usize>,
@@ -51,7 +52,7 @@ impl Default for AttachParams {
 }
 
 impl AttachParams {
-    /// Parameters of an interactive terminal: standard input, standard output and a terminal.
+    /// Creates the parameters of an interactive terminal: `stdin`, `stdout` and `tty` are true, `stderr` is false.
     pub fn interactive_tty() -> Self {
         Self { stdin: true, stderr: false, tty: true, ..Self::default() }
     }
@@ -140,7 +141,8 @@ impl AttachParams {
         Ok(())
     }
 
-    /// Appends these parameters with the names that a kubelet uses. The container is in the path of the request.
+    /// Appends these parameters to a query, with the names that a kubelet uses. Omits the container, which is in the
+    /// path of the request.
     pub(crate) fn populate_kubelet_query(&self, query: &mut Query) -> Result<(), Error> {
         self.validate()?;
         let streams =

@@ -67,13 +67,14 @@ impl DeleteParams {
         self
     }
 
-    /// Whether all parameters have their defaults, so that the request needs no body.
+    /// Whether all parameters have their default values. If so, the request needs no body.
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Conditions of a deletion (`meta/v1 Preconditions`); if one fails, the server returns 409 Conflict.
+/// Conditions of a deletion (`meta/v1 Preconditions`). If the object does not meet a condition, the server returns 409
+/// Conflict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Preconditions {
@@ -98,7 +99,8 @@ pub enum PropagationPolicy {
     Foreground,
 }
 
-/// Serializes `dryRun` as the list `["All"]`, as in `DeleteOptions`. Not called if `dry_run` is false.
+/// Serializes `dry_run: true` as the list `["All"]`, the format of `DeleteOptions`. serde skips the field, and does not
+/// call this function, if `dry_run` is false.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands serialize_with a reference")]
 fn serialize_dry_run<S: Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(["All"])

@@ -1,4 +1,4 @@
-//! Parameters of get and list.
+//! Parameters of the verbs `get` and `list`.
 
 use super::{Error, Query, validation_error};
 use crate::core::Selector;
@@ -14,7 +14,7 @@ pub enum VersionMatch {
     Exact,
 }
 
-/// Parameters of a list.
+/// Parameters of a list request.
 ///
 /// ```
 /// use kube_client::core::ListParams;
@@ -30,7 +30,8 @@ pub struct ListParams {
     pub field_selector: Option<String>,
     /// The maximum number of objects in one page; `None` and 0 mean no limit.
     pub limit: Option<u32>,
-    /// The continue token of the previous page, which also determines the resource version; `None` for the first page.
+    /// The continue token of the previous page; `None` for the first page. A token contains the resource version of the
+    /// list, so `resource_version` and `version_match` have no effect on later pages.
     pub continue_token: Option<String>,
     /// How the server interprets `resource_version`; `None` for the server's default.
     pub version_match: Option<VersionMatch>,
@@ -75,7 +76,8 @@ impl ListParams {
         self
     }
 
-    /// Sets the resource version to read at; see [`matching`](Self::matching).
+    /// Sets the resource version of the list. [`matching`](Self::matching) sets whether this version is exact
+    /// or a minimum.
     #[must_use]
     pub fn at(mut self, resource_version: &str) -> Self {
         self.resource_version = Some(resource_version.to_owned());
@@ -89,8 +91,8 @@ impl ListParams {
         self
     }
 
-    /// Accepts any state in the server's cache: such a request is cheap, but the state may be older than the result of
-    /// an earlier read.
+    /// Accepts any state in the server's cache. The request is cheap, but the returned state may be older than the result
+    /// of an earlier read.
     #[must_use]
     pub fn match_any(self) -> Self {
         self.matching(VersionMatch::NotOlderThan).at("0")
@@ -121,13 +123,13 @@ impl ListParams {
             (Some(VersionMatch::NotOlderThan), _) => Some("NotOlderThan"),
             (None, _) => None,
         };
-        // A resource version "0" does not conflict with a limit: the server reads from its cache and ignores the limit.
+        // A request may have a limit and the resource version "0": the server reads from its cache and ignores the limit.
         query.append_optional("resourceVersion", version).append_optional("resourceVersionMatch", matching);
         Ok(())
     }
 }
 
-/// Parameters of a get.
+/// Parameters of a get request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GetParams {
     /// The minimum resource version; `None` for the most recent, `"0"` for any state in the server's cache.

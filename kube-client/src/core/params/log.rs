@@ -1,12 +1,12 @@
-//! Parameters of the logs of a container.
+//! Parameters of a request for the logs of a container.
 
 use super::{Error, Query, validation_error};
 use jiff::Timestamp;
 
-/// The output of a container to return: standard output, standard error or both.
+/// The output that the server returns from the logs of a container: standard output, standard error or both.
 ///
-/// Servers that have not enabled the feature gate `PodLogsQuerySplitStreams` (KEP-3288) reject this parameter. Servers
-/// before Kubernetes 1.32 ignore it.
+/// Servers before Kubernetes 1.32 ignore the query parameter `stream`. Servers from 1.32 on reject the parameter if the
+/// feature gate `PodLogsQuerySplitStreams` (KEP-3288) is disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LogStream {
@@ -19,7 +19,7 @@ pub enum LogStream {
 }
 
 impl LogStream {
-    /// The value of the query parameter.
+    /// The value of the query parameter `stream`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::All => "All",
@@ -29,7 +29,7 @@ impl LogStream {
     }
 }
 
-/// Parameters of the logs of a container (`core/v1 PodLogOptions`).
+/// Parameters of a request for the logs of a container (`core/v1 PodLogOptions`).
 ///
 /// ```
 /// use kube_client::core::LogParams;
@@ -52,14 +52,15 @@ pub struct LogParams {
     pub previous: bool,
     /// The maximum age of the returned lines, in seconds. Cannot be set together with `since_time`.
     pub since_seconds: Option<i64>,
-    /// The time after which the returned lines were written. Cannot be set together with `since_seconds`.
+    /// The time of the oldest lines to return: the server omits lines that were written before this time. Cannot be set
+    /// together with `since_seconds`.
     pub since_time: Option<Timestamp>,
     /// The number of lines to return, counted from the end of the logs; `None` for all lines.
     pub tail_lines: Option<i64>,
-    /// Whether each line begins with its time, as in RFC 3339.
+    /// Whether each returned line begins with the time at which it was written, in the format of RFC 3339.
     pub timestamps: bool,
-    /// The output to return; `None` for the server's default, both outputs. [`LogStream::Stdout`] and
-    /// [`LogStream::Stderr`] cannot be set together with `tail_lines`.
+    /// The output that the server returns; `None` for both outputs. [`LogStream::Stdout`] and [`LogStream::Stderr`]
+    /// cannot be set together with `tail_lines`.
     pub stream: Option<LogStream>,
     /// Whether the API server skips the verification of the kubelet's certificate. An attacker could then serve false
     /// logs.

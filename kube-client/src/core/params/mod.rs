@@ -1,4 +1,4 @@
-//! Parameters of requests: the query of every verb, and the body of deletions (`DeleteOptions`).
+//! Parameters of requests: the query of every verb, and the bodies of deletions, evictions and patches.
 
 mod attach;
 mod delete;
@@ -25,7 +25,7 @@ use super::request::Error;
 use form_urlencoded::Serializer;
 use std::time::Duration;
 
-/// A builder of URL queries, which omits parameters that are not set.
+/// Builds the query of a URL. Parameters that are not set are omitted.
 pub(crate) struct Query(Serializer<'static, String>);
 
 impl Query {
@@ -60,7 +60,7 @@ impl Query {
     }
 
     /// Returns `path` with the query; `path` alone if there are no parameters.
-    pub(crate) fn into_url(mut self, path: &str) -> String {
+    pub(crate) fn into_path_and_query(mut self, path: &str) -> String {
         let query = self.0.finish();
         if query.is_empty() { path.to_owned() } else { [path, "?", &query].concat() }
     }
@@ -72,7 +72,7 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).min(u64::from(u32::MAX))
 }
 
-/// Returns the error for invalid parameters.
+/// Returns `Err`: the error for invalid parameters, with `message`.
 fn validation_error<T>(message: &str) -> Result<T, Error> {
     Err(Error::Validation(message.to_owned()))
 }

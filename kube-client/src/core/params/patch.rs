@@ -25,7 +25,7 @@ pub enum Patch<T: Serialize> {
     Json(json_patch::Patch),
     /// Fields to set, and `null` for fields to remove; lists are replaced as a whole (RFC 7386).
     Merge(T),
-    /// Like a merge, but lists with a `patchMergeKey` are merged by that key. Built-in kinds only.
+    /// Like [`Merge`](Self::Merge), but lists with a `patchMergeKey` are merged by that key. Built-in kinds only.
     Strategic(T),
 }
 
@@ -54,22 +54,22 @@ impl<T: Serialize> Patch<T> {
     }
 }
 
-/// Parameters of a patch.
+/// Parameters of a patch request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatchParams {
     /// Whether the server only checks the patch and stores nothing.
     pub dry_run: bool,
     /// Whether to take ownership of fields that other field managers own. Only for [`Patch::Apply`].
     pub force: bool,
-    /// The name of the field manager. Required for apply; otherwise `None` means the text before the first `/` in the
-    /// request's `User-Agent`.
+    /// The name of the field manager. Required for [`Patch::Apply`]. For other patches, `None` means the text before the
+    /// first `/` in the request's `User-Agent`.
     pub field_manager: Option<String>,
     /// The server's handling of unknown and duplicate fields; `None` for the server's default, `Warn`.
     pub field_validation: Option<ValidationDirective>,
 }
 
 impl PatchParams {
-    /// Creates the parameters of an apply patch by the field manager `manager`.
+    /// Creates the parameters of an apply patch. `manager` is the name of the field manager.
     ///
     /// ```
     /// use kube_client::core::PatchParams;

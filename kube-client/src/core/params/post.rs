@@ -1,20 +1,20 @@
-//! Parameters of create and replace.
+//! Parameters of the verbs `create` and `replace`.
 
 use super::Query;
 
 /// The server's handling of unknown and duplicate fields (`fieldValidation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValidationDirective {
-    /// Drops these fields.
+    /// Drops unknown and duplicate fields.
     Ignore,
-    /// Drops these fields and sends a warning.
+    /// Drops unknown and duplicate fields, and sends a warning.
     Warn,
-    /// Rejects the request.
+    /// Rejects a request with unknown or duplicate fields.
     Strict,
 }
 
 impl ValidationDirective {
-    /// The value of the query parameter.
+    /// The value of the query parameter `fieldValidation`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Ignore => "Ignore",
@@ -24,7 +24,7 @@ impl ValidationDirective {
     }
 }
 
-/// Parameters of create and replace.
+/// Parameters of a request that creates or replaces an object.
 ///
 /// ```
 /// use kube_client::core::PostParams;

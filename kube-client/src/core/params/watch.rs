@@ -1,4 +1,4 @@
-//! Parameters of watch.
+//! Parameters of the verb `watch`.
 
 use super::{Error, Query, Seconds, validation_error};
 use crate::core::Selector;
@@ -43,8 +43,8 @@ impl Default for WatchParams {
 }
 
 impl WatchParams {
-    /// The parameters of a streaming list (KEP-3157, WatchList): initial events, and bookmarks. A bookmark marks the
-    /// end of the initial events.
+    /// Creates the parameters of a streaming list (KEP-3157, WatchList): the watch begins with the initial list as
+    /// events. A bookmark marks the end of these events.
     ///
     /// ```
     /// use kube_client::core::WatchParams;

@@ -1,14 +1,14 @@
-//! Requests that a client sends directly to a kubelet, without the API server: exec, attach, port-forward and logs of a
-//! pod on its node.
+//! Requests for exec, attach, port-forward and logs that a client sends directly to the kubelet of a pod's node, without
+//! the API server.
 //!
-//! The paths and parameters of a kubelet differ from those of the API server. A kubelet serves no API objects.
+//! The paths and parameters of a kubelet differ from those of the API server.
 
 use super::super::params::{AttachParams, LogParams, Query};
 use super::streams::{append_command, check_ports};
 use super::{ESCAPED_IN_PATH_SEGMENT, Error, Request, build_request, check_path_segment};
 use http::{Method, header};
 
-/// The pod that a request to a kubelet concerns.
+/// Identifies the pod of a request to a kubelet.
 ///
 /// ```
 /// use kube_client::core::{AttachParams, Request, kubelet_debug::KubeletDebugParams};
@@ -24,7 +24,7 @@ pub struct KubeletDebugParams<'a> {
     pub name: &'a str,
     /// The namespace of the pod.
     pub namespace: &'a str,
-    /// The uid of the pod. `None` for the current pod with this name, which may have been recreated.
+    /// The uid of the pod. `None` omits the uid from the path of the request. Requests for logs always omit the uid.
     pub pod_uid: Option<&'a str>,
 }
 
@@ -53,7 +53,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If a name is not a valid path segment, the parameters are invalid, or the command is empty.
+    /// If a name or the uid is not a valid path segment, the parameters are invalid, or the command is empty.
     pub fn kubelet_node_exec<I, T>(
         kubelet_debug_params: &KubeletDebugParams<'_>,
         container: &str,
@@ -76,7 +76,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If a name is not a valid path segment, or the parameters are invalid.
+    /// If a name or the uid is not a valid path segment, or the parameters are invalid.
     pub fn kubelet_node_attach(
         kubelet_debug_params: &KubeletDebugParams<'_>,
         container: &str,
@@ -92,8 +92,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If a name is not a valid path segment, or if `ports` is empty, has more than 128 ports, or contains 0 or a
-    /// duplicate.
+    /// If a name or the uid is not a valid path segment, or if `ports` is empty, has more than 128 ports, or contains 0 or
+    /// a duplicate.
     pub fn kubelet_node_portforward(
         kubelet_debug_params: &KubeletDebugParams<'_>,
         ports: &[u16],
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_names_that_are_not_path_segments() {
+    fn rejects_an_invalid_name_and_an_empty_command_and_an_empty_port_list() {
         let wrong = KubeletDebugParams { namespace: "a/b", ..POD };
         let error = Request::kubelet_node_portforward(&wrong, &[80]).unwrap_err().to_string();
         assert!(error.contains("namespace of a pod"), "{error}");

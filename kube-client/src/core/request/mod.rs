@@ -8,7 +8,7 @@ mod verbs;
 
 use super::Representation;
 use super::params::Query;
-use super::resource::namespaced_path;
+use super::resource::join_collection_path;
 use http::{Method, header};
 use std::fmt;
 use thiserror::Error as ThisError;
@@ -19,14 +19,14 @@ pub use kubelet::KubeletDebugParams;
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum Error {
-    /// The parameters are invalid, for example because they contradict each other, or a name is not a valid path
-    /// segment.
+    /// A parameter or a name is invalid. For example, two parameters contradict each other, or a name is not a valid
+    /// path segment.
     #[error("invalid request: {0}")]
     Validation(String),
     /// The body cannot be serialized as JSON.
     #[error("serialize the body of a request")]
     SerializeBody(#[source] serde_json::Error),
-    /// The path, query or a header is not valid in HTTP.
+    /// The path, the query or a header is not valid in HTTP.
     #[error("build a request")]
     Build(#[source] http::Error),
 }
@@ -64,20 +64,20 @@ impl Request {
         self
     }
 
-    /// Whether responses contain only the metadata of objects.
+    /// Whether the requests ask for only the metadata of objects.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only an `Api` negotiates the format"))]
     pub(crate) fn is_for_metadata(&self) -> bool {
         self.representation == Representation::Metadata
     }
 
-    /// Returns a builder for the same collection in `namespace`; in all namespaces if it is `None`. `is_namespaced`
-    /// states whether `url_path` contains a namespace.
+    /// Returns a builder for the same collection in `namespace`, or in all namespaces if `namespace` is `None`.
+    /// `is_namespaced` states whether `self.url_path` contains a namespace.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only an `Api` changes the namespace"))]
     pub(crate) fn in_namespace(&self, is_namespaced: bool, namespace: Option<&str>) -> Self {
         let (parent, plural) = self.url_path.rsplit_once('/').unwrap_or(("", &self.url_path));
         // `rsplitn` yields the namespace, the segment `namespaces` and the path of the group version.
         let version = if is_namespaced { parent.rsplitn(3, '/').nth(2).unwrap_or(parent) } else { parent };
-        Self { url_path: namespaced_path(version, namespace, plural), ..self.clone() }
+        Self { url_path: join_collection_path(version, namespace, plural), ..self.clone() }
     }
 
     /// The path of the collection. Checks each segment, because `url_path` may contain an invalid namespace.
@@ -123,7 +123,8 @@ impl Request {
         build_request(method, path, query, &headers, body)
     }
 
-    /// The value of the `Accept` header. Plain JSON is last, as a fallback for servers without `PartialObjectMetadata`.
+    /// The value of the `Accept` header. For metadata, plain JSON is last, as a fallback for servers that do not support
+    /// `PartialObjectMetadata`.
     fn accept_header(&self, list: bool) -> &'static str {
         match (self.representation, list) {
             (Representation::Full, _) => JSON_CONTENT_TYPE,
@@ -133,7 +134,7 @@ impl Request {
             (Representation::Metadata, true) => {
                 "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
             }
-            // No fallback: a plain list is not a table.
+            // Omit the fallback to plain JSON, because a plain list does not decode as a table.
             (Representation::Table, _) => "application/json;as=Table;g=meta.k8s.io;v=v1",
         }
     }
@@ -141,7 +142,7 @@ impl Request {
 
 const JSON_CONTENT_TYPE: &str = "application/json";
 
-/// The characters to escape in a path segment. `check_path_segment` rejects `/` and `%`, as the server does.
+/// The characters to escape in a path segment. `/` and `%` are missing here because `check_path_segment` rejects them.
 const ESCAPED_IN_PATH_SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
     .add(b' ')
     .add(b'"')
@@ -172,7 +173,7 @@ fn build_request(
     headers: &[(header::HeaderName, &str)],
     body: Vec<u8>,
 ) -> Result<http::Request<Vec<u8>>, Error> {
-    let mut request = http::Request::builder().method(method).uri(query.into_url(path));
+    let mut request = http::Request::builder().method(method).uri(query.into_path_and_query(path));
     for (name, value) in headers {
         request = request.header(name, *value);
     }

@@ -1,6 +1,6 @@
 //! Requests that upgrade the connection to a WebSocket: exec, attach and port-forward.
 //!
-//! The requests are GETs, as WebSockets require (RFC 6455); `Client::connect` adds the headers of the handshake.
+//! The requests have the method GET, as WebSockets require (RFC 6455). `Client::connect` adds the headers of the handshake.
 
 use super::super::params::{AttachParams, Query};
 use super::{Error, Request, build_request};
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_name_the_streams_and_the_container() {
+    fn queries_contain_streams_and_container_and_command() {
         let ap = AttachParams::interactive_tty().container("main");
         let request = pods().attach("a", &ap).unwrap();
         let expected = "/api/v1/namespaces/web/pods/a/attach?stdin=true&stdout=true&tty=true&container=main";

@@ -30,7 +30,7 @@ fn check_error_contains(built: Result<http::Request<Vec<u8>>, Error>, part: &str
 }
 
 #[test]
-fn lists_with_the_parameters_that_are_set() {
+fn list_omits_unset_parameters_and_sends_a_continue_token_instead_of_the_resource_version() {
     check_method_and_url(pods().list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
     let lp = ListParams::default().labels("app in (a,b)").fields("spec.nodeName=n").limit(5).at("7");
     check_method_and_url(
@@ -68,7 +68,7 @@ fn rejects_version_matches_that_servers_reject() {
 }
 
 #[test]
-fn watches_with_bookmarks_and_a_timeout() {
+fn watch_sends_its_parameters_and_rejects_invalid_parameters() {
     check_method_and_url(
         pods().watch(&WatchParams::default(), "9"),
         "GET /api/v1/namespaces/ns/pods?watch=true&timeoutSeconds=290&allowWatchBookmarks=true&resourceVersion=9",
@@ -83,7 +83,7 @@ fn watches_with_bookmarks_and_a_timeout() {
 }
 
 #[test]
-fn requests_partial_object_metadata() {
+fn the_accept_header_of_a_metadata_request_asks_for_partial_object_metadata() {
     let partial = pods().representation(Representation::Metadata);
     let list = check_method_and_url(partial.list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
     assert!(list.headers()["accept"].to_str().unwrap().contains("as=PartialObjectMetadataList;"));
@@ -110,7 +110,7 @@ fn escapes_or_rejects_names_that_change_the_path() {
 }
 
 #[test]
-fn create_sends_json_and_replace_puts_to_the_object_or_subresource() {
+fn create_sends_a_post_and_replace_sends_a_put() {
     let pp = PostParams { dry_run: true, field_manager: Some("me".into()), ..PostParams::default() };
     let create = check_method_and_url(
         pods().create(&pp, vec![1]),
@@ -147,7 +147,7 @@ fn builds_apply_and_merge_patches_and_rejects_invalid_parameters() {
 }
 
 #[test]
-fn deletes_with_options_in_the_body() {
+fn delete_omits_default_options_and_delete_collection_sends_options_in_the_body() {
     let plain = check_method_and_url(
         pods().delete("a", &DeleteParams::default()),
         "DELETE /api/v1/namespaces/ns/pods/a",
@@ -162,7 +162,7 @@ fn deletes_with_options_in_the_body() {
 }
 
 #[test]
-fn logs_have_all_parameters() {
+fn a_log_request_sends_all_parameters() {
     check_method_and_url(pods().logs("web", &LogParams::default()), "GET /api/v1/namespaces/ns/pods/web/log");
     let lp = LogParams {
         container: Some("main".into()),
@@ -201,7 +201,7 @@ fn rejects_log_parameters_that_exclude_each_other() {
 }
 
 #[test]
-fn evictions_have_the_name_and_the_options_of_the_deletion() {
+fn an_eviction_contains_the_pod_name_and_the_delete_options() {
     let request = check_method_and_url(
         pods().evict("web", &EvictParams::default()),
         "POST /api/v1/namespaces/ns/pods/web/eviction",
@@ -223,7 +223,7 @@ fn evictions_have_the_name_and_the_options_of_the_deletion() {
 }
 
 #[test]
-fn restarts_and_cordons_are_merge_patches() {
+fn restart_cordon_and_uncordon_send_merge_patches() {
     let body = |request: http::Request<Vec<u8>>| -> serde_json::Value {
         assert_eq!(request.headers()["content-type"], "application/merge-patch+json");
         serde_json::from_slice(request.body()).unwrap()
@@ -243,7 +243,7 @@ fn restarts_and_cordons_are_merge_patches() {
 }
 
 #[test]
-fn requests_move_to_another_namespace() {
+fn in_namespace_changes_the_namespace_in_the_path() {
     let path = |request: Request| request.url_path;
     let deployments = Request::new("/apis/apps/v1/namespaces/ns/deployments");
     assert_eq!(

@@ -11,15 +11,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
-/// The result of a builder: a request with the body as bytes.
+/// The result of a method that builds a request: the request, with the body as bytes.
 type BuildResult = Result<http::Request<Vec<u8>>, Error>;
 
 impl Request {
-    /// Builds a request that lists the collection, or one page of it.
+    /// Builds a request that lists the collection, or one page of the collection.
     ///
     /// # Errors
     ///
-    /// If the parameters contradict each other.
+    /// If the parameters are invalid, for example if a version match has no resource version.
     pub fn list(&self, lp: &ListParams) -> BuildResult {
         let mut query = Query::new();
         lp.populate_query(&mut query)?;
@@ -96,11 +96,11 @@ impl Request {
         )
     }
 
-    /// Builds a request that deletes every object that a list with these parameters would return.
+    /// Builds a request that deletes all objects that a list request with the parameters `lp` would return.
     ///
     /// # Errors
     ///
-    /// If the parameters contradict each other.
+    /// The same as for [`list`](Request::list).
     pub fn delete_collection(&self, dp: &DeleteParams, lp: &ListParams) -> BuildResult {
         let mut query = Query::new();
         lp.populate_query(&mut query)?;
@@ -149,7 +149,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// The same as for [`patch`](Request::patch).
+    /// If `name` or `subresource` is not a valid path segment, the parameters are invalid for this type of patch, or the
+    /// patch cannot be serialized.
     pub fn patch_subresource<P: Serialize>(
         &self,
         subresource: &str,
@@ -203,8 +204,8 @@ impl Request {
         self.create_subresource("eviction", name, &ep.post_options, body)
     }
 
-    /// Builds a request that restarts the pods of a workload such as a deployment: it sets an annotation of the pod
-    /// template, as `kubectl rollout restart` does. `time` is the value of the annotation.
+    /// Builds a request that restarts the pods of a workload such as a deployment. The request sets an annotation of the
+    /// pod template, as `kubectl rollout restart` does. `time` is the value of the annotation.
     ///
     /// # Errors
     ///
@@ -247,16 +248,16 @@ impl Request {
         self.clone().representation(Representation::Metadata).get(name, gp)
     }
 
-    /// Builds a request that lists the metadata of the collection, or of one page of it.
+    /// Builds a request that lists the metadata of the objects in the collection, or in one page of the collection.
     ///
     /// # Errors
     ///
-    /// If the parameters contradict each other.
+    /// The same as for [`list`](Request::list).
     pub fn list_metadata(&self, lp: &ListParams) -> BuildResult {
         self.clone().representation(Representation::Metadata).list(lp)
     }
 
-    /// Builds a request that watches the metadata of the collection; see [`watch`](Request::watch).
+    /// Builds a request that watches the metadata of the objects in the collection; see [`watch`](Request::watch).
     ///
     /// # Errors
     ///
@@ -265,7 +266,7 @@ impl Request {
         self.clone().representation(Representation::Metadata).watch(wp, version)
     }
 
-    /// Builds a request that patches an object and returns its metadata.
+    /// Builds a request that patches an object. The server returns only the metadata of the patched object.
     ///
     /// # Errors
     ///

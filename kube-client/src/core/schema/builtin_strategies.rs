@@ -1,13 +1,13 @@
-//! Adds the merge strategies of server-side apply to the schemas of built-in types, such as a `PodSpec` in a spec:
-//! k8s-openapi generates schemas without them. controller-gen adds the same strategies.
+//! Adds the merge strategies of server-side apply to the schemas of built-in types, such as a `PodSpec` in the spec of a
+//! custom resource. k8s-openapi generates schemas without merge strategies. controller-gen adds the same strategies.
 //!
-//! This module must run before the rewriter, which replaces each `$ref` with its target.
+//! `add_builtin_strategies` must run before the rewriter, because the rewriter replaces each `$ref` with its target.
 
 use serde_json::{Value, json};
 
 use super::JsonObject;
 
-/// The strategies by type; the file describes its format.
+/// The strategies of each built-in type. The first lines of the file describe the format.
 const STRATEGIES: &str = include_str!("builtin_strategies.txt");
 
 /// Adds the strategies to the definitions (`$defs`) of built-in types.
@@ -21,8 +21,8 @@ pub(super) fn add_builtin_strategies(definitions: &mut JsonObject) {
     }
 }
 
-/// Adds the strategy of one line to the definition `name`. Does nothing for a field that this version of the type does
-/// not have, or for a list that the API server would reject with these keys.
+/// Adds the strategy in `line` to the definition `name`. Does nothing for a field that this version of the type does
+/// not have, or for a list type `map` whose keys the API server would reject.
 fn add_strategy(definitions: &mut JsonObject, name: &str, line: &str) {
     let mut words = line.split(' ');
     let (first, strategy) = (words.next().unwrap_or_default(), words.next());
@@ -36,7 +36,7 @@ fn add_strategy(definitions: &mut JsonObject, name: &str, line: &str) {
     let keys: Vec<(&str, Option<&str>)> = words
         .map(|key| key.split_once('=').map_or((key, None), |(key, default)| (key, Some(default))))
         .collect();
-    if strategy == "map" && !prepare_items(definitions, name, first, &keys) {
+    if strategy == "map" && !set_key_defaults(definitions, name, first, &keys) {
         return;
     }
     let field = definitions.get_mut(name).and_then(|definition| definition.get_mut("properties"));
@@ -49,9 +49,9 @@ fn add_strategy(definitions: &mut JsonObject, name: &str, line: &str) {
     }
 }
 
-/// Sets the defaults of the key fields in the item schema of the list `field`. Returns whether each key field is
-/// required or has a default: otherwise the API server rejects the list type `map`.
-fn prepare_items(
+/// Sets the defaults of the key fields in the item schema of the list `field`. Returns whether the list can have the type
+/// `map`: the item schema exists, and each key field exists and is required or has a default.
+fn set_key_defaults(
     definitions: &mut JsonObject,
     name: &str,
     field: &str,
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_has_types_with_known_strategies() {
+    fn each_line_of_the_file_has_a_known_strategy() {
         let mut types = 0;
         for block in STRATEGIES.split("\n=").skip(1) {
             types += 1;
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_gets_its_keys_only_if_the_items_have_them() {
+    fn a_list_gets_the_type_map_only_if_each_key_is_required_or_has_a_default() {
         let items = |required: Value| {
             let mut definitions = json!({
                 "io.k8s.api.core.v1.Container": {"properties": {

@@ -1,5 +1,5 @@
-//! Rewrites `allOf`, `oneOf`, `anyOf` and `not`: merges the subschemas into the node, and keeps only value validations
-//! inside of these keywords.
+//! Rewrites `allOf`, `oneOf`, `anyOf` and `not`. Merges the subschemas of `allOf`, `oneOf` and `anyOf` into the node: the
+//! schema that contains the keyword. Keeps only value validations inside of `oneOf`, `anyOf` and `not`.
 //!
 //! The properties and items of the node must already be rewritten.
 
@@ -12,7 +12,7 @@ use super::{
     nullable,
     rewrite::Rewriter,
     union::union,
-    value_validations::value_validations_beyond,
+    value_validations::value_validations_missing_in,
     variants,
 };
 
@@ -34,7 +34,7 @@ pub(super) fn rewrite_composition(rewriter: &mut Rewriter, node: &mut JsonObject
     }
 }
 
-/// The union of the schemas in `nodes`; the schema of any value if there are none.
+/// Returns the union of the schemas in `nodes`; if `nodes` is empty, the schema that accepts any value.
 pub(super) fn union_of_all(rewriter: &mut Rewriter, nodes: Vec<JsonObject>) -> JsonObject {
     nodes.into_iter().reduce(|a, b| union(rewriter, a, b)).unwrap_or_else(super::rewrite::any_value_schema)
 }
@@ -69,7 +69,7 @@ fn narrow_to_variants(rewriter: &mut Rewriter, node: &mut JsonObject, one_of: bo
 /// Sets the type of the variant `{}` to `object`. schemars writes a flattened `Option` as `anyOf: [T, {}]`, where `{}`
 /// means an object without further fields. Without this type, `{}` would accept any value, the union would lose the
 /// fields of `T`, and the API server would prune these fields. schemars writes a flattened `serde_json::Value` as
-/// `true`, not as `{}`.
+/// `true`, which this function does not change.
 fn set_object_type_if_empty(variant: &mut Value) {
     if variant.as_object().is_some_and(JsonObject::is_empty) {
         *variant = json!({ "type": "object" });
@@ -88,8 +88,11 @@ fn unite_variants(
     let notes = move_descriptions(&mut variants, &labels);
     let mut whole = union_of_all(rewriter, variants.clone());
     let parts: Vec<JsonObject> =
-        variants.iter().map(|variant| value_validations_beyond(rewriter, variant, &whole)).collect();
-    if !accepts_any_type(&whole) && parts.iter().all(|part| !part.is_empty()) && !differ_in_one_enum(&parts) {
+        variants.iter().map(|variant| value_validations_missing_in(rewriter, variant, &whole)).collect();
+    if !accepts_any_type(&whole)
+        && parts.iter().all(|part| !part.is_empty())
+        && !differ_only_in_one_enum(&parts)
+    {
         let exclusive = one_of && variants::are_exclusive(&variants, closed);
         whole.insert(if exclusive { "oneOf" } else { "anyOf" }.to_owned(), json!(parts));
     }
@@ -99,11 +102,13 @@ fn unite_variants(
     whole
 }
 
-/// Whether each variant has a single value validation: an `enum` of the same property, or of the value itself. The
-/// `enum` of the union then lists all values, so no `oneOf` is needed. `parts` are the validations of each variant.
-fn differ_in_one_enum(parts: &[JsonObject]) -> bool {
-    /// The name of the property whose `enum` is the only validation in `part`; empty for an `enum` of the value itself.
-    fn only_enum(part: &JsonObject) -> Option<&str> {
+/// Whether each variant has only one value validation: an `enum` of the same property, or of the value itself. If so, the
+/// `enum` of the union contains the values of all variants, so neither `oneOf` nor `anyOf` is needed. `parts` contains
+/// the validations of each variant.
+fn differ_only_in_one_enum(parts: &[JsonObject]) -> bool {
+    /// Returns the name of the property whose `enum` is the only validation in `part`: empty for an `enum` of the value
+    /// itself, `None` if `part` has other validations.
+    fn property_of_only_enum(part: &JsonObject) -> Option<&str> {
         if part.len() != 1 {
             return None;
         }
@@ -115,12 +120,12 @@ fn differ_in_one_enum(parts: &[JsonObject]) -> bool {
         let property = property.as_object()?;
         (properties.len() == 1 && property.len() == 1 && property.contains_key("enum")).then_some(name)
     }
-    let first = parts.first().and_then(only_enum);
-    first.is_some() && parts.iter().all(|part| only_enum(part) == first)
+    let first = parts.first().and_then(property_of_only_enum);
+    first.is_some() && parts.iter().all(|part| property_of_only_enum(part) == first)
 }
 
-/// Moves the description of a variant to the variant's only property, unless the property has a description. Returns
-/// the other descriptions as a list, for the description of the enum.
+/// Moves the description of each externally tagged variant to the variant's only property, if the property has no
+/// description. Returns the other descriptions as a Markdown list, for the description of the union.
 fn move_descriptions(variants: &mut [JsonObject], labels: &[Option<String>]) -> String {
     let mut notes = Vec::new();
     for (variant, label) in variants.iter_mut().zip(labels) {
@@ -154,14 +159,14 @@ fn forbids_unknown_properties(raw: &Value) -> bool {
 /// Rewrites `not`. In a structural schema, `not` may contain only value validations, and only for fields that are also
 /// specified outside of `not`.
 fn rewrite_not(rewriter: &mut Rewriter, node: &mut JsonObject, raw: &Value) {
-    let negated = rewriter.discard_problems(|this| this.rewrite_node(raw.clone()));
+    let negated = rewriter.discard_problems_of(|this| this.rewrite_node(raw.clone()));
     let mut outer = node.clone();
     if type_of(&outer).is_none()
         && let Some(negated_type) = type_of(&negated)
     {
         outer.insert("type".to_owned(), json!(negated_type));
     }
-    let inner = value_validations_beyond(rewriter, &negated, &outer);
+    let inner = value_validations_missing_in(rewriter, &negated, &outer);
     let lossless = raw.as_object().is_some_and(|raw| raw.keys().all(|key| inner.contains_key(key)));
     if lossless && !inner.is_empty() {
         node.insert("not".to_owned(), Value::Object(inner));

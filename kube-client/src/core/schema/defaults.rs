@@ -1,6 +1,7 @@
-//! Checks that a default is valid for its schema: otherwise the server rejects the `CustomResourceDefinition`.
+//! Checks that a default is valid for its schema. The server rejects a `CustomResourceDefinition` with an invalid
+//! default.
 //!
-//! This module does not check patterns, formats or validation rules: the server checks them.
+//! This module does not check patterns, formats, `multipleOf` or validation rules: the server checks these keywords.
 
 use serde_json::Value;
 
@@ -10,7 +11,8 @@ use super::{
     nullable,
 };
 
-/// Checks a default against its node. The error describes the mismatch.
+/// Checks a default, or a value inside of a default, against `node`, the schema of the value. The error describes the
+/// mismatch.
 pub(super) fn check_default(value: &Value, node: &JsonObject) -> Result<(), String> {
     if value.is_null() {
         return if nullable::is_nullable(node) { Ok(()) } else { Err("the default is null".to_owned()) };
@@ -31,7 +33,7 @@ pub(super) fn check_default(value: &Value, node: &JsonObject) -> Result<(), Stri
         let expected = type_of(node).unwrap_or("integer or string");
         return Err(format!("the default is of type {found}, but the schema requires {expected}"));
     }
-    check_validations(value, node)?;
+    check_value_validations(value, node)?;
     match value {
         Value::Object(fields) => check_fields_of_default(fields, node),
         Value::Array(items) => match node.get("items") {
@@ -57,8 +59,9 @@ fn check_fields_of_default(fields: &JsonObject, node: &JsonObject) -> Result<(),
     Ok(())
 }
 
-/// Checks the value validations, which are also allowed inside of `allOf`, `anyOf`, `oneOf` and `not`.
-fn check_validations(value: &Value, node: &JsonObject) -> Result<(), String> {
+/// Checks a value against the keywords `enum`, `required`, `allOf`, `anyOf`, `oneOf` and `not` of the node, and against
+/// the node's bounds.
+fn check_value_validations(value: &Value, node: &JsonObject) -> Result<(), String> {
     if let Some(Value::Array(values)) = node.get("enum")
         && !values.contains(value)
     {
@@ -92,7 +95,7 @@ fn check_bounds(value: &Value, node: &JsonObject) -> Result<(), String> {
     if low || high { Err(format!("the default {value} is out of bounds")) } else { Ok(()) }
 }
 
-/// Converts a length to a float; `None` if it exceeds `u32::MAX`.
+/// Converts a length to a float; `None` if the length exceeds `u32::MAX`.
 fn length_as_f64(count: usize) -> Option<f64> {
     u32::try_from(count).ok().map(f64::from)
 }
@@ -128,7 +131,7 @@ fn is_valid_for_subschema(value: &Value, part: &Value) -> bool {
         (Some(items), Some(schema)) => items.iter().all(|item| is_valid_for_subschema(item, schema)),
         _ => true,
     };
-    check_validations(value, part).is_ok()
+    check_value_validations(value, part).is_ok()
         && fields().all(|(field, schema)| is_valid_for_subschema(field, schema))
         && items()
 }

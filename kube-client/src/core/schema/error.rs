@@ -10,7 +10,7 @@ pub struct SchemaError {
 
 impl SchemaError {
     /// Returns an error with these problems; `Ok` if there are none.
-    pub(crate) fn from_problems(problems: Vec<SchemaProblem>) -> Result<(), Self> {
+    pub(crate) fn result_from_problems(problems: Vec<SchemaProblem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 

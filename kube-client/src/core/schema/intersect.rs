@@ -8,8 +8,8 @@ use super::{
     rewrite::Rewriter,
 };
 
-/// Narrows `node` to the values that `other` also accepts. `other` must have been rewritten; `node` may lack a
-/// type.
+/// Narrows `node` to the values that `other` also accepts. If no value can have the types of both schemas, reports a
+/// problem and does not change `node`. `other` must have been rewritten; `node` may lack a type.
 pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut JsonObject, other: JsonObject) {
     if let (Some(a), Some(b)) = (type_of(node), type_of(&other))
         && a != b
@@ -29,12 +29,13 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut JsonObject, other: J
         match (key.as_str(), node.get_mut(&key)) {
             ("oneOf" | "anyOf", Some(own)) if *own != value => add_to_all_of(node, json!({ key: value })),
             (_, Some(own)) => merge_keyword(rewriter, &key, own, value),
-            // From a schema that accepts any value, copy this flag only into an object: without the flag, the API
-            // server would prune the object's unknown fields.
+            // If `other` accepts any value, copy this flag only into a node that has the type `object` or accepts any
+            // type. Without the flag, the API server would prune the unknown fields of an object.
             ("x-kubernetes-preserve-unknown-fields", None)
                 if typed && !is_object && other_accepts_any_type => {}
-            // A node with a type but without `nullable` rejects null, and so does its intersection with a schema that
-            // accepts any value: do not copy `nullable`. A node without a type accepts null, so it copies `nullable`.
+            // A node with a type or with `x-kubernetes-int-or-string`, and without `nullable`, rejects null. Its
+            // intersection with a schema that accepts any value must reject null, too: do not copy `nullable`. A node
+            // that accepts any type accepts null: copy `nullable`.
             ("nullable", None) if typed && other_accepts_any_type => {}
             (_, None) => {
                 node.insert(key, value);
@@ -46,7 +47,8 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut JsonObject, other: J
     }
 }
 
-/// Merges a keyword that both schemas have.
+/// Merges `other` into `own`. Both are values of the keyword `key`: `own` is the value in the first schema, `other` the
+/// value in the second schema. Does not change `own` if this function has no rule for the keyword.
 fn merge_keyword(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Value) {
     match (key, own, other) {
         ("description", Value::String(words), Value::String(other)) => {
@@ -114,8 +116,8 @@ fn add_to_all_of(node: &mut JsonObject, second: Value) {
     }
 }
 
-/// Returns the list of variants in an enum's description. `merge_keyword` appends this list to the other description,
-/// and drops the rest.
+/// Returns the list of variants in the description of an enum. `merge_keyword` appends this list to the description of
+/// the first schema, and drops the rest of the enum's description.
 fn variant_list(description: &str) -> Option<&str> {
     if description.starts_with("- ") {
         return Some(description);

@@ -1,5 +1,5 @@
-//! Rewrites the keywords of a single node: keeps or translates the keywords that Kubernetes supports, and drops the
-//! others.
+//! Rewrites the keywords of a single node: keeps the keywords that Kubernetes supports, translates some other keywords,
+//! and drops the rest.
 //!
 //! This module must not read subschemas.
 
@@ -77,7 +77,7 @@ pub(super) fn convert_keywords(rewriter: &mut Rewriter, node: &mut JsonObject) {
         node.entry("additionalProperties").or_insert(values);
     }
     if let Some(closed) = node.remove("unevaluatedItems").or_else(|| {
-        // Beside `prefixItems`, `items` is the schema of further items. A tuple has no further items.
+        // In a node with `prefixItems`, `items` is the schema of the items after the prefix. A tuple has `items: false`.
         node.contains_key("prefixItems").then(|| node.remove("items")).flatten()
     }) && closed != Value::Bool(false)
     {
@@ -111,8 +111,9 @@ pub(super) fn convert_keywords(rewriter: &mut Rewriter, node: &mut JsonObject) {
     }
 }
 
-/// Rewrites a list of types: `[T, null]` becomes `T` with `nullable`, `[integer, string]` becomes
-/// `x-kubernetes-int-or-string`, and most other lists become any value.
+/// Rewrites a list of types: `[T, null]` becomes `T` with `nullable`, and `[integer, string]` becomes
+/// `x-kubernetes-int-or-string`. `[integer, number]` becomes `number`. For any other list of several types, reports a
+/// problem and removes the type.
 fn convert_type_list(rewriter: &mut Rewriter, node: &mut JsonObject) {
     let Some(Value::Array(list)) = node.get("type") else {
         nullable::rewrite_null_type(node);
@@ -170,8 +171,8 @@ fn convert_exclusive_bound(node: &mut JsonObject, exclusive: &str, bound: &str) 
     }
 }
 
-/// Removes a format that the server does not support. For an integer format of up to 32 bits, such as `uint8`, adds the
-/// bounds of the type.
+/// Removes a format that the server does not support. If the node is an integer and the removed format has up to 32 bits,
+/// such as `uint8`, adds the bounds of the format that the node lacks.
 fn convert_format(node: &mut JsonObject) {
     let Some(format) = node.get("format").and_then(Value::as_str) else { return };
     if SUPPORTED_FORMATS.contains(&format) {
@@ -194,7 +195,8 @@ fn convert_format(node: &mut JsonObject) {
     }
 }
 
-/// Whether Kubernetes supports this keyword with a value of this type.
+/// Whether Kubernetes supports this keyword with this value. Also true for `prefixItems`, `patternProperties` and
+/// `uniqueItems`, which `Rewriter` converts later.
 fn is_supported(key: &str, value: &Value) -> bool {
     match key {
         "title"
@@ -243,8 +245,9 @@ pub(super) fn accepts_any_type(node: &JsonObject) -> bool {
     type_of(node).is_none() && !has_flag(node, "x-kubernetes-int-or-string")
 }
 
-/// If the node has no type, infers the type from the other keywords. If they imply no type, makes the node accept any
-/// value. A node with `x-kubernetes-int-or-string` must not have a type.
+/// If the node has no type, infers the type from the other keywords. If the other keywords imply no type, makes the node
+/// accept values of any type. Removes the type of a node with `x-kubernetes-int-or-string`: the server rejects a node
+/// with both.
 pub(super) fn infer_type(node: &mut JsonObject) {
     if has_flag(node, "x-kubernetes-int-or-string") {
         for key in ["type", "format", "x-kubernetes-preserve-unknown-fields"] {
@@ -284,9 +287,9 @@ pub(super) fn infer_type(node: &mut JsonObject) {
 /// numbers, and rejects every object if the parsed bound does not fit into an `i64`.
 const LARGEST_MAXIMUM: f64 = 9_223_372_036_854_774_784.0;
 
-/// Drops a `maximum` that no `i64`, the integer type of the API server, can exceed. Reports the loss of an exclusive
-/// one.
-pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut JsonObject) {
+/// Drops a `maximum` above `LARGEST_MAXIMUM` from a node of type `integer`. Reports a problem if the dropped maximum was
+/// exclusive.
+pub(super) fn drop_unsupported_maximum(rewriter: &mut Rewriter, node: &mut JsonObject) {
     let maximum = node.get("maximum").and_then(Value::as_f64);
     if type_of(node) != Some("integer") || maximum.is_none_or(|maximum| maximum <= LARGEST_MAXIMUM) {
         return;
@@ -306,8 +309,8 @@ pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut JsonO
 /// Reports each merge strategy that it drops: the type of the field is probably wrong.
 pub(super) fn drop_inapplicable_keywords(rewriter: &mut Rewriter, node: &mut JsonObject) {
     let Some(own) = type_of(node).map(str::to_owned) else { return };
-    for (key, about) in [("x-kubernetes-list-type", "array"), ("x-kubernetes-map-type", "object")] {
-        if node.contains_key(key) && own != about {
+    for (key, applicable_type) in [("x-kubernetes-list-type", "array"), ("x-kubernetes-map-type", "object")] {
+        if node.contains_key(key) && own != applicable_type {
             rewriter.report(
                 format!("`{key}` has no effect on a value of type {own}"),
                 "remove the merge strategy, or change the type of the field",
@@ -315,7 +318,7 @@ pub(super) fn drop_inapplicable_keywords(rewriter: &mut Rewriter, node: &mut Jso
         }
     }
     node.retain(|key, _| {
-        let about = match key.as_str() {
+        let applicable_type = match key.as_str() {
             "properties"
             | "additionalProperties"
             | "required"
@@ -334,7 +337,7 @@ pub(super) fn drop_inapplicable_keywords(rewriter: &mut Rewriter, node: &mut Jso
             "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => "number",
             _ => return true,
         };
-        own == about || (about == "number" && own == "integer")
+        own == applicable_type || (applicable_type == "number" && own == "integer")
     });
 }
 

@@ -1,4 +1,4 @@
-//! Converts the JSON schemas that schemars generates into structural schemas of Kubernetes.
+//! Converts JSON schemas of schemars into structural schemas of Kubernetes.
 //!
 //! A structural schema gives each value exactly one type, outside of any `oneOf`, `anyOf`, `allOf` and `not`. Rust
 //! types are more expressive, in particular enums. [`StructuralSchemaRewriter`] converts them as follows, and reports
@@ -14,7 +14,7 @@
 //! | enum, untagged, of an integer and a string | `x-kubernetes-int-or-string` |
 //! | enum whose variants have different JSON types, except the cases above | any value (reported) |
 //! | `serde_json::Value` | any value, null included (`x-kubernetes-preserve-unknown-fields`, `nullable`) |
-//! | `RawExtension` | object with any fields (the server prunes these fields if controller-gen generates the schema) |
+//! | `RawExtension` | object with any fields (controller-gen generates a schema for which the server prunes all fields) |
 //! | `HashMap<String, T>`, `HashMap<u32, T>` | object with `additionalProperties` |
 //! | `#[serde(flatten)]` of a struct, an enum, or an `Option` of either | the properties of the flattened type |
 //! | `#[serde(flatten)]` of a map | `x-kubernetes-preserve-unknown-fields` (reported if the map's values have a type) |
@@ -27,16 +27,16 @@
 //!
 //! - The API server stores signed integers: it rejects a `u64` above `i64::MAX` with 422.
 //! - schemars generates the same schema for an internally tagged variant `Other(serde_json::Value)` as for a variant
-//!   without content, so that the server prunes the fields of the value. `CustomResourceExt::try_crd` reports such a
+//!   without content. The server therefore prunes the fields of the value. `CustomResourceExt::try_crd` reports such a
 //!   variant. Use `Other(BTreeMap<String, Value>)` instead.
-//! - The server rejects a `format: duration` with years, months or weeks, which a `jiff::Span` may have.
+//! - The server rejects a value of `format: duration` with years, months or weeks. A `jiff::Span` may have these units.
 //!
 //! Validations of schemars (`range`, `length`, `pattern`) are kept. Add keywords of Kubernetes with
 //! `#[schemars(extend("x-kubernetes-validations" = [{"rule": "self > 0"}]))]`.
 //!
-//! [`StructuralSchemaRewriter`] always succeeds: it replaces a subschema that cannot be expressed as a structural
-//! schema with one that accepts any value. [`try_transform`](StructuralSchemaRewriter::try_transform) also reports
-//! these subschemas.
+//! [`StructuralSchemaRewriter`] always succeeds. Some subschemas cannot be expressed as a structural schema; the rewriter
+//! replaces each of them with a schema that accepts any value.
+//! [`try_transform`](StructuralSchemaRewriter::try_transform) also reports these subschemas.
 //!
 //! This module must not depend on `CustomResourceDefinition` or on the derive macro.
 
@@ -67,8 +67,8 @@ pub(crate) use self::validation_rules::report_refused_keywords;
 /// A JSON object: a schema, or the map of properties in a schema.
 type JsonObject = Map<String, Value>;
 
-/// Rewrites a schema into a structural schema. A subschema that cannot be expressed as a structural schema is replaced
-/// by one that accepts any value.
+/// Rewrites a schema into a structural schema. Replaces each subschema that cannot be expressed as a structural schema:
+/// the replacement accepts any value.
 ///
 /// Supports the schemas that schemars generates with any settings, with or without inlined subschemas.
 ///
@@ -93,10 +93,10 @@ impl StructuralSchemaRewriter {
     ///
     /// # Errors
     ///
-    /// Lists each subschema that cannot be expressed as a structural schema. `schema` is rewritten even if this method
-    /// returns an error.
+    /// The error lists each subschema that cannot be expressed as a structural schema. `schema` is rewritten even if
+    /// this method returns an error.
     pub fn try_transform(self, schema: &mut Schema) -> Result<(), SchemaError> {
-        SchemaError::from_problems(rewrite::rewrite_schema(schema))
+        SchemaError::result_from_problems(rewrite::rewrite_schema(schema))
     }
 }
 
@@ -115,19 +115,19 @@ pub fn schema_for<T: JsonSchema>() -> JSONSchemaProps {
 ///
 /// # Errors
 ///
-/// Lists each part of `T` that cannot be expressed as a structural schema, with cause and advice.
+/// The error lists each part of `T` that cannot be expressed as a structural schema, with cause and advice.
 pub fn try_schema_for<T: JsonSchema>() -> Result<JSONSchemaProps, SchemaError> {
     let (schema, problems) = generate_schema::<T>();
-    SchemaError::from_problems(problems).map(|()| schema)
+    SchemaError::result_from_problems(problems).map(|()| schema)
 }
 
-/// The structural schema of `T`; see [`structural_schema`].
+/// Returns the structural schema of `T`, and the problems that [`structural_schema`] found.
 fn generate_schema<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>) {
     structural_schema(json_schema_generator().into_root_schema_for::<T>())
 }
 
-/// The structural schema of a type whose root schema is `schema`, and a problem for each subschema that accepts values
-/// that the type does not accept.
+/// Converts `schema`, the root schema of a type. Returns the structural schema, and a problem for each subschema that is
+/// less strict than the type.
 pub(crate) fn structural_schema(mut schema: Schema) -> (JSONSchemaProps, Vec<SchemaProblem>) {
     if let Some(Value::Object(definitions)) = schema.get_mut("$defs") {
         preserve_arbitrary_json(definitions);
@@ -164,8 +164,8 @@ fn preserve_arbitrary_json(definitions: &mut JsonObject) {
 /// A generator of JSON schemas with the settings that [`StructuralSchemaRewriter`] needs.
 pub(crate) fn json_schema_generator() -> SchemaGenerator {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
-        // With inlined subschemas, an `Option` of a schema without a `type` (`IntOrString`, `Quantity`) would not be
-        // nullable.
+        // With inlined subschemas, an `Option<T>` would not be nullable if the schema of `T` has no `type`: for example,
+        // if `T` is `IntOrString` or `Quantity`.
         settings.inline_subschemas = false;
         settings.meta_schema = None;
     });

@@ -13,8 +13,8 @@ pub(super) fn problems_of_node(node: &JSONSchemaProps) -> Vec<String> {
         Some(_) if node.type_.as_deref() != Some("array") => {
             problems.push("only a list has a list type".to_owned());
         }
-        Some("map") => check_map(node, &mut problems),
-        Some("set") => check_set(node, &mut problems),
+        Some("map") => check_list_of_type_map(node, &mut problems),
+        Some("set") => check_list_of_type_set(node, &mut problems),
         Some("atomic") | None => {}
         Some(other) => problems.push(format!("{other:?} is no list type: use `atomic`, `set` or `map`")),
     }
@@ -36,7 +36,8 @@ pub(super) fn problems_of_node(node: &JSONSchemaProps) -> Vec<String> {
         problems
             .push("an embedded resource needs fields, or `x-kubernetes-preserve-unknown-fields`".to_owned());
     }
-    if let Some(pattern) = node.pattern.as_deref().filter(|pattern| is_beyond_re2(pattern)) {
+    if let Some(pattern) = node.pattern.as_deref().filter(|pattern| has_lookaround_or_backreference(pattern))
+    {
         problems.push(format!(
             "the pattern {pattern:?} has a lookaround or a backreference, which the API server does not support"
         ));
@@ -52,7 +53,7 @@ fn items_of(node: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
 }
 
 /// Checks a list of the type `map`, whose items are identified by keys.
-fn check_map(node: &JSONSchemaProps, problems: &mut Vec<String>) {
+fn check_list_of_type_map(node: &JSONSchemaProps, problems: &mut Vec<String>) {
     let keys = node.x_kubernetes_list_map_keys.as_deref().unwrap_or_default();
     if keys.is_empty() {
         problems.push("a list of the type `map` needs keys".to_owned());
@@ -86,7 +87,7 @@ fn check_map(node: &JSONSchemaProps, problems: &mut Vec<String>) {
 }
 
 /// Checks a list of the type `set`, whose items are unique.
-fn check_set(node: &JSONSchemaProps, problems: &mut Vec<String>) {
+fn check_list_of_type_set(node: &JSONSchemaProps, problems: &mut Vec<String>) {
     let Some(items) = items_of(node) else { return };
     if items.nullable == Some(true) {
         problems.push("the items of a list of the type `set` cannot be null".to_owned());
@@ -101,13 +102,13 @@ fn check_set(node: &JSONSchemaProps, problems: &mut Vec<String>) {
     }
 }
 
-/// Whether a regular expression has a lookaround or a backreference, by number or by name. The API server uses Go's
-/// syntax (RE2), which has neither.
-fn is_beyond_re2(pattern: &str) -> bool {
+/// Whether a regular expression has a lookaround or a backreference (`\1` or `\k<name>`). The API server uses Go's syntax
+/// (RE2), which has neither.
+fn has_lookaround_or_backreference(pattern: &str) -> bool {
     const LOOKAROUNDS: [&str; 4] = ["(?=", "(?!", "(?<=", "(?<!"];
     let mut is_in_class = false;
     let mut is_escaped = false;
-    // A `]` at this index is the first character of a class, where it does not end the class.
+    // The index of the first character of the last class. A `]` at this index does not end the class.
     let mut class_start = 0;
     for (index, letter) in pattern.char_indices() {
         if is_escaped {
@@ -139,21 +140,21 @@ mod tests {
     use serde_json::{Value, json};
 
     #[track_caller]
-    fn check(node: &Value, expected: &[&str]) {
+    fn check_problems(node: &Value, expected: &[&str]) {
         let node: JSONSchemaProps = serde_json::from_value(node.clone()).unwrap();
         assert_eq!(problems_of_node(&node), expected);
     }
 
     #[test]
-    fn lists_need_the_fields_of_their_type() {
+    fn invalid_list_types_are_reported() {
         let list = |kind: &str, keys: Value, items: Value| json!({"type": "array", "x-kubernetes-list-type": kind, "x-kubernetes-list-map-keys": keys, "items": items});
         let item = json!({
             "type": "object", "required": ["name"],
             "properties": {"name": {"type": "string"}, "port": {"type": "integer"}, "more": {"type": "object", "nullable": true, "default": {}}},
         });
-        check(&list("map", json!(["name"]), item.clone()), &[]);
-        check(&list("map", json!([]), item.clone()), &["a list of the type `map` needs keys"]);
-        check(
+        check_problems(&list("map", json!(["name"]), item.clone()), &[]);
+        check_problems(&list("map", json!([]), item.clone()), &["a list of the type `map` needs keys"]);
+        check_problems(
             &list("map", json!(["name", "name", "hostName", "port", "more"]), item),
             &[
                 "the key \"name\" of the list is given twice",
@@ -163,12 +164,12 @@ mod tests {
                 "the key \"more\" of the list cannot be null",
             ],
         );
-        check(
+        check_problems(
             &list("map", json!(["name"]), json!({"type": "string"})),
             &["the items of a list of the type `map` must be objects"],
         );
-        check(&list("set", Value::Null, json!({"type": "string"})), &[]);
-        check(
+        check_problems(&list("set", Value::Null, json!({"type": "string"})), &[]);
+        check_problems(
             &list("set", json!(["a"]), json!({"type": "object", "nullable": true})),
             &[
                 "the items of a list of the type `set` cannot be null",
@@ -176,32 +177,39 @@ mod tests {
                 "only a list of the type `map` has keys",
             ],
         );
-        check(&json!({"type": "string", "x-kubernetes-list-type": "set"}), &["only a list has a list type"]);
-        check(
+        check_problems(
+            &json!({"type": "string", "x-kubernetes-list-type": "set"}),
+            &["only a list has a list type"],
+        );
+        check_problems(
             &json!({"type": "array", "x-kubernetes-list-type": "sorted"}),
             &["\"sorted\" is no list type: use `atomic`, `set` or `map`"],
         );
     }
 
     #[test]
-    fn map_types_embedded_resources_and_patterns_are_checked() {
-        check(
+    fn invalid_map_types_and_embedded_resources_are_reported() {
+        check_problems(
             &json!({"type": "string", "x-kubernetes-map-type": "atomic"}),
             &["only a map or an object has a map type"],
         );
-        check(
+        check_problems(
             &json!({"type": "object", "x-kubernetes-map-type": "all"}),
             &["\"all\" is no map type: use `atomic` or `granular`"],
         );
-        check(
+        check_problems(
             &json!({"type": "object", "x-kubernetes-embedded-resource": true}),
             &["an embedded resource needs fields, or `x-kubernetes-preserve-unknown-fields`"],
         );
+    }
+
+    #[test]
+    fn finds_lookarounds_and_backreferences_outside_of_classes_and_escapes() {
         for supported in [
             "^(a|b)$", "[(?=]", r"\(?=", "(?i)a", "(?P<n>a)", r"[\1]", r"\\1", "é(?:x)", "[](?=]", "[^](?=]",
             r"[]\1a]", "[[](?i)a",
         ] {
-            assert!(!is_beyond_re2(supported), "{supported}");
+            assert!(!has_lookaround_or_backreference(supported), "{supported}");
         }
         for unsupported in [
             "(?=a)",
@@ -214,7 +222,7 @@ mod tests {
             "[^]a](?=b)",
             "[[](?=b)",
         ] {
-            assert!(is_beyond_re2(unsupported), "{unsupported}");
+            assert!(has_lookaround_or_backreference(unsupported), "{unsupported}");
         }
     }
 }

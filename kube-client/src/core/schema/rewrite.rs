@@ -1,8 +1,8 @@
-//! Traverses a schema and rewrites each node, children first, so that `composition` receives structural
-//! schemas.
+//! Traverses a schema and rewrites each node. Rewrites the properties and items of a node before `composition` merges
+//! the node's `allOf`, `oneOf` and `anyOf`.
 //!
 //! A node is the schema itself or one of its subschemas. This file tracks the path of the current node and collects the
-//! problems. The other files of this module rewrite the keywords of a single node.
+//! problems. Other files, such as `keywords` and `composition`, rewrite the keywords of a single node.
 
 use schemars::Schema;
 use serde_json::{Value, json};
@@ -71,16 +71,17 @@ impl Rewriter {
     }
 
     /// Runs `work` and discards the problems that it reports.
-    pub(super) fn discard_problems<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+    pub(super) fn discard_problems_of<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
         let known = self.problems.len();
         let result = work(self);
         self.problems.truncate(known);
         result
     }
 
-    /// Replaces a reference with its target. Annotations beside the reference replace the target's annotations.
-    /// Validations beside the reference are added to the target's validations. If the target does not exist or the
-    /// recursion is too deep, reports this and returns a schema that accepts any value.
+    /// Replaces a node that has a reference with the target of the reference. `beside` contains the other keywords of
+    /// the node: annotations in `beside` replace the target's annotations, and validations in `beside` are added to the
+    /// target's validations. If the target does not exist or the recursion is too deep, reports a problem and returns a
+    /// schema that accepts any value.
     fn expand_reference(&mut self, beside: JsonObject, reference: &Value) -> JsonObject {
         let name = reference.as_str().unwrap_or_default().to_owned();
         // Expand a recursive type for two levels, so that the server also validates the fields of the first nested
@@ -149,7 +150,8 @@ impl Rewriter {
         }
     }
 
-    /// Gives the node a single type. Removes keywords that do not apply to this type, and a default that is not valid.
+    /// Gives the node a single type, or makes the node accept any value. Removes keywords that do not apply to the type,
+    /// and a default that is not valid.
     pub(super) fn finish_node(&mut self, node: &mut JsonObject) {
         if node.get("additionalProperties") == Some(&Value::Bool(false)) {
             node.remove("additionalProperties");
@@ -169,12 +171,12 @@ impl Rewriter {
         }
         keywords::infer_type(node);
         keywords::drop_inapplicable_keywords(self, node);
-        keywords::drop_unreachable_maximum(self, node);
+        keywords::drop_unsupported_maximum(self, node);
         self.convert_unique_items(node);
         if keywords::type_of(node) == Some("array") && !node.contains_key("items") {
             node.insert("items".to_owned(), Value::Object(any_value_schema()));
         }
-        self.drop_keys_of_any_items(node);
+        self.drop_list_type_map_of_untyped_items(node);
         nullable::move_enum_to_all_of(node);
         if let Some(default) = node.get("default")
             && let Err(what) = defaults::check_default(default, node)
@@ -184,9 +186,9 @@ impl Rewriter {
         }
     }
 
-    /// Drops the list type `map` if the items accept any value, as for a recursive type: the API server would reject
-    /// the keys, because the items have no fields.
-    fn drop_keys_of_any_items(&mut self, node: &mut JsonObject) {
+    /// Drops the list type `map` if the items accept any value, for example because the type is recursive. The API
+    /// server would reject the keys of such a list, because the items have no fields.
+    fn drop_list_type_map_of_untyped_items(&mut self, node: &mut JsonObject) {
         let items = node.get("items").and_then(Value::as_object);
         if node.get("x-kubernetes-list-type") == Some(&json!("map"))
             && items.is_some_and(keywords::accepts_any_type)
@@ -200,7 +202,8 @@ impl Rewriter {
         }
     }
 
-    /// Converts `uniqueItems: true` into `x-kubernetes-list-type: set`.
+    /// Converts `uniqueItems: true` into `x-kubernetes-list-type: set`. If the node already has a list type, only drops
+    /// `uniqueItems`. If the items are nullable or not scalars, drops `uniqueItems` and reports a problem.
     fn convert_unique_items(&mut self, node: &mut JsonObject) {
         if node.remove("uniqueItems") != Some(Value::Bool(true))
             || node.contains_key("x-kubernetes-list-type")
@@ -223,7 +226,7 @@ impl Rewriter {
     }
 }
 
-/// Merges a referenced schema and the keywords beside the reference.
+/// Merges `target`, a referenced schema, and `beside`, the other keywords of the node that has the reference.
 fn merge_reference(mut target: JsonObject, mut beside: JsonObject) -> JsonObject {
     let is_annotation = |key: &str| matches!(key, "title" | "description" | "default" | "examples");
     let mut keys = beside.iter().filter(|(key, _)| !is_annotation(key));
@@ -246,8 +249,8 @@ fn merge_reference(mut target: JsonObject, mut beside: JsonObject) -> JsonObject
 
 /// A schema that accepts any value, including null.
 ///
-/// Without `nullable`, the API server drops a null on create, so that each server-side apply of the same object is a
-/// change. A controller that applies the object on every event would then run in a loop.
+/// Without `nullable`, the API server drops a null when it stores the object. Each server-side apply of the same object
+/// then counts as a change, and a controller that applies the object on every event runs in a loop.
 pub(super) fn any_value_schema() -> JsonObject {
     let mut node =
         JsonObject::from_iter([("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true))]);

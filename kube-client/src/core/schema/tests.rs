@@ -54,7 +54,7 @@ fn documented_unit_variants_become_an_enumeration() {
 }
 
 #[test]
-fn tagged_variants_become_an_object_validated_by_tag() {
+fn internally_tagged_variants_become_an_object_with_one_of() {
     #[derive(JsonSchema)]
     #[serde(tag = "type")]
     #[expect(dead_code, reason = "only its schema matters")]
@@ -196,7 +196,7 @@ fn keywords_of_json_schema_become_keywords_of_structural_schemas() {
 }
 
 #[test]
-fn references_are_inlined_and_infinite_or_external_ones_are_reported() {
+fn references_are_inlined_but_recursive_or_external_references_are_reported() {
     check_rewritten(
         json!({
             "$defs": { "Name": { "type": "string", "description": "A name." } },
@@ -301,7 +301,7 @@ fn a_keyword_that_does_not_decode_is_reported() {
 }
 
 #[test]
-fn fields_of_a_flattened_optional_enum_become_properties() {
+fn variants_of_a_flattened_optional_enum_become_properties() {
     #[derive(JsonSchema)]
     #[serde(rename_all = "lowercase")]
     #[expect(dead_code, reason = "only its schema matters")]
@@ -352,7 +352,7 @@ fn a_flattened_value_preserves_unknown_fields() {
 }
 
 #[test]
-fn values_of_any_type_and_options_without_a_type_are_nullable() {
+fn values_of_any_type_and_optional_int_or_strings_are_nullable() {
     #[derive(JsonSchema)]
     #[expect(dead_code, reason = "only its schema matters")]
     struct Spec {
@@ -382,7 +382,7 @@ fn values_of_any_type_and_options_without_a_type_are_nullable() {
 }
 
 #[test]
-fn drops_bounds_and_defaults_beyond_64_bit_integers() {
+fn drops_a_maximum_or_default_that_is_too_large_for_the_server() {
     check_rewritten(
         json!({ "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX }),
         &json!({ "type": "integer", "format": "int64", "minimum": i64::MIN }),

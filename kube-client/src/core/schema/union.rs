@@ -1,4 +1,4 @@
-//! The union of two schemas: the strictest structural schema that accepts all values of both.
+//! The union of two schemas: one structural schema for the values of the first and the values of the second schema.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(super) fn union(rewriter: &mut Rewriter, a: JsonObject, b: JsonObject) -> Js
     let nullable = nullable::is_nullable(&a) || nullable::is_nullable(&b);
     let mut whole = match (value_type_of(&a), value_type_of(&b)) {
         (ValueType::Any, _) | (_, ValueType::Any) => any_value_schema(),
-        (ValueType::IntOrString, other) | (other, ValueType::IntOrString) if other.is_int_or_string() => {
+        (ValueType::IntOrString, other) | (other, ValueType::IntOrString) if other.fits_int_or_string() => {
             int_or_string_schema()
         }
         (ValueType::Type(x), ValueType::Type(y)) if x == y => {
@@ -63,7 +63,8 @@ fn value_type_of(node: &JsonObject) -> ValueType<'_> {
 }
 
 impl<'a> ValueType<'a> {
-    fn is_int_or_string(self) -> bool {
+    /// Whether `int_or_string_schema` accepts all values of this type.
+    fn fits_int_or_string(self) -> bool {
         matches!(self, Self::IntOrString | Self::Type("integer" | "string"))
     }
 
@@ -91,7 +92,7 @@ fn union_of_same_type(
 ) -> JsonObject {
     let mut whole = JsonObject::from_iter([("type".to_owned(), json!(type_name))]);
     // Keep the keywords that are equal in both schemas. A keyword that only one schema has could reject values of the
-    // other.
+    // other schema.
     for (key, value) in &a {
         if b.get(key) == Some(value) {
             whole.insert(key.clone(), value.clone());
@@ -121,7 +122,7 @@ fn union_of_same_type(
     whole
 }
 
-/// Sets the `enum` of `whole` to the values of both enumerations, if both schemas have one.
+/// If both schemas have an `enum`, sets the `enum` of `whole` to the values of both.
 fn unite_enums(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
     let list = |node: &JsonObject| node.get("enum").and_then(Value::as_array).cloned();
     if let (Some(mut values), Some(more)) = (list(a), list(b)) {
@@ -134,7 +135,7 @@ fn unite_enums(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
     }
 }
 
-/// For each bound in both schemas, sets the bound of `whole` to the less strict value.
+/// For each bound that both schemas have, sets the bound of `whole` to the less strict value.
 fn keep_looser_bounds(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
     type IsLooser = fn(&f64, &f64) -> bool;
     let looser: [(&str, IsLooser); 8] = [
@@ -160,8 +161,8 @@ fn keep_looser_bounds(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
 }
 
 /// Sets `properties` and `additionalProperties` of `whole` to the union of these keywords in `a` and `b`, two schemas
-/// of type `object`, and `required` to the fields that both require. Beside properties,
-/// `x-kubernetes-preserve-unknown-fields` replaces `additionalProperties`.
+/// of type `object`. If the union has properties, `x-kubernetes-preserve-unknown-fields` replaces
+/// `additionalProperties`. Sets `required` to the fields that both schemas require.
 fn unite_object_fields(
     rewriter: &mut Rewriter,
     whole: &mut JsonObject,
@@ -215,11 +216,11 @@ fn unite_object_fields(
         None => {}
     }
     whole.insert("properties".to_owned(), Value::Object(all));
-    keep_common_required(whole, a, b);
+    intersect_required(whole, a, b);
 }
 
-/// Removes the default of a field that only one variant has: the server would add the field to objects of other
-/// variants.
+/// Removes the default of `property`, a field that only one variant has. With the default, the server would add the
+/// field to objects of other variants.
 fn without_default(mut property: Value) -> Value {
     if let Value::Object(property) = &mut property {
         property.remove("default");
@@ -227,8 +228,8 @@ fn without_default(mut property: Value) -> Value {
     property
 }
 
-/// Requires only the properties that both variants require.
-fn keep_common_required(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
+/// Sets `required` of `whole` to the properties that both variants require.
+fn intersect_required(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
     let list =
         |node: &JsonObject| node.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let other = list(b);
@@ -240,8 +241,8 @@ fn keep_common_required(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) 
     }
 }
 
-/// Reports the validation rules (`x-kubernetes-validations`) of `a` and `b`, unless both have the same: a structural
-/// schema cannot contain rules inside of `oneOf`.
+/// Reports a problem if `a` and `b` have different validation rules (`x-kubernetes-validations`): a structural schema
+/// cannot contain rules inside of `oneOf`.
 fn report_unequal_rules(rewriter: &mut Rewriter, whole: &JsonObject, a: &JsonObject, b: &JsonObject) {
     let key = "x-kubernetes-validations";
     if !whole.contains_key(key) && (a.contains_key(key) || b.contains_key(key)) {

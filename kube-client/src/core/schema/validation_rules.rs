@@ -1,5 +1,5 @@
 //! Finds malformed validation rules (`x-kubernetes-validations`) and, with `refused_keywords`, other invalid keywords. The
-//! API server rejects a `CustomResourceDefinition` that contains either.
+//! API server rejects a `CustomResourceDefinition` that contains a malformed rule or an invalid keyword.
 //!
 //! This module must not parse CEL expressions: the server checks them against the types of the schema.
 
@@ -35,7 +35,7 @@ fn report_refused_keywords_of_node(schema: &JSONSchemaProps, path: &str, problem
     }
 }
 
-/// The reasons that a rule may give.
+/// The allowed values of `reason` in a validation rule.
 const REASONS: [&str; 4] =
     ["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"];
 

@@ -29,9 +29,9 @@ const VALUE_VALIDATIONS: &[&str] = &[
     "enum",
 ];
 
-/// Returns the value validations of `variant` that `whole` lacks. `whole` must accept all values that `variant`
-/// accepts.
-pub(super) fn value_validations_beyond(
+/// Returns the value validations of `variant` that `whole` lacks. `whole` is the schema outside of `oneOf`, `anyOf` or
+/// `not`: the union of the variants, or the node with the keyword `not`. Returns an empty object if `whole` has no `type`.
+pub(super) fn value_validations_missing_in(
     rewriter: &mut Rewriter,
     variant: &JsonObject,
     whole: &JsonObject,
@@ -70,7 +70,7 @@ pub(super) fn value_validations_beyond(
     if let (Some(Value::Object(item)), Some(Value::Object(whole))) =
         (variant.get("items"), whole.get("items"))
     {
-        let item = rewriter.at_path_segment("[*]", |this| value_validations_beyond(this, item, whole));
+        let item = rewriter.at_path_segment("[*]", |this| value_validations_missing_in(this, item, whole));
         if !item.is_empty() {
             rest.insert("items".to_owned(), Value::Object(item));
         }
@@ -79,7 +79,7 @@ pub(super) fn value_validations_beyond(
     for key in ["oneOf", "anyOf", "allOf", "not"] {
         if let Some(value) = variant.get(key)
             && whole.get(key) != Some(value)
-            && is_covered(value, whole)
+            && fields_have_types_in(value, whole)
         {
             rest.insert(key.to_owned(), value.clone());
         }
@@ -87,8 +87,8 @@ pub(super) fn value_validations_beyond(
     rest
 }
 
-/// Adds the value validations of a variant's fields to `rest`. Reports those of a field named `metadata` instead,
-/// because the API server rejects them at any depth.
+/// Adds the value validations of a variant's fields to `rest`. For a field named `metadata`, reports a problem instead,
+/// because the API server rejects validations of such a field at any depth.
 fn add_property_validations(
     rewriter: &mut Rewriter,
     rest: &mut JsonObject,
@@ -104,7 +104,7 @@ fn add_property_validations(
     for (name, property) in own {
         if let (Value::Object(property), Some(Value::Object(outer))) = (property, all.get(name)) {
             rewriter.at_path_segment(&format!(".{name}"), |this| {
-                let property = value_validations_beyond(this, property, outer);
+                let property = value_validations_missing_in(this, property, outer);
                 if property.is_empty() {
                     return;
                 }
@@ -125,20 +125,22 @@ fn add_property_validations(
 }
 
 /// Whether `whole` specifies a type for each field that `validation` constrains, as the server requires.
-fn is_covered(validation: &Value, whole: &JsonObject) -> bool {
+fn fields_have_types_in(validation: &Value, whole: &JsonObject) -> bool {
     match validation {
-        Value::Array(parts) => parts.iter().all(|part| is_covered(part, whole)),
+        Value::Array(parts) => parts.iter().all(|part| fields_have_types_in(part, whole)),
         Value::Object(part) => part.iter().all(|(key, value)| match key.as_str() {
-            "oneOf" | "anyOf" | "allOf" | "not" => is_covered(value, whole),
+            "oneOf" | "anyOf" | "allOf" | "not" => fields_have_types_in(value, whole),
             "items" => match whole.get("items") {
-                Some(Value::Object(items)) => !accepts_any_type(items) && is_covered(value, items),
+                Some(Value::Object(items)) => !accepts_any_type(items) && fields_have_types_in(value, items),
                 _ => false,
             },
             "properties" => {
                 let all = whole.get("properties").and_then(Value::as_object);
                 value.as_object().into_iter().flatten().all(|(name, property)| {
                     match all.and_then(|all| all.get(name)) {
-                        Some(Value::Object(outer)) => !accepts_any_type(outer) && is_covered(property, outer),
+                        Some(Value::Object(outer)) => {
+                            !accepts_any_type(outer) && fields_have_types_in(property, outer)
+                        }
                         _ => false,
                     }
                 })

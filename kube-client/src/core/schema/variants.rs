@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::JsonObject;
 
-/// Whether no value can match two variants, so that `oneOf` is correct. Otherwise only `anyOf` is correct.
+/// Whether each value matches at most one variant. If true, `oneOf` is correct; if false, only `anyOf` is correct.
 ///
-/// True for externally tagged variants: each requires a property of its own and forbids all others. Also true for
-/// variants with a required tag property whose enumerated values differ. `closed` states for each variant whether it
+/// True for externally tagged variants: each requires a property of its own and forbids all other properties. Also true
+/// for variants with a required tag property whose enumerated values differ. `closed` states for each variant whether it
 /// forbids unknown properties.
 pub(super) fn are_exclusive(variants: &[JsonObject], closed: &[bool]) -> bool {
     let named = closed.iter().all(|closed| *closed) && {
@@ -32,7 +32,7 @@ pub(super) fn variant_names(variants: &[JsonObject]) -> Vec<Option<String>> {
     variants.iter().map(label).collect()
 }
 
-/// The name of the tag: a property that all variants require, with different values in each variant.
+/// The name of the tag: a property that all variants require, and whose `enum` has different values in each variant.
 fn tag_property(variants: &[JsonObject]) -> Option<&str> {
     let first = variants.first()?;
     let candidates = first.get("properties")?.as_object()?.keys();

@@ -119,7 +119,7 @@ impl Selector {
         self.0.is_empty()
     }
 
-    /// Adds conditions. The selector then matches only objects that also meet these.
+    /// Adds conditions. The selector then matches only objects that also meet the added conditions.
     pub fn extend(&mut self, expressions: impl IntoIterator<Item = Expression>) -> &mut Self {
         self.0.extend(expressions);
         self

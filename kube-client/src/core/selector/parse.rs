@@ -70,7 +70,7 @@ fn parse_set_expression(part: &str, open: usize) -> Result<Expression, ParseExpr
     }
 }
 
-/// Trims and checks a label key. An error quotes `part`, the whole condition.
+/// Trims a label key, and checks that its characters are valid. An error quotes `part`, the whole condition.
 fn parse_label_key(part: &str, key: &str) -> Result<String, ParseExpressionError> {
     let key = key.trim();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
@@ -83,7 +83,7 @@ fn parse_label_key(part: &str, key: &str) -> Result<String, ParseExpressionError
     }
 }
 
-/// Trims and checks a label value. An error quotes `part`, the whole condition.
+/// Trims a label value, and checks that its characters are valid. An error quotes `part`, the whole condition.
 fn parse_label_value(part: &str, value: &str) -> Result<String, ParseExpressionError> {
     let value = value.trim();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

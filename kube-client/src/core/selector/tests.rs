@@ -7,7 +7,7 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 /// Asserts that the selector `text` matches the labels `on` if `expected` is true, and does not match them otherwise.
-/// Also checks the selector after conversions to text and `LabelSelector`.
+/// Also converts the selector to text and back, and to `LabelSelector` and back, and checks the results.
 #[track_caller]
 fn check_match(text: &str, on: &[(&str, &str)], expected: bool) {
     let selector: Selector = text.parse().unwrap();

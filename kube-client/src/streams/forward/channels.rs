@@ -19,22 +19,23 @@ use crate::{
     },
 };
 
-/// The reason for a failed shutdown of one direction: this protocol does not support it.
-pub(super) const UNCLOSABLE: &str = "v4.channel.k8s.io, the protocol of servers before Kubernetes 1.30, cannot end one direction of a connection; \
+/// The reason that `shutdown` of a stream fails: this protocol cannot end one direction of a connection.
+pub(super) const UNCLOSABLE_REASON: &str = "v4.channel.k8s.io, the protocol of servers before Kubernetes 1.30, cannot end one direction of a connection; \
      drop the stream to end both";
 
-/// The receivers of the bytes and of the error of a port.
+/// A port of the request. Passes the bytes and the error of the port to the program.
 struct Port {
     number: u16,
     to_program: Sender,
     error: Option<oneshot::Sender<String>>,
-    /// Whether the first message has arrived: of the channel for bytes, and of the channel for errors.
+    /// Whether the first message, which names the port, has arrived: on the channel for bytes, and on the channel for
+    /// errors.
     is_named: [bool; 2],
 }
 
 impl Port {
-    /// Checks the first message of a channel. Returns whether the message was the first.
-    fn check_name(&mut self, is_error: bool, mut message: &[u8]) -> Result<bool, String> {
+    /// Returns whether the message is the first of its channel. If so, checks that the message names this port.
+    fn check_first_message(&mut self, is_error: bool, mut message: &[u8]) -> Result<bool, String> {
         let is_named = &mut self.is_named[usize::from(is_error)];
         if std::mem::replace(is_named, true) {
             return Ok(false);
@@ -66,8 +67,8 @@ pub(super) async fn run(reader: Reader, writer: Writer, endpoints: Vec<Endpoint>
     result
 }
 
-/// The next message of a port, which begins with a byte for the channel. `None` after the program has dropped all
-/// streams: there is no other way to end a connection.
+/// The next message to the server. The message begins with a byte for the channel. `None` after the program has dropped
+/// all streams: the program cannot end a connection in another way.
 fn poll_inputs(inputs: &mut [Option<Receiver>], cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
     for (index, input) in inputs.iter_mut().enumerate() {
         let Some(receiver) = input else { continue };
@@ -83,7 +84,7 @@ fn poll_inputs(inputs: &mut [Option<Receiver>], cx: &mut Context<'_>) -> Poll<Op
     if inputs.iter().all(Option::is_none) { Poll::Ready(None) } else { Poll::Pending }
 }
 
-/// Reads messages and passes them to their ports, until the server closes the WebSocket.
+/// Reads messages until the server closes the WebSocket. Passes each message to its port.
 async fn read(mut reader: Reader, ports: &mut [Port]) -> Result<()> {
     loop {
         // The server closes the WebSocket after the end of all connections.
@@ -96,9 +97,12 @@ async fn read(mut reader: Reader, ports: &mut [Port]) -> Result<()> {
         let Some(port) = ports.get_mut(index) else {
             return Err(reader
                 .request_line
-                .violation(format!("the server sent a message on channel {channel}")));
+                .violation_error(format!("the server sent a message on channel {channel}")));
         };
-        if port.check_name(is_error, &message).map_err(|problem| reader.request_line.violation(problem))? {
+        if port
+            .check_first_message(is_error, &message)
+            .map_err(|problem| reader.request_line.violation_error(problem))?
+        {
             continue;
         }
         if !is_error {

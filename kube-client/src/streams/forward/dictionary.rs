@@ -1,15 +1,15 @@
 //! The dictionary of SPDY/3 (draft-mbelshe-httpbis-spdy-00, 2.6.10.1) for the compression of headers.
 
-/// The words that are preceded by their length.
+/// Words, separated by spaces. In the dictionary, the length of a word precedes the word.
 const WORDS: &str = "options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges \
      age allow authorization cache-control connection content-base content-encoding content-language content-length \
      content-location content-md5 content-range content-type date etag expect expires from host if-match \
      if-modified-since if-none-match if-range if-unmodified-since last-modified location max-forwards pragma \
      proxy-authenticate proxy-authorization range referer retry-after server te trailer transfer-encoding upgrade \
      user-agent vary via warning www-authenticate method get status";
-/// Further words that are preceded by their length, separated by `|`.
+/// Further words, separated by `|`. In the dictionary, the length of a word precedes the word.
 const MORE_WORDS: &str = "200 OK|version|HTTP/1.1|url|public|set-cookie|keep-alive|origin";
-/// The codes, reasons and values after the words.
+/// The text after the words: status codes, reason phrases, dates and header values.
 const TEXT: &str = "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505\
     203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request401 Unauthorized403 Forbidden\
     404 Not Found500 Internal Server Error501 Not Implemented503 Service Unavailable\

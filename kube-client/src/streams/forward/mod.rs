@@ -23,8 +23,8 @@ use tokio::{
 };
 
 use super::{
-    inbound::{ProcessOutput, Sender, inbound},
-    outbound::{ProcessInput, Receiver, outbound},
+    inbound::{ProcessOutput, Sender, inbound_buffer},
+    outbound::{ProcessInput, Receiver, outbound_buffer},
     socket::{RequestLine, Task, split},
 };
 use crate::{
@@ -42,16 +42,17 @@ const BUFFER_BYTES: usize = 128 << 10;
 /// The maximum size in bytes of the error text of a connection.
 const MAX_ERROR_BYTES: usize = 8 << 10;
 
-/// The subprotocols that the request offers. An API server that tunnels SPDY selects the first.
+/// The subprotocols that a port-forward request offers. An API server that tunnels SPDY selects the first subprotocol.
 pub(crate) fn offered_protocols() -> String {
     format!("{}, {}", StreamProtocol::PortForward.as_str(), StreamProtocol::V4.as_str())
 }
 
 /// A connection to a port of a pod.
 ///
-/// `shutdown` ends the direction to the pod, and the other direction continues (half-close). Dropping the value ends
-/// both. Reads return the end of the stream only if the pod closed its side, and otherwise an error with the reason,
-/// for example that nothing listens on the port. While the buffers are full, reads and writes wait.
+/// `shutdown` ends the direction to the pod, and the direction from the pod continues (half-close). Dropping the value
+/// ends both directions. A read returns the end of the stream only if the pod closed its side. If the connection ends in
+/// another way, the read returns an error with the reason, for example that nothing listens on the port. A write waits
+/// while its buffer is full.
 ///
 /// All connections of a [`Portforwarder`] share one WebSocket, which is not read while the buffer of any connection is
 /// full: a program that does not read one connection delays the others (head-of-line blocking).
@@ -64,7 +65,8 @@ pub(crate) fn offered_protocols() -> String {
 /// Reads and writes are cancel safe.
 #[derive(Debug)]
 pub struct ForwardedStream {
-    // Dropped before `input`, so that the end of the input can detect whether the program still reads.
+    // Rust drops `output` before `input`. If the pod answers the end of the input with further bytes, the tunnel knows
+    // that the program no longer reads, and resets the connection.
     output: ProcessOutput,
     input: ProcessInput,
 }
@@ -98,29 +100,29 @@ struct Endpoint {
     port: u16,
     to_program: Sender,
     from_program: Receiver,
-    /// Receives the error of the first connection to a port of the request; `None` for further connections.
+    /// Passes on the error of the first connection to a port of the request; `None` for further connections.
     error: Option<oneshot::Sender<String>>,
 }
 
 impl Endpoint {
-    /// A stream and its endpoint. Messages of the program begin with `header` zero bytes. `unclosable` is the reason
-    /// that the program cannot end its direction, or `None` if it can.
+    /// A stream and its endpoint. Messages from the program begin with `header` zero bytes. `unclosable` is the reason
+    /// that the program cannot end its direction, or `None` if the program can.
     fn new(port: u16, header: usize, unclosable: Option<&'static str>) -> (ForwardedStream, Self) {
-        let (to_program, output) = inbound(BUFFER_BYTES);
-        let (input, from_program) = outbound(BUFFER_BYTES, header, unclosable);
+        let (to_program, output) = inbound_buffer(BUFFER_BYTES);
+        let (input, from_program) = outbound_buffer(BUFFER_BYTES, header, unclosable);
         (ForwardedStream { output, input }, Self { port, to_program, from_program, error: None })
     }
 }
 
-/// Forwards ports of a pod. [`Api::portforward`](crate::Api::portforward) returns it.
+/// Forwards ports of a pod. [`Api::portforward`](crate::Api::portforward) returns a `Portforwarder`.
 ///
 /// One task reads and writes the WebSocket. Dropping this value ends the task, the WebSocket and all connections.
 #[derive(Debug)]
 pub struct Portforwarder {
-    /// The streams that were not taken, by port.
-    streams: Mutex<HashMap<u16, Untaken>>,
+    /// For each port of the request: its first connection, until the program takes this connection.
+    streams: Mutex<HashMap<u16, FirstConnection>>,
     errors: HashMap<u16, oneshot::Receiver<String>>,
-    /// Opens connections; `None` with the protocol of older servers.
+    /// Passes the endpoints of new connections to the tunnel; `None` with the protocol of older servers.
     opener: Option<mpsc::Sender<Endpoint>>,
     request_line: RequestLine,
     task: Task,
@@ -128,7 +130,7 @@ pub struct Portforwarder {
 
 /// The first connection to a port.
 #[derive(Debug)]
-enum Untaken {
+enum FirstConnection {
     /// The connection is opened when the program takes it.
     Tunnel(oneshot::Sender<String>),
     /// The server has opened the connection.
@@ -145,12 +147,12 @@ impl Portforwarder {
             let (to_error, error) = oneshot::channel();
             errors.insert(*port, error);
             if protocol == StreamProtocol::PortForward {
-                streams.insert(*port, Untaken::Tunnel(to_error));
+                streams.insert(*port, FirstConnection::Tunnel(to_error));
             } else {
-                let (stream, mut endpoint) = Endpoint::new(*port, 1, Some(channels::UNCLOSABLE));
+                let (stream, mut endpoint) = Endpoint::new(*port, 1, Some(channels::UNCLOSABLE_REASON));
                 endpoint.error = Some(to_error);
                 endpoints.push(endpoint);
-                streams.insert(*port, Untaken::Open(Box::new(stream)));
+                streams.insert(*port, FirstConnection::Open(Box::new(stream)));
             }
         }
         let (opener, task) = if protocol == StreamProtocol::PortForward {
@@ -165,10 +167,10 @@ impl Portforwarder {
     /// Takes the first connection to a port of the request. `None` if the request does not have the port, or the
     /// connection was taken before.
     pub fn take_stream(&mut self, port: u16) -> Option<ForwardedStream> {
-        match self.untaken(port)? {
-            Untaken::Open(stream) => Some(*stream),
-            Untaken::Tunnel(error) => {
-                let (stream, mut endpoint) = Endpoint::new(port, spdy::DATA_HEADER, None);
+        match self.take_first_connection(port)? {
+            FirstConnection::Open(stream) => Some(*stream),
+            FirstConnection::Tunnel(error) => {
+                let (stream, mut endpoint) = Endpoint::new(port, spdy::FRAME_HEADER_BYTES, None);
                 endpoint.error = Some(error);
                 // A cloned sender has its own slot in the channel, so `try_send` fails only if the WebSocket has ended. The
                 // endpoint is then dropped, and reads of the stream fail with `ConnectionAborted`.
@@ -178,8 +180,9 @@ impl Portforwarder {
         }
     }
 
-    /// Takes the error of the first connection to a port. `None` if the request does not have the port, or the error
-    /// was taken before. The future returns `None` if the connection ends without an error.
+    /// Takes a future that returns the error of the first connection to a port. `None` if the request does not have the
+    /// port, or the future was taken before. The future returns `None` if the connection ends before the server sends an
+    /// error.
     pub fn take_error(&mut self, port: u16) -> Option<impl Future<Output = Option<String>> + Send + use<>> {
         let error = self.errors.remove(&port)?;
         Some(async { error.await.ok() })
@@ -188,16 +191,16 @@ impl Portforwarder {
     /// Opens a further connection to any port of the pod. Connections run concurrently, over the same WebSocket.
     ///
     /// # Errors
-    /// If the connection to the server has ended. With the protocol of servers before Kubernetes 1.30, only one
-    /// connection to each port of the request is possible: for further connections, open a new [`Portforwarder`]. If
-    /// nothing listens on the port, the stream returns an error.
+    /// If the connection to the server has ended. With the protocol of servers before Kubernetes 1.30, this method can only
+    /// take the first connection to a port of the request: for further connections, open a new [`Portforwarder`]. If
+    /// nothing listens on the port, reads of the stream return an error.
     ///
     /// # Cancel safety
-    /// Cancel safe: no connection is opened.
+    /// Cancel safe: the forwarder may still open the connection, but then ends it.
     pub async fn connect(&self, port: u16) -> Result<ForwardedStream> {
         let Some(mut opener) = self.opener.clone() else {
-            return match self.untaken(port) {
-                Some(Untaken::Open(stream)) => Ok(*stream),
+            return match self.take_first_connection(port) {
+                Some(FirstConnection::Open(stream)) => Ok(*stream),
                 _ => Err(Error::Request {
                     what: format!(
                         "the server forwards one connection to each requested port, so that no further connection to port {port} \
@@ -207,14 +210,14 @@ impl Portforwarder {
                 }),
             };
         };
-        let (stream, endpoint) = Endpoint::new(port, spdy::DATA_HEADER, None);
+        let (stream, endpoint) = Endpoint::new(port, spdy::FRAME_HEADER_BYTES, None);
         match opener.send(endpoint).await {
             Ok(()) => Ok(stream),
-            Err(error) => Err(self.request_line.broken("has ended", Some(error.into()))),
+            Err(error) => Err(self.request_line.broken_error("has ended", Some(error.into()))),
         }
     }
 
-    fn untaken(&self, port: u16) -> Option<Untaken> {
+    fn take_first_connection(&self, port: u16) -> Option<FirstConnection> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&port)
     }
 
@@ -227,7 +230,7 @@ impl Portforwarder {
     /// server has opened them.
     ///
     /// # Errors
-    /// If the WebSocket fails or was aborted while a connection is open.
+    /// If the WebSocket fails before all connections have ended, or [`abort`](Self::abort) was called.
     ///
     /// # Cancel safety
     /// Cancelling ends all connections, as dropping this value does.

@@ -1,8 +1,8 @@
-//! The frames of SPDY/3.1 that port-forwarding uses. No IO.
+//! The frames of SPDY/3.1 that port-forwarding uses. This module must not perform I/O.
 //!
 //! Kubernetes servers do not use the flow control of SPDY: they send and expect no `WINDOW_UPDATE`. The headers that a
-//! server sends have no meaning for port-forwarding: the decoder skips them without decompression. It buffers at most 8
-//! bytes of a control frame, and passes the bytes of a data frame on as they arrive.
+//! server sends have no meaning for port-forwarding: the decoder skips them without decompression. The decoder buffers at
+//! most 8 bytes of a control frame, and passes the bytes of a data frame on as they arrive.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use flate2::{Compress, Compression, FlushCompress, Status};
@@ -11,11 +11,11 @@ use super::dictionary::dictionary;
 use crate::error::BoxError;
 
 /// The size in bytes of the header of a frame.
-pub(super) const DATA_HEADER: usize = 8;
-/// The flag of the last frame of a stream.
+pub(super) const FRAME_HEADER_BYTES: usize = 8;
+/// The flag of the last frame in one direction of a stream.
 const FIN: u8 = 1;
-/// The maximum number of bytes that are read of the payload of a control frame: an id and a status.
-const CONTROL_BYTES: usize = 8;
+/// The maximum number of payload bytes that the decoder reads from a control frame: an id and a status.
+const MAX_CONTROL_BYTES: usize = 8;
 
 /// The types of control frames.
 mod control {
@@ -27,7 +27,7 @@ mod control {
 
 /// The status in a frame that resets a stream.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Reset {
+pub(super) enum ResetStatus {
     RefusedStream = 3,
     Cancel = 5,
 }
@@ -35,22 +35,22 @@ pub(super) enum Reset {
 /// A frame of the server, or a part of a data frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// Bytes of a stream. `is_last` is set with the last part of the stream's last frame.
+    /// Bytes of a stream. `is_last` is true only for the last part of the stream's last frame.
     Data { stream: u32, bytes: Bytes, is_last: bool },
     /// The server opens a stream.
     Open { stream: u32 },
     /// The server ends both directions of a stream.
     Reset { stream: u32, status: u32 },
-    /// A ping. A ping of the server has an even id, and the client echoes it. An odd id is the answer to a ping of the
-    /// client.
+    /// A ping of the server has an even id, and the client sends the same ping back. A ping with an odd id is the answer
+    /// to a ping of the client.
     Ping { id: u32 },
     /// The server accepts no further streams.
     GoAway,
 }
 
-/// The rest of a frame whose header was read.
+/// The unread payload of a frame whose header was read.
 #[derive(Clone, Copy, Debug)]
-enum Rest {
+enum Payload {
     Data { stream: u32, is_last: bool, length: usize },
     Control { kind: u16, length: usize },
 }
@@ -60,9 +60,9 @@ enum Rest {
 pub(super) struct Decoder {
     /// The unread bytes of the last message.
     unread: Bytes,
-    /// The header, or the payload of a control frame, that continues in the next message.
+    /// The incomplete header, or the incomplete payload of a control frame: the rest is in the next message.
     partial: BytesMut,
-    rest: Option<Rest>,
+    payload: Option<Payload>,
 }
 
 impl Decoder {
@@ -77,36 +77,36 @@ impl Decoder {
     /// If the bytes are not SPDY/3.
     pub(super) fn next(&mut self) -> Result<Option<Frame>, BoxError> {
         loop {
-            match self.rest {
+            match self.payload {
                 None => {
-                    if !self.fill(DATA_HEADER) {
+                    if !self.fill(FRAME_HEADER_BYTES) {
                         return Ok(None);
                     }
                     let (first, second) = (self.partial.get_u32(), self.partial.get_u32());
-                    self.rest = Some(parse_header(first, second)?);
+                    self.payload = Some(parse_header(first, second)?);
                 }
-                Some(Rest::Data { stream, is_last, length }) => {
+                Some(Payload::Data { stream, is_last, length }) => {
                     if length > 0 && self.unread.is_empty() {
                         return Ok(None);
                     }
                     let bytes = self.unread.split_to(length.min(self.unread.len()));
                     let left = length - bytes.len();
-                    self.rest = (left > 0).then_some(Rest::Data { stream, is_last, length: left });
+                    self.payload = (left > 0).then_some(Payload::Data { stream, is_last, length: left });
                     return Ok(Some(Frame::Data { stream, bytes, is_last: is_last && left == 0 }));
                 }
-                Some(Rest::Control { kind, length }) => {
+                Some(Payload::Control { kind, length }) => {
                     // The end of a long payload is skipped.
-                    let wanted = length.min(CONTROL_BYTES);
+                    let wanted = length.min(MAX_CONTROL_BYTES);
                     if !self.fill(wanted) {
                         return Ok(None);
                     }
                     let skipped = (length - wanted).min(self.unread.len());
                     self.unread.advance(skipped);
                     if skipped < length - wanted {
-                        self.rest = Some(Rest::Control { kind, length: length - skipped });
+                        self.payload = Some(Payload::Control { kind, length: length - skipped });
                         return Ok(None);
                     }
-                    self.rest = None;
+                    self.payload = None;
                     let payload = self.partial.split();
                     if let Some(frame) = parse_control(kind, &payload)? {
                         return Ok(Some(frame));
@@ -116,7 +116,7 @@ impl Decoder {
         }
     }
 
-    /// Fills `partial` up to `length` bytes. Returns whether it is full.
+    /// Moves unread bytes to `partial` until it has `length` bytes. Returns whether there were enough bytes.
     fn fill(&mut self, length: usize) -> bool {
         let missing = length.saturating_sub(self.partial.len()).min(self.unread.len());
         self.partial.put(self.unread.split_to(missing));
@@ -125,17 +125,17 @@ impl Decoder {
 }
 
 /// Parses a frame header, given as its two 32-bit words. The result describes the payload that follows.
-fn parse_header(first: u32, second: u32) -> Result<Rest, BoxError> {
+fn parse_header(first: u32, second: u32) -> Result<Payload, BoxError> {
     let flags = second.to_be_bytes()[0];
     let length = (second & 0x00FF_FFFF) as usize;
     if first & 0x8000_0000 == 0 {
-        return Ok(Rest::Data { stream: first, is_last: flags & FIN != 0, length });
+        return Ok(Payload::Data { stream: first, is_last: flags & FIN != 0, length });
     }
     let (version, kind) = ((first >> 16) & 0x7FFF, (first & 0xFFFF) as u16);
     if version != 3 {
         return Err(format!("a frame has the SPDY version {version} instead of 3").into());
     }
-    Ok(Rest::Control { kind, length })
+    Ok(Payload::Control { kind, length })
 }
 
 /// Parses the start of the payload of a control frame; `None` for a frame that port-forwarding does not use.
@@ -152,25 +152,25 @@ fn parse_control(kind: u16, mut payload: &[u8]) -> Result<Option<Frame>, BoxErro
     })
 }
 
-/// Writes the header of a data frame into its first [`DATA_HEADER`] bytes.
-pub(super) fn complete_data(stream: u32, frame: &mut BytesMut) {
-    let length = u32::try_from(frame.len() - DATA_HEADER).unwrap_or_default();
+/// Writes the header of a data frame into the first [`FRAME_HEADER_BYTES`] bytes of the frame.
+pub(super) fn write_data_header(stream: u32, frame: &mut BytesMut) {
+    let length = u32::try_from(frame.len() - FRAME_HEADER_BYTES).unwrap_or_default();
     frame[..4].copy_from_slice(&stream.to_be_bytes());
     frame[4..8].copy_from_slice(&length.to_be_bytes());
 }
 
 /// An empty data frame that ends a direction of a stream.
-pub(super) fn last_data(stream: u32) -> Bytes {
-    let mut frame = BytesMut::with_capacity(DATA_HEADER);
+pub(super) fn last_data_frame(stream: u32) -> Bytes {
+    let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES);
     frame.put_u32(stream);
     frame.put_u8(FIN);
     frame.put_uint(0, 3);
     frame.freeze()
 }
 
-/// A control frame.
-fn control(kind: u16, flags: u8, payload: &[u8]) -> BytesMut {
-    let mut frame = BytesMut::with_capacity(DATA_HEADER + payload.len());
+/// A control frame with this payload.
+fn control_frame(kind: u16, flags: u8, payload: &[u8]) -> BytesMut {
+    let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + payload.len());
     frame.put_u16(0x8003);
     frame.put_u16(kind);
     frame.put_u8(flags);
@@ -180,30 +180,31 @@ fn control(kind: u16, flags: u8, payload: &[u8]) -> BytesMut {
 }
 
 /// A frame that ends both directions of a stream.
-pub(super) fn reset(stream: u32, why: Reset) -> Bytes {
-    control(control::RST_STREAM, 0, &[stream.to_be_bytes(), (why as u32).to_be_bytes()].concat()).freeze()
+pub(super) fn reset_frame(stream: u32, status: ResetStatus) -> Bytes {
+    control_frame(control::RST_STREAM, 0, &[stream.to_be_bytes(), (status as u32).to_be_bytes()].concat())
+        .freeze()
 }
 
-/// The answer to a ping.
-pub(super) fn ping(id: u32) -> Bytes {
-    control(control::PING, 0, &id.to_be_bytes()).freeze()
+/// A ping frame, which answers the ping with the same id.
+pub(super) fn ping_frame(id: u32) -> Bytes {
+    control_frame(control::PING, 0, &id.to_be_bytes()).freeze()
 }
 
-/// Writes the frames that open streams. The headers of all streams share one compression context, so that the frames
-/// must be sent in the order of their creation.
+/// Encodes the frames that open streams. The headers of all streams share one compression context, so the frames must be
+/// sent in the order in which they were encoded.
 #[derive(Debug)]
-pub(super) struct Opener(Compress);
+pub(super) struct SynStreamEncoder(Compress);
 
-impl Opener {
+impl SynStreamEncoder {
     pub(super) fn new() -> Result<Self, BoxError> {
         let mut compress = Compress::new(Compression::fast(), true);
         compress.set_dictionary(&dictionary())?;
         Ok(Self(compress))
     }
 
-    /// The frame that opens a stream with these headers, whose names are in lower case. `is_last` ends the direction to
-    /// the server.
-    pub(super) fn open(
+    /// The frame that opens a stream with these headers. The names of the headers must be in lower case. `is_last` ends
+    /// the direction to the server.
+    pub(super) fn encode(
         &mut self,
         stream: u32,
         headers: &[(&str, &str)],
@@ -215,7 +216,7 @@ impl Opener {
             block.put_u32(u32::try_from(text.len())?);
             block.put_slice(text.as_bytes());
         }
-        // The stream, no associated stream, priority 0 and no slot.
+        // The id of the stream, no associated stream, priority 0 and no credential slot.
         let mut payload = [&stream.to_be_bytes()[..], &[0; 6]].concat();
         payload.reserve(block.len() + 64);
         let before = self.0.total_in();
@@ -231,11 +232,11 @@ impl Opener {
                 break;
             }
         }
-        Ok(control(control::SYN_STREAM, if is_last { FIN } else { 0 }, &payload))
+        Ok(control_frame(control::SYN_STREAM, if is_last { FIN } else { 0 }, &payload))
     }
 }
 
-/// Decodes bytes that arrive in parts, for tests and fuzz targets. Joins the parts of the data of a stream. Returns the
+/// Decodes bytes that arrive in parts, for tests and fuzz targets. Joins consecutive data frames of a stream. Returns the
 /// frames before the first error, and the error.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn decode_frames<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<String>) {
@@ -271,16 +272,16 @@ mod tests {
     #[test]
     fn frames_may_be_split_anywhere() {
         let mut data = BytesMut::from(&b"\0\0\0\0\0\0\0\0hello"[..]);
-        complete_data(3, &mut data);
+        write_data_header(3, &mut data);
         // A SYN_REPLY frame, which the decoder skips.
-        let reply = control(2, 0, &[7; 40]);
+        let reply = control_frame(2, 0, &[7; 40]);
         let all = [
             &data[..],
             &reply,
-            &last_data(3),
-            &reset(7, Reset::Cancel),
-            &ping(2),
-            &control(control::GOAWAY, 0, &[0; 8]),
+            &last_data_frame(3),
+            &reset_frame(7, ResetStatus::Cancel),
+            &ping_frame(2),
+            &control_frame(control::GOAWAY, 0, &[0; 8]),
         ]
         .concat();
         let frames = vec![
@@ -297,9 +298,9 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_and_short_frames_are_errors() {
+    fn other_spdy_versions_and_short_frames_are_errors() {
         let other: &[u8] = &[0x80, 2, 0, 1, 0, 0, 0, 0];
-        let short = control(control::RST_STREAM, 0, &[0; 7]);
+        let short = control_frame(control::RST_STREAM, 0, &[0; 7]);
         for (bytes, expected) in [(other, "version 2"), (&short[..], "too short")] {
             let (frames, error) = decode_frames([bytes]);
             assert_eq!(frames, []);
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_false_length_takes_no_memory() {
+    fn the_decoder_does_not_buffer_a_long_control_frame() {
         let mut decoder = Decoder::default();
         decoder.push(Bytes::from_static(&[0x80, 3, 0, 8, 0, 0xFF, 0xFF, 0xFF]));
         for _ in 0..100 {
@@ -320,11 +321,11 @@ mod tests {
 
     #[test]
     fn headers_are_compressed_with_the_dictionary_of_the_protocol() {
-        let mut opener = Opener::new().unwrap();
+        let mut encoder = SynStreamEncoder::new().unwrap();
         let mut decompress = Decompress::new(true);
         for (stream, port) in [(1, "80"), (3, "443")] {
             let headers = [("streamtype", "data"), ("port", port)];
-            let frame = opener.open(stream, &headers, stream == 1).unwrap();
+            let frame = encoder.encode(stream, &headers, stream == 1).unwrap();
             let head = [0x80, 3, 0, 1, u8::from(stream == 1), 0, 0, u8::try_from(frame.len() - 8).unwrap()];
             assert_eq!(frame[..8], head);
             assert_eq!(frame[8..12], stream.to_be_bytes());

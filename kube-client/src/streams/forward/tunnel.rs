@@ -1,7 +1,7 @@
 //! Connections over one WebSocket, whose messages contain the bytes of a SPDY/3.1 connection (KEP-4006).
 //!
-//! A connection has two streams: the server sends an error on the first, and the bytes are on the second. The client
-//! opens the streams 1 and 3, 5 and 7, and so on.
+//! A connection to a port has two SPDY streams. On the first stream, the server sends an error. The second stream
+//! carries the bytes of both directions. The client opens the streams 1 and 3, 5 and 7, and so on.
 
 use bytes::Bytes;
 use futures::{Stream, channel::mpsc};
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Endpoint, MAX_ERROR_BYTES,
-    spdy::{self, Decoder, Frame, Opener, Reset},
+    spdy::{self, Decoder, Frame, ResetStatus, SynStreamEncoder},
 };
 use crate::{
     error::Result,
@@ -27,14 +27,14 @@ use crate::{
     },
 };
 
-/// The maximum number of queued answers to pings and to streams of the server. Further answers are dropped: the server
-/// alone decides how many there are.
+/// The maximum number of queued answers to the server: pings, and resets of streams that the server opens. Further answers
+/// are dropped: otherwise the server could make the queue grow without limit.
 const MAX_QUEUED_ANSWERS: usize = 64;
 /// The largest stream id.
-const MAX_STREAM: u32 = 0x7FFF_FFFF;
+const MAX_STREAM_ID: u32 = 0x7FFF_FFFF;
 
 /// An open connection. Its key in [`State`] is the id of its data stream.
-struct Open {
+struct OpenConnection {
     port: u16,
     to_program: Arc<Sender>,
     error: Option<oneshot::Sender<String>>,
@@ -47,13 +47,13 @@ struct Open {
     may_send_input: bool,
 }
 
-impl Open {
+impl OpenConnection {
     fn is_ended(&self) -> bool {
         !self.may_send_error && !self.may_send_output && !self.may_send_input
     }
 
-    /// Ends the error stream, and reports the error that the server has sent on it, if any.
-    fn end_error(&mut self) {
+    /// Ends the error stream. If the server has sent an error on this stream, passes the error to the program.
+    fn end_error_stream(&mut self) {
         self.may_send_error = false;
         if !self.error_text.is_empty() {
             let text = String::from_utf8_lossy(&self.error_text).into_owned();
@@ -69,23 +69,23 @@ impl Open {
 /// The state that the reading half and the writing half share.
 #[derive(Default)]
 struct State {
-    open: HashMap<u32, Open>,
+    open: HashMap<u32, OpenConnection>,
     answers: VecDeque<Bytes>,
     /// Whether no further connection can be opened.
     is_closing: bool,
 }
 
 #[derive(Clone, Default)]
-struct Table(Arc<Mutex<State>>);
+struct SharedState(Arc<Mutex<State>>);
 
-impl Table {
-    /// Ignores poisoning: no code panics while it holds this lock.
+impl SharedState {
+    /// Locks the state. Ignores poisoning: no code that holds the lock panics.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes a connection, and removes it if it has ended.
-    fn change(&self, stream: u32, change: impl FnOnce(&mut Open)) {
+    /// Applies `change` to an open connection. If the connection has then ended, removes the connection.
+    fn change_connection(&self, stream: u32, change: impl FnOnce(&mut OpenConnection)) {
         let mut state = self.state();
         if let Some(open) = state.open.get_mut(&stream) {
             change(open);
@@ -96,32 +96,32 @@ impl Table {
     }
 
     /// Queues an answer to the server, unless the queue is full.
-    fn answer(&self, frame: Bytes) {
+    fn queue_answer(&self, frame: Bytes) {
         let mut state = self.state();
         if state.answers.len() < MAX_QUEUED_ANSWERS {
             state.answers.push_back(frame);
         }
     }
 
-    /// Resets a connection whose output the program no longer reads. The reset is queued even if the queue is full: the
-    /// server would otherwise send the rest of the output. There is at most one for each connection.
-    fn cancel(&self, stream: u32) {
+    /// Resets a connection whose output the program no longer reads. The reset is queued even if the queue is full:
+    /// otherwise the server would send the rest of the output. Each connection is reset at most once.
+    fn reset_connection(&self, stream: u32) {
         let mut state = self.state();
         if state.open.remove(&stream).is_some() {
-            state.answers.push_back(spdy::reset(stream, Reset::Cancel));
+            state.answers.push_back(spdy::reset_frame(stream, ResetStatus::Cancel));
         }
     }
 
     /// Applies a frame of the server.
     async fn receive(&self, frame: Frame) {
         match frame {
-            // The stream of errors.
+            // The error stream: the id of the data stream is higher by 2.
             Frame::Data { stream, bytes, is_last } if stream % 4 == 1 => {
-                self.change(stream.saturating_add(2), |open| {
+                self.change_connection(stream.saturating_add(2), |open| {
                     let room = MAX_ERROR_BYTES.saturating_sub(open.error_text.len()).min(bytes.len());
                     open.error_text.extend_from_slice(&bytes[..room]);
                     if is_last {
-                        open.end_error();
+                        open.end_error_stream();
                     }
                 });
             }
@@ -134,24 +134,24 @@ impl Table {
                     .map(|open| open.to_program.clone());
                 if let Some(output) = output {
                     if output.is_reader_dropped() && !bytes.is_empty() {
-                        self.cancel(stream);
+                        self.reset_connection(stream);
                         return;
                     }
                     output.send(bytes).await;
                 }
                 if is_last {
-                    self.change(stream, |open| {
+                    self.change_connection(stream, |open| {
                         open.may_send_output = false;
                         open.to_program.end(Ok(()));
                     });
                 }
             }
             Frame::Reset { stream, .. } if stream % 4 == 1 => {
-                self.change(stream.saturating_add(2), Open::end_error);
+                self.change_connection(stream.saturating_add(2), OpenConnection::end_error_stream);
             }
             Frame::Reset { stream, status } => {
                 if let Some(mut open) = self.state().open.remove(&stream) {
-                    open.end_error();
+                    open.end_error_stream();
                     let text = format!(
                         "the server reset the connection to port {} (SPDY status {status})",
                         open.port
@@ -159,8 +159,10 @@ impl Table {
                     open.to_program.end(Err(Failure::new(io::ErrorKind::ConnectionReset, &text)));
                 }
             }
-            Frame::Open { stream } => self.answer(spdy::reset(stream, Reset::RefusedStream)),
-            Frame::Ping { id } if id % 2 == 0 => self.answer(spdy::ping(id)),
+            Frame::Open { stream } => {
+                self.queue_answer(spdy::reset_frame(stream, ResetStatus::RefusedStream));
+            }
+            Frame::Ping { id } if id % 2 == 0 => self.queue_answer(spdy::ping_frame(id)),
             Frame::Ping { .. } => {}
             Frame::GoAway => self.state().is_closing = true,
         }
@@ -174,47 +176,50 @@ impl Table {
                 Received::Closed(_) if self.state().open.is_empty() => return Ok(()),
                 Received::Closed(reason) => {
                     let problem = "was closed by the server while connections were open";
-                    return Err(reader.request_line.broken(problem, reason.map(Into::into)));
+                    return Err(reader.request_line.broken_error(problem, reason.map(Into::into)));
                 }
             };
             decoder.push(message);
-            while let Some(frame) = decoder.next().map_err(|error| reader.request_line.violation(error))? {
+            while let Some(frame) =
+                decoder.next().map_err(|error| reader.request_line.violation_error(error))?
+            {
                 self.receive(frame).await;
             }
         }
     }
 }
 
-/// The frames that the program sends: new connections, bytes, and the ends of directions.
+/// The frames to the server: answers, frames that open connections, the bytes of the program, and the end of these bytes.
 struct Messages {
-    table: Table,
+    shared: SharedState,
     opened: Option<mpsc::Receiver<Endpoint>>,
-    syn_sender: Opener,
+    syn_encoder: SynStreamEncoder,
     next_stream: u32,
     inputs: VecDeque<(u32, Receiver)>,
 }
 
 impl Messages {
-    /// The frames that open the two streams of a connection; `None` if it cannot be opened, which its stream reports.
+    /// Opens a connection: returns the frames that open its two streams. If the connection cannot be opened, returns
+    /// `None`, and reads of the `ForwardedStream` return an error.
     fn open(&mut self, endpoint: Endpoint) -> Option<Bytes> {
         let Endpoint { port, to_program, from_program, error } = endpoint;
         let (error_stream, stream) = (self.next_stream, self.next_stream.saturating_add(2));
         let (number, port_text) = (error_stream.to_string(), port.to_string());
         let mut headers = [("streamtype", "error"), ("port", &*port_text), ("requestid", &*number)];
-        let is_closing = self.table.state().is_closing || stream > MAX_STREAM;
+        let is_closing = self.shared.state().is_closing || stream > MAX_STREAM_ID;
         let frames = if is_closing {
             Err("the server accepts no further connections".into())
         } else {
-            // The program sends nothing on the stream of errors.
-            self.syn_sender.open(error_stream, &headers, true).and_then(|mut frames| {
+            // The client sends nothing on the error stream.
+            self.syn_encoder.encode(error_stream, &headers, true).and_then(|mut frames| {
                 headers[0].1 = "data";
-                frames.unsplit(self.syn_sender.open(stream, &headers, false)?);
+                frames.unsplit(self.syn_encoder.encode(stream, &headers, false)?);
                 Ok(frames.freeze())
             })
         };
         match frames {
             Ok(frames) => {
-                let open = Open {
+                let open = OpenConnection {
                     port,
                     to_program: Arc::new(to_program),
                     error,
@@ -224,7 +229,7 @@ impl Messages {
                     may_send_input: true,
                 };
                 self.next_stream = stream.saturating_add(2);
-                self.table.state().open.insert(stream, open);
+                self.shared.state().open.insert(stream, open);
                 self.inputs.push_back((stream, from_program));
                 Some(frames)
             }
@@ -236,22 +241,22 @@ impl Messages {
         }
     }
 
-    /// The next message of a connection. The connections are polled round-robin.
+    /// The next message of any connection. The connections are polled round-robin.
     fn poll_inputs(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         for _ in 0..self.inputs.len() {
             let Some((stream, mut receiver)) = self.inputs.pop_front() else { break };
-            if !self.table.state().open.contains_key(&stream) {
+            if !self.shared.state().open.contains_key(&stream) {
                 continue;
             }
             match receiver.poll_next(cx) {
                 Poll::Ready(Some(mut frame)) => {
-                    spdy::complete_data(stream, &mut frame);
+                    spdy::write_data_header(stream, &mut frame);
                     self.inputs.push_back((stream, receiver));
                     return Poll::Ready(frame.freeze());
                 }
                 Poll::Ready(None) => {
-                    self.table.change(stream, |open| open.may_send_input = false);
-                    return Poll::Ready(spdy::last_data(stream));
+                    self.shared.change_connection(stream, |open| open.may_send_input = false);
+                    return Poll::Ready(spdy::last_data_frame(stream));
                 }
                 Poll::Pending => self.inputs.push_back((stream, receiver)),
             }
@@ -264,7 +269,7 @@ impl Stream for Messages {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(answer) = self.table.state().answers.pop_front() {
+        if let Some(answer) = self.shared.state().answers.pop_front() {
             return Poll::Ready(Some(answer));
         }
         while let Some(opened) = &mut self.opened {
@@ -281,27 +286,30 @@ impl Stream for Messages {
         match self.poll_inputs(cx) {
             Poll::Ready(message) => Poll::Ready(Some(message)),
             // No connection is open, and none can be opened.
-            Poll::Pending if self.opened.is_none() && self.table.state().open.is_empty() => Poll::Ready(None),
+            Poll::Pending if self.opened.is_none() && self.shared.state().open.is_empty() => {
+                Poll::Ready(None)
+            }
             Poll::Pending => Poll::Pending,
         }
     }
 }
 
-/// Runs the tunnel until the program can open no further connections and all connections have ended.
+/// Runs the tunnel until the WebSocket ends, or until all connections have ended and the program can open no further
+/// connections.
 pub(super) async fn run(reader: Reader, writer: Writer, opened: mpsc::Receiver<Endpoint>) -> Result<()> {
-    let table = Table::default();
-    let syn_sender = Opener::new().map_err(|error| reader.request_line.violation(error))?;
+    let shared = SharedState::default();
+    let syn_encoder = SynStreamEncoder::new().map_err(|error| reader.request_line.violation_error(error))?;
     let messages = Messages {
-        table: table.clone(),
+        shared: shared.clone(),
         opened: Some(opened),
-        syn_sender,
+        syn_encoder,
         next_stream: 1,
         inputs: VecDeque::new(),
     };
-    let result = writer.run(table.read(reader), messages).await;
+    let result = writer.run(shared.read(reader), messages).await;
     let failure = result.as_ref().err().map(Failure::of);
-    for (_, mut open) in std::mem::take(&mut table.state().open) {
-        open.end_error();
+    for (_, mut open) in std::mem::take(&mut shared.state().open) {
+        open.end_error_stream();
         if let Some(failure) = &failure {
             open.to_program.end(Err(failure.clone()));
         }

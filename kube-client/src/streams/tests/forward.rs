@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use super::server::{Socket, serve};
 use crate::{Api, Error, api::ForwardedStream, streams::forward::dictionary_for_tests};
 
-const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
-const CHANNELS: &str = "v4.channel.k8s.io";
+const TUNNEL_PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
+const CHANNELS_PROTOCOL: &str = "v4.channel.k8s.io";
 
 /// A frame that the test's server has received.
 #[derive(Debug)]
@@ -25,7 +25,8 @@ enum Received {
     Ping,
 }
 
-/// A server of the tunnelled protocol, which reads whole frames.
+/// The test's server for [`TUNNEL_PROTOCOL`]: SPDY frames inside WebSocket messages (see `streams::forward::tunnel`). The
+/// server collects the bytes of the messages until a frame is complete.
 struct Tunnel {
     socket: Socket,
     unread: BytesMut,
@@ -100,7 +101,7 @@ impl Tunnel {
     }
 
     /// Sends a data frame.
-    async fn data(&mut self, stream: u32, bytes: &[u8], is_last: bool) {
+    async fn send_data(&mut self, stream: u32, bytes: &[u8], is_last: bool) {
         let mut frame = BytesMut::new();
         frame.put_u32(stream);
         frame.put_u32(u32::from(is_last) << 24 | u32::try_from(bytes.len()).unwrap());
@@ -120,9 +121,9 @@ async fn read(stream: &mut ForwardedStream) -> String {
 
 #[tokio::test]
 async fn connections_share_a_tunnel_and_end_each_direction_on_its_own() {
-    let (pods, server) = serve(TUNNEL, |socket| async move {
+    let (pods, server) = serve(TUNNEL_PROTOCOL, |socket| async move {
         let mut tunnel = Tunnel::new(socket);
-        // Echoes the input of each connection after the end of the input.
+        // At the end of a connection's input, sends back the port of the connection and the input.
         let (mut inputs, mut ended) = (HashMap::<u32, Vec<u8>>::new(), 0);
         let mut streams = HashMap::new();
         while let Some(frame) = tunnel.next().await {
@@ -135,9 +136,9 @@ async fn connections_share_a_tunnel_and_end_each_direction_on_its_own() {
                     inputs.entry(stream).or_default().extend_from_slice(&bytes);
                     if is_last {
                         let answer = [streams[&stream].as_bytes(), b":", &inputs[&stream]].concat();
-                        tunnel.data(stream, &answer, false).await;
-                        tunnel.data(stream - 2, b"", true).await;
-                        tunnel.data(stream, b"", true).await;
+                        tunnel.send_data(stream, &answer, false).await;
+                        tunnel.send_data(stream - 2, b"", true).await;
+                        tunnel.send_data(stream, b"", true).await;
                         ended += 1;
                     }
                 }
@@ -172,13 +173,13 @@ async fn connections_share_a_tunnel_and_end_each_direction_on_its_own() {
 
 #[tokio::test]
 async fn the_pod_may_end_its_direction_first() {
-    let (pods, server) = serve(TUNNEL, |socket| async move {
+    let (pods, server) = serve(TUNNEL_PROTOCOL, |socket| async move {
         let mut tunnel = Tunnel::new(socket);
         let (error, data, _) = tunnel.accept().await;
-        tunnel.data(data, b"bye", true).await;
+        tunnel.send_data(data, b"bye", true).await;
         let Some(Received::Data(stream, bytes, false)) = tunnel.next().await else { panic!() };
         assert_eq!((stream, &bytes[..]), (data, &b"still here"[..]));
-        tunnel.data(error, b"", true).await;
+        tunnel.send_data(error, b"", true).await;
         while tunnel.next().await.is_some() {}
     })
     .await;
@@ -192,23 +193,23 @@ async fn the_pod_may_end_its_direction_first() {
 }
 
 #[tokio::test]
-async fn an_error_ends_its_connection_only() {
-    let (pods, _server) = serve(TUNNEL, |socket| async move {
+async fn an_error_ends_only_its_connection() {
+    let (pods, _server) = serve(TUNNEL_PROTOCOL, |socket| async move {
         let mut tunnel = Tunnel::new(socket);
         let (error, first, _) = tunnel.accept().await;
         let (_, second, _) = tunnel.accept().await;
-        tunnel.data(error, b"nothing listens", false).await;
-        // Like Kubernetes: resets both streams after an error.
+        tunnel.send_data(error, b"nothing listens", false).await;
+        // As Kubernetes does, resets both streams after an error.
         for stream in [first, error] {
             tunnel
                 .socket
                 .send([&[0x80, 3, 0, 3, 0, 0, 0, 8][..], &stream.to_be_bytes(), &[0, 0, 0, 5]].concat())
                 .await;
         }
-        // A ping with an odd id and an unknown stream have no effect.
+        // Neither a ping with an odd id nor bytes of an unknown stream have an effect.
         tunnel.socket.send([0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 1]).await;
-        tunnel.data(99, b"lost", false).await;
-        tunnel.data(second, b"fine", true).await;
+        tunnel.send_data(99, b"lost", false).await;
+        tunnel.send_data(second, b"fine", true).await;
         while tunnel.next().await.is_some() {}
     })
     .await;
@@ -232,11 +233,11 @@ async fn drop_connection(pods: &Api<Pod>, server: JoinHandle<()>) {
 
 #[tokio::test]
 async fn a_dropped_connection_is_reset_when_the_pod_sends_more() {
-    let (pods, server) = serve(TUNNEL, |socket| async move {
+    let (pods, server) = serve(TUNNEL_PROTOCOL, |socket| async move {
         let mut tunnel = Tunnel::new(socket);
         let (_, data, _) = tunnel.accept().await;
         let Some(Received::Data(_, _, true)) = tunnel.next().await else { panic!() };
-        tunnel.data(data, b"unwanted", false).await;
+        tunnel.send_data(data, b"unwanted", false).await;
         let Some(Received::Reset(stream)) = tunnel.next().await else { panic!() };
         assert_eq!(stream, data);
         while tunnel.next().await.is_some() {}
@@ -246,12 +247,12 @@ async fn a_dropped_connection_is_reset_when_the_pod_sends_more() {
 }
 
 #[tokio::test]
-async fn a_dropped_connection_is_reset_though_the_queue_of_answers_is_full() {
-    let (pods, server) = serve(TUNNEL, |socket| async move {
+async fn a_dropped_connection_is_reset_even_if_the_queue_of_answers_is_full() {
+    let (pods, server) = serve(TUNNEL_PROTOCOL, |socket| async move {
         let mut tunnel = Tunnel::new(socket);
         let (_, data, _) = tunnel.accept().await;
         let Some(Received::Data(_, _, true)) = tunnel.next().await else { panic!() };
-        // The client reads them all before it sends an answer: they are one message.
+        // All frames are in one message, so that the client reads them all before it sends an answer.
         let mut frames = Vec::new();
         for id in 1..200_u32 {
             frames.extend_from_slice(&[0x80, 3, 0, 6, 0, 0, 0, 4]);
@@ -276,9 +277,9 @@ async fn a_dropped_connection_is_reset_though_the_queue_of_answers_is_full() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_spdy_fail_all_connections() {
+async fn all_connections_fail_after_a_violation_or_the_end_of_the_websocket() {
     for (bytes, is_violation) in [(&[0x80, 9, 0, 1, 0, 0, 0, 0][..], true), (&[], false)] {
-        let (pods, _server) = serve(TUNNEL, move |socket| async move {
+        let (pods, _server) = serve(TUNNEL_PROTOCOL, move |socket| async move {
             let mut tunnel = Tunnel::new(socket);
             tunnel.accept().await;
             tunnel.socket.send(bytes).await;
@@ -298,7 +299,7 @@ async fn bytes_that_are_not_spdy_fail_all_connections() {
 
 #[tokio::test]
 async fn dropping_the_forwarder_ends_its_connections() {
-    let (pods, server) = serve(TUNNEL, |socket| async move {
+    let (pods, server) = serve(TUNNEL_PROTOCOL, |socket| async move {
         let mut tunnel = Tunnel::new(socket);
         tunnel.accept().await;
         while tunnel.next().await.is_some() {}
@@ -306,7 +307,7 @@ async fn dropping_the_forwarder_ends_its_connections() {
     .await;
     let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
     let mut stream = forwarder.take_stream(80).unwrap();
-    // The connection is open once its first byte is sent.
+    // Let the task of the forwarder open the connection.
     stream.write_all(b"x").await.unwrap();
     tokio::task::yield_now().await;
     drop(forwarder);
@@ -316,7 +317,7 @@ async fn dropping_the_forwarder_ends_its_connections() {
 
 #[tokio::test]
 async fn older_servers_have_one_connection_for_each_port() {
-    let (pods, server) = serve(CHANNELS, |mut socket| async move {
+    let (pods, server) = serve(CHANNELS_PROTOCOL, |mut socket| async move {
         for (channel, port) in [(0, 80_u16), (1, 80), (2, 443), (3, 443)] {
             socket.send([&[channel][..], &port.to_le_bytes()].concat()).await;
         }
@@ -347,7 +348,7 @@ async fn channels_that_do_not_exist_or_name_another_port_are_errors() {
     for (message, part) in
         [(&[7, 80, 0][..], "channel 7"), (&[0, 81, 0], "name this port"), (&[0, 80], "port 80")]
     {
-        let (pods, _server) = serve(CHANNELS, move |mut socket| async move {
+        let (pods, _server) = serve(CHANNELS_PROTOCOL, move |mut socket| async move {
             socket.send(message).await;
             while socket.next().await.is_some() {}
         })

@@ -8,7 +8,7 @@ use std::sync::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::server::{raw, serve};
+use super::server::{serve, serve_tcp};
 use crate::{
     Error, TransportKind, Wait,
     api::{AttachParams, AttachedProcess, TerminalSize},
@@ -25,7 +25,7 @@ async fn read(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
 }
 
 #[tokio::test]
-async fn v5_carries_all_streams_and_closes_the_input() {
+async fn v5_carries_the_requested_streams_and_closes_the_input() {
     let (pods, server) = serve("v5.channel.k8s.io", |mut socket| async move {
         for channel in 0..5 {
             socket.send([channel]).await;
@@ -61,10 +61,10 @@ async fn v5_carries_all_streams_and_closes_the_input() {
 }
 
 #[tokio::test]
-async fn join_returns_success_and_unread_failures() {
+async fn join_returns_the_result_that_was_not_taken() {
     for (status, code) in [(SUCCESS, None), (EXIT_7, Some(7))] {
         let (pods, _server) = serve("v5.channel.k8s.io", move |mut socket| async move {
-            // More than the buffers hold: `join` discards it.
+            // The buffers cannot hold these messages: `join` discards them.
             for _ in 0..40 {
                 socket.send([vec![1], vec![b'x'; 32 << 10]].concat()).await;
             }
@@ -103,9 +103,10 @@ async fn a_result_may_arrive_in_parts() {
     process.join().await.unwrap();
 }
 
-/// The error of a process, and of its standard output, for a server that sends these bytes after the handshake.
-async fn failure(bytes: Vec<u8>) -> (Error, std::io::Error) {
-    let (pods, _server) = raw("v5.channel.k8s.io", |mut stream| async move {
+/// The errors of a process and of its standard output, if the server sends these bytes after the handshake and then closes
+/// the connection.
+async fn errors_after(bytes: Vec<u8>) -> (Error, std::io::Error) {
+    let (pods, _server) = serve_tcp("v5.channel.k8s.io", |mut stream| async move {
         stream.write_all(&bytes).await.unwrap();
         let mut end = Vec::new();
         stream.shutdown().await.unwrap();
@@ -136,7 +137,7 @@ async fn violations_are_decode_errors_that_name_the_request() {
         (b"\xf2\x01a".to_vec(), "protocol"),
         ([&[0x89, 126, 0, 200][..], &[0; 200]].concat(), "protocol"),
     ] {
-        let (error, read) = failure(bytes).await;
+        let (error, read) = errors_after(bytes).await;
         assert!(
             matches!(&error, Error::Decode { what, .. } if what.contains("GET /api/v1/namespaces/web/pods/a/exec")),
             "{error:?}"
@@ -147,7 +148,7 @@ async fn violations_are_decode_errors_that_name_the_request() {
 }
 
 #[tokio::test]
-async fn a_cut_stream_is_never_a_complete_one() {
+async fn a_truncated_stream_is_an_error() {
     let close = vec![0x88, 2, 0x03, 0xE8];
     for (bytes, part) in [
         (Vec::new(), "broke"),
@@ -156,7 +157,7 @@ async fn a_cut_stream_is_never_a_complete_one() {
         ([frame(b"\x01x"), close.clone()].concat(), "without the result"),
         ([frame(b"\x03{\"status\":"), close].concat(), "a part of the result"),
     ] {
-        let (error, read) = failure(bytes).await;
+        let (error, read) = errors_after(bytes).await;
         assert!(matches!(&error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
         assert!(
             error.to_string().contains(part)
@@ -168,7 +169,7 @@ async fn a_cut_stream_is_never_a_complete_one() {
 }
 
 #[tokio::test]
-async fn dropping_the_process_ends_its_connection_and_its_streams() {
+async fn dropping_or_aborting_a_process_ends_its_connection_and_its_streams() {
     for is_aborted in [false, true] {
         let (pods, server) = serve("v5.channel.k8s.io", |mut socket| async move {
             socket.send(b"\x01begin").await;
@@ -193,12 +194,12 @@ async fn dropping_the_process_ends_its_connection_and_its_streams() {
 
 #[tokio::test]
 async fn an_unread_output_stops_the_server_but_not_the_input() {
-    const MESSAGES: usize = 2000;
+    const MESSAGE_COUNT: usize = 2000;
     let sent = Arc::new(AtomicUsize::new(0));
     let counter = sent.clone();
     let (pods, server) = serve("v5.channel.k8s.io", move |mut socket| async move {
         let message = [vec![1], vec![b'x'; 32 << 10]].concat();
-        for _ in 0..MESSAGES {
+        for _ in 0..MESSAGE_COUNT {
             socket.send(&message).await;
             counter.fetch_add(1, SeqCst);
         }
@@ -212,23 +213,23 @@ async fn an_unread_output_stops_the_server_but_not_the_input() {
     process.stdin().unwrap().write_all(b"input").await.unwrap();
     let mut first = [0; 1];
     stdout.read_exact(&mut first).await.unwrap();
-    // Wait until the data in the buffers and in the kernel has been sent.
+    // Wait until the server can send no more: the buffers of the client and of the kernel are full.
     let mut before = usize::MAX;
     while before != sent.load(SeqCst) {
         before = sent.load(SeqCst);
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
-    assert!(before < MESSAGES, "{before}");
+    assert!(before < MESSAGE_COUNT, "{before}");
     let mut rest = Vec::new();
     stdout.read_to_end(&mut rest).await.unwrap();
-    assert_eq!(1 + rest.len(), MESSAGES * (32 << 10));
+    assert_eq!(1 + rest.len(), MESSAGE_COUNT * (32 << 10));
     process.join().await.unwrap();
     server.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_server_that_answers_no_ping_is_a_timeout() {
-    let (pods, _server) = raw("v5.channel.k8s.io", |stream| async move {
+async fn a_server_that_answers_no_ping_causes_a_timeout() {
+    let (pods, _server) = serve_tcp("v5.channel.k8s.io", |stream| async move {
         let _stream = stream;
         std::future::pending::<()>().await;
     })
@@ -242,7 +243,7 @@ async fn a_server_that_answers_no_ping_is_a_timeout() {
 
 #[tokio::test]
 async fn a_server_that_has_not_read_the_input_is_not_dead() {
-    let (pods, _server) = raw("v5.channel.k8s.io", |stream| async move {
+    let (pods, _server) = serve_tcp("v5.channel.k8s.io", |stream| async move {
         let _stream = stream;
         std::future::pending::<()>().await;
     })

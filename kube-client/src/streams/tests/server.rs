@@ -25,13 +25,14 @@ async fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// The value of a header; the client writes the names in lower case.
+/// The value of a header. `name` ends with a colon, and is in lower case, as the client writes it.
 fn header<'a>(head: &'a str, name: &str) -> &'a str {
     head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name} in {head}")).trim()
 }
 
-/// Pods of a server that answers the first connection with `respond`, which receives the head of the request.
-pub(super) async fn answer<F, R>(respond: F) -> (Api<Pod>, JoinHandle<()>)
+/// Starts a server that reads the head of one request. The server passes the head and the connection to `respond`. Returns
+/// the API of the server's pods, and the task of the server.
+pub(super) async fn serve_request<F, R>(respond: F) -> (Api<Pod>, JoinHandle<()>)
 where
     F: FnOnce(String, TcpStream) -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
@@ -47,13 +48,13 @@ where
     (Api::namespaced(Client::try_from(config).unwrap(), "web"), server)
 }
 
-/// Pods of a server that switches the first connection to `protocol`, and passes it to `serve`.
-pub(super) async fn raw<F, R>(protocol: &'static str, serve: F) -> (Api<Pod>, JoinHandle<()>)
+/// As [`serve_request`], but accepts the handshake with `protocol`, and passes the connection to `serve`.
+pub(super) async fn serve_tcp<F, R>(protocol: &'static str, serve: F) -> (Api<Pod>, JoinHandle<()>)
 where
     F: FnOnce(TcpStream) -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    answer(move |head, mut stream| async move {
+    serve_request(move |head, mut stream| async move {
         assert!(header(&head, "sec-websocket-protocol:").split(',').any(|name| name.trim() == protocol));
         let accept = derive_accept_key(header(&head, "sec-websocket-key:").as_bytes());
         let response = format!(
@@ -75,7 +76,7 @@ impl Socket {
         self.0.send(Message::Binary(Bytes::copy_from_slice(message.as_ref()))).await.unwrap();
     }
 
-    /// The next binary message; `None` at the end.
+    /// The next binary message; `None` at the end of the WebSocket.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         loop {
             match self.0.next().await? {
@@ -86,7 +87,7 @@ impl Socket {
         }
     }
 
-    /// Sends the status and closes the WebSocket.
+    /// Sends the result of the process, and closes the WebSocket.
     pub(super) async fn finish(mut self, status: &str) {
         self.send([b"\x03", status.as_bytes()].concat()).await;
         let _ = self.0.close(None).await;
@@ -94,13 +95,13 @@ impl Socket {
     }
 }
 
-/// Like [`raw`], but passes the WebSocket to `serve`.
+/// As [`serve_tcp`], but passes the WebSocket to `serve`.
 pub(super) async fn serve<F, R>(protocol: &'static str, serve: F) -> (Api<Pod>, JoinHandle<()>)
 where
     F: FnOnce(Socket) -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    raw(protocol, |stream| async move {
+    serve_tcp(protocol, |stream| async move {
         serve(Socket(WebSocketStream::from_raw_socket(stream, Role::Server, None).await)).await;
     })
     .await

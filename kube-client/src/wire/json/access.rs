@@ -10,11 +10,11 @@ use crate::core::FieldNode;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use std::ops::ControlFlow;
 
-/// The maximum depth of a list whose elements are counted before they are decoded. The count of a list also scans the
-/// lists within it, so text at depth `n` is scanned up to `n` times.
+/// The maximum depth of a list whose elements are counted before they are decoded. Counting the elements of a list also
+/// scans the lists within this list, so text at depth `n` is scanned up to `n` times.
 const MAX_COUNTED_DEPTH: u8 = 16;
 
-/// The members (RFC 8259: name/value pairs) of an object, without skipped fields.
+/// The members (RFC 8259: name/value pairs) of an object. The `MapAccess` omits skipped fields.
 pub(super) struct Members<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
     /// The skipped fields within the object.
@@ -33,14 +33,15 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
         Self { reader, fields, member: None, depth, first: true }
     }
 
-    /// Moves to the opening quote of the next key and returns true, or consumes the `}` and returns false.
+    /// Moves to the opening quote of the next key, and returns true. At the end of the object, consumes the `}` if it is
+    /// unread, and returns false.
     #[inline]
-    fn next(&mut self) -> Result<bool> {
+    fn advance_to_key(&mut self) -> Result<bool> {
         if self.reader.depth() < self.depth {
             return Ok(false);
         }
         self.reader.close_down_to(self.depth)?;
-        match self.reader.expect_byte("an object")? {
+        match self.reader.peek_or_fail("an object")? {
             b'}' => {
                 self.reader.close();
                 return Ok(false);
@@ -53,7 +54,7 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
             _ if self.first => return error("key must be a string"),
             _ => return error("expected `,` or `}`"),
         }
-        match self.reader.expect_byte("an object")? {
+        match self.reader.peek_or_fail("an object")? {
             b'"' => Ok(true),
             b'}' => error("trailing comma"),
             _ => error("key must be a string"),
@@ -63,7 +64,7 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
     /// Consumes the colon after a key.
     #[inline]
     fn consume_colon(&mut self) -> Result<()> {
-        match self.reader.expect_byte("an object")? {
+        match self.reader.peek_or_fail("an object")? {
             b':' => {
                 self.reader.bump();
                 Ok(())
@@ -74,13 +75,13 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
 }
 
 impl<'de> Members<'_, 'de, '_> {
-    /// Calls `visit` with each key and with the reader at the value, until `visit` returns `Break`. `visit` must
-    /// consume the value.
+    /// Calls `visit` with each key and with the reader at the value of the key, until `visit` returns `Break`. `visit`
+    /// must consume the value before it returns `Continue`. Does not skip fields.
     pub(super) fn for_each(
         mut self,
         mut visit: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        while self.next()? {
+        while self.advance_to_key()? {
             let key = self.reader.read_string()?;
             self.consume_colon()?;
             if visit(&key, self.reader)?.is_break() {
@@ -96,7 +97,7 @@ impl<'de> MapAccess<'de> for Members<'_, 'de, '_> {
 
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        while self.next()? {
+        while self.advance_to_key()? {
             let key = self.reader.read_string()?;
             if let Some(fields) = self.fields {
                 self.member = fields.field(&key);
@@ -135,16 +136,17 @@ impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
         Self { reader, element, depth, first: true }
     }
 
-    /// Moves to the next element that is not skipped and returns true. Returns false at the end of the list.
+    /// Consumes the comma, and elements that are skipped. Returns true at the next element, and false at the `]`, which
+    /// stays unread.
     #[inline]
-    fn next(&mut self) -> Result<bool> {
+    fn advance_to_element(&mut self) -> Result<bool> {
         self.reader.close_down_to(self.depth)?;
         loop {
-            match self.reader.expect_byte("a list")? {
+            match self.reader.peek_or_fail("a list")? {
                 b']' => return Ok(false),
                 b',' if !self.first => {
                     self.reader.bump();
-                    if self.reader.expect_byte("a list")? == b']' {
+                    if self.reader.peek_or_fail("a list")? == b']' {
                         return error("trailing comma");
                     }
                 }
@@ -164,14 +166,14 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de, '_> {
 
     #[inline]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        if !self.next()? {
+        if !self.advance_to_element()? {
             return Ok(None);
         }
         seed.deserialize(Value::new(self.reader, self.element)).map(Some)
     }
 
-    /// Counts the elements. Returns a hint only before the first element, when serde requests it, and not for a list
-    /// deeper than [`MAX_COUNTED_DEPTH`].
+    /// The number of elements; 0 if all elements are skipped. serde requests the hint before it reads the first element.
+    /// `None` if an element has been read, if the list is deeper than [`MAX_COUNTED_DEPTH`], or if its `]` is missing.
     fn size_hint(&self) -> Option<usize> {
         match self.element {
             Some(element) if element.skips_whole_value() => Some(0),

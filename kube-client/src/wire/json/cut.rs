@@ -2,7 +2,7 @@
 
 use super::access::Members;
 use super::reader::{Reader, error};
-use super::{Result, check_utf8, located};
+use super::{Result, check_utf8, with_position};
 use crate::core::FieldNode;
 use serde::de::Error as _;
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ pub(crate) struct Identity<'a> {
     pub(crate) resource_version: Option<Cow<'a, str>>,
 }
 
-/// The check of the values that [`cut`] keeps.
+/// How [`cut`] checks the values that it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueCheck {
     /// Checks that the values are valid JSON.
@@ -27,12 +27,14 @@ pub(crate) enum ValueCheck {
     Brackets,
 }
 
-/// Checks that `text` is one JSON object, and reads its identity. Appends the text without the fields in `skipped` to
-/// `out`, unless the object has none of them. As in the decoder, the content of skipped fields is not checked.
+/// Checks that `text` is one JSON object, and reads its identity. If the object contains skipped fields, appends the text
+/// without these fields to `out`; otherwise `out` stays unchanged. As in the decoder, the content of skipped fields is not
+/// checked.
 ///
 /// # Errors
 ///
-/// If the text is not valid JSON, is not an object, or a field of the identity is not a string.
+/// If `check` finds that the text is not valid JSON, if the text is not an object, or if a field of the identity is
+/// neither a string nor null.
 pub(crate) fn cut<'a>(
     text: &'a [u8],
     skipped: Option<&FieldNode>,
@@ -43,14 +45,14 @@ pub(crate) fn cut<'a>(
     let mut reader = Reader::new(text);
     let mut cutter = Cutter { text, check, out, done: 0, identity: Identity::default() };
     let outcome = cutter.read_object(&mut reader, skipped, Part::Object).and_then(|()| reader.expect_end());
-    outcome.map_err(|error| located(&error, &reader))?;
+    outcome.map_err(|error| with_position(&error, &reader))?;
     if cutter.done > 0 {
         cutter.remove(text.len(), text.len());
     }
     Ok(cutter.identity)
 }
 
-/// Copies the parts of a text that are not removed.
+/// The state of [`cut`]: copies `text` to `out` without the skipped fields, and reads the identity.
 struct Cutter<'de, 'o> {
     text: &'de str,
     check: ValueCheck,
@@ -69,7 +71,7 @@ enum Part {
 }
 
 impl<'de> Cutter<'de, '_> {
-    /// Copies the text before `begin`, and removes the text up to `end`.
+    /// Copies `text[done..begin]` to `out`, and leaves out `text[begin..end]`.
     fn remove(&mut self, begin: usize, end: usize) {
         self.out.extend_from_slice(self.text.as_bytes().get(self.done..begin).unwrap_or_default());
         self.done = end;
@@ -82,31 +84,32 @@ impl<'de> Cutter<'de, '_> {
         fields: Option<&FieldNode>,
         part: Part,
     ) -> Result<()> {
-        if reader.expect_byte("an object")? != b'{' {
+        if reader.peek_or_fail("an object")? != b'{' {
             return error("expected an object");
         }
         reader.enter()?;
-        // The end of the previous member. The text of a member begins with the comma before the member.
-        let mut end = reader.before().len();
+        // The end of the previous member. If the next member is removed, the removed text begins here, and includes the
+        // comma before the member.
+        let mut end = reader.consumed_text().len();
         let (mut is_first, mut has_removed) = (true, false);
         Members::new(reader, None).for_each(|key, reader| {
             let begin = end;
             let member = fields.and_then(|fields| fields.field(key));
             if member.is_some_and(FieldNode::skips_whole_value) {
                 reader.skip_value()?;
-                end = reader.before().len();
+                end = reader.consumed_text().len();
                 self.remove(begin, end);
                 has_removed = true;
                 return Ok(Continue(()));
             }
             if is_first && has_removed {
-                // All members before this member were removed: remove its comma, too.
+                // All members before this member were removed: also remove the comma before this member.
                 let comma = self.text.get(begin..).and_then(|rest| rest.find(',')).unwrap_or_default();
                 self.remove(begin, begin + comma + 1);
             }
             is_first = false;
             self.read_member(reader, key, member, part)?;
-            end = reader.before().len();
+            end = reader.consumed_text().len();
             Ok(Continue(()))
         })
     }
@@ -131,7 +134,7 @@ impl<'de> Cutter<'de, '_> {
             (Part::Metadata, "resourceVersion") => &mut identity.resource_version,
             _ => return self.read_value(reader, fields),
         };
-        *slot = match reader.expect_byte("a string")? {
+        *slot = match reader.peek_or_fail("a string")? {
             b'"' => Some(reader.read_string()?),
             b'n' => reader.read_literal("null").map(|()| None)?,
             _ => return Err(serde_json::Error::custom(format_args!("metadata.{key} is not a string"))),
@@ -142,14 +145,14 @@ impl<'de> Cutter<'de, '_> {
     /// Reads a value, and removes the parts that `fields` skips.
     fn read_value(&mut self, reader: &mut Reader<'de>, fields: Option<&FieldNode>) -> Result<()> {
         let Some(fields) = fields else { return self.skip_value(reader) };
-        match (reader.expect_byte("a value")?, fields.elements()) {
+        match (reader.peek_or_fail("a value")?, fields.elements()) {
             (b'{', _) => self.read_object(reader, Some(fields), Part::Other),
             (b'[', Some(element)) => self.read_list(reader, element),
             _ => self.skip_value(reader),
         }
     }
 
-    /// Moves past a value of which all parts are kept, and checks it as `check` requires.
+    /// Skips a value from which nothing is removed, and checks the value as `check` requires.
     fn skip_value(&self, reader: &mut Reader<'de>) -> Result<()> {
         match self.check {
             ValueCheck::Syntax => reader.check_value(),
@@ -160,8 +163,8 @@ impl<'de> Cutter<'de, '_> {
     /// Reads a list, and removes the parts of its elements that `element` skips.
     fn read_list(&mut self, reader: &mut Reader<'de>, element: &FieldNode) -> Result<()> {
         reader.enter()?;
-        let (begin, mut is_first) = (reader.before().len(), true);
-        while reader.next_element(&mut is_first)? {
+        let (begin, mut is_first) = (reader.consumed_text().len(), true);
+        while reader.advance_to_element(&mut is_first)? {
             if element.skips_whole_value() {
                 reader.skip_value()?;
             } else {
@@ -169,8 +172,8 @@ impl<'de> Cutter<'de, '_> {
             }
         }
         if element.skips_whole_value() {
-            // The bracket is the last byte that was read.
-            self.remove(begin, reader.before().len() - 1);
+            // The last byte that was read is the `]`, which is not removed.
+            self.remove(begin, reader.consumed_text().len() - 1);
         }
         Ok(())
     }
@@ -183,7 +186,8 @@ mod tests {
     use crate::wire::json::decode;
     use serde_json::{Value, json};
 
-    /// The text without the skipped fields, and the identity.
+    /// Cuts `text` with both values of [`ValueCheck`], and compares the results. Returns the text without the skipped
+    /// fields, and the identity.
     fn cut_text<'a>(text: &'a str, skipped: &[&str]) -> Result<(String, Identity<'a>)> {
         let skipped: FieldSet = skipped.iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
         let mut out = Vec::new();
@@ -192,14 +196,14 @@ mod tests {
         assert_eq!(cut(text.as_bytes(), skipped.root(), ValueCheck::Brackets, &mut unchecked)?, identity);
         assert_eq!(unchecked, out);
         let rest = if out.is_empty() { text.to_owned() } else { String::from_utf8(out).unwrap() };
-        // The cut text decodes to the same value as the whole text decoded without the skipped fields.
+        // Decoding the cut text returns the same value as decoding the whole text with `skipped`.
         let whole: Value = decode(text.as_bytes(), &skipped).unwrap();
         assert_eq!(decode::<Value>(rest.as_bytes(), &FieldSet::none()).unwrap(), whole, "{text}");
         Ok((rest, identity))
     }
 
     #[test]
-    fn removes_skipped_fields_with_one_comma() {
+    fn removes_each_skipped_field_with_one_comma() {
         for (text, skipped, expected) in [
             (r#"{"a":1,"b":2}"#, &["c"][..], r#"{"a":1,"b":2}"#),
             (r#"{"a":1,"b":2,"c":3}"#, &["a"], r#"{"b":2,"c":3}"#),
@@ -242,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_text_is_an_error_with_its_position() {
+    fn the_error_names_the_problem_of_malformed_text() {
         for (text, problem) in [
             ("", "EOF while parsing an object"),
             ("7", "expected an object at line 1 column 0"),
@@ -285,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_what_serde_json_accepts() {
+    fn accepts_the_same_objects_as_serde_json() {
         let mut random = fastrand::Rng::with_seed(3);
         let value = json!({"metadata": {"name": "a", "labels": {"x": "\u{1F600}\n\\", "y": ""}}, "list": [1, -2.5e3, true, null, [], {}, [[{"a": []}]]]});
         let text = value.to_string();

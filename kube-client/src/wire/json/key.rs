@@ -18,7 +18,7 @@ impl<'de> Key<'de> {
         Self { text }
     }
 
-    /// Reads a key whose whole text is a JSON number.
+    /// Reads a key whose whole text is a JSON number. Every other key, and a number with escapes, is an error.
     fn read_number<T>(self, read: impl FnOnce(Value<'_, 'de, '_>) -> Result<T>) -> Result<T> {
         if let Cow::Borrowed(text) = self.text
             && text.starts_with(|first: char| first == '-' || first.is_ascii_digit())

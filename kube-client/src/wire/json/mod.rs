@@ -4,12 +4,14 @@
 //! type, without a copy of the text: to skip an object or list, it only counts brackets. It gives size hints for lists,
 //! so that vectors are allocated once. It checks the whole text for UTF-8 once, not string by string.
 //!
-//! The decoder must accept every text that serde_json accepts, with the same result; the tests compare both decoders.
-//! Two differences are deliberate. Skipped and ignored objects and lists are not validated: only their brackets are
-//! counted. Times beyond the range of `jiff::Timestamp` decode to the nearest timestamp, because API servers store
+//! The decoder must accept every valid JSON text that serde_json accepts, with the same result; the tests compare both
+//! decoders. Three differences are deliberate. Skipped and ignored objects and lists are not validated: only their
+//! brackets are counted. After an error that a type tolerates, a missing bracket is still an error, unlike in serde_json.
+//! Times beyond the range of `jiff::Timestamp` decode to the nearest timestamp, because API servers store
 //! `9999-12-31T23:59:59Z`.
 //!
-//! Errors are `serde_json::Error`s with line and column, without the values that serde_json quotes.
+//! The errors of `decode` and `cut` are `serde_json::Error`s with line and column, without the values that serde_json
+//! quotes. Callers drop the errors of all other functions.
 
 mod access;
 mod cut;
@@ -23,7 +25,7 @@ pub(crate) use cut::{Identity, ValueCheck, cut};
 pub use peek::FilterDepth;
 pub(crate) use peek::{ObjectHead, read_event_head, read_head, skipped_in_metadata, split_event};
 
-use crate::core::{FieldSet, without_values};
+use crate::core::{FieldSet, remove_quoted_values};
 use reader::Reader;
 use serde::de::{Deserialize, Error as _};
 use std::any::type_name;
@@ -32,7 +34,7 @@ use value::Value;
 
 type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 
-/// Decodes `text`, which must hold exactly one value, without the fields in `skipped`.
+/// Decodes `text`, and skips the fields in `skipped`. `text` must hold exactly one JSON value.
 ///
 /// # Errors
 ///
@@ -41,8 +43,8 @@ type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
     let mut reader = Reader::new(check_utf8(text)?);
     let fields = skipped.root();
-    // `T::deserialize` is user code. A panic fails only this value: it must not end a list, a watch or the polling
-    // task. The error does not contain the panic message, which may contain values of the object.
+    // `T::deserialize` is user code. A panic becomes an error of this value: the panic must not end a list, a watch or
+    // the task that polls them. The error does not contain the panic message, which may contain values of the object.
     let deserialize = || T::deserialize(Value::new(&mut reader, fields));
     let value = catch_unwind(AssertUnwindSafe(deserialize)).unwrap_or_else(|_panic| {
         let name = type_name::<T>();
@@ -52,15 +54,15 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
     match &value {
         Ok(_) => match reader.expect_end() {
             Ok(()) => value,
-            Err(error) => Err(located(&error, &reader)),
+            Err(error) => Err(with_position(&error, &reader)),
         },
-        Err(error) => Err(located(error, &reader)),
+        Err(error) => Err(with_position(error, &reader)),
     }
 }
 
 /// The error with the reader's position in the whole text, and without values of the text.
-fn located(error: &serde_json::Error, reader: &Reader<'_>) -> serde_json::Error {
-    error_at(&without_values(&without_position(error)), reader.before())
+fn with_position(error: &serde_json::Error, reader: &Reader<'_>) -> serde_json::Error {
+    error_at(&remove_quoted_values(&without_position(error)), reader.consumed_text())
 }
 
 /// The text of an error without serde_json's position, which may be relative to a nested value instead of the whole

@@ -4,7 +4,8 @@ use super::Result;
 use super::reader::{Reader, error};
 use serde::de::{Unexpected, Visitor};
 
-/// A JSON number: an integer if it fits into 64 bits, otherwise a float. The variants match serde's visitor methods.
+/// A JSON number. An integer that fits into 64 bits is `Unsigned` or, if negative, `Signed`; all other numbers and `-0`
+/// are a `Float`. The variants match serde's visitor methods.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Unsigned(u64),
@@ -13,7 +14,7 @@ pub(super) enum Number {
 }
 
 impl Number {
-    /// Passes the number to the visitor's method for its type.
+    /// Calls the visitor's method for the type of the number.
     #[inline]
     pub(super) fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self {
@@ -24,7 +25,7 @@ impl Number {
     }
 
     /// Converts the number to serde's `Unexpected`, for the error about a value of the wrong type.
-    pub(super) fn unexpected(self) -> Unexpected<'static> {
+    pub(super) fn to_unexpected(self) -> Unexpected<'static> {
         match self {
             Self::Unsigned(number) => Unexpected::Unsigned(number),
             Self::Signed(number) => Unexpected::Signed(number),
@@ -39,7 +40,7 @@ impl Reader<'_> {
         self.read_number_with(|text| text.parse().ok().filter(|number: &f64| number.is_finite()))
     }
 
-    /// Reads a number as an `f32`. Parsing an `f64` and converting it would round twice.
+    /// Reads a number for an `f32`. Parsing a float as `f64` and converting the `f64` to `f32` would round twice.
     pub(super) fn read_number_f32(&mut self) -> Result<Number> {
         self.read_number_with(|text| {
             text.parse().ok().filter(|number: &f32| number.is_finite()).map(f64::from)
@@ -65,13 +66,14 @@ impl Reader<'_> {
         if is_number(self.take_number_text()) { Ok(()) } else { error("invalid number") }
     }
 
-    /// Consumes the characters of a number.
+    /// Consumes and returns all characters that a number may contain. Does not check that they form a number.
     fn take_number_text(&mut self) -> &str {
         self.take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
     }
 }
 
-/// Parses an integer. `None` if it does not fit into 64 bits, and for `-0`, which only a float can represent.
+/// Parses an integer that fits into 64 bits. Returns `None` for every other text, and for `-0`, which only a float can
+/// represent.
 fn parse_integer(text: &str) -> Option<Number> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let whole = digits.bytes().all(|byte| byte.is_ascii_digit());

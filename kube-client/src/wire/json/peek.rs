@@ -1,5 +1,5 @@
-//! Reads the type and metadata of an object without its spec and status, for the filters that run before an object is
-//! decoded.
+//! Reads only the type and the metadata of an object: for the filters that run before the object is decoded, and for
+//! error messages.
 
 use super::access::Members;
 use super::reader::{Reader, error};
@@ -14,8 +14,8 @@ use std::sync::LazyLock;
 /// The part of the metadata that a filter receives before the object is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FilterDepth {
-    /// Name, namespace, resource version and labels. This depth is the cheapest: reading JSON stops after the last of
-    /// these fields, which is near the beginning of most objects.
+    /// Name, namespace, resource version and labels. This depth is the cheapest: the client stops reading JSON when it
+    /// has found all four fields, or at the end of the metadata if the object lacks one of them.
     Labels,
     /// All of the metadata except `managedFields`.
     Metadata,
@@ -29,14 +29,14 @@ pub(crate) struct ObjectHead {
     pub(crate) metadata: ObjectMeta,
 }
 
-/// Reads an object up to the end of its metadata. `apiVersion` and `kind` are `None` if they follow the metadata; API
-/// servers write them before the metadata.
+/// Reads an object, at most up to the end of the metadata. `apiVersion` and `kind` are `None` if they follow the
+/// metadata; API servers write them before the metadata.
 pub(crate) fn read_head(text: &[u8], depth: FilterDepth) -> Result<ObjectHead> {
     read_head_at(&mut Reader::new(check_utf8(text)?), depth)
 }
 
-/// Reads the type of an event, and its object up to the end of the metadata. Reads the whole event if `type`
-/// comes after `object`.
+/// Reads the type of an event, and the event's object up to the end of the metadata. If `type` comes after `object`,
+/// skips the rest of the object to reach `type`.
 pub(crate) fn read_event_head(line: &[u8], depth: FilterDepth) -> Result<(Cow<'_, str>, ObjectHead)> {
     let (mut event_type, mut object) = (None, None);
     for_each_member(&mut Reader::new(check_utf8(line)?), |key, reader| {
@@ -64,7 +64,7 @@ pub(crate) fn split_event(line: &[u8]) -> Result<(Cow<'_, str>, &str)> {
     for_each_member(&mut reader, |key, reader| {
         match key {
             "type" if reader.peek() == Some(b'"') => event_type = Some(reader.read_string()?),
-            "object" => object = Some(reader.read_raw()?),
+            "object" => object = Some(reader.read_raw_value()?),
             _ => reader.skip_value()?,
         }
         Ok(Continue(()))
@@ -73,7 +73,7 @@ pub(crate) fn split_event(line: &[u8]) -> Result<(Cow<'_, str>, &str)> {
     event_type.zip(object).ok_or_else(|| serde_json::Error::custom("an event needs \"type\" and \"object\""))
 }
 
-/// Reads the object at the reader's position up to the end of its metadata.
+/// Reads the object that begins at the reader's position, at most up to the end of the metadata.
 fn read_head_at(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectHead> {
     let (mut api_version, mut kind, mut metadata) = (None, None, None);
     for_each_member(reader, |key, reader| {
@@ -122,7 +122,7 @@ fn for_each_member<'de>(
     reader: &mut Reader<'de>,
     visit: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    if reader.expect_byte("an object")? != b'{' {
+    if reader.peek_or_fail("an object")? != b'{' {
         return error("expected an object");
     }
     reader.enter()?;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_labels_stops_after_the_last_needed_field() {
+    fn labels_depth_stops_reading_after_all_four_fields() {
         let text = br#"{"metadata":{"uid":"u","name":"x","namespace":"ns","labels":{"a":"b"},"resourceVersion":"7",]"#;
         let meta = read_head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!(meta.labels.unwrap()["a"], "b");
@@ -163,7 +163,7 @@ mod tests {
             (meta.name.as_deref(), meta.namespace.as_deref(), meta.resource_version.as_deref(), meta.uid),
             (Some("x"), Some("ns"), Some("7"), None)
         );
-        // The fields that are missing may still follow, so the whole metadata is read.
+        // `namespace` and `resourceVersion` may still follow, so the whole metadata is read.
         let text = br#"{"metadata":{"name":"x","managedFields":[{}],"labels":{"a":"b"}},"spec":]"#;
         let meta = read_head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!((meta.labels.unwrap().len(), meta.namespace), (1, None));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_without_metadata_are_errors() {
+    fn a_missing_or_malformed_head_is_an_error() {
         for text in [
             "",
             "7",

@@ -2,7 +2,7 @@
 
 mod check;
 
-use super::super::block::{SMALL_BLOCK_BYTES, first_special};
+use super::super::block::{SMALL_BLOCK_BYTES, first_special_byte};
 use super::super::scan::ValueScan;
 use super::Result;
 use serde::de::Error as _;
@@ -17,12 +17,12 @@ pub(super) struct Reader<'de> {
     text: &'de str,
     at: usize,
     depth: u8,
-    /// Bit `n - 1` is set if the list at depth `n` was not read to its `]`, because an element failed to decode or more
-    /// elements followed than the type has.
+    /// Bit `n - 1` is set if the list at depth `n` was not read to its `]`: an element failed to decode, or the list
+    /// has more elements than the Rust type accepts.
     unclosed_lists: u128,
 }
 
-/// An error without a position; `decode` adds the position.
+/// An error without a position; `decode` and `cut` add the position.
 #[cold]
 #[inline(never)]
 pub(super) fn error<T>(problem: &str) -> Result<T> {
@@ -42,7 +42,7 @@ impl<'de> Reader<'de> {
     }
 
     /// The text before the cursor.
-    pub(super) fn before(&self) -> &'de [u8] {
+    pub(super) fn consumed_text(&self) -> &'de [u8] {
         &self.text.as_bytes()[..self.at.min(self.text.len())]
     }
 
@@ -65,7 +65,7 @@ impl<'de> Reader<'de> {
 
     /// Like [`peek`](Self::peek), but the end of the text is an error that names the incomplete value `what`.
     #[inline]
-    pub(super) fn expect_byte(&mut self, what: &str) -> Result<u8> {
+    pub(super) fn peek_or_fail(&mut self, what: &str) -> Result<u8> {
         match self.peek() {
             Some(byte) => Ok(byte),
             None => unexpected_eof(what),
@@ -78,7 +78,8 @@ impl<'de> Reader<'de> {
         self.at += 1;
     }
 
-    /// Fails if anything but white space follows.
+    /// Leaves all objects and lists. Fails if a closing bracket is missing, or if the text after the last bracket contains
+    /// anything but white space.
     pub(super) fn expect_end(&mut self) -> Result<()> {
         self.close_down_to(0)?;
         match self.peek() {
@@ -111,14 +112,14 @@ impl<'de> Reader<'de> {
         self.at += 1;
     }
 
-    /// Leaves all objects and lists deeper than `depth`: objects whose visitor returned before the `}`, and lists with
-    /// an element that failed to decode.
+    /// Leaves all objects and lists deeper than `depth`: objects whose visitor returned before the `}`, and lists that
+    /// were not read to the `]`. Fails if the next token is not the closing bracket.
     #[inline]
     pub(super) fn close_down_to(&mut self, depth: u8) -> Result<()> {
         if self.depth > depth { self.close_unread(depth) } else { Ok(()) }
     }
 
-    /// Leaves all objects and lists deeper than `depth`. The caller has checked that there is at least one.
+    /// Leaves all objects and lists deeper than `depth`. The caller has checked that the reader is deeper than `depth`.
     #[cold]
     fn close_unread(&mut self, depth: u8) -> Result<()> {
         while self.depth > depth {
@@ -133,7 +134,8 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// Records that the list at `depth` was not read to its end. The next token must be its `]`.
+    /// Records that the list at `depth` was not read to the `]`. Later, [`close_down_to`](Self::close_down_to) fails if
+    /// the next token is not this `]`.
     #[cold]
     pub(super) fn mark_list_unclosed(&mut self, depth: u8) {
         self.unclosed_lists |= list_bit(depth);
@@ -174,10 +176,10 @@ impl<'de> Reader<'de> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
         // Most strings and nearly all keys end within one small block.
-        let short = bytes.get(start..).and_then(|rest| rest.first_chunk()).and_then(first_special);
+        let short = bytes.get(start..).and_then(|rest| rest.first_chunk()).and_then(first_special_byte);
         let end = match short {
             Some(offset) => start + offset,
-            None => unescaped_end(bytes, start),
+            None => find_special_byte(bytes, start),
         };
         if bytes.get(end) == Some(&b'"')
             && let Some(plain) = self.text.get(start..end)
@@ -185,26 +187,26 @@ impl<'de> Reader<'de> {
             self.at = end + 1;
             return Ok(Cow::Borrowed(plain));
         }
-        self.string_with_escapes(end)
+        self.read_string_with_escapes(end)
     }
 
     /// Reads a string that contains an escape, contains a control character, or has no closing quote. `first` is the
-    /// offset of the first such byte.
+    /// offset of the first backslash or control character, or the length of the text.
     ///
     /// Field names in `managedFields` and JSON in annotations contain many quotes. Therefore this function decodes all
-    /// escapes of one character itself, with one allocation of the exact length.
+    /// two-character escapes, such as `\"`, without serde_json, and with one allocation of the exact length.
     #[inline(never)]
-    fn string_with_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {
+    fn read_string_with_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {
         let bytes = self.text.as_bytes();
         let (mut end, mut escapes) = (first, 0);
         loop {
             match (bytes.get(end), bytes.get(end + 1)) {
                 (Some(b'"'), _) => break,
-                (Some(b'\\'), Some(letter)) if unescaped(*letter).is_some() => {
+                (Some(b'\\'), Some(letter)) if unescape_letter(*letter).is_some() => {
                     escapes += 1;
-                    end = unescaped_end(bytes, end + 2);
+                    end = find_special_byte(bytes, end + 2);
                 }
-                _ => return self.string_with_other_escapes(first),
+                _ => return self.read_string_with_other_escapes(first),
             }
         }
         let mut rest = self.text.get(self.at + 1..end).unwrap_or_default();
@@ -212,7 +214,7 @@ impl<'de> Reader<'de> {
         while let Some((plain, escaped)) = rest.split_once('\\') {
             string.push_str(plain);
             let mut letters = escaped.chars();
-            string.extend(letters.next().and_then(|letter| unescaped(u8::try_from(letter).ok()?)));
+            string.extend(letters.next().and_then(|letter| unescape_letter(u8::try_from(letter).ok()?)));
             rest = letters.as_str();
         }
         string.push_str(rest);
@@ -223,7 +225,7 @@ impl<'de> Reader<'de> {
     /// Reads a string with a Unicode escape, or a string that is not well formed.
     #[cold]
     #[inline(never)]
-    fn string_with_other_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {
+    fn read_string_with_other_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {
         if first >= self.text.len() {
             self.at = self.text.len();
             return unexpected_eof("a string");
@@ -236,13 +238,13 @@ impl<'de> Reader<'de> {
         string.map(Cow::Owned)
     }
 
-    /// Skips a string. Its opening quote has been peeked. Escapes must be well formed, but lone surrogates are
-    /// accepted, as serde_json does for ignored strings.
+    /// Skips a string. Its opening quote has been peeked. Escapes must be well formed. Lone surrogates are accepted:
+    /// serde_json also accepts them in ignored strings.
     fn skip_string(&mut self) -> Result<()> {
         let bytes = self.text.as_bytes();
         self.at += 1;
         loop {
-            self.at = unescaped_end(bytes, self.at);
+            self.at = find_special_byte(bytes, self.at);
             match bytes.get(self.at) {
                 Some(b'"') => {
                     self.bump();
@@ -256,8 +258,8 @@ impl<'de> Reader<'de> {
     }
 
     /// Consumes the next value and returns its text.
-    pub(super) fn read_raw(&mut self) -> Result<&'de str> {
-        self.expect_byte("a value")?;
+    pub(super) fn read_raw_value(&mut self) -> Result<&'de str> {
+        self.peek_or_fail("a value")?;
         let start = self.at;
         self.skip_value()?;
         Ok(self.text.get(start..self.at).unwrap_or_default())
@@ -278,7 +280,7 @@ impl<'de> Reader<'de> {
     /// Skips the next value. Skips an object or list by counting brackets outside of strings, without validating its
     /// content.
     pub(super) fn skip_value(&mut self) -> Result<()> {
-        let first = self.expect_byte("a value")?;
+        let first = self.peek_or_fail("a value")?;
         match first {
             b'n' => return self.read_literal("null"),
             b't' => return self.read_literal("true"),
@@ -305,9 +307,9 @@ impl<'de> Reader<'de> {
     }
 }
 
-/// The character that an escape of one letter represents.
+/// The character that a backslash and `letter` represent; `None` if they are not a two-character escape.
 #[inline]
-fn unescaped(letter: u8) -> Option<char> {
+fn unescape_letter(letter: u8) -> Option<char> {
     Some(match letter {
         b'"' | b'\\' | b'/' => char::from(letter),
         b'b' => '\u{8}',
@@ -334,11 +336,11 @@ fn list_bit(depth: u8) -> u128 {
     1u128.checked_shl(u32::from(depth) - 1).unwrap_or_default()
 }
 
-/// The offset of the first quote, backslash or control character from `at` on; the length of the text if it has none.
+/// The offset of the first quote, backslash or control character from `at` on; the length of `bytes` if there is none.
 #[inline(never)]
-fn unescaped_end(bytes: &[u8], mut at: usize) -> usize {
+fn find_special_byte(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<SMALL_BLOCK_BYTES>()) {
-        match first_special(chunk) {
+        match first_special_byte(chunk) {
             Some(offset) => return at + offset,
             None => at += SMALL_BLOCK_BYTES,
         }

@@ -1,4 +1,4 @@
-//! Tests that compare the decoder with serde_json on the same texts.
+//! Tests of the decoder. Most of them compare the decoder with serde_json on the same texts.
 
 mod differential;
 
@@ -15,7 +15,7 @@ fn field_set(paths: &[&str]) -> FieldSet {
     paths.iter().map(|path| path.parse::<FieldSet>().unwrap()).collect()
 }
 
-/// Asserts that both decoders return the same value, or that both fail.
+/// Asserts that the decoder and serde_json return the same value, or that both fail.
 #[track_caller]
 fn assert_same_result<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
     let expected = serde_json::from_str::<T>(text);
@@ -145,9 +145,9 @@ enum Letter {
     B,
 }
 
-/// A struct with a field for each type of serde's data model.
+/// A struct with fields of many types of serde's data model.
 #[derive(Debug, PartialEq, Deserialize)]
-struct Everything {
+struct ManyTypes {
     unit: (),
     flag: Option<bool>,
     letter: char,
@@ -161,7 +161,7 @@ struct Everything {
 }
 
 #[test]
-fn reads_all_types_of_serdes_data_model() {
+fn reads_a_struct_of_many_types_as_serde_json_does() {
     let text = json!({
         "unit": null, "flag": true, "letter": "x", "tuple": [-1, 2.5], "unknown": {"a": ["]}\"", {}]},
         "choices": ["Unit", {"One": 1}, {"Two": [2, "b"]}, {"Named": {"a": null}}],
@@ -169,8 +169,8 @@ fn reads_all_types_of_serdes_data_model() {
         "by_number": {"-3": true}, "by_letter": {"B": 2, "A": 1}, "by_flag": {"true": 1},
         "boxed": ["a", "b\n"],
     });
-    assert_same_result::<Everything>(&text.to_string());
-    assert_same_result::<Everything>(&format!("{text:#}"));
+    assert_same_result::<ManyTypes>(&text.to_string());
+    assert_same_result::<ManyTypes>(&format!("{text:#}"));
     for (field, wrong) in [
         ("unit", json!(1)),
         ("letter", json!("xy")),
@@ -189,7 +189,7 @@ fn reads_all_types_of_serdes_data_model() {
     ] {
         let mut text = text.clone();
         text[field] = wrong;
-        assert_same_result::<Everything>(&text.to_string());
+        assert_same_result::<ManyTypes>(&text.to_string());
     }
 }
 
@@ -240,19 +240,19 @@ fn keeps_an_error_text_that_looks_like_a_position() {
 
 /// Decodes only the first member of an object.
 #[derive(Debug, PartialEq)]
-struct First(Value);
+struct FirstMember(Value);
 
-impl<'de> Deserialize<'de> for First {
+impl<'de> Deserialize<'de> for FirstMember {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = First;
+            type Value = FirstMember;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a map")
             }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<First, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<FirstMember, A::Error> {
                 map.next_key::<String>()?;
-                map.next_value().map(First)
+                map.next_value().map(FirstMember)
             }
         }
         deserializer.deserialize_map(Visitor)
@@ -262,12 +262,12 @@ impl<'de> Deserialize<'de> for First {
 #[test]
 fn checks_the_end_of_maps_whose_visitor_returns_early() {
     for text in [r#"{"a":1}"#, r#"{"a":1,"b":2}"#, r#"{"a":1]"#, r#"{"a":1}}"#, r#"{"a":1"#, r#"{"a":1 } "#] {
-        assert_same_result::<First>(text);
-        assert_same_result::<Vec<First>>(&format!("[{text}]"));
-        assert_same_result::<Vec<First>>(&format!("[{text},{text}]"));
-        assert_same_result::<(First, u8)>(&format!("[{text},7]"));
-        assert_same_result::<BTreeMap<String, First>>(&format!(r#"{{"x":{text},"y":{text}}}"#));
-        assert_same_result::<BTreeMap<String, Option<First>>>(&format!(r#"{{"x":{text}}}"#));
+        assert_same_result::<FirstMember>(text);
+        assert_same_result::<Vec<FirstMember>>(&format!("[{text}]"));
+        assert_same_result::<Vec<FirstMember>>(&format!("[{text},{text}]"));
+        assert_same_result::<(FirstMember, u8)>(&format!("[{text},7]"));
+        assert_same_result::<BTreeMap<String, FirstMember>>(&format!(r#"{{"x":{text},"y":{text}}}"#));
+        assert_same_result::<BTreeMap<String, Option<FirstMember>>>(&format!(r#"{{"x":{text}}}"#));
     }
 }
 
@@ -281,8 +281,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// Asserts equal results for valid JSON. The decoder may reject invalid JSON that serde_json accepts: after an error
-/// that [`Lenient`] tolerates, serde_json does not report a missing bracket.
+/// Like [`assert_same_result`], but the decoder may reject invalid JSON that serde_json accepts: after an error that
+/// [`Lenient`] tolerates, serde_json does not report a missing bracket.
 #[track_caller]
 fn assert_same_result_for_json<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
     let is_json = serde_json::from_str::<Value>(text).is_ok();
@@ -319,7 +319,7 @@ fn assert_same_lenient_result<T: DeserializeOwned + Debug + PartialEq>(wrong: &s
 }
 
 #[test]
-fn continues_after_a_tolerated_error_like_serde_json() {
+fn continues_as_serde_json_does_after_a_tolerated_error() {
     type Map<T> = BTreeMap<String, T>;
     for text in
         [r#"["x"]"#, r#"[ "x" ]"#, r#"[1,"x"]"#, r#"["x",1]"#, "[[]]", "[{}]", "[1,]", "[1", "[]", "[300]"]
@@ -371,7 +371,7 @@ fn strings_with_escapes_are_allocated_once() {
         assert_same_result::<Vec<String>>(broken);
     }
     let plain: Vec<String> = decode(escapes.as_bytes(), &FieldSet::none()).unwrap();
-    // serde_json decodes the strings with Unicode escapes, and may allocate a larger capacity.
+    // The decoder passes strings with Unicode escapes to serde_json, which may allocate a larger capacity.
     assert!(plain[..5].iter().all(|string| string.capacity() == string.len()), "{plain:?}");
 }
 
@@ -388,7 +388,7 @@ fn vectors_are_allocated_with_their_final_capacity() {
 
 /// Asserts that decoding without the fields at `paths` returns `expected`.
 #[track_caller]
-fn assert_skipped(paths: &[&str], text: &str, expected: &Value) {
+fn assert_decoded_without(paths: &[&str], text: &str, expected: &Value) {
     let found: Value = decode(text.as_bytes(), &field_set(paths)).unwrap();
     assert_eq!(found, *expected, "{paths:?}");
 }
@@ -396,24 +396,24 @@ fn assert_skipped(paths: &[&str], text: &str, expected: &Value) {
 #[test]
 fn skips_fields_at_any_position() {
     let text = r#"{"a":1, "b":{"c":[1,{"d":"}"}]},"\u0065":"x"}"#;
-    assert_skipped(&["a"], text, &json!({"b": {"c": [1, {"d": "}"}]}, "e": "x"}));
-    assert_skipped(&["e"], text, &json!({"a": 1, "b": {"c": [1, {"d": "}"}]}}));
-    assert_skipped(&["a", "b", "e"], text, &json!({}));
-    assert_skipped(&["b.c"], text, &json!({"a": 1, "b": {}, "e": "x"}));
-    assert_skipped(&["b.c[*].d"], text, &json!({"a": 1, "b": {"c": [1, {}]}, "e": "x"}));
-    assert_skipped(&["x", "b.x"], text, &serde_json::from_str(text).unwrap());
+    assert_decoded_without(&["a"], text, &json!({"b": {"c": [1, {"d": "}"}]}, "e": "x"}));
+    assert_decoded_without(&["e"], text, &json!({"a": 1, "b": {"c": [1, {"d": "}"}]}}));
+    assert_decoded_without(&["a", "b", "e"], text, &json!({}));
+    assert_decoded_without(&["b.c"], text, &json!({"a": 1, "b": {}, "e": "x"}));
+    assert_decoded_without(&["b.c[*].d"], text, &json!({"a": 1, "b": {"c": [1, {}]}, "e": "x"}));
+    assert_decoded_without(&["x", "b.x"], text, &serde_json::from_str(text).unwrap());
 }
 
 #[test]
 fn skips_fields_within_lists_and_maps() {
     let text = r#"{"l":[{"m":1,"n":2},{"n":3},4],"k":{"p":{"m":5},"q":{"n":6}}}"#;
     let (l, k) = (json!([{"m": 1, "n": 2}, {"n": 3}, 4]), json!({"p": {"m": 5}, "q": {"n": 6}}));
-    assert_skipped(&["l[*].m"], text, &json!({"l": [{"n": 2}, {"n": 3}, 4], "k": k}));
-    assert_skipped(&["k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
-    assert_skipped(&["l[*]"], text, &json!({"l": [], "k": k}));
-    assert_skipped(&["k.*"], text, &json!({"l": l, "k": {}}));
-    assert_skipped(&["k.*", "k.p.x"], text, &json!({"l": l, "k": {}}));
-    assert_skipped(&["k.q.x", "k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
+    assert_decoded_without(&["l[*].m"], text, &json!({"l": [{"n": 2}, {"n": 3}, 4], "k": k}));
+    assert_decoded_without(&["k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
+    assert_decoded_without(&["l[*]"], text, &json!({"l": [], "k": k}));
+    assert_decoded_without(&["k.*"], text, &json!({"l": l, "k": {}}));
+    assert_decoded_without(&["k.*", "k.p.x"], text, &json!({"l": l, "k": {}}));
+    assert_decoded_without(&["k.q.x", "k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
 }
 
 #[test]

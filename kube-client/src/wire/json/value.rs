@@ -3,7 +3,7 @@
 use super::Result;
 use super::access::{Elements, Members, Variant};
 use super::reader::{Reader, error};
-use crate::core::{FieldNode, nearest_timestamp};
+use crate::core::{FieldNode, nearest_timestamp_if_out_of_range};
 use serde::de::{Deserializer, Error as _, Expected, IntoDeserializer, Unexpected, Visitor};
 use std::any::type_name;
 use std::borrow::Cow;
@@ -27,10 +27,10 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
     /// Returns the first byte of the value without consuming it.
     #[inline]
     fn peek_first(&mut self) -> Result<u8> {
-        self.reader.expect_byte("a value")
+        self.reader.peek_or_fail("a value")
     }
 
-    /// The error for a value of an unexpected type. Reads a scalar first, to report it if it is malformed.
+    /// The error for a value of an unexpected type. For a malformed scalar, returns the error of reading the scalar.
     #[cold]
     fn unexpected_type_error(self, expected: &dyn Expected) -> serde_json::Error {
         let mistaken = |found| serde_json::Error::invalid_type(found, expected);
@@ -51,7 +51,7 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
             Some(b'[') => mistaken(Unexpected::Seq),
             Some(b'{') => mistaken(Unexpected::Map),
             Some(b'-' | b'0'..=b'9') => match self.reader.read_number() {
-                Ok(number) => mistaken(number.unexpected()),
+                Ok(number) => mistaken(number.to_unexpected()),
                 Err(error) => error,
             },
             Some(_) => serde_json::Error::custom("expected value"),
@@ -82,13 +82,13 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         value
     }
 
-    /// Deserializes a string, whose opening quote has been peeked. Replaces a time that `jiff::Timestamp` cannot
-    /// represent by the nearest timestamp, if the visitor deserializes a `jiff::Timestamp`.
+    /// Deserializes a string, whose opening quote has been peeked. If the visitor deserializes a `jiff::Timestamp`, a
+    /// time that is out of range is replaced with the nearest timestamp.
     #[inline]
     fn visit_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let text = self.reader.read_string()?;
         if is_timestamp::<V::Value>()
-            && let Some(nearest) = nearest_timestamp(&text)
+            && let Some(nearest) = nearest_timestamp_if_out_of_range(&text)
         {
             return visitor.visit_string(nearest.to_string());
         }
@@ -107,8 +107,8 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         }
     }
 
-    /// Parses an integer of any size, for 128-bit types.
-    fn large_integer<T: std::str::FromStr>(mut self, expected: &dyn Expected) -> Result<T> {
+    /// Reads an integer for a 128-bit type.
+    fn read_large_integer<T: std::str::FromStr>(mut self, expected: &dyn Expected) -> Result<T> {
         match self.peek_first()? {
             b'-' | b'0'..=b'9' => {
                 let text = self.reader.take_while(|byte| byte.is_ascii_digit() || byte == b'-');
@@ -190,12 +190,12 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     }
 
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let number = self.large_integer(&visitor)?;
+        let number = self.read_large_integer(&visitor)?;
         visitor.visit_i128(number)
     }
 
     fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let number = self.large_integer(&visitor)?;
+        let number = self.read_large_integer(&visitor)?;
         visitor.visit_u128(number)
     }
 
@@ -252,7 +252,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         if name == RAW_VALUE {
             // The protocol between serde_json and `RawValue` is private, so only serde_json can decode it.
-            let raw = self.reader.read_raw()?;
+            let raw = self.reader.read_raw_value()?;
             return serde_json::Deserializer::from_str(raw).deserialize_newtype_struct(name, visitor);
         }
         visitor.visit_newtype_struct(self)

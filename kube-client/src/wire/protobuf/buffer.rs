@@ -25,10 +25,12 @@ impl JsonText<'static> {
     pub(super) fn write(
         write: impl FnOnce(&mut Vec<u8>) -> transcode::Result<()>,
     ) -> serde_json::Result<Self> {
-        Self::write_with(|out| write(out).map_err(transcode::Malformed::into_error)).map(|(text, ())| text)
+        Self::write_with(|out| write(out).map_err(transcode::TranscodeError::into_error))
+            .map(|(text, ())| text)
     }
 
-    /// The text that `write` writes, and the result of `write`.
+    /// Calls the closure `write` with the thread's buffer. Returns the text that the closure has written, and the
+    /// closure's result.
     pub(crate) fn write_with<T, E>(write: impl FnOnce(&mut Vec<u8>) -> Result<T, E>) -> Result<(Self, T), E> {
         let mut text = Self::Owned(BUFFER.take());
         let result = match &mut text {
@@ -62,7 +64,7 @@ impl Drop for JsonText<'_> {
             && buffer.capacity() <= MAX_KEPT_BYTES
         {
             buffer.clear();
-            // Do not use `set`: it panics while the thread ends.
+            // Do not call `set` on `BUFFER` itself: the call panics while the thread ends.
             let _ = BUFFER.try_with(|kept| kept.set(std::mem::take(buffer)));
         }
     }

@@ -1,4 +1,4 @@
-//! Encodes JSON as Protobuf with the tables, for tests and fuzz targets only: the client writes JSON.
+//! Encodes JSON as Protobuf, for tests and fuzz targets only: the client never sends Protobuf.
 
 use super::envelope::MAGIC_NUMBER;
 use super::table::{Field, Label, Message, ValueType, message_of_kind};
@@ -29,46 +29,47 @@ pub(crate) fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-/// An object, or the message of a list, in its envelope.
+/// Puts the message of an object or of a list into an envelope.
 pub(crate) fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
     let types = [bytes_field(1, api_version.as_bytes()), bytes_field(2, kind.as_bytes())].concat();
     [MAGIC_NUMBER.to_vec(), bytes_field(1, &types), bytes_field(2, raw), vec![0x1a, 0, 0x22, 0]].concat()
 }
 
-/// The message of an object; `None` if the kind has none, or a value does not fit its field.
-pub(crate) fn message(object: &Value) -> Option<Vec<u8>> {
+/// Encodes an object without an envelope. Returns `None` if its kind has no message, or if a value does not fit its
+/// field.
+pub(crate) fn encode_message(object: &Value) -> Option<Vec<u8>> {
     let message = message_of_kind(object["apiVersion"].as_str()?, object["kind"].as_str()?)?;
-    fields(message, object.as_object()?)
+    encode_fields(message, object.as_object()?)
 }
 
-/// An object in its envelope.
-pub(crate) fn object(object: &Value) -> Option<Vec<u8>> {
-    Some(envelope(object["apiVersion"].as_str()?, object["kind"].as_str()?, &message(object)?))
+/// Encodes an object in its envelope.
+pub(crate) fn encode_object(object: &Value) -> Option<Vec<u8>> {
+    Some(envelope(object["apiVersion"].as_str()?, object["kind"].as_str()?, &encode_message(object)?))
 }
 
-/// A watch event after its length, as the body of a watch contains it. `object` is in its envelope.
+/// Encodes a watch event with its length prefix, as in the body of a watch. `object` is in its envelope.
 #[cfg(test)]
-pub(crate) fn event(event_type: &str, object: &[u8]) -> Vec<u8> {
+pub(crate) fn encode_event(event_type: &str, object: &[u8]) -> Vec<u8> {
     let event = [bytes_field(1, event_type.as_bytes()), bytes_field(2, &bytes_field(1, object))].concat();
     [&u32::try_from(event.len()).unwrap_or(u32::MAX).to_be_bytes()[..], &event].concat()
 }
 
-fn fields(message: &Message, object: &Map<String, Value>) -> Option<Vec<u8>> {
+fn encode_fields(message: &Message, object: &Map<String, Value>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for field in &message.fields {
         let number = u64::from(field.number);
         match (field.label, object.get(field.name())) {
-            (Label::Inline, _) => out.extend(bytes_field(number, &fields(field.message(), object)?)),
+            (Label::Inline, _) => out.extend(bytes_field(number, &encode_fields(field.message(), object)?)),
             (_, None | Some(Value::Null)) => {}
-            (Label::Single, Some(value)) => out.extend(single(number, field, value)?),
+            (Label::Single, Some(value)) => out.extend(encode_value(number, field, value)?),
             (Label::List, Some(Value::Array(items))) => {
                 for item in items {
-                    out.extend(single(number, field, item)?);
+                    out.extend(encode_value(number, field, item)?);
                 }
             }
             (Label::Map, Some(Value::Object(entries))) => {
                 for (key, value) in entries {
-                    let entry = [bytes_field(1, key.as_bytes()), single(2, field, value)?].concat();
+                    let entry = [bytes_field(1, key.as_bytes()), encode_value(2, field, value)?].concat();
                     out.extend(bytes_field(number, &entry));
                 }
             }
@@ -78,15 +79,16 @@ fn fields(message: &Message, object: &Map<String, Value>) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn single(number: u64, field: &Field, value: &Value) -> Option<Vec<u8>> {
+fn encode_value(number: u64, field: &Field, value: &Value) -> Option<Vec<u8>> {
     let text = || value.as_str().map(str::as_bytes);
     let int = || value.as_i64().map(i64::cast_unsigned);
     let strings = |number| {
         let items = value.as_array()?.iter().map(|item| Some(bytes_field(number, item.as_str()?.as_bytes())));
         Some(items.collect::<Option<Vec<_>>>()?.concat())
     };
-    let schema =
-        |number, value: &Value| Some(bytes_field(number, &fields(field.message(), value.as_object()?)?));
+    let schema = |number, value: &Value| {
+        Some(bytes_field(number, &encode_fields(field.message(), value.as_object()?)?))
+    };
     let bytes = match field.value {
         ValueType::Bool => return Some(number_field(number, value.as_bool()?.into())),
         ValueType::Int => return Some(number_field(number, int()?)),
@@ -98,7 +100,7 @@ fn single(number: u64, field: &Field, value: &Value) -> Option<Vec<u8>> {
         }
         ValueType::String => text()?.to_vec(),
         ValueType::Bytes => STANDARD.decode(text()?).ok()?,
-        ValueType::Message => fields(field.message(), value.as_object()?)?,
+        ValueType::Message => encode_fields(field.message(), value.as_object()?)?,
         ValueType::Time | ValueType::MicroTime => {
             let time: Timestamp = value.as_str()?.parse().ok()?;
             // The earliest time of a Protobuf timestamp is the beginning of the year 1.

@@ -1,26 +1,27 @@
-//! `Envelope`: the message around an object, which names its kind (`runtime.Unknown` of Kubernetes).
+//! `Envelope`: the message that contains an object, and names the API version and kind of the object (`runtime.Unknown`
+//! of Kubernetes).
 
 use super::reader::{Payload, Reader, fields_1_to_3};
 use super::table::{Message, message_of_kind};
-use super::transcode::{Malformed, Result, bytes_of};
+use super::transcode::{Result, TranscodeError, bytes_of};
 
-/// The magic number before an envelope, which identifies Kubernetes' Protobuf.
+/// The magic number, which precedes an envelope and identifies Kubernetes' Protobuf.
 pub(super) const MAGIC_NUMBER: &[u8] = b"k8s\0";
 
-/// The maximum number of characters that an error quotes of an API version, and of a kind.
-const EXCERPT: usize = 80;
+/// The maximum number of characters of an API version or of a kind in an error message.
+const MAX_EXCERPT_CHARS: usize = 80;
 
 /// An object with its API version and kind.
 pub(super) struct Envelope<'a> {
     pub(super) api_version: &'a str,
     pub(super) kind: &'a str,
-    /// The message of the object.
+    /// The encoded message of the object.
     pub(super) raw: &'a [u8],
 }
 
 impl<'a> Envelope<'a> {
     /// Whether `bytes` begin with the magic number before an envelope.
-    pub(super) fn is_prefix_of(bytes: &[u8]) -> bool {
+    pub(super) fn has_magic_number(bytes: &[u8]) -> bool {
         bytes.starts_with(MAGIC_NUMBER)
     }
 
@@ -44,11 +45,11 @@ impl<'a> Envelope<'a> {
         (self.api_version, self.kind)
     }
 
-    /// The Protobuf message of the kind; an error if the table does not contain the kind.
+    /// The Protobuf message type of the kind; an error if the table does not contain the kind.
     pub(super) fn message(&self) -> Result<&'static Message> {
         message_of_kind(self.api_version, self.kind).ok_or_else(|| {
             let name = excerpt(self.api_version, self.kind);
-            Malformed::new(format!("{name} has no Protobuf table: request JSON for this kind"))
+            TranscodeError::new(format!("{name} has no Protobuf table: request JSON for this kind"))
         })
     }
 }
@@ -67,7 +68,8 @@ pub(super) fn text_of(payload: Option<Payload<'_>>) -> Result<&str, &'static str
     std::str::from_utf8(payload.map_or(Ok(&[][..]), bytes_of)?).map_err(|_| "bytes that are not UTF-8")
 }
 
-/// Checks the content encoding or content type (`number` 3 or 4) of an envelope, which Kubernetes leaves empty.
+/// Checks the content encoding (`number` 3) or the content type (`number` 4) of an envelope. Kubernetes leaves both
+/// empty. The content type may also be the media type of Protobuf.
 pub(super) fn check_content(number: u64, value: &[u8]) -> Result<(), &'static str> {
     match (number, value) {
         (_, []) => Ok(()),
@@ -76,8 +78,9 @@ pub(super) fn check_content(number: u64, value: &[u8]) -> Result<(), &'static st
     }
 }
 
-/// An API version and kind from a server, for an error message.
+/// Shortens and escapes an API version and a kind from a server, for an error message.
 pub(super) fn excerpt(api_version: &str, kind: &str) -> String {
-    let short = |text: &str| text.chars().take(EXCERPT).collect::<String>().escape_debug().to_string();
+    let short =
+        |text: &str| text.chars().take(MAX_EXCERPT_CHARS).collect::<String>().escape_debug().to_string();
     format!("{} {}", short(api_version), short(kind))
 }

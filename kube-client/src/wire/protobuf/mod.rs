@@ -2,16 +2,17 @@
 //! reads.
 //!
 //! The conversion serves every type that decodes from JSON, and adds no code for each type: a second deserializer would
-//! double the build time of programs with many types. The tables are those of all supported versions of Kubernetes.
+//! double the build time of programs with many types. The module `table` has the messages of all supported versions
+//! of Kubernetes.
 //!
-//! The result is the JSON of an API server, with these exceptions:
+//! The result has the values of an API server's JSON, with these exceptions:
 //!
-//! - Fields of a newer version of Kubernetes, which the tables do not contain, are absent.
+//! - A field that exists only in a newer version of Kubernetes is absent, because the table does not contain it.
 //! - A required list or map that is empty is null. An API server sends `[]` only for an object that it has not read
 //!   from its storage: an object in the storage does not distinguish `[]` from null.
 //! - `metadata.creationTimestamp` is absent instead of null if it is not set, as in Kubernetes 1.34 and later.
 //!
-//! The module must not decode objects; `wire` does.
+//! This module must not decode objects: `wire` decodes the JSON text.
 
 mod buffer;
 #[cfg(any(test, fuzzing))]
@@ -35,12 +36,12 @@ use envelope::{Envelope, excerpt, text_of};
 use reader::fields_1_to_3;
 use serde_json::Result;
 use table::{Message, message_of_kind};
-use transcode::{Malformed, Transcoder, bytes_of};
+use transcode::{TranscodeError, Transcoder, bytes_of};
 
 /// The media type of Protobuf bodies.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
-/// A kind with a Protobuf message.
+/// A kind with its Protobuf message type.
 #[derive(Debug, Clone)]
 pub(crate) struct ProtobufKind {
     api_version: String,
@@ -66,7 +67,8 @@ impl ProtobufKind {
         is_partial.then_some((self.api_version.as_str(), self.kind.as_str()))
     }
 
-    /// Fails if the API version and kind in an envelope are not those of this kind with `suffix`, such as `List`.
+    /// Checks that an envelope has the API version of this kind, and the name of this kind followed by `suffix`, such as
+    /// `List`.
     fn check(&self, (api_version, kind): (&str, &str), suffix: &str) -> std::result::Result<(), String> {
         if api_version == self.api_version && kind.strip_suffix(suffix) == Some(self.kind.as_str()) {
             return Ok(());
@@ -76,12 +78,12 @@ impl ProtobufKind {
     }
 }
 
-/// Whether `bytes` begin with the magic number of Kubernetes' Protobuf, as each object does.
+/// Whether `bytes` begin with the magic number of Kubernetes' Protobuf, which precedes each envelope.
 pub(crate) fn is_protobuf(bytes: &[u8]) -> bool {
-    Envelope::is_prefix_of(bytes)
+    Envelope::has_magic_number(bytes)
 }
 
-/// The JSON of an object in an envelope. `expected` is the requested kind, if it is known.
+/// Converts the object in an envelope to JSON. `expected` is the requested kind, if it is known.
 pub(super) fn object_to_json(
     bytes: &[u8],
     expected: Option<&ProtobufKind>,
@@ -91,14 +93,14 @@ pub(super) fn object_to_json(
     JsonText::write(|out| {
         let envelope = Envelope::parse(bytes)?;
         if let Some(expected) = expected {
-            expected.check(envelope.types(), "").map_err(Malformed::new)?;
+            expected.check(envelope.types(), "").map_err(TranscodeError::new)?;
         }
         let mut transcoder = Transcoder::new(out, bytes.len(), checks_utf8);
         transcoder.write_object(envelope.raw, envelope.message()?, Some(envelope.types()), skipped.root())
     })
 }
 
-/// The JSON of an item of a list of `kind`.
+/// Converts an item of a list to JSON. `kind` is the kind of the item.
 pub(super) fn item_to_json(
     raw: &[u8],
     kind: &ProtobufKind,
@@ -132,7 +134,7 @@ struct Event<'a> {
 impl<'a> Event<'a> {
     fn parse(bytes: &'a [u8]) -> transcode::Result<Self> {
         // API servers send the event without an envelope. An event in an envelope is accepted, too.
-        let bytes = if Envelope::is_prefix_of(bytes) { Envelope::parse(bytes)?.raw } else { bytes };
+        let bytes = if Envelope::has_magic_number(bytes) { Envelope::parse(bytes)?.raw } else { bytes };
         let [event_type, object, _] = fields_1_to_3(bytes)?;
         let object = fields_1_to_3(bytes_of(object.ok_or("the event has no object")?)?)?[0];
         Ok(Self {
@@ -153,7 +155,7 @@ pub(super) fn event_to_json(
         let event = Event::parse(bytes)?;
         let envelope = Envelope::parse(event.object)?;
         if let Some(expected) = expected.filter(|_| event.event_type != "ERROR") {
-            expected.check(envelope.types(), "").map_err(Malformed::new)?;
+            expected.check(envelope.types(), "").map_err(TranscodeError::new)?;
         }
         let mut transcoder = Transcoder::new(out, bytes.len(), checks_utf8);
         transcoder.write_raw(b"{\"type\":");
@@ -165,16 +167,16 @@ pub(super) fn event_to_json(
     })
 }
 
-/// The type of a watch event and the JSON of its object with only its identity, for the error about an event that is
-/// malformed. `None` if the event or the envelope of the object is not readable.
+/// The type of a watch event, and a JSON object with only the identity of the event's object, for the error about a
+/// malformed event. `None` if the event or the envelope of the object is not readable.
 pub(super) fn event_identity_to_json(bytes: &[u8]) -> Option<(&str, JsonText<'static>)> {
     let event = Event::parse(bytes).ok()?;
     let envelope = Envelope::parse(event.object).ok()?;
     Some((event.event_type, item_identity_to_json(envelope.raw)))
 }
 
-/// The JSON of an object with only its identity, for the error about an item that is malformed.
+/// A JSON object with only the identity of an item, for the error about a malformed item.
 pub(super) fn item_identity_to_json(raw: &[u8]) -> JsonText<'static> {
-    let identity = peek::identity(raw).unwrap_or_default();
+    let identity = peek::read_identity(raw).unwrap_or_default();
     JsonText::from(serde_json::json!({ "metadata": identity }).to_string().into_bytes())
 }

@@ -1,4 +1,4 @@
-//! Reads the metadata of an object without its spec and status, for the filters that run before an object is decoded.
+//! Reads only the metadata of an object: for the filters that run before the object is decoded, and for error messages.
 
 use super::super::json;
 use super::envelope::{Envelope, text_of};
@@ -13,11 +13,11 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 // The numbers of the fields of `ObjectMeta`.
-const NAME: u64 = 1;
-const NAMESPACE: u64 = 3;
-const UID: u64 = 5;
-const RESOURCE_VERSION: u64 = 6;
-const LABELS: u64 = 11;
+const NAME_FIELD: u64 = 1;
+const NAMESPACE_FIELD: u64 = 3;
+const UID_FIELD: u64 = 5;
+const RESOURCE_VERSION_FIELD: u64 = 6;
+const LABELS_FIELD: u64 = 11;
 
 /// The metadata of an item of a list; `None` if it is not readable.
 pub(crate) fn peek_item(raw: &[u8], depth: FilterDepth) -> Option<ObjectHead> {
@@ -45,7 +45,7 @@ fn metadata_of(raw: &[u8]) -> Result<&[u8]> {
 fn read_metadata(raw: &[u8], depth: FilterDepth) -> Result<ObjectMeta> {
     let bytes = metadata_of(raw)?;
     if depth == FilterDepth::Labels {
-        return read_labels(bytes);
+        return read_labels_depth(bytes);
     }
     let partial = message_of_kind("meta.k8s.io/v1", "PartialObjectMetadata");
     let (_, field) = partial.and_then(|partial| partial.field(1)).ok_or("the table has no metadata")?;
@@ -61,16 +61,16 @@ fn read_metadata(raw: &[u8], depth: FilterDepth) -> Result<ObjectMeta> {
     Ok(metadata.map_err(|_| "the metadata does not decode")?)
 }
 
-/// Reads name, namespace, resource version and labels.
-fn read_labels(bytes: &[u8]) -> Result<ObjectMeta> {
+/// Reads the fields of [`FilterDepth::Labels`]: name, namespace, resource version and labels.
+fn read_labels_depth(bytes: &[u8]) -> Result<ObjectMeta> {
     let (mut reader, mut meta) = (Reader::new(bytes), ObjectMeta::default());
     let mut labels = BTreeMap::new();
     while let Some((number, payload)) = reader.next()? {
         match number {
-            NAME => meta.name = non_empty(payload)?,
-            NAMESPACE => meta.namespace = non_empty(payload)?,
-            RESOURCE_VERSION => meta.resource_version = non_empty(payload)?,
-            LABELS => {
+            NAME_FIELD => meta.name = non_empty_text(payload)?,
+            NAMESPACE_FIELD => meta.namespace = non_empty_text(payload)?,
+            RESOURCE_VERSION_FIELD => meta.resource_version = non_empty_text(payload)?,
+            LABELS_FIELD => {
                 let [key, value, _] = fields_1_to_3(bytes_of(payload)?)?;
                 labels.insert(text_of(key)?.to_owned(), text_of(value)?.to_owned());
             }
@@ -82,13 +82,14 @@ fn read_labels(bytes: &[u8]) -> Result<ObjectMeta> {
 }
 
 /// The text of a value; `None` if it is empty, because Kubernetes encodes an absent string as an empty string.
-fn non_empty(payload: Payload<'_>) -> Result<Option<String>, &'static str> {
+fn non_empty_text(payload: Payload<'_>) -> Result<Option<String>, &'static str> {
     Ok(Some(text_of(Some(payload))?.to_owned()).filter(|text| !text.is_empty()))
 }
 
-/// The identity of an object as JSON. The rest of the object may be malformed.
-pub(super) fn identity(raw: &[u8]) -> Result<Value> {
-    // API servers write the metadata first. Then the bytes after it, which may be malformed, are not read.
+/// The identity of an object as JSON. If the metadata is the first field, the rest of the object may be malformed.
+pub(super) fn read_identity(raw: &[u8]) -> Result<Value> {
+    // If the metadata is the first field, as API servers write it, the rest of the object is not read: the rest may be
+    // malformed.
     let metadata = match Reader::new(raw).next()? {
         Some((1, payload)) => bytes_of(payload)?,
         _ => metadata_of(raw)?,
@@ -96,13 +97,13 @@ pub(super) fn identity(raw: &[u8]) -> Result<Value> {
     let (mut reader, mut identity) = (Reader::new(metadata), serde_json::Map::new());
     while let Ok(Some((number, payload))) = reader.next() {
         let key = match number {
-            NAME => "name",
-            NAMESPACE => "namespace",
-            UID => "uid",
-            RESOURCE_VERSION => "resourceVersion",
+            NAME_FIELD => "name",
+            NAMESPACE_FIELD => "namespace",
+            UID_FIELD => "uid",
+            RESOURCE_VERSION_FIELD => "resourceVersion",
             _ => continue,
         };
-        if let Some(text) = non_empty(payload)? {
+        if let Some(text) = non_empty_text(payload)? {
             identity.insert(key.to_owned(), text.into());
         }
     }

@@ -1,5 +1,5 @@
-//! The Protobuf wire format: fields with a number and a value, which is a number or bytes. This module knows no message
-//! types.
+//! The Protobuf wire format: a message consists of fields. Each field has a field number, and a value: a number or
+//! bytes. This module knows no message types.
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +24,15 @@ pub(super) struct Header {
 pub(super) enum HeaderValue {
     /// The value is in the header.
     Varint(u64),
-    /// This number of bytes follows.
+    /// A value of this many bytes follows.
     Bytes(u64),
-    /// A number of 4 or 8 bytes follows.
+    /// A number of this many bytes follows: 4 or 8.
     Fixed(usize),
 }
 
-pub(super) const TRUNCATED: &str = "the bytes end in the middle of a field";
+pub(super) const TRUNCATED_FIELD: &str = "the bytes end in the middle of a field";
 
-/// Parses the header of the field at the beginning of `bytes`; `Ok(None)` if `bytes` contains only a part of it.
+/// Parses the header of the field at the beginning of `bytes`; `Ok(None)` if `bytes` ends within the header.
 #[inline]
 pub(super) fn parse_header(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
     let Some((tag, after_tag)) = parse_varint(bytes)? else { return Ok(None) };
@@ -55,7 +55,8 @@ pub(super) fn parse_header(bytes: &[u8]) -> Result<Option<Header>, &'static str>
     Ok(Some(Header { number, value, length: after_tag }))
 }
 
-/// Parses a number of at most 64 bits. Returns it with its length; `Ok(None)` if `bytes` contains only a part of it.
+/// Parses a number of at most 64 bits. Returns the number and its length in bytes; `Ok(None)` if `bytes` ends within the
+/// number.
 #[inline]
 fn parse_varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, &'static str> {
     match bytes.first() {
@@ -96,18 +97,18 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let Header { number, value, length } = parse_header(self.rest)?.ok_or(TRUNCATED)?;
+        let Header { number, value, length } = parse_header(self.rest)?.ok_or(TRUNCATED_FIELD)?;
         let after = &self.rest[length..];
         let (payload, rest) = match value {
             HeaderValue::Varint(value) => (Payload::Varint(value), after),
             HeaderValue::Bytes(length) => {
-                let length = usize::try_from(length).map_err(|_| TRUNCATED)?;
-                let (bytes, rest) = after.split_at_checked(length).ok_or(TRUNCATED)?;
+                let length = usize::try_from(length).map_err(|_| TRUNCATED_FIELD)?;
+                let (bytes, rest) = after.split_at_checked(length).ok_or(TRUNCATED_FIELD)?;
                 (Payload::Bytes(bytes), rest)
             }
-            HeaderValue::Fixed(4) => (Payload::Fixed32, after.get(4..).ok_or(TRUNCATED)?),
+            HeaderValue::Fixed(4) => (Payload::Fixed32, after.get(4..).ok_or(TRUNCATED_FIELD)?),
             HeaderValue::Fixed(_) => {
-                let (bytes, rest) = after.split_first_chunk().ok_or(TRUNCATED)?;
+                let (bytes, rest) = after.split_first_chunk().ok_or(TRUNCATED_FIELD)?;
                 (Payload::Fixed64(u64::from_le_bytes(*bytes)), rest)
             }
         };
@@ -115,9 +116,10 @@ impl<'a> Reader<'a> {
         Ok(Some((number, payload)))
     }
 
-    /// The value of the next field if it has this number. Otherwise the field stays unread.
+    /// Returns the value of the next field if the field number is `number`. Otherwise, returns `None` and does not read
+    /// the field.
     #[inline]
-    pub(super) fn next_of(&mut self, number: u16) -> Result<Option<Payload<'a>>, &'static str> {
+    pub(super) fn next_if_number(&mut self, number: u16) -> Result<Option<Payload<'a>>, &'static str> {
         let before = *self;
         match self.next()? {
             Some((found, payload)) if found == u64::from(number) => Ok(Some(payload)),
@@ -150,8 +152,8 @@ mod tests {
         let bytes = [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 1, 0, 0, 0];
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.next(), Ok(Some((1, Payload::Varint(150)))));
-        assert_eq!(reader.next_of(3), Ok(None));
-        assert_eq!(reader.next_of(2), Ok(Some(Payload::Bytes(b"hi"))));
+        assert_eq!(reader.next_if_number(3), Ok(None));
+        assert_eq!(reader.next_if_number(2), Ok(Some(Payload::Bytes(b"hi"))));
         assert_eq!(reader.next(), Ok(Some((3, Payload::Fixed64(1)))));
         assert_eq!(reader.next(), Ok(Some((4, Payload::Fixed32))));
         assert_eq!(reader.next(), Ok(None));
@@ -164,16 +166,16 @@ mod tests {
                     Err(error) => break Some(error),
                 }
             };
-            assert_eq!(error, (![3, 7, 16].contains(&end)).then_some(TRUNCATED), "{end}");
+            assert_eq!(error, (![3, 7, 16].contains(&end)).then_some(TRUNCATED_FIELD), "{end}");
         }
     }
 
     #[test]
     fn rejects_malformed_fields() {
         let error = |bytes: &[u8]| Reader::new(bytes).next().unwrap_err();
-        assert_eq!(error(&[0x80]), TRUNCATED);
-        assert_eq!(error(&[0x08, 0xff, 0xff]), TRUNCATED);
-        assert_eq!(error(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]), TRUNCATED, "4 GiB");
+        assert_eq!(error(&[0x80]), TRUNCATED_FIELD);
+        assert_eq!(error(&[0x08, 0xff, 0xff]), TRUNCATED_FIELD);
+        assert_eq!(error(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]), TRUNCATED_FIELD, "4 GiB");
         assert!(
             error(&[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).contains("64 bits")
         );

@@ -1,4 +1,4 @@
-//! Splits the bodies of lists and watches into messages as they arrive.
+//! Splits the body of a list or watch into messages as the body arrives.
 
 use super::envelope::{MAGIC_NUMBER, NO_MAGIC_NUMBER, check_content, parse_types};
 use super::reader::{Header, HeaderValue, parse_header};
@@ -22,18 +22,18 @@ struct Input {
 
 impl Input {
     fn push(&mut self, frame: Bytes) {
-        // The previous frame is empty: before they returned `None`, the splitters moved its bytes to `pending`.
+        // Normally, the previous frame is empty, because `next` takes all bytes of a frame before returning `None`.
         self.pending.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
-    /// The first unread bytes that are contiguous in memory.
-    fn start(&self) -> &[u8] {
+    /// The first unread bytes, as many as are contiguous in memory.
+    fn front(&self) -> &[u8] {
         if self.pending.is_empty() { &self.frame } else { &self.pending }
     }
 
-    /// Whether at least `length` bytes have arrived and have not been taken. If so, [`start`](Self::start) contains
-    /// them; otherwise all of them move to `pending`.
-    fn has(&mut self, length: usize) -> bool {
+    /// Moves bytes from `frame` to `pending` if needed, so that [`front`](Self::front) contains the first `length` unread
+    /// bytes. Returns false if fewer bytes are unread; then `frame` is empty.
+    fn make_contiguous(&mut self, length: usize) -> bool {
         if self.pending.is_empty() {
             if self.frame.len() >= length {
                 return true;
@@ -46,7 +46,7 @@ impl Input {
         self.pending.len() >= length
     }
 
-    /// Removes the first `length` bytes, which [`start`](Self::start) contains.
+    /// Removes and returns the first `length` bytes. [`front`](Self::front) must contain these bytes.
     fn take(&mut self, length: usize) -> Bytes {
         self.consumed += length as u64;
         if self.pending.is_empty() {
@@ -57,13 +57,13 @@ impl Input {
     }
 
     /// The number of bytes that have not been taken.
-    fn buffered(&self) -> usize {
+    fn buffered_bytes(&self) -> usize {
         self.pending.len() + self.frame.len()
     }
 
     /// The error for a body that ended early.
-    fn truncated(&self) -> WireError {
-        WireError::Truncated { after: self.consumed + self.buffered() as u64 }
+    fn truncated_error(&self) -> WireError {
+        WireError::Truncated { after: self.consumed + self.buffered_bytes() as u64 }
     }
 }
 
@@ -73,7 +73,7 @@ enum State {
     MagicNumber,
     /// A field of the envelope.
     Envelope,
-    /// A field of the list, which has this number of bytes left.
+    /// A field of the list. The list has this number of bytes left.
     List(u64),
 }
 
@@ -118,8 +118,8 @@ impl ListSplitter {
         loop {
             match self.state {
                 State::MagicNumber => {
-                    let is_complete = self.input.has(MAGIC_NUMBER.len());
-                    let start = self.input.start();
+                    let is_complete = self.input.make_contiguous(MAGIC_NUMBER.len());
+                    let start = self.input.front();
                     if !MAGIC_NUMBER.starts_with(&start[..start.len().min(MAGIC_NUMBER.len())]) {
                         return Err(self.error(NO_MAGIC_NUMBER));
                     }
@@ -131,7 +131,7 @@ impl ListSplitter {
                 }
                 State::List(0) => self.state = State::Envelope,
                 State::Envelope => {
-                    let Some(header) = self.next_header()? else { return Ok(None) };
+                    let Some(header) = self.peek_header()? else { return Ok(None) };
                     if let Header { number: 2, value: HeaderValue::Bytes(size), length } = header {
                         self.begin_list(size)?;
                         self.input.take(length);
@@ -141,7 +141,7 @@ impl ListSplitter {
                     self.store_envelope_field(&field)?;
                 }
                 State::List(rest) => {
-                    let Some(header) = self.next_header()? else { return Ok(None) };
+                    let Some(header) = self.peek_header()? else { return Ok(None) };
                     let total = (header.length as u64).saturating_add(match header.value {
                         HeaderValue::Varint(_) => 0,
                         HeaderValue::Bytes(size) => size,
@@ -165,10 +165,11 @@ impl ListSplitter {
         }
     }
 
-    /// The header of the next field, which stays in the input; `Ok(None)` if more of the body is needed.
-    fn next_header(&mut self) -> Result<Option<Header>, WireError> {
+    /// Parses the header of the next field, and leaves the header in the input. Returns `Ok(None)` if more of the body is
+    /// needed.
+    fn peek_header(&mut self) -> Result<Option<Header>, WireError> {
         loop {
-            let start = self.input.start();
+            let start = self.input.front();
             if start.is_empty() {
                 return Ok(None);
             }
@@ -176,7 +177,7 @@ impl ListSplitter {
             if let Some(header) = parse_header(start).map_err(|problem| self.error(problem))? {
                 return Ok(Some(header));
             }
-            if !self.input.has(length + 1) {
+            if !self.input.make_contiguous(length + 1) {
                 return Ok(None);
             }
         }
@@ -193,7 +194,7 @@ impl ListSplitter {
             return Err(WireError::TooLarge { limit: self.limit });
         }
         let total = header.length + size;
-        if !self.input.has(total) {
+        if !self.input.make_contiguous(total) {
             return Ok(None);
         }
         let bytes = self.input.take(total).split_off(header.length);
@@ -201,8 +202,8 @@ impl ListSplitter {
         Ok(Some(Field { number: header.number, bytes }))
     }
 
-    /// Begins the list of `size` bytes. Fails if the envelope already had a list, or if its kind is not the list kind
-    /// of the items.
+    /// Begins the list of `size` bytes. Fails if the envelope already had a list, or if the kind in the envelope is not
+    /// the list kind of the items.
     fn begin_list(&mut self, size: u64) -> Result<(), WireError> {
         if self.has_list {
             return Err(self.error("the envelope has two lists"));
@@ -251,11 +252,11 @@ impl Split for ListSplitter {
 
     fn finish(self) -> Result<(Option<Bytes>, ListHead), WireError> {
         let is_complete =
-            matches!(self.state, State::Envelope | State::List(0)) && self.input.buffered() == 0;
+            matches!(self.state, State::Envelope | State::List(0)) && self.input.buffered_bytes() == 0;
         match (is_complete, self.has_list) {
             (true, true) => Ok((None, self.head)),
             (true, false) => Err(self.error("the envelope has no list")),
-            (false, _) => Err(self.input.truncated()),
+            (false, _) => Err(self.input.truncated_error()),
         }
     }
 }
@@ -277,8 +278,8 @@ impl EventSplitter {
     }
 
     /// The number of bytes that were pushed and have not been emitted.
-    pub(crate) fn buffered(&self) -> usize {
-        self.input.buffered()
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.input.buffered_bytes()
     }
 }
 
@@ -290,21 +291,21 @@ impl Split for EventSplitter {
     }
 
     fn next(&mut self) -> Option<Result<Bytes, WireError>> {
-        if self.input.buffered() == 0 || !self.input.has(LENGTH_BYTES) {
+        if self.input.buffered_bytes() == 0 || !self.input.make_contiguous(LENGTH_BYTES) {
             return None;
         }
-        let length = *self.input.start().first_chunk::<LENGTH_BYTES>()?;
+        let length = *self.input.front().first_chunk::<LENGTH_BYTES>()?;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if length > self.limit {
             return Some(Err(WireError::TooLarge { limit: self.limit }));
         }
-        if !self.input.has(LENGTH_BYTES + length) {
+        if !self.input.make_contiguous(LENGTH_BYTES + length) {
             return None;
         }
         Some(Ok(self.input.take(LENGTH_BYTES + length).split_off(LENGTH_BYTES)))
     }
 
     fn finish(self) -> Result<(Option<Bytes>, ()), WireError> {
-        if self.input.buffered() == 0 { Ok((None, ())) } else { Err(self.input.truncated()) }
+        if self.input.buffered_bytes() == 0 { Ok((None, ())) } else { Err(self.input.truncated_error()) }
     }
 }

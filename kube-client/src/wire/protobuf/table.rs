@@ -1,4 +1,4 @@
-//! The Protobuf messages of the built-in kinds of all supported Kubernetes versions: data only.
+//! The table of Protobuf messages. It describes the built-in kinds of all supported Kubernetes versions.
 //!
 //! `cargo xtask protobuf` writes `messages.txt`. A line `@PACKAGE` begins a Go package. A line `=NAME [APIVERSION]`
 //! begins a message; it has an API version if the message is a kind. A line of a field has its number, its JSON key
@@ -24,7 +24,7 @@ pub(super) enum ValueType {
     IntOrString,
     /// JSON text, or an object in an envelope.
     Json,
-    /// A message with a list of strings, which is the list in JSON.
+    /// A message with a list of strings. In JSON, the value is the list itself.
     Strings,
     SchemaOrList,
     SchemaOrBool,
@@ -79,7 +79,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// The index and the field with this number.
+    /// The field with this number, and its index in `fields`.
     #[inline]
     pub(super) fn field(&self, number: u64) -> Option<(usize, &Field)> {
         // Most messages number their fields without a gap: the field `number` has the index `number - 1`.
@@ -101,7 +101,7 @@ struct Messages {
 /// The table, which is parsed at its first use.
 static MESSAGES: LazyLock<Messages> = LazyLock::new(|| parse(include_str!("messages.txt")));
 
-/// The Protobuf message of a kind, such as `v1` and `Pod`; `None` if the kind has none. Custom resources have none.
+/// The Protobuf message type of a kind; `None` if the table does not contain the kind, as for custom resources.
 pub(crate) fn message_of_kind(api_version: &str, kind: &str) -> Option<&'static Message> {
     MESSAGES.kinds.get(&(api_version, kind)).map(|at| &MESSAGES.all[*at])
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn all_lists_and_objects_have_their_metadata_first() {
+    fn metadata_has_number_1_and_items_have_number_2() {
         let number = |message: &Message, name: &str| {
             message.fields.iter().find(|field| field.name() == name).map(|field| field.number)
         };

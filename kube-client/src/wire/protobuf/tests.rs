@@ -1,7 +1,7 @@
 //! Tests that compare objects in Protobuf with the same objects in JSON, and tests of malformed bodies.
 
 use super::ProtobufKind;
-use super::encode::{bytes_field, envelope, event, message, object, varint};
+use super::encode::{bytes_field, encode_event, encode_message, encode_object, envelope, varint};
 use crate::core::{DynamicObject, FieldSet, ObjectOrigin, PartialObjectMeta, WatchEvent};
 use crate::wire::{
     BodyFormat, EventBodySplitter, FilterDepth, ListBodySplitter, ObjectDecoder, Split, WireError,
@@ -12,7 +12,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A pod with a value of nearly every type.
+/// A pod with strings, numbers, booleans, a time, a quantity, lists, maps, embedded JSON, and ports that are numbers or
+/// strings.
 fn pod() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -38,24 +39,24 @@ fn pod() -> Value {
     })
 }
 
-/// A decoder of `kind` in Protobuf.
+/// A decoder of Protobuf objects of the kind `kind`.
 fn decoder(api_version: &str, kind: &str, skipped: &FieldSet) -> ObjectDecoder {
     let known = ProtobufKind::find(api_version, kind).unwrap();
     ObjectDecoder::new(kind, skipped).with_format(BodyFormat::Protobuf(Some(Arc::new(known))))
 }
 
-fn pods() -> ObjectDecoder {
+fn pod_decoder() -> ObjectDecoder {
     decoder("v1", "Pod", &FieldSet::none())
 }
 
-/// A list of pods in its envelope.
-fn list(items: &[Vec<u8>]) -> Vec<u8> {
+/// Encodes a list of pods in its envelope. Each item is an encoded pod.
+fn encode_list(items: &[Vec<u8>]) -> Vec<u8> {
     let metadata = [bytes_field(2, b"10"), bytes_field(3, b"next"), vec![4 << 3, 5]].concat();
     let items: Vec<_> = items.iter().map(|item| bytes_field(2, item)).collect();
     envelope("v1", "PodList", &[bytes_field(1, &metadata), items.concat()].concat())
 }
 
-/// Splits a body in frames of `size` bytes.
+/// Passes a body to `splitter` in frames of `size` bytes. Returns the pieces, and the data at the end of the body.
 fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> Result<(Vec<Bytes>, S::End), WireError> {
     let mut pieces = Vec::new();
     for frame in body.chunks(size) {
@@ -70,15 +71,15 @@ fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> Result<(Vec<Byt
 }
 
 fn list_splitter(limit: usize) -> ListBodySplitter {
-    ListBodySplitter::new(pods().format(), limit)
+    ListBodySplitter::new(pod_decoder().format(), limit)
 }
 
 fn event_splitter(limit: usize) -> EventBodySplitter {
-    EventBodySplitter::new(pods().format(), limit)
+    EventBodySplitter::new(pod_decoder().format(), limit)
 }
 
-/// The error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+/// The messages of an error and of its causes, in one text.
+fn error_chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)
         .collect::<Vec<_>>()
@@ -86,11 +87,14 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 #[test]
-fn an_object_is_equal_in_both_formats() {
+fn an_object_is_equal_in_protobuf_and_json() {
     let pod = pod();
-    let body = object(&pod).unwrap();
-    assert_eq!(pods().decode_object::<Value>(&body).unwrap(), pod);
-    assert_eq!(pods().decode_object::<Pod>(&body).unwrap(), serde_json::from_value::<Pod>(pod).unwrap());
+    let body = encode_object(&pod).unwrap();
+    assert_eq!(pod_decoder().decode_object::<Value>(&body).unwrap(), pod);
+    assert_eq!(
+        pod_decoder().decode_object::<Pod>(&body).unwrap(),
+        serde_json::from_value::<Pod>(pod).unwrap()
+    );
     let crd = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "a"},
         "spec": {"group": "g", "scope": "Namespaced", "names": {"plural": "as", "kind": "A"}, "versions": [{
@@ -102,7 +106,7 @@ fn an_object_is_equal_in_both_formats() {
         }]},
     });
     let decoder = decoder("apiextensions.k8s.io/v1", "CustomResourceDefinition", &FieldSet::none());
-    let body = object(&crd).unwrap();
+    let body = encode_object(&crd).unwrap();
     assert_eq!(decoder.decode_object::<Value>(&body).unwrap(), crd);
     assert_eq!(
         decoder.decode_object::<CustomResourceDefinition>(&body).unwrap(),
@@ -111,23 +115,24 @@ fn an_object_is_equal_in_both_formats() {
 }
 
 #[test]
-fn absent_required_values_are_null_and_omitted_zeroes_are_absent() {
+fn an_absent_required_list_is_null_and_an_omitempty_zero_is_absent() {
     let role =
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "a"}});
     let decoder = decoder("rbac.authorization.k8s.io/v1", "Role", &FieldSet::none());
-    let found: Value = decoder.decode_object(&object(&role).unwrap()).unwrap();
+    let found: Value = decoder.decode_object(&encode_object(&role).unwrap()).unwrap();
     assert_eq!(found["rules"], Value::Null);
     assert!(found.as_object().unwrap().contains_key("rules"));
-    // In Go, `hostNetwork` is not a pointer: JSON omits its zero value. `priority` is a pointer.
+    // Both values are zero. In Go, `hostNetwork` is not a pointer, so that JSON omits its zero value. `priority` is a
+    // pointer, so that JSON contains its zero value.
     let spec = [vec![11 << 3, 0], vec![0xc8, 0x01, 0]].concat();
-    let found: Value = pods().decode_object(&envelope("v1", "Pod", &bytes_field(2, &spec))).unwrap();
+    let found: Value = pod_decoder().decode_object(&envelope("v1", "Pod", &bytes_field(2, &spec))).unwrap();
     assert_eq!(found["spec"], json!({"priority": 0, "containers": null}));
 }
 
 #[test]
-fn lists_split_into_their_items_with_frames_of_any_size() {
-    let item = message(&pod()).unwrap();
-    let body = list(&[item.clone(), Vec::new(), item]);
+fn frames_of_any_size_result_in_the_items_of_a_list() {
+    let item = encode_message(&pod()).unwrap();
+    let body = encode_list(&[item.clone(), Vec::new(), item]);
     for size in [1, 2, 3, 7, 64, body.len()] {
         let (pieces, head) = split(list_splitter(usize::MAX), &body, size).unwrap();
         assert_eq!(pieces.len(), 3, "in frames of {size} bytes");
@@ -137,10 +142,11 @@ fn lists_split_into_their_items_with_frames_of_any_size() {
             (head.metadata.resource_version.as_deref(), head.metadata.remaining_item_count),
             (Some("10"), Some(5))
         );
-        let first: Pod = pods().decode_item(&pieces[0], |_| {}).unwrap();
+        let first: Pod = pod_decoder().decode_item(&pieces[0], |_| {}).unwrap();
         assert_eq!(first, serde_json::from_value::<Pod>(pod()).unwrap());
     }
-    // The empty content encoding and content type follow the list.
+    // The last 4 bytes of the envelope are an empty content encoding and an empty content type. A body that ends before
+    // the end of the list is an error.
     for end in 0..body.len() - 4 {
         assert!(split(list_splitter(usize::MAX), &body[..end], 5).is_err(), "{end}");
     }
@@ -150,7 +156,8 @@ fn lists_split_into_their_items_with_frames_of_any_size() {
 fn skipped_fields_are_absent() {
     let paths = ["metadata.managedFields", "spec.containers[*].env", "status", "metadata.labels.app"];
     let skipped: FieldSet = paths.into_iter().map(str::parse).collect::<Result<_, _>>().unwrap();
-    let found: Value = decoder("v1", "Pod", &skipped).decode_item(&message(&pod()).unwrap(), |_| {}).unwrap();
+    let found: Value =
+        decoder("v1", "Pod", &skipped).decode_item(&encode_message(&pod()).unwrap(), |_| {}).unwrap();
     let mut expected: Value =
         ObjectDecoder::new("Pod", &skipped).decode_object(pod().to_string().as_bytes()).unwrap();
     expected.as_object_mut().unwrap().retain(|key, _| key != "apiVersion" && key != "kind");
@@ -158,34 +165,35 @@ fn skipped_fields_are_absent() {
 }
 
 #[test]
-fn filters_read_the_same_metadata_in_both_formats() {
-    let (item, text) = (message(&pod()).unwrap(), pod().to_string());
+fn filters_read_the_same_metadata_in_protobuf_and_json() {
+    let (item, text) = (encode_message(&pod()).unwrap(), pod().to_string());
     let json = ObjectDecoder::new("Pod", &FieldSet::none());
     for depth in [FilterDepth::Labels, FilterDepth::Metadata] {
-        let found: PartialObjectMeta<Pod> = pods().peek_item(&item, depth).unwrap();
+        let found: PartialObjectMeta<Pod> = pod_decoder().peek_item(&item, depth).unwrap();
         let expected: PartialObjectMeta<Pod> = json.peek_item(text.as_bytes(), depth).unwrap();
         assert_eq!(found.metadata, expected.metadata);
-        let frame = event("MODIFIED", &object(&pod()).unwrap());
-        let (origin, found) = pods().peek_event::<Pod>(&frame[4..], depth).unwrap();
+        let frame = encode_event("MODIFIED", &encode_object(&pod()).unwrap());
+        let (origin, found) = pod_decoder().peek_event::<Pod>(&frame[4..], depth).unwrap();
         assert_eq!((origin, found.metadata), (ObjectOrigin::Modified, expected.metadata));
     }
-    assert!(pods().peek_item::<Pod>(&[], FilterDepth::Labels).is_none());
+    assert!(pod_decoder().peek_item::<Pod>(&[], FilterDepth::Labels).is_none());
 }
 
 #[test]
-fn watches_split_into_their_events_with_frames_of_any_size() {
+fn frames_of_any_size_result_in_the_events_of_a_watch() {
     let bookmark = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"resourceVersion": "9"}});
     let status =
         json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 410, "reason": "Expired"});
     let body = [
-        event("ADDED", &object(&pod()).unwrap()),
-        event("BOOKMARK", &object(&bookmark).unwrap()),
-        event("ERROR", &object(&status).unwrap()),
+        encode_event("ADDED", &encode_object(&pod()).unwrap()),
+        encode_event("BOOKMARK", &encode_object(&bookmark).unwrap()),
+        encode_event("ERROR", &encode_object(&status).unwrap()),
     ]
     .concat();
     for size in [1, 3, 5, 100, body.len()] {
         let (pieces, ()) = split(event_splitter(usize::MAX), &body, size).unwrap();
-        let events: Vec<_> = pieces.iter().map(|piece| pods().decode_event::<Pod>(piece).unwrap()).collect();
+        let events: Vec<_> =
+            pieces.iter().map(|piece| pod_decoder().decode_event::<Pod>(piece).unwrap()).collect();
         let [WatchEvent::Added(pod), WatchEvent::Bookmark(bookmark), WatchEvent::Error(status)] =
             events.as_slice()
         else {
@@ -204,7 +212,7 @@ fn watches_split_into_their_events_with_frames_of_any_size() {
 }
 
 #[test]
-fn partial_objects_of_a_list_have_types() {
+fn partial_objects_in_a_list_have_an_api_version_and_a_kind() {
     let kind = ProtobufKind::partial_object().map(Arc::new);
     let decoder = ObjectDecoder::new("Widget", &FieldSet::none()).with_format(BodyFormat::Protobuf(kind));
     let item = bytes_field(1, &bytes_field(1, b"a"));
@@ -219,7 +227,7 @@ fn partial_objects_of_a_list_have_types() {
 }
 
 #[test]
-fn malformed_objects_are_errors_with_their_name_and_path() {
+fn the_error_for_a_malformed_object_contains_its_name_and_the_field_path() {
     let metadata = bytes_field(1, &[bytes_field(1, b"a"), bytes_field(3, b"ns")].concat());
     let spec = |field: &[u8]| bytes_field(2, field);
     let container = |field: &[u8]| spec(&bytes_field(2, field));
@@ -244,17 +252,20 @@ fn malformed_objects_are_errors_with_their_name_and_path() {
         ),
     ] {
         let item = [metadata.clone(), field].concat();
-        let error = pods().decode_item::<Pod>(&item, |_| {}).unwrap_err();
-        let text = chain(&error);
+        let error = pod_decoder().decode_item::<Pod>(&item, |_| {}).unwrap_err();
+        let text = error_chain(&error);
         assert!(text.starts_with("decode Pod ns/a of a list") && text.contains(expected), "{case}: {text}");
         let body = envelope("v1", "Pod", &item);
-        let error = pods().decode_event::<Pod>(&event("MODIFIED", &body)[4..]).unwrap_err();
-        let text = chain(&error);
+        let error = pod_decoder().decode_event::<Pod>(&encode_event("MODIFIED", &body)[4..]).unwrap_err();
+        let text = error_chain(&error);
         assert!(
             text.starts_with("decode Pod ns/a of a MODIFIED event") && text.contains(expected),
             "{case}: {text}"
         );
-        assert!(pods().decode_object::<Pod>(&body).unwrap_err().to_string().contains(expected), "{case}");
+        assert!(
+            pod_decoder().decode_object::<Pod>(&body).unwrap_err().to_string().contains(expected),
+            "{case}"
+        );
     }
 }
 
@@ -278,10 +289,10 @@ fn nested_messages_have_a_depth_limit() {
 }
 
 #[test]
-fn embedded_json_cannot_change_the_object() {
+fn embedded_json_must_be_empty_or_one_json_value() {
     for (raw, valid) in [(r#"{"a":1}"#, true), (r#"{},"x":{}"#, false), ("{", false), ("", true)] {
         let managed = bytes_field(17, &bytes_field(7, &bytes_field(1, raw.as_bytes())));
-        let found = pods().decode_item::<Value>(&bytes_field(1, &managed), |_| {});
+        let found = pod_decoder().decode_item::<Value>(&bytes_field(1, &managed), |_| {});
         assert_eq!(found.is_ok(), valid, "{raw}: {found:?}");
     }
 }
@@ -289,18 +300,19 @@ fn embedded_json_cannot_change_the_object() {
 #[test]
 fn unknown_fields_are_ignored() {
     let unknown = [bytes_field(200, b"x"), vec![0xc0, 0x3e, 1], vec![0xc5, 0x3e, 0, 0, 0, 0]].concat();
-    let item = [message(&pod()).unwrap(), unknown].concat();
-    let found: Pod = pods().decode_item(&item, |_| {}).unwrap();
+    let item = [encode_message(&pod()).unwrap(), unknown].concat();
+    let found: Pod = pod_decoder().decode_item(&item, |_| {}).unwrap();
     assert_eq!(found.metadata.name.as_deref(), Some("a"));
 }
 
 #[test]
-fn envelopes_of_another_kind_are_errors() {
+fn an_envelope_of_an_unexpected_kind_is_an_error() {
     let service = envelope("v1", "Service", &[]);
-    let error = pods().decode_object::<DynamicObject>(&service).unwrap_err().to_string();
+    let error = pod_decoder().decode_object::<DynamicObject>(&service).unwrap_err().to_string();
     assert!(error.contains("v1 Service instead of v1 Pod"), "{error}");
-    let error = pods().decode_event::<DynamicObject>(&event("ADDED", &service)[4..]).unwrap_err();
-    assert!(chain(&error).contains("v1 Service instead of v1 Pod"), "{}", chain(&error));
+    let error =
+        pod_decoder().decode_event::<DynamicObject>(&encode_event("ADDED", &service)[4..]).unwrap_err();
+    assert!(error_chain(&error).contains("v1 Service instead of v1 Pod"), "{}", error_chain(&error));
     let services = envelope("v1", "ServiceList", &bytes_field(2, b""));
     let error = split(list_splitter(100), &services, 100).err().unwrap().to_string();
     assert!(error.contains("v1 ServiceList instead of v1 PodList"), "{error}");
@@ -312,8 +324,9 @@ fn envelopes_of_another_kind_are_errors() {
 
 #[test]
 fn malformed_bodies_are_errors() {
-    let error =
-        |body: &[u8]| split(list_splitter(100), body, 3).err().map(|error| chain(&error)).unwrap_or_default();
+    let error = |body: &[u8]| {
+        split(list_splitter(100), body, 3).err().map(|error| error_chain(&error)).unwrap_or_default()
+    };
     for (body, expected) in [
         (&b"{\"items\":[]}"[..], "does not begin with the magic number"),
         (b"k8s", "ended early, after 3 bytes"),
@@ -326,7 +339,7 @@ fn malformed_bodies_are_errors() {
         let found = error(body);
         assert!(found.contains(expected), "{:?}: {found}", String::from_utf8_lossy(body));
     }
-    let mut large = list(&[]);
+    let mut large = encode_list(&[]);
     large.truncate(large.len() - 4);
     let head =
         [b"k8s\0".to_vec(), bytes_field(1, &[bytes_field(1, b"v1"), bytes_field(2, b"PodList")].concat())]
@@ -338,27 +351,25 @@ fn malformed_bodies_are_errors() {
     let frame = [0xff, 0xff, 0xff, 0xff, 1];
     let error = split(event_splitter(100), &frame, 2).unwrap_err();
     assert!(matches!(error, WireError::TooLarge { limit: 100 }), "{error}");
-    let garbage = pods().decode_event::<Pod>(b"\x0a\x05ADDED").unwrap_err();
-    assert!(chain(&garbage).contains("no object"), "{}", chain(&garbage));
+    let garbage = pod_decoder().decode_event::<Pod>(b"\x0a\x05ADDED").unwrap_err();
+    assert!(error_chain(&garbage).contains("no object"), "{}", error_chain(&garbage));
 }
 
 #[test]
-fn a_small_message_cannot_grow_without_limit() {
-    // Each empty container takes two bytes, and much more as JSON.
-    let containers = [2 << 3 | 2, 0].repeat(200_000);
-    let item = bytes_field(2, &containers);
-    let error = pods().decode_item::<Value>(&item, |_| {}).err();
-    let text = error.map(|error| chain(&error)).unwrap_or_default();
-    assert!(text.is_empty() || text.contains("too large"), "{text}");
-    let conditions = bytes_field(3, &[2 << 3 | 2, 0].repeat(2_000_000));
-    let _ = pods().decode_item::<Value>(&conditions, |_| {});
+fn messages_with_many_empty_elements_are_decoded() {
+    // An empty element has two bytes in Protobuf, and `{}` and a comma in JSON.
+    let elements = [2 << 3 | 2, 0].repeat(200_000);
+    for (field, pointer) in [(2, "/spec/containers"), (3, "/status/conditions")] {
+        let pod = pod_decoder().decode_item::<Value>(&bytes_field(field, &elements), |_| {}).unwrap();
+        assert_eq!(pod.pointer(pointer).and_then(Value::as_array).map(Vec::len), Some(200_000), "{pointer}");
+    }
 }
 
 #[test]
-fn random_changes_never_panic() {
+fn randomly_changed_bodies_never_cause_a_panic() {
     let mut random = fastrand::Rng::with_seed(4);
-    let body = object(&pod()).unwrap();
-    let listed = list(&[message(&pod()).unwrap()]);
+    let body = encode_object(&pod()).unwrap();
+    let listed = encode_list(&[encode_message(&pod()).unwrap()]);
     for _ in 0..5_000 {
         let mut changed = if random.bool() { body.clone() } else { listed.clone() };
         for _ in 0..random.usize(1..4) {
@@ -366,11 +377,11 @@ fn random_changes_never_panic() {
             changed[at] = random.u8(..);
         }
         changed.truncate(random.usize(..=changed.len() * 4).min(changed.len()));
-        let _ = pods().decode_object::<Pod>(&changed);
+        let _ = pod_decoder().decode_object::<Pod>(&changed);
         if let Ok((pieces, _)) = split(list_splitter(1 << 20), &changed, random.usize(1..200)) {
             for piece in pieces {
-                let _ = pods().decode_item::<Pod>(&piece, |_| {});
-                let _ = pods().peek_item::<Pod>(&piece, FilterDepth::Metadata);
+                let _ = pod_decoder().decode_item::<Pod>(&piece, |_| {});
+                let _ = pod_decoder().peek_item::<Pod>(&piece, FilterDepth::Metadata);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! `Transcoder`: writes a Protobuf message as the JSON text that the API server would send, for the JSON decoder.
+//! `Transcoder`: writes a Protobuf message as JSON text, which the JSON decoder reads. The text has the same values as the
+//! JSON that the API server would send.
 //!
 //! The transcoder is not generic, so that Protobuf adds no code for each type. It leaves two checks to the JSON
 //! decoder: that strings are UTF-8 (unless `checks_utf8` is set), and that the required fields of the Rust type are
@@ -12,18 +13,18 @@ use crate::core::{FieldNode, FieldSet};
 use serde::de::{Error as _, IgnoredAny};
 use std::borrow::Cow;
 
-/// The maximum nesting depth of messages, below the recursion limit of the JSON decoder.
+/// The maximum nesting depth of messages. It is lower than the recursion limit of the JSON decoder.
 const MAX_DEPTH: usize = 100;
-/// The JSON text of a message may be at most this many times larger than the message. Otherwise a small message could
-/// exhaust memory, because an absent value takes no bytes in Protobuf.
+/// The JSON text of a message may be at most this many times larger than the message. Without a limit, a small message
+/// could exhaust memory: an absent value takes no bytes in Protobuf, but JSON may contain its key and `null`.
 const MAX_GROWTH: usize = 16;
-/// A text of at most this number of bytes is allowed for a message of any size.
-const ALLOWED_BYTES: usize = 1 << 20;
+/// A JSON text of at most this many bytes is allowed for a message of any size.
+const ALWAYS_ALLOWED_BYTES: usize = 1 << 20;
 
-/// The reason that a message cannot be written as JSON, and the path of the field. The text contains no value of the
-/// message.
+/// The reason that a message cannot be written as JSON, and the path of the field. The text contains no field value,
+/// except the API version and the kind of an envelope.
 #[derive(Debug)]
-pub(super) struct Malformed(Box<Problem>);
+pub(super) struct TranscodeError(Box<Problem>);
 
 #[derive(Debug)]
 struct Problem {
@@ -31,16 +32,16 @@ struct Problem {
     path: String,
 }
 
-pub(super) type Result<T, E = Malformed> = std::result::Result<T, E>;
+pub(super) type Result<T, E = TranscodeError> = std::result::Result<T, E>;
 
-impl From<&'static str> for Malformed {
+impl From<&'static str> for TranscodeError {
     #[cold]
     fn from(problem: &'static str) -> Self {
         Self(Box::new(Problem { text: problem.into(), path: String::new() }))
     }
 }
 
-impl Malformed {
+impl TranscodeError {
     #[cold]
     pub(super) fn new(problem: String) -> Self {
         Self(Box::new(Problem { text: problem.into(), path: String::new() }))
@@ -48,7 +49,7 @@ impl Malformed {
 
     /// Prepends a step to the path.
     #[cold]
-    fn within(mut self, step: &str) -> Self {
+    fn with_path_step(mut self, step: &str) -> Self {
         let dot = if self.0.path.is_empty() || self.0.path.starts_with('[') { "" } else { "." };
         self.0.path = format!("{step}{dot}{}", self.0.path);
         self
@@ -78,12 +79,12 @@ pub(super) struct Transcoder<'a> {
 impl<'a> Transcoder<'a> {
     /// Creates a transcoder for a message of `size` bytes.
     pub(super) fn new(out: &'a mut Vec<u8>, size: usize, checks_utf8: bool) -> Self {
-        let limit = out.len() + size.saturating_mul(MAX_GROWTH).max(ALLOWED_BYTES);
+        let limit = out.len() + size.saturating_mul(MAX_GROWTH).max(ALWAYS_ALLOWED_BYTES);
         Self { out, limit, depth: 0, checks_utf8 }
     }
 
-    /// Writes a message as an object, without the fields in `skipped`. `types` are its API version and kind; `None`
-    /// omits them.
+    /// Writes a message as an object, without the fields in `skipped`. `types` has the API version and the kind of the
+    /// object; if it is `None`, the object has neither.
     pub(super) fn write_object(
         &mut self,
         bytes: &[u8],
@@ -112,7 +113,7 @@ impl<'a> Transcoder<'a> {
         Ok(())
     }
 
-    /// Writes bytes that are part of a JSON text.
+    /// Writes bytes that are already JSON text, without changes.
     pub(super) fn write_raw(&mut self, text: &[u8]) {
         self.out.extend_from_slice(text);
     }
@@ -134,9 +135,9 @@ impl<'a> Transcoder<'a> {
                 // list would result in two JSON members with the same name.
                 Err("the field occurs twice, or its list is in two parts".into())
             };
-            outcome.map_err(
-                |error| if field.label == Label::Inline { error } else { error.within(field.name()) },
-            )?;
+            outcome.map_err(|error| {
+                if field.label == Label::Inline { error } else { error.with_path_step(field.name()) }
+            })?;
             seen |= 1 << index;
         }
         let mut absent = message.nulls & !seen;
@@ -151,7 +152,7 @@ impl<'a> Transcoder<'a> {
         Ok(())
     }
 
-    /// Writes the key of a field, after a comma if it is not the first member.
+    /// Writes the key of a field. Writes a comma before the key, except in the first member of an object.
     fn write_key(&mut self, field: &Field) {
         if self.out.last() != Some(&b'{') {
             self.out.push(b',');
@@ -159,7 +160,7 @@ impl<'a> Transcoder<'a> {
         self.out.extend_from_slice(field.key.as_bytes());
     }
 
-    /// Writes null as the value of an absent field.
+    /// Writes null as the value of an absent field, except if `skipped` contains the field.
     fn write_null(&mut self, field: &Field, skipped: Option<&FieldNode>) {
         let node = skipped.and_then(|node| node.field(field.name()));
         if !node.is_some_and(FieldNode::skips_whole_value) {
@@ -183,7 +184,7 @@ impl<'a> Transcoder<'a> {
         let node = skipped.and_then(|node| node.field(field.name()));
         if node.is_some_and(FieldNode::skips_whole_value) {
             if field.label != Label::Single {
-                while reader.next_of(field.number)?.is_some() {}
+                while reader.next_if_number(field.number)?.is_some() {}
             }
             return Ok(());
         }
@@ -208,10 +209,10 @@ impl<'a> Transcoder<'a> {
                 self.write_entry(field, payload, node)
             } else {
                 self.write_value(field, payload, node.and_then(FieldNode::elements))
-                    .map_err(|error| error.within(&format!("[{index}]")))
+                    .map_err(|error| error.with_path_step(&format!("[{index}]")))
             };
             outcome?;
-            match reader.next_of(field.number)? {
+            match reader.next_if_number(field.number)? {
                 Some(next) => payload = next,
                 None => break,
             }
@@ -264,13 +265,13 @@ impl<'a> Transcoder<'a> {
             ) => {
                 return Err(WRONG_WIRE_TYPE.into());
             }
-            (special, payload) => return self.write_special(special, field, bytes_of(payload)?, node),
+            (special, payload) => return self.write_special_value(special, field, bytes_of(payload)?, node),
         }
         Ok(())
     }
 
-    /// Writes a value whose form in JSON differs from its message.
-    fn write_special(
+    /// Writes a value of a type that has a special form in JSON, such as a time or a quantity.
+    fn write_special_value(
         &mut self,
         value: ValueType,
         field: &Field,
@@ -299,25 +300,25 @@ impl<'a> Transcoder<'a> {
         Ok(())
     }
 
-    /// Writes embedded JSON, or the object of an embedded envelope.
+    /// Writes embedded JSON, or the object in an embedded envelope, or null if there are no bytes.
     fn write_json(&mut self, raw: Option<Payload<'_>>, node: Option<&FieldNode>) -> Result<()> {
         let raw = raw.map_or(Ok(&[][..]), bytes_of)?;
         if raw.is_empty() {
             self.write_raw(b"null");
-        } else if Envelope::is_prefix_of(raw) {
+        } else if Envelope::has_magic_number(raw) {
             let envelope = Envelope::parse(raw)?;
             let message = envelope.message()?;
             return self.write_object(envelope.raw, message, Some(envelope.types()), node);
         } else {
             // Check that the text is one JSON value: further text would become part of the object.
             let value = super::super::json::decode::<IgnoredAny>(raw, &FieldSet::none());
-            value.map_err(|_| Malformed::from("the embedded JSON does not parse"))?;
+            value.map_err(|_| TranscodeError::from("the embedded JSON does not parse"))?;
             self.write_raw(raw);
         }
         Ok(())
     }
 
-    /// Writes the list of strings in the field `number`.
+    /// Writes a list of the strings that the field `number` of a message contains.
     fn write_strings(&mut self, bytes: &[u8], number: u64) -> Result<()> {
         self.out.push(b'[');
         let mut reader = Reader::new(bytes);
@@ -333,7 +334,7 @@ impl<'a> Transcoder<'a> {
         Ok(())
     }
 
-    /// Writes a schema, or the boolean or list in its place.
+    /// Writes a schema, or the boolean or list that `value` allows instead of a schema.
     fn write_schema(&mut self, value: ValueType, message: &Message, bytes: &[u8]) -> Result<()> {
         let [first, second, _] = fields_1_to_3(bytes)?;
         match (value, first, second) {
@@ -366,7 +367,7 @@ impl<'a> Transcoder<'a> {
 
 const WRONG_WIRE_TYPE: &str = "the value has a wire type that does not fit its field";
 
-/// The bytes of a value.
+/// The bytes in `payload`.
 pub(super) fn bytes_of(payload: Payload<'_>) -> Result<&[u8], &'static str> {
     match payload {
         Payload::Bytes(bytes) => Ok(bytes),
@@ -374,7 +375,7 @@ pub(super) fn bytes_of(payload: Payload<'_>) -> Result<&[u8], &'static str> {
     }
 }
 
-/// The number of a value, which is zero if it is absent.
+/// The number in `payload`; zero if the value is absent.
 pub(super) fn number_of(payload: Option<Payload<'_>>) -> Result<u64, &'static str> {
     match payload {
         None => Ok(0),

@@ -1,4 +1,5 @@
-//! Writes single values as JSON text in the format of Go's `encoding/json`.
+//! Writes single values as the JSON that Go's `encoding/json` writes. Only the notation of floats and the escapes in
+//! strings may differ.
 
 use super::reader::fields_1_to_3;
 use super::transcode::{Result, number_of};
@@ -15,9 +16,9 @@ const SECONDS_PER_DAY: i64 = 86_400;
 #[inline]
 pub(super) fn write_quoted(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    // The fold has no branch for each byte, so the compiler can use vector (SIMD) instructions.
-    let special = text.iter().fold(0, |any, byte| any | must_be_escaped(*byte));
-    if special != 0 {
+    // The fold has no branches, so that the compiler can use vector (SIMD) instructions.
+    let escape_flags = text.iter().fold(0, |flags, byte| flags | escape_flag(*byte));
+    if escape_flags != 0 {
         write_escaped(text, out);
     } else {
         out.extend_from_slice(text);
@@ -25,8 +26,9 @@ pub(super) fn write_quoted(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// 1 if a JSON string must escape the byte, otherwise 0.
 #[inline]
-fn must_be_escaped(byte: u8) -> u8 {
+fn escape_flag(byte: u8) -> u8 {
     u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\')
 }
 
@@ -58,7 +60,7 @@ pub(super) fn write_uint(mut number: u64, out: &mut Vec<u8>) {
     let (mut digits, mut at) = ([b'0'; 20], 20);
     loop {
         at -= 1;
-        digits[at] = digit(number % 10);
+        digits[at] = last_digit(number % 10);
         number /= 10;
         if number == 0 {
             break;
@@ -67,12 +69,12 @@ pub(super) fn write_uint(mut number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// The last decimal digit of a number.
-fn digit(number: u64) -> u8 {
+/// The last decimal digit of a number, as an ASCII character.
+fn last_digit(number: u64) -> u8 {
     b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
-/// Writes a float. As in Go, a whole number has no fraction.
+/// Writes a float. As in Go, a whole number below 10^15 has neither a fraction nor an exponent.
 pub(super) fn write_double(number: f64, out: &mut Vec<u8>) -> Result<()> {
     if !number.is_finite() {
         return Err("JSON has no form for a number that is not finite".into());
@@ -97,7 +99,8 @@ pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Writes a time in the form of RFC 3339, with microseconds if `micro` is set; null for Go's zero time.
+/// Writes a time in the form of RFC 3339, with microseconds if `micro` is set. Writes null for Go's zero time and for an
+/// empty message.
 pub(super) fn write_time(bytes: &[u8], micro: bool, out: &mut Vec<u8>) -> Result<()> {
     let [seconds, nanos, _] = fields_1_to_3(bytes)?;
     let (seconds, nanos) = (number_of(seconds)?.cast_signed(), number_of(nanos)?);
@@ -130,28 +133,28 @@ pub(super) fn write_time(bytes: &[u8], micro: bool, out: &mut Vec<u8>) -> Result
     Ok(())
 }
 
-/// Writes a number with leading zeroes.
+/// Writes the last `digits` digits of a number, with leading zeroes.
 fn write_padded(mut number: u64, digits: usize, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + digits, b'0');
     for slot in out[start..].iter_mut().rev() {
-        *slot = digit(number);
+        *slot = last_digit(number);
         number /= 10;
     }
 }
 
-/// The year, month and day of the day number `day` after 1970-01-01, in the Gregorian calendar. The calculation begins
-/// each year in March, so that the leap day is the last day of the year.
+/// Returns the year, month and day of the date that is `day` days after 1970-01-01, in the Gregorian calendar. The
+/// calculation begins each year in March, so that the leap day is the last day of the year.
 fn date_of(day: i64) -> (i64, i64, i64) {
-    const DAYS_PER_ERA: i64 = 146_097;
+    const DAYS_PER_400_YEARS: i64 = 146_097;
     let day = day + 719_468;
-    let (era, day) = (day.div_euclid(DAYS_PER_ERA), day.rem_euclid(DAYS_PER_ERA));
+    let (cycle, day) = (day.div_euclid(DAYS_PER_400_YEARS), day.rem_euclid(DAYS_PER_400_YEARS));
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + i64::from(month <= 2), month, day)
+    (cycle * 400 + year + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -159,14 +162,14 @@ mod tests {
     use super::*;
     use jiff::Timestamp;
 
-    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    fn written_text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         write(&mut out);
         String::from_utf8(out).unwrap()
     }
 
-    /// The message of a time.
-    fn time(seconds: i64, nanos: u64) -> Vec<u8> {
+    /// Encodes a time as a Protobuf message.
+    fn encode_time(seconds: i64, nanos: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (tag, mut number) in [(0x08, seconds.cast_unsigned()), (0x10, nanos)] {
             bytes.push(tag);
@@ -182,21 +185,21 @@ mod tests {
     #[test]
     fn strings_are_escaped_as_json() {
         for string in ["", "plain", "a\"b\\c", "line\nend\t\u{1}\u{1f}", "é\u{2028}"] {
-            let written = text(|out| write_quoted(string.as_bytes(), out));
+            let written = written_text(|out| write_quoted(string.as_bytes(), out));
             assert_eq!(serde_json::from_str::<String>(&written).unwrap(), string);
         }
     }
 
     #[test]
-    fn numbers_have_the_form_of_go() {
+    fn numbers_and_bytes_are_written_as_json() {
         for number in [0, 7, -1, 10, i64::MAX, i64::MIN] {
-            assert_eq!(text(|out| write_int(number, out)), number.to_string());
+            assert_eq!(written_text(|out| write_int(number, out)), number.to_string());
         }
         for (number, expected) in [(0.0, "0"), (-3.0, "-3"), (0.5, "5e-1"), (1e300, "1e300")] {
-            assert_eq!(text(|out| write_double(number, out).unwrap()), expected);
+            assert_eq!(written_text(|out| write_double(number, out).unwrap()), expected);
         }
         assert!(write_double(f64::NAN, &mut Vec::new()).is_err());
-        assert_eq!(text(|out| write_base64(&[0xff, 0], out)), "\"/wA=\"");
+        assert_eq!(written_text(|out| write_base64(&[0xff, 0], out)), "\"/wA=\"");
     }
 
     #[test]
@@ -204,21 +207,20 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..2000 {
             let seconds = random.i64(ZERO_TIME + 1..253_402_207_200);
-            let written = text(|out| write_time(&time(seconds, 5), false, out).unwrap());
+            let written = written_text(|out| write_time(&encode_time(seconds, 5), false, out).unwrap());
             let expected = Timestamp::from_second(seconds).unwrap();
             assert_eq!(written.trim_matches('"').parse::<Timestamp>().unwrap(), expected, "{written}");
         }
-        let micro = text(|out| write_time(&time(1, 12_345_678), true, out).unwrap());
+        let micro = written_text(|out| write_time(&encode_time(1, 12_345_678), true, out).unwrap());
         assert_eq!(micro, "\"1970-01-01T00:00:01.012345Z\"");
         assert_eq!(
-            text(|out| write_time(&time(LAST_TIME, 0), false, out).unwrap()),
+            written_text(|out| write_time(&encode_time(LAST_TIME, 0), false, out).unwrap()),
             "\"9999-12-31T23:59:59Z\""
         );
-        assert_eq!(text(|out| write_time(&time(ZERO_TIME, 0), false, out).unwrap()), "null");
-        assert_eq!(text(|out| write_time(&[], true, out).unwrap()), "null");
-        for bad in [time(LAST_TIME + 1, 0), time(ZERO_TIME - 1, 0), time(i64::MIN, 0), time(0, 1_000_000_000)]
-        {
-            assert!(write_time(&bad, false, &mut Vec::new()).is_err());
+        assert_eq!(written_text(|out| write_time(&encode_time(ZERO_TIME, 0), false, out).unwrap()), "null");
+        assert_eq!(written_text(|out| write_time(&[], true, out).unwrap()), "null");
+        for (seconds, nanos) in [(LAST_TIME + 1, 0), (ZERO_TIME - 1, 0), (i64::MIN, 0), (0, 1_000_000_000)] {
+            assert!(write_time(&encode_time(seconds, nanos), false, &mut Vec::new()).is_err());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Mock API servers for the discovery tests, and tests of discovery without errors.
+//! Mock API servers for the discovery tests, and tests in which the server responds with valid documents.
 
 use std::sync::{Arc, Mutex};
 
@@ -37,8 +37,8 @@ pub(crate) fn mock_server(documents: Value) -> (Client, RequestPaths) {
     (Client::new(service, "default"), requests)
 }
 
-/// kube-sim without aggregated discovery. If `refuse` is set, the server responds to the media types of aggregated
-/// discovery with 406.
+/// A client whose server does not support aggregated discovery. The server is kube-sim with changed `Accept` headers: it
+/// responds to requests for aggregated discovery with 406 if `refuse` is set, otherwise with unaggregated documents.
 pub(crate) fn unaggregated_client(sim: &Sim, refuse: bool) -> Client {
     let inner = sim.service();
     let service = service_fn(move |mut request: Request<Body>| {
@@ -52,7 +52,7 @@ pub(crate) fn unaggregated_client(sim: &Sim, refuse: bool) -> Client {
     Client::new(service, "default")
 }
 
-/// All resources of all versions, as text.
+/// One line for each group with its preferred version, and one line for each resource of each version.
 fn describe_resources(discovery: &Discovery) -> Vec<String> {
     let mut lines = Vec::new();
     for group in discovery.groups() {
@@ -83,7 +83,7 @@ async fn unaggregated_documents_have_the_same_resources_as_aggregated_ones() {
 }
 
 #[tokio::test]
-async fn resolves_the_resource_of_a_kind_a_type_and_an_object() {
+async fn finds_the_resource_for_a_gvk_or_an_object_or_type_metadata() {
     let client = Client::new(Sim::new().service(), "default");
     let discovery = Discovery::new(client).run().await.unwrap();
     let gvk = GroupVersionKind::gvk("apps", "v1", "Deployment");
@@ -108,7 +108,7 @@ async fn resolves_the_resource_of_a_kind_a_type_and_an_object() {
 }
 
 #[tokio::test]
-async fn a_filter_selects_groups_and_saves_requests() {
+async fn a_filter_selects_groups_and_prevents_requests_for_other_groups() {
     let documents = json!({
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
         "/api/v1": {"kind": "APIResourceList", "resources": [{"name": "pods", "kind": "Pod", "namespaced": true}]},
@@ -144,7 +144,7 @@ async fn a_filter_selects_groups_and_saves_requests() {
 }
 
 #[tokio::test]
-async fn a_group_sorts_its_versions_and_keeps_the_preferred_one() {
+async fn a_group_sorts_its_versions_and_keeps_its_preferred_version() {
     let version = |version: &str, plurals: &[&str]| {
         let resources: Vec<Value> = plurals
             .iter()
@@ -177,7 +177,7 @@ async fn a_group_sorts_its_versions_and_keeps_the_preferred_one() {
 }
 
 #[tokio::test]
-async fn one_group_version_or_kind_needs_only_its_own_documents() {
+async fn discovery_of_one_group_or_kind_reads_only_the_necessary_documents() {
     let documents = json!({
         "/apis/a": {"kind": "APIGroup", "name": "a", "versions": [{"version": "v1"}, {"version": "v2"}]},
         "/apis/a/v1": {"resources": [{"name": "xs", "kind": "X"}, {"name": "xs/status", "kind": "X", "verbs": ["get"]}]},

@@ -21,7 +21,7 @@ fn resource(plural: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_stale_version_is_a_failure_next_to_the_versions_that_work() {
+async fn a_stale_version_is_reported_and_the_other_versions_are_usable() {
     let version = |name: &str, freshness: &str| json!({"version": name, "freshness": freshness, "resources": [resource("xs")]});
     let (client, _) = mock_server(json!({
         "/api": {"kind": "APIGroupDiscoveryList", "items": [{"metadata": {}, "versions": [version("v1", "Current")]}]},
@@ -43,7 +43,7 @@ async fn a_stale_version_is_a_failure_next_to_the_versions_that_work() {
 }
 
 #[tokio::test]
-async fn an_unavailable_document_is_a_failure_next_to_the_groups_that_work() {
+async fn an_unavailable_document_is_reported_and_the_other_groups_are_usable() {
     let (client, _) = mock_server(json!({
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
         "/api/v1": {"resources": [{"name": "pods", "kind": "Pod"}]},
@@ -81,7 +81,7 @@ async fn a_discovery_document_of_an_unexpected_kind_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_unavailable_root_is_an_error_but_a_missing_one_is_not() {
+async fn an_unavailable_root_document_is_an_error_but_a_missing_one_is_not() {
     let apis = json!({"kind": "APIGroupList", "groups": null});
     for code in [403, 500, 503] {
         let (client, _) = mock_server(json!({"/api": {"code": code}, "/apis": apis}));
@@ -97,7 +97,7 @@ async fn an_unavailable_root_is_an_error_but_a_missing_one_is_not() {
     }
 }
 
-/// All documents that differ from `document` in one value.
+/// Copies of `document`. Each copy has one changed or missing value, or one list whose elements are repeated.
 fn changed_documents(document: &Value) -> Vec<Value> {
     let mut changed: Vec<Value> =
         [json!(null), json!(-1), json!("../x"), json!(""), json!([]), json!({}), json!([null, 7, [], {}])]
@@ -130,25 +130,25 @@ fn changed_documents(document: &Value) -> Vec<Value> {
     changed
 }
 
-/// Each change makes at most one entry unusable. The other group remains complete.
+/// Each change is in the group `bad`. The group `good` must remain complete.
 #[tokio::test]
 async fn a_malformed_entry_never_hides_the_entries_beside_it() {
     let good =
         json!({"metadata": {"name": "good"}, "versions": [{"version": "v1", "resources": [resource("xs")]}]});
-    let other = json!({"metadata": {"name": "bad"}, "versions": [{"version": "v1", "freshness": "Current", "resources": [{
+    let bad = json!({"metadata": {"name": "bad"}, "versions": [{"version": "v1", "freshness": "Current", "resources": [{
         "resource": "ys", "responseKind": {"group": "", "version": "", "kind": "Y"}, "scope": "Namespaced",
         "singularResource": "y", "verbs": ["get"], "shortNames": ["y"], "categories": ["all"],
         "subresources": [{"subresource": "scale", "responseKind": {"group": "g", "version": "v1", "kind": "S"},
                           "acceptedTypes": [{"kind": "S"}], "verbs": ["get"]}],
     }]}]});
     let (mut failed, mut harmless) = (0, 0);
-    for other in changed_documents(&other) {
-        for items in [json!([good, other]), json!([other, good])] {
+    for bad in changed_documents(&bad) {
+        for items in [json!([good, bad]), json!([bad, good])] {
             let (client, _) =
                 mock_server(json!({"/apis": {"kind": "APIGroupDiscoveryList", "items": items}}));
             let discovery = Discovery::new(client).run().await.unwrap();
-            let group = discovery.get("good").unwrap_or_else(|| panic!("lost beside {other}"));
-            assert_eq!(group.recommended_resources().len(), 1, "{other}");
+            let group = discovery.get("good").unwrap_or_else(|| panic!("lost beside {bad}"));
+            assert_eq!(group.recommended_resources().len(), 1, "{bad}");
             *(if discovery.failures().is_empty() { &mut harmless } else { &mut failed }) += 1;
         }
     }
@@ -183,7 +183,7 @@ async fn a_malformed_unaggregated_entry_never_hides_the_entries_beside_it() {
 }
 
 #[tokio::test]
-async fn the_first_of_duplicate_groups_versions_and_kinds_is_used() {
+async fn discovery_uses_the_first_of_duplicate_groups_and_versions_and_kinds() {
     let version = |plurals: &[&str]| json!({"version": "v1", "resources": plurals.iter().map(|plural| resource(plural)).collect::<Vec<_>>()});
     let (client, _) = mock_server(json!({"/apis": {"kind": "APIGroupDiscoveryList", "items": [
         {"metadata": {"name": "a"}, "versions": [version(&["xs", "ys"]), version(&["zs"])]},

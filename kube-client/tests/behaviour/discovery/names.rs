@@ -63,9 +63,9 @@ async fn a_category_has_each_resource_once() {
     assert!(discovery.resolve_category("none").is_empty() && discovery.resolve_category("").is_empty());
 }
 
-/// As in client-go, which looks for a plural first, then for a short name, and then for a singular name.
+/// Like client-go, `resolve` looks for a plural name first, then for a short name, and then for a singular name.
 #[tokio::test]
-async fn a_plural_precedes_a_short_name_and_a_short_name_a_singular() {
+async fn a_plural_name_precedes_short_names_and_a_short_name_precedes_singular_names() {
     let resource = |plural: &str, singular: &str, short: &[&str]| {
         json!({"resource": plural, "singularResource": singular, "shortNames": short, "verbs": [], "scope": "Cluster",
                "responseKind": {"kind": format!("Kind{plural}")}})

@@ -1,5 +1,5 @@
-//! Kinds that flatten enums: JSON has the fields of the enum and the other fields in one object. The enums are
-//! optional, nested in variants, or the values of maps.
+//! Kinds that flatten enums or optional structs: JSON has the flattened fields and the other fields in one object. Also
+//! kinds with enums as the values of maps, and kinds with enums whose variants have a field `metadata`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,14 +9,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{DerivedKind, External, Internal, Point, StructuralSchemaRewriter, Untagged, kind};
+use super::{
+    DerivedKind, ExternallyTagged, InternallyTagged, Point, StructuralSchemaRewriter, UntaggedObjects, kind,
+};
 
 /// A struct that flattens an `Option` of an externally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Optional {
+pub(crate) struct OptionalExternal {
     name: String,
     #[serde(flatten)]
-    source: Option<External>,
+    source: Option<ExternallyTagged>,
 }
 
 // A struct that flattens an `Option` of an internally tagged enum.
@@ -24,7 +26,7 @@ pub(crate) struct Optional {
 pub(crate) struct OptionalTagged {
     own: String,
     #[serde(flatten)]
-    source: Option<Internal>,
+    source: Option<InternallyTagged>,
 }
 
 // A struct that flattens an `Option` of an untagged enum.
@@ -32,7 +34,7 @@ pub(crate) struct OptionalTagged {
 pub(crate) struct OptionalUntagged {
     own: String,
     #[serde(flatten)]
-    source: Option<Untagged>,
+    source: Option<UntaggedObjects>,
 }
 
 // A struct that flattens an `Option` of a struct.
@@ -71,7 +73,7 @@ pub(crate) enum Target {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FlattenedTwice {
     #[serde(flatten)]
-    source: External,
+    source: ExternallyTagged,
     #[serde(flatten)]
     target: Option<Target>,
 }
@@ -79,7 +81,7 @@ pub(crate) struct FlattenedTwice {
 /// An enum with a variant that flattens an `Option` of another enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
-pub(crate) enum Nested {
+pub(crate) enum EnumWithFlattenedEnum {
     Copy {
         from: String,
         #[serde(flatten)]
@@ -105,7 +107,7 @@ pub(crate) enum SameMetadata {
 // An internally tagged enum whose variants have a field `metadata` of different types.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
-pub(crate) enum OtherMetadata {
+pub(crate) enum DifferentMetadata {
     Tagged { metadata: Tags },
     Placed { metadata: Point },
 }
@@ -126,23 +128,23 @@ pub(crate) enum NamedMetadata {
     Other(i32),
 }
 
-kind!(OptionalSpec, "OptionalKind", OptionalKind, Optional);
+kind!(OptionalSpec, "OptionalKind", OptionalKind, OptionalExternal);
 kind!(OptionalTaggedSpec, "OptionalTaggedKind", OptionalTaggedKind, OptionalTagged);
 kind!(OptionalUntaggedSpec, "OptionalUntaggedKind", OptionalUntaggedKind, OptionalUntagged);
 kind!(OptionalStructSpec, "OptionalStructKind", OptionalStructKind, OptionalStruct);
 kind!(FlattenedAnySpec, "FlattenedAnyKind", FlattenedAnyKind, FlattenedAny);
 kind!(FlattenedTwiceSpec, "FlattenedTwiceKind", FlattenedTwiceKind, FlattenedTwice);
-kind!(OptionalListSpec, "OptionalListKind", OptionalListKind, Vec<Optional>);
-kind!(NestedSpec, "NestedKind", NestedKind, Nested);
-kind!(EnumMapSpec, "EnumMapKind", EnumMapKind, HashMap<String, Internal>);
-kind!(MapMapSpec, "MapMapKind", MapMapKind, BTreeMap<String, BTreeMap<String, External>>);
+kind!(OptionalListSpec, "OptionalListKind", OptionalListKind, Vec<OptionalExternal>);
+kind!(NestedSpec, "NestedKind", NestedKind, EnumWithFlattenedEnum);
+kind!(EnumMapSpec, "EnumMapKind", EnumMapKind, HashMap<String, InternallyTagged>);
+kind!(MapMapSpec, "MapMapKind", MapMapKind, BTreeMap<String, BTreeMap<String, ExternallyTagged>>);
 kind!(SameMetadataSpec, "SameMetadataKind", SameMetadataKind, SameMetadata);
-kind!(OtherMetadataSpec, "OtherMetadataKind", OtherMetadataKind, OtherMetadata);
+kind!(OtherMetadataSpec, "OtherMetadataKind", OtherMetadataKind, DifferentMetadata);
 kind!(UntaggedMetadataSpec, "UntaggedMetadataKind", UntaggedMetadataKind, UntaggedMetadata);
 kind!(NamedMetadataSpec, "NamedMetadataKind", NamedMetadataKind, NamedMetadata);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
-pub(super) fn lossless() -> Vec<DerivedKind> {
+pub(super) fn lossless_kinds() -> Vec<DerivedKind> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     let tags = json!({ "tags": ["a"] });
     let optional = json!([
@@ -207,8 +209,9 @@ pub(super) fn lossless() -> Vec<DerivedKind> {
     ]
 }
 
-/// Kinds whose variants have a field `metadata` of different types, which a structural schema cannot express.
-pub(super) fn lossy() -> Vec<(DerivedKind, Vec<&'static str>)> {
+/// Kinds whose variants have a field `metadata` of different types. A structural schema cannot express such a field.
+/// Also returns the paths of the problems that each kind reports.
+pub(super) fn lossy_kinds() -> Vec<(DerivedKind, Vec<&'static str>)> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     let tags = json!({ "tags": ["a"] });
     let path = ".spec.value.metadata";

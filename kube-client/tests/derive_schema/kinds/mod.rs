@@ -1,5 +1,5 @@
-//! Kinds with `#[derive(CustomResource)]` whose specs cover all forms of Rust types. Each kind has specs that the
-//! server must accept and specs that it must reject.
+//! Kinds with `#[derive(CustomResource)]`. Their Rust types cover many forms of structs, enums, maps and lists. Each kind
+//! has specs that the server must accept. Most kinds also have specs that the server must reject.
 //!
 //! The tests on a real API server (`xtask/e2e`) share this module. This module must not assert anything.
 
@@ -33,7 +33,7 @@ pub(crate) struct DerivedKind {
     pub(crate) bad: Vec<Value>,
     /// Generates the schema with these schemars settings and the transform [`StructuralSchemaRewriter`].
     pub(crate) generate_schema: fn(SchemaSettings) -> Schema,
-    /// Decodes a spec with the Rust type.
+    /// Decodes an object with this spec as the Rust type, and encodes the object again.
     pub(crate) decode: fn(&Value) -> Result<(), String>,
 }
 
@@ -111,7 +111,7 @@ pub(crate) enum Direction {
 /// An externally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum External {
+pub(crate) enum ExternallyTagged {
     /// A variant with a struct as content.
     Point(Point),
     Name(String),
@@ -124,7 +124,7 @@ pub(crate) enum External {
 /// An internally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
-pub(crate) enum Internal {
+pub(crate) enum InternallyTagged {
     /// A web address.
     Http {
         url: String,
@@ -150,7 +150,7 @@ pub(crate) enum Clash {
 /// An adjacently tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "with")]
-pub(crate) enum Adjacent {
+pub(crate) enum AdjacentlyTagged {
     Point(Point),
     Named { name: String },
     Nothing,
@@ -167,7 +167,7 @@ pub(crate) enum AdjacentMixed {
 /// An untagged enum of objects.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub(crate) enum Untagged {
+pub(crate) enum UntaggedObjects {
     ByName { name: String },
     ByPoint(Point),
 }
@@ -190,7 +190,7 @@ pub(crate) enum ShortOrLong {
 
 /// An enum with unit, tuple and struct variants.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) enum Mixed {
+pub(crate) enum MixedVariants {
     Off,
     On,
     Level(i32),
@@ -200,12 +200,12 @@ pub(crate) enum Mixed {
 
 // A struct that flattens a struct and an externally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Flattened {
+pub(crate) struct FlattenedStructAndEnum {
     own: String,
     #[serde(flatten)]
     point: Point,
     #[serde(flatten)]
-    choice: External,
+    choice: ExternallyTagged,
 }
 
 // A struct that flattens an internally tagged enum.
@@ -213,7 +213,7 @@ pub(crate) struct Flattened {
 pub(crate) struct FlattenedTag {
     own: String,
     #[serde(flatten)]
-    choice: Internal,
+    choice: InternallyTagged,
 }
 
 // A struct that flattens a map of any values.
@@ -255,7 +255,7 @@ pub(crate) struct Numbers {
 
 // A struct with strings, lists, sets, maps and tuples.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Texts {
+pub(crate) struct StringsAndCollections {
     #[schemars(length(min = 2, max = 5))]
     short: String,
     #[schemars(regex(pattern = "^[a-z]+$"))]
@@ -272,33 +272,33 @@ pub(crate) struct Texts {
 // A struct with a validation rule.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self.min <= self.max", "message": "min above max" }]))]
-pub(crate) struct Ruled {
+pub(crate) struct WithRule {
     min: i32,
     max: i32,
 }
 
 kind!(NumbersSpec, "NumbersKind", NumbersKind, Numbers);
-kind!(TextsSpec, "TextsKind", TextsKind, Texts);
+kind!(TextsSpec, "TextsKind", TextsKind, StringsAndCollections);
 kind!(LevelSpec, "LevelKind", LevelKind, Level);
 kind!(MaybeLevelSpec, "MaybeLevel", MaybeLevel, Option<Level>);
 kind!(DirectionSpec, "DirectionKind", DirectionKind, Direction);
 kind!(MaybeDirectionSpec, "MaybeDirection", MaybeDirection, Option<Direction>);
-kind!(ExternalSpec, "ExternalKind", ExternalKind, External);
-kind!(MaybeExternalSpec, "MaybeExternal", MaybeExternal, Option<External>);
-kind!(InternalSpec, "InternalKind", InternalKind, Internal);
-kind!(MaybeInternalSpec, "MaybeInternal", MaybeInternal, Option<Internal>);
+kind!(ExternalSpec, "ExternalKind", ExternalKind, ExternallyTagged);
+kind!(MaybeExternalSpec, "MaybeExternal", MaybeExternal, Option<ExternallyTagged>);
+kind!(InternalSpec, "InternalKind", InternalKind, InternallyTagged);
+kind!(MaybeInternalSpec, "MaybeInternal", MaybeInternal, Option<InternallyTagged>);
 kind!(ClashSpec, "ClashKind", ClashKind, Clash);
-kind!(AdjacentSpec, "AdjacentKind", AdjacentKind, Adjacent);
+kind!(AdjacentSpec, "AdjacentKind", AdjacentKind, AdjacentlyTagged);
 kind!(AdjacentMixedSpec, "AdjacentMixedKind", AdjacentMixedKind, AdjacentMixed);
-kind!(UntaggedSpec, "UntaggedKind", UntaggedKind, Untagged);
+kind!(UntaggedSpec, "UntaggedKind", UntaggedKind, UntaggedObjects);
 kind!(PortSpec, "PortKind", PortKind, Option<Port>);
 kind!(ShortOrLongSpec, "ShortOrLongKind", ShortOrLongKind, ShortOrLong);
-kind!(MixedSpec, "MixedKind", MixedKind, Mixed);
-kind!(FlattenedSpec, "FlattenedKind", FlattenedKind, Flattened);
+kind!(MixedSpec, "MixedKind", MixedKind, MixedVariants);
+kind!(FlattenedSpec, "FlattenedKind", FlattenedKind, FlattenedStructAndEnum);
 kind!(FlattenedTagSpec, "FlattenedTagKind", FlattenedTagKind, FlattenedTag);
 kind!(FlattenedMapSpec, "FlattenedMapKind", FlattenedMapKind, FlattenedMap);
 kind!(TreeSpec, "TreeKind", TreeKind, Tree);
-kind!(RuledSpec, "RuledKind", RuledKind, Ruled);
+kind!(RuledSpec, "RuledKind", RuledKind, WithRule);
 kind!(AnySpec, "AnyKind", AnyKind, Value);
 kind!(AnyMapSpec, "AnyMap", AnyMap, BTreeMap<String, Value>);
 kind!(QuantitySpec, "QuantityKind", QuantityKind, Option<Quantity>);
@@ -306,12 +306,16 @@ kind!(IntOrStringSpec, "IntOrStringKind", IntOrStringKind, IntOrString);
 kind!(TemplateSpec, "TemplateKind", TemplateKind, PodTemplateSpec);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
-pub(crate) fn lossless() -> Vec<DerivedKind> {
-    lossless_of_this_file().into_iter().chain(flattened::lossless()).chain(multi_typed::lossless()).collect()
+pub(crate) fn lossless_kinds() -> Vec<DerivedKind> {
+    lossless_kinds_of_this_file()
+        .into_iter()
+        .chain(flattened::lossless_kinds())
+        .chain(multi_typed::lossless_kinds())
+        .collect()
 }
 
 /// The kinds of this file whose structural schema is equivalent to the Rust type.
-fn lossless_of_this_file() -> Vec<DerivedKind> {
+fn lossless_kinds_of_this_file() -> Vec<DerivedKind> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     vec![
         NumbersKind::with_specs(
@@ -410,9 +414,10 @@ fn lossless_of_this_file() -> Vec<DerivedKind> {
     ]
 }
 
-/// Kinds whose schema accepts values that the Rust type does not decode, each with the paths of the reported problems.
-pub(crate) fn lossy() -> Vec<(DerivedKind, Vec<&'static str>)> {
-    let mut all = flattened::lossy();
+/// Kinds whose schema accepts values that the Rust type does not decode. Also returns the paths of the problems that each
+/// kind reports.
+pub(crate) fn lossy_kinds() -> Vec<(DerivedKind, Vec<&'static str>)> {
+    let mut all = flattened::lossy_kinds();
     all.extend([
         (
             MixedKind::with_specs(

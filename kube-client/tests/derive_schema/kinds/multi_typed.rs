@@ -1,5 +1,5 @@
-//! Kinds with fields whose values may have several JSON types: any JSON, int-or-string, quantities, objects of other
-//! APIs, and nullable fields.
+//! Kinds with values of several JSON types (any JSON value, int-or-string, quantity, and values that may be null), and
+//! kinds with a `RawExtension`, which is an object of any kind. `DefaultedKind` has fields with default values.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +16,18 @@ use super::{DerivedKind, StructuralSchemaRewriter, kind};
 
 /// A struct whose `Default` value serializes with nulls.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Limits {
+pub(crate) struct NullableFields {
     target: Option<IntOrString>,
     memory: Option<Quantity>,
     anything: Option<Value>,
 }
 
-// A struct whose fields have different types, each with a default value.
+// A struct with one required field. The other fields have different types and `#[serde(default)]`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Defaulted {
+pub(crate) struct WithDefaults {
     own: String,
     #[serde(default)]
-    limits: Limits,
+    limits: NullableFields,
     #[serde(default)]
     list: Vec<String>,
     #[serde(default)]
@@ -47,12 +47,12 @@ kind!(MaybePortSpec, "MaybePortKind", MaybePortKind, Option<IntOrString>);
 kind!(MaybePortsSpec, "MaybePortsKind", MaybePortsKind, Vec<Option<IntOrString>>);
 kind!(MaybeQuantitiesSpec, "MaybeQuantitiesKind", MaybeQuantitiesKind, BTreeMap<String, Option<Quantity>>);
 kind!(MaybeListsSpec, "MaybeListsKind", MaybeListsKind, Vec<Vec<Option<i32>>>);
-kind!(DefaultedSpec, "DefaultedKind", DefaultedKind, Defaulted);
+kind!(DefaultedSpec, "DefaultedKind", DefaultedKind, WithDefaults);
 kind!(RawSpec, "RawKind", RawKind, RawExtension);
 kind!(MaybeRawSpec, "MaybeRawKind", MaybeRawKind, Vec<Option<RawExtension>>);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
-pub(super) fn lossless() -> Vec<DerivedKind> {
+pub(super) fn lossless_kinds() -> Vec<DerivedKind> {
     vec![
         MaybeAnyKind::with_specs(json!([null, 1, { "a": null }]), json!([])),
         NullAnyKind::with_specs(json!([null, { "a": { "b": null } }]), json!([])),

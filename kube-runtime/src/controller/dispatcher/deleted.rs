@@ -1,5 +1,5 @@
-//! Handles the deletion of an object: drops the requests for the object, and passes its key to the user's handler, if
-//! any.
+//! Handles the deletion of an object: drops the requests for the object. If the user set a deletion handler, passes the
+//! key of the object to the handler.
 
 use super::Dispatcher;
 use crate::controller::Key;
@@ -16,32 +16,35 @@ where
     K::DynamicType: Clone,
     E: std::error::Error + Send + 'static,
 {
-    /// Drops the requests for a deleted object, and queues its key if a handler receives it and all gates are open.
+    /// Drops the requests for a deleted object. If there is a deletion handler and all gates are open, queues the key for
+    /// the handler.
     pub(super) fn record_deletion(&mut self, key: Key) {
         self.queue.forget(&key);
-        self.monitor.metrics.key_dropped(&key);
-        // While a gate is closed, for instance on a standby, the keys would accumulate without limit: drop them.
+        self.monitor.metrics.record_dropped_key(&key);
+        // While a gate is closed, for instance because another process is the leader, queued keys would accumulate
+        // without limit: drop the key.
         if self.gates.are_open() && self.deletions.record(&key) {
-            self.monitor.metrics.key_added(&key, Duration::ZERO);
+            self.monitor.metrics.record_added_key(&key, Duration::ZERO);
             let cause = ReconcileReason::ObjectDeleted;
             self.queue.add(key, Request { due: Due::Now, priority: Priority::DEFAULT, cause });
         }
     }
 
-    /// Processes a key whose object does not exist: calls the deletion handler, or drops the key.
-    pub(super) fn start_absent(&mut self, key: Key, attempt: u32) {
+    /// Processes a key whose object does not exist. Starts the deletion handler if the key is recorded for the handler, and
+    /// drops the key otherwise.
+    pub(super) fn process_absent_object(&mut self, key: Key, attempt: u32) {
         if let Some(handler) = self.deletions.take(&key) {
-            self.monitor.reconcile_begins(&key);
-            self.executor.start_deletion(key, attempt, handler);
+            self.monitor.record_reconcile_start(&key);
+            self.executor.start_deletion_handler(key, attempt, handler);
         } else {
-            self.queue.done(&key, None);
-            self.monitor.metrics.key_dropped(&key);
+            self.queue.finish(&key, None);
+            self.monitor.metrics.record_dropped_key(&key);
         }
     }
 
     /// If the deletion handler failed, and the error is not terminal, records that the handler has to receive the key
     /// again. Must be called before the key is requeued.
-    pub(super) fn retry_deletion(&mut self, ended: &ReconcileResult<K, E>) {
+    pub(super) fn record_failed_deletion(&mut self, ended: &ReconcileResult<K, E>) {
         if ended.is_deletion && ended.error.is_some() && ended.class != FailureClass::Terminal {
             self.deletions.record(&ended.key);
         }

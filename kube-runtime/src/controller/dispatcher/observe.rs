@@ -14,51 +14,51 @@ where
     K::DynamicType: Clone,
     E: std::error::Error + Send + 'static,
 {
-    /// Checks for keys that wait or run for too long, and for hot loops.
-    pub(super) fn check(&mut self) {
-        self.monitor.check_running(self.executor.running());
+    /// Reports keys that wait or run for too long, and hot loops. Updates the metrics of the load.
+    pub(super) fn run_checks(&mut self) {
+        self.monitor.check_running(self.executor.running_ids_and_keys());
         if self.gates.are_open() {
             self.monitor.check_waiting(self.queue.oldest_ready(), self.queue.last_arrival());
         } else {
-            self.monitor.pause_waiting();
+            self.monitor.reset_waiting_check();
         }
-        self.monitor.metrics.set_load(self.queue.ready_len(), self.executor.running_tasks());
+        self.monitor.metrics.set_load(self.queue.ready_len(), self.executor.running_len());
         let store = &self.store;
         self.monitor.check_hot_loops(|key| {
-            let object = store.get_by((key.namespace().unwrap_or_default(), key.name()));
+            let object = store.get_by_key((key.namespace().unwrap_or_default(), key.name()));
             object.map(|object| object.meta().clone())
         });
     }
 
-    /// Sets the receiver of requests for the state.
+    /// Sets the receiver of the inspectors' requests; `None` without an inspector.
     #[cfg(feature = "manager")]
-    pub(in crate::controller) fn with_inspections(
+    pub(in crate::controller) fn with_inspection_requests(
         self,
-        inspections: Option<mpsc::Receiver<InspectionRequest>>,
+        inspection_requests: Option<mpsc::Receiver<InspectionRequest>>,
     ) -> Self {
-        Self { inspections, ..self }
+        Self { inspection_requests, ..self }
     }
 
     /// Answers the requests of the inspectors. Wakes the task at the next request.
     #[cfg(feature = "manager")]
-    pub(super) fn answer(&mut self, cx: &mut Context<'_>) {
-        let Some(mut inspections) = self.inspections.take() else { return };
+    pub(super) fn answer_inspectors(&mut self, cx: &mut Context<'_>) {
+        let Some(mut requests) = self.inspection_requests.take() else { return };
         loop {
-            match inspections.poll_recv(cx) {
+            match requests.poll_recv(cx) {
                 Poll::Ready(Some(request)) => drop(request.send(self.inspection())),
                 // All inspectors were dropped.
                 Poll::Ready(None) => return,
                 Poll::Pending => break,
             }
         }
-        self.inspections = Some(inspections);
+        self.inspection_requests = Some(requests);
     }
 
-    /// Like [`answer`](Self::answer), also if the coop budget is exhausted.
+    /// Like [`answer_inspectors`](Self::answer_inspectors), but ignores tokio's coop budget.
     #[cfg(feature = "manager")]
-    pub(super) fn answer_unconstrained(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn answer_inspectors_unconstrained(&mut self, cx: &mut Context<'_>) {
         let answering = std::future::poll_fn(|cx| {
-            self.answer(cx);
+            self.answer_inspectors(cx);
             Poll::Ready(())
         });
         let _ = std::pin::pin!(tokio::task::coop::unconstrained(answering)).poll(cx);
@@ -66,13 +66,13 @@ where
 
     #[cfg(feature = "manager")]
     fn inspection(&self) -> Inspection {
-        let (ready, running) = (self.queue.ready_len(), self.executor.running_tasks());
-        let stuck = self.queue.oldest_ready().filter(|_| self.monitor.waits_too_long());
+        let (ready, running) = (self.queue.ready_len(), self.executor.running_len());
+        let stuck = self.queue.oldest_ready().filter(|_| self.monitor.has_stuck_key());
         Inspection {
             ready,
             delayed: self.queue.len().saturating_sub(ready + running),
             stuck: stuck.map(|(_, key)| key.to_string()),
-            running: self.monitor.running_keys(self.executor.running()),
+            running: self.monitor.running_keys(self.executor.running_ids_and_keys()),
             closed_gates: self.gates.closed_names(),
         }
     }

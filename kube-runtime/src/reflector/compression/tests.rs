@@ -5,7 +5,7 @@ use crate::random::Rng;
 use std::fmt::Write;
 use std::num::NonZero;
 
-/// The text of the object `n`, of at least `size` bytes, which resembles that of other objects.
+/// Returns the text of the object `n`: at least `size` bytes that resemble the texts of other objects.
 fn text(n: usize, size: usize) -> Vec<u8> {
     let mut text = format!("{{\"metadata\":{{\"name\":\"object-{n}\",\"labels\":{{\"app\":\"web\"}}}}");
     let mut random = Rng::with_seed(n as u64);
@@ -17,13 +17,13 @@ fn text(n: usize, size: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The compressed form of a text.
-fn compressed(compression: &Compression, text: &[u8]) -> (Vec<u8>, Method) {
+/// Compresses a text. Returns the method, and the bytes to store: the text itself if the method is `Plain`.
+fn compress(compression: &Compression, text: &[u8]) -> (Vec<u8>, Method) {
     compression.compress(text, |bytes, method| (bytes.to_vec(), method))
 }
 
-/// The text of a compressed form.
-fn decompressed(compression: &Compression, bytes: &[u8], method: Method, length: usize) -> Option<Vec<u8>> {
+/// Decompresses `bytes` to a text of `length` bytes.
+fn decompress(compression: &Compression, bytes: &[u8], method: Method, length: usize) -> Option<Vec<u8>> {
     let length = u32::try_from(length).unwrap();
     let encoded = Encoded { bytes, length, method, identity: 1, uid: NonZero::new(1) };
     compression.decompress(&encoded, <[u8]>::to_vec)
@@ -34,14 +34,14 @@ fn fill_dictionary(compression: &Compression) {
     let mut n = 0;
     while compression.best_method() == Method::Plain {
         let text = text(n, 3000);
-        assert_eq!(compressed(compression, &text), (text.clone(), Method::Plain));
+        assert_eq!(compress(compression, &text), (text.clone(), Method::Plain));
         n += 1;
     }
     assert_eq!(n, 11, "objects of 3,000 bytes fill the dictionary");
 }
 
 #[test]
-fn every_text_survives_compression() {
+fn decompression_restores_every_text() {
     let mut random = Rng::with_seed(7);
     let compression = Compression::default();
     fill_dictionary(&compression);
@@ -51,31 +51,31 @@ fn every_text_survives_compression() {
         let random_bytes: Vec<u8> = (0..size).map(|_| random.u8(..)).collect();
         let repeated = vec![b'x'; size];
         for text in [text(size, size), random_bytes, repeated] {
-            let (bytes, method) = compressed(&compression, &text);
+            let (bytes, method) = compress(&compression, &text);
             assert_eq!(method, Method::Lz4);
-            assert!(decompressed(&compression, &bytes, method, text.len()) == Some(text), "{size}");
+            assert!(decompress(&compression, &bytes, method, text.len()) == Some(text), "{size}");
         }
     }
     let object = text(1000, 5000);
-    assert!(compressed(&compression, &object).0.len() * 2 < object.len());
+    assert!(compress(&compression, &object).0.len() * 2 < object.len());
 }
 
 #[test]
-fn the_dictionary_is_limited() {
+fn the_size_of_the_dictionary_is_limited() {
     let compression = Compression::default();
     let large = text(0, 1 << 20);
-    assert_eq!(compressed(&compression, &large).1, Method::Plain);
+    assert_eq!(compress(&compression, &large).1, Method::Plain);
     assert_eq!(compression.dictionary.get().map(|dictionary| dictionary.len()), Some(DICTIONARY_SIZE));
-    let (bytes, method) = compressed(&compression, &large);
-    assert_eq!(decompressed(&compression, &bytes, method, large.len()), Some(large));
+    let (bytes, method) = compress(&compression, &large);
+    assert_eq!(decompress(&compression, &bytes, method, large.len()), Some(large));
 }
 
 #[test]
-fn corrupt_bytes_are_no_text() {
+fn decompression_does_not_panic_on_corrupt_bytes_and_rejects_truncated_bytes() {
     let compression = Compression::default();
     fill_dictionary(&compression);
     let text = text(1, 3000);
-    let (bytes, method) = compressed(&compression, &text);
+    let (bytes, method) = compress(&compression, &text);
     let mut random = Rng::with_seed(1);
     for _ in 0..2000 {
         let mut bytes = bytes.clone();
@@ -83,26 +83,26 @@ fn corrupt_bytes_are_no_text() {
         bytes[at] = random.u8(..);
         bytes.truncate(random.usize(0..=bytes.len()));
         let length = random.usize(0..=2 * text.len());
-        let _ = decompressed(&compression, &bytes, method, length);
+        let _ = decompress(&compression, &bytes, method, length);
     }
-    assert_eq!(decompressed(&compression, &bytes[..20], method, text.len()), None);
+    assert_eq!(decompress(&compression, &bytes[..20], method, text.len()), None);
 }
 
 #[cfg(feature = "zstd")]
 #[test]
-fn zstd_compresses_better_with_the_same_dictionary() {
+fn zstd_compresses_better_than_lz4_with_the_same_dictionary() {
     let mut compression = Compression::default();
     fill_dictionary(&compression);
     let object = text(50, 3000);
-    let (with_lz4, method) = compressed(&compression, &object);
+    let (with_lz4, method) = compress(&compression, &object);
     assert_eq!(method, Method::Lz4);
     compression.use_zstd();
     for size in [0, 1, 100, 3000, 300_000] {
         let text = text(size, size);
-        let (bytes, method) = compressed(&compression, &text);
+        let (bytes, method) = compress(&compression, &text);
         assert_eq!(method, Method::Zstd);
-        assert_eq!(decompressed(&compression, &bytes, method, text.len()), Some(text));
-        assert_eq!(decompressed(&compression, &bytes[..bytes.len() / 2], method, size), None);
+        assert_eq!(decompress(&compression, &bytes, method, text.len()), Some(text));
+        assert_eq!(decompress(&compression, &bytes[..bytes.len() / 2], method, size), None);
     }
-    assert!(compressed(&compression, &object).0.len() < with_lz4.len());
+    assert!(compress(&compression, &object).0.len() < with_lz4.len());
 }

@@ -1,5 +1,5 @@
-//! `Entries`: the objects of an index by their values. They must not refer to packed objects: that would keep the page
-//! of an object in memory after the object moves to another page.
+//! `Entries`: the objects of an index, by value. The entries must not refer to packed objects: a reference would keep
+//! the old page of an object in memory after the object moves to another page.
 
 use crate::reflector::object_map::{Keyed, ObjectMap};
 use crate::watcher::Storable;
@@ -15,8 +15,8 @@ pub(super) enum Member<K> {
 }
 
 impl<K> Member<K> {
-    /// A member by its namespace and name.
-    pub(super) fn named((namespace, name): (&str, &str)) -> Self {
+    /// A member that refers to an object by namespace and name.
+    pub(super) fn from_key((namespace, name): (&str, &str)) -> Self {
         Self::Name(Arc::new((namespace.to_owned(), name.to_owned())))
     }
 }
@@ -51,9 +51,9 @@ impl<K: Storable> Keyed for Indexed<K> {
     }
 }
 
-/// The objects by their values.
+/// The objects of an index, by value.
 pub(super) struct Entries<K> {
-    /// Each value has at least one object.
+    /// The objects of each value: at least one object for each value.
     by_value: HashMap<Arc<str>, ObjectMap<Member<K>>>,
     /// The objects that have values.
     indexed: ObjectMap<Indexed<K>>,
@@ -82,8 +82,8 @@ impl<K> Entries<K> {
         self.indexed.len()
     }
 
-    /// The value as a shared string: the known one if an object has this value.
-    fn shared(&self, value: String) -> Arc<str> {
+    /// Returns `value` as a shared string. Reuses the existing string if an object already has this value.
+    fn intern(&self, value: String) -> Arc<str> {
         match self.by_value.get_key_value(&*value) {
             Some((known, _)) => known.clone(),
             None => value.into(),
@@ -92,9 +92,10 @@ impl<K> Entries<K> {
 }
 
 impl<K: Storable> Entries<K> {
-    /// Replaces an object and its values. Without values, removes the object.
+    /// Removes the previous object with the key of `member`, and the values of the previous object. Then adds `member`
+    /// with `values`, unless `values` is empty.
     pub(super) fn set(&mut self, member: Member<K>, values: Vec<String>) {
-        let values: Vec<_> = values.into_iter().map(|value| self.shared(value)).collect();
+        let values: Vec<_> = values.into_iter().map(|value| self.intern(value)).collect();
         let previous = self.indexed.remove(member.key()).map(|indexed| indexed.values).unwrap_or_default();
         for value in &previous {
             if let Some(members) = self.by_value.get_mut(value) {

@@ -1,5 +1,5 @@
-//! `Parts`: the names of the objects that each part of a merged store selects. It decides what the writer applies; it
-//! must not store objects, except for the changes that a relist in progress has found.
+//! `Parts`: the names of the objects that each part of a merged store selects. `Parts` decides what the writer applies.
+//! This module must not store objects, except for the changed objects of a relist in progress.
 
 use crate::reflector::object_map::{Keyed, ObjectMap};
 use crate::reflector::stored_object::StoredObject;
@@ -20,7 +20,7 @@ pub(super) struct Parts<K> {
     is_synced: bool,
 }
 
-/// One part.
+/// One part of a merged store: a collection that has a watch of its own.
 struct Part<K> {
     /// The objects that the part selects.
     known: ObjectMap<Member>,
@@ -34,9 +34,9 @@ struct Part<K> {
 /// A list in progress.
 struct Listing<K> {
     seen: ObjectMap<Member>,
-    /// For a relist: the objects that were removed from `seen`, because they were deleted or the list began again.
-    /// While `seen` contained such an object, the end of another part's relist kept it in the store. The end of this
-    /// relist removes it, unless a part then selects it.
+    /// For a relist: the objects that were removed from `seen`, because the objects were deleted or the list began
+    /// again. While `seen` contained such an object, the end of another part's relist may have kept the object in the
+    /// store. So the end of this relist removes the object from the store, unless a part still selects the object.
     withdrawn: ObjectMap<Member>,
     /// For a relist: the listed objects that `known` does not contain, or contains with another uid or resource
     /// version. The writer applies them when the list is complete.
@@ -49,7 +49,7 @@ impl<K> Default for Listing<K> {
     }
 }
 
-/// The key, the hash of the uid and the resource version of an object.
+/// The key and the resource version of an object, and the hash of its uid.
 #[derive(Debug, Clone)]
 pub(super) struct Member {
     namespace: Box<str>,
@@ -69,7 +69,7 @@ impl Member {
         }
     }
 
-    /// Whether this and `other` are the same state of the same object.
+    /// Whether this member and `other`, which has the same key, are the same state of one object.
     fn is_same_state(&self, other: &Self) -> bool {
         self.version.is_some() && self.version == other.version && self.uid == other.uid
     }
@@ -104,9 +104,9 @@ pub(super) struct Arrival<K> {
 }
 
 impl<K> Arrival<K> {
-    /// A packed object.
-    pub(super) fn packed(object: WireObject) -> Self {
-        Self { member: Member::of(&object), object: object.into_stored() }
+    /// The arrival of a packed object.
+    pub(super) fn from_wire(object: WireObject) -> Self {
+        Self { member: Member::of(&object), object: object.into_stored_object() }
     }
 
     pub(super) fn into_stored(self) -> StoredObject<K> {
@@ -115,8 +115,8 @@ impl<K> Arrival<K> {
 }
 
 impl<K: Storable> Arrival<K> {
-    /// A typed object.
-    pub(super) fn typed(object: K) -> Self {
+    /// The arrival of a typed object.
+    pub(super) fn from_typed(object: K) -> Self {
         Self { member: Member::of(&object), object: StoredObject::Typed(Arc::new(object)) }
     }
 }
@@ -126,7 +126,7 @@ pub(super) enum Step<K> {
     Nothing,
     Apply(Event<Arrival<K>>),
     /// The first list of a part is complete: the writer drops the `vanished` objects, which the complete list does not
-    /// contain. `is_complete` is whether the lists of all parts are complete.
+    /// contain. `is_complete` tells whether the first lists of all parts are complete.
     Listed {
         vanished: Vec<Member>,
         is_complete: bool,
@@ -141,7 +141,7 @@ pub(super) enum Step<K> {
 }
 
 impl<K> Parts<K> {
-    /// Parts that select these namespaces; `None` for a part that selects objects of all namespaces.
+    /// One part for each element of `namespaces`; `None` stands for a part that selects objects of all namespaces.
     pub(super) fn new(namespaces: &[Option<String>]) -> Self {
         let overlaps = |part: usize| {
             let own = &namespaces[part];
@@ -172,8 +172,12 @@ impl<K> Parts<K> {
         self.all.iter().all(|part| part.listing.is_none())
     }
 
-    /// The states of an object that the other parts know.
-    fn elsewhere<'a>(&'a self, part: usize, key: (&'a str, &'a str)) -> impl Iterator<Item = &'a Member> {
+    /// For each other part that knows the object with this key: the state of the object that the part knows.
+    fn states_in_other_parts<'a>(
+        &'a self,
+        part: usize,
+        key: (&'a str, &'a str),
+    ) -> impl Iterator<Item = &'a Member> {
         self.all[part].overlaps.iter().filter_map(move |other| {
             let other = &self.all[*other];
             let listed = other.listing.as_ref().and_then(|listing| listing.seen.get(key));
@@ -181,24 +185,28 @@ impl<K> Parts<K> {
         })
     }
 
-    /// Whether another part knows a later state of an object, because the watch of that part is ahead.
+    /// Whether `version` of an object is outdated: another part, whose watch is ahead, knows a later version.
     fn is_outdated(&self, part: usize, key: (&str, &str), version: Option<u64>) -> bool {
-        self.elsewhere(part, key).any(|other| other.version > version)
+        self.states_in_other_parts(part, key).any(|other| other.version > version)
     }
 
-    /// The objects of `part` that a complete list did not contain and that no other part selects.
+    /// The objects of `before` that the complete list of `part` does not contain and that no other part selects.
+    /// `before` contains the objects that `part` selected before the list was complete.
     fn vanished(&self, part: usize, before: ObjectMap<Member>) -> Vec<Member> {
         let missing = before.missing_from(&self.all[part].known);
-        missing.into_iter().filter(|member| self.elsewhere(part, member.key()).next().is_none()).collect()
+        missing
+            .into_iter()
+            .filter(|member| self.states_in_other_parts(part, member.key()).next().is_none())
+            .collect()
     }
 }
 
 impl<K> Parts<K> {
-    /// Records an event of a part.
-    pub(super) fn event(&mut self, part: usize, event: Event<Arrival<K>>) -> Step<K> {
+    /// Records an event of a part. Returns the action of the writer.
+    pub(super) fn record_event(&mut self, part: usize, event: Event<Arrival<K>>) -> Step<K> {
         match event {
             Event::Init => self.begin_list(part),
-            Event::InitApply(object) => self.listed(part, object),
+            Event::InitApply(object) => self.record_listed_object(part, object),
             Event::InitDone => self.end_list(part),
             Event::Apply(object) => {
                 let member = object.member.clone();
@@ -214,7 +222,7 @@ impl<K> Parts<K> {
                 }
             }
             Event::Delete(object) => {
-                if self.is_deleted(part, object.member.key()) {
+                if self.record_deletion(part, object.member.key()) {
                     Step::Apply(Event::Delete(object))
                 } else {
                     Step::Nothing
@@ -224,13 +232,13 @@ impl<K> Parts<K> {
     }
 
     /// Records an object that does not decode. Returns whether the writer applies the deletion of the object.
-    pub(super) fn undecodable(&mut self, part: usize, object: &UndecodableObject) -> bool {
+    pub(super) fn record_undecodable(&mut self, part: usize, object: &UndecodableObject) -> bool {
         let Some(name) = object.name.as_deref() else { return false };
         let key = (object.namespace.as_deref().unwrap_or_default(), name);
         if object.origin == ObjectOrigin::Deleted {
-            return self.is_deleted(part, key);
+            return self.record_deletion(part, key);
         }
-        // The object exists: the store keeps its last state.
+        // The object exists: the store keeps the last state of the object.
         let Part { known, listing: Some(listing), .. } = &mut self.all[part] else { return false };
         let uid = object.uid.as_deref().map(hash_of);
         if let Some(member) = known.get(key)
@@ -252,14 +260,14 @@ impl<K> Parts<K> {
             }
             return Step::Relisting;
         }
-        // The snapshot of the store contains the objects of the list that did not complete.
+        // The snapshot of the store already contains the objects of the interrupted list.
         if let Some(Listing { seen, .. }) = restarted {
             seen.into_values().for_each(|member| drop(known.insert(member)));
         }
         if std::mem::replace(&mut self.has_begun, true) { Step::Nothing } else { Step::Apply(Event::Init) }
     }
 
-    fn listed(&mut self, part: usize, object: Arrival<K>) -> Step<K> {
+    fn record_listed_object(&mut self, part: usize, object: Arrival<K>) -> Step<K> {
         let member = object.member.clone();
         let is_outdated = self.is_outdated(part, member.key(), member.version);
         let Part { known, listing, .. } = &mut self.all[part];
@@ -289,7 +297,8 @@ impl<K> Parts<K> {
         }
         self.is_synced = self.all.iter().all(|part| part.is_synced);
         if self.is_synced {
-            // The store already has the objects of a list that has begun again.
+            // A part whose first list is complete may have begun another list. The store already contains the objects
+            // that the part has received from that list.
             for Part { known, listing, .. } in &mut self.all {
                 let seen = listing.iter().flat_map(|listing| listing.seen.iter());
                 seen.for_each(|member| drop(known.insert(member.clone())));
@@ -298,10 +307,10 @@ impl<K> Parts<K> {
         Step::Listed { vanished, is_complete: self.is_synced }
     }
 
-    /// Records the deletion of an object, or that the part no longer selects it. Returns whether the writer applies the
-    /// deletion now: it does not if another part selects the object, or if the end of a relist in progress applies the
-    /// deletion.
-    fn is_deleted(&mut self, part: usize, key: (&str, &str)) -> bool {
+    /// Records that an object was deleted, or that the part no longer selects the object. Returns whether the writer
+    /// applies the deletion now. Returns `false` if another part selects the object. Returns `false` also during a
+    /// relist of the part: the end of the relist applies the deletion.
+    fn record_deletion(&mut self, part: usize, key: (&str, &str)) -> bool {
         let Part { known, listing, .. } = &mut self.all[part];
         if let Some(listing) = listing {
             let removed = listing.seen.remove(key);
@@ -310,11 +319,11 @@ impl<K> Parts<K> {
                 if let Some(removed) = removed {
                     listing.withdrawn.insert(removed);
                 }
-                // The end of the relist removes the object, unless it is created again before.
+                // The end of the relist removes the object, unless the object is created again before the end.
                 return false;
             }
         }
         known.remove(key);
-        self.elsewhere(part, key).next().is_none()
+        self.states_in_other_parts(part, key).next().is_none()
     }
 }

@@ -7,17 +7,17 @@ use futures::{FutureExt, channel::mpsc};
 use k8s_openapi::api::core::v1::ConfigMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The namespaces of the parts in a test without overlaps.
+/// The namespaces of the objects. If the parts do not overlap, each part selects one of these namespaces.
 const NAMESPACES: [&str; 3] = ["n0", "n1", "n2"];
 /// The names of the objects in each namespace.
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 /// Namespace and name.
-type Name = (&'static str, &'static str);
+type Key = (&'static str, &'static str);
 
 /// An object on the server, and the parts that select it.
 #[derive(Debug, Clone, Copy)]
-struct Stored {
+struct ServerObject {
     uid: usize,
     version: usize,
     parts: [bool; 3],
@@ -25,7 +25,7 @@ struct Stored {
 
 /// A server, the events that each part has not received, and the consumer of the deltas.
 struct Model {
-    objects: BTreeMap<Name, Stored>,
+    objects: BTreeMap<Key, ServerObject>,
     version: usize,
     queues: [VecDeque<Event<ConfigMap>>; 3],
     senders: Vec<mpsc::UnboundedSender<Result<Event<ConfigMap>>>>,
@@ -37,7 +37,7 @@ struct Model {
     overlap: bool,
 }
 
-fn object((namespace, name): Name, Stored { uid, version, .. }: Stored) -> ConfigMap {
+fn object((namespace, name): Key, ServerObject { uid, version, .. }: ServerObject) -> ConfigMap {
     let mut object = ConfigMap::default();
     object.metadata.namespace = Some(namespace.into());
     object.metadata.name = Some(name.into());
@@ -78,39 +78,39 @@ impl Model {
         }
     }
 
-    /// Changes an object. The watches of the parts that select it, or selected it before, send events.
+    /// Changes an object. Queues an event for each part that selects the object or selected it before the change.
     fn change(&mut self, random: &mut Rng) {
         self.version += 1;
         let namespace = random.usize(0..3);
-        let name = (NAMESPACES[namespace], NAMES[random.usize(0..NAMES.len())]);
-        let before = self.objects.get(&name).copied();
+        let key = (NAMESPACES[namespace], NAMES[random.usize(0..NAMES.len())]);
+        let before = self.objects.get(&key).copied();
         let uid = before.map_or(self.version, |known| known.uid);
         let selected = |part| if self.overlap { random.bool() } else { part == namespace };
         let parts = [0, 1, 2].map(selected);
         let is_deleted = before.is_some() && random.u8(0..3) == 0;
         let parts = if is_deleted { [false; 3] } else { parts };
-        let now = Stored { uid, version: self.version, parts };
+        let now = ServerObject { uid, version: self.version, parts };
         if is_deleted {
-            self.objects.remove(&name);
+            self.objects.remove(&key);
         } else {
-            self.objects.insert(name, now);
+            self.objects.insert(key, now);
         }
         for (part, is_selected) in parts.into_iter().enumerate() {
             let was_selected = before.is_some_and(|known| known.parts[part]);
             if is_selected {
-                self.queues[part].push_back(Event::Apply(object(name, now)));
+                self.queues[part].push_back(Event::Apply(object(key, now)));
             } else if was_selected {
-                self.queues[part].push_back(Event::Delete(object(name, now)));
+                self.queues[part].push_back(Event::Delete(object(key, now)));
             }
         }
     }
 
-    /// The watch of a part breaks, and the part lists again. The list may restart.
+    /// Breaks the watch of a part: queues the events of a new list, which may restart, instead of the events of the
+    /// watch.
     fn relist(&mut self, part: usize, random: &mut Rng) {
         self.queues[part].clear();
-        let selected = || self.objects.iter().filter(|(_, stored)| stored.parts[part]);
-        let listed: Vec<_> =
-            selected().map(|(name, stored)| Event::InitApply(object(*name, *stored))).collect();
+        let selected = || self.objects.iter().filter(|(_, known)| known.parts[part]);
+        let listed: Vec<_> = selected().map(|(key, known)| Event::InitApply(object(*key, *known))).collect();
         let queue = &mut self.queues[part];
         for _ in 0..random.usize(0..2) {
             queue.push_back(Event::Init);
@@ -121,7 +121,7 @@ impl Model {
         queue.push_back(Event::InitDone);
     }
 
-    /// A part receives an event. Applies the deltas.
+    /// Delivers the next event of a part. Applies the resulting deltas to the consumer.
     fn deliver(&mut self, part: usize) -> std::result::Result<(), String> {
         let Some(event) = self.queues[part].pop_front() else { return Ok(()) };
         self.senders[part].unbounded_send(Ok(event)).map_err(|error| error.to_string())?;
@@ -149,7 +149,8 @@ impl Model {
         match (delta.kind(), delta.current()) {
             (DeltaKind::Deleted, _) => {
                 self.consumer.remove(&key);
-                // A watch that lags behind may add an object again that another part has deleted.
+                // After one part deletes an object, another part may add it again, if the watch of the other part lags
+                // behind.
                 if !self.deleted.insert(uid.clone()) && !self.overlap {
                     return Err(format!("the deletion of {key:?} with uid {uid} is emitted twice"));
                 }
@@ -187,9 +188,8 @@ impl Model {
                 self.deliver(part)?;
             }
         }
-        let selected = self.objects.iter().filter(|(_, stored)| stored.parts.contains(&true));
-        let expected: BTreeMap<_, _> =
-            selected.map(|(name, stored)| entry(&object(*name, *stored))).collect();
+        let selected = self.objects.iter().filter(|(_, known)| known.parts.contains(&true));
+        let expected: BTreeMap<_, _> = selected.map(|(key, known)| entry(&object(*key, *known))).collect();
         if self.content() != expected || self.consumer != expected || !self.reader.is_settled() {
             return Err(format!(
                 "the store has {:?}, the consumer {:?}, and the server {expected:?}",
@@ -216,8 +216,8 @@ fn a_merged_store_without_parts_is_empty_and_ready() {
 }
 
 #[test]
-fn an_object_that_only_an_incomplete_list_contained_is_removed_at_its_end() {
-    let c = || object(("n0", "c"), Stored { uid: 1, version: 3, parts: [true; 3] });
+fn the_end_of_a_relist_removes_an_object_that_the_relist_withdrew() {
+    let c = || object(("n0", "c"), ServerObject { uid: 1, version: 3, parts: [true; 3] });
     for withdrawal in [Event::Init, Event::Delete(c())] {
         let (reader, writer) = store_with(Storage::typed());
         let (senders, watches): (Vec<_>, Vec<_>) = (0..2)

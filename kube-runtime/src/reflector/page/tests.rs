@@ -2,25 +2,25 @@
 
 use super::*;
 
-/// An object on a page of its own.
-fn packed(name: &str, bytes: &[u8], length: u32) -> Packed {
+/// Packs an object on a page of its own.
+fn pack(name: &str, bytes: &[u8], length: u32) -> Packed {
     let (method, identity) = (Method::Lz4, bytes.len() as u64);
     Packed::on_own_page(("ns", name), Encoded { bytes, length, method, identity, uid: None }).unwrap()
 }
 
 /// Moves the objects to one page. Returns the moved objects.
 fn move_all(objects: &[Packed]) -> Vec<Packed> {
-    moves_to_one_page(objects).unwrap().map(|Move { to, .. }| to).collect()
+    copy_to_one_page(objects).unwrap().map(|Move { to, .. }| to).collect()
 }
 
-/// The objects that the queue moves to shared pages.
-fn moved_by(move_queue: &mut MoveQueue, in_use: impl Fn(&Packed) -> bool) -> Vec<Packed> {
+/// Moves the queued objects in use to shared pages. Returns the moved objects.
+fn move_queued(move_queue: &mut MoveQueue, in_use: impl Fn(&Packed) -> bool) -> Vec<Packed> {
     move_queue.move_to_shared_pages(in_use).into_iter().map(|Move { to, .. }| to).collect()
 }
 
 #[test]
 fn objects_are_unchanged_on_a_shared_page() {
-    let objects = [packed("a", b"one", 3), packed("", b"", 9), packed("long", &[7; 300], 1000)];
+    let objects = [pack("a", b"one", 3), pack("", b"", 9), pack("long", &[7; 300], 1000)];
     let moved = move_all(&objects);
     assert_eq!(moved.len(), 3);
     for (alone, moved) in objects.iter().zip(&moved) {
@@ -49,9 +49,9 @@ fn consecutive_objects_share_their_namespace() {
 fn fills_shared_pages() {
     let mut move_queue = MoveQueue::default();
     for n in 0..200 {
-        move_queue.add(&packed(&n.to_string(), &[0; 1000], 0));
+        move_queue.add(&pack(&n.to_string(), &[0; 1000], 0));
     }
-    let moved = moved_by(&mut move_queue, |_| true);
+    let moved = move_queued(&mut move_queue, |_| true);
     let mut pages: Vec<_> = moved.iter().map(|packed| &packed.page).collect();
     pages.dedup_by(|a, b| Arc::ptr_eq(a, b));
     let page_size = |page: &Page| page.encoded_objects.len() + page.names.len() + size_of_val(&*page.entries);
@@ -59,55 +59,55 @@ fn fills_shared_pages() {
     assert!(pages.iter().all(|page| (PAGE_SIZE..PAGE_SIZE + 1100).contains(&page_size(page))));
     // The rest waits for further objects.
     assert_eq!(move_queue.objects.len(), 200 - moved.len());
-    assert!(!move_queue.objects.is_empty() && !move_queue.may_fill_a_page());
+    assert!(!move_queue.objects.is_empty() && !move_queue.may_have_moves());
 }
 
 #[test]
 fn deleted_objects_do_not_fill_a_page() {
     let mut move_queue = MoveQueue::default();
-    let kept = packed("kept", &[0; 1000], 0);
+    let kept = pack("kept", &[0; 1000], 0);
     move_queue.add(&kept);
     for _ in 0..2 * PAGE_SIZE / 1000 {
-        move_queue.add(&packed("deleted", &[0; 1000], 0));
+        move_queue.add(&pack("deleted", &[0; 1000], 0));
     }
-    assert!(move_queue.may_fill_a_page());
-    assert!(moved_by(&mut move_queue, |packed| packed.is_same_entry(&kept)).is_empty());
-    assert!(!move_queue.may_fill_a_page() && move_queue.objects.len() == 1);
+    assert!(move_queue.may_have_moves());
+    assert!(move_queued(&mut move_queue, |packed| packed.is_same_entry(&kept)).is_empty());
+    assert!(!move_queue.may_have_moves() && move_queue.objects.len() == 1);
 }
 
 #[test]
 fn objects_of_vacated_pages_do_not_wait_for_long() {
     let mut move_queue = MoveQueue::default();
     let mut kept = Vec::new();
-    for n in 0..MAX_VACATED {
-        let moved = move_all(&[packed(&n.to_string(), b"kept", 0), packed("b", b"", 0), packed("c", b"", 0)]);
+    for n in 0..MAX_VACATED_PAGES {
+        let moved = move_all(&[pack(&n.to_string(), b"kept", 0), pack("b", b"", 0), pack("c", b"", 0)]);
         let [first, ..] = &moved[..] else { panic!("three objects were moved") };
         kept.push(first.clone());
         drop(moved);
         let kept = &kept[n];
-        assert!(!move_queue.may_fill_a_page());
+        assert!(!move_queue.may_have_moves());
         move_queue.add_page_of(kept);
     }
-    assert!(move_queue.may_fill_a_page());
-    let moved = moved_by(&mut move_queue, |packed| kept.iter().any(|kept| kept.is_same_entry(packed)));
-    assert_eq!(moved.len(), MAX_VACATED);
+    assert!(move_queue.may_have_moves());
+    let moved = move_queued(&mut move_queue, |packed| kept.iter().any(|kept| kept.is_same_entry(packed)));
+    assert_eq!(moved.len(), MAX_VACATED_PAGES);
     assert!(moved.iter().all(|packed| Arc::ptr_eq(&packed.page, &moved[0].page)));
-    assert!(move_queue.objects.is_empty() && !move_queue.may_fill_a_page());
+    assert!(move_queue.objects.is_empty() && !move_queue.may_have_moves());
 }
 
 #[test]
-fn does_not_move_unused_and_large_objects() {
+fn moves_neither_unused_nor_large_objects() {
     let mut move_queue = MoveQueue::default();
     let (large, gone, kept) =
-        (packed("large", &vec![0; PAGE_SIZE], 0), packed("gone", b"1", 0), packed("kept", b"2", 0));
+        (pack("large", &vec![0; PAGE_SIZE], 0), pack("gone", b"1", 0), pack("kept", b"2", 0));
     for packed in [&large, &gone, &kept] {
         move_queue.add(packed);
     }
-    assert!(moved_by(&mut move_queue, |packed| !packed.is_same_entry(&gone)).is_empty());
+    assert!(move_queued(&mut move_queue, |packed| !packed.is_same_entry(&gone)).is_empty());
     for n in 0..PAGE_SIZE / 1000 {
-        move_queue.add(&packed(&n.to_string(), &[0; 1000], 0));
+        move_queue.add(&pack(&n.to_string(), &[0; 1000], 0));
     }
-    let moved = moved_by(&mut move_queue, |_| true);
+    let moved = move_queued(&mut move_queue, |_| true);
     assert_eq!(moved[0].key().1, "kept");
     assert!(moved.iter().all(|packed| !["large", "gone"].contains(&packed.key().1)));
     assert_eq!(moved.len(), PAGE_SIZE / 1000 + 1);
@@ -115,7 +115,7 @@ fn does_not_move_unused_and_large_objects() {
 
 #[test]
 fn vacates_a_page_once_if_less_than_half_is_in_use() {
-    let objects: Vec<_> = (0..10).map(|n| packed(&n.to_string(), b"text", 0)).collect();
+    let objects: Vec<_> = (0..10).map(|n| pack(&n.to_string(), b"text", 0)).collect();
     let mut moved = move_all(&objects);
     moved.truncate(5);
     assert!(moved[0].vacate().is_none(), "half of it is in use");
@@ -127,9 +127,9 @@ fn vacates_a_page_once_if_less_than_half_is_in_use() {
 
 #[test]
 fn a_weak_reference_identifies_its_object_without_keeping_the_page() {
-    let objects = move_all(&[packed("a", b"1", 0), packed("b", b"2", 0)]);
+    let objects = move_all(&[pack("a", b"1", 0), pack("b", b"2", 0)]);
     let weak = objects[1].downgrade();
-    assert!(weak.is_of(&objects[1]) && !weak.is_of(&objects[0]));
+    assert!(weak.refers_to(&objects[1]) && !weak.refers_to(&objects[0]));
     drop(objects);
     assert!(weak.page.upgrade().is_none());
 }

@@ -17,9 +17,9 @@ fn object(name: &str, uid: u32, version: u32) -> ConfigMap {
     object
 }
 
-/// Formats the available items: `+a1` an addition of `a` with version 1, `~a1` a modification, `-a1` a deletion, `.`
-/// the end of a snapshot.
-fn available(changes: &mut Subscription<ConfigMap>) -> String {
+/// Takes the available items, and returns them as text: `+a1` is an addition of `a` with version 1, `~a1` a modification,
+/// `-a1` a deletion, and `.` the end of a snapshot.
+fn take_available(changes: &mut Subscription<ConfigMap>) -> String {
     let mut items = Vec::new();
     while let Some(Some(item)) = changes.next().now_or_never() {
         items.push(match item.unwrap() {
@@ -56,35 +56,35 @@ fn a_late_subscriber_gets_a_replay_and_then_the_changes() {
     writer.apply_watcher_event(Event::InitDone);
     let mut late = reader.subscribe();
     apply(&mut writer, "a", 1, 3);
-    assert_eq!(available(&mut early), "+a1 ~a3 .");
-    assert_eq!(available(&mut late), "+a2 . ~a3");
+    assert_eq!(take_available(&mut early), "+a1 ~a3 .");
+    assert_eq!(take_available(&mut late), "+a2 . ~a3");
     delete(&mut writer, "a", 1, 4);
-    assert_eq!([available(&mut early), available(&mut late)], ["-a4", "-a4"]);
+    assert_eq!([take_available(&mut early), take_available(&mut late)], ["-a4", "-a4"]);
 }
 
 #[test]
-fn the_backlog_of_a_slow_subscriber_coalesces_and_loses_no_deletion() {
+fn a_slow_subscriber_gets_coalesced_changes_and_the_deletion_of_each_received_object() {
     let (reader, mut writer) = store();
     apply(&mut writer, "a", 1, 1);
     let mut slow = reader.subscribe();
-    assert_eq!(available(&mut slow), "+a1");
+    assert_eq!(take_available(&mut slow), "+a1");
     for version in 2..9 {
         apply(&mut writer, "a", 1, version);
     }
     apply(&mut writer, "b", 2, 9);
     delete(&mut writer, "b", 2, 10);
-    assert_eq!(available(&mut slow), "~a8", "`b` was created and deleted meanwhile");
+    assert_eq!(take_available(&mut slow), "~a8", "`b` was created and deleted meanwhile");
     delete(&mut writer, "a", 1, 11);
     apply(&mut writer, "a", 3, 12);
     apply(&mut writer, "a", 3, 13);
-    assert_eq!(available(&mut slow), "-a11 +a13");
+    assert_eq!(take_available(&mut slow), "-a11 +a13");
     apply(&mut writer, "a", 4, 14);
     delete(&mut writer, "a", 4, 15);
-    assert_eq!(available(&mut slow), "-a13", "the final state of the object with uid 3 is unknown");
+    assert_eq!(take_available(&mut slow), "-a13", "the final state of the object with uid 3 is unknown");
 }
 
 #[test]
-fn the_backlog_is_bounded_by_the_objects_that_exist_or_were_received() {
+fn objects_that_are_created_and_deleted_between_polls_leave_no_entries_in_the_backlog() {
     let (reader, mut writer) = store();
     let slow = reader.subscribe();
     for number in 0..10_000 {
@@ -95,19 +95,19 @@ fn the_backlog_is_bounded_by_the_objects_that_exist_or_were_received() {
         writer.apply_watcher_event(Event::InitDone);
     }
     let queue = lock(&slow.queue);
-    assert_eq!((queue.items.len(), queue.queued_deltas.len()), (1, 0));
+    assert_eq!((queue.items.len(), queue.delta_positions.len()), (1, 0));
 }
 
 #[test]
-fn the_stream_ends_with_the_writer_after_the_queued_items() {
+fn when_the_writer_is_dropped_the_stream_ends_after_the_queued_items() {
     let (reader, mut writer) = store();
     let mut changes = reader.subscribe();
     apply(&mut writer, "a", 1, 1);
     drop(writer);
-    assert_eq!(available(&mut changes), "+a1");
+    assert_eq!(take_available(&mut changes), "+a1");
     assert!(changes.next().now_or_never().unwrap().is_none());
     let mut late = reader.subscribe();
-    assert_eq!(available(&mut late), "+a1");
+    assert_eq!(take_available(&mut late), "+a1");
     assert!(late.next().now_or_never().unwrap().is_none());
 }
 
@@ -175,7 +175,8 @@ fn check_index(index: &Index<ConfigMap>, reader: &Store<ConfigMap>) -> std::resu
     }
 }
 
-/// Applies random events to a store with an index, whose subscribers subscribe and poll at random times.
+/// Applies random events to a store that has an index. Subscribers subscribe and poll at random times. Returns an error
+/// if the index or the objects of a subscriber differ from the content of the store.
 fn run_model(
     random: &mut Rng,
     storage: Storage<ConfigMap>,
@@ -219,7 +220,7 @@ fn run_model(
                 }
             }
         }
-        // An index is up to date when the writer's call returns.
+        // The index is up to date when a method of the writer returns.
         index.iter().try_for_each(|index| check_index(index, &reader))?;
     }
     for consumer in &mut consumers {
@@ -233,7 +234,7 @@ fn run_model(
             return Err(format!("received {:?}, and the store contains {expected:?}", consumer.objects));
         }
         let queue = lock(&consumer.changes.queue);
-        if !queue.items.is_empty() || queue.queued_deltas.len() > 0 {
+        if !queue.items.is_empty() || queue.delta_positions.len() > 0 {
             return Err("entries remain in the queue".into());
         }
     }
@@ -241,7 +242,7 @@ fn run_model(
 }
 
 #[test]
-fn model_each_subscriber_ends_in_the_state_of_the_store() {
+fn model_each_subscriber_receives_the_content_of_the_store() {
     check_model(|random| {
         let storage = if random.bool() { Storage::typed() } else { Storage::compact() };
         let only_deletions = random.bool();

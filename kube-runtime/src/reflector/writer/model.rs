@@ -1,5 +1,5 @@
-//! A model test of the writer: applies random events of watches, lists and relists that restart, and compares the
-//! deltas and the events of a reflector with the content of the store.
+//! A model test of the writer. A model of a server produces the random events of watches and lists. A list may restart.
+//! The test compares the deltas, and the events of a reflector, with the content of the store.
 
 use super::*;
 use crate::random::{Rng, check_model};
@@ -17,13 +17,13 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 /// The uid and the resource version of an object.
 type State = (usize, usize);
 
-/// A server with a few objects, whose changes and lists become the events of a watcher.
+/// A model of a server with a few objects. Records the events that a watcher of this server emits.
 #[derive(Default)]
 struct Server {
     objects: BTreeMap<&'static str, State>,
     version: usize,
     events: Vec<Result<Event<ConfigMap>>>,
-    /// A description of `events`.
+    /// One line for each event. The message of a failed test contains these lines.
     log: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ fn object(name: &str, (uid, version): State) -> ConfigMap {
 }
 
 impl Server {
-    /// Emits an event; an undecodable object in one of ten cases.
+    /// Records an event. In one of ten cases, the object of the event is undecodable.
     fn emit(&mut self, event: Event<ConfigMap>, random: &mut Rng) {
         let origin = match &event {
             Event::Apply(_) => ObjectOrigin::Modified,
@@ -70,7 +70,8 @@ impl Server {
         self.events.push(event);
     }
 
-    /// Changes an object at random. With `emitted`, emits the event of a watch; `listing` is whether a list is open.
+    /// Creates, modifies or deletes an object at random. If `emitted`, records the event. If `listing`, a list is open: the
+    /// event of a created or modified object is then an `InitApply`.
     fn change(&mut self, emitted: bool, listing: bool, random: &mut Rng) {
         self.version += 1;
         let name = NAMES[random.usize(0..NAMES.len())];
@@ -91,7 +92,7 @@ impl Server {
         }
     }
 
-    /// Lists the objects, with changes while the list is open. The list may restart.
+    /// Records the events of a list. Objects change while the list is open, and the list may restart.
     fn list(&mut self, random: &mut Rng) {
         for attempt in (0..random.usize(1..4)).rev() {
             self.push(Ok(Event::Init));
@@ -100,15 +101,15 @@ impl Server {
             for (name, state) in &listed[..sent] {
                 self.emit(Event::InitApply(object(name, *state)), random);
             }
-            // Changes follow the last object of the list.
+            // The watcher receives these changes only after the last object of the list.
             let complete = sent == listed.len();
             (0..random.usize(0..3)).for_each(|_| self.change(complete, true, random));
         }
         self.push(Ok(Event::InitDone));
     }
 
-    /// A random sequence of watches and lists.
-    fn run(random: &mut Rng) -> Self {
+    /// A server after a random sequence of lists and watches.
+    fn with_random_events(random: &mut Rng) -> Self {
         let mut server = Self::default();
         for _ in 0..random.usize(1..5) {
             // Changes that no watch reports.
@@ -121,7 +122,7 @@ impl Server {
 }
 
 /// Runs a future that never waits.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+fn run_without_waiting<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("the events are available")
 }
 
@@ -138,7 +139,7 @@ fn entry(object: &ConfigMap) -> (String, (String, String)) {
     (name, (uid, version))
 }
 
-/// Applies deltas to a map. The error describes a delta that contradicts the map.
+/// A consumer of deltas, which keeps the resulting objects: uid and version by name.
 #[derive(Default)]
 struct Consumer {
     objects: BTreeMap<String, (String, String)>,
@@ -147,6 +148,7 @@ struct Consumer {
 }
 
 impl Consumer {
+    /// Applies a delta. The error describes a delta that contradicts the earlier deltas.
     fn apply(&mut self, delta: &Delta<ConfigMap>) -> std::result::Result<(), String> {
         let state = |object: Option<Arc<ConfigMap>>| object.map(|object| entry(&object).1);
         let (name, (uid, _)) = entry(&*delta.last().ok_or("a delta without an object")?);
@@ -176,7 +178,8 @@ impl Consumer {
     }
 }
 
-/// Compares the deltas of the server's events with the store. Returns the uids of the deleted objects.
+/// Applies the server's events to a store, and compares the resulting deltas with the content of the store. Returns the
+/// uids of the deleted objects.
 fn check_deltas(
     server: &mut Server,
     storage: Storage<ConfigMap>,
@@ -185,7 +188,7 @@ fn check_deltas(
     let events = stream::iter(std::mem::take(&mut server.events));
     let mut changes = std::pin::pin!(deltas(writer, events));
     let (mut consumer, mut is_synced) = (Consumer::default(), false);
-    block_on(async {
+    run_without_waiting(async {
         while let Some(change) = changes.next().await {
             match change {
                 Ok(StoreEvent::Delta(delta)) => {
@@ -212,7 +215,8 @@ fn check_deltas(
     }
 }
 
-/// Compares the events of a reflector with the store, and with the deletions among the deltas.
+/// Compares the events of a reflector with the content of the store. `deleted` contains the uids that
+/// [`check_deltas`] returned: the reflector must emit a deletion for each of these uids.
 fn check_reflector(
     events: Vec<Result<Event<ConfigMap>>>,
     deleted: &HashSet<String>,
@@ -220,7 +224,7 @@ fn check_reflector(
     let (reader, writer) = store();
     let mut items = std::pin::pin!(reflector(writer, stream::iter(events)));
     let (mut objects, mut next, mut emitted) = (BTreeMap::new(), BTreeMap::new(), HashSet::new());
-    block_on(async {
+    run_without_waiting(async {
         while let Some(item) = items.next().await {
             match item {
                 Ok(Event::Init) => next.clear(),
@@ -228,7 +232,7 @@ fn check_reflector(
                     let (name, state) = entry(&object);
                     next.insert(name, state);
                 }
-                // An object that could not be decoded is not listed, and stays until its deletion.
+                // An undecodable object is not in `next`, and stays in `objects` until its deletion.
                 Ok(Event::InitDone) => objects.append(&mut next),
                 Ok(Event::Apply(object)) => {
                     let (name, state) = entry(&object);
@@ -261,10 +265,10 @@ fn check_reflector(
 }
 
 #[test]
-fn model_deltas_and_events_result_in_the_content_of_the_store_and_each_deletion_is_emitted_once() {
+fn model_consumers_receive_the_content_of_the_store_and_each_deletion_once() {
     check_model(|random| {
         let seed = random.u64(..);
-        let server = || Server::run(&mut random_from(seed));
+        let server = || Server::with_random_events(&mut random_from(seed));
         let log = server().log.join("\n");
         let fail = |problem: String| format!("{problem}, after\n{log}");
         let deleted = check_deltas(&mut server(), Storage::typed()).map_err(fail)?;
@@ -288,7 +292,8 @@ fn describe(delta: &Delta<ConfigMap>) -> String {
     format!("{:?} {:?} {states:?} {:?} {}", delta.kind(), delta.cause(), delta.key(), delta.was_emitted)
 }
 
-/// Applies the events to a typed store, and their texts to a compact one, and compares the deltas and the contents.
+/// Applies the events to a typed store, and the same events with packed texts to a compact store. Compares the deltas and
+/// the contents of both stores.
 fn check_packed_texts(events: Vec<Result<Event<ConfigMap>>>) -> std::result::Result<(), String> {
     let (typed_reader, mut typed) = store();
     let (reader, mut packed) = store_with(Storage::compact());
@@ -302,7 +307,9 @@ fn check_packed_texts(events: Vec<Result<Event<ConfigMap>>>) -> std::result::Res
                     Some(packed.apply_stored(texts, None)),
                 )
             }
-            Err(Error::Object(object)) => (typed.apply_invalid(&object), packed.apply_invalid(&object)),
+            Err(Error::Object(object)) => {
+                (typed.apply_undecodable_for_deltas(&object), packed.apply_undecodable_for_deltas(&object))
+            }
             Err(_) => continue,
         };
         let lines = |deltas: Option<DeltaIter<ConfigMap>>| {
@@ -320,9 +327,9 @@ fn check_packed_texts(events: Vec<Result<Event<ConfigMap>>>) -> std::result::Res
 }
 
 #[test]
-fn model_texts_and_objects_result_in_the_same_deltas() {
+fn model_packed_texts_and_typed_objects_result_in_the_same_deltas() {
     check_model(|random| {
-        let server = Server::run(random);
+        let server = Server::with_random_events(random);
         let log = server.log.join("\n");
         check_packed_texts(server.events).map_err(|problem| format!("{problem}, after\n{log}"))
     });

@@ -15,7 +15,7 @@ fn object(name: &str, version: &str) -> ConfigMap {
 }
 
 /// The undecodable config map `name` in the namespace `ns`.
-fn undecodable(name: &str, origin: ObjectOrigin) -> UndecodableObject {
+fn undecodable_object(name: &str, origin: ObjectOrigin) -> UndecodableObject {
     let source = serde_json::from_str::<u8>("x").unwrap_err();
     let mut object = UndecodableObject::new("ConfigMap", origin, source);
     object.name = Some(name.into());
@@ -37,15 +37,15 @@ fn names_and_versions(store: &Store<ConfigMap>) -> Vec<String> {
     names
 }
 
-/// As [`object`], with a uid.
-fn with_uid(name: &str, version: &str, uid: &str) -> ConfigMap {
+/// Like [`object`], but with a uid.
+fn object_with_uid(name: &str, version: &str, uid: &str) -> ConfigMap {
     let mut object = object(name, version);
     object.metadata.uid = Some(uid.into());
     object
 }
 
 /// The deltas of a change as text: `+a1` adds the object `a` with version 1, `~a1` modifies it, and `-a1` deletes it.
-fn texts(change: Change<ConfigMap>) -> Vec<String> {
+fn deltas_as_text(change: Change<ConfigMap>) -> Vec<String> {
     let text = |delta: Delta<ConfigMap>| {
         let sign = match delta.kind() {
             DeltaKind::Added => "+",
@@ -70,7 +70,7 @@ fn store_with_a_and_b() -> (Store<ConfigMap>, Writer<ConfigMap>) {
 }
 
 #[test]
-fn swaps_the_map_at_the_end_of_a_snapshot() {
+fn readers_see_the_new_objects_only_after_the_end_of_a_snapshot() {
     let (reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("c", "3")));
@@ -84,19 +84,19 @@ fn an_undecodable_change_does_not_restore_an_older_state() {
     let (reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("a", "5")));
-    // Both objects change during the snapshot.
-    writer.apply_undecodable(&undecodable("a", ObjectOrigin::Modified));
-    writer.apply_undecodable(&undecodable("b", ObjectOrigin::Modified));
+    // Both objects change during the snapshot, and their new states do not decode.
+    writer.apply_undecodable(&undecodable_object("a", ObjectOrigin::Modified));
+    writer.apply_undecodable(&undecodable_object("b", ObjectOrigin::Modified));
     writer.apply_watcher_event(Event::InitDone);
     assert_eq!(names_and_versions(&reader), ["a@5", "b@2"]);
 }
 
 #[test]
-fn reports_objects_missing_from_a_relist() {
+fn an_object_that_a_relist_does_not_contain_is_deleted() {
     let (_reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("b", "2")));
-    assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-a1"]);
+    assert_eq!(deltas_as_text(writer.apply_watcher_event(Event::InitDone)), ["-a1"]);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_restarted_relist_discards_the_objects_of_the_first_attempt() {
 }
 
 #[test]
-fn shares_unchanged_objects_after_a_relist() {
+fn a_relist_keeps_the_arc_of_an_unchanged_object() {
     let (reader, mut writer) = store_with_a_and_b();
     let key = ObjectRef::new("a").within("ns");
     let before = reader.get(&key).unwrap();
@@ -143,12 +143,15 @@ fn a_delta_has_the_old_and_the_new_state() {
 }
 
 #[test]
-fn a_snapshot_results_in_its_differences_in_the_order_of_the_list() {
+fn a_snapshot_emits_its_new_and_changed_objects_in_list_order_and_then_the_deletions() {
     let (_reader, mut writer) = store();
     let mut snapshot = |objects: &[(&str, &str)]| {
         writer.apply_watcher_event(Event::Init);
         for (name, version) in objects {
-            assert_eq!(texts(writer.apply_watcher_event(Event::InitApply(object(name, version)))), [""; 0]);
+            assert_eq!(
+                deltas_as_text(writer.apply_watcher_event(Event::InitApply(object(name, version)))),
+                [""; 0]
+            );
         }
         let deltas: Vec<_> = writer.apply_watcher_event(Event::InitDone).into_deltas().collect();
         let text =
@@ -163,18 +166,18 @@ fn a_snapshot_results_in_its_differences_in_the_order_of_the_list() {
 }
 
 #[test]
-fn another_uid_is_a_deletion_and_then_an_addition() {
+fn an_object_with_another_uid_results_in_a_deletion_and_then_an_addition() {
     for storage in [Storage::typed, Storage::compact] {
         let (reader, mut writer) = store_with(storage());
-        writer.apply_watcher_event(Event::Apply(with_uid("a", "1", "u")));
-        let change = writer.apply_watcher_event(Event::Apply(with_uid("a", "2", "v")));
-        assert_eq!(texts(change), ["-a1", "+a2"]);
+        writer.apply_watcher_event(Event::Apply(object_with_uid("a", "1", "u")));
+        let change = writer.apply_watcher_event(Event::Apply(object_with_uid("a", "2", "v")));
+        assert_eq!(deltas_as_text(change), ["-a1", "+a2"]);
         writer.apply_watcher_event(Event::Init);
-        writer.apply_watcher_event(Event::InitApply(with_uid("a", "3", "w")));
-        assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-a2", "+a3"]);
+        writer.apply_watcher_event(Event::InitApply(object_with_uid("a", "3", "w")));
+        assert_eq!(deltas_as_text(writer.apply_watcher_event(Event::InitDone)), ["-a2", "+a3"]);
         writer.apply_watcher_event(Event::Init);
-        writer.apply_watcher_event(Event::InitApply(with_uid("a", "4", "w")));
-        assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["~a4"]);
+        writer.apply_watcher_event(Event::InitApply(object_with_uid("a", "4", "w")));
+        assert_eq!(deltas_as_text(writer.apply_watcher_event(Event::InitDone)), ["~a4"]);
         assert_eq!(names_and_versions(&reader), ["a@4"]);
     }
 }
@@ -184,15 +187,15 @@ fn an_undecodable_object_with_another_uid_does_not_keep_the_previous_object() {
     for storage in [Storage::typed, Storage::compact] {
         let (reader, mut writer) = store_with(storage());
         for name in ["a", "b"] {
-            writer.apply_watcher_event(Event::Apply(with_uid(name, "1", "u")));
+            writer.apply_watcher_event(Event::Apply(object_with_uid(name, "1", "u")));
         }
         writer.apply_watcher_event(Event::Init);
         for (name, uid) in [("a", "u"), ("b", "v")] {
-            let mut listed = undecodable(name, ObjectOrigin::List);
+            let mut listed = undecodable_object(name, ObjectOrigin::List);
             listed.uid = Some(uid.into());
             assert!(writer.apply_undecodable(&listed).is_none());
         }
-        assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-b1"]);
+        assert_eq!(deltas_as_text(writer.apply_watcher_event(Event::InitDone)), ["-b1"]);
         assert_eq!(names_and_versions(&reader), ["a@1"]);
     }
 }
@@ -200,18 +203,18 @@ fn an_undecodable_object_with_another_uid_does_not_keep_the_previous_object() {
 #[test]
 fn keeps_the_last_state_of_an_undecodable_object_until_its_deletion() {
     let (reader, mut writer) = store_with_a_and_b();
-    assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::Modified)).is_none());
+    assert!(writer.apply_undecodable(&undecodable_object("a", ObjectOrigin::Modified)).is_none());
     writer.apply_watcher_event(Event::Init);
-    assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::List)).is_none());
-    assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-b2"]);
+    assert!(writer.apply_undecodable(&undecodable_object("a", ObjectOrigin::List)).is_none());
+    assert_eq!(deltas_as_text(writer.apply_watcher_event(Event::InitDone)), ["-b2"]);
     assert_eq!(names_and_versions(&reader), ["a@1"]);
-    let change = writer.apply_undecodable(&undecodable("a", ObjectOrigin::Deleted)).unwrap();
+    let change = writer.apply_undecodable(&undecodable_object("a", ObjectOrigin::Deleted)).unwrap();
     assert!(matches!(change.event, Event::Delete(o) if o.metadata.name.as_deref() == Some("a")));
     assert!(reader.is_empty());
 }
 
 #[tokio::test]
-async fn is_ready_after_the_first_complete_snapshot() {
+async fn a_store_is_ready_after_the_first_complete_snapshot() {
     let (reader, mut writer) = store::<ConfigMap>();
     writer.apply_watcher_event(Event::Init);
     assert!(!reader.is_ready());
@@ -225,29 +228,29 @@ async fn is_ready_after_the_first_complete_snapshot() {
 }
 
 #[test]
-fn emits_a_deletion_once_if_the_relist_restarts() {
-    for anew in [false, true] {
+fn emits_a_deletion_once_even_if_the_relist_restarts() {
+    for relist_restarts in [false, true] {
         let (reader, mut writer) = store_with_a_and_b();
         writer.apply_watcher_event(Event::Init);
         writer.apply_watcher_event(Event::InitApply(object("a", "1")));
         assert!(!writer.apply_watcher_event(Event::Delete(object("a", "3"))).is_unknown);
-        if anew {
+        if relist_restarts {
             writer.apply_watcher_event(Event::Init);
         }
         assert!(writer.apply_watcher_event(Event::Delete(object("a", "3"))).is_unknown);
-        assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-a3", "-b2"]);
+        assert_eq!(deltas_as_text(writer.apply_watcher_event(Event::InitDone)), ["-a3", "-b2"]);
         assert!(reader.is_empty());
     }
 }
 
 #[test]
-fn an_undecodable_object_after_a_deletion_during_a_relist_is_a_new_object() {
+fn after_a_deletion_during_a_relist_an_undecodable_object_does_not_restore_the_deleted_object() {
     let (reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("b", "2")));
     writer.apply_watcher_event(Event::Delete(object("a", "3")));
-    assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::Added)).is_none());
-    assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-a3"]);
+    assert!(writer.apply_undecodable(&undecodable_object("a", ObjectOrigin::Added)).is_none());
+    assert_eq!(deltas_as_text(writer.apply_watcher_event(Event::InitDone)), ["-a3"]);
     assert_eq!(names_and_versions(&reader), ["b@2"]);
 }
 
@@ -260,9 +263,9 @@ fn an_object_that_is_listed_twice_results_in_one_delta() {
             let (reader, mut writer) = store_with(storage());
             writer.apply_watcher_event(Event::Init);
             for version in versions {
-                writer.apply_watcher_event(Event::InitApply(with_uid("a", version, "u")));
+                writer.apply_watcher_event(Event::InitApply(object_with_uid("a", version, "u")));
             }
-            assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), [format!("+a{last}")]);
+            assert_eq!(deltas_as_text(writer.apply_watcher_event(Event::InitDone)), [format!("+a{last}")]);
             assert_eq!(names_and_versions(&reader), [format!("a@{last}")]);
         }
     }

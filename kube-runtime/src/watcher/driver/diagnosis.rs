@@ -1,5 +1,5 @@
-//! `Diagnosis`: logs warnings about the problems of a watcher, and updates its metrics. It must not decide anything;
-//! `step` does.
+//! `Diagnosis`: logs warnings about the problems of a watcher, and updates the watcher's metrics.
+//! `Diagnosis` must not decide anything; `step` makes all decisions.
 
 use super::super::step::{DriverAction, Failure, Input, Output, Request, State};
 use super::noise::{Finding, Noise};
@@ -10,10 +10,10 @@ use crate::watcher::{Config, Event};
 use kube_client::core::{Status, WatchEvent};
 use std::time::Duration;
 
-/// The minimum time between two warnings of the same kind, except for those that are logged only once.
+/// The period in which each [`LogLimit`] of [`Diagnosis`] permits one warning, except for `opaque_log`.
 const WARNING_PERIOD: Duration = Duration::from_secs(60);
 
-/// The part of a state that a [`Diagnosis`] compares.
+/// The variant of a [`State`], without its data. [`Diagnosis::record`] compares the variants before and after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Start,
@@ -62,7 +62,7 @@ impl Diagnosis {
             missing: false,
             missing_logged: false,
             noise: Noise::default(),
-            // One warning for each watcher.
+            // Each watcher warns only once about a resource version that is not a number.
             opaque_log: LogLimit::new(1, Duration::MAX),
             size: CollectionSize::new(config.budget),
             relist_log: limit.clone(),
@@ -73,21 +73,21 @@ impl Diagnosis {
         }
     }
 
-    /// Adds an object of a list, whose text has `bytes` bytes, to the size of the collection.
+    /// Adds an object of a list to the size of the collection. The text of the object has `bytes` bytes.
     pub(super) fn count_listed(&mut self, bytes: usize) {
         self.size.count_listed(bytes);
     }
 
-    /// Updates the size of the collection for an event, whose text has `bytes` bytes.
+    /// Updates the size of the collection after an event. `bytes` is the value of `EventStream::last_event_bytes`.
     pub(super) fn count_event<K>(&mut self, resource: &str, event: &WatchEvent<K>, bytes: usize) {
         self.size.count_event(event, bytes);
         self.record_size(resource);
     }
 
-    /// Reports an object that does not decode. During a watch, checks for repeated events and for a flood of bookmarks.
+    /// Reports an object that does not decode. During a watch, checks for repeated events and for too many bookmarks.
     pub(super) fn inspect(&mut self, resource: &str, state: &State, input: &Input) {
         if let Input::Undecodable(object) = input {
-            self.metrics.count_undecodable();
+            self.metrics.count_undecodable_object();
             if let Some(suppressed) = self.undecodable_log.permit() {
                 tracing::warn!(resource, error = %object.source, suppressed, "cannot {object}");
             }
@@ -126,8 +126,8 @@ impl Diagnosis {
         }
     }
 
-    /// Records the start of a watch from a snapshot with this version.
-    fn begin_watch(&mut self, resource: &str, version: &str) {
+    /// Restarts the checks for noise after a snapshot with this version. Warns if the version is not a number.
+    fn restart_noise_checks(&mut self, resource: &str, version: &str) {
         if self.noise.begin(version) {
             return;
         }
@@ -147,7 +147,7 @@ impl Diagnosis {
             self.metrics.change_size(before, after);
         }
         let Some((Size { objects, bytes }, budget)) = self.size.take_excess() else { return };
-        self.metrics.count_excess();
+        self.metrics.count_exceeded_budget();
         if let Some(suppressed) = self.size_log.permit() {
             tracing::warn!(resource, objects, bytes, budget, suppressed, "the objects exceed their budget");
         }
@@ -163,7 +163,8 @@ impl Diagnosis {
         self.silent = false;
     }
 
-    /// Reports a transition. `probe_after` is the time without data after which a watch counts as silent.
+    /// Logs warnings and updates the metrics after a transition. `probe_after` is the time without data after which a watch
+    /// counts as silent.
     pub(super) fn record(
         &mut self,
         resource: &str,
@@ -177,7 +178,7 @@ impl Diagnosis {
             Some(Ok(Event::InitDone)) => {
                 self.size.end_snapshot();
                 self.record_size(resource);
-                self.begin_watch(resource, state.version().unwrap_or_default());
+                self.restart_noise_checks(resource, state.version().unwrap_or_default());
             }
             _ => {}
         }
@@ -185,17 +186,17 @@ impl Diagnosis {
             DriverAction::Read if from == to => return,
             DriverAction::Probe if !self.silent => {
                 self.silent = true;
-                self.metrics.count_silence();
+                self.metrics.count_silent_watch();
                 tracing::warn!(resource, silent_for = ?probe_after, "the watch is silent: neither a change nor a bookmark");
             }
             DriverAction::Read | DriverAction::Probe => {}
             DriverAction::Send(_) if from != Stage::Watching => {}
-            // The list continues with its next page, or begins again, which `list_begins` records.
+            // The list continues with its next page or begins again. `record_list_start` records a list that begins again.
             DriverAction::Next if (from, to) == (Stage::Listing, Stage::Listing) => {}
-            _ => self.metrics.response_ends(),
+            _ => self.metrics.record_response_end(),
         }
         if to == Stage::Watching && from == Stage::Streaming {
-            self.metrics.watch_begins();
+            self.metrics.record_watch_start();
         }
         match (from, to) {
             (Stage::Watching, Stage::Start) => self.record_relist(resource, output),
@@ -225,9 +226,9 @@ impl Diagnosis {
         }
         if let DriverAction::Send(request) = &output.then {
             match request {
-                Request::Watch { .. } => self.metrics.watch_begins(),
-                Request::StreamingList => self.metrics.list_begins(),
-                Request::List(page) if page.token.is_none() => self.metrics.list_begins(),
+                Request::Watch { .. } => self.metrics.record_watch_start(),
+                Request::StreamingList => self.metrics.record_list_start(),
+                Request::List(page) if page.token.is_none() => self.metrics.record_list_start(),
                 Request::List(_) => {}
             }
         }
@@ -236,13 +237,13 @@ impl Diagnosis {
     fn set_missing(&mut self, is_missing: bool) {
         if self.missing != is_missing {
             self.missing = is_missing;
-            self.metrics.count_missing(is_missing);
+            self.metrics.record_missing_collection(is_missing);
         }
     }
 
     fn record_relist(&mut self, resource: &str, output: &Output) {
         let reason = match &output.event {
-            // The watcher emits no error for a version that expired after the watch had worked.
+            // The version of a `proven` watch expired, so the watcher emits no error; see [`State::Watching`].
             None => "expired",
             Some(Err(Failure::WatchStatus(status))) if is_expiry(status) => "expired",
             Some(Err(Failure::WatchStart(error) | Failure::Watch(error)))

@@ -1,4 +1,5 @@
-//! The inputs of `step` for the parts of a response. It must not read the response; the driver does.
+//! Creates the inputs of `step` for the parts of a response. The driver reads the response; this module
+//! must not read it.
 
 use super::super::error::type_name_of;
 use super::super::source::Source;
@@ -49,8 +50,8 @@ pub(super) fn input_for_change<K: Storable>(event: &WatchEvent<K>) -> Option<Inp
     Some(if origin == ObjectOrigin::Deleted { Input::Deleted(version) } else { Input::Changed(version) })
 }
 
-/// The input for an object without a name: an error, because all such objects would have one key in a store. `None` for
-/// other objects.
+/// The input for an object without a name: `Undecodable`, because a store cannot tell unnamed objects apart. `None` for
+/// an object with a name.
 fn input_for_unnamed<K: Storable>(object: &K, origin: ObjectOrigin) -> Option<Input> {
     let (namespace, name) = object.key();
     if !name.is_empty() {

@@ -1,19 +1,21 @@
-//! `Noise`: finds a server that sends events without news: events that are not newer than earlier ones, or bookmarks at
-//! a high rate. It only observes; `step` decides.
+//! `Noise`: detects a server that repeats earlier events, or that sends bookmarks at a high rate and no changes. `Noise`
+//! only observes; `step` decides.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The number of consecutive events without news that is reported.
+/// [`Noise`] reports repeated events when it has counted this many since the last newer event. [`Noise`] checks the rate of
+/// bookmarks after every group of this many bookmarks.
 const MIN_EVENTS: u32 = 100;
-/// Bookmarks are reported if they follow each other faster than this on average. Servers send one about every minute.
+/// Bookmarks are reported if the average time between two bookmarks is shorter than this. Servers send a bookmark about
+/// every minute.
 const MIN_BOOKMARK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A resource version, to compare it with others of the same watch.
+/// The resource version of a snapshot or of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Version {
     Number(u128),
-    /// A version that is not a number has no order.
+    /// A version that is not a number. Such versions have no order.
     Opaque(String),
 }
 
@@ -22,6 +24,8 @@ impl Version {
         text.parse().map_or_else(|_| Self::Opaque(text.to_owned()), Self::Number)
     }
 
+    /// Whether this version is newer than `other`. If one of the versions is opaque, this version counts as newer if it is
+    /// different.
     fn is_newer_than(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Number(version), Self::Number(other)) => version > other,
@@ -30,31 +34,32 @@ impl Version {
     }
 }
 
-/// A finding, which is reported once until the next change.
+/// A problem that [`Noise`] detected. `Noise` reports the problem again only after a newer event has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finding {
     /// The server repeats events.
     Repeated { events: u32 },
-    /// The server sends only bookmarks.
+    /// The server sends bookmarks at a high rate, and no changes.
     OnlyBookmarks { bookmarks: u32, within: Duration },
 }
 
 /// Observes the events of a watcher after its snapshots.
 #[derive(Debug, Default)]
 pub(super) struct Noise {
-    /// The newest version of an event, or that of the snapshot.
+    /// The newest version among the snapshot and the events after it; `None` before the first snapshot.
     newest: Option<Version>,
     /// The number of consecutive events that are not newer than `newest`.
     repeated: u32,
-    /// The number of consecutive bookmarks without a change between them, and the time of the first one.
+    /// The number of bookmarks since the last newer event or the last check, and the time of the first of these
+    /// bookmarks.
     bookmarks: Option<(u32, Instant)>,
     /// Whether bookmarks were reported since the last change.
     is_reported: bool,
 }
 
 impl Noise {
-    /// Begins a watch after a snapshot with this version. Returns whether the version is a number, as Kubernetes
-    /// specifies.
+    /// Restarts the observation after a snapshot with this version. Returns whether the version is a number; Kubernetes
+    /// specifies that it is.
     pub(super) fn begin(&mut self, version: &str) -> bool {
         let version = Version::new(version);
         let is_number = matches!(version, Version::Number(_));
@@ -62,7 +67,8 @@ impl Noise {
         is_number
     }
 
-    /// Records a change or a deletion. Returns whether it repeats an earlier event, and the finding.
+    /// Records a change or a deletion. Returns whether the event is not newer than an earlier one, and the
+    /// finding to report, if any.
     pub(super) fn record_change(&mut self, version: &str) -> (bool, Option<Finding>) {
         let version = Version::new(version);
         if self.newest.as_ref().is_none_or(|newest| version.is_newer_than(newest)) {
@@ -74,7 +80,8 @@ impl Noise {
         (true, (events == MIN_EVENTS).then_some(Finding::Repeated { events }))
     }
 
-    /// Records a bookmark. Returns a finding, once until the next change, if only bookmarks arrive, and at a high rate.
+    /// Records a bookmark. Returns a finding if the server sends bookmarks at a high rate and no changes. Returns the next
+    /// finding only after a change.
     pub(super) fn record_bookmark(&mut self) -> Option<Finding> {
         let now = Instant::now();
         let (count, since) = self.bookmarks.unwrap_or((0, now));
@@ -96,7 +103,7 @@ mod tests {
     use tokio::time::advance;
 
     /// The number of findings after 300 rounds of these versions.
-    fn findings(versions: &[&str]) -> usize {
+    fn count_findings(versions: &[&str]) -> usize {
         let mut noise = Noise::default();
         noise.begin("5");
         let rounds = (0..300).flat_map(|_| versions);
@@ -104,12 +111,12 @@ mod tests {
     }
 
     #[test]
-    fn events_that_repeat_are_reported_once_until_a_newer_one() {
-        assert_eq!(findings(&["7"]), 1);
-        assert_eq!(findings(&["5"]), 1, "the version of the snapshot");
-        assert_eq!(findings(&["6", "7"]), 1, "older versions");
-        assert_eq!(findings(&["x"]), 1);
-        assert_eq!(findings(&["x", "y"]), 0, "opaque versions have no order");
+    fn repeated_events_are_reported_once_until_a_newer_event_arrives() {
+        assert_eq!(count_findings(&["7"]), 1);
+        assert_eq!(count_findings(&["5"]), 1, "the version of the snapshot");
+        assert_eq!(count_findings(&["6", "7"]), 1, "older versions");
+        assert_eq!(count_findings(&["x"]), 1);
+        assert_eq!(count_findings(&["x", "y"]), 0, "opaque versions have no order");
         let mut noise = Noise::default();
         noise.begin("5");
         let mut versions = (0..1000).map(|n: u32| (6 + n / 50).to_string());
@@ -117,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_bookmarks_at_a_high_rate_are_reported() {
+    async fn bookmarks_at_a_high_rate_are_reported_once_until_a_change() {
         let mut noise = Noise::default();
         noise.begin("5");
         for (interval, expected) in [(60_000, 0), (900, 1), (900, 0)] {

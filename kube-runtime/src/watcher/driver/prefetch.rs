@@ -21,7 +21,7 @@ enum PrefetchState<K> {
 
 impl<K: Storable + Send + 'static> Driver<K> {
     /// Requests the next page as soon as its continue token arrives, so that decoding does not pause between two
-    /// pages. Reads the body of the next page only after the current page is complete.
+    /// pages. Reads the body of the next page only after the body of the current page is complete.
     pub(super) fn prefetch_page(&mut self, cx: &mut Context<'_>) {
         let Io::Open(Body::List(stream)) = &self.io else { return };
         if self.prefetch.is_none()

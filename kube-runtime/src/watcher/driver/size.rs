@@ -4,8 +4,8 @@
 use crate::metrics::Size;
 use kube_client::core::WatchEvent;
 
-/// The metrics are updated when the size differs from the recorded value by more than that value divided by this
-/// number.
+/// The metrics are updated only if the size differs from the recorded size by more than 1 %. The difference of 1 % is the
+/// recorded size divided by this number.
 const INVERSE_TOLERANCE: u64 = 100;
 
 /// Adds an object.
@@ -14,7 +14,7 @@ fn add(size: &mut Size, bytes: u64) {
     size.bytes = size.bytes.saturating_add(bytes);
 }
 
-/// Removes an object of the average size: the size of each object is not stored.
+/// Removes an object. Subtracts the average size of an object, because the sizes of single objects are not stored.
 fn remove(size: &mut Size) {
     let average = size.bytes.checked_div(size.objects).unwrap_or_default();
     size.bytes = size.bytes.saturating_sub(average);
@@ -27,7 +27,7 @@ fn is_close(size: Size, recorded: Size) -> bool {
     is_close(size.objects, recorded.objects) && is_close(size.bytes, recorded.bytes)
 }
 
-/// The size of a collection. Exact after each snapshot, and an estimate after deletions and changes.
+/// The size of a collection. The size is exact after each snapshot, and an estimate after deletions and changes.
 #[derive(Debug, Default)]
 pub(super) struct CollectionSize {
     /// The size of the snapshot in progress; `None` if no snapshot is in progress.
@@ -59,12 +59,12 @@ impl CollectionSize {
 
     /// Counts an object of a list.
     pub(super) fn count_listed(&mut self, bytes: usize) {
-        add(self.size(), bytes as u64);
+        add(self.size_mut(), bytes as u64);
     }
 
-    /// Counts an event about an object, whose text has `bytes` bytes.
+    /// Counts an event. `bytes` is the value of `EventStream::last_event_bytes`.
     pub(super) fn count_event<K>(&mut self, event: &WatchEvent<K>, bytes: usize) {
-        let size = self.size();
+        let size = self.size_mut();
         match event {
             WatchEvent::Added(_) => add(size, bytes as u64),
             WatchEvent::Modified(_) => {
@@ -76,12 +76,14 @@ impl CollectionSize {
         }
     }
 
-    fn size(&mut self) -> &mut Size {
+    /// The size that objects and events update: the size of the snapshot in progress, or the current size if no snapshot is
+    /// in progress.
+    fn size_mut(&mut self) -> &mut Size {
         self.listed.as_mut().unwrap_or(&mut self.current)
     }
 
-    /// Returns the recorded size and the current size, and records the current size. `None` if the two are close, or
-    /// during a snapshot.
+    /// Returns the recorded size and the current size, and then records the current size. If the sizes are close, or a
+    /// snapshot is in progress, returns `None` and records nothing.
     pub(super) fn take_change(&mut self) -> Option<(Size, Size)> {
         if self.listed.is_some() || is_close(self.current, self.recorded) {
             return None;
@@ -94,8 +96,8 @@ impl CollectionSize {
         self.recorded
     }
 
-    /// Returns the size and the budget when the collection begins to exceed the budget, and again only after the size
-    /// was below nine tenths of the budget.
+    /// Returns the size and the budget once when the size exceeds the budget. A further excess is returned only after the
+    /// size has fallen below nine tenths of the budget.
     pub(super) fn take_excess(&mut self) -> Option<(Size, u64)> {
         let budget = self.budget?;
         if self.listed.is_some() {
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_counted_and_small_ones_are_not_recorded() {
+    fn changes_are_counted_and_small_changes_are_not_recorded() {
         let mut size = size_after_list(None, &[100; 1000]);
         let listed = Size { objects: 1000, bytes: 100_000 };
         assert_eq!(size.take_change(), Some((Size::default(), listed)));

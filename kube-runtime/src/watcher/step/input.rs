@@ -3,7 +3,7 @@
 use kube_client::Error as ClientError;
 use kube_client::core::{Bookmark, Status, UndecodableObject};
 
-/// A report of the driver to [`step`](super::step()): a response, a failure or an expired timer.
+/// A report of the driver to [`step`](super::step()), for instance a part of a response, a failure or an expired timer.
 pub(in crate::watcher) enum Input {
     /// The driver is ready to send a request.
     Ready,
@@ -35,12 +35,13 @@ pub(in crate::watcher) enum Input {
     Current(Option<String>),
 }
 
-/// The end of a watch by the server, classified by the events before it and by the age of the watch.
+/// Classifies a watch that the server ended, by the events that the server had sent and by the age of the watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::watcher) enum Ending {
     /// The server ended the watch immediately, without an event.
     Brief,
-    /// The server had sent only initial events, which do not prove that it sends changes.
+    /// The server ended the watch less than a second after the initial events, without another event. Initial events do
+    /// not prove that the server sends changes.
     AfterInitialEvents,
     /// The server had sent at least one change or bookmark, or the watch was open for a second.
     Worked,
@@ -53,6 +54,6 @@ pub(in crate::watcher) enum Phase {
     Opening,
     /// The response body is open.
     Open,
-    /// A watch that was open long enough to count as healthy.
+    /// The response body belongs to a watch that has been open long enough to count as healthy.
     Healthy,
 }

@@ -1,5 +1,5 @@
-//! A model test of the transitions: passes random inputs to `step`, as the driver may report them, and checks the
-//! invariants after each.
+//! A model test of the transitions: passes to `step` random inputs that the driver may report, and checks the invariants
+//! after each input.
 
 use super::*;
 use crate::random;
@@ -27,11 +27,13 @@ struct Model {
     version: Option<u64>,
     /// The newest resource version on the server.
     server_version: u64,
-    /// Whether the server cannot list at `version`.
+    /// Whether the watcher has requested a list from storage, although the configuration allows cached lists. The
+    /// watcher then knows that the server cannot list at `version`.
     unavailable: bool,
-    /// The number of connection failures since the last healthy watch.
+    /// The number of failed connections of watches since the last input that shows health, or since the last complete
+    /// snapshot.
     connection_failures: usize,
-    /// The number of requests since the last wait or healthy watch.
+    /// The number of requests since the last wait, or since the last input that shows health.
     requests: usize,
     /// Whether the next request must be a list.
     relists: bool,
@@ -44,7 +46,8 @@ struct Model {
 struct TestInput {
     input: Input,
     text: String,
-    /// Whether the input shows that the watch is healthy.
+    /// Whether the input shows that the server works: the watch is healthy, or a page of a list is complete and another
+    /// page follows.
     health: bool,
     /// Whether the input is a failed connection of a watch.
     connection_failure: bool,
@@ -66,8 +69,8 @@ impl TestInput {
         }
     }
 
-    /// Expects the input to show that the watch is healthy.
-    fn healthy(self) -> Self {
+    /// Sets `health`.
+    fn with_health(self) -> Self {
         Self { health: true, ..self }
     }
 
@@ -104,12 +107,13 @@ impl Model {
         let fails = random.u8(0..3) == 0;
         match self.open {
             OpenResponse::Nothing => TestInput::new(Input::Ready, "ready"),
-            _ if fails => self.random_failure(random),
+            _ if fails => self.random_failure_or_end(random),
             OpenResponse::List => match random.u8(0..4) {
                 0 => TestInput::new(Input::Item, "item"),
                 1 => {
                     let token = Some("t".to_owned());
-                    TestInput::new(Input::PageDone { continue_token: token, version: now }, "page").healthy()
+                    TestInput::new(Input::PageDone { continue_token: token, version: now }, "page")
+                        .with_health()
                 }
                 _ => TestInput::new(Input::PageDone { continue_token: None, version: now }, "end of list"),
             },
@@ -131,8 +135,8 @@ impl Model {
         }
     }
 
-    /// A random failure of the current request.
-    fn random_failure(&self, random: &mut crate::random::Rng) -> TestInput {
+    /// A random failure of the current request, or a random end of the current watch.
+    fn random_failure_or_end(&self, random: &mut crate::random::Rng) -> TestInput {
         let watching = self.open == OpenResponse::Watch;
         let phase = match random.u8(0..4) {
             0 => Phase::Opening,
@@ -192,15 +196,15 @@ impl Model {
         TestInput { health: healthy && watching, ..test_input }
     }
 
-    /// Checks the invariants after an output.
+    /// Updates the model after an output, and checks the invariants.
     fn check_output(
         &mut self,
         capabilities: Capabilities,
         state: &State,
         output: &Output,
-        expectation: &Expectation,
+        facts: &InputFacts,
     ) -> Result<(), String> {
-        let Expectation { health, connection_failure, resumes_always, failure, version, was } = *expectation;
+        let InputFacts { health, connection_failure, resumes_always, failure, version, was } = *facts;
         match &output.event {
             Some(Ok(Event::Init)) => self.in_snapshot = true,
             Some(Ok(Event::InitApply(()))) if !self.in_snapshot => {
@@ -256,7 +260,7 @@ impl Model {
         Ok(())
     }
 
-    /// Checks a request that `step` returned.
+    /// Updates the model after a request that `step` returned, and checks the request.
     fn check_request(&mut self, capabilities: Capabilities, request: &Request) -> Result<(), String> {
         self.requests += 1;
         if self.requests > 8 {
@@ -297,7 +301,7 @@ impl Model {
 /// The facts about a [`TestInput`] that [`Model::check_output`] needs after `step` has consumed the input.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
-struct Expectation {
+struct InputFacts {
     health: bool,
     connection_failure: bool,
     resumes_always: bool,
@@ -308,14 +312,14 @@ struct Expectation {
     was: OpenResponse,
 }
 
-/// A bookmark; `end` is whether it ends the initial events.
+/// A bookmark. If `end` is true, the bookmark ends the initial events.
 fn bookmark(version: &str, end: bool) -> Input {
     let annotations = end.then(|| ("k8s.io/initial-events-end".into(), "true".into())).into_iter().collect();
     let metadata = BookmarkMeta { resource_version: version.into(), annotations };
     Input::Bookmark(Bookmark { types: TypeMeta::default(), metadata })
 }
 
-/// Passes one random sequence of inputs to `step`.
+/// Passes one random sequence of inputs to `step`, and checks each output.
 fn run_random_sequence(random: &mut crate::random::Rng) -> Result<(), String> {
     let mut capabilities = Capabilities {
         streaming_lists: random.bool(),
@@ -339,14 +343,14 @@ fn run_random_sequence(random: &mut crate::random::Rng) -> Result<(), String> {
         if output.then == DriverAction::GiveUpStreaming {
             capabilities.refused = Some(Duration::ZERO);
         }
-        let expectation = Expectation { health, connection_failure, resumes_always, failure, version, was };
-        let result = model.check_output(capabilities, &state, &output, &expectation);
+        let facts = InputFacts { health, connection_failure, resumes_always, failure, version, was };
+        let result = model.check_output(capabilities, &state, &output, &facts);
         result.map_err(|problem| format!("{problem}, after {capabilities:?}\n{}", log.join("\n")))?;
     }
     Ok(())
 }
 
 #[test]
-fn model_transitions_hold_their_invariants_after_random_inputs() {
+fn model_invariants_hold_after_each_transition_of_random_inputs() {
     random::check_model(run_random_sequence);
 }

@@ -8,7 +8,7 @@ use kube_client::core::{Status, UndecodableObject};
 /// The event to emit and the driver's next action.
 #[derive(Debug)]
 pub(in crate::watcher) struct Output {
-    /// The event to emit, without its object, which the driver adds.
+    /// The event to emit. The driver adds the object to the event.
     pub(in crate::watcher) event: Option<Result<Event<()>, Failure>>,
     pub(in crate::watcher) then: DriverAction,
     /// Whether the watch proved the server healthy. If so, the driver resets the backoff.
@@ -40,7 +40,7 @@ pub(in crate::watcher) enum Request {
     Watch { version: String },
 }
 
-/// An error without the resource's path, which the driver adds.
+/// An error without the path of the collection. The driver adds the path, except to `Object`.
 #[derive(Debug)]
 pub(in crate::watcher) enum Failure {
     List(ClientError),

@@ -1,10 +1,11 @@
-//! `Recovery`: the recovery of a watcher from a failed watch, which depends on the error or status. It performs no IO.
+//! `Recovery`: selects the recovery of a watcher from a failed watch, by the error or the status of the failure. This
+//! module performs no IO.
 
 use kube_client::core::Status;
 use kube_client::{Error as ClientError, TransportKind};
 
-/// The number of consecutive watches that may lose their connection before the watcher relists. The resource version
-/// may cause the failures: then each watch from that version fails.
+/// The number of consecutive watches that may lose their connection before the watcher relists. The watcher does not
+/// resume more often, because the resource version itself may cause the failures.
 pub(super) const MAX_CONNECTION_FAILURES: u8 = 3;
 
 /// The recovery of a watcher from a failed watch.
@@ -15,7 +16,7 @@ pub(super) enum Recovery {
     /// Resume from the same version, at most [`MAX_CONNECTION_FAILURES`] times in a row: connections of healthy watches
     /// fail too.
     ResumeLimited,
-    /// Relist: the server cannot watch from the version, because it expired (410) or is ahead of the server.
+    /// Relist: the server cannot watch from the version, because the version expired (410) or is ahead of the server.
     Expired,
     /// Relist after any other failure, because the failure may recur for each watch from this version.
     Relist,

@@ -9,8 +9,8 @@ pub(in crate::watcher) enum State {
     /// A streaming list (KEP-3157) is requested or its initial events are arriving.
     Streaming { previous: Previous },
     /// A watch from `version` is requested or open. `proven` is whether the snapshot was [`Attempt::Fresh`], or a watch
-    /// has worked since ([`Ending::Worked`]). `connection_failures` is the number of consecutive watches that ended
-    /// with a failed connection.
+    /// has worked since the snapshot ([`Ending::Worked`]). `connection_failures` is the number of consecutive watches that
+    /// ended with a failed connection.
     Watching { version: String, proven: bool, connection_failures: u8 },
 }
 
@@ -49,8 +49,8 @@ impl Previous {
     }
 
     /// The resource version of a list with `resourceVersionMatch=NotOlderThan`, as in client-go's reflector: "0" for
-    /// the first list, the last received version for a relist. `None`, for a consistent read from storage, if the
-    /// server cannot list at the last received version.
+    /// the first list, the last received version for a relist. `None` if the server cannot list at the last received
+    /// version; the list is then a consistent read from storage.
     pub(super) fn not_older_than(&self) -> Option<String> {
         match &self.version {
             _ if self.unavailable => None,
@@ -60,23 +60,24 @@ impl Previous {
     }
 }
 
-/// Whether a snapshot follows a failure. If so, the watcher replaces a broken streaming list by a paged list. If the
-/// version of the next watch then expires (410) before the watch has worked ([`Ending::Worked`]), the watcher emits an
-/// error and waits before it relists.
+/// Whether a snapshot follows a failed watch or a broken streaming list. In a `Repeated` attempt, the watcher replaces a
+/// broken streaming list by a paged list. If the version of the watch after a `Repeated` attempt expires (410) before the
+/// watch has worked ([`Ending::Worked`](super::Ending::Worked)), the watcher emits an error and waits before it relists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::watcher) enum Attempt {
-    /// The snapshot does not follow a failure.
+    /// The first snapshot, a snapshot after a streaming list that was rejected or stalled, or a snapshot after a list that
+    /// had no resource version. A failed list does not change the attempt.
     Fresh,
-    /// The snapshot follows a failure.
+    /// The snapshot follows a failed watch or a broken streaming list.
     Repeated,
 }
 
-/// A page of a list.
+/// The parameters of a request for a page of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::watcher) struct PageRequest {
     /// The continue token; `None` for the first page.
     pub(in crate::watcher) token: Option<String>,
-    /// Requests the whole list in one response, after a continue token expired.
+    /// Whether the request is for the whole list in one response, because a continue token expired.
     pub(in crate::watcher) unpaged: bool,
     /// The oldest acceptable resource version; `None` for a consistent read from storage.
     pub(in crate::watcher) not_older_than: Option<String>,

@@ -89,9 +89,8 @@ fn after_failure(state: State, recovery: Recovery, failure: Failure) -> (State, 
     }
 }
 
-/// Relists because the watch's version has expired or is ahead of the server. Versions often expire during an
-/// interruption, and a list repairs this without an error. Emits the failure only if the failed watch was not `proven`
-/// (see [`State::Watching`]).
+/// Relists because the watch's version has expired or is ahead of the server. Emits no error if the failed watch was
+/// `proven` (see [`State::Watching`]): versions often expire during an interruption, and a list suffices to recover.
 fn relist_after_expiry(proven: bool, previous: Previous, failure: Failure) -> (State, Output) {
     (State::Start { previous }, if proven { no_event(DriverAction::Next) } else { emit_error(failure) })
 }

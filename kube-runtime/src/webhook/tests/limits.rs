@@ -1,7 +1,10 @@
-//! Requests and connections that the server refuses or bounds, and the reload of its certificate.
+//! Tests of refused requests, of the limits on requests and connections, of the shutdown, of the reload of the
+//! certificate, and of wrong settings.
 
 use super::super::{CertificateError, Error, Limits, Server};
-use super::support::{LIMIT, Running, map, post_request, review_of, split_answer, write_certificate};
+use super::support::{
+    LIMIT, RunningServer, format_post_request, map, review_of, split_answer, write_certificate,
+};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::core::admission::AdmissionRequest;
 use std::{future::pending, sync::Arc, time::Duration};
@@ -12,18 +15,18 @@ use tokio::time::timeout;
 
 type Request = AdmissionRequest<ConfigMap>;
 
-fn allowing(server: Server) -> Server {
+fn add_allowing_webhook(server: Server) -> Server {
     server.validate("/a", async |_: Request| Ok(vec![]))
 }
 
 #[tokio::test]
-async fn refuses_requests_that_are_no_reviews() {
+async fn refuses_invalid_and_too_large_requests() {
     let limits = Limits::default().admission_bytes(2048);
-    let server = Running::start(|server| allowing(server).with_limits(limits));
+    let server = RunningServer::start(|server| add_allowing_webhook(server).with_limits(limits));
     assert_eq!(server.post("/other", "{}").await.0, 404);
     let get = server.send("GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert_eq!(get.0, 405);
-    let form = post_request("/a", "{}", "close").replace("application/json", "text/plain");
+    let form = format_post_request("/a", "{}", "close").replace("application/json", "text/plain");
     assert_eq!(server.send(&form).await.0, 415);
     for (body, message) in [
         ("", "not a review: EOF"),
@@ -36,7 +39,8 @@ async fn refuses_requests_that_are_no_reviews() {
     }
     let large = review_of(&map(&"x".repeat(2048))).to_string();
     assert_eq!(server.post("/a", &large).await.0, 413);
-    let chunked = post_request("/a", "", "close").replace("Content-Length: 0", "Transfer-Encoding: chunked");
+    let chunked =
+        format_post_request("/a", "", "close").replace("Content-Length: 0", "Transfer-Encoding: chunked");
     let chunked = format!("{chunked}{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
     assert_eq!(server.send(&chunked).await.0, 413);
     assert_eq!(server.review("/a", &review_of(&map(""))).await["allowed"], true);
@@ -44,7 +48,7 @@ async fn refuses_requests_that_are_no_reviews() {
 
 #[tokio::test]
 async fn a_request_ends_at_the_timeout_of_the_api_server() {
-    let server = Running::start(|server| {
+    let server = RunningServer::start(|server| {
         server.validate("/a", async |_: Request| {
             pending::<()>().await;
             Ok(vec![])
@@ -55,11 +59,11 @@ async fn a_request_ends_at_the_timeout_of_the_api_server() {
 }
 
 #[tokio::test]
-async fn requests_wait_for_the_memory_of_others() {
+async fn a_request_waits_until_another_request_frees_its_memory() {
     let (entered, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (in_handler, leaving) = (entered.clone(), leave.clone());
     let limits = Limits::default().total_bytes(2048);
-    let server = Running::start(|server| {
+    let server = RunningServer::start(|server| {
         let server = server.validate("/held", move |_: Request| {
             let (entered, leave) = (in_handler.clone(), leaving.clone());
             async move {
@@ -68,7 +72,7 @@ async fn requests_wait_for_the_memory_of_others() {
                 Ok(vec![])
             }
         });
-        allowing(server).with_limits(limits)
+        add_allowing_webhook(server).with_limits(limits)
     });
     let large = review_of(&map(&"x".repeat(1024)));
     let held = async {
@@ -86,15 +90,17 @@ async fn requests_wait_for_the_memory_of_others() {
 }
 
 #[tokio::test]
-async fn idle_connections_end_when_others_wait() {
-    let server = Running::start(|server| allowing(server).with_limits(Limits::default().connections(1)));
+async fn an_idle_connection_ends_when_another_connection_waits() {
+    let server = RunningServer::start(|server| {
+        add_allowing_webhook(server).with_limits(Limits::default().connections(1))
+    });
     let mut idle = server.connect(&server.certificate).await.unwrap();
     let review = review_of(&map("")).to_string();
-    idle.write_all(post_request("/a", &review, "keep-alive").as_bytes()).await.unwrap();
+    idle.write_all(format_post_request("/a", &review, "keep-alive").as_bytes()).await.unwrap();
     let mut answer = [0; 12];
     idle.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
-    // `idle` holds the only slot.
+    // `idle` is the only connection that the limit permits.
     assert_eq!(server.post("/a", &review).await.0, 200);
     let mut rest = Vec::new();
     timeout(LIMIT, idle.read_to_end(&mut rest)).await.unwrap().unwrap();
@@ -102,7 +108,9 @@ async fn idle_connections_end_when_others_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_handshake_ends() {
-    let server = Running::start(|server| allowing(server).with_limits(Limits::default().connections(1)));
+    let server = RunningServer::start(|server| {
+        add_allowing_webhook(server).with_limits(Limits::default().connections(1))
+    });
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     let mut end = Vec::new();
     let _ = silent.read_to_end(&mut end).await;
@@ -113,7 +121,7 @@ async fn a_connection_without_a_handshake_ends() {
 async fn a_shutdown_waits_for_requests_in_flight() {
     let (entered, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (in_handler, leaving) = (entered.clone(), leave.clone());
-    let mut server = Running::start(|server| {
+    let mut server = RunningServer::start(|server| {
         server.validate("/held", move |_: Request| {
             let (entered, leave) = (in_handler.clone(), leaving.clone());
             async move {
@@ -125,7 +133,7 @@ async fn a_shutdown_waits_for_requests_in_flight() {
     });
     let mut idle = server.connect(&server.certificate).await.unwrap();
     let mut held = server.connect(&server.certificate).await.unwrap();
-    let request = post_request("/held", &review_of(&map("")).to_string(), "keep-alive");
+    let request = format_post_request("/held", &review_of(&map("")).to_string(), "keep-alive");
     held.write_all(request.as_bytes()).await.unwrap();
     entered.notified().await;
     server.request_stop();
@@ -137,19 +145,19 @@ async fn a_shutdown_waits_for_requests_in_flight() {
     timeout(LIMIT, held.read_to_string(&mut answer)).await.unwrap().unwrap();
     assert_eq!(split_answer(&answer).0, 200);
     let address = server.address;
-    server.ended().await;
+    server.wait_for_end().await;
     assert!(TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test]
 async fn new_connections_get_a_changed_certificate() {
-    let server = Running::start(|mut server| {
+    let server = RunningServer::start(|mut server| {
         Arc::get_mut(&mut server.certificate).unwrap().check_every(Duration::ZERO);
-        allowing(server)
+        add_allowing_webhook(server)
     });
     let folder = server.folder.path();
     server.connect(&server.certificate).await.unwrap();
-    // A certificate without its key is not used.
+    // The server does not use a certificate if the key in the other file does not match.
     let key = std::fs::read(folder.join("tls.key")).unwrap();
     let second = write_certificate(folder);
     let second_key = std::fs::read(folder.join("tls.key")).unwrap();
@@ -163,7 +171,7 @@ async fn new_connections_get_a_changed_certificate() {
 }
 
 #[tokio::test]
-async fn wrong_settings_are_errors_that_name_them() {
+async fn the_error_of_a_wrong_setting_names_the_setting() {
     let folder = tempfile::tempdir().unwrap();
     let files = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
     let from_files = || Server::from_files(&files.0, &files.1);
@@ -184,7 +192,10 @@ async fn wrong_settings_are_errors_that_name_them() {
     );
     let server = || from_files().unwrap().listen("127.0.0.1:0").unwrap();
     for (server, problem) in [
-        (allowing(allowing(server())), "the path \"/a\" of a webhook has two webhooks"),
+        (
+            add_allowing_webhook(add_allowing_webhook(server())),
+            "the path \"/a\" of a webhook has two webhooks",
+        ),
         (
             server().validate("a", async |_: Request| Ok(vec![])),
             "the path \"a\" of a webhook does not begin with a slash",

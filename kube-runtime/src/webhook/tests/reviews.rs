@@ -1,7 +1,7 @@
-//! Answers to reviews.
+//! Tests of the answers to admission reviews and conversion reviews.
 
 use super::super::Rejection;
-use super::support::{Running, map, review_of};
+use super::support::{RunningServer, map, review_of};
 use json_patch::Patch;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::core::admission::{AdmissionRequest, AdmissionResponse};
@@ -28,7 +28,7 @@ async fn validate(request: AdmissionRequest<ConfigMap>) -> Result<Vec<String>, R
 
 #[tokio::test]
 async fn a_validating_webhook_allows_warns_and_rejects() {
-    let server = Running::start(|server| server.validate("/validate", validate));
+    let server = RunningServer::start(|server| server.validate("/validate", validate));
     let answer = async |value: &str| server.review("/validate", &review_of(&map(value))).await;
     let good = answer("good").await;
     assert_eq!((&good["allowed"], good.get("warnings")), (&json!(true), None));
@@ -40,8 +40,8 @@ async fn a_validating_webhook_allows_warns_and_rejects() {
 }
 
 #[tokio::test]
-async fn a_panic_rejects_its_request_only() {
-    let server = Running::start(|server| server.validate("/validate", validate));
+async fn a_panic_of_a_handler_rejects_only_the_handled_request() {
+    let server = RunningServer::start(|server| server.validate("/validate", validate));
     let (panicked, other) = (review_of(&map("panic")), review_of(&map("good")));
     let (panicked, other) =
         futures::future::join(server.review("/validate", &panicked), server.review("/validate", &other))
@@ -53,8 +53,8 @@ async fn a_panic_rejects_its_request_only() {
 }
 
 #[tokio::test]
-async fn an_object_that_does_not_decode_is_rejected_without_its_values() {
-    let server = Running::start(|server| server.validate("/validate", validate));
+async fn the_rejection_of_an_undecodable_object_contains_no_value_of_the_object() {
+    let server = RunningServer::start(|server| server.validate("/validate", validate));
     let secret = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {"v": ["hunter2"]}, "immutable": "hunter2"});
     let answer = server.review("/validate", &review_of(&secret)).await;
     assert_eq!((&answer["allowed"], &answer["status"]["code"]), (&json!(false), &json!(400)));
@@ -66,8 +66,8 @@ async fn an_object_that_does_not_decode_is_rejected_without_its_values() {
     assert!(!message.contains("hunter2"), "{message}");
 }
 
-/// The patch of an answer; empty if it has none.
-fn patch(answer: &Value) -> Patch {
+/// Decodes the patch of an answer. Returns an empty patch if the answer has none.
+fn decode_patch(answer: &Value) -> Patch {
     assert_eq!(answer["allowed"], true, "{answer}");
     let Some(encoded) = answer.get("patch") else { return Patch::default() };
     assert_eq!(answer["patchType"], "JSONPatch");
@@ -77,7 +77,7 @@ fn patch(answer: &Value) -> Patch {
 
 #[tokio::test]
 async fn a_mutating_webhook_patches_what_its_handler_changes() {
-    let server = Running::start(|server| {
+    let server = RunningServer::start(|server| {
         server.mutate("/mutate", async |mut map: ConfigMap, request: AdmissionRequest<ConfigMap>| {
             assert!(request.object.is_none());
             match value(&map) {
@@ -94,21 +94,21 @@ async fn a_mutating_webhook_patches_what_its_handler_changes() {
     received["metadata"]["creationTimestamp"] = Value::Null;
     let answer = server.review("/mutate", &review_of(&received)).await;
     let mut patched = received.clone();
-    json_patch::patch(&mut patched, &patch(&answer)).unwrap();
+    json_patch::patch(&mut patched, &decode_patch(&answer)).unwrap();
     received["data"]["v"] = json!("set");
     assert_eq!(patched, received);
     let unchanged = server.review("/mutate", &review_of(&patched)).await;
-    assert_eq!(patch(&unchanged), Patch::default());
+    assert_eq!(decode_patch(&unchanged), Patch::default());
     let rejected = server.review("/mutate", &review_of(&map("bad"))).await;
     assert_eq!((&rejected["allowed"], &rejected["status"]["code"]), (&json!(false), &json!(422)));
     let mut deletion = review_of(&Value::Null);
     (deletion["request"]["operation"], deletion["request"]["oldObject"]) = (json!("DELETE"), map("bad"));
-    assert_eq!(patch(&server.review("/mutate", &deletion).await), Patch::default());
+    assert_eq!(decode_patch(&server.review("/mutate", &deletion).await), Patch::default());
 }
 
 #[tokio::test]
 async fn an_answer_has_the_uid_of_its_request() {
-    let server = Running::start(|server| {
+    let server = RunningServer::start(|server| {
         server.admit("/admit", async |request: AdmissionRequest<ConfigMap>| {
             let other: AdmissionRequest<ConfigMap> = AdmissionRequest { uid: "other".into(), ..request };
             AdmissionResponse::from(&other).deny("no")
@@ -149,7 +149,7 @@ impl TryFrom<Site> for SiteV1 {
 
 const _: fn(Site) -> Result<Site, Infallible> = Site::try_from;
 
-fn conversion(desired: &str, objects: &Value) -> Value {
+fn conversion_review(desired: &str, objects: &Value) -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview",
         "request": {"uid": "1", "desiredAPIVersion": desired, "objects": objects},
@@ -161,11 +161,11 @@ fn site(version: &str, spec: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_conversion_webhook_converts_fails_and_survives_a_panic() {
+async fn a_conversion_webhook_converts_objects_and_reports_errors_and_panics() {
     let converter = Converter::<Site>::new().with_version::<Site>().with_version::<SiteV1>();
-    let server = Running::start(|server| server.convert("/convert", converter));
+    let server = RunningServer::start(|server| server.convert("/convert", converter));
     let objects = json!([site("v1", &json!({"port": 80})), site("v2", &json!({"ports": [1, 2]}))]);
-    let answer = server.review("/convert", &conversion("example.com/v2", &objects)).await;
+    let answer = server.review("/convert", &conversion_review("example.com/v2", &objects)).await;
     assert_eq!(answer["result"]["status"], "Success", "{answer}");
     let expected = json!([site("v2", &json!({"ports": [80]})), objects[1]]);
     assert_eq!(answer["convertedObjects"], expected);
@@ -175,7 +175,7 @@ async fn a_conversion_webhook_converts_fails_and_survives_a_panic() {
         (json!({"ports": ["hunter2"]}), "as example.com/v2"),
     ] {
         let objects = json!([site("v2", &spec)]);
-        let answer = server.review("/convert", &conversion("example.com/v1", &objects)).await;
+        let answer = server.review("/convert", &conversion_review("example.com/v1", &objects)).await;
         assert_eq!(answer["result"]["status"], "Failure", "{answer}");
         let text = answer["result"]["message"].as_str().unwrap();
         assert!(text.contains(message) && !text.contains("hunter2"), "{text}");

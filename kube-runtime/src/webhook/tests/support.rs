@@ -1,4 +1,4 @@
-//! A server with a certificate of its own, and a client that trusts it.
+//! A server with a certificate of its own, and a client that trusts that certificate.
 
 use super::super::{Error, Server};
 use rustls::pki_types::pem::PemObject;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A time limit for waits on the real clock. No test asserts a time.
+/// A time limit for waits on the real clock. No test asserts how long a wait takes.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Writes a new certificate with its key. Returns the certificate.
@@ -26,8 +26,8 @@ pub(super) fn write_certificate(folder: &Path) -> String {
     pair.cert.pem()
 }
 
-/// A running server. Its methods send requests as a client that trusts only the server's first certificate.
-pub(super) struct Running {
+/// A running server. `send`, `post` and `review` act as a client that trusts only the first certificate of the server.
+pub(super) struct RunningServer {
     pub(super) address: SocketAddr,
     pub(super) folder: TempDir,
     pub(super) certificate: String,
@@ -35,7 +35,7 @@ pub(super) struct Running {
     task: JoinHandle<Result<(), Error>>,
 }
 
-impl Running {
+impl RunningServer {
     /// Starts a server with the webhooks that `add` adds.
     pub(super) fn start(add: impl FnOnce(Server) -> Server) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -54,7 +54,7 @@ impl Running {
     }
 
     /// Waits until the server has ended.
-    pub(super) async fn ended(self) {
+    pub(super) async fn wait_for_end(self) {
         timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
     }
 
@@ -85,7 +85,7 @@ impl Running {
 
     /// Posts a body. Returns the status and the body of the answer.
     pub(super) async fn post(&self, path: &str, body: &str) -> (u16, String) {
-        self.send(&post_request(path, body, "close")).await
+        self.send(&format_post_request(path, body, "close")).await
     }
 
     /// Posts a review, and returns the `response` of the answer.
@@ -99,8 +99,8 @@ impl Running {
     }
 }
 
-/// The text of a POST request with the header `Connection`.
-pub(super) fn post_request(path: &str, body: &str, connection: &str) -> String {
+/// Formats a POST request. `connection` is the value of the header `Connection`.
+pub(super) fn format_post_request(path: &str, body: &str, connection: &str) -> String {
     let length = body.len();
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\nContent-Type: application/json\r\n\

@@ -1,5 +1,5 @@
-//! The observers of a store: an index, a subscriber that reads each change, and one that subscribes late and reads only
-//! at the end, so that its backlog coalesces.
+//! The observers of a store: an index, a prompt subscriber, which reads each change, and a late subscriber. The late
+//! subscriber subscribes after the first change and reads only at the end, so that its backlog coalesces.
 
 use super::{Consumer, Thing};
 use futures::{FutureExt, StreamExt};
@@ -7,7 +7,7 @@ use kube_client::ResourceExt;
 use kube_runtime::reflector::{Index, Store, StoreEvent, Subscription};
 use std::collections::BTreeMap;
 
-/// A subscription and the map that its changes result in.
+/// A subscription, and a consumer to which the changes are applied.
 struct Subscriber(Subscription<Thing>, Consumer);
 
 impl Subscriber {
@@ -53,8 +53,8 @@ impl Observers {
         self.prompt.read()
     }
 
-    /// Compares the index with the names and uids of the objects in the store, and also the subscribers, after they
-    /// have read the available changes.
+    /// Checks that the index and the subscribers have the names and uids of the objects in the store. The subscribers
+    /// first read the available changes.
     pub(super) fn check(self, stored: &BTreeMap<String, String>) -> Result<(), String> {
         let Self { uids, prompt, late, .. } = self;
         let indexed: BTreeMap<_, _> = uids

@@ -1,18 +1,20 @@
-//! The OpenAPI paths and schemas of custom resources. They are derived from the recorded paths and schemas of
-//! Deployments, a namespaced resource with the subresources `status` and `scale`.
+//! The OpenAPI paths and schemas of custom resources. The paths are adapted copies of the recorded paths of Deployments, a
+//! namespaced resource with the subresources `status` and `scale`. The schema of an object is the schema in the
+//! CustomResourceDefinition, with the common fields of all objects.
 
 use serde_json::{Map, Value, json};
 
 use super::version_2::convert_schema;
 use super::{collect_components, descriptions, paths};
 
-/// The recorded path from whose operations those of custom resources are derived.
-const TEMPLATE: &str = "/apis/apps/v1/namespaces/{namespace}/deployments";
+/// The recorded path of the Deployments in a namespace. The operations of this path and of its subpaths are the template
+/// for custom resources.
+const TEMPLATE_PATH: &str = "/apis/apps/v1/namespaces/{namespace}/deployments";
 
-/// The component from which the descriptions of `apiVersion`, `kind` and `metadata` are taken.
+/// The component from which the schemas of custom resources copy the descriptions of `apiVersion` and `kind`.
 const TEMPLATE_COMPONENT: &str = "io.k8s.api.apps.v1.Deployment";
 
-/// The media types that custom resources support.
+/// The media types of custom resources in responses, and in requests other than patches.
 const MEDIA_TYPES: [&str; 2] = ["application/json", "application/yaml"];
 
 /// A version of a custom resource.
@@ -34,14 +36,14 @@ pub(crate) struct CustomResource<'a> {
 
 impl CustomResource<'_> {
     /// Adds the paths and schemas to an OpenAPI 3 document.
-    pub(crate) fn add_to(&self, document: &mut Value) {
-        for (path, item) in self.items() {
-            document["paths"][path] = paths::to_version_3(&item);
+    pub(crate) fn add_to_open_api_3(&self, document: &mut Value) {
+        for (path, item) in self.path_items() {
+            document["paths"][path] = paths::to_open_api_3(&item);
         }
         let [object, list] = self.schemas();
         let mut schemas = Map::new();
-        schemas.insert(self.component(self.kind), object);
-        schemas.insert(self.component(self.list_kind), list);
+        schemas.insert(self.component_name(self.kind), object);
+        schemas.insert(self.component_name(self.list_kind), list);
         let items = document["paths"].clone();
         for value in [items, Value::Object(schemas.clone())] {
             collect_components(&value, &mut schemas);
@@ -55,67 +57,70 @@ impl CustomResource<'_> {
     }
 
     /// Adds the paths and schemas to the OpenAPI 2 document.
-    pub(crate) fn add_to_2(&self, document: &mut Value) {
-        for (path, item) in self.items() {
+    pub(crate) fn add_to_open_api_2(&self, document: &mut Value) {
+        for (path, item) in self.path_items() {
             document["paths"][path] = item;
         }
         let kinds = [self.kind, self.list_kind];
         for (kind, mut schema) in kinds.into_iter().zip(self.schemas()) {
             convert_schema(&mut schema);
             paths::rename_references(&mut schema, "#/components/schemas/", "#/definitions/");
-            document["definitions"][self.component(kind)] = schema;
+            document["definitions"][self.component_name(kind)] = schema;
         }
     }
 
-    /// The name of the component of a kind, such as `com.example.v1.Widget`.
-    fn component(&self, kind: &str) -> String {
+    /// The name of the component that is the schema of `kind`, such as `com.example.v1.Widget`.
+    fn component_name(&self, kind: &str) -> String {
         let mut labels: Vec<&str> = self.group.split('.').collect();
         labels.reverse();
         format!("{}.{}.{kind}", labels.join("."), self.version)
     }
 
-    /// The paths with their operations in OpenAPI 2.
-    fn items(&self) -> Vec<(String, Value)> {
+    /// The paths of the resource, each with its operations in OpenAPI 2.
+    fn path_items(&self) -> Vec<(String, Value)> {
         let root = format!("/apis/{}/{}", self.group, self.version);
         let own = if self.namespaced { "/namespaces/{namespace}" } else { "" };
         let own = format!("{root}{own}/{}", self.plural);
         let mut items = vec![
-            (own.clone(), self.item(TEMPLATE)),
-            (format!("{own}/{{name}}"), self.item(&format!("{TEMPLATE}/{{name}}"))),
+            (own.clone(), self.path_item(TEMPLATE_PATH)),
+            (format!("{own}/{{name}}"), self.path_item(&format!("{TEMPLATE_PATH}/{{name}}"))),
         ];
         for name in self.subresources {
-            items.push((format!("{own}/{{name}}/{name}"), self.item(&format!("{TEMPLATE}/{{name}}/{name}"))));
+            items.push((
+                format!("{own}/{{name}}/{name}"),
+                self.path_item(&format!("{TEMPLATE_PATH}/{{name}}/{name}")),
+            ));
         }
         if self.namespaced {
-            items.push((format!("{root}/{}", self.plural), self.item("/apis/apps/v1/deployments")));
+            items.push((format!("{root}/{}", self.plural), self.path_item("/apis/apps/v1/deployments")));
         }
         items
     }
 
-    /// The operations of a path of the template, for this resource.
-    fn item(&self, template: &str) -> Value {
-        let mut item = paths::item(template);
+    /// The operations of the path `template`, adapted to this resource.
+    fn path_item(&self, template: &str) -> Value {
+        let mut item = paths::path_item(template);
         for (method, value) in item.as_object_mut().into_iter().flatten() {
             if let Some(parameters) = value.as_array_mut() {
-                parameters.retain(|parameter| self.namespaced || !is_parameter(parameter, "namespace"));
+                parameters.retain(|parameter| self.namespaced || !is_parameter_named(parameter, "namespace"));
                 for parameter in parameters {
-                    self.rename(parameter);
+                    self.replace_template_names(parameter);
                 }
                 continue;
             }
-            self.rename(value);
+            self.replace_template_names(value);
             self.adapt_operation(method, value, template.ends_with("/deployments"));
         }
         item
     }
 
-    /// Applies the differences between the operations of custom and of built-in resources.
+    /// Adapts a copied operation to custom resources, which support other media types and parameters than Deployments.
     fn adapt_operation(&self, method: &str, operation: &mut Value, is_collection: bool) {
         let mut consumes = json!(MEDIA_TYPES);
         operation["produces"] = json!(MEDIA_TYPES);
         operation["x-kubernetes-group-version-kind"] =
             json!({"group": self.group, "version": self.version, "kind": self.kind});
-        let parameter = |name: &str| paths::parameter_with_prefix(name);
+        let parameter = |name: &str| paths::shared_parameter_reference(name);
         match (method, is_collection) {
             ("get", true) => operation["description"] = format!("list objects of kind {}", self.kind).into(),
             ("get", false) => operation["parameters"] = json!([parameter("resourceVersion-")]),
@@ -148,20 +153,20 @@ impl CustomResource<'_> {
         operation["consumes"] = consumes;
     }
 
-    /// Replaces the names of the template in all texts.
-    fn rename(&self, value: &mut Value) {
+    /// Replaces the names of the template in all strings of `value` with the names of this resource.
+    fn replace_template_names(&self, value: &mut Value) {
         match value {
-            Value::String(text) => *text = self.renamed(text),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.rename(item)),
-            Value::Object(map) => map.values_mut().for_each(|item| self.rename(item)),
+            Value::String(text) => *text = self.without_template_names(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.replace_template_names(item)),
+            Value::Object(map) => map.values_mut().for_each(|item| self.replace_template_names(item)),
             _ => {}
         }
     }
 
-    fn renamed(&self, text: &str) -> String {
+    fn without_template_names(&self, text: &str) -> String {
         if let Some(rest) = text.strip_prefix("#/definitions/io.k8s.api.apps.v1.") {
             let kind = if rest == "DeploymentList" { self.list_kind } else { self.kind };
-            return format!("#/definitions/{}", self.component(kind));
+            return format!("#/definitions/{}", self.component_name(kind));
         }
         if text == "apps_v1" {
             let group = camel_case(self.group);
@@ -215,7 +220,7 @@ impl CustomResource<'_> {
                 "items": {
                     "description": format!("List of {}. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md", self.plural),
                     "type": "array",
-                    "items": {"$ref": format!("#/components/schemas/{}", self.component(self.kind))},
+                    "items": {"$ref": format!("#/components/schemas/{}", self.component_name(self.kind))},
                 },
                 "metadata": {
                     "description": "Standard list metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
@@ -239,12 +244,12 @@ impl CustomResource<'_> {
 }
 
 /// Whether a parameter, or the target of its reference, has this name.
-fn is_parameter(parameter: &Value, name: &str) -> bool {
+fn is_parameter_named(parameter: &Value, name: &str) -> bool {
     let reference = parameter["$ref"].as_str().map(|reference| reference.trim_start_matches("#/parameters/"));
     parameter["name"] == name || reference.is_some_and(|shared| shared.starts_with(&format!("{name}-")))
 }
 
-/// The name in an operation id: `example.com` becomes `ExampleCom`.
+/// Converts a group or a version to its form in an operation ID: `example.com` becomes `ExampleCom`.
 fn camel_case(text: &str) -> String {
     let words = text.split(['.', '-', '/']).filter(|word| !word.is_empty());
     words
@@ -276,7 +281,7 @@ mod tests {
     #[test]
     fn a_namespaced_resource_has_the_paths_of_its_subresources() {
         let mut document = json!({"paths": {}});
-        widget(true).add_to(&mut document);
+        widget(true).add_to_open_api_3(&mut document);
         let paths: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
         let own = "/apis/example.com/v1/namespaces/{namespace}/widgets";
         let expected = ["", "/{name}", "/{name}/scale", "/{name}/status"].map(|end| format!("{own}{end}"));
@@ -291,9 +296,9 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_without_namespaces_has_no_parameter_for_one() {
+    fn a_cluster_scoped_resource_has_no_namespace_parameter() {
         let mut document = json!({"paths": {}});
-        widget(false).add_to(&mut document);
+        widget(false).add_to_open_api_3(&mut document);
         let item = &document["paths"]["/apis/example.com/v1/widgets/{name}"];
         assert_eq!(item["get"]["operationId"], "readExampleComV1Widget");
         let names: Vec<_> =
@@ -302,9 +307,9 @@ mod tests {
     }
 
     #[test]
-    fn the_schemas_have_the_common_fields_and_the_kind() {
+    fn the_object_and_list_schemas_and_the_referenced_components_are_added() {
         let mut document = json!({"paths": {}});
-        widget(true).add_to(&mut document);
+        widget(true).add_to_open_api_3(&mut document);
         let schemas = &document["components"]["schemas"];
         let object = &schemas["com.example.v1.Widget"];
         assert!(
@@ -318,9 +323,9 @@ mod tests {
     }
 
     #[test]
-    fn version_2_has_definitions() {
+    fn schemas_become_definitions_in_open_api_2() {
         let mut document = json!({"paths": {}, "definitions": {}});
-        widget(true).add_to_2(&mut document);
+        widget(true).add_to_open_api_2(&mut document);
         let metadata = &document["definitions"]["com.example.v1.Widget"]["properties"]["metadata"];
         assert_eq!(metadata["$ref"], "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
     }

@@ -1,4 +1,5 @@
-//! The OpenAPI documents of the built-in resources, assembled from recorded components and paths.
+//! The OpenAPI documents of the built-in resources, assembled from recorded components and paths. A [`CustomResource`]
+//! adds its paths and schemas to a document.
 
 mod custom;
 mod paths;
@@ -14,8 +15,8 @@ use crate::schema::component_source;
 pub(crate) use self::custom::CustomResource;
 pub(crate) use self::version_2::document as open_api_2;
 
-/// The name of the document that contains a path, such as `apis/apps/v1`.
-fn document_of(path: &str) -> &str {
+/// The name of the OpenAPI 3 document that contains `path`: `apis/apps/v1` for `/apis/apps/v1/deployments`.
+fn document_name(path: &str) -> &str {
     let trimmed = path.trim_matches('/');
     let segments = match trimmed.split('/').next() {
         Some("api") => 2,
@@ -27,14 +28,14 @@ fn document_of(path: &str) -> &str {
 
 /// The names of the OpenAPI 3 documents.
 pub(crate) fn open_api_names() -> BTreeSet<&'static str> {
-    paths::all().map(document_of).collect()
+    paths::all().map(document_name).collect()
 }
 
 /// The OpenAPI 3 document with this name; `None` if it does not exist.
 pub(crate) fn open_api(name: &str) -> Option<Value> {
     let mut items = Map::new();
-    for path in paths::all().filter(|path| document_of(path) == name) {
-        items.insert(path.to_owned(), paths::to_version_3(&paths::item(path)));
+    for path in paths::all().filter(|path| document_name(path) == name) {
+        items.insert(path.to_owned(), paths::to_open_api_3(&paths::path_item(path)));
     }
     if items.is_empty() {
         return None;
@@ -43,7 +44,7 @@ pub(crate) fn open_api(name: &str) -> Option<Value> {
     let mut schemas = Map::new();
     collect_components(&items, &mut schemas);
     for schema in schemas.values_mut() {
-        keep_kinds_of(name, schema);
+        retain_group_version_kinds(name, schema);
     }
     let token = json!({
         "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header",
@@ -60,7 +61,7 @@ pub(crate) fn open_api(name: &str) -> Option<Value> {
     }))
 }
 
-/// Adds all components to which `value` refers, directly or indirectly, with their descriptions.
+/// Adds to `schemas` all components to which `value` refers, directly or indirectly, with their descriptions.
 fn collect_components(value: &Value, schemas: &mut Map<String, Value>) {
     let mut waiting = BTreeSet::new();
     collect_references(value, &mut waiting);
@@ -77,13 +78,14 @@ fn collect_components(value: &Value, schemas: &mut Map<String, Value>) {
 /// The schema of a component with its descriptions.
 fn described_component(name: &str) -> Option<Value> {
     let mut source = component_source(name)?;
-    descriptions::describe(name, &mut source);
+    descriptions::add_descriptions(name, &mut source);
     Some(source)
 }
 
-/// The schema of a component that many groups have, such as `DeleteOptions`, lists its kind in each group version.
-/// Keeps only the entries of core `v1` and of the document's group version.
-fn keep_kinds_of(document: &str, schema: &mut Value) {
+/// Keeps only the `x-kubernetes-group-version-kind` entries of core `v1` and of the document's group version, if `schema`
+/// has several entries. The schema of a kind that many groups have, such as `DeleteOptions`, has an entry for each group
+/// version.
+fn retain_group_version_kinds(document: &str, schema: &mut Value) {
     let Some(kinds) = schema.get_mut("x-kubernetes-group-version-kind").and_then(Value::as_array_mut) else {
         return;
     };
@@ -95,7 +97,7 @@ fn keep_kinds_of(document: &str, schema: &mut Value) {
     }
 }
 
-/// Adds the names of the components to which `value` refers.
+/// Adds to `found` the names of the components to which `value` refers.
 fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => {
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_and_the_version_have_documents() {
+    fn discovery_paths_and_the_version_path_have_documents() {
         let names = open_api_names();
         for name in ["api", "api/v1", "apis", "apis/apps", "apis/apps/v1", "version"] {
             assert!(names.contains(name) && open_api(name).is_some(), "{name}");

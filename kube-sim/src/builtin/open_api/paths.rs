@@ -1,7 +1,7 @@
 //! The paths of the OpenAPI documents: recorded in the format of OpenAPI 2, and converted to OpenAPI 3.
 //!
-//! Owns the parsing of `data/paths.txt`. Each line is the name of a parameter or a path, a tab, and JSON. Operations
-//! refer to parameters by name.
+//! Owns the parsing of `data/paths.txt`. Each line is a path or the name of a parameter, then a tab, then JSON.
+//! Operations refer to parameters by name.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -9,16 +9,16 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 /// The parameters and the paths, as `cargo xtask record` writes them.
-static RECORDED: &str = include_str!("../data/paths.txt");
+static RECORDED_PATHS: &str = include_str!("../data/paths.txt");
 
-/// The parsed lines of [`RECORDED`].
+/// The lines of [`RECORDED_PATHS`], split into names and unparsed JSON.
 struct Lines {
     parameters: HashMap<&'static str, &'static str>,
     paths: Vec<(&'static str, &'static str)>,
 }
 
 static LINES: LazyLock<Lines> = LazyLock::new(|| {
-    let lines = RECORDED.lines().filter_map(|line| line.split_once('\t'));
+    let lines = RECORDED_PATHS.lines().filter_map(|line| line.split_once('\t'));
     let (paths, parameters) = lines.partition::<Vec<_>, _>(|(name, _)| name.starts_with('/'));
     Lines { parameters: parameters.into_iter().collect(), paths }
 });
@@ -41,28 +41,29 @@ pub(super) fn shared_parameters() -> Map<String, Value> {
 }
 
 /// The operations of a path in OpenAPI 2; null for an unknown path.
-pub(super) fn item(path: &str) -> Value {
+pub(super) fn path_item(path: &str) -> Value {
     let Some((_, text)) = LINES.paths.iter().find(|(known, _)| *known == path) else { return Value::Null };
     let mut item = parse(text);
     for value in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
         let list = if value.is_array() { Some(value) } else { value.get_mut("parameters") };
         for parameter in list.and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(name) = parameter.as_str() {
-                *parameter = parameter_of(name);
+                *parameter = parameter_or_reference(name);
             }
         }
     }
     item
 }
 
-/// The reference to the shared parameter whose name begins with `prefix`; the rest of the name is a hash.
-pub(super) fn parameter_with_prefix(prefix: &str) -> Value {
+/// A reference to the shared parameter whose name begins with `prefix`; the rest of the name is a hash. Null if there is
+/// no such parameter.
+pub(super) fn shared_parameter_reference(prefix: &str) -> Value {
     let mut names = LINES.parameters.keys();
-    names.find(|name| name.starts_with(prefix)).map_or(Value::Null, |name| parameter_of(name))
+    names.find(|name| name.starts_with(prefix)).map_or(Value::Null, |name| parameter_or_reference(name))
 }
 
-/// A parameter in OpenAPI 2: a reference, or the parameter itself.
-fn parameter_of(name: &str) -> Value {
+/// The parameter `name` in OpenAPI 2: a reference if the parameter is shared, or else the whole parameter.
+fn parameter_or_reference(name: &str) -> Value {
     if is_shared(name) {
         return json!({"$ref": format!("#/parameters/{name}")});
     }
@@ -75,10 +76,12 @@ fn parse(text: &str) -> Value {
 }
 
 /// Converts the operations of a path to OpenAPI 3.
-pub(super) fn to_version_3(item: &Value) -> Value {
+pub(super) fn to_open_api_3(item: &Value) -> Value {
     let convert = |value: &Value| match value.as_array() {
-        Some(parameters) => parameters.iter().map(query_parameter).filter(|found| !found.is_null()).collect(),
-        None => operation(value),
+        Some(parameters) => {
+            parameters.iter().map(convert_parameter).filter(|found| !found.is_null()).collect()
+        }
+        None => convert_operation(value),
     };
     let entries = item.as_object().into_iter().flatten();
     let mut converted =
@@ -97,7 +100,7 @@ fn resolve(parameter: &Value) -> Value {
 }
 
 /// Converts a parameter to OpenAPI 3; null for a body, which is not a parameter in OpenAPI 3.
-fn query_parameter(parameter: &Value) -> Value {
+fn convert_parameter(parameter: &Value) -> Value {
     let parameter = resolve(parameter);
     if parameter["in"] == "body" {
         return Value::Null;
@@ -110,7 +113,7 @@ fn query_parameter(parameter: &Value) -> Value {
 }
 
 /// Converts an operation to OpenAPI 3.
-fn operation(source: &Value) -> Value {
+fn convert_operation(source: &Value) -> Value {
     let strings = |key: &str| -> Vec<String> {
         let list = source[key].as_array().into_iter().flatten();
         list.filter_map(|media| media.as_str().map(ToOwned::to_owned)).collect()
@@ -129,7 +132,7 @@ fn operation(source: &Value) -> Value {
         operation.insert("requestBody".to_owned(), request);
     }
     let parameters: Vec<_> =
-        parameters.iter().map(query_parameter).filter(|parameter| !parameter.is_null()).collect();
+        parameters.iter().map(convert_parameter).filter(|parameter| !parameter.is_null()).collect();
     if !parameters.is_empty() {
         operation.insert("parameters".to_owned(), parameters.into());
     }
@@ -161,21 +164,21 @@ pub(super) fn rename_references(value: &mut Value, from: &str, to: &str) {
 mod tests {
     use super::*;
 
-    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}";
+    const DEPLOYMENT_PATH: &str = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}";
 
     #[test]
     fn every_path_parses_and_every_parameter_exists() {
         assert!(LINES.paths.len() > 400);
         for path in all() {
-            let item = item(path);
+            let item = path_item(path);
             assert!(item.is_object(), "{path}");
-            assert!(!to_version_3(&item).to_string().contains("#/parameters/"), "{path}");
+            assert!(!to_open_api_3(&item).to_string().contains("#/parameters/"), "{path}");
         }
     }
 
     #[test]
-    fn version_2_refers_to_shared_parameters_and_repeats_others() {
-        let patch = &item(DEPLOYMENT)["patch"];
+    fn open_api_2_refers_to_shared_parameters_and_contains_other_parameters() {
+        let patch = &path_item(DEPLOYMENT_PATH)["patch"];
         let parameters = patch["parameters"].as_array().unwrap();
         assert!(parameters[0]["$ref"].as_str().unwrap().starts_with("#/parameters/body-"));
         assert!(parameters.iter().any(|parameter| parameter["name"] == "dryRun"));
@@ -183,8 +186,8 @@ mod tests {
     }
 
     #[test]
-    fn version_3_has_request_bodies_response_contents_and_parameter_schemas() {
-        let patch = &to_version_3(&item(DEPLOYMENT))["patch"];
+    fn open_api_3_has_request_bodies_response_contents_and_parameter_schemas() {
+        let patch = &to_open_api_3(&path_item(DEPLOYMENT_PATH))["patch"];
         let body = &patch["requestBody"];
         assert_eq!(body["required"], true);
         let reference = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Patch";

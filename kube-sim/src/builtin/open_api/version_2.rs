@@ -15,7 +15,8 @@ pub(crate) fn document() -> Value {
             definitions.insert(name.to_owned(), schema);
         }
     }
-    let items: Map<String, Value> = paths::all().map(|path| (path.to_owned(), paths::item(path))).collect();
+    let items: Map<String, Value> =
+        paths::all().map(|path| (path.to_owned(), paths::path_item(path))).collect();
     let token = json!({
         "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header",
     });
@@ -43,7 +44,8 @@ pub(super) fn convert_schema(schema: &mut Value) {
     for keyword in ["allOf", "anyOf", "default", "not", "oneOf"] {
         map.remove(keyword);
     }
-    // Only a quantity and an `IntOrString` have a `oneOf` without a type. OpenAPI 2 declares them as strings.
+    // Of the built-in types, only a quantity and an `IntOrString` have a `oneOf` without a type. OpenAPI 2 declares both
+    // as strings.
     if is_choice {
         map.insert("type".to_owned(), "string".into());
     }
@@ -69,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_and_choices_are_converted() {
+    fn all_of_and_one_of_and_nullable_are_converted() {
         let mut schema = json!({
             "type": "object",
             "properties": {

@@ -1,8 +1,8 @@
-//! The expressions of the mutations of a `MutatingAdmissionPolicy`, whose results are patches.
+//! The CEL expressions of the mutations of a `MutatingAdmissionPolicy`. The result of such an expression is a patch.
 
 use serde_json::{Map, Value};
 
-use super::{AdmissionExpression, Evaluation, problem_with};
+use super::{AdmissionExpression, Evaluation, expression_problem};
 use crate::cel::check;
 use crate::cel::value::{Failure, Message, Val};
 
@@ -17,7 +17,7 @@ pub(crate) enum PatchType {
 
 impl PatchType {
     /// The type that the result of the expression must have.
-    fn result(self) -> &'static str {
+    fn result_type(self) -> &'static str {
         match self {
             Self::ApplyConfiguration => "Object",
             Self::JsonPatch => "list(JSONPatch)",
@@ -28,16 +28,16 @@ impl PatchType {
     /// declared if the policy has a `paramKind`.
     pub(crate) fn problem(self, text: &str, has_params: bool) -> Option<String> {
         let undeclared = (!has_params).then_some("params");
-        problem_with(check::check_patch, text, &[self.result()], undeclared)
+        expression_problem(check::check_patch, text, &[self.result_type()], undeclared)
     }
 }
 
-/// The reason why an expression has no patch.
+/// The error of an expression that does not evaluate to a patch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PatchError {
     /// The evaluation fails.
     Evaluation(String),
-    /// The result is no patch.
+    /// The result is not a patch.
     Result(String),
 }
 
@@ -55,13 +55,14 @@ impl Evaluation<'_> {
     /// Evaluates the expression of a mutation. Returns the apply configuration, or the list of JSON patch operations.
     ///
     /// # Errors
-    /// The evaluation fails, or its result is not a patch of this type.
+    /// The evaluation fails, or the result is not a patch of the type `patch_type`.
     pub(crate) fn evaluate_patch(
         &mut self,
         expression: &AdmissionExpression,
         patch_type: PatchType,
     ) -> Result<Value, PatchError> {
-        let value = self.value(expression, self.variables.len()).map_err(PatchError::Evaluation)?;
+        let value =
+            self.evaluate_to_value(expression, self.variables.len()).map_err(PatchError::Evaluation)?;
         match (patch_type, &value) {
             (PatchType::ApplyConfiguration, Val::Message(message)) if !message.is_json_patch() => {
                 message.check_type_names().map_err(|why| mismatch(&why))?;
@@ -73,7 +74,7 @@ impl Evaluation<'_> {
                     "ApplyConfiguration.expression should evaluate to Object, got {found}"
                 )))
             }
-            (PatchType::JsonPatch, Val::List(list)) => list.iter().map(operation).collect(),
+            (PatchType::JsonPatch, Val::List(list)) => list.iter().map(to_operation).collect(),
             (PatchType::JsonPatch, _) => Err(mismatch("JSONPatchType.expression should evaluate to array")),
         }
     }
@@ -83,24 +84,24 @@ fn mismatch(why: &str) -> PatchError {
     PatchError::Result(format!("type mismatch: {why}"))
 }
 
-fn no_result(failure: &Failure) -> PatchError {
+fn result_error(failure: &Failure) -> PatchError {
     PatchError::Result(failure.text().to_owned())
 }
 
 fn to_json(value: &Val<'_>) -> Result<Value, PatchError> {
-    value.to_json().map_err(|failure| no_result(&failure))
+    value.to_json().map_err(|failure| result_error(&failure))
 }
 
-/// Converts an item of the list to an operation of a JSON patch.
-fn operation(item: Result<Val<'_>, Failure>) -> Result<Value, PatchError> {
-    let item = item.map_err(|failure| no_result(&failure))?;
+/// Converts an item of the result list to an operation of a JSON patch.
+fn to_operation(item: Result<Val<'_>, Failure>) -> Result<Value, PatchError> {
+    let item = item.map_err(|failure| result_error(&failure))?;
     let Val::Message(message) = &item else {
         let expected = "JSONPatchType.expression should evaluate to array of JSONPatch";
         return Err(mismatch(&format!("{expected}, got element of {}", item.type_name())));
     };
     let mut operation = Map::new();
     for field in ["op", "path", "from"] {
-        let text = text(message, field);
+        let text = string_field(message, field);
         if field != "from" || !text.is_empty() {
             operation.insert(field.to_owned(), text.into());
         }
@@ -115,7 +116,7 @@ fn operation(item: Result<Val<'_>, Failure>) -> Result<Value, PatchError> {
 }
 
 /// A string field of an operation; empty if the field is not set.
-fn text(message: &Message<'_>, field: &str) -> String {
+fn string_field(message: &Message<'_>, field: &str) -> String {
     match message.get(field) {
         Some(Val::String(text)) => (**text).to_owned(),
         _ => String::new(),
@@ -128,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::cel::AdmissionInputs;
-    use crate::cel::admission::tests::Allowing;
+    use crate::cel::admission::tests::GetOnlyAuthorizer;
 
     #[track_caller]
     fn check(patch_type: PatchType, text: &str, expected: Result<Value, &str>) {
@@ -143,7 +144,7 @@ mod tests {
         };
         assert_eq!(patch_type.problem(text, false), None, "{text}");
         let compiled = AdmissionExpression::compile_patch(text).unwrap();
-        let patch = Evaluation::new(&inputs, &Allowing).evaluate_patch(&compiled, patch_type);
+        let patch = Evaluation::new(&inputs, &GetOnlyAuthorizer).evaluate_patch(&compiled, patch_type);
         let patch = patch.map_err(|error| match error {
             PatchError::Evaluation(why) | PatchError::Result(why) => why,
         });
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_becomes_a_configuration() {
+    fn an_object_becomes_an_apply_configuration() {
         let check = |text, expected| check(PatchType::ApplyConfiguration, text, expected);
         check(
             "Object{metadata: Object.metadata{labels: {'c': 'd'}}, spec: Object.spec{replicas: object.spec.replicas + 1}}",
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_becomes_operations() {
+    fn a_list_becomes_json_patch_operations() {
         let check = |text, expected| check(PatchType::JsonPatch, text, expected);
         check(
             "[JSONPatch{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey('k8s.io/x~y'), value: 1.5}]",
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_other_types_and_unknown_fields() {
+    fn wrong_types_and_unknown_fields_are_reported() {
         let problem = |patch: PatchType, text| patch.problem(text, false).unwrap_or_default();
         let apply = |text| problem(PatchType::ApplyConfiguration, text);
         assert_eq!(apply("{'a': 'b'}"), "must evaluate to Object but got map(string, string)");
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn only_mutations_create_messages() {
+    fn only_mutations_can_use_messages_and_patch_functions() {
         assert!(AdmissionExpression::compile("Object{} == Object{}").is_err());
         assert!(AdmissionExpression::compile("jsonpatch.escapeKey('a') == 'a'").is_err());
     }

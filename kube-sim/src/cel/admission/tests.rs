@@ -9,11 +9,11 @@ fn inputs_of<'a>(object: &'a Value, request: &'a Value) -> AdmissionInputs<'a> {
     AdmissionInputs { object: Some(object), old_object: None, request, params: None, namespace: None }
 }
 
-/// Allows the verb `get` only. The reason contains the subject and the access.
+/// An authorizer that allows only the verb `get`. The reason contains the subject and the access.
 #[derive(Debug)]
-pub(super) struct Allowing;
+pub(super) struct GetOnlyAuthorizer;
 
-impl Authorizer for Allowing {
+impl Authorizer for GetOnlyAuthorizer {
     fn request_resource(&self) -> ResourceCheck {
         ResourceCheck { resource: "configmaps".into(), name: "a".into(), ..Default::default() }
     }
@@ -30,13 +30,13 @@ fn check_value(text: &str, expected: &Result<AdmissionValue, &str>) {
     let request = json!({"operation": "CREATE", "userInfo": {"groups": ["a", "b"]}});
     let inputs = inputs_of(&object, &request);
     let compiled = AdmissionExpression::compile(text).unwrap();
-    let value = Evaluation::new(&inputs, &Allowing).evaluate(&compiled);
+    let value = Evaluation::new(&inputs, &GetOnlyAuthorizer).evaluate(&compiled);
     let expected = expected.clone().map_err(str::to_owned);
     assert_eq!(value, expected, "{text}");
 }
 
 #[test]
-fn evaluates_expressions_without_a_schema() {
+fn expressions_are_evaluated_without_a_schema() {
     let is = |value| Ok(AdmissionValue::Bool(value));
     check_value("object.spec.replicas > 2 && oldObject == null", &is(true));
     check_value("'b' in request.userInfo.groups && request.operation == 'CREATE'", &is(true));
@@ -53,14 +53,14 @@ fn the_total_cost_is_limited() {
     let (object, request) = (json!({"items": items}), json!({}));
     let inputs = inputs_of(&object, &request);
     let slow = AdmissionExpression::compile("object.items.all(a, object.items.all(b, a + b >= 0))").unwrap();
-    let mut evaluation = Evaluation::new(&inputs, &Allowing);
+    let mut evaluation = Evaluation::new(&inputs, &GetOnlyAuthorizer);
     let mut evaluate = || evaluation.evaluate(&slow);
     let failure = (0..100).find_map(|_| evaluate().err()).unwrap();
     assert!(failure.contains("cost"), "{failure}");
 }
 
 #[test]
-fn accesses_are_checked() {
+fn the_authorizer_decides_about_accesses() {
     let check = |text: &str, expected| check_value(text, &Ok(AdmissionValue::Bool(expected)));
     check("authorizer.group('a.io').resource('x').check('get').allowed()", true);
     check("authorizer.group('').resource('x').namespace('n').name('o').check('list').allowed()", false);
@@ -100,14 +100,14 @@ fn accesses_are_checked() {
 }
 
 #[test]
-fn an_expression_can_check_two_accesses() {
+fn an_expression_can_check_at_most_two_accesses() {
     let text = |count| vec!["authorizer.path('/').check('get').allowed()"; count].join(" && ");
     check_value(&text(2), &Ok(AdmissionValue::Bool(true)));
     check_value(&text(3), &Err("operation cancelled: actual cost limit exceeded"));
 }
 
 #[test]
-fn the_types_of_accesses_are_checked() {
+fn the_calls_on_an_authorizer_are_type_checked() {
     let problem = |text| admission_expression_problem(text, &["bool"], None).unwrap_or_default();
     let found = problem("authorizer.group('a').resource('b')");
     assert_eq!(found, "must evaluate to bool but got kubernetes.authorization.ResourceCheck");
@@ -125,7 +125,7 @@ fn the_types_of_accesses_are_checked() {
 }
 
 #[test]
-fn reports_syntax_errors_undeclared_variables_and_types() {
+fn syntax_errors_undeclared_variables_and_wrong_types_are_reported() {
     let problem = |text| admission_expression_problem(text, &["bool"], None);
     assert_eq!(problem("object.spec.replicas < 5 && oldObject != null"), None);
     assert_eq!(problem("!authorizer.group('a.io').resource('x').check('breakglass').allowed()"), None);
@@ -150,7 +150,8 @@ fn variables_are_evaluated_when_they_are_used() {
         variable("fails", "object.none"),
         variable("later", "variables.later"),
     ];
-    let mut evaluation = Evaluation::new(&inputs_of(&object, &request), &Allowing).with_variables(&variables);
+    let mut evaluation =
+        Evaluation::new(&inputs_of(&object, &request), &GetOnlyAuthorizer).with_variables(&variables);
     let mut evaluate = |text: &str| evaluation.evaluate(&AdmissionExpression::compile(text).unwrap());
     assert_eq!(evaluate("variables.square == 16"), Ok(AdmissionValue::Bool(true)));
     assert_eq!(evaluate("true || variables.fails"), Ok(AdmissionValue::Bool(true)));

@@ -1,4 +1,4 @@
-//! The types of messages: `TypeName{field: value}`.
+//! The type checks of messages, which an expression creates with `TypeName{field: value}`.
 
 use cel::common::ast::{EntryExpr, StructExpr};
 
@@ -7,13 +7,13 @@ use crate::cel::functions;
 use crate::cel::types::Type;
 
 impl Checker<'_> {
-    /// Checks the creation of a message. Only the expressions of mutating policies can create messages.
+    /// Checks the creation of a message. Only the mutations of mutating policies can create messages.
     pub(super) fn check_message(&mut self, id: u64, message: &mut StructExpr) -> Type {
         let name = message.type_name.trim_start_matches('.').to_owned();
-        let result = if self.environment == Environment::Patches && is_patch_type(&name) {
+        let result = if self.environment == Environment::Patches && is_patch_message(&name) {
             message.type_name.clone_from(&name);
             Type::Message(name.as_str().into())
-        } else if functions::type_identifier(&name).is_none() {
+        } else if functions::type_of_identifier(&name).is_none() {
             self.report_undeclared(id, &message.type_name.clone())
         } else {
             self.report(id, format!("'{name}' is not a message type"));
@@ -26,7 +26,7 @@ impl Checker<'_> {
                 value = self.unwrap_entry(field.value.id, value);
             }
             let Type::Message(_) = &result else { continue };
-            let expected = self.message_field(entry.id, &name, &field.field);
+            let expected = self.message_field_type(entry.id, &name, &field.field);
             if !self.substitution.assign(&value, &expected) {
                 let (field, value) = (&field.field, self.substitution.apply_or_dyn(&value));
                 let why = format!(
@@ -38,8 +38,9 @@ impl Checker<'_> {
         result
     }
 
-    /// The type of a field of a message. An `Object` can have every field.
-    pub(super) fn message_field(&mut self, id: u64, message: &str, field: &str) -> Type {
+    /// The type of a field of a message. Reports an error if a `JSONPatch` has no such field. An `Object` can have every
+    /// field.
+    pub(super) fn message_field_type(&mut self, id: u64, message: &str, field: &str) -> Type {
         match (message, field) {
             ("JSONPatch", "op" | "path" | "from") => Type::String,
             ("JSONPatch", "value") => Type::Dyn,
@@ -52,6 +53,6 @@ impl Checker<'_> {
     }
 }
 
-fn is_patch_type(name: &str) -> bool {
+fn is_patch_message(name: &str) -> bool {
     name == "JSONPatch" || name == "Object" || name.starts_with("Object.")
 }

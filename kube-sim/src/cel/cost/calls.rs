@@ -10,7 +10,7 @@ use crate::cel::types::Type;
 type Estimate = (Range, Option<Range>);
 
 impl Estimator<'_> {
-    /// The estimate of a call for one of its overloads. Includes the costs of the arguments, which are `costs`.
+    /// The estimate of a call that uses `overload`. The estimate includes `costs`, the costs of the arguments.
     pub(super) fn estimate_overload(
         &mut self,
         expr: &IdedExpr,
@@ -20,35 +20,35 @@ impl Estimator<'_> {
     ) -> Estimate {
         let arguments = costs.iter().copied().fold(Range::ZERO, Range::plus);
         let own = self
-            .estimate_list_or_set(call, overload)
-            .or_else(|| self.estimate_kubernetes(call, overload))
-            .or_else(|| self.estimate_standard(expr, call, overload, costs));
+            .estimate_list_or_set_function(call, overload)
+            .or_else(|| self.estimate_kubernetes_function(call, overload))
+            .or_else(|| self.estimate_standard_function(expr, call, overload, costs));
         match own {
-            Some((cost, size)) if is_control_flow(overload) => (cost, size),
+            Some((cost, size)) if includes_argument_costs(overload) => (cost, size),
             Some((cost, size)) => (cost.plus(arguments), size),
             None => (arguments.plus(Range::ONE), None),
         }
     }
 
     /// The estimate of a function of CEL's list or set library; `None` for any other function.
-    fn estimate_list_or_set(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
+    fn estimate_list_or_set_function(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
         let allocating = |factor: f64, size: Range| {
             Some((size.scaled(factor).plus(Range::fixed(LIST_CREATION + 1)), Some(size)))
         };
         let target = call.target.as_deref().map(|target| self.size_or_unknown(target));
         match overload {
             "list_slice" => {
-                let start = literal_uint(call.args.first()?).unwrap_or(0);
-                let end = literal_uint(call.args.get(1)?).unwrap_or(target?.max);
+                let start = non_negative_literal(call.args.first()?).unwrap_or(0);
+                let end = non_negative_literal(call.args.get(1)?).unwrap_or(target?.max);
                 allocating(1.0, Range::fixed(end.wrapping_sub(start)))
             }
             "list_flatten_int" => {
-                let depth = literal_uint(call.args.first()?).unwrap_or(u64::MAX);
+                let depth = non_negative_literal(call.args.first()?).unwrap_or(u64::MAX);
                 #[expect(clippy::cast_precision_loss, reason = "costs are estimates in floating point")]
                 allocating(depth as f64, target?)
             }
             "lists_range" => {
-                allocating(1.0, Range::fixed(literal_uint(call.args.first()?).unwrap_or(u64::MAX)))
+                allocating(1.0, Range::fixed(non_negative_literal(call.args.first()?).unwrap_or(u64::MAX)))
             }
             "list_reverse" | "list_flatten" => allocating(1.0, target?),
             "list_distinct" => {
@@ -73,14 +73,14 @@ impl Estimator<'_> {
         }
     }
 
-    /// The estimate of a function of a library of Kubernetes, or of the string library except `format` and
-    /// `strings.quote`; `None` for any other function.
-    fn estimate_kubernetes(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
+    /// The estimate of a function of a Kubernetes library or of the string library, or of `==` for two values of one
+    /// Kubernetes type. `None` if none of the rules below covers the call.
+    fn estimate_kubernetes_function(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
         let first = call.args.first();
         let target = call.target.as_deref();
         match call.func_name.as_str() {
             "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => {
-                Some(self.estimate_list_traversal(target?))
+                Some(self.estimate_traversal(target?))
             }
             "url" => {
                 let size = self.size_or_unknown(first?);
@@ -152,7 +152,7 @@ impl Estimator<'_> {
             | "getQuery" => Some((Range::ONE, None)),
             op::EQUALS => {
                 let Type::Named(name) = self.checked.type_of(first?) else { return None };
-                if !self.checked.type_of(call.args.get(1)?).same(&Type::Named(name)) {
+                if !self.checked.type_of(call.args.get(1)?).is_same(&Type::Named(name)) {
                     return None;
                 }
                 match name {
@@ -169,7 +169,7 @@ impl Estimator<'_> {
     }
 
     /// The estimate of a function that reads all items of a list, or all characters of a string.
-    fn estimate_list_traversal(&mut self, target: &IdedExpr) -> Estimate {
+    fn estimate_traversal(&mut self, target: &IdedExpr) -> Estimate {
         let size = self.size_or_unknown(target);
         match self.checked.type_of(target) {
             Type::List(element) => {
@@ -232,9 +232,9 @@ impl Estimator<'_> {
         (size.scaled(TRAVERSAL), Some(size))
     }
 
-    /// The estimate of an operator, a function of the standard library, `format` or `strings.quote`; `None` for any
-    /// other function.
-    fn estimate_standard(
+    /// The estimate of an operator, a function of the standard library, `format` or `strings.quote`. `None` if none of
+    /// the rules below covers the call: its own cost is then 1.
+    fn estimate_standard_function(
         &mut self,
         expr: &IdedExpr,
         call: &CallExpr,
@@ -316,8 +316,8 @@ impl Estimator<'_> {
     }
 }
 
-/// Whether `estimate_standard` has already added the costs of the arguments of the overload.
-fn is_control_flow(overload: &str) -> bool {
+/// Whether the estimate of `estimate_standard_function` for this overload already includes the costs of the arguments.
+fn includes_argument_costs(overload: &str) -> bool {
     matches!(overload, "logical_and" | "logical_or" | "conditional")
 }
 
@@ -330,6 +330,6 @@ fn literal_int(expr: &IdedExpr) -> Option<i64> {
 }
 
 /// The value of an integer literal, or 0 if it is negative; `None` for any other expression.
-fn literal_uint(expr: &IdedExpr) -> Option<u64> {
+fn non_negative_literal(expr: &IdedExpr) -> Option<u64> {
     literal_int(expr).map(|value| u64::try_from(value).unwrap_or(0))
 }

@@ -1,7 +1,8 @@
-//! The estimated cost of a rule, in CEL cost units, for the largest values that the schema allows.
+//! The estimated cost of a rule, in CEL cost units: the range of the costs for all values that the schema allows.
 //!
 //! Owns the estimates of all expressions except calls; `calls` has the estimates of operators and functions. The API
-//! server rejects a CustomResourceDefinition if an estimate exceeds a limit, so the estimates must equal its estimates.
+//! server rejects a CustomResourceDefinition if an estimate exceeds a limit, so these estimates must equal those of the
+//! API server. [`actual`] has the costs of evaluated calls, which are not estimates.
 
 pub(super) mod actual;
 mod calls;
@@ -16,7 +17,7 @@ use cel::common::ast::{
 };
 
 use self::range::Range;
-use super::check::Checked;
+use super::check::CheckedExpression;
 use super::declared_types::{DeclaredType, Shape};
 use super::macros::RESULT;
 use super::types::Type;
@@ -32,8 +33,8 @@ pub(super) const MAP_CREATION: u64 = 30;
 /// The cost of creating a message.
 pub(super) const MESSAGE_CREATION: u64 = 40;
 
-/// Estimates the cost of an expression. `root` is the declared type of `self`.
-pub(super) fn estimate(checked: &Checked, root: &Arc<DeclaredType>) -> Range {
+/// Estimates the cost of an expression. `root` is the declared type of the CEL variable `self`.
+pub(super) fn estimate(checked: &CheckedExpression, root: &Arc<DeclaredType>) -> Range {
     let mut estimator = Estimator {
         checked,
         root,
@@ -76,8 +77,8 @@ struct Variable {
 
 /// An estimate in progress. The keys of the maps are ids of nodes.
 struct Estimator<'a> {
-    checked: &'a Checked,
-    /// The declared type of `self`.
+    checked: &'a CheckedExpression,
+    /// The declared type of the CEL variable `self`.
     root: &'a Arc<DeclaredType>,
     paths: HashMap<u64, Path>,
     /// The variables of the comprehensions around the current node; a later one hides an earlier one of the same name.
@@ -87,7 +88,8 @@ struct Estimator<'a> {
 }
 
 impl Estimator<'_> {
-    /// The cost of an expression with all expressions in it. Stores the path and the sizes of its value.
+    /// Returns the cost of `expr`, which includes the costs of all expressions in it. Stores the path and the sizes of
+    /// the value of `expr`.
     fn cost(&mut self, expr: &IdedExpr) -> Range {
         match &expr.expr {
             Expr::Ident(name) => {
@@ -291,7 +293,8 @@ impl Estimator<'_> {
         self.size(expr).unwrap_or(Range::UNKNOWN)
     }
 
-    /// The size of a value, if it is known: the number of its characters, bytes, items or entries.
+    /// The size of a value, if the size is known. The size of a string, `bytes` value, list or map is the number of its
+    /// characters, bytes, items or entries.
     fn size(&mut self, expr: &IdedExpr) -> Option<Range> {
         if let Some(size) = self.sizes.get(&expr.id) {
             return Some(*size);
@@ -341,8 +344,8 @@ impl Estimator<'_> {
                     _ => return None,
                 },
                 name => match &current.shape {
-                    // The API server knows the size of an attribute that is selected like a field, but not that of an
-                    // entry of any other map.
+                    // The API server knows the size of a device attribute that an expression selects like a field. It
+                    // does not know the size of an entry of any other map.
                     Shape::Map { entry, .. } if matches!(entry.shape, Shape::DeviceAttribute) => entry,
                     _ => &current.field(name)?.declared,
                 },

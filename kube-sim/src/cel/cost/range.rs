@@ -30,7 +30,7 @@ impl Range {
         Self { min: self.min.saturating_mul(other.min), max: self.max.saturating_mul(other.max) }
     }
 
-    /// Multiplies by a factor and rounds up.
+    /// Multiplies `min` and `max` by `factor`, and rounds both up.
     pub(in crate::cel) fn scaled(self, factor: f64) -> Self {
         Self { min: scaled(self.min, factor), max: scaled(self.max, factor) }
     }

@@ -1,4 +1,4 @@
-//! The evaluation of messages: `TypeName{field: value}`.
+//! The evaluation of expressions that create messages: `TypeName{field: value}`.
 
 use std::rc::Rc;
 

@@ -7,11 +7,11 @@ use crate::cel::authorization::{Authorizer, CheckedAccess, ResourceCheck, Subjec
 use crate::cel::value::Val;
 use crate::cel::{check, eval, library, parse};
 
-/// Denies all accesses.
+/// An authorizer that denies all accesses.
 #[derive(Debug)]
-struct Denying;
+struct DenyingAuthorizer;
 
-impl Authorizer for Denying {
+impl Authorizer for DenyingAuthorizer {
     fn request_resource(&self) -> ResourceCheck {
         ResourceCheck::default()
     }
@@ -21,7 +21,7 @@ impl Authorizer for Denying {
     }
 }
 
-/// A value of the type. A type parameter is an int.
+/// A value of the type `ty`; an int for a type parameter.
 fn sample(ty: &Type) -> Val<'static> {
     let call = |name: &str, text: &'static str| library::call(name, &[Val::text(text)]).unwrap();
     match ty {
@@ -50,7 +50,7 @@ fn sample(ty: &Type) -> Val<'static> {
 
 /// A value of a type of the authorization library.
 fn authorization_sample(name: &str) -> Val<'static> {
-    let [(_, start), (_, resource)] = authorization::variables(&Denying);
+    let [(_, start), (_, resource)] = authorization::variables(&DenyingAuthorizer);
     let call = |name: &str| library::call(name, &[start.clone(), Val::text("a")]).unwrap();
     match name {
         authorization::AUTHORIZER => start,
@@ -58,14 +58,14 @@ fn authorization_sample(name: &str) -> Val<'static> {
         "kubernetes.authorization.PathCheck" => call("path"),
         "kubernetes.authorization.GroupCheck" => call("group"),
         "kubernetes.authorization.Decision" => {
-            authorization::check(&Denying, &[call("path"), Val::text("get")]).unwrap()
+            authorization::check(&DenyingAuthorizer, &[call("path"), Val::text("get")]).unwrap()
         }
         other => panic!("there is no sample of the type {other}"),
     }
 }
 
-/// The value, or the error text, of a call of `name` with a sample of each argument.
-fn evaluate(name: &str, overload: &Overload) -> Result<Val<'static>, String> {
+/// Calls the function `name` with a sample for each argument of `overload`. Returns the result or the error text.
+fn call_with_samples(name: &str, overload: &Overload) -> Result<Val<'static>, String> {
     let names: Vec<String> = (0..overload.arguments.len()).map(|index| format!("a{index}")).collect();
     let values: Vec<_> =
         names.iter().zip(&overload.arguments).map(|(name, ty)| (name.as_str(), sample(ty))).collect();
@@ -73,22 +73,25 @@ fn evaluate(name: &str, overload: &Overload) -> Result<Val<'static>, String> {
     let target = if overload.member { args.next().map(Box::new) } else { None };
     let call = CallExpr { func_name: name.to_owned(), target, args: args.collect() };
     let expr = IdedExpr { id: 0, expr: Expr::Call(call) };
-    let evaluated = eval::evaluate(&expr, &values, u64::MAX, Some(&Denying));
+    let evaluated = eval::evaluate(&expr, &values, u64::MAX, Some(&DenyingAuthorizer));
     evaluated.result.map_err(|failure| failure.text().to_owned())
 }
 
 #[test]
-fn every_overload_of_the_table_evaluates() {
+fn the_evaluator_has_every_overload_of_the_table() {
     let missing: Vec<_> = TABLE
         .iter()
         .flat_map(|(name, overloads)| overloads.iter().map(move |overload| (name, overload)))
-        .filter(|(name, overload)| evaluate(name, overload).is_err_and(|why| why == "no such overload"))
+        .filter(|(name, overload)| {
+            call_with_samples(name, overload).is_err_and(|why| why == "no such overload")
+        })
         .map(|(name, overload)| format!("{name} {}", overload.id))
         .collect();
     assert_eq!(missing, [""; 0]);
 }
 
-/// Whether a call of `name`, as a member function if `member` is true, passes the check.
+/// Whether the checker accepts a call of `name` with arguments of these types. If `member` is true, `name` is called as
+/// a member function.
 fn passes_check(name: &str, member: bool, arguments: &[Type]) -> bool {
     let types = arguments.iter().map(|ty| if matches!(ty, Type::Param(_)) { Type::Int } else { ty.clone() });
     let names = ["a0", "a1", "a2", "a3", "a4"];

@@ -1,4 +1,4 @@
-//! Operators, except `&&`, `||`, the conditional and the index operators, which `eval` evaluates.
+//! The operators that `eval` does not evaluate itself: `!`, comparisons, `in`, and arithmetic operators.
 
 use std::cmp::Ordering;
 
@@ -24,7 +24,9 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         (op::ADD, [Val::List(a), Val::List(b)]) => a.plus(b),
         (op::ADD, [Val::String(a), Val::String(b)]) => Ok(Val::text(format!("{a}{b}"))),
         (op::ADD, [Val::Bytes(a), Val::Bytes(b)]) => Ok(Val::Bytes([&a[..], &b[..]].concat().into())),
-        (op::ADD | op::SUBSTRACT | op::MULTIPLY | op::DIVIDE | op::MODULO, [a, b]) => arithmetic(name, a, b)?,
+        (op::ADD | op::SUBSTRACT | op::MULTIPLY | op::DIVIDE | op::MODULO, [a, b]) => {
+            evaluate_arithmetic(name, a, b)?
+        }
         _ => return None,
     })
 }
@@ -34,13 +36,14 @@ fn compare_with<'a>(a: &Val<'a>, b: &Val<'a>, holds: fn(Ordering) -> bool) -> Ou
     Ok(Val::Bool(holds(a.compare(b)?)))
 }
 
-/// Converts the result of a checked operation. `None` is an overflow.
+/// Converts the result of a checked operation to a value. `None` means that the operation overflowed.
 fn int_or_overflow<'a>(value: Option<i64>) -> Outcome<'a> {
     value.map(Val::Int).ok_or_else(|| Failure::new("integer overflow"))
 }
 
-/// Evaluates `+`, `-`, `*`, `/` or `%` on numbers, durations or timestamps.
-fn arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option<Outcome<'a>> {
+/// Evaluates `+`, `-`, `*`, `/` or `%` on numbers, durations or timestamps; `None` if the operator has no overload for
+/// the values.
+fn evaluate_arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option<Outcome<'a>> {
     let unsigned =
         |value: Option<u64>| value.map(Val::Uint).ok_or_else(|| Failure::new("unsigned integer overflow"));
     let by_zero = |operator: &str| {
@@ -73,6 +76,6 @@ fn arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option<Outcome<'a
             op::DIVIDE => a / b,
             _ => return None,
         })),
-        _ => time::arithmetic(operator, a, b)?,
+        _ => time::evaluate_arithmetic(operator, a, b)?,
     })
 }

@@ -1,11 +1,11 @@
-//! Functions of IP addresses and CIDR blocks.
+//! Functions for IP addresses and CIDR blocks.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::cel::value::{Failure, Outcome, Val};
 use crate::schema::quote;
 
-/// A CIDR block. The bits after the prefix may be set.
+/// A CIDR block. The bits of `address` after the first `prefix` bits may be set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::cel) struct Cidr {
     pub(in crate::cel) address: IpAddr,
@@ -46,7 +46,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
 impl Cidr {
     fn contains(&self, address: IpAddr) -> bool {
         self.address.is_ipv4() == address.is_ipv4()
-            && masked(self.address, self.prefix) == masked(address, self.prefix)
+            && masked_address(self.address, self.prefix) == masked_address(address, self.prefix)
     }
 
     fn contains_block(&self, inner: &Cidr) -> bool {
@@ -54,12 +54,12 @@ impl Cidr {
     }
 
     fn masked(self) -> Self {
-        Self { address: masked(self.address, self.prefix), prefix: self.prefix }
+        Self { address: masked_address(self.address, self.prefix), prefix: self.prefix }
     }
 }
 
-/// The address with the bits after the prefix cleared.
-fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+/// The address with zeros in all bits after the first `prefix` bits.
+fn masked_address(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
             let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
@@ -104,14 +104,14 @@ fn parse_ip(text: &str) -> Result<IpAddr, Failure> {
         let quoted = quote(text);
         Failure::new(format!(
             "IP Address {quoted} parse error during conversion from string: ParseAddr({quoted}): {}",
-            parse_address_problem(text)
+            address_parse_problem(text)
         ))
     })?;
     reject_ipv4_mapped(text, address)?;
     Ok(address)
 }
 
-/// Rejects an IPv4-mapped IPv6 address. `text` is the parsed text.
+/// Rejects an IPv4-mapped IPv6 address. The error contains `text`.
 fn reject_ipv4_mapped(text: &str, address: IpAddr) -> Result<(), Failure> {
     if matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
         return Err(Failure::new(format!("IPv4-mapped IPv6 address {} is not allowed", quote(text))));
@@ -120,7 +120,7 @@ fn reject_ipv4_mapped(text: &str, address: IpAddr) -> Result<(), Failure> {
 }
 
 /// The error text of Go's `netip.ParseAddr` for a text that is not an IP address.
-fn parse_address_problem(text: &str) -> String {
+fn address_parse_problem(text: &str) -> String {
     match text.find(['.', ':', '%']).map(|at| text.as_bytes()[at]) {
         Some(b'.') => {
             let mut parts = 0;
@@ -166,7 +166,7 @@ fn parse_cidr(text: &str) -> Result<Cidr, Failure> {
     let parsed: IpAddr = match address.parse() {
         Ok(address) => address,
         Err(_) => {
-            return refuse(format!("ParseAddr({}): {}", quote(address), parse_address_problem(address)));
+            return refuse(format!("ParseAddr({}): {}", quote(address), address_parse_problem(address)));
         }
     };
     let max = if parsed.is_ipv4() { 32 } else { 128 };

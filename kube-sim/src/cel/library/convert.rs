@@ -103,7 +103,7 @@ fn to_uint<'a>(value: &Val<'a>) -> Option<Outcome<'a>> {
     })
 }
 
-/// Converts a value as the function `string` does; `None` if values of this type cannot be converted.
+/// Converts a value as the CEL function `string` does; `None` if this function cannot convert values of this type.
 pub(in crate::cel) fn to_text(value: &Val<'_>) -> Option<Result<String, Failure>> {
     Some(match value {
         Val::String(text) => Ok(text.to_string()),

@@ -4,10 +4,10 @@ use super::convert;
 use crate::cel::value::{Failure, List, Val};
 use crate::schema::quote;
 
-/// The number of decimals if a directive has no precision.
+/// The number of decimal places if a directive has no precision.
 const DEFAULT_PRECISION: usize = 6;
 
-/// Replaces the directives in `template` by the values.
+/// Replaces the directives in `template` with the values.
 ///
 /// # Errors
 /// A directive is malformed, has no value, or does not fit its value.
@@ -38,7 +38,7 @@ pub(super) fn format(template: &str, values: &List<'_>) -> Result<String, Failur
     Ok(out)
 }
 
-/// The error of the function `format`.
+/// An error of the CEL function `format`.
 fn formatting_error(why: &str) -> Failure {
     Failure::new(format!("error during formatting: {why}"))
 }
@@ -57,28 +57,28 @@ fn parse_precision(text: &str) -> Result<(Option<usize>, &str), Failure> {
 fn format_value(directive: char, precision: Option<usize>, value: &Val<'_>) -> Result<String, String> {
     let refused = |what: &str| Err(format!("{what}, but was given {}", value.type_name()));
     match (directive, value) {
-        ('s', value) => format_string(value),
+        ('s', value) => format_as_string(value),
         ('d', Val::Int(value)) => Ok(value.to_string()),
         ('d', Val::Uint(value)) => Ok(value.to_string()),
         ('d', _) => refused("decimal clause can only be used on integers"),
-        ('f', Val::Double(value)) => Ok(fixed(*value, precision.unwrap_or(DEFAULT_PRECISION))),
+        ('f', Val::Double(value)) => Ok(format_fixed(*value, precision.unwrap_or(DEFAULT_PRECISION))),
         ('f', _) => refused("fixed-point clause can only be used on doubles"),
-        ('e', Val::Double(value)) => Ok(scientific(*value, precision.unwrap_or(DEFAULT_PRECISION))),
+        ('e', Val::Double(value)) => Ok(format_scientific(*value, precision.unwrap_or(DEFAULT_PRECISION))),
         ('e', _) => refused("scientific clause can only be used on doubles"),
-        ('b', Val::Int(value)) => Ok(signed(*value, |value| format!("{value:b}"))),
+        ('b', Val::Int(value)) => Ok(format_signed(*value, |value| format!("{value:b}"))),
         ('b', Val::Uint(value)) => Ok(format!("{value:b}")),
         ('b', Val::Bool(value)) => Ok(u8::from(*value).to_string()),
         ('b', _) => refused("binary clause can only be used on integers and bools"),
-        ('x', Val::Int(value)) => Ok(signed(*value, |value| format!("{value:x}"))),
-        ('X', Val::Int(value)) => Ok(signed(*value, |value| format!("{value:X}"))),
+        ('x', Val::Int(value)) => Ok(format_signed(*value, |value| format!("{value:x}"))),
+        ('X', Val::Int(value)) => Ok(format_signed(*value, |value| format!("{value:X}"))),
         ('x', Val::Uint(value)) => Ok(format!("{value:x}")),
         ('X', Val::Uint(value)) => Ok(format!("{value:X}")),
-        ('x', Val::String(value)) => Ok(hex(value.as_bytes())),
-        ('x', Val::Bytes(value)) => Ok(hex(value)),
-        ('X', Val::String(value)) => Ok(hex(value.as_bytes()).to_uppercase()),
-        ('X', Val::Bytes(value)) => Ok(hex(value).to_uppercase()),
+        ('x', Val::String(value)) => Ok(format_hex(value.as_bytes())),
+        ('x', Val::Bytes(value)) => Ok(format_hex(value)),
+        ('X', Val::String(value)) => Ok(format_hex(value.as_bytes()).to_uppercase()),
+        ('X', Val::Bytes(value)) => Ok(format_hex(value).to_uppercase()),
         ('x' | 'X', _) => refused("only integers, byte buffers, and strings can be formatted as hex"),
-        ('o', Val::Int(value)) => Ok(signed(*value, |value| format!("{value:o}"))),
+        ('o', Val::Int(value)) => Ok(format_signed(*value, |value| format!("{value:o}"))),
         ('o', Val::Uint(value)) => Ok(format!("{value:o}")),
         ('o', _) => refused("octal clause can only be used on integers"),
         (other, _) => {
@@ -87,18 +87,18 @@ fn format_value(directive: char, precision: Option<usize>, value: &Val<'_>) -> R
     }
 }
 
-/// Formats an integer: a minus sign if it is negative, then `digits` of the absolute value.
-fn signed(value: i64, digits: impl Fn(u64) -> String) -> String {
+/// Formats an integer. `digits` formats the absolute value; a minus sign precedes the digits if the integer is negative.
+fn format_signed(value: i64, digits: impl Fn(u64) -> String) -> String {
     format!("{}{}", if value < 0 { "-" } else { "" }, digits(value.unsigned_abs()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn format_hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Formats a number for `%f`, with commas between groups of three digits.
-fn fixed(value: f64, precision: usize) -> String {
+fn format_fixed(value: f64, precision: usize) -> String {
     let text = format!("{value:.precision$}");
     let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
     let (whole, fraction) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
@@ -113,7 +113,7 @@ fn fixed(value: f64, precision: usize) -> String {
 }
 
 /// Formats a number for `%e`: a mantissa and a power of ten whose exponent has superscript digits.
-fn scientific(value: f64, precision: usize) -> String {
+fn format_scientific(value: f64, precision: usize) -> String {
     const SUPERSCRIPTS: [char; 10] = [
         '\u{2070}', '\u{b9}', '\u{b2}', '\u{b3}', '\u{2074}', '\u{2075}', '\u{2076}', '\u{2077}', '\u{2078}',
         '\u{2079}',
@@ -127,11 +127,11 @@ fn scientific(value: f64, precision: usize) -> String {
 }
 
 /// Formats a value for `%s`. Strings in lists and maps are quoted.
-fn format_string(value: &Val<'_>) -> Result<String, String> {
+fn format_as_string(value: &Val<'_>) -> Result<String, String> {
     let inner = |value: &Val<'_>| match value {
         Val::String(text) => Ok(quote(text)),
         Val::Double(double) => Ok(format!("{double:.DEFAULT_PRECISION$}")),
-        other => format_string(other),
+        other => format_as_string(other),
     };
     match value {
         Val::Null => Ok("null".to_owned()),

@@ -1,4 +1,4 @@
-//! Functions of lists, sets and maps.
+//! Functions for lists, sets and maps.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use crate::cel::value::{Failure, List, Mapping, Outcome, Val};
 /// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     if name == "cel.@mapInsert" {
-        return insert(arguments);
+        return insert_entries(arguments);
     }
     if name == "lists.range"
         && let [Val::Int(count)] = arguments
@@ -21,8 +21,8 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     Some(match (name, rest) {
         ("isSorted", []) => is_sorted(list),
         ("sum", []) => sum(list),
-        ("max", []) => extreme(list, name, Ordering::Greater),
-        ("min", []) => extreme(list, name, Ordering::Less),
+        ("max", []) => max_or_min(list, name, Ordering::Greater),
+        ("min", []) => max_or_min(list, name, Ordering::Less),
         ("indexOf", [value]) => {
             Ok(index_or_minus_one(list.iter().position(|item| equals_value(&item, value))))
         }
@@ -56,12 +56,12 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-/// Whether an item equals a value; false for an item whose type is not the type that the schema declares.
+/// Whether an item equals a value. An item that is an error equals no value.
 fn equals_value<'a>(item: &Outcome<'a>, value: &Val<'a>) -> bool {
     item.as_ref().is_ok_and(|item| item.equals(value))
 }
 
-/// The index as a value; -1 for `None`.
+/// Converts an index to a value; -1 for `None`.
 fn index_or_minus_one(at: Option<usize>) -> Val<'static> {
     Val::Int(at.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1))
 }
@@ -91,8 +91,8 @@ fn sum<'a>(list: &List<'a>) -> Outcome<'a> {
     Ok(total)
 }
 
-/// The maximum (`wanted` is `Greater`) or minimum (`Less`) of a list. `name` is the name of the function.
-fn extreme<'a>(list: &List<'a>, name: &str, wanted: Ordering) -> Outcome<'a> {
+/// The maximum of a list if `wanted` is `Greater`; the minimum if `wanted` is `Less`. `name` is the name of the function.
+fn max_or_min<'a>(list: &List<'a>, name: &str, wanted: Ordering) -> Outcome<'a> {
     let mut items = list.items()?.into_iter();
     let Some(mut best) = items.next() else {
         return Err(Failure::new(format!("{name} called on empty list")));
@@ -144,18 +144,18 @@ fn sort<'a>(list: &List<'a>, keys: &List<'a>) -> Outcome<'a> {
 }
 
 fn range<'a>(count: i64) -> Outcome<'a> {
-    const MAX: i64 = 10_000_000;
+    const MAX_SIZE: i64 = 10_000_000;
     if count < 0 {
         return Err(Failure::new(format!("lists.range: size must be non-negative, got {count}")));
     }
-    if count > MAX {
-        return Err(Failure::new(format!("lists.range: size {count} exceeds maximum allowed ({MAX})")));
+    if count > MAX_SIZE {
+        return Err(Failure::new(format!("lists.range: size {count} exceeds maximum allowed ({MAX_SIZE})")));
     }
     Ok(Val::list((0..count).map(Val::Int).collect()))
 }
 
-/// The function `cel.@mapInsert`: adds an entry, or the entries of another map, to a map.
-fn insert<'a>(arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
+/// Evaluates `cel.@mapInsert`, which adds an entry, or the entries of another map, to a map.
+fn insert_entries<'a>(arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let (Val::Map(map), rest) = arguments.split_first()? else { return None };
     let added: Vec<(Val<'a>, Val<'a>)> = match rest {
         [key, value] => vec![(key.clone(), value.clone())],

@@ -1,7 +1,7 @@
 //! The functions that rules can call: the standard library of CEL and the libraries that Kubernetes adds.
 //!
-//! Each module has a function `call`, a [`Library`]. Owns the search for the library that has a function. The target of
-//! a member function is its first argument.
+//! Owns the function [`call`], which calls a CEL function. Each module except `format_text` is a library with its own
+//! function `call`, whose type is [`Library`]. The first argument of a member function is its target.
 
 mod arithmetic;
 pub(super) mod cidr;
@@ -19,11 +19,11 @@ pub(super) mod url;
 use super::authorization;
 use super::value::{Failure, Outcome, Val};
 
-/// A function that calls a function of one library by its name. Returns `None` if the library has no function with this
-/// name for values of these types.
+/// The type of the functions `call` of the libraries. The parameters are the name and the arguments of a CEL function.
+/// `call` returns `None` if the library has no function with this name for arguments of these types.
 type Library = for<'a> fn(&str, &[Val<'a>]) -> Option<Outcome<'a>>;
 
-/// Calls the function `name` of the first library that has it.
+/// Calls the CEL function `name` in the first library that has this function.
 ///
 /// # Errors
 /// The function fails, or no library has the function: `no such overload`.

@@ -29,7 +29,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
             Ok(known(name).map_or(Val::NONE, |name| Val::some(Val::Format(name))))
         }
         ("validate", [Val::Format(format), Val::String(text)]) => {
-            let problems = validate(format, text);
+            let problems = problems(format, text);
             Ok(if problems.is_empty() {
                 Val::NONE
             } else {
@@ -41,8 +41,8 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-/// The error texts for a string that is not valid in the format.
-fn validate(format: &str, text: &str) -> Vec<String> {
+/// The error texts for a string that is not valid in the format; empty if the string is valid.
+fn problems(format: &str, text: &str) -> Vec<String> {
     let at_most_one = |problem: Option<&str>| problem.map(str::to_owned).into_iter().collect();
     // A prefix of a name may end with a dash.
     let masked = text.strip_suffix('-').filter(|rest| !rest.is_empty()).map(|rest| format!("{rest}a"));
@@ -56,7 +56,7 @@ fn validate(format: &str, text: &str) -> Vec<String> {
         }
         "dns1123Subdomain" | "dns1123SubdomainPrefix" => at_most_one(names::subdomain_problem(text)),
         "dns1035Label" | "dns1035LabelPrefix" => at_most_one(names::label_1035_problem(text)),
-        "qualifiedName" => at_most_one((!names::is_qualified(text)).then_some(names::INVALID_QUALIFIED_NAME)),
+        "qualifiedName" => at_most_one((!names::is_qualified_name(text)).then_some(names::INVALID_NAME_PART)),
         "labelValue" if text.len() > 63 => vec!["must be no more than 63 bytes".to_owned()],
         "labelValue" => at_most_one((!names::is_label_value(text)).then_some(names::INVALID_LABEL_VALUE)),
         "uri" if !is_format("uri", text) => {

@@ -1,4 +1,4 @@
-//! Functions of optional values, such as `optional.of` and `hasValue`.
+//! Functions for optional values, such as `optional.of` and `hasValue`.
 
 use crate::cel::value::{Failure, Outcome, Val};
 

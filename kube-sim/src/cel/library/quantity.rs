@@ -1,4 +1,4 @@
-//! Functions of quantities such as `500m` and `1.5Gi`. A quantity is an integer multiple of 10^-9.
+//! Functions for quantities such as `500m` and `1.5Gi`. An integer in units of 10^-9 represents a quantity.
 
 use crate::cel::value::{Failure, Outcome, Val};
 use crate::schema::{NANOS_PER_UNIT, parse_quantity};
@@ -16,9 +16,9 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         ("asApproximateFloat", [Val::Quantity(value)]) => {
             Ok(Val::Double(*value as f64 / NANOS_PER_UNIT as f64))
         }
-        ("isInteger", [Val::Quantity(value)]) => Ok(Val::Bool(integer(*value).is_some())),
+        ("isInteger", [Val::Quantity(value)]) => Ok(Val::Bool(as_integer(*value).is_some())),
         ("asInteger", [Val::Quantity(value)]) => {
-            integer(*value).map(Val::Int).ok_or_else(|| Failure::new("cannot convert value to integer"))
+            as_integer(*value).map(Val::Int).ok_or_else(|| Failure::new("cannot convert value to integer"))
         }
         ("add", [Val::Quantity(a), Val::Quantity(b)]) => Ok(Val::Quantity(a.saturating_add(*b))),
         ("add", [Val::Quantity(a), Val::Int(b)]) => {
@@ -33,6 +33,6 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
 }
 
 /// The integer that equals a quantity; `None` if the quantity has a fraction or is out of range.
-fn integer(value: i128) -> Option<i64> {
+fn as_integer(value: i128) -> Option<i64> {
     (value % NANOS_PER_UNIT == 0).then(|| i64::try_from(value / NANOS_PER_UNIT).ok()).flatten()
 }

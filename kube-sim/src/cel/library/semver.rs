@@ -1,4 +1,4 @@
-//! Functions of semantic versions.
+//! Functions for semantic versions.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -30,7 +30,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         ("semver", [Val::String(text)]) => parse_version(text),
         ("semver", [Val::String(text), Val::Bool(normal)]) => {
             if *normal {
-                normalized(text).and_then(|text| parse_version(&text))
+                normalize(text).and_then(|text| parse_version(&text))
             } else {
                 parse_version(text)
             }
@@ -38,7 +38,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         ("isSemver", [Val::String(text)]) => Ok(Val::Bool(parse_version(text).is_ok())),
         ("isSemver", [Val::String(text), Val::Bool(normal)]) => {
             let found = if *normal {
-                normalized(text).and_then(|text| parse_version(&text))
+                normalize(text).and_then(|text| parse_version(&text))
             } else {
                 parse_version(text)
             };
@@ -54,8 +54,8 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-/// Whether a text is a version in the form of Semantic Versioning 2.0.0. Unlike those of CEL's function `semver`, its
-/// numbers can be larger than 64 bits.
+/// Whether a text is a version in the form of Semantic Versioning 2.0.0. Accepts numbers that do not fit in 64 bits,
+/// which CEL's function `semver` rejects.
 pub(crate) fn is_semantic_version(text: &str) -> bool {
     Semver::parse_with(text, |_| Some(0)).is_ok()
 }
@@ -64,8 +64,8 @@ fn parse_version<'a>(text: &str) -> Outcome<'a> {
     Semver::parse(text).map(|version| Val::Semver(Rc::new(version))).map_err(Failure::new)
 }
 
-/// Removes a leading `v` and leading zeros. Adds zeros for an absent minor or patch version.
-fn normalized(text: &str) -> Result<String, Failure> {
+/// Removes a leading `v`, and the leading zeros of each number. Adds zeros for an absent minor or patch version.
+fn normalize(text: &str) -> Result<String, Failure> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let mut parts: Vec<String> = text.splitn(3, '.').map(str::to_owned).collect();
     for part in &mut parts {
@@ -89,7 +89,7 @@ impl Semver {
         Self::parse_with(text, |digits| digits.parse().ok())
     }
 
-    /// Parses a version. `number` converts the digits of a number; it returns `None` if the number is too large.
+    /// Parses a version. `number` converts digits to a number, and returns `None` if the number is too large.
     fn parse_with(text: &str, number: fn(&str) -> Option<u64>) -> Result<Self, String> {
         if text.is_empty() {
             return Err("Version string empty".to_owned());
@@ -123,7 +123,7 @@ impl Semver {
         Ok(Self { core, pre_release })
     }
 
-    /// The precedence of two versions.
+    /// Compares the precedence of two versions.
     pub(in crate::cel) fn compare(&self, other: &Self) -> Ordering {
         self.core.cmp(&other.core).then_with(|| {
             match (self.pre_release.is_empty(), other.pre_release.is_empty()) {
@@ -136,7 +136,8 @@ impl Semver {
     }
 }
 
-/// Parses the major, minor or patch version. `what` and `title` are its name in errors, in lower case and capitalized.
+/// Parses the major, minor or patch version. For the errors, `what` is `major`, `minor` or `patch`, and `title` is the
+/// same word with a capital letter. `number` is as in [`Semver::parse_with`].
 fn parse_number(what: &str, title: &str, text: &str, number: fn(&str) -> Option<u64>) -> Result<u64, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("Invalid character(s) found in {what} number {}", quote(text)));
@@ -151,7 +152,7 @@ fn is_identifier_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-'
 }
 
-/// Parses an identifier of a pre-release.
+/// Parses an identifier of a pre-release. `number` is as in [`Semver::parse_with`].
 fn parse_identifier(text: &str, number: fn(&str) -> Option<u64>) -> Result<Identifier, String> {
     if text.is_empty() {
         return Err("Prerelease is empty".to_owned());
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_have_three_numbers() {
+    fn only_semantic_versions_are_valid() {
         for valid in ["1.2.3", "0.0.0", "1.2.3-alpha.1", "1.2.3-0a+build.01", "1.2.3+a-b"] {
             assert!(is_semantic_version(valid) && Semver::parse(valid).is_ok(), "{valid}");
         }
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_more_than_64_bits_is_only_an_error_of_the_function() {
+    fn only_the_cel_function_rejects_numbers_of_more_than_64_bits() {
         for large in ["99999999999999999999.0.0", "1.0.0-99999999999999999999"] {
             assert!(is_semantic_version(large) && Semver::parse(large).is_err(), "{large}");
         }

@@ -1,4 +1,4 @@
-//! Functions of strings, including regular expressions.
+//! Functions for strings, including regular expressions.
 
 use super::format_text;
 use crate::cel::value::{Failure, List, Outcome, Val};
@@ -22,9 +22,8 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         ("matches", [Val::String(pattern)]) => {
             compile_regex(pattern).map(|regex| Val::Bool(regex.is_match(text))).map_err(Failure::new)
         }
-        ("find", [Val::String(pattern)]) => {
-            compile(pattern).map(|regex| Val::text(regex.find(text).map_or("", |found| found.as_str())))
-        }
+        ("find", [Val::String(pattern)]) => compile_find_pattern(pattern)
+            .map(|regex| Val::text(regex.find(text).map_or("", |found| found.as_str()))),
         ("findAll", [Val::String(pattern)]) => find_all(text, pattern, -1),
         ("findAll", [Val::String(pattern), Val::Int(limit)]) => find_all(text, pattern, *limit),
         ("charAt", [Val::Int(index)]) => char_at(text, *index),
@@ -51,14 +50,14 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-/// Compiles a regular expression.
-fn compile(pattern: &str) -> Result<regex::Regex, Failure> {
+/// Compiles the regular expression of `find` or `findAll`.
+fn compile_find_pattern(pattern: &str) -> Result<regex::Regex, Failure> {
     compile_regex(pattern).map_err(|error| Failure::new(format!("Illegal regex: {error}")))
 }
 
 fn find_all<'a>(text: &str, pattern: &str, limit: i64) -> Outcome<'a> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let regex = compile(pattern)?;
+    let regex = compile_find_pattern(pattern)?;
     Ok(Val::list(regex.find_iter(text).take(limit).map(|found| Val::text(found.as_str())).collect()))
 }
 
@@ -74,7 +73,7 @@ fn join<'a>(list: &List<'a>, separator: &str) -> Outcome<'a> {
     Ok(Val::text(out))
 }
 
-fn out_of_range<'a>(index: i64) -> Outcome<'a> {
+fn index_error<'a>(index: i64) -> Outcome<'a> {
     Err(Failure::new(format!("index out of range: {index}")))
 }
 
@@ -83,23 +82,23 @@ fn char_at<'a>(text: &str, index: i64) -> Outcome<'a> {
     match usize::try_from(index) {
         Ok(at) if at == characters.len() => Ok(Val::text("")),
         Ok(at) if at < characters.len() => Ok(Val::text(characters[at].to_string())),
-        _ => out_of_range(index),
+        _ => index_error(index),
     }
 }
 
-/// A length or an index as a value.
-fn int(value: usize) -> Val<'static> {
+/// Converts a length or an index to a value.
+fn int_value(value: usize) -> Val<'static> {
     Val::Int(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 fn index_of<'a>(text: &str, part: &str, offset: i64) -> Outcome<'a> {
-    let Ok(from) = usize::try_from(offset) else { return out_of_range(offset) };
+    let Ok(from) = usize::try_from(offset) else { return index_error(offset) };
     let (text, part): (Vec<char>, Vec<char>) = (text.chars().collect(), part.chars().collect());
     if part.is_empty() {
-        return Ok(int(from.min(text.len())));
+        return Ok(int_value(from.min(text.len())));
     }
     let found = text.windows(part.len()).enumerate().skip(from).find(|(_, window)| *window == part);
-    Ok(found.map_or(Val::Int(-1), |(at, _)| int(at)))
+    Ok(found.map_or(Val::Int(-1), |(at, _)| int_value(at)))
 }
 
 fn last_index_of<'a>(text: &str, part: &str, offset: Option<i64>) -> Outcome<'a> {
@@ -107,17 +106,17 @@ fn last_index_of<'a>(text: &str, part: &str, offset: Option<i64>) -> Outcome<'a>
     let last = match offset {
         None => text.len(),
         Some(offset) => match usize::try_from(offset) {
-            Err(_) => return out_of_range(offset),
-            Ok(offset) if part.is_empty() => return Ok(int(offset.min(text.len()))),
+            Err(_) => return index_error(offset),
+            Ok(offset) if part.is_empty() => return Ok(int_value(offset.min(text.len()))),
             Ok(offset) if offset >= text.len() => return Ok(Val::Int(-1)),
             Ok(offset) => offset,
         },
     };
     if part.is_empty() {
-        return Ok(int(text.len()));
+        return Ok(int_value(text.len()));
     }
     let mut windows = text.windows(part.len()).enumerate().take(last.saturating_add(1));
-    Ok(windows.rfind(|(_, window)| *window == part).map_or(Val::Int(-1), |(at, _)| int(at)))
+    Ok(windows.rfind(|(_, window)| *window == part).map_or(Val::Int(-1), |(at, _)| int_value(at)))
 }
 
 fn split<'a>(text: &str, separator: &str, limit: i64) -> Val<'a> {
@@ -150,10 +149,10 @@ fn substring<'a>(text: &str, start: i64, end: Option<i64>) -> Outcome<'a> {
         return Err(Failure::new(format!("invalid substring range. start: {start}, end: {end}")));
     }
     if start < 0 || start > length {
-        return out_of_range(start);
+        return index_error(start);
     }
     if last < 0 || last > length {
-        return out_of_range(last);
+        return index_error(last);
     }
     let at = |index: i64| usize::try_from(index).unwrap_or(0);
     Ok(Val::text(characters[at(start)..at(last)].iter().collect::<String>()))

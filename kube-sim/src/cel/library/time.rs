@@ -1,4 +1,4 @@
-//! Functions of durations and timestamps, and the parsing of the formats `duration`, `date`, `date-time` and `byte`.
+//! Functions for durations and timestamps, and the parsing of the formats `duration`, `date`, `date-time` and `byte`.
 
 use base64::Engine as _;
 use cel::common::ast::operators as op;
@@ -26,7 +26,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         },
         ("timestamp", [Val::Int(seconds)]) => {
             let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-            timestamp_in_range(epoch.checked_add(SignedDuration::from_secs(*seconds)).ok())
+            timestamp_or_overflow(epoch.checked_add(SignedDuration::from_secs(*seconds)).ok())
         }
         (part, [Val::Timestamp(at)]) => call_getter(part, *at)?,
         (part, [Val::Timestamp(at), Val::String(zone)]) => match in_zone(*at, zone) {
@@ -76,12 +76,12 @@ fn in_zone(at: DateTime, zone: &str) -> Result<DateTime, Failure> {
     Ok(zone.to_datetime(instant))
 }
 
-/// Evaluates `+` or `-` on durations and timestamps.
-pub(super) fn arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option<Outcome<'a>> {
+/// Evaluates `+` or `-` on durations and timestamps; `None` if the operator has no overload for the values.
+pub(super) fn evaluate_arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option<Outcome<'a>> {
     let nanos =
         |value: Option<i64>| value.map(Val::Duration).ok_or_else(|| Failure::new("duration overflow"));
     let shifted = |at: &DateTime, nanos: i64| {
-        timestamp_in_range(at.checked_add(SignedDuration::from_nanos(nanos)).ok())
+        timestamp_or_overflow(at.checked_add(SignedDuration::from_nanos(nanos)).ok())
     };
     Some(match (operator, a, b) {
         (op::ADD, Val::Duration(a), Val::Duration(b)) => nanos(a.checked_add(*b)),
@@ -96,11 +96,11 @@ pub(super) fn arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option
     })
 }
 
-/// Converts a time to a value.
+/// Converts the result of a calculation to a value. `None` means that the calculation overflowed.
 ///
 /// # Errors
-/// `at` is `None`, or the time is before year 1.
-fn timestamp_in_range<'a>(at: Option<DateTime>) -> Outcome<'a> {
+/// The calculation overflowed, or the time is before year 1.
+fn timestamp_or_overflow<'a>(at: Option<DateTime>) -> Outcome<'a> {
     match at.filter(|at| at.year() >= 1) {
         Some(at) => Ok(Val::Timestamp(at)),
         None => Err(Failure::new("timestamp overflow")),
@@ -149,8 +149,9 @@ pub(in crate::cel) fn parse_duration(text: &str) -> Option<i64> {
     any.then(|| i64::try_from(if negative { -total } else { total }).ok()).flatten()
 }
 
-/// Parses a string of the format `duration`: a Go duration, or numbers with unit words such as `5 minutes`.
-pub(in crate::cel) fn parse_format_duration(text: &str) -> Option<i64> {
+/// Parses a string of the format `duration` into nanoseconds: a Go duration, or numbers with unit words such as
+/// `5 minutes`.
+pub(in crate::cel) fn parse_duration_format(text: &str) -> Option<i64> {
     /// The units: the short names, the beginning of the long names, and the nanoseconds of each unit.
     const UNITS: [(&[&str], &str, i64); 8] = [
         (&["ns"], "nano", 1),
@@ -224,7 +225,7 @@ pub(in crate::cel) fn parse_date(text: &str) -> Option<DateTime> {
     text.parse::<Date>().ok().filter(|_| text.len() == 10).map(|date| date.at(0, 0, 0, 0))
 }
 
-/// The seconds since the Unix epoch.
+/// The number of seconds from the Unix epoch to `at`.
 pub(super) fn unix_seconds(at: DateTime) -> i64 {
     DateTime::constant(1970, 1, 1, 0, 0, 0, 0).duration_until(at).as_secs()
 }
@@ -284,8 +285,8 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(parse_duration(text), expected, "{text}");
         }
-        assert_eq!(parse_format_duration("2 minutes"), Some(120 * NANOS_PER_SECOND));
-        assert_eq!(parse_format_duration("1 day 1h"), Some(90_000 * NANOS_PER_SECOND));
+        assert_eq!(parse_duration_format("2 minutes"), Some(120 * NANOS_PER_SECOND));
+        assert_eq!(parse_duration_format("1 day 1h"), Some(90_000 * NANOS_PER_SECOND));
         assert_eq!(duration_text(-1_500_000_000), "-1.5s");
     }
 

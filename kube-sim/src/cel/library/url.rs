@@ -1,4 +1,4 @@
-//! Functions of URLs.
+//! Functions for URLs.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
             Ok(Val::text(split_port(&url.host).0.trim_start_matches('[').trim_end_matches(']')))
         }
         ("getPort", [Val::Url(url)]) => Ok(Val::text(split_port(&url.host).1)),
-        ("getEscapedPath", [Val::Url(url)]) => Ok(Val::text(escaped(&url.path))),
+        ("getEscapedPath", [Val::Url(url)]) => Ok(Val::text(percent_encode(&url.path))),
         ("getQuery", [Val::Url(url)]) => Ok(parse_query(&url.query)),
         _ => return None,
     })
@@ -72,8 +72,8 @@ fn split_port(host: &str) -> (&str, &str) {
     }
 }
 
-/// Encodes a path with percent-encoding.
-fn escaped(path: &str) -> String {
+/// Percent-encodes the characters of a path that are not valid in a URL.
+fn percent_encode(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for byte in path.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:@/%[]".contains(&byte) {
@@ -85,7 +85,7 @@ fn escaped(path: &str) -> String {
     out
 }
 
-/// Parses a query string into a map from the names of its parameters to their values.
+/// Parses a query string into a map from parameter names to lists of values.
 fn parse_query<'a>(text: &str) -> Val<'a> {
     let mut all: Vec<(String, Vec<Val<'a>>)> = Vec::new();
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {

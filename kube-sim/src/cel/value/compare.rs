@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::{Failure, List, Mapping, Val};
-use crate::cel::declared_types::{ListKeys, Shape};
+use crate::cel::declared_types::{ListType, Shape};
 
 impl<'a> Val<'a> {
     /// Whether the values are equal. Numbers of different types are compared by value. Other values of different types
@@ -42,7 +42,7 @@ impl<'a> Val<'a> {
     /// The order of two values.
     ///
     /// # Errors
-    /// If the types of the two values cannot be compared with each other, or if both are numbers and one of them is NaN.
+    /// The types of the two values cannot be compared with each other, or both values are numbers and one of them is NaN.
     pub(in crate::cel) fn compare(&self, other: &Val<'a>) -> Result<Ordering, Failure> {
         match (self, other) {
             (Self::Bool(a), Self::Bool(b)) => Ok(a.cmp(b)),
@@ -67,15 +67,15 @@ fn compare_numbers(a: &Val<'_>, b: &Val<'_>) -> Option<Ordering> {
         (Val::Int(a), Val::Uint(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
         (Val::Uint(a), Val::Int(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
         (Val::Double(a), Val::Double(b)) => a.partial_cmp(b),
-        (Val::Double(a), b) => compare_double(*a, b),
-        (a, Val::Double(b)) => compare_double(*b, a).map(Ordering::reverse),
+        (Val::Double(a), b) => compare_double_with_integer(*a, b),
+        (a, Val::Double(b)) => compare_double_with_integer(*b, a).map(Ordering::reverse),
         _ => None,
     }
 }
 
 /// The order of a float and an integer; `None` if the float is NaN.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
-fn compare_double(double: f64, int: &Val<'_>) -> Option<Ordering> {
+fn compare_double_with_integer(double: f64, int: &Val<'_>) -> Option<Ordering> {
     let int = match int {
         Val::Int(int) => i128::from(*int),
         Val::Uint(int) => i128::from(*int),
@@ -94,18 +94,18 @@ fn compare_double(double: f64, int: &Val<'_>) -> Option<Ordering> {
 }
 
 impl<'a> List<'a> {
-    /// Whether the lists are equal. If the list type is `set` or `map`, the order of the items does not matter.
+    /// Whether the lists are equal. If `self` is a list of type `set` or `map`, the order of the items does not matter.
     fn equals(&self, other: &List<'a>) -> bool {
         if self.len() != other.len() {
             return false;
         }
         match self {
-            Self::Data { keys: ListKeys::Set, .. } => {
+            Self::Data { list_type: ListType::Set, .. } => {
                 let mine: Vec<_> = self.iter().flatten().collect();
                 other.iter().all(|item| item.is_ok_and(|item| mine.iter().any(|mine| mine.equals(&item))))
                     && mine.iter().all(|item| other.contains(item))
             }
-            Self::Data { keys: ListKeys::Map(keys), items, item } => other.iter().all(|theirs| {
+            Self::Data { list_type: ListType::Map(keys), items, item } => other.iter().all(|theirs| {
                 let Ok(theirs) = theirs else { return false };
                 let mine = items.iter().filter_map(|json| Val::of(json, item).ok());
                 let mut same = mine.filter(|mine| map_key(mine, keys) == map_key(&theirs, keys));
@@ -118,17 +118,19 @@ impl<'a> List<'a> {
         }
     }
 
-    /// The operator `+`. If `self` is a set, returns the union. If `self` is a list of type `map`, an item of `other`
-    /// replaces the item with the same key. For other lists, returns the concatenation.
+    /// Evaluates the operator `+`. Returns the union if `self` is a list of type `set`. If `self` is a list of type `map`,
+    /// an item of `other` replaces the item of `self` with the same key. For other lists, returns the concatenation.
     ///
     /// # Errors
-    /// An item has another type than its schema declares.
+    /// An item does not have the type that the schema declares.
     pub(in crate::cel) fn plus(&self, other: &List<'a>) -> Result<Val<'a>, Failure> {
         let mut items = self.items()?;
         for theirs in other.items()? {
             let position = match self {
-                Self::Data { keys: ListKeys::Set, .. } => items.iter().position(|mine| mine.equals(&theirs)),
-                Self::Data { keys: ListKeys::Map(keys), .. } => {
+                Self::Data { list_type: ListType::Set, .. } => {
+                    items.iter().position(|mine| mine.equals(&theirs))
+                }
+                Self::Data { list_type: ListType::Map(keys), .. } => {
                     let key = map_key(&theirs, keys);
                     items.iter().position(|mine| map_key(mine, keys) == key)
                 }
@@ -143,7 +145,7 @@ impl<'a> List<'a> {
     }
 }
 
-/// The values of the key fields of an item.
+/// The values of the key fields of an item in the validated object; empty for an item that an expression has created.
 fn map_key<'a>(item: &Val<'a>, keys: &[String]) -> Vec<Option<&'a Value>> {
     match item {
         Val::Map(Mapping::Data { map, .. }) => keys.iter().map(|key| map.get(key)).collect(),
@@ -161,11 +163,11 @@ impl<'a> Mapping<'a> {
             (None, None) => true,
             _ => false,
         });
-        same && self.equals_undeclared(other)
+        same && self.has_equal_undeclared_fields(other)
     }
 
-    /// Whether each field without a declared type that is in both objects has the same value in both.
-    fn equals_undeclared(&self, other: &Mapping<'a>) -> bool {
+    /// Whether the fields without a declared type are equal. Ignores a field that only one of the objects contains.
+    fn has_equal_undeclared_fields(&self, other: &Mapping<'a>) -> bool {
         let (Self::Data { map: a, declared }, Self::Data { map: b, .. }) = (self, other) else { return true };
         let Shape::Object(fields) = &declared.shape else { return true };
         let known = |name: &str| fields.values().any(|field| field.name == name);

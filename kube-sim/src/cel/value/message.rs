@@ -1,4 +1,4 @@
-//! Messages, and the JSON of the values of a patch.
+//! Messages that expressions create, such as `Object.spec{..}`, and the conversion of values to JSON for patches.
 
 use std::rc::Rc;
 
@@ -26,10 +26,10 @@ impl<'a> Message<'a> {
         self.fields.iter().find(|(name, _)| &**name == field).map(|(_, value)| value)
     }
 
-    /// The value of a field of a `JSONPatch`; `None` if it is not set.
+    /// The value of a field of a `JSONPatch`; `None` if the field is not set.
     ///
     /// # Errors
-    /// The message is an `Object`, whose fields expressions cannot read.
+    /// The message is an `Object`, whose fields expressions cannot read. Or `key` is not a string.
     pub(in crate::cel) fn field(&self, key: &Val<'a>) -> Result<Option<Val<'a>>, Failure> {
         match key {
             Val::String(name) if self.is_json_patch() => Ok(self.get(name).cloned()),
@@ -45,10 +45,11 @@ impl<'a> Message<'a> {
             && self.fields.iter().all(has_equal)
     }
 
-    /// Checks that the types of the messages in this message are named after the fields that contain them.
+    /// Checks the type names of the messages in this message. Each name must be the path of the field that contains the
+    /// message, such as `Object.spec`.
     ///
     /// # Errors
-    /// The error texts about all types with other names, on separate lines.
+    /// A type name differs from the path of the field. The error contains one line for each wrong name.
     pub(in crate::cel) fn check_type_names(&self) -> Result<(), String> {
         let mut errors = Vec::new();
         self.collect_type_errors(&self.name, &mut errors);
@@ -81,10 +82,10 @@ fn collect_type_errors(value: &Val<'_>, path: &str, errors: &mut Vec<String>) {
 }
 
 impl Val<'_> {
-    /// The value as JSON.
+    /// Converts the value to JSON.
     ///
     /// # Errors
-    /// The value has no JSON form, such as a type or a map whose keys are not strings.
+    /// JSON cannot represent the value, for example because the value is a type or a map whose keys are not strings.
     pub(in crate::cel) fn to_json(&self) -> Result<Value, Failure> {
         Ok(match self {
             Self::Null => Value::Null,
@@ -92,12 +93,14 @@ impl Val<'_> {
             Self::Int(value) => (*value).into(),
             Self::Uint(value) => (*value).into(),
             // JSON has one type of numbers: an integral value is written without a fraction.
-            Self::Double(value) => super::integer_of(*value).map_or_else(|| (*value).into(), Into::into),
+            Self::Double(value) => {
+                super::integer_of_double(*value).map_or_else(|| (*value).into(), Into::into)
+            }
             Self::String(text) => (**text).into(),
             Self::Bytes(bytes) => STANDARD.encode(bytes).into(),
             Self::Duration(_) | Self::Timestamp(_) => match convert::to_text(self) {
                 Some(text) => text?.into(),
-                None => return Err(self.no_json()),
+                None => return Err(self.no_json_error()),
             },
             Self::List(list) => {
                 let items = list.items()?;
@@ -106,7 +109,7 @@ impl Val<'_> {
             Self::Map(map) => {
                 let mut object = Map::new();
                 for key in map.keys() {
-                    let Val::String(name) = &key else { return Err(self.no_json()) };
+                    let Val::String(name) = &key else { return Err(self.no_json_error()) };
                     let value = map.get(&key).unwrap_or(Ok(Val::Null))?;
                     object.insert((**name).to_owned(), value.to_json()?);
                 }
@@ -117,11 +120,11 @@ impl Val<'_> {
                 Value::Object(message.fields.iter().map(field).collect::<Result<_, Failure>>()?)
             }
             Self::Optional(Some(value)) => value.to_json()?,
-            _ => return Err(self.no_json()),
+            _ => return Err(self.no_json_error()),
         })
     }
 
-    fn no_json(&self) -> Failure {
+    fn no_json_error(&self) -> Failure {
         Failure::new(format!("a value of the type {} has no JSON", self.type_name()))
     }
 }

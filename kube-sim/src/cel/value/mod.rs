@@ -1,7 +1,7 @@
 //! The values of expressions.
 //!
-//! Owns the values and their construction from JSON. A value that is a list, a map or an object borrows the JSON of the
-//! validated object: a rule on a large object converts only the fields that it uses.
+//! Owns the values and their construction from JSON. A list, a map or an object in the validated object is a value that
+//! borrows its JSON: a rule on a large object converts only the fields that the rule uses.
 
 mod compare;
 mod message;
@@ -13,7 +13,7 @@ use jiff::civil::DateTime;
 use serde_json::{Map, Value};
 
 use super::authorization::Authorization;
-use super::declared_types::{DeclaredType, ListKeys, Shape};
+use super::declared_types::{DeclaredType, ListType, Shape};
 use super::library::{cidr::Cidr, semver::Semver, time, url::Url};
 use crate::schema::parse_quantity;
 
@@ -34,7 +34,7 @@ impl Failure {
         Self::Error(message.as_ref().into())
     }
 
-    /// No overload of an operator or function fits the values.
+    /// The failure of a call whose arguments fit no overload of the operator or function.
     pub(super) fn no_such_overload() -> Self {
         Self::new("no such overload")
     }
@@ -71,7 +71,7 @@ pub(super) enum Val<'a> {
     Message(Rc<Message<'a>>),
     /// A type, by its name.
     Type(Rc<str>),
-    /// A quantity as a multiple of 10^-9.
+    /// A quantity in units of 10^-9.
     Quantity(i128),
     Url(Rc<Url>),
     Ip(IpAddr),
@@ -87,8 +87,8 @@ pub(super) enum Val<'a> {
 pub(super) enum List<'a> {
     /// A list that an expression has created.
     Owned(Rc<Vec<Val<'a>>>),
-    /// A list in the validated object. `item` is the declared type of its items.
-    Data { items: &'a [Value], item: &'a DeclaredType, keys: &'a ListKeys },
+    /// A list in the validated object. `item` is the declared type of the items.
+    Data { items: &'a [Value], item: &'a DeclaredType, list_type: &'a ListType },
 }
 
 /// A map or an object.
@@ -96,7 +96,7 @@ pub(super) enum List<'a> {
 pub(super) enum Mapping<'a> {
     /// A map that an expression has created.
     Owned(Rc<Vec<(Val<'a>, Val<'a>)>>),
-    /// A map or an object in the validated object.
+    /// A map or an object in the validated object. `declared` is its declared type.
     Data { map: &'a Map<String, Value>, declared: &'a DeclaredType },
 }
 
@@ -104,7 +104,7 @@ impl<'a> Val<'a> {
     /// Converts a JSON value that has the type `declared`.
     ///
     /// # Errors
-    /// The JSON value has another type.
+    /// The JSON value does not have the type `declared`, or its text does not have the format of the type.
     pub(super) fn of(json: &'a Value, declared: &'a DeclaredType) -> Outcome<'a> {
         let invalid = |expected: &str| Err(Failure::new(format!("invalid data, expected {expected}")));
         match (&declared.shape, json) {
@@ -116,7 +116,7 @@ impl<'a> Val<'a> {
             },
             (Shape::IntOrString | Shape::String, Value::String(text)) => Ok(Self::text(text)),
             (Shape::Bool, Value::Bool(value)) => Ok(Self::Bool(*value)),
-            (Shape::Int, Value::Number(number)) => match integer(number) {
+            (Shape::Int, Value::Number(number)) => match integer_of_json(number) {
                 Some(int) => Ok(Self::Int(int)),
                 None => invalid("int, got float64"),
             },
@@ -125,7 +125,7 @@ impl<'a> Val<'a> {
                 time::decode_base64(text).map(|bytes| Self::Bytes(bytes.into()))
             }
             (Shape::Duration, Value::String(text)) => {
-                time::parse_format_duration(text).map(Self::Duration).ok_or_else(|| {
+                time::parse_duration_format(text).map(Self::Duration).ok_or_else(|| {
                     Failure::new(format!("Invalid duration {text}: unable to parse {text} as duration"))
                 })
             }
@@ -138,9 +138,9 @@ impl<'a> Val<'a> {
             (Shape::Quantity, Value::String(text)) => {
                 parse_quantity(text).map(Self::Quantity).map_err(Failure::new)
             }
-            (Shape::DeviceAttribute, json) => Ok(Self::dynamic(json)),
+            (Shape::DeviceAttribute, json) => Ok(Self::of_untyped(json)),
             (Shape::List { items: item, keys }, Value::Array(items)) => {
-                Ok(Self::List(List::Data { items, item, keys }))
+                Ok(Self::List(List::Data { items, item, list_type: keys }))
             }
             (Shape::Map { .. } | Shape::Object(_), Value::Object(map)) => {
                 Ok(Self::Map(Mapping::Data { map, declared }))
@@ -150,7 +150,7 @@ impl<'a> Val<'a> {
     }
 
     /// Converts a JSON value that has no schema.
-    pub(super) fn dynamic(json: &Value) -> Val<'static> {
+    pub(super) fn of_untyped(json: &Value) -> Val<'static> {
         match json {
             Value::Null => Val::Null,
             Value::Bool(value) => Val::Bool(*value),
@@ -159,9 +159,9 @@ impl<'a> Val<'a> {
                 None => Val::Double(number.as_f64().unwrap_or_default()),
             },
             Value::String(text) => Val::text(text),
-            Value::Array(items) => Val::list(items.iter().map(Val::dynamic).collect()),
+            Value::Array(items) => Val::list(items.iter().map(Val::of_untyped).collect()),
             Value::Object(map) => {
-                Val::map(map.iter().map(|(key, value)| (Val::text(key), Val::dynamic(value))).collect())
+                Val::map(map.iter().map(|(key, value)| (Val::text(key), Val::of_untyped(value))).collect())
             }
         }
     }
@@ -213,7 +213,7 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// The number of characters, bytes, items or entries; 1 for a value without a size.
+    /// The number of characters, bytes, items or entries in the value; 1 for a value without a size.
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::String(text) => text.chars().count() as u64,
@@ -248,13 +248,13 @@ impl<'a> Val<'a> {
     }
 }
 
-/// The integer that equals a number, such as 1 for `1.0`; `None` if there is no such integer.
-fn integer(number: &serde_json::Number) -> Option<i64> {
-    number.as_i64().or_else(|| integer_of(number.as_f64()?))
+/// The integer that equals a JSON number, such as 1 for `1.0`; `None` if the number has a fraction or is out of range.
+fn integer_of_json(number: &serde_json::Number) -> Option<i64> {
+    number.as_i64().or_else(|| integer_of_double(number.as_f64()?))
 }
 
-/// The integer that equals a number; `None` if there is none.
-fn integer_of(value: f64) -> Option<i64> {
+/// The integer that equals a float; `None` if the float has a fraction or is out of range.
+fn integer_of_double(value: f64) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
     (value.fract() == 0.0 && value.abs() < 9.2e18).then_some(value as i64)
 }
@@ -281,12 +281,12 @@ impl<'a> List<'a> {
     /// All items.
     ///
     /// # Errors
-    /// An item has another type than its schema declares.
+    /// An item does not have the type that the schema declares.
     pub(super) fn items(&self) -> Result<Vec<Val<'a>>, Failure> {
         self.iter().collect()
     }
 
-    /// Whether an item equals the value.
+    /// Whether an item of the list equals `value`.
     pub(super) fn contains(&self, value: &Val<'a>) -> bool {
         self.iter().any(|item| item.is_ok_and(|item| item.equals(value)))
     }

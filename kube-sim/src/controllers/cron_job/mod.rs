@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use self::schedule::Schedule;
 use super::job::JOBS;
 use super::objects::{is_terminating, is_true, name, namespace, seconds, storage_key_in, time, uid};
-use super::owned::{OwnerKind, controlled};
+use super::owned::{OwnerKind, controlled_objects};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, events, is_deletion, object_of, own_key, requeue};
 use crate::store::State;
@@ -22,10 +22,10 @@ const CRON_JOBS: &str = "batch/cronjobs";
 const COMPONENT: &str = "cronjob-controller";
 const KIND: OwnerKind = OwnerKind { storage: CRON_JOBS, api_version: "batch/v1", kind: "CronJob" };
 
-/// If a cron job has missed more scheduled times than this, an Event reports it.
-const TOO_MANY_MISSED: usize = 100;
+/// If a cron job has missed more scheduled times than this number, the controller creates an Event.
+const MAX_MISSED_TIMES: usize = 100;
 
-/// The keys of a changed cron job, and of the owners of a changed job.
+/// The keys of a changed cron job, and of the cron jobs that own a changed job.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         CRON_JOBS if !is_deletion(event) => own_key(storage, event),
@@ -34,20 +34,20 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// Creates the job for the latest scheduled time that has passed, and deletes old jobs.
+/// Creates the job for the latest scheduled time that has passed, deletes old jobs, and writes the status.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key) else { return };
     let mut cron_job = stored.value();
-    let jobs = controlled(state, &cron_job, JOBS);
+    let jobs = controlled_objects(state, &cron_job, JOBS);
     let before = cron_job["status"].clone();
-    observe_jobs(state, &mut cron_job, &jobs);
+    update_active_jobs(state, &mut cron_job, &jobs);
     delete_old_jobs(state, &cron_job, &jobs);
     if !is_terminating(&cron_job) && cron_job["spec"]["suspend"] != true {
         run_schedule(state, key, &mut cron_job, &jobs);
     }
     if cron_job["status"] != before {
         let status = cron_job["status"].take();
-        // An error needs no handling: the next time of the schedule writes the status.
+        // An error needs no handling: the next reconcile of the cron job writes the status.
         let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
             stored["status"] = status;
         });
@@ -58,8 +58,9 @@ fn is_finished(job: &Value) -> bool {
     is_true(job, "Complete") || is_true(job, "Failed")
 }
 
-/// Removes finished and missing jobs from `status.active`, with an Event for each, and updates `lastSuccessfulTime`.
-fn observe_jobs(state: &mut State, cron_job: &mut Value, jobs: &[Value]) {
+/// Removes from `status.active` the jobs that are finished or no longer exist, and creates an Event for each removed
+/// job. Updates `lastSuccessfulTime`.
+fn update_active_jobs(state: &mut State, cron_job: &mut Value, jobs: &[Value]) {
     let active = cron_job["status"]["active"].as_array().cloned().unwrap_or_default();
     let mut kept = Vec::new();
     for reference in active {
@@ -69,7 +70,13 @@ fn observe_jobs(state: &mut State, cron_job: &mut Value, jobs: &[Value]) {
             Some(job) => {
                 let state_of = if is_true(job, "Complete") { "Complete" } else { "Failed" };
                 let message = format!("Saw completed job: {}, condition: {state_of}", name(job));
-                events::normal(state, COMPONENT, &KIND.involved(cron_job), "SawCompletedJob", &message);
+                events::record_normal(
+                    state,
+                    COMPONENT,
+                    &KIND.involved_object(cron_job),
+                    "SawCompletedJob",
+                    &message,
+                );
                 let end = &job["status"]["completionTime"];
                 let last = &cron_job["status"]["lastSuccessfulTime"];
                 if state_of == "Complete" && time(end) > time(last) {
@@ -79,14 +86,20 @@ fn observe_jobs(state: &mut State, cron_job: &mut Value, jobs: &[Value]) {
             None => {
                 let job_name = reference["name"].as_str().unwrap_or_default();
                 let message = format!("Active job went missing: {job_name}");
-                events::normal(state, COMPONENT, &KIND.involved(cron_job), "MissingJob", &message);
+                events::record_normal(
+                    state,
+                    COMPONENT,
+                    &KIND.involved_object(cron_job),
+                    "MissingJob",
+                    &message,
+                );
             }
         }
     }
-    set_active(cron_job, kept);
+    set_active_jobs(cron_job, kept);
 }
 
-fn set_active(cron_job: &mut Value, active: Vec<Value>) {
+fn set_active_jobs(cron_job: &mut Value, active: Vec<Value>) {
     if !active.is_empty() {
         cron_job["status"]["active"] = active.into();
     } else if let Some(status) = cron_job["status"].as_object_mut() {
@@ -105,19 +118,31 @@ fn delete_old_jobs(state: &mut State, cron_job: &Value, jobs: &[Value]) {
         for job in finished.into_iter().take(excess) {
             writes::delete(state, &storage_key_in(JOBS, job));
             let message = format!("Deleted job {}", name(job));
-            events::normal(state, COMPONENT, &KIND.involved(cron_job), "SuccessfulDelete", &message);
+            events::record_normal(
+                state,
+                COMPONENT,
+                &KIND.involved_object(cron_job),
+                "SuccessfulDelete",
+                &message,
+            );
         }
     }
 }
 
-/// Creates the job for the latest scheduled time that has passed, and requeues the key for the next time.
+/// Creates the job for the latest scheduled time that has passed, and requeues the key for the next scheduled time.
 fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Value]) {
     let spec = &cron_job["spec"];
     let text = |field: &str| spec[field].as_str().unwrap_or_default().to_owned();
     let zone = spec["timeZone"].as_str().unwrap_or("UTC");
     let Some(schedule) = Schedule::parse(&text("schedule"), zone) else {
         let message = format!("unparseable schedule: {:?}", text("schedule"));
-        return events::warning(state, COMPONENT, &KIND.involved(cron_job), "UnparseableSchedule", &message);
+        return events::record_warning(
+            state,
+            COMPONENT,
+            &KIND.involved_object(cron_job),
+            "UnparseableSchedule",
+            &message,
+        );
     };
     let now = state.clock.now();
     let created = time(&cron_job["metadata"]["creationTimestamp"]).unwrap_or(now);
@@ -134,12 +159,18 @@ fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Valu
         latest = Some(at);
         count += 1;
         // Only the latest time gets a job, so the times before the latest can be skipped.
-        next = if count > TOO_MANY_MISSED { schedule.skip_to(at, now) } else { schedule.next(at) };
+        next = if count > MAX_MISSED_TIMES { schedule.skip_ahead(at, now) } else { schedule.next(at) };
     }
-    if count > TOO_MANY_MISSED {
+    if count > MAX_MISSED_TIMES {
         let message =
             "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
-        events::warning(state, COMPONENT, &KIND.involved(cron_job), "TooManyMissedTimes", message);
+        events::record_warning(
+            state,
+            COMPONENT,
+            &KIND.involved_object(cron_job),
+            "TooManyMissedTimes",
+            message,
+        );
     }
     if let Some(at) = next {
         let wait = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
@@ -154,7 +185,7 @@ fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Valu
 fn start_job(state: &mut State, cron_job: &mut Value, jobs: &[Value], at: Timestamp) {
     let job_name = format!("{}-{}", name(cron_job), at.as_second() / 60);
     if jobs.iter().any(|job| name(job) == job_name) {
-        // Several times of an `@every` schedule can be in one minute: they share one job.
+        // If two scheduled times of an `@every` schedule are in the same minute, they share one job.
         cron_job["status"]["lastScheduleTime"] = super::objects::stamp(at);
         return;
     }
@@ -163,7 +194,13 @@ fn start_job(state: &mut State, cron_job: &mut Value, jobs: &[Value], at: Timest
         Some("Forbid") if !active.is_empty() => {
             let message =
                 "Not starting job because prior execution is running and concurrency policy is Forbid";
-            return events::normal(state, COMPONENT, &KIND.involved(cron_job), "JobAlreadyActive", message);
+            return events::record_normal(
+                state,
+                COMPONENT,
+                &KIND.involved_object(cron_job),
+                "JobAlreadyActive",
+                message,
+            );
         }
         Some("Replace") => {
             for reference in &active {
@@ -171,9 +208,15 @@ fn start_job(state: &mut State, cron_job: &mut Value, jobs: &[Value], at: Timest
                 writes::delete(state, &storage_key);
                 let job_name = reference["name"].as_str().unwrap_or_default();
                 let message = format!("Deleted job {job_name}");
-                events::normal(state, COMPONENT, &KIND.involved(cron_job), "SuccessfulDelete", &message);
+                events::record_normal(
+                    state,
+                    COMPONENT,
+                    &KIND.involved_object(cron_job),
+                    "SuccessfulDelete",
+                    &message,
+                );
             }
-            set_active(cron_job, Vec::new());
+            set_active_jobs(cron_job, Vec::new());
         }
         _ => {}
     }
@@ -193,18 +236,30 @@ fn start_job(state: &mut State, cron_job: &mut Value, jobs: &[Value], at: Timest
     match writes::create(state, JOBS, &job, CONTROLLER_MANAGER) {
         Ok(created) => {
             let message = format!("Created job {job_name}");
-            events::normal(state, COMPONENT, &KIND.involved(cron_job), "SuccessfulCreate", &message);
+            events::record_normal(
+                state,
+                COMPONENT,
+                &KIND.involved_object(cron_job),
+                "SuccessfulCreate",
+                &message,
+            );
             let mut active = cron_job["status"]["active"].as_array().cloned().unwrap_or_default();
             active.push(json!({
                 "apiVersion": "batch/v1", "kind": "Job", "name": job_name, "namespace": namespace(cron_job),
                 "uid": uid(&created), "resourceVersion": created["metadata"]["resourceVersion"],
             }));
-            set_active(cron_job, active);
+            set_active_jobs(cron_job, active);
             cron_job["status"]["lastScheduleTime"] = super::objects::stamp(at);
         }
         Err(error) => {
             let message = format!("Error creating job: {error}");
-            events::warning(state, COMPONENT, &KIND.involved(cron_job), "FailedCreate", &message);
+            events::record_warning(
+                state,
+                COMPONENT,
+                &KIND.involved_object(cron_job),
+                "FailedCreate",
+                &message,
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The times of a cron schedule, in the format of the Go library `robfig/cron`.
+//! Parses cron schedules in the format of the Go library `robfig/cron`, and computes their times.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::clock::format_seconds;
 use crate::encoding;
 
 /// The largest values of the five fields: minute, hour, day of month, month, and day of week.
-const MAXIMA: [&str; 5] = ["59", "23", "31", "12", "6"];
+const FIELD_MAXIMA: [&str; 5] = ["59", "23", "31", "12", "6"];
 
 /// A schedule in a time zone.
 pub(super) enum Schedule {
@@ -21,7 +21,7 @@ pub(super) enum Schedule {
 
 impl Schedule {
     /// Parses a schedule in a time zone; `None` if the schedule or the time zone is invalid. The validation of cron
-    /// jobs rejects such values earlier.
+    /// jobs rejects invalid schedules and time zones earlier.
     pub(super) fn parse(text: &str, zone: &str) -> Option<Self> {
         if let Some(every) = text.strip_prefix("@every ") {
             let every = encoding::duration::parse(every.trim()).ok()?;
@@ -43,7 +43,8 @@ impl Schedule {
             .map(|cron| Self::Cron(Box::new(cron)))
     }
 
-    /// The first time of the schedule after `after`; `None` if there is none within four years.
+    /// The first time of the schedule that is later than `after`; `None` if a cron expression has no time in the next
+    /// four years.
     pub(super) fn next(&self, after: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Cron(cron) => cron.find_next(cronexpr::MakeTimestamp(after)).ok().map(|at| at.timestamp()),
@@ -51,9 +52,10 @@ impl Schedule {
         }
     }
 
-    /// The next time of the schedule after `at`, or a later time that is closer to `now`: there can be too many times
-    /// between `at` and `now` to look at each.
-    pub(super) fn skip_to(&self, at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    /// Returns a time of the schedule after `at`. There can be too many times between `at` and `now` to look at each of
+    /// them, so the function skips some. For a cron expression, it skips the times more than one day before `now`. For
+    /// `@every`, it skips all times up to `now` except the last one.
+    pub(super) fn skip_ahead(&self, at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let Self::Every(every) = self else {
             let day = now.checked_sub(Duration::from_secs(86_400)).ok()?;
             return self.next(at.max(day));
@@ -64,10 +66,10 @@ impl Schedule {
     }
 }
 
-/// Rewrites a schedule without the syntax that only `robfig/cron` accepts: `?`, empty items of a list, and a step after
-/// one value, such as `5/15`.
+/// Rewrites the syntax that `robfig/cron` accepts, but the crate `cronexpr` rejects: `?`, empty items of a list, and a
+/// step after one value, such as `5/15`.
 fn translate(text: &str) -> String {
-    let fields = text.split_whitespace().zip(MAXIMA).map(|(field, most)| {
+    let fields = text.split_whitespace().zip(FIELD_MAXIMA).map(|(field, most)| {
         let items = field.split(',').filter(|item| !item.is_empty()).map(|item| {
             let item = item.replace('?', "*");
             match item.split_once('/') {
@@ -95,7 +97,7 @@ mod tests {
     use super::Schedule;
 
     #[test]
-    fn the_times_are_those_of_the_go_library() {
+    fn a_schedule_has_the_same_next_time_as_in_the_go_library() {
         // 2026-01-01 is a Thursday.
         for (schedule, zone, expected) in [
             ("*/15 * * * *", "UTC", "2026-01-01T00:15:00Z"),

@@ -1,4 +1,4 @@
-//! The daemon set controller: one pod on each eligible node.
+//! The daemon set controller: runs one pod of each daemon set on each eligible node.
 
 mod pods;
 
@@ -22,8 +22,8 @@ const DAEMON_SETS: &str = "apps/daemonsets";
 const COMPONENT: &str = "daemonset-controller";
 const KIND: OwnerKind = OwnerKind { storage: DAEMON_SETS, api_version: "apps/v1", kind: "DaemonSet" };
 
-/// The keys of a changed daemon set, of the owners of a changed pod, and of all daemon sets after a node is created or
-/// deleted, or its labels or spec change.
+/// Returns the keys of a changed daemon set, and of the daemon sets that own or select a changed pod. If a node is
+/// created or deleted, or if its labels or its spec change, returns the keys of all daemon sets.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         DAEMON_SETS if !is_deletion(event) => own_key(storage, event),
@@ -74,7 +74,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     set.write_status(key);
     let live: Vec<String> = set.on_node.values().flatten().map(|pod| set.revision_name(pod)).collect();
     let live: Vec<&str> = live.iter().map(String::as_str).collect();
-    set.revisions.truncate(set.state, &set.object, &live);
+    set.revisions.delete_old(set.state, &set.object, &live);
 }
 
 impl DaemonSet<'_> {
@@ -95,7 +95,8 @@ impl DaemonSet<'_> {
         !is_terminating(pod) && availability(&self.state.clock, pod, self.spec()) == Availability::Available
     }
 
-    /// Whether a pod should run on the node: its node selector and node affinity match, and it tolerates the taints.
+    /// Whether a pod of the daemon set should run on the node: the node matches the node selector and the node affinity
+    /// of the pod, and the pod tolerates the taints of the node.
     fn is_eligible(&self, node: &Value) -> bool {
         let spec = pods::with_tolerations(&self.spec()["template"]["spec"]);
         matches_node(&spec, node)
@@ -103,7 +104,7 @@ impl DaemonSet<'_> {
     }
 
     /// Whether a running pod may stay on the node. Unlike in `is_eligible`, `NoSchedule` taints do not matter.
-    fn may_continue(&self, node: &Value) -> bool {
+    fn may_stay_on(&self, node: &Value) -> bool {
         let spec = pods::with_tolerations(&self.spec()["template"]["spec"]);
         matches_node(&spec, node) && super::scheduler::tolerates_all(&spec, node, &["NoExecute"])
     }
@@ -115,7 +116,7 @@ impl DaemonSet<'_> {
         for node in &self.nodes {
             let pods = self.on_node.get(name(node)).map(Vec::as_slice).unwrap_or_default();
             let live: Vec<&Value> = pods.iter().filter(|pod| !is_terminating(pod)).collect();
-            if !self.may_continue(node) {
+            if !self.may_stay_on(node) {
                 doomed.extend(live.into_iter().cloned());
                 continue;
             }
@@ -137,9 +138,9 @@ impl DaemonSet<'_> {
             owned::delete_pod(self.state, KIND, &self.object, &pod, COMPONENT);
         }
         for node in missing {
-            self.create_on(&node);
+            self.create_pod_on(&node);
         }
-        self.reload();
+        self.reload_pods();
     }
 
     fn max_surge(&self) -> i64 {
@@ -192,19 +193,19 @@ impl DaemonSet<'_> {
         }
         let room = usize::try_from(surge - surged).unwrap_or(0);
         for (node, unavailable) in surging.into_iter().take(room) {
-            self.create_on(&node);
+            self.create_pod_on(&node);
             doomed.extend(unavailable);
         }
         for pod in doomed {
             owned::delete_pod(self.state, KIND, &self.object, &pod, COMPONENT);
         }
-        self.reload();
+        self.reload_pods();
     }
 
-    /// Reads the pods again after changes.
-    fn reload(&mut self) {
+    /// Reads the pods of the daemon set again after changes.
+    fn reload_pods(&mut self) {
         self.on_node.clear();
-        for pod in owned::controlled(self.state, &self.object, PODS) {
+        for pod in owned::controlled_objects(self.state, &self.object, PODS) {
             self.on_node.entry(pods::node_of(&pod).to_owned()).or_default().push(pod);
         }
     }
@@ -222,7 +223,7 @@ impl DaemonSet<'_> {
                 continue;
             }
             *desired += 1;
-            // A node can have an old pod and its surge pod: the updated one counts.
+            // A node can have an old pod and its surge pod. The node counts as updated if one of its pods is updated.
             let Some(pod) = live.iter().max_by_key(|pod| self.is_updated(pod)) else { continue };
             *current += 1;
             *ready += i64::from(live.iter().any(|pod| is_ready(pod)));
@@ -257,5 +258,5 @@ impl DaemonSet<'_> {
     }
 }
 
-/// The label of a pod that contains the hash in the name of its revision.
-const HASH: &str = REVISION_LABEL;
+/// The label of a pod. It contains the hash in the name of the revision of the pod.
+const HASH_LABEL: &str = REVISION_LABEL;

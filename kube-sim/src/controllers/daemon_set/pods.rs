@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{COMPONENT, DaemonSet, HASH, KIND};
+use super::{COMPONENT, DaemonSet, HASH_LABEL, KIND};
 use crate::controllers::controller_revisions::template_of;
 use crate::controllers::objects::{annotation, name};
 use crate::controllers::owned;
@@ -12,8 +12,8 @@ use crate::controllers::pods::node_name;
 const TEMPLATE_GENERATION: (&str, &str) =
     ("deprecated.daemonset.template.generation", "pod-template-generation");
 
-/// The taints that every daemon pod tolerates.
-const TOLERATED: [(&str, &str); 6] = [
+/// The keys and the effects of the taints that every daemon pod tolerates.
+const TOLERATED_TAINTS: [(&str, &str); 6] = [
     ("node.kubernetes.io/not-ready", "NoExecute"),
     ("node.kubernetes.io/unreachable", "NoExecute"),
     ("node.kubernetes.io/disk-pressure", "NoSchedule"),
@@ -24,11 +24,11 @@ const TOLERATED: [(&str, &str); 6] = [
 
 impl DaemonSet<'_> {
     /// Creates a pod that the scheduler can only bind to this node.
-    pub(super) fn create_on(&mut self, node: &str) {
+    pub(super) fn create_pod_on(&mut self, node: &str) {
         let revision = self.revisions.current();
         let mut pod = owned::pod_from_template(KIND, &self.object, &template_of(revision));
         let hash = name(revision).strip_prefix(&format!("{}-", name(&self.object))).unwrap_or_default();
-        pod["metadata"]["labels"][HASH] = hash.into();
+        pod["metadata"]["labels"][HASH_LABEL] = hash.into();
         if let Some(generation) = annotation(&self.object, TEMPLATE_GENERATION.0) {
             pod["metadata"]["labels"][TEMPLATE_GENERATION.1] = generation.into();
         }
@@ -44,7 +44,7 @@ impl DaemonSet<'_> {
     }
 }
 
-/// The spec of a pod with the tolerations that daemon pods have.
+/// Copies a pod spec, and adds the tolerations of daemon pods to the copy.
 pub(super) fn with_tolerations(spec: &Value) -> Value {
     let mut spec = spec.clone();
     if !spec["tolerations"].is_array() {
@@ -53,7 +53,7 @@ pub(super) fn with_tolerations(spec: &Value) -> Value {
     let host_network = spec["hostNetwork"] == true;
     let Some(tolerations) = spec["tolerations"].as_array_mut() else { return spec };
     let network = host_network.then_some(("node.kubernetes.io/network-unavailable", "NoSchedule"));
-    for (key, effect) in TOLERATED.into_iter().chain(network) {
+    for (key, effect) in TOLERATED_TAINTS.into_iter().chain(network) {
         let toleration = json!({"key": key, "operator": "Exists", "effect": effect});
         if !tolerations.contains(&toleration) {
             tolerations.push(toleration);
@@ -62,7 +62,8 @@ pub(super) fn with_tolerations(spec: &Value) -> Value {
     spec
 }
 
-/// The node of a pod: the one to which it is bound, or to which its affinity binds it.
+/// The name of the node to which a pod is bound. If the pod is not bound, the name of the node that its node affinity
+/// requires.
 pub(super) fn node_of(pod: &Value) -> &str {
     if !node_name(pod).is_empty() {
         return node_name(pod);
@@ -73,5 +74,5 @@ pub(super) fn node_of(pod: &Value) -> &str {
 
 /// The hash of the revision of a pod.
 pub(super) fn revision_hash_of(pod: &Value) -> &str {
-    pod["metadata"]["labels"][HASH].as_str().unwrap_or_default()
+    pod["metadata"]["labels"][HASH_LABEL].as_str().unwrap_or_default()
 }

@@ -21,29 +21,31 @@ use crate::store::State;
 use crate::store::queue::Key;
 use crate::store::table::Event;
 
-/// The label that distinguishes the pods of the replica sets of a deployment.
+/// The label that distinguishes the pods of different replica sets of a deployment.
 const HASH_LABEL: &str = "pod-template-hash";
-const REVISION: &str = "deployment.kubernetes.io/revision";
-const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
-const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
-const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
+const REVISION_ANNOTATION: &str = "deployment.kubernetes.io/revision";
+const REVISION_HISTORY_ANNOTATION: &str = "deployment.kubernetes.io/revision-history";
+const DESIRED_REPLICAS_ANNOTATION: &str = "deployment.kubernetes.io/desired-replicas";
+const MAX_REPLICAS_ANNOTATION: &str = "deployment.kubernetes.io/max-replicas";
 
 /// The name of the component in Events.
 const COMPONENT: &str = "deployment-controller";
 
 const KIND: OwnerKind = OwnerKind { storage: DEPLOYMENTS, api_version: "apps/v1", kind: "Deployment" };
 
-/// The keys of a changed deployment, of the owners of a changed replica set, and of the deployment of a deleted pod.
+/// The keys of a changed deployment, of the deployments that own or select a changed replica set, and of the deployment
+/// of a deleted pod.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         DEPLOYMENTS if !is_deletion(event) => own_key(storage, event),
         REPLICA_SETS => KIND.keys(state, event),
-        // A rollout with the strategy Recreate waits for the end of the old pods.
+        // With the strategy `Recreate`, a rollout waits until the old pods have ended.
         PODS if is_deletion(event) => {
             let sets = event.object.owners.iter().filter_map(|owner| state.storage_key_of(owner));
             let sets = sets.filter(|storage_key| &*storage_key.0 == REPLICA_SETS);
-            let owners =
-                sets.filter_map(|storage_key| state.at(storage_key)).flat_map(|set| set.owners.clone());
+            let owners = sets
+                .filter_map(|storage_key| state.object_at(storage_key))
+                .flat_map(|set| set.owners.clone());
             let storage_keys = owners
                 .filter_map(|owner| Some((state.storage_key_of(&owner)?.clone(), owner, Duration::ZERO)));
             storage_keys.filter(|(storage_key, ..)| &*storage_key.0 == DEPLOYMENTS).collect()
@@ -63,18 +65,24 @@ struct Deployment<'a> {
     old_sets: Vec<Value>,
 }
 
-/// Reconciles a deployment: one step of its rollout, and its status.
+/// Performs one step of the rollout of a deployment, and writes its status.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key) else { return };
     let object = stored.value();
     if selector(&object).is_empty() {
         let message = "This deployment is selecting all pods. A non-empty selector is required.";
-        return events::warning(state, COMPONENT, &KIND.involved(&object), "SelectingAll", message);
+        return events::record_warning(
+            state,
+            COMPONENT,
+            &KIND.involved_object(&object),
+            "SelectingAll",
+            message,
+        );
     }
     let mut sets = KIND.claim(state, &object, REPLICA_SETS);
-    sets.sort_by(by_age);
+    sets.sort_by(compare_by_age);
     let mut deployment = Deployment { state, key, object, new_set: None, old_sets: Vec::new() };
-    deployment.select_sets(sets);
+    deployment.divide_sets(sets);
     deployment.sync();
 }
 
@@ -84,14 +92,14 @@ impl Deployment<'_> {
         if is_terminating(&self.object) {
             return self.update_status();
         }
-        self.set_paused_condition();
+        self.report_pause_or_resume();
         if self.spec()["paused"] == true {
             return self.sync_scale();
         }
         if !self.sync_new_set() {
             return;
         }
-        if self.is_scaling_event() {
+        if self.needs_scaling() {
             return self.sync_scale();
         }
         match self.spec()["strategy"]["type"].as_str() {
@@ -100,30 +108,32 @@ impl Deployment<'_> {
         }
     }
 
-    /// Scales the replica sets of a paused deployment, or after a change of `spec.replicas` (`sync`).
+    /// Scales the replica sets of a deployment that is paused or whose `spec.replicas` has changed (`sync`). Writes the
+    /// status.
     fn sync_scale(&mut self) {
         if self.spec()["paused"] == true && !self.sync_new_set() {
             return;
         }
         self.scale();
         if self.spec()["paused"] == true {
-            self.delete_old_revisions();
+            self.delete_excess_old_sets();
         }
         self.update_status();
     }
 
-    /// Whether `spec.replicas` has changed since the active replica sets were scaled.
-    fn is_scaling_event(&self) -> bool {
+    /// Whether `spec.replicas` has changed since the active replica sets were scaled (`isScalingEvent`).
+    fn needs_scaling(&self) -> bool {
         let replicas = self.replicas();
-        let desired =
-            |set: &Value| annotation(set, DESIRED_REPLICAS).and_then(|text| text.parse::<i64>().ok());
+        let desired = |set: &Value| {
+            annotation(set, DESIRED_REPLICAS_ANNOTATION).and_then(|text| text.parse::<i64>().ok())
+        };
         self.sets()
             .filter(|set| is_active(set))
             .any(|set| desired(set).is_some_and(|desired| desired != replicas))
     }
 
-    /// Sets the condition `Progressing` of a deployment that is paused or resumed (`checkPausedConditions`).
-    fn set_paused_condition(&mut self) {
+    /// Writes the condition `Progressing` after the deployment has been paused or resumed (`checkPausedConditions`).
+    fn report_pause_or_resume(&mut self) {
         if !self.has_deadline() {
             return;
         }
@@ -155,7 +165,8 @@ impl Deployment<'_> {
         self.old_sets.iter().chain(&self.new_set)
     }
 
-    /// Whether `progressDeadlineSeconds` is set. Its largest value means that there is no deadline.
+    /// Whether the rollout has a deadline for its progress. The largest value of `progressDeadlineSeconds` means that
+    /// there is no deadline.
     fn has_deadline(&self) -> bool {
         self.spec()["progressDeadlineSeconds"]
             .as_i64()
@@ -174,7 +185,7 @@ impl Deployment<'_> {
         scaled_value(&self.spec()["strategy"]["rollingUpdate"]["maxSurge"], self.replicas(), true)
     }
 
-    /// The maximum number of the `spec.replicas` pods that are unavailable during a rollout.
+    /// The maximum number of unavailable pods, out of `spec.replicas`, during a rollout.
     fn max_unavailable(&self) -> i64 {
         if !self.is_rolling_update() || self.replicas() == 0 {
             return 0;
@@ -187,9 +198,9 @@ impl Deployment<'_> {
     }
 
     /// Creates an Event about the deployment.
-    fn record(&mut self, is_warning: bool, reason: &str, message: &str) {
-        let involved = KIND.involved(&self.object);
-        let record = if is_warning { events::warning } else { events::normal };
+    fn record_event(&mut self, is_warning: bool, reason: &str, message: &str) {
+        let involved = KIND.involved_object(&self.object);
+        let record = if is_warning { events::record_warning } else { events::record_normal };
         record(self.state, COMPONENT, &involved, reason, message);
     }
 
@@ -222,18 +233,18 @@ impl Deployment<'_> {
     }
 }
 
-/// Whether the desired number of replicas of a replica set is not zero.
+/// Whether the desired number of replicas of a replica set is greater than zero.
 fn is_active(set: &Value) -> bool {
     number(&set["spec"]["replicas"]) > 0
 }
 
 /// Compares two replica sets by creation time, then by name.
-fn by_age(a: &Value, b: &Value) -> std::cmp::Ordering {
+fn compare_by_age(a: &Value, b: &Value) -> std::cmp::Ordering {
     let created = |set: &Value| set["metadata"]["creationTimestamp"].as_str().map(str::to_owned);
     created(a).cmp(&created(b)).then_with(|| super::objects::name(a).cmp(super::objects::name(b)))
 }
 
 /// The revision of a replica set; 0 if it has none.
 fn revision(set: &Value) -> i64 {
-    annotation(set, REVISION).and_then(|text| text.parse().ok()).unwrap_or(0)
+    annotation(set, REVISION_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0)
 }

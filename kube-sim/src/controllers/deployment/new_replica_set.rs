@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    DESIRED_REPLICAS, Deployment, HASH_LABEL, KIND, MAX_REPLICAS, REVISION, REVISION_HISTORY, revision,
+    DESIRED_REPLICAS_ANNOTATION, Deployment, HASH_LABEL, KIND, MAX_REPLICAS_ANNOTATION, REVISION_ANNOTATION,
+    REVISION_HISTORY_ANNOTATION, revision,
 };
 use crate::controllers::objects::{
     REPLICA_SETS, annotation, condition, find, hash, is_controlled_by, name, namespace, number,
@@ -11,13 +12,13 @@ use crate::controllers::objects::{
 };
 use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
 
-/// The annotations of a deployment that its replica sets do not get.
-const NOT_COPIED: [&str; 6] = [
+/// The annotations that are not copied from a deployment to its replica sets.
+const NOT_COPIED_ANNOTATIONS: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
-    REVISION,
-    REVISION_HISTORY,
-    DESIRED_REPLICAS,
-    MAX_REPLICAS,
+    REVISION_ANNOTATION,
+    REVISION_HISTORY_ANNOTATION,
+    DESIRED_REPLICAS_ANNOTATION,
+    MAX_REPLICAS_ANNOTATION,
     "deprecated.deployment.rollback.to",
 ];
 
@@ -25,17 +26,17 @@ const NOT_COPIED: [&str; 6] = [
 const MAX_REVISION_HISTORY: usize = 2_000;
 
 impl Deployment<'_> {
-    /// Divides the replica sets, oldest first, into the new one and the old ones.
-    pub(super) fn select_sets(&mut self, mut sets: Vec<Value>) {
+    /// Divides the replica sets, which are sorted oldest first, into the new replica set and the old ones.
+    pub(super) fn divide_sets(&mut self, mut sets: Vec<Value>) {
         let template = without_hash(&self.spec()["template"]);
         let new = sets.iter().position(|set| without_hash(&set["spec"]["template"]) == template);
         self.new_set = new.map(|at| sets.remove(at));
         self.old_sets = sets;
     }
 
-    /// Brings the annotations and `minReadySeconds` of the new replica set up to date, and the revision and the
-    /// condition `Progressing` of the deployment (`getNewReplicaSet`). Does nothing if there is no new replica set.
-    /// Returns whether the reconcile can continue: false if the replica set could not be written.
+    /// Updates the annotations and `minReadySeconds` of the new replica set, then the revision and the condition
+    /// `Progressing` of the deployment (`getNewReplicaSet`). Does nothing if there is no new replica set. Returns
+    /// whether the reconcile can continue: false if the replica set could not be written.
     pub(super) fn sync_new_set(&mut self) -> bool {
         let Some(set) = self.new_set.clone() else { return true };
         let mut wanted = set.clone();
@@ -56,7 +57,7 @@ impl Deployment<'_> {
                 _ => return false,
             }
         }
-        let revision = annotation(&wanted, REVISION).unwrap_or_default().to_owned();
+        let revision = annotation(&wanted, REVISION_ANNOTATION).unwrap_or_default().to_owned();
         let mut changed = self.set_revision(&revision);
         if self.has_deadline() && condition(&self.object, "Progressing").is_none() {
             let message = format!("Found new replica set \"{}\"", name(&set));
@@ -69,7 +70,7 @@ impl Deployment<'_> {
         true
     }
 
-    /// Creates the new replica set if it does not exist. Returns whether it exists.
+    /// Creates the new replica set if it does not exist. Returns whether the replica set exists afterwards.
     pub(super) fn ensure_new_set(&mut self) -> bool {
         if self.new_set.is_some() {
             return true;
@@ -80,9 +81,9 @@ impl Deployment<'_> {
                 let replicas = number(&created["spec"]["replicas"]);
                 if replicas > 0 {
                     let message = format!("Scaled up replica set {} from 0 to {replicas}", name(&created));
-                    self.record(false, "ScalingReplicaSet", &message);
+                    self.record_event(false, "ScalingReplicaSet", &message);
                 }
-                self.set_revision(annotation(&created, REVISION).unwrap_or_default());
+                self.set_revision(annotation(&created, REVISION_ANNOTATION).unwrap_or_default());
                 if self.has_deadline() {
                     let message = format!("Created new replica set \"{}\"", name(&created));
                     self.set_condition("Progressing", "True", "NewReplicaSetCreated", &message);
@@ -98,13 +99,13 @@ impl Deployment<'_> {
                     self.set_condition("Progressing", "False", "ReplicaSetCreateError", &message);
                     self.write_status();
                 }
-                self.record(true, "ReplicaSetCreateError", &message);
+                self.record_event(true, "ReplicaSetCreateError", &message);
                 false
             }
         }
     }
 
-    /// Uses the existing replica set with the name of the new one, if the deployment controls it and it has the pod
+    /// Uses the existing replica set that has the name of `set`, if the deployment controls it and it has the pod
     /// template of the deployment. Otherwise, increases `collisionCount`: the next reconcile computes another hash and
     /// name. Returns whether the deployment now has its new replica set.
     fn resolve_collision(&mut self, set: &Value) -> bool {
@@ -154,44 +155,44 @@ impl Deployment<'_> {
     /// (`SetNewReplicaSetAnnotations`).
     fn set_annotations(&self, set: &mut Value) {
         let own = self.object["metadata"]["annotations"].as_object().into_iter().flatten();
-        for (key, value) in own.filter(|(key, _)| !NOT_COPIED.contains(&key.as_str())) {
+        for (key, value) in own.filter(|(key, _)| !NOT_COPIED_ANNOTATIONS.contains(&key.as_str())) {
             set["metadata"]["annotations"][key] = value.clone();
         }
         let wanted = self.old_sets.iter().map(revision).max().unwrap_or(0) + 1;
-        let Some(before) = annotation(set, REVISION).map(str::to_owned) else {
-            set["metadata"]["annotations"][REVISION] = wanted.to_string().into();
+        let Some(before) = annotation(set, REVISION_ANNOTATION).map(str::to_owned) else {
+            set["metadata"]["annotations"][REVISION_ANNOTATION] = wanted.to_string().into();
             return;
         };
         if before.parse::<i64>().is_ok_and(|before| before < wanted) {
-            set["metadata"]["annotations"][REVISION] = wanted.to_string().into();
-            let history = annotation(set, REVISION_HISTORY).unwrap_or_default();
+            set["metadata"]["annotations"][REVISION_ANNOTATION] = wanted.to_string().into();
+            let history = annotation(set, REVISION_HISTORY_ANNOTATION).unwrap_or_default();
             let mut history: Vec<&str> = history.split(',').filter(|revision| !revision.is_empty()).collect();
             history.push(&before);
             while history.join(",").len() > MAX_REVISION_HISTORY {
                 history.remove(0);
             }
-            set["metadata"]["annotations"][REVISION_HISTORY] = history.join(",").into();
+            set["metadata"]["annotations"][REVISION_HISTORY_ANNOTATION] = history.join(",").into();
         }
     }
 
-    /// Records in the annotations of a replica set the desired and the maximum number of replicas of the deployment.
+    /// Sets two annotations of a replica set: the desired and the maximum number of replicas of the deployment.
     pub(super) fn set_replicas_annotations(&self, set: &mut Value) {
         let annotations = &mut set["metadata"]["annotations"];
-        annotations[DESIRED_REPLICAS] = self.replicas().to_string().into();
-        annotations[MAX_REPLICAS] = (self.replicas() + self.max_surge()).to_string().into();
+        annotations[DESIRED_REPLICAS_ANNOTATION] = self.replicas().to_string().into();
+        annotations[MAX_REPLICAS_ANNOTATION] = (self.replicas() + self.max_surge()).to_string().into();
     }
 
-    /// Sets the revision of the deployment. Returns whether it has changed.
+    /// Sets the revision of the deployment. Returns whether the revision has changed.
     fn set_revision(&mut self, revision: &str) -> bool {
-        if annotation(&self.object, REVISION) == Some(revision) {
+        if annotation(&self.object, REVISION_ANNOTATION) == Some(revision) {
             return false;
         }
-        self.object["metadata"]["annotations"][REVISION] = revision.into();
+        self.object["metadata"]["annotations"][REVISION_ANNOTATION] = revision.into();
         true
     }
 }
 
-/// A pod template without the label with the hash of the template.
+/// Returns a pod template without the label [`HASH_LABEL`].
 fn without_hash(template: &Value) -> Value {
     let mut template = template.clone();
     if let Some(labels) = template["metadata"]["labels"].as_object_mut() {

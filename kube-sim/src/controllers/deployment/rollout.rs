@@ -1,15 +1,16 @@
-//! The rollouts: replaces the pods of the old replica sets by pods of the new one.
+//! The rollouts of a deployment: they replace the pods of the old replica sets by pods of the new replica set.
 
 use serde_json::Value;
 
 use super::{Deployment, is_active, revision};
 use crate::controllers::objects::{PODS, REPLICA_SETS, is_terminating, name, number, storage_key_in};
-use crate::controllers::owned::controlled;
+use crate::controllers::owned::controlled_objects;
 use crate::controllers::pods::is_finished;
 use crate::controllers::writes;
 
 impl Deployment<'_> {
-    /// A step of a rolling update, with at most `maxSurge` additional and `maxUnavailable` unavailable pods.
+    /// Performs a step of a rolling update. Keeps at most `maxSurge` additional pods and at most `maxUnavailable`
+    /// unavailable pods.
     pub(super) fn roll_out(&mut self) {
         if !self.ensure_new_set() {
             return;
@@ -17,12 +18,12 @@ impl Deployment<'_> {
         let Some(new) = self.new_set.clone() else { return };
         let size = self.new_set_size(number(&new["spec"]["replicas"]));
         if !self.scale_new_set(size) && !self.scale_down_old_sets() && self.is_complete() {
-            self.delete_old_revisions();
+            self.delete_excess_old_sets();
         }
         self.update_rollout_status();
     }
 
-    /// A step of a rollout that deletes the old pods before it creates the new ones.
+    /// Performs a step of a rollout that deletes the old pods before it creates the new ones.
     pub(super) fn roll_out_by_recreation(&mut self) {
         let mut scaled = false;
         for at in 0..self.old_sets.len() {
@@ -36,7 +37,7 @@ impl Deployment<'_> {
         }
         self.scale_new_set(self.replicas());
         if self.is_complete() {
-            self.delete_old_revisions();
+            self.delete_excess_old_sets();
         }
         self.update_rollout_status();
     }
@@ -65,7 +66,7 @@ impl Deployment<'_> {
         }
     }
 
-    /// Scales an old replica set. Returns whether its size has changed.
+    /// Scales the old replica set at the index `at`. Returns whether its size has changed.
     fn scale_old_set(&mut self, at: usize, size: i64) -> bool {
         let set = self.old_sets[at].clone();
         match self.scale_set(&set, size, false) {
@@ -78,8 +79,9 @@ impl Deployment<'_> {
         }
     }
 
-    /// Scales down the old replica sets: first the pods that are not available, then as many as the available pods of
-    /// all replica sets allow (`reconcileOldReplicaSets`). Returns whether a size has changed.
+    /// Scales down the old replica sets (`reconcileOldReplicaSets`). First removes their unavailable pods. Then removes
+    /// available pods, as long as enough available pods remain in all replica sets together. Returns whether a size has
+    /// changed.
     fn scale_down_old_sets(&mut self) -> bool {
         let size = |set: &Value| number(&set["spec"]["replicas"]);
         let available = |set: &Value| number(&set["status"]["availableReplicas"]);
@@ -114,12 +116,13 @@ impl Deployment<'_> {
 
     /// Whether an old replica set has pods that have not ended.
     fn has_old_pods(&self) -> bool {
-        let mut pods = self.old_sets.iter().flat_map(|set| controlled(self.state, set, PODS));
+        let mut pods = self.old_sets.iter().flat_map(|set| controlled_objects(self.state, set, PODS));
         pods.any(|pod| !is_finished(&pod))
     }
 
-    /// Deletes the old replica sets beyond `revisionHistoryLimit`, from the lowest revision up, unless they have pods.
-    pub(super) fn delete_old_revisions(&mut self) {
+    /// Deletes the old replica sets beyond `revisionHistoryLimit`, lowest revision first. Keeps replica sets that have
+    /// pods.
+    pub(super) fn delete_excess_old_sets(&mut self) {
         let Some(limit) = self.spec()["revisionHistoryLimit"].as_u64().filter(|l| *l != i32::MAX as u64)
         else {
             return;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{DESIRED_REPLICAS, Deployment, MAX_REPLICAS, by_age, is_active};
+use super::{DESIRED_REPLICAS_ANNOTATION, Deployment, MAX_REPLICAS_ANNOTATION, compare_by_age, is_active};
 use crate::controllers::objects::{REPLICA_SETS, annotation, name, number, storage_key_in};
 use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
 
@@ -27,10 +27,11 @@ impl Deployment<'_> {
         }
     }
 
-    /// Whether the new replica set has all replicas, and all are available.
+    /// Whether the new replica set has all replicas of the deployment, and all of them are available.
     fn is_saturated(&self) -> bool {
         self.new_set.as_ref().is_some_and(|set| {
-            let desired = annotation(set, DESIRED_REPLICAS).and_then(|text| text.parse::<i64>().ok());
+            let desired =
+                annotation(set, DESIRED_REPLICAS_ANNOTATION).and_then(|text| text.parse::<i64>().ok());
             let counts = [&set["spec"]["replicas"], &set["status"]["availableReplicas"]];
             desired == Some(self.replicas()) && counts.iter().all(|count| number(count) == self.replicas())
         })
@@ -43,13 +44,13 @@ impl Deployment<'_> {
         let allowed = if self.replicas() > 0 { self.replicas() + self.max_surge() } else { 0 };
         let to_add = allowed - sets.iter().map(size).sum::<i64>();
         sets.sort_by(|a, b| {
-            let age = by_age(a, b);
+            let age = compare_by_age(a, b);
             size(b).cmp(&size(a)).then(if to_add > 0 { age.reverse() } else { age })
         });
         let mut added = 0;
         let mut sizes: Vec<i64> = Vec::new();
         for set in &sets {
-            let share = if to_add == 0 || to_add == added { 0 } else { self.share_of(set) };
+            let share = if to_add == 0 || to_add == added { 0 } else { self.replicas_to_add(set) };
             let rest = to_add - added;
             let share = if to_add > 0 { share.min(rest) } else { share.max(rest) };
             sizes.push(size(set) + share);
@@ -63,20 +64,20 @@ impl Deployment<'_> {
         }
     }
 
-    /// The number of replicas to add to a replica set so that it keeps its share of the deployment; negative if it must
-    /// shrink (`getReplicaSetFraction`).
-    fn share_of(&self, set: &Value) -> i64 {
+    /// The number of replicas to add to a replica set so that the replica set keeps its share of the deployment;
+    /// negative if the replica set must shrink (`getReplicaSetFraction`).
+    fn replicas_to_add(&self, set: &Value) -> i64 {
         let size = number(&set["spec"]["replicas"]);
         if self.replicas() == 0 {
             return -size;
         }
-        let recorded = annotation(set, MAX_REPLICAS).and_then(|text| text.parse::<i64>().ok());
+        let recorded = annotation(set, MAX_REPLICAS_ANNOTATION).and_then(|text| text.parse::<i64>().ok());
         let before = recorded.filter(|max| *max != 0).unwrap_or(number(&self.object["status"]["replicas"]));
         if before <= 0 {
             return 0;
         }
         let scaled = size * (self.replicas() + self.max_surge());
-        // Rounds half up, as all numbers are positive.
+        // No number is negative, so this division rounds half up.
         (2 * scaled + before) / (2 * before) - size
     }
 
@@ -89,8 +90,9 @@ impl Deployment<'_> {
         }
     }
 
-    /// Scales a replica set, and creates the Event about it. Without `forced`, the annotations with the replicas of the
-    /// deployment are only written if the size changes. Returns the written replica set; `None` if none was written.
+    /// Scales a replica set, and creates an Event if the size changes. Also sets the annotations that contain the
+    /// replica counts of the deployment. If the size does not change and `forced` is false, writes nothing. Returns the
+    /// written replica set; `None` if nothing was written.
     pub(super) fn scale_set(&mut self, set: &Value, size: i64, forced: bool) -> Option<Value> {
         let before = number(&set["spec"]["replicas"]);
         if before == size && !forced {
@@ -107,7 +109,7 @@ impl Deployment<'_> {
         if before != size {
             let direction = if before < size { "up" } else { "down" };
             let message = format!("Scaled {direction} replica set {} from {before} to {size}", name(set));
-            self.record(false, "ScalingReplicaSet", &message);
+            self.record_event(false, "ScalingReplicaSet", &message);
         }
         Some(written)
     }

@@ -1,11 +1,11 @@
-//! The status of a deployment: its counts, and the conditions of its progress.
+//! The status of a deployment: counts and conditions.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Deployment;
-use crate::controllers::objects::{condition, name, number, seconds, time, until};
+use crate::controllers::objects::{condition, name, number, remaining_time, seconds, time};
 use crate::controllers::requeue;
 
 impl Deployment<'_> {
@@ -26,7 +26,7 @@ impl Deployment<'_> {
         let is_done = number(&status["replicas"]) == number(&status["updatedReplicas"])
             && current.as_ref().is_some_and(|current| current["reason"] == "NewReplicaSetAvailable");
         if self.has_deadline() && !is_done {
-            self.estimate_progress(&mut status, current.as_ref());
+            self.set_progressing_condition(&mut status, current.as_ref());
         }
         let failure =
             self.new_set.iter().chain(&self.old_sets).find_map(|set| condition(set, "ReplicaFailure"));
@@ -44,8 +44,8 @@ impl Deployment<'_> {
         }
     }
 
-    /// Sets the condition `Progressing`: the rollout is complete, has progressed, or has exceeded its deadline.
-    fn estimate_progress(&self, status: &mut Value, current: Option<&Value>) {
+    /// Sets the condition `Progressing` if the rollout is complete, has progressed, or has exceeded its deadline.
+    fn set_progressing_condition(&self, status: &mut Value, current: Option<&Value>) {
         let subject = match &self.new_set {
             Some(set) => format!("ReplicaSet \"{}\"", name(set)),
             None => format!("Deployment \"{}\"", name(&self.object)),
@@ -66,7 +66,8 @@ impl Deployment<'_> {
             if let Some(current) = current.filter(|current| current["status"] == "True") {
                 condition["lastTransitionTime"] = current["lastTransitionTime"].clone();
             }
-            // `lastUpdateTime` must change even if the reason does not: `set_condition` would keep the old condition.
+            // `lastUpdateTime` must change even if the reason stays the same. `set_condition` would keep the old
+            // condition with its time, so the old condition is removed first.
             remove_condition(status, "Progressing");
             set_condition(status, condition);
         } else if current.is_some_and(|current| self.has_timed_out(current)) {
@@ -87,7 +88,7 @@ impl Deployment<'_> {
             && number(&status["observedGeneration"]) >= number(&self.object["metadata"]["generation"])
     }
 
-    /// Whether the new status has more updated, ready or available replicas, or fewer old ones.
+    /// Whether the new status has more updated, ready or available replicas, or fewer old ones, than the stored status.
     fn has_progressed(&self, new: &Value) -> bool {
         let old = &self.object["status"];
         let outdated = |status: &Value| number(&status["replicas"]) - number(&status["updatedReplicas"]);
@@ -105,10 +106,10 @@ impl Deployment<'_> {
         }
     }
 
-    /// The time until the deadline of the progress; zero if it has passed.
+    /// The time until the deadline of the progress; zero if the deadline has passed.
     fn time_to_deadline(&self, current: &Value) -> Option<Duration> {
         let from = time(&current["lastUpdateTime"])?;
-        Some(until(&self.state.clock, from, seconds(&self.spec()["progressDeadlineSeconds"])))
+        Some(remaining_time(&self.state.clock, from, seconds(&self.spec()["progressDeadlineSeconds"])))
     }
 
     /// Requeues the deployment for the deadline of its progress (`requeueStuckDeployment`).
@@ -135,7 +136,7 @@ impl Deployment<'_> {
             "observedGeneration": self.object["metadata"]["generation"],
             "terminatingReplicas": sum("terminatingReplicas"),
         });
-        // As in Go, counts of zero are omitted.
+        // The counts in the following list are omitted if they are zero, as with `omitempty` in Go.
         let updated = self.new_set.as_ref().map_or(0, |set| number(&set["status"]["replicas"]));
         for (field, count) in [
             ("replicas", sum("replicas")),
@@ -178,8 +179,8 @@ impl Deployment<'_> {
     }
 }
 
-/// Sets a condition, unless there is one with the same status and reason. `lastTransitionTime` remains if the status
-/// does not change.
+/// Sets a condition, unless a condition with the same type, status and reason exists. `lastTransitionTime` remains if
+/// the status does not change.
 pub(super) fn set_condition(status: &mut Value, mut condition: Value) {
     if !status["conditions"].is_array() {
         status["conditions"] = json!([]);

@@ -1,20 +1,20 @@
-//! The `Endpoints` object of a service, which has the name of the service.
+//! The `Endpoints` object of a service. The object has the name of the service.
 
 use serde_json::{Value, json};
 
-use super::{ENDPOINTS, Endpoint, by_ports, is_headless};
+use super::{ENDPOINTS, Endpoint, group_by_ports, is_headless};
 use crate::controllers::objects::{name, namespace};
 use crate::controllers::writes::{self, CONTROLLER_MANAGER};
 use crate::store::queue::Key;
 use crate::store::{State, StorageKey};
 
 /// The label of the objects that this controller writes.
-const MANAGED_BY: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoint-controller");
+const MANAGED_BY_LABEL: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoint-controller");
 
 /// Creates or changes the `Endpoints` of a service.
 pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
-    // `subset` omits terminating pods, which `Endpoints` do not contain.
-    let groups = by_ports(endpoints).into_values();
+    // `Endpoints` contain no terminating pods, so `subset` omits them.
+    let groups = group_by_ports(endpoints).into_values();
     let subsets: Vec<Value> = groups.filter_map(|group| subset(&group)).collect();
     let object = json!({"metadata": {"name": name(service), "namespace": namespace(service)}});
     let change = |object: &mut Value| {
@@ -26,7 +26,7 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
         let own = service["metadata"]["labels"].as_object().cloned().unwrap_or_default();
         let labels = &mut object["metadata"]["labels"];
         *labels = own.into();
-        labels[MANAGED_BY.0] = MANAGED_BY.1.into();
+        labels[MANAGED_BY_LABEL.0] = MANAGED_BY_LABEL.1.into();
         if is_headless(service) {
             labels["service.kubernetes.io/headless"] = "".into();
         }
@@ -38,13 +38,13 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
 
 /// Deletes the `Endpoints` of a deleted service, if this controller wrote them.
 pub(super) fn delete(state: &mut State, key: &Key) {
-    if state.at(&key.object).is_some() {
+    if state.object_at(&key.object).is_some() {
         // A new service with the same name exists.
         return;
     }
     let storage_key: StorageKey = (ENDPOINTS.into(), key.object.1.clone());
-    let own = state.at(&storage_key).map(|object| object.value());
-    if own.is_some_and(|own| own["metadata"]["labels"][MANAGED_BY.0] == MANAGED_BY.1) {
+    let own = state.object_at(&storage_key).map(|object| object.value());
+    if own.is_some_and(|own| own["metadata"]["labels"][MANAGED_BY_LABEL.0] == MANAGED_BY_LABEL.1) {
         writes::delete(state, &storage_key);
     }
 }

@@ -1,4 +1,4 @@
-//! The controllers of endpoints: `EndpointSlice` and `Endpoints` objects for the services with a selector.
+//! The controllers of endpoints: they write the `EndpointSlice` and `Endpoints` objects of services with a selector.
 
 mod legacy;
 mod slices;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::objects::{PODS, is_terminating, name, namespace, uid};
-use super::owned::{selected_pods, selecting};
+use super::owned::{keys_of_selecting_objects, selected_pods};
 use super::pods::{is_finished, is_ready, node_name};
 use super::{Keys, own_key};
 use crate::store::State;
@@ -27,25 +27,26 @@ const ENDPOINTS: &str = "/endpoints";
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         SERVICES => own_key(storage, event),
-        PODS => selecting(state, SERVICES, event, selector),
+        PODS => keys_of_selecting_objects(state, SERVICES, event, selector),
         SLICES | ENDPOINTS => {
             let label = event.object.value()["metadata"]["labels"][slices::SERVICE_LABEL].clone();
             let service = label.as_str().unwrap_or(event.object.name()).to_owned();
             let storage_key =
                 (Arc::from(SERVICES), crate::store::object::key(event.object.namespace(), &service));
-            let found = state.at(&storage_key).map(|service| service.uid.clone());
+            let found = state.object_at(&storage_key).map(|service| service.uid.clone());
             found.map(|uid| (storage_key, uid, Duration::ZERO)).into_iter().collect()
         }
         _ => Keys::new(),
     }
 }
 
-/// The selector of a service; `None` if the service has no selector or is an `ExternalName`, and thus has no endpoints.
+/// The selector of a service. `None` if the service has no endpoints, because it has no selector or its type is
+/// `ExternalName`.
 fn selector(service: &Value) -> Option<LabelSelector> {
     let spec = &service["spec"];
     let labels = spec["selector"].as_object().filter(|labels| !labels.is_empty());
     let is_external = spec["type"] == "ExternalName";
-    labels.filter(|_| !is_external).map(|labels| LabelSelector::of_object(&json!({"matchLabels": labels})))
+    labels.filter(|_| !is_external).map(|labels| LabelSelector::from_json(&json!({"matchLabels": labels})))
 }
 
 /// Writes the slices and the `Endpoints` of a service, or deletes the `Endpoints` of a deleted service.
@@ -58,7 +59,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(selector) = selector(&service).filter(|_| !is_terminating(&service)) else { return };
     let pods = selected_pods(state, namespace(&service), &selector);
     let mut endpoints: Vec<Endpoint> =
-        pods.iter().filter_map(|pod| Endpoint::of(state, &service, pod)).collect();
+        pods.iter().filter_map(|pod| Endpoint::from_pod(state, &service, pod)).collect();
     endpoints.sort_by(|a, b| a.address.cmp(&b.address));
     slices::sync(state, &service, &endpoints);
     legacy::sync(state, &service, &endpoints);
@@ -80,7 +81,7 @@ struct Endpoint {
 
 impl Endpoint {
     /// The endpoint of a pod; `None` if the pod has no address, or its containers have ended.
-    fn of(state: &State, service: &Value, pod: &Value) -> Option<Self> {
+    fn from_pod(state: &State, service: &Value, pod: &Value) -> Option<Self> {
         let address = pod["status"]["podIP"].as_str().filter(|ip| !ip.is_empty())?.to_owned();
         if is_finished(pod) {
             return None;
@@ -135,7 +136,7 @@ fn ports_of(service: &Value, pod: &Value) -> Vec<Value> {
 }
 
 /// Groups the endpoints with the same ports. The key of a group is the JSON of its ports.
-fn by_ports(endpoints: &[Endpoint]) -> BTreeMap<String, Vec<&Endpoint>> {
+fn group_by_ports(endpoints: &[Endpoint]) -> BTreeMap<String, Vec<&Endpoint>> {
     let mut groups = BTreeMap::<String, Vec<&Endpoint>>::new();
     for endpoint in endpoints {
         groups.entry(Value::from(endpoint.ports.clone()).to_string()).or_default().push(endpoint);

@@ -2,23 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::{Endpoint, SLICES, by_ports, is_headless};
+use super::{Endpoint, SLICES, group_by_ports, is_headless};
 use crate::controllers::objects::{name, namespace, storage_key_in, uid};
-use crate::controllers::owned::controlled;
+use crate::controllers::owned::controlled_objects;
 use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
 use crate::store::State;
 
 pub(super) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
-const MAX_ENDPOINTS: usize = 100;
+const MAX_ENDPOINTS_PER_SLICE: usize = 100;
 
-/// Creates, changes and deletes slices until they have the endpoints of the service.
+/// Creates, changes and deletes slices so that they contain the endpoints of the service.
 pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
-    let mut existing = controlled(state, service, SLICES);
-    let groups = by_ports(endpoints);
+    let mut existing = controlled_objects(state, service, SLICES);
+    let groups = group_by_ports(endpoints);
     let mut wanted = Vec::new();
     for group in groups.values() {
-        for part in group.chunks(MAX_ENDPOINTS) {
+        for part in group.chunks(MAX_ENDPOINTS_PER_SLICE) {
             wanted.push((
                 part[0].ports.clone(),
                 part.iter().map(|endpoint| item(endpoint)).collect::<Vec<_>>(),
@@ -76,7 +76,7 @@ fn create(state: &mut State, service: &Value, ports: &[Value], items: &[Value]) 
     }
 }
 
-/// Sets the labels of the controller, and copies those of the service.
+/// Sets the labels of the controller, and copies the labels of the service.
 fn set_labels(slice: &mut Value, service: &Value) {
     let own = service["metadata"]["labels"].as_object().cloned().unwrap_or_default();
     let labels = &mut slice["metadata"]["labels"];

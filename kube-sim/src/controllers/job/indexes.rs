@@ -1,4 +1,4 @@
-//! Sets of completion indexes, in the text form of a job's status: `1,3-5,7`.
+//! A set of completion indexes, and its text form in the status of a job: `1,3-5,7`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,16 +9,17 @@ pub(super) struct Indexes(BTreeSet<u32>);
 
 /// Parsing ignores indexes and ranges that reach this index. A client can write any range to a status, and a huge range
 /// would exhaust the memory.
-const MAX_INDEX: u32 = 1_000_000;
+const INDEX_LIMIT: u32 = 1_000_000;
 
 impl Indexes {
-    /// Parses the text of a status. Ignores parts that are neither a number nor a range, or that reach [`MAX_INDEX`].
+    /// Parses the value of `completedIndexes` or `failedIndexes`. Ignores invalid parts, and parts that reach
+    /// [`INDEX_LIMIT`].
     pub(super) fn parse(text: &str) -> Self {
         let mut all = BTreeSet::new();
         for part in text.split(',') {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             if let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>())
-                && last < MAX_INDEX
+                && last < INDEX_LIMIT
             {
                 all.extend(first..=last);
             }
@@ -52,7 +53,7 @@ impl fmt::Display for Indexes {
             let comma = if at > 0 { "," } else { "" };
             match last - first {
                 0 => write!(f, "{comma}{first}")?,
-                // As in Kubernetes, two neighbours are no range.
+                // As in Kubernetes, two consecutive indexes are not written as a range.
                 1 => write!(f, "{comma}{first},{last}")?,
                 _ => write!(f, "{comma}{first}-{last}")?,
             }
@@ -66,7 +67,7 @@ mod tests {
     use super::Indexes;
 
     #[test]
-    fn indexes_are_written_as_ranges() {
+    fn at_least_three_consecutive_indexes_are_written_as_a_range() {
         let mut indexes = Indexes::parse("1,3-5,x,9-8");
         indexes.insert(6);
         indexes.insert(8);

@@ -1,4 +1,4 @@
-//! The job controller: runs pods until a number of them has succeeded, or too many have failed.
+//! The job controller: runs pods until enough of them have succeeded, or too many have failed.
 //!
 //! A pod has a finalizer until the controller has counted it, so that a deleted pod is counted too.
 
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use self::indexes::Indexes;
 use super::objects::{
-    PODS, condition, controller_of, is_terminating, is_true, name, number, seconds, storage_key_in, time,
-    until,
+    PODS, condition, controller_of, is_terminating, is_true, name, number, remaining_time, seconds,
+    storage_key_in, time,
 };
 use super::owned::{self, OwnerKind};
 use super::pods::{is_active, is_ready, phase};
@@ -29,14 +29,15 @@ use crate::store::table::Event;
 pub(super) const JOBS: &str = "batch/jobs";
 const COMPONENT: &str = "job-controller";
 
-/// The finalizer of the pods that the controller has not counted.
-const TRACKING: &str = "batch.kubernetes.io/job-tracking";
-/// The annotation and label with the completion index of a pod.
-const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+/// The finalizer of the pods that the controller has not counted yet.
+const TRACKING_FINALIZER: &str = "batch.kubernetes.io/job-tracking";
+/// The key of an annotation and a label of a pod. Both contain the completion index of the pod.
+const INDEX_KEY: &str = "batch.kubernetes.io/job-completion-index";
 
 pub(super) const KIND: OwnerKind = OwnerKind { storage: JOBS, api_version: "batch/v1", kind: "Job" };
 
-/// The keys of a changed job, of the jobs of a changed pod, and of a terminating pod whose job does not exist.
+/// The keys of a changed job, of the jobs that own or select a changed pod, and of a terminating pod whose job does not
+/// exist.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         JOBS if !is_deletion(event) => own_key(storage, event),
@@ -44,7 +45,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
             let keys = KIND.keys(state, event);
             if keys.is_empty() && !is_deletion(event) && event.object.is_terminating {
                 let pod = event.object.value();
-                if object_meta::finalizers(&pod).iter().any(|finalizer| finalizer == TRACKING) {
+                if object_meta::finalizers(&pod).iter().any(|finalizer| finalizer == TRACKING_FINALIZER) {
                     return own_key(storage, event);
                 }
             }
@@ -60,9 +61,10 @@ struct Job<'a> {
     key: &'a Key,
     object: Value,
     pods: Vec<Value>,
-    /// The succeeded indexes of an indexed job. `failed` contains the indexes with more failures than
-    /// `backoffLimitPerIndex`, and those that the pod failure policy fails.
+    /// The succeeded indexes of an indexed job.
     succeeded: Indexes,
+    /// The failed indexes of an indexed job: they have more failures than `backoffLimitPerIndex`, or the pod failure
+    /// policy has failed them (`FailIndex`).
     failed: Indexes,
 }
 
@@ -87,7 +89,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let failed = Indexes::parse(status["failedIndexes"].as_str().unwrap_or_default());
     let mut job = Job { state, key, object, pods, succeeded, failed };
     if job.is_finished() {
-        // Pods that ended after the job lose their finalizer too.
+        // If a pod ends after its job, `count_ended_pods` removes the finalizer of the pod.
         job.count_ended_pods();
         return job.delete_after_ttl();
     }
@@ -120,7 +122,7 @@ impl Job<'_> {
         self.spec()["completionMode"] == "Indexed"
     }
 
-    fn has_limit_per_index(&self) -> bool {
+    fn has_backoff_limit_per_index(&self) -> bool {
         self.is_indexed() && self.spec()["backoffLimitPerIndex"].is_number()
     }
 
@@ -128,11 +130,12 @@ impl Job<'_> {
         self.spec()["completions"].as_i64()
     }
 
-    /// Counts the ended pods, ends the job or creates and deletes pods, and writes the status (`syncJob`).
+    /// Counts the ended pods. If the job has failed or is complete, ends the job. Otherwise creates or deletes pods.
+    /// Writes the status (`syncJob`).
     fn sync(&mut self) {
         self.count_ended_pods();
-        self.start();
-        let failure = self.failure();
+        self.start_or_suspend();
+        let failure = self.check_failure();
         if let Some(failure) = failure {
             let active: Vec<Value> = self.pods.iter().filter(|pod| is_active(pod)).cloned().collect();
             for pod in &active {
@@ -148,11 +151,18 @@ impl Job<'_> {
     }
 
     /// Sets the start time and the condition `Suspended`. Removes the start time of a job that becomes suspended.
-    fn start(&mut self) {
+    fn start_or_suspend(&mut self) {
         let now = self.state.clock.stamp();
         if self.is_suspended() {
-            if status::set(&mut self.object, "Suspended", "True", "JobSuspended", "Job suspended", &now) {
-                self.record(false, "Suspended", "Job suspended");
+            if status::set_condition(
+                &mut self.object,
+                "Suspended",
+                "True",
+                "JobSuspended",
+                "Job suspended",
+                &now,
+            ) {
+                self.record_event(false, "Suspended", "Job suspended");
                 if let Some(status) = self.object["status"].as_object_mut() {
                     status.remove("startTime");
                 }
@@ -160,8 +170,8 @@ impl Job<'_> {
             return;
         }
         if is_true(&self.object, "Suspended") {
-            status::set(&mut self.object, "Suspended", "False", "JobResumed", "Job resumed", &now);
-            self.record(false, "Resumed", "Job resumed");
+            status::set_condition(&mut self.object, "Suspended", "False", "JobResumed", "Job resumed", &now);
+            self.record_event(false, "Resumed", "Job resumed");
             self.object["status"]["startTime"] = now.as_str().into();
         }
         if self.object["status"]["startTime"].is_null() {
@@ -169,8 +179,9 @@ impl Job<'_> {
         }
     }
 
-    /// The reason and the message of the failure, if the job has failed. Requeues the job for its deadline.
-    fn failure(&mut self) -> Option<Outcome> {
+    /// Returns the reason and the message of the failure, if the job has failed. If the job has a deadline that has not
+    /// passed, requeues the job for the deadline.
+    fn check_failure(&mut self) -> Option<Outcome> {
         if let Some(target) = condition(&self.object, "FailureTarget") {
             let reason = match target["reason"].as_str() {
                 Some("DeadlineExceeded") => "DeadlineExceeded",
@@ -181,11 +192,11 @@ impl Job<'_> {
             };
             return Some((reason, target["message"].as_str().unwrap_or_default().to_owned()));
         }
-        if let Some(message) = self.failing_policy() {
+        if let Some(message) = self.fail_job_message() {
             return Some(("PodFailurePolicy", message));
         }
         let limit = number(&self.spec()["backoffLimit"]);
-        if number(&self.object["status"]["failed"]) > limit || self.restarts_exceed(limit) {
+        if number(&self.object["status"]["failed"]) > limit || self.restarts_reach_limit(limit) {
             return Some(("BackoffLimitExceeded", "Job has reached the specified backoff limit".to_owned()));
         }
         if let Some(rest) = self.time_to_deadline() {
@@ -195,7 +206,7 @@ impl Job<'_> {
             }
             requeue(self.state, self.key, rest);
         }
-        if !self.has_limit_per_index() {
+        if !self.has_backoff_limit_per_index() {
             return None;
         }
         let failed = i64::try_from(self.failed.len()).unwrap_or(i64::MAX);
@@ -208,9 +219,9 @@ impl Job<'_> {
         done.then(|| ("FailedIndexes", "Job has failed indexes".to_owned()))
     }
 
-    /// Whether the restarts of the containers in the job's pods reach `limit`, or exceed it if it is zero. Containers
-    /// restart only with the restart policy `OnFailure`.
-    fn restarts_exceed(&self, limit: i64) -> bool {
+    /// Whether the containers in the unfinished pods of the job have restarted at least `limit` times in total, or once
+    /// if `limit` is zero. Containers restart only with the restart policy `OnFailure`.
+    fn restarts_reach_limit(&self, limit: i64) -> bool {
         if self.spec()["template"]["spec"]["restartPolicy"] != "OnFailure" {
             return false;
         }
@@ -226,7 +237,7 @@ impl Job<'_> {
             return None;
         }
         let start = time(&self.object["status"]["startTime"])?;
-        Some(until(&self.state.clock, start, seconds(&self.spec()["activeDeadlineSeconds"])))
+        Some(remaining_time(&self.state.clock, start, seconds(&self.spec()["activeDeadlineSeconds"])))
     }
 
     /// The reason and the message of the completion, if the job is complete.
@@ -241,26 +252,26 @@ impl Job<'_> {
         (complete && active == 0).then_some(("CompletionsReached", message))
     }
 
-    /// Sets the condition `interim`, and the condition `last` once no pod is terminating.
+    /// Sets the condition `interim`. If no pod is terminating, also sets the condition `last` and creates an Event.
     fn finish(&mut self, interim: &str, last: &str, (reason, message): Outcome) {
         let now = self.state.clock.stamp();
-        status::set(&mut self.object, interim, "True", reason, &message, &now);
+        status::set_condition(&mut self.object, interim, "True", reason, &message, &now);
         let is_ending = |pod: &Value| is_terminating(pod) && !super::pods::is_finished(pod);
         if self.pods.iter().any(is_ending) {
             return;
         }
-        status::set(&mut self.object, last, "True", reason, &message, &now);
+        status::set_condition(&mut self.object, last, "True", reason, &message, &now);
         if last == "Complete" {
             self.object["status"]["completionTime"] = now.into();
-            self.record(false, "Completed", "Job completed");
+            self.record_event(false, "Completed", "Job completed");
         } else {
-            self.record(true, reason, &message);
+            self.record_event(true, reason, &message);
         }
     }
 
-    /// Writes the counts of pods, and the status in `object`.
+    /// Writes the status in `object`, with the current counts of pods.
     fn write_status(&mut self) {
-        let pods = owned::controlled(self.state, &self.object, PODS);
+        let pods = owned::controlled_objects(self.state, &self.object, PODS);
         let active = pods.iter().filter(|pod| is_active(pod)).count();
         let ready = pods.iter().filter(|pod| is_active(pod) && is_ready(pod)).count();
         let terminating =
@@ -273,7 +284,7 @@ impl Job<'_> {
         if self.is_indexed() {
             status["completedIndexes"] = self.succeeded.to_string().into();
         }
-        if self.has_limit_per_index() {
+        if self.has_backoff_limit_per_index() {
             status["failedIndexes"] = self.failed.to_string().into();
         }
         // An error needs no handling: the next change of a pod writes the status.
@@ -282,7 +293,8 @@ impl Job<'_> {
         });
     }
 
-    /// Deletes a finished job, its pods first, once `ttlSecondsAfterFinished` has passed. Requeues the job before.
+    /// If the time `ttlSecondsAfterFinished` has passed, deletes the finished job after its pods. Otherwise requeues the
+    /// job for the end of this time.
     fn delete_after_ttl(&mut self) {
         if is_terminating(&self.object) || !self.spec()["ttlSecondsAfterFinished"].is_number() {
             return;
@@ -291,7 +303,7 @@ impl Job<'_> {
             condition(&self.object, kind).and_then(|condition| time(&condition["lastTransitionTime"]))
         });
         let ttl = seconds(&self.spec()["ttlSecondsAfterFinished"]);
-        let Some(rest) = end.map(|end| until(&self.state.clock, end, ttl)) else { return };
+        let Some(rest) = end.map(|end| remaining_time(&self.state.clock, end, ttl)) else { return };
         if !rest.is_zero() {
             return requeue(self.state, self.key, rest);
         }
@@ -300,30 +312,31 @@ impl Job<'_> {
         }
     }
 
-    fn record(&mut self, is_warning: bool, reason: &str, message: &str) {
-        let involved = KIND.involved(&self.object);
-        let record = if is_warning { events::warning } else { events::normal };
+    fn record_event(&mut self, is_warning: bool, reason: &str, message: &str) {
+        let involved = KIND.involved_object(&self.object);
+        let record = if is_warning { events::record_warning } else { events::record_normal };
         record(self.state, COMPONENT, &involved, reason, message);
     }
 }
 
-/// Removes the finalizer of a pod, and the pod if only the finalizer has deferred its removal.
+/// Removes the finalizer [`TRACKING_FINALIZER`] of a pod. Also removes a terminating pod that remains only because of
+/// this finalizer.
 fn stop_tracking(state: &mut State, pod: &Value) {
     let storage_key = storage_key_in(PODS, pod);
     if is_terminating(pod) {
-        return deletion::remove_finalizer(state, &storage_key, TRACKING);
+        return deletion::remove_finalizer(state, &storage_key, TRACKING_FINALIZER);
     }
     // The pod gets smaller, so the commit cannot exceed the space quota.
     let _ = writes::modify(state, &storage_key, Part::Object, CONTROLLER_MANAGER, |pod| {
         let mut finalizers = object_meta::finalizers(pod);
-        finalizers.retain(|finalizer| finalizer != TRACKING);
+        finalizers.retain(|finalizer| finalizer != TRACKING_FINALIZER);
         object_meta::set_finalizers(pod, &finalizers);
     });
 }
 
 /// The index of a pod of an indexed job.
 fn index_of(pod: &Value) -> Option<u32> {
-    super::objects::annotation(pod, INDEX)?.parse().ok()
+    super::objects::annotation(pod, INDEX_KEY)?.parse().ok()
 }
 
 /// The prefix of the names of a job's pods.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{COMPONENT, INDEX, Job, KIND, TRACKING, index_of, name_prefix, stop_tracking};
+use super::{COMPONENT, INDEX_KEY, Job, KIND, TRACKING_FINALIZER, index_of, name_prefix, stop_tracking};
 use crate::controllers::objects::{
-    PODS, annotation, is_terminating, name, namespace, number, storage_key_in, time, until,
+    PODS, annotation, is_terminating, name, namespace, number, remaining_time, storage_key_in, time,
 };
 use crate::controllers::pods::{is_active, phase, sort_for_deletion};
 use crate::controllers::{owned, requeue};
@@ -20,22 +20,24 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(600);
 /// The maximum number of pods that one call of `manage_pods` creates or deletes.
 const BURST: usize = 500;
 
-/// The annotation with the number of earlier failures of a pod's index, which count toward `backoffLimitPerIndex`.
-const INDEX_FAILURES: &str = "batch.kubernetes.io/job-index-failure-count";
+/// The annotation that contains the number of earlier failures of a pod's index. These failures count toward
+/// `backoffLimitPerIndex`.
+const INDEX_FAILURES_ANNOTATION: &str = "batch.kubernetes.io/job-index-failure-count";
 
 impl Job<'_> {
     /// Counts the ended pods that still have the finalizer, and removes the finalizer.
     pub(super) fn count_ended_pods(&mut self) {
         for pod in std::mem::take(&mut self.pods) {
-            let is_tracked = object_meta::finalizers(&pod).iter().any(|finalizer| finalizer == TRACKING);
+            let is_tracked =
+                object_meta::finalizers(&pod).iter().any(|finalizer| finalizer == TRACKING_FINALIZER);
             let succeeded = phase(&pod) == "Succeeded";
-            let failed = self.has_failed(&pod);
+            let failed = self.counts_as_failed(&pod);
             if is_tracked && (succeeded || failed) {
-                self.count(&pod, succeeded);
+                self.count_pod(&pod, succeeded);
                 stop_tracking(self.state, &pod);
             }
             let storage_key = storage_key_in(PODS, &pod);
-            if let Some(current) = self.state.at(&storage_key) {
+            if let Some(current) = self.state.object_at(&storage_key) {
                 self.pods.push(current.value());
             }
         }
@@ -44,26 +46,26 @@ impl Job<'_> {
         }
     }
 
-    /// Whether the pod counts as failed. Unless `podReplacementPolicy` is `Failed`, a terminating pod that has not
-    /// succeeded counts as failed too.
-    fn has_failed(&self, pod: &Value) -> bool {
+    /// Whether the pod counts as failed: its phase is `Failed`, or it is terminating and has not succeeded. With the
+    /// `podReplacementPolicy` `Failed`, only the phase matters.
+    fn counts_as_failed(&self, pod: &Value) -> bool {
         let counts_terminating = self.spec()["podReplacementPolicy"] != "Failed";
         phase(pod) == "Failed" || (counts_terminating && is_terminating(pod) && phase(pod) != "Succeeded")
     }
 
-    fn count(&mut self, pod: &Value, succeeded: bool) {
+    fn count_pod(&mut self, pod: &Value, succeeded: bool) {
         if succeeded {
             match index_of(pod).filter(|_| self.is_indexed()) {
                 Some(index) => self.succeeded.insert(index),
-                None => self.add_to_status("succeeded"),
+                None => self.increment_status_count("succeeded"),
             }
             return;
         }
         match self.policy_action(pod) {
             Some("Ignore") => {}
             action => {
-                self.add_to_status("failed");
-                if let Some(index) = index_of(pod).filter(|_| self.has_limit_per_index()) {
+                self.increment_status_count("failed");
+                if let Some(index) = index_of(pod).filter(|_| self.has_backoff_limit_per_index()) {
                     let limit = number(&self.spec()["backoffLimitPerIndex"]);
                     if action == Some("FailIndex") || failures_of(pod) + 1 > limit {
                         self.failed.insert(index);
@@ -73,16 +75,17 @@ impl Job<'_> {
         }
     }
 
-    fn add_to_status(&mut self, field: &str) {
+    fn increment_status_count(&mut self, field: &str) {
         let count = &mut self.object["status"][field];
         *count = (number(count) + 1).into();
     }
 
-    /// The action of the first rule of the pod failure policy that a failed pod matches.
+    /// The action that the pod failure policy has for a failed pod: the action of the first rule that matches the pod.
     fn policy_action(&self, pod: &Value) -> Option<&'static str> {
         let rules = self.spec()["podFailurePolicy"]["rules"].as_array()?;
-        let rule =
-            rules.iter().find(|rule| matching_container(rule, pod).is_some() || has_condition(rule, pod))?;
+        let rule = rules
+            .iter()
+            .find(|rule| matching_container(rule, pod).is_some() || has_matching_condition(rule, pod))?;
         match rule["action"].as_str()? {
             "Ignore" => Some("Ignore"),
             "FailIndex" => Some("FailIndex"),
@@ -91,8 +94,8 @@ impl Job<'_> {
         }
     }
 
-    /// The message about the failed pod for which the pod failure policy has the action `FailJob`.
-    pub(super) fn failing_policy(&self) -> Option<String> {
+    /// The message about the first failed pod for which the pod failure policy has the action `FailJob`.
+    pub(super) fn fail_job_message(&self) -> Option<String> {
         let mut failed = self.pods.iter().filter(|pod| phase(pod) == "Failed");
         let pod = failed.find(|pod| self.policy_action(pod) == Some("FailJob"))?;
         let mut rules = self.spec()["podFailurePolicy"]["rules"].as_array()?.iter().enumerate();
@@ -106,11 +109,11 @@ impl Job<'_> {
         })
     }
 
-    /// Creates the missing pods or deletes the excess ones (`manageJob`). Requeues the job while failed pods must not
-    /// be replaced yet, and after a pod could not be created.
+    /// Creates the missing pods or deletes the excess ones (`manageJob`). Requeues the job if it is too early to
+    /// replace failed pods, or if a pod could not be created.
     pub(super) fn manage_pods(&mut self) {
         let mut active: Vec<Value> = self.pods.iter().filter(|pod| is_active(pod)).cloned().collect();
-        let wanted = self.wanted(active.len());
+        let wanted = self.wanted_pod_count(active.len());
         if active.len() > wanted {
             sort_for_deletion(&mut active);
             let excess = active.len() - wanted;
@@ -125,7 +128,7 @@ impl Job<'_> {
         if missing == 0 {
             return;
         }
-        let rest = self.back_off();
+        let rest = self.remaining_back_off();
         if !rest.is_zero() {
             return requeue(self.state, self.key, rest);
         }
@@ -146,8 +149,8 @@ impl Job<'_> {
         }
     }
 
-    /// The number of pods that should run.
-    fn wanted(&self, active: usize) -> usize {
+    /// The number of pods that should run. `active` is the number of pods that run now.
+    fn wanted_pod_count(&self, active: usize) -> usize {
         if self.is_suspended() {
             return 0;
         }
@@ -164,17 +167,17 @@ impl Job<'_> {
         }
     }
 
-    /// The time until a failed pod may be replaced: it grows with the failures since the last success.
-    fn back_off(&self) -> Duration {
+    /// The time until a failed pod may be replaced. The delay grows with the failures since the last success.
+    fn remaining_back_off(&self) -> Duration {
         let ended = |wanted: &str| -> Vec<Timestamp> {
-            self.pods.iter().filter(|pod| phase(pod) == wanted).filter_map(end_of).collect()
+            self.pods.iter().filter(|pod| phase(pod) == wanted).filter_map(end_time_of).collect()
         };
         let success = ended("Succeeded").into_iter().max();
         let failures: Vec<Timestamp> =
             ended("Failed").into_iter().filter(|at| success.is_none_or(|success| *at > success)).collect();
         let Some(last) = failures.iter().max() else { return Duration::ZERO };
         let doublings = u32::try_from(failures.len() - 1).unwrap_or(u32::MAX).min(10);
-        until(&self.state.clock, *last, (BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF))
+        remaining_time(&self.state.clock, *last, (BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF))
     }
 
     /// The first `count` indexes that have neither succeeded nor failed, and that have no active pod.
@@ -190,26 +193,26 @@ impl Job<'_> {
         (0..completions).filter(is_pending).take(count).collect()
     }
 
-    /// The pod to create for a completion index; `None` if the job is not indexed.
+    /// The pod to create. `index` is its completion index, or `None` if the job is not indexed.
     fn new_pod(&self, index: Option<u32>) -> Value {
         let mut pod = owned::pod_from_template(KIND, &self.object, &self.spec()["template"]);
         pod["metadata"]["generateName"] = name_prefix(&self.object, index).into();
         let mut finalizers = object_meta::finalizers(&pod);
-        finalizers.push(TRACKING.to_owned());
+        finalizers.push(TRACKING_FINALIZER.to_owned());
         object_meta::set_finalizers(&mut pod, &finalizers);
         let Some(index) = index else { return pod };
         for field in ["labels", "annotations"] {
-            pod["metadata"][field][INDEX] = index.to_string().into();
+            pod["metadata"][field][INDEX_KEY] = index.to_string().into();
         }
-        if self.has_limit_per_index() {
+        if self.has_backoff_limit_per_index() {
             let previous =
                 self.pods.iter().filter(|other| index_of(other) == Some(index) && phase(other) == "Failed");
-            pod["metadata"]["annotations"][INDEX_FAILURES] = previous.count().to_string().into();
+            pod["metadata"]["annotations"][INDEX_FAILURES_ANNOTATION] = previous.count().to_string().into();
         }
         pod["spec"]["hostname"] = format!("{}-{index}", name(&self.object)).into();
         let variable = json!({
             "name": "JOB_COMPLETION_INDEX",
-            "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": format!("metadata.labels['{INDEX}']")}},
+            "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": format!("metadata.labels['{INDEX_KEY}']")}},
         });
         for list in ["containers", "initContainers"] {
             for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
@@ -228,17 +231,17 @@ impl Job<'_> {
     pub(super) fn delete_pod(&mut self, pod: &Value) {
         stop_tracking(self.state, pod);
         owned::delete_pod(self.state, KIND, &self.object, pod, COMPONENT);
-        self.pods = owned::controlled(self.state, &self.object, crate::controllers::objects::PODS);
+        self.pods = owned::controlled_objects(self.state, &self.object, crate::controllers::objects::PODS);
     }
 }
 
 /// The number of earlier failures of a pod's index.
 fn failures_of(pod: &Value) -> i64 {
-    annotation(pod, INDEX_FAILURES).and_then(|text| text.parse().ok()).unwrap_or(0)
+    annotation(pod, INDEX_FAILURES_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// The time at which the containers of a pod ended; its creation time if no container reports an end.
-fn end_of(pod: &Value) -> Option<Timestamp> {
+/// The time at which the last container of a pod ended. If no container reports an end, the creation time of the pod.
+fn end_time_of(pod: &Value) -> Option<Timestamp> {
     let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     let ends = statuses.filter_map(|status| time(&status["state"]["terminated"]["finishedAt"]));
     ends.max().or_else(|| time(&pod["metadata"]["creationTimestamp"]))
@@ -259,7 +262,7 @@ fn matching_container<'a>(rule: &Value, pod: &'a Value) -> Option<(&'a str, i64)
 }
 
 /// Whether the pod has a condition that the rule matches.
-fn has_condition(rule: &Value, pod: &Value) -> bool {
+fn has_matching_condition(rule: &Value, pod: &Value) -> bool {
     let patterns = rule["onPodConditions"].as_array().into_iter().flatten();
     let conditions = || pod["status"]["conditions"].as_array().into_iter().flatten();
     patterns.into_iter().any(|pattern| {

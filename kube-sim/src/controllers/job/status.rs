@@ -6,7 +6,14 @@ use crate::controllers::objects::condition;
 
 /// Sets a condition, unless it has this status already. Does not add a condition with the status `False`. Returns
 /// whether the condition has changed.
-pub(super) fn set(job: &mut Value, kind: &str, status: &str, reason: &str, message: &str, now: &str) -> bool {
+pub(super) fn set_condition(
+    job: &mut Value,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: &str,
+) -> bool {
     let new = json!({
         "type": kind, "status": status, "reason": reason, "message": message,
         "lastProbeTime": now, "lastTransitionTime": now,

@@ -1,4 +1,5 @@
-//! The conditions under which a pod can run on a node. The texts are the reasons in the messages of kube-scheduler.
+//! The conditions under which a pod can run on a node. The texts of unmet conditions are those of
+//! kube-scheduler.
 
 use serde_json::Value;
 
@@ -17,8 +18,8 @@ pub(super) struct Cluster<'a> {
     pub(super) nodes: &'a [Node],
 }
 
-/// The reasons why the node does not fit the pod; `None` if it fits.
-pub(super) fn problem(
+/// The reasons why the pod cannot run on the node; `None` if it can.
+pub(super) fn problems(
     pod: &Value,
     wanted: &Resources,
     node: &Node,
@@ -38,7 +39,7 @@ pub(super) fn problem(
     if has_port_conflict(pod, node) {
         return one("node(s) didn't have free ports for the requested pod ports");
     }
-    let missing = node.missing(wanted);
+    let missing = node.missing_resources(wanted);
     if !missing.is_empty() {
         return Some(missing);
     }
@@ -51,7 +52,7 @@ pub(super) fn problem(
     if terms(pod, "podAntiAffinity").any(|term| has_selected_pod(pod, term, node, cluster)) {
         return one("node(s) didn't match pod anti-affinity rules");
     }
-    if violates_existing(pod, node, cluster) {
+    if is_forbidden_by_existing_pod(pod, node, cluster) {
         return one("node(s) didn't satisfy existing pods anti-affinity rules");
     }
     None
@@ -109,8 +110,9 @@ fn terms<'a>(pod: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> {
     rules.as_array().into_iter().flatten()
 }
 
-/// Whether each required term of the pod affinity selects a pod in the topology domain of the node. A term that selects
-/// no pod on any node matches too if it selects `pod` itself, the first pod of its group.
+/// Whether the pod affinity of `pod` allows the node. Each required term must select a pod in the topology domain of the
+/// node. If a term selects no pod on any node, it is sufficient that the term selects `pod` itself: `pod` is the first pod
+/// of its group.
 fn matches_pod_affinity(pod: &Value, node: &Node, cluster: Cluster<'_>) -> bool {
     terms(pod, "podAffinity").all(|term| {
         if domain(term, node).is_none() {
@@ -124,7 +126,7 @@ fn matches_pod_affinity(pod: &Value, node: &Node, cluster: Cluster<'_>) -> bool 
 }
 
 /// Whether the anti-affinity of an existing pod forbids `pod` in the topology domain of the node.
-fn violates_existing(pod: &Value, node: &Node, cluster: Cluster<'_>) -> bool {
+fn is_forbidden_by_existing_pod(pod: &Value, node: &Node, cluster: Cluster<'_>) -> bool {
     cluster.nodes.iter().any(|other| {
         other.pods().iter().any(|owner| {
             terms(owner, "podAntiAffinity")
@@ -146,13 +148,14 @@ fn has_same_topology(term: &Value, a: &Node, b: &Node) -> bool {
     domain(term, a).is_some_and(|of_a| domain(term, b) == Some(of_a))
 }
 
-/// The topology domain of the node; `None` if the node does not have the label of the term or constraint.
+/// The topology domain of the node: the value of the label that `topologyKey` names; `None` if the node does not have this
+/// label. `term` is an affinity term or a topology spread constraint.
 pub(super) fn domain<'n>(term: &Value, node: &'n Node) -> Option<&'n str> {
     node.object()["metadata"]["labels"][term["topologyKey"].as_str()?].as_str()
 }
 
-/// Whether a term of `owner` selects the pod. A term without `namespaces` and `namespaceSelector` selects only pods in
-/// the namespace of `owner`.
+/// Whether `term` selects `pod`. `owner` is the pod whose affinity or anti-affinity contains `term`. If `term` has neither
+/// `namespaces` nor a `namespaceSelector`, it selects only pods in the namespace of `owner`.
 fn is_selected(cluster: Cluster<'_>, owner: &Value, term: &Value, pod: &Value) -> bool {
     let (selector, namespaces) = (&term["namespaceSelector"], &term["namespaces"]);
     let is_listed = texts(namespaces).any(|name| name == namespace(pod));
@@ -160,9 +163,9 @@ fn is_selected(cluster: Cluster<'_>, owner: &Value, term: &Value, pod: &Value) -
         || selector.is_null() && texts(namespaces).next().is_none() && namespace(owner) == namespace(pod);
     let has_labels = || {
         let found = cluster.state.get(NAMESPACES, namespace(pod));
-        found.is_some_and(|found| LabelSelector::of_object(selector).matches(&found.labels))
+        found.is_some_and(|found| LabelSelector::from_json(selector).matches(&found.labels))
     };
     let in_namespace = is_listed || is_own() || (selector.is_object() && has_labels());
     let selector = &term["labelSelector"];
-    in_namespace && !selector.is_null() && LabelSelector::of_object(selector).matches(&objects::labels(pod))
+    in_namespace && !selector.is_null() && LabelSelector::from_json(selector).matches(&objects::labels(pod))
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::controllers::objects::{name, number};
 use crate::json::texts;
 
-/// Whether the labels of the node match `nodeSelector` and the required node affinity in the spec of a pod.
+/// Whether the node matches `nodeSelector` and the required node affinity in the spec of a pod.
 pub(in crate::controllers) fn matches_node(spec: &Value, node: &Value) -> bool {
     let labels = &node["metadata"]["labels"];
     let mut selector = spec["nodeSelector"].as_object().into_iter().flatten();

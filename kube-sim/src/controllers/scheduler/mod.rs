@@ -1,7 +1,8 @@
-//! The scheduler: binds pods to nodes with sufficient resources, whose taints they tolerate and whose labels they
-//! require. One reconcile considers all pods without a node.
+//! The scheduler: binds each pod to a node with sufficient resources. The pod must tolerate the taints of the node, and
+//! the node selector and the affinity of the pod must allow the node. [`fit::problems`] checks these and further
+//! conditions. One reconcile considers all pods without a node.
 //!
-//! Preemption is not simulated. Of the preferences, only those in [`score`] are.
+//! Does not simulate preemption, and ignores all preferences except those in [`score`].
 
 mod fit;
 mod labels;
@@ -30,9 +31,9 @@ use crate::store::table::Event;
 
 const COMPONENT: &str = "default-scheduler";
 
-/// The key of the scheduler, if the event may allow it to bind a pod: a pod without a node, the end or deletion of a
-/// pod, or a change of a node or a namespace. The namespace selectors of affinity terms depend on the labels of
-/// namespaces.
+/// The key of the scheduler, if the scheduler may be able to bind a pod after the event. These events are: a change of a
+/// pod without a node, the end or deletion of a pod, a new or changed node, and a new or changed namespace, because
+/// affinity terms can select namespaces by their labels.
 pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
     let may_bind = match &**storage {
         PODS if is_deletion(event) => true,
@@ -51,11 +52,12 @@ pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
     }
 }
 
-/// Binds each pod without a node, in the order of their priorities and ages, or reports why no node fits.
+/// Binds each pod that has no node yet, or reports why no node fits. Pods with a higher priority come first. Among pods
+/// with the same priority, older pods come first.
 pub(super) fn reconcile(state: &mut State) {
     let Some(table) = state.table(PODS) else { return };
     if state.simulates_kubelets {
-        // A workload binds the pods.
+        // The simulated scheduler of a `Workload` binds the pods.
         return;
     }
     let pods: Vec<Value> =
@@ -95,14 +97,14 @@ fn is_schedulable(pod: &Value) -> bool {
     scheduler == "default-scheduler" && !is_gated && !is_terminating(pod)
 }
 
-/// Binds a pod to the best node that fits, or sets its condition `PodScheduled` to false.
+/// Binds a pod to the best node that fits. If no node fits, sets the condition `PodScheduled` of the pod to false.
 fn schedule(state: &mut State, nodes: &mut [Node], pod: &Value) {
     let wanted = requests(&pod["spec"]);
     let mut reasons = BTreeMap::<String, usize>::new();
     let mut best: Option<(usize, f64)> = None;
     let spread = Spread::of(pod, nodes);
     for (at, node) in nodes.iter().enumerate() {
-        if let Some(problems) = fit::problem(pod, &wanted, node, fit::Cluster { state, nodes }, &spread) {
+        if let Some(problems) = fit::problems(pod, &wanted, node, fit::Cluster { state, nodes }, &spread) {
             for problem in problems {
                 *reasons.entry(problem).or_default() += 1;
             }
@@ -123,8 +125,10 @@ fn schedule(state: &mut State, nodes: &mut [Node], pod: &Value) {
     }
 }
 
-/// The preference for a node: the free share of its cpu and memory after the pod, fewer pods of the same controller, no
-/// `PreferNoSchedule` taint, and the weights of the preferred node affinity.
+/// The score of a node for the pod; the best node has the highest score. Two values increase the score: the share of cpu
+/// and memory that remains free, and the weights of the preferred node affinity terms that the node matches. Two values
+/// reduce the score: the number of pods of the same controller on the node, and a fixed amount if the node has a
+/// `PreferNoSchedule` taint that the pod does not tolerate.
 fn score(pod: &Value, wanted: &node::Resources, node: &Node) -> f64 {
     let own = super::objects::controller_of(pod).map(|owner| owner["uid"].clone());
     let is_sibling = |other: &&Value| {
@@ -137,8 +141,8 @@ fn score(pod: &Value, wanted: &node::Resources, node: &Node) -> f64 {
     node.free_share(wanted) - siblings - if tainted { 3.0 } else { 0.0 } + preferred / 100.0
 }
 
-/// Sets the node and the condition `PodScheduled` of a pod, and creates the Event about it. Returns whether the change
-/// is stored.
+/// Sets the node and the condition `PodScheduled` of a pod, and creates an Event about the binding. Returns whether the
+/// store accepted the change.
 fn bind(state: &mut State, pod: &Value, node: &str) -> bool {
     let now = state.clock.stamp();
     let mut bound = pod.clone();
@@ -151,11 +155,11 @@ fn bind(state: &mut State, pod: &Value, node: &str) -> bool {
         return false;
     }
     let message = format!("Successfully assigned {}/{} to {node}", namespace(pod), name(pod));
-    events::normal(state, COMPONENT, &involved(pod), "Scheduled", &message);
+    events::record_normal(state, COMPONENT, &involved_object(pod), "Scheduled", &message);
     true
 }
 
-/// Sets the condition `PodScheduled` of a pod that no node fits, and creates an Event if the condition changes.
+/// Sets the condition `PodScheduled` to false for a pod that fits on no node. Creates an Event if the condition changes.
 fn report(state: &mut State, pod: &Value, nodes: usize, reasons: &BTreeMap<String, usize>) {
     let message = if nodes == 0 {
         "no nodes available to schedule pods".to_owned()
@@ -177,10 +181,10 @@ fn report(state: &mut State, pod: &Value, nodes: usize, reasons: &BTreeMap<Strin
         set_condition(&mut pod["status"]["conditions"], condition, &now);
     });
     if state.version() != before {
-        events::warning(state, COMPONENT, &involved(pod), "FailedScheduling", &message);
+        events::record_warning(state, COMPONENT, &involved_object(pod), "FailedScheduling", &message);
     }
 }
 
-fn involved(pod: &Value) -> Value {
+fn involved_object(pod: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "name": name(pod), "namespace": namespace(pod), "uid": uid(pod)})
 }

@@ -40,7 +40,7 @@ impl Node {
         &self.pods
     }
 
-    /// Adds a pod, and its requests to those of the node.
+    /// Adds a pod to the node, and the requests of the pod to the used resources.
     pub(super) fn add(&mut self, pod: Value) {
         for (resource, quantity) in requests(&pod["spec"]) {
             *self.used.entry(resource).or_default() += quantity;
@@ -48,9 +48,9 @@ impl Node {
         self.pods.push(pod);
     }
 
-    /// Why a pod with these requests does not fit on the node, in the words of kube-scheduler: `Too many pods`,
-    /// `Insufficient cpu`. Empty if the pod fits.
-    pub(super) fn missing(&self, wanted: &Resources) -> Vec<String> {
+    /// The reasons why a pod with these requests does not fit on the node, in the words of kube-scheduler, such as
+    /// `Too many pods` or `Insufficient cpu`. Empty if the pod fits.
+    pub(super) fn missing_resources(&self, wanted: &Resources) -> Vec<String> {
         let Some(allocatable) = &self.allocatable else { return Vec::new() };
         let of = |resources: &Resources, name: &str| resources.get(name).copied().unwrap_or(0);
         let mut missing = Vec::new();
@@ -66,8 +66,8 @@ impl Node {
         missing
     }
 
-    /// The mean share of cpu and memory that remains free if a pod with these requests is added, at most 1. Each pod on
-    /// the node reduces it slightly.
+    /// The mean of the free shares of cpu and memory after a pod with these requests is added; at most 1. Each pod that
+    /// is already on the node reduces the result by 0.001.
     pub(super) fn free_share(&self, wanted: &Resources) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a score needs no precision")]
         let pods = self.pods.len() as f64 / 1_000.0;
@@ -83,8 +83,8 @@ impl Node {
     }
 }
 
-/// The resources that a pod requests: for each resource, the sum of the containers and sidecars, or the request of the
-/// largest init container if that is more; plus the overhead of the pod.
+/// The resources that a pod requests. The quantity of each resource is the sum of the requests of the containers and
+/// sidecars, or the largest request of an init container if that request is larger; plus the overhead of the pod.
 pub(super) fn requests(spec: &Value) -> Resources {
     let mut sum = Resources::new();
     let mut largest = Resources::new();
@@ -116,7 +116,7 @@ pub(super) fn requests(spec: &Value) -> Resources {
     sum
 }
 
-/// The quantities in a `ResourceList`, without those that do not parse.
+/// The quantities in a `ResourceList`. Skips quantities that do not parse.
 fn quantities(list: &Value) -> Resources {
     let pairs = list.as_object().into_iter().flatten();
     let parsed = pairs.filter_map(|(name, quantity)| {

@@ -1,4 +1,4 @@
-//! Topology spread constraints of a pod with `whenUnsatisfiable: DoNotSchedule`.
+//! The topology spread constraints of a pod. Uses only the constraints with `whenUnsatisfiable: DoNotSchedule`.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::controllers::objects::{self, is_terminating, namespace, number};
 use crate::json::texts;
 use crate::store::selector::LabelSelector;
 
-/// The constraints of a pod, and the pods that they count in each topology domain.
-pub(super) struct Spread<'a>(Vec<Counted<'a>>);
+/// The constraints of a pod, each with the number of pods in each topology domain.
+pub(super) struct Spread<'a>(Vec<CountedConstraint<'a>>);
 
-/// A constraint with the numbers of pods that it counts.
-struct Counted<'a> {
+/// A constraint, and the numbers of pods that the constraint counts.
+struct CountedConstraint<'a> {
     constraint: &'a Value,
     /// The number of counted pods in each topology domain.
     counts: BTreeMap<&'a str, i64>,
@@ -31,12 +31,13 @@ impl<'a> Spread<'a> {
         let required: Vec<&Value> = all.filter(|one| one["whenUnsatisfiable"] == "DoNotSchedule").collect();
         let has_all_labels = |node: &&Node| required.iter().all(|one| domain(one, node).is_some());
         let labelled: Vec<&Node> = nodes.iter().filter(has_all_labels).collect();
-        Self(required.iter().map(|constraint| Counted::of(constraint, pod, &labelled)).collect())
+        Self(required.iter().map(|constraint| CountedConstraint::of(constraint, pod, &labelled)).collect())
     }
 
-    /// The reason why a constraint excludes the node, as in the messages of kube-scheduler; `None` if none does.
+    /// The reason why a constraint excludes the node, in the words of kube-scheduler; `None` if all constraints allow the
+    /// node.
     pub(super) fn problem(&self, node: &Node) -> Option<&'static str> {
-        self.0.iter().find_map(|Counted { constraint, counts, least, self_match }| {
+        self.0.iter().find_map(|CountedConstraint { constraint, counts, least, self_match }| {
             let Some(own) = domain(constraint, node) else {
                 return Some("node(s) didn't match pod topology spread constraints (missing required label)");
             };
@@ -47,8 +48,9 @@ impl<'a> Spread<'a> {
     }
 }
 
-impl<'a> Counted<'a> {
-    /// `nodes` are the nodes with the labels of all constraints.
+impl<'a> CountedConstraint<'a> {
+    /// Counts the pods on `nodes` for a constraint of `pod`. `nodes` are the nodes that have the topology labels of all
+    /// constraints of `pod`.
     fn of(constraint: &'a Value, pod: &Value, nodes: &[&'a Node]) -> Self {
         let mut counts = BTreeMap::<&str, i64>::new();
         for node in nodes.iter().filter(|node| includes(constraint, pod, node)) {
@@ -65,8 +67,8 @@ impl<'a> Counted<'a> {
     }
 }
 
-/// Whether the constraint counts the pods of the node: by default, the node must match the node affinity of the pod,
-/// and its taints do not matter.
+/// Whether the constraint of `pod` counts the pods on the node. By default, the node must match the node selector and the
+/// node affinity of `pod`, and the taints of the node do not matter.
 fn includes(constraint: &Value, pod: &Value, node: &Node) -> bool {
     let (spec, node) = (&pod["spec"], node.object());
     (constraint["nodeAffinityPolicy"] == "Ignore" || labels::matches_node(spec, node))
@@ -74,7 +76,7 @@ fn includes(constraint: &Value, pod: &Value, node: &Node) -> bool {
             || tolerates_all(spec, node, &["NoSchedule", "NoExecute"]))
 }
 
-/// Whether the constraint of `pod` counts another pod.
+/// Whether the constraint of `pod` counts the pod `other`, which can be `pod` itself.
 fn selects(constraint: &Value, pod: &Value, other: &Value) -> bool {
     let selector = &constraint["labelSelector"];
     let label = |pod: &Value, key: &str| pod["metadata"]["labels"][key].clone();
@@ -82,6 +84,6 @@ fn selects(constraint: &Value, pod: &Value, other: &Value) -> bool {
     namespace(other) == namespace(pod)
         && !is_terminating(other)
         && selector.is_object()
-        && LabelSelector::of_object(selector).matches(&objects::labels(other))
+        && LabelSelector::from_json(selector).matches(&objects::labels(other))
         && keys.all(|key| label(pod, key) == label(other, key))
 }

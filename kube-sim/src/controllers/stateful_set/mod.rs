@@ -1,4 +1,6 @@
-//! The stateful set controller: pods with stable names and volume claims, in the order of their ordinals.
+//! The controller of stateful sets: creates pods in the order of their ordinals, and deletes excess and outdated pods in
+//! the reverse order. Each pod has a stable name and stable volume claims. The controller creates the volume claims, but
+//! never deletes them.
 
 mod pods;
 
@@ -18,13 +20,13 @@ use crate::store::table::Event;
 
 const STATEFUL_SETS: &str = "apps/statefulsets";
 const COMPONENT: &str = "statefulset-controller";
-/// A reconcile creates no further pods once it has created or found more than this number of pods that are not
-/// available.
+/// A reconcile stops creating and deleting pods when more than this number of pods are not available. The pods that the
+/// reconcile has created count too.
 const BURST: usize = 500;
 
 const KIND: OwnerKind = OwnerKind { storage: STATEFUL_SETS, api_version: "apps/v1", kind: "StatefulSet" };
 
-/// The keys of a changed stateful set, and of the owners of a changed pod.
+/// The key of a changed stateful set; or, for a changed pod, the keys of its owners as in [`OwnerKind::keys`].
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         STATEFUL_SETS if !is_deletion(event) => own_key(storage, event),
@@ -59,7 +61,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let live: Vec<String> = set.pods.iter().map(|pod| revision_of(pod).to_owned()).collect();
     let mut live: Vec<&str> = live.iter().map(String::as_str).collect();
     live.push(&set.old_revision);
-    set.revisions.truncate(set.state, &set.object, &live);
+    set.revisions.delete_old(set.state, &set.object, &live);
 }
 
 impl StatefulSet<'_> {
@@ -75,7 +77,7 @@ impl StatefulSet<'_> {
         number(&self.spec()["ordinals"]["start"])
     }
 
-    /// Whether one pod is created at a time, and one is deleted at a time when the stateful set is scaled down.
+    /// Whether the stateful set creates pods one at a time, and also deletes pods one at a time when it is scaled down.
     fn is_ordered(&self) -> bool {
         self.spec()["podManagementPolicy"] != "Parallel"
     }
@@ -85,8 +87,8 @@ impl StatefulSet<'_> {
         phase(pod) == "Running" && available && !is_terminating(pod)
     }
 
-    /// Creates the missing pods, deletes the pods beyond the replicas, and replaces the pods of old revisions. With
-    /// ordered pod management, the first step that must wait ends the reconcile.
+    /// Creates the missing pods, deletes the pods whose ordinals are not in the range of the replicas, and replaces the
+    /// pods of old revisions. With ordered pod management, returns as soon as the next step must wait for a pod.
     fn sync(&mut self) {
         let ordered = self.is_ordered();
         let mut waiting = 0;
@@ -117,8 +119,9 @@ impl StatefulSet<'_> {
         }
     }
 
-    /// Creates the pod with this ordinal, or replaces an ended one. Returns whether the pod is not available yet: with
-    /// ordered pod management, the pods with larger ordinals wait for it.
+    /// Creates the pod with this ordinal if it is missing. Deletes the pod if it has ended: a later reconcile creates it
+    /// again. Returns true if the pod is not available yet. With ordered pod management, [`Self::sync`] then creates no
+    /// pods with larger ordinals.
     fn ensure_pod(&mut self, ordinal: i64) -> bool {
         let found = self.pods.iter().find(|pod| ordinal_of(&self.object, pod) == Some(ordinal)).cloned();
         match found {
@@ -136,8 +139,8 @@ impl StatefulSet<'_> {
         }
     }
 
-    /// Deletes the pods of old revisions whose ordinal is at least `partition`, from the largest ordinal down, as long
-    /// as at most `maxUnavailable` pods are not available.
+    /// Deletes the pods that have an old revision, from the largest ordinal down to `partition`. Stops before an
+    /// available pod if its deletion would make more than `maxUnavailable` pods unavailable.
     fn update_pods(&mut self) {
         let update = &self.spec()["updateStrategy"]["rollingUpdate"];
         let partition = number(&update["partition"]).max(self.first_ordinal());
@@ -156,7 +159,7 @@ impl StatefulSet<'_> {
             .collect();
         outdated.sort_by_key(|pod| -ordinal_of(&self.object, pod).unwrap_or(0));
         for pod in outdated {
-            // A pod that is not available may be replaced in any case.
+            // The limit does not apply to a pod that is already unavailable.
             if budget <= 0 && self.is_available(&pod) {
                 return;
             }
@@ -168,14 +171,14 @@ impl StatefulSet<'_> {
     }
 
     fn delete(&mut self, pod: &Value) {
-        let involved = KIND.involved(&self.object);
+        let involved = KIND.involved_object(&self.object);
         writes::delete(self.state, &super::objects::storage_key_in(PODS, pod));
         let message = format!("Delete Pod {} in StatefulSet {} successful", name(pod), name(&self.object));
-        super::events::normal(self.state, COMPONENT, &involved, "SuccessfulDelete", &message);
+        super::events::record_normal(self.state, COMPONENT, &involved, "SuccessfulDelete", &message);
     }
 
     fn write_status(&mut self, key: &Key) {
-        let pods = owned::controlled(self.state, &self.object, PODS);
+        let pods = owned::controlled_objects(self.state, &self.object, PODS);
         let running: Vec<&Value> =
             pods.iter().filter(|pod| phase(pod) == "Running" && is_ready(pod)).collect();
         let (available, next) = super::pods::count_available(&self.state.clock, &running, self.spec());
@@ -220,19 +223,20 @@ impl StatefulSet<'_> {
         if let Some(after) = next {
             requeue(self.state, key, after);
         }
-        // An error needs no handling: the next change of a pod writes the status.
+        // An error needs no handling: the next change of a pod causes another reconcile.
         let _ = writes::modify(self.state, &key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
             stored["status"] = status;
         });
     }
 }
 
-/// The name of the revision of a pod, from its label; empty if the pod has none.
+/// The name of the revision of a pod, from the label [`REVISION_LABEL`]; empty if the pod does not have the label.
 fn revision_of(pod: &Value) -> &str {
     pod["metadata"]["labels"][REVISION_LABEL].as_str().unwrap_or_default()
 }
 
-/// The ordinal of a pod: the number at the end of its name.
+/// The ordinal of a pod: the number after the name of `set` in the name of the pod. `None` if the name of the pod has
+/// another form.
 fn ordinal_of(set: &Value, pod: &Value) -> Option<i64> {
     name(pod).strip_prefix(name(set))?.strip_prefix('-')?.parse().ok()
 }

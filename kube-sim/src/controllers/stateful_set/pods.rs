@@ -16,21 +16,21 @@ impl StatefulSet<'_> {
     pub(super) fn create(&mut self, ordinal: i64) {
         let pod = self.new_pod(ordinal);
         self.create_claims(ordinal);
-        let involved = KIND.involved(&self.object);
+        let involved = KIND.involved_object(&self.object);
         let subject = format!("Pod {} in StatefulSet {}", name(&pod), name(&self.object));
         match writes::create(self.state, PODS, &pod, CONTROLLER_MANAGER) {
             Ok(_) => {
                 let message = format!("Create {subject} successful");
-                events::normal(self.state, COMPONENT, &involved, "SuccessfulCreate", &message);
+                events::record_normal(self.state, COMPONENT, &involved, "SuccessfulCreate", &message);
             }
             Err(error) => {
                 let message = format!("Create {subject} failed error: {error}");
-                events::warning(self.state, COMPONENT, &involved, "FailedCreate", &message);
+                events::record_warning(self.state, COMPONENT, &involved, "FailedCreate", &message);
             }
         }
     }
 
-    /// The pod with this ordinal. Below the partition of an update, it has the old revision.
+    /// The pod with this ordinal. A pod whose ordinal is below `partition` has the old revision.
     fn new_pod(&self, ordinal: i64) -> Value {
         let update = &self.spec()["updateStrategy"]["rollingUpdate"];
         let is_old = ordinal < number(&update["partition"]);
@@ -55,7 +55,8 @@ impl StatefulSet<'_> {
         pod
     }
 
-    /// Adds the volumes of the claims, instead of volumes of the template with the same names.
+    /// Adds a volume for each volume claim. If the pod template has a volume with the same name, the added volume replaces
+    /// the volume of the template.
     fn add_volumes(&self, pod: &mut Value, ordinal: i64) {
         let claims = self.spec()["volumeClaimTemplates"].as_array().into_iter().flatten();
         let claims: Vec<&Value> = claims.collect();
@@ -74,7 +75,7 @@ impl StatefulSet<'_> {
         format!("{}-{}-{ordinal}", name(claim), name(&self.object))
     }
 
-    /// Creates the missing volume claims of a pod. They stay when the pod is deleted.
+    /// Creates the missing volume claims of a pod. The claims stay when the pod is deleted.
     fn create_claims(&mut self, ordinal: i64) {
         let templates = self.spec()["volumeClaimTemplates"].as_array().cloned().unwrap_or_default();
         for template in templates {
@@ -93,17 +94,17 @@ impl StatefulSet<'_> {
                     claim["metadata"][field][key] = value.clone();
                 }
             }
-            let involved = KIND.involved(&self.object);
+            let involved = KIND.involved_object(&self.object);
             let set = name(&self.object);
             let subject = format!("Pod {set}-{ordinal} in StatefulSet {set}");
             match writes::create(self.state, CLAIMS, &claim, CONTROLLER_MANAGER) {
                 Ok(_) => {
                     let message = format!("Create Claim {claim_name} {subject} success");
-                    events::normal(self.state, COMPONENT, &involved, "SuccessfulCreate", &message);
+                    events::record_normal(self.state, COMPONENT, &involved, "SuccessfulCreate", &message);
                 }
                 Err(error) => {
                     let message = format!("Create Claim {claim_name} for {subject} failed error: {error}");
-                    events::warning(self.state, COMPONENT, &involved, "FailedCreate", &message);
+                    events::record_warning(self.state, COMPONENT, &involved, "FailedCreate", &message);
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! The OpenAPI documents of the served resources: `/openapi/v3`, one for each group version, and `/openapi/v2`.
+//! The OpenAPI documents of the served resources: one document for each group version below `/openapi/v3`, and one document
+//! for all resources at `/openapi/v2`.
 
 mod protobuf;
 
@@ -8,13 +9,13 @@ use serde_json::{Map, Value, json};
 use crate::builtin;
 use crate::handler::accept;
 use crate::handler::reply::{Reply, Request};
-use crate::registry::{Custom, Registry, Resource};
+use crate::registry::{CustomProperties, Registry, Resource};
 use crate::status::SimError;
 
 /// The media type of the OpenAPI 2 document in Protobuf.
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 /// The media type [`PROTOBUF`], as the `Accept` header of clients in Go spells it.
-const PROTOBUF_REQUESTED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const PROTOBUF_OF_GO_CLIENTS: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// The response of `/openapi/v3`: the URLs of all documents.
 pub(crate) fn index_reply(registry: &Registry) -> Reply {
@@ -26,18 +27,18 @@ pub(crate) fn index_reply(registry: &Registry) -> Reply {
     for resource in registry.all().filter(|resource| resource.is_stored() && resource.custom().is_some()) {
         add(&format!("apis/{}/{}", resource.group, resource.version));
     }
-    // The API server does not set the media type; Go's HTTP server detects this one.
+    // The API server does not set the media type; Go's HTTP server detects `text/plain`.
     Reply::whole(StatusCode::OK, "text/plain; charset=utf-8", json!({"paths": paths}).to_string())
 }
 
-/// The URL of the current state of a document.
+/// The URL of an OpenAPI 3 document. The hash in the URL changes with the served resources.
 fn url_of(registry: &Registry, name: &str) -> String {
     format!("/openapi/v3/{name}?hash={:016X}", registry.generation())
 }
 
-/// The response for an OpenAPI 3 document, such as `apis/apps/v1`: the document, a redirect if the hash in the query is
-/// not that of the current document, or 404.
-pub(crate) fn reply(registry: &Registry, request: &Request, name: &str) -> Reply {
+/// The response for an OpenAPI 3 document, such as `apis/apps/v1`: the document; a redirect if the hash in the
+/// query is not the current one; 404 if there is no such document.
+pub(crate) fn v3_reply(registry: &Registry, request: &Request, name: &str) -> Reply {
     let Some(document) = document(registry, name) else {
         return Reply::empty(StatusCode::NOT_FOUND);
     };
@@ -67,7 +68,7 @@ fn document(registry: &Registry, name: &str) -> Option<Value> {
                     "components": {},
                 })
             });
-            with_custom_resource(&resource, custom, |resource| resource.add_to(document));
+            with_custom_resource(&resource, custom, |resource| resource.add_to_open_api_3(document));
         }
     }
     document
@@ -76,7 +77,7 @@ fn document(registry: &Registry, name: &str) -> Option<Value> {
 /// Calls `add` with the properties of a custom resource.
 fn with_custom_resource(
     resource: &Resource,
-    custom: &Custom,
+    custom: &CustomProperties,
     add: impl FnOnce(&builtin::CustomResource<'_>),
 ) {
     let schema = custom.open_api.clone().unwrap_or_else(|| json!({"type": "object"}));
@@ -104,7 +105,7 @@ pub(crate) fn v2_reply(registry: &Registry, request: &Request) -> Result<Reply, 
     let mut document = builtin::open_api_2();
     for resource in registry.all() {
         let Some(custom) = resource.custom().filter(|_| resource.is_stored()) else { continue };
-        with_custom_resource(resource, custom, |resource| resource.add_to_2(&mut document));
+        with_custom_resource(resource, custom, |resource| resource.add_to_open_api_2(&mut document));
     }
     Ok(if content_type == PROTOBUF {
         Reply::cacheable(request, content_type, protobuf::encode(&document))
@@ -120,7 +121,7 @@ fn negotiate(header: &str) -> Result<&'static str, SimError> {
     }
     let mut preferred = accept::header_entries(header).filter_map(|(media, _)| match media.as_str() {
         "application/json" | "application/*" | "*/*" => Some("application/json"),
-        PROTOBUF | PROTOBUF_REQUESTED => Some(PROTOBUF),
+        PROTOBUF | PROTOBUF_OF_GO_CLIENTS => Some(PROTOBUF),
         _ => None,
     });
     preferred.next().ok_or_else(|| SimError::not_acceptable(&format!("application/json,{PROTOBUF}")))

@@ -12,7 +12,8 @@ use crate::status::SimError;
 
 const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 
-/// Refuses a new `CertificateSigningRequest` for a client certificate of the group `system:masters`.
+/// Refuses a new `CertificateSigningRequest` for a client certificate, if the subject in the request contains the
+/// group `system:masters`, or if the request does not parse.
 pub(super) fn check_subject(write: &Write<'_>, request: &Value) -> Result<(), SimError> {
     if write.old.is_some()
         || !write.is_of(&[("certificates.k8s.io", "certificatesigningrequests")])

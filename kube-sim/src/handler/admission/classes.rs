@@ -37,7 +37,7 @@ pub(super) fn set_ingress_class(state: &State, ingress: &mut Value) {
 /// time, the first by name.
 fn default_class(state: &State, table: &str, annotations: &[&str]) -> Option<Value> {
     let classes = state.objects(table, "");
-    let classes: Vec<_> = classes.iter().map(|class| state.decoded(class)).collect();
+    let classes: Vec<_> = classes.iter().map(|class| state.decoded_value(class)).collect();
     let metadata = classes.iter().map(|class| &class["metadata"]);
     let defaults = metadata.filter(|class| annotations.iter().any(|key| class["annotations"][key] == "true"));
     let newest =

@@ -14,26 +14,28 @@ use crate::strategy::pod_resources::{Quantities, pod_total, quantities};
 const LIMIT_RANGES: &str = "/limitranges";
 const ANNOTATION: &str = "kubernetes.io/limit-ranger";
 
-/// The largest number of units that the API server compares in thousandths.
-const MAX_MILLI_UNITS: i128 = i64::MAX as i128 / 1000;
+/// The largest quantity that the API server compares in thousandths of a unit. Larger quantities are compared in whole
+/// units.
+const MAX_UNITS_IN_MILLIS: i128 = i64::MAX as i128 / 1000;
 
-/// Whether the plugin sets defaults: in new pods, and in resized pods that are not being deleted.
+/// Whether the plugin sets defaults in the object of the write: a new pod, or a resized pod that is not being deleted.
 pub(super) fn sets_defaults(write: &Write<'_>) -> bool {
     match write.old {
         None => write.is_of(PODS),
-        Some(old) => write.is_pod() && write.subresource == "resize" && !is_being_deleted(old),
+        Some(old) => write.is_to_pods() && write.subresource == "resize" && !is_being_deleted(old),
     }
 }
 
-/// Sets the limits and requests that the containers of a pod do not have, and records them in an annotation.
+/// Sets the missing requests and limits of the containers of a pod to the defaults of the `LimitRange` objects, and
+/// describes these defaults in an annotation.
 pub(super) fn set_defaults(state: &State, write: &Write<'_>, pod: &mut Value) {
     for range in state.objects(LIMIT_RANGES, write.namespace) {
-        let range = state.decoded(&range);
+        let range = state.decoded_value(&range);
         let mut notes = Vec::new();
         for (list, label) in [("containers", "container"), ("initContainers", "init container")] {
             let Some(containers) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) else { continue };
             for container in containers {
-                default_container(&range, container, label, &mut notes);
+                set_container_defaults(&range, container, label, &mut notes);
             }
         }
         if !notes.is_empty() {
@@ -43,8 +45,8 @@ pub(super) fn set_defaults(state: &State, write: &Write<'_>, pod: &mut Value) {
     }
 }
 
-/// Sets the defaults of one container, and appends their description to `notes`.
-fn default_container(range: &Value, container: &mut Value, label: &str, notes: &mut Vec<String>) {
+/// Sets the defaults of one container, and appends a description of these defaults to `notes`.
+fn set_container_defaults(range: &Value, container: &mut Value, label: &str, notes: &mut Vec<String>) {
     for (kind, source, word) in [("requests", "defaultRequest", "request"), ("limits", "default", "limit")] {
         let mut set = BTreeSet::new();
         for limit in items(&range["spec"], "limits").filter(|limit| limit["type"] == "Container") {
@@ -80,7 +82,7 @@ pub(super) fn check(state: &State, write: &Write<'_>, object: &Value) -> Result<
     }
     for range in state.objects(LIMIT_RANGES, write.namespace) {
         let mut problems = Vec::new();
-        for limit in items(&state.decoded(&range)["spec"], "limits") {
+        for limit in items(&state.decoded_value(&range)["spec"], "limits") {
             if is_claim {
                 check_claim(limit, object, &mut problems);
             } else {
@@ -181,13 +183,13 @@ impl Usage {
         }
     }
 
-    /// The texts of the request and of the limit of a resource, and the amounts of the request, the limit and `enforced`
-    /// as the API server compares them. An absent quantity has the amount 0.
+    /// Returns the texts of the request and the limit of a resource, and three amounts that can be compared: the request,
+    /// the limit and `enforced` ([`round_amounts`]). An absent quantity has no text and the amount 0.
     fn amounts(&self, resource: &str, enforced: i128) -> ([Option<&str>; 2], [i128; 3]) {
         let found = [&self.requests, &self.limits].map(|list| list.get(resource));
         let [request, limit] = found.map(|quantity| quantity.map_or(0, |(nanos, _)| *nanos));
         let texts = found.map(|quantity| quantity.map(|(_, text)| text.as_str()));
-        (texts, rounded([request, limit, enforced]))
+        (texts, round_amounts([request, limit, enforced]))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "the API server computes the ratio with this precision")]
@@ -213,10 +215,11 @@ impl Usage {
     }
 }
 
-/// Amounts that are compared, rounded up and counted in thousandths; in whole units if one of them exceeds
-/// [`MAX_MILLI_UNITS`].
-fn rounded(amounts: [i128; 3]) -> [i128; 3] {
-    let is_small = amounts.iter().all(|nanos| schema::round_up(*nanos, NANOS_PER_UNIT) <= MAX_MILLI_UNITS);
+/// Rounds up the amounts of a comparison, from nanos to thousandths of a unit, or to whole units if one of the amounts
+/// exceeds [`MAX_UNITS_IN_MILLIS`].
+fn round_amounts(amounts: [i128; 3]) -> [i128; 3] {
+    let is_small =
+        amounts.iter().all(|nanos| schema::round_up(*nanos, NANOS_PER_UNIT) <= MAX_UNITS_IN_MILLIS);
     let unit = if is_small { NANOS_PER_MILLI } else { NANOS_PER_UNIT };
     amounts.map(|nanos| schema::round_up(nanos, unit))
 }
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_compared_in_units_if_one_is_large() {
+    fn amounts_are_compared_in_whole_units_if_one_is_large() {
         let min = json!({"type": "Container", "min": {"cpu": "600m"}});
         let of = |limit: &str| json!({"requests": {"cpu": "500m"}, "limits": {"cpu": limit}});
         check_container(&min, &of("1"), &["minimum cpu usage per Container is 600m, but request is 500m"]);

@@ -1,8 +1,8 @@
 //! The built-in admission plugins. The plugins for webhooks and policies are in `handler::plugins`, and the plugin
 //! ResourceQuota is in `handler::quota`.
 //!
-//! [`mutate`] runs before an object is prepared, [`validate`] before it is committed. Both run in the order of the
-//! plugins in the API server. They must not change the storage.
+//! [`mutate`] runs before `prepare_for_create` and `prepare_for_update`, and [`validate`] runs before the object is
+//! committed. Both call the plugins in the order of the API server. The plugins must not change the stored objects.
 
 mod certificates;
 mod classes;
@@ -55,7 +55,7 @@ impl Write<'_> {
         SimError::forbidden(&self.resource.group, &self.resource.plural, name, why)
     }
 
-    /// Whether the write creates or changes an object of one of the resources, and not a subresource.
+    /// Whether the write creates or changes an object of one of the resources. False for a write to a subresource.
     fn is_of(&self, resources: &[(&str, &str)]) -> bool {
         self.subresource.is_empty()
             && resources
@@ -69,11 +69,12 @@ impl Write<'_> {
     }
 
     /// Whether the write changes this subresource.
-    fn is_to(&self, group: &str, plural: &str, subresource: &str) -> bool {
+    fn is_to_subresource(&self, group: &str, plural: &str, subresource: &str) -> bool {
         self.subresource == subresource && self.resource.plural == plural && self.resource.group == group
     }
 
-    fn is_pod(&self) -> bool {
+    /// Whether the write is to the resource `pods` or to one of its subresources.
+    fn is_to_pods(&self) -> bool {
         self.resource.plural == "pods" && self.resource.group.is_empty()
     }
 }
@@ -122,7 +123,7 @@ const MUTATING: [(AdmissionPlugin, Selects, Mutate); 10] = [
     ),
     (
         AdmissionPlugin::StorageObjectInUseProtection,
-        |write| write.creates(volumes::PROTECTED),
+        |write| write.creates(volumes::PROTECTED_RESOURCES),
         |_, write, object| {
             volumes::protect(write, object);
             Ok(())
@@ -221,14 +222,14 @@ pub(crate) fn validate(
     Ok(())
 }
 
-/// The items of a list; none if it is absent.
+/// The items of a list; none if the list is absent.
 fn items<'a>(parent: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
     parent[list].as_array().into_iter().flatten()
 }
 
 /// Checks that the namespace `wanted` of a new object exists and is not terminating. `namespace` is the stored
 /// `Namespace`, or `None` if it does not exist.
-pub(crate) fn check_create(
+pub(crate) fn check_namespace(
     namespace: Option<&Stored>,
     resource: &Resource,
     wanted: &str,
@@ -252,8 +253,8 @@ pub(crate) fn check_create(
 }
 
 /// Refuses to delete a priority class of the system. If the plugin NamespaceLifecycle is enabled, also refuses to
-/// delete the namespaces `default`, `kube-system` and `kube-public`. `name` is empty for the deletion of a collection,
-/// which may delete priority classes of the system.
+/// delete the namespaces `default`, `kube-system` and `kube-public`. For the deletion of a collection, `name` is empty,
+/// and nothing is refused.
 pub(crate) fn check_delete(state: &State, resource: &Resource, name: &str) -> Result<(), SimError> {
     let why = match &*resource.storage {
         priority::CLASSES if is_system_class(name) => "this is a system priority class and cannot be deleted",

@@ -11,7 +11,7 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 /// The labels that a pod gets from its node.
 const TOPOLOGY_LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
 
-/// Adds the taint `node.kubernetes.io/not-ready` with the effect `NoSchedule`, unless the node has it.
+/// Adds the taint `node.kubernetes.io/not-ready` with the effect `NoSchedule`, unless the node has this taint.
 pub(super) fn add_not_ready_taint(node: &mut Value) {
     let mut taints: Vec<Value> = items(&node["spec"], "taints").cloned().collect();
     if taints.iter().any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule") {
@@ -32,7 +32,7 @@ pub(crate) fn label_pod(state: &State, pod: &mut Value) {
     }
 }
 
-/// The topology labels of a node; none if it does not exist or the plugin PodTopologyLabels is disabled.
+/// The topology labels of a node; none if the node does not exist or the plugin PodTopologyLabels is disabled.
 fn topology_labels(state: &State, node: &str) -> Map<String, Value> {
     let enabled = state.has_plugin(AdmissionPlugin::PodTopologyLabels);
     let Some(node) = state.get("/nodes", node).filter(|_| enabled) else { return Map::new() };

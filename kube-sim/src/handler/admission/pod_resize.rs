@@ -9,9 +9,9 @@ use crate::status::SimError;
 use crate::store::State;
 use crate::strategy::pod_resources::{Quantities, pod_requests, quantities};
 
-/// Refuses an update of a pod that needs a feature that its node does not declare.
+/// Refuses an update of a pod if the update needs a feature, and the node of the pod does not declare this feature.
 pub(super) fn check_features(state: &State, write: &Write<'_>, pod: &Value) -> Result<(), SimError> {
-    let Some(old) = changed_spec(write, pod, &["", "resize"]) else { return Ok(()) };
+    let Some(old) = stored_if_spec_changes(write, pod, &["", "resize"]) else { return Ok(()) };
     let needed = needed_features(&old["spec"], &pod["spec"]);
     if needed.is_empty() {
         return Ok(());
@@ -31,7 +31,7 @@ pub(super) fn check_features(state: &State, write: &Write<'_>, pod: &Value) -> R
     Err(write.forbidden(pod, &why))
 }
 
-/// The features of nodes that a change of a pod needs, in the order of their names.
+/// The node features that a change of the spec of a pod needs, sorted by name.
 fn needed_features(old: &Value, new: &Value) -> Vec<&'static str> {
     let mut needed = Vec::new();
     if old["resources"] != new["resources"] {
@@ -47,9 +47,10 @@ fn needed_features(old: &Value, new: &Value) -> Vec<&'static str> {
     needed
 }
 
-/// Refuses to resize a pod beyond the allocatable resources of its node, or on a node with another system than Linux.
+/// Refuses to resize a pod if its CPU or memory requests exceed the allocatable resources of its node, or if the
+/// operating system of the node is not Linux.
 pub(super) fn check_resize(state: &State, write: &Write<'_>, pod: &Value) -> Result<(), SimError> {
-    if changed_spec(write, pod, &["resize"]).is_none() {
+    if stored_if_spec_changes(write, pod, &["resize"]).is_none() {
         return Ok(());
     }
     let node = node_of(state, write, pod)?;
@@ -57,7 +58,7 @@ pub(super) fn check_resize(state: &State, write: &Write<'_>, pod: &Value) -> Res
     if let Some(system) = system.filter(|system| *system != "linux") {
         let (name, system) = (quote(node_name(pod)), quote(system));
         let why = format!("pod resize is only supported on linux nodes, node {name} is {system}");
-        return Err(refuse(write, pod, &why, "UnsupportedPlatform"));
+        return Err(refusal(write, pod, &why, "UnsupportedPlatform"));
     }
     let requests = pod_requests(&pod["spec"]);
     let allocatable = quantities(&node["status"]["allocatable"]);
@@ -74,13 +75,14 @@ pub(super) fn check_resize(state: &State, write: &Write<'_>, pod: &Value) -> Res
         return Ok(());
     }
     let why = format!("node didn't have enough allocatable resources: {}", problems.join("; "));
-    Err(refuse(write, pod, &why, "NodeCapacity"))
+    Err(refusal(write, pod, &why, "NodeCapacity"))
 }
 
-/// The stored pod, if the write to one of the subresources changes the spec of a pod with a node.
-fn changed_spec<'a>(write: &Write<'a>, pod: &Value, subresources: &[&str]) -> Option<&'a Value> {
+/// The stored pod, if the write changes the spec of a pod that has a node, and the subresource of the write is one of
+/// `subresources` ("" stands for the pod itself).
+fn stored_if_spec_changes<'a>(write: &Write<'a>, pod: &Value, subresources: &[&str]) -> Option<&'a Value> {
     let is_checked =
-        write.is_pod() && subresources.contains(&write.subresource) && !node_name(pod).is_empty();
+        write.is_to_pods() && subresources.contains(&write.subresource) && !node_name(pod).is_empty();
     write.old.filter(|old| is_checked && old["metadata"]["generation"] != pod["metadata"]["generation"])
 }
 
@@ -96,6 +98,6 @@ fn node_of(state: &State, write: &Write<'_>, pod: &Value) -> Result<Value, SimEr
     }
 }
 
-fn refuse(write: &Write<'_>, pod: &Value, why: &str, reason: &str) -> SimError {
+fn refusal(write: &Write<'_>, pod: &Value, why: &str, reason: &str) -> SimError {
     write.forbidden(pod, why).with_causes(vec![json!({"reason": reason})])
 }

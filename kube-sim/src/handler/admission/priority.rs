@@ -1,4 +1,4 @@
-//! The admission plugin Priority: resolves the priority classes of pods, and allows one default class.
+//! The admission plugin Priority: resolves the priority classes of pods, and refuses a second default class.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ pub(super) const CLASSES: &str = "scheduling.k8s.io/priorityclasses";
 /// The preemption policy of a pod without a priority class.
 const DEFAULT_POLICY: &str = "PreemptLowerPriority";
 
-/// Sets the class, the priority and the preemption policy of a new pod. An update that omits the priority or the policy
-/// keeps them.
+/// Sets the class, the priority and the preemption policy of a new pod. If an update omits the priority or the policy,
+/// the pod keeps the old value.
 ///
 /// # Errors
 /// 403 if the class does not exist, or if the pod has another priority or policy than its class.
@@ -39,7 +39,7 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
         }
         None => default_class(state),
     };
-    let class = class.as_ref().map(|class| state.decoded(class));
+    let class = class.as_ref().map(|class| state.decoded_value(class));
     let (priority, policy) = match &class {
         Some(class) => (class["value"].as_i64().unwrap_or(0), class["preemptionPolicy"].as_str()),
         None => (0, Some(DEFAULT_POLICY)),
@@ -69,12 +69,13 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
     Ok(())
 }
 
-/// The default class with the lowest value. The classes of the system cannot be the default.
+/// The default class; if several exist, the one with the lowest value. The classes of the system cannot be the default.
 fn default_class(state: &State) -> Option<Arc<Stored>> {
-    let is_default =
-        |class: &Arc<Stored>| !is_system_class(class.name()) && state.decoded(class)["globalDefault"] == true;
+    let is_default = |class: &Arc<Stored>| {
+        !is_system_class(class.name()) && state.decoded_value(class)["globalDefault"] == true
+    };
     let defaults = state.objects(CLASSES, "").into_iter().filter(is_default);
-    defaults.min_by_key(|class| state.decoded(class)["value"].as_i64())
+    defaults.min_by_key(|class| state.decoded_value(class)["value"].as_i64())
 }
 
 /// Refuses a second default class.

@@ -1,4 +1,5 @@
-//! The admission plugin RuntimeClass: the overhead, the node selector and the tolerations of a pod's runtime class.
+//! The admission plugin RuntimeClass: adds the overhead, the node selector and the tolerations of a runtime class to the
+//! pods that name the class.
 
 use std::sync::Arc;
 
@@ -10,13 +11,13 @@ use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::Stored;
 
-/// Sets the overhead, the node selector and the tolerations of a new pod.
+/// Adds the overhead, the node selector and the tolerations of the runtime class to a new pod.
 ///
 /// # Errors
 /// 403 if the runtime class does not exist, or if the pod contradicts it.
 pub(super) fn apply(state: &State, write: &Write<'_>, pod: &mut Value) -> Result<(), SimError> {
     let Some(class) = class_of(state, write, pod)? else { return Ok(()) };
-    let class = state.decoded(&class);
+    let class = state.decoded_value(&class);
     let overhead = &class["overhead"]["podFixed"];
     if !class["overhead"].is_null() {
         let has_own = pod["spec"]["overhead"].as_object().is_some_and(|own| !own.is_empty());
@@ -49,14 +50,14 @@ pub(super) fn apply(state: &State, write: &Write<'_>, pod: &mut Value) -> Result
     Ok(())
 }
 
-/// Refuses a new pod whose overhead is not that of its runtime class.
+/// Refuses a new pod whose overhead differs from the overhead of its runtime class.
 pub(super) fn check(state: &State, write: &Write<'_>, pod: &Value) -> Result<(), SimError> {
     if write.old.is_some() || !write.is_of(PODS) {
         return Ok(());
     }
     let class = class_of(state, write, pod)?;
     let own = &pod["spec"]["overhead"];
-    let class = class.as_ref().map(|class| state.decoded(class));
+    let class = class.as_ref().map(|class| state.decoded_value(class));
     let overhead = class.as_ref().map(|class| &class["overhead"]);
     match overhead.filter(|overhead| !overhead.is_null()) {
         Some(overhead) if !is_equal(&overhead["podFixed"], own) => Err(write.forbidden(pod, MISMATCH)),
@@ -70,7 +71,7 @@ pub(super) fn check(state: &State, write: &Write<'_>, pod: &Value) -> Result<(),
 
 const MISMATCH: &str = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
 
-/// The runtime class of a pod; `None` if it names none.
+/// The runtime class of a pod; `None` if the pod names no class.
 fn class_of(state: &State, write: &Write<'_>, pod: &Value) -> Result<Option<Arc<Stored>>, SimError> {
     let Some(name) = pod["spec"]["runtimeClassName"].as_str() else { return Ok(None) };
     match state.get("node.k8s.io/runtimeclasses", name) {

@@ -14,8 +14,8 @@ const GROUP: &str = "certificates.k8s.io";
 
 /// Refuses to approve or deny a `CertificateSigningRequest` without the permission `approve`.
 pub(super) fn check_approval(state: &State, write: &Write<'_>, request: &Value) -> Result<(), SimError> {
-    match write.old.filter(|_| write.is_to(GROUP, "certificatesigningrequests", "approval")) {
-        Some(old) => require(state, write, "approve", old, ("approve requests with", request)),
+    match write.old.filter(|_| write.is_to_subresource(GROUP, "certificatesigningrequests", "approval")) {
+        Some(old) => require_permission(state, write, "approve", old, ("approve requests with", request)),
         None => Ok(()),
     }
 }
@@ -25,14 +25,14 @@ pub(super) fn check_signing(state: &State, write: &Write<'_>, request: &Value) -
     let changed = |old: &&Value| {
         ["certificate", "conditions"].iter().any(|field| old["status"][field] != request["status"][field])
     };
-    let is_signed = write.is_to(GROUP, "certificatesigningrequests", "status");
+    let is_signed = write.is_to_subresource(GROUP, "certificatesigningrequests", "status");
     match write.old.filter(|_| is_signed).filter(changed) {
-        Some(old) => require(state, write, "sign", old, ("sign requests with", request)),
+        Some(old) => require_permission(state, write, "sign", old, ("sign requests with", request)),
         None => Ok(()),
     }
 }
 
-/// Refuses to write a `ClusterTrustBundle` with a signer without the permission `attest`.
+/// Refuses to write a `ClusterTrustBundle` that names a signer, if the sender does not have the permission `attest`.
 pub(super) fn check_attestation(state: &State, write: &Write<'_>, bundle: &Value) -> Result<(), SimError> {
     let keeps_content = |old: &Value| object_meta::changes_only_gc_fields(old, bundle);
     if !write.is_of(&[(GROUP, "clustertrustbundles")])
@@ -41,13 +41,14 @@ pub(super) fn check_attestation(state: &State, write: &Write<'_>, bundle: &Value
     {
         return Ok(());
     }
-    require(state, write, "attest", bundle, ("attest for", bundle))
+    require_permission(state, write, "attest", bundle, ("attest for", bundle))
 }
 
-/// The error of a write to the status of a `PodCertificateRequest` without the permission `sign`.
+/// The error of a write that changes the status of a `PodCertificateRequest`, if the sender does not have the permission
+/// `sign`.
 pub(crate) fn signing_error(state: &State, write: &Write<'_>, request: &Value) -> Option<FieldError> {
     let user = write.user?;
-    let old = write.old.filter(|_| write.is_to(GROUP, "podcertificaterequests", "status"))?;
+    let old = write.old.filter(|_| write.is_to_subresource(GROUP, "podcertificaterequests", "status"))?;
     let signer = signer_of(old);
     if old["status"] == request["status"] || is_allowed(state, write, "sign", signer) {
         return None;
@@ -60,15 +61,16 @@ fn signer_of(object: &Value) -> &str {
     object["spec"]["signerName"].as_str().unwrap_or_default()
 }
 
-/// Refuses `object` unless the sender has the permission `verb` for the signer that `named` names.
-fn require(
+/// Returns an error about the new object `object`, unless the sender has the permission `verb` for the signer in
+/// `signer_source`, which is the stored object for an update.
+fn require_permission(
     state: &State,
     write: &Write<'_>,
     verb: &str,
-    named: &Value,
+    signer_source: &Value,
     (action, object): (&str, &Value),
 ) -> Result<(), SimError> {
-    let signer = signer_of(named);
+    let signer = signer_of(signer_source);
     if is_allowed(state, write, verb, signer) {
         return Ok(());
     }

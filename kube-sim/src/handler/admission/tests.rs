@@ -1,10 +1,10 @@
-//! Tests of plugins that depend on objects of the whole cluster, and of disabled plugins. `xtask/conformance` compares the
-//! other plugins with those of a real API server.
+//! Tests of disabled plugins, and of plugins that depend on objects of the whole cluster. `xtask/conformance` compares the
+//! behavior of the other plugins with a real API server.
 
 use serde_json::{Value, json};
 
 use super::{Write, existing_pods};
-use crate::store::object::decodes;
+use crate::store::object::decode_count;
 use crate::{AdmissionPlugin, Sim};
 
 /// A pod with one container.
@@ -57,7 +57,7 @@ fn the_newest_default_class_is_set_unless_the_object_names_one() {
 }
 
 #[test]
-fn one_priority_class_is_the_default_of_pods() {
+fn pods_get_the_default_priority_class_and_a_second_default_is_refused() {
     let sim = Sim::new();
     let class = |name: &str| {
         json!({
@@ -76,7 +76,7 @@ fn one_priority_class_is_the_default_of_pods() {
 }
 
 #[test]
-fn volumes_are_protected_on_request() {
+fn claims_get_a_finalizer_only_if_the_plugin_is_enabled() {
     let sim = Sim::builder().admission_plugin(AdmissionPlugin::StorageObjectInUseProtection).build();
     let claim = json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "a"},
@@ -102,7 +102,7 @@ fn a_bound_pod_has_the_topology_labels_of_its_node() {
 }
 
 #[test]
-fn a_pod_is_resized_within_its_node_and_its_features() {
+fn a_resize_of_containers_needs_resources_and_features_of_the_node() {
     let sim = Sim::builder().nodes(1).workloads().build();
     let mut pod = pod("a");
     let resources = json!({"requests": {"cpu": "1"}});
@@ -141,7 +141,7 @@ fn a_pod_is_resized_within_its_node_and_its_features() {
 }
 
 #[test]
-fn the_resources_of_a_pod_are_resized_within_its_node_and_its_features() {
+fn a_resize_at_pod_level_needs_resources_and_features_of_the_node() {
     let sim = Sim::builder().nodes(1).workloads().build();
     let mut pod = pod("a");
     pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "500m"}});
@@ -158,7 +158,7 @@ fn the_resources_of_a_pod_are_resized_within_its_node_and_its_features() {
     };
     let resized = json!({"requests": {"cpu": "1"}, "limits": {"cpu": "3"}});
     assert_eq!(resize(resized.clone()), Ok(resized));
-    // The requests of the pod have precedence over those of the containers.
+    // The requests of the pod have precedence over the requests of the containers.
     assert_eq!(
         resize(json!({"requests": {"cpu": "9"}, "limits": {"cpu": "9"}})),
         Err("pods \"a\" is forbidden: node didn't have enough allocatable resources: cpu, requested: 9000, allocatable: 8000".to_owned())
@@ -183,7 +183,7 @@ fn the_resources_of_a_pod_are_resized_within_its_node_and_its_features() {
 
 /// Creates the namespace `n` that enforces the Pod Security Standard `level`, with a quota of `pods` pods, and a
 /// maximum of one CPU for each container.
-fn restrict(sim: &Sim, level: &str, pods: &str) {
+fn create_namespace_with_limits(sim: &Sim, level: &str, pods: &str) {
     let labels = json!({"pod-security.kubernetes.io/enforce": level});
     sim.create(
         &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": labels}}),
@@ -205,10 +205,10 @@ fn pod_in(namespace: &str) -> Value {
 }
 
 #[test]
-fn each_enabled_plugin_has_an_effect() {
+fn enabled_plugins_refuse_pods_and_set_fields() {
     let refusal = |level: &str, pods: &str, pod: &Value| {
         let sim = Sim::new();
-        restrict(&sim, level, pods);
+        create_namespace_with_limits(&sim, level, pods);
         sim.create(pod).unwrap_err().to_string()
     };
     let mut large = pod_in("n");
@@ -223,7 +223,7 @@ fn each_enabled_plugin_has_an_effect() {
         assert!(refused.contains(expected), "{refused}");
     }
     let sim = Sim::new();
-    restrict(&sim, "privileged", "1");
+    create_namespace_with_limits(&sim, "privileged", "1");
     let spec = sim.create(&pod_in("n")).unwrap()["spec"].take();
     for field in ["priority", "preemptionPolicy", "serviceAccountName", "tolerations"] {
         assert!(spec.get(field).is_some(), "{field}");
@@ -236,7 +236,7 @@ fn each_enabled_plugin_has_an_effect() {
 fn disabled_plugins_have_no_effect() {
     let all = AdmissionPlugin::ALL.iter();
     let sim = all.fold(Sim::builder(), |builder, plugin| builder.without_admission_plugin(*plugin)).build();
-    restrict(&sim, "restricted", "0");
+    create_namespace_with_limits(&sim, "restricted", "0");
     for namespace in ["n", "missing"] {
         let spec = sim.create(&pod_in(namespace)).unwrap()["spec"].take();
         for field in ["priority", "preemptionPolicy", "serviceAccountName", "tolerations"] {
@@ -251,9 +251,9 @@ fn disabled_plugins_have_no_effect() {
 fn the_objects_that_plugins_read_are_decoded_once() {
     let sim = Sim::new();
     let decodes_of_create = || {
-        let before = decodes();
+        let before = decode_count();
         sim.create(&pod("a")).unwrap();
-        let count = decodes() - before;
+        let count = decode_count() - before;
         sim.delete("v1", "Pod", "default", "a").unwrap();
         count
     };
@@ -287,9 +287,9 @@ fn existing_pods_are_decoded_only_for_their_warnings() {
         let resource = state.registry.find("", "v1", "namespaces").unwrap();
         let old = namespace(old);
         let write = Write { resource, subresource: "", namespace: "", old: Some(&old), user: None };
-        let before = decodes();
+        let before = decode_count();
         let found = existing_pods(&state, &write, &namespace(new));
-        assert_eq!(decodes(), before);
+        assert_eq!(decode_count(), before);
         found
     };
     assert!(found("restricted", "baseline").is_none());

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::json::text;
 
-/// Adds tolerations of 300 s for nodes that are not ready or unreachable, unless the pod tolerates their taints.
+/// Adds a toleration of 300 s for the taint `not-ready` and one for the taint `unreachable`. Omits the toleration of a
+/// taint that the pod already tolerates.
 pub(super) fn add_defaults(pod: &mut Value) {
     let Some(spec) = pod["spec"].as_object_mut() else { return };
     let list = spec.entry("tolerations").or_insert_with(|| json!([]));

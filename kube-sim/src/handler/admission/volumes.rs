@@ -8,13 +8,13 @@ use crate::status::SimError;
 use crate::store::State;
 
 /// The resources whose objects get a finalizer.
-pub(super) const PROTECTED: &[(&str, &str)] = &[
+pub(super) const PROTECTED_RESOURCES: &[(&str, &str)] = &[
     ("", "persistentvolumes"),
     ("", "persistentvolumeclaims"),
     ("storage.k8s.io", "volumeattributesclasses"),
 ];
 
-/// Adds the finalizer of the resource, unless the object has it.
+/// Adds the finalizer of the resource, unless the object has this finalizer.
 pub(super) fn protect(write: &Write<'_>, object: &mut Value) {
     let finalizer = match write.resource.plural.as_str() {
         "persistentvolumes" => "kubernetes.io/pv-protection",
@@ -28,7 +28,7 @@ pub(super) fn protect(write: &Write<'_>, object: &mut Value) {
     }
 }
 
-/// Refuses to expand a claim that is not bound, or whose class does not allow it.
+/// Refuses to expand a claim that is not bound, or whose storage class does not allow expansion.
 pub(super) fn check_resize(state: &State, write: &Write<'_>, claim: &Value) -> Result<(), SimError> {
     let Some(old) = write.old.filter(|_| write.is_of(&[("", "persistentvolumeclaims")])) else {
         return Ok(());
@@ -46,7 +46,7 @@ pub(super) fn check_resize(state: &State, write: &Write<'_>, claim: &Value) -> R
     let class = class_of(claim);
     let expands = state
         .get("storage.k8s.io/storageclasses", class)
-        .is_some_and(|class| state.decoded(class)["allowVolumeExpansion"] == true);
+        .is_some_and(|class| state.decoded_value(class)["allowVolumeExpansion"] == true);
     if class.is_empty() || class != class_of(old) || !expands {
         let why = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize";
         return Err(write.forbidden(claim, why));

@@ -1,4 +1,5 @@
-//! The attributes of a request that admission plugins compare and send to webhooks.
+//! The attributes of a request. Admission plugins match their rules against the attributes, and send the attributes to
+//! webhooks.
 
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ impl ObjectKind {
     }
 }
 
-/// The objects of a request in the version in which a webhook or a policy receives them.
+/// The new and the old object of a request, in the version that a webhook or a policy receives.
 #[derive(Debug)]
 pub(super) struct Objects {
     pub(super) object: Option<Value>,
@@ -74,19 +75,19 @@ pub(crate) struct Attributes<'a> {
     pub(crate) operation: Operation,
     pub(crate) resource: &'a Arc<Resource>,
     pub(crate) subresource: &'a str,
-    /// The namespace of the object. For a `Namespace`, its own name.
+    /// The namespace of the object. If the object is a `Namespace`: the name of the object.
     pub(crate) namespace: String,
-    /// Empty before a name is generated, and in the deletion of a collection.
+    /// The name of the object. Empty until the server generates a name, and if the request deletes a collection.
     pub(crate) name: String,
-    /// The object after the request; for `CONNECT`, the options. `None` for `DELETE`.
+    /// The new object. For `CONNECT`: the options of the connection. For `DELETE`: `None`.
     pub(crate) object: Option<Value>,
-    /// The stored object of an update or a deletion.
+    /// The stored object that the request updates or deletes. For `CREATE` and `CONNECT`: `None`.
     pub(crate) old_object: Option<Value>,
     /// The options of the request as an object of `meta.k8s.io/v1`; null for `CONNECT`.
     pub(crate) options: Value,
     pub(crate) dry_run: bool,
     pub(crate) user: User,
-    /// Whether the request calls webhooks. Requests that a test sends through a method of `Sim` do not.
+    /// Whether kube-sim calls webhooks for the request. False if a test sends the request through a method of `Sim`.
     pub(crate) calls_webhooks: bool,
 }
 
@@ -109,14 +110,14 @@ impl<'a> Attributes<'a> {
             name: name.to_owned(),
             object: Some(object),
             old_object,
-            options: write_options(operation, options),
+            options: options_of_write(operation, options),
             dry_run: options.dry_run,
             user: request.user.clone(),
             calls_webhooks: request.calls_webhooks,
         }
     }
 
-    /// The attributes of the deletion of one object; `name` is empty in the deletion of a collection.
+    /// The attributes of the deletion of one object. If the request deletes a collection, `name` is empty.
     pub(crate) fn of_deletion(
         request: &Request,
         target: &'a Target,
@@ -158,8 +159,8 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// The name in error texts: that of the object, its `generateName`, or `Unknown`.
-    pub(super) fn shown_name(&self) -> String {
+    /// The name in error texts: the name of the object, its `generateName`, or `Unknown`.
+    pub(super) fn name_in_errors(&self) -> String {
         let of_object =
             |field: &str| self.object.as_ref().and_then(|object| object["metadata"][field].as_str());
         let names = [Some(self.name.as_str()), of_object("name"), of_object("generateName"), Some("Unknown")];
@@ -172,16 +173,17 @@ impl<'a> Attributes<'a> {
 
     /// Whether the object of the request has the kind of the resource. The object of a subresource can have another
     /// kind, such as `Scale`.
-    pub(super) fn has_own_kind(&self) -> bool {
+    pub(super) fn has_resource_kind(&self) -> bool {
         self.kind().kind == self.resource.kind
     }
 
-    /// Whether no webhook and no policy applies to the request, because its resource configures webhooks or policies.
-    pub(super) fn is_exempt(&self) -> bool {
+    /// Whether the request is for a resource that configures webhooks or policies. No webhook or policy sees such a
+    /// request.
+    pub(super) fn configures_admission(&self) -> bool {
         self.resource.group == "admissionregistration.k8s.io"
     }
 
-    /// The objects of the request in a version of the resource.
+    /// The objects of the request, converted to `to`, which is a version of the resource.
     ///
     /// # Errors
     /// 500 if a conversion webhook fails.
@@ -205,24 +207,24 @@ impl<'a> Attributes<'a> {
         from: &Resource,
         to: &Resource,
     ) -> Result<Value, SimError> {
-        if from.api_version == to.api_version || !self.has_own_kind() {
+        if from.api_version == to.api_version || !self.has_resource_kind() {
             return Ok(object);
         }
         let converter = Converter { inner, resource: from, calls_webhooks: self.calls_webhooks };
-        if converter.is_active() {
+        if converter.uses_webhook() {
             return converter.to_version(object, &to.api_version).await;
         }
         Ok(convert::between(from, to, object))
     }
 
-    /// Decodes an object after a plugin has changed it, as the body of a request is decoded, and sets its defaults.
-    /// `resource` is the version of the object. Does nothing if the object has another kind than the resource, such as
-    /// `Scale`.
+    /// Decodes an object that a plugin has changed, and sets its defaults. The decoding is the same as for the body of a
+    /// request. `resource` is the version of the object. Does nothing if the object has another kind than the resource,
+    /// such as `Scale`.
     ///
     /// # Errors
-    /// The text for an object that does not decode into its kind.
+    /// The error text for an object that does not decode into its kind.
     pub(super) fn normalize(&self, resource: &Resource, object: &mut Value) -> Result<(), String> {
-        if !self.has_own_kind() {
+        if !self.has_resource_kind() {
             return Ok(());
         }
         let schema = resource.schema();
@@ -236,13 +238,13 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// The namespace of the object of a request. For a `Namespace`, its own name.
+/// The namespace of the object of a request. If the object is a `Namespace`: its name.
 fn namespace_of(target: &Target, name: &str) -> String {
     let is_namespace = target.resource.group.is_empty() && target.resource.plural == "namespaces";
     if is_namespace { name.to_owned() } else { target.namespace.clone() }
 }
 
-fn write_options(operation: Operation, options: &Options) -> Value {
+fn options_of_write(operation: Operation, options: &Options) -> Value {
     let kind = if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" };
     let mut value = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
     if options.dry_run {
@@ -254,7 +256,7 @@ fn write_options(operation: Operation, options: &Options) -> Value {
     match options.validation {
         FieldValidation::Strict => value["fieldValidation"] = "Strict".into(),
         FieldValidation::Ignore => value["fieldValidation"] = "Ignore".into(),
-        // The default of the API server is not in the options.
+        // `Warn` is the default of the API server. The options do not contain the default.
         FieldValidation::Warn => {}
     }
     value

@@ -6,7 +6,7 @@ use crate::rbac::{Access, ResourceAccess, find_grant};
 use crate::shared::Inner;
 use crate::user::User;
 
-/// Decides about the accesses of the sender of a request, and of service accounts.
+/// Decides whether the sender of a request or a service account has access to a resource or a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestAuthorizer<'a> {
     pub(super) inner: &'a Inner,

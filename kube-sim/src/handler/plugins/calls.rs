@@ -1,9 +1,10 @@
-//! Runs the plugins for requests that store no object: connections, deletions, and bodies that are not stored.
+//! Runs the plugins for requests that store no object: connections, deletions, and requests whose body is
+//! not stored, such as an eviction.
 
 use serde_json::{Value, json};
 
 use super::attributes::ObjectKind;
-use super::{Attributes, Phase, is_active, mutate, validate};
+use super::{Attributes, Phase, has_plugins_to_run, mutate, validate};
 use crate::handler::Call;
 use crate::handler::object_meta;
 use crate::handler::options::parse_flag;
@@ -11,8 +12,8 @@ use crate::handler::target::Target;
 use crate::status::SimError;
 
 impl Call<'_> {
-    /// Runs the plugins on a body that is not stored, such as an eviction. The operation is a create, or an update if
-    /// `old` is an object. Returns the body.
+    /// Runs the plugins on a body that is not stored, such as an eviction. The operation is an update if `old` is
+    /// `Some`, or else a create. Returns the body, which the plugins may have changed.
     ///
     /// # Errors
     /// The response to a request that a plugin refuses.
@@ -22,7 +23,7 @@ impl Call<'_> {
         name: &str,
         old: Option<Value>,
     ) -> Result<Value, SimError> {
-        if !self.has_active_plugins() || !body.is_object() {
+        if !self.has_plugins() || !body.is_object() {
             return Ok(body);
         }
         let kind = ObjectKind::of(&self.target.resource, &self.target.subresource);
@@ -39,7 +40,7 @@ impl Call<'_> {
     /// # Errors
     /// The response to a request that a plugin refuses.
     pub(crate) async fn admit_connection(&self) -> Result<(), SimError> {
-        if !self.has_active_plugins() {
+        if !self.has_plugins() {
             return Ok(());
         }
         let options = self.connection_options();
@@ -48,8 +49,8 @@ impl Call<'_> {
     }
 
     /// Runs the plugins on the deletion of the object of `target`. `name` is empty in the deletion of a collection.
-    /// `old` returns the object, the `DeleteOptions` and whether the deletion is a dry run; it is called only if a
-    /// plugin is active.
+    /// `old` returns the object, the `DeleteOptions` and whether the deletion is a dry run. `old` is called only if
+    /// plugins have to run.
     ///
     /// # Errors
     /// The response to a request that a plugin refuses.
@@ -60,7 +61,7 @@ impl Call<'_> {
         old: impl FnOnce() -> (Value, Value, bool),
         warnings: &mut Vec<String>,
     ) -> Result<(), SimError> {
-        if !self.has_active_plugins() {
+        if !self.has_plugins() {
             return Ok(());
         }
         let (old_object, options, dry_run) = old();
@@ -69,12 +70,12 @@ impl Call<'_> {
         self.run_plugins(&mut attributes, warnings).await
     }
 
-    fn is_active(&self, phase: Phase) -> bool {
-        is_active(self.inner, self.request, phase)
+    fn has_plugins_in(&self, phase: Phase) -> bool {
+        has_plugins_to_run(self.inner, self.request, phase)
     }
 
-    fn has_active_plugins(&self) -> bool {
-        self.is_active(Phase::Mutating) || self.is_active(Phase::Validating)
+    fn has_plugins(&self) -> bool {
+        self.has_plugins_in(Phase::Mutating) || self.has_plugins_in(Phase::Validating)
     }
 
     /// Runs the plugins of both phases.
@@ -83,11 +84,11 @@ impl Call<'_> {
         attributes: &mut Attributes<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<(), SimError> {
-        if self.is_active(Phase::Mutating) {
+        if self.has_plugins_in(Phase::Mutating) {
             // No built-in plugin changes the object of these requests.
             mutate(self.inner, attributes, |_| Ok(()), warnings).await?;
         }
-        if self.is_active(Phase::Validating) {
+        if self.has_plugins_in(Phase::Validating) {
             validate(self.inner, attributes, warnings).await?;
         }
         Ok(())

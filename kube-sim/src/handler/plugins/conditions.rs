@@ -11,10 +11,11 @@ use crate::registry::Resource;
 use crate::shared::Inner;
 use crate::status::SimError;
 
-/// Whether all match conditions of a webhook are true. If none is false and one fails, the failure policy decides.
+/// Whether all match conditions of a webhook are true. If no condition is false, but the evaluation of a condition fails,
+/// the failure policy decides: `Ignore` returns false.
 ///
 /// # Errors
-/// 403 if a condition fails and the failure policy is `Fail`.
+/// 403 in this case if the failure policy is `Fail`.
 pub(super) fn all_match(
     inner: &Inner,
     webhook: &Webhook,
@@ -22,11 +23,11 @@ pub(super) fn all_match(
     attributes: &Attributes<'_>,
     objects: &Objects,
 ) -> Result<bool, SimError> {
-    let conditions = webhook.list("matchConditions");
+    let conditions = webhook.list_field("matchConditions");
     if conditions.is_empty() {
         return Ok(true);
     }
-    let request = review::request(attributes, resource);
+    let request = review::admission_request(attributes, resource);
     let inputs = AdmissionInputs {
         object: objects.object.as_ref(),
         old_object: objects.old_object.as_ref(),
@@ -50,7 +51,7 @@ pub(super) fn all_match(
 /// Whether all conditions are true.
 ///
 /// # Errors
-/// The errors of the failed conditions, if no condition is false.
+/// The error texts if no condition is false, but the evaluation of one or more conditions fails.
 pub(super) fn evaluate(conditions: &[Value], evaluation: &mut Evaluation<'_>) -> Result<bool, String> {
     let mut failures = Vec::new();
     for condition in conditions {

@@ -12,7 +12,8 @@ use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::selector::{LabelSelector, Labels};
 
-/// The version of the resource in which the webhook receives the request; `None` if it does not match the request.
+/// The version of the resource in which the webhook receives the request; `None` if the webhook does not match the
+/// request.
 ///
 /// # Errors
 /// The response to a request whose namespace does not exist.
@@ -25,7 +26,7 @@ pub(super) fn match_webhook(
     if matches!(namespace, Ok(false)) || !object_matches(&webhook.object_selector, attributes) {
         return Ok(None);
     }
-    let rules = webhook.list("rules");
+    let rules = webhook.list_field("rules");
     let Some(resource) = match_rules(inner, rules, webhook.matches_equivalents(), attributes) else {
         return Ok(None);
     };
@@ -33,8 +34,8 @@ pub(super) fn match_webhook(
     Ok(Some(resource))
 }
 
-/// The version of the resource that a rule matches: the version of the request, if a rule matches it. Otherwise, if
-/// `equivalents` is set, another version that serves the same objects and that a rule matches.
+/// Returns the resource of the request if a rule matches it. If no rule does and `equivalents` is set, returns another
+/// version of the resource that a rule matches.
 pub(super) fn match_rules(
     inner: &Inner,
     rules: &[Value],
@@ -60,14 +61,14 @@ pub(super) fn match_rules(
     rules.iter().find_map(matching)
 }
 
-/// Whether a rule matches the request as a request for `resource`, which is the resource of the request or another
-/// version of it.
+/// Whether a rule matches the request. The groups, versions and resources of the rule are compared with `resource`, which
+/// is the resource of the request or another version of this resource.
 fn rule_matches(rule: &Value, attributes: &Attributes<'_>, resource: &Resource) -> bool {
     let lists = |field: &str, wanted: &str| {
         let mut items = rule[field].as_array().into_iter().flatten();
         items.any(|item| item == "*" || item == wanted)
     };
-    let is_namespace = is_namespaces(resource);
+    let is_namespace = is_namespace_resource(resource);
     let in_scope = match rule["scope"].as_str() {
         Some("Namespaced") => !attributes.namespace.is_empty() && !is_namespace,
         Some("Cluster") => attributes.namespace.is_empty() || is_namespace,
@@ -88,12 +89,12 @@ fn rule_matches(rule: &Value, attributes: &Attributes<'_>, resource: &Resource) 
         })
 }
 
-fn is_namespaces(resource: &Resource) -> bool {
+fn is_namespace_resource(resource: &Resource) -> bool {
     resource.group.is_empty() && resource.plural == "namespaces"
 }
 
-/// Whether the selector matches the namespace of the request. For a `Namespace`, the selector applies to its own
-/// labels. Any other cluster-scoped object matches every selector.
+/// Whether the selector matches the namespace of the request. If the object is a `Namespace`, the selector applies to the
+/// labels of the object. Every selector matches any other cluster-scoped object.
 ///
 /// # Errors
 /// 404 if the namespace does not exist.
@@ -102,7 +103,7 @@ pub(super) fn namespace_matches(
     selector: &LabelSelector,
     attributes: &Attributes<'_>,
 ) -> Result<bool, SimError> {
-    let is_namespace = is_namespaces(attributes.resource);
+    let is_namespace = is_namespace_resource(attributes.resource);
     if selector.is_empty() || (attributes.namespace.is_empty() && !is_namespace) {
         return Ok(true);
     }

@@ -1,7 +1,8 @@
 //! The admission plugins that users configure: webhooks and policies.
 //!
-//! The mutating plugins run before an object is prepared, the validating plugins before it is committed. Both run while
-//! the lock of the state is free, and must not change the storage. `handler::admission` has the built-in plugins.
+//! The mutating plugins run before `prepare_for_create` and `prepare_for_update`, and the validating plugins run before
+//! the object is committed. Plugins run while the state is not locked, and they must not change the storage.
+//! `handler::admission` has the built-in plugins.
 
 mod attributes;
 mod authorizer;
@@ -41,7 +42,7 @@ impl Phase {
         }
     }
 
-    fn table(self) -> &'static str {
+    fn configuration_table(self) -> &'static str {
         match self {
             Self::Mutating => "admissionregistration.k8s.io/mutatingwebhookconfigurations",
             Self::Validating => "admissionregistration.k8s.io/validatingwebhookconfigurations",
@@ -50,33 +51,36 @@ impl Phase {
 }
 
 /// Whether the plugins of a phase have to run for a request. If not, the caller need not copy the object.
-pub(crate) fn is_active(inner: &Inner, request: &Request, phase: Phase) -> bool {
+pub(crate) fn has_plugins_to_run(inner: &Inner, request: &Request, phase: Phase) -> bool {
     let state = inner.lock();
     let has_objects = |plugin: AdmissionPlugin, table: &str| {
         state.has_plugin(plugin) && state.table(table).is_some_and(|table| !table.is_empty())
     };
-    (request.calls_webhooks && has_objects(phase.webhook_plugin(), phase.table()))
+    (request.calls_webhooks && has_objects(phase.webhook_plugin(), phase.configuration_table()))
         || match phase {
             Phase::Mutating => {
                 has_objects(AdmissionPlugin::MutatingAdmissionPolicy, policy::MUTATING_POLICIES)
             }
-            Phase::Validating => has_objects(AdmissionPlugin::ValidatingAdmissionPolicy, policy::POLICIES),
+            Phase::Validating => {
+                has_objects(AdmissionPlugin::ValidatingAdmissionPolicy, policy::VALIDATING_POLICIES)
+            }
         }
 }
 
 /// The webhooks of a phase, sorted by the names of their configurations; none if the plugin is disabled.
 fn webhooks(inner: &Inner, phase: Phase) -> Vec<Webhook> {
     let state = inner.lock();
-    let table = state.table(phase.table()).filter(|_| state.has_plugin(phase.webhook_plugin()));
+    let table = state.table(phase.configuration_table()).filter(|_| state.has_plugin(phase.webhook_plugin()));
     let configurations = table.map(|table| table.objects("")).unwrap_or_default();
     drop(state);
     configurations.iter().flat_map(|configuration| Webhook::all_of(configuration)).collect()
 }
 
-/// Runs the mutating plugins, which may change the object of the request. Returns whether they have changed it.
+/// Runs the mutating plugins, which may change the object of the request. Returns whether the object has changed.
 ///
-/// If a policy has been applied or a webhook has changed the object, `built_in` runs on it, and then the policies and
-/// webhooks with the reinvocation policy `IfNeeded` run a second time. `built_in` runs the built-in plugins.
+/// If a policy has been applied or a webhook has changed the object, there is a second round: `built_in` runs the built-in
+/// plugins on the object, and then policies and webhooks with the reinvocation policy `IfNeeded` run again. A webhook runs
+/// again only if the object has changed after the call of the webhook.
 ///
 /// # Errors
 /// The response to a request that a plugin refuses, or whose webhook fails.
@@ -86,12 +90,12 @@ pub(crate) async fn mutate(
     built_in: impl Fn(&mut Value) -> Result<(), SimError>,
     warnings: &mut Vec<String>,
 ) -> Result<bool, SimError> {
-    if attributes.is_exempt() {
+    if attributes.configures_admission() {
         return Ok(false);
     }
     let webhooks = if attributes.calls_webhooks { webhooks(inner, Phase::Mutating) } else { Vec::new() };
     let before = attributes.object.clone();
-    let (mut policies, mut calls) = (policy::MutatingPolicies::default(), mutating::Calls::default());
+    let (mut policies, mut calls) = (policy::MutatingPolicies::default(), mutating::WebhookCalls::default());
     for again in [false, true] {
         if again && let Some(object) = &mut attributes.object {
             built_in(object)?;
@@ -108,20 +112,20 @@ pub(crate) async fn mutate(
 /// Runs the validating plugins.
 ///
 /// # Errors
-/// The response to a request that a plugin refuses, or whose webhook fails.
+/// The response to the request, if a plugin refuses the request, or if a webhook fails whose failure policy is `Fail`.
 pub(crate) async fn validate(
     inner: &Inner,
     attributes: &Attributes<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<(), SimError> {
-    if attributes.is_exempt() {
+    if attributes.configures_admission() {
         return Ok(());
     }
-    policy::dispatch(inner, attributes, warnings).await?;
+    policy::evaluate_policies(inner, attributes, warnings).await?;
     if !attributes.calls_webhooks {
         return Ok(());
     }
-    validating::dispatch(inner, &webhooks(inner, Phase::Validating), attributes, warnings).await
+    validating::call_webhooks(inner, &webhooks(inner, Phase::Validating), attributes, warnings).await
 }
 
 #[cfg(test)]
@@ -131,7 +135,7 @@ mod tests {
     use crate::Sim;
 
     #[test]
-    fn direct_calls_evaluate_policies_but_call_no_webhook() {
+    fn methods_of_sim_evaluate_policies_but_call_no_webhook() {
         let sim = Sim::new();
         let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["*"]});
         for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {

@@ -12,20 +12,20 @@ use crate::registry::Resource;
 use crate::shared::Inner;
 use crate::status::SimError;
 
-/// The calls of the mutating webhooks for one request.
+/// The calls of mutating webhooks for one request, and the webhooks to call again.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
-    /// The webhooks with the reinvocation policy `IfNeeded` that have been called since the last change.
+pub(super) struct WebhookCalls {
+    /// The indexes of the webhooks with the reinvocation policy `IfNeeded` that have been called since the last change.
     invoked: BTreeSet<usize>,
-    /// The webhooks to call again in the second round, because the object has changed after their call.
+    /// The indexes of the webhooks to call again in the second round, because the object has changed after their call.
     again: BTreeSet<usize>,
     /// The object after the first round.
     output: Option<Value>,
 }
 
-impl Calls {
-    /// Calls the webhooks that match the request; in the second round (`again`) only those with the reinvocation policy
-    /// `IfNeeded` whose object has changed after their call. Returns whether the object has changed.
+impl WebhookCalls {
+    /// Calls the webhooks that match the request; in the second round (`again`), only the webhooks in [`Self::again`].
+    /// Returns whether the object has changed.
     ///
     /// # Errors
     /// The response to a request that a webhook denies, or whose webhook fails.
@@ -53,8 +53,8 @@ impl Calls {
             let response = match call(inner, webhook, &resource, attributes, &objects, true).await {
                 Ok(response) => response,
                 Err(failure) => {
-                    failure.resolve(webhook)?;
-                    mark(webhook, index, &mut self.invoked);
+                    failure.apply_failure_policy(webhook)?;
+                    record_call(webhook, index, &mut self.invoked);
                     continue;
                 }
             };
@@ -65,9 +65,9 @@ impl Calls {
                     self.again.append(&mut self.invoked);
                 }
                 Ok(false) => {}
-                Err(failure) => failure.resolve(webhook)?,
+                Err(failure) => failure.apply_failure_policy(webhook)?,
             }
-            mark(webhook, index, &mut self.invoked);
+            record_call(webhook, index, &mut self.invoked);
         }
         if !again && !webhooks.is_empty() {
             self.output.clone_from(&attributes.object);
@@ -76,8 +76,8 @@ impl Calls {
     }
 }
 
-/// Records the call of a webhook that may be called again.
-fn mark(webhook: &Webhook, index: usize, invoked: &mut BTreeSet<usize>) {
+/// Records the call of a webhook if the webhook may be called again.
+fn record_call(webhook: &Webhook, index: usize, invoked: &mut BTreeSet<usize>) {
     if webhook.is_reinvocable() {
         invoked.insert(index);
     }

@@ -8,7 +8,7 @@ use crate::patch;
 /// Parses the operations of a patch.
 ///
 /// # Errors
-/// The reason why it does not parse.
+/// The reason why the text does not parse.
 pub(super) fn parse(text: &[u8]) -> Result<Vec<Value>, String> {
     match serde_json::from_slice(text).map_err(|e| e.to_string())? {
         Value::Array(operations) => Ok(operations),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_operation_that_does_not_apply() {
+    fn error_names_the_operation_that_does_not_apply() {
         let missing = "operation does not apply: doc is missing";
         check(
             &json!({"op": "add", "path": "/x/y", "value": 1}),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_is_a_list() {
+    fn parse_accepts_only_a_list_of_operations() {
         assert_eq!(parse(b"[]"), Ok(Vec::new()));
         assert!(parse(b"[").is_err());
         assert_eq!(

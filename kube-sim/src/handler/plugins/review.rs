@@ -1,4 +1,4 @@
-//! The `AdmissionReview` of a call, and the checks of its response.
+//! The `AdmissionReview` of a webhook call, and the checks of the response.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,8 +15,9 @@ use crate::webhooks::type_text;
 /// The API version of the reviews. `admission.k8s.io/v1beta1` is not supported.
 const API_VERSION: &str = "admission.k8s.io/v1";
 
-/// The `AdmissionRequest` without its uid and the objects. `resource` is the version in which the webhook receives it.
-pub(super) fn request(attributes: &Attributes<'_>, resource: &Resource) -> Value {
+/// The `AdmissionRequest` without its uid and the objects. `resource` is the version in which the webhook receives the
+/// objects.
+pub(super) fn admission_request(attributes: &Attributes<'_>, resource: &Resource) -> Value {
     let resource_json = |r: &Resource| json!({"group": r.group, "version": r.version, "resource": r.plural});
     let mut request = json!({
         "kind": ObjectKind::of(resource, attributes.subresource).to_json(),
@@ -41,14 +42,14 @@ pub(super) fn request(attributes: &Attributes<'_>, resource: &Resource) -> Value
     request
 }
 
-/// The review of a request for a webhook. `objects` are in the version of `resource`.
-pub(super) fn review(
+/// The `AdmissionReview` that a webhook receives for a request. `objects` are in the version of `resource`.
+pub(super) fn admission_review(
     attributes: &Attributes<'_>,
     resource: &Resource,
     objects: &Objects,
     uid: &str,
 ) -> Value {
-    let mut request = request(attributes, resource);
+    let mut request = admission_request(attributes, resource);
     request["uid"] = uid.into();
     request["object"] = objects.object.clone().unwrap_or_default();
     request["oldObject"] = objects.old_object.clone().unwrap_or_default();
@@ -113,7 +114,7 @@ pub(super) fn verify(
     })
 }
 
-/// The reason that the patch of a response is invalid.
+/// The reason why `patch` or `patchType` of a response is invalid; `None` if both are valid.
 fn patch_problem(has_patch: bool, patch_type: &Value, mutating: bool) -> Option<&'static str> {
     match (mutating, has_patch, patch_type.as_str()) {
         (true, true, None) => Some("webhook returned response.patch but not response.patchType"),

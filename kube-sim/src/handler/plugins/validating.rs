@@ -1,4 +1,4 @@
-//! The validating phase, which calls all webhooks concurrently, and the call of one webhook.
+//! The validating phase: calls all matching webhooks concurrently. [`call`] calls one webhook, in both phases.
 
 use futures::future::join_all;
 use serde_json::Value;
@@ -11,11 +11,11 @@ use crate::registry::Resource;
 use crate::shared::Inner;
 use crate::status::SimError;
 
-/// Calls the validating webhooks that match the request. All of them are called, even if one denies the request.
+/// Calls all validating webhooks that match the request, even if one denies the request.
 ///
 /// # Errors
 /// The response for the first webhook that denies the request or fails.
-pub(super) async fn dispatch(
+pub(super) async fn call_webhooks(
     inner: &Inner,
     webhooks: &[Webhook],
     attributes: &Attributes<'_>,
@@ -38,9 +38,9 @@ pub(super) async fn dispatch(
         let result = match response {
             Ok(response) => {
                 warnings.extend(response.warnings);
-                response.denial.map_or(Ok(()), |denial| Failure::Denied(denial).resolve(webhook))
+                response.denial.map_or(Ok(()), |denial| Failure::Denied(denial).apply_failure_policy(webhook))
             }
-            Err(failure) => failure.resolve(webhook),
+            Err(failure) => failure.apply_failure_policy(webhook),
         };
         outcome = outcome.and(result);
     }
@@ -63,7 +63,7 @@ impl Failure {
     ///
     /// # Errors
     /// The response to the request, unless the webhook ignores the failure.
-    pub(super) fn resolve(self, webhook: &Webhook) -> Result<(), SimError> {
+    pub(super) fn apply_failure_policy(self, webhook: &Webhook) -> Result<(), SimError> {
         match self {
             Self::Call(why) if webhook.ignores_failures() => {
                 tracing::debug!(webhook = webhook.name, why, "the failed call of a webhook is ignored");
@@ -91,7 +91,7 @@ pub(super) async fn call(
         let why = format!("admission webhook {:?} does not support dry run", webhook.name);
         return Err(Failure::Other(SimError::bad_request(why)));
     }
-    let versions = webhook.list("admissionReviewVersions");
+    let versions = webhook.list_field("admissionReviewVersions");
     if !versions.iter().any(|version| version == "v1") {
         let listed: Vec<_> = versions.iter().filter_map(Value::as_str).collect();
         return Err(Failure::Call(format!(
@@ -101,7 +101,7 @@ pub(super) async fn call(
     }
     let failed = |why: String| Failure::Call(format!("failed to call webhook: {why}"));
     let uid = inner.random().uid();
-    let review = review::review(attributes, resource, objects, &uid);
+    let review = review::admission_review(attributes, resource, objects, &uid);
     let endpoint = service_endpoint::endpoint(inner, &webhook.spec["clientConfig"], webhook.timeout())
         .map_err(failed)?;
     let response = endpoint.post(&review, webhook.timeout()).await.map_err(failed)?;

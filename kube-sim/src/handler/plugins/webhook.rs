@@ -31,14 +31,14 @@ impl Webhook {
     fn of(spec: Value) -> Self {
         Self {
             name: spec["name"].as_str().unwrap_or_default().to_owned(),
-            namespace_selector: LabelSelector::of_object(&spec["namespaceSelector"]),
-            object_selector: LabelSelector::of_object(&spec["objectSelector"]),
+            namespace_selector: LabelSelector::from_json(&spec["namespaceSelector"]),
+            object_selector: LabelSelector::from_json(&spec["objectSelector"]),
             spec,
         }
     }
 
-    /// The items of a list in the entry of the webhook; empty if the list is absent.
-    pub(super) fn list(&self, field: &str) -> &[Value] {
+    /// The items of the list `field` in the entry of the webhook; empty if the field is absent.
+    pub(super) fn list_field(&self, field: &str) -> &[Value] {
         self.spec[field].as_array().map_or(&[], Vec::as_slice)
     }
 

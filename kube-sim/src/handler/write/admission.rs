@@ -14,15 +14,19 @@ impl<'a> WriteContext<'a> {
     /// the next phases of the write.
     ///
     /// The plugins receive the object with its defaults and its `managedFields`. As in the API server, no field manager
-    /// owns the fields that they set.
+    /// owns the fields that the plugins set.
     ///
     /// # Errors
     /// The response to a request that a plugin refuses.
-    pub(super) async fn mutate(&mut self, object: Value, old: Option<&Value>) -> Result<Value, SimError> {
+    pub(super) async fn run_mutating_plugins(
+        &mut self,
+        object: Value,
+        old: Option<&Value>,
+    ) -> Result<Value, SimError> {
         self.fields_tracked = self.applying;
-        let has_plugins = plugins::is_active(self.inner, self.request, Phase::Mutating);
-        let built_in_write = self.built_in_write(old);
-        let has_built_in = admission::mutates(&self.inner.lock(), &built_in_write);
+        let has_plugins = plugins::has_plugins_to_run(self.inner, self.request, Phase::Mutating);
+        let write_for_built_in_plugins = self.write_for_built_in_plugins(old);
+        let has_built_in = admission::mutates(&self.inner.lock(), &write_for_built_in_plugins);
         if !has_plugins && !has_built_in {
             return Ok(object);
         }
@@ -42,15 +46,15 @@ impl<'a> WriteContext<'a> {
             if !has_built_in {
                 return Ok(());
             }
-            admission::mutate(&mut inner.lock(), &built_in_write, object)
+            admission::mutate(&mut inner.lock(), &write_for_built_in_plugins, object)
         };
         built_in(&mut sent)?;
         if !has_plugins {
             self.fields_tracked = true;
             return Ok(sent);
         }
-        let shown = self.shown(sent)?;
-        let old_shown = old.map(|old| self.shown(old.clone())).transpose()?;
+        let shown = self.admission_object(sent)?;
+        let old_shown = old.map(|old| self.admission_object(old.clone())).transpose()?;
         let name = self.admission_name(&object);
         let mut attributes =
             Attributes::of_write(self.request, self.target, self.options, &name, shown, old_shown);
@@ -72,8 +76,12 @@ impl<'a> WriteContext<'a> {
     ///
     /// # Errors
     /// The response to a request that a plugin refuses.
-    pub(super) async fn admit(&mut self, new: &Value, old: Option<&Value>) -> Result<(), SimError> {
-        let write = self.built_in_write(old);
+    pub(super) async fn run_validating_plugins(
+        &mut self,
+        new: &Value,
+        old: Option<&Value>,
+    ) -> Result<(), SimError> {
+        let write = self.write_for_built_in_plugins(old);
         let existing_pods = {
             let state = self.inner.lock();
             admission::validate(&state, &write, new, &mut self.warnings)?;
@@ -82,11 +90,11 @@ impl<'a> WriteContext<'a> {
         if let Some(pods) = existing_pods {
             self.warnings.extend(pods.warnings());
         }
-        if !plugins::is_active(self.inner, self.request, Phase::Validating) {
+        if !plugins::has_plugins_to_run(self.inner, self.request, Phase::Validating) {
             return Ok(());
         }
-        let shown = self.shown(new.clone())?;
-        let old_shown = old.map(|old| self.shown(old.clone())).transpose()?;
+        let shown = self.admission_object(new.clone())?;
+        let old_shown = old.map(|old| self.admission_object(old.clone())).transpose()?;
         let name = self.admission_name(new);
         let attributes =
             Attributes::of_write(self.request, self.target, self.options, &name, shown, old_shown);
@@ -96,7 +104,8 @@ impl<'a> WriteContext<'a> {
     /// Checks that the user may write the role or the binding `object`, if RBAC is enabled.
     ///
     /// # Errors
-    /// 403 if the user does not have the permissions that it grants; 404 if the role of a binding does not exist.
+    /// 403 if the user does not have the permissions that the object grants; 404 if the role of a binding does not
+    /// exist.
     pub(super) fn check_escalation(&self, object: &Value, old: Option<&Value>) -> Result<(), SimError> {
         if !self.inner.settings.rbac {
             return Ok(());
@@ -105,7 +114,7 @@ impl<'a> WriteContext<'a> {
     }
 
     /// The write as the built-in plugins receive it.
-    pub(super) fn built_in_write<'b>(&self, old: Option<&'b Value>) -> admission::Write<'b>
+    pub(super) fn write_for_built_in_plugins<'b>(&self, old: Option<&'b Value>) -> admission::Write<'b>
     where
         'a: 'b,
     {
@@ -123,12 +132,12 @@ impl<'a> WriteContext<'a> {
     }
 
     /// The object that plugins receive: a `Scale` in a request for the subresource `scale`.
-    fn shown(&self, object: Value) -> Result<Value, SimError> {
+    fn admission_object(&self, object: Value) -> Result<Value, SimError> {
         let resource: &Resource = self.resource();
         if self.is_scale() { scale::scale_of(resource, &object) } else { Ok(object) }
     }
 
-    /// The name in the URL, or that of the object.
+    /// The name in the URL; without such a name, the name of the object.
     fn admission_name(&self, object: &Value) -> String {
         match self.target.name.as_str() {
             "" => object_meta::text(object, "name").to_owned(),

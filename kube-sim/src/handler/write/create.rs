@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::decode::apply_url_names;
-use super::steps::{apply_defaults, drop_nulls, response_object, rewrite_numbers, validate, written_schema};
-use super::{WriteContext, Written};
+use super::steps::{
+    apply_defaults, drop_nulls, response_object, rewrite_numbers, schema_of_written_object, validate,
+};
+use super::{WriteContext, WrittenObject};
 use crate::admission_plugin::AdmissionPlugin;
 use crate::controllers::{self, custom_resource_definitions};
 use crate::handler::{admission, cluster_ip, convert, object_meta, quota};
@@ -18,8 +20,8 @@ use crate::store::selector::Labels;
 #[derive(Debug)]
 pub(super) struct NewObject {
     value: Value,
-    /// The stored `Namespace`, which the plugin NamespaceLifecycle has checked; `None` for a cluster-scoped object, or if
-    /// the namespace does not exist and the plugin is disabled.
+    /// The stored `Namespace`. `None` for a cluster-scoped object, or if the namespace does not exist and the plugin
+    /// NamespaceLifecycle, which checks namespaces, is disabled.
     namespace: Option<Arc<Stored>>,
 }
 
@@ -36,7 +38,7 @@ impl WriteContext<'_> {
         let resource = self.resource();
         apply_url_names(self.target, &mut object, self.applying)?;
         let namespace = self.target.namespace.as_str();
-        if custom_resource_definitions::is_terminating(&self.inner.lock(), resource) {
+        if custom_resource_definitions::is_definition_terminating(&self.inner.lock(), resource) {
             let why = "create not allowed while custom resource definition is terminating";
             let name = object_meta::text(&object, "name");
             return Err(SimError::forbidden(&resource.group, &resource.plural, name, why));
@@ -46,13 +48,13 @@ impl WriteContext<'_> {
             let found = state.get(admission::NAMESPACES, namespace).cloned();
             if state.has_plugin(AdmissionPlugin::NamespaceLifecycle) {
                 let name = object_meta::text(&object, "name");
-                admission::check_create(found.as_deref(), resource, namespace, name)?;
+                admission::check_namespace(found.as_deref(), resource, namespace, name)?;
             }
             found
         } else {
             None
         };
-        let mut object = self.mutate(object, None).await?;
+        let mut object = self.run_mutating_plugins(object, None).await?;
         apply_url_names(self.target, &mut object, true)?;
         self.check_escalation(&object, None)?;
         // As in the API server, the storage refuses to create an object with a resource version other than 0, and a
@@ -102,11 +104,11 @@ impl WriteContext<'_> {
             return Err(SimError::invalid(&resource.group, &resource.kind, new.name(), &errors));
         }
         (resource.strategy.warn)(None, &new.value, &mut self.warnings);
-        self.admit(&new.value, None).await
+        self.run_validating_plugins(&new.value, None).await
     }
 
     /// Commits a create; `None` if an object with the name exists.
-    pub(super) async fn commit_create(&self, new: NewObject) -> Result<Option<Written>, SimError> {
+    pub(super) async fn commit_create(&self, new: NewObject) -> Result<Option<WrittenObject>, SimError> {
         let resource = self.resource();
         let key = key(&self.target.namespace, new.name());
         let NewObject { mut value, namespace } = new;
@@ -120,7 +122,7 @@ impl WriteContext<'_> {
         if let Some(before) = namespace.filter(|_| state.has_plugin(AdmissionPlugin::NamespaceLifecycle)) {
             let now = state.get(admission::NAMESPACES, before.name());
             if !now.is_some_and(|now| Arc::ptr_eq(now, &before)) {
-                admission::check_create(
+                admission::check_namespace(
                     now.map(AsRef::as_ref),
                     resource,
                     &self.target.namespace,
@@ -134,10 +136,10 @@ impl WriteContext<'_> {
         quota::check_create(&state, resource, &value)?;
         if self.options.dry_run {
             let object = response_object(resource, &key, 0, value);
-            return Ok(Some(Written { object, created: true }));
+            return Ok(Some(WrittenObject { object, created: true }));
         }
-        let object = state.commit_of_schema(resource, key, value, written_schema(resource))?;
+        let object = state.commit_with_schema(resource, key, value, schema_of_written_object(resource))?;
         controllers::run(&mut state);
-        Ok(Some(Written { object, created: true }))
+        Ok(Some(WrittenObject { object, created: true }))
     }
 }

@@ -13,7 +13,7 @@ use crate::handler::target::Target;
 use crate::handler::typed_body;
 use crate::patch;
 use crate::protobuf;
-use crate::registry::{Custom, Resource};
+use crate::registry::{CustomProperties, Resource};
 use crate::schema::{self, FieldError, Schema};
 use crate::status::SimError;
 
@@ -44,7 +44,7 @@ pub(crate) fn parse_body(body: &Bytes, content_type: &str, expected: &str) -> Re
 /// Parses an object in JSON.
 ///
 /// # Errors
-/// The text of Go's decoder for text that is not a JSON object.
+/// The error text of Go's decoder if the body is not a JSON object.
 pub(crate) fn parse_json_object(body: &[u8]) -> Result<Value, String> {
     let refused = |problem: String| format!("couldn't get version/kind; json parse error: {problem}");
     if let Some(problem) = go_json::syntax_error(body) {
@@ -68,7 +68,7 @@ pub(crate) fn parse_yaml(body: &Bytes) -> Result<Value, SimError> {
     yaml_serde::from_slice(body).map_err(|e| SimError::bad_request(format!("error decoding YAML: {e}")))
 }
 
-/// The error text of Go's YAML parser, from the error text of the parser that is used here: `PROBLEM at line L column C`,
+/// Converts an error text of `yaml_serde` to the text of Go's YAML parser. `text` has the form `PROBLEM at line L column C`,
 /// optionally followed by `, while CONTEXT at line L column C`.
 pub(crate) fn go_yaml_error(text: &str) -> String {
     let line_of = |part: &str| -> usize {
@@ -85,13 +85,15 @@ pub(crate) fn go_yaml_error(text: &str) -> String {
 }
 
 impl WriteContext<'_> {
-    /// Checks the kind of the body; drops or refuses unknown and duplicate fields, as `fieldValidation` requests.
+    /// Checks the kind of the body, and removes unknown fields. The option `fieldValidation` decides whether unknown and
+    /// duplicate fields cause warnings, an error or nothing.
     pub(crate) fn decode(&mut self, object: &mut Value, duplicates: Vec<String>) -> Result<(), SimError> {
         let resource = self.resource();
         let mut problems = duplicates;
         if let Some(custom) = resource.custom() {
-            check_is_typed(resource, object)?;
-            // As in the API server, a body in another version is pruned to that version before it is refused.
+            check_has_kind_and_version(resource, object)?;
+            // As in the API server, a body in another version is refused only after the schema of that version has
+            // pruned it.
             let schema = body_schema(resource, custom, object);
             if let Some(schema) = &schema {
                 schema::coerce(schema, object, protobuf::omits_zero)
@@ -108,12 +110,12 @@ impl WriteContext<'_> {
             }
         }
         object_meta::metadata_mut(object)?;
-        self.report(object, problems)?;
+        self.apply_field_validation(object, problems)?;
         if resource.custom().is_some() { self.check_kind(object) } else { Ok(()) }
     }
 
     /// Ignores, warns about or refuses unknown and duplicate fields.
-    fn report(&mut self, object: &Value, problems: Vec<String>) -> Result<(), SimError> {
+    fn apply_field_validation(&mut self, object: &Value, problems: Vec<String>) -> Result<(), SimError> {
         if problems.is_empty() {
             return Ok(());
         }
@@ -121,7 +123,7 @@ impl WriteContext<'_> {
             FieldValidation::Ignore => {}
             FieldValidation::Warn => self.warnings.extend(problems),
             FieldValidation::Strict => {
-                return Err(self.decoding_error(object, &schema::strict_problem(&problems)));
+                return Err(self.decoding_error(object, &schema::strict_decoding_error(&problems)));
             }
         }
         Ok(())
@@ -139,13 +141,13 @@ impl WriteContext<'_> {
             Some((_, version)) if resource.custom().is_some() => version,
             _ => &resource.version,
         };
-        SimError::bad_request(schema::undecodable(&resource.kind, version, problem))
+        SimError::bad_request(schema::undecodable_message(&resource.kind, version, problem))
     }
 }
 
 impl WriteContext<'_> {
-    /// Checks that `kind` and `apiVersion` of the body match the URL. Sets those that are missing in an object of a
-    /// built-in kind.
+    /// Checks that `kind` and `apiVersion` of the body match the URL. In an object of a built-in kind, either may be
+    /// missing, and is then set.
     fn check_kind(&self, object: &mut Value) -> Result<(), SimError> {
         let resource = self.resource();
         let given = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
@@ -171,17 +173,17 @@ impl WriteContext<'_> {
             return Ok(());
         }
         if kind == resource.kind && resource.served.iter().any(|served| served == api_version) {
-            return Err(other_version(api_version, resource));
+            return Err(version_mismatch_error(api_version, resource));
         }
         let problem = typed_body::conversion_problem(object, (&resource.group, &resource.kind));
         if self.patching {
             return Err(self.decoding_error(object, &problem));
         }
-        Err(typed_body::undecodable(kind, api_version, &resource.kind, &problem))
+        Err(typed_body::undecodable_error(kind, api_version, &resource.kind, &problem))
     }
 }
 
-fn other_version(api_version: &str, resource: &Resource) -> SimError {
+fn version_mismatch_error(api_version: &str, resource: &Resource) -> SimError {
     SimError::bad_request(format!(
         "the API version in the data ({api_version}) does not match the expected API version ({})",
         resource.api_version
@@ -189,7 +191,7 @@ fn other_version(api_version: &str, resource: &Resource) -> SimError {
 }
 
 /// Checks that a custom resource has a kind and an API version.
-fn check_is_typed(resource: &Resource, object: &Value) -> Result<(), SimError> {
+fn check_has_kind_and_version(resource: &Resource, object: &Value) -> Result<(), SimError> {
     for (field, label) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
         if object.get(field).is_none_or(|v| v == "") {
             return Err(SimError::bad_request(format!(
@@ -202,9 +204,9 @@ fn check_is_typed(resource: &Resource, object: &Value) -> Result<(), SimError> {
     Ok(())
 }
 
-/// The schema of a custom resource in the API version that it names: that of a version of its definition, or a schema
-/// without fields if the definition does not have the version. `None` for another group or kind.
-fn body_schema(resource: &Resource, custom: &Custom, object: &Value) -> Option<Arc<Schema>> {
+/// Returns the schema for the API version that a custom resource names. If the definition does not have this version,
+/// returns a schema without fields. Returns `None` if the object names another group or kind.
+fn body_schema(resource: &Resource, custom: &CustomProperties, object: &Value) -> Option<Arc<Schema>> {
     let text = |field: &str| object[field].as_str().unwrap_or_default();
     let api_version = text("apiVersion");
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
@@ -223,7 +225,7 @@ fn check_custom_kind(
     api_version: &str,
 ) -> Result<(), SimError> {
     if api_version != resource.api_version {
-        return Err(other_version(api_version, resource));
+        return Err(version_mismatch_error(api_version, resource));
     }
     if kind != resource.kind {
         let error = FieldError::invalid("kind", kind, format!("must be {}", resource.kind));
@@ -232,10 +234,10 @@ fn check_custom_kind(
     Ok(())
 }
 
-/// Checks that the name and the namespace of the body match the URL. Sets them if they are missing.
+/// Checks that the name and the namespace of the body match the URL. Sets each of the two if it is missing.
 ///
 /// # Errors
-/// 400 if they do not match, or if the name is missing and `may_be_nameless` is false.
+/// 400 if the name or the namespace does not match, or if the name is missing and `may_be_nameless` is false.
 pub(super) fn apply_url_names(
     target: &Target,
     object: &mut Value,

@@ -10,7 +10,7 @@
 //! 6. Commit, unless another request has changed the stored object since phase 1. After such a change, an update
 //!    begins again with the changed object (`GuaranteedUpdate` in the API server).
 //!
-//! The order of the phases must be that of the API server, because it determines which errors a client receives. The
+//! The phases must have the order of the API server, because the order determines which errors a client receives. The
 //! state is locked only for single reads and for the commit, so that admission may wait for webhooks.
 
 mod admission;
@@ -68,7 +68,7 @@ pub(crate) enum WrittenPart {
 
 /// The result of a write.
 #[derive(Debug)]
-pub(crate) struct Written {
+pub(crate) struct WrittenObject {
     pub(crate) object: Arc<Stored>,
     pub(crate) created: bool,
 }
@@ -109,8 +109,8 @@ impl<'a> WriteContext<'a> {
     }
 
     /// Converts a written object to the version of the request.
-    async fn present(&self, written: Written) -> Result<Written, SimError> {
-        Ok(Written { object: self.converter().view(written.object).await?, ..written })
+    async fn to_request_version(&self, written: WrittenObject) -> Result<WrittenObject, SimError> {
+        Ok(WrittenObject { object: self.converter().convert_stored(written.object).await?, ..written })
     }
 
     /// Returns 404 if the CustomResourceDefinition of the resource was deleted since the request was routed.
@@ -123,13 +123,13 @@ impl<'a> WriteContext<'a> {
     }
 
     /// Creates a decoded object.
-    pub(crate) async fn create(&mut self, object: Value) -> Result<Written, SimError> {
+    pub(crate) async fn create(&mut self, object: Value) -> Result<WrittenObject, SimError> {
         let resource = self.resource();
         let new = self.prepare_create(object).await?;
         self.validate_create(&new).await?;
         let name = new.name().to_owned();
         match self.commit_create(new).await? {
-            Some(written) => self.present(written).await,
+            Some(written) => self.to_request_version(written).await,
             None => Err(SimError::already_exists(&resource.group, &resource.plural, &name)),
         }
     }
@@ -143,22 +143,22 @@ impl<'a> WriteContext<'a> {
     pub(crate) async fn guaranteed_update(
         &mut self,
         part: WrittenPart,
-        missing: Missing,
+        missing: IfMissing,
         mut try_update: impl FnMut(&mut Self, Option<&Arc<Stored>>) -> Result<Value, SimError>,
-    ) -> Result<Written, SimError> {
+    ) -> Result<WrittenObject, SimError> {
         let warning_count = self.warnings.len();
         // The loop repeats only after another request has changed the object, so one of the requests always succeeds.
         loop {
             let found = read::find(self.inner.lock().view(), self.target);
             let written = match found {
                 Ok(old) => {
-                    let shown = self.converter().view(old.clone()).await?;
+                    let shown = self.converter().convert_stored(old.clone()).await?;
                     let new = try_update(self, Some(&shown))?;
                     let replacement = self.prepare_update(old, &shown, new, part).await?;
                     self.validate_update(&replacement).await?;
                     self.commit_update(replacement).await?
                 }
-                Err(_) if missing == Missing::Create => {
+                Err(_) if missing == IfMissing::Create => {
                     let object = try_update(self, None)?;
                     let new = self.prepare_create(object).await?;
                     self.validate_create(&new).await?;
@@ -167,7 +167,7 @@ impl<'a> WriteContext<'a> {
                 Err(error) => return Err(error),
             };
             if let Some(written) = written {
-                return self.present(written).await;
+                return self.to_request_version(written).await;
             }
             self.warnings.truncate(warning_count);
         }
@@ -176,7 +176,7 @@ impl<'a> WriteContext<'a> {
 
 /// The outcome of an update whose object does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub(crate) enum IfMissing {
     /// The server responds with 404.
     NotFound,
     /// The update creates the object.

@@ -29,7 +29,7 @@ pub(super) fn drop_nulls(resource: &Resource, object: &mut Value) {
 /// needs the numbers as the client sent them.
 pub(super) fn rewrite_numbers(resource: &Resource, object: &mut Value) {
     if resource.custom().is_some() {
-        schema::store_numbers(object);
+        schema::normalize_numbers(object);
     }
 }
 
@@ -48,9 +48,9 @@ pub(super) fn validate(
     verdict.errors
 }
 
-/// The schema whose defaults a written custom resource got, and to which it was pruned. `None` for a built-in kind, and
+/// The schema with which the server has defaulted and pruned a written custom resource. `None` for a built-in kind, and
 /// for an object that is converted to another version before it is stored.
-pub(super) fn written_schema(resource: &Resource) -> Option<Arc<Schema>> {
+pub(super) fn schema_of_written_object(resource: &Resource) -> Option<Arc<Schema>> {
     let custom = resource.custom()?;
     (resource.api_version == *custom.storage_version).then(|| custom.schema.clone())
 }
@@ -89,5 +89,5 @@ pub(crate) fn response_object(
     }
     let fields = resource.field_values(&value);
     let api_version = value["apiVersion"].as_str().and_then(|version| resource.stored_version(version));
-    Arc::new(Stored::new(key.clone(), version, fields, value).in_api_version(api_version))
+    Arc::new(Stored::new(key.clone(), version, fields, value).with_api_version(api_version))
 }

@@ -15,7 +15,7 @@ use crate::warnings::Warnings;
 
 const CONFIG_MAP_PATH: &str = "/api/v1/namespaces/default/configmaps/a";
 
-fn sim() -> Sim {
+fn sim_with_config_map() -> Sim {
     let sim = Sim::new();
     sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})).unwrap();
     sim
@@ -31,8 +31,8 @@ fn data(sim: &Sim) -> Value {
     sim.get("v1", "ConfigMap", "default", "a").unwrap()["data"].take()
 }
 
-/// The result of a future that is ready at its first poll.
-fn ready<T>(future: impl Future<Output = T>) -> T {
+/// Polls a future once and returns its result. Panics if the future is not ready.
+fn poll_once<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("a write waits only for webhooks")
 }
 
@@ -66,11 +66,11 @@ fn with_context<T>(sim: &Sim, run: impl FnOnce(&mut WriteContext<'_>) -> T) -> T
 }
 
 #[test]
-fn an_update_begins_again_if_the_object_changes_during_its_phases() {
-    let sim = sim();
+fn an_update_begins_again_if_the_object_changes_during_the_update() {
+    let sim = sim_with_config_map();
     let mut attempts = 0;
     let written = with_context(&sim, |cx| {
-        ready(cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |cx, old| {
+        poll_once(cx.guaranteed_update(WrittenPart::Object, IfMissing::NotFound, |cx, old| {
             attempts += 1;
             if attempts < 3 {
                 merge(&sim, &json!({ format!("other-{attempts}"): "x" }));
@@ -86,12 +86,12 @@ fn an_update_begins_again_if_the_object_changes_during_its_phases() {
 }
 
 #[test]
-fn an_update_with_a_resource_version_conflicts_if_the_object_changes_during_its_phases() {
-    let sim = sim();
+fn an_update_with_a_resource_version_conflicts_if_the_object_changes_during_the_update() {
+    let sim = sim_with_config_map();
     let stale = sim.get("v1", "ConfigMap", "default", "a").unwrap();
     let mut attempts = 0;
     let error = with_context(&sim, |cx| {
-        ready(cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |_, _| {
+        poll_once(cx.guaranteed_update(WrittenPart::Object, IfMissing::NotFound, |_, _| {
             attempts += 1;
             if attempts == 1 {
                 merge(&sim, &json!({"other": "x"}));
@@ -106,10 +106,10 @@ fn an_update_with_a_resource_version_conflicts_if_the_object_changes_during_its_
 }
 
 #[test]
-fn an_update_of_an_object_that_is_deleted_during_its_phases_is_not_found() {
-    let sim = sim();
+fn an_update_fails_with_not_found_if_the_object_is_deleted_during_the_update() {
+    let sim = sim_with_config_map();
     let error = with_context(&sim, |cx| {
-        ready(cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |cx, old| {
+        poll_once(cx.guaranteed_update(WrittenPart::Object, IfMissing::NotFound, |cx, old| {
             sim.delete("v1", "ConfigMap", "default", "a").unwrap();
             let mut object = convert::view(&cx.target.resource, old.unwrap());
             object["data"] = json!({"own": "x"});
@@ -120,13 +120,13 @@ fn an_update_of_an_object_that_is_deleted_during_its_phases_is_not_found() {
 }
 
 #[test]
-fn an_apply_updates_an_object_that_is_created_during_its_phases() {
-    let sim = sim();
+fn an_apply_becomes_an_update_if_the_object_is_created_during_the_apply() {
+    let sim = sim_with_config_map();
     sim.delete("v1", "ConfigMap", "default", "a").unwrap();
     let map = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data});
     let mut attempts = 0;
     let written = with_context(&sim, |cx| {
-        ready(cx.guaranteed_update(WrittenPart::Object, Missing::Create, |_, old| {
+        poll_once(cx.guaranteed_update(WrittenPart::Object, IfMissing::Create, |_, old| {
             attempts += 1;
             assert_eq!(old.is_some(), attempts == 2);
             if old.is_none() {
@@ -140,7 +140,7 @@ fn an_apply_updates_an_object_that_is_created_during_its_phases() {
 }
 
 #[test]
-fn an_object_is_not_created_in_a_namespace_that_is_deleted_during_its_phases() {
+fn a_create_fails_if_the_namespace_is_deleted_during_the_create() {
     let sim = Sim::builder().namespace("x").build();
     let target = Path::parse("/api/v1/namespaces/x/configmaps").unwrap();
     let target = target.resolve(&sim.inner().lock().registry).unwrap();
@@ -148,10 +148,10 @@ fn an_object_is_not_created_in_a_namespace_that_is_deleted_during_its_phases() {
         let warnings = Warnings::default();
         let mut cx = WriteContext { target: &target, warnings: warnings.buffer(), ..*cx };
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
-        let new = ready(cx.prepare_create(map)).unwrap();
-        ready(cx.validate_create(&new)).unwrap();
+        let new = poll_once(cx.prepare_create(map)).unwrap();
+        poll_once(cx.validate_create(&new)).unwrap();
         sim.delete("v1", "Namespace", "", "x").unwrap();
-        ready(cx.commit_create(new)).unwrap_err()
+        poll_once(cx.commit_create(new)).unwrap_err()
     });
     assert!(error.is_not_found(), "{error:?}");
     assert!(sim.list("v1", "ConfigMap", "x").unwrap().is_empty());
@@ -159,7 +159,7 @@ fn an_object_is_not_created_in_a_namespace_that_is_deleted_during_its_phases() {
 
 #[test]
 fn concurrent_patches_lose_no_change() {
-    let sim = sim();
+    let sim = sim_with_config_map();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let sim = &sim;
@@ -174,7 +174,7 @@ fn concurrent_patches_lose_no_change() {
 }
 
 #[test]
-fn one_of_concurrent_creates_of_a_name_succeeds() {
+fn exactly_one_of_concurrent_creates_with_the_same_name_succeeds() {
     let sim = Sim::new();
     let created = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -193,8 +193,8 @@ fn one_of_concurrent_creates_of_a_name_succeeds() {
 }
 
 #[test]
-fn a_write_to_a_subresource_does_not_look_up_labels_that_it_does_not_need() {
-    let sim = sim();
+fn a_write_to_a_subresource_looks_up_namespace_labels_only_on_demand() {
+    let sim = sim_with_config_map();
     let finished = with_context(&sim, |cx| {
         let cx = &*cx;
         let state = sim.inner().lock();

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::decode::apply_url_names;
 use super::steps::{
-    apply_defaults, copy_field, drop_nulls, reset_all_but_status, response_object, rewrite_numbers, validate,
-    written_schema,
+    apply_defaults, copy_field, drop_nulls, reset_all_but_status, response_object, rewrite_numbers,
+    schema_of_written_object, validate,
 };
-use super::{WriteContext, Written, WrittenPart};
+use super::{WriteContext, WrittenObject, WrittenPart};
 use crate::controllers;
 use crate::handler::admission::{self, NAMESPACES};
 use crate::handler::{convert, deletion, object_meta};
@@ -30,7 +30,7 @@ pub(super) struct Replacement {
     new: Value,
     part: WrittenPart,
     /// Whether a write of `before` may change the stored object: the schemas or the storage version may have changed
-    /// since it was stored.
+    /// since the object was stored.
     may_be_outdated: bool,
 }
 
@@ -53,7 +53,7 @@ impl WriteContext<'_> {
         let mut new = new;
         apply_url_names(self.target, &mut new, self.applying)?;
         let before = convert::view(resource, shown);
-        let mut new = self.mutate(new, Some(&before)).await?;
+        let mut new = self.run_mutating_plugins(new, Some(&before)).await?;
         apply_url_names(self.target, &mut new, true)?;
         self.check_escalation(&new, Some(&before))?;
         self.check_uid_and_version(&old, &new)?;
@@ -65,7 +65,7 @@ impl WriteContext<'_> {
         // As in the API server, the field manager also owns the fields that the strategy resets after this line.
         self.track_managed_fields(Some(&before), &mut new);
         let tracked = new["metadata"].clone();
-        if let Some(copy) = self.copy_subresource(part) {
+        if let Some(copy) = self.copy_subresource_fn(part) {
             let mut kept = before.clone();
             if copy(&self.target.subresource, &mut kept, &new) {
                 new = kept;
@@ -91,7 +91,7 @@ impl WriteContext<'_> {
         copy_field(&tracked, &mut new["metadata"], "managedFields");
         let may_be_outdated = resource.custom().is_some_and(|custom| {
             let is_stored = |version: &str| *version == *custom.storage_version;
-            old.bare() != shown.bare()
+            old.bare_json() != shown.bare_json()
                 || !old.api_version.as_deref().is_none_or(is_stored)
                 || custom.webhook.is_some() && !is_stored(&resource.api_version)
         });
@@ -104,8 +104,8 @@ impl WriteContext<'_> {
         let Replacement { old, before, new, part, .. } = replacement;
         let mut errors = object_meta::validate_update(before, new);
         // Validation rejects changes of immutable fields. This subresource may change some of these fields, so
-        // validation compares `new` with a copy of the old object that already has their new values.
-        let counterpart = self.copy_subresource(*part).map(|copy| {
+        // validation compares `new` with a copy of the old object in which these fields already have the new values.
+        let counterpart = self.copy_subresource_fn(*part).map(|copy| {
             let mut kept = before.clone();
             copy(&self.target.subresource, &mut kept, new);
             kept
@@ -123,7 +123,7 @@ impl WriteContext<'_> {
                 }),
             );
             if errors.is_empty() {
-                let write = self.built_in_write(Some(before));
+                let write = self.write_for_built_in_plugins(Some(before));
                 errors.extend(admission::signing_error(&self.inner.lock(), &write, new));
             }
         }
@@ -136,7 +136,7 @@ impl WriteContext<'_> {
         if *part == WrittenPart::Object {
             (resource.strategy.warn)(Some(before), new, &mut self.warnings);
         }
-        self.admit(new, Some(before)).await
+        self.run_validating_plugins(new, Some(before)).await
     }
 
     /// Calls `run` with the [`SubresourceUpdate`] of this request. The caller must not hold the lock of the state.
@@ -159,16 +159,19 @@ impl WriteContext<'_> {
         })
     }
 
-    /// The strategy's [`CopySubresource`] for a write to [`WrittenPart::Other`]; `None` for other writes.
-    fn copy_subresource(&self, part: WrittenPart) -> Option<CopySubresource> {
+    /// The strategy's [`CopySubresource`] if `part` is [`WrittenPart::Other`]; `None` for the main object and its status.
+    fn copy_subresource_fn(&self, part: WrittenPart) -> Option<CopySubresource> {
         self.resource().strategy.copy_subresource.filter(|_| part == WrittenPart::Other)
     }
 
     /// Commits an update; `None` if the object has changed since the phases began.
-    pub(super) async fn commit_update(&self, replacement: Replacement) -> Result<Option<Written>, SimError> {
+    pub(super) async fn commit_update(
+        &self,
+        replacement: Replacement,
+    ) -> Result<Option<WrittenObject>, SimError> {
         let resource = self.resource();
         let Replacement { old, before, mut new, may_be_outdated, .. } = replacement;
-        let written = |object| Ok(Some(Written { object, created: false }));
+        let written = |object| Ok(Some(WrittenObject { object, created: false }));
         rewrite_numbers(resource, &mut new);
         let is_unchanged = new == before;
         if is_unchanged && !may_be_outdated {
@@ -198,7 +201,8 @@ impl WriteContext<'_> {
             return written(response_object(resource, &old.key, old.version, new));
         }
         self.check_served(&state)?;
-        let object = state.commit_of_schema(resource, old.key.clone(), new, written_schema(resource))?;
+        let object =
+            state.commit_with_schema(resource, old.key.clone(), new, schema_of_written_object(resource))?;
         controllers::run(&mut state);
         written(object)
     }

@@ -1,7 +1,7 @@
 //! The merging and ordering of lists in a strategic merge patch.
 //!
-//! Owns the ordering rules: items in the patch get the order of the patch, and the other items keep their relative
-//! position where possible.
+//! Owns the ordering rules: items in the patch get the order of the patch. The other items keep their position relative
+//! to the items in the patch where possible.
 
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ pub(super) enum ItemKind {
 }
 
 /// Merges `patch` into `original`, or replaces `original` if the patch strategy of the field is not `merge`. If
-/// `deletes` is set, removes the scalars in `patch` from `original` instead.
+/// `deletes` is set and the items are scalars, removes the items of `patch` from `original` instead.
 pub(super) fn merge_lists(
     original: Vec<Value>,
     patch: Vec<Value>,
@@ -60,8 +60,9 @@ pub(super) fn merge_lists(
     merge_in_order(ours, theirs, &patch, &server, field.merge_key, kind)
 }
 
-/// Applies the items of `patch` that have a directive. `delete` removes the original items with the same merge key, and
-/// `replace` removes all original items. Returns the remaining original items, and the patch items without directives.
+/// Applies the items of `patch` that have a directive. `delete` removes the original items with the same value of the
+/// merge key, and `replace` removes all original items. Returns the remaining original items, and the patch items that
+/// have no directive.
 fn apply_item_directives(
     mut original: Vec<Value>,
     patch: Vec<Value>,
@@ -91,7 +92,8 @@ fn apply_item_directives(
     Ok((if replace { Vec::new() } else { original }, plain))
 }
 
-/// The type of the items of all `lists`. Different types and nested lists are errors.
+/// Returns the common type of the items of all `lists`. Returns an error if the types differ, if the first item is a
+/// list, or if there are no items.
 pub(super) fn item_kind(lists: &[&[Value]]) -> Result<ItemKind, PatchError> {
     let mut items = lists.iter().flat_map(|list| list.iter());
     let Some(first) = items.next() else {
@@ -110,8 +112,8 @@ pub(super) fn item_kind(lists: &[&[Value]]) -> Result<ItemKind, PatchError> {
     Ok(if first.is_object() { ItemKind::Maps } else { ItemKind::Scalars })
 }
 
-/// Splits `list` into the items that are also in `by` and the other items. Compares items by merge key, if there is
-/// one.
+/// Splits `list` into the items that are also in `by` and the items that are not. Compares items by the value of the
+/// merge key if `merge_key` is not empty.
 pub(super) fn partition(
     list: Vec<Value>,
     by: &[Value],
@@ -132,8 +134,8 @@ pub(super) fn partition(
     Ok((mentioned, others))
 }
 
-/// Sorts the items in the patch (`ours`) by `our_order` and the other items (`theirs`) by `server_order`, and merges
-/// the two lists.
+/// Sorts `ours`, the items that the patch or its `$setElementOrder` contains, by `our_order`. Sorts `theirs`, the other
+/// items, by `server_order`. Then merges `ours` and `theirs`.
 pub(super) fn merge_in_order(
     ours: Vec<Value>,
     theirs: Vec<Value>,
@@ -142,8 +144,8 @@ pub(super) fn merge_in_order(
     merge_key: &str,
     kind: ItemKind,
 ) -> Result<Vec<Value>, PatchError> {
-    let ours = sort_by(ours, our_order, merge_key, kind)?;
-    let theirs = sort_by(theirs, server_order, merge_key, kind)?;
+    let ours = sort_by_order(ours, our_order, merge_key, kind)?;
+    let theirs = sort_by_order(theirs, server_order, merge_key, kind)?;
     let rank = |item: &Value| rank(server_order, item, merge_key, kind);
     let mut merged = Vec::with_capacity(ours.len() + theirs.len());
     let mut ours = ours.into_iter().peekable();
@@ -158,9 +160,9 @@ pub(super) fn merge_in_order(
 }
 
 /// Sorts `list` by `order` with an insertion sort, as Go's `sort` does for short lists. Maps with a `delete` directive
-/// come last. The result depends on the algorithm, because the comparison is inconsistent: if one of two items is not
-/// in `order`, each is less than the other.
-fn sort_by(
+/// come last. The result depends on the algorithm, because the comparison is inconsistent: if one of two items `a` and
+/// `b` is not in `order`, then both `a < b` and `b < a` hold.
+fn sort_by_order(
     list: Vec<Value>,
     order: &[Value],
     merge_key: &str,
@@ -194,7 +196,7 @@ fn sort_by(
     Ok(list)
 }
 
-/// The index in `order` of the item with the same value or merge key.
+/// The index in `order` of the first entry that is equal to `item` or, for maps, has the same value of the merge key.
 fn rank(order: &[Value], item: &Value, merge_key: &str, kind: ItemKind) -> Option<usize> {
     match kind {
         ItemKind::Scalars => order.iter().position(|known| known == item),
@@ -202,9 +204,9 @@ fn rank(order: &[Value], item: &Value, merge_key: &str, kind: ItemKind) -> Optio
     }
 }
 
-/// Checks that `$setElementOrder` (`order`), unless it is empty, contains all items of the patch in the same order.
-/// Items with a `delete` directive are ignored. An item with another directive is ignored too, but as in the API
-/// server, it is an error if the comparison has already reached the end of `order`.
+/// Checks that `order`, the value of `$setElementOrder`, contains all items of `patch` in the same order. An empty
+/// `order` is not checked. Items with a `delete` directive are skipped. Items with another directive are also skipped,
+/// except after the item that matches the last entry of `order`: there, as in the API server, they are an error.
 pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> Result<(), PatchError> {
     if patch.is_empty() || order.is_empty() {
         return Ok(());
@@ -238,7 +240,7 @@ pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> 
     Err(PatchError::Internal(message))
 }
 
-/// Whether two items have the same merge key, or are equal if there is no merge key.
+/// Whether two items have the same value of the merge key. If `merge_key` is empty, whether they are equal.
 fn is_same_item(left: &Value, right: &Value, merge_key: &str) -> Result<bool, PatchError> {
     if merge_key.is_empty() {
         return Ok(left == right);
@@ -250,7 +252,7 @@ fn is_same_item(left: &Value, right: &Value, merge_key: &str) -> Result<bool, Pa
     Ok(key(left)? == key(right)?)
 }
 
-/// The index of the first item with this value of the merge key.
+/// The index of the first item whose merge key has the value `key`.
 fn position_of_key(list: &[Value], merge_key: &str, key: &Value) -> Result<Option<usize>, PatchError> {
     for (index, item) in list.iter().enumerate() {
         let Value::Object(map) = item else {
@@ -263,7 +265,7 @@ fn position_of_key(list: &[Value], merge_key: &str, key: &Value) -> Result<Optio
     Ok(None)
 }
 
-/// The item as a map; an error for any other value.
+/// Returns the item as a map, or an error if it is not a map.
 fn as_map(item: &Value) -> Result<&Map<String, Value>, PatchError> {
     item.as_object().ok_or_else(|| {
         let found = go_format::type_name(item);

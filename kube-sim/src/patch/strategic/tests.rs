@@ -32,7 +32,7 @@ fn patch_error(schema: &Schema, mut target: Value, patch: Value) -> PatchError {
 }
 
 #[test]
-fn maps_merge_and_null_removes_a_field() {
+fn maps_are_merged_and_null_removes_a_field() {
     check_patched(
         &object_meta(),
         json!({"labels": {"a": "1", "b": "2"}, "name": "x"}),
@@ -42,7 +42,7 @@ fn maps_merge_and_null_removes_a_field() {
 }
 
 #[test]
-fn items_merge_by_merge_key() {
+fn items_are_merged_by_merge_key() {
     check_patched(
         &pod_spec(),
         json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}),
@@ -111,7 +111,7 @@ fn map_directives_clear_or_replace_the_map() {
 }
 
 #[test]
-fn retain_keys_drops_all_other_fields() {
+fn the_retain_keys_directive_removes_all_other_fields() {
     check_patched(
         &deployment_spec(),
         json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}),
@@ -126,7 +126,7 @@ fn retain_keys_drops_all_other_fields() {
 }
 
 #[test]
-fn primitive_lists_merge_as_sets() {
+fn scalars_are_merged_into_or_deleted_from_primitive_lists() {
     check_patched(
         &object_meta(),
         json!({"finalizers": ["a/b", "c/d"]}),
@@ -150,7 +150,7 @@ fn primitive_lists_merge_as_sets() {
 }
 
 #[test]
-fn set_element_order_orders_the_list() {
+fn the_set_element_order_directive_sorts_the_list() {
     check_patched(
         &pod_spec(),
         json!({"containers": [{"name": "a"}, {"name": "b"}, {"name": "s"}]}),

@@ -1,7 +1,7 @@
 //! The annotation `api-approved.kubernetes.io`, which CRDs in protected groups need (KEP-2337).
 //!
-//! Owns the protected groups and the parsing of the annotation. Validation rejects a CRD in a protected group without a
-//! valid annotation, and the registry reports the annotation's state as a condition.
+//! Owns the protected groups and the parsing of the annotation. Validation rejects a CRD in a protected group if the
+//! annotation is absent or invalid. The registry reports the annotation's state as a condition.
 
 use serde_json::Value;
 
@@ -19,13 +19,13 @@ pub(crate) enum Approval {
     Approved,
     /// The annotation begins with `unapproved`.
     Bypassed,
-    /// The annotation is absent.
+    /// The annotation is absent or empty.
     Missing,
     /// The annotation has any other value.
     Invalid,
 }
 
-/// The annotation's state and its value; `None` if the group is not protected.
+/// Returns the state and the value of the annotation, or `None` if the group is not protected.
 pub(crate) fn approval(crd: &Value) -> Option<(Approval, &str)> {
     let group = string_field(&crd["spec"], "group");
     let within =
@@ -48,7 +48,8 @@ fn is_url(text: &str) -> bool {
         .is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some_and(|host| !host.is_empty()))
 }
 
-/// Requires a valid annotation on a CRD in a protected group, unless an update leaves the annotation's state unchanged.
+/// Checks that a CRD in a protected group has a valid annotation. An update that leaves the annotation's state unchanged
+/// is always accepted.
 pub(super) fn check(old: Option<&Value>, crd: &Value, errors: &mut Vec<FieldError>) {
     let state = |crd| approval(crd).map(|(state, _)| state);
     if old.is_some_and(|old| state(old) == state(crd)) {

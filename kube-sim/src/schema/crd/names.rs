@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::super::field_error::FieldError;
-use super::{INVALID_DNS_1035, string_field};
+use super::{INVALID_LABEL_1035, string_field};
 use crate::names;
 
-/// Checks that the spec has all names that a client must set or that have a default.
+/// Checks that the spec has the names that a client must set, and the names for which the API server sets defaults.
 pub(super) fn check_required(names: &Value, errors: &mut Vec<FieldError>) {
     for field in ["plural", "singular", "kind", "listKind"] {
         if string_field(names, field).is_empty() {
@@ -24,9 +24,9 @@ pub(super) fn check(path: &str, names: &Value, errors: &mut Vec<FieldError>) {
             if is_kind { names::is_label_1035(&name.to_lowercase()) } else { names::is_label_1035(name) };
         if !name.is_empty() && !fits {
             let why = if is_kind {
-                format!("may have mixed case, but should otherwise match: {INVALID_DNS_1035}")
+                format!("may have mixed case, but should otherwise match: {INVALID_LABEL_1035}")
             } else {
-                INVALID_DNS_1035.to_owned()
+                INVALID_LABEL_1035.to_owned()
             };
             errors.push(FieldError::invalid(format!("{path}.{field}"), name, why));
         }
@@ -44,7 +44,7 @@ fn check_list(path: &str, names: &Value, list: &str, errors: &mut Vec<FieldError
     for (index, name) in names[list].as_array().into_iter().flatten().enumerate() {
         let name = name.as_str().unwrap_or_default();
         if !names::is_label_1035(name) {
-            errors.push(FieldError::invalid(format!("{path}.{list}[{index}]"), name, INVALID_DNS_1035));
+            errors.push(FieldError::invalid(format!("{path}.{list}[{index}]"), name, INVALID_LABEL_1035));
         }
     }
 }

@@ -12,7 +12,8 @@ use super::string_field;
 /// The maximum number of selectable fields of a version.
 const MAX_FIELDS: u64 = 8;
 
-/// Validates the selectable fields at `path` of one version, whose schema is `schema`.
+/// Validates `fields`, the selectable fields of a version with the schema `schema`. `path` is the path of `fields` in
+/// the CRD.
 pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec<FieldError>) {
     let mut seen = HashSet::new();
     for (index, field) in fields.as_array().into_iter().flatten().enumerate() {
@@ -48,8 +49,8 @@ pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec
     }
 }
 
-/// The subschema of the field at a JSON path such as `.spec.size`. The paths of `apiVersion`, `kind` and `metadata`
-/// are errors unless the schema specifies these fields.
+/// Returns the subschema of the field at a JSON path such as `.spec.size`, or an error text if the path is malformed or
+/// the schema does not specify the field. The schema must specify even `apiVersion`, `kind` and `metadata`.
 fn schema_at<'a>(path: &str, mut schema: &'a Value) -> Result<&'a Value, String> {
     let mut rest = path;
     while !rest.is_empty() {

@@ -1,4 +1,4 @@
-//! `status.storedVersions`: the versions in which objects of the CRD may be stored.
+//! `status.storedVersions`: the versions in which custom resources of the CRD may be stored.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::string_field;
 
 const PATH: &str = "status.storedVersions";
 
-/// Checks that the spec has all stored versions, and that the storage version is one of them.
+/// Checks that the spec contains all stored versions, and that the storage version is one of the stored versions.
 pub(super) fn check(crd: &Value, errors: &mut Vec<FieldError>) {
     let list = &crd["status"]["storedVersions"];
     let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -21,7 +21,8 @@ pub(super) fn check(crd: &Value, errors: &mut Vec<FieldError>) {
         names.iter().enumerate().map(|(index, name)| (*name, index)).collect();
     for version in crd["spec"]["versions"].as_array().into_iter().flatten() {
         let name = string_field(version, "name");
-        // As in the API server, the second of two versions with one name counts as missing.
+        // A name is removed from `missing` at its first occurrence. If the spec has a second storage version of the same
+        // name, this version is therefore reported as not stored, as in the API server.
         if missing.remove(name).is_none() && version["storage"] == true {
             let why = format!("must have the storage version {name}");
             errors.push(FieldError::invalid(PATH, list.clone(), why));

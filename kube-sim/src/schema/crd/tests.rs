@@ -1,10 +1,10 @@
-//! The expected error texts were recorded from kube-apiserver 1.37.2.
+//! Tests of the validation of CRDs. The expected error texts were recorded from kube-apiserver 1.37.2.
 
 use serde_json::{Value, json};
 
 use super::{DefinitionChecks, validate_crd};
 
-/// A CRD with one version, which has the schema `schema`.
+/// Returns a CRD with one version. This version has the schema `schema`.
 fn crd_with_schema(schema: &Value) -> Value {
     json!({
         "metadata": {"name": "foos.ex.com"},
@@ -18,27 +18,27 @@ fn crd_with_schema(schema: &Value) -> Value {
     })
 }
 
-/// The validation errors of a CRD, without those of its CEL rules and its conversion webhook.
+/// Returns the validation errors of a CRD. Does not check the CEL rules and the conversion webhook.
 fn errors_of(old: Option<&Value>, crd: &Value) -> Vec<String> {
     let checks = DefinitionChecks { rules: &|_, _, _| Vec::new(), conversion_webhook: &|_| Vec::new() };
     validate_crd(old, crd, checks).iter().map(ToString::to_string).collect()
 }
 
-/// The validation errors of a new CRD.
-fn error_texts(crd: &Value) -> Vec<String> {
+/// Returns the validation errors of a CRD that is created.
+fn creation_errors(crd: &Value) -> Vec<String> {
     errors_of(None, crd)
 }
 
-/// Validates `schema` in a CRD. `expected` are the errors without the path of the schema.
+/// Validates a CRD with the schema `schema`. `expected` contains the errors without the path of the schema.
 #[track_caller]
 fn assert_schema_errors(schema: &Value, expected: &[&str]) {
     let expected: Vec<String> =
         expected.iter().map(|text| format!("spec.validation.openAPIV3Schema{text}")).collect();
-    assert_eq!(error_texts(&crd_with_schema(schema)), expected);
+    assert_eq!(creation_errors(&crd_with_schema(schema)), expected);
 }
 
 #[test]
-fn accepts_structural_schemas() {
+fn structural_schemas_are_accepted() {
     assert_schema_errors(&json!({"type": "object"}), &[]);
     assert_schema_errors(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}), &[]);
     assert_schema_errors(
@@ -79,7 +79,7 @@ fn every_value_needs_a_type() {
 }
 
 #[test]
-fn logical_junctors_contain_only_value_validations() {
+fn all_of_and_any_of_must_contain_only_value_validations() {
     assert_schema_errors(
         &json!({"type": "object", "nullable": true, "properties": {
             "a": {"type": "string", "anyOf": [{"type": "string"}, {"description": "x", "default": "1"}]},
@@ -120,7 +120,7 @@ fn forbidden_keywords_and_malformed_patterns_are_rejected() {
             ".properties[a].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive",
         ],
     );
-    let errors = error_texts(&crd_with_schema(
+    let errors = creation_errors(&crd_with_schema(
         &json!({"type": "object", "properties": {"b": {"type": "string", "pattern": "("}}}),
     ));
     assert!(errors[0].contains(
@@ -174,7 +174,7 @@ fn error_paths_contain_the_version_if_schemas_differ() {
         .unwrap()
         .push(json!({"name": "v2", "served": true, "storage": false, "schema": {"openAPIV3Schema": {}}}));
     assert_eq!(
-        error_texts(&crd),
+        creation_errors(&crd),
         [
             "spec.versions[0].schema.openAPIV3Schema.items: Required value: must be specified",
             "spec.versions[0].schema.openAPIV3Schema.type: Invalid value: \"array\": must be object at the root",
@@ -184,10 +184,10 @@ fn error_paths_contain_the_version_if_schemas_differ() {
 }
 
 #[test]
-fn invalid_names_group_scope_and_versions_are_rejected() {
+fn missing_and_malformed_fields_of_the_spec_are_rejected() {
     let empty = json!({"metadata": {"name": "foos.ex.com"}, "spec": {}});
     assert_eq!(
-        error_texts(&empty),
+        creation_errors(&empty),
         [
             "metadata.name: Invalid value: \"foos.ex.com\": must be spec.names.plural+\".\"+spec.group",
             "spec.group: Required value",
@@ -205,7 +205,7 @@ fn invalid_names_group_scope_and_versions_are_rejected() {
     bad["spec"]["scope"] = json!("Foo");
     bad["spec"]["names"]["kind"] = json!("foo!");
     bad["spec"]["names"]["shortNames"] = json!(["F"]);
-    let found = error_texts(&bad);
+    let found = creation_errors(&bad);
     assert!(found[0].starts_with("metadata.name: Invalid value"));
     assert_eq!(found[1], "spec.group: Invalid value: \"ex\": should be a domain with at least one dot");
     assert_eq!(
@@ -223,7 +223,7 @@ fn invalid_subresources_and_printer_columns_are_rejected() {
     bad["spec"]["versions"][0]["subresources"] = json!({"scale": {"specReplicasPath": ".spec[0]"}});
     bad["spec"]["versions"][0]["additionalPrinterColumns"] = json!([{"name": "", "type": "x"}]);
     assert_eq!(
-        error_texts(&bad),
+        creation_errors(&bad),
         [
             "spec.subresources.scale.specReplicasPath: Invalid value: \".spec[0]\": should be a json path under .spec",
             "spec.subresources.scale.statusReplicasPath: Required value",
@@ -235,7 +235,7 @@ fn invalid_subresources_and_printer_columns_are_rejected() {
 }
 
 #[test]
-fn defaults_and_bounds_must_fit_int64() {
+fn integer_defaults_are_rejected_if_the_value_or_the_maximum_overflows_int64() {
     let of = |field: Value| json!({"type": "object", "properties": {"u": field}});
     let default = ".properties[u].default: Invalid value:";
     assert_schema_errors(
@@ -256,7 +256,7 @@ fn defaults_and_bounds_must_fit_int64() {
 }
 
 #[test]
-fn properties_exclude_additional_properties_other_than_true() {
+fn additional_properties_must_be_true_if_the_schema_has_properties() {
     let excluded = ".properties[p].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive";
     let of = |additional: Value| {
         let property = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": additional});
@@ -273,7 +273,7 @@ fn properties_exclude_additional_properties_other_than_true() {
     );
 }
 
-/// Validates a CRD whose selectable fields have the JSON paths `paths`. `expected` are the errors without the path
+/// Validates a CRD whose selectable fields have the JSON paths `paths`. `expected` contains the errors without the path
 /// `spec.selectableFields`.
 #[track_caller]
 fn assert_selectable_field_errors(paths: &[&str], expected: &[&str]) {
@@ -293,7 +293,7 @@ fn assert_selectable_field_errors(paths: &[&str], expected: &[&str]) {
     crd["spec"]["versions"][0]["selectableFields"] =
         paths.iter().map(|path| json!({"jsonPath": path})).collect();
     let expected: Vec<String> = expected.iter().map(|text| format!("spec.selectableFields{text}")).collect();
-    assert_eq!(error_texts(&crd), expected, "{paths:?}");
+    assert_eq!(creation_errors(&crd), expected, "{paths:?}");
 }
 
 #[test]
@@ -337,12 +337,12 @@ fn selectable_fields_must_be_at_most_eight_distinct_scalars() {
 }
 
 #[test]
-fn deprecation_warnings_are_printable_and_need_a_deprecated_version() {
+fn deprecation_warnings_must_be_printable_and_need_a_deprecated_version() {
     let warn = |deprecated: bool, warning: &str| {
         let mut crd = crd_with_schema(&json!({"type": "object"}));
         crd["spec"]["versions"][0]["deprecated"] = deprecated.into();
         crd["spec"]["versions"][0]["deprecationWarning"] = warning.into();
-        error_texts(&crd)
+        creation_errors(&crd)
     };
     let field = "spec.versions[0].deprecationWarning: Invalid value:";
     assert_eq!(warn(true, "a\"b\\c ü"), [""; 0]);
@@ -368,16 +368,16 @@ fn protected_groups_need_an_approval_annotation() {
     let missing = "metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have approval \
         annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111";
     for group in ["a.k8s.io", "k8s.io", "kubernetes.io", "a.b.kubernetes.io"] {
-        assert_eq!(error_texts(&of(group, None)), [missing], "{group}");
-        assert_eq!(error_texts(&of(group, Some(""))), [missing], "{group}");
+        assert_eq!(creation_errors(&of(group, None)), [missing], "{group}");
+        assert_eq!(creation_errors(&of(group, Some(""))), [missing], "{group}");
     }
     for group in ["a.x-k8s.io", "a.notk8s.io"] {
-        assert_eq!(error_texts(&of(group, None)), [""; 0], "{group}");
+        assert_eq!(creation_errors(&of(group, None)), [""; 0], "{group}");
     }
     for annotation in
         ["https://github.com/kubernetes/kubernetes/pull/78458", "unapproved", "unapproved, because"]
     {
-        assert_eq!(error_texts(&of("a.k8s.io", Some(annotation))), [""; 0], "{annotation}");
+        assert_eq!(creation_errors(&of("a.k8s.io", Some(annotation))), [""; 0], "{annotation}");
     }
     for annotation in ["nonsense", "ftp:x", "/path", "http://"] {
         let invalid = format!(
@@ -385,7 +385,7 @@ fn protected_groups_need_an_approval_annotation() {
              approval annotation \"api-approved.kubernetes.io\" with either a URL or a reason starting with \
              \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111"
         );
-        assert_eq!(error_texts(&of("a.k8s.io", Some(annotation))), [invalid], "{annotation}");
+        assert_eq!(creation_errors(&of("a.k8s.io", Some(annotation))), [invalid], "{annotation}");
     }
     // An update that leaves the annotation's state unchanged needs no approval.
     assert_eq!(errors_of(Some(&of("a.k8s.io", None)), &of("a.k8s.io", None)), [""; 0]);
@@ -393,7 +393,7 @@ fn protected_groups_need_an_approval_annotation() {
 }
 
 #[test]
-fn updates_keep_the_immutable_fields_and_the_stored_versions() {
+fn updates_must_keep_the_immutable_fields_and_the_stored_versions() {
     let mut old = crd_with_schema(&json!({"type": "object"}));
     let mut new = old.clone();
     new["spec"]["scope"] = json!("Cluster");
@@ -417,12 +417,12 @@ fn updates_keep_the_immutable_fields_and_the_stored_versions() {
 }
 
 #[test]
-fn selectable_fields_need_a_schema_of_the_same_scope() {
+fn shared_selectable_fields_need_a_shared_schema() {
     let mut crd = crd_with_schema(&Value::Null);
     crd["spec"]["versions"][0]["schema"] = Value::Null;
     crd["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".a"}]);
     assert_eq!(
-        error_texts(&crd),
+        creation_errors(&crd),
         [
             "spec.versions[0].schema.openAPIV3Schema: Required value",
             "spec.selectableFields: Invalid value: \"\": may only be set when validations.schema is included",
@@ -431,11 +431,11 @@ fn selectable_fields_need_a_schema_of_the_same_scope() {
 }
 
 #[test]
-fn a_version_that_exists_twice_lacks_its_stored_version() {
+fn the_second_of_two_versions_with_the_same_name_is_reported_as_not_stored() {
     let mut crd = crd_with_schema(&json!({"type": "object"}));
     let twice = crd["spec"]["versions"][0].clone();
     crd["spec"]["versions"].as_array_mut().unwrap().push(twice);
-    let texts = error_texts(&crd);
+    let texts = creation_errors(&crd);
     assert_eq!(texts.len(), 3, "{texts:?}");
     assert!(texts[0].ends_with("must contain unique version names"), "{texts:?}");
     assert!(texts[1].ends_with("must have exactly one version marked as storage version"), "{texts:?}");

@@ -6,7 +6,7 @@ use super::super::field_error::FieldError;
 use super::string_field;
 
 /// Validates `deprecationWarning`, the text of the `Warning` header for requests to a deprecated version.
-pub(super) fn check_deprecation(path: &str, version: &Value, errors: &mut Vec<FieldError>) {
+pub(super) fn check_deprecation_warning(path: &str, version: &Value, errors: &mut Vec<FieldError>) {
     let Some(warning) = version["deprecationWarning"].as_str() else { return };
     let mut report = |why: &str| {
         errors.push(FieldError::invalid(format!("{path}.deprecationWarning"), warning, why));
@@ -30,7 +30,7 @@ pub(super) fn check_deprecation(path: &str, version: &Value, errors: &mut Vec<Fi
 }
 
 /// The error text for a path that does not begin with a dot.
-const NOT_SIMPLE: &str = "must be a simple json path starting with .";
+const INVALID_JSON_PATH: &str = "must be a simple json path starting with .";
 
 /// Validates the paths of the subresource `scale`.
 pub(super) fn check_scale(path: &str, scale: &Value, errors: &mut Vec<FieldError>) {
@@ -43,7 +43,7 @@ pub(super) fn check_scale(path: &str, scale: &Value, errors: &mut Vec<FieldError
         if found.is_empty() {
             errors.push(FieldError::required(field, ""));
         } else if !found.starts_with('.') {
-            errors.push(FieldError::invalid(field, found, NOT_SIMPLE));
+            errors.push(FieldError::invalid(field, found, INVALID_JSON_PATH));
         } else if !found.starts_with(&format!("{root}.")) {
             errors.push(FieldError::invalid(field, found, format!("should be a json path under {root}")));
         }
@@ -51,7 +51,7 @@ pub(super) fn check_scale(path: &str, scale: &Value, errors: &mut Vec<FieldError
     let selector = string_field(scale, "labelSelectorPath");
     let field = format!("{path}.labelSelectorPath");
     if !(selector.is_empty() || selector.starts_with('.')) {
-        errors.push(FieldError::invalid(field, selector, NOT_SIMPLE));
+        errors.push(FieldError::invalid(field, selector, INVALID_JSON_PATH));
     } else if !(selector.is_empty() || selector.starts_with(".spec.") || selector.starts_with(".status.")) {
         let why = "should be a json path under either .spec or .status";
         errors.push(FieldError::invalid(field, selector, why));
@@ -83,7 +83,7 @@ pub(super) fn check_printer_columns(path: &str, columns: &Value, errors: &mut Ve
         match string_field(column, "jsonPath") {
             "" => errors.push(FieldError::required(format!("{path}.JSONPath"), "")),
             found if !found.starts_with('.') => {
-                errors.push(FieldError::invalid(format!("{path}.JSONPath"), found, NOT_SIMPLE));
+                errors.push(FieldError::invalid(format!("{path}.JSONPath"), found, INVALID_JSON_PATH));
             }
             _ => {}
         }

@@ -1,8 +1,8 @@
-//! The formats with a check digit: `isbn10`, `isbn13` and `creditcard`.
+//! The formats with a check digit: `isbn`, `isbn10`, `isbn13` and `creditcard`.
 
-/// Whether the string is an ISBN of ten digits, the last of which may be `X`. Spaces and dashes are ignored.
+/// Whether the string is an ISBN of ten digits. The last digit may be `X`. Spaces and dashes are ignored.
 pub(super) fn is_isbn10(text: &str) -> bool {
-    let text = without_separators(text);
+    let text = remove_separators(text);
     let value = |(index, c): (usize, char)| match c {
         'X' if index == 9 => Some(10),
         c => c.to_digit(10),
@@ -15,7 +15,7 @@ pub(super) fn is_isbn10(text: &str) -> bool {
 
 /// Whether the string is an ISBN of thirteen digits. Spaces and dashes are ignored.
 pub(super) fn is_isbn13(text: &str) -> bool {
-    let values: Option<Vec<u32>> = without_separators(text).chars().map(|c| c.to_digit(10)).collect();
+    let values: Option<Vec<u32>> = remove_separators(text).chars().map(|c| c.to_digit(10)).collect();
     values.is_some_and(|values| {
         let sum: u32 =
             values.iter().zip([1, 3].into_iter().cycle()).map(|(value, weight)| value * weight).sum();
@@ -23,7 +23,8 @@ pub(super) fn is_isbn13(text: &str) -> bool {
     })
 }
 
-/// Whether the digits have the length and prefix of a known card brand, and the check digit of the Luhn algorithm.
+/// Whether the digits in the string have the length and prefix of a known card brand, and the check digit of the Luhn
+/// algorithm. Other characters are ignored.
 pub(super) fn is_credit_card(text: &str) -> bool {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     let values: Vec<u32> = digits.chars().filter_map(|c| c.to_digit(10)).collect();
@@ -47,6 +48,6 @@ fn has_known_brand(digits: &str) -> bool {
     }
 }
 
-fn without_separators(text: &str) -> String {
+fn remove_separators(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, ' ' | '-' | '\t' | '\n' | '\r' | '\u{c}')).collect()
 }

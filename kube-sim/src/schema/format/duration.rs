@@ -7,10 +7,10 @@ use regex::Regex;
 
 /// The words that are units, in lower case.
 const UNITS: [&str; 11] = ["ns", "us", "\u{b5}s", "ms", "s", "m", "h", "hr", "d", "w", "wk"];
-/// A word that begins with one of these prefixes is also a unit, such as `minutes`.
-const PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
+/// A word such as `minutes`, which begins with one of these prefixes, is also a unit.
+const UNIT_PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
 
-/// A duration that Go's `time.ParseDuration` accepts, such as `1h30m`.
+/// The syntax of Go's `time.ParseDuration`, such as `1h30m`. The expression does not limit the numbers.
 static GO_DURATION: LazyLock<Regex> = LazyLock::new(|| {
     const STEP: &str = "(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:ns|us|\u{b5}s|\u{3bc}s|ms|s|m|h)";
     super::compile_pattern(&format!("^[+-]?(?:0|(?:{STEP})+)$"))
@@ -32,7 +32,8 @@ pub(super) fn is_duration(text: &str) -> bool {
             return false;
         }
         let unit = step[2].to_lowercase();
-        found |= UNITS.contains(&unit.as_str()) || PREFIXES.iter().any(|prefix| unit.starts_with(prefix));
+        found |=
+            UNITS.contains(&unit.as_str()) || UNIT_PREFIXES.iter().any(|prefix| unit.starts_with(prefix));
     }
     found
 }

@@ -3,7 +3,7 @@
 /// Whether the string is exactly one address, such as `a@b` or `A B <a@b>`.
 pub(super) fn is_address(text: &str) -> bool {
     let mut parser = Parser { rest: text };
-    parser.address(Groups::Allowed) == Some(1) && parser.skip_comments() && parser.rest.is_empty()
+    parser.parse_address(Groups::Allowed) == Some(1) && parser.skip_comments() && parser.rest.is_empty()
 }
 
 /// Parses the string; `rest` is the part that has not been parsed.
@@ -13,60 +13,64 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     /// Parses an address, or a group of addresses if `groups` allows it. Returns the number of addresses.
-    fn address(&mut self, groups: Groups) -> Option<usize> {
+    fn parse_address(&mut self, groups: Groups) -> Option<usize> {
         self.skip_space();
         let start = self.rest;
-        if self.addr_spec().is_some() {
+        if self.parse_addr_spec().is_some() {
             return Some(1);
         }
         self.rest = start;
         if !self.rest.starts_with('<') {
-            self.phrase()?;
+            self.parse_phrase()?;
         }
         self.skip_space();
         if groups == Groups::Allowed && self.skip_char(':') {
-            return self.group();
+            return self.parse_group();
         }
-        (self.skip_char('<') && self.addr_spec().is_some() && self.skip_char('>')).then_some(1)
+        (self.skip_char('<') && self.parse_addr_spec().is_some() && self.skip_char('>')).then_some(1)
     }
 
     /// Parses the addresses of a group and the semicolon after them. Returns the number of addresses.
-    fn group(&mut self) -> Option<usize> {
+    fn parse_group(&mut self) -> Option<usize> {
         let mut count = 0;
         self.skip_space();
         while !self.skip_char(';') {
             if count > 0 && !self.skip_char(',') {
                 return None;
             }
-            count += self.address(Groups::Denied)?;
+            count += self.parse_address(Groups::Denied)?;
             self.skip_comments().then_some(())?;
         }
         Some(count)
     }
 
     /// Parses an address without a display name: `local@domain` (`addr-spec`).
-    fn addr_spec(&mut self) -> Option<()> {
+    fn parse_addr_spec(&mut self) -> Option<()> {
         self.skip_space();
         if self.rest.starts_with('"') {
-            let quoted = self.quoted_string()?;
+            let quoted = self.parse_quoted_string()?;
             (!quoted.is_empty()).then_some(())?;
         } else {
-            self.atom(DotRule::Between)?;
+            self.parse_atom(DotRule::Between)?;
         }
         self.skip_char('@').then_some(())?;
         self.skip_space();
-        if self.rest.starts_with('[') { self.domain_literal() } else { self.atom(DotRule::Between) }
+        if self.rest.starts_with('[') {
+            self.parse_domain_literal()
+        } else {
+            self.parse_atom(DotRule::Between)
+        }
     }
 
     /// Parses a display name: a sequence of words and quoted strings.
-    fn phrase(&mut self) -> Option<()> {
+    fn parse_phrase(&mut self) -> Option<()> {
         let mut words = 0;
         loop {
             self.skip_space();
             let word = if self.rest.starts_with('"') {
-                self.quoted_string().map(drop)
+                self.parse_quoted_string().map(drop)
             } else {
-                self.atom(DotRule::Anywhere)
+                self.parse_atom(DotRule::Anywhere)
             };
             if word.is_none() {
                 break;
@@ -76,8 +80,8 @@ impl Parser<'_> {
         (words > 0).then_some(())
     }
 
-    /// Parses an atom: characters without a special meaning, with dots as `dots` allows.
-    fn atom(&mut self, dots: DotRule) -> Option<()> {
+    /// Parses an atom: characters without a special meaning. A dot may be at any place that `dots` allows.
+    fn parse_atom(&mut self, dots: DotRule) -> Option<()> {
         let part = |c: char| c > ' ' && c != '\u{7f}' && !"()<>[]:;@\\,\"".contains(c);
         let end = self.rest.find(|c| !part(c)).unwrap_or(self.rest.len());
         let (atom, rest) = self.rest.split_at(end);
@@ -89,7 +93,7 @@ impl Parser<'_> {
     }
 
     /// Parses a quoted string and returns its content.
-    fn quoted_string(&mut self) -> Option<String> {
+    fn parse_quoted_string(&mut self) -> Option<String> {
         let mut text = String::new();
         let mut chars = self.rest.strip_prefix('"')?.char_indices();
         while let Some((index, c)) = chars.next() {
@@ -106,15 +110,15 @@ impl Parser<'_> {
         None
     }
 
-    /// Parses a domain literal: an IP address in brackets, which replaces the domain.
-    fn domain_literal(&mut self) -> Option<()> {
+    /// Parses a domain literal: an IP address in brackets instead of a domain.
+    fn parse_domain_literal(&mut self) -> Option<()> {
         let (address, rest) = self.rest.strip_prefix('[')?.split_once(']')?;
         address.parse::<std::net::IpAddr>().ok()?;
         self.rest = rest;
         Some(())
     }
 
-    /// Skips spaces and comments; `false` for an unterminated comment.
+    /// Skips spaces and comments. Returns `false` if a comment is not terminated.
     fn skip_comments(&mut self) -> bool {
         self.skip_space();
         while self.skip_char('(') {
@@ -139,7 +143,7 @@ impl Parser<'_> {
         self.rest = self.rest.trim_start_matches([' ', '\t']);
     }
 
-    /// Skips the character `c`; `false` if the rest does not begin with it.
+    /// Skips the character `c`. Returns `false` if the rest does not begin with `c`.
     fn skip_char(&mut self, c: char) -> bool {
         let rest = self.rest.strip_prefix(c);
         self.rest = rest.unwrap_or(self.rest);
@@ -158,7 +162,7 @@ enum Groups {
     Denied,
 }
 
-/// The dots that an atom may contain.
+/// The places at which an atom may contain dots.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DotRule {
     /// Dots are allowed only between non-empty parts (`dot-atom`).

@@ -56,7 +56,7 @@ fn parse_lenient_v4(text: &str) -> Option<Ipv4Addr> {
     Some(parts.into())
 }
 
-/// Whether the string is an IPv6 address; an IPv4 address at its end may have leading zeros.
+/// Whether the string is an IPv6 address. If the address ends with an IPv4 address, the octets may have leading zeros.
 fn is_lenient_v6(text: &str) -> bool {
     let embedded = text.rsplit_once(':').filter(|(_, last)| last.contains('.'));
     match embedded {

@@ -1,4 +1,4 @@
-//! The format `uri`: an absolute path, an absolute URI or `*`, parsed as by Go's `url.ParseRequestURI`.
+//! The format `uri`: an absolute path, an absolute URI or `*`, as defined by Go's `url.ParseRequestURI`.
 
 use std::net::Ipv6Addr;
 
@@ -26,10 +26,10 @@ pub(super) fn is_request_uri(text: &str) -> bool {
         }
         None => rest,
     };
-    decode_percent(path).is_some()
+    percent_encoded_bytes(path).is_some()
 }
 
-/// Splits off the scheme, which may be empty; `None` if the string begins with a colon.
+/// Splits the string into the scheme, which may be empty, and the rest. Returns `None` if the string begins with a colon.
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     for (index, c) in text.char_indices() {
         match c {
@@ -46,19 +46,19 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 fn is_authority(authority: &str) -> bool {
     let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     let in_user = |c: char| c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c);
-    user.chars().all(in_user) && decode_percent(user).is_some() && is_host(host)
+    user.chars().all(in_user) && percent_encoded_bytes(user).is_some() && is_host(host)
 }
 
 fn is_host(host: &str) -> bool {
     if let Some(literal) = host.strip_prefix('[') {
         let Some((address, port)) = literal.rsplit_once(']') else { return false };
         let (address, zone) = address.split_once("%25").unwrap_or((address, ""));
-        return is_port(port) && decode_percent(zone).is_some() && address.parse::<Ipv6Addr>().is_ok();
+        return is_port(port) && percent_encoded_bytes(zone).is_some() && address.parse::<Ipv6Addr>().is_ok();
     }
     let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
     // In a host, Go accepts percent-encoding only for the percent sign and for non-ASCII bytes.
-    let escaped =
-        decode_percent(name).is_some_and(|bytes| bytes.iter().all(|byte| *byte >= 0x80 || *byte == b'%'));
+    let escaped = percent_encoded_bytes(name)
+        .is_some_and(|bytes| bytes.iter().all(|byte| *byte >= 0x80 || *byte == b'%'));
     let in_name = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "-_.~!$&'()*+,;=<>\"%]".contains(c);
     is_port(port) && escaped && name.chars().all(in_name)
 }
@@ -67,8 +67,8 @@ fn is_port(port: &str) -> bool {
     port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// The bytes that the percent-encodings in `text` represent; `None` if an encoding is malformed.
-fn decode_percent(text: &str) -> Option<Vec<u8>> {
+/// The decoded values of the percent-encoded bytes in `text`. `None` if a percent-encoding is malformed.
+fn percent_encoded_bytes(text: &str) -> Option<Vec<u8>> {
     text.split('%')
         .skip(1)
         .map(|rest| {

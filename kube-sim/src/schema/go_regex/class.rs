@@ -20,7 +20,7 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), SyntaxError> {
     // A `]` in first position is a literal.
     while is_first || !rest.starts_with(']') {
         is_first = false;
-        if let Some((item, after)) = named_class(rest)? {
+        if let Some((item, after)) = split_named_class(rest)? {
             class.push_str(item);
             rest = after;
             continue;
@@ -33,13 +33,13 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), SyntaxError> {
             continue;
         }
         let start = rest;
-        let (first, after) = class_character(rest, text)?;
+        let (first, after) = parse_class_character(rest, text)?;
         rest = after;
         let mut last = first;
         if let Some(after) =
             rest.strip_prefix('-').filter(|after| !after.is_empty() && !after.starts_with(']'))
         {
-            (last, rest) = class_character(after, text)?;
+            (last, rest) = parse_class_character(after, text)?;
         }
         if last < first {
             let range = start[..start.len() - rest.len()].to_owned();
@@ -51,9 +51,9 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), SyntaxError> {
     Ok((class, &rest[1..]))
 }
 
-/// Splits a named class such as `[:alpha:]` from `text`; `None` if the text does not begin with
+/// Splits a named class such as `[:alpha:]` from the beginning of `text`. Returns `None` if the text does not begin with
 /// a named class.
-fn named_class(text: &str) -> Result<Option<(&str, &str)>, SyntaxError> {
+fn split_named_class(text: &str) -> Result<Option<(&str, &str)>, SyntaxError> {
     let Some(end) = text.strip_prefix("[:").and_then(|name| name.find(":]")) else { return Ok(None) };
     let (class, rest) = text.split_at(end + 4);
     let name = &class[2..class.len() - 2];
@@ -63,10 +63,11 @@ fn named_class(text: &str) -> Result<Option<(&str, &str)>, SyntaxError> {
     Err(("invalid character class range", class.to_owned()))
 }
 
-/// Parses one character of a class. Returns the code point and the remaining text. The error quotes `class`.
-fn class_character<'a>(text: &'a str, class: &str) -> Result<(u32, &'a str), SyntaxError> {
+/// Parses one character of a class. Returns the code point and the remaining text. The error for a missing `]` quotes
+/// `class`.
+fn parse_class_character<'a>(text: &'a str, class: &str) -> Result<(u32, &'a str), SyntaxError> {
     if text.starts_with('\\') {
-        return escape::character(text);
+        return escape::parse_character(text);
     }
     let mut chars = text.chars();
     match chars.next() {

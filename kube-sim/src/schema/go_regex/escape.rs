@@ -8,12 +8,12 @@ use regex::Regex;
 use super::SyntaxError;
 
 /// A class that matches no character.
-const MATCHES_NOTHING: &str = r"[^\x{0}-\x{10FFFF}]";
+const EMPTY_CLASS: &str = r"[^\x{0}-\x{10FFFF}]";
 
-/// The expression that matches one character. A surrogate matches nothing, because no string contains a
-/// surrogate.
+/// The expression that matches the character with the code point `c`. The expression for a surrogate matches nothing,
+/// because no string contains a surrogate.
 pub(super) fn literal(c: u32) -> String {
-    if char::from_u32(c).is_some() { format!(r"\x{{{c:X}}}") } else { MATCHES_NOTHING.to_owned() }
+    if char::from_u32(c).is_some() { format!(r"\x{{{c:X}}}") } else { EMPTY_CLASS.to_owned() }
 }
 
 /// The class item for a range of characters, without surrogates.
@@ -21,7 +21,7 @@ pub(super) fn range(first: u32, last: u32) -> String {
     let surrogates = 0xD800..=0xDFFF_u32;
     let first = if surrogates.contains(&first) { 0xE000 } else { first };
     let last = if surrogates.contains(&last) { 0xD7FF } else { last };
-    if first > last { MATCHES_NOTHING.to_owned() } else { format!(r"\x{{{first:X}}}-\x{{{last:X}}}") }
+    if first > last { EMPTY_CLASS.to_owned() } else { format!(r"\x{{{first:X}}}-\x{{{last:X}}}") }
 }
 
 /// The class items of an escape such as `\d`, `\pL` or `\p{Greek}`, and the remaining text; `None` if the escape stands
@@ -34,14 +34,14 @@ pub(super) fn class_items(text: &str) -> Result<Option<(String, &str)>, SyntaxEr
         Some(b'S') => r"[^\t\n\x0C\r\x20]",
         Some(b'w') => "0-9A-Za-z_",
         Some(b'W') => "[^0-9A-Za-z_]",
-        Some(b'p' | b'P') => return unicode_property(text).map(Some),
+        Some(b'p' | b'P') => return translate_unicode_property(text).map(Some),
         _ => return Ok(None),
     };
     Ok(Some((items.to_owned(), &text[2..])))
 }
 
 /// Translates an escape such as `\pL` or `\p{^Greek}`. Returns the class item and the remaining text.
-fn unicode_property(text: &str) -> Result<(String, &str), SyntaxError> {
+fn translate_unicode_property(text: &str) -> Result<(String, &str), SyntaxError> {
     let unknown = |found: &str| ("invalid character class range", found.to_owned());
     let end = match text[2..].chars().next() {
         None => return Err(unknown(text)),
@@ -52,7 +52,7 @@ fn unicode_property(text: &str) -> Result<(String, &str), SyntaxError> {
     let name = &found[2..];
     let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
     let (inverted, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
-    // Go has a category of surrogates, and the `regex` crate does not. No string contains a surrogate, so the category
+    // Go has a category of surrogates, but the `regex` crate has none. No string contains a surrogate, so the category
     // is translated to the negation of `any`.
     let is_surrogates = ["cs", "surrogate"].iter().any(|known| name.eq_ignore_ascii_case(known));
     let property =
@@ -79,7 +79,7 @@ fn resolve_property(name: &str) -> Option<String> {
 fn look_up_property(name: &str) -> Option<String> {
     /// The scripts with four-letter names. Other four-letter names are ISO 15924 codes, which Go does not accept.
     const SHORT_SCRIPTS: [&str; 8] = ["ahom", "cham", "kawi", "lisu", "modi", "newa", "thai", "toto"];
-    // The `regex` crate ignores the prefix `is`; Go rejects such a name.
+    // The `regex` crate ignores the prefix `is`; Go rejects a name with this prefix.
     if name.starts_with("is") {
         return None;
     }
@@ -97,7 +97,7 @@ fn compiles(property: &str) -> bool {
 }
 
 /// Parses the escape of a single character. Returns the code point and the remaining text.
-pub(super) fn character(text: &str) -> Result<(u32, &str), SyntaxError> {
+pub(super) fn parse_character(text: &str) -> Result<(u32, &str), SyntaxError> {
     let mut chars = text[1..].chars();
     let Some(c) = chars.next() else {
         return Err(("trailing backslash at end of expression", String::new()));
@@ -112,7 +112,7 @@ pub(super) fn character(text: &str) -> Result<(u32, &str), SyntaxError> {
             let digits = &text[1..2 + octal(rest)];
             Ok((u32::from_str_radix(digits, 8).unwrap_or(0), &text[1 + digits.len()..]))
         }
-        'x' => hexadecimal(rest).or_else(invalid),
+        'x' => parse_hexadecimal(rest).or_else(invalid),
         'a' => Ok((0x07, rest)),
         'f' => Ok((0x0C, rest)),
         'n' => Ok((0x0A, rest)),
@@ -127,8 +127,8 @@ pub(super) fn character(text: &str) -> Result<(u32, &str), SyntaxError> {
 /// Parses the hexadecimal digits after `\x`. Returns the code point and the remaining text.
 ///
 /// # Errors
-/// The text after the invalid part.
-fn hexadecimal(text: &str) -> Result<(u32, &str), &str> {
+/// The error is the part of `text` after the invalid escape.
+fn parse_hexadecimal(text: &str) -> Result<(u32, &str), &str> {
     let mut chars = text.chars();
     let Some(first) = chars.next() else { return Err(text) };
     if first != '{' {

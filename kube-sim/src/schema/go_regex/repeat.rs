@@ -28,12 +28,12 @@ impl Counts {
 
 /// Parses counts in braces. Returns the counts and the remaining text; `None` if the brace is a literal.
 pub(super) fn parse(text: &str) -> Option<(Counts, &str)> {
-    let (min, rest) = number(text.strip_prefix('{')?)?;
+    let (min, rest) = parse_number(text.strip_prefix('{')?)?;
     let (max, rest) = match rest.strip_prefix(',') {
         None => (Some(min), rest),
         Some(rest) if rest.starts_with('}') => (None, rest),
         Some(rest) => {
-            let (max, rest) = number(rest)?;
+            let (max, rest) = parse_number(rest)?;
             (Some(max), rest)
         }
     };
@@ -41,13 +41,13 @@ pub(super) fn parse(text: &str) -> Option<(Counts, &str)> {
 }
 
 /// Parses a number without leading zeros. A number that overflows becomes `u64::MAX`, which is out of range.
-fn number(text: &str) -> Option<(u64, &str)> {
+fn parse_number(text: &str) -> Option<(u64, &str)> {
     let (digits, rest) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     let leading_zero = digits.len() > 1 && digits.starts_with('0');
     (!digits.is_empty() && !leading_zero).then(|| (digits.parse().unwrap_or(u64::MAX), rest))
 }
 
-/// The stack of open groups, with the number of copies to which the repetitions in each group expand.
+/// The stack of open groups. Each [`Group`] counts the copies that repetition operators make of its elements.
 #[derive(Debug, Default)]
 pub(super) struct Nesting {
     /// The groups around `group`, innermost last.
@@ -56,17 +56,17 @@ pub(super) struct Nesting {
     group: Group,
 }
 
-/// One group, with the numbers of copies of its elements.
+/// The numbers of copies of the elements of one group, or of the whole expression.
 #[derive(Debug, Default)]
 struct Group {
-    /// The largest number of copies of an element of the group, except for the last element.
+    /// The largest number of copies among the elements before the last element.
     copies: u64,
     /// The number of copies of the last element; `None` if there is no element to repeat.
     last: Option<u64>,
 }
 
 impl Group {
-    /// Ends the last element.
+    /// Ends the last element, and includes its number of copies in `copies`.
     fn finish_element(&mut self) {
         self.copies = self.copies.max(self.last.take().unwrap_or(0));
     }
@@ -105,7 +105,7 @@ impl Nesting {
         self.group.last.is_some()
     }
 
-    /// Repeats the last element. Returns `false` if its number of copies exceeds [`MAX_COPIES`].
+    /// Applies a repetition to the last element. Returns `false` if the element then has more than [`MAX_COPIES`] copies.
     pub(super) fn repeat_last_element(&mut self, counts: Option<Counts>) -> bool {
         let Some(counts) = counts else { return true };
         let copies = counts.factor().map_or(1, |factor| factor * self.group.last.unwrap_or(1));

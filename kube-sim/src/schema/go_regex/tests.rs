@@ -300,7 +300,7 @@ const MATCHES: &[(&str, Matches)] = &[
 ];
 
 /// Malformed patterns, each with the error code and the part of the pattern that the error quotes.
-const MALFORMED: &[(&str, &str, &str)] = &[
+const MALFORMED_PATTERNS: &[(&str, &str, &str)] = &[
     (r"^[a-\d]$", "invalid escape sequence", r"\d"),
     (r"^[a--b]$", "invalid character class range", r"a--"),
     (r"^a++$", "invalid nested repetition operator", r"++"),
@@ -388,14 +388,14 @@ fn patterns_match_as_in_go() {
 
 #[test]
 fn malformed_patterns_are_rejected_with_gos_error() {
-    for (pattern, code, found) in MALFORMED {
+    for (pattern, code, found) in MALFORMED_PATTERNS {
         let expected = format!("error parsing regexp: {code}: `{found}`");
         assert_eq!(compile(pattern).err(), Some(expected), "{pattern}");
     }
 }
 
 #[test]
-fn a_repetition_after_flags_repeats_the_element_before_them() {
+fn a_repetition_after_flags_repeats_the_element_before_the_flags() {
     for (pattern, matching, other) in [
         ("^a(?i)*b$", "aaB", "AB"),
         ("^a(?i)(?s){2}b$", "aaB", "aB"),

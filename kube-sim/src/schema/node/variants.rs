@@ -1,4 +1,5 @@
-//! The Go types of apiextensions that decode a JSON value by its type. Their recorded schemas are empty.
+//! The Go types of `apiextensions` that represent values of several JSON types. The recorded schemas of these types are
+//! empty.
 
 use std::sync::Arc;
 
@@ -6,13 +7,14 @@ use serde_json::Value;
 
 use super::{Kind, Reference, Schema};
 
-/// The schemas of a value whose Go type depends on its JSON type, such as `JSONSchemaPropsOrArray`. The recorded schema
-/// of its component is empty.
+/// The schemas of a value of a Go type such as `JSONSchemaPropsOrArray`: one schema for an object, and one for a list if
+/// the value may be a list. The recorded schema of the Go type is empty.
 #[derive(Debug, Clone)]
 pub(in crate::schema) struct Variants {
     object: Arc<Schema>,
     list: Option<Arc<Schema>>,
-    /// Whether the value may be a boolean. Then Go refuses other values; otherwise it decodes them as null.
+    /// Whether the value may be a boolean. If `true`, Go rejects any other value for which [`Self::schema_of`] returns
+    /// `None`. If `false`, Go decodes a value as null if `schema_of` returns `None`.
     pub(in crate::schema) allows_boolean: bool,
 }
 
@@ -35,7 +37,7 @@ impl Variants {
         Some(Self { object, list, allows_boolean })
     }
 
-    /// The schema of a value; `None` if the value is neither an object nor a list, or may not be a list.
+    /// The schema of `value`; `None` if `value` is neither an object nor a list that the Go type allows.
     pub(in crate::schema) fn schema_of(&self, value: &Value) -> Option<&Arc<Schema>> {
         match value {
             Value::Object(_) => Some(&self.object),

@@ -12,22 +12,22 @@ use crate::schema::FieldError;
 /// The values that `type` may have.
 pub(super) const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
-/// The part of a schema that a subschema belongs to.
+/// The position of a schema in the schema of a custom resource. Some rules depend on the position.
 #[derive(Clone, Default)]
 struct Scope {
     is_root: bool,
-    /// Whether the schema is that of `apiVersion`, `kind` or `metadata`, or below it.
+    /// Whether the schema describes `apiVersion`, `kind` or `metadata` of a resource, or a value inside `metadata`.
     in_object_fields: bool,
-    /// The reason that the schema must have no default; `None` if it may have one.
+    /// The reason why a default is forbidden in the schema; `None` if a default is allowed.
     no_default: Option<String>,
 }
 
-/// Checks the OpenAPI v3 keywords that CRDs support, and the list and map extensions.
+/// Checks the OpenAPI v3 keywords, the list and map extensions and the CEL rules of a schema and its subschemas.
 pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
-    check_in(path, schema, &Scope { is_root: true, ..Scope::default() }, errors);
+    check_in_scope(path, schema, &Scope { is_root: true, ..Scope::default() }, errors);
 }
 
-fn check_in(path: &str, schema: &Value, scope: &Scope, errors: &mut Vec<FieldError>) {
+fn check_in_scope(path: &str, schema: &Value, scope: &Scope, errors: &mut Vec<FieldError>) {
     check_keywords(path, schema, scope, errors);
     if bool_keyword(schema, "uniqueItems") {
         let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
@@ -37,35 +37,40 @@ fn check_in(path: &str, schema: &Value, scope: &Scope, errors: &mut Vec<FieldErr
     check_fields(path, schema, scope, &nested, errors);
     let child = |key: &str| schema.get(key).filter(|child| child.is_object());
     if let Some(not) = child("not") {
-        check_in(&format!("{path}.not"), not, &nested, errors);
+        check_in_scope(&format!("{path}.not"), not, &nested, errors);
     }
     for key in ["allOf", "oneOf", "anyOf"] {
         for (index, child) in list_keyword(schema, key).iter().enumerate() {
-            check_in(&format!("{path}.{key}[{index}]"), child, &nested, errors);
+            check_in_scope(&format!("{path}.{key}[{index}]"), child, &nested, errors);
         }
     }
     for (name, child) in object_entries(schema, "definitions") {
-        check_in(&format!("{path}.definitions[{name}]"), child, &nested, errors);
+        check_in_scope(&format!("{path}.definitions[{name}]"), child, &nested, errors);
     }
     if let Some(items) = child("items") {
-        check_in(&format!("{path}.items"), items, &nested, errors);
+        check_in_scope(&format!("{path}.items"), items, &nested, errors);
     }
     for (index, item) in list_keyword(schema, "items").iter().enumerate() {
-        check_in(&format!("{path}.items[{index}]"), item, &nested, errors);
+        check_in_scope(&format!("{path}.items[{index}]"), item, &nested, errors);
     }
     for (name, child) in object_entries(schema, "dependencies").filter(|(_, child)| child.is_object()) {
-        check_in(&format!("{path}.dependencies[{name}]"), child, &nested, errors);
+        check_in_scope(&format!("{path}.dependencies[{name}]"), child, &nested, errors);
     }
-    if schema.get(PRESERVE) == Some(&Value::Bool(false)) {
-        errors.push(FieldError::invalid(format!("{path}.{PRESERVE}"), false, "must be true or undefined"));
+    if schema.get(PRESERVE_UNKNOWN_FIELDS) == Some(&Value::Bool(false)) {
+        errors.push(FieldError::invalid(
+            format!("{path}.{PRESERVE_UNKNOWN_FIELDS}"),
+            false,
+            "must be true or undefined",
+        ));
     }
     check_extensions(path, schema, string_keyword(schema, "type"), errors);
     check_cel_rules(path, schema, errors);
 }
 
-const PRESERVE: &str = "x-kubernetes-preserve-unknown-fields";
+const PRESERVE_UNKNOWN_FIELDS: &str = "x-kubernetes-preserve-unknown-fields";
 
-/// Checks `properties` and `additionalProperties`. `scope` is that of the schema, and `nested` that of its subschemas.
+/// Checks `properties` and `additionalProperties`. `scope` is the scope of the schema; `nested` is the scope of its
+/// subschemas.
 fn check_fields(path: &str, schema: &Value, scope: &Scope, nested: &Scope, errors: &mut Vec<FieldError>) {
     let additional = schema.get("additionalProperties");
     let excludes_properties = additional.is_some_and(|additional| *additional != Value::Bool(true));
@@ -78,7 +83,7 @@ fn check_fields(path: &str, schema: &Value, scope: &Scope, nested: &Scope, error
         if scope.in_object_fields {
             scope.no_default = Some("inside additionalProperties applying to object metadata".to_owned());
         }
-        check_in(&format!("{path}.additionalProperties"), additional, &scope, errors);
+        check_in_scope(&format!("{path}.additionalProperties"), additional, &scope, errors);
     }
     for (name, property) in object_entries(schema, "properties") {
         let mut nested = nested.clone();
@@ -89,15 +94,15 @@ fn check_fields(path: &str, schema: &Value, scope: &Scope, nested: &Scope, error
                 nested.no_default = Some(format!("in top-level {name}"));
             }
         }
-        check_in(&format!("{path}.properties[{name}]"), property, &nested, errors);
+        check_in_scope(&format!("{path}.properties[{name}]"), property, &nested, errors);
     }
 }
 
-/// The keywords that CRDs do not support, except for `items` with several schemas.
-const UNSUPPORTED: [&str; 6] =
+/// The keywords that CRDs do not support. `items` is not in this list, because CRDs support `items` with one schema.
+const UNSUPPORTED_KEYWORDS: [&str; 6] =
     ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
 
-/// Checks the type and the keywords that CRDs do not support in all schemas, or not in this scope.
+/// Checks the type, the keywords that CRDs never support, and the keywords that CRDs do not support in `scope`.
 fn check_keywords(path: &str, schema: &Value, scope: &Scope, errors: &mut Vec<FieldError>) {
     let kind = string_keyword(schema, "type");
     if !kind.is_empty() && !TYPES.contains(&kind) {
@@ -107,7 +112,7 @@ fn check_keywords(path: &str, schema: &Value, scope: &Scope, errors: &mut Vec<Fi
     if let Some(reason) = scope.no_default.as_deref().filter(|_| has_default) {
         errors.push(FieldError::forbidden(format!("{path}.default"), format!("must not be set {reason}")));
     }
-    for key in UNSUPPORTED {
+    for key in UNSUPPORTED_KEYWORDS {
         if schema.get(key).is_some_and(|value| !value.is_null()) {
             errors.push(FieldError::forbidden(format!("{path}.{key}"), format!("{key} is not supported")));
         }
@@ -126,8 +131,8 @@ fn check_keywords(path: &str, schema: &Value, scope: &Scope, errors: &mut Vec<Fi
     }
 }
 
-/// The first construct of the schema that a structural schema cannot represent, as the text of an error. The API server
-/// does not check whether such a schema is structural.
+/// The error text for the first construct of the schema that a structural schema cannot represent. The API server does
+/// not check whether a schema with this construct is structural.
 pub(super) fn unsupported_construct(schema: &Value) -> Option<String> {
     let order =
         ["id", "$schema", "$ref", "patternProperties", "dependencies", "additionalItems", "definitions"];
@@ -140,8 +145,8 @@ pub(super) fn unsupported_construct(schema: &Value) -> Option<String> {
         let name = if key == "$schema" { "schema" } else { key };
         return Some(format!("OpenAPIV3Schema '{name}' is not supported"));
     }
-    if schema.get(PRESERVE) == Some(&Value::Bool(false)) {
-        return Some(format!("internal error: '{PRESERVE}' must be true or undefined"));
+    if schema.get(PRESERVE_UNKNOWN_FIELDS) == Some(&Value::Bool(false)) {
+        return Some(format!("internal error: '{PRESERVE_UNKNOWN_FIELDS}' must be true or undefined"));
     }
     if schema.get("items").is_some_and(Value::is_array) {
         return Some("OpenAPIV3Schema 'items' must be a schema, but is an array".to_owned());
@@ -198,7 +203,7 @@ fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     };
     if !is_atomic {
         let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
-        // As in the API server, both errors contain the list type of the items.
+        // As in the API server, the error contains the list type of the items, even if the items are objects.
         errors.push(FieldError::invalid(format!("{path}.items.{key}"), list_type.clone(), why));
     }
 }
@@ -235,7 +240,7 @@ fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut
     let mut earlier = HashSet::new();
     let first = errors.len();
     for key in keys {
-        // Each error contains all keys.
+        // Each error contains all keys, so unlimited errors would take quadratic space.
         if errors.len() - first >= MAX_KEY_ERRORS {
             return;
         }
@@ -259,7 +264,8 @@ fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut
     }
 }
 
-/// Checks that the items of a set or map are not nullable, and that each item of a map has all keys.
+/// Checks that the items of a list of type `set` or `map` are not nullable, and that each key of a list of type `map` is
+/// required or has a default, and is not nullable.
 fn check_nulls_and_keys(path: &str, schema: &Value, keys: &[Value], errors: &mut Vec<FieldError>) {
     let list_type = string_keyword(schema, "x-kubernetes-list-type");
     let Some(items) = schema.get("items").filter(|items| items.is_object()) else { return };

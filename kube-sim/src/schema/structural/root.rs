@@ -1,5 +1,5 @@
-//! The root of a schema of a kind with a status subresource, which may have only the keywords that the schema of the
-//! status does not lose when it is extracted from the root.
+//! The rules for the root of a schema if the kind has a status subresource. The API server extracts the schema of the
+//! status from the root. Therefore, the API server allows only keywords that do not get lost in the extraction.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::string_keyword;
 use crate::schema::FieldError;
 
 /// The keywords that the root may have, and their names in the API server's errors, in the order of the errors.
-const ALLOWED: [(&str, &str); 22] = [
+const ALLOWED_KEYWORDS: [(&str, &str); 22] = [
     ("description", "Description"),
     ("type", "Type"),
     ("format", "Format"),
@@ -32,20 +32,22 @@ const ALLOWED: [(&str, &str); 22] = [
     ("x-kubernetes-validations", "XValidations"),
 ];
 
-/// The keywords before `type` in the Go struct: the API server reports the first forbidden one of all keywords.
-const BEFORE_TYPE: [&str; 3] = ["id", "$schema", "$ref"];
+/// The keywords before `type` in the Go struct. The API server reports only the first forbidden keyword, in the order
+/// of the struct.
+const KEYWORDS_BEFORE_TYPE: [&str; 3] = ["id", "$schema", "$ref"];
 
 /// Checks the keywords of the root. Reports the first error only.
 pub(super) fn check(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let Some(map) = schema.as_object() else { return };
     let is_set = |key: &str| map.get(key).is_some_and(|value| !is_zero(value));
-    let is_forbidden = |key: &str| is_set(key) && !ALLOWED.iter().any(|(allowed, _)| *allowed == key);
+    let is_forbidden =
+        |key: &str| is_set(key) && !ALLOWED_KEYWORDS.iter().any(|(allowed, _)| *allowed == key);
     let kind = string_keyword(schema, "type");
-    if !kind.is_empty() && kind != "object" && !BEFORE_TYPE.iter().any(|key| is_set(key)) {
+    if !kind.is_empty() && kind != "object" && !KEYWORDS_BEFORE_TYPE.iter().any(|key| is_set(key)) {
         let why = "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
         errors.push(FieldError::invalid(format!("{path}.type"), kind, why));
     } else if map.keys().any(|key| is_forbidden(key)) {
-        let names: Vec<&str> = ALLOWED.iter().map(|(_, name)| *name).collect();
+        let names: Vec<&str> = ALLOWED_KEYWORDS.iter().map(|(_, name)| *name).collect();
         let why = format!(
             "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
             names.join(" ")

@@ -1,17 +1,18 @@
-//! The expected results were recorded from kube-apiserver 1.37.2, with `firstTimestamp` of an Event and `renewTime` of
-//! a Lease.
+//! The expected results were recorded from kube-apiserver 1.37.2. The results for `metav1.Time` come from the field
+//! `firstTimestamp` of an Event. The results for `metav1.MicroTime` come from the field `renewTime` of a Lease.
 
-use super::{Precision, canonical};
+use super::{Precision, canonical_form};
 
-/// An input, and its stored form (`None`: null) or the end of its error message. A leading `as: ` is expanded to
-/// ` as "LAYOUT": `, with the Go time layout of the precision.
+/// An input and its expected result. `Ok` contains the stored form, or `None` for null. `Err` contains the part of the
+/// error message after the quoted input. If this part starts with `as: `, these characters stand for ` as "LAYOUT": `,
+/// where `LAYOUT` is the Go time layout of the precision.
 type TimeCase = (&'static str, Result<Option<&'static str>, &'static str>);
 
-/// Asserts the results of [`canonical`] for all `rows`.
+/// Asserts the results of [`canonical_form`] for all `rows`.
 #[track_caller]
 fn assert_stored_times(precision: Precision, rows: &[TimeCase]) {
     for (text, expected) in rows {
-        let found = canonical(text, precision);
+        let found = canonical_form(text, precision);
         let expected = match expected {
             Ok(stored) => Ok(stored.map(str::to_owned)),
             Err(problem) => {
@@ -27,7 +28,7 @@ fn assert_stored_times(precision: Precision, rows: &[TimeCase]) {
 }
 
 /// Cases of `metav1.Time`.
-const TIMES: &[TimeCase] = &[
+const TIME_CASES: &[TimeCase] = &[
     ("2024-02-03T04:05:06Z", Ok(Some("2024-02-03T04:05:06Z"))),
     ("2024-02-03T04:05:06.1Z", Ok(Some("2024-02-03T04:05:06Z"))),
     ("2024-02-03T04:05:06.123Z", Ok(Some("2024-02-03T04:05:06Z"))),
@@ -85,7 +86,7 @@ const TIMES: &[TimeCase] = &[
 ];
 
 /// Cases of `metav1.MicroTime`.
-const MICRO_TIMES: &[TimeCase] = &[
+const MICRO_TIME_CASES: &[TimeCase] = &[
     ("2024-02-03T04:05:06Z", Err(r#"as: cannot parse "Z" as ".000000""#)),
     ("2024-02-03T04:05:06.1Z", Err(r#"as: cannot parse ".1Z" as ".000000""#)),
     ("2024-02-03T04:05:06.123Z", Err(r#"as: cannot parse ".123Z" as ".000000""#)),
@@ -144,19 +145,19 @@ const MICRO_TIMES: &[TimeCase] = &[
 
 #[test]
 fn time_is_stored_in_utc_with_whole_seconds() {
-    assert_stored_times(Precision::Seconds, TIMES);
+    assert_stored_times(Precision::Seconds, TIME_CASES);
 }
 
 #[test]
 fn micro_time_requires_and_keeps_six_fractional_digits() {
-    assert_stored_times(Precision::Micros, MICRO_TIMES);
+    assert_stored_times(Precision::Micros, MICRO_TIME_CASES);
 }
 
 #[test]
-fn arbitrary_strings_do_not_panic() {
+fn non_ascii_strings_are_rejected() {
     for text in ["ä", "2024-02-03T04:05:06ä", "2024-02-03T04:05:06.ä", "2024-02-03T04:05:06+ä1:00", "202ä"]
     {
-        assert!(canonical(text, Precision::Seconds).is_err(), "{text}");
-        assert!(canonical(text, Precision::Micros).is_err(), "{text}");
+        assert!(canonical_form(text, Precision::Seconds).is_err(), "{text}");
+        assert!(canonical_form(text, Precision::Micros).is_err(), "{text}");
     }
 }

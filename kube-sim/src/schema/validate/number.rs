@@ -1,19 +1,19 @@
 //! Validation of numbers: `minimum`, `maximum`, `multipleOf`, and the range of the type and format.
 //!
-//! As in Go, a value is an int64 if it fits, otherwise a float64, and a bound is always a float64. An integer
-//! field rejects every value if the bound, rounded to a float64, does not fit into an int64: a `maximum` of 2^63 - 1
-//! rounds to 2^63.
+//! As in Go, a number that is written without a fraction and without an exponent is an int64 if it fits into an int64.
+//! Any other number is a float64. A bound or factor is always a float64. If this float64 is fractional or outside of the
+//! range of an integer field, the field rejects every number: for example, a `maximum` of 2^63 - 1 rounds to 2^63.
 
 use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::super::field_error::{FieldError, go_float};
+use super::super::field_error::{FieldError, format_go_float};
 use super::super::node::{Bound, Kind, Schema};
 use super::Findings;
 
 /// The largest absolute value of a float64 that the server treats as an integer: 2^53 - 1.
-const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
+const MAX_WHOLE_NUMBER: f64 = 9_007_199_254_740_991.0;
 
 /// Validates the number `value` at `path`.
 pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findings) {
@@ -45,7 +45,7 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
         out.errors.extend((!fits).then(|| format_of_field.out_of_range_error(name)));
         let (order, limit) = match whole.filter(|_| fits) {
             Some(whole) => (whole.cmp(&go_int64(limit)), go_int64(limit).to_string()),
-            None => (number.partial_cmp(&limit).unwrap_or(Ordering::Equal), go_float(limit)),
+            None => (number.partial_cmp(&limit).unwrap_or(Ordering::Equal), format_go_float(limit)),
         };
         if order != wanted && (exclusive || order != Ordering::Equal) {
             let or_equal = if exclusive { "" } else { " or equal to" };
@@ -57,8 +57,8 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
 
 /// Creates the errors about one number.
 ///
-/// If the type can represent the bound, the server compares an int64 with the truncated bound: a `number` with a
-/// `maximum` of 3.5 rejects 4 with the error "should be less than or equal to 3".
+/// If the type can represent the bound, and the number is an int64, the server truncates the bound before the
+/// comparison: a `number` with a `maximum` of 3.5 rejects 4 with the error "should be less than or equal to 3".
 struct NumberValidator<'a> {
     value: &'a Value,
     number: f64,
@@ -73,14 +73,15 @@ impl NumberValidator<'_> {
         (whole % factor != 0).then(|| self.violation(true, &format!("a multiple of {factor}")))
     }
 
-    /// `fits` is set if the type can represent `factor`.
+    /// Checks that the number is a multiple of `factor`. `fits` is true if the type can represent `factor`.
     fn check_multiple_of_f64(&self, fits: bool, factor: f64) -> Option<FieldError> {
         if factor <= 0.0 {
-            return Some(self.non_positive_factor_error(factor.into(), &go_float(factor)));
+            return Some(self.non_positive_factor_error(factor.into(), &format_go_float(factor)));
         }
         // For a factor below 1, the server multiplies by the reciprocal, which rounds differently than a division.
         let quotient = if factor < 1.0 { 1.0 / factor * self.number } else { self.number / factor };
-        (!is_whole(quotient)).then(|| self.violation(fits, &format!("a multiple of {}", go_float(factor))))
+        (!is_whole(quotient))
+            .then(|| self.violation(fits, &format!("a multiple of {}", format_go_float(factor))))
     }
 
     fn non_positive_factor_error(&self, factor: Value, text: &str) -> FieldError {
@@ -88,8 +89,8 @@ impl NumberValidator<'_> {
         FieldError::invalid(self.field_path(), factor, detail)
     }
 
-    /// The error for a value that violates a bound. `fits` is set if the type can represent the bound; otherwise, the
-    /// error contains the value as a float64.
+    /// The error for a value that violates a bound or `multipleOf`. `fits` is true if the type can represent the bound
+    /// or the factor. If `fits` is false, the error contains the value as a float64.
     fn violation(&self, fits: bool, requirement: &str) -> FieldError {
         let value = if fits { self.value.clone() } else { Value::from(self.number) };
         FieldError::invalid(
@@ -99,13 +100,13 @@ impl NumberValidator<'_> {
         )
     }
 
-    /// The path of the field in errors.
+    /// The path of the field that contains the number, in the form that errors use.
     fn field_path(&self) -> &str {
         self.path.trim_start_matches('.')
     }
 }
 
-/// The range of a field's type and format.
+/// The type and the format of the field at `path`. They determine the range of its numbers.
 struct NumberFormat<'a> {
     kind: Kind,
     format: Option<&'a str>,
@@ -113,12 +114,12 @@ struct NumberFormat<'a> {
 }
 
 impl NumberFormat<'_> {
-    /// Whether the range contains the int64 `number`.
+    /// Whether the range of the field contains the int64 `number`.
     fn contains_i64(&self, number: i64) -> bool {
         !(self.kind == Kind::Integer && self.format == Some("int32")) || i32::try_from(number).is_ok()
     }
 
-    /// Whether the range contains the float64 `number`.
+    /// Whether the range of the field contains the float64 `number`.
     fn contains_f64(&self, number: f64) -> bool {
         match (self.kind, self.format) {
             (Kind::Integer, _) => as_i64(number).is_some_and(|whole| self.contains_i64(whole)),
@@ -127,7 +128,8 @@ impl NumberFormat<'_> {
         }
     }
 
-    /// The error for a value or bound that the type and format cannot represent. `what` names the value or bound.
+    /// The error for a value, bound or factor that the type and format cannot represent. `what` is the name of the value,
+    /// bound or factor in the error.
     fn out_of_range_error(&self, what: &str) -> FieldError {
         let name = if self.kind == Kind::Integer { "integer" } else { "number" };
         let known = self.format.filter(|format| match self.kind {
@@ -140,15 +142,16 @@ impl NumberFormat<'_> {
     }
 }
 
-/// Whether the server treats a float64 as an integer. It tolerates a relative error of 10^-9.
+/// Whether the server treats a float64 as an integer. The server tolerates a relative error of 10^-9, and for numbers
+/// between -1 and 1 an absolute error of 10^-9.
 pub(super) fn is_whole(number: f64) -> bool {
-    number.abs() <= MAX_WHOLE && (number - number.round()).abs() <= 1e-9 * number.abs().max(1.0)
+    number.abs() <= MAX_WHOLE_NUMBER && (number - number.round()).abs() <= 1e-9 * number.abs().max(1.0)
 }
 
 /// Converts a float64 to int64; `None` if it is fractional or outside of int64.
 fn as_i64(number: f64) -> Option<i64> {
     // As in Go, the float64 is formatted as the shortest decimal that round-trips, and the text is parsed as an int64.
-    // This rejects -2^63, although it is an int64: its shortest decimal is -9223372036854776000.
+    // This rejects -2^63, although int64 contains -2^63: the shortest decimal is -9223372036854776000.
     number.to_string().parse().ok()
 }
 

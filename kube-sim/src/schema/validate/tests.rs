@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::super::Schema;
-use super::super::field_error::go_float;
+use super::super::field_error::format_go_float;
 use super::validate;
 
-/// Validates an object with the required field `spec.x`, whose schema is `field`. The value `<absent>` omits the field.
+/// Asserts the errors of an object with the required field `spec.x`. `field` is the schema of this field, and `value`
+/// is its value. For the value `<absent>`, the object does not have the field.
 #[track_caller]
 fn assert_errors(field: &Value, value: &Value, expected: &[&str]) {
     let schema = json!({"type": "object", "properties": {
@@ -100,7 +101,7 @@ fn numbers_must_respect_bounds_and_multiple_of() {
 
 /// Go parses an integer outside of int64 as a float64.
 #[test]
-fn integers_beyond_int64_are_rejected() {
+fn integer_fields_reject_numbers_outside_int64() {
     let wrong = "spec.x: Invalid value: \"number\": spec.x in body must be of type integer: \"number\"";
     let not_an_integer =
         "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.x";
@@ -140,7 +141,7 @@ fn integers_beyond_int64_are_rejected() {
 }
 
 #[test]
-fn a_bound_outside_the_type_rejects_every_value() {
+fn integer_fields_report_bounds_and_factors_outside_their_type() {
     let out_of_range = |what: &str, format: &str| {
         format!("<nil>: Invalid value: \"\": {what} value must be of type integer {format} in spec.x")
     };
@@ -177,9 +178,10 @@ fn a_bound_outside_the_type_rejects_every_value() {
     );
 }
 
-/// If the value is an integer, the server truncates the bound to an int64; the bound may overflow.
+/// If the value of a `number` field is an integer, the server truncates the bounds and the factor to int64. A bound
+/// outside of int64 becomes `i64::MIN`.
 #[test]
-fn bounds_of_numbers_are_truncated_for_integer_values() {
+fn number_fields_compare_integers_with_truncated_bounds() {
     let should =
         |value: &str, what: &str| format!("spec.x: Invalid value: {value}: spec.x in body should be {what}");
     let max = json!({"type": "number", "maximum": 3.5});
@@ -222,7 +224,7 @@ fn denied_additional_properties_are_rejected() {
 }
 
 #[test]
-fn an_enum_accepts_null_only_if_it_lists_null() {
+fn an_enum_without_null_rejects_null() {
     assert_errors(
         &json!({"type": "string", "nullable": true, "enum": ["a"]}),
         &json!(null),
@@ -348,6 +350,6 @@ fn schema_restricts_the_metadata_name() {
 #[test]
 fn numbers_are_printed_as_in_go() {
     for (number, text) in [(10.0, "10"), (0.5, "0.5"), (1e21, "1e+21"), (1e-7, "1e-07"), (-2.0, "-2")] {
-        assert_eq!(go_float(number), text);
+        assert_eq!(format_go_float(number), text);
     }
 }

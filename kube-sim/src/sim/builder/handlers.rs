@@ -1,4 +1,4 @@
-//! The handlers that replace the containers of pods.
+//! Settings of the handlers that replace the containers of pods.
 
 use bytes::Bytes;
 use futures::Stream;
@@ -10,9 +10,9 @@ use crate::containers::{
 use crate::status::SimError;
 
 impl SimBuilder {
-    /// Runs the commands of exec requests (`kubectl exec`, `kubectl cp`). The handler returns the exit code, which the
-    /// client receives after all output. An error of the handler becomes a `Status` with the reason `InternalError`, as
-    /// for a missing command. The default runs a few commands, such as `echo` and `cat`:
+    /// Sets the handler that runs the commands of exec requests (`kubectl exec`, `kubectl cp`). The handler returns the
+    /// exit code, which the client receives after all output. An error of the handler becomes a `Status` with the reason
+    /// `InternalError`, as for a missing command. The default runs a few commands, such as `echo` and `cat`:
     /// [`containers::defaults`](crate::containers::defaults).
     ///
     /// If the client closes the connection, the future of the handler is dropped.
@@ -43,8 +43,9 @@ impl SimBuilder {
         self
     }
 
-    /// Stands in for the main process of a container in attach requests (`kubectl attach`, `kubectl run -it`). The
-    /// default writes the input back to the output; without input, it writes the generated log.
+    /// Sets the handler that replaces the main process of a container in attach requests (`kubectl attach`,
+    /// `kubectl run -it`). The default handler writes the input back to the output; without input, it writes the
+    /// generated log.
     ///
     /// If the client closes the connection, the future of the handler is dropped.
     ///
@@ -70,9 +71,9 @@ impl SimBuilder {
         self
     }
 
-    /// Produces the logs of containers (`kubectl logs`). Each item is sent without buffering. With `follow`, the stream
-    /// must end when the container ends. An error of the handler becomes the response of the server. The default is a
-    /// generated log of three lines.
+    /// Sets the handler that produces the logs of containers (`kubectl logs`). The server sends each item of the stream
+    /// without buffering. With `follow`, the stream must end when the container ends. An error of the handler becomes
+    /// the response of the server. The default is a generated log of three lines.
     ///
     /// # Examples
     /// ```
@@ -100,9 +101,9 @@ impl SimBuilder {
         self
     }
 
-    /// Answers connections to ports of pods (`kubectl port-forward`). The handler runs once for each connection. The
-    /// client receives the text of an error; a tunnel (`SPDY/3.1+portforward.k8s.io`) also resets the connection. The
-    /// default echoes the received bytes.
+    /// Sets the handler of connections to ports of pods (`kubectl port-forward`). The handler runs once for each
+    /// connection. The client receives the text of an error; a tunnel (`SPDY/3.1+portforward.k8s.io`) also resets the
+    /// connection. The default handler echoes the received bytes.
     ///
     /// If the client closes the connection, the future of the handler is dropped.
     ///

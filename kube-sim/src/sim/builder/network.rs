@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use super::SimBuilder;
 use crate::service_range::ServiceRange;
 
-/// The addresses in the objects of the start.
+/// The addresses in the objects that the server creates at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
     /// The address at which the API server can be reached.
@@ -15,7 +15,7 @@ pub(super) struct Network {
 }
 
 impl Default for Network {
-    /// The addresses in the recorded objects.
+    /// The addresses in the recorded objects (`builtin/data/system_objects.jsonl`).
     fn default() -> Self {
         let advertised = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 6443);
         Self { advertised, service_range: ServiceRange::default() }
@@ -23,10 +23,9 @@ impl Default for Network {
 }
 
 impl SimBuilder {
-    /// The address at which the server can be reached, in the objects of the start: the endpoint of the service
-    /// `kubernetes`, by default `192.0.2.1:6443`. As in a real server, the service has no endpoint if the validation of
-    /// endpoints refuses the address: a loopback or link-local one, or `0.0.0.0`. The server does not listen at
-    /// this address.
+    /// Sets the address that the server advertises: the endpoint of the service `kubernetes`, by default `192.0.2.1:6443`.
+    /// As in a real server, the service has no endpoint if the validation of endpoints refuses the address: a loopback
+    /// or link-local one, or `0.0.0.0`. The server does not listen at this address.
     ///
     /// # Examples
     /// ```
@@ -42,7 +41,8 @@ impl SimBuilder {
         self
     }
 
-    /// The range of the cluster IPs of services, by default `10.96.0.0/12`. The service `kubernetes` has the first address.
+    /// Sets the range of the cluster IPs of services, by default `10.96.0.0/12`. The service `kubernetes` has the first
+    /// address.
     ///
     /// # Examples
     /// ```

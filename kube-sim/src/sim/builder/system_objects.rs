@@ -1,5 +1,5 @@
-//! The objects that an API server creates at its start. They are stored as recorded: requests that create them would take
-//! longer than the rest of the start.
+//! The objects that an API server creates at its start. This module stores recorded objects without requests, because
+//! requests would take longer than the rest of the start.
 
 use std::sync::OnceLock;
 
@@ -13,34 +13,36 @@ use crate::sim::Sim;
 use crate::store::State;
 use crate::store::template::Template;
 
-/// The numbers of the random streams of the uids.
-const STREAM: u64 = 0x0073_7973_7465_6d73;
+/// The number of the random stream of the uids of the objects from [`create`].
+const SYSTEM_STREAM: u64 = 0x0073_7973_7465_6d73;
+/// The number of the random stream of the uids of the objects from [`create_policy`].
 const POLICY_STREAM: u64 = 0x0070_6f6c_6963_7900;
 
-/// Creates the objects, in the order in which they are recorded, with the addresses of the network.
+/// Creates the recorded system objects in the recorded order, with the addresses of `network`.
 pub(super) fn create(state: &mut State, seed: u64, network: Network) {
     static TEMPLATES: OnceLock<Vec<Template>> = OnceLock::new();
     let configured;
     let templates = if network == Network::default() {
-        TEMPLATES.get_or_init(|| recorded().map(|object| template(state, object)).collect())
+        TEMPLATES.get_or_init(|| recorded_objects().map(|object| template(state, object)).collect())
     } else {
-        let objects = recorded().filter_map(|object| configure(object, network));
+        let objects = recorded_objects().filter_map(|object| configure(object, network));
         configured = objects.map(|object| template(state, object)).collect();
         &configured
     };
-    // A stream of their own: a further object does not change the names that the server generates.
-    state.create_from(templates, &mut Random::stream(seed, STREAM));
+    // The uids have a random stream of their own, so that a further object does not change the names that the server
+    // generates.
+    state.create_from(templates, &mut Random::stream(seed, SYSTEM_STREAM));
     controllers::run(state);
 }
 
 /// The recorded objects.
 #[expect(clippy::expect_used, reason = "the recorded objects are JSON, which a test checks")]
-fn recorded() -> impl Iterator<Item = Value> {
+fn recorded_objects() -> impl Iterator<Item = Value> {
     SYSTEM_OBJECTS.lines().map(|line| serde_json::from_str(line).expect("a recorded object is JSON"))
 }
 
-/// Sets the addresses of a recorded object. Returns `None` if the server does not have the object: endpoints with an
-/// address that the validation of endpoints refuses.
+/// Sets the addresses of a recorded object. Returns `None` for `Endpoints` and an `EndpointSlice` if the validation of
+/// endpoints refuses the advertised address: a real server then has no such object.
 fn configure(mut object: Value, network: Network) -> Option<Value> {
     let Network { advertised, service_range } = network;
     let (ip, port) = (advertised.ip(), advertised.port());
@@ -92,7 +94,8 @@ pub(super) fn create_policy(state: &mut State, seed: u64) {
     controllers::run(state);
 }
 
-/// The template of a role or binding. It is recorded as a client sends it, and completed by a create.
+/// The template of a role or binding. `line` is the object as a client sends it. Creates the object in `sim`, so that the
+/// template has all fields.
 #[expect(clippy::expect_used, reason = "the recorded roles are valid, which a test checks")]
 fn policy_template(sim: &Sim, state: &State, line: &str) -> Template {
     let recorded: Value = serde_json::from_str(line).expect("a recorded role is JSON");
@@ -110,7 +113,7 @@ fn policy_template(sim: &Sim, state: &State, line: &str) -> Template {
 mod tests {
     use super::*;
 
-    /// The texts of the addresses in the objects of the start; empty for a missing object.
+    /// The addresses and ports in the objects that the server creates at its start; null for a missing object.
     fn addresses(sim: &Sim) -> Value {
         let get = |api_version: &str, kind: &str, namespace: &str, name: &str| {
             sim.get(api_version, kind, namespace, name).unwrap_or_default()
@@ -136,11 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn the_objects_of_the_start_have_the_configured_addresses() {
-        let default = configured("192.0.2.1:6443", "10.96.0.0/12");
+    fn the_system_objects_have_the_configured_addresses() {
+        let default = configured_addresses("192.0.2.1:6443", "10.96.0.0/12");
         assert_eq!(default, addresses(&Sim::new()));
         assert_eq!(
-            configured("10.9.8.7:8443", "10.0.0.0/24"),
+            configured_addresses("10.9.8.7:8443", "10.0.0.0/24"),
             json!([
                 "10.0.0.1",
                 ["10.0.0.1"],
@@ -155,7 +158,7 @@ mod tests {
             ])
         );
         assert_eq!(
-            configured("127.0.0.1:1", "10.0.0.0/24"),
+            configured_addresses("127.0.0.1:1", "10.0.0.0/24"),
             json!([
                 "10.0.0.1",
                 ["10.0.0.1"],
@@ -171,7 +174,7 @@ mod tests {
         );
     }
 
-    fn configured(address: &str, range: &str) -> Value {
+    fn configured_addresses(address: &str, range: &str) -> Value {
         let builder = Sim::builder().advertise_address(address.parse().unwrap());
         addresses(&builder.service_cluster_ip_range(range.parse().unwrap()).build())
     }

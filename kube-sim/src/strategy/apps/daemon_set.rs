@@ -10,7 +10,7 @@ use crate::strategy::core::pod;
 use crate::strategy::defaulting::{object_in, object_or_insert, set_default};
 use crate::strategy::printer::{Printer, age_cell, name_cell, number_or_zero, or_none};
 
-/// The annotation of a daemon set that counts the changes of its pod template.
+/// The annotation that counts the versions of the pod template of a daemon set.
 pub(crate) const TEMPLATE_GENERATION_ANNOTATION: &str = "deprecated.daemonset.template.generation";
 
 pub(super) const STRATEGY: Strategy = Strategy {
@@ -57,7 +57,7 @@ fn set_defaults(old: Option<&Value>, object: &mut Value) {
 fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let [names, images] = workload::names_and_images(&object["spec"]["template"]);
-    let nodes = LabelSelector::of_object(&object["spec"]["template"]["spec"]["nodeSelector"]).to_string();
+    let nodes = LabelSelector::from_json(&object["spec"]["template"]["spec"]["nodeSelector"]).to_string();
     vec![
         name_cell(object),
         json!(number_or_zero(&status["desiredNumberScheduled"])),

@@ -16,12 +16,12 @@ pub(super) const STRATEGY: Strategy = Strategy {
     set_defaults,
     validate: |object, out| {
         workload::validate(object, out);
-        check_empty_selector(out);
+        reword_empty_selector_error(out);
         check_update_strategy(object, out);
     },
     validate_update: Some(|old, new, out| {
         workload::validate_update(old, new, out);
-        check_empty_selector(out);
+        reword_empty_selector_error(out);
         check_update_strategy(new, out);
     }),
     warn: |old, new, out| {
@@ -53,7 +53,7 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
 }
 
 /// Replaces the error text for an empty selector, which differs for deployments.
-fn check_empty_selector(out: &mut Errors) {
+fn reword_empty_selector_error(out: &mut Errors) {
     for error in &mut out.0 {
         if error.field == "spec.selector" && error.detail.starts_with("empty selector is invalid") {
             "empty selector is invalid for deployment".clone_into(&mut error.detail);

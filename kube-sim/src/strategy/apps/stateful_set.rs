@@ -32,7 +32,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
 fn warn(old: Option<&Value>, new: &Value, out: &mut Vec<String>) {
     pod::warn_of_template("spec.template", old, new, out);
     for (path, claim) in items("spec", &new["spec"], "volumeClaimTemplates") {
-        // As in the API server, the path of an update has the name of the field in Go.
+        // As in the API server, the path in the warning about an update contains `Spec`, the name of the field in Go.
         let path = if old.is_some() { format!("{path}.Spec") } else { path };
         pod::warn_of_claim(&path, &claim["spec"], out);
     }

@@ -17,7 +17,8 @@ use crate::strategy::validation::{Errors, string_in};
 /// The `Table` rows of replica sets and replication controllers.
 pub(in crate::strategy) const REPLICA_SET_PRINTER: Printer = Printer::new(replica_set_cells);
 
-/// Sets the defaults of the update strategy in `field`: the type `RollingUpdate` and `parameters`.
+/// Sets the default type `RollingUpdate` of the update strategy in `field`. If the strategy has this type, sets the default
+/// `parameters` of the rolling update.
 pub(super) fn set_rolling_update_defaults(spec: &mut Value, field: &str, parameters: &[(&str, Value)]) {
     let Some(strategy) = object_or_insert(spec, field) else { return };
     set_default_string(strategy, "type", "RollingUpdate");
@@ -39,8 +40,8 @@ pub(super) fn validate(new: &Value, out: &mut Errors) {
     let before = out.0.len();
     rules::check_selector("spec.selector", selector, out);
     let is_valid = out.0.len() == before;
-    // For a daemon set, the API server reports an absent selector only as a mismatch with the template's labels, and an
-    // invalid selector only by errors about its parts.
+    // For a daemon set, the API server has fewer errors: for an absent selector, only the mismatch with the labels of the
+    // template, and for an invalid selector, only the errors about the parts of the selector.
     let is_daemon_set = new["kind"] == "DaemonSet";
     if selector.is_null() && !is_daemon_set {
         out.push(FieldError::required("spec.selector", ""));
@@ -83,7 +84,7 @@ fn is_empty_selector(selector: &Value) -> bool {
 
 /// Whether the labels of an object match a selector; a null selector matches nothing.
 pub(in crate::strategy) fn selector_matches(selector: &Value, metadata: &Value) -> bool {
-    !selector.is_null() && LabelSelector::of_object(selector).matches(&Labels::of(metadata))
+    !selector.is_null() && LabelSelector::from_json(selector).matches(&Labels::of(metadata))
 }
 
 /// The cells with the names and the images of the containers.
@@ -97,7 +98,7 @@ pub(in crate::strategy) fn names_and_images(template: &Value) -> [Value; 2] {
 }
 
 pub(in crate::strategy) fn selector_cell(object: &Value) -> Value {
-    or_none(&LabelSelector::of_object(&object["spec"]["selector"]).to_string())
+    or_none(&LabelSelector::from_json(&object["spec"]["selector"]).to_string())
 }
 
 fn replica_set_cells(object: &Value, now: Timestamp) -> Vec<Value> {

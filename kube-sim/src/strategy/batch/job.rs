@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::SHARED;
+use super::BATCH_DEFAULT;
 use crate::schema::FieldError;
 use crate::strategy::apps::workload::{self, names_and_images, selector_cell};
 use crate::strategy::core::pod;
@@ -37,10 +37,10 @@ pub(super) const STRATEGY: Strategy = Strategy {
         ..SelectableField::with_absent("status.succeeded", "0")
     }],
     printer: Printer::new(cells),
-    ..SHARED
+    ..BATCH_DEFAULT
 };
 
-/// Warns of the job spec at `path` in a new object, or in one whose generation an update has incremented.
+/// Adds the warnings about the job spec at `path`. Examines only new objects, and updates that increment the generation.
 pub(super) fn warn_of_spec(path: &str, old: Option<&Value>, new: &Value, out: &mut Vec<String>) {
     if old.is_some_and(|old| !pod::increments_generation(old, new)) {
         return;
@@ -56,8 +56,8 @@ pub(super) fn warn_of_spec(path: &str, old: Option<&Value>, new: &Value, out: &m
     pod::warn_of_template(&format!("{path}.template"), None, new, out);
 }
 
-/// Adds labels with the uid and name of the new job to the job and to its pod template, and a selector for the uid,
-/// unless `manualSelector` is true.
+/// Adds labels with the uid and the name of a new job to the job and to its pod template. Sets a selector for the label
+/// with the uid if the job has no selector. Does nothing if `manualSelector` is true.
 fn generate_selector(object: &mut Value) {
     let metadata = |field: &str| {
         object
@@ -121,7 +121,7 @@ fn set_job_spec_defaults(spec: &mut Value) {
     pod::set_template_defaults(spec);
 }
 
-/// Checks that the selector, which the server generates for a new job, selects the pods of the job.
+/// Checks that the selector is present, and that it matches the labels of the pod template.
 fn check_selector(spec: &Value, out: &mut Errors) {
     if spec["selector"].is_null() {
         out.push(FieldError::required("spec.selector", ""));
@@ -145,12 +145,12 @@ fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
     ] {
         out.reject_change(&format!("spec.{field}"), old, new);
     }
-    // If a job is suspended and has not started, the scheduling fields of its pod template are mutable (KEP-2926).
+    // If a job is suspended and has not started, some fields of its pod template are mutable (KEP-2926).
     let suspended = old["spec"]["suspend"] == true && old["status"]["startTime"].is_null();
     if !suspended {
         out.reject_change("spec.template", old, new);
-    } else if without_scheduling_fields(&old["spec"]["template"])
-        != without_scheduling_fields(&new["spec"]["template"])
+    } else if without_mutable_fields(&old["spec"]["template"])
+        != without_mutable_fields(&new["spec"]["template"])
     {
         let now = new["spec"]["template"]["spec"].clone();
         out.push(FieldError::invalid("spec.template.spec", now, "field is immutable"));
@@ -170,8 +170,9 @@ fn check_completions(old: &Value, new: &Value, out: &mut Errors) {
     }
 }
 
-/// A copy of a pod template without labels, annotations, scheduling fields and the resources of containers.
-fn without_scheduling_fields(template: &Value) -> Value {
+/// A copy of `template`, a pod template, without the fields that are mutable before a suspended job starts: labels,
+/// annotations, scheduling fields, and the resources of containers.
+fn without_mutable_fields(template: &Value) -> Value {
     let mut fixed = template.clone();
     if let Some(meta) = fixed.get_mut("metadata").and_then(Value::as_object_mut) {
         meta.remove("labels");

@@ -6,8 +6,8 @@ mod job;
 use super::Strategy;
 use super::deletion::Deletion;
 
-/// The part of the strategy that jobs and cron jobs share.
-const SHARED: Strategy = Strategy {
+/// The part of the strategy that jobs and cron jobs share, except for `deletion`, which cron jobs replace.
+const BATCH_DEFAULT: Strategy = Strategy {
     group: "batch",
     has_generation: true,
     status_reset_fields: &["spec"],

@@ -13,29 +13,30 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use super::public_key::{check_request, is_proof, key_type};
 use crate::schema::FieldError;
 use crate::strategy::SubresourceUpdate;
-use crate::strategy::conditions::{check_list, is_true};
+use crate::strategy::conditions::{check_conditions_in, is_true};
 use crate::strategy::rules::{self, POD_CERTIFICATE_REQUEST};
 use crate::strategy::validation::{Errors, items, string_in};
 
-/// The largest request, public key and proof of possession in bytes.
+/// The maximum size in bytes of the request, of the public key and of the proof of possession.
 const MAX_INPUT_SIZE: usize = 10 << 10;
-/// The largest certificate chain in bytes.
+/// The maximum size of the certificate chain in bytes.
 const MAX_CHAIN_SIZE: usize = 100 << 10;
-const REQUEST: &str = "spec.stubPKCS10Request";
-const KEY: &str = "spec.pkixPublicKey";
-const PROOF: &str = "spec.proofOfPossession";
-const CHAIN: &str = "status.certificateChain";
+const REQUEST_PATH: &str = "spec.stubPKCS10Request";
+const KEY_PATH: &str = "spec.pkixPublicKey";
+const PROOF_PATH: &str = "spec.proofOfPossession";
+const CHAIN_PATH: &str = "status.certificateChain";
 
 /// The conditions after which the status is immutable.
-const TERMINAL: [&str; 3] = ["Issued", "Denied", "Failed"];
+const TERMINAL_CONDITIONS: [&str; 3] = ["Issued", "Denied", "Failed"];
 
-/// The bytes of a field with base64 text, which the decoder has checked.
+/// The bytes that the base64 text of a field encodes; empty if the field is absent. The server has already checked the text
+/// when it decoded the object.
 fn bytes(spec: &Value, field: &str) -> Vec<u8> {
     STANDARD.decode(string_in(spec, field)).unwrap_or_default()
 }
 
 /// An error about a field whose value the API server does not show.
-fn hidden(path: &str, why: impl Into<String>) -> FieldError {
+fn error_without_value(path: &str, why: impl Into<String>) -> FieldError {
     FieldError::invalid(path, Value::Null, why).without_value()
 }
 
@@ -45,56 +46,56 @@ pub(super) fn check_create(object: &Value, out: &mut Errors) {
     let [request, key, proof] =
         ["stubPKCS10Request", "pkixPublicKey", "proofOfPossession"].map(|field| bytes(spec, field));
     let checked = match (request.is_empty(), key.is_empty(), proof.is_empty()) {
-        (false, true, true) => check_stub(&request),
+        (false, true, true) => check_stub_request(&request),
         (true, false, false) => check_key(&key, &proof, string_in(spec, "podUID")),
         _ => {
             let why = "exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set";
-            Err(hidden("spec", why))
+            Err(error_without_value("spec", why))
         }
     };
     out.0.extend(checked.err());
 }
 
-fn check_stub(request: &[u8]) -> Result<(), FieldError> {
+fn check_stub_request(request: &[u8]) -> Result<(), FieldError> {
     if request.len() > MAX_INPUT_SIZE {
-        return Err(FieldError::too_long(REQUEST, MAX_INPUT_SIZE as u64));
+        return Err(FieldError::too_long(REQUEST_PATH, MAX_INPUT_SIZE as u64));
     }
     match X509CertificationRequest::from_der(request) {
-        Ok(([], request)) => check_request(&request).map_err(|why| hidden(REQUEST, why)),
-        _ => Err(hidden(REQUEST, "must be a valid PKCS#10 CSR")),
+        Ok(([], request)) => check_request(&request).map_err(|why| error_without_value(REQUEST_PATH, why)),
+        _ => Err(error_without_value(REQUEST_PATH, "must be a valid PKCS#10 CSR")),
     }
 }
 
 /// Checks the deprecated form of the request: a public key, and the signature of the UID of the pod.
 fn check_key(key: &[u8], proof: &[u8], uid: &str) -> Result<(), FieldError> {
-    for (path, bytes) in [(KEY, key), (PROOF, proof)] {
+    for (path, bytes) in [(KEY_PATH, key), (PROOF_PATH, proof)] {
         if bytes.len() > MAX_INPUT_SIZE {
             return Err(FieldError::too_long(path, MAX_INPUT_SIZE as u64));
         }
     }
     let Ok(([], key)) = SubjectPublicKeyInfo::from_der(key) else {
-        return Err(hidden(KEY, "must be a valid PKIX-serialized public key"));
+        return Err(error_without_value(KEY_PATH, "must be a valid PKIX-serialized public key"));
     };
-    let key_type = key_type(&key).map_err(|why| hidden(KEY, why))?;
+    let key_type = key_type(&key).map_err(|why| error_without_value(KEY_PATH, why))?;
     if is_proof(key_type, &key, uid, proof) {
         return Ok(());
     }
-    Err(hidden(PROOF, "could not verify proof-of-possession signature"))
+    Err(error_without_value(PROOF_PATH, "could not verify proof-of-possession signature"))
 }
 
-/// Validates a write of the status: it is immutable except for the transition to one of the conditions [`TERMINAL`].
+/// Validates a write of the status. A write may change the status only to add one of the [`TERMINAL_CONDITIONS`].
 pub(super) fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mut Errors) {
     let before = out.0.len();
-    check_types(new, out);
-    check_list("status", &new["status"], out);
+    check_conditions(new, out);
+    check_conditions_in("status", &new["status"], out);
     if out.0.len() > before {
         return;
     }
     let (old_status, status) = (&update.old["status"], &new["status"]);
-    if TERMINAL.iter().any(|kind| is_true(update.old, kind)) {
+    if TERMINAL_CONDITIONS.iter().any(|kind| is_true(update.old, kind)) {
         if status != old_status {
             let why = "immutable after PodCertificateRequest is issued, denied, or failed";
-            out.push(hidden("status", why));
+            out.push(error_without_value("status", why));
         }
     } else if is_true(new, "Denied") || is_true(new, "Failed") {
         if status
@@ -103,25 +104,25 @@ pub(super) fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mu
         {
             let why =
                 "non-condition status fields must be empty when denying or failing the PodCertificateRequest";
-            out.push(hidden("status", why));
+            out.push(error_without_value("status", why));
         }
     } else if is_true(new, "Issued") {
         out.0.extend(check_issued(new, update.now).err().into_iter().flatten());
     } else if status != old_status {
         let why = "status is immutable unless transitioning to \"Issued\", \"Denied\", or \"Failed\"";
-        out.push(hidden("status", why));
+        out.push(error_without_value("status", why));
     }
 }
 
 /// Checks that there is at most one condition, with a known type and the status `True`.
-fn check_types(new: &Value, out: &mut Errors) {
+fn check_conditions(new: &Value, out: &mut Errors) {
     let mut known = 0;
     for (index, (_, condition)) in items("status", &new["status"], "conditions").enumerate() {
-        // The API server separates the index from the list in these paths.
+        // In these paths, the API server writes a dot before the index.
         let at = |field: &str| format!("status.conditions.[{index}].{field}");
         let kind = string_in(condition, "type");
-        if !TERMINAL.contains(&kind) {
-            out.push(FieldError::not_supported(at("type"), kind, &TERMINAL));
+        if !TERMINAL_CONDITIONS.contains(&kind) {
+            out.push(FieldError::not_supported(at("type"), kind, &TERMINAL_CONDITIONS));
             continue;
         }
         known += 1;
@@ -139,9 +140,9 @@ fn check_types(new: &Value, out: &mut Errors) {
 fn check_issued(new: &Value, now: &str) -> Result<(), Vec<FieldError>> {
     let chain = string_in(&new["status"], "certificateChain");
     if chain.len() > MAX_CHAIN_SIZE {
-        return Err(vec![FieldError::too_long(CHAIN, MAX_CHAIN_SIZE as u64)]);
+        return Err(vec![FieldError::too_long(CHAIN_PATH, MAX_CHAIN_SIZE as u64)]);
     }
-    let bad_chain = |why: &str| vec![FieldError::invalid(CHAIN, chain, why)];
+    let bad_chain = |why: &str| vec![FieldError::invalid(CHAIN_PATH, chain, why)];
     let other_block = "issued certificate chain must consist entirely of CERTIFICATE PEM blocks";
     let blocks: Vec<Pem> = Pem::iter_from_buffer(chain.as_bytes())
         .collect::<Result<_, _>>()
@@ -183,8 +184,8 @@ fn is_issued_to(leaf: &X509Certificate<'_>, spec: &Value) -> bool {
     }
 }
 
-/// Checks the lifetime of the certificate, and compares the times in the status with it, with a precision of one
-/// second.
+/// Checks the lifetime of the certificate, and that the times in the status are consistent with the certificate. Ignores
+/// fractions of a second.
 fn check_times(leaf: &X509Certificate<'_>, new: &Value, now: &str) -> Result<(), Vec<FieldError>> {
     let status = &new["status"];
     let seconds = |text: &str| text.parse::<Timestamp>().ok().map(Timestamp::as_second);

@@ -28,7 +28,8 @@ pub(super) enum KeyType {
 enum Algorithm {
     /// An algorithm of `ring`.
     Ring(&'static dyn VerificationAlgorithm),
-    /// ECDSA with this hash on the curve of the key. `ring` has neither P-521 nor SHA-512 for the other curves.
+    /// ECDSA with this hash on the curve of the key. `ring` supports neither the curve P-521, nor SHA-512 with the curves
+    /// P-256 and P-384.
     Ecdsa(&'static digest::Algorithm),
 }
 
@@ -58,7 +59,7 @@ pub(super) fn key_type(key: &SubjectPublicKeyInfo<'_>) -> Result<KeyType, &'stat
     }
 }
 
-/// Checks the signature of a request with its own key.
+/// Checks the signature of a request with the public key in the request.
 ///
 /// # Errors
 /// The reason that the key or the signature is invalid.
@@ -71,7 +72,7 @@ pub(super) fn check_request(request: &X509CertificationRequest<'_>) -> Result<()
     if valid { Ok(()) } else { Err("invalid signature") }
 }
 
-/// The algorithm of a request with a key of this type; `None` for an algorithm that the API server does not accept.
+/// The algorithm with the identifier `signed_with`; `None` if the API server does not accept it for a key of this type.
 fn request_algorithm(key_type: KeyType, signed_with: &AlgorithmIdentifier<'_>) -> Option<Algorithm> {
     let oid = &signed_with.algorithm;
     match key_type {
@@ -96,7 +97,8 @@ fn request_algorithm(key_type: KeyType, signed_with: &AlgorithmIdentifier<'_>) -
     }
 }
 
-/// The RSA-PSS algorithm with these parameters. As in Go, both hashes are the same, and the salt has their length.
+/// The RSA-PSS algorithm with these parameters; `None` for unsupported parameters. As in Go, the message and the mask must
+/// have the same hash algorithm, and the salt must be as long as the hash.
 fn pss_algorithm(signed_with: &AlgorithmIdentifier<'_>) -> Option<&'static dyn VerificationAlgorithm> {
     let Ok(SignatureAlgorithm::RSASSA_PSS(parameters)) = SignatureAlgorithm::try_from(signed_with) else {
         return None;
@@ -147,7 +149,7 @@ fn verifies(
     }
 }
 
-/// Whether the ECDSA signature in DER is one of this hash. `point` is the public key.
+/// Whether `signature`, an ECDSA signature in DER, is a valid signature of `hash`. `point` is the public key.
 fn verifies_ecdsa(key_type: KeyType, point: &[u8], hash: &[u8], signature: &[u8]) -> bool {
     fn is_signature<K: PrehashVerifier<S>, S, E, F>(
         key: Result<K, E>,

@@ -11,16 +11,16 @@ use crate::names;
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, string_in};
 
-/// The largest bundle in bytes.
+/// The maximum size of `spec.trustBundle` in bytes.
 const MAX_SIZE: usize = 1 << 20;
-const PATH: &str = "spec.trustBundle";
+const BUNDLE_PATH: &str = "spec.trustBundle";
 
 pub(super) fn check_create(bundle: &Value, out: &mut Errors) {
     check_name(bundle, out);
     check_bundle(string_in(&bundle["spec"], "trustBundle"), out);
 }
 
-/// Checks the bundle only if it has changed, as the API server does.
+/// Checks an update. As in the API server, checks `spec.trustBundle` only if the update changes this field.
 pub(super) fn check_update(old: &Value, new: &Value, out: &mut Errors) {
     check_name(new, out);
     let bundle = string_in(&new["spec"], "trustBundle");
@@ -30,8 +30,8 @@ pub(super) fn check_update(old: &Value, new: &Value, out: &mut Errors) {
     out.reject_change("spec.signerName", old, new);
 }
 
-/// Checks that the name is a DNS subdomain. The name of a bundle with a signer has a prefix before it: the name of the
-/// signer, with `:` instead of `/`, and `:`.
+/// Checks the name of a bundle. Without a signer, the name must be a DNS subdomain. With a signer, a prefix must precede
+/// the subdomain: the name of the signer, with `:` instead of `/`, and a final `:`.
 fn check_name(bundle: &Value, out: &mut Errors) {
     let (name, signer) = (string_in(&bundle["metadata"], "name"), string_in(&bundle["spec"], "signerName"));
     if name.is_empty() {
@@ -55,16 +55,17 @@ fn check_name(bundle: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the PEM blocks of the bundle are different CA certificates. Text outside of PEM blocks is permitted.
+/// Checks the size of `spec.trustBundle`, and that its PEM blocks are CA certificates: at least one, and no duplicates.
+/// Text outside of PEM blocks is permitted.
 fn check_bundle(text: &str, out: &mut Errors) {
     if text.len() > MAX_SIZE {
-        return out.push(FieldError::too_long(PATH, MAX_SIZE as u64));
+        return out.push(FieldError::too_long(BUNDLE_PATH, MAX_SIZE as u64));
     }
     let before = out.0.len();
     let mut seen = HashSet::new();
     let mut has_duplicate = false;
     for (index, block) in Pem::iter_from_buffer(text.as_bytes()).enumerate() {
-        match block.map_err(|_| "does not parse as X.509".to_owned()).and_then(authority) {
+        match block.map_err(|_| "does not parse as X.509".to_owned()).and_then(ca_certificate_der) {
             Ok(certificate) => has_duplicate |= !seen.insert(certificate),
             Err(why) => reject(format!("entry {index} {why}"), out),
         }
@@ -80,11 +81,11 @@ fn check_bundle(text: &str, out: &mut Errors) {
 }
 
 fn reject(why: String, out: &mut Errors) {
-    out.push(FieldError::invalid(PATH, "<value omitted>", why));
+    out.push(FieldError::invalid(BUNDLE_PATH, "<value omitted>", why));
 }
 
-/// The DER form of a CA certificate; an error text for any other PEM block.
-fn authority(block: Pem) -> Result<Vec<u8>, String> {
+/// Returns the DER form of the CA certificate in a PEM block, or an error text for any other PEM block.
+fn ca_certificate_der(block: Pem) -> Result<Vec<u8>, String> {
     if block.label != "CERTIFICATE" {
         return Err(format!("has bad block type: {}", block.label));
     }

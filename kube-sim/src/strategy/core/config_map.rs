@@ -16,7 +16,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     validate,
     validate_update: Some(|old, new, out| {
         validate(new, out);
-        reject_immutable_data_changes(old, new, &["data", "binaryData"], out);
+        reject_changes_of_immutable_data(old, new, &["data", "binaryData"], out);
     }),
     printer: Printer::new(|object, now| {
         let count = entry_count(&object["data"]) + entry_count(&object["binaryData"]);
@@ -50,7 +50,7 @@ pub(super) fn decoded_len(text: &str) -> usize {
 }
 
 /// Rejects an update of `immutable` or of `fields` if `immutable` is true in the stored object.
-pub(super) fn reject_immutable_data_changes(old: &Value, new: &Value, fields: &[&str], out: &mut Errors) {
+pub(super) fn reject_changes_of_immutable_data(old: &Value, new: &Value, fields: &[&str], out: &mut Errors) {
     if old["immutable"] != true {
         return;
     }

@@ -15,7 +15,9 @@ pub(super) const STRATEGY: Strategy = Strategy {
     allow_create_on_update: true,
     set_defaults: |_, range| {
         if let Some(spec) = object_in(range, "spec") {
-            object_items(spec, "limits").filter(|limit| limit["type"] == "Container").for_each(complete);
+            object_items(spec, "limits")
+                .filter(|limit| limit["type"] == "Container")
+                .for_each(complete_container_defaults);
         }
     },
     prepare_for_create: |range, random| {
@@ -31,9 +33,9 @@ pub(super) const STRATEGY: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-/// Completes the defaults of containers: default limits from the maxima, and default requests from the default limits and
-/// the minima.
-fn complete(limit: &mut Value) {
+/// Adds absent defaults for containers. A maximum becomes the default limit. The default limit, or else the minimum,
+/// becomes the default request.
+fn complete_container_defaults(limit: &mut Value) {
     for (source, target) in [("max", "default"), ("default", "defaultRequest"), ("min", "defaultRequest")] {
         let Some(quantities) = limit[source].as_object().filter(|list| !list.is_empty()).cloned() else {
             continue;
@@ -48,12 +50,12 @@ fn complete(limit: &mut Value) {
     }
 }
 
-/// The lists of quantities of a limit, in the order of their validation.
-const LISTS: [&str; 5] = ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"];
+/// The fields of a limit that contain a `ResourceList`, in the order of their validation.
+const RESOURCE_LISTS: [&str; 5] = ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"];
 
 fn check_limit(path: &str, limit: &Value, out: &mut Errors) {
     let limit_type = string_in(limit, "type");
-    if names::is_qualified(limit_type)
+    if names::is_qualified_name(limit_type)
         && !limit_type.contains('/')
         && !["Pod", "Container", "PersistentVolumeClaim"].contains(&limit_type)
     {
@@ -61,7 +63,7 @@ fn check_limit(path: &str, limit: &Value, out: &mut Errors) {
         out.push(FieldError::invalid(format!("{path}.type"), limit_type, why));
     }
     let mut checked = BTreeMap::new();
-    for list in LISTS {
+    for list in RESOURCE_LISTS {
         let quantities = limit[list].as_object().filter(|quantities| !quantities.is_empty());
         let Some(quantities) = quantities else { continue };
         if limit_type == "Pod" && list.starts_with("default") {
@@ -70,7 +72,7 @@ fn check_limit(path: &str, limit: &Value, out: &mut Errors) {
             continue;
         }
         for resource in quantities.keys() {
-            check_resource(&format!("{path}.{list}[{resource}]"), limit_type, resource, out);
+            check_resource_name(&format!("{path}.{list}[{resource}]"), limit_type, resource, out);
         }
         checked.insert(list, quantities);
     }
@@ -82,14 +84,14 @@ fn check_limit(path: &str, limit: &Value, out: &mut Errors) {
     let resources: BTreeSet<&String> = checked.values().flat_map(|quantities| quantities.keys()).collect();
     for resource in resources {
         let of = |list: &str| Quantity::of(checked.get(list)?.get(resource)?);
-        compare(path, resource, &LISTS.map(of), out);
+        check_quantities(path, resource, &RESOURCE_LISTS.map(of), out);
     }
 }
 
-/// Checks the name of a resource. Pods and containers have fewer standard resources than other objects.
-fn check_resource(path: &str, limit_type: &str, resource: &str, out: &mut Errors) {
-    const OF_CONTAINERS: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-    const OTHERS: [&str; 17] = [
+/// Checks the name of a resource. Limits for pods and containers support fewer standard resources than other limits.
+fn check_resource_name(path: &str, limit_type: &str, resource: &str, out: &mut Errors) {
+    const CONTAINER_RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+    const OTHER_RESOURCES: [&str; 17] = [
         "storage",
         "requests.cpu",
         "requests.memory",
@@ -109,15 +111,15 @@ fn check_resource(path: &str, limit_type: &str, resource: &str, out: &mut Errors
         "services.loadbalancers",
     ];
     let before = out.0.len();
-    for why in names::qualified_problems(resource) {
+    for why in names::qualified_name_problems(resource) {
         out.push(FieldError::invalid(path, resource, why));
     }
     let is_huge_page =
         ["hugepages-", "requests.hugepages-"].iter().any(|prefix| resource.starts_with(prefix));
-    let is_of_containers = OF_CONTAINERS.contains(&resource) || resource.starts_with("hugepages-");
+    let is_of_containers = CONTAINER_RESOURCES.contains(&resource) || resource.starts_with("hugepages-");
     if out.0.len() == before
         && !resource.contains('/')
-        && !(is_of_containers || is_huge_page || OTHERS.contains(&resource))
+        && !(is_of_containers || is_huge_page || OTHER_RESOURCES.contains(&resource))
     {
         let why = "must be a standard resource type or fully qualified";
         out.push(FieldError::invalid(path, resource, why));
@@ -134,15 +136,17 @@ fn check_resource(path: &str, limit_type: &str, resource: &str, out: &mut Errors
     }
 }
 
-/// Whether a resource outside of the domain of Kubernetes can be the resource of a quota.
+/// Whether a name is valid for an extended resource: the name must not begin with `requests.`, and must be a qualified
+/// name after this prefix is added. The caller has excluded the names with the domain `kubernetes.io`.
 fn is_extended(resource: &str) -> bool {
-    !resource.starts_with("requests.") && names::is_qualified(&format!("requests.{resource}"))
+    !resource.starts_with("requests.") && names::is_qualified_name(&format!("requests.{resource}"))
 }
 
-/// Compares the quantities of one resource, in the order of [`LISTS`].
-fn compare(path: &str, resource: &str, quantities: &[Option<Quantity<'_>>; 5], out: &mut Errors) {
+/// Checks the quantities of one resource against each other. `quantities` has the order of [`RESOURCE_LISTS`].
+fn check_quantities(path: &str, resource: &str, quantities: &[Option<Quantity<'_>>; 5], out: &mut Errors) {
     let [max, min, default, request, ratio] = quantities;
-    // Each row: the lower and the upper quantity, and the list and the quantity of the error.
+    // Each row: the name and the value of the lower quantity, the name and the value of the upper quantity, and the list
+    // and the quantity that the error shows.
     for (lower_name, lower, upper_name, upper, list, shown) in [
         ("min", min, "max", max, "min", min),
         ("min", min, "default request", request, "defaultRequest", request),
@@ -183,7 +187,7 @@ fn compare(path: &str, resource: &str, quantities: &[Option<Quantity<'_>>; 5], o
     }
 }
 
-/// Checks that a ratio is at least 1, and at most the ratio of the maximum to the minimum.
+/// Checks that a ratio is at least 1, and at most the ratio of the maximum to the minimum if both exist.
 fn check_ratio(
     path: &str,
     ratio: &Quantity<'_>,
@@ -213,7 +217,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(limit: &Value, expected: &[&str]) {
+    fn check_errors(limit: &Value, expected: &[&str]) {
         let mut out = Errors::default();
         (STRATEGY.validate)(&json!({"spec": {"limits": [limit]}}), &mut out);
         let found: Vec<_> = out.0.iter().map(ToString::to_string).collect();
@@ -221,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quantities_of_a_resource_are_in_order() {
+    fn the_quantities_of_a_resource_must_be_in_order() {
         let limit = |changes: Value| {
             let mut limit = json!({
                 "type": "Container", "min": {"cpu": "10m"}, "defaultRequest": {"cpu": "100m"}, "default": {"cpu": "1"},
@@ -232,8 +236,8 @@ mod tests {
             }
             limit
         };
-        check(&limit(json!({})), &[]);
-        check(
+        check_errors(&limit(json!({})), &[]);
+        check_errors(
             &limit(json!({"max": "1m"})),
             &[
                 r#"spec.limits[0].min[cpu]: Invalid value: "10m": min value 10m is greater than max value 1m"#,
@@ -242,14 +246,14 @@ mod tests {
                 r#"spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "10": ratio 10 is greater than max/min = 0.100000"#,
             ],
         );
-        check(
+        check_errors(
             &limit(json!({"default": "5m"})),
             &[
                 r#"spec.limits[0].defaultRequest[cpu]: Invalid value: "100m": default request value 100m is greater than default limit value 5m"#,
                 r#"spec.limits[0].default[cpu]: Invalid value: "10m": min value 10m is greater than default value 5m"#,
             ],
         );
-        check(
+        check_errors(
             &limit(json!({"maxLimitRequestRatio": "500m"})),
             &[
                 r#"spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "500m": ratio 500m is less than 1"#,
@@ -258,28 +262,32 @@ mod tests {
     }
 
     #[test]
-    fn each_type_has_its_own_resources_and_lists() {
-        check(
+    fn the_limit_type_determines_the_permitted_fields_and_resources() {
+        check_errors(
             &json!({"type": "Pod", "max": {"storage": "1", "example.com/a": "1"}, "default": {"cpu": "1"}}),
             &[
                 r#"spec.limits[0].max[storage]: Invalid value: "storage": must be a standard resource for containers"#,
                 "spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'",
             ],
         );
-        check(
+        check_errors(
             &json!({"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}),
             &[
                 "spec.limits[0].limits: Required value: either minimum or maximum storage value is required, but neither was provided",
             ],
         );
-        check(
+        check_errors(
             &json!({"type": "Other", "min": {"what": "1"}}),
             &[
                 r#"spec.limits[0].type: Invalid value: "Other": must be a standard limit type or fully qualified"#,
                 r#"spec.limits[0].min[what]: Invalid value: "what": must be a standard resource type or fully qualified"#,
             ],
         );
-        check(
+    }
+
+    #[test]
+    fn the_default_request_of_huge_pages_must_equal_the_default_limit() {
+        check_errors(
             &json!({"type": "Container", "default": {"hugepages-2Mi": "2Mi"}, "defaultRequest": {"hugepages-2Mi": "4Mi"}}),
             &[
                 r#"spec.limits[0].defaultRequest[hugepages-2Mi]: Invalid value: "4Mi": default request value 4Mi is greater than default limit value 2Mi"#,

@@ -25,7 +25,8 @@ pub(super) const STRATEGY: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-/// Makes `podCIDR` equal to the first item of `podCIDRs`. If they differ, `podCIDR` replaces the list.
+/// Sets an absent `podCIDR` to the first item of `podCIDRs`. A `podCIDR` that differs from the first item replaces the
+/// list.
 fn sync_pod_cidrs(node: &mut Value) {
     let Some(spec) = object_in(node, "spec") else { return };
     let single = string_in(spec, "podCIDR").to_owned();

@@ -27,12 +27,12 @@ pub(super) const STRATEGY: Strategy = Strategy {
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
     if let Some(spec) = object_in(object, "spec") {
         set_default(spec, "volumeMode", "Filesystem");
-        set_group_defaults(spec);
+        set_api_group_defaults(spec);
     }
 }
 
-/// Copies `dataSource` to an absent `dataSourceRef`, and a `dataSourceRef` without a namespace to an absent
-/// `dataSource`.
+/// If only one of the fields `dataSource` and `dataSourceRef` is present, copies its value to the other field. Does not
+/// copy a `dataSourceRef` with a namespace.
 fn copy_data_source(claim: &mut Value) {
     let Some(spec) = object_in(claim, "spec") else { return };
     let (source, reference) = (spec["dataSource"].clone(), spec["dataSourceRef"].clone());
@@ -46,8 +46,8 @@ fn copy_data_source(claim: &mut Value) {
     }
 }
 
-/// Sets the absent `apiGroup` of a data source to null, as Go serializes it.
-fn set_group_defaults(spec: &mut Value) {
+/// Sets an absent `apiGroup` of a data source to null: Go serializes an absent API group as null.
+fn set_api_group_defaults(spec: &mut Value) {
     for field in ["dataSource", "dataSourceRef"] {
         if let Some(Value::Object(reference)) = spec.get_mut(field) {
             reference.entry("apiGroup").or_insert(Value::Null);
@@ -66,14 +66,14 @@ fn validate(new: &Value, out: &mut Errors) {
 fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
     validate(new, out);
     let is_bound = old["status"]["phase"] == "Bound";
-    if without_mutable(&old["spec"], is_bound) != without_mutable(&new["spec"], is_bound) {
+    if without_mutable_fields(&old["spec"], is_bound) != without_mutable_fields(&new["spec"], is_bound) {
         let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         out.push(FieldError::forbidden("spec", why));
     }
 }
 
-/// A copy of the spec without its mutable fields. The requests are mutable in a bound claim.
-fn without_mutable(spec: &Value, is_bound: bool) -> Value {
+/// A copy of the spec without its mutable fields. `resources.requests` is mutable only in a bound claim.
+fn without_mutable_fields(spec: &Value, is_bound: bool) -> Value {
     let mut spec = spec.clone();
     if let Some(resources) = spec["resources"].as_object_mut().filter(|_| is_bound) {
         resources.remove("requests");

@@ -20,7 +20,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     validate,
     warn: |old, new, out| {
         pod::warn_of_name(old, new, out);
-        // As in the API server, the warnings of an update are about the template before it.
+        // As in the API server, the warnings of an update are about the template before the update.
         match old {
             Some(old) => pod::warn_of_template("spec.template", Some(new), old, out),
             None => pod::warn_of_template("spec.template", None, new, out),
@@ -36,7 +36,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "replicas", 1);
-    // The schema has the default 0, but Go does not serialize it.
+    // The schema sets an absent `minReadySeconds` to 0, but Go omits this field if the value is 0.
     if let Some(fields) = spec.as_object_mut()
         && fields.get("minReadySeconds").is_some_and(|seconds| *seconds == 0)
     {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::config_map::{check_data_keys, decoded_len, reject_immutable_data_changes, total_size};
+use super::config_map::{check_data_keys, decoded_len, reject_changes_of_immutable_data, total_size};
 use crate::go_json::{self, unmarshal_error};
 use crate::schema::FieldError;
 use crate::strategy::Strategy;
@@ -20,7 +20,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     validate_update: Some(|old, new, out| {
         validate(new, out);
         out.reject_change("type", old, new);
-        reject_immutable_data_changes(old, new, &["data"], out);
+        reject_changes_of_immutable_data(old, new, &["data"], out);
     }),
     selectable_fields: &[SelectableField::new("type")],
     printer: Printer::new(|object, now| {
@@ -68,7 +68,7 @@ fn validate(new: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the value of a key is a JSON object.
+/// Checks that `data` contains `key`, and that the decoded value is a JSON object or null.
 fn check_docker_config(data: &Value, key: &str, out: &mut Errors) {
     let path = format!("data[{key}]");
     let Some(text) = data.get(key) else { return out.push(FieldError::required(path, "")) };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{age_cell, items, name_cell, number_or_text, number_or_zero, string_or_empty};
 
-/// The maximum number of metrics in the cell.
+/// The maximum number of metrics in the cell `Targets`.
 const MAX_SHOWN_METRICS: usize = 2;
 const UNKNOWN: &str = "<unknown>";
 
@@ -13,7 +13,7 @@ pub(in crate::strategy) fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let (spec, status) = (&object["spec"], &object["status"]);
     let targets = match &spec["targetCPUUtilizationPercentage"] {
         Value::Null => targets(&spec["metrics"], &status["currentMetrics"]),
-        // The metric of `autoscaling/v1`.
+        // `autoscaling/v1` has only this metric.
         percent => {
             let metric = |utilization: &Value| {
                 json!([{"type": "Resource", "resource": {
@@ -41,7 +41,7 @@ pub(in crate::strategy) fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// The current and the wanted values of the first [`MAX_SHOWN_METRICS`] metrics, and the number of the others.
+/// The current and the wanted values of the first [`MAX_SHOWN_METRICS`] metrics, and the number of the other metrics.
 fn targets(metrics: &Value, current: &Value) -> String {
     let mut shown: Vec<String> =
         items(metrics).enumerate().map(|(index, metric)| target(metric, &current[index])).collect();

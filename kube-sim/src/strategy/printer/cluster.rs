@@ -1,4 +1,4 @@
-//! The cells of the kinds that configure a cluster (access, certificates, admission, limits, scheduling, devices), and
+//! The cells of the kinds that configure a cluster (for example access, certificates, admission, limits and devices), and
 //! of controller revisions.
 
 use jiff::Timestamp;
@@ -88,7 +88,7 @@ pub(in crate::strategy) fn pod_certificate_request(object: &Value, _: Timestamp)
     ]
 }
 
-pub(in crate::strategy) fn webhooks(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn webhook_configuration(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), items(&object["webhooks"]).count().into(), age_cell(object, now)]
 }
 
@@ -115,7 +115,7 @@ pub(in crate::strategy) fn policy_binding(object: &Value, now: Timestamp) -> Vec
     let text = |field: &str| string_or_empty(&parameter[field]);
     let shown = match (text("namespace"), text("name")) {
         ("", "") if !parameter["selector"].is_null() => {
-            LabelSelector::of_object(&parameter["selector"]).to_string()
+            LabelSelector::from_json(&parameter["selector"]).to_string()
         }
         (_, "") => "<unset>".to_owned(),
         ("", name) => format!("*/{name}"),
@@ -138,7 +138,7 @@ pub(in crate::strategy) fn flow_schema(object: &Value, now: Timestamp) -> Vec<Va
     ]
 }
 
-/// Sorts flow schemas in the order in which the API server matches requests.
+/// Sorts flow schemas in the order in which the API server compares them with a request.
 pub(in crate::strategy) fn sort_flow_schemas(rows: &mut [Row]) {
     rows.sort_by_key(|row| {
         let name = string_or_empty(&row.object["metadata"]["name"]).to_owned();
@@ -217,7 +217,7 @@ pub(in crate::strategy) fn controller_revision(object: &Value, now: Timestamp) -
         || "<none>".to_owned(),
         |owner| {
             let group = string_or_empty(&owner["apiVersion"]).rsplit_once('/').map_or("", |(group, _)| group);
-            let kind = crate::names::qualified(string_or_empty(&owner["kind"]), group);
+            let kind = crate::names::with_group(string_or_empty(&owner["kind"]), group);
             format!("{}/{}", kind.to_lowercase(), string_or_empty(&owner["name"]))
         },
     );
@@ -242,7 +242,7 @@ pub(in crate::strategy) fn api_service(object: &Value, now: Timestamp) -> Vec<Va
     vec![name_cell(object), service.into(), shown.into(), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn named(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn name_and_age(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), age_cell(object, now)]
 }
 
@@ -272,7 +272,7 @@ pub(in crate::strategy) fn resource_slice(object: &Value, now: Timestamp) -> Vec
     ]
 }
 
-pub(in crate::strategy) fn device_taint(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn device_taint_rule(object: &Value, now: Timestamp) -> Vec<Value> {
     let taint = &object["spec"]["taint"];
     let added = taint["timeAdded"].as_str().map_or_else(String::new, |at| since(at, now));
     vec![
@@ -288,7 +288,7 @@ pub(in crate::strategy) fn device_taint(object: &Value, now: Timestamp) -> Vec<V
 pub(in crate::strategy) fn version_migration(object: &Value, _: Timestamp) -> Vec<Value> {
     let resource = &object["spec"]["resource"];
     let name =
-        crate::names::qualified(string_or_empty(&resource["resource"]), string_or_empty(&resource["group"]));
+        crate::names::with_group(string_or_empty(&resource["resource"]), string_or_empty(&resource["group"]));
     let conditions = items(&object["status"]["conditions"]).filter(|condition| condition["status"] == "True");
     let state = conditions
         .map(|condition| string_or_empty(&condition["type"]))

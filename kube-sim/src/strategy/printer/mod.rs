@@ -1,6 +1,6 @@
 //! The cells that `kubectl get` prints for an object of a kind. The recorded data of `builtin` contains the columns.
 //!
-//! The submodules contain the cells of the kinds whose strategy has no file of its own.
+//! The submodules contain the cells of most kinds whose strategy has no file of its own, and of volumes and claims.
 
 pub(super) mod autoscaler;
 pub(super) mod cluster;
@@ -19,7 +19,7 @@ pub(crate) struct Row {
     pub(crate) cells: Vec<Value>,
 }
 
-/// The functions that return the rows of a `Table`.
+/// The functions that build the rows of a `Table`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Printer {
     /// Returns the cells of an object, one for each column.
@@ -35,7 +35,7 @@ impl Printer {
     pub(crate) const DEFAULT: Self =
         Self::new(|object, _| vec![name_cell(object), object["metadata"]["creationTimestamp"].clone()]);
 
-    /// Prints these cells of each object.
+    /// A printer of these cells. It keeps the order of the rows, and adds no conditions.
     pub(crate) const fn new(cells: fn(&Value, Timestamp) -> Vec<Value>) -> Self {
         Self { cells, arrange: |_| {}, conditions: |_| Vec::new() }
     }
@@ -65,7 +65,7 @@ pub(super) fn number_or_text(value: &Value) -> String {
     }
 }
 
-/// The entries of a map as `a=b,c=d`; `<none>` if there are none.
+/// The cell with the entries of a map as `a=b,c=d`; `<none>` if the map is empty.
 pub(super) fn pairs_cell(map: &Value) -> Value {
     let pairs: Vec<String> = map
         .as_object()
@@ -76,7 +76,7 @@ pub(super) fn pairs_cell(map: &Value) -> Value {
     or_none(&pairs.join(","))
 }
 
-/// The first `most` texts, joined by commas, with the number of the others: `a,b,c + 2 more...`.
+/// The first `most` texts, joined by commas, and the number of the other texts: `a,b,c + 2 more...`.
 pub(super) fn join_first(texts: &[String], most: usize) -> String {
     match texts.get(..most) {
         Some(first) if texts.len() > most => format!("{} + {} more...", first.join(","), texts.len() - most),

@@ -26,7 +26,8 @@ pub(in crate::strategy) fn ingress(object: &Value, now: Timestamp) -> Vec<Value>
     ]
 }
 
-/// The hosts of the rules. As in the API server, rules without a host count as hosts that are not shown.
+/// The hosts of the first rules, and the number of the other rules. As in the API server, this number includes the rules
+/// without a host.
 fn hosts(rules: &Value) -> String {
     let mut shown: Vec<&str> = Vec::new();
     let mut more = false;
@@ -84,7 +85,7 @@ pub(in crate::strategy) fn ingress_class(object: &Value, now: Timestamp) -> Vec<
 }
 
 pub(in crate::strategy) fn network_policy(object: &Value, now: Timestamp) -> Vec<Value> {
-    let selector = LabelSelector::of_object(&object["spec"]["podSelector"]).to_string();
+    let selector = LabelSelector::from_json(&object["spec"]["podSelector"]).to_string();
     vec![name_cell(object), or_none(&selector), age_cell(object, now)]
 }
 
@@ -96,7 +97,7 @@ pub(in crate::strategy) fn service_cidr(object: &Value, now: Timestamp) -> Vec<V
 pub(in crate::strategy) fn ip_address(object: &Value, now: Timestamp) -> Vec<Value> {
     let parent = &object["spec"]["parentRef"];
     let text = |field: &str| string_or_empty(&parent[field]);
-    let mut path = crate::names::qualified(text("resource"), text("group")).to_lowercase();
+    let mut path = crate::names::with_group(text("resource"), text("group")).to_lowercase();
     for part in ["namespace", "name"].map(text).into_iter().filter(|part| !part.is_empty()) {
         path.push('/');
         path.push_str(part);

@@ -81,7 +81,7 @@ pub(in crate::strategy) fn claim(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-pub(in crate::strategy) fn class(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn storage_class(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![
         name_cell(object),
         text_cell(&object["provisioner"]),
@@ -92,8 +92,8 @@ pub(in crate::strategy) fn class(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// Marks the default storage class: the newest of the classes with the annotation, or the first by name if several are
-/// as new.
+/// Marks the default storage class: the newest class that has one of the [`DEFAULT_CLASS_ANNOTATIONS`] with the value
+/// `true`. If several of these classes are the newest, marks the first of them in the list.
 pub(in crate::strategy) fn mark_default_class(rows: &mut [Row]) {
     let is_default = |object: &Value| {
         let annotations = &object["metadata"]["annotations"];
@@ -111,7 +111,7 @@ pub(in crate::strategy) fn mark_default_class(rows: &mut [Row]) {
     }
 }
 
-pub(in crate::strategy) fn attachment(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn volume_attachment(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
     vec![
         name_cell(object),

@@ -15,27 +15,34 @@ use crate::strategy::validation::{Errors, check_unique, is_empty, items, join};
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
-pub(super) static KINDS: [KindRules; 6] = [
+pub(super) static KIND_RULES: [KindRules; 6] = [
     KindRules::new(GROUP, "MutatingAdmissionPolicy", &mutating::POLICY),
     KindRules::new(GROUP, "MutatingAdmissionPolicyBinding", &mutating::BINDING),
-    KindRules { moved: SWAPPED_NAMES, ..KindRules::new(GROUP, "MutatingWebhookConfiguration", &WEBHOOKS) },
-    KindRules { moved: SWAPPED_NAMES, ..KindRules::new(GROUP, "ValidatingWebhookConfiguration", &WEBHOOKS) },
+    KindRules {
+        moved: SWAPPED_SERVICE_PATHS,
+        ..KindRules::new(GROUP, "MutatingWebhookConfiguration", &WEBHOOKS)
+    },
+    KindRules {
+        moved: SWAPPED_SERVICE_PATHS,
+        ..KindRules::new(GROUP, "ValidatingWebhookConfiguration", &WEBHOOKS)
+    },
     KindRules::new(GROUP, "ValidatingAdmissionPolicy", &POLICY),
     KindRules::new(GROUP, "ValidatingAdmissionPolicyBinding", &BINDING),
 ];
 
-/// The API server reports the absent name of a service as its absent namespace, and the reverse.
-const SWAPPED_NAMES: &[(&str, &str)] = &[
+/// The API server reports an absent name of a service with the path of the namespace, and an absent namespace with the
+/// path of the name.
+const SWAPPED_SERVICE_PATHS: &[(&str, &str)] = &[
     ("webhooks[].clientConfig.service.name", "webhooks[].clientConfig.service.namespace"),
     ("webhooks[].clientConfig.service.namespace", "webhooks[].clientConfig.service.name"),
 ];
 
-/// The scopes of a rule.
+/// The supported values of `scope` in a rule.
 const SCOPES: &[&str] = &["*", "Cluster", "Namespaced"];
 
 static WEBHOOKS: [Rule; 17] = [
     ("webhooks", UniqueBy("name")),
-    ("webhooks[].name", RequiredText(texts::fully_qualified_name)),
+    ("webhooks[].name", RequiredText(texts::fully_qualified_name_problem)),
     ("webhooks[].admissionReviewVersions", Custom(check_admission_review_versions)),
     ("webhooks[].admissionReviewVersions", Unique),
     ("webhooks[].clientConfig", Custom(check_client_config)),
@@ -49,34 +56,34 @@ static WEBHOOKS: [Rule; 17] = [
     ("webhooks[].rules[]", Custom(check_operation_rule)),
     ("webhooks[].rules[].scope", PointerOneOf(SCOPES)),
     ("webhooks[].matchConditions", UniqueBy("name")),
-    ("webhooks[].matchConditions[].name", RequiredText(texts::qualified_name)),
-    ("webhooks[].matchConditions[].expression", Custom(check_condition)),
+    ("webhooks[].matchConditions[].name", RequiredText(texts::qualified_name_problem)),
+    ("webhooks[].matchConditions[].expression", Custom(check_bool_expression)),
 ];
 
 static POLICY: [Rule; 16] = [
     ("spec.failurePolicy", PointerOneOf(&["Fail", "Ignore"])),
-    ("spec.paramKind?.apiVersion", RequiredText(texts::group_version)),
+    ("spec.paramKind?.apiVersion", RequiredText(texts::group_version_problem)),
     ("spec.paramKind?.kind", Custom(check_param_kind)),
-    ("spec", Custom(check_policy_parts)),
+    ("spec", Custom(require_policy_fields)),
     ("spec.matchConstraints?", Custom(check_match_resources)),
     ("spec.matchConstraints?.resourceRules", Required),
-    ("spec.validations[].expression", Custom(check_condition)),
-    ("spec", Custom(check_undeclared_params)),
-    ("spec.validations[].messageExpression", Custom(check_message)),
+    ("spec.validations[].expression", Custom(check_bool_expression)),
+    ("spec", Custom(reject_undeclared_params)),
+    ("spec.validations[].messageExpression", Custom(check_message_expression)),
     (
         "spec.validations[].reason",
         PointerOneOf(&["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"]),
     ),
     ("", Custom(check_annotation_keys)),
-    ("spec.auditAnnotations[].valueExpression", Custom(check_annotation)),
-    ("spec.variables[].name", RequiredText(texts::cel_identifier)),
-    ("spec.variables[].expression", Custom(check_variable)),
-    ("spec.matchConditions[].name", RequiredText(texts::qualified_name)),
-    ("spec.matchConditions[].expression", Custom(check_condition)),
+    ("spec.auditAnnotations[].valueExpression", Custom(check_annotation_expression)),
+    ("spec.variables[].name", RequiredText(texts::cel_identifier_problem)),
+    ("spec.variables[].expression", Custom(check_variable_expression)),
+    ("spec.matchConditions[].name", RequiredText(texts::qualified_name_problem)),
+    ("spec.matchConditions[].expression", Custom(check_bool_expression)),
 ];
 
 static BINDING: [Rule; 6] = [
-    ("spec.policyName", RequiredText(texts::subdomain)),
+    ("spec.policyName", RequiredText(texts::subdomain_problem)),
     ("spec.validationActions", Required),
     ("spec.validationActions", Unique),
     ("spec.validationActions[]", OneOf(&["Audit", "Deny", "Warn"])),
@@ -99,10 +106,10 @@ fn check_match_resources(path: &str, matched: &Value, out: &mut Errors) {
     super::apply(&MATCH_RESOURCES, path, matched, out);
 }
 
-/// Checks a rule that may name objects.
+/// Checks a `NamedRuleWithOperations`: an operation rule that may have a list `resourceNames`.
 fn check_named_rule(path: &str, rule: &Value, out: &mut Errors) {
     for (path, name) in items(path, rule, "resourceNames") {
-        Text(texts::path_segment).run(&path, name, out);
+        Text(texts::path_segment_problem).run(&path, name, out);
     }
     check_unique(&join(path, "resourceNames"), &rule["resourceNames"], None, out);
     check_operation_rule(path, rule, out);
@@ -112,8 +119,8 @@ fn check_admission_review_versions(path: &str, versions: &Value, out: &mut Error
     check_review_versions(path, versions, "must specify one of v1, v1beta1", out);
 }
 
-/// Checks that the versions are DNS labels (RFC 1035) and contain one that the API server supports. `absent` is the
-/// error text for an empty list.
+/// Checks that the versions are different DNS labels (RFC 1035), and that the API server supports at least one of them.
+/// `absent` is the error text for an empty list.
 pub(in crate::strategy) fn check_review_versions(
     path: &str,
     versions: &Value,
@@ -129,7 +136,7 @@ pub(in crate::strategy) fn check_review_versions(
         let text = version.as_str().unwrap_or_default();
         if !earlier.insert(text) {
             out.push(FieldError::invalid(format!("{path}[{index}]"), text, "duplicate version"));
-        } else if let Some(why) = texts::dns_label_1035(text) {
+        } else if let Some(why) = texts::dns_label_1035_problem(text) {
             out.push(FieldError::invalid(format!("{path}[{index}]"), text, why));
         }
     }
@@ -139,7 +146,7 @@ pub(in crate::strategy) fn check_review_versions(
     }
 }
 
-/// Checks that the configuration has exactly one of a URL and a service, and validates it.
+/// Checks that the configuration has exactly one of `url` and `service`, and validates this field.
 pub(in crate::strategy) fn check_client_config(path: &str, config: &Value, out: &mut Errors) {
     match (config["url"].as_str(), config["service"].is_null()) {
         (None, true) | (Some(_), false) => {
@@ -158,7 +165,7 @@ static SERVICE: [Rule; 4] = [
     ("name", Required),
     ("namespace", Required),
     ("port", PointerRange(1, 65535)),
-    ("path", Text(service_path)),
+    ("path", Text(service_path_problem)),
 ];
 
 /// The reason that the URL of a webhook is invalid.
@@ -171,18 +178,18 @@ fn url_problem(text: &str) -> Option<&'static str> {
 }
 
 /// The reason that the path of a service is invalid.
-fn service_path(text: &str) -> Option<&'static str> {
+fn service_path_problem(text: &str) -> Option<&'static str> {
     let Some(segments) = text.strip_prefix('/') else { return Some("must start with a '/'") };
     let mut segments: Vec<_> = segments.split('/').collect();
     // A `/` at the end is permitted.
     if segments.last().is_some_and(|last| last.is_empty()) {
         segments.pop();
     }
-    segments.iter().find_map(|segment| texts::subdomain(segment))
+    segments.iter().find_map(|segment| texts::subdomain_problem(segment))
 }
 
-/// Checks the API groups, API versions, operations and resources of a rule. In each list except `resources`, `*` must
-/// be the only item.
+/// Checks the API groups, API versions, operations and resources of a rule. In `apiGroups`, `apiVersions` and
+/// `operations`, `*` must be the only item. [`check_resources`] checks the wildcards in `resources`.
 fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
     for field in ["apiGroups", "apiVersions", "operations", "resources"] {
         let at = join(path, field);
@@ -202,7 +209,8 @@ fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
     check_resources(&join(path, "resources"), &rule["resources"], out);
 }
 
-/// Checks that no resource or subresource is listed next to a wildcard that includes it.
+/// Checks that wildcards do not include other items. An item with a subresource, such as `pods/log`, is compared only with
+/// earlier wildcards, such as `pods/*`. The wildcards `*/*` and `*` are compared with all items.
 fn check_resources(path: &str, resources: &Value, out: &mut Errors) {
     let list: Vec<_> = crate::json::texts(resources).collect();
     let (mut all_subresources, mut all_resources) = (HashSet::new(), HashSet::new());
@@ -229,33 +237,33 @@ fn check_resources(path: &str, resources: &Value, out: &mut Errors) {
     }
 }
 
-fn check_condition(path: &str, expression: &Value, out: &mut Errors) {
+fn check_bool_expression(path: &str, expression: &Value, out: &mut Errors) {
     check_expression(path, expression, &["bool"], out);
 }
 
-fn check_annotation(path: &str, expression: &Value, out: &mut Errors) {
+fn check_annotation_expression(path: &str, expression: &Value, out: &mut Errors) {
     check_expression(path, expression, &["string", "null_type"], out);
 }
 
-fn check_variable(path: &str, expression: &Value, out: &mut Errors) {
+fn check_variable_expression(path: &str, expression: &Value, out: &mut Errors) {
     check_expression(path, expression, &[], out);
 }
 
-/// Checks a message expression, which may be absent.
-fn check_message(path: &str, expression: &Value, out: &mut Errors) {
+/// Checks a `messageExpression`, which may be absent.
+fn check_message_expression(path: &str, expression: &Value, out: &mut Errors) {
     if !is_empty(expression) {
-        check_expression_without(Some("authorizer"), path, expression, &["string"], out);
+        check_expression_without_variable(Some("authorizer"), path, expression, &["string"], out);
     }
 }
 
-/// Checks that a CEL expression is present, compiles, and has one of the types in `wanted`; any type if `wanted` is
-/// empty.
+/// Checks that a CEL expression is present, compiles, and has one of the types in `wanted`. If `wanted` is
+/// empty, each type is valid.
 fn check_expression(path: &str, expression: &Value, wanted: &[&str], out: &mut Errors) {
-    check_expression_without(None, path, expression, wanted, out);
+    check_expression_without_variable(None, path, expression, wanted, out);
 }
 
-/// Like [`check_expression`], without the variable `undeclared`.
-fn check_expression_without(
+/// Like [`check_expression`], but if `undeclared` is the name of a variable, the expression cannot use this variable.
+fn check_expression_without_variable(
     undeclared: Option<&str>,
     path: &str,
     expression: &Value,
@@ -270,8 +278,8 @@ fn check_expression_without(
     }
 }
 
-/// Checks that the validations of a policy without `paramKind` do not use `params`.
-fn check_undeclared_params(path: &str, spec: &Value, out: &mut Errors) {
+/// Rejects `params` in the `expression` of each validation of a policy without `paramKind`.
+fn reject_undeclared_params(path: &str, spec: &Value, out: &mut Errors) {
     if !spec["paramKind"].is_null() {
         return;
     }
@@ -288,13 +296,13 @@ fn check_param_kind(path: &str, kind: &Value, out: &mut Errors) {
     let text = kind.as_str().unwrap_or_default();
     if text.is_empty() {
         out.push(FieldError::required(path, ""));
-    } else if let Some(why) = texts::dns_label_1035(&text.to_lowercase()) {
+    } else if let Some(why) = texts::dns_label_1035_problem(&text.to_lowercase()) {
         out.push(FieldError::invalid(path, text, why));
     }
 }
 
 /// Checks that a policy has `matchConstraints`, and a validation or an audit annotation.
-fn check_policy_parts(path: &str, spec: &Value, out: &mut Errors) {
+fn require_policy_fields(path: &str, spec: &Value, out: &mut Errors) {
     if spec["matchConstraints"].is_null() {
         out.push(FieldError::required(join(path, "matchConstraints"), ""));
     }
@@ -308,7 +316,7 @@ fn check_policy_parts(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the keys of audit annotations, which are prefixed with the name of the policy.
+/// Checks that the keys of the audit annotations differ, and that `POLICY_NAME/KEY` is a qualified name.
 fn check_annotation_keys(_: &str, policy: &Value, out: &mut Errors) {
     let name = policy["metadata"]["name"].as_str().unwrap_or_default();
     let annotations = &policy["spec"]["auditAnnotations"];
@@ -317,14 +325,14 @@ fn check_annotation_keys(_: &str, policy: &Value, out: &mut Errors) {
         let at = join(&path, "key");
         if key.is_empty() {
             out.push(FieldError::required(at, ""));
-        } else if let Some(why) = texts::qualified_name(&format!("{name}/{key}")) {
+        } else if let Some(why) = texts::qualified_name_problem(&format!("{name}/{key}")) {
             out.push(FieldError::invalid(at, key, why));
         }
     }
     check_unique("spec.auditAnnotations", annotations, Some("key"), out);
 }
 
-/// Validates a `paramRef`: exactly one of `name` and `selector`, and `parameterNotFoundAction`.
+/// Checks that a `paramRef` has exactly one of `name` and `selector`, and a supported `parameterNotFoundAction`.
 fn check_parameter_reference(path: &str, reference: &Value, out: &mut Errors) {
     match (is_empty(&reference["name"]), reference["selector"].is_null()) {
         (true, true) => out.push(FieldError::required(path, "one of name or selector must be specified")),

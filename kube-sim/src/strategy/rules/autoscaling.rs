@@ -7,7 +7,7 @@ use super::{KindRules, MAX_INT32, Rule, texts};
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, is_empty, items, join};
 
-pub(super) static KINDS: [KindRules; 1] = [KindRules {
+pub(super) static KIND_RULES: [KindRules; 1] = [KindRules {
     group: "autoscaling",
     kind: "HorizontalPodAutoscaler",
     rules: &AUTOSCALER,
@@ -16,7 +16,7 @@ pub(super) static KINDS: [KindRules; 1] = [KindRules {
 }];
 
 static AUTOSCALER: [Rule; 7] = [
-    ("spec.scaleTargetRef.apiVersion", RequiredText(texts::group_version)),
+    ("spec.scaleTargetRef.apiVersion", RequiredText(texts::group_version_problem)),
     ("spec.targetCPUUtilizationPercentage", PointerRange(1, MAX_INT32)),
     ("spec.metrics[]", Custom(check_metric)),
     ("spec", Custom(check_scale_to_zero)),
@@ -31,8 +31,8 @@ static METRICS: [(&str, &str, &[Rule]); 5] = [
         "ContainerResource",
         "containerResource",
         &[
-            ("name", RequiredText(texts::qualified_name)),
-            ("container", RequiredText(texts::dns_label)),
+            ("name", RequiredText(texts::qualified_name_problem)),
+            ("container", RequiredText(texts::dns_label_problem)),
             ("target", Custom(check_resource_target)),
         ],
     ),
@@ -103,7 +103,8 @@ fn check_value_target(path: &str, target: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the target of a resource metric has exactly one of `averageUtilization` and `averageValue`.
+/// Checks the target of a `Resource` or `ContainerResource` metric. The target must have exactly one of
+/// `averageUtilization` and `averageValue`.
 fn check_resource_target(path: &str, target: &Value, out: &mut Errors) {
     check_target(path, target, out);
     let field = join(path, "averageUtilization");

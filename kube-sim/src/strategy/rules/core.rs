@@ -1,4 +1,4 @@
-//! The rules of the core group, except pods and volumes, and of the group `apps`.
+//! The rules of the group `apps`, and of the kinds of the core group other than pods, volumes and claims.
 
 use serde_json::Value;
 
@@ -6,18 +6,18 @@ use super::Check::{
     AnyText, Custom, Labels, OneOf, PointerOneOf, PointerRange, PointerText, Range, Required, RequiredText,
     Text, UniqueBy,
 };
-use super::networking::{check_percentage_text, check_port_or_name, percentage};
+use super::networking::{check_percentage_text, check_port_or_name, parse_percentage};
 use super::{KindRules, MAX_INT32, Rule, texts};
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, is_empty, items, join, string_in};
 
-pub(super) static KINDS: [KindRules; 12] = [
+pub(super) static KIND_RULES: [KindRules; 12] = [
     KindRules::new("", "Service", &SERVICE),
     KindRules::new("", "Endpoints", &ENDPOINTS),
     KindRules {
         group: "",
         kind: "Namespace",
-        rules: &[("spec.finalizers[]", RequiredText(namespace_finalizer))],
+        rules: &[("spec.finalizers[]", RequiredText(namespace_finalizer_problem))],
         moved: &[("spec.finalizers[]", "spec.finalizers")],
     },
     KindRules {
@@ -78,18 +78,18 @@ pub(super) static KINDS: [KindRules; 12] = [
 ];
 
 static LIMIT_RANGE: [Rule; 2] =
-    [("spec.limits", UniqueBy("type")), ("spec.limits[].type", RequiredText(texts::qualified_name))];
+    [("spec.limits", UniqueBy("type")), ("spec.limits[].type", RequiredText(texts::qualified_name_problem))];
 
 static SERVICE: [Rule; 14] = [
     ("spec.clusterIPs[]", Custom(check_cluster_ip)),
-    ("spec.externalIPs[]", AnyText(texts::external_ip_address)),
+    ("spec.externalIPs[]", AnyText(texts::external_ip_address_problem)),
     ("spec.internalTrafficPolicy", PointerOneOf(&["Cluster", "Local"])),
     ("spec.ipFamilies[]", OneOf(&["IPv4", "IPv6"])),
     ("spec.ipFamilyPolicy", PointerOneOf(&["PreferDualStack", "RequireDualStack", "SingleStack"])),
-    ("spec.loadBalancerClass", PointerText(texts::qualified_name)),
+    ("spec.loadBalancerClass", PointerText(texts::qualified_name_problem)),
     ("spec", Custom(check_load_balancer_fields)),
-    ("spec.ports[].appProtocol", PointerText(texts::qualified_name)),
-    ("spec.ports[].name", Text(texts::dns_label)),
+    ("spec.ports[].appProtocol", PointerText(texts::qualified_name_problem)),
+    ("spec.ports[].name", Text(texts::dns_label_problem)),
     ("spec.ports[].targetPort", Custom(check_port_or_name)),
     ("spec.selector", Labels),
     ("spec.sessionAffinityConfig?.clientIP?.timeoutSeconds", PointerRange(1, 86_400)),
@@ -97,13 +97,13 @@ static SERVICE: [Rule; 14] = [
     ("spec", Custom(check_external_name)),
 ];
 
-/// The type of services with a load balancer.
+/// The `type` of a service with a load balancer.
 const LOAD_BALANCER: &str = "LoadBalancer";
 
-/// Checks a cluster IP. A headless service has the text `None`.
+/// Checks a cluster IP: an IP address, or the text `None` for a headless service.
 fn check_cluster_ip(path: &str, address: &Value, out: &mut Errors) {
     let text = address.as_str().unwrap_or_default();
-    if let Some(why) = texts::ip_address(text).filter(|_| text != "None") {
+    if let Some(why) = texts::ip_address_problem(text).filter(|_| text != "None") {
         out.push(FieldError::invalid(path, text, why));
     }
 }
@@ -112,19 +112,20 @@ fn check_cluster_ip(path: &str, address: &Value, out: &mut Errors) {
 fn check_external_name(path: &str, spec: &Value, out: &mut Errors) {
     let name = string_in(spec, "externalName");
     let absolute = name.strip_suffix('.').unwrap_or(name);
-    if let Some(why) =
-        texts::subdomain(absolute).filter(|_| string_in(spec, "type") == "ExternalName" && !name.is_empty())
+    if let Some(why) = texts::subdomain_problem(absolute)
+        .filter(|_| string_in(spec, "type") == "ExternalName" && !name.is_empty())
     {
         out.push(FieldError::invalid(join(path, "externalName"), name, why));
     }
 }
 
-/// Checks `loadBalancerSourceRanges`, and that a service has no fields that its type does not permit.
+/// Checks `loadBalancerSourceRanges`. Rejects the load balancer fields and `externalTrafficPolicy` if the type of the
+/// service does not permit them.
 fn check_load_balancer_fields(path: &str, spec: &Value, out: &mut Errors) {
     let kind = string_in(spec, "type");
     for (range_path, range) in items(path, spec, "loadBalancerSourceRanges") {
         let text = range.as_str().unwrap_or_default();
-        if let Some(why) = texts::cidr(text.trim()) {
+        if let Some(why) = texts::cidr_problem(text.trim()) {
             let field = range_path.replace("spec.load", "spec.Load");
             out.push(FieldError::invalid(field, text, why));
         }
@@ -155,13 +156,13 @@ fn check_load_balancer_fields(path: &str, spec: &Value, out: &mut Errors) {
 
 static ENDPOINTS: [Rule; 9] = [
     ("subsets[]", Custom(check_subset)),
-    ("subsets[].addresses[].ip", AnyText(texts::external_ip_address)),
-    ("subsets[].addresses[].hostname", Text(texts::dns_label)),
-    ("subsets[].addresses[].nodeName", PointerText(texts::subdomain)),
-    ("subsets[].notReadyAddresses[].ip", AnyText(texts::ip_address)),
-    ("subsets[].notReadyAddresses[].hostname", Text(texts::dns_label)),
-    ("subsets[].notReadyAddresses[].nodeName", PointerText(texts::subdomain)),
-    ("subsets[].ports[].name", Text(texts::dns_label)),
+    ("subsets[].addresses[].ip", AnyText(texts::external_ip_address_problem)),
+    ("subsets[].addresses[].hostname", Text(texts::dns_label_problem)),
+    ("subsets[].addresses[].nodeName", PointerText(texts::subdomain_problem)),
+    ("subsets[].notReadyAddresses[].ip", AnyText(texts::ip_address_problem)),
+    ("subsets[].notReadyAddresses[].hostname", Text(texts::dns_label_problem)),
+    ("subsets[].notReadyAddresses[].nodeName", PointerText(texts::subdomain_problem)),
+    ("subsets[].ports[].name", Text(texts::dns_label_problem)),
     ("subsets[].ports[].port", Range(1, 65535)),
 ];
 
@@ -172,31 +173,31 @@ fn check_subset(path: &str, subset: &Value, out: &mut Errors) {
     }
 }
 
-/// The reason that a text is not a valid finalizer of a namespace. Valid are `kubernetes` and qualified names with a
-/// domain.
-fn namespace_finalizer(text: &str) -> Option<&'static str> {
-    if text == "kubernetes" || text.contains('/') && texts::qualified_name(text).is_none() {
+/// The reason that a text is not a valid finalizer of a namespace. `kubernetes` and qualified names with a domain
+/// are valid.
+fn namespace_finalizer_problem(text: &str) -> Option<&'static str> {
+    if text == "kubernetes" || text.contains('/') && texts::qualified_name_problem(text).is_none() {
         return None;
     }
     Some(
-        texts::qualified_name(text)
+        texts::qualified_name_problem(text)
             .unwrap_or("name is neither a standard finalizer name nor is it fully qualified"),
     )
 }
 
 static NODE: [Rule; 4] = [
-    ("spec.taints[].key", RequiredText(texts::qualified_name)),
-    ("spec.taints[].value", Text(texts::label_value)),
+    ("spec.taints[].key", RequiredText(texts::qualified_name_problem)),
+    ("spec.taints[].value", Text(texts::label_value_problem)),
     ("spec.taints[].effect", Required),
     ("spec", Custom(check_pod_cidrs)),
 ];
 
-/// Checks the pod CIDRs of a node, of which it may have at most one for each IP family.
+/// Checks the pod CIDRs of a node: at most one for each IP family.
 fn check_pod_cidrs(path: &str, spec: &Value, out: &mut Errors) {
     let list = spec["podCIDRs"].as_array().map_or(&[][..], Vec::as_slice);
     for (index, cidr) in list.iter().enumerate() {
         let text = cidr.as_str().unwrap_or_default();
-        if let Some(why) = texts::cidr(text) {
+        if let Some(why) = texts::cidr_problem(text) {
             out.push(FieldError::invalid(join(path, &format!("podCIDRs[{index}]")), text, why));
         }
     }
@@ -234,7 +235,7 @@ static DEPLOYMENT: [Rule; 7] = [
     ("spec.strategy.rollingUpdate?.maxSurge", Custom(check_surge)),
     ("spec.strategy.rollingUpdate?.maxUnavailable", Custom(check_count_or_percentage)),
     ("spec", Custom(check_progress_deadline)),
-    ("spec.strategy.rollingUpdate?", Custom(check_both_zero)),
+    ("spec.strategy.rollingUpdate?", Custom(reject_both_zero)),
 ];
 
 static DAEMON_SET: [Rule; 6] = [
@@ -243,7 +244,7 @@ static DAEMON_SET: [Rule; 6] = [
     ("spec.revisionHistoryLimit", PointerRange(0, MAX_INT32)),
     ("spec.updateStrategy.rollingUpdate?.maxSurge", Custom(check_count_or_percentage)),
     ("spec.updateStrategy.rollingUpdate?.maxUnavailable", Custom(check_count_or_percentage)),
-    ("spec.updateStrategy.rollingUpdate?", Custom(check_daemon_set_update)),
+    ("spec.updateStrategy.rollingUpdate?", Custom(check_daemon_set_rolling_update)),
 ];
 
 static STATEFUL_SET: [Rule; 9] = [
@@ -252,9 +253,9 @@ static STATEFUL_SET: [Rule; 9] = [
     ("spec.ordinals?.start", Range(0, MAX_INT32)),
     ("spec.persistentVolumeClaimRetentionPolicy?.whenDeleted", PointerOneOf(&["Delete", "Retain"])),
     ("spec.persistentVolumeClaimRetentionPolicy?.whenScaled", PointerOneOf(&["Delete", "Retain"])),
-    ("spec.serviceName", Text(texts::dns_label)),
+    ("spec.serviceName", Text(texts::dns_label_problem)),
     ("spec.updateStrategy.rollingUpdate?.partition", PointerRange(0, MAX_INT32)),
-    ("spec.updateStrategy.rollingUpdate?.maxUnavailable", Custom(check_positive)),
+    ("spec.updateStrategy.rollingUpdate?.maxUnavailable", Custom(check_positive_count)),
     ("spec", Custom(check_claim_templates)),
 ];
 
@@ -263,7 +264,7 @@ pub(super) fn check_template_labels(path: &str, template: &Value, out: &mut Erro
     super::check_labels(&join(path, "labels"), &template["metadata"]["labels"], out);
 }
 
-/// Checks a number of pods, or a percentage.
+/// Checks a number of pods or a percentage.
 fn check_count_or_percentage(path: &str, count: &Value, out: &mut Errors) {
     match count {
         Value::String(_) => check_percentage_text(path, count, out),
@@ -272,44 +273,44 @@ fn check_count_or_percentage(path: &str, count: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks a number of pods, or a percentage, that must not be zero.
-fn check_positive(path: &str, count: &Value, out: &mut Errors) {
+/// Checks that a number of pods or a percentage is valid and not zero.
+fn check_positive_count(path: &str, count: &Value, out: &mut Errors) {
     check_count_or_percentage(path, count, out);
-    if !count.is_null() && is_zero(count) {
+    if !count.is_null() && is_zero_or_absent(count) {
         out.push(FieldError::invalid(path, count.clone(), "cannot be 0"));
     }
 }
 
-/// Checks a number of pods, or a percentage that may exceed 100.
+/// Checks a number of pods or a percentage. The percentage may exceed 100.
 fn check_surge(path: &str, count: &Value, out: &mut Errors) {
     match count {
-        Value::String(text) if percentage(text).is_some() => {}
+        Value::String(text) if parse_percentage(text).is_some() => {}
         _ => check_count_or_percentage(path, count, out),
     }
 }
 
 /// Whether a number of pods or a percentage is zero or absent.
-fn is_zero(count: &Value) -> bool {
+fn is_zero_or_absent(count: &Value) -> bool {
     count == 0 || count == "0%" || count.is_null()
 }
 
 /// Checks that `maxSurge` and `maxUnavailable` are not both zero: otherwise, a rolling update could not replace pods.
-fn check_both_zero(path: &str, update: &Value, out: &mut Errors) {
-    if is_zero(&update["maxSurge"]) && is_zero(&update["maxUnavailable"]) {
+fn reject_both_zero(path: &str, update: &Value, out: &mut Errors) {
+    if is_zero_or_absent(&update["maxSurge"]) && is_zero_or_absent(&update["maxUnavailable"]) {
         let why = "may not be 0 when `maxSurge` is 0";
         out.push(FieldError::invalid(join(path, "maxUnavailable"), update["maxUnavailable"].clone(), why));
     }
 }
 
 /// Checks that exactly one of `maxSurge` and `maxUnavailable` of a daemon set is zero.
-fn check_daemon_set_update(path: &str, update: &Value, out: &mut Errors) {
+fn check_daemon_set_rolling_update(path: &str, update: &Value, out: &mut Errors) {
     let (surge, unavailable) = (&update["maxSurge"], &update["maxUnavailable"]);
-    match (is_zero(surge), is_zero(unavailable)) {
+    match (is_zero_or_absent(surge), is_zero_or_absent(unavailable)) {
         (true, true) => {
             let why = "cannot be 0 when maxSurge is 0";
             out.push(FieldError::invalid(join(path, "maxUnavailable"), unavailable.clone(), why));
         }
-        (false, false) if surge.as_str().is_none_or(|text| percentage(text).is_some()) => {
+        (false, false) if surge.as_str().is_none_or(|text| parse_percentage(text).is_some()) => {
             let why = "may not be set when maxUnavailable is non-zero";
             out.push(FieldError::invalid(join(path, "maxSurge"), surge.clone(), why));
         }
@@ -329,8 +330,8 @@ fn check_progress_deadline(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the claim templates of a stateful set. The API server reports an invalid name of a template with the path of
-/// the volume in the pod template.
+/// Checks the claim templates of a stateful set. The error about an invalid template name has the path of a volume in
+/// the pod template, as on the API server.
 fn check_claim_templates(path: &str, spec: &Value, out: &mut Errors) {
     for (index, (claim_path, claim)) in items(path, spec, "volumeClaimTemplates").enumerate() {
         let volume = format!("{path}.template.spec.volumes[{index}]");
@@ -338,7 +339,7 @@ fn check_claim_templates(path: &str, spec: &Value, out: &mut Errors) {
         if name.is_empty() {
             out.push(FieldError::required(join(&volume, "name"), ""));
             out.push(FieldError::required(join(&volume, "persistentVolumeClaim.claimName"), ""));
-        } else if let Some(why) = texts::dns_label(name) {
+        } else if let Some(why) = texts::dns_label_problem(name) {
             out.push(FieldError::invalid(join(&volume, "name"), name, why));
         }
         let claim_spec = &claim["spec"];

@@ -9,7 +9,7 @@ use crate::strategy::validation::{Errors, is_empty, join};
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 
-pub(super) static KINDS: [KindRules; 2] = [
+pub(super) static KIND_RULES: [KindRules; 2] = [
     KindRules::new(GROUP, "FlowSchema", &FLOW_SCHEMA),
     KindRules::new(GROUP, "PriorityLevelConfiguration", &PRIORITY_LEVEL),
 ];
@@ -48,7 +48,7 @@ fn check_priority_level_name(path: &str, name: &Value, out: &mut Errors) {
     match name.as_str().unwrap_or_default() {
         "" => out.push(FieldError::required(path, "must reference a priority level")),
         text => {
-            if let Some(why) = texts::subdomain(text) {
+            if let Some(why) = texts::subdomain_problem(text) {
                 out.push(FieldError::invalid(path, text, why));
             }
         }
@@ -87,7 +87,7 @@ static PRIORITY_LEVEL: [Rule; 3] = [
     ("spec", Custom(check_priority_level)),
 ];
 
-/// Checks that the mandatory level `exempt`, and no other, has the type `Exempt`.
+/// Checks that the mandatory level `exempt` has the type `Exempt`, and that no other level has this type.
 fn check_exempt_level(_: &str, level: &Value, out: &mut Errors) {
     let kind = level["spec"]["type"].as_str().unwrap_or_default();
     if (kind == "Exempt") != (level["metadata"]["name"] == "exempt") {
@@ -96,11 +96,11 @@ fn check_exempt_level(_: &str, level: &Value, out: &mut Errors) {
     }
 }
 
-/// The verbs of rules, which are the same for resources and for URLs.
+/// The verbs that rules support. Resource rules and non-resource rules support the same verbs.
 const VERBS: [&str; 9] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
 
-/// Checks that a rule has resource rules or non-resource rules, and validates them.
+/// Checks that a policy rule contains resource rules or non-resource rules, and validates the contained rules.
 fn check_policy_rule(path: &str, rule: &Value, out: &mut Errors) {
     if is_empty(&rule["resourceRules"]) && is_empty(&rule["nonResourceRules"]) {
         let why = "at least one of resourceRules and nonResourceRules has to be non-empty";
@@ -112,23 +112,32 @@ fn check_policy_rule(path: &str, rule: &Value, out: &mut Errors) {
 static POLICY_RULE: [Rule; 12] = [
     ("resourceRules[].verbs", Custom(|path, verbs, out| check_verbs(path, verbs, &VERBS, out))),
     ("resourceRules[].apiGroups", Required),
-    ("resourceRules[].apiGroups", Custom(|path, list, out| check_only_star(path, list, "api groups", out))),
+    (
+        "resourceRules[].apiGroups",
+        Custom(|path, list, out| check_star_is_only_item(path, list, "api groups", out)),
+    ),
     ("resourceRules[].resources", Required),
-    ("resourceRules[].resources", Custom(|path, list, out| check_only_star(path, list, "resources", out))),
-    ("resourceRules[].namespaces", Custom(|path, list, out| check_only_star(path, list, "namespaces", out))),
+    (
+        "resourceRules[].resources",
+        Custom(|path, list, out| check_star_is_only_item(path, list, "resources", out)),
+    ),
+    (
+        "resourceRules[].namespaces",
+        Custom(|path, list, out| check_star_is_only_item(path, list, "namespaces", out)),
+    ),
     ("resourceRules[]", Custom(check_namespaces)),
     ("nonResourceRules[].verbs", Custom(|path, verbs, out| check_verbs(path, verbs, &VERBS, out))),
     ("nonResourceRules[].nonResourceURLs", Required),
     (
         "nonResourceRules[].nonResourceURLs",
-        Custom(|path, list, out| check_only_star(path, list, "non-resource URLs", out)),
+        Custom(|path, list, out| check_star_is_only_item(path, list, "non-resource URLs", out)),
     ),
-    ("nonResourceRules[].nonResourceURLs[]", RequiredText(texts::non_resource_url)),
-    ("resourceRules[].namespaces[]", RequiredText(namespace)),
+    ("nonResourceRules[].nonResourceURLs[]", RequiredText(texts::non_resource_url_problem)),
+    ("resourceRules[].namespaces[]", RequiredText(namespace_problem)),
 ];
 
 /// Checks that a list with `*` has no other item.
-fn check_only_star(path: &str, list: &Value, others: &str, out: &mut Errors) {
+fn check_star_is_only_item(path: &str, list: &Value, others: &str, out: &mut Errors) {
     let items = list.as_array().map_or(&[][..], Vec::as_slice);
     if items.len() > 1 && items.iter().any(|item| item == "*") {
         let why = format!("if '*' is present, must not specify other {others}");
@@ -137,16 +146,16 @@ fn check_only_star(path: &str, list: &Value, others: &str, out: &mut Errors) {
 }
 
 /// The reason that a text is neither a namespace nor `*`.
-fn namespace(text: &str) -> Option<&'static str> {
-    if text == "*" { None } else { texts::dns_label(text) }
+fn namespace_problem(text: &str) -> Option<&'static str> {
+    if text == "*" { None } else { texts::dns_label_problem(text) }
 }
 
 /// The reason that a text is neither the name of a service account nor `*`.
-fn service_account(text: &str) -> Option<&'static str> {
-    if text == "*" { None } else { texts::subdomain(text) }
+fn service_account_problem(text: &str) -> Option<&'static str> {
+    if text == "*" { None } else { texts::subdomain_problem(text) }
 }
 
-/// Checks that the list has verbs, and only known ones.
+/// Checks that the list has verbs, and that each verb is known. A list with `*` must have no other item.
 fn check_verbs(path: &str, verbs: &Value, known: &[&str], out: &mut Errors) {
     let list = verbs.as_array().map_or(&[][..], Vec::as_slice);
     if list.is_empty() {
@@ -188,11 +197,11 @@ fn check_subject(path: &str, subject: &Value, out: &mut Errors) {
 static SUBJECT: [Rule; 4] = [
     ("group?.name", Required),
     ("user?.name", Required),
-    ("serviceAccount?.name", RequiredText(service_account)),
-    ("serviceAccount?.namespace", RequiredText(texts::dns_label)),
+    ("serviceAccount?.name", RequiredText(service_account_problem)),
+    ("serviceAccount?.namespace", RequiredText(texts::dns_label_problem)),
 ];
 
-/// Checks that a priority level has the settings of its type, and no others.
+/// Checks that a level of the type `Limited` has the settings `limited`, and that no level has settings of another type.
 fn check_priority_level(path: &str, spec: &Value, out: &mut Errors) {
     let field = join(path, "limited");
     let kind = spec["type"].as_str().unwrap_or_default();
@@ -221,7 +230,7 @@ static LIMITED: [Rule; 5] = [
     ("limitResponse", Custom(check_queuing)),
 ];
 
-/// Checks that a response of the type `Queue`, and no other, has `queuing`, and validates it.
+/// Checks that a response has `queuing` if and only if its type is `Queue`, and validates `queuing`.
 fn check_queuing(path: &str, response: &Value, out: &mut Errors) {
     let field = join(path, "queuing");
     let queuing = &response["queuing"];
@@ -255,10 +264,10 @@ static QUEUING: [Rule; 3] = [
     ("queueLengthLimit", Range(1, MAX_INT32)),
 ];
 
-/// The maximum number of bits of the hash from which a shuffle-sharding dealer draws its hand.
+/// The number of hash bits that the shuffle-sharding dealer can use to draw a hand of queues.
 const MAX_ENTROPY_BITS: u32 = 60;
 
-/// The number of bits that encode an ordered hand of `hand` cards from a deck of `deck` cards.
+/// The number of bits that are necessary to encode an ordered hand of `hand` cards from a deck of `deck` cards.
 #[expect(clippy::cast_precision_loss, reason = "the comparison with 60 bits needs no exact value")]
 #[expect(
     clippy::cast_possible_truncation,

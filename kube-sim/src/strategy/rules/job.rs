@@ -9,12 +9,12 @@ use super::{KindRules, MAX_INT32, Rule, texts};
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, is_empty, items, join, string_in};
 
-pub(super) static KINDS: [KindRules; 1] = [KindRules::new("batch", "Job", &JOB)];
+pub(super) static KIND_RULES: [KindRules; 1] = [KindRules::new("batch", "Job", &JOB)];
 
 static JOB: [Rule; 3] = [
     ("spec", Custom(check_job_spec)),
     ("spec.template", Custom(super::core::check_template_labels)),
-    // The labels of a job default to those of its pod template.
+    // This rule checks the labels of the job. A job without labels gets the labels of its pod template.
     (
         "metadata",
         Custom(|path, metadata, out| super::check_labels(&join(path, "labels"), &metadata["labels"], out)),
@@ -29,7 +29,7 @@ static JOB_SPEC: [Rule; 5] = [
     ("completionMode", PointerOneOf(&["Indexed", "NonIndexed"])),
     ("podFailurePolicy?.rules[]", Custom(check_failure_rule)),
     ("successPolicy?.rules", Required),
-    ("", Custom(check_indexes)),
+    ("", Custom(check_indexed_fields)),
 ];
 
 /// Checks the completion mode, the policies and the index limits in a job's spec.
@@ -78,12 +78,12 @@ static FAILURE_RULE: [Rule; 6] = [
     ("onExitCodes?.values", Required),
     ("onExitCodes?.values", Unique),
     ("onExitCodes?", Custom(check_exit_codes)),
-    ("onPodConditions[].type", RequiredText(texts::qualified_name)),
-    ("onPodConditions[].status", Custom(check_status)),
+    ("onPodConditions[].type", RequiredText(texts::qualified_name_problem)),
+    ("onPodConditions[].status", Custom(check_condition_status)),
 ];
 
 /// Checks the status of a condition, which defaults to `True`.
-fn check_status(path: &str, status: &Value, out: &mut Errors) {
+fn check_condition_status(path: &str, status: &Value, out: &mut Errors) {
     if !is_empty(status) {
         OneOf(&["False", "True", "Unknown"]).run(path, status, out);
     }
@@ -101,8 +101,8 @@ fn check_exit_codes(path: &str, requirement: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the fields that only indexed jobs have, and their limits.
-fn check_indexes(path: &str, spec: &Value, out: &mut Errors) {
+/// Checks the fields that only indexed jobs may have, and the limits of indexed jobs.
+fn check_indexed_fields(path: &str, spec: &Value, out: &mut Errors) {
     let field = |name: &str| join(path, name);
     let number = |name: &str| spec[name].as_i64();
     let completions = number("completions").unwrap_or_default();
@@ -144,7 +144,8 @@ fn check_indexes(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a rule has indexes or a count, and that the count does not exceed the number of indexes.
+/// Checks that a rule of a success policy has indexes or a count, and that the count does not exceed the number of
+/// indexes.
 fn check_success_rule(path: &str, rule: &Value, completions: i64, out: &mut Errors) {
     let (indexes, count) = (&rule["succeededIndexes"], rule["succeededCount"].as_i64());
     if indexes.is_null() && count.is_none() {
@@ -166,8 +167,8 @@ fn check_success_rule(path: &str, rule: &Value, completions: i64, out: &mut Erro
     }
 }
 
-/// The number of indexes in a text such as `1,3-5`; `None` if the text is malformed, not sorted, or contains an index of
-/// `completions` or above.
+/// Counts the indexes in a text such as `1,3-5`. Returns `None` if the text is malformed, is not sorted, or contains an
+/// index that is equal to `completions` or greater.
 fn count_indexes(text: &str, completions: i64) -> Option<i64> {
     let (mut count, mut next) = (0, 0);
     if text.is_empty() {

@@ -1,10 +1,11 @@
-//! Field rules: the part of the validation that is data.
+//! Field rules: tables of checks for the fields of objects.
 //!
 //! A rule is a path and a [`Check`] of the value at this path. Rules that relate several fields are
 //! [`Check::Custom`] functions, or code of the kind's strategy.
 //!
-//! Paths have the form `spec?.rules[].host`: `[]` visits each item of a list, and `?` marks a pointer in the Go type,
-//! whose fields are not checked if it is absent. Without `?`, an absent object is checked like an empty one, as in Go.
+//! Paths have the form `spec?.rules[].host`: `[]` visits each item of a list, and `?` marks a field that is a
+//! pointer in the Go type. If a field with `?` is absent, the fields below it are not checked. An absent object without
+//! `?` is checked like an empty object, as in Go.
 
 mod admission;
 mod autoscaling;
@@ -29,9 +30,8 @@ pub(super) use self::devices::{check_claim, check_claim_status, device_id};
 pub(super) use self::pod::POD_SPEC;
 pub(super) use self::storage::check_requested_storage;
 pub(super) use self::texts::{
-    canonical_cidr as canonical_cidr_problem, canonical_ip, dns_label_1035 as dns_label_1035_problem,
-    ip_address as ip_address_problem, path_segment as path_segment_problem,
-    qualified_name as qualified_name_problem, subdomain as subdomain_problem,
+    canonical_cidr_problem, canonical_ip, dns_label_1035_problem, ip_address_problem, path_segment_problem,
+    qualified_name_problem, subdomain_problem,
 };
 use super::validation::{Errors, check_unique, is_empty, join};
 use crate::schema::FieldError;
@@ -50,29 +50,29 @@ pub(super) type Rule = (&'static str, Check);
 pub(super) enum Check {
     /// The value is present and not an empty text, list or map.
     Required,
-    /// A text that is valid if it is absent or empty.
+    /// A text that is checked only if it is neither absent nor empty.
     Text(TextCheck),
-    /// A text that is valid if it is absent, but not if it is empty: a pointer in the Go type.
+    /// A text that is checked if it is present, even if it is empty: a pointer in the Go type.
     PointerText(TextCheck),
-    /// A text that must not be absent or empty.
+    /// A text that must not be absent or empty, and that is checked.
     RequiredText(TextCheck),
     /// A text that is checked even if it is absent or empty.
     AnyText(TextCheck),
-    /// A number from the first to the second value. An absent number is 0.
+    /// A number from the first to the second value. An absent number counts as 0.
     Range(i64, i64),
     /// A number from the first to the second value, if it is present: a pointer in the Go type.
     PointerRange(i64, i64),
     /// One of these texts.
     OneOf(&'static [&'static str]),
-    /// One of these texts, if it is present: a pointer in the Go type, or an item of a list.
+    /// One of these texts. An absent value is valid: the field is a pointer in the Go type.
     PointerOneOf(&'static [&'static str]),
-    /// A list without equal items.
+    /// A list without equal items. Empty items are ignored.
     Unique,
-    /// A list whose items have different values in this field.
+    /// A list whose items have different values in this field. Items with an empty value are ignored.
     UniqueBy(&'static str),
     /// A label selector.
     Selector,
-    /// A map whose keys and values are those of labels.
+    /// A map whose keys and values are valid keys and values of labels.
     Labels,
     Custom(fn(&str, &Value, &mut Errors)),
 }
@@ -81,8 +81,8 @@ struct KindRules {
     group: &'static str,
     kind: &'static str,
     rules: &'static [Rule],
-    /// The fields whose errors have another path than the field. Each pair is the path of the field and that of its
-    /// errors.
+    /// The fields whose errors have another path than the field. Each pair contains the path of the field and the path
+    /// in the errors.
     moved: &'static [(&'static str, &'static str)],
 }
 
@@ -92,33 +92,33 @@ impl KindRules {
     }
 }
 
-/// The rules of all kinds, by file.
-static KINDS: [&[KindRules]; 10] = [
-    &core::KINDS,
-    &job::KINDS,
-    &autoscaling::KINDS,
-    &networking::KINDS,
-    &storage::KINDS,
-    &cluster::KINDS,
-    &certificates::KINDS,
-    &admission::KINDS,
-    &flow_control::KINDS,
-    &devices::KINDS,
+/// The rules of the kinds in the submodules. Each item contains the rules of one submodule.
+static KIND_RULES: [&[KindRules]; 10] = [
+    &core::KIND_RULES,
+    &job::KIND_RULES,
+    &autoscaling::KIND_RULES,
+    &networking::KIND_RULES,
+    &storage::KIND_RULES,
+    &cluster::KIND_RULES,
+    &certificates::KIND_RULES,
+    &admission::KIND_RULES,
+    &flow_control::KIND_RULES,
+    &devices::KIND_RULES,
 ];
 
-fn of_kind(group: &str, kind: &str) -> Option<&'static KindRules> {
-    KINDS.iter().copied().flatten().find(|rules| rules.group == group && rules.kind == kind)
+fn kind_rules(group: &str, kind: &str) -> Option<&'static KindRules> {
+    KIND_RULES.iter().copied().flatten().find(|rules| rules.group == group && rules.kind == kind)
 }
 
 /// Applies the rules of a kind to an object.
 pub(super) fn check_object(group: &str, kind: &str, object: &Value, out: &mut Errors) {
-    if let Some(kind) = of_kind(group, kind) {
+    if let Some(kind) = kind_rules(group, kind) {
         apply(kind.rules, "", object, out);
     }
 }
 
-/// Applies rules to the value at `path`. A field that `out` reports already is not reported again: the code of a
-/// strategy has more specific texts.
+/// Applies rules to the value at `path`. If `out` contains an error for a field, adds no error for this field:
+/// the error texts of the strategies are more specific.
 pub(super) fn apply(rules: &[Rule], path: &str, value: &Value, out: &mut Errors) {
     let mut found = Errors::default();
     for (pattern, check) in rules {
@@ -127,8 +127,8 @@ pub(super) fn apply(rules: &[Rule], path: &str, value: &Value, out: &mut Errors)
     if found.0.is_empty() {
         return;
     }
-    // Each item appends its errors, so only the last errors can be about fields below `path`. With thousands of items,
-    // a search of all errors would be too slow.
+    // The items of a list are validated one after the other, so only the last errors can be about fields below `path`.
+    // With thousands of items, a search of all errors would be too slow.
     let start = out.0.iter().rposition(|error| !error.field.starts_with(path)).map_or(0, |index| index + 1);
     let reported: HashSet<_> = out.0[start..].iter().map(|error| error.field.clone()).collect();
     out.0.extend(found.0.into_iter().filter(|error| !reported.contains(&error.field)));
@@ -136,7 +136,7 @@ pub(super) fn apply(rules: &[Rule], path: &str, value: &Value, out: &mut Errors)
 
 /// Replaces the paths of fields by the paths that the API server reports for this kind.
 pub(super) fn move_errors(group: &str, kind: &str, errors: &mut [FieldError]) {
-    let moved = of_kind(group, kind).map_or(&[][..], |kind| kind.moved);
+    let moved = kind_rules(group, kind).map_or(&[][..], |kind| kind.moved);
     for error in errors {
         if let Some(field) = moved.iter().find_map(|(from, to)| moved_path(&error.field, from, to)) {
             error.field = field;
@@ -144,7 +144,7 @@ pub(super) fn move_errors(group: &str, kind: &str, errors: &mut [FieldError]) {
     }
 }
 
-/// The path `to` with the last indexes of `field`, if `field` has the form of `from`.
+/// If `field` has the form of `from`, returns the path `to` with the last list indexes of `field`.
 fn moved_path(field: &str, from: &str, to: &str) -> Option<String> {
     let mut indexes = Vec::new();
     let mut rest = field;
@@ -169,7 +169,7 @@ fn moved_path(field: &str, from: &str, to: &str) -> Option<String> {
     Some(moved)
 }
 
-/// Checks each value below `value` at `pattern`.
+/// Checks each value that `pattern` selects below `value`.
 fn visit(path: &str, value: &Value, pattern: &str, check: Check, out: &mut Errors) {
     if pattern.is_empty() {
         return check.run(path, value, out);
@@ -227,7 +227,7 @@ impl Check {
     }
 }
 
-/// Reports a required value if `is_absent`.
+/// If `is_absent`, reports that the value at `path` is required.
 fn require(path: &str, is_absent: bool, out: &mut Errors) {
     if is_absent {
         out.push(FieldError::required(path, ""));
@@ -267,20 +267,20 @@ fn check_requirement(path: &str, requirement: &Value, numeric: &[&str], out: &mu
             out.push(FieldError::invalid(join(path, "operator"), operator, "not a valid selector operator"));
         }
     }
-    Check::AnyText(texts::qualified_name).run(&join(path, "key"), &requirement["key"], out);
+    Check::AnyText(texts::qualified_name_problem).run(&join(path, "key"), &requirement["key"], out);
     for (path, value) in super::validation::items(path, requirement, "values") {
-        Check::Text(texts::label_value).run(&path, value, out);
+        Check::Text(texts::label_value_problem).run(&path, value, out);
     }
 }
 
-/// Checks the keys and values of labels. The API server reports the path of the map.
+/// Checks the keys and values of labels. An error has the path of the map, as on the API server.
 fn check_labels(path: &str, labels: &Value, out: &mut Errors) {
     for (key, value) in labels.as_object().into_iter().flatten() {
-        if let Some(why) = texts::qualified_name(key) {
+        if let Some(why) = texts::qualified_name_problem(key) {
             out.push(FieldError::invalid(path, key.as_str(), why));
         }
         let value = value.as_str().unwrap_or_default();
-        if let Some(why) = texts::label_value(value) {
+        if let Some(why) = texts::label_value_problem(value) {
             out.push(FieldError::invalid(path, value, why));
         }
     }
@@ -293,33 +293,36 @@ mod tests {
     use super::*;
 
     /// The fields that `rule` reports for `object`.
-    fn fields(rule: Rule, object: &Value) -> Vec<String> {
+    fn reported_fields(rule: Rule, object: &Value) -> Vec<String> {
         let mut out = Errors::default();
         apply(&[rule], "", object, &mut out);
         out.0.into_iter().map(|error| error.field).collect()
     }
 
     #[test]
-    fn an_absent_object_is_checked_like_an_empty_one_unless_it_is_a_pointer() {
+    fn an_absent_object_is_checked_unless_its_field_is_a_pointer() {
         let spec_only = json!({"spec": {}});
-        assert_eq!(fields(("spec.a.name", Check::Required), &spec_only), ["spec.a.name"]);
-        assert!(fields(("spec.a?.name", Check::Required), &spec_only).is_empty());
-        assert_eq!(fields(("spec.a?.name", Check::Required), &json!({"spec": {"a": {}}})), ["spec.a.name"]);
+        assert_eq!(reported_fields(("spec.a.name", Check::Required), &spec_only), ["spec.a.name"]);
+        assert!(reported_fields(("spec.a?.name", Check::Required), &spec_only).is_empty());
+        assert_eq!(
+            reported_fields(("spec.a?.name", Check::Required), &json!({"spec": {"a": {}}})),
+            ["spec.a.name"]
+        );
     }
 
     #[test]
     fn visits_each_item_of_nested_lists() {
         let object = json!({"a": [{"b": ["x", ""]}, {"b": [""]}]});
-        assert_eq!(fields(("a[].b[]", Check::Required), &object), ["a[0].b[1]", "a[1].b[0]"]);
+        assert_eq!(reported_fields(("a[].b[]", Check::Required), &object), ["a[0].b[1]", "a[1].b[0]"]);
     }
 
     #[test]
-    fn an_empty_text_is_invalid_only_behind_a_pointer() {
+    fn an_empty_text_behind_a_pointer_is_checked() {
         let object = json!({"a": ""});
-        let label = texts::dns_label;
-        assert!(fields(("a", Check::Text(label)), &object).is_empty());
-        assert_eq!(fields(("a", Check::PointerText(label)), &object), ["a"]);
-        assert!(fields(("b", Check::PointerText(label)), &object).is_empty());
+        let label = texts::dns_label_problem;
+        assert!(reported_fields(("a", Check::Text(label)), &object).is_empty());
+        assert_eq!(reported_fields(("a", Check::PointerText(label)), &object), ["a"]);
+        assert!(reported_fields(("b", Check::PointerText(label)), &object).is_empty());
     }
 
     #[test]

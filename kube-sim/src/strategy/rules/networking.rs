@@ -11,7 +11,7 @@ use crate::strategy::validation::{Errors, INVALID_PORT, is_empty, items, join};
 
 const GROUP: &str = "networking.k8s.io";
 
-pub(super) static KINDS: [KindRules; 6] = [
+pub(super) static KIND_RULES: [KindRules; 6] = [
     KindRules::new(GROUP, "IPAddress", &IP_ADDRESS),
     KindRules::new(GROUP, "Ingress", &INGRESS),
     KindRules::new(GROUP, "IngressClass", &INGRESS_CLASS),
@@ -21,26 +21,26 @@ pub(super) static KINDS: [KindRules; 6] = [
 ];
 
 static IP_ADDRESS: [Rule; 5] = [
-    ("spec.parentRef", Custom(check_parent)),
-    ("spec.parentRef?.group", Text(texts::subdomain)),
-    ("spec.parentRef?.resource", RequiredText(texts::path_segment)),
-    ("spec.parentRef?.name", RequiredText(texts::path_segment)),
-    ("spec.parentRef?.namespace", Text(texts::path_segment)),
+    ("spec.parentRef", Custom(require_parent)),
+    ("spec.parentRef?.group", Text(texts::subdomain_problem)),
+    ("spec.parentRef?.resource", RequiredText(texts::path_segment_problem)),
+    ("spec.parentRef?.name", RequiredText(texts::path_segment_problem)),
+    ("spec.parentRef?.namespace", Text(texts::path_segment_problem)),
 ];
 
 static INGRESS: [Rule; 7] = [
-    ("spec.ingressClassName", PointerText(texts::subdomain)),
+    ("spec.ingressClassName", PointerText(texts::subdomain_problem)),
     ("spec.defaultBackend?", Custom(check_backend)),
-    ("spec.tls[].hosts[]", RequiredText(texts::host)),
-    ("spec.tls[].secretName", Text(texts::subdomain)),
-    ("spec.rules[].host", Text(texts::dns_host)),
+    ("spec.tls[].hosts[]", RequiredText(texts::host_problem)),
+    ("spec.tls[].secretName", Text(texts::subdomain_problem)),
+    ("spec.rules[].host", Text(texts::dns_host_problem)),
     ("spec.rules[].http?.paths", Required),
     ("spec.rules[].http?.paths[]", Custom(check_ingress_path)),
 ];
 
 static INGRESS_CLASS: [Rule; 6] = [
-    ("spec.controller", RequiredText(texts::domain_prefixed_path)),
-    ("spec.parameters?.apiGroup", PointerText(texts::subdomain)),
+    ("spec.controller", RequiredText(texts::domain_prefixed_path_problem)),
+    ("spec.parameters?.apiGroup", PointerText(texts::subdomain_problem)),
     ("spec.parameters?.kind", Required),
     ("spec.parameters?.name", Required),
     ("spec.parameters?.scope", PointerOneOf(&["Cluster", "Namespace"])),
@@ -56,7 +56,7 @@ static NETWORK_POLICY: [Rule; 9] = [
     ("spec.ingress[].ports[].protocol", PointerOneOf(&["SCTP", "TCP", "UDP"])),
     ("spec.egress[].ports[].protocol", PointerOneOf(&["SCTP", "TCP", "UDP"])),
     ("spec.policyTypes[]", Custom(check_policy_type)),
-    ("spec.policyTypes", Custom(check_policy_types)),
+    ("spec.policyTypes", Custom(check_policy_type_count)),
 ];
 
 static ENDPOINT_SLICE: [Rule; 11] = [
@@ -64,12 +64,12 @@ static ENDPOINT_SLICE: [Rule; 11] = [
     ("", Custom(check_endpoint_addresses)),
     ("endpoints[].addresses", Required),
     ("endpoints[].hints?.forZones", UniqueBy("name")),
-    ("endpoints[].hints?.forZones[].name", Text(texts::label_value)),
-    ("endpoints[].hostname", PointerText(texts::dns_label)),
-    ("endpoints[].nodeName", PointerText(texts::subdomain)),
-    ("ports[].appProtocol", PointerText(texts::qualified_name)),
+    ("endpoints[].hints?.forZones[].name", Text(texts::label_value_problem)),
+    ("endpoints[].hostname", PointerText(texts::dns_label_problem)),
+    ("endpoints[].nodeName", PointerText(texts::subdomain_problem)),
+    ("ports[].appProtocol", PointerText(texts::qualified_name_problem)),
     ("ports", UniqueBy("name")),
-    ("ports[].name", Text(texts::dns_label)),
+    ("ports[].name", Text(texts::dns_label_problem)),
     ("ports[].protocol", PointerOneOf(&["SCTP", "TCP", "UDP"])),
 ];
 
@@ -80,16 +80,16 @@ static DISRUPTION_BUDGET: [Rule; 4] = [
     ("spec.unhealthyPodEvictionPolicy", PointerOneOf(&["AlwaysAllow", "IfHealthyBudget"])),
 ];
 
-/// The number of a percentage such as `25%`; `None` for any other text.
-pub(super) fn percentage(text: &str) -> Option<u32> {
+/// Returns the number of a percentage such as `25%`, or `None` for any other text.
+pub(super) fn parse_percentage(text: &str) -> Option<u32> {
     let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|c| c.is_ascii_digit()))?;
     digits.parse().ok()
 }
 
-/// Checks that a text is a percentage from `0%` to `100%`.
+/// Checks that a text is a percentage from `0%` to `100%`. A value that is not a text is not checked.
 pub(super) fn check_percentage_text(path: &str, value: &Value, out: &mut Errors) {
     let Some(text) = value.as_str() else { return };
-    let Some(number) = percentage(text) else {
+    let Some(number) = parse_percentage(text) else {
         let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
         return out.push(FieldError::invalid(path, text, why));
     };
@@ -98,15 +98,15 @@ pub(super) fn check_percentage_text(path: &str, value: &Value, out: &mut Errors)
     }
 }
 
-/// Checks the backend of a path. The API server does not check it if the type of the path is absent.
+/// Checks the backend of a path. The API server does not check the backend if the type of the path is absent.
 fn check_ingress_path(path: &str, rule: &Value, out: &mut Errors) {
     if !is_empty(&rule["pathType"]) {
         check_backend(&join(path, "backend"), &rule["backend"], out);
     }
 }
 
-/// Requires the parent of an address. An empty parent is valid here: other rules check its fields.
-fn check_parent(path: &str, parent: &Value, out: &mut Errors) {
+/// Checks that an `IPAddress` has a `parentRef`. An empty `parentRef` is valid here: other rules check the fields.
+fn require_parent(path: &str, parent: &Value, out: &mut Errors) {
     if parent.is_null() {
         out.push(FieldError::required(path, ""));
     }
@@ -141,17 +141,19 @@ fn check_backend(path: &str, backend: &Value, out: &mut Errors) {
 }
 
 static BACKEND_RESOURCE: [Rule; 3] =
-    [("apiGroup", PointerText(texts::subdomain)), ("kind", Required), ("name", Required)];
+    [("apiGroup", PointerText(texts::subdomain_problem)), ("kind", Required), ("name", Required)];
 
 static BACKEND_SERVICE: [Rule; 2] =
-    [("name", RequiredText(texts::dns_label)), ("port.name", Text(texts::port_name))];
+    [("name", RequiredText(texts::dns_label_problem)), ("port.name", Text(texts::port_name_problem))];
 
 /// Checks that the parameters of an ingress class have a namespace if and only if their scope is a namespace.
 fn check_parameters_namespace(path: &str, parameters: &Value, out: &mut Errors) {
     let field = join(path, "namespace");
     let namespace = &parameters["namespace"];
     match parameters["scope"].as_str().unwrap_or("Cluster") {
-        "Namespace" => super::apply(&[("namespace", RequiredText(texts::dns_label))], path, parameters, out),
+        "Namespace" => {
+            super::apply(&[("namespace", RequiredText(texts::dns_label_problem))], path, parameters, out);
+        }
         "Cluster" if !namespace.is_null() => {
             out.push(FieldError::forbidden(field, "should not be set when scope is set to 'Cluster'"));
         }
@@ -177,11 +179,11 @@ fn check_peer(path: &str, peer: &Value, out: &mut Errors) {
 static PEER: [Rule; 4] = [
     ("podSelector?", Selector),
     ("namespaceSelector?", Selector),
-    ("ipBlock?.cidr", RequiredText(texts::cidr)),
-    ("ipBlock?.except[]", AnyText(texts::cidr)),
+    ("ipBlock?.cidr", RequiredText(texts::cidr_problem)),
+    ("ipBlock?.except[]", AnyText(texts::cidr_problem)),
 ];
 
-/// Checks the port of a network policy, and that `endPort` is set only for a port number and is not less than it.
+/// Checks the port of a network policy. `endPort` needs a port number and must not be less than this number.
 fn check_policy_port(path: &str, port: &Value, out: &mut Errors) {
     check_port_or_name(&join(path, "port"), &port["port"], out);
     let Some(end) = port["endPort"].as_i64() else { return };
@@ -203,11 +205,11 @@ fn check_policy_port(path: &str, port: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks a port that is a number or a name; absent is valid.
+/// Checks a port that is a number or a name. An absent port is valid.
 pub(super) fn check_port_or_name(path: &str, port: &Value, out: &mut Errors) {
     match port {
         Value::String(name) => {
-            if let Some(why) = texts::port_name(name) {
+            if let Some(why) = texts::port_name_problem(name) {
                 out.push(FieldError::invalid(path, name.as_str(), why));
             }
         }
@@ -222,14 +224,14 @@ fn check_policy_type(path: &str, kind: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that there are at most two types.
-fn check_policy_types(path: &str, types: &Value, out: &mut Errors) {
+/// Checks that a network policy has at most two policy types.
+fn check_policy_type_count(path: &str, types: &Value, out: &mut Errors) {
     if types.as_array().is_some_and(|types| types.len() > 2) {
         out.push(FieldError::invalid(path, types.clone(), "may not specify more than two policyTypes"));
     }
 }
 
-/// Checks the addresses of each endpoint by the `addressType` of the slice.
+/// Checks that the addresses of each endpoint have the `addressType` of the slice.
 fn check_endpoint_addresses(_: &str, slice: &Value, out: &mut Errors) {
     let kind = slice["addressType"].as_str().unwrap_or_default();
     for (path, endpoint) in items("", slice, "endpoints") {
@@ -238,7 +240,7 @@ fn check_endpoint_addresses(_: &str, slice: &Value, out: &mut Errors) {
             let list = join(&path, "addresses");
             match (kind, texts::is_ipv6(text)) {
                 ("IPv4" | "IPv6", None) => {
-                    let why = texts::ip_address(text).unwrap_or_default();
+                    let why = texts::ip_address_problem(text).unwrap_or_default();
                     out.push(FieldError::invalid(field, text, why));
                 }
                 ("IPv4" | "IPv6", Some(is_ipv6)) => {
@@ -253,7 +255,7 @@ fn check_endpoint_addresses(_: &str, slice: &Value, out: &mut Errors) {
                     check_endpoint_address(field, text, out);
                 }
                 _ => {
-                    if let Some(why) = texts::subdomain(text) {
+                    if let Some(why) = texts::subdomain_problem(text) {
                         out.push(FieldError::invalid(field, text, why));
                     }
                 }
@@ -265,11 +267,11 @@ fn check_endpoint_addresses(_: &str, slice: &Value, out: &mut Errors) {
 /// Checks an IP address, which must be in its canonical form, and not unspecified, loopback or link-local.
 fn check_endpoint_address(field: String, text: &str, out: &mut Errors) {
     let canonical = texts::canonical_ip(text).unwrap_or_default();
-    if let Some(why) = texts::ip_address(text) {
+    if let Some(why) = texts::ip_address_problem(text) {
         out.push(FieldError::invalid(field, text, why));
     } else if canonical != text {
         out.push(FieldError::invalid(field, text, format!("must be in canonical form ({canonical:?})")));
-    } else if let Some(why) = texts::external_ip_address(text) {
+    } else if let Some(why) = texts::external_ip_address_problem(text) {
         out.push(FieldError::invalid(field, text, why));
     }
 }

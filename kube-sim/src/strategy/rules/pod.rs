@@ -1,4 +1,4 @@
-//! The rules of pod specs, of pods and of pod templates.
+//! The rules of the pod spec in a pod or in a pod template.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use super::{MAX_INT32, Rule, texts};
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, is_empty, items, join, string_in};
 
-/// The rules of a pod spec, relative to the spec.
+/// The rules of a pod spec, with paths relative to the spec.
 pub(in crate::strategy) static POD_SPEC: [Rule; 26] = [
     ("activeDeadlineSeconds", PointerRange(1, MAX_INT32)),
     ("affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?", Custom(check_node_selector)),
@@ -25,41 +25,41 @@ pub(in crate::strategy) static POD_SPEC: [Rule; 26] = [
     ("containers[]", Custom(check_container)),
     ("initContainers[]", Custom(check_container)),
     ("initContainers[].restartPolicy", PointerOneOf(&["Always", "Never", "OnFailure"])),
-    ("dnsConfig?.nameservers[]", AnyText(texts::ip_address)),
+    ("dnsConfig?.nameservers[]", AnyText(texts::ip_address_problem)),
     ("dnsConfig?.options[]", Custom(check_dns_option)),
     ("dnsConfig?.searches[]", Custom(check_search_domain)),
-    ("hostAliases[].ip", AnyText(texts::ip_address)),
-    ("hostAliases[].hostnames[]", AnyText(texts::subdomain)),
-    ("hostname", Text(texts::dns_label)),
-    ("subdomain", Text(texts::dns_label)),
+    ("hostAliases[].ip", AnyText(texts::ip_address_problem)),
+    ("hostAliases[].hostnames[]", AnyText(texts::subdomain_problem)),
+    ("hostname", Text(texts::dns_label_problem)),
+    ("subdomain", Text(texts::dns_label_problem)),
     ("nodeSelector", Labels),
     ("securityContext?.fsGroup", PointerRange(0, MAX_INT32)),
     ("securityContext?.runAsUser", PointerRange(0, MAX_INT32)),
     ("securityContext?.runAsGroup", PointerRange(0, MAX_INT32)),
     ("securityContext?.seccompProfile?.type", OneOf(&["Localhost", "RuntimeDefault", "Unconfined"])),
-    ("securityContext?.sysctls[].name", RequiredText(sysctl)),
-    ("serviceAccountName", Text(texts::subdomain)),
+    ("securityContext?.sysctls[].name", RequiredText(sysctl_problem)),
+    ("serviceAccountName", Text(texts::subdomain_problem)),
     ("tolerations[]", Custom(check_toleration)),
     ("topologySpreadConstraints[]", Custom(check_spread_constraint)),
-    ("volumes[].projected?", Custom(check_projected)),
-    ("priorityClassName", Text(texts::subdomain)),
+    ("volumes[].projected?", Custom(check_projected_volume)),
+    ("priorityClassName", Text(texts::subdomain_problem)),
 ];
 
-/// The rules of a container, relative to the container.
+/// The rules of a container, with paths relative to the container.
 static CONTAINER: [Rule; 15] = [
     ("lifecycle?.postStart?", Custom(check_lifecycle_handler)),
     ("lifecycle?.preStop?", Custom(check_lifecycle_handler)),
     ("livenessProbe?", Custom(check_probe)),
     ("readinessProbe?", Custom(check_probe)),
     ("startupProbe?", Custom(check_probe)),
-    ("livenessProbe?.successThreshold", Custom(check_one)),
-    ("startupProbe?.successThreshold", Custom(check_one)),
-    ("ports[].name", Text(texts::port_name)),
+    ("livenessProbe?.successThreshold", Custom(check_success_threshold)),
+    ("startupProbe?.successThreshold", Custom(check_success_threshold)),
+    ("ports[].name", Text(texts::port_name_problem)),
     ("env[].valueFrom?.fieldRef?", Custom(check_field_of_variable)),
-    ("env[].valueFrom?.resourceFieldRef?.resource", Text(container_resource)),
+    ("env[].valueFrom?.resourceFieldRef?.resource", Text(container_resource_problem)),
     ("env[].valueFrom?.resourceFieldRef?", Custom(check_divisor)),
-    ("env[].valueFrom?.secretKeyRef?.key", Text(key_length)),
-    ("env[].valueFrom?.configMapKeyRef?.key", Text(key_length)),
+    ("env[].valueFrom?.secretKeyRef?.key", Text(key_length_problem)),
+    ("env[].valueFrom?.configMapKeyRef?.key", Text(key_length_problem)),
     ("securityContext?", Custom(check_privileges)),
     ("securityContext?.runAsUser", PointerRange(0, MAX_INT32)),
 ];
@@ -91,7 +91,7 @@ fn check_node_term(path: &str, term: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks a requirement for a field of a node: only `metadata.name`, with one value.
+/// Checks a requirement for a field of a node. The field must be `metadata.name`, and the requirement must have one value.
 fn check_field_requirement(path: &str, requirement: &Value, out: &mut Errors) {
     let operator = string_in(requirement, "operator");
     let count = requirement["values"].as_array().map_or(0, Vec::len);
@@ -106,7 +106,7 @@ fn check_field_requirement(path: &str, requirement: &Value, out: &mut Errors) {
         return out.push(FieldError::invalid(join(path, "key"), key, "not a valid field selector key"));
     }
     for (path, value) in items(path, requirement, "values") {
-        AnyText(texts::subdomain).run(&path, value, out);
+        AnyText(texts::subdomain_problem).run(&path, value, out);
     }
 }
 
@@ -131,7 +131,7 @@ fn check_affinity_term(path: &str, term: &Value, out: &mut Errors) {
 }
 
 static AFFINITY_TERM: [Rule; 3] = [
-    ("topologyKey", RequiredText(texts::qualified_name)),
+    ("topologyKey", RequiredText(texts::qualified_name_problem)),
     ("labelSelector?", Selector),
     ("namespaceSelector?", Selector),
 ];
@@ -139,7 +139,7 @@ static AFFINITY_TERM: [Rule; 3] = [
 pub(super) fn check_toleration(path: &str, toleration: &Value, out: &mut Errors) {
     let (key, operator) = (string_in(toleration, "key"), string_in(toleration, "operator"));
     let at = join(path, "operator");
-    Text(texts::qualified_name).run(&join(path, "key"), &toleration["key"], out);
+    Text(texts::qualified_name_problem).run(&join(path, "key"), &toleration["key"], out);
     if key.is_empty() && operator != "Exists" {
         let why =
             "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
@@ -148,7 +148,7 @@ pub(super) fn check_toleration(path: &str, toleration: &Value, out: &mut Errors)
     let value = string_in(toleration, "value");
     match operator {
         "Equal" | "" => {
-            if let Some(why) = texts::label_value(value) {
+            if let Some(why) = texts::label_value_problem(value) {
                 out.push(FieldError::invalid(at, value, why));
             }
         }
@@ -217,15 +217,16 @@ fn check_required_port(path: &str, port: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a threshold is 1, if it is present.
-fn check_one(path: &str, threshold: &Value, out: &mut Errors) {
+/// Rejects a success threshold above 1.
+fn check_success_threshold(path: &str, threshold: &Value, out: &mut Errors) {
     if let Some(number) = threshold.as_i64().filter(|number| *number > 1) {
         out.push(FieldError::invalid(path, number, "must be 1"));
     }
 }
 
-/// The fields of a pod that environment variables may contain, besides labels and annotations.
-const VARIABLE_FIELDS: [&str; 9] = [
+/// The fields of a pod that environment variables may contain, besides labels and annotations. Files of a projected volume
+/// may contain the first three fields.
+const ENV_VAR_FIELDS: [&str; 9] = [
     "metadata.name",
     "metadata.namespace",
     "metadata.uid",
@@ -237,20 +238,21 @@ const VARIABLE_FIELDS: [&str; 9] = [
     "status.podIPs",
 ];
 
-/// Checks that the API version of a field reference is `v1`, and that environment variables may contain the field.
+/// Checks that the API version of a field reference is `v1` or absent, and that environment variables may contain the
+/// field.
 fn check_field_of_variable(path: &str, reference: &Value, out: &mut Errors) {
     let field = string_in(reference, "fieldPath");
     let is_map_entry = ["metadata.labels['", "metadata.annotations['"]
         .iter()
         .any(|prefix| field.strip_prefix(prefix).is_some_and(|key| key.ends_with("']")));
     let is_v1 = matches!(string_in(reference, "apiVersion"), "" | "v1");
-    if !field.is_empty() && !(is_v1 && (is_map_entry || VARIABLE_FIELDS.contains(&field))) {
-        out.push(FieldError::not_supported(join(path, "fieldPath"), field, &VARIABLE_FIELDS));
+    if !field.is_empty() && !(is_v1 && (is_map_entry || ENV_VAR_FIELDS.contains(&field))) {
+        out.push(FieldError::not_supported(join(path, "fieldPath"), field, &ENV_VAR_FIELDS));
     }
 }
 
 /// The reason that a resource cannot be the value of an environment variable.
-fn container_resource(text: &str) -> Option<&'static str> {
+fn container_resource_problem(text: &str) -> Option<&'static str> {
     let known = [
         "limits.cpu",
         "limits.ephemeral-storage",
@@ -263,7 +265,8 @@ fn container_resource(text: &str) -> Option<&'static str> {
     (!huge && !known.contains(&text)).then_some("unsupported container resource")
 }
 
-/// Checks the divisor of a resource: CPUs are divided by whole units or thousandths, and bytes by a unit.
+/// Checks the divisor of a resource. The divisor of CPUs is `1` or `1m`, and the divisor of bytes is one unit, such as
+/// `1Mi`.
 fn check_divisor(path: &str, reference: &Value, out: &mut Errors) {
     let (resource, divisor) = (string_in(reference, "resource"), string_in(reference, "divisor"));
     let (supported, why): (&[_], _) = match resource.split_once('.') {
@@ -292,8 +295,8 @@ fn check_divisor(path: &str, reference: &Value, out: &mut Errors) {
     }
 }
 
-/// The reason that a key of a config map or secret is too long.
-fn key_length(text: &str) -> Option<&'static str> {
+/// The reason that a key of a config map or secret is invalid: the key is too long.
+fn key_length_problem(text: &str) -> Option<&'static str> {
     (text.len() > 253).then_some("must be no more than 253 characters")
 }
 
@@ -316,7 +319,7 @@ fn check_search_domain(path: &str, domain: &Value, out: &mut Errors) {
     let plain: Vec<_> =
         labels.map(|label| label.strip_prefix('_').unwrap_or(label).replace('_', "-")).collect();
     let plain = plain.join(".");
-    if let Some(why) = texts::subdomain(&plain) {
+    if let Some(why) = texts::subdomain_problem(&plain) {
         out.push(FieldError::invalid(path, text, why));
     }
 }
@@ -328,7 +331,7 @@ fn check_dns_option(path: &str, option: &Value, out: &mut Errors) {
 }
 
 /// The reason that a text is not the name of a kernel parameter, with dots or slashes as separators.
-fn sysctl(text: &str) -> Option<&'static str> {
+fn sysctl_problem(text: &str) -> Option<&'static str> {
     let part = |part: &str| {
         let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         part.starts_with(edge)
@@ -341,7 +344,7 @@ fn sysctl(text: &str) -> Option<&'static str> {
 
 /// Checks the sources of a projected volume. As on the API server, the error for a missing token path omits
 /// `sources[i].serviceAccountToken`, and the errors of `downwardAPI` items omit `items[j]`.
-fn check_projected(path: &str, projected: &Value, out: &mut Errors) {
+fn check_projected_volume(path: &str, projected: &Value, out: &mut Errors) {
     for (source_path, source) in items(path, projected, "sources") {
         if !source["serviceAccountToken"].is_null() {
             let (at, token) = (join(&source_path, "serviceAccountToken"), &source["serviceAccountToken"]);
@@ -352,14 +355,14 @@ fn check_projected(path: &str, projected: &Value, out: &mut Errors) {
         }
         let at = join(&source_path, "downwardAPI");
         for (_, item) in items(&at, &source["downwardAPI"], "items") {
-            check_projected_item(&at, item, out);
+            check_downward_api_item(&at, item, out);
         }
     }
     check_projected_paths(path, projected, out);
 }
 
-/// Checks a field of the pod that a projected volume contains.
-fn check_projected_item(path: &str, item: &Value, out: &mut Errors) {
+/// Checks an item of `downwardAPI` in a projected volume.
+fn check_downward_api_item(path: &str, item: &Value, out: &mut Errors) {
     if is_empty(&item["path"]) {
         out.push(FieldError::required(join(path, "path"), ""));
     }
@@ -376,12 +379,13 @@ fn check_projected_item(path: &str, item: &Value, out: &mut Errors) {
         || field.starts_with("metadata.annotations['");
     if field.is_empty() {
         out.push(FieldError::required(at, ""));
-    } else if !is_map && !VARIABLE_FIELDS[..3].contains(&field) {
-        out.push(FieldError::not_supported(at, field, &VARIABLE_FIELDS[..3]));
+    } else if !is_map && !ENV_VAR_FIELDS[..3].contains(&field) {
+        out.push(FieldError::not_supported(at, field, &ENV_VAR_FIELDS[..3]));
     }
 }
 
-/// Reports a file that two sources of a projected volume create.
+/// Reports each file path that occurs more than once in the `configMap`, `downwardAPI` and `secret` sources of a projected
+/// volume.
 fn check_projected_paths(path: &str, projected: &Value, out: &mut Errors) {
     let mut files = HashSet::new();
     for (_, source) in items(path, projected, "sources") {

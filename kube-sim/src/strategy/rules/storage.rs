@@ -1,4 +1,4 @@
-//! The rules of the group `storage.k8s.io`, and of volumes and claims.
+//! The rules of the group `storage.k8s.io`, of persistent volumes and of persistent volume claims.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::strategy::validation::{Errors, is_empty, join};
 
 const GROUP: &str = "storage.k8s.io";
 
-pub(super) static KINDS: [KindRules; 8] = [
+pub(super) static KIND_RULES: [KindRules; 8] = [
     KindRules::new(GROUP, "CSIDriver", &CSI_DRIVER),
     KindRules::new(GROUP, "CSINode", &CSI_NODE),
     KindRules::new(GROUP, "CSIStorageCapacity", &CSI_STORAGE_CAPACITY),
@@ -52,32 +52,32 @@ static CSI_NODE: [Rule; 5] = [
 
 static CSI_STORAGE_CAPACITY: [Rule; 3] = [
     ("nodeTopology?", Selector),
-    ("storageClassName", AnyText(texts::subdomain)),
+    ("storageClassName", AnyText(texts::subdomain_problem)),
     ("capacity", Custom(check_non_negative)),
 ];
 
 static ATTRIBUTES_CLASS: [Rule; 3] = [
-    ("driverName", Text(texts::qualified_name_of_any_case)),
+    ("driverName", Text(texts::qualified_name_of_any_case_problem)),
     ("parameters", Custom(check_parameters)),
-    ("parameters", Custom(check_any_parameter)),
+    ("parameters", Custom(require_parameters)),
 ];
 
 static STORAGE_CLASS: [Rule; 9] = [
     ("parameters", Custom(check_parameters)),
-    ("provisioner", Text(texts::qualified_name_of_any_case)),
+    ("provisioner", Text(texts::qualified_name_of_any_case_problem)),
     ("volumeBindingMode", PointerOneOf(&["Immediate", "WaitForFirstConsumer"])),
     ("allowedTopologies[].matchLabelExpressions", Required),
     ("allowedTopologies[].matchLabelExpressions", UniqueBy("key")),
-    ("allowedTopologies[].matchLabelExpressions[].key", RequiredText(texts::qualified_name)),
+    ("allowedTopologies[].matchLabelExpressions[].key", RequiredText(texts::qualified_name_problem)),
     ("allowedTopologies[].matchLabelExpressions[].values", Required),
     ("allowedTopologies[].matchLabelExpressions[].values", Unique),
-    ("allowedTopologies", Custom(check_equal_topologies)),
+    ("allowedTopologies", Custom(reject_equal_topologies)),
 ];
 
 static VOLUME_ATTACHMENT: [Rule; 4] = [
-    ("spec.attacher", RequiredText(texts::subdomain)),
-    ("spec.nodeName", RequiredText(texts::subdomain)),
-    ("spec.source.persistentVolumeName", PointerText(texts::subdomain)),
+    ("spec.attacher", RequiredText(texts::subdomain_problem)),
+    ("spec.nodeName", RequiredText(texts::subdomain_problem)),
+    ("spec.source.persistentVolumeName", PointerText(texts::subdomain_problem)),
     ("spec.source", Custom(check_attached_source)),
 ];
 
@@ -90,17 +90,17 @@ static PERSISTENT_VOLUME: [Rule; 12] = [
     ("spec.csi?.driver", Custom(check_driver_name)),
     ("spec.csi?.volumeHandle", Required),
     ("spec.nodeAffinity?", Custom(check_volume_affinity)),
-    ("spec.storageClassName", Text(texts::subdomain)),
+    ("spec.storageClassName", Text(texts::subdomain_problem)),
     ("spec.volumeMode", PointerOneOf(&["Block", "Filesystem"])),
     ("spec.nfs?.path", Required),
     ("spec.nfs?.server", Required),
 ];
 
-/// The rules of a claim, relative to its root.
+/// The rules of a persistent volume claim.
 static CLAIM: [Rule; 6] = [
     ("spec.accessModes[]", Required),
     ("spec.selector?", Selector),
-    ("spec.storageClassName", Text(texts::subdomain)),
+    ("spec.storageClassName", Text(texts::subdomain_problem)),
     ("spec.volumeMode", PointerOneOf(&["Block", "Filesystem"])),
     ("spec.dataSource?", Custom(check_data_source)),
     ("spec.dataSourceRef?", Custom(check_data_source)),
@@ -115,33 +115,33 @@ fn check_lifecycle_modes(path: &str, modes: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the name of a CSI driver, which is also the form of the names of drivers in `resource.k8s.io`: a subdomain of
-/// any case with at most 63 bytes.
+/// Checks the name of a CSI driver or a driver of `resource.k8s.io`. The name is a DNS subdomain with at most 63 bytes, and
+/// may contain upper-case letters.
 pub(super) fn check_driver_name(path: &str, name: &Value, out: &mut Errors) {
-    const LIMIT: usize = 63;
+    const MAX_LENGTH: usize = 63;
     let text = name.as_str().unwrap_or_default();
     if text.is_empty() {
         return out.push(FieldError::required(path, ""));
     }
-    if text.len() > LIMIT {
-        out.push(FieldError::too_long(path, LIMIT as u64));
+    if text.len() > MAX_LENGTH {
+        out.push(FieldError::too_long(path, MAX_LENGTH as u64));
     }
-    if let Some(why) = texts::subdomain(&text.to_lowercase()) {
+    if let Some(why) = texts::subdomain_problem(&text.to_lowercase()) {
         out.push(FieldError::invalid(path, text, why));
     }
 }
 
 fn check_node_id(path: &str, id: &Value, out: &mut Errors) {
-    const LIMIT: usize = 256;
+    const MAX_LENGTH: usize = 256;
     let text = id.as_str().unwrap_or_default();
     if text.is_empty() {
         out.push(FieldError::required(path, ""));
-    } else if text.len() > LIMIT {
-        out.push(FieldError::invalid(path, text, format!("must be {LIMIT} characters or less")));
+    } else if text.len() > MAX_LENGTH {
+        out.push(FieldError::invalid(path, text, format!("must be {MAX_LENGTH} characters or less")));
     }
 }
 
-/// Checks the topology keys of a driver. The API server reports the path of the driver.
+/// Checks the topology keys of a driver. An error has the path of the driver, as on the API server.
 fn check_topology_keys(path: &str, driver: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for key in driver["topologyKeys"].as_array().into_iter().flatten() {
@@ -152,13 +152,13 @@ fn check_topology_keys(path: &str, driver: &Value, out: &mut Errors) {
         if !seen.insert(key) {
             out.push(FieldError::duplicate(path, key));
         }
-        if let Some(why) = texts::qualified_name(key) {
+        if let Some(why) = texts::qualified_name_problem(key) {
             out.push(FieldError::invalid(path, key, why));
         }
     }
 }
 
-/// Checks that the claim whose spec is at `path` requests storage.
+/// Checks that a claim requests storage. `path` is the path of the claim's spec.
 pub(in crate::strategy) fn check_requested_storage(path: &str, spec: &Value, out: &mut Errors) {
     let at = join(path, "resources[storage]");
     match spec["resources"]["requests"]["storage"].as_str() {
@@ -190,7 +190,7 @@ fn check_capacity(path: &str, capacity: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the number and the size of parameters, and their keys.
+/// Checks the number of parameters, and the total size of their keys and values. Rejects an empty key.
 fn check_parameters(path: &str, parameters: &Value, out: &mut Errors) {
     const MAX_COUNT: usize = 512;
     const MAX_SIZE: usize = 256 << 10;
@@ -207,15 +207,15 @@ fn check_parameters(path: &str, parameters: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that there is a parameter.
-fn check_any_parameter(path: &str, parameters: &Value, out: &mut Errors) {
+/// Checks that there is at least one parameter.
+fn require_parameters(path: &str, parameters: &Value, out: &mut Errors) {
     if is_empty(parameters) {
         out.push(FieldError::required(path, "must contain at least one key/value pair"));
     }
 }
 
-/// Reports each topology whose expressions equal those of an earlier one.
-fn check_equal_topologies(path: &str, topologies: &Value, out: &mut Errors) {
+/// Reports each topology that equals an earlier topology.
+fn reject_equal_topologies(path: &str, topologies: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (index, term) in topologies.as_array().into_iter().flatten().enumerate() {
         if !is_empty(&term["matchLabelExpressions"]) && !seen.insert(term.to_string()) {
@@ -224,7 +224,7 @@ fn check_equal_topologies(path: &str, topologies: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that exactly one source is set.
+/// Checks that exactly one source of a volume attachment is set.
 fn check_attached_source(path: &str, source: &Value, out: &mut Errors) {
     match (source["persistentVolumeName"].is_null(), source["inlineVolumeSpec"].is_null()) {
         (true, true) => {
@@ -243,8 +243,9 @@ fn check_attached_source(path: &str, source: &Value, out: &mut Errors) {
     }
 }
 
-/// The fields of a volume's spec that are not its source.
-const NOT_SOURCES: [&str; 9] = [
+/// The fields in the spec of a persistent volume that do not describe the volume source. Every other field, such as `nfs`,
+/// is a volume source.
+const NON_SOURCE_FIELDS: [&str; 9] = [
     "accessModes",
     "capacity",
     "claimRef",
@@ -259,7 +260,9 @@ const NOT_SOURCES: [&str; 9] = [
 /// Checks that the volume has a source.
 fn check_volume_source(path: &str, spec: &Value, out: &mut Errors) {
     let fields = spec.as_object().into_iter().flatten();
-    if !fields.filter(|(_, value)| !value.is_null()).any(|(field, _)| !NOT_SOURCES.contains(&field.as_str()))
+    if !fields
+        .filter(|(_, value)| !value.is_null())
+        .any(|(field, _)| !NON_SOURCE_FIELDS.contains(&field.as_str()))
     {
         out.push(FieldError::required(path, "must specify a volume type"));
     }
@@ -275,8 +278,8 @@ fn check_volume_affinity(path: &str, affinity: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the source of a claim's data. The API server reports the errors of `dataSource` for its copy, `dataSourceRef`,
-/// too.
+/// Checks `dataSource` or `dataSourceRef` of a claim. An error of `dataSource` also appears for `dataSourceRef`, because
+/// the API server copies `dataSource` to `dataSourceRef`.
 fn check_data_source(path: &str, source: &Value, out: &mut Errors) {
     if is_empty(&source["name"]) {
         out.push(FieldError::required(join(path, "name"), ""));

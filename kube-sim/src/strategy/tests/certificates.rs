@@ -12,11 +12,12 @@ use crate::store::selector::Labels;
 use crate::strategy::{Strategy, SubresourceUpdate};
 
 const GROUP: &str = "certificates.k8s.io";
-/// The times of the certificates of these tests.
+/// The start of the validity of the certificates in these tests.
 const START: &str = "2024-01-01T00:00:00Z";
+/// The end of the validity of the certificates in these tests.
 const END: &str = "2024-01-02T00:00:00Z";
 
-/// A self-signed certificate of the key, in PEM.
+/// Returns a self-signed certificate of `key` in PEM.
 fn certificate(key: &KeyPair, is_ca: IsCa) -> String {
     let mut params = CertificateParams::default();
     params.is_ca = is_ca;
@@ -25,7 +26,7 @@ fn certificate(key: &KeyPair, is_ca: IsCa) -> String {
     params.self_signed(key).unwrap().pem()
 }
 
-fn authority() -> String {
+fn authority_certificate() -> String {
     certificate(&KeyPair::generate().unwrap(), IsCa::Ca(BasicConstraints::Unconstrained))
 }
 
@@ -34,7 +35,7 @@ fn bundle(name: &str, signer: &str, text: &str) -> Value {
 }
 
 #[test]
-fn a_bundle_contains_different_authorities() {
+fn a_bundle_must_contain_different_authority_certificates() {
     let check = |text: &str, whys: &[&str]| {
         let expected: Vec<_> = whys
             .iter()
@@ -43,7 +44,7 @@ fn a_bundle_contains_different_authorities() {
         let expected: Vec<_> = expected.iter().map(String::as_str).collect();
         check_create(GROUP, "clustertrustbundles", bundle("b", "", text), &expected);
     };
-    let (one, two) = (authority(), authority());
+    let (one, two) = (authority_certificate(), authority_certificate());
     let leaf = certificate(&KeyPair::generate().unwrap(), IsCa::NoCa);
     check(&format!("first\n{one}second\n{two}"), &[]);
     check("no certificate", &["at least one trust anchor must be provided"]);
@@ -57,7 +58,7 @@ fn a_bundle_contains_different_authorities() {
 
 #[test]
 fn the_name_of_a_bundle_begins_with_its_signer() {
-    let text = authority();
+    let text = authority_certificate();
     let check = |name: &str, signer: &str, expected: &[&str]| {
         check_create(GROUP, "clustertrustbundles", bundle(name, signer, &text), expected);
     };
@@ -113,7 +114,7 @@ fn request(key: &KeyPair) -> Value {
     })
 }
 
-/// Checks the errors of a new request whose spec has other values in these fields.
+/// Creates a request with `changes` in the fields of its spec. Checks that the errors are `expected`.
 #[track_caller]
 fn check_request(changes: &Value, expected: &[&str]) {
     let mut new = request(&KeyPair::generate().unwrap());
@@ -124,7 +125,7 @@ fn check_request(changes: &Value, expected: &[&str]) {
 }
 
 #[test]
-fn a_request_names_its_pod_and_a_valid_duration() {
+fn a_request_must_have_valid_uids_annotations_and_duration() {
     check_request(&json!({"unverifiedUserAnnotations": {"example.com/A": "b"}}), &[]);
     check_request(
         &json!({"podUID": "", "nodeUID": "1".repeat(129), "unverifiedUserAnnotations": {"a": "b"}}),
@@ -178,8 +179,8 @@ fn a_request_proves_possession_of_its_key() {
 }
 
 #[test]
-fn a_signature_has_an_algorithm_of_the_api_server() {
-    // Certificate requests of OpenSSL, one for each algorithm.
+fn a_signature_must_use_a_supported_algorithm() {
+    // OpenSSL created these certificate requests. Each request has a different algorithm or salt length.
     for line in include_str!("certificates/signed-requests.txt").lines() {
         let (algorithm, signed) = line.split_once(": ").unwrap();
         let expected = ["spec.stubPKCS10Request: Invalid value: invalid signature"];
@@ -194,12 +195,14 @@ fn a_signature_has_an_algorithm_of_the_api_server() {
     check_request(&proof, &[]);
 }
 
-/// A public key of the curve P-521, and its signature of the UID of the pod in [`request`].
+/// A public key on the curve P-521.
 const P521_KEY: &str = "MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQARgEylR+hH0L0ttetlsolpBgGREg8ppDbnJ6Mr/SJUAze5oJTtEsd+VH0wR7WBHiIycCTpyj9IQxJQxpb5vsBA+UBtD10bRQt2FacGyhv2KZ0xHjSo9PS9Dy+FyNc/0CAI0F305HQg8cxOgBkWELrBLBzj0+cXwRNV3pxLk6DSolnLrM=";
+/// The signature of the pod UID in [`request`] by the private key of [`P521_KEY`].
 const P521_PROOF: &str = "MIGIAkIA6FSpdSECauG53wdn72HN1bQCVIzjRAm3//N1xjBC/WUetcgKttfkr6RbFQfy/7YtL6w1+7LNqStYlyDhk3SzIBUCQgCQR3pDjcvV7YVNB/0TJcw9wZETu6kARNQL2qxY4gT718YPA34ojWUchppLEEx0VSSpYBHUsTw6Jlh860IFLkOTwA==";
 
-/// The fields with an error in a write of `status` to a request of `key` with the status `old`.
-fn status_errors(key: &KeyPair, old: &Value, status: &Value) -> Vec<String> {
+/// Validates the change of a request's status from `old` to `status`. `key` signed the request. Returns the fields that
+/// have errors.
+fn status_error_fields(key: &KeyPair, old: &Value, status: &Value) -> Vec<String> {
     let strategy = Strategy::of(GROUP, "v1", "PodCertificateRequest").unwrap();
     let (mut stored, mut new) = (request(key), request(key));
     stored["status"] = old.clone();
@@ -214,7 +217,7 @@ fn status_errors(key: &KeyPair, old: &Value, status: &Value) -> Vec<String> {
 }
 
 /// A status with one condition.
-fn with_condition(kind: &str) -> Value {
+fn status_with_condition(kind: &str) -> Value {
     json!({"conditions": [{"type": kind, "status": "True", "reason": "R", "message": "", "lastTransitionTime": START}]})
 }
 
@@ -222,33 +225,36 @@ fn with_condition(kind: &str) -> Value {
 fn a_status_changes_only_to_one_final_condition() {
     let key = KeyPair::generate().unwrap();
     let none = json!({});
-    assert_eq!(status_errors(&key, &none, &json!({"certificateChain": "x"})), ["status"]);
-    assert_eq!(status_errors(&key, &none, &with_condition("Other")), ["status.conditions.[0].type"]);
-    assert!(status_errors(&key, &none, &with_condition("Denied")).is_empty());
-    assert_eq!(status_errors(&key, &with_condition("Denied"), &none), ["status"]);
-    let mut failed = with_condition("Failed");
+    assert_eq!(status_error_fields(&key, &none, &json!({"certificateChain": "x"})), ["status"]);
+    assert_eq!(
+        status_error_fields(&key, &none, &status_with_condition("Other")),
+        ["status.conditions.[0].type"]
+    );
+    assert!(status_error_fields(&key, &none, &status_with_condition("Denied")).is_empty());
+    assert_eq!(status_error_fields(&key, &status_with_condition("Denied"), &none), ["status"]);
+    let mut failed = status_with_condition("Failed");
     failed["certificateChain"] = "x".into();
-    assert_eq!(status_errors(&key, &none, &failed), ["status"]);
+    assert_eq!(status_error_fields(&key, &none, &failed), ["status"]);
     let two = json!({
-        "conditions": [with_condition("Failed")["conditions"][0], with_condition("Denied")["conditions"][0]],
+        "conditions": [status_with_condition("Failed")["conditions"][0], status_with_condition("Denied")["conditions"][0]],
     });
-    assert_eq!(status_errors(&key, &none, &two), ["status.conditions.[1].type"]);
+    assert_eq!(status_error_fields(&key, &none, &two), ["status.conditions.[1].type"]);
 }
 
 #[test]
 fn an_issued_certificate_has_the_requested_key_and_the_times_of_the_status() {
     let key = KeyPair::generate().unwrap();
     let issued = |chain: &str, times: [&str; 3]| {
-        let mut status = with_condition("Issued");
+        let mut status = status_with_condition("Issued");
         status["certificateChain"] = chain.into();
         for (field, time) in ["notBefore", "notAfter", "beginRefreshAt"].into_iter().zip(times) {
             status[field] = if time.is_empty() { Value::Null } else { time.into() };
         }
-        status_errors(&key, &json!({}), &status)
+        status_error_fields(&key, &json!({}), &status)
     };
     let refresh = "2024-01-01T12:00:00Z";
     let chain = certificate(&key, IsCa::NoCa);
-    let other = authority();
+    let other = authority_certificate();
     assert!(issued(&format!("{chain}{other}"), [START, END, refresh]).is_empty());
     assert_eq!(issued("", [START, END, refresh]), ["status.certificateChain"]);
     assert_eq!(issued(&other, [START, END, refresh]), ["status.certificateChain"]);

@@ -19,7 +19,7 @@ fn check_defaults(group: &str, version: &str, plural: &str, mut object: Value, e
     let once = object.clone();
     (strategy.set_defaults)(Some(&once), &mut object);
     assert_eq!(object, once, "defaulting is idempotent");
-    // The recorded jobs contain the fields that the API server adds at creation. None of them is random.
+    // The recorded jobs contain the fields that the API server adds at creation. The random seed does not affect these.
     if resource.kind == "Job" {
         (strategy.prepare_for_create)(&mut object, &mut Random::seeded(0));
     }
@@ -28,7 +28,7 @@ fn check_defaults(group: &str, version: &str, plural: &str, mut object: Value, e
     }
 }
 
-/// A pod template with all defaults, in which `spec` replaces fields of the pod spec.
+/// A pod template with all defaults. The fields in `spec` replace the fields of the pod spec, or are added to them.
 fn defaulted_template(spec: &Value) -> Value {
     let mut full = json!({
         "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst",
@@ -42,7 +42,7 @@ fn defaulted_template(spec: &Value) -> Value {
     json!({"metadata": {"labels": {"a": "b"}}, "spec": full})
 }
 
-/// The pod template without defaults: with its defaults, it equals [`defaulted_template`].
+/// A pod template without defaults. After defaulting, the template equals [`defaulted_template`] with an empty `spec`.
 fn template_without_defaults() -> Value {
     json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
 }
@@ -90,7 +90,7 @@ fn stateful_sets_get_their_defaults() {
 }
 
 #[test]
-fn daemon_sets_count_changes_of_the_pod_template() {
+fn daemon_sets_get_their_defaults_and_a_template_generation() {
     let given = json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template_without_defaults()}});
     check_defaults(
         "apps",
@@ -215,7 +215,7 @@ fn pods_get_their_defaults() {
 }
 
 #[test]
-fn service_defaults_depend_on_the_type() {
+fn service_defaults_depend_on_the_service_type() {
     let service = |spec: Value, expected: Value| {
         check_defaults("", "v1", "services", json!({"spec": spec}), &json!({"spec": expected}));
     };

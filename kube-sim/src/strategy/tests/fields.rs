@@ -1,5 +1,5 @@
-//! Tests of the validation of secrets, nodes, volumes and variables, and of the policies of autoscalers. The expected
-//! error texts are those of kube-apiserver 1.37.2.
+//! Tests of the validation of secrets, scaling policies, nodes, persistent volumes and environment variables. The
+//! expected error texts are those of kube-apiserver 1.37.2.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::validation::check_create;
 
 #[test]
-fn a_secret_has_the_content_of_its_type() {
+fn the_type_of_a_secret_determines_its_required_data() {
     let check = |kind: &str, data: &[(&str, &str)], expected: &[&str]| {
         let data: serde_json::Map<String, Value> =
             data.iter().map(|(key, text)| ((*key).to_owned(), STANDARD.encode(text).into())).collect();
@@ -38,7 +38,7 @@ fn a_secret_has_the_content_of_its_type() {
 }
 
 #[test]
-fn the_policies_of_an_autoscaler_are_absent_or_not_empty() {
+fn the_list_of_scaling_policies_must_not_be_empty() {
     let check = |rules: Value, expected: &[&str]| {
         let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"});
         let spec = json!({"maxReplicas": 2, "scaleTargetRef": target, "behavior": {"scaleDown": rules}});
@@ -52,7 +52,7 @@ fn the_policies_of_an_autoscaler_are_absent_or_not_empty() {
 }
 
 #[test]
-fn the_deprecated_cidr_of_a_node_replaces_the_list() {
+fn the_pod_cidr_of_a_node_replaces_the_list_of_pod_cidrs() {
     let check = |spec: Value, expected: &[&str]| check_create("", "nodes", json!({ "spec": spec }), expected);
     let (valid, invalid) = ("192.0.2.0/24", "x");
     check(json!({"podCIDR": valid, "podCIDRs": [invalid]}), &[]);
@@ -63,7 +63,7 @@ fn the_deprecated_cidr_of_a_node_replaces_the_list() {
 }
 
 #[test]
-fn the_capacity_of_a_volume_is_positive() {
+fn the_capacity_of_a_volume_must_be_positive() {
     let volume = |size: Value| {
         json!({"spec": {
             "capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], "nfs": {"path": "/", "server": "s"},
@@ -79,7 +79,7 @@ fn the_capacity_of_a_volume_is_positive() {
 }
 
 #[test]
-fn the_divisor_of_a_variable_is_a_unit_of_its_resource() {
+fn the_divisor_of_a_resource_field_must_be_a_supported_unit() {
     let check = |resource: &str, divisor: &str, why: &str| {
         let source = json!({"resourceFieldRef": {"resource": resource, "divisor": divisor}});
         let variable = json!({"name": "A", "valueFrom": source});

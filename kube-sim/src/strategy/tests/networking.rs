@@ -8,14 +8,15 @@ use crate::strategy::Strategy;
 const GROUP: &str = "networking.k8s.io";
 
 /// A `ServiceCIDR` with these CIDRs.
-fn ranges(cidrs: &[&str]) -> Value {
+fn service_cidr(cidrs: &[&str]) -> Value {
     json!({"metadata": {"name": "c"}, "spec": {"cidrs": cidrs}})
 }
 
 #[test]
-fn there_is_one_cidr_of_each_family() {
-    let check =
-        |cidrs: &[&str], expected: &[&str]| check_create(GROUP, "servicecidrs", ranges(cidrs), expected);
+fn a_service_cidr_has_at_most_one_cidr_of_each_family() {
+    let check = |cidrs: &[&str], expected: &[&str]| {
+        check_create(GROUP, "servicecidrs", service_cidr(cidrs), expected);
+    };
     check(&["192.0.2.0/24", "2001:db8::/64"], &[]);
     check(&[], &["spec.cidrs: Required value: at least one CIDR required"]);
     check(
@@ -40,9 +41,9 @@ fn there_is_one_cidr_of_each_family() {
 }
 
 #[test]
-fn a_cidr_of_the_other_family_may_be_added() {
+fn an_update_may_only_add_a_cidr_of_the_other_family() {
     let check = |old: &[&str], new: &[&str], expected: &[&str]| {
-        check_update(GROUP, "servicecidrs", Some(ranges(old)), ranges(new), expected);
+        check_update(GROUP, "servicecidrs", Some(service_cidr(old)), service_cidr(new), expected);
     };
     let (four, six) = ("192.0.2.0/24", "2001:db8::/64");
     check(&[four], &[four, six], &[]);
@@ -52,7 +53,7 @@ fn a_cidr_of_the_other_family_may_be_added() {
 }
 
 #[test]
-fn the_name_of_an_address_is_its_canonical_form() {
+fn the_name_of_an_ip_address_must_be_canonical() {
     let problem = Strategy::of(GROUP, "v1", "IPAddress").unwrap().name_problem;
     assert_eq!(problem("192.0.2.1"), None);
     assert_eq!(problem("2001:db8::1"), None);
@@ -62,7 +63,7 @@ fn the_name_of_an_address_is_its_canonical_form() {
 }
 
 #[test]
-fn an_address_has_a_parent_that_does_not_change() {
+fn the_parent_of_an_ip_address_is_required_and_immutable() {
     let address = |parent: Value| json!({"metadata": {"name": "192.0.2.1"}, "spec": {"parentRef": parent}});
     let parent = json!({"resource": "services", "namespace": "n", "name": "s"});
     check_create(GROUP, "ipaddresses", address(parent.clone()), &[]);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::validation::{check_create, check_update};
 
-/// A pod that is valid, except for the modifications of its spec by `change`.
+/// A pod that is valid before the closure `change` modifies its spec.
 fn pod(change: impl FnOnce(&mut Value)) -> Value {
     let mut pod = json!({"spec": {"containers": [{"name": "c", "image": "x"}]}});
     change(&mut pod["spec"]);

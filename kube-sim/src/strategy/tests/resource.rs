@@ -1,4 +1,4 @@
-//! Tests of the kinds of `resource.k8s.io`.
+//! Tests of the kinds in the API group `resource.k8s.io`.
 
 use serde_json::{Value, json};
 
@@ -8,12 +8,12 @@ use crate::strategy::{Strategy, SubresourceUpdate};
 
 const GROUP: &str = "resource.k8s.io";
 
-/// A claim with these requests.
+/// A `ResourceClaim` with these device requests.
 fn claim(requests: &Value) -> Value {
     json!({"spec": {"devices": {"requests": requests}}})
 }
 
-fn slice(device: &Value) -> Value {
+fn resource_slice(device: &Value) -> Value {
     json!({"spec": {
         "driver": "a.example.com",
         "pool": {"name": "p", "generation": 0, "resourceSliceCount": 1},
@@ -27,7 +27,7 @@ fn strategy(kind: &str) -> &'static Strategy {
 }
 
 #[test]
-fn a_request_has_a_default_mode_and_count() {
+fn device_requests_get_a_default_allocation_mode_and_count() {
     let mut new = claim(&json!([
         {"name": "a", "exactly": {"deviceClassName": "c"}},
         {"name": "b", "firstAvailable": [{"name": "c", "deviceClassName": "c", "allocationMode": "All"}]},
@@ -43,7 +43,7 @@ fn a_request_has_a_default_mode_and_count() {
 }
 
 #[test]
-fn a_constraint_names_requests_of_the_claim() {
+fn a_constraint_must_refer_to_requests_of_its_claim() {
     let mut new = claim(&json!([{"name": "a", "firstAvailable": [{"name": "b", "deviceClassName": "c"}]}]));
     new["spec"]["devices"]["constraints"] =
         json!([{"requests": ["a", "a/b", "a/c"], "matchAttribute": "local"}, {"requests": ["a/b/c"]}]);
@@ -66,7 +66,7 @@ fn a_constraint_names_requests_of_the_claim() {
 }
 
 #[test]
-fn a_selector_is_a_boolean_expression_about_a_device() {
+fn a_device_selector_must_be_a_boolean_expression() {
     let class = |expression: &str| json!({"spec": {"selectors": [{"cel": {"expression": expression}}]}});
     for valid in [
         "device.driver == 'a'",
@@ -118,9 +118,9 @@ fn the_spec_of_a_claim_is_immutable() {
 }
 
 #[test]
-fn the_values_of_a_range_are_steps_from_its_minimum() {
+fn the_valid_range_of_a_request_policy_is_checked() {
     let with = |value: &str, default: &str, min: &str, max: &str, step: &str| {
-        slice(&json!({"name": "d", "allowMultipleAllocations": true, "capacity": {"memory": {
+        resource_slice(&json!({"name": "d", "allowMultipleAllocations": true, "capacity": {"memory": {
             "value": value,
             "requestPolicy": {"default": default, "validRange": {"min": min, "max": max, "step": step}},
         }}}))
@@ -137,7 +137,7 @@ fn the_values_of_a_range_are_steps_from_its_minimum() {
     };
     check(with("16Gi", "2Gi", "1Gi", "8Gi", "1Gi"), &[]);
     check(with("1", "500m", "100m", "1", "100m"), &[]);
-    // The difference does not fit into 128 bits.
+    // In units of 10^-9, the difference between maximum and minimum does not fit into an `i128`.
     check(
         with("1e29", "1e29", "-1e29", "1e29", "500m"),
         &["step: Invalid value: \"100000000000e18\": value is not a multiple of a given step (500m) from (-100000000000e18)";
@@ -166,19 +166,19 @@ fn the_values_of_a_range_are_steps_from_its_minimum() {
 }
 
 #[test]
-fn a_device_without_shares_has_no_request_policy() {
+fn a_request_policy_requires_that_multiple_allocations_are_allowed() {
     let device = json!({"name": "d", "capacity": {"m": {"value": "1", "requestPolicy": {"default": "1"}}}});
     check_create(
         GROUP,
         "resourceslices",
-        slice(&device),
+        resource_slice(&device),
         &["spec.devices[0].capacity[m].requestPolicy: Forbidden: allowMultipleAllocations must be true"],
     );
 }
 
 #[test]
-fn the_pool_the_driver_and_the_node_of_a_slice_are_immutable() {
-    let old = slice(&json!({"name": "d"}));
+fn the_pool_name_and_the_driver_of_a_slice_are_immutable() {
+    let old = resource_slice(&json!({"name": "d"}));
     let mut new = old.clone();
     new["spec"]["driver"] = "b.example.com".into();
     new["spec"]["pool"] = json!({"name": "q", "generation": 1, "resourceSliceCount": 1});
@@ -196,13 +196,13 @@ fn the_pool_the_driver_and_the_node_of_a_slice_are_immutable() {
 
 #[test]
 fn fields_of_disabled_features_are_dropped() {
-    let mut new = slice(&json!({
+    let mut new = resource_slice(&json!({
         "name": "d",
         "attributes": {"a": {"ints": [1]}},
         "nodeAllocatableResources": {"cpu": {}},
         "consumesCounters": [{"counterSet": "c", "counters": {}, "compatibilityGroups": ["g"]}],
     }));
-    let expected = slice(&json!({
+    let expected = resource_slice(&json!({
         "name": "d",
         "attributes": {"a": {}},
         "consumesCounters": [{"counterSet": "c", "counters": {}}],
@@ -213,7 +213,7 @@ fn fields_of_disabled_features_are_dropped() {
 }
 
 #[test]
-fn a_taint_gets_a_time_and_a_new_one_when_its_effect_changes() {
+fn a_taint_keeps_its_time_until_its_effect_changes() {
     let strategy = strategy("DeviceTaintRule");
     let set_times = strategy.set_times.unwrap();
     let mut rule = json!({"spec": {"taint": {"key": "a", "effect": "None"}}});
@@ -226,13 +226,14 @@ fn a_taint_gets_a_time_and_a_new_one_when_its_effect_changes() {
     assert_eq!(rule["spec"]["taint"]["timeAdded"], "second");
 }
 
-/// The errors of a write to the status of a claim with the request `gpu`.
-fn status_errors(old: &Value, new: &Value) -> Vec<String> {
-    status_errors_in(&Labels::default(), old, new)
+/// Validates the update of a claim's status from `old` to `new`, and returns the paths of the invalid fields. The claim
+/// has the request `gpu`.
+fn invalid_status_fields(old: &Value, new: &Value) -> Vec<String> {
+    invalid_status_fields_in_namespace(&Labels::default(), old, new)
 }
 
-/// Like [`status_errors`], in a namespace with these labels.
-fn status_errors_in(namespace_labels: &Labels, old: &Value, new: &Value) -> Vec<String> {
+/// Like [`invalid_status_fields`], but in a namespace with these labels.
+fn invalid_status_fields_in_namespace(namespace_labels: &Labels, old: &Value, new: &Value) -> Vec<String> {
     let mut claims = [old, new].map(|status| {
         let mut claim = claim(&json!([{"name": "gpu", "exactly": {"deviceClassName": "c"}}]));
         claim["status"] = status.clone();
@@ -252,41 +253,41 @@ fn status_errors_in(namespace_labels: &Labels, old: &Value, new: &Value) -> Vec<
 }
 
 #[test]
-fn an_allocation_is_validated_once_and_never_changes() {
+fn a_new_allocation_is_validated_and_then_immutable() {
     let allocation = |request: &str, device: &str| json!({"devices": {"results": [{"request": request, "driver": "a.example.com", "pool": "p", "device": device}]}});
     let of = |allocation: Value| json!({"allocation": allocation});
-    assert!(status_errors(&json!({}), &of(allocation("gpu", "d"))).is_empty());
+    assert!(invalid_status_fields(&json!({}), &of(allocation("gpu", "d"))).is_empty());
     assert_eq!(
-        status_errors(&json!({}), &of(allocation("x", "D"))),
+        invalid_status_fields(&json!({}), &of(allocation("x", "D"))),
         ["status.allocation.devices.results[0].request", "status.allocation.devices.results[0].device"]
     );
     assert_eq!(
-        status_errors(&of(allocation("gpu", "d")), &of(allocation("gpu", "e"))),
+        invalid_status_fields(&of(allocation("gpu", "d")), &of(allocation("gpu", "e"))),
         ["status.allocation"]
     );
 }
 
 #[test]
-fn only_allocated_devices_have_a_status() {
+fn device_statuses_and_reservations_require_an_allocation() {
     let allocation = json!({"devices": {"results": [{"request": "gpu", "driver": "a.example.com", "pool": "p", "device": "d"}]}});
     let device = |name: &str| json!({"driver": "a.example.com", "pool": "p", "device": name});
     let allocated = json!({"allocation": allocation, "devices": [device("d")]});
-    assert!(status_errors(&json!({"allocation": allocation}), &allocated).is_empty());
+    assert!(invalid_status_fields(&json!({"allocation": allocation}), &allocated).is_empty());
     let other = json!({"allocation": allocation, "devices": [device("d"), device("d"), device("e")]});
     assert_eq!(
-        status_errors(&json!({"allocation": allocation}), &other),
+        invalid_status_fields(&json!({"allocation": allocation}), &other),
         ["status.devices[2]", "status.devices[1]"]
     );
     // The write that deallocates a device drops its status.
-    assert!(status_errors(&allocated, &json!({"devices": [device("d")]})).is_empty());
+    assert!(invalid_status_fields(&allocated, &json!({"devices": [device("d")]})).is_empty());
     assert_eq!(
-        status_errors(&json!({}), &json!({"reservedFor": [{"uid": "u", "name": "p"}]})),
+        invalid_status_fields(&json!({}), &json!({"reservedFor": [{"uid": "u", "name": "p"}]})),
         ["status.reservedFor[0].resource", "status.reservedFor"]
     );
 }
 
 #[test]
-fn admin_access_needs_the_label_of_the_namespace() {
+fn a_request_for_admin_access_requires_the_namespace_label() {
     let claim = claim(&json!([
         {"name": "a", "exactly": {"deviceClassName": "c"}},
         {"name": "b", "exactly": {"deviceClassName": "c", "adminAccess": true}},
@@ -301,15 +302,15 @@ fn admin_access_needs_the_label_of_the_namespace() {
 }
 
 #[test]
-fn an_allocation_with_admin_access_needs_the_label_of_the_namespace() {
+fn an_allocation_with_admin_access_requires_the_namespace_label() {
     let with_access = |requests: &[&str]| {
         let device = |request: &&str| json!({"request": request, "driver": "a.example.com", "pool": "p", "device": "d", "adminAccess": true});
         json!({"allocation": {"devices": {"results": requests.iter().map(device).collect::<Vec<_>>()}}})
     };
     let expected = ["status.allocation.devices.results[0].adminAccess"];
-    assert_eq!(status_errors(&json!({}), &with_access(&["gpu"])), expected);
+    assert_eq!(invalid_status_fields(&json!({}), &with_access(&["gpu"])), expected);
     let with_label = Labels::of(&json!({"labels": {"resource.kubernetes.io/admin-access": "true"}}));
-    assert!(status_errors_in(&with_label, &json!({}), &with_access(&["gpu"])).is_empty());
-    // An allocation is immutable, so that an access that was granted needs no label.
-    assert!(status_errors(&with_access(&["gpu"]), &with_access(&["gpu"])).is_empty());
+    assert!(invalid_status_fields_in_namespace(&with_label, &json!({}), &with_access(&["gpu"])).is_empty());
+    // A write that keeps the allocation needs no label.
+    assert!(invalid_status_fields(&with_access(&["gpu"]), &with_access(&["gpu"])).is_empty());
 }

@@ -1,4 +1,4 @@
-//! Tests of the kinds of `storage.k8s.io` and `storagemigration.k8s.io`.
+//! Tests of the kinds in the API groups `storage.k8s.io` and `storagemigration.k8s.io`.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn csi_node(driver: &Value) -> Value {
 }
 
 #[test]
-fn only_the_allocatable_count_of_a_driver_may_change() {
+fn only_the_allocatable_count_of_an_existing_driver_may_change() {
     let with = |count: i64, id: &str| {
         csi_node(&json!({"name": "a.example.com", "nodeID": id, "allocatable": {"count": count}}))
     };
@@ -25,7 +25,7 @@ fn only_the_allocatable_count_of_a_driver_may_change() {
 }
 
 #[test]
-fn a_driver_needs_a_name_and_an_id() {
+fn the_name_the_id_and_the_count_of_a_driver_are_checked() {
     check_create(
         GROUP,
         "csinodes",
@@ -39,7 +39,7 @@ fn a_driver_needs_a_name_and_an_id() {
 }
 
 #[test]
-fn parameters_of_an_attributes_class_are_required_and_immutable() {
+fn parameters_of_a_volume_attributes_class_are_required_and_immutable() {
     let class = |parameters: Value| json!({"driverName": "a.example.com", "parameters": parameters});
     check_create(
         GROUP,
@@ -56,8 +56,8 @@ fn parameters_of_an_attributes_class_are_required_and_immutable() {
     );
 }
 
-/// The errors of a write to the status of a migration.
-fn migration_errors(old: &Value, new: &Value) -> Vec<String> {
+/// Validates the update of a migration's status from `old` to `new`, and returns the paths of the invalid fields.
+fn invalid_migration_fields(old: &Value, new: &Value) -> Vec<String> {
     let strategy = Strategy::of("storagemigration.k8s.io", "v1", "StorageVersionMigration").unwrap();
     let old = json!({"status": old});
     let update = SubresourceUpdate {
@@ -71,23 +71,26 @@ fn migration_errors(old: &Value, new: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_migration_keeps_its_outcome_and_its_version() {
+fn a_migration_keeps_one_outcome_and_its_resource_version() {
     let is_true = |kind: &str| json!({"type": kind, "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2024-01-01T00:00:00Z"});
     let both = json!({"conditions": [is_true("Succeeded"), is_true("Failed")]});
-    assert_eq!(migration_errors(&json!({}), &both), ["status.conditions"]);
+    assert_eq!(invalid_migration_fields(&json!({}), &both), ["status.conditions"]);
     let done = json!({"conditions": [is_true("Failed")]});
-    assert_eq!(migration_errors(&done, &json!({"conditions": []})), ["status.conditions"]);
+    assert_eq!(invalid_migration_fields(&done, &json!({"conditions": []})), ["status.conditions"]);
     assert_eq!(
-        migration_errors(&json!({"resourceVersion": "7"}), &json!({"resourceVersion": "8"})),
+        invalid_migration_fields(&json!({"resourceVersion": "7"}), &json!({"resourceVersion": "8"})),
         ["status.resourceVersion"]
     );
-    assert_eq!(migration_errors(&json!({}), &json!({"resourceVersion": "07"})), ["status.resourceVersion"]);
+    assert_eq!(
+        invalid_migration_fields(&json!({}), &json!({"resourceVersion": "07"})),
+        ["status.resourceVersion"]
+    );
 }
 
 #[test]
 fn each_field_of_a_condition_is_checked() {
     let wrong = json!({"type": "a b", "status": "Maybe", "reason": "a b", "observedGeneration": -1, "message": "m".repeat(40_000)});
-    let fields = migration_errors(&json!({}), &json!({"conditions": [wrong, wrong]}));
+    let fields = invalid_migration_fields(&json!({}), &json!({"conditions": [wrong, wrong]}));
     let of = |index: usize| {
         ["type", "status", "observedGeneration", "lastTransitionTime", "reason", "message"]
             .map(|field| format!("status.conditions[{index}].{field}"))

@@ -1,5 +1,5 @@
-//! Tests of the validation of other built-in kinds than pods. The expected error texts were recorded from kube-apiserver
-//! 1.37.2.
+//! Tests of the validation of built-in kinds; `pods.rs` tests the errors of pods. The expected error texts were recorded
+//! from kube-apiserver 1.37.2.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn strategy(resource: &crate::builtin::Resource) -> &'static Strategy {
 }
 
 /// Decodes `object` and sets its defaults, as a write request does.
-fn decoded_with_defaults(group: &str, plural: &str, mut object: Value) -> Value {
+fn decode_with_defaults(group: &str, plural: &str, mut object: Value) -> Value {
     let versions = ["v2", "v1"];
     let resource = versions.iter().find_map(|version| find(group, version, plural)).unwrap();
     let schema = resource.schema().unwrap();
@@ -23,13 +23,13 @@ fn decoded_with_defaults(group: &str, plural: &str, mut object: Value) -> Value 
     object
 }
 
-/// Checks the errors of an update from `old` to `new`, or of a create if `old` is `None`.
+/// Checks the errors of an update from `old` to `new`. If `old` is `None`, checks the errors of the creation of `new`.
 #[track_caller]
 pub(super) fn check_update(group: &str, plural: &str, old: Option<Value>, new: Value, expected: &[&str]) {
     let versions = ["v2", "v1"];
     let resource = versions.iter().find_map(|version| find(group, version, plural)).unwrap();
-    let old = old.map(|old| decoded_with_defaults(group, plural, old));
-    let new = decoded_with_defaults(group, plural, new);
+    let old = old.map(|old| decode_with_defaults(group, plural, old));
+    let new = decode_with_defaults(group, plural, new);
     let errors = strategy(resource).validate(&resource.schema().unwrap(), old.as_ref(), &new);
     let found: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(found, expected);
@@ -45,7 +45,7 @@ fn template(labels: &Value) -> Value {
     json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
 }
 
-/// A deployment that is valid, except for the modifications of its spec by `change`.
+/// A deployment that is valid before the closure `change` modifies its spec.
 fn deployment(change: impl FnOnce(&mut Value)) -> Value {
     let mut object =
         json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template(&json!({"a": "b"}))}});
@@ -307,7 +307,7 @@ fn invalid_objects_of_other_kinds_are_rejected() {
 }
 
 #[test]
-fn duplicate_items_in_other_lists_are_rejected() {
+fn duplicate_items_outside_of_pods_are_rejected() {
     let port = |name: &str, number: i64| json!({"name": name, "port": number});
     check_create(
         "",
@@ -315,7 +315,7 @@ fn duplicate_items_in_other_lists_are_rejected() {
         json!({"spec": {"ports": [port("a", 80), port("a", 81)], "ipFamilies": ["IPv4", "IPv4"]}}),
         &["spec.ports[1].name: Duplicate value: \"a\"", "spec.ipFamilies[1]: Duplicate value: \"IPv4\""],
     );
-    // The server prints the fields in this order.
+    // The API server prints the fields of a duplicate item in alphabetical order.
     let shown = "{\"AppProtocol\":null,\"Name\":\"\",\"NodePort\":0,\"Port\":80,\"Protocol\":\"TCP\",\"TargetPort\":0}";
     let mut other = port("c", 80);
     other["protocol"] = json!("UDP");
@@ -357,7 +357,7 @@ fn duplicate_items_in_other_lists_are_rejected() {
 }
 
 #[test]
-fn the_rules_of_a_binding_are_checked() {
+fn the_match_rules_of_a_policy_binding_are_checked() {
     let binding = json!({"spec": {"policyName": "p", "matchResources": {
         "resourceRules": [{
             "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["DELETE"],

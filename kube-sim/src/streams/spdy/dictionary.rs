@@ -21,5 +21,6 @@ ented503 Service UnavailableJan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec 00:
 xhtml+xml,text/plain,text/javascript,publicprivatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-\
 8859-1,utf-,*,enq=0.";
 
-/// The Adler-32 checksum of the dictionary. The head of a zlib stream that uses the dictionary contains it.
+/// The Adler-32 checksum of the dictionary. The head of a zlib stream that uses the dictionary contains the
+/// checksum.
 pub(super) const CHECKSUM: u32 = 0xe3c6_a7c2;

@@ -4,7 +4,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::headers::{HeaderReader, HeaderWriter, length_field};
 
-/// The version of the protocol in control frames.
+/// The version of SPDY in the head of each control frame.
 const VERSION: u16 = 3;
 
 const SYN_STREAM: u16 = 1;
@@ -16,12 +16,12 @@ const GOAWAY: u16 = 7;
 /// The flag of the last frame of a stream.
 const FIN: u8 = 1;
 
-/// The status of a stream that is cancelled (`RST_STREAM`).
+/// The status code with which a `RST_STREAM` frame cancels a stream.
 const CANCEL: u32 = 5;
 
-/// Maximum size of a control frame in bytes. Data frames have no limit except that of their length field, because the
-/// decoder returns their data in parts.
-const MAX_CONTROL: usize = 64 * 1024;
+/// Maximum length of a control frame in bytes, without the head of 8 bytes. A data frame can have any length that its
+/// length field can express, because the decoder returns the data in parts.
+const MAX_CONTROL_LENGTH: usize = 64 * 1024;
 
 /// A frame. A control frame has only the fields that port-forward needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +32,11 @@ pub(in crate::streams) enum Frame {
     SynReply { id: u32 },
     /// Ends a stream with an error.
     Reset { id: u32 },
-    /// Requests a `Ping` with the same number as the response.
+    /// Requests a response: a `Ping` with the same number.
     Ping { number: u32 },
     /// The sender accepts no more streams.
     GoAway { last: u32 },
-    /// The data of a stream, or a part of it; `fin` marks the last part.
+    /// A part of the data of a stream; `fin` marks the last part.
     Data { id: u32, fin: bool, data: Bytes },
     /// A control frame of any other type, which has no effect.
     Ignored,
@@ -87,7 +87,7 @@ impl Decoder {
         if version != VERSION {
             return Err(Malformed("a frame has another version than SPDY/3"));
         }
-        if length > MAX_CONTROL {
+        if length > MAX_CONTROL_LENGTH {
             return Err(Malformed("a control frame is too long"));
         }
         if self.bytes.len() < 8 + length {
@@ -95,7 +95,7 @@ impl Decoder {
         }
         self.bytes.advance(8);
         let payload = self.bytes.split_to(length).freeze();
-        self.control(kind, flags, payload).map(Some)
+        self.decode_control(kind, flags, payload).map(Some)
     }
 
     /// The available part of a data frame.
@@ -110,7 +110,7 @@ impl Decoder {
         Some(Frame::Data { id: data.id, fin: data.fin && data.remaining == 0, data: bytes })
     }
 
-    fn control(&mut self, kind: u16, flags: u8, mut payload: Bytes) -> Result<Frame, Malformed> {
+    fn decode_control(&mut self, kind: u16, flags: u8, mut payload: Bytes) -> Result<Frame, Malformed> {
         let number = |payload: &mut Bytes| {
             payload.try_get_u32().map_err(|_| Malformed("a control frame is too short"))
         };
@@ -123,7 +123,7 @@ impl Decoder {
             }
             SYN_REPLY => {
                 let id = number(&mut payload)? & 0x7fff_ffff;
-                // The blocks of all frames are one compressed stream, so each must be read.
+                // The header blocks of all frames are one compressed stream, so each block must be decompressed.
                 self.headers.read(&payload)?;
                 Frame::SynReply { id }
             }
@@ -148,7 +148,7 @@ impl Encoder {
         match frame {
             Frame::SynStream { id, fin, headers } => {
                 let block = self.headers.write(&headers);
-                control(&mut out, SYN_STREAM, if fin { FIN } else { 0 }, 10 + block.len());
+                put_control_head(&mut out, SYN_STREAM, if fin { FIN } else { 0 }, 10 + block.len());
                 out.put_u32(id);
                 out.put_u32(0);
                 out.put_u16(0);
@@ -156,27 +156,27 @@ impl Encoder {
             }
             Frame::SynReply { id } => {
                 let block = self.headers.write(&[]);
-                control(&mut out, SYN_REPLY, 0, 4 + block.len());
+                put_control_head(&mut out, SYN_REPLY, 0, 4 + block.len());
                 out.put_u32(id);
                 out.put_slice(&block);
             }
             Frame::Reset { id } => {
-                control(&mut out, RST_STREAM, 0, 8);
+                put_control_head(&mut out, RST_STREAM, 0, 8);
                 out.put_u32(id);
                 out.put_u32(CANCEL);
             }
             Frame::Ping { number } => {
-                control(&mut out, PING, 0, 4);
+                put_control_head(&mut out, PING, 0, 4);
                 out.put_u32(number);
             }
             Frame::GoAway { last } => {
-                control(&mut out, GOAWAY, 0, 8);
+                put_control_head(&mut out, GOAWAY, 0, 8);
                 out.put_u32(last);
                 out.put_u32(0);
             }
             Frame::Data { id, fin, data } => {
                 out.put_u32(id);
-                put_length(&mut out, if fin { FIN } else { 0 }, data.len());
+                put_flags_and_length(&mut out, if fin { FIN } else { 0 }, data.len());
                 out.put_slice(&data);
             }
             Frame::Ignored => {}
@@ -186,14 +186,14 @@ impl Encoder {
 }
 
 /// Appends the head of a control frame.
-fn control(out: &mut BytesMut, kind: u16, flags: u8, length: usize) {
+fn put_control_head(out: &mut BytesMut, kind: u16, flags: u8, length: usize) {
     out.put_u16(0x8000 | VERSION);
     out.put_u16(kind);
-    put_length(out, flags, length);
+    put_flags_and_length(out, flags, length);
 }
 
 /// Appends flags and length. The lengths of the encoded frames fit into the 24 bits of the field.
-fn put_length(out: &mut BytesMut, flags: u8, length: usize) {
+fn put_flags_and_length(out: &mut BytesMut, flags: u8, length: usize) {
     out.put_u32((u32::from(flags) << 24) | (length_field(length) & 0x00ff_ffff));
 }
 
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_decoded_from_bytes_in_any_parts() {
+    fn frames_are_decoded_from_parts_of_any_size() {
         let frames = [
             Frame::SynStream {
                 id: 1,
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_returned_as_it_arrives() {
+    fn data_is_returned_in_the_parts_that_arrive() {
         let data = Bytes::from_static(b"hello");
         let bytes = Encoder::default().encode(Frame::Data { id: 1, fin: true, data });
         let mut decoder = Decoder::default();

@@ -1,8 +1,8 @@
-//! Header blocks: names and values, compressed with zlib and the dictionary of SPDY. All blocks of a direction are one
-//! zlib stream.
+//! Header blocks: names and values, compressed with zlib and the dictionary of SPDY. All blocks that one side of a
+//! connection sends are one zlib stream.
 //!
-//! The reader works with any backend of flate2, also with those that cannot set a dictionary: before the raw deflate
-//! data, it inflates a stored block that contains the dictionary. The writer stores its blocks without compression.
+//! Some backends of flate2 cannot set a dictionary. Therefore, the reader first inflates a stored block that contains the
+//! dictionary, and then the raw deflate data. The writer stores its blocks without compression.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ const ZLIB_DICTIONARY: u8 = 0x20;
 /// Reads the header blocks of a connection.
 #[derive(Default)]
 pub(super) struct HeaderReader {
-    /// `None` before the first block.
+    /// The decompressor of the zlib stream; `None` before the first block.
     inflate: Option<Decompress>,
 }
 
@@ -47,7 +47,8 @@ impl HeaderReader {
     }
 }
 
-/// Reads the head of the zlib stream, and gives the dictionary to `inflate` if the head announces one.
+/// Skips the head of the zlib stream, and returns the bytes after the head. Gives the dictionary to `inflate` if the head
+/// announces one.
 fn skip_zlib_head<'a>(mut compressed: &'a [u8], inflate: &mut Decompress) -> Result<&'a [u8], Malformed> {
     let head = compressed.try_get_u16().map_err(|_| Malformed("a header block is too short"))?;
     let [method, flags] = head.to_be_bytes();
@@ -66,7 +67,7 @@ fn skip_zlib_head<'a>(mut compressed: &'a [u8], inflate: &mut Decompress) -> Res
     Ok(compressed)
 }
 
-/// Decompresses all bytes, which end at a byte boundary of the stream.
+/// Decompresses all bytes of `compressed`. Their last deflate block must end at a byte boundary.
 fn decompress(inflate: &mut Decompress, mut compressed: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut block = Vec::new();
     loop {
@@ -95,7 +96,7 @@ fn decompress(inflate: &mut Decompress, mut compressed: &[u8]) -> Result<Vec<u8>
     }
 }
 
-/// Parses the pairs of a decompressed block.
+/// Parses the names and values of a decompressed block.
 fn parse(mut block: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
     const SHORT: Malformed = Malformed("a header block is too short");
     let count = block.try_get_u32().map_err(|_| SHORT)?;
@@ -120,7 +121,7 @@ pub(super) struct HeaderWriter {
 }
 
 impl HeaderWriter {
-    /// The compressed block of these headers.
+    /// The header block of `headers`, as the next part of the zlib stream.
     pub(super) fn write(&mut self, headers: &[(String, String)]) -> Vec<u8> {
         let mut block = Vec::new();
         block.put_u32(length_field(headers.len()));
@@ -147,7 +148,7 @@ impl HeaderWriter {
     }
 }
 
-/// The length of a list, a text or a frame, which is far below the limit of 32 bits.
+/// Converts the length of a list, a text or a frame to 32 bits. These lengths are far below the limit.
 pub(super) fn length_field(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

@@ -29,10 +29,10 @@ pub(crate) const PROTOCOLS: &[&str] = &["SPDY/3.1+portforward.k8s.io"];
 /// Maximum number of open streams; the server resets further streams.
 const MAX_STREAMS: usize = 2_000;
 
-/// The number of data frames of one stream that wait for its handler. At this number, the server reads no further
-/// frames of the connection: without flow control, it cannot pause a single stream. If the handler does not run yet,
-/// the server resets the stream instead.
-const PENDING_DATA: usize = 64;
+/// Maximum number of data frames of one stream that wait for its handler. At this number, the server reads no further
+/// frames of the connection: without flow control, the server cannot pause a single stream. If the handler does not run
+/// yet, the server resets the stream instead.
+const MAX_PENDING_DATA: usize = 64;
 
 /// The maximum size of the data in one frame to the client.
 const MAX_DATA: usize = 32 * 1024;
@@ -99,7 +99,7 @@ struct OpenStream {
     purpose: Purpose,
     request: String,
     port: u16,
-    /// The data of the client; `None` after the end of the data.
+    /// Sends the client's data to the handler; `None` after the end of the data.
     data: Option<mpsc::Sender<Bytes>>,
     /// The receiver of the data. The handler takes it when both streams of the request exist.
     unread: Option<mpsc::Receiver<Bytes>>,
@@ -132,7 +132,7 @@ where
         }
         match frame {
             Frame::SynStream { id, fin, headers } => self.open(id, fin, &headers).await?,
-            Frame::Data { id, fin, data } => self.receive(id, fin, data).await?,
+            Frame::Data { id, fin, data } => self.receive_data(id, fin, data).await?,
             Frame::Reset { id } => self.reset(id),
             // A ping with an even number answers a ping of the server, and this server sends no pings.
             Frame::Ping { number } if number % 2 == 1 => self.send(Frame::Ping { number }).await?,
@@ -146,7 +146,7 @@ where
         self.frames.send(frame).await.ok()
     }
 
-    /// Opens a stream, and runs the handler if it is the second stream of its request.
+    /// Opens a stream. If both streams of the request now exist, starts the handler.
     async fn open(&mut self, id: u32, fin: bool, headers: &[(String, String)]) -> Option<()> {
         let header = |name: &str| {
             let found = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -159,8 +159,8 @@ where
         };
         let port = header("port").parse::<u16>().ok().filter(|port| *port > 0);
         let request = match (header("requestid"), purpose) {
-            // A client that sends no request ids opens the data stream directly after the error stream, so their ids
-            // differ by 2.
+            // A client that sends no request ids opens the data stream directly after the error stream. So the ids
+            // of the two streams differ by 2.
             ("", Some(Purpose::Data)) => id.wrapping_sub(2).to_string(),
             ("", _) => id.to_string(),
             (request, _) => request.to_owned(),
@@ -170,7 +170,7 @@ where
         let (Some(purpose), Some(port), true) = (purpose, port, free) else {
             return self.send(Frame::Reset { id }).await;
         };
-        let (sender, unread) = mpsc::channel(PENDING_DATA);
+        let (sender, unread) = mpsc::channel(MAX_PENDING_DATA);
         let data = (!fin).then_some(sender);
         let partner = self.streams.iter().find(|(_, s)| s.request == request).map(|(id, _)| *id);
         let stream = OpenStream { purpose, request, port, data, unread: Some(unread), forward: None };
@@ -183,7 +183,7 @@ where
         Some(())
     }
 
-    /// Starts the handler for a request.
+    /// Starts the handler for a request. `data` and `error` are the ids of the two streams.
     fn start(&mut self, data: u32, error: u32) {
         let Some(stream) = self.streams.get_mut(&data) else { return };
         let (port, Some(mut received)) = (stream.port, stream.unread.take()) else { return };
@@ -218,7 +218,7 @@ where
                 }
                 // As with a kubelet, an error arrives before the end of the data.
                 if !failed.load(Ordering::Relaxed) {
-                    // An error means that the connection to the client has ended; later sends fail, too.
+                    // The result is ignored: if this send fails, the connection to the client has ended.
                     let _ = frames.send(Frame::Data { id: data, fin: true, data: Bytes::new() }).await;
                 }
             };
@@ -248,7 +248,7 @@ where
     }
 
     /// Passes the data of a data stream to its handler. The data of all other streams is discarded.
-    async fn receive(&mut self, id: u32, fin: bool, data: Bytes) -> Option<()> {
+    async fn receive_data(&mut self, id: u32, fin: bool, data: Bytes) -> Option<()> {
         let Some(stream) = self.streams.get_mut(&id).filter(|s| s.purpose == Purpose::Data) else {
             return Some(());
         };

@@ -1,4 +1,4 @@
-//! The tunnel, with a client that sends single frames.
+//! Tests of the tunnel with a client that sends single frames.
 
 use futures::FutureExt as _;
 use tokio::io::DuplexStream;
@@ -83,7 +83,7 @@ impl Client {
 }
 
 #[tokio::test]
-async fn connections_share_a_tunnel_and_end_each_direction() {
+async fn connections_share_a_tunnel_and_end_separately() {
     let mut client = Client::connect().await;
     for (error, data, request) in [(1, 3, "a"), (5, 7, "b")] {
         client.open(error, "error", "80", request).await;
@@ -113,7 +113,7 @@ async fn the_error_stream_has_the_cause_of_a_failed_connection() {
 }
 
 #[tokio::test]
-async fn streams_that_name_no_port_or_purpose_are_reset() {
+async fn invalid_and_duplicate_streams_are_reset() {
     let mut client = Client::connect().await;
     client.open(1, "error", "0", "a").await;
     assert_eq!(client.receive().await, Some(Frame::Reset { id: 1 }));
@@ -130,7 +130,7 @@ async fn data_without_an_error_stream_is_limited() {
     let mut client = Client::connect().await;
     client.open(1, "data", "80", "a").await;
     assert_eq!(client.receive().await, Some(Frame::SynReply { id: 1 }));
-    for _ in 0..=PENDING_DATA {
+    for _ in 0..=MAX_PENDING_DATA {
         client.send_data(1, false, "x").await;
     }
     assert_eq!(client.receive().await, Some(Frame::Reset { id: 1 }));

@@ -1,9 +1,9 @@
-//! PodDisruptionBudgets, and evictions that respect them.
+//! Tests of PodDisruptionBudgets, and of evictions that respect the budgets.
 
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{advance, condition, deployment, merge, pods, sim};
+use super::{advance, condition, deployment, merge_patch, pods, sim};
 use kube_sim::{Sim, SimError};
 
 fn create(sim: &Sim, spec: &Value) {
@@ -14,7 +14,8 @@ fn create(sim: &Sim, spec: &Value) {
     sim.create(&budget).unwrap();
 }
 
-/// The status: current and desired healthy pods, expected pods, allowed disruptions.
+/// Returns four counts from the status of the budget: current healthy pods, desired healthy pods, expected pods and
+/// allowed disruptions.
 fn counts(sim: &Sim) -> [u64; 4] {
     let budget = sim.get("policy/v1", "PodDisruptionBudget", "default", "web").unwrap();
     ["currentHealthy", "desiredHealthy", "expectedPods", "disruptionsAllowed"]
@@ -29,7 +30,7 @@ fn evict(sim: &Sim, pod: &Value) -> Result<Value, SimError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_budget_counts_the_pods_of_its_controllers() {
+async fn a_budget_limits_disruptions_by_number_or_by_percentage() {
     for (spec, expected) in [
         (json!({"minAvailable": 2}), [4, 2, 4, 2]),
         (json!({"minAvailable": "51%"}), [4, 3, 4, 1]),
@@ -48,7 +49,7 @@ async fn a_budget_counts_the_pods_of_its_controllers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn evictions_wait_for_the_replacement_of_evicted_pods() {
+async fn evictions_are_refused_until_evicted_pods_are_replaced() {
     let sim = sim();
     sim.create(&deployment(3, "web:1", &json!({"kube-sim/ready-after": "20s"}))).unwrap();
     advance(21).await;
@@ -70,7 +71,7 @@ async fn a_scaled_deployment_changes_the_expected_pods() {
     let sim = sim();
     sim.create(&deployment(2, "web:1", &json!({}))).unwrap();
     create(&sim, &json!({"maxUnavailable": 1}));
-    merge(&sim, "/apis/apps/v1/namespaces/default/deployments/web", &json!({"spec": {"replicas": 5}}));
+    merge_patch(&sim, "/apis/apps/v1/namespaces/default/deployments/web", &json!({"spec": {"replicas": 5}}));
     assert_eq!(counts(&sim), [5, 4, 5, 1]);
 }
 
@@ -105,6 +106,6 @@ async fn a_scaled_custom_resource_changes_the_expected_pods() {
     }
     create(&sim, &json!({"maxUnavailable": 1}));
     assert_eq!(counts(&sim), [2, 1, 2, 1]);
-    merge(&sim, "/apis/example.com/v1/namespaces/default/clusters/db", &json!({"spec": {"size": 3}}));
+    merge_patch(&sim, "/apis/example.com/v1/namespaces/default/clusters/db", &json!({"spec": {"size": 3}}));
     assert_eq!(counts(&sim), [2, 2, 3, 0]);
 }

@@ -1,11 +1,11 @@
-//! Daemon sets.
+//! Tests of the daemon set controller.
 
 use serde_json::{Value, json};
 
-use super::{advance, merge, pods, sim, template};
+use super::{advance, merge_patch, pods, sim, template};
 use kube_sim::Sim;
 
-const SET: &str = "/apis/apps/v1/namespaces/default/daemonsets/agent";
+const DAEMON_SET_PATH: &str = "/apis/apps/v1/namespaces/default/daemonsets/agent";
 
 fn create(sim: &Sim, spec: &Value, annotations: &Value) {
     let mut set =
@@ -17,19 +17,19 @@ fn create(sim: &Sim, spec: &Value, annotations: &Value) {
     sim.create(&set).unwrap();
 }
 
-/// The nodes and images of the pods, in the order of the nodes.
-fn placed(sim: &Sim) -> Vec<(String, String)> {
+/// Returns the node and the image of each pod that is not terminating, in the order of the nodes.
+fn placements(sim: &Sim) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let all = pods(sim);
     let live = all.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-    let mut placed: Vec<_> = live
+    let mut placements: Vec<_> = live
         .map(|pod| (text(&pod["spec"]["nodeName"]), text(&pod["spec"]["containers"][0]["image"])))
         .collect();
-    placed.sort();
-    placed
+    placements.sort();
+    placements
 }
 
-fn on(nodes: &[&str], image: &str) -> Vec<(String, String)> {
+fn placements_on(nodes: &[&str], image: &str) -> Vec<(String, String)> {
     nodes.iter().map(|node| ((*node).to_owned(), image.to_owned())).collect()
 }
 
@@ -40,44 +40,44 @@ fn status(sim: &Sim) -> Value {
 #[tokio::test(start_paused = true)]
 async fn each_eligible_node_has_a_pod() {
     let sim = sim();
-    merge(
+    merge_patch(
         &sim,
         "/api/v1/nodes/node-1",
         &json!({"spec": {"taints": [{"key": "gpu", "effect": "NoSchedule"}]}}),
     );
     create(&sim, &json!({}), &json!({}));
-    assert_eq!(placed(&sim), on(&["node-0", "node-2"], "agent:1"));
+    assert_eq!(placements(&sim), placements_on(&["node-0", "node-2"], "agent:1"));
     assert_eq!(
         (&status(&sim)["desiredNumberScheduled"], &status(&sim)["numberReady"]),
         (&json!(2), &json!(2))
     );
-    merge(&sim, "/api/v1/nodes/node-1", &json!({"spec": {"taints": null}}));
-    assert_eq!(placed(&sim), on(&["node-0", "node-1", "node-2"], "agent:1"));
-    // A cordoned node keeps its pod; a pod that does not tolerate a `NoExecute` taint is deleted.
-    merge(&sim, "/api/v1/nodes/node-0", &json!({"spec": {"unschedulable": true}}));
-    merge(
+    merge_patch(&sim, "/api/v1/nodes/node-1", &json!({"spec": {"taints": null}}));
+    assert_eq!(placements(&sim), placements_on(&["node-0", "node-1", "node-2"], "agent:1"));
+    // The pod of a cordoned node stays. A pod that does not tolerate a `NoExecute` taint is deleted.
+    merge_patch(&sim, "/api/v1/nodes/node-0", &json!({"spec": {"unschedulable": true}}));
+    merge_patch(
         &sim,
         "/api/v1/nodes/node-2",
         &json!({"spec": {"taints": [{"key": "gpu", "effect": "NoExecute"}]}}),
     );
     advance(2).await;
-    assert_eq!(placed(&sim), on(&["node-0", "node-1"], "agent:1"));
+    assert_eq!(placements(&sim), placements_on(&["node-0", "node-1"], "agent:1"));
     sim.delete("v1", "Node", "", "node-1").unwrap();
     advance(50).await;
-    assert_eq!(placed(&sim), on(&["node-0"], "agent:1"));
+    assert_eq!(placements(&sim), placements_on(&["node-0"], "agent:1"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_selector_limits_the_nodes() {
     let sim = sim();
-    merge(&sim, "/api/v1/nodes/node-2", &json!({"metadata": {"labels": {"disk": "ssd"}}}));
+    merge_patch(&sim, "/api/v1/nodes/node-2", &json!({"metadata": {"labels": {"disk": "ssd"}}}));
     let mut template = template("agent:1", &json!({}));
     template["spec"]["nodeSelector"] = json!({"disk": "ssd"});
     create(&sim, &json!({"template": template}), &json!({}));
-    assert_eq!(placed(&sim), on(&["node-2"], "agent:1"));
-    merge(&sim, "/api/v1/nodes/node-2", &json!({"metadata": {"labels": {"disk": null}}}));
+    assert_eq!(placements(&sim), placements_on(&["node-2"], "agent:1"));
+    merge_patch(&sim, "/api/v1/nodes/node-2", &json!({"metadata": {"labels": {"disk": null}}}));
     advance(2).await;
-    assert_eq!(placed(&sim), on(&[], "agent:1"));
+    assert_eq!(placements(&sim), placements_on(&[], "agent:1"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,20 +87,20 @@ async fn an_update_replaces_one_pod_after_the_other() {
         create(&sim, &json!({"updateStrategy": strategy}), &json!({"kube-sim/ready-after": "5s"}));
         advance(6).await;
         assert_eq!(status(&sim)["numberAvailable"], 3);
-        merge(
+        merge_patch(
             &sim,
-            SET,
+            DAEMON_SET_PATH,
             &json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "agent:2"}]}}}}),
         );
         let least = if strategy["rollingUpdate"].is_object() { 3 } else { 2 };
         let mut steps = 0;
-        while placed(&sim) != on(&["node-0", "node-1", "node-2"], "agent:2")
+        while placements(&sim) != placements_on(&["node-0", "node-1", "node-2"], "agent:2")
             || status(&sim)["numberAvailable"] != 3
         {
             let available = status(&sim)["numberAvailable"].as_u64().unwrap_or(0);
             assert!(available >= least, "{available} available of {strategy}");
             steps += 1;
-            assert!(steps < 80, "{:?} {}", placed(&sim), status(&sim));
+            assert!(steps < 80, "{:?} {}", placements(&sim), status(&sim));
             advance(1).await;
         }
         assert!(steps > 10, "{steps}");

@@ -1,11 +1,11 @@
-//! The objects that every namespace has.
+//! Tests of the objects that every namespace gets, and of the service accounts of pods.
 
 use serde_json::json;
 
 use super::sim;
 
 #[tokio::test]
-async fn a_namespace_gets_its_service_account_again_after_its_deletion() {
+async fn a_deleted_default_service_account_is_created_again() {
     let sim = sim();
     sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})).unwrap();
     for namespace in ["default", "kube-system", "x"] {

@@ -1,18 +1,18 @@
-//! Deployments and their replica sets.
+//! Tests of the deployment controller and the replica set controller.
 
 use serde_json::{Value, json};
 
-use super::{advance, condition, deployment, merge, pods, sim};
+use super::{advance, condition, deployment, merge_patch, pods, sim};
 use kube_sim::Sim;
 
-const WEB: &str = "/apis/apps/v1/namespaces/default/deployments/web";
+const WEB_PATH: &str = "/apis/apps/v1/namespaces/default/deployments/web";
 
-fn web(sim: &Sim) -> Value {
+fn get_web(sim: &Sim) -> Value {
     sim.get("apps/v1", "Deployment", "default", "web").unwrap()
 }
 
 /// The replica sets in the order of their revisions.
-fn sets(sim: &Sim) -> Vec<Value> {
+fn replica_sets(sim: &Sim) -> Vec<Value> {
     let mut sets = sim.list("apps/v1", "ReplicaSet", "default").unwrap();
     sets.sort_by_key(|set| revision(set).parse::<u64>().unwrap());
     sets
@@ -24,18 +24,18 @@ fn revision(object: &Value) -> &str {
 
 fn set_image(sim: &Sim, image: &str) -> Value {
     let containers = json!([{"name": "main", "image": image}]);
-    merge(sim, WEB, &json!({"spec": {"template": {"spec": {"containers": containers}}}}))
+    merge_patch(sim, WEB_PATH, &json!({"spec": {"template": {"spec": {"containers": containers}}}}))
 }
 
-fn sizes(sim: &Sim) -> Vec<u64> {
-    sets(sim).iter().map(|set| set["spec"]["replicas"].as_u64().unwrap()).collect()
+fn replica_counts(sim: &Sim) -> Vec<u64> {
+    replica_sets(sim).iter().map(|set| set["spec"]["replicas"].as_u64().unwrap()).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deployment_gets_a_replica_set_and_ready_pods() {
     let sim = sim();
     sim.create(&deployment(3, "web:1", &json!({}))).unwrap();
-    let web = web(&sim);
+    let web = get_web(&sim);
     for field in ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "observedGeneration"] {
         let expected = if field == "observedGeneration" { 1 } else { 3 };
         assert_eq!(web["status"][field], expected, "{field}");
@@ -44,7 +44,7 @@ async fn a_deployment_gets_a_replica_set_and_ready_pods() {
     assert_eq!(condition(&web, "Available")["reason"], "MinimumReplicasAvailable");
     assert_eq!(condition(&web, "Progressing")["reason"], "NewReplicaSetAvailable");
     assert_eq!(revision(&web), "1");
-    let [set] = &sets(&sim)[..] else { panic!("one replica set") };
+    let [set] = &replica_sets(&sim)[..] else { panic!("one replica set") };
     let hash = &set["metadata"]["labels"]["pod-template-hash"];
     assert_eq!(set["metadata"]["name"], format!("web-{}", hash.as_str().unwrap()));
     for pod in pods(&sim) {
@@ -65,9 +65,9 @@ async fn a_rolling_update_replaces_the_pods_within_its_limits() {
     let mut deployment = deployment(4, "web:1", &json!({"kube-sim/ready-after": "5s"}));
     deployment["spec"]["strategy"] = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}});
     sim.create(&deployment).unwrap();
-    assert_eq!(web(&sim)["status"]["unavailableReplicas"], 4);
+    assert_eq!(get_web(&sim)["status"]["unavailableReplicas"], 4);
     advance(6).await;
-    assert_eq!(web(&sim)["status"]["availableReplicas"], 4);
+    assert_eq!(get_web(&sim)["status"]["availableReplicas"], 4);
     set_image(&sim, "web:2");
     let mut steps = 0;
     loop {
@@ -75,32 +75,33 @@ async fn a_rolling_update_replaces_the_pods_within_its_limits() {
         let live: Vec<&Value> = all.iter().filter(|p| p["metadata"]["deletionTimestamp"].is_null()).collect();
         let ready = live.iter().filter(|pod| condition(pod, "Ready")["status"] == "True").count();
         assert!(live.len() <= 5 && ready >= 3, "{} pods, {ready} ready", live.len());
-        if web(&sim)["status"]["updatedReplicas"] == 4 && sizes(&sim) == [0, 4] && all.len() == 4 {
+        if get_web(&sim)["status"]["updatedReplicas"] == 4 && replica_counts(&sim) == [0, 4] && all.len() == 4
+        {
             break;
         }
         steps += 1;
-        assert!(steps < 60, "{}", web(&sim)["status"]);
+        assert!(steps < 60, "{}", get_web(&sim)["status"]);
         advance(1).await;
     }
     assert!(steps > 5, "a rollout waits for its pods: {steps} steps");
     assert!(pods(&sim).iter().all(|pod| pod["spec"]["containers"][0]["image"] == "web:2"));
-    assert_eq!(revision(&web(&sim)), "2");
+    assert_eq!(revision(&get_web(&sim)), "2");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollback_takes_the_old_replica_set_with_a_new_revision() {
+async fn a_rollback_gives_the_old_replica_set_a_new_revision() {
     let sim = sim();
     sim.create(&deployment(2, "web:1", &json!({}))).unwrap();
-    let first = sets(&sim).remove(0);
+    let first = replica_sets(&sim).remove(0);
     set_image(&sim, "web:2");
-    assert_eq!(sizes(&sim), [0, 2]);
+    assert_eq!(replica_counts(&sim), [0, 2]);
     set_image(&sim, "web:1");
-    let sets = sets(&sim);
+    let sets = replica_sets(&sim);
     assert_eq!(sets.len(), 2);
     assert_eq!(sets[1]["metadata"]["uid"], first["metadata"]["uid"]);
-    assert_eq!((revision(&sets[0]), revision(&sets[1]), revision(&web(&sim))), ("2", "3", "3"));
+    assert_eq!((revision(&sets[0]), revision(&sets[1]), revision(&get_web(&sim))), ("2", "3", "3"));
     assert_eq!(sets[1]["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"], "1");
-    assert_eq!(sizes(&sim), [0, 2]);
+    assert_eq!(replica_counts(&sim), [0, 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +113,7 @@ async fn old_revisions_beyond_the_limit_are_deleted() {
     for number in 1..5 {
         set_image(&sim, &format!("web:{number}"));
     }
-    let kept: Vec<String> = sets(&sim).iter().map(|set| revision(set).to_owned()).collect();
+    let kept: Vec<String> = replica_sets(&sim).iter().map(|set| revision(set).to_owned()).collect();
     assert_eq!(kept, ["3", "4", "5"]);
 }
 
@@ -120,15 +121,15 @@ async fn old_revisions_beyond_the_limit_are_deleted() {
 async fn a_paused_deployment_scales_but_does_not_roll_out() {
     let sim = sim();
     sim.create(&deployment(2, "web:1", &json!({}))).unwrap();
-    merge(&sim, WEB, &json!({"spec": {"paused": true}}));
-    assert_eq!(condition(&web(&sim), "Progressing")["reason"], "DeploymentPaused");
+    merge_patch(&sim, WEB_PATH, &json!({"spec": {"paused": true}}));
+    assert_eq!(condition(&get_web(&sim), "Progressing")["reason"], "DeploymentPaused");
     set_image(&sim, "web:2");
-    merge(&sim, WEB, &json!({"spec": {"replicas": 3}}));
-    assert_eq!(sizes(&sim), [3]);
-    assert_eq!(web(&sim)["status"]["updatedReplicas"], Value::Null);
-    merge(&sim, WEB, &json!({"spec": {"paused": null}}));
-    assert_eq!(sizes(&sim), [0, 3]);
-    assert_eq!(condition(&web(&sim), "Progressing")["reason"], "NewReplicaSetAvailable");
+    merge_patch(&sim, WEB_PATH, &json!({"spec": {"replicas": 3}}));
+    assert_eq!(replica_counts(&sim), [3]);
+    assert_eq!(get_web(&sim)["status"]["updatedReplicas"], Value::Null);
+    merge_patch(&sim, WEB_PATH, &json!({"spec": {"paused": null}}));
+    assert_eq!(replica_counts(&sim), [0, 3]);
+    assert_eq!(condition(&get_web(&sim), "Progressing")["reason"], "NewReplicaSetAvailable");
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,9 +139,9 @@ async fn a_rollout_without_progress_exceeds_its_deadline() {
     deployment["spec"]["progressDeadlineSeconds"] = 30.into();
     sim.create(&deployment).unwrap();
     advance(29).await;
-    assert_eq!(condition(&web(&sim), "Progressing")["status"], "True");
+    assert_eq!(condition(&get_web(&sim), "Progressing")["status"], "True");
     advance(3).await;
-    let web = web(&sim);
+    let web = get_web(&sim);
     assert_eq!(condition(&web, "Progressing")["reason"], "ProgressDeadlineExceeded");
     assert_eq!(condition(&web, "Progressing")["status"], "False");
     assert_eq!(condition(&web, "Available")["status"], "False");
@@ -175,14 +176,18 @@ async fn a_replica_set_adopts_and_releases_pods() {
     assert_eq!(pods(&sim).len(), 2);
     let adopted = sim.get("v1", "Pod", "default", "orphan").unwrap();
     assert_eq!(adopted["metadata"]["ownerReferences"][0]["uid"], set["metadata"]["uid"]);
-    merge(&sim, "/api/v1/namespaces/default/pods/orphan", &json!({"metadata": {"labels": {"app": "other"}}}));
+    merge_patch(
+        &sim,
+        "/api/v1/namespaces/default/pods/orphan",
+        &json!({"metadata": {"labels": {"app": "other"}}}),
+    );
     let released = sim.get("v1", "Pod", "default", "orphan").unwrap();
     assert_eq!(released["metadata"]["ownerReferences"], Value::Null);
     assert_eq!(pods(&sim).len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_smaller_replica_set_first_deletes_pods_that_are_not_ready_or_cheap() {
+async fn a_scale_down_deletes_unready_pods_and_pods_of_low_deletion_cost_first() {
     let sim = sim();
     let set = deployment(4, "web:1", &json!({}));
     sim.create(&set).unwrap();
@@ -190,11 +195,11 @@ async fn a_smaller_replica_set_first_deletes_pods_that_are_not_ready_or_cheap() 
         pods(&sim).iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect();
     let annotate = |name: &str, key: &str, value: &str| {
         let path = format!("/api/v1/namespaces/default/pods/{name}");
-        merge(&sim, &path, &json!({"metadata": {"annotations": {key: value}}}));
+        merge_patch(&sim, &path, &json!({"metadata": {"annotations": {key: value}}}));
     };
     annotate(&names[2], "controller.kubernetes.io/pod-deletion-cost", "-1");
     annotate(&names[1], "kube-sim/ready-after", "never");
-    merge(&sim, WEB, &json!({"spec": {"replicas": 2}}));
+    merge_patch(&sim, WEB_PATH, &json!({"spec": {"replicas": 2}}));
     let live: Vec<String> = pods(&sim)
         .iter()
         .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())

@@ -1,11 +1,11 @@
-//! Jobs.
+//! Tests of the job controller.
 
 use serde_json::{Value, json};
 
-use super::{advance, condition, merge, pods, sim};
+use super::{advance, condition, merge_patch, pods, sim};
 use kube_sim::Sim;
 
-const JOB: &str = "/apis/batch/v1/namespaces/default/jobs/work";
+const JOB_PATH: &str = "/apis/batch/v1/namespaces/default/jobs/work";
 
 fn create(sim: &Sim, spec: &Value, annotations: &Value, restart_policy: &str) -> Value {
     let mut job =
@@ -22,7 +22,7 @@ fn get(sim: &Sim) -> Value {
     sim.get("batch/v1", "Job", "default", "work").unwrap()
 }
 
-fn has(job: &Value, kind: &str) -> bool {
+fn is_condition_true(job: &Value, kind: &str) -> bool {
     job["status"]["conditions"].is_array() && condition(job, kind)["status"] == "True"
 }
 
@@ -43,13 +43,13 @@ async fn a_job_completes_after_its_pods() {
             (&job["status"]["active"], &job["status"]["succeeded"]),
             (&json!(active), &json!(succeeded))
         );
-        assert!(!has(&job, "Complete"));
+        assert!(!is_condition_true(&job, "Complete"));
     }
     advance(10).await;
     let job = get(&sim);
     assert_eq!(job["status"]["succeeded"], 5);
     assert_eq!(condition(&job, "Complete")["reason"], "CompletionsReached");
-    assert!(has(&job, "SuccessCriteriaMet"));
+    assert!(is_condition_true(&job, "SuccessCriteriaMet"));
     assert_eq!(job["status"]["completionTime"], "2026-01-01T00:00:30Z");
     assert!(pods(&sim).iter().all(|pod| pod["metadata"]["finalizers"].is_null()), "all pods are counted");
 }
@@ -70,7 +70,7 @@ async fn failing_pods_are_replaced_until_the_backoff_limit() {
     assert_eq!(job["status"]["failed"], 3);
     assert_eq!(condition(&job, "Failed")["reason"], "BackoffLimitExceeded");
     assert_eq!(condition(&job, "Failed")["message"], "Job has reached the specified backoff limit");
-    assert!(has(&job, "FailureTarget") && job["status"]["active"].is_null());
+    assert!(is_condition_true(&job, "FailureTarget") && job["status"]["active"].is_null());
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +79,7 @@ async fn an_indexed_job_runs_each_index() {
     let spec = json!({"completions": 4, "parallelism": 4, "completionMode": "Indexed"});
     let job = create(&sim, &spec, &json!({}), "Never");
     assert_eq!(job["status"]["completedIndexes"], "0-3");
-    assert!(has(&job, "Complete"));
+    assert!(is_condition_true(&job, "Complete"));
     let mut names: Vec<String> =
         pods(&sim).iter().map(|pod| pod["spec"]["hostname"].as_str().unwrap().to_owned()).collect();
     names.sort();
@@ -94,10 +94,13 @@ async fn a_job_exceeds_its_deadline() {
     let sim = sim();
     create(&sim, &json!({"activeDeadlineSeconds": 30}), &json!({"kube-sim/exit-after": "never"}), "Never");
     advance(29).await;
-    assert!(!has(&get(&sim), "FailureTarget"));
+    assert!(!is_condition_true(&get(&sim), "FailureTarget"));
     advance(1).await;
     let job = get(&sim);
-    assert!(has(&job, "FailureTarget") && !has(&job, "Failed"), "the pod terminates");
+    assert!(
+        is_condition_true(&job, "FailureTarget") && !is_condition_true(&job, "Failed"),
+        "the pod terminates"
+    );
     advance(2).await;
     assert_eq!(condition(&get(&sim), "Failed")["reason"], "DeadlineExceeded");
     assert_eq!(pods(&sim), Vec::<Value>::new());
@@ -107,12 +110,12 @@ async fn a_job_exceeds_its_deadline() {
 async fn a_suspended_job_has_no_pods() {
     let sim = sim();
     let job = create(&sim, &json!({"suspend": true}), &json!({"kube-sim/exit-after": "never"}), "Never");
-    assert!(has(&job, "Suspended") && job["status"]["startTime"].is_null());
+    assert!(is_condition_true(&job, "Suspended") && job["status"]["startTime"].is_null());
     assert_eq!(pods(&sim).len(), 0);
-    merge(&sim, JOB, &json!({"spec": {"suspend": false}}));
+    merge_patch(&sim, JOB_PATH, &json!({"spec": {"suspend": false}}));
     assert_eq!(condition(&get(&sim), "Suspended")["reason"], "JobResumed");
     assert_eq!(get(&sim)["status"]["active"], 1);
-    merge(&sim, JOB, &json!({"spec": {"suspend": true}}));
+    merge_patch(&sim, JOB_PATH, &json!({"spec": {"suspend": true}}));
     advance(2).await;
     assert_eq!(pods(&sim).len(), 0);
     assert_eq!(get(&sim)["status"]["failed"], Value::Null);
@@ -123,7 +126,7 @@ async fn a_finished_job_is_deleted_after_its_time_to_live() {
     let sim = sim();
     create(&sim, &json!({"ttlSecondsAfterFinished": 60}), &json!({}), "Never");
     advance(59).await;
-    assert!(has(&get(&sim), "Complete"));
+    assert!(is_condition_true(&get(&sim), "Complete"));
     advance(1).await;
     assert!(sim.get("batch/v1", "Job", "default", "work").unwrap_err().is_not_found());
     assert_eq!(pods(&sim).len(), 0);
@@ -145,7 +148,7 @@ async fn a_pod_failure_policy_ignores_failures_or_fails_the_job() {
     advance(60).await;
     let job = get(&ignored);
     assert_eq!(job["status"]["failed"], Value::Null);
-    assert!(!has(&job, "Failed"));
+    assert!(!is_condition_true(&job, "Failed"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +156,7 @@ async fn the_pods_of_a_deleted_job_are_deleted() {
     let sim = sim();
     create(&sim, &json!({}), &json!({"kube-sim/exit-after": "never"}), "Never");
     assert_eq!(pods(&sim).len(), 1);
-    sim.request(&http::Method::DELETE, &format!("{JOB}?propagationPolicy=Background"), "", &Value::Null)
+    sim.request(&http::Method::DELETE, &format!("{JOB_PATH}?propagationPolicy=Background"), "", &Value::Null)
         .unwrap();
     advance(2).await;
     assert_eq!(pods(&sim).len(), 0);

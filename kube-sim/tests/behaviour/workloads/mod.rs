@@ -1,4 +1,4 @@
-//! The built-in controllers of workloads, on a paused clock.
+//! Tests of the controllers that `SimBuilder::workloads` enables. Most tests pause the clock.
 
 mod budgets;
 mod cron_jobs;
@@ -26,7 +26,7 @@ fn sim() -> Sim {
     builder().build()
 }
 
-/// A deployment `web` whose pods have these annotations.
+/// A deployment with the name `web`. Its pods have the annotations `annotations`.
 fn deployment(replicas: u32, image: &str, annotations: &Value) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
@@ -49,7 +49,7 @@ fn pods(sim: &Sim) -> Vec<Value> {
     sim.list("v1", "Pod", "default").unwrap()
 }
 
-fn merge(sim: &Sim, path: &str, body: &Value) -> Value {
+fn merge_patch(sim: &Sim, path: &str, body: &Value) -> Value {
     sim.request(&http::Method::PATCH, path, "application/merge-patch+json", body).unwrap()
 }
 
@@ -58,7 +58,7 @@ fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     conditions.iter().find(|c| c["type"] == kind).unwrap_or(&Value::Null)
 }
 
-/// Advances the clock, so that the controllers run with the next request.
+/// Advances the clock. The next request runs the controllers that have become due.
 async fn advance(seconds: u64) {
     tokio::time::advance(Duration::from_secs(seconds)).await;
 }

@@ -1,11 +1,11 @@
-//! The lifecycle of pods on nodes.
+//! Tests of the lifecycle of pods on nodes.
 
 use serde_json::{Value, json};
 
-use super::{advance, condition, merge, sim};
+use super::{advance, condition, merge_patch, sim};
 use kube_sim::Sim;
 
-const POD: &str = "/api/v1/namespaces/default/pods/a";
+const POD_PATH: &str = "/api/v1/namespaces/default/pods/a";
 
 fn create(sim: &Sim, annotations: &Value, restart_policy: &str) -> Value {
     let pod = json!({
@@ -38,7 +38,7 @@ async fn a_pod_becomes_ready_after_the_time_in_its_annotation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_readiness_gate_holds_back_a_pod() {
+async fn a_pod_is_not_ready_until_its_readiness_gates_pass() {
     let sim = sim();
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"},
@@ -53,7 +53,7 @@ async fn a_readiness_gate_holds_back_a_pod() {
     assert_eq!(condition(&pod, "Ready")["reason"], "ReadinessGatesNotReady");
     let mut conditions = pod["status"]["conditions"].clone();
     conditions.as_array_mut().unwrap().push(json!({"type": "example.com/traffic", "status": "True"}));
-    merge(&sim, &format!("{POD}/status"), &json!({"status": {"conditions": conditions}}));
+    merge_patch(&sim, &format!("{POD_PATH}/status"), &json!({"status": {"conditions": conditions}}));
     let pod = pod_a(&sim);
     assert_eq!(condition(&pod, "Ready")["status"], "True");
     assert_eq!(condition(&pod, "example.com/traffic")["status"], "True");
@@ -65,7 +65,7 @@ async fn a_pod_ends_with_the_exit_code_in_its_annotation() {
         let sim = sim();
         create(&sim, &json!({}), "Never");
         assert_eq!(pod_a(&sim)["status"]["phase"], "Running");
-        merge(&sim, POD, &json!({"metadata": {"annotations": {"kube-sim/exit-code": code}}}));
+        merge_patch(&sim, POD_PATH, &json!({"metadata": {"annotations": {"kube-sim/exit-code": code}}}));
         let pod = pod_a(&sim);
         assert_eq!(pod["status"]["phase"], phase);
         let state = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
@@ -80,7 +80,7 @@ async fn failing_containers_restart_after_an_increasing_time() {
     create(&sim, &json!({"kube-sim/exit-after": "5s", "kube-sim/exit-code": "1"}), "Always");
     let restarts = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap();
     let waiting = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].clone();
-    // The containers run for 5 s, then wait for 10 s, run for 5 s, and wait for 20 s.
+    // The container runs for 5 s, waits for 10 s, runs for 5 s, and waits for 20 s.
     for (seconds, expected, waits) in
         [(5, 1, true), (11, 1, false), (5, 2, true), (12, 2, true), (9, 2, false)]
     {
@@ -93,7 +93,7 @@ async fn failing_containers_restart_after_an_increasing_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_annotation_that_is_no_duration_is_reported() {
+async fn an_annotation_with_an_invalid_duration_is_reported() {
     let sim = sim();
     let pod = create(&sim, &json!({"kube-sim/ready-after": "soon"}), "Always");
     assert_eq!(condition(&pod, "Ready")["status"], "True");

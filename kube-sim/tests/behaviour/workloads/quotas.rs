@@ -1,4 +1,4 @@
-//! Resource quotas.
+//! Tests of resource quotas.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn status(sim: &Sim) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quota_counts_objects_and_refuses_more() {
+async fn a_quota_counts_objects_and_refuses_objects_above_the_limit() {
     let sim = sim();
     create(&sim, &json!({"configmaps": "1", "count/deployments.apps": "1"}));
     assert_eq!(status(&sim)["used"], json!({"configmaps": "0", "count/deployments.apps": "0"}));
@@ -33,7 +33,7 @@ async fn a_quota_counts_objects_and_refuses_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pods_must_specify_limited_resources_and_stay_below_them() {
+async fn pods_must_specify_the_resources_that_a_quota_limits_and_must_fit_into_the_quota() {
     let sim = sim();
     create(&sim, &json!({"requests.cpu": "1", "pods": "5"}));
     let pod = |name: &str, resources: Value| {
@@ -55,7 +55,7 @@ async fn pods_must_specify_limited_resources_and_stay_below_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_set_reports_the_quota_and_tries_again() {
+async fn a_replica_set_reports_an_exceeded_quota_and_tries_again() {
     let sim = sim();
     create(&sim, &json!({"pods": "2"}));
     sim.create(&deployment(3, "web:1", &json!({}))).unwrap();

@@ -1,13 +1,13 @@
-//! The scheduler.
+//! Tests of the scheduler.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{condition, merge, pods, sim};
+use super::{condition, merge_patch, pods, sim};
 use kube_sim::Sim;
 
-/// Creates a pod with this spec, and returns the name of its node.
+/// Creates a pod with this spec. Returns the name of the node of the pod, or `None` if the pod is not bound to a node.
 fn schedule(sim: &Sim, name: &str, spec: &Value) -> Option<String> {
     let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "web"}}, "spec": spec,
@@ -20,13 +20,13 @@ fn schedule(sim: &Sim, name: &str, spec: &Value) -> Option<String> {
     pod["spec"]["nodeName"].as_str().map(str::to_owned)
 }
 
-fn reason(sim: &Sim, name: &str) -> String {
+fn unschedulable_message(sim: &Sim, name: &str) -> String {
     let pod = sim.get("v1", "Pod", "default", name).unwrap();
     assert_eq!(condition(&pod, "PodScheduled")["reason"], "Unschedulable");
     condition(&pod, "PodScheduled")["message"].as_str().unwrap().to_owned()
 }
 
-fn node(name: &str) -> String {
+fn node_path(name: &str) -> String {
     format!("/api/v1/nodes/{name}")
 }
 
@@ -48,7 +48,7 @@ async fn a_pod_waits_for_a_node_with_sufficient_resources() {
         assert!(schedule(&sim, &format!("large{number}"), &requests("5")).is_some());
     }
     assert_eq!(schedule(&sim, "waiting", &requests("4")), None);
-    assert_eq!(reason(&sim, "waiting"), "0/3 nodes are available: 3 Insufficient cpu.");
+    assert_eq!(unschedulable_message(&sim, "waiting"), "0/3 nodes are available: 3 Insufficient cpu.");
     sim.request(
         &http::Method::DELETE,
         "/api/v1/namespaces/default/pods/large1?gracePeriodSeconds=0",
@@ -63,12 +63,12 @@ async fn a_pod_waits_for_a_node_with_sufficient_resources() {
 async fn taints_and_cordons_repel_pods_without_tolerations() {
     let sim = sim();
     let taint = json!([{"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}]);
-    merge(&sim, &node("node-0"), &json!({"spec": {"taints": taint}}));
-    merge(&sim, &node("node-1"), &json!({"spec": {"unschedulable": true}}));
-    merge(&sim, &node("node-2"), &json!({"spec": {"unschedulable": true}}));
+    merge_patch(&sim, &node_path("node-0"), &json!({"spec": {"taints": taint}}));
+    merge_patch(&sim, &node_path("node-1"), &json!({"spec": {"unschedulable": true}}));
+    merge_patch(&sim, &node_path("node-2"), &json!({"spec": {"unschedulable": true}}));
     assert_eq!(schedule(&sim, "a", &json!({})), None);
     assert_eq!(
-        reason(&sim, "a"),
+        unschedulable_message(&sim, "a"),
         "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) were unschedulable."
     );
     for (name, toleration) in [
@@ -77,14 +77,14 @@ async fn taints_and_cordons_repel_pods_without_tolerations() {
     ] {
         assert_eq!(schedule(&sim, name, &json!({"tolerations": [toleration]})).as_deref(), Some("node-0"));
     }
-    merge(&sim, &node("node-2"), &json!({"spec": {"unschedulable": null}}));
+    merge_patch(&sim, &node_path("node-2"), &json!({"spec": {"unschedulable": null}}));
     assert_eq!(sim.get("v1", "Pod", "default", "a").unwrap()["spec"]["nodeName"], "node-2");
 }
 
 #[tokio::test(start_paused = true)]
 async fn node_selectors_and_required_affinities_select_nodes() {
     let sim = sim();
-    merge(&sim, &node("node-1"), &json!({"metadata": {"labels": {"disk": "ssd", "size": "7"}}}));
+    merge_patch(&sim, &node_path("node-1"), &json!({"metadata": {"labels": {"disk": "ssd", "size": "7"}}}));
     let required = |expressions: Value| {
         json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
             "nodeSelectorTerms": [{"matchExpressions": expressions}],
@@ -104,7 +104,7 @@ async fn node_selectors_and_required_affinities_select_nodes() {
         assert_eq!(schedule(&sim, name, &spec).as_deref(), expected, "{name}");
     }
     assert_eq!(
-        reason(&sim, "none"),
+        unschedulable_message(&sim, "none"),
         "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
     );
 }
@@ -154,10 +154,10 @@ async fn a_pod_affinity_selects_namespaces_by_their_labels() {
     assert_eq!(schedule(&sim, "own", &near(json!({}))), None);
     assert_eq!(schedule(&sim, "waiting", &near(of_team("b"))), None);
     assert_eq!(
-        reason(&sim, "waiting"),
+        unschedulable_message(&sim, "waiting"),
         "0/3 nodes are available: 3 node(s) didn't match pod affinity rules."
     );
-    merge(&sim, "/api/v1/namespaces/other", &json!({"metadata": {"labels": {"team": "b"}}}));
+    merge_patch(&sim, "/api/v1/namespaces/other", &json!({"metadata": {"labels": {"team": "b"}}}));
     assert_eq!(sim.get("v1", "Pod", "default", "waiting").unwrap()["spec"]["nodeName"], node.as_str());
 }
 
@@ -171,7 +171,7 @@ async fn spread_constraints_limit_the_skew_of_domains() {
         .map(|n| n["metadata"]["name"].as_str().unwrap().to_owned())
         .collect();
     for (name, zone) in names.iter().zip(["a", "a", "b"]) {
-        merge(&sim, &node(name), &json!({"metadata": {"labels": {"zone": zone}}}));
+        merge_patch(&sim, &node_path(name), &json!({"metadata": {"labels": {"zone": zone}}}));
     }
     let spread = |fields: Value| {
         let mut constraint = json!({
@@ -191,11 +191,11 @@ async fn spread_constraints_limit_the_skew_of_domains() {
         assert!(schedule(&sim, &format!("a{number}"), &spread(json!({}))).is_some());
     }
     assert_eq!((count(false), count(true)), (3, 3));
-    merge(&sim, &node(&names[2]), &json!({"spec": {"unschedulable": true}}));
+    merge_patch(&sim, &node_path(&names[2]), &json!({"spec": {"unschedulable": true}}));
     assert!(schedule(&sim, "b0", &spread(json!({}))).is_some());
     assert_eq!(schedule(&sim, "b1", &spread(json!({}))), None);
     assert_eq!(
-        reason(&sim, "b1"),
+        unschedulable_message(&sim, "b1"),
         "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't match pod topology spread constraints."
     );
     assert!(schedule(&sim, "wide", &spread(json!({"maxSkew": 2}))).is_some());
@@ -203,7 +203,7 @@ async fn spread_constraints_limit_the_skew_of_domains() {
     assert_eq!(schedule(&sim, "few", &spread(json!({"maxSkew": 2, "minDomains": 3}))), None);
     assert_eq!(schedule(&sim, "none", &spread(json!({"topologyKey": "rack"}))), None);
     assert!(
-        reason(&sim, "none")
+        unschedulable_message(&sim, "none")
             .contains("2 node(s) didn't match pod topology spread constraints (missing required label)")
     );
 }
@@ -213,6 +213,6 @@ async fn gated_pods_and_pods_of_other_schedulers_are_not_bound() {
     let sim = sim();
     assert_eq!(schedule(&sim, "other", &json!({"schedulerName": "other"})), None);
     assert_eq!(schedule(&sim, "gated", &json!({"schedulingGates": [{"name": "example.com/gate"}]})), None);
-    merge(&sim, "/api/v1/namespaces/default/pods/gated", &json!({"spec": {"schedulingGates": []}}));
+    merge_patch(&sim, "/api/v1/namespaces/default/pods/gated", &json!({"spec": {"schedulingGates": []}}));
     assert!(sim.get("v1", "Pod", "default", "gated").unwrap()["spec"]["nodeName"].is_string());
 }

@@ -1,8 +1,8 @@
-//! The endpoints of services.
+//! Tests of the endpoints of services.
 
 use serde_json::{Value, json};
 
-use super::{advance, deployment, merge, pods, sim};
+use super::{advance, deployment, merge_patch, pods, sim};
 use kube_sim::Sim;
 
 fn create(sim: &Sim, spec: &Value) {
@@ -13,7 +13,7 @@ fn create(sim: &Sim, spec: &Value) {
     sim.create(&service).unwrap();
 }
 
-fn slices(sim: &Sim) -> Vec<Value> {
+fn endpoint_slices(sim: &Sim) -> Vec<Value> {
     let all = sim.list("discovery.k8s.io/v1", "EndpointSlice", "default").unwrap();
     all.into_iter()
         .filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == "web")
@@ -21,12 +21,12 @@ fn slices(sim: &Sim) -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_slices_and_endpoints_follow_the_pods() {
+async fn the_endpoint_slices_and_endpoints_follow_the_pods() {
     let sim = sim();
     create(&sim, &json!({"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}));
-    assert!(slices(&sim)[0]["endpoints"].as_array().is_none_or(Vec::is_empty));
+    assert!(endpoint_slices(&sim)[0]["endpoints"].as_array().is_none_or(Vec::is_empty));
     sim.create(&deployment(3, "web:1", &json!({}))).unwrap();
-    let [slice] = &slices(&sim)[..] else { panic!("one slice") };
+    let [slice] = &endpoint_slices(&sim)[..] else { panic!("one slice") };
     assert_eq!(slice["ports"], json!([{"name": "http", "port": 8080, "protocol": "TCP"}]));
     assert_eq!(slice["metadata"]["labels"]["tier"], "front");
     let endpoints = slice["endpoints"].as_array().unwrap();
@@ -39,20 +39,20 @@ async fn the_slices_and_endpoints_follow_the_pods() {
     let legacy = sim.get("v1", "Endpoints", "default", "web").unwrap();
     assert_eq!(legacy["subsets"][0]["addresses"].as_array().unwrap().len(), 3);
     assert_eq!(legacy["subsets"][0]["ports"], json!([{"name": "http", "port": 8080, "protocol": "TCP"}]));
-    merge(&sim, "/apis/apps/v1/namespaces/default/deployments/web", &json!({"spec": {"replicas": 1}}));
+    merge_patch(&sim, "/apis/apps/v1/namespaces/default/deployments/web", &json!({"spec": {"replicas": 1}}));
     advance(2).await;
-    assert_eq!(slices(&sim)[0]["endpoints"].as_array().unwrap().len(), 1);
+    assert_eq!(endpoint_slices(&sim)[0]["endpoints"].as_array().unwrap().len(), 1);
     sim.delete("v1", "Service", "default", "web").unwrap();
-    assert_eq!(slices(&sim), Vec::<Value>::new());
+    assert_eq!(endpoint_slices(&sim), Vec::<Value>::new());
     assert!(sim.get("v1", "Endpoints", "default", "web").unwrap_err().is_not_found());
 }
 
 #[tokio::test(start_paused = true)]
-async fn pods_that_are_not_ready_have_no_traffic() {
+async fn an_endpoint_is_ready_only_if_its_pod_is_ready() {
     let sim = sim();
     create(&sim, &json!({"ports": [{"port": 80}]}));
     sim.create(&deployment(1, "web:1", &json!({"kube-sim/ready-after": "10s"}))).unwrap();
-    let conditions = |sim: &Sim| slices(sim)[0]["endpoints"][0]["conditions"]["ready"].clone();
+    let conditions = |sim: &Sim| endpoint_slices(sim)[0]["endpoints"][0]["conditions"]["ready"].clone();
     assert_eq!(conditions(&sim), false);
     let subset = |sim: &Sim| sim.get("v1", "Endpoints", "default", "web").unwrap()["subsets"][0].clone();
     assert!(subset(&sim)["notReadyAddresses"].is_array() && subset(&sim)["addresses"].is_null());
@@ -62,13 +62,13 @@ async fn pods_that_are_not_ready_have_no_traffic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_named_port_has_the_number_of_the_container() {
+async fn a_named_target_port_gets_the_port_number_of_the_container() {
     let sim = sim();
     create(&sim, &json!({"clusterIP": "None", "ports": [{"port": 80, "targetPort": "http"}]}));
     let mut web = deployment(1, "web:1", &json!({}));
     web["spec"]["template"]["spec"]["containers"][0]["ports"] =
         json!([{"name": "http", "containerPort": 8443}]);
     sim.create(&web).unwrap();
-    assert_eq!(slices(&sim)[0]["ports"][0]["port"], 8443);
-    assert_eq!(slices(&sim)[0]["metadata"]["labels"]["service.kubernetes.io/headless"], "");
+    assert_eq!(endpoint_slices(&sim)[0]["ports"][0]["port"], 8443);
+    assert_eq!(endpoint_slices(&sim)[0]["metadata"]["labels"]["service.kubernetes.io/headless"], "");
 }

@@ -1,11 +1,11 @@
-//! Stateful sets.
+//! Tests of the stateful set controller.
 
 use serde_json::{Value, json};
 
-use super::{advance, condition, merge, pods, sim, template};
+use super::{advance, condition, merge_patch, pods, sim, template};
 use kube_sim::Sim;
 
-const SET: &str = "/apis/apps/v1/namespaces/default/statefulsets/db";
+const STATEFUL_SET_PATH: &str = "/apis/apps/v1/namespaces/default/statefulsets/db";
 
 fn create(sim: &Sim, replicas: u32, spec: &Value, annotations: &Value) {
     let mut set =
@@ -17,7 +17,7 @@ fn create(sim: &Sim, replicas: u32, spec: &Value, annotations: &Value) {
     sim.create(&set).unwrap();
 }
 
-fn names(sim: &Sim) -> Vec<String> {
+fn pod_names(sim: &Sim) -> Vec<String> {
     pods(sim).iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -26,17 +26,17 @@ fn status(sim: &Sim) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pods_are_created_and_deleted_in_the_order_of_their_ordinals() {
+async fn pods_are_created_in_the_order_of_their_ordinals_and_deleted_in_reverse_order() {
     let sim = sim();
     create(&sim, 3, &json!({}), &json!({"kube-sim/ready-after": "10s"}));
-    assert_eq!(names(&sim), ["db-0"]);
+    assert_eq!(pod_names(&sim), ["db-0"]);
     advance(11).await;
-    assert_eq!(names(&sim), ["db-0", "db-1"]);
+    assert_eq!(pod_names(&sim), ["db-0", "db-1"]);
     advance(11).await;
-    assert_eq!(names(&sim), ["db-0", "db-1", "db-2"]);
+    assert_eq!(pod_names(&sim), ["db-0", "db-1", "db-2"]);
     advance(11).await;
     assert_eq!(status(&sim)["readyReplicas"], 3);
-    merge(&sim, SET, &json!({"spec": {"replicas": 1}}));
+    merge_patch(&sim, STATEFUL_SET_PATH, &json!({"spec": {"replicas": 1}}));
     let terminating = |sim: &Sim| -> Vec<String> {
         let all = pods(sim);
         let some = all.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_string());
@@ -46,7 +46,7 @@ async fn pods_are_created_and_deleted_in_the_order_of_their_ordinals() {
     advance(2).await;
     assert_eq!(terminating(&sim), ["db-1"]);
     advance(2).await;
-    assert_eq!(names(&sim), ["db-0"]);
+    assert_eq!(pod_names(&sim), ["db-0"]);
     let events = sim.list("v1", "Event", "default").unwrap();
     assert!(events.iter().any(|event| event["message"] == "Delete Pod db-2 in StatefulSet db successful"));
 }
@@ -62,7 +62,7 @@ async fn parallel_pods_are_created_at_once_with_their_identity_and_claims() {
         }],
     });
     create(&sim, 3, &spec, &json!({"kube-sim/ready-after": "never"}));
-    assert_eq!(names(&sim), ["db-0", "db-1", "db-2"]);
+    assert_eq!(pod_names(&sim), ["db-0", "db-1", "db-2"]);
     let pod = &pods(&sim)[1];
     assert_eq!(pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"], "db-1");
     assert_eq!(pod["metadata"]["labels"]["apps.kubernetes.io/pod-index"], "1");
@@ -84,9 +84,9 @@ async fn a_rolling_update_replaces_pods_down_to_the_partition() {
     create(&sim, 3, &spec, &json!({}));
     let first = status(&sim)["currentRevision"].clone();
     assert_eq!(status(&sim)["updateRevision"], first);
-    merge(
+    merge_patch(
         &sim,
-        SET,
+        STATEFUL_SET_PATH,
         &json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "db:2"}]}}}}),
     );
     let images = |sim: &Sim| -> Vec<Value> {
@@ -99,7 +99,11 @@ async fn a_rolling_update_replaces_pods_down_to_the_partition() {
     }
     assert_eq!(status(&sim)["currentRevision"], first);
     assert_eq!(status(&sim)["updatedReplicas"], 2);
-    merge(&sim, SET, &json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 0}}}}));
+    merge_patch(
+        &sim,
+        STATEFUL_SET_PATH,
+        &json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 0}}}}),
+    );
     advance(2).await;
     assert_eq!(images(&sim), ["db:2", "db:2", "db:2"]);
     let status = status(&sim);
@@ -121,7 +125,7 @@ async fn a_deleted_pod_comes_back_with_its_name() {
     sim.delete("v1", "Pod", "default", "db-0").unwrap();
     advance(2).await;
     let pod = &pods(&sim)[0];
-    assert_eq!(names(&sim), ["db-0", "db-1"]);
+    assert_eq!(pod_names(&sim), ["db-0", "db-1"]);
     assert_ne!(pod["metadata"]["uid"], before);
     assert_eq!(condition(pod, "Ready")["status"], "True");
 }

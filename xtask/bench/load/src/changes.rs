@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use crate::format::{Format, Types};
+use crate::format::{Format, TypeInfo};
 use crate::pods::{Pod, PodGenerator, SELECTED_SHARD};
 
 /// The resource version of the initial list.
@@ -25,12 +25,12 @@ pub(crate) fn initial_pods(count: usize) -> Vec<Pod> {
         .collect()
 }
 
-/// The watch events of a dataset, and the pods that result from them or pass a filter.
+/// The watch events of a dataset, the pods that exist after these events, and the pods that each filter keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     /// The type and the pod of each event.
     all: Vec<(&'static str, Pod)>,
-    /// The pods after all events.
+    /// The pods that exist after all events.
     pub(crate) after: Vec<Pod>,
     /// The pods of the events that a generation predicate keeps: one event in a hundred.
     pub(crate) new_generation: Vec<Pod>,
@@ -99,15 +99,15 @@ impl Events {
         }
     }
 
-    /// All events in order, one HTTP chunk each.
-    pub(crate) fn chunks(&self, pods: &PodGenerator, types: Types, format: Format) -> Vec<u8> {
+    /// Encodes all events in order. Each event is one HTTP chunk.
+    pub(crate) fn chunks(&self, pods: &PodGenerator, type_info: TypeInfo, format: Format) -> Vec<u8> {
         let (mut chunks, mut json, mut item) = (Vec::new(), Vec::new(), Vec::new());
         for (event_type, pod) in &self.all {
             json.clear();
             item.clear();
             pods.write(pod, &mut json);
-            format.append_item(types, &json, &mut item);
-            format.append_event(event_type, format.object(types, &item).parts(), &mut chunks);
+            format.append_item(type_info, &json, &mut item);
+            format.append_event(event_type, format.object(type_info, &item).parts(), &mut chunks);
         }
         chunks
     }
@@ -152,8 +152,8 @@ mod tests {
             .map(|pod| (pods.namespaced_name(pod), pod.version.to_string()))
             .collect();
         let mut last = 0;
-        let types = Types { api_version: "v1", kind: "Pod", custom: false };
-        let chunks = events.chunks(&pods, types, Format::Json);
+        let type_info = TypeInfo { api_version: "v1", kind: "Pod", custom: false };
+        let chunks = events.chunks(&pods, type_info, Format::Json);
         let (mut rest, mut count) = (chunks.as_slice(), 0);
         while !rest.is_empty() {
             let end = rest.windows(2).position(|two| two == b"\r\n").unwrap();

@@ -7,15 +7,15 @@ use serde_json::Value;
 
 use crate::changes::{self, Events};
 use crate::digest::{Digest, five_fields};
-use crate::format::{Format, Types};
+use crate::format::{Format, TypeInfo};
 use crate::object_set::{ObjectSet, Objects};
 use crate::other_kinds;
 use crate::pods::{Pod, PodGenerator};
 
-/// The kind of the pods.
-const POD: Types = Types { api_version: "v1", kind: "Pod", custom: false };
+/// The `apiVersion` and `kind` of pods.
+const POD: TypeInfo = TypeInfo { api_version: "v1", kind: "Pod", custom: false };
 
-/// All served objects and events. The same seed gives the same bytes.
+/// All served objects and events. The same number of pods and the same seed give the same bytes.
 #[derive(Debug)]
 pub(crate) struct Dataset {
     count: usize,
@@ -48,15 +48,15 @@ impl Dataset {
             protobuf_events: OnceLock::new(),
             nodes: OnceLock::new(),
             config_maps: OnceLock::new(),
-            secrets: built_in("Secret", ObjectSet::new(Format::Json)),
+            secrets: built_in_objects("Secret", ObjectSet::new(Format::Json)),
             widgets: OnceLock::new(),
         }
     }
 
-    /// Generates, in `format`, the data that rows with `needs_preparation` use.
+    /// Generates, in `format`, the data of the bench's rows whose field `needs_preparation` is true.
     pub(crate) fn prepare(&self, format: Format) {
         self.event_chunks(format);
-        self.relisted().in_format(format);
+        self.relisted_pods().in_format(format);
         if format == Format::Protobuf {
             for objects in [self.pods(), self.nodes(), self.config_maps()] {
                 objects.in_format(format);
@@ -69,12 +69,12 @@ impl Dataset {
         self.listed.get_or_init(|| Objects::new(POD, self.serialise(&changes::initial_pods(self.count))))
     }
 
-    /// The pods of the relist.
-    pub(crate) fn relisted(&self) -> &Objects {
+    /// The pods that a relist returns.
+    pub(crate) fn relisted_pods(&self) -> &Objects {
         self.relisted.get_or_init(|| Objects::new(POD, self.serialise(&changes::relisted_pods(self.count))))
     }
 
-    /// The watch events, as many as pods.
+    /// The watch events. Their number is the number of pods.
     fn events(&self) -> &Events {
         self.events.get_or_init(|| Events::new(self.count, self.count, self.seed + 1))
     }
@@ -91,35 +91,36 @@ impl Dataset {
     /// The nodes, one per twenty pods.
     pub(crate) fn nodes(&self) -> &Objects {
         let count = self.count.div_ceil(20);
-        self.nodes.get_or_init(|| built_in("Node", other_kinds::nodes(count, self.seed + 2)))
+        self.nodes.get_or_init(|| built_in_objects("Node", other_kinds::nodes(count, self.seed + 2)))
     }
 
-    /// The config maps, as many as pods.
+    /// The config maps. Their number is the number of pods.
     pub(crate) fn config_maps(&self) -> &Objects {
-        self.config_maps
-            .get_or_init(|| built_in("ConfigMap", other_kinds::config_maps(self.count, self.seed + 3)))
+        self.config_maps.get_or_init(|| {
+            built_in_objects("ConfigMap", other_kinds::config_maps(self.count, self.seed + 3))
+        })
     }
 
-    /// The secrets: none.
+    /// The secrets, an empty set.
     pub(crate) fn secrets(&self) -> &Objects {
         &self.secrets
     }
 
-    /// The custom resources with thirty spec fields, as many as pods.
+    /// The custom resources, each with thirty spec fields. There are as many custom resources as pods.
     pub(crate) fn widgets(&self) -> &Objects {
-        let types = Types { api_version: "bench.example/v1", kind: "Widget", custom: true };
-        self.widgets.get_or_init(|| Objects::new(types, other_kinds::widgets(self.count, self.seed + 4)))
+        let type_info = TypeInfo { api_version: "bench.example/v1", kind: "Widget", custom: true };
+        self.widgets.get_or_init(|| Objects::new(type_info, other_kinds::widgets(self.count, self.seed + 4)))
     }
 
-    /// The namespaces and names of `count` pods, at regular intervals in the initial list.
+    /// The namespaces and names of up to `count` pods, at regular intervals in the initial list.
     pub(crate) fn pod_names(&self, count: usize) -> Vec<(String, String)> {
         let all = changes::initial_pods(self.count);
         let step = (all.len() / count.max(1)).max(1);
         all.iter().step_by(step).take(count).map(|pod| self.pods.namespaced_name(pod)).collect()
     }
 
-    /// The index in [`pods`](Self::pods) of the pod with this name.
-    pub(crate) fn find_pod(&self, namespace: &str, name: &str) -> Option<usize> {
+    /// The index in [`pods`](Self::pods) of the pod with this namespace and name; `None` if there is no such pod.
+    pub(crate) fn find_pod_index(&self, namespace: &str, name: &str) -> Option<usize> {
         let pod_indices = self.pod_indices.get_or_init(|| {
             let all = changes::initial_pods(self.count);
             all.iter().map(|pod| (self.pods.namespaced_name(pod), pod.index)).collect()
@@ -127,12 +128,13 @@ impl Dataset {
         pod_indices.get(&(namespace.to_owned(), name.to_owned())).copied()
     }
 
-    /// The digest of the set `name` of objects, such as `pods` or `relisted`; `None` if there is no such set.
+    /// The digest of a set of objects. `name` is the name of the set, such as `pods` or `relisted`. Returns `None` if no set
+    /// has this name.
     pub(crate) fn digest(&self, name: &str) -> Option<Digest> {
         Some(match name {
             "pods" => digest(&self.pods().json, Value::clone),
             "five-fields" => digest(&self.pods().json, five_fields),
-            "relisted" => digest(&self.relisted().json, Value::clone),
+            "relisted" => digest(&self.relisted_pods().json, Value::clone),
             "after-events" => digest(&self.serialise(&self.events().after), Value::clone),
             "new-generation" => digest(&self.serialise(&self.events().new_generation), Value::clone),
             "selected" => digest(&self.serialise(&self.events().selected), Value::clone),
@@ -158,8 +160,8 @@ impl Dataset {
 }
 
 /// Objects of a built-in kind of the core group.
-fn built_in(kind: &'static str, json: ObjectSet) -> Objects {
-    Objects::new(Types { api_version: "v1", kind, custom: false }, json)
+fn built_in_objects(kind: &'static str, json: ObjectSet) -> Objects {
+    Objects::new(TypeInfo { api_version: "v1", kind, custom: false }, json)
 }
 
 /// The digest of the values that `view` returns for the objects of a set.

@@ -12,19 +12,20 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 use crate::http::{WebSocketOffer, respond};
 use crate::serve::Query;
-use crate::stream_data::{BLOCK, Checker, MIB, block};
+use crate::stream_data::{BLOCK_LEN, Checker, MIB, block};
 
-/// The only protocol of this server: earlier protocols cannot close the standard input.
+/// The only protocol that this server accepts: earlier protocols cannot close the standard input.
 const PROTOCOL: &str = "v5.channel.k8s.io";
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
+/// The channel of the final `Status`. The `Status` reports success or failure.
 const ERROR: u8 = 3;
-/// The channel of a message that closes another channel, whose number is the next byte.
+/// The channel whose messages close another channel. The data of such a message is the number of the closed channel.
 const CLOSE: u8 = 255;
 
-/// Accepts the WebSocket, runs the command of the query, and closes the connection. A client that does not offer
-/// [`PROTOCOL`] receives a 400.
+/// Accepts the WebSocket, simulates the command of the query, and closes the connection. A client that does not offer
+/// [`PROTOCOL`] receives the status 400.
 pub(crate) fn run(
     mut reader: BufReader<TcpStream>,
     offer: &WebSocketOffer,
@@ -46,7 +47,7 @@ pub(crate) fn run(
     let status = match commands.as_slice() {
         ["send", mib] => send(&mut socket, mib),
         ["receive"] => receive(&mut socket),
-        other => Ok(failure(&format!("no such command: {other:?}"))),
+        other => Ok(failure_status(&format!("no such command: {other:?}"))),
     };
     let ended = status.and_then(|status| {
         socket.send(message(ERROR, status.as_bytes()))?;
@@ -58,44 +59,46 @@ pub(crate) fn run(
     ended.map_err(io::Error::other)
 }
 
-type Status = tokio_tungstenite::tungstenite::Result<String>;
+type StatusResult = tokio_tungstenite::tungstenite::Result<String>;
 
 /// Sends `mib` MiB as standard output.
-fn send(socket: &mut WebSocket<TcpStream>, mib: &str) -> Status {
-    let Ok(mib) = mib.parse::<usize>() else { return Ok(failure("the number of MiB is not a number")) };
+fn send(socket: &mut WebSocket<TcpStream>, mib: &str) -> StatusResult {
+    let Ok(mib) = mib.parse::<usize>() else {
+        return Ok(failure_status("the number of MiB is not a number"));
+    };
     let block = Bytes::from([&[STDOUT], block().as_slice()].concat());
-    for _ in 0..mib * MIB / BLOCK {
+    for _ in 0..mib * MIB / BLOCK_LEN {
         socket.write(Message::Binary(block.clone()))?;
     }
-    Ok(success())
+    Ok(success_status())
 }
 
 /// Reads the standard input to its end, compares it with the expected data, and sends the number of its bytes as
 /// standard output.
-fn receive(socket: &mut WebSocket<TcpStream>) -> Status {
+fn receive(socket: &mut WebSocket<TcpStream>) -> StatusResult {
     let mut checker = Checker::default();
     loop {
         let Message::Binary(data) = socket.read()? else { continue };
         match data.split_first() {
-            Some((&STDIN, data)) if checker.accepts(data) => {}
-            Some((&STDIN, _)) => return Ok(failure("other data arrived than the client should send")),
+            Some((&STDIN, data)) if checker.check_next(data) => {}
+            Some((&STDIN, _)) => return Ok(failure_status("other data arrived than the client should send")),
             Some((&CLOSE, [STDIN])) => break,
             _ => {}
         }
     }
     socket.write(message(STDOUT, checker.bytes().to_string().as_bytes()))?;
-    Ok(success())
+    Ok(success_status())
 }
 
 fn message(channel: u8, data: &[u8]) -> Message {
     Message::binary([&[channel], data].concat())
 }
 
-fn success() -> String {
+fn success_status() -> String {
     r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}"#.to_owned()
 }
 
-fn failure(message: &str) -> String {
+fn failure_status(message: &str) -> String {
     format!(
         r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"Failure","message":{message:?},"reason":"InternalError","code":500}}"#
     )

@@ -1,5 +1,5 @@
-//! `Format`: JSON or Protobuf. Protobuf is encoded once for each object, by kube-sim's codec, which shares no code with
-//! a contender.
+//! `Format`: JSON or Protobuf. kube-sim's codec encodes each object in Protobuf once. This codec shares no code with the
+//! contenders.
 
 use crate::http::append_chunk;
 use crate::protobuf::encode::{encode_without_envelope, envelope, put_bytes};
@@ -7,8 +7,8 @@ use crate::protobuf::{encode, encode_event};
 
 /// The media type of Protobuf.
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
-/// The number of the field `items` in the message of a list.
-const ITEMS: u64 = 2;
+/// The field number of `items` in the Protobuf message of a list.
+const ITEMS_FIELD: u64 = 2;
 
 /// The format of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub(crate) enum Format {
 
 /// The `apiVersion` and `kind` of a set of objects.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Types {
+pub(crate) struct TypeInfo {
     pub(crate) api_version: &'static str,
     pub(crate) kind: &'static str,
-    /// Whether the objects are custom resources. These have no Protobuf encoding, and the items of their lists have
-    /// `apiVersion` and `kind`. The items of lists of built-in kinds have neither.
+    /// Whether the objects are custom resources. Custom resources have no Protobuf encoding, and the items of their
+    /// lists have `apiVersion` and `kind`. The items of lists of built-in kinds have neither field.
     pub(crate) custom: bool,
 }
 
@@ -42,7 +42,7 @@ impl Body<'_> {
 }
 
 impl Format {
-    /// The format that the value of an `Accept` header prefers.
+    /// The format of the first media type in the value of an `Accept` header.
     pub(crate) fn of_accept(value: &str) -> Self {
         if value.trim_start().starts_with(PROTOBUF) { Self::Protobuf } else { Self::Json }
     }
@@ -64,10 +64,10 @@ impl Format {
     }
 
     /// Appends an object as an item of a list, without a separator. `json` is the object.
-    pub(crate) fn append_item(self, types: Types, json: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn append_item(self, type_info: TypeInfo, json: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Json => out.extend_from_slice(json),
-            Self::Protobuf => put_bytes(ITEMS, &message(types, types.kind, json), out),
+            Self::Protobuf => put_bytes(ITEMS_FIELD, &message(type_info, type_info.kind, json), out),
         }
     }
 
@@ -79,9 +79,10 @@ impl Format {
         }
     }
 
-    /// A list of these items. `metadata` is JSON.
-    pub(crate) fn list<'a>(self, types: Types, metadata: &str, items: &'a [u8]) -> Body<'a> {
-        let Types { kind, api_version, .. } = types;
+    /// The body of a list. `metadata` is the JSON of the list's metadata; `items` are the encoded items with their
+    /// separators.
+    pub(crate) fn list<'a>(self, type_info: TypeInfo, metadata: &str, items: &'a [u8]) -> Body<'a> {
+        let TypeInfo { kind, api_version, .. } = type_info;
         match self {
             Self::Json => {
                 let head = format!(
@@ -91,7 +92,7 @@ impl Format {
             }
             Self::Protobuf => {
                 let kind = format!("{kind}List");
-                let metadata = message(types, &kind, format!(r#"{{"metadata":{metadata}}}"#).as_bytes());
+                let metadata = message(type_info, &kind, format!(r#"{{"metadata":{metadata}}}"#).as_bytes());
                 let (mut head, tail) = envelope(api_version, &kind, metadata.len() + items.len());
                 head.extend_from_slice(&metadata);
                 Body { head, content: items, tail }
@@ -99,9 +100,9 @@ impl Format {
         }
     }
 
-    /// The complete object that `item` represents in a list.
-    pub(crate) fn object(self, types: Types, item: &[u8]) -> Body<'_> {
-        let Types { kind, api_version, custom } = types;
+    /// Converts an encoded item of a list to a complete object with `apiVersion` and `kind`.
+    pub(crate) fn object(self, type_info: TypeInfo, item: &[u8]) -> Body<'_> {
+        let TypeInfo { kind, api_version, custom } = type_info;
         match self {
             Self::Json if custom => Body { head: Vec::new(), content: item, tail: b"" },
             Self::Json => {
@@ -144,9 +145,9 @@ impl Format {
 
 /// The Protobuf message of an object of this kind, without its envelope.
 #[expect(clippy::expect_used, reason = "the templates are objects of built-in kinds")]
-fn message(types: Types, kind: &str, json: &[u8]) -> Vec<u8> {
+fn message(type_info: TypeInfo, kind: &str, json: &[u8]) -> Vec<u8> {
     let mut object: serde_json::Value = serde_json::from_slice(json).expect("a template is JSON");
-    object["apiVersion"] = types.api_version.into();
+    object["apiVersion"] = type_info.api_version.into();
     object["kind"] = kind.into();
     encode_without_envelope(&object).expect("a template has the fields of its kind")
 }
@@ -157,7 +158,7 @@ mod tests {
     use crate::protobuf::decode;
     use serde_json::{Value, json};
 
-    const POD: Types = Types { api_version: "v1", kind: "Pod", custom: false };
+    const POD: TypeInfo = TypeInfo { api_version: "v1", kind: "Pod", custom: false };
 
     fn item(format: Format, name: &str) -> Vec<u8> {
         let mut out = Vec::new();
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_accepted_format_is_the_preferred_one() {
+    fn the_first_media_type_of_accept_selects_the_format() {
         assert_eq!(Format::of_accept("application/json"), Format::Json);
         assert_eq!(Format::of_accept(&format!("{PROTOBUF},application/json")), Format::Protobuf);
         assert_eq!(Format::of_accept(&format!(" {PROTOBUF};stream=watch")), Format::Protobuf);

@@ -1,5 +1,5 @@
-//! The subset of HTTP/1.1 that the bench needs: reads the target and a few headers of a request, and writes prepared
-//! bytes.
+//! The subset of HTTP/1.1 that the bench needs. This module reads the target and a few headers of a request, and writes
+//! prepared bytes.
 
 use std::io::{self, BufRead, Write};
 
@@ -7,9 +7,9 @@ use crate::format::Format;
 
 /// The maximum length of a line of a request, in bytes.
 const MAX_LINE_BYTES: u64 = 64 << 10;
-/// The number of buffered bytes at which [`Chunks`] sends its buffer, and the length of a body, in bytes, from which
-/// its parts are sent without a copy.
-const FLUSH_AT: usize = 128 << 10;
+/// A limit in bytes. [`ChunkedResponse`] sends its buffer when the buffer has reached this limit. [`respond_in`] sends
+/// the head and a body below this limit in one write, and sends the parts of a longer body in separate writes.
+const FLUSH_BYTES: usize = 128 << 10;
 
 /// The parts of a request that the server uses.
 #[derive(Debug)]
@@ -61,12 +61,12 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     Ok((read > 0).then(|| line.trim_end().to_owned()))
 }
 
-/// Sends a response with the media type of JSON, whose body is the concatenation of `parts`.
+/// Sends a response with the media type of JSON. The body is the concatenation of `parts`.
 pub(crate) fn respond(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io::Result<()> {
     respond_in(Format::Json, out, status, parts)
 }
 
-/// Sends a response with the media type of `format`, whose body is the concatenation of `parts`.
+/// Sends a response with the media type of `format`. The body is the concatenation of `parts`.
 pub(crate) fn respond_in(
     format: Format,
     out: &mut impl Write,
@@ -76,8 +76,8 @@ pub(crate) fn respond_in(
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let media_type = format.media_type();
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n");
-    // With TCP_NODELAY, two writes would send two packets.
-    if length < FLUSH_AT {
+    // With TCP_NODELAY, each write sends a packet. So a short response is one write.
+    if length < FLUSH_BYTES {
         return out.write_all(&[&[head.as_bytes()], parts].concat().concat());
     }
     out.write_all(head.as_bytes())?;
@@ -94,26 +94,26 @@ pub(crate) fn append_chunk(out: &mut Vec<u8>, parts: &[&[u8]]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A streaming response: each watch event is one HTTP chunk, as in the API server's responses.
+/// The writer of a response to a watch. Each watch event is one HTTP chunk, as in the responses of kube-apiserver.
 #[derive(Debug)]
-pub(crate) struct Chunks<'a, W: Write> {
+pub(crate) struct ChunkedResponse<'a, W: Write> {
     out: &'a mut W,
     format: Format,
     buffer: Vec<u8>,
 }
 
-impl<'a, W: Write> Chunks<'a, W> {
+impl<'a, W: Write> ChunkedResponse<'a, W> {
     /// Sends the response head.
     pub(crate) fn begin(out: &'a mut W, format: Format) -> io::Result<Self> {
         let media_type = format.watch_media_type();
         write!(out, "HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-        Ok(Self { out, format, buffer: Vec::with_capacity(2 * FLUSH_AT) })
+        Ok(Self { out, format, buffer: Vec::with_capacity(2 * FLUSH_BYTES) })
     }
 
-    /// Buffers an event whose object is the concatenation of `object`. Sends the buffer if it has reached [`FLUSH_AT`].
+    /// Buffers an event; `object` has the parts of the encoded object. Sends the buffer if it has reached [`FLUSH_BYTES`].
     pub(crate) fn push_event(&mut self, event_type: &str, object: [&[u8]; 3]) -> io::Result<()> {
         self.format.append_event(event_type, object, &mut self.buffer);
-        if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Flushes the buffer, then sends chunks that are already encoded.
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn each_event_becomes_one_chunk() {
         let mut out = Vec::new();
-        let mut chunks = Chunks::begin(&mut out, Format::Json).unwrap();
+        let mut chunks = ChunkedResponse::begin(&mut out, Format::Json).unwrap();
         chunks.push_event("A", [b"1", b"2", b"3"]).unwrap();
         chunks.write_encoded(b"1\r\nd\r\n").unwrap();
         chunks.end().unwrap();

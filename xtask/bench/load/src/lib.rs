@@ -35,12 +35,12 @@ use serde::Deserialize;
 pub struct Plan {
     /// The number of pods, at least two; the last one is the sentinel.
     pub pods: usize,
-    /// The seed of the generated data. The same seed gives the same bytes.
+    /// The seed of the generated data. The same plan gives the same bytes.
     pub seed: u64,
 }
 
-/// A mock API server. The initial list of pods is generated at construction, all other data at the first request for
-/// it.
+/// A mock API server. [`new`](Self::new) generates the initial list of pods. The server generates all other data when a
+/// request first needs the data.
 #[derive(Debug)]
 pub struct MockServer(Arc<serve::Server>);
 

@@ -1,6 +1,6 @@
-//! Runs the mock API server as a process. The process takes one argument, a plan as JSON such as
-//! `{"pods":20000,"seed":1}`, prints its addresses for HTTP and for HTTPS as its only line, and serves until it is
-//! killed.
+//! Runs the mock API server as a process. The only argument is a plan in JSON, such as
+//! `{"pods":20000,"seed":1}`. The process prints one line with its addresses for HTTP and for HTTPS, and then serves
+//! until it is killed.
 
 use std::net::TcpListener;
 

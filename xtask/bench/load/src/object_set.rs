@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use crate::format::{Format, Types};
+use crate::format::{Format, TypeInfo};
 
 /// All objects in one buffer, so that any range is the content of a list's `items`.
 #[derive(Debug)]
@@ -18,15 +18,15 @@ pub(crate) struct ObjectSet {
 /// The objects of one kind. Their Protobuf is encoded at first use.
 #[derive(Debug)]
 pub(crate) struct Objects {
-    pub(crate) types: Types,
+    pub(crate) type_info: TypeInfo,
     pub(crate) json: ObjectSet,
     protobuf: OnceLock<ObjectSet>,
 }
 
 impl Objects {
-    /// Objects of this kind, whose JSON is `json`.
-    pub(crate) fn new(types: Types, json: ObjectSet) -> Self {
-        Self { types, json, protobuf: OnceLock::new() }
+    /// Combines the objects in `json` with their kind, `type_info`. `json` must be a set in JSON.
+    pub(crate) fn new(type_info: TypeInfo, json: ObjectSet) -> Self {
+        Self { type_info, json, protobuf: OnceLock::new() }
     }
 
     /// The objects in this format.
@@ -36,7 +36,7 @@ impl Objects {
             Format::Protobuf => self.protobuf.get_or_init(|| {
                 let mut set = ObjectSet::new(format);
                 for index in 0..self.json.len() {
-                    set.push(|out| format.append_item(self.types, self.json.item(index), out));
+                    set.push(|out| format.append_item(self.type_info, self.json.item(index), out));
                 }
                 set
             }),
@@ -81,7 +81,7 @@ impl ObjectSet {
 
     /// The size of all objects and separators in bytes.
     #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
+    pub(crate) fn byte_count(&self) -> usize {
         self.bytes.len()
     }
 }
@@ -109,11 +109,11 @@ mod tests {
             let object = format!(r#"{{"metadata":{{"name":"{name}"}}}}"#);
             json.push(|out| out.extend_from_slice(object.as_bytes()));
         }
-        let types = Types { api_version: "v1", kind: "Secret", custom: false };
-        let objects = Objects::new(types, json);
+        let type_info = TypeInfo { api_version: "v1", kind: "Secret", custom: false };
+        let objects = Objects::new(type_info, json);
         let set = objects.in_format(Format::Protobuf);
         assert_eq!(set.span(0..2), [set.item(0), set.item(1)].concat());
-        let body = Format::Protobuf.object(types, set.item(1)).parts().concat();
+        let body = Format::Protobuf.object(type_info, set.item(1)).parts().concat();
         assert_eq!(crate::protobuf::decode(&body).unwrap()["metadata"]["name"], "b");
     }
 }

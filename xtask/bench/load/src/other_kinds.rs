@@ -4,7 +4,7 @@ use fastrand::Rng;
 
 use crate::format::Format;
 use crate::object_set::ObjectSet;
-use crate::pods::{hex, timestamp, uid};
+use crate::pods::{random_hex, random_uid, timestamp};
 use crate::template::Template;
 
 /// The resource version of all objects that this module generates.
@@ -20,16 +20,16 @@ pub(crate) fn nodes(count: usize, seed: u64) -> ObjectSet {
         template.render(
             &[
                 ("name", &format!("node-{index:04}")),
-                ("uid", &uid(&mut rng)),
+                ("uid", &random_uid(&mut rng)),
                 ("version", VERSION),
                 ("created", &timestamp(index64)),
                 ("changed", &timestamp(2_000_000 + index64 % 10)),
                 ("zone", ["zone-a", "zone-b", "zone-c"][index % 3]),
                 ("cidr", &format!("10.{}.{}.0/24", 64 + index / 256 % 64, index % 256)),
-                ("hash", &hex(&mut rng, 17)),
+                ("hash", &random_hex(&mut rng, 17)),
                 ("hostip", &format!("192.168.{}.{}", index / 250, 1 + index % 250)),
-                ("machine", &hex(&mut rng, 32)),
-                ("boot", &uid(&mut rng)),
+                ("machine", &random_hex(&mut rng, 32)),
+                ("boot", &random_uid(&mut rng)),
                 ("images", &images),
             ],
             out,
@@ -42,7 +42,10 @@ fn images(rng: &mut Rng) -> String {
     let image = |index: usize, rng: &mut Rng| {
         let name = format!("registry.example.com/system/image-{index}");
         let size = 5_000_000 + rng.u64(..900_000_000);
-        format!(r#"{{"names":["{name}@sha256:{}","{name}:v1.{index}"],"sizeBytes":{size}}}"#, hex(rng, 64))
+        format!(
+            r#"{{"names":["{name}@sha256:{}","{name}:v1.{index}"],"sizeBytes":{size}}}"#,
+            random_hex(rng, 64)
+        )
     };
     let all: Vec<_> = (0..20).map(|index| image(index, rng)).collect();
     format!("[{}]", all.join(","))
@@ -58,7 +61,7 @@ pub(crate) fn config_maps(count: usize, seed: u64) -> ObjectSet {
                 ("name", &format!("settings-{index}")),
                 ("namespace", &format!("team-{:04}", index / 400)),
                 ("app", &format!("app-{}", index / 40)),
-                ("uid", &uid(&mut rng)),
+                ("uid", &random_uid(&mut rng)),
                 ("version", VERSION),
                 ("created", &timestamp(index as u64)),
                 ("ttl", &rng.u16(1..3600).to_string()),
@@ -82,7 +85,7 @@ pub(crate) fn widgets(count: usize, seed: u64) -> ObjectSet {
                 ("app", &format!("app-{}", index / 40)),
                 ("system", ["billing", "catalog", "orders"][index % 3]),
                 ("tag", "v1.2.3"),
-                ("uid", &uid(&mut rng)),
+                ("uid", &random_uid(&mut rng)),
                 ("version", VERSION),
                 ("created", &timestamp(index as u64)),
                 ("changed", &timestamp(index as u64 + 5)),

@@ -14,12 +14,12 @@ pub(crate) const SELECTED_SHARD: usize = 17;
 /// The number of values of the shard label.
 const SHARDS: usize = 100;
 /// The alphabet of generated name suffixes, as in the API server's `generateName`.
-const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// A pod: the fields that events change, and the index that determines all other fields.
+/// A pod: the fields that events change, and the fields from which [`PodGenerator`] derives all other fields.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pod {
-    /// The index of the pod. It determines all immutable fields.
+    /// The index of the pod, from which [`PodGenerator`] derives immutable fields such as the uid.
     pub(crate) index: usize,
     /// Whether this pod is the sentinel: the last object of lists and events, which marks the end of a measurement.
     pub(crate) sentinel: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Pod {
 }
 
 impl Pod {
-    /// The value of the pod's shard label. Each value occurs in one of a hundred pods.
+    /// The value of the pod's shard label. Each value occurs on one pod in a hundred.
     pub(crate) fn shard(&self) -> usize {
         if self.sentinel { SELECTED_SHARD } else { self.index % SHARDS }
     }
@@ -80,7 +80,7 @@ impl PodGenerator {
             &[
                 ("name", &name),
                 ("namespace", &namespace),
-                ("uid", &uid(&mut rng)),
+                ("uid", &random_uid(&mut rng)),
                 ("version", &pod.version.to_string()),
                 ("generation", &pod.generation.to_string()),
                 ("created", &created),
@@ -88,14 +88,14 @@ impl PodGenerator {
                 ("changed", &if pod.restarts == 0 { started.clone() } else { timestamp(pod.version) }),
                 ("shard", &pod.shard().to_string()),
                 ("zone", ["zone-a", "zone-b", "zone-c"][pod.index % 3]),
-                ("sandbox", &hex(&mut rng, 64)),
+                ("sandbox", &random_hex(&mut rng, 64)),
                 ("podip", &format!("10.{}.{}.{}", 64 + node % 64, rng.u8(..), rng.u8(1..))),
                 ("hostip", &format!("192.168.{}.{}", node / 250, 1 + node % 250)),
                 ("node", &format!("node-{node:04}")),
                 ("suffix", &name_suffix(pod.index)),
                 ("restarts", &pod.restarts.to_string()),
                 ("ready", if pod.restarts.is_multiple_of(2) { "True" } else { "False" }),
-                ("container", &hex(&mut rng, 64)),
+                ("container", &random_hex(&mut rng, 64)),
             ],
             out,
         );
@@ -114,7 +114,7 @@ impl App {
         let roles = ["api", "gateway", "indexer", "scheduler", "worker"];
         let system = words[rng.usize(..words.len())];
         let name = format!("{system}-{}-{index}", roles[rng.usize(..roles.len())]);
-        let hash = hex(&mut rng, 10);
+        let hash = random_hex(&mut rng, 10);
         let mut env = String::new();
         for number in 0..rng.usize(1..5) {
             // Writing to a string cannot fail.
@@ -133,15 +133,15 @@ impl App {
                     rng.u8(1..33)
                 ),
             ),
-            ("checksum", hex(&mut rng, 64)),
+            ("checksum", random_hex(&mut rng, 64)),
             ("component", roles[rng.usize(..roles.len())].to_owned()),
             ("cpu", (50 * rng.u32(1..20)).to_string()),
-            ("digest", hex(&mut rng, 64)),
+            ("digest", random_hex(&mut rng, 64)),
             ("env", "production".to_owned()),
             ("extra_env", env),
             ("hash", hash.clone()),
             ("memory", (64 * rng.u32(1..16)).to_string()),
-            ("owner", uid(&mut rng)),
+            ("owner", random_uid(&mut rng)),
             ("priority", (1000 * rng.u32(1..4)).to_string()),
             ("restarted", timestamp(rng.u64(..2_000_000))),
             ("system", system.to_owned()),
@@ -151,7 +151,8 @@ impl App {
     }
 }
 
-/// The RFC 3339 time `second` seconds after the start of May 2026, with months of 28 days.
+/// Formats a time as in RFC 3339: 1 May 2026 plus `second` seconds. Each month counts as 28 days. The month after December
+/// is May of the same year.
 pub(crate) fn timestamp(second: u64) -> String {
     let (minute, hour, day) = (second / 60, second / 3600, second / 86400);
     format!(
@@ -164,23 +165,23 @@ pub(crate) fn timestamp(second: u64) -> String {
     )
 }
 
-/// Random hexadecimal digits.
-pub(crate) fn hex(rng: &mut Rng, digits: usize) -> String {
+/// A string of `digits` random hexadecimal digits.
+pub(crate) fn random_hex(rng: &mut Rng, digits: usize) -> String {
     (0..digits).map(|_| char::from_digit(rng.u32(..16), 16).unwrap_or('0')).collect()
 }
 
 /// A random uid.
-pub(crate) fn uid(rng: &mut Rng) -> String {
-    let parts = [8, 4, 4, 4, 12].map(|digits| hex(rng, digits));
+pub(crate) fn random_uid(rng: &mut Rng) -> String {
+    let parts = [8, 4, 4, 4, 12].map(|digits| random_hex(rng, digits));
     parts.join("-")
 }
 
-/// A suffix of five letters, unique for indices below fourteen million.
+/// A suffix of five characters. Different indices below fourteen million have different suffixes.
 fn name_suffix(mut index: usize) -> String {
     (0..5)
         .map(|_| {
-            let letter = LETTERS[index % LETTERS.len()];
-            index /= LETTERS.len();
+            let letter = ALPHABET[index % ALPHABET.len()];
+            index /= ALPHABET.len();
             char::from(letter)
         })
         .collect()
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn pods_have_a_realistic_size() {
         let set = pod_set(400, 1);
-        let mean = set.bytes() / set.len();
+        let mean = set.byte_count() / set.len();
         assert!((8_200..8_800).contains(&mean), "{mean} bytes");
         let pod: Value = serde_json::from_slice(set.item(7)).unwrap();
         let managed = pod["metadata"]["managedFields"].to_string().len();

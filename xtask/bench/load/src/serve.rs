@@ -1,5 +1,5 @@
-//! `Server`: routes requests to responses. Each connection of the plain listener has its own thread; a list sends
-//! prepared bytes and performs no serialisation.
+//! `Server`: routes requests to responses. Each connection of the listener without TLS has its own thread. The
+//! response to a list request consists of prepared bytes: the server does not serialise the objects for each request.
 
 use std::io::{self, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use crate::changes::{LIST_VERSION, RELIST_VERSION};
 use crate::dataset::Dataset;
 use crate::exec;
 use crate::format::Format;
-use crate::http::{Chunks, next_request, respond, respond_in};
+use crate::http::{ChunkedResponse, next_request, respond, respond_in};
 use crate::object_set::Objects;
 use crate::session::{Gate, Session, Sessions};
 
@@ -49,7 +49,7 @@ impl Server {
     }
 
     /// Handles the requests of a connection in order, until the client closes the connection or an exec request takes
-    /// it over.
+    /// over the connection.
     fn handle_connection(&self, connection: TcpStream) -> io::Result<()> {
         connection.set_nodelay(true)?;
         let mut out = connection.try_clone()?;
@@ -109,7 +109,7 @@ impl Server {
             "since-relist" => {
                 session.since_relist().as_ref().map(Duration::as_nanos).unwrap_or_default().to_string()
             }
-            "connections" => session.connections().to_string(),
+            "connections" => session.connection_count().to_string(),
             "names" => {
                 let names = self.dataset.pod_names(query.get_number("count").unwrap_or(1));
                 serde_json::to_string(&names)?
@@ -136,7 +136,7 @@ impl Server {
         }
         match path {
             ["api", "v1", "namespaces", namespace, "pods", name] => {
-                match self.dataset.find_pod(namespace, name) {
+                match self.dataset.find_pod_index(namespace, name) {
                     Some(index) => respond_object(out, *format, self.dataset.pods(), index),
                     None => respond_error(out, 404, "NotFound", "no such pod"),
                 }
@@ -158,17 +158,17 @@ impl Server {
         }
     }
 
-    /// The objects of `resource` with their resource version and format; `None` if there is no such resource. A list of
-    /// pods after the expiry has the relisted pods.
+    /// The objects of `resource` with their resource version and format; `None` if there is no such resource. A list
+    /// request for pods after the expiry of the watches returns the relisted pods.
     fn collection(
         &self,
         session: &Session,
         resource: &str,
         request: &ApiRequest<'_>,
     ) -> Option<Collection<'_>> {
-        let later = || request.query.get("watch").is_none() && session.list_follows_expiry();
+        let later = || request.query.get("watch").is_none() && session.record_list_if_expired();
         let (objects, version) = match resource {
-            "pods" if later() => (self.dataset.relisted(), RELIST_VERSION),
+            "pods" if later() => (self.dataset.relisted_pods(), RELIST_VERSION),
             "pods" => (self.dataset.pods(), LIST_VERSION),
             "nodes" => (self.dataset.nodes(), LIST_VERSION),
             "configmaps" => (self.dataset.config_maps(), LIST_VERSION),
@@ -176,12 +176,12 @@ impl Server {
             "widgets" => (self.dataset.widgets(), LIST_VERSION),
             _ => return None,
         };
-        let format = if objects.types.custom { Format::Json } else { request.format };
+        let format = if objects.type_info.custom { Format::Json } else { request.format };
         Some(Collection { objects, version, format })
     }
 
-    /// Handles a watch request: sends the initial events if the request asks for them, then the events or the expiry
-    /// that the session's [`Gate`] selects.
+    /// Handles a watch request. Sends the initial events if the request asks for initial events. Then sends the prepared
+    /// events or the error `410 Expired`, as the session's [`Gate`] selects.
     fn watch(
         &self,
         out: &mut impl Write,
@@ -190,14 +190,14 @@ impl Server {
         query: &Query<'_>,
     ) -> io::Result<()> {
         let format = collection.format;
-        let mut chunks = Chunks::begin(out, format)?;
+        let mut chunks = ChunkedResponse::begin(out, format)?;
         if query.get("sendInitialEvents").is_some_and(|wanted| wanted == "true") {
             collection.write_initial_events(&mut chunks)?;
         }
         chunks.flush()?;
-        // Only a watch that starts at the initial list of pods receives the events or the expiry.
+        // Only a watch that starts at the initial list of pods receives the prepared events or the error.
         let version = query.get_number("resourceVersion");
-        let ignores_events = collection.objects.types.kind != "Pod"
+        let ignores_events = collection.objects.type_info.kind != "Pod"
             || version.is_some_and(|version| version as u64 > LIST_VERSION);
         match session.wait_at_gate(ignores_events) {
             Gate::Events => {
@@ -225,11 +225,11 @@ pub(crate) struct ApiRequest<'a> {
 
 /// Sends the object with this index.
 fn respond_object(out: &mut impl Write, format: Format, objects: &Objects, index: usize) -> io::Result<()> {
-    let body = format.object(objects.types, objects.in_format(format).item(index));
+    let body = format.object(objects.type_info, objects.in_format(format).item(index));
     respond_in(format, out, "200 OK", &body.parts())
 }
 
-/// The objects of a list or watch.
+/// The objects, the resource version and the format of the response to a list request or watch request.
 struct Collection<'a> {
     objects: &'a Objects,
     version: u64,
@@ -237,7 +237,7 @@ struct Collection<'a> {
 }
 
 impl Collection<'_> {
-    /// Sends the page of the list that the query selects.
+    /// Sends the page that the query selects, as a list.
     fn write_list(&self, out: &mut impl Write, query: &Query<'_>) -> io::Result<()> {
         let Self { objects, version, format } = self;
         let set = objects.in_format(*format);
@@ -253,18 +253,18 @@ impl Collection<'_> {
             format!(r#","continue":"{end}","remainingItemCount":{left}"#)
         };
         let metadata = format!(r#"{{"resourceVersion":"{version}"{next}}}"#);
-        let body = format.list(objects.types, &metadata, set.span(start..end));
+        let body = format.list(objects.type_info, &metadata, set.span(start..end));
         respond_in(*format, out, "200 OK", &body.parts())
     }
 
     /// Sends the initial events of a WatchList, and the bookmark at their end.
-    fn write_initial_events<W: Write>(&self, chunks: &mut Chunks<'_, W>) -> io::Result<()> {
+    fn write_initial_events<W: Write>(&self, chunks: &mut ChunkedResponse<'_, W>) -> io::Result<()> {
         let Self { objects, version, format } = self;
         let set = objects.in_format(*format);
         for index in 0..set.len() {
-            chunks.push_event("ADDED", format.object(objects.types, set.item(index)).parts())?;
+            chunks.push_event("ADDED", format.object(objects.type_info, set.item(index)).parts())?;
         }
-        let (kind, api_version) = (objects.types.kind, objects.types.api_version);
+        let (kind, api_version) = (objects.type_info.kind, objects.type_info.api_version);
         let end = format.encode(&format!(
             r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}","creationTimestamp":null,"annotations":{{"k8s.io/initial-events-end":"true"}}}}}}"#
         ));
@@ -281,7 +281,7 @@ impl Query<'_> {
         pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// The values of a parameter that occurs several times.
+    /// All values of a parameter. A parameter can occur several times.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
         pairs.filter(move |(known, _)| *known == name).map(|(_, value)| value)

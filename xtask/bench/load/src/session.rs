@@ -1,5 +1,5 @@
 //! `Session`: the state of one run of a contender. The first path segment of a request is the session's name. Watches
-//! block at the session's gate until the contender requests the events or the expiry.
+//! block at the session's gate until the contender requests the events or the expiry of the watches.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ pub(crate) enum Gate {
     Closed,
     /// The watches send the prepared events.
     Events,
-    /// The watches send `410 Expired`. Lists then return the relisted pods.
+    /// The watches send `410 Expired`. Each later list request returns the relisted pods.
     Expired,
     /// The watches end, because the session is over.
     Over,
@@ -38,9 +38,9 @@ struct State {
     gate: Gate,
     /// The number of watches that block at the gate.
     waiting: usize,
-    /// The time of the first list request after the expiry.
+    /// The time of the first list request after the expiry of the watches.
     relist: Option<Instant>,
-    /// The numbers of the TLS connections with requests of the session.
+    /// The numbers of the TLS connections that have carried requests of the session.
     connections: HashSet<u64>,
 }
 
@@ -70,9 +70,9 @@ impl Session {
         self.over.send_replace(gate == Gate::Over);
     }
 
-    /// A receiver whose value becomes `true` at the end of the session. A task must not use [`Self::wait_at_gate`],
-    /// which blocks its thread.
-    pub(crate) fn over(&self) -> watch::Receiver<bool> {
+    /// A receiver whose value becomes `true` at the end of the session. An asynchronous task uses this receiver,
+    /// because [`Self::wait_at_gate`] would block the thread of the task.
+    pub(crate) fn end_receiver(&self) -> watch::Receiver<bool> {
         self.over.subscribe()
     }
 
@@ -81,14 +81,14 @@ impl Session {
         self.state().connections.insert(connection);
     }
 
-    /// The number of TLS connections with requests of the session.
-    pub(crate) fn connections(&self) -> usize {
+    /// The number of TLS connections that have carried requests of the session.
+    pub(crate) fn connection_count(&self) -> usize {
         self.state().connections.len()
     }
 
-    /// Blocks a watch until the gate opens, and returns the gate's state; [`Gate::Over`] after [`WAIT_LIMIT`]. If
-    /// `ignores_events` is true, only [`Gate::Over`] opens the gate: for a watch of a kind other than pods, a watch
-    /// that starts after the initial list of pods, and a watch that has sent the events.
+    /// Blocks a watch until the gate opens, and returns the gate's state. Returns [`Gate::Over`] after [`WAIT_LIMIT`].
+    /// If `ignores_events` is true, only [`Gate::Over`] opens the gate. This is necessary for a watch of a kind other
+    /// than pods, for a watch that starts after the initial list of pods, and for a watch that has sent the events.
     pub(crate) fn wait_at_gate(&self, ignores_events: bool) -> Gate {
         let mut state = self.state();
         state.waiting += 1;
@@ -103,7 +103,7 @@ impl Session {
         if waited.timed_out() { Gate::Over } else { state.gate }
     }
 
-    /// Blocks until `count` watches wait at the gate; `false` after [`WAIT_LIMIT`].
+    /// Blocks until `count` watches wait at the gate. Returns `false` if fewer watches wait after [`WAIT_LIMIT`].
     pub(crate) fn wait_for_watches(&self, count: usize) -> bool {
         let few = |state: &mut State| state.waiting < count;
         let (_state, waited) = self
@@ -113,9 +113,9 @@ impl Session {
         !waited.timed_out()
     }
 
-    /// Whether a list request comes after the expiry, and therefore returns the relisted pods. Records the time of the
-    /// first such request.
-    pub(crate) fn list_follows_expiry(&self) -> bool {
+    /// Call this method for each list request for pods. Returns whether the watches have expired; after their expiry, the
+    /// response has the relisted pods. Records the time of the first list request after the expiry.
+    pub(crate) fn record_list_if_expired(&self) -> bool {
         let mut state = self.state();
         let later = state.gate == Gate::Expired;
         if later {
@@ -124,7 +124,7 @@ impl Session {
         later
     }
 
-    /// The time since the first list request after the expiry; `None` before that request.
+    /// The time since the first list request after the expiry of the watches; `None` before that request.
     pub(crate) fn since_relist(&self) -> Option<Duration> {
         self.state().relist.map(|at| at.elapsed())
     }

@@ -25,7 +25,8 @@ impl Template {
         Self { pieces: pieces.collect() }
     }
 
-    /// Returns a template with the values of the placeholders that `values` names. Keeps all other placeholders.
+    /// Returns a copy of this template. In the copy, values replace the placeholders that `values` names, and all other
+    /// placeholders remain.
     pub(crate) fn bind(&self, values: &[(&str, String)]) -> Self {
         let mut pieces: Vec<Piece> = Vec::new();
         for piece in &self.pieces {
@@ -69,7 +70,7 @@ impl Template {
     }
 }
 
-/// JSON without white space between tokens.
+/// Removes the white space between the tokens of a JSON text.
 fn without_whitespace(text: &str) -> String {
     let (mut quoted, mut escaped) = (false, false);
     text.chars()

@@ -1,8 +1,8 @@
-//! The listener over TLS, for HTTP/2 and HTTP/1.1. It sends the same bytes over both protocols, so only the
-//! clients can cause a difference between two rows.
+//! The listener over TLS, for HTTP/2 and HTTP/1.1. It sends the same bodies over both protocols, so that two rows that
+//! differ only in the protocol transfer the same data.
 //!
-//! All responses are JSON. A watch of pods over TLS receives only bookmarks, a watch of another kind receives nothing,
-//! and both end with the session.
+//! All responses are JSON. A watch of pods over TLS receives only bookmarks. A watch of another kind receives nothing.
+//! All watches end when the session ends.
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
@@ -82,7 +82,7 @@ fn acceptor() -> io::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The response to a request for Kubernetes objects on the connection with this number.
+/// The response to a request for Kubernetes objects. `connection` is the number of the connection of the request.
 fn respond(server: &Server, connection: u64, request: &Request<Incoming>) -> Response<Body> {
     let query = Query(request.uri().query().unwrap_or_default());
     let mut path = request.uri().path().trim_start_matches('/').split('/');
@@ -96,18 +96,18 @@ fn respond(server: &Server, connection: u64, request: &Request<Incoming>) -> Res
     // Writing to memory cannot fail.
     let request = ApiRequest { path: &path, query, format: Format::Json };
     let _ = server.handle_api(&mut out, &session, &request);
-    converted(out)
+    convert_response(out)
 }
 
-/// The response to a watch, which ends with the session. A watch of pods receives a bookmark at its start and after
-/// each [`BOOKMARK_PAUSE`]; another watch receives nothing.
+/// The response to a watch request. The response ends when the session ends. A watch of pods receives a bookmark at its
+/// start and after each [`BOOKMARK_PAUSE`]. A watch of another kind receives nothing.
 fn watch(session: &Session, is_of_pods: bool) -> Response<Body> {
     let bookmark = format!(
         r#"{{"type":"BOOKMARK","object":{{"kind":"Pod","apiVersion":"v1","metadata":{{"resourceVersion":"{LIST_VERSION}","creationTimestamp":null}}}}}}"#
     );
     let bookmark = Bytes::from(bookmark + "\n");
     let ticks = is_of_pods.then(|| tokio::time::interval(BOOKMARK_PAUSE));
-    let frames = stream::unfold((session.over(), ticks), move |(mut over, mut ticks)| {
+    let frames = stream::unfold((session.end_receiver(), ticks), move |(mut over, mut ticks)| {
         let bookmark = bookmark.clone();
         async move {
             let is_over = {
@@ -127,7 +127,7 @@ fn watch(session: &Session, is_of_pods: bool) -> Response<Body> {
 }
 
 /// Converts the bytes of an HTTP/1.1 response with `Content-Length` to a [`Response`].
-fn converted(response: Vec<u8>) -> Response<Body> {
+fn convert_response(response: Vec<u8>) -> Response<Body> {
     let code = response.get(9..12).and_then(|code| StatusCode::from_bytes(code).ok());
     let head =
         response.windows(4).position(|window| window == b"\r\n\r\n").map_or(response.len(), |at| at + 4);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn converts_status_and_body() {
-        let response = converted(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}".to_vec());
+        let response = convert_response(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}".to_vec());
         assert_eq!(response.status(), 404);
         assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(2));
     }

@@ -42,14 +42,14 @@ impl SharedPods {
         })
     }
 
-    /// Returns the store. kube's contender also returns the task that feeds its store; here the first subscription has
-    /// started that task.
+    /// Returns the store. kube's contender also returns the task that feeds the store. In this contender, the first
+    /// subscription has already started such a task.
     pub(crate) fn into_running_store(self) -> (Store<Pod>, ()) {
         (self.0.store(), ())
     }
 }
 
-/// A function that returns the pods of a node, from an index.
+/// Adds an index to `store`. Returns a function that looks up the pods of a node in this index.
 #[expect(clippy::unnecessary_wraps, reason = "kube's contender returns None")]
 pub(crate) fn index_by_node(store: &Store<Pod>) -> Option<impl Fn(&str) -> Vec<Arc<Pod>> + use<>> {
     let node = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).into_iter().collect();
@@ -57,7 +57,8 @@ pub(crate) fn index_by_node(store: &Store<Pod>) -> Option<impl Fn(&str) -> Vec<A
     Some(move |node: &str| index.get(node))
 }
 
-/// Starts a manager with an HTTP server and this number of controllers of secrets, which share an informer.
+/// Starts a manager with an HTTP server and `controllers` controllers. The controllers reconcile secrets and share one
+/// informer.
 pub(crate) fn start_manager(
     client: Client,
     controllers: usize,

@@ -20,8 +20,8 @@ pub(crate) use kube_runtime::reflector::{ObjectRef, Store, Writer};
 pub(crate) use kube_runtime::watcher::Event;
 pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector, watcher};
 
-/// The reason in `Report::Absent` for the row `store-compact`. The shared code needs this constant for kube only: here
-/// [`compact_store`] always returns a store.
+/// The reason in `Report::Absent` for the rows whose names start with `store-compact`. The shared code needs this constant
+/// for kube only: here [`compact_store`] always returns a store.
 pub(crate) const NO_COMPACT_STORE: &str = "this project has no compact store";
 
 /// A compact store, and the future that fills it.
@@ -49,14 +49,14 @@ pub(crate) fn compact_store(
     Some((store, feed))
 }
 
-/// Restricts a client to HTTP/1.1.
+/// Returns `config` with HTTP/1.1 as the only version of HTTP.
 pub(crate) fn http1_only(mut config: Config) -> Config {
     config.http_versions = kube_client::config::HttpVersions::Http1;
     config
 }
 
 /// Whether this contender has the rows whose names end with `-protobuf`.
-pub(crate) const HAS_PROTOBUF: bool = true;
+pub(crate) const HAS_PROTOBUF_ROWS: bool = true;
 
 /// Selects Protobuf for the built-in kinds.
 pub(crate) fn in_protobuf(mut config: Config) -> Config {
@@ -91,7 +91,7 @@ pub(crate) fn skip_unused_metadata(config: watcher::Config) -> anyhow::Result<wa
 }
 
 /// The stream of the pods that are new or whose generation has changed.
-pub(crate) fn new_generations(
+pub(crate) fn pods_with_new_generation(
     pods: Api<Pod>,
     config: watcher::Config,
 ) -> impl Stream<Item = watcher::Result<Pod>> + Send {
@@ -99,7 +99,7 @@ pub(crate) fn new_generations(
 }
 
 /// The stream of the pods that have `label`. The client filters them.
-pub(crate) fn labelled(
+pub(crate) fn pods_with_label(
     pods: Api<Pod>,
     config: watcher::Config,
     label: (&'static str, &'static str),

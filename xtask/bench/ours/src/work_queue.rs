@@ -13,8 +13,8 @@ use crate::shared::PriorityQueue;
 #[path = "../../../../kube-runtime/src/queue/mod.rs"]
 mod queue;
 
-/// A queue, and the keys of the row.
-struct Keys {
+/// A queue, and the keys that the row adds to the queue.
+struct KeyQueue {
     keys: Vec<Key>,
     queue: WorkQueue<Key, ()>,
 }
@@ -24,10 +24,10 @@ struct Keys {
 pub(crate) fn priority_queue(names: &[(String, String)]) -> Option<Box<dyn PriorityQueue>> {
     let keys = names.iter().map(|(namespace, name)| Key::new(Some(namespace), name)).collect();
     let backoff = FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000));
-    Some(Box::new(Keys { keys, queue: WorkQueue::new(Box::new(backoff)) }))
+    Some(Box::new(KeyQueue { keys, queue: WorkQueue::new(Box::new(backoff)) }))
 }
 
-impl PriorityQueue for Keys {
+impl PriorityQueue for KeyQueue {
     fn add(&mut self, number: usize, priority: i32) {
         let request = Request { due: Due::Now, priority: Priority::new(priority), cause: () };
         self.queue.add(self.keys[number].clone(), request);
@@ -35,7 +35,7 @@ impl PriorityQueue for Keys {
 
     fn process_next(&mut self) -> Option<bool> {
         let (key, request, _) = self.queue.take_key(Instant::now())?;
-        self.queue.done(&key, None);
+        self.queue.finish(&key, None);
         Some(request.priority > Priority::DEFAULT)
     }
 }

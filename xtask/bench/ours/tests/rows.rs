@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// The number of pods of the mock API server.
 const PODS: usize = 250;
 
-/// The addresses, for HTTP and for HTTPS, of a mock API server with [`PODS`] pods, shared by all tests.
+/// The HTTP address and the HTTPS address of a mock API server with [`PODS`] pods. All tests share this server.
 fn server_addresses() -> (SocketAddr, SocketAddr) {
     static ADDRESSES: OnceLock<(SocketAddr, SocketAddr)> = OnceLock::new();
     *ADDRESSES.get_or_init(|| {
@@ -28,13 +28,13 @@ fn server_addresses() -> (SocketAddr, SocketAddr) {
     })
 }
 
-/// The mock API server's digest of the set of objects with this name, such as `pods`.
+/// The mock API server's digest of a set of objects. `set` is the name of the set, such as `pods`.
 fn expected_digest(set: &str) -> Value {
-    control(&format!("test/-/digest?of={set}"))
+    send_control_request(&format!("test/-/digest?of={set}"))
 }
 
-/// The mock API server's response to a control request.
-fn control(path: &str) -> Value {
+/// Sends a control request to the mock API server and decodes the response.
+fn send_control_request(path: &str) -> Value {
     let mut connection = TcpStream::connect(server_addresses().0).unwrap();
     write!(connection, "GET /{path} HTTP/1.1\r\n\r\n").unwrap();
     connection.shutdown(Shutdown::Write).unwrap();
@@ -43,7 +43,7 @@ fn control(path: &str) -> Value {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
-/// Runs the contender; returns its report, or its stderr if it fails.
+/// Runs the contender. Returns the report of the contender, or its standard error if the contender fails.
 fn run_contender(row: &str, calls: usize) -> Result<Value, String> {
     let (plain, tls) = server_addresses();
     let (source, tls_source) = (plain.to_string(), tls.to_string());
@@ -55,15 +55,16 @@ fn run_contender(row: &str, calls: usize) -> Result<Value, String> {
     Ok(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// Asserts that the row processes `units` units, and that its digest equals the mock API server's digest of `set`.
+/// Asserts that the row processes `units` units and reports its costs. If `set` is not `None`, also asserts that the
+/// row's digest equals the mock API server's digest of `set`.
 #[track_caller]
 fn check_row(row: &str, units: usize, set: Option<&str>) {
-    check_row_of(row, PODS, units, set);
+    check_row_with_calls(row, PODS, units, set);
 }
 
 /// Like [`check_row`], but with `calls` calls instead of one for each pod.
 #[track_caller]
-fn check_row_of(row: &str, calls: usize, units: usize, set: Option<&str>) {
+fn check_row_with_calls(row: &str, calls: usize, units: usize, set: Option<&str>) {
     let report = run_contender(row, calls).unwrap();
     let outcome = &report["done"];
     assert_eq!(outcome["units"], units, "{report}");
@@ -118,7 +119,7 @@ fn rows_in_protobuf_read_the_same_objects() {
 }
 
 #[test]
-fn gets_return_the_pods() {
+fn rows_of_get_receive_the_requested_objects() {
     check_row("get", PODS, None);
     check_row("get-32", PODS / 32 * 32, None);
     check_row("get-tls", PODS, None);
@@ -130,16 +131,16 @@ fn gets_return_the_pods() {
 }
 
 #[test]
-fn data_streams_through_a_process() {
-    check_row_of("exec-stdout", 64, 64, None);
-    check_row_of("exec-stdin", 64, 64, None);
+fn rows_of_exec_transfer_all_data() {
+    check_row_with_calls("exec-stdout", 64, 64, None);
+    check_row_with_calls("exec-stdin", 64, 64, None);
 }
 
 #[test]
 fn watches_and_calls_share_few_connections() {
     let report = run_contender("watches", 600).unwrap();
     assert!(report["done"]["units"].as_u64().unwrap() > 0, "{report}");
-    let connections = control("watches/-/connections");
+    let connections = send_control_request("watches/-/connections");
     assert!((2..=16).contains(&connections.as_u64().unwrap()), "{connections}");
 }
 
@@ -163,7 +164,7 @@ fn the_queue_processes_all_keys_and_the_index_finds_the_pods() {
 
 #[test]
 fn an_idle_manager_is_measured_for_the_requested_time() {
-    check_row_of("idle-manager", 100, 100, None);
+    check_row_with_calls("idle-manager", 100, 100, None);
     let report = run_contender("idle-manager", 100).unwrap();
     assert!(report["done"]["wakeups"].as_u64().unwrap() > 0, "{report}");
     assert!(report["done"]["wall_ns"].as_u64().unwrap() >= 100_000_000, "{report}");

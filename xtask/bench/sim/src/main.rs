@@ -1,8 +1,9 @@
-//! The programs of `cargo xtask bench sim`, which measure kube-sim. Each prints its figures as JSON.
+//! `bench-sim`: the program with which `cargo xtask bench sim` measures kube-sim. It prints the figures as JSON. It has
+//! three subcommands:
 //!
-//! - `start N`: the start of a server, N times
-//! - `pods N`: the memory of N pods
-//! - `requests KUBECONFIG SECONDS`: the rate of requests to a running server, kube-sim or another one
+//! - `start N` measures the first start of a server, and then N further starts.
+//! - `pods N` measures the memory of N pods.
+//! - `requests KUBECONFIG SECONDS` measures the rate of requests to a running server: kube-sim or kube-apiserver.
 
 mod pods;
 mod requests;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the program that the arguments name.
+/// Runs the subcommand that the arguments name, and returns the figures.
 async fn run(arguments: &[String]) -> anyhow::Result<Value> {
     let number = |text: &str| text.parse::<u32>().with_context(|| format!("{text:?} is not a number"));
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! The memory of a server with many pods.
+//! Measures the memory of a server with many pods.
 
 use anyhow::{Context, ensure};
 use kube_sim::Sim;
@@ -9,8 +9,9 @@ const POD: &str = include_str!("pod.json");
 /// The number of pods in a namespace.
 const PODS_PER_NAMESPACE: u32 = 1000;
 
-/// Creates `count` pods. Returns the growth of the resident memory in bytes, and the length of the last pod as JSON.
-/// The growth for the first pod, which includes the data that all servers of the process share, is a separate figure.
+/// Creates `count` pods. Returns the growth of the resident memory for the first pod, the growth for all other pods, and
+/// the length of the last pod's JSON, all in bytes. The growth for the first pod includes the data that all servers of
+/// the process share.
 ///
 /// # Errors
 /// If the server refuses an object or does not list all pods, or if the memory of this process cannot be read.
@@ -46,7 +47,7 @@ pub(crate) fn measure(count: u32) -> anyhow::Result<Value> {
     )
 }
 
-/// The pod with this number.
+/// Pod number `index`: a copy of `template` with the pod's own metadata and node, and without a status.
 fn pod(template: &Value, namespace: &str, index: u32) -> Value {
     let mut pod = template.clone();
     pod["metadata"]["name"] = format!("checkout-worker-5d78c9869d-{index:05}").into();

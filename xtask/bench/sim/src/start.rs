@@ -1,4 +1,4 @@
-//! The time from the start of a server to its first response.
+//! Measures the time from the start of a server to its first response.
 
 use std::time::Instant;
 
@@ -7,26 +7,27 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A list of the namespaces on a new connection.
+/// A request that lists the namespaces and closes the connection.
 const REQUEST: &[u8] = b"GET /api/v1/namespaces HTTP/1.1\r\nHost: kube-sim\r\nConnection: close\r\n\r\n";
 
-/// Starts `count` servers one after the other, and returns the median of their start times in milliseconds. An
-/// additional start before them, which also parses the data that all servers of a process share, is a separate figure.
+/// Starts a server, and then `count` more servers (at least one) in sequence. The first start also parses the data that
+/// all servers of a process share. Returns the time of the first start and the median time of the later starts, in
+/// milliseconds.
 ///
 /// # Errors
 /// When a server cannot listen, or does not list its namespaces.
 pub(crate) async fn measure(count: u32) -> anyhow::Result<Value> {
-    let first = start_once().await?;
+    let first = measure_one_start().await?;
     let mut times = Vec::new();
     for _ in 0..count.max(1) {
-        times.push(start_once().await?);
+        times.push(measure_one_start().await?);
     }
     times.sort_by(f64::total_cmp);
     Ok(json!({"first_ms": first, "median_ms": times[times.len() / 2]}))
 }
 
 /// Starts a server with a node and all controllers, and returns the milliseconds until it has listed its namespaces.
-async fn start_once() -> anyhow::Result<f64> {
+async fn measure_one_start() -> anyhow::Result<f64> {
     let begin = Instant::now();
     let sim = Sim::builder().nodes(1).workloads().build();
     let server = sim.serve_http(([127, 0, 0, 1], 0).into()).await?;

@@ -1,4 +1,4 @@
-// kubectl, from the packages of the module k8s.io/kubectl. The component versions are set by the linker.
+// This program runs the kubectl of the module k8s.io/kubectl. The linker sets the version that kubectl reports.
 package main
 
 import (

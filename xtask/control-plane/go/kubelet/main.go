@@ -1,15 +1,16 @@
-// A stand-in for the HTTP server of a kubelet. It serves the logs, processes and ports of the pods that kwok simulates,
-// with the streaming library of the kubelet, so that exit codes and separate outputs arrive as in a real cluster.
+// A stand-in for the HTTP server of a kubelet. It serves the logs, processes and ports of the pods that kwok simulates.
+// It uses the streaming library of the kubelet, so that exit codes and separate outputs arrive as in a real cluster.
 //
 //   - exec runs the command on this machine, without a container. With a terminal, it writes each new terminal size as
 //     a line.
 //   - attach sends its input back, and ends at the end of the input; without input, it writes one line. With a
 //     terminal, it writes each new terminal size as a line.
-//   - A forwarded port echoes received bytes. Port 1 refuses connections; port 2 answers after the end of its input.
+//   - Forwarded ports: port 1 refuses connections. Port 2 sends the received bytes back after the end of its input. Every
+//     other port sends received bytes back immediately.
 //   - The log of each container has two lines of standard output and two of standard error. A followed log gets further
 //     lines until the client disconnects.
 //
-// It accepts only the client certificate of the API server, because an accepted client can run commands.
+// The stand-in accepts only the client certificate of the API server, because an accepted client can run commands.
 //
 // Usage: kubelet ADDRESS CERTIFICATE KEY CLIENT_CA CLIENT_NAME
 package main
@@ -57,8 +58,7 @@ func writeSizes(out io.Writer, sizes <-chan remotecommand.TerminalSize) {
 // ExecInContainer runs a command on this machine.
 func (runtime) ExecInContainer(ctx context.Context, _, _, _ string, command []string, in io.Reader, out, errOut io.WriteCloser, tty bool, sizes <-chan remotecommand.TerminalSize, _ time.Duration) error {
 	process := exec.CommandContext(ctx, command[0], command[1:]...)
-	// Assign only a non-nil writer: an io.Writer that contains a nil io.WriteCloser is not nil, so os/exec would write to
-	// it.
+	// Without a writer, os/exec discards the output.
 	if out != nil {
 		process.Stdout = out
 	}
@@ -156,11 +156,12 @@ func servePortForward(w http.ResponseWriter, r *http.Request) {
 	portforward.ServePortForward(w, r, runtime{}, r.PathValue("pod"), "", options, idleTimeout, creationTimeout, portforward.SupportedProtocols)
 }
 
-// serveLogs serves the log of a container, with the parameters stream, tailLines, timestamps and follow.
+// serveLogs serves the log of a container. It supports the query parameters stream, tailLines, timestamps and follow.
 func serveLogs(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	stream, timestamps := query.Get("stream"), query.Get("timestamps") == "true"
-	// The output and the text of line n. The lines alternate between standard output and standard error.
+	// line returns the name of the output stream and the text of line n. The lines alternate between standard output and
+	// standard error.
 	line := func(n int) (string, string) {
 		output := [2]string{"stdout", "stderr"}[n%2]
 		text := fmt.Sprintf("%s %d\n", output, n/2+1)
@@ -169,21 +170,21 @@ func serveLogs(w http.ResponseWriter, r *http.Request) {
 		}
 		return output, text
 	}
-	const existing = 4
+	const existingLines = 4
 	var lines []string
 	add := func(n int) {
 		if output, text := line(n); stream == "" || stream == "All" || strings.EqualFold(stream, output) {
 			lines = append(lines, text)
 		}
 	}
-	for n := range existing {
+	for n := range existingLines {
 		add(n)
 	}
 	if tail, err := strconv.Atoi(query.Get("tailLines")); err == nil && tail < len(lines) {
 		lines = lines[len(lines)-tail:]
 	}
 	w.Header().Set("Content-Type", "text/plain")
-	for n := existing; ; n++ {
+	for n := existingLines; ; n++ {
 		for _, text := range lines {
 			io.WriteString(w, text)
 		}
@@ -201,8 +202,9 @@ func serveLogs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// clientConfig accepts clients whose certificate is signed by the CA in a file and has this name.
-func clientConfig(file, name string) (*tls.Config, error) {
+// serverTLSConfig returns the configuration of a server that checks the certificates of its clients. The parameter file
+// is the path of the CA certificate. The parameter name is the common name that a client certificate must have.
+func serverTLSConfig(file, name string) (*tls.Config, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -224,7 +226,7 @@ func main() {
 	if len(os.Args) != 6 {
 		log.Fatal("usage: kubelet ADDRESS CERTIFICATE KEY CLIENT_CA CLIENT_NAME")
 	}
-	config, err := clientConfig(os.Args[4], os.Args[5])
+	config, err := serverTLSConfig(os.Args[4], os.Args[5])
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -237,7 +239,7 @@ func main() {
 	mux.HandleFunc("/portForward/{namespace}/{pod}/{uid}", servePortForward)
 	mux.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", serveLogs)
 	server := &http.Server{Addr: os.Args[1], Handler: mux, TLSConfig: config}
-	// HTTP/2 has no connection upgrades.
+	// Serve only HTTP/1.1: HTTP/2 has no connection upgrades, which exec, attach and port forwarding need.
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
 	log.Fatal(server.ListenAndServeTLS(os.Args[2], os.Args[3]))

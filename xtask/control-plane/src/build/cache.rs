@@ -22,7 +22,7 @@ impl Cache {
     /// Opens the folder that [`CACHE_VARIABLE`] names, else `kube-xtask` below `XDG_CACHE_HOME`, else below `~/.cache`.
     ///
     /// # Errors
-    /// When neither of the two variables nor `HOME` is set, or the folder cannot be created.
+    /// When none of [`CACHE_VARIABLE`], `XDG_CACHE_HOME` and `HOME` is set, or the folder cannot be created.
     pub fn open() -> anyhow::Result<Self> {
         let folder =
             find_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))?;
@@ -80,7 +80,7 @@ impl Cache {
     }
 }
 
-/// The path of the cache folder, from the environment variables that `variable` returns.
+/// The path of the cache folder. `variable` takes the name of an environment variable, and returns the value.
 fn find_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(own) = variable(CACHE_VARIABLE) {
         return Ok(own);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_one_process_locks_a_build() {
+    async fn a_second_lock_of_a_build_waits_for_the_release_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open_at(folder.path()).unwrap();
         let progress = Progress::silent();

@@ -51,14 +51,14 @@ impl Build<'_> {
         Ok(out)
     }
 
-    /// Checks that Go can build the recipe. With a `GOTOOLCHAIN` other than `local`, an older Go downloads the version
-    /// that the recipe needs.
+    /// Checks that Go can build the recipe. With `GOTOOLCHAIN=auto`, the default, an older Go downloads the version that
+    /// the recipe needs.
     ///
     /// # Errors
     /// When there is no `go` on the PATH, `go env` fails, or Go is too old and `GOTOOLCHAIN` is `local`.
     async fn check_go(&self) -> anyhow::Result<()> {
         let (ended, text) = self.run_go("version", &["env", "GOVERSION", "GOTOOLCHAIN"]).await?;
-        let needed = self.recipe.minimum_go();
+        let needed = self.recipe.minimum_go_version();
         if ended.code == 127 {
             bail!(
                 "building {} needs Go {needed} or newer, and there is no `go` on the PATH. {ADVICE}",
@@ -138,7 +138,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Runs `go` with these arguments, and returns the exit code and stdout.
+    /// Runs [`go_command`](Self::go_command) with these arguments, and returns the exit status and stdout.
     async fn run_go(&self, name: &str, args: &[&str]) -> anyhow::Result<(Ended, String)> {
         let output = self.folder.join(format!("{name}.out"));
         // The output is appended to the file: remove the file of an earlier command with the same name.
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_version_is_found_by_numeric_comparison() {
+    fn versions_are_compared_as_numbers() {
         for (version, needed, older) in [
             ("go1.26.8", "1.26.0", false),
             ("go1.26.0", "1.26.0", false),

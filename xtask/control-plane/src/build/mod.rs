@@ -23,7 +23,8 @@ pub struct Binaries {
     pub(crate) api_server: PathBuf,
     /// The programs for controllers, scheduler and nodes; `None` for [`Binaries::assets`].
     pub(crate) pod_programs: Option<PodPrograms>,
-    /// The folder that contains a kubectl of the server's version. Commands have this folder on their PATH.
+    /// The folder that contains a kubectl of the server's version. [`Cluster::command_path`](crate::Cluster::command_path)
+    /// begins with this folder.
     pub(crate) kubectl: Option<PathBuf>,
 }
 
@@ -39,8 +40,9 @@ pub(crate) struct PodPrograms {
 }
 
 impl Binaries {
-    /// Finds `etcd`, `kube-apiserver` and, if present, `kubectl` in a folder such as that of `KUBEBUILDER_ASSETS`. The
-    /// folder has no controller manager and no scheduler, so a cluster of these programs has no controllers or nodes.
+    /// Finds `etcd`, `kube-apiserver` and, if present, `kubectl` in `folder`, which is usually the value of
+    /// `KUBEBUILDER_ASSETS`. Uses no other programs of `folder`, so a cluster of these programs has no controllers and no
+    /// nodes.
     ///
     /// # Errors
     /// When `etcd` or `kube-apiserver` is missing or is a link to `kube-sim`, or a path cannot be resolved.
@@ -54,7 +56,7 @@ impl Binaries {
         };
         for name in ["etcd", "kube-apiserver"] {
             find(name)?;
-            refuse_stand_in(&folder.join(name))?;
+            refuse_kube_sim(&folder.join(name))?;
         }
         let kubectl = find("kubectl").ok().and_then(|path| path.parent().map(Path::to_owned));
         Ok(Self { etcd: find("etcd")?, api_server: find("kube-apiserver")?, pod_programs: None, kubectl })
@@ -119,7 +121,7 @@ impl Binaries {
 /// A kubectl that has been built.
 #[derive(Debug, Clone)]
 pub struct Kubectl {
-    /// The major and minor version, as `1.37`.
+    /// The major and minor version, such as `1.37`.
     pub version: String,
     /// The folder that contains the program `kubectl`.
     pub folder: PathBuf,
@@ -147,8 +149,8 @@ impl Kubectl {
     }
 }
 
-/// Refuses a program of `kube-sim assets`: kube-sim is no real control plane. The programs are links to `kube-sim`.
-fn refuse_stand_in(program: &Path) -> anyhow::Result<()> {
+/// Fails if `program` is a link to `kube-sim`, which is no real control plane. `kube-sim assets` creates such links.
+fn refuse_kube_sim(program: &Path) -> anyhow::Result<()> {
     let target = fs::canonicalize(program).with_context(|| format!("cannot find {}", program.display()))?;
     if target.file_name().is_some_and(|name| name == "kube-sim") {
         bail!(
@@ -174,8 +176,8 @@ async fn build_if_missing(recipe: &Recipe, cache: &Cache, progress: &Progress) -
     let scratch = Scratch::create(cache.folder())?;
     let go_build = go::Build { recipe, folder: scratch.path(), progress };
     let built = go_build.build().await.with_context(|| format!("cannot build {}", recipe.name))?;
-    // The build in the cache has other inputs or is incomplete. It is moved, not overwritten, because a running
-    // process may use its files.
+    // A build that the cache already contains has other inputs or is incomplete. The old build is moved, not overwritten,
+    // because a running process may use its files.
     if path.exists() {
         fs::rename(&path, scratch.path().join("replaced"))
             .context("cannot move the old build out of the cache")?;
@@ -191,7 +193,7 @@ fn first_build_note<'a>(missing: impl Iterator<Item = &'a Recipe> + Clone, folde
     let core_minutes: u32 = missing.map(|recipe| recipe.core_minutes).sum();
     let cores = std::thread::available_parallelism()
         .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
-    // Adds one minute for linking and downloads, which more cores do not speed up.
+    // Adds one minute, because more cores do not speed up linking and downloads.
     let minutes = core_minutes.div_ceil(cores).max(1) + 1;
     format!(
         "Building {} for the first time, into {}. This takes about {minutes} min on {cores} core{} (less if Go's caches \

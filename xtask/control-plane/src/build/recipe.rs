@@ -1,4 +1,5 @@
-//! `Recipe`: a pinned Go module, the binaries to build from it, and the files of a finished build. Builds nothing.
+//! `Recipe`: a pinned Go module, the binaries to build from it, and the files of a finished build. The Rust module `go`
+//! runs the builds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,14 +18,14 @@ pub(crate) struct Recipe {
     /// The Go packages to build, each with the name of its binary.
     pub(crate) binaries: Vec<(&'static str, &'static str)>,
     pub(crate) ldflags: String,
-    /// The YAML files to copy, as (module, folder in the module, file names). Each copy has the same folder path, below
-    /// the folder of the binaries.
+    /// The YAML files to copy, as (module, folder in the module, file names). The build copies each file into the folder
+    /// with the same path below the folder of the binaries.
     pub(crate) files: Vec<(&'static str, &'static str, &'static [&'static str])>,
     /// The measured duration of a first build on one core, in minutes. Includes the downloads.
     pub(crate) core_minutes: u32,
 }
 
-/// The file in a finished build that contains the inputs of the build.
+/// The name of the file with the inputs of a build. Each finished build has this file.
 pub(super) const STAMP: &str = "built-from";
 
 const ETCD_VERSION: &str = "3.7.3";
@@ -34,11 +35,11 @@ const CRI_STREAMING_VERSION: &str = "0.37.2";
 /// The version of the Go module `k8s.io/kubectl`, from which the older kubectl is built.
 const KUBECTL_VERSION: &str = "0.32.13";
 /// The folders of kwok's Stages, which define the behaviour of pods and nodes.
-const STAGES: [&str; 3] =
+const STAGE_FOLDERS: [&str; 3] =
     ["kustomize/stage/pod/fast", "kustomize/stage/node/fast", "kustomize/stage/node/heartbeat-with-lease"];
 
 impl Recipe {
-    /// The build of etcd.
+    /// The recipe for etcd.
     pub(crate) fn etcd() -> Self {
         Self {
             name: format!("etcd-{ETCD_VERSION}"),
@@ -52,7 +53,7 @@ impl Recipe {
         }
     }
 
-    /// The build of kwok and the copies of its Stages.
+    /// The recipe for kwok, which also copies kwok's Stages.
     pub(crate) fn kwok() -> Self {
         const MODULE: &str = "sigs.k8s.io/kwok";
         Self {
@@ -63,15 +64,15 @@ impl Recipe {
             binaries: vec![("sigs.k8s.io/kwok/cmd/kwok", "kwok")],
             ldflags: format!("-s -w -X {MODULE}/pkg/consts.Version=v{KWOK_VERSION}"),
             files: vec![
-                (MODULE, STAGES[0], &["pod-ready.yaml", "pod-complete.yaml", "pod-delete.yaml"]),
-                (MODULE, STAGES[1], &["node-initialize.yaml"]),
-                (MODULE, STAGES[2], &["node-heartbeat-with-lease.yaml"]),
+                (MODULE, STAGE_FOLDERS[0], &["pod-ready.yaml", "pod-complete.yaml", "pod-delete.yaml"]),
+                (MODULE, STAGE_FOLDERS[1], &["node-initialize.yaml"]),
+                (MODULE, STAGE_FOLDERS[2], &["node-heartbeat-with-lease.yaml"]),
             ],
             core_minutes: 2,
         }
     }
 
-    /// The build of the stand-in for the kubelets' HTTP server.
+    /// The recipe for the stand-in for the kubelets' HTTP server.
     pub(crate) fn kubelet() -> Self {
         Self {
             name: format!("kubelet-{CRI_STREAMING_VERSION}"),
@@ -85,7 +86,7 @@ impl Recipe {
         }
     }
 
-    /// The build of an older kubectl, for comparisons with that of the newest Kubernetes.
+    /// The recipe for an older kubectl, for comparisons with the kubectl of the newest Kubernetes.
     pub(crate) fn kubectl() -> Self {
         let minor = KUBECTL_VERSION.split('.').nth(1).unwrap_or_default();
         Self {
@@ -94,13 +95,13 @@ impl Recipe {
             go_sum: include_str!("../../go/kubectl-1.32/go.sum"),
             sources: vec![("main.go", include_str!("../../go/kubectl-1.32/main.go"))],
             binaries: vec![("kubectl.xtask.invalid", "kubectl")],
-            ldflags: linked_version(&KUBECTL_VERSION.replacen('0', "1", 1), "1", minor),
+            ldflags: version_ldflags(&KUBECTL_VERSION.replacen('0', "1", 1), "1", minor),
             files: Vec::new(),
             core_minutes: 3,
         }
     }
 
-    /// The build of Kubernetes' components and of kubectl.
+    /// The recipe for the components of Kubernetes and for kubectl.
     pub(crate) fn kubernetes(version: KubernetesVersion) -> Self {
         let (major, minor) = version.minor().split_once('.').unwrap_or((version.minor(), "0"));
         Self {
@@ -114,7 +115,7 @@ impl Recipe {
                 ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler"),
                 ("k8s.io/kubernetes/cmd/kubectl", "kubectl"),
             ],
-            ldflags: linked_version(version.number, major, minor),
+            ldflags: version_ldflags(version.number, major, minor),
             files: Vec::new(),
             core_minutes: 12,
         }
@@ -149,14 +150,14 @@ impl Recipe {
         self.files.iter().flat_map(|(_, folder, names)| names.iter().map(|name| Path::new(folder).join(name)))
     }
 
-    /// The minimum version of Go, as `1.26.0`.
-    pub(super) fn minimum_go(&self) -> &'static str {
+    /// The minimum version of Go, such as `1.26.0`.
+    pub(super) fn minimum_go_version(&self) -> &'static str {
         self.go_mod.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.24.0").trim()
     }
 }
 
-/// The flags of the linker that set the version which a program of Kubernetes reports.
-fn linked_version(version: &str, major: &str, minor: &str) -> String {
+/// The linker flags of a program of Kubernetes. They set the version that the program reports.
+fn version_ldflags(version: &str, major: &str, minor: &str) -> String {
     const PACKAGE: &str = "k8s.io/component-base/version";
     format!(
         "-s -w -X {PACKAGE}.gitVersion=v{version} -X {PACKAGE}.gitMajor={major} -X {PACKAGE}.gitMinor={minor}"
@@ -173,22 +174,23 @@ mod tests {
     }
 
     #[test]
-    fn every_package_is_a_tool_of_its_module() {
+    fn every_go_mod_names_the_packages_of_its_recipe() {
         for recipe in all_recipes() {
             for package in recipe.packages() {
                 assert!(recipe.go_mod.contains(package), "{} does not list {package}", recipe.name);
             }
-            assert!(!recipe.minimum_go().is_empty());
+            assert!(!recipe.minimum_go_version().is_empty());
         }
     }
 
     #[test]
-    fn every_name_contains_the_pinned_version() {
+    fn every_recipe_name_contains_the_pinned_version() {
         for recipe in all_recipes() {
             let version = format!("v{}", recipe.name.rsplit_once('-').unwrap().1);
             let pinned = recipe.go_mod.lines().map(|line| line.trim().trim_start_matches("require "));
             let pinned = pinned.filter_map(|line| line.split_once(' '));
-            // A module of this repository has the version of the library that it uses.
+            // The programs `kubelet` and `kubectl` are in this repository. Their recipes have the version of the library
+            // that the program uses.
             let package = match recipe.binaries[0].0 {
                 "kubelet.xtask.invalid" => "k8s.io/cri-streaming",
                 "kubectl.xtask.invalid" => "k8s.io/kubectl",

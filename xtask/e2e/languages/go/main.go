@@ -1,6 +1,8 @@
-// An informer of client-go and an operator on it. The program lists, watches, patches and executes a command in a pod.
+// A client-go informer, and an operator that reads its store. The program lists, watches and patches config maps, and
+// executes a command in a pod.
 //
-// The arguments are the namespace and the name of a running pod in it. Every failure ends the program with an exit code.
+// The arguments are a namespace, and the name of a running pod in this namespace. Every failure ends the program with
+// exit code 1.
 package main
 
 import (
@@ -77,7 +79,7 @@ func run(namespace, pod string) error {
 			queue.Done(key)
 		}
 	}()
-	if err := use(ctx, client, namespace); err != nil {
+	if err := changeConfigMap(ctx, client, namespace); err != nil {
 		return err
 	}
 	if err := execute(ctx, config, client, namespace, pod); err != nil {
@@ -96,7 +98,7 @@ func run(namespace, pod string) error {
 	}
 }
 
-// reconcile sets the annotation `seen` of a config map to the value of its key `state`.
+// reconcile sets the annotation `seen` of a config map to the value of `data.state`.
 func reconcile(ctx context.Context, client kubernetes.Interface, indexer cache.Indexer, key string) error {
 	object, exists, err := indexer.GetByKey(key)
 	if err != nil || !exists {
@@ -112,8 +114,9 @@ func reconcile(ctx context.Context, client kubernetes.Interface, indexer cache.I
 	return err
 }
 
-// use creates, patches and deletes a config map, and waits for the operator.
-func use(ctx context.Context, client kubernetes.Interface, namespace string) error {
+// changeConfigMap creates, patches and deletes a config map. After each patch, changeConfigMap waits until the operator
+// has set the annotation `seen`.
+func changeConfigMap(ctx context.Context, client kubernetes.Interface, namespace string) error {
 	maps := client.CoreV1().ConfigMaps(namespace)
 	metadata := metav1.ObjectMeta{Name: "go", Labels: map[string]string{"app": "go"}}
 	object := &corev1.ConfigMap{ObjectMeta: metadata, Data: map[string]string{"state": "one"}}

@@ -23,23 +23,23 @@ def configure(settings, **_):
 
 
 @kopf.on.create("configmaps", labels=SELECTED)
-def created(name, patch, **_):
+def handle_creation(name, patch, **_):
     patch.metadata.annotations["seen"] = "created"
     handled.append("created")
 
 
 @kopf.on.update("configmaps", labels=SELECTED, field="data.state")
-def updated(new, patch, **_):
+def handle_update(new, patch, **_):
     patch.metadata.annotations["seen"] = new
     handled.append("updated")
 
 
 @kopf.on.delete("configmaps", labels=SELECTED)
-def deleted(**_):
+def handle_deletion(**_):
     handled.append("deleted")
 
 
-def read(name):
+def find_config_map(name):
     try:
         return core.read_namespaced_config_map(name, namespace)
     except client.ApiException as error:
@@ -48,16 +48,16 @@ def read(name):
         raise
 
 
-async def until(name, condition):
+async def wait_until(name, condition):
     for _ in range(300):
-        found = await asyncio.to_thread(read, name)
+        found = await asyncio.to_thread(find_config_map, name)
         if condition(found):
             return
         await asyncio.sleep(0.1)
     raise AssertionError(f"{name} is {found}; handled: {handled}")
 
 
-def seen(state):
+def is_annotated_with(state):
     return lambda found: found is not None and (found.metadata.annotations or {}).get("seen") == state
 
 
@@ -69,11 +69,11 @@ async def main():
     await ready.wait()
     metadata = client.V1ObjectMeta(name="kopf", labels=SELECTED)
     core.create_namespaced_config_map(namespace, client.V1ConfigMap(metadata=metadata, data={"state": "one"}))
-    await until("kopf", seen("created"))
+    await wait_until("kopf", is_annotated_with("created"))
     core.patch_namespaced_config_map("kopf", namespace, {"data": {"state": "two"}})
-    await until("kopf", seen("two"))
+    await wait_until("kopf", is_annotated_with("two"))
     core.delete_namespaced_config_map("kopf", namespace)
-    await until("kopf", lambda found: found is None)
+    await wait_until("kopf", lambda found: found is None)
     assert handled == ["created", "updated", "deleted"], handled
     stop.set()
     await asyncio.wait_for(operator, 30)

@@ -18,13 +18,13 @@ def config_map(name, api):
 
 
 async def operate(api):
-    """Sets the annotation `seen` of each config map to the value of its key `state`."""
+    """Sets the annotation `seen` of each config map to the value of `data.state`."""
     async for kind, found in api.async_watch("configmaps", namespace=namespace, label_selector="app=kr8s"):
         if kind in ("ADDED", "MODIFIED") and found.annotations.get("seen") != found.data["state"]:
             await found.annotate(seen=found.data["state"])
 
 
-async def until_seen(found, state):
+async def wait_until_seen(found, state):
     for _ in range(300):
         await found.refresh()
         if found.annotations.get("seen") == state:
@@ -38,9 +38,9 @@ async def main():
     operator = asyncio.create_task(operate(api))
     one = config_map("kr8s-a", api)
     await one.create()
-    await until_seen(one, "one")
+    await wait_until_seen(one, "one")
     await one.patch({"data": {"state": "two"}})
-    await until_seen(one, "two")
+    await wait_until_seen(one, "two")
     await config_map("kr8s-b", api).create()
     found = [item.name async for item in api.get("configmaps", namespace=namespace, label_selector="app=kr8s")]
     assert sorted(found) == ["kr8s-a", "kr8s-b"], found

@@ -20,7 +20,7 @@ def config_map(name, data):
 
 
 def operate():
-    """Sets the annotation `seen` of each config map to the value of its key `state`."""
+    """Sets the annotation `seen` of each config map to the value of `data.state`."""
     events = watch.Watch().stream(
         core.list_namespaced_config_map, namespace, label_selector="app=python", timeout_seconds=30
     )

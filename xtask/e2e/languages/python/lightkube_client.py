@@ -20,7 +20,7 @@ def config_map(name, state):
 
 
 def operate():
-    """Sets the annotation `seen` of each config map to the value of its key `state`."""
+    """Sets the annotation `seen` of each config map to the value of `data.state`."""
     for kind, found in client.watch(ConfigMap, labels={"app": "lightkube"}):
         seen = (found.metadata.annotations or {}).get("seen")
         if kind in ("ADDED", "MODIFIED") and seen != found.data["state"]:

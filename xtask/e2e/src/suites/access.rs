@@ -1,4 +1,4 @@
-//! `TokenReview` and `SubjectAccessReview`, and the manager's filter that uses them.
+//! `SubjectAccessReview`, RBAC, and the requests that a `Manager` authenticates and authorizes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,23 +22,23 @@ use tokio::time::timeout;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{eventually, named, object, send_raw};
+use crate::support::{eventually, named_metadata, object, send_raw};
 
 suite!("access":
-    a_review_follows_the_roles_of_the_user,
-    refusals_name_the_user_the_verb_and_the_resource [Authorization],
+    subject_access_reviews_apply_the_roles_of_a_service_account,
+    refusal_messages_contain_the_user_the_verb_and_the_resource [Authorization],
     aggregated_roles_have_the_rules_of_the_selected_roles [Authorization, Controllers],
     users_grant_only_the_permissions_that_they_have [Authorization],
-    the_manager_answers_users_with_permission,
+    the_manager_refuses_users_without_permission,
 );
 
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Creates a service account, and returns a token of it.
+/// Creates a service account, and returns a token of the account.
 async fn create_account(env: &Env, name: &str) -> Outcome<String> {
     let accounts: Api<ServiceAccount> = env.api();
-    let account = ServiceAccount { metadata: named(name), ..ServiceAccount::default() };
+    let account = ServiceAccount { metadata: named_metadata(name), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
     let request: TokenRequest = object(json!({"metadata": {}, "spec": {"audiences": []}}))?;
     let response: TokenRequest =
@@ -66,7 +66,7 @@ async fn grant_metrics(env: &Env, account: &str) -> Outcome {
     Ok(())
 }
 
-/// Creates a `SubjectAccessReview` for a service account, and returns its `status.allowed` and `status.reason`.
+/// Creates a `SubjectAccessReview` for a service account. Returns the review's `status.allowed` and `status.reason`.
 async fn review(env: &Env, account: &str, attributes: Value) -> anyhow::Result<(bool, String)> {
     let namespace = env.namespace();
     let mut spec = json!({
@@ -81,7 +81,8 @@ async fn review(env: &Env, account: &str, attributes: Value) -> anyhow::Result<(
     Ok((status.allowed, status.reason.unwrap_or_default()))
 }
 
-/// Waits until a `SubjectAccessReview` allows the access, and returns its `status.reason`.
+/// Creates a `SubjectAccessReview` with these attributes repeatedly, until the server allows one. Returns the
+/// `status.reason` of this review.
 async fn wait_until_allowed(env: &Env, account: &str, attributes: &Value) -> Outcome<String> {
     eventually(&format!("{account} may {attributes}"), TIMEOUT, async || {
         let (allowed, reason) = review(env, account, attributes.clone()).await?;
@@ -90,7 +91,7 @@ async fn wait_until_allowed(env: &Env, account: &str, attributes: &Value) -> Out
     .await
 }
 
-async fn a_review_follows_the_roles_of_the_user(env: Env) -> Outcome {
+async fn subject_access_reviews_apply_the_roles_of_a_service_account(env: Env) -> Outcome {
     create_account(&env, "robot").await?;
     let metrics = json!({"verb": "get", "path": "/metrics"});
     check_eq!(review(&env, "robot", metrics.clone()).await?, (false, String::new()));
@@ -158,7 +159,7 @@ async fn send_as(env: &Env, user: &str, method: &str, path: &str) -> anyhow::Res
     Ok((code, message.to_owned()))
 }
 
-async fn refusals_name_the_user_the_verb_and_the_resource(env: Env) -> Outcome {
+async fn refusal_messages_contain_the_user_the_verb_and_the_resource(env: Env) -> Outcome {
     let namespace = env.namespace();
     let own = format!("in the namespace {namespace:?}");
     let user = format!("{namespace}-jane");
@@ -312,7 +313,7 @@ async fn users_grant_only_the_permissions_that_they_have(env: Env) -> Outcome {
     Ok(())
 }
 
-/// The response of a manager to a GET request.
+/// Sends a GET request to a manager. Returns the response as text.
 async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
@@ -324,7 +325,7 @@ async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> anyhow::Re
     Ok(answer)
 }
 
-async fn the_manager_answers_users_with_permission(env: Env) -> Outcome {
+async fn the_manager_refuses_users_without_permission(env: Env) -> Outcome {
     let (token, other) = (create_account(&env, "prometheus").await?, create_account(&env, "other").await?);
     grant_metrics(&env, "prometheus").await?;
     wait_until_allowed(&env, "prometheus", &json!({"verb": "get", "path": "/metrics"})).await?;

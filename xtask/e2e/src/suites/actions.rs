@@ -1,4 +1,5 @@
-//! Methods of `Api` beyond the basic verbs: entries, applies, scopes, and the actions on particular kinds.
+//! Methods of `Api` and `Client` beyond the basic verbs: entries, server-side apply, scopes, and actions on single
+//! kinds, such as evictions of pods.
 
 use futures::TryStreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -18,12 +19,14 @@ use serde_json::json;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{LABEL, config_map, deployment, idle_pod, named, object, temporary_node, value};
+use crate::support::{
+    LABEL, config_map, deployment, idle_pod, named_metadata, object, temporary_node, value,
+};
 
 suite!("actions":
     an_entry_creates_and_changes_an_object,
-    an_entry_refuses_the_object_of_another_name,
-    an_apply_creates_an_object_and_removes_the_fields_it_no_longer_sets,
+    an_entry_refuses_an_object_with_another_name,
+    an_apply_creates_an_object_and_removes_omitted_fields,
     an_apply_of_the_status_changes_only_the_status,
     conflicting_writes_are_retried,
     a_reference_and_a_scope_read_the_same_object,
@@ -35,7 +38,7 @@ suite!("actions":
     a_certificate_signing_request_is_approved,
     an_eviction_deletes_the_pod,
     an_eviction_that_a_budget_forbids_is_refused,
-    ephemeral_containers_and_sizes_of_pods_change,
+    ephemeral_containers_change_and_the_resize_subresource_is_read,
 );
 
 async fn an_entry_creates_and_changes_an_object(env: Env) -> Outcome {
@@ -54,7 +57,7 @@ async fn an_entry_creates_and_changes_an_object(env: Env) -> Outcome {
 
     let set_two = |map: &mut ConfigMap| map.data = config_map("a", "2").data;
     let mut changed = entry.and_modify(set_two);
-    // Another writer changes the object between the read and the commit.
+    // `changed` is committed after `outdated` was read, so the commit of `outdated` conflicts.
     let mut outdated = maps.entry("a").await?.and_modify(set_two).or_insert(ConfigMap::default);
     changed.commit(&pp).await?;
     check_eq!(value(changed.get()), "2");
@@ -67,7 +70,7 @@ async fn an_entry_creates_and_changes_an_object(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_entry_refuses_the_object_of_another_name(env: Env) -> Outcome {
+async fn an_entry_refuses_an_object_with_another_name(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let mut entry = maps.entry("a").await?.or_insert(|| config_map("b", "1"));
     let error = entry.commit(&PostParams::default()).await.err();
@@ -76,11 +79,11 @@ async fn an_entry_refuses_the_object_of_another_name(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_apply_creates_an_object_and_removes_the_fields_it_no_longer_sets(env: Env) -> Outcome {
+async fn an_apply_creates_an_object_and_removes_omitted_fields(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let pp = PatchParams::apply("e2e");
     check_eq!(value(&maps.apply(&pp, &config_map("a", "1")).await?), "1");
-    let empty = ConfigMap { metadata: named("a"), ..ConfigMap::default() };
+    let empty = ConfigMap { metadata: named_metadata("a"), ..ConfigMap::default() };
     check_eq!(maps.apply(&pp, &empty).await?.data, None);
     maps.apply(&PatchParams::apply("other"), &config_map("a", "2")).await?;
     check!(refused!(maps.apply(&pp, &config_map("a", "3")).await).is_conflict());
@@ -202,7 +205,7 @@ async fn a_cordoned_node_is_unschedulable(env: Env) -> Outcome {
 
 async fn a_token_is_requested_for_a_service_account(env: Env) -> Outcome {
     let accounts: Api<ServiceAccount> = env.api();
-    let account = ServiceAccount { metadata: named("robot"), ..ServiceAccount::default() };
+    let account = ServiceAccount { metadata: named_metadata("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
     let request: TokenRequest =
         object(json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 600}}))?;
@@ -266,7 +269,7 @@ async fn an_eviction_that_a_budget_forbids_is_refused(env: Env) -> Outcome {
     let mut pod = idle_pod("a")?;
     pod.labels_mut().insert("app".into(), "guarded".into());
     pods.create(&PostParams::default(), &pod).await?;
-    // A budget does not protect a pending pod.
+    // A budget does not protect a pending pod, so the case sets the phase to `Running`.
     let ready = json!({"type": "Ready", "status": "True"});
     let running = Patch::Merge(json!({"status": {"phase": "Running", "conditions": [ready]}}));
     pods.patch_status("a", &PatchParams::default(), &running).await?;
@@ -277,7 +280,7 @@ async fn an_eviction_that_a_budget_forbids_is_refused(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn ephemeral_containers_and_sizes_of_pods_change(env: Env) -> Outcome {
+async fn ephemeral_containers_change_and_the_resize_subresource_is_read(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &idle_pod("a")?).await?;

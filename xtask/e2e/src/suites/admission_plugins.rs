@@ -17,10 +17,10 @@ use crate::failure::Outcome;
 use crate::support::{Answer, LABEL, eventually, send_raw};
 
 suite!("admission_plugins":
-    limit_ranges_set_defaults_and_refuse_larger_containers,
+    limit_ranges_set_defaults_and_refuse_values_above_the_maximum,
     priority_classes_set_the_priority_of_pods,
     runtime_classes_add_their_overhead_to_pods,
-    namespaces_select_pod_security_standards,
+    namespace_labels_select_pod_security_standards,
     volume_claims_get_the_default_class,
     volume_claims_grow_only_if_their_class_allows_it,
     signing_requests_need_permissions_for_the_signer [Authorization],
@@ -33,8 +33,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// A PKCS #10 request.
 const SIGNING_REQUEST: &str = include_str!("signing-request.pem");
 const SIGNER: &str = "example.com/e2e";
-const SIGNING_REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
-const RBAC: &str = "rbac.authorization.k8s.io";
+const SIGNING_REQUESTS_PATH: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Sends a request with a JSON body, as an impersonated user if `user` is not empty.
 async fn send(env: &Env, user: &str, method: &str, path: &str, body: &Value) -> anyhow::Result<Answer> {
@@ -49,9 +49,9 @@ async fn send(env: &Env, user: &str, method: &str, path: &str, body: &Value) -> 
 /// The expected response to a request.
 #[derive(Debug)]
 enum Expected<'a> {
-    /// The server accepts the request, and the response has these values at JSON pointers.
+    /// The server accepts the request, and the response has each of these values at its JSON pointer.
     Accepted(Vec<(&'a str, Value)>),
-    /// The server accepts the request, and warns with a text that contains this one.
+    /// The server accepts the request, and returns a warning that contains this text.
     Warned(&'a str),
     /// The server refuses the request with 403 and a message that contains this text.
     Refused(&'a str),
@@ -59,7 +59,8 @@ enum Expected<'a> {
     Invalid(&'a str),
 }
 
-/// Sends a request until the response is the expected one: the plugins read classes, labels and roles from caches.
+/// Repeats a request until the response is the expected one. The plugins read classes, labels and roles from caches,
+/// which may be outdated.
 async fn check_request(
     env: &Env,
     user: &str,
@@ -85,8 +86,8 @@ async fn check_request(
     .await
 }
 
-/// Creates objects of the core group as dry runs, and checks each response.
-async fn check_creates(env: &Env, collection: &str, rows: &[(Value, Expected<'_>)]) -> Outcome {
+/// For each row, creates an object of the core group in a dry run, and checks the response.
+async fn check_dry_run_creations(env: &Env, collection: &str, rows: &[(Value, Expected<'_>)]) -> Outcome {
     let path = format!("/api/v1/namespaces/{}/{collection}?dryRun=All", env.namespace());
     for (body, expected) in rows {
         check_request(env, "", ("POST", &path), body, expected).await?;
@@ -94,8 +95,14 @@ async fn check_creates(env: &Env, collection: &str, rows: &[(Value, Expected<'_>
     Ok(())
 }
 
-/// Creates a cluster-scoped object with these fields, which is deleted after the case. Returns its name.
-async fn create_global(env: &Env, kind: (&str, &str), suffix: &str, mut object: Value) -> Outcome<String> {
+/// Creates a cluster-scoped object with the fields of `object`. Returns the name of the object. The object is deleted
+/// after the case.
+async fn create_cluster_scoped(
+    env: &Env,
+    kind: (&str, &str),
+    suffix: &str,
+    mut object: Value,
+) -> Outcome<String> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(kind.0, "v1", kind.1));
     let (api, name): (Api<DynamicObject>, _) =
         (Api::all_with(env.client(), &resource), env.unique_name(suffix));
@@ -108,7 +115,7 @@ async fn create_global(env: &Env, kind: (&str, &str), suffix: &str, mut object: 
     Ok(name)
 }
 
-/// A pod with one container, and with these fields of its spec.
+/// The JSON of a pod with one container. The pod's `spec` also has the entries of `fields`.
 fn pod(fields: &Value) -> Value {
     let mut spec =
         json!({"automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}]});
@@ -118,7 +125,7 @@ fn pod(fields: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec})
 }
 
-async fn limit_ranges_set_defaults_and_refuse_larger_containers(env: Env) -> Outcome {
+async fn limit_ranges_set_defaults_and_refuse_values_above_the_maximum(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let range = json!({
         "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "a"},
@@ -132,7 +139,7 @@ async fn limit_ranges_set_defaults_and_refuse_larger_containers(env: Env) -> Out
         |resources: Value| pod(&json!({"containers": [{"name": "c", "image": "i", "resources": resources}]}));
     let resources = |value: Value| Expected::Accepted(vec![("/spec/containers/0/resources", value)]);
     let own = json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}});
-    check_creates(
+    check_dry_run_creations(
         &env,
         "pods",
         &[
@@ -150,9 +157,9 @@ async fn limit_ranges_set_defaults_and_refuse_larger_containers(env: Env) -> Out
 async fn priority_classes_set_the_priority_of_pods(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let fields = json!({"value": 7, "preemptionPolicy": "Never"});
-    let name = create_global(&env, ("scheduling.k8s.io", "PriorityClass"), "class", fields).await?;
+    let name = create_cluster_scoped(&env, ("scheduling.k8s.io", "PriorityClass"), "class", fields).await?;
     let values = vec![("/spec/priority", json!(7)), ("/spec/preemptionPolicy", json!("Never"))];
-    check_creates(
+    check_dry_run_creations(
         &env,
         "pods",
         &[
@@ -176,9 +183,9 @@ async fn runtime_classes_add_their_overhead_to_pods(env: Env) -> Outcome {
     let fields = json!({
         "handler": "e2e", "overhead": {"podFixed": {"cpu": "10m"}}, "scheduling": {"nodeSelector": {"a": "b"}},
     });
-    let name = create_global(&env, ("node.k8s.io", "RuntimeClass"), "class", fields).await?;
+    let name = create_cluster_scoped(&env, ("node.k8s.io", "RuntimeClass"), "class", fields).await?;
     let values = vec![("/spec/overhead", json!({"cpu": "10m"})), ("/spec/nodeSelector", json!({"a": "b"}))];
-    check_creates(
+    check_dry_run_creations(
         &env,
         "pods",
         &[
@@ -196,7 +203,7 @@ async fn runtime_classes_add_their_overhead_to_pods(env: Env) -> Outcome {
     .await
 }
 
-async fn namespaces_select_pod_security_standards(env: Env) -> Outcome {
+async fn namespace_labels_select_pod_security_standards(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let container = json!({"name": "c", "image": "i", "securityContext": {"privileged": true}});
     let privileged = pod(&json!({"containers": [container]}));
@@ -218,12 +225,12 @@ async fn namespaces_select_pod_security_standards(env: Env) -> Outcome {
         let labels = json!({"metadata": {"labels": labels}});
         check_request(&env, "", ("PATCH", &namespace), &labels, &Expected::Accepted(Vec::new())).await?;
         let rows = [(privileged.clone(), expected), (restricted.clone(), Expected::Accepted(Vec::new()))];
-        check_creates(&env, "pods", &rows).await?;
+        check_dry_run_creations(&env, "pods", &rows).await?;
     }
     Ok(())
 }
 
-/// A volume claim with these fields of its spec.
+/// The JSON of a volume claim. The claim's `spec` also has the entries of `fields`.
 fn claim(fields: &Value) -> Value {
     let mut spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
     for (field, value) in fields.as_object().into_iter().flatten() {
@@ -235,9 +242,9 @@ fn claim(fields: &Value) -> Value {
 async fn volume_claims_get_the_default_class(env: Env) -> Outcome {
     let metadata = json!({"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}});
     let fields = json!({"metadata": metadata, "provisioner": "example.com/e2e"});
-    let name = create_global(&env, ("storage.k8s.io", "StorageClass"), "class", fields).await?;
+    let name = create_cluster_scoped(&env, ("storage.k8s.io", "StorageClass"), "class", fields).await?;
     let class = |name: &str| Expected::Accepted(vec![("/spec/storageClassName", json!(name))]);
-    check_creates(
+    check_dry_run_creations(
         &env,
         "persistentvolumeclaims",
         &[
@@ -253,7 +260,7 @@ async fn volume_claims_grow_only_if_their_class_allows_it(env: Env) -> Outcome {
     let claims = format!("/api/v1/namespaces/{}/persistentvolumeclaims", env.namespace());
     for (suffix, grows) in [("fixed", false), ("grows", true)] {
         let fields = json!({"provisioner": "example.com/e2e", "allowVolumeExpansion": grows});
-        let name = create_global(&env, ("storage.k8s.io", "StorageClass"), suffix, fields).await?;
+        let name = create_cluster_scoped(&env, ("storage.k8s.io", "StorageClass"), suffix, fields).await?;
         let mut claim = claim(&json!({"storageClassName": name}));
         claim["metadata"]["name"] = suffix.into();
         check_request(&env, "", ("POST", &claims), &claim, &Expected::Accepted(Vec::new())).await?;
@@ -262,7 +269,7 @@ async fn volume_claims_grow_only_if_their_class_allows_it(env: Env) -> Outcome {
         let bound = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
         let size = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
         let why = "the storageclass that provisions the pvc must support resize";
-        // A cluster with a volume controller sets the phase to `Pending` again.
+        // A volume controller may reset the phase to `Pending`, so each attempt sets `Bound` first.
         eventually(&format!("{suffix} is resized or not"), TIMEOUT, async || {
             send(&env, "", "PATCH", &status, &bound).await?;
             let answer = send(&env, "", "PATCH", &larger, &size).await?;
@@ -276,8 +283,8 @@ async fn volume_claims_grow_only_if_their_class_allows_it(env: Env) -> Outcome {
     Ok(())
 }
 
-/// Grants the writes of certificate requests and trust bundles to two users, and to the second also the use of the
-/// signers of `example.com`. Returns the users.
+/// Creates roles for two users, and returns the users' names. Both users may write certificate requests and trust
+/// bundles. Only the second user may also use the signers of `example.com`.
 async fn create_users(env: &Env) -> Outcome<[String; 2]> {
     let group = "certificates.k8s.io";
     let writes = json!({
@@ -298,13 +305,14 @@ async fn create_users(env: &Env) -> Outcome<[String; 2]> {
     });
     let users = ["jane", "signer"].map(|user| env.unique_name(user));
     for (suffix, rules, users) in [("writes", writes, &users[..]), ("signs", signs, &users[1..])] {
-        let role = create_global(env, (RBAC, "ClusterRole"), suffix, json!({"rules": [rules]})).await?;
+        let role = create_cluster_scoped(env, (RBAC_GROUP, "ClusterRole"), suffix, json!({"rules": [rules]}))
+            .await?;
         let subjects: Vec<_> =
-            users.iter().map(|user| json!({"apiGroup": RBAC, "kind": "User", "name": user})).collect();
+            users.iter().map(|user| json!({"apiGroup": RBAC_GROUP, "kind": "User", "name": user})).collect();
         let fields = json!({
-            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}, "subjects": subjects,
+            "roleRef": {"apiGroup": RBAC_GROUP, "kind": "ClusterRole", "name": role}, "subjects": subjects,
         });
-        create_global(env, (RBAC, "ClusterRoleBinding"), suffix, fields).await?;
+        create_cluster_scoped(env, (RBAC_GROUP, "ClusterRoleBinding"), suffix, fields).await?;
     }
     Ok(users)
 }
@@ -314,13 +322,13 @@ async fn signing_requests_need_permissions_for_the_signer(env: Env) -> Outcome {
     let request = k8s_openapi::ByteString(SIGNING_REQUEST.as_bytes().to_vec());
     let spec = json!({"request": request, "signerName": SIGNER, "usages": ["client auth"]});
     let kind = ("certificates.k8s.io", "CertificateSigningRequest");
-    let name = create_global(&env, kind, "csr", json!({"spec": spec})).await?;
+    let name = create_cluster_scoped(&env, kind, "csr", json!({"spec": spec})).await?;
     for (subresource, condition, action) in
         [("approval", "Approved", "approve"), ("status", "Failed", "sign")]
     {
         let condition = json!({"type": condition, "status": "True", "reason": "E2e"});
         let body = json!({"status": {"conditions": [condition]}});
-        let path = format!("{SIGNING_REQUESTS}/{name}/{subresource}?dryRun=All");
+        let path = format!("{SIGNING_REQUESTS_PATH}/{name}/{subresource}?dryRun=All");
         let why = format!("user not permitted to {action} requests with signerName {SIGNER:?}");
         check_request(&env, &jane, ("PATCH", &path), &body, &Expected::Refused(&why)).await?;
         check_request(&env, &signer, ("PATCH", &path), &body, &Expected::Accepted(Vec::new())).await?;

@@ -19,19 +19,21 @@ use crate::support::{Answer, LABEL, eventually, object};
 
 suite!("admission_policies":
     validations_deny_requests,
-    errors_follow_the_failure_policy,
+    the_failure_policy_applies_to_errors,
     bindings_select_requests_and_actions,
-    parameters_are_variables,
-    expressions_check_accesses [Authorization],
+    bindings_select_parameters_for_expressions,
+    expressions_use_the_authorizer [Authorization],
 );
 
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The paths of the collections of policies and of bindings.
-const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
-const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+/// The path of the collection of policies.
+const POLICIES_PATH: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+/// The path of the collection of bindings.
+const BINDINGS_PATH: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
 
-/// Creates a policy for the config maps of the case's namespace, with these fields of its `spec`.
+/// Creates a policy for the config maps of the case's namespace. The policy's `spec` also has the entries of `fields`.
+/// Returns the name of the policy.
 async fn create_policy(hooks: &Hooks, name: &str, fields: &Value) -> Outcome<String> {
     let name = hooks.env.unique_name(name);
     let mut spec = json!({"matchConstraints": {
@@ -42,16 +44,16 @@ async fn create_policy(hooks: &Hooks, name: &str, fields: &Value) -> Outcome<Str
         }],
     }});
     merge(&mut spec, fields);
-    create(hooks, "ValidatingAdmissionPolicy", POLICIES, &name, &spec).await?;
+    create(hooks, "ValidatingAdmissionPolicy", POLICIES_PATH, &name, &spec).await?;
     Ok(name)
 }
 
-/// Binds a policy, with these fields of the `spec` of the binding.
+/// Creates a binding of a policy. The binding's `spec` also has the entries of `fields`. Returns the name of the binding.
 async fn bind(hooks: &Hooks, policy: &str, suffix: &str, fields: &Value) -> Outcome<String> {
     let name = format!("{policy}-{suffix}");
     let mut spec = json!({"policyName": policy, "validationActions": ["Deny"]});
     merge(&mut spec, fields);
-    create(hooks, "ValidatingAdmissionPolicyBinding", BINDINGS, &name, &spec).await?;
+    create(hooks, "ValidatingAdmissionPolicyBinding", BINDINGS_PATH, &name, &spec).await?;
     Ok(name)
 }
 
@@ -73,32 +75,34 @@ async fn create(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &
     Ok(())
 }
 
-/// Creates a config map in a dry run, with `case` as the value of its annotation `case`, and with these labels.
-async fn attempt(hooks: &Hooks, case: &str, labels: &Value) -> Outcome<Answer> {
+/// Creates a config map in a dry run. The argument `case` is the value of the config map's annotation `case`. The argument
+/// `labels` is the config map's labels.
+async fn create_in_dry_run(hooks: &Hooks, case: &str, labels: &Value) -> Outcome<Answer> {
     let path = format!("{}?dryRun=All", hooks.path("configmaps"));
     let map = json!({"metadata": {"name": "a", "annotations": {"case": case}, "labels": labels}, "data": {"v": "1"}});
     hooks.send(Method::POST, &path, &map).await
 }
 
-/// Waits until a config map with the annotation `case` is refused or has a warning.
+/// Waits until the server refuses a config map whose annotation `case` has this value, or warns about the config map.
 async fn wait_until_active(hooks: &Hooks, case: &str) -> Outcome {
     eventually("the policy is active", TIMEOUT, async || {
-        let answer =
-            attempt(hooks, case, &Value::Null).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let answer = create_in_dry_run(hooks, case, &Value::Null)
+            .await
+            .map_err(|failure| anyhow::anyhow!("{failure}"))?;
         Ok((answer.code != 201 || !answer.warnings.is_empty()).then_some(()))
     })
     .await
 }
 
 /// An expression that is false for objects whose annotation `case` has this value.
-fn unless(case: &str) -> String {
+fn case_is_not(case: &str) -> String {
     format!("object.metadata.annotations['case'] != '{case}'")
 }
 
 pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     let validation = |case: &str, mut fields: Value| {
-        fields["expression"] = unless(case).into();
+        fields["expression"] = case_is_not(case).into();
         fields
     };
     let policy = create_policy(&hooks, "p", &json!({
@@ -108,7 +112,7 @@ pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
             {"name": "none", "expression": "object.data.none"},
             {"name": "allowed", "expression": "authorizer.requestResource.check('create').allowed()"},
         ],
-        "matchConditions": [{"name": "included", "expression": unless("excluded")}],
+        "matchConditions": [{"name": "included", "expression": case_is_not("excluded")}],
         "validations": [
             validation("plain", json!({})),
             validation("message", json!({"message": " fixed text ", "reason": "Forbidden"})),
@@ -116,24 +120,24 @@ pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
             validation("broken", json!({"message": "fixed", "messageExpression": "string(object.data.none)"})),
             validation("authorizer", json!({"message": "fixed", "messageExpression": "variables.allowed ? 'a' : 'b'"})),
             {
-                "expression": format!("{} || !variables.allowed", unless("allowed")),
+                "expression": format!("{} || !variables.allowed", case_is_not("allowed")),
                 "message": "fixed", "messageExpression": "variables.allowed ? 'a' : 'b'",
             },
             validation("large", json!({"reason": "RequestEntityTooLarge"})),
-            {"expression": format!("{} || request.operation == 'UPDATE' && oldObject != null", unless("request"))},
-            {"expression": format!("{} || variables.none == 'x'", unless("variable"))},
+            {"expression": format!("{} || request.operation == 'UPDATE' && oldObject != null", case_is_not("request"))},
+            {"expression": format!("{} || variables.none == 'x'", case_is_not("variable"))},
         ],
     })).await?;
     let binding = bind(&hooks, &policy, "b", &json!({})).await?;
     wait_until_active(&hooks, "plain").await?;
-    let plain = format!("failed expression: {}", unless("plain"));
+    let plain = format!("failed expression: {}", case_is_not("plain"));
     let request = format!(
         "failed expression: {} || request.operation == 'UPDATE' && oldObject != null",
-        unless("request")
+        case_is_not("request")
     );
     let variable = format!(
         "expression '{} || variables.none == 'x'' resulted in error: composited variable \"none\" fails to evaluate: no such key: none",
-        unless("variable")
+        case_is_not("variable")
     );
     let computed = format!("size 1 in {}", hooks.env.namespace());
     for (case, code, reason, text) in [
@@ -141,14 +145,14 @@ pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
         ("message", 403, "Forbidden", "fixed text"),
         ("computed", 422, "Invalid", &computed),
         ("broken", 422, "Invalid", "fixed"),
-        // A `messageExpression` has no authorizer, even in a variable that the validation has evaluated.
+        // A variable that uses the authorizer can be read by `expression`, but not by `messageExpression`.
         ("authorizer", 422, "Invalid", "fixed"),
         ("allowed", 422, "Invalid", "fixed"),
-        ("large", 413, "RequestEntityTooLarge", &format!("failed expression: {}", unless("large"))),
+        ("large", 413, "RequestEntityTooLarge", &format!("failed expression: {}", case_is_not("large"))),
         ("request", 422, "Invalid", &request),
         ("variable", 422, "Invalid", &variable),
     ] {
-        let answer = attempt(&hooks, case, &Value::Null).await?;
+        let answer = create_in_dry_run(&hooks, case, &Value::Null).await?;
         let denied =
             format!("ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {text}");
         check_eq!(
@@ -157,7 +161,7 @@ pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
         );
         check_eq!(answer.body["details"]["causes"], json!([{"message": denied}]));
     }
-    check_eq!(attempt(&hooks, "excluded", &Value::Null).await?.code, 201);
+    check_eq!(create_in_dry_run(&hooks, "excluded", &Value::Null).await?.code, 201);
     let map = json!({"metadata": {"name": "a", "annotations": {"case": "other"}}, "data": {"v": "1"}});
     check_eq!(hooks.send(Method::POST, &hooks.path("configmaps"), &map).await?.code, 201);
     let request = json!({"metadata": {"annotations": {"case": "request"}}});
@@ -166,12 +170,12 @@ pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn errors_follow_the_failure_policy(env: Env) -> Outcome {
+pub(super) async fn the_failure_policy_applies_to_errors(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     let failing = |policy: &str, case: &str| {
         json!({"failurePolicy": policy, "validations": [
-            {"expression": format!("{} || object.data.none == 'x'", unless(case))},
-            {"expression": unless(&format!("{case}-active"))},
+            {"expression": format!("{} || object.data.none == 'x'", case_is_not(case))},
+            {"expression": case_is_not(&format!("{case}-active"))},
         ]})
     };
     let fails = create_policy(&hooks, "fails", &failing("Fail", "f")).await?;
@@ -180,24 +184,27 @@ pub(super) async fn errors_follow_the_failure_policy(env: Env) -> Outcome {
     bind(&hooks, &ignores, "b", &json!({})).await?;
     wait_until_active(&hooks, "f-active").await?;
     wait_until_active(&hooks, "i-active").await?;
-    let answer = attempt(&hooks, "f", &Value::Null).await?;
+    let answer = create_in_dry_run(&hooks, "f", &Value::Null).await?;
     let why = format!(
         "expression '{} || object.data.none == 'x'' resulted in error: no such key: none",
-        unless("f")
+        case_is_not("f")
     );
     let expected = format!(
         "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy '{fails}' with binding '{binding}' denied request: {why}"
     );
     check_eq!(answer.status(), (422, "Invalid", expected.as_str()));
-    check_eq!(attempt(&hooks, "i", &Value::Null).await?.code, 201);
+    check_eq!(create_in_dry_run(&hooks, "i", &Value::Null).await?.code, 201);
     Ok(())
 }
 
 pub(super) async fn bindings_select_requests_and_actions(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    let policy =
-        create_policy(&hooks, "p", &json!({"validations": [{"expression": unless("no"), "message": "no"}]}))
-            .await?;
+    let policy = create_policy(
+        &hooks,
+        "p",
+        &json!({"validations": [{"expression": case_is_not("no"), "message": "no"}]}),
+    )
+    .await?;
     let labelled =
         |value: &str| json!({"matchResources": {"objectSelector": {"matchLabels": {"app": value}}}});
     let with_actions = |mut fields: Value, actions: &[&str]| {
@@ -213,21 +220,21 @@ pub(super) async fn bindings_select_requests_and_actions(env: Env) -> Outcome {
     bind(&hooks, &policy, "excluded", &with_actions(excluded, &["Deny"])).await?;
     wait_until_active(&hooks, "no").await?;
     eventually("the binding is active", TIMEOUT, async || {
-        let answer = attempt(&hooks, "no", &json!({"app": "deny"})).await;
+        let answer = create_in_dry_run(&hooks, "no", &json!({"app": "deny"})).await;
         Ok((answer.map_err(|failure| anyhow::anyhow!("{failure}"))?.code == 422).then_some(()))
     })
     .await?;
-    let warned = attempt(&hooks, "no", &Value::Null).await?;
+    let warned = create_in_dry_run(&hooks, "no", &Value::Null).await?;
     let text = format!(
         "299 - \"Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{warn}': no\""
     );
     check_eq!((warned.code, &warned.warnings[..]), (201, &[text][..]));
-    check!(attempt(&hooks, "yes", &json!({"app": "deny"})).await?.warnings.is_empty());
-    check_eq!(attempt(&hooks, "no", &json!({"app": "excluded"})).await?.code, 201);
+    check!(create_in_dry_run(&hooks, "yes", &json!({"app": "deny"})).await?.warnings.is_empty());
+    check_eq!(create_in_dry_run(&hooks, "no", &json!({"app": "excluded"})).await?.code, 201);
     Ok(())
 }
 
-pub(super) async fn parameters_are_variables(env: Env) -> Outcome {
+pub(super) async fn bindings_select_parameters_for_expressions(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     let policy = create_policy(&hooks, "p", &json!({
         "paramKind": {"apiVersion": "v1", "kind": "Secret"},
@@ -269,22 +276,22 @@ pub(super) async fn parameters_are_variables(env: Env) -> Outcome {
     let app = |app: &str| json!({"app": app});
     for label in ["name", "all", "denied"] {
         eventually("the binding is active", TIMEOUT, async || {
-            let answer = attempt(&hooks, "probe", &app(label)).await;
+            let answer = create_in_dry_run(&hooks, "probe", &app(label)).await;
             Ok((answer.map_err(|failure| anyhow::anyhow!("{failure}"))?.code == 422).then_some(()))
         })
         .await?;
     }
-    check_eq!(attempt(&hooks, "x", &app("name")).await?.code, 201);
-    let refused = attempt(&hooks, "y", &app("name")).await?;
+    check_eq!(create_in_dry_run(&hooks, "x", &app("name")).await?.code, 201);
+    let refused = create_in_dry_run(&hooks, "y", &app("name")).await?;
     check!(
         refused.code == 422 && refused.status().2.ends_with("denied request: wanted: x"),
         "{:?}",
         refused.status()
     );
-    // Each selected parameter is evaluated.
-    check_eq!(attempt(&hooks, "x", &app("all")).await?.code, 422);
-    check_eq!(attempt(&hooks, "z", &app("allowed")).await?.code, 201);
-    let refused = attempt(&hooks, "x", &app("denied")).await?;
+    // The server evaluates the policy for each selected parameter. With the parameter `two`, the policy denies the request.
+    check_eq!(create_in_dry_run(&hooks, "x", &app("all")).await?.code, 422);
+    check_eq!(create_in_dry_run(&hooks, "z", &app("allowed")).await?.code, 201);
+    let refused = create_in_dry_run(&hooks, "x", &app("denied")).await?;
     let why = format!(
         "ValidatingAdmissionPolicy '{policy}' with binding '{denied}' denied request: failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
     );
@@ -292,9 +299,9 @@ pub(super) async fn parameters_are_variables(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn expressions_check_accesses(env: Env) -> Outcome {
+pub(super) async fn expressions_use_the_authorizer(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    grant_pods(&hooks.env, "robot").await?;
+    grant_get_pods(&hooks.env, "robot").await?;
     let namespace = hooks.env.namespace();
     let account = format!("authorizer.serviceAccount('{namespace}', 'robot')");
     let pods = format!("{account}.group('').resource('pods')");
@@ -318,7 +325,7 @@ pub(super) async fn expressions_check_accesses(env: Env) -> Outcome {
         ("path", "authorizer.path(' ').check('get').allowed()", "path must not be empty"),
         ("cost", three_checks.as_str(), "operation cancelled: actual cost limit exceeded"),
     ];
-    let of_errors = errors.map(|(case, expression, _)| format!("{} || {expression}", unless(case)));
+    let of_errors = errors.map(|(case, expression, _)| format!("{} || {expression}", case_is_not(case)));
     let validations: Vec<_> =
         true_expressions.iter().chain(&of_errors).map(|e| json!({"expression": e})).collect();
     let condition = "authorizer.requestResource.check('create').allowed()";
@@ -332,10 +339,10 @@ pub(super) async fn expressions_check_accesses(env: Env) -> Outcome {
     .await?;
     bind(&hooks, &policy, "b", &json!({})).await?;
     wait_until_active(&hooks, "path").await?;
-    let answer = attempt(&hooks, "none", &Value::Null).await?;
+    let answer = create_in_dry_run(&hooks, "none", &Value::Null).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
     for ((case, _, why), expression) in errors.iter().zip(&of_errors) {
-        let answer = attempt(&hooks, case, &Value::Null).await?;
+        let answer = create_in_dry_run(&hooks, case, &Value::Null).await?;
         let expected = format!("denied request: expression '{expression}' resulted in error: {why}");
         check!(answer.status().2.ends_with(&expected), "{:?}", answer.status());
     }
@@ -362,14 +369,15 @@ pub(super) async fn expressions_check_accesses(env: Env) -> Outcome {
             "metadata": {"name": hooks.env.unique_name("refused")},
             "spec": {"matchConstraints": {"resourceRules": [rule]}, "validations": [validation]},
         });
-        let answer = hooks.send(Method::POST, &format!("{POLICIES}?dryRun=All"), &refused).await?;
+        let answer = hooks.send(Method::POST, &format!("{POLICIES_PATH}?dryRun=All"), &refused).await?;
         check!(answer.code == 422 && answer.status().2.contains(why), "{validation}: {:?}", answer.status());
     }
     Ok(())
 }
 
-/// Grants the verb `get` for pods in the case's namespace to a service account, and waits until it is effective.
-async fn grant_pods(env: &Env, account: &str) -> Outcome {
+/// Grants the verb `get` for pods in the case's namespace to a service account, and waits until the grant is
+/// effective.
+async fn grant_get_pods(env: &Env, account: &str) -> Outcome {
     let (roles, bindings): (Api<Role>, Api<RoleBinding>) = (env.api(), env.api());
     let rule = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
     roles

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{eventually, named, object};
+use crate::support::{eventually, named_metadata, object};
 use xtask_control_plane::{Authority, Identity};
 
 suite!("auth":
@@ -28,8 +28,8 @@ suite!("auth":
     accepts_the_administrators_token [Token],
     authenticates_as_the_client_certificates_subject [Certificates],
     rejects_a_client_certificate_of_an_unknown_ca [Certificates],
-    uses_a_changed_token_file_after_a_rejection [Token],
-    uses_changed_certificate_files_after_a_rejection [Certificates],
+    rereads_the_token_file_after_a_rejection [Token],
+    rereads_the_certificate_files_after_a_rejection [Certificates],
     authorizes_a_service_account_by_its_role [Authorization],
     impersonates_a_user [Authorization],
 );
@@ -56,7 +56,7 @@ pub(super) fn certificate_auth(identity: &Identity) -> Outcome<AuthInfo> {
     Ok(serde_json::from_value(data)?)
 }
 
-/// The config maps in the client's default namespace.
+/// An `Api` for the config maps in the client's default namespace.
 fn config_maps(client: Client) -> Api<ConfigMap> {
     Api::default_namespaced(client)
 }
@@ -120,7 +120,7 @@ async fn rejects_a_client_certificate_of_an_unknown_ca(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn uses_a_changed_token_file_after_a_rejection(env: Env) -> Outcome {
+async fn rereads_the_token_file_after_a_rejection(env: Env) -> Outcome {
     let token = env.server().token().context("the server has no administrator token")?.to_owned();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("token");
@@ -131,12 +131,12 @@ async fn uses_a_changed_token_file_after_a_rejection(env: Env) -> Outcome {
     check!(error.is_unauthorized(), "{error:?}");
     std::fs::write(&path, token)?;
     // After a 401, the client reads the token file again and resends the request, whatever its verb is.
-    let map = ConfigMap { metadata: named("created"), ..ConfigMap::default() };
+    let map = ConfigMap { metadata: named_metadata("created"), ..ConfigMap::default() };
     maps.create(&PostParams::default(), &map).await?;
     Ok(())
 }
 
-async fn uses_changed_certificate_files_after_a_rejection(env: Env) -> Outcome {
+async fn rereads_the_certificate_files_after_a_rejection(env: Env) -> Outcome {
     let folder = tempfile::tempdir()?;
     let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
     let write = |identity: &Identity| {
@@ -157,7 +157,7 @@ async fn uses_changed_certificate_files_after_a_rejection(env: Env) -> Outcome {
 /// [`grant_read`] gives the account permissions.
 pub(super) async fn robot_client(env: &Env) -> Outcome<Client> {
     let accounts: Api<ServiceAccount> = env.api();
-    let account = ServiceAccount { metadata: named("robot"), ..ServiceAccount::default() };
+    let account = ServiceAccount { metadata: named_metadata("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
     let request: TokenRequest = object(json!({"metadata": {}, "spec": {"audiences": []}}))?;
     let response: TokenRequest =

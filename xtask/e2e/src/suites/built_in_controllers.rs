@@ -16,21 +16,21 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, deployment, eventually, object, pod, temporary_node};
 
 suite!("built_in_controllers":
-    a_namespace_has_its_defaults [Pods],
+    a_namespace_has_a_root_certificate_and_a_default_service_account [Pods],
     a_stateful_set_creates_and_updates_pods_in_order [Pods],
     a_daemon_set_runs_on_each_node [Pods],
     a_job_completes [Pods],
     an_indexed_job_completes_its_indexes [Pods],
     a_finished_job_is_deleted_after_its_time_to_live [Pods],
-    a_suspended_job_waits [Pods],
+    a_suspended_job_runs_after_it_is_resumed [Pods],
     a_cron_job_creates_jobs [Pods],
-    the_endpoints_of_a_service_follow_its_pods [Pods],
+    the_endpoints_of_a_service_are_its_ready_pods [Pods],
     a_budget_counts_healthy_pods [Pods],
-    a_quota_refuses_objects [Pods],
+    a_quota_refuses_objects_beyond_its_limits [Pods],
     a_cordoned_node_is_tainted [Pods, NewNodes],
 );
 
-/// The spec of a workload whose pods have the label `app`.
+/// The spec of a workload whose pods have the label `app={name}`. The spec also has the entries of `extra`.
 fn spec(name: &str, extra: &Value) -> Outcome<Value> {
     let mut spec = serde_json::to_value(deployment(name, 1)?)?["spec"].take();
     for (field, value) in extra.as_object().into_iter().flatten() {
@@ -40,21 +40,21 @@ fn spec(name: &str, extra: &Value) -> Outcome<Value> {
 }
 
 /// Waits until the namespace has the config map with the root certificate.
-async fn root_certificate(maps: &Api<ConfigMap>) -> Outcome<ConfigMap> {
+async fn wait_for_root_certificate(maps: &Api<ConfigMap>) -> Outcome<ConfigMap> {
     eventually("the root certificate is published", TIMEOUT, async || {
         Ok(maps.get_opt("kube-root-ca.crt").await?)
     })
     .await
 }
 
-async fn a_namespace_has_its_defaults(env: Env) -> Outcome {
+async fn a_namespace_has_a_root_certificate_and_a_default_service_account(env: Env) -> Outcome {
     let (accounts, maps): (Api<ServiceAccount>, Api<ConfigMap>) = (env.api(), env.api());
     env.wait_until_pods_can_be_created().await?;
-    let map = root_certificate(&maps).await?;
+    let map = wait_for_root_certificate(&maps).await?;
     let certificate = map.data.as_ref().and_then(|data| data.get("ca.crt")).cloned().unwrap_or_default();
     check!(certificate.starts_with("-----BEGIN CERTIFICATE-----"), "{certificate}");
     maps.delete("kube-root-ca.crt", &DeleteParams::default()).await?;
-    let again = root_certificate(&maps).await?;
+    let again = wait_for_root_certificate(&maps).await?;
     check_eq!(again.data, map.data);
     let uid = accounts.get("default").await?.uid();
     accounts.delete("default", &DeleteParams::default()).await?;
@@ -150,7 +150,7 @@ async fn a_daemon_set_runs_on_each_node(env: Env) -> Outcome {
     Ok(())
 }
 
-/// A job whose pods complete.
+/// The JSON of a job whose pods complete. The job's `spec` also has the entries of `extra`.
 fn job(name: &str, extra: &Value) -> Outcome<Value> {
     let mut template = json!({"spec": pod("x")?.spec});
     template["spec"]["restartPolicy"] = "Never".into();
@@ -220,7 +220,7 @@ async fn a_finished_job_is_deleted_after_its_time_to_live(env: Env) -> Outcome {
     .await
 }
 
-async fn a_suspended_job_waits(env: Env) -> Outcome {
+async fn a_suspended_job_runs_after_it_is_resumed(env: Env) -> Outcome {
     let jobs: Api<Job> = env.api();
     jobs.create(&PostParams::default(), &object(job("work", &json!({"suspend": true}))?)?).await?;
     let suspended = wait_for(&jobs, "work", "the job is suspended", |job| {
@@ -265,7 +265,7 @@ async fn a_cron_job_creates_jobs(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn the_endpoints_of_a_service_follow_its_pods(env: Env) -> Outcome {
+async fn the_endpoints_of_a_service_are_its_ready_pods(env: Env) -> Outcome {
     let (services, slices): (Api<Service>, Api<EndpointSlice>) = (env.api(), env.api());
     let service = json!({
         "metadata": {"name": "web", "labels": {"tier": "front"}},
@@ -333,11 +333,11 @@ async fn a_budget_counts_healthy_pods(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_quota_refuses_objects(env: Env) -> Outcome {
+async fn a_quota_refuses_objects_beyond_its_limits(env: Env) -> Outcome {
     let (quotas, maps, pods): (Api<ResourceQuota>, Api<ConfigMap>, Api<Pod>) =
         (env.api(), env.api(), env.api());
     env.wait_until_pods_can_be_created().await?;
-    root_certificate(&maps).await?;
+    wait_for_root_certificate(&maps).await?;
     let quota = json!({
         "metadata": {"name": "limits"},
         "spec": {"hard": {"configmaps": "2", "count/secrets": "5", "requests.cpu": "1", "pods": "3"}},
@@ -351,7 +351,7 @@ async fn a_quota_refuses_objects(env: Env) -> Outcome {
         used["status"]["used"],
         json!({"configmaps": "1", "count/secrets": "0", "requests.cpu": "0", "pods": "0"})
     );
-    // Quotas are enforced with a cache, which may not have the status yet.
+    // The server enforces quotas from a cache. The cache may not have the status of the quota yet.
     let (params, uncounted) = (PostParams { dry_run: true, ..PostParams::default() }, pod("a")?);
     let enforced = async || match pods.create(&params, &uncounted).await {
         Ok(_) => Ok(None),

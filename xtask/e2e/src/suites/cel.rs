@@ -1,7 +1,8 @@
 //! CEL validation rules of custom resources: the rules that a server refuses, and the errors for invalid objects.
 //!
-//! Each row of a table in `cel/*.json` has rules or a schema, and the causes in the `Status` that kube-apiserver 1.37
-//! returns for them. A case fails if the tested server returns other causes.
+//! The tables are `definitions.json`, `objects.json` and `updates.json` in the folder `cel`. Each row of a table has rules
+//! or a schema. Each row also has the expected causes, which are the causes in the `Status` of kube-apiserver 1.37. A case
+//! fails if the tested server returns other causes.
 
 use std::time::Duration;
 
@@ -18,14 +19,14 @@ use crate::support::{LABEL, eventually};
 suite!("cel":
     refuses_rules_that_do_not_compile_or_cost_too_much [Latest],
     evaluates_rules_on_objects [Latest],
-    compares_old_and_new_objects [Latest],
+    evaluates_rules_on_updates [Latest],
     does_not_refuse_unchanged_values [Latest],
 );
 
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The maximum number of rows in one CustomResourceDefinition: the server compiles the rules of all of them during one
-/// request.
+/// The maximum number of rows in one CustomResourceDefinition. The server compiles the rules of all rows of a definition
+/// during one request.
 const ROWS_PER_DEFINITION: usize = 30;
 
 /// The schema of the rows that have no schema of their own.
@@ -38,7 +39,7 @@ fn rows(table: &str) -> Outcome<Vec<Value>> {
     Ok(serde_json::from_str(table)?)
 }
 
-/// The schema of a row, with its rules.
+/// The schema of a row: the row's own schema, or [`SCHEMA`] with the row's rules.
 fn schema_of(row: &Value) -> Outcome<Value> {
     if let Some(schema) = row.get("schema") {
         return Ok(schema.clone());
@@ -48,8 +49,8 @@ fn schema_of(row: &Value) -> Outcome<Value> {
     Ok(schema)
 }
 
-/// The CustomResourceDefinition of a kind whose field `spec` has this schema, in a group of the case, and the kind's
-/// resource.
+/// The CustomResourceDefinition of a kind, and the kind's resource. The field `spec` of the kind has this schema. The
+/// name of the group contains the case's namespace.
 fn definition(env: &Env, plural: &str, spec: &Value) -> (DynamicObject, ApiResource) {
     let group = format!("{}.example.com", env.namespace());
     let kind = plural.trim_end_matches('s');
@@ -74,7 +75,7 @@ fn crd_resource() -> ApiResource {
 }
 
 /// The causes in the `Status` of a refused request, sorted; empty if the server accepted the request. Omits the number
-/// in the type name of `self`, because it is different in each response.
+/// in the type name of `self`, because the number is different in each response.
 fn causes<T>(result: Result<T, Error>) -> Outcome<Vec<Value>> {
     let Err(error) = result else { return Ok(Vec::new()) };
     let Some(status) = error.status() else { return Err(error.into()) };
@@ -87,11 +88,11 @@ fn causes<T>(result: Result<T, Error>) -> Outcome<Vec<Value>> {
 
 /// Removes the number from each type name such as `selfType123`.
 fn without_number(message: &str) -> String {
-    const NAME: &str = "selfType";
-    let mut parts = message.split(NAME);
+    const TYPE_PREFIX: &str = "selfType";
+    let mut parts = message.split(TYPE_PREFIX);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        out.push_str(NAME);
+        out.push_str(TYPE_PREFIX);
         out.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
     }
     out
@@ -106,7 +107,8 @@ fn expected_causes(row: &Value) -> Vec<Value> {
     sorted(row["causes"].as_array().cloned().unwrap_or_default())
 }
 
-/// Describes a row and the differences between its expected causes and those in `found`; `None` if they are equal.
+/// Describes a row, and the differences between the row's expected causes and the causes in `found`; `None` if there are no
+/// differences.
 fn difference(row: &Value, found: &[Value]) -> Option<String> {
     let expected = expected_causes(row);
     if expected == found {
@@ -136,7 +138,7 @@ async fn refuses_rules_that_do_not_compile_or_cost_too_much(env: Env) -> Outcome
     check_no_differences(&differences)
 }
 
-/// A custom resource that the server serves.
+/// A custom kind that the server serves.
 struct Kind {
     api: Api<DynamicObject>,
     resource: ApiResource,
@@ -178,9 +180,9 @@ impl Kind {
     }
 }
 
-/// Compares the causes in `found`, which the server returned for one object, with the expected causes of the rows. Each
-/// row is a field of the object; the table contains `~` instead of the field's path.
-fn compare(rows: &[Value], found: &[Value]) -> Vec<String> {
+/// Describes each row whose expected causes differ from the causes in `found`. The server returned `found` for one object
+/// with one field for each row. The expected causes contain `~` instead of the field's path.
+fn row_differences(rows: &[Value], found: &[Value]) -> Vec<String> {
     let below = |cause: &Value, path: &str| {
         let field = cause["field"].as_str().unwrap_or_default();
         rows.len() == 1
@@ -206,19 +208,19 @@ async fn evaluates_rules_on_objects(env: Env) -> Outcome {
     for (number, rows) in chunks.enumerate() {
         let kind = Kind::install(&env, &format!("group{number}s"), rows).await?;
         let found = causes(kind.api.create(&dry_run, &kind.object(rows, "value")?).await)?;
-        differences.extend(compare(rows, &found));
+        differences.extend(row_differences(rows, &found));
     }
     check_no_differences(&differences)
 }
 
-async fn compares_old_and_new_objects(env: Env) -> Outcome {
+async fn evaluates_rules_on_updates(env: Env) -> Outcome {
     let rows = rows(include_str!("cel/updates.json"))?;
     let kind = Kind::install(&env, "updates", &rows).await?;
     let created = kind.api.create(&PostParams::default(), &kind.object(&rows, "old")?).await?;
     let mut object = kind.object(&rows, "value")?;
     object.metadata = created.metadata;
     let found = causes(kind.api.replace("a", &PostParams::default(), &object).await)?;
-    check_no_differences(&compare(&rows, &found))
+    check_no_differences(&row_differences(&rows, &found))
 }
 
 /// Validation ratcheting (KEP-4008): a rule that is added later does not refuse updates of other fields.

@@ -1,5 +1,5 @@
-//! Churn: four controllers on two shared informers, while objects change, are deleted and created again, and requests
-//! fail.
+//! Churn: four controllers run on two shared informers. Meanwhile, writers change objects or delete and create them again,
+//! and some requests fail.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,26 +39,26 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 /// The number of concurrent writers.
 const WRITERS: usize = 16;
 /// The selector of the objects of this suite.
-const TOPIC: &str = "topic=churn";
+const LABEL_SELECTOR: &str = "topic=churn";
 
 /// The record of the reconciles of one controller.
 #[derive(Default)]
 struct Ledger {
-    keys: Mutex<HashMap<String, Reconciled>>,
+    keys: Mutex<HashMap<String, KeyState>>,
     violations: Mutex<Vec<String>>,
     count: AtomicUsize,
 }
 
 /// The state of the reconciles of one key.
 #[derive(Default)]
-struct Reconciled {
+struct KeyState {
     is_running: bool,
     /// The uid and the generation of the object in the last successful reconcile.
     last: (String, i64),
 }
 
 impl Ledger {
-    fn keys(&self) -> MutexGuard<'_, HashMap<String, Reconciled>> {
+    fn keys(&self) -> MutexGuard<'_, HashMap<String, KeyState>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -74,9 +74,9 @@ impl Ledger {
         RunningReconcile { ledger: self.clone(), key }
     }
 
-    /// The keys of `expected` whose last successful reconcile had another uid or generation, that were never
-    /// reconciled, or that have a reconcile in flight.
-    fn differing(&self, expected: &HashMap<String, (String, i64)>) -> Vec<String> {
+    /// The keys of `expected` that are outdated. A key is up to date if no reconcile of the key is in flight, and the last
+    /// successful reconcile had the expected uid and generation.
+    fn outdated_keys(&self, expected: &HashMap<String, (String, i64)>) -> Vec<String> {
         let keys = self.keys();
         let differs = |(key, last): &(&String, &(String, i64))| {
             keys.get(*key).is_none_or(|known| known.is_running || known.last != **last)
@@ -126,20 +126,20 @@ fn state<K: Resource>(object: &K) -> (String, i64) {
 }
 
 /// A controller and its ledger. Dropping this value aborts the controller.
-struct Running {
+struct RunningController {
     ledger: Arc<Ledger>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-impl Running {
+impl RunningController {
     /// Starts a controller on the shared informer of `K`.
     fn start<K>(env: &Env, informers: &SharedInformers) -> Self
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
         K: DeserializeOwned + Send + Sync + 'static,
     {
-        let informer = informers.informer(env.api::<K>(), Config::default().labels(TOPIC));
+        let informer = informers.informer(env.api::<K>(), Config::default().labels(LABEL_SELECTOR));
         let (store, changes) = Changes::shared(&informer);
         let (stop, stopped) = oneshot::channel::<()>();
         let ledger = Arc::new(Ledger::default());
@@ -157,13 +157,14 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningController {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// The objects that change: network policies and ingresses, because they have a generation and no controller.
+/// The objects that change: network policies and ingresses. Both kinds have a generation, and no built-in controller
+/// changes their objects.
 struct Objects {
     policies: Api<DynamicObject>,
     ingresses: Api<DynamicObject>,
@@ -230,15 +231,15 @@ impl Objects {
     async fn states(&self) -> Outcome<HashMap<String, (String, i64)>> {
         let mut states = HashMap::new();
         for api in [&self.policies, &self.ingresses] {
-            let list = api.list_metadata(&ListParams::default().labels(TOPIC)).await?;
+            let list = api.list_metadata(&ListParams::default().labels(LABEL_SELECTOR)).await?;
             states.extend(list.items.iter().map(|object| (object.name_any(), state(object))));
         }
         Ok(states)
     }
 }
 
-/// Makes requests fail repeatedly until this future is dropped: by fault rules in kube-sim, otherwise by killing and
-/// restarting an API server.
+/// Delays requests and makes requests fail, again and again, until the caller drops the returned future. With kube-sim, this
+/// function adds fault rules. With a cluster, this function kills and restarts an API server.
 async fn disturb(env: &Env, disturbances: &AtomicUsize) -> Outcome<std::convert::Infallible> {
     loop {
         sleep(Duration::from_secs(1)).await;
@@ -281,10 +282,10 @@ async fn four_controllers_reconcile_the_last_generation_of_each_object(env: Env)
     let objects = Objects::new(&env, scale.objects);
     let informers = SharedInformers::default();
     let mut controllers = [
-        Running::start::<NetworkPolicy>(&env, &informers),
-        Running::start::<NetworkPolicy>(&env, &informers),
-        Running::start::<Ingress>(&env, &informers),
-        Running::start::<Ingress>(&env, &informers),
+        RunningController::start::<NetworkPolicy>(&env, &informers),
+        RunningController::start::<NetworkPolicy>(&env, &informers),
+        RunningController::start::<Ingress>(&env, &informers),
+        RunningController::start::<Ingress>(&env, &informers),
     ];
     stream::iter(0..scale.objects)
         .map(|object| objects.create(object))
@@ -309,7 +310,7 @@ async fn four_controllers_reconcile_the_last_generation_of_each_object(env: Env)
     check!(policies.len() + ingresses.len() > scale.objects / 2);
     for (controller, expected) in controllers.iter().zip([&policies, &policies, &ingresses, &ingresses]) {
         eventually("each object's last generation is reconciled", TIMEOUT, async || {
-            let differing = controller.ledger.differing(expected);
+            let differing = controller.ledger.outdated_keys(expected);
             if differing.is_empty() {
                 return Ok(Some(()));
             }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::case::{Need, suite};
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::labelled;
+use crate::support::labelled_config_map;
 
 suite!("closed_connections":
     a_watch_resumes_without_a_relist_after_its_idle_connection_closes,
@@ -86,10 +86,11 @@ async fn a_watch_resumes_without_a_relist_after_its_idle_connection_closes(env: 
         }
     }
     // The client opened one connection for each watch: no request failed, and no connection closed too early. Without
-    // WatchList, the initial list needs a further connection, because calls and watches do not share one.
+    // WatchList, the initial list needs a further connection, because calls and watches do not share
+    // connections.
     let lists = usize::from(env.server().unmet_reason(Need::WatchList).is_some());
     check_eq!(proxy.accepted.load(Ordering::Relaxed), errors + lists);
-    env.api::<ConfigMap>().create(&PostParams::default(), &labelled("a", "topic", "cuts")).await?;
+    env.api::<ConfigMap>().create(&PostParams::default(), &labelled_config_map("a", "topic", "cuts")).await?;
     let next =
         timeout(CONNECTION_LIFETIME * 3, items.next()).await?.context("the watch stream has ended")??;
     check!(matches!(&next, Event::Apply(map) if map.name_any() == "a"), "{next:?}");

@@ -17,14 +17,14 @@ use crate::support::config_map;
 
 suite!("connections":
     watches_on_several_connections_receive_their_events,
-    a_client_without_http2_lists_watches_and_writes,
+    a_client_without_http2_can_list_watch_and_write,
     an_old_connection_is_replaced_without_a_failed_request,
 );
 
-/// More than the 100 streams that API servers allow on one connection.
+/// The number of watches. It exceeds the 100 streams that API servers allow on one connection.
 const WATCHES: usize = 150;
 
-/// The name of the next added object whose name begins with `connections-`.
+/// Waits for the next added object whose name begins with `connections-`. Returns the object's name.
 async fn next_name(mut events: EventStream<ConfigMap>) -> Outcome<String> {
     loop {
         match timeout(Duration::from_secs(30), events.try_next()).await?? {
@@ -52,7 +52,7 @@ async fn watches_on_several_connections_receive_their_events(env: Env) -> Outcom
     Ok(())
 }
 
-async fn a_client_without_http2_lists_watches_and_writes(env: Env) -> Outcome {
+async fn a_client_without_http2_can_list_watch_and_write(env: Env) -> Outcome {
     let mut config = env.config();
     config.http_versions = HttpVersions::Http1;
     let maps: Api<ConfigMap> = Api::default_namespaced(Client::try_from(config)?);

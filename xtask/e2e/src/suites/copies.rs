@@ -4,18 +4,18 @@ use std::fs;
 
 use kube_client::api::{AttachParams, CopyParams};
 
-use super::running_pod::{finish, running_pod};
+use super::running_pod::{create_running_pod, finish};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 
 suite!("copies":
     a_folder_is_copied_into_a_pod_and_back [Processes],
-    a_failed_copy_has_the_message_of_tar [Processes],
+    a_failed_copy_reports_the_cause [Processes],
 );
 
 async fn a_folder_is_copied_into_a_pod_and_back(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+    let pods = create_running_pod(&env).await?;
     let folder = tempfile::tempdir()?;
     let (source, in_pod) = (folder.path().join("source"), folder.path().join("in-pod"));
     let large = vec![7; 3 << 20];
@@ -35,15 +35,15 @@ async fn a_folder_is_copied_into_a_pod_and_back(env: Env) -> Outcome {
     check_eq!(fs::read_to_string(target.join("deep/file name"))?, "text");
     check!(fs::read(target.join("large"))? == large && target.join("deep/empty").is_dir());
 
-    // A single file, with another name.
+    // `copy_from` also copies a single file, here to another name.
     let file = folder.path().join("file");
     pods.copy_from("web", &format!("{path}/deep/file name"), &file, &params).await?;
     check_eq!(fs::read_to_string(file)?, "text");
     Ok(())
 }
 
-async fn a_failed_copy_has_the_message_of_tar(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+async fn a_failed_copy_reports_the_cause(env: Env) -> Outcome {
+    let pods = create_running_pod(&env).await?;
     let folder = tempfile::tempdir()?;
     let (file, params) = (folder.path().join("file"), CopyParams::default());
     fs::write(&file, "text")?;
@@ -51,8 +51,9 @@ async fn a_failed_copy_has_the_message_of_tar(env: Env) -> Outcome {
     check!(error.to_string().contains("/no/such"), "{error}");
     check!(error.to_string().contains("No such file"), "{error}");
     // `tar` cannot replace a folder that is not empty, and fails after it has read the whole archive. If `tar` failed
-    // earlier, kube-apiserver could report success: its connection to the kubelet may break while it sends the rest of
-    // the archive, and it treats a missing result as success (kubernetes/kubernetes#137404).
+    // earlier, the connection to the kubelet could break while kube-apiserver sends the rest of the archive.
+    // kube-apiserver would then report success, because it treats a missing result as success
+    // (kubernetes/kubernetes#137404).
     let target = folder.path().join("target");
     fs::create_dir_all(target.join("entry"))?;
     let error = refused!(pods.copy_to("web", &file, &target.to_string_lossy(), &params).await);

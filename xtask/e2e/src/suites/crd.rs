@@ -18,15 +18,15 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::eventually;
 
 suite!("crd":
-    serves_a_derived_kind_when_established,
+    serves_a_derived_kind_after_its_crd_is_established,
     stored_crd_equals_the_derived_crd,
-    schema_violations_name_the_field,
+    errors_of_schema_violations_contain_the_field,
     applies_defaults_and_prunes_unknown_fields,
     rejects_strategic_merge_patches,
     status_changes_only_through_its_subresource,
     scale_subresource_changes_replicas,
     watcher_recovers_when_the_crd_is_installed,
-    watcher_emits_stored_objects_in_the_form_of_a_changed_crd,
+    watcher_emits_stored_objects_again_after_the_schema_changes,
     crd_deletion_deletes_its_objects [Controllers],
     rejects_invalid_crds,
 );
@@ -34,7 +34,7 @@ suite!("crd":
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-async fn serves_a_derived_kind_when_established(env: Env) -> Outcome {
+async fn serves_a_derived_kind_after_its_crd_is_established(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let widgets: Api<Object<WidgetSpec, WidgetStatus>> =
         Api::namespaced_with(env.client(), env.namespace(), &resource);
@@ -71,7 +71,7 @@ async fn install_untyped(env: &Env) -> Outcome<(Api<DynamicObject>, ApiResource)
     Ok((Api::namespaced_with(env.client(), env.namespace(), &resource), resource))
 }
 
-async fn schema_violations_name_the_field(env: Env) -> Outcome {
+async fn errors_of_schema_violations_contain_the_field(env: Env) -> Outcome {
     let (widgets, resource) = install_untyped(&env).await?;
     for (spec, expected) in [
         (
@@ -182,7 +182,7 @@ async fn watcher_recovers_when_the_crd_is_installed(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn watcher_emits_stored_objects_in_the_form_of_a_changed_crd(env: Env) -> Outcome {
+async fn watcher_emits_stored_objects_again_after_the_schema_changes(env: Env) -> Outcome {
     let (widgets, resource) = install_untyped(&env).await?;
     let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1}}));
     let created = widgets.create(&PostParams::default(), &widget).await?;

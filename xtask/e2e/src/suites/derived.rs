@@ -1,7 +1,7 @@
 //! Schemas that `#[derive(CustomResource)]` generates: the server accepts each CRD, stores serialized Rust values
-//! unchanged, and refuses the values that kube-client refuses without a server.
+//! unchanged, and refuses the values that kube-client's local validation refuses.
 //!
-//! The kinds are shared with kube-client's tests.
+//! The kinds in the module `kinds` are shared with kube-client's tests.
 
 use futures::{StreamExt, stream};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -27,14 +27,14 @@ mod kinds;
 suite!("derived":
     derived_schemas_preserve_all_values_of_their_types,
     flattened_fields_beside_metadata_are_preserved,
-    managers_own_single_containers_of_an_embedded_pod_template,
-    an_apply_of_a_companion_owns_only_the_fields_that_are_set,
+    field_managers_own_single_containers_of_an_embedded_pod_template,
+    an_apply_configuration_owns_only_the_fields_that_are_set,
 );
 
 /// The number of CRDs that are installed concurrently.
 const CONCURRENCY: usize = 8;
 
-/// Changes the API group of a CRD to that of the case.
+/// Moves a CRD to the API group of the case, and adds the label [`LABEL`].
 fn in_case_group(env: &Env, mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd.spec.group = format!("{}.example.com", env.namespace());
     crd.metadata.name = Some(format!("{}.{}", crd.spec.names.plural, crd.spec.group));
@@ -43,8 +43,8 @@ fn in_case_group(env: &Env, mut crd: CustomResourceDefinition) -> CustomResource
 }
 
 async fn derived_schemas_preserve_all_values_of_their_types(env: Env) -> Outcome {
-    let lossy = kinds::lossy().into_iter().map(|(derived, _)| derived);
-    let kinds = kinds::lossless().into_iter().chain(lossy).chain(kinds::modelled::all());
+    let lossy = kinds::lossy_kinds().into_iter().map(|(derived, _)| derived);
+    let kinds = kinds::lossless_kinds().into_iter().chain(lossy).chain(kinds::modelled::all());
     let rows: Vec<Result<Row, String>> = stream::iter(kinds)
         .map(|derived| {
             let env = env.clone();
@@ -70,11 +70,11 @@ async fn derived_schemas_preserve_all_values_of_their_types(env: Env) -> Outcome
 /// The verdicts of the server and of [`Validator::validate_schema`] on the specs of a kind.
 struct Row {
     kind: String,
-    /// The number of specs that both accept.
+    /// The number of specs that the server and the local validation accept.
     valid: usize,
-    /// The number of specs that both refuse.
+    /// The number of specs that the server and the local validation refuse.
     invalid: usize,
-    /// The specs that only one of them accepts.
+    /// The specs that only the server or only the local validation accepts.
     differences: Vec<String>,
 }
 
@@ -170,7 +170,7 @@ async fn check_apply(objects: &Api<DynamicObject>, object: &DynamicObject, field
     Ok(())
 }
 
-/// The fields of the kind `FlatMap`, which are flattened into the object beside `metadata`.
+/// The fields of the kind `FlatMap`. Serde flattens these fields into the object, beside `metadata`.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "e2e.example.com", version = "v1", kind = "FlatMap", namespaced, no_spec)]
 struct FlatMapFields {
@@ -188,7 +188,7 @@ async fn flattened_fields_beside_metadata_are_preserved(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn managers_own_single_containers_of_an_embedded_pod_template(env: Env) -> Outcome {
+async fn field_managers_own_single_containers_of_an_embedded_pod_template(env: Env) -> Outcome {
     let resource = install_crd(&env, &in_case_group(&env, kinds::TemplateKind::crd())).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     for name in ["app", "sidecar"] {
@@ -232,12 +232,12 @@ struct PlanStatus {
     users: u32,
 }
 
-fn limited(hard: u32) -> PlanApply {
+fn plan_with_hard_limit(hard: u32) -> PlanApply {
     let cpu_limits = Some(LimitsApply { hard: Some(hard), soft: None });
     PlanApply { spec: Some(PlanSpecApply { title: None, cpu_limits }), ..PlanApply::new("a") }
 }
 
-async fn an_apply_of_a_companion_owns_only_the_fields_that_are_set(env: Env) -> Outcome {
+async fn an_apply_configuration_owns_only_the_fields_that_are_set(env: Env) -> Outcome {
     let mut crd = Plan::crd();
     crd.metadata.labels.get_or_insert_default().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
     install_crd(&env, &crd).await?;
@@ -247,10 +247,10 @@ async fn an_apply_of_a_companion_owns_only_the_fields_that_are_set(env: Env) -> 
         let spec = PlanSpecApply { title: Some(title.to_owned()), ..PlanSpecApply::default() };
         PlanApply { spec: Some(spec), ..PlanApply::new("a") }
     };
-    // The title is required.
-    check!(refused!(applied.apply(&limiter, &limited(5)).await).is_invalid());
+    // The title is required, so an apply without a title cannot create the plan.
+    check!(refused!(applied.apply(&limiter, &plan_with_hard_limit(5)).await).is_invalid());
     applied.apply(&author, &titled("first")).await?;
-    applied.apply(&limiter, &limited(5)).await?;
+    applied.apply(&limiter, &plan_with_hard_limit(5)).await?;
     applied.apply(&author, &titled("second")).await?;
     let plan = plans.get("a").await?;
     check_eq!(plan.spec, PlanSpec { title: "second".to_owned(), cpu_limits: Limits { soft: 0, hard: 5 } });
@@ -263,7 +263,7 @@ async fn an_apply_of_a_companion_owns_only_the_fields_that_are_set(env: Env) -> 
     };
     check_eq!(owned("author", None, &plan)?, Some(json!({"title": "second"})));
     check_eq!(owned("limiter", None, &plan)?, Some(json!({"cpuLimits": {"hard": 5}})));
-    check!(refused!(applied.apply(&author, &limited(6)).await).is_conflict());
+    check!(refused!(applied.apply(&author, &plan_with_hard_limit(6)).await).is_conflict());
     let status = PlanApply {
         status: Some(PlanStatusApply { ready: Some(true), users: Some(1) }),
         ..PlanApply::new("a")

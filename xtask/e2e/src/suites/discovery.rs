@@ -20,7 +20,7 @@ use crate::support::eventually;
 suite!("discovery":
     aggregated_and_unaggregated_documents_agree,
     the_groups_are_sorted_by_priority,
-    a_single_group_version_or_kind_can_be_discovered,
+    a_single_group_or_kind_can_be_discovered,
     every_name_that_kubectl_accepts_finds_its_resource,
     the_category_all_resolves_to_its_resources,
     discovered_resources_can_be_listed,
@@ -71,7 +71,7 @@ async fn the_groups_are_sorted_by_priority(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_single_group_version_or_kind_can_be_discovered(env: Env) -> Outcome {
+async fn a_single_group_or_kind_can_be_discovered(env: Env) -> Outcome {
     let client = env.client();
     let autoscaling = discovery::group(&client, "autoscaling").await?;
     check_eq!(autoscaling.versions().collect::<Vec<_>>(), ["v2", "v1"]);

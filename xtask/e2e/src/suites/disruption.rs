@@ -1,5 +1,5 @@
-//! Watches during failures of API servers and etcd, and while the permission to watch is revoked. After each disruption
-//! the store must equal the server's list.
+//! Watchers during failures of API servers and etcd, and while the permission to watch is revoked. After each disruption,
+//! the store of the watcher must equal the server's list.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,14 +18,14 @@ use super::auth::{grant_read, revoke_read, robot_client};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{eventually, labelled, poll_reflector_until, wait_until_converged};
+use crate::support::{eventually, labelled_config_map, poll_reflector_until, wait_until_converged};
 use xtask_control_plane::ApiServer;
 
 suite!("disruption":
     store_converges_after_an_api_server_is_killed [Components],
     store_converges_after_a_graceful_api_server_restart [Components],
     store_converges_after_etcd_is_paused [Components],
-    store_converges_after_switching_api_servers [Components],
+    store_converges_after_the_proxy_switches_api_servers [Components],
     reflector_converges_after_an_api_server_is_killed [Components],
     store_converges_after_permission_is_revoked_and_granted [Authorization],
 );
@@ -33,14 +33,14 @@ suite!("disruption":
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Parameters that select the config maps of [`create_map`].
+/// The list parameters for the config maps of [`create_map`].
 fn topic_params() -> ListParams {
     ListParams::default().labels("topic=disruption")
 }
 
 /// Creates a config map with the label `topic=disruption`.
 async fn create_map(maps: &Api<ConfigMap>, name: &str) -> Outcome {
-    maps.create(&PostParams::default(), &labelled(name, "topic", "disruption")).await?;
+    maps.create(&PostParams::default(), &labelled_config_map(name, "topic", "disruption")).await?;
     Ok(())
 }
 
@@ -86,7 +86,7 @@ impl WatchedStore {
         Ok(())
     }
 
-    /// Whether an error of the watcher matches.
+    /// Returns whether the watcher has reported an error that `matches` accepts.
     fn has_error(&self, matches: impl Fn(&watcher::Error) -> bool) -> bool {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).iter().any(matches)
     }
@@ -181,7 +181,7 @@ async fn store_converges_after_etcd_is_paused(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn store_converges_after_switching_api_servers(env: Env) -> Outcome {
+async fn store_converges_after_the_proxy_switches_api_servers(env: Env) -> Outcome {
     let maps = create_initial_maps(&env).await?;
     let proxy = env.cluster()?.start_proxy().await?;
     let watched = WatchedStore::start(maps_at(&env, &proxy.url())?, Config::default()).await?;

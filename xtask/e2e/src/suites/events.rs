@@ -10,12 +10,12 @@ use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{config_map, named};
+use crate::support::{config_map, named_metadata};
 
 suite!("events":
     a_published_event_has_all_fields,
     a_repeated_event_increments_the_count_of_its_series,
-    an_expired_event_is_created_again_with_its_series,
+    a_deleted_event_is_created_again_with_its_series,
     fields_beyond_the_limits_are_truncated,
     an_event_of_a_cluster_scoped_object_is_in_the_default_namespace,
 );
@@ -44,7 +44,7 @@ async fn create_referenced_map(env: &Env, name: &str) -> Outcome<ObjectReference
     Ok(map.object_ref(&()))
 }
 
-/// The events in the namespace of `events` that have this reason.
+/// Lists the events with this reason.
 async fn list_events(events: &Api<v1::Event>, reason: &str) -> Outcome<Vec<v1::Event>> {
     let lp = ListParams::default().fields(&format!("reason={reason}"));
     Ok(events.list(&lp).await?.items)
@@ -88,7 +88,7 @@ async fn a_repeated_event_increments_the_count_of_its_series(env: Env) -> Outcom
     Ok(())
 }
 
-async fn an_expired_event_is_created_again_with_its_series(env: Env) -> Outcome {
+async fn a_deleted_event_is_created_again_with_its_series(env: Env) -> Outcome {
     let (recorder, object) = (recorder(&env), create_referenced_map(&env, "a").await?);
     let events: Api<v1::Event> = env.api();
     recorder.publish(&event("Saved"), &object).await?;
@@ -120,7 +120,7 @@ async fn an_event_of_a_cluster_scoped_object_is_in_the_default_namespace(env: En
     // This name is not valid as the name of an event.
     let name = format!("e2e:{}", env.unique_name("role"));
     env.delete_at_end(&roles, &name);
-    let role = ClusterRole { metadata: named(&name), ..ClusterRole::default() };
+    let role = ClusterRole { metadata: named_metadata(&name), ..ClusterRole::default() };
     let role = roles.create(&PostParams::default(), &role).await?;
     let reason = env.unique_name("Saved");
     recorder(&env).publish(&event(&reason), &role.object_ref(&())).await?;

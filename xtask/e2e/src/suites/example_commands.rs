@@ -1,4 +1,4 @@
-//! The examples that end by themselves, as child processes against the server.
+//! Runs examples as child processes that send requests to the server. Most of these examples end by themselves.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::running_example::RunningExample;
-use super::running_pod::running_pod;
+use super::running_pod::create_running_pod;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
@@ -31,9 +31,9 @@ suite!("example_commands":
     request_raw_prints_a_response [Examples],
     cert_check_finds_equal_bundles [Examples, Controllers],
     custom_client_counts_its_requests [Examples],
-    kubectl_applies_edits_watches_and_deletes [Examples],
+    kubectl_can_apply_edit_watch_and_delete [Examples],
     kubectl_prints_logs_and_runs_commands [Examples, Processes],
-    pod_exec_ends_with_the_exit_code [Examples, Processes],
+    pod_exec_exits_with_the_code_of_its_command [Examples, Processes],
     pod_attach_sends_its_input [Examples, Processes],
     pod_shell_has_a_terminal [Examples, Processes],
     pod_cp_copies_into_and_out_of_a_pod [Examples, Processes],
@@ -51,7 +51,7 @@ async fn pod_api_creates_and_deletes_a_pod(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let mut lines = run(&env, "pod_api", &["a"]).await?;
     check!(lines.len() == 5, "{lines:?}");
-    // A pod that a node with topology labels runs already has these labels, too.
+    // If a node with topology labels already runs the pod, the pod has these labels, too.
     let labels = lines.remove(2);
     check!(labels.starts_with("labels: {\"example\": \"a\""), "{labels}");
     check_eq!(lines, ["created a", "a exists already", "found a", "deleted a"]);
@@ -78,7 +78,7 @@ async fn pod_evict_waits_for_the_budget(env: Env) -> Outcome {
     let spec = json!({"minAvailable": 1, "selector": {}});
     budgets.create(&pp, &object(json!({"metadata": {"name": "all"}, "spec": spec}))?).await?;
     pods.create(&pp, &idle_pod("web")?).await?;
-    // A budget does not protect a pending pod.
+    // A budget does not protect a pending pod, so the case sets the phase to `Running`.
     let ready = json!({"type": "Ready", "status": "True"});
     let running = Patch::Merge(json!({"status": {"phase": "Running", "conditions": [ready]}}));
     pods.patch_status("web", &PatchParams::default(), &running).await?;
@@ -144,7 +144,7 @@ async fn custom_client_counts_its_requests(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn kubectl_applies_edits_watches_and_deletes(env: Env) -> Outcome {
+async fn kubectl_can_apply_edit_watch_and_delete(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let folder = tempfile::tempdir()?;
     let (file, editor) = (folder.path().join("maps.yaml"), folder.path().join("editor"));
@@ -186,7 +186,7 @@ async fn kubectl_applies_edits_watches_and_deletes(env: Env) -> Outcome {
 }
 
 async fn kubectl_prints_logs_and_runs_commands(env: Env) -> Outcome {
-    running_pod(&env).await?;
+    create_running_pod(&env).await?;
     check_eq!(run(&env, "kubectl", &["logs", "web"]).await?.len(), 4);
     let arguments = ["exec", "-i", "web", "--", "sh", "-c", "cat; exit 3"];
     let mut exec = RunningExample::start(&env, "kubectl", &arguments)?;
@@ -196,8 +196,8 @@ async fn kubectl_prints_logs_and_runs_commands(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn pod_exec_ends_with_the_exit_code(env: Env) -> Outcome {
-    running_pod(&env).await?;
+async fn pod_exec_exits_with_the_code_of_its_command(env: Env) -> Outcome {
+    create_running_pod(&env).await?;
     let arguments = ["-i", "web", "--", "sh", "-c", "cat; echo error >&2; exit 5"];
     let mut example = RunningExample::start(&env, "pod_exec", &arguments)?;
     example.send_line("hello").await?;
@@ -209,7 +209,7 @@ async fn pod_exec_ends_with_the_exit_code(env: Env) -> Outcome {
 }
 
 async fn pod_attach_sends_its_input(env: Env) -> Outcome {
-    running_pod(&env).await?;
+    create_running_pod(&env).await?;
     let mut example = RunningExample::start(&env, "pod_attach", &["web"])?;
     for line in ["first", "second"] {
         example.send_line(line).await?;
@@ -221,7 +221,7 @@ async fn pod_attach_sends_its_input(env: Env) -> Outcome {
 }
 
 async fn pod_shell_has_a_terminal(env: Env) -> Outcome {
-    running_pod(&env).await?;
+    create_running_pod(&env).await?;
     let variables = [("COLUMNS", "100"), ("LINES", "30")];
     let mut example = RunningExample::start_with(&env, "pod_shell", &["web"], &variables)?;
     example.wait_for_line(&["100x30"]).await?;
@@ -232,7 +232,7 @@ async fn pod_shell_has_a_terminal(env: Env) -> Outcome {
 }
 
 async fn pod_cp_copies_into_and_out_of_a_pod(env: Env) -> Outcome {
-    running_pod(&env).await?;
+    create_running_pod(&env).await?;
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     fs::create_dir(path("source"))?;
@@ -247,7 +247,7 @@ async fn pod_cp_copies_into_and_out_of_a_pod(env: Env) -> Outcome {
 }
 
 async fn ports_are_forwarded(env: Env) -> Outcome {
-    running_pod(&env).await?;
+    create_running_pod(&env).await?;
     let lines = run(&env, "pod_portforward", &["web", "80", "81"]).await?;
     check_eq!(lines, ["80: hello, port 80", "81: hello, port 81"]);
 
@@ -268,7 +268,7 @@ async fn ports_are_forwarded(env: Env) -> Outcome {
 }
 
 async fn log_stream_follows_one_output(env: Env) -> Outcome {
-    running_pod(&env).await?;
+    create_running_pod(&env).await?;
     check_eq!(run(&env, "log_stream", &["web", "--stderr"]).await?, ["stderr 1", "stderr 2"]);
     let example = RunningExample::start(&env, "log_stream", &["web", "--follow", "--stdout"])?;
     // The first two lines exist before the example starts.

@@ -1,4 +1,4 @@
-//! The examples that run until they are interrupted, as child processes against the server.
+//! Runs examples as child processes that send requests to the server. These examples run until they are interrupted.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use super::running_example::RunningExample;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check};
-use crate::support::{deployment, eventually, idle_pod, labelled, temporary_node};
+use crate::support::{deployment, eventually, idle_pod, labelled_config_map, temporary_node};
 
 suite!("examples":
     pod_informer_prints_added_and_deleted_pods [Examples],
     pod_reflector_prints_existing_pods [Examples],
     deployment_reflector_prints_replicas [Examples],
     crd_reflector_prints_created_and_changed_objects [Examples],
-    admission_controller_refuses_and_mutates [Examples, Loopback],
+    admission_controller_refuses_and_mutates_config_maps [Examples, Loopback],
     node_reflector_prints_nodes [Examples, NewNodes],
     node_informer_reports_an_unhealthy_node [Examples, NewNodes],
 );
@@ -57,7 +57,7 @@ async fn deployment_reflector_prints_replicas(env: Env) -> Outcome {
 }
 
 async fn crd_reflector_prints_created_and_changed_objects(env: Env) -> Outcome {
-    // The example installs a CRD with a fixed name. This case deletes it only if it did not exist before.
+    // The example installs a CRD with a fixed name. The CRD is deleted after the case, unless it existed before the case.
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     if crds.get_opt("foos.clux.dev").await?.is_none() {
         env.delete_at_end(&crds, "foos.clux.dev");
@@ -77,7 +77,7 @@ async fn crd_reflector_prints_created_and_changed_objects(env: Env) -> Outcome {
     running.terminate().await
 }
 
-async fn admission_controller_refuses_and_mutates(env: Env) -> Outcome {
+async fn admission_controller_refuses_and_mutates_config_maps(env: Env) -> Outcome {
     // The example registers webhooks with a fixed name. They receive only config maps with the label of the example.
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(env.client());
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(env.client());
@@ -87,7 +87,7 @@ async fn admission_controller_refuses_and_mutates(env: Env) -> Outcome {
     running.wait_for_line(&["serving on https://"]).await?;
     let maps: Api<ConfigMap> = env.api();
     let labelled_map = |value: &str| {
-        let mut map = labelled("a", "examples.dev/admission", "on");
+        let mut map = labelled_config_map("a", "examples.dev/admission", "on");
         map.data = Some([("v".to_owned(), value.to_owned())].into());
         map
     };

@@ -1,4 +1,4 @@
-//! Resource versions that a compaction expires (410 Gone), and the relists of `Reflector` and `Informer`.
+//! Requests with resource versions that have expired (410 Gone), and the relists of `Reflector` and `Informer`.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use kube_runtime::{Informer, Reflector};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{eventually, labelled, names, poll_reflector_until, wait_until_converged};
+use crate::support::{eventually, labelled_config_map, names, poll_reflector_until, wait_until_converged};
 
 suite!("expired_versions":
     requests_with_expired_tokens_or_versions_get_410 [History],
     a_reflector_relists_and_removes_deleted_objects [History],
-    an_informer_emits_the_changes_missed_before_a_relist [History],
+    an_informer_emits_missed_changes_after_a_relist [History],
 );
 
 /// A config map with the label `topic=gone`.
 fn topic_map(name: &str) -> ConfigMap {
-    labelled(name, "topic", "gone")
+    labelled_config_map(name, "topic", "gone")
 }
 
 /// Creates config maps. Each creation increases the resource version, so that earlier versions can expire.
@@ -81,7 +81,7 @@ async fn a_reflector_relists_and_removes_deleted_objects(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_informer_emits_the_changes_missed_before_a_relist(env: Env) -> Outcome {
+async fn an_informer_emits_missed_changes_after_a_relist(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     create_maps(&maps, &["a", "b", "c"]).await?;
     let config = Config::default().labels("topic=gone");

@@ -1,5 +1,5 @@
 //! Fencing: a leader that was stopped, or cut off from the network, writes nothing after its lease has expired. The
-//! cases compare the times of the requests that the server has recorded.
+//! cases compare the end of the lease with the times of the writes that the server received.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,26 +22,27 @@ use crate::support::eventually;
 use xtask_control_plane::TcpProxy;
 
 suite!("fencing":
-    a_stopped_leader_writes_nothing_after_its_lease [Examples, RequestLog],
-    a_leader_without_network_writes_nothing_after_its_lease [Examples, RequestLog],
+    a_stopped_leader_writes_nothing_after_its_lease_expires [Examples, RequestLog],
+    a_leader_without_network_writes_nothing_after_its_lease_expires [Examples, RequestLog],
 );
 
-/// The lease duration of the example `leader_election`, and the name of its lease.
+/// The lease duration of the example `leader_election`.
 const LEASE_DURATION: Duration = Duration::from_secs(6);
-const LEASE: &str = "leader-election-example";
+/// The name of the lease of the example `leader_election`.
+const LEASE_NAME: &str = "leader-election-example";
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The interval at which the recorder reads the lease and the journal. Renewals are a second apart.
-const INTERVAL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The record of a case. A task extends it until this value is dropped.
+/// A task that records the renewals of the lease and the patches of a case. Dropping this value stops the task.
 struct Recorder {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<Records>>,
     task: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Records {
     /// The `renewTime` of the last renewal of each leader, by the first part of the leader's identity.
     renewals: HashMap<String, Timestamp>,
     /// The path of each patch in the journal of kube-sim, and the time at which the recorder read the entry. This time
@@ -51,25 +52,28 @@ struct Seen {
 
 impl Recorder {
     fn start(env: &Env) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(Records::default()));
         Self { seen: seen.clone(), task: tokio::spawn(record(env.clone(), seen)) }
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    fn records(&self) -> std::sync::MutexGuard<'_, Records> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `name` is the leader.
-    async fn wait_for_leader(&self, name: &str) -> Outcome {
+    /// Waits until the candidate `name` has renewed the lease.
+    async fn wait_for_renewal(&self, name: &str) -> Outcome {
         let what = format!("{name} renews the lease");
-        eventually(&what, TIMEOUT, async || Ok(self.seen().renewals.contains_key(name).then_some(()))).await
+        eventually(&what, TIMEOUT, async || Ok(self.records().renewals.contains_key(name).then_some(())))
+            .await
     }
 
-    /// The times at which the server received writes of the config map `name`.
-    fn writes(&self, env: &Env, name: &str) -> Outcome<Vec<Timestamp>> {
+    /// Returns one time for each write of the config map `name`. With a cluster, this is the time at which the server
+    /// received the write. With kube-sim, only patches count, and this is the time at which the recorder read the journal
+    /// entry of the patch.
+    fn write_times(&self, env: &Env, name: &str) -> Outcome<Vec<Timestamp>> {
         let Some(cluster) = env.server().cluster() else {
             let path = format!("/api/v1/namespaces/{}/configmaps/{name}", env.namespace());
-            let seen = self.seen();
+            let seen = self.records();
             return Ok(seen.requests.iter().filter(|(_, of)| *of == path).map(|(time, _)| *time).collect());
         };
         let mut times = Vec::new();
@@ -79,7 +83,7 @@ impl Recorder {
                 && about["namespace"] == env.namespace()
                 && about["name"] == name;
             if is_wanted {
-                times.push(time(&event["requestReceivedTimestamp"])?);
+                times.push(parse_time(&event["requestReceivedTimestamp"])?);
             }
         }
         Ok(times)
@@ -92,18 +96,18 @@ impl Drop for Recorder {
     }
 }
 
-fn time(value: &Value) -> anyhow::Result<Timestamp> {
+fn parse_time(value: &Value) -> anyhow::Result<Timestamp> {
     let text = value.as_str().context("the event has no time")?;
     text.parse().with_context(|| format!("{text} is not a time"))
 }
 
 /// Records the renewals of the lease, and the patches in the journal of kube-sim.
-async fn record(env: Env, seen: Arc<Mutex<Seen>>) {
+async fn record(env: Env, seen: Arc<Mutex<Records>>) {
     let leases: Api<Lease> = env.api();
     let mut read = 0;
     loop {
-        // A failed read is repeated.
-        let lease = leases.get_opt(LEASE).await.ok().flatten().and_then(|lease| lease.spec);
+        // The next iteration repeats a failed read.
+        let lease = leases.get_opt(LEASE_NAME).await.ok().flatten().and_then(|lease| lease.spec);
         {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             let holder = lease.as_ref().and_then(|spec| spec.holder_identity.as_deref()?.split('_').next());
@@ -112,7 +116,7 @@ async fn record(env: Env, seen: Arc<Mutex<Seen>>) {
                 seen.renewals.insert(holder.to_owned(), renewal);
             }
             if let Some(sim) = env.server().simulation() {
-                // The journal drops its oldest entries.
+                // The journal may already have dropped the oldest of the new entries.
                 let (entries, total) = (sim.journal().entries(), sim.journal().total());
                 let new = usize::try_from(total - read).unwrap_or(usize::MAX).min(entries.len());
                 read = total;
@@ -121,46 +125,49 @@ async fn record(env: Env, seen: Arc<Mutex<Seen>>) {
                 seen.requests.extend(writes.map(|entry| (now, entry.path.clone())));
             }
         }
-        sleep(INTERVAL).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Starts two candidates and waits until `one` leads and writes. `url` is the address of the server for `one`.
-async fn start(env: &Env, url: Option<&str>) -> Outcome<(RunningExample, RunningExample, Recorder)> {
+async fn start_candidates(
+    env: &Env,
+    url: Option<&str>,
+) -> Outcome<(RunningExample, RunningExample, Recorder)> {
     let recorder = Recorder::start(env);
     let one = RunningExample::start_at(env, url, "leader_election", &["one"], &[])?;
     one.wait_for_line(&["one", "is the leader"]).await?;
     let two = RunningExample::start(env, "leader_election", &["two"])?;
     two.wait_for_line(&["two", "is a candidate"]).await?;
     eventually("the leader writes", TIMEOUT, async || {
-        let writes = recorder.writes(env, "one").map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let writes = recorder.write_times(env, "one").map_err(|failure| anyhow::anyhow!("{failure}"))?;
         Ok((writes.len() > 3).then_some(()))
     })
     .await?;
     Ok((one, two, recorder))
 }
 
-/// Checks that the server received writes of `two`, and no write of `one` later than [`LEASE_DURATION`] after the last
-/// renewal by `one`.
+/// Waits for writes of `two`. Checks that the last write of `one` is at most [`LEASE_DURATION`] after the last renewal of
+/// `one`.
 async fn check_writes(env: &Env, recorder: &Recorder) -> Outcome {
     eventually("the second leader writes", TIMEOUT, async || {
-        let writes = recorder.writes(env, "two").map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let writes = recorder.write_times(env, "two").map_err(|failure| anyhow::anyhow!("{failure}"))?;
         Ok((writes.len() > 3).then_some(()))
     })
     .await?;
-    let renewal = *recorder.seen().renewals.get("one").context("no renewal of `one` was seen")?;
+    let renewal = *recorder.records().renewals.get("one").context("no renewal of `one` was seen")?;
     let end = renewal + LEASE_DURATION;
-    let writes = recorder.writes(env, "one")?;
+    let writes = recorder.write_times(env, "one")?;
     let last = writes.iter().max().context("`one` has not written")?;
     check!(*last <= end, "last renewal {renewal}, end of its lease {end}, last write {last}");
     Ok(())
 }
 
-async fn a_stopped_leader_writes_nothing_after_its_lease(env: Env) -> Outcome {
-    let (one, two, recorder) = start(&env, None).await?;
+async fn a_stopped_leader_writes_nothing_after_its_lease_expires(env: Env) -> Outcome {
+    let (one, two, recorder) = start_candidates(&env, None).await?;
     one.send_signal(Signal::STOP)?;
     two.wait_for_line(&["two", "is the leader"]).await?;
-    recorder.wait_for_leader("two").await?;
+    recorder.wait_for_renewal("two").await?;
     one.send_signal(Signal::CONT)?;
     // The process finds that it is not the leader, and ends. Its next write was due while it was stopped.
     one.wait_for_exit(0).await?;
@@ -168,14 +175,14 @@ async fn a_stopped_leader_writes_nothing_after_its_lease(env: Env) -> Outcome {
     two.terminate().await
 }
 
-async fn a_leader_without_network_writes_nothing_after_its_lease(env: Env) -> Outcome {
+async fn a_leader_without_network_writes_nothing_after_its_lease_expires(env: Env) -> Outcome {
     let port = env.config().cluster_url.port_u16().context("the URL of the server has no port")?;
     let proxy = TcpProxy::listen(port).await?;
-    let (one, two, recorder) = start(&env, Some(&proxy.url())).await?;
+    let (one, two, recorder) = start_candidates(&env, Some(&proxy.url())).await?;
     proxy.silence();
     one.wait_for_line(&["leadership was lost"]).await?;
     two.wait_for_line(&["two", "is the leader"]).await?;
-    recorder.wait_for_leader("two").await?;
+    recorder.wait_for_renewal("two").await?;
     one.wait_for_exit(0).await?;
     check_writes(&env, &recorder).await?;
     two.terminate().await

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, eventually, named, value};
+use crate::support::{config_map, eventually, named_metadata, value};
 
 suite!("finalizers":
     finalizer_delays_the_deletion,
@@ -104,12 +104,15 @@ async fn rejects_a_finalizer_added_during_deletion(env: Env) -> Outcome {
     Ok(())
 }
 
-/// Creates the config map `owner`, and for each of the names a secret with an owner reference to `owner`.
-async fn create_owner_and_owned(env: &Env, owned_names: &[&str]) -> Outcome<(Api<ConfigMap>, Api<Secret>)> {
+/// Creates the config map `owner`, and one secret for each name. Each secret has an owner reference to `owner`.
+async fn create_owner_and_owned_secrets(
+    env: &Env,
+    owned_names: &[&str],
+) -> Outcome<(Api<ConfigMap>, Api<Secret>)> {
     let (maps, secrets): (Api<ConfigMap>, Api<Secret>) = (env.api(), env.api());
     let owner = maps.create(&PostParams::default(), &config_map("owner", "1")).await?;
     for name in owned_names {
-        let mut secret = Secret { metadata: named(name), ..Secret::default() };
+        let mut secret = Secret { metadata: named_metadata(name), ..Secret::default() };
         secret.owner_references_mut().extend(owner.controller_owner_ref(&()).map(|mut reference| {
             reference.block_owner_deletion = Some(true);
             reference
@@ -127,7 +130,7 @@ async fn wait_until_deleted(secrets: &Api<Secret>, name: &str) -> Outcome {
 }
 
 async fn background_deletion_deletes_owned_objects(env: Env) -> Outcome {
-    let (maps, secrets) = create_owner_and_owned(&env, &["owned", "other"]).await?;
+    let (maps, secrets) = create_owner_and_owned_secrets(&env, &["owned", "other"]).await?;
     maps.delete("owner", &DeleteParams::background()).await?;
     check!(maps.get_opt("owner").await?.is_none());
     wait_until_deleted(&secrets, "owned").await?;
@@ -136,7 +139,7 @@ async fn background_deletion_deletes_owned_objects(env: Env) -> Outcome {
 }
 
 async fn foreground_deletion_deletes_owned_objects_first(env: Env) -> Outcome {
-    let (maps, secrets) = create_owner_and_owned(&env, &["owned"]).await?;
+    let (maps, secrets) = create_owner_and_owned_secrets(&env, &["owned"]).await?;
     let finalizer = Patch::Merge(json!({"metadata": {"finalizers": [FINALIZER]}}));
     secrets.patch("owned", &PatchParams::default(), &finalizer).await?;
     check!(maps.delete("owner", &DeleteParams::foreground()).await?.is_left());
@@ -157,7 +160,7 @@ async fn foreground_deletion_deletes_owned_objects_first(env: Env) -> Outcome {
 }
 
 async fn orphan_deletion_keeps_owned_objects(env: Env) -> Outcome {
-    let (maps, secrets) = create_owner_and_owned(&env, &["owned"]).await?;
+    let (maps, secrets) = create_owner_and_owned_secrets(&env, &["owned"]).await?;
     maps.delete("owner", &DeleteParams::orphan()).await?;
     eventually("the owner is deleted", TIMEOUT, async || {
         Ok(maps.get_opt("owner").await?.is_none().then_some(()))
@@ -170,7 +173,7 @@ async fn orphan_deletion_keeps_owned_objects(env: Env) -> Outcome {
 }
 
 async fn object_with_two_owners_is_deleted_after_both(env: Env) -> Outcome {
-    let (maps, secrets) = create_owner_and_owned(&env, &["owned"]).await?;
+    let (maps, secrets) = create_owner_and_owned_secrets(&env, &["owned"]).await?;
     let second = maps.create(&PostParams::default(), &config_map("second", "1")).await?;
     let mut owned = secrets.get("owned").await?;
     owned.owner_references_mut().extend(second.owner_ref(&()));
@@ -188,7 +191,7 @@ async fn namespace_deletion_deletes_its_contents(env: Env) -> Outcome {
     let namespaces: Api<Namespace> = Api::all(env.client());
     let name = env.unique_name("inner");
     env.delete_at_end(&namespaces, &name);
-    let namespace = Namespace { metadata: named(&name), ..Namespace::default() };
+    let namespace = Namespace { metadata: named_metadata(&name), ..Namespace::default() };
     namespaces.create(&PostParams::default(), &namespace).await?;
     let maps: Api<ConfigMap> = Api::namespaced(env.client(), &name);
     maps.create(&PostParams::default(), &map_with_finalizer("held")).await?;

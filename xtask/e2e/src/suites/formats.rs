@@ -25,15 +25,16 @@ use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{
-    config_map, deployment, idle_pod, labelled, object, poll_reflector_until, value, wait_until_converged,
+    config_map, deployment, idle_pod, labelled_config_map, object, poll_reflector_until, value,
+    wait_until_converged,
 };
 
 suite!("formats":
     lists_of_all_kinds_are_equal_in_both_formats,
     objects_are_equal_in_both_formats,
     watches_in_protobuf_emit_changes_and_bookmarks,
-    metadata_of_a_custom_resource_is_protobuf_and_the_object_json,
-    errors_in_protobuf_have_their_status,
+    custom_resources_are_read_as_json_and_their_metadata_as_protobuf,
+    errors_in_protobuf_contain_a_status,
     automatic_format_reads_single_objects_as_json,
     reflector_in_automatic_format_follows_changes,
     compact_stores_have_the_objects_of_the_server_in_both_formats,
@@ -44,8 +45,8 @@ suite!("formats":
 struct ContentTypes(Arc<Mutex<Vec<String>>>);
 
 impl ContentTypes {
-    /// Returns a client that records the `Content-Type` of its responses, and the record.
-    fn of(client: &Client) -> (Client, Self) {
+    /// Returns a client and a record. The client adds the `Content-Type` of each response to the record.
+    fn recording_client(client: &Client) -> (Client, Self) {
         let types = Self::default();
         let recorder = types.clone();
         let layer = MapResponseLayer::new(move |response: Response<Body>| {
@@ -60,8 +61,9 @@ impl ContentTypes {
         (client.with_layer(&layer), types)
     }
 
-    /// Removes the recorded types, and returns whether all of them are Protobuf; `None` if only a part of them is.
-    fn take_protobuf(&self) -> Option<bool> {
+    /// Removes the recorded types. Returns `Some(true)` if all of them are Protobuf, `Some(false)` if none of them is, and
+    /// `None` if only some of them are.
+    fn take_and_check_protobuf(&self) -> Option<bool> {
         let types = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let protobuf =
             types.iter().filter(|found| found.starts_with("application/vnd.kubernetes.protobuf")).count();
@@ -73,26 +75,25 @@ impl ContentTypes {
     }
 }
 
-/// The object without the differences that `kube-client` documents: null and empty lists have the same form in
-/// Protobuf.
-fn comparable(value: &Value) -> Value {
+/// The value without its fields that are null or an empty list. Objects in JSON and in Protobuf may differ in such fields.
+fn without_empty_values(value: &Value) -> Value {
     match value {
         Value::Object(map) => map
             .iter()
             .filter(|(_, value)| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()))
-            .map(|(key, value)| (key.clone(), comparable(value)))
+            .map(|(key, value)| (key.clone(), without_empty_values(value)))
             .collect(),
-        Value::Array(items) => items.iter().map(comparable).collect(),
+        Value::Array(items) => items.iter().map(without_empty_values).collect(),
         value => value.clone(),
     }
 }
 
-/// The objects of a list by their uid and version.
+/// The objects of a list [without empty values](without_empty_values), by uid and resource version.
 fn by_version(objects: &[DynamicObject]) -> Outcome<BTreeMap<(String, String), Value>> {
     let mut found = BTreeMap::new();
     for object in objects {
         if let (Some(uid), Some(version)) = (object.uid(), object.resource_version()) {
-            found.insert((uid, version), comparable(&serde_json::to_value(object)?));
+            found.insert((uid, version), without_empty_values(&serde_json::to_value(object)?));
         }
     }
     Ok(found)
@@ -100,7 +101,7 @@ fn by_version(objects: &[DynamicObject]) -> Outcome<BTreeMap<(String, String), V
 
 async fn lists_of_all_kinds_are_equal_in_both_formats(env: Env) -> Outcome {
     env.api::<Deployment>().create(&PostParams::default(), &deployment("web", 1)?).await?;
-    let (client, types) = ContentTypes::of(&env.client());
+    let (client, types) = ContentTypes::recording_client(&env.client());
     let discovery = Discovery::new(env.client()).run().await?;
     let (mut compared, mut in_protobuf) = (0, 0);
     for (resource, capabilities) in
@@ -113,16 +114,16 @@ async fn lists_of_all_kinds_are_equal_in_both_formats(env: Env) -> Outcome {
         let lp = ListParams::default().limit(200);
         // Another case may have removed its custom resource definition since discovery.
         let Ok(json) = api.clone().wire_format(WireFormat::Json).list(&lp).await else { continue };
-        types.take_protobuf();
+        types.take_and_check_protobuf();
         let protobuf = match api.wire_format(WireFormat::Protobuf).list(&lp).await {
             Err(error) if error.is_not_found() => continue,
             outcome => outcome?,
         };
-        in_protobuf += usize::from(types.take_protobuf() == Some(true));
+        in_protobuf += usize::from(types.take_and_check_protobuf() == Some(true));
         check_eq!(protobuf.types, json.types);
         let (json, protobuf) = (by_version(&json.items)?, by_version(&protobuf.items)?);
         for (key, expected) in &json {
-            // A missing object has changed between both lists.
+            // If the second list does not have the key, the object was changed or deleted between the two lists.
             let Some(found) = protobuf.get(key) else { continue };
             check!(found == expected, "{} in Protobuf: {found}, in JSON: {expected}", resource.kind);
             compared += 1;
@@ -134,7 +135,7 @@ async fn lists_of_all_kinds_are_equal_in_both_formats(env: Env) -> Outcome {
 }
 
 async fn objects_are_equal_in_both_formats(env: Env) -> Outcome {
-    let (client, types) = ContentTypes::of(&env.client());
+    let (client, types) = ContentTypes::recording_client(&env.client());
     let client = client.with_wire_format(WireFormat::Protobuf);
     let mut pod: Pod = idle_pod("p")?;
     pod.annotations_mut().insert("text".to_owned(), "\"\\ \n\t é \u{1f600}".to_owned());
@@ -142,7 +143,7 @@ async fn objects_are_equal_in_both_formats(env: Env) -> Outcome {
     let secret: Secret =
         object(json!({"metadata": {"name": "s"}, "data": {"k": "AP8="}, "stringData": {"t": "x"}}))?;
     env.api::<Secret>().create(&PostParams::default(), &secret).await?;
-    types.take_protobuf();
+    types.take_and_check_protobuf();
     let pods: Api<Pod> = Api::namespaced(client.clone(), env.namespace());
     check_eq!(pods.get("p").await?, env.api::<Pod>().get("p").await?);
     let secrets: Api<Secret> = Api::namespaced(client, env.namespace());
@@ -157,17 +158,17 @@ async fn objects_are_equal_in_both_formats(env: Env) -> Outcome {
         (found.metadata.managed_fields.is_none(), found.spec.map(|spec| spec.containers.len())),
         (true, Some(0))
     );
-    check_eq!(types.take_protobuf(), Some(true));
+    check_eq!(types.take_and_check_protobuf(), Some(true));
     Ok(())
 }
 
 async fn watches_in_protobuf_emit_changes_and_bookmarks(env: Env) -> Outcome {
-    let (client, types) = ContentTypes::of(&env.client());
+    let (client, types) = ContentTypes::recording_client(&env.client());
     let watched: Api<ConfigMap> = Api::namespaced(client, env.namespace()).wire_format(WireFormat::Protobuf);
     let maps: Api<ConfigMap> = env.api();
     let version = maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
-    let mut map = maps.create(&PostParams::default(), &labelled("a", "n", "1")).await?;
-    maps.create(&PostParams::default(), &labelled("dropped", "n", "2")).await?;
+    let mut map = maps.create(&PostParams::default(), &labelled_config_map("a", "n", "1")).await?;
+    maps.create(&PostParams::default(), &labelled_config_map("dropped", "n", "2")).await?;
     map.data = config_map("a", "2").data;
     maps.replace("a", &PostParams::default(), &map).await?;
     maps.delete("a", &DeleteParams::default()).await?;
@@ -177,7 +178,7 @@ async fn watches_in_protobuf_emit_changes_and_bookmarks(env: Env) -> Outcome {
         if map.labels().get("n").is_some_and(|n| n == "2") { Verdict::Drop } else { Verdict::Keep }
     });
     let events: Vec<_> = events.try_collect().await?;
-    check_eq!(types.take_protobuf(), Some(true));
+    check_eq!(types.take_and_check_protobuf(), Some(true));
     let texts: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
@@ -197,7 +198,7 @@ async fn watches_in_protobuf_emit_changes_and_bookmarks(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn metadata_of_a_custom_resource_is_protobuf_and_the_object_json(env: Env) -> Outcome {
+async fn custom_resources_are_read_as_json_and_their_metadata_as_protobuf(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let widgets: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let widget: DynamicObject = object(json!({
@@ -205,21 +206,21 @@ async fn metadata_of_a_custom_resource_is_protobuf_and_the_object_json(env: Env)
         "metadata": {"name": "w", "namespace": env.namespace()}, "spec": {"size": 2},
     }))?;
     widgets.create(&PostParams::default(), &widget).await?;
-    let (client, types) = ContentTypes::of(&env.client());
+    let (client, types) = ContentTypes::recording_client(&env.client());
     let widgets: Api<DynamicObject> =
         Api::namespaced_with(client.with_wire_format(WireFormat::Protobuf), env.namespace(), &resource);
     check_eq!(widgets.get("w").await?.data["spec"]["size"], json!(2));
     check_eq!(widgets.list(&ListParams::default()).await?.items.len(), 1);
-    check_eq!(types.take_protobuf(), Some(false));
+    check_eq!(types.take_and_check_protobuf(), Some(false));
     check_eq!(widgets.get_metadata("w").await?.name_any(), "w");
     let list = widgets.list_metadata(&ListParams::default()).await?;
     check_eq!(list.items.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["w"]);
-    check_eq!(types.take_protobuf(), Some(true));
+    check_eq!(types.take_and_check_protobuf(), Some(true));
     Ok(())
 }
 
-async fn errors_in_protobuf_have_their_status(env: Env) -> Outcome {
-    let (client, _) = ContentTypes::of(&env.client());
+async fn errors_in_protobuf_contain_a_status(env: Env) -> Outcome {
+    let (client, _) = ContentTypes::recording_client(&env.client());
     let maps: Api<ConfigMap> = Api::namespaced(client, env.namespace()).wire_format(WireFormat::Protobuf);
     let error = refused!(maps.get("missing").await);
     check!(error.is_not_found(), "{error}");
@@ -232,13 +233,13 @@ async fn errors_in_protobuf_have_their_status(env: Env) -> Outcome {
 }
 
 async fn automatic_format_reads_single_objects_as_json(env: Env) -> Outcome {
-    let (client, types) = ContentTypes::of(&env.client());
+    let (client, types) = ContentTypes::recording_client(&env.client());
     let maps: Api<ConfigMap> = Api::namespaced(client.with_wire_format(WireFormat::Auto), env.namespace());
     maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     check_eq!(value(&maps.get("a").await?), "1");
-    check_eq!(types.take_protobuf(), Some(false));
+    check_eq!(types.take_and_check_protobuf(), Some(false));
     check!(maps.list(&ListParams::default()).await?.items.iter().any(|map| value(map) == "1"));
-    check_eq!(types.take_protobuf(), Some(true));
+    check_eq!(types.take_and_check_protobuf(), Some(true));
     Ok(())
 }
 

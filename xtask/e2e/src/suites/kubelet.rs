@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use xtask_control_plane::Identity;
 
 use super::auth::{certificate_auth, client_as};
-use super::running_pod::{finish, running_pod};
+use super::running_pod::{create_running_pod, finish};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
@@ -33,7 +33,7 @@ async fn kubelet_client(env: &Env, identity: &Identity) -> Outcome<Client> {
 }
 
 async fn a_kubelet_serves_processes_ports_and_logs(env: Env) -> Outcome {
-    let uid = running_pod(&env).await?.get("web").await?.uid();
+    let uid = create_running_pod(&env).await?.get("web").await?.uid();
     let client = kubelet_client(&env, &env.cluster()?.kubelet_client_certificate()?).await?;
     let pod = KubeletDebugParams { name: "web", namespace: env.namespace(), pod_uid: uid.as_deref() };
     for pod in [KubeletDebugParams { pod_uid: None, ..pod }, pod] {

@@ -1,5 +1,5 @@
-//! Clients of other languages. Each is a program in `languages` that lists, watches and patches objects, executes a
-//! command in a pod, and runs a small operator. The program checks the responses, and fails if one is wrong.
+//! Clients of other languages. Each case runs a program in `languages`. The program lists, watches and patches objects,
+//! executes a command in a pod, and runs a small operator. The program fails if a response is wrong.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::process::Command;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::Outcome;
-use crate::languages::{complete, sources};
+use crate::languages::{run_to_end, sources};
 use crate::support::pod;
 
 suite!("languages":
@@ -58,8 +58,8 @@ async fn run_python(env: &Env, program: &str) -> Outcome {
     run(env, command).await
 }
 
-/// Runs a program. Its arguments are the namespace of the case and the name of a running pod in it; the namespace is
-/// the default of its kubeconfig.
+/// Runs a program. The program's arguments are the namespace of the case and the name of a running pod in this namespace.
+/// The program's kubeconfig has this namespace as its default namespace.
 async fn run(env: &Env, mut command: Command) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
@@ -77,6 +77,6 @@ async fn run(env: &Env, mut command: Command) -> Outcome {
     kubeconfig.write_to(&path)?;
     command.args([env.namespace(), "web"]);
     command.env("KUBECONFIG", path).env("HOME", folder.path()).current_dir(folder.path());
-    complete(&mut command, TIMEOUT).await?;
+    run_to_end(&mut command, TIMEOUT).await?;
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! Logs of containers: as text, as a stream, and of one output.
+//! Logs of containers: read as text, read as a stream, and limited to stdout or stderr.
 
 use futures::{AsyncBufReadExt, TryStreamExt};
 use kube_client::api::{LogParams, LogStream};
 
-use super::running_pod::running_pod;
+use super::running_pod::create_running_pod;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
@@ -15,7 +15,7 @@ suite!("logs":
 );
 
 async fn logs_are_read_as_text(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+    let pods = create_running_pod(&env).await?;
     let logs = pods.logs("web", &LogParams::default()).await?;
     check_eq!(logs, "stdout 1\nstderr 1\nstdout 2\nstderr 2\n");
     let tail = LogParams { tail_lines: Some(1), timestamps: true, ..LogParams::default() };
@@ -28,7 +28,7 @@ async fn logs_are_read_as_text(env: Env) -> Outcome {
 }
 
 async fn logs_of_one_output_are_read(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+    let pods = create_running_pod(&env).await?;
     for (stream, expected) in [
         (LogStream::Stdout, "stdout 1\nstdout 2\n"),
         (LogStream::Stderr, "stderr 1\nstderr 2\n"),
@@ -41,10 +41,10 @@ async fn logs_of_one_output_are_read(env: Env) -> Outcome {
 }
 
 async fn followed_logs_continue_with_new_lines(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+    let pods = create_running_pod(&env).await?;
     let lp = LogParams { follow: true, stream: Some(LogStream::Stdout), ..LogParams::default() };
     let mut lines = pods.log_stream("web", &lp).await?.lines();
-    // The first two lines exist; the container writes the others later.
+    // The first two lines exist already. The container writes the lines 3 and 4 later.
     for n in 1..=4 {
         check_eq!(lines.try_next().await?, Some(format!("stdout {n}")));
     }

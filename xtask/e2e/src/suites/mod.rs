@@ -1,4 +1,5 @@
-//! The suites: behaviour that every API server must have. Each file holds the cases of one topic.
+//! The suites: behaviour that every API server must have. Each file with a constant `SUITE` holds the cases of one topic.
+//! The other files are helpers.
 
 mod access;
 mod actions;

@@ -13,34 +13,36 @@ use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
 use crate::support::{Answer, LABEL, eventually};
 
-// The version v1 of the API is new in the newest Kubernetes.
+// Only the newest Kubernetes serves the version v1 of this API.
 suite!("mutating_policies":
     mutations_change_objects [Latest],
-    configurations_merge_lists_by_key [Latest],
-    errors_follow_the_failure_policy [Latest],
+    apply_configurations_merge_lists_by_key [Latest],
+    the_failure_policy_applies_to_errors [Latest],
     policies_run_again_after_a_change [Latest],
     built_in_plugins_run_again_after_a_change [Latest],
-    webhooks_follow_the_policies [Latest, Loopback],
+    webhooks_run_after_policies [Latest, Loopback],
     invalid_policies_are_refused [Latest],
 );
 
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The paths of the collections of policies and of bindings.
-const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies";
-const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings";
+/// The path of the collection of policies.
+const POLICIES_PATH: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies";
+/// The path of the collection of bindings.
+const BINDINGS_PATH: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings";
 
 /// A mutation of the type `ApplyConfiguration`.
-fn apply(expression: &str) -> Value {
+fn apply_mutation(expression: &str) -> Value {
     json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}})
 }
 
 /// A mutation of the type `JSONPatch`.
-fn operations(expression: &str) -> Value {
+fn json_patch_mutation(expression: &str) -> Value {
     json!({"patchType": "JSONPatch", "jsonPatch": {"expression": expression}})
 }
 
-/// The spec of a policy for the config maps and deployments of the case's namespace, with these fields.
+/// The spec of a policy for the config maps and deployments of the case's namespace. The spec has these mutations and the
+/// entries of `fields`.
 fn spec(env: &Env, mutations: &[Value], fields: Value) -> Value {
     let mut spec = json!({
         "reinvocationPolicy": "Never",
@@ -61,7 +63,7 @@ fn spec(env: &Env, mutations: &[Value], fields: Value) -> Value {
     spec
 }
 
-/// Sends a policy or a binding.
+/// Sends a POST request with a policy or a binding.
 async fn send(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &Value) -> Outcome<Answer> {
     let object = json!({
         "kind": kind, "apiVersion": "admissionregistration.k8s.io/v1",
@@ -70,18 +72,19 @@ async fn send(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &Va
     hooks.send(Method::POST, collection, &object).await
 }
 
-/// Creates a policy with its binding, and waits until it is active. This function adds a mutation that annotates
-/// objects with the label `probe`. `mutations` must not change these objects.
+/// Creates a policy with its binding, and waits until the policy is active. For this wait, the function adds a mutation to
+/// the policy. This mutation sets an annotation on objects with the label `probe`. `mutations` must not change objects with
+/// this label.
 async fn create(hooks: &Hooks, name: &str, mutations: &[Value], fields: Value) -> Outcome<String> {
     let name = hooks.env.unique_name(name);
-    let probe = apply(&format!(
+    let probe = apply_mutation(&format!(
         "has(object.metadata.labels) && 'probe' in object.metadata.labels ? \
          Object{{metadata: Object.metadata{{annotations: {{'{name}': 'active'}}}}}} : Object{{}}"
     ));
     let mutations: Vec<Value> = std::iter::once(probe).chain(mutations.iter().cloned()).collect();
     for (kind, collection, spec) in [
-        ("MutatingAdmissionPolicy", POLICIES, spec(&hooks.env, &mutations, fields)),
-        ("MutatingAdmissionPolicyBinding", BINDINGS, json!({"policyName": name})),
+        ("MutatingAdmissionPolicy", POLICIES_PATH, spec(&hooks.env, &mutations, fields)),
+        ("MutatingAdmissionPolicyBinding", BINDINGS_PATH, json!({"policyName": name})),
     ] {
         let gvk = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
         let resource = ApiResource::from_gvk(&gvk);
@@ -90,7 +93,7 @@ async fn create(hooks: &Hooks, name: &str, mutations: &[Value], fields: Value) -
         check_eq!((created.code, created.status().2), (201, ""));
     }
     eventually("the policy is active", TIMEOUT, async || {
-        let answer = attempt(hooks, &json!({"labels": {"probe": "true"}})).await;
+        let answer = create_in_dry_run(hooks, &json!({"labels": {"probe": "true"}})).await;
         let answer = answer.map_err(|failure| anyhow::anyhow!("{failure}"))?;
         Ok((answer.body["metadata"]["annotations"][&name] == "active").then_some(()))
     })
@@ -99,23 +102,23 @@ async fn create(hooks: &Hooks, name: &str, mutations: &[Value], fields: Value) -
 }
 
 /// Creates a config map with this metadata in a dry run.
-async fn attempt(hooks: &Hooks, metadata: &Value) -> Outcome<Answer> {
+async fn create_in_dry_run(hooks: &Hooks, metadata: &Value) -> Outcome<Answer> {
     let path = format!("{}?dryRun=All", hooks.path("configmaps"));
     let mut map = json!({"metadata": metadata, "data": {"v": "1"}});
     map["metadata"]["name"] = "a".into();
     hooks.send(Method::POST, &path, &map).await
 }
 
-/// The metadata with an annotation that selects the behaviour of a policy.
-fn case(case: &str) -> Value {
+/// Metadata with the annotation `case`, which the expressions of [`case_is`] test.
+fn metadata_with_case(case: &str) -> Value {
     json!({"annotations": {"case": case}})
 }
 
 /// A match condition for objects with labels or with the annotation `case`.
-const WITH_CASE: &str = "has(object.metadata.labels) || (has(object.metadata.annotations) && 'case' in object.metadata.annotations)";
+const HAS_LABELS_OR_CASE: &str = "has(object.metadata.labels) || (has(object.metadata.annotations) && 'case' in object.metadata.annotations)";
 
 /// An expression that is true for objects whose annotation `case` has this value.
-fn when(case: &str) -> String {
+fn case_is(case: &str) -> String {
     format!(
         "(has(object.metadata.annotations) && object.metadata.annotations[?'case'].orValue('') == '{case}')"
     )
@@ -125,24 +128,25 @@ pub(super) async fn mutations_change_objects(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     let configuration = format!(
         "{} ? Object{{metadata: Object.metadata{{labels: {{'size': variables.size}}}}}} : Object{{}}",
-        when("map")
+        case_is("map")
     );
     let added = format!(
         "{} ? [JSONPatch{{op: 'test', path: '/data/v', value: '1'}}, \
          JSONPatch{{op: 'add', path: '/metadata/annotations/' + jsonpatch.escapeKey('example.com/x'), \
          value: object.metadata.labels.size + ' ' + namespaceObject.metadata.name}}, \
          JSONPatch{{op: 'copy', from: '/data/v', path: '/data/w'}}] : []",
-        when("map")
+        case_is("map")
     );
     let failed_test = format!(
         "{} ? [JSONPatch{{op: 'test', path: '/data/v', value: 'other'}}, JSONPatch{{op: 'remove', path: '/data'}}] : []",
-        when("map")
+        case_is("map")
     );
     let fields = json!({
         "variables": [{"name": "size", "expression": "string(size(object.data))"}],
-        "matchConditions": [{"name": "case", "expression": WITH_CASE}],
+        "matchConditions": [{"name": "case", "expression": HAS_LABELS_OR_CASE}],
     });
-    let mutations = [apply(&configuration), operations(&added), operations(&failed_test)];
+    let mutations =
+        [apply_mutation(&configuration), json_patch_mutation(&added), json_patch_mutation(&failed_test)];
     create(&hooks, "p", &mutations, fields).await?;
 
     let path = hooks.path("configmaps");
@@ -159,16 +163,16 @@ pub(super) async fn mutations_change_objects(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn configurations_merge_lists_by_key(env: Env) -> Outcome {
+pub(super) async fn apply_configurations_merge_lists_by_key(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     let containers = format!(
         "{} ? Object{{spec: Object.spec{{template: Object.spec.template{{spec: Object.spec.template.spec{{containers: [ \
          Object.spec.template.spec.containers{{name: 'side', image: 'side:1'}}, \
          Object.spec.template.spec.containers{{name: 'main', env: [Object.spec.template.spec.containers.env{{name: 'A', value: 'b'}}]}} \
          ]}}}}}}}} : Object{{}}",
-        when("deployment")
+        case_is("deployment")
     );
-    create(&hooks, "p", &[apply(&containers)], json!({})).await?;
+    create(&hooks, "p", &[apply_mutation(&containers)], json!({})).await?;
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "d", "annotations": {"case": "deployment"}},
@@ -189,7 +193,7 @@ pub(super) async fn configurations_merge_lists_by_key(env: Env) -> Outcome {
         (&containers[0]["image"], &containers[0]["env"]),
         (&json!("main:1"), &json!([{"name": "A", "value": "b"}]))
     );
-    // Defaults are set in the new container, too.
+    // The server also sets the defaults of the new container.
     check_eq!(
         (&containers[1]["image"], &containers[1]["imagePullPolicy"]),
         (&json!("side:1"), &json!("IfNotPresent"))
@@ -197,32 +201,33 @@ pub(super) async fn configurations_merge_lists_by_key(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn errors_follow_the_failure_policy(env: Env) -> Outcome {
+pub(super) async fn the_failure_policy_applies_to_errors(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     let evaluation = format!(
         "{} ? Object{{metadata: Object.metadata{{labels: {{'a': string(object.data.none)}}}}}} : Object{{}}",
-        when("evaluation")
+        case_is("evaluation")
     );
-    let type_name = format!("{} ? Object{{metadata: Object.spec{{}}}} : Object{{}}", when("type"));
-    let undeclared = format!("{} ? Object{{spec: Object.spec{{a: 1}}}} : Object{{}}", when("undeclared"));
+    let type_name = format!("{} ? Object{{metadata: Object.spec{{}}}} : Object{{}}", case_is("type"));
+    let undeclared = format!("{} ? Object{{spec: Object.spec{{a: 1}}}} : Object{{}}", case_is("undeclared"));
     let atomic = format!(
         "{} ? Object{{metadata: Object.metadata{{finalizers: ['example.com/x'], ownerReferences: []}}}} : Object{{}}",
-        when("sets")
+        case_is("sets")
     );
-    let missing = format!("{} ? [JSONPatch{{op: 'remove', path: '/data/none'}}] : []", when("missing"));
-    let unknown = format!("{} ? [JSONPatch{{op: 'add', path: '/spec', value: 'x'}}] : []", when("unknown"));
+    let missing = format!("{} ? [JSONPatch{{op: 'remove', path: '/data/none'}}] : []", case_is("missing"));
+    let unknown =
+        format!("{} ? [JSONPatch{{op: 'add', path: '/spec', value: 'x'}}] : []", case_is("unknown"));
     let mutations = [
-        apply(&evaluation),
-        apply(&type_name),
-        apply(&undeclared),
-        apply(&atomic),
-        operations(&missing),
-        operations(&unknown),
+        apply_mutation(&evaluation),
+        apply_mutation(&type_name),
+        apply_mutation(&undeclared),
+        apply_mutation(&atomic),
+        json_patch_mutation(&missing),
+        json_patch_mutation(&unknown),
     ];
     let fails = create(&hooks, "fails", &mutations, json!({})).await?;
-    let ignored = [apply(&format!(
+    let ignored = [apply_mutation(&format!(
         "{} ? Object{{metadata: Object.metadata{{labels: {{'a': string(object.data.none)}}}}}} : Object{{}}",
-        when("ignored")
+        case_is("ignored")
     ))];
     create(&hooks, "ignores", &ignored, json!({"failurePolicy": "Ignore"})).await?;
 
@@ -246,32 +251,32 @@ pub(super) async fn errors_follow_the_failure_policy(env: Env) -> Outcome {
                 .to_owned(),
         ),
     ] {
-        let answer = attempt(&hooks, &case(name)).await?;
+        let answer = create_in_dry_run(&hooks, &metadata_with_case(name)).await?;
         check_eq!(answer.status(), (403, "Invalid", denied(&why).as_str()));
         check_eq!(answer.body["details"]["causes"], json!([{"message": denied(&why)}]));
     }
-    let answer = attempt(&hooks, &case("unknown")).await?;
+    let answer = create_in_dry_run(&hooks, &metadata_with_case("unknown")).await?;
     let why = "Internal error occurred: strict decoding error: unknown field \"spec\"";
     check_eq!(answer.status(), (500, "InternalError", why));
-    let answer = attempt(&hooks, &case("sets")).await?;
+    let answer = create_in_dry_run(&hooks, &metadata_with_case("sets")).await?;
     check_eq!((answer.code, &answer.body["metadata"]["finalizers"]), (201, &json!(["example.com/x"])));
-    check_eq!(attempt(&hooks, &case("ignored")).await?.code, 201);
+    check_eq!(create_in_dry_run(&hooks, &metadata_with_case("ignored")).await?.code, 201);
     Ok(())
 }
 
 pub(super) async fn policies_run_again_after_a_change(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    // Each invocation of a policy appends an `x`. The order of the policies is not defined.
+    // Each invocation of a policy appends an `x` to the policy's annotation. The order of the policies is not defined.
     let count = |name: &str| {
-        apply(&format!(
+        apply_mutation(&format!(
             "{} ? Object{{metadata: Object.metadata{{annotations: {{'{name}': \
              object.metadata.annotations[?'{name}'].orValue('') + 'x'}}}}}} : Object{{}}",
-            when("again")
+            case_is("again")
         ))
     };
     create(&hooks, "again", &[count("again")], json!({"reinvocationPolicy": "IfNeeded"})).await?;
     create(&hooks, "once", &[count("once")], json!({})).await?;
-    let answer = attempt(&hooks, &case("again")).await?;
+    let answer = create_in_dry_run(&hooks, &metadata_with_case("again")).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
     let annotations = &answer.body["metadata"]["annotations"];
     check_eq!((&annotations["again"], &annotations["once"]), (&json!("xx"), &json!("x")));
@@ -286,7 +291,7 @@ pub(super) async fn built_in_plugins_run_again_after_a_change(env: Env) -> Outco
     ]}});
     let limited = hooks.send(Method::POST, &hooks.path("limitranges"), &limits).await?;
     check_eq!((limited.code, limited.status().2), (201, ""));
-    let sidecar = apply(
+    let sidecar = apply_mutation(
         "object.kind == 'Pod' ? Object{spec: Object.spec{containers: \
          [Object.spec.containers{name: 'sidecar', image: 'i'}]}} : Object{}",
     );
@@ -310,23 +315,23 @@ pub(super) async fn built_in_plugins_run_again_after_a_change(env: Env) -> Outco
     Ok(())
 }
 
-pub(super) async fn webhooks_follow_the_policies(env: Env) -> Outcome {
+pub(super) async fn webhooks_run_after_policies(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    let hook = hooks.hook("copy", |review| {
+    let hook = hooks.add_hook("copy", |review| {
         let object = &review["request"]["object"]["metadata"];
         let label = object["labels"]["by-policy"].as_str().unwrap_or("none");
         let seen = json!({"op": "add", "path": "/metadata/annotations/seen", "value": label});
         patch(review, &json!([seen]))
     });
     let mut hook = hook;
-    hook["matchConditions"] = json!([{"name": "case", "expression": when("hook")}]);
+    hook["matchConditions"] = json!([{"name": "case", "expression": case_is("hook")}]);
     hooks.configure(Kind::Mutating, "h", &[hook]).await?;
     let label = format!(
         "{} ? Object{{metadata: Object.metadata{{labels: {{'by-policy': object.metadata.annotations[?'seen'].orValue('first')}}}}}} : Object{{}}",
-        when("hook")
+        case_is("hook")
     );
-    create(&hooks, "p", &[apply(&label)], json!({"reinvocationPolicy": "IfNeeded"})).await?;
-    let answer = attempt(&hooks, &case("hook")).await?;
+    create(&hooks, "p", &[apply_mutation(&label)], json!({"reinvocationPolicy": "IfNeeded"})).await?;
+    let answer = create_in_dry_run(&hooks, &metadata_with_case("hook")).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
     // The webhook receives the label of the policy. The reinvoked policy receives the annotation of the webhook.
     let metadata = &answer.body["metadata"];
@@ -345,7 +350,7 @@ pub(super) async fn invalid_policies_are_refused(env: Env) -> Outcome {
             "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": [operation],
         }]})
     };
-    let valid = apply("Object{}");
+    let valid = apply_mutation("Object{}");
     let both = json!({
         "patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}, "applyConfiguration": {"expression": "Object{}"},
     });
@@ -360,9 +365,17 @@ pub(super) async fn invalid_policies_are_refused(env: Env) -> Outcome {
         (vec![], json!({}), &["spec.mutations"]),
         (vec![json!({"patchType": "Other"})], json!({}), &["spec.mutations[0].patchType"]),
         (vec![json!({"patchType": "JSONPatch"})], json!({}), &["spec.mutations[0].jsonPatch"]),
-        (vec![apply("{'a': 'b'}")], json!({}), &["spec.mutations[0].applyConfiguration.expression"]),
-        (vec![apply("Object{a: params.b}")], json!({}), &["spec.mutations[0].applyConfiguration.expression"]),
-        (vec![operations("[JSONPatch{op: 1}]")], json!({}), &["spec.mutations[0].jsonPatch.expression"]),
+        (vec![apply_mutation("{'a': 'b'}")], json!({}), &["spec.mutations[0].applyConfiguration.expression"]),
+        (
+            vec![apply_mutation("Object{a: params.b}")],
+            json!({}),
+            &["spec.mutations[0].applyConfiguration.expression"],
+        ),
+        (
+            vec![json_patch_mutation("[JSONPatch{op: 1}]")],
+            json!({}),
+            &["spec.mutations[0].jsonPatch.expression"],
+        ),
         (
             vec![both],
             json!({}),
@@ -370,7 +383,7 @@ pub(super) async fn invalid_policies_are_refused(env: Env) -> Outcome {
         ),
     ] {
         let spec = spec(&hooks.env, &mutations, fields);
-        let path = format!("{POLICIES}?dryRun=All");
+        let path = format!("{POLICIES_PATH}?dryRun=All");
         let answer = send(&hooks, "MutatingAdmissionPolicy", &path, &name, &spec).await?;
         check_eq!((answer.code, answer.status().1), (422, "Invalid"));
         let causes = answer.body["details"]["causes"].as_array().cloned().unwrap_or_default();
@@ -378,7 +391,7 @@ pub(super) async fn invalid_policies_are_refused(env: Env) -> Outcome {
         check_eq!(found, fields_with_errors);
     }
     let spec = json!({"policyName": "p", "matchResources": rule("DELETE")});
-    let path = format!("{BINDINGS}?dryRun=All");
+    let path = format!("{BINDINGS_PATH}?dryRun=All");
     let answer = send(&hooks, "MutatingAdmissionPolicyBinding", &path, &name, &spec).await?;
     check_eq!((answer.code, answer.status().1), (422, "Invalid"));
     Ok(())

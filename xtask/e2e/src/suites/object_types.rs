@@ -1,5 +1,5 @@
-//! `Api`, `Reflector` and `Informer` with the types that an object can be decoded as: partial structs, `DynamicObject`
-//! and metadata only. The suite also tests objects that do not decode.
+//! `Api`, `Reflector` and `Informer` for different types of decoded objects: partial structs, `DynamicObject` and metadata
+//! only. The suite also tests objects that cannot be decoded.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,15 +28,16 @@ use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{
-    config_map, deployment, has_type, labelled, names, poll_reflector_until, value, wait_until_converged,
+    config_map, deployment, has_type, labelled_config_map, names, poll_reflector_until, value,
+    wait_until_converged,
 };
 
 suite!("object_types":
     partial_struct_decodes_its_fields,
     dynamic_object_keeps_all_fields,
-    metadata_api_gets_lists_and_watches,
+    metadata_api_can_get_list_and_watch,
     time_beyond_the_maximum_timestamp_decodes_as_the_maximum,
-    undecodable_object_is_named_and_others_are_kept,
+    undecodable_object_is_reported_and_other_objects_are_kept,
     reflector_lists_and_then_watches,
     reflector_of_partial_structs_watches_a_custom_kind,
     informer_emits_each_change_once,
@@ -93,9 +94,9 @@ async fn dynamic_object_keeps_all_fields(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn metadata_api_gets_lists_and_watches(env: Env) -> Outcome {
+async fn metadata_api_can_get_list_and_watch(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let created = maps.create(&PostParams::default(), &labelled("a", "topic", "partial")).await?;
+    let created = maps.create(&PostParams::default(), &labelled_config_map("a", "topic", "partial")).await?;
     let partial: Api<PartialObjectMeta<ConfigMap>> = env.api::<ConfigMap>().into_metadata();
     check_eq!(partial.get("a").await?.metadata, created.metadata);
     let list = partial.list(&ListParams::default().labels("topic=partial")).await?;
@@ -153,7 +154,7 @@ async fn time_beyond_the_maximum_timestamp_decodes_as_the_maximum(env: Env) -> O
     Ok(())
 }
 
-async fn undecodable_object_is_named_and_others_are_kept(env: Env) -> Outcome {
+async fn undecodable_object_is_reported_and_other_objects_are_kept(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let all: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     for (name, colour) in [("a", "Red"), ("b", "Green"), ("c", "Red")] {
@@ -185,7 +186,7 @@ async fn undecodable_object_is_named_and_others_are_kept(env: Env) -> Outcome {
 
 async fn reflector_lists_and_then_watches(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &labelled("a", "topic", "reflect")).await?;
+    maps.create(&PostParams::default(), &labelled_config_map("a", "topic", "reflect")).await?;
     let config = Config::default().labels("topic=reflect");
     let mut reflector = Reflector::with_config(maps.clone(), config).timeout(Duration::from_secs(2));
     check!(reflector.read().is_empty() && reflector.resource_version().is_none());
@@ -195,7 +196,7 @@ async fn reflector_lists_and_then_watches(env: Env) -> Outcome {
     check!((Duration::from_millis(1500)..Duration::from_secs(5)).contains(&took), "a poll took {took:?}");
     check_eq!(names::<ConfigMap>(reflector.read()), ["a"]);
     check!(reflector.resource_version().is_some());
-    maps.create(&PostParams::default(), &labelled("b", "topic", "reflect")).await?;
+    maps.create(&PostParams::default(), &labelled_config_map("b", "topic", "reflect")).await?;
     maps.create(&PostParams::default(), &config_map("other", "1")).await?;
     let merge = Patch::Merge(json!({"data": {"v": "2"}}));
     maps.patch("a", &PatchParams::default(), &merge).await?;
@@ -246,7 +247,7 @@ async fn reflector_of_partial_structs_watches_a_custom_kind(env: Env) -> Outcome
     Ok(())
 }
 
-/// Formats an event: `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`.
+/// Formats an event: `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`. Returns `None` for other events.
 fn summary(event: &WatchEvent<std::sync::Arc<ConfigMap>>) -> Option<String> {
     match event {
         WatchEvent::Added(map) => Some(format!("+{}={}", map.name_any(), value(map))),
@@ -258,12 +259,12 @@ fn summary(event: &WatchEvent<std::sync::Arc<ConfigMap>>) -> Option<String> {
 
 async fn informer_emits_each_change_once(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.create(&PostParams::default(), &labelled("a", "topic", "inform")).await?;
+    maps.create(&PostParams::default(), &labelled_config_map("a", "topic", "inform")).await?;
     let config = Config::default().labels("topic=inform");
     let mut informer = Informer::with_config(maps.clone(), config).timeout(Duration::from_secs(1));
     check!(informer.is_empty());
     informer.poll().await?;
-    maps.create(&PostParams::default(), &labelled("b", "topic", "inform")).await?;
+    maps.create(&PostParams::default(), &labelled_config_map("b", "topic", "inform")).await?;
     let merge = Patch::Merge(json!({"data": {"v": "2"}}));
     maps.patch("b", &PatchParams::default(), &merge).await?;
     maps.delete("a", &DeleteParams::default()).await?;
@@ -288,7 +289,7 @@ async fn informer_stream_continues_after_a_watch_ends(env: Env) -> Outcome {
     let mut informer = Informer::with_config(maps.clone(), config).timeout(Duration::from_secs(2));
     let mut seen = Vec::new();
     for name in ["a", "b", "c"] {
-        maps.create(&PostParams::default(), &labelled(name, "topic", "stream")).await?;
+        maps.create(&PostParams::default(), &labelled_config_map(name, "topic", "stream")).await?;
         while seen.iter().all(|seen: &String| !seen.contains(name)) {
             let Some(event) = timeout(TIMEOUT, informer.try_next()).await?? else { continue };
             seen.extend(summary(&event));

@@ -10,31 +10,32 @@ use kube_runtime::watcher::{self, Event, InitialListStrategy};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{labelled, names};
+use crate::support::{labelled_config_map, names};
 
 suite!("paging":
     pages_contain_every_object_once,
-    all_pages_have_the_version_of_the_first,
+    all_pages_have_the_version_of_the_first_page,
     a_list_can_match_a_resource_version,
     a_list_at_a_future_version_is_rejected,
     an_invalid_continue_token_is_rejected,
     a_watcher_requests_pages,
-    all_pages_are_one_stream,
-    a_stream_of_pages_survives_an_expired_token [History],
+    list_all_streams_the_objects_of_all_pages,
+    list_all_continues_after_the_token_expires [History],
     a_table_has_the_columns_of_kubectl,
 );
 
 /// Creates seven config maps. Returns the list parameters that select them.
-async fn create_seven(maps: &Api<ConfigMap>) -> Outcome<ListParams> {
+async fn create_seven_maps(maps: &Api<ConfigMap>) -> Outcome<ListParams> {
     for n in 0..7 {
-        maps.create(&PostParams::default(), &labelled(&format!("m{n}"), "topic", "paging")).await?;
+        maps.create(&PostParams::default(), &labelled_config_map(&format!("m{n}"), "topic", "paging"))
+            .await?;
     }
     Ok(ListParams::default().labels("topic=paging"))
 }
 
 async fn pages_contain_every_object_once(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    create_seven(&maps).await?;
+    create_seven_maps(&maps).await?;
     let mut lp = ListParams::default().fields("metadata.name!=kube-root-ca.crt").limit(3);
     let mut pages = Vec::new();
     let mut versions = Vec::new();
@@ -55,11 +56,11 @@ async fn pages_contain_every_object_once(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn all_pages_have_the_version_of_the_first(env: Env) -> Outcome {
+async fn all_pages_have_the_version_of_the_first_page(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let lp = create_seven(&maps).await?.limit(4);
+    let lp = create_seven_maps(&maps).await?.limit(4);
     let first = maps.list(&lp).await?;
-    maps.create(&PostParams::default(), &labelled("m9", "topic", "paging")).await?;
+    maps.create(&PostParams::default(), &labelled_config_map("m9", "topic", "paging")).await?;
     maps.delete("m5", &DeleteParams::default()).await?;
     let token = first.metadata.continue_.unwrap_or_default();
     let second = maps.list(&lp.clone().continue_token(&token)).await?;
@@ -70,7 +71,7 @@ async fn all_pages_have_the_version_of_the_first(env: Env) -> Outcome {
 
 async fn a_list_can_match_a_resource_version(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let lp = create_seven(&maps).await?;
+    let lp = create_seven_maps(&maps).await?;
     let version = maps.list(&lp).await?.metadata.resource_version.unwrap_or_default();
     maps.delete("m0", &DeleteParams::default()).await?;
     let exact = maps.list(&lp.clone().at(&version).matching(VersionMatch::Exact)).await?;
@@ -107,7 +108,7 @@ async fn an_invalid_continue_token_is_rejected(env: Env) -> Outcome {
 
 async fn a_watcher_requests_pages(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    create_seven(&maps).await?;
+    create_seven_maps(&maps).await?;
     let config = watcher::Config::default()
         .labels("topic=paging")
         .initial_list_strategy(InitialListStrategy::ListWatch)
@@ -126,9 +127,9 @@ async fn a_watcher_requests_pages(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn all_pages_are_one_stream(env: Env) -> Outcome {
+async fn list_all_streams_the_objects_of_all_pages(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let lp = create_seven(&maps).await?;
+    let lp = create_seven_maps(&maps).await?;
     for limit in [1, 3, 7, 100] {
         let all: Vec<ConfigMap> = maps.list_all(&lp.clone().limit(limit)).try_collect().await?;
         check_eq!(names::<ConfigMap>(&all), ["m0", "m1", "m2", "m3", "m4", "m5", "m6"]);
@@ -138,16 +139,16 @@ async fn all_pages_are_one_stream(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_stream_of_pages_survives_an_expired_token(env: Env) -> Outcome {
+async fn list_all_continues_after_the_token_expires(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let lp = create_seven(&maps).await?;
+    let lp = create_seven_maps(&maps).await?;
     let mut all = std::pin::pin!(maps.list_all(&lp.limit(3)));
     let mut seen = Vec::new();
     while seen.len() < 3 {
         seen.extend(all.try_next().await?.map(|map| map.name_any()));
     }
     maps.delete("m5", &DeleteParams::default()).await?;
-    maps.create(&PostParams::default(), &labelled("m7", "topic", "paging")).await?;
+    maps.create(&PostParams::default(), &labelled_config_map("m7", "topic", "paging")).await?;
     env.expire_history().await?;
     while let Some(map) = all.try_next().await? {
         seen.push(map.name_any());
@@ -158,7 +159,7 @@ async fn a_stream_of_pages_survives_an_expired_token(env: Env) -> Outcome {
 
 async fn a_table_has_the_columns_of_kubectl(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let lp = create_seven(&maps).await?.limit(2);
+    let lp = create_seven_maps(&maps).await?.limit(2);
     let table = maps.list_table(&lp).await?;
     let columns: Vec<_> = table.column_definitions.iter().map(|column| column.name.as_str()).collect();
     check_eq!(columns, ["Name", "Data", "Age"]);

@@ -20,7 +20,7 @@ suite!("patch":
     apply_creates_the_object_and_owns_its_fields,
     apply_conflicts_until_forced,
     apply_removes_omitted_fields,
-    field_managers_share_lists_by_key,
+    field_managers_own_single_items_of_a_list,
     creation_by_apply_requires_the_name,
     client_rejects_apply_without_a_field_manager,
     invalid_patch_reports_the_cause,
@@ -149,7 +149,7 @@ async fn apply_removes_omitted_fields(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn field_managers_share_lists_by_key(env: Env) -> Outcome {
+async fn field_managers_own_single_items_of_a_list(env: Env) -> Outcome {
     let deployments: Api<Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 0)?).await?;
     let apply_container = |name: &str| {

@@ -1,4 +1,4 @@
-//! Processes in containers: exec and attach, over both protocols.
+//! Processes in containers: exec and attach. Two cases use the older WebSocket subprotocol `v4.channel.k8s.io`.
 
 use anyhow::Context;
 use futures::SinkExt;
@@ -8,7 +8,7 @@ use kube_client::api::{AttachParams, PostParams, TerminalSize};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use super::running_pod::{finish, older_api, read, running_pod};
+use super::running_pod::{api_with_old_protocol, create_running_pod, finish, read};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
@@ -19,11 +19,11 @@ suite!("processes":
     a_command_that_cannot_run_has_no_exit_code [Processes],
     a_command_reads_its_input_to_the_end [Processes],
     large_inputs_and_outputs_arrive_in_order [Processes],
-    a_terminal_follows_the_size_of_the_client [Processes],
-    an_aborted_connection_fails [Processes],
+    a_terminal_has_the_size_that_the_client_sends [Processes],
+    streams_fail_after_an_abort [Processes],
     a_command_runs_over_the_older_protocol [Processes],
     an_attached_process_answers_its_input [Processes],
-    a_container_must_exist_and_be_named [Processes],
+    a_missing_or_ambiguous_container_is_refused [Processes],
 );
 
 /// The parameters of a command with an input.
@@ -32,18 +32,18 @@ fn with_input() -> AttachParams {
 }
 
 async fn a_command_has_two_outputs_and_an_exit_code(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+    let pods = create_running_pod(&env).await?;
     let script = ["sh", "-c", "echo out; echo err >&2; exit 3"];
     let (stdout, stderr, status) = finish(pods.exec("web", script, &AttachParams::default()).await?).await?;
     check_eq!((stdout.as_str(), stderr.as_str()), ("out\n", "err\n"));
     check_eq!(status.exit_code(), Some(3));
-    // If the program does not take the status, `join` returns it.
+    // If the caller does not take the failure status, `join` returns the status as an error.
     let failed = pods.exec("web", script, &AttachParams::default()).await?.join().await;
     match refused!(failed) {
         kube_client::Error::Api(status) => check_eq!(status.exit_code(), Some(3)),
         other => check!(false, "{other:?}"),
     }
-    // Arguments arrive as they are, without a shell.
+    // The process receives the arguments unchanged, because no shell expands them.
     let arguments = ["printf", "%s|", "a b", "$HOME", "ä&=+%", ""];
     let process = pods.exec("web", arguments, &AttachParams::default().stderr(false)).await?;
     let mut process = process;
@@ -53,7 +53,7 @@ async fn a_command_has_two_outputs_and_an_exit_code(env: Env) -> Outcome {
 }
 
 async fn a_command_that_cannot_run_has_no_exit_code(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+    let pods = create_running_pod(&env).await?;
     let process = pods.exec("web", ["/no/such/program"], &AttachParams::default()).await?;
     let (stdout, _, status) = finish(process).await?;
     check_eq!((stdout.as_str(), status.exit_code()), ("", None));
@@ -62,7 +62,7 @@ async fn a_command_that_cannot_run_has_no_exit_code(env: Env) -> Outcome {
 }
 
 async fn a_command_reads_its_input_to_the_end(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+    let pods = create_running_pod(&env).await?;
     let mut process = pods.exec("web", ["sh", "-c", "cat; echo end; exit 4"], &with_input()).await?;
     let mut input = process.stdin().context("stdin")?;
     input.write_all(b"one\n").await?;
@@ -81,7 +81,7 @@ async fn a_command_reads_its_input_to_the_end(env: Env) -> Outcome {
 
 async fn large_inputs_and_outputs_arrive_in_order(env: Env) -> Outcome {
     const BYTES: usize = 4 << 20;
-    let pods = running_pod(&env).await?;
+    let pods = create_running_pod(&env).await?;
     let mut process = pods.exec("web", ["sh", "-c", "tee /dev/stderr"], &with_input()).await?;
     let sent: Vec<u8> = (0..BYTES / 8).flat_map(|n| (n as u64).to_le_bytes()).collect();
     let mut input = process.stdin().context("stdin")?;
@@ -97,8 +97,8 @@ async fn large_inputs_and_outputs_arrive_in_order(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_terminal_follows_the_size_of_the_client(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+async fn a_terminal_has_the_size_that_the_client_sends(env: Env) -> Outcome {
+    let pods = create_running_pod(&env).await?;
     let mut process = pods.exec("web", ["cat"], &AttachParams::interactive_tty()).await?;
     check!(process.stderr().is_none(), "a terminal has one output");
     let mut sizes = process.terminal_size().context("terminal size")?;
@@ -116,8 +116,8 @@ async fn a_terminal_follows_the_size_of_the_client(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_aborted_connection_fails(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+async fn streams_fail_after_an_abort(env: Env) -> Outcome {
+    let pods = create_running_pod(&env).await?;
     let mut process = pods.exec("web", ["cat"], &with_input()).await?;
     let (mut output, mut input) = (process.stdout().context("stdout")?, process.stdin().context("stdin")?);
     process.abort();
@@ -128,8 +128,8 @@ async fn an_aborted_connection_fails(env: Env) -> Outcome {
 }
 
 async fn a_command_runs_over_the_older_protocol(env: Env) -> Outcome {
-    running_pod(&env).await?;
-    let pods = older_api(&env)?;
+    create_running_pod(&env).await?;
+    let pods = api_with_old_protocol(&env)?;
     let mut process = pods.exec("web", ["sh", "-c", "read line; echo $line; exit 5"], &with_input()).await?;
     let mut input = process.stdin().context("stdin")?;
     input.write_all(b"hello\n").await?;
@@ -143,8 +143,8 @@ async fn a_command_runs_over_the_older_protocol(env: Env) -> Outcome {
 }
 
 async fn an_attached_process_answers_its_input(env: Env) -> Outcome {
-    let new = running_pod(&env).await?;
-    for (pods, can_close) in [(new, true), (older_api(&env)?, false)] {
+    let new = create_running_pod(&env).await?;
+    for (pods, can_close) in [(new, true), (api_with_old_protocol(&env)?, false)] {
         let mut process = pods.attach("web", &with_input()).await?;
         let mut input = process.stdin().context("stdin")?;
         input.write_all(b"hello\n").await?;
@@ -160,14 +160,14 @@ async fn an_attached_process_answers_its_input(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_container_must_exist_and_be_named(env: Env) -> Outcome {
-    let pods = running_pod(&env).await?;
+async fn a_missing_or_ambiguous_container_is_refused(env: Env) -> Outcome {
+    let pods = create_running_pod(&env).await?;
     let ap = AttachParams::default();
     check!(refused!(pods.exec("missing", ["true"], &ap).await).is_not_found());
     check!(refused!(pods.attach("missing", &ap).await).is_not_found());
     let wrong = ap.clone().container("missing");
     check!(refused!(pods.exec("web", ["true"], &wrong).await).is_bad_request());
-    // A pod with two containers that no scheduler binds to a node.
+    // The pod `two` has two containers. No scheduler binds the pod to a node.
     let containers = json!([{"name": "a", "image": "x"}, {"name": "b", "image": "x"}]);
     let spec = json!({"containers": containers, "schedulerName": "nobody"});
     let two: Pod = object(json!({"metadata": {"name": "two"}, "spec": spec}))?;

@@ -1,4 +1,4 @@
-//! The restore of etcd from a backup while a reflector runs. The case starts a cluster of its own.
+//! etcd is restored from a backup while a reflector runs. The case starts a cluster of its own.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ suite!("restore":
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The watcher's `probe_after`. It is shorter than the minute between bookmarks, because each bookmark delays the
-/// probe.
+/// The watcher's `probe_after`. The server sends a bookmark about every minute, and each bookmark delays the probe.
+/// This time is therefore shorter than a minute.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 
 async fn a_running_reflector_detects_restored_storage(env: Env) -> Outcome {

@@ -17,21 +17,21 @@ use crate::failure::{Outcome, check, check_eq};
 use crate::support::{deployment, eventually, object, pod};
 
 suite!("rollouts":
-    a_rollout_keeps_its_revisions [Pods],
-    a_rollback_takes_the_old_replica_set [Pods],
+    a_rollout_keeps_the_old_replica_set [Pods],
+    a_rollback_reuses_the_old_replica_set [Pods],
     old_revisions_are_deleted [Pods],
-    a_paused_deployment_scales_only [Pods],
+    a_paused_deployment_scales_without_a_rollout [Pods],
     a_rollout_without_progress_exceeds_its_deadline [Pods],
-    recreation_replaces_all_pods [Pods],
+    the_recreate_strategy_rolls_out_without_surge [Pods],
     a_replica_set_adopts_and_releases_pods [Pods],
 );
 
 /// The time limit of each wait.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
-const REVISION: &str = "deployment.kubernetes.io/revision";
+const REVISION_ANNOTATION: &str = "deployment.kubernetes.io/revision";
 
-/// Waits until an object meets a condition, and returns it.
+/// Waits until an object meets a condition, and returns the object.
 pub(super) async fn wait_for<K>(
     api: &Api<K>,
     name: &str,
@@ -49,14 +49,15 @@ where
     .await
 }
 
-/// The condition of the type `kind`; null if the object does not have it.
+/// The condition whose type is `kind`; null if the object does not have this condition.
 pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
     conditions.find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
 }
 
-/// Waits until a deployment has observed its generation, and all of its pods are updated and available.
-async fn rolled_out(api: &Api<Deployment>, name: &str) -> Outcome<Value> {
+/// Waits until the controller has observed the latest generation of a deployment, and all pods are updated and available.
+/// Returns the deployment.
+async fn wait_for_rollout(api: &Api<Deployment>, name: &str) -> Outcome<Value> {
     wait_for(api, name, "the rollout is complete", |deployment| {
         let status = &deployment["status"];
         status["observedGeneration"] == deployment["metadata"]["generation"]
@@ -69,7 +70,7 @@ async fn rolled_out(api: &Api<Deployment>, name: &str) -> Outcome<Value> {
 }
 
 fn revision(object: &impl ResourceExt) -> String {
-    object.annotations().get(REVISION).cloned().unwrap_or_default()
+    object.annotations().get(REVISION_ANNOTATION).cloned().unwrap_or_default()
 }
 
 /// The replica sets of the case in the order of their revisions.
@@ -85,7 +86,8 @@ async fn set_image(api: &Api<Deployment>, image: &str) -> Outcome<Deployment> {
     Ok(api.patch("web", &PatchParams::default(), &Patch::Strategic(patch)).await?)
 }
 
-/// Waits until the replica sets, in the order of their revisions, have the sizes `expected`.
+/// Waits until the replica sets, in the order of their revisions, have the sizes `expected`. Returns the replica sets in
+/// this order.
 async fn wait_for_sizes(env: &Env, expected: &[i32]) -> Outcome<Vec<ReplicaSet>> {
     eventually("the replica sets are scaled", TIMEOUT, async || {
         let sets = replica_sets(env).await?;
@@ -96,16 +98,16 @@ async fn wait_for_sizes(env: &Env, expected: &[i32]) -> Outcome<Vec<ReplicaSet>>
     .await
 }
 
-async fn a_rollout_keeps_its_revisions(env: Env) -> Outcome {
+async fn a_rollout_keeps_the_old_replica_set(env: Env) -> Outcome {
     let api: Api<Deployment> = env.api();
     api.create(&PostParams::default(), &deployment("web", 3)?).await?;
-    let first = rolled_out(&api, "web").await?;
+    let first = wait_for_rollout(&api, "web").await?;
     check_eq!(condition(&first, "Available")["reason"], "MinimumReplicasAvailable");
-    check_eq!(first["metadata"]["annotations"][REVISION], "1");
+    check_eq!(first["metadata"]["annotations"][REVISION_ANNOTATION], "1");
     check!(first["status"]["unavailableReplicas"].is_null());
     set_image(&api, "registry.k8s.io/pause:3.9").await?;
-    let second = rolled_out(&api, "web").await?;
-    check_eq!(second["metadata"]["annotations"][REVISION], "2");
+    let second = wait_for_rollout(&api, "web").await?;
+    check_eq!(second["metadata"]["annotations"][REVISION_ANNOTATION], "2");
     let sets = wait_for_sizes(&env, &[0, 3]).await?;
     for set in &sets {
         let hash = set.labels().get("pod-template-hash").cloned().unwrap_or_default();
@@ -129,15 +131,15 @@ async fn a_rollout_keeps_its_revisions(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_rollback_takes_the_old_replica_set(env: Env) -> Outcome {
+async fn a_rollback_reuses_the_old_replica_set(env: Env) -> Outcome {
     let api: Api<Deployment> = env.api();
     api.create(&PostParams::default(), &deployment("web", 2)?).await?;
-    rolled_out(&api, "web").await?;
+    wait_for_rollout(&api, "web").await?;
     set_image(&api, "registry.k8s.io/pause:3.9").await?;
-    rolled_out(&api, "web").await?;
+    wait_for_rollout(&api, "web").await?;
     let first = wait_for_sizes(&env, &[0, 2]).await?.remove(0);
     set_image(&api, "registry.k8s.io/pause:3.10").await?;
-    rolled_out(&api, "web").await?;
+    wait_for_rollout(&api, "web").await?;
     let sets = wait_for_sizes(&env, &[0, 2]).await?;
     check_eq!(sets[1].uid(), first.uid());
     check_eq!(revision(&sets[1]), "3");
@@ -151,10 +153,10 @@ async fn old_revisions_are_deleted(env: Env) -> Outcome {
     let mut web = deployment("web", 1)?;
     web.spec.revision_history_limit = Some(1);
     api.create(&PostParams::default(), &web).await?;
-    rolled_out(&api, "web").await?;
+    wait_for_rollout(&api, "web").await?;
     for version in ["3.9", "3.8", "3.7"] {
         set_image(&api, &format!("registry.k8s.io/pause:{version}")).await?;
-        rolled_out(&api, "web").await?;
+        wait_for_rollout(&api, "web").await?;
     }
     eventually("two revisions remain", TIMEOUT, async || {
         let revisions: Vec<_> = replica_sets(&env).await?.iter().map(revision).collect();
@@ -164,10 +166,10 @@ async fn old_revisions_are_deleted(env: Env) -> Outcome {
     .await
 }
 
-async fn a_paused_deployment_scales_only(env: Env) -> Outcome {
+async fn a_paused_deployment_scales_without_a_rollout(env: Env) -> Outcome {
     let api: Api<Deployment> = env.api();
     api.create(&PostParams::default(), &deployment("web", 2)?).await?;
-    rolled_out(&api, "web").await?;
+    wait_for_rollout(&api, "web").await?;
     let merge = |patch: Value| {
         let api = api.clone();
         async move { api.patch("web", &PatchParams::default(), &Patch::Merge(patch)).await }
@@ -182,7 +184,7 @@ async fn a_paused_deployment_scales_only(env: Env) -> Outcome {
     wait_for(&api, "web", "the deployment is scaled", |web| web["status"]["readyReplicas"] == 3).await?;
     wait_for_sizes(&env, &[3]).await?;
     merge(json!({"spec": {"paused": false}})).await?;
-    rolled_out(&api, "web").await?;
+    wait_for_rollout(&api, "web").await?;
     wait_for_sizes(&env, &[0, 3]).await?;
     Ok(())
 }
@@ -208,16 +210,16 @@ async fn a_rollout_without_progress_exceeds_its_deadline(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn recreation_replaces_all_pods(env: Env) -> Outcome {
+async fn the_recreate_strategy_rolls_out_without_surge(env: Env) -> Outcome {
     let api: Api<Deployment> = env.api();
     let mut web = serde_json::to_value(deployment("web", 2)?)?;
     web["spec"]["strategy"] = json!({"type": "Recreate"});
     api.create(&PostParams::default(), &object(web)?).await?;
-    rolled_out(&api, "web").await?;
+    wait_for_rollout(&api, "web").await?;
     set_image(&api, "registry.k8s.io/pause:3.9").await?;
-    rolled_out(&api, "web").await?;
+    wait_for_rollout(&api, "web").await?;
     let sets = wait_for_sizes(&env, &[0, 2]).await?;
-    // Without surge, at most `replicas` pods exist.
+    // The strategy `Recreate` has no surge: the maximum number of pods equals `spec.replicas`.
     let annotations = sets[1].annotations();
     check_eq!(annotations.get("deployment.kubernetes.io/max-replicas").map(String::as_str), Some("2"));
     Ok(())

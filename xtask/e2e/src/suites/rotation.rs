@@ -1,4 +1,5 @@
-//! The rotation of all certificates under a running reflector. The case starts a cluster of its own.
+//! The CA, the server certificate and a client certificate are rotated while a reflector runs. The case starts a cluster of
+//! its own.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ suite!("rotation":
 /// The time limit of each wait. API servers read changed files at the latest after a minute.
 const TIMEOUT: Duration = Duration::from_secs(100);
 
-/// The files of a client's certificates.
+/// The files of a client: the trusted CA certificates, the client certificate and its key.
 struct ClientFiles {
     authorities: PathBuf,
     certificate: PathBuf,
@@ -39,6 +40,7 @@ struct ClientFiles {
 }
 
 impl ClientFiles {
+    /// Writes the files into `folder`.
     fn new(folder: &Path, authorities: &str, identity: &Identity) -> Outcome<Self> {
         let path = |name| folder.join(name);
         let files =
@@ -125,7 +127,7 @@ async fn certificates_are_rotated_without_a_failed_call(env: Env) -> Outcome {
     timeout(TIMEOUT, reader.wait_until_ready()).await??;
     check_eq!(user_name(&client).await?, "before");
 
-    // Both sides trust both CAs before a certificate of the new one is used.
+    // The client and the server trust both CAs before either of them uses a certificate of the new CA.
     std::fs::write(&files.authorities, &both)?;
     cluster.replace_client_authorities(&both)?;
     wait_until_accepted(&server, &old, &new_identity, "after").await?;
@@ -136,7 +138,7 @@ async fn certificates_are_rotated_without_a_failed_call(env: Env) -> Outcome {
         Ok((user_name(&client).await? == "after").then_some(()))
     })
     .await?;
-    // No side trusts the old CA any longer.
+    // The old CA is removed from the trusted CAs of the client and of the server.
     std::fs::write(&files.authorities, new.certificate())?;
     cluster.replace_client_authorities(new.certificate())?;
     eventually("the server refuses the old certificate", TIMEOUT, async || {

@@ -17,13 +17,14 @@ use crate::env::Env;
 use crate::failure::{Outcome, check};
 use crate::support::eventually;
 
-/// The time limit for a line of output. It is longer than two poll intervals of an example.
+/// The time limit of a wait for a line of output or for the exit. Some examples print only after a poll, which takes up to
+/// ten seconds.
 const TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The lines that an example has written to stdout or stderr. A task appends the lines.
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// A running example and its captured output. Dropping it kills the example.
+/// A running example and its captured output. Dropping this value kills the example.
 pub(super) struct RunningExample {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -35,8 +36,8 @@ pub(super) struct RunningExample {
 }
 
 impl RunningExample {
-    /// Starts the example as a child process, with tasks that read its output. Its kubeconfig has the namespace of the
-    /// case.
+    /// Starts the example as a child process, with tasks that read its output. The kubeconfig of the example selects the
+    /// namespace of the case.
     pub(super) fn start(env: &Env, name: &str, arguments: &[&str]) -> Outcome<Self> {
         Self::start_with(env, name, arguments, &[])
     }
@@ -51,7 +52,7 @@ impl RunningExample {
         Self::start_at(env, None, name, arguments, variables)
     }
 
-    /// Like [`start_with`](Self::start_with), with another URL of the server.
+    /// Like [`start_with`](Self::start_with). `url` replaces the server's URL in the kubeconfig.
     pub(super) fn start_at(
         env: &Env,
         url: Option<&str>,
@@ -97,7 +98,7 @@ impl RunningExample {
         self.stdin = None;
     }
 
-    /// Waits for a line of stdout that contains all of `parts`, and returns it.
+    /// Waits for a line of stdout that contains all of `parts`, and returns the line.
     pub(super) async fn wait_for_line(&self, parts: &[&str]) -> Outcome<String> {
         eventually(&format!("the example prints a line with {parts:?}"), TIMEOUT, async || {
             let lines = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,7 +151,7 @@ impl Drop for RunningExample {
     }
 }
 
-/// Appends the lines of `from` to `into` until the end of the file.
+/// Starts a task that appends the lines of `from` to `into` until `from` ends.
 fn read_lines(from: impl AsyncRead + Unpin + Send + 'static, into: Lines) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(from).lines();

@@ -1,4 +1,5 @@
-//! Pods whose processes the suites about streams use, and a client for the protocols of older servers.
+//! Helpers of the suites that use processes, logs or ports of a pod: a running pod, an `Api` whose client offers only the
+//! old protocol of streams, and functions that read the outputs of a process.
 
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use crate::env::Env;
 use crate::failure::Outcome;
 use crate::support::pod;
 
-/// Creates the pod `web`, and waits until it runs. Needs [`Processes`](crate::case::Need::Processes).
-pub(super) async fn running_pod(env: &Env) -> Outcome<Api<Pod>> {
+/// Creates the pod `web`, and waits until the pod runs. Needs [`Processes`](crate::case::Need::Processes).
+pub(super) async fn create_running_pod(env: &Env) -> Outcome<Api<Pod>> {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &pod("web")?).await?;
@@ -27,8 +28,9 @@ pub(super) async fn running_pod(env: &Env) -> Outcome<Api<Pod>> {
     Ok(pods)
 }
 
-/// An `Api` whose streams offer only `v4.channel.k8s.io`, as if the server were older than Kubernetes 1.30.
-pub(super) fn older_api(env: &Env) -> Outcome<Api<Pod>> {
+/// An `Api` whose streams offer only `v4.channel.k8s.io`. The server therefore uses this protocol, as servers before
+/// Kubernetes 1.30 do.
+pub(super) fn api_with_old_protocol(env: &Env) -> Outcome<Api<Pod>> {
     let layer = MapRequestLayer::new(|mut request: Request<Body>| {
         let headers = request.headers_mut();
         if headers.contains_key(header::UPGRADE) {
@@ -48,7 +50,7 @@ pub(super) async fn read(output: Option<impl AsyncRead + Unpin>) -> Outcome<Stri
     Ok(text)
 }
 
-/// Reads both outputs of a process, and its result.
+/// Reads stdout and stderr of a process to the end, and waits for the final status of the process.
 pub(super) async fn finish(mut process: AttachedProcess) -> Outcome<(String, String, Status)> {
     let status = process.take_status().context("the status was taken before")?;
     let (stdout, stderr) = (process.stdout(), process.stderr());

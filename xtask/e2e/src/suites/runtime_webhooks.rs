@@ -1,4 +1,4 @@
-//! Webhooks of kube-runtime's server, which an API server calls: conversion between versions of a kind, and admission.
+//! An API server calls webhooks of kube-runtime's webhook server: conversion between versions of a kind, and admission.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -30,10 +30,10 @@ use super::widget::install_crd;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{LABEL, config_map, eventually, named, value};
+use crate::support::{LABEL, config_map, eventually, named_metadata, value};
 
 suite!("runtime_webhooks":
-    a_conversion_webhook_serves_all_versions_of_a_kind [Loopback],
+    a_webhook_converts_between_the_versions_of_a_kind [Loopback],
     admission_webhooks_refuse_and_mutate_objects [Loopback],
     admission_webhooks_decode_a_derived_kind [Loopback],
 );
@@ -41,7 +41,7 @@ suite!("runtime_webhooks":
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server with a certificate that was made for the case. Dropping it stops the manager.
+/// A manager that serves webhooks, with a certificate that was made for the case. Dropping this value stops the manager.
 struct Webhooks {
     url: String,
     authority: ByteString,
@@ -74,7 +74,7 @@ impl Webhooks {
     }
 
     /// The configuration of a client that calls the webhook at `path`.
-    fn admission_client(&self, path: &str) -> admission_v1::WebhookClientConfig {
+    fn admission_client_config(&self, path: &str) -> admission_v1::WebhookClientConfig {
         admission_v1::WebhookClientConfig {
             ca_bundle: Some(self.authority.clone()),
             url: Some(format!("{}{path}", self.url)),
@@ -90,7 +90,7 @@ impl Webhooks {
     }
 }
 
-/// The oldest version of the kind: one port.
+/// The old version of the kind: one port.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "webhooks.example.com",
@@ -128,7 +128,7 @@ impl TryFrom<Gate> for GateV1 {
     }
 }
 
-/// The CRD of both versions, with a conversion webhook.
+/// The CRD of `Gate` with the versions v1 and v2, and with a conversion webhook.
 fn gates_crd(webhooks: &Webhooks) -> Outcome<extensions_v1::CustomResourceDefinition> {
     let mut crd = merge_crds(vec![GateV1::crd(), Gate::crd()], "v2")?;
     crd.metadata.labels.get_or_insert_default().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
@@ -147,11 +147,12 @@ fn gates_crd(webhooks: &Webhooks) -> Outcome<extensions_v1::CustomResourceDefini
     Ok(crd)
 }
 
-async fn a_conversion_webhook_serves_all_versions_of_a_kind(env: Env) -> Outcome {
+async fn a_webhook_converts_between_the_versions_of_a_kind(env: Env) -> Outcome {
     let (old, new): (Api<GateV1>, Api<Gate>) = (env.api(), env.api());
     let converter = Converter::<Gate>::new().with_version::<Gate>().with_version::<GateV1>();
     let mut store = None;
-    // The list of the informer needs the webhook of the same manager.
+    // The informer and the webhook belong to the same manager. The informer reads the old version, so the API server calls
+    // the webhook for the requests of the informer.
     let webhooks = Webhooks::start(
         &env,
         |server| server.convert("/convert", converter),
@@ -195,7 +196,7 @@ async fn validate_map(request: AdmissionRequest<ConfigMap>) -> Result<Vec<String
     }
 }
 
-/// A mutating webhook for config maps: sets `owner`.
+/// A mutating webhook for config maps: sets a missing `owner` to the user of the request.
 async fn default_owner(
     mut map: ConfigMap,
     request: AdmissionRequest<ConfigMap>,
@@ -206,7 +207,7 @@ async fn default_owner(
 }
 
 /// The rule for creations and updates of a resource.
-fn writes_of(group: &str, version: &str, resource: &str) -> admission_v1::RuleWithOperations {
+fn rule_for_writes(group: &str, version: &str, resource: &str) -> admission_v1::RuleWithOperations {
     admission_v1::RuleWithOperations {
         api_groups: Some(vec![group.to_owned()]),
         api_versions: Some(vec![version.to_owned()]),
@@ -217,16 +218,16 @@ fn writes_of(group: &str, version: &str, resource: &str) -> admission_v1::RuleWi
 }
 
 /// The selector of the case's namespace.
-fn in_namespace(env: &Env) -> LabelSelector {
+fn namespace_selector(env: &Env) -> LabelSelector {
     let name = ("kubernetes.io/metadata.name".to_owned(), env.namespace().to_owned());
     LabelSelector { match_labels: Some(BTreeMap::from([name])), match_expressions: None }
 }
 
-/// Registers both webhooks for a resource in the case's namespace.
+/// Registers the webhooks `/validate` and `/mutate` for the requests that match `rule` in the case's namespace.
 async fn register(env: &Env, webhooks: &Webhooks, rule: admission_v1::RuleWithOperations) -> Outcome {
     let name = env.unique_name("webhooks");
     let hook = format!("{}.e2e.example.com", env.namespace());
-    let mut metadata = named(&name);
+    let mut metadata = named_metadata(&name);
     metadata.labels = Some([(LABEL.0.to_owned(), LABEL.1.to_owned())].into());
     let validating: Api<admission_v1::ValidatingWebhookConfiguration> = Api::all(env.client());
     let mutating: Api<admission_v1::MutatingWebhookConfiguration> = Api::all(env.client());
@@ -236,9 +237,9 @@ async fn register(env: &Env, webhooks: &Webhooks, rule: admission_v1::RuleWithOp
         metadata: metadata.clone(),
         webhooks: Some(vec![admission_v1::ValidatingWebhook {
             admission_review_versions: vec!["v1".to_owned()],
-            client_config: webhooks.admission_client("/validate"),
+            client_config: webhooks.admission_client_config("/validate"),
             name: hook.clone(),
-            namespace_selector: Some(in_namespace(env)),
+            namespace_selector: Some(namespace_selector(env)),
             rules: Some(vec![rule.clone()]),
             side_effects: "None".to_owned(),
             ..admission_v1::ValidatingWebhook::default()
@@ -249,9 +250,9 @@ async fn register(env: &Env, webhooks: &Webhooks, rule: admission_v1::RuleWithOp
         metadata,
         webhooks: Some(vec![admission_v1::MutatingWebhook {
             admission_review_versions: vec!["v1".to_owned()],
-            client_config: webhooks.admission_client("/mutate"),
+            client_config: webhooks.admission_client_config("/mutate"),
             name: hook,
-            namespace_selector: Some(in_namespace(env)),
+            namespace_selector: Some(namespace_selector(env)),
             rules: Some(vec![rule]),
             side_effects: "None".to_owned(),
             ..admission_v1::MutatingWebhook::default()
@@ -275,7 +276,7 @@ async fn admission_webhooks_refuse_and_mutate_objects(env: Env) -> Outcome {
         |server| server.validate("/validate", validate_map).mutate("/mutate", default_owner),
         |_| {},
     )?;
-    register(&env, &webhooks, writes_of("", "v1", "configmaps")).await?;
+    register(&env, &webhooks, rule_for_writes("", "v1", "configmaps")).await?;
     let maps: Api<ConfigMap> = env.api();
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     eventually("both webhooks are called", TIMEOUT, async || {
@@ -290,7 +291,7 @@ async fn admission_webhooks_refuse_and_mutate_objects(env: Env) -> Outcome {
     check_refusal(&refused!(create("invalid").await), 422, "denied the request: v is invalid")?;
     check_refusal(&refused!(create("panic").await), 500, "the handler of the webhook panicked")?;
     check!(maps.get_opt("a").await?.is_none());
-    // The user of the request is not the same on all servers.
+    // The user of the request depends on the server, so the case checks only that an owner is set.
     let created = create("old").await?;
     let owner = created.data.as_ref().and_then(|data| data.get("owner").cloned());
     check!(owner.is_some(), "{created:?}");
@@ -340,7 +341,7 @@ async fn admission_webhooks_decode_a_derived_kind(env: Env) -> Outcome {
     let mut crd = Bridge::crd();
     crd.metadata.labels.get_or_insert_default().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
     install_crd(&env, &crd).await?;
-    register(&env, &webhooks, writes_of("webhooks.example.com", "v1", "bridges")).await?;
+    register(&env, &webhooks, rule_for_writes("webhooks.example.com", "v1", "bridges")).await?;
     let bridges: Api<Bridge> = env.api();
     let bridge = |span_meters| Bridge::new("a", BridgeSpec { span_meters, pillar_count: None });
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };

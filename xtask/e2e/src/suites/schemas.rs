@@ -1,4 +1,5 @@
-//! Structural schemas of CRDs and built-in kinds: validation, pruning, defaulting, and the stored form of values.
+//! Validation, pruning, defaulting, and the stored form of values, both for kinds with a structural schema in a CRD and for
+//! built-in kinds. The suite also covers the validation and the approval of CRDs.
 
 use std::time::Duration;
 
@@ -15,13 +16,13 @@ use crate::support::{LABEL, eventually};
 
 suite!("schemas":
     stores_times_of_built_in_kinds_in_utc,
-    prunes_values_of_additional_properties_without_a_schema,
+    boolean_additional_properties_prune_or_reject_values,
     drops_nulls_of_non_nullable_fields_except_in_apply,
     rejects_integers_beyond_int64 [Latest],
     rejects_invalid_selectable_fields,
     rejects_an_empty_deprecation_warning,
     protected_groups_require_an_approval_annotation,
-    the_approval_of_a_protected_group_is_a_condition,
+    a_condition_reports_the_approval_of_a_protected_group,
     formats_accept_the_same_values_as_go,
     patterns_use_go_regexp_syntax,
     rejects_duplicate_list_items [Latest],
@@ -30,7 +31,7 @@ suite!("schemas":
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The CRD of a kind in the case's own group, with `properties` as the schema of its `spec`.
+/// The CRD of the kind `Thing` in the case's own group. The `spec` of a `Thing` has the properties `properties`.
 fn crd_with_properties(env: &Env, properties: &Value) -> Value {
     let group = format!("{}.example.com", env.namespace());
     json!({
@@ -91,8 +92,7 @@ impl Things {
     }
 }
 
-/// Creates a CRD as a dry run. The inner result is the server's answer; an outer error means that the CRD does not
-/// decode.
+/// Creates a CRD as a dry run. The inner result is the server's answer. An outer error means that `crd` cannot be decoded.
 async fn dry_run_create(env: &Env, crd: Value) -> Outcome<Result<(), Error>> {
     let crds: Api<DynamicObject> =
         Api::all_with(env.client(), &ApiResource::erase::<CustomResourceDefinition>(&()));
@@ -146,7 +146,7 @@ async fn stores_times_of_built_in_kinds_in_utc(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn prunes_values_of_additional_properties_without_a_schema(env: Env) -> Outcome {
+async fn boolean_additional_properties_prune_or_reject_values(env: Env) -> Outcome {
     let mut mixed =
         json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false});
     let error = refused!(dry_run_create(&env, crd_with_properties(&env, &json!({"p": mixed}))).await?);
@@ -204,7 +204,7 @@ async fn drops_nulls_of_non_nullable_fields_except_in_apply(env: Env) -> Outcome
         let patched = things.api.patch(&name, &PatchParams::default(), &patch).await;
         patched.map(|thing| thing.data["spec"]["p"].clone())
     };
-    // A merge patch removes nulls from objects in lists.
+    // In a list, a merge patch keeps items that are null, and removes null fields of objects.
     check_eq!(patched(Patch::Merge(json!({"spec": {"p": [null, 5]}}))).await?, json!([null, 5]));
     check_eq!(patched(Patch::Merge(json!({"spec": {"p": [{"a": null, "b": 1}]}}))).await?, json!([{"b": 1}]));
     let applied = async |spec: Value| {
@@ -291,7 +291,7 @@ async fn rejects_an_empty_deprecation_warning(env: Env) -> Outcome {
     Ok(())
 }
 
-/// A CRD with these annotations in a protected API group, which ends in `k8s.io`.
+/// A CRD with these annotations. The API group is protected, because it ends in `.k8s.io`.
 fn crd_in_protected_group(env: &Env, annotations: Value) -> Value {
     let mut crd = crd_with_properties(env, &json!({"s": {"type": "string"}}));
     let group = format!("{}.k8s.io", env.namespace());
@@ -309,7 +309,7 @@ async fn protected_groups_require_an_approval_annotation(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn the_approval_of_a_protected_group_is_a_condition(env: Env) -> Outcome {
+async fn a_condition_reports_the_approval_of_a_protected_group(env: Env) -> Outcome {
     let annotations = |approval: &str| json!({"api-approved.kubernetes.io": approval});
     let unapproved: CustomResourceDefinition =
         serde_json::from_value(crd_in_protected_group(&env, annotations("unapproved, a test")))?;

@@ -8,7 +8,7 @@ use kube_client::{Api, ResourceExt};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, idle_pod, labelled, names};
+use crate::support::{config_map, idle_pod, labelled_config_map, names};
 
 suite!("selectors":
     server_and_client_selectors_match_the_same_labels,
@@ -21,9 +21,9 @@ suite!("selectors":
 async fn server_and_client_selectors_match_the_same_labels(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for (name, tier) in [("a", "web"), ("b", "db"), ("c", "cache")] {
-        maps.create(&PostParams::default(), &labelled(name, "tier", tier)).await?;
+        maps.create(&PostParams::default(), &labelled_config_map(name, "tier", tier)).await?;
     }
-    maps.create(&PostParams::default(), &labelled("d", "other", "x")).await?;
+    maps.create(&PostParams::default(), &labelled_config_map("d", "other", "x")).await?;
     // A controller may create the config map `kube-root-ca.crt` in each namespace.
     let without_root_ca = "metadata.name!=kube-root-ca.crt";
     let all = maps.list(&ListParams::default().fields(without_root_ca)).await?.items;
@@ -91,7 +91,7 @@ async fn field_selectors_match_pod_fields(env: Env) -> Outcome {
 async fn label_and_field_selectors_are_both_applied(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for (name, tier) in [("a", "web"), ("b", "web")] {
-        maps.create(&PostParams::default(), &labelled(name, "tier", tier)).await?;
+        maps.create(&PostParams::default(), &labelled_config_map(name, "tier", tier)).await?;
     }
     let both = ListParams::default().labels("tier=web").fields("metadata.name=a");
     check_eq!(names::<ConfigMap>(&maps.list(&both).await?.items), ["a"]);

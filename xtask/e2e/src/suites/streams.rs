@@ -15,10 +15,10 @@ use tokio::time::timeout;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{labelled, named, names, value, wait_until_converged};
+use crate::support::{labelled_config_map, named_metadata, names, value, wait_until_converged};
 
 suite!("streams":
-    watcher_emits_the_initial_list_and_then_changes,
+    watcher_emits_the_initial_list_before_changes,
     watcher_resumes_when_a_watch_times_out,
     store_holds_objects_of_all_namespaces,
     touched_objects_include_deleted_objects,
@@ -32,7 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A config map with the label `topic=streams`.
 fn topic_map(name: &str) -> ConfigMap {
-    labelled(name, "topic", "streams")
+    labelled_config_map(name, "topic", "streams")
 }
 
 /// A configuration that selects the config maps of [`topic_map`].
@@ -47,7 +47,7 @@ async fn set_value(maps: &Api<ConfigMap>, name: &str, value: &str) -> Outcome {
     Ok(())
 }
 
-/// The next item of the stream. Fails after [`TIMEOUT`], or if the item is an error.
+/// The next item of the stream. Fails after [`TIMEOUT`], if the item is an error, or if the stream has ended.
 async fn next<T>(stream: &mut (impl Stream<Item = watcher::Result<T>> + Unpin)) -> Outcome<T> {
     let item = timeout(TIMEOUT, stream.try_next()).await??;
     Ok(item.ok_or_else(|| anyhow::anyhow!("the stream has ended"))?)
@@ -65,7 +65,7 @@ fn summary(event: &Event<ConfigMap>) -> String {
     }
 }
 
-async fn watcher_emits_the_initial_list_and_then_changes(env: Env) -> Outcome {
+async fn watcher_emits_the_initial_list_before_changes(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     let mut stream = watcher(maps.clone(), topic_config()).boxed();
@@ -106,10 +106,10 @@ async fn store_holds_objects_of_all_namespaces(env: Env) -> Outcome {
     let namespaces: Api<Namespace> = Api::all(env.client());
     let other = env.unique_name("other");
     env.delete_at_end(&namespaces, &other);
-    let namespace = Namespace { metadata: named(&other), ..Namespace::default() };
+    let namespace = Namespace { metadata: named_metadata(&other), ..Namespace::default() };
     namespaces.create(&PostParams::default(), &namespace).await?;
     let label = format!("e2e={}", env.namespace());
-    let map = || labelled("same-name", "e2e", env.namespace());
+    let map = || labelled_config_map("same-name", "e2e", env.namespace());
     let all: Api<ConfigMap> = Api::all(env.client());
     let (reader, writer) = store();
     let stream = reflector(writer, watcher(all.clone(), Config::default().labels(&label)));

@@ -1,5 +1,6 @@
-//! The test data and the types in Kubernetes' Go modules. The test data has each kind in JSON and in Protobuf, with a
-//! value in every field. The client's table of Protobuf messages was recorded from the types.
+//! Compares the client's Protobuf decoder with Kubernetes' Go modules. The modules contain test data: each kind in JSON
+//! and in Protobuf, with a value in every field. The client's table of Protobuf messages was recorded from the types of
+//! the modules.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -18,14 +19,15 @@ use crate::failure::{Outcome, check, check_eq};
 
 suite!("testdata":
     objects_of_all_kinds_are_equal_in_both_formats [Go],
-    the_table_of_messages_is_that_of_the_modules [Go],
+    the_table_of_messages_equals_the_types_of_the_modules [Go],
 );
 
 /// The module with the test data: the newest supported version.
 const MODULE: &str = "k8s.io/api@v0.37.2";
 
-/// The kinds without a table: kinds that an API server sends only in JSON, and options, which are never a response.
-const WITHOUT_TABLE: [&str; 11] = [
+/// The kinds that the client's table of Protobuf messages does not have: kinds that an API server sends only in JSON,
+/// and options, which are never a response.
+const KINDS_NOT_IN_TABLE: [&str; 11] = [
     "APIGroup",
     "APIGroupDiscovery",
     "APIVersions",
@@ -56,7 +58,8 @@ async fn download() -> anyhow::Result<PathBuf> {
     Ok(Path::new(module["Dir"].as_str().context("go returned no folder")?).join("testdata/HEAD"))
 }
 
-/// The object that a client decodes from this body in Protobuf.
+/// The object that a client decodes from `body`, a response in Protobuf. The client requests the `apiVersion` and the
+/// `kind` of `expected`.
 async fn decode(expected: &Value, body: Vec<u8>) -> anyhow::Result<Value> {
     let text = |field: &str| expected[field].as_str().unwrap_or_default();
     let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
@@ -80,7 +83,7 @@ async fn objects_of_all_kinds_are_equal_in_both_formats(_env: Env) -> Outcome {
         let expected: Value = serde_json::from_slice(&std::fs::read(path.with_extension("json"))?)?;
         // An event of a watch has no kind of its own.
         let Some(kind) = expected["kind"].as_str().filter(|kind| !kind.is_empty()) else { continue };
-        if WITHOUT_TABLE.contains(&kind) {
+        if KINDS_NOT_IN_TABLE.contains(&kind) {
             continue;
         }
         compared += 1;
@@ -96,7 +99,7 @@ async fn objects_of_all_kinds_are_equal_in_both_formats(_env: Env) -> Outcome {
     Ok(())
 }
 
-async fn the_table_of_messages_is_that_of_the_modules(_env: Env) -> Outcome {
+async fn the_table_of_messages_equals_the_types_of_the_modules(_env: Env) -> Outcome {
     let mut table = xtask_protobuf::Table::default();
     for version in xtask_protobuf::VERSIONS {
         let mut go = tokio::process::Command::from(xtask_protobuf::describe(version));
@@ -106,7 +109,7 @@ async fn the_table_of_messages_is_that_of_the_modules(_env: Env) -> Outcome {
     Ok(xtask_protobuf::ensure_equal(&table)?)
 }
 
-/// The value without the nulls of JSON, which Protobuf does not have.
+/// The value without the fields that are null. Protobuf has no null.
 fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(map) => {

@@ -21,12 +21,12 @@ suite!("validation":
     warns_about_unknown_fields_of_a_rejected_object,
     rejects_invalid_cron_job_schedules_and_names,
     rejects_invalid_events_and_changes_of_event_fields,
-    rejects_pod_references_without_a_name_or_key,
+    rejects_references_without_a_name_or_key,
     limits_config_maps_and_secrets_to_one_mebibyte,
     rejects_updates_of_immutable_pod_fields,
     rejects_updates_of_immutable_job_fields,
     rejects_updates_of_service_cluster_ips [Latest],
-    status_updates_change_labels_of_all_workloads_but_deployments,
+    status_updates_change_labels_of_workloads_except_deployments,
 );
 
 /// The untyped API of a kind in the case's namespace.
@@ -103,14 +103,14 @@ async fn warns_about_unknown_fields_of_a_rejected_object(env: Env) -> Outcome {
         (answer.code, &answer.warnings[..]),
         (422, &["299 - \"unknown field \\\"other\\\"\"".to_owned()][..])
     );
-    // A finalizer without a name violates three rules, and the message has each of them.
+    // An empty finalizer violates three rules, and the message names each rule.
     for text in ["name part must be non-empty", "name part must consist of", "nor is it fully qualified"] {
         check!(answer.status().2.contains(text), "{}", answer.body);
     }
     Ok(())
 }
 
-/// A pod template with one container. No scheduler assigns its pods to a node.
+/// A pod template with one container. No scheduler assigns the pods of this template to a node.
 fn pod_template() -> Value {
     let container = json!({"name": "c", "image": "i"});
     json!({"spec": {"schedulerName": "nobody", "restartPolicy": "Never", "containers": [container]}})
@@ -190,7 +190,7 @@ async fn rejects_invalid_events_and_changes_of_event_fields(env: Env) -> Outcome
     .await
 }
 
-async fn rejects_pod_references_without_a_name_or_key(env: Env) -> Outcome {
+async fn rejects_references_without_a_name_or_key(env: Env) -> Outcome {
     for (container, volume, text) in [
         (json!({"envFrom": [{"configMapRef": {"name": "a"}}]}), json!({"emptyDir": {}}), ""),
         (
@@ -305,7 +305,7 @@ async fn rejects_updates_of_service_cluster_ips(env: Env) -> Outcome {
     let created = services.create(&PostParams::default(), &serde_json::from_value(service)?).await?;
     let texts = &["spec.clusterIPs[0]: Invalid value: [\"None\"]: may not change once set"];
     check_patch_is_rejected(&services, "a", json!({"spec": {"clusterIP": "None"}}), texts).await?;
-    // An address outside the range of service IPs: the service cannot have it already.
+    // This address is outside the range of service IPs, so it is not the current address of the service.
     let texts = &["spec.clusterIPs: Invalid value: [\"192.0.2.78\"]: first value must match `clusterIP`"];
     check_patch_is_rejected(&services, "a", json!({"spec": {"clusterIPs": ["192.0.2.78"]}}), texts).await?;
     for unset in [json!({"clusterIP": ""}), json!({"clusterIPs": null})] {
@@ -316,7 +316,7 @@ async fn rejects_updates_of_service_cluster_ips(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn status_updates_change_labels_of_all_workloads_but_deployments(env: Env) -> Outcome {
+async fn status_updates_change_labels_of_workloads_except_deployments(env: Env) -> Outcome {
     let labels = json!({"a": "b"});
     let container = json!({"name": "c", "image": "i"});
     let pods = json!({

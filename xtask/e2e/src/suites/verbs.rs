@@ -19,7 +19,9 @@ use serde_json::json;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, deployment, eventually, idle_pod, labelled, named, names, object, value};
+use crate::support::{
+    config_map, deployment, eventually, idle_pod, labelled_config_map, named_metadata, names, object, value,
+};
 
 suite!("verbs":
     creates_gets_replaces_and_deletes_an_object,
@@ -32,7 +34,7 @@ suite!("verbs":
     strict_validation_rejects_unknown_fields,
     lists_objects_of_all_namespaces,
     creates_gets_and_deletes_a_cluster_scoped_object,
-    status_changes_only_through_its_subresource,
+    only_the_status_subresource_changes_the_status,
     scale_subresource_changes_replicas,
     creates_token_and_binding_subresources,
     patches_and_gets_subresources,
@@ -110,7 +112,7 @@ async fn generates_names(env: Env) -> Outcome {
 async fn lists_a_collection_and_streams_it(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for name in ["a", "b", "c"] {
-        maps.create(&PostParams::default(), &labelled(name, "topic", "list")).await?;
+        maps.create(&PostParams::default(), &labelled_config_map(name, "topic", "list")).await?;
     }
     let lp = ListParams::default().labels("topic=list");
     let list = maps.list(&lp).await?;
@@ -130,7 +132,7 @@ async fn lists_a_collection_and_streams_it(env: Env) -> Outcome {
 
 async fn gets_and_patches_metadata_only(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let full = maps.create(&PostParams::default(), &labelled("a", "topic", "meta")).await?;
+    let full = maps.create(&PostParams::default(), &labelled_config_map("a", "topic", "meta")).await?;
     let partial = maps.get_metadata("a").await?;
     check_eq!(partial.metadata, full.metadata);
     check_eq!(partial.types.as_ref().map(|types| types.kind.as_str()), Some("PartialObjectMetadata"));
@@ -147,7 +149,7 @@ async fn gets_and_patches_metadata_only(env: Env) -> Outcome {
 async fn deletes_a_collection_by_label(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for (name, colour) in [("a", "red"), ("b", "red"), ("c", "blue")] {
-        maps.create(&PostParams::default(), &labelled(name, "colour", colour)).await?;
+        maps.create(&PostParams::default(), &labelled_config_map(name, "colour", colour)).await?;
     }
     let red = ListParams::default().labels("colour=red");
     let deleted = maps.delete_collection(&DeleteParams::default(), &red).await?;
@@ -196,7 +198,7 @@ async fn strict_validation_rejects_unknown_fields(env: Env) -> Outcome {
 
 async fn lists_objects_of_all_namespaces(env: Env) -> Outcome {
     let label = env.unique_name("all");
-    env.api().create(&PostParams::default(), &labelled("a", "e2e", &label)).await?;
+    env.api().create(&PostParams::default(), &labelled_config_map("a", "e2e", &label)).await?;
     let all: Api<ConfigMap> = Api::all(env.client());
     let found = all.list(&ListParams::default().labels(&format!("e2e={label}"))).await?;
     check_eq!(found.items.len(), 1);
@@ -208,7 +210,7 @@ async fn creates_gets_and_deletes_a_cluster_scoped_object(env: Env) -> Outcome {
     let roles: Api<ClusterRole> = Api::all(env.client());
     let name = env.unique_name("role");
     env.delete_at_end(&roles, &name);
-    let role = ClusterRole { metadata: named(&name), ..ClusterRole::default() };
+    let role = ClusterRole { metadata: named_metadata(&name), ..ClusterRole::default() };
     let created = roles.create(&PostParams::default(), &role).await?;
     check_eq!(created.namespace(), None);
     check_eq!(roles.get(&name).await?.uid(), created.uid());
@@ -225,13 +227,13 @@ fn ingress(name: &str) -> Outcome<Ingress> {
     }))
 }
 
-/// The IP of the first load balancer ingress point.
+/// The IP address of the first entry in `status.loadBalancer.ingress`.
 fn load_balancer_ip(ingress: &Ingress) -> Option<&str> {
     let balancer = ingress.status.as_ref()?.load_balancer.as_ref()?;
     balancer.ingress.as_ref()?.first()?.ip.as_deref()
 }
 
-async fn status_changes_only_through_its_subresource(env: Env) -> Outcome {
+async fn only_the_status_subresource_changes_the_status(env: Env) -> Outcome {
     let ingresses: Api<Ingress> = env.api();
     let created = ingresses.create(&PostParams::default(), &ingress("web")?).await?;
     check_eq!(created.metadata.generation, Some(1));
@@ -272,7 +274,7 @@ async fn scale_subresource_changes_replicas(env: Env) -> Outcome {
     let one = Patch::Merge(json!({"spec": {"replicas": 1}}));
     let scaled = deployments.patch_scale("web", &PatchParams::default(), &one).await?;
     check_eq!(scaled.spec.and_then(|spec| spec.replicas), Some(1));
-    // The replace may conflict, because the deployment controller also updates the deployment.
+    // `replace_scale` fails with a conflict if the deployment controller updates the deployment at the same time.
     eventually("the scale is replaced", Duration::from_secs(20), async || {
         let mut scale = deployments.get_scale("web").await?;
         scale.spec.get_or_insert_default().replicas = Some(2);
@@ -289,7 +291,7 @@ async fn scale_subresource_changes_replicas(env: Env) -> Outcome {
 
 async fn creates_token_and_binding_subresources(env: Env) -> Outcome {
     let accounts: Api<ServiceAccount> = env.api();
-    let account = ServiceAccount { metadata: named("robot"), ..ServiceAccount::default() };
+    let account = ServiceAccount { metadata: named_metadata("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
     let request: TokenRequest =
         object(json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 600}}))?;

@@ -25,7 +25,7 @@ suite!("wait":
     waits_for_the_rollout_of_the_new_generation [Pods],
 );
 
-/// The time limit of each wait.
+/// The time limit of the waits that are expected to succeed.
 const LIMIT: Duration = Duration::from_secs(90);
 
 async fn a_wait_ends_when_the_object_is_created(env: Env) -> Outcome {
@@ -73,7 +73,7 @@ async fn a_deletion_ends_when_the_finalizer_is_removed(env: Env) -> Outcome {
     // A new object of the same name does not prolong the wait.
     deleted?;
     check!(successor?.uid() != first.uid());
-    // The object has no finalizer: the server deletes it immediately, and responds with a `Status`.
+    // The new object has no finalizer: the server deletes it immediately, and responds with a `Status`.
     delete_and_finalize_within(maps.clone(), "a", &dp, LIMIT).await?;
     check!(maps.get_opt("a").await?.is_none());
 

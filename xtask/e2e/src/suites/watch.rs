@@ -15,21 +15,22 @@ use tokio::time::{Instant, timeout};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, labelled, value};
+use crate::support::{config_map, labelled_config_map, value};
 
 suite!("watch":
-    emits_changes_after_a_list_in_order,
-    emits_the_initial_list_without_a_resource_version,
+    emits_changes_in_order_after_a_list,
+    emits_the_initial_list_if_no_resource_version_is_given,
     resumes_from_the_last_resource_version,
     emits_deleted_when_an_object_is_no_longer_selected,
     watches_metadata_only,
     sends_a_bookmark_before_the_timeout,
-    sends_no_bookmark_when_disabled,
-    rejects_unserved_kinds_and_invalid_versions,
-    emits_nothing_from_a_future_version,
+    sends_no_bookmark_when_bookmarks_are_disabled,
+    rejects_unserved_kinds_and_invalid_resource_versions,
+    emits_nothing_from_a_future_resource_version,
 );
 
-/// Formats an event: `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`.
+/// Formats an event: `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`, `bookmark` for `Bookmark`, and `!`
+/// before the status for `Error`.
 fn summary(event: &WatchEvent<ConfigMap>) -> String {
     match event {
         WatchEvent::Added(map) => format!("+{}={}", map.name_any(), value(map)),
@@ -68,7 +69,7 @@ fn topic_params() -> WatchParams {
 
 /// A config map with the label `topic=watch`.
 fn topic_map(name: &str) -> ConfigMap {
-    labelled(name, "topic", "watch")
+    labelled_config_map(name, "topic", "watch")
 }
 
 /// Sets the key `v` of a config map.
@@ -82,7 +83,7 @@ async fn list_version(maps: &Api<ConfigMap>) -> Outcome<String> {
     Ok(maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default())
 }
 
-async fn emits_changes_after_a_list_in_order(env: Env) -> Outcome {
+async fn emits_changes_in_order_after_a_list(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     let mut events = maps.watch(&topic_params(), &list_version(&maps).await?).await?;
@@ -95,12 +96,13 @@ async fn emits_changes_after_a_list_in_order(env: Env) -> Outcome {
     check_eq!(summaries(&seen), ["+b=1", "~a=2", "~b=3", "-a=2"]);
     check_eq!(seen[2].object(), Some(&last));
     // A deletion has its own resource version.
-    let deleted = seen[3].object().and_then(ResourceExt::resource_version);
-    check!(deleted > last.resource_version(), "{deleted:?}");
+    let version = |map: &ConfigMap| map.resource_version().unwrap_or_default().parse::<u64>();
+    let deleted = seen[3].object().map(version).transpose()?;
+    check!(deleted > Some(version(&last)?), "{deleted:?}");
     Ok(())
 }
 
-async fn emits_the_initial_list_without_a_resource_version(env: Env) -> Outcome {
+async fn emits_the_initial_list_if_no_resource_version_is_given(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     maps.create(&PostParams::default(), &topic_map("b")).await?;
@@ -139,7 +141,7 @@ async fn emits_deleted_when_an_object_is_no_longer_selected(env: Env) -> Outcome
     maps.patch("a", &pp, &label(Some("watch"), "3")).await?;
     maps.patch("a", &pp, &label(None, "4")).await?;
     let seen = next(&mut events, 3).await?;
-    // The `Deleted` event contains the last state of the object that the selector matched.
+    // The `Deleted` event contains the object in its last state with the label.
     check_eq!(summaries(&seen), ["+a=2", "~a=3", "-a=3"]);
     Ok(())
 }
@@ -173,7 +175,7 @@ async fn sends_a_bookmark_before_the_timeout(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn sends_no_bookmark_when_disabled(env: Env) -> Outcome {
+async fn sends_no_bookmark_when_bookmarks_are_disabled(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let wp = topic_params().timeout(Duration::from_secs(3)).disable_bookmarks();
     let events: Vec<_> = maps.watch(&wp, &list_version(&maps).await?).await?.collect().await;
@@ -181,7 +183,7 @@ async fn sends_no_bookmark_when_disabled(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_unserved_kinds_and_invalid_versions(env: Env) -> Outcome {
+async fn rejects_unserved_kinds_and_invalid_resource_versions(env: Env) -> Outcome {
     use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
     let ghost = ApiResource::from_gvk(&GroupVersionKind::gvk("e2e.invalid", "v1", "Ghost"));
     let ghosts: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &ghost);
@@ -193,7 +195,7 @@ async fn rejects_unserved_kinds_and_invalid_versions(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn emits_nothing_from_a_future_version(env: Env) -> Outcome {
+async fn emits_nothing_from_a_future_resource_version(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let future = list_version(&maps).await?.parse::<u64>()? + 1_000_000;
     let params = topic_params().timeout(Duration::from_secs(3));

@@ -12,13 +12,13 @@ use tokio::time::timeout;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::labelled;
+use crate::support::labelled_config_map;
 
 suite!("watch_list":
     initial_events_end_with_a_bookmark [WatchList],
     an_empty_initial_list_is_only_a_bookmark [WatchList],
     both_initial_list_strategies_return_the_same_objects,
-    a_future_resource_version_is_an_error_event [WatchList],
+    a_future_resource_version_causes_an_error_event [WatchList],
 );
 
 /// The time limit of each wait.
@@ -27,12 +27,12 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// Creates the config maps `a`, `b` and `c`.
 async fn create_three_maps(maps: &Api<ConfigMap>) -> Outcome {
     for name in ["a", "b", "c"] {
-        maps.create(&PostParams::default(), &labelled(name, "topic", "watch-list")).await?;
+        maps.create(&PostParams::default(), &labelled_config_map(name, "topic", "watch-list")).await?;
     }
     Ok(())
 }
 
-/// Parameters of a watch that begins with the initial list of the config maps of [`create_three_maps`].
+/// Parameters of a watch for the config maps of [`create_three_maps`]. The watch begins with the initial list.
 fn watch_list_params() -> WatchParams {
     WatchParams::default().labels("topic=watch-list").timeout(Duration::from_secs(60)).initial_events()
 }
@@ -56,8 +56,8 @@ async fn initial_events_end_with_a_bookmark(env: Env) -> Outcome {
     check_eq!(objects, list.items);
     let listed: u64 = list.metadata.resource_version.unwrap_or_default().parse()?;
     check!(version.parse::<u64>()? >= listed, "{version} is older than {listed}");
-    maps.create(&PostParams::default(), &labelled("d", "topic", "watch-list")).await?;
-    // The server also sends bookmarks at any time.
+    maps.create(&PostParams::default(), &labelled_config_map("d", "topic", "watch-list")).await?;
+    // The server may send further bookmarks at any time.
     let mut changes = events.try_filter(|event| ready(!matches!(event, WatchEvent::Bookmark(_))));
     let next = timeout(TIMEOUT, changes.try_next()).await??;
     check!(matches!(&next, Some(WatchEvent::Added(map)) if map.name_any() == "d"), "{next:?}");
@@ -97,7 +97,7 @@ async fn both_initial_list_strategies_return_the_same_objects(env: Env) -> Outco
     Ok(())
 }
 
-async fn a_future_resource_version_is_an_error_event(env: Env) -> Outcome {
+async fn a_future_resource_version_causes_an_error_event(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let version = maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
     let future = (version.parse::<u64>()? + 1_000_000).to_string();

@@ -1,4 +1,4 @@
-//! Pods that run on nodes: rollouts, termination and eviction.
+//! Pods that run on nodes: scheduling, rollouts, termination and eviction.
 
 use std::time::Duration;
 
@@ -17,16 +17,16 @@ use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{
-    deployment, eventually, named, object, pod, poll_reflector_until, wait_until_converged,
+    deployment, eventually, named_metadata, object, pod, poll_reflector_until, wait_until_converged,
 };
 
 suite!("workloads":
     a_reflector_follows_a_rollout [Pods],
     a_pod_runs_and_terminates [Pods],
     a_disruption_budget_blocks_eviction [Pods],
-    nodes_are_ready [Pods],
+    at_least_one_node_is_ready [Pods],
     a_pod_affinity_selects_namespaces_by_their_labels [Pods],
-    spread_constraints_limit_the_skew_of_nodes [Pods, NewNodes],
+    spread_constraints_limit_the_skew_between_nodes [Pods, NewNodes],
 );
 
 /// The time limit of each wait.
@@ -86,7 +86,7 @@ async fn a_pod_runs_and_terminates(env: Env) -> Outcome {
 
 async fn a_disruption_budget_blocks_eviction(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
-    // By default the client waits for the `Retry-After` of a 429 and retries.
+    // The client of the case does not retry after a 429 response, because the case checks this response.
     let mut config = env.config();
     config.retry = RetryPolicy::never();
     let pods: Api<Pod> = Api::default_namespaced(Client::try_from(config)?);
@@ -104,7 +104,7 @@ async fn a_disruption_budget_blocks_eviction(env: Env) -> Outcome {
         Ok(status.is_some_and(|status| status.current_healthy == Some(1)).then_some(()))
     })
     .await?;
-    let eviction = Eviction { metadata: named("a"), ..Eviction::default() };
+    let eviction = Eviction { metadata: named_metadata("a"), ..Eviction::default() };
     let evict = async || -> kube_client::Result<Status> {
         pods.create_subresource("eviction", "a", &PostParams::default(), &eviction).await
     };
@@ -121,7 +121,7 @@ async fn a_disruption_budget_blocks_eviction(env: Env) -> Outcome {
         .await
 }
 
-async fn nodes_are_ready(env: Env) -> Outcome {
+async fn at_least_one_node_is_ready(env: Env) -> Outcome {
     let nodes: Api<Node> = Api::all(env.client());
     let mut reflector = Reflector::new(nodes.clone()).timeout(Duration::from_secs(1));
     reflector.poll().await?;
@@ -133,7 +133,7 @@ async fn nodes_are_ready(env: Env) -> Outcome {
     Ok(())
 }
 
-/// A pod with these fields in its spec.
+/// A pod with these fields in its spec, and with the label `app=spread`.
 fn pod_with(name: &str, fields: &serde_json::Value) -> Outcome<Pod> {
     let mut value = serde_json::to_value(pod(name)?)?;
     value["metadata"]["labels"] = json!({"app": "spread"});
@@ -143,7 +143,7 @@ fn pod_with(name: &str, fields: &serde_json::Value) -> Outcome<Pod> {
     object(value)
 }
 
-/// Waits until the pod has a node, and returns its name.
+/// Waits until the pod has a node, and returns the name of the node.
 async fn wait_for_node(pods: &Api<Pod>, name: &str) -> Outcome<String> {
     eventually(&format!("{name} has a node"), TIMEOUT, async || {
         Ok(pods.get(name).await?.spec.and_then(|spec| spec.node_name))
@@ -151,7 +151,7 @@ async fn wait_for_node(pods: &Api<Pod>, name: &str) -> Outcome<String> {
     .await
 }
 
-/// Waits until the scheduler has reported that no node fits the pod, and returns its message.
+/// Waits until the scheduler has reported that no node fits the pod, and returns the scheduler's message.
 async fn wait_until_unschedulable(pods: &Api<Pod>, name: &str) -> Outcome<String> {
     eventually(&format!("no node fits {name}"), TIMEOUT, async || {
         let conditions =
@@ -182,11 +182,11 @@ async fn a_pod_affinity_selects_namespaces_by_their_labels(env: Env) -> Outcome 
     Ok(())
 }
 
-async fn spread_constraints_limit_the_skew_of_nodes(env: Env) -> Outcome {
+async fn spread_constraints_limit_the_skew_between_nodes(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     let nodes: Api<Node> = Api::all(env.client());
-    // Other cases create nodes without this label.
+    // The selector excludes the nodes that other cases create: these nodes have no label `kubernetes.io/hostname`.
     let labelled = nodes.list(&ListParams::default().labels("kubernetes.io/hostname")).await?;
     check!(labelled.items.len() > 1, "the cluster has {} nodes", labelled.items.len());
     let first = labelled.items[0].name_any();
@@ -197,7 +197,7 @@ async fn spread_constraints_limit_the_skew_of_nodes(env: Env) -> Outcome {
         })
     };
     pods.create(&PostParams::default(), &pod_with("first", &json!({"nodeName": first}))?).await?;
-    // All other nodes have fewer pods than this one: a second pod on it would have a skew of two.
+    // Only the first node has a pod with the label `app=spread`. With a second pod on this node, the skew would be two.
     let mut of_all_nodes = constraint("kubernetes.io/hostname");
     of_all_nodes["nodeAffinityPolicy"] = "Ignore".into();
     let pinned = json!({

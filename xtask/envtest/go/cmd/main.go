@@ -1,4 +1,4 @@
-// The program of the operator.
+// The operator of Shelf: it runs the controller and the webhooks.
 package main
 
 import (

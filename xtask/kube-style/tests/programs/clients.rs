@@ -50,7 +50,7 @@ async fn a_client_is_composed_of_layers() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_layer_is_added_to_the_usual_stack() -> anyhow::Result<()> {
+async fn a_layer_is_added_to_the_default_layers() -> anyhow::Result<()> {
     let server = Sim::new().serve_http(([127, 0, 0, 1], 0).into()).await?;
     let config = Config::new(server.url().parse()?);
     let add_header = tower::util::MapRequestLayer::new(|mut request: http::Request<Body>| {
@@ -63,7 +63,7 @@ async fn a_layer_is_added_to_the_usual_stack() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn requests_without_an_api() -> anyhow::Result<()> {
+async fn a_client_sends_requests_without_an_api() -> anyhow::Result<()> {
     let client = Client::new(Sim::new().service(), "default");
     let request = http::Request::get("/api/v1/namespaces/default").body(Vec::new())?;
     let namespace: Namespace = client.request(request.clone()).await?;

@@ -55,7 +55,7 @@ fn error_policy(_: Arc<Greeting>, _: &Error, _: Arc<Context>) -> Action {
 }
 
 #[tokio::test]
-async fn a_controller_reconciles() -> anyhow::Result<()> {
+async fn a_controller_reconciles_a_new_object() -> anyhow::Result<()> {
     let client = Client::new(Sim::new().service(), "default");
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     crds.create(&PostParams::default(), &Greeting::crd()).await?;

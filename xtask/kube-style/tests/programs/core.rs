@@ -20,7 +20,7 @@ fn selectors_match_labels() {
 }
 
 #[test]
-fn an_admission_webhook_answers() -> anyhow::Result<()> {
+fn an_admission_review_gets_a_denial() -> anyhow::Result<()> {
     let review: AdmissionReview<DynamicObject> = serde_json::from_value(json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
@@ -39,7 +39,7 @@ fn an_admission_webhook_answers() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_conversion_webhook_answers() -> anyhow::Result<()> {
+fn a_conversion_review_gets_a_success_response() -> anyhow::Result<()> {
     let review: ConversionReview = serde_json::from_value(json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview",
         "request": { "uid": "u", "desiredAPIVersion": "example.com/v2", "objects": [{ "spec": {} }] },
@@ -52,7 +52,7 @@ fn a_conversion_webhook_answers() -> anyhow::Result<()> {
 }
 
 #[test]
-fn names_versions_and_references_are_those_of_kube() -> anyhow::Result<()> {
+fn groups_versions_and_references_have_the_api_of_kube() -> anyhow::Result<()> {
     let gvk = "apps/v1".parse::<GroupVersion>()?.with_kind("Deployment");
     assert_eq!(gvk, GroupVersionKind::gvk("apps", "v1", "Deployment"));
     assert!(Version::parse("v1").priority() > Version::parse("v1beta1").priority());
@@ -76,7 +76,7 @@ fn requests_are_built_without_a_client() -> anyhow::Result<()> {
 }
 
 #[test]
-fn durations_have_gos_form() -> anyhow::Result<()> {
+fn durations_are_parsed_as_in_go() -> anyhow::Result<()> {
     let duration: kube::core::Duration = "1h30m".parse()?;
     assert_eq!(std::time::Duration::from(duration).as_secs(), 5400);
     Ok(())

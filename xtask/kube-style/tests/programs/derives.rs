@@ -1,4 +1,4 @@
-//! Derives, in the forms that kube accepts.
+//! Derive macros, with attributes in the forms that kube accepts.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
@@ -74,7 +74,7 @@ struct Login {
 }
 
 #[test]
-fn the_definition_contains_the_values_of_all_attributes() -> anyhow::Result<()> {
+fn the_crd_contains_the_values_of_the_attributes() -> anyhow::Result<()> {
     let crd = serde_json::to_value(Lamp::crd())?;
     let version = &crd["spec"]["versions"][0];
     assert_eq!(crd["spec"]["names"]["shortNames"][0], "lp");
@@ -99,7 +99,7 @@ fn the_generated_type_has_the_traits_of_kube() {
 }
 
 #[test]
-fn versions_are_merged() -> anyhow::Result<()> {
+fn merged_versions_have_one_storage_version() -> anyhow::Result<()> {
     let merged = merge_crds(vec![Lamp::crd(), v2::Lamp::crd()], "v1")?;
     assert_eq!(merged.spec.versions.iter().filter(|version| version.storage).count(), 1);
     Ok(())

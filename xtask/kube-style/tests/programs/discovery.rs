@@ -22,7 +22,7 @@ fn dynamic_api(resource: &ApiResource, capabilities: &ApiCapabilities, client: C
 }
 
 #[tokio::test]
-async fn lists_every_kind() -> anyhow::Result<()> {
+async fn lists_objects_of_the_discovered_kinds() -> anyhow::Result<()> {
     let client = client();
     let discovery = Discovery::new(client.clone()).filter(&["", "apps"]).run().await?;
     let mut kinds = Vec::new();

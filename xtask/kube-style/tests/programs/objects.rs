@@ -20,7 +20,7 @@ fn client() -> Client {
     Client::new(Sim::new().service(), "default")
 }
 
-/// Restarts any kind that has a pod template.
+/// Restarts an object of any kind that has a pod template.
 async fn restart<K: Resource + Restart + DeserializeOwned>(api: &Api<K>, name: &str) -> kube::Result<K> {
     api.restart(name).await
 }
@@ -49,8 +49,8 @@ async fn a_deployment_is_scaled_and_restarted() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds a container for debugging to any kind that has such containers.
-async fn debug<K>(api: &Api<K>, name: &str, image: &str) -> kube::Result<K>
+/// Adds an ephemeral container to an object of any kind that supports ephemeral containers.
+async fn add_debug_container<K>(api: &Api<K>, name: &str, image: &str) -> kube::Result<K>
 where
     K: Clone + DeserializeOwned + Debug + Ephemeral,
 {
@@ -67,13 +67,14 @@ async fn a_pod_gets_an_ephemeral_container() -> anyhow::Result<()> {
         "spec": { "containers": [{ "name": "main", "image": "web:1" }] },
     });
     pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
-    let containers = debug(&pods, "web", "busybox").await?.spec.and_then(|spec| spec.ephemeral_containers);
+    let containers =
+        add_debug_container(&pods, "web", "busybox").await?.spec.and_then(|spec| spec.ephemeral_containers);
     assert_eq!(containers.map(|containers| containers.len()), Some(1));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_list_survives_an_object_of_another_shape() -> anyhow::Result<()> {
+async fn a_list_survives_an_object_that_does_not_decode() -> anyhow::Result<()> {
     #[derive(Clone, Debug, Deserialize)]
     struct Colors {
         color: u32,
@@ -129,7 +130,7 @@ struct PoolSpec {
 }
 
 #[test]
-fn validation_rules_are_evaluated_in_the_program() {
+fn validation_rules_are_evaluated_without_a_server() {
     let pool = |size, host: &str| Pool::new("a", PoolSpec { size, host: host.into() });
     assert!(validate_cel(&pool(1, "a")).is_ok());
     assert!(validate_cel(&pool(11, "a")).is_err());

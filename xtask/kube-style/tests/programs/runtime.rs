@@ -1,4 +1,4 @@
-//! Watchers, reflectors, predicates, conditions, finalizers and events.
+//! Programs that use watchers, reflectors, predicates, conditions, finalizers and events.
 
 use futures::{Stream, StreamExt, TryStreamExt, future::ready, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -17,8 +17,8 @@ use kube_sim::Sim;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
-/// The API for config maps of a new simulated cluster.
-fn maps() -> Api<ConfigMap> {
+/// Starts a simulated cluster, and returns the API for its config maps.
+fn config_map_api() -> Api<ConfigMap> {
     Api::default_namespaced(Client::new(Sim::new().service(), "default"))
 }
 
@@ -31,7 +31,7 @@ fn config_map(name: &str) -> ConfigMap {
 
 #[tokio::test]
 async fn a_watcher_emits_objects() -> anyhow::Result<()> {
-    let maps = maps();
+    let maps = config_map_api();
     maps.create(&PostParams::default(), &config_map("a")).await?;
     let config =
         watcher::Config { field_selector: Some("metadata.name=a".into()), ..watcher::Config::default() }
@@ -44,8 +44,8 @@ async fn a_watcher_emits_objects() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_reflector_fills_a_store_and_a_predicate_filters_its_objects() -> anyhow::Result<()> {
-    let maps = maps();
+async fn a_reflector_fills_a_store() -> anyhow::Result<()> {
+    let maps = config_map_api();
     maps.create(&PostParams::default(), &config_map("a")).await?;
     let (reader, writer) = reflector::store();
     let changes = watch(maps, watcher::Config::default())
@@ -62,8 +62,9 @@ async fn a_reflector_fills_a_store_and_a_predicate_filters_its_objects() -> anyh
     Ok(())
 }
 
-/// A store that contains `objects`. It is filled without a watcher, as in the tests of operators.
-fn filled<K>(objects: &[K]) -> Store<K>
+/// Creates a store that contains `objects`. Tests of Kubernetes operators fill stores without a watcher, as this function
+/// does.
+fn filled_store<K>(objects: &[K]) -> Store<K>
 where
     K: Lookup + Resource<DynamicType = ()> + Clone + 'static,
 {
@@ -75,17 +76,17 @@ where
 }
 
 #[test]
-fn a_store_is_filled_by_hand() {
+fn a_store_is_filled_without_a_watcher() {
     let pod = Pod { metadata: config_map("p").metadata, ..Pod::default() };
-    let store = filled(std::slice::from_ref(&pod));
+    let store = filled_store(std::slice::from_ref(&pod));
     assert_eq!(store.state().len(), 1);
     assert_eq!(pod.to_object_ref(()), ObjectRef::from(&pod));
     assert_eq!(Writer::<Pod>::new(()).as_reader().len(), 0);
     assert_eq!(Event::Apply(pod).to_string(), "Apply(p)");
 }
 
-/// The names of the pods in a stream of watcher events. The stream may have any type.
-fn names(
+/// The names of the pods in the `InitApply` and `Apply` events of a stream. The stream may have any type.
+fn pod_names(
     events: impl Stream<Item = watcher::Result<Event<Pod>>>,
 ) -> impl Stream<Item = watcher::Result<String>> {
     events.applied_objects().map_ok(|pod| pod.name_any())
@@ -95,7 +96,7 @@ fn names(
 async fn combinators_work_on_any_stream() -> anyhow::Result<()> {
     let pod = Pod { metadata: config_map("p").metadata, ..Pod::default() };
     let events = stream::iter([Ok(Event::Init), Ok(Event::InitApply(pod)), Ok(Event::InitDone)]);
-    assert_eq!(names(events).try_collect::<Vec<_>>().await?, ["p"]);
+    assert_eq!(pod_names(events).try_collect::<Vec<_>>().await?, ["p"]);
     let fixed = ExponentialBackoff::new(Duration::from_secs(1), Duration::from_secs(1), 1.0, false);
     let mut boxed: Box<dyn Backoff> = Box::new(ResetTimerBackoff::new(fixed, Duration::from_secs(9)));
     assert_eq!(boxed.next(), Some(Duration::from_secs(1)));
@@ -104,7 +105,7 @@ async fn combinators_work_on_any_stream() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn waits_for_a_condition() -> anyhow::Result<()> {
-    let maps = maps();
+    let maps = config_map_api();
     let exists = conditions::is_deleted("no such uid").not().and(|map: Option<&ConfigMap>| map.is_some());
     let _: &dyn Condition<ConfigMap> = &exists;
     let has_data = |map: Option<&ConfigMap>| map.is_some_and(|map| map.data.is_some());
@@ -119,14 +120,14 @@ async fn waits_for_a_condition() -> anyhow::Result<()> {
 
 #[derive(Debug, thiserror::Error)]
 #[error("the cleanup failed")]
-struct Failed;
+struct CleanupError;
 
 #[tokio::test]
 async fn a_finalizer_runs_apply_and_cleanup() -> anyhow::Result<()> {
-    let maps = maps();
+    let maps = config_map_api();
     let map = Arc::new(maps.create(&PostParams::default(), &config_map("a")).await?);
     let reconcile = async |event: Finalization<ConfigMap>| match event {
-        Finalization::Apply(_) => Ok::<_, Failed>(Action::requeue(Duration::from_secs(300))),
+        Finalization::Apply(_) => Ok::<_, CleanupError>(Action::requeue(Duration::from_secs(300))),
         Finalization::Cleanup(_) => Ok(Action::await_change()),
     };
     finalizer(&maps, "example.com/cleanup", map, reconcile).await?;
@@ -140,7 +141,7 @@ async fn a_finalizer_runs_apply_and_cleanup() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_recorder_publishes_events() -> anyhow::Result<()> {
-    let maps = maps();
+    let maps = config_map_api();
     let map = maps.create(&PostParams::default(), &config_map("a")).await?;
     let reporter = Reporter { controller: "program".into(), instance: None };
     let recorder = Recorder::new(maps.into_client(), reporter);

@@ -1,4 +1,4 @@
-//! Processes and ports of pods.
+//! Programs that run commands in pods, attach to pods, and forward ports of pods.
 
 use futures::SinkExt;
 use k8s_openapi::api::core::v1::Pod;
@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The pods of a new simulated cluster, in which the pod `web` runs on a node.
-async fn pods(sim: SimBuilder) -> anyhow::Result<Api<Pod>> {
+/// Starts a simulated cluster, creates the pod `web` on the node of the cluster, and returns the API for pods.
+async fn create_web_pod(sim: SimBuilder) -> anyhow::Result<Api<Pod>> {
     let pods: Api<Pod> = Api::default_namespaced(Client::new(sim.nodes(1).build().service(), "default"));
     let pod = json!({
         "metadata": { "name": "web" },
@@ -21,21 +21,21 @@ async fn pods(sim: SimBuilder) -> anyhow::Result<Api<Pod>> {
     Ok(pods)
 }
 
-/// The output of a process that succeeds.
-async fn output(mut attached: AttachedProcess) -> anyhow::Result<String> {
+/// Reads the stdout of a process to its end. Fails if the process fails.
+async fn read_output(mut attached: AttachedProcess) -> anyhow::Result<String> {
     let mut text = String::new();
     attached.stdout().unwrap().read_to_string(&mut text).await?;
     attached.join().await?;
     Ok(text)
 }
 
-/// Runs a command in any kind that has processes.
+/// Runs a shell command in an object of any kind that implements [`Execute`], and returns the stdout.
 async fn run<K>(api: &Api<K>, name: &str, command: &str) -> anyhow::Result<String>
 where
     K: Clone + DeserializeOwned + Execute,
 {
     let ap = AttachParams::default().stderr(false);
-    output(api.exec(name, vec!["sh", "-c", command], &ap).await?).await
+    read_output(api.exec(name, vec!["sh", "-c", command], &ap).await?).await
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn a_command_runs_in_a_pod() -> anyhow::Result<()> {
         streams.stderr.write_all(b"careful").await?;
         Ok(i32::from(input == "fail"))
     });
-    let pods = pods(sim).await?;
+    let pods = create_web_pod(sim).await?;
     assert_eq!(run(&pods, "web", "date").await?, "sh -c date ");
 
     let ap = AttachParams { stdin: true, container: Some("main".to_string()), ..AttachParams::default() }
@@ -70,7 +70,7 @@ async fn a_command_runs_in_a_pod() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_terminal_has_a_size() -> anyhow::Result<()> {
+async fn a_process_receives_the_size_of_its_terminal() -> anyhow::Result<()> {
     let sim = Sim::builder().on_exec(|request, mut streams| async move {
         let size = streams.terminal_sizes.next().await.ok_or("no size")?;
         let text = format!("{} {}x{}", request.tty, size.width, size.height);
@@ -78,15 +78,16 @@ async fn a_terminal_has_a_size() -> anyhow::Result<()> {
         Ok(0)
     });
     let ap = AttachParams::interactive_tty();
-    let pods = pods(sim).await?;
+    let pods = create_web_pod(sim).await?;
     let mut process = pods.exec("web", vec!["top"], &ap).await?;
     process.terminal_size().unwrap().send(TerminalSize { width: 80, height: 24 }).await?;
-    assert_eq!(output(process).await?, "true 80x24");
+    assert_eq!(read_output(process).await?, "true 80x24");
     Ok(())
 }
 
-/// Attaches to any kind that has processes, reads the first five bytes of the output, and ends the connection.
-async fn first_line<K: Clone + DeserializeOwned + Attach>(
+/// Attaches to an object of any kind that implements [`Attach`], reads the first five bytes of the stdout, and ends the
+/// connection.
+async fn read_five_bytes<K: Clone + DeserializeOwned + Attach>(
     api: &Api<K>,
     name: &str,
 ) -> anyhow::Result<String> {
@@ -101,12 +102,12 @@ async fn first_line<K: Clone + DeserializeOwned + Attach>(
 async fn a_program_attaches_to_a_container() -> anyhow::Result<()> {
     let sim = Sim::builder().on_attach(|_, mut streams| async move {
         streams.stdout.write_all(b"ready").await?;
-        // The client ends the connection.
+        // This handler never returns: the client ends the connection.
         streams.stdin.read_to_end(&mut Vec::new()).await?;
         std::future::pending().await
     });
-    let pods = pods(sim).await?;
-    assert_eq!(first_line(&pods, "web").await?, "ready");
+    let pods = create_web_pod(sim).await?;
+    assert_eq!(read_five_bytes(&pods, "web").await?, "ready");
     Ok(())
 }
 
@@ -144,7 +145,7 @@ async fn a_port_is_forwarded() -> anyhow::Result<()> {
         connection.write_all(text.to_uppercase().as_bytes()).await?;
         Ok(())
     });
-    let pods = pods(sim).await?;
+    let pods = create_web_pod(sim).await?;
     assert_eq!(ask(&pods, "web", 80, "hello").await?, "HELLO");
     let error = ask(&pods, "web", 81, "hello").await.unwrap_err();
     assert!(error.to_string().contains("nothing listens"), "{error}");

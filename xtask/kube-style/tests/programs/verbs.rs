@@ -1,4 +1,4 @@
-//! The verbs of `Api`, for typed and dynamic objects and in generic functions.
+//! Programs that use the verbs of `Api` for typed objects, for dynamic objects, and in generic functions.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
 use kube::api::{
@@ -28,7 +28,7 @@ fn config_map(name: &str) -> ConfigMap {
 }
 
 #[tokio::test]
-async fn creates_reads_changes_and_deletes() -> anyhow::Result<()> {
+async fn an_object_is_created_read_changed_and_deleted() -> anyhow::Result<()> {
     let maps: Api<ConfigMap> = Api::default_namespaced(client());
     let created = maps.create(&PostParams::default(), &config_map("a")).await?;
     assert_eq!(created.namespace().as_deref(), Some("default"));
@@ -64,7 +64,7 @@ async fn creates_reads_changes_and_deletes() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn watches_from_a_version() -> anyhow::Result<()> {
+async fn a_watch_starts_at_a_resource_version() -> anyhow::Result<()> {
     let maps: Api<ConfigMap> = Api::default_namespaced(client());
     let version = maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
     maps.create(&PostParams::default(), &config_map("a")).await?;
@@ -77,8 +77,9 @@ async fn watches_from_a_version() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The names of all objects of a namespaced kind. Generic functions of kube's users have these trait bounds.
-async fn names<K>(client: Client, namespace: &str) -> kube::Result<Vec<String>>
+/// The names of the objects of a namespaced kind in `namespace`. Programs that use kube have generic functions with
+/// these trait bounds.
+async fn object_names<K>(client: Client, namespace: &str) -> kube::Result<Vec<String>>
 where
     K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
     <K as Resource>::DynamicType: Default,
@@ -87,7 +88,7 @@ where
     Ok(api.list(&ListParams::default()).await?.items.iter().map(ResourceExt::name_any).collect())
 }
 
-/// Reads one object of any kind.
+/// Reads one object of any kind; `None` if the object does not exist.
 async fn find<K>(api: &Api<K>, name: &str) -> kube::Result<Option<K>>
 where
     K: Clone + DeserializeOwned + Debug,
@@ -97,18 +98,18 @@ where
 }
 
 #[tokio::test]
-async fn works_in_generic_helpers() -> anyhow::Result<()> {
+async fn the_api_works_in_generic_functions() -> anyhow::Result<()> {
     let client = client();
     let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
     maps.create(&PostParams::default(), &config_map("a")).await?;
-    assert!(names::<ConfigMap>(client.clone(), "default").await?.contains(&"a".to_string()));
+    assert!(object_names::<ConfigMap>(client.clone(), "default").await?.contains(&"a".to_string()));
     assert!(find(&maps, "a").await?.is_some());
     assert!(find(&Api::<Namespace>::all(client), "missing").await?.is_none());
     Ok(())
 }
 
 #[tokio::test]
-async fn dynamic_objects_need_only_a_kind() -> anyhow::Result<()> {
+async fn dynamic_objects_need_no_rust_type() -> anyhow::Result<()> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap"));
     let maps: Api<DynamicObject> = Api::default_namespaced_with(client(), &resource);
     let object = DynamicObject::new("a", &resource).data(json!({ "data": { "color": "red" } }));
@@ -121,7 +122,7 @@ async fn dynamic_objects_need_only_a_kind() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn an_entry_is_created_or_changed() -> anyhow::Result<()> {
+async fn an_entry_creates_or_changes_its_object() -> anyhow::Result<()> {
     let maps: Api<ConfigMap> = Api::default_namespaced(client());
     for size in ["1", "2"] {
         let mut entry = maps.entry("a").await?.or_insert(|| config_map("a"));
@@ -133,7 +134,7 @@ async fn an_entry_is_created_or_changed() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn acts_on_pods_and_nodes() -> anyhow::Result<()> {
+async fn a_node_is_cordoned_and_a_pod_is_evicted() -> anyhow::Result<()> {
     let client = client();
     let nodes: Api<Node> = Api::all(client.clone());
     let node = serde_json::from_value(json!({ "metadata": { "name": "n" } }))?;

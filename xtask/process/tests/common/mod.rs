@@ -89,7 +89,7 @@ impl Sandbox {
         .collect()
     }
 
-    /// Waits until the command lines of `count` running processes contain `text`.
+    /// Waits until the command lines of at least `count` running processes contain `text`. Panics after [`LIMIT`].
     #[track_caller]
     pub(crate) fn wait_for_processes(&self, text: &str, count: usize) {
         let found = || self.processes().iter().filter(|(_, line)| line.contains(text)).count() >= count;

@@ -4,15 +4,15 @@ use super::*;
 
 const KIND_AND_VERSION: &str = r#""kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1""#;
 
-/// A plugin that appends a line to the file `runs` in `folder` at each run.
+/// A plugin that appends a line to the file `runs` in `folder`, and then runs `script`.
 fn plugin(folder: &Path, script: &str) -> ExecConfig {
     let path = folder.join("plugin");
     let text = format!("echo \"$@\" >> '{}'\n{script}", folder.join("runs").display());
     fs::write(&path, text).unwrap();
     ExecConfig {
         api_version: Some("client.authentication.k8s.io/v1".into()),
-        // Executing the file may fail with ETXTBSY, because a child process of a concurrent test may have it open
-        // for writing.
+        // Do not execute the file itself: this may fail with ETXTBSY, because a child process of a concurrent test may
+        // have the file open for writing.
         command: Some("/bin/sh".into()),
         args: Some(vec![path.to_str().unwrap().to_owned(), "login".into()]),
         interactive_mode: Some(ExecInteractiveMode::Never),
@@ -30,7 +30,7 @@ fn run_count(folder: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn a_plugin_runs_once_for_concurrent_requests_and_not_again_before_the_expiry() {
+async fn concurrent_requests_share_one_run_of_a_plugin() {
     let folder = tempfile::tempdir().unwrap();
     let later = jiff::Timestamp::now() + Duration::from_secs(3600);
     let status = format!(r#"{{"token":"t","expirationTimestamp":"{later}"}}"#);
@@ -40,8 +40,8 @@ async fn a_plugin_runs_once_for_concurrent_requests_and_not_again_before_the_exp
     let service = AuthLayer::new(credentials(&exec_user(exec)).unwrap()).layer(service);
     let calls = (0..8).map(|_| service.clone().oneshot(post_request()));
     futures::future::try_join_all(calls).await.unwrap();
-    assert_eq!((received(&seen).len(), run_count(folder.path())), (8, 1));
-    assert!(received(&seen).iter().all(|sent| sent == "Bearer t"));
+    assert_eq!((received_values(&seen).len(), run_count(folder.path())), (8, 1));
+    assert!(received_values(&seen).iter().all(|sent| sent == "Bearer t"));
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn a_plugin_runs_again_after_its_credentials_expired_or_were_rejected() {
         AuthLayer::new(credentials(&exec_user(plugin(folder.path(), &script))).unwrap()).layer(service);
     assert_eq!(service.clone().oneshot(post_request()).await.unwrap().status(), 200);
     assert_eq!(service.oneshot(post_request()).await.unwrap().status(), 200);
-    assert_eq!(received(&seen), ["Bearer 1", "Bearer 2", "Bearer 2"]);
+    assert_eq!(received_values(&seen), ["Bearer 1", "Bearer 2", "Bearer 2"]);
 }
 
 #[tokio::test]
@@ -80,7 +80,10 @@ async fn a_plugin_may_print_yaml() {
     let service = AuthLayer::new(credentials(&exec_user(exec)).unwrap()).layer(service);
     service.clone().oneshot(post_request()).await.unwrap();
     service.oneshot(post_request()).await.unwrap();
-    assert_eq!((received(&seen), run_count(folder.path())), (vec!["Bearer from yaml".to_owned(); 2], 1));
+    assert_eq!(
+        (received_values(&seen), run_count(folder.path())),
+        (vec!["Bearer from yaml".to_owned(); 2], 1)
+    );
 }
 
 #[tokio::test]
@@ -93,7 +96,7 @@ async fn an_expiry_beyond_the_range_of_timestamps_causes_no_second_run() {
         let service = AuthLayer::new(credentials(&exec_user(exec)).unwrap()).layer(service);
         service.clone().oneshot(post_request()).await.unwrap();
         service.oneshot(post_request()).await.unwrap();
-        assert_eq!((received(&seen).len(), run_count(folder.path())), (2, 1), "{time}");
+        assert_eq!((received_values(&seen).len(), run_count(folder.path())), (2, 1), "{time}");
     }
 }
 
@@ -114,7 +117,7 @@ async fn a_plugin_inherits_stderr() {
 }
 
 #[tokio::test]
-async fn permanently_rejected_credentials_do_not_run_the_plugin_for_every_request() {
+async fn a_plugin_does_not_run_for_each_request_while_the_server_rejects_its_credentials() {
     let folder = tempfile::tempdir().unwrap();
     let exec =
         plugin(folder.path(), &format!("echo '{{{KIND_AND_VERSION},\"status\":{{\"token\":\"t\"}}}}'"));
@@ -178,11 +181,11 @@ async fn passes_an_unchanged_client_certificate_to_the_callback_once() {
         Ok(())
     });
     let (seen, service) = recording_server(None);
-    let layer = layer_with(&exec_user(exec), on_certificate);
+    let layer = layer_with_certificate_hook(&exec_user(exec), on_certificate);
     let service = layer.layer(service);
     service.clone().oneshot(post_request()).await.unwrap();
     service.oneshot(post_request()).await.unwrap();
-    assert_eq!(received(&seen), ["", ""]);
+    assert_eq!(received_values(&seen), ["", ""]);
     assert_eq!(run_count(folder.path()), 2);
     assert_eq!(*got.lock().unwrap(), [vec![pair.cert.der().clone()]]);
 }
@@ -219,7 +222,7 @@ async fn concurrent_requests_with_a_rejected_certificate_are_all_sent_again_with
         }
     });
     let exec = exec_user(plugin(folder.path(), script));
-    let service = layer_with(&exec, on_certificate).layer(service);
+    let service = layer_with_certificate_hook(&exec, on_certificate).layer(service);
     let calls = (0..4).map(|_| service.clone().oneshot(post_request()));
     let responses = futures::future::try_join_all(calls).await.unwrap();
     assert!(responses.iter().all(|response| response.status() == 200), "{responses:?}");
@@ -293,7 +296,7 @@ fn a_policy_forbids_plugins_before_they_run() {
 }
 
 #[tokio::test]
-async fn concurrent_requests_share_the_failure_of_a_plugin_and_the_next_request_runs_it_again() {
+async fn concurrent_requests_share_the_failure_of_a_plugin_and_the_next_request_runs_the_plugin_again() {
     let folder = tempfile::tempdir().unwrap();
     let exec = plugin(folder.path(), "sleep 0.1; exit 3");
     let (_, service) = recording_server(None);
@@ -308,8 +311,7 @@ async fn concurrent_requests_share_the_failure_of_a_plugin_and_the_next_request_
     assert_eq!(run_count(folder.path()), 2);
 }
 
-/// A plugin that prints the number of its runs as the token `tN`. Run number `slow` ends only after the file `go`
-/// exists.
+/// A plugin whose run number N prints the token `tN`. Run number `slow` ends only after the file `go` exists.
 fn counting_plugin(folder: &Path, slow: u32) -> ExecConfig {
     let script = format!(
         "cd \"$(dirname \"$0\")\"; n=$(wc -l < runs | tr -d ' '); \
@@ -320,7 +322,7 @@ fn counting_plugin(folder: &Path, slow: u32) -> ExecConfig {
 }
 
 /// Polls `request` until the plugin has started `run` times, and then drops the request.
-async fn cancel_in_run(folder: &Path, run: usize, request: impl Future<Output: std::fmt::Debug>) {
+async fn cancel_during_run(folder: &Path, run: usize, request: impl Future<Output: std::fmt::Debug>) {
     let begun = async {
         while run_count(folder) < run {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -333,27 +335,27 @@ async fn cancel_in_run(folder: &Path, run: usize, request: impl Future<Output: s
 }
 
 #[tokio::test]
-async fn a_run_continues_after_the_request_that_started_it_was_cancelled() {
+async fn cancelling_the_first_request_does_not_stop_the_plugin() {
     let folder = tempfile::tempdir().unwrap();
     let (seen, service) = recording_server(None);
     let exec = exec_user(counting_plugin(folder.path(), 1));
     let service = AuthLayer::new(credentials(&exec).unwrap()).layer(service);
-    cancel_in_run(folder.path(), 1, service.clone().oneshot(post_request())).await;
+    cancel_during_run(folder.path(), 1, service.clone().oneshot(post_request())).await;
     fs::write(folder.path().join("go"), "").unwrap();
     service.oneshot(post_request()).await.unwrap();
-    assert_eq!((received(&seen), run_count(folder.path())), (vec!["Bearer t1".to_owned()], 1));
+    assert_eq!((received_values(&seen), run_count(folder.path())), (vec!["Bearer t1".to_owned()], 1));
 }
 
 #[tokio::test]
-async fn the_renewal_after_a_401_continues_after_its_request_was_cancelled() {
+async fn cancelling_a_request_does_not_stop_the_renewal_that_its_401_started() {
     let folder = tempfile::tempdir().unwrap();
     let (seen, service) = recording_server(Some("Bearer t2"));
     let exec = exec_user(counting_plugin(folder.path(), 2));
     let service = AuthLayer::new(credentials(&exec).unwrap()).layer(service);
-    cancel_in_run(folder.path(), 2, service.clone().oneshot(post_request())).await;
+    cancel_during_run(folder.path(), 2, service.clone().oneshot(post_request())).await;
     fs::write(folder.path().join("go"), "").unwrap();
     assert_eq!(service.oneshot(post_request()).await.unwrap().status(), 200);
-    assert_eq!(received(&seen).last().unwrap(), "Bearer t2");
+    assert_eq!(received_values(&seen).last().unwrap(), "Bearer t2");
     assert_eq!(run_count(folder.path()), 2);
 }
 
@@ -368,7 +370,7 @@ fn a_renewal_on_a_runtime_that_is_not_polled_delays_other_requests_for_a_limited
     let exec = exec_user(counting_plugin(folder.path(), 1));
     let service = AuthLayer::new(credentials(&exec).unwrap()).layer(service);
     let first = runtime(false);
-    first.block_on(cancel_in_run(folder.path(), 1, service.clone().oneshot(post_request())));
+    first.block_on(cancel_during_run(folder.path(), 1, service.clone().oneshot(post_request())));
     let error = Error::from_box(runtime(true).block_on(service.oneshot(post_request())).unwrap_err());
     assert!(matches!(error, Error::Timeout { wait: crate::error::Wait::Credentials, .. }), "{error:?}");
 }

@@ -9,29 +9,29 @@ use std::{
 };
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::{TEST_TIMEOUT, failures::read_request, get, server::accept};
+use super::{TEST_TIMEOUT, failures::read_request, get, server::start_server};
 use crate::{
     client::Client,
     error::{Error, TransportKind},
 };
 
 /// The maximum number of bytes that a server can write before the client closes the connection.
-const MAX_WRITTEN: usize = 8 << 20;
+const MAX_WRITTEN_BYTES: usize = 8 << 20;
 
-/// The types and flags of frames (RFC 9113, 6).
+// Three frame types and a frame flag (RFC 9113, section 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// A frame of the first stream of a client. The announced length may differ from that of the payload.
+/// Encodes a frame of the client's first stream. The announced `length` may differ from the length of `payload`.
 fn frame(kind: u8, flags: u8, length: usize, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(length).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
 }
 
 #[tokio::test]
-async fn each_bad_frame_is_a_bounded_error_that_names_the_request() {
+async fn each_bad_frame_causes_an_error_that_names_the_request() {
     // The field `:status: 200` of the static table (RFC 7541).
     let head = frame(HEADERS, END_HEADERS, 1, &[0x88]);
     let half = [head.clone(), frame(DATA, 0, 100, b"{")].concat();
@@ -51,7 +51,7 @@ async fn each_bad_frame_is_a_bounded_error_that_names_the_request() {
     ] {
         let written = Arc::new(AtomicUsize::new(0));
         let counter = written.clone();
-        let server = accept(move |mut stream, _| {
+        let server = start_server(move |mut stream, _| {
             let (first, rest, counter) = (first.clone(), rest.clone(), counter.clone());
             async move {
                 read_request(&mut stream).await;
@@ -61,7 +61,7 @@ async fn each_bad_frame_is_a_bounded_error_that_names_the_request() {
                 {
                     counter.fetch_add(rest.len(), SeqCst);
                 }
-                // Closing the socket immediately could discard written bytes.
+                // Wait before the socket is closed: an immediate close could discard written bytes.
                 let _ = stream.shutdown().await;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -71,6 +71,6 @@ async fn each_bad_frame_is_a_bounded_error_that_names_the_request() {
         let error = timeout(TEST_TIMEOUT, client.request_text(get("/x"))).await.expect(name).unwrap_err();
         assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{name}: {error:?}");
         assert!(error.to_string().contains("GET /x"), "{name}: {error}");
-        assert!(written.load(SeqCst) < MAX_WRITTEN, "{name}: {}", written.load(SeqCst));
+        assert!(written.load(SeqCst) < MAX_WRITTEN_BYTES, "{name}: {}", written.load(SeqCst));
     }
 }

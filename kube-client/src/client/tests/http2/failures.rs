@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{
     TEST_TIMEOUT, get, post,
-    server::{Handled, Received, accept, echo_or_hold, serve, serve_connection},
+    server::{HandlerFuture, ReceivedRequest, echo_or_hold, serve, serve_connection, start_server},
 };
 use crate::{
     client::Client,
@@ -28,7 +28,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_refused_request_is_sent_again_and_a_reset_one_is_not() {
+async fn a_refused_request_is_sent_again_but_a_reset_request_is_not() {
     for (reason, is_sent_again) in [(Reason::REFUSED_STREAM, true), (Reason::INTERNAL_ERROR, false)] {
         let requests = Arc::new(AtomicUsize::new(0));
         let counter = requests.clone();
@@ -51,7 +51,7 @@ async fn a_refused_request_is_sent_again_and_a_reset_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_reset_read_is_retried_by_the_policy() {
+async fn the_retry_policy_repeats_a_get_whose_stream_was_reset() {
     let requests = Arc::new(AtomicUsize::new(0));
     let counter = requests.clone();
     let mut server = serve(100, move |mut received| {
@@ -86,7 +86,8 @@ async fn the_error_of_a_reset_body_names_verb_path_and_server() {
     assert_eq!(error.to_string(), wanted);
 }
 
-/// Reads frames of a client until the head of a request arrives. Returns the id of its stream.
+/// Sends an empty SETTINGS frame, and reads frames of a client until the head of a request arrives. Returns the id of the
+/// request's stream.
 pub(super) async fn read_request(stream: &mut TlsStream<TcpStream>) -> u32 {
     let mut preface = [0; 24];
     stream.read_exact(&mut preface).await.unwrap();
@@ -98,7 +99,7 @@ pub(super) async fn read_request(stream: &mut TlsStream<TcpStream>) -> u32 {
         stream.read_exact(&mut head).await.unwrap();
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         stream.read_exact(&mut vec![0; length]).await.unwrap();
-        // HEADERS.
+        // The frame type 1 is HEADERS.
         if head[3] == 1 {
             return u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         }
@@ -108,8 +109,8 @@ pub(super) async fn read_request(stream: &mut TlsStream<TcpStream>) -> u32 {
 #[tokio::test]
 async fn a_request_beyond_the_last_stream_of_a_goaway_is_sent_again() {
     for is_processed in [false, true] {
-        let handler: Arc<dyn Fn(Received) -> Handled + Send + Sync> = Arc::new(echo_or_hold);
-        let server = accept(move |mut stream, connection| {
+        let handler: Arc<dyn Fn(ReceivedRequest) -> HandlerFuture + Send + Sync> = Arc::new(echo_or_hold);
+        let server = start_server(move |mut stream, connection| {
             let handler = handler.clone();
             async move {
                 if connection > 0 {
@@ -122,7 +123,7 @@ async fn a_request_beyond_the_last_stream_of_a_goaway_is_sent_again() {
                 frame.extend([0; 4]);
                 stream.write_all(&frame).await.unwrap();
                 stream.shutdown().await.unwrap();
-                // Closing a socket with unread data could discard the frame.
+                // Read until the client closes the connection: a close with unread data could discard the frame.
                 while stream.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {}
             }
         })
@@ -145,15 +146,15 @@ async fn a_request_beyond_the_last_stream_of_a_goaway_is_sent_again() {
 async fn graceful_goaways_lose_no_request() {
     let numbers = Arc::new(Mutex::new(Vec::new()));
     let seen = numbers.clone();
-    // The server sends GOAWAY on each connection after its third request.
-    let server = accept(move |stream, connection| {
+    // On each connection, the server sends GOAWAY after the third request.
+    let server = start_server(move |stream, connection| {
         let seen = seen.clone();
         async move {
             let mut http2 = h2::server::handshake(stream).await.unwrap();
             let mut requests = 0;
             while let Some(Ok((request, respond))) = http2.accept().await {
                 seen.lock().unwrap().push(connection);
-                Received { connection, request, respond }.echo();
+                ReceivedRequest { connection, request, respond }.echo();
                 requests += 1;
                 if requests == 3 {
                     http2.graceful_shutdown();

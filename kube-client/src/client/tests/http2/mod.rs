@@ -45,7 +45,7 @@ async fn call(client: &Client) -> u32 {
 }
 
 #[tokio::test]
-async fn concurrent_calls_share_one_connection_and_send_no_headers_about_it() {
+async fn concurrent_calls_share_one_connection_and_send_no_connection_headers() {
     let server = serve(100, echo_or_hold).await;
     let host = server.config.cluster_url.authority().unwrap().to_string();
     let client = Client::try_from(server.config.clone()).unwrap();
@@ -59,7 +59,7 @@ async fn concurrent_calls_share_one_connection_and_send_no_headers_about_it() {
 }
 
 #[tokio::test]
-async fn opens_a_further_connection_before_the_servers_limit_on_streams() {
+async fn opens_a_further_connection_before_the_stream_limit_is_reached() {
     let server = serve(10, echo_or_hold).await;
     let client = Client::try_from(server.config.clone()).unwrap();
     // The client uses nine of the ten streams of each connection.
@@ -69,7 +69,7 @@ async fn opens_a_further_connection_before_the_servers_limit_on_streams() {
     }
     let on = |number: u32| watches.iter().filter(|(_, connection)| *connection == number).count();
     assert_eq!([on(0), on(1), on(2)], [9, 9, 9]);
-    // The next watch uses the stream of the dropped watch.
+    // The next watch uses the connection of the dropped watch, which has capacity for one stream again.
     watches.remove(12);
     let (_body, connection) = watch(&client).await;
     assert_eq!(connection, 1);
@@ -82,7 +82,7 @@ async fn a_burst_of_watches_opens_few_connections() {
     let client = Client::try_from(server.config.clone()).unwrap();
     let watches = timeout(TEST_TIMEOUT, join_all((0..45).map(|_| watch(&client)))).await.unwrap();
     assert_eq!(watches.len(), 45);
-    // The first dials happen before the server's limit is known.
+    // The first dials happen before the server's stream limit is known.
     assert!((1..=6).contains(&server.accepted.load(SeqCst)), "{}", server.accepted.load(SeqCst));
 }
 
@@ -172,7 +172,7 @@ fn a_client_works_on_a_second_runtime_after_the_first_has_ended() {
 }
 
 #[tokio::test]
-async fn http1_is_used_for_upgrades_on_request_and_without_alpn() {
+async fn uses_http1_for_upgrades_and_by_configuration_and_without_alpn() {
     let authority = Authority::new("ca");
     let leaf = authority.issue(&["127.0.0.1"], |_| {});
     let version = |request: Request<hyper::body::Incoming>| async move {
@@ -181,8 +181,8 @@ async fn http1_is_used_for_upgrades_on_request_and_without_alpn() {
         let code = if is_upgrade { StatusCode::SWITCHING_PROTOCOLS } else { StatusCode::OK };
         Response::builder().status(code).header("upgrade", "x").body(body).unwrap()
     };
-    let both = Server::https_with(&leaf, &[b"h2", b"http/1.1"], version).await;
-    let none = Server::https_with(&leaf, &[], version).await;
+    let both = Server::https_with_handler(&leaf, &[b"h2", b"http/1.1"], version).await;
+    let none = Server::https_with_handler(&leaf, &[], version).await;
     let text = async |config: Config| {
         let client = Client::try_from(config).unwrap();
         join_all((0..3).map(|_| client.request_text(get("/x")))).await.pop().unwrap().unwrap()
@@ -201,7 +201,7 @@ async fn http1_is_used_for_upgrades_on_request_and_without_alpn() {
 }
 
 #[tokio::test]
-async fn sends_buffered_and_streamed_bodies_beyond_the_window() {
+async fn sends_buffered_and_streamed_bodies_larger_than_the_flow_control_window() {
     let server = serve(100, |mut received| {
         Box::pin(async move {
             let (mut count, mut body) = (0, received.request.into_body());
@@ -250,12 +250,12 @@ async fn requests_that_wait_for_the_same_failed_dial_get_its_error() {
 }
 
 #[tokio::test]
-async fn a_cancelled_dial_does_not_cancel_the_requests_that_wait_for_it() {
+async fn a_cancelled_request_does_not_cancel_the_dial_that_other_requests_wait_for() {
     let server = serve(100, echo_or_hold).await;
     let client = Client::try_from(server.config.clone()).unwrap();
     let (mut first, mut second) = (Box::pin(call(&client)), Box::pin(call(&client)));
     assert!(futures::poll!(&mut first).is_pending());
-    // A request yields to the scheduler once if other requests are in flight.
+    // The second request waits for the dial that the first request has started.
     for _ in 0..2 {
         assert!(futures::poll!(&mut second).is_pending());
     }

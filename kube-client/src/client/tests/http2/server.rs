@@ -1,4 +1,4 @@
-//! An HTTP/2 server over TLS whose handlers respond to each stream.
+//! An HTTP/2 server over TLS. A handler responds to each request.
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
@@ -24,17 +24,17 @@ use crate::{
 };
 
 /// The future of a handler.
-pub(in crate::client::tests) type Handled = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(in crate::client::tests) type HandlerFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A request as an HTTP/2 server received it.
-pub(in crate::client::tests) struct Received {
+pub(in crate::client::tests) struct ReceivedRequest {
     /// The number of the connection, from 0.
     pub(in crate::client::tests) connection: u32,
     pub(in crate::client::tests) request: Request<RecvStream>,
     pub(in crate::client::tests) respond: SendResponse<Bytes>,
 }
 
-impl Received {
+impl ReceivedRequest {
     /// Responds with the number of the connection, and the request line and headers.
     pub(in crate::client::tests) fn echo(mut self) {
         let (connection, request) = (self.connection, &self.request);
@@ -61,8 +61,8 @@ pub(in crate::client::tests) struct Http2Server {
     _tasks: JoinSet<()>,
 }
 
-/// Accepts TLS connections and passes each to `serve`, with its number.
-pub(in crate::client::tests) async fn accept<F>(
+/// Starts a server that accepts TLS connections. `serve` receives each connection and the number of the connection.
+pub(in crate::client::tests) async fn start_server<F>(
     serve: impl Fn(TlsStream<TcpStream>, u32) -> F + Send + Sync + 'static,
 ) -> Http2Server
 where
@@ -92,31 +92,32 @@ where
     Http2Server { config, accepted, closed, _tasks: tasks }
 }
 
-/// Serves HTTP/2 with at most `max_streams` concurrent streams per connection.
+/// Starts a server with at most `max_streams` concurrent streams per connection. It passes each request to `handler`.
 pub(in crate::client::tests) async fn serve(
     max_streams: u32,
-    handler: impl Fn(Received) -> Handled + Send + Sync + 'static,
+    handler: impl Fn(ReceivedRequest) -> HandlerFuture + Send + Sync + 'static,
 ) -> Http2Server {
     let handler = Arc::new(handler);
-    accept(move |stream, connection| serve_connection(stream, connection, max_streams, handler.clone())).await
+    start_server(move |stream, connection| serve_connection(stream, connection, max_streams, handler.clone()))
+        .await
 }
 
 pub(in crate::client::tests) async fn serve_connection(
     stream: TlsStream<TcpStream>,
     connection: u32,
     max_streams: u32,
-    handler: Arc<dyn Fn(Received) -> Handled + Send + Sync>,
+    handler: Arc<dyn Fn(ReceivedRequest) -> HandlerFuture + Send + Sync>,
 ) {
     let mut builder = h2::server::Builder::new();
     let Ok(mut http2) = builder.max_concurrent_streams(max_streams).handshake(stream).await else { return };
     let mut requests = JoinSet::new();
     while let Some(Ok((request, respond))) = http2.accept().await {
-        requests.spawn(handler(Received { connection, request, respond }));
+        requests.spawn(handler(ReceivedRequest { connection, request, respond }));
     }
 }
 
-/// Calls [`Received::hold`] for a watch, and [`Received::echo`] for any other request.
-pub(in crate::client::tests) fn echo_or_hold(received: Received) -> Handled {
+/// Calls [`ReceivedRequest::hold`] for a watch, and [`ReceivedRequest::echo`] for any other request.
+pub(in crate::client::tests) fn echo_or_hold(received: ReceivedRequest) -> HandlerFuture {
     Box::pin(async move {
         match received.request.uri().query() {
             Some(query) if query.contains("watch") => received.hold().await,

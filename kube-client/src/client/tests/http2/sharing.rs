@@ -1,16 +1,17 @@
-//! Tests of requests that wait for a connection, and of servers whose negotiated HTTP version changes.
+//! Tests of requests that wait for a connection or a stream, of failed uploads, and of servers whose negotiated HTTP
+//! version changes.
 
 use http_body_util::Full;
 use tokio::net::TcpListener;
 
 use super::*;
 use crate::client::tests::{
-    http2::server::{Received, accept, serve_connection},
+    http2::server::{ReceivedRequest, serve_connection, start_server},
     server::tls_acceptor,
 };
 
-/// Calls [`Received::hold`] for requests with `hold` in their query, and [`Received::echo`] for others.
-fn hold_if_requested(received: Received) -> server::Handled {
+/// Calls [`ReceivedRequest::hold`] for a request with the query `hold`, and [`ReceivedRequest::echo`] for any other request.
+fn hold_if_requested(received: ReceivedRequest) -> server::HandlerFuture {
     Box::pin(async move {
         match received.request.uri().query() {
             Some("hold") => received.hold().await,
@@ -57,7 +58,7 @@ async fn calls_use_a_second_connection_while_the_first_is_busy() {
         held.push(client.open(get("/x?hold")).await.unwrap());
         assert_eq!(server.accepted.load(SeqCst), 1);
     }
-    // The next call starts the dial, and does not wait for it.
+    // The next call starts the dial of a second connection, and does not wait for this dial.
     assert_eq!(call(&client).await, 0);
     let second = async { while call(&client).await != 1 {} };
     timeout(TEST_TIMEOUT, second).await.unwrap();
@@ -74,7 +75,7 @@ async fn calls_use_a_second_connection_while_the_first_is_busy() {
 }
 
 #[tokio::test]
-async fn a_failed_dial_of_a_second_connection_fails_no_call_and_is_not_repeated_at_once() {
+async fn a_failed_dial_of_a_second_connection_does_not_fail_calls_and_is_not_repeated_immediately() {
     let authority = Authority::new("ca");
     let tls = tls_acceptor(&authority.issue(&["127.0.0.1"], |_| {}), None, &[b"h2"]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -102,9 +103,9 @@ async fn a_failed_dial_of_a_second_connection_fails_no_call_and_is_not_repeated_
 }
 
 #[tokio::test]
-async fn any_number_of_ending_connections_does_not_fail_a_request() {
+async fn a_request_succeeds_after_all_connections_have_received_goaway() {
     let (end, ended) = tokio::sync::watch::channel(());
-    let server = accept(move |stream, connection| {
+    let server = start_server(move |stream, connection| {
         let mut ended = (connection < 5).then(|| ended.clone());
         async move {
             let mut builder = h2::server::Builder::new();
@@ -119,7 +120,7 @@ async fn any_number_of_ending_connections_does_not_fail_a_request() {
                 tokio::select! {
                     accepted = http2.accept() => {
                         let Some(Ok((request, respond))) = accepted else { break };
-                        tokio::spawn(hold_if_requested(Received { connection, request, respond }));
+                        tokio::spawn(hold_if_requested(ReceivedRequest { connection, request, respond }));
                     }
                     _ = changed => {
                         ended = None;
@@ -150,7 +151,7 @@ async fn any_number_of_ending_connections_does_not_fail_a_request() {
 }
 
 #[tokio::test]
-async fn the_error_of_an_upload_is_kept_after_the_head_of_the_response() {
+async fn the_response_body_fails_if_the_upload_fails_after_the_head_of_the_response() {
     let mut server = serve(100, |mut received| {
         Box::pin(async move {
             let mut response = received.respond.send_response(Response::new(()), false).unwrap();
@@ -181,13 +182,13 @@ async fn the_error_of_an_upload_is_kept_after_the_head_of_the_response() {
 }
 
 #[tokio::test]
-async fn http2_is_used_after_a_restart_of_the_server_has_enabled_it() {
+async fn http2_is_used_after_the_server_has_enabled_it() {
     let authority = Authority::new("ca");
     let leaf = authority.issue(&["127.0.0.1"], |_| {});
     let version = |request: Request<hyper::body::Incoming>| async move {
         Response::new(Full::from(format!("{:?}", request.version())))
     };
-    let server = Server::https_with(&leaf, &[b"http/1.1"], version).await;
+    let server = Server::https_with_handler(&leaf, &[b"http/1.1"], version).await;
     let mut config = server.config(&authority);
     config.pool_idle_timeout = Some(Duration::ZERO);
     let client = Client::try_from(config).unwrap();

@@ -24,7 +24,7 @@ pub(super) struct ResponseBody {
     upload: Option<Box<Upload>>,
     /// The error of the upload, if it has failed.
     failed: Option<BoxError>,
-    /// The number of bytes of `Content-Length` that have not been received.
+    /// The number of bytes of `Content-Length` that have not been received yet.
     left: Option<u64>,
 }
 
@@ -75,10 +75,10 @@ impl HttpBody for ResponseBody {
                 return Poll::Ready(Some(Err(error)));
             }
             match ready!(data) {
-                // Skip an empty chunk: a reader that collects the whole body would otherwise copy all chunks.
+                // Skip an empty chunk: a reader that collects the body copies its data if there is more than one chunk.
                 Some(Ok(data)) if data.is_empty() => {}
                 Some(Ok(data)) => {
-                    // An error means that the stream is closed; the next poll returns it.
+                    // An error means that the stream is closed. The next poll returns the error of the stream.
                     let _ = received.flow_control().release_capacity(data.len());
                     this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
                     if received.is_end_stream() {
@@ -86,10 +86,10 @@ impl HttpBody for ResponseBody {
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                // Includes a reset with NO_ERROR. If a response is complete before such a reset (RFC 9113, 8.1), `h2`
-                // returns the end of the body; a reset that arrives here has cut off the response.
+                // This error may be a reset with NO_ERROR. If a response is complete before such a reset (RFC 9113, 8.1),
+                // `h2` returns the end of the body. A reset that arrives here has cut off the response.
                 Some(Err(error)) => {
-                    let cause = lease.failed(error).error;
+                    let cause = lease.failure_after_sending(error).error;
                     this.end(cx);
                     return Poll::Ready(Some(Err(cause)));
                 }
@@ -117,7 +117,7 @@ impl HttpBody for ResponseBody {
     }
 }
 
-/// Sends a streamed body as the server grants flow-control capacity.
+/// Sends a streamed body, and waits for the flow-control capacity that the server grants.
 pub(super) struct Upload {
     stream: SendStream<Bytes>,
     body: Body,
@@ -141,9 +141,10 @@ impl Upload {
         Self { stream, body, method, target, pending: Bytes::new(), limit, timer: None }
     }
 
-    /// Sends more of the body. Sets `upload` to `None` after the end of the body or an error. Returns an error of the
-    /// body, or a timeout of a wait for capacity: the caller must then drop the request, which resets the stream. Does
-    /// not return an error of the stream: the response returns that error.
+    /// Sends more of the body. Sets `upload` to `None` after the end of the body or an error. Returns `None` while the
+    /// upload is pending, and if `upload` is `None`. Returns an error of the body, or a timeout of a wait for capacity: the
+    /// caller must then drop the request, which resets the stream. Does not return an error of the stream: the response
+    /// returns that error.
     pub(super) fn poll_option(
         upload: &mut Option<Box<Self>>,
         cx: &mut Context<'_>,
@@ -183,7 +184,7 @@ impl Upload {
         }
     }
 
-    /// Waits for capacity, at most for the limit.
+    /// Waits for capacity. Fails if the wait takes longer than `limit`.
     fn poll_capacity(
         &mut self,
         cx: &mut Context<'_>,

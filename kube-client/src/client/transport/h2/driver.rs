@@ -15,32 +15,32 @@ use std::{
 use tokio::time::{Instant, Sleep, interval, sleep};
 
 use super::{
-    io::{Health, Monitored},
+    io::{Health, MonitoredStream},
     wakers::{Turn, Wakers},
 };
 
 /// The time without data from the server after which the client sends a ping.
-const SILENCE: Duration = Duration::from_secs(30);
+const MAX_SILENCE: Duration = Duration::from_secs(30);
 /// The maximum time between a ping and its answer.
 const PONG_TIMEOUT: Duration = Duration::from_secs(15);
-/// The interval at which the task of a connection polls it, even while a single request does so: the program may poll
-/// that request late, and the server closes a connection whose client does not answer the server's pings.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The interval at which the task of a connection polls the connection, even while the task of a single request polls it.
+/// The program may poll that request late, and the server closes a connection whose client does not answer pings.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The state machine of a connection: a poll reads and writes the socket, and wakes the requests whose responses have
 /// arrived.
 pub(super) struct Machine {
     /// `None` after the connection is closed.
-    connection: Mutex<Option<Connection<Monitored, Bytes>>>,
+    connection: Mutex<Option<Connection<MonitoredStream, Bytes>>>,
     pub(super) wakers: Arc<Wakers>,
-    /// The waker of the connection, which is `wakers`.
+    /// `wakers` as a [`Waker`], with which the connection is polled.
     waker: Waker,
-    /// Whether a request was queued since the task of the connection last polled it.
+    /// Whether a request was queued since the connection's task last polled the connection.
     has_new_requests: AtomicBool,
 }
 
 impl Machine {
-    pub(super) fn new(connection: Connection<Monitored, Bytes>) -> Self {
+    pub(super) fn new(connection: Connection<MonitoredStream, Bytes>) -> Self {
         let wakers = Arc::<Wakers>::default();
         let waker = Waker::from(wakers.clone());
         Self {
@@ -64,19 +64,19 @@ impl Machine {
 
     /// Polls the connection from the task of the request that has the turn. Returns `false` if the turn has ended.
     pub(super) fn poll_in_turn(&self, turn: &Turn<'_>, cx: &Context<'_>) -> bool {
-        if !turn.begin() {
+        if !turn.begin_poll() {
             return false;
         }
-        if self.poll(self.connection()).is_ready() {
+        if self.poll(self.lock_connection()).is_ready() {
             // Wakes the task of the connection, which then ends.
             self.wakers.wake_driver();
         }
-        turn.end(cx.waker());
+        turn.end_poll(cx.waker());
         true
     }
 
     /// Polls the connection; ready when it is closed. h2 returns the error of the connection to the requests.
-    fn poll(&self, mut connection: MutexGuard<'_, Option<Connection<Monitored, Bytes>>>) -> Poll<()> {
+    fn poll(&self, mut connection: MutexGuard<'_, Option<Connection<MonitoredStream, Bytes>>>) -> Poll<()> {
         let Some(open) = connection.as_mut() else { return Poll::Ready(()) };
         let polled = Pin::new(open).poll(&mut Context::from_waker(&self.waker)).map(drop);
         if polled.is_ready() {
@@ -86,7 +86,7 @@ impl Machine {
     }
 
     /// Locks the connection. A connection whose poll has panicked counts as closed.
-    fn connection(&self) -> MutexGuard<'_, Option<Connection<Monitored, Bytes>>> {
+    fn lock_connection(&self) -> MutexGuard<'_, Option<Connection<MonitoredStream, Bytes>>> {
         self.connection.lock().unwrap_or_else(|poisoned| {
             let mut connection = poisoned.into_inner();
             *connection = None;
@@ -100,25 +100,25 @@ struct CloseOnDrop(Arc<Machine>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        *self.0.connection() = None;
+        *self.0.lock_connection() = None;
     }
 }
 
 /// Reads and writes the socket until the connection is closed, or the server does not answer a ping.
 pub(super) fn drive(machine: Arc<Machine>, health: Arc<Health>) -> impl Future<Output = ()> + Send {
-    let pings = machine.connection().as_mut().and_then(Connection::ping_pong);
-    // Part of the future, so that a future that is dropped before its first poll closes the connection, too.
+    let pings = machine.lock_connection().as_mut().and_then(Connection::ping_pong);
+    // The future owns `open`: the connection is also closed if the future is dropped before its first poll.
     let open = CloseOnDrop(machine);
     async move {
         let machine = &open.0;
         let mut keepalive = pings.map(|pings| Keepalive::new(pings, health));
-        let mut pause = interval(MAX_PAUSE);
+        let mut pause = interval(POLL_INTERVAL);
         let mut has_waited = false;
         poll_fn(|cx| {
             machine.wakers.set_driver(cx.waker());
-            // tokio runs the task that a request wakes directly after the task of the request. Yield once: other tasks
-            // then queue their requests, and one write sends all of them. Without the yield, 32 concurrent gets take a
-            // tenth more processor time (`cargo xtask bench get-32-tls`).
+            // A request wakes this task, and tokio runs a woken task directly after the task that woke it. Yield once, so
+            // that other tasks queue their requests first: one write then sends all requests. Without the yield, 32
+            // concurrent gets take a tenth more processor time (`cargo xtask bench get-32-tls`).
             if machine.has_new_requests.swap(false, Ordering::Relaxed) && !has_waited {
                 has_waited = true;
                 cx.waker().wake_by_ref();
@@ -127,13 +127,13 @@ pub(super) fn drive(machine: Arc<Machine>, health: Arc<Health>) -> impl Future<O
             has_waited = false;
             while pause.poll_tick(cx).is_ready() {}
             loop {
-                if machine.poll(machine.connection()).is_ready() {
+                if machine.poll(machine.lock_connection()).is_ready() {
                     return Poll::Ready(());
                 }
                 match keepalive.as_mut().map(|keepalive| keepalive.poll(cx)) {
-                    // The connection must write the ping.
-                    Some(Poll::Ready(Pinged::Sent)) => {}
-                    Some(Poll::Ready(Pinged::Unanswered)) => return Poll::Ready(()),
+                    // Poll the connection again: it must write the ping.
+                    Some(Poll::Ready(KeepaliveEvent::Sent)) => {}
+                    Some(Poll::Ready(KeepaliveEvent::Unanswered)) => return Poll::Ready(()),
                     Some(Poll::Pending) | None => return Poll::Pending,
                 }
             }
@@ -151,8 +151,8 @@ struct Keepalive {
     sent: Option<Instant>,
 }
 
-/// An action of [`Keepalive`].
-enum Pinged {
+/// The result of a poll of [`Keepalive`].
+enum KeepaliveEvent {
     /// A ping was sent.
     Sent,
     /// The server did not answer a ping in time.
@@ -161,21 +161,21 @@ enum Pinged {
 
 impl Keepalive {
     fn new(pings: PingPong, health: Arc<Health>) -> Self {
-        Self { pings, health, timer: Box::pin(sleep(SILENCE)), sent: None }
+        Self { pings, health, timer: Box::pin(sleep(MAX_SILENCE)), sent: None }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Pinged> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<KeepaliveEvent> {
         loop {
             if self.sent.is_some() && self.pings.poll_pong(cx).is_ready() {
                 self.sent = None;
-                self.timer.as_mut().reset(Instant::now() + SILENCE);
+                self.timer.as_mut().reset(Instant::now() + MAX_SILENCE);
             }
             ready!(self.timer.as_mut().poll(cx));
             if self.sent.is_some() {
                 self.health.record_unanswered_ping(PONG_TIMEOUT);
-                return Poll::Ready(Pinged::Unanswered);
+                return Poll::Ready(KeepaliveEvent::Unanswered);
             }
-            let due = self.health.last_read() + SILENCE;
+            let due = self.health.last_read() + MAX_SILENCE;
             if due > Instant::now() {
                 self.timer.as_mut().reset(due);
                 continue;
@@ -187,7 +187,7 @@ impl Keepalive {
             let now = Instant::now();
             self.sent = Some(now);
             self.timer.as_mut().reset(now + PONG_TIMEOUT);
-            return Poll::Ready(Pinged::Sent);
+            return Poll::Ready(KeepaliveEvent::Sent);
         }
     }
 }

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_authority_replaces_the_headers_about_the_connection() {
+    fn removes_the_connection_specific_headers() {
         let target = Uri::from_static("https://10.0.0.1:6443/api?x=1");
         let request = Request::get("/api?x=1")
             .header("connection", "keep-alive")
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffered_body_has_a_length() {
+    fn sets_content_length_for_a_buffered_body_and_for_methods_with_a_payload() {
         let target = Uri::from_static("https://h/x");
         for (method, body, expected) in [
             (Method::POST, b"abc".to_vec(), Some("3")),

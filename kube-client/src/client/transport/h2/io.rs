@@ -21,8 +21,8 @@ use crate::client::transport::{
 };
 use crate::error::BoxError;
 
-/// The time of the socket's last read, and the cause of its failure. The driver and the requests of a connection share
-/// this value.
+/// The time of the last read of a socket, and the cause of the socket's failure. The task and the requests of a connection
+/// share this value.
 #[derive(Debug)]
 pub(super) struct Health {
     opened: Instant,
@@ -31,12 +31,13 @@ pub(super) struct Health {
     failure: OnceLock<Failure>,
 }
 
-/// The cause of a failed socket that requests must be able to recognise.
+/// The cause of a socket's failure. [`Health`] keeps the cause for the errors of requests, because h2 keeps only the text of
+/// a socket error.
 #[derive(Clone, Debug)]
 enum Failure {
     Stalled(Duration),
     Tls(rustls::Error),
-    Unanswered(Duration),
+    UnansweredPing(Duration),
 }
 
 impl Default for Health {
@@ -54,7 +55,7 @@ impl Health {
     /// Records that the server has not answered a ping within `wait`.
     pub(super) fn record_unanswered_ping(&self, wait: Duration) {
         // The first failure is the cause; later failures are its consequences.
-        let _ = self.failure.set(Failure::Unanswered(wait));
+        let _ = self.failure.set(Failure::UnansweredPing(wait));
     }
 
     fn record_read(&self) {
@@ -73,12 +74,13 @@ impl Health {
         let _ = self.failure.set(failure);
     }
 
-    /// The recorded cause if `error` is an I/O error and a cause was recorded; otherwise `error`.
+    /// Returns the recorded cause instead of an I/O error. Returns the error unchanged if it is not an I/O error, or if no
+    /// cause is recorded.
     pub(super) fn cause(&self, error: h2::Error) -> BoxError {
         match self.failure.get().filter(|_| error.is_io()) {
             Some(Failure::Stalled(limit)) => WriteStalled(*limit).into(),
             Some(Failure::Tls(error)) => error.clone().into(),
-            Some(Failure::Unanswered(wait)) => PingUnanswered(*wait).into(),
+            Some(Failure::UnansweredPing(wait)) => PingUnanswered(*wait).into(),
             None => error.into(),
         }
     }
@@ -97,17 +99,17 @@ impl fmt::Display for PingUnanswered {
 impl std::error::Error for PingUnanswered {}
 
 /// A socket that records its reads and its failure in a [`Health`].
-pub(super) struct Monitored {
+pub(super) struct MonitoredStream {
     inner: Stream,
     health: Arc<Health>,
 }
 
-impl Monitored {
+impl MonitoredStream {
     pub(super) fn new(inner: Stream, health: Arc<Health>) -> Self {
         Self { inner, health }
     }
 
-    fn record<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn record_if_failed<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &done {
             self.health.record_failure(error);
         }
@@ -115,7 +117,7 @@ impl Monitored {
     }
 }
 
-impl AsyncRead for Monitored {
+impl AsyncRead for MonitoredStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -127,27 +129,27 @@ impl AsyncRead for Monitored {
         if buffer.filled().len() > before {
             this.health.record_read();
         }
-        this.record(done)
+        this.record_if_failed(done)
     }
 }
 
-impl AsyncWrite for Monitored {
+impl AsyncWrite for MonitoredStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.inner).poll_write(cx, bytes);
-        this.record(done)
+        this.record_if_failed(done)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.inner).poll_flush(cx);
-        this.record(done)
+        this.record_if_failed(done)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.inner).poll_shutdown(cx);
-        this.record(done)
+        this.record_if_failed(done)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -161,6 +163,6 @@ impl AsyncWrite for Monitored {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.inner).poll_write_vectored(cx, pieces);
-        this.record(done)
+        this.record_if_failed(done)
     }
 }

@@ -1,5 +1,6 @@
 //! `Connection`: one HTTP/2 connection, whose requests share one socket. The task of the connection reads and writes
-//! the socket. While the connection has a single request, the task of that request does so instead (see `wakers`).
+//! the socket. While the connection has a single request, the task of that request reads and writes the socket instead
+//! (see `wakers`).
 //!
 //! This module must not select connections: `pool` does.
 
@@ -33,7 +34,7 @@ use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 use self::{
     body::{ResponseBody, Upload},
     driver::Machine,
-    io::{Health, Monitored},
+    io::{Health, MonitoredStream},
 };
 use super::stall::Stream;
 use crate::client::body::Body;
@@ -44,14 +45,15 @@ const STREAM_WINDOW: u32 = 2 << 20;
 /// The flow-control window of a connection: the sum of the windows of all streams, so that unread responses do not
 /// block other streams.
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
-/// The maximum number of streams on a connection, even if the server allows more. Many responses on one connection are
-/// slower than on several, because one task reads all of them.
+/// The maximum number of streams on a connection, even if the server allows more. One task reads all responses of a
+/// connection: many responses arrive faster over several connections.
 pub(super) const MAX_STREAMS: u32 = 128;
-/// The client resets the stream of a dropped response. `h2` ignores late frames of at most `REMEMBERED_RESETS` such
-/// streams, for `RESET_MEMORY` after the reset. It treats other late frames as errors, and closes the connection after
-/// too many of them.
+/// The client resets the stream of a dropped response. `h2` remembers at most `REMEMBERED_RESETS` of these streams, each for
+/// `RESET_RETENTION`, and ignores their late frames. `h2` answers late frames of other closed streams with RST_STREAM
+/// (`STREAM_CLOSED`). By default, `h2` closes a connection after a certain number of these answers; `open` disables this
+/// limit.
 const REMEMBERED_RESETS: usize = 1024;
-const RESET_MEMORY: Duration = Duration::from_secs(30);
+const RESET_RETENTION: Duration = Duration::from_secs(30);
 /// The maximum size in bytes of a frame that the server sends.
 const MAX_FRAME: u32 = 128 << 10;
 /// The maximum size in bytes of the head of a response.
@@ -64,7 +66,7 @@ pub(super) struct Connection {
     driver: Driver,
     health: Arc<Health>,
     opened: Instant,
-    /// The limit on a write without progress.
+    /// The time after which a write without progress fails; `None` is no limit.
     write_limit: Option<Duration>,
     /// The number of leases.
     streams: AtomicUsize,
@@ -85,8 +87,9 @@ impl Drop for Driver {
 }
 
 impl Connection {
-    /// Starts HTTP/2 over a connected stream, and a task on the current runtime. `expected_streams` is the limit on
-    /// concurrent streams until the server has sent its settings. `freed` is notified when a stream becomes free.
+    /// Starts HTTP/2 over a connected socket, and spawns the task of the connection on the current runtime.
+    /// `expected_streams` is the limit on concurrent HTTP/2 streams until the server has sent its settings. `freed` is
+    /// notified when an HTTP/2 stream becomes free.
     pub(super) async fn open(
         stream: Stream,
         expected_streams: usize,
@@ -100,10 +103,10 @@ impl Connection {
             .max_header_list_size(MAX_HEAD)
             .initial_max_send_streams(expected_streams)
             .max_concurrent_reset_streams(REMEMBERED_RESETS)
-            .reset_stream_duration(RESET_MEMORY)
+            .reset_stream_duration(RESET_RETENTION)
             .max_local_error_reset_streams(None)
             .enable_push(false)
-            .handshake(Monitored::new(stream, health.clone()))
+            .handshake(MonitoredStream::new(stream, health.clone()))
             .await?;
         let machine = Arc::new(Machine::new(connection));
         let driver = Driver(tokio::spawn(driver::drive(machine.clone(), health.clone())));
@@ -132,13 +135,13 @@ impl Connection {
         self.retired.store(true, Ordering::Relaxed);
     }
 
-    /// The number of requests and unread responses.
+    /// The number of streams in use. The stream of a request is in use until its response is read completely or dropped.
     pub(super) fn streams(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// The limit of the server on concurrent streams (`SETTINGS_MAX_CONCURRENT_STREAMS`), or the expected one until the
-    /// server has sent its settings.
+    /// The limit of the server on concurrent streams (`SETTINGS_MAX_CONCURRENT_STREAMS`), or the expected limit until
+    /// the server has sent its settings.
     pub(super) fn max_streams(&self) -> usize {
         self.sender.current_max_send_streams()
     }
@@ -148,7 +151,7 @@ impl Connection {
         self.opened
     }
 
-    /// The time at which the connection lost its last stream; `None` if it has streams.
+    /// The time at which the last stream ended, or the connection was opened. `None` while a stream is in use.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let since = *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner);
         (self.streams() == 0).then_some(since)
@@ -160,7 +163,7 @@ impl Connection {
         Lease(self.clone())
     }
 
-    /// The cause of an error: h2 keeps only the text of an error of the socket.
+    /// The cause of an error. After a socket error, `health` has the cause, because h2 keeps only the text of the error.
     fn cause(&self, error: h2::Error) -> BoxError {
         self.health.cause(error)
     }
@@ -172,7 +175,8 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// One stream of a connection, for a request and its response. The connection stays open until its leases are dropped.
+/// One stream of a connection, for a request and its response. A connection that the pool removes continues until its last
+/// lease is dropped.
 pub(super) struct Lease(Arc<Connection>);
 
 impl Drop for Lease {
@@ -184,14 +188,14 @@ impl Drop for Lease {
     }
 }
 
-/// The error of a request without a response.
+/// The error of a request that has received no response.
 #[derive(Debug)]
 pub(super) struct SendFailure {
     pub(super) error: BoxError,
     pub(super) effect: Effect,
 }
 
-/// The effect of a request without a response.
+/// Whether the server may have processed a request that has received no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// The server has certainly not processed the request.
@@ -205,7 +209,7 @@ impl Lease {
         let mut sender = self.0.sender.clone();
         match poll_fn(|cx| sender.poll_ready(cx)).await {
             Ok(()) => Ok(sender),
-            Err(error) => Err(self.unsent(error)),
+            Err(error) => Err(self.failure_before_sending(error)),
         }
     }
 
@@ -221,18 +225,18 @@ impl Lease {
             head::split(*request, target).map_err(|error| SendFailure { error, effect: Effect::Unknown })?;
         let body = body.into_bytes();
         let is_empty = matches!(body, Ok(None));
-        // Must be dropped after `response`: dropping `response` queues a RST_STREAM frame, and dropping `turn` then
-        // wakes the connection's task, which writes the frame.
+        // If the request is cancelled, `turn` must be dropped after `response`: the drop of `response` queues a
+        // RST_STREAM frame, and the drop of `turn` then wakes the connection's task, which writes the frame.
         let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
         if turn.is_none() {
             self.0.machine.expect_request();
         }
         let (response, mut stream) =
-            sender.send_request(head, is_empty).map_err(|error| self.unsent(error))?;
+            sender.send_request(head, is_empty).map_err(|error| self.failure_before_sending(error))?;
         let mut upload = match body {
             Ok(None) => None,
             Ok(Some(bytes)) => {
-                // An error resets the stream, and `response` returns it.
+                // An error means that the stream is closed; `response` then returns the cause.
                 let _ = stream.send_data(bytes, true);
                 None
             }
@@ -250,7 +254,7 @@ impl Lease {
                 polled = response.as_mut().poll(cx);
             }
             if let Poll::Ready(response) = polled {
-                return Poll::Ready(response.map_err(|error| self.failed(error)));
+                return Poll::Ready(response.map_err(|error| self.failure_after_sending(error)));
             }
             match Upload::poll_option(&mut upload, cx) {
                 Some(Err(error)) => Poll::Ready(Err(SendFailure { error, effect: Effect::Unknown })),
@@ -264,7 +268,8 @@ impl Lease {
         Ok(Response::from_parts(parts, Body::wrap_body(body)))
     }
 
-    /// Drops an ended stream, which wakes the connection. If the connection has no other stream, this task polls it.
+    /// Drops the stream of a response. The drop wakes the connection. If the connection has no other stream, the current
+    /// task then polls the connection.
     fn end(self, stream: RecvStream, cx: &Context<'_>) {
         let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
         drop(stream);
@@ -273,16 +278,17 @@ impl Lease {
         }
     }
 
-    /// An error before the request was sent.
-    fn unsent(&self, error: h2::Error) -> SendFailure {
+    /// Retires the connection, and converts an error that occurred before the request was sent.
+    fn failure_before_sending(&self, error: h2::Error) -> SendFailure {
         self.0.retire();
         SendFailure { error: self.0.cause(error), effect: Effect::None }
     }
 
-    /// An error after the request was sent. The server has not processed the request if it refused the stream, or if
-    /// the stream id is beyond the last id in its GOAWAY frame (RFC 9113, 6.8 and 8.7). h2 returns the error of a
-    /// GOAWAY frame only for such streams.
-    fn failed(&self, error: h2::Error) -> SendFailure {
+    /// Converts an error that occurred after the request was sent. Retires the connection unless the error only resets
+    /// the stream. The server has not processed the request if the server refused the stream, or if the stream id is
+    /// beyond the last id in a GOAWAY frame (RFC 9113, 6.8 and 8.7). h2 returns the error of a GOAWAY frame only for
+    /// streams beyond this id.
+    fn failure_after_sending(&self, error: h2::Error) -> SendFailure {
         let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
         let is_unprocessed = error.is_remote() && (refused || error.is_go_away());
         if !error.is_reset() {

@@ -1,5 +1,4 @@
-//! Tests of the keepalive with a paused clock, and of the selection of the task that polls a connection, over a stream in
-//! memory.
+//! Tests of connections over a stream in memory: the keepalive, and the selection of the task that polls a connection.
 
 use bytes::Bytes;
 use futures::{FutureExt, future::join, poll};
@@ -40,7 +39,7 @@ async fn send(connection: &Arc<Connection>) -> Result<Response<Body>, SendFailur
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_server_that_answers_no_ping_fails_its_requests() {
+async fn requests_fail_if_a_silent_server_answers_no_ping() {
     let (connection, _far) = connect().await;
     let started = Instant::now();
     let failure = timeout(Duration::from_secs(300), send(&connection)).await.unwrap().unwrap_err();
@@ -51,7 +50,7 @@ async fn a_silent_server_that_answers_no_ping_fails_its_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_server_that_answers_pings_keeps_its_requests() {
+async fn requests_wait_for_a_silent_server_that_answers_pings() {
     let (connection, far) = connect().await;
     let server = tokio::spawn(async move {
         let mut server = h2::server::handshake(far).await.unwrap();
@@ -60,7 +59,7 @@ async fn a_silent_server_that_answers_pings_keeps_its_requests() {
             sleep(Duration::from_secs(600)).await;
             respond.send_response(Response::new(()), true).unwrap();
         });
-        // Answers pings.
+        // `accept` answers pings.
         let _ = server.accept().await;
     });
     send(&connection).await.unwrap();
@@ -70,7 +69,7 @@ async fn a_silent_server_that_answers_pings_keeps_its_requests() {
 }
 
 #[tokio::test]
-async fn the_leases_count_the_streams() {
+async fn each_lease_counts_as_a_stream_in_use() {
     let (connection, _far) = connect().await;
     assert!(connection.idle_since().is_some());
     let leases = [connection.lease(), connection.lease()];
@@ -82,7 +81,7 @@ async fn the_leases_count_the_streams() {
 
 type Server = server::Connection<DuplexStream, Bytes>;
 
-/// Accepts the next request of a server.
+/// Waits for the next request at the server.
 async fn accept(server: &mut Server) -> (Request<h2::RecvStream>, server::SendResponse<Bytes>) {
     server.accept().await.unwrap().unwrap()
 }
@@ -95,16 +94,16 @@ async fn a_single_request_is_written_without_the_task_of_the_connection() {
     // This test has not yielded to the runtime: the task of the connection has not run.
     let mut bytes = vec![0; 1 << 10];
     let count = far.read(&mut bytes).now_or_never().unwrap().unwrap();
-    // The type of the last frame is HEADERS, and its flags are END_HEADERS and END_STREAM.
+    // In the header of an HTTP/2 frame, the type 1 is HEADERS. The flags 5 are END_HEADERS and END_STREAM.
     let is_head = |frame: &[u8]| frame[..2] == [1, 5];
     assert!(bytes[..count].windows(2).any(is_head), "{:?}", &bytes[..count]);
 }
 
-/// Counts its wake-ups.
+/// A waker that counts its wake-ups.
 #[derive(Default)]
-struct Counter(AtomicUsize);
+struct WakeCounter(AtomicUsize);
 
-impl Wake for Counter {
+impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, SeqCst);
     }
@@ -138,7 +137,7 @@ async fn a_single_request_does_not_wake_the_task_of_the_connection() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    let counter = Arc::<Counter>::default();
+    let counter = Arc::<WakeCounter>::default();
     connection.machine.wakers.set_driver(&Waker::from(counter.clone()));
     for _ in 0..10 {
         timeout(Duration::from_secs(60), fetch(&connection)).await.unwrap();
@@ -149,7 +148,7 @@ async fn a_single_request_does_not_wake_the_task_of_the_connection() {
 }
 
 #[tokio::test]
-async fn a_dropped_request_is_reset_and_later_requests_continue() {
+async fn the_stream_of_a_dropped_request_is_reset_and_a_later_request_succeeds() {
     let (connection, far) = connect().await;
     let (mut first, handshake) = (Box::pin(send(&connection)), server::handshake(far));
     assert!(poll!(&mut first).is_pending());
@@ -243,7 +242,7 @@ async fn a_goaway_during_a_single_request_ends_the_connection_and_not_the_reques
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_during_a_single_request_fails_it() {
+async fn a_single_request_fails_when_the_connection_breaks() {
     let (connection, far) = connect().await;
     let mut sent = pin!(send(&connection));
     assert!(poll!(&mut sent).is_pending());
@@ -254,9 +253,9 @@ async fn a_connection_that_breaks_during_a_single_request_fails_it() {
 }
 
 /// A stream that counts its writes.
-struct Writes(DuplexStream, Arc<AtomicUsize>);
+struct WriteCounter(DuplexStream, Arc<AtomicUsize>);
 
-impl AsyncRead for Writes {
+impl AsyncRead for WriteCounter {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -266,7 +265,7 @@ impl AsyncRead for Writes {
     }
 }
 
-impl AsyncWrite for Writes {
+impl AsyncWrite for WriteCounter {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.1.fetch_add(1, SeqCst);
@@ -282,13 +281,14 @@ impl AsyncWrite for Writes {
     }
 }
 
-// If a task wakes another task, tokio's multi-threaded scheduler runs the woken task next.
+// tokio's multi-threaded scheduler runs a woken task directly after the task that woke it. Each of the 20 requests wakes the
+// task of the connection. That task must nevertheless write several requests at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn concurrent_requests_are_sent_with_few_writes() {
     tokio::spawn(async {
         let (near, far) = tokio::io::duplex(1 << 20);
         let writes = Arc::<AtomicUsize>::default();
-        let stream = Stream::new(Box::new(Writes(near, writes.clone())), None);
+        let stream = Stream::new(Box::new(WriteCounter(near, writes.clone())), None);
         let connection = Connection::open(stream, 100, Arc::default()).await.unwrap();
         let server = tokio::spawn(async move {
             let mut server: Server = server::handshake(far).await.unwrap();

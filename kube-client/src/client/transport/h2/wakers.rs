@@ -1,35 +1,36 @@
 //! `Wakers`: selects the task that polls a connection.
 //!
-//! The task of the connection polls it for all requests. While a connection has a single request, the task of that
-//! request polls it instead, until the head of the response has arrived: then no wake-up crosses threads. This time is
-//! the [`Turn`] of the request.
+//! The task of the connection polls the connection for all requests. If there is only one request, the task of this
+//! request polls the connection until the head of the response has arrived: no wake-up then crosses threads. The time in
+//! which the task of a request polls the connection is the [`Turn`] of the request.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Wake, Waker},
 };
 
-/// The tasks that poll a connection. This type is the waker of the connection: a wake-up goes to one of these tasks.
+/// The wakers of the tasks that poll a connection. This type is itself the waker of the connection: it passes a wake-up to
+/// at most one of these tasks.
 #[derive(Debug, Default)]
 pub(super) struct Wakers(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// The task of the connection; `None` before its first poll.
+    /// The waker of the connection's task; `None` before the first poll of the task.
     driver: Option<Waker>,
     /// The single request that polls the connection.
-    single: Option<Single>,
+    single: Option<SingleRequest>,
     /// The number of turns so far. It identifies the current turn.
     turns: u64,
-    /// Whether the connection was woken since the single request last polled it.
+    /// Whether the connection was woken after the single request last began to poll the connection.
     is_due: bool,
 }
 
 /// The request whose task polls the connection.
 #[derive(Debug)]
-struct Single {
+struct SingleRequest {
     turn: u64,
-    /// `None` while the request polls the connection or is about to: a wake-up then only sets `is_due`.
+    /// `None` before the first poll by the request, and during each poll: a wake-up then only sets `is_due`.
     waker: Option<Waker>,
 }
 
@@ -54,7 +55,7 @@ impl Wake for Wakers {
 }
 
 impl Wakers {
-    /// Sets the task of the connection.
+    /// Sets the waker of the connection's task.
     pub(super) fn set_driver(&self, waker: &Waker) {
         match &mut self.state().driver {
             Some(driver) => driver.clone_from(waker),
@@ -67,11 +68,11 @@ impl Wakers {
         wake_driver(self.state());
     }
 
-    /// Starts the turn of a request if `is_single` returns `true`: the connection has no other request. Otherwise ends
-    /// the current turn and wakes the task of the connection: no request may depend on the task of another request.
+    /// Starts the turn of a request if `is_single` reports that the connection has no other request. Otherwise ends the
+    /// current turn and wakes the task of the connection: no request may depend on the task of another request.
     pub(super) fn start_turn(&self, is_single: impl FnOnce() -> bool) -> Option<Turn<'_>> {
         let mut state = self.state();
-        // Evaluated under the lock: of two requests that start at once, the later one sees the earlier one.
+        // `is_single` runs under the lock: if two requests start at the same time, the later request sees the earlier one.
         if !is_single() {
             if state.single.take().is_some() {
                 wake_driver(state);
@@ -80,17 +81,17 @@ impl Wakers {
         }
         state.turns += 1;
         let turn = state.turns;
-        state.single = Some(Single { turn, waker: None });
+        state.single = Some(SingleRequest { turn, waker: None });
         Some(Turn { wakers: self, turn })
     }
 
-    /// Ignores poisoning: no code panics while it holds this lock.
+    /// Locks the state. Ignores poisoning: no code that holds the lock panics.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Wakes the task of the connection without the lock: a waker may run any code.
+/// Unlocks `state`, and then wakes the task of the connection: a waker may run any code.
 fn wake_driver(state: MutexGuard<'_, State>) {
     let driver = state.driver.clone();
     drop(state);
@@ -99,7 +100,8 @@ fn wake_driver(state: MutexGuard<'_, State>) {
     }
 }
 
-/// The turn of a request to poll the connection. Dropping it returns the turn to the task of the connection.
+/// The turn of a request, whose task polls the connection. After this value is dropped, the task of the connection polls
+/// the connection again.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     wakers: &'a Wakers,
@@ -107,8 +109,9 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Must be called before a poll of the connection. Returns `false` if the turn has ended.
-    pub(super) fn begin(&self) -> bool {
+    /// Must be called before a poll of the connection: until [`end_poll`](Self::end_poll), a wake-up of the connection only
+    /// sets `is_due`. Returns `false` if the turn has ended.
+    pub(super) fn begin_poll(&self) -> bool {
         let mut state = self.wakers.state();
         let Some(single) = state.single.as_mut().filter(|single| single.turn == self.turn) else {
             return false;
@@ -118,8 +121,9 @@ impl Turn<'_> {
         true
     }
 
-    /// Must be called after a poll of the connection: further progress then wakes the task of the request.
-    pub(super) fn end(&self, waker: &Waker) {
+    /// Must be called after a poll of the connection: a later wake-up of the connection then wakes `waker`. If the
+    /// connection was woken during the poll, wakes `waker` immediately.
+    pub(super) fn end_poll(&self, waker: &Waker) {
         let mut state = self.wakers.state();
         let is_due = state.is_due;
         if let Some(single) = state.single.as_mut().filter(|single| single.turn == self.turn) {
@@ -146,19 +150,19 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-    /// Counts its wake-ups.
+    /// A waker that counts its wake-ups.
     #[derive(Default)]
-    struct Counter(AtomicUsize);
+    struct WakeCounter(AtomicUsize);
 
-    impl Wake for Counter {
+    impl Wake for WakeCounter {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, SeqCst);
         }
     }
 
     /// The wakers of a connection, and the counters of its task and of a request.
-    fn wakers() -> (Arc<Wakers>, Arc<Counter>, Arc<Counter>) {
-        let (wakers, driver) = (Arc::new(Wakers::default()), Arc::new(Counter::default()));
+    fn wakers() -> (Arc<Wakers>, Arc<WakeCounter>, Arc<WakeCounter>) {
+        let (wakers, driver) = (Arc::new(Wakers::default()), Arc::new(WakeCounter::default()));
         wakers.set_driver(&Waker::from(driver.clone()));
         (wakers, driver, Arc::default())
     }
@@ -169,17 +173,17 @@ mod tests {
         wakers.wake_by_ref();
         assert_eq!(driver.0.load(SeqCst), 1);
         let turn = wakers.start_turn(|| true).unwrap();
-        // The request is written by the poll that follows.
+        // A wake-up before the first poll wakes no task: the poll that follows writes the request.
         wakers.wake_by_ref();
-        assert!(turn.begin());
-        turn.end(&Waker::from(request.clone()));
+        assert!(turn.begin_poll());
+        turn.end_poll(&Waker::from(request.clone()));
         assert_eq!(request.0.load(SeqCst), 0);
         wakers.wake_by_ref();
         assert_eq!((request.0.load(SeqCst), driver.0.load(SeqCst)), (1, 1));
         // Bytes arrive during the poll.
-        assert!(turn.begin());
+        assert!(turn.begin_poll());
         wakers.wake_by_ref();
-        turn.end(&Waker::from(request.clone()));
+        turn.end_poll(&Waker::from(request.clone()));
         assert_eq!((request.0.load(SeqCst), driver.0.load(SeqCst)), (2, 1));
     }
 
@@ -187,8 +191,8 @@ mod tests {
     fn the_driver_continues_after_the_turn_of_a_request() {
         let (wakers, driver, request) = wakers();
         let turn = wakers.start_turn(|| true).unwrap();
-        assert!(turn.begin());
-        turn.end(&Waker::from(request.clone()));
+        assert!(turn.begin_poll());
+        turn.end_poll(&Waker::from(request.clone()));
         drop(turn);
         assert_eq!(driver.0.load(SeqCst), 0, "the request has polled everything");
         let turn = wakers.start_turn(|| true).unwrap();
@@ -203,12 +207,12 @@ mod tests {
     fn a_second_request_ends_the_turn_of_the_first() {
         let (wakers, driver, request) = wakers();
         let turn = wakers.start_turn(|| true).unwrap();
-        assert!(turn.begin());
-        turn.end(&Waker::from(request.clone()));
+        assert!(turn.begin_poll());
+        turn.end_poll(&Waker::from(request.clone()));
         assert!(wakers.start_turn(|| false).is_none());
         assert_eq!(driver.0.load(SeqCst), 1);
-        assert!(!turn.begin());
-        turn.end(&Waker::from(request.clone()));
+        assert!(!turn.begin_poll());
+        turn.end_poll(&Waker::from(request.clone()));
         wakers.wake_by_ref();
         drop(turn);
         assert_eq!((driver.0.load(SeqCst), request.0.load(SeqCst)), (2, 0));

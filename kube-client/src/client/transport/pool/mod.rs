@@ -3,10 +3,10 @@
 //! This module must not open connections: the transport does.
 
 mod reaper;
-mod returned;
+mod returning_body;
 mod select;
 
-pub(super) use returned::Returned;
+pub(super) use returning_body::ReturningBody;
 pub(super) use select::{Class, Demand};
 
 use futures::{
@@ -29,7 +29,7 @@ use tokio::{
 
 use self::{
     reaper::Reapers,
-    select::{Load, capacity, protocol, select},
+    select::{Candidate, capacity, protocol, select},
 };
 use super::{
     failure::ConnectFailure,
@@ -37,17 +37,18 @@ use super::{
     tls::{Offer, Protocol},
 };
 
-/// The largest number of idle HTTP/1.1 connections. More are open only during a burst of concurrent requests.
-const MAX_IDLE: usize = 64;
+/// The maximum number of idle HTTP/1.1 connections. A further idle connection replaces the connection that has been
+/// idle for the longest time.
+const MAX_IDLE_CONNECTIONS: usize = 64;
 
-/// The pool key of a connection: server, generation of the certificates, and runtime. A request uses only a
-/// connection with an equal key.
+/// The key of a connection in the pool. A request uses only connections whose key is equal to the key of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PoolKey {
     server: ServerKey,
+    /// The value of `State::generation` when the key was made.
     generation: u64,
-    /// The runtime whose I/O driver the socket is registered with. While this runtime is not polled, the socket wakes
-    /// no task of another runtime.
+    /// The tokio runtime in whose I/O driver the socket is registered. The socket wakes tasks only while this runtime is
+    /// polled.
     runtime: Option<Id>,
 }
 
@@ -59,7 +60,7 @@ struct ServerKey {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolSettings {
-    /// The maximum idle time of a connection; `None` keeps it until the server closes it.
+    /// The maximum idle time of a connection; `None` is no limit.
     pub(crate) idle_timeout: Option<Duration>,
     /// The age after which a connection gets no further requests, and is closed when it is idle; `None` is no limit.
     pub(crate) max_age: Option<Duration>,
@@ -76,59 +77,61 @@ pub(super) struct Pool {
     freed: [Arc<Notify>; 2],
 }
 
-/// The pause after a failed dial of a further connection for calls. During this pause, the calls use the open
+/// The time after a failed dial in which the pool dials no further connection. In this time, requests share the open
 /// connections.
-const FURTHER_PAUSE: Duration = Duration::from_secs(10);
+const FURTHER_DIAL_PAUSE: Duration = Duration::from_secs(10);
 /// kube-apiserver's default limit on the concurrent streams of a connection.
 const DEFAULT_MAX_STREAMS: usize = 100;
 
 #[derive(Default)]
 struct State {
-    /// The idle HTTP/1.1 connections, sorted by `Idle::since`, oldest first.
-    idle: Vec<Idle>,
+    /// The idle HTTP/1.1 connections, sorted by `IdleConnection::since`, oldest first.
+    idle: Vec<IdleConnection>,
     /// The HTTP/2 connections, oldest first.
-    shared: Vec<Multiplexed>,
+    shared: Vec<MultiplexedConnection>,
     dials: Vec<RunningDial>,
-    /// The time of the last failure of a dial in [`Pool::keep`].
+    /// The time at which a dial in a task of [`Pool::continue_in_task`] last failed.
     dial_failed: Option<Instant>,
-    /// The server's limit on concurrent streams, if a connection has received it.
+    /// The limit on the concurrent streams of an earlier connection; see [`State::lease`].
     max_streams: Option<usize>,
-    /// The server whose last connection has negotiated HTTP/1.1 although HTTP/2 was offered. Requests use its HTTP/1.1
-    /// connections, and do not wait for a shared dial. Further dials offer HTTP/2: the server may be restarted with it.
+    /// The server whose last connection has negotiated HTTP/1.1 although HTTP/2 was offered. Requests to this server use
+    /// HTTP/1.1 connections, and do not wait for a shared dial. Further dials still offer HTTP/2, which the server may
+    /// support after a restart.
     http1_server: Option<ServerKey>,
+    /// The number of calls of [`Pool::start_generation`].
     generation: u64,
     reapers: Reapers,
 }
 
 /// An idle HTTP/1.1 connection.
-struct Idle {
+struct IdleConnection {
     since: Instant,
     key: PoolKey,
     connection: h1::Connection,
 }
 
 /// An HTTP/2 connection.
-struct Multiplexed {
+struct MultiplexedConnection {
     key: PoolKey,
     class: Class,
     connection: Arc<h2::Connection>,
 }
 
-/// A dial that all requests for the same connections wait for. The dial is cancelled when all these requests are
-/// dropped, unless one of them has passed the dial to [`Pool::keep`].
-pub(super) type Dial = Shared<BoxFuture<'static, DialResult>>;
-pub(super) type DialResult = Result<Opened, ConnectFailure>;
+/// A dial that all requests with the same key and class wait for. The dial is cancelled when all these requests are
+/// dropped, unless one of them has passed the dial to [`Pool::continue_in_task`].
+pub(super) type SharedDial = Shared<BoxFuture<'static, DialResult>>;
+pub(super) type DialResult = Result<NewConnection, ConnectFailure>;
 
 /// A dial that requests with this key and class share.
 struct RunningDial {
     key: PoolKey,
     class: Class,
     dial: WeakShared<BoxFuture<'static, DialResult>>,
-    /// The task that continues the dial without a request.
+    /// The task that continues the dial after its requests were dropped.
     task: Option<DialTask>,
 }
 
-/// A task that is aborted with the pool.
+/// The task of [`Pool::continue_in_task`]. It is aborted when the pool is dropped.
 struct DialTask(JoinHandle<()>);
 
 impl Drop for DialTask {
@@ -139,36 +142,36 @@ impl Drop for DialTask {
 
 /// A new connection.
 #[derive(Clone)]
-pub(super) enum Opened {
+pub(super) enum NewConnection {
     /// A connection for any of the waiting requests; `None` after a request has taken it.
     Http1(Arc<Mutex<Option<h1::Connection>>>),
     Http2(Arc<h2::Connection>),
 }
 
-/// A connection of the pool for a request.
-pub(super) enum Taken {
+/// An open connection of the pool that a request has taken.
+pub(super) enum TakenConnection {
     Http1(h1::Connection),
     Http2 {
         lease: h2::Lease,
-        /// Whether the open connections are busy, so that a further one for later requests makes sense.
+        /// Whether a further connection should be dialled for later requests, because the open connections are busy.
         wants_further: bool,
     },
 }
 
-/// The kind of dial for a request for which the pool has no connection.
+/// The kind of dial that a request needs if no connection of the pool is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DialKind {
-    /// A connection that all requests of a class can use. The dial offers both protocols.
+    /// A dial that all waiting requests of a class share. It offers both protocols.
     Shared,
-    /// A connection for the request that opened it.
+    /// A dial for this request alone.
     Own(Offer),
 }
 
 impl State {
-    /// Drops the closed HTTP/1.1 connections of other runtimes, and all closed HTTP/2 connections. No request uses the
-    /// key of a runtime that was shut down, so `take` never removes the connections with that key. Called before a new
-    /// connection is opened, which takes longer than this scan.
-    fn drop_closed_of_other_runtimes(&mut self, key: &PoolKey) {
+    /// Drops the closed HTTP/1.1 connections of other runtimes, and all closed HTTP/2 connections. `take_idle` never
+    /// removes the connections of a runtime that was shut down, because no request has their key. This function runs
+    /// before a dial, which takes longer than this scan.
+    fn drop_closed_connections_of_other_runtimes(&mut self, key: &PoolKey) {
         let Self { idle, reapers, .. } = self;
         idle.retain_mut(|idle| {
             let runtime = idle.key.runtime;
@@ -178,22 +181,22 @@ impl State {
         self.shared.retain(|shared| shared.connection.is_open());
     }
 
-    /// A stream of an open connection; `None` if no connection has capacity. The limit of the server on concurrent
-    /// streams is then recorded for the next dial.
-    fn lease(&mut self, key: &PoolKey, class: Class, max_age: Option<Duration>) -> Option<Taken> {
+    /// Reserves a stream of an open connection. If no connection has capacity, returns `None`, and records the server's
+    /// limit on concurrent streams for the next dial.
+    fn lease(&mut self, key: &PoolKey, class: Class, max_age: Option<Duration>) -> Option<TakenConnection> {
         self.shared.retain(|shared| shared.connection.is_open());
         let now = max_age.map(|_| Instant::now());
-        let loads = self.shared.iter().map(|shared| (shared.key == *key).then(|| shared.load(now)));
-        let Some(selected) = select(class, max_age, loads) else {
+        let candidates = self.shared.iter().map(|shared| (shared.key == *key).then(|| shared.candidate(now)));
+        let Some(selected) = select(class, max_age, candidates) else {
             self.max_streams =
                 self.shared.last().map(|last| last.connection.max_streams()).or(self.max_streams);
             return None;
         };
         let lease = self.shared.get(selected.index)?.connection.lease();
-        Some(Taken::Http2 { lease, wants_further: selected.wants_further })
+        Some(TakenConnection::Http2 { lease, wants_further: selected.wants_further })
     }
 
-    /// HTTP/1.1 if this server has negotiated it although HTTP/2 was offered.
+    /// Returns HTTP/1.1 if this server has negotiated HTTP/1.1 although HTTP/2 was offered; otherwise `None`.
     fn known_protocol(&self, scheme: Option<&Scheme>, authority: Option<&Authority>) -> Option<Protocol> {
         let server = self.http1_server.as_ref()?;
         (server.scheme.as_ref() == scheme && server.authority.as_ref() == authority)
@@ -201,9 +204,9 @@ impl State {
     }
 }
 
-impl Multiplexed {
-    fn load(&self, now: Option<Instant>) -> Load {
-        Load {
+impl MultiplexedConnection {
+    fn candidate(&self, now: Option<Instant>) -> Candidate {
+        Candidate {
             class: self.class,
             streams: self.connection.streams(),
             max_streams: self.connection.max_streams(),
@@ -231,7 +234,7 @@ impl Pool {
         PoolKey { server, generation, runtime }
     }
 
-    /// The protocol that a request to `uri` probably uses. Only an open connection determines it.
+    /// The protocol that a request to `uri` probably uses. A new connection may negotiate another protocol.
     pub(super) fn protocol(&self, uri: &Uri, demand: Demand) -> Protocol {
         if !self.offers_http2(uri.scheme()) {
             return Protocol::Http1;
@@ -243,8 +246,8 @@ impl Pool {
         self.settings.offers_http2 && scheme == Some(&Scheme::HTTPS)
     }
 
-    /// A connection for a request, or else the kind of dial that opens one.
-    pub(super) fn take(&self, key: &PoolKey, demand: Demand) -> Result<Taken, DialKind> {
+    /// Returns an open connection for a request, or else the kind of dial that the request needs.
+    pub(super) fn take(&self, key: &PoolKey, demand: Demand) -> Result<TakenConnection, DialKind> {
         let server = &key.server;
         let offers_http2 = self.offers_http2(server.scheme.as_ref());
         let mut offer = Offer::Http1;
@@ -256,16 +259,16 @@ impl Pool {
             }
             offer = Offer::Both;
         }
-        self.take_idle(key).map(Taken::Http1).ok_or(DialKind::Own(offer))
+        self.take_idle(key).map(TakenConnection::Http1).ok_or(DialKind::Own(offer))
     }
 
     /// Waits until a stream of a connection of this class may have become free.
-    pub(super) fn freed(&self, class: Class) -> Notified<'_> {
-        self.notify(class).notified()
+    pub(super) fn wait_for_free_stream(&self, class: Class) -> Notified<'_> {
+        self.freed_notify(class).notified()
     }
 
     /// The notification that the connections of a class send when a stream becomes free.
-    pub(super) fn notify(&self, class: Class) -> &Arc<Notify> {
+    pub(super) fn freed_notify(&self, class: Class) -> &Arc<Notify> {
         let [calls, watches] = &self.freed;
         match class {
             Class::Calls => calls,
@@ -273,14 +276,14 @@ impl Pool {
         }
     }
 
-    /// Removes the most recently used open HTTP/1.1 connection with this key. Older connections stay idle, so that
-    /// surplus connections reach the idle timeout.
+    /// Takes the most recently used open HTTP/1.1 connection with this key. Connections that were used less recently stay
+    /// idle, so that surplus connections reach the idle timeout.
     fn take_idle(&self, key: &PoolKey) -> Option<h1::Connection> {
         loop {
             let mut idle = {
                 let mut state = self.state();
                 let Some(at) = state.idle.iter().rposition(|idle| idle.key == *key) else {
-                    state.drop_closed_of_other_runtimes(key);
+                    state.drop_closed_connections_of_other_runtimes(key);
                     return None;
                 };
                 state.idle.remove(at)
@@ -296,19 +299,19 @@ impl Pool {
         self.settings.max_age.is_some_and(|max_age| opened.elapsed() >= max_age)
     }
 
-    /// The lease of a stream of a new connection; `None` if other requests use all its streams.
+    /// Reserves a stream of a new connection. Returns `None` if other requests already use its whole capacity.
     pub(super) fn lease(&self, connection: &Arc<h2::Connection>) -> Option<h2::Lease> {
         let _state = self.state();
         (connection.streams() < capacity(connection.max_streams())).then(|| connection.lease())
     }
 
-    /// The dial for requests of a class: the running one, or else the one that `start` returns.
+    /// The dial that requests of a class share: the running dial, or else the dial that `start` returns.
     pub(super) fn dial(
         &self,
         key: &PoolKey,
         class: Class,
         start: impl FnOnce() -> BoxFuture<'static, DialResult>,
-    ) -> Dial {
+    ) -> SharedDial {
         let mut state = self.state();
         let mut running = None;
         state.dials.retain(|dialling| {
@@ -329,22 +332,23 @@ impl Pool {
         })
     }
 
-    /// Dials a further connection in a task, because the open ones are busy: see [`select`]. Does nothing while such a
-    /// dial runs, or for [`FURTHER_PAUSE`] after one has failed.
+    /// Dials a further connection in a task, because the open connections are busy: see [`select`]. If a dial with this
+    /// key and class runs already, continues that dial in a task instead. Does nothing for [`FURTHER_DIAL_PAUSE`] after a
+    /// failed dial.
     pub(super) fn dial_further(
         self: &Arc<Self>,
         key: &PoolKey,
         class: Class,
         start: impl FnOnce() -> BoxFuture<'static, DialResult>,
     ) {
-        if self.state().dial_failed.is_none_or(|failed| failed.elapsed() >= FURTHER_PAUSE) {
+        if self.state().dial_failed.is_none_or(|failed| failed.elapsed() >= FURTHER_DIAL_PAUSE) {
             self.continue_in_task(self.dial(key, class, start));
         }
     }
 
-    /// Continues a dial in a task. Without the task, the dial would be cancelled with the requests that wait for it, but
-    /// the load needs a further connection.
-    pub(super) fn continue_in_task(self: &Arc<Self>, dial: Dial) {
+    /// Continues a dial in a task, so that later requests can use the connection. Without the task, the dial would be
+    /// cancelled when the requests that wait for the dial are dropped.
+    pub(super) fn continue_in_task(self: &Arc<Self>, dial: SharedDial) {
         let pool = Arc::downgrade(self);
         let mut state = self.state();
         let running = state
@@ -353,8 +357,8 @@ impl Pool {
             .find(|running| running.dial.upgrade().is_some_and(|running| running.ptr_eq(&dial)));
         if let Some(running) = running.filter(|running| running.task.is_none()) {
             running.task = Some(DialTask(tokio::spawn(async move {
-                // The dial itself adds its connection to the pool. After a failure, a request that needs a connection
-                // dials again.
+                // The dial itself adds an HTTP/2 connection to the pool. After a failure, a request that needs a
+                // connection dials again.
                 if dial.await.is_err()
                     && let Some(pool) = pool.upgrade()
                 {
@@ -364,9 +368,9 @@ impl Pool {
         }
     }
 
-    /// The expected limit on the concurrent streams of a new connection: that of earlier connections, or else
-    /// kube-apiserver's default. With a higher expected limit, the server would refuse some of the first requests of a
-    /// burst.
+    /// The expected limit of the server on the concurrent streams of a new connection: the limit on an earlier
+    /// connection, or else kube-apiserver's default. If the expected limit were higher than the server's limit, the
+    /// server would refuse some of the first requests of a burst.
     pub(super) fn expected_streams(&self) -> usize {
         self.state().max_streams.unwrap_or(DEFAULT_MAX_STREAMS)
     }
@@ -377,21 +381,21 @@ impl Pool {
     }
 
     /// Adds an HTTP/2 connection.
-    pub(super) fn add(self: &Arc<Self>, key: &PoolKey, class: Class, connection: Arc<h2::Connection>) {
+    pub(super) fn add_http2(self: &Arc<Self>, key: &PoolKey, class: Class, connection: Arc<h2::Connection>) {
         let mut state = self.state();
         state.http1_server = None;
-        // The certificates have changed during the dial: only the requests that already wait for this connection may
+        // If the certificates have changed during the dial, only the requests that already wait for this connection may
         // use it.
         if key.generation != state.generation {
             return;
         }
-        state.shared.push(Multiplexed { key: key.clone(), class, connection });
+        state.shared.push(MultiplexedConnection { key: key.clone(), class, connection });
         state.reapers.notify(self, key.runtime);
     }
 
-    /// Increments the generation and closes all idle connections. Connections in use have the old generation, and are
-    /// closed when their bodies end.
-    pub(super) fn renew(&self) {
+    /// Excludes the existing connections from further requests: increments the generation, and closes all idle
+    /// connections. A connection in use is closed when its last response ends.
+    pub(super) fn start_generation(&self) {
         let old = {
             let mut state = self.state();
             state.generation += 1;
@@ -401,7 +405,7 @@ impl Pool {
     }
 
     /// Adds an idle HTTP/1.1 connection.
-    fn put(self: &Arc<Self>, key: PoolKey, connection: h1::Connection) {
+    fn add_idle_http1(self: &Arc<Self>, key: PoolKey, connection: h1::Connection) {
         if self.is_old(connection.opened()) {
             return;
         }
@@ -409,15 +413,15 @@ impl Pool {
         if key.generation != state.generation {
             return;
         }
-        if state.idle.len() == MAX_IDLE {
+        if state.idle.len() == MAX_IDLE_CONNECTIONS {
             state.idle.remove(0);
         }
         let runtime = key.runtime;
-        state.idle.push(Idle { since: Instant::now(), key, connection });
+        state.idle.push(IdleConnection { since: Instant::now(), key, connection });
         state.reapers.notify(self, runtime);
     }
 
-    /// Ignores poisoning: no code panics while it holds this lock.
+    /// Locks the state. Ignores poisoning: no code that holds the lock panics.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

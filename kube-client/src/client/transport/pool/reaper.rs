@@ -20,13 +20,14 @@ use super::{Pool, PoolSettings, State};
 use crate::client::clock;
 
 /// The shortest time between two inspections, so that a busy pool wakes a reaper at most once in this time.
-const PAUSE: Duration = Duration::from_secs(1);
+const MIN_INSPECTION_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The reapers of a pool: one for each runtime that has connections.
 #[derive(Default)]
 pub(super) struct Reapers(Vec<Reaper>);
 
-/// The task for the connections of a runtime. It runs while there are any, and is aborted with the pool.
+/// The task for the connections of a runtime. It runs while the runtime has connections. It is aborted when the
+/// pool is dropped.
 struct Reaper {
     runtime: Option<Id>,
     task: JoinHandle<()>,
@@ -44,9 +45,9 @@ impl Drop for Reaper {
 }
 
 impl Reapers {
-    /// Wakes the reaper of a runtime because a connection was added to the pool. Starts it unless it runs.
+    /// Wakes the reaper of a runtime because a connection was added to the pool. Starts the reaper if it does not run.
     pub(super) fn notify(&mut self, pool: &Arc<Pool>, runtime: Option<Id>) {
-        // The shutdown of a runtime ends the task that it runs.
+        // The task of a reaper ends when its runtime is shut down.
         self.0.retain(|reaper| !reaper.task.is_finished());
         if let Some(reaper) = self.get_mut(runtime) {
             if !std::mem::replace(&mut reaper.is_notified, true)
@@ -55,7 +56,7 @@ impl Reapers {
                 waker.wake_by_ref();
             }
         } else if let Ok(handle) = Handle::try_current() {
-            let task = handle.spawn(close_unused(Arc::downgrade(pool), runtime));
+            let task = handle.spawn(run_reaper(Arc::downgrade(pool), runtime));
             self.0.push(Reaper { runtime, task, waker: None, is_notified: true, inspected: None });
         }
     }
@@ -69,29 +70,29 @@ impl Reapers {
         self.0.iter().any(|reaper| reaper.runtime == runtime && !reaper.task.is_finished())
     }
 
-    /// The waker of a runtime's reaper. A poll of an idle connection must use it: the poll replaces the waker that
-    /// the reaper has set.
+    /// The waker of a runtime's reaper. A poll of an idle connection must use this waker: the poll replaces the
+    /// waker that the reaper has set.
     pub(super) fn waker(&self, runtime: Option<Id>) -> &Waker {
         let reaper = self.0.iter().find(|reaper| reaper.runtime == runtime);
         reaper.and_then(|reaper| reaper.waker.as_ref()).unwrap_or(Waker::noop())
     }
 }
 
-/// Closes connections of a runtime until none is left or the pool is dropped.
-async fn close_unused(pool: Weak<Pool>, runtime: Option<Id>) {
+/// Inspects the connections of a runtime again and again, until the runtime has no connection left or the pool is dropped.
+async fn run_reaper(pool: Weak<Pool>, runtime: Option<Id>) {
     let mut timer = pin!(sleep(Duration::ZERO));
     poll_fn(|cx| {
         let Some(pool) = pool.upgrade() else { return Poll::Ready(()) };
         let settings = pool.settings;
         let mut state = pool.state();
-        state.poll_close_unused(cx, timer.as_mut(), &settings, runtime)
+        state.poll_reaper(cx, timer.as_mut(), &settings, runtime)
     })
     .await;
 }
 
 impl State {
     /// Inspects the connections of a runtime if the next inspection is due. Ready when the runtime has no connections.
-    fn poll_close_unused(
+    fn poll_reaper(
         &mut self,
         cx: &mut Context<'_>,
         mut timer: Pin<&mut Sleep>,
@@ -101,7 +102,7 @@ impl State {
         loop {
             let now = Instant::now();
             let Some(reaper) = self.reapers.get_mut(runtime) else { return Poll::Ready(()) };
-            let due = reaper.inspected.map(|inspected| inspected + PAUSE);
+            let due = reaper.inspected.map(|inspected| inspected + MIN_INSPECTION_INTERVAL);
             let next = if let Some(due) = due.filter(|due| *due > now) {
                 due
             } else {
@@ -125,11 +126,11 @@ impl State {
 
     /// Removes the connections of a runtime that have been idle for the timeout, that are too old, or that the server
     /// has closed. Also removes closed HTTP/1.1 connections of runtimes without a reaper, and all closed HTTP/2
-    /// connections. Requests in flight on a connection that is too old continue. Returns the time at which the next
-    /// connection of the runtime reaches a limit; `None` if the runtime has no connection left.
+    /// connections. A connection that is too old stays open for its in-flight requests. Returns the time at which the
+    /// next connection of the runtime reaches a limit; `None` if the runtime has no connection left.
     ///
-    /// No other task polls an idle HTTP/1.1 connection: this poll registers the waker of the reaper, which the end of
-    /// the stream then wakes.
+    /// No other task polls an idle HTTP/1.1 connection. This function polls the idle connections of the runtime with `cx`,
+    /// so that the reaper wakes when the server closes one of them.
     fn inspect(
         &mut self,
         cx: &mut Context<'_>,
@@ -161,9 +162,9 @@ impl State {
         let shared = shared.iter().filter(|shared| shared.key.runtime == runtime);
         let shared =
             shared.map(|shared| (shared.connection.idle_since().unwrap_or(now), shared.connection.opened()));
-        let limits = idle
-            .chain(shared)
-            .map(|(since, opened)| clock::after(since, timeout).min(clock::after(opened, max_age)));
+        let limits = idle.chain(shared).map(|(since, opened)| {
+            clock::add_or_far_future(since, timeout).min(clock::add_or_far_future(opened, max_age))
+        });
         limits.min()
     }
 }

@@ -1,4 +1,4 @@
-//! Selects a connection for a request. Pure functions over the state of the connections.
+//! Selects a connection for a request. The functions are pure: their parameters describe the connections.
 
 use http::{Request, Uri};
 use std::time::Duration;
@@ -16,7 +16,8 @@ pub(in crate::client::transport) enum Demand {
     Upgrade,
 }
 
-/// The requests that share connections. The events of many watches must not delay the responses to calls.
+/// The class of a request: `Watches` for watches and followed logs, and `Calls` for all other requests. Only requests of the
+/// same class share an HTTP/2 connection: the events of many watches must not delay the responses to calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::client::transport) enum Class {
     Calls,
@@ -52,9 +53,9 @@ pub(super) fn protocol(demand: Demand, offers_http2: bool, known: Option<Protoco
     }
 }
 
-/// The state of an open HTTP/2 connection.
+/// An open HTTP/2 connection that [`select`] may select.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Load {
+pub(super) struct Candidate {
     pub(super) class: Class,
     pub(super) streams: usize,
     /// The limit of the server on concurrent streams.
@@ -64,10 +65,10 @@ pub(super) struct Load {
 
 /// The number of calls that make a connection busy: one task reads and writes for all of them.
 const BUSY_CALLS: usize = 16;
-/// The number of connections for calls, unless the server's limit on streams requires more.
-const CALL_CONNECTIONS: usize = 2;
+/// The maximum number of connections for calls, unless the server's limit on streams requires more.
+const MAX_CALL_CONNECTIONS: usize = 2;
 
-/// The connection for a request.
+/// The connection that [`select`] has selected; `index` is its position in the parameter `candidates`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Selection {
     pub(super) index: usize,
@@ -75,41 +76,42 @@ pub(super) struct Selection {
     pub(super) wants_further: bool,
 }
 
-/// Selects a connection of `class` that has capacity and is not too old: the first that is not busy, otherwise the one
-/// with the fewest streams. In this order, later connections become idle when the load falls. Returns `None` if there
-/// is no such connection. A `None` in `loads` stands for a connection with another pool key.
+/// Selects one of the connections of `class` that have capacity and are not too old: the first connection that is not busy,
+/// or else the connection with the fewest streams. Later connections thus become idle when the load falls. Returns `None`
+/// if all connections are too old or without capacity. A `None` in `candidates` stands for a connection with another pool
+/// key.
 pub(super) fn select(
     class: Class,
     max_age: Option<Duration>,
-    loads: impl Iterator<Item = Option<Load>>,
+    candidates: impl Iterator<Item = Option<Candidate>>,
 ) -> Option<Selection> {
     let busy = match class {
         Class::Calls => BUSY_CALLS,
         Class::Watches => usize::MAX,
     };
     let (mut open, mut least) = (0, None);
-    for (index, load) in loads.enumerate() {
-        let Some(load) = load else { continue };
-        if load.class != class || max_age.is_some_and(|max_age| load.age >= max_age) {
+    for (index, candidate) in candidates.enumerate() {
+        let Some(candidate) = candidate else { continue };
+        if candidate.class != class || max_age.is_some_and(|max_age| candidate.age >= max_age) {
             continue;
         }
         open += 1;
-        if load.streams >= capacity(load.max_streams) {
+        if candidate.streams >= capacity(candidate.max_streams) {
             continue;
         }
-        if load.streams < busy {
+        if candidate.streams < busy {
             return Some(Selection { index, wants_further: false });
         }
-        if least.is_none_or(|(streams, _)| load.streams < streams) {
-            least = Some((load.streams, index));
+        if least.is_none_or(|(streams, _)| candidate.streams < streams) {
+            least = Some((candidate.streams, index));
         }
     }
-    least.map(|(_, index)| Selection { index, wants_further: open < CALL_CONNECTIONS })
+    least.map(|(_, index)| Selection { index, wants_further: open < MAX_CALL_CONNECTIONS })
 }
 
-/// The number of streams that requests may use if the server allows `max_streams`: nine tenths of that number, or of
-/// [`MAX_STREAMS`] if it is lower, but at least one. The server counts a stream until it has received the reset of a
-/// dropped response.
+/// The number of streams that requests may use if the server allows `max_streams`: nine tenths of the lower of
+/// `max_streams` and [`MAX_STREAMS`], but at least one. One tenth is a reserve: the server counts the stream of a dropped
+/// response until it has received the reset of the stream.
 pub(super) fn capacity(max_streams: usize) -> usize {
     let allowed = max_streams.min(MAX_STREAMS as usize);
     (allowed - allowed.div_ceil(10)).max(1)
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn http1_is_for_upgrades_on_request_and_for_servers_without_http2() {
+    fn the_protocol_is_http2_unless_http1_is_required() {
         use Protocol::{Http1, Http2};
         let call = Demand::Stream(Class::Calls);
         for (demand, offers_http2, known, expected) in [
@@ -163,64 +165,64 @@ mod tests {
     }
 
     #[test]
-    fn selects_the_first_connection_of_the_class_with_capacity() {
+    fn selects_a_connection_of_the_class_by_capacity_age_and_load() {
         use Class::{Calls, Watches};
-        let load = |class, streams, max_streams, age| {
-            Some(Load { class, streams, max_streams, age: Duration::from_secs(age) })
+        let connection = |class, streams, max_streams, age| {
+            Some(Candidate { class, streams, max_streams, age: Duration::from_secs(age) })
         };
-        let calls = |streams| load(Calls, streams, 100, 0);
-        for (class, loads, expected) in [
+        let calls = |streams| connection(Calls, streams, 100, 0);
+        for (class, connections, expected) in [
             (Calls, vec![], None),
             (Calls, vec![calls(0)], Some(0)),
-            (Calls, vec![load(Watches, 1, 100, 0)], None),
+            (Calls, vec![connection(Watches, 1, 100, 0)], None),
             (Calls, vec![None, calls(1)], Some(1)),
-            (Watches, vec![calls(0), load(Watches, 50, 100, 0)], Some(1)),
-            (Watches, vec![load(Watches, 89, 100, 0), load(Watches, 3, 100, 0)], Some(0)),
+            (Watches, vec![calls(0), connection(Watches, 50, 100, 0)], Some(1)),
+            (Watches, vec![connection(Watches, 89, 100, 0), connection(Watches, 3, 100, 0)], Some(0)),
             // Ten of 100 streams stay unused.
-            (Watches, vec![load(Watches, 90, 100, 0), load(Watches, 3, 100, 0)], Some(1)),
-            (Watches, vec![load(Watches, 90, 100, 0)], None),
+            (Watches, vec![connection(Watches, 90, 100, 0), connection(Watches, 3, 100, 0)], Some(1)),
+            (Watches, vec![connection(Watches, 90, 100, 0)], None),
             // The maximum age is 60 s.
-            (Calls, vec![load(Calls, 0, 100, 60), load(Calls, 5, 100, 59)], Some(1)),
-            // A connection serves at least one request, and not more than 128 streams.
-            (Calls, vec![load(Calls, 0, 0, 0)], Some(0)),
-            (Calls, vec![load(Calls, 0, 1, 0)], Some(0)),
-            (Calls, vec![load(Calls, 1, 1, 0)], None),
-            (Watches, vec![load(Watches, 114, usize::MAX, 0)], Some(0)),
-            (Watches, vec![load(Watches, 115, usize::MAX, 0)], None),
-            // Calls use the second connection while the first is busy.
+            (Calls, vec![connection(Calls, 0, 100, 60), connection(Calls, 5, 100, 59)], Some(1)),
+            // The capacity is at least 1, and at most 115 (nine tenths of `MAX_STREAMS`).
+            (Calls, vec![connection(Calls, 0, 0, 0)], Some(0)),
+            (Calls, vec![connection(Calls, 0, 1, 0)], Some(0)),
+            (Calls, vec![connection(Calls, 1, 1, 0)], None),
+            (Watches, vec![connection(Watches, 114, usize::MAX, 0)], Some(0)),
+            (Watches, vec![connection(Watches, 115, usize::MAX, 0)], None),
+            // Calls use the first connection with fewer than 16 calls, or else the connection with the fewest calls.
             (Calls, vec![calls(15), calls(3)], Some(0)),
             (Calls, vec![calls(16), calls(15)], Some(1)),
             (Calls, vec![calls(17), calls(16)], Some(1)),
             (Calls, vec![calls(16), calls(16)], Some(0)),
             (Calls, vec![calls(20), calls(90), calls(19)], Some(2)),
         ] {
-            let selected = select(class, Some(Duration::from_secs(60)), loads.iter().copied());
+            let selected = select(class, Some(Duration::from_secs(60)), connections.iter().copied());
             let expected = expected.map(|index| Selection { index, wants_further: false });
-            assert_eq!(selected, expected, "{class:?} {loads:?}");
+            assert_eq!(selected, expected, "{class:?} {connections:?}");
         }
-        let old = load(Calls, 0, 100, 1_000_000);
+        let old = connection(Calls, 0, 100, 1_000_000);
         assert_eq!(select(Calls, None, [old].into_iter()).map(|selected| selected.index), Some(0));
     }
 
     #[test]
-    fn only_calls_want_a_further_connection_and_only_while_one_is_busy() {
+    fn a_second_connection_is_wanted_only_for_calls_and_only_while_the_first_is_busy() {
         use Class::{Calls, Watches};
-        let load = |class, streams, age| {
-            Some(Load { class, streams, max_streams: 100, age: Duration::from_secs(age) })
+        let connection = |class, streams, age| {
+            Some(Candidate { class, streams, max_streams: 100, age: Duration::from_secs(age) })
         };
-        for (class, loads, wanted) in [
-            (Calls, vec![load(Calls, 15, 0)], false),
-            (Calls, vec![load(Calls, 16, 0)], true),
-            (Calls, vec![load(Watches, 0, 0), load(Calls, 16, 0), None], true),
+        for (class, connections, wanted) in [
+            (Calls, vec![connection(Calls, 15, 0)], false),
+            (Calls, vec![connection(Calls, 16, 0)], true),
+            (Calls, vec![connection(Watches, 0, 0), connection(Calls, 16, 0), None], true),
             // The second connection is too old.
-            (Calls, vec![load(Calls, 16, 0), load(Calls, 0, 60)], true),
-            (Calls, vec![load(Calls, 50, 0), load(Calls, 50, 0)], false),
-            // The other connection has no capacity.
-            (Calls, vec![load(Calls, 90, 0), load(Calls, 50, 0)], false),
-            (Watches, vec![load(Watches, 80, 0)], false),
+            (Calls, vec![connection(Calls, 16, 0), connection(Calls, 0, 60)], true),
+            (Calls, vec![connection(Calls, 50, 0), connection(Calls, 50, 0)], false),
+            // The first connection has no capacity left.
+            (Calls, vec![connection(Calls, 90, 0), connection(Calls, 50, 0)], false),
+            (Watches, vec![connection(Watches, 80, 0)], false),
         ] {
-            let selected = select(class, Some(Duration::from_secs(60)), loads.iter().copied()).unwrap();
-            assert_eq!(selected.wants_further, wanted, "{class:?} {loads:?}");
+            let selected = select(class, Some(Duration::from_secs(60)), connections.iter().copied()).unwrap();
+            assert_eq!(selected.wants_further, wanted, "{class:?} {connections:?}");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Skips values and checks their syntax, unlike [`Reader::skip_value`], which only counts the brackets of objects and
 //! lists.
 
-use super::{Reader, Result, error, escape_length, first_special, unescaped_end, unexpected_eof};
+use super::{Reader, Result, error, escape_length, find_special_byte, first_special_byte, unexpected_eof};
 
 impl Reader<'_> {
-    /// Skips the next value, whose text must be valid JSON.
+    /// Skips the next value. Fails if the text of the value is not valid JSON.
     pub(in crate::wire::json) fn check_value(&mut self) -> Result<()> {
-        match self.expect_byte("a value")? {
+        match self.peek_or_fail("a value")? {
             b'{' => self.check_object(),
             b'[' => self.check_list(),
             b'"' => self.check_string(),
@@ -17,9 +17,9 @@ impl Reader<'_> {
     fn check_object(&mut self) -> Result<()> {
         self.enter()?;
         let mut is_first = true;
-        while self.next_key(&mut is_first)? {
+        while self.advance_to_key(&mut is_first)? {
             self.check_string()?;
-            if self.expect_byte("an object")? != b':' {
+            if self.peek_or_fail("an object")? != b':' {
                 return error("expected `:`");
             }
             self.bump();
@@ -31,15 +31,15 @@ impl Reader<'_> {
     fn check_list(&mut self) -> Result<()> {
         self.enter()?;
         let mut is_first = true;
-        while self.next_element(&mut is_first)? {
+        while self.advance_to_element(&mut is_first)? {
             self.check_value()?;
         }
         Ok(())
     }
 
     /// Moves to the next key of an object and returns true, or leaves the object and returns false.
-    fn next_key(&mut self, is_first: &mut bool) -> Result<bool> {
-        match self.expect_byte("an object")? {
+    fn advance_to_key(&mut self, is_first: &mut bool) -> Result<bool> {
+        match self.peek_or_fail("an object")? {
             b'}' => {
                 self.close();
                 return Ok(false);
@@ -47,7 +47,7 @@ impl Reader<'_> {
             b'"' if *is_first => {}
             b',' if !*is_first => {
                 self.bump();
-                match self.expect_byte("an object")? {
+                match self.peek_or_fail("an object")? {
                     b'"' => {}
                     b'}' => return error("trailing comma"),
                     _ => return error("key must be a string"),
@@ -61,15 +61,15 @@ impl Reader<'_> {
     }
 
     /// Moves to the next element of a list and returns true, or leaves the list and returns false.
-    pub(in crate::wire::json) fn next_element(&mut self, is_first: &mut bool) -> Result<bool> {
-        match self.expect_byte("a list")? {
+    pub(in crate::wire::json) fn advance_to_element(&mut self, is_first: &mut bool) -> Result<bool> {
+        match self.peek_or_fail("a list")? {
             b']' => {
                 self.close();
                 return Ok(false);
             }
             b',' if !*is_first => {
                 self.bump();
-                if self.expect_byte("a list")? == b']' {
+                if self.peek_or_fail("a list")? == b']' {
                     return error("trailing comma");
                 }
             }
@@ -87,10 +87,10 @@ impl Reader<'_> {
         let bytes = self.text.as_bytes();
         let mut at = start + 1;
         loop {
-            let short = bytes.get(at..).and_then(|rest| rest.first_chunk()).and_then(first_special);
+            let short = bytes.get(at..).and_then(|rest| rest.first_chunk()).and_then(first_special_byte);
             let end = match short {
                 Some(offset) => at + offset,
-                None => unescaped_end(bytes, at),
+                None => find_special_byte(bytes, at),
             };
             match bytes.get(end) {
                 Some(b'"') => {
@@ -101,7 +101,7 @@ impl Reader<'_> {
                     let escape = bytes.get(end..).unwrap_or_default();
                     at = end + escape_length(escape)?;
                     if is_surrogate(escape) {
-                        // Strings with surrogates are rare: decode the whole string to check that they form pairs.
+                        // Strings with surrogates are rare: decode the whole string to check that its surrogates form pairs.
                         self.at = start;
                         return self.read_string().map(drop);
                     }

@@ -1,6 +1,6 @@
 //! Differential test of the decoder and serde_json: both decode a corpus and random texts into many types.
 //!
-//! `DECODER_RUNS=100000 cargo test --release -p kube-client differential` runs more random texts. If the results for a
+//! `DECODER_RUNS=100000 cargo test --release -p kube-client differential` decodes more random texts. If the results for a
 //! text differ, add the text to a file in `corpus`, which has one text per line.
 
 use super::decode;
@@ -66,7 +66,7 @@ struct Flat {
     rest: BTreeMap<String, Value>,
 }
 
-/// The bytes of a string, which may not be UTF-8.
+/// The bytes of a string, whether they are valid UTF-8 or not.
 #[derive(PartialEq)]
 struct Octets(Vec<u8>);
 
@@ -92,11 +92,11 @@ impl<'de> Deserialize<'de> for Octets {
     }
 }
 
-/// Asserts that both decoders return the same `T`, or that both fail.
+/// Asserts that the decoder and serde_json return the same `T`, or that both fail.
 #[track_caller]
 fn compare<T: DeserializeOwned + Debug>(text: &str) {
-    // For a key that should be a `bool`, `from_str` would cut the text within a multi-byte character (serde_json
-    // 1.0.154).
+    // Do not use `from_str`: if the type requires `bool` keys and a key is another string, serde_json 1.0.154 may create a
+    // `str` that begins within a multi-byte character.
     let expected = serde_json::from_slice::<T>(text.as_bytes()).ok().map(|value| format!("{value:?}"));
     let found = decode::<T>(text.as_bytes(), &FieldSet::none()).ok().map(|value| format!("{value:?}"));
     assert_eq!(found, expected, "{text:?} as {}", std::any::type_name::<T>());
@@ -105,7 +105,7 @@ fn compare<T: DeserializeOwned + Debug>(text: &str) {
 /// Like [`compare`], for types that ignore parts of the text. In those parts the decoder only counts brackets, so
 /// it may accept invalid JSON.
 #[track_caller]
-fn compare_partly<T: DeserializeOwned + Debug>(text: &str) {
+fn compare_with_ignored_parts<T: DeserializeOwned + Debug>(text: &str) {
     let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
     if is_json || decode::<T>(text.as_bytes(), &FieldSet::none()).is_err() {
         compare::<T>(text);
@@ -115,26 +115,26 @@ fn compare_partly<T: DeserializeOwned + Debug>(text: &str) {
 /// Compares the results for all types of this test.
 fn compare_all(text: &str) {
     compare::<Value>(text);
-    compare_partly::<IgnoredAny>(text);
+    compare_with_ignored_parts::<IgnoredAny>(text);
     compare::<Box<RawValue>>(text);
-    compare_partly::<Choice>(text);
+    compare_with_ignored_parts::<Choice>(text);
     compare::<Untagged>(text);
-    compare_partly::<Partial>(text);
+    compare_with_ignored_parts::<Partial>(text);
     compare::<Flat>(text);
     compare::<Octets>(text);
     compare::<Option<(u8, bool)>>(text);
-    compare_partly::<Vec<Partial>>(text);
-    compare_partly::<Vec<Choice>>(text);
-    compare_partly::<BTreeMap<String, Choice>>(text);
+    compare_with_ignored_parts::<Vec<Partial>>(text);
+    compare_with_ignored_parts::<Vec<Choice>>(text);
+    compare_with_ignored_parts::<BTreeMap<String, Choice>>(text);
     compare::<(f32, f64)>(text);
     compare::<String>(text);
     compare::<char>(text);
     compare::<()>(text);
-    compare_numbers(text);
+    compare_numbers_and_keys(text);
 }
 
-/// Compares the results for all numeric types.
-fn compare_numbers(text: &str) {
+/// Compares the results for numeric types, and for maps with other keys than strings.
+fn compare_numbers_and_keys(text: &str) {
     compare::<i8>(text);
     compare::<u64>(text);
     compare::<i64>(text);
@@ -147,7 +147,7 @@ fn compare_numbers(text: &str) {
     compare::<BTreeMap<i128, Value>>(text);
     compare::<BTreeMap<bool, Value>>(text);
     compare::<BTreeMap<char, Value>>(text);
-    compare_partly::<BTreeMap<Option<u128>, Option<Anything>>>(text);
+    compare_with_ignored_parts::<BTreeMap<Option<u128>, Option<Anything>>>(text);
 }
 
 /// Appends the text of a random value: valid JSON, except for some numbers and strings.
@@ -201,7 +201,7 @@ fn append_number(random: &mut Rng, out: &mut String) {
     }
 }
 
-/// Appends a random string, which may contain invalid escapes.
+/// Appends a random string, which may contain invalid escapes and a control character.
 fn append_string(random: &mut Rng, out: &mut String) {
     out.push('"');
     match random.u8(..4) {
@@ -253,7 +253,7 @@ fn corrupt(random: &mut Rng, text: &str) -> String {
 }
 
 #[test]
-fn corpus_decodes_like_serde_json() {
+fn decodes_the_corpus_as_serde_json_does() {
     for text in CORPUS.iter().flat_map(|file| file.lines()) {
         compare_all(text);
         // The same text within other values, and in an ignored field.
@@ -266,7 +266,7 @@ fn corpus_decodes_like_serde_json() {
 }
 
 #[test]
-fn random_texts_decode_like_serde_json() {
+fn decodes_random_texts_as_serde_json_does() {
     #[expect(
         clippy::disallowed_methods,
         reason = "sets the number of test runs, not the configuration of a client"
@@ -290,7 +290,8 @@ fn floats_near_a_midpoint_are_rounded_once() {
     for _ in 0..2_000 {
         let below = f32::from_bits(random.u32(..0x7f7f_ffff));
         let above = f32::from_bits(below.to_bits() + 1);
-        // The midpoint is exact in an f64. Conversion through an f64 would round its neighbours twice.
+        // An f64 represents the midpoint exactly. A number close to the midpoint would be rounded twice if it were
+        // parsed as an f64 and then converted to an f32.
         let half = f64::midpoint(f64::from(below), f64::from(above));
         for text in [half.to_string(), format!("{half}1"), format!("{half:e}"), half.next_down().to_string()]
         {
@@ -307,10 +308,10 @@ fn nesting_limit_equals_that_of_serde_json() {
         let objects = format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
         for text in [lists, objects] {
             compare::<Value>(&text);
-            compare_partly::<IgnoredAny>(&text);
+            compare_with_ignored_parts::<IgnoredAny>(&text);
             compare::<Box<RawValue>>(&text);
             compare::<Flat>(&text);
-            compare_partly::<Partial>(&format!(r#"{{"ignored":{text}}}"#));
+            compare_with_ignored_parts::<Partial>(&format!(r#"{{"ignored":{text}}}"#));
         }
     }
 }

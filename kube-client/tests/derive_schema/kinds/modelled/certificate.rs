@@ -7,7 +7,7 @@ use kube_derive::{ApplyConfiguration, CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{DerivedKind, derived as derived_kind};
+use super::{DerivedKind, derived_kind};
 
 /// A request for an X.509 certificate.
 #[derive(CustomResource, KubeSchema, ApplyConfiguration, Clone, Debug, Serialize, Deserialize)]
@@ -162,13 +162,13 @@ pub(crate) struct SecretKeyRef {
 #[derive(KubeSchema, ApplyConfiguration, Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct IssuerRef {
     name: String,
-    #[serde(default = "issuer")]
+    #[serde(default = "default_issuer_kind")]
     kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<String>,
 }
 
-fn issuer() -> String {
+fn default_issuer_kind() -> String {
     "Issuer".to_owned()
 }
 
@@ -301,8 +301,8 @@ pub(crate) enum ConditionStatus {
     Unknown,
 }
 
-/// The kind with its specs.
-pub(super) fn derived() -> DerivedKind {
+/// The kind `ModelCertificate` with its specs.
+pub(super) fn kind_with_specs() -> DerivedKind {
     let full = json!({
         "subject": {
             "organizations": ["Example"], "countries": ["CH"], "organizationalUnits": [], "localities": [], "provinces": [],

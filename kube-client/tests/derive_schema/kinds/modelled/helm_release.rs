@@ -6,7 +6,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{DerivedKind, derived as derived_kind};
+use super::{DerivedKind, derived_kind};
 
 /// A release of a Helm chart.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Serialize, Deserialize)]
@@ -245,10 +245,10 @@ pub(crate) enum CrdsPolicy {
     CreateReplace,
 }
 
-/// The waits that an action of Helm skips.
+/// The waits and hooks that an action of Helm skips.
 #[derive(KubeSchema, Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Waits {
+pub(crate) struct SkippedSteps {
     #[serde(default)]
     disable_wait: bool,
     #[serde(default)]
@@ -261,7 +261,7 @@ pub(crate) struct Waits {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Install {
     #[serde(flatten)]
-    waits: Waits,
+    skipped_steps: SkippedSteps,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -278,7 +278,7 @@ pub(crate) struct Install {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Upgrade {
     #[serde(flatten)]
-    waits: Waits,
+    skipped_steps: SkippedSteps,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -317,7 +317,7 @@ pub(crate) struct Filter {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Rollback {
     #[serde(flatten)]
-    waits: Waits,
+    skipped_steps: SkippedSteps,
     #[serde(default)]
     recreate: bool,
     #[serde(default)]
@@ -397,11 +397,11 @@ pub(crate) struct Image {
     digest: Option<String>,
 }
 
-/// The kind with its specs.
-pub(super) fn derived() -> DerivedKind {
-    let waits = json!({"disableWait": false, "disableWaitForJobs": false, "disableHooks": false});
-    let with_waits = |own: Value| {
-        let mut all = waits.clone();
+/// The kind `ModelHelmRelease` with its specs.
+pub(super) fn kind_with_specs() -> DerivedKind {
+    let skipped_steps = json!({"disableWait": false, "disableWaitForJobs": false, "disableHooks": false});
+    let with_skipped_steps = |own: Value| {
+        let mut all = skipped_steps.clone();
         for (name, value) in own.as_object().expect("an object") {
             all[name] = value.clone();
         }
@@ -423,10 +423,10 @@ pub(super) fn derived() -> DerivedKind {
         "dependsOn": [{"name": "a"}, {"name": "b", "namespace": "c"}], "timeout": "30s", "maxHistory": 0,
         "serviceAccountName": "sa", "persistentClient": false,
         "driftDetection": {"mode": "warn", "ignore": [{"paths": ["/spec/replicas"], "target": {"kind": "Deployment"}}]},
-        "install": with_waits(json!({"replace": true, "createNamespace": true, "crds": "CreateReplace", "remediation": remediation})),
-        "upgrade": with_waits(json!({"force": true, "preserveValues": false, "cleanupOnFail": true, "remediation": remediation})),
+        "install": with_skipped_steps(json!({"replace": true, "createNamespace": true, "crds": "CreateReplace", "remediation": remediation})),
+        "upgrade": with_skipped_steps(json!({"force": true, "preserveValues": false, "cleanupOnFail": true, "remediation": remediation})),
         "test": {"enable": true, "ignoreFailures": false, "filters": [{"name": "a", "exclude": true}]},
-        "rollback": with_waits(json!({"recreate": false, "force": false, "cleanupOnFail": false})),
+        "rollback": with_skipped_steps(json!({"recreate": false, "force": false, "cleanupOnFail": false})),
         "uninstall": {"keepHistory": true, "disableHooks": false, "deletionPropagation": "orphan"},
         "valuesFrom": [{"kind": "Secret", "name": "v", "valuesKey": "values.yaml", "targetPath": "a.b", "optional": true}],
         "values": {"replicas": 2, "nested": {"list": [1, "two", {"three": null}]}},

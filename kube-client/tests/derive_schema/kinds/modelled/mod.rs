@@ -1,8 +1,8 @@
-//! Kinds of more than 60 fields, modelled on the CRDs of public projects: cert-manager, Flux and the Prometheus
-//! operator.
+//! Kinds with more than 60 fields. They are modelled on the CRDs of public projects: cert-manager, Flux and the
+//! Prometheus operator.
 //!
-//! They have patterns, formats, rules, lists of type `map` and types of `k8s-openapi`. The tests of kube-client
-//! validate their specs without a server, and the end-to-end suites with a server.
+//! The kinds have patterns, formats, rules, lists of type `map` and types of `k8s-openapi`. The tests of kube-client
+//! validate the specs of the kinds without a server, and the end-to-end suites validate these specs with a server.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -24,12 +24,13 @@ use super::DerivedKind;
 
 /// All kinds of this module.
 pub(crate) fn all() -> Vec<DerivedKind> {
-    vec![certificate::derived(), helm_release::derived(), prometheus::derived()]
+    vec![certificate::kind_with_specs(), helm_release::kind_with_specs(), prometheus::kind_with_specs()]
 }
 
-/// The kind `K`. The server accepts the specs `good`. Each of `changes` makes the first spec invalid: it is the JSON
-/// pointer of a field and the new value of the field. Null removes the field. A value for a list is appended.
-fn derived<K>(good: Vec<Value>, changes: &[(&str, Value)]) -> DerivedKind
+/// Returns the kind `K` with its specs. The server accepts the specs `good`. Each change in `changes` makes the first
+/// spec invalid: a change consists of the JSON pointer of a field, and the new value of the field. Null removes the
+/// field. If the pointer names an element of a list, the value is appended to the list.
+fn derived_kind<K>(good: Vec<Value>, changes: &[(&str, Value)]) -> DerivedKind
 where
     K: CustomResourceExt + Resource<DynamicType = ()> + JsonSchema + Serialize + DeserializeOwned,
 {

@@ -12,7 +12,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{DerivedKind, derived as derived_kind};
+use super::{DerivedKind, derived_kind};
 
 /// A Prometheus server.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ pub(crate) struct PrometheusSpec {
     tolerations: Vec<Toleration>,
     #[serde(default)]
     topology_spread_constraints: Vec<TopologySpreadConstraint>,
-    // The API server estimates the cost of the rule of the items from this maximum length.
+    // The API server estimates the cost of the validation rule of `RemoteWrite` from this maximum number of items.
     #[serde(default)]
     #[schemars(length(max = 100))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["url".into()]))]
@@ -349,8 +349,8 @@ pub(crate) struct PrometheusStatus {
     selector: Option<String>,
 }
 
-/// The kind with its specs.
-pub(super) fn derived() -> DerivedKind {
+/// The kind `ModelPrometheus` with its specs.
+pub(super) fn kind_with_specs() -> DerivedKind {
     let key = json!({"name": "s", "key": "k"});
     let full = json!({
         "podMetadata": {"labels": {"a": "b"}, "annotations": {}},

@@ -1,5 +1,5 @@
-//! The checks of the Pod Security Standards, as a table. The functions for the profiles of containers are in
-//! `profile_checks`.
+//! The checks of the Pod Security Standards, as a table. The checks of AppArmor, capabilities, seccomp, SELinux and
+//! `runAsNonRoot` are functions in `profile_checks`.
 
 use std::collections::BTreeSet;
 
@@ -37,13 +37,13 @@ impl<'a> Pod<'a> {
     }
 
     /// The names of the containers that a predicate selects.
-    pub(super) fn names(self, selects: impl FnMut(&&Value) -> bool) -> Vec<String> {
+    pub(super) fn container_names(self, selects: impl FnMut(&&Value) -> bool) -> Vec<String> {
         self.containers().filter(selects).map(|container| text(&container["name"]).to_owned()).collect()
     }
 
-    /// Like [`names`](Self::names); `None` if the predicate selects no container.
+    /// Like [`container_names`](Self::container_names); `None` if the predicate selects no container.
     fn offenders(self, selects: impl FnMut(&&Value) -> bool) -> Option<Vec<String>> {
-        let names = self.names(selects);
+        let names = self.container_names(selects);
         (!names.is_empty()).then_some(names)
     }
 
@@ -57,8 +57,8 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// One version of a check. It applies from the minor version `since` of Kubernetes until that of the next check with
-/// the same name. `run` returns `None` for a pod that complies.
+/// One version of a check. It applies from the minor version `since` of Kubernetes up to, but not including, the
+/// `since` of the next entry with the same name. `run` returns `None` for a pod that complies.
 struct Check {
     name: &'static str,
     level: Level,
@@ -81,47 +81,47 @@ const fn restricted(
     Check { name, level: Level::Restricted, since, replaces, run }
 }
 
-/// All checks: those of `baseline` before those of `restricted`, each sorted by name and version.
-static CHECKS: [Check; 31] =
-    [
-        baseline("appArmorProfile", 0, profiles::app_armor),
-        baseline("capabilities_baseline", 0, profiles::added_capabilities),
-        baseline("hostNamespaces", 0, host_namespaces),
-        baseline("hostPathVolumes", 0, host_paths),
-        baseline("hostPorts", 0, host_ports),
-        baseline("hostProbesAndHostLifecycle", 34, probe_hosts),
-        baseline("privileged", 0, privileged),
-        baseline("procMount", 0, proc_mount),
-        baseline("procMount", 35, |pod| if pod.has_user_namespace() { None } else { proc_mount(pod) }),
-        baseline("seLinuxOptions", 0, |pod| profiles::se_linux(pod, false)),
-        baseline("seLinuxOptions", 31, |pod| profiles::se_linux(pod, true)),
-        baseline("seccompProfile_baseline", 0, profiles::seccomp_annotations),
-        baseline("seccompProfile_baseline", 19, profiles::seccomp),
-        baseline("sysctls", 0, |pod| sysctls(pod, 0)),
-        baseline("sysctls", 27, |pod| sysctls(pod, 27)),
-        baseline("sysctls", 29, |pod| sysctls(pod, 29)),
-        baseline("sysctls", 32, |pod| sysctls(pod, 32)),
-        baseline("sysctls", 37, |pod| sysctls(pod, 37)),
-        baseline("windowsHostProcess", 0, host_process),
-        restricted("allowPrivilegeEscalation", 8, "", privilege_escalation),
-        restricted("allowPrivilegeEscalation", 25, "", |pod| linux_only(pod, privilege_escalation)),
-        restricted("capabilities_restricted", 22, "capabilities_baseline", profiles::dropped_capabilities),
-        restricted("capabilities_restricted", 25, "capabilities_baseline", |pod| {
-            linux_only(pod, profiles::dropped_capabilities)
-        }),
-        restricted("procMount_restricted", 35, "procMount", proc_mount),
-        restricted("restrictedVolumes", 0, "hostPathVolumes", volumes),
-        restricted("runAsNonRoot", 0, "", profiles::non_root),
-        restricted("runAsNonRoot", 35, "", |pod| {
-            if pod.has_user_namespace() { None } else { profiles::non_root(pod) }
-        }),
-        restricted("runAsUser", 23, "", run_as_user),
-        restricted("runAsUser", 35, "", |pod| if pod.has_user_namespace() { None } else { run_as_user(pod) }),
-        restricted("seccompProfile_restricted", 19, "seccompProfile_baseline", profiles::required_seccomp),
-        restricted("seccompProfile_restricted", 25, "seccompProfile_baseline", |pod| {
-            linux_only(pod, profiles::required_seccomp)
-        }),
-    ];
+/// All checks. The checks of `baseline` come before the checks of `restricted`; each group is sorted by name and
+/// version.
+static CHECKS: [Check; 31] = [
+    baseline("appArmorProfile", 0, profiles::app_armor),
+    baseline("capabilities_baseline", 0, profiles::added_capabilities),
+    baseline("hostNamespaces", 0, host_namespaces),
+    baseline("hostPathVolumes", 0, host_paths),
+    baseline("hostPorts", 0, host_ports),
+    baseline("hostProbesAndHostLifecycle", 34, probe_hosts),
+    baseline("privileged", 0, privileged_containers),
+    baseline("procMount", 0, proc_mount),
+    baseline("procMount", 35, |pod| if pod.has_user_namespace() { None } else { proc_mount(pod) }),
+    baseline("seLinuxOptions", 0, |pod| profiles::se_linux(pod, false)),
+    baseline("seLinuxOptions", 31, |pod| profiles::se_linux(pod, true)),
+    baseline("seccompProfile_baseline", 0, profiles::seccomp_annotations),
+    baseline("seccompProfile_baseline", 19, profiles::seccomp),
+    baseline("sysctls", 0, |pod| sysctls(pod, 0)),
+    baseline("sysctls", 27, |pod| sysctls(pod, 27)),
+    baseline("sysctls", 29, |pod| sysctls(pod, 29)),
+    baseline("sysctls", 32, |pod| sysctls(pod, 32)),
+    baseline("sysctls", 37, |pod| sysctls(pod, 37)),
+    baseline("windowsHostProcess", 0, host_process),
+    restricted("allowPrivilegeEscalation", 8, "", privilege_escalation),
+    restricted("allowPrivilegeEscalation", 25, "", |pod| linux_only(pod, privilege_escalation)),
+    restricted("capabilities_restricted", 22, "capabilities_baseline", profiles::restricted_capabilities),
+    restricted("capabilities_restricted", 25, "capabilities_baseline", |pod| {
+        linux_only(pod, profiles::restricted_capabilities)
+    }),
+    restricted("procMount_restricted", 35, "procMount", proc_mount),
+    restricted("restrictedVolumes", 0, "hostPathVolumes", restricted_volumes),
+    restricted("runAsNonRoot", 0, "", profiles::run_as_non_root),
+    restricted("runAsNonRoot", 35, "", |pod| {
+        if pod.has_user_namespace() { None } else { profiles::run_as_non_root(pod) }
+    }),
+    restricted("runAsUser", 23, "", run_as_user),
+    restricted("runAsUser", 35, "", |pod| if pod.has_user_namespace() { None } else { run_as_user(pod) }),
+    restricted("seccompProfile_restricted", 19, "seccompProfile_baseline", profiles::required_seccomp),
+    restricted("seccompProfile_restricted", 25, "seccompProfile_baseline", |pod| {
+        linux_only(pod, profiles::required_seccomp)
+    }),
+];
 
 /// The violations of a standard by a pod.
 pub(super) fn violations(standard: &Standard, pod: Pod<'_>) -> Vec<Violation> {
@@ -153,33 +153,33 @@ pub(super) fn violation(reason: &str, detail: String) -> Option<Violation> {
 }
 
 /// The items in quotes, separated by commas.
-pub(super) fn quoted(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+pub(super) fn quoted_list(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     items.into_iter().map(|item| format!("\"{}\"", item.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
-/// `container "a"` or `containers "a", "b"`.
-pub(super) fn containers(names: &[String]) -> String {
-    format!("container{} {}", plural(names.len()), quoted(names))
+/// The containers as the texts of violations name them: `container "a"` or `containers "a", "b"`.
+pub(super) fn container_list(names: &[String]) -> String {
+    format!("container{} {}", plural_suffix(names.len()), quoted_list(names))
 }
 
 /// The suffix of a noun for `count` items: `s`, or nothing for one item.
-pub(super) fn plural(count: usize) -> &'static str {
+pub(super) fn plural_suffix(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// The verb `use` for a number of subjects.
-fn uses(count: usize) -> &'static str {
+/// The form of the verb `use` for `count` subjects: `uses` for one subject, otherwise `use`.
+fn verb_use(count: usize) -> &'static str {
     if count == 1 { "uses" } else { "use" }
 }
 
 /// The subject of the text of a violation: `pod`, `container "a"` or both. `is_pod` is whether the pod itself has a
 /// forbidden setting; `names` are the containers that have it. `None` if neither has it.
-pub(super) fn setters(is_pod: bool, names: &[String]) -> Option<String> {
+pub(super) fn violation_subject(is_pod: bool, names: &[String]) -> Option<String> {
     match (is_pod, names) {
         (false, []) => None,
         (true, []) => Some("pod".to_owned()),
-        (false, names) => Some(containers(names)),
-        (true, names) => Some(format!("pod and {}", containers(names))),
+        (false, names) => Some(container_list(names)),
+        (true, names) => Some(format!("pod and {}", container_list(names))),
     }
 }
 
@@ -197,7 +197,7 @@ fn host_paths(pod: Pod<'_>) -> Option<Violation> {
     if names.is_empty() {
         return None;
     }
-    violation("hostPath volumes", format!("volume{} {}", plural(names.len()), quoted(&names)))
+    violation("hostPath volumes", format!("volume{} {}", plural_suffix(names.len()), quoted_list(&names)))
 }
 
 fn host_ports(pod: Pod<'_>) -> Option<Violation> {
@@ -210,8 +210,12 @@ fn host_ports(pod: Pod<'_>) -> Option<Violation> {
         !own.is_empty()
     })?;
     let list = ports.iter().cloned().collect::<Vec<_>>().join(", ");
-    let detail =
-        format!("{} {} hostPort{} {list}", containers(&names), uses(names.len()), plural(ports.len()));
+    let detail = format!(
+        "{} {} hostPort{} {list}",
+        container_list(&names),
+        verb_use(names.len()),
+        plural_suffix(ports.len())
+    );
     violation("hostPort", detail)
 }
 
@@ -230,17 +234,20 @@ fn probe_hosts(pod: Pod<'_>) -> Option<Violation> {
     names.sort();
     let detail = format!(
         "{} {} probe or lifecycle host{} {}",
-        containers(&names),
-        uses(names.len()),
-        plural(hosts.len()),
-        quoted(&hosts)
+        container_list(&names),
+        verb_use(names.len()),
+        plural_suffix(hosts.len()),
+        quoted_list(&hosts)
     );
     violation("probe or lifecycle host", detail)
 }
 
-fn privileged(pod: Pod<'_>) -> Option<Violation> {
+fn privileged_containers(pod: Pod<'_>) -> Option<Violation> {
     let names = pod.offenders(|container| container["securityContext"]["privileged"] == true)?;
-    violation("privileged", format!("{} must not set securityContext.privileged=true", containers(&names)))
+    violation(
+        "privileged",
+        format!("{} must not set securityContext.privileged=true", container_list(&names)),
+    )
 }
 
 fn proc_mount(pod: Pod<'_>) -> Option<Violation> {
@@ -250,8 +257,11 @@ fn proc_mount(pod: Pod<'_>) -> Option<Violation> {
         types.extend(mount.map(str::to_owned));
         mount.is_some()
     })?;
-    let detail =
-        format!("{} must not set securityContext.procMount to {}", containers(&names), quoted(&types));
+    let detail = format!(
+        "{} must not set securityContext.procMount to {}",
+        container_list(&names),
+        quoted_list(&types)
+    );
     violation("procMount", detail)
 }
 
@@ -283,8 +293,8 @@ fn sysctls(pod: Pod<'_>, version: u32) -> Option<Violation> {
 
 fn host_process(pod: Pod<'_>) -> Option<Violation> {
     let is_set = |holder: &Value| holder["securityContext"]["windowsOptions"]["hostProcess"] == true;
-    let names = pod.names(|container| is_set(container));
-    let setters = setters(is_set(pod.spec), &names)?;
+    let names = pod.container_names(|container| is_set(container));
+    let setters = violation_subject(is_set(pod.spec), &names)?;
     violation(
         "hostProcess",
         format!("{setters} must not set securityContext.windowsOptions.hostProcess=true"),
@@ -294,7 +304,8 @@ fn host_process(pod: Pod<'_>) -> Option<Violation> {
 fn privilege_escalation(pod: Pod<'_>) -> Option<Violation> {
     let names =
         pod.offenders(|container| container["securityContext"]["allowPrivilegeEscalation"] != false)?;
-    let detail = format!("{} must set securityContext.allowPrivilegeEscalation=false", containers(&names));
+    let detail =
+        format!("{} must set securityContext.allowPrivilegeEscalation=false", container_list(&names));
     violation("allowPrivilegeEscalation != false", detail)
 }
 
@@ -311,7 +322,7 @@ const ALLOWED_VOLUMES: [&str; 9] = [
     "secret",
 ];
 
-fn volumes(pod: Pod<'_>) -> Option<Violation> {
+fn restricted_volumes(pod: Pod<'_>) -> Option<Violation> {
     let (mut names, mut types) = (Vec::new(), BTreeSet::new());
     for volume in items(pod.spec, "volumes") {
         let sources = volume.as_object().into_iter().flatten();
@@ -327,18 +338,18 @@ fn volumes(pod: Pod<'_>) -> Option<Violation> {
     }
     let detail = format!(
         "volume{} {} {} restricted volume type{} {}",
-        plural(names.len()),
-        quoted(&names),
-        uses(names.len()),
-        plural(types.len()),
-        quoted(&types)
+        plural_suffix(names.len()),
+        quoted_list(&names),
+        verb_use(names.len()),
+        plural_suffix(types.len()),
+        quoted_list(&types)
     );
     violation("restricted volume types", detail)
 }
 
 fn run_as_user(pod: Pod<'_>) -> Option<Violation> {
     let is_root = |holder: &Value| holder["securityContext"]["runAsUser"] == 0;
-    let names = pod.names(|container| is_root(container));
-    let setters = setters(is_root(pod.spec), &names)?;
+    let names = pod.container_names(|container| is_root(container));
+    let setters = violation_subject(is_root(pod.spec), &names)?;
     violation("runAsUser=0", format!("{setters} must not set runAsUser=0"))
 }

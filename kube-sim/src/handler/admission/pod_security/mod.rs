@@ -52,7 +52,7 @@ pub(super) fn check(
     if write.is_of(&[("", "namespaces")]) {
         return check_labels(write, object);
     }
-    if write.is_pod() {
+    if write.is_to_pods() {
         let ignored = IGNORED_SUBRESOURCES.contains(&write.subresource);
         if ignored || write.old.is_some_and(|old| !changes_images(old, object)) {
             return Ok(());
@@ -148,8 +148,9 @@ pub(crate) struct ExistingPods {
     standard: Standard,
 }
 
-/// The existing pods that a write affects: those of a namespace whose enforced standard becomes stricter or changes its
-/// version; `None` for any other write. The caller should call [`ExistingPods::warnings`] without the lock of the state.
+/// The pods of a namespace, if the write raises the enforced level of the namespace, or changes the enforced version of
+/// a level other than `privileged`. `None` for any other write, and if the plugin is disabled. The caller should call
+/// [`ExistingPods::warnings`] without the lock of the state.
 pub(crate) fn existing_pods(state: &State, write: &Write<'_>, object: &Value) -> Option<ExistingPods> {
     let old = write.old.filter(|_| write.is_of(&[("", "namespaces")]))?;
     let (old, new) = (policy_of_labels(old).0.enforce, policy_of_labels(object).0.enforce);
@@ -166,7 +167,7 @@ impl ExistingPods {
     /// warning.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let Self { pods, standard } = self;
-        let decoded = prioritized(pods.iter().map(|pod| pod.value()).collect());
+        let decoded = prioritize(pods.iter().map(|pod| pod.value()).collect());
         let mut names_by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for pod in decoded.iter().take(MAX_CHECKED_PODS) {
             let found = violations(standard, Pod::of(pod));
@@ -205,8 +206,8 @@ impl ExistingPods {
     }
 }
 
-/// The pods without a controller and the first pod of each controller, then the other pods.
-fn prioritized(pods: Vec<Value>) -> Vec<Value> {
+/// Moves the pods without a controller and the first pod of each controller before the other pods.
+fn prioritize(pods: Vec<Value>) -> Vec<Value> {
     let mut controllers = BTreeSet::new();
     let (mut first, further): (Vec<Value>, Vec<Value>) = pods.into_iter().partition(|pod| {
         let mut owners = items(&pod["metadata"], "ownerReferences");
@@ -224,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn added_containers_and_other_images_are_changes() {
+    fn new_containers_and_new_images_count_as_changed_images() {
         let pod = |images: &[&str], ephemeral: Value| {
             let containers: Vec<Value> = images.iter().map(|image| json!({"image": image})).collect();
             json!({"spec": {"containers": containers, "ephemeralContainers": ephemeral}})

@@ -33,8 +33,9 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// The policy of the labels of a namespace, and their errors. `label_value` returns the value of a label. An
-    /// invalid level of `enforce` counts as `restricted`, one of `warn` as `privileged`.
+    /// The policy that the labels of a namespace select, and the errors of invalid labels. `label_value` returns the
+    /// value of a label. An invalid level of `enforce` counts as `restricted`; an invalid level of `warn` counts
+    /// as `privileged`.
     pub(super) fn of<'a>(label_value: impl Fn(&str) -> Option<&'a str>) -> (Self, Vec<FieldError>) {
         let mut errors = Vec::new();
         let label = |suffix: &str| {
@@ -125,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// Checks the enforced standard and that of warnings, and the number of errors.
+    /// Checks the standards `enforce` and `warn`, and the number of errors.
     #[track_caller]
     fn check(labels: &[(&str, &str)], expected: [&str; 2], error_count: usize) {
         let labels: serde_json::Map<_, _> =

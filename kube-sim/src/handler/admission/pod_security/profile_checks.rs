@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::checks::{Pod, Violation, containers, plural, quoted, setters, violation};
+use super::checks::{
+    Pod, Violation, container_list, plural_suffix, quoted_list, violation, violation_subject,
+};
 use super::items;
 use crate::json::text;
 use crate::schema::quote;
@@ -26,38 +28,40 @@ const DEFAULT_CAPABILITIES: [&str; 13] = [
     "SYS_CHROOT",
 ];
 
-/// The prefix of the annotations that set the AppArmor profile of a container. The name of the container follows it.
-const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
+/// The prefix of the annotations that set the AppArmor profile of a container. The name of the container follows the
+/// prefix.
+const APP_ARMOR_ANNOTATION_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 pub(super) fn app_armor(pod: Pod<'_>) -> Option<Violation> {
     let mut values = BTreeSet::new();
-    let (is_pod, names) = bad_types(pod, "appArmorProfile", &mut values);
+    let (is_pod, names) = find_bad_types(pod, "appArmorProfile", &mut values);
     let mut values: Vec<String> = values.into_iter().collect();
     let annotations = pod.metadata["annotations"].as_object().into_iter().flatten();
     let mut forbidden: Vec<String> = annotations
         .filter(|(key, value)| {
             let value = text(value);
             let is_allowed = ["", "runtime/default"].contains(&value) || value.starts_with("localhost/");
-            key.starts_with(APP_ARMOR_ANNOTATION) && !is_allowed
+            key.starts_with(APP_ARMOR_ANNOTATION_PREFIX) && !is_allowed
         })
         .map(|(key, value)| format!("{key}={}", quote(text(value))))
         .collect();
     forbidden.sort();
-    let annotations = (!forbidden.is_empty()).then(|| format!("annotation{}", plural(forbidden.len())));
-    let setters: Vec<String> = setters(is_pod, &names).into_iter().chain(annotations).collect();
+    let annotations =
+        (!forbidden.is_empty()).then(|| format!("annotation{}", plural_suffix(forbidden.len())));
+    let setters: Vec<String> = violation_subject(is_pod, &names).into_iter().chain(annotations).collect();
     if setters.is_empty() {
         return None;
     }
     values.append(&mut forbidden);
-    let reason = format!("forbidden AppArmor profile{}", plural(values.len()));
+    let reason = format!("forbidden AppArmor profile{}", plural_suffix(values.len()));
     let detail =
-        format!("{} must not set AppArmor profile type to {}", setters.join(" and "), quoted(&values));
+        format!("{} must not set AppArmor profile type to {}", setters.join(" and "), quoted_list(&values));
     violation(&reason, detail)
 }
 
-/// Whether the profile in `field` of the pod has a type other than `RuntimeDefault` and `Localhost`, and the names of
-/// the containers with such a profile. Adds the types to `values`.
-fn bad_types(pod: Pod<'_>, field: &str, values: &mut BTreeSet<String>) -> (bool, Vec<String>) {
+/// Finds the profiles in `field` whose type is neither `RuntimeDefault` nor `Localhost`. Returns whether the pod itself
+/// has a bad profile, and the names of the containers that have one. Adds the bad types to `values`.
+fn find_bad_types(pod: Pod<'_>, field: &str, values: &mut BTreeSet<String>) -> (bool, Vec<String>) {
     let mut is_bad = |holder: &Value| {
         let profile = &holder["securityContext"][field];
         let kind = text(&profile["type"]);
@@ -68,7 +72,7 @@ fn bad_types(pod: Pod<'_>, field: &str, values: &mut BTreeSet<String>) -> (bool,
         is_bad
     };
     let is_pod = is_bad(pod.spec);
-    (is_pod, pod.names(|container| is_bad(container)))
+    (is_pod, pod.container_names(|container| is_bad(container)))
 }
 
 pub(super) fn added_capabilities(pod: Pod<'_>) -> Option<Violation> {
@@ -76,13 +80,13 @@ pub(super) fn added_capabilities(pod: Pod<'_>) -> Option<Violation> {
     if names.is_empty() {
         return None;
     }
-    violation("non-default capabilities", addition(&names, &added))
+    violation("non-default capabilities", addition_detail(&names, &added))
 }
 
 /// The names of the containers that add capabilities other than `allowed`, and these capabilities.
 fn containers_that_add(pod: Pod<'_>, allowed: &[&str]) -> (Vec<String>, BTreeSet<String>) {
     let mut added = BTreeSet::new();
-    let names = pod.names(|container| {
+    let names = pod.container_names(|container| {
         let list = items(&container["securityContext"]["capabilities"], "add");
         let bad: Vec<&str> = list.map(text).filter(|capability| !allowed.contains(capability)).collect();
         added.extend(bad.iter().map(|capability| (*capability).to_owned()));
@@ -91,23 +95,29 @@ fn containers_that_add(pod: Pod<'_>, allowed: &[&str]) -> (Vec<String>, BTreeSet
     (names, added)
 }
 
-fn addition(names: &[String], added: &BTreeSet<String>) -> String {
-    format!("{} must not include {} in securityContext.capabilities.add", containers(names), quoted(added))
+fn addition_detail(names: &[String], added: &BTreeSet<String>) -> String {
+    format!(
+        "{} must not include {} in securityContext.capabilities.add",
+        container_list(names),
+        quoted_list(added)
+    )
 }
 
-pub(super) fn dropped_capabilities(pod: Pod<'_>) -> Option<Violation> {
-    let keeping = pod.names(|container| {
+pub(super) fn restricted_capabilities(pod: Pod<'_>) -> Option<Violation> {
+    let keeping = pod.container_names(|container| {
         let mut dropped = items(&container["securityContext"]["capabilities"], "drop");
         !dropped.any(|capability| capability == "ALL")
     });
     let (adding, added) = containers_that_add(pod, &["NET_BIND_SERVICE"]);
     let mut details = Vec::new();
     if !keeping.is_empty() {
-        details
-            .push(format!("{} must set securityContext.capabilities.drop=[\"ALL\"]", containers(&keeping)));
+        details.push(format!(
+            "{} must set securityContext.capabilities.drop=[\"ALL\"]",
+            container_list(&keeping)
+        ));
     }
     if !adding.is_empty() {
-        details.push(addition(&adding, &added));
+        details.push(addition_detail(&adding, &added));
     }
     if details.is_empty() { None } else { violation("unrestricted capabilities", details.join("; ")) }
 }
@@ -130,40 +140,42 @@ pub(super) fn seccomp_annotations(pod: Pod<'_>) -> Option<Violation> {
         return None;
     }
     let list = forbidden.iter().cloned().collect::<Vec<_>>().join(", ");
-    violation("seccompProfile", format!("forbidden annotation{} {list}", plural(forbidden.len())))
+    violation("seccompProfile", format!("forbidden annotation{} {list}", plural_suffix(forbidden.len())))
 }
 
 pub(super) fn seccomp(pod: Pod<'_>) -> Option<Violation> {
     let mut values = BTreeSet::new();
-    let (is_pod, names) = bad_types(pod, "seccompProfile", &mut values);
-    bad_seccomp(is_pod, &names, &values)
+    let (is_pod, names) = find_bad_types(pod, "seccompProfile", &mut values);
+    seccomp_violation(is_pod, &names, &values)
 }
 
-fn bad_seccomp(is_pod: bool, names: &[String], values: &BTreeSet<String>) -> Option<Violation> {
-    let setters = setters(is_pod, names)?;
-    let detail = format!("{setters} must not set securityContext.seccompProfile.type to {}", quoted(values));
+fn seccomp_violation(is_pod: bool, names: &[String], values: &BTreeSet<String>) -> Option<Violation> {
+    let setters = violation_subject(is_pod, names)?;
+    let detail =
+        format!("{setters} must not set securityContext.seccompProfile.type to {}", quoted_list(values));
     violation("seccompProfile", detail)
 }
 
 pub(super) fn required_seccomp(pod: Pod<'_>) -> Option<Violation> {
     let mut values = BTreeSet::new();
-    let (is_pod, names) = bad_types(pod, "seccompProfile", &mut values);
-    if let Some(bad) = bad_seccomp(is_pod, &names, &values) {
+    let (is_pod, names) = find_bad_types(pod, "seccompProfile", &mut values);
+    if let Some(bad) = seccomp_violation(is_pod, &names, &values) {
         return Some(bad);
     }
     let lacks = |holder: &Value| !holder["securityContext"]["seccompProfile"].is_object();
-    let lacking = if lacks(pod.spec) { pod.names(|container| lacks(container)) } else { Vec::new() };
+    let lacking =
+        if lacks(pod.spec) { pod.container_names(|container| lacks(container)) } else { Vec::new() };
     if lacking.is_empty() {
         return None;
     }
     let detail = format!(
         "pod or {} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\"",
-        containers(&lacking)
+        container_list(&lacking)
     );
     violation("seccompProfile", detail)
 }
 
-/// `with_engine` is whether the type `container_engine_t` is allowed, which the standard allows since version 1.31.
+/// `with_engine` allows the type `container_engine_t`, as the standard does since version 1.31.
 pub(super) fn se_linux(pod: Pod<'_>, with_engine: bool) -> Option<Violation> {
     let (mut types, mut sets_user, mut sets_role) = (BTreeSet::new(), false, false);
     let mut is_bad = |holder: &Value| {
@@ -180,11 +192,11 @@ pub(super) fn se_linux(pod: Pod<'_>, with_engine: bool) -> Option<Violation> {
         !is_allowed || user || role
     };
     let is_pod = is_bad(pod.spec);
-    let names = pod.names(|container| is_bad(container));
-    let setters = setters(is_pod, &names)?;
+    let names = pod.container_names(|container| is_bad(container));
+    let setters = violation_subject(is_pod, &names)?;
     let mut data = Vec::new();
     if !types.is_empty() {
-        data.push(format!("type{} {}", plural(types.len()), quoted(&types)));
+        data.push(format!("type{} {}", plural_suffix(types.len()), quoted_list(&types)));
     }
     if sets_user {
         data.push("user may not be set".to_owned());
@@ -196,19 +208,22 @@ pub(super) fn se_linux(pod: Pod<'_>, with_engine: bool) -> Option<Violation> {
     violation("seLinuxOptions", detail)
 }
 
-pub(super) fn non_root(pod: Pod<'_>) -> Option<Violation> {
+pub(super) fn run_as_non_root(pod: Pod<'_>) -> Option<Violation> {
     let setting = |holder: &Value| holder["securityContext"]["runAsNonRoot"].as_bool();
     let reason = "runAsNonRoot != true";
-    let rooted = pod.names(|container| setting(container) == Some(false));
-    if let Some(setters) = setters(setting(pod.spec) == Some(false), &rooted) {
+    let rooted = pod.container_names(|container| setting(container) == Some(false));
+    if let Some(setters) = violation_subject(setting(pod.spec) == Some(false), &rooted) {
         return violation(reason, format!("{setters} must not set securityContext.runAsNonRoot=false"));
     }
     let lacks = |container: &&Value| setting(container).is_none();
-    let lacking = if setting(pod.spec) == Some(true) { Vec::new() } else { pod.names(lacks) };
+    let lacking = if setting(pod.spec) == Some(true) { Vec::new() } else { pod.container_names(lacks) };
     if lacking.is_empty() {
         return None;
     }
-    violation(reason, format!("pod or {} must set securityContext.runAsNonRoot=true", containers(&lacking)))
+    violation(
+        reason,
+        format!("pod or {} must set securityContext.runAsNonRoot=true", container_list(&lacking)),
+    )
 }
 
 #[cfg(test)]
@@ -221,8 +236,8 @@ mod tests {
     fn profiles_in_annotations_are_checked() {
         let pod = json!({
             "metadata": {"annotations": {
-                format!("{APP_ARMOR_ANNOTATION}c"): "unconfined",
-                format!("{APP_ARMOR_ANNOTATION}d"): "localhost/x",
+                format!("{APP_ARMOR_ANNOTATION_PREFIX}c"): "unconfined",
+                format!("{APP_ARMOR_ANNOTATION_PREFIX}d"): "localhost/x",
                 "seccomp.security.alpha.kubernetes.io/pod": "un\u{1}confined",
                 "container.seccomp.security.alpha.kubernetes.io/c": "docker/default",
             }},

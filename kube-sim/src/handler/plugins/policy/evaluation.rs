@@ -10,28 +10,29 @@ use crate::registry::Resource;
 use crate::shared::Inner;
 
 /// The maximum size of the result of a `messageExpression`, in bytes.
-const MAX_MESSAGE: usize = 5 * 1024;
+const MAX_MESSAGE_BYTES: usize = 5 * 1024;
 
-/// A failed validation, or an error of the policy.
+/// The decision of a policy against a request: a validation has failed, or the policy has an error.
 #[derive(Debug)]
 pub(super) struct Decision {
     pub(super) message: String,
     /// The reason of the validation; empty for an error.
     pub(super) reason: String,
-    /// Whether the request is denied regardless of the actions of the binding: an error of an audit annotation.
+    /// Whether the decision denies the request regardless of the actions of the binding. True for an error of an audit
+    /// annotation.
     pub(super) always_denies: bool,
 }
 
 /// A compiled expression, or the error of its compilation.
-pub(super) type Compiled = Result<AdmissionExpression, String>;
+pub(super) type CompileResult = Result<AdmissionExpression, String>;
 
 /// A compiled policy.
 pub(super) struct Policy<'a> {
     spec: &'a Value,
-    variables: Vec<(String, Compiled)>,
+    variables: Vec<(String, CompileResult)>,
     /// Each validation with its expression and its `messageExpression`.
-    validations: Vec<(&'a Value, Compiled, Option<Compiled>)>,
-    annotations: Vec<(&'a str, Compiled)>,
+    validations: Vec<(&'a Value, CompileResult, Option<CompileResult>)>,
+    annotations: Vec<(&'a str, CompileResult)>,
 }
 
 impl<'a> Policy<'a> {
@@ -64,7 +65,7 @@ impl<'a> Policy<'a> {
         params: Option<&Value>,
         namespace: Option<&Value>,
     ) -> Vec<Decision> {
-        let request = review::request(attributes, resource);
+        let request = review::admission_request(attributes, resource);
         let inputs = AdmissionInputs {
             object: objects.object.as_ref(),
             old_object: objects.old_object.as_ref(),
@@ -78,11 +79,16 @@ impl<'a> Policy<'a> {
         match conditions::evaluate(conditions, &mut evaluation) {
             Ok(true) => {}
             Ok(false) => return Vec::new(),
-            Err(why) => return self.error(why).into_iter().collect(),
+            Err(why) => return self.error_decision(why).into_iter().collect(),
         }
         let mut decisions = Vec::new();
         for (validation, expression, message) in &self.validations {
-            decisions.extend(self.check(validation, expression, message.as_ref(), &mut evaluation));
+            decisions.extend(self.evaluate_validation(
+                validation,
+                expression,
+                message.as_ref(),
+                &mut evaluation,
+            ));
         }
         for (text, expression) in &self.annotations {
             let value = expression.as_ref().map_err(Clone::clone).and_then(|e| evaluation.evaluate(e));
@@ -98,7 +104,7 @@ impl<'a> Policy<'a> {
                     always_denies: true,
                 }),
                 Err(why) => {
-                    let error = self.error(failed(text, &why));
+                    let error = self.error_decision(failure_text(text, &why));
                     decisions.extend(error.map(|error| Decision { always_denies: true, ..error }));
                 }
             }
@@ -106,12 +112,12 @@ impl<'a> Policy<'a> {
         decisions
     }
 
-    /// Evaluates one validation; `None` if it is satisfied, or has an error that the policy ignores.
-    fn check(
+    /// Evaluates one validation. Returns `None` if the validation is satisfied, or has an error that the policy ignores.
+    fn evaluate_validation(
         &self,
         validation: &Value,
-        expression: &Compiled,
-        message: Option<&Compiled>,
+        expression: &CompileResult,
+        message: Option<&CompileResult>,
         evaluation: &mut Evaluation,
     ) -> Option<Decision> {
         let text = |field: &str| validation[field].as_str().unwrap_or_default();
@@ -119,14 +125,15 @@ impl<'a> Policy<'a> {
         match value {
             Ok(AdmissionValue::Bool(true)) => return None,
             Ok(_) => {}
-            Err(why) => return self.error(failed(text("expression"), &why)),
+            Err(why) => return self.error_decision(failure_text(text("expression"), &why)),
         }
         let computed = message.and_then(|message| {
             let Ok(AdmissionValue::Text(text)) = evaluation.evaluate_message(message.as_ref().ok()?) else {
                 return None;
             };
             let text = text.trim();
-            (!text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n')).then(|| text.to_owned())
+            (!text.is_empty() && text.len() <= MAX_MESSAGE_BYTES && !text.contains('\n'))
+                .then(|| text.to_owned())
         });
         let fixed = text("message").trim();
         let message = computed.unwrap_or_else(|| match fixed {
@@ -138,14 +145,14 @@ impl<'a> Policy<'a> {
     }
 
     /// The decision about an error; `None` if the policy ignores errors.
-    fn error(&self, message: String) -> Option<Decision> {
+    fn error_decision(&self, message: String) -> Option<Decision> {
         let ignored = self.spec["failurePolicy"] == "Ignore";
         (!ignored).then_some(Decision { message, reason: String::new(), always_denies: false })
     }
 }
 
 /// Compiles the variables of a policy.
-pub(super) fn compile_variables(spec: &Value) -> Vec<(String, Compiled)> {
+pub(super) fn compile_variables(spec: &Value) -> Vec<(String, CompileResult)> {
     let variable = |variable: &Value| {
         let text = |field: &str| variable[field].as_str().unwrap_or_default();
         (text("name").to_owned(), AdmissionExpression::compile(text("expression")))
@@ -154,7 +161,7 @@ pub(super) fn compile_variables(spec: &Value) -> Vec<(String, Compiled)> {
 }
 
 /// The error text of an expression that fails.
-pub(super) fn failed(expression: &str, why: &str) -> String {
+pub(super) fn failure_text(expression: &str, why: &str) -> String {
     if why.starts_with(crate::cel::OUT_OF_BUDGET) {
         return why.to_owned();
     }

@@ -21,8 +21,8 @@ use crate::store::selector::LabelSelector;
 use evaluation::{Decision, Policy};
 pub(super) use mutation::{MUTATING_POLICIES, MutatingPolicies};
 
-pub(super) const POLICIES: &str = "admissionregistration.k8s.io/validatingadmissionpolicies";
-const BINDINGS: &str = "admissionregistration.k8s.io/validatingadmissionpolicybindings";
+pub(super) const VALIDATING_POLICIES: &str = "admissionregistration.k8s.io/validatingadmissionpolicies";
+const VALIDATING_BINDINGS: &str = "admissionregistration.k8s.io/validatingadmissionpolicybindings";
 
 /// A failed validation that denies the request, or an error of a policy or a binding.
 struct Denial {
@@ -34,18 +34,18 @@ struct Denial {
     reason: String,
 }
 
-/// Evaluates the policies that match the request.
+/// Evaluates the validating policies that match the request.
 ///
 /// # Errors
-/// The response for the first denial; 404 if the namespace of the request does not exist, 500 if a conversion webhook
+/// The response for the first denial; 404 if the namespace of the request does not exist; 500 if a conversion webhook
 /// fails.
-pub(super) async fn dispatch(
+pub(super) async fn evaluate_policies(
     inner: &Inner,
     attributes: &Attributes<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<(), SimError> {
     let mut denials = Vec::new();
-    for (policy, bindings) in bound_policies(inner, POLICIES, BINDINGS) {
+    for (policy, bindings) in bound_policies(inner, VALIDATING_POLICIES, VALIDATING_BINDINGS) {
         check_policy(inner, attributes, &policy, &bindings, &mut denials, warnings).await?;
     }
     match denials.into_iter().next() {
@@ -60,10 +60,11 @@ fn objects(inner: &Inner, table: &str) -> Vec<Value> {
     stored.iter().map(|object| object.value()).collect()
 }
 
-/// The policies of a table that have bindings, sorted by name, each with its bindings; none if the plugin is disabled.
+/// Returns the policies that have bindings, sorted by name, each with its bindings. `policies` and `bindings` are the names
+/// of two tables. If the plugin of the policies is disabled, returns no policy.
 fn bound_policies(inner: &Inner, policies: &str, bindings: &str) -> Vec<(Value, Vec<Value>)> {
     let plugin = match policies {
-        POLICIES => AdmissionPlugin::ValidatingAdmissionPolicy,
+        VALIDATING_POLICIES => AdmissionPlugin::ValidatingAdmissionPolicy,
         _ => AdmissionPlugin::MutatingAdmissionPolicy,
     };
     if !inner.lock().has_plugin(plugin) {
@@ -120,20 +121,21 @@ async fn check_policy(
     Ok(())
 }
 
-/// The version of the resource in which a policy receives the request, and the resource of its parameters, if it has any.
+/// The version of the resource in which a policy receives the request, and the resource of the policy's parameters. The
+/// second is `None` if the policy has no parameters.
 type MatchedPolicy = (Arc<Resource>, Option<Arc<Resource>>);
 
-/// Matches a policy with the request; `None` if it does not match.
+/// Matches a policy with the request. Returns `None` if the policy does not match.
 ///
 /// # Errors
-/// The text for a policy that cannot be used.
+/// The error text for a policy that cannot be used.
 fn match_policy(
     inner: &Inner,
     attributes: &Attributes<'_>,
     policy: &Value,
 ) -> Result<Option<MatchedPolicy>, String> {
     let spec = &policy["spec"];
-    match matched(inner, &spec["matchConstraints"], attributes).map_err(|error| error.to_string())? {
+    match match_resources(inner, &spec["matchConstraints"], attributes).map_err(|error| error.to_string())? {
         None => Ok(None),
         Some(resource) => Ok(Some((resource, params::resource(inner, &spec["paramKind"])?))),
     }
@@ -142,14 +144,14 @@ fn match_policy(
 /// The parameters for which a binding evaluates the policy; none if the binding does not match the request.
 ///
 /// # Errors
-/// The text for a binding that cannot be used.
+/// The error text for a binding that cannot be used.
 fn binding_params(
     inner: &Inner,
     attributes: &Attributes<'_>,
     binding: &Value,
     resource: Option<&Arc<Resource>>,
 ) -> Result<Vec<Option<Value>>, String> {
-    match matched(inner, &binding["spec"]["matchResources"], attributes) {
+    match match_resources(inner, &binding["spec"]["matchResources"], attributes) {
         Ok(None) => Ok(Vec::new()),
         Ok(Some(_)) => params::collect(inner, resource, binding, &attributes.namespace),
         Err(error) => Err(error.to_string()),
@@ -183,14 +185,14 @@ fn name_of(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The version of the resource that `resources` (`MatchResources`) selects; `None` if it does not select the request.
-/// Absent `MatchResources` select all requests.
-fn matched(
+/// The version of the resource that `resources`, an object of type `MatchResources`, selects. Returns `None` if
+/// `resources` does not select the request. If `resources` is null, it selects all requests.
+fn match_resources(
     inner: &Inner,
     resources: &Value,
     attributes: &Attributes<'_>,
 ) -> Result<Option<Arc<Resource>>, SimError> {
-    let selector = |field: &str| LabelSelector::of_object(&resources[field]);
+    let selector = |field: &str| LabelSelector::from_json(&resources[field]);
     let namespace = namespace_matches(inner, &selector("namespaceSelector"), attributes);
     if matches!(namespace, Ok(false)) || !object_matches(&selector("objectSelector"), attributes) {
         return Ok(None);
@@ -255,7 +257,7 @@ impl Denial {
             _ => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
         };
         let resource = attributes.resource;
-        let name = attributes.shown_name();
+        let name = attributes.name_in_errors();
         let forbidden = SimError::forbidden(&resource.group, &resource.plural, &name, &message);
         SimError::new(code, reason, forbidden.message())
             .with_details(&name, &resource.group, &resource.plural)

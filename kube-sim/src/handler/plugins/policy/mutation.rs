@@ -1,4 +1,4 @@
-//! `MutatingPolicies`: the mutations of the policies that match a request.
+//! Applies the mutations of the policies that match a request: [`MutatingPolicies`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::evaluation::{Compiled, compile_variables, failed};
+use super::evaluation::{CompileResult, compile_variables, failure_text};
 use super::{binding_params, bound_policies, match_policy, name_of, namespace_object};
 use crate::apply;
 use crate::cel::{AdmissionExpression, AdmissionInputs, Evaluation, PatchError, PatchType};
@@ -20,13 +20,13 @@ use crate::status::SimError;
 
 pub(in crate::handler::plugins) const MUTATING_POLICIES: &str =
     "admissionregistration.k8s.io/mutatingadmissionpolicies";
-const BINDINGS: &str = "admissionregistration.k8s.io/mutatingadmissionpolicybindings";
+const MUTATING_BINDINGS: &str = "admissionregistration.k8s.io/mutatingadmissionpolicybindings";
 
-/// A binding of a policy that matches the request, with one of its parameters.
+/// One application of a policy to the request: the policy, one of its bindings, and one parameter of this binding.
 struct Invocation {
     policy: Arc<Value>,
     /// The variables of the policy.
-    variables: Arc<[(String, Compiled)]>,
+    variables: Arc<[(String, CompileResult)]>,
     binding: String,
     resource: Arc<Resource>,
     params: Option<Value>,
@@ -38,8 +38,8 @@ type Key = [String; 4];
 /// An error of a policy whose failure policy is `Fail`.
 struct Denial {
     message: String,
-    /// Whether the response has the reason `Invalid`; for an error in the configuration of the policy, it has
-    /// `Forbidden`.
+    /// Whether the reason of the response is `Invalid`. If not, the reason is `Forbidden`: the policy or the binding
+    /// cannot be used.
     is_invalid: bool,
 }
 
@@ -54,14 +54,14 @@ enum Failure {
 /// The mutating policies of one request.
 #[derive(Debug, Default)]
 pub(in crate::handler::plugins) struct MutatingPolicies {
-    /// The invocations of the first round that are repeated if the object has changed.
+    /// The invocations of the first round that the second round repeats.
     reinvocable: BTreeSet<Key>,
 }
 
 impl MutatingPolicies {
     /// Applies the mutations of the policies that match the request. `again` is whether this is the second round, which
-    /// repeats the policies with the reinvocation policy `IfNeeded`. Returns whether a mutation has been applied, even if
-    /// it has changed nothing.
+    /// repeats only the policies with the reinvocation policy `IfNeeded`. Returns true if a mutation has been applied,
+    /// even if the object is still the same.
     ///
     /// # Errors
     /// The response to a request that a policy with the failure policy `Fail` cannot mutate.
@@ -96,7 +96,7 @@ impl MutatingPolicies {
 /// The invocations of the policies that match the request, in the order of the names of the policies.
 fn invocations(inner: &Inner, attributes: &Attributes<'_>, denials: &mut Vec<Denial>) -> Vec<Invocation> {
     let mut found = Vec::new();
-    for (policy, bindings) in bound_policies(inner, MUTATING_POLICIES, BINDINGS) {
+    for (policy, bindings) in bound_policies(inner, MUTATING_POLICIES, MUTATING_BINDINGS) {
         let policy = Arc::new(policy);
         let (resource, param_resource) = match match_policy(inner, attributes, &policy) {
             Ok(None) => continue,
@@ -155,7 +155,8 @@ impl Invocation {
         Ok(applied)
     }
 
-    /// Applies the mutations one after the other to `objects`, which are in the version of the invocation.
+    /// Applies the mutations one after the other to `objects`, which are in the version of `self.resource`. Returns whether
+    /// one has been applied.
     fn mutate(
         &self,
         authorizer: &RequestAuthorizer<'_>,
@@ -166,7 +167,7 @@ impl Invocation {
         let spec = &self.policy["spec"];
         let list = |field: &str| spec[field].as_array().map_or(&[][..], Vec::as_slice);
         let attributes = authorizer.attributes;
-        let request = review::request(attributes, &self.resource);
+        let request = review::admission_request(attributes, &self.resource);
         let inputs = |objects: &Objects| self.evaluation(authorizer, objects, &request, namespace);
         match conditions::evaluate(list("matchConditions"), &mut inputs(objects)) {
             Ok(true) => {}
@@ -179,7 +180,7 @@ impl Invocation {
         let mut applied = false;
         for mutation in list("mutations") {
             let Some(before) = &objects.object else { break };
-            let outcome = patch(mutation, &mut inputs(objects))
+            let outcome = evaluate_patch(mutation, &mut inputs(objects))
                 .and_then(|(patch_type, patch)| self.apply(attributes, before, patch_type, patch));
             match outcome {
                 Ok(after) => {
@@ -221,7 +222,7 @@ impl Invocation {
         patch: Value,
     ) -> Result<Value, Failure> {
         let mut after = match patch_type {
-            PatchType::ApplyConfiguration if !attributes.has_own_kind() => {
+            PatchType::ApplyConfiguration if !attributes.has_resource_kind() => {
                 let kind = attributes.kind().kind;
                 return Err(Failure::Policy(format!("kube-sim applies no configuration to the kind {kind}")));
             }
@@ -236,8 +237,8 @@ impl Invocation {
     }
 }
 
-/// Evaluates the expression of a mutation.
-fn patch(mutation: &Value, evaluation: &mut Evaluation<'_>) -> Result<(PatchType, Value), Failure> {
+/// Evaluates the expression of a mutation. Returns the type of the patch and the patch.
+fn evaluate_patch(mutation: &Value, evaluation: &mut Evaluation<'_>) -> Result<(PatchType, Value), Failure> {
     let (patch_type, field) = match mutation["patchType"].as_str() {
         Some("JSONPatch") => (PatchType::JsonPatch, "jsonPatch"),
         _ => (PatchType::ApplyConfiguration, "applyConfiguration"),
@@ -245,22 +246,23 @@ fn patch(mutation: &Value, evaluation: &mut Evaluation<'_>) -> Result<(PatchType
     let text = mutation[field]["expression"].as_str().unwrap_or_default();
     let compiled = AdmissionExpression::compile_patch(text).map_err(Failure::Policy)?;
     let patch = evaluation.evaluate_patch(&compiled, patch_type).map_err(|error| match error {
-        PatchError::Evaluation(why) => Failure::Policy(failed(text, &why)),
+        PatchError::Evaluation(why) => Failure::Policy(failure_text(text, &why)),
         PatchError::Result(why) => Failure::Policy(why),
     })?;
     Ok((patch_type, patch))
 }
 
-/// Merges a configuration into the object.
+/// Merges an apply configuration into the object.
 fn merge(resource: &Resource, before: &Value, mut config: Value) -> Result<Value, Failure> {
     for field in ["apiVersion", "kind"] {
         config[field] = before[field].clone();
     }
-    let merged = apply::merge_untracked(&resource.schema(), before, &config);
+    let merged = apply::merge_without_tracking(&resource.schema(), before, &config);
     merged.map_err(|why| Failure::Policy(format!("error applying patch: {why}")))
 }
 
-/// Applies operations to the object; `None` if an operation `test` fails, which leaves the object unchanged.
+/// Applies the operations of a JSON patch to the object. Returns `None` if an operation `test` fails: the object must then
+/// stay unchanged.
 fn apply_operations(
     resource: &Resource,
     before: &Value,
@@ -275,7 +277,7 @@ fn apply_operations(
     if resource.builtin().is_some() {
         let unknown = schema::prune(&resource.schema(), &mut after.clone());
         if !unknown.is_empty() {
-            return Err(Failure::Response(SimError::internal(schema::strict_problem(&unknown))));
+            return Err(Failure::Response(SimError::internal(schema::strict_decoding_error(&unknown))));
         }
     }
     Ok(Some(after))
@@ -299,6 +301,6 @@ fn refusal(attributes: &Attributes<'_>, first: &Denial, denials: &[Denial]) -> S
     let reason = if first.is_invalid { "Invalid" } else { "Forbidden" };
     let causes = denials.iter().map(|denial| json!({"message": denial.message})).collect();
     SimError::new(StatusCode::FORBIDDEN, reason, first.message.as_str())
-        .with_details(&attributes.shown_name(), &resource.group, &resource.plural)
+        .with_details(&attributes.name_in_errors(), &resource.group, &resource.plural)
         .with_causes(causes)
 }

@@ -25,7 +25,8 @@ pub(super) fn resource(inner: &Inner, kind: &Value) -> Result<Option<Arc<Resourc
     found.map(Some).ok_or_else(unknown)
 }
 
-/// The parameters that a binding selects. The policy is evaluated once for each of them; `None` is null in expressions.
+/// The parameters that a binding selects. The policy is evaluated once for each parameter. If the parameter is `None`, the
+/// variable `params` is null in the expressions.
 ///
 /// # Errors
 /// The text for an invalid `paramRef`, or for a `paramRef` that selects no object while `parameterNotFoundAction` is
@@ -54,7 +55,7 @@ pub(super) fn collect(
     };
     let found: Vec<Arc<Stored>> = match text("name") {
         "" => {
-            let selector = LabelSelector::of_object(&reference["selector"]);
+            let selector = LabelSelector::from_json(&reference["selector"]);
             let state = inner.lock();
             let all = state.objects(&resource.storage, namespace);
             all.into_iter().filter(|object| selector.matches(&object.labels)).collect()
@@ -64,6 +65,6 @@ pub(super) fn collect(
     if found.is_empty() && text("parameterNotFoundAction") == "Deny" {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
     }
-    let shown = |object| convert::view(resource, &convert::read_form(resource, object));
+    let shown = |object| convert::view(resource, &convert::to_read_form(resource, object));
     Ok(found.into_iter().map(|object| Some(shown(object))).collect())
 }

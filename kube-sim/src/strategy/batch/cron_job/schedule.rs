@@ -65,7 +65,7 @@ fn validate_descriptor(spec: &str) -> Result<(), String> {
     }
 }
 
-/// Validates `*`, a value or a range of values, with an optional step.
+/// Validates `*`, `?`, a value or a range of values, each with an optional step.
 fn check_range(range: &str, least: i64, most: i64, names: &[&str]) -> Result<(), String> {
     let (bounds, steps) = split_parts(range, '/');
     let (first, more) = split_parts(bounds, '-');
@@ -187,7 +187,7 @@ fn split_leading_digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
-/// Multiplies the fraction `0.DECIMALS` by `unit`.
+/// Multiplies the fraction `0.DECIMALS` by `unit`, and rounds down. Ignores the decimals after the fifteenth.
 fn multiply_fraction(decimals: &str, unit: u64) -> u64 {
     let decimals = &decimals[..decimals.len().min(15)];
     let scale = 10_u128.pow(u32::try_from(decimals.len()).unwrap_or(0));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptor_every_takes_a_duration_in_go_format() {
+    fn the_duration_in_a_schedule_is_validated_as_in_go() {
         for (every, why) in [
             ("2562047h", None),
             ("-9223372036854775808ns", None),

@@ -6,19 +6,19 @@ use crate::strategy::defaulting::{
     object_in, object_items, object_or_insert, set_default, set_default_string,
 };
 
-/// Boolean fields that Go omits if they are false.
-const OMITTED_IF_FALSE: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
+/// Boolean fields of a pod spec that Go omits if they are false.
+const FIELDS_OMITTED_IF_FALSE: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
 
 pub(super) fn set_pod_defaults(pod: &mut Value) {
     let Some(spec) = object_in(pod, "spec") else { return };
     set_pod_spec_defaults(spec);
     set_default(spec, "enableServiceLinks", true);
     for list in ["initContainers", "containers"] {
-        object_items(spec, list).for_each(default_requests_to_limits);
+        object_items(spec, list).for_each(set_request_defaults);
     }
 }
 
-/// Keeps the service account of an updated pod that omits it.
+/// Copies the service account of the stored pod to an update that omits the service account.
 pub(super) fn keep_service_account(old: &Value, pod: &mut Value) {
     let Some(spec) = object_in(pod, "spec") else { return };
     if let Some(name) = old["spec"]["serviceAccountName"].as_str() {
@@ -55,11 +55,12 @@ fn set_pod_spec_defaults(spec: &mut Value) {
         }
     }
     if let Value::Object(map) = spec {
-        map.retain(|field, value| !(OMITTED_IF_FALSE.contains(&field.as_str()) && *value == false));
+        map.retain(|field, value| !(FIELDS_OMITTED_IF_FALSE.contains(&field.as_str()) && *value == false));
     }
 }
 
-/// Makes the deprecated field `serviceAccount` equal to `serviceAccountName`.
+/// Sets `serviceAccountName` and the deprecated field `serviceAccount` to the same name. If both fields are present, the
+/// value of `serviceAccountName` remains.
 fn sync_service_account_fields(spec: &mut Value) {
     let name = |field: &str| {
         spec.get(field).and_then(Value::as_str).filter(|name| !name.is_empty()).map(str::to_owned)
@@ -122,7 +123,7 @@ fn set_host_port_defaults(port: &mut Value) {
     }
 }
 
-/// Whether the image has the tag `latest`, explicitly or by default; an image with a digest has no default tag.
+/// Whether the image has the tag `latest`, explicitly or by default. An image with a digest has no default tag.
 fn has_latest_tag(image: &str) -> bool {
     let (name, digest) = image.split_once('@').map_or((image, false), |(name, _)| (name, true));
     let last = name.rsplit('/').next().unwrap_or_default();
@@ -166,7 +167,7 @@ fn set_volume_defaults(volume: &mut Value) {
 }
 
 /// For each resource with a limit but no request, sets the request to the limit.
-fn default_requests_to_limits(container: &mut Value) {
+fn set_request_defaults(container: &mut Value) {
     let Some(resources) = object_in(container, "resources") else { return };
     let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else { return };
     let Some(requests) = object_or_insert(resources, "requests") else { return };

@@ -1,4 +1,4 @@
-//! Validation of the lists in a pod spec whose items must be unique.
+//! Validation of those lists in a pod spec that must have unique items.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, check_unique, items, join, string_in};
 
-/// Checks that the items of lists in a pod spec and in its containers are unique.
-pub(super) fn check_pod_spec(path: &str, spec: &Value, out: &mut Errors) {
+/// Checks that some lists in a pod spec and in its containers have unique items.
+pub(super) fn check_unique_items(path: &str, spec: &Value, out: &mut Errors) {
     check_unique(&join(path, "resourceClaims"), &spec["resourceClaims"], Some("name"), out);
     check_unique(
         &join(path, "securityContext.sysctls"),
@@ -58,7 +58,8 @@ fn check_container_lists(path: &str, container: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that host ports are unique in the pod. With `hostNetwork`, every container port is a host port.
+/// Checks that no two ports in `containers` have the same protocol, host IP and host port. With `hostNetwork`, the
+/// container port is the default of the host port.
 fn check_host_ports(path: &str, spec: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, container) in items(path, spec, "containers") {
@@ -75,8 +76,8 @@ fn check_host_ports(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that topology spread constraints are unique. As in the API server, the last of several equal constraints gets
-/// no error.
+/// Checks that no two topology spread constraints have the same topology key and the same `whenUnsatisfiable`. As in the
+/// API server, the earlier constraint gets the error.
 fn check_spread_constraints(path: &str, spec: &Value, out: &mut Errors) {
     let key = |constraint: &Value| {
         format!(

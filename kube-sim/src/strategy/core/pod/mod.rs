@@ -40,7 +40,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         resources::prepare_for_update(old, pod);
     },
     validate: |pod, out| {
-        profile_annotations::check(pod, out);
+        profile_annotations::check_annotations(pod, out);
         check_spec("spec", &pod["spec"], out);
         if pod["spec"]["ephemeralContainers"].as_array().is_some_and(|list| !list.is_empty()) {
             out.push(FieldError::forbidden("spec.ephemeralContainers", "cannot be set on create"));
@@ -48,7 +48,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         profile_annotations::check_fields(pod, out);
     },
     validate_update: Some(|old, new, out| {
-        profile_annotations::check(new, out);
+        profile_annotations::check_annotations(new, out);
         check_spec("spec", &new["spec"], out);
         profile_annotations::check_update(old, new, out);
         update::validate(&old["spec"], &new["spec"], out);
@@ -87,7 +87,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-/// The grace period of a pod in seconds; 0 for a pod that is not scheduled or has terminated.
+/// Returns the grace period of a pod in seconds. A pod that is not scheduled or has terminated has the grace period 0.
 fn grace_period(pod: &Value, requested: Option<i64>) -> i64 {
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
     if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) || matches!(phase, "Succeeded" | "Failed") {

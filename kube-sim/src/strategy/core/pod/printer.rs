@@ -11,14 +11,14 @@ use crate::strategy::since;
 
 pub(super) const PRINTER: Printer = Printer { conditions, ..Printer::new(cells) };
 
-/// The state of the containers of a pod, for the cells.
+/// The values that the cells of a pod show about its containers.
 #[derive(Debug, Default)]
 struct Progress<'a> {
-    /// The cell `Status`.
+    /// The text of the cell `Status` if the pod is not being deleted.
     reason: String,
     ready: usize,
     restarts: i64,
-    /// The time of the last restart.
+    /// The latest time at which a container terminated before its restart.
     restarted_at: &'a str,
 }
 
@@ -83,8 +83,9 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Adds the init containers up to the first that has not finished. A sidecar that has started counts as finished.
-/// Returns false if all have finished.
+/// Adds the restarts and the ready sidecars of the init containers to `all`. Stops after the first init container that has
+/// not finished, and sets the reason in `all` from its state. Adds the restarts of sidecars not only to `all`, but also to
+/// `sidecars`. A started sidecar counts as finished. Returns whether an init container has not finished.
 fn add_init_containers<'a>(pod: &'a Value, all: &mut Progress<'a>, sidecars: &mut Progress<'a>) -> bool {
     let specs = &pod["spec"]["initContainers"];
     for (index, container) in items(&pod["status"]["initContainerStatuses"]).enumerate() {
@@ -112,7 +113,7 @@ fn add_init_containers<'a>(pod: &'a Value, all: &mut Progress<'a>, sidecars: &mu
     false
 }
 
-/// The reason, the signal or the exit code of a terminated container.
+/// The reason of the termination of a container, or else the signal, or else the exit code.
 fn termination(terminated: &Value) -> String {
     match (string_or_empty(&terminated["reason"]), number_or_zero(&terminated["signal"])) {
         ("", 0) => format!("ExitCode:{}", number_or_zero(&terminated["exitCode"])),
@@ -121,6 +122,8 @@ fn termination(terminated: &Value) -> String {
     }
 }
 
+/// Adds the number of ready containers and the restarts to `all`. Sets the reason in `all` from the states of the
+/// containers. Init containers are not included.
 fn add_containers<'a>(pod: &'a Value, all: &mut Progress<'a>) {
     let mut running = false;
     let mut failure = String::new();
@@ -147,7 +150,7 @@ fn add_containers<'a>(pod: &'a Value, all: &mut Progress<'a>) {
     if all.reason != "Completed" {
         return;
     }
-    // A pod with a running container is not complete.
+    // The pod shows `Completed` only if no container is running and no container has failed.
     if running && has_condition(pod, "Ready", "True") {
         "Running".clone_into(&mut all.reason);
     } else if !failure.is_empty() {
@@ -157,7 +160,8 @@ fn add_containers<'a>(pod: &'a Value, all: &mut Progress<'a>) {
     }
 }
 
-/// The cell `Status`, which does not depend on the containers if the pod is being deleted.
+/// The text of the cell `Status`. A pod that is being deleted has the status `Unknown` if its node is lost, or else
+/// `Terminating` until the pod has terminated. Any other pod has the status `reason`.
 fn shown_reason(pod: &Value, reason: String) -> String {
     if !pod["metadata"]["deletionTimestamp"].is_string() {
         return reason;
@@ -180,7 +184,7 @@ fn readiness_gates(pod: &Value) -> String {
     format!("{}/{}", gates.iter().filter(|gate| has_condition(pod, gate, "True")).count(), gates.len())
 }
 
-/// The condition of the row of a pod that has ended.
+/// The conditions of the row of a pod: `Completed` if the pod has succeeded or failed, otherwise none.
 fn conditions(pod: &Value) -> Vec<Value> {
     let completed = |reason: &str, message: &str| {
         vec![json!({"type": "Completed", "status": "True", "reason": reason, "message": message})]

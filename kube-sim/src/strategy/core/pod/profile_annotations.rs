@@ -1,5 +1,5 @@
 //! The deprecated annotations with the seccomp and AppArmor profiles of a pod. Fields in the security contexts replace
-//! them.
+//! these annotations.
 
 use serde_json::{Value, json};
 
@@ -7,10 +7,12 @@ use crate::schema::{FieldError, quote};
 use crate::strategy::defaulting::{object_in, object_items, object_or_insert};
 use crate::strategy::validation::{Errors, items, join, string_in};
 
-const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
-/// The prefixes of the annotations with the profile of one container; the name of the container follows.
-const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
-const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+/// The annotation with the seccomp profile of a pod.
+const SECCOMP_POD_ANNOTATION: &str = "seccomp.security.alpha.kubernetes.io/pod";
+/// The prefix of the annotations with the seccomp profile of one container. The name of the container follows the prefix.
+const SECCOMP_CONTAINER_PREFIX: &str = "container.seccomp.security.alpha.kubernetes.io/";
+/// The prefix of the annotations with the AppArmor profile of one container. The name of the container follows the prefix.
+const APP_ARMOR_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 const SECCOMP_WARNING: &str = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
 const APP_ARMOR_WARNING: &str = "deprecated since v1.30; use the \"appArmorProfile\" field instead";
@@ -32,10 +34,10 @@ fn containers(pod: &Value) -> impl Iterator<Item = (String, &Value)> {
     CONTAINER_LISTS.into_iter().flat_map(|list| items("spec", &pod["spec"], list))
 }
 
-/// Copies the AppArmor profiles of a new pod from annotations to the containers without a profile, unless the pod has
-/// the same profile.
+/// Copies the AppArmor profiles in the annotations of a new pod to the fields of its containers. Skips a container that
+/// already has a profile, and a profile that equals the profile in the security context of the pod.
 pub(super) fn set_app_armor_profiles(pod: &mut Value) {
-    if is_windows(pod) || !annotations(pod).any(|(key, _)| key.starts_with(APP_ARMOR)) {
+    if is_windows(pod) || !annotations(pod).any(|(key, _)| key.starts_with(APP_ARMOR_PREFIX)) {
         return;
     }
     let annotations = pod["metadata"]["annotations"].clone();
@@ -43,7 +45,8 @@ pub(super) fn set_app_armor_profiles(pod: &mut Value) {
     let Some(spec) = object_in(pod, "spec") else { return };
     for list in CONTAINER_LISTS {
         for container in object_items(spec, list) {
-            let annotation = annotations[format!("{APP_ARMOR}{}", string_in(container, "name"))].as_str();
+            let annotation =
+                annotations[format!("{APP_ARMOR_PREFIX}{}", string_in(container, "name"))].as_str();
             let profile = annotation.and_then(app_armor_profile).filter(|profile| *profile != of_pod);
             let has_own = !container["securityContext"]["appArmorProfile"].is_null();
             let Some(profile) = profile.filter(|_| !has_own) else { continue };
@@ -54,12 +57,12 @@ pub(super) fn set_app_armor_profiles(pod: &mut Value) {
     }
 }
 
-/// Warns of AppArmor annotations of a new pod that [`set_app_armor_profiles`] copies, or cannot copy because they are
-/// invalid.
+/// Warns of each AppArmor annotation that [`set_app_armor_profiles`] copies to a container of this new pod. Also warns of
+/// an invalid AppArmor annotation for a container without a profile.
 pub(super) fn warn_of_app_armor(pod: &Value, out: &mut Vec<String>) {
     let of_pod = &pod["spec"]["securityContext"]["appArmorProfile"];
     for (_, container) in containers(pod).filter(|_| !is_windows(pod)) {
-        let key = format!("{APP_ARMOR}{}", string_in(container, "name"));
+        let key = format!("{APP_ARMOR_PREFIX}{}", string_in(container, "name"));
         let Some(annotation) = pod["metadata"]["annotations"][&key].as_str() else { continue };
         let has_own = !container["securityContext"]["appArmorProfile"].is_null();
         if !has_own && app_armor_profile(annotation).is_none_or(|profile| profile != *of_pod) {
@@ -70,26 +73,28 @@ pub(super) fn warn_of_app_armor(pod: &Value, out: &mut Vec<String>) {
 
 /// The AppArmor profile of an annotation; `None` if the annotation is invalid.
 fn app_armor_profile(annotation: &str) -> Option<Value> {
-    const MAX_LENGTH: usize = 4095;
+    const MAX_PROFILE_NAME_BYTES: usize = 4095;
     match (annotation, annotation.strip_prefix("localhost/")) {
         ("unconfined", _) => Some(json!({"type": "Unconfined"})),
         ("runtime/default", _) => Some(json!({"type": "RuntimeDefault"})),
-        (_, Some(name)) if !name.is_empty() && name.trim() == name && name.len() <= MAX_LENGTH => {
+        (_, Some(name))
+            if !name.is_empty() && name.trim() == name && name.len() <= MAX_PROFILE_NAME_BYTES =>
+        {
             Some(json!({"type": "Localhost", "localhostProfile": name}))
         }
         _ => None,
     }
 }
 
-/// Checks the annotations of a pod.
-pub(super) fn check(pod: &Value, out: &mut Errors) {
+/// Checks the seccomp and AppArmor annotations of a pod.
+pub(super) fn check_annotations(pod: &Value, out: &mut Errors) {
     for (key, value) in annotations(pod) {
-        if key == SECCOMP_POD || key.starts_with(SECCOMP_CONTAINER) {
+        if key == SECCOMP_POD_ANNOTATION || key.starts_with(SECCOMP_CONTAINER_PREFIX) {
             check_seccomp(&format!("metadata.annotations.{key}"), value, out);
         }
     }
     for (key, value) in annotations(pod) {
-        let Some(name) = key.strip_prefix(APP_ARMOR) else { continue };
+        let Some(name) = key.strip_prefix(APP_ARMOR_PREFIX) else { continue };
         let path = format!("metadata.annotations[{key}]");
         if !containers(pod).any(|(_, container)| string_in(container, "name") == name) {
             out.push(FieldError::invalid(&path, name, "container not found"));
@@ -118,7 +123,7 @@ fn check_seccomp(path: &str, profile: &str, out: &mut Errors) {
     }
 }
 
-/// Checks that the fields of a new pod have the profiles of its annotations.
+/// Checks that the profiles in the fields of a new pod match the profiles in its annotations.
 pub(super) fn check_fields(pod: &Value, out: &mut Errors) {
     let annotations = &pod["metadata"]["annotations"];
     let seccomp = |path: &str, holder: &Value, key: &str, out: &mut Errors| {
@@ -127,9 +132,14 @@ pub(super) fn check_fields(pod: &Value, out: &mut Errors) {
         let profile = &holder["securityContext"]["seccompProfile"];
         check_field(&path, "seccomp", (profile, &annotations[key]), &defaults, out);
     };
-    seccomp("spec", &pod["spec"], SECCOMP_POD, out);
+    seccomp("spec", &pod["spec"], SECCOMP_POD_ANNOTATION, out);
     for (path, container) in containers(pod) {
-        seccomp(&path, container, &format!("{SECCOMP_CONTAINER}{}", string_in(container, "name")), out);
+        seccomp(
+            &path,
+            container,
+            &format!("{SECCOMP_CONTAINER_PREFIX}{}", string_in(container, "name")),
+            out,
+        );
     }
     if is_windows(pod) {
         return;
@@ -137,14 +147,14 @@ pub(super) fn check_fields(pod: &Value, out: &mut Errors) {
     for (path, container) in containers(pod) {
         let own = &container["securityContext"]["appArmorProfile"];
         let profile = if own.is_null() { &pod["spec"]["securityContext"]["appArmorProfile"] } else { own };
-        let annotation = &annotations[format!("{APP_ARMOR}{}", string_in(container, "name"))];
+        let annotation = &annotations[format!("{APP_ARMOR_PREFIX}{}", string_in(container, "name"))];
         let path = format!("{path}.securityContext.appArmorProfile");
         check_field(&path, "apparmor", (profile, annotation), &["runtime/default"], out);
     }
 }
 
-/// Checks that a field has the profile of an annotation, if both exist. `defaults` are the annotations of the type
-/// `RuntimeDefault`.
+/// Checks that the profile in a field matches the annotation, if both exist. `defaults` contains the values of the
+/// annotation that mean the type `RuntimeDefault`.
 fn check_field(
     path: &str,
     label: &str,
@@ -169,11 +179,11 @@ fn check_field(
     out.push(FieldError::forbidden(format!("{path}.{field}"), why));
 }
 
-/// Checks that an update keeps the AppArmor annotations and the annotation of mirror pods.
+/// Rejects an update that adds, changes or removes an AppArmor annotation or the annotation of mirror pods.
 pub(super) fn check_update(old: &Value, new: &Value, out: &mut Errors) {
     let what = |key: &str| match key {
         "kubernetes.io/config.mirror" => Some("mirror pod annotation"),
-        _ => key.starts_with(APP_ARMOR).then_some("AppArmor annotations"),
+        _ => key.starts_with(APP_ARMOR_PREFIX).then_some("AppArmor annotations"),
     };
     let [before, now] = [old, new].map(|pod| &pod["metadata"]["annotations"]);
     let changed = annotations(old).filter(|(key, value)| now[*key] != *value);
@@ -187,23 +197,35 @@ pub(super) fn check_update(old: &Value, new: &Value, out: &mut Errors) {
     }
 }
 
-/// Warns of the seccomp annotation of a pod without the field that replaces it. `path` is that of the pod template; empty
-/// for a pod.
-pub(super) fn warn_of_pod(path: &str, template: &Value, out: &mut Vec<String>) {
+/// Warns of the seccomp annotation of a pod if the field that replaces the annotation is absent. `path` is the path of
+/// the pod template, and is empty for a pod.
+pub(super) fn warn_of_pod_annotation(path: &str, template: &Value, out: &mut Vec<String>) {
     if template["spec"]["securityContext"]["seccompProfile"].is_null() {
-        warn_of_annotation(path, template, SECCOMP_POD, SECCOMP_WARNING, out);
+        warn_of_annotation(path, template, SECCOMP_POD_ANNOTATION, SECCOMP_WARNING, out);
     }
 }
 
-/// Warns of the annotations of a container without the fields that replace them. [`warn_of_app_armor`] warns of the
-/// AppArmor annotations of pods.
-pub(super) fn warn_of_container(path: &str, template: &Value, container: &Value, out: &mut Vec<String>) {
+/// Warns of the seccomp and AppArmor annotations for a container if the fields that replace these annotations are
+/// absent. Skips an AppArmor annotation that equals the profile in the security context of the pod. `path` is the path of
+/// the pod template, and is empty for a pod. For a pod, [`warn_of_app_armor`] warns of the AppArmor annotations instead.
+pub(super) fn warn_of_container_annotations(
+    path: &str,
+    template: &Value,
+    container: &Value,
+    out: &mut Vec<String>,
+) {
     let name = string_in(container, "name");
     let context = &container["securityContext"];
     if context["seccompProfile"].is_null() {
-        warn_of_annotation(path, template, &format!("{SECCOMP_CONTAINER}{name}"), SECCOMP_WARNING, out);
+        warn_of_annotation(
+            path,
+            template,
+            &format!("{SECCOMP_CONTAINER_PREFIX}{name}"),
+            SECCOMP_WARNING,
+            out,
+        );
     }
-    let key = format!("{APP_ARMOR}{name}");
+    let key = format!("{APP_ARMOR_PREFIX}{name}");
     let annotation = template["metadata"]["annotations"][&key].as_str().unwrap_or_default();
     let of_pod = &template["spec"]["securityContext"]["appArmorProfile"];
     let is_of_pod =
@@ -223,7 +245,7 @@ fn warn_of_annotation(path: &str, template: &Value, key: &str, why: &str, out: &
 mod tests {
     use super::*;
 
-    /// A pod with these annotations, the security context `context` of the pod, and the container `c`.
+    /// A pod with these annotations, with the security context `context` in its spec, and with the container `c`.
     fn pod(annotations: &[(&str, &str)], context: &Value) -> Value {
         let annotations: serde_json::Map<_, _> =
             annotations.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
@@ -241,7 +263,7 @@ mod tests {
 
     #[test]
     fn app_armor_annotations_set_the_fields_of_containers() {
-        let key = format!("{APP_ARMOR}c");
+        let key = format!("{APP_ARMOR_PREFIX}c");
         let of = |value: &str, context: Value| {
             let mut pod = pod(&[(&key, value)], &context);
             let mut warnings = Vec::new();
@@ -259,11 +281,11 @@ mod tests {
     }
 
     #[test]
-    fn annotations_have_valid_profiles() {
-        let [own, other] = ["c", "d"].map(|name| format!("{APP_ARMOR}{name}"));
+    fn annotations_must_have_valid_profiles() {
+        let [own, other] = ["c", "d"].map(|name| format!("{APP_ARMOR_PREFIX}{name}"));
         let pod = pod(
             &[
-                (SECCOMP_POD, "localhost//a/.."),
+                (SECCOMP_POD_ANNOTATION, "localhost//a/.."),
                 ("container.seccomp.security.alpha.kubernetes.io/c", "x"),
                 (&own, "y"),
                 (&other, "unconfined"),
@@ -272,20 +294,20 @@ mod tests {
         );
         let expected = [
             "metadata.annotations.container.seccomp.security.alpha.kubernetes.io/c: Invalid value: \"x\": must be a valid seccomp profile".to_owned(),
-            format!("metadata.annotations.{SECCOMP_POD}: Invalid value: \"/a/..\": must be a relative path"),
-            format!("metadata.annotations.{SECCOMP_POD}: Invalid value: \"/a/..\": must not contain '..'"),
+            format!("metadata.annotations.{SECCOMP_POD_ANNOTATION}: Invalid value: \"/a/..\": must be a relative path"),
+            format!("metadata.annotations.{SECCOMP_POD_ANNOTATION}: Invalid value: \"/a/..\": must not contain '..'"),
             format!("metadata.annotations[{own}]: Invalid value: \"y\": invalid AppArmor profile name: \"y\""),
             format!("metadata.annotations[{other}]: Invalid value: \"d\": container not found"),
         ];
-        assert_eq!(errors(|out| check(&pod, out)), expected);
+        assert_eq!(errors(|out| check_annotations(&pod, out)), expected);
     }
 
     #[test]
-    fn fields_match_the_annotations() {
-        let key = format!("{APP_ARMOR}c");
+    fn fields_must_match_the_annotations() {
+        let key = format!("{APP_ARMOR_PREFIX}c");
         let of = |seccomp: Value, app_armor: Value| {
             let context = json!({"seccompProfile": seccomp, "appArmorProfile": app_armor});
-            let pod = pod(&[(SECCOMP_POD, "docker/default"), (&key, "localhost/a")], &context);
+            let pod = pod(&[(SECCOMP_POD_ANNOTATION, "docker/default"), (&key, "localhost/a")], &context);
             errors(|out| check_fields(&pod, out))
         };
         let localhost = |name: &str| json!({"type": "Localhost", "localhostProfile": name});
@@ -302,8 +324,8 @@ mod tests {
     }
 
     #[test]
-    fn updates_keep_app_armor_annotations() {
-        let [own, other] = ["c", "d"].map(|name| format!("{APP_ARMOR}{name}"));
+    fn an_update_must_not_change_app_armor_annotations() {
+        let [own, other] = ["c", "d"].map(|name| format!("{APP_ARMOR_PREFIX}{name}"));
         let old = pod(&[(&own, "unconfined"), ("a", "b")], &json!({}));
         let new = pod(&[(&own, "runtime/default"), (&other, "unconfined")], &json!({}));
         let expected = [

@@ -1,5 +1,4 @@
-//! Validation of the environment variables and volumes of pods: their references to config maps, secrets, persistent
-//! volume claims and fields of the pod.
+//! Validation of the environment variables and volumes of pods, such as the references to config maps and secrets.
 
 use serde_json::Value;
 
@@ -48,7 +47,7 @@ pub(super) fn check_environment_variables(path: &str, container: &Value, out: &m
             1 => continue,
             _ => MORE_THAN_ONE_SOURCE,
         };
-        // As in the API server, the error has the path of the list instead of the item.
+        // As in the API server, the error has the path of the list instead of the path of the item.
         out.push(FieldError::invalid(join(path, "envFrom"), "", why));
     }
 }
@@ -90,7 +89,8 @@ fn check_value_from(path: &str, source: &Value, out: &mut Errors) {
     out.push(FieldError::invalid(path, "", why));
 }
 
-/// Validates the source of the volume at `path`.
+/// Validates the source of the volume at `path`. Checks only config maps, secrets, persistent volume claims, host paths
+/// and projected volumes.
 pub(super) fn check_volume(path: &str, volume: &Value, out: &mut Errors) {
     for (source, name) in [
         ("configMap", "name"),

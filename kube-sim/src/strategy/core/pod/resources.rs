@@ -1,4 +1,5 @@
-//! The resources of a pod: its requests and limits from those of its containers and its own, and its quality of service.
+//! The total requests and limits of a pod, the defaults and the validation of its `resources`, and its quality of service
+//! class.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +9,10 @@ use crate::schema::{self, FieldError, quantity_exceeds};
 use crate::strategy::defaulting::object_in;
 use crate::strategy::validation::{Errors, is_empty, items, join};
 
-/// Quantities by the name of the resource, in units of 10^-9, each with its text.
+/// A map from the name of each resource to its quantity: the value in units of 10^-9, and the text.
 pub(crate) type Quantities = BTreeMap<String, (i128, String)>;
 
-/// The quantities of a list of resources; malformed ones are left out.
+/// The quantities in a `ResourceList`, without those that do not parse.
 pub(crate) fn quantities(list: &Value) -> Quantities {
     let pairs = list.as_object().into_iter().flatten();
     let parsed = pairs.filter_map(|(name, quantity)| {
@@ -21,8 +22,8 @@ pub(crate) fn quantities(list: &Value) -> Quantities {
     parsed.collect()
 }
 
-/// The requests or limits of the containers of a pod, for each resource the higher one of two quantities: the sum of the
-/// containers and the sidecars, and the highest sum of an init container and the sidecars before it.
+/// The total requests or limits (`kind`) of the containers of a pod. The total of a resource is the higher of two sums:
+/// the sum of `containers` and all sidecars, and the highest sum of one init container and the sidecars before it.
 fn container_total(spec: &Value, kind: &str) -> Quantities {
     let containers = |list: &str| spec[list].as_array().into_iter().flatten();
     let mut total = Quantities::new();
@@ -44,8 +45,8 @@ fn container_total(spec: &Value, kind: &str) -> Quantities {
     total
 }
 
-/// The requests or limits of a pod: those of its containers. The `resources` of the pod have precedence for CPU, memory
-/// and huge pages.
+/// The requests or limits (`kind`) of a pod: the total of its containers. For CPU, memory and huge pages, the `resources`
+/// of the pod have precedence over this total.
 pub(crate) fn pod_total(spec: &Value, kind: &str) -> Quantities {
     let mut total = container_total(spec, kind);
     let own = quantities(&spec["resources"][kind]).into_iter();
@@ -53,7 +54,7 @@ pub(crate) fn pod_total(spec: &Value, kind: &str) -> Quantities {
     total
 }
 
-/// The requests of a pod, with its overhead.
+/// The requests of a pod, plus its overhead.
 pub(crate) fn pod_requests(spec: &Value) -> Quantities {
     let mut total = pod_total(spec, "requests");
     add(&mut total, &quantities(&spec["overhead"]));
@@ -83,7 +84,8 @@ fn add(sum: &mut Quantities, more: &Quantities) {
     }
 }
 
-/// Replaces absent and lower quantities with those of `other`.
+/// Raises each quantity to the quantity in `other` if the quantity in `other` is higher. Inserts the quantities that are
+/// only in `other`.
 fn raise(quantities: &mut Quantities, other: Quantities) {
     for (resource, quantity) in other {
         if quantities.get(&resource).is_none_or(|existing| existing.0 < quantity.0) {
@@ -92,11 +94,14 @@ fn raise(quantities: &mut Quantities, other: Quantities) {
     }
 }
 
-/// Sets the requests and limits in the `resources` of a pod that has any there, for CPU, memory and huge pages:
+/// Sets the absent requests and limits in the `resources` of a pod for CPU, memory and huge pages. Does nothing if the
+/// `resources` have neither requests nor limits.
 ///
-/// 1. The limits of huge pages are those of the containers.
-/// 2. A request is that of the containers, or else the limit.
-/// 3. If all containers have a limit, the limit is the sum of these limits, but at least the request.
+/// 1. The limit of huge pages that have no request becomes the total limit of the containers.
+/// 2. The request of CPU or memory becomes the total request of the containers.
+/// 3. A request that is still absent becomes equal to the limit in `resources`.
+/// 4. If a resource has a request, and all containers have a limit of this resource, a limit that is still absent becomes
+///    the total limit of the containers, or the request if the request is higher.
 pub(super) fn set_defaults(pod: &mut Value) {
     let Some(spec) = object_in(pod, "spec") else { return };
     let [requests, limits] = ["requests", "limits"].map(|kind| container_total(spec, kind));
@@ -137,7 +142,7 @@ pub(super) fn set_defaults(pod: &mut Value) {
     }
 }
 
-/// Keeps the `resources` of a pod in an update that omits them, and sets the defaults of changed ones.
+/// Restores the stored `resources` of a pod in an update that omits this field. Sets the defaults of changed `resources`.
 pub(super) fn prepare_for_update(old: &Value, pod: &mut Value) {
     let before = &old["spec"]["resources"];
     if pod["spec"]["resources"] == *before {
@@ -150,7 +155,7 @@ pub(super) fn prepare_for_update(old: &Value, pod: &mut Value) {
     }
 }
 
-/// Checks the `resources` of the pod spec at `path`, against the resources of the containers, too.
+/// Checks the `resources` of the pod spec at `path`, alone and against the resources of the containers.
 pub(super) fn check_pod_resources(path: &str, spec: &Value, out: &mut Errors) {
     let path = join(path, "resources");
     let resources = &spec["resources"];
@@ -189,7 +194,7 @@ pub(super) fn check_pod_resources(path: &str, spec: &Value, out: &mut Errors) {
             }
         }
     }
-    // The API server reports these paths in the resources of the pod.
+    // As in the API server, the paths of these errors begin with the path of the pod's `resources`.
     for (path, container) in items(&path, spec, "containers") {
         for (resource, limit) in container["resources"]["limits"].as_object().into_iter().flatten() {
             let own = resources["limits"][resource].as_str().zip(limit.as_str());
@@ -201,12 +206,13 @@ pub(super) fn check_pod_resources(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a resize removes no requests or limits, and changes only CPU and memory of the pod.
+/// Checks that a resize removes no requests or limits, and that it changes only CPU and memory in the `resources` of the
+/// pod.
 pub(super) fn check_resize(old: &Value, new: &Value, out: &mut Errors) {
     let (before, now) = (&old["resources"], &new["resources"]);
     let is_set = |resources: &Value| ["requests", "limits"].iter().any(|kind| !is_empty(&resources[kind]));
     if is_set(before) || is_set(now) {
-        check_removed("spec.resources", "pod-level resource", before, now, out);
+        reject_removal("spec.resources", "pod-level resource", before, now, out);
         let others = |resources: &Value| {
             let mut resources = resources.clone();
             for kind in ["requests", "limits"] {
@@ -227,12 +233,12 @@ pub(super) fn check_resize(old: &Value, new: &Value, out: &mut Errors) {
     for list in ["initContainers", "containers"] {
         for ((path, container), (_, before)) in items("spec", new, list).zip(items("spec", old, list)) {
             let path = join(&path, "resources");
-            check_removed(&path, "resource", &before["resources"], &container["resources"], out);
+            reject_removal(&path, "resource", &before["resources"], &container["resources"], out);
         }
     }
 }
 
-fn check_removed(path: &str, what: &str, old: &Value, new: &Value, out: &mut Errors) {
+fn reject_removal(path: &str, what: &str, old: &Value, new: &Value, out: &mut Errors) {
     for kind in ["requests", "limits"] {
         let mut before = old[kind].as_object().into_iter().flatten();
         if before.any(|(resource, _)| new[kind][resource].is_null()) {
@@ -244,7 +250,7 @@ fn check_removed(path: &str, what: &str, old: &Value, new: &Value, out: &mut Err
     }
 }
 
-/// Checks that no request of the resources at `path` exceeds the limit of the resource.
+/// Checks that no request in the `resources` at `path` exceeds the limit of the same resource.
 pub(super) fn check_requests(path: &str, resources: &Value, out: &mut Errors) {
     for (name, request) in resources["requests"].as_object().into_iter().flatten() {
         let (Some(request), Some(limit)) = (request.as_str(), resources["limits"][name].as_str()) else {
@@ -257,8 +263,9 @@ pub(super) fn check_requests(path: &str, resources: &Value, out: &mut Errors) {
     }
 }
 
-/// The quality of service class of a pod: that of its `resources`, if they contain CPU, memory or huge pages, or that of
-/// all its containers. If the containers have different classes, it is `Burstable`.
+/// The quality of service class of a pod. If the `resources` of the pod contain CPU, memory or huge pages, the `resources`
+/// determine the class. Otherwise, the containers determine the class: if all containers have the same class, the pod has
+/// this class; if their classes differ, the class of the pod is `Burstable`.
 pub(super) fn qos_class(pod: &Value) -> &'static str {
     let spec = &pod["spec"];
     let own = &spec["resources"];
@@ -274,7 +281,7 @@ pub(super) fn qos_class(pod: &Value) -> &'static str {
     if classes.all(|class| class == first) { first } else { "Burstable" }
 }
 
-/// The quality of service class of a pod with these resources only.
+/// The quality of service class that the `resources` of a pod or of a container imply.
 fn class_of_resources(resources: &Value) -> &'static str {
     let amount = |kind: &str, resource: &str| {
         let text = resources[kind][resource].as_str().unwrap_or("0");
@@ -332,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_resources_of_a_pod_default_to_those_of_its_containers() {
+    fn absent_resources_of_a_pod_get_defaults_from_its_containers() {
         let requests = json!({"requests": {"cpu": "500m", "example.com/a": "1"}});
         check_defaults(
             &json!({"limits": {"cpu": "2", "memory": "1Gi"}}),
@@ -345,7 +352,7 @@ mod tests {
             &json!({"requests": {"cpu": "500m", "memory": "1Gi"}}),
         );
         check_defaults(&json!({}), &[requests], &json!({}));
-        // Limits need a limit of each container.
+        // The pod gets a default limit of a resource only if each container has a limit of the resource.
         let limits = json!({"limits": {"cpu": "1", "hugepages-2Mi": "2Mi"}});
         check_defaults(
             &json!({"requests": {"cpu": "3"}}),
@@ -379,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn the_resources_of_a_pod_include_those_of_its_containers() {
+    fn the_resources_of_a_pod_must_suffice_for_its_containers() {
         let container = json!({"resources": {
             "requests": {"cpu": "750m", "memory": "1Gi"},
             "limits": {"memory": "5Gi", "hugepages-2Mi": "2Mi"},
@@ -408,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resize_removes_no_resources() {
+    fn a_resize_must_not_remove_resources() {
         let of = |pod: Value, container: Value| json!({"resources": pod, "containers": [{"resources": container}]});
         let cpu = |amount: &str| json!({"requests": {"cpu": amount}});
         check_errors(|out| check_resize(&of(cpu("1"), cpu("1")), &of(cpu("2"), cpu("2")), out), &[]);

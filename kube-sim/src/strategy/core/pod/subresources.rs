@@ -1,9 +1,9 @@
-//! The fields of a pod that a write to a subresource may change (`ephemeralcontainers`, `resize`).
+//! The fields of a pod that a write to the subresource `ephemeralcontainers` or `resize` may change.
 
 use serde_json::Value;
 
-/// Copies the fields that the subresource may change from `new` to `kept`. Returns false for a subresource other
-/// than `ephemeralcontainers` and `resize`.
+/// Copies from `new` to `kept` the fields that a write to the subresource may change. Copies nothing and returns false for
+/// a subresource other than `ephemeralcontainers` and `resize`.
 pub(super) fn copy_fields(subresource: &str, kept: &mut Value, new: &Value) -> bool {
     match subresource {
         "ephemeralcontainers" => copy_field(&mut kept["spec"], &new["spec"], "ephemeralContainers"),
@@ -13,7 +13,7 @@ pub(super) fn copy_fields(subresource: &str, kept: &mut Value, new: &Value) -> b
                     copy_resources(containers, &new["spec"][list]);
                 }
             }
-            // A client that does not know the field omits it.
+            // Keeps the `resources` of the pod if the request omits this field. An old client does not know the field.
             if new["spec"]["resources"].is_object() {
                 copy_field(&mut kept["spec"], &new["spec"], "resources");
             }
@@ -23,7 +23,8 @@ pub(super) fn copy_fields(subresource: &str, kept: &mut Value, new: &Value) -> b
     true
 }
 
-/// Copies the resources and the resize policies of each container to the container with the same name.
+/// Copies the resources and the resize policies of each container in `new` to the container with the same name in
+/// `kept`.
 fn copy_resources(kept: &mut Value, new: &Value) {
     let wanted = new.as_array().map_or(&[][..], Vec::as_slice);
     for container in kept.as_array_mut().into_iter().flatten() {

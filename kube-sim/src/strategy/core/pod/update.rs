@@ -61,7 +61,8 @@ pub(super) fn check_ephemeral_containers(old: &Value, new: &Value, out: &mut Err
     }
 }
 
-/// Checks that new resources do not change the QoS class, which the status contains.
+/// Checks that an update does not change the QoS class. The status contains the stored class, and `class` is the class of
+/// the new resources.
 pub(super) fn check_qos_class(pod: &Value, class: &str, out: &mut Errors) {
     let before = &pod["status"]["qosClass"];
     if before.is_string() && *before != class {
@@ -82,7 +83,7 @@ fn check_active_deadline(old: &Value, new: &Value, out: &mut Errors) {
     out.push(FieldError::invalid(format!("spec.{FIELD}"), new[FIELD].clone(), why));
 }
 
-/// A copy of a pod spec without its mutable fields and the fields that `validate` checks separately.
+/// A copy of a pod spec without its mutable fields, and without the fields that `validate` checks separately.
 fn without_mutable_fields(spec: &Value) -> Value {
     let mut fixed = spec.clone();
     let Some(map) = fixed.as_object_mut() else { return fixed };

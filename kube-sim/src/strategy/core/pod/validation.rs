@@ -53,11 +53,11 @@ pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors
         }
     }
     resources::check_pod_resources(path, spec, out);
-    lists::check_pod_spec(path, spec, out);
+    lists::check_unique_items(path, spec, out);
     rules::apply(&rules::POD_SPEC, path, spec, out);
 }
 
-/// Validates the volumes of a pod spec. Returns the names of the valid ones: a mount of any other volume is an error.
+/// Validates the volumes of a pod spec. Returns the names of the valid volumes: a mount of any other volume is an error.
 fn check_volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str> {
     let mut names = HashSet::new();
     for (path, volume) in items(path, spec, "volumes") {
@@ -78,7 +78,7 @@ fn check_volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&
         }
         if name.is_empty() {
             out.push(FieldError::required(format!("{path}.name"), ""));
-        } else if !names::is_label(name) {
+        } else if !names::is_dns_label(name) {
             out.push(FieldError::invalid(format!("{path}.name"), name, names::INVALID_DNS_LABEL));
         } else if names.contains(name) {
             out.push(FieldError::duplicate(format!("{path}.name"), name));
@@ -90,12 +90,12 @@ fn check_volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&
     names
 }
 
-/// Validates a container; `volumes` are the names of the volumes of the pod.
+/// Validates a container. `volumes` contains the names of the valid volumes of the pod.
 fn check_container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut Errors) {
     let name = string_in(container, "name");
     if name.is_empty() {
         out.push(FieldError::required(format!("{path}.name"), ""));
-    } else if !names::is_label(name) {
+    } else if !names::is_dns_label(name) {
         out.push(FieldError::invalid(format!("{path}.name"), name, names::INVALID_DNS_LABEL));
     }
     out.require_string(path, container, "image");

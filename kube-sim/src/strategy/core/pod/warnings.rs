@@ -1,5 +1,5 @@
-//! The texts of the `Warning` headers for pods and pod templates: deprecated fields and annotations, and values that are
-//! valid but have no or another effect than their author expects.
+//! The texts of the `Warning` headers for pods and pod templates. The warnings are about deprecated fields and
+//! annotations, and about valid values that do not have the effect that their author expects.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,9 +10,10 @@ use super::profile_annotations;
 use crate::names;
 use crate::schema::{self, NANOS_PER_MILLI, quote, round_up};
 use crate::strategy::validation::{items, join, string_in};
+use crate::warnings::MAX_WARNINGS;
 
-/// Annotations without effect.
-const ANNOTATIONS: [(&str, &str); 3] = [
+/// Annotations without effect, each with the text of its warning.
+const INEFFECTIVE_ANNOTATIONS: [(&str, &str); 3] = [
     (
         "scheduler.alpha.kubernetes.io/critical-pod",
         "non-functional in v1.16+; use the \"priorityClassName\" field instead",
@@ -24,8 +25,8 @@ const ANNOTATIONS: [(&str, &str); 3] = [
     ),
 ];
 
-/// Deprecated labels of nodes.
-const NODE_LABELS: [(&str, &str); 8] = [
+/// Deprecated labels of nodes, each with the text of its warning.
+const DEPRECATED_NODE_LABELS: [(&str, &str); 8] = [
     ("app.kubernetes.io/created-by", "deprecated since v1.9"),
     ("beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"),
     (
@@ -48,8 +49,8 @@ const NODE_LABELS: [(&str, &str); 8] = [
     ),
 ];
 
-/// Deprecated types of volumes: the field, its name in the text, and the text.
-const VOLUMES: [(&str, &str, &str); 9] = [
+/// Deprecated types of volumes: the field, its name in the warning, and the text of the warning.
+const DEPRECATED_VOLUMES: [(&str, &str, &str); 9] = [
     ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
     ("gitRepo", "gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"),
     ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
@@ -61,23 +62,24 @@ const VOLUMES: [(&str, &str, &str); 9] = [
     ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
 ];
 
-/// Warns of a new pod.
+/// Adds the warnings about a new pod.
 pub(super) fn warn_of_pod(pod: &Value, out: &mut Vec<String>) {
-    warn_of_label("the Pod's hostname", pod, out);
-    warn("", pod, out);
+    warn_unless_dns_label("the Pod's hostname", pod, out);
+    warn_of_pod_or_template("", pod, out);
 }
 
-/// Warns of the name of a new object that creates pods, if it is not a DNS label.
+/// Warns of the name of a new object if the name is not a DNS label. The names of the pods that a controller creates for
+/// the object begin with this name.
 pub(in crate::strategy) fn warn_of_name(old: Option<&Value>, new: &Value, out: &mut Vec<String>) {
     if old.is_none() {
-        warn_of_label("Pod names and hostnames", new, out);
+        warn_unless_dns_label("Pod names and hostnames", new, out);
     }
 }
 
-/// Warns of a name, which is a DNS subdomain, if it is not a DNS label.
-fn warn_of_label(usage: &str, object: &Value, out: &mut Vec<String>) {
+/// Warns of a name that is a DNS subdomain, but not a DNS label.
+fn warn_unless_dns_label(usage: &str, object: &Value, out: &mut Vec<String>) {
     let name = string_in(&object["metadata"], "name");
-    let is_long = name.len() > names::MAX_LABEL;
+    let is_long = name.len() > names::MAX_LABEL_BYTES;
     let problems = [
         is_long.then_some("must be no more than 63 characters"),
         name.contains('.').then_some("must not contain dots"),
@@ -91,7 +93,8 @@ fn warn_of_label(usage: &str, object: &Value, out: &mut Vec<String>) {
     }
 }
 
-/// Warns of the pod template at `path` in a new object, or in one whose generation an update has incremented.
+/// Adds the warnings about the pod template at `path`, if the object is new or an update has incremented its
+/// generation.
 pub(in crate::strategy) fn warn_of_template(
     path: &str,
     old: Option<&Value>,
@@ -99,7 +102,7 @@ pub(in crate::strategy) fn warn_of_template(
     out: &mut Vec<String>,
 ) {
     if old.is_none_or(|old| increments_generation(old, new)) {
-        warn(path, path.split('.').fold(new, |value, field| &value[field]), out);
+        warn_of_pod_or_template(path, path.split('.').fold(new, |value, field| &value[field]), out);
     }
 }
 
@@ -109,12 +112,13 @@ pub(in crate::strategy) fn increments_generation(old: &Value, new: &Value) -> bo
     generation(old) != generation(new)
 }
 
-/// Warns of a pod, whose `path` is empty, or of a pod template, in the order of the API server.
-fn warn(path: &str, template: &Value, out: &mut Vec<String>) {
+/// Adds the warnings about a pod or a pod template in the order of the API server. `path` is the path of the pod
+/// template, and is empty for a pod.
+fn warn_of_pod_or_template(path: &str, template: &Value, out: &mut Vec<String>) {
     let spec_path = join(path, "spec");
     let spec = &template["spec"];
-    warn_of_node_labels(&spec_path, spec, out);
-    for (key, why) in ANNOTATIONS {
+    warn_of_scheduling_fields(&spec_path, spec, out);
+    for (key, why) in INEFFECTIVE_ANNOTATIONS {
         if !template["metadata"]["annotations"][key].is_null() {
             out.push(format!("{}[{key}]: {why}", join(path, "metadata.annotations")));
         }
@@ -124,9 +128,9 @@ fn warn(path: &str, template: &Value, out: &mut Vec<String>) {
     for resource in ["memory", "ephemeral-storage"] {
         warn_of_fraction(&join(&spec_path, "overhead"), &spec["overhead"], resource, out);
     }
-    profile_annotations::warn_of_pod(path, template, out);
+    profile_annotations::warn_of_pod_annotation(path, template, out);
     for (container_path, container) in containers(&spec_path, spec) {
-        profile_annotations::warn_of_container(path, template, container, out);
+        profile_annotations::warn_of_container_annotations(path, template, container, out);
         for resource in ["memory", "ephemeral-storage"] {
             for amounts in ["limits", "requests"] {
                 let path = join(&container_path, &format!("resources.{amounts}"));
@@ -164,14 +168,15 @@ fn containers<'a>(path: &str, spec: &'a Value) -> impl Iterator<Item = (String, 
         .flat_map(move |list| items(path, spec, list))
 }
 
-fn node_label(key: &str) -> Option<&'static str> {
-    NODE_LABELS.iter().find(|(label, _)| *label == key).map(|(_, why)| *why)
+fn node_label_deprecation(key: &str) -> Option<&'static str> {
+    DEPRECATED_NODE_LABELS.iter().find(|(label, _)| *label == key).map(|(_, why)| *why)
 }
 
-/// Warns of deprecated labels of nodes, and of constraints without a selector.
-fn warn_of_node_labels(path: &str, spec: &Value, out: &mut Vec<String>) {
+/// Warns of deprecated node labels, of invalid values in the preferred terms of the node affinity, and of topology spread
+/// constraints without a selector.
+fn warn_of_scheduling_fields(path: &str, spec: &Value, out: &mut Vec<String>) {
     for (key, _) in spec["nodeSelector"].as_object().into_iter().flatten() {
-        if let Some(why) = node_label(key) {
+        if let Some(why) = node_label_deprecation(key) {
             out.push(format!("{path}.nodeSelector[{key}]: {why}"));
         }
     }
@@ -186,13 +191,13 @@ fn warn_of_node_labels(path: &str, spec: &Value, out: &mut Vec<String>) {
     for (path, term) in items(&affinity_path, affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
         for (path, expression) in items(&join(&path, "preference"), &term["preference"], "matchExpressions") {
             warn_of_node_label(&join(&path, "key"), string_in(expression, "key"), out);
-            // Validation refuses such values in required terms only.
+            // Validation refuses invalid values in required terms, but not in preferred terms.
             for (path, value) in items(&path, expression, "values") {
                 let value = value.as_str().unwrap_or_default();
-                let is_long = value.len() > names::MAX_LABEL;
+                let is_long = value.len() > names::MAX_LABEL_BYTES;
                 let problems = [
                     is_long.then_some("must be no more than 63 bytes"),
-                    (!names::has_label_characters(value)).then_some(names::INVALID_LABEL_VALUE),
+                    (!names::has_label_value_form(value)).then_some(names::INVALID_LABEL_VALUE),
                 ];
                 for why in problems.into_iter().flatten() {
                     out.push(format!("{path}: {value} is invalid, {why}"));
@@ -207,7 +212,7 @@ fn warn_of_node_labels(path: &str, spec: &Value, out: &mut Vec<String>) {
 }
 
 fn warn_of_node_label(path: &str, key: &str, out: &mut Vec<String>) {
-    if let Some(why) = node_label(key) {
+    if let Some(why) = node_label_deprecation(key) {
         out.push(format!("{path}: {key} is {why}"));
     }
 }
@@ -220,7 +225,7 @@ fn warn_of_null_selector(path: &str, term: &Value, out: &mut Vec<String>) {
 
 fn warn_of_volumes(path: &str, spec: &Value, out: &mut Vec<String>) {
     for (path, volume) in items(path, spec, "volumes") {
-        for (field, name, why) in VOLUMES {
+        for (field, name, why) in DEPRECATED_VOLUMES {
             if !volume[field].is_null() {
                 out.push(format!("{path}.{name}: {why}"));
             }
@@ -233,7 +238,7 @@ fn warn_of_volumes(path: &str, spec: &Value, out: &mut Vec<String>) {
     }
 }
 
-/// Warns of the spec of a volume claim at `path`: of an amount of bytes that is not an integer.
+/// Warns of each amount of storage that is not an integer number of bytes. `path` is the path of the spec of a claim.
 pub(in crate::strategy) fn warn_of_claim(path: &str, spec: &Value, out: &mut Vec<String>) {
     for kind in ["requests", "limits"] {
         let path = join(path, &format!("resources.{kind}"));
@@ -241,7 +246,7 @@ pub(in crate::strategy) fn warn_of_claim(path: &str, spec: &Value, out: &mut Vec
     }
 }
 
-/// Warns of host aliases with the same address, and of image pull secrets with the same name or without one.
+/// Warns of host aliases with the same address, and of image pull secrets with the same name or without a name.
 fn warn_of_duplicates(path: &str, spec: &Value, out: &mut Vec<String>) {
     for (list, field) in [("hostAliases", "ip"), ("imagePullSecrets", "name")] {
         let mut seen = HashSet::new();
@@ -271,7 +276,8 @@ fn warn_of_fraction(path: &str, amounts: &Value, resource: &str, out: &mut Vec<S
     }
 }
 
-/// Warns of environment variables that replace an earlier one without a reference to it.
+/// Warns of an environment variable that replaces an earlier variable with the same name. Skips a variable whose value
+/// extends the earlier value, such as the value `$(NAME)2` of the variable `NAME`.
 fn warn_of_variables(path: &str, container: &Value, out: &mut Vec<String>) {
     let mut seen = HashSet::new();
     for (path, variable) in items(path, container, "env") {
@@ -289,7 +295,7 @@ fn warn_of_variables(path: &str, container: &Value, out: &mut Vec<String>) {
     }
 }
 
-/// Warns of an IP address that is not in its canonical form.
+/// Warns of an IP address that is not in canonical form.
 fn warn_of_address(path: &str, address: &str, out: &mut Vec<String>) {
     let canonical = match address.parse::<IpAddr>() {
         Ok(IpAddr::V4(_)) => return,
@@ -304,7 +310,7 @@ fn warn_of_address(path: &str, address: &str, out: &mut Vec<String>) {
             Some(mapped) => mapped.to_string(),
         },
         Err(_) => {
-            // Leading zeros; validation refuses other texts.
+            // An IPv4 address with leading zeros. Validation refuses all other texts that do not parse.
             let parts: Vec<_> = address.split('.').map(str::parse::<u8>).collect();
             let [Ok(a), Ok(b), Ok(c), Ok(d)] = parts[..] else { return };
             Ipv4Addr::new(a, b, c, d).to_string()
@@ -312,6 +318,13 @@ fn warn_of_address(path: &str, address: &str, out: &mut Vec<String>) {
     };
     let (found, canonical) = (quote(address), quote(&canonical));
     out.push(format!("{path}: non-standard IP address {found} is invalid: use {canonical}"));
+}
+
+/// Adds an index if the list has fewer than [`MAX_WARNINGS`] indices.
+fn push_bounded(indices: &mut Vec<usize>, index: usize) {
+    if indices.len() < MAX_WARNINGS {
+        indices.push(index);
+    }
 }
 
 mod ports;

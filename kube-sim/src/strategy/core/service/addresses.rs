@@ -1,13 +1,14 @@
-//! The addresses and node ports of services: those of a new service, and their preservation in updates. The handler of the
-//! request has allocated the cluster IP.
+//! Sets the addresses and node ports of new services, and preserves the addresses in updates. The handler of the request
+//! has already allocated the cluster IP.
 
 use serde_json::{Value, json};
 
 use crate::clock::Random;
 use crate::strategy::validation::is_empty;
 
-/// Sets the list of cluster IPs and the IP families of a service, and allocates the node ports and the health check node
-/// port, unless the request sets them.
+/// Sets `clusterIPs` of a service to its cluster IP. Sets the IP families and their policy, the node ports and the health
+/// check node port if the service needs these fields and the request omits them. Skips a service of the type
+/// `ExternalName`.
 pub(super) fn allocate(object: &mut Value, random: &mut Random) {
     let Some(spec) = object["spec"].as_object_mut() else { return };
     let kind = spec.get("type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
@@ -43,9 +44,10 @@ pub(super) fn allocate(object: &mut Value, random: &mut Random) {
     }
 }
 
-/// Restores the cluster IPs, the IP families and the health check node port if an update omits them. If an update
-/// changes only one of `clusterIP` and `clusterIPs`, sets the other from it. `old` and `new` are the specs of the
-/// service.
+/// Restores the cluster IPs, the IP families and their policy, and the health check node port if an update omits these
+/// fields. If an update changes only one of the fields `clusterIP` and `clusterIPs`, adapts the other field. If an update
+/// changes the type to `ExternalName`, removes the cluster IPs and IP families instead. `old` and `new` are the specs of
+/// the service.
 pub(super) fn preserve(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;

@@ -20,7 +20,7 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
             }
         })
         .collect();
-    let selector = LabelSelector::of_object(&spec["selector"]).to_string();
+    let selector = LabelSelector::from_json(&spec["selector"]).to_string();
     vec![
         name_cell(object),
         text_cell(&spec["type"]),

@@ -9,7 +9,7 @@ use crate::strategy::validation::{Errors, INVALID_PORT, check_unique, is_empty, 
 
 pub(super) fn validate(new: &Value, out: &mut Errors) {
     check_spec(&new["spec"], out);
-    check_service_lists(&new["spec"], out);
+    check_unique_items(&new["spec"], out);
 }
 
 pub(super) fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
@@ -30,7 +30,7 @@ pub(super) fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
         let addresses = new["clusterIPs"].clone();
         out.push(FieldError::invalid("spec.clusterIPs[0]", addresses, "may not change once set"));
     }
-    check_service_lists(new, out);
+    check_unique_items(new, out);
 }
 
 fn check_spec(spec: &Value, out: &mut Errors) {
@@ -62,7 +62,7 @@ fn check_spec(spec: &Value, out: &mut Errors) {
 }
 
 /// Checks that the ports and IP families of a service are unique.
-fn check_service_lists(spec: &Value, out: &mut Errors) {
+fn check_unique_items(spec: &Value, out: &mut Errors) {
     check_unique("spec.ports", &spec["ports"], Some("name"), out);
     let mut ports = HashSet::new();
     for (path, port) in items("spec", spec, "ports") {

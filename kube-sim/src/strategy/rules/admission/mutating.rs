@@ -1,9 +1,10 @@
-//! The rules of mutating policies and their bindings.
+//! The rules of mutating admission policies and their bindings.
 
 use serde_json::Value;
 
 use super::{
-    check_condition, check_match_resources, check_param_kind, check_parameter_reference, check_variable,
+    check_bool_expression, check_match_resources, check_param_kind, check_parameter_reference,
+    check_variable_expression,
 };
 use crate::cel::PatchType;
 use crate::schema::FieldError;
@@ -13,30 +14,30 @@ use crate::strategy::validation::{Errors, is_empty, items, join};
 
 pub(super) static POLICY: [Rule; 15] = [
     ("spec.failurePolicy", PointerOneOf(&["Fail", "Ignore"])),
-    ("spec.paramKind?.apiVersion", RequiredText(texts::group_version)),
+    ("spec.paramKind?.apiVersion", RequiredText(texts::group_version_problem)),
     ("spec.paramKind?.kind", Custom(check_param_kind)),
     ("spec.matchConstraints", Required),
     ("spec.matchConstraints?", Custom(check_match_resources)),
     ("spec.matchConstraints?.resourceRules", Required),
     ("spec.matchConstraints?.resourceRules", Custom(check_operations)),
     ("spec.matchConditions", UniqueBy("name")),
-    ("spec.matchConditions[].name", RequiredText(texts::qualified_name)),
-    ("spec.matchConditions[].expression", Custom(check_condition)),
-    ("spec.variables[].name", RequiredText(texts::cel_identifier)),
-    ("spec.variables[].expression", Custom(check_variable)),
-    ("spec.mutations", Custom(check_has_mutations)),
+    ("spec.matchConditions[].name", RequiredText(texts::qualified_name_problem)),
+    ("spec.matchConditions[].expression", Custom(check_bool_expression)),
+    ("spec.variables[].name", RequiredText(texts::cel_identifier_problem)),
+    ("spec.variables[].expression", Custom(check_variable_expression)),
+    ("spec.mutations", Custom(require_mutations)),
     ("spec", Custom(check_mutations)),
     ("spec.reinvocationPolicy", Custom(check_reinvocation_policy)),
 ];
 
 pub(super) static BINDING: [Rule; 4] = [
-    ("spec.policyName", RequiredText(texts::subdomain)),
+    ("spec.policyName", RequiredText(texts::subdomain_problem)),
     ("spec.paramRef?", Custom(check_parameter_reference)),
     ("spec.matchResources?", Custom(check_match_resources)),
     ("spec.matchResources?.resourceRules", Custom(check_operations)),
 ];
 
-/// Checks the operations of all rules: a deletion has no object that a policy could change.
+/// Checks the operations of all rules. `DELETE` is not supported: a deletion has no object that a policy could change.
 fn check_operations(path: &str, rules: &Value, out: &mut Errors) {
     let path = join(path, "operations");
     let lists = rules.as_array().into_iter().flatten().filter_map(|rule| rule["operations"].as_array());
@@ -45,7 +46,7 @@ fn check_operations(path: &str, rules: &Value, out: &mut Errors) {
     }
 }
 
-fn check_has_mutations(path: &str, mutations: &Value, out: &mut Errors) {
+fn require_mutations(path: &str, mutations: &Value, out: &mut Errors) {
     if is_empty(mutations) {
         out.push(FieldError::required(path, "mutations must contain at least one item"));
     }
@@ -63,7 +64,7 @@ fn check_required_value(path: &str, value: &Value, supported: &'static [&'static
     }
 }
 
-/// Checks that each mutation has the patch of its type and no other patch, and validates the expression.
+/// Checks that each mutation has the patch of its type and no other patch, and validates the patch expression.
 fn check_mutations(path: &str, spec: &Value, out: &mut Errors) {
     let has_params = !spec["paramKind"].is_null();
     for (path, mutation) in items(path, spec, "mutations") {

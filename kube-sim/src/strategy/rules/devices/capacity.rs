@@ -1,4 +1,4 @@
-//! The rules of the request policy of a capacity, which limits the amounts that claims may request of a shared device.
+//! The rules of `requestPolicy` in a capacity. This policy limits the amounts that claims may request of a shared device.
 
 use serde_json::Value;
 
@@ -37,14 +37,20 @@ pub(super) fn check_request_policy(path: &str, capacity: &Value, out: &mut Error
     };
     let path = join(&path, field);
     if field == "validValues" {
-        check_values(&path, values, default, total, out);
+        check_valid_values(&path, values, default, total, out);
     } else {
-        check_range(&path, range, default, total, out);
+        check_valid_range(&path, range, default, total, out);
     }
 }
 
-/// Checks `validValues`: they are sorted, without duplicates, not above the capacity, and contain the default.
-fn check_values(path: &str, values: &Value, default: Quantity<'_>, total: Quantity<'_>, out: &mut Errors) {
+/// Checks `validValues`: the list is sorted, has no duplicates and contains the default. No value exceeds the capacity.
+fn check_valid_values(
+    path: &str,
+    values: &Value,
+    default: Quantity<'_>,
+    total: Quantity<'_>,
+    out: &mut Errors,
+) {
     let zero = Quantity { text: "0", nanos: 0 };
     let values: Vec<_> =
         values.as_array().into_iter().flatten().map(|value| Quantity::of(value).unwrap_or(zero)).collect();
@@ -77,7 +83,13 @@ fn check_values(path: &str, values: &Value, default: Quantity<'_>, total: Quanti
 }
 
 /// Checks `validRange`: the range and its step fit in the capacity, and the default is a value of the range.
-fn check_range(path: &str, range: &Value, default: Quantity<'_>, total: Quantity<'_>, out: &mut Errors) {
+fn check_valid_range(
+    path: &str,
+    range: &Value,
+    default: Quantity<'_>,
+    total: Quantity<'_>,
+    out: &mut Errors,
+) {
     let Some(min) = Quantity::of(&range["min"]) else {
         return out.push(FieldError::required(join(path, "min"), "required when validRange is defined"));
     };

@@ -19,11 +19,11 @@ pub(in crate::strategy) fn check_claim(claim: &Value, out: &mut Errors) {
     check_devices("spec.devices", &claim["spec"]["devices"], out);
 }
 
-/// The names of the requests of a claim, with those of their subrequests.
+/// Maps the name of each request of a claim to the names of its subrequests.
 pub(super) struct RequestNames(HashMap<String, HashSet<String>>);
 
 impl RequestNames {
-    /// The names in the `devices` of a claim.
+    /// Collects the names from the `devices` of a claim.
     pub(super) fn of(devices: &Value) -> Self {
         let names = items("", devices, "requests").map(|(_, request)| {
             let subrequests = items("", request, "firstAvailable").map(|(_, sub)| name_key(sub));
@@ -32,7 +32,7 @@ impl RequestNames {
         Self(names.collect())
     }
 
-    /// Whether `text` is the name of a request, or has the form `request/subrequest` with the names of both.
+    /// Whether `text` is the name of a request, or `REQUEST/SUBREQUEST` with the names of both.
     fn contains(&self, text: &str) -> bool {
         match text.split_once('/') {
             None => self.0.contains_key(text),
@@ -46,7 +46,7 @@ impl RequestNames {
         let has_valid_form = text.matches('/').count() <= 1;
         if has_valid_form {
             for part in text.split('/') {
-                if let Some(why) = texts::dns_label(part) {
+                if let Some(why) = texts::dns_label_problem(part) {
                     out.push(FieldError::invalid(path, part, why));
                 }
             }
@@ -57,7 +57,7 @@ impl RequestNames {
         }
     }
 
-    /// Checks a list of references to requests or subrequests. Each reference occurs once.
+    /// Checks a list of references to requests or subrequests. Each reference may occur only once.
     pub(super) fn check_all(&self, path: &str, names: &Value, out: &mut Errors) {
         let check = |path: &str, name: &Value, out: &mut Errors| self.check(path, name, out);
         check_set(path, names, MAX_ITEMS, text_key, check, out);
@@ -86,7 +86,7 @@ fn check_constraint(path: &str, constraint: &Value, out: &mut Errors) {
     if let Some(field) = fields.iter().find(|field| !constraint[**field].is_null()) {
         return names::check_fully_qualified_name(&join(path, field), &constraint[*field], out);
     }
-    // The API server mentions several fields although none is set.
+    // The API server reports "multiple fields are set" although no field is set.
     let why =
         "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set";
     out.push(FieldError::required(path, why));
@@ -94,7 +94,7 @@ fn check_constraint(path: &str, constraint: &Value, out: &mut Errors) {
 
 /// Checks a request, which must have either `exactly` or `firstAvailable`.
 fn check_request(path: &str, request: &Value, out: &mut Errors) {
-    AnyText(texts::dns_label).run(&join(path, "name"), &request["name"], out);
+    AnyText(texts::dns_label_problem).run(&join(path, "name"), &request["name"], out);
     let (exactly, first) = (&request["exactly"], &request["firstAvailable"]);
     let why = "exactly one of `exactly` or `firstAvailable` is required";
     match (exactly.is_null(), is_empty(first)) {
@@ -106,7 +106,7 @@ fn check_request(path: &str, request: &Value, out: &mut Errors) {
         (false, true) => check_wanted_devices(&join(path, "exactly"), exactly, out),
         (true, false) => {
             let check = |path: &str, sub: &Value, out: &mut Errors| {
-                AnyText(texts::dns_label).run(&join(path, "name"), &sub["name"], out);
+                AnyText(texts::dns_label_problem).run(&join(path, "name"), &sub["name"], out);
                 check_wanted_devices(path, sub, out);
             };
             check_set(&join(path, "firstAvailable"), first, MAX_SUBREQUESTS, name_key, check, out);
@@ -116,7 +116,7 @@ fn check_request(path: &str, request: &Value, out: &mut Errors) {
 
 /// Checks the fields that both `exactly` and an item of `firstAvailable` have.
 fn check_wanted_devices(path: &str, wanted: &Value, out: &mut Errors) {
-    super::Check::RequiredText(texts::subdomain).run(
+    super::Check::RequiredText(texts::subdomain_problem).run(
         &join(path, "deviceClassName"),
         &wanted["deviceClassName"],
         out,

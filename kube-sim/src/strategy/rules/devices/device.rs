@@ -12,29 +12,34 @@ use crate::cel::is_semantic_version;
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, join, string_in};
 
-/// The maximum number of attributes and capacities, and of the values of attributes.
-const MAX_ATTRIBUTES: usize = 32;
-const MAX_VALUES: usize = 48;
+/// The maximum total number of attributes and capacities of a device.
+const MAX_ATTRIBUTES_AND_CAPACITIES: usize = 32;
+/// The maximum number of attribute values of a device. The strategy drops the attribute fields that contain lists, so
+/// each attribute counts as one value.
+const MAX_ATTRIBUTE_VALUES_PER_DEVICE: usize = 48;
 const MAX_TAINTS: usize = 16;
 const MAX_CONSUMED_COUNTER_SETS: usize = 2;
-/// The maximum length of the value of an attribute in bytes.
+/// The maximum length of an attribute value, in bytes.
 const MAX_VALUE_LENGTH: usize = 64;
-/// The maximum number of items in `bindingConditions`, and in `bindingFailureConditions`.
-const MAX_CONDITIONS: usize = 4;
+/// The maximum number of items in each of `bindingConditions` and `bindingFailureConditions`.
+const MAX_BINDING_CONDITIONS: usize = 4;
 
 /// Checks a device. `selects_nodes` is the value of `perDeviceNodeSelection` of the slice.
 pub(super) fn check_device(path: &str, device: &Value, selects_nodes: bool, out: &mut Errors) {
-    AnyText(texts::dns_label).run(&join(path, "name"), &device["name"], out);
+    AnyText(texts::dns_label_problem).run(&join(path, "name"), &device["name"], out);
     let empty = Map::new();
     let attributes = device["attributes"].as_object().unwrap_or(&empty);
     let capacity = device["capacity"].as_object().unwrap_or(&empty);
     let total = attributes.len() + capacity.len();
-    if total > MAX_ATTRIBUTES {
-        let why = format!("the total number of attributes and capacities must not exceed {MAX_ATTRIBUTES}");
+    if total > MAX_ATTRIBUTES_AND_CAPACITIES {
+        let why = format!(
+            "the total number of attributes and capacities must not exceed {MAX_ATTRIBUTES_AND_CAPACITIES}"
+        );
         out.push(FieldError::invalid(path, total, why));
     }
-    if attributes.len() > MAX_VALUES {
-        let why = format!("the total number of attribute values must not exceed {MAX_VALUES}");
+    if attributes.len() > MAX_ATTRIBUTE_VALUES_PER_DEVICE {
+        let why =
+            format!("the total number of attribute values must not exceed {MAX_ATTRIBUTE_VALUES_PER_DEVICE}");
         out.push(FieldError::invalid(path, attributes.len(), why));
     }
     check_map(&join(path, "attributes"), attributes, check_attribute, out);
@@ -51,34 +56,34 @@ pub(super) fn check_device(path: &str, device: &Value, selects_nodes: bool, out:
         out,
     );
     check_device_nodes(path, device, selects_nodes, out);
-    check_binding(path, device, out);
+    check_binding_conditions(path, device, out);
 }
 
-/// Checks the keys and the values of a map. The errors of keys have the path of the map.
+/// Checks the keys and the values of a map. An error about a key has the path of the map.
 fn check_map(path: &str, map: &Map<String, Value>, check: fn(&str, &Value, &mut Errors), out: &mut Errors) {
     for (key, value) in map {
         names::check_qualified_name(path, key, out);
-        check(&format!("{path}[{}]", shortened(key)), value, out);
+        check(&format!("{path}[{}]", shorten_key(key)), value, out);
     }
 }
 
-/// The key for an error path. A key of more than 96 bytes is shortened: `...` replaces its middle.
-fn shortened(key: &str) -> String {
-    const LIMIT: usize = 96;
-    if key.len() <= LIMIT {
+/// Returns the key for an error path. In a key of more than 96 bytes, `...` replaces the middle.
+fn shorten_key(key: &str) -> String {
+    const MAX_LENGTH: usize = 96;
+    if key.len() <= MAX_LENGTH {
         return key.to_owned();
     }
-    let kept = LIMIT - 3;
+    let kept = MAX_LENGTH - 3;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let bytes = key.as_bytes();
     format!("{}...{}", text(&bytes[..kept.div_ceil(2)]), text(&bytes[bytes.len() - kept / 2..]))
 }
 
-/// The fields with the value of an attribute. The feature gate of the last four is off by default.
-const VALUES: [&str; 8] = ["int", "bool", "string", "version", "ints", "bools", "strings", "versions"];
+/// The fields that can contain the value of an attribute. The last four fields are lists of values.
+const VALUE_FIELDS: [&str; 8] = ["int", "bool", "string", "version", "ints", "bools", "strings", "versions"];
 
-/// Checks that an attribute has exactly one value. The feature gate of lists of values, `DRAListTypeAttributes`, is off
-/// by default, so that the strategy drops the lists.
+/// Checks that an attribute has exactly one value, and validates this value. The strategy drops lists of values, because
+/// their feature gate, `DRAListTypeAttributes`, is off by default.
 fn check_attribute(path: &str, attribute: &Value, out: &mut Errors) {
     let check_length = |field: &str, out: &mut Errors| {
         if string_in(attribute, field).len() > MAX_VALUE_LENGTH {
@@ -92,12 +97,12 @@ fn check_attribute(path: &str, attribute: &Value, out: &mut Errors) {
         out.push(FieldError::invalid(join(path, "version"), text, why));
     }
     check_length("version", out);
-    let set: Vec<String> = VALUES[..4]
+    let set: Vec<String> = VALUE_FIELDS[..4]
         .iter()
         .filter(|field| !attribute[**field].is_null())
         .map(|field| format!("`{field}`"))
         .collect();
-    let members = VALUES.map(|field| format!("`{field}`")).join(", ");
+    let members = VALUE_FIELDS.map(|field| format!("`{field}`")).join(", ");
     match set[..] {
         [] => out.push(FieldError::invalid(path, "", format!("must specify one of: {members}"))),
         [_] => {}
@@ -116,8 +121,9 @@ fn forbid_request_policy(path: &str, capacity: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks `bindingConditions` and `bindingFailureConditions`. Either both lists have items or neither has.
-pub(super) fn check_binding(path: &str, device: &Value, out: &mut Errors) {
+/// Checks `bindingConditions` and `bindingFailureConditions`. Both lists must have items, or both must be
+/// empty.
+pub(super) fn check_binding_conditions(path: &str, device: &Value, out: &mut Errors) {
     let fields = ["bindingConditions", "bindingFailureConditions"];
     let lists = fields.map(|field| {
         let list = device[field].as_array().into_iter().flatten();
@@ -125,7 +131,7 @@ pub(super) fn check_binding(path: &str, device: &Value, out: &mut Errors) {
     });
     for (field, list) in fields.iter().zip(&lists) {
         let path = join(path, field);
-        check_list(&path, &device[*field], MAX_CONDITIONS, check_label_key, out);
+        check_list(&path, &device[*field], MAX_BINDING_CONDITIONS, check_label_key, out);
         let mut seen = HashSet::new();
         for (index, item) in list.iter().enumerate().filter(|(_, item)| !seen.insert(**item)) {
             out.push(FieldError::duplicate(format!("{path}[{index}]"), *item));
@@ -146,7 +152,7 @@ pub(super) fn check_binding(path: &str, device: &Value, out: &mut Errors) {
 }
 
 fn check_label_key(path: &str, key: &Value, out: &mut Errors) {
-    AnyText(texts::qualified_name).run(path, key, out);
+    AnyText(texts::qualified_name_problem).run(path, key, out);
 }
 
 #[cfg(test)]
@@ -156,7 +162,7 @@ mod tests {
     #[test]
     fn a_long_key_is_shortened_in_the_middle() {
         let key = format!("{}{}", "a".repeat(100), "b".repeat(100));
-        assert_eq!(shortened(&key), format!("{}...{}", "a".repeat(47), "b".repeat(46)));
-        assert_eq!(shortened("a"), "a");
+        assert_eq!(shorten_key(&key), format!("{}...{}", "a".repeat(47), "b".repeat(46)));
+        assert_eq!(shorten_key("a"), "a");
     }
 }

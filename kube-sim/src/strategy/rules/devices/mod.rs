@@ -22,9 +22,9 @@ pub(in crate::strategy) use self::status::{check_claim_status, device_id};
 
 const GROUP: &str = "resource.k8s.io";
 
-/// The rules of the kinds whose updates are validated like creates. The spec of a claim is validated only when it is
-/// created.
-pub(super) static KINDS: [KindRules; 4] = [
+/// The rules of the kinds that have the same validation for creates and updates. `ResourceClaim` is absent: the API
+/// server validates the spec of a claim only when a client creates the claim.
+pub(super) static KIND_RULES: [KindRules; 4] = [
     KindRules::new(GROUP, "DeviceClass", &DEVICE_CLASS),
     KindRules::new(GROUP, "DeviceTaintRule", &DEVICE_TAINT_RULE),
     KindRules::new(GROUP, "ResourceClaimTemplate", &CLAIM_TEMPLATE),
@@ -40,7 +40,7 @@ static DEVICE_CLASS: [Rule; 3] = [
 static DEVICE_TAINT_RULE: [Rule; 4] = [
     ("spec.deviceSelector?.driver?", Custom(names::check_driver_name)),
     ("spec.deviceSelector?.pool?", Custom(names::check_pool_name)),
-    ("spec.deviceSelector?.device?", AnyText(texts::dns_label)),
+    ("spec.deviceSelector?.device?", AnyText(texts::dns_label_problem)),
     ("spec.taint", Custom(check_taint)),
 ];
 
@@ -50,10 +50,12 @@ static CLAIM_TEMPLATE: [Rule; 3] = [
     ("spec.spec.devices", Custom(claim::check_devices)),
 ];
 
-/// The maximum number of items in each list of selectors, configurations, requests, constraints or names of requests.
+/// The maximum number of items in a list of selectors, configurations, requests, constraints, allocation results or names
+/// of requests. The list of configurations in an allocation may have twice as many items.
 const MAX_ITEMS: usize = 32;
 
-/// Checks each item of a list that has at most `max` items. A longer list is one error.
+/// Checks each item of a list that has at most `max` items. For a longer list, reports one error and checks no
+/// item.
 fn check_list(
     path: &str,
     list: &Value,
@@ -70,7 +72,7 @@ fn check_list(
     }
 }
 
-/// Like [`check_list`], and reports each item whose key equals that of an earlier item.
+/// Like [`check_list`], but also reports each item whose key equals the key of an earlier item.
 fn check_set(
     path: &str,
     list: &Value,
@@ -138,11 +140,11 @@ fn check_opaque(path: &str, config: &Value, out: &mut Errors) {
         return out.push(FieldError::required(path, ""));
     }
     names::check_driver_name(&join(&path, "driver"), &opaque["driver"], out);
-    check_raw(&join(&path, "parameters"), &opaque["parameters"], out);
+    check_raw_object(&join(&path, "parameters"), &opaque["parameters"], out);
 }
 
-/// Checks an object of any content, which must be present and have at most 10 KiB.
-fn check_raw(path: &str, raw: &Value, out: &mut Errors) {
+/// Checks that an object is present and has at most 10 KiB. Its fields can be arbitrary.
+fn check_raw_object(path: &str, raw: &Value, out: &mut Errors) {
     const MAX_SIZE: usize = 10 << 10;
     if raw.is_null() {
         out.push(FieldError::required(path, ""));
@@ -157,8 +159,8 @@ fn check_raw(path: &str, raw: &Value, out: &mut Errors) {
 const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "None"];
 
 fn check_taint(path: &str, taint: &Value, out: &mut Errors) {
-    AnyText(texts::qualified_name).run(&join(path, "key"), &taint["key"], out);
-    Text(texts::label_value).run(&join(path, "value"), &taint["value"], out);
+    AnyText(texts::qualified_name_problem).run(&join(path, "key"), &taint["key"], out);
+    Text(texts::label_value_problem).run(&join(path, "value"), &taint["value"], out);
     let path = join(path, "effect");
     if is_empty(&taint["effect"]) {
         out.push(FieldError::required(path, ""));
@@ -168,7 +170,7 @@ fn check_taint(path: &str, taint: &Value, out: &mut Errors) {
 }
 
 fn check_toleration(path: &str, toleration: &Value, out: &mut Errors) {
-    Text(texts::qualified_name).run(&join(path, "key"), &toleration["key"], out);
+    Text(texts::qualified_name_problem).run(&join(path, "key"), &toleration["key"], out);
     let value = string_in(toleration, "value");
     let at = join(path, "value");
     match string_in(toleration, "operator") {
@@ -176,7 +178,7 @@ fn check_toleration(path: &str, toleration: &Value, out: &mut Errors) {
             out.push(FieldError::invalid(at, value, "must be empty for operator `Exists`"));
         }
         "Exists" => {}
-        "Equal" => Text(texts::label_value).run(&at, &toleration["value"], out),
+        "Equal" => Text(texts::label_value_problem).run(&at, &toleration["value"], out),
         "" => out.push(FieldError::required(join(path, "operator"), "")),
         _ => OneOf(&["Equal", "Exists"]).run(&join(path, "operator"), &toleration["operator"], out),
     }
@@ -188,7 +190,7 @@ fn check_toleration(path: &str, toleration: &Value, out: &mut Errors) {
 /// Checks the keys of annotations.
 fn check_annotation_keys(path: &str, annotations: &Value, out: &mut Errors) {
     for key in annotations.as_object().into_iter().flat_map(|map| map.keys()) {
-        if let Some(why) = texts::qualified_name(&key.to_lowercase()) {
+        if let Some(why) = texts::qualified_name_problem(&key.to_lowercase()) {
             out.push(FieldError::invalid(path, key.as_str(), why));
         }
     }

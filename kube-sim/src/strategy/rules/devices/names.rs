@@ -1,4 +1,4 @@
-//! The names of drivers, pools, attributes and resources.
+//! Checks of UUIDs and of the names of drivers, pools, attributes, capacities and extended resources.
 
 use serde_json::Value;
 
@@ -9,23 +9,23 @@ use crate::strategy::validation::Errors;
 
 /// Checks the name of a pool: DNS subdomains, separated by slashes, with at most 253 bytes together.
 pub(super) fn check_pool_name(path: &str, name: &Value, out: &mut Errors) {
-    const LIMIT: usize = 253;
+    const MAX_LENGTH: usize = 253;
     let text = name.as_str().unwrap_or_default();
     if text.is_empty() {
         return out.push(FieldError::required(path, ""));
     }
-    if text.len() > LIMIT {
-        out.push(FieldError::too_long(path, LIMIT as u64));
+    if text.len() > MAX_LENGTH {
+        out.push(FieldError::too_long(path, MAX_LENGTH as u64));
     }
     for part in text.split('/') {
-        if let Some(why) = texts::subdomain(part) {
+        if let Some(why) = texts::subdomain_problem(part) {
             out.push(FieldError::invalid(path, part, why));
         }
     }
 }
 
-/// Checks the name of an attribute or a capacity: a C identifier, optionally after a domain and a slash. Accepts each
-/// name with several slashes, as the API server does.
+/// Checks the name of an attribute or a capacity: a C identifier, optionally after a domain and a slash. Accepts every
+/// name with more than one slash, as the API server does.
 pub(super) fn check_qualified_name(path: &str, name: &str, out: &mut Errors) {
     match name.split('/').collect::<Vec<_>>()[..] {
         [identifier] => check_identifier(path, identifier, out),
@@ -45,7 +45,7 @@ pub(super) fn check_qualified_name(path: &str, name: &str, out: &mut Errors) {
     }
 }
 
-/// Like [`check_qualified_name`]; the name must have a domain.
+/// Like [`check_qualified_name`], but the name must have a domain.
 pub(super) fn check_fully_qualified_name(path: &str, name: &Value, out: &mut Errors) {
     let text = name.as_str().unwrap_or_default();
     check_qualified_name(path, text, out);
@@ -57,9 +57,9 @@ pub(super) fn check_fully_qualified_name(path: &str, name: &Value, out: &mut Err
 
 /// Checks that `text` is a C identifier with at most 32 bytes.
 fn check_identifier(path: &str, text: &str, out: &mut Errors) {
-    const LIMIT: usize = 32;
-    if text.len() > LIMIT {
-        out.push(FieldError::too_long(path, LIMIT as u64));
+    const MAX_LENGTH: usize = 32;
+    if text.len() > MAX_LENGTH {
+        out.push(FieldError::too_long(path, MAX_LENGTH as u64));
     }
     let valid = !text.starts_with(|c: char| c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -69,8 +69,8 @@ fn check_identifier(path: &str, text: &str, out: &mut Errors) {
     }
 }
 
-/// The reason that a text is not the name of an extended resource: it needs a domain other than `kubernetes.io`, and
-/// must not begin with `requests.`.
+/// The reason that a text is not the name of an extended resource. A valid name has a domain that does not end with
+/// `kubernetes.io`, and does not begin with `requests.`.
 pub(super) fn extended_resource_problem(text: &str) -> Option<&'static str> {
     if !text.contains('/') {
         return Some("a name must be a domain-prefixed path, such as 'example.com/my-prop'");
@@ -81,7 +81,7 @@ pub(super) fn extended_resource_problem(text: &str) -> Option<&'static str> {
     if text.starts_with("requests.") {
         return Some("must not have \"requests.\" prefix");
     }
-    texts::qualified_name(&format!("requests.{text}"))
+    texts::qualified_name_problem(&format!("requests.{text}"))
 }
 
 /// The reason that a text is not a UUID in lower case with dashes.

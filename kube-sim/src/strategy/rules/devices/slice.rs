@@ -8,15 +8,16 @@ use crate::schema::FieldError;
 use crate::strategy::rules::pod::check_node_selector;
 use crate::strategy::validation::{Errors, is_empty, items, join};
 
-/// The maximum number of devices in a slice. The lower limit applies if at least one device has taints or consumes
-/// counters.
+/// The maximum number of devices in a slice, if no device has taints or consumes counters.
 const MAX_DEVICES: usize = 128;
-const MAX_ADVANCED_DEVICES: usize = 64;
-/// The maximum number of sets of counters, and of counters in a set.
+/// The maximum number of devices in a slice, if a device is advanced: the device has taints or consumes counters.
+const MAX_DEVICES_WITH_ADVANCED: usize = 64;
+/// The maximum number of counter sets in a slice.
 const MAX_COUNTER_SETS: usize = 8;
+/// The maximum number of counters in an item of `sharedCounters` or `consumesCounters`.
 const MAX_COUNTERS: usize = 32;
 
-/// The fields of a slice or a device that select nodes.
+/// The fields that select nodes, in the spec of a slice or in a device.
 struct NodeSelection<'a> {
     fields: &'a [&'static str],
     /// The error text for a `nodeName` that is the empty string.
@@ -34,7 +35,7 @@ pub(super) fn check_slice(path: &str, spec: &Value, out: &mut Errors) {
     }
     let is_advanced = |device: &Value| !is_empty(&device["taints"]) || !is_empty(&device["consumesCounters"]);
     let has_advanced = items("", spec, "devices").any(|(_, device)| is_advanced(device));
-    let max = if has_advanced { MAX_ADVANCED_DEVICES } else { MAX_DEVICES };
+    let max = if has_advanced { MAX_DEVICES_WITH_ADVANCED } else { MAX_DEVICES };
     let selects_per_device = spec["perDeviceNodeSelection"] == true;
     let check = |path: &str, device: &Value, out: &mut Errors| {
         super::device::check_device(path, device, selects_per_device, out);
@@ -58,7 +59,7 @@ fn check_pool(path: &str, pool: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the slice has exactly one field that selects nodes.
+/// Checks that the slice has exactly one field that selects nodes, and that `nodeSelector` has exactly one term.
 fn check_nodes(path: &str, spec: &Value, out: &mut Errors) {
     let selection = NodeSelection {
         fields: &["nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"],
@@ -83,7 +84,8 @@ fn check_nodes(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a device has exactly one field that selects nodes if `wanted`, and none otherwise.
+/// If `wanted` is true, checks that a device has exactly one field that selects nodes. If `wanted` is false, checks that the
+/// device has no field that selects nodes.
 pub(super) fn check_device_nodes(path: &str, device: &Value, wanted: bool, out: &mut Errors) {
     let fields = ["nodeName", "nodeSelector", "allNodes"];
     if !wanted {
@@ -103,8 +105,8 @@ pub(super) fn check_device_nodes(path: &str, device: &Value, wanted: bool, out: 
 }
 
 impl NodeSelection<'_> {
-    /// Checks the value of each field. Returns the names of the fields that select nodes, in backquotes: not those that
-    /// are absent, `false` or an empty string.
+    /// Checks the value of each field. Returns the names, in backquotes, of the fields that select nodes. A field that
+    /// is absent, `false` or an empty string selects no nodes.
     fn check(&self, path: &str, parent: &Value, out: &mut Errors) -> Vec<String> {
         let mut set = Vec::new();
         for field in self.fields {
@@ -115,7 +117,7 @@ impl NodeSelection<'_> {
                     out.push(FieldError::invalid(at, "", self.empty_name));
                     continue;
                 }
-                Value::String(_) => Text(texts::subdomain).run(&at, value, out),
+                Value::String(_) => Text(texts::subdomain_problem).run(&at, value, out),
                 Value::Bool(false) => {
                     out.push(FieldError::invalid(at, false, "must be either unset or set to true"));
                     continue;
@@ -133,14 +135,14 @@ fn check_counter_set(path: &str, set: &Value, out: &mut Errors) {
     check_counters(path, "name", set, out);
 }
 
-/// Checks an item of `sharedCounters` or `consumesCounters`. `name` is the field of the item that contains the name of
-/// the counter set.
+/// Checks an item of `sharedCounters` or `consumesCounters`. `name` is the field with the name of the counter set:
+/// `name` or `counterSet`.
 pub(super) fn check_counters(path: &str, name: &str, set: &Value, out: &mut Errors) {
     let at = join(path, name);
     if is_empty(&set[name]) {
         out.push(FieldError::required(at, ""));
     } else {
-        AnyText(texts::dns_label).run(&at, &set[name], out);
+        AnyText(texts::dns_label_problem).run(&at, &set[name], out);
     }
     let path = join(path, "counters");
     let counters = set["counters"].as_object().filter(|counters| !counters.is_empty());
@@ -149,7 +151,7 @@ pub(super) fn check_counters(path: &str, name: &str, set: &Value, out: &mut Erro
         return out.push(FieldError::too_many(path, counters.len() as u64, MAX_COUNTERS as u64));
     }
     for name in counters.keys() {
-        if let Some(why) = texts::dns_label(name) {
+        if let Some(why) = texts::dns_label_problem(name) {
             out.push(FieldError::invalid(path.as_str(), name.as_str(), why));
         }
     }

@@ -5,21 +5,24 @@ use serde_json::Value;
 use super::Check::{AnyText, OneOf, PointerText};
 use super::claim::RequestNames;
 use super::{
-    MAX_ITEMS, check_list, check_opaque, check_raw, check_set, check_toleration, names, text_key, texts,
+    MAX_ITEMS, check_list, check_opaque, check_raw_object, check_set, check_toleration, names, text_key,
+    texts,
 };
 use crate::schema::FieldError;
 use crate::strategy::conditions;
 use crate::strategy::rules::pod::check_node_selector;
 use crate::strategy::validation::{Errors, is_empty, items, join, string_in};
 
-/// The maximum number of consumers of a claim, of conditions of a device, and of its addresses.
+/// The maximum number of consumers of a claim.
 const MAX_CONSUMERS: usize = 256;
+/// The maximum number of conditions of a device.
 const MAX_CONDITIONS: usize = 8;
+/// The maximum number of IP addresses of a device.
 const MAX_ADDRESSES: usize = 16;
 /// The maximum lengths of texts in the network data of a device, in bytes.
-const MAX_NETWORK_TEXTS: [(&str, usize); 2] = [("interfaceName", 256), ("hardwareAddress", 128)];
+const MAX_NETWORK_TEXT_LENGTHS: [(&str, usize); 2] = [("interfaceName", 256), ("hardwareAddress", 128)];
 
-/// Checks a new status of the claim `old`.
+/// Checks the status of the claim `new`. `old` is the claim before the write.
 pub(in crate::strategy) fn check_claim_status(old: &Value, new: &Value, out: &mut Errors) {
     let path = "status";
     let status = &new["status"];
@@ -71,9 +74,9 @@ fn check_consumer(path: &str, consumer: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the status that a driver reports for one of the `allocated` devices.
+/// Checks the status that a driver reports for a device. The device must be one of the `allocated` devices.
 fn check_device_status(path: &str, device: &Value, allocated: &[String], out: &mut Errors) {
-    check_device_names(path, device, out);
+    check_device_identity(path, device, out);
     let id = device_id(device);
     if !allocated.contains(&id) {
         out.push(FieldError::invalid(path, id, "must be an allocated device in the claim"));
@@ -83,28 +86,28 @@ fn check_device_status(path: &str, device: &Value, allocated: &[String], out: &m
         let path = join(path, "conditions");
         out.push(FieldError::too_many(path, count as u64, MAX_CONDITIONS as u64));
     }
-    conditions::check_list(path, device, out);
+    conditions::check_conditions_in(path, device, out);
     if !device["data"].is_null() {
-        check_raw(&join(path, "data"), &device["data"], out);
+        check_raw_object(&join(path, "data"), &device["data"], out);
     }
     let path = join(path, "networkData");
     let network = &device["networkData"];
-    for (field, limit) in MAX_NETWORK_TEXTS {
+    for (field, limit) in MAX_NETWORK_TEXT_LENGTHS {
         if string_in(network, field).len() > limit {
             out.push(FieldError::too_long(join(&path, field), limit as u64));
         }
     }
     let check = |path: &str, address: &Value, out: &mut Errors| {
-        AnyText(texts::interface_address).run(path, address, out);
+        AnyText(texts::interface_address_problem).run(path, address, out);
     };
     check_set(&join(&path, "ips"), &network["ips"], MAX_ADDRESSES, text_key, check, out);
 }
 
 /// Checks the fields that identify a device: `driver`, `pool`, `device` and `shareID`.
-fn check_device_names(path: &str, device: &Value, out: &mut Errors) {
+fn check_device_identity(path: &str, device: &Value, out: &mut Errors) {
     names::check_driver_name(&join(path, "driver"), &device["driver"], out);
     names::check_pool_name(&join(path, "pool"), &device["pool"], out);
-    AnyText(texts::dns_label).run(&join(path, "device"), &device["device"], out);
+    AnyText(texts::dns_label_problem).run(&join(path, "device"), &device["device"], out);
     PointerText(names::uuid_problem).run(&join(path, "shareID"), &device["shareID"], out);
 }
 
@@ -115,8 +118,8 @@ fn check_allocation(path: &str, claim: &Value, out: &mut Errors) {
     let devices = join(path, "devices");
     let check = |path: &str, result: &Value, out: &mut Errors| {
         requests.check(&join(path, "request"), &result["request"], out);
-        check_device_names(path, result, out);
-        super::device::check_binding(path, result, out);
+        check_device_identity(path, result, out);
+        super::device::check_binding_conditions(path, result, out);
         for (path, toleration) in items(path, result, "tolerations") {
             check_toleration(&path, toleration, out);
         }

@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use crate::library::{Api, Client};
 use crate::shared::PriorityQueue;
 
-/// The capacity, in events, of the channel from the store to its subscribers. If it is full, the watch waits for the
-/// slowest subscriber.
-const BUFFER: usize = 1024;
+/// The capacity, in messages, of the channel from the store to its subscribers. Each message names one object. If the
+/// channel is full, the watch waits for the slowest subscriber.
+const CHANNEL_CAPACITY: usize = 1024;
 
 /// A shared store of pods.
 pub(crate) struct SharedPods {
@@ -26,7 +26,7 @@ pub(crate) struct SharedPods {
 impl SharedPods {
     /// A store without subscribers.
     pub(crate) fn new(pods: Api<Pod>, config: watcher::Config) -> Self {
-        let (store, writer) = reflector::store_shared(BUFFER);
+        let (store, writer) = reflector::store_shared(CHANNEL_CAPACITY);
         Self { pods, config, store, writer }
     }
 
@@ -40,7 +40,7 @@ impl SharedPods {
         self.writer.subscribe().expect("the store is shared")
     }
 
-    /// Starts the watch. Returns the store and the task.
+    /// Starts the watch. Returns the store and the task that feeds the store.
     pub(crate) fn into_running_store(self) -> (Store<Pod>, Feed) {
         let events = watcher(self.pods, self.config).default_backoff().reflect_shared(self.writer);
         let task = tokio::spawn(events.for_each(|event| {
@@ -53,7 +53,7 @@ impl SharedPods {
     }
 }
 
-/// The task that feeds the store. Dropping this handle aborts it.
+/// A handle of the task that feeds the store. Dropping this handle aborts the task.
 pub(crate) struct Feed(JoinHandle<()>);
 
 impl Drop for Feed {

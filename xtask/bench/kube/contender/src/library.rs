@@ -16,7 +16,7 @@ pub(crate) use kube::runtime::watcher::Event;
 pub(crate) use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
 pub(crate) use kube::{Api, Client, Config, CustomResource, Resource, ResourceExt};
 
-/// The reason in `Report::Absent` for the row `store-compact`.
+/// The reason in `Report::Absent` for the rows whose names start with `store-compact`.
 pub(crate) const NO_COMPACT_STORE: &str = "kube has no compact store";
 
 /// `None`: kube has no compact store.
@@ -34,14 +34,15 @@ pub(crate) fn http1_only(config: Config) -> Config {
 }
 
 /// Whether this contender has the rows whose names end with `-protobuf`.
-pub(crate) const HAS_PROTOBUF: bool = false;
+pub(crate) const HAS_PROTOBUF_ROWS: bool = false;
 
 /// Returns `config` unchanged: kube reads only JSON.
 pub(crate) fn in_protobuf(config: Config) -> Config {
     config
 }
 
-/// This function is never called: kube's transport is hyper-util's client.
+/// Always fails. kube has no rows whose names end with `-hyper-util`, because hyper-util's client is kube's only
+/// transport. So nothing calls this function.
 pub(crate) fn hyper_util_client(_: &Config) -> anyhow::Result<Client> {
     anyhow::bail!("kube has one transport")
 }
@@ -69,7 +70,7 @@ pub(crate) fn skip_unused_metadata(config: watcher::Config) -> anyhow::Result<wa
 }
 
 /// The stream of the pods that are new or whose generation has changed.
-pub(crate) fn new_generations(
+pub(crate) fn pods_with_new_generation(
     pods: Api<Pod>,
     config: watcher::Config,
 ) -> impl Stream<Item = Result<Pod, watcher::Error>> + Send {
@@ -80,7 +81,7 @@ pub(crate) fn new_generations(
 }
 
 /// The stream of the pods that have `label`. The client filters them.
-pub(crate) fn labelled(
+pub(crate) fn pods_with_label(
     pods: Api<Pod>,
     config: watcher::Config,
     label: (&'static str, &'static str),

@@ -1,4 +1,4 @@
-//! `Worker`: sends a fixed sequence of requests for its own objects, again and again.
+//! `Worker`: sends a fixed sequence of requests, again and again. A worker changes only objects that it has created.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,12 +22,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// A worker with this number, whose objects are in this namespace.
+    /// Worker number `index`. The worker's objects are in `namespace`.
     pub(super) fn new(client: Client, namespace: String, index: usize, counters: Arc<Counters>) -> Self {
         Self { client, namespace, index, counters }
     }
 
-    /// Repeats the sequence until the run ends.
+    /// Repeats the sequence of requests until [`Counters::stop`] is set.
     ///
     /// # Errors
     /// When a request fails.
@@ -37,14 +37,14 @@ impl Worker {
                 break;
             }
             let name = format!("worker-{}-{round}", self.index);
-            self.pods(&name).await?;
-            self.config_maps(&name).await?;
+            self.send_pod_requests(&name).await?;
+            self.send_config_map_requests(&name).await?;
         }
         Ok(())
     }
 
-    /// The requests for a pod: four changes, four gets and a list.
-    async fn pods(&self, name: &str) -> anyhow::Result<()> {
+    /// Sends the requests for a pod: four changes, four gets and a list.
+    async fn send_pod_requests(&self, name: &str) -> anyhow::Result<()> {
         let all = format!("/api/v1/namespaces/{}/pods", self.namespace);
         let one = format!("{all}/{name}");
         let changes = &self.counters.pods;
@@ -63,8 +63,8 @@ impl Worker {
         self.change(changes, Method::DELETE, &one, "", &Value::Null).await
     }
 
-    /// The requests for a config map: five changes, five gets and a list.
-    async fn config_maps(&self, name: &str) -> anyhow::Result<()> {
+    /// Sends the requests for a config map: five changes, five gets and a list.
+    async fn send_config_map_requests(&self, name: &str) -> anyhow::Result<()> {
         let all = format!("/api/v1/namespaces/{}/configmaps", self.namespace);
         let one = format!("{all}/{name}");
         let changes = &self.counters.config_maps;
@@ -84,7 +84,7 @@ impl Worker {
         self.change(changes, Method::DELETE, &one, "", &Value::Null).await
     }
 
-    /// Sends a request that changes an object.
+    /// Sends a request that changes an object, and increases the counter `changes`.
     async fn change(
         &self,
         changes: &AtomicU64,
@@ -117,7 +117,7 @@ impl Worker {
     }
 }
 
-/// A pod that no scheduler has assigned.
+/// A pod that no scheduler assigns to a node.
 pub(super) fn pod(name: &str) -> Value {
     json!({
         "apiVersion": "v1",
@@ -137,7 +137,7 @@ pub(super) fn pod(name: &str) -> Value {
     })
 }
 
-/// A config map with two keys, one of them with this value.
+/// A config map with two keys. The key `state` has this value.
 pub(super) fn config_map(name: &str, value: &str) -> Value {
     json!({
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-//! The rate of mixed requests to a running server, with open watches.
+//! Measures the rate of mixed requests to a running server while watches are open.
 
 mod cycle;
 mod watch;
@@ -18,42 +18,44 @@ use tokio::time::{Instant, sleep};
 
 use cycle::Worker;
 
-/// The number of watches; half of them are for pods, half for config maps, each in all namespaces.
+/// The number of watches. Half of these watches are for all pods, and half are for all config maps.
 const WATCHES: usize = 20;
-/// The number of tasks that send requests, each one at a time.
+/// The number of tasks that send requests. Each task sends one request at a time.
 const WORKERS: usize = 32;
 /// The number of namespaces over which the workers are distributed.
 const NAMESPACES: usize = 8;
-/// The number of pods, and of config maps, that exist in each namespace during the whole run.
+/// In each namespace, this number of pods and the same number of config maps exist during the whole run.
 const OBJECTS: usize = 20;
 /// The time for which the workers send requests before the measurement.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// The time limit of [`all_events`]: until all watches are open, and until they have received the events of the last
-/// requests.
+/// The time limit for each call of [`wait_for_all_events`]: one call waits for the opening of the watches, the other for
+/// the events of the last requests.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The counters of a run, which its workers increase and its measurement reads, and the flag that ends the workers.
+/// The counters that the workers of a run increase, and the flag that ends the workers.
 #[derive(Debug, Default)]
 struct Counters {
     requests: AtomicU64,
-    /// For each kind, the number of objects that exist at the start, plus the number of changes.
+    /// The number of pods that [`create_namespace`] has created, plus the number of changes of pods by the workers.
+    /// `config_maps` is the same sum for config maps.
     pods: AtomicU64,
     config_maps: AtomicU64,
     /// 1 if the workers must end, otherwise 0.
     stop: AtomicU64,
 }
 
-/// Sends requests for `duration`, and returns their rate.
+/// Measures for `duration` while the workers send requests. Returns the rate of the requests and the number of events.
 ///
 /// # Errors
-/// When the server does not respond to a request as expected, or a watch ends or misses a change.
+/// When the server does not respond to a request as expected, the task of a watch ends, or a watch misses a change. The
+/// task of a watch continues with a new watch if the server ends the watch.
 pub(crate) async fn measure(kubeconfig: &Path, duration: Duration) -> anyhow::Result<Value> {
     let client = client(kubeconfig).await?;
     let run = format!("bench-{}", std::process::id());
     let counters = Arc::new(Counters::default());
     let namespaces: Vec<String> = (0..NAMESPACES).map(|index| format!("{run}-{index}")).collect();
     for namespace in &namespaces {
-        fill(&client, namespace, &counters).await?;
+        create_namespace(&client, namespace, &counters).await?;
     }
     let mut watches = JoinSet::new();
     let mut seen = Vec::new();
@@ -65,22 +67,22 @@ pub(crate) async fn measure(kubeconfig: &Path, duration: Duration) -> anyhow::Re
     }
     // Wait until all watches are open: a watch that opens later receives one event for each object rather than for each
     // change.
-    all_events(&counters, &seen).await?;
+    wait_for_all_events(&counters, &seen).await?;
     let mut workers = JoinSet::new();
     for index in 0..WORKERS {
         let namespace = namespaces[index % NAMESPACES].clone();
         workers.spawn(Worker::new(client.clone(), namespace, index, counters.clone()).run());
     }
-    run_until(&mut watches, &mut workers, WARM_UP).await?;
+    run_for(&mut watches, &mut workers, WARM_UP).await?;
     let (begin, before) = (Instant::now(), counters.requests.load(Ordering::Relaxed));
-    run_until(&mut watches, &mut workers, duration).await?;
+    run_for(&mut watches, &mut workers, duration).await?;
     let (seconds, requests) = (begin.elapsed(), counters.requests.load(Ordering::Relaxed) - before);
     counters.stop.store(1, Ordering::Relaxed);
     while let Some(ended) = workers.join_next().await {
         ended??;
     }
     let events = tokio::select! {
-        events = all_events(&counters, &seen) => events?,
+        events = wait_for_all_events(&counters, &seen) => events?,
         Some(ended) = watches.join_next() => bail!("a watch has ended: {ended:?}"),
     };
     for namespace in &namespaces {
@@ -97,8 +99,8 @@ async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
     Ok(Client::try_from(config)?)
 }
 
-/// Creates a namespace with the objects that exist during the whole run.
-async fn fill(client: &Client, namespace: &str, counters: &Counters) -> anyhow::Result<()> {
+/// Creates a namespace with the objects that exist during the whole run, and counts these objects.
+async fn create_namespace(client: &Client, namespace: &str, counters: &Counters) -> anyhow::Result<()> {
     let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
     create(client, "/api/v1/namespaces", &object).await?;
     for index in 0..OBJECTS {
@@ -136,8 +138,8 @@ async fn call(
 /// Waits for `time`.
 ///
 /// # Errors
-/// If a watch or a worker ends earlier: no task ends by itself.
-async fn run_until(
+/// If the task of a watch or of a worker ends before `time` has passed.
+async fn run_for(
     watches: &mut JoinSet<anyhow::Result<()>>,
     workers: &mut JoinSet<anyhow::Result<()>>,
     time: Duration,
@@ -149,12 +151,12 @@ async fn run_until(
     }
 }
 
-/// Waits until each watch has received an event for each object and each change, and returns the number of events of
-/// all watches.
+/// Waits until the number of events of each watch reaches the counter of its kind. Returns the number of events of all
+/// watches.
 ///
 /// # Errors
-/// When a watch has not received them in time.
-async fn all_events(counters: &Counters, seen: &[(&str, Arc<AtomicU64>)]) -> anyhow::Result<u64> {
+/// If a watch has received fewer events than this number after [`EVENTS_TIMEOUT`].
+async fn wait_for_all_events(counters: &Counters, seen: &[(&str, Arc<AtomicU64>)]) -> anyhow::Result<u64> {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let expected = |kind: &str| count(if kind == "pods" { &counters.pods } else { &counters.config_maps });
     let deadline = Instant::now() + EVENTS_TIMEOUT;

@@ -9,11 +9,11 @@ use http::Request;
 use kube_client::Client;
 use serde_json::Value;
 
-/// Counts the events of all objects of a kind. If the server ends the watch, as kube-apiserver does for a slow reader,
-/// the watch resumes after its last event.
+/// Watches all objects of a kind, and counts the events. If the server ends the watch, as kube-apiserver does for a slow
+/// reader, a new watch starts after the last event.
 ///
 /// # Errors
-/// If a watch cannot be opened, read or resumed.
+/// If a watch cannot be opened or read, or if its last event has no resource version.
 pub(super) async fn count_events(client: Client, kind: &str, events: Arc<AtomicU64>) -> anyhow::Result<()> {
     let mut version = "0".to_owned();
     loop {
@@ -27,7 +27,7 @@ pub(super) async fn count_events(client: Client, kind: &str, events: Arc<AtomicU
             lines.push(&chunk);
         }
         if !lines.complete.is_empty() {
-            version = lines.version().with_context(|| format!("a watch of {kind} cannot resume"))?;
+            version = lines.resource_version().with_context(|| format!("a watch of {kind} cannot resume"))?;
         }
     }
 }
@@ -54,8 +54,8 @@ impl LastLine {
         self.rest.extend_from_slice(&chunk[end + 1..]);
     }
 
-    /// The resource version of the line, which is an event.
-    fn version(&self) -> anyhow::Result<String> {
+    /// The resource version of the object in the event that the line contains.
+    fn resource_version(&self) -> anyhow::Result<String> {
         let event: Value = serde_json::from_slice(&self.complete).context("the last event is no JSON")?;
         let version = event["object"]["metadata"]["resourceVersion"].as_str();
         Ok(version.with_context(|| format!("the last event has no version: {event}"))?.to_owned())
@@ -76,11 +76,11 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_that_of_the_object() {
+    fn the_resource_version_is_that_of_the_object_in_the_last_event() {
         let mut lines = LastLine::default();
         lines.push(b"{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"resourceVersion\":\"7\"}}}\n");
-        assert_eq!(lines.version().unwrap(), "7");
+        assert_eq!(lines.resource_version().unwrap(), "7");
         lines.push(b"{\"type\":\"ERROR\",\"object\":{\"code\":410}}\n");
-        assert!(lines.version().is_err());
+        assert!(lines.resource_version().is_err());
     }
 }

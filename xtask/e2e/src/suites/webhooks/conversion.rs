@@ -34,7 +34,7 @@ fn convert(object: &Value, wanted: &Value) -> Value {
     object
 }
 
-/// The response to a review. The annotation `case` of its first object selects a malformed response.
+/// The response to a review. The annotation `case` of the first object can select a failed or malformed response.
 fn respond(review: &Value) -> Reply {
     let request = &review["request"];
     let wanted = &request["desiredAPIVersion"];
@@ -72,7 +72,8 @@ fn path(env: &Env, version: &str) -> String {
     format!("/apis/{}/{version}/namespaces/{}/servers", group(env), env.namespace())
 }
 
-/// Creates a CustomResourceDefinition with the versions `v1`, in which objects are stored, and `v2`.
+/// Creates a CustomResourceDefinition with the versions `v1` and `v2`, and waits until both are served. The server stores
+/// objects in `v1`.
 async fn define(hooks: &Hooks) -> Outcome {
     hooks.server.handle("/convert", respond);
     let env = &hooks.env;
@@ -117,7 +118,7 @@ async fn define(hooks: &Hooks) -> Outcome {
 }
 
 /// A custom resource of this version.
-fn server(env: &Env, version: &str, name: &str, spec: &Value) -> Value {
+fn server_object(env: &Env, version: &str, name: &str, spec: &Value) -> Value {
     json!({
         "kind": "Server", "apiVersion": format!("{}/{version}", group(env)), "metadata": {"name": name}, "spec": spec,
     })
@@ -137,10 +138,11 @@ pub(super) async fn custom_resources_are_converted(env: Env) -> Outcome {
     let watch = api.watch(&WatchParams::default().timeout(60), "0").await?;
     let mut watch = std::pin::pin!(watch);
 
-    let created = hooks.send(Method::POST, &v1, &server(env, "v1", "a", &json!({"address": "a:1"}))).await?;
+    let created =
+        hooks.send(Method::POST, &v1, &server_object(env, "v1", "a", &json!({"address": "a:1"}))).await?;
     check_eq!((created.code, &created.body["spec"]), (201, &json!({"address": "a:1"})));
     check!(created.body["metadata"].get("annotations").is_none(), "{}", created.body);
-    // Defaults are set when an object is written, not after its conversion.
+    // The server sets no defaults after the conversion of a stored object, so `scheme` is missing.
     let converted = json!({"host": "a", "port": 1});
     let read = hooks.send(Method::GET, &format!("{v2}/a"), &Value::Null).await?;
     check_eq!((read.code, &read.body["spec"]), (200, &converted));
@@ -148,8 +150,9 @@ pub(super) async fn custom_resources_are_converted(env: Env) -> Outcome {
     check_eq!(read.body["metadata"]["annotations"]["converted"], "yes");
     check_eq!(read.body["metadata"]["uid"], created.body["metadata"]["uid"]);
 
-    let created =
-        hooks.send(Method::POST, &v2, &server(env, "v2", "b", &json!({"host": "b", "port": 2}))).await?;
+    let created = hooks
+        .send(Method::POST, &v2, &server_object(env, "v2", "b", &json!({"host": "b", "port": 2})))
+        .await?;
     check_eq!((created.code, &created.body["spec"]["port"]), (201, &json!(2)));
     check_eq!(created.body["metadata"]["generation"], 1);
     let stored = hooks.send(Method::GET, &format!("{v1}/b"), &Value::Null).await?;
@@ -187,12 +190,13 @@ async fn touch(hooks: &Hooks, object: &str) -> Outcome<String> {
     Ok(patched.body["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned())
 }
 
-pub(super) async fn unchanged_writes_store_the_changed_storage_version(env: Env) -> Outcome {
+pub(super) async fn writes_without_changes_migrate_objects_to_the_storage_version(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     define(&hooks).await?;
     let env = &hooks.env;
     let v1 = path(env, "v1");
-    let created = hooks.send(Method::POST, &v1, &server(env, "v1", "a", &json!({"address": "a:1"}))).await?;
+    let created =
+        hooks.send(Method::POST, &v1, &server_object(env, "v1", "a", &json!({"address": "a:1"}))).await?;
     check_eq!(created.code, 201);
     let first = touch(&hooks, &format!("{v1}/a")).await?;
     check_eq!(created.body["metadata"]["resourceVersion"], first);
@@ -246,7 +250,7 @@ pub(super) async fn failed_conversions_are_reported(env: Env) -> Outcome {
             ),
         ),
     ] {
-        let mut object = server(env, "v2", case, &json!({"host": "a", "port": 1}));
+        let mut object = server_object(env, "v2", case, &json!({"host": "a", "port": 1}));
         object["metadata"]["annotations"] = json!({"case": case});
         let answer = hooks.send(Method::POST, &path(env, "v2"), &object).await?;
         let got = (answer.code, answer.status().2.replace(&url, "URL"));
@@ -256,12 +260,12 @@ pub(super) async fn failed_conversions_are_reported(env: Env) -> Outcome {
     }
     check!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     for case in ["uid", "label", "labels"] {
-        let mut object = server(env, "v2", case, &json!({"host": "a", "port": 1}));
+        let mut object = server_object(env, "v2", case, &json!({"host": "a", "port": 1}));
         object["metadata"]["annotations"] = json!({"case": case});
         check_eq!((case, hooks.send(Method::POST, &path(env, "v2"), &object).await?.code), (case, 500));
     }
-    // A webhook cannot change other metadata than labels and annotations.
-    let mut object = server(env, "v2", "a", &json!({"host": "a", "port": 1}));
+    // A webhook can change labels and annotations. The server ignores changes of other metadata.
+    let mut object = server_object(env, "v2", "a", &json!({"host": "a", "port": 1}));
     object["metadata"]["annotations"] = json!({"case": "finalizers"});
     check_eq!(hooks.send(Method::POST, &path(env, "v2"), &object).await?.code, 201);
     let stored = hooks.send(Method::GET, &format!("{}/a", path(env, "v1")), &Value::Null).await?;

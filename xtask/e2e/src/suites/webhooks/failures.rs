@@ -33,7 +33,7 @@ async fn check_answers(hooks: &Hooks, expected: &[(&str, u16, &str, &str)]) -> O
 pub(super) async fn webhooks_deny_requests(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     let deny = |status: Value| json!({"allowed": false, "status": status});
-    let hook = hooks.hook("deny", move |review| {
+    let hook = hooks.add_hook("deny", move |review| {
         respond(review, &match case_of(review).as_str() {
             "bare" => json!({"allowed": false}),
             "absent" => json!({"allowed": null}),
@@ -72,8 +72,8 @@ pub(super) async fn webhooks_deny_requests(env: Env) -> Outcome {
     Ok(())
 }
 
-/// The responses of failing webhooks, by the name of the case.
-fn failing(case: &str, review: &Value) -> Reply {
+/// The response of a webhook to a review. An unknown `case` selects a response that admits the request.
+fn failing_response(case: &str, review: &Value) -> Reply {
     let uid = &review["request"]["uid"];
     let raw = |kind: &str, version: &str, response: Value| {
         Reply::Json(json!({"kind": kind, "apiVersion": version, "response": response}))
@@ -97,7 +97,7 @@ fn failing(case: &str, review: &Value) -> Reply {
 
 pub(super) async fn failed_calls_follow_the_failure_policy(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    let mut hook = hooks.hook("fails", |review| failing(&case_of(review), review));
+    let mut hook = hooks.add_hook("fails", |review| failing_response(&case_of(review), review));
     hook["timeoutSeconds"] = 1.into();
     hooks.configure(Kind::Validating, "0", std::slice::from_ref(&hook)).await?;
     let uid = "expected response.uid=";
@@ -137,7 +137,7 @@ pub(super) async fn failed_calls_follow_the_failure_policy(env: Env) -> Outcome 
     .await?;
     let wrong_uid = hooks.create(json!({"name": "u", "annotations": {"case": "uid"}})).await?;
     check!(wrong_uid.status().2.contains(uid) && wrong_uid.code == 500, "{:?}", wrong_uid.status());
-    // A failed call admits the request if the failure policy is `Ignore`; a denial does not.
+    // With the failure policy `Ignore`, the server admits the request although the calls of both webhooks fail.
     hook["failurePolicy"] = "Ignore".into();
     hook["name"] = "ignored.example.com".into();
     hook["rules"] =
@@ -148,11 +148,11 @@ pub(super) async fn failed_calls_follow_the_failure_policy(env: Env) -> Outcome 
     hooks.configure(Kind::Validating, "1", &[hook, unreachable]).await?;
     let secret = json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "a", "annotations": {"case": "500"}}});
     check_eq!(hooks.send(Method::POST, &hooks.path("secrets"), &secret).await?.code, 201);
-    connections_fail(&hooks).await
+    check_connection_errors(&hooks).await
 }
 
-/// Servers that cannot be reached, or whose certificate is not trusted.
-async fn connections_fail(hooks: &Hooks) -> Outcome {
+/// Checks the errors for webhook servers that cannot be reached, or whose certificate is not trusted.
+async fn check_connection_errors(hooks: &Hooks) -> Outcome {
     let webhook = |name: &str, resource: &str, config: Value| {
         json!({
             "name": format!("{name}.example.com"), "clientConfig": config,
@@ -203,7 +203,7 @@ async fn connections_fail(hooks: &Hooks) -> Outcome {
 
 pub(super) async fn invalid_patches_are_refused(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    let hook = hooks.hook("patches", |review| match case_of(review).as_str() {
+    let hook = hooks.add_hook("patches", |review| match case_of(review).as_str() {
         "untyped" => respond(review, &json!({"patch": "W10="})),
         "typed" => respond(review, &json!({"patchType": "JSONPatch"})),
         "strange" => respond(review, &json!({"patchType": "Strange", "patch": "W3sib3AiOiJ0ZXN0In1d"})),

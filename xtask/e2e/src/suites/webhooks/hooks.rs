@@ -43,16 +43,17 @@ impl Hooks {
         Ok(Self { env, server })
     }
 
-    /// Creates a configuration whose webhooks match only objects of the case's namespace, and waits until it is active.
-    /// Each webhook is an object that replaces fields of a webhook that matches all writes of config maps.
+    /// Creates a configuration, and waits until the configuration is active. By default, a webhook matches the writes of
+    /// config maps in the case's namespace, except writes by `system:` users. The fields in `webhooks` replace the default
+    /// fields.
     pub(in crate::suites) async fn configure(&self, kind: Kind, name: &str, webhooks: &[Value]) -> Outcome {
-        let mut all: Vec<Value> = webhooks.iter().map(|webhook| self.webhook(webhook)).collect();
+        let mut all: Vec<Value> = webhooks.iter().map(|webhook| self.with_default_fields(webhook)).collect();
         let canary = json!({
             "name": "canary.example.com",
             "clientConfig": self.server.client_config(CANARY),
             "objectSelector": {"matchLabels": {"canary": "true"}},
         });
-        all.push(self.webhook(&canary));
+        all.push(self.with_default_fields(&canary));
         let kind = match kind {
             Kind::Mutating => "MutatingWebhookConfiguration",
             Kind::Validating => "ValidatingWebhookConfiguration",
@@ -77,8 +78,9 @@ impl Hooks {
         Ok(())
     }
 
-    /// A webhook that matches all writes of config maps in the case's namespace, with the fields of `fields`.
-    fn webhook(&self, fields: &Value) -> Value {
+    /// A webhook that matches the writes of config maps in the case's namespace, except writes by `system:` users. `fields`
+    /// replaces or adds fields.
+    fn with_default_fields(&self, fields: &Value) -> Value {
         let mut webhook = json!({
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
@@ -96,8 +98,8 @@ impl Hooks {
         webhook
     }
 
-    /// Sets the handler of a path, and returns a webhook that calls it.
-    pub(in crate::suites) fn hook(
+    /// Sets the handler of the path `/{name}`, and returns a webhook that calls this path.
+    pub(in crate::suites) fn add_hook(
         &self,
         name: &str,
         handler: impl Fn(&Value) -> Reply + Send + Sync + 'static,
@@ -112,13 +114,17 @@ impl Hooks {
         format!("/api/v1/namespaces/{}/{collection}", self.env.namespace())
     }
 
-    /// Sends a request with a JSON body; without a body if `body` is null.
+    /// Sends a request with `body` as JSON, or without a body if `body` is null.
     pub(in crate::suites) async fn send(&self, method: Method, path: &str, body: &Value) -> Outcome<Answer> {
         let content_type = match method {
             Method::PATCH => "application/merge-patch+json",
             _ => "application/json",
         };
-        let bytes = if body.is_null() { Vec::new() } else { typed(path, body).to_string().into_bytes() };
+        let bytes = if body.is_null() {
+            Vec::new()
+        } else {
+            add_config_map_type(path, body).to_string().into_bytes()
+        };
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -128,7 +134,7 @@ impl Hooks {
     }
 
     /// Patches an object, and waits until the server's watch cache has the new version. A server starts a deletion with
-    /// the cached object: if that is an older version, the server calls the webhooks again with the new version.
+    /// the cached object. If the cached object is outdated, the server calls the webhooks again with the new version.
     pub(in crate::suites) async fn patch_and_wait_for_cache(&self, path: &str, body: &Value) -> Outcome {
         let patched = self.send(Method::PATCH, path, body).await?;
         let path = path.split_once('?').map_or(path, |(path, _)| path);
@@ -151,8 +157,8 @@ impl Hooks {
     }
 }
 
-/// Adds the type of a config map to a body without `kind`. A patch needs no type.
-fn typed(path: &str, body: &Value) -> Value {
+/// Adds `apiVersion` and `kind` to a body for a config map if `kind` is missing. In a patch, both fields have no effect.
+fn add_config_map_type(path: &str, body: &Value) -> Value {
     let mut body = body.clone();
     if path.contains("/configmaps") && body.is_object() && body.get("kind").is_none() {
         body["kind"] = "ConfigMap".into();
@@ -161,7 +167,8 @@ fn typed(path: &str, body: &Value) -> Value {
     body
 }
 
-/// An `AdmissionReview` that admits the request of `review`. `fields` replaces or adds fields of its `response`.
+/// An `AdmissionReview` that responds to `review`. By default, the response admits the request. `fields` replaces or adds
+/// fields of the response.
 pub(in crate::suites) fn respond(review: &Value, fields: &Value) -> Reply {
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
     for (field, value) in fields.as_object().into_iter().flatten() {

@@ -12,12 +12,13 @@ fn rule(groups: &[&str], versions: &[&str], resources: &[&str]) -> Value {
     json!({"apiGroups": groups, "apiVersions": versions, "resources": resources, "operations": ["*"]})
 }
 
-/// Creates a webhook for each pair of a name, which is also its path, and the fields of the webhook.
+/// Creates a webhook for each entry of `webhooks`. An entry contains a name, which is also the path of the webhook, and
+/// fields that replace the default fields.
 async fn configure(hooks: &Hooks, webhooks: &[(&str, Value)]) -> Outcome {
     let webhooks: Vec<Value> = webhooks
         .iter()
         .map(|(name, fields)| {
-            let mut hook = hooks.hook(name, allow);
+            let mut hook = hooks.add_hook(name, allow);
             for (field, value) in fields.as_object().into_iter().flatten() {
                 hook[field] = value.clone();
             }
@@ -27,8 +28,8 @@ async fn configure(hooks: &Hooks, webhooks: &[(&str, Value)]) -> Outcome {
     hooks.configure(Kind::Validating, "0", &webhooks).await
 }
 
-/// The names of the webhooks that were called since the last check, in the order of `names`.
-fn called<'a>(hooks: &Hooks, names: &[&'a str]) -> Vec<&'a str> {
+/// Removes the recorded calls, and returns the names of the called webhooks in the order of `names`.
+fn take_called<'a>(hooks: &Hooks, names: &[&'a str]) -> Vec<&'a str> {
     let is_called = |name: &&str| !hooks.server.take_calls(&format!("/{name}")).is_empty();
     names.iter().filter(|name| is_called(name)).copied().collect()
 }
@@ -38,7 +39,7 @@ pub(super) async fn rules_select_requests(env: Env) -> Outcome {
     let one = |rule: Value| json!({"rules": [rule]});
     let mut update = rule(&[""], &["v1"], &["configmaps"]);
     update["operations"] = json!(["UPDATE"]);
-    // With the resource `*`, this rule would also match requests of other cases for cluster-scoped objects.
+    // With the resource `*`, this rule would match the writes of cluster-scoped objects by other cases.
     let mut cluster = rule(&["*"], &["*"], &["namespaces", "configmaps"]);
     cluster["scope"] = "Cluster".into();
     let mut namespaced = rule(&["*"], &["*"], &["*/*"]);
@@ -64,26 +65,26 @@ pub(super) async fn rules_select_requests(env: Env) -> Outcome {
     .await?;
     let names =
         ["exact", "group", "update", "star", "all", "status", "cluster", "namespaced", "equivalent", "other"];
-    called(&hooks, &names);
+    take_called(&hooks, &names);
     hooks.create(json!({"name": "a"})).await?;
-    check_eq!(called(&hooks, &names), ["exact", "star", "all", "namespaced"]);
+    check_eq!(take_called(&hooks, &names), ["exact", "star", "all", "namespaced"]);
     let map = format!("{}/a", hooks.path("configmaps"));
     hooks.send(Method::PATCH, &map, &json!({"data": {"v": "2"}})).await?;
-    check_eq!(called(&hooks, &names), ["exact", "update", "star", "all", "namespaced"]);
+    check_eq!(take_called(&hooks, &names), ["exact", "update", "star", "all", "namespaced"]);
     hooks.send(Method::GET, &map, &Value::Null).await?;
-    check_eq!(called(&hooks, &names), [""; 0]);
+    check_eq!(take_called(&hooks, &names), [""; 0]);
     let service = json!({
         "kind": "Service", "apiVersion": "v1", "metadata": {"name": "s"},
         "spec": {"clusterIP": "None", "ports": [{"port": 1}]},
     });
     hooks.send(Method::POST, &hooks.path("services"), &service).await?;
-    called(&hooks, &names);
+    take_called(&hooks, &names);
     let status = format!("{}/s/status", hooks.path("services"));
     check_eq!(hooks.send(Method::PATCH, &status, &json!({"status": {}})).await?.code, 200);
-    check_eq!(called(&hooks, &names), ["all", "status", "namespaced"]);
+    check_eq!(take_called(&hooks, &names), ["all", "status", "namespaced"]);
     let namespace = format!("/api/v1/namespaces/{}", hooks.env.namespace());
     hooks.send(Method::PATCH, &namespace, &json!({"metadata": {"annotations": {"a": "b"}}})).await?;
-    check_eq!(called(&hooks, &names), ["all", "cluster"]);
+    check_eq!(take_called(&hooks, &names), ["all", "cluster"]);
 
     let event = json!({
         "kind": "Event", "apiVersion": "v1", "metadata": {"name": "e"}, "message": "text",
@@ -100,7 +101,7 @@ pub(super) async fn rules_select_requests(env: Env) -> Outcome {
         json!({"group": "", "version": "v1", "resource": "events"})
     );
     check_eq!(review["request"]["object"]["note"], "text");
-    check_eq!(called(&hooks, &names), ["star", "all", "namespaced"]);
+    check_eq!(take_called(&hooks, &names), ["star", "all", "namespaced"]);
     Ok(())
 }
 
@@ -114,17 +115,17 @@ pub(super) async fn selectors_exclude_objects(env: Env) -> Outcome {
     ])
     .await?;
     let names = ["a", "not-a", "elsewhere"];
-    called(&hooks, &names);
+    take_called(&hooks, &names);
     hooks.create(json!({"name": "a", "labels": {"app": "a"}})).await?;
-    check_eq!(called(&hooks, &names), ["a"]);
+    check_eq!(take_called(&hooks, &names), ["a"]);
     hooks.create(json!({"name": "b"})).await?;
-    check_eq!(called(&hooks, &names), ["not-a"]);
-    // A selector matches the new or the old object.
+    check_eq!(take_called(&hooks, &names), ["not-a"]);
+    // A request is selected if the selector matches the new object or the old object.
     let a = format!("{}/a", hooks.path("configmaps"));
     hooks.patch_and_wait_for_cache(&a, &json!({"metadata": {"labels": {"app": "b"}}})).await?;
-    check_eq!(called(&hooks, &names), ["a", "not-a"]);
+    check_eq!(take_called(&hooks, &names), ["a", "not-a"]);
     hooks.send(Method::DELETE, &a, &Value::Null).await?;
-    check_eq!(called(&hooks, &names), ["not-a"]);
+    check_eq!(take_called(&hooks, &names), ["not-a"]);
     Ok(())
 }
 
@@ -141,7 +142,7 @@ pub(super) async fn match_conditions_exclude_requests(env: Env) -> Outcome {
         ("ignored", json!({
             "matchConditions": conditions(&["object.data.none == 'x'"]), "failurePolicy": "Ignore",
         })),
-        // A false condition excludes the request, even if another one fails.
+        // A false condition excludes the request. The error of the other condition has no effect.
         ("excluded", json!({"matchConditions": conditions(&["object.data.none == 'x'", "false"])})),
         ("fails", json!({
             "matchConditions": conditions(&["object.data.none == 'x'", "object.metadata.none == 'y'"]),
@@ -150,25 +151,25 @@ pub(super) async fn match_conditions_exclude_requests(env: Env) -> Outcome {
     ])
     .await?;
     let names = ["both", "old", "ignored", "excluded", "fails"];
-    called(&hooks, &names);
+    take_called(&hooks, &names);
     check_eq!(hooks.create(json!({"name": "a"})).await?.code, 201);
-    check_eq!(called(&hooks, &names), ["both"]);
+    check_eq!(take_called(&hooks, &names), ["both"]);
     let a = format!("{}/a", hooks.path("configmaps"));
     hooks.send(Method::PATCH, &a, &json!({"data": {"w": "2"}})).await?;
-    check_eq!(called(&hooks, &names), ["old"]);
+    check_eq!(take_called(&hooks, &names), ["old"]);
     let answer = hooks.create(json!({"name": "b", "labels": {"fails": "true"}})).await?;
     let expected = "configmaps \"b\" is forbidden: [expression 'object.data.none == 'x'' resulted in error: no such key: none, expression 'object.metadata.none == 'y'' resulted in error: no such key: none]";
     check_eq!(answer.status(), (403, "Forbidden", expected));
     Ok(())
 }
 
-pub(super) async fn requests_for_configurations_call_no_webhook(env: Env) -> Outcome {
+pub(super) async fn requests_for_webhook_configurations_call_no_webhook(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     let everything = json!({
         "rules": [rule(&["admissionregistration.k8s.io"], &["*"], &["*"])], "namespaceSelector": {},
     });
     configure(&hooks, &[("all", everything)]).await?;
     hooks.configure(Kind::Mutating, "1", &[]).await?;
-    check_eq!(called(&hooks, &["all"]), [""; 0]);
+    check_eq!(take_called(&hooks, &["all"]), [""; 0]);
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
 use crate::webhook_server::Reply;
 
-/// A handler that appends `letter` to the value `trace` of a config map.
+/// A handler that appends `letter` to the value of the key `trace` in the data of a config map.
 fn append(letter: &'static str) -> impl Fn(&Value) -> Reply {
     move |review| {
         let before = review["request"]["object"]["data"]["trace"].as_str().unwrap_or_default();
@@ -19,11 +19,11 @@ fn append(letter: &'static str) -> impl Fn(&Value) -> Reply {
 
 pub(super) async fn mutating_webhooks_run_in_order(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    let (c, d) = (hooks.hook("c", append("c")), hooks.hook("d", append("d")));
+    let (c, d) = (hooks.add_hook("c", append("c")), hooks.add_hook("d", append("d")));
     hooks.configure(Kind::Mutating, "2", &[d, c]).await?;
-    let last = hooks.hook("last", append("1"));
+    let last = hooks.add_hook("last", append("1"));
     hooks.configure(Kind::Mutating, "1", &[last]).await?;
-    let check = hooks.hook("check", |review| {
+    let check = hooks.add_hook("check", |review| {
         respond(review, &json!({"warnings": [review["request"]["object"]["data"]["trace"]]}))
     });
     hooks.configure(Kind::Validating, "0", &[check]).await?;
@@ -33,7 +33,8 @@ pub(super) async fn mutating_webhooks_run_in_order(env: Env) -> Outcome {
     check_eq!(created.warnings, ["299 - \"1dc\""]);
     let name = created.body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
 
-    // The mutating webhooks receive the object before its name is generated, the validating webhooks the final object.
+    // The mutating webhooks receive the object before the server generates its name. The validating webhooks receive the
+    // final object.
     let mutated = hooks.server.take_calls("/last").remove(0);
     check!(mutated["request"].get("name").is_none(), "{mutated}");
     check!(mutated["request"]["object"]["metadata"].get("uid").is_none(), "{mutated}");
@@ -57,7 +58,7 @@ pub(super) async fn mutating_webhooks_run_in_order(env: Env) -> Outcome {
 
 pub(super) async fn a_changed_object_is_defaulted_and_validated(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    let mut hook = hooks.hook("ports", |review| {
+    let mut hook = hooks.add_hook("ports", |review| {
         let port = json!({"name": "web", "port": review["request"]["object"]["metadata"]["labels"]["port"].as_str().and_then(|p| p.parse::<i64>().ok())});
         patch(review, &json!([
             {"op": "add", "path": "/spec/ports/-", "value": port},
@@ -93,10 +94,10 @@ pub(super) async fn webhooks_are_invoked_again_after_later_changes(env: Env) -> 
         hook
     };
     let webhooks = [
-        again(hooks.hook("a", append("a"))),
-        hooks.hook("b", append("b")),
-        again(hooks.hook("c", append("c"))),
-        again(hooks.hook("d", allow)),
+        again(hooks.add_hook("a", append("a"))),
+        hooks.add_hook("b", append("b")),
+        again(hooks.add_hook("c", append("c"))),
+        again(hooks.add_hook("d", allow)),
     ];
     hooks.configure(Kind::Mutating, "0", &webhooks).await?;
     let created = hooks.create(json!({"name": "a"})).await?;
@@ -109,14 +110,14 @@ pub(super) async fn webhooks_are_invoked_again_after_later_changes(env: Env) -> 
     Ok(())
 }
 
-pub(super) async fn dry_runs_need_webhooks_without_side_effects(env: Env) -> Outcome {
+pub(super) async fn a_webhook_receives_the_dry_run_flag(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    let mut safe = hooks.hook("safe", append("x"));
+    let mut safe = hooks.add_hook("safe", append("x"));
     safe["sideEffects"] = "NoneOnDryRun".into();
     hooks.configure(Kind::Mutating, "0", &[safe]).await?;
     let path = format!("{}?dryRun=All", hooks.path("configmaps"));
     let dry = hooks.send(Method::POST, &path, &json!({"metadata": {"name": "a"}, "data": {}})).await?;
-    // An empty map is absent in the object, so the patch has no parent for its value.
+    // The object in the review has no `data`, because the server omits empty maps. The patch of `/data/trace` fails.
     check_eq!(dry.code, 500);
     let dry =
         hooks.send(Method::POST, &path, &json!({"metadata": {"name": "a"}, "data": {"v": "1"}})).await?;

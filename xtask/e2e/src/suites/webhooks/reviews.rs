@@ -1,4 +1,4 @@
-//! The reviews that webhooks receive, and the servers that services refer to.
+//! The reviews that webhooks receive, and a webhook server behind a service.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
 
 /// The fields of a request that are the same on every server. An object is represented by its `kind`.
-fn comparable(review: &Value) -> Value {
+fn comparable_fields(review: &Value) -> Value {
     let request = &review["request"];
     let mut shown = json!({});
     for field in ["subResource", "name", "operation", "dryRun", "options"] {
@@ -24,9 +24,9 @@ fn comparable(review: &Value) -> Value {
     shown
 }
 
-pub(super) async fn webhooks_receive_reviews(env: Env) -> Outcome {
+pub(super) async fn a_review_describes_its_request(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    let mut hook = hooks.hook("all", allow);
+    let mut hook = hooks.add_hook("all", allow);
     hook["rules"] = json!([{
         "apiGroups": ["", "apps"], "apiVersions": ["v1"], "operations": ["*"],
         "resources": ["configmaps", "replicasets", "replicasets/scale", "serviceaccounts/token"],
@@ -70,8 +70,11 @@ pub(super) async fn webhooks_receive_reviews(env: Env) -> Outcome {
         expected
     };
     let kind = || json!("ConfigMap");
-    let shown: Vec<Value> =
-        calls.iter().filter(|call| call["request"]["name"] != "kube-root-ca.crt").map(comparable).collect();
+    let shown: Vec<Value> = calls
+        .iter()
+        .filter(|call| call["request"]["name"] != "kube-root-ca.crt")
+        .map(comparable_fields)
+        .collect();
     // In a cluster with controllers, the namespace has another config map, which the deletion of the collection also
     // deletes.
     check_eq!(
@@ -86,11 +89,11 @@ pub(super) async fn webhooks_receive_reviews(env: Env) -> Outcome {
     let bare = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
     check!(shown.len() > 4, "{shown:?}");
     check_eq!(shown[4], map("DELETE", None, &bare, [Value::Null, kind()]));
-    subresources(&hooks).await
+    check_reviews_of_subresources(&hooks).await
 }
 
-/// The reviews of requests for subresources, which have their own kinds.
-async fn subresources(hooks: &Hooks) -> Outcome {
+/// Checks the reviews of requests for the subresources `scale` and `token`. Each subresource has a kind of its own.
+async fn check_reviews_of_subresources(hooks: &Hooks) -> Outcome {
     let sets = format!("/apis/apps/v1/namespaces/{}/replicasets", hooks.env.namespace());
     let labels = json!({"app": "a"});
     let set = json!({
@@ -131,14 +134,14 @@ async fn subresources(hooks: &Hooks) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn a_service_refers_to_a_server(env: Env) -> Outcome {
+pub(super) async fn a_webhook_is_called_through_a_service(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     let service = json!({
         "kind": "Service", "apiVersion": "v1", "metadata": {"name": "hook"},
         "spec": {"type": "ExternalName", "externalName": "localhost"},
     });
     check_eq!(hooks.send(Method::POST, &hooks.path("services"), &service).await?.code, 201);
-    let mut hook = hooks.hook("service", allow);
+    let mut hook = hooks.add_hook("service", allow);
     hook["clientConfig"] = json!({
         "service": {
             "namespace": hooks.env.namespace(), "name": "hook", "path": "/service", "port": hooks.server.address().port(),

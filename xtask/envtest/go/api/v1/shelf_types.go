@@ -11,7 +11,7 @@ import (
 // GroupVersion of this package.
 var GroupVersion = schema.GroupVersion{Group: "library.example.com", Version: "v1"}
 
-// Order of the books in a catalogue.
+// Order is the order of the books in the ConfigMap of a Shelf.
 type Order string
 
 // The values of Order.
@@ -23,7 +23,7 @@ const (
 // ShelfSpec is the desired state of a Shelf.
 type ShelfSpec struct {
 	Books []string `json:"books"`
-	// Order is set to Given by the defaulting webhook if it is empty.
+	// Order is Given by default: the defaulting webhook replaces an empty Order.
 	Order Order `json:"order,omitempty"`
 	// Locked makes the validating webhook refuse the deletion of the Shelf.
 	Locked bool `json:"locked,omitempty"`
@@ -35,7 +35,7 @@ type ShelfStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// Shelf has a ConfigMap with its books.
+// Shelf is a list of books. The controller writes the books into a ConfigMap.
 type Shelf struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -55,7 +55,7 @@ type ShelfList struct {
 // DeepCopyObject implements runtime.Object.
 func (s *Shelf) DeepCopyObject() runtime.Object { return s.DeepCopy() }
 
-// DeepCopy returns a copy that shares no memory.
+// DeepCopy returns a copy that shares no memory with the original.
 func (s *Shelf) DeepCopy() *Shelf {
 	out := *s
 	out.ObjectMeta = *s.ObjectMeta.DeepCopy()

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// Tests of the behaviour of the control plane on which suites of envtest rely.
+// These tests check the control plane. Test suites that use envtest rely on the checked behaviour.
 
 func TestNamespacesStayTerminating(t *testing.T) {
 	ctx := t.Context()
@@ -33,7 +33,7 @@ func TestNamespacesStayTerminating(t *testing.T) {
 	}
 }
 
-func TestDependentsStayAfterTheirOwner(t *testing.T) {
+func TestDependentsOutliveTheirOwner(t *testing.T) {
 	ctx := t.Context()
 	owner := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "owner"}}
 	if err := k8sClient.Create(ctx, owner); err != nil {

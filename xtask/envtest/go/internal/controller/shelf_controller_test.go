@@ -20,7 +20,7 @@ func shelf(name string, books ...string) *libraryv1.Shelf {
 	}
 }
 
-func TestACatalogueFollowsItsShelf(t *testing.T) {
+func TestAConfigMapHasTheBooksOfItsShelf(t *testing.T) {
 	ctx := t.Context()
 	s := shelf("novels", "Middlemarch", "Emma")
 	if err := k8sClient.Create(ctx, s); err != nil {

@@ -1,15 +1,15 @@
-//! Warnings of the ports of the containers of a pod.
+//! Warnings about the ports of the containers of a pod.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use super::containers;
+use super::{containers, push_bounded};
 use crate::schema::quote;
 use crate::strategy::validation::{items, string_in};
 use crate::warnings::MAX_WARNINGS;
 
-/// A port of a container with its path.
+/// A port of a container, and the path of the port.
 struct Port<'a> {
     path: String,
     name: &'a str,
@@ -20,7 +20,8 @@ struct Port<'a> {
     on_host: i64,
 }
 
-/// Warns of ports of any containers that are defined twice or have the same name, and of host IPs without a host port.
+/// Warns of a port that has the name of an earlier port of the pod, or that overlaps with an earlier port. Also warns of
+/// a host IP without a host port.
 pub(super) fn warn_of_ports(path: &str, spec: &Value, out: &mut Vec<String>) {
     let ports = containers(path, spec).flat_map(|(path, container)| items(&path, container, "ports"));
     let ports = ports.map(|(path, port)| Port {
@@ -34,7 +35,7 @@ pub(super) fn warn_of_ports(path: &str, spec: &Value, out: &mut Vec<String>) {
     let mut earlier = Ports::default();
     let mut by_name: BTreeMap<&str, String> = BTreeMap::new();
     let mut same_names = Vec::new();
-    // The texts differ, so that the response has no room for further ones.
+    // No two warnings are equal, so `MAX_WARNINGS` warnings fill the response.
     let last = out.len() + MAX_WARNINGS;
     for port in ports {
         if out.len() >= last {
@@ -56,26 +57,29 @@ pub(super) fn warn_of_ports(path: &str, spec: &Value, out: &mut Vec<String>) {
                 by_name.insert(name, path.clone());
             }
         }
-        earlier.warn_of(&port, out);
+        earlier.warn_of_overlaps(&port, out);
         earlier.add(port);
     }
     out.append(&mut same_names);
 }
 
-/// A container port with its protocol, and the host port and the host IP of the ports of a group; `None` for any.
+/// What the ports of a group have in common: the container port, the protocol, the host port and the host IP. `None`
+/// stands for any host port or host IP.
 type Group<'a> = (i64, &'a str, Option<i64>, Option<&'a str>);
 
 /// Ports in the order in which they were added.
 #[derive(Default)]
 struct Ports<'a> {
     ports: Vec<Port<'a>>,
-    /// The indices of the first ports of a group, at most [`MAX_WARNINGS`].
+    /// The indices of the first ports of each group, at most [`MAX_WARNINGS`] for one group.
     groups: HashMap<Group<'a>, Vec<usize>>,
 }
 
 impl<'a> Ports<'a> {
-    /// Warns of a port that has the container port and the protocol of an earlier one.
-    fn warn_of(&self, port: &Port<'a>, out: &mut Vec<String>) {
+    /// Warns of each earlier port that overlaps with `port`. Overlapping ports have the same container port and the same
+    /// protocol. One of the two ports has no host port, or both have the same host port. In the second case, one of the
+    /// two ports has no host IP, or both have the same host IP.
+    fn warn_of_overlaps(&self, port: &Port<'a>, out: &mut Vec<String>) {
         let Port { path, host_ip, on_host, .. } = port;
         let groups = match (*on_host, *host_ip) {
             (0, _) => vec![(None, None)],
@@ -106,9 +110,7 @@ impl<'a> Ports<'a> {
             [(None, None), (Some(port.on_host), None), (Some(port.on_host), Some(port.host_ip))]
         {
             let group = self.groups.entry((port.number, port.protocol, on_host, host_ip)).or_default();
-            if group.len() < MAX_WARNINGS {
-                group.push(self.ports.len());
-            }
+            push_bounded(group, self.ports.len());
         }
         self.ports.push(port);
     }

@@ -6,9 +6,10 @@ use super::*;
 use crate::strategy::Strategy;
 use crate::warnings::MAX_WARNINGS;
 
-/// Checks the warnings of a new pod, and of the kinds with a pod template that has the same content.
+/// Checks the warnings about a new pod, and about a new object of each kind with a pod template. The pod and the template
+/// have the same content.
 #[track_caller]
-fn check(metadata: &Value, spec: &Value, expected: &[&str]) {
+fn check_warnings(metadata: &Value, spec: &Value, expected: &[&str]) {
     let template = json!({"metadata": metadata, "spec": spec});
     let mut found = Vec::new();
     warn_of_pod(&template, &mut found);
@@ -47,8 +48,8 @@ fn warnings(group: &str, version: &str, kind: &str, old: Option<&Value>, new: &V
 }
 
 #[test]
-fn annotations_without_effect() {
-    check(
+fn annotations_without_effect_cause_warnings() {
+    check_warnings(
         &json!({"annotations": {
             "scheduler.alpha.kubernetes.io/critical-pod": "",
             "seccomp.security.alpha.kubernetes.io/pod": "unconfined",
@@ -64,7 +65,7 @@ fn annotations_without_effect() {
 }
 
 #[test]
-fn app_armor_annotations_of_templates_until_a_field_replaces_them() {
+fn app_armor_annotations_cause_warnings_unless_the_pod_has_the_same_profile() {
     let key = "container.apparmor.security.beta.kubernetes.io/c";
     let of = |context: Value| {
         let template = json!({
@@ -82,7 +83,7 @@ fn app_armor_annotations_of_templates_until_a_field_replaces_them() {
 }
 
 #[test]
-fn only_updates_that_increment_the_generation() {
+fn an_update_causes_warnings_only_if_it_increments_the_generation() {
     let object = |generation: i64| {
         let spec = json!({"terminationGracePeriodSeconds": -1});
         json!({"metadata": {"generation": generation}, "spec": {"template": {"spec": spec}}})
@@ -92,9 +93,9 @@ fn only_updates_that_increment_the_generation() {
 }
 
 #[test]
-fn labels_of_nodes_and_selectors() {
+fn deprecated_node_labels_and_null_selectors_cause_warnings() {
     let term = json!({"matchExpressions": [{"key": "a"}, {"key": "beta.kubernetes.io/arch"}]});
-    check(
+    check_warnings(
         &json!({}),
         &json!({
             "nodeSelector": {"beta.kubernetes.io/os": "linux"},
@@ -121,10 +122,10 @@ fn labels_of_nodes_and_selectors() {
 }
 
 #[test]
-fn volumes() {
+fn deprecated_volumes_and_overlapping_files_cause_warnings() {
     let items = json!([{"key": "a", "path": "a/"}, {"key": "b", "path": "a/b"}]);
     let claim = json!({"resources": {"requests": {"storage": "1500m"}}});
-    check(
+    check_warnings(
         &json!({}),
         &json!({"volumes": [
             {"name": "g", "gitRepo": {}},
@@ -149,14 +150,14 @@ fn volumes() {
 }
 
 #[test]
-fn duplicates_and_fractions() {
+fn duplicates_and_fractional_bytes_cause_warnings() {
     let env = json!([
         {"name": "A", "value": "1"},
         {"name": "A", "value": "$(A)2"},
         {"name": "A", "value": "3"},
         {"name": "A", "valueFrom": {}},
     ]);
-    check(
+    check_warnings(
         &json!({}),
         &json!({
             "hostAliases": [{"ip": "1.2.3.4"}, {"ip": "1.2.3.4"}],
@@ -179,10 +180,10 @@ fn duplicates_and_fractions() {
 }
 
 #[test]
-fn ports() {
+fn overlapping_ports_cause_warnings() {
     let port =
         |ip: &str, host: i64| json!({"containerPort": 80, "protocol": "TCP", "hostIP": ip, "hostPort": host});
-    check(
+    check_warnings(
         &json!({}),
         &json!({
             "initContainers": [{"name": "i", "ports": [port("", 0)]}],
@@ -205,9 +206,9 @@ fn ports() {
 }
 
 #[test]
-fn port_names_and_addresses() {
+fn equal_port_names_and_non_canonical_addresses_cause_warnings() {
     let port = |number: i64| json!({"name": "web", "containerPort": number, "protocol": "TCP"});
-    check(
+    check_warnings(
         &json!({}),
         &json!({
             "hostAliases": [{"ip": "1.2.3.4"}, {"ip": "010.0.0.1"}, {"ip": "::1"}],
@@ -224,18 +225,18 @@ fn port_names_and_addresses() {
 }
 
 #[test]
-fn values_in_preferences() {
+fn invalid_values_in_preferred_terms_cause_warnings() {
     let terms = json!([{"preference": {"matchExpressions": [{"key": "a", "values": ["b", "c d"]}]}}]);
     let expected = format!(
         "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].values[1]: c d is invalid, {}",
         names::INVALID_LABEL_VALUE
     );
     let affinity = json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}});
-    check(&json!({}), &json!({"affinity": affinity}), &[&expected]);
+    check_warnings(&json!({}), &json!({"affinity": affinity}), &[&expected]);
 }
 
 #[test]
-fn names_that_are_no_labels() {
+fn names_that_are_not_dns_labels_cause_warnings() {
     let text = |usage: &str, why: &str| {
         vec![format!(
             "metadata.name: this is used in {usage}, which can result in surprising behavior; a DNS label is recommended: [{why}]"
@@ -260,7 +261,7 @@ fn names_that_are_no_labels() {
 }
 
 #[test]
-fn specs_of_workloads() {
+fn each_workload_kind_has_its_own_warnings() {
     let template = json!({"spec": {"terminationGracePeriodSeconds": -1}});
     let of = |generation: i64, template: &Value| json!({"metadata": {"generation": generation}, "spec": {"template": template}});
     let count =
@@ -269,7 +270,7 @@ fn specs_of_workloads() {
     let (bad, good) = (of(1, &template), of(2, &json!({})));
     assert_eq!(count("ReplicationController", "", &bad, &good), 1);
     assert_eq!(count("ReplicationController", "", &of(1, &json!({})), &of(2, &template)), 0);
-    // Those of a daemon set depend on its template.
+    // An update of a daemon set causes warnings only if the update changes the template.
     assert_eq!(count("DaemonSet", "apps", &of(1, &template), &of(2, &template)), 0);
     assert_eq!(count("DaemonSet", "apps", &of(1, &json!({})), &of(2, &template)), 1);
 
@@ -288,7 +289,7 @@ fn specs_of_workloads() {
     assert_eq!(warnings("batch", "v1", "CronJob", Some(&cron_job), &cron_job).len(), 1);
 }
 
-/// The warnings of a new pod with this spec that fit in a response.
+/// The first warnings about a new pod with this spec, as many as fit in a response.
 fn first_warnings(spec: &Value) -> Vec<String> {
     let mut found = Vec::new();
     warn_of_pod(&json!({"spec": spec}), &mut found);
@@ -297,14 +298,14 @@ fn first_warnings(spec: &Value) -> Vec<String> {
 }
 
 #[test]
-fn many_equal_files_or_ports_take_a_linear_number_of_steps() {
-    const MANY: usize = 100_000;
+fn many_files_or_ports_take_a_linear_number_of_steps() {
+    const ITEM_COUNT: usize = 100_000;
     let item = |path: String| json!({"key": "k", "path": path});
     let config_map =
         |items: Vec<Value>| json!({"volumes": [{"name": "c", "configMap": {"name": "m", "items": items}}]});
-    let equal = first_warnings(&config_map(vec![item("a".to_owned()); MANY]));
+    let equal = first_warnings(&config_map(vec![item("a".to_owned()); ITEM_COUNT]));
     assert_eq!(equal, ["volume \"c\" (ConfigMap \"m\"): overlapping paths: \"a\" with \"a\""]);
-    let distinct = |prefix: &str| (0..MANY).map(|i| item(format!("{prefix}{i}"))).collect::<Vec<_>>();
+    let distinct = |prefix: &str| (0..ITEM_COUNT).map(|i| item(format!("{prefix}{i}"))).collect::<Vec<_>>();
     assert_eq!(first_warnings(&config_map(distinct("a"))), Vec::<String>::new());
     let mut in_a_folder = distinct("a/");
     in_a_folder.push(item("a".to_owned()));
@@ -315,13 +316,13 @@ fn many_equal_files_or_ports_take_a_linear_number_of_steps() {
 
     let ports = |ports: Vec<Value>| json!({"containers": [{"name": "c", "ports": ports}]});
     let port = json!({"containerPort": 80, "protocol": "TCP"});
-    let found = first_warnings(&ports(vec![port; MANY]));
+    let found = first_warnings(&ports(vec![port; ITEM_COUNT]));
     assert_eq!(found.len(), MAX_WARNINGS);
     assert_eq!(
         found[2],
         "spec.containers[0].ports[2]: duplicate port definition with spec.containers[0].ports[1]"
     );
-    let on_hosts = (0..MANY).map(|i| {
+    let on_hosts = (0..ITEM_COUNT).map(|i| {
         let (a, b) = (i % 250, i / 250);
         json!({"containerPort": 80, "protocol": "TCP", "hostPort": 1 + a, "hostIP": format!("10.0.{b}.1")})
     });

@@ -1,20 +1,26 @@
-//! Warnings of files of a volume that have the same path, or a path in another file.
+//! Warnings of overlapping files of a volume: two files have the same path, or one path is below the other path.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
+use indexmap::IndexSet;
 use serde_json::Value;
 
+use super::push_bounded;
 use crate::schema::quote;
 use crate::strategy::validation::{items, string_in};
 use crate::warnings::MAX_WARNINGS;
 
-/// Warns of files of a volume with the same path, or with a path in another file.
+/// Warns of overlapping files of a volume, and of the empty sources of a projected volume.
 pub(super) fn warn_of_overlaps(volume: &Value, out: &mut Vec<String>) {
     let name = quote(string_in(volume, "name"));
-    for (field, label) in labels_of_sources(volume, "secretName") {
-        let mut files = Files::new(format!("volume {name} ({label})"));
-        files.add(listed_paths(&volume[field]), "", out);
+    for source in SOURCES {
+        if volume[source.field]["items"].is_array() {
+            let mut files = Files::new(format!("volume {name} ({})", source.label(volume, "secretName")));
+            files.add(listed_paths(&volume[source.field]), "", out);
+        }
+    }
+    if volume["projected"].is_null() {
+        return;
     }
     let mut files = Files::new(format!("volume {name} (Projected)"));
     for (_, source) in items("", &volume["projected"], "sources") {
@@ -22,20 +28,36 @@ pub(super) fn warn_of_overlaps(volume: &Value, out: &mut Vec<String>) {
             out.push(format!("volume {name} (Projected) has no sources provided"));
             continue;
         }
-        add_projected(source, &mut files, out);
+        add_projected_source(source, &mut files, out);
     }
 }
 
-/// The fields of a volume or of a source of a projected volume that list files, each with its label in a warning.
-/// `name_of_secret` is the field with the name of a secret.
-fn labels_of_sources(holder: &Value, name_of_secret: &str) -> [(&'static str, String); 3] {
-    let label =
-        |kind: &str, field: &str, name: &str| format!("{kind} {}", quote(string_in(&holder[field], name)));
-    [
-        ("configMap", label("ConfigMap", "configMap", "name")),
-        ("secret", label("Secret", "secret", name_of_secret)),
-        ("downwardAPI", "DownwardAPI".to_owned()),
-    ]
+/// A source of files with a list of items.
+#[derive(Clone, Copy)]
+struct Source {
+    /// The field of a volume, or of one of the sources of a projected volume.
+    field: &'static str,
+    /// The name of the source in a warning.
+    kind: &'static str,
+}
+
+const SOURCES: [Source; 3] = [
+    Source { field: "configMap", kind: "ConfigMap" },
+    Source { field: "secret", kind: "Secret" },
+    Source { field: "downwardAPI", kind: "DownwardAPI" },
+];
+
+impl Source {
+    /// The label of the source in a warning. `holder` has the field of the source; `name_of_secret` is the field with the
+    /// name of a secret.
+    fn label(self, holder: &Value, name_of_secret: &str) -> String {
+        let name = match self.field {
+            "configMap" => "name",
+            "secret" => name_of_secret,
+            _ => return self.kind.to_owned(),
+        };
+        format!("{} {}", self.kind, quote(string_in(&holder[self.field], name)))
+    }
 }
 
 /// The paths of the items of a config map, a secret or the downward API.
@@ -44,11 +66,9 @@ fn listed_paths(holder: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// Adds the files of a source of a projected volume.
-fn add_projected<'a>(source: &'a Value, files: &mut Files<'a>, out: &mut Vec<String>) {
-    for (field, label) in labels_of_sources(source, "name") {
-        if source[field]["items"].is_array() {
-            return files.add(listed_paths(&source[field]), &label, out);
-        }
+fn add_projected_source<'a>(source: &'a Value, files: &mut Files<'a>, out: &mut Vec<String>) {
+    if let Some(listed) = SOURCES.iter().find(|listed| source[listed.field]["items"].is_array()) {
+        return files.add(listed_paths(&source[listed.field]), &listed.label(source, "name"), out);
     }
     let (token, bundle) = (&source["serviceAccountToken"], &source["clusterTrustBundle"]);
     if !token.is_null() {
@@ -71,31 +91,29 @@ fn add_projected<'a>(source: &'a Value, files: &mut Files<'a>, out: &mut Vec<Str
 /// A path, and the index of its source in [`Files::sources`].
 type File<'a> = (&'a str, usize);
 
-/// The files of a volume as a tree of path components. The time of [`Self::add`] is proportional to the length of the
-/// path, not to the number of files.
+/// The files of a volume as a tree of path components. The time to add a file is proportional to the length of its path,
+/// not to the number of files in the tree.
 struct Files<'a> {
-    /// The volume in the texts.
+    /// The text for the volume in the warnings.
     what: String,
-    /// The labels of the sources; empty for the files of a volume that is not projected.
-    sources: Vec<String>,
-    source_indices: HashMap<String, usize>,
-    /// The files in the order of the calls, each once.
-    added: Vec<File<'a>>,
-    indices: HashMap<File<'a>, usize>,
+    /// The labels of the sources. The only source of a volume that is not projected has an empty label.
+    sources: IndexSet<String>,
+    /// The files in the order in which they were added.
+    added: IndexSet<File<'a>>,
     /// The first node is the root.
     nodes: Vec<Node>,
-    /// The child of a node for a path component.
+    /// The index of the child of a node, by the index of the node and the path component.
     children: HashMap<(usize, &'a str), usize>,
-    /// The pairs of files of which the response warns, at most [`MAX_WARNINGS`].
+    /// The pairs of files in the warnings so far, at most [`MAX_WARNINGS`].
     pairs: Vec<(usize, usize)>,
 }
 
-/// A path in the tree, with the indices of the first files, at most [`MAX_WARNINGS`].
+/// A path in the tree. Each list has the indices of the first files only, at most [`MAX_WARNINGS`].
 #[derive(Default)]
 struct Node {
     /// The files with this path.
     files: Vec<usize>,
-    /// The files with this path or with a path in this one.
+    /// The files with this path or with a path below this path.
     within: Vec<usize>,
 }
 
@@ -103,22 +121,17 @@ impl<'a> Files<'a> {
     fn new(what: String) -> Self {
         Self {
             what,
-            sources: Vec::new(),
-            source_indices: HashMap::new(),
-            added: Vec::new(),
-            indices: HashMap::new(),
+            sources: IndexSet::new(),
+            added: IndexSet::new(),
             nodes: vec![Node::default()],
             children: HashMap::new(),
             pairs: Vec::new(),
         }
     }
 
-    /// Adds the files of a source. Warns of each that overlaps with an earlier one.
+    /// Adds the files of a source. Warns of each file that overlaps with an earlier file.
     fn add(&mut self, paths: impl IntoIterator<Item = &'a str>, source: &str, out: &mut Vec<String>) {
-        let source = *self.source_indices.entry(source.to_owned()).or_insert_with(|| {
-            self.sources.push(source.to_owned());
-            self.sources.len() - 1
-        });
+        let (source, _) = self.sources.insert_full(source.to_owned());
         for path in paths {
             let path = path.trim_end_matches('/');
             if !path.is_empty() && self.pairs.len() < MAX_WARNINGS {
@@ -128,11 +141,7 @@ impl<'a> Files<'a> {
     }
 
     fn add_file(&mut self, file: File<'a>, out: &mut Vec<String>) {
-        let next = self.added.len();
-        let (index, is_new) = match self.indices.entry(file) {
-            Entry::Occupied(entry) => (*entry.get(), false),
-            Entry::Vacant(entry) => (*entry.insert(next), true),
-        };
+        let (index, is_new) = self.added.insert_full(file);
         let (mut node, mut overlapping) = (0, Vec::new());
         let mut way = Vec::new();
         for component in file.0.split('/') {
@@ -153,7 +162,6 @@ impl<'a> Files<'a> {
             }
         }
         if is_new {
-            self.added.push(file);
             for node in way {
                 push_bounded(&mut self.nodes[node].within, index);
             }
@@ -164,11 +172,5 @@ impl<'a> Files<'a> {
     fn text(&self, (path, source): File<'a>) -> String {
         let (path, source) = (quote(path), &self.sources[source]);
         if source.is_empty() { path } else { format!("{path} ({source})") }
-    }
-}
-
-fn push_bounded(files: &mut Vec<usize>, file: usize) {
-    if files.len() < MAX_WARNINGS {
-        files.push(file);
     }
 }

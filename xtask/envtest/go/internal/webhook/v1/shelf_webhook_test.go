@@ -24,7 +24,8 @@ func shelf(name string, books ...string) *libraryv1.Shelf {
 	}
 }
 
-// create creates a Shelf, and waits until the webhook server has started and the API server has read the configuration.
+// create creates a Shelf. It tries again until the webhook server has started and the API server has read the webhook
+// configurations.
 func create(t *testing.T, s *libraryv1.Shelf) {
 	t.Helper()
 	var last error
@@ -89,7 +90,7 @@ func (r *recorder) HandleWarningHeader(_ int, _ string, text string) {
 	r.texts = append(r.texts, text)
 }
 
-func TestALongTitleIsAWarning(t *testing.T) {
+func TestALongTitleCausesAWarning(t *testing.T) {
 	create(t, shelf("short", "Emma"))
 	var warnings recorder
 	config := rest.CopyConfig(restConfig)

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// run starts the control plane and the webhooks, runs the tests, and stops both.
+// run starts the control plane and the webhooks, runs the tests, and stops the webhooks and the control plane.
 func run(m *testing.M) (code int, err error) {
 	log.SetLogger(zap.New(zap.UseDevMode(true)))
 	if err := libraryv1.AddToScheme(scheme.Scheme); err != nil {

@@ -8,26 +8,30 @@ use crate::watcher::Storable;
 use kube_client::core::{ObjectOrigin, UndecodableObject};
 
 impl<K: Storable> Writer<K> {
-    /// See [`apply_undecodable`](Self::apply_undecodable). Returns the changes of the store.
-    pub(crate) fn apply_invalid(&mut self, object: &UndecodableObject) -> Option<DeltaIter<K>> {
-        Some(self.effect_of_invalid(object)?.1.deltas)
+    /// Like [`apply_undecodable`](Self::apply_undecodable), but returns only the changes of the store.
+    pub(crate) fn apply_undecodable_for_deltas(
+        &mut self,
+        object: &UndecodableObject,
+    ) -> Option<DeltaIter<K>> {
+        Some(self.apply_undecodable_and_publish(object)?.1.deltas)
     }
 
-    /// See [`apply_undecodable`](Self::apply_undecodable). Returns the last state of the object, and the effect of its
-    /// deletion.
-    pub(super) fn effect_of_invalid(
+    /// Like [`apply_undecodable`](Self::apply_undecodable), but returns the last stored state of the deleted object, and
+    /// the effect of the deletion.
+    pub(super) fn apply_undecodable_and_publish(
         &mut self,
         object: &UndecodableObject,
     ) -> Option<(StoredObject<K>, Effect<K>)> {
-        self.observed(|writer, observers| {
-            let effect = writer.apply_invalid_unobserved(object);
+        self.with_observers(|writer, observers| {
+            let effect = writer.apply_undecodable_without_publishing(object);
             let deltas = effect.as_ref().map(|(_, effect)| effect.to_deltas()).unwrap_or_default();
             (effect, observers.publish(&deltas, false))
         })
     }
 
-    /// See [`effect_of_invalid`](Self::effect_of_invalid).
-    fn apply_invalid_unobserved(
+    /// Like [`apply_undecodable_and_publish`](Self::apply_undecodable_and_publish), but does not pass the deltas to the
+    /// observers.
+    fn apply_undecodable_without_publishing(
         &mut self,
         object: &UndecodableObject,
     ) -> Option<(StoredObject<K>, Effect<K>)> {
@@ -38,8 +42,8 @@ impl<K: Storable> Writer<K> {
             let effect = self.delete(key, None);
             return (!effect.is_unknown).then_some((known, effect));
         }
-        // Keep the last state in the new map, unless that map has a later state, or `object` is another object with the
-        // same name.
+        // Keep the last state in the new map, except in three cases: that map has a later state, the known object was
+        // deleted during the snapshot, or `object` is another object with the same name.
         if let Some(next) = &mut self.snapshot
             && next.objects.get(key).is_none()
             && !next.deleted.contains(&owned_key(key))

@@ -1,4 +1,4 @@
-//! `Returned`: the body of an HTTP/1.1 response, which returns its connection to the pool.
+//! `ReturningBody`: the body of an HTTP/1.1 response, which returns its connection to the pool.
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -14,7 +14,7 @@ use super::{Pool, PoolKey};
 use crate::client::transport::h1::Connection;
 
 /// A response body. It polls its connection, and returns the connection to the pool at the end of the body.
-pub(in crate::client::transport) struct Returned {
+pub(in crate::client::transport) struct ReturningBody {
     incoming: Incoming,
     /// `None` after the end of the body or an error.
     connection: Option<Connection>,
@@ -22,7 +22,7 @@ pub(in crate::client::transport) struct Returned {
     pool: Arc<Pool>,
 }
 
-impl Returned {
+impl ReturningBody {
     pub(in crate::client::transport) fn new(
         incoming: Incoming,
         connection: Connection,
@@ -36,12 +36,12 @@ impl Returned {
         if let Some(mut connection) = self.connection.take()
             && connection.is_ready()
         {
-            self.pool.put(self.key.clone(), connection);
+            self.pool.add_idle_http1(self.key.clone(), connection);
         }
     }
 }
 
-impl HttpBody for Returned {
+impl HttpBody for ReturningBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -76,9 +76,10 @@ impl HttpBody for Returned {
 
 /// Returns the connection to the pool if the body is complete or empty. Otherwise the connection is closed, because
 /// the rest of the body would precede the next response.
-impl Drop for Returned {
+impl Drop for ReturningBody {
     fn drop(&mut self) {
-        // Polling outside of a runtime can panic: a write that blocks starts a tokio timer.
+        // `return_to_pool` polls the connection. A poll outside of a runtime can panic: a write that blocks starts a tokio
+        // timer.
         if self.incoming.is_end_stream() && Handle::try_current().is_ok() {
             self.return_to_pool();
         }

@@ -1,12 +1,14 @@
 //! Tests of the configuration from kubeconfigs and service accounts, and of the errors for invalid files.
 
+mod infer;
+
 use super::*;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::ExposeSecret;
 use std::{error::Error, ffi::OsString, fs, path::PathBuf};
 
-/// A kubeconfig with two valid contexts, and two contexts that refer to missing entries.
-const TWO_CONTEXTS: &str = "
+/// A kubeconfig with four contexts: two valid contexts, and two contexts that refer to missing entries.
+const FOUR_CONTEXTS: &str = "
 apiVersion: v1
 kind: Config
 current-context: one
@@ -54,7 +56,7 @@ fn context_options(name: &str) -> KubeConfigOptions {
     KubeConfigOptions { context: Some(name.into()), ..KubeConfigOptions::default() }
 }
 
-/// The error with all its sources.
+/// The texts of the error and of all its sources.
 fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -65,7 +67,7 @@ fn error_chain(error: &dyn Error) -> String {
     text
 }
 
-/// Asserts that the text of the error and its sources contains `parts`, and no secret.
+/// Asserts that [`resolve_yaml`] returns an error, and that the error and its sources contain all `parts` and no secret.
 #[track_caller]
 fn assert_error_contains(text: &str, options: &KubeConfigOptions, parts: &[&str]) {
     let message = error_chain(&resolve_yaml(text, options).unwrap_err());
@@ -77,7 +79,7 @@ fn assert_error_contains(text: &str, options: &KubeConfigOptions, parts: &[&str]
 
 #[test]
 fn the_current_context_is_used() {
-    let config = resolve_yaml(TWO_CONTEXTS, &KubeConfigOptions::default()).unwrap();
+    let config = resolve_yaml(FOUR_CONTEXTS, &KubeConfigOptions::default()).unwrap();
     assert_eq!(config.cluster_url, "https://10.0.0.1:6443/base");
     assert_eq!(config.default_namespace, "apps");
     assert_eq!(config.tls_server_name.as_deref(), Some("api.internal"));
@@ -85,33 +87,33 @@ fn the_current_context_is_used() {
 }
 
 #[test]
-fn options_override_context_cluster_and_user() {
-    let config = resolve_yaml(TWO_CONTEXTS, &context_options("two")).unwrap();
+fn options_override_the_context_or_the_cluster() {
+    let config = resolve_yaml(FOUR_CONTEXTS, &context_options("two")).unwrap();
     assert_eq!(config.cluster_url, "https://10.0.0.2/");
     assert_eq!(config.default_namespace, "default");
     let cluster = config.auth_info.exec.unwrap().cluster.unwrap();
     assert_eq!(cluster.server.as_deref(), Some("https://10.0.0.2"));
 
     let options = KubeConfigOptions { cluster: Some("there".into()), ..KubeConfigOptions::default() };
-    let config = resolve_yaml(TWO_CONTEXTS, &options).unwrap();
+    let config = resolve_yaml(FOUR_CONTEXTS, &options).unwrap();
     assert_eq!(config.cluster_url, "https://10.0.0.2/");
     assert!(config.auth_info.token.is_some());
 }
 
 #[test]
-fn errors_name_the_missing_entry_and_list_the_existing_ones() {
+fn the_error_for_a_missing_entry_contains_its_name_and_the_existing_names() {
     assert_error_contains(
-        TWO_CONTEXTS,
+        FOUR_CONTEXTS,
         &context_options("three"),
         &["the given kubeconfig", "no context `three`", "one, two, lost"],
     );
     assert_error_contains(
-        TWO_CONTEXTS,
+        FOUR_CONTEXTS,
         &context_options("lost"),
         &["no cluster `gone`", "context `lost`", "here, there"],
     );
     assert_error_contains(
-        TWO_CONTEXTS,
+        FOUR_CONTEXTS,
         &context_options("nobody"),
         &["no user `ghost`", "context `nobody`", "me, plugin"],
     );
@@ -212,7 +214,7 @@ fn rejects_a_certificate_authority_with_insecure_skip_tls_verify() {
 }
 
 #[test]
-fn an_address_with_an_unusable_port_is_refused_and_not_sent_to_the_default_port() {
+fn an_unusable_port_is_an_error_and_is_not_replaced_by_the_default_port() {
     let refused = |config: Config| error_chain(&crate::Client::try_from(config).unwrap_err());
     let message = refused(Config::new("https://10.0.0.1:65536".parse().unwrap()));
     assert!(message.contains("cluster_url has a port"), "{message}");
@@ -313,8 +315,8 @@ fn malformed_text_is_an_error_without_secrets() {
 
 #[test]
 fn debug_shows_no_secret() {
-    let kubeconfig = Kubeconfig::from_yaml(TWO_CONTEXTS).unwrap();
-    let mut config = resolve_yaml(TWO_CONTEXTS, &context_options("two")).unwrap();
+    let kubeconfig = Kubeconfig::from_yaml(FOUR_CONTEXTS).unwrap();
+    let mut config = resolve_yaml(FOUR_CONTEXTS, &context_options("two")).unwrap();
     config.headers.push((http::header::AUTHORIZATION, HeaderValue::from_static("s3cr3t")));
     config.proxy_url = Some("http://me:s3cr3t@proxy".parse().unwrap());
     let shown = format!("{kubeconfig:?} {config:?} {:#?}", config.auth_info);
@@ -324,14 +326,14 @@ fn debug_shows_no_secret() {
 
 #[test]
 fn unknown_keys_and_secrets_survive_a_round_trip() {
-    let written = yaml_serde::to_string(&Kubeconfig::from_yaml(TWO_CONTEXTS).unwrap()).unwrap();
-    let before: yaml_serde::Value = yaml_serde::from_str(TWO_CONTEXTS).unwrap();
+    let written = yaml_serde::to_string(&Kubeconfig::from_yaml(FOUR_CONTEXTS).unwrap()).unwrap();
+    let before: yaml_serde::Value = yaml_serde::from_str(FOUR_CONTEXTS).unwrap();
     let after: yaml_serde::Value = yaml_serde::from_str(&written).unwrap();
     assert_eq!(before, after);
 }
 
 #[test]
-fn merging_keeps_the_first_entry_and_the_first_scalar_unchanged() {
+fn the_first_kubeconfig_takes_precedence_in_a_merge() {
     let first = Kubeconfig::from_yaml(
         "clusters: [{name: a, cluster: {server: 'https://first'}}]\ncurrent-context: ''\nx: 1",
     );
@@ -360,7 +362,7 @@ fn path_list(paths: &[PathBuf]) -> OsString {
 }
 
 #[test]
-fn merges_files_and_resolves_paths_against_the_directory_of_each() {
+fn paths_in_merged_files_are_resolved_against_the_directory_of_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
     fs::create_dir_all(&one).unwrap();
@@ -377,7 +379,7 @@ fn merges_files_and_resolves_paths_against_the_directory_of_each() {
     )
     .unwrap();
     let list = path_list(&[one.join("c"), folder.path().join("missing"), two.join("c"), one.join("c")]);
-    let merged = load::read_path_list(&list).unwrap();
+    let merged = load::read_listed_files(&list).unwrap();
     let path = |path: PathBuf| path.to_str().map(str::to_owned);
     let user = merged.user("u").unwrap();
     assert_eq!(user.token_file, path(one.join("t")));
@@ -389,15 +391,15 @@ fn merges_files_and_resolves_paths_against_the_directory_of_each() {
 }
 
 #[test]
-fn errors_name_the_files_if_all_are_missing() {
+fn the_error_for_missing_files_contains_all_their_paths() {
     let message =
-        load::read_path_list(&path_list(&["/no/a".into(), "/no/b".into()])).unwrap_err().to_string();
+        load::read_listed_files(&path_list(&["/no/a".into(), "/no/b".into()])).unwrap_err().to_string();
     assert!(message.contains("/no/a, /no/b") && message.contains("KUBECONFIG"), "{message}");
     let message = Kubeconfig::read_from("/no/a").unwrap_err().to_string();
     assert!(message.contains("/no/a"), "{message}");
 }
 
-/// Infers the configuration with these environment variables and this directory of a service account.
+/// Infers the configuration with these environment variables. `account` is the directory of the service account.
 fn infer_with(variables: &[(&str, PathBuf)], account: Option<&Path>) -> Result<Config, InferConfigError> {
     let lookup = |name: &str| {
         variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone().into_os_string())
@@ -413,103 +415,7 @@ fn write_service_account(folder: &Path) {
 }
 
 #[test]
-fn infers_from_kubeconfig_then_home_then_service_account() {
-    let folder = tempfile::tempdir().unwrap();
-    let home = folder.path().join("home");
-    fs::create_dir_all(home.join(".kube")).unwrap();
-    let pod = folder.path().join("pod");
-    fs::create_dir_all(&pod).unwrap();
-    write_service_account(&pod);
-    let file = folder.path().join("config");
-    fs::write(&file, TWO_CONTEXTS).unwrap();
-
-    let inside = [("KUBERNETES_SERVICE_HOST", "fd00::1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
-    let env_with = |more: &[(&'static str, PathBuf)]| [&inside[..], more].concat();
-
-    let config = infer_with(&env_with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
-    assert_eq!(config.cluster_url, "https://[fd00::1]:443/");
-    assert_eq!(config.default_namespace, "apps");
-    assert_eq!(config.root_cert.as_ref().map(Vec::len), Some(1));
-    assert_eq!(config.auth_info.token_file.as_deref(), pod.join("token").to_str());
-
-    fs::write(home.join(".kube/config"), TWO_CONTEXTS.replace("10.0.0.1", "10.0.0.9")).unwrap();
-    let config = infer_with(&env_with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
-    assert_eq!(config.cluster_url.host(), Some("10.0.0.9"));
-    let config = infer_with(&env_with(&[("HOME", home.clone()), ("KUBECONFIG", file)]), Some(&pod)).unwrap();
-    assert_eq!(config.cluster_url.host(), Some("10.0.0.1"));
-
-    // An invalid kubeconfig is an error, even if a later source exists.
-    let broken = env_with(&[("HOME", home.clone()), ("KUBECONFIG", "/no/such".into())]);
-    assert!(error_chain(&infer_with(&broken, Some(&pod)).unwrap_err()).contains("/no/such"));
-    fs::write(home.join(".kube/config"), "current-context: nope").unwrap();
-    let message = error_chain(&infer_with(&env_with(&[("HOME", home.clone())]), Some(&pod)).unwrap_err());
-    assert!(message.contains("nope") && message.contains(home.to_str().unwrap()), "{message}");
-}
-
-#[test]
-fn the_error_lists_the_tried_sources_if_there_is_no_configuration() {
-    let message = error_chain(&infer_with(&[("HOME", "/no/home".into())], None).unwrap_err());
-    for part in ["KUBECONFIG is not set", "/no/home/.kube/config does not exist", "KUBERNETES_SERVICE_HOST"] {
-        assert!(message.contains(part), "{message}");
-    }
-}
-
-#[test]
-fn a_pod_without_namespace_or_ca_bundle_gets_the_defaults_of_client_go() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut inside =
-        vec![("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
-    write_service_account(folder.path());
-    fs::remove_file(folder.path().join("namespace")).unwrap();
-    let config = infer_with(&inside, Some(folder.path())).unwrap();
-    assert_eq!(config.default_namespace, "default");
-    assert_eq!(config.root_cert.map(|authorities| authorities.len()), Some(1));
-    write_service_account(folder.path());
-    fs::remove_file(folder.path().join("ca.crt")).unwrap();
-    let config = infer_with(&inside, Some(folder.path())).unwrap();
-    assert_eq!((config.default_namespace.as_str(), config.root_cert), ("apps", None));
-    inside.push(("POD_NAMESPACE", "downward".into()));
-    assert_eq!(infer_with(&inside, Some(folder.path())).unwrap().default_namespace, "downward");
-}
-
-#[test]
-fn an_unreadable_home_kubeconfig_is_an_error_inside_a_cluster() {
-    let folder = tempfile::tempdir().unwrap();
-    write_service_account(folder.path());
-    // File permissions do not restrict root, but a path below a regular file is unreadable for every user.
-    let home = folder.path().join("token");
-    let inside = [
-        ("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()),
-        ("KUBERNETES_SERVICE_PORT", "443".into()),
-        ("HOME", home.clone()),
-    ];
-    let message = error_chain(&infer_with(&inside, Some(folder.path())).unwrap_err());
-    assert!(message.contains(home.to_str().unwrap()), "{message}");
-}
-
-#[test]
-fn errors_name_missing_or_invalid_files_of_a_service_account() {
-    let folder = tempfile::tempdir().unwrap();
-    let inside = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
-    write_service_account(folder.path());
-    fs::remove_file(folder.path().join("token")).unwrap();
-    let message = error_chain(&infer_with(&inside, Some(folder.path())).unwrap_err());
-    assert!(message.contains(folder.path().join("token").to_str().unwrap()), "{message}");
-    write_service_account(folder.path());
-    fs::write(folder.path().join("ca.crt"), "nonsense").unwrap();
-    assert!(
-        error_chain(&infer_with(&inside, Some(folder.path())).unwrap_err())
-            .contains("no certificate in PEM form")
-    );
-    let odd = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "x".into())];
-    assert!(
-        error_chain(&infer_with(&odd, Some(folder.path())).unwrap_err())
-            .contains("KUBERNETES_SERVICE_PORT `x`")
-    );
-}
-
-#[test]
-fn the_ca_file_is_followed_unless_other_certificates_are_set() {
+fn the_ca_file_is_ignored_if_other_certificates_or_inline_certificates_are_set() {
     let folder = tempfile::tempdir().unwrap();
     write_service_account(folder.path());
     let (file, other) = (folder.path().join("ca.crt"), vec![vec![1]]);
@@ -559,31 +465,6 @@ fn a_plugin_gets_the_content_of_the_ca_file_and_the_extension() {
     assert_eq!(back.certificate_authority_data, information.certificate_authority_data);
     let missing = Cluster { certificate_authority: Some("/no/ca".into()), ..Cluster::default() };
     assert!(error_chain(&ExecAuthCluster::try_from(&missing).unwrap_err()).contains("/no/ca"));
-}
-
-#[test]
-fn variables_override_the_configuration_for_debugging() {
-    let variable = |url: &'static str| {
-        move |name: &str| match name {
-            "KUBE_RS_DEBUG_IMPERSONATE_USER" => Some(OsString::from("jane")),
-            "KUBE_RS_DEBUG_IMPERSONATE_GROUP" => Some(OsString::from("a, b")),
-            "KUBE_RS_DEBUG_OVERRIDE_URL" => Some(OsString::from(url)),
-            _ => None,
-        }
-    };
-    let overridden = |url| {
-        let mut config = Config::new("https://10.0.0.1/".parse().unwrap());
-        config.override_from(Env::from_lookup(&variable(url)));
-        config
-    };
-    let config = overridden("http://localhost:8001");
-    assert_eq!(config.cluster_url, "http://localhost:8001/");
-    assert_eq!(config.auth_info.impersonate.as_deref(), Some("jane"));
-    assert_eq!(config.auth_info.impersonate_groups.unwrap(), ["a", "b"]);
-    assert_eq!(overridden("localhost:8001").cluster_url, "https://10.0.0.1/");
-    let mut config = Config::new("https://10.0.0.1/".parse().unwrap());
-    config.override_from(Env::from_lookup(&empty_environment));
-    assert!(config.auth_info.impersonate.is_none() && config.auth_info.impersonate_groups.is_none());
 }
 
 #[test]

@@ -4,11 +4,11 @@ use super::connections::{Connections, Handler};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The tasks of servers. Dropping it aborts them.
+/// The tasks of servers. Dropping this value aborts the tasks.
 #[derive(Debug)]
 pub(crate) struct RunningServers {
     tasks: JoinSet<()>,
-    /// Dropping it requests the graceful shutdown of all servers.
+    /// Dropping the sender requests the graceful shutdown of all servers.
     stop: Option<watch::Sender<()>>,
 }
 
@@ -26,7 +26,8 @@ impl RunningServers {
         self.tasks.spawn(connections.run(async move { drop(stopped.changed().await) }));
     }
 
-    /// Shuts the servers down gracefully: each one limits the time for its requests in flight.
+    /// Shuts down the servers gracefully, and waits until they have ended. Each server limits the time for its requests in
+    /// flight.
     pub(crate) async fn stop(&mut self) {
         self.stop = None;
         while self.tasks.join_next().await.is_some() {}

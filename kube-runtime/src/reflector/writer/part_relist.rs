@@ -13,8 +13,8 @@ impl<K: Storable> Writer<K> {
         self.settled.send_replace(is_settled);
     }
 
-    /// Removes an object from the snapshot in progress, because its part has begun another list, which does not contain
-    /// the object.
+    /// Removes an object from the snapshot in progress: a part received the object and then restarted its list, and the
+    /// complete list does not contain the object.
     pub(in crate::reflector) fn unlist(&mut self, key: (&str, &str)) {
         if let Some(next) = &mut self.snapshot
             && next.objects.remove(key).is_some()
@@ -24,29 +24,29 @@ impl<K: Storable> Writer<K> {
         }
     }
 
-    /// Applies the differences that a relist of a part found, at once: the new and changed objects, and the keys of the
-    /// objects that no part selects any more. Returns the deltas.
+    /// Applies all differences that a relist of a part found: `changed` has the new and changed objects, and `vanished` the
+    /// keys of the objects that no part selects any more. Readers see all differences at once. Returns the deltas.
     pub(in crate::reflector) fn apply_relist<'a>(
         &mut self,
         changed: Vec<StoredObject<K>>,
         vanished: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Vec<Delta<K>> {
-        self.observed(|writer, observers| {
-            let deltas = writer.apply_relist_unobserved(changed, vanished);
+        self.with_observers(|writer, observers| {
+            let deltas = writer.apply_relist_without_publishing(changed, vanished);
             observers.version = None;
             let wakers = observers.publish(&deltas, true);
             (deltas, wakers)
         })
     }
 
-    /// See [`apply_relist`](Self::apply_relist).
-    fn apply_relist_unobserved<'a>(
+    /// Like [`apply_relist`](Self::apply_relist), but does not pass the deltas to the observers.
+    fn apply_relist_without_publishing<'a>(
         &mut self,
         changed: Vec<StoredObject<K>>,
         vanished: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Vec<Delta<K>> {
-        self.store_finished();
-        let stored: Vec<_> = changed.iter().map(|object| self.stored_form(object)).collect();
+        self.store_finished_batches();
+        let stored: Vec<_> = changed.iter().map(|object| self.prepare_for_storage(object)).collect();
         let (replaced, removed) = self.shared.write(|objects| {
             let replaced: Vec<_> = stored.into_iter().map(|stored| objects.put(stored).0).collect();
             let removed: Vec<_> = vanished.filter_map(|key| objects.remove(key)).collect();

@@ -1,4 +1,5 @@
-//! The packed objects of a writer: packing on other threads, and moves between pages. Does nothing for typed storage.
+//! The packed objects of a writer: packing on other threads, and moves between pages. With typed storage, nothing is
+//! packed or moved.
 
 use super::{MAX_MOVES_PER_LOCK, Writer};
 use crate::reflector::codec::Codec;
@@ -14,27 +15,29 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// The maximum number of objects that the writer compresses again with each event. More than one, so that the writer
-/// catches up with the objects of a list that arrived before the dictionary was full.
+/// The maximum number of outdated objects that the writer compresses again with each event. The number is greater than
+/// one, because each event may add an outdated object.
 const REPACKS_PER_EVENT: usize = 2;
-/// The maximum number of objects that the writer compresses again when no event is available: about a millisecond.
+/// The maximum number of objects that the writer compresses again when no event is available: about a millisecond of
+/// work.
 const REPACKS_PER_POLL: usize = 64;
 
 /// The keys of the packed objects that were compressed with an earlier method than the current one.
 #[derive(Default)]
-pub(super) struct Outdated {
+pub(super) struct OutdatedKeys {
     keys: Vec<OwnedKey>,
-    /// The method that was the best one when `keys` was filled.
+    /// The method that was the best method when `keys` was last filled.
     method: Option<Method>,
 }
 
-impl Outdated {
-    /// Whether the method has changed since the last call: all objects then have to be checked.
-    fn method_changed(&mut self, method: Method) -> bool {
+impl OutdatedKeys {
+    /// Records the current method. Returns whether the method differs from that of the last call: the caller then has to
+    /// check all objects.
+    fn record_method(&mut self, method: Method) -> bool {
         self.method.replace(method) != Some(method)
     }
 
-    /// Adds an object if it was packed with an earlier method.
+    /// Adds the key of `packed` if the object was compressed with an earlier method.
     fn add<K>(&mut self, packed: &Packed, codec: Option<&Arc<Codec<K>>>) {
         if self.method.is_some() && codec.is_some_and(|codec| codec.is_outdated(packed)) {
             self.keys.push(owned_key(packed.key()));
@@ -43,16 +46,17 @@ impl Outdated {
 }
 
 impl<K: Storable> Writer<K> {
-    /// Stores the finished batches, without waiting for the others, and compresses some outdated objects again.
-    pub(super) fn store_finished(&mut self) {
+    /// Stores the finished batches, without waiting for the unfinished batches, and compresses some outdated objects
+    /// again.
+    pub(super) fn store_finished_batches(&mut self) {
         while let Some(batch) = self.packing.next_finished() {
             self.store_packed(&batch);
         }
         self.repack(REPACKS_PER_EVENT);
     }
 
-    /// Converts an object to its stored form.
-    pub(super) fn stored_form(&mut self, object: &StoredObject<K>) -> StoredObject<K> {
+    /// Converts an object to the form that the store contains. Adds a packed object to the move queue.
+    pub(super) fn prepare_for_storage(&mut self, object: &StoredObject<K>) -> StoredObject<K> {
         let packed = match (self.shared.codec(), object) {
             (None, object) => return object.clone(),
             (Some(_), StoredObject::Packed(packed)) => packed.clone(),
@@ -66,22 +70,24 @@ impl<K: Storable> Writer<K> {
         StoredObject::Packed(packed)
     }
 
-    /// Converts an object of a snapshot to its stored form, which stays typed while another thread packs the object.
-    pub(super) fn stored_form_of_listed(&mut self, object: &StoredObject<K>) -> StoredObject<K> {
-        if !self.emits_additions
+    /// Like [`prepare_for_storage`](Self::prepare_for_storage), for an object of a snapshot. If another thread packs the
+    /// object, returns the typed object: the store contains the typed object until the batch is stored.
+    pub(super) fn prepare_listed_for_storage(&mut self, object: &StoredObject<K>) -> StoredObject<K> {
+        if !self.records_additions
             && let (Some(codec), StoredObject::Typed(typed)) = (self.shared.codec(), object)
             && self.packing.add(codec, typed)
         {
             return object.clone();
         }
-        self.stored_form(object)
+        self.prepare_for_storage(object)
     }
 
-    /// Compresses up to `limit` outdated objects again with the current method. Returns whether there are more.
+    /// Compresses up to `limit` outdated objects again with the current method. Returns whether outdated objects
+    /// remain.
     fn repack(&mut self, limit: usize) -> bool {
         let Self { shared, snapshot, move_queue, outdated, .. } = self;
         let Some(codec) = shared.codec() else { return false };
-        if outdated.method_changed(codec.compression.best_method()) {
+        if outdated.record_method(codec.compression.best_method()) {
             let current = shared.read();
             let maps = [Some(&*current), snapshot.as_ref().map(|next| &next.objects)];
             let stored = maps.into_iter().flatten().flat_map(ObjectMap::iter);
@@ -121,7 +127,7 @@ impl<K: Storable> Writer<K> {
 
     /// Stores packed batches. Ready when all batches are stored, and all objects are compressed with the current
     /// method.
-    pub(crate) fn poll_packed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_packing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(batch) = ready!(self.packing.poll_next(cx)) {
             self.store_packed(&batch);
         }
@@ -132,7 +138,7 @@ impl<K: Storable> Writer<K> {
         Poll::Ready(())
     }
 
-    /// Replaces each object of a batch by its packed form, in the maps that still hold the object.
+    /// Replaces each object of a batch by its packed form, in the maps that still contain the object.
     fn store_packed(&mut self, batch: &Batch<K>) {
         let Self { shared, snapshot, move_queue, outdated, .. } = self;
         for (object, packed) in batch.packed_objects() {
@@ -140,7 +146,7 @@ impl<K: Storable> Writer<K> {
                 let stored = objects.get_mut(packed.key()).filter(|stored| stored.holds_typed(object));
                 stored.map(|stored| *stored = StoredObject::Packed(packed.clone())).is_some()
             };
-            // Both maps hold the object if a relist found it unchanged.
+            // Both maps contain the object if a relist found the object unchanged.
             let (new, old) =
                 (snapshot.as_mut().is_some_and(|next| replace(&mut next.objects)), shared.write(replace));
             if new || old {
@@ -151,13 +157,14 @@ impl<K: Storable> Writer<K> {
         self.compact_pages(None);
     }
 
-    /// Moves objects to shared pages once they fill a page: objects with a page of their own, and the remaining
-    /// objects on the page of `removed` if most objects of that page were removed.
+    /// Moves the queued objects to shared pages if these objects fill a page, or keep too many vacated pages in memory.
+    /// Before that, adds the remaining objects on the page of `removed` to the queue if most objects of that page were
+    /// removed.
     pub(super) fn compact_pages(&mut self, removed: Option<&StoredObject<K>>) {
         if let Some(StoredObject::Packed(removed)) = removed {
             self.move_queue.add_page_of(removed);
         }
-        if !self.move_queue.may_fill_a_page() {
+        if !self.move_queue.may_have_moves() {
             return;
         }
         let Self { shared, snapshot, move_queue, .. } = self;

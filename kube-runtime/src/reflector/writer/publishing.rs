@@ -1,4 +1,5 @@
-//! The observers of a writer's store: they receive the deltas and the failures.
+//! Access to the observers of a writer's store: the subscribers and the indexes receive the deltas, and the subscribers
+//! also receive the failures of the watch.
 
 use super::Writer;
 use crate::reflector::object_map::{Keyed, ObjectMap};
@@ -17,16 +18,16 @@ impl<K> Writer<K> {
 
     /// Passes a failure of the watch to the subscribers.
     pub(crate) fn publish_error(&mut self, error: &Arc<Error>) {
-        self.observed(|_, observers| ((), observers.publish_error(error)));
+        self.with_observers(|_, observers| ((), observers.publish_error(error)));
     }
 
-    /// Ends the streams of the current subscribers, because the store is no longer fed.
+    /// Ends the streams of the current subscribers, because nothing feeds the store any more.
     pub(crate) fn end_subscribers(&mut self) {
-        self.observed(|_, observers| ((), observers.end_subscribers()));
+        self.with_observers(|_, observers| ((), observers.end_subscribers()));
     }
 
     /// Calls `f` with the locked observers. After the lock is released, calls the wakers that `f` returned.
-    pub(super) fn observed<T>(
+    pub(super) fn with_observers<T>(
         &mut self,
         f: impl FnOnce(&mut Self, &mut Observers<K>) -> (T, Vec<Waker>),
     ) -> T {

@@ -1,0 +1,91 @@
+//! A generated package that depends on the crates of this project, or on kube, as the package of a user does.
+//!
+//! The lock file is that of this project, or that of the contender for kube. As in a project whose dependencies come from
+//! a registry, no dependency is built incrementally or with debug information, and no profile of this project's workspace
+//! applies. The manifest sets this for all dependencies, because cargo by default builds dependencies by path, such as
+//! the packages of this project, incrementally.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::build::Folders;
+use super::contender::Contender;
+
+/// The features of kube that correspond to the default features of this project's crates: the table "Cargo features" of
+/// `docs/migrating-from-kube.md` lists what these crates always contain. HTTP/2 and Protobuf have no counterpart in kube.
+const KUBE_FEATURES: [&str; 9] =
+    ["admission", "client", "derive", "gzip", "jsonpatch", "oidc", "proxy", "runtime", "unstable-runtime"];
+
+/// Replaces the folder `package` with a package of these source files (name and text) and these further dependencies
+/// (lines of the manifest).
+///
+/// # Errors
+/// If the folder cannot be removed, or a file cannot be written.
+pub(super) fn write(
+    folders: &Folders,
+    package: &Path,
+    contender: Contender,
+    further: &str,
+    sources: &[(String, String)],
+) -> anyhow::Result<()> {
+    let (lock, crates) = if contender == Contender::Kube {
+        (
+            folders.source_folder("kube").join("Cargo.lock"),
+            format!("kube = {{ version = \"=5.0.0\", features = {KUBE_FEATURES:?} }}\n"),
+        )
+    } else {
+        let dependency = |name: &str| {
+            let path = folders.root.join(name);
+            format!("{name} = {{ path = {:?} }}\n", path.display().to_string())
+        };
+        (
+            folders.root.join("Cargo.lock"),
+            ["kube-client", "kube-derive", "kube-runtime"].map(dependency).concat(),
+        )
+    };
+    remove(package)?;
+    let write = |path: PathBuf, text: &str| {
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    fs::create_dir_all(package.join("src"))
+        .with_context(|| format!("cannot create {}", package.display()))?;
+    fs::copy(&lock, package.join("Cargo.lock")).with_context(|| format!("cannot copy {}", lock.display()))?;
+    write(package.join("Cargo.toml"), &manifest(&crates, further))?;
+    sources.iter().try_for_each(|(name, text)| write(package.join("src").join(name), text))
+}
+
+/// Removes the folder of the package, if it exists.
+///
+/// # Errors
+/// If the folder cannot be removed.
+pub(super) fn remove(package: &Path) -> anyhow::Result<()> {
+    if package.exists() {
+        fs::remove_dir_all(package).with_context(|| format!("cannot remove {}", package.display()))?;
+    }
+    Ok(())
+}
+
+fn manifest(crates: &str, further: &str) -> String {
+    format!(
+        r#"[workspace]
+
+[package]
+name = "user"
+version = "0.0.0"
+edition = "2024"
+publish = false
+
+[profile.dev]
+debug = "line-tables-only"
+
+[profile.dev.package."*"]
+debug = false
+incremental = false
+
+[dependencies]
+{crates}k8s-openapi = {{ version = "0.29", default-features = false, features = ["std", "latest"] }}
+{further}"#
+    )
+}
