@@ -26,7 +26,12 @@ async fn list_pages() -> anyhow::Result<()> {
             // A continue token is valid for some minutes. The error 410 for an expired token contains a new token,
             // which continues the list at a newer resource version.
             Err(Error::Api(status)) if status.is_gone() && params.continue_token.is_some() => {
-                params.continue_token = status.metadata.and_then(|metadata| metadata.continue_);
+                let token = status.metadata.and_then(|metadata| metadata.continue_);
+                anyhow::ensure!(
+                    token.is_some() && token != params.continue_token,
+                    "the continue token has expired, and the server sends no new token: list with larger pages"
+                );
+                params.continue_token = token;
                 continue;
             }
             page => page?,

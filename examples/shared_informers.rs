@@ -32,8 +32,9 @@ async fn main() -> anyhow::Result<()> {
     }
     let mut changes = maps.subscribe();
     manager.task("deletions", async move {
-        while let Some(Ok(event)) = changes.next().await {
-            let StoreEvent::Delta(delta) = event else { continue };
+        while let Some(event) = changes.next().await {
+            // After an error, the informer continues.
+            let Ok(StoreEvent::Delta(delta)) = event else { continue };
             if delta.kind() == DeltaKind::Deleted
                 && let Some(map) = delta.last()
             {

@@ -79,8 +79,9 @@ pub(super) fn credentials(config: &Config, hooks: Hooks<'_>) -> Result<Credentia
 
 pub(super) fn impersonation_headers(user: &AuthInfo) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
+    let uid = user.impersonate_uid.as_deref().filter(|uid| !uid.is_empty());
     let Some(name) = user.impersonate.as_deref().filter(|name| !name.is_empty()) else {
-        let has_other_fields = user.impersonate_uid.is_some()
+        let has_other_fields = uid.is_some()
             || user.impersonate_groups.as_ref().is_some_and(|groups| !groups.is_empty())
             || user.impersonate_user_extra.as_ref().is_some_and(|extra| !extra.is_empty());
         if has_other_fields {
@@ -98,7 +99,7 @@ pub(super) fn impersonation_headers(user: &AuthInfo) -> Result<HeaderMap> {
         Ok(())
     };
     add("impersonate-user".to_owned(), name)?;
-    if let Some(uid) = &user.impersonate_uid {
+    if let Some(uid) = uid {
         add("impersonate-uid".to_owned(), uid)?;
     }
     for group in user.impersonate_groups.iter().flatten() {

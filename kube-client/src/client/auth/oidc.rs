@@ -344,7 +344,8 @@ fn expiry(token: &str) -> Option<jiff::Timestamp> {
         reason = "an `as` cast saturates, and the range is checked below"
     )]
     let seconds = claims.exp.floor() as i64;
-    Some(jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX))
+    let nearest = if seconds < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    Some(jiff::Timestamp::from_second(seconds).unwrap_or(nearest))
 }
 
 #[derive(Deserialize)]
@@ -376,5 +377,21 @@ impl Refusal {
         let is_code = self.error.len() <= 64
             && self.error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         if is_code { format!(" ({})", self.error) } else { String::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_out_of_range_is_the_nearest_time() {
+        let expiry_of = |seconds: &str| {
+            let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{seconds}}}"#));
+            expiry(&format!("e30.{payload}.c2ln"))
+        };
+        assert_eq!(expiry_of("1e300"), Some(jiff::Timestamp::MAX));
+        assert_eq!(expiry_of("-1e300"), Some(jiff::Timestamp::MIN));
+        assert_eq!(expiry_of("1.9"), jiff::Timestamp::from_second(1).ok());
     }
 }

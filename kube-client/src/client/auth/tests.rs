@@ -207,6 +207,10 @@ fn impersonation_requires_a_user_and_valid_header_values() {
     let groups = Some(vec!["g".to_owned()]);
     let alone = AuthInfo { impersonate_groups: groups, ..AuthInfo::default() };
     assert!(message(alone).contains("`as`"));
+    let empty = AuthInfo { impersonate_uid: Some(String::new()), ..AuthInfo::default() };
+    assert!(impersonation_headers(&empty).unwrap().is_empty());
+    let jane = AuthInfo { impersonate: Some("jane".into()), ..empty };
+    assert!(impersonation_headers(&jane).unwrap().keys().eq(["impersonate-user"]));
     let odd = AuthInfo { impersonate: Some("a\nb".into()), ..AuthInfo::default() };
     assert!(message(odd).contains("impersonate-user"));
 }

@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 
 use crate::client::body::{Body, clone_request};
 use crate::{
-    client::{long_running::is_upgrade, response::retry_after_seconds},
+    client::{clock, long_running::is_upgrade, response::retry_after_seconds},
     config::RetryPolicy,
     error::{BoxError, Error, TransportKind},
 };
@@ -109,7 +109,7 @@ async fn drain_and_wait<S>(
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
 {
-    let resume = Instant::now() + wait;
+    let resume = clock::add_or_far_future(Instant::now(), wait);
     if let Ok(response) = outcome {
         response.into_body().drain().await;
     }
@@ -253,6 +253,15 @@ mod tests {
         let service = service_fn(|_: Request<Body>| async { response(503, None) });
         let request = Request::get("/x").body(Body::empty()).unwrap();
         assert_eq!(RetryLayer(policy).layer(service).oneshot(request).await.unwrap().status(), 503);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_beyond_the_range_of_the_clock_does_not_end_if_the_policy_allows_it() {
+        let policy = RetryPolicy::default().initial(Duration::MAX).total(Duration::MAX);
+        let service = service_fn(|_: Request<Body>| async { response(503, None) });
+        let request = Request::get("/x").body(Body::empty()).unwrap();
+        let response = RetryLayer(policy).layer(service).oneshot(request);
+        assert!(tokio::time::timeout(Duration::from_secs(86_400), response).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -123,7 +123,8 @@ fn error_type(error: &BoxError) -> &'static str {
             TransportKind::Connect => "connect",
             TransportKind::Proxy => "proxy",
             TransportKind::Tls => "tls",
-            _ => "broken_connection",
+            TransportKind::Broken => "broken_connection",
+            TransportKind::Other => "_OTHER",
         },
         _ => "_OTHER",
     }

@@ -99,7 +99,7 @@ impl Request {
         if let Some(subresource) = subresource {
             check_path_segment(format_args!("name of a subresource"), subresource)?;
             path.push('/');
-            path.push_str(subresource);
+            path.extend(percent_encoding::utf8_percent_encode(subresource, ESCAPED_IN_PATH_SEGMENT));
         }
         Ok(path)
     }

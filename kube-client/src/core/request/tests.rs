@@ -104,6 +104,10 @@ fn escapes_or_rejects_names_that_change_the_path() {
         "GET /api/v1/namespaces/ns/pods/a%3Fb%23c",
     );
     check_method_and_url(
+        pods().get_subresource("status?a#b", "a"),
+        "GET /api/v1/namespaces/ns/pods/a/status%3Fa%23b",
+    );
+    check_method_and_url(
         pods().get("system:node", &GetParams::default()),
         "GET /api/v1/namespaces/ns/pods/system:node",
     );
