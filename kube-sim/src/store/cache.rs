@@ -153,7 +153,7 @@ impl State {
 
     /// Changes the lag of a cache.
     pub(crate) fn set_lag(&mut self, id: usize, lag: Lag) {
-        self.cache_version(id);
+        self.caches.servers[id].reached = self.cache_version(id);
         self.caches.servers[id].lag = lag.with_limited_time();
         self.update_for_new_lag();
     }

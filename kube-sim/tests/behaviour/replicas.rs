@@ -169,6 +169,20 @@ async fn a_cache_survives_compactions_and_does_not_go_back_when_the_lag_grows() 
     assert_eq!(replica.cached_version(), sim.resource_version());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_cache_without_a_lag_does_not_go_back_when_it_gets_a_lag() {
+    for lag in [Lag::Versions(5), Lag::Time(Duration::from_secs(60))] {
+        let sim = Sim::new();
+        // The other cache lags by a time, so the simulation records the version and the time of each change.
+        let _other = sim.replica(Lag::Time(Duration::from_secs(60)));
+        let replica = sim.replica(Lag::None);
+        create(&sim, "a");
+        replica.set_lag(lag);
+        assert_eq!(replica.cached_version(), sim.resource_version());
+        assert_eq!(list(&replica, "?resourceVersion=0").await.0, ["a"]);
+    }
+}
+
 #[tokio::test]
 async fn a_balanced_client_reaches_each_server_in_turn() {
     let sim = Sim::new();

@@ -1,6 +1,6 @@
 //! Tests of the fields that an update or a status update may change.
 
-use crate::common::{PODS, delete, get, merge_patch, pod, post};
+use crate::common::{PODS, delete, get, merge_patch, pod, post, put};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
@@ -175,6 +175,13 @@ async fn the_cluster_ip_of_a_service_is_immutable() {
             assert_eq!(merge_patch(&sim, &path, json!({"spec": kept})).await.ok()["spec"], before["spec"]);
         }
     }
+    let external = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "headless"},
+        "spec": {"type": "ExternalName", "externalName": "a.b"}});
+    let updated = put(&sim, &format!("{SERVICES}/headless"), external).await.ok();
+    assert_eq!(
+        updated["spec"],
+        json!({"type": "ExternalName", "externalName": "a.b", "sessionAffinity": "None"})
+    );
     let external =
         json!({"type": "ExternalName", "externalName": "a.b", "clusterIP": "", "clusterIPs": null});
     merge_patch(&sim, &format!("{SERVICES}/a"), json!({"spec": external})).await.ok();

@@ -59,10 +59,11 @@ pub(super) fn preserve(old: &Value, new: &mut Value) {
     let fields = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
     if new["type"] == "ExternalName" {
         // An ExternalName service has no cluster IPs: drop the addresses of the old object.
+        let is_policy_unchanged = old["internalTrafficPolicy"] == new["internalTrafficPolicy"];
         if old["type"] != "ExternalName"
             && let Some(spec) = new.as_object_mut()
         {
-            if old["internalTrafficPolicy"] == spec["internalTrafficPolicy"] {
+            if is_policy_unchanged {
                 spec.remove("internalTrafficPolicy");
             }
             spec.retain(|key, value| {
