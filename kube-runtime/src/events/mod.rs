@@ -125,14 +125,10 @@ impl Recorder {
     /// Outside of a tokio runtime.
     pub async fn publish(&self, ev: &Event, reference: &ObjectReference) -> Result<(), kube_client::Error> {
         let (now, time) = (Instant::now(), crate::time::now());
-        let mut next = self.shared.lock_state().observe(ev, &self.shared.reporter, reference, now, time);
-        if next.is_some() {
-            self.start_flusher();
-        }
-        while let Some(write) = next {
-            next = self.shared.send(write).await?;
-        }
-        Ok(())
+        let write = self.shared.lock_state().observe(ev, &self.shared.reporter, reference, now, time);
+        let Some(write) = write else { return Ok(()) };
+        self.start_flusher();
+        PendingWrite { shared: &self.shared, write: Some(write) }.send_all().await
     }
 
     /// The number of published events that the counts on the server will never include, because of the rate limit, an
@@ -201,16 +197,9 @@ impl RecorderData {
             due.into_iter().map(|write| PendingWrite { shared: self, write: Some(write) }).collect();
         let mut result = Ok(());
         for write in due {
-            if let Err(error) = write.send().await {
-                result = result.and(Err(error));
-            }
+            result = result.and(write.send_all().await);
         }
         result
-    }
-
-    /// Sends a write. Returns the next write if the event has become a series in the meantime.
-    async fn send(&self, write: Write) -> Result<Option<Write>, kube_client::Error> {
-        PendingWrite { shared: self, write: Some(write) }.send().await
     }
 
     /// Sends the request of a write. If the event to patch no longer exists, creates the event.
@@ -257,12 +246,14 @@ struct PendingWrite<'a> {
 }
 
 impl PendingWrite<'_> {
-    /// Sends the write. Returns the next write of the series, if one is due.
-    async fn send(mut self) -> Result<Option<Write>, kube_client::Error> {
-        let Some(write) = &self.write else { return Ok(None) };
-        self.shared.send_request(write).await?;
-        let Some(write) = self.write.take() else { return Ok(None) };
-        Ok(self.shared.lock_state().finish(&write, Instant::now()))
+    /// Sends the write, and then the next write of the series, if one has become due in the meantime.
+    async fn send_all(mut self) -> Result<(), kube_client::Error> {
+        while let Some(write) = &self.write {
+            self.shared.send_request(write).await?;
+            let next = self.shared.lock_state().finish(write, Instant::now());
+            self.write = next;
+        }
+        Ok(())
     }
 }
 

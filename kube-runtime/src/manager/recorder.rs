@@ -18,20 +18,23 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 static UPKEEP_LOCK: AsyncMutex<()> = AsyncMutex::const_new(());
 
 /// The bucket bounds, in seconds, of the histograms of durations.
-const DURATION_BUCKETS: [(&str, &[f64]); 6] = [
+const DURATION_BUCKETS: [(&str, &[f64]); 7] = [
     ("workqueue_queue_duration_seconds", &QUEUE_BUCKETS),
     ("workqueue_work_duration_seconds", &QUEUE_BUCKETS),
     ("controller_runtime_reconcile_time_seconds", &RECONCILE_BUCKETS),
+    ("controller_runtime_webhook_latency_seconds", &WEBHOOK_BUCKETS),
     ("rest_client_request_duration_seconds", &REQUEST_BUCKETS),
     ("reflector_list_duration_seconds", &REQUEST_BUCKETS),
     ("reflector_watch_duration_seconds", &[1.0, 10.0, 60.0, 120.0, 300.0, 600.0]),
 ];
 const QUEUE_BUCKETS: [f64; 12] = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0];
-const RECONCILE_BUCKETS: [f64; 35] = [
+const RECONCILE_BUCKETS: [f64; 40] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25,
-    1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 30.0, 60.0,
+    1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0,
+    50.0, 60.0,
 ];
-const REQUEST_BUCKETS: [f64; 11] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0];
+const WEBHOOK_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const REQUEST_BUCKETS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0];
 /// The bucket bounds of the histograms that count the items of a list or a watch.
 const ITEM_BUCKETS: [f64; 6] = [1.0, 10.0, 100.0, 1000.0, 10_000.0, 100_000.0];
 

@@ -266,6 +266,28 @@ async fn a_failed_request_is_an_error_and_the_next_occurrence_writes_the_event()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repetition_during_a_flush_is_counted_on_the_server() {
+    let sim = Sim::new();
+    let recorder = recorder(&sim);
+    let fault = sim.faults().add(Rule::new(Action::status(403)).resource("events"));
+    recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap_err();
+    sim.faults().remove(fault);
+    sim.faults().add(Rule::new(Action::Delay(MINUTE)).verb("create").resource("events"));
+    let repeat = async {
+        sleep(MINUTE / 2).await;
+        recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap();
+    };
+    let (flushed, ()) = futures::join!(recorder.flush(), repeat);
+    flushed.unwrap();
+    assert_eq!(stored_events(&sim).await, ["a Saved 2"]);
+    for _ in 0..2 {
+        recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap();
+    }
+    recorder.flush().await.unwrap();
+    assert_eq!(stored_events(&sim).await, ["a Saved 4"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_next_occurrence_writes_an_event_whose_publication_was_cancelled() {
     let sim = Sim::new();
     let recorder = recorder(&sim);
