@@ -85,10 +85,7 @@ pub(super) fn expand_impls(model: &Model) -> Option<TokenStream> {
             where
                 D: #serde::Deserializer<'de>,
             {
-                let (metadata, spec, #pattern): (_, _, #read) = match #support::#decode(deserializer, &DEFINITION) {
-                    ::core::result::Result::Ok(parts) => parts,
-                    ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
-                };
+                let (metadata, spec, #pattern): (_, _, #read) = #support::#decode(deserializer, &DEFINITION)?;
                 ::core::result::Result::Ok(Self { metadata, spec, #init })
             }
         }

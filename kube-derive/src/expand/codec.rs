@@ -33,10 +33,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             where
                 D: #serde::Deserializer<'de>,
             {
-                let (metadata, spec, #status): (_, _, #read) = match #support::#decode(deserializer, &DEFINITION) {
-                    ::core::result::Result::Ok(parts) => parts,
-                    ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
-                };
+                let (metadata, spec, #status): (_, _, #read) = #support::#decode(deserializer, &DEFINITION)?;
                 ::core::result::Result::Ok(Self { metadata, spec, #init })
             }
         }
