@@ -22,10 +22,7 @@ pub enum KubeconfigError {
     },
 
     /// `KUBECONFIG` is set, but none of the listed files exists.
-    #[error(
-        "none of the files in KUBECONFIG exists: {}; correct or unset KUBECONFIG",
-        join_with_commas(paths.iter().map(|path| path.display()))
-    )]
+    #[error("{}; correct or unset KUBECONFIG", describe_missing_files(paths))]
     AllMissing {
         /// The listed files.
         paths: Vec<PathBuf>,
@@ -279,6 +276,15 @@ impl From<InferConfigError> for Error {
     fn from(error: InferConfigError) -> Self {
         Self::config(error)
     }
+}
+
+/// The text of [`KubeconfigError::AllMissing`] without its advice. `paths` is empty if the variable contains only separators.
+fn describe_missing_files(paths: &[PathBuf]) -> String {
+    if paths.is_empty() {
+        return "KUBECONFIG contains no path of a file".to_owned();
+    }
+    let paths = join_with_commas(paths.iter().map(|path| path.display()));
+    format!("none of the files in KUBECONFIG exists: {paths}")
 }
 
 /// Joins the items with commas: `a, b, c`.

@@ -66,12 +66,13 @@ fn entry_matches(entry: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool
 }
 
 /// Splits an entry such as `host:port`, `[v6]:port` or `[v6]` into the host and the port, if there is one. An IPv6 address
-/// without brackets has no port.
+/// without brackets has no port. An entry with an invalid port matches no host: it is returned whole.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     if let Some(rest) = entry.strip_prefix('[')
         && let Some((address, rest)) = rest.split_once(']')
     {
-        return (address, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
+        let port = rest.strip_prefix(':').and_then(|port| port.parse().ok());
+        return if rest.is_empty() || port.is_some() { (address, port) } else { (entry, None) };
     }
     match entry.split_once(':') {
         Some((name, port)) if !port.contains(':') => match port.parse() {
@@ -122,6 +123,8 @@ mod tests {
         assert_bypass_is("https://[fd00::1]:6443", "fd00::/8", true);
         assert_bypass_is("https://[fd00::1]:6443", "[fd00::1]:6443", true);
         assert_bypass_is("https://[fd00::1]:6443", "fd00::1", true);
+        assert_bypass_is("https://[fd00::1]:6443", "[fd00::1]", true);
+        assert_bypass_is("https://[fd00::1]:6443", "[fd00::1]:x", false);
         assert_bypass_is("https://api.example.com", "example.com", true);
         assert_bypass_is("https://example.com", "example.com", true);
         assert_bypass_is("https://example.com", ".example.com", false);

@@ -25,7 +25,8 @@ pub(crate) enum Caller {
 
 /// The bearer token in the headers of a request; `None` if the request has no bearer token.
 pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
-    header_text(headers, &header::AUTHORIZATION).strip_prefix("Bearer ").map(str::trim)
+    let (scheme, token) = header_text(headers, &header::AUTHORIZATION).split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The user of a request, or the user that the request impersonates. Only a request that an HTTPS listener receives has a

@@ -152,6 +152,7 @@ async fn respond(sim: Sim, request: Request<Incoming>) -> Result<Response<Full<B
 fn is_local(host: &str) -> bool {
     let name = match host.parse::<SocketAddr>() {
         Ok(addr) => return addr.ip().is_loopback(),
+        Err(_) if host.ends_with(']') => host,
         Err(_) => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
     name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())

@@ -258,7 +258,7 @@ async fn impersonation_needs_permission() {
     let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     let path = "/api/v1/namespaces/x/serviceaccounts/robot/token";
     let issued = call(&sim, Method::POST, path, body).await.ok();
-    let authorization = format!("Bearer {}", issued["status"]["token"].as_str().unwrap());
+    let authorization = format!("bearer {}", issued["status"]["token"].as_str().unwrap());
     let headers = |name: &'static str, value: &'static str| {
         [("authorization", authorization.as_str()), ("impersonate-user", "joe"), (name, value)]
     };

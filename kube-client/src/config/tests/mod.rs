@@ -395,6 +395,8 @@ fn the_error_for_missing_files_contains_all_their_paths() {
     let message =
         load::read_listed_files(&path_list(&["/no/a".into(), "/no/b".into()])).unwrap_err().to_string();
     assert!(message.contains("/no/a, /no/b") && message.contains("KUBECONFIG"), "{message}");
+    let message = load::read_listed_files(&path_list(&["".into(), "".into()])).unwrap_err().to_string();
+    assert!(message.starts_with("KUBECONFIG contains no path"), "{message}");
     let message = Kubeconfig::read_from("/no/a").unwrap_err().to_string();
     assert!(message.contains("/no/a"), "{message}");
 }

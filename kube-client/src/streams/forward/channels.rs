@@ -58,7 +58,8 @@ pub(super) async fn run(reader: Reader, writer: Writer, endpoints: Vec<Endpoint>
         ports.push(Port { number: port, to_program, error, is_named: [false; 2] });
         inputs.push(Some(from_program));
     }
-    let messages = poll_fn(|cx| poll_inputs(&mut inputs, cx));
+    let mut first = 0;
+    let messages = poll_fn(|cx| poll_inputs(&mut inputs, &mut first, cx));
     let result = writer.run(read(reader, &mut ports), messages).await;
     let failure = result.as_ref().err().map(Failure::of);
     for port in ports {
@@ -68,16 +69,22 @@ pub(super) async fn run(reader: Reader, writer: Writer, endpoints: Vec<Endpoint>
 }
 
 /// The next message to the server. The message begins with a byte for the channel. `None` after the program has dropped
-/// all streams: the program cannot end a connection in another way.
-fn poll_inputs(inputs: &mut [Option<Receiver>], cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-    for (index, input) in inputs.iter_mut().enumerate() {
-        let Some(receiver) = input else { continue };
+/// all streams: the program cannot end a connection in another way. The search for a message begins at the index `first`.
+/// `first` then becomes the index after the message, so that a port with much input does not delay the other ports.
+fn poll_inputs(
+    inputs: &mut [Option<Receiver>],
+    first: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Bytes>> {
+    for index in (*first..inputs.len()).chain(0..*first) {
+        let Some(receiver) = &mut inputs[index] else { continue };
         match receiver.poll_next(cx) {
             Poll::Ready(Some(mut message)) => {
                 message[0] = u8::try_from(2 * index).unwrap_or_default();
+                *first = index + 1;
                 return Poll::Ready(Some(message.freeze()));
             }
-            Poll::Ready(None) => *input = None,
+            Poll::Ready(None) => inputs[index] = None,
             Poll::Pending => {}
         }
     }
@@ -114,5 +121,33 @@ async fn read(mut reader: Reader, ports: &mut [Port]) -> Result<()> {
                 let _ = error.send(text);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::streams::outbound::outbound_buffer;
+    use futures::FutureExt;
+    use tokio::io::AsyncWriteExt;
+
+    #[test]
+    fn a_port_with_much_input_does_not_delay_the_other_ports() {
+        let (mut streams, mut inputs): (Vec<_>, Vec<_>) = (0..3)
+            .map(|_| outbound_buffer(1 << 10, 1, None))
+            .map(|(stream, input)| (stream, Some(input)))
+            .unzip();
+        let (mut first, mut context) = (0, Context::from_waker(std::task::Waker::noop()));
+        let mut channels = Vec::new();
+        for _ in 0..6 {
+            for stream in &mut streams[..2] {
+                stream.write_all(b"x").now_or_never().unwrap().unwrap();
+            }
+            let Poll::Ready(Some(message)) = poll_inputs(&mut inputs, &mut first, &mut context) else {
+                panic!()
+            };
+            channels.push(message[0]);
+        }
+        assert_eq!(channels, [0, 2, 0, 2, 0, 2]);
     }
 }
