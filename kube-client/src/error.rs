@@ -61,7 +61,7 @@ pub enum Error {
     Transport {
         /// The stage at which the connection failed.
         kind: TransportKind,
-        /// The failed operation and the address. For some failures, also advice.
+        /// The failed operation, with the address or the request if they are known. For some failures, also advice.
         what: String,
         /// The error of the transport.
         source: Option<BoxError>,
@@ -87,7 +87,8 @@ pub enum Error {
         source: BoxError,
     },
 
-    /// One object of a list or a watch does not decode. The stream continues with the next object.
+    /// One object of a list or a watch does not decode. A `ListStream` or a watch continues with the next object; a method
+    /// that returns a whole list fails.
     #[error(transparent)]
     Object(Box<UndecodableObject>),
 
@@ -133,7 +134,7 @@ pub enum DiscoveryError {
         what: String,
     },
 
-    /// The name may belong to a group version whose discovery failed.
+    /// Discovery did not find the requested name. The name may belong to a group version whose discovery failed.
     #[error("cannot find {name:?}, and the discovery of {group_versions} failed")]
     Incomplete {
         /// The name that was requested.

@@ -15,7 +15,7 @@ pub(crate) fn duration_up_to(limit: Duration) -> Duration {
     limit.mul_f64(fastrand::f64())
 }
 
-/// Random hexadecimal digits for the end of a name, which distinguish this process from other processes.
+/// Random hexadecimal digits. At the end of a name, the digits distinguish this process from other processes.
 pub(crate) fn suffix() -> String {
     format!("{:016x}", fastrand::u64(..))
 }
@@ -41,8 +41,8 @@ pub fn seed(seed: u64) {
 #[cfg(test)]
 pub(crate) type Rng = fastrand::Rng;
 
-/// Runs a model test once for each of several seeds of its random generator. The number of seeds is 2,000, or the number
-/// that `cargo xtask test --models` sets. A failure prints its seed.
+/// Runs a model test once for each seed. The number of seeds is 2,000, or the number that `cargo xtask test --models` sets.
+/// A failure prints its seed.
 #[cfg(test)]
 pub(crate) fn check_model(run: impl Fn(&mut Rng) -> Result<(), String>) {
     let sequences = std::env::var("KUBE_MODEL_SEQUENCES").ok();

@@ -39,7 +39,7 @@ impl<K: Execute> Api<K> {
     ///
     /// # Errors
     /// As for [`exec`](Api::exec). [`KubeError::Request`] if `target` does not end with a name, the source cannot be
-    /// read, or `tar` is missing or fails; the text contains the message of `tar`. API servers may report success
+    /// read, or `tar` is missing or fails; the error text contains the message of `tar`. API servers may report success
     /// although `tar` has failed: see [`AttachedProcess::join`](super::AttachedProcess::join).
     ///
     /// # Cancel safety
@@ -64,8 +64,8 @@ impl<K: Execute> Api<K> {
     /// limited.
     ///
     /// # Errors
-    /// As for [`exec`](Api::exec). [`KubeError::Request`] if `tar` is missing or fails (the text contains its message),
-    /// the archive has a path outside of the source, or the copy cannot be written.
+    /// As for [`exec`](Api::exec). [`KubeError::Request`] if `tar` is missing or fails (the error text contains its
+    /// message), the archive has a path outside of the source, or the copy cannot be written.
     ///
     /// # Cancel safety
     /// Dropping the future stops the copy. Some files may already be copied.

@@ -37,10 +37,11 @@ pub struct DrainParams {
     /// Whether to leave the pods of daemon sets on the node, instead of refusing to drain it. The daemon set controller
     /// ignores whether a node is cordoned, and would create the pods again.
     pub ignore_daemon_sets: bool,
-    /// Whether to evict pods with `emptyDir` volumes, whose data is lost.
+    /// Whether to evict pods with `emptyDir` volumes, whose data is lost. Pods in phase `Succeeded` or `Failed` are evicted
+    /// even without this option.
     pub delete_empty_dir_data: bool,
     /// Whether to evict pods without a controller, and pods whose daemon set no longer exists. No controller creates
-    /// these pods again.
+    /// these pods again. Pods in phase `Succeeded` or `Failed` are evicted even without this option.
     pub force: bool,
     /// Whether to delete the pods instead of evicting them. A deletion ignores `PodDisruptionBudget`s.
     pub disable_eviction: bool,
@@ -56,8 +57,8 @@ pub struct DrainParams {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// The pods that were evicted and no longer exist. With [`DrainParams::disable_eviction`], the pods were deleted
-    /// instead.
+    /// The pods that no longer exist: the drain evicted them, or deleted them with [`DrainParams::disable_eviction`]. Also
+    /// contains pods that another client deleted during the drain.
     pub evicted: Vec<PodName>,
     /// The pods that match [`DrainParams::pod_selector`] and stay on the node: mirror pods, and each daemon set pod whose
     /// phase is neither `Succeeded` nor `Failed`.
@@ -144,8 +145,8 @@ fn list_obstacles(obstacles: &[(PodName, DrainObstacle)]) -> String {
 ///
 /// While a `PodDisruptionBudget` forbids an eviction, or the namespace of the pod is being deleted, this function
 /// repeats the eviction every five seconds. Mirror pods stay on the node. Daemon set pods in phase `Succeeded` or `Failed`
-/// are evicted. Other daemon set pods stay if [`DrainParams::ignore_daemon_sets`] is set; otherwise this function fails
-/// with [`DrainError::Refused`].
+/// are evicted. The other pods of existing daemon sets stay if [`DrainParams::ignore_daemon_sets`] is set; otherwise this
+/// function fails with [`DrainError::Refused`].
 ///
 /// ```
 /// use kube_client::{Client, api::{DrainParams, drain}};
@@ -281,7 +282,7 @@ impl Drain<'_> {
         Ok(Some(exists))
     }
 
-    /// Evicts a pod, or deletes it with `disable_eviction`, and waits until it no longer exists.
+    /// Evicts a pod, and waits until it no longer exists. With `disable_eviction`, deletes the pod instead of evicting it.
     async fn evict(self, pod: CandidatePod) -> Result<PodName, DrainError> {
         let pod_name = name_of(&pod);
         let client = self.client.clone();

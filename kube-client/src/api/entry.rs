@@ -136,14 +136,15 @@ impl<K> OccupiedEntry<'_, K> {
     /// Writes the changes: creates a new object, replaces a changed one, and sends nothing for an unchanged one. The
     /// entry then contains the object as the server stored it. After a dry run, the next commit still sends the write.
     ///
+    /// An object counts as changed after [`get_mut`](Self::get_mut) and [`and_modify`](Self::and_modify).
+    ///
     /// Sets the name and the namespace of the object if they are missing.
     ///
     /// # Errors
     ///
     /// [`CommitError::Validate`] if the object's name or namespace differs from that of the entry, or a new object has a
-    /// `generateName`. [`CommitError::Save`] if the request fails. Its source is a conflict if the object has changed
-    /// since it was read, and "already exists" if another client has created the object. In both cases, read the entry
-    /// again.
+    /// `generateName`. [`CommitError::Save`] if the request fails. Read the entry again if the source of this error is a
+    /// conflict (the object has changed since it was read) or "already exists" (another client has created the object).
     ///
     /// # Cancel safety
     ///

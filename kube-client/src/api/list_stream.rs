@@ -29,9 +29,9 @@ const READ_AHEAD_AFTER: Duration = Duration::from_secs(20);
 /// ([`Error::undecodable`](crate::Error::undecodable)), and continues. Any other error ends the stream. On a
 /// multi-threaded runtime the worker threads decode items in parallel; the stream emits them in the order of the list.
 ///
-/// The stream reads the body only while the program polls the stream. In the first twenty seconds after the head of the
-/// response has arrived, a poll reads only as much text as the decoding needs. Later, a poll reads all text that has
-/// arrived, until 16 MiB of text are buffered.
+/// The stream reads the body only while the program polls the stream or calls [`read_ahead`](Self::read_ahead). In the
+/// first twenty seconds after the head of the response has arrived, the stream reads only as much text as the decoding
+/// needs. Later, it reads all text that has arrived, until 16 MiB of text are buffered.
 ///
 /// Dropping the stream cancels the request.
 pub struct ListStream<K> {
@@ -48,7 +48,7 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
         set_types: TypeMetaSetter<K>,
     ) -> Self {
         let item_decoder = decoder.clone();
-        let decode = move |piece: &[u8]| item_decoder.decode_item(piece, |item| set_types.apply(item));
+        let decode = move |piece: &[u8]| item_decoder.decode_item(piece, |item| set_types.complete(item));
         Self::with_decode(body, limit, decoder, decode, None)
     }
 
@@ -69,7 +69,8 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
 }
 
 impl<T: Send + 'static> ListStream<T> {
-    /// A stream that emits the result of `decode` for each item of the body that `filter` keeps.
+    /// A stream that calls `decode` for each item that `filter` keeps, and emits the results. Without a filter, keeps all
+    /// items of `body`.
     pub(super) fn with_decode(
         body: Body,
         limit: usize,
@@ -131,15 +132,15 @@ impl<K> ListStream<K> {
         self.items.end().map(|head| &head.metadata)
     }
 
-    /// The token for the next page; `None` if it has not arrived, or there is no next page. It is available before the
-    /// end of the stream, because servers send it before the items.
+    /// The token for the next page; `None` if it has not arrived, if there is no next page, or after an error that ends
+    /// the stream. The token is available before the end of the stream, because servers send it before the items.
     pub fn continue_token(&self) -> Option<&str> {
         let head = self.items.end().or(self.items.splitter().map(ListBodySplitter::head))?;
         head.metadata.continue_.as_deref().filter(|token| !token.is_empty())
     }
 
-    /// The size in bytes of the last emitted item in the body of the response, after decompression; 0 before the first
-    /// item. The item may be an error about an object that does not decode.
+    /// The number of bytes that the last emitted item had in the body of the response, after decompression. The item may
+    /// be an error about an object that does not decode. The number is 0 before the first item.
     ///
     /// ```
     /// use futures::StreamExt;

@@ -46,7 +46,7 @@ impl<K> Api<K> {
             Some(preferred) => match self.client.open(preferred).await {
                 Err(error) if is_format_refused(&error) => {
                     let response = self.client.open(http_request).await?;
-                    self.client.format_memory().remember_refusal(self.format_key(request));
+                    self.client.kinds_without_protobuf().add(self.refusal_key(request));
                     response
                 }
                 outcome => outcome?,
@@ -80,7 +80,7 @@ impl<K> Api<K> {
             WireFormat::Auto | WireFormat::Protobuf => {}
         }
         self.protobuf_kind(request)?;
-        if self.client.format_memory().is_protobuf_refused(&self.format_key(request)) {
+        if self.client.kinds_without_protobuf().contains(&self.refusal_key(request)) {
             return None;
         }
         // The Protobuf type comes first; the JSON types remain as the fallback for servers without Protobuf.
@@ -102,7 +102,7 @@ impl<K> Api<K> {
     }
 
     /// The key under which the client remembers that the server refuses Protobuf for the objects of `request`.
-    fn format_key(&self, request: &Request) -> String {
+    fn refusal_key(&self, request: &Request) -> String {
         let form = if request.is_for_metadata() { "metadata of " } else { "" };
         format!("{form}{} {}", self.group_version, self.kind)
     }
@@ -141,7 +141,7 @@ mod tests {
 
     /// Returns a client, and the `Accept` headers that its server has received. The server responds with the status,
     /// `Content-Type` and body that `respond` returns for the `Accept` header of a request.
-    fn client(
+    fn recording_client(
         respond: impl Fn(&str) -> (u16, &'static str, Vec<u8>) + Clone + Send + Sync + 'static,
     ) -> (Client, AcceptHeaders) {
         let accepted = AcceptHeaders::default();
@@ -159,9 +159,9 @@ mod tests {
     const JSON_LIST: &str = r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}"#;
 
     #[tokio::test]
-    async fn a_refused_format_is_remembered_for_its_kind() {
+    async fn a_refusal_of_protobuf_is_remembered_per_kind() {
         for code in [406, 415] {
-            let (client, accepted) = client(move |accept| {
+            let (client, accepted) = recording_client(move |accept| {
                 if accept.contains("protobuf") {
                     (code, "application/json", Vec::new())
                 } else {
@@ -189,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_content_type_of_a_response_selects_the_decoder() {
-        let (client, _) = client(|_| (200, "application/json", JSON_LIST.into()));
+        let (client, _) = recording_client(|_| (200, "application/json", JSON_LIST.into()));
         let maps: Api<ConfigMap> = Api::default_namespaced(client).wire_format(WireFormat::Protobuf);
         assert!(maps.list(&ListParams::default()).await.unwrap().items.is_empty());
         let map = ConfigMap {
@@ -198,7 +198,7 @@ mod tests {
         };
         let body =
             encode_protobuf(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}));
-        let (client, accepted) = self::client(move |_| {
+        let (client, accepted) = recording_client(move |_| {
             (200, "Application/vnd.kubernetes.Protobuf; charset=x", body.clone().unwrap())
         });
         let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
@@ -212,7 +212,7 @@ mod tests {
             (PROTOBUF_MEDIA_TYPE, JSON_LIST.as_bytes().to_vec()),
             ("application/json", b"k8s\0\x0a\x00".to_vec()),
         ] {
-            let (client, _) = client(move |_| (200, content_type, body.clone()));
+            let (client, _) = recording_client(move |_| (200, content_type, body.clone()));
             let maps: Api<ConfigMap> = Api::default_namespaced(client).wire_format(WireFormat::Protobuf);
             let error = maps.list(&ListParams::default()).await.unwrap_err().to_string();
             assert!(error.contains("ConfigMap"), "{error}");
@@ -225,7 +225,7 @@ mod tests {
     async fn unexpected_protobuf_of_a_custom_resource_is_an_error() {
         use crate::core::{ApiResource, DynamicObject, GroupVersionKind};
         let widget = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Widget"));
-        let (client, accepted) = client(|_| (200, PROTOBUF_MEDIA_TYPE, b"k8s\0".to_vec()));
+        let (client, accepted) = recording_client(|_| (200, PROTOBUF_MEDIA_TYPE, b"k8s\0".to_vec()));
         let widgets: Api<DynamicObject> =
             Api::all_with(client.with_wire_format(WireFormat::Protobuf), &widget);
         let error = widgets.list(&ListParams::default()).await.unwrap_err();

@@ -1,5 +1,6 @@
 //! `Pipeline`: decodes the pieces of a body on the worker threads of the runtime, and returns the values in order. A
-//! piece is the text of one list item or one watch event. A chunk is a sequence of pieces that one task decodes.
+//! piece is the text of one list item or one watch event. A chunk is a sequence of pieces. One task decodes all pieces of a
+//! chunk, or `poll_next` decodes them without a task.
 //!
 //! This module must not read or split the body; `BodyDecoder` does both.
 
@@ -61,7 +62,7 @@ pub(super) struct Pipeline<T> {
     /// 0 if `poll_next` decodes the pieces one at a time. Otherwise, while `chunks` has at least this length,
     /// [`has_room`](Self::has_room) is false, and [`flush`](Self::flush) spawns no task for a further chunk.
     max_chunks: usize,
-    /// The runtime on which decoding tasks are spawned: the caller may poll outside of a runtime.
+    /// The runtime on which decoding tasks are spawned. It is stored because the caller may poll outside of a runtime.
     runtime: Option<Handle>,
 }
 
@@ -100,8 +101,8 @@ impl<T> Pipeline<T> {
 }
 
 impl<T: Send + 'static> Pipeline<T> {
-    /// Creates an empty pipeline. It calls `decode` on the worker threads of the current runtime, or in `poll_next` if
-    /// the runtime is not multi-threaded.
+    /// Creates an empty pipeline. It calls `decode` in the tasks that [`flush`](Self::flush) spawns on the current runtime,
+    /// and otherwise in `poll_next`. If the runtime is not multi-threaded, `flush` spawns no tasks.
     pub(super) fn new(decode: impl Fn(&[u8]) -> T + Send + Sync + 'static) -> Self {
         let (runtime, max_chunks) = match workers() {
             Some((runtime, workers)) => (Some(runtime), EXTRA_CHUNKS + 2 * workers),
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn several_threads_preserve_the_order_and_keep_the_limit() {
+    async fn several_threads_preserve_the_order_and_limit_the_pieces_in_flight() {
         let (numbers, most) = decode_numbers(500).await;
         assert_eq!(numbers, (0..500).collect::<Vec<_>>());
         assert!(most <= (EXTRA_CHUNKS + 4) * (CHUNK_BYTES / 9000 + 1), "{most} were in flight");

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
 
-/// A filter that runs before objects are converted, and the depth of the metadata that it needs.
+/// The depth of the metadata that a filter reads, and the filter. The filter runs before `convert`: see [`Api::list_raw`].
 pub type RawFilter<K> = (FilterDepth, Box<dyn FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send>);
 
 impl<K: 'static> Api<K> {
@@ -112,7 +112,7 @@ impl<K: DeserializeOwned> TextDecoder<K> {
         let mut decoded = decode_json(json);
         // Change the object in place: objects are large.
         if let Ok(object) = &mut decoded {
-            self.0.apply(object);
+            self.0.complete(object);
         }
         decoded
     }

@@ -21,14 +21,14 @@ impl<K> TypeMetaSetter<K> {
         Self { types: None, set: |_, _| {} }
     }
 
-    /// The type metadata that the setter sets.
+    /// The type metadata that the setter sets; `None` if it leaves objects unchanged.
     pub(super) fn types(&self) -> Option<&TypeMeta> {
         self.types.as_deref()
     }
 
     /// Sets the object's type metadata if it is missing. Changes the object in place, because moving large objects is
     /// expensive.
-    pub(super) fn apply(&self, object: &mut K) {
+    pub(super) fn complete(&self, object: &mut K) {
         if let Some(types) = &self.types {
             (self.set)(object, types);
         }

@@ -129,10 +129,11 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     }
 
     /// Calls `filter` with the metadata of each object before the object is decoded, in the order of the events. A
-    /// dropped object is not decoded: dropping an event takes far less time than decoding its object. In place of
-    /// successive dropped events, the stream emits one bookmark with the resource version of the last dropped event.
+    /// dropped object is not decoded: dropping an event takes far less time than decoding its object. In place of dropped
+    /// events, the stream emits bookmarks. Each bookmark replaces successive dropped events, and has the resource version of
+    /// the last of them.
     ///
-    /// This synthetic bookmark has an empty kind. A watch from `""` or `"0"`, or with initial events, starts with a
+    /// These synthetic bookmarks have an empty kind. A watch from `""` or `"0"`, or with initial events, starts with a
     /// snapshot whose events are not ordered by resource version. In such a watch, do not resume from a synthetic
     /// bookmark before the snapshot has ended. The snapshot has ended when the server sends a bookmark, or an event for
     /// a change after the snapshot.
@@ -177,7 +178,8 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
 }
 
 impl<T: Send + 'static> EventStream<T> {
-    /// A stream that emits the result of `decode` for each event of the body that `filter` keeps.
+    /// A stream that calls `decode` for each event that `filter` keeps, and emits the results. Without a filter, keeps all
+    /// events of `body`.
     pub(super) fn with_decode(
         client: &Client,
         body: Body,
@@ -224,9 +226,9 @@ impl<K> EventStream<K> {
         self.events.splitter().map_or(0, EventBodySplitter::buffered_bytes) + self.events.buffered_bytes()
     }
 
-    /// The size in bytes of the last emitted event in the body of the response, after decompression; 0 before the first
-    /// event, and for a bookmark that takes the place of dropped events. The event may be an error about an object that
-    /// does not decode.
+    /// The number of bytes that the last emitted event had in the body of the response, after decompression. The event may
+    /// be an error about an object that does not decode. The number is 0 before the first event, and for a bookmark that
+    /// replaces dropped events.
     ///
     /// ```
     /// use futures::StreamExt;

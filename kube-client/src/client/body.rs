@@ -1,7 +1,7 @@
 //! The body of requests and responses.
 //!
-//! This module must not decode the bytes: `core` and `wire` decode them. It must not set read deadlines: `middleware`
-//! sets them.
+//! This module must not decode the bytes: `core` and `wire` decode them. It must not set time limits for
+//! the readers of a body: `middleware` and `request_timeout` set them.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, poll};
@@ -292,7 +292,7 @@ impl From<Vec<u8>> for Body {
     }
 }
 
-/// Shows the kind and size, never the bytes.
+/// Shows the size of a buffered body, or only that the body is a stream; never the bytes.
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

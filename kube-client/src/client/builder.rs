@@ -106,7 +106,7 @@ impl ClientBuilder<HttpService> {
     ///
     /// # Errors
     /// If a setting that has an effect cannot be used: a token, a plugin, an address, a header, or credentials for a
-    /// plain `http` address.
+    /// plain `http` address (see [`Config::allow_insecure_auth`]).
     ///
     /// ```
     /// use kube_client::{Config, client::ClientBuilder};
@@ -147,7 +147,7 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
     ///
     /// # Errors
     /// If a setting cannot be used: a certificate, a key, a token, a plugin, a proxy, an address, a header, or
-    /// credentials for a plain `http` address.
+    /// credentials for a plain `http` address (see [`Config::allow_insecure_auth`]).
     fn try_from(config: Config) -> Result<Self> {
         let base = settings::base_uri_layer(&config)?;
         let identity = settings::read_client_certificate(&config)?;
@@ -196,7 +196,7 @@ fn transport(config: &Config, route: Route, tls: Option<Tls>) -> Transport {
 }
 
 /// A service for requests to an OpenID Connect provider, with the time limits of the configuration and the proxy of the
-/// environment. Trusts `authorities` (DER), or the system's CA bundle with `None`.
+/// environment. Trusts `authorities` (DER), or the system's CA bundle if `authorities` is `None`.
 pub(super) fn provider_service(
     config: &Config,
     address: &Uri,

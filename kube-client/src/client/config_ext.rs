@@ -15,11 +15,13 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The parts of the default stack, for clients that are composed by hand. [`ClientBuilder`](super::ClientBuilder)
-/// composes them for most programs.
+/// The parts of the default stack, for clients that are composed by hand. For most programs,
+/// [`ClientBuilder`](super::ClientBuilder) composes these parts.
 ///
-/// A stack that is composed by hand has no time limits on responses and bodies, and no retries. The files of certificates
-/// are read only once, when the TLS configuration or the connector is built.
+/// The parts set no time limits on responses and bodies, and do not retry requests: see
+/// [`Client::with_request_timeout`](super::Client::with_request_timeout) and
+/// [`retry::RetryPolicy`](super::retry::RetryPolicy). The files of certificates are read only once, when the TLS
+/// configuration or the connector is built.
 ///
 /// The trait is implemented for [`Config`] only.
 ///
@@ -52,7 +54,7 @@ pub trait ConfigExt: private::Sealed {
     /// prints a client certificate, the request fails: use a [`ClientBuilder`](super::ClientBuilder).
     ///
     /// # Errors
-    /// If the credentials cannot be used, or would be sent over plain `http`.
+    /// If the credentials cannot be used, or are not allowed over plain `http`: see [`Config::allow_insecure_auth`].
     fn auth_layer(&self) -> Result<Option<AuthLayer>>;
 
     /// A layer that adds the headers of the configuration to requests: `User-Agent`, the impersonation headers, and

@@ -17,7 +17,7 @@ pub(super) fn is_parameter_true(uri: &Uri, parameter: &str) -> bool {
     value.is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
 }
 
-/// The default time limit on a request; none for a watch or a followed log.
+/// Returns the time limit `default`, or `None` for a watch or a followed log.
 pub(super) fn default_limit(uri: &Uri, default: Option<Duration>) -> Option<Duration> {
     default.filter(|_| !is_long_running(uri))
 }

@@ -2,7 +2,7 @@
 //!
 //! Only `builder` composes the stack, and every request passes through the stack. `transport`, `tls`, `auth` and
 //! `middleware` must not depend on each other, except that `middleware` re-exports the layer of `auth`. `core` and `wire`
-//! decode the bytes.
+//! decode the bodies of responses.
 
 mod auth;
 mod body;
@@ -10,7 +10,7 @@ mod builder;
 mod clock;
 mod config_ext;
 mod discovery;
-mod format_memory;
+mod kinds_without_protobuf;
 mod long_running;
 pub mod middleware;
 mod request_line;
@@ -56,7 +56,7 @@ use crate::{
     core::Status,
     error::{BoxError, Error, Result},
 };
-use format_memory::FormatMemory;
+use kinds_without_protobuf::KindsWithoutProtobuf;
 use request_line::RequestLine;
 
 /// A client for one cluster. It is cheap to clone and can be used concurrently.
@@ -72,8 +72,9 @@ use request_line::RequestLine;
 /// continue.
 ///
 /// The server may reject credentials with 401, and either side may reject a certificate in the TLS handshake. The client
-/// then renews the credentials once for all requests that used the rejected ones. It sends each of these requests once
-/// more, because the server has not processed the first attempt. A request whose body is a stream is not sent again.
+/// then renews the credentials once for all requests that used the rejected ones. If there are new credentials, it sends
+/// each of these requests once more: the server has not processed the first attempt. A request whose body is a stream is
+/// not sent again.
 ///
 /// # Cancel safety
 /// Dropping the future of a request, or the body of its response, cancels the request. The server may already have
@@ -85,7 +86,7 @@ pub struct Client {
     max_object_bytes: usize,
     request_timeout: Option<Duration>,
     wire_format: WireFormat,
-    format_memory: FormatMemory,
+    kinds_without_protobuf: KindsWithoutProtobuf,
 }
 
 impl Client {
@@ -113,7 +114,7 @@ impl Client {
             max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
             request_timeout: None,
             wire_format: WireFormat::default(),
-            format_memory: FormatMemory::default(),
+            kinds_without_protobuf: KindsWithoutProtobuf::default(),
         }
     }
 
@@ -189,8 +190,8 @@ impl Client {
     }
 
     /// The kinds for which the server refused Protobuf.
-    pub(crate) fn format_memory(&self) -> &FormatMemory {
-        &self.format_memory
+    pub(crate) fn kinds_without_protobuf(&self) -> &KindsWithoutProtobuf {
+        &self.kinds_without_protobuf
     }
 
     /// The size in bytes of the largest object that is read into memory.

@@ -19,10 +19,9 @@ use crate::error::{BoxError, Error, Result, Wait};
 /// The time limit on one request, from its start to the end of its response body. The limit includes retries, and the
 /// time that the program takes to read the body. Insert a `RequestTimeout` into the extensions of the request.
 ///
-/// A request without this extension has the limit of
-/// [`Client::with_request_timeout`](crate::Client::with_request_timeout), or else of
-/// [`Config::request_timeout`](crate::Config::request_timeout). These two limits do not apply to watches and followed
-/// logs: requests with `watch=true` or `follow=true` in their query.
+/// A request without this extension has the limit [`Config::request_timeout`](crate::Config::request_timeout), or the
+/// limit that replaces it in [`Client::with_request_timeout`](crate::Client::with_request_timeout). These two limits do
+/// not apply to watches and followed logs: requests with `watch=true` or `follow=true` in their query.
 ///
 /// ```
 /// use kube_client::client::RequestTimeout;
@@ -68,19 +67,20 @@ pub(super) async fn limit_response(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(response);
     }
-    let limited = |inner| LimitedBody { inner, timer: Box::pin(sleep_until(at)), expired: Some(expired) };
+    let limited =
+        |inner| BodyWithDeadline { inner, timer: Box::pin(sleep_until(at)), expired: Some(expired) };
     Ok(response.map(|body| Body::wrap_body(limited(body))))
 }
 
 /// A response body that fails at its deadline.
-struct LimitedBody {
+struct BodyWithDeadline {
     inner: Body,
     timer: Pin<Box<Sleep>>,
     /// The error that the body returns at its deadline; `None` after the body has returned it.
     expired: Option<Error>,
 }
 
-impl HttpBody for LimitedBody {
+impl HttpBody for BodyWithDeadline {
     type Data = Bytes;
     type Error = Error;
 

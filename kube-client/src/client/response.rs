@@ -25,7 +25,7 @@ const UNEXPECTED_RESPONSE: &str = "UnexpectedServerResponse";
 /// The maximum number of characters that an error message quotes from a body that is not a `Status`.
 const EXCERPT_LIMIT: usize = 256;
 
-/// Returns a successful response unchanged, and converts any other response to [`Error::Api`].
+/// Returns a successful response or an upgrade (101) unchanged, and converts any other response to [`Error::Api`].
 pub(super) async fn error_for_status(
     request_line: &RequestLine,
     response: Response<Body>,

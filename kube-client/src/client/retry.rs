@@ -17,7 +17,7 @@ use crate::{
 ///
 /// [`config::RetryPolicy`] documents which requests are retried. After an error of the service, a request is retried
 /// only if this error is an [`Error`](crate::Error). A request whose body is a stream is not retried. tower drops a
-/// response before the retry, and thereby closes the connection. The default stack reuses the connection.
+/// response before the retry, and thereby closes an HTTP/1.1 connection. The default stack reuses the connection.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -125,8 +125,8 @@ mod tests {
     };
     use tower::{Layer, ServiceExt, retry::RetryLayer, service_fn};
 
-    /// Sends a POST request to a service that always returns `code` with `Retry-After`. Returns the number of tries, and
-    /// the elapsed seconds.
+    /// Sends two POST requests to a service that always returns `code` with `Retry-After`; the second one has `body`.
+    /// Returns the number of tries of the second request, and the seconds that it takes.
     async fn send_post(policy: RetryPolicy, code: u16, retry_after: &'static str, body: Body) -> (u32, u64) {
         let tries = Arc::new(AtomicU32::new(0));
         let counter = tries.clone();

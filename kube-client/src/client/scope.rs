@@ -1,4 +1,4 @@
-//! Reads single objects and lists without an `Api`. The caller gives a scope, or a reference from another object.
+//! Reads an object or a list of objects without an `Api`. The caller gives a scope, or a reference from another object.
 
 use super::Client;
 use crate::core::{
@@ -55,8 +55,8 @@ pub trait CollectionUrl<K> {
     fn url_path(&self) -> String;
 }
 
-/// Gives the collection of an object of the kind `K`. Implemented for scopes in which the name of an object is unique, and
-/// for references to one object.
+/// Determines the collection that contains an object of the kind `K`. Implemented for scopes in which the name of an
+/// object is unique, and for references to one object.
 pub trait ObjectUrl<K> {
     /// The URL path of the collection that contains the object.
     fn url_path(&self) -> String;

@@ -1,4 +1,4 @@
-//! Converts a [`Config`] to the settings of layers and connections, and rejects settings that cannot be used.
+//! Converts a [`Config`] to the settings of layers and connections, and rejects a configuration that cannot be used.
 //!
 //! This module must not compose a stack: `builder` composes the stack.
 
@@ -42,7 +42,7 @@ pub(super) struct ClientCertificate {
     pub(super) chain: Option<Vec<CertificateDer<'static>>>,
 }
 
-/// Reads the client certificate and its key (blocking), if the user has one.
+/// Reads the client certificate and its key (blocking), if the user has a client certificate.
 pub(super) fn read_client_certificate(config: &Config) -> Result<ClientCertificate> {
     let resolver = Arc::<ClientIdentity>::default();
     let found =

@@ -14,14 +14,14 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Client, body::Body, request_line::RequestLine, response};
+use super::{Client, body::Body, long_running::is_upgrade, request_line::RequestLine, response};
 use crate::error::{BoxError, Error, Result};
 
 /// The maximum size in bytes of a received frame and of a received message. Servers send messages of at most 32 KiB.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// The maximum size in bytes of the WebSocket's write buffer. A message that does not fit into the buffer is an error. While
-/// the buffer contains more than `WRITE_THRESHOLD_BYTES`, the WebSocket accepts no messages, and adds only its answers to
-/// pings to the buffer.
+/// the buffer contains more than `WRITE_THRESHOLD_BYTES`, the WebSocket accepts no messages. Only the answers to pings then
+/// enlarge the buffer.
 const MAX_UNWRITTEN_BYTES: usize = 4 << 20;
 /// The size in bytes above which the write buffer is written to the connection without a flush.
 const WRITE_THRESHOLD_BYTES: usize = 64 << 10;
@@ -196,7 +196,7 @@ fn check_response<B>(
     if !header(header::UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
         return Err(Problem::MissingUpgradeWebSocketHeader);
     }
-    if !header(header::CONNECTION).is_some_and(|value| value.eq_ignore_ascii_case("upgrade")) {
+    if !is_upgrade(response.headers()) {
         return Err(Problem::MissingConnectionUpgradeHeader);
     }
     if header(header::SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str()) {
@@ -233,6 +233,7 @@ mod tests {
                 .map_err(|error| error.to_string())
         };
         assert_eq!(check("", ""), Ok(StreamProtocol::V5));
+        assert_eq!(check("connection", "keep-alive, Upgrade"), Ok(StreamProtocol::V5));
         assert_eq!(check("sec-websocket-protocol", "v4.channel.k8s.io"), Ok(StreamProtocol::V4));
         for (name, part) in [
             ("upgrade", "`Upgrade: websocket`"),

@@ -1,13 +1,13 @@
 //! Derives the verb of a request, for traces, from the HTTP method, the path and the query. The verb is the name of the
-//! corresponding method of `Api`, or `request`.
+//! function of `Api` that sends such a request, or else `request`.
 
 use http::{Method, Uri};
 
 use super::long_running::is_parameter_true;
 
 /// The verb of a request. `uri` must not contain the path prefix of the cluster's address. A request for a subresource has
-/// the same verb as a request for the object itself. If the path does not belong to a resource, or `Api` has no method for
-/// the HTTP method, the verb is `request`.
+/// the same verb as a request for the object itself. The verb is `request` if the path does not belong to a resource, or if
+/// the HTTP method is not GET, POST, PUT, PATCH or DELETE.
 pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     let Some(has_name) = addresses_object(uri.path()) else { return "request" };
     match (method.as_str(), has_name) {

@@ -123,7 +123,7 @@ pub(super) fn yaml_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     }
 }
 
-/// Decodes a boolean of YAML 1.1 whose default is false.
+/// Decodes a boolean of YAML 1.1. `null` becomes `false`.
 pub(super) fn yaml_bool_or_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     yaml_bool(deserializer).map(Option::unwrap_or_default)
 }

@@ -1,4 +1,4 @@
-//! Reads environment variables. No other module of the crate reads the environment.
+//! Reads environment variables. Only this module and tests read the environment.
 
 use std::{
     ffi::{OsStr, OsString},

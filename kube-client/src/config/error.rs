@@ -193,7 +193,7 @@ pub enum FieldError {
         /// The cause.
         source: BoxError,
     },
-    /// The value is not an address.
+    /// The value is not a valid address.
     #[error("`{value}` is not an address: {why}")]
     Address {
         /// The value with its userinfo hidden.
@@ -278,7 +278,8 @@ impl From<InferConfigError> for Error {
     }
 }
 
-/// The text of [`KubeconfigError::AllMissing`] without its advice. `paths` is empty if the variable contains only separators.
+/// The text of [`KubeconfigError::AllMissing`] without its advice. `paths` is empty if `KUBECONFIG` contains only
+/// separators.
 fn describe_missing_files(paths: &[PathBuf]) -> String {
     if paths.is_empty() {
         return "KUBECONFIG contains no path of a file".to_owned();

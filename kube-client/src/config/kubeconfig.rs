@@ -13,7 +13,7 @@ use super::{
 };
 use crate::core::null_as_default;
 
-/// The keys of the file for which the Rust type has no field, and the values of these keys.
+/// Unknown keys and their values. A key is unknown if the Rust type, such as [`Cluster`], has no field for the key.
 pub(super) type UnknownKeys = BTreeMap<String, Value>;
 
 /// A kubeconfig: clusters, users, and contexts that combine a cluster with a user.

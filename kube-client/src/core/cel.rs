@@ -38,8 +38,8 @@ pub struct Rule {
     /// The machine-readable reason of the error; `FieldValueInvalid` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// Whether the server evaluates a rule that uses `oldSelf` even for a value that did not exist before. If `true`,
-    /// `oldSelf` is an optional value of CEL.
+    /// Whether the server evaluates the rule even if the value did not exist before. Only a rule that uses `oldSelf` may
+    /// set this field. If `true`, `oldSelf` is an optional value of CEL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optional_old_self: Option<bool>,
 }
@@ -72,7 +72,8 @@ impl Rule {
         self
     }
 
-    /// Sets whether the server evaluates a rule that uses `oldSelf` even for a value that did not exist before.
+    /// Sets whether the server evaluates the rule even if the value did not exist before. Call this only for a rule that
+    /// uses `oldSelf`.
     #[must_use]
     pub fn optional_old_self(mut self, optional: bool) -> Self {
         self.optional_old_self = Some(optional);

@@ -37,8 +37,8 @@ const RULES_KEYWORD: &str = "x-kubernetes-validations";
 ///   CEL, such as `namespace`.
 /// - The order of a list of type `set` matters in a comparison.
 /// - `has(self.field)` is true for a field that is null.
-/// - The results may differ for `string(..)`, `format(..)`, the library `format`, values of the format `date`, named
-///   time zones and some escape sequences.
+/// - The results may differ for the functions `string(..)` and `format(..)`, the CEL library `format`, values with
+///   `format: date` in the schema, named time zones and some escape sequences.
 /// - The cost of a rule is not limited.
 ///
 /// A test compares the results of about 200 rules with those of kube-apiserver. The file
@@ -64,7 +64,7 @@ const RULES_KEYWORD: &str = "x-kubernetes-validations";
 pub struct Validator {
     evaluator: kube_cel::Validator,
     schema: Value,
-    root: Node,
+    root: SchemaNode,
     patterns: Patterns,
 }
 
@@ -79,7 +79,7 @@ impl Validator {
     /// rule applies returns an error, unless an update leaves the value unchanged.
     #[must_use]
     pub fn new(schema: &Value) -> Self {
-        let root = Node::compile(schema).unwrap_or_default();
+        let root = SchemaNode::compile(schema).unwrap_or_default();
         let patterns = compile_patterns(schema);
         Self { evaluator: kube_cel::Validator::new(), schema: schema.clone(), root, patterns }
     }
@@ -103,7 +103,7 @@ impl Validator {
     ///
     /// # Errors
     ///
-    /// Lists each rule that `value` violates and each rule that was not evaluated.
+    /// Lists each rule that `value` violates and each rule that the validator cannot evaluate.
     pub fn validate(&self, value: &Value, old: Option<&Value>) -> Result<(), ValidationErrors> {
         let value = kube_cel::apply_defaults(&self.schema, value);
         let old = old.map(|old| kube_cel::apply_defaults(&self.schema, old));
@@ -121,7 +121,8 @@ impl Validator {
     ///
     /// # Errors
     ///
-    /// Lists each violation of the schema, each rule that `value` violates, and each rule that was not evaluated.
+    /// Lists each violation of the schema, each rule that `value` violates, and each rule or pattern that the validator
+    /// cannot evaluate.
     ///
     /// ```
     /// use kube_client::core::cel::Validator;
@@ -187,7 +188,7 @@ fn to_value<K: Serialize>(object: &K) -> Result<Value, ValidationErrors> {
 
 /// The validation rules of one node of a schema.
 struct Rules {
-    /// The schema of the node, without the rules of its child nodes.
+    /// The schema of the node, without the rules of the nodes below it.
     schema: Value,
     compiled: CompiledSchema,
 }
@@ -217,7 +218,7 @@ impl Rules {
         // The server drops a message that is blank or that has several lines.
         let message = error.message.trim();
         ValidationError {
-            field_path: field_path_below(path, &error.field_path, &self.schema),
+            field_path: append_field_path(path, &error.field_path, &self.schema),
             reason: error.reason.as_deref().and_then(|reason| reason.parse().ok()).unwrap_or_default(),
             kind,
             message: match kind {
@@ -237,16 +238,16 @@ impl Rules {
 /// A node of a schema. [`compile`](Self::compile) creates only nodes that have rules or a descendant with rules. The
 /// default node is empty; it stands for a schema without rules.
 #[derive(Default)]
-struct Node {
+struct SchemaNode {
     rules: Option<Rules>,
-    properties: BTreeMap<String, Node>,
-    values: Option<Box<Node>>,
-    items: Option<Box<Node>>,
+    properties: BTreeMap<String, SchemaNode>,
+    values: Option<Box<SchemaNode>>,
+    items: Option<Box<SchemaNode>>,
     /// The names of the fields that identify an item of a list of type `map`; empty for other lists.
     item_keys: Vec<String>,
 }
 
-impl Node {
+impl SchemaNode {
     /// The node of a schema; `None` if neither the schema nor a subschema has rules.
     fn compile(schema: &Value) -> Option<Self> {
         let schema = schema.as_object()?;
@@ -271,8 +272,7 @@ impl Node {
     }
 
     /// Adds the errors of a value and of its fields or items to `errors`. `old` is the old value; it is `None` for each
-    /// item of a list without keys. `parent_unchanged` is used only without an old value: it tells whether the value
-    /// counts as unchanged.
+    /// item of a list without keys. A value without an old value counts as unchanged if `parent_unchanged` is `true`.
     fn validate(
         &self,
         evaluator: &kube_cel::Validator,
@@ -351,7 +351,7 @@ fn remove_rules_below(schema: &mut Map<String, Value>) {
 
 /// Appends the `fieldPath` of a rule, such as `.a.b` or `['a'].b`, to `path`, the path of the rule's node. `schema` is
 /// the schema of this node. As in the errors of the server, keys of a map are in brackets.
-fn field_path_below(path: &str, field_path: &str, schema: &Value) -> String {
+fn append_field_path(path: &str, field_path: &str, schema: &Value) -> String {
     let mut out = path.to_owned();
     let mut node = Some(schema);
     let mut rest = field_path;
@@ -388,7 +388,7 @@ fn split_first_name(path: &str) -> (String, &str) {
 ///
 /// # Errors
 ///
-/// Lists each rule that the object violates and each rule that was not evaluated.
+/// Lists each rule that the object violates and each rule that the validator cannot evaluate.
 pub fn validate_cel<K: CustomResourceExt + Serialize>(object: &K) -> Result<(), ValidationErrors> {
     Validator::of_kind::<K>().validate_object(object, None)
 }

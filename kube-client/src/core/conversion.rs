@@ -109,8 +109,9 @@ pub struct ConversionResponse {
     /// Whether the conversion succeeded. After a failure, the server rejects the user's request with the message of
     /// this status.
     pub result: Status,
-    /// The converted objects, in the order of the request; empty after a failure. Name, namespace and uid must be
-    /// unchanged. The server uses the converted labels and annotations, and ignores other changes of the metadata.
+    /// The converted objects, in the order of the request; empty after a failure. The server
+    /// rejects a change of name, namespace or uid. Of the remaining metadata, the server uses only the converted labels and
+    /// annotations.
     #[serde(rename = "convertedObjects", default, deserialize_with = "null_as_default")]
     pub converted_objects: Vec<Value>,
 }
@@ -151,7 +152,7 @@ impl ConversionResponse {
         Self { types: None, uid: String::new(), result: status, converted_objects: Vec::new() }
     }
 
-    /// Converts the response into the body of the HTTP response.
+    /// Returns the review that contains this response. The review is the body that the webhook sends.
     #[must_use]
     pub fn into_review(self) -> ConversionReview {
         self.into()

@@ -14,8 +14,8 @@ use super::{
 };
 
 /// The error for an object that cannot be converted. The text of [`Refused`](Self::Refused) contains the error of a
-/// `TryFrom`, which may contain any value of the object. The texts of the other variants contain only the kind, name,
-/// `apiVersion` and field paths of the object.
+/// `TryFrom`, which may contain any value of the object. The text of any other variant may contain the object's kind, name,
+/// `apiVersion` and field paths, but no other part of the object.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConversionError {
@@ -35,8 +35,8 @@ pub enum ConversionError {
         known: String,
     },
     /// The object cannot be decoded in its version, or serialized in the desired version. If the input of
-    /// [`check_round_trip`](Converter::check_round_trip) cannot be serialized, `object` is `an object`, and
-    /// `api_version` is `its version`.
+    /// [`check_round_trip`](Converter::check_round_trip) cannot be serialized, `object` is the text "an object", and
+    /// `api_version` is the text "its version".
     #[error("{action} {object} as {api_version}")]
     Codec {
         /// `decode` or `serialize`.
@@ -85,9 +85,9 @@ struct Spoke<H> {
     from_hub: FromHub<H>,
 }
 
-/// Converts objects between the versions of one kind. One version, the type `H`, is the hub. The program implements
-/// `TryFrom` or `From` between the hub and each other version; a conversion between two other versions goes through the
-/// hub.
+/// Converts objects between the versions of one kind. One version, the type `H`, is the hub. For every version except
+/// the hub, the program implements `TryFrom` or `From` to the hub and from the hub. A conversion between two of these
+/// versions goes through the hub.
 ///
 /// The hub is usually the storage version. In the metadata, a conversion may change only labels and annotations. See
 /// [Versions in CustomResourceDefinitions](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/).
@@ -173,7 +173,7 @@ impl<H> Converter<H> {
         let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
         let (current, kind) = (text("apiVersion"), text("kind"));
         let unknown = |unknown: &str| ConversionError::UnknownVersion {
-            object: describe(object),
+            object: kind_and_name(object),
             desired: desired.to_owned(),
             unknown: unknown.to_owned(),
             kind: self.kind.clone(),
@@ -192,8 +192,8 @@ impl<H> Converter<H> {
         Ok(converted)
     }
 
-    /// Checks that an object is the same after a conversion to each other version and back. Intended for property tests
-    /// with generated objects.
+    /// Converts an object to every other version and back, and checks that the object has not changed. Intended for
+    /// property tests with generated objects.
     ///
     /// # Errors
     ///
@@ -206,13 +206,13 @@ impl<H> Converter<H> {
             let back = self.convert(&there, current)?;
             if let Some(path) = first_difference(&object, &back, "") {
                 let through = spoke.api_version.clone();
-                return Err(ConversionError::Lossy { object: describe(&object), through, path });
+                return Err(ConversionError::Lossy { object: kind_and_name(&object), through, path });
             }
         }
         Ok(())
     }
 
-    /// Returns the answer to the review of an API server. The answer contains all objects of the request in the desired
+    /// Returns the answer to a review from an API server. The answer contains all objects of the request in the desired
     /// version, or the error of the first object that cannot be converted. If the review has no request, the answer is a
     /// failure with the reason `BadRequest`.
     #[must_use]
@@ -265,7 +265,7 @@ where
         };
         let (version, hub_version) = (api_version.clone(), hub.clone());
         let to_hub = move |object: Value| {
-            let name = describe(&object);
+            let name = kind_and_name(&object);
             let decoded: V = serde_json::from_value(object).map_err(|error| ConversionError::Codec {
                 action: "decode",
                 object: name.clone(),
@@ -298,7 +298,7 @@ fn encode(object: &str, api_version: &str, value: &impl Serialize) -> Result<Val
 }
 
 /// Kind and name of an object, for errors.
-fn describe(object: &Value) -> String {
+fn kind_and_name(object: &Value) -> String {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     let name = object.get("metadata").and_then(|metadata| metadata.get("name"));
     format!("{} {:?}", text(object.get("kind")), text(name))

@@ -27,10 +27,10 @@ pub trait CustomResourceExt {
     ///
     /// # Errors
     ///
-    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists the nodes at
-    /// which the Rust type preserves fields that the server would prune, and the parts that a server rejects: selectable
-    /// fields that are not scalars in the schema, malformed validation rules, merge strategies that do not fit the
-    /// schema, and patterns with lookarounds or backreferences.
+    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists the nodes of
+    /// the schema at which the Rust type preserves fields that the server would prune, and the parts that a server
+    /// rejects: selectable fields that are not scalars in the schema, malformed validation rules, merge strategies that do
+    /// not fit the schema, and patterns with lookarounds or backreferences.
     #[cfg(feature = "schema")]
     fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
         Ok(Self::crd())

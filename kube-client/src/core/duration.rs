@@ -6,7 +6,7 @@ use std::{cmp::Ordering, fmt, num::ParseFloatError, str::FromStr, time};
 /// A duration that objects contain in Go's text form, such as `1h30m` or `250ms` (`meta/v1 Duration`).
 ///
 /// Unlike [`std::time::Duration`], it may be negative. The unit of each number is one of `ns`, `us`, `µs`, `ms`, `s`,
-/// `m` and `h`; only the text `0` needs no unit. A text that represents more than about 292 years, the maximum in Go,
+/// `m` and `h`; only `0`, `+0` and `-0` need no unit. A text that represents more than about 292 years, the maximum in Go,
 /// is an error.
 ///
 /// ```
@@ -117,8 +117,8 @@ fn unit_nanos(unit: &str) -> Result<u64, ParseError> {
     })
 }
 
-/// Parses the decimal `number` and multiplies it by `unit`, the number of nanoseconds in one unit. Drops a fraction of
-/// a nanosecond.
+/// Parses a decimal number of units, and returns it in nanoseconds. `unit` is the length of one unit in nanoseconds. Drops
+/// a fraction of a nanosecond.
 fn parse_nanos(number: &str, unit: u64) -> Result<i64, ParseError> {
     // Only checks that `number` is a decimal number. The code below computes the value, because a float is not exact.
     number.parse::<f64>()?;

@@ -9,8 +9,8 @@ use thiserror::Error;
 ///
 /// Without a guard, an undecodable object of a list or a watch causes an error that contains the object's name
 /// ([`UndecodableObject`](super::UndecodableObject)). A stream continues after this error; `Api::list` returns the error
-/// instead of the list. With a guard, the stores contain undecodable objects, and controllers reconcile these objects. A
-/// reconciler can write the error into the object's status.
+/// instead of the list. With a guard, the stores of kube-runtime contain undecodable objects, and controllers reconcile
+/// these objects. A reconciler can write the error into the object's status.
 ///
 /// The guard first decodes the object into a JSON value. This takes more time and memory than to decode `K` directly.
 ///

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 use thiserror::Error;
 
-/// The error for a path of a [`FieldSet`] that does not parse.
+/// The error for a malformed field path. See [`FieldSet`] for the form of a path.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("parse field path {path:?}: {problem}")]
 pub struct ParseFieldPathError {
@@ -64,7 +64,8 @@ impl FieldSet {
         Self { root: FieldNode { fields, ..FieldNode::default() } }.under_field("metadata")
     }
 
-    /// Prefixes each path with the field `name`. The result is for a parent that contains the object in this field.
+    /// Prefixes each path with the field `name`. The result applies to a value that contains the object in this field, such
+    /// as a watch event.
     pub(crate) fn under_field(self, name: &str) -> Self {
         let fields =
             if self.is_empty() { BTreeMap::new() } else { BTreeMap::from([(name.to_owned(), self.root)]) };
@@ -105,12 +106,14 @@ impl FieldNode {
         self.skip
     }
 
-    /// The node of a field in a value that is not skipped as a whole; `None` if no part of the field is skipped.
+    /// Returns the node of the field `name` of this value; `None` if no part of the field is skipped. Call this only if
+    /// [`skips_whole_value`](Self::skips_whole_value) returns `false` for this node.
     pub(crate) fn field(&self, name: &str) -> Option<&FieldNode> {
         self.fields.get(name).or(self.values.as_deref())
     }
 
-    /// The node for all elements of a list that is not skipped as a whole; `None` if no part of the elements is skipped.
+    /// Returns the node for all elements of this value, which is a list; `None` if no part of the elements is skipped. Call
+    /// this only if [`skips_whole_value`](Self::skips_whole_value) returns `false` for this node.
     pub(crate) fn elements(&self) -> Option<&FieldNode> {
         self.elements.as_deref()
     }
@@ -180,7 +183,7 @@ impl FromStr for FieldSet {
     ///
     /// # Errors
     ///
-    /// If the path is malformed, or skips name, namespace, uid or resource version.
+    /// If the path is malformed, or skips the name, namespace, uid or resource version in the metadata.
     fn from_str(path: &str) -> Result<Self, Self::Err> {
         let error = |problem| ParseFieldPathError { path: path.to_owned(), problem };
         let mut set = Self::default();

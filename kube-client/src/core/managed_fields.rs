@@ -11,8 +11,9 @@ use serde_json::{Map, Value, json};
 /// `subresource` is `None` for the object itself, or the name of a subresource, such as `status`, that the manager has
 /// applied.
 ///
-/// `object` is the JSON of an object, such as a serialized `DynamicObject`. It must contain `managedFields`: watchers of
-/// kube-runtime skip this field by default. A field in `managedFields` that the object does not have is ignored.
+/// `object` is the JSON of an object, such as a serialized `DynamicObject`. It must contain
+/// `metadata.managedFields`. The objects of kube-runtime's watchers lack this field by default. If a name occurs in
+/// `managedFields` and the object has no such field, the name is ignored.
 ///
 /// ```
 /// use kube_client::core::applied_fields;
@@ -84,7 +85,7 @@ fn owned_part(value: &Value, fields: &Value) -> Option<Value> {
                 let (key, fields) = fields.iter().find(|(key, _)| identifies_item(key, index, item))?;
                 let mut part = owned_part(item, fields)?;
                 if let (Value::Object(part), Some(Value::Object(keys))) = (&mut part, parse_item_keys(key)) {
-                    // An apply needs the key fields of each item, and the manager may not own the key fields.
+                    // An apply needs the key fields of each item, even if the manager does not own the key fields.
                     part.extend(keys);
                 }
                 Some(part)

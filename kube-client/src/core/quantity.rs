@@ -1,6 +1,6 @@
 //! `ParsedQuantity`: arithmetic and comparison of resource quantities.
 //!
-//! The number is stored as an integer count of billionths, the smallest unit of Kubernetes' quantities.
+//! A quantity is stored as an integer count of billionths, the smallest unit of Kubernetes' quantities.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::{
@@ -19,7 +19,7 @@ const ONE: i128 = 1_000_000_000;
 /// The maximum of a quantity with a binary suffix, in billionths. Kubernetes reduces a larger quantity to this maximum.
 const MAX_BINARY: i128 = i64::MAX as i128 * ONE;
 
-/// The error for a text that is not a quantity.
+/// The error for a text that cannot be parsed as a quantity, for example because the number is too large.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "not a quantity: {0:?}; a quantity is a decimal number with an optional suffix: n, u, m, k, M, G, T, P, E, Ki, Mi, \
@@ -203,8 +203,8 @@ impl fmt::Display for ParsedQuantity {
     }
 }
 
-/// The number and the exponent of the canonical decimal form. The exponent is the largest multiple of three up to
-/// `max_exponent` with which the number is an integer.
+/// The number and the exponent of the canonical decimal form. The exponent is a multiple of three, at most `max_exponent`:
+/// the largest for which the number is an integer. For zero, the exponent is 0.
 fn canonical_number_and_exponent(billionths: i128, max_exponent: i32) -> (i128, i32) {
     if billionths == 0 {
         return (0, 0);

@@ -330,7 +330,7 @@ mod tests {
     use k8s_openapi::api::{core::v1::Pod, rbac::v1::ClusterRole};
 
     #[test]
-    fn url_path_depends_on_group_and_scope() {
+    fn url_path_depends_on_group_and_namespace() {
         assert_eq!(Pod::url_path(&(), None), "/api/v1/pods");
         assert_eq!(Pod::url_path(&(), Some("ns")), "/api/v1/namespaces/ns/pods");
         assert_eq!(ClusterRole::url_path(&(), None), "/apis/rbac.authorization.k8s.io/v1/clusterroles");

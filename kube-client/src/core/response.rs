@@ -105,8 +105,8 @@ impl Status {
         self.reason == reason::ALREADY_EXISTS
     }
 
-    /// Whether the write conflicts with another write (409), for example because its resource version is outdated. If
-    /// so, read the object again and retry.
+    /// Whether the write conflicts with another write (409), for example because the resource version in the request is
+    /// outdated. If so, read the object again and retry.
     pub fn is_conflict(&self) -> bool {
         self.matches_reason(reason::CONFLICT, 409)
     }
@@ -257,7 +257,7 @@ pub mod reason {
     pub const NOT_FOUND: &str = "NotFound";
     /// 409: an object with the same name exists.
     pub const ALREADY_EXISTS: &str = "AlreadyExists";
-    /// 409: the write conflicts with another write, for example because its resource version is outdated.
+    /// 409: the write conflicts with another write, for example because the resource version in the request is outdated.
     pub const CONFLICT: &str = "Conflict";
     /// 410: the object is no longer available.
     pub const GONE: &str = "Gone";

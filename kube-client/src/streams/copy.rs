@@ -67,7 +67,7 @@ pub(crate) async fn send(mut process: AttachedProcess, source: &Path, name: &str
             _ => Ok(input),
         }
     });
-    // Keep the input until the process has ended: dropping the input would close the standard input of the process.
+    // `packed` returns the input, so that `finish` drops the input only after the process has ended.
     finish(process, packed, what).await.map(|_| ())
 }
 
@@ -85,8 +85,8 @@ pub(crate) async fn receive(
     finish(process, spawn_blocking(move || unpack(output, &name, &target)), what).await
 }
 
-/// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`, which caused
-/// the failure of the thread.
+/// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`: usually, this
+/// error caused the failure of the thread.
 async fn finish<T>(
     mut process: AttachedProcess,
     transfer: impl Future<Output = Result<io::Result<T>, tokio::task::JoinError>>,

@@ -1,4 +1,4 @@
-//! The buffer of bytes from the connection to the program.
+//! The buffer of the bytes that the connection passes to the program.
 
 use bytes::{Buf, Bytes};
 use futures::task::AtomicWaker;
@@ -81,12 +81,12 @@ pub(super) struct Sender(Arc<Shared>);
 
 /// The output of a process: the bytes that arrive from its connection.
 ///
-/// A read returns the end of the stream only if the server ended the stream. If the connection breaks, the read returns
-/// an error, so truncated output never looks complete. While the buffer is full, the connection is not read. After the
-/// value is dropped, the output is discarded.
+/// A read returns the end of the stream only if the server ended the stream, or has sent the result of the process. If the
+/// connection breaks earlier, the read returns an error: truncated output does not look complete. While the buffer is
+/// full, the connection is not read. After the value is dropped, the output is discarded.
 ///
 /// # Cancel safety
-/// Reads are cancel safe: no byte is lost.
+/// `read` is cancel safe: no byte is lost.
 pub struct ProcessOutput(Arc<Shared>);
 
 /// The two sides of a buffer of `capacity` bytes. One message may exceed the capacity.
@@ -98,7 +98,7 @@ pub(super) fn inbound_buffer(capacity: usize) -> (Sender, ProcessOutput) {
 }
 
 impl Sender {
-    /// Waits until the buffer has capacity, and appends the bytes. Discards the bytes if the reader has been dropped, or
+    /// Waits while the buffer is full, and appends the bytes. Discards the bytes if the reader has been dropped, or
     /// the stream has ended.
     pub(super) async fn send(&self, bytes: Bytes) {
         let mut bytes = Some(bytes);

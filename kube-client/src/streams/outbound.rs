@@ -1,4 +1,4 @@
-//! The buffer of bytes from the program to the connection.
+//! The buffer of the bytes that the program passes to the connection.
 
 use bytes::BytesMut;
 use futures::task::AtomicWaker;
@@ -15,13 +15,14 @@ use tokio::io::AsyncWrite;
 const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
 struct State {
-    /// Complete messages; `filling` is an incomplete message. Each message begins with `header` bytes for the connection.
+    /// The messages before `filling`, in order. Writes append to `filling`. Each message begins with `header_bytes` bytes,
+    /// which the connection overwrites.
     full: VecDeque<BytesMut>,
     filling: BytesMut,
     /// The number of bytes in `full` and `filling`, without headers.
     buffered: usize,
     capacity: usize,
-    header: usize,
+    header_bytes: usize,
     is_closed: bool,
     is_connection_dropped: bool,
 }
@@ -51,17 +52,17 @@ impl Shared {
 /// `shutdown` returns an error of the kind `Unsupported`. Writes fail with `BrokenPipe` after the connection has ended.
 ///
 /// # Cancel safety
-/// A write that is cancelled has written nothing.
+/// A cancelled `write` has written nothing. A cancelled `write_all` may have written a part of the bytes.
 pub struct ProcessInput(Arc<Shared>);
 
 /// The connection's side of the buffer.
 pub(super) struct Receiver(Arc<Shared>);
 
-/// The two sides of a buffer of `capacity` bytes. Each message begins with `header` zero bytes. `unclosable` is the reason
-/// that the program cannot close the stream, or `None` if the program can close the stream.
+/// The two sides of a buffer of `capacity` bytes. Each message begins with `header_bytes` zero bytes. `unclosable` is the
+/// reason that the program cannot close the stream, or `None` if the program can close the stream.
 pub(super) fn outbound_buffer(
     capacity: usize,
-    header: usize,
+    header_bytes: usize,
     unclosable: Option<&'static str>,
 ) -> (ProcessInput, Receiver) {
     let state = State {
@@ -69,7 +70,7 @@ pub(super) fn outbound_buffer(
         filling: BytesMut::new(),
         buffered: 0,
         capacity,
-        header,
+        header_bytes,
         is_closed: false,
         is_connection_dropped: false,
     };
@@ -92,7 +93,7 @@ impl Receiver {
         if chunk.is_empty() {
             return if state.is_closed { Poll::Ready(None) } else { Poll::Pending };
         }
-        state.buffered -= chunk.len() - state.header;
+        state.buffered -= chunk.len() - state.header_bytes;
         drop(state);
         self.0.writer.wake();
         Poll::Ready(Some(chunk))
@@ -121,13 +122,13 @@ impl AsyncWrite for ProcessInput {
         if count == 0 {
             return Poll::Pending;
         }
-        let header = state.header;
-        if state.filling.len() + count > header + MAX_MESSAGE_BYTES {
+        let header_bytes = state.header_bytes;
+        if state.filling.len() + count > header_bytes + MAX_MESSAGE_BYTES {
             let full = state.filling.split();
             state.full.push_back(full);
         }
         if state.filling.is_empty() {
-            state.filling.resize(header, 0);
+            state.filling.resize(header_bytes, 0);
         }
         state.filling.extend_from_slice(&bytes[..count]);
         state.buffered += count;
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_connection_fails_a_waiting_write() {
+    async fn a_waiting_write_fails_if_the_connection_is_dropped() {
         let (mut input, receiver) = outbound_buffer(1, 0, Some("no close"));
         let mut written = pin!(input.write_all(b"ab"));
         assert!(poll!(&mut written).is_pending());

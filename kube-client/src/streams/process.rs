@@ -129,7 +129,7 @@ impl AttachedProcess {
         self.sizes.take()
     }
 
-    /// Ends the connection immediately. Streams that were taken then fail.
+    /// Ends the connection immediately. Streams that the program has taken from this value fail.
     pub fn abort(&self) {
         self.task.abort();
     }

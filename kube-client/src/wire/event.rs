@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 /// space may be between and within the objects. API servers write one event per line; the splitter recognises such a line
 /// without counting its brackets.
 ///
-/// An event within a single frame is a slice of the frame, without a copy. If the splitter notices that text is malformed,
-/// for example because the text does not begin with `{`, the splitter emits the text up to the end of the line. The decoder
-/// can then report the text immediately instead of at the end of the watch.
+/// The body arrives in frames. An event within a single frame is a slice of the frame, without a copy. If the splitter
+/// notices that text is malformed, for example because the text does not begin with `{`, the splitter emits the text up to
+/// the end of the line. The decoder can then report the text immediately instead of at the end of the watch.
 pub(crate) struct EventSplitter {
     /// The maximum size of an incomplete event in `pending`, in bytes.
     limit: usize,
@@ -37,7 +37,7 @@ impl EventSplitter {
         self.pending.len() + self.frame.len()
     }
 
-    /// Appends `rest` to `pending`, and removes and returns the whole piece.
+    /// Removes the text in `pending`. Returns this text, followed by `rest`.
     fn take_piece(&mut self, rest: Bytes) -> Bytes {
         self.scan = ValueScan::default();
         if self.pending.is_empty() {
@@ -88,8 +88,8 @@ impl EventSplitter {
     }
 }
 
-/// Returns true only if `line`, which begins with `{`, is exactly one object. `next` is the first byte of the next
-/// line.
+/// Returns true only if `line`, which begins with `{`, is exactly one object or is malformed. `next` is the first byte of
+/// the next line.
 ///
 /// If the line ends with `}` and the next line begins with `{`, an object ends with the line: in JSON, `{` follows `}`
 /// only between two objects. This function does not count brackets, so it may return false for a line that is one
@@ -107,7 +107,8 @@ impl Split for EventSplitter {
     type End = ();
 
     fn push(&mut self, frame: Bytes) {
-        // The previous frame is empty: `next` moved its bytes to `pending` before it returned `None`.
+        // A precaution: the previous frame is empty, because `next` returns `None` only after it has moved all bytes to
+        // `pending`.
         self.pending.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
@@ -259,8 +260,8 @@ mod tests {
         }
     }
 
-    /// An event as text: a sign for its type, then the name and `n` of its object. A bookmark has its resource version
-    /// instead, and an error its code.
+    /// An event as text: a sign for its type, then the name and `n` of its object. In a bookmark, the resource version
+    /// follows the sign; in an error event, the code follows the sign.
     fn summary(event: Result<WatchEvent<Item>, WireError>) -> String {
         match event {
             Ok(WatchEvent::Added(object)) => format!("+{}{}", object.name_any(), object.spec.n),

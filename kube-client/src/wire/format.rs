@@ -1,4 +1,4 @@
-//! `BodyFormat`: the format of a response body. `FormatSplitter`: splits a body of either format.
+//! `BodyFormat`: the format of a response body, JSON or Protobuf. `FormatSplitter` splits a body of either format.
 
 use super::list::ListHead;
 use super::protobuf::{self, ProtobufKind};

@@ -29,7 +29,7 @@ pub(crate) struct ListSplitter {
     /// The number of white space characters since the last token. More than `limit` are an error.
     blanks: usize,
     state: State,
-    /// The last key that was read from the list's own object, such as `items`.
+    /// The key that was read last in the outermost object, such as `items`.
     key: String,
     /// Whether the key `items` has been read. A body without `items` is an error, not an empty list.
     has_items: bool,

@@ -1,7 +1,7 @@
 //! Splits the bodies of lists and watches into objects, and decodes them.
 //!
-//! A body is split as it arrives, so that memory never holds the text of a whole list. A piece of a body is the text of
-//! one list item or one watch event, in JSON or Protobuf. Only this module splits bodies and parses Protobuf. This
+//! A body is split as it arrives, so that memory never holds the text of a whole list. A piece of a body consists of the
+//! bytes of one list item or one watch event, in JSON or Protobuf. Only this module splits bodies and parses Protobuf. This
 //! module must not perform I/O.
 
 mod block;
@@ -64,7 +64,7 @@ pub(crate) trait Split {
     type End;
     /// Adds the next frame of the body. Between two calls, [`next`](Self::next) must have returned `None`.
     fn push(&mut self, frame: Bytes);
-    /// The text of the next complete piece; `None` if more of the body is needed.
+    /// The next complete piece; `None` if more of the body is needed.
     fn next(&mut self) -> Option<Result<Bytes, WireError>>;
     /// Ends the body after the last frame. Returns the remaining piece, if any, and the data of [`End`](Self::End).
     fn finish(self) -> Result<(Option<Bytes>, Self::End), WireError>;
@@ -102,20 +102,20 @@ impl ObjectDecoder {
         Self { format, ..self }
     }
 
-    /// The format of the decoded bodies.
+    /// The format of the bodies that this decoder decodes.
     pub(crate) fn format(&self) -> &BodyFormat {
         &self.format
     }
 
-    /// Decodes the body of a response that is a single object.
+    /// Decodes a response body that contains a single object.
     pub(crate) fn decode_object<K: DeserializeOwned>(&self, bytes: &[u8]) -> serde_json::Result<K> {
         let text = self.object_text(bytes, false)?;
         json::decode(&text, &self.skipped_in_object)
             .map_err(|error| self.object_text(bytes, true).err().unwrap_or(error))
     }
 
-    /// The JSON of a response that is a single object. With `checks_utf8`, a Protobuf string that is not UTF-8 is an
-    /// error with the path of its field.
+    /// The JSON of a response body that contains a single object. With `checks_utf8`, a Protobuf string that is not UTF-8
+    /// is an error with the path of its field.
     fn object_text<'a>(&self, bytes: &'a [u8], checks_utf8: bool) -> serde_json::Result<JsonText<'a>> {
         match &self.format {
             BodyFormat::Json => Ok(JsonText::Borrowed(bytes)),
@@ -184,7 +184,7 @@ impl ObjectDecoder {
     }
 }
 
-/// Decodes `text`, which must hold exactly one JSON value. Skips no fields. Errors contain no value of the text.
+/// Decodes `text`, which must hold exactly one JSON value. Skips no fields. Errors quote no value of the text.
 pub(crate) fn decode_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
     json::decode(text, &FieldSet::none())
 }

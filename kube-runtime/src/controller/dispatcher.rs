@@ -246,7 +246,7 @@ where
     /// Ends the processing of the reconciled key: the queue requeues or removes the key. Returns the stream's item for the
     /// result.
     fn finish_key(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
-        self.record_failed_deletion(&ended);
+        self.record_deletion_handler_retry(&ended);
         let ReconcileResult { key, object, action, error, class, .. } = ended;
         let cause = match &error {
             None => ReconcileReason::ReconcilerRequestedRetry,

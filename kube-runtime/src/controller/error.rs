@@ -11,7 +11,7 @@ use std::{fmt, time::Duration};
 ///
 /// The `Display` text contains the failure and its cause, so `warn!("{error}")` is a complete message. `source()`
 /// therefore skips the cause and returns the source of the cause, so that a printed chain of errors repeats no message.
-/// The variant's field contains the cause.
+/// If the cause is an error, a field of the variant contains it.
 ///
 /// `E` is the error of the reconciler. `Q` is the error of the sources: [`watcher::Error`] for a
 /// [`Controller`](crate::Controller).
@@ -51,16 +51,16 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
         gate: String,
     },
     /// The first snapshot of a kind is not complete after [`Config::sync_timeout`](super::Config::sync_timeout), and no
-    /// reconcile has started: the kind may not exist, or its list may be forbidden. Earlier items of the stream contain
+    /// reconcile has started. Perhaps the kind does not exist, or its list is forbidden. Earlier items of the stream contain
     /// the failures of the watch. The controller continues, and reconciles start when the snapshot is complete.
     SyncTimeout {
-        /// The name of the store. It is the controller's kind for the controller's own store, and for instance the path of
-        /// the collection for the store of another source.
+        /// The name of the store. The name of the controller's own store is the controller's kind. The name of another
+        /// source's store is, for instance, the path of the collection.
         resource: String,
         /// The value of [`Config::sync_timeout`](super::Config::sync_timeout).
         limit: Duration,
     },
-    /// All sources of the controller have ended, for instance finite streams of objects: no further change can arrive.
+    /// All sources of the controller have ended, as finite streams of objects do: no further change can arrive.
     /// The controller has reconciled the queued objects, drops scheduled requeues, and shuts down.
     SourcesEnded,
     /// A watch failed. The watcher recovers automatically.

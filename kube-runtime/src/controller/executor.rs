@@ -32,7 +32,7 @@ const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
 /// [`MAX_INLINE_POLL`].
 const DIRECT_SPAWNS_AFTER_LONG_POLL: u32 = 100;
 /// The maximum number of results that one call of [`Executor::reap`] takes from finished tasks. The limit is less than
-/// tokio's coop budget of 128, so that the controller can poll other resources before it yields.
+/// tokio's coop budget of 128, so that the controller can also poll its sources before it yields.
 const MAX_REAPED_TASKS: usize = 32;
 
 /// A user's reconciler with its context. Boxed, so that the executor and the dispatcher are not generic over the types of
@@ -78,6 +78,7 @@ pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     direct_spawns: u32,
 }
 
+/// The result of a reconcile, or of a call of the deletion handler.
 pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
     pub(super) key: Key,
     /// The reconciled object, with the uid and the version of the reconciled state if they are known.
@@ -223,7 +224,7 @@ where
     /// The next result; `None` if neither a reconcile nor a deletion handler is in flight.
     pub(super) fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconcileResult<K, E>>> {
         if !self.ended.is_empty() {
-            // Consumes coop budget, so that a continuous flow of results yields to the runtime.
+            // Consumes coop budget, so that the controller yields to the runtime during a continuous flow of results.
             ready!(coop::poll_proceed(cx)).made_progress();
             return Poll::Ready(self.ended.pop_front());
         }
@@ -288,15 +289,15 @@ where
         self.tasks.abort_all();
     }
 
-    /// The result of a reconcile that returned `result`, or that reached the time limit if `result` is `None`. Calls
-    /// the error policy for an error.
+    /// The result of a reconcile that returned `returned`, or that reached the time limit if `returned` is `None`. If
+    /// the reconciler returned an error, calls the error policy.
     fn result_of_reconcile(
         &self,
         InFlightCall { key, attempt, .. }: InFlightCall,
         object: Arc<K>,
-        result: ReturnValue<E>,
+        returned: ReturnValue<E>,
     ) -> ReconcileResult<K, E> {
-        let Some(result) = result else {
+        let Some(result) = returned else {
             let limit = self.timeout;
             return self.result_without_policy(key, |object| Error::ReconcilerTimedOut(object, limit));
         };
@@ -308,7 +309,7 @@ where
             }
             Err(error) => {
                 // The error policy, and the methods of the error, run on the controller's task. Catch their panics, so
-                // that a panic fails only this object.
+                // that a panic affects only this object.
                 let classify = || (FailureClass::of(&error), (self.error_policy)(object, &error));
                 match catch_in_attempt(attempt, classify) {
                     Ok((class, action)) => {

@@ -67,9 +67,10 @@ impl Gate {
         }
     }
 
-    /// Waits until the gate opens or closes. The error is that of [`wait_until_open`](Self::wait_until_open).
-    async fn wait_for_change(self) -> Result<(), GateDropped> {
-        if self.is_open() {
+    /// Waits until the gate is closed if it `was_open`, and otherwise until the gate is open. The error is that of
+    /// [`wait_until_open`](Self::wait_until_open).
+    async fn wait_for_change(self, was_open: bool) -> Result<(), GateDropped> {
+        if was_open {
             self.wait_until_closed().await;
             return Ok(());
         }
@@ -203,13 +204,16 @@ impl Gates {
         }
     }
 
-    /// Checks each gate, and returns the state of all of them.
+    /// Checks each gate once, and returns the state of all of them. Another thread may open or close a gate after its check:
+    /// the future then completes at its first poll.
     fn current_state(&self) -> State {
-        if self.gates.iter().any(|gate| !gate.is_open()) {
+        let gates: Vec<_> = self.gates.iter().map(|gate| (gate, gate.is_open())).collect();
+        if gates.iter().any(|(_, is_open)| !is_open) {
             // Also watch the open gates that may close: the handle of such a gate may be dropped while another gate is
             // closed.
-            let watched = self.gates.iter().filter(|gate| gate.may_close || !gate.is_open());
-            let first = select_all(watched.map(|gate| gate.clone().wait_for_change().boxed()));
+            let watched = gates.into_iter().filter(|(gate, is_open)| gate.may_close || !is_open);
+            let first =
+                select_all(watched.map(|(gate, is_open)| gate.clone().wait_for_change(is_open).boxed()));
             return State::Closed(first.map(|(changed, ..)| changed).boxed());
         }
         let closing: Vec<_> = self
@@ -261,6 +265,21 @@ mod tests {
         assert_eq!(poll_open_once(&mut gates).await, Some(true), "a complete store stays complete");
         drop(handle);
         assert_eq!(poll_open_once(&mut gates).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_opens_or_closes_directly_after_its_check_is_noticed() {
+        let ((reader, mut writer), (handle, leadership)) = (store::<ConfigMap>(), Gate::new("leadership"));
+        let mut gates = Gates::default();
+        gates.extend([Gate::of_store("config maps", &reader)]);
+        let State::Closed(opened) = gates.current_state() else { panic!("the store is complete") };
+        writer.apply_watcher_event(Event::InitDone);
+        assert!(opened.now_or_never().is_some());
+        handle.open();
+        gates.extend([leadership]);
+        let State::Open(Some(closed)) = gates.current_state() else { panic!("a gate is closed") };
+        handle.close();
+        assert!(closed.now_or_never().is_some());
     }
 
     #[tokio::test]

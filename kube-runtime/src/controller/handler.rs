@@ -22,7 +22,7 @@ const MAX_CAPACITY_WHEN_EMPTY: usize = 1024;
 /// Maps a change to requests to reconcile objects. Closures are handlers.
 ///
 /// [`Controller::new`](crate::Controller::new) uses the handler [`own`], `owns` uses an equivalent of [`owners`], and
-/// `watches` uses [`mapped`]. A panic in a handler affects only the change: the controller reports the panic as
+/// `watches` uses [`mapped`]. A panic in a handler affects only the current change: the controller reports the panic as
 /// [`Error::MapperPanicked`](super::Error::MapperPanicked).
 pub trait Handler<T>: Send {
     /// Appends to `requests` the reconcile requests that result from `change`.

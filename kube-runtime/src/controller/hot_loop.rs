@@ -9,8 +9,8 @@ use kube_client::core::ObjectMeta;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One of this number of consecutive reconciles is a sample. The number is prime: if the reconciles of fewer keys than
-/// this number alternate regularly, there are samples of each of these keys.
+/// One of this number of consecutive reconciles is a sample. The number is prime: if a smaller number of keys is
+/// reconciled in a fixed cycle, there are samples of each of these keys.
 const RECONCILES_PER_SAMPLE: u32 = 17;
 /// The maximum number of keys with a sample count. The keys with the most samples remain.
 const MAX_SAMPLED_KEYS: usize = 32;
@@ -106,8 +106,8 @@ impl HotLoops {
         !self.samples.is_empty() || !self.suspects.is_empty()
     }
 
-    /// Ends the window if its time is over. Returns the hot loops that were not reported before. `find` returns the
-    /// current metadata of an object.
+    /// Ends the window if its time is over. Returns the hot loops of the window, without those that were reported
+    /// earlier and have not ended since. `find` returns the current metadata of an object.
     pub(super) fn end_window_if_over(
         &mut self,
         now: Instant,
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hot_loop_is_reported_once_with_the_field_manager_that_writes_and_its_fields() {
+    async fn a_hot_loop_is_reported_once_with_the_field_manager_and_the_fields_that_it_writes() {
         let mut loops = HotLoops::default();
         let mut found = Vec::new();
         let (hot, began) = (Key::new(None, "hot"), Instant::now());

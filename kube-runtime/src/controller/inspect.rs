@@ -29,7 +29,7 @@ pub(crate) struct Inspection {
 #[derive(Debug, Clone)]
 pub(crate) struct RunningKey {
     pub(crate) key: String,
-    /// The time since the first check that found the reconcile: a lower bound of its duration.
+    /// The time since the first check of the `Monitor` that found the reconcile: a lower bound of its duration.
     pub(crate) elapsed: Duration,
     /// Whether the reconcile runs for longer than the stall limit.
     pub(crate) is_stuck: bool,
@@ -56,8 +56,8 @@ impl<K: Resource> Controller<K> {
 }
 
 impl Inspector {
-    /// The current state; `None` if the controller does not answer within `limit`, because it has ended or its task is
-    /// blocked, or if [`MAX_REQUESTS`] requests wait already.
+    /// The current state; `None` if the controller does not answer within `limit`, because it shuts down, has ended or its
+    /// task is blocked, or if [`MAX_REQUESTS`] requests wait already.
     pub(crate) async fn inspect(&self, limit: Duration) -> Option<Inspection> {
         let (sender, answer) = oneshot::channel();
         self.requests.try_send(sender).ok()?;

@@ -77,8 +77,8 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// - Changes are reconciled before the objects of the initial list. Within a [`Priority`], objects are reconciled in
 ///   the order of their changes. Every 16th reconcile is that of the object that has waited longest, regardless of its
 ///   priority, so that each object is reconciled in the end, even during a continuous flow of changes.
-/// - No reconcile starts before the first snapshots of the controller's kind, and of the owned and watched kinds, are
-///   complete: a reconciler that reads these stores finds all objects. If the snapshots take longer than
+/// - No reconcile starts before the stores of the controller's kind, and of the owned and watched kinds, contain their
+///   first snapshots: a reconciler that reads these stores finds all objects. If the first snapshots take longer than
 ///   [`Config::sync_timeout`], the stream of [`run`](Controller::run) yields an error for each store that is not
 ///   complete. See also [`with_gate`](Controller::with_gate).
 /// - After a relist, only the objects that changed are reconciled.
@@ -87,9 +87,9 @@ use std::{fmt, hash::Hash, sync::Arc};
 ///   parallel.
 /// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected. A reconcile that
 ///   takes longer than [`Config::reconcile_timeout`] is a failure, too.
-/// - If a write of the reconciler fails because its object was outdated (409), the outcome is a *conflict*: the stream
-///   of [`run`](Controller::run) yields it as `Ok`, and the object is requeued at once, or after the backoff if the
-///   previous attempt failed too.
+/// - If the reconciler returns an error because it wrote an outdated object (409), the outcome is a *conflict*: the stream
+///   of [`run`](Controller::run) yields `Ok`, and [`Action::requeue_with_backoff`] requeues the object at once, or after
+///   the backoff if the previous attempt was a failure or a conflict, too.
 /// - After a [`TerminalError`], [`Action::requeue_with_backoff`] does not requeue the object.
 /// - [`attempt`] returns the number of the current attempt.
 /// - Dropping the stream of [`run`](Controller::run) cancels all in-flight reconciles.
@@ -426,9 +426,10 @@ where
     /// requeues the object with a wait that increases with each failure. After a panic or a timeout, the controller
     /// requeues the object in the same way and does not call `error_policy`.
     ///
-    /// If the error of a reconciler, or one of its sources, is a conflict ([`kube_client::Error::is_conflict`]), the
-    /// reconcile is not a failure: the stream yields `Ok`, and [`Action::requeue_with_backoff`] requeues the object at
-    /// once, or after the backoff if the previous attempt was a failure or a conflict, too. See also [`TerminalError`].
+    /// If the error of a reconciler, or one of the error's [sources](std::error::Error::source), is a conflict
+    /// ([`kube_client::Error::is_conflict`]), the reconcile is not a failure: the stream yields `Ok`, and
+    /// [`Action::requeue_with_backoff`] requeues the object at once, or after the backoff if the previous attempt was a
+    /// failure or a conflict, too. See also [`TerminalError`].
     ///
     /// `reconciler` and `error_policy` may borrow. The stream then also borrows, and cannot be spawned as a task. The
     /// futures of the reconciler must be `'static`, because the controller spawns them as tasks.

@@ -23,7 +23,7 @@ const WATERMARKS: u32 = 16;
 pub(super) struct Monitor {
     name: String,
     pub(super) metrics: ControllerMetrics<Key>,
-    /// The value of `Config::stall_limit`: a key that waits or runs for this time is reported.
+    /// The value of `Config::stall_limit`: a key that waits, or a reconcile that runs, for this time is reported.
     limit: Duration,
     hot_loops: HotLoops,
     /// The time of the next check.

@@ -37,8 +37,8 @@ impl OwnedObject {
     }
 }
 
-/// The keys of the owners of kind `K`. Each key has the namespace of the owned object. The store finds a cluster-scoped
-/// owner, too: for a cluster-scoped object, the store ignores the namespace of the key.
+/// The keys of the owners of kind `K`. Each key has the namespace of the owned object. The controller's store finds a
+/// cluster-scoped owner, too: for a cluster-scoped object, this store ignores the namespace of the key.
 pub(super) fn owner_keys<K: Resource>(meta: &ObjectMeta, dyntype: &K::DynamicType) -> Vec<Key> {
     let owners = meta.owner_references.iter().flatten();
     let owners = owners.filter(|owner| is_owner_of_kind::<K>(owner, dyntype));

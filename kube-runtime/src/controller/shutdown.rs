@@ -23,6 +23,7 @@ pub(super) struct Shutdown {
 /// The phase of a shutdown.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// No shutdown has begun.
     #[default]
     Running,
     /// In-flight reconciles may finish.

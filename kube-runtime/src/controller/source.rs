@@ -127,7 +127,7 @@ impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
 }
 
 impl<K: Storable + Send + Sync + 'static> Changes<Delta<K>> {
-    /// Like [`of_store`](Self::of_store), but the objects of the store need not be a [`Resource`].
+    /// Like [`of_store`](Self::of_store), but the type of the objects need not implement [`Resource`].
     fn of_store_events(
         resource: &str,
         store: &Store<K>,
@@ -185,7 +185,7 @@ impl<T: Send + 'static> Changes<T> {
         self
     }
 
-    /// Maps the changes to triggers. A panic in the handler affects only the change. The controller reports the
+    /// Maps the changes to triggers. A panic in the handler affects only the current change. The controller reports the
     /// panic.
     pub fn handle(self, handler: impl Handler<T> + 'static) -> Triggers {
         let Self { items, filters, resource, name, gate } = self;
@@ -287,7 +287,7 @@ impl<T> Stream for HandledChanges<T> {
 impl<T> Unpin for HandledChanges<T> {}
 
 /// A source that requests a reconcile of each object of a store, for each item of `trigger`.
-pub(super) fn all_objects<K>(
+pub(super) fn bulk_reconcile_source<K>(
     trigger: impl Stream<Item = ()> + Send + 'static,
     reader: Store<K>,
 ) -> impl Source

@@ -1,5 +1,5 @@
 //! `Controller::for_stream`, `owns_stream`, `watches_stream` and their variants, with the signatures of the crate kube.
-//! Each method adds one source, which is built with [`Changes`].
+//! The `_stream` functions build their sources with [`Changes`].
 
 use super::handler::{mapped_objects, own_objects, owners_of_objects};
 use super::{Changes, Controller};
@@ -14,17 +14,19 @@ use std::{borrow::Borrow, hash::Hash, sync::Arc};
 ///
 /// A stream of objects contains no previous states of objects, and in most cases no deletions. Therefore the controller
 /// reconciles neither the previous owners of an object nor the objects that the mapper returned for its previous state.
-/// The controller waits for the first snapshot of the stream of [`for_stream`](Controller::for_stream), whose store is
-/// known, but not for the first snapshots of the other streams. To reconcile these owners and objects, and to wait for all
-/// first snapshots, use sources that emit the changes of a store: [`owns`](Controller::owns),
-/// [`watches`](Controller::watches), or [`Changes::of_store`] with [`with_source`](Controller::with_source).
+/// The controller waits only for the first snapshot of the stream that [`for_stream`](Controller::for_stream) receives: the
+/// controller does not know the stores of the other streams.
+///
+/// To reconcile also the previous owners, and the objects that the mapper returned for the previous state, use sources that
+/// emit the changes of a store: [`owns`](Controller::owns), [`watches`](Controller::watches), or [`Changes::of_store`] with
+/// [`with_source`](Controller::with_source). The controller waits for the first snapshots of these sources.
 #[expect(clippy::needless_pass_by_value, reason = "the signatures are those of kube")]
 impl<K> Controller<K>
 where
     K: Resource + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone,
 {
-    /// A controller for the objects of `trigger`, such as the stream of a
+    /// A controller for the objects of the stream `trigger`. An example of such a stream is a
     /// [`reflector`](crate::reflector()) with [`applied_objects`](crate::WatchStreamExt::applied_objects). `reader` is
     /// the store that the stream feeds.
     ///

@@ -1,6 +1,6 @@
-//! Further triggers of a [`Controller`]: streams of keys, resyncs, and the keys of deleted objects.
+//! Further triggers of a [`Controller`] (streams of object references, and resyncs), and its deletion handler.
 
-use super::source::all_objects;
+use super::source::bulk_reconcile_source;
 use super::{Controller, Key, Trigger};
 use crate::random;
 use crate::reflector::ObjectRef;
@@ -22,7 +22,7 @@ where
     /// Reconciles all objects each time that `trigger` emits an item.
     #[must_use]
     pub fn reconcile_all_on(self, trigger: impl Stream<Item = ()> + Send + 'static) -> Self {
-        let source = all_objects(trigger, self.reader.clone());
+        let source = bulk_reconcile_source(trigger, self.reader.clone());
         self.with_source(source)
     }
 

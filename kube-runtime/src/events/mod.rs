@@ -15,14 +15,14 @@ use k8s_openapi::api::events::v1;
 use kube_client::api::{Patch, PatchParams, PostParams};
 use kube_client::{Api, Client};
 use serde_json::json;
-use series::{State, Write};
+use series::{EventWrite, RecorderState};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// The interval at which the recorder sends the writes that [`State::start_due_writes`] returns.
+/// The interval at which the recorder sends the writes that [`RecorderState::start_due_writes`] returns.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Publishes events about objects. `kubectl describe` shows the events of an object.
@@ -31,9 +31,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// - **Series.** An event with the same type, action, reason and objects as a previous event is a repetition. The first
 ///   repetition adds a `series` to the existing event. Further repetitions are counted in memory. While repetitions
-///   continue, the recorder writes the count every 30 minutes, so that the server does not delete the event. If the
-///   event is not repeated for 6 minutes, the recorder writes the count, and the series ends: a later occurrence
-///   creates a new event. A series keeps the note of its first event.
+///   continue, the recorder writes the count every 30 minutes: by default, the server deletes an event that is not
+///   written for an hour. If the event is not repeated for 6 minutes, the recorder writes the count, and the series
+///   ends: a later occurrence creates a new event. A series keeps the note of its first event.
 /// - **Rate limit.** For each object, 25 events may be written, and then one in 5 minutes ([`Config`]). Further events
 ///   are dropped, and [`dropped`](Self::dropped) counts them. A repetition over the limit is not dropped: it increases
 ///   the count of its series.
@@ -83,7 +83,7 @@ pub struct Recorder {
 struct RecorderData {
     client: Client,
     reporter: Reporter,
-    state: Mutex<State>,
+    state: Mutex<RecorderState>,
     /// The task that writes the counts of the series; `None` if there are no series.
     flusher: Mutex<Option<JoinHandle<()>>>,
 }
@@ -98,7 +98,7 @@ impl Recorder {
     /// A recorder with the limits of `config`.
     #[must_use]
     pub fn with_config(client: Client, reporter: Reporter, config: Config) -> Self {
-        let (state, flusher) = (Mutex::new(State::new(config)), Mutex::new(None));
+        let (state, flusher) = (Mutex::new(RecorderState::new(config)), Mutex::new(None));
         Self { shared: Arc::new(RecorderData { client, reporter, state, flusher }) }
     }
 
@@ -125,7 +125,8 @@ impl Recorder {
     /// Outside of a tokio runtime.
     pub async fn publish(&self, ev: &Event, reference: &ObjectReference) -> Result<(), kube_client::Error> {
         let (now, time) = (Instant::now(), crate::time::now());
-        let write = self.shared.lock_state().observe(ev, &self.shared.reporter, reference, now, time);
+        let write =
+            self.shared.lock_state().record_occurrence(ev, &self.shared.reporter, reference, now, time);
         let Some(write) = write else { return Ok(()) };
         self.start_flusher();
         PendingWrite { shared: &self.shared, write: Some(write) }.send_all().await
@@ -164,8 +165,8 @@ impl Recorder {
     }
 }
 
-/// Writes the due counts at each [`FLUSH_INTERVAL`]. Returns when the recorder has no series, or when its last clone is
-/// dropped.
+/// Writes the due counts once per [`FLUSH_INTERVAL`]. Returns when the recorder has no series, or when the last clone of
+/// the recorder is dropped.
 async fn write_counts(shared: Weak<RecorderData>) {
     loop {
         tokio::time::sleep(FLUSH_INTERVAL).await;
@@ -176,7 +177,7 @@ async fn write_counts(shared: Weak<RecorderData>) {
         // `publish` adds a series, and then locks `flusher` to start the task. Lock `flusher` before the check: for a
         // series that is added after the check, `publish` then starts a new task.
         let mut flusher = lock(&shared.flusher);
-        if shared.lock_state().is_empty() {
+        if shared.lock_state().has_no_series() {
             *flusher = None;
             return;
         }
@@ -184,11 +185,11 @@ async fn write_counts(shared: Weak<RecorderData>) {
 }
 
 impl RecorderData {
-    fn lock_state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, RecorderState> {
         lock(&self.state)
     }
 
-    /// Sends the writes of [`State::start_due_writes`]. Returns the first failure.
+    /// Sends the writes of [`RecorderState::start_due_writes`]. Returns the first failure.
     async fn flush(&self, all: bool) -> Result<(), kube_client::Error> {
         let due = self.lock_state().start_due_writes(Instant::now(), all);
         // Dropping a `PendingWrite` releases its series. A cancelled flush therefore also releases the series whose
@@ -203,7 +204,7 @@ impl RecorderData {
     }
 
     /// Sends the request of a write. If the event to patch no longer exists, creates the event.
-    async fn send_request(&self, write: &Write) -> Result<(), kube_client::Error> {
+    async fn send_request(&self, write: &EventWrite) -> Result<(), kube_client::Error> {
         let event = &write.event;
         let meta = &event.metadata;
         let (name, namespace) = (meta.name.as_deref(), meta.namespace.as_deref());
@@ -213,7 +214,7 @@ impl RecorderData {
         let series = Patch::Merge(json!({"series": event.series}));
         if !write.create {
             match api.patch(name, &params, &series).await {
-                // The server deletes events after an hour by default.
+                // By default, the server deletes an event that is not written for an hour.
                 Err(error) if error.is_not_found() => {}
                 result => return result.map(drop),
             }
@@ -239,10 +240,10 @@ impl Drop for RecorderData {
     }
 }
 
-/// A write to send. Dropping the value before its request has succeeded calls [`State::release`].
+/// A write to send. Dropping the value before its request has succeeded calls [`RecorderState::release`].
 struct PendingWrite<'a> {
     shared: &'a RecorderData,
-    write: Option<Write>,
+    write: Option<EventWrite>,
 }
 
 impl PendingWrite<'_> {

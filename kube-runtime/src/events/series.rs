@@ -1,5 +1,5 @@
-//! `State`: decides whether an event is written, counted or dropped. This module performs no IO and does not wait. The
-//! caller passes the time.
+//! `RecorderState`: decides whether an event is written, counted or dropped. This module performs no IO and does not wait.
+//! The caller passes the time.
 
 use super::config::Config;
 use super::event::{Event, Reference, Reporter, SeriesKey};
@@ -16,7 +16,8 @@ use tokio::time::Instant;
 /// A series ends if its event is not repeated for this time.
 const SERIES_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 
-/// The interval at which the event of a series is written again, so that the server does not delete it.
+/// The interval at which the count of a series is written again. By default, the server deletes an event that is not
+/// written for an hour.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
 /// If the write of the last count of a series fails, the recorder retries the write for this time after the end of the
@@ -25,7 +26,7 @@ const COUNT_RETRY_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// The series and the rate limits of a recorder.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct RecorderState {
     config: Config,
     series: LruCache<SeriesKey, Series>,
     buckets: LruCache<Reference, TokenBucket>,
@@ -53,9 +54,9 @@ struct Series {
     busy: bool,
 }
 
-/// A write to send. The series is busy until the caller calls [`State::finish`] or [`State::release`].
+/// A write to send. The series is busy until the caller calls [`RecorderState::finish`] or [`RecorderState::release`].
 #[derive(Debug)]
-pub(super) struct Write {
+pub(super) struct EventWrite {
     pub(super) key: SeriesKey,
     /// The event. If it has been repeated, its field `series` contains the count.
     pub(super) event: v1::Event,
@@ -65,7 +66,7 @@ pub(super) struct Write {
     pub(super) create: bool,
 }
 
-impl State {
+impl RecorderState {
     pub(super) fn new(config: Config) -> Self {
         let capacity = config.capacity;
         let (series, buckets) = (lru_cache(capacity), lru_cache(capacity));
@@ -77,7 +78,7 @@ impl State {
         self.dropped
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) fn has_no_series(&self) -> bool {
         self.series.is_empty()
     }
 
@@ -85,14 +86,14 @@ impl State {
     ///
     /// The first occurrence creates the event, and the second one makes the event a series. Later occurrences are only
     /// counted; [`start_due_writes`](Self::start_due_writes) returns the write of the count.
-    pub(super) fn observe(
+    pub(super) fn record_occurrence(
         &mut self,
         event: &Event,
         reporter: &Reporter,
         regarding: &ObjectReference,
         now: Instant,
         time: Timestamp,
-    ) -> Option<Write> {
+    ) -> Option<EventWrite> {
         let key = SeriesKey::new(event, regarding);
         if let Some(series) = self.series.get_mut(&key) {
             series.count = series.count.saturating_add(1);
@@ -122,7 +123,7 @@ impl State {
     }
 
     /// Records that a write succeeded. Returns the next write if the event has become a series in the meantime.
-    pub(super) fn finish(&mut self, written: &Write, now: Instant) -> Option<Write> {
+    pub(super) fn finish(&mut self, written: &EventWrite, now: Instant) -> Option<EventWrite> {
         // Ignore a write whose series was evicted: a new series with the same key sends its own writes.
         let series = self.series_of(written)?;
         (series.written, series.written_at, series.busy) = (written.count, now, false);
@@ -130,14 +131,14 @@ impl State {
     }
 
     /// Records that a write failed or was cancelled.
-    pub(super) fn release(&mut self, write: &Write) {
+    pub(super) fn release(&mut self, write: &EventWrite) {
         if let Some(series) = self.series_of(write) {
             series.busy = false;
         }
     }
 
     /// The series that a write belongs to; `None` if that series was evicted, even if a new series has the same key.
-    fn series_of(&mut self, write: &Write) -> Option<&mut Series> {
+    fn series_of(&mut self, write: &EventWrite) -> Option<&mut Series> {
         let series = self.series.peek_mut(&write.key)?;
         (series.event.metadata.name == write.event.metadata.name).then_some(series)
     }
@@ -145,14 +146,14 @@ impl State {
     /// Marks the series with a due write as busy and returns the writes: the final counts of series that ended, and the
     /// refreshes of series that continue. If `all` is `true`, returns the writes of all unwritten counts as well. Skips
     /// busy series. Removes the series that ended and need no further write.
-    pub(super) fn start_due_writes(&mut self, now: Instant, all: bool) -> Vec<Write> {
+    pub(super) fn start_due_writes(&mut self, now: Instant, all: bool) -> Vec<EventWrite> {
         let (mut writes, mut ended) = (Vec::new(), Vec::new());
         for (key, series) in self.series.iter_mut().filter(|(_, series)| !series.busy) {
             let silent = now.duration_since(series.observed_at);
             let unwritten = series.unwritten_count() > 0;
             let refresh = series.written > 1 && now.duration_since(series.written_at) >= REFRESH_INTERVAL;
-            // As in client-go, the end of a series does not retry a failed creation. The next occurrence of the event
-            // retries the creation, and so does `all`.
+            // As in client-go, a failed creation is not retried when the series ends. Only an occurrence before the end,
+            // or a flush with `all`, retries the creation.
             let final_count = unwritten && series.written > 0 && silent < SERIES_TIMEOUT + COUNT_RETRY_TIME;
             if (silent >= SERIES_TIMEOUT && final_count)
                 || (silent < SERIES_TIMEOUT && refresh)
@@ -177,12 +178,12 @@ impl Series {
     }
 
     /// Marks the series as busy and returns the write to send.
-    fn start_write(&mut self, key: &SeriesKey) -> Write {
+    fn start_write(&mut self, key: &SeriesKey) -> EventWrite {
         self.busy = true;
         let mut event = self.event.clone();
         let last_observed_time = self.observed.clone();
         event.series = (self.count > 1).then_some(v1::EventSeries { count: self.count, last_observed_time });
-        Write { key: key.clone(), event, count: self.count, create: self.written == 0 }
+        EventWrite { key: key.clone(), event, count: self.count, create: self.written == 0 }
     }
 }
 
@@ -201,7 +202,8 @@ fn lru_cache<K: Hash + Eq, V>(capacity: usize) -> LruCache<K, V> {
     cache
 }
 
-/// Takes a token from the bucket of the object. Returns `false` if the bucket is empty.
+/// Takes a token from the bucket of the object, unless `config` disables the rate limit. Returns `false` if the bucket is
+/// empty.
 fn take_token(
     buckets: &mut LruCache<Reference, TokenBucket>,
     object: &Reference,

@@ -130,8 +130,8 @@ where
     }
 }
 
-/// The `test` operation that fails if the object was deleted and another object of the same name was created. The list
-/// is empty if `object` has no uid.
+/// A `test` operation, which fails if the object was deleted and another object of the same name was created; no operation
+/// if `object` has no uid.
 fn uid_test_operations<K: Resource>(object: &K) -> Vec<PatchOperation> {
     let uid = object.meta().uid.as_deref();
     uid.map(|uid| test_operation(PointerBuf::from_tokens(["metadata", "uid"]), uid.into()))

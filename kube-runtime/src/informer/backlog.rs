@@ -18,7 +18,7 @@ pub(super) struct Backlog<K> {
     events: VecDeque<WatchEvent<Arc<K>>>,
     /// The number of popped events, which is the sequence number of the first queued event.
     popped: u64,
-    /// The sequence numbers of the queued events of each name.
+    /// For each namespace and name, the sequence numbers of its last queued events.
     queued: HashMap<(String, String), SequenceNumbers>,
     limit: usize,
 }
@@ -26,10 +26,10 @@ pub(super) struct Backlog<K> {
 /// The sequence numbers of the last queued events of a name.
 #[derive(Clone, Copy)]
 struct SequenceNumbers {
-    /// The number of the last queued event.
+    /// The sequence number of the last queued event of the name.
     last: u64,
-    /// The number of the event that precedes `last` among the events of the name, if that event is a deletion. Older
-    /// deletions are not recorded, because an addition may be queued between an older deletion and `last`.
+    /// The sequence number of the second-to-last event of the name, if that event is a deletion. Older deletions are not
+    /// recorded, because an addition may be queued between an older deletion and the last event.
     deletion: Option<u64>,
 }
 

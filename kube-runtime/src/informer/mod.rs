@@ -127,7 +127,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
 
     /// Removes the next event from the queue.
     pub fn pop(&mut self) -> Option<WatchEvent<Arc<K>>> {
-        // The events in `pending` are older than the backlog.
+        // The events in `pending` are older than the events in the backlog.
         let pending = self.pending.as_mut().and_then(|deltas| deltas.find_map(Delta::into_watch_event));
         pending.or_else(|| {
             self.pending = None;
@@ -284,7 +284,7 @@ mod tests {
             Ok(Event::InitApply(map_a("v", "4"))),
         ]);
         assert_eq!(changed, ["Added event 1", "Deleted event 2", "Added event 4"]);
-        // The restarted list comes from an older cache, which still has the object.
+        // The restarted list comes from an outdated cache of the server, which still contains the first object.
         assert_eq!(events_of_relist(vec![Ok(Event::InitApply(map_a("u", "1")))]), ["Added event 1"]);
         let deleted =
             events_of_relist(vec![Ok(Event::InitApply(map_a("v", "3"))), Ok(Event::Delete(map_a("v", "4")))]);

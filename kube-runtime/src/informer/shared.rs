@@ -22,8 +22,8 @@ use tokio::task::AbortHandle;
 /// The first [`subscribe`](SharedInformer::subscribe) starts a task that watches the collection, and dropping the last
 /// subscription ends the task. The stream of a later subscriber begins with the content of the store. A subscriber that
 /// does not poll does not delay other subscribers; see [`Subscription`]. After all subscriptions are dropped, the store
-/// keeps its content, but receives no updates. The next subscription lists the collection, and the stream emits the
-/// differences.
+/// keeps its content, but receives no updates. The next subscription starts the watch again: the informer lists the
+/// collection, and the stream of the subscription emits the differences.
 ///
 /// [`SharedInformers`] returns the same informer to each caller that names the same collection and options.
 ///
@@ -91,8 +91,8 @@ pub enum InformerEnd {
     RuntimeShutDown,
 }
 
-/// The handle of the task that feeds the store. All subscriptions share the handle. Dropping the last subscription drops
-/// the handle, which aborts the task.
+/// The handle of the task that feeds the store. Each subscription, and each value that [`SharedInformer::hold`] returned,
+/// shares the handle. Dropping the last of these owners drops the handle, which aborts the task.
 struct TaskHandle {
     abort_handle: AbortHandle,
     state: Arc<TaskState>,
@@ -201,7 +201,7 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
         task
     }
 
-    /// The store. It changes only while a subscription exists.
+    /// The store. It changes only while the watch runs; see [`subscribe`](SharedInformer::subscribe).
     pub fn store(&self) -> Store<K> {
         self.inner.store.clone()
     }
@@ -324,12 +324,12 @@ impl<K> fmt::Debug for SharedInformer<K> {
 /// ```
 #[derive(Debug, Default)]
 pub struct SharedInformers {
-    entries: Mutex<Vec<Entry>>,
+    entries: Mutex<Vec<InformerEntry>>,
 }
 
-/// A type-erased informer, with the path and the options of its collection.
+/// A type-erased informer, with the path of its collection and its options.
 #[derive(Debug)]
-struct Entry {
+struct InformerEntry {
     resource: String,
     config: Config,
     informer: Weak<dyn Any + Send + Sync>,
@@ -353,7 +353,7 @@ impl SharedInformers {
         let resource = api.resource_url().to_owned();
         let created = SharedInformer::with_config(api, config.clone());
         let informer: Weak<dyn Any + Send + Sync> = Arc::<Inner<K>>::downgrade(&created.inner) as _;
-        entries.push(Entry { resource, config, informer });
+        entries.push(InformerEntry { resource, config, informer });
         created
     }
 }

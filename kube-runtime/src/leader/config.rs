@@ -42,8 +42,8 @@ impl Config {
         self
     }
 
-    /// Sets the time for which the leader tries to renew the lease, from the start of the last successful renewal; 10 s
-    /// by default. Afterwards, this process is no longer the leader.
+    /// Sets the time for which the leader tries to renew the lease, counted from the start of the last successful renewal;
+    /// 10 s by default. If no renewal succeeds within this time, the process is no longer the leader.
     pub fn renew_deadline(mut self, deadline: Duration) -> Self {
         self.renew_deadline = deadline;
         self

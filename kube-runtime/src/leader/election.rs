@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// The state of a candidacy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum CandidacyState {
     Candidate,
     Leader,
     Ended,
@@ -42,7 +42,7 @@ pub(super) struct Election {
     /// Opens and closes the fence.
     term: TermSender,
     gate: GateHandle,
-    state: watch::Sender<State>,
+    state: watch::Sender<CandidacyState>,
 }
 
 impl Election {
@@ -53,7 +53,7 @@ impl Election {
         config: Config,
         term: TermSender,
         gate: GateHandle,
-        state: watch::Sender<State>,
+        state: watch::Sender<CandidacyState>,
     ) -> Self {
         Self { leases, name, identity, config, observed: None, term, gate, state }
     }
@@ -88,7 +88,7 @@ impl Election {
         set_leader_metric(&self.name, false);
         self.term.end();
         self.gate.close();
-        self.state.send_replace(State::Ended);
+        self.state.send_replace(CandidacyState::Ended);
     }
 
     /// Acquires and renews the lease. Returns when the leadership is lost.
@@ -107,7 +107,7 @@ impl Election {
         self.term.extend(renewed + renew_deadline);
         self.gate.open();
         set_leader_metric(&self.name, true);
-        self.state.send_replace(State::Leader);
+        self.state.send_replace(CandidacyState::Leader);
         tracing::info!(lease = self.name, identity = self.identity, "became the leader");
         loop {
             let deadline = renewed + renew_deadline;

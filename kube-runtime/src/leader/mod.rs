@@ -13,7 +13,7 @@ pub use fence::{NotLeader, is_fenced};
 
 use crate::controller::Gate;
 use crate::random;
-use election::{Election, State};
+use election::{CandidacyState, Election};
 use fence::{Fence, FenceLayer, TermSender};
 use kube_client::{Api, Client};
 use std::fmt;
@@ -122,7 +122,7 @@ impl LeaderElector {
         let Self { client, leases, name, identity, config } = self;
         let (term, fence) = Fence::new();
         let (handle, gate) = Gate::new("leadership");
-        let state = watch::Sender::new(State::Candidate);
+        let state = watch::Sender::new(CandidacyState::Candidate);
         let states = state.subscribe();
         let (stop, stopped) = oneshot::channel();
         let client = client.with_layer(&FenceLayer(fence.clone()));
@@ -153,8 +153,8 @@ impl LeaderElector {
 ///   task of the election: after a pause of the process, the first poll of a write finds that the renew deadline has
 ///   passed.
 ///
-/// Limits: a write whose bytes are in the socket cannot be recalled. The client does not detect a pause between its last
-/// check and the write to the socket, or a suspension that stops the monotonic clock of the machine.
+/// Limits: a request whose bytes are in the socket cannot be recalled. The client does not detect a pause between its last
+/// check and the transfer of these bytes to the socket, or a suspension that stops the monotonic clock of the machine.
 #[must_use = "dropping the leadership ends it"]
 pub struct Leadership {
     task: ElectionTask,
@@ -162,7 +162,7 @@ pub struct Leadership {
     gate: Gate,
     fence: Fence,
     client: Client,
-    states: watch::Receiver<State>,
+    states: watch::Receiver<CandidacyState>,
     identity: String,
 }
 
@@ -201,8 +201,8 @@ impl Leadership {
     /// Cancel safe.
     pub async fn acquired(&self) -> Result<(), NotLeader> {
         let mut states = self.states.clone();
-        let state = states.wait_for(|state| *state != State::Candidate).await;
-        state.is_ok_and(|state| *state == State::Leader).then_some(()).ok_or(NotLeader)
+        let state = states.wait_for(|state| *state != CandidacyState::Candidate).await;
+        state.is_ok_and(|state| *state == CandidacyState::Leader).then_some(()).ok_or(NotLeader)
     }
 
     /// Waits until the leadership has ended.
@@ -212,12 +212,12 @@ impl Leadership {
     /// Cancel safe.
     pub async fn lost(&self) {
         // The error means that the task has ended.
-        let _ = self.states.clone().wait_for(|state| *state == State::Ended).await;
+        let _ = self.states.clone().wait_for(|state| *state == CandidacyState::Ended).await;
     }
 
     /// Ends the leadership or the candidacy. If this process holds the lease, releases the lease, so that another
-    /// candidate can take it at the next attempt. Call this method after the controllers have ended, because it refuses
-    /// their writes.
+    /// candidate can take the lease at its next attempt. End the controllers before this call: from the call on, the
+    /// [client](Leadership::client) refuses writes.
     ///
     /// Retries after a conflict. Cancels an acquisition in flight, and releases the lease if the acquisition took
     /// effect.

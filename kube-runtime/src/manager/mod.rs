@@ -44,7 +44,7 @@ use webhooks::Webhooks;
 /// | `/metrics` | metrics in the text format of Prometheus |
 /// | `/healthz` | 200 while the program works; see [`health_check`](Manager::health_check) |
 /// | `/readyz` | 200 when all caches are complete; see [`ready_check`](Manager::ready_check) |
-/// | `/` | a status page: caches, queues, running and stuck objects, and the lease |
+/// | `/` | a status page: caches, queues, running reconciles, stuck objects, and the lease |
 ///
 /// If a check fails, the path answers 503 and lists all checks. With `?verbose`, each answer lists all checks.
 ///
@@ -81,7 +81,7 @@ use webhooks::Webhooks;
 /// Start: the HTTP server; the webhooks (the API server may call the conversion webhook before it answers a list); the
 /// [shared informers](Manager::informer), until their first lists are complete; the [tasks](Manager::task); the
 /// controllers, which fill their stores and queues; then the leader election. A controller starts reconciles when its
-/// stores are complete and this process is the leader, so that a standby takes over at once.
+/// stores are complete and this process is the leader. A standby fills its stores in advance, and then takes over at once.
 ///
 /// Stop, at SIGINT or SIGTERM: the tasks; the controllers, whose in-flight reconciles may end within
 /// [`Config::drain_timeout`](crate::controller::Config::drain_timeout); the informers; the webhooks; the HTTP server;
@@ -194,7 +194,7 @@ impl Manager {
         Ok(self)
     }
 
-    /// Answers requests only for users with permission, like controller-runtime's
+    /// Serves the content only to users with permission, like controller-runtime's
     /// `filters.WithAuthenticationAndAuthorization`. Applies to the address that serves all paths; see
     /// [`listen`](Manager::listen). The probes need no permission.
     ///

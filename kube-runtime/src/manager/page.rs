@@ -4,22 +4,22 @@ use crate::controller::{Inspection, RunningKey};
 use crate::reflector::Overview;
 use std::{borrow::Cow, fmt::Write, time::Duration};
 
-/// The maximum number of running objects that the page lists for each controller.
+/// The maximum number of objects with a running reconcile that the page lists for each controller.
 const MAX_LISTED_OBJECTS: usize = 50;
 
 /// The content of the page.
 #[derive(Debug)]
-pub(super) struct Status {
-    /// The state of the leader election; `None` if there is no election.
-    pub(super) lease: Option<LeaseStatus>,
+pub(super) struct PageContent {
+    /// `None` if there is no leader election.
+    pub(super) lease: Option<ElectionState>,
     pub(super) caches: Vec<(String, Overview)>,
     /// The name and the answer of each controller; `None` if the controller did not answer.
     pub(super) controllers: Vec<(String, Option<Inspection>)>,
 }
 
-/// The state of the election.
+/// The state of the leader election.
 #[derive(Debug)]
-pub(super) struct LeaseStatus {
+pub(super) struct ElectionState {
     pub(super) name: String,
     pub(super) identity: String,
     pub(super) is_leader: bool,
@@ -45,11 +45,11 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 "#;
 
 /// Renders the page.
-pub(super) fn render(status: &Status) -> String {
+pub(super) fn render(content: &PageContent) -> String {
     let mut page = Page(HEAD.to_owned());
-    page.add_lease(status.lease.as_ref());
-    page.add_caches(&status.caches);
-    page.add_controllers(&status.controllers);
+    page.add_lease(content.lease.as_ref());
+    page.add_caches(&content.caches);
+    page.add_controllers(&content.controllers);
     page.0.push_str("</body></html>\n");
     page.0
 }
@@ -57,11 +57,11 @@ pub(super) fn render(status: &Status) -> String {
 struct Page(String);
 
 impl Page {
-    fn add_lease(&mut self, lease: Option<&LeaseStatus>) {
+    fn add_lease(&mut self, lease: Option<&ElectionState>) {
         self.0.push_str("<h2>Lease</h2>\n");
         match lease {
             None => self.0.push_str("<p class=dim>No leader election.</p>\n"),
-            Some(LeaseStatus { name, identity, is_leader }) => {
+            Some(ElectionState { name, identity, is_leader }) => {
                 let state = if *is_leader { "<b class=ok>leader</b>" } else { "<b>candidate</b>" };
                 self.add_line(&format!("<p>{}: {state}, as {}</p>", escape(name), escape(identity)));
             }
@@ -111,7 +111,7 @@ impl Page {
         }
         self.add_line("<table><tr><th>running<th class=n>for at least<th>state</tr>");
         for key in running.iter().take(MAX_LISTED_OBJECTS) {
-            self.add_running_object(key);
+            self.add_running_key(key);
         }
         self.add_line("</table>");
         if running.len() > MAX_LISTED_OBJECTS {
@@ -119,7 +119,7 @@ impl Page {
         }
     }
 
-    fn add_running_object(&mut self, RunningKey { key, elapsed, is_stuck }: &RunningKey) {
+    fn add_running_key(&mut self, RunningKey { key, elapsed, is_stuck }: &RunningKey) {
         let state = if *is_stuck { "<td class=bad>stuck" } else { "<td>" };
         self.add_line(&format!(
             "<tr><td>{}<td class=n>{}{state}</tr>",

@@ -106,24 +106,24 @@ impl CacheCheck {
             return Ok(());
         }
         let failure = self.health.as_ref().and_then(|health| health.borrow().failure.clone());
-        let reason = failure.map(|error| format!(": {}", cause_text(&error))).unwrap_or_default();
+        let reason = failure.map(|error| format!(": {}", text_with_causes(&error))).unwrap_or_default();
         Err(format!("the first list is not complete{reason}"))
     }
 }
 
 /// An error with its causes, on one line.
-fn cause_text(error: &dyn std::error::Error) -> String {
+fn text_with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
     text.replace(['\r', '\n'], " ")
 }
 
-/// The maximum number of logged causes that [`log_failures`] remembers. A further cause clears the memory, so that
-/// earlier causes may be logged again.
-const MAX_REMEMBERED_CAUSES: usize = 16;
+/// The maximum number of logged failures that [`log_failures`] remembers. When a further failure is logged, the earlier
+/// ones are forgotten, and may be logged again.
+const MAX_REMEMBERED_FAILURES: usize = 16;
 
-/// Logs the failures of an informer: each remembered cause once, until the watch works again. Returns the name and the
-/// reason when the watch has ended.
+/// Logs the failures of an informer. Does not log a failure whose text it remembers, and forgets all texts when the watch
+/// works again. When the watch has ended, returns the name of the informer and the reason of the end.
 pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Health>) -> (String, InformerEnd) {
     let mut logged: Vec<String> = Vec::new();
     loop {
@@ -131,12 +131,12 @@ pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Healt
         if let Some(reason) = ended {
             return (name, reason);
         }
-        match failure.map(|error| cause_text(&error)) {
+        match failure.map(|error| text_with_causes(&error)) {
             None => logged.clear(),
             Some(cause) if logged.contains(&cause) => {}
             Some(cause) => {
                 tracing::warn!(informer = name, "{cause}");
-                if logged.len() == MAX_REMEMBERED_CAUSES {
+                if logged.len() == MAX_REMEMBERED_FAILURES {
                     logged.clear();
                 }
                 logged.push(cause);
@@ -158,7 +158,7 @@ type RunController = Box<dyn FnOnce(oneshot::Receiver<()>) -> BoxFuture<'static,
 /// A type-erased controller.
 pub(super) struct ManagedController {
     name: String,
-    /// The checks of the stores that the reconciles of the controller wait for.
+    /// One check for each store that the controller's reconciles wait for.
     pub(super) awaited: Vec<CacheCheck>,
     pub(super) inspector: Inspector,
     pub(super) run: RunController,

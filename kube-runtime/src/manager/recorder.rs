@@ -1,5 +1,5 @@
-//! The recorder of metrics. All managers of the process share the recorder. The buckets of the histograms of queues,
-//! reconciles and requests are similar to those of client-go and controller-runtime.
+//! Installs the recorder of metrics, which all managers of the process share. For queues, reconciles and requests, the
+//! histogram buckets are similar to those of client-go and controller-runtime.
 
 use super::Error;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};

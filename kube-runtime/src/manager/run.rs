@@ -61,7 +61,7 @@ impl Manager {
         // Install a recorder only if `/metrics` serves its samples. A needless recorder would keep its samples in
         // memory, and would prevent the program from installing its own recorder.
         let recorder = self.listeners.needs_recorder().then(recorder::get_or_install).transpose()?;
-        let state = Arc::new(self.server_state(recorder.clone()));
+        let state = Arc::new(self.take_server_state(recorder.clone()));
         let mut server = Server::start(self.listeners, &state, recorder)?;
         let mut webhooks = std::mem::take(&mut self.webhooks).start()?;
 
@@ -76,7 +76,7 @@ impl Manager {
                 informers.0.spawn(log_failures(cache.name, health));
             }
         }
-        // An error means that the watch has ended. `informers` reports this end.
+        // `wait_for` fails if the watch has ended. `informers` reports this end.
         let complete = ready.into_iter().map(async |mut ready| drop(ready.wait_for(|ready| *ready).await));
         let stop = {
             let complete = futures::future::join_all(complete).map(|_| None).boxed();
@@ -143,7 +143,7 @@ impl Manager {
     }
 
     /// Collects the data for the answers of the HTTP server. Moves the checks and the renderer out of the manager.
-    fn server_state(&mut self, recorder: Option<PrometheusHandle>) -> ServerState {
+    fn take_server_state(&mut self, recorder: Option<PrometheusHandle>) -> ServerState {
         let lease = self.candidacy.as_ref().map(|candidacy| {
             (candidacy.lease.clone(), candidacy.leadership.identity().to_owned(), candidacy.gate())
         });

@@ -1,10 +1,10 @@
-//! The HTTP server: metrics, probes and the status page. Requests change nothing. The server sends requests to the API
-//! server only for `access`, which decides which requests are permitted.
+//! The manager's HTTP server: metrics, probes and the status page. No handler changes anything. Only the access filter
+//! (see `access`) sends requests to the API server, to find out whether a client has permission.
 
 use super::Error;
 use super::access::{AccessFilter, filter};
 use super::checks::{Checks, Report};
-use super::page::{self, LeaseStatus, Status};
+use super::page::{self, ElectionState, PageContent};
 use super::parts::CacheCheck;
 use crate::controller::{Gate, Inspection, Inspector};
 use crate::reflector::Overview;
@@ -92,8 +92,8 @@ impl Listeners {
         self.all.is_some() || !self.is_disabled
     }
 
-    /// Returns the endpoints. Binds the default address if no address for all paths is set and the server is not
-    /// disabled.
+    /// Returns the endpoints. Binds the default address if no address for all paths is set, unless
+    /// [`disable_except_probes`](Self::disable_except_probes) was called.
     pub(super) fn into_endpoints(mut self, state: &Arc<ServerState>) -> Result<Vec<Endpoint>, Error> {
         if self.all.is_none() && self.serves_all_paths() {
             self.bind_for_all_paths(DEFAULT_ADDRESS)?;
@@ -150,7 +150,7 @@ fn bind(address: &str) -> Result<TcpListener, Error> {
 /// The data from which the HTTP server answers requests.
 pub(super) struct ServerState {
     pub(super) checks: Checks,
-    /// One check for each shared informer, and for each store that controllers wait for.
+    /// One check for each cache in `caches`, and for each other store that a controller waits for.
     pub(super) cache_checks: Vec<CacheCheck>,
     /// The name and the state of each cache.
     pub(super) caches: Vec<(String, Arc<dyn Fn() -> Overview + Send + Sync>)>,
@@ -238,13 +238,13 @@ pub(super) fn answer<const N: usize>(
 
 impl ServerState {
     /// Collects the content of the status page. Asks each controller for its state.
-    pub(super) async fn collect_status(&self) -> Status {
+    pub(super) async fn collect_status(&self) -> PageContent {
         let inspections = self.controllers.iter().map(async |(name, inspector)| {
             let inspection: Option<Inspection> = inspector.inspect(INSPECTION_TIMEOUT).await;
             (name.clone(), inspection)
         });
-        Status {
-            lease: self.lease.as_ref().map(|(name, identity, gate)| LeaseStatus {
+        PageContent {
+            lease: self.lease.as_ref().map(|(name, identity, gate)| ElectionState {
                 name: name.clone(),
                 identity: identity.clone(),
                 is_leader: gate.is_open(),

@@ -1,6 +1,6 @@
 //! Tests of the status page, and of the warnings of shared informers.
 
-use super::page::{LeaseStatus, Status, render};
+use super::page::{ElectionState, PageContent, render};
 use super::parts::log_failures;
 use crate::controller::{Inspection, RunningKey};
 use crate::informer::{Health, InformerEnd};
@@ -26,7 +26,7 @@ fn inspection() -> Inspection {
 }
 
 #[test]
-fn the_page_shows_the_lease_each_cache_each_queue_and_the_stuck_objects() {
+fn the_page_shows_the_lease_the_caches_the_queues_and_the_stuck_objects() {
     let running = |key: &str, seconds, is_stuck| RunningKey {
         key: key.into(),
         elapsed: Duration::from_secs(seconds),
@@ -40,8 +40,8 @@ fn the_page_shows_the_lease_each_cache_each_queue_and_the_stuck_objects() {
     };
     let incomplete =
         Overview { is_ready: false, version: None, silent_for: Some(Duration::from_secs(9)), ..overview() };
-    let page = render(&Status {
-        lease: Some(LeaseStatus { name: "operator".into(), identity: "pod_1".into(), is_leader: true }),
+    let page = render(&PageContent {
+        lease: Some(ElectionState { name: "operator".into(), identity: "pod_1".into(), is_leader: true }),
         caches: vec![("/api/v1/pods".into(), overview()), ("site".into(), incomplete)],
         controllers: vec![("site".into(), Some(waiting)), ("blocked".into(), None)],
     });
@@ -65,8 +65,8 @@ fn the_page_shows_the_lease_each_cache_each_queue_and_the_stuck_objects() {
 #[test]
 fn the_page_escapes_names() {
     let name = "<img src=x onerror=\"a('b')\">&";
-    let page = render(&Status {
-        lease: Some(LeaseStatus { name: name.into(), identity: name.into(), is_leader: false }),
+    let page = render(&PageContent {
+        lease: Some(ElectionState { name: name.into(), identity: name.into(), is_leader: false }),
         caches: vec![(name.into(), Overview { version: Some(name.into()), ..overview() })],
         controllers: vec![(name.into(), Some(Inspection { stuck: Some(name.into()), ..inspection() }))],
     });
@@ -79,7 +79,7 @@ fn the_page_escapes_names() {
 fn the_page_shows_at_most_50_running_objects_of_a_controller() {
     let key = RunningKey { key: "a".into(), elapsed: Duration::ZERO, is_stuck: false };
     let running = Inspection { running: vec![key; 70], ..inspection() };
-    let page = render(&Status {
+    let page = render(&PageContent {
         lease: None,
         caches: Vec::new(),
         controllers: vec![("site".into(), Some(running))],

@@ -11,13 +11,13 @@ use {
 
 use std::{hash::Hash, time::Duration};
 
-/// The outcome of a reconcile. It determines the label `result` of `controller_runtime_reconcile_total`, and the error
-/// counters that increase.
+/// The outcome of a reconcile. It determines the label `result` of `controller_runtime_reconcile_total`, and which error
+/// counters increase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The object is not requeued: its next change requests the next reconcile.
     Success,
-    /// The object is requeued after a time.
+    /// The object is requeued after the time that the reconciler returned.
     RequeueAfter,
     /// The object is requeued after the wait of the rate limiter.
     Requeue,
@@ -33,7 +33,7 @@ pub(crate) enum Outcome {
 
 /// The metrics of a controller whose keys have the type `K`.
 pub(crate) struct ControllerMetrics<K> {
-    /// The label `controller`, which is also the label `name` of the work queue.
+    /// The value of the label `controller`, and of the label `name` of the work queue.
     #[cfg(feature = "metrics")]
     name: String,
     /// The maximum number of concurrent reconciles.

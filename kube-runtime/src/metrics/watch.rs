@@ -19,22 +19,22 @@ pub(crate) struct WatchMetrics {
     name: Arc<str>,
     /// The list or the watch in progress.
     #[cfg(feature = "metrics")]
-    response: Option<Response>,
+    operation: Option<Operation>,
 }
 
 /// A list or a watch in progress.
 #[cfg(feature = "metrics")]
-struct Response {
-    kind: ResponseKind,
+struct Operation {
+    kind: OperationKind,
     began: Instant,
     /// The number of objects and events so far.
     items: u32,
 }
 
-/// Whether a response is a list or a watch.
+/// Whether an operation is a list or a watch.
 #[cfg(feature = "metrics")]
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum ResponseKind {
+enum OperationKind {
     List,
     Watch,
 }
@@ -42,39 +42,39 @@ enum ResponseKind {
 #[cfg(feature = "metrics")]
 impl WatchMetrics {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), response: None }
+        Self { name: name.into(), operation: None }
     }
 
     /// Records the start of a list: the request for a streaming list, or for the first page of a paged list.
     pub(crate) fn record_list_start(&mut self) {
-        self.begin(ResponseKind::List);
+        self.begin(OperationKind::List);
         metrics::counter!("reflector_lists_total", "name" => self.name.clone()).increment(1);
     }
 
     /// Records the start of a watch: the request for a watch, or the end of the initial events of a streaming list.
     pub(crate) fn record_watch_start(&mut self) {
-        self.begin(ResponseKind::Watch);
+        self.begin(OperationKind::Watch);
         metrics::counter!("reflector_watches_total", "name" => self.name.clone()).increment(1);
     }
 
-    fn begin(&mut self, kind: ResponseKind) {
-        self.record_response_end();
-        self.response = Some(Response { kind, began: Instant::now(), items: 0 });
+    fn begin(&mut self, kind: OperationKind) {
+        self.record_operation_end();
+        self.operation = Some(Operation { kind, began: Instant::now(), items: 0 });
     }
 
     /// Counts an object of the current list, or an event of the current watch.
     pub(crate) fn count_item(&mut self) {
-        if let Some(response) = &mut self.response {
-            response.items = response.items.saturating_add(1);
+        if let Some(operation) = &mut self.operation {
+            operation.items = operation.items.saturating_add(1);
         }
     }
 
     /// Records the end of a list or a watch.
-    pub(crate) fn record_response_end(&mut self) {
-        let Some(Response { kind, began, items }) = self.response.take() else { return };
+    pub(crate) fn record_operation_end(&mut self) {
+        let Some(Operation { kind, began, items }) = self.operation.take() else { return };
         let (duration, number) = match kind {
-            ResponseKind::List => ("reflector_list_duration_seconds", "reflector_items_per_list"),
-            ResponseKind::Watch => ("reflector_watch_duration_seconds", "reflector_items_per_watch"),
+            OperationKind::List => ("reflector_list_duration_seconds", "reflector_items_per_list"),
+            OperationKind::Watch => ("reflector_watch_duration_seconds", "reflector_items_per_watch"),
         };
         metrics::histogram!(duration, "name" => self.name.clone()).record(began.elapsed().as_secs_f64());
         metrics::histogram!(number, "name" => self.name.clone()).record(f64::from(items));
@@ -120,8 +120,8 @@ impl WatchMetrics {
         metrics::counter!("kube_runtime_undecodable_objects_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// Replaces this watcher's size `from` by `to` in the gauges. Each gauge is the sum over all watchers of the
-    /// collection.
+    /// Changes this watcher's part of the gauges from `from` to `to`. The value of each gauge is the sum over all watchers
+    /// of the collection.
     pub(crate) fn change_size(&self, from: Size, to: Size) {
         if from == to {
             return;
@@ -175,7 +175,7 @@ impl WatchMetrics {
 
     pub(crate) fn count_item(&mut self) {}
 
-    pub(crate) fn record_response_end(&mut self) {}
+    pub(crate) fn record_operation_end(&mut self) {}
 
     pub(crate) fn count_short_watch(&self) {}
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// assert_eq!(wait, Duration::from_millis(20));
 /// ```
 pub trait RateLimiter<K>: Send {
-    /// The wait of `key` after its `failures`th consecutive failure.
+    /// The wait of `key` after `failures` consecutive failures.
     fn wait(&mut self, key: &K, failures: u32, now: Instant) -> Duration;
 }
 

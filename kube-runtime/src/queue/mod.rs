@@ -31,8 +31,8 @@ const MAX_CAPACITY_WHEN_EMPTY: usize = 1024;
 pub struct Priority(i32);
 
 impl Priority {
-    /// The priority of bulk requests, and of requests for the objects in the first snapshot. These requests are processed
-    /// after changes. The value is the same as in controller-runtime.
+    /// The priority of requests to reconcile all objects, and of requests for the objects in the first snapshot. These
+    /// requests are processed after changes. The value is the same as in controller-runtime.
     pub const LOW: Self = Self(-100);
     /// The priority of changes, 0.
     pub const DEFAULT: Self = Self(0);
@@ -100,7 +100,7 @@ enum KeyState<C> {
 
 impl<C> KeyState<C> {
     /// Sets the state to `InProcess`, and returns the previous state.
-    fn begin_processing(&mut self) -> Self {
+    fn replace_with_in_process(&mut self) -> Self {
         std::mem::replace(self, Self::InProcess(InProcess::default()))
     }
 }
@@ -174,7 +174,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         }
         let (priority, failures) = (*priority, *failures);
         self.waiting.remove(slot, state, priority);
-        let known = match state.begin_processing() {
+        let known = match state.replace_with_in_process() {
             KeyState::Ready(cause) => Request { due: Due::Now, priority, cause },
             KeyState::Delayed(at, _, cause) => Request { due: Due::At(at), priority, cause },
             KeyState::InProcess(_) => return,
@@ -188,13 +188,13 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     pub(crate) fn take_key(&mut self, now: Instant) -> Option<(K, Request<C>, u32)> {
         while let Some(slot) = self.waiting.pop_due(now) {
             let Entry { state, priority, .. } = self.entries.get_mut(slot).1;
-            if let KeyState::Delayed(_, _, cause) = state.begin_processing() {
+            if let KeyState::Delayed(_, _, cause) = state.replace_with_in_process() {
                 *state = self.waiting.add(slot, Request { due: Due::Now, priority: *priority, cause });
             }
         }
         let slot = self.pop_ready()?;
         let (key, Entry { state, priority, failures }) = self.entries.get_mut(slot);
-        match state.begin_processing() {
+        match state.replace_with_in_process() {
             KeyState::Ready(cause) => {
                 Some((key.clone(), Request { due: Due::Now, priority: *priority, cause }, *failures))
             }

@@ -59,7 +59,7 @@ fn returns_each_key_once_and_in_order() {
 }
 
 #[test]
-fn a_key_that_is_added_while_it_is_in_process_is_processed_once_more() {
+fn a_key_that_is_added_during_its_processing_is_processed_once_more() {
     let mut queue = TestQueue::new();
     queue.add("a");
     assert_eq!(queue.take_key(0), Some("a"));
@@ -219,7 +219,7 @@ fn the_first_conflict_has_no_wait_and_further_conflicts_have_a_backoff() {
 }
 
 #[test]
-fn after_a_failure_a_key_that_was_added_meanwhile_is_due_at_once_and_keeps_its_failure_count() {
+fn after_a_failure_a_key_that_was_added_during_its_processing_is_due_at_once_and_keeps_its_failure_count() {
     let mut queue = TestQueue::new();
     queue.add("a");
     queue.take_key(0);
@@ -293,7 +293,7 @@ fn keys_keep_their_order_when_another_key_is_forgotten() {
             queue.add(key);
         }
         queue.inner.forget(&forgotten);
-        // The new key takes the slot of the forgotten key, but is returned last.
+        // The key `e` takes the slot of the forgotten key, but is returned last.
         queue.add("e");
         let taken: Vec<_> = std::iter::from_fn(|| queue.take_key(0)).collect();
         let expected: Vec<_> = KEYS.into_iter().filter(|key| *key != forgotten).chain(["e"]).collect();

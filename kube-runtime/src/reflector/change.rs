@@ -141,8 +141,8 @@ impl<K> Effect<K> {
 }
 
 impl<K> Change<K> {
-    /// The changes of the store, in order. An event of a watch results in at most two changes. The end of a snapshot
-    /// results in the changes that lead from the previous content of the store to the snapshot.
+    /// The deltas of the store, in order. An event of a watch results in at most two deltas. The end of a snapshot results
+    /// in the deltas that lead from the previous content of the store to the snapshot.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;

@@ -168,7 +168,7 @@ impl<K> Codec<K> {
         }
     }
 
-    /// Locks the cache. Ignores poisoning: no code under this lock can panic.
+    /// Locks the cache. Ignores poisoning: after a panic in the `Drop` of an object, the cache is still valid.
     fn lock_cache(&self) -> std::sync::MutexGuard<'_, Cache<K>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,7 +210,7 @@ impl<K: Storable> Codec<K> {
         })
     }
 
-    /// Passes the uid and the resource version of an object to [`hash_of_identity`](Self::hash_of_identity).
+    /// Returns [`hash_of_identity`](Self::hash_of_identity) for the uid and the resource version of an object.
     pub(super) fn identity_hash_of_object(&self, object: &K) -> u64 {
         self.hash_of_identity(object.uid(), object.version())
     }

@@ -32,15 +32,18 @@ impl<K> Storage<K> {
     ///
     /// # Objects from a watcher
     ///
-    /// A watcher that feeds the store directly does not decode the objects. It [checks](Self::check) the text that the
-    /// server sent, and the store keeps this text without the fields in
-    /// [`Config::skip_fields`](crate::watcher::Config::skip_fields). [`SharedInformer`](crate::SharedInformer),
-    /// [`Reflector`](crate::Reflector), [`Informer`](crate::Informer), [`Controller`](crate::Controller),
-    /// [`merged`](super::merged()) and [`Watcher::deltas`](crate::watcher::Watcher::deltas) feed the store directly if
-    /// the storage does not [modify](Self::modify) the objects. The text has all other fields of the server's version,
-    /// including fields that `K` does not have. Objects in Protobuf are stored as JSON. With [`Check::Decode`], the store
-    /// keeps the JSON of `K` instead of the server's text if `K` lacks many fields, that is, if for the first objects the
-    /// JSON of `K` is shorter than three quarters of the text.
+    /// A watcher that feeds the store directly [checks](Self::check) the text that the server sent. The store keeps this
+    /// text without the fields in [`Config::skip_fields`](crate::watcher::Config::skip_fields).
+    /// [`SharedInformer`](crate::SharedInformer), [`Reflector`](crate::Reflector), [`Informer`](crate::Informer),
+    /// [`Controller`](crate::Controller), [`merged`](super::merged()) and
+    /// [`Watcher::deltas`](crate::watcher::Watcher::deltas) feed the store directly if the storage does not
+    /// [modify](Self::modify) the objects. The text has all other fields that the server sent, including fields that `K`
+    /// does not have. Objects in Protobuf are stored as JSON.
+    ///
+    /// With [`Check::Syntax`], the watcher does not decode the objects. With [`Check::Decode`], the watcher decodes each
+    /// object to check it, and then drops the decoded object. If `K` lacks many fields, the store with [`Check::Decode`]
+    /// keeps the JSON of `K` instead of the server's text. `K` lacks many fields if, for the first objects, the JSON of
+    /// `K` is shorter than three quarters of the text.
     ///
     /// # Objects from other streams
     ///
@@ -50,8 +53,8 @@ impl<K> Storage<K> {
     /// the object is stored typed.
     ///
     /// With [`reflector`](super::reflector()) on a multi-threaded tokio runtime, other threads encode the objects of a
-    /// list. A few dozen objects at a time stay typed until they are encoded; the last batch stays typed until the next
-    /// poll of the stream or the writer's next event.
+    /// list. Up to 32 objects per worker thread, and at most 512, stay typed until they are encoded. The last batch stays
+    /// typed until the next poll of the stream or the writer's next event.
     ///
     /// # Compression
     ///
@@ -112,8 +115,9 @@ impl<K> Storage<K> {
         self
     }
 
-    /// Changes each object before the store receives it, like client-go's `SetTransform`: consumers of the store, of its
-    /// changes and of its subscriptions get the changed objects. A second call replaces the function.
+    /// Sets a function that modifies each object before the store receives the object, like client-go's `SetTransform`.
+    /// Consumers of the store, of its deltas and of its subscriptions get the modified objects. A second call replaces
+    /// the function.
     ///
     /// Use this function to drop fields that the program does not read. If a
     /// [`FieldSet`](kube_client::core::FieldSet) can name the fields,

@@ -13,10 +13,10 @@ use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The size in bytes of the dictionary of LZ4. A pod takes 946 bytes with a dictionary of 16 KiB, 904 with 32 KiB and
-/// 887 with 56 KiB, in the same time. Each `Compressor` contains a copy of the dictionary.
+/// 887 with 56 KiB; the time is the same. Each `Compressor` contains a copy of the dictionary.
 const DICTIONARY_SIZE: usize = 32 << 10;
 
-/// The number of entries of the hash tables of LZ4. An entry takes two bytes.
+/// The number of entries in each hash table of LZ4. An entry takes two bytes.
 const TABLE_ENTRIES: usize = 8 << 10;
 
 /// The maximum number of unused values in a [`Pool`].

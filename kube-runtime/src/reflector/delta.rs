@@ -115,7 +115,7 @@ impl<K> Delta<K> {
     }
 
     /// Converts the delta to the event that a watch sends for such a change. Returns `None` only if no state of the
-    /// object decodes, which is possible only in a compact store with [`Check::Syntax`](super::Check::Syntax).
+    /// object decodes, which is possible only in a compact store; see [`Check::Syntax`](super::Check::Syntax).
     pub fn into_watch_event(self) -> Option<WatchEvent<Arc<K>>> {
         let kind = self.kind();
         let object = self.last()?;
@@ -141,7 +141,7 @@ impl<K> Clone for Delta<K> {
 }
 
 impl<K: Storable> Delta<K> {
-    /// Combines this delta with a later delta for the same name. The result is the change from the old state of this
+    /// Combines this delta with a later delta for the same key. The result is the change from the old state of this
     /// delta to the new state of the later delta. Returns `None` if neither of these two states exists. The result may
     /// replace an object by another object; see [`split_replacement`](Self::split_replacement).
     pub(super) fn combine_with(self, later: Self) -> Option<Self> {

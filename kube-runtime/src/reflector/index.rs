@@ -4,10 +4,10 @@ mod entries;
 
 use super::delta::Delta;
 use super::object_map::{Keyed, ObjectMap};
-use super::observers::{DeltaIndex, lock};
+use super::observers::{ObservingIndex, lock};
 use super::store::Store;
 use crate::log_limit::LogLimit;
-use entries::{Entries, Member};
+use entries::{Entries, ObjectOrKey};
 use kube_client::Resource;
 use kube_client::api::{FilterDepth, ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
 use std::{
@@ -18,13 +18,13 @@ use std::{
 };
 
 /// The function that returns the values under which an object is found.
-enum ValuesOf<K> {
-    Object(Box<Function<K>>),
-    Metadata(Box<Function<PartialObjectMeta<K>>>),
+enum IndexFunction<K> {
+    Object(Box<ValuesFn<K>>),
+    Metadata(Box<ValuesFn<PartialObjectMeta<K>>>),
 }
 
 /// A function that returns the values of an object. Its argument is the object or the metadata of the object.
-type Function<T> = dyn Fn(&T) -> Vec<String> + Send + Sync;
+type ValuesFn<T> = dyn Fn(&T) -> Vec<String> + Send + Sync;
 
 /// Finds the objects of a store by a property, like client-go's `Indexer`; see [`Store::index_by`]. Cheap to clone.
 ///
@@ -39,7 +39,7 @@ pub struct Index<K> {
 
 /// The data that an index shares with the writer.
 struct Inner<K> {
-    values_of: ValuesOf<K>,
+    values_of: IndexFunction<K>,
     /// Whether the store is typed. The index of a typed store refers to the objects.
     is_typed: bool,
     entries: RwLock<Entries<K>>,
@@ -51,8 +51,8 @@ impl<K: Resource> Inner<K> {
     /// The values under which `object` is found.
     fn values_of(&self, object: &K) -> Vec<String> {
         match &self.values_of {
-            ValuesOf::Object(function) => self.call_user_function(|| function(object)),
-            ValuesOf::Metadata(function) => {
+            IndexFunction::Object(function) => self.call_user_function(|| function(object)),
+            IndexFunction::Metadata(function) => {
                 let metadata = object.meta().clone().into_response_partial();
                 self.call_user_function(|| function(&metadata))
             }
@@ -67,8 +67,8 @@ impl<K: Resource> Inner<K> {
         object: impl FnOnce() -> Option<Arc<K>>,
     ) -> Vec<String> {
         match &self.values_of {
-            ValuesOf::Object(_) => object().map(|object| self.values_of(&object)).unwrap_or_default(),
-            ValuesOf::Metadata(function) => {
+            IndexFunction::Object(_) => object().map(|object| self.values_of(&object)).unwrap_or_default(),
+            IndexFunction::Metadata(function) => {
                 let metadata = metadata().map(ObjectMeta::into_response_partial);
                 metadata.map(|metadata| self.call_user_function(|| function(&metadata))).unwrap_or_default()
             }
@@ -99,13 +99,13 @@ impl<K: Resource> Inner<K> {
     /// Replaces the values of the object with this key. `object` returns the state of the object, or `None` if the
     /// object was deleted.
     fn set(&self, key: (&str, &str), object: impl FnOnce() -> Option<Arc<K>>, values: Vec<String>) {
-        let member = if self.is_typed { object().map(Member::Object) } else { None };
-        let member = member.unwrap_or_else(|| Member::from_key(key));
-        self.entries.write().unwrap_or_else(PoisonError::into_inner).set(member, values);
+        let object = if self.is_typed { object().map(ObjectOrKey::Object) } else { None };
+        let object = object.unwrap_or_else(|| ObjectOrKey::from_key(key));
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).set(object, values);
     }
 }
 
-impl<K: Resource + Send + Sync> DeltaIndex<K> for Inner<K> {
+impl<K: Resource + Send + Sync> ObservingIndex<K> for Inner<K> {
     fn apply(&self, deltas: &[Delta<K>]) {
         for delta in deltas {
             let values = self.values_of_stored(|| delta.current_metadata(), || delta.current());
@@ -138,7 +138,7 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
     /// assert!(by_app.get("web").is_empty() && by_app.values().is_empty());
     /// ```
     pub fn index_by(&self, values_of: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) -> Index<K> {
-        self.add_index(ValuesOf::Object(Box::new(values_of)))
+        self.add_index(IndexFunction::Object(Box::new(values_of)))
     }
 
     /// Like [`index_by`](Self::index_by), with a function of the metadata. In a compact store, an update of the index
@@ -162,10 +162,10 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
         &self,
         values_of: impl Fn(&PartialObjectMeta<K>) -> Vec<String> + Send + Sync + 'static,
     ) -> Index<K> {
-        self.add_index(ValuesOf::Metadata(Box::new(values_of)))
+        self.add_index(IndexFunction::Metadata(Box::new(values_of)))
     }
 
-    fn add_index(&self, values_of: ValuesOf<K>) -> Index<K> {
+    fn add_index(&self, values_of: IndexFunction<K>) -> Index<K> {
         let inner = Arc::new(Inner {
             values_of,
             is_typed: self.shared.codec().is_none(),
@@ -189,17 +189,17 @@ impl<K: Resource> Index<K> {
     /// The objects with this value, in no particular order.
     pub fn get(&self, value: &str) -> Vec<Arc<K>> {
         let entries = self.inner.entries();
-        let Some(members) = entries.get(value) else { return Vec::new() };
-        let (mut objects, mut names) = (Vec::with_capacity(members.len()), Vec::new());
-        for member in members.iter() {
-            match member {
-                Member::Object(object) => objects.push(object.clone()),
-                Member::Name(name) => names.push(name.clone()),
+        let Some(found) = entries.get(value) else { return Vec::new() };
+        let (mut objects, mut keys) = (Vec::with_capacity(found.len()), Vec::new());
+        for found in found.iter() {
+            match found {
+                ObjectOrKey::Object(object) => objects.push(object.clone()),
+                ObjectOrKey::Key(key) => keys.push(key.clone()),
             }
         }
         drop(entries);
         // The store may have changed after the look-up: ignore an object that was deleted or no longer has the value.
-        let stored = names.iter().filter_map(|name| self.store.get_by_key((&name.0, &name.1)));
+        let stored = keys.iter().filter_map(|key| self.store.get_by_key((&key.0, &key.1)));
         objects
             .extend(stored.filter(|object| self.inner.values_of(object).iter().any(|known| known == value)));
         objects
@@ -234,18 +234,18 @@ impl<K> fmt::Debug for Index<K> {
 pub mod indexes {
     use kube_client::Resource;
 
-    /// Finds objects by their namespace. The function returns no value for a cluster-scoped object.
+    /// Indexes objects by their namespace. The index does not contain cluster-scoped objects.
     pub fn namespace<K: Resource>() -> impl Fn(&K) -> Vec<String> + Send + Sync + 'static {
         |object| object.meta().namespace.iter().filter(|namespace| !namespace.is_empty()).cloned().collect()
     }
 
-    /// Finds objects by the value of the label `name`. The function returns no value for an object without this label.
+    /// Indexes objects by the value of the label `name`. The index does not contain objects without this label.
     pub fn label<K: Resource>(name: &str) -> impl Fn(&K) -> Vec<String> + Send + Sync + 'static {
         let name = name.to_owned();
         move |object| object.meta().labels.iter().filter_map(|labels| labels.get(&name)).cloned().collect()
     }
 
-    /// Finds objects by the uids of their owners.
+    /// Indexes objects by the uids of their owners. The index does not contain objects without owners.
     pub fn owner_uid<K: Resource>() -> impl Fn(&K) -> Vec<String> + Send + Sync + 'static {
         |object| object.meta().owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect()
     }

@@ -7,7 +7,7 @@ use crate::watcher::{Config, Error, Event, Result, Watcher, watcher};
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt, stream::BoxStream};
 use kube_client::{Api, Resource};
-use parts::{Arrival, Member, Parts, Step};
+use parts::{Arrival, ObjectVersion, Parts, Step};
 use serde::de::DeserializeOwned;
 use std::{
     fmt,
@@ -83,7 +83,7 @@ where
 fn typed_events<K: Resource + Send + Sync + 'static>(
     writer: &Writer<K>,
     events: impl Stream<Item = Result<Event<K>>> + Send + 'static,
-) -> BoxStream<'static, Item<K>> {
+) -> BoxStream<'static, WatchItem<K>> {
     let modify = writer.modifier();
     let modified = events.map(move |mut item| {
         modify.apply_to_item(&mut item);
@@ -95,7 +95,7 @@ fn typed_events<K: Resource + Send + Sync + 'static>(
 /// The stream that [`merged`] returns.
 #[must_use = "a store changes only while its stream is polled"]
 pub struct MergedDeltas<K> {
-    watches: SelectAll<BoxStream<'static, (usize, Item<K>)>>,
+    watches: SelectAll<BoxStream<'static, (usize, WatchItem<K>)>>,
     parts: Parts<K>,
     writer: Writer<K>,
     /// The remaining deltas of the last event.
@@ -106,10 +106,10 @@ pub struct MergedDeltas<K> {
 
 /// The namespace of a part and the events of the part. The namespace is `None` if the part selects objects of all
 /// namespaces.
-type Part<K> = (Option<String>, BoxStream<'static, Item<K>>);
+type Part<K> = (Option<String>, BoxStream<'static, WatchItem<K>>);
 
-/// An item of a watcher.
-type Item<K> = Result<Event<Arrival<K>>>;
+/// An item of the watch of a part.
+type WatchItem<K> = Result<Event<Arrival<K>>>;
 
 impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
     fn new(mut writer: Writer<K>, watches: Vec<Part<K>>) -> Self {
@@ -154,7 +154,7 @@ impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
             Step::Relisting => self.writer.set_settled(false),
             Step::Relisted { changed, vanished } => {
                 let changed = changed.into_iter().map(Arrival::into_stored).collect();
-                let deltas = self.writer.apply_relist(changed, vanished.iter().map(Member::key));
+                let deltas = self.writer.apply_relist(changed, vanished.iter().map(ObjectVersion::key));
                 self.pending = Some(deltas.into_iter().collect());
                 self.synced = true;
                 self.writer.set_settled(self.parts.is_settled());
@@ -215,7 +215,7 @@ pub(crate) enum WatchedDeltas<K> {
 }
 
 impl<K: Resource + DeserializeOwned + Send + Sync + 'static> WatchedDeltas<K> {
-    /// Watches the collections.
+    /// The stream watches the collection of each of the `parts`, and stores the objects with `writer`.
     pub(crate) fn new(writer: Writer<K>, mut parts: Vec<(Api<K>, Config)>) -> Self {
         match parts.pop() {
             Some((api, config)) if parts.is_empty() => {

@@ -10,10 +10,10 @@ use std::{
 };
 
 /// A user's function that changes an object.
-type Function<K> = Arc<dyn Fn(&mut K) + Send + Sync>;
+type ModifyFn<K> = Arc<dyn Fn(&mut K) + Send + Sync>;
 
-/// The user's function, if there is one. Without a function, objects do not change.
-pub(super) struct Modify<K>(Option<Function<K>>);
+/// The function of [`Storage::modify`](super::Storage::modify), if there is one. Without a function, objects do not change.
+pub(super) struct Modify<K>(Option<ModifyFn<K>>);
 
 impl<K> Modify<K> {
     pub(super) fn new(modify: impl Fn(&mut K) + Send + Sync + 'static) -> Self {
@@ -78,7 +78,7 @@ fn object_of<K>(event: &mut Event<K>) -> Option<(&mut K, ObjectOrigin)> {
     }
 }
 
-/// The error of an object for which the function panicked.
+/// The error that reports a panic of the user's function. `object` is the object that the function received.
 fn panic_error<K: Storable>(object: &K, origin: ObjectOrigin) -> Error {
     let source = serde_json::Error::custom("the function that modifies it panicked");
     let mut failed = UndecodableObject::new(type_name_of::<K>(), origin, source);

@@ -18,16 +18,17 @@ pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// An index over the objects of a store. Each method of the writer that changes the store updates the index before the
 /// method returns.
-pub(super) trait DeltaIndex<K>: Send + Sync {
+pub(super) trait ObservingIndex<K>: Send + Sync {
     /// Applies the deltas of one event.
     fn apply(&self, deltas: &[Delta<K>]);
 }
 
-/// The subscribers and the indexes of a store. The writer holds the lock of the observers while it changes the readers'
-/// map and emits the deltas, so that a new subscriber gets each object either in the replay or as a delta.
+/// The subscribers and the indexes of a store. The writer holds the lock of the observers while it changes the content of
+/// the store and passes the deltas to the observers. So a new [`Subscription`](super::Subscription) gets each object either
+/// in the replay or as a delta.
 pub(super) struct Observers<K> {
     subscribers: Vec<Weak<Mutex<Queue<K>>>>,
-    indexes: Vec<Weak<dyn DeltaIndex<K>>>,
+    indexes: Vec<Weak<dyn ObservingIndex<K>>>,
     /// The resource version of the last snapshot, if the source of the events reported it.
     pub(super) version: Option<String>,
     /// Whether the writer was dropped.
@@ -55,8 +56,8 @@ impl<K> Observers<K> {
         self.subscribers.push(Arc::downgrade(queue));
     }
 
-    pub(super) fn add_index(&mut self, index: &Arc<impl DeltaIndex<K> + 'static>) {
-        let index: Weak<dyn DeltaIndex<K>> = Arc::<_>::downgrade(index) as _;
+    pub(super) fn add_index(&mut self, index: &Arc<impl ObservingIndex<K> + 'static>) {
+        let index: Weak<dyn ObservingIndex<K>> = Arc::<_>::downgrade(index) as _;
         self.indexes.push(index);
     }
 

@@ -24,13 +24,13 @@ pub(super) struct OwnFields {
 }
 
 impl OwnFields {
-    /// Whether the type may have fewer fields than the server's objects: also true until the decision is made.
+    /// Whether the type may lack many fields of the server's objects: also true until the decision is made.
     pub(super) fn may_lack_fields(&self) -> bool {
         self.lacks_fields.get().copied().unwrap_or(true)
     }
 
-    /// Whether the type has fewer fields than the server's objects: its JSON takes less than three quarters of the
-    /// bytes. False until the decision is made.
+    /// Whether the type lacks many fields of the server's objects: the JSON of the type takes less than three quarters of
+    /// the bytes of the server's texts. False until the decision is made.
     pub(super) fn lacks_fields(&self) -> bool {
         self.lacks_fields.get().copied().unwrap_or_default()
     }

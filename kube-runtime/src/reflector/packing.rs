@@ -56,8 +56,8 @@ impl<K> Default for Packing<K> {
 }
 
 impl<K> Packing<K> {
-    /// Adds an object to the incomplete batch. Adds nothing and returns `false` if the runtime has no other threads, or
-    /// if enough batches are in flight.
+    /// Adds an object to the incomplete batch, or to a new batch if there is none. Adds nothing and returns `false` if
+    /// a new batch cannot begin: the current runtime has no other threads, or two batches per worker are in flight.
     pub(super) fn add(&mut self, codec: &Arc<Codec<K>>, object: &Arc<K>) -> bool {
         if self.filling.is_none() {
             let Some((runtime, workers)) = workers() else { return false };

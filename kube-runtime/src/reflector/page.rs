@@ -215,8 +215,7 @@ impl WeakPacked {
 pub(super) struct MoveQueue {
     /// The objects that wait for a shared page.
     objects: Vec<Packed>,
-    /// The total size of `objects` on a page, in bytes. Includes objects that were deleted after they were added to the
-    /// queue.
+    /// The sum of [`Packed::size`] for `objects`. Includes objects that were deleted after they were added to the queue.
     size: usize,
     /// The number of vacated pages whose objects were added since `objects` was last empty.
     vacated: usize,
@@ -253,8 +252,8 @@ impl MoveQueue {
         self.size >= PAGE_SIZE || self.vacated >= MAX_VACATED_PAGES
     }
 
-    /// Copies the objects in use to shared pages. Objects that do not fill a page continue to wait, unless they keep
-    /// too many vacated pages in memory. Returns the moves, which the caller applies to the maps.
+    /// Copies the queued objects in use to shared pages. Objects that do not fill a page continue to wait, unless they
+    /// keep too many vacated pages in memory. Returns the moves, which the caller applies to the store.
     pub(super) fn move_to_shared_pages(&mut self, in_use: impl Fn(&Packed) -> bool) -> Vec<Move> {
         let Self { objects, size, vacated } = self;
         objects.retain(in_use);

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Applies the events of `stream` to the store of `writer`, and emits the events. The emitted objects are shared with
-/// the store.
+/// the store, unless the store is [compact](super::Storage::compact).
 ///
 /// After a relist, an [`Event::Delete`] follows [`Event::InitDone`] for each object of the store that the list does not
 /// contain. Each deletion of an object is emitted once, even if the server reported the deletion during the relist. For

@@ -1,5 +1,5 @@
-//! `Snapshot`: the content of a snapshot in progress, and its differences from the previous content of a store. This
-//! module must not modify the readers' map (see `writer`).
+//! `Snapshot`: the content of a snapshot in progress, and its differences from the previous content of a store. The readers'
+//! map is the current content of the store. This module must not modify that map (see `writer`).
 
 use super::change::{CompactDelta, DeltaIter};
 use super::codec::Codec;
@@ -25,9 +25,9 @@ pub(super) type Deletions<K> = HashMap<OwnedKey, Option<StoredObject<K>>>;
 /// An object of a snapshot in progress.
 pub(super) enum Listed<K> {
     Typed(Arc<K>),
-    /// The hash of a packed object's key in the new map, and the identity of the object. A reference to the object
-    /// would keep its old page in memory after the object moves to another page. A copy of the key would be a
-    /// short-lived allocation for each object between the long-lived pages, which would fragment the heap.
+    /// The hash of a packed object's key in [`Snapshot::objects`], and the hash of its uid and resource version. A
+    /// reference to the object would keep its old page in memory after the object moves to another page. A copy of the
+    /// key would be a short-lived allocation for each object between the long-lived pages, which would fragment the heap.
     Packed {
         key_hash: u64,
         identity: u64,
@@ -67,8 +67,8 @@ impl<K: Storable> Listed<K> {
 pub(super) struct Snapshot<K> {
     /// The new map, which replaces the readers' map when the snapshot is complete.
     pub(super) objects: ObjectMap<StoredObject<K>>,
-    /// The objects that differ from the readers' map, in the order of the list. Empty if no consumer needs these
-    /// objects.
+    /// The objects that the readers' map does not contain, or contains in another state, in the order of the list. Empty
+    /// if no consumer needs these objects.
     pub(super) listed: Vec<Listed<K>>,
     /// Whether an object of `listed` may have been deleted, or listed again, after it was added.
     pub(super) superseded: bool,
@@ -111,7 +111,7 @@ pub(super) struct Swap<'a, K> {
 }
 
 impl<K: Storable> Swap<'_, K> {
-    /// The differences: additions, modifications and replacements in the order of the list, then deletions in the order
+    /// The differences: additions, modifications and replacements in the order of `listed`, then deletions in the order
     /// of their keys.
     pub(super) fn deltas(mut self) -> DeltaIter<K> {
         let codec = self.codec.map(|codec| &**codec);

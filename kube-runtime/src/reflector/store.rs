@@ -124,7 +124,7 @@ impl<K> Store<K> {
         *self.ready.borrow()
     }
 
-    /// Whether the first snapshot is complete, as a value that can be awaited.
+    /// A receiver of the value of [`is_ready`](Self::is_ready). The receiver can wait for a change of the value.
     pub(crate) fn readiness(&self) -> watch::Receiver<bool> {
         self.ready.clone()
     }
@@ -205,7 +205,7 @@ impl<K: Resource> Store<K> {
         objects.iter().map(Keyed::key).map(|(namespace, name)| f(namespace, name)).collect()
     }
 
-    /// All objects whose labels `selector` matches. With compact storage, decodes an object completely only if the labels
+    /// All objects whose labels match `selector`. With compact storage, decodes an object completely only if the labels
     /// match.
     pub fn state_filter_selector(&self, selector: &Selector) -> Vec<Arc<K>> {
         let none = std::collections::BTreeMap::new();

@@ -22,8 +22,8 @@ use std::{
 /// The stream of a store's changes for one subscriber; see [`Store::subscribe`]. A store can have any number of
 /// subscribers.
 ///
-/// The stream begins with a replay: an addition for each object that the store contains. The changes follow. The deltas
-/// of the stream, applied in order to an empty map, result in the content of the store.
+/// The stream begins with a replay: an addition for each object that the store contains. The changes follow. An
+/// empty map to which a subscriber applies all deltas of the stream, one after the other, gets the content of the store.
 ///
 /// # Backlog
 ///
@@ -228,8 +228,8 @@ impl<K> Queue<K> {
 }
 
 impl<K: Storable> Queue<K> {
-    /// Adds a delta. If a delta with the same key is queued, the combination of both deltas takes the position of the
-    /// queued delta. If the combination is no change, removes the queued delta.
+    /// Adds a delta. If the queue contains a delta with the same key, the combination of both deltas takes the position of
+    /// the queued delta. If the combination is no change, removes the queued delta.
     pub(super) fn push(&mut self, delta: Delta<K>) {
         let Some(object) = delta.any_state().cloned() else { return };
         let Some(position) = self.delta_positions.get_mut(object.key()) else {

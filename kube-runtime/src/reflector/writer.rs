@@ -1,5 +1,5 @@
-//! `Writer`: applies events to a store. It is the only code that modifies a store, and the only code that interprets the
-//! events of a snapshot: all consumers of a store receive [`Delta`]s.
+//! `Writer`: applies events to a store. It is the only code that modifies a store. It compares each snapshot with the
+//! previous content: the observers of a store receive [`Delta`]s, and do not interpret the events of a snapshot.
 
 mod packed_objects;
 mod part_relist;
@@ -22,7 +22,7 @@ use kube_client::api::raw::Convert;
 use kube_client::core::UndecodableObject;
 use kube_client::{Api, Resource};
 use packed_objects::OutdatedKeys;
-use publishing::differences;
+use publishing::added_and_changed;
 use std::{collections::hash_map::Entry, fmt, sync::Arc};
 use tokio::sync::watch;
 
@@ -205,7 +205,7 @@ impl<K: Storable> Writer<K> {
     }
 
     /// Wraps the object of an event in an `Arc`. For a listed object, uses the `Arc` of the store if the store contains
-    /// the same version of the object: a relist then allocates no second copy of an unchanged object.
+    /// the same version of the object, so that a relist keeps no second copy of an unchanged object.
     fn wrap_in_arc(&self, event: Event<K>) -> Event<Arc<K>> {
         let Event::InitApply(object) = event else { return event.map(Arc::new) };
         let known = match self.shared.read().get(object.key()) {
@@ -258,7 +258,7 @@ impl<K: Storable> Writer<K> {
     }
 
     /// Applies an event, and does not pass the deltas to the observers; see [`apply_and_publish`](Self::apply_and_publish).
-    /// `is_observed` is true if the store has observers, which need all deltas of a snapshot.
+    /// Only `InitDone` uses `is_observed`: whether the store has observers, which need all deltas of a snapshot.
     fn apply_without_publishing(&mut self, event: Event<StoredObject<K>>, is_observed: bool) -> Effect<K> {
         self.store_finished_batches();
         match event {
@@ -307,7 +307,8 @@ impl<K: Storable> Writer<K> {
         }
     }
 
-    /// Adds an object to the new map. If the object is unchanged, the new map and the readers' map share the object.
+    /// Adds an object to the snapshot in progress. If the object is unchanged, the snapshot and the readers' map share the
+    /// object.
     fn add_listed(&mut self, object: &StoredObject<K>) -> Effect<K> {
         let known = self.shared.read().get(object.key()).cloned();
         let codec = self.shared.codec().map(|codec| &**codec);
@@ -357,8 +358,8 @@ impl<K: Storable> Writer<K> {
                 next.deleted.insert(owned_key(key));
             }
             let codec = self.shared.codec().map(|codec| &**codec);
-            // The store does not know an object that did not decode. So `last` can belong to a successor of `known`, which
-            // has the same name and another uid. Then `last` is not the final state of `known`.
+            // The store does not know an object that did not decode. So `last` can belong to a successor of `known`: an
+            // object with the same name and another uid. In that case, `last` is not the final state of `known`.
             let is_same = known
                 .is_some_and(|known| last.as_ref().is_none_or(|last| !known.is_different_from(last, codec)));
             let is_first = is_same && record_deletion(&mut self.deletions, key, last);
@@ -376,7 +377,7 @@ impl<K: Storable> Writer<K> {
         effect
     }
 
-    /// Completes a snapshot: replaces the readers' map by the new map. If `is_observed`, the effect contains all
+    /// Completes a snapshot: replaces the readers' map by the map of the snapshot. If `is_observed`, the effect contains all
     /// differences, because observers need them. Otherwise, the effect may contain only the deletions.
     fn swap_maps(&mut self, is_observed: bool) -> Effect<K> {
         if let Some(codec) = self.shared.codec() {
@@ -392,7 +393,7 @@ impl<K: Storable> Writer<K> {
             let codec = self.shared.codec();
             let is_unrecorded = is_observed && !self.records_additions;
             let (listed, superseded) =
-                if is_unrecorded { (differences(&old, &new), false) } else { (listed, superseded) };
+                if is_unrecorded { (added_and_changed(&old, &new), false) } else { (listed, superseded) };
             let swap =
                 Swap { old, new: &new, listed, superseded, deleted, replaced, deletions, cause, codec };
             effect.deltas = swap.deltas();

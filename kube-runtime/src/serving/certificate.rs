@@ -1,5 +1,5 @@
-//! `ServingCertificate`: the certificate of a server, from files. The server checks the files at intervals, and uses a
-//! changed certificate for new connections.
+//! `ServingCertificate`: the certificate of a server, from files. Before a handshake, the server checks the files if the
+//! last check was [`CHECK_INTERVAL`] ago. It uses a changed certificate for new connections.
 
 use kube_client::client::crypto_provider;
 use rustls::crypto::CryptoProvider;
@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-/// The interval of the checks of the files, as in controller-runtime.
+/// The minimum time between two checks of the files. controller-runtime checks the files at this interval.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The time for which a handshake waits for the files. Afterwards the server presents the certificate in use.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
@@ -74,7 +74,7 @@ impl ServingCertificate {
     /// Reads the certificate chain, leaf first, and its private key from files in PEM format (blocking).
     pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
         let provider = crypto_provider().map_err(|error| CertificateError::Provider(error.into()))?;
-        let current = read(&provider, certificate, key)?;
+        let current = read_certificate_and_key(&provider, certificate, key)?;
         Ok(Self {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
@@ -86,7 +86,7 @@ impl ServingCertificate {
         })
     }
 
-    /// Sets the interval of the checks of the files.
+    /// Sets the minimum time between two checks of the files.
     #[cfg(test)]
     pub(crate) fn check_every(&mut self, interval: Duration) {
         self.interval = interval;
@@ -157,7 +157,7 @@ impl ServingCertificate {
         if read_chain(&self.certificate)? == self.certificate_in_use().cert {
             return Ok(false);
         }
-        let next = Arc::new(read(&self.provider, &self.certificate, &self.key)?);
+        let next = Arc::new(read_certificate_and_key(&self.provider, &self.certificate, &self.key)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(true)
     }
@@ -188,7 +188,11 @@ fn read_file(path: &Path) -> Result<Vec<u8>, CertificateError> {
 }
 
 /// Reads a certificate and its key, and checks that the key belongs to the certificate.
-fn read(provider: &CryptoProvider, certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
+fn read_certificate_and_key(
+    provider: &CryptoProvider,
+    certificate: &Path,
+    key: &Path,
+) -> Result<CertifiedKey, CertificateError> {
     let chain = read_chain(certificate)?;
     // Omit the error of the parser, which may quote a line of the key.
     let key_der = PrivateKeyDer::from_pem_slice(&read_file(key)?)

@@ -1,6 +1,6 @@
 //! `Connections`: accepts the connections of a server, limits their number and idle time, and serves HTTP/1.1 on them.
 
-use super::stream::{ServerTls, WriteTimeout};
+use super::stream::{ServerTls, WriteTimeoutStream};
 use futures::future::{Either, select};
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -23,7 +23,7 @@ const MAX_HEAD_SIZE: usize = 64 * 1024;
 /// The wait after a failed accept. An accept fails, for instance, if the process has no free file descriptor.
 const WAIT_AFTER_FAILED_ACCEPT: Duration = Duration::from_secs(1);
 
-/// Answers the requests of a server.
+/// Answers the requests that a server receives.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// The body of a response.
     type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
@@ -31,13 +31,13 @@ pub(crate) trait Handler: Send + Sync + 'static {
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// The bounds of the connections of a server.
+/// The limits for a server's connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
     /// The maximum number of connections, at least 1. Further connections wait in the listen backlog of the operating
     /// system, and the server closes idle connections for them.
     pub(crate) connections: usize,
-    /// The maximum time from the end of a response to the end of the head of the next request.
+    /// The time after a response within which a client must send the complete head of its next request.
     pub(crate) idle: Duration,
     /// The time for which requests in flight may continue after the shutdown.
     pub(crate) drain: Duration,
@@ -97,7 +97,7 @@ impl<H: Handler> Connections<H> {
         }
         drop((self.listener, stop));
         let drained = async { while connections.join_next().await.is_some() {} };
-        // An error means that some requests did not end in time. Dropping `connections` aborts the tasks of these requests.
+        // An error means that some connections did not end in time. Dropping `connections` aborts their tasks.
         let _ = timeout(self.drain, drained).await;
     }
 
@@ -136,7 +136,7 @@ async fn serve_connection<H: Handler>(
     stopped: watch::Receiver<()>,
 ) {
     let _slot = slot;
-    let stream = WriteTimeout::new(stream);
+    let stream = WriteTimeoutStream::new(stream);
     let Some(tls) = &shared.tls else { return serve_requests(stream, &shared, stopped).await };
     match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => serve_requests(stream, &shared, stopped).await,

@@ -32,7 +32,7 @@ impl ServerTls {
     }
 
     /// Refreshes the certificate if a check is due, and performs the handshake.
-    pub(super) async fn accept(&self, stream: WriteTimeout) -> io::Result<TlsStream<WriteTimeout>> {
+    pub(super) async fn accept(&self, stream: WriteTimeoutStream) -> io::Result<TlsStream<WriteTimeoutStream>> {
         self.certificate.refresh().await;
         self.acceptor.accept(stream).await
     }
@@ -45,19 +45,19 @@ impl fmt::Debug for ServerTls {
 }
 
 /// A stream whose writes fail after [`WRITE_TIMEOUT`] without progress.
-pub(super) struct WriteTimeout {
+pub(super) struct WriteTimeoutStream {
     stream: TcpStream,
     /// The timer of the pending write, if any.
     end: Option<Pin<Box<Sleep>>>,
 }
 
-impl WriteTimeout {
+impl WriteTimeoutStream {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self { stream, end: None }
     }
 
     /// Returns the result of a write. Returns an error instead if writes have been pending for [`WRITE_TIMEOUT`].
-    fn limit<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn apply_timeout<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.end = None;
             return result;
@@ -67,7 +67,7 @@ impl WriteTimeout {
     }
 }
 
-impl AsyncRead for WriteTimeout {
+impl AsyncRead for WriteTimeoutStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -77,10 +77,10 @@ impl AsyncRead for WriteTimeout {
     }
 }
 
-impl AsyncWrite for WriteTimeout {
+impl AsyncWrite for WriteTimeoutStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, data);
-        self.limit(cx, written)
+        self.apply_timeout(cx, written)
     }
 
     fn poll_write_vectored(
@@ -89,7 +89,7 @@ impl AsyncWrite for WriteTimeout {
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
-        self.limit(cx, written)
+        self.apply_timeout(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Tests of the certificate of a server, and of the time limit on its writes.
 
-use super::stream::WriteTimeout;
+use super::stream::WriteTimeoutStream;
 use super::{CertificateError, ServingCertificate};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use std::{fs, sync::Arc, time::Duration};
@@ -63,7 +63,7 @@ fn an_error_names_the_file_and_contains_no_key() {
 async fn a_write_times_out_if_the_client_reads_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let mut stream = WriteTimeout::new(listener.accept().await.unwrap().0);
+    let mut stream = WriteTimeoutStream::new(listener.accept().await.unwrap().0);
     let chunk = vec![0; 1 << 20];
     let error = loop {
         if let Err(error) = stream.write_all(&chunk).await {

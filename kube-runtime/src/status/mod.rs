@@ -59,7 +59,8 @@ pub fn condition(
 }
 
 /// Adds a condition, or replaces the condition with the same type. Does the same as `meta.SetStatusCondition` of
-/// apimachinery. Returns whether the list has changed: if not, the status does not have to be written.
+/// apimachinery. Returns whether the list has changed: if not, the status of the object does not
+/// have to be written.
 ///
 /// `last_transition_time` changes only with the status of the condition. If only the reason or the message changes, the
 /// previous time stays.
@@ -96,7 +97,7 @@ pub fn remove_condition(conditions: &mut Vec<Condition>, type_: &str) -> bool {
     conditions.len() < before
 }
 
-/// The condition with this type; `None` if the list contains none.
+/// The condition with this type; `None` if the list contains no such condition.
 pub fn find_condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|known| known.type_ == type_)
 }

@@ -1,4 +1,4 @@
-//! `write_status`: writes the status of an object, unless nothing has changed.
+//! `write_status`: writes the status of an object if the status has changed.
 
 use kube_client::api::{Patch, PatchParams};
 use kube_client::core::HasStatus;
@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 /// Writes the status of an object, and returns the object of the response. Returns `None`, and sends nothing, if
 /// `status` is equal to the status in `object`: such a write would cost a request and change nothing.
 ///
-/// The request is a merge patch of the changed fields on the subresource `status`. A list, such as
-/// `conditions`, is replaced as a whole. The status in `object` may come from an outdated cache: the controller reconciles
-/// the object again when the cache has received the later status.
+/// The request is a merge patch of the subresource `status`, and contains only the changed fields. A list, such as
+/// `conditions`, is replaced as a whole. An outdated status in `object` does no lasting harm: the controller reconciles
+/// the object again when its cache has received the later status.
 ///
 /// The function needs the permission `patch` for the subresource.
 ///

@@ -56,8 +56,8 @@ pub fn is_job_completed() -> impl Condition<Job> {
 /// True if the rollout of the deployment's current generation is complete: the condition `Progressing` is `True` with
 /// reason `NewReplicaSetAvailable`, and `observedGeneration` is at least `generation`.
 ///
-/// Without the check of the generation, the status of the previous rollout would satisfy the condition directly after
-/// an update.
+/// Without the check of the generation, a deployment would count as completed directly after an update, because the status
+/// is still that of the previous rollout.
 #[must_use]
 pub fn is_deployment_completed() -> impl Condition<Deployment> {
     |deployment: Option<&Deployment>| {

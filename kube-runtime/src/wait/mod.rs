@@ -53,7 +53,7 @@ pub trait Condition<K> {
         conditions::And(self, other)
     }
 
-    /// A condition that is true for a state if at least one of both conditions is true for this state.
+    /// A condition that is true for a state if at least one of the two conditions is true for this state.
     fn or<Other: Condition<K>>(self, other: Other) -> conditions::Or<Self, Other>
     where
         Self: Sized,

@@ -81,8 +81,8 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
         self.hashes.clear();
     }
 
-    /// Removes the object's hash: the consumer did not receive this change, so the filter must keep the next change
-    /// even if the hash stays the same.
+    /// Removes the object's hash: the consumer does not receive the state that did not decode, so the filter must keep the
+    /// next change even if the hash stays the same.
     fn forget(&mut self, object: &UndecodableObject) {
         self.hashes.remove(&self.hasher.hash_one((&object.namespace, &object.name, &object.uid)));
     }

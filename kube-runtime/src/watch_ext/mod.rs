@@ -92,7 +92,8 @@ pub trait WatchStreamExt: Stream {
     }
 
     /// Emits the first state of each object. Emits a later state only if the predicate's hash of that state differs from
-    /// the last hash of the object. Always emits a state for which the predicate returns `None`.
+    /// the last hash of the object, or if the filter has evicted the last hash (see [`PredicateConfig::ttl`]). Always emits a
+    /// state for which the predicate returns `None`.
     ///
     /// The filter receives objects, not events: it emits a deleted object only if the hash changed. Use the filter
     /// after [`applied_objects`](WatchStreamExt::applied_objects), and process deletions separately.

@@ -123,7 +123,7 @@ fn hash<T: Hash + ?Sized>(content: &T) -> u64 {
 #[non_exhaustive]
 pub struct PredicateConfig {
     /// The filter evicts the hash of an object if no state of the object arrives for this time. The next state of the
-    /// object then passes. This limits the memory for deleted objects.
+    /// object then passes. The eviction limits the memory for deleted objects.
     pub ttl: Duration,
 }
 

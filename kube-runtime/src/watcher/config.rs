@@ -66,8 +66,8 @@ pub struct Config {
     pub backoff: ExponentialBackoff,
     /// Fields that are skipped while objects are decoded; `metadata.managedFields` by default.
     pub skip_fields: FieldSet,
-    /// The number of bytes above which the watcher logs a warning about the size of the collection; `None` for no
-    /// warning. See [`budget`](Config::budget).
+    /// If the watched objects have more than this number of bytes, the watcher logs a warning; `None` for no warning. See
+    /// [`budget`](Config::budget).
     pub budget: Option<u64>,
 }
 
@@ -192,8 +192,9 @@ impl Config {
         self
     }
 
-    /// Sets the number of bytes above which the watcher logs a warning that names the collection. The watcher warns
-    /// again only after the size has fallen below nine tenths of this number. No object is dropped.
+    /// Sets the maximum size of the watched collection, in bytes. Above this size, the watcher logs a warning that names the
+    /// collection, and drops no object. The watcher warns again only after the size has fallen below nine tenths of the
+    /// maximum.
     ///
     /// The size is the number of bytes of the objects as the server sends them. A store of typed objects needs two to eight
     /// times as much memory, and compact storage about a tenth. The size is exact after a list, and an estimate until the
@@ -212,7 +213,7 @@ impl Config {
         self
     }
 
-    /// The parameters of the request for a page of a list.
+    /// The parameters of the list request for `page`.
     pub(super) fn list_params(&self, page: &super::step::PageRequest) -> ListParams {
         // A list with a version other than 0 gets no limit: with a limit, the server would read its storage instead of its
         // watch cache.

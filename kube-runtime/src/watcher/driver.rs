@@ -38,8 +38,8 @@ pub(crate) struct Driver<K> {
     source: Box<dyn Source<K>>,
     config: Config,
     backoff: ExponentialBackoff,
-    /// The kinds of lists that the configuration allows, and two times. [`advance`](Driver::advance) updates the times
-    /// before it calls `step`.
+    /// The kinds of lists that the configuration allows, and the durations `refused` and `synced`.
+    /// [`advance`](Driver::advance) updates the durations before it calls `step`.
     capabilities: Capabilities,
     /// The time at which the server last rejected a streaming list, or a streaming list last stalled.
     refused_at: Option<Instant>,
@@ -49,7 +49,7 @@ pub(crate) struct Driver<K> {
     silence: SilenceProbe,
     /// The time of the last complete snapshot.
     synced_at: Option<Instant>,
-    /// The argument `until` of [`pause_at`](Driver::pause_at); `None` if no pause is requested.
+    /// The argument of [`pause_at`](Driver::pause_at); `None` if no pause is requested.
     pause_time: Option<Instant>,
     /// Whether the last input was [`Input::Ended`]; `false` after a call of [`pause_at`](Driver::pause_at).
     watch_ended: bool,
@@ -101,7 +101,8 @@ impl<K> Driver<K> {
         }
     }
 
-    /// Whether the driver has not been polled yet.
+    /// Whether the driver has not been polled yet. The answer is reliable only if
+    /// [`wait_for_backoff`](Driver::wait_for_backoff) was never called.
     pub(crate) fn is_new(&self) -> bool {
         matches!((&self.state, &self.io), (State::Start { .. }, Io::Idle))
     }
@@ -116,19 +117,20 @@ impl<K> Driver<K> {
         self.synced_at.is_some()
     }
 
-    /// Requests one pause of the stream. If the server ends a watch when at most [`MIN_WATCH_DURATION`] remains until
-    /// `until`, or after `until`, the stream returns `None` once. The driver opens the next watch at the next poll.
-    pub(crate) fn pause_at(&mut self, until: Instant) {
-        self.pause_time = Some(until);
-        // Ignore a watch that ended in an earlier [`PollCycle`](crate::poll_cycle::PollCycle): each cycle polls at
-        // least one watch, however short the cycle is.
+    /// Requests one pause of the stream. If the server ends a watch after `pause_time`, or when at most
+    /// [`MIN_WATCH_DURATION`] remains until `pause_time`, the stream returns `None` once. The driver opens the next watch
+    /// at the next poll.
+    pub(crate) fn pause_at(&mut self, pause_time: Instant) {
+        self.pause_time = Some(pause_time);
+        // Ignore a watch that ended in an earlier cycle of the [`PollCycle`](crate::poll_cycle::PollCycle): each cycle
+        // polls at least one watch, however short the cycle is.
         self.watch_ended = false;
     }
 
     /// Closes an open watch; the next poll resumes the watch. Does not interrupt a list or a wait.
     ///
-    /// Keeps a watch request that has no response yet. If each [`PollCycle`](crate::poll_cycle::PollCycle) sent a new
-    /// request, the client would not detect that the server never responds.
+    /// Keeps a watch request that has no response yet. If each cycle of a [`PollCycle`](crate::poll_cycle::PollCycle) sent
+    /// another request, the client would not detect that the server never responds.
     pub(crate) fn pause(&mut self) {
         let watching = matches!(self.state, State::Watching { .. });
         if watching && matches!(self.io, Io::Open(_)) {
@@ -217,7 +219,12 @@ impl<K: Storable + Send + 'static> Driver<K> {
         let (state, output) = step(self.capabilities, state, input);
         self.state = state;
         let transition = (from, &self.state);
-        self.diagnosis.record(self.source.resource_url(), transition, &output, self.config.probe_after);
+        self.diagnosis.record_transition(
+            self.source.resource_url(),
+            transition,
+            &output,
+            self.config.probe_after,
+        );
         let Output { event, then, healthy } = output;
         if healthy {
             self.backoff.reset();
@@ -303,7 +310,7 @@ impl<K: Storable + Send + 'static> Driver<K> {
                 },
                 Io::Open(Body::List(page)) => match ready!(Pin::new(&mut **page).poll_next(cx)) {
                     Some(Ok(object)) => {
-                        this.diagnosis.count_listed(page.last_item_bytes());
+                        this.diagnosis.count_listed_object(page.last_item_bytes());
                         let Some(item) = this.advance(input_for_item(&object)) else { continue };
                         return Poll::Ready(Some(item.map(|event| event.map(|()| object))));
                     }

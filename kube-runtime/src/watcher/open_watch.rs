@@ -70,7 +70,7 @@ impl<K> OpenWatch<K> {
         }
     }
 
-    /// Restarts the stall timer if the error is an initial event that could not be decoded.
+    /// Restarts the stall timer if the error reports that an initial event could not be decoded.
     pub(super) fn record_error(&mut self, error: &ClientError) {
         if let ClientError::Object(object) = error
             && object.origin == ObjectOrigin::Added

@@ -38,7 +38,7 @@ pub(super) fn count_restore() {
 pub(super) struct SilenceProbe {
     /// The shortest interval between probes.
     limit: Duration,
-    /// Whether an event or a bookmark arrived since the last poll.
+    /// Whether an event, a bookmark or a part of an event arrived since the last poll.
     received: bool,
     /// The start of the silence, or of the interval after the last probe.
     since: Instant,
@@ -56,7 +56,7 @@ impl SilenceProbe {
         Self { limit, received: true, since: Instant::now(), timer: None, completed_probes: 0, probe: None }
     }
 
-    /// Records an event or a bookmark.
+    /// Records that an event, a bookmark or a part of an event arrived.
     pub(super) fn record(&mut self) {
         self.received = true;
     }

@@ -10,7 +10,7 @@ use kube_client::{Api, Error, Result};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
-/// The responses to the requests of a watcher, as streams of `T`.
+/// Sends the requests of a watcher, and returns the lists and watches as streams of `T`.
 pub(crate) trait Source<T>: Send + Sync {
     /// The path of the collection.
     fn resource_url(&self) -> &str;

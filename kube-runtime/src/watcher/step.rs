@@ -1,7 +1,7 @@
 //! The decisions of a watcher as a pure function: `(Capabilities, State, Input) -> (State, Output)`.
 //!
-//! The function performs no IO, reads no clock and receives only the resource versions of objects. It is total: it returns
-//! a result for every state and every input.
+//! The function performs no IO, reads no clock and receives at most the resource version of a decoded object. The
+//! function is total: it returns a result for every state and every input.
 
 mod input;
 mod output;
@@ -299,10 +299,10 @@ fn is_version_unavailable(error: &ClientError) -> bool {
     error.is_gone() || error.status().is_some_and(Status::is_resource_version_too_large)
 }
 
-/// Whether both versions are numbers and `version` is older than `than`.
-fn is_older(version: &str, than: &str) -> bool {
+/// Whether both versions are numbers and `version` is older than `other`.
+fn is_older(version: &str, other: &str) -> bool {
     let parse = |text: &str| text.parse::<ResourceVersion>();
-    matches!((parse(version), parse(than)), (Ok(version), Ok(than)) if version < than)
+    matches!((parse(version), parse(other)), (Ok(version), Ok(other)) if version < other)
 }
 
 /// The output that emits an event.

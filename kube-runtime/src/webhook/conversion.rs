@@ -15,7 +15,7 @@ pub(super) fn conversion_handler<H: 'static>(converter: Converter<H>) -> ReviewH
     Arc::new(move |body: Bytes| {
         let converter = converter.clone();
         async move {
-            // A review may contain many objects: their conversion must not block the thread of other requests.
+            // A review may contain many objects: their conversion must not block a thread that serves other requests.
             let task = tokio::task::spawn_blocking(move || answer(&converter, &body));
             task.await.map_err(BadReview::new)?
         }

@@ -216,7 +216,7 @@ fn conditions_of_pods_jobs_and_crds_follow_their_status() {
 }
 
 #[test]
-fn a_rollout_is_complete_only_for_the_observed_generation() {
+fn a_rollout_is_complete_only_if_the_current_generation_is_observed() {
     let object = |generation: u32, observed: u32, status: &str, reason: &str| {
         json!({"metadata": {"generation": generation}, "status": {"observedGeneration": observed,
             "conditions": [{"type": "Progressing", "status": status, "reason": reason}]}})

@@ -397,5 +397,5 @@ impl SimBuilder {
     }
 }
 
-/// The number of the random stream of the controllers.
+/// Identifies the stream of random numbers of [`State::random`]; see [`Random::stream`].
 const CONTROLLER_STREAM: u64 = 0x0063_6f6e_7472_6f6c;

@@ -127,7 +127,7 @@ impl Outcome {
         }
     }
 
-    /// Sets the digest of the result. The caller must compute the digest after the measurement.
+    /// Sets the field `digest` of the outcome. The caller must compute the digest after the measurement.
     pub(crate) fn digest(mut self, digest: Digest) -> Self {
         self.digest = Some(digest);
         self

@@ -41,7 +41,7 @@ pub(crate) async fn measure_subscribers(job: &Job) -> anyhow::Result<Outcome> {
     let (milestones, mut reached) = mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
     for _ in 0..SUBSCRIBERS {
-        tasks.spawn(run_subscriber(informer.objects(), job.calls, milestones.clone()));
+        tasks.spawn(run_subscriber(informer.subscribe_to_pods(), job.calls, milestones.clone()));
     }
     let (store, _feed) = informer.into_running_store();
     wait_for_subscribers(&mut reached).await?;

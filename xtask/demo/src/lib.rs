@@ -1,14 +1,14 @@
 //! `cargo xtask demo`: a reflector, an informer and a controller on a continuously changing simulated cluster.
 //!
 //! A pod reflector (`pods`), a node informer (`nodes`) and a controller of the custom resource `Site` (`site`) use the
-//! server over TLS. At the same time, `editor` changes the sites, and `operator` scales deployments and drains nodes. The
-//! built-in controllers of kube-sim react. `view` shows the progress, and `summary` shows the totals. Every number comes
-//! from a store, from the server, or from a counter in `tally`.
+//! server over TLS. At the same time, `editor` changes the sites, and `administrator` scales deployments and drains nodes.
+//! The built-in controllers of kube-sim react. `view` shows the progress, and `summary` shows the totals. Every number
+//! comes from a store, from the server, or from a counter in `tally`.
 
+mod administrator;
 mod agreement;
 mod editor;
 mod nodes;
-mod operator;
 mod pods;
 mod site;
 mod snapshot;
@@ -88,7 +88,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let nodes = nodes::start(&mut tasks, client.clone(), tally.clone());
     let (sites, controller) = site::start(&mut tasks, &client, tally.clone());
     let editor = tasks.spawn(editor::change_sites(client.clone(), tally.clone(), seed));
-    let operator = tasks.spawn(operator::administer(client.clone(), tally.clone(), seed));
+    let administrator = tasks.spawn(administrator::administer(client.clone(), tally.clone(), seed));
 
     let begin = Instant::now();
     let end = args.seconds.map(|seconds| begin + Duration::from_secs(seconds));
@@ -99,7 +99,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let took = begin.elapsed();
 
     editor.abort();
-    operator.abort();
+    administrator.abort();
     drop(workload);
     let agreement = agreement::wait_for_agreement(&sim, &mut snapshot).await;
     let drained = controller.stop(SHUTDOWN_LIMIT).await;

@@ -41,7 +41,7 @@ pub(super) struct Tally {
     pub(super) pages_deleted: Counter,
     /// Changes of sites and pages by the task in `editor`.
     pub(super) edits: Counter,
-    // Actions of the operator:
+    // Actions of the task in `administrator`:
     /// Deployments that were scaled and have rolled out.
     pub(super) rollouts: Counter,
     pub(super) drained_nodes: Counter,

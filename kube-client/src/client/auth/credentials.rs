@@ -25,10 +25,10 @@ use tracing::Instrument;
 use super::source::{NewCredentials, Source};
 use crate::error::{BoxError, Error, Result, Wait};
 
-/// The minimum time between two checks of the certificate files.
+/// The interval after which a request checks the certificate files again.
 ///
 /// The next request after this interval starts a check, even if the request needs no new connection: an open connection
-/// may outlive its client certificate. The check reads a few KiB on another thread. After a 401 or a rejected certificate
+/// may outlive its client certificate. The check reads a few KiB on another thread. After a 401 or a rejected certificate,
 /// the files are checked immediately, regardless of this interval.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The time limit on one check of the certificate files. When it expires, the request continues with the certificates in
@@ -220,9 +220,9 @@ impl Renewable {
     }
 
     /// Runs a step of a renewal in a task, and waits for the task. A cancelled request does not stop the task:
-    /// otherwise the client could lose a refresh token that the provider has just issued, and a plugin that takes
-    /// longer than the timeout of every request would never finish. The task always ends, because the source and the
-    /// check of the files have time limits.
+    /// otherwise the client could lose a refresh token that an OpenID Connect provider has just issued, and a plugin that
+    /// takes longer than the request timeout would never finish. The task always ends, because the source and the check of
+    /// the files have time limits.
     async fn run_in_task<F>(
         self: &Arc<Self>,
         renewing: OwnedMutexGuard<()>,
@@ -368,30 +368,30 @@ fn shared_failure(failure: &Arc<Error>) -> Error {
             Error::Timeout { wait: *wait, after: *after, what: what.clone() }
         }
         Error::Auth { what, source } => {
-            let source = source.as_ref().map(|_| SharedSource(failure.clone()).into());
+            let source = source.as_ref().map(|_| SharedCause(failure.clone()).into());
             Error::Auth { what: what.clone(), source }
         }
-        other => Error::Auth { what: other.to_string(), source: Some(SharedSource(failure.clone()).into()) },
+        other => Error::Auth { what: other.to_string(), source: Some(SharedCause(failure.clone()).into()) },
     }
 }
 
-/// The source of an error that several requests share.
+/// The cause ([`StdError::source`]) of an error that several requests share.
 #[derive(Debug)]
-struct SharedSource(Arc<Error>);
+struct SharedCause(Arc<Error>);
 
-impl SharedSource {
+impl SharedCause {
     fn get(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source()
     }
 }
 
-impl fmt::Display for SharedSource {
+impl fmt::Display for SharedCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().map_or(Ok(()), |source| fmt::Display::fmt(source, f))
     }
 }
 
-impl StdError for SharedSource {
+impl StdError for SharedCause {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.get()?.source()
     }

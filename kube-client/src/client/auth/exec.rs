@@ -38,7 +38,7 @@ const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time limit on one run of a plugin that may prompt the user on the terminal.
 const INTERACTIVE_PLUGIN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A plugin, and the last client certificate that it has printed.
+/// A plugin, and its last client certificate that [`OnCertificate`] accepted.
 pub(crate) struct ExecPlugin {
     config: ExecConfig,
     /// [`ExecConfig::command`], for error texts.
@@ -47,8 +47,8 @@ pub(crate) struct ExecPlugin {
     executable: OsString,
     api_version: String,
     on_certificate: OnCertificate,
-    /// The PEM text of the certificate, to detect a change; `None` if the plugin has printed none.
-    certificate: Mutex<Option<String>>,
+    /// The PEM text of the last certificate that `on_certificate` accepted; `None` if it has accepted none.
+    last_certificate: Mutex<Option<String>>,
 }
 
 impl ExecPlugin {
@@ -80,8 +80,8 @@ impl ExecPlugin {
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             auth_error(format!("the exec plugin `{command}` {refusal}{hint}"))
         })?;
-        let certificate = Mutex::default();
-        Ok(Self { config, command, executable, api_version, on_certificate, certificate })
+        let last_certificate = Mutex::default();
+        Ok(Self { config, command, executable, api_version, on_certificate, last_certificate })
     }
 
     /// Runs the plugin and parses its output.
@@ -213,9 +213,9 @@ impl ExecPlugin {
     }
 
     /// Passes a new client certificate and its key to `on_certificate`. A certificate is new if it differs from the last
-    /// certificate that the plugin has printed. Returns whether there is a new certificate.
+    /// certificate that `on_certificate` accepted. Returns whether there is a new certificate.
     fn use_certificate(&self, certificate: Option<String>, key: Option<&SecretString>) -> Result<bool> {
-        let mut last = self.certificate.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_certificate.lock().unwrap_or_else(PoisonError::into_inner);
         match (certificate, key) {
             // New connections keep the last certificate.
             (None, None) => Ok(false),
@@ -276,8 +276,8 @@ fn printable_install_hint(config: &ExecConfig) -> Option<String> {
 }
 
 /// Parses the output of a plugin as JSON or, like client-go, as YAML. If both attempts fail, the `Err` is a text with the
-/// position of the JSON error if the output begins with `{`, and otherwise of the YAML error. The text is empty if the
-/// YAML parser reports no position.
+/// position of one error: the JSON error if the output begins with `{`, and the YAML error otherwise. The text is empty if
+/// the YAML parser reports no position.
 fn parse_exec_credential(printed: &[u8]) -> Result<ExecCredential, String> {
     let json = match serde_json::from_slice(printed) {
         Ok(credential) => return Ok(credential),

@@ -57,9 +57,9 @@ impl<S> Layer<S> for AuthLayer {
 /// Adds credentials to requests; the service of [`AuthLayer`].
 ///
 /// After a 401, this service renews credentials that can change, once for all requests that used them. If there are new
-/// credentials, it sends the request once more. It does neither for a request whose body is a stream. The default stack
-/// does the same after a certificate was rejected in the TLS handshake. A request with an `Authorization` header is not
-/// changed.
+/// credentials, it sends the request once more. It does neither for a request whose body is a stream. In the stack that
+/// [`ClientBuilder::try_from`](crate::client::ClientBuilder) builds, the service does the same after a certificate was
+/// rejected in the TLS handshake. A request with an `Authorization` header is not changed.
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     inner: S,
@@ -114,7 +114,7 @@ where
     set_authorization(&mut request, used.header.clone());
     let outcome = service.call(request).await;
     let Some(mut copy) = copy else { return outcome };
-    // A request that is rejected with 401 or in the TLS handshake has no effect, so any verb may be sent again.
+    // A request that is rejected with 401 or in the TLS handshake has no effect. It may be sent again, whatever its verb.
     let newer = match outcome {
         Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
             let newer = credentials.renew(&used).await.unwrap_or_else(|error| {

@@ -1,7 +1,7 @@
 //! The auth provider `oidc`: obtains bearer tokens from an OpenID Connect provider, with a refresh token.
 //!
 //! The settings are those of kubectl. No token appears in an error, a log or `Debug`. This module must not open
-//! connections: the builder passes a function that sends requests.
+//! connections: the caller passes a function that sends requests ([`Fetch`]).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::future::BoxFuture;

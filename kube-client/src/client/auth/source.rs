@@ -12,6 +12,7 @@ use crate::error::Result;
 /// Without this pause, a plugin would run for each request while the server rejects the credentials.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10);
 /// Credentials are refreshed this long before they expire, so that they are still valid when the server checks them.
+/// Credentials with a short validity are refreshed later: see [`refresh_time`].
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 
 /// The source of a changing `Authorization` header.

@@ -120,7 +120,7 @@ async fn rereads_a_token_file_within_a_minute_and_keeps_the_last_good_token_afte
 }
 
 #[tokio::test]
-async fn rereads_a_rejected_token_immediately_and_sends_the_request_once_more() {
+async fn after_a_401_the_token_file_is_reread_immediately_and_the_request_is_sent_again_with_a_new_token() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     fs::write(&path, "one").unwrap();
@@ -284,7 +284,7 @@ async fn after_a_401_the_client_reads_the_certificate_files_and_keeps_the_fixed_
 }
 
 #[tokio::test]
-async fn concurrent_requests_with_a_rejected_token_read_the_file_once() {
+async fn requests_with_the_same_rejected_token_read_the_file_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     fs::write(&path, "one").unwrap();

@@ -20,8 +20,8 @@ use crate::error::{BoxError, Error, Result};
 /// The base-2 logarithm of the largest window of deflate (RFC 1951).
 const WINDOW_BITS: u8 = 15;
 /// The maximum size in bytes of a chunk of decompressed bytes: `NEXT_CHUNK_SIZE` if the previous chunk was full, otherwise
-/// `FIRST_CHUNK_SIZE`. These limits bound the memory of one read, whatever the compression ratio. The readers of the body
-/// limit its total size.
+/// `FIRST_CHUNK_SIZE`. These limits bound the memory of one read, whatever the compression ratio. This layer does not limit
+/// the total size of a body: [`Body::collect_bytes_up_to`] does.
 const FIRST_CHUNK_SIZE: usize = 8 << 10;
 const NEXT_CHUNK_SIZE: usize = 64 << 10;
 

@@ -65,29 +65,29 @@ pub(super) struct IdleBody {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the reader waits for a frame. The first poll of each wait restarts the timer.
     waiting: bool,
-    request: RequestLabel,
+    request: RequestDescription,
 }
 
 impl IdleBody {
-    pub(super) fn new(inner: Body, limit: Duration, request: RequestLabel) -> Self {
+    pub(super) fn new(inner: Body, limit: Duration, request: RequestDescription) -> Self {
         Self { inner, limit, timer: None, waiting: false, request }
     }
 }
 
 /// The method and the URI of a request, for error texts. `Display` omits the scheme and the query.
 #[derive(Debug)]
-pub(super) struct RequestLabel {
+pub(super) struct RequestDescription {
     method: Method,
     uri: Uri,
 }
 
-impl RequestLabel {
+impl RequestDescription {
     pub(super) fn of<B>(request: &Request<B>) -> Self {
         Self { method: request.method().clone(), uri: request.uri().clone() }
     }
 }
 
-impl fmt::Display for RequestLabel {
+impl fmt::Display for RequestDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.uri.authority().map_or("", |host| host.as_str());
         write!(f, "{} {host}{}", self.method, self.uri.path())
@@ -153,8 +153,8 @@ mod tests {
         assert_eq!(limit_for("/x", Some(IdleLimit::NONE)), None);
     }
 
-    fn label() -> RequestLabel {
-        RequestLabel { method: Method::GET, uri: Uri::from_static("/x") }
+    fn description() -> RequestDescription {
+        RequestDescription { method: Method::GET, uri: Uri::from_static("/x") }
     }
 
     #[tokio::test(start_paused = true)]
@@ -163,7 +163,7 @@ mod tests {
             sleep(Duration::from_secs(pause)).await;
             Ok::<_, Error>("x")
         });
-        let mut body = IdleBody::new(Body::wrap_stream(pieces), Duration::MAX, label());
+        let mut body = IdleBody::new(Body::wrap_stream(pieces), Duration::MAX, description());
         assert!(body.frame().await.unwrap().is_ok());
     }
 
@@ -173,7 +173,7 @@ mod tests {
             sleep(Duration::from_secs(pause)).await;
             Ok::<_, Error>("x")
         });
-        let mut body = IdleBody::new(Body::wrap_stream(pieces), Duration::from_secs(10), label());
+        let mut body = IdleBody::new(Body::wrap_stream(pieces), Duration::from_secs(10), description());
         assert!(body.frame().await.unwrap().is_ok());
         sleep(Duration::from_secs(100)).await;
         assert!(body.frame().await.unwrap().is_ok());

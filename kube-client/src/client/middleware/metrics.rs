@@ -1,4 +1,4 @@
-//! Metrics of requests under client-go's names, through the crate `metrics` (Cargo feature `metrics`).
+//! Metrics of requests, with the metric names of client-go, for the crate `metrics` (Cargo feature `metrics`).
 //!
 //! Labels must not contain paths: the number of label values would be unlimited.
 
@@ -147,11 +147,11 @@ mod tests {
     use std::{collections::BTreeMap, sync::Mutex, time::Duration};
     use tower::service_fn;
 
-    type Values = Arc<Mutex<BTreeMap<String, Vec<f64>>>>;
+    type ValuesByMetric = Arc<Mutex<BTreeMap<String, Vec<f64>>>>;
 
     /// Stores each value under the name and labels of its metric.
     #[derive(Clone)]
-    struct TestRecorder(Values, String);
+    struct TestRecorder(ValuesByMetric, String);
 
     impl TestRecorder {
         fn push(&self, value: f64) {
@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_metrics_of_a_request_have_the_names_and_labels_of_client_go() {
-        let record = TestRecorder(Values::default(), String::new());
+        let record = TestRecorder(ValuesByMetric::default(), String::new());
         let _guard = metrics::set_default_local_recorder(&record);
         let calls = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let server = service_fn(move |_: Request<Body>| {

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_beyond_the_range_of_the_clock_prevents_the_retry() {
+    async fn a_wait_beyond_the_range_of_the_clock_exceeds_the_total_time_and_prevents_the_retry() {
         let policy = RetryPolicy::default().initial(Duration::MAX);
         let service = service_fn(|_: Request<Body>| async { response(503, None) });
         let request = Request::get("/x").body(Body::empty()).unwrap();

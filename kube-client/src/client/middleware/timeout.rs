@@ -8,7 +8,7 @@ use std::{
 };
 use tower::{Layer, Service};
 
-use super::idle::{IdleBody, IdleLimit, RequestLabel};
+use super::idle::{IdleBody, IdleLimit, RequestDescription};
 use crate::{
     client::body::Body,
     error::{BoxError, Error, Wait},
@@ -53,18 +53,18 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let idle = IdleLimit::for_request(request.extensions(), request.uri(), self.limits.idle);
-        let label = RequestLabel::of(&request);
+        let description = RequestDescription::of(&request);
         let limit = self.limits.response;
         let response = self.inner.call(request);
         Box::pin(async move {
             let response = match limit {
                 None => response.await?,
-                Some(after) => tokio::time::timeout(after, response)
-                    .await
-                    .map_err(|_| Error::Timeout { wait: Wait::Response, after, what: label.to_string() })??,
+                Some(after) => tokio::time::timeout(after, response).await.map_err(|_| {
+                    Error::Timeout { wait: Wait::Response, after, what: description.to_string() }
+                })??,
             };
             let Some(idle) = idle else { return Ok(response) };
-            Ok(response.map(|body| Body::wrap_body(IdleBody::new(body, idle, label))))
+            Ok(response.map(|body| Body::wrap_body(IdleBody::new(body, idle, description))))
         })
     }
 }

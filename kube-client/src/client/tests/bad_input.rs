@@ -67,7 +67,7 @@ fn class(error: &Error) -> Class {
     }
 }
 
-/// The configuration without retries, and with small limits on the size of objects and on the wait for a chunk.
+/// `config` without retries, and with small limits on the size of objects and on the wait for a chunk of a body.
 fn with_small_limits(mut config: Config) -> Config {
     config.retry = RetryPolicy::never();
     config.max_object_bytes = MAX_OBJECT_BYTES;

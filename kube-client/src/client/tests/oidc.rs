@@ -211,7 +211,7 @@ async fn the_provider_is_verified_with_its_own_authority() {
     use super::server::Authority;
     let authority = Authority::new("idp");
     // This server answers every request with a version, which is not valid OpenID Connect metadata. A client that
-    // accepts the server's certificate reports the metadata.
+    // accepts the server's certificate reports that the metadata is not valid.
     let idp = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let message = async |data: String| {
         let text = format!(
@@ -260,7 +260,7 @@ async fn a_refresh_continues_after_the_api_request_that_started_it_was_cancelled
         () = received => {}
     }
     provider.answers.add_permits(permits);
-    // The provider has replaced `r0`, and would refuse a second request with `r0`.
+    // The provider has issued its only ID token, and would refuse a second token request.
     api.apiserver_version().await.unwrap();
     assert_eq!(provider.token_requests().len(), 1);
     assert_eq!(

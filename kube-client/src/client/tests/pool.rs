@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A server that sends the same response to each request.
-struct ResponseServer {
+struct FixedResponseServer {
     config: Config,
     accepted: Arc<AtomicU32>,
     /// Receives one message per closed connection.
@@ -30,7 +30,7 @@ struct ResponseServer {
 
 /// Starts a server that closes each connection after `responses` responses. The responses do not have the header
 /// `Connection: close`.
-async fn start_response_server(responses: usize, response: &'static [u8]) -> ResponseServer {
+async fn start_fixed_response_server(responses: usize, response: &'static [u8]) -> FixedResponseServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
     config.retry = RetryPolicy::never();
@@ -54,7 +54,7 @@ async fn start_response_server(responses: usize, response: &'static [u8]) -> Res
             });
         }
     });
-    ResponseServer { config, accepted, closed }
+    FixedResponseServer { config, accepted, closed }
 }
 
 const OK_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -64,8 +64,8 @@ fn current_thread_runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A runtime for the server, with a worker thread of its own.
-fn server_runtime() -> Runtime {
+/// A runtime that makes progress without `block_on`, on a worker thread.
+fn multi_thread_runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
@@ -76,7 +76,7 @@ async fn post_text(client: &Client) -> String {
 
 #[tokio::test]
 async fn does_not_reuse_a_connection_that_the_server_closed() {
-    let mut server = start_response_server(2, OK_RESPONSE).await;
+    let mut server = start_fixed_response_server(2, OK_RESPONSE).await;
     let client = Client::try_from(server.config).unwrap();
     for connections in 1..4 {
         for _ in 0..2 {
@@ -91,7 +91,7 @@ async fn does_not_reuse_a_connection_that_the_server_closed() {
 
 #[tokio::test]
 async fn closes_an_idle_connection_after_the_idle_timeout() {
-    let mut server = start_response_server(usize::MAX, OK_RESPONSE).await;
+    let mut server = start_fixed_response_server(usize::MAX, OK_RESPONSE).await;
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = Client::try_from(server.config).unwrap();
     for connections in 1..3 {
@@ -103,7 +103,7 @@ async fn closes_an_idle_connection_after_the_idle_timeout() {
 
 #[tokio::test]
 async fn closes_idle_connections_when_the_client_is_dropped() {
-    let mut server = start_response_server(usize::MAX, OK_RESPONSE).await;
+    let mut server = start_fixed_response_server(usize::MAX, OK_RESPONSE).await;
     let client = Client::try_from(server.config).unwrap();
     assert_eq!(post_text(&client).await, "ok");
     drop(client);
@@ -112,7 +112,7 @@ async fn closes_idle_connections_when_the_client_is_dropped() {
 
 #[tokio::test]
 async fn reuses_the_connection_of_an_unread_response_without_body() {
-    let server = start_response_server(usize::MAX, b"HTTP/1.1 204 No Content\r\n\r\n").await;
+    let server = start_fixed_response_server(usize::MAX, b"HTTP/1.1 204 No Content\r\n\r\n").await;
     let client = Client::try_from(server.config).unwrap();
     for _ in 0..3 {
         drop(client.open(Request::get("/x").body(Vec::new()).unwrap()).await.unwrap());
@@ -122,8 +122,8 @@ async fn reuses_the_connection_of_an_unread_response_without_body() {
 
 #[test]
 fn a_client_works_on_a_second_runtime_after_the_first_is_dropped() {
-    let server_runtime = server_runtime();
-    let mut server = server_runtime.block_on(start_response_server(usize::MAX, OK_RESPONSE));
+    let server_runtime = multi_thread_runtime();
+    let mut server = server_runtime.block_on(start_fixed_response_server(usize::MAX, OK_RESPONSE));
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = current_thread_runtime().block_on(async { Client::try_from(server.config).unwrap() });
     assert_eq!(current_thread_runtime().block_on(post_text(&client)), "ok");
@@ -138,10 +138,10 @@ fn a_client_works_on_a_second_runtime_after_the_first_is_dropped() {
 
 #[test]
 fn a_connection_is_reused_only_on_its_runtime() {
-    let server_runtime = server_runtime();
-    let server = server_runtime.block_on(start_response_server(usize::MAX, OK_RESPONSE));
+    let server_runtime = multi_thread_runtime();
+    let server = server_runtime.block_on(start_fixed_response_server(usize::MAX, OK_RESPONSE));
     let client = Client::try_from(server.config).unwrap();
-    // A runtime polls its sockets only within its own `block_on`.
+    // Each of these runtimes polls its sockets only within its own `block_on`.
     let (one, other) = (current_thread_runtime(), current_thread_runtime());
     for _ in 0..2 {
         for runtime in [&one, &other] {
@@ -154,8 +154,8 @@ fn a_connection_is_reused_only_on_its_runtime() {
 
 #[test]
 fn closes_connections_of_a_dropped_runtime() {
-    let server_runtime = server_runtime();
-    let mut server = server_runtime.block_on(start_response_server(usize::MAX, OK_RESPONSE));
+    let server_runtime = multi_thread_runtime();
+    let mut server = server_runtime.block_on(start_fixed_response_server(usize::MAX, OK_RESPONSE));
     server.config.pool_idle_timeout = None;
     let client = Client::try_from(server.config).unwrap();
     // This runtime exists until the end of the test, so that no later runtime has the same id.
@@ -291,9 +291,9 @@ async fn keeps_a_limited_number_of_idle_connections() {
 
 #[test]
 fn a_body_whose_runtime_has_ended_fails() {
-    let server_runtime = server_runtime();
+    let server_runtime = multi_thread_runtime();
     let partial = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nok";
-    let server = server_runtime.block_on(start_response_server(usize::MAX, partial));
+    let server = server_runtime.block_on(start_fixed_response_server(usize::MAX, partial));
     let client = Client::try_from(server.config).unwrap();
     let request = Request::get("/x").body(Vec::new()).unwrap();
     let body = current_thread_runtime().block_on(client.open(request)).unwrap().into_body();
@@ -303,7 +303,7 @@ fn a_body_whose_runtime_has_ended_fails() {
 
 #[tokio::test]
 async fn closes_an_idle_connection_beyond_the_maximum_age() {
-    let mut server = start_response_server(usize::MAX, OK_RESPONSE).await;
+    let mut server = start_fixed_response_server(usize::MAX, OK_RESPONSE).await;
     server.config.pool_idle_timeout = None;
     server.config.max_connection_age = Some(Duration::from_millis(50));
     let client = Client::try_from(server.config).unwrap();
@@ -313,8 +313,8 @@ async fn closes_an_idle_connection_beyond_the_maximum_age() {
 
 #[test]
 fn closes_idle_connections_while_the_first_runtime_of_the_client_is_not_polled() {
-    let server_runtime = server_runtime();
-    let mut server = server_runtime.block_on(start_response_server(usize::MAX, OK_RESPONSE));
+    let server_runtime = multi_thread_runtime();
+    let mut server = server_runtime.block_on(start_fixed_response_server(usize::MAX, OK_RESPONSE));
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = Client::try_from(server.config).unwrap();
     let first = current_thread_runtime();
@@ -327,14 +327,14 @@ fn closes_idle_connections_while_the_first_runtime_of_the_client_is_not_polled()
 
 #[test]
 fn a_request_of_another_runtime_does_not_stop_the_reaper_of_an_idle_connection() {
-    let server_runtime = server_runtime();
+    let server_runtime = multi_thread_runtime();
     let (mut config, end, mut closed) = server_runtime.block_on(start_barrier_server(1));
     config.pool_idle_timeout = None;
     let client = Client::try_from(config).unwrap();
-    let first = self::server_runtime();
+    let first = multi_thread_runtime();
     let posting = client.clone();
     first.block_on(first.spawn(async move { post_text(&posting).await })).unwrap();
-    // Waits until the reaper has inspected the connection.
+    // The sleep gives the reaper time to inspect the connection.
     std::thread::sleep(Duration::from_millis(50));
     current_thread_runtime().block_on(async {
         let unread = client.open(Request::get("/x").body(Vec::new()).unwrap()).await.unwrap();

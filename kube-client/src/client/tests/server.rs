@@ -91,8 +91,8 @@ impl Server {
         Self::start(None, handler).await
     }
 
-    /// Serves HTTPS with HTTP/2 and HTTP/1.1, and responds to each request with the version. If `client_authority` is
-    /// set, requires a client certificate that this authority has signed.
+    /// Serves HTTPS with HTTP/2 and HTTP/1.1. Responds to each request with [`version_response_with_certificate`]. If
+    /// `client_authority` is set, requires a client certificate that this authority has signed.
     pub(super) async fn https(leaf: &Leaf, client_authority: Option<&Authority>) -> Self {
         let tls = tls_acceptor(leaf, client_authority, &[b"h2", b"http/1.1"]);
         Self::start(Some(tls), |request| async move {

@@ -89,7 +89,7 @@ async fn retries_a_list_after_a_reset_but_not_a_create_with_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn retries_a_throttled_write_if_its_retry_after_is_within_the_total_limit() {
+async fn retries_a_throttled_write_if_the_requested_wait_is_within_the_total_limit() {
     let (sim, server) = start_sim().await;
     let client = Client::try_from(client_config(&server).await).unwrap();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 1)).verb("create").times(1));
@@ -195,7 +195,7 @@ async fn an_error_of_a_custom_transport_is_reported_as_a_broken_connection() {
 }
 
 #[tokio::test]
-async fn warnings_of_responses_reach_the_handler() {
+async fn warnings_of_responses_reach_the_warning_handler() {
     let sim = Sim::new();
     let (mut config, warnings) =
         (Config::new("http://sim".parse().unwrap()), Arc::new(Mutex::new(Vec::new())));

@@ -84,7 +84,7 @@ async fn the_default_stack_adds_the_address_and_headers_and_credentials() {
 }
 
 #[tokio::test]
-async fn an_absolute_request_address_never_sends_the_token_to_another_host() {
+async fn the_host_of_an_absolute_request_address_never_receives_the_token() {
     let (cluster, other) = (Server::http(echo_handler).await, Server::http(echo_handler).await);
     let mut config = cluster.plain_config();
     config.auth_info.token = Some("t0ken".to_owned().into());
@@ -237,7 +237,8 @@ async fn an_error_names_an_unknown_host() {
     );
 }
 
-/// Starts a server that reads one request and then calls `act` with the connection.
+/// Starts a server that reads one request and then calls `act` with the connection. Returns a configuration for the
+/// server, without retries.
 async fn serve_one_request<F>(act: impl FnOnce(TcpStream) -> F + Send + 'static) -> Config
 where
     F: Future<Output = ()> + Send,

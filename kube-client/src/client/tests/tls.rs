@@ -1,4 +1,4 @@
-//! Tests of TLS: verification of server certificates, client certificates, and errors of failed handshakes.
+//! Tests of TLS: server certificates, client certificates, changed certificate files, and errors of failed handshakes.
 
 use super::server::{Authority, Leaf, Server};
 use crate::{
@@ -254,7 +254,8 @@ async fn a_changed_ca_file_is_used_after_ten_seconds_or_after_a_rejected_certifi
         client.apiserver_version().await.unwrap();
         assert_eq!(server.accepted.load(SeqCst), 2);
 
-        // Without an open connection, handshakes fail until the file contains the new authority.
+        // The server returns to the authority `first`. The requests of a client without an open connection fail until the
+        // file contains the certificate of `first` again.
         config.pool_idle_timeout = Some(Duration::ZERO);
         let client = Client::try_from(config).unwrap();
         server.rotate(&leaf(&first), None);

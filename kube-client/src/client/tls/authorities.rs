@@ -12,7 +12,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{config_error, provider::provider, roots::system_roots};
+use super::{config_error, provider::select_provider, roots::system_roots};
 use crate::error::Result;
 
 /// Verifies the server's certificate with the current authorities.
@@ -26,7 +26,7 @@ impl Authorities {
     /// Trusts certificates that are signed by one of `authorities` (DER). With `None`, trusts certificates that are
     /// signed by an authority in the system's CA bundle, and blocks on the file system to read it.
     pub(crate) fn new(authorities: Option<&[Vec<u8>]>) -> Result<Self> {
-        let provider = provider()?;
+        let provider = select_provider()?;
         let store = match authorities {
             Some(authorities) => root_store(authorities)?,
             None => system_roots()?,

@@ -12,18 +12,20 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::Arc;
 
 /// Logs a warning, and returns a verifier that accepts any certificate.
-pub(super) fn accept_any_verifier(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+pub(super) fn verifier_that_accepts_any_certificate(
+    provider: Arc<CryptoProvider>,
+) -> Arc<dyn ServerCertVerifier> {
     tracing::warn!(
         "the server's certificate is not verified: the configuration sets insecure-skip-tls-verify"
     );
-    Arc::new(AcceptAnyVerifier(provider))
+    Arc::new(AcceptsAnyCertificate(provider))
 }
 
 /// Accepts any server certificate, and verifies the signatures of the handshake.
 #[derive(Debug)]
-struct AcceptAnyVerifier(Arc<CryptoProvider>);
+struct AcceptsAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for AcceptAnyVerifier {
+impl ServerCertVerifier for AcceptsAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -3,7 +3,7 @@
 use rustls::{SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{key, provider::provider};
+use super::{key, provider::select_provider};
 use crate::{config::Identity, error::Error};
 
 /// The client certificate for new connections; initially none.
@@ -16,7 +16,7 @@ impl ClientIdentity {
     /// # Errors
     /// If the key is not supported or does not belong to the certificate, or if there is no crypto provider.
     pub(crate) fn set(&self, (chain, key): Identity) -> Result<(), IdentityError> {
-        let provider = provider().map_err(IdentityError::Provider)?;
+        let provider = select_provider().map_err(IdentityError::Provider)?;
         // The error of rustls does not contain the algorithm of the key; the text of `explain_unusable_key` does.
         let why = key::explain_unusable_key(&key);
         let signing =

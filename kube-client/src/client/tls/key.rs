@@ -40,7 +40,7 @@ const CURVES: [(&[u8], &str); 8] = [
     (&[0x2b, 0x24, 3, 3, 2, 8, 1, 1, 13], "brainpoolP512r1"),
 ];
 
-/// Explains why the crypto provider rejected a key.
+/// Explains why the crypto provider rejects a key. Does not check whether the provider rejects the key.
 pub(super) fn explain_unusable_key(key: &PrivateKeyDer<'_>) -> String {
     let found = match key {
         PrivateKeyDer::Pkcs1(key) => explain_rsa_key(key.secret_pkcs1_der()),
@@ -95,7 +95,7 @@ fn explain_curve(id: Option<&[u8]>) -> String {
 }
 
 /// Explains why a PKCS #1 key (RFC 8017) cannot be used; `None` if it does not parse. The limits on size and exponent
-/// are the limits of ring. A key within these limits that another provider rejects is reported as damaged.
+/// are the limits of ring. A key within these limits is reported as damaged or not supported.
 fn explain_rsa_key(der: &[u8]) -> Option<String> {
     let mut key = DerReader(DerReader(der).read_value(SEQUENCE)?);
     key.read_value(INTEGER)?;

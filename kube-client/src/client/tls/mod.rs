@@ -21,7 +21,7 @@ use rustls::{ClientConfig, client::danger::ServerCertVerifier};
 use std::sync::Arc;
 
 use crate::error::{BoxError, Error, Result};
-use provider::provider;
+use provider::select_provider;
 
 /// The server certificates that clients trust.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ pub(super) enum Trust {
 
 /// Builds a configuration of TLS connections, without ALPN protocols.
 pub(super) fn client_config(trust: &Trust, identity: Arc<ClientIdentity>) -> Result<ClientConfig> {
-    let provider = provider()?;
+    let provider = select_provider()?;
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(Error::config)?;
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
-        Trust::All => dangerous::accept_any_verifier(provider),
+        Trust::All => dangerous::verifier_that_accepts_any_certificate(provider),
         Trust::Authorities(authorities) => authorities.clone(),
     };
     // rustls requires `dangerous` for every custom verifier. `Authorities` calls rustls' own verifier.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// If there is no provider.
-pub(super) fn provider() -> Result<Arc<CryptoProvider>> {
+pub(super) fn select_provider() -> Result<Arc<CryptoProvider>> {
     if let Some(installed) = CryptoProvider::get_default() {
         return Ok(installed.clone());
     }
@@ -37,7 +37,7 @@ pub(super) fn provider() -> Result<Arc<CryptoProvider>> {
 /// # Ok::<(), kube_client::Error>(())
 /// ```
 pub fn crypto_provider() -> Result<Arc<CryptoProvider>> {
-    provider()
+    select_provider()
 }
 
 /// The provider that the enabled Cargo features select. With `fips`, which enables `aws-lc-rs`, the provider of rustls uses

@@ -21,7 +21,7 @@ use tower::{Service, util::ServiceExt};
 
 use super::{
     failure::{ConnectFailure, ResolveFailure, copy_io_error, find},
-    stall::{Duplex, Stream},
+    stall::{Duplex, StallDetectingStream},
     tls::{Offer, Protocol, Tls, connector_of_stream, handshake, server_name},
 };
 use crate::error::{BoxError, TransportKind, Wait};
@@ -76,7 +76,7 @@ impl Connector {
         tcp.set_keepalive_retries(keepalive.map(|_| 3));
         #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
         // Keepalive probes are sent only on an idle connection. `TCP_USER_TIMEOUT` closes a connection whose data the
-        // server does not acknowledge for this time.
+        // server does not acknowledge for four keepalive intervals.
         tcp.set_tcp_user_timeout(keepalive.map(|pause| pause * 4));
         Self { tcp, route, tls, limits }
     }
@@ -97,7 +97,7 @@ impl Connector {
         &self,
         target: &Uri,
         offer: Offer,
-    ) -> Result<(Stream, Protocol), ConnectFailure> {
+    ) -> Result<(StallDetectingStream, Protocol), ConnectFailure> {
         let host = target.authority().map_or("", |authority| authority.as_str()).to_owned();
         let connecting = self.dial(target, &host);
         let raw = match self.limits.connect {
@@ -111,7 +111,7 @@ impl Connector {
         } else {
             (raw, Protocol::Http1)
         };
-        Ok((Stream::new(stream, self.limits.write), protocol))
+        Ok((StallDetectingStream::new(stream, self.limits.write), protocol))
     }
 
     /// Opens the byte stream to the server, through the proxy if there is one. TLS with the server is not included.
@@ -239,7 +239,7 @@ impl Connector {
     }
 }
 
-/// Adds the default port of the scheme: `CONNECT` and SOCKS require a port.
+/// Adds the default port of the scheme if `target` has no port: `CONNECT` and SOCKS require a port.
 fn with_port(target: &Uri) -> Uri {
     if target.port().is_some() {
         return target.clone();

@@ -1,6 +1,6 @@
 //! Converts errors of connections into [`Error`].
 //!
-//! hyper wraps the errors of the stream; `classify` finds them in the chain of sources.
+//! hyper wraps the errors of the byte stream; `classify` finds them in the chain of sources.
 
 use http::{Method, Uri};
 use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
@@ -117,7 +117,7 @@ pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static
 /// Converts an error from sending the body of a request: an error of the body's stream, or a stalled write. Returns
 /// other errors unchanged.
 pub(super) fn classify_upload(error: BoxError, method: &Method, uri: &Uri) -> Result<Error, BoxError> {
-    // An error of this crate inside a hyper error comes from the stream of the request's body.
+    // An error of this crate in the chain of sources comes from the stream of the request's body.
     if find::<Error>(&*error).is_some() {
         let what = format!("the body of {method} {} failed", uri.path());
         return Ok(Error::Request { what, source: Some(error) });

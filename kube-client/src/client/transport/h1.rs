@@ -24,7 +24,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::stall::{Stream, UpgradeFlag};
+use super::stall::{StallDetectingStream, UpgradeFlag};
 use crate::client::body::Body;
 
 /// The limit in bytes of hyper's read buffer and of its write buffer. The limit of the read buffer bounds a single read and
@@ -46,7 +46,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Starts HTTP/1.1 over a connected stream. No byte is sent yet.
-    pub(super) async fn new(stream: Stream) -> hyper::Result<Self> {
+    pub(super) async fn new(stream: StallDetectingStream) -> hyper::Result<Self> {
         let upgraded = stream.upgrade_flag();
         let stream = TokioIo::new(stream);
         let (sender, connection) =
@@ -93,15 +93,15 @@ impl Connection {
         .await;
     }
 
-    /// Whether another request can be sent. Polls the connection first, to detect that the server has closed it: no
-    /// task polls an idle connection.
+    /// Whether another request can be sent. Polls the connection first, to detect that the server has closed it: the
+    /// reaper of the pool may not have polled an idle connection yet.
     pub(super) fn is_ready(&mut self) -> bool {
-        self.is_open(&mut Context::from_waker(Waker::noop()))
+        self.is_ready_with_context(&mut Context::from_waker(Waker::noop()))
     }
 
     /// Like [`is_ready`](Self::is_ready). Also registers the waker of `cx`, so that the task wakes when the server
     /// closes the connection.
-    pub(super) fn is_open(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn is_ready_with_context(&mut self, cx: &mut Context<'_>) -> bool {
         self.drive(cx);
         self.future.is_some() && self.sender.is_ready()
     }

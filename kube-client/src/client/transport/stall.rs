@@ -1,4 +1,4 @@
-//! `Stream`: a connection whose writes fail when they make no progress within a time limit.
+//! `StallDetectingStream`: a connection whose writes fail when they make no progress within a time limit.
 
 use std::{
     io,
@@ -23,15 +23,15 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 /// A connection, plain or TLS, with a time limit on writes without progress. `client::middleware` limits reads.
-pub(crate) struct Stream {
+pub(crate) struct StallDetectingStream {
     inner: Box<dyn Duplex>,
     limit: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
     is_upgraded: UpgradeFlag,
 }
 
-/// Removes the time limit on the writes of a [`Stream`] after an HTTP upgrade. The peer can then be a process in a
-/// container. A write makes no progress until the process reads its input; this wait is not a failure.
+/// Removes the time limit on the writes of a [`StallDetectingStream`] after an HTTP upgrade. The peer can then be a process
+/// in a container. A write makes no progress until the process reads its input; this wait is not a failure.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UpgradeFlag(Arc<AtomicBool>);
 
@@ -42,7 +42,7 @@ impl UpgradeFlag {
     }
 }
 
-impl Stream {
+impl StallDetectingStream {
     pub(super) fn new(inner: Box<dyn Duplex>, limit: Option<Duration>) -> Self {
         Self { inner, limit, timer: None, is_upgraded: UpgradeFlag::default() }
     }
@@ -75,7 +75,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for StallDetectingStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -85,7 +85,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for StallDetectingStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().limit_write(cx, |inner, cx| inner.poll_write(cx, bytes))
     }
@@ -123,7 +123,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_fails_if_it_makes_no_progress_within_the_limit() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut stream = Stream::new(Box::new(near), Some(Duration::from_secs(10)));
+        let mut stream = StallDetectingStream::new(Box::new(near), Some(Duration::from_secs(10)));
         let reader = async {
             let mut piece = [0; 4];
             for _ in 0..3 {
@@ -142,7 +142,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn writes_after_an_upgrade_have_no_time_limit() {
         let (near, _far) = tokio::io::duplex(4);
-        let mut stream = Stream::new(Box::new(near), Some(Duration::from_secs(10)));
+        let mut stream = StallDetectingStream::new(Box::new(near), Some(Duration::from_secs(10)));
         stream.upgrade_flag().set();
         let written = stream.write_all(&[7; 16]);
         assert!(tokio::time::timeout(Duration::from_secs(3600), written).await.is_err());

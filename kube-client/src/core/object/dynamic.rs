@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn error_names_the_object_that_does_not_parse() {
+    fn the_parse_error_contains_the_name_of_the_object() {
         let pod = ApiResource::erase::<Pod>(&());
         let object = DynamicObject::new("web", &pod).data(json!({"spec": {"containers": 1}}));
         let error = object.try_parse::<Pod>().unwrap_err();

@@ -8,16 +8,16 @@ use std::marker::PhantomData;
 pub(super) fn deserialize_missing_field<'de, T: Deserialize<'de>, E: Error>(
     field: &'static str,
 ) -> Result<T, E> {
-    T::deserialize(MissingField { field, error: PhantomData })
+    T::deserialize(MissingFieldDeserializer { field, error: PhantomData })
 }
 
 /// The deserializer of a missing field.
-struct MissingField<E> {
+struct MissingFieldDeserializer<E> {
     field: &'static str,
     error: PhantomData<E>,
 }
 
-impl<'de, E: Error> Deserializer<'de> for MissingField<E> {
+impl<'de, E: Error> Deserializer<'de> for MissingFieldDeserializer<E> {
     type Error = E;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, E> {

@@ -1,8 +1,8 @@
 //! Object types that fit any kind: [`Object`], [`DynamicObject`] and [`PartialObjectMeta`]. The type [`ObjectList`] is a
 //! list of objects.
 //!
-//! The `Deserialize` impls of objects are written by hand, because derived impls with `flatten` would buffer the whole
-//! object.
+//! The `Deserialize` impls of objects do not use `flatten`, because a derived impl with `flatten` buffers every field that
+//! its struct does not declare.
 
 mod api_resource;
 mod dynamic;

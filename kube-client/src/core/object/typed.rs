@@ -171,7 +171,7 @@ struct ObjectVisitor<P, U>(PhantomData<(P, U)>);
 /// The name of a field of an object. The visitor skips a field with another name (`Other`).
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "camelCase")]
-enum Field {
+enum FieldName {
     ApiVersion,
     Kind,
     Metadata,
@@ -193,12 +193,12 @@ impl<'de, P: Deserialize<'de>, U: Deserialize<'de>> Visitor<'de> for ObjectVisit
         let (mut metadata, mut spec, mut status) = (None::<Option<ObjectMeta>>, None, None);
         while let Some(field) = map.next_key()? {
             match field {
-                Field::ApiVersion => api_version = Some(map.next_value()?),
-                Field::Kind => kind = Some(map.next_value()?),
-                Field::Metadata => metadata = Some(map.next_value()?),
-                Field::Spec => spec = Some(map.next_value()?),
-                Field::Status => status = map.next_value()?,
-                Field::Other => drop(map.next_value::<IgnoredAny>()?),
+                FieldName::ApiVersion => api_version = Some(map.next_value()?),
+                FieldName::Kind => kind = Some(map.next_value()?),
+                FieldName::Metadata => metadata = Some(map.next_value()?),
+                FieldName::Spec => spec = Some(map.next_value()?),
+                FieldName::Status => status = map.next_value()?,
+                FieldName::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(Object {

@@ -30,17 +30,17 @@ pub struct DeleteParams {
 }
 
 impl DeleteParams {
-    /// Creates parameters that delete the object first and its owned objects in the background.
+    /// Creates the parameters of a background deletion: the object is deleted first, then its owned objects.
     pub fn background() -> Self {
         Self { propagation_policy: Some(PropagationPolicy::Background), ..Self::default() }
     }
 
-    /// Creates parameters that delete the owned objects first, then the object.
+    /// Creates the parameters of a foreground deletion: the owned objects are deleted first, then the object.
     pub fn foreground() -> Self {
         Self { propagation_policy: Some(PropagationPolicy::Foreground), ..Self::default() }
     }
 
-    /// Creates parameters that delete the object and keep its owned objects.
+    /// Creates the parameters of a deletion that keeps the owned objects of the deleted object.
     pub fn orphan() -> Self {
         Self { propagation_policy: Some(PropagationPolicy::Orphan), ..Self::default() }
     }

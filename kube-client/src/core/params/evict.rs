@@ -19,7 +19,7 @@ pub struct EvictParams {
     pub post_options: PostParams,
 }
 
-/// The body of an eviction.
+/// The body of an eviction request.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Eviction<'a> {

@@ -8,9 +8,10 @@ use crate::core::Selector;
 /// See [resource versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionMatch {
-    /// The state is at least as new as the version. With version `0`, any state in the server's cache matches.
+    /// The server returns a state at least as new as the resource version. With the version `0`, the server returns any
+    /// state in its cache.
     NotOlderThan,
-    /// The state is exactly at the version.
+    /// The server returns the state at exactly the resource version.
     Exact,
 }
 
@@ -107,7 +108,7 @@ impl ListParams {
             .append_optional("limit", limit.as_deref());
         // A continue token contains a resource version. Servers reject a request with both a token and a resource
         // version.
-        if let Some(token) = &self.continue_token {
+        if let Some(token) = self.continue_token.as_deref().filter(|token| !token.is_empty()) {
             query.append_pair("continue", token);
             return Ok(());
         }

@@ -53,7 +53,7 @@ impl Query {
         self.append_optional(key, set.then_some("true"))
     }
 
-    /// Appends a duration in whole seconds, if it is set. Rounds up, because a server interprets 0 as no limit.
+    /// Appends a duration in whole seconds, if it is set. Rounds up, because a server interprets 0 as an unset timeout.
     pub(crate) fn append_seconds(&mut self, key: &str, value: Option<Duration>) -> &mut Self {
         let seconds = value.map(|d| whole_seconds(d).to_string());
         self.append_optional(key, seconds.as_deref())

@@ -1,5 +1,5 @@
-//! Requests for exec, attach, port-forward and logs that a client sends directly to the kubelet of a pod's node, without
-//! the API server.
+//! Requests that a client sends directly to the kubelet of a pod's node, without the API server: exec, attach,
+//! port-forward and logs.
 //!
 //! The paths and parameters of a kubelet differ from those of the API server.
 
@@ -29,7 +29,8 @@ pub struct KubeletDebugParams<'a> {
 }
 
 impl KubeletDebugParams<'_> {
-    /// The path of an endpoint for this pod and a container. `with_uid` is false for an endpoint whose path has no uid.
+    /// The path of an endpoint for this pod and, if `container` is set, for that container. `with_uid` is false for an
+    /// endpoint whose path has no uid.
     fn path(&self, endpoint: &str, container: Option<&str>, with_uid: bool) -> Result<String, Error> {
         let uid = self.pod_uid.filter(|_| with_uid);
         let segments = [

@@ -51,8 +51,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Creates a builder of requests for the collection at `url_path`, usually from
-    /// [`Resource::url_path`](super::Resource::url_path).
+    /// Creates a builder of requests for the collection at `url_path`. Usually,
+    /// [`Resource::url_path`](super::Resource::url_path) returns this path.
     pub fn new(url_path: impl Into<String>) -> Self {
         Self { url_path: url_path.into(), representation: Representation::Full }
     }
@@ -71,12 +71,12 @@ impl Request {
     }
 
     /// Returns a builder for the same collection in `namespace`, or in all namespaces if `namespace` is `None`.
-    /// `is_namespaced` states whether `self.url_path` contains a namespace.
+    /// `has_namespace` states whether `self.url_path` contains a namespace.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only an `Api` changes the namespace"))]
-    pub(crate) fn in_namespace(&self, is_namespaced: bool, namespace: Option<&str>) -> Self {
+    pub(crate) fn in_namespace(&self, has_namespace: bool, namespace: Option<&str>) -> Self {
         let (parent, plural) = self.url_path.rsplit_once('/').unwrap_or(("", &self.url_path));
         // `rsplitn` yields the namespace, the segment `namespaces` and the path of the group version.
-        let version = if is_namespaced { parent.rsplitn(3, '/').nth(2).unwrap_or(parent) } else { parent };
+        let version = if has_namespace { parent.rsplitn(3, '/').nth(2).unwrap_or(parent) } else { parent };
         Self { url_path: join_collection_path(version, namespace, plural), ..self.clone() }
     }
 

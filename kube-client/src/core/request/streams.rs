@@ -74,7 +74,7 @@ impl Request {
     }
 }
 
-/// The maximum number of ports in a request: the protocol numbers the channels with one byte, and each port has two
+/// The maximum number of ports in a request: in the protocol, the number of a channel is one byte, and each port has two
 /// channels.
 const MAX_PORTS: usize = 128;
 

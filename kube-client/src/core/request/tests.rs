@@ -32,6 +32,8 @@ fn check_error_contains(built: Result<http::Request<Vec<u8>>, Error>, part: &str
 #[test]
 fn list_omits_unset_parameters_and_sends_a_continue_token_instead_of_the_resource_version() {
     check_method_and_url(pods().list(&ListParams::default()), "GET /api/v1/namespaces/ns/pods");
+    let without_token = ListParams::default().continue_token("").at("7");
+    check_method_and_url(pods().list(&without_token), "GET /api/v1/namespaces/ns/pods?resourceVersion=7");
     let lp = ListParams::default().labels("app in (a,b)").fields("spec.nodeName=n").limit(5).at("7");
     check_method_and_url(
         pods().list(&lp),
@@ -56,7 +58,7 @@ fn rejects_namespaces_that_change_the_path() {
 }
 
 #[test]
-fn rejects_version_matches_that_servers_reject() {
+fn list_rejects_a_version_match_that_servers_reject() {
     check_error_contains(
         pods().list(&ListParams::default().matching(VersionMatch::Exact)),
         "needs a resource version",

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_gets_the_type_map_only_if_each_key_is_required_or_has_a_default() {
+    fn the_list_type_is_map_only_if_each_key_is_required_or_has_a_default() {
         let items = |required: Value| {
             let mut definitions = json!({
                 "io.k8s.api.core.v1.Container": {"properties": {

@@ -102,13 +102,13 @@ fn unite_variants(
     whole
 }
 
-/// Whether each variant has only one value validation: an `enum` of the same property, or of the value itself. If so, the
-/// `enum` of the union contains the values of all variants, so neither `oneOf` nor `anyOf` is needed. `parts` contains
-/// the validations of each variant.
+/// Whether the variants differ in only one value validation: an `enum` of the same property, or of the value itself.
+/// `parts` contains, for each variant, the value validations that the union lacks. If the result is true, the `enum` of
+/// the union contains the values of all variants, so neither `oneOf` nor `anyOf` is needed.
 fn differ_only_in_one_enum(parts: &[JsonObject]) -> bool {
     /// Returns the name of the property whose `enum` is the only validation in `part`: empty for an `enum` of the value
     /// itself, `None` if `part` has other validations.
-    fn property_of_only_enum(part: &JsonObject) -> Option<&str> {
+    fn only_enum_property(part: &JsonObject) -> Option<&str> {
         if part.len() != 1 {
             return None;
         }
@@ -120,8 +120,8 @@ fn differ_only_in_one_enum(parts: &[JsonObject]) -> bool {
         let property = property.as_object()?;
         (properties.len() == 1 && property.len() == 1 && property.contains_key("enum")).then_some(name)
     }
-    let first = parts.first().and_then(property_of_only_enum);
-    first.is_some() && parts.iter().all(|part| property_of_only_enum(part) == first)
+    let first = parts.first().and_then(only_enum_property);
+    first.is_some() && parts.iter().all(|part| only_enum_property(part) == first)
 }
 
 /// Moves the description of each externally tagged variant to the variant's only property, if the property has no

@@ -62,7 +62,7 @@ pub(crate) fn offered_protocols() -> String {
 /// `Unsupported`.
 ///
 /// # Cancel safety
-/// Reads and writes are cancel safe.
+/// `read` and `write` are cancel safe.
 #[derive(Debug)]
 pub struct ForwardedStream {
     // Rust drops `output` before `input`. If the pod answers the end of the input with further bytes, the tunnel knows
@@ -100,16 +100,16 @@ struct Endpoint {
     port: u16,
     to_program: Sender,
     from_program: Receiver,
-    /// Passes on the error of the first connection to a port of the request; `None` for further connections.
+    /// If this is the first connection to a port of the request: passes the connection's error to the program.
     error: Option<oneshot::Sender<String>>,
 }
 
 impl Endpoint {
-    /// A stream and its endpoint. Messages from the program begin with `header` zero bytes. `unclosable` is the reason
-    /// that the program cannot end its direction, or `None` if the program can.
-    fn new(port: u16, header: usize, unclosable: Option<&'static str>) -> (ForwardedStream, Self) {
+    /// A stream and its endpoint. Each message from the program begins with `header_bytes` zero bytes. `unclosable` is the
+    /// reason that the program cannot end its direction, or `None` if the program can end its direction.
+    fn new(port: u16, header_bytes: usize, unclosable: Option<&'static str>) -> (ForwardedStream, Self) {
         let (to_program, output) = inbound_buffer(BUFFER_BYTES);
-        let (input, from_program) = outbound_buffer(BUFFER_BYTES, header, unclosable);
+        let (input, from_program) = outbound_buffer(BUFFER_BYTES, header_bytes, unclosable);
         (ForwardedStream { output, input }, Self { port, to_program, from_program, error: None })
     }
 }

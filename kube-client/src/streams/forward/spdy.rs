@@ -55,7 +55,7 @@ enum Payload {
     Control { kind: u16, length: usize },
 }
 
-/// Splits bytes into frames.
+/// Splits the bytes of WebSocket messages into frames. A frame may span messages.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     /// The unread bytes of the last message.

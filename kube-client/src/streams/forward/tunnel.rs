@@ -1,7 +1,7 @@
-//! Connections over one WebSocket, whose messages contain the bytes of a SPDY/3.1 connection (KEP-4006).
+//! Connections to ports, over one WebSocket. The messages of the WebSocket contain SPDY/3.1 frames (KEP-4006).
 //!
-//! A connection to a port has two SPDY streams. On the first stream, the server sends an error. The second stream
-//! carries the bytes of both directions. The client opens the streams 1 and 3, 5 and 7, and so on.
+//! A connection to a port has two SPDY streams. On the error stream, the server reports why a connection failed. The data
+//! stream carries the bytes of both directions. The ids of the two streams are 1 and 3, 5 and 7, and so on.
 
 use bytes::Bytes;
 use futures::{Stream, channel::mpsc};
@@ -189,8 +189,9 @@ impl SharedState {
     }
 }
 
-/// The frames to the server: answers, frames that open connections, the bytes of the program, and the end of these bytes.
-struct Messages {
+/// The messages to the server. A message contains an answer, the frames that open a connection, bytes of the program, or
+/// the end of these bytes.
+struct OutgoingMessages {
     shared: SharedState,
     opened: Option<mpsc::Receiver<Endpoint>>,
     syn_encoder: SynStreamEncoder,
@@ -198,7 +199,7 @@ struct Messages {
     inputs: VecDeque<(u32, Receiver)>,
 }
 
-impl Messages {
+impl OutgoingMessages {
     /// Opens a connection: returns the frames that open its two streams. If the connection cannot be opened, returns
     /// `None`, and reads of the `ForwardedStream` return an error.
     fn open(&mut self, endpoint: Endpoint) -> Option<Bytes> {
@@ -265,7 +266,7 @@ impl Messages {
     }
 }
 
-impl Stream for Messages {
+impl Stream for OutgoingMessages {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -299,7 +300,7 @@ impl Stream for Messages {
 pub(super) async fn run(reader: Reader, writer: Writer, opened: mpsc::Receiver<Endpoint>) -> Result<()> {
     let shared = SharedState::default();
     let syn_encoder = SynStreamEncoder::new().map_err(|error| reader.request_line.violation_error(error))?;
-    let messages = Messages {
+    let messages = OutgoingMessages {
         shared: shared.clone(),
         opened: Some(opened),
         syn_encoder,

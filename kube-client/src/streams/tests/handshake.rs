@@ -31,7 +31,7 @@ async fn an_unsuccessful_response_is_an_api_error() {
 }
 
 #[tokio::test]
-async fn errors_for_other_responses_name_the_request_and_the_problem() {
+async fn errors_of_failed_upgrades_name_the_request_and_the_problem() {
     let error = error_of_exec("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     assert!(matches!(error, Error::Request { .. }));
     assert!(error.to_string().contains("GET /api/v1/namespaces/web/pods/a/exec"), "{error}");

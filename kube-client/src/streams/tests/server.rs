@@ -48,8 +48,8 @@ where
     (Api::namespaced(Client::try_from(config).unwrap(), "web"), server)
 }
 
-/// As [`serve_request`], but accepts the handshake with `protocol`, and passes the connection to `serve`.
-pub(super) async fn serve_tcp<F, R>(protocol: &'static str, serve: F) -> (Api<Pod>, JoinHandle<()>)
+/// As [`serve_request`], but accepts the handshake with `protocol`, and passes only the connection to `respond`.
+pub(super) async fn serve_tcp<F, R>(protocol: &'static str, respond: F) -> (Api<Pod>, JoinHandle<()>)
 where
     F: FnOnce(TcpStream) -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
@@ -62,7 +62,7 @@ where
              Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
         );
         stream.write_all(response.as_bytes()).await.unwrap();
-        serve(stream).await;
+        respond(stream).await;
     })
     .await
 }
@@ -95,14 +95,14 @@ impl Socket {
     }
 }
 
-/// As [`serve_tcp`], but passes the WebSocket to `serve`.
-pub(super) async fn serve<F, R>(protocol: &'static str, serve: F) -> (Api<Pod>, JoinHandle<()>)
+/// As [`serve_tcp`], but passes the WebSocket to `respond`.
+pub(super) async fn serve<F, R>(protocol: &'static str, respond: F) -> (Api<Pod>, JoinHandle<()>)
 where
     F: FnOnce(Socket) -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
     serve_tcp(protocol, |stream| async move {
-        serve(Socket(WebSocketStream::from_raw_socket(stream, Role::Server, None).await)).await;
+        respond(Socket(WebSocketStream::from_raw_socket(stream, Role::Server, None).await)).await;
     })
     .await
 }

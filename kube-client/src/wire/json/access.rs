@@ -14,14 +14,14 @@ use std::ops::ControlFlow;
 /// scans the lists within this list, so text at depth `n` is scanned up to `n` times.
 const MAX_COUNTED_DEPTH: u8 = 16;
 
-/// The members (RFC 8259: name/value pairs) of an object. The `MapAccess` omits skipped fields.
+/// The members (RFC 8259: name/value pairs) of an object. The implementation of `MapAccess` omits skipped fields.
 pub(super) struct Members<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
     /// The skipped fields within the object.
     fields: Option<&'f FieldNode>,
     /// The skipped fields within the current member.
     member: Option<&'f FieldNode>,
-    /// The reader's depth between two members. The reader is deeper if the last member was not read to its end.
+    /// The reader's depth between two members. The reader is deeper if the previous member was not read to its end.
     depth: u8,
     first: bool,
 }
@@ -124,7 +124,7 @@ pub(super) struct Elements<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
     /// The skipped fields within an element.
     element: Option<&'f FieldNode>,
-    /// The reader's depth between two elements. The reader is deeper if the last element was not read to its end.
+    /// The reader's depth between two elements. The reader is deeper if the previous element was not read to its end.
     depth: u8,
     first: bool,
 }
@@ -136,8 +136,8 @@ impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
         Self { reader, element, depth, first: true }
     }
 
-    /// Consumes the comma, and elements that are skipped. Returns true at the next element, and false at the `]`, which
-    /// stays unread.
+    /// Moves to the next element, and returns true. At the end of the list, leaves the `]` unread, and returns false. If
+    /// the elements are skipped, consumes all of them, and returns false.
     #[inline]
     fn advance_to_element(&mut self) -> Result<bool> {
         self.reader.close_down_to(self.depth)?;

@@ -2,7 +2,7 @@
 //!
 //! The decoder replaces serde_json's decoder for three reasons. The decoder skips fields while it reads, for every
 //! type, without a copy of the text: to skip an object or list, it only counts brackets. It gives size hints for lists,
-//! so that vectors are allocated once. It checks the whole text for UTF-8 once, not string by string.
+//! so that vectors are allocated once. It checks UTF-8 once for the whole text, not string by string.
 //!
 //! The decoder must accept every valid JSON text that serde_json accepts, with the same result; the tests compare both
 //! decoders. Three differences are deliberate. Skipped and ignored objects and lists are not validated: only their
@@ -39,7 +39,7 @@ type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 /// # Errors
 ///
 /// If the text is not JSON, if it does not decode as a `T`, or if `T`'s implementation of `Deserialize` panics. The
-/// error has line and column, and contains no value of the text.
+/// error has line and column, and quotes no value of the text.
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
     let mut reader = Reader::new(check_utf8(text)?);
     let fields = skipped.root();
@@ -60,7 +60,7 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
     }
 }
 
-/// The error with the reader's position in the whole text, and without values of the text.
+/// The error with the reader's position in the whole text, and without the values that the message quotes.
 fn with_position(error: &serde_json::Error, reader: &Reader<'_>) -> serde_json::Error {
     error_at(&remove_quoted_values(&without_position(error)), reader.consumed_text())
 }
@@ -76,7 +76,7 @@ fn without_position(error: &serde_json::Error) -> String {
     text
 }
 
-/// Checks the whole text for UTF-8.
+/// Checks that the whole text is UTF-8.
 fn check_utf8(text: &[u8]) -> Result<&str> {
     simdutf8::basic::from_utf8(text).map_err(|_| {
         let valid = std::str::from_utf8(text).err().map_or(text.len(), |error| error.valid_up_to());

@@ -47,15 +47,15 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads a number. `float` parses a number that is not an integer of 64 bits, and returns `None` if it is out of
-    /// range.
+    /// Reads a number. `parse_float` parses a number that does not fit into an integer of 64 bits, and returns `None` if
+    /// the number is out of range.
     #[inline]
-    fn read_number_with(&mut self, float: impl FnOnce(&str) -> Option<f64>) -> Result<Number> {
+    fn read_number_with(&mut self, parse_float: impl FnOnce(&str) -> Option<f64>) -> Result<Number> {
         let text = self.take_number_text();
         match parse_integer(text) {
             Some(number) => Ok(number),
             None if is_number(text) => {
-                float(text).map(Number::Float).map_or_else(|| error("number out of range"), Ok)
+                parse_float(text).map(Number::Float).map_or_else(|| error("number out of range"), Ok)
             }
             None => error("invalid number"),
         }

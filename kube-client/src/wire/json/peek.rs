@@ -1,5 +1,5 @@
 //! Reads only the type and the metadata of an object: for the filters that run before the object is decoded, and for
-//! error messages.
+//! error messages. Also reads the type of a watch event.
 
 use super::access::Members;
 use super::reader::{Reader, error};

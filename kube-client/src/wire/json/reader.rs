@@ -78,7 +78,7 @@ impl<'de> Reader<'de> {
         self.at += 1;
     }
 
-    /// Leaves all objects and lists. Fails if a closing bracket is missing, or if the text after the last bracket contains
+    /// Leaves all objects and lists. Fails if a closing bracket is missing, or if the text after the value contains
     /// anything but white space.
     pub(super) fn expect_end(&mut self) -> Result<()> {
         self.close_down_to(0)?;
@@ -113,7 +113,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Leaves all objects and lists deeper than `depth`: objects whose visitor returned before the `}`, and lists that
-    /// were not read to the `]`. Fails if the next token is not the closing bracket.
+    /// were not read to the `]`. Fails if the next tokens are not their closing brackets.
     #[inline]
     pub(super) fn close_down_to(&mut self, depth: u8) -> Result<()> {
         if self.depth > depth { self.close_unread(depth) } else { Ok(()) }
@@ -127,7 +127,7 @@ impl<'de> Reader<'de> {
             let bracket = if self.unclosed_lists & list == 0 { b'}' } else { b']' };
             match self.peek() {
                 Some(byte) if byte == bracket => self.close(),
-                other => return missing_end(other),
+                other => return missing_bracket(other),
             }
             self.unclosed_lists &= !list;
         }
@@ -154,7 +154,7 @@ impl<'de> Reader<'de> {
                 if bracket == b']' {
                     self.mark_list_unclosed(depth);
                 }
-                missing_end(other)
+                missing_bracket(other)
             }
         }
     }
@@ -193,8 +193,9 @@ impl<'de> Reader<'de> {
     /// Reads a string that contains an escape, contains a control character, or has no closing quote. `first` is the
     /// offset of the first backslash or control character, or the length of the text.
     ///
-    /// Field names in `managedFields` and JSON in annotations contain many quotes. Therefore this function decodes all
-    /// two-character escapes, such as `\"`, without serde_json, and with one allocation of the exact length.
+    /// Field names in `managedFields` and JSON in annotations contain many quotes. Therefore, if all escapes have two
+    /// characters, such as `\"`, this function decodes the string without serde_json, and with one allocation of the exact
+    /// length.
     #[inline(never)]
     fn read_string_with_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {
         let bytes = self.text.as_bytes();
@@ -350,10 +351,10 @@ fn find_special_byte(bytes: &[u8], mut at: usize) -> usize {
     rest.iter().position(special).map_or(bytes.len(), |offset| at + offset)
 }
 
-/// The error for `byte` where a closing bracket is required.
+/// The error for a missing closing bracket: the text continues with `byte` instead, or ends if `byte` is `None`.
 #[cold]
 #[inline(never)]
-fn missing_end(byte: Option<u8>) -> Result<()> {
+fn missing_bracket(byte: Option<u8>) -> Result<()> {
     match byte {
         Some(b',') => error("trailing comma"),
         Some(_) => error("trailing characters"),

@@ -126,12 +126,12 @@ enum Choice {
 #[serde(tag = "kind", rename_all = "camelCase")]
 enum Tagged {
     First { value: Vec<u8> },
-    Second(Inner),
+    Second(Flat),
 }
 
 /// A struct with a flattened map.
 #[derive(Debug, PartialEq, Deserialize)]
-struct Inner {
+struct Flat {
     #[serde(default)]
     name: String,
     #[serde(flatten)]
@@ -363,7 +363,7 @@ fn nesting_beyond_the_limit_is_an_error() {
 }
 
 #[test]
-fn strings_with_escapes_are_allocated_once() {
+fn strings_with_two_character_escapes_are_allocated_once() {
     let escapes =
         r#"["f:\"a\"", "\\", "\/\b\f\n\r\t", "é\"ü\"", "k:{\"type\":\"Ready\"}\\", "\u0041\"", "\"\u00e9"]"#;
     assert_same_result::<Vec<String>>(escapes);

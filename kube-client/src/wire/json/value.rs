@@ -251,7 +251,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     #[inline]
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         if name == RAW_VALUE {
-            // The protocol between serde_json and `RawValue` is private, so only serde_json can decode it.
+            // The protocol between serde_json and `RawValue` is private, so only serde_json can create a `RawValue`.
             let raw = self.reader.read_raw_value()?;
             return serde_json::Deserializer::from_str(raw).deserialize_newtype_struct(name, visitor);
         }

@@ -15,6 +15,7 @@ pub(crate) fn bytes_field(number: u64, value: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Encodes a field whose value is a number.
 fn number_field(number: u64, value: u64) -> Vec<u8> {
     [varint(number << 3), varint(value)].concat()
 }

@@ -69,7 +69,11 @@ impl ProtobufKind {
 
     /// Checks that an envelope has the API version of this kind, and the name of this kind followed by `suffix`, such as
     /// `List`.
-    fn check(&self, (api_version, kind): (&str, &str), suffix: &str) -> std::result::Result<(), String> {
+    fn check_types(
+        &self,
+        (api_version, kind): (&str, &str),
+        suffix: &str,
+    ) -> std::result::Result<(), String> {
         if api_version == self.api_version && kind.strip_suffix(suffix) == Some(self.kind.as_str()) {
             return Ok(());
         }
@@ -93,7 +97,7 @@ pub(super) fn object_to_json(
     JsonText::write(|out| {
         let envelope = Envelope::parse(bytes)?;
         if let Some(expected) = expected {
-            expected.check(envelope.types(), "").map_err(TranscodeError::new)?;
+            expected.check_types(envelope.types(), "").map_err(TranscodeError::new)?;
         }
         let mut transcoder = Transcoder::new(out, bytes.len(), checks_utf8);
         transcoder.write_object(envelope.raw, envelope.message()?, Some(envelope.types()), skipped.root())
@@ -155,7 +159,7 @@ pub(super) fn event_to_json(
         let event = Event::parse(bytes)?;
         let envelope = Envelope::parse(event.object)?;
         if let Some(expected) = expected.filter(|_| event.event_type != "ERROR") {
-            expected.check(envelope.types(), "").map_err(TranscodeError::new)?;
+            expected.check_types(envelope.types(), "").map_err(TranscodeError::new)?;
         }
         let mut transcoder = Transcoder::new(out, bytes.len(), checks_utf8);
         transcoder.write_raw(b"{\"type\":");

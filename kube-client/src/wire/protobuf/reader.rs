@@ -116,10 +116,10 @@ impl<'a> Reader<'a> {
         Ok(Some((number, payload)))
     }
 
-    /// Returns the value of the next field if the field number is `number`. Otherwise, returns `None` and does not read
-    /// the field.
+    /// Returns the value of the next field if the field number is `number`. Otherwise, returns `None`, and the field stays
+    /// unread.
     #[inline]
-    pub(super) fn next_if_number(&mut self, number: u16) -> Result<Option<Payload<'a>>, &'static str> {
+    pub(super) fn next_if_field_is(&mut self, number: u16) -> Result<Option<Payload<'a>>, &'static str> {
         let before = *self;
         match self.next()? {
             Some((found, payload)) if found == u64::from(number) => Ok(Some(payload)),
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The last value of each of the fields 1, 2 and 3 of a message.
+/// The values of the fields 1, 2 and 3 in a message. If a field occurs more than once, returns its last value.
 pub(super) fn fields_1_to_3(bytes: &[u8]) -> Result<[Option<Payload<'_>>; 3], &'static str> {
     let (mut reader, mut found) = (Reader::new(bytes), [None; 3]);
     while let Some((number, payload)) = reader.next()? {
@@ -152,8 +152,8 @@ mod tests {
         let bytes = [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 1, 0, 0, 0];
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.next(), Ok(Some((1, Payload::Varint(150)))));
-        assert_eq!(reader.next_if_number(3), Ok(None));
-        assert_eq!(reader.next_if_number(2), Ok(Some(Payload::Bytes(b"hi"))));
+        assert_eq!(reader.next_if_field_is(3), Ok(None));
+        assert_eq!(reader.next_if_field_is(2), Ok(Some(Payload::Bytes(b"hi"))));
         assert_eq!(reader.next(), Ok(Some((3, Payload::Fixed64(1)))));
         assert_eq!(reader.next(), Ok(Some((4, Payload::Fixed32))));
         assert_eq!(reader.next(), Ok(None));

@@ -22,7 +22,8 @@ struct Input {
 
 impl Input {
     fn push(&mut self, frame: Bytes) {
-        // Normally, the previous frame is empty, because `next` takes all bytes of a frame before returning `None`.
+        // Normally, the previous frame is empty: before `Split::next` returns `None`, the splitter takes all bytes of the
+        // frame or moves them to `pending`.
         self.pending.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
@@ -193,7 +194,7 @@ impl ListSplitter {
         if size > self.limit {
             return Err(WireError::TooLarge { limit: self.limit });
         }
-        let total = header.length + size;
+        let total = header.length.saturating_add(size);
         if !self.input.make_contiguous(total) {
             return Ok(None);
         }
@@ -209,7 +210,9 @@ impl ListSplitter {
             return Err(self.error("the envelope has two lists"));
         }
         let types = &self.head.types;
-        self.kind.check((&types.api_version, &types.kind), "List").map_err(WireError::UnexpectedKind)?;
+        self.kind
+            .check_types((&types.api_version, &types.kind), "List")
+            .map_err(WireError::UnexpectedKind)?;
         self.has_list = true;
         self.state = State::List(size);
         Ok(())
@@ -299,10 +302,11 @@ impl Split for EventSplitter {
         if length > self.limit {
             return Some(Err(WireError::TooLarge { limit: self.limit }));
         }
-        if !self.input.make_contiguous(LENGTH_BYTES + length) {
+        let total = LENGTH_BYTES.saturating_add(length);
+        if !self.input.make_contiguous(total) {
             return None;
         }
-        Some(Ok(self.input.take(LENGTH_BYTES + length).split_off(LENGTH_BYTES)))
+        Some(Ok(self.input.take(total).split_off(LENGTH_BYTES)))
     }
 
     fn finish(self) -> Result<(Option<Bytes>, ()), WireError> {

@@ -3,7 +3,7 @@
 //! `cargo xtask protobuf` writes `messages.txt`. A line `@PACKAGE` begins a Go package. A line `=NAME [APIVERSION]`
 //! begins a message; it has an API version if the message is a kind. A line of a field has its number, its JSON key
 //! with a colon, and its type: a label (`*` list, `%` map, `~` inline, none for a single value), a letter for the
-//! value, `-` if JSON omits zero, `0` if JSON has null for an absent value, and the name of the message.
+//! value, `-` if JSON omits zero, `0` if JSON has null for an absent value, and the name of the value's message, if any.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -54,7 +54,7 @@ pub(super) struct Field {
     pub(super) omits_zero: bool,
     /// Whether JSON has null for an absent value.
     pub(super) has_null: bool,
-    /// The index in [`MESSAGES`] of the message of the value; not used if the value is no message.
+    /// The index of the value's message in [`Messages::all`]; not used if the type of the value needs no message.
     message: u16,
 }
 
@@ -74,7 +74,7 @@ impl Field {
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(super) fields: Vec<Field>,
-    /// Bit `n` is set if `fields[n]` has `has_null`.
+    /// Bit `n` is set if `fields[n].has_null` is true.
     pub(super) nulls: u64,
 }
 
@@ -94,7 +94,7 @@ impl Message {
 /// The parsed table.
 struct Messages {
     all: Vec<Message>,
-    /// The index in `all` of the message of each kind, by API version and kind.
+    /// For each API version and kind, the index of the kind's message in `all`.
     kinds: HashMap<(&'static str, &'static str), usize>,
 }
 

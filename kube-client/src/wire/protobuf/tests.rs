@@ -346,6 +346,9 @@ fn malformed_bodies_are_errors() {
             .concat();
     let endless = [head.clone(), vec![0x12], varint(u64::MAX), vec![0x12], varint(1 << 40)].concat();
     assert!(error(&endless).contains("larger than 100 bytes"));
+    let unbounded = [b"k8s\0\x0a".as_slice(), &varint(u64::MAX)].concat();
+    let error_without_limit = split(list_splitter(usize::MAX), &unbounded, 100).err().unwrap();
+    assert!(matches!(error_without_limit, WireError::Truncated { .. }), "{error_without_limit}");
     let overlong = [head, vec![0x12, 3, 0x12, 50]].concat();
     assert!(error(&overlong).contains("longer than its list"));
     let frame = [0xff, 0xff, 0xff, 0xff, 1];

@@ -184,7 +184,7 @@ impl<'a> Transcoder<'a> {
         let node = skipped.and_then(|node| node.field(field.name()));
         if node.is_some_and(FieldNode::skips_whole_value) {
             if field.label != Label::Single {
-                while reader.next_if_number(field.number)?.is_some() {}
+                while reader.next_if_field_is(field.number)?.is_some() {}
             }
             return Ok(());
         }
@@ -212,7 +212,7 @@ impl<'a> Transcoder<'a> {
                     .map_err(|error| error.with_path_step(&format!("[{index}]")))
             };
             outcome?;
-            match reader.next_if_number(field.number)? {
+            match reader.next_if_field_is(field.number)? {
                 Some(next) => payload = next,
                 None => break,
             }

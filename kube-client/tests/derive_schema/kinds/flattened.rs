@@ -108,16 +108,16 @@ pub(crate) enum SameMetadata {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub(crate) enum DifferentMetadata {
-    Tagged { metadata: Tags },
-    Placed { metadata: Point },
+    WithTags { metadata: Tags },
+    WithPoint { metadata: Point },
 }
 
 // An untagged enum whose variants have a field `metadata` of different types.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub(crate) enum UntaggedMetadata {
-    Tagged { metadata: Tags, t: i32 },
-    Placed { metadata: Point, p: i32 },
+pub(crate) enum UntaggedEnumWithMetadata {
+    WithTags { metadata: Tags, t: i32 },
+    WithPoint { metadata: Point, p: i32 },
 }
 
 /// An externally tagged enum with a variant that becomes a property named `metadata`.
@@ -140,7 +140,7 @@ kind!(EnumMapSpec, "EnumMapKind", EnumMapKind, HashMap<String, InternallyTagged>
 kind!(MapMapSpec, "MapMapKind", MapMapKind, BTreeMap<String, BTreeMap<String, ExternallyTagged>>);
 kind!(SameMetadataSpec, "SameMetadataKind", SameMetadataKind, SameMetadata);
 kind!(OtherMetadataSpec, "OtherMetadataKind", OtherMetadataKind, DifferentMetadata);
-kind!(UntaggedMetadataSpec, "UntaggedMetadataKind", UntaggedMetadataKind, UntaggedMetadata);
+kind!(UntaggedMetadataSpec, "UntaggedMetadataKind", UntaggedMetadataKind, UntaggedEnumWithMetadata);
 kind!(NamedMetadataSpec, "NamedMetadataKind", NamedMetadataKind, NamedMetadata);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
@@ -209,8 +209,8 @@ pub(super) fn lossless_kinds() -> Vec<DerivedKind> {
     ]
 }
 
-/// Kinds whose variants have a field `metadata` of different types. A structural schema cannot express such a field.
-/// Also returns the paths of the problems that each kind reports.
+/// Kinds with an enum whose variants have a field `metadata` of different types. A structural schema cannot express such
+/// a field. With each kind, returns the expected paths of the problems in the error of `try_crd`.
 pub(super) fn lossy_kinds() -> Vec<(DerivedKind, Vec<&'static str>)> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     let tags = json!({ "tags": ["a"] });
@@ -218,8 +218,13 @@ pub(super) fn lossy_kinds() -> Vec<(DerivedKind, Vec<&'static str>)> {
     vec![
         (
             OtherMetadataKind::with_specs(
-                json!([{ "type": "Tagged", "metadata": tags }, { "type": "Placed", "metadata": point }]),
-                json!([{ "type": "Tagged" }, { "type": "Placed" }, { "metadata": point }, { "type": "Placed", "metadata": 1 }]),
+                json!([{ "type": "WithTags", "metadata": tags }, { "type": "WithPoint", "metadata": point }]),
+                json!([
+                    { "type": "WithTags" },
+                    { "type": "WithPoint" },
+                    { "metadata": point },
+                    { "type": "WithPoint", "metadata": 1 },
+                ]),
             ),
             vec![path, path],
         ),

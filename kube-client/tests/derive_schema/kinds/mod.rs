@@ -414,8 +414,8 @@ fn lossless_kinds_of_this_file() -> Vec<DerivedKind> {
     ]
 }
 
-/// Kinds whose schema accepts values that the Rust type does not decode. Also returns the paths of the problems that each
-/// kind reports.
+/// Kinds whose schema accepts values that the Rust type does not decode. With each kind, returns the expected paths of the
+/// problems in the error of `try_crd`.
 pub(crate) fn lossy_kinds() -> Vec<(DerivedKind, Vec<&'static str>)> {
     let mut all = flattened::lossy_kinds();
     all.extend([

@@ -44,7 +44,7 @@ where
 
     /// If the deletion handler failed, and the error is not terminal, records that the handler has to receive the key
     /// again. Must be called before the key is requeued.
-    pub(super) fn record_failed_deletion(&mut self, ended: &ReconcileResult<K, E>) {
+    pub(super) fn record_deletion_handler_retry(&mut self, ended: &ReconcileResult<K, E>) {
         if ended.is_deletion && ended.error.is_some() && ended.class != FailureClass::Terminal {
             self.deletions.record(&ended.key);
         }

@@ -14,7 +14,8 @@ where
     K::DynamicType: Clone,
     E: std::error::Error + Send + 'static,
 {
-    /// Reports keys that wait or run for too long, and hot loops. Updates the metrics of the load.
+    /// Reports keys that wait for too long, reconciles that run for too long, and hot loops. Updates the metrics of the
+    /// load: the numbers of ready keys and of running reconciles.
     pub(super) fn run_checks(&mut self) {
         self.monitor.check_running(self.executor.running_ids_and_keys());
         if self.gates.are_open() {

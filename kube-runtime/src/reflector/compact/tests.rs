@@ -12,8 +12,8 @@ use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex};
 
-/// A store with this format, and its writer. The writer emits no deltas of additions, so that other threads can pack the
-/// objects of a list for a compact store.
+/// A store with this format, and its writer. The writer emits no deltas of additions: only such a writer lets other
+/// threads pack the objects of a list for a compact store.
 fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     let (store, writer) = crate::reflector::store_with(storage);
     (store, writer.only_deletions())
@@ -296,7 +296,7 @@ fn the_first_objects_decide_whether_only_the_fields_of_the_type_are_stored() {
         assert_eq!(stored.unpack(Some(&codec)).unwrap().spec, SmallSpec { n });
         assert_eq!(text(&stored).unwrap().contains("other"), n < 15, "{n}");
     }
-    // With `Check::Syntax`, the codec does not compare the sizes, and keeps the text of the server.
+    // With `Check::Syntax`, the codec always keeps the text of the server.
     let mut unchecked = Codec::<SmallObject>::new();
     unchecked.check = Check::Syntax;
     let StoredObject::Packed(packed) = unchecked.pack_json(&object_with_many_fields(1)) else {

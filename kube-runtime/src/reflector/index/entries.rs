@@ -6,57 +6,57 @@ use crate::watcher::Storable;
 use foldhash::HashMap;
 use std::sync::Arc;
 
-/// An object of an index.
-pub(super) enum Member<K> {
+/// An object of an index, or the key of the object.
+pub(super) enum ObjectOrKey<K> {
     /// An object of a typed store.
     Object(Arc<K>),
     /// The namespace and the name of an object in a compact store.
-    Name(Arc<(String, String)>),
+    Key(Arc<(String, String)>),
 }
 
-impl<K> Member<K> {
-    /// A member that refers to an object by namespace and name.
+impl<K> ObjectOrKey<K> {
+    /// The key of an object in a compact store.
     pub(super) fn from_key((namespace, name): (&str, &str)) -> Self {
-        Self::Name(Arc::new((namespace.to_owned(), name.to_owned())))
+        Self::Key(Arc::new((namespace.to_owned(), name.to_owned())))
     }
 }
 
-impl<K> Clone for Member<K> {
+impl<K> Clone for ObjectOrKey<K> {
     fn clone(&self) -> Self {
         match self {
             Self::Object(object) => Self::Object(object.clone()),
-            Self::Name(name) => Self::Name(name.clone()),
+            Self::Key(key) => Self::Key(key.clone()),
         }
     }
 }
 
-impl<K: Storable> Keyed for Member<K> {
+impl<K: Storable> Keyed for ObjectOrKey<K> {
     fn key(&self) -> (&str, &str) {
         match self {
             Self::Object(object) => object.key(),
-            Self::Name(name) => (&name.0, &name.1),
+            Self::Key(key) => (&key.0, &key.1),
         }
     }
 }
 
 /// An object and the values under which it is found.
-struct Indexed<K> {
-    member: Member<K>,
+struct ObjectValues<K> {
+    object: ObjectOrKey<K>,
     values: Vec<Arc<str>>,
 }
 
-impl<K: Storable> Keyed for Indexed<K> {
+impl<K: Storable> Keyed for ObjectValues<K> {
     fn key(&self) -> (&str, &str) {
-        self.member.key()
+        self.object.key()
     }
 }
 
 /// The objects of an index, by value.
 pub(super) struct Entries<K> {
     /// The objects of each value: at least one object for each value.
-    by_value: HashMap<Arc<str>, ObjectMap<Member<K>>>,
+    by_value: HashMap<Arc<str>, ObjectMap<ObjectOrKey<K>>>,
     /// The objects that have values.
-    indexed: ObjectMap<Indexed<K>>,
+    indexed: ObjectMap<ObjectValues<K>>,
 }
 
 impl<K> Default for Entries<K> {
@@ -67,7 +67,7 @@ impl<K> Default for Entries<K> {
 
 impl<K> Entries<K> {
     /// The objects with this value.
-    pub(super) fn get(&self, value: &str) -> Option<&ObjectMap<Member<K>>> {
+    pub(super) fn get(&self, value: &str) -> Option<&ObjectMap<ObjectOrKey<K>>> {
         self.by_value.get(value)
     }
 
@@ -92,26 +92,26 @@ impl<K> Entries<K> {
 }
 
 impl<K: Storable> Entries<K> {
-    /// Removes the previous object with the key of `member`, and the values of the previous object. Then adds `member`
+    /// Removes the previous object with the key of `object`, and the values of the previous object. Then adds `object`
     /// with `values`, unless `values` is empty.
-    pub(super) fn set(&mut self, member: Member<K>, values: Vec<String>) {
+    pub(super) fn set(&mut self, object: ObjectOrKey<K>, values: Vec<String>) {
         let values: Vec<_> = values.into_iter().map(|value| self.intern(value)).collect();
-        let previous = self.indexed.remove(member.key()).map(|indexed| indexed.values).unwrap_or_default();
+        let previous = self.indexed.remove(object.key()).map(|previous| previous.values).unwrap_or_default();
         for value in &previous {
-            if let Some(members) = self.by_value.get_mut(value) {
-                members.remove(member.key());
+            if let Some(objects) = self.by_value.get_mut(value) {
+                objects.remove(object.key());
             }
         }
         for value in &values {
-            self.by_value.entry(value.clone()).or_default().insert(member.clone());
+            self.by_value.entry(value.clone()).or_default().insert(object.clone());
         }
         for value in &previous {
-            if self.by_value.get(value).is_some_and(|members| members.len() == 0) {
+            if self.by_value.get(value).is_some_and(|objects| objects.len() == 0) {
                 self.by_value.remove(value);
             }
         }
         if !values.is_empty() {
-            self.indexed.insert(Indexed { member, values });
+            self.indexed.insert(ObjectValues { object, values });
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `Parts`: the names of the objects that each part of a merged store selects. `Parts` decides what the writer applies.
-//! This module must not store objects, except for the changed objects of a relist in progress.
+//! `Parts`: the keys and versions of the objects that each part of a merged store selects. `Parts` decides what the writer
+//! applies. This module must not store objects, except for the changed objects of a relist in progress.
 
 use crate::reflector::object_map::{Keyed, ObjectMap};
 use crate::reflector::stored_object::StoredObject;
@@ -23,7 +23,7 @@ pub(super) struct Parts<K> {
 /// One part of a merged store: a collection that has a watch of its own.
 struct Part<K> {
     /// The objects that the part selects.
-    known: ObjectMap<Member>,
+    known: ObjectMap<ObjectVersion>,
     /// The list in progress.
     listing: Option<Listing<K>>,
     is_synced: bool,
@@ -33,11 +33,11 @@ struct Part<K> {
 
 /// A list in progress.
 struct Listing<K> {
-    seen: ObjectMap<Member>,
+    seen: ObjectMap<ObjectVersion>,
     /// For a relist: the objects that were removed from `seen`, because the objects were deleted or the list began
     /// again. While `seen` contained such an object, the end of another part's relist may have kept the object in the
     /// store. So the end of this relist removes the object from the store, unless a part still selects the object.
-    withdrawn: ObjectMap<Member>,
+    withdrawn: ObjectMap<ObjectVersion>,
     /// For a relist: the listed objects that `known` does not contain, or contains with another uid or resource
     /// version. The writer applies them when the list is complete.
     changed: Vec<Arrival<K>>,
@@ -51,27 +51,29 @@ impl<K> Default for Listing<K> {
 
 /// The key and the resource version of an object, and the hash of its uid.
 #[derive(Debug, Clone)]
-pub(super) struct Member {
+pub(super) struct ObjectVersion {
     namespace: Box<str>,
     name: Box<str>,
-    uid: Option<u64>,
-    version: Option<u64>,
+    uid_hash: Option<u64>,
+    resource_version: Option<u64>,
 }
 
-impl Member {
+impl ObjectVersion {
     fn of(object: &impl Storable) -> Self {
         let (namespace, name) = object.key();
         Self {
             namespace: namespace.into(),
             name: name.into(),
-            uid: object.uid().map(hash_of),
-            version: version_of(object),
+            uid_hash: object.uid().map(hash_of),
+            resource_version: resource_version_of(object),
         }
     }
 
-    /// Whether this member and `other`, which has the same key, are the same state of one object.
-    fn is_same_state(&self, other: &Self) -> bool {
-        self.version.is_some() && self.version == other.version && self.uid == other.uid
+    /// Whether this version and `other`, which has the same key, are the same version of one object.
+    fn is_same_version(&self, other: &Self) -> bool {
+        self.resource_version.is_some()
+            && self.resource_version == other.resource_version
+            && self.uid_hash == other.uid_hash
     }
 
     /// Namespace and name.
@@ -80,14 +82,14 @@ impl Member {
     }
 }
 
-impl Keyed for Member {
+impl Keyed for ObjectVersion {
     fn key(&self) -> (&str, &str) {
         self.key()
     }
 }
 
 /// The resource version of an object as a number; `None` if it is not a number.
-fn version_of(object: &impl Storable) -> Option<u64> {
+fn resource_version_of(object: &impl Storable) -> Option<u64> {
     object.version().and_then(|version| version.parse().ok())
 }
 
@@ -96,17 +98,17 @@ fn hash_of(uid: &str) -> u64 {
     FixedState::default().hash_one(uid)
 }
 
-/// An object of an event, and its identity.
+/// An object of an event, and its version.
 #[derive(Debug)]
 pub(super) struct Arrival<K> {
-    member: Member,
+    version: ObjectVersion,
     object: StoredObject<K>,
 }
 
 impl<K> Arrival<K> {
     /// The arrival of a packed object.
     pub(super) fn from_wire(object: WireObject) -> Self {
-        Self { member: Member::of(&object), object: object.into_stored_object() }
+        Self { version: ObjectVersion::of(&object), object: object.into_stored_object() }
     }
 
     pub(super) fn into_stored(self) -> StoredObject<K> {
@@ -117,7 +119,7 @@ impl<K> Arrival<K> {
 impl<K: Storable> Arrival<K> {
     /// The arrival of a typed object.
     pub(super) fn from_typed(object: K) -> Self {
-        Self { member: Member::of(&object), object: StoredObject::Typed(Arc::new(object)) }
+        Self { version: ObjectVersion::of(&object), object: StoredObject::Typed(Arc::new(object)) }
     }
 }
 
@@ -125,10 +127,10 @@ impl<K: Storable> Arrival<K> {
 pub(super) enum Step<K> {
     Nothing,
     Apply(Event<Arrival<K>>),
-    /// The first list of a part is complete: the writer drops the `vanished` objects, which the complete list does not
-    /// contain. `is_complete` tells whether the first lists of all parts are complete.
+    /// During the first snapshot of the store, a list of a part is complete: the writer drops the `vanished` objects,
+    /// which the list does not contain. `is_complete` tells whether the snapshot is complete too.
     Listed {
-        vanished: Vec<Member>,
+        vanished: Vec<ObjectVersion>,
         is_complete: bool,
     },
     /// A part has begun a relist: the store is not settled until the relist is complete.
@@ -136,7 +138,7 @@ pub(super) enum Step<K> {
     /// The relist of a part is complete: the writer applies the `changed` objects and removes the `vanished` ones.
     Relisted {
         changed: Vec<Arrival<K>>,
-        vanished: Vec<Member>,
+        vanished: Vec<ObjectVersion>,
     },
 }
 
@@ -172,12 +174,12 @@ impl<K> Parts<K> {
         self.all.iter().all(|part| part.listing.is_none())
     }
 
-    /// For each other part that knows the object with this key: the state of the object that the part knows.
-    fn states_in_other_parts<'a>(
+    /// For each other part that knows the object with this key: the version of the object that the part knows.
+    fn versions_in_other_parts<'a>(
         &'a self,
         part: usize,
         key: (&'a str, &'a str),
-    ) -> impl Iterator<Item = &'a Member> {
+    ) -> impl Iterator<Item = &'a ObjectVersion> {
         self.all[part].overlaps.iter().filter_map(move |other| {
             let other = &self.all[*other];
             let listed = other.listing.as_ref().and_then(|listing| listing.seen.get(key));
@@ -185,18 +187,19 @@ impl<K> Parts<K> {
         })
     }
 
-    /// Whether `version` of an object is outdated: another part, whose watch is ahead, knows a later version.
-    fn is_outdated(&self, part: usize, key: (&str, &str), version: Option<u64>) -> bool {
-        self.states_in_other_parts(part, key).any(|other| other.version > version)
+    /// Whether `version` is outdated: another part, whose watch is ahead, knows a later version of the object.
+    fn is_outdated(&self, part: usize, version: &ObjectVersion) -> bool {
+        let mut others = self.versions_in_other_parts(part, version.key());
+        others.any(|other| other.resource_version > version.resource_version)
     }
 
     /// The objects of `before` that the complete list of `part` does not contain and that no other part selects.
     /// `before` contains the objects that `part` selected before the list was complete.
-    fn vanished(&self, part: usize, before: ObjectMap<Member>) -> Vec<Member> {
+    fn vanished(&self, part: usize, before: ObjectMap<ObjectVersion>) -> Vec<ObjectVersion> {
         let missing = before.missing_from(&self.all[part].known);
         missing
             .into_iter()
-            .filter(|member| self.states_in_other_parts(part, member.key()).next().is_none())
+            .filter(|version| self.versions_in_other_parts(part, version.key()).next().is_none())
             .collect()
     }
 }
@@ -209,9 +212,9 @@ impl<K> Parts<K> {
             Event::InitApply(object) => self.record_listed_object(part, object),
             Event::InitDone => self.end_list(part),
             Event::Apply(object) => {
-                let member = object.member.clone();
-                let is_outdated = self.is_outdated(part, member.key(), member.version);
-                self.all[part].known.insert(member);
+                let version = object.version.clone();
+                let is_outdated = self.is_outdated(part, &version);
+                self.all[part].known.insert(version);
                 if is_outdated {
                     Step::Nothing
                 } else if self.is_synced {
@@ -222,7 +225,7 @@ impl<K> Parts<K> {
                 }
             }
             Event::Delete(object) => {
-                if self.record_deletion(part, object.member.key()) {
+                if self.record_deletion(part, object.version.key()) {
                     Step::Apply(Event::Delete(object))
                 } else {
                     Step::Nothing
@@ -240,12 +243,12 @@ impl<K> Parts<K> {
         }
         // The object exists: the store keeps the last state of the object.
         let Part { known, listing: Some(listing), .. } = &mut self.all[part] else { return false };
-        let uid = object.uid.as_deref().map(hash_of);
-        if let Some(member) = known.get(key)
+        let uid_hash = object.uid.as_deref().map(hash_of);
+        if let Some(version) = known.get(key)
             && listing.seen.get(key).is_none()
-            && (uid.is_none() || member.uid.is_none() || uid == member.uid)
+            && (uid_hash.is_none() || version.uid_hash.is_none() || uid_hash == version.uid_hash)
         {
-            listing.seen.insert(member.clone());
+            listing.seen.insert(version.clone());
         }
         false
     }
@@ -256,43 +259,43 @@ impl<K> Parts<K> {
         if self.is_synced {
             if let (Some(listing), Some(restarted)) = (listing, restarted) {
                 listing.withdrawn = restarted.withdrawn;
-                restarted.seen.into_values().for_each(|member| drop(listing.withdrawn.insert(member)));
+                restarted.seen.into_values().for_each(|version| drop(listing.withdrawn.insert(version)));
             }
             return Step::Relisting;
         }
         // The snapshot of the store already contains the objects of the interrupted list.
         if let Some(Listing { seen, .. }) = restarted {
-            seen.into_values().for_each(|member| drop(known.insert(member)));
+            seen.into_values().for_each(|version| drop(known.insert(version)));
         }
         if std::mem::replace(&mut self.has_begun, true) { Step::Nothing } else { Step::Apply(Event::Init) }
     }
 
     fn record_listed_object(&mut self, part: usize, object: Arrival<K>) -> Step<K> {
-        let member = object.member.clone();
-        let is_outdated = self.is_outdated(part, member.key(), member.version);
+        let version = object.version.clone();
+        let is_outdated = self.is_outdated(part, &version);
         let Part { known, listing, .. } = &mut self.all[part];
         let listing = listing.get_or_insert_default();
         if !self.is_synced {
-            listing.seen.insert(member);
+            listing.seen.insert(version);
             return if is_outdated { Step::Nothing } else { Step::Apply(Event::InitApply(object)) };
         }
-        let is_known = known.get(member.key()).is_some_and(|known| known.is_same_state(&member));
+        let is_known = known.get(version.key()).is_some_and(|known| known.is_same_version(&version));
         if !is_known && !is_outdated {
             listing.changed.push(object);
         }
-        listing.seen.insert(member);
+        listing.seen.insert(version);
         Step::Nothing
     }
 
     fn end_list(&mut self, part: usize) -> Step<K> {
         let Listing { seen, withdrawn, mut changed } = self.all[part].listing.take().unwrap_or_default();
         let mut before = std::mem::replace(&mut self.all[part].known, seen);
-        withdrawn.into_values().for_each(|member| drop(before.insert(member)));
+        withdrawn.into_values().for_each(|version| drop(before.insert(version)));
         self.all[part].is_synced = true;
         let vanished = self.vanished(part, before);
         if self.is_synced {
             // Another part may have received a later state of an object during the list.
-            changed.retain(|object| !self.is_outdated(part, object.member.key(), object.member.version));
+            changed.retain(|object| !self.is_outdated(part, &object.version));
             return Step::Relisted { changed, vanished };
         }
         self.is_synced = self.all.iter().all(|part| part.is_synced);
@@ -301,7 +304,7 @@ impl<K> Parts<K> {
             // that the part has received from that list.
             for Part { known, listing, .. } in &mut self.all {
                 let seen = listing.iter().flat_map(|listing| listing.seen.iter());
-                seen.for_each(|member| drop(known.insert(member.clone())));
+                seen.for_each(|version| drop(known.insert(version.clone())));
             }
         }
         Step::Listed { vanished, is_complete: self.is_synced }
@@ -314,7 +317,7 @@ impl<K> Parts<K> {
         let Part { known, listing, .. } = &mut self.all[part];
         if let Some(listing) = listing {
             let removed = listing.seen.remove(key);
-            listing.changed.retain(|object| object.member.key() != key);
+            listing.changed.retain(|object| object.version.key() != key);
             if self.is_synced {
                 if let Some(removed) = removed {
                     listing.withdrawn.insert(removed);
@@ -324,6 +327,6 @@ impl<K> Parts<K> {
             }
         }
         known.remove(key);
-        self.states_in_other_parts(part, key).next().is_none()
+        self.versions_in_other_parts(part, key).next().is_none()
     }
 }

@@ -101,7 +101,7 @@ impl Server {
             for (name, state) in &listed[..sent] {
                 self.emit(Event::InitApply(object(name, *state)), random);
             }
-            // The watcher receives these changes only after the last object of the list.
+            // The watcher receives these changes only if it has received all objects of the list.
             let complete = sent == listed.len();
             (0..random.usize(0..3)).for_each(|_| self.change(complete, true, random));
         }
@@ -128,11 +128,11 @@ fn run_without_waiting<T>(future: impl Future<Output = T>) -> T {
 
 /// The uids and versions in the store, by name.
 fn content(store: &Store<ConfigMap>) -> BTreeMap<String, (String, String)> {
-    store.state().iter().map(|object| entry(object)).collect()
+    store.state().iter().map(|object| name_and_state(object)).collect()
 }
 
 /// The name, the uid and the version of an object.
-fn entry(object: &ConfigMap) -> (String, (String, String)) {
+fn name_and_state(object: &ConfigMap) -> (String, (String, String)) {
     let meta = &object.metadata;
     let [name, uid, version] =
         [&meta.name, &meta.uid, &meta.resource_version].map(|part| part.clone().unwrap());
@@ -150,8 +150,8 @@ struct Consumer {
 impl Consumer {
     /// Applies a delta. The error describes a delta that contradicts the earlier deltas.
     fn apply(&mut self, delta: &Delta<ConfigMap>) -> std::result::Result<(), String> {
-        let state = |object: Option<Arc<ConfigMap>>| object.map(|object| entry(&object).1);
-        let (name, (uid, _)) = entry(&*delta.last().ok_or("a delta without an object")?);
+        let state = |object: Option<Arc<ConfigMap>>| object.map(|object| name_and_state(&object).1);
+        let (name, (uid, _)) = name_and_state(&*delta.last().ok_or("a delta without an object")?);
         let known = self.objects.get(&name).cloned();
         if state(delta.old()) != known {
             return Err(format!("the old state of {name} is {:?}, and not {known:?}", state(delta.old())));
@@ -229,20 +229,20 @@ fn check_reflector(
             match item {
                 Ok(Event::Init) => next.clear(),
                 Ok(Event::InitApply(object)) => {
-                    let (name, state) = entry(&object);
+                    let (name, state) = name_and_state(&object);
                     next.insert(name, state);
                 }
                 // An undecodable object is not in `next`, and stays in `objects` until its deletion.
                 Ok(Event::InitDone) => objects.append(&mut next),
                 Ok(Event::Apply(object)) => {
-                    let (name, state) = entry(&object);
+                    let (name, state) = name_and_state(&object);
                     let before = objects.insert(name.clone(), state.clone());
                     if before.is_some_and(|before: (String, String)| before.0 != state.0) {
                         return Err(format!("{name} has a new uid without a deletion"));
                     }
                 }
                 Ok(Event::Delete(object)) => {
-                    let (name, (uid, _)) = entry(&object);
+                    let (name, (uid, _)) = name_and_state(&object);
                     next.remove(&name);
                     objects.remove(&name);
                     if !emitted.insert(uid.clone()) {
@@ -287,7 +287,7 @@ fn random_from(seed: u64) -> Rng {
 
 /// A description of a delta, with its states.
 fn describe(delta: &Delta<ConfigMap>) -> String {
-    let state = |object: Option<Arc<ConfigMap>>| object.map(|object| entry(&object));
+    let state = |object: Option<Arc<ConfigMap>>| object.map(|object| name_and_state(&object));
     let states = [delta.old(), delta.current(), delta.last()].map(state);
     format!("{:?} {:?} {states:?} {:?} {}", delta.kind(), delta.cause(), delta.key(), delta.was_emitted)
 }

@@ -31,7 +31,7 @@ pub(super) struct OutdatedKeys {
 }
 
 impl OutdatedKeys {
-    /// Records the current method. Returns whether the method differs from that of the last call: the caller then has to
+    /// Records the current method. Returns whether the method differs from that of the last call. If so, the caller has to
     /// check all objects.
     fn record_method(&mut self, method: Method) -> bool {
         self.method.replace(method) != Some(method)
@@ -71,7 +71,7 @@ impl<K: Storable> Writer<K> {
     }
 
     /// Like [`prepare_for_storage`](Self::prepare_for_storage), for an object of a snapshot. If another thread packs the
-    /// object, returns the typed object: the store contains the typed object until the batch is stored.
+    /// object, returns the typed object: the store contains the typed object until the other thread has packed it.
     pub(super) fn prepare_listed_for_storage(&mut self, object: &StoredObject<K>) -> StoredObject<K> {
         if !self.records_additions
             && let (Some(codec), StoredObject::Typed(typed)) = (self.shared.codec(), object)
@@ -138,7 +138,8 @@ impl<K: Storable> Writer<K> {
         Poll::Ready(())
     }
 
-    /// Replaces each object of a batch by its packed form, in the maps that still contain the object.
+    /// Replaces each object of a batch by its packed form, in the readers' map and in the snapshot in progress, if they still
+    /// contain the object.
     fn store_packed(&mut self, batch: &Batch<K>) {
         let Self { shared, snapshot, move_queue, outdated, .. } = self;
         for (object, packed) in batch.packed_objects() {

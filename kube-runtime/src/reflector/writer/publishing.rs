@@ -48,7 +48,7 @@ impl<K> Drop for Writer<K> {
 }
 
 /// The objects of `new` that `old` does not contain, or contains in another state.
-pub(super) fn differences<K: Storable>(
+pub(super) fn added_and_changed<K: Storable>(
     old: &ObjectMap<StoredObject<K>>,
     new: &ObjectMap<StoredObject<K>>,
 ) -> Vec<Listed<K>> {

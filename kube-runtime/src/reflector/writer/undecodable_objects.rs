@@ -42,8 +42,8 @@ impl<K: Storable> Writer<K> {
             let effect = self.delete(key, None);
             return (!effect.is_unknown).then_some((known, effect));
         }
-        // Keep the last state in the new map, except in three cases: that map has a later state, the known object was
-        // deleted during the snapshot, or `object` is another object with the same name.
+        // Keep the last state in the snapshot in progress, except in three cases: the snapshot has a later state, the known
+        // object was deleted during the snapshot, or `object` is another object with the same name.
         if let Some(next) = &mut self.snapshot
             && next.objects.get(key).is_none()
             && !next.deleted.contains(&owned_key(key))

@@ -1,4 +1,4 @@
-//! `Diagnosis`: logs warnings about the problems of a watcher, and updates the watcher's metrics.
+//! `Diagnosis`: logs the warnings of a watcher, for instance about a silent watch, and updates the watcher's metrics.
 //! `Diagnosis` must not decide anything; `step` makes all decisions.
 
 use super::super::step::{DriverAction, Failure, Input, Output, Request, State};
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The period in which each [`LogLimit`] of [`Diagnosis`] permits one warning, except for `opaque_log`.
 const WARNING_PERIOD: Duration = Duration::from_secs(60);
 
-/// The variant of a [`State`], without its data. [`Diagnosis::record`] compares the variants before and after a step.
+/// The variant of a [`State`], without its data. [`Diagnosis::record_transition`] compares the variants before and after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Start,
@@ -33,14 +33,14 @@ impl Stage {
     }
 }
 
-/// Reports the problems of one watcher, and updates its metrics.
+/// Logs the warnings of one watcher, and updates its metrics.
 pub(super) struct Diagnosis {
     metrics: WatchMetrics,
     /// Whether the silence of the watch was reported.
     silent: bool,
     /// Whether the server does not serve the collection.
     missing: bool,
-    /// Whether the log has a warning about the missing collection.
+    /// Whether a warning was logged since the collection became missing.
     missing_logged: bool,
     noise: Noise,
     opaque_log: LogLimit,
@@ -74,8 +74,8 @@ impl Diagnosis {
     }
 
     /// Adds an object of a list to the size of the collection. The text of the object has `bytes` bytes.
-    pub(super) fn count_listed(&mut self, bytes: usize) {
-        self.size.count_listed(bytes);
+    pub(super) fn count_listed_object(&mut self, bytes: usize) {
+        self.size.count_listed_object(bytes);
     }
 
     /// Updates the size of the collection after an event. `bytes` is the value of `EventStream::last_event_bytes`.
@@ -165,7 +165,7 @@ impl Diagnosis {
 
     /// Logs warnings and updates the metrics after a transition. `probe_after` is the time without data after which a watch
     /// counts as silent.
-    pub(super) fn record(
+    pub(super) fn record_transition(
         &mut self,
         resource: &str,
         (from, state): (Stage, &State),
@@ -193,7 +193,7 @@ impl Diagnosis {
             DriverAction::Send(_) if from != Stage::Watching => {}
             // The list continues with its next page or begins again. `record_list_start` records a list that begins again.
             DriverAction::Next if (from, to) == (Stage::Listing, Stage::Listing) => {}
-            _ => self.metrics.record_response_end(),
+            _ => self.metrics.record_operation_end(),
         }
         if to == Stage::Watching && from == Stage::Streaming {
             self.metrics.record_watch_start();
@@ -245,9 +245,9 @@ impl Diagnosis {
         let reason = match &output.event {
             // The version of a `proven` watch expired, so the watcher emits no error; see [`State::Watching`].
             None => "expired",
-            Some(Err(Failure::WatchStatus(status))) if is_expiry(status) => "expired",
+            Some(Err(Failure::WatchStatus(status))) if is_version_unavailable(status) => "expired",
             Some(Err(Failure::WatchStart(error) | Failure::Watch(error)))
-                if error.status().is_some_and(is_expiry) =>
+                if error.status().is_some_and(is_version_unavailable) =>
             {
                 "expired"
             }
@@ -290,6 +290,6 @@ impl Drop for Diagnosis {
 }
 
 /// Whether a status means that the resource version of the watch has expired or is ahead of the server.
-fn is_expiry(status: &Status) -> bool {
+fn is_version_unavailable(status: &Status) -> bool {
     status.is_gone() || status.is_resource_version_too_large()
 }

@@ -1,10 +1,10 @@
 //! `Noise`: detects a server that repeats earlier events, or that sends bookmarks at a high rate and no changes. `Noise`
-//! only observes; `step` decides.
+//! only observes: it must not influence the watcher.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// [`Noise`] reports repeated events when it has counted this many since the last newer event. [`Noise`] checks the rate of
+/// The number of consecutive repeated events after which [`Noise`] reports them. [`Noise`] also checks the rate of
 /// bookmarks after every group of this many bookmarks.
 const MIN_EVENTS: u32 = 100;
 /// Bookmarks are reported if the average time between two bookmarks is shorter than this. Servers send a bookmark about
@@ -34,7 +34,7 @@ impl Version {
     }
 }
 
-/// A problem that [`Noise`] detected. `Noise` reports the problem again only after a newer event has arrived.
+/// A problem that [`Noise`] detected. `Noise` reports the problem again only after a newer event or another snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finding {
     /// The server repeats events.
@@ -53,7 +53,7 @@ pub(super) struct Noise {
     /// The number of bookmarks since the last newer event or the last check, and the time of the first of these
     /// bookmarks.
     bookmarks: Option<(u32, Instant)>,
-    /// Whether bookmarks were reported since the last change.
+    /// Whether bookmarks were reported since the last newer event.
     is_reported: bool,
 }
 
@@ -81,7 +81,7 @@ impl Noise {
     }
 
     /// Records a bookmark. Returns a finding if the server sends bookmarks at a high rate and no changes. Returns the next
-    /// finding only after a change.
+    /// finding only after a newer event.
     pub(super) fn record_bookmark(&mut self) -> Option<Finding> {
         let now = Instant::now();
         let (count, since) = self.bookmarks.unwrap_or((0, now));

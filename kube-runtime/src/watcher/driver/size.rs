@@ -33,7 +33,7 @@ pub(super) struct CollectionSize {
     /// The size of the snapshot in progress; `None` if no snapshot is in progress.
     listed: Option<Size>,
     current: Size,
-    /// The sizes that the metrics contain.
+    /// The size that was last recorded in the metrics.
     recorded: Size,
     /// The number of bytes above which the collection exceeds its budget.
     budget: Option<u64>,
@@ -58,7 +58,7 @@ impl CollectionSize {
     }
 
     /// Counts an object of a list.
-    pub(super) fn count_listed(&mut self, bytes: usize) {
+    pub(super) fn count_listed_object(&mut self, bytes: usize) {
         add(self.size_mut(), bytes as u64);
     }
 
@@ -91,7 +91,7 @@ impl CollectionSize {
         Some((std::mem::replace(&mut self.recorded, self.current), self.current))
     }
 
-    /// The sizes that the metrics contain.
+    /// The size that was last recorded in the metrics.
     pub(super) fn recorded(&self) -> Size {
         self.recorded
     }
@@ -122,7 +122,7 @@ mod tests {
         let mut size = CollectionSize::new(budget);
         size.begin_snapshot();
         for bytes in objects {
-            size.count_listed(*bytes);
+            size.count_listed_object(*bytes);
         }
         assert_eq!((size.take_change(), size.take_excess()), (None, None), "the snapshot is not complete");
         size.end_snapshot();

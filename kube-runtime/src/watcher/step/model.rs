@@ -351,6 +351,6 @@ fn run_random_sequence(random: &mut crate::random::Rng) -> Result<(), String> {
 }
 
 #[test]
-fn model_invariants_hold_after_each_transition_of_random_inputs() {
+fn model_invariants_hold_after_each_random_input() {
     random::check_model(run_random_sequence);
 }

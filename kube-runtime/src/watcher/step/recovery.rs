@@ -1,5 +1,5 @@
-//! `Recovery`: selects the recovery of a watcher from a failed watch, by the error or the status of the failure. This
-//! module performs no IO.
+//! `Recovery`: how a watcher recovers from a failed watch. The error or the status of the failure determines the recovery.
+//! This module performs no IO.
 
 use kube_client::core::Status;
 use kube_client::{Error as ClientError, TransportKind};

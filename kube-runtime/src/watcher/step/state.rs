@@ -9,8 +9,8 @@ pub(in crate::watcher) enum State {
     /// A streaming list (KEP-3157) is requested or its initial events are arriving.
     Streaming { previous: Previous },
     /// A watch from `version` is requested or open. `proven` is whether the snapshot was [`Attempt::Fresh`], or a watch
-    /// has worked since the snapshot ([`Ending::Worked`]). `connection_failures` is the number of consecutive watches that
-    /// ended with a failed connection.
+    /// has worked since the snapshot ([`Ending::Worked`](super::Ending::Worked)). `connection_failures` is the number of
+    /// consecutive watches that ended with a failed connection.
     Watching { version: String, proven: bool, connection_failures: u8 },
 }
 

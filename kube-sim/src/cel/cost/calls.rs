@@ -264,8 +264,8 @@ impl Estimator<'_> {
                 Some((self.size_or_unknown(first?).scaled(TRAVERSAL), None))
             }
             "in_list" => Some((self.size_or_unknown(second?), None)),
-            "matches" => Some(self.estimate_matches(first?, second?)),
-            "matches_string" => Some(self.estimate_matches(call.target.as_deref()?, first?)),
+            "matches" => Some(self.estimate_regex_match(first?, second?)),
+            "matches_string" => Some(self.estimate_regex_match(call.target.as_deref()?, first?)),
             "contains_string" => {
                 let text = self.size_or_unknown(call.target.as_deref()?).scaled(TRAVERSAL);
                 let part = self.size_or_unknown(first?).scaled(TRAVERSAL);
@@ -308,8 +308,8 @@ impl Estimator<'_> {
         }
     }
 
-    /// The estimate of the function `matches`.
-    fn estimate_matches(&mut self, text: &IdedExpr, regex: &IdedExpr) -> Estimate {
+    /// The estimate of the CEL function `matches`, which searches `text` for a match of `regex`.
+    fn estimate_regex_match(&mut self, text: &IdedExpr, regex: &IdedExpr) -> Estimate {
         let text = self.size_or_unknown(text).plus(Range::ONE).scaled(TRAVERSAL);
         let regex = self.size_or_unknown(regex).scaled(REGEX);
         (text.times(regex), None)

@@ -13,10 +13,11 @@ use crate::sim::Sim;
 use crate::store::State;
 use crate::store::template::Template;
 
-/// The number of the random stream of the uids of the objects from [`create`].
-const SYSTEM_STREAM: u64 = 0x0073_7973_7465_6d73;
-/// The number of the random stream of the uids of the objects from [`create_policy`].
-const POLICY_STREAM: u64 = 0x0070_6f6c_6963_7900;
+/// Identifies the stream of random numbers from which [`create`] takes the uids and all other UUIDs; see
+/// [`Random::stream`].
+const SYSTEM_UUID_STREAM: u64 = 0x0073_7973_7465_6d73;
+/// Identifies the stream of random numbers from which [`create_policy`] takes the uids; see [`Random::stream`].
+const POLICY_UUID_STREAM: u64 = 0x0070_6f6c_6963_7900;
 
 /// Creates the recorded system objects in the recorded order, with the addresses of `network`.
 pub(super) fn create(state: &mut State, seed: u64, network: Network) {
@@ -29,9 +30,9 @@ pub(super) fn create(state: &mut State, seed: u64, network: Network) {
         configured = objects.map(|object| template(state, object)).collect();
         &configured
     };
-    // The uids have a random stream of their own, so that a further object does not change the names that the server
+    // The UUIDs come from a random stream of their own, so that a further object does not change the names that the server
     // generates.
-    state.create_from(templates, &mut Random::stream(seed, SYSTEM_STREAM));
+    state.create_from(templates, &mut Random::stream(seed, SYSTEM_UUID_STREAM));
     controllers::run(state);
 }
 
@@ -90,7 +91,7 @@ pub(super) fn create_policy(state: &mut State, seed: u64) {
         let sim = Sim::new();
         BOOTSTRAP_POLICY.lines().map(|line| policy_template(&sim, state, line)).collect()
     });
-    state.create_from(templates, &mut Random::stream(seed, POLICY_STREAM));
+    state.create_from(templates, &mut Random::stream(seed, POLICY_UUID_STREAM));
     controllers::run(state);
 }
 

@@ -85,7 +85,7 @@ fn pod_updates_may_only_change_mutable_fields() {
 }
 
 #[test]
-fn duplicate_items_in_pod_lists_are_rejected() {
+fn duplicate_entries_in_the_lists_of_a_pod_spec_are_rejected() {
     let container = |name: &str| json!({"name": name, "image": "x"});
     let duplicates = |change: &dyn Fn(&mut Value), expected: &[&str]| {
         let expected: Vec<String> = expected.iter().map(|error| format!("spec.{error}")).collect();

@@ -28,8 +28,8 @@ impl SharedPods {
         Controller::from_source(store, changes.handle(own()))
     }
 
-    /// The added and modified objects that a new subscription emits.
-    pub(crate) fn objects(&self) -> impl Stream<Item = Arc<Pod>> + Send + use<> {
+    /// Opens a subscription. Returns each pod that is added or modified, beginning with the pods of the initial list.
+    pub(crate) fn subscribe_to_pods(&self) -> impl Stream<Item = Arc<Pod>> + Send + use<> {
         self.0.subscribe().filter_map(|event| async move {
             match event {
                 Ok(StoreEvent::Delta(delta)) => delta.current(),

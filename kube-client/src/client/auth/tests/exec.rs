@@ -230,7 +230,7 @@ async fn concurrent_requests_with_a_rejected_certificate_are_all_sent_again_with
 }
 
 #[tokio::test]
-async fn errors_describe_the_failure_without_quoting_the_output_of_the_plugin() {
+async fn errors_describe_the_failure_but_contain_no_secret_that_the_plugin_printed() {
     let folder = tempfile::tempdir().unwrap();
     for (script, part) in [
         ("exit 3".to_owned(), "exit status: 3"),
@@ -360,7 +360,7 @@ async fn cancelling_a_request_does_not_stop_the_renewal_that_its_401_started() {
 }
 
 #[test]
-fn a_renewal_on_a_runtime_that_is_not_polled_delays_other_requests_for_a_limited_time() {
+fn other_requests_time_out_while_the_runtime_of_a_renewal_is_not_polled() {
     let runtime = |is_paused| {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().start_paused(is_paused).build().unwrap()

@@ -69,7 +69,7 @@ async fn opens_a_further_connection_before_the_stream_limit_is_reached() {
     }
     let on = |number: u32| watches.iter().filter(|(_, connection)| *connection == number).count();
     assert_eq!([on(0), on(1), on(2)], [9, 9, 9]);
-    // The next watch uses the connection of the dropped watch, which has capacity for one stream again.
+    // A watch is dropped: its connection has capacity for one stream again, and the next watch uses this connection.
     watches.remove(12);
     let (_body, connection) = watch(&client).await;
     assert_eq!(connection, 1);
@@ -172,7 +172,7 @@ fn a_client_works_on_a_second_runtime_after_the_first_has_ended() {
 }
 
 #[tokio::test]
-async fn uses_http1_for_upgrades_and_by_configuration_and_without_alpn() {
+async fn uses_http1_for_an_upgrade_or_if_configured_or_without_alpn() {
     let authority = Authority::new("ca");
     let leaf = authority.issue(&["127.0.0.1"], |_| {});
     let version = |request: Request<hyper::body::Incoming>| async move {

@@ -35,7 +35,7 @@ pub(in crate::client::tests) struct ReceivedRequest {
 }
 
 impl ReceivedRequest {
-    /// Responds with the number of the connection, and the request line and headers.
+    /// Responds with the number of the connection, and with the method, URI and headers of the request.
     pub(in crate::client::tests) fn echo(mut self) {
         let (connection, request) = (self.connection, &self.request);
         let text = format!("{connection} {} {}\n{:?}", request.method(), request.uri(), request.headers());

@@ -156,7 +156,7 @@ async fn the_response_body_fails_if_the_upload_fails_after_the_head_of_the_respo
         Box::pin(async move {
             let mut response = received.respond.send_response(Response::new(()), false).unwrap();
             response.send_data("head".into(), false).unwrap();
-            // The body is not read, so the server grants the client no further flow-control window.
+            // The body of the request is not read, so the server grants the client no further flow-control window.
             let _unread = received.request.into_body();
             let _ = std::future::poll_fn(|cx| response.poll_reset(cx)).await;
         })

@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::time::{Sleep, sleep};
 
-use super::Lease;
+use super::StreamLease;
 use crate::client::body::Body;
 use crate::client::transport::failure::{WriteStalled, classify_upload};
 use crate::error::BoxError;
@@ -20,7 +20,7 @@ use crate::error::BoxError;
 pub(super) struct ResponseBody {
     /// `None` after the end of the body or an error. The stream must be dropped before its lease: the reset of the
     /// stream needs the connection.
-    open: Option<(RecvStream, Lease)>,
+    open: Option<(RecvStream, StreamLease)>,
     upload: Option<Box<Upload>>,
     /// The error of the upload, if it has failed.
     failed: Option<BoxError>,
@@ -32,7 +32,7 @@ impl ResponseBody {
     pub(super) fn new(
         received: RecvStream,
         upload: Option<Box<Upload>>,
-        lease: Lease,
+        lease: StreamLease,
         headers: &HeaderMap,
     ) -> Self {
         let left = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -43,7 +43,7 @@ impl ResponseBody {
     fn end(&mut self, cx: &Context<'_>) {
         self.upload = None;
         if let Some((received, lease)) = self.open.take() {
-            lease.end(received, cx);
+            lease.drop_stream(received, cx);
         }
     }
 }

@@ -29,7 +29,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The state machine of a connection: a poll reads and writes the socket, and wakes the requests whose responses have
 /// arrived.
-pub(super) struct Machine {
+pub(super) struct StateMachine {
     /// `None` after the connection is closed.
     connection: Mutex<Option<Connection<MonitoredStream, Bytes>>>,
     pub(super) wakers: Arc<Wakers>,
@@ -39,7 +39,7 @@ pub(super) struct Machine {
     has_new_requests: AtomicBool,
 }
 
-impl Machine {
+impl StateMachine {
     pub(super) fn new(connection: Connection<MonitoredStream, Bytes>) -> Self {
         let wakers = Arc::<Wakers>::default();
         let waker = Waker::from(wakers.clone());
@@ -96,7 +96,7 @@ impl Machine {
 }
 
 /// Closes the connection when its task ends or is dropped with the runtime.
-struct CloseOnDrop(Arc<Machine>);
+struct CloseOnDrop(Arc<StateMachine>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
@@ -105,7 +105,7 @@ impl Drop for CloseOnDrop {
 }
 
 /// Reads and writes the socket until the connection is closed, or the server does not answer a ping.
-pub(super) fn drive(machine: Arc<Machine>, health: Arc<Health>) -> impl Future<Output = ()> + Send {
+pub(super) fn drive(machine: Arc<StateMachine>, health: Arc<Health>) -> impl Future<Output = ()> + Send {
     let pings = machine.lock_connection().as_mut().and_then(Connection::ping_pong);
     // The future owns `open`: the connection is also closed if the future is dropped before its first poll.
     let open = CloseOnDrop(machine);

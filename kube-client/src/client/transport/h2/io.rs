@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::client::transport::{
     failure::{WriteStalled, find},
-    stall::Stream,
+    stall::StallDetectingStream,
 };
 use crate::error::BoxError;
 
@@ -31,8 +31,8 @@ pub(super) struct Health {
     failure: OnceLock<Failure>,
 }
 
-/// The cause of a socket's failure. [`Health`] keeps the cause for the errors of requests, because h2 keeps only the text of
-/// a socket error.
+/// A cause of a socket's failure that [`Health`] keeps for the errors of requests. The crate `h2` keeps only the kind and
+/// the text of a socket error, which is enough for other causes.
 #[derive(Clone, Debug)]
 enum Failure {
     Stalled(Duration),
@@ -100,12 +100,12 @@ impl std::error::Error for PingUnanswered {}
 
 /// A socket that records its reads and its failure in a [`Health`].
 pub(super) struct MonitoredStream {
-    inner: Stream,
+    inner: StallDetectingStream,
     health: Arc<Health>,
 }
 
 impl MonitoredStream {
-    pub(super) fn new(inner: Stream, health: Arc<Health>) -> Self {
+    pub(super) fn new(inner: StallDetectingStream, health: Arc<Health>) -> Self {
         Self { inner, health }
     }
 

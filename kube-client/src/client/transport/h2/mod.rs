@@ -1,6 +1,7 @@
 //! `Connection`: one HTTP/2 connection, whose requests share one socket. The task of the connection reads and writes
-//! the socket. While the connection has a single request, the task of that request reads and writes the socket instead
-//! (see `wakers`).
+//! the socket. If a request is the only one on the connection, the task of the request reads and writes the socket until
+//! the head of the response has arrived (see `wakers`). During this time, the task of the connection polls the connection
+//! at an interval (see `driver`).
 //!
 //! This module must not select connections: `pool` does.
 
@@ -33,10 +34,10 @@ use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use self::{
     body::{ResponseBody, Upload},
-    driver::Machine,
+    driver::StateMachine,
     io::{Health, MonitoredStream},
 };
-use super::stall::Stream;
+use super::stall::StallDetectingStream;
 use crate::client::body::Body;
 use crate::error::BoxError;
 
@@ -62,7 +63,7 @@ const MAX_HEAD: u32 = 128 << 10;
 /// An HTTP/2 connection, which concurrent requests share. Dropping it closes the socket.
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
-    machine: Arc<Machine>,
+    machine: Arc<StateMachine>,
     driver: Driver,
     health: Arc<Health>,
     opened: Instant,
@@ -91,7 +92,7 @@ impl Connection {
     /// `expected_streams` is the limit on concurrent HTTP/2 streams until the server has sent its settings. `freed` is
     /// notified when an HTTP/2 stream becomes free.
     pub(super) async fn open(
-        stream: Stream,
+        stream: StallDetectingStream,
         expected_streams: usize,
         freed: Arc<Notify>,
     ) -> Result<Arc<Self>, h2::Error> {
@@ -108,7 +109,7 @@ impl Connection {
             .enable_push(false)
             .handshake(MonitoredStream::new(stream, health.clone()))
             .await?;
-        let machine = Arc::new(Machine::new(connection));
+        let machine = Arc::new(StateMachine::new(connection));
         let driver = Driver(tokio::spawn(driver::drive(machine.clone(), health.clone())));
         let now = Instant::now();
         Ok(Arc::new(Self {
@@ -125,7 +126,7 @@ impl Connection {
         }))
     }
 
-    /// Whether another request may be sent over this connection.
+    /// Whether the connection is neither retired nor closed. It may have no free stream.
     pub(super) fn is_open(&self) -> bool {
         !self.retired.load(Ordering::Relaxed) && !self.driver.0.is_finished()
     }
@@ -158,12 +159,12 @@ impl Connection {
     }
 
     /// Reserves a stream.
-    pub(super) fn lease(self: &Arc<Self>) -> Lease {
+    pub(super) fn lease(self: &Arc<Self>) -> StreamLease {
         self.streams.fetch_add(1, Ordering::Relaxed);
-        Lease(self.clone())
+        StreamLease(self.clone())
     }
 
-    /// The cause of an error. After a socket error, `health` has the cause, because h2 keeps only the text of the error.
+    /// The cause of an error: see [`Health::cause`].
     fn cause(&self, error: h2::Error) -> BoxError {
         self.health.cause(error)
     }
@@ -177,9 +178,9 @@ impl fmt::Debug for Connection {
 
 /// One stream of a connection, for a request and its response. A connection that the pool removes continues until its last
 /// lease is dropped.
-pub(super) struct Lease(Arc<Connection>);
+pub(super) struct StreamLease(Arc<Connection>);
 
-impl Drop for Lease {
+impl Drop for StreamLease {
     fn drop(&mut self) {
         if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
             *self.0.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
@@ -203,7 +204,7 @@ pub(super) enum Effect {
     Unknown,
 }
 
-impl Lease {
+impl StreamLease {
     /// Waits until the connection accepts a request. After an error, the connection is not used for further requests.
     pub(super) async fn ready(&self) -> Result<SendRequest<Bytes>, SendFailure> {
         let mut sender = self.0.sender.clone();
@@ -270,7 +271,7 @@ impl Lease {
 
     /// Drops the stream of a response. The drop wakes the connection. If the connection has no other stream, the current
     /// task then polls the connection.
-    fn end(self, stream: RecvStream, cx: &Context<'_>) {
+    fn drop_stream(self, stream: RecvStream, cx: &Context<'_>) {
         let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
         drop(stream);
         if let Some(turn) = turn {

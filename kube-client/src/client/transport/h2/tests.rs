@@ -22,12 +22,12 @@ use tokio::{
 };
 
 use super::{Connection, Effect, SendFailure};
-use crate::client::{body::Body, transport::stall::Stream};
+use crate::client::{body::Body, transport::stall::StallDetectingStream};
 
 /// A connection, and the other end of its stream.
 async fn connect() -> (Arc<Connection>, DuplexStream) {
     let (near, far) = tokio::io::duplex(1 << 20);
-    let stream = Stream::new(Box::new(near), None);
+    let stream = StallDetectingStream::new(Box::new(near), None);
     (Connection::open(stream, 100, Arc::default()).await.unwrap(), far)
 }
 
@@ -288,7 +288,7 @@ async fn concurrent_requests_are_sent_with_few_writes() {
     tokio::spawn(async {
         let (near, far) = tokio::io::duplex(1 << 20);
         let writes = Arc::<AtomicUsize>::default();
-        let stream = Stream::new(Box::new(WriteCounter(near, writes.clone())), None);
+        let stream = StallDetectingStream::new(Box::new(WriteCounter(near, writes.clone())), None);
         let connection = Connection::open(stream, 100, Arc::default()).await.unwrap();
         let server = tokio::spawn(async move {
             let mut server: Server = server::handshake(far).await.unwrap();

@@ -91,7 +91,7 @@ impl Wakers {
     }
 }
 
-/// Unlocks `state`, and then wakes the task of the connection: a waker may run any code.
+/// Wakes the task of the connection. Unlocks `state` first, because a waker may run code that locks `state`.
 fn wake_driver(state: MutexGuard<'_, State>) {
     let driver = state.driver.clone();
     drop(state);
@@ -100,8 +100,8 @@ fn wake_driver(state: MutexGuard<'_, State>) {
     }
 }
 
-/// The turn of a request, whose task polls the connection. After this value is dropped, the task of the connection polls
-/// the connection again.
+/// The turn of a request, whose task polls the connection. After this value is dropped, a wake-up of the connection wakes
+/// the task of the connection again.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     wakers: &'a Wakers,

@@ -1,4 +1,4 @@
-//! `Pool`: the open connections of a client, and the dials that are in progress.
+//! `Pool`: the idle HTTP/1.1 connections and the HTTP/2 connections of a client, and the dials that are in progress.
 //!
 //! This module must not open connections: the transport does.
 
@@ -7,7 +7,7 @@ mod returning_body;
 mod select;
 
 pub(super) use returning_body::ReturningBody;
-pub(super) use select::{Class, Demand};
+pub(super) use select::{Demand, RequestClass};
 
 use futures::{
     FutureExt,
@@ -68,7 +68,7 @@ pub(crate) struct PoolSettings {
     pub(crate) offers_http2: bool,
 }
 
-/// The connections of a client.
+/// The connections that requests can take, and the dials that are in progress.
 #[derive(Debug)]
 pub(super) struct Pool {
     settings: PoolSettings,
@@ -77,8 +77,8 @@ pub(super) struct Pool {
     freed: [Arc<Notify>; 2],
 }
 
-/// The time after a failed dial in which the pool dials no further connection. In this time, requests share the open
-/// connections.
+/// If the dial of a further connection has failed, the pool dials no further connection for this time. Meanwhile, requests
+/// share the open connections.
 const FURTHER_DIAL_PAUSE: Duration = Duration::from_secs(10);
 /// kube-apiserver's default limit on the concurrent streams of a connection.
 const DEFAULT_MAX_STREAMS: usize = 100;
@@ -113,19 +113,19 @@ struct IdleConnection {
 /// An HTTP/2 connection.
 struct MultiplexedConnection {
     key: PoolKey,
-    class: Class,
+    class: RequestClass,
     connection: Arc<h2::Connection>,
 }
 
-/// A dial that all requests with the same key and class wait for. The dial is cancelled when all these requests are
-/// dropped, unless one of them has passed the dial to [`Pool::continue_in_task`].
+/// A dial that the waiting requests with the same key and class share. The dial is cancelled when all these requests are
+/// dropped, unless the dial was passed to [`Pool::continue_in_task`].
 pub(super) type SharedDial = Shared<BoxFuture<'static, DialResult>>;
 pub(super) type DialResult = Result<NewConnection, ConnectFailure>;
 
 /// A dial that requests with this key and class share.
 struct RunningDial {
     key: PoolKey,
-    class: Class,
+    class: RequestClass,
     dial: WeakShared<BoxFuture<'static, DialResult>>,
     /// The task that continues the dial after its requests were dropped.
     task: Option<DialTask>,
@@ -152,7 +152,7 @@ pub(super) enum NewConnection {
 pub(super) enum TakenConnection {
     Http1(h1::Connection),
     Http2 {
-        lease: h2::Lease,
+        lease: h2::StreamLease,
         /// Whether a further connection should be dialled for later requests, because the open connections are busy.
         wants_further: bool,
     },
@@ -176,14 +176,19 @@ impl State {
         idle.retain_mut(|idle| {
             let runtime = idle.key.runtime;
             let waker = reapers.waker(runtime);
-            runtime == key.runtime || idle.connection.is_open(&mut Context::from_waker(waker))
+            runtime == key.runtime || idle.connection.is_ready_with_context(&mut Context::from_waker(waker))
         });
         self.shared.retain(|shared| shared.connection.is_open());
     }
 
     /// Reserves a stream of an open connection. If no connection has capacity, returns `None`, and records the server's
     /// limit on concurrent streams for the next dial.
-    fn lease(&mut self, key: &PoolKey, class: Class, max_age: Option<Duration>) -> Option<TakenConnection> {
+    fn lease(
+        &mut self,
+        key: &PoolKey,
+        class: RequestClass,
+        max_age: Option<Duration>,
+    ) -> Option<TakenConnection> {
         self.shared.retain(|shared| shared.connection.is_open());
         let now = max_age.map(|_| Instant::now());
         let candidates = self.shared.iter().map(|shared| (shared.key == *key).then(|| shared.candidate(now)));
@@ -263,16 +268,16 @@ impl Pool {
     }
 
     /// Waits until a stream of a connection of this class may have become free.
-    pub(super) fn wait_for_free_stream(&self, class: Class) -> Notified<'_> {
+    pub(super) fn wait_for_free_stream(&self, class: RequestClass) -> Notified<'_> {
         self.freed_notify(class).notified()
     }
 
     /// The notification that the connections of a class send when a stream becomes free.
-    pub(super) fn freed_notify(&self, class: Class) -> &Arc<Notify> {
+    pub(super) fn freed_notify(&self, class: RequestClass) -> &Arc<Notify> {
         let [calls, watches] = &self.freed;
         match class {
-            Class::Calls => calls,
-            Class::Watches => watches,
+            RequestClass::Calls => calls,
+            RequestClass::Watches => watches,
         }
     }
 
@@ -300,7 +305,7 @@ impl Pool {
     }
 
     /// Reserves a stream of a new connection. Returns `None` if other requests already use its whole capacity.
-    pub(super) fn lease(&self, connection: &Arc<h2::Connection>) -> Option<h2::Lease> {
+    pub(super) fn lease(&self, connection: &Arc<h2::Connection>) -> Option<h2::StreamLease> {
         let _state = self.state();
         (connection.streams() < capacity(connection.max_streams())).then(|| connection.lease())
     }
@@ -309,7 +314,7 @@ impl Pool {
     pub(super) fn dial(
         &self,
         key: &PoolKey,
-        class: Class,
+        class: RequestClass,
         start: impl FnOnce() -> BoxFuture<'static, DialResult>,
     ) -> SharedDial {
         let mut state = self.state();
@@ -338,7 +343,7 @@ impl Pool {
     pub(super) fn dial_further(
         self: &Arc<Self>,
         key: &PoolKey,
-        class: Class,
+        class: RequestClass,
         start: impl FnOnce() -> BoxFuture<'static, DialResult>,
     ) {
         if self.state().dial_failed.is_none_or(|failed| failed.elapsed() >= FURTHER_DIAL_PAUSE) {
@@ -381,7 +386,12 @@ impl Pool {
     }
 
     /// Adds an HTTP/2 connection.
-    pub(super) fn add_http2(self: &Arc<Self>, key: &PoolKey, class: Class, connection: Arc<h2::Connection>) {
+    pub(super) fn add_http2(
+        self: &Arc<Self>,
+        key: &PoolKey,
+        class: RequestClass,
+        connection: Arc<h2::Connection>,
+    ) {
         let mut state = self.state();
         state.http1_server = None;
         // If the certificates have changed during the dial, only the requests that already wait for this connection may

@@ -1,5 +1,5 @@
-//! The reapers of a pool: the tasks that close connections which are idle for too long, too old, or closed by the
-//! server.
+//! The reapers of a pool: the tasks that remove connections from the pool. They remove a connection that has been idle for
+//! too long, that is too old, or that the server has closed.
 //!
 //! Each runtime has its own reaper, because a runtime that is not polled runs no task.
 
@@ -66,7 +66,7 @@ impl Reapers {
     }
 
     /// Whether a reaper runs for the connections of a runtime.
-    fn has(&self, runtime: Option<Id>) -> bool {
+    fn runs_for(&self, runtime: Option<Id>) -> bool {
         self.0.iter().any(|reaper| reaper.runtime == runtime && !reaper.task.is_finished())
     }
 
@@ -124,13 +124,13 @@ impl State {
         }
     }
 
-    /// Removes the connections of a runtime that have been idle for the timeout, that are too old, or that the server
-    /// has closed. Also removes closed HTTP/1.1 connections of runtimes without a reaper, and all closed HTTP/2
+    /// Removes a runtime's connections that have been idle for the timeout, that are too old, or that the server has
+    /// closed. Also removes closed HTTP/1.1 connections of runtimes without a reaper, and all closed HTTP/2
     /// connections. A connection that is too old stays open for its in-flight requests. Returns the time at which the
     /// next connection of the runtime reaches a limit; `None` if the runtime has no connection left.
     ///
-    /// No other task polls an idle HTTP/1.1 connection. This function polls the idle connections of the runtime with `cx`,
-    /// so that the reaper wakes when the server closes one of them.
+    /// An idle HTTP/1.1 connection has no task of its own. This function polls the idle connections of the runtime with
+    /// `cx`, so that the reaper wakes when the server closes one of them.
     fn inspect(
         &mut self,
         cx: &mut Context<'_>,
@@ -144,11 +144,11 @@ impl State {
         let Self { idle, shared, reapers, .. } = self;
         idle.retain_mut(|idle| {
             if idle.key.runtime != runtime {
-                return reapers.has(idle.key.runtime) || idle.connection.is_ready();
+                return reapers.runs_for(idle.key.runtime) || idle.connection.is_ready();
             }
             !reached(idle.since, timeout)
                 && !reached(idle.connection.opened(), max_age)
-                && idle.connection.is_open(cx)
+                && idle.connection.is_ready_with_context(cx)
         });
         shared.retain(|shared| {
             let connection = &shared.connection;

@@ -11,7 +11,7 @@ use crate::client::transport::tls::Protocol;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::client::transport) enum Demand {
     /// A stream of a connection that requests of the same class share.
-    Stream(Class),
+    Stream(RequestClass),
     /// A connection that no other request uses. The server may switch it to another protocol.
     Upgrade,
 }
@@ -19,17 +19,17 @@ pub(in crate::client::transport) enum Demand {
 /// The class of a request: `Watches` for watches and followed logs, and `Calls` for all other requests. Only requests of the
 /// same class share an HTTP/2 connection: the events of many watches must not delay the responses to calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client::transport) enum Class {
+pub(in crate::client::transport) enum RequestClass {
     Calls,
     Watches,
 }
 
 impl Demand {
     /// The class of a connection that is opened for the request.
-    pub(in crate::client::transport) fn class(self) -> Class {
+    pub(in crate::client::transport) fn class(self) -> RequestClass {
         match self {
             Self::Stream(class) => class,
-            Self::Upgrade => Class::Calls,
+            Self::Upgrade => RequestClass::Calls,
         }
     }
 
@@ -38,9 +38,9 @@ impl Demand {
         if is_upgrade(request.headers()) {
             Self::Upgrade
         } else if is_long_running(target) {
-            Self::Stream(Class::Watches)
+            Self::Stream(RequestClass::Watches)
         } else {
-            Self::Stream(Class::Calls)
+            Self::Stream(RequestClass::Calls)
         }
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn protocol(demand: Demand, offers_http2: bool, known: Option<Protoco
 /// An open HTTP/2 connection that [`select`] may select.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
-    pub(super) class: Class,
+    pub(super) class: RequestClass,
     pub(super) streams: usize,
     /// The limit of the server on concurrent streams.
     pub(super) max_streams: usize,
@@ -65,7 +65,7 @@ pub(super) struct Candidate {
 
 /// The number of calls that make a connection busy: one task reads and writes for all of them.
 const BUSY_CALLS: usize = 16;
-/// The maximum number of connections for calls, unless the server's limit on streams requires more.
+/// The maximum number of connections for calls. More connections are opened only if these have no [`capacity`] left.
 const MAX_CALL_CONNECTIONS: usize = 2;
 
 /// The connection that [`select`] has selected; `index` is its position in the parameter `candidates`.
@@ -81,13 +81,13 @@ pub(super) struct Selection {
 /// if all connections are too old or without capacity. A `None` in `candidates` stands for a connection with another pool
 /// key.
 pub(super) fn select(
-    class: Class,
+    class: RequestClass,
     max_age: Option<Duration>,
     candidates: impl Iterator<Item = Option<Candidate>>,
 ) -> Option<Selection> {
     let busy = match class {
-        Class::Calls => BUSY_CALLS,
-        Class::Watches => usize::MAX,
+        RequestClass::Calls => BUSY_CALLS,
+        RequestClass::Watches => usize::MAX,
     };
     let (mut open, mut least) = (0, None);
     for (index, candidate) in candidates.enumerate() {
@@ -111,7 +111,7 @@ pub(super) fn select(
 
 /// The number of streams that requests may use if the server allows `max_streams`: nine tenths of the lower of
 /// `max_streams` and [`MAX_STREAMS`], but at least one. One tenth is a reserve: the server counts the stream of a dropped
-/// response until it has received the reset of the stream.
+/// response until the reset of the stream arrives.
 pub(super) fn capacity(max_streams: usize) -> usize {
     let allowed = max_streams.min(MAX_STREAMS as usize);
     (allowed - allowed.div_ceil(10)).max(1)
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_request_determines_the_demand() {
-        let (calls, watches) = (Demand::Stream(Class::Calls), Demand::Stream(Class::Watches));
+        let (calls, watches) = (Demand::Stream(RequestClass::Calls), Demand::Stream(RequestClass::Watches));
         for (uri, headers, expected) in [
             ("/api/v1/pods", &[][..], calls),
             ("/api/v1/pods?watch=true", &[], watches),
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn the_protocol_is_http2_unless_http1_is_required() {
         use Protocol::{Http1, Http2};
-        let call = Demand::Stream(Class::Calls);
+        let call = Demand::Stream(RequestClass::Calls);
         for (demand, offers_http2, known, expected) in [
             (call, true, None, Http2),
             (call, true, Some(Http2), Http2),
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn selects_a_connection_of_the_class_by_capacity_age_and_load() {
-        use Class::{Calls, Watches};
+        use RequestClass::{Calls, Watches};
         let connection = |class, streams, max_streams, age| {
             Some(Candidate { class, streams, max_streams, age: Duration::from_secs(age) })
         };
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_second_connection_is_wanted_only_for_calls_and_only_while_the_first_is_busy() {
-        use Class::{Calls, Watches};
+        use RequestClass::{Calls, Watches};
         let connection = |class, streams, age| {
             Some(Candidate { class, streams, max_streams: 100, age: Duration::from_secs(age) })
         };

@@ -95,8 +95,8 @@ impl<'de> Deserialize<'de> for Octets {
 /// Asserts that the decoder and serde_json return the same `T`, or that both fail.
 #[track_caller]
 fn compare<T: DeserializeOwned + Debug>(text: &str) {
-    // Do not use `from_str`: if the type requires `bool` keys and a key is another string, serde_json 1.0.154 may create a
-    // `str` that begins within a multi-byte character.
+    // Do not use `from_str`: if the type requires `bool` keys and a key is neither `true` nor `false`, serde_json 1.0.154
+    // may create a `str` that begins within a multi-byte character.
     let expected = serde_json::from_slice::<T>(text.as_bytes()).ok().map(|value| format!("{value:?}"));
     let found = decode::<T>(text.as_bytes(), &FieldSet::none()).ok().map(|value| format!("{value:?}"));
     assert_eq!(found, expected, "{text:?} as {}", std::any::type_name::<T>());
@@ -256,7 +256,7 @@ fn corrupt(random: &mut Rng, text: &str) -> String {
 fn decodes_the_corpus_as_serde_json_does() {
     for text in CORPUS.iter().flat_map(|file| file.lines()) {
         compare_all(text);
-        // The same text within other values, and in an ignored field.
+        // Also compare the results for the text within other values, and in an ignored field.
         for around in
             [format!("[{text}]"), format!(r#"{{"a":{text},"ignored":{text}}}"#), format!("[{text},{text}]")]
         {

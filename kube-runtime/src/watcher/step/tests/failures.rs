@@ -1,4 +1,4 @@
-//! Tests of failed requests and broken watches: the wait before the next request, and what it requests.
+//! Tests of failed requests and broken watches: whether the watcher waits, and which request follows.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Tests of the versions of snapshots: a snapshot must not be older than what the watcher has emitted.
+//! Tests of resource versions: the version from which a list or a watch starts, and versions that show a restored storage.
 
 use super::*;
 

@@ -135,14 +135,14 @@ fn check_counter_set(path: &str, set: &Value, out: &mut Errors) {
     check_counters(path, "name", set, out);
 }
 
-/// Checks an item of `sharedCounters` or `consumesCounters`. `name` is the field with the name of the counter set:
-/// `name` or `counterSet`.
-pub(super) fn check_counters(path: &str, name: &str, set: &Value, out: &mut Errors) {
-    let at = join(path, name);
-    if is_empty(&set[name]) {
+/// Checks an item of `sharedCounters` or `consumesCounters`. `name_field` is the field that contains the name of the
+/// counter set: `name` or `counterSet`.
+pub(super) fn check_counters(path: &str, name_field: &str, set: &Value, out: &mut Errors) {
+    let at = join(path, name_field);
+    if is_empty(&set[name_field]) {
         out.push(FieldError::required(at, ""));
     } else {
-        AnyText(texts::dns_label_problem).run(&at, &set[name], out);
+        AnyText(texts::dns_label_problem).run(&at, &set[name_field], out);
     }
     let path = join(path, "counters");
     let counters = set["counters"].as_object().filter(|counters| !counters.is_empty());

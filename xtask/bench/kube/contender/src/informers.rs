@@ -32,11 +32,11 @@ impl SharedPods {
 
     /// A controller of the pods, over a new subscription.
     pub(crate) fn controller(&self) -> Controller<Pod> {
-        Controller::for_shared_stream(self.objects(), self.store.clone())
+        Controller::for_shared_stream(self.subscribe_to_pods(), self.store.clone())
     }
 
-    /// A new subscription: the pods of the initial list, and later each pod that is added or modified.
-    pub(crate) fn objects(&self) -> impl Stream<Item = Arc<Pod>> + Send + use<> {
+    /// Opens a subscription. Returns the pods of the initial list, and later each pod that is added or modified.
+    pub(crate) fn subscribe_to_pods(&self) -> impl Stream<Item = Arc<Pod>> + Send + use<> {
         self.writer.subscribe().expect("the store is shared")
     }
 

@@ -117,8 +117,8 @@ async fn define(hooks: &Hooks) -> Outcome {
     .await
 }
 
-/// A custom resource of this version.
-fn server_object(env: &Env, version: &str, name: &str, spec: &Value) -> Value {
+/// A custom resource of the kind `Server` in the version `version`.
+fn custom_resource(env: &Env, version: &str, name: &str, spec: &Value) -> Value {
     json!({
         "kind": "Server", "apiVersion": format!("{}/{version}", group(env)), "metadata": {"name": name}, "spec": spec,
     })
@@ -139,7 +139,7 @@ pub(super) async fn custom_resources_are_converted(env: Env) -> Outcome {
     let mut watch = std::pin::pin!(watch);
 
     let created =
-        hooks.send(Method::POST, &v1, &server_object(env, "v1", "a", &json!({"address": "a:1"}))).await?;
+        hooks.send(Method::POST, &v1, &custom_resource(env, "v1", "a", &json!({"address": "a:1"}))).await?;
     check_eq!((created.code, &created.body["spec"]), (201, &json!({"address": "a:1"})));
     check!(created.body["metadata"].get("annotations").is_none(), "{}", created.body);
     // The server sets no defaults after the conversion of a stored object, so `scheme` is missing.
@@ -151,7 +151,7 @@ pub(super) async fn custom_resources_are_converted(env: Env) -> Outcome {
     check_eq!(read.body["metadata"]["uid"], created.body["metadata"]["uid"]);
 
     let created = hooks
-        .send(Method::POST, &v2, &server_object(env, "v2", "b", &json!({"host": "b", "port": 2})))
+        .send(Method::POST, &v2, &custom_resource(env, "v2", "b", &json!({"host": "b", "port": 2})))
         .await?;
     check_eq!((created.code, &created.body["spec"]["port"]), (201, &json!(2)));
     check_eq!(created.body["metadata"]["generation"], 1);
@@ -196,7 +196,7 @@ pub(super) async fn writes_without_changes_migrate_objects_to_the_storage_versio
     let env = &hooks.env;
     let v1 = path(env, "v1");
     let created =
-        hooks.send(Method::POST, &v1, &server_object(env, "v1", "a", &json!({"address": "a:1"}))).await?;
+        hooks.send(Method::POST, &v1, &custom_resource(env, "v1", "a", &json!({"address": "a:1"}))).await?;
     check_eq!(created.code, 201);
     let first = touch(&hooks, &format!("{v1}/a")).await?;
     check_eq!(created.body["metadata"]["resourceVersion"], first);
@@ -250,7 +250,7 @@ pub(super) async fn failed_conversions_are_reported(env: Env) -> Outcome {
             ),
         ),
     ] {
-        let mut object = server_object(env, "v2", case, &json!({"host": "a", "port": 1}));
+        let mut object = custom_resource(env, "v2", case, &json!({"host": "a", "port": 1}));
         object["metadata"]["annotations"] = json!({"case": case});
         let answer = hooks.send(Method::POST, &path(env, "v2"), &object).await?;
         let got = (answer.code, answer.status().2.replace(&url, "URL"));
@@ -260,12 +260,12 @@ pub(super) async fn failed_conversions_are_reported(env: Env) -> Outcome {
     }
     check!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     for case in ["uid", "label", "labels"] {
-        let mut object = server_object(env, "v2", case, &json!({"host": "a", "port": 1}));
+        let mut object = custom_resource(env, "v2", case, &json!({"host": "a", "port": 1}));
         object["metadata"]["annotations"] = json!({"case": case});
         check_eq!((case, hooks.send(Method::POST, &path(env, "v2"), &object).await?.code), (case, 500));
     }
     // A webhook can change labels and annotations. The server ignores changes of other metadata.
-    let mut object = server_object(env, "v2", "a", &json!({"host": "a", "port": 1}));
+    let mut object = custom_resource(env, "v2", "a", &json!({"host": "a", "port": 1}));
     object["metadata"]["annotations"] = json!({"case": "finalizers"});
     check_eq!(hooks.send(Method::POST, &path(env, "v2"), &object).await?.code, 201);
     let stored = hooks.send(Method::GET, &format!("{}/a", path(env, "v1")), &Value::Null).await?;

@@ -35,7 +35,8 @@ pub(super) fn warn_of_ports(path: &str, spec: &Value, out: &mut Vec<String>) {
     let mut earlier = Ports::default();
     let mut by_name: BTreeMap<&str, String> = BTreeMap::new();
     let mut same_names = Vec::new();
-    // No two warnings are equal, so `MAX_WARNINGS` warnings fill the response.
+    // The response drops repeated warnings, and holds at most `MAX_WARNINGS`. The warnings of this function all differ, so
+    // `MAX_WARNINGS` of them fill the response, and the remaining ports need no check.
     let last = out.len() + MAX_WARNINGS;
     for port in ports {
         if out.len() >= last {

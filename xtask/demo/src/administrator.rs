@@ -26,28 +26,28 @@ const ACTION_LIMIT: Duration = Duration::from_secs(20);
 
 /// Scales deployments and drains nodes until the task is aborted. A failed action is displayed, and not retried.
 pub(super) async fn administer(client: Client, tally: Arc<Tally>, seed: u64) {
-    let scaling = Operator::new(client.clone(), tally.clone(), seed);
-    let draining = Operator::new(client, tally, seed ^ 1);
+    let scaling = Administrator::new(client.clone(), tally.clone(), seed);
+    let draining = Administrator::new(client, tally, seed ^ 1);
     tokio::join!(scale_deployments(scaling), drain_nodes(draining));
 }
 
-async fn scale_deployments(mut operator: Operator) {
+async fn scale_deployments(mut administrator: Administrator) {
     loop {
         sleep(PAUSE).await;
-        let outcome = operator.scale_deployment().await;
-        operator.report(outcome);
+        let outcome = administrator.scale_deployment().await;
+        administrator.report(outcome);
     }
 }
 
-async fn drain_nodes(mut operator: Operator) {
+async fn drain_nodes(mut administrator: Administrator) {
     loop {
         sleep(PAUSE).await;
-        let outcome = operator.drain_node().await;
-        operator.report(outcome);
+        let outcome = administrator.drain_node().await;
+        administrator.report(outcome);
     }
 }
 
-struct Operator {
+struct Administrator {
     deployments: Api<Deployment>,
     nodes: Api<Node>,
     pods: Api<Pod>,
@@ -56,7 +56,7 @@ struct Operator {
     random: fastrand::Rng,
 }
 
-impl Operator {
+impl Administrator {
     fn new(client: Client, tally: Arc<Tally>, seed: u64) -> Self {
         Self {
             deployments: Api::all(client.clone()),
