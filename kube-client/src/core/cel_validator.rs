@@ -9,7 +9,7 @@ use kube_cel::CompiledSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::schema_validator::{Patterns, SchemaValidator, compile_patterns, without_nulls};
+use super::schema_validator::{Patterns, SchemaValidator, compile_patterns, without_disallowed_nulls};
 use super::validation_error::{ErrorKind, ValidationError, ValidationErrors};
 use super::{CustomResourceExt, Reason};
 
@@ -137,7 +137,7 @@ impl Validator {
     /// assert!(validator.validate_schema(&json!({"size": 1}), None).is_ok());
     /// ```
     pub fn validate_schema(&self, value: &Value, old: Option<&Value>) -> Result<(), ValidationErrors> {
-        let value = without_nulls(&self.schema, value.clone());
+        let value = without_disallowed_nulls(&self.schema, value.clone());
         let value = kube_cel::apply_defaults(&self.schema, &value);
         let (mut errors, is_blocked) = SchemaValidator::new(&self.patterns).validate(&self.schema, &value);
         if !is_blocked {

@@ -109,9 +109,8 @@ pub struct ConversionResponse {
     /// Whether the conversion succeeded. After a failure, the server rejects the user's request with the message of
     /// this status.
     pub result: Status,
-    /// The converted objects, in the order of the request; empty after a failure. The server
-    /// rejects a change of name, namespace or uid. Of the remaining metadata, the server uses only the converted labels and
-    /// annotations.
+    /// The converted objects, in the order of the request; empty after a failure. The server rejects a change of
+    /// name, namespace or uid. Of the remaining metadata, the server uses only the converted labels and annotations.
     #[serde(rename = "convertedObjects", default, deserialize_with = "null_as_default")]
     pub converted_objects: Vec<Value>,
 }

@@ -117,8 +117,8 @@ fn unit_nanos(unit: &str) -> Result<u64, ParseError> {
     })
 }
 
-/// Parses a decimal number of units, and returns it in nanoseconds. `unit` is the length of one unit in nanoseconds. Drops
-/// a fraction of a nanosecond.
+/// Converts `number`, a decimal number of units, into nanoseconds. `unit` is the length of one unit in nanoseconds. Drops a
+/// fraction of a nanosecond.
 fn parse_nanos(number: &str, unit: u64) -> Result<i64, ParseError> {
     // Only checks that `number` is a decimal number. The code below computes the value, because a float is not exact.
     number.parse::<f64>()?;

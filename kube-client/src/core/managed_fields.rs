@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 /// applied.
 ///
 /// `object` is the JSON of an object, such as a serialized `DynamicObject`. It must contain
-/// `metadata.managedFields`. The objects of kube-runtime's watchers lack this field by default. If a name occurs in
-/// `managedFields` and the object has no such field, the name is ignored.
+/// `metadata.managedFields`. The objects of kube-runtime's watchers lack this field by default. A field that is in
+/// `managedFields` but not in the object is ignored.
 ///
 /// ```
 /// use kube_client::core::applied_fields;

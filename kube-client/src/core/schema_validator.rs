@@ -11,7 +11,7 @@ use super::Reason;
 use super::validation_error::{ErrorKind, ValidationError};
 
 /// A schema or subschema: the JSON object with its keywords.
-type Node = Map<String, Value>;
+type SchemaObject = Map<String, Value>;
 
 /// The compiled patterns of a schema, by their text; `None` for a pattern that the crate `regex` does not support.
 pub(super) type Patterns = HashMap<String, Option<Regex>>;
@@ -55,8 +55,8 @@ impl<'p> SchemaValidator<'p> {
         Self { patterns, errors: Vec::new(), is_blocked: false }
     }
 
-    /// Validates a value from which `without_nulls` has removed nulls. Returns the errors, and whether the server would
-    /// skip the validation rules because of these errors.
+    /// Validates a value from which `without_disallowed_nulls` has removed nulls. Returns the errors, and whether the
+    /// server would skip the validation rules because of these errors.
     pub(super) fn validate(mut self, schema: &Value, value: &Value) -> (Vec<ValidationError>, bool) {
         self.check_value(schema, value, "");
         (self.errors, self.is_blocked)
@@ -100,7 +100,7 @@ impl<'p> SchemaValidator<'p> {
         self.check_composition(node, value, path);
     }
 
-    fn check_enum(&mut self, node: &Node, value: &Value, path: &str) {
+    fn check_enum(&mut self, node: &SchemaObject, value: &Value, path: &str) {
         let Some(allowed) = node.get("enum").and_then(Value::as_array) else { return };
         if !allowed.iter().any(|allowed| is_equal(allowed, value)) {
             let allowed: Vec<_> = allowed.iter().map(ToString::to_string).collect();
@@ -109,10 +109,10 @@ impl<'p> SchemaValidator<'p> {
         }
     }
 
-    fn check_object(&mut self, node: &Node, fields: &Map<String, Value>, path: &str) {
+    fn check_object(&mut self, node: &SchemaObject, fields: &Map<String, Value>, path: &str) {
         self.check_size(node, fields.len(), ["minProperties", "maxProperties"], "properties", path);
         let embedded: &[&str] =
-            if is_set(node, "x-kubernetes-embedded-resource") { &["apiVersion", "kind"] } else { &[] };
+            if has_flag(node, "x-kubernetes-embedded-resource") { &["apiVersion", "kind"] } else { &[] };
         let required = node.get("required").and_then(Value::as_array).into_iter().flatten();
         let required = required.filter_map(Value::as_str).chain(embedded.iter().copied());
         for name in required.filter(|name| !fields.contains_key(*name)) {
@@ -132,7 +132,7 @@ impl<'p> SchemaValidator<'p> {
         }
     }
 
-    fn check_array(&mut self, node: &Node, items: &[Value], path: &str) {
+    fn check_array(&mut self, node: &SchemaObject, items: &[Value], path: &str) {
         self.check_size(node, items.len(), ["minItems", "maxItems"], "items", path);
         if let Some(schema) = node.get("items") {
             for (index, item) in items.iter().enumerate() {
@@ -160,7 +160,7 @@ impl<'p> SchemaValidator<'p> {
         }
     }
 
-    fn check_string(&mut self, node: &Node, text: &str, path: &str) {
+    fn check_string(&mut self, node: &SchemaObject, text: &str, path: &str) {
         self.check_size(node, text.chars().count(), ["minLength", "maxLength"], "characters", path);
         if let Some(pattern) = node.get("pattern").and_then(Value::as_str) {
             match self.patterns.get(pattern) {
@@ -183,7 +183,14 @@ impl<'p> SchemaValidator<'p> {
     }
 
     /// Checks a size against its bounds. A size above its maximum prevents the evaluation of the rules.
-    fn check_size(&mut self, node: &Node, size: usize, [min, max]: [&str; 2], what: &str, path: &str) {
+    fn check_size(
+        &mut self,
+        node: &SchemaObject,
+        size: usize,
+        [min, max]: [&str; 2],
+        what: &str,
+        path: &str,
+    ) {
         let bound =
             |key: &str| node.get(key).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok());
         if let Some(bound) = bound(min).filter(|bound| size < *bound) {
@@ -195,34 +202,34 @@ impl<'p> SchemaValidator<'p> {
         }
     }
 
-    fn check_number(&mut self, node: &Node, number: &Number, path: &str) {
+    fn check_number(&mut self, node: &SchemaObject, number: &Number, path: &str) {
         if let Some(format) = violated_format(node, number) {
             return self.report_invalid(path, format!("must be within the range of {format}"));
         }
         let Some(value) = number.as_f64() else { return };
         let bound = |key: &str| node.get(key).and_then(Value::as_f64);
         if let Some(minimum) = bound("minimum") {
-            let is_exclusive = is_set(node, "exclusiveMinimum");
+            let is_exclusive = has_flag(node, "exclusiveMinimum");
             if value < minimum || is_exclusive && value <= minimum {
                 let or_equal = if is_exclusive { "" } else { " or equal to" };
                 self.report_invalid(path, format!("should be greater than{or_equal} {minimum}"));
             }
         }
         if let Some(maximum) = bound("maximum") {
-            let is_exclusive = is_set(node, "exclusiveMaximum");
+            let is_exclusive = has_flag(node, "exclusiveMaximum");
             if value > maximum || is_exclusive && value >= maximum {
                 let or_equal = if is_exclusive { "" } else { " or equal to" };
                 self.report_invalid(path, format!("should be less than{or_equal} {maximum}"));
             }
         }
         if let Some(factor) = bound("multipleOf")
-            && (value / factor).fract() != 0.0
+            && !is_multiple(value, factor)
         {
             self.report_invalid(path, format!("should be a multiple of {factor}"));
         }
     }
 
-    fn check_composition(&mut self, node: &Node, value: &Value, path: &str) {
+    fn check_composition(&mut self, node: &SchemaObject, value: &Value, path: &str) {
         let schemas = |key: &str| node.get(key).and_then(Value::as_array).map(Vec::as_slice);
         for schema in schemas("allOf").unwrap_or_default() {
             self.check_value(schema, value, path);
@@ -249,7 +256,7 @@ impl<'p> SchemaValidator<'p> {
 }
 
 /// Removes the nulls of fields that are not nullable, as the server does before it validates.
-pub(super) fn without_nulls(schema: &Value, value: Value) -> Value {
+pub(super) fn without_disallowed_nulls(schema: &Value, value: Value) -> Value {
     match (schema, value) {
         (Value::Object(node), Value::Object(fields)) => {
             let properties = node.get("properties").and_then(Value::as_object);
@@ -258,7 +265,7 @@ pub(super) fn without_nulls(schema: &Value, value: Value) -> Value {
                 let schema = properties.and_then(|properties| properties.get(&name)).or(values);
                 match schema {
                     Some(schema) if field.is_null() && !schema.as_object().is_some_and(is_nullable) => None,
-                    Some(schema) => Some((name, without_nulls(schema, field))),
+                    Some(schema) => Some((name, without_disallowed_nulls(schema, field))),
                     None => Some((name, field)),
                 }
             });
@@ -266,17 +273,17 @@ pub(super) fn without_nulls(schema: &Value, value: Value) -> Value {
         }
         (Value::Object(node), Value::Array(items)) => {
             let Some(schema) = node.get("items") else { return Value::Array(items) };
-            Value::Array(items.into_iter().map(|item| without_nulls(schema, item)).collect())
+            Value::Array(items.into_iter().map(|item| without_disallowed_nulls(schema, item)).collect())
         }
         (_, value) => value,
     }
 }
 
-fn is_nullable(node: &Node) -> bool {
-    is_set(node, "nullable")
+fn is_nullable(node: &SchemaObject) -> bool {
+    has_flag(node, "nullable")
 }
 
-fn is_set(node: &Node, key: &str) -> bool {
+fn has_flag(node: &SchemaObject, key: &str) -> bool {
     node.get(key) == Some(&Value::Bool(true))
 }
 
@@ -286,8 +293,8 @@ fn field_path(path: &str, name: &str) -> String {
 }
 
 /// The type of the schema, if the value has another type.
-fn violated_type(node: &Node, value: &Value) -> Option<String> {
-    if is_set(node, "x-kubernetes-int-or-string") {
+fn violated_type(node: &SchemaObject, value: &Value) -> Option<String> {
+    if has_flag(node, "x-kubernetes-int-or-string") {
         return (!value.is_string() && !is_integer(value)).then(|| "integer,string".to_owned());
     }
     let expected = node.get("type").and_then(Value::as_str)?;
@@ -301,6 +308,13 @@ fn violated_type(node: &Node, value: &Value) -> Option<String> {
         _ => true,
     };
     (!is_valid).then(|| expected.to_owned())
+}
+
+/// Whether the server treats `value` as a multiple of `factor`: it tolerates a relative error of 10^-9. For a factor below 1,
+/// it multiplies by the reciprocal.
+fn is_multiple(value: f64, factor: f64) -> bool {
+    let quotient = if factor < 1.0 { 1.0 / factor * value } else { value / factor };
+    (quotient - quotient.round()).abs() <= 1e-9 * quotient.abs().max(1.0)
 }
 
 /// Whether a value is a number without a fraction: the server also accepts `3.0` as an integer.
@@ -322,7 +336,7 @@ fn type_name(value: &Value) -> &'static str {
 
 /// The integer format whose range does not contain the number; `None` if the number is in range, or if the node is not an
 /// integer and has no integer format. An integer without a format, or with another format, has the range of `int64`.
-fn violated_format(node: &Node, number: &Number) -> Option<&'static str> {
+fn violated_format(node: &SchemaObject, number: &Number) -> Option<&'static str> {
     let is_integer = node.get("type").and_then(Value::as_str) == Some("integer");
     let format = node.get("format").and_then(Value::as_str);
     let (name, range) = match format {

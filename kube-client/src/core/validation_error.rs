@@ -51,7 +51,8 @@ impl ValidationErrors {
         &self.0
     }
 
-    /// The errors for which an API server refuses the value. Omits the rules and patterns that were not evaluated.
+    /// The violations of the schema and of the rules. Omits the rules and patterns that were not evaluated: for such a
+    /// rule or pattern, an API server may accept or refuse the value.
     pub fn violations(&self) -> impl Iterator<Item = &ValidationError> {
         self.0.iter().filter(|error| error.kind != ErrorKind::NotEvaluated)
     }

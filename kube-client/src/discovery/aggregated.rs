@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    apigroup::{ApiGroup, ServedResource, VersionData},
+    apigroup::{ApiGroup, ServedResource, ServedVersion},
     failure::{GroupFailure, display_name},
     json::{elements, is_segment, string_or_empty},
 };
@@ -21,7 +21,7 @@ use crate::{
     error::DiscoveryError,
 };
 
-/// Reads a group of the document; `None` if no version of the group can be used.
+/// Reads a group from `item`, the group's entry in a document; `None` if no version of the group can be used.
 pub(super) fn parse_group(group: &str, item: &Value, failures: &mut Vec<GroupFailure>) -> Option<ApiGroup> {
     let versions = match elements(&item["versions"]) {
         Ok([]) => {
@@ -44,7 +44,7 @@ pub(super) fn parse_group(group: &str, item: &Value, failures: &mut Vec<GroupFai
 }
 
 /// Reads a version of a group; `None` if the version cannot be used.
-fn parse_version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<VersionData> {
+fn parse_version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<ServedVersion> {
     let version = string_or_empty(&entry["version"]);
     if !is_segment(version) {
         failures.push(GroupFailure::invalid_document(
@@ -76,7 +76,7 @@ fn parse_version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -
             Err(what) => invalid(what),
         }
     }
-    Some(VersionData { version: version.to_owned(), served_resources })
+    Some(ServedVersion { version: version.to_owned(), served_resources })
 }
 
 /// Reads a resource. Returns `None` for a resource that exists only as the parent of its subresources; such a resource

@@ -35,9 +35,9 @@ impl ServedResource {
     }
 }
 
-/// A version of a group, and the resources that the version has.
+/// A version of a group, with the resources that the server serves in this version.
 #[derive(Debug, Clone)]
-pub(super) struct VersionData {
+pub(super) struct ServedVersion {
     pub(super) version: String,
     pub(super) served_resources: Vec<ServedResource>,
 }
@@ -68,7 +68,7 @@ pub(super) struct VersionData {
 pub struct ApiGroup {
     name: String,
     /// The most stable and newest version first.
-    versions: Vec<VersionData>,
+    versions: Vec<ServedVersion>,
     preferred: Option<String>,
 }
 
@@ -80,7 +80,7 @@ impl ApiGroup {
     /// used.
     pub(super) fn new(
         name: String,
-        mut versions: Vec<VersionData>,
+        mut versions: Vec<ServedVersion>,
         preferred: Option<String>,
     ) -> Option<Self> {
         let mut seen = HashSet::new();

@@ -48,8 +48,8 @@ impl Discovery {
     /// kind (case-sensitive).
     ///
     /// `NAME.GROUP` and `NAME.VERSION.GROUP` select a group: `deployments.apps`, `deploy.v1.apps`. The start of the
-    /// group's name suffices (`hpa.auto`), except after a kind. Without a group, the first group of the server with such
-    /// a resource is used. Without a version, the preferred version is used if it has the resource.
+    /// group's name suffices (`hpa.auto`), except after a kind. Without a group, the first group in the order of the
+    /// server that has such a resource is used. Without a version, the preferred version is used if it has the resource.
     ///
     /// ```
     /// use kube_client::Discovery;
@@ -105,18 +105,20 @@ impl Discovery {
         self.groups.iter().flat_map(ApiGroup::resources_by_preference)
     }
 
-    /// Finds a resource by its plural, short name or singular. `name` must be in lower case. If `name` has a group,
-    /// searches the group of this name first, and then the groups whose names begin with the name of the group.
-    fn find_by_name(&self, name: ResourceArgument<'_>) -> Option<&ServedResource> {
-        let exact = |served: &&ServedResource| name.group.is_none_or(|group| served.resource.group == group);
+    /// Finds a resource by its plural, short name or singular. The texts in `wanted` must be in lower case. If `wanted`
+    /// has a group, searches the group with exactly this name first, and then all groups whose names begin with this text.
+    fn find_by_name(&self, wanted: ResourceArgument<'_>) -> Option<&ServedResource> {
+        let exact =
+            |served: &&ServedResource| wanted.group.is_none_or(|group| served.resource.group == group);
         let prefix = |served: &&ServedResource| {
-            name.group.is_some_and(|group| served.resource.group.starts_with(group))
+            wanted.group.is_some_and(|group| served.resource.group.starts_with(group))
         };
-        let version =
-            |served: &&ServedResource| name.version.is_none_or(|version| served.resource.version == version);
-        let plural = |served: &ServedResource| served.resource.plural == name.name;
-        let short = |served: &ServedResource| served.short_names.iter().any(|short| short == name.name);
-        let singular = |served: &ServedResource| served.singular == name.name && !name.name.is_empty();
+        let version = |served: &&ServedResource| {
+            wanted.version.is_none_or(|version| served.resource.version == version)
+        };
+        let plural = |served: &ServedResource| served.resource.plural == wanted.name;
+        let short = |served: &ServedResource| served.short_names.iter().any(|short| short == wanted.name);
+        let singular = |served: &ServedResource| served.singular == wanted.name && !wanted.name.is_empty();
         let matchers: [&dyn Fn(&ServedResource) -> bool; 3] = [&plural, &short, &singular];
         let within = |in_group: &dyn Fn(&&ServedResource) -> bool| {
             matchers.iter().find_map(|matches| {
@@ -127,11 +129,11 @@ impl Discovery {
     }
 
     /// Finds a resource by its kind and the full name of its group.
-    fn find_by_kind(&self, name: ResourceArgument<'_>) -> Option<&ServedResource> {
+    fn find_by_kind(&self, wanted: ResourceArgument<'_>) -> Option<&ServedResource> {
         self.served_resources().find(|ServedResource { resource, .. }| {
-            resource.kind == name.name
-                && name.group.is_none_or(|group| resource.group == group)
-                && name.version.is_none_or(|version| resource.version == version)
+            resource.kind == wanted.name
+                && wanted.group.is_none_or(|group| resource.group == group)
+                && wanted.version.is_none_or(|version| resource.version == version)
         })
     }
 }

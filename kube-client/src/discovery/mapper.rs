@@ -1,7 +1,7 @@
 //! `RestMapper`: a cached [`Discovery`] that is refreshed when a name is not found.
 //!
-//! The tokio mutex is held during a refresh, so that only one refresh is in flight. The std mutex guards the state and
-//! must not be held across an await.
+//! A refresh holds the tokio mutex `refreshing`, so that only one refresh is in flight. The std mutex `state` guards the
+//! cache and must not be held across an await.
 
 use std::{
     fmt,
@@ -57,7 +57,7 @@ pub struct RestMapper {
     min_refresh_interval: Duration,
 }
 
-/// The state that all clones of a mapper share.
+/// The client, the cache and the lock that all clones of a mapper share.
 struct Shared {
     client: Client,
     state: Mutex<State>,

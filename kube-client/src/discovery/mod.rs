@@ -139,7 +139,7 @@ impl Discovery {
         Ok(self)
     }
 
-    /// The same as [`run`](Self::run): both use aggregated discovery. The name exists for compatibility with kube.
+    /// The same as [`run`](Self::run): both use aggregated discovery. The name exists for compatibility with the crate kube.
     ///
     /// # Errors
     /// As for [`run`](Self::run).
@@ -180,7 +180,7 @@ impl Discovery {
         self.get(group).is_some()
     }
 
-    /// The resource of a kind. If several resources have this kind, the first in the order of the server.
+    /// The resource of a kind. If several resources have this kind, returns the first in the order of the server.
     pub fn resolve_gvk(&self, gvk: &GroupVersionKind) -> Option<(ApiResource, ApiCapabilities)> {
         Some(self.get(&gvk.group)?.find_kind(&gvk.version, &gvk.kind)?.resource_and_capabilities())
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     aggregated::response_kind,
-    apigroup::{ApiGroup, ServedResource, VersionData},
+    apigroup::{ApiGroup, ServedResource, ServedVersion},
     failure::GroupFailure,
     json::{elements, is_segment},
 };
@@ -129,7 +129,7 @@ pub(super) async fn fetch_groups(
         }
     });
     let documents: Vec<_> = stream::iter(requests).buffered(MAX_CONCURRENT_REQUESTS).collect().await;
-    let mut read: Vec<Vec<VersionData>> = listed.iter().map(|_| Vec::new()).collect();
+    let mut read: Vec<Vec<ServedVersion>> = listed.iter().map(|_| Vec::new()).collect();
     for (index, data, problems) in documents {
         failures.extend(problems);
         read[index].extend(data);
@@ -143,7 +143,7 @@ pub(super) async fn fetch_version(
     client: &Client,
     gv: &GroupVersion,
     failures: &mut Vec<GroupFailure>,
-) -> Result<VersionData> {
+) -> Result<ServedVersion> {
     let root = if gv.group.is_empty() { "/api" } else { "/apis" };
     let document: Value =
         client.request_document(&format!("{root}/{}", gv.api_version()), "application/json").await?;
@@ -184,7 +184,7 @@ pub(super) async fn fetch_version(
         let subresource = ServedResource::new(resource, parent.capabilities.scope, found.verbs);
         parent.capabilities.subresources.push((subresource.resource, subresource.capabilities));
     }
-    Ok(VersionData { version: gv.version.clone(), served_resources })
+    Ok(ServedVersion { version: gv.version.clone(), served_resources })
 }
 
 /// Converts an entry of the document to a [`ServedResource`] with the group and version of the document, even if the

@@ -58,6 +58,7 @@ fn error_texts_contain_the_field_and_the_violated_constraint() {
         "r": {"type": "string"},
         "n": {"type": "integer", "minimum": 1, "maximum": 9, "multipleOf": 2},
         "x": {"type": "number", "minimum": 0, "exclusiveMinimum": true},
+        "y": {"type": "number", "multipleOf": 0.1},
         "s": {"type": "string", "minLength": 2, "maxLength": 3, "pattern": "^a"},
         "l": {"type": "array", "maxItems": 1, "items": {"type": "string", "enum": ["a", "b"]}},
         "m": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"], "items": {"type": "object"}},
@@ -79,6 +80,8 @@ fn error_texts_contain_the_field_and_the_violated_constraint() {
     assert_errors(&schema, &valid("n", json!(u64::MAX)), &["n: must be within the range of int64"]);
     assert_errors(&schema, &valid("n", json!("2")), &["n: must be of type integer: \"string\""]);
     assert_errors(&schema, &valid("x", json!(0)), &["x: should be greater than 0"]);
+    assert_errors(&schema, &valid("y", json!(0.3)), &[]);
+    assert_errors(&schema, &valid("y", json!(0.35)), &["y: should be a multiple of 0.1"]);
     assert_errors(
         &schema,
         &valid("s", json!("b")),

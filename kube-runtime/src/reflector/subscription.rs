@@ -22,8 +22,8 @@ use std::{
 /// The stream of a store's changes for one subscriber; see [`Store::subscribe`]. A store can have any number of
 /// subscribers.
 ///
-/// The stream begins with a replay: an addition for each object that the store contains. The changes follow. An
-/// empty map to which a subscriber applies all deltas of the stream, one after the other, gets the content of the store.
+/// The stream begins with a replay: an addition for each object that the store contains. The changes follow. If
+/// a subscriber applies all deltas, one after the other, to an empty map, the map has the content of the store.
 ///
 /// # Backlog
 ///

@@ -1,5 +1,5 @@
-//! `ServingCertificate`: the certificate of a server, from files. Before a handshake, the server checks the files if the
-//! last check was [`CHECK_INTERVAL`] ago. It uses a changed certificate for new connections.
+//! `ServingCertificate`: the certificate of a server, from files. Before a TLS handshake, the server checks the files,
+//! except if the last check was less than [`CHECK_INTERVAL`] ago. It uses a changed certificate for new connections.
 
 use kube_client::client::crypto_provider;
 use rustls::crypto::CryptoProvider;

@@ -32,7 +32,10 @@ impl ServerTls {
     }
 
     /// Refreshes the certificate if a check is due, and performs the handshake.
-    pub(super) async fn accept(&self, stream: WriteTimeoutStream) -> io::Result<TlsStream<WriteTimeoutStream>> {
+    pub(super) async fn accept(
+        &self,
+        stream: WriteTimeoutStream,
+    ) -> io::Result<TlsStream<WriteTimeoutStream>> {
         self.certificate.refresh().await;
         self.acceptor.accept(stream).await
     }

@@ -59,8 +59,8 @@ pub fn condition(
 }
 
 /// Adds a condition, or replaces the condition with the same type. Does the same as `meta.SetStatusCondition` of
-/// apimachinery. Returns whether the list has changed: if not, the status of the object does not
-/// have to be written.
+/// apimachinery. Returns whether the list has changed: if not, the status of the object does not have to
+/// be written.
 ///
 /// `last_transition_time` changes only with the status of the condition. If only the reason or the message changes, the
 /// previous time stays.

@@ -92,7 +92,7 @@ pub trait WatchStreamExt: Stream {
     }
 
     /// Emits the first state of each object. Emits a later state only if the predicate's hash of that state differs from
-    /// the last hash of the object, or if the filter has evicted the last hash (see [`PredicateConfig::ttl`]). Always emits a
+    /// the last hash of the object, or if the filter has evicted the last hash; see [`PredicateConfig`]. Always emits a
     /// state for which the predicate returns `None`.
     ///
     /// The filter receives objects, not events: it emits a deleted object only if the hash changed. Use the filter

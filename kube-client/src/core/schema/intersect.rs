@@ -8,8 +8,9 @@ use super::{
     rewrite::Rewriter,
 };
 
-/// Narrows `node` to the values that `other` also accepts. If no value can have the types of both schemas, reports a
-/// problem and does not change `node`. `other` must have been rewritten; `node` may lack a type.
+/// Narrows `node` to the values that `other` also accepts. If both schemas have a keyword for which `merge_keyword` has no
+/// rule, `node` keeps its own value of the keyword. If no value can have the types of both schemas, reports a problem and
+/// does not change `node`. `other` must have been rewritten; `node` may lack a type.
 pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut JsonObject, other: JsonObject) {
     if let (Some(a), Some(b)) = (type_of(node), type_of(&other))
         && a != b
@@ -29,8 +30,9 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut JsonObject, other: J
         match (key.as_str(), node.get_mut(&key)) {
             ("oneOf" | "anyOf", Some(own)) if *own != value => add_to_all_of(node, json!({ key: value })),
             (_, Some(own)) => merge_keyword(rewriter, &key, own, value),
-            // If `other` accepts any value, copy this flag only into a node that has the type `object` or accepts any
-            // type. Without the flag, the API server would prune the unknown fields of an object.
+            // If `other` accepts any value, copy `x-kubernetes-preserve-unknown-fields` only into a node that has the
+            // type `object` or accepts any type. Without this keyword, the API server would prune the unknown fields of
+            // an object.
             ("x-kubernetes-preserve-unknown-fields", None)
                 if typed && !is_object && other_accepts_any_type => {}
             // A node with a type or with `x-kubernetes-int-or-string`, and without `nullable`, rejects null. Its

@@ -172,7 +172,8 @@ fn convert_exclusive_bound(node: &mut JsonObject, exclusive: &str, bound: &str) 
 }
 
 /// Removes a format that the server does not support. If the node is an integer and the removed format has up to 32 bits,
-/// such as `uint8`, adds the bounds of the format that the node lacks.
+/// such as `uint8`, the node gets the minimum and the maximum of the format. A bound that the node already has is not
+/// changed.
 fn convert_format(node: &mut JsonObject) {
     let Some(format) = node.get("format").and_then(Value::as_str) else { return };
     if SUPPORTED_FORMATS.contains(&format) {

@@ -35,7 +35,7 @@
 //! `#[schemars(extend("x-kubernetes-validations" = [{"rule": "self > 0"}]))]`.
 //!
 //! [`StructuralSchemaRewriter`] always succeeds. Some subschemas cannot be expressed as a structural schema; the rewriter
-//! replaces each of them with a schema that accepts any value.
+//! replaces each of them with a less strict schema, usually one that accepts any value.
 //! [`try_transform`](StructuralSchemaRewriter::try_transform) also reports these subschemas.
 //!
 //! This module must not depend on `CustomResourceDefinition` or on the derive macro.
@@ -68,7 +68,7 @@ pub(crate) use self::validation_rules::report_refused_keywords;
 type JsonObject = Map<String, Value>;
 
 /// Rewrites a schema into a structural schema. Replaces each subschema that cannot be expressed as a structural schema:
-/// the replacement accepts any value.
+/// the replacement is less strict, and usually accepts any value.
 ///
 /// Supports the schemas that schemars generates with any settings, with or without inlined subschemas.
 ///
@@ -106,7 +106,8 @@ impl Transform for StructuralSchemaRewriter {
     }
 }
 
-/// The structural schema of `T`. A part of `T` that cannot be expressed as a structural schema accepts any value.
+/// The structural schema of `T`. For a part of `T` that cannot be expressed as a structural schema, the schema is less
+/// strict, and usually accepts any value.
 pub fn schema_for<T: JsonSchema>() -> JSONSchemaProps {
     generate_schema::<T>().0
 }
@@ -161,7 +162,7 @@ fn preserve_arbitrary_json(definitions: &mut JsonObject) {
     }
 }
 
-/// A generator of JSON schemas with the settings that [`StructuralSchemaRewriter`] needs.
+/// A generator of JSON schemas with the settings for which [`StructuralSchemaRewriter`] loses the least information.
 pub(crate) fn json_schema_generator() -> SchemaGenerator {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         // With inlined subschemas, an `Option<T>` would not be nullable if the schema of `T` has no `type`: for example,

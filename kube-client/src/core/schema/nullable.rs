@@ -30,7 +30,7 @@ pub(super) fn rewrite_null_type(node: &mut JsonObject) {
     }
 }
 
-/// Makes the node accept null and an empty object: the strictest structural schema that accepts null.
+/// Makes the node accept null and an empty object. The API server prunes the fields of an object that is not empty.
 pub(super) fn accept_null_and_empty_object(node: &mut JsonObject) {
     node.insert("type".to_owned(), json!("object"));
     set_nullable(node);

@@ -108,7 +108,7 @@ fn has_lookaround_or_backreference(pattern: &str) -> bool {
     const LOOKAROUNDS: [&str; 4] = ["(?=", "(?!", "(?<=", "(?<!"];
     let mut is_in_class = false;
     let mut is_escaped = false;
-    // The index of the first character of the last class. A `]` at this index does not end the class.
+    // The index after the `[` or `[^` that begins the current class. A `]` at this index does not end the class.
     let mut class_start = 0;
     for (index, letter) in pattern.char_indices() {
         if is_escaped {

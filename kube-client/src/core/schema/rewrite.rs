@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{JsonObject, SchemaProblem, composition, defaults, keywords, nullable};
 
-/// Rewrites a whole schema in place. Returns a problem for each node that accepts more values than before.
+/// Rewrites a whole schema in place. Returns the problems: most of them are nodes that accept more values than before.
 pub(super) fn rewrite_schema(schema: &mut Schema) -> Vec<SchemaProblem> {
     let raw = schema.clone().to_value();
     let mut rewriter = Rewriter { root: raw.clone(), ..Rewriter::default() };
@@ -78,10 +78,10 @@ impl Rewriter {
         result
     }
 
-    /// Replaces a node that has a reference with the target of the reference. `beside` contains the other keywords of
-    /// the node: annotations in `beside` replace the target's annotations, and validations in `beside` are added to the
-    /// target's validations. If the target does not exist or the recursion is too deep, reports a problem and returns a
-    /// schema that accepts any value.
+    /// Rewrites a node with a `$ref`: the target of `reference` replaces the node. `beside` contains the other keywords
+    /// of the node: annotations in `beside` replace the target's annotations, and validations in `beside` are added to
+    /// the target's validations. If the target does not exist or the recursion is too deep, reports a problem and
+    /// returns a schema that accepts any value.
     fn expand_reference(&mut self, beside: JsonObject, reference: &Value) -> JsonObject {
         let name = reference.as_str().unwrap_or_default().to_owned();
         // Expand a recursive type for two levels, so that the server also validates the fields of the first nested
@@ -176,7 +176,7 @@ impl Rewriter {
         if keywords::type_of(node) == Some("array") && !node.contains_key("items") {
             node.insert("items".to_owned(), Value::Object(any_value_schema()));
         }
-        self.drop_list_type_map_of_untyped_items(node);
+        self.drop_map_list_type_if_items_are_untyped(node);
         nullable::move_enum_to_all_of(node);
         if let Some(default) = node.get("default")
             && let Err(what) = defaults::check_default(default, node)
@@ -188,7 +188,7 @@ impl Rewriter {
 
     /// Drops the list type `map` if the items accept any value, for example because the type is recursive. The API
     /// server would reject the keys of such a list, because the items have no fields.
-    fn drop_list_type_map_of_untyped_items(&mut self, node: &mut JsonObject) {
+    fn drop_map_list_type_if_items_are_untyped(&mut self, node: &mut JsonObject) {
         let items = node.get("items").and_then(Value::as_object);
         if node.get("x-kubernetes-list-type") == Some(&json!("map"))
             && items.is_some_and(keywords::accepts_any_type)

@@ -1,7 +1,7 @@
 //! Reduces a subschema of `oneOf`, `anyOf` or `not` to value validations. In a structural schema, these keywords may
 //! contain only value validations, and only for fields that are also specified outside of these keywords.
 //!
-//! The result omits value validations that the outer schema also has.
+//! The reduced subschema omits value validations that are also outside of the keyword.
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,8 @@ pub(super) fn value_validations_missing_in(
             rest.insert((*key).to_owned(), value.clone());
         }
     }
-    // `exclusiveMinimum` and `exclusiveMaximum` have no effect without the bound, so keep both keywords.
+    // `exclusiveMinimum` has no effect without `minimum`: if `rest` has one of the two, copy the other one too. The same
+    // applies to the maximum.
     for (exclusive, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
         if (rest.contains_key(exclusive) || rest.contains_key(bound))
             && let Some(value) = variant.get(bound)

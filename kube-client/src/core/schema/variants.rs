@@ -11,7 +11,7 @@ use super::JsonObject;
 /// forbids unknown properties.
 pub(super) fn are_exclusive(variants: &[JsonObject], closed: &[bool]) -> bool {
     let named = closed.iter().all(|closed| *closed) && {
-        let keys: Vec<_> = variants.iter().map(only_required_property).collect();
+        let keys: Vec<_> = variants.iter().map(only_property_if_required).collect();
         keys.iter().all(Option::is_some) && (1..keys.len()).all(|i| !keys[..i].contains(&keys[i]))
     };
     named || tag_property(variants).is_some()
@@ -26,7 +26,7 @@ pub(super) fn variant_names(variants: &[JsonObject]) -> Vec<Option<String>> {
         }
         match tag {
             Some(tag) => only_string(enum_of(variant, tag)?),
-            None => only_required_property(variant).map(str::to_owned),
+            None => only_property_if_required(variant).map(str::to_owned),
         }
     };
     variants.iter().map(label).collect()
@@ -58,7 +58,7 @@ fn is_required(variant: &JsonObject, name: &str) -> bool {
 }
 
 /// The name of a variant's only property, if it is required.
-fn only_required_property(variant: &JsonObject) -> Option<&str> {
+fn only_property_if_required(variant: &JsonObject) -> Option<&str> {
     let properties = variant.get("properties")?.as_object()?;
     let name = properties.keys().next()?;
     (properties.len() == 1 && is_required(variant, name)).then_some(name)

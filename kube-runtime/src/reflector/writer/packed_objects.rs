@@ -138,8 +138,8 @@ impl<K: Storable> Writer<K> {
         Poll::Ready(())
     }
 
-    /// Replaces each object of a batch by its packed form, in the readers' map and in the snapshot in progress, if they still
-    /// contain the object.
+    /// Replaces each object of a batch by its packed form. Does so in the readers' map and in the snapshot in progress, if
+    /// they still contain the object.
     fn store_packed(&mut self, batch: &Batch<K>) {
         let Self { shared, snapshot, move_queue, outdated, .. } = self;
         for (object, packed) in batch.packed_objects() {

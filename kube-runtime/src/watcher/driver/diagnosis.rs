@@ -13,7 +13,8 @@ use std::time::Duration;
 /// The period in which each [`LogLimit`] of [`Diagnosis`] permits one warning, except for `opaque_log`.
 const WARNING_PERIOD: Duration = Duration::from_secs(60);
 
-/// The variant of a [`State`], without its data. [`Diagnosis::record_transition`] compares the variants before and after a step.
+/// The variant of a [`State`], without its data. [`Diagnosis::record_transition`] compares the variants before and after a
+/// step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Start,
