@@ -1,4 +1,4 @@
-//! The only source of time and of random numbers of a `Sim`.
+//! The only source of times and random numbers for a `Sim`.
 //!
 //! Other modules must not read the system clock or generate random numbers: a run is reproducible only if all its times
 //! and random numbers come from this module. Timers use tokio's clock.
@@ -17,8 +17,8 @@ pub(crate) struct Clock(Arc<Mutex<Source>>);
 enum Source {
     /// The system clock plus the time that [`Clock::advance`] has added.
     Wall(SignedDuration),
-    /// A clock that showed `start` at the instant `since`, and advances with tokio's clock. If tokio's clock is paused,
-    /// the run is reproducible.
+    /// The time `start`, plus the time that tokio's clock has advanced since the instant `since`. [`Clock::advance`] moves
+    /// `start`. If tokio's clock is paused, the run is reproducible.
     Tokio { start: Timestamp, since: Instant },
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn format_micros(at: Timestamp) -> String {
 }
 
 /// A random number generator of a simulation. The simulation uses random numbers for uids, generated names, cluster IPs,
-/// timeouts of watches, fault rules and the workload.
+/// node ports, timeouts of watches, fault rules and the workload.
 #[derive(Clone, Debug)]
 #[expect(clippy::disallowed_types, reason = "the one source of randomness")]
 pub(crate) struct Random(fastrand::Rng);
@@ -97,9 +97,10 @@ impl Random {
         Self(fastrand::Rng::with_seed(seed))
     }
 
-    /// A generator whose numbers depend on the seed and on `stream`.
+    /// A generator for one of many streams of random numbers. The numbers depend on the seed and on `stream`, which
+    /// identifies the stream.
     pub(crate) fn stream(seed: u64, stream: u64) -> Self {
-        // The multiplier gives neighbouring values of `stream` seeds that are far apart.
+        // Because of the multiplier, neighbouring values of `stream` lead to seeds that are far apart.
         Self::seeded(seed ^ stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uids_are_version_four_and_depend_only_on_the_seed() {
+    fn uids_are_version_four_and_the_seed_determines_their_sequence() {
         let (mut a, mut b) = (Random::seeded(7), Random::seeded(7));
         let uid = a.uid();
         assert_eq!(uid, b.uid());

@@ -139,8 +139,8 @@ fn subdomain_problems(name: &str) -> Vec<&'static str> {
     problems
 }
 
-/// Returns the name of a resource or kind, followed by its API group, such as `deployments.apps`. In the core group,
-/// returns the name alone.
+/// Returns the name of a resource or kind, followed by its API group, such as `deployments.apps`. For the core
+/// group, returns `resource` unchanged.
 pub(crate) fn with_group(resource: &str, group: &str) -> String {
     if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }

@@ -7,10 +7,10 @@ use serde_json::Value;
 pub(crate) const MAX_DEPTH: usize = 127;
 
 /// Whether the value has at most `limit` levels of objects and lists.
-pub(crate) fn is_within(limit: usize, value: &Value) -> bool {
+pub(crate) fn has_at_most_levels(limit: usize, value: &Value) -> bool {
     match value {
-        Value::Array(items) => limit > 0 && items.iter().all(|item| is_within(limit - 1, item)),
-        Value::Object(map) => limit > 0 && map.values().all(|value| is_within(limit - 1, value)),
+        Value::Array(items) => limit > 0 && items.iter().all(|item| has_at_most_levels(limit - 1, item)),
+        Value::Object(map) => limit > 0 && map.values().all(|value| has_at_most_levels(limit - 1, value)),
         _ => true,
     }
 }

@@ -31,7 +31,7 @@ pub enum WatchList {
     Ignored,
 }
 
-/// The settings of a simulation that the handling of requests needs.
+/// The settings that the handling of requests needs.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) watch_list: WatchList,
@@ -40,7 +40,7 @@ pub(crate) struct Settings {
     pub(crate) services: Vec<ServiceAddress>,
     /// The range of the cluster IPs of services.
     pub(crate) service_range: ServiceRange,
-    /// The seed of the random numbers of the server and of the fault rules.
+    /// The seed for the random numbers of the server and the fault rules.
     pub(crate) seed: u64,
     /// Whether role-based access control (RBAC) authorizes requests.
     pub(crate) rbac: bool,

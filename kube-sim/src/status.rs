@@ -183,7 +183,7 @@ impl SimError {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message).with_details(name, group, resource)
     }
 
-    /// 403 for a path that is not a resource.
+    /// 403 for a path outside of the resources, such as `/metrics`.
     pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str) -> Self {
         let message = format!("forbidden: User {user:?} cannot {verb} path {path:?}");
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message).with_empty_details()

@@ -67,7 +67,7 @@ impl Kubeconfig {
         }
     }
 
-    /// Joins each relative path in the entries to `folder`, so that the path is absolute.
+    /// Joins each relative path in the clusters and users to `folder`, which is an absolute path.
     fn resolve_paths(&mut self, folder: &Path) {
         self.for_each_path(|path| resolve_path(path, folder));
     }
@@ -99,7 +99,8 @@ pub(super) fn read_with_relative_paths(path: &Path) -> Result<Kubeconfig, Kubeco
     parse_kubeconfig(&text, &origin)
 }
 
-/// Reads and merges the files in `list`. The separator is the same as in `PATH`: `:` on Unix, `;` on Windows.
+/// Reads and merges the files whose paths are in `list`. Skips files that do not exist. The paths are separated as in
+/// `PATH`: by `:` on Unix, and by `;` on Windows.
 pub(super) fn read_listed_files(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
     let mut seen = HashSet::new();
     let mut merged: Option<Kubeconfig> = None;

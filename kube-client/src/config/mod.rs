@@ -63,7 +63,8 @@ pub struct Config {
     pub cluster_url: Uri,
     /// The namespace of `Api::default_namespaced`.
     pub default_namespace: String,
-    /// The trusted certificate authorities, in DER form; `None` is the system's CA bundle.
+    /// The trusted certificate authorities, in DER form. `None` stands for the certificates in `root_cert_file`, or for the
+    /// system's CA bundle if `root_cert_file` is not set either.
     pub root_cert: Option<Vec<Vec<u8>>>,
     /// The PEM file of the trusted certificate authorities, if they are in a file.
     ///
@@ -152,9 +153,9 @@ pub struct Config {
 pub enum HttpVersions {
     /// HTTP/2 if the server selects it in the TLS handshake (ALPN, RFC 7301), and otherwise HTTP/1.1.
     ///
-    /// Several requests share an HTTP/2 connection. Watches and followed logs share connections only with each other. All
-    /// other requests share one connection. While 16 requests are in flight on this connection, further requests use a
-    /// second connection. HTTP upgrades always use HTTP/1.1.
+    /// Several requests share an HTTP/2 connection. Watches and followed logs share connections only with each other. For
+    /// all other requests, the client opens one connection, and a second one if 16 requests are in flight on the first. It
+    /// opens more connections only if the limits on concurrent streams require this. HTTP upgrades always use HTTP/1.1.
     #[default]
     Negotiate,
     /// Only HTTP/1.1. Each concurrent request has its own connection.
@@ -163,9 +164,10 @@ pub enum HttpVersions {
 
 /// Limits on automatic retries. [`RetryPolicy::never`] disables retries.
 ///
-/// A request is retried only if a retry is safe. Any request is retried if the response has both `Retry-After` and the
-/// code 429 or 503. A GET, HEAD or OPTIONS request without an HTTP upgrade is also retried after a failed or broken
-/// connection, and after a 429, 502, 503 or 504. A write whose outcome is unknown is never retried.
+/// A request is retried only if a retry is safe. A request whose body is a stream is never retried. Any other request is
+/// retried if the response has both `Retry-After` and the code 429 or 503. A GET, HEAD or OPTIONS request without an HTTP
+/// upgrade is also retried after a failed or broken connection, and after a 429, 502, 503 or 504. A write whose outcome is
+/// unknown is never retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
@@ -176,7 +178,7 @@ pub struct RetryPolicy {
     /// interrupted.
     pub total: Duration,
     /// The wait before the first retry if the server sends no `Retry-After` (default 200 ms). Each further retry doubles
-    /// the wait.
+    /// the wait. Random jitter adds up to 25 % to every wait.
     pub initial: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Overrides settings of a configuration with environment variables, for debugging.
+//! The environment variables that override settings of a configuration, for debugging.
 
 use super::{Config, address, env::Env};
 
@@ -7,7 +7,7 @@ const GROUP_VARIABLE: &str = "KUBE_RS_DEBUG_IMPERSONATE_GROUP";
 const URL_VARIABLE: &str = "KUBE_RS_DEBUG_OVERRIDE_URL";
 
 impl Config {
-    /// Overrides settings with environment variables, for debugging. Logs each override as a warning.
+    /// Applies the environment variables that override settings, for debugging. Logs each override as a warning.
     ///
     /// - `KUBE_RS_DEBUG_IMPERSONATE_USER`: the user to impersonate.
     /// - `KUBE_RS_DEBUG_IMPERSONATE_GROUP`: the groups to impersonate, separated by commas.

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_all_certificates_of_a_bundle_regardless_of_surrounding_text() {
+    fn reads_the_certificates_of_a_bundle_and_ignores_comments_and_other_text() {
         let (a, b) = (certificate_pem("a"), certificate_pem("b"));
         assert_eq!(read_bundle(&format!("{a}{b}")), Ok(2));
         // The output of `cat` for files without a final newline.

@@ -66,7 +66,7 @@ fn entry_matches(entry: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool
 }
 
 /// Splits an entry such as `host:port`, `[v6]:port` or `[v6]` into the host and the port, if there is one. An IPv6 address
-/// without brackets has no port. An entry with an invalid port matches no host: it is returned whole.
+/// without brackets has no port. An entry with an invalid port is returned whole, as the host: no host matches this text.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     if let Some(rest) = entry.strip_prefix('[')
         && let Some((address, rest)) = rest.split_once(']')

@@ -93,6 +93,6 @@ impl<K: fmt::Debug, V> fmt::Debug for KeysOnly<'_, K, V> {
 }
 
 /// Returns a value for `Debug` output: `Some([REDACTED])` if the secret is set, otherwise `None`.
-pub(super) fn presence<T>(value: Option<&T>) -> Option<Redacted> {
+pub(super) fn redacted_if_set<T>(value: Option<&T>) -> Option<Redacted> {
     value.map(|_| Redacted)
 }

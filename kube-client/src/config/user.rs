@@ -13,7 +13,7 @@ use super::{
         optional_list_with_null_elements, serialize_sorted, serialize_sorted_option, yaml_bool_or_false,
     },
     kubeconfig::{NamedExtension, UnknownKeys},
-    secret::{self, KeysOnly, presence},
+    secret::{self, KeysOnly, redacted_if_set},
 };
 use crate::core::null_as_default;
 
@@ -107,13 +107,13 @@ impl fmt::Debug for AuthInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthInfo")
             .field("username", &self.username)
-            .field("password", &presence(self.password.as_ref()))
-            .field("token", &presence(self.token.as_ref()))
+            .field("password", &redacted_if_set(self.password.as_ref()))
+            .field("token", &redacted_if_set(self.token.as_ref()))
             .field("token_file", &self.token_file)
             .field("client_certificate", &self.client_certificate)
             .field("client_certificate_data", &self.client_certificate_data.as_ref().map(String::len))
             .field("client_key", &self.client_key)
-            .field("client_key_data", &presence(self.client_key_data.as_ref()))
+            .field("client_key_data", &redacted_if_set(self.client_key_data.as_ref()))
             .field("impersonate", &self.impersonate)
             .field("impersonate_uid", &self.impersonate_uid)
             .field("impersonate_groups", &self.impersonate_groups)
@@ -206,7 +206,7 @@ impl fmt::Debug for ExecConfig {
         f.debug_struct("ExecConfig")
             .field("api_version", &self.api_version)
             .field("command", &self.command)
-            .field("args", &presence(self.args.as_ref()))
+            .field("args", &redacted_if_set(self.args.as_ref()))
             .field("env", &names)
             .field("drop_env", &self.drop_env)
             .field("interactive_mode", &self.interactive_mode)
@@ -268,7 +268,7 @@ impl fmt::Debug for ExecAuthCluster {
             .field("server", &self.server.as_deref().map(super::address::without_userinfo))
             .field("tls_server_name", &self.tls_server_name)
             .field("insecure_skip_tls_verify", &self.insecure_skip_tls_verify)
-            .field("config", &presence(self.config.as_ref()))
+            .field("config", &redacted_if_set(self.config.as_ref()))
             .finish_non_exhaustive()
     }
 }

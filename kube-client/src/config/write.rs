@@ -23,8 +23,8 @@ impl Kubeconfig {
     /// [`edit`](Self::edit).
     ///
     /// The file is replaced atomically: a reader never sees a partly written file. A replaced file keeps its permissions.
-    /// On Unix, a new file has the mode 0600. Comments and the order of keys are lost; unknown keys are kept. Other
-    /// programs that use kubectl's lock file, `<path>.lock`, do not write at the same time.
+    /// On Unix, a new file has the mode 0600. The new content includes the unknown keys of this kubeconfig. Comments and the
+    /// order of keys are lost. Other programs that use kubectl's lock file, `<path>.lock`, do not write at the same time.
     ///
     /// Blocks on the file system, and up to five seconds on the lock.
     ///

@@ -27,7 +27,7 @@ pub struct SerializePatchError(#[source] serde_json::Error);
 #[error("read an AdmissionReview: the field `request` is missing")]
 pub struct ConvertAdmissionReviewError;
 
-/// The error for an object of an admission request that does not decode as the requested type.
+/// The error of [`AdmissionRequest::decode`]: an object in the request does not decode as the requested type.
 #[derive(Debug, Error)]
 #[error("decode `{field}` of the admission request for {kind} {name:?}")]
 pub struct DecodeObjectError {
@@ -100,7 +100,7 @@ impl<T> TryFrom<AdmissionReview<T>> for AdmissionRequest<T> {
 #[derive(Serialize, Deserialize, Clone, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionRequest<T> {
-    /// `apiVersion` and `kind` of the review, which the response repeats.
+    /// `apiVersion` and `kind` of the review. The response repeats these values.
     #[serde(skip)]
     pub types: TypeMeta,
     /// The identifier of this request. The response repeats the identifier.
@@ -232,8 +232,8 @@ pub struct AdmissionResponse {
     /// Annotations for the audit event. The server prefixes each key with the name of the webhook.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "HashMap::is_empty")]
     pub audit_annotations: HashMap<String, String>,
-    /// Warnings, which the server returns to the user as `Warning` headers. If all warnings for the user's request have more
-    /// than 4096 characters in total, the server truncates each warning to 256 characters, and may omit warnings.
+    /// Warnings, which the server returns to the user as `Warning` headers. If the total length of the warnings for the
+    /// user's request exceeds 4096 characters, the server truncates each warning to 256 characters, and may omit warnings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warnings: Option<Vec<String>>,
 }
@@ -306,7 +306,7 @@ pub enum PatchType {
     JsonPatch,
 }
 
-/// Whether all fields of the status have their default values, so that the response omits the status.
+/// Whether all fields of the status have their default values. The response omits such a status.
 fn is_unset(status: &Status) -> bool {
     *status == Status::default()
 }
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn deny_sets_the_status_forbidden_and_invalid_sets_the_status_bad_request() {
+    fn a_denied_request_has_the_status_forbidden_and_an_invalid_body_has_the_status_bad_request() {
         let denied = AdmissionResponse::from(&request("CREATE")).deny("no");
         assert!(!denied.allowed);
         assert_eq!((denied.uid.as_str(), denied.result.message.as_str()), ("0c9a8d74", "no"));

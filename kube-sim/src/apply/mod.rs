@@ -1,8 +1,9 @@
 //! Server-side apply, and the tracking of field ownership in every other write (KEP-555).
 //!
 //! Owns `metadata.managedFields`: server-side apply calls [`apply`], and every other write (create, update, other
-//! patches) calls [`track`]. Ownership follows the rules of the Go library `structured-merge-diff`, which Kubernetes
-//! uses. This module works on JSON values, a schema and a [`Context`], and must not know about stores or HTTP requests.
+//! patches) calls [`track_ownership`]. Ownership follows the rules of the Go library `structured-merge-diff`, which
+//! Kubernetes uses. This module works on JSON values, a schema and a [`Context`], and must not know about stores or HTTP
+//! requests.
 //!
 //! The module uses the schema of the request's API version for the paths of all managed fields, even if a manager wrote
 //! a path in another API version. It assumes that the paths are the same in all served versions of a kind.
@@ -62,7 +63,8 @@ pub(crate) enum ApplyError {
         /// One cause for each conflicting field of each manager.
         causes: Vec<Conflict>,
     },
-    /// The configuration does not match the schema: 500 without a reason, as in the API server.
+    /// The configuration does not match the schema, or cannot be merged into the live object: 500 without a reason, as in
+    /// the API server.
     #[error("{0}")]
     Schema(String),
 }
@@ -82,7 +84,7 @@ pub(crate) struct Conflict {
 /// list, or a list of one empty entry, drops all managers of `live`. A valid list replaces the managers of `live`. Any
 /// other value is ignored. In a request to a subresource, every value is ignored. If the write neither adds nor changes
 /// a field, the entries keep their times.
-pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
+pub(crate) fn track_ownership(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     let managers = managers_before_update(cx, live, new);
     let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     metadata.remove("managedFields");
@@ -114,8 +116,9 @@ fn owns_only_previously_unowned_fields(before: &Managers, after: &Managers, writ
 /// Merges the configuration of a mutating policy into `live`, without a change of the managed fields.
 ///
 /// # Errors
-/// The configuration does not match the schema, or sets an atomic list or map: the merge would replace the whole list
-/// or map, and remove items that the policy does not know.
+/// The configuration does not match the schema, or cannot be merged into `live`. An atomic list or map in the
+/// configuration is also an error: the merge would replace the whole list or map, and remove items that the policy does
+/// not know.
 pub(crate) fn merge_without_tracking(schema: &Schema, live: &Value, config: &Value) -> Result<Value, String> {
     let ty = Type::of(schema);
     typed::check_type(ty, config, false)
@@ -193,9 +196,9 @@ fn field_path<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Element> {
     names.into_iter().map(|name| Element::Field(name.to_owned())).collect()
 }
 
-/// The object that stands for "no fields" in a comparison: [`track`] compares a created object with the baseline, and
-/// [`apply`] compares an untracked object with the baseline. For a built-in kind, the baseline contains the zero values
-/// of the fields that Go always serializes, so that no manager owns these zero values.
+/// The object that stands for "no fields" in a comparison: [`track_ownership`] compares a created object with the
+/// baseline, and [`apply`] compares an untracked object with the baseline. For a built-in kind, the baseline contains the
+/// zero values of the fields that Go always serializes, so that no manager owns these zero values.
 fn baseline(cx: &Context<'_>) -> Value {
     let is_built_in = cx.schema.component().is_some();
     if is_built_in { crate::schema::zero(cx.schema) } else { object_with_only_type_meta(cx) }

@@ -39,7 +39,7 @@ impl WriteRequest<'_> {
     }
 
     /// Returns the managers whose API version is still served, with field sets that are adapted to changes of the schema.
-    fn reconciled_managers(&self, managers: &Managers) -> Managers {
+    fn adapted_managers(&self, managers: &Managers) -> Managers {
         let served = |owned: &OwnedFields| {
             owned.api_version == self.cx.api_version || self.cx.served.contains(&owned.api_version)
         };
@@ -100,7 +100,7 @@ impl WriteRequest<'_> {
         managers: &Managers,
         writer: &Manager,
     ) -> Managers {
-        let mut managers = self.reconciled_managers(managers);
+        let mut managers = self.adapted_managers(managers);
         let before = managers.clone();
         let Ok(changes) = self.remove_other_owners(live, new, &mut managers, None, true) else {
             return before;
@@ -133,7 +133,7 @@ impl WriteRequest<'_> {
     ) -> Result<(Option<Value>, Managers), ApplyFailure> {
         let writer =
             Manager::new(self.cx.manager, Operation::Apply, self.cx.api_version, self.cx.subresource);
-        let mut managers = self.reconciled_managers(managers);
+        let mut managers = self.adapted_managers(managers);
         let merged = merge(self.ty, live, config)
             .map_err(|problem| ApplyFailure::Unmergeable(format!("failed to merge config: {problem}")))?
             .unwrap_or_else(empty_object);

@@ -82,7 +82,7 @@ impl TestServer {
 
     fn update(&mut self, manager: &str, object: Value) {
         let mut object = self.with_identity(object);
-        self.with_context(manager, "", &[], |cx, live| track(cx, live, &mut object));
+        self.with_context(manager, "", &[], |cx, live| track_ownership(cx, live, &mut object));
         self.live = Some(object);
     }
 
@@ -113,7 +113,7 @@ impl TestServer {
     }
 
     /// The times of the entries of `managedFields`.
-    fn times(&self) -> Vec<Option<String>> {
+    fn entry_times(&self) -> Vec<Option<String>> {
         let entries = &self.live.as_ref().unwrap()["metadata"]["managedFields"];
         entries.as_array().unwrap().iter().map(|entry| entry["time"].as_str().map(str::to_owned)).collect()
     }
@@ -124,7 +124,7 @@ fn an_applier_owns_the_fields_of_its_configuration() {
     let mut server = TestServer::config_maps();
     server.apply("m1", json!({"data": {"a": "1"}, "metadata": {"labels": {"l": "v"}}}));
     assert_eq!(server.managed_fields(), ["m1 Apply: .data.a .metadata.labels.l"]);
-    assert_eq!(server.times(), [Some("2026-01-01T00:00:01Z".to_owned())]);
+    assert_eq!(server.entry_times(), [Some("2026-01-01T00:00:01Z".to_owned())]);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_dropped_field_stays_if_another_manager_owns_it() {
     server.apply("m2", json!({"data": {"a": "1"}}));
     // The entry of an applier that changed nothing has no time, so it sorts first.
     assert_eq!(server.managed_fields(), ["m2 Apply: .data.a", "m1 Apply: .data.a .data.b"]);
-    assert_eq!(server.times()[0], None);
+    assert_eq!(server.entry_times()[0], None);
     server.apply("m1", json!({}));
     assert_eq!(server.object(), json!({"data": {"a": "1"}}));
     assert_eq!(server.managed_fields(), ["m2 Apply: .data.a"]);
@@ -354,7 +354,7 @@ fn a_configuration_with_another_kind_or_with_managed_fields_is_rejected() {
 }
 
 #[test]
-fn the_first_apply_gives_existing_fields_to_a_manager_named_before_first_apply() {
+fn the_first_apply_to_an_untracked_object_adds_a_manager_of_its_existing_fields() {
     let mut server = TestServer::config_maps();
     let object = json!({"data": {"a": "1", "b": "1"}});
     server.live = Some(server.with_identity(object));
@@ -392,13 +392,13 @@ fn an_update_may_replace_managed_fields() {
 }
 
 #[test]
-fn a_write_to_a_subresource_has_its_own_entry_and_does_not_own_reset_fields() {
+fn a_write_to_a_subresource_has_a_separate_entry_without_the_reset_fields() {
     let mut server = TestServer::pods();
     server.update("u", json!({"spec": {"nodeName": "n"}}));
     let mut object = server.live.clone().unwrap();
     object["status"] = json!({"phase": "Running"});
     object["spec"]["nodeName"] = json!("m");
-    server.with_context("u", "status", &["spec"], |cx, live| track(cx, live, &mut object));
+    server.with_context("u", "status", &["spec"], |cx, live| track_ownership(cx, live, &mut object));
     server.live = Some(object);
     assert_eq!(server.managed_fields(), ["u Update: .spec.nodeName", "u Update: .status .status.phase"]);
     let entries = server.live.as_ref().unwrap()["metadata"]["managedFields"].clone();

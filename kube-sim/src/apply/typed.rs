@@ -175,7 +175,7 @@ impl<'a> MapType<'a> {
         }
     }
 
-    /// Whether the map can have all fields, and has neither `properties` nor a schema for its values.
+    /// Whether the map can have fields of any name, and has neither `properties` nor a schema for its values.
     pub(super) fn declares_nothing(&self) -> bool {
         matches!(self.rest, Some(Type::Deduced | Type::Untyped))
             && self.schema.is_none_or(|schema| !schema.has_properties())

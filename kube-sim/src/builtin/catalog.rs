@@ -63,7 +63,7 @@ pub(crate) struct Subresource {
     pub(crate) group: &'static str,
     /// The version of the kind.
     pub(crate) version: &'static str,
-    /// The kind that discovery documents name for the subresource, such as `Scale`.
+    /// The kind of the subresource in discovery documents, such as `Scale`.
     pub(crate) kind: &'static str,
     /// The supported RBAC verbs, such as `get`.
     pub(crate) verbs: Vec<&'static str>,
@@ -118,7 +118,7 @@ impl Catalog {
     }
 }
 
-/// All resources in the order of discovery. The first call parses them, in less than a millisecond.
+/// All resources in the order of discovery. The first access to the catalog parses it, in less than a millisecond.
 pub(crate) fn resources() -> &'static [Resource] {
     &CATALOG.resources
 }

@@ -122,7 +122,8 @@ fn policy_variable(expr: &IdedExpr) -> Option<&str> {
     of_policy.then_some(select.field.as_str())
 }
 
-/// The values of the variables of admission expressions, as JSON. `None` is null in expressions.
+/// The JSON values of the variables of admission expressions, except `authorizer` and `variables`. `None` is null in
+/// expressions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdmissionInputs<'a> {
     pub(crate) object: Option<&'a Value>,

@@ -184,10 +184,10 @@ fn call_on_authorizer(
     })
 }
 
-/// Sets the field `name` of `check` (`subresource`, `namespace` or `name`) to `text`. Ignores selectors, as RBAC does.
-/// `None` for any other `name`.
-fn with_field(mut check: ResourceCheck, name: &str, text: &Rc<str>) -> Option<ResourceCheck> {
-    match name {
+/// Sets one field of `check` to `text`: `subresource`, `namespace` or `name`. Ignores selectors, as RBAC does. `None` for
+/// any other `field`.
+fn with_field(mut check: ResourceCheck, field: &str, text: &Rc<str>) -> Option<ResourceCheck> {
+    match field {
         "subresource" => check.subresource = text.clone(),
         "namespace" => check.namespace = text.clone(),
         "name" => check.name = text.clone(),

@@ -48,7 +48,7 @@ pub(super) fn check(
     parsed: ParsedExpression,
     variables: &[(&str, Type)],
 ) -> Result<CheckedExpression, Vec<Issue>> {
-    check_in(Environment::Rules, parsed, variables)
+    check_in(Environment::Common, parsed, variables)
 }
 
 /// Like [`check`], but for the expression of a mutation of a mutating policy. This expression can also create messages of
@@ -66,9 +66,9 @@ pub(super) fn check_patch(
 /// The declarations that an expression can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Environment {
-    /// The declarations for all expressions except the mutations of mutating policies.
-    Rules,
-    /// The declarations of `Rules`, and the messages and functions of patches.
+    /// The declarations that all expressions can use.
+    Common,
+    /// The declarations of `Common`, and the messages and functions of patches, for the mutations of mutating policies.
     Patches,
 }
 
@@ -195,7 +195,7 @@ impl Checker<'_> {
     fn select_field(&mut self, id: u64, operand: &mut IdedExpr, field: &str, optional: bool) -> Type {
         let operand = self.visit(operand);
         let operand = self.substitution.apply(&operand);
-        let target = operand.value_of_optional().unwrap_or(&operand);
+        let target = operand.type_in_optional().unwrap_or(&operand);
         let result = match target {
             Type::Map(_, value) => (**value).clone(),
             Type::Object(object) => {
@@ -222,7 +222,7 @@ impl Checker<'_> {
                 Type::Dyn
             }
         };
-        if optional || operand.value_of_optional().is_some() { Type::optional(result) } else { result }
+        if optional || operand.type_in_optional().is_some() { Type::optional(result) } else { result }
     }
 
     fn check_call(&mut self, expr: &mut IdedExpr) -> Type {
@@ -375,7 +375,7 @@ impl Checker<'_> {
     /// The type `T` of an optional list element, map entry or message field, such as `?x` in `[?x]`. Reports an error if
     /// `ty` is neither `optional_type(T)` nor `dyn`.
     fn unwrap_entry(&mut self, id: u64, ty: Type) -> Type {
-        if let Some(inner) = ty.value_of_optional() {
+        if let Some(inner) = ty.type_in_optional() {
             return inner.clone();
         }
         if !ty.is_dyn() {
@@ -467,6 +467,7 @@ fn collect_type_parameters(ty: &Type, seen: &mut BTreeSet<char>) {
 }
 
 /// The name of an expression that is an identifier, or a chain of field selections on an identifier, such as `net.IP`.
+/// `None` for any other expression.
 fn qualified_name(expr: &IdedExpr) -> Option<String> {
     match &expr.expr {
         Expr::Ident(name) => Some(name.clone()),

@@ -1,5 +1,6 @@
-//! Checks the rules in a CustomResourceDefinition when a request creates or updates the definition. Each rule must
-//! compile, the estimated costs must not exceed the limits, and the defaults in the schema must satisfy the rules.
+//! Checks the rules in the schemas of a CustomResourceDefinition when a request creates or updates the definition. Each
+//! rule must compile, the estimated costs of the rules must not exceed limits, and the defaults in a schema must satisfy
+//! its rules.
 
 use serde_json::Value;
 
@@ -9,8 +10,8 @@ use super::program::{self, Rule};
 use super::validator;
 use crate::schema::FieldError;
 
-/// The maximum estimated cost of a rule: the cost of one evaluation, times the maximum number of values of the rule's
-/// node in one object. Also the maximum estimated cost of one evaluation of a message expression.
+/// The maximum estimated cost of a rule: the cost of one evaluation, times the maximum number of evaluations for one
+/// object. Also the maximum estimated cost of one evaluation of a message expression.
 const RULE_COST_LIMIT: u64 = 10_000_000;
 /// The maximum sum of the estimated costs of all rules and message expressions in a schema.
 const TOTAL_COST_LIMIT: u64 = 100_000_000;
@@ -89,7 +90,8 @@ impl SchemaCheck<'_> {
         }
     }
 
-    /// Checks that the defaults in a schema satisfy the rules. Ignores each node for which [`Self::has_errors`] is true.
+    /// Checks that the defaults in a schema satisfy its rules. Ignores a node, and all nodes below it, if
+    /// [`Self::has_errors`] is true for the node.
     fn check_defaults(&mut self, schema: &Value, path: &str) {
         if self.has_errors(path) {
             return;

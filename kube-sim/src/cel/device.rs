@@ -22,8 +22,8 @@ const MAX_ATTRIBUTE_VALUE_LENGTH: u64 = 64;
 /// The maximum number of attributes and capacities of a device.
 const MAX_ATTRIBUTES_AND_CAPACITIES: u64 = 32;
 
-/// The type of the variable `device`. In the fields `attributes` and `capacity`, the key is a domain, and the value is a
-/// map whose keys are identifiers.
+/// The type of the variable `device`. The fields `attributes` and `capacity` are maps: each key is a domain, and each value
+/// is a map whose keys are identifiers.
 static DEVICE_TYPE: LazyLock<Arc<DeclaredType>> = LazyLock::new(|| {
     let of = |shape: Shape, max_elements: u64| {
         Arc::new(DeclaredType { shape, max_elements, min_size: 0, nullable: false })
@@ -57,7 +57,7 @@ pub(crate) enum DeviceSelectorProblem {
 pub(crate) fn device_selector_problem(text: &str) -> Option<DeviceSelectorProblem> {
     let device = &*DEVICE_TYPE;
     let variables = [("device", device.to_type("kubernetes.DRADevice"))];
-    let checked = parse::parse_with_bindings(text)
+    let checked = parse::parse_with_bind_macro(text)
         .and_then(|parsed| check::check(parsed, &variables))
         .and_then(|checked| {
             let issues = literals::check(&checked);

@@ -27,8 +27,8 @@ pub(super) struct EvaluationResult<'a> {
     pub(super) cost: u64,
 }
 
-/// Evaluates an expression. The evaluation ends when its cost exceeds `limit`. `authorizer` decides which of the accesses
-/// that the expression checks are allowed. Without an authorizer, the function `check` fails.
+/// Evaluates an expression. The evaluation ends when its cost exceeds `limit`. The CEL function `check` asks `authorizer`
+/// whether an access is allowed. Without an authorizer, `check` fails.
 pub(super) fn evaluate<'a>(
     expr: &IdedExpr,
     variables: &[(&str, Val<'a>)],
@@ -45,7 +45,7 @@ pub(super) fn evaluate<'a>(
 /// The variables in scope.
 struct Scope<'s, 'a> {
     variables: &'s [(&'s str, Val<'a>)],
-    /// The variable of a comprehension that was declared last; `None` outside of comprehensions.
+    /// The comprehension variable that was declared last; `None` outside of comprehensions.
     local: Option<&'s Local<'s, 'a>>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Scope<'_, 'a> {
     }
 }
 
-/// An evaluation in progress: its cost so far, and the maximum cost.
+/// The state of an evaluation: its cost so far, its maximum cost and its authorizer.
 struct Evaluator<'e> {
     cost: Cell<u64>,
     limit: u64,

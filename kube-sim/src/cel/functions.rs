@@ -45,7 +45,7 @@ pub(super) fn type_of_identifier(name: &str) -> Option<Type> {
     Some(Type::Meta(ty.into()))
 }
 
-/// Returns `name` if `name` is the name of a type of the Kubernetes libraries.
+/// Returns `name` if a Kubernetes library other than the authorization library has a type with this name.
 fn kubernetes_type(name: &str) -> Option<&'static str> {
     const NAMES: [&str; 6] = [
         "net.IP",

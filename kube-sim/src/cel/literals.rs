@@ -1,6 +1,6 @@
-//! Checks the literals of an expression after its types are checked. Durations, timestamps and regular expressions must
-//! be valid. Except in calls of `format`, all elements of one list must have the same type; likewise all keys of one map,
-//! and all values of one map.
+//! Checks the literals of an expression after its types are checked. A literal argument of `duration`, `timestamp` or
+//! `matches` must be valid. Except in calls of `format`, all elements of one list must have the same type; likewise all
+//! keys of one map, and all values of one map.
 
 use std::collections::HashSet;
 
@@ -75,7 +75,7 @@ pub(super) fn check(checked: &CheckedExpression) -> Vec<Issue> {
 
 /// The type `T` if `ty` is `optional_type(T)`; otherwise `ty` itself.
 fn without_optional(ty: Type) -> Type {
-    ty.value_of_optional().cloned().unwrap_or(ty)
+    ty.type_in_optional().cloned().unwrap_or(ty)
 }
 
 /// Returns an error for each element whose type differs from the type of the first element.

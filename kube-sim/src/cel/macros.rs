@@ -1,4 +1,4 @@
-//! The macros of rules: `has`, `all`, `exists`, `exists_one` (also `existsOne`), `map`, `filter`, `transformList`,
+//! The macros of expressions: `has`, `all`, `exists`, `exists_one` (also `existsOne`), `map`, `filter`, `transformList`,
 //! `transformMap`, `transformMapEntry`, `optMap`, `optFlatMap` and `sortBy`. Device selectors can also use `cel.bind`.
 //!
 //! Owns the expansions. Each expansion equals the expansion of the API server, because cost estimates depend on the
@@ -19,7 +19,7 @@ const SORT_INPUT: &str = "@__sortBy_input__";
 
 /// The parser's helper, which creates nodes and errors.
 type Helper<'a, 'b> = &'a mut MacroExprHelper<'b>;
-/// The expansion of a call of a macro; `None` if the call is not a call of a macro.
+/// The expansion of a macro call; `None` if the call is an ordinary function call.
 type Expansion = Result<Option<IdedExpr>, ParseError>;
 /// A function that expands a macro with a target: `target.macro(..)`.
 type Expander = fn(Helper<'_, '_>, IdedExpr, Vec<IdedExpr>) -> Expansion;
@@ -61,7 +61,7 @@ pub(super) fn environment() -> Env {
 }
 
 /// Like [`environment`], but the parser also expands the macro `cel.bind`.
-pub(super) fn environment_with_bindings() -> Env {
+pub(super) fn environment_with_bind_macro() -> Env {
     let mut env = environment();
     let expander = |helper: &mut MacroExprHelper<'_>,
                     target: &mut Option<IdedExpr>,

@@ -73,8 +73,8 @@ pub(super) fn parse(text: &str) -> Result<ParsedExpression, Vec<Issue>> {
 ///
 /// # Errors
 /// The expression has syntax errors or is nested too deeply.
-pub(super) fn parse_with_bindings(text: &str) -> Result<ParsedExpression, Vec<Issue>> {
-    static ENVIRONMENT: LazyLock<Env> = LazyLock::new(macros::environment_with_bindings);
+pub(super) fn parse_with_bind_macro(text: &str) -> Result<ParsedExpression, Vec<Issue>> {
+    static ENVIRONMENT: LazyLock<Env> = LazyLock::new(macros::environment_with_bind_macro);
     parse_in(&ENVIRONMENT, text)
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::schema::Schema;
 
-/// The path of the schemas in the errors.
+/// The path of the checked schema. The errors contain this path.
 const PATH: &str = "spec.validation.openAPIV3Schema";
 
 /// The schema of a custom resource whose field `spec` has the schema `spec`.

@@ -73,7 +73,7 @@ impl Type {
     }
 
     /// The type `T` if `self` is `optional_type(T)`; `None` for any other type.
-    pub(super) fn value_of_optional(&self) -> Option<&Type> {
+    pub(super) fn type_in_optional(&self) -> Option<&Type> {
         match self {
             Self::Optional(value) => Some(value),
             _ => None,
@@ -108,12 +108,12 @@ impl Type {
             (Self::Message(a), Self::Message(b)) => a == b,
             (Self::Named(a), Self::Named(b)) => a == b,
             (Self::Param(a), Self::Param(b)) => a == b,
-            _ => std::mem::discriminant(self) == std::mem::discriminant(other) && !self.has_fields(),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other) && !self.variant_has_fields(),
         }
     }
 
-    /// Whether this variant has fields, such as another type or a name.
-    fn has_fields(&self) -> bool {
+    /// Whether this variant of the enum has fields, such as another type or a name.
+    fn variant_has_fields(&self) -> bool {
         matches!(
             self,
             Self::List(_)

@@ -21,22 +21,22 @@ const MAX_MESSAGE_SIZE: usize = 5 * 1024;
 /// The compiled rules of a schema.
 #[derive(Debug)]
 pub(crate) struct Validator {
-    root: Node,
+    root: RuleNode,
 }
 
-/// The rules of a schema node and of the nodes below this node. There is no `Node` for a schema node if neither the
-/// schema node nor a schema node below it has rules.
+/// The rules of a schema node and of the nodes below this node. A `RuleNode` exists only for a schema node that
+/// has rules, or that has a node with rules below it.
 #[derive(Debug, Default)]
-struct Node {
+struct RuleNode {
     /// The `type` of the schema.
     kind: String,
     /// The declared type of the values; `None` if the schema node has no rules, or if rules cannot access its values.
     declared: Option<Arc<DeclaredType>>,
     rules: Vec<Rule>,
-    properties: Vec<(String, Node)>,
+    properties: Vec<(String, RuleNode)>,
     /// The node of `additionalProperties`.
-    entries: Option<Box<Node>>,
-    items: Option<Box<Node>>,
+    entries: Option<Box<RuleNode>>,
+    items: Option<Box<RuleNode>>,
     /// The key fields, if the list type is `map`. For an item of such a list, the old value is the item with the same key
     /// in the old list. The items of other lists have no old value.
     list_keys: Option<Vec<String>>,
@@ -53,12 +53,12 @@ pub(crate) struct Verdict {
 impl Validator {
     /// Compiles the rules of the schema of a custom resource; `None` if the schema has no rules.
     pub(crate) fn compile(schema: &Value) -> Option<Self> {
-        Node::compile(schema, true).map(|root| Self { root })
+        RuleNode::compile(schema, true).map(|root| Self { root })
     }
 
     /// Validates an object. `old` is the stored object if the request is an update.
     pub(crate) fn validate(&self, schema: &Schema, old: Option<&Value>, object: &Value) -> Verdict {
-        let mut run = Run { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
+        let mut run = ValidationRun { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
         let correlation = old.map(|old| Correlation { schema, old, new: object });
         run.visit(&self.root, "", object, old, correlation, None);
         run.verdict
@@ -67,19 +67,19 @@ impl Validator {
 
 /// Validates a default value with the rules of `schema`. `path` is the path of the default in the definition.
 pub(super) fn validate_default(schema: &Value, path: &str, default: &Value) -> Vec<FieldError> {
-    let Some(node) = Node::compile(schema, false) else { return Vec::new() };
-    let mut run = Run { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
+    let Some(node) = RuleNode::compile(schema, false) else { return Vec::new() };
+    let mut run = ValidationRun { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
     run.visit(&node, path, default, None, None, None);
     run.verdict.errors
 }
 
-impl Node {
+impl RuleNode {
     /// Compiles the rules of a schema; `None` if the schema contains no rules. `root` is as in [`DeclaredType::of`].
     fn compile(schema: &Value, root: bool) -> Option<Self> {
         let root = root || flag(schema, "x-kubernetes-embedded-resource");
-        let below = |schema: &Value| Node::compile(schema, false).map(Box::new);
-        let properties: Vec<(String, Node)> = entries(schema, "properties")
-            .filter_map(|(name, property)| Some((name.to_owned(), Node::compile(property, false)?)))
+        let below = |schema: &Value| RuleNode::compile(schema, false).map(Box::new);
+        let properties: Vec<(String, RuleNode)> = entries(schema, "properties")
+            .filter_map(|(name, property)| Some((name.to_owned(), RuleNode::compile(property, false)?)))
             .collect();
         let additional = schema.get("additionalProperties").filter(|entry| entry.is_object()).and_then(below);
         let items = schema.get("items").and_then(below);
@@ -103,7 +103,7 @@ impl Node {
 }
 
 /// A validation in progress.
-struct Run {
+struct ValidationRun {
     /// The remaining cost budget.
     budget: u64,
     /// Whether the validation has ended, because the budget or a limit was exceeded.
@@ -111,14 +111,14 @@ struct Run {
     verdict: Verdict,
 }
 
-impl Run {
+impl ValidationRun {
     /// Evaluates the rules of `node` on `value`, and the rules of the nodes below `node` on the values in `value`. `old`
     /// is the value of `oldSelf`. Ratcheting uses `correlation`, which contains `value` and the old value that `value`
     /// replaces. If `correlation` is `None`, ratcheting uses `parent`, the correlation of the nearest enclosing value that
     /// has a correlation.
     fn visit(
         &mut self,
-        node: &Node,
+        node: &RuleNode,
         path: &str,
         value: &Value,
         old: Option<&Value>,
@@ -167,7 +167,7 @@ impl Run {
     /// Evaluates all rules of `node` on `value`. `unchanged` returns true if the update leaves `value` unchanged.
     fn check_rules(
         &mut self,
-        node: &Node,
+        node: &RuleNode,
         path: &str,
         value: &Value,
         old: Option<&Value>,
@@ -219,7 +219,7 @@ impl Run {
     )]
     fn check_rule(
         &mut self,
-        node: &Node,
+        node: &RuleNode,
         path: &str,
         value: &Value,
         rule: &Rule,
@@ -271,7 +271,7 @@ impl Run {
     )]
     fn report_violation(
         &mut self,
-        node: &Node,
+        node: &RuleNode,
         path: &str,
         value: &Value,
         rule: &Rule,
@@ -309,7 +309,7 @@ impl Run {
         }
     }
 
-    /// Evaluates the `messageExpression` of the rule. Returns `None` if the rule has no `messageExpression`, the
+    /// Evaluates the `messageExpression` of the rule. Returns `None` if the rule has no valid `messageExpression`, the
     /// evaluation fails, or the result is not a valid message.
     ///
     /// # Errors
@@ -345,7 +345,7 @@ const OUT_OF_BUDGET: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
 
 /// The error for a value that does not satisfy a rule. The `reason` of the rule selects the type of the error. `kind`
-/// is the `type` of the schema of the value.
+/// is the value of the keyword `type` in the schema.
 fn violation_error(rule: &Rule, field: String, value: &Value, kind: &str, detail: String) -> FieldError {
     let composed = matches!(kind, "object" | "array");
     match rule.source.reason.as_str() {

@@ -97,9 +97,9 @@ impl TerminalSizes {
     }
 }
 
-/// The connection of a client to a port of a pod. After the client has closed its side, a read returns the end of the
-/// stream, but the client can still read. If the handler shuts down its output or drops the connection, the stream that
-/// the client reads ends.
+/// The handler's end of a client's connection to a port of a pod. After the client has closed its output, the handler
+/// reads the end of the stream, but can still write to the client. If the handler shuts down its output or drops the
+/// connection, the client reads the end of the stream.
 #[derive(Debug)]
 pub struct PortConnection(DuplexStream);
 

@@ -1,4 +1,4 @@
-//! The containers of a simulation: the handlers with which a test answers `exec`, `attach`, `logs` and `port-forward`.
+//! The handlers that answer requests to containers: `exec`, `attach`, `logs` and `port-forward`.
 //!
 //! A simulation runs no containers. [`SimBuilder::on_exec`](crate::SimBuilder::on_exec) and similar methods set
 //! functions that answer in place of the containers. If a test sets no function, a function of [`defaults`] answers.
@@ -53,7 +53,7 @@ pub struct ExecRequest {
     pub container: String,
     /// The command and its arguments; never empty.
     pub command: Vec<String>,
-    /// Whether the command runs in a terminal. Then its standard error is part of its standard output.
+    /// Whether the command runs in a terminal. In a terminal, its standard error is part of its standard output.
     pub tty: bool,
 }
 
@@ -67,7 +67,7 @@ pub struct AttachRequest {
     pub pod: String,
     /// The name of the container. If the client names none, this is the only container of the pod.
     pub container: String,
-    /// Whether the process runs in a terminal. Then its standard error is part of its standard output.
+    /// Whether the process runs in a terminal. In a terminal, its standard error is part of its standard output.
     pub tty: bool,
 }
 

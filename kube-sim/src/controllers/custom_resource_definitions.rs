@@ -23,7 +23,7 @@ const CRD_TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
 /// For a change of a CustomResourceDefinition, returns its key and the keys of the other definitions whose names are
 /// not accepted. For the deletion of a custom resource, returns the key of its definition if the definition is
 /// terminating.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage == CRD_TABLE {
         let mut keys = own_key(storage, event);
         keys.extend(keys_of_conflicting_definitions(state, &event.object.key));
@@ -77,7 +77,8 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     match object_of(state, key) {
         Some(definition) if definition.is_terminating => finalize(state, &definition),
         Some(definition) => establish(state, &definition),
-        // If a new definition with this name exists, the queue contains the key of the new definition too.
+        // If a new definition with this name exists, its own key follows in the queue, and the reconcile of that key
+        // serves the resources again.
         None => withdraw(state, &key.object.1),
     }
 }
@@ -163,7 +164,7 @@ fn finalize(state: &mut State, definition: &Arc<Stored>) {
     commit_status(state, &resource, definition, &before, crd);
 }
 
-/// The type and the status of the condition of a definition whose custom resources are being deleted.
+/// The condition (type and status) that a definition has while its custom resources are being deleted.
 const TERMINATING_CONDITION: (&str, &str) = ("Terminating", "True");
 
 /// Deletes the custom resources in the table `storage` that are not already being deleted.

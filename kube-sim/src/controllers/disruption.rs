@@ -34,7 +34,7 @@ const SCALABLE_TABLES: [&str; 4] =
 
 /// Returns the keys of a changed budget, and of the budgets that select a changed pod. If the number of replicas of a
 /// workload or a custom resource changes, returns the keys of all budgets in its namespace.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         BUDGETS if !is_deletion(event) => own_key(storage, event),
         PODS => keys_of_selecting_objects(state, BUDGETS, event, selector),
@@ -142,7 +142,7 @@ fn expected_and_desired_pods(state: &mut State, budget: &Value, pods: &[Value]) 
     }
 }
 
-/// The sum of the replicas of the controllers of the pods. Creates an Event if a pod has no controller with replicas.
+/// Adds up the replicas of the controllers that own the pods. Creates an Event if a pod has no controller with replicas.
 fn expected_scale(state: &mut State, budget: &Value, pods: &[Value]) -> i64 {
     let mut scales = BTreeMap::<String, i64>::new();
     let mut unmanaged = false;

@@ -25,7 +25,7 @@ const MISSING_OWNERS_DELAY: Duration = Duration::from_secs(1);
 /// - the changed object, if it is terminating, or if it has owners and none of them exists
 /// - the dependents of a deleted object
 /// - terminating owners that may have lost their last dependent
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     let object = &event.object;
     let mut keys = Keys::new();
     if is_deletion(event) {

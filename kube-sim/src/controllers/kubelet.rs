@@ -17,7 +17,7 @@ const POD_REMOVAL_DELAY: Duration = Duration::from_secs(1);
 
 /// The key of a terminating pod with a grace period; none while a [`Workload`](crate::workload::Workload) simulates
 /// kubelets.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage != PODS || is_deletion(event) || !event.object.is_terminating || state.simulates_kubelets {
         return Keys::new();
     }
@@ -41,7 +41,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         state.erase(&key.object);
     } else if let Some(resource) = state.registry.by_storage(PODS) {
         value["metadata"]["deletionGracePeriodSeconds"] = 0.into();
-        // The grace period does not get more digits, so the commit cannot exceed the space quota.
+        // The object does not get larger, so the commit cannot exceed the space quota.
         let _ = state.commit(&resource, key.object.1.clone(), value);
     }
 }

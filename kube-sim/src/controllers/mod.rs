@@ -1,8 +1,8 @@
 //! The controllers that the simulation runs: the garbage collector, the namespace controller, the controllers of
 //! workloads, the scheduler, replacements for the kubelets, and others.
 //!
-//! Each controller has two functions. For each change in the store, `observe` returns the keys of the objects to
-//! reconcile. When the delay of the controller has passed, `reconcile` compares the object of a key with its desired
+//! Each controller has two functions. For each change in the store, `keys_to_reconcile` returns the keys of the objects
+//! to reconcile. When the delay of the controller has passed, `reconcile` compares the object of a key with its desired
 //! state. Controllers write to the store directly. They send no requests, so faults and the journal do not apply to
 //! them.
 //!
@@ -45,8 +45,8 @@ use crate::store::queue::{Controller, Key};
 use crate::store::table::{Change, Event};
 use crate::store::{State, StorageKey};
 
-/// The keys that the `observe` function of a controller returns: the storage key and the uid of an object, and an extra
-/// delay. The key is due after the delay of the controller plus the extra delay.
+/// The objects that a controller reconciles because of an event. Each item contains the storage key and the uid of an
+/// object, and an extra delay. The reconcile is due after the delay of the controller plus the extra delay.
 type Keys = Vec<(StorageKey, Arc<str>, Duration)>;
 
 /// The maximum number of reconciles in one call of [`run`]. Controllers that undo each other's changes must not block
@@ -56,12 +56,13 @@ const MAX_RECONCILES: usize = 20_000;
 /// The time after which a controller tries again to write an object that the server has refused.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Passes the changes since the last call to the controllers, then reconciles the objects whose keys are due.
+/// For each change since the last call, queues the keys of the controllers. Then reconciles the objects whose keys are
+/// due.
 pub(crate) fn run(state: &mut State) {
     let now = Instant::now();
     for _ in 0..MAX_RECONCILES {
         while let Some((storage, event)) = state.pop_unobserved() {
-            observe(state, &storage, &event, now);
+            queue_keys(state, &storage, &event, now);
         }
         let Some(key) = state.pop_due(now) else { return };
         match key.controller {
@@ -90,41 +91,43 @@ pub(crate) fn run(state: &mut State) {
 }
 
 /// Queues the keys that each controller derives from an event.
-fn observe(state: &mut State, storage: &Arc<str>, event: &Event, now: Instant) {
+fn queue_keys(state: &mut State, storage: &Arc<str>, event: &Event, now: Instant) {
     let running: Vec<(Controller, Duration)> = state.delays().collect();
     for (controller, delay) in running {
-        for (storage_key, uid, extra_delay) in keys_of(state, controller, storage, event) {
+        for (storage_key, uid, extra_delay) in keys_to_reconcile(state, controller, storage, event) {
             state.add_key(Key { controller, object: storage_key, uid }, now + delay + extra_delay);
         }
     }
 }
 
 /// The keys that a controller derives from an event.
-fn keys_of(state: &State, controller: Controller, storage: &Arc<str>, event: &Event) -> Keys {
+fn keys_to_reconcile(state: &State, controller: Controller, storage: &Arc<str>, event: &Event) -> Keys {
     match controller {
-        Controller::CustomResourceDefinition => custom_resource_definitions::observe(state, storage, event),
-        Controller::GarbageCollector => garbage_collector::observe(state, storage, event),
-        Controller::Kubelet => kubelet::observe(state, storage, event),
-        Controller::Namespace => namespaces::observe(state, storage, event),
-        Controller::ServiceAccount => namespace_defaults::observe_service_accounts(state, storage, event),
-        Controller::RootCaCertificate => namespace_defaults::observe_root_ca(state, storage, event),
-        Controller::Deployment => deployment::observe(state, storage, event),
-        Controller::ReplicaSet => replica_set::observe(state, storage, event),
-        Controller::StatefulSet => stateful_set::observe(state, storage, event),
-        Controller::DaemonSet => daemon_set::observe(state, storage, event),
-        Controller::Job => job::observe(state, storage, event),
-        Controller::CronJob => cron_job::observe(state, storage, event),
-        Controller::EndpointSlice => endpoints::observe(state, storage, event),
-        Controller::Disruption => disruption::observe(state, storage, event),
-        Controller::ResourceQuota => resource_quota::observe(state, storage, event),
-        Controller::NodeLifecycle => node_lifecycle::observe(state, storage, event),
-        Controller::Scheduler => scheduler::observe(storage, event),
-        Controller::PodLifecycle => pod_lifecycle::observe(state, storage, event),
+        Controller::CustomResourceDefinition => {
+            custom_resource_definitions::keys_to_reconcile(state, storage, event)
+        }
+        Controller::GarbageCollector => garbage_collector::keys_to_reconcile(state, storage, event),
+        Controller::Kubelet => kubelet::keys_to_reconcile(state, storage, event),
+        Controller::Namespace => namespaces::keys_to_reconcile(state, storage, event),
+        Controller::ServiceAccount => namespace_defaults::keys_for_service_account(state, storage, event),
+        Controller::RootCaCertificate => namespace_defaults::keys_for_root_ca(state, storage, event),
+        Controller::Deployment => deployment::keys_to_reconcile(state, storage, event),
+        Controller::ReplicaSet => replica_set::keys_to_reconcile(state, storage, event),
+        Controller::StatefulSet => stateful_set::keys_to_reconcile(state, storage, event),
+        Controller::DaemonSet => daemon_set::keys_to_reconcile(state, storage, event),
+        Controller::Job => job::keys_to_reconcile(state, storage, event),
+        Controller::CronJob => cron_job::keys_to_reconcile(state, storage, event),
+        Controller::EndpointSlice => endpoints::keys_to_reconcile(state, storage, event),
+        Controller::Disruption => disruption::keys_to_reconcile(state, storage, event),
+        Controller::ResourceQuota => resource_quota::keys_to_reconcile(state, storage, event),
+        Controller::NodeLifecycle => node_lifecycle::keys_to_reconcile(state, storage, event),
+        Controller::Scheduler => scheduler::keys_to_reconcile(storage, event),
+        Controller::PodLifecycle => pod_lifecycle::keys_to_reconcile(state, storage, event),
     }
 }
 
-/// Sets the delay of a controller; `None` disables the controller. If the controller was disabled, it now observes all
-/// objects, like a controller that starts and lists them.
+/// Sets the delay of a controller; `None` disables the controller. If the controller was disabled and now runs, queues the
+/// keys that it derives from all objects. In the same way, a controller in a cluster lists all objects when it starts.
 pub(crate) fn set_delay(state: &mut State, controller: Controller, delay: Option<Duration>) {
     let was_running = state.runs(controller);
     state.set_delay(controller, delay);
@@ -135,7 +138,7 @@ pub(crate) fn set_delay(state: &mut State, controller: Controller, delay: Option
     for (storage, objects) in objects {
         for object in objects {
             let event = Event::new(Change::Added, object, None);
-            for (storage_key, uid, extra_delay) in keys_of(state, controller, &storage, &event) {
+            for (storage_key, uid, extra_delay) in keys_to_reconcile(state, controller, &storage, &event) {
                 state.add_key(Key { controller, object: storage_key, uid }, now + delay + extra_delay);
             }
         }

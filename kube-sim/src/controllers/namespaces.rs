@@ -14,7 +14,7 @@ use crate::store::table::Event;
 use crate::store::{State, StorageKey};
 
 /// The key of a terminating namespace that changes, or from which an object is deleted.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     let object = &event.object;
     if &**storage == NAMESPACES {
         let terminates = object.is_terminating && !is_deletion(event);

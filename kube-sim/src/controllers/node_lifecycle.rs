@@ -1,7 +1,7 @@
 //! The node lifecycle controller: taints nodes by their conditions, and deletes the pods that do not tolerate the
 //! taints. Also deletes the pods of deleted nodes, as the pod garbage collector does.
 //!
-//! Only writes of clients change the conditions of a node: a node whose heartbeats stop does not become `Unknown`.
+//! The controller does not change the conditions of nodes: a node whose heartbeats stop does not become `Unknown`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
 
 /// The keys of a changed node, of the pods on a node whose taints or `Ready` condition change, of a newly bound pod, and
 /// of the pods of a deleted node.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if state.simulates_kubelets {
         // A `Workload` simulates the failures of nodes, and deletes their pods.
         return Keys::new();

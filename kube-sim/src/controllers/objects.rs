@@ -79,7 +79,7 @@ pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> 
 }
 
 /// Whether the condition with the type `kind` has the status `True`.
-pub(super) fn is_true(object: &Value, kind: &str) -> bool {
+pub(super) fn is_condition_true(object: &Value, kind: &str) -> bool {
     condition(object, kind).is_some_and(|condition| condition["status"] == "True")
 }
 

@@ -32,7 +32,7 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(300);
 
 /// The key of a changed pod; or, if a node is new or the condition `Ready` of a node has changed, the keys of the pods on
 /// this node.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if state.simulates_kubelets || is_deletion(event) {
         return Keys::new();
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::objects::{annotation, condition, is_terminating, is_true, remaining_time, seconds, time, uid};
+use super::objects::{
+    annotation, condition, is_condition_true, is_terminating, remaining_time, seconds, time, uid,
+};
 use crate::clock::Clock;
 
 pub(super) fn phase(pod: &Value) -> &str {
@@ -28,7 +30,7 @@ pub(super) fn is_active(pod: &Value) -> bool {
 }
 
 pub(super) fn is_ready(pod: &Value) -> bool {
-    is_true(pod, "Ready")
+    is_condition_true(pod, "Ready")
 }
 
 /// Whether a pod has been ready for `minReadySeconds`.

@@ -15,7 +15,7 @@ use crate::store::table::Event;
 
 /// The key of a changed quota; or, after a change of another object, the keys of the quotas in the namespace of this
 /// object.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage == QUOTAS {
         return if is_deletion(event) { Keys::new() } else { own_key(storage, event) };
     }

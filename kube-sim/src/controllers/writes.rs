@@ -193,5 +193,5 @@ pub(super) fn track_managed_fields(
         now: &state.clock.stamp(),
         reset: resource.strategy.reset_fields(subresource, resource.has_status()),
     };
-    apply::track(&cx, live, new);
+    apply::track_ownership(&cx, live, new);
 }

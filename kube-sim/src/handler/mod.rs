@@ -282,7 +282,7 @@ impl Call<'_> {
             now: &self.inner.clock.stamp(),
             reset: &[],
         };
-        apply::track(&cx, None, object);
+        apply::track_ownership(&cx, None, object);
     }
 
     /// Decodes the object in the request body.

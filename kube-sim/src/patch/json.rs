@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::PatchError;
 use crate::go_json::unmarshal_error;
-use crate::nesting::{MAX_DEPTH, is_within};
+use crate::nesting::{MAX_DEPTH, has_at_most_levels};
 
 /// The maximum number of operations in one patch.
 pub(crate) const MAX_OPERATIONS: usize = 10_000;
@@ -95,7 +95,7 @@ fn apply_operation(target: &mut Value, operation: &Value, copied: &mut usize) ->
 /// Whether `value`, inserted at `path`, is within the maximum nesting depth. A deeper value could overflow the stack.
 fn is_within_depth(path: &str, value: &Value) -> bool {
     let above = path.bytes().filter(|byte| *byte == b'/').count();
-    above <= MAX_DEPTH && is_within(MAX_DEPTH - above, value)
+    above <= MAX_DEPTH && has_at_most_levels(MAX_DEPTH - above, value)
 }
 
 /// Applies the operation `add`. Returns `None` if the operation fails.
@@ -214,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    /// Applies the operations to `target`. Returns the result and the target.
+    /// Applies the operations to `target`. Returns the return value of [`apply_json_patch`], and then the target.
     fn apply_to(mut target: Value, operations: Value) -> (Result<(), PatchError>, Value) {
         let patch = if operations.is_array() { operations } else { Value::Array(vec![operations]) };
         let result = apply_json_patch(&mut target, &patch);

@@ -66,7 +66,7 @@ mod tests {
 
     /// The examples of RFC 7386, appendix A, in which the patch is an object.
     #[test]
-    fn merges_the_examples_of_rfc_7386() {
+    fn the_example_patches_of_rfc_7386_are_applied() {
         let cases = [
             (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
             (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),

@@ -142,8 +142,8 @@ fn without_directive_maps(value: Value) -> Option<Value> {
     }
 }
 
-/// Applies `$retainKeys`: removes the fields of `original` that `$retainKeys` does not list. Returns an error if the
-/// patch sets a field that `$retainKeys` does not list.
+/// Applies `$retainKeys`: removes the fields of `original` that `$retainKeys` does not list. Returns an error if
+/// `$retainKeys` is not a list, or if the patch sets a field that `$retainKeys` does not list.
 fn apply_retain_keys(
     original: &mut Map<String, Value>,
     patch: &mut Map<String, Value>,

@@ -18,7 +18,7 @@ const FIXED_64: u64 = 1;
 const BYTES: u64 = 2;
 
 /// Encodes an object as a body: an envelope that contains the `apiVersion`, the `kind` and the encoded fields of the
-/// object. A kind whose name ends with `List` is encoded as a list.
+/// object. An object is encoded as a list if its kind ends with `List`.
 ///
 /// # Errors
 /// The text of the encoding error: the kind is not built in, a value does not fit its field, or messages nest too

@@ -218,7 +218,7 @@ fn bytes_of_field_1(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
 }
 
 /// Decodes a `MicroTime` if `micro` is true, otherwise a `Time`. Returns the time as JSON: a string, or null for Go's
-/// zero time.
+/// zero time and all earlier times.
 fn decode_time(bytes: &[u8], micro: bool) -> Result<Value, String> {
     let (mut seconds, mut nanos) = (None, 0);
     let mut reader = Reader::new(bytes);

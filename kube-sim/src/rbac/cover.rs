@@ -24,7 +24,8 @@ enum Permission<'a> {
 }
 
 /// Returns the permissions in the rules `wanted` that no rule in `owned` contains. The result has the format of the API
-/// server's error messages: it is sorted, and all verbs of a resource are in one entry.
+/// server's error messages: it is sorted, and one entry contains all missing verbs for the same group, resource and
+/// resource name.
 pub(crate) fn missing_permissions(owned: &[Value], wanted: &[Value]) -> Vec<String> {
     let all = wanted.iter().flat_map(permissions);
     let missing = all.filter(|permission| !owned.iter().any(|rule| covers(rule, *permission)));

@@ -66,7 +66,8 @@ pub(crate) fn rules_of(state: &State, user: &User, namespace: &str) -> Vec<Value
 }
 
 /// Returns the rules of a role, or `None` if the role does not exist. `role` is the `roleRef` of a binding in
-/// `namespace`. If the role has an `aggregationRule`, also returns the rules of the cluster roles that this rule selects.
+/// `namespace`. If the role has an `aggregationRule`, also returns the rules of all cluster roles whose labels match a
+/// selector in `clusterRoleSelectors`.
 pub(crate) fn rules_of_role(state: &State, role: &Value, namespace: &str) -> Option<Vec<Value>> {
     let (storage, namespace) = match text(&role["kind"]) {
         "ClusterRole" => (CLUSTER_ROLES, ""),
@@ -87,7 +88,7 @@ pub(crate) fn rules_of_role(state: &State, role: &Value, namespace: &str) -> Opt
     Some(rules)
 }
 
-/// A binding that has the user as one of its subjects.
+/// A binding that applies to a user: one of its subjects is the user or a group of the user.
 struct Binding<'a> {
     object: Value,
     /// Empty for a cluster role binding.

@@ -20,8 +20,8 @@ const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", 
 /// the names for conflicts.
 ///
 /// `previous` contains the resources of the definition before its last change. If the `openAPIV3Schema` of a version is
-/// unchanged, the new resource gets the [`Schema`] of the previous resource, so that stored objects need not be decoded
-/// again. `revision` is the [`CustomProperties::revision`] of the new resources.
+/// unchanged, the new resource gets the [`Schema`] of the previous resource: a read need not decode objects that were
+/// stored with the same [`Schema`]. `revision` is the [`CustomProperties::revision`] of the new resources.
 pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>], revision: &Arc<()>) -> Vec<Resource> {
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
@@ -307,8 +307,8 @@ fn copy_field(from: &Value, to: &mut Value, field: &str) {
     };
 }
 
-/// Sets `acceptedNames` and the conditions in the status. Does in one step what several controllers of the API server do
-/// one after the other.
+/// Sets `acceptedNames` in the status, and the conditions `KubernetesAPIApprovalPolicyConformant`, `NamesAccepted` and
+/// `Established`. Does in one step what several controllers of the API server do one after the other.
 pub(crate) fn update_status(crd: &mut Value, used: &UsedNames, now: &str) {
     if !crd["status"].is_object() {
         crd["status"] = json!({});
@@ -327,8 +327,9 @@ pub(crate) fn update_status(crd: &mut Value, used: &UsedNames, now: &str) {
     }
 }
 
-/// Sets `acceptedNames` and the condition `NamesAccepted`. If all names in the spec are already accepted, changes
-/// nothing: as in the API server, the condition can then still report an earlier conflict.
+/// Sets `acceptedNames` and the condition `NamesAccepted`. After a conflict, also adds the condition `Established` with
+/// the status `False` if the definition does not have this condition. If all names in the spec are already accepted,
+/// changes nothing: as in the API server, `NamesAccepted` can then still report an earlier conflict.
 fn accept_names(crd: &mut Value, used: &UsedNames, now: &str) {
     if crd["spec"]["names"] == crd["status"]["acceptedNames"] {
         return;

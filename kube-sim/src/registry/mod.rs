@@ -37,7 +37,7 @@ struct ServedDefinition {
     generation: Value,
     names: Value,
     is_terminating: bool,
-    /// The [`CustomProperties::revision`] of all these resources.
+    /// The [`CustomProperties::revision`] of all `resources`.
     revision: Arc<()>,
     resources: Vec<Arc<Resource>>,
 }
@@ -51,8 +51,9 @@ pub(crate) struct Registry {
     custom: BTreeMap<String, ServedDefinition>,
     /// The resources of the resource metrics API, if it is served.
     metrics: Vec<Arc<Resource>>,
-    /// The number of changes of the registry. A change invalidates cached discovery documents.
-    generation: u64,
+    /// A counter that increases with each change of the registry. It is the hash in the URLs of OpenAPI 3 documents, so that
+    /// clients do not use cached documents after a change.
+    change_counter: u64,
 }
 
 impl Registry {
@@ -61,13 +62,13 @@ impl Registry {
             .iter()
             .map(|r| ((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone()))
             .collect();
-        Self { by_path, custom: BTreeMap::new(), metrics: Vec::new(), generation: 0 }
+        Self { by_path, custom: BTreeMap::new(), metrics: Vec::new(), change_counter: 0 }
     }
 
-    /// Restores the resources of `earlier`. The generation still increases, so that cached discovery documents become
-    /// invalid.
+    /// Restores the resources of `earlier`. The change counter still increases, so that clients do not use cached OpenAPI 3
+    /// documents.
     pub(crate) fn restore(&mut self, earlier: Self) {
-        *self = Self { generation: self.generation + 1, ..earlier };
+        *self = Self { change_counter: self.change_counter + 1, ..earlier };
     }
 
     /// Serves the resource metrics API.
@@ -76,7 +77,7 @@ impl Registry {
         for r in &self.metrics {
             self.by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone());
         }
-        self.generation += 1;
+        self.change_counter += 1;
     }
 
     /// The resource with this group, version and plural name.
@@ -181,7 +182,7 @@ impl Registry {
         let served =
             ServedDefinition { uid, generation, names: names.clone(), is_terminating, revision, resources };
         self.custom.insert(name.to_owned(), served);
-        self.generation += 1;
+        self.change_counter += 1;
         !previous.is_empty() && !is_unchanged
     }
 
@@ -197,12 +198,12 @@ impl Registry {
         for r in &withdrawn {
             self.by_path.remove(&(r.group.clone(), r.version.clone(), r.plural.clone()));
         }
-        self.generation += 1;
+        self.change_counter += 1;
         withdrawn
     }
 
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
+    pub(crate) fn change_counter(&self) -> u64 {
+        self.change_counter
     }
 }
 

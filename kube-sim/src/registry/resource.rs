@@ -42,8 +42,7 @@ pub(crate) struct Column {
     pub(crate) json_path: String,
 }
 
-/// The additional properties of a custom resource, from one version of its CustomResourceDefinition. Built-in resources
-/// do not have them.
+/// The properties that only custom resources have, from one version of the CustomResourceDefinition.
 #[derive(Debug)]
 pub(crate) struct CustomProperties {
     pub(crate) schema: Arc<Schema>,
@@ -55,7 +54,7 @@ pub(crate) struct CustomProperties {
     pub(crate) open_api: Option<Value>,
     /// The `spec.conversion.webhook` of the definition, if the conversion strategy is `Webhook`.
     pub(crate) webhook: Option<Box<Value>>,
-    /// The `apiVersion` in which new objects are stored.
+    /// The `apiVersion` in which the server stores objects. Objects that were stored earlier can have another `apiVersion`.
     pub(crate) storage_version: Arc<str>,
     /// Whether the status subresource is enabled.
     pub(crate) status: bool,
@@ -199,7 +198,7 @@ impl Resource {
         }
     }
 
-    /// The Go type of the list of objects if `is_list` is true, otherwise of one object.
+    /// The Go type of a list of objects if `is_list` is true. Otherwise, the Go type of one object.
     pub(crate) fn go_type(&self, is_list: bool) -> String {
         let kind = match (self.custom(), is_list) {
             (Some(_), true) => "UnstructuredList",

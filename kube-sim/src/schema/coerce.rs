@@ -14,8 +14,9 @@ use super::node::{AdditionalFields, Schema};
 /// JSON that Go writes after it has decoded the metadata into `ObjectMeta`. Unknown fields remain.
 ///
 /// # Errors
-/// The error text of Go's decoder. In an embedded resource, the path and the value of the wrong field precede this text.
-/// All fields before the wrong field have already been changed.
+/// The error text of Go's decoder. In an embedded resource, the path and the value of the `metadata` precede this text. An
+/// `apiVersion` or `kind` of an embedded resource is an error if it is not a string. All fields before the wrong field have
+/// already been changed.
 pub(crate) fn coerce(schema: &Schema, object: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
     if let Some(metadata) = object.get_mut("metadata") {
         decode_metadata(metadata, omits_zero)?;
@@ -45,7 +46,7 @@ fn coerce_value(schema: &Schema, value: &mut Value, path: &str, omits_zero: Omit
         Value::Object(map) => {
             for (name, value) in map.iter_mut() {
                 if schema.embedded_resource {
-                    coerce_object_field(name, value, path, omits_zero)?;
+                    coerce_embedded_resource_field(name, value, path, omits_zero)?;
                 }
                 let (field, path) = match (schema.property(name), schema.additional_fields()) {
                     // The schema of `metadata` is a reference to `ObjectMeta`, which embeds no resources.
@@ -70,7 +71,7 @@ fn coerce_value(schema: &Schema, value: &mut Value, path: &str, omits_zero: Omit
 
 /// Handles one field of an embedded resource: normalizes `metadata`, and checks that `apiVersion` and `kind` are
 /// strings. Ignores all other fields.
-fn coerce_object_field(
+fn coerce_embedded_resource_field(
     name: &str,
     value: &mut Value,
     path: &str,

@@ -96,9 +96,9 @@ fn check_immutable_fields(old: &Value, spec: &Value, errors: &mut Vec<FieldError
     }
 }
 
-/// The versions of a CRD. As in the API server's internal version, a property that is equal in all versions is a
-/// property of the whole CRD. The errors of this property have a path directly in `spec`, and come after the errors of
-/// the versions.
+/// The versions of a CRD. As in the API server's internal representation of a CRD, a property that is equal in all
+/// versions is a property of the whole CRD. The errors of this property have a path directly in `spec`, and come after
+/// the errors of the versions.
 #[derive(Clone, Copy)]
 struct Versions<'a>(&'a [Value]);
 
@@ -228,8 +228,8 @@ fn check_version(
 }
 
 /// Checks that the names of the versions are unique, and that exactly one version is the storage version. Also checks
-/// that the name of the first version is a DNS-1035 label, because the API server's internal version has this name in
-/// `spec.version`.
+/// that the name of the first version is a DNS-1035 label, because the API server's internal representation of a CRD has
+/// this name in `spec.version`.
 fn check_version_list(spec: &Value, versions: Versions<'_>, errors: &mut Vec<FieldError>) {
     let mut seen = std::collections::HashSet::new();
     let mut report = |why: &str| {
@@ -294,7 +294,7 @@ fn check_conversion(spec: &Value, checks: DefinitionChecks<'_>, errors: &mut Vec
     errors.extend((checks.conversion_webhook)(conversion));
 }
 
-/// The string in the field `key`; empty if the field is absent.
+/// The string in the field `key`; empty if the field is absent or not a string.
 fn string_field<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,9 +1,9 @@
-//! The effects of Go's JSON decoder on an object of a built-in kind, or on the metadata of a custom resource.
+//! The effects of Go's JSON decoder and encoder on an object of a built-in kind, or on the metadata of a custom resource.
 //!
-//! Owns the decoding errors, and the changes that result from decoding into Go structs. The server responds with 400 to
-//! a request body that does not decode, before validation. Decoding drops null fields, optional fields with an empty
-//! collection, and `omitempty` fields with the zero value. Decoding replaces nulls in lists and maps, and canonicalizes
-//! times and quantities. This module must not validate: it rejects only values that Go cannot decode.
+//! Owns the decoding errors, and the changes to an object that Go decodes into a struct and serializes again. The server
+//! responds with 400 to a request body that does not decode, before validation. Go drops null fields, optional fields
+//! with an empty collection, and `omitempty` fields with the zero value. Go also replaces nulls in lists and maps, and
+//! canonicalizes times and quantities. This module must not validate: it rejects only values that Go cannot decode.
 
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine as _};
@@ -87,8 +87,8 @@ impl Decoder {
         }
     }
 
-    /// Decodes a value whose Go type depends on its JSON type. As in Go, the unknown fields in the value are dropped,
-    /// and no error or warning reports them.
+    /// Decodes a value that may have several JSON types ([`Variants`]). As in Go, unknown fields in the value are
+    /// dropped, and no error or warning reports them.
     fn decode_variant(&mut self, variants: &Variants, value: &mut Value) -> Result<(), String> {
         let Some(schema) = variants.schema_of(value) else {
             if variants.allows_boolean && !value.is_boolean() {
@@ -153,7 +153,7 @@ impl Decoder {
                 let is_scalar =
                     matches!(property.kind(), Kind::String | Kind::Boolean | Kind::Integer | Kind::Number);
                 let is_zero = is_scalar
-                    && super::zero::is_zero(value)
+                    && super::zero::is_zero_scalar(value)
                     && schema.component().is_some_and(|component| (self.omits_zero)(component, name));
                 schema.requires(name)
                     || keeps_empty_list(schema, name)
@@ -296,7 +296,7 @@ fn replace_null_entries(schema: &Schema, map: &mut serde_json::Map<String, Value
 }
 
 /// The value that Go decodes from a null entry of a list or map. `schema` is the schema of the entry. Returns `None` if
-/// the entry is itself a list or a map, or may have any type.
+/// the schema specifies a list, a map or any type.
 fn zero_value(schema: &Schema) -> Option<Value> {
     match schema.kind() {
         Kind::String => Some("".into()),

@@ -1,7 +1,7 @@
 //! Structural defaulting: fills in the defaults that a schema specifies.
 //!
-//! Owns only the defaults in schemas. For built-in kinds, Kubernetes implements other defaults in Go; `strategy` sets
-//! these defaults.
+//! Owns the defaults in schemas, and the removal of nulls that a schema does not allow. For built-in kinds, Kubernetes
+//! implements other defaults in Go; `strategy` sets these defaults.
 
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
 /// not be null.
 pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     match object {
-        // The only reference in the schema of a custom resource is `metadata`, which is decoded separately.
+        // In the schema of a custom resource, only the schemas of `metadata` are references. `coerce` handles metadata.
         Value::Object(map) if !schema.is_reference() => {
             map.retain(|name, value| {
                 let Some(entry) = schema.field(name) else { return true };

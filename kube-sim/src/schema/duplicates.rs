@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Returns one message such as `duplicate field "spec.replicas"` for each duplicate key, in the order of the text.
 ///
-/// Returns an empty list for malformed JSON, because the parser reports the error.
+/// Returns an empty list for malformed JSON, because the parser of the request body reports the error.
 pub(crate) fn duplicate_field_messages(json: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(json);

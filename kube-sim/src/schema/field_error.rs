@@ -1,7 +1,7 @@
 //! Field errors (`field.Error`), printed as an API server prints them.
 //!
-//! Owns the error types, their texts, and the message of a `Status`, which joins the texts of its errors. This module must
-//! not use schemas.
+//! Owns the error types, their texts, and [`invalid_message`], which joins the texts of several errors into the message of
+//! a `Status`. This module must not use schemas.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
@@ -85,8 +85,8 @@ pub(crate) struct FieldError {
     pub(crate) value: Value,
     /// The explanation; may be empty.
     pub(crate) detail: String,
-    /// The text of the value in the message, for error types that show a value. `None` stands for `value` as Go prints
-    /// the value; an empty text removes the value from the message.
+    /// The text of the value in the message, for error types that show a value. If `None`, the message contains `value`
+    /// as Go prints the value. If the text is empty, the message contains no value.
     printed: Option<String>,
 }
 

@@ -133,9 +133,10 @@ impl<'a> Translator<'a> {
         self.rest = &self.rest[length..];
     }
 
-    /// Appends the repetition operator with which `self.rest` begins. `after` is the expression after the operator;
-    /// `counts` are the counts in braces. If a repetition operator precedes `self.rest` directly, `last_repeat` is the
-    /// part of the expression that begins with the preceding operator. Otherwise, `last_repeat` is empty.
+    /// Appends the repetition operator with which `self.rest` begins. `after` is the expression after the operator; if the
+    /// operator is lazy, `after` begins with its `?`. `counts` are the counts in braces. If a repetition operator precedes
+    /// `self.rest` directly, `last_repeat` is the part of the expression that begins with the preceding operator.
+    /// Otherwise, `last_repeat` is empty.
     fn push_repetition(
         &mut self,
         after: &'a str,

@@ -76,7 +76,7 @@ pub(crate) struct Schema {
     pub(crate) nullable: bool,
     /// The default, which replaces an absent value.
     pub(crate) default: Option<Value>,
-    /// For the schema of a list map's key: the value of the key in an item that does not contain the key.
+    /// The value of this field as a key of list items, for an item without the field.
     key_default: Option<Value>,
     /// The list type. A list without a list type is atomic, except if the schema specifies the patch strategy `merge`.
     pub(crate) list_type: Option<ListType>,
@@ -165,7 +165,7 @@ impl Schema {
         Arc::new(schema)
     }
 
-    /// The schema of the metadata of all objects, `ObjectMeta`.
+    /// The schema of `ObjectMeta`, the metadata of every object.
     pub(super) fn of_metadata() -> Arc<Self> {
         super::component(OBJECT_META).unwrap_or_else(Self::permissive)
     }
@@ -240,8 +240,8 @@ impl Schema {
         })
     }
 
-    /// The schemas for the JSON types that the value may have. `None` if the Go type of the value does not depend on the
-    /// JSON type.
+    /// The schemas for the JSON types that the value may have. `None` if the Go type of the value is not one of those that
+    /// [`Variants`] describes.
     pub(super) fn variants(&self) -> Option<&Variants> {
         self.shape().variants.as_deref()
     }
@@ -261,7 +261,7 @@ impl Schema {
         &self.list_keys
     }
 
-    /// For the schema of a list map's key: the value of the key in an item that does not contain the key.
+    /// The value of this field as a key of list items, for an item without the field.
     pub(crate) fn key_default(&self) -> Option<&Value> {
         self.key_default.as_ref()
     }

@@ -1,4 +1,4 @@
-//! Pruning: drops the fields that a schema does not specify, and returns their paths.
+//! Pruning: drops the fields that a schema does not specify, and returns a message about each field.
 //!
 //! Owns the rules of pruning. The request handler ignores, warns about or rejects unknown fields, depending on the
 //! query parameter `fieldValidation`.

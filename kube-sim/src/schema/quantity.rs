@@ -15,7 +15,7 @@ const DECIMAL_SUFFIXES: [(&str, i32); 10] =
 pub(crate) const NANOS_PER_UNIT: i128 = 1_000_000_000;
 pub(crate) const NANOS_PER_MILLI: i128 = 1_000_000;
 
-/// Converts `nanos`, an amount in units of 10^-9, to units of `unit` nanos, and rounds the result up.
+/// Divides the amount `nanos` by the amount `unit`, and rounds the quotient up. Both amounts are in units of 10^-9.
 pub(crate) fn round_up(nanos: i128, unit: i128) -> i128 {
     nanos.saturating_add(unit - 1).div_euclid(unit)
 }
@@ -109,7 +109,8 @@ fn signed_nanos(text: &str) -> Option<i128> {
     Some(if negative { -nanos } else { nanos })
 }
 
-/// The format that a suffix selects, and its power of 1024 or of ten.
+/// The format that a suffix selects, and its power of 1024 or of ten. `None` if the suffix is malformed, or if its
+/// exponent is out of range.
 fn parse_suffix(suffix: &str) -> Option<(Format, i32)> {
     if let Some((_, power)) = BINARY_SUFFIXES.iter().find(|(name, _)| *name == suffix) {
         return Some((Format::Binary, i32::try_from(*power).ok()?));

@@ -1,7 +1,7 @@
 //! The conversion of JSON numbers to the form that an API server stores.
 //!
 //! Go parses an integer as int64 if it fits, otherwise as float64, and serializes a float64 without a fraction as an
-//! integer. The value validation of custom resources must run first: it decides whether a number is allowed.
+//! integer. The value validation of custom resources must run first, because it needs the numbers as the client sent them.
 
 use serde_json::Value;
 

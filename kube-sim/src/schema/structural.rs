@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::field_error::FieldError;
 use super::node::Schema;
-use super::validate::type_of;
+use super::validate::type_and_format_of;
 use super::{default, go_regex, prune, validate};
 
 /// The result of [`check`].
@@ -44,7 +44,7 @@ pub(super) fn check(path: &str, schema: &Value, has_status: bool) -> CheckResult
     let is_structural = unsupported.is_none() && structural_errors.is_empty();
     errors.extend(structural_errors);
     open_api::check(path, schema, &mut errors);
-    // The error about an unsupported construct repeats another error, except for `$schema`.
+    // `open_api::check` also reports the unsupported constructs, except for `$schema`.
     if let Some(problem) = unsupported.filter(|_| errors.is_empty()) {
         errors.push(FieldError::invalid(path, "", problem));
     }
@@ -326,7 +326,7 @@ fn check_declaration(
     }
 }
 
-/// Checks that each default is valid, and that pruning would not change it.
+/// Checks that each default outside of `additionalProperties` is valid, and that pruning would not change it.
 fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     if let Some(declared) = schema.get("default").filter(|declared| !declared.is_null()) {
         let field = format!("{path}.default");
@@ -341,7 +341,7 @@ fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
         }
         let kind = string_keyword(schema, "type");
         if !kind.is_empty() && !open_api::TYPES.contains(&kind) {
-            let (found, _) = type_of(declared);
+            let (found, _) = type_and_format_of(declared);
             let why = format!(" in body must be of type {kind}: \"{found}\"");
             errors.push(FieldError::type_invalid(field.as_str(), found, why));
         }
@@ -358,7 +358,7 @@ fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
             errors.push(error);
         }
     }
-    // As in the API server, the defaults in `additionalProperties` are not validated.
+    // As in the API server, the defaults in `additionalProperties` are not checked.
     if let Some(items) = schema.get("items").filter(|items| items.is_object()) {
         check_defaults(&format!("{path}.items"), items, errors);
     }

@@ -20,9 +20,9 @@ pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
     validate_update(schema, None, object)
 }
 
-/// Validates `object`. For an update, `old` is the object before the update. A value that the update does not change has
-/// no errors (validation ratcheting, KEP-4008; see [`Correlation::is_unchanged`]). If `old` violates a list type, for
-/// example by duplicates in a set, the list types of `object` are not checked.
+/// Validates `object`. For an update, `old` is the object before the update. A value for which
+/// [`Correlation::is_unchanged`] is true has no errors (validation ratcheting, KEP-4008). If `old` violates a list type,
+/// for example by duplicates in a set, the list types of `object` are not checked.
 pub(crate) fn validate_update(schema: &Schema, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut findings = Findings::default();
     let correlation = old.map(|old| Correlation { schema, old, new: object });
@@ -39,8 +39,8 @@ pub(crate) fn validate_update(schema: &Schema, old: Option<&Value>, object: &Val
     errors
 }
 
-/// Calls `error` with the absolute value of an exceeded limit, and returns the error. For a negative limit, the detail
-/// of the error becomes `negative`, as in the API server.
+/// Creates the error for an exceeded `limit`: calls the function `error` with the absolute value of the limit. For a
+/// negative limit, the detail of the returned error becomes `negative`, as in the API server.
 fn limit_error(limit: i64, negative: &str, error: impl FnOnce(u64) -> FieldError) -> FieldError {
     let mut error = error(limit.unsigned_abs());
     if limit < 0 {
@@ -151,7 +151,7 @@ impl Validator {
     fn check_type(&self, schema: &Schema, value: &Value, out: &mut Findings) {
         let format = format::validated_format(schema);
         let expected = if schema.is_reference() { "" } else { schema_type_name(schema.kind()) };
-        let (found, found_format) = type_of(value);
+        let (found, found_format) = type_and_format_of(value);
         let wrong = |expected: &str, found: &str| {
             let detail = format!("{} in body must be of type {expected}: \"{found}\"", self.path);
             FieldError::type_invalid(self.field_path(), found, detail)
@@ -448,7 +448,7 @@ fn schema_type_name(kind: Kind) -> &'static str {
 }
 
 /// The type and format of a value, as the server's errors print them.
-pub(super) fn type_of(value: &Value) -> (&'static str, &'static str) {
+pub(super) fn type_and_format_of(value: &Value) -> (&'static str, &'static str) {
     match value {
         Value::Null => ("null", ""),
         Value::Bool(_) => ("boolean", ""),

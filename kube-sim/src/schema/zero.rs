@@ -1,7 +1,7 @@
 //! The zero value of a built-in kind's Go struct, as Go serializes it.
 //!
-//! Server-side apply compares a new object with this value. Go serializes the fields of this value even if they are
-//! unset, so no field manager owns a field that has its zero value.
+//! Go serializes the fields of this value even if no client has set them. Server-side apply compares a new object with
+//! this value, so that no field manager owns these fields while they have their zero values.
 
 use serde_json::{Map, Value};
 
@@ -15,7 +15,7 @@ pub(crate) fn zero(schema: &Schema) -> Value {
     for (name, property) in schema.properties() {
         let value = match &property.default {
             Some(Value::Object(default)) if default.is_empty() => zero(property),
-            Some(default) if is_zero(default) => default.clone(),
+            Some(default) if is_zero_scalar(default) => default.clone(),
             _ if is_omitted(schema, name) => continue,
             _ if schema.requires(name) || serializes_absent_time(schema, name) => Value::Null,
             _ => continue,
@@ -35,7 +35,7 @@ fn is_omitted(schema: &Schema, field: &str) -> bool {
     schema.component().is_some_and(|component| OMITTED_FIELDS.contains(&(component, field)))
 }
 
-pub(super) fn is_zero(value: &Value) -> bool {
+pub(super) fn is_zero_scalar(value: &Value) -> bool {
     match value {
         Value::Bool(value) => !value,
         Value::Number(number) => number.as_f64() == Some(0.0),

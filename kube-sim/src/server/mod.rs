@@ -320,7 +320,8 @@ struct Authenticator {
 }
 
 impl Authenticator {
-    /// Identifies the user by the client certificate or by the bearer token.
+    /// Determines the caller from the client certificate or the bearer token. Does not verify the token of a service
+    /// account.
     fn authenticate(&self, headers: &http::HeaderMap) -> Caller {
         if let ClientIdentity::User(user) = &self.identity {
             return Caller::User(user.clone());

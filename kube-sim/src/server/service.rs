@@ -40,8 +40,8 @@ pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// The size in bytes above which the server compresses a response body, if the client accepts gzip.
 const GZIP_THRESHOLD: usize = 128 * 1024;
 
-/// Maximum time that a request waits until the watch cache or the store reaches the requested resource version. After
-/// this time, the response is 504; a list without a resource version is read from the store instead.
+/// Maximum time that a request waits until the watch cache or the store is fresh enough. After this time, a read at a
+/// resource version gets 504, and a list without a resource version is read from the store.
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// The interval at which the server repeats a request that waits for a resource version.
 const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -197,7 +197,8 @@ fn request_without_body(parts: &Parts, server: usize) -> Request {
     }
 }
 
-/// The entry of a request in the journal. `direct` is true for a request that a test sends through `Sim`.
+/// The entry of a request in the journal. `direct` is true for a request without a connection, from a method such as
+/// `Sim::create`.
 pub(crate) fn journal_entry(inner: &Inner, request: &Request, direct: bool) -> Entry {
     let path = Path::parse(&request.path);
     let verb = path.as_ref().map_or("", |p| verb_of(&request.method, p, &request.query));

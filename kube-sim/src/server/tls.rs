@@ -25,7 +25,7 @@ use x509_parser::prelude::FromDer as _;
 use super::{ServeError, TlsFiles};
 use crate::user::{CREDENTIAL_ID, User};
 
-/// The credentials of clients, and the CA certificate with which clients verify the server.
+/// The generated CA (`ca_pem` and `issuer`), and the credentials of the administrator.
 pub(crate) struct Credentials {
     pub(crate) ca_pem: String,
     pub(crate) client_cert_pem: String,

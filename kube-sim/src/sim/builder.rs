@@ -207,7 +207,7 @@ impl SimBuilder {
 
     /// Disables a controller. To simulate an API server without a controller manager and without nodes, disable all
     /// controllers except [`Controller::CustomResourceDefinition`]. Then the dependents of deleted owners stay in the
-    /// store, and deleted namespaces and deleted pods of nodes stay `Terminating`.
+    /// store, and deleted namespaces and deleted pods that are bound to a node stay `Terminating`.
     ///
     /// # Examples
     /// ```
@@ -353,7 +353,7 @@ impl SimBuilder {
     pub fn build(self) -> Sim {
         let clock = self.start.map_or_else(Clock::wall, Clock::starting_at);
         let mut state = State::new(clock.clone(), self.history);
-        state.random = Random::stream(self.seed, CONTROLLER_STREAM);
+        state.random = Random::stream(self.seed, STATE_RANDOM_STREAM);
         if self.workloads {
             for controller in Controller::ALL {
                 state.set_delay(*controller, Some(Duration::ZERO));
@@ -398,4 +398,4 @@ impl SimBuilder {
 }
 
 /// Identifies the stream of random numbers of [`State::random`]; see [`Random::stream`].
-const CONTROLLER_STREAM: u64 = 0x0063_6f6e_7472_6f6c;
+const STATE_RANDOM_STREAM: u64 = 0x0063_6f6e_7472_6f6c;

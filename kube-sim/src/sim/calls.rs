@@ -102,7 +102,8 @@ impl Sim {
         Err(SimError::new(code, "", value.as_str().unwrap_or_default().trim()))
     }
 
-    /// Adds a request of a test to the journal, if bodies are recorded.
+    /// Adds a direct request ([`Entry::direct`](crate::Entry::direct)) to the journal; `None` if the journal records no
+    /// bodies.
     fn record_direct(&self, request: &Request) -> Option<Recorder> {
         let journal = &self.inner.journal;
         if !journal.records_bodies() {
@@ -179,7 +180,7 @@ impl Sim {
     }
 }
 
-/// The complete body of a response.
+/// The body of a response in one buffer.
 ///
 /// # Errors
 /// 400 for a watch and for an upgrade.

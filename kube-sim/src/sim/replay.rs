@@ -249,7 +249,7 @@ fn compare_bodies(entry: &Entry, recorded: &RecordedBody, replayed: &Bytes) -> R
             None => Ok(()),
         };
     }
-    // The recorded body is not JSON, or it is incomplete: the client stopped reading, or the body exceeds the limit.
+    // A body is not JSON, or the recorded body is incomplete: the client stopped reading, or the body exceeds the limit.
     let same = replayed.slice(..replayed.len().min(recorded.content.len()));
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     compare(entry, "body", &recorded.content, &same, text)

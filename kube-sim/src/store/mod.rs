@@ -210,7 +210,7 @@ impl State {
         let version = self.version + 1;
         value["metadata"]["resourceVersion"] = version.to_string().into();
         // `Stored::value` cannot parse an object that nests deeper than this limit.
-        if !nesting::is_within(nesting::MAX_DEPTH, &value) {
+        if !nesting::has_at_most_levels(nesting::MAX_DEPTH, &value) {
             let why = format!(
                 "the object nests deeper than {} levels, which this server does not store",
                 nesting::MAX_DEPTH

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn infers_from_the_variable_then_the_home_directory_then_the_service_account() {
+fn infer_tries_the_kubeconfig_variable_then_the_home_directory_then_the_service_account() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     fs::create_dir_all(home.join(".kube")).unwrap();
@@ -28,7 +28,7 @@ fn infers_from_the_variable_then_the_home_directory_then_the_service_account() {
     let config = infer_with(&env_with(&[("HOME", home.clone()), ("KUBECONFIG", file)]), Some(&pod)).unwrap();
     assert_eq!(config.cluster_url.host(), Some("10.0.0.1"));
 
-    // An invalid kubeconfig is an error, even if a later source exists.
+    // A missing file of `KUBECONFIG` or an invalid home kubeconfig is an error, even if a later source exists.
     let broken = env_with(&[("HOME", home.clone()), ("KUBECONFIG", "/no/such".into())]);
     assert!(error_chain(&infer_with(&broken, Some(&pod)).unwrap_err()).contains("/no/such"));
     fs::write(home.join(".kube/config"), "current-context: nope").unwrap();

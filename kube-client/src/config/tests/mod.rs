@@ -136,7 +136,7 @@ fn assert_field_error(cluster: &str, user: &str, parts: &[&str]) {
 }
 
 #[test]
-fn errors_name_the_invalid_field() {
+fn the_error_for_an_invalid_field_contains_the_name_of_the_field() {
     let at = "server: 'https://x'";
     assert_field_error("{}", "{}", &["server of cluster `k`", "missing"]);
     assert_field_error("{server: 'x:1'}", "{}", &["server of cluster `k`", "begin with https://"]);
@@ -257,7 +257,7 @@ contexts: [{name: c, context: {cluster: k, user: u}}]
 }
 
 #[test]
-fn accepts_incomplete_entries_that_are_not_selected() {
+fn accepts_users_without_credentials_and_incomplete_entries_that_are_not_selected() {
     let text = "
 kind: ''
 current-context: c

@@ -91,8 +91,8 @@ fn visit_pruning_nodes(
     }
 }
 
-/// Returns sample objects for a node: a minimal object, and one copy for each enumerated value of a required property. A
-/// property with enumerated values may be the tag of a Rust enum.
+/// Returns sample objects for a node: a minimal object, and one copy for each enumerated value of a required property. The
+/// copy contains this value. A property with enumerated values may be the tag of a Rust enum.
 fn sample_objects(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     let Value::Object(sample) = minimal_value(node) else { return Vec::new() };
     let mut all = vec![sample.clone()];

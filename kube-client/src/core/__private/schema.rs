@@ -1,7 +1,7 @@
 //! The root schema of a kind with `#[derive(CustomResource)]`, and its `CustomResourceDefinition`.
 //!
 //! This module checks the root schema as a whole: the selectable fields, the validation rules, and the keywords that
-//! the API server forbids at the root. It must not rewrite the schemas of types: `core::schema` rewrites them.
+//! the API server rejects. It must not rewrite the schemas of types: `core::schema` rewrites them.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
@@ -49,7 +49,8 @@ fn or_null(schema: Schema) -> Value {
 /// parameter of this type, the compiler would generate more code for each kind.
 type GenerateSchema = fn(&mut SchemaGenerator) -> Schema;
 
-/// Calls `generate`, and adds `$defs` to the schema: the schemas of the types that the schema refers to.
+/// Calls `generate`, and adds `$defs` to the schema: the schemas of the types that the schema refers to. Then applies the
+/// transforms of the generator to the schema.
 fn schema_with_definitions(generate: GenerateSchema) -> Schema {
     let mut generator = schema::json_schema_generator();
     let mut schema = generate(&mut generator);

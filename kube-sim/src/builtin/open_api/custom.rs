@@ -156,14 +156,15 @@ impl CustomResource<'_> {
     /// Replaces the names of the template in all strings of `value` with the names of this resource.
     fn replace_template_names(&self, value: &mut Value) {
         match value {
-            Value::String(text) => *text = self.without_template_names(text),
+            Value::String(text) => *text = self.adapted_text(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.replace_template_names(item)),
             Value::Object(map) => map.values_mut().for_each(|item| self.replace_template_names(item)),
             _ => {}
         }
     }
 
-    fn without_template_names(&self, text: &str) -> String {
+    /// Returns `text` with the names of this resource instead of the names of the template.
+    fn adapted_text(&self, text: &str) -> String {
         if let Some(rest) = text.strip_prefix("#/definitions/io.k8s.api.apps.v1.") {
             let kind = if rest == "DeploymentList" { self.list_kind } else { self.kind };
             return format!("#/definitions/{}", self.component_name(kind));

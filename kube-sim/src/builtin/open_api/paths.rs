@@ -167,7 +167,7 @@ mod tests {
     const DEPLOYMENT_PATH: &str = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}";
 
     #[test]
-    fn every_path_parses_and_every_parameter_exists() {
+    fn every_path_parses_and_every_shared_parameter_exists() {
         assert!(LINES.paths.len() > 400);
         for path in all() {
             let item = path_item(path);

@@ -1,4 +1,4 @@
-//! The OpenAPI 2 document, `/openapi/v2`, which has all groups.
+//! The OpenAPI 2 document, `/openapi/v2`, which covers all API groups.
 
 use serde_json::{Map, Value, json};
 
@@ -31,8 +31,8 @@ pub(crate) fn document() -> Value {
     })
 }
 
-/// Converts a schema of OpenAPI 3 to OpenAPI 2: removes the keywords that OpenAPI 2 does not have, and replaces an
-/// `allOf` of one reference with the reference.
+/// Converts a schema of OpenAPI 3 to OpenAPI 2: removes the keywords that the API server omits in OpenAPI 2, and replaces
+/// an `allOf` of one reference with the reference.
 pub(super) fn convert_schema(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
     if let Some(reference) =
@@ -51,7 +51,8 @@ pub(super) fn convert_schema(schema: &mut Value) {
     }
     let unknown = map.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
     if map.remove("nullable") == Some(Value::Bool(true)) || unknown {
-        // OpenAPI 2 cannot declare null or unknown fields. Clients accept both if the schema has no type.
+        // OpenAPI 2 cannot declare that a value may be null or may have unknown fields. Clients accept such a value if the
+        // schema has no type.
         for keyword in ["type", "properties", "items", "additionalProperties", "required"] {
             map.remove(keyword);
         }

@@ -24,9 +24,9 @@ impl PatchType {
         }
     }
 
-    /// The errors of an expression, as the API server prints them; `None` if there are none. The variable `params` is
-    /// declared if the policy has a `paramKind`.
-    pub(crate) fn problem(self, text: &str, has_params: bool) -> Option<String> {
+    /// The errors of an expression, as the API server prints them; `None` if there are none. `has_params` is whether
+    /// the policy has a `paramKind`. Without a `paramKind`, the variable `params` is undeclared.
+    pub(crate) fn expression_problem(self, text: &str, has_params: bool) -> Option<String> {
         let undeclared = (!has_params).then_some("params");
         expression_problem(check::check_patch, text, &[self.result_type()], undeclared)
     }
@@ -142,7 +142,7 @@ mod tests {
             params: None,
             namespace: None,
         };
-        assert_eq!(patch_type.problem(text, false), None, "{text}");
+        assert_eq!(patch_type.expression_problem(text, false), None, "{text}");
         let compiled = AdmissionExpression::compile_patch(text).unwrap();
         let patch = Evaluation::new(&inputs, &GetOnlyAuthorizer).evaluate_patch(&compiled, patch_type);
         let patch = patch.map_err(|error| match error {
@@ -196,12 +196,12 @@ mod tests {
 
     #[test]
     fn wrong_types_and_unknown_fields_are_reported() {
-        let problem = |patch: PatchType, text| patch.problem(text, false).unwrap_or_default();
+        let problem = |patch: PatchType, text| patch.expression_problem(text, false).unwrap_or_default();
         let apply = |text| problem(PatchType::ApplyConfiguration, text);
         assert_eq!(apply("{'a': 'b'}"), "must evaluate to Object but got map(string, string)");
         assert!(apply("Other{}").contains("undeclared reference to 'Other'"), "{}", apply("Other{}"));
         assert!(apply("Object{a: params.x}").contains("undeclared reference to 'params'"));
-        assert_eq!(PatchType::ApplyConfiguration.problem("Object{a: params.x}", true), None);
+        assert_eq!(PatchType::ApplyConfiguration.expression_problem("Object{a: params.x}", true), None);
         let json = |text| problem(PatchType::JsonPatch, text);
         assert_eq!(json("JSONPatch{}"), "must evaluate to list(JSONPatch) but got JSONPatch");
         assert!(json("[JSONPatch{op: 1}]").contains("expected type of field 'op' is 'string'"));

@@ -6,7 +6,7 @@ use super::range::Range;
 use super::{EntrySizes, Estimator, LIST_CREATION, REGEX, TRAVERSAL};
 use crate::cel::types::Type;
 
-/// A cost, and the size of the result if it is known.
+/// A cost, and the size of the result; `None` if the size is not known.
 type Estimate = (Range, Option<Range>);
 
 impl Estimator<'_> {
@@ -74,7 +74,7 @@ impl Estimator<'_> {
     }
 
     /// The estimate of a function of a Kubernetes library or of the string library, or of `==` for two values of one
-    /// Kubernetes type. `None` if none of the rules below covers the call.
+    /// Kubernetes type. `None` if the `match` below has no estimate for the call.
     fn estimate_kubernetes_function(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
         let first = call.args.first();
         let target = call.target.as_deref();
@@ -232,8 +232,8 @@ impl Estimator<'_> {
         (size.scaled(TRAVERSAL), Some(size))
     }
 
-    /// The estimate of an operator, a function of the standard library, `format` or `strings.quote`. `None` if none of
-    /// the rules below covers the call: its own cost is then 1.
+    /// The estimate of an operator, a function of the standard library, `format` or `strings.quote`. `None` if the
+    /// `match` below has no estimate for the call: the cost of such a call is 1 plus the costs of its arguments.
     fn estimate_standard_function(
         &mut self,
         expr: &IdedExpr,

@@ -59,7 +59,7 @@ struct EntrySizes {
 }
 
 impl EntrySizes {
-    /// The union of the sizes of two lists or maps; `None` if one of them is unknown.
+    /// The union of the entry sizes of two lists or maps; `None` if the sizes of one are not known.
     fn union(a: Option<Self>, b: Option<Self>) -> Option<Self> {
         let (a, b) = (a?, b?);
         Some(Self { is_list: a.is_list, key: a.key.union(b.key), value: a.value.union(b.value) })
@@ -75,7 +75,7 @@ struct Variable {
     entry_sizes: Option<EntrySizes>,
 }
 
-/// An estimate in progress. The keys of the maps are ids of nodes.
+/// An estimate in progress. The keys of the hash maps are ids of nodes.
 struct Estimator<'a> {
     checked: &'a CheckedExpression,
     /// The declared type of the CEL variable `self`.

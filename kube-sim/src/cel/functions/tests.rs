@@ -137,7 +137,7 @@ fn every_type_of_the_table_is_known() {
 }
 
 #[test]
-fn a_line_may_declare_many_overloads() {
+fn a_line_of_the_table_may_declare_many_overloads() {
     let sorted = overloads("isSorted").unwrap();
     assert_eq!(sorted.len(), 8);
     assert_eq!(sorted[6].id, "list_string_is_sorted_bool");

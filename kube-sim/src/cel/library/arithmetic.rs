@@ -1,4 +1,4 @@
-//! The operators that `eval` does not evaluate itself: `!`, comparisons, `in`, and arithmetic operators.
+//! The operators `!` and `in`, the comparison operators and the arithmetic operators. `eval` evaluates all other operators.
 
 use std::cmp::Ordering;
 

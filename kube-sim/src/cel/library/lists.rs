@@ -66,7 +66,7 @@ fn index_or_minus_one(at: Option<usize>) -> Val<'static> {
     Val::Int(at.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1))
 }
 
-/// Whether `list` contains all items of `part`.
+/// Whether `list` contains all items of `part`. Ignores an item of `part` that is an error.
 fn contains_all<'a>(list: &List<'a>, part: &List<'a>) -> bool {
     part.iter().flatten().all(|item| list.contains(&item))
 }

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_cel_function_rejects_numbers_of_more_than_64_bits() {
+    fn only_the_cel_function_semver_rejects_numbers_of_more_than_64_bits() {
         for large in ["99999999999999999999.0.0", "1.0.0-99999999999999999999"] {
             assert!(is_semantic_version(large) && Semver::parse(large).is_err(), "{large}");
         }

@@ -1,4 +1,4 @@
-//! Equality and order of values.
+//! Equality and order of values, and the operator `+` for lists.
 
 use std::cmp::Ordering;
 
@@ -145,7 +145,7 @@ impl<'a> List<'a> {
     }
 }
 
-/// The values of the key fields of an item in the validated object; empty for an item that an expression has created.
+/// The values of the key fields of an item; empty if an expression has created the item.
 fn map_key<'a>(item: &Val<'a>, keys: &[String]) -> Vec<Option<&'a Value>> {
     match item {
         Val::Map(Mapping::Data { map, .. }) => keys.iter().map(|key| map.get(key)).collect(),

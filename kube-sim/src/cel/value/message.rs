@@ -52,11 +52,11 @@ impl<'a> Message<'a> {
     /// A type name differs from the path of the field. The error contains one line for each wrong name.
     pub(in crate::cel) fn check_type_names(&self) -> Result<(), String> {
         let mut errors = Vec::new();
-        self.collect_type_errors(&self.name, &mut errors);
+        self.collect_type_name_errors(&self.name, &mut errors);
         if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
     }
 
-    fn collect_type_errors(&self, path: &str, errors: &mut Vec<String>) {
+    fn collect_type_name_errors(&self, path: &str, errors: &mut Vec<String>) {
         if *self.name != *path {
             errors.push(format!(
                 "unexpected type name {:?}, expected {path:?}, which matches field name path from root Object type",
@@ -64,18 +64,20 @@ impl<'a> Message<'a> {
             ));
         }
         for (field, value) in &self.fields {
-            collect_type_errors(value, &format!("{path}.{field}"), errors);
+            collect_type_name_errors(value, &format!("{path}.{field}"), errors);
         }
     }
 }
 
-fn collect_type_errors(value: &Val<'_>, path: &str, errors: &mut Vec<String>) {
+fn collect_type_name_errors(value: &Val<'_>, path: &str, errors: &mut Vec<String>) {
     match value {
-        Val::Message(message) => message.collect_type_errors(path, errors),
-        Val::List(list) => list.iter().flatten().for_each(|item| collect_type_errors(&item, path, errors)),
+        Val::Message(message) => message.collect_type_name_errors(path, errors),
+        Val::List(list) => {
+            list.iter().flatten().for_each(|item| collect_type_name_errors(&item, path, errors));
+        }
         Val::Map(map) => {
             let values = map.keys().into_iter().filter_map(|key| map.get(&key)?.ok());
-            values.for_each(|value| collect_type_errors(&value, path, errors));
+            values.for_each(|value| collect_type_name_errors(&value, path, errors));
         }
         _ => {}
     }

@@ -1,7 +1,7 @@
 //! The values of expressions.
 //!
-//! Owns the values and their construction from JSON. A list, a map or an object in the validated object is a value that
-//! borrows its JSON: a rule on a large object converts only the fields that the rule uses.
+//! Owns the values and their construction from JSON. A list, map or object that has a schema borrows its JSON: a rule
+//! on a large object converts only the fields that the rule uses.
 
 mod compare;
 mod message;
@@ -87,7 +87,7 @@ pub(super) enum Val<'a> {
 pub(super) enum List<'a> {
     /// A list that an expression has created.
     Owned(Rc<Vec<Val<'a>>>),
-    /// A list in the validated object. `item` is the declared type of the items.
+    /// A list that borrows its JSON. `item` is the declared type of the items.
     Data { items: &'a [Value], item: &'a DeclaredType, list_type: &'a ListType },
 }
 
@@ -96,12 +96,12 @@ pub(super) enum List<'a> {
 pub(super) enum Mapping<'a> {
     /// A map that an expression has created.
     Owned(Rc<Vec<(Val<'a>, Val<'a>)>>),
-    /// A map or an object in the validated object. `declared` is its declared type.
+    /// A map or an object that borrows its JSON. `declared` is its declared type.
     Data { map: &'a Map<String, Value>, declared: &'a DeclaredType },
 }
 
 impl<'a> Val<'a> {
-    /// Converts a JSON value that has the type `declared`.
+    /// Converts a JSON value to a value of the type `declared`.
     ///
     /// # Errors
     /// The JSON value does not have the type `declared`, or its text does not have the format of the type.
@@ -323,7 +323,7 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// The keys of the entries that rules can access.
+    /// The keys of the entries. In an object, only declared fields count, and a field that is null counts as present.
     pub(super) fn keys(&self) -> Vec<Val<'a>> {
         match self {
             Self::Owned(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use self::schedule::Schedule;
 use super::job::JOBS;
-use super::objects::{is_terminating, is_true, name, namespace, seconds, storage_key_in, time, uid};
+use super::objects::{
+    is_condition_true, is_terminating, name, namespace, seconds, storage_key_in, time, uid,
+};
 use super::owned::{OwnerKind, controlled_objects};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, events, is_deletion, object_of, own_key, requeue};
@@ -26,7 +28,7 @@ const KIND: OwnerKind = OwnerKind { storage: CRON_JOBS, api_version: "batch/v1",
 const MAX_MISSED_TIMES: usize = 100;
 
 /// The keys of a changed cron job, and of the cron jobs that own a changed job.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         CRON_JOBS if !is_deletion(event) => own_key(storage, event),
         JOBS if !event.object.owners.is_empty() => KIND.keys(state, event),
@@ -55,7 +57,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
 }
 
 fn is_finished(job: &Value) -> bool {
-    is_true(job, "Complete") || is_true(job, "Failed")
+    is_condition_true(job, "Complete") || is_condition_true(job, "Failed")
 }
 
 /// Removes from `status.active` the jobs that are finished or no longer exist, and creates an Event for each removed
@@ -68,7 +70,7 @@ fn update_active_jobs(state: &mut State, cron_job: &mut Value, jobs: &[Value]) {
         match job {
             Some(job) if !is_finished(job) => kept.push(reference),
             Some(job) => {
-                let state_of = if is_true(job, "Complete") { "Complete" } else { "Failed" };
+                let state_of = if is_condition_true(job, "Complete") { "Complete" } else { "Failed" };
                 let message = format!("Saw completed job: {}, condition: {state_of}", name(job));
                 events::record_normal(
                     state,
@@ -112,7 +114,7 @@ fn delete_old_jobs(state: &mut State, cron_job: &Value, jobs: &[Value]) {
     for (kind, limit) in [("Complete", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")] {
         let Some(limit) = cron_job["spec"][limit].as_u64() else { continue };
         let mut finished: Vec<&Value> =
-            jobs.iter().filter(|job| is_true(job, kind) && !is_terminating(job)).collect();
+            jobs.iter().filter(|job| is_condition_true(job, kind) && !is_terminating(job)).collect();
         finished.sort_by_key(|job| (time(&job["status"]["startTime"]), name(job).to_owned()));
         let excess = finished.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
         for job in finished.into_iter().take(excess) {

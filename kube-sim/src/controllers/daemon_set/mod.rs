@@ -24,7 +24,7 @@ const KIND: OwnerKind = OwnerKind { storage: DAEMON_SETS, api_version: "apps/v1"
 
 /// Returns the keys of a changed daemon set, and of the daemon sets that own or select a changed pod. If a node is
 /// created or deleted, or if its labels or its spec change, returns the keys of all daemon sets.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         DAEMON_SETS if !is_deletion(event) => own_key(storage, event),
         PODS => KIND.keys(state, event),
@@ -258,5 +258,5 @@ impl DaemonSet<'_> {
     }
 }
 
-/// The label of a pod. It contains the hash in the name of the revision of the pod.
+/// The pod label that contains the hash of the pod's revision. The name of the `ControllerRevision` ends with this hash.
 const HASH_LABEL: &str = REVISION_LABEL;

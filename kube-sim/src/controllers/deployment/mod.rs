@@ -28,14 +28,14 @@ const REVISION_HISTORY_ANNOTATION: &str = "deployment.kubernetes.io/revision-his
 const DESIRED_REPLICAS_ANNOTATION: &str = "deployment.kubernetes.io/desired-replicas";
 const MAX_REPLICAS_ANNOTATION: &str = "deployment.kubernetes.io/max-replicas";
 
-/// The name of the component in Events.
+/// The name of this controller in Events (`source.component`).
 const COMPONENT: &str = "deployment-controller";
 
 const KIND: OwnerKind = OwnerKind { storage: DEPLOYMENTS, api_version: "apps/v1", kind: "Deployment" };
 
 /// The keys of a changed deployment, of the deployments that own or select a changed replica set, and of the deployment
 /// of a deleted pod.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         DEPLOYMENTS if !is_deletion(event) => own_key(storage, event),
         REPLICA_SETS => KIND.keys(state, event),
@@ -108,8 +108,8 @@ impl Deployment<'_> {
         }
     }
 
-    /// Scales the replica sets of a deployment that is paused or whose `spec.replicas` has changed (`sync`). Writes the
-    /// status.
+    /// Scales the replica sets of a deployment that is paused or whose `spec.replicas` has changed
+    /// (`DeploymentController.sync`). Writes the status.
     fn sync_scale(&mut self) {
         if self.spec()["paused"] == true && !self.sync_new_set() {
             return;

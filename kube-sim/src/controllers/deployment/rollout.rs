@@ -29,7 +29,7 @@ impl Deployment<'_> {
         for at in 0..self.old_sets.len() {
             scaled |= self.scale_old_set(at, 0);
         }
-        if scaled || self.has_old_pods() {
+        if scaled || self.has_unfinished_old_pods() {
             return self.update_rollout_status();
         }
         if !self.ensure_new_set() {
@@ -115,13 +115,13 @@ impl Deployment<'_> {
     }
 
     /// Whether an old replica set has pods that have not ended.
-    fn has_old_pods(&self) -> bool {
+    fn has_unfinished_old_pods(&self) -> bool {
         let mut pods = self.old_sets.iter().flat_map(|set| controlled_objects(self.state, set, PODS));
         pods.any(|pod| !is_finished(&pod))
     }
 
-    /// Deletes the old replica sets beyond `revisionHistoryLimit`, lowest revision first. Keeps replica sets that have
-    /// pods.
+    /// Deletes the old replica sets beyond `revisionHistoryLimit`, lowest revision first. Keeps replica sets that have or
+    /// want pods.
     pub(super) fn delete_excess_old_sets(&mut self) {
         let Some(limit) = self.spec()["revisionHistoryLimit"].as_u64().filter(|l| *l != i32::MAX as u64)
         else {

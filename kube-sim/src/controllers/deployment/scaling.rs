@@ -1,4 +1,4 @@
-//! The scaling of replica sets after a change of `spec.replicas`.
+//! The scaling of replica sets after a change of the deployment's `spec.replicas`.
 
 use serde_json::Value;
 
@@ -7,20 +7,20 @@ use crate::controllers::objects::{REPLICA_SETS, annotation, name, number, storag
 use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
 
 impl Deployment<'_> {
-    /// Distributes `spec.replicas` over the replica sets (`scale`).
+    /// Distributes the replicas of the deployment over its replica sets (`DeploymentController.scale`).
     pub(super) fn scale(&mut self) {
         let active = self.sets().filter(|set| is_active(set)).count();
         if active < 2 {
             let only = self.sets().find(|set| is_active(set));
             let target = only.or(self.new_set.as_ref()).or(self.old_sets.last()).cloned();
             if let Some(set) = target {
-                self.scale_and_replace(&set, self.replicas(), false);
+                self.scale_and_reload(&set, self.replicas(), false);
             }
             return;
         }
         if self.is_saturated() {
             for set in self.old_sets.clone().iter().filter(|set| is_active(set)) {
-                self.scale_and_replace(set, 0, false);
+                self.scale_and_reload(set, 0, false);
             }
         } else if self.is_rolling_update() {
             self.scale_proportionally();
@@ -60,7 +60,7 @@ impl Deployment<'_> {
             *first = (*first + to_add - added).max(0);
         }
         for (set, size) in sets.iter().zip(sizes) {
-            self.scale_and_replace(set, size, true);
+            self.scale_and_reload(set, size, true);
         }
     }
 
@@ -77,12 +77,12 @@ impl Deployment<'_> {
             return 0;
         }
         let scaled = size * (self.replicas() + self.max_surge());
-        // No number is negative, so this division rounds half up.
+        // `scaled` and `before` are not negative, so this division rounds half up.
         (2 * scaled + before) / (2 * before) - size
     }
 
-    /// Scales a replica set, and replaces it in `self`.
-    fn scale_and_replace(&mut self, set: &Value, size: i64, forced: bool) {
+    /// Scales a replica set, and replaces the copy in `self` by the written replica set.
+    fn scale_and_reload(&mut self, set: &Value, size: i64, forced: bool) {
         let Some(written) = self.scale_set(set, size, forced) else { return };
         let own = self.old_sets.iter_mut().chain(&mut self.new_set).find(|own| name(own) == name(set));
         if let Some(own) = own {

@@ -24,7 +24,7 @@ const ENDPOINTS: &str = "/endpoints";
 
 /// The keys of a changed service, of the services that select a changed pod, and of the service of a changed
 /// `EndpointSlice` or `Endpoints` object.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         SERVICES => own_key(storage, event),
         PODS => keys_of_selecting_objects(state, SERVICES, event, selector),
@@ -40,8 +40,8 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// The selector of a service. `None` if the service has no endpoints, because it has no selector or its type is
-/// `ExternalName`.
+/// The selector of a service; `None` if the service has no selector or its type is `ExternalName`. For such a service,
+/// the controllers write no endpoints.
 fn selector(service: &Value) -> Option<LabelSelector> {
     let spec = &service["spec"];
     let labels = spec["selector"].as_object().filter(|labels| !labels.is_empty());
@@ -106,7 +106,8 @@ impl Endpoint {
     }
 }
 
-/// The ports of a service on a pod. Omits a port whose `targetPort` is a name that no container port has.
+/// The ports of a service on a pod. Omits a port whose `targetPort` is a name that no container port with the same
+/// protocol has.
 fn ports_of(service: &Value, pod: &Value) -> Vec<Value> {
     let ports = service["spec"]["ports"].as_array().into_iter().flatten();
     let resolved = ports.filter_map(|port| {

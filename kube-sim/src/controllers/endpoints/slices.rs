@@ -21,7 +21,7 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
         for part in group.chunks(MAX_ENDPOINTS_PER_SLICE) {
             wanted.push((
                 part[0].ports.clone(),
-                part.iter().map(|endpoint| item(endpoint)).collect::<Vec<_>>(),
+                part.iter().map(|endpoint| endpoint_item(endpoint)).collect::<Vec<_>>(),
             ));
         }
     }
@@ -88,8 +88,8 @@ fn set_labels(slice: &mut Value, service: &Value) {
     }
 }
 
-/// The item of a slice's `endpoints` for an endpoint.
-fn item(endpoint: &Endpoint) -> Value {
+/// The item for an endpoint in the field `endpoints` of a slice.
+fn endpoint_item(endpoint: &Endpoint) -> Value {
     let mut item = json!({
         "addresses": [endpoint.address],
         "conditions": {

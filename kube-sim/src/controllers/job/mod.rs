@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use self::indexes::Indexes;
 use super::objects::{
-    PODS, condition, controller_of, is_terminating, is_true, name, number, remaining_time, seconds,
+    PODS, condition, controller_of, is_condition_true, is_terminating, name, number, remaining_time, seconds,
     storage_key_in, time,
 };
 use super::owned::{self, OwnerKind};
@@ -38,7 +38,7 @@ pub(super) const KIND: OwnerKind = OwnerKind { storage: JOBS, api_version: "batc
 
 /// The keys of a changed job, of the jobs that own or select a changed pod, and of a terminating pod whose job does not
 /// exist.
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         JOBS if !is_deletion(event) => own_key(storage, event),
         PODS => {
@@ -111,7 +111,7 @@ impl Job<'_> {
     }
 
     fn is_finished(&self) -> bool {
-        is_true(&self.object, "Complete") || is_true(&self.object, "Failed")
+        is_condition_true(&self.object, "Complete") || is_condition_true(&self.object, "Failed")
     }
 
     fn is_suspended(&self) -> bool {
@@ -131,7 +131,7 @@ impl Job<'_> {
     }
 
     /// Counts the ended pods. If the job has failed or is complete, ends the job. Otherwise creates or deletes pods.
-    /// Writes the status (`syncJob`).
+    /// Writes the status. The function is like `syncJob` in Kubernetes.
     fn sync(&mut self) {
         self.count_ended_pods();
         self.start_or_suspend();
@@ -169,7 +169,7 @@ impl Job<'_> {
             }
             return;
         }
-        if is_true(&self.object, "Suspended") {
+        if is_condition_true(&self.object, "Suspended") {
             status::set_condition(&mut self.object, "Suspended", "False", "JobResumed", "Job resumed", &now);
             self.record_event(false, "Resumed", "Job resumed");
             self.object["status"]["startTime"] = now.as_str().into();
@@ -293,8 +293,8 @@ impl Job<'_> {
         });
     }
 
-    /// If the time `ttlSecondsAfterFinished` has passed, deletes the finished job after its pods. Otherwise requeues the
-    /// job for the end of this time.
+    /// If the time `ttlSecondsAfterFinished` has passed, deletes the pods of the finished job, then the job. Otherwise
+    /// requeues the job for the end of this time.
     fn delete_after_ttl(&mut self) {
         if is_terminating(&self.object) || !self.spec()["ttlSecondsAfterFinished"].is_number() {
             return;
@@ -319,8 +319,8 @@ impl Job<'_> {
     }
 }
 
-/// Removes the finalizer [`TRACKING_FINALIZER`] of a pod. Also removes a terminating pod that remains only because of
-/// this finalizer.
+/// Removes the finalizer [`TRACKING_FINALIZER`] from a pod. If the pod is terminating and remains only because of this
+/// finalizer, removes the pod too.
 fn stop_tracking(state: &mut State, pod: &Value) {
     let storage_key = storage_key_in(PODS, pod);
     if is_terminating(pod) {

@@ -13,7 +13,7 @@ use crate::controllers::pods::{is_active, phase, sort_for_deletion};
 use crate::controllers::{owned, requeue};
 use crate::handler::object_meta;
 
-/// The time before the first replacement of a failed pod. It doubles with each failure, up to [`MAX_BACK_OFF`].
+/// The time before the first replacement of a failed pod. The time doubles with each failure, up to [`MAX_BACK_OFF`].
 const BACK_OFF: Duration = Duration::from_secs(10);
 const MAX_BACK_OFF: Duration = Duration::from_secs(600);
 
@@ -25,7 +25,7 @@ const BURST: usize = 500;
 const INDEX_FAILURES_ANNOTATION: &str = "batch.kubernetes.io/job-index-failure-count";
 
 impl Job<'_> {
-    /// Counts the ended pods that still have the finalizer, and removes the finalizer.
+    /// Counts the ended pods that still have [`TRACKING_FINALIZER`], and removes this finalizer.
     pub(super) fn count_ended_pods(&mut self) {
         for pod in std::mem::take(&mut self.pods) {
             let is_tracked =
@@ -109,8 +109,8 @@ impl Job<'_> {
         })
     }
 
-    /// Creates the missing pods or deletes the excess ones (`manageJob`). Requeues the job if it is too early to
-    /// replace failed pods, or if a pod could not be created.
+    /// Creates the missing pods or deletes the excess ones, like `manageJob` in Kubernetes. Requeues the job if it is too
+    /// early to replace failed pods, or if a pod could not be created.
     pub(super) fn manage_pods(&mut self) {
         let mut active: Vec<Value> = self.pods.iter().filter(|pod| is_active(pod)).cloned().collect();
         let wanted = self.wanted_pod_count(active.len());
@@ -240,7 +240,7 @@ fn failures_of(pod: &Value) -> i64 {
     annotation(pod, INDEX_FAILURES_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// The time at which the last container of a pod ended. If no container reports an end, the creation time of the pod.
+/// The latest time at which a container of the pod ended. If no container reports an end, the creation time of the pod.
 fn end_time_of(pod: &Value) -> Option<Timestamp> {
     let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     let ends = statuses.filter_map(|status| time(&status["state"]["terminated"]["finishedAt"]));

@@ -34,7 +34,7 @@ const COMPONENT: &str = "default-scheduler";
 /// The key of the scheduler, if the scheduler may be able to bind a pod after the event. These events are: a change of a
 /// pod without a node, the end or deletion of a pod, a new or changed node, and a new or changed namespace, because
 /// affinity terms can select namespaces by their labels.
-pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(storage: &Arc<str>, event: &Event) -> Keys {
     let may_bind = match &**storage {
         PODS if is_deletion(event) => true,
         PODS => {

@@ -27,7 +27,7 @@ const BURST: usize = 500;
 const KIND: OwnerKind = OwnerKind { storage: STATEFUL_SETS, api_version: "apps/v1", kind: "StatefulSet" };
 
 /// The key of a changed stateful set; or, for a changed pod, the keys of its owners as in [`OwnerKind::keys`].
-pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         STATEFUL_SETS if !is_deletion(event) => own_key(storage, event),
         PODS => KIND.keys(state, event),

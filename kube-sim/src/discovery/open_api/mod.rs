@@ -33,7 +33,7 @@ pub(crate) fn index_reply(registry: &Registry) -> Reply {
 
 /// The URL of an OpenAPI 3 document. The hash in the URL changes with the served resources.
 fn url_of(registry: &Registry, name: &str) -> String {
-    format!("/openapi/v3/{name}?hash={:016X}", registry.generation())
+    format!("/openapi/v3/{name}?hash={:016X}", registry.change_counter())
 }
 
 /// The response for an OpenAPI 3 document, such as `apis/apps/v1`: the document; a redirect if the hash in the

@@ -99,7 +99,7 @@ impl<'a> WriteContext<'a> {
     /// Updates `managedFields`, unless they are up to date.
     pub(crate) fn track_managed_fields(&self, live: Option<&Value>, object: &mut Value) {
         if !self.fields_tracked {
-            self.with_apply_context(|cx| apply::track(cx, live, object));
+            self.with_apply_context(|cx| apply::track_ownership(cx, live, object));
         }
     }
 

@@ -135,7 +135,8 @@ pub(super) fn partition(
 }
 
 /// Sorts `ours`, the items that the patch or its `$setElementOrder` contains, by `our_order`. Sorts `theirs`, the other
-/// items, by `server_order`. Then merges `ours` and `theirs`.
+/// items, by `server_order`. Then merges `ours` and `theirs`: an item of `theirs` comes before the next item of `ours` only
+/// if `server_order` contains both in this order.
 pub(super) fn merge_in_order(
     ours: Vec<Value>,
     theirs: Vec<Value>,

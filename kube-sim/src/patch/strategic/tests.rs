@@ -58,7 +58,7 @@ fn items_are_merged_by_merge_key() {
 }
 
 #[test]
-fn lists_without_a_merge_key_are_replaced() {
+fn lists_without_a_patch_strategy_are_replaced() {
     check_patched(
         &pod_spec(),
         json!({"tolerations": [{"key": "a"}, {"key": "b"}]}),

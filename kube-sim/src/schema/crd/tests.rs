@@ -56,7 +56,7 @@ fn structural_schemas_are_accepted() {
 }
 
 #[test]
-fn every_value_needs_a_type() {
+fn missing_or_invalid_types_and_missing_items_are_rejected() {
     assert_schema_errors(&json!({}), &[".type: Required value: must not be empty at the root"]);
     assert_schema_errors(
         &json!({"type": "array"}),
@@ -251,12 +251,13 @@ fn integer_defaults_are_rejected_if_the_value_or_the_maximum_overflows_int64() {
         &of(json!({"type": "integer", "format": "int64", "default": 5, "maximum": i64::MAX})),
         &[&format!("{default} \"\": Maximum boundary value must be of type integer with format int64 in ")],
     );
-    // A schema without a default is valid, although its bounds reject every object.
+    // Without a default, the schema is valid, although its maximum rejects every value of the field: `i64::MAX` as a
+    // floating-point number is 2^63, which overflows int64.
     assert_schema_errors(&of(json!({"type": "integer", "format": "int64", "maximum": i64::MAX})), &[]);
 }
 
 #[test]
-fn additional_properties_must_be_true_if_the_schema_has_properties() {
+fn schemas_with_properties_reject_additional_properties_other_than_true() {
     let excluded = ".properties[p].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive";
     let of = |additional: Value| {
         let property = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": additional});
@@ -297,7 +298,7 @@ fn assert_selectable_field_errors(paths: &[&str], expected: &[&str]) {
 }
 
 #[test]
-fn selectable_fields_must_be_at_most_eight_distinct_scalars() {
+fn selectable_fields_must_be_at_most_eight_distinct_strings_booleans_or_integers() {
     for path in [".spec.s", ".spec.i", ".spec.b", ".spec.o.x", ".spec.m.a", ".status.t"] {
         assert_selectable_field_errors(&[path], &[]);
     }
@@ -417,7 +418,7 @@ fn updates_must_keep_the_immutable_fields_and_the_stored_versions() {
 }
 
 #[test]
-fn shared_selectable_fields_need_a_shared_schema() {
+fn selectable_fields_need_a_schema() {
     let mut crd = crd_with_schema(&Value::Null);
     crd["spec"]["versions"][0]["schema"] = Value::Null;
     crd["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".a"}]);

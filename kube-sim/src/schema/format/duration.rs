@@ -12,8 +12,8 @@ const UNIT_PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour"
 
 /// The syntax of Go's `time.ParseDuration`, such as `1h30m`. The expression does not limit the numbers.
 static GO_DURATION: LazyLock<Regex> = LazyLock::new(|| {
-    const STEP: &str = "(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:ns|us|\u{b5}s|\u{3bc}s|ms|s|m|h)";
-    super::compile_pattern(&format!("^[+-]?(?:0|(?:{STEP})+)$"))
+    const NUMBER_AND_UNIT: &str = "(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:ns|us|\u{b5}s|\u{3bc}s|ms|s|m|h)";
+    super::compile_pattern(&format!("^[+-]?(?:0|(?:{NUMBER_AND_UNIT})+)$"))
 });
 static DIGITS: LazyLock<Regex> = LazyLock::new(|| super::compile_pattern("[0-9]+"));
 /// A number and the word after it.
@@ -27,11 +27,11 @@ pub(super) fn is_duration(text: &str) -> bool {
         return true;
     }
     let mut found = false;
-    for step in NUMBER_AND_WORD.captures_iter(text) {
-        if !fits(&step[1]) {
+    for captures in NUMBER_AND_WORD.captures_iter(text) {
+        if !fits(&captures[1]) {
             return false;
         }
-        let unit = step[2].to_lowercase();
+        let unit = captures[2].to_lowercase();
         found |=
             UNITS.contains(&unit.as_str()) || UNIT_PREFIXES.iter().any(|prefix| unit.starts_with(prefix));
     }

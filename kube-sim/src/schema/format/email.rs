@@ -1,6 +1,6 @@
 //! The format `email`: one RFC 5322 address, with or without a display name.
 
-/// Whether the string is exactly one address, such as `a@b` or `A B <a@b>`.
+/// Whether the string is exactly one address, such as `a@b` or `A B <a@b>`, or a group that contains exactly one address.
 pub(super) fn is_address(text: &str) -> bool {
     let mut parser = Parser { rest: text };
     parser.parse_address(Groups::Allowed) == Some(1) && parser.skip_comments() && parser.rest.is_empty()

@@ -1,4 +1,4 @@
-//! Tests of the predicates with strings that kube-apiserver 1.37.2 accepted or rejected for each format.
+//! Tests of [`accepts`] with strings that kube-apiserver 1.37.2 accepted or rejected for each format.
 
 use super::accepts;
 

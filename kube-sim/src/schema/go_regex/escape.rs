@@ -24,8 +24,8 @@ pub(super) fn range(first: u32, last: u32) -> String {
     if first > last { EMPTY_CLASS.to_owned() } else { format!(r"\x{{{first:X}}}-\x{{{last:X}}}") }
 }
 
-/// The class items of an escape such as `\d`, `\pL` or `\p{Greek}`, and the remaining text; `None` if the escape stands
-/// for a single character.
+/// The class items of an escape such as `\d`, `\pL` or `\p{Greek}`, and the remaining text; `None` for any escape that
+/// does not stand for a set of characters.
 pub(super) fn class_items(text: &str) -> Result<Option<(String, &str)>, SyntaxError> {
     let items = match text.as_bytes().get(1) {
         Some(b'd') => "0-9",

@@ -56,7 +56,7 @@ pub(super) struct Nesting {
     group: Group,
 }
 
-/// The numbers of copies of the elements of one group, or of the whole expression.
+/// How many copies the elements of one group (or of the whole expression) have.
 #[derive(Debug, Default)]
 struct Group {
     /// The largest number of copies among the elements before the last element.

@@ -13,7 +13,7 @@ enum Matches {
     AllBut(&'static [&'static str]),
 }
 
-/// The strings that the test compares with each pattern of [`MATCHES`].
+/// The strings on which the test tries each pattern of [`MATCHES`].
 const TEXTS: &[&str] = &[
     "a", "b", "aa", "aaa", "A", "k", "K", "z", "_", "-", "&", "<a>", "ä", "ü", "ß", "straße", "STRASSE", "α",
     "Ω", "Я", "5", "٣", "12", " ", "\t", "\u{b}", "\n", "\u{7}", "", ".", "a.b", "axb", "a\nb", "a\nb\nc",

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{Kind, Reference, Schema};
 
-/// The schemas of a value of a Go type such as `JSONSchemaPropsOrArray`: one schema for an object, and one for a list if
-/// the value may be a list. The recorded schema of the Go type is empty.
+/// The schemas for a Go type such as `JSONSchemaPropsOrArray`: one schema for values that are objects, and another schema
+/// for values that are lists, if the Go type allows lists.
 #[derive(Debug, Clone)]
 pub(in crate::schema) struct Variants {
     object: Arc<Schema>,
@@ -19,7 +19,7 @@ pub(in crate::schema) struct Variants {
 }
 
 impl Variants {
-    /// The variants of a component; `None` if the Go type of the component does not depend on the JSON type.
+    /// The variants of a component; `None` for every component that is not one of the `JSONSchemaPropsOr...` types.
     pub(super) fn of_component(name: &str) -> Option<Self> {
         let (package, kind) = name.rsplit_once('.')?;
         let props = format!("{package}.JSONSchemaProps");

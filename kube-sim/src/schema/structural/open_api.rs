@@ -98,7 +98,8 @@ fn check_fields(path: &str, schema: &Value, scope: &Scope, nested: &Scope, error
     }
 }
 
-/// The keywords that CRDs do not support. `items` is not in this list, because CRDs support `items` with one schema.
+/// The unsupported keywords. `$schema` is not in this list, because only [`unsupported_construct`] reports it. `items` is
+/// not in this list, because CRDs support `items` with one schema.
 const UNSUPPORTED_KEYWORDS: [&str; 6] =
     ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
 
@@ -208,7 +209,7 @@ fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// The maximum number of errors about the keys of one list. The API server has no limit.
+/// The number of errors after which the check of one list's keys stops. The API server has no limit.
 const MAX_KEY_ERRORS: usize = 100;
 
 /// Checks the keys and items of a list of type `map`.
@@ -240,7 +241,7 @@ fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut
     let mut earlier = HashSet::new();
     let first = errors.len();
     for key in keys {
-        // Each error contains all keys, so unlimited errors would take quadratic space.
+        // An error can contain all keys, so unlimited errors would take quadratic space.
         if errors.len() - first >= MAX_KEY_ERRORS {
             return;
         }

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::string_keyword;
 use crate::schema::FieldError;
 
-/// The keywords that the root may have, and their names in the API server's errors, in the order of the errors.
+/// The keywords that the root may have, each with its name in the API server's error. The error contains the names in this
+/// order.
 const ALLOWED_KEYWORDS: [(&str, &str); 22] = [
     ("description", "Description"),
     ("type", "Type"),
@@ -32,8 +33,8 @@ const ALLOWED_KEYWORDS: [(&str, &str); 22] = [
     ("x-kubernetes-validations", "XValidations"),
 ];
 
-/// The keywords before `type` in the Go struct. The API server reports only the first forbidden keyword, in the order
-/// of the struct.
+/// The forbidden keywords that precede `type` in the Go struct `JSONSchemaProps`. The API server reports only the first
+/// error, in the order of the struct's fields.
 const KEYWORDS_BEFORE_TYPE: [&str; 3] = ["id", "$schema", "$ref"];
 
 /// Checks the keywords of the root. Reports the first error only.

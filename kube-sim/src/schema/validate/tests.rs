@@ -58,7 +58,7 @@ fn values_must_have_the_specified_type() {
 }
 
 #[test]
-fn missing_fields_and_values_outside_an_enum_are_rejected() {
+fn values_outside_an_enum_and_missing_fields_are_rejected() {
     assert_errors(&json!({"type": "string"}), &json!("<absent>"), &["spec.x: Required value"]);
     assert_errors(
         &json!({"type": "string", "enum": ["a", "b"]}),

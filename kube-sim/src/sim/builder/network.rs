@@ -8,7 +8,7 @@ use crate::service_range::ServiceRange;
 /// The addresses in the objects that the server creates at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
-    /// The address at which the API server can be reached.
+    /// The address that the API server advertises. The server does not listen at this address.
     pub(super) advertised: SocketAddrV4,
     /// The range of the cluster IPs of services.
     pub(super) service_range: ServiceRange,

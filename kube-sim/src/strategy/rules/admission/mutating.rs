@@ -95,7 +95,7 @@ fn check_mutations(path: &str, spec: &Value, out: &mut Errors) {
 fn check_patch(path: &str, expression: &str, patch_type: PatchType, has_params: bool, out: &mut Errors) {
     if expression.is_empty() {
         out.push(FieldError::required(path, ""));
-    } else if let Some(why) = patch_type.problem(expression, has_params) {
+    } else if let Some(why) = patch_type.expression_problem(expression, has_params) {
         out.push(FieldError::invalid(path, expression, why));
     }
 }
