@@ -123,11 +123,12 @@ pub(super) fn format_issues(text: &str, issues: &[Issue]) -> String {
     let mut out: Vec<String> = Vec::new();
     for issue in sorted.iter().take(MAX_ISSUES) {
         let mut one = format!("ERROR: <input>:{}:{}: {}", issue.line, issue.column, issue.message);
-        if let Some(line) = text.split('\n').nth(issue.line - 1).filter(|line| line.len() <= MAX_LINE_LENGTH)
-        {
+        // The parser reports some errors without a position: line 0 and column 0.
+        let line = issue.line.checked_sub(1).and_then(|index| text.split('\n').nth(index));
+        if let Some(line) = line.filter(|line| line.len() <= MAX_LINE_LENGTH) {
             let line = line.replace('\t', " ");
             let mut characters = line.chars();
-            let before = characters.by_ref().take(issue.column - 1);
+            let before = characters.by_ref().take(issue.column.saturating_sub(1));
             let dots: String = before.map(|c| if c.len_utf8() > 1 { '\u{ff0e}' } else { '.' }).collect();
             let mark = if characters.next().is_some_and(|c| c.len_utf8() > 1) { '\u{ff3e}' } else { '^' };
             one = format!("{one}\n | {line}\n | {dots}{mark}");
@@ -138,4 +139,15 @@ pub(super) fn format_issues(text: &str, issues: &[Issue]) -> String {
         out.push(format!("{} more errors were truncated", issues.len() - MAX_ISSUES));
     }
     out.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issue_without_a_position_has_no_excerpt() {
+        let issue = Issue { line: 0, column: 0, message: "x".into() };
+        assert_eq!(format_issues("a", &[issue]), "ERROR: <input>:0:0: x");
+    }
 }

@@ -64,8 +64,10 @@ fn in_zone(at: DateTime, zone: &str) -> Result<DateTime, Failure> {
     if let Some((hours, minutes)) = zone.split_once(':') {
         let hour: i64 = hours.parse().map_err(|_| unknown())?;
         let minute: i64 = minutes.parse().map_err(|_| unknown())?;
-        let minute = if hours.starts_with('-') { -minute } else { minute };
-        return at.checked_add(SignedDuration::from_mins(hour * 60 + minute)).map_err(|_| unknown());
+        let minute = if hours.starts_with('-') { minute.checked_neg() } else { Some(minute) };
+        let offset = hour.checked_mul(60).zip(minute).and_then(|(hours, minute)| hours.checked_add(minute));
+        let offset = offset.and_then(SignedDuration::try_from_mins).ok_or_else(unknown)?;
+        return at.checked_add(offset).map_err(|_| unknown());
     }
     let data = match zone {
         "" | "UTC" => return Ok(at),
@@ -297,5 +299,15 @@ mod tests {
         assert_eq!(text("2024-01-02T03:04:05.120Z").as_deref(), Some("2024-01-02T03:04:05.12Z"));
         assert_eq!(text("2024-01-02"), None);
         assert_eq!(text("2024-13-02T03:04:05Z"), None);
+    }
+
+    #[test]
+    fn offsets_of_time_zones_are_limited() {
+        let at = DateTime::constant(2024, 1, 2, 3, 4, 5, 0);
+        let hour = |zone: &str| in_zone(at, zone).ok().map(DateTime::hour);
+        assert_eq!((hour("-02:30"), hour("+01:00")), (Some(0), Some(4)));
+        for zone in ["99999999999999999:00", "9223372036854775807:1", "1:9223372036854775807", "a:0"] {
+            assert_eq!(hour(zone), None, "{zone}");
+        }
     }
 }
