@@ -67,7 +67,8 @@ struct Args {
     authority: Option<PathBuf>,
 }
 
-/// The files of the server's certificate and key, and the CA certificate with which API servers verify the server.
+/// The files of the webhook server's certificate and key. `authority` is the CA certificate with which API servers verify
+/// the webhook server.
 struct Certificate {
     chain: PathBuf,
     key: PathBuf,

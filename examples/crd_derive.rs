@@ -50,8 +50,8 @@ struct CachePoolSpec {
 }
 
 /// The reaction of a full cache to a write. A value serializes as an object whose only field has the name of the
-/// variant. A structural schema requires the same type for all variants. The variant is `None {}` because a unit
-/// variant `None` would serialize as a string.
+/// variant, in camel case. A structural schema requires the same type for all variants. `None` has braces because a unit
+/// variant would serialize as a string.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum Eviction {

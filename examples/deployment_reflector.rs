@@ -1,8 +1,8 @@
 //! Prints the rollout status of the deployments of all namespaces after each poll.
 //!
 //! Deployments are large, but this program reads only six fields of their spec and status. The program declares these
-//! fields in its own structs. The decoder skips all other fields of the spec and the status, so that they take no
-//! memory.
+//! fields in its own structs. The decoder skips all other fields of the spec and the status: the skipped
+//! fields take no memory.
 //!
 //! ```sh
 //! cargo run -p examples --example deployment_reflector

@@ -1,5 +1,5 @@
-//! Counts the objects of every kind that the server can list, including custom resources. The program contains no Rust
-//! type of a kind.
+//! Counts the objects of every kind that the server can list, including custom resources. The program has no Rust types
+//! for these kinds.
 //!
 //! ```sh
 //! cargo run -p examples --example dynamic_api

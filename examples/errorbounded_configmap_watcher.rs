@@ -2,8 +2,8 @@
 //! reason.
 //!
 //! `Settings` inherits the group, version, kind and plural of `ConfigMap`, and requires the key `color`.
-//! If an object does not decode, `DeserializeGuard` lets the stream return an item with the metadata of the object and
-//! the error. Without the guard, the stream would return only the error.
+//! If an object does not decode, `DeserializeGuard` lets the stream return an item that contains the error and the
+//! metadata of the object. Without the guard, the stream would return only the error.
 //!
 //! ```sh
 //! cargo run -p examples --example errorbounded_configmap_watcher

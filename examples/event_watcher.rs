@@ -41,7 +41,7 @@ async fn watch() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the options of a watch of the events that the arguments select. The server filters the events.
+/// Returns the configuration of a watcher for the events that the arguments select. The server filters the events.
 fn config_from_arguments(arguments: &[String]) -> anyhow::Result<watcher::Config> {
     let config = watcher::Config::default();
     Ok(match arguments {

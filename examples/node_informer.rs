@@ -1,7 +1,7 @@
 //! Prints unhealthy nodes with their pods and events.
 //!
-//! An [`Informer`] implements `Stream`, and its items are watch events. This program sends further requests while it
-//! handles an event: the client is cheap to clone, and the watch continues during the requests.
+//! An [`Informer`] is a `Stream` of watch events. This program sends further requests while it handles an event: the
+//! client is cheap to clone, and the watch stays open during the requests.
 //!
 //! ```sh
 //! cargo run -p examples --example node_informer

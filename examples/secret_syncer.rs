@@ -1,6 +1,6 @@
 //! A controller with a finalizer: copies secrets to another namespace, and deletes a copy when its original is deleted.
 //!
-//! The value of the label `examples.dev/copy-to` of a secret is the name of the namespace of the copy.
+//! The label `examples.dev/copy-to` of a secret names the namespace that receives the copy.
 //!
 //! ```sh
 //! cargo run -p examples --example secret_syncer

@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The number that a controller computes.
+/// The number that a controller computes for each config map.
 #[derive(Debug)]
 enum Measure {
     Keys,
@@ -63,7 +63,7 @@ async fn reconcile(map: Arc<ConfigMap>, measure: Arc<Measure>) -> Result<Action,
     Ok(Action::await_change())
 }
 
-/// Prints a line. Ignores a closed stdout: the reconcile must not fail for this reason.
+/// Prints a line. Ignores a closed stdout: the program must continue.
 fn println(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -1,7 +1,7 @@
 //! Shared code of the examples: logging, shutdown by signal, error reports, and the installation of CRDs.
 //!
-//! Except for the installation of CRDs, this crate must not send requests to a cluster: the file of each example
-//! contains the calls of its topic.
+//! Except for the installation of CRDs, this crate must not send requests to a cluster: the file of each example must
+//! show the requests of the example.
 
 use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -26,7 +26,7 @@ use tracing_subscriber::EnvFilter;
 /// Runs an example until it ends or fails, or until SIGINT or SIGTERM ends it successfully.
 ///
 /// Logs go to stderr, filtered by `RUST_LOG`, with the default `info`. A failure is written to stderr as one message
-/// with all of its causes. A closed stdout ends the example successfully.
+/// with all of its causes. If the example returns the I/O error of a closed stdout, the exit code is success.
 pub fn run(example: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match try_run(example) {
         Err(error) if !is_closed_pipe(&error) => {
@@ -157,7 +157,7 @@ pub async fn install_crd<K: DerivedKind>(
     wait_until_served::<K>(client).await
 }
 
-/// Waits until the CRD of `K` is established, and the server serves the kind.
+/// Waits until the CRD of `K` is established and the server serves the kind.
 ///
 /// # Errors
 ///

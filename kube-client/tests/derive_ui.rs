@@ -1,4 +1,5 @@
-//! Tests of the compile errors for invalid attributes of the derive macros: one error for each mistake, with its span.
+//! Tests of the compile errors of the derive macros, for invalid attributes and unsupported types. Each error has the span
+//! of the mistake.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 

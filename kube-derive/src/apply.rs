@@ -62,9 +62,9 @@ impl Attrs {
     }
 }
 
-/// The settings for the serialization of a field, in `#[serde(..)]` and `#[apply(..)]`.
+/// The settings of a field in `#[serde(..)]` and `#[apply(..)]`.
 #[derive(Default)]
-struct Codec {
+struct FieldAttrs {
     /// The keys of serde that the companion keeps.
     kept: Vec<Meta>,
     serialize_with: Option<Path>,
@@ -74,13 +74,13 @@ struct Codec {
     is_whole: bool,
 }
 
-impl Codec {
+impl FieldAttrs {
     fn parse(attributes: &[Attribute], error: &mut Option<syn::Error>) -> Self {
-        let mut codec = Self::default();
+        let mut attrs = Self::default();
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("apply")) {
             parse_keys(attribute, error, |meta| match key_name(meta).as_str() {
                 "whole" => {
-                    codec.is_whole = true;
+                    attrs.is_whole = true;
                     Ok(())
                 }
                 name if TYPE_KEYS.contains(&name) => Err(meta.error(format!(
@@ -90,9 +90,9 @@ impl Codec {
             });
         }
         for meta in serde_keys(attributes) {
-            codec.add_serde_key(meta);
+            attrs.add_serde_key(meta);
         }
-        codec
+        attrs
     }
 
     fn add_serde_key(&mut self, meta: Meta) {
@@ -206,9 +206,9 @@ fn companion(
     let mut functions = Vec::new();
     let mut members = Vec::new();
     for field in &fields.named {
-        let codec = Codec::parse(&field.attrs, error);
-        if !codec.is_skipped {
-            members.push(companion_field(&companion, field, &codec, paths, &mut functions));
+        let attrs = FieldAttrs::parse(&field.attrs, error);
+        if !attrs.is_skipped {
+            members.push(companion_field(&companion, field, &attrs, paths, &mut functions));
         }
     }
     let renames = serde_keys(&input.attrs).filter(|key| key.path().is_ident("rename_all"));
@@ -235,24 +235,24 @@ fn companion(
 fn companion_field(
     companion: &Ident,
     field: &Field,
-    codec: &Codec,
+    attrs: &FieldAttrs,
     paths: &Paths,
     functions: &mut Vec<TokenStream>,
 ) -> TokenStream {
     let serde = &paths.serde;
-    let (name, vis, given, kept) = (&field.ident, &field.vis, &field.ty, &codec.kept);
+    let (name, vis, given, kept) = (&field.ident, &field.vis, &field.ty, &attrs.kept);
     let docs = field.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
     let mut set = given.clone();
-    if !codec.is_whole && !codec.has_serde_functions() {
+    if !attrs.is_whole && !attrs.has_serde_functions() {
         replace_by_companions(&mut set);
     }
     let mut ty = if is_option(given) { quote!(#set) } else { quote!(::core::option::Option<#set>) };
     let mut keys = quote!(skip_serializing_if = "::core::option::Option::is_none" #(, #kept)*);
     let functions_of =
-        [("serialize_with", &codec.serialize_with), ("deserialize_with", &codec.deserialize_with)];
+        [("serialize_with", &attrs.serialize_with), ("deserialize_with", &attrs.deserialize_with)];
     let functions_of: Vec<_> =
         functions_of.iter().filter_map(|(key, path)| Some((*key, path.as_ref()?))).collect();
-    if codec.has_serde_functions() && !is_option(given) {
+    if attrs.has_serde_functions() && !is_option(given) {
         // The user's functions are for the type of the field, but the companion's field is an `Option` of this type.
         ty = quote!(::core::option::Option<#given>);
         for (key, path) in functions_of {

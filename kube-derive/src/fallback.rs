@@ -24,8 +24,8 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     };
     let (spec, vis) = (&input.ident, &input.vis);
     let Paths { support, k8s_openapi, serde, schemars } = Paths::new(attrs.crates.as_ref());
-    // Skip the derives of these traits: `validate` rejects the derives, because the generated code implements the traits.
-    // With `schema = "manual"`, `validate` accepts the derive of `JsonSchema`, but this code skips it.
+    // Skip the derives that `validate` rejects: the generated code implements `Clone`, `Debug`, `Serialize`, `Deserialize`
+    // and `JsonSchema`. Also skip `JsonSchema` with `schema = "manual"`, although `validate` accepts it.
     let derives = attrs.derives.iter().filter(|path| {
         let name = path.segments.last().map(|s| s.ident.to_string());
         !matches!(name.as_deref(), Some("Clone" | "Debug" | "Serialize" | "Deserialize" | "JsonSchema"))

@@ -74,7 +74,7 @@ impl Attrs {
     }
 
     /// The attributes that add the rules and the strategy to a schema.
-    fn transforms(&self, support: &TokenStream) -> impl Iterator<Item = Attribute> {
+    fn schemars_attributes(&self, support: &TokenStream) -> impl Iterator<Item = Attribute> {
         let rules = (!self.validations.is_empty()).then(|| {
             let rules = &self.validations;
             parse_quote! {
@@ -135,7 +135,7 @@ fn convert_field_attributes(data: &mut Data, support: &TokenStream, error: &mut 
             let message = "`cel` belongs to the type: write `#[x_kube(cel)]` above the type";
             combine_error(error, syn::Error::new(flag.key.span(), message));
         }
-        field.attrs.extend(attrs.transforms(support));
+        field.attrs.extend(attrs.schemars_attributes(support));
     }
 }
 
@@ -170,7 +170,7 @@ fn expand(
     let schemars_path = schemars.to_string().replace(' ', "");
     input.ident = copy.clone();
     input.vis = syn::Visibility::Inherited;
-    input.attrs.extend(own.transforms(support));
+    input.attrs.extend(own.schemars_attributes(support));
     input.attrs.push(parse_quote!(#[schemars(crate = #schemars_path)]));
     if !has_rename {
         let schema_name = schema_name(&name, &input.generics);

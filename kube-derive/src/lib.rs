@@ -33,7 +33,7 @@ use crate::{input::Input, model::Model};
 /// # Errors
 ///
 /// Values that an API server would reject (a name in upper case, a path without a leading dot) and unknown keys are
-/// compile errors with the span of the value.
+/// compile errors with the span of the value or key.
 #[proc_macro_derive(CustomResource, attributes(kube))]
 pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);
@@ -72,10 +72,10 @@ pub fn derive_resource(tokens: TokenStream) -> TokenStream {
 /// Use it instead of `#[derive(JsonSchema)]`; the attributes of serde and schemars have the same effect.
 /// `#[x_kube(..)]` on the type or on a field has these keys:
 ///
-/// - `validation = ..`, repeatable: a CEL rule on the value: a string, a pair of rule and message, or a `Rule`.
+/// - `validation = ..`, repeatable: adds a CEL rule, written as a string, a pair of rule and message, or a `Rule`.
 ///   `Rule`, `Message` and `Reason` need no import.
-/// - `merge_strategy = ..`: how server-side apply merges a list, map or struct: a variant of `ListMerge`, `MapMerge` or
-///   `StructMerge`, which need no import.
+/// - `merge_strategy = ..`: sets how server-side apply merges a list, map or struct, with a variant of `ListMerge`,
+///   `MapMerge` or `StructMerge`. These enums need no import.
 /// - `cel`, on the type: generates `validate_cel(value, old)`, which evaluates the rules without a server. It needs the
 ///   Cargo feature `cel` of kube-client.
 /// - `crates(..)`, on the type: paths of renamed crates, as in `#[kube(crates(..))]`.

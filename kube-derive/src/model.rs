@@ -38,12 +38,12 @@ pub(crate) struct Model {
     pub(crate) derives: Vec<Path>,
     pub(crate) attributes: Vec<Meta>,
     pub(crate) paths: Paths,
-    /// The paths for the code in the block with the impls. Default paths begin with [`support_alias`], so that they have
-    /// fewer tokens.
+    /// The paths for the code in the generated block `const _`, which contains the impls. Default paths begin with
+    /// [`support_alias`], so that they have fewer tokens.
     pub(crate) block_paths: Paths,
 }
 
-/// The name of [`Paths::support`] in the block with the impls.
+/// The name of [`Paths::support`] in the generated block `const _`, which contains the impls.
 pub(crate) fn support_alias() -> TokenStream {
     quote!(__kube)
 }
@@ -179,8 +179,8 @@ impl Names {
 }
 
 impl Paths {
-    /// Takes the paths from `crates(..)`. The default paths are re-exports of `kube_client`, so that users need no
-    /// other dependency.
+    /// Takes the paths from `crates(..)`. The default paths are re-exports of `kube_client`, so that the generated code
+    /// needs no other dependency.
     pub(crate) fn new(crates: Option<&Crates>) -> Self {
         let given = |pick: fn(&Crates) -> &Option<Path>| crates.and_then(|c| pick(c).as_ref());
         let core = given(|c| &c.core).map_or_else(

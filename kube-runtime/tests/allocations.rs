@@ -132,7 +132,7 @@ fn a_compact_pod_takes_less_than_450_bytes() {
 }
 
 #[test]
-fn the_deltas_of_the_first_snapshot_take_24_bytes_for_each_object() {
+fn the_deltas_of_the_first_snapshot_take_at_most_24_bytes_for_each_object() {
     for storage in [Storage::typed, Storage::compact] {
         let (_store, mut writer) = store_with::<Pod>(storage());
         writer.apply_watcher_event(Event::Init);
@@ -288,7 +288,8 @@ fn short_lived_map(name: &str) -> ConfigMap {
 /// The number of objects that a call of [`add_and_delete`] adds to each collection and deletes again.
 const OBJECTS: usize = 1000;
 
-/// Adds and deletes objects, with names of this round, in each of the collections.
+/// Sends the events of each collection: first the additions of objects, and then the deletions of the same objects. Calls
+/// `poll` after the additions, and again after the deletions. The name of each object contains `round`.
 fn add_and_delete(
     round: usize,
     collections: &[UnboundedSender<watcher::Result<Event<ConfigMap>>>],

@@ -1,4 +1,4 @@
-//! Tests of the metrics of controllers and watchers, and of the reports of problems.
+//! Tests of the metrics of controllers, watchers and leader elections, and of the log lines about problems.
 #![cfg(feature = "metrics")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![allow(clippy::float_cmp, reason = "the values are whole numbers")]

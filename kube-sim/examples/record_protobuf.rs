@@ -189,7 +189,7 @@ fn print_reachable_messages(messages: &BTreeMap<String, Fields>, go_fields: &GoF
     }
 }
 
-/// The name in JSON of the field with the Protobuf name `field`. The names differ at most in case and punctuation.
+/// The JSON name of the field with the Protobuf name `field`. The two names differ at most in case and punctuation.
 fn json_name<'a>(properties: &'a Value, field: &'a str) -> &'a str {
     let normalize = |name: &str| -> String {
         name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()

@@ -70,7 +70,7 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
         builder =
             if enabled { builder.admission_plugin(plugin) } else { builder.without_admission_plugin(plugin) };
     }
-    if has_rbac(&flags)? {
+    if rbac_applies(&flags)? {
         builder = builder.rbac();
     }
     let sim = builder.build();
@@ -81,9 +81,9 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether RBAC authorizes requests. As in kube-apiserver, a request is allowed if one of the modes allows it. Without
-/// the flag, each request is allowed.
-fn has_rbac(flags: &Flags) -> Result<bool, Error> {
+/// Whether RBAC authorizes requests. As in kube-apiserver, a request is allowed if one of the modes in the flag
+/// `--authorization-mode` allows it. Without this flag, each request is allowed.
+fn rbac_applies(flags: &Flags) -> Result<bool, Error> {
     let modes: Vec<_> = flags.list("authorization-mode").collect();
     if let Some(mode) = modes.iter().find(|mode| !["RBAC", "Node", "AlwaysAllow"].contains(mode)) {
         return Err(format!("--authorization-mode={mode} is not simulated").into());
@@ -112,7 +112,8 @@ const ABSENT_PLUGINS: [&str; 15] = [
 ];
 
 /// All plugins of the simulation, each with `true` if the plugin is enabled. As in kube-apiserver, all plugins are
-/// enabled by default, and a plugin that one flag enables and another flag disables is enabled.
+/// enabled by default. A plugin that one flag enables and another flag disables is enabled; kube-apiserver refuses such
+/// flags.
 ///
 /// # Errors
 /// If a flag names an unknown plugin, or enables a plugin that the simulation does not have: a test that sets the flag
@@ -172,7 +173,7 @@ fn advertised_address(flags: &Flags, secure_port: u16) -> Result<SocketAddrV4, E
     Ok(SocketAddrV4::new(ip, if secure_port == 0 { 6443 } else { secure_port }))
 }
 
-/// The default IP address of the endpoint, as in [`Sim`]: an address for documentation (RFC 5737), so no server has it.
+/// The default advertised IP address, the same as in [`Sim`]. RFC 5737 reserves it for documentation, so no server has it.
 const DEFAULT_ADVERTISED_IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// The range of cluster IPs.
@@ -267,7 +268,11 @@ mod tests {
             ("", Some(false)),
             ("RBAC,ABAC", None),
         ] {
-            assert_eq!(has_rbac(&parse(&format!("--authorization-mode={modes}"))).ok(), expected, "{modes}");
+            assert_eq!(
+                rbac_applies(&parse(&format!("--authorization-mode={modes}"))).ok(),
+                expected,
+                "{modes}"
+            );
         }
     }
 

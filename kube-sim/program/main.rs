@@ -30,7 +30,7 @@ enum Command {
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let name = arguments.first().map(Path::new).and_then(Path::file_stem).unwrap_or_default().to_owned();
-    // The folder of `assets` has links to this program, under the names of the binaries.
+    // `kube-sim assets` creates links to this program. Each link has the name of the binary that this program replaces.
     let outcome = match name.to_str() {
         Some("kube-apiserver") => block_on(api_server::run(arguments.split_off(1))),
         Some("etcd") => block_on(etcd::run(arguments.split_off(1))),
@@ -58,7 +58,7 @@ fn block_on(future: impl Future<Output = Result<(), Error>>) -> Result<(), Error
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(future)
 }
 
-/// Waits for an interrupt or a request to terminate.
+/// Waits for the signal `SIGINT` (an interrupt) or `SIGTERM`.
 async fn wait_for_interrupt() -> Result<(), Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;

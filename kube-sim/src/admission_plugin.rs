@@ -45,7 +45,7 @@ pub enum AdmissionPlugin {
     PodResizeValidator,
     /// Enforces the Pod Security Standards that the labels of namespaces select.
     PodSecurity,
-    /// Copies the labels with the zone and the region of a node to the pods that are created on it or bound to it.
+    /// Copies the zone and region labels of a node to the pods that are created on the node or bound to it.
     PodTopologyLabels,
     /// Sets the priority of pods from their priority class, and allows only one default class.
     Priority,

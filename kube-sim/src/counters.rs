@@ -29,7 +29,7 @@ pub(crate) struct Counters {
 
 impl Counters {
     /// Counts a request.
-    pub(crate) fn count(&self, labels: Labels) {
+    pub(crate) fn count_request(&self, labels: Labels) {
         *self.totals().entry(labels).or_default() += 1;
     }
 

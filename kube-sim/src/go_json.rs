@@ -23,34 +23,34 @@ struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
     /// The objects and lists that contain the current position.
-    open: Vec<Container>,
+    open: Vec<ObjectOrList>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Container {
+enum ObjectOrList {
     Object,
     List,
 }
 
-/// The token that the decoder expects at the current position.
+/// What the decoder expects at the current position.
 #[derive(Clone, Copy)]
-enum Expected {
+enum Expectation {
     Value,
     /// The first item of a list, or the end of the list.
     ItemOrEnd,
     Key,
     /// The first key of an object, or the end of the object.
     KeyOrEnd,
-    /// A comma, or the end of the container. After the top-level value, the end of the text.
+    /// A comma, or the end of the object or list. After the top-level value, the end of the text.
     Next,
 }
 
 impl Scanner<'_> {
     fn scan(&mut self) -> Result<(), String> {
-        let mut expected = Expected::Value;
+        let mut expected = Expectation::Value;
         loop {
             self.skip_space();
-            if let (Expected::Next, None) = (expected, self.open.last()) {
+            if let (Expectation::Next, None) = (expected, self.open.last()) {
                 return match self.text.get(self.at) {
                     None => Ok(()),
                     Some(_) => Err(self.error("after top-level value")),
@@ -60,14 +60,14 @@ impl Scanner<'_> {
         }
     }
 
-    fn step(&mut self, expected: Expected) -> Result<Expected, String> {
+    fn step(&mut self, expected: Expectation) -> Result<Expectation, String> {
         let byte = self.peek()?;
         match expected {
-            Expected::Next => self.scan_separator_or_end(byte),
-            Expected::ItemOrEnd if byte == b']' => Ok(self.close_container()),
-            Expected::KeyOrEnd if byte == b'}' => Ok(self.close_container()),
-            Expected::Value | Expected::ItemOrEnd => self.scan_value(byte),
-            Expected::Key | Expected::KeyOrEnd => {
+            Expectation::Next => self.scan_separator_or_end(byte),
+            Expectation::ItemOrEnd if byte == b']' => Ok(self.close_object_or_list()),
+            Expectation::KeyOrEnd if byte == b'}' => Ok(self.close_object_or_list()),
+            Expectation::Value | Expectation::ItemOrEnd => self.scan_value(byte),
+            Expectation::Key | Expectation::KeyOrEnd => {
                 if byte != b'"' {
                     return Err(self.error("looking for beginning of object key string"));
                 }
@@ -77,18 +77,18 @@ impl Scanner<'_> {
                     return Err(self.error("after object key"));
                 }
                 self.at += 1;
-                Ok(Expected::Value)
+                Ok(Expectation::Value)
             }
         }
     }
 
-    fn scan_separator_or_end(&mut self, byte: u8) -> Result<Expected, String> {
+    fn scan_separator_or_end(&mut self, byte: u8) -> Result<Expectation, String> {
         let (end, next, context) = match self.open.last() {
-            Some(Container::Object) => (b'}', Expected::Key, "after object key:value pair"),
-            _ => (b']', Expected::Value, "after array element"),
+            Some(ObjectOrList::Object) => (b'}', Expectation::Key, "after object key:value pair"),
+            _ => (b']', Expectation::Value, "after array element"),
         };
         if byte == end {
-            return Ok(self.close_container());
+            return Ok(self.close_object_or_list());
         }
         if byte != b',' {
             return Err(self.error(context));
@@ -97,16 +97,16 @@ impl Scanner<'_> {
         Ok(next)
     }
 
-    fn close_container(&mut self) -> Expected {
+    fn close_object_or_list(&mut self) -> Expectation {
         self.at += 1;
         self.open.pop();
-        Expected::Next
+        Expectation::Next
     }
 
-    fn scan_value(&mut self, byte: u8) -> Result<Expected, String> {
+    fn scan_value(&mut self, byte: u8) -> Result<Expectation, String> {
         let opened = match byte {
-            b'{' => Some((Container::Object, Expected::KeyOrEnd)),
-            b'[' => Some((Container::List, Expected::ItemOrEnd)),
+            b'{' => Some((ObjectOrList::Object, Expectation::KeyOrEnd)),
+            b'[' => Some((ObjectOrList::List, Expectation::ItemOrEnd)),
             _ => None,
         };
         if let Some((container, next)) = opened {
@@ -122,7 +122,7 @@ impl Scanner<'_> {
             b'n' => self.scan_literal("null")?,
             _ => return Err(self.error("looking for beginning of value")),
         }
-        Ok(Expected::Next)
+        Ok(Expectation::Next)
     }
 
     fn scan_string(&mut self) -> Result<(), String> {

@@ -101,7 +101,7 @@ impl Inner {
 
     /// Restarts all API servers: ends all watches and connections, and removes past changes from the watch caches.
     pub(crate) fn restart(&self) {
-        self.lock().restart();
+        self.lock().restart_servers();
         self.restarts.send_modify(|restarts| *restarts += 1);
     }
 

@@ -33,7 +33,7 @@ impl Usage {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Usages {
     nodes: BTreeMap<String, Usage>,
-    /// The usages of containers by the names of their namespace, pod and container.
+    /// The usage of each container. The key has the names of the namespace, the pod and the container.
     containers: BTreeMap<[String; 3], Usage>,
 }
 

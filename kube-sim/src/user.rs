@@ -17,7 +17,7 @@ pub(crate) const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-
 /// The group whose members may do everything.
 pub(crate) const SUPERUSERS: &str = "system:masters";
 
-/// The sender of a request.
+/// A user, for example the sender of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) name: String,
@@ -49,8 +49,8 @@ impl User {
         Self::in_groups(ANONYMOUS, Vec::new())
     }
 
-    /// A service account, in the group of all service accounts and in the group of the service accounts of its
-    /// namespace.
+    /// An authenticated service account. It is in the groups of all authenticated users, of all service accounts, and of
+    /// the service accounts in its namespace.
     pub(crate) fn service_account(namespace: &str, name: &str) -> Self {
         let account = Self::unauthenticated_service_account(namespace, name);
         Self::in_groups(account.name, account.groups)
@@ -69,7 +69,7 @@ impl User {
         self.groups.iter().any(|known| known == group)
     }
 
-    /// The `userInfo` of reviews.
+    /// The user as a `UserInfo` object, for example in an `AdmissionReview`.
     pub(crate) fn info(&self) -> Value {
         let mut info = json!({"username": self.name, "groups": self.groups});
         if !self.uid.is_empty() {

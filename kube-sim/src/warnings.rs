@@ -32,8 +32,8 @@ impl Warnings {
     }
 }
 
-/// The texts of a step of a request. The step can remove texts again, for example if it repeats an attempt. The request
-/// gets the texts when the buffer is dropped, whether the step succeeds or fails.
+/// The warning texts of one step of a request. The step can remove texts again, for example if it repeats an attempt.
+/// Dropping the buffer adds its texts to the response, whether the step succeeds or fails.
 #[derive(Debug)]
 pub(crate) struct WarningBuffer<'a> {
     all: &'a Warnings,

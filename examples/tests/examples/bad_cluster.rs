@@ -8,7 +8,7 @@ use kube_sim::{
 };
 use std::time::Duration;
 
-/// The pod `web` in the namespace `default`.
+/// The key of the pod `web` in the namespace `default`.
 const WEB: ObjectKey<'static> = ("v1", "Pod", "default", "web");
 
 /// A fault rule that replaces the event at `index` of each watch of pods by text that is not JSON.
@@ -38,7 +38,7 @@ async fn fails_if_the_first_watch_event_is_not_json() {
 
 /// Runs the cases concurrently, because each case waits for polls of ten seconds.
 #[tokio::test]
-async fn reports_and_retries_later_failures() {
+async fn continues_if_a_poll_fails_after_a_successful_poll() {
     tokio::join!(
         retries_after_invalid_json(),
         retries_after_server_errors(),

@@ -1,4 +1,4 @@
-//! Tests of the controllers, of `leader_election`, and of `crd_api`.
+//! Tests of the examples that run a controller, of `leader_election`, and of `crd_api`.
 
 use crate::support::{Cluster, RunningExample, assert_contains};
 use kube_sim::Sim;

@@ -71,7 +71,7 @@ async fn node_informer_prints_an_unhealthy_node_with_its_pods_and_events() {
 }
 
 #[tokio::test]
-async fn node_informer_continues_if_pod_lists_are_forbidden() {
+async fn node_informer_continues_if_listing_pods_is_forbidden() {
     use kube_sim::fault::{Action, Rule};
     let cluster = Cluster::with_sim(Sim::builder().nodes(2).build()).await;
     cluster.sim.faults().add(Rule::new(Action::status(403)).verb("list").resource("pods"));

@@ -1,4 +1,4 @@
-//! Tests of the output of the reflectors of built-in kinds while the cluster changes.
+//! Tests what the reflectors for built-in kinds print while the cluster changes.
 
 use crate::support::{Cluster, pod};
 use kube_sim::Sim;

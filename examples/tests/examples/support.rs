@@ -188,17 +188,18 @@ impl RunningExample {
         Self { child, output, readers, searched_lines: [0; 2] }
     }
 
-    /// Waits for the next line of stdout that contains `text`, and returns the line.
+    /// Waits for the next line with `text` on stdout, and returns the line.
     pub(crate) async fn wait_for_stdout(&mut self, text: &str) -> String {
         self.wait_for_line(0, text).await
     }
 
-    /// Waits for the next line of stderr that contains `text`, and returns the line.
+    /// Waits for the next line with `text` on stderr, and returns the line.
     pub(crate) async fn wait_for_stderr(&mut self, text: &str) -> String {
         self.wait_for_line(1, text).await
     }
 
-    /// Waits for the next line of a stream that contains `text`, and returns the line.
+    /// Waits for the next line with `text` on a stream, and returns the line. Lines that previous waits have searched do not
+    /// count.
     async fn wait_for_line(&mut self, stream: usize, text: &str) -> String {
         let output = self.output.clone();
         let found = async {
@@ -256,8 +257,8 @@ impl RunningExample {
         assert!(status.success(), "{status}\n{}", self.transcript());
     }
 
-    /// Waits until the program has exited, and returns its error message. Asserts exit code 1, and that stderr contains a
-    /// single error message, as its last line, and neither a panic nor a logged warning or error.
+    /// Waits until the program has exited, and returns its error message. Asserts exit code 1, and a single error message,
+    /// which must be the last line of stderr. Also asserts that stderr contains no panic, logged warning or logged error.
     pub(crate) async fn wait_for_failure(mut self) -> String {
         let status = self.wait_for_exit().await;
         let transcript = self.transcript();

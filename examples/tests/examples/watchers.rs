@@ -91,7 +91,7 @@ async fn multi_watcher_prints_objects_of_three_kinds() {
 }
 
 #[tokio::test]
-async fn dynamic_watcher_watches_the_kind_of_its_argument() {
+async fn dynamic_watcher_watches_the_kind_that_its_argument_names() {
     let cluster = Cluster::new().await;
     let mut example = start(&cluster, "dynamic_watcher", "cm");
     example.wait_for_stderr("watching configmaps").await;

@@ -48,7 +48,7 @@ pub(super) struct BodyDecoder<S: Split, T> {
     pipeline: Pipeline<Result<T, WireError>>,
     /// See [`end`](Self::end).
     end: Option<S::End>,
-    /// The error that ends the stream. The stream first emits the items before the error.
+    /// The error that ends the stream. The stream emits all earlier items first.
     error: Option<Error>,
     /// From this time on, the body is read even if the consumer of the stream has not taken earlier items.
     read_ahead_from: Option<Instant>,
@@ -63,11 +63,11 @@ pub(super) struct BodyDecoder<S: Split, T> {
     deferred: Option<Bytes>,
     /// Makes a bookmark with a resource version; `None` for lists, and for watches without a filter.
     bookmark: Option<fn(String) -> T>,
-    /// The resource version of the last dropped piece, until a bookmark with this version is queued.
+    /// The resource version of the last dropped piece that has one, until a bookmark with this version is queued.
     dropped_version: Option<String>,
     kind: String,
-    /// See [`response`](Self::response).
-    response: String,
+    /// See [`response_description`](Self::response_description).
+    response_description: String,
 }
 
 /// Correct for every `S` and `T`: the methods pin only the field `body`, whose type is `Unpin`.
@@ -82,7 +82,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         decode: impl Fn(&[u8]) -> Result<T, WireError> + Send + Sync + 'static,
     ) -> Self {
         let pipeline = Pipeline::new(decode);
-        let response = match body.request_line() {
+        let response_description = match body.request_line() {
             Some(request) => format!("the response to {request} with {kind} objects"),
             None => format!("a response with {kind} objects"),
         };
@@ -101,7 +101,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             bookmark: None,
             dropped_version: None,
             kind: kind.to_owned(),
-            response,
+            response_description,
         }
     }
 
@@ -110,8 +110,8 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         self.pipeline.set_value_size(value_size);
     }
 
-    /// Decodes only pieces that `filter` keeps. With `bookmark`, the stream emits one bookmark in place of successive
-    /// dropped pieces, with the resource version of the last dropped piece.
+    /// Decodes only the pieces that `filter` does not drop. With `bookmark`, the stream emits bookmarks in place of the
+    /// dropped pieces. One bookmark stands for successive dropped pieces, and has the resource version of the last piece.
     pub(super) fn filter_before_decode(&mut self, filter: PieceFilter<T>, bookmark: Option<fn(String) -> T>) {
         self.filter = Some(filter);
         self.bookmark = bookmark;
@@ -263,7 +263,8 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         }
     }
 
-    /// Submits the last piece after the end of the body, or ends the stream with an error.
+    /// Handles the end of the body. Submits the last piece, or ends the stream with an error if the text is incomplete or
+    /// malformed.
     fn finish(&mut self) {
         match self.splitter.take().map(Split::finish) {
             Some(Ok((rest, end))) => {
@@ -277,7 +278,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             // A proxy that loses its connection to the server may end the body without an error.
             Some(Err(error @ WireError::Truncated { .. })) => self.fail(Error::Transport {
                 kind: TransportKind::Broken,
-                what: format!("the connection ended inside {}", self.response),
+                what: format!("the connection ended inside {}", self.response_description),
                 source: Some(error.into()),
             }),
             Some(Err(error)) => {
@@ -300,7 +301,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
 
     /// The error for a body that cannot be split or decoded.
     fn decode_error(&self, error: WireError) -> Error {
-        Error::Decode { what: self.response.clone(), source: error.into() }
+        Error::Decode { what: self.response_description.clone(), source: error.into() }
     }
 }
 
@@ -333,10 +334,10 @@ impl<S: Split, T> BodyDecoder<S, T> {
         self.last_length
     }
 
-    /// The description of the response for error texts. The description contains the request and the kind of the
-    /// objects.
-    pub(super) fn response(&self) -> &str {
-        &self.response
+    /// The description of the response for error texts. The description contains the request, if it is known, and the kind
+    /// of the objects.
+    pub(super) fn response_description(&self) -> &str {
+        &self.response_description
     }
 
     /// The kind of the objects.

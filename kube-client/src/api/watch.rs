@@ -262,7 +262,7 @@ impl<K: Send + 'static> Stream for EventStream<K> {
             return Poll::Pending;
         }
         ready!(deadline.as_mut().poll(cx));
-        let what = format!("{}, a watch that the server does not end", events.response());
+        let what = format!("{}, a watch that the server does not end", events.response_description());
         // Before the error, emit the events that the filter has kept: after a resume, a filter with state would drop
         // these events as unchanged.
         events.fail(Error::Timeout { wait: Wait::Body, after: *limit, what });

@@ -9,7 +9,7 @@ use serde::de::{Error as _, IgnoredAny};
 use std::borrow::Cow;
 use std::fmt;
 
-/// An object of a list or a watch as JSON text, and its identity.
+/// The JSON text and the identity of an object that a list or a watch returned.
 #[derive(Debug)]
 pub struct RawObject<'a> {
     /// The namespace; empty for cluster-scoped objects.
@@ -68,7 +68,7 @@ impl<T> fmt::Debug for Convert<T> {
 }
 
 impl ObjectDecoder {
-    /// Converts an item of a list. The error names the item.
+    /// Converts an item of a list. An error contains the name of the item, if the name is readable.
     pub(crate) fn convert_item<T>(&self, piece: &[u8], convert: &Convert<T>) -> Result<T, WireError> {
         let text = self.item_text(piece, false).map_err(|error| self.malformed_item_error(piece, error))?;
         self.convert(&text, convert).map_err(|error| match self.item_text(piece, true) {
@@ -77,7 +77,7 @@ impl ObjectDecoder {
         })
     }
 
-    /// Converts the object of an event. The error names the object.
+    /// Converts the object of an event. An error contains the name of the object, if the name is readable.
     pub(crate) fn convert_event<T>(
         &self,
         piece: &[u8],
@@ -114,7 +114,8 @@ impl ObjectDecoder {
     /// Converts the object whose JSON is `text`.
     fn convert<T>(&self, text: &[u8], convert: &Convert<T>) -> serde_json::Result<T> {
         // `cut` removes the skipped fields that are still in the text. In a JSON body, these are all skipped fields. The
-        // conversion from Protobuf leaves only skipped entries of maps and skipped elements of lists.
+        // conversion from Protobuf leaves skipped map entries, skipped list elements, and skipped fields in schemas and
+        // embedded JSON.
         let skipped = self.skipped_in_object.root();
         let (without_skipped, identity) =
             JsonText::write_with(|out| json::cut(text, skipped, convert.check, out))?;
@@ -129,14 +130,14 @@ mod tests {
     use crate::core::FieldSet;
 
     /// The namespace, name, resource version and JSON text.
-    fn summary(object: &RawObject<'_>) -> String {
+    fn describe_object(object: &RawObject<'_>) -> String {
         let version = object.resource_version.as_deref().unwrap_or_default();
         format!("{}/{}@{version} {}", object.namespace, object.name, String::from_utf8_lossy(object.json))
     }
 
     fn convert_text(text: &str) -> Result<WatchEvent<String>, WireError> {
         ObjectDecoder::new("Item", &FieldSet::managed_fields())
-            .convert_event(text.as_bytes(), &Convert::new(|object| Ok(summary(object))))
+            .convert_event(text.as_bytes(), &Convert::new(|object| Ok(describe_object(object))))
     }
 
     #[test]
@@ -197,10 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn convert_decoding_passes_malformed_values_to_the_function() {
+    fn a_decoding_function_may_receive_malformed_values() {
         let decoder = ObjectDecoder::new("Item", &FieldSet::managed_fields());
         let text = br#"{"metadata":{"name":"a","managedFields":[]},"spec":{"a":tru}}"#;
-        let convert = |object: &RawObject<'_>| Ok(summary(object));
+        let convert = |object: &RawObject<'_>| Ok(describe_object(object));
         let checked = decoder.convert_item(text, &Convert::new(convert)).unwrap_err();
         assert_eq!(checked.to_string(), "decode Item a of a list");
         let unchecked = decoder.convert_item(text, &Convert::decoding(convert)).unwrap();

@@ -55,7 +55,7 @@ impl ValueScan {
         }
     }
 
-    /// Whether the scanned text ends within a string.
+    /// Whether the scanned text ends within a string. Must be called only while [`feed`](Self::feed) returns `None`.
     pub(super) fn is_in_string(&self) -> bool {
         match self.state {
             State::Start | State::Scalar => false,
@@ -115,20 +115,20 @@ impl ValueScan {
     }
 }
 
-/// The offset of the end of a number or literal; `None` if it may continue after `text`.
+/// The offset of the byte after a scalar; `None` if the scalar may continue after `text`.
 fn scalar_end(text: &[u8]) -> Option<usize> {
     text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
 }
 
-/// Whether `text` may contain a second object after the end of the first: whether it contains a `{` directly after a `}`,
-/// white space or a control character. Compact JSON of one value contains this sequence only in strings.
+/// Whether `text` may contain a second object after the end of the first: whether the byte before any `{` is a `}`, white
+/// space or a control character. Compact JSON of one value contains this sequence only in strings.
 pub(super) fn may_hold_consecutive_objects(text: &[u8]) -> bool {
-    dispatch!(Level::new(), simd => find_consecutive_objects(simd, text))
+    dispatch!(Level::new(), simd => finds_consecutive_objects(simd, text))
 }
 
 /// Whether a search finds a possible second object: see [`may_hold_consecutive_objects`].
 #[inline(always)]
-fn find_consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
+fn finds_consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
     let mut carry = 0;
     search_blocks(
         simd,

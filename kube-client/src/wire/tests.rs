@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 use serde_json::{Map, Number, Value, json, value::RawValue};
 
-/// The number of random bodies of each test.
+/// The number of bodies that each randomized test generates.
 const RUNS: usize = 3_000;
 
 /// A random JSON value.
@@ -168,8 +168,8 @@ fn a_corrupted_event_does_not_affect_earlier_events() {
         assert!(events.first().unwrap().is_ok(), "{corrupted:?}");
         let broken = |event: &Result<_, WireError>| matches!(event, Err(WireError::Event { .. }));
         // The last event decodes if the corrupted event is valid JSON, because an error of a single object does not end
-        // the watch. The last event can be lost only if the corrupted event is invalid JSON. In this case, the body is
-        // incomplete (for example after an additional opening bracket), or an event is a `WireError::Event`.
+        // the watch. The last event can be lost only if the corrupted event is invalid JSON. If the last event is lost, the
+        // body is incomplete (for example after an additional opening bracket), or an event is a `WireError::Event`.
         assert!(!complete || events.iter().any(broken) || events.last().unwrap().is_ok(), "{corrupted:?}");
     }
 }

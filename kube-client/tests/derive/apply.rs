@@ -103,7 +103,7 @@ struct SpecialFields {
 }
 
 /// The JSON of a site, or of its companion, with this spec.
-fn object(spec: &Value) -> Value {
+fn site_json(spec: &Value) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Site", "metadata": {"name": "a"}, "spec": spec})
 }
 
@@ -147,7 +147,7 @@ fn a_companion_sends_its_set_fields_with_their_json_names() {
         ..SiteSpecApply::default()
     };
     let site = SiteApply { spec: Some(spec), ..SiteApply::new("a") };
-    let expected = object(&json!({
+    let expected = site_json(&json!({
         "load": {"peak": 7},
         "previousLoads": [{"requestsPerSecond": 1}],
         "loadsByZone": {"a": {"peak": 7}, "b": null},
@@ -199,7 +199,7 @@ fn the_companion_decodes_an_object_of_its_kind_but_not_of_another_version() {
 
 #[test]
 fn extract_applied_returns_the_fields_that_a_manager_owns() {
-    let mut site: SiteApply = serde_json::from_value(object(&json!({
+    let mut site: SiteApply = serde_json::from_value(site_json(&json!({
         "hostName": "a", "load": {"requestsPerSecond": 1, "peak": 2}, "storage": {"type": "Memory"},
     })))
     .unwrap();
@@ -219,7 +219,7 @@ fn extract_applied_returns_the_fields_that_a_manager_owns() {
         let applied: Option<SiteApply> = extract_applied(&site, manager, subresource).unwrap();
         applied.map(|applied| serde_json::to_value(applied).unwrap())
     };
-    assert_eq!(extracted("m", None), Some(object(&json!({"load": {"peak": 2}}))));
+    assert_eq!(extracted("m", None), Some(site_json(&json!({"load": {"peak": 2}}))));
     let status = json!({"apiVersion": "example.com/v1", "kind": "Site", "metadata": {"name": "a"}, "status": {"ready": true}});
     assert_eq!(extracted("m", Some("status")), Some(status));
     assert_eq!(extracted("other", None), None);

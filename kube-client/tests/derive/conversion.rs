@@ -91,7 +91,7 @@ fn converter() -> Converter<v2::Disk> {
     Converter::new().with_version::<v1::Disk>()
 }
 
-fn object(version: &str, spec: &Value) -> Value {
+fn disk_json(version: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": format!("example.com/{version}"), "kind": "Disk",
         "metadata": { "name": "a", "uid": "1", "annotations": { "b": "c" } },
@@ -102,7 +102,7 @@ fn object(version: &str, spec: &Value) -> Value {
 #[test]
 fn spokes_are_converted_through_the_hub() {
     let converter = converter().with_version::<v3::Disk>();
-    let old = object("v1", &json!({ "gigabytes": 3 }));
+    let old = disk_json("v1", &json!({ "gigabytes": 3 }));
     let new = converter.convert(&old, "example.com/v3").unwrap();
     assert_eq!(new["spec"], json!({ "bytes": 3 * GIGABYTE, "class": "default" }));
     assert_eq!((&new["apiVersion"], &new["kind"]), (&json!("example.com/v3"), &json!("Disk")));
@@ -113,13 +113,13 @@ fn spokes_are_converted_through_the_hub() {
 
 #[test]
 fn an_object_of_the_desired_version_is_returned_as_it_is() {
-    let unknown_field = object("v2", &json!({ "bytes": 1, "unknown": 2 }));
+    let unknown_field = disk_json("v2", &json!({ "bytes": 1, "unknown": 2 }));
     assert_eq!(converter().convert(&unknown_field, "example.com/v2").unwrap(), unknown_field);
 }
 
 #[test]
 fn metadata_other_than_labels_and_annotations_is_kept() {
-    let mut old = object("v2", &json!({ "bytes": GIGABYTE }));
+    let mut old = disk_json("v2", &json!({ "bytes": GIGABYTE }));
     old["metadata"]["newField"] = json!(1);
     let new =
         Converter::<v2::Disk>::new().with_version::<v3::Disk>().convert(&old, "example.com/v3").unwrap();
@@ -134,7 +134,7 @@ fn an_error_contains_the_object_name_and_both_versions_but_no_value() {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         assert_eq!(format!("{error}{cause}"), expected);
     }
-    let disk = object("v2", &json!({ "bytes": 7 }));
+    let disk = disk_json("v2", &json!({ "bytes": 7 }));
     assert_error(
         &disk,
         "example.com/v1",
@@ -155,7 +155,7 @@ fn an_error_contains_the_object_name_and_both_versions_but_no_value() {
          example.com/v2, example.com/v1",
     );
     let error =
-        converter().convert(&object("v2", &json!({ "bytes": "secret" })), "example.com/v1").unwrap_err();
+        converter().convert(&disk_json("v2", &json!({ "bytes": "secret" })), "example.com/v1").unwrap_err();
     assert!(matches!(error, ConversionError::Codec { action: "decode", .. }));
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
 }
@@ -163,11 +163,11 @@ fn an_error_contains_the_object_name_and_both_versions_but_no_value() {
 #[test]
 fn check_round_trip_reports_the_first_field_that_has_changed() {
     assert!(
-        converter().check_round_trip(&object("v2", &json!({ "bytes": GIGABYTE, "class": "ssd" }))).is_ok()
+        converter().check_round_trip(&disk_json("v2", &json!({ "bytes": GIGABYTE, "class": "ssd" }))).is_ok()
     );
-    assert!(converter().check_round_trip(&object("v1", &json!({ "gigabytes": 4 }))).is_ok());
+    assert!(converter().check_round_trip(&disk_json("v1", &json!({ "gigabytes": 4 }))).is_ok());
     let lossy = Converter::<v2::Disk>::new().with_version::<v3::Disk>();
-    let mut disk = object("v2", &json!({ "bytes": 1, "class": "ssd" }));
+    let mut disk = disk_json("v2", &json!({ "bytes": 1, "class": "ssd" }));
     disk["metadata"]["annotations"] = Value::Null;
     let error = lossy.check_round_trip(&disk).unwrap_err();
     assert_eq!(error.to_string(), "convert Disk \"a\" to example.com/v3 and back: .spec.class has changed");
@@ -185,13 +185,13 @@ fn respond(objects: &[Value]) -> Value {
 
 #[test]
 fn a_review_is_answered_with_all_objects_or_the_first_error() {
-    let (old, new) = (object("v1", &json!({ "gigabytes": 1 })), object("v2", &json!({ "bytes": 2 })));
+    let (old, new) = (disk_json("v1", &json!({ "gigabytes": 1 })), disk_json("v2", &json!({ "bytes": 2 })));
     let response = respond(&[old.clone(), new.clone()]);
     assert_eq!((&response["uid"], &response["result"]["status"]), (&json!("u"), &json!("Success")));
     assert_eq!(response["convertedObjects"][0]["spec"], json!({ "bytes": GIGABYTE }));
     assert_eq!(response["convertedObjects"][1], new);
 
-    let response = respond(&[old, object("v1", &json!({ "gigabytes": -1 }))]);
+    let response = respond(&[old, disk_json("v1", &json!({ "gigabytes": -1 }))]);
     assert_eq!(
         (&response["result"]["status"], &response["convertedObjects"]),
         (&json!("Failure"), &json!([]))

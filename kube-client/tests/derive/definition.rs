@@ -50,8 +50,8 @@ fn flattened_map_at_the_root_preserves_unknown_fields() {
     }
 }
 
-/// Fields with names that every object uses (`kind` and `status`). The macro cannot detect the conflict, because the
-/// fields are flattened.
+/// Fields with reserved names (`kind` and `status`). The macro cannot detect these names, because the fields are
+/// flattened.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct ReservedFields {
     kind: String,

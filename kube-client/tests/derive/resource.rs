@@ -105,7 +105,7 @@ struct RawSpec {
     anything: Value,
 }
 
-// A kind with a schema from the implementation below.
+// A kind with a schema from the implementation of `JsonSchema` below.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize)]
 #[kube(group = "raw.example.com", version = "v1", kind = "Manual", schema = "manual")]
 struct ManualSpec {
@@ -152,7 +152,8 @@ fn website() -> Website {
     Website::new("home", WebsiteSpec { url: "http://a".to_owned(), replicas: 2 })
 }
 
-/// The error of decoding a value. Asserts that decoding the text of the value fails with the same error.
+/// The error of decoding a value. Asserts that decoding the text of the value fails with the same error, which may also
+/// contain a position in the text.
 #[track_caller]
 fn decode_error<T: DeserializeOwned + std::fmt::Debug>(object: &Value) -> String {
     let from_value = serde_json::from_value::<T>(object.clone()).unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// The names of definitions and properties.
+/// The names of definitions and properties. Random values contain these names as keys and strings.
 const NAMES: &[&str] = &["a", "b", "metadata", "type"];
 const TYPES: &[&str] = &["object", "array", "string", "integer", "number", "boolean", "null"];
 

@@ -49,7 +49,7 @@ const STRUCTURAL_KEYWORDS: &[&str] = &[
 /// Returns all violations of the rules for structural schemas.
 pub(crate) fn violations(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    check_outside(schema, "", &mut found);
+    check_structural_schema(schema, "", &mut found);
     found
 }
 
@@ -58,7 +58,7 @@ fn is_true(node: &Map<String, Value>, key: &str) -> bool {
 }
 
 /// Checks a schema that is outside of `oneOf`, `anyOf`, `allOf` and `not`, and all its subschemas.
-fn check_outside(schema: &Value, path: &str, found: &mut Vec<String>) {
+fn check_structural_schema(schema: &Value, path: &str, found: &mut Vec<String>) {
     let Some(node) = schema.as_object() else {
         found.push(format!("{path}: not an object"));
         return;
@@ -100,18 +100,19 @@ fn check_outside(schema: &Value, path: &str, found: &mut Vec<String>) {
         found.push(format!("{path}: null enumerated at the node itself"));
     }
     for (name, property) in properties.into_iter().flatten() {
-        check_outside(property, &format!("{path}.{name}"), found);
+        check_structural_schema(property, &format!("{path}.{name}"), found);
     }
     for key in ["items", "additionalProperties"] {
         if let Some(child) = node.get(key) {
-            check_outside(child, &format!("{path}[*]"), found);
+            check_structural_schema(child, &format!("{path}[*]"), found);
         }
     }
     check_combinations(node, node, path, found);
 }
 
-/// Checks that the subschemas of `oneOf`, `anyOf`, `allOf` and `not` contain only value validations, and only for
-/// fields that `around` specifies.
+/// Checks the subschemas of `oneOf`, `anyOf`, `allOf` and `not` in `node`. These subschemas may contain only
+/// [`VALUE_VALIDATION_KEYWORDS`], and only fields that `around` specifies. `around` is the schema of the same value outside
+/// of `oneOf`, `anyOf`, `allOf` and `not`.
 fn check_combinations(
     node: &Map<String, Value>,
     around: &Map<String, Value>,
@@ -120,17 +121,17 @@ fn check_combinations(
 ) {
     for key in ["oneOf", "anyOf", "allOf"] {
         for part in node.get(key).and_then(Value::as_array).into_iter().flatten() {
-            check_inside(part, around, &format!("{path}<{key}>"), found);
+            check_value_validation(part, around, &format!("{path}<{key}>"), found);
         }
     }
     if let Some(part) = node.get("not") {
-        check_inside(part, around, &format!("{path}<not>"), found);
+        check_value_validation(part, around, &format!("{path}<not>"), found);
     }
 }
 
 /// Checks a subschema of `oneOf`, `anyOf`, `allOf` or `not`. `around` is the schema of the same value outside of these
 /// keywords.
-fn check_inside(part: &Value, around: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
+fn check_value_validation(part: &Value, around: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
     let Some(part) = part.as_object() else {
         found.push(format!("{path}: not an object"));
         return;
@@ -147,13 +148,13 @@ fn check_inside(part: &Value, around: &Map<String, Value>, path: &str, found: &m
             found.push(format!("{path}: the server forbids validations of a field called metadata here"));
         }
         match around.get("properties").and_then(|all| all.get(name)).and_then(Value::as_object) {
-            Some(around) => check_inside(property, around, &path, found),
+            Some(around) => check_value_validation(property, around, &path, found),
             None => found.push(format!("{path}: is not described outside")),
         }
     }
     if let Some(item) = part.get("items") {
         match around.get("items").and_then(Value::as_object) {
-            Some(around) => check_inside(item, around, &format!("{path}[*]"), found),
+            Some(around) => check_value_validation(item, around, &format!("{path}[*]"), found),
             None => found.push(format!("{path}[*]: is not described outside")),
         }
     }

@@ -1,4 +1,4 @@
-//! All mistakes in one attribute are reported at once, each at its span and with a correction.
+//! All mistakes in one attribute are reported at once, each at its span. Most errors contain a correction.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(

@@ -24,7 +24,8 @@ enum AttributeOnVariantField {
     },
 }
 
-// Despite the errors, the macro generates the companions. Therefore this function causes no further errors.
+// Despite the errors, the macro generates the companions (`..Apply`) of the types without generics. Therefore this function
+// causes no further errors.
 fn use_companions() -> (WrongKeysApply, Option<AttributeOnVariantFieldApply>) {
     (WrongKeysApply { a: Some(1), ..WrongKeysApply::default() }, None)
 }

@@ -1,4 +1,4 @@
-//! Types without an apply configuration (no companion `..Apply`): each error has the span of the type.
+//! Types without a companion (the apply configuration `..Apply`): the error has the span of the type without a companion.
 
 use kube_derive::{ApplyConfiguration, CustomResource};
 use schemars::JsonSchema;

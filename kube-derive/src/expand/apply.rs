@@ -5,14 +5,14 @@ use quote::quote;
 
 use crate::model::{CompanionTypes, Model};
 
-/// Generates the struct of the companion. This struct must be outside of the block with the impls: users cannot name the
-/// items of the block.
+/// Generates the struct of the companion. This struct must be outside of the generated block `const _`, which contains the
+/// impls: users cannot name the items of the block.
 pub(super) fn expand_struct(model: &Model) -> Option<TokenStream> {
     let CompanionTypes { companion, spec, status } = model.apply.as_ref()?;
     let Model { root, vis, .. } = model;
     let k8s_openapi = &model.paths.k8s_openapi;
-    // With `no_spec`, the JSON of the object has no field `spec`: the fields of the spec are beside `metadata`. All of
-    // them are optional, so the spec itself needs no `Option`.
+    // With `no_spec`, the JSON of the object has no field `spec`: the fields of the spec are beside `metadata`. All fields
+    // of the spec's companion are optional, so `spec` itself needs no `Option`.
     let spec = if model.no_spec { quote!(#spec) } else { quote!(::core::option::Option<#spec>) };
     let status = status.as_ref().map(|status| {
         quote! {

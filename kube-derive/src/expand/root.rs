@@ -6,7 +6,8 @@ use quote::quote;
 
 use crate::model::Model;
 
-/// Generates the struct. It must be outside of the block with the impls: users cannot name the items of the block.
+/// Generates the struct. It must be outside of the generated block `const _`, which contains the impls: users cannot name
+/// the items of the block.
 pub(super) fn expand_struct(model: &Model) -> TokenStream {
     let Model { spec, root, vis, derives, attributes, .. } = model;
     let k8s_openapi = &model.paths.k8s_openapi;

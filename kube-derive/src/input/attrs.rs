@@ -32,7 +32,7 @@ pub(crate) struct Attrs {
     pub(crate) doc: Option<LitStr>,
     pub(crate) served: Option<Flag>,
     pub(crate) storage: Option<Flag>,
-    pub(crate) deprecated: Option<Deprecated>,
+    pub(crate) deprecated: Option<Deprecation>,
     pub(crate) schema: Option<LitStr>,
     pub(crate) scale: Option<Scale>,
     pub(crate) columns: Vec<Column>,
@@ -43,13 +43,13 @@ pub(crate) struct Attrs {
     pub(crate) cel: Option<Flag>,
     pub(crate) apply: Option<Flag>,
     pub(crate) crates: Option<Crates>,
-    /// All identifiers in the attributes, except those in nested parentheses. This list contains the keys whose values do
-    /// not parse. A required key in this list is not reported as missing.
+    /// All identifiers in the attributes, except those in nested parentheses. This list includes the keys whose values do
+    /// not parse. `validate` does not report a required key in this list as missing.
     pub(crate) mentioned: Vec<Ident>,
 }
 
 /// `deprecated`, or `deprecated = "what to use instead"`.
-pub(crate) struct Deprecated {
+pub(crate) struct Deprecation {
     pub(crate) warning: Option<LitStr>,
 }
 
@@ -85,7 +85,7 @@ const KNOWN_KEYS: &[&str] = &[
 ];
 
 impl Attrs {
-    /// Parses one `#[kube(..)]` attribute, and adds the values of the keys to `self`. Adds the errors of all keys to `error`.
+    /// Parses one `#[kube(..)]` attribute. Adds the values of the keys to `self`, and the errors of all keys to `error`.
     pub(super) fn parse(&mut self, attribute: &Attribute, error: &mut Option<syn::Error>) {
         if let Ok(list) = attribute.meta.require_list() {
             self.mentioned.extend(list.tokens.clone().into_iter().filter_map(|token| match token {
@@ -158,7 +158,7 @@ impl Attrs {
     fn parse_deprecated(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         reject_duplicate(self.deprecated.as_ref(), meta)?;
         let warning = if meta.input.is_empty() { None } else { Some(parse_text(meta)?) };
-        self.deprecated = Some(Deprecated { warning });
+        self.deprecated = Some(Deprecation { warning });
         Ok(())
     }
 }
@@ -177,7 +177,8 @@ fn parse_text_repeated(list: &mut Vec<LitStr>, meta: &ParseNestedMeta<'_>) -> sy
     Ok(())
 }
 
-/// Parses the content of a string literal as Rust. The error contains `what`, the expected syntax.
+/// Parses the content of a string literal as Rust. If the content does not parse, the error contains `what`, the expected
+/// syntax.
 fn parse_quoted<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, what: &str) -> syn::Result<T> {
     let text = parse_text(meta)?;
     text.parse().map_err(|error| {

@@ -15,19 +15,19 @@ use super::combine_error;
 /// The members of the object, in order. A member whose value is `null` is left out.
 pub(super) struct JsonObject(Vec<(LitStr, Lit)>);
 
-/// A key and its value; `None` for `null`.
-struct Member(LitStr, Option<Lit>);
+/// A member of a JSON object: the key and the value. The value is `None` for `null`.
+struct JsonMember(LitStr, Option<Lit>);
 
 impl Parse for JsonObject {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let content;
         braced!(content in input);
-        let members = Punctuated::<Member, Token![,]>::parse_terminated(&content)?;
-        Ok(Self(members.into_iter().filter_map(|Member(key, value)| Some((key, value?))).collect()))
+        let members = Punctuated::<JsonMember, Token![,]>::parse_terminated(&content)?;
+        Ok(Self(members.into_iter().filter_map(|JsonMember(key, value)| Some((key, value?))).collect()))
     }
 }
 
-impl Parse for Member {
+impl Parse for JsonMember {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let key = input.parse()?;
         input.parse::<Token![:]>()?;

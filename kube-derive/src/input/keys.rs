@@ -59,7 +59,7 @@ fn parse_list(
     }
 }
 
-/// Splits a list at its commas, except for those between the arguments of a generic type.
+/// Splits a list at its commas, but not at commas in brackets or between the arguments of a generic type.
 fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
     let (mut parts, mut depth) = (vec![TokenStream::new()], 0_usize);
     let mut previous = ' ';

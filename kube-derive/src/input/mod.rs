@@ -34,7 +34,7 @@ pub(crate) struct Input {
     pub(crate) ident: Ident,
     pub(crate) vis: Visibility,
     pub(crate) shape: Shape,
-    /// The doc comment of the type, with lines joined as in rustdoc.
+    /// The text of the type's doc comment; `None` without a text.
     pub(crate) doc: Option<String>,
     pub(crate) attrs: Attrs,
     /// Whether the type has generic parameters, which is an error. `fallback` generates no code for such a type.

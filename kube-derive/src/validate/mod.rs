@@ -1,6 +1,7 @@
 //! Validates the parsed input: rejects values that an API server would reject or that `expand` does not support.
 //!
-//! This module collects all errors, each with the span of the invalid value. It must not change the input.
+//! This module collects all errors. The error for an invalid value has the span of the value. This module must not change
+//! the input.
 
 mod names;
 mod paths;
@@ -250,8 +251,8 @@ fn check_column(errors: &mut Errors, column: &Column) {
     }
 }
 
-/// Checks that a spec with `no_spec` is a struct with named fields. Rejects fields with the name of a field of the root
-/// object, such as `metadata`.
+/// With `no_spec`, checks that the spec is a struct with named fields. Rejects a field of the spec if the root object has
+/// a field with the same name, such as `metadata`.
 fn check_no_spec(errors: &mut Errors, input: &Input) {
     let Some(Flag { key, .. }) = input.attrs.no_spec.as_ref().filter(|flag| flag.value) else { return };
     let Shape::Named(fields) = &input.shape else {

@@ -92,7 +92,7 @@ pub(super) fn check_qualified_name(key: &str) -> Result<(), String> {
         }
         None => key,
     };
-    if !name.is_empty() && is_key_name_or_label_value(name) {
+    if !name.is_empty() && is_name_segment(name) {
         return Ok(());
     }
     Err(format!(
@@ -101,7 +101,7 @@ pub(super) fn check_qualified_name(key: &str) -> Result<(), String> {
 }
 
 pub(super) fn check_label_value(value: &str) -> Result<(), String> {
-    if value.is_empty() || is_key_name_or_label_value(value) {
+    if value.is_empty() || is_name_segment(value) {
         return Ok(());
     }
     Err(format!(
@@ -109,8 +109,9 @@ pub(super) fn check_label_value(value: &str) -> Result<(), String> {
     ))
 }
 
-/// Whether `text` is not empty, and is valid as a label value and as the name in the key of a label or annotation.
-fn is_key_name_or_label_value(text: &str) -> bool {
+/// Whether `text` is a valid name segment: the part of a label or annotation key after the optional `domain/`. A label
+/// value is empty or has the same format.
+fn is_name_segment(text: &str) -> bool {
     text.len() <= 63
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())

@@ -22,7 +22,7 @@ pub(super) enum NextReconcile {
 }
 
 impl Action {
-    /// Requeues the object after `duration`. A change of the object before then triggers a reconcile without this wait.
+    /// Requeues the object after `duration`. An earlier change of the object triggers a reconcile without this wait.
     pub const fn requeue(duration: Duration) -> Self {
         Self { next: NextReconcile::After(duration) }
     }
@@ -34,7 +34,7 @@ impl Action {
 
     /// Requeues the object after the wait of the controller's [`RateLimiter`](super::RateLimiter). By default the wait
     /// doubles with each consecutive use of this action, within the limits of
-    /// [`Config::failure_backoff`](super::Config::failure_backoff). A change of the object before then triggers a
+    /// [`Config::failure_backoff`](super::Config::failure_backoff). An earlier change of the object triggers a
     /// reconcile without this wait. Any other action resets the wait.
     pub const fn requeue_with_backoff() -> Self {
         Self { next: NextReconcile::Backoff }

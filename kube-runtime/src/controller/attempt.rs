@@ -10,8 +10,8 @@ use std::{
 };
 
 thread_local! {
-    /// The attempt number of the reconcile or deletion handler that this thread polls; 1 while the thread polls
-    /// neither.
+    /// The attempt number of the reconciler, error policy or deletion handler that this thread runs; 1 while the thread
+    /// runs none of them.
     static ATTEMPT: Cell<u32> = const { Cell::new(1) };
 }
 

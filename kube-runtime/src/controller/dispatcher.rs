@@ -182,7 +182,7 @@ where
             }
             Poll::Pending => return,
         }
-        // Stops when a result is available: `emit_result` then removes the result and calls this function again.
+        // Stops when a result is available: `poll_next` takes the result, and `emit_result` calls this function again.
         while !self.executor.has_result()
             && self.executor.running_len() < self.config.concurrency
             && let Some((key, Request { priority, cause, .. }, failures)) =
@@ -190,8 +190,9 @@ where
         {
             match self.store.get_by_key((key.namespace().unwrap_or_default(), key.name())) {
                 // An owner reference contains no namespace. Therefore a key with a namespace may refer to a
-                // cluster-scoped owner, and the store finds this owner. Replace the key: two keys of one object could
-                // be reconciled concurrently.
+                // cluster-scoped owner. The store finds this owner, because the store ignores the namespace for a
+                // cluster-scoped object. Replace the key: otherwise two keys of one object could be reconciled
+                // concurrently.
                 Some(object) if namespace_of(object.meta()) != key.namespace() => {
                     self.deletions.forget(&key);
                     self.queue.finish(&key, None);
@@ -377,7 +378,7 @@ where
         }
         // `start_reconciles` may have finished reconciles inline: emit their results.
         if let Poll::Ready(Some(ended)) = this.executor.poll_result(cx) {
-            // This task has not yielded since the last result, so this result counts as consecutive.
+            // This task has not yielded since the previous `consecutive` results, so this result is consecutive, too.
             return Poll::Ready(Some(this.emit_result(ended, consecutive + 1, cx)));
         }
         if let Poll::Ready(error) = this.sync.poll(&this.gates, cx) {

@@ -2,7 +2,7 @@
 
 use super::Warnings;
 use super::rejection::{Rejection, text_with_causes};
-use super::router::{BadReview, ReviewHandler};
+use super::router::{ReviewHandler, ReviewHandlerError};
 use crate::metrics::WebhookRequestMetrics;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -69,7 +69,7 @@ where
         async move {
             let review: AdmissionReview<Value> = serde_json::from_slice(&body)?;
             drop(body);
-            let request = AdmissionRequest::try_from(review).map_err(BadReview::new)?;
+            let request = AdmissionRequest::try_from(review).map_err(ReviewHandlerError::new)?;
             let (name, allowed) = (request.name.clone(), AdmissionResponse::from(&request));
             let uid = request.uid.clone();
             // Each request decodes its own object. After a panic, only state that `handler` itself shares between requests
@@ -83,7 +83,7 @@ where
             });
             // The API server rejects an answer whose uid differs from the uid of the request.
             response.uid = uid;
-            Ok::<_, BadReview>(serde_json::to_vec(&response.into_review())?)
+            Ok::<_, ReviewHandlerError>(serde_json::to_vec(&response.into_review())?)
         }
         .boxed()
     })

@@ -1,7 +1,7 @@
 //! The handler of conversion reviews.
 
 use super::admission::panic_text;
-use super::router::{BadReview, ReviewHandler};
+use super::router::{ReviewHandler, ReviewHandlerError};
 use crate::metrics::WebhookRequestMetrics;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -17,18 +17,18 @@ pub(super) fn conversion_handler<H: 'static>(converter: Converter<H>) -> ReviewH
         async move {
             // A review may contain many objects: their conversion must not block a thread that serves other requests.
             let task = tokio::task::spawn_blocking(move || answer(&converter, &body));
-            task.await.map_err(BadReview::new)?
+            task.await.map_err(ReviewHandlerError::new)?
         }
         .boxed()
     })
 }
 
 /// The answer to a review. If a conversion panics, the answer reports a failure.
-fn answer<H>(converter: &Converter<H>, body: &[u8]) -> Result<Vec<u8>, BadReview> {
+fn answer<H>(converter: &Converter<H>, body: &[u8]) -> Result<Vec<u8>, ReviewHandlerError> {
     let review: ConversionReview = serde_json::from_slice(body)?;
     let types = review.types.clone();
     let uid = review.request.as_ref().map(|request| request.uid.clone());
-    let uid = uid.ok_or_else(|| BadReview::new("the field `request` is missing"))?;
+    let uid = uid.ok_or_else(|| ReviewHandlerError::new("the field `request` is missing"))?;
     let respond = std::panic::AssertUnwindSafe(|| converter.respond(review));
     let answer = std::panic::catch_unwind(respond).unwrap_or_else(|panic| {
         WebhookRequestMetrics::count_panic();

@@ -7,7 +7,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The certificate or its key cannot be used.
+    /// The certificate or its key cannot be used, or TLS cannot be configured.
     #[error("load the certificate of the webhook server")]
     Certificate(#[from] CertificateError),
     /// The server cannot listen on an address.

@@ -20,8 +20,8 @@ pub struct Limits {
     /// single body above this size. Default: 128 MiB.
     pub total_bytes: usize,
     /// The maximum time of one request, from its head to the end of the handler. The API server sends a timeout with
-    /// each request. If that timeout is shorter, it takes precedence. Default: 30 seconds, the longest timeout of a
-    /// webhook.
+    /// each request. If that timeout is shorter, it takes precedence. Default: 30 seconds, the longest timeout that
+    /// the configuration of a webhook can set.
     pub request_time: Duration,
 }
 

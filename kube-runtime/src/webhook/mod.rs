@@ -45,7 +45,7 @@ pub type Warnings = Vec<String>;
 /// Serves admission and conversion webhooks over HTTPS, like controller-runtime's webhook server.
 ///
 /// Each path has one webhook. The server decodes the objects of a request as the kind that the handler of the webhook
-/// takes. API servers send a request before they store an object
+/// takes. API servers send a request before they store or delete an object
 /// ([admission](https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/)), or to
 /// convert objects between the versions of a custom resource
 /// ([conversion](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/)).
@@ -53,8 +53,8 @@ pub type Warnings = Vec<String>;
 /// of the certificate.
 ///
 /// The certificate must be valid for the DNS name of the service, such as `site-webhooks.prod.svc`. The server reads
-/// the files of the certificate again when a client connects, but at most every 10 seconds. New connections get a
-/// changed certificate.
+/// the files of the certificate again when a client connects, but at most every 10 seconds. After a change
+/// of the files, new connections get the new certificate.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -209,8 +209,8 @@ impl Server {
         Ok(())
     }
 
-    /// Checks the settings, and binds the default address if the server does not listen yet. The result accepts no
-    /// connection before [`Connections::run`].
+    /// Checks the settings, and binds the default address if the server does not listen yet. The returned
+    /// [`Connections`] accept no connection before [`Connections::run`].
     pub(crate) fn start(self) -> Result<Connections<Router>, Error> {
         let listener = match self.listener {
             Some(listener) => listener,

@@ -18,20 +18,20 @@ use tokio::time::timeout;
 
 /// Converts the body of a review to the body of its answer.
 pub(super) type ReviewHandler =
-    Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, BadReview>> + Send + Sync>;
+    Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, ReviewHandlerError>> + Send + Sync>;
 
 /// The reason why a handler of reviews has no answer. For example, the body is not a review, or the answer cannot be
 /// serialized.
 #[derive(Debug)]
-pub(super) struct BadReview(String);
+pub(super) struct ReviewHandlerError(String);
 
-impl BadReview {
+impl ReviewHandlerError {
     pub(super) fn new(error: impl Into<BoxError>) -> Self {
         Self(text_with_causes(&*error.into()))
     }
 }
 
-impl From<serde_json::Error> for BadReview {
+impl From<serde_json::Error> for ReviewHandlerError {
     fn from(error: serde_json::Error) -> Self {
         Self::new(error)
     }
@@ -135,7 +135,7 @@ impl Router {
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 response
             }
-            Err(BadReview(error)) => {
+            Err(ReviewHandlerError(error)) => {
                 tracing::debug!(error, path = %route.path, "a request to a webhook is not a review");
                 text_response(StatusCode::BAD_REQUEST, &format!("not a review: {error}"))
             }

@@ -70,12 +70,12 @@ fn make_random_change(sim: &Sim, random: &mut fastrand::Rng) {
 }
 
 /// Two informers for one kind: the first has typed storage, and the second has compact storage.
-struct Pair<K: Resource + Send + Sync + 'static> {
+struct InformerPair<K: Resource + Send + Sync + 'static> {
     informers: [SharedInformer<K>; 2],
     holds: Vec<kube_runtime::reflector::Subscription<K>>,
 }
 
-impl<K: Resource + Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Pair<K> {
+impl<K: Resource + Serialize + DeserializeOwned + Clone + Send + Sync + 'static> InformerPair<K> {
     fn new(api: &Api<K>, config: &Config, check: Check) -> Self {
         let compact = Storage::compact().check(check).cached(4);
         let informers = [Storage::typed(), compact]
@@ -93,7 +93,7 @@ impl<K: Resource + Serialize + DeserializeOwned + Clone + Send + Sync + 'static>
     }
 }
 
-/// Waits until all watches have received the changes.
+/// Waits for five seconds of the paused clock. In this time, all watches receive the changes.
 async fn settle() {
     tokio::time::sleep(Duration::from_secs(5)).await;
 }
@@ -115,11 +115,12 @@ async fn a_compact_store_equals_a_typed_store_after_random_changes_in_each_forma
             make_random_change(&sim, &mut random);
         }
         let check = if seed < 3 { Check::Syntax } else { Check::Decode };
-        let maps = Pair::<ConfigMap>::new(&Api::default_namespaced(client.clone()), &config, check);
-        let deployments = Pair::<Deployment>::new(&Api::default_namespaced(client.clone()), &config, check);
+        let maps = InformerPair::<ConfigMap>::new(&Api::default_namespaced(client.clone()), &config, check);
+        let deployments =
+            InformerPair::<Deployment>::new(&Api::default_namespaced(client.clone()), &config, check);
         let resource = ApiResource::erase::<ConfigMap>(&());
         let dynamic = Api::<DynamicObject>::default_namespaced_with(client.clone(), &resource);
-        let dynamic = Pair::new(&dynamic, &config, check);
+        let dynamic = InformerPair::new(&dynamic, &config, check);
         let mut counts = [0; 3];
         for round in 0..8 {
             for _ in 0..random.usize(0..12) {
@@ -197,11 +198,11 @@ impl<'de> Deserialize<'de> for Traced {
 async fn keys_and_labels_are_read_without_decoding_the_object() {
     /// A config map with [`Traced`] data.
     #[derive(Debug, Clone, Serialize, Deserialize)]
-    struct Map {
+    struct TracedMap {
         metadata: kube_client::core::ObjectMeta,
         data: Traced,
     }
-    impl Resource for Map {
+    impl Resource for TracedMap {
         type DynamicType = ();
         type Scope = kube_client::core::NamespaceResourceScope;
         fn kind((): &()) -> std::borrow::Cow<'_, str> {
@@ -230,7 +231,7 @@ async fn keys_and_labels_are_read_without_decoding_the_object() {
             "metadata": {"name": format!("map-{n}"), "namespace": "default", "labels": labels}}))
             .unwrap();
     }
-    let api = Api::<Map>::default_namespaced(client(&sim));
+    let api = Api::<TracedMap>::default_namespaced(client(&sim));
     let (reader, writer) = reflector::store_with(Storage::compact().check(Check::Syntax));
     let by_app = reader.index_by_metadata(indexes::label("app"));
     let mut deltas = watcher(api.clone(), Config::default()).deltas(writer).boxed();
@@ -246,8 +247,8 @@ async fn keys_and_labels_are_read_without_decoding_the_object() {
     assert_eq!(DECODED.swap(0, Ordering::Relaxed), 10);
     let selected = reader.state_filter_selector(&Selector::from_iter([("app", "db")]));
     assert_eq!((selected.len(), DECODED.swap(0, Ordering::Relaxed)), (30, 30));
-    // By default, a compact store decodes an object before it stores the text, if the program defines the type of the
-    // object.
+    // The program defines the type `TracedMap`. For such a type, a compact store by default decodes each object before it
+    // stores the text.
     let mut checked = Reflector::with_storage(api, Config::default(), Storage::compact());
     checked.poll().await.unwrap();
     assert!(DECODED.load(Ordering::Relaxed) >= 40);

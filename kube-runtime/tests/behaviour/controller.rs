@@ -258,7 +258,7 @@ async fn check_that_requeues_do_not_starve_another_object() {
         .reconcile_on(futures::stream::poll_fn(move |cx| named.poll_recv(cx)))
         .run(reconcile, controller::backoff_on_error, log.clone())
         .boxed();
-    // The object `waiting` is created, modified and triggered.
+    // The object `waiting` is created and modified. Then a trigger requests its reconcile.
     for (step, value) in ["1", "2", "2"].into_iter().enumerate() {
         if step < 2 {
             put_map(&sim, "waiting", value);

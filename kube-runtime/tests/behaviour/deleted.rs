@@ -1,4 +1,4 @@
-//! Tests of a controller's queue after the deletion of objects.
+//! Tests of a controller's queue with the keys of deleted objects, and with keys that no object has.
 
 use crate::common;
 use crate::common::{Log, delete_map, maps, poll_for, put_map};

@@ -1,4 +1,4 @@
-//! Tests of the series, the rate limits and the memory limits of a `Recorder`.
+//! Tests of a `Recorder`: the fields and the series of events, the limits on rate and memory, and failed requests.
 
 use crate::common::client;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -260,7 +260,7 @@ async fn a_failed_request_is_an_error_and_the_next_occurrence_writes_the_event()
     sim.faults().remove(fault);
     recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap();
     assert_eq!(stored_events(&sim).await, ["a Saved 2"]);
-    // The event `Lost` does not occur again, so the recorder drops it.
+    // The event `Lost` does not occur again before its series ends. The recorder then drops the event without a retry.
     sleep(7 * MINUTE).await;
     assert_eq!((stored_events(&sim).await, recorder.dropped()), (vec!["a Saved 2".to_owned()], 1));
 }

@@ -50,7 +50,7 @@ enum WatchFailure {
     Connection,
 }
 
-/// An operation on the collection, or a failure of a watch.
+/// A change of the objects on the server, or a failure of a watch.
 #[derive(Debug, Clone)]
 enum Operation {
     Put(&'static str, State),

@@ -92,7 +92,7 @@ async fn in_flight_reconciles_finish_while_a_gate_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_gate_is_an_error_and_ends_the_controller() {
+async fn a_dropped_gate_handle_is_an_error_and_ends_the_controller() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let (handle, gate) = Gate::new("leadership");

@@ -30,13 +30,13 @@ struct Chaos {
 }
 
 impl Chaos {
-    fn number(&self, below: usize) -> usize {
-        self.random.lock().unwrap().usize(..below)
+    fn random_below(&self, limit: usize) -> usize {
+        self.random.lock().unwrap().usize(..limit)
     }
 
     /// Returns true with the probability 1/`times` while failures are enabled.
     fn should_fail(&self, times: usize) -> bool {
-        self.is_hostile.load(Ordering::SeqCst) && self.number(times) == 0
+        self.is_hostile.load(Ordering::SeqCst) && self.random_below(times) == 0
     }
 
     fn panic_at_random(&self) {
@@ -79,8 +79,8 @@ fn reconcile(
             context.overlaps.lock().unwrap().push(name.clone());
         }
         let _running = RunningGuard(context.clone(), name.clone());
-        if chaos.number(2) == 0 {
-            sleep(Duration::from_millis(chaos.number(50) as u64)).await;
+        if chaos.random_below(2) == 0 {
+            sleep(Duration::from_millis(chaos.random_below(50) as u64)).await;
         }
         chaos.panic_at_random();
         if chaos.should_fail(20) {
@@ -132,20 +132,20 @@ impl Subscriber {
 /// Makes a random change of a config map, of a secret that a config map owns, or of a service account that names a
 /// config map.
 fn make_random_change(sim: &Sim, chaos: &Chaos, number: usize) {
-    let name = format!("m{}", chaos.number(12));
+    let name = format!("m{}", chaos.random_below(12));
     let exists = sim.get("v1", "ConfigMap", "default", &name).ok();
-    match (chaos.number(6), exists) {
+    match (chaos.random_below(6), exists) {
         (0, Some(_)) => delete_map(sim, &name),
         (1, Some(map)) => {
             let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": map["metadata"]["uid"]}]);
-            let secret = format!("s{}", chaos.number(5));
+            let secret = format!("s{}", chaos.random_below(5));
             let _ = sim.delete("v1", "Secret", "default", &secret);
             sim.create(&json!({"apiVersion": "v1", "kind": "Secret",
                 "metadata": {"name": secret, "namespace": "default", "ownerReferences": owner}}))
                 .unwrap();
         }
         (2, _) => {
-            let account = format!("a{}", chaos.number(5));
+            let account = format!("a{}", chaos.random_below(5));
             let _ = sim.delete("v1", "ServiceAccount", "default", &account);
             sim.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount",
                 "metadata": {"name": account, "namespace": "default", "annotations": {"map": name}}}))
@@ -166,33 +166,33 @@ fn add_random_failures(sim: &Sim, chaos: &Chaos, may_hang: bool) {
         b"{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{}}}\n",
         b"{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"1\"}}}\n",
     ];
-    let action = match chaos.number(if may_hang { 16 } else { 14 }) {
+    let action = match chaos.random_below(if may_hang { 16 } else { 14 }) {
         0 => Fault::status(410),
         1 => Fault::status(500),
         2 => Fault::status_retry_after(429, 1),
         3 => Fault::Reset,
-        4 => Fault::CutAfterBytes(chaos.number(600)),
-        5 => Fault::CutAfterEvents(chaos.number(4)),
-        6 => Fault::CloseAfterEvents(chaos.number(4)),
+        4 => Fault::CutAfterBytes(chaos.random_below(600)),
+        5 => Fault::CutAfterEvents(chaos.random_below(4)),
+        6 => Fault::CloseAfterEvents(chaos.random_below(4)),
         7 | 8 => Fault::ReplaceEvent {
-            index: chaos.number(4),
-            bytes: garbage[chaos.number(garbage.len())].to_vec().into(),
+            index: chaos.random_below(4),
+            bytes: garbage[chaos.random_below(garbage.len())].to_vec().into(),
         },
         9 => Fault::ReplaceObject {
-            name: format!("m{}", chaos.number(12)),
+            name: format!("m{}", chaos.random_below(12)),
             bytes: r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"m1","namespace":"default"},"data":5}"#.into(),
         },
         10 => Fault::Compact,
         11 => Fault::Restart,
         12 => Fault::status(403),
         13 => Fault::status(404),
-        14 => Fault::HangAfterEvents(chaos.number(4)),
+        14 => Fault::HangAfterEvents(chaos.random_below(4)),
         _ => Fault::Hang,
     };
-    let verb = ["list", "watch"][chaos.number(2)];
-    let resource = RESOURCES[chaos.number(3)];
-    sim.faults().add(Rule::new(action).verb(verb).resource(resource).times(1 + chaos.number(3) as u64));
-    match chaos.number(12) {
+    let verb = ["list", "watch"][chaos.random_below(2)];
+    let resource = RESOURCES[chaos.random_below(3)];
+    sim.faults().add(Rule::new(action).verb(verb).resource(resource).times(1 + chaos.random_below(3) as u64));
+    match chaos.random_below(12) {
         0 => sim.compact_all(),
         1 => sim.restart(),
         2..5 => sim.end_watches(),
@@ -216,7 +216,7 @@ fn states(sim: &Sim) -> BTreeSet<String> {
     maps.iter().map(state).collect()
 }
 
-/// Runs the controller with failures for `rounds` rounds. Each round takes at most about twice `tick`. Then runs the
+/// Runs the controller with failures for `rounds` rounds. Each round takes at most about three times `tick`. Then runs the
 /// controller without failures for at most `recovery`. At the end, asserts that the store, the index, the subscribers
 /// and the reconciles have the state of the server.
 async fn run_with_failures(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
@@ -272,19 +272,21 @@ async fn run_with_failures(seed: u64, rounds: usize, tick: Duration, recovery: D
     let mut subscribers = Vec::new();
     for number in 0..rounds {
         make_random_change(&sim, &chaos, number);
-        if chaos.number(3) == 0 {
+        if chaos.random_below(3) == 0 {
             add_random_failures(&sim, &chaos, may_hang);
         }
-        match chaos.number(8) {
+        match chaos.random_below(8) {
             0 if subscribers.len() < 5 => subscribers.push(Subscriber(informer.subscribe(), BTreeMap::new())),
-            1 if !subscribers.is_empty() => drop(subscribers.swap_remove(chaos.number(subscribers.len()))),
+            1 if !subscribers.is_empty() => {
+                drop(subscribers.swap_remove(chaos.random_below(subscribers.len())));
+            }
             2 => subscribers.iter_mut().for_each(Subscriber::read),
             _ => {}
         }
         // Each poll is cancelled at its time limit.
-        let end = Instant::now() + tick * u32::try_from(chaos.number(3)).unwrap();
+        let end = Instant::now() + tick * u32::try_from(chaos.random_below(3)).unwrap();
         while Instant::now() < end {
-            let wait = Duration::from_micros(chaos.number(1 + tick.as_micros() as usize) as u64);
+            let wait = Duration::from_micros(chaos.random_below(1 + tick.as_micros() as usize) as u64);
             if let Ok(None) = timeout(wait, results.next()).await {
                 panic!("the controller has ended");
             }

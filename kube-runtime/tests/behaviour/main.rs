@@ -1,6 +1,6 @@
-//! Tests of the runtime on the simulated server. They form one program, because each test program takes seconds to
-//! link. Tests that install a metrics recorder or a tracing subscriber, or that measure real time, are programs of
-//! their own.
+//! Tests of kube-runtime, most of them on the simulated server. They form one program, because each test program takes
+//! seconds to link. Tests that install a metrics recorder or a tracing subscriber, or that measure real time, are
+//! programs of their own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod bad_input;

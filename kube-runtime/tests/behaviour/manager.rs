@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
-/// A time limit for waits on the real clock. No test asserts how long a wait takes.
+/// The time limit of a wait. A test that would wait forever fails at this limit.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Sends a GET request. Returns the head and the body of the answer, or `None` if the connection fails.
@@ -340,7 +340,7 @@ async fn the_end_of_a_controller_ends_the_manager_with_an_error_that_names_the_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_a_watch_ends_the_manager_with_the_name_of_the_informer() {
+async fn a_panic_of_a_watch_ends_the_manager_with_an_error_that_names_the_informer() {
     let sim = Sim::new();
     for at_once in [true, false] {
         let is_broken = Arc::new(AtomicBool::new(at_once));

@@ -68,9 +68,9 @@ async fn send(
 }
 
 /// A folder with `tls.crt` and `tls.key`.
-struct Files(tempfile::TempDir);
+struct CertificateFiles(tempfile::TempDir);
 
-impl Files {
+impl CertificateFiles {
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -103,7 +103,7 @@ async fn get_over_tls(address: SocketAddr, certificate: &CertificateDer<'static>
 
 #[tokio::test]
 async fn tls_uses_a_changed_certificate_for_new_connections() {
-    let files = Files(tempfile::tempdir().unwrap());
+    let files = CertificateFiles(tempfile::tempdir().unwrap());
     let first = files.write();
     let manager = Manager::new(client(&Sim::new())).listen_for_probes("127.0.0.1:0").unwrap();
     let probes = manager.probe_address().unwrap();
@@ -167,14 +167,14 @@ fn grant(sim: &Sim, account: &str) {
     .unwrap();
 }
 
-/// Starts a manager with authentication and authorization, and metrics of one line.
+/// Starts a manager whose filter authenticates and authorizes clients. The metrics of the manager are one line.
 fn start_with_filter(manager: Manager) -> RunningManager {
     RunningManager::start(
         manager.render_metrics(|| "up 1\n".to_owned()).with_authentication_and_authorization(),
     )
 }
 
-/// The number of token reviews, and of access reviews, that the server has received.
+/// The numbers of token reviews and of access reviews that the API server has received.
 fn review_counts(sim: &Sim) -> [usize; 2] {
     ["tokenreviews", "subjectaccessreviews"].map(|resource| sim.journal().count_of("create", resource))
 }

@@ -19,10 +19,10 @@ use tokio::time::{sleep, timeout};
 /// A time limit for waits on the real clock.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// The names that the program of the browser can have. The test tries them in this order.
+/// The names of the browser programs that the test tries, in this order.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// A script that writes computed colors, and whether the page is too wide, to attributes of the body.
+/// A script that sets attributes of the body: three computed colors, and whether the page is wider than the window.
 const STYLE_SCRIPT: &str = "<script>
 const style = element => getComputedStyle(document.querySelector(element));
 const data = document.body.dataset;
@@ -32,7 +32,7 @@ data.stuck = style('td.bad').color;
 data.overflows = document.documentElement.scrollWidth > innerWidth;
 </script></body>";
 
-/// A color scheme. The number is the value of Chromium's setting `preferredColorScheme`.
+/// A color scheme. The discriminant is the value of Chromium's setting `preferredColorScheme`.
 #[derive(Clone, Copy, PartialEq)]
 enum ColorScheme {
     Dark = 0,
@@ -100,7 +100,7 @@ async fn a_browser_shows_the_page_in_light_and_dark_mode() {
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
     wait_for_page_with(address, "default/hangs").await;
-    // The controller checks its reconciles every 5 s.
+    // The controller checks every 5 s whether a reconcile is stuck.
     for _ in 0..3 {
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(5)).await;

@@ -16,7 +16,8 @@ use tokio::time::timeout;
 /// A time limit for waits on the real clock. No test checks how long a wait takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A webhook server on a free port with a self-signed certificate, and a client that trusts this certificate.
+/// A webhook server with a self-signed certificate, and a client that trusts this certificate. The server listens on a
+/// free port.
 fn server_and_client(folder: &Path) -> (webhook::Server, Client) {
     let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));

@@ -16,8 +16,8 @@ fn controller(sim: &Sim) -> Controller<ConfigMap> {
 
 #[tokio::test(start_paused = true)]
 async fn a_reconcile_that_hangs_is_dropped_at_the_time_limit_and_retried() {
-    struct Guard(Arc<Log>);
-    impl Drop for Guard {
+    struct DropLogger(Arc<Log>);
+    impl Drop for DropLogger {
         fn drop(&mut self) {
             self.0.add_line("dropped");
         }
@@ -27,7 +27,7 @@ async fn a_reconcile_that_hangs_is_dropped_at_the_time_limit_and_retried() {
     let reconcile = async |_: Arc<ConfigMap>, log: Arc<Log>| {
         let number = attempt();
         log.add_line(format!("attempt {number}"));
-        let _guard = Guard(log);
+        let _guard = DropLogger(log);
         if number < 3 {
             future::pending::<()>().await;
         }

@@ -33,7 +33,7 @@ fn create_deployment(sim: &Sim, name: &str, replicas: i32) {
     sim.create(&deployment).unwrap();
 }
 
-/// The stream of the items of a watcher of deployments.
+/// The items that a watcher of deployments emits.
 type DeploymentEvents = BoxStream<'static, watcher::Result<Event<Object<Spec, NotUsed>>>>;
 
 /// Takes events until none arrives for two seconds. Returns their texts, except for the start and the end of a list.

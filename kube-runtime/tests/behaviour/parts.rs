@@ -100,7 +100,7 @@ async fn a_panic_in_a_filter_is_reported_and_loses_no_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deletion_that_a_filter_drops_still_removes_the_targets_of_the_object() {
+async fn the_targets_of_an_object_are_forgotten_even_if_a_filter_drops_its_deletion() {
     let sim = Sim::new();
     for name in ["a", "b"] {
         put_map(&sim, name, "1");
@@ -352,7 +352,7 @@ impl RateLimiter<Key> for PanickingLimiter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_rate_limiter_fails_only_its_object() {
+async fn after_a_panic_in_a_rate_limiter_the_object_is_retried_and_other_objects_are_reconciled() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");

@@ -106,7 +106,7 @@ async fn a_key_with_another_api_version_does_not_cause_a_concurrent_reconcile() 
     assert_eq!(log.peak.load(Ordering::SeqCst), 1);
 }
 
-/// Creates or updates a secret. Its annotation `maps` lists the names of config maps, separated by spaces.
+/// Creates or updates a secret. Its annotation `maps` contains `names`, the names of config maps separated by spaces.
 fn put_secret(sim: &Sim, name: &str, names: &str) {
     let meta = json!({"name": name, "namespace": "default", "annotations": {"maps": names}});
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": meta});
@@ -117,8 +117,8 @@ fn put_secret(sim: &Sim, name: &str, names: &str) {
     }
 }
 
-/// Runs a controller of the config maps. If a secret changes, the controller reconciles the config maps that the
-/// annotation `maps` of the secret lists.
+/// Runs a controller of the config maps. If a secret changes, the controller reconciles the config maps whose names are in
+/// the annotation `maps` of the secret.
 fn run_controller_of_maps_named_by_secrets(
     sim: &Sim,
     wc: watcher::Config,

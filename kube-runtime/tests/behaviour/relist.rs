@@ -1,5 +1,5 @@
-//! Tests of a controller after a relist: it reconciles every object that changed between two watches, in its current
-//! state. It reconciles unchanged objects only if its source is a stream of objects.
+//! Tests of a controller after a relist. The controller reconciles the current state of every object that changed between
+//! two watches. It reconciles unchanged objects only if its source is a stream of objects.
 
 use crate::common::{format_map, maps, put_map};
 use futures::{SinkExt, StreamExt};

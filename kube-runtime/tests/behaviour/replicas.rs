@@ -25,14 +25,16 @@ fn balanced_maps(sim: &Sim) -> Api<ConfigMap> {
     Api::default_namespaced(Client::new(sim.balanced(&replicas), "default"))
 }
 
-/// Ends many watches early, so that the watcher resumes them at other API servers.
+/// Makes the API servers end many watches early. A watcher resumes such a watch with a new request, which can reach
+/// another API server.
 fn break_watches(sim: &Sim) {
     sim.faults().add(Rule::new(fault::Action::CloseAfterEvents(3)).verb("watch").skip(1).times(40));
     sim.faults().add(Rule::new(fault::Action::CutAfterEvents(2)).verb("watch").probability(0.3).times(20));
 }
 
-/// Changes objects for about ten minutes. Every two minutes, compacts all changes and restarts the API server. At the
-/// end, creates ten namespaces, one every 30 seconds, so that the lagging watch caches receive all changes of the objects.
+/// Changes config maps for about ten minutes. Every two minutes, compacts all changes and restarts the API server. Then
+/// creates ten namespaces, one every 30 seconds: a lagging watch cache receives a change only after some time, or after
+/// some further changes.
 async fn change_maps(sim: &Sim) {
     for n in 0..200 {
         put_map(sim, &format!("m{}", n % 7), &n.to_string());
@@ -52,7 +54,7 @@ async fn change_maps(sim: &Sim) {
     }
 }
 
-fn sorted_maps(sim: &Sim) -> Vec<String> {
+fn format_server_maps(sim: &Sim) -> Vec<String> {
     let maps = sim.list("v1", "ConfigMap", "default").unwrap();
     let name = |map: &serde_json::Value| {
         format!(
@@ -91,7 +93,7 @@ async fn a_store_never_returns_to_an_older_version_and_reaches_the_state_of_the_
         }
         let mut reached: Vec<_> = reader.state().iter().map(|map| format_map(map)).collect();
         reached.sort();
-        assert_eq!(reached, sorted_maps(&sim), "seed {seed}");
+        assert_eq!(reached, format_server_maps(&sim), "seed {seed}");
         assert!(events > 100, "seed {seed}: {events}");
         let used: std::collections::BTreeSet<_> =
             sim.journal().entries().iter().filter(|e| e.verb == "watch").map(|e| e.replica).collect();

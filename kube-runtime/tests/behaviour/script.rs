@@ -25,7 +25,7 @@ pub(crate) struct Script {
 
 impl Script {
     /// A script with one object. After the list, the watch repeats one change of this object for ever.
-    pub(crate) fn repeating() -> Self {
+    pub(crate) fn with_repeated_change() -> Self {
         Self {
             lists: vec![vec![map("a", "5", "1")]],
             watches: vec![vec![event("MODIFIED", &map("a", "6", "2"))]],
@@ -80,7 +80,7 @@ pub(crate) fn maps_of(script: Script, version: &'static str) -> (Api<ConfigMap>,
 }
 
 /// A configuration with paged lists instead of streaming lists.
-pub(crate) fn paged_lists() -> Config {
+pub(crate) fn paged_list_config() -> Config {
     Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
 }
 

@@ -2,7 +2,7 @@
 //! versions that are not numbers, and an error instead of a deletion.
 
 use crate::common::{Log, format_item, format_map, log_object, poll_for};
-use crate::script::{Script, bookmark, event, map, maps_of, paged_lists, unnamed_map};
+use crate::script::{Script, bookmark, event, map, maps_of, paged_list_config, unnamed_map};
 use futures::StreamExt;
 use kube_runtime::controller::{self, Error};
 use kube_runtime::reflector::{Cause, StoreEvent};
@@ -14,9 +14,9 @@ use tokio::time::timeout;
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_repeats_for_ever_causes_one_delta_and_one_reconcile() {
-    let (maps, script) = maps_of(Script::repeating(), "5");
+    let (maps, script) = maps_of(Script::with_repeated_change(), "5");
     let log = Arc::new(Log::default());
-    let controller = Controller::new(maps, paged_lists());
+    let controller = Controller::new(maps, paged_list_config());
     let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
     poll_for(200, &mut results).await;
     assert_eq!(log.take_lines(), ["a=1", "a=2"]);
@@ -35,7 +35,7 @@ async fn a_watch_with_only_bookmarks_emits_nothing_and_resumes_from_the_last_boo
         ..Script::default()
     };
     let (maps, script) = maps_of(script, "5");
-    let mut items = watcher(maps, paged_lists()).boxed();
+    let mut items = watcher(maps, paged_list_config()).boxed();
     for expected in ["[", "*a=1", "]"] {
         assert_eq!(format_item(items.next().await.unwrap()), expected);
     }
@@ -62,7 +62,7 @@ async fn objects_without_a_name_are_errors_and_are_neither_stored_nor_reconciled
     };
     let (maps, _) = maps_of(script(), "5");
     let (reader, writer) = reflector::store();
-    let mut items = reflector(writer, watcher(maps, paged_lists())).boxed();
+    let mut items = reflector(writer, watcher(maps, paged_list_config())).boxed();
     let error = |origin: &str| format!("ConfigMap without a readable name of {origin}");
     let (listed, added, deleted) = (error("a list"), error("an ADDED event"), error("a DELETED event"));
     for expected in ["[", &listed, "*a=1", &listed, "]", &added, "+a=2", &deleted] {
@@ -74,7 +74,7 @@ async fn objects_without_a_name_are_errors_and_are_neither_stored_nor_reconciled
 
     let (maps, _) = maps_of(script(), "5");
     let log = Arc::new(Log::default());
-    let controller = Controller::new(maps, paged_lists());
+    let controller = Controller::new(maps, paged_list_config());
     let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
     let mut errors = 0;
     while let Ok(Some(result)) = timeout(Duration::from_secs(60), results.next()).await {
@@ -103,7 +103,7 @@ async fn versions_that_are_not_numbers_are_opaque() {
     let (_reader, writer) = reflector::store();
     // The watcher probes the silent second watch. The probe finds the version `zero`, which must not count as older
     // than `third`: versions that are not numbers have no order.
-    let config = paged_lists().probe_after(Duration::from_secs(20));
+    let config = paged_list_config().probe_after(Duration::from_secs(20));
     let mut changes = watcher(maps, config).deltas(writer).boxed();
     let mut seen = Vec::new();
     while let Ok(Some(item)) = timeout(Duration::from_secs(100), changes.next()).await {
@@ -135,7 +135,7 @@ async fn a_relist_removes_a_corrupt_object_whose_deletion_is_reported_as_an_erro
     };
     let (maps, script) = maps_of(script, "5");
     let (reader, writer) = reflector::store();
-    let mut changes = watcher(maps, paged_lists()).deltas(writer).boxed();
+    let mut changes = watcher(maps, paged_list_config()).deltas(writer).boxed();
     let mut deleted = Vec::new();
     let mut errors = 0;
     while let Ok(Some(item)) = timeout(Duration::from_secs(60), changes.next()).await {

@@ -212,7 +212,7 @@ async fn a_store_has_the_resource_version_of_the_last_change_or_bookmark() {
     let _changes = shared.subscribe();
     for round in 0..3 {
         put_map(&sim, "a", &round.to_string());
-        // A change of another kind advances the resource version of the server. Only a bookmark reports this version.
+        // A new object of another kind advances the resource version of the server. Only a bookmark reports this version.
         sim.create(&json!({"apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": format!("s{round}"), "namespace": "default"}}))
             .unwrap();

@@ -29,7 +29,7 @@ async fn expect_items(items: &mut Items, expected: &[&str]) {
 }
 
 /// A configuration with paged lists instead of streaming lists.
-fn paged_lists() -> Config {
+fn paged_list_config() -> Config {
     Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
 }
 
@@ -54,7 +54,7 @@ async fn streams_the_snapshot_and_changes_in_one_request() {
 async fn watches_only_metadata() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
-    for (config, value) in [(Config::default(), "2"), (paged_lists(), "3")] {
+    for (config, value) in [(Config::default(), "2"), (paged_list_config(), "3")] {
         let mut items = kube_runtime::metadata_watcher(maps(&sim), config).boxed();
         let mut name = async || loop {
             if let Event::InitApply(map) | Event::Apply(map) = items.next().await.unwrap().unwrap() {
@@ -74,7 +74,7 @@ async fn lists_pages_then_watches() {
     for name in ["a", "b", "c"] {
         put_map(&sim, name, "1");
     }
-    let mut items = watch_maps(&sim, paged_lists().page_size(2));
+    let mut items = watch_maps(&sim, paged_list_config().page_size(2));
     expect_items(&mut items, &["[", "*a=1", "*b=1", "*c=1", "]"]).await;
     put_map(&sim, "b", "2");
     expect_items(&mut items, &["+b=2"]).await;
@@ -87,7 +87,7 @@ async fn prefetches_the_next_page() {
     for name in ["a", "b", "c", "d"] {
         put_map(&sim, name, "1");
     }
-    let mut items = watch_maps(&sim, paged_lists().page_size(2));
+    let mut items = watch_maps(&sim, paged_list_config().page_size(2));
     expect_items(&mut items, &["[", "*a=1", "*b=1"]).await;
     assert_eq!(request_count(&sim, "list"), 2);
     expect_items(&mut items, &["*c=1", "*d=1", "]"]).await;
@@ -155,7 +155,7 @@ async fn backs_off_after_each_broken_snapshot() {
 #[tokio::test(start_paused = true)]
 async fn loses_no_event_when_the_server_ends_watches() {
     let sim = Sim::new();
-    let mut items = watch_maps(&sim, paged_lists().timeout(Duration::from_secs(3)));
+    let mut items = watch_maps(&sim, paged_list_config().timeout(Duration::from_secs(3)));
     expect_items(&mut items, &["[", "]"]).await;
     let changes = async {
         for n in 0..10 {
@@ -177,7 +177,7 @@ async fn loses_no_event_when_the_server_ends_watches() {
 async fn reports_a_broken_connection_and_resumes() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::CutAfterEvents(1)).verb("watch").nth(1));
-    let mut items = watch_maps(&sim, paged_lists());
+    let mut items = watch_maps(&sim, paged_list_config());
     expect_items(&mut items, &["[", "]"]).await;
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "2");
@@ -189,7 +189,7 @@ async fn reports_a_broken_connection_and_resumes() {
 #[tokio::test(start_paused = true)]
 async fn relists_without_an_error_after_an_expired_version() {
     let sim = Sim::new();
-    let mut items = watch_maps(&sim, paged_lists().timeout(Duration::from_secs(5)));
+    let mut items = watch_maps(&sim, paged_list_config().timeout(Duration::from_secs(5)));
     expect_items(&mut items, &["[", "]"]).await;
     put_map(&sim, "a", "1");
     expect_items(&mut items, &["+a=1"]).await;
@@ -206,7 +206,7 @@ async fn relists_after_a_compacted_version() {
     // Without bookmarks, changes to other objects do not advance the resource version of the watch.
     let mut items = watch_maps(
         &sim,
-        paged_lists().disable_bookmarks().fields("metadata.name=a").timeout(Duration::from_secs(5)),
+        paged_list_config().disable_bookmarks().fields("metadata.name=a").timeout(Duration::from_secs(5)),
     );
     put_map(&sim, "a", "1");
     expect_items(&mut items, &["[", "*a=1", "]"]).await;
@@ -239,7 +239,7 @@ async fn relists_after_a_compacted_version() {
 async fn reports_a_version_that_expires_again_after_a_relist() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").times(4));
-    let mut items = watch_maps(&sim, paged_lists());
+    let mut items = watch_maps(&sim, paged_list_config());
     let start = Instant::now();
     expect_items(
         &mut items,
@@ -264,7 +264,7 @@ async fn reports_a_version_that_expires_again_after_a_relist() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn relists_after_each_repeated_failure_and_emits_new_objects() {
+async fn relists_if_every_watch_fails_and_emits_new_objects() {
     let failures = [
         Action::CloseAfterEvents(0),
         Action::status(400),
@@ -276,7 +276,7 @@ async fn relists_after_each_repeated_failure_and_emits_new_objects() {
         let sim = Sim::new();
         let description = format!("{failure:?}");
         sim.faults().add(Rule::new(failure).verb("watch"));
-        let mut items = watch_maps(&sim, paged_lists());
+        let mut items = watch_maps(&sim, paged_list_config());
         expect_items(&mut items, &["[", "]"]).await;
         put_map(&sim, "a", "1");
         let seen = async { while format_item(items.next().await.unwrap()) != "*a=1" {} };
@@ -290,7 +290,7 @@ async fn resumes_immediately_after_a_silent_healthy_watch_breaks() {
     // The server breaks each watch within its first bookmark, so no complete event arrives.
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(50)).build();
     sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("watch"));
-    let mut items = watch_maps(&sim, paged_lists().probe_after(Duration::MAX));
+    let mut items = watch_maps(&sim, paged_list_config().probe_after(Duration::MAX));
     expect_items(&mut items, &["[", "]"]).await;
     let start = Instant::now();
     expect_items(&mut items, &["!the watch of"; 10]).await;
@@ -303,7 +303,7 @@ async fn resumes_immediately_after_a_silent_healthy_watch_breaks() {
 async fn backoff_grows_after_each_failed_list_until_a_list_succeeds() {
     let sim = Sim::new();
     let id = sim.faults().add(Rule::new(Action::status(500)).verb("list"));
-    let mut items = watch_maps(&sim, paged_lists());
+    let mut items = watch_maps(&sim, paged_list_config());
     let mut waits = Vec::new();
     for _ in 0..5 {
         let start = Instant::now();
@@ -324,7 +324,7 @@ async fn backoff_grows_after_each_failed_list_until_a_list_succeeds() {
 async fn honours_retry_after() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 40)).verb("watch").nth(1));
-    let mut items = watch_maps(&sim, paged_lists());
+    let mut items = watch_maps(&sim, paged_list_config());
     let start = Instant::now();
     put_map(&sim, "a", "1");
     expect_items(&mut items, &["[", "*a=1", "]", "!cannot open a watch"]).await;
@@ -336,7 +336,7 @@ async fn honours_retry_after() {
 
 #[tokio::test(start_paused = true)]
 async fn an_undecodable_object_ends_neither_the_list_nor_the_watch() {
-    for config in [paged_lists(), Config::default()] {
+    for config in [paged_list_config(), Config::default()] {
         let sim = Sim::new();
         let replace = |name: &str| Action::ReplaceObject {
             name: name.into(),
@@ -368,7 +368,7 @@ async fn reports_a_line_that_is_not_json_and_relists() {
             .verb("watch")
             .nth(1),
     );
-    let mut items = watch_maps(&sim, paged_lists());
+    let mut items = watch_maps(&sim, paged_list_config());
     expect_items(&mut items, &["[", "]"]).await;
     put_map(&sim, "a", "1");
     let item = format_item(items.next().await.unwrap());
@@ -380,7 +380,7 @@ async fn reports_a_line_that_is_not_json_and_relists() {
 async fn a_silent_watch_times_out() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch").nth(1));
-    let mut items = watch_maps(&sim, paged_lists().timeout(Duration::from_secs(5)));
+    let mut items = watch_maps(&sim, paged_list_config().timeout(Duration::from_secs(5)));
     expect_items(&mut items, &["[", "]"]).await;
     let start = Instant::now();
     put_map(&sim, "a", "1");
@@ -393,7 +393,7 @@ async fn a_silent_watch_times_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_keeps_its_objects_until_a_relist_ends_and_reports_deleted_objects() {
+async fn a_relist_replaces_the_stored_objects_at_its_end_and_then_emits_deletions() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
@@ -401,7 +401,7 @@ async fn a_store_keeps_its_objects_until_a_relist_ends_and_reports_deleted_objec
     sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch").nth(1));
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").nth(2));
     let (reader, writer) = reflector::store();
-    let stream = watcher(maps(&sim), paged_lists().timeout(Duration::from_secs(5)));
+    let stream = watcher(maps(&sim), paged_list_config().timeout(Duration::from_secs(5)));
     let mut items = reflector(writer, stream).boxed();
     let state = || {
         let mut state: Vec<_> = reader.state().iter().map(|map| format_map(map)).collect();
@@ -439,7 +439,7 @@ async fn equal_seeds_give_equal_items_and_waits() {
         kube_runtime::seed(7);
         let sim = Sim::builder().seed(1).build();
         sim.faults().add(Rule::new(Action::status(503)).verb("list").times(4));
-        let mut items = watch_maps(&sim, paged_lists());
+        let mut items = watch_maps(&sim, paged_list_config());
         let start = Instant::now();
         let mut log = Vec::new();
         loop {
@@ -505,7 +505,7 @@ async fn keeps_the_order_of_objects_decoded_on_several_threads() {
     for n in 0..1_000 {
         put_map(&sim, &format!("m{n:04}"), &padding);
     }
-    for config in [paged_lists(), Config::default()] {
+    for config in [paged_list_config(), Config::default()] {
         let mut items = watch_maps(&sim, config);
         expect_items(&mut items, &["["]).await;
         for n in 0..1_000 {
@@ -528,7 +528,7 @@ async fn backs_off_if_each_watch_sends_one_event_and_then_410() {
     let sim = Sim::new();
     let bytes = format!("{expired}\n").into();
     sim.faults().add(Rule::new(Action::ReplaceEvent { index: 1, bytes }).verb("watch"));
-    let mut items = watch_maps(&sim, paged_lists());
+    let mut items = watch_maps(&sim, paged_list_config());
     expect_items(&mut items, &["[", "]"]).await;
     let changes = async {
         for n in 0..1000 {

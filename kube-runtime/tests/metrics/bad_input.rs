@@ -5,7 +5,7 @@ use crate::common::{
     Log as ReconcileLog, client, delete_map, format_map, log_object, maps, poll_for, put_map,
 };
 use crate::log::Log;
-use crate::script::{Script, event, map, maps_of, paged_lists, unnamed_map};
+use crate::script::{Script, event, map, maps_of, paged_list_config, unnamed_map};
 use crate::{FailedError, MAPS_PATH, record_metrics};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt, pending, ready};
@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 /// A reconciler that causes a problem. It runs only for the object `bad`.
 type BadReconciler = fn(Sim) -> BoxFuture<'static, Result<Action, FailedError>>;
 
-/// A reconciler with a problem.
+/// A reconciler that causes a problem, and the expected metric, log lines and reconciles.
 struct Case {
     bad: BadReconciler,
     /// The metric that counts the problem, with its labels.
@@ -159,7 +159,7 @@ async fn each_object_without_a_name_is_counted_and_one_is_logged() {
         ..Script::default()
     };
     let (maps, _) = maps_of(script, "5");
-    poll_for(30, &mut watcher(maps, paged_lists()).boxed()).await;
+    poll_for(30, &mut watcher(maps, paged_list_config()).boxed()).await;
     let name = format!("kube_runtime_undecodable_objects_total name={MAPS_PATH}");
     assert_eq!(recorded.value(&name), Some(3.0));
     let lines = log.lines_with("cannot decode ConfigMap without a readable name");

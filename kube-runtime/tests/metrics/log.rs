@@ -6,14 +6,14 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The captured lines.
 pub(crate) struct Log {
-    text: Text,
+    text: LogBuffer,
     _guard: tracing::subscriber::DefaultGuard,
 }
 
 #[derive(Clone, Default)]
-struct Text(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Text {
+impl Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -24,7 +24,7 @@ impl Write for Text {
     }
 }
 
-impl<'a> MakeWriter<'a> for Text {
+impl<'a> MakeWriter<'a> for LogBuffer {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -35,7 +35,7 @@ impl<'a> MakeWriter<'a> for Text {
 impl Log {
     /// Captures the log of the current thread until the returned value is dropped.
     pub(crate) fn capture() -> Self {
-        let text = Text::default();
+        let text = LogBuffer::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(text.clone()).finish();
         Self { text, _guard: tracing::subscriber::set_default(subscriber) }
     }

@@ -2,7 +2,7 @@
 
 use crate::common::{delete_map, maps, poll_for, put_map};
 use crate::log::Log;
-use crate::script::{Script, bookmark, event, map, maps_of, paged_lists};
+use crate::script::{Script, bookmark, event, map, maps_of, paged_list_config};
 use crate::{MAPS_PATH, record_metrics};
 use futures::StreamExt;
 use kube_runtime::watcher;
@@ -13,13 +13,13 @@ use serde_json::json;
 /// For `seconds`, watches the config maps of a server with this script. `version` is the resource version of the lists.
 async fn watch_scripted_server(script: Script, version: &'static str, seconds: u64) {
     let (maps, _) = maps_of(script, version);
-    poll_for(seconds, &mut watcher(maps, paged_lists()).boxed()).await;
+    poll_for(seconds, &mut watcher(maps, paged_list_config()).boxed()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_repeated_event_is_counted_and_the_problem_is_logged_once() {
     let (recorded, log) = (record_metrics(), Log::capture());
-    watch_scripted_server(Script::repeating(), "5", 200).await;
+    watch_scripted_server(Script::with_repeated_change(), "5", 200).await;
     let repeated = recorded.value(&format!("kube_runtime_repeated_events_total name={MAPS_PATH}")).unwrap();
     assert!((1300.0..2001.0).contains(&repeated), "{repeated}");
     let lines = log.lines_with("the server repeats events");
@@ -78,7 +78,7 @@ async fn each_relist_of_a_flapping_server_is_counted_and_one_per_minute_is_logge
 
 #[tokio::test(start_paused = true)]
 async fn the_size_of_a_collection_is_a_metric_and_an_exceeded_budget_is_logged_once() {
-    for config in [watcher::Config::default(), paged_lists().page_size(2)] {
+    for config in [watcher::Config::default(), paged_list_config().page_size(2)] {
         let (recorded, log, sim) = (record_metrics(), Log::capture(), Sim::new());
         let value = |name: &str| recorded.value(&format!("kube_runtime_{name} name={MAPS_PATH}"));
         for number in 0..10 {

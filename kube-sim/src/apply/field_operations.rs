@@ -66,7 +66,7 @@ pub(super) fn remove_fields(ty: Type<'_>, value: &Value, set: &FieldSet) -> Opti
             let mut kept = Vec::new();
             for item in items {
                 let Ok(element) = list.element(item) else { continue };
-                if set.has(&element) {
+                if set.has_member(&element) {
                     continue;
                 }
                 match set.below(&element) {
@@ -80,7 +80,7 @@ pub(super) fn remove_fields(ty: Type<'_>, value: &Value, set: &FieldSet) -> Opti
             let mut kept = serde_json::Map::new();
             for (name, value) in entries {
                 let element = Element::Field(name.clone());
-                if set.has(&element) {
+                if set.has_member(&element) {
                     continue;
                 }
                 let rest = match (set.below(&element), map.field_type(name)) {

@@ -34,7 +34,7 @@ impl FieldSet {
     }
 
     /// Whether the set contains the path with the single element `element`.
-    pub(crate) fn has(&self, element: &Element) -> bool {
+    pub(crate) fn has_member(&self, element: &Element) -> bool {
         self.members.contains(element)
     }
 

@@ -15,8 +15,9 @@ const MAX_UPDATE_ENTRIES: usize = 10;
 /// The name of the field manager of merged entries.
 const ANCIENT_CHANGES: &str = "ancient-changes";
 
-/// The identity of an entry of `managedFields`. All apply requests of a manager share one entry. The other writes of
-/// the manager have one entry for each API version. Each subresource has separate entries.
+/// The identity of an entry of `managedFields`. The apply requests of a manager have one entry for each subresource. The
+/// other writes of the manager have one entry for each subresource and API version. The main resource counts as the
+/// subresource `""`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Manager {
     pub(super) name: String,

@@ -90,7 +90,7 @@ fn create(state: &mut State, kind: OwnerKind, owner: &Value, data: &Value, numbe
     let mut revision = json!({
         "metadata": {
             "name": format!("{}-{hash}", name(owner)), "namespace": namespace(owner),
-            "ownerReferences": [kind.reference(owner)],
+            "ownerReferences": [kind.owner_reference(owner)],
         },
         "data": data,
         "revision": number,

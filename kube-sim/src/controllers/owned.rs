@@ -26,7 +26,7 @@ pub(super) struct OwnerKind {
 
 impl OwnerKind {
     /// An owner reference that makes `owner` the controller of an object.
-    pub(super) fn reference(self, owner: &Value) -> Value {
+    pub(super) fn owner_reference(self, owner: &Value) -> Value {
         json!({
             "apiVersion": self.api_version, "kind": self.kind, "name": name(owner), "uid": uid(owner),
             "controller": true, "blockOwnerDeletion": true,
@@ -41,10 +41,10 @@ impl OwnerKind {
         })
     }
 
-    /// The keys of the owners of this kind to reconcile after an event: the owners of the changed object before and after
-    /// the change. If there are none, and the object was not deleted and has no owner of any kind, an owner may adopt the
-    /// object: the keys are then those of all owners of this kind whose selector selects the object.
-    pub(super) fn keys(self, state: &State, event: &Event) -> Keys {
+    /// Returns the keys of the owners to reconcile after an event: the owners of this kind that the changed object has, or
+    /// had before the change. If there is no such owner, the object has no other owner, and the object still exists, an
+    /// owner may adopt the object: the keys are then those of all owners of this kind whose selector selects the object.
+    pub(super) fn keys_of_owners(self, state: &State, event: &Event) -> Keys {
         let previous = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
         let mut keys = Keys::new();
         for owner in event.object.owners.iter().chain(previous) {
@@ -98,7 +98,7 @@ impl OwnerKind {
                     *owners = json!([]);
                 }
                 if let Some(owners) = owners.as_array_mut() {
-                    owners.push(self.reference(owner));
+                    owners.push(self.owner_reference(owner));
                 }
             });
             claimed.extend(adopted.ok().flatten());
@@ -139,7 +139,7 @@ pub(super) fn pod_from_template(kind: OwnerKind, owner: &Value, template: &Value
         "metadata": {
             "generateName": format!("{}-", name(owner)),
             "namespace": namespace(owner),
-            "ownerReferences": [kind.reference(owner)],
+            "ownerReferences": [kind.owner_reference(owner)],
         },
         "spec": template["spec"],
     });

@@ -52,8 +52,8 @@ pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event
     }
 }
 
-/// Starts, ends or restarts the containers of a pod, or makes the pod ready. If the containers run or wait for a restart,
-/// requeues the key for the time of the next step, if there is a next step.
+/// Starts, ends or restarts the containers of a pod, or makes the pod ready. Requeues the key for the time at which
+/// waiting containers restart, or at which running containers exit or make the pod ready.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key).filter(|_| !state.simulates_kubelets) else { return };
     let pod = stored.value();
@@ -67,7 +67,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         let rest = |after: Option<Duration>| after.map(|after| remaining_time(&state.clock, started, after));
         let (ready_in, exit_in) = (rest(behaviour.ready_after), rest(behaviour.exit_after));
         if exit_in == Some(Duration::ZERO) {
-            return exit(state, key, &pod, behaviour.exit_code);
+            return end_containers(state, key, &pod, behaviour.exit_code);
         }
         let ready = ready_in == Some(Duration::ZERO);
         write_status(state, key, &pod, "Running", ready, &running);
@@ -80,20 +80,20 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         let rest = time(last)
             .map_or(Duration::ZERO, |at| remaining_time(&state.clock, at, back_off(restarts(&pod) - 1)));
         if rest.is_zero() {
-            start(state, key, &pod);
+            start_containers(state, key, &pod);
         } else {
             requeue(state, key, rest);
         }
     } else {
-        start(state, key, &pod);
+        start_containers(state, key, &pod);
         let message = "Container started";
         events::record_normal(state, "kubelet", &involved_object(&pod), "Started", message);
     }
 }
 
 /// Starts the containers. The pod is ready at once if [`Behaviour::ready_after`] is zero. The change of the status causes
-/// another reconcile, which waits until the pod is ready or the containers exit.
-fn start(state: &mut State, key: &Key, pod: &Value) {
+/// another reconcile, which requeues the key for the time at which the pod becomes ready or the containers exit.
+fn start_containers(state: &mut State, key: &Key, pod: &Value) {
     let running = json!({"running": {"startedAt": state.clock.stamp()}});
     let ready = Behaviour::of(state, pod).ready_after == Some(Duration::ZERO);
     write_status(state, key, pod, "Running", ready, &running);
@@ -147,7 +147,7 @@ fn is_on_ready_node(state: &State, pod: &Value) -> bool {
 
 /// Ends the containers. Depending on the restart policy and the exit code, the pod ends too, or its containers restart
 /// later.
-fn exit(state: &mut State, key: &Key, pod: &Value, code: i64) {
+fn end_containers(state: &mut State, key: &Key, pod: &Value, code: i64) {
     let now = state.clock.stamp();
     let started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].clone();
     let reason = if code == 0 { "Completed" } else { "Error" };

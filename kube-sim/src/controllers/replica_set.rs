@@ -22,11 +22,11 @@ const BURST: usize = 500;
 
 const KIND: OwnerKind = OwnerKind { storage: REPLICA_SETS, api_version: "apps/v1", kind: "ReplicaSet" };
 
-/// The key of a changed replica set; or, for a changed pod, the keys of its owners as in [`OwnerKind::keys`].
+/// The key of a changed replica set; or, for a changed pod, the keys of its owners as in [`OwnerKind::keys_of_owners`].
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         REPLICA_SETS if !is_deletion(event) => own_key(storage, event),
-        PODS => KIND.keys(state, event),
+        PODS => KIND.keys_of_owners(state, event),
         _ => Keys::new(),
     }
 }

@@ -1,5 +1,5 @@
-//! The controller of resource quotas: writes the usage of each quota to its status. The admission in
-//! `handler::quota` refuses objects that exceed a quota.
+//! The controller of resource quotas: writes the usage of each quota to its status. The admission plugin
+//! ResourceQuota in `handler::quota` refuses objects that exceed a quota.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -52,7 +52,7 @@ fn storage_version_hash(resource: &Resource) -> Option<String> {
     Some(STANDARD.encode(&digest.as_ref()[..HASH_BYTES]))
 }
 
-/// The number of bytes of the digest that `storageVersionHash` contains.
+/// The number of digest bytes in a `storageVersionHash`.
 const HASH_BYTES: usize = 8;
 
 /// The document of `/api/v1` or `/apis/GROUP/VERSION`; `None` if no resource of the version is served.

@@ -8,7 +8,6 @@ use crate::shared::Inner;
 /// The text of `/metrics`.
 pub(super) fn text(inner: &Inner) -> String {
     let mut text = String::new();
-    // Writing to a string is infallible.
     describe(
         &mut text,
         "apiserver_request_total",
@@ -18,6 +17,7 @@ pub(super) fn text(inner: &Inner) -> String {
     for (labels, count) in inner.counters.snapshot() {
         let component = if labels.resource.is_empty() { "" } else { "apiserver" };
         let dry_run = if labels.dry_run { "All" } else { "" };
+        // Writing to a string is infallible.
         let _ = writeln!(
             text,
             "apiserver_request_total{{code=\"{}\",component=\"{component}\",dry_run=\"{dry_run}\",group=\"{}\",resource=\"{}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{}\"}} {count}",

@@ -22,7 +22,7 @@ const RELEASE: &str = "v1.37.2";
 
 /// The response for a resource or version that is not served: a `Status` if the group is built in, otherwise plain
 /// text.
-pub(crate) fn unknown_resource(group: &str) -> Result<Reply, SimError> {
+pub(crate) fn unknown_resource_reply(group: &str) -> Result<Reply, SimError> {
     if crate::builtin::groups().iter().any(|g| g.name == group) {
         return Err(SimError::no_such_resource());
     }
@@ -64,7 +64,7 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
         },
         ["api", version] => match legacy::resources(registry, "", version) {
             Some(list) => negotiated_reply(request, &list)?,
-            None => unknown_resource("")?,
+            None => unknown_resource_reply("")?,
         },
         ["apis", group] => match legacy::group(registry, group) {
             Some(group) => negotiated_reply(request, &group)?,
@@ -72,7 +72,7 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
         },
         ["apis", group, version] => match legacy::resources(registry, group, version) {
             Some(list) => negotiated_reply(request, &list)?,
-            None => unknown_resource(group)?,
+            None => unknown_resource_reply(group)?,
         },
         ["openapi", "v2"] => open_api::v2_reply(registry, request)?,
         ["openapi", "v3"] => open_api::index_reply(registry),

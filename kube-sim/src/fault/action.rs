@@ -39,8 +39,8 @@ pub enum Action {
     Reset,
     /// The request is handled, but the connection, or the HTTP/2 stream, breaks before the response is sent.
     ResetAfterHandling,
-    /// The body of the response ends with an error after this many bytes. A body that has no more bytes is not affected,
-    /// but with 0, an empty body also ends with an error.
+    /// The body of the response ends with an error after this many bytes. A body of at most this many bytes is not
+    /// affected, except that with 0, an empty body also ends with an error.
     CutAfterBytes(usize),
     /// A watch ends with an error after this many events.
     CutAfterEvents(usize),

@@ -97,7 +97,7 @@ pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Repl
         path.resolve(&state.registry)
     };
     let Some(target) = target else {
-        return discovery::unknown_resource(&group);
+        return discovery::unknown_resource_reply(&group);
     };
     let warnings = Warnings::default();
     warnings.add(target.resource.deprecation().map(str::to_owned));

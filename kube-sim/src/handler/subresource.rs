@@ -20,7 +20,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         if resource.custom().is_some() {
             return Err(SimError::not_found(&resource.group, &resource.plural, &call.target.name));
         }
-        return crate::discovery::unknown_resource(&resource.group);
+        return crate::discovery::unknown_resource_reply(&resource.group);
     };
     if !sub.verbs.iter().any(|v| v == verb) {
         return Err(SimError::method_not_allowed());

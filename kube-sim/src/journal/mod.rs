@@ -175,7 +175,8 @@ impl Journal {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last [`JOURNAL_LIMIT`] requests, oldest first; fewer if the recorded bodies exceed 256 MiB.
+    /// The requests in the journal, oldest first. The journal keeps the last [`JOURNAL_LIMIT`] requests, or fewer if the
+    /// recorded bodies exceed 256 MiB.
     pub fn entries(&self) -> Vec<Entry> {
         self.queue().entries.iter().cloned().collect()
     }

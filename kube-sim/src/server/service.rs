@@ -149,7 +149,7 @@ where
         request_labels::limit(&mut labels, &state.registry);
         state.version()
     };
-    inner.counters.count(labels);
+    inner.counters.count_request(labels);
     recorder.record_status(reply.code, version);
     let gzip = header_text(&parts.headers, &header::ACCEPT_ENCODING).contains("gzip");
     let body_faults = BodyFaults::of(&faults);

@@ -209,11 +209,11 @@ impl State {
     /// Ends all open watches.
     pub(crate) fn end_watches(&mut self) {
         for id in 0..self.caches.servers.len() {
-            self.end_watches_of(id);
+            self.end_watches_of_server(id);
         }
     }
 
-    fn end_watches_of(&mut self, id: usize) {
+    fn end_watches_of_server(&mut self, id: usize) {
         self.caches.servers[id].first_open_watch_id = self.last_watch_id + 1;
         self.wake_all_watches();
     }
@@ -224,7 +224,7 @@ impl State {
     }
 
     /// Restarts all API servers.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart_servers(&mut self) {
         for id in 0..self.caches.servers.len() {
             self.restart_server(id);
         }
@@ -238,6 +238,6 @@ impl State {
         let cache = &mut self.caches.servers[id];
         cache.reached = version;
         cache.watched_since = version;
-        self.end_watches_of(id);
+        self.end_watches_of_server(id);
     }
 }

@@ -1,4 +1,4 @@
-//! A cache of the decoded values of objects that many requests read, such as limit ranges and classes.
+//! A cache of the decoded values of objects that many requests read, such as limit ranges and storage classes.
 //!
 //! A value uses several times the memory of the stored JSON, so the cache must stay bounded. The cache contains at most
 //! one version of each object: the last decoded version that is not larger than [`MAX_CACHE_SIZE`]. The total size of the
@@ -83,7 +83,7 @@ mod tests {
     }
 
     /// The number of values in the cache, and the size of their objects.
-    fn size(state: &State) -> (usize, usize) {
+    fn count_and_size(state: &State) -> (usize, usize) {
         let entries = state.decoded.0.lock().unwrap();
         (entries.values.len(), entries.bytes)
     }
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(decode_count() - before, 1);
         // After a rewind, another state of the object can have the same version.
         assert_eq!(state.decoded_value(&second)["text"], "b");
-        assert_eq!(size(&state), (1, second.len()));
+        assert_eq!(count_and_size(&state), (1, second.len()));
     }
 
     #[test]
@@ -107,12 +107,12 @@ mod tests {
         let text = "x".repeat(MAX_CACHE_SIZE / 3);
         for uid in ["a", "b", "c", "d"] {
             state.decoded_value(&object(uid, 1, &text));
-            assert!(size(&state).1 <= MAX_CACHE_SIZE);
+            assert!(count_and_size(&state).1 <= MAX_CACHE_SIZE);
         }
-        let (count, bytes) = size(&state);
+        let (count, bytes) = count_and_size(&state);
         assert_eq!(count, 2);
         let large = object("large", 1, &"x".repeat(MAX_CACHE_SIZE));
         assert_eq!(state.decoded_value(&large)["text"].as_str().map(str::len), Some(MAX_CACHE_SIZE));
-        assert_eq!(size(&state), (count, bytes));
+        assert_eq!(count_and_size(&state), (count, bytes));
     }
 }

@@ -41,10 +41,10 @@ pub(crate) type StorageKey = (Arc<str>, Arc<str>);
 /// The maximum total size of all objects in bytes of JSON. It corresponds to the space quota of etcd.
 pub(crate) const SPACE_QUOTA: usize = 2 << 30;
 
-/// The maximum size in bytes of a request to etcd.
+/// etcd rejects a request of this size in bytes, or of a larger size.
 const REQUEST_LIMIT: usize = 3 << 19;
 
-/// The maximum size in bytes of a message that the etcd client of the API server sends.
+/// The etcd client of the API server does not send a message of this size in bytes, or of a larger size.
 const MESSAGE_LIMIT: usize = 2 << 20;
 
 /// The state of a simulation. The lock in `shared::Inner` protects it.
@@ -123,7 +123,7 @@ impl State {
         self.version
     }
 
-    /// The table with the name `storage`; `None` before the first object or the first open watch of its resource.
+    /// The table with the name `storage`; `None` if it does not exist, for example before the first object of its resource.
     pub(crate) fn table(&self, storage: &str) -> Option<&Table> {
         self.tables.get(storage)
     }
@@ -300,7 +300,7 @@ impl State {
         }
     }
 
-    /// Ends the watches of the table `storage` after the CustomResourceDefinition of the resource has changed or been
+    /// Ends the watches of the table `storage` after the CustomResourceDefinition of its resource has changed or been
     /// deleted. New watches cannot begin at a version before the current version.
     pub(crate) fn restart_table(&mut self, storage: &Arc<str>) {
         let version = self.version;
@@ -325,7 +325,7 @@ impl State {
         }
     }
 
-    /// The number of open watches.
+    /// The number of open watches that have waited for a change.
     pub(crate) fn watcher_count(&self) -> usize {
         self.tables.values().map(Table::watcher_count).sum()
     }

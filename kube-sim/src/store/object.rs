@@ -35,8 +35,8 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Serializes `value` without `apiVersion` and `kind`, and extracts the uid, labels and owners. `fields` are the
-    /// values of the selectable fields.
+    /// Serializes `value` without `apiVersion` and `kind`, and extracts the uid, the labels, the owners and
+    /// `is_terminating`. `fields` are the values of the selectable fields.
     pub(crate) fn new(key: Arc<str>, version: u64, fields: Arc<[Box<str>]>, mut value: Value) -> Self {
         if let Some(object) = value.as_object_mut() {
             object.remove("apiVersion");

@@ -1,7 +1,7 @@
 //! The queue of the controllers: keys, each with the time at which it is due.
 //!
 //! A key is in the queue at most once, with the earliest of its times. Keys that are due at the same time leave the queue
-//! in the order in which they were added, so that a run is reproducible.
+//! in the order in which they were added, so that a simulation is reproducible.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub enum Controller {
     CronJob,
     /// Writes the `EndpointSlice` and `Endpoints` objects of services.
     EndpointSlice,
-    /// Counts the healthy pods of PodDisruptionBudgets.
+    /// Counts the healthy pods that each PodDisruptionBudget selects.
     Disruption,
     /// Writes the usage of resource quotas. Quotas limit the objects even if this controller does not run.
     ResourceQuota,
@@ -59,8 +59,8 @@ pub enum Controller {
     /// Binds pods to nodes.
     Scheduler,
     /// Starts and ends the containers of pods in place of kubelets: pods on nodes become ready, and the pods of jobs
-    /// complete. The annotations in [`SimBuilder::workloads`](crate::SimBuilder::workloads) change when a pod becomes ready
-    /// or ends.
+    /// complete. The annotations in [`SimBuilder::workloads`](crate::SimBuilder::workloads) set the times at which a pod
+    /// becomes ready and ends.
     PodLifecycle,
 }
 

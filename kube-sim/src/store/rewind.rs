@@ -34,7 +34,7 @@ impl State {
         Ok(())
     }
 
-    /// Updates the indexes after the table has undone a change, and feeds the restored object to the controllers.
+    /// Updates the indexes after the table has undone a change. Queues the reverse change for the controllers.
     fn undo_in_indexes(&mut self, storage: &Arc<str>, undone: &Event) {
         let storage_key = (storage.clone(), undone.object.key.clone());
         if undone.change != Change::Deleted {

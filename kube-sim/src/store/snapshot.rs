@@ -40,8 +40,8 @@ impl State {
     }
 
     /// Restores `snapshot`, including its resource version. Watches stay open. A watch gets events again when the
-    /// resource version exceeds the version of its last event. The random generator is not restored, so that no uid is
-    /// assigned twice.
+    /// version of the storage exceeds the version that the watch has reached. The random generator is not restored, so that
+    /// no uid is assigned twice.
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
         let Snapshot { version, tables, storage_keys, dependents, queue, bytes, compacted, registry } =
             snapshot.clone();

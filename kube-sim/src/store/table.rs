@@ -118,7 +118,8 @@ pub(crate) struct Table {
     dropped: u64,
     /// The version at which the definition of the resource last changed: new watches at an older version get 410.
     restarted_at: u64,
-    /// The waker of each open watch, by the id of the watch. `None` after a wake-up, until the watch is polled again.
+    /// The waker of each open watch that has waited for a change, by the id of the watch. `None` after a wake-up, until the
+    /// watch waits again.
     watchers: BTreeMap<u64, Option<Waker>>,
 }
 
@@ -314,7 +315,7 @@ impl Table {
         self.watchers.append(&mut from.watchers);
     }
 
-    /// The number of open watches.
+    /// The number of open watches that have waited for a change.
     pub(crate) fn watcher_count(&self) -> usize {
         self.watchers.len()
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 /// Formats the time from `stamp` to `now`. Returns `<unknown>` if `stamp` cannot be parsed as a timestamp.
-pub(crate) fn since(stamp: &str, now: Timestamp) -> String {
+pub(crate) fn human_age(stamp: &str, now: Timestamp) -> String {
     match stamp.parse::<Timestamp>() {
         Ok(then) => human_duration((now - then).total(jiff::Unit::Second).unwrap_or(0.0)),
         Err(_) => "<unknown>".into(),
@@ -62,6 +62,6 @@ mod tests {
         ] {
             assert_eq!(human_duration(seconds), expected, "{seconds}");
         }
-        assert_eq!(since("", Timestamp::UNIX_EPOCH), "<unknown>");
+        assert_eq!(human_age("", Timestamp::UNIX_EPOCH), "<unknown>");
     }
 }

@@ -33,10 +33,10 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     ..Strategy::DEFAULT
 }];
 
-/// The finalizer that the API server removes once all custom resources are deleted.
+/// The finalizer that the API server removes once all custom resources of the definition are deleted.
 pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
-/// The cells of a CustomResourceDefinition.
+/// The cells of a CustomResourceDefinition in a `Table`.
 fn cells(crd: &Value) -> Vec<Value> {
     let spec = &crd["spec"];
     let served = items(&spec["versions"]).filter(|version| version["served"] == true);

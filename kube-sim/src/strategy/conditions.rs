@@ -1,4 +1,4 @@
-//! The validation of lists of `metav1.Condition`, and a test for one condition.
+//! The validation of lists of `metav1.Condition`, and a function that tells whether a condition is true.
 
 use std::collections::HashSet;
 
@@ -73,7 +73,7 @@ fn is_reason(text: &str) -> bool {
         && !text.ends_with([',', ':'])
 }
 
-/// Whether the condition of the type `kind` has the status `True`.
-pub(super) fn is_true(object: &Value, kind: &str) -> bool {
+/// Whether `object` has a condition of the type `kind` with the status `True`.
+pub(super) fn is_condition_true(object: &Value, kind: &str) -> bool {
     has_condition(object, kind, "True")
 }

@@ -12,11 +12,11 @@ pub(crate) struct Deletion {
     /// Returns the grace period of an object in seconds (`CheckGracefulDelete`). The second argument is the requested
     /// grace period. The field is `None` if the kind has no grace period.
     pub(crate) grace_period: Option<fn(&Value, Option<i64>) -> i64>,
-    /// Whether the object has finalizers in `spec.finalizers`, in addition to `metadata.finalizers`.
+    /// Whether objects of the kind can have finalizers in `spec.finalizers`, in addition to `metadata.finalizers`.
     pub(crate) has_spec_finalizers: bool,
-    /// Marks an object for deletion: a controller of the API server removes the object later, for example a
-    /// CustomResourceDefinition. Replaces the handling of finalizers and grace periods. The second argument is the current
-    /// time as `metav1.Time`.
+    /// Marks an object for deletion, for example a CustomResourceDefinition: a controller of the API server removes the
+    /// object later. Replaces the handling of finalizers and grace periods if the object is not yet being deleted. The
+    /// second argument is the current time as `metav1.Time`.
     pub(crate) defer: Option<fn(&mut Value, &str)>,
     /// Changes an object in the write that sets its `deletionTimestamp`.
     pub(crate) mark: fn(&mut Value),

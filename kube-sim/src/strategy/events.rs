@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::Strategy;
 use super::fields::SelectableField;
+use super::human_age;
 use super::printer::{Printer, name_cell, string_or_empty, text_cell};
-use super::since;
 use super::validation::{Errors, string_in};
 use crate::names;
 use crate::schema::FieldError;
@@ -85,12 +85,12 @@ fn cells(event: &Value, names: &FieldNames, now: Timestamp) -> Vec<Value> {
     let object = &event[names.about];
     let series = &event["series"];
     let first = match event[names.first].as_str() {
-        Some(at) => since(at, now),
-        None => since(string_or_empty(&event["eventTime"]), now),
+        Some(at) => human_age(at, now),
+        None => human_age(string_or_empty(&event["eventTime"]), now),
     };
     let last = match (series, event[names.last].as_str()) {
-        (Value::Object(_), _) => since(string_or_empty(&series["lastObservedTime"]), now),
-        (_, Some(at)) => since(at, now),
+        (Value::Object(_), _) => human_age(string_or_empty(&series["lastObservedTime"]), now),
+        (_, Some(at)) => human_age(at, now),
         _ => first.clone(),
     };
     // The cell shows 1 for an event without a count, such as an event of `events.k8s.io` without a series.

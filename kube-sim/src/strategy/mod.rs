@@ -40,7 +40,7 @@ use crate::names;
 use crate::schema::{FieldError, Schema, enum_errors, zero};
 use crate::store::selector::Labels;
 
-pub(crate) use self::age::since;
+pub(crate) use self::age::human_age;
 pub(crate) use self::apiextensions::{
     CLEANUP_FINALIZER, has_valid_ca_bundle, list_kind, set_condition, singular,
 };
@@ -88,7 +88,8 @@ pub(crate) struct Strategy {
     pub(crate) prepare_status: fn(&SubresourceUpdate<'_>, &mut Value),
     /// Validates an update of an object through a subresource. The second argument is the new object.
     pub(crate) validate_subresource: fn(&SubresourceUpdate<'_>, &Value, &mut Errors),
-    /// Validates a new object, except for its metadata. Adds the errors in the order of the API server.
+    /// Validates a new object. Of the metadata, checks only the rules of the kind. Adds the errors in the order of the API
+    /// server.
     pub(crate) validate: fn(&Value, &mut Errors),
     /// Validates a new object of a namespaced kind. The second argument contains the labels of the namespace.
     pub(crate) validate_in_namespace: fn(&Value, &Labels, &mut Errors),
@@ -109,9 +110,9 @@ pub(crate) struct Strategy {
     pub(crate) main_reset_fields: &'static [&'static str],
     /// The fields that a write to the status subresource neither changes nor owns.
     pub(crate) status_reset_fields: &'static [&'static str],
-    /// Restricts writes to the subresources except `status` and `approval`. The arguments are the subresource, a copy
-    /// of the stored object, and the object in the request. Copies from the request to the copy the fields that a write
-    /// to the subresource may change, and returns true. Returns false for a subresource whose writes may change
+    /// Restricts writes to the subresources except `status` and `approval`. The arguments are the subresource, a clone
+    /// of the stored object, and the object in the request. Copies to the clone the fields of the request that a write to
+    /// the subresource may change, and returns true. Returns false for a subresource whose writes may change
     /// every field. If the function is `None`, writes to all these subresources may change every field.
     pub(crate) copy_subresource: Option<CopySubresource>,
     /// The fields that field selectors support, besides `metadata.name` and `metadata.namespace`, with their paths in

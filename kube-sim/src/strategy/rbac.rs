@@ -74,7 +74,7 @@ fn check_role_binding(new: &Value, out: &mut Errors) {
         out.require_string(&path, subject, "name");
         match string_in(subject, "kind") {
             "User" | "Group" => {}
-            // A subject without a namespace is in the namespace of the role binding.
+            // A service account without `namespace` is in the namespace of the role binding.
             "ServiceAccount" if new["kind"] == "RoleBinding" => {}
             "ServiceAccount" => out.require_string(&path, subject, "namespace"),
             other => {

@@ -32,7 +32,7 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         allow_unconditional_update: false,
         deletion: Deletion::DEFAULT,
         set_times: Some(set_taint_rule_time),
-        validate_subresource: |_, rule, out| check_rule_status(rule, out),
+        validate_subresource: |_, rule, out| check_taint_rule_status(rule, out),
         printer: Printer::new(printer::cluster::device_taint_rule),
         ..DEFAULT
     },
@@ -166,7 +166,7 @@ fn set_slice_taint_times(_: Option<&Value>, slice: &mut Value, now: &str) {
     }
 }
 
-fn check_rule_status(rule: &Value, out: &mut Errors) {
+fn check_taint_rule_status(rule: &Value, out: &mut Errors) {
     const MAX_CONDITIONS: usize = 8;
     conditions::check_status_conditions(rule, out);
     let count = rule["status"]["conditions"].as_array().map_or(0, Vec::len);

@@ -19,7 +19,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     ..Strategy::DEFAULT
 }];
 
-/// The classes of the system, each with its value.
+/// The priority classes that the API server creates, each with its value.
 const SYSTEM_CLASSES: [(&str, i64); 2] =
     [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::conditions::{check_status_conditions, is_true};
+use super::conditions::{check_status_conditions, is_condition_true};
 use super::printer::{self, Printer};
 use super::rules::{dns_label_1035_problem, subdomain_problem};
 use super::validation::{Errors, string_in};
@@ -44,7 +44,7 @@ fn validate(migration: &Value, out: &mut Errors) {
 fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mut Errors) {
     let path = "status.resourceVersion";
     let version = string_in(&new["status"], "resourceVersion");
-    if let Some(why) = version_problem(version).filter(|_| !version.is_empty()) {
+    if let Some(why) = resource_version_problem(version).filter(|_| !version.is_empty()) {
         out.push(FieldError::invalid(path, version, why));
     }
     check_status_conditions(new, out);
@@ -56,18 +56,18 @@ fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mut Errors) {
         let conditions = new["status"]["conditions"].clone();
         out.push(FieldError::invalid("status.conditions", conditions, why));
     };
-    if is_true(new, "Succeeded") && is_true(new, "Failed") {
+    if is_condition_true(new, "Succeeded") && is_condition_true(new, "Failed") {
         reject("Both success and failed conditions cannot be true at the same time");
     }
     for (kind, name) in [("Succeeded", "Success"), ("Failed", "Failed")] {
-        if is_true(update.old, kind) && !is_true(new, kind) {
+        if is_condition_true(update.old, kind) && !is_condition_true(new, kind) {
             reject(&format!("{name} condition cannot be set to false once it is true"));
         }
     }
 }
 
 /// The reason that a text is not a resource version: a number without leading zeros.
-fn version_problem(text: &str) -> Option<String> {
+fn resource_version_problem(text: &str) -> Option<String> {
     let valid = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     (!valid).then(|| format!("resource version is not well formed: {text}"))
 }

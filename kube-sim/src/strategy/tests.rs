@@ -1,4 +1,4 @@
-//! Tests of the list of strategies.
+//! Tests of the strategies. This file tests the list of strategies and the reset fields of strategies.
 
 mod certificates;
 mod defaults;

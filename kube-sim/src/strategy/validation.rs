@@ -33,8 +33,8 @@ impl Errors {
         self.0.push(error);
     }
 
-    /// Appends `enum_errors`, and returns all errors. Skips an enum error if its field already has an error, because the
-    /// error of the strategy is more specific.
+    /// Appends `enum_errors`, which come from the enums in the schema, and returns all errors. Skips an enum error if its
+    /// field already has an error, because the earlier error is more specific.
     pub(super) fn with_enum_errors(self, enum_errors: Vec<FieldError>) -> Vec<FieldError> {
         let mut errors = self.0;
         let reported: Vec<String> = errors.iter().map(|error| error.field.clone()).collect();

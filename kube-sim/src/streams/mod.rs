@@ -1,7 +1,7 @@
 //! Connections that a client upgrades to WebSocket: exec, attach, port-forward, watches and logs.
 //!
 //! A handler answers an upgrade request with an [`Upgrade`]: the negotiated subprotocol and a [`Session`]. The server
-//! sends the response and runs the session on the upgraded connection. A session can run a handler that the test has
+//! sends the response and runs the session on the upgraded connection. A session can run a handler that a test has
 //! set. Dropping the future of the session also drops the future of that handler.
 
 mod channels;
@@ -93,7 +93,7 @@ pub(crate) struct Upgrade {
 }
 
 impl Upgrade {
-    /// A response whose session runs the future that `session` returns.
+    /// A response with this subprotocol. Boxes `session` and the future that it returns as a [`Session`].
     pub(crate) fn new<F, R>(protocol: &'static str, session: F) -> Self
     where
         F: FnOnce(WebSocket) -> R + Send + 'static,

@@ -1,5 +1,5 @@
-//! The protocol `v4.channel.k8s.io` of port-forward. Each port of the query has two channels: one for data, one for an
-//! error.
+//! The protocol `v4.channel.k8s.io` of port-forward. Each port in the query of the request has two channels: one for
+//! data, one for an error.
 //!
 //! The first message of each channel is the port as a little-endian number of 16 bits. The protocol has no message for
 //! the end of a channel.
@@ -63,7 +63,7 @@ where
         channels::close(&mut sink).await;
     };
     let run = async {
-        // `send` ends after all `forwards`, because they own the senders of `outgoing`.
+        // `send` ends after all `forwards`, because only they own senders whose messages `outgoing` receives.
         futures::join!(join_all(forwards), send);
     };
     tokio::select! {
@@ -72,7 +72,7 @@ where
     }
 }
 
-/// Passes the data of the client to the connections of the ports, until the client closes the WebSocket connection.
+/// Passes the data of the client to the handlers of the ports, until [`channels::receive`] returns `None`.
 async fn forward_input(
     mut received: SplitStream<WebSocket>,
     mut inputs: Vec<Option<WriteHalf<DuplexStream>>>,

@@ -108,7 +108,7 @@ pub(crate) async fn run_process<F>(
         // Wait for the client's half of the closing handshake: the client would fail to write its half to a dropped
         // connection.
         () = run => drop(timeout(CLOSE_TIMEOUT, receive).await),
-        // The client closes the connection to end the command.
+        // The client has closed the connection, has violated the protocol, or is idle: the command ends.
         () = &mut receive => {}
     }
 }
@@ -146,7 +146,7 @@ async fn read<'a>(from: &mut (impl AsyncRead + Unpin), buffer: &'a mut [u8]) -> 
     }
 }
 
-/// Handles messages until the client closes the connection or violates the protocol.
+/// Handles messages until [`channels::receive`] returns `None`, or the client violates the protocol.
 async fn handle_messages(
     mut received: SplitStream<WebSocket>,
     protocol: &str,

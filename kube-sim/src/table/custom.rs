@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{ColumnDefinition, Objects};
 use crate::builtin;
 use crate::registry::{Column, CustomProperties};
-use crate::strategy::{Row, since, string_or_empty};
+use crate::strategy::{Row, human_age, string_or_empty};
 
 /// The column `Name`, followed by the columns that the CRD specifies.
 pub(crate) fn columns(custom: &CustomProperties) -> Vec<ColumnDefinition> {
@@ -41,7 +41,7 @@ fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
     let found = select_json_path(object, &column.json_path);
     let Some(first) = found.first() else { return Value::Null };
     match (column.kind.as_str(), first) {
-        ("date", Value::String(stamp)) => since(stamp, now).into(),
+        ("date", Value::String(stamp)) => human_age(stamp, now).into(),
         ("integer", Value::Number(n)) => n.as_i64().map_or(Value::Null, Value::from),
         ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => (*first).clone(),
         ("string", Value::String(_)) if found.len() == 1 => (*first).clone(),

@@ -92,8 +92,8 @@ pub(crate) fn of(
 /// The `PartialObjectMetadata` of an object, with `version` as its `apiVersion`.
 pub(crate) fn partial_object_metadata(object: &Value, version: &str) -> Value {
     let mut metadata = object["metadata"].clone();
-    // The API server takes the metadata from the internal version of a daemon set, which has no template generation
-    // annotation.
+    // The API server takes the metadata of a daemon set from the internal version. The internal version has no template
+    // generation annotation.
     if object["kind"] == "DaemonSet"
         && let Some(annotations) = metadata["annotations"].as_object_mut()
     {

@@ -13,8 +13,8 @@ use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::store::table::Change;
 
-/// An object to send, before or after its conversion.
-pub(super) struct Item {
+/// An event that the watch has not sent, with its object before or after the conversion.
+pub(super) struct UnsentEvent {
     pub(super) change: Change,
     pub(super) object: Arc<Stored>,
     /// The resource version of the event, if it differs from the resource version of the object.
@@ -22,7 +22,7 @@ pub(super) struct Item {
 }
 
 /// A conversion in progress.
-pub(super) struct Conversion(BoxFuture<'static, Result<Vec<Item>, SimError>>);
+pub(super) struct Conversion(BoxFuture<'static, Result<Vec<UnsentEvent>, SimError>>);
 
 impl Conversion {
     /// Whether a webhook converts the objects of a resource.
@@ -30,16 +30,16 @@ impl Conversion {
         resource.custom().is_some_and(|custom| custom.webhook.is_some())
     }
 
-    pub(super) fn start(inner: Arc<Inner>, resource: Arc<Resource>, items: Vec<Item>) -> Self {
+    pub(super) fn start(inner: Arc<Inner>, resource: Arc<Resource>, items: Vec<UnsentEvent>) -> Self {
         Self(Box::pin(async move {
             let converter = Converter { inner: &inner, resource: &resource, calls_webhooks: true };
             let objects = items.iter().map(|item| item.object.clone()).collect();
             let objects = converter.all_from_stored(objects).await?;
-            Ok(items.into_iter().zip(objects).map(|(item, object)| Item { object, ..item }).collect())
+            Ok(items.into_iter().zip(objects).map(|(item, object)| UnsentEvent { object, ..item }).collect())
         }))
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Item>, SimError>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<UnsentEvent>, SimError>> {
         Pin::new(&mut self.0).poll(cx)
     }
 }

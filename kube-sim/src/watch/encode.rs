@@ -91,7 +91,7 @@ impl EventEncoder {
         if let Some(annotations) = annotations {
             object["metadata"]["annotations"] = annotations;
         }
-        // The object of a bookmark is the zero value of a Go struct, which has the fields without `omitempty`.
+        // The object of a bookmark is the zero value of a Go struct. Its JSON has the fields without `omitempty`.
         if let Some(zero_value) = self.resource.strategy.zero_value {
             let (spec, status) = zero_value();
             object["spec"] = spec;

@@ -29,7 +29,7 @@ use crate::store::State;
 use crate::store::cache::Arrival;
 use crate::store::object::Stored;
 use crate::store::table::{Change, Event};
-use conversion::{Conversion, Item};
+use conversion::{Conversion, UnsentEvent};
 use encode::EventEncoder;
 
 /// Maximum number of open watches; further requests get 429.
@@ -91,10 +91,10 @@ fn check_cache_reached(state: &mut State, arrival: Arrival, version: Option<u64>
 /// Opens a watch.
 ///
 /// # Errors
-/// 504 if the request must wait until the watch cache reaches the version of the initial list, 400 or 422 for invalid
-/// selectors or options, 429 for too many open watches. For an expired resource version, the result is a watch that
-/// sends an `ERROR` event. The result is the same if the store has not reached the version of the initial list, or if the
-/// wait for the watch cache has ended without success.
+/// 400 or 422 for invalid selectors or options, 429 for too many open watches, 504 if the watch cache has not reached the
+/// version of the initial list. After a 504, the caller waits, and then calls the function again. If `arrival.waits` is
+/// false, or if the store has not reached the version either, the result is a watch that sends an `ERROR` event instead.
+/// A watch at an expired resource version also sends an `ERROR` event.
 pub(crate) fn open(
     inner: &Arc<Inner>,
     arrival: Arrival,
@@ -196,7 +196,7 @@ impl Watch {
             }
             if self.converts && !self.initial.is_empty() {
                 let count = self.initial.len().min(MAX_CHANGES_PER_POLL);
-                let added = |object| Item { change: Change::Added, object, version: None };
+                let added = |object| UnsentEvent { change: Change::Added, object, version: None };
                 let items = self.initial.drain(..count).map(added).collect();
                 self.start_conversion(items);
                 continue;
@@ -215,8 +215,8 @@ impl Watch {
         }
     }
 
-    /// Processes new changes, bookmarks and the timeout. If there is nothing to emit, registers the waker of `cx` and
-    /// returns true.
+    /// Processes new changes, bookmarks and the timeout. Returns true if the watch must wait; the waker of `cx` is then
+    /// registered.
     fn advance(&mut self, cx: &mut Context<'_>) -> bool {
         let now = Instant::now();
         let inner = self.inner.clone();
@@ -287,7 +287,7 @@ impl Watch {
             changes = changes.iter().map(|event| event.read_form(&self.resource, read)).collect();
         }
         if self.converts {
-            let items: Vec<_> = changes.iter().filter_map(|event| self.item_of(event)).collect();
+            let items: Vec<_> = changes.iter().filter_map(|event| self.unsent_event(event)).collect();
             if !items.is_empty() {
                 self.start_conversion(items);
             }
@@ -300,7 +300,8 @@ impl Watch {
         }
     }
 
-    /// The time at which the timer must wake the watch: the earliest of `due`, the next bookmark and the timeout.
+    /// The time at which the timer must wake the watch: the earliest of `due`, the next bookmark and the timeout. At `due`,
+    /// a controller runs or the watch cache gets a change.
     fn next_wake(&self, due: Option<Instant>) -> Instant {
         let mut wake = self.end;
         if self.bookmarks {
@@ -322,15 +323,15 @@ impl Watch {
     }
 
     /// Starts the conversion of the next objects.
-    fn start_conversion(&mut self, items: Vec<Item>) {
+    fn start_conversion(&mut self, items: Vec<UnsentEvent>) {
         self.conversion = Some(Conversion::start(self.inner.clone(), self.resource.clone(), items));
     }
 
     /// Encodes converted objects. A failed conversion ends the watch.
-    fn finish_conversion(&mut self, converted: Result<Vec<Item>, SimError>) {
+    fn finish_conversion(&mut self, converted: Result<Vec<UnsentEvent>, SimError>) {
         match converted {
             Ok(items) => {
-                for Item { change, object, version } in items {
+                for UnsentEvent { change, object, version } in items {
                     let version = version.unwrap_or(object.version);
                     self.ready.push_back(self.encoder.encode_object_at(change, &object, version));
                 }
@@ -342,11 +343,12 @@ impl Watch {
         }
     }
 
-    /// The object to send for a change; `None` if the filter selects neither the old nor the new state.
-    fn item_of(&self, event: &Event) -> Option<Item> {
+    /// The event to send for a change; `None` if the filter selects neither the old nor the new state.
+    fn unsent_event(&self, event: &Event) -> Option<UnsentEvent> {
         let selected = event.change != Change::Deleted && self.filter.matches(&event.object);
         let before = event.previous.as_ref().filter(|p| self.filter.matches(p));
-        let item = |change, object: &Arc<Stored>, version| Item { change, object: object.clone(), version };
+        let item =
+            |change, object: &Arc<Stored>, version| UnsentEvent { change, object: object.clone(), version };
         match (selected, before) {
             (true, Some(_)) => Some(item(Change::Modified, &event.object, None)),
             (true, None) => Some(item(Change::Added, &event.object, None)),

@@ -73,7 +73,7 @@ async fn connect(endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, String> {
     connector.connect(name, stream).await.map_err(|e| tls::error_text(&e))
 }
 
-/// Connects to the first address of the host that accepts the connection.
+/// Tries the addresses of the host in order, until one accepts the connection.
 async fn dial_host(host: &str, port: u16) -> Result<TcpStream, String> {
     let unknown = || format!("dial tcp: lookup {host}: no such host");
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| unknown())?;

@@ -86,7 +86,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Verifies the validity, the usage and the name of a certificate that is itself one of the authorities.
+/// Verifies the validity period, the usage and the name of a certificate that is itself one of the authorities.
 fn verify_trusted(
     certificate: &CertificateDer<'_>,
     name: &ServerName<'_>,
@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// Verifies a self-signed certificate that is its own authority, in the year 2020.
+    /// Verifies a self-signed certificate that is its own authority. The date of the verification is in 2020.
     fn verify(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Result<(), rustls::Error> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.not_before = date_time_ymd(2019, 1, 1);

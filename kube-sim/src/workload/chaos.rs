@@ -8,7 +8,8 @@ use super::engine::{CONTROLLER, Engine, KUBELET, USER, namespace_and_name};
 use super::kubelet::is_condition_true;
 use super::objects;
 
-/// The label of the deployments that the simulator creates. Random changes must not affect any other deployment.
+/// The label of the deployments that the simulator creates. Random changes must not scale or update any other
+/// deployment.
 const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
 /// Makes the random changes of one step.

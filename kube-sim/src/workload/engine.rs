@@ -1,4 +1,4 @@
-//! The steps of the workload simulator. Each step lists the objects and runs the simulated components.
+//! The steps of the workload simulator. Each step lists the nodes and pods, and runs the simulated components.
 
 use std::collections::VecDeque;
 
@@ -28,7 +28,7 @@ pub(super) struct Engine {
     pub(super) random: Random,
     /// Whether the simulator makes random changes.
     pub(super) chaos: bool,
-    /// The number of nodes at the start. Random changes remove nodes, and add nodes while there are fewer nodes than
+    /// The minimum number of nodes at the start. Random changes remove nodes, and add nodes while there are fewer nodes than
     /// this number.
     pub(super) wanted_nodes: usize,
     /// The number in the name of the next node.

@@ -48,7 +48,7 @@ pub(super) fn advance_pods(engine: &mut Engine) {
         }
         match nodes.get(node) {
             None => engine.force_delete(&path),
-            // The kubelet of a failed node reports no status; its pods are evicted after some steps.
+            // The kubelet of a failed node reports no status. The pods of the node are evicted after some steps.
             Some(node) if !node.is_ready => evict_from_failed_node(engine, &pod, &path),
             Some(_) => advance_pod(engine, &pod, &path),
         }
@@ -71,7 +71,8 @@ struct NodeState {
     is_schedulable: bool,
 }
 
-/// Binds a pod to a random schedulable node. If there is none, sets the condition `PodScheduled` to false.
+/// Binds a pod to a random schedulable node. If no node is schedulable and the pod has no conditions, sets the condition
+/// `PodScheduled` to false.
 fn schedule_pod(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<String, NodeState>) {
     let (namespace, name) = namespace_and_name(pod);
     let fit: Vec<&String> =

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// The values that [`pod_status`] writes to the status of a pod. All containers of the pod have the same state.
+/// The values from which [`pod_status`] builds the status of a pod. All containers of the pod have the same state.
 #[derive(Debug)]
 pub(crate) struct PodState<'a> {
     pub(crate) phase: &'a str,
@@ -18,8 +18,8 @@ pub(crate) struct PodState<'a> {
     pub(crate) host_ip: &'a str,
 }
 
-/// Returns the complete new status of a pod, as a merge patch for the field `status`. The restart counts and the last
-/// states of the containers are those in `pod`.
+/// Returns the new status of a pod, as a merge patch for the field `status`. The restart counts and the last states of the
+/// containers are those in `pod`.
 pub(crate) fn pod_status(pod: &Value, new: &PodState<'_>) -> Value {
     let begun = new.state["waiting"]["reason"] != "ContainerCreating";
     let done = matches!(new.phase, "Succeeded" | "Failed");
@@ -66,8 +66,8 @@ pub(crate) fn pod_status(pod: &Value, new: &PodState<'_>) -> Value {
     status
 }
 
-/// Returns a condition for the status of a pod. If the condition has the same status in `pod`, the returned condition has
-/// the same `lastTransitionTime`.
+/// Returns a condition of the type `kind`. If `pod` has this condition with the same value of `status`, the returned
+/// condition keeps the `lastTransitionTime`.
 fn condition(pod: &Value, now: &str, kind: &str, on: bool, reason: &str) -> Value {
     let status = if on { "True" } else { "False" };
     let before = pod["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == kind);

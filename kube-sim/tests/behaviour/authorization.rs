@@ -87,8 +87,8 @@ async fn a_refusal_message_contains_the_user_the_verb_and_the_resource() {
     ] {
         assert_eq!(send_as(&sim, "jane", method, path).await.fails(403, "Forbidden"), message);
     }
-    // The bootstrap roles allow discovery for authenticated users. For anonymous users, they allow `/version`, but no
-    // discovery.
+    // The bootstrap roles allow discovery for authenticated users. Anonymous users may read `/version`, but the roles allow
+    // no discovery for these users.
     send_as(&sim, "jane", Method::GET, "/apis").await.ok();
     send_as(&sim, "system:anonymous", Method::GET, "/version").await.ok();
     send_as(&sim, "system:anonymous", Method::GET, "/apis").await.fails(403, "Forbidden");

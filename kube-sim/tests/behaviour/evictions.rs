@@ -4,7 +4,7 @@ use http::Method;
 use kube_sim::{Sim, SimError};
 use serde_json::{Value, json};
 
-/// Creates a ready pod with the label `app=web`.
+/// Creates a pod with the label `app=web`. The pod is running and ready.
 fn create_running_pod(sim: &Sim, name: &str) {
     sim.create(&json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "web"}},
@@ -84,7 +84,7 @@ fn budgets_do_not_protect_pods_that_do_not_run_or_are_not_ready() {
 }
 
 #[test]
-fn an_eviction_fails_if_a_budget_is_unobserved_or_two_budgets_match() {
+fn an_eviction_fails_if_the_status_of_a_budget_is_outdated_or_two_budgets_match() {
     let sim = Sim::new();
     create_running_pod(&sim, "a");
     create_budget(

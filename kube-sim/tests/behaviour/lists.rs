@@ -89,7 +89,7 @@ async fn resource_version_match_selects_the_version_of_the_list() {
 }
 
 #[tokio::test]
-async fn items_in_lists_of_built_in_kinds_have_no_kind() {
+async fn items_of_built_in_kinds_omit_the_field_kind_in_lists() {
     let sim = Sim::new();
     post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
     let response = get(&sim, CONFIG_MAPS).await;

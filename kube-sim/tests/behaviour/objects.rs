@@ -41,7 +41,7 @@ async fn names_are_generated_and_validated() {
 }
 
 #[tokio::test]
-async fn error_responses_are_complete_status_objects() {
+async fn errors_are_status_objects_but_an_unknown_path_gets_plain_text() {
     let sim = Sim::new();
     post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
     let again = post(&sim, CONFIG_MAPS, config_map("a")).await;
@@ -403,7 +403,7 @@ async fn the_request_limit_of_etcd_applies_to_custom_resources() {
         )
     );
     assert!(message.ends_with(" vs. 2097152)"), "{message}");
-    // The limits apply to creates and to updates. A refused update changes nothing.
+    // The request limit also applies to updates. A refused update changes nothing.
     merge_patch(&sim, &format!("{path}/a"), json!({"y": "a".repeat(3000)})).await.fails(500, "");
     assert_eq!(get(&sim, &format!("{path}/a")).await.ok().get("y"), None);
 }

@@ -39,7 +39,7 @@ async fn watch(replica: &Replica, query: &str) -> SimBody {
     replica.service().oneshot(request).await.unwrap().into_body()
 }
 
-/// Reads the events that are available now. Returns the type and the name of each event.
+/// Reads the events that are available now. Returns the type of each event and the name of its object.
 fn read_events(body: &mut SimBody) -> Vec<String> {
     let mut events = Vec::new();
     while let Some(Some(Ok(frame))) = body.frame().now_or_never() {
@@ -56,7 +56,7 @@ fn create(sim: &Sim, name: &str) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lag_by_time_delays_reads_at_version_zero_and_watches() {
+async fn a_lag_by_time_delays_watches_and_reads_at_version_zero() {
     let sim = Sim::new();
     create(&sim, "old");
     let replica = sim.replica(Lag::Time(Duration::from_secs(2)));
@@ -173,7 +173,7 @@ async fn a_cache_survives_compactions_and_does_not_go_back_when_the_lag_grows() 
 async fn a_cache_without_a_lag_does_not_go_back_when_it_gets_a_lag() {
     for lag in [Lag::Versions(5), Lag::Time(Duration::from_secs(60))] {
         let sim = Sim::new();
-        // The other cache lags by a time, so the simulation records the version and the time of each change.
+        // The cache of `_other` has a `Lag::Time`, so the simulation records the version and the time of each change.
         let _other = sim.replica(Lag::Time(Duration::from_secs(60)));
         let replica = sim.replica(Lag::None);
         create(&sim, "a");

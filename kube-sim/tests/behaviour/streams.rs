@@ -177,7 +177,7 @@ async fn an_exec_handler_receives_the_request_and_the_terminal_sizes_and_can_fai
 }
 
 #[tokio::test]
-async fn the_handler_ends_when_the_client_closes_the_connection() {
+async fn an_exec_handler_ends_when_the_client_closes_the_connection() {
     struct SignalOnDrop(tokio::sync::mpsc::UnboundedSender<()>);
     impl Drop for SignalOnDrop {
         fn drop(&mut self) {

@@ -239,8 +239,8 @@ async fn a_restore_resets_the_version_and_open_watches_become_silent() {
     post(&sim, CONFIG_MAPS, config_map("new")).await.ok();
     let silence = tokio::time::timeout(Duration::from_secs(100), watch.next()).await;
     assert!(silence.is_err(), "{silence:?}");
-    // The creation of `seen` brings the storage to the version of the watch, so the watch does not send this event. The
-    // creation of `seen-too` brings the storage to a later version.
+    // The creation of `seen` brings the storage to the version at which the watch began, so the watch sends no event for
+    // `seen`. The creation of `seen-too` brings the storage to a later version.
     post(&sim, CONFIG_MAPS, config_map("seen")).await.ok();
     post(&sim, CONFIG_MAPS, config_map("seen-too")).await.ok();
     assert_eq!(watch.next_type_and_name().await, event("ADDED", "seen-too"));

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// The time limit of [`wait_until`] and [`RunningProgram::terminate`].
-const LIMIT: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The folder that `kube-sim assets` has created.
@@ -56,7 +56,7 @@ pub(crate) struct RunningProgram {
 }
 
 impl RunningProgram {
-    /// Sends SIGTERM, and returns the exit code and the log.
+    /// Sends SIGTERM and waits for the end of the program. Returns the exit code and the log.
     pub(crate) async fn terminate(mut self) -> (Option<i32>, String) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -82,14 +82,14 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Waits until `check` returns true. After [`LIMIT`], panics with `what`.
+/// Waits until `check` returns true. After [`TIME_LIMIT`], panics with `what`.
 pub(crate) async fn wait_until(what: &str, mut check: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !check().await {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
-    assert!(tokio::time::timeout(LIMIT, waiting).await.is_ok(), "timeout: {what}");
+    assert!(tokio::time::timeout(TIME_LIMIT, waiting).await.is_ok(), "timeout: {what}");
 }
 
 /// Sends a GET request over HTTP without TLS. Returns the response, or `None` if the connection fails.

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// request sends a control request to the mock API server over a separate connection.
+// request sends a GET request to the mock API server over a separate connection, and returns the body of the response.
 func (j *job) request(path string) ([]byte, error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get("http://" + j.Source + "/" + j.Session + "/" + path)

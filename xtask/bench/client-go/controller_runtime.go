@@ -49,7 +49,7 @@ func runControllerRuntimeRow(j *job) (*outcome, error) {
 }
 
 // newManager returns a manager with controllerCount controllers. The controllers watch the kind of the given object.
-// Each reconcile only increments the counter of its controller in the array reconciled.
+// The array reconciled contains one counter per controller. Each reconcile only increments the counter of its controller.
 func newManager(j *job, object client.Object, reconciled *[controllerCount]atomic.Int64) (ctrl.Manager, error) {
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{corev1.SchemeGroupVersion})
 	for _, kind := range []string{"Pod", "Secret"} {

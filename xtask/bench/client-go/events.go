@@ -15,8 +15,8 @@ import (
 // If digestPassed is true, the digest covers the pods that the event handler gives to the function pass. If digestPassed
 // is false, the digest covers all pods in the store.
 //
-// An informer stores all objects, and a filter in the event handler does not change the store. So every row starts with a
-// full store.
+// An informer stores all objects, and a filter in the event handler does not change the store. So each row that
+// measureEvents measures starts with a full store.
 func measureEvents(
 	j *job, handler func(pass func(*corev1.Pod)) cache.ResourceEventHandler, digestPassed bool,
 ) (*outcome, error) {

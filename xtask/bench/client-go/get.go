@@ -45,8 +45,8 @@ func measureConcurrentGets(j *job) (*outcome, error) {
 	})
 }
 
-// measureGets first gets each pod once. It then measures the function work. The function work sends gets and returns the
-// number of gets. Finally, measureGets computes the digest of the pods.
+// measureGets first gets each pod once. It then measures work, a function that sends get requests and returns the number of
+// these requests. Finally, measureGets computes the digest of the pods.
 func measureGets(j *job, work func(get func(count int) error) (int, error)) (*outcome, error) {
 	client, err := j.clientset()
 	if err != nil {

@@ -25,7 +25,7 @@ type job struct {
 	Calls     int    `json:"calls"`
 }
 
-// outcome is the measured cost of the work.
+// outcome is the measured cost of a job.
 type outcome struct {
 	Units     int     `json:"units"`
 	WallNs    int64   `json:"wall_ns"`

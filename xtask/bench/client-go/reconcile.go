@@ -36,8 +36,8 @@ func newController(j *job) (*controller, error) {
 	return c, err
 }
 
-// work takes keys from the queue until the queue shuts down. For each key of an object in the store, work increments the
-// counter reconciled.
+// work takes keys from the queue until the queue shuts down. If the store contains the object of a key, work increments
+// c.reconciled.
 func (c *controller) work() {
 	for {
 		key, shutdown := c.queue.Get()
@@ -52,7 +52,7 @@ func (c *controller) work() {
 	}
 }
 
-// waitFor waits until goal reconciles have completed.
+// waitFor waits until the number of completed reconciles has reached goal.
 func (c *controller) waitFor(goal int) {
 	for c.reconciled.Load() < int64(goal) {
 		time.Sleep(50 * time.Microsecond)

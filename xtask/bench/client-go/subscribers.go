@@ -13,7 +13,7 @@ import (
 const subscriberCount = 100
 
 // measureSubscribers measures from the request for the watch events until all event handlers have received the last
-// state of the sentinel. The event handlers receive the initial list before the measurement.
+// event, which modifies the pod "sentinel". The event handlers receive the initial list before the measurement.
 func measureSubscribers(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {

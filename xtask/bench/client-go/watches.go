@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// watches is the number of watches that stay open.
-	watches = 1000
+	// watchCount is the number of watches that stay open.
+	watchCount = 1000
 	// callRate is the number of calls per second, of all callers together.
 	callRate = 1000
-	// callers is the number of goroutines that send the calls.
-	callers = 50
+	// callerCount is the number of goroutines that send the calls.
+	callerCount = 50
 )
 
 // measureCallsWithWatches holds watches open while calls run at a constant rate. The measurement begins after a sixth of
@@ -32,13 +32,13 @@ func measureCallsWithWatches(j *job) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	failed := make(chan error, watches+callers)
-	opened := make(chan struct{}, watches)
-	for range watches {
+	failed := make(chan error, watchCount+callerCount)
+	opened := make(chan struct{}, watchCount)
+	for range watchCount {
 		go func() { failed <- watchPods(client, opened) }()
 	}
 	limit := time.After(2 * time.Minute)
-	for range watches {
+	for range watchCount {
 		select {
 		case <-opened:
 		case err := <-failed:
@@ -48,10 +48,10 @@ func measureCallsWithWatches(j *job) (*outcome, error) {
 		}
 	}
 	var calls atomic.Int64
-	pause := time.Second * callers / callRate
+	pause := time.Second * callerCount / callRate
 	begin := time.Now()
-	for number := range callers {
-		first := begin.Add(pause * time.Duration(number) / callers)
+	for number := range callerCount {
+		first := begin.Add(pause * time.Duration(number) / callerCount)
 		go func() { failed <- callAtRate(client, names, first, pause, &calls) }()
 	}
 	whole := time.Second * time.Duration(j.Calls) / callRate
@@ -69,8 +69,8 @@ func measureCallsWithWatches(j *job) (*outcome, error) {
 	return running.stop(int(calls.Load() - before))
 }
 
-// sleepUnlessFailed sleeps for the duration wait. If an error arrives in the channel failed earlier, sleepUnlessFailed
-// returns this error at once.
+// sleepUnlessFailed sleeps until the duration wait has passed, and returns nil. The parameter failed is a channel of
+// errors: if it delivers an error, sleepUnlessFailed returns this error at once.
 func sleepUnlessFailed(wait time.Duration, failed <-chan error) error {
 	select {
 	case err := <-failed:
@@ -80,8 +80,8 @@ func sleepUnlessFailed(wait time.Duration, failed <-chan error) error {
 	}
 }
 
-// watchPods opens a watch, sends a message to the channel opened after the first event, and reads events until the watch
-// ends. It always returns an error.
+// watchPods opens a watch and reads events until the watch ends. The parameter opened is a channel: after the first event,
+// watchPods sends a message to this channel. It always returns an error.
 func watchPods(client *kubernetes.Clientset, opened chan<- struct{}) error {
 	options := metav1.ListOptions{ResourceVersion: "0", AllowWatchBookmarks: true}
 	watch, err := client.CoreV1().Pods("").Watch(context.Background(), options)

@@ -1,5 +1,5 @@
-//! `Control`: sends control requests to the mock API server over separate connections, because the measured
-//! client must not send them.
+//! `Control`: sends control requests to the mock API server. The measured client must not send control requests, so
+//! `Control` opens its own connections.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -40,7 +40,8 @@ impl Control {
         self.request("-/gone").map(drop)
     }
 
-    /// The time since the mock API server received the first list request after the expiry of the watches.
+    /// The time since the mock API server received the first list request after the expiry of the watches; zero
+    /// if there was no such request.
     pub(crate) fn since_relist(&self) -> anyhow::Result<Duration> {
         let nanoseconds = self
             .request("-/since-relist")?

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-use super::store::{Strategy, digest_of_store};
+use super::store::{ListStrategy, digest_of_store};
 use super::widget::Widget;
 use super::{Control, Job, Measure, Outcome};
 use crate::library::{Action, Api, Controller, Resource, Store};
@@ -27,7 +27,7 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// Waits until `goal` reconciles have completed since the start.
+    /// Waits until `goal` reconciles have run since the start of the controller.
     pub(crate) async fn wait_for(&self, goal: usize) {
         self.goal.store(goal, Ordering::SeqCst);
         while self.reconciled.load(Ordering::SeqCst) < goal {
@@ -82,7 +82,7 @@ fn start_controller(job: &Job) -> anyhow::Result<WidgetController> {
     let widgets: Api<Widget> = Api::all(job.client()?);
     let (again, mut requests) = mpsc::unbounded_channel();
     let requests = futures::stream::poll_fn(move |context| requests.poll_recv(context));
-    let controller = Controller::new(widgets, Strategy::List.config()).reconcile_all_on(requests);
+    let controller = Controller::new(widgets, ListStrategy::List.config()).reconcile_all_on(requests);
     let store = controller.store();
     Ok(WidgetController { running: CountingController::start(controller), store, again })
 }

@@ -1,6 +1,6 @@
 //! The rows that measure watch events. One row applies the events to a store that holds the initial list. The other rows
-//! filter the events; each filter keeps one event in a hundred. The measurement starts after the watch is open and ends
-//! with the last event, which modifies the pod `sentinel`.
+//! filter the events; each filter keeps about one event in a hundred. The measurement starts after the watch is open and
+//! ends with the last event, which modifies the pod `sentinel`.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{mpsc, oneshot};
 
-use super::store::{StoreEvent, Strategy, digest_of_store, next_ok, start_filling};
+use super::store::{ListStrategy, StoreEvent, digest_of_store, next_ok, start_filling_new_store};
 use super::{Control, Digest, Job, Measure, Outcome};
 use crate::library::{self, Api, ResourceExt};
 
@@ -23,7 +23,7 @@ pub(crate) async fn apply_to_store(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     let (done, seen) = oneshot::channel();
     let mut done = Some(done);
-    let filled = start_filling(pods, (), Strategy::List.config(), move |event| {
+    let filled = start_filling_new_store(pods, (), ListStrategy::List.config(), move |event| {
         if let StoreEvent::Applied(pod) = event
             && pod.name_any() == SENTINEL
             && let Some(done) = done.take()
@@ -44,7 +44,7 @@ pub(crate) async fn apply_to_store(job: &Job) -> anyhow::Result<Outcome> {
 /// Measures a filter that keeps each event with a new pod or a new generation of a pod.
 pub(crate) async fn filter_by_generation(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
-    measure_filter(job, library::pods_with_new_generation(pods, Strategy::List.config())).await
+    measure_filter(job, library::pods_with_new_generation(pods, ListStrategy::List.config())).await
 }
 
 /// Measures a filter that keeps the events of pods whose labels match a selector. The client evaluates the
@@ -53,7 +53,7 @@ pub(crate) async fn filter_by_labels(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     measure_filter(
         job,
-        library::pods_with_label(pods, Strategy::List.config(), ("bench.example/shard", "17")),
+        library::pods_with_label(pods, ListStrategy::List.config(), ("bench.example/shard", "17")),
     )
     .await
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::store::{Strategy, digest_of_store, start_filling_store};
+use super::store::{ListStrategy, digest_of_store, start_filling_store};
 use super::{Job, Measure, Outcome, Report};
 use crate::library::{self, Api};
 
@@ -15,7 +15,7 @@ pub(crate) async fn measure_index_lookups(job: &Job) -> anyhow::Result<Report> {
         return Ok(Report::Absent { reason: "kube's stores have no indexes".to_owned() });
     };
     let pods: Api<Pod> = Api::all(job.client()?);
-    let filled = start_filling_store((store, writer), pods, Strategy::List.config(), |_| {});
+    let filled = start_filling_store((store, writer), pods, ListStrategy::List.config(), |_| {});
     filled.store.wait_until_ready().await?;
     let pods = filled.store.state();
     let nodes: BTreeSet<_> = pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.clone()).collect();

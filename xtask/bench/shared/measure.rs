@@ -86,8 +86,8 @@ impl RunningMeasure {
     }
 }
 
-/// The number of waits (voluntary context switches) of the threads that exist now in this process. A wake-up ends each
-/// wait.
+/// The number of waits (voluntary context switches) of the threads that exist now in this process. Each wait ends with a
+/// wake-up.
 fn wakeups() -> anyhow::Result<u64> {
     let mut sum = 0;
     for thread in std::fs::read_dir("/proc/self/task").context("cannot list the threads")? {

@@ -1,8 +1,9 @@
-//! The measured code of the two Rust contenders. One of these programs measures this project, the other measures kube.
+//! The measured code of two programs, the Rust contenders. One program measures this project, the other measures kube.
 //! Both programs compile the files of this folder; their other code, such as `crate::library`, differs.
 //!
-//! A contender takes one argument, a [`Job`] as JSON. It executes one row and prints one line: a [`Report`] as JSON. The
-//! report may contain a digest of objects. The contender must not verify the digest: `xtask-bench` verifies it.
+//! A contender takes one argument, a [`Job`] as JSON. It executes one row (measurement) of the bench and prints one line: a
+//! [`Report`] as JSON. The report may contain a digest of objects. The contender must not verify the digest: `xtask-bench`
+//! verifies it.
 
 mod control;
 mod controller;
@@ -58,7 +59,8 @@ fn run_job() -> anyhow::Result<String> {
     Ok(serde_json::to_string(&report)?)
 }
 
-/// Raises the limit on open files to its maximum: kube opens one connection for each watch.
+/// Raises the limit on open files to its maximum. Each connection is an open file, and kube opens one connection for each
+/// watch.
 fn raise_file_limit() -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
@@ -77,8 +79,8 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
     }
     let outcome = match row {
         "list" => list::list(job).await?,
-        "store-list" => store::measure_typed_store(job, store::Strategy::List).await?,
-        "store-watchlist" => store::measure_typed_store(job, store::Strategy::WatchList).await?,
+        "store-list" => store::measure_typed_store(job, store::ListStrategy::List).await?,
+        "store-watchlist" => store::measure_typed_store(job, store::ListStrategy::WatchList).await?,
         "store-compact" | "store-compact-decoded" | "store-compact-zstd" | "store-compact-reads" => {
             match run_compact_row(job, row).await? {
                 Some(outcome) => outcome,
@@ -112,9 +114,9 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
 /// Executes a row that measures a compact store. Returns `None` if the contender has no compact store.
 async fn run_compact_row(job: &Job, row: &str) -> anyhow::Result<Option<Outcome>> {
     match row {
-        "store-compact-decoded" => store::measure_compact_store(job, store::CompactForm::Decoded).await,
-        "store-compact-zstd" => store::measure_compact_store(job, store::CompactForm::Zstd).await,
+        "store-compact-decoded" => store::measure_compact_store(job, store::CompactOptions::Decoded).await,
+        "store-compact-zstd" => store::measure_compact_store(job, store::CompactOptions::Zstd).await,
         "store-compact-reads" => store::measure_reads_of_compact_store(job).await,
-        _ => store::measure_compact_store(job, store::CompactForm::Default).await,
+        _ => store::measure_compact_store(job, store::CompactOptions::Default).await,
     }
 }

@@ -4,17 +4,17 @@
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc;
 
-use super::store::{StoreEvent, Strategy, digest_of_store, start_filling};
+use super::store::{ListStrategy, StoreEvent, digest_of_store, start_filling_new_store};
 use super::{Control, Job, Measure, Outcome};
 use crate::library::Api;
 
-/// Measures the wall time from the list request until the store holds the new state. The backoff before the request is
-/// not included.
+/// Measures the wall time from the relist's first request until the store holds the relisted objects. The backoff before
+/// this request is not included.
 pub(crate) async fn measure_relist(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::for_job(job);
     let pods: Api<Pod> = Api::all(job.client()?);
     let (complete, mut completed) = mpsc::unbounded_channel();
-    let filled = start_filling(pods, (), Strategy::List.config(), move |event| {
+    let filled = start_filling_new_store(pods, (), ListStrategy::List.config(), move |event| {
         if matches!(event, StoreEvent::Complete) {
             // An error means that this function has returned, which drops the receiver.
             let _ = complete.send(());

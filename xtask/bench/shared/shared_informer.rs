@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::controller::CountingController;
 use super::events::SENTINEL;
-use super::store::{Strategy, digest_of_store};
+use super::store::{ListStrategy, digest_of_store};
 use super::{Control, Job, Measure, Outcome};
 use crate::library::{Api, ResourceExt, SharedPods};
 
@@ -22,7 +22,7 @@ const SUBSCRIBERS: usize = 100;
 pub(crate) async fn measure_four_controllers(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     let measured = Measure::start()?;
-    let informer = SharedPods::new(pods, Strategy::List.config());
+    let informer = SharedPods::new(pods, ListStrategy::List.config());
     let controllers: Vec<_> =
         (0..CONTROLLERS).map(|_| CountingController::start(informer.controller())).collect();
     let (store, _feed) = informer.into_running_store();
@@ -37,7 +37,7 @@ pub(crate) async fn measure_four_controllers(job: &Job) -> anyhow::Result<Outcom
 /// [`SENTINEL`]. All subscribers receive the initial list before the measurement.
 pub(crate) async fn measure_subscribers(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::for_job(job);
-    let informer = SharedPods::new(Api::all(job.client()?), Strategy::List.config());
+    let informer = SharedPods::new(Api::all(job.client()?), ListStrategy::List.config());
     let (milestones, mut reached) = mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
     for _ in 0..SUBSCRIBERS {

@@ -20,14 +20,14 @@ use crate::library::{
 
 /// The way in which the watcher requests the initial list.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Strategy {
+pub(crate) enum ListStrategy {
     /// A paginated list.
     List,
     /// A streaming list (WatchList, KEP-3157).
     WatchList,
 }
 
-impl Strategy {
+impl ListStrategy {
     /// The watcher's configuration with this strategy, and defaults for everything else.
     pub(crate) fn config(self) -> watcher::Config {
         match self {
@@ -51,7 +51,7 @@ impl<S> Drop for StoreAndTask<S> {
 
 /// Starts a task that fills a new store. After the store has applied a watcher event, the task calls `on_event` if there
 /// is a [`StoreEvent`] for this watcher event.
-pub(crate) fn start_filling<K>(
+pub(crate) fn start_filling_new_store<K>(
     api: Api<K>,
     dyntype: K::DynamicType,
     config: watcher::Config,
@@ -64,7 +64,7 @@ where
     start_filling_store(crate::library::store(dyntype), api, config, on_event)
 }
 
-/// Like [`start_filling`], but fills the given store.
+/// Like [`start_filling_new_store`], but fills the given store.
 pub(crate) fn start_filling_store<K>(
     (store, writer): (Store<K>, Writer<K>),
     api: Api<K>,
@@ -116,13 +116,13 @@ where
 }
 
 /// Measures the cost of filling a store that holds each pod as a [`Pod`].
-pub(crate) async fn measure_typed_store(job: &Job, strategy: Strategy) -> anyhow::Result<Outcome> {
+pub(crate) async fn measure_typed_store(job: &Job, strategy: ListStrategy) -> anyhow::Result<Outcome> {
     measure_filling_with_pods(job, strategy, crate::library::store(())).await
 }
 
 /// The options of a compact store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CompactForm {
+pub(crate) enum CompactOptions {
     /// The default options of the contender.
     Default,
     /// Each object is decoded before it is stored.
@@ -135,18 +135,21 @@ pub(crate) enum CompactForm {
 
 /// Measures the cost of filling a store that holds each pod in a compact encoding. Returns `None` if the contender has
 /// no compact store.
-pub(crate) async fn measure_compact_store(job: &Job, form: CompactForm) -> anyhow::Result<Option<Outcome>> {
+pub(crate) async fn measure_compact_store(
+    job: &Job,
+    options: CompactOptions,
+) -> anyhow::Result<Option<Outcome>> {
     let pods: Api<Pod> = Api::all(job.client()?);
     let running = Measure::start()?;
-    let Some(filled) = start_filling_compact_store(pods, form) else { return Ok(None) };
+    let Some(filled) = start_filling_compact_store(pods, options) else { return Ok(None) };
     filled.store.wait_until_ready().await?;
     let measure = running.stop()?;
     Ok(Some(Outcome::new(filled.store.state().len(), &measure).digest(digest_of_store(&filled.store)?)))
 }
 
-/// Measures reads of each pod of a compact store. Returns `None` if the contender has no compact store.
+/// Reads each pod of a compact store once, and measures these reads. Returns `None` if the contender has no compact store.
 pub(crate) async fn measure_reads_of_compact_store(job: &Job) -> anyhow::Result<Option<Outcome>> {
-    let Some(filled) = start_filling_compact_store(Api::all(job.client()?), CompactForm::Uncached) else {
+    let Some(filled) = start_filling_compact_store(Api::all(job.client()?), CompactOptions::Uncached) else {
         return Ok(None);
     };
     filled.store.wait_until_ready().await?;
@@ -160,15 +163,15 @@ pub(crate) async fn measure_reads_of_compact_store(job: &Job) -> anyhow::Result<
 }
 
 /// Starts a task that fills a compact store. Returns `None` if the contender has no compact store.
-fn start_filling_compact_store(pods: Api<Pod>, form: CompactForm) -> Option<StoreAndTask<Store<Pod>>> {
-    let (store, feed) = crate::library::compact_store(pods, Strategy::List.config(), form)?;
+fn start_filling_compact_store(pods: Api<Pod>, options: CompactOptions) -> Option<StoreAndTask<Store<Pod>>> {
+    let (store, feed) = crate::library::compact_store(pods, ListStrategy::List.config(), options)?;
     Some(StoreAndTask { store, task: tokio::spawn(feed) })
 }
 
 /// Measures from the start of the watcher until the store holds the initial list.
 async fn measure_filling_with_pods(
     job: &Job,
-    strategy: Strategy,
+    strategy: ListStrategy,
     store: (Store<Pod>, Writer<Pod>),
 ) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
@@ -179,7 +182,7 @@ async fn measure_filling_with_pods(
     Ok(Outcome::new(filled.store.state().len(), &measure).digest(digest_of_store(&filled.store)?))
 }
 
-/// The spec of a [`PartialPod`], with two of the five fields.
+/// The spec of a [`PartialPod`]: two of the fields of a pod's spec.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PartialSpec {
@@ -187,7 +190,7 @@ pub(crate) struct PartialSpec {
     pub(crate) priority: Option<i32>,
 }
 
-/// The status of a [`PartialPod`], with three of the five fields.
+/// The status of a [`PartialPod`]: three of the fields of a pod's status.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PartialStatus {
@@ -204,9 +207,9 @@ pub(crate) type PartialPod = Object<PartialSpec, PartialStatus>;
 pub(crate) async fn measure_store_of_partial_pods(job: &Job) -> anyhow::Result<Outcome> {
     let resource = ApiResource::erase::<Pod>(&());
     let pods: Api<PartialPod> = Api::all_with(job.client()?, &resource);
-    let config = crate::library::skip_unused_metadata(Strategy::List.config())?;
+    let config = crate::library::skip_unused_metadata(ListStrategy::List.config())?;
     let running = Measure::start()?;
-    let filled = start_filling(pods, resource, config, |_| {});
+    let filled = start_filling_new_store(pods, resource, config, |_| {});
     filled.store.wait_until_ready().await?;
     let measure = running.stop()?;
     let mut digest = Digest::default();
@@ -248,7 +251,7 @@ fn start_filling_with_all<K>(client: &Client) -> StoreAndTask<Store<K>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
-    start_filling(Api::<K>::all(client.clone()), (), Strategy::List.config(), |_| {})
+    start_filling_new_store(Api::<K>::all(client.clone()), (), ListStrategy::List.config(), |_| {})
 }
 
 /// Returns the next `Ok` item of a stream, or `None` at the end of the stream. Prints each error that the stream yields

@@ -5,26 +5,26 @@ pub(crate) const MIB: usize = 1 << 20;
 /// The length of the block in bytes. A kubelet sends the output of a process in messages of this size.
 pub(crate) const BLOCK_LEN: usize = 32 << 10;
 
-pub(crate) fn block() -> Vec<u8> {
+pub(crate) fn data_block() -> Vec<u8> {
     (0..251).cycle().take(BLOCK_LEN).collect()
 }
 
 /// Compares received data with repetitions of the block.
 #[derive(Debug)]
-pub(crate) struct Checker {
+pub(crate) struct StreamChecker {
     /// Two copies of the block, so that data of the block's length can be compared from each position of the block.
     blocks: Vec<u8>,
     bytes: u64,
     position: usize,
 }
 
-impl Default for Checker {
+impl Default for StreamChecker {
     fn default() -> Self {
-        Self { blocks: block().repeat(2), bytes: 0, position: 0 }
+        Self { blocks: data_block().repeat(2), bytes: 0, position: 0 }
     }
 }
 
-impl Checker {
+impl StreamChecker {
     /// Compares `data` with the data that must follow the data of previous calls, and counts the compared bytes. Returns
     /// whether the data is equal.
     pub(crate) fn check_next(&mut self, data: &[u8]) -> bool {
@@ -37,7 +37,7 @@ impl Checker {
     }
 
     /// The number of bytes that [`Self::check_next`] has compared.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub(crate) fn compared_bytes(&self) -> u64 {
         self.bytes
     }
 }

@@ -20,8 +20,8 @@ const WATCHES: usize = 1000;
 const RATE: usize = 1000;
 /// The number of tasks that send the calls.
 const CALLERS: usize = 50;
-/// The number of equal parts of the run. The measurement begins after the first part, in which connections and buffers
-/// reach their final number and size.
+/// The number of equal parts of the run. The measurement begins after the first part: until then, the client opens further
+/// connections and enlarges its buffers.
 const PARTS: u32 = 6;
 /// The time limit for opening the watches.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);

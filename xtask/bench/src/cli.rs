@@ -158,8 +158,8 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if correct { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Measures the rows of [`ROWS`] and prints the tables. Returns all results as JSON, and the result of
-/// [`Table::is_correct`].
+/// Measures the selected rows, and the peer rows that their targets refer to. Prints the tables. Returns the figures and
+/// verdicts as JSON, and the result of [`Table::is_correct`].
 async fn measure_rows(
     args: &Args,
     built: &BuiltPrograms,

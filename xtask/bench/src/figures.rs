@@ -34,7 +34,7 @@ pub(super) struct Outcome {
     pub(super) kept_kib: u64,
     /// The number of times that a thread of the contender was resumed after a wait.
     pub(super) wakeups: u64,
-    /// The digest of the objects that the contender holds after the work.
+    /// The digest of the objects that the contender has read; `None` if the contender reports no digest.
     pub(super) digest: Option<Digest>,
     /// The number of TLS connections that the contender opened. The mock API server counts them.
     #[serde(skip)]
@@ -46,7 +46,7 @@ pub(super) struct Outcome {
 pub(super) struct Digest {
     /// The number of objects.
     pub(super) count: u64,
-    /// The wrapping sum of their hashes.
+    /// The wrapping sum of the objects' hashes.
     pub(super) sum: u64,
 }
 

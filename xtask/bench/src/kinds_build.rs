@@ -33,13 +33,14 @@ const MAX_RATIO: f64 = 0.8;
 #[derive(Debug, Clone, Copy)]
 struct BuildCost {
     wall: Duration,
-    /// The processor time of cargo and its child processes. Other programs on the machine change it less than `wall`.
+    /// The processor time of cargo and its child processes. Other programs on the machine distort the processor time less
+    /// than they distort `wall`.
     cpu: Duration,
 }
 
 /// The cost of a round's cold build, and the median cost of the round's builds after a change.
 #[derive(Debug, Clone, Copy)]
-struct Costs {
+struct RoundCosts {
     cold: BuildCost,
     touched: BuildCost,
 }
@@ -62,8 +63,8 @@ pub(super) async fn run(
         build(folders, scratch, contender).await
     })
     .await?;
-    let pick = |pick: fn(&Costs) -> BuildCost| {
-        let median = |costs: &[Costs]| median(costs, |costs| pick(costs).wall).map(|costs| pick(&costs));
+    let pick = |pick: fn(&RoundCosts) -> BuildCost| {
+        let median = |costs: &[RoundCosts]| median(costs, |costs| pick(costs).wall).map(|costs| pick(&costs));
         anyhow::Ok((median(&ours)?, median(&kube)?))
     };
     let rows =
@@ -90,7 +91,7 @@ pub(super) async fn run(
 }
 
 /// Builds a contender's crate in an empty folder, and once more after each of [`TOUCHES`] changes of the root file.
-async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> anyhow::Result<Costs> {
+async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> anyhow::Result<RoundCosts> {
     let package = folders.build_folder("kinds").join(contender.to_string());
     let target = package.join("target");
     write_package(folders, &package, contender)?;
@@ -112,7 +113,7 @@ async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> an
     }
     let touched = median(&touched, |cost| cost.wall)?;
     user_package::remove(&package)?;
-    Ok(Costs { cold, touched })
+    Ok(RoundCosts { cold, touched })
 }
 
 /// The processor time of the ended child processes of this process.
@@ -132,7 +133,7 @@ fn cpu_in_stat(text: &str) -> Option<Duration> {
     Some(TICK * (user + system))
 }
 
-/// The lines of the manifest for the dependencies of both crates, in addition to the contender's packages.
+/// The manifest lines for the dependencies that both crates have in addition to the contender's packages.
 const DEPENDENCIES: &str =
     "schemars = \"1\"\nserde = { version = \"1\", features = [\"derive\"] }\nserde_json = \"1\"\n";
 

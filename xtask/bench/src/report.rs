@@ -64,7 +64,7 @@ impl Table {
         rows.collect()
     }
 
-    /// The whole run as JSON.
+    /// The parameters of the bench (`run`), the figures of `rows`, and the verdicts of `targets`, as JSON.
     pub(super) fn json(&self, run: &Value, rows: &[&Row], targets: &[(&Target, Verdict)]) -> Value {
         let verdicts: Vec<_> = targets.iter().map(|(_, verdict)| verdict.clone()).collect();
         let (met, of) = count_met_and_compared(&verdicts);

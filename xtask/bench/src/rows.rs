@@ -17,7 +17,7 @@ pub(super) struct Row {
     pub(super) digest: Option<&'static str>,
     /// The figure in the column `each` of the table.
     pub(super) each: EachColumn,
-    /// Whether the mock API server must generate the events and the relisted state, or the objects in Protobuf, before
+    /// Whether the mock API server must generate the watch events and the relisted pods, or the objects in Protobuf, before
     /// the run.
     pub(super) needs_preparation: bool,
     /// Whether client-go's contender needs controller-runtime for this row. Its program with controller-runtime is a
@@ -87,8 +87,7 @@ const COMMON: Row = Row {
 /// The fields that most rows with [`Amount::Calls`] have in common.
 const CALLS: Row = Row { unit: "gets", digest: None, each: EachColumn::Time, ..COMMON };
 
-/// The fields that the rows of lists, stores and events in Protobuf have in common. The rows of gets in Protobuf use
-/// [`CALLS`].
+/// The fields that most rows in Protobuf have in common. The rows of gets in Protobuf use [`CALLS`] instead.
 const PROTOBUF: Row = Row { each: EachColumn::Time, needs_preparation: true, ..COMMON };
 
 /// All rows except `build`, `build-kinds`, `growth` and `sim`, in the order of the printed table.

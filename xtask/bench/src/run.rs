@@ -60,7 +60,7 @@ impl<'a> Runner<'a> {
         Self { scratch, server, mib_to_touch: BTreeMap::new(), digests: BTreeMap::new(), sessions: 0 }
     }
 
-    /// Executes a row. Each round runs every contender once, and begins with another contender than the round before.
+    /// Executes a row: calls [`Self::run_round`] for each round, and stores the medians and failures in `table`.
     ///
     /// # Errors
     /// If the mock API server fails. If a contender fails, this function stores the reason in `table`.
@@ -150,7 +150,9 @@ impl<'a> Runner<'a> {
             serde_json::from_str(&output.stdout).context("cannot decode the contender's output")
         });
         Ok(match report {
-            Ok(Report::Done(outcome)) => self.check_digest(row, Outcome { connections, ..outcome })?,
+            Ok(Report::Done(outcome)) => {
+                self.verify_with_server_digest(row, Outcome { connections, ..outcome })?
+            }
             Ok(Report::Absent { reason }) => Err(Cell::Absent(reason)),
             Err(error) => Err(Cell::Wrong(format!("{error:#}"))),
         })
@@ -158,7 +160,11 @@ impl<'a> Runner<'a> {
 
     /// Compares the digest of a contender's objects with the mock API server's digest. The inner error is the [`Cell`]
     /// that the table shows if the digests differ.
-    fn check_digest(&mut self, row: &'static Row, outcome: Outcome) -> anyhow::Result<Result<Outcome, Cell>> {
+    fn verify_with_server_digest(
+        &mut self,
+        row: &'static Row,
+        outcome: Outcome,
+    ) -> anyhow::Result<Result<Outcome, Cell>> {
         let Some(of) = row.digest else { return Ok(Ok(outcome)) };
         let expected = match self.digests.get(of) {
             Some(expected) => *expected,

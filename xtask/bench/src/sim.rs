@@ -52,14 +52,14 @@ pub(super) struct Outcome {
 
 /// The output of `bench-sim start`.
 #[derive(Debug, Deserialize)]
-struct Start {
+struct StartFigures {
     first_ms: f64,
     median_ms: f64,
 }
 
 /// The output of `bench-sim pods`.
 #[derive(Debug, Deserialize)]
-struct Pods {
+struct PodFigures {
     count: u64,
     first_bytes: u64,
     other_bytes: u64,
@@ -68,7 +68,7 @@ struct Pods {
 
 /// The output of `bench-sim requests`.
 #[derive(Debug, Deserialize)]
-struct Requests {
+struct RequestFigures {
     rate: f64,
     events: u64,
 }
@@ -95,9 +95,9 @@ pub(super) async fn run(
 ) -> anyhow::Result<Outcome> {
     let programs = build(folders, scratch, progress).await?;
     progress.step("starts of kube-sim");
-    let start: Start = measure(scratch, &programs.bench, &["start", &STARTS.to_string()]).await?;
+    let start: StartFigures = measure(scratch, &programs.bench, &["start", &STARTS.to_string()]).await?;
     progress.step(&format!("{} pods in kube-sim", size.pods));
-    let pods: Pods = measure(scratch, &programs.bench, &["pods", &size.pods.to_string()]).await?;
+    let pods: PodFigures = measure(scratch, &programs.bench, &["pods", &size.pods.to_string()]).await?;
     progress.step("starting kube-apiserver and kube-sim");
     let cluster = Cluster::start(Options::default().without_controllers()).await?;
     let (_server, kubeconfig) = start_server(scratch, &programs.server).await?;
@@ -106,14 +106,15 @@ pub(super) async fn run(
         progress.step(&format!("requests, round {} of {}", round + 1, size.rounds));
         for (file, rates) in [(kubeconfig.as_path(), &mut simulated), (cluster.kubeconfig(), &mut real)] {
             let (file, seconds) = (file.to_string_lossy(), size.seconds.to_string());
-            let one: Requests = measure(scratch, &programs.bench, &["requests", &file, &seconds]).await?;
+            let one: RequestFigures =
+                measure(scratch, &programs.bench, &["requests", &file, &seconds]).await?;
             rates.push(one);
         }
     }
     let version = cluster.version().to_owned();
     cluster.stop().await;
     let rates = (median(&simulated)?, median(&real)?);
-    Ok(outcome(size, &start, &pods, rates, &version))
+    Ok(compare_with_targets(size, &start, &pods, rates, &version))
 }
 
 async fn build(folders: &Folders, scratch: &Scratch, progress: &Progress) -> anyhow::Result<Programs> {
@@ -154,8 +155,8 @@ async fn start_server(scratch: &Scratch, program: &Path) -> anyhow::Result<(Supe
     Ok((process, kubeconfig))
 }
 
-/// The median of the rates. It is an error if there are no rounds, or if the watches of a round received no events.
-fn median(rounds: &[Requests]) -> anyhow::Result<f64> {
+/// The median request rate. It is an error if there are no rounds, or if the watches of a round received no events.
+fn median(rounds: &[RequestFigures]) -> anyhow::Result<f64> {
     let mut rates: Vec<f64> = rounds.iter().map(|round| round.rate).collect();
     rates.sort_by(f64::total_cmp);
     anyhow::ensure!(rounds.iter().all(|round| round.events > 0), "a round has no events");
@@ -163,7 +164,13 @@ fn median(rounds: &[Requests]) -> anyhow::Result<f64> {
 }
 
 /// Compares the figures with the targets. Returns the printed text and the JSON.
-fn outcome(size: Size, start: &Start, pods: &Pods, (simulated, real): (f64, f64), version: &str) -> Outcome {
+fn compare_with_targets(
+    size: Size,
+    start: &StartFigures,
+    pods: &PodFigures,
+    (simulated, real): (f64, f64),
+    version: &str,
+) -> Outcome {
     #[expect(clippy::cast_precision_loss, reason = "the figures are far below 2^52")]
     let (base, per_pod) =
         (pods.first_bytes as f64, pods.other_bytes as f64 / pods.count.saturating_sub(1).max(1) as f64);
@@ -210,9 +217,9 @@ mod tests {
 
     fn outcome_text(median_ms: f64, other_bytes: u64, rates: (f64, f64)) -> String {
         let size = Size { rounds: 1, pods: 1000, seconds: 1 };
-        let start = Start { first_ms: 9.0, median_ms };
-        let pods = Pods { count: 1000, first_bytes: 1 << 20, other_bytes, json_bytes: 5000 };
-        outcome(size, &start, &pods, rates, "v1").text
+        let start = StartFigures { first_ms: 9.0, median_ms };
+        let pods = PodFigures { count: 1000, first_bytes: 1 << 20, other_bytes, json_bytes: 5000 };
+        compare_with_targets(size, &start, &pods, rates, "v1").text
     }
 
     #[test]
@@ -225,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_median_requires_rounds_with_events() {
-        let round = |rate, events| Requests { rate, events };
+        let round = |rate, events| RequestFigures { rate, events };
         assert!((median(&[round(3.0, 1), round(1.0, 1), round(2.0, 1)]).unwrap() - 2.0).abs() < f64::EPSILON);
         assert!(median(&[round(1.0, 0)]).is_err());
         assert!(median(&[]).is_err());

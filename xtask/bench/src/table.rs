@@ -56,7 +56,7 @@ pub(super) fn legend(table: &Table, rows: &[&Row]) -> String {
     text
 }
 
-/// The figures of a row, in the order of the header.
+/// The figures of a row, in the order of the table's columns.
 pub(super) fn figure_cells(figures: &Figures, row: &Row) -> [String; 6] {
     [
         if figures.units > 1.0 { format!("{:.0}", figures.rate()) } else { String::new() },
@@ -126,7 +126,7 @@ fn format_number(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
-/// A duration with a unit chosen by its magnitude.
+/// Formats a duration in seconds, milliseconds or microseconds, depending on its length.
 pub(super) fn format_seconds(seconds: f64) -> String {
     match seconds {
         s if s >= 10.0 => format!("{s:.1} s"),

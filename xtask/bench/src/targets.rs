@@ -237,7 +237,8 @@ impl Metric {
     }
 }
 
-/// Returns the number of targets that are met, and the number of all targets except those with [`Verdict::NotCompared`].
+/// Returns the number of targets that are met, and the number of all targets except those with [`Verdict::NotCompared`]. A
+/// target with [`Verdict::NoFigure`] thus counts as compared.
 pub(super) fn count_met_and_compared(verdicts: &[Verdict]) -> (usize, usize) {
     let met = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Met(_))).count();
     let compared = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::NotCompared(_))).count();

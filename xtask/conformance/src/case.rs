@@ -29,7 +29,8 @@ impl Case {
         }
     }
 
-    /// Runs the case on one server. Returns one observation for each request that is compared.
+    /// Runs the case on one server. Returns one observation for each request that is compared, and the responses that the
+    /// scenario does not expect.
     ///
     /// # Errors
     /// When a request fails without a response, a step refers to a value that no response contains, or the server rejects

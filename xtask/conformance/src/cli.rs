@@ -53,7 +53,7 @@ pub struct Args {
 /// When the data files are invalid, no case matches the filters, a resource has no sample object, a server cannot be
 /// started, or a request fails without a response.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let samples = mutation::parse_samples(&read("objects.yaml")?)?;
+    let samples = mutation::parse_samples(&read_data_file("objects.yaml")?)?;
     let mut cases = read_cases(&samples)?;
     if !args.filters.is_empty() {
         cases.retain(|case| args.filters.iter().any(|filter| case.name().contains(filter)));
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let known = KnownDifferences::parse(&read("known.yaml")?, &read("mutations.txt")?)?;
+    let known = KnownDifferences::parse(&read_data_file("known.yaml")?, &read_data_file("mutations.txt")?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let source = match &args.assets {
         Some(folder) => Source::Assets(folder.clone()),
@@ -94,12 +94,13 @@ fn data_folder() -> &'static Path {
 }
 
 /// Reads a file of the folder `data`.
-fn read(name: &str) -> anyhow::Result<String> {
+fn read_data_file(name: &str) -> anyhow::Result<String> {
     let path = data_folder().join(name);
     std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Reads all cases: first the scenarios of the files, then the lifecycle scenario and the mutations of each sample.
+/// Returns all cases: first the scenarios of the files, then for each sample its lifecycle scenario, if it
+/// has one, and its mutations.
 fn read_cases(samples: &[Sample]) -> anyhow::Result<Vec<Case>> {
     let folder = data_folder().join("scenarios");
     let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
@@ -109,7 +110,7 @@ fn read_cases(samples: &[Sample]) -> anyhow::Result<Vec<Case>> {
     files.sort();
     let mut cases = Vec::new();
     for file in files {
-        let scenarios = scenario::parse(&file, &read(&format!("scenarios/{file}"))?)?;
+        let scenarios = scenario::parse(&file, &read_data_file(&format!("scenarios/{file}"))?)?;
         cases.extend(scenarios.into_iter().map(Case::Scenario));
     }
     for sample in samples {

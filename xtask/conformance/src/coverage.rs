@@ -23,12 +23,12 @@ const UNSTORED_RESOURCES: [&str; 7] = [
 ];
 
 /// Checks that each resource that supports the verb `create` has a sample, except the resources in
-/// [`UNSTORED_RESOURCES`]. `collections` are the paths of the samples' collections.
+/// [`UNSTORED_RESOURCES`]. `collection_paths` contains the path of each sample's collection.
 ///
 /// # Errors
 /// When a resource has no sample, or the server does not respond with a discovery document.
-pub(crate) async fn check(real: &Endpoint, collections: &BTreeSet<String>) -> anyhow::Result<()> {
-    let sampled: BTreeSet<String> = collections.iter().filter_map(|path| resource_of(path)).collect();
+pub(crate) async fn check(real: &Endpoint, collection_paths: &BTreeSet<String>) -> anyhow::Result<()> {
+    let sampled: BTreeSet<String> = collection_paths.iter().filter_map(|path| resource_of(path)).collect();
     let mut missing = Vec::new();
     for path in ["/api", "/apis"] {
         let mut call = Call::get(path);

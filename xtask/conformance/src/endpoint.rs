@@ -18,8 +18,8 @@ use crate::observation::Response;
 /// The default value of the request headers `content-type` and `accept`.
 const JSON: &str = "application/json";
 
-/// The admission plugins that are disabled in kube-apiserver. They add finalizers to volumes and taints to nodes. Only
-/// controllers remove these finalizers and taints, and the cluster has no controllers.
+/// The admission plugins that are disabled in kube-apiserver. The first adds finalizers to storage objects, and the second
+/// adds taints to nodes. Only controllers remove these finalizers and taints, and the cluster has no controllers.
 const DISABLED_PLUGINS: [&str; 2] = ["StorageObjectInUseProtection", "TaintNodesByCondition"];
 
 /// A running server, and a client that sends the requests of all cases to the server.
@@ -59,12 +59,12 @@ impl Call {
 impl Endpoint {
     /// Starts kube-sim on a loopback port.
     pub(crate) async fn start_simulated() -> anyhow::Result<Self> {
-        // The real control plane has no controllers and no kubelets. Therefore kube-sim runs without the controllers that
-        // delete objects.
+        // The real control plane has no controllers and no kubelets. Therefore kube-sim runs only its controller for
+        // CustomResourceDefinitions: kube-apiserver does the work of this controller itself.
         let controllers = [Controller::GarbageCollector, Controller::Namespace, Controller::Kubelet];
         let builder = controllers.into_iter().fold(Sim::builder(), SimBuilder::without_controller);
-        // The admission plugin `ServiceAccount` refuses a pod whose service account does not exist. kube-apiserver runs
-        // this plugin by default.
+        // By default, kube-apiserver refuses a pod whose service account does not exist. kube-sim without its controller
+        // for service accounts refuses such a pod only if this admission plugin is enabled explicitly.
         let sim = builder.admission_plugin(AdmissionPlugin::ServiceAccount).build();
         let listener = sim.serve_https(([127, 0, 0, 1], 0).into()).await.map_err(|error| anyhow!(error))?;
         let folder = tempfile::tempdir().context("cannot create a temporary folder")?;

@@ -38,12 +38,12 @@ impl KnownDifferences {
         Ok(Self { scenarios, mutations })
     }
 
-    /// Whether the case is known to differ.
+    /// Whether the responses of the case with this name are known to differ.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.scenarios.contains_key(name) || self.mutations.contains(name)
     }
 
-    /// The names in the data files that `different` does not contain. `different` contains the name of each case whose
+    /// Returns each name in the data files that is not in `different`. `different` contains the name of each case whose
     /// responses differ in this run. The developer has to remove the returned names from the data files.
     pub(crate) fn obsolete_names<'a>(
         &'a self,

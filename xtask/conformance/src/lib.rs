@@ -6,8 +6,8 @@
 //!   relevant headers and the body of each response have to be equal after `mask` has replaced the values that differ
 //!   in each run. A request of a scenario can exclude parts of the body from the comparison. The real server must accept
 //!   each request, or refuse it with the status that the scenario states.
-//! - `mutation`: the creation of an object of `data/objects.yaml` with one changed field. The HTTP status, the reason
-//!   and the invalid fields that the servers report have to be equal.
+//! - `mutation`: the creation of an object of `data/objects.yaml`, unchanged or with one changed field. The HTTP status,
+//!   the reason and the invalid fields that the servers report have to be equal.
 //!
 //! `coverage` checks that each resource that the real server stores has an object in `data/objects.yaml`.
 //!

@@ -40,7 +40,7 @@ pub(crate) fn mask(body: &mut Value, pointers: &[String]) {
     sort_managed_fields(body);
 }
 
-/// A key in the `extra` of a user. Its value identifies the credential of the user.
+/// A key in the field `extra` of a `UserInfo`. The value of this key identifies the credential of the user.
 const CREDENTIAL_ID_KEY: &str = "authentication.kubernetes.io/credential-id";
 
 /// The table columns whose cells differ in each run: times, durations, allocated addresses and the name of the user.
@@ -93,8 +93,8 @@ pub(crate) fn mask_texts(value: &mut Value) {
             }
         }
         Value::Object(map) => {
-            // If a patch cannot be decoded, the message of the cause contains the patched object. The prefix makes the
-            // first pattern match.
+            // If a patched object cannot be decoded, the response has a cause with the field `patch`. The message of this
+            // cause contains the patched object. With the prefix `patch: `, the message matches the first pattern.
             if map.get("field").is_some_and(|field| field == "patch")
                 && let Some(Value::String(text)) = map.get_mut("message")
             {

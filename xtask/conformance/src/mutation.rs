@@ -1,5 +1,5 @@
-//! `Sample`: a valid object of a built-in kind, and the cases that are derived from it. `Mutation`: a copy of the object
-//! with one changed field. A request with `dryRun=All` creates the copy.
+//! `Sample`: a valid object of a built-in kind, and the cases that are derived from it. `Mutation`: a copy of the object,
+//! unchanged or with one changed field. A request with `dryRun=All` creates the copy.
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use crate::endpoint::{Call, Endpoint};
 use crate::observation::Observation;
 use crate::scenario::Scenario;
 
-/// The label of the case that creates the sample itself.
+/// The label of the mutation without a change.
 const UNCHANGED_LABEL: &str = "unchanged";
 
 /// A valid object, and the path of its collection.
@@ -66,7 +66,7 @@ impl Sample {
         )
     }
 
-    /// First a mutation without a change, then one mutation for each of the [`changes`] of each value below the root.
+    /// First a mutation without a change. Then, for each value below the root, one mutation for each of its [`changes`].
     /// `apiVersion` and `kind` of the root stay unchanged.
     pub(crate) fn mutations(&self) -> Vec<Mutation> {
         let mutation = |label: &str, object: Value| Mutation {

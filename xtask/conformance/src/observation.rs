@@ -1,4 +1,4 @@
-//! `Response`: the response of a server. `Observation`: its comparable part.
+//! `Response`: the response of a server. `Observation`: the comparable part of a response.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -109,7 +109,7 @@ impl Response {
         Observation { request: request.to_owned(), seen }
     }
 
-    /// An observation of the status, the reason and the fields that the server found invalid. Omits the messages.
+    /// An observation of the status, the reason and the invalid fields that the server reports. Omits the messages.
     pub(crate) fn verdict(&self, request: &str) -> Observation {
         let causes = self.body["details"]["causes"].as_array();
         let mut fields: Vec<_> =

@@ -31,8 +31,8 @@ pub(crate) async fn run(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<V
     for endpoint in [&servers.real, &servers.simulated] {
         create_namespace(endpoint, SHARED_NAMESPACE).await?;
     }
-    // First run the cases that store nothing. The objects of other cases could appear in discovery documents, or have
-    // the names of mutated objects.
+    // First run the cases that store nothing. Objects that other cases store could change the discovery documents, or
+    // have the same names as the objects of mutations.
     let numbered = cases.into_iter().enumerate();
     let (first, rest): (Vec<_>, Vec<_>) = numbered.partition(|(_, case)| case.stores_nothing());
     let mut outcomes = run_concurrently(servers, first).await?;
@@ -81,7 +81,7 @@ async fn create_namespace(endpoint: &Endpoint, name: &str) -> anyhow::Result<()>
         (format!("/api/v1/namespaces/{name}/serviceaccounts"), account),
     ] {
         let response = endpoint.send(&Call::post(path.clone(), &object)).await?;
-        // The controllers of kube-sim may have created the account.
+        // The status 409 means that the object already exists.
         anyhow::ensure!(
             response.is_success() || response.status == 409,
             "{} {path}: {} {}",

@@ -23,7 +23,7 @@ use xtask_process::{Scratch, Supervised};
 #[derive(Debug)]
 pub struct Cluster {
     // Fields are dropped in this order: the clients of a component before the component, and the folder last.
-    pub(super) controllers: Option<Controllers>,
+    pub(super) pod_components: Option<PodComponents>,
     pub(super) api_servers: Vec<ApiServer>,
     pub(super) etcd: Etcd,
     pub(super) monitor: Monitor,
@@ -36,9 +36,10 @@ pub struct Cluster {
     pub(super) scratch: Scratch,
 }
 
-/// The components besides etcd and the API servers. Dropping a handle ends its component.
+/// The components besides etcd and the API servers: they create, schedule and simulate pods. Dropping a field ends its
+/// component.
 #[derive(Debug)]
-pub(super) struct Controllers {
+pub(super) struct PodComponents {
     pub(super) _kwok: Supervised,
     pub(super) _kubelet: Supervised,
     pub(super) _scheduler: Supervised,
@@ -68,7 +69,7 @@ impl Cluster {
 
     /// Whether the cluster runs controllers, a scheduler and kwok. Without them, pods do not run.
     pub fn runs_pods(&self) -> bool {
-        self.controllers.is_some()
+        self.pod_components.is_some()
     }
 
     /// The CA certificate of the servers, in PEM.
@@ -166,9 +167,9 @@ impl Cluster {
         TcpProxy::listen(self.api_servers[0].port()).await
     }
 
-    /// Expires all earlier resource versions and continue tokens: a later request that contains one gets 410 Gone.
-    /// Compacts etcd, then restarts each API server, because the watch cache of the server still serves earlier versions.
-    /// Returns the oldest valid resource version.
+    /// Expires all earlier resource versions and continue tokens: a watch from such a version, a list at exactly such a
+    /// version and a list with such a token get 410 Gone. Compacts etcd, then restarts each API server, because the watch
+    /// cache of a running server still serves earlier versions. Returns the oldest valid resource version.
     ///
     /// # Errors
     /// When a request to etcd fails, or an API server does not become ready again.

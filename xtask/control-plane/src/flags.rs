@@ -47,7 +47,7 @@ impl Files {
         self.path(&format!("audit-{index}.log"))
     }
 
-    /// The path of the file `name`, as text.
+    /// The path of the file with this name, as text.
     fn path_string(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }

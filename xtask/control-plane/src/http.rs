@@ -135,7 +135,7 @@ async fn send_on(
         biased;
         result = &mut exchange => result,
         result = &mut connection => {
-            // The connection may end before `exchange` has read the complete response from the buffer.
+            // The connection may end before `exchange` has read the complete response from hyper's buffer.
             match result {
                 Ok(()) => exchange.await,
                 Err(error) => Err(error.into()),

@@ -41,7 +41,7 @@ struct User<'a> {
     client_key_data: Option<String>,
 }
 
-/// Writes a kubeconfig with one context to a file that only its owner can read.
+/// Writes a kubeconfig with one context to a file. The permissions of the file are those of [`write_private`].
 pub(crate) fn write(
     path: &Path,
     server: &str,

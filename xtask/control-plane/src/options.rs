@@ -116,7 +116,8 @@ impl Options {
     }
 
     /// Sets the admission plugins that the API servers do not run. Without controllers, the default is
-    /// `ServiceAccount`, because only a controller creates the account `default` of a namespace.
+    /// `ServiceAccount`: this plugin refuses pods without an existing service account, and only a controller creates the
+    /// account `default` of a namespace.
     #[must_use]
     pub fn disabled_admission_plugins(mut self, plugins: &[&'static str]) -> Self {
         self.disabled_admission_plugins = Some(plugins.to_vec());

@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// Verifies a new server certificate of the authority for the server name `name`.
+    /// Lets `authority` create a server certificate, and verifies that the certificate is valid for the server `name`.
     fn verify_server_certificate(authority: &Authority, name: &'static str) -> Result<(), rustls::Error> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.certificate().as_bytes()).unwrap()).unwrap();

@@ -8,7 +8,7 @@ use http::Method;
 
 use super::api_server::ApiServer;
 use super::build::{Binaries, Cache, PodPrograms};
-use super::control_plane::{Cluster, Controllers};
+use super::control_plane::{Cluster, PodComponents};
 use super::etcd::Etcd;
 use super::flags::{self, Files};
 use super::health::{Death, Monitor};
@@ -59,7 +59,7 @@ impl Cluster {
     }
 }
 
-/// Whether a component died because its port was in use.
+/// Whether `error` is the death of a component whose log says that a port was in use.
 fn is_port_conflict(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Death>().is_some_and(|death| ports::log_has_conflict(&death.log))
 }
@@ -71,8 +71,8 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     let logs = create_log_folder(options, scratch.path())?;
     let monitor = Monitor::new(scratch.path().to_owned(), logs);
     let ports = ports::choose_free(options.api_servers + 4)?;
-    let (etcd_port, peer_port, node_ports, server_ports) =
-        (ports[0], ports[1], NodePorts { kwok: ports[2], kubelet: ports[3] }, &ports[4..]);
+    let (etcd_port, peer_port, simulator_ports, server_ports) =
+        (ports[0], ports[1], SimulatorPorts { kwok: ports[2], kubelet: ports[3] }, &ports[4..]);
 
     options.progress.step("starting etcd");
     let flags = flags::etcd(&files, etcd_port, peer_port);
@@ -106,17 +106,18 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     let version =
         version["gitVersion"].as_str().context("the server's /version has no gitVersion")?.to_owned();
 
-    let controllers = match &binaries.pod_programs {
+    let pod_components = match &binaries.pod_programs {
         _ if !options.controllers => None,
         Some(pod_programs) => Some(
-            start_controllers(options, pod_programs, &files, &authority, first, &monitor, node_ports).await?,
+            start_pod_components(options, pod_programs, &files, &authority, first, &monitor, simulator_ports)
+                .await?,
         ),
         None => None,
     };
     let kubectl = binaries.kubectl.clone();
     let source = options.source.clone();
     Ok(Cluster {
-        controllers,
+        pod_components,
         api_servers,
         etcd,
         monitor,
@@ -164,22 +165,22 @@ fn write_server_files(
 
 /// The ports of the programs that simulate the nodes.
 #[derive(Debug, Clone, Copy)]
-struct NodePorts {
+struct SimulatorPorts {
     kwok: u16,
     kubelet: u16,
 }
 
 /// Starts kube-controller-manager, kube-scheduler, kwok and the stand-in for the kubelets. Creates the nodes, and waits
 /// until they are Ready and the namespace `default` has its default service account.
-async fn start_controllers(
+async fn start_pod_components(
     options: &Options,
     pod_programs: &PodPrograms,
     files: &Files,
     authority: &Authority,
     server: &ApiServer,
     monitor: &Monitor,
-    ports: NodePorts,
-) -> anyhow::Result<Controllers> {
+    ports: SimulatorPorts,
+) -> anyhow::Result<PodComponents> {
     let write_kubeconfig = |file: &str, user: &str, group| {
         let identity: Identity = authority.client(user, group)?;
         let credentials = Credentials::Certificate(identity);
@@ -192,7 +193,7 @@ async fn start_controllers(
 
     options.progress.step("starting controllers and nodes");
     let gates = &options.feature_gates;
-    let controllers = Controllers {
+    let pod_components = PodComponents {
         _kubelet: monitor.start("kubelet", &pod_programs.kubelet, &flags::kubelet(files, ports.kubelet))?,
         _kwok: monitor.start(
             "kwok",
@@ -229,5 +230,5 @@ async fn start_controllers(
             Ok(Some(()))
         })
         .await?;
-    Ok(controllers)
+    Ok(pod_components)
 }

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closes_old_connections_and_forwards_new_ones() {
+    async fn a_redirect_closes_old_connections_and_forwards_new_ones() {
         let (one, two) = (start_server_with_name("one").await, start_server_with_name("two").await);
         let proxy = TcpProxy::listen(one).await.unwrap();
         let (name, mut first) = connect(&proxy).await;

@@ -1,6 +1,6 @@
-//! Tests of `cargo xtask cluster`. An interrupt, a kill or the death of a component leaves no process. The folder is
-//! removed at once, or by a later run. A build is cached. Errors contain the cause. Shell scripts stand in for Go, etcd and
-//! kube-apiserver.
+//! Tests of `cargo xtask cluster`. An interrupt, a kill or the death of a component leaves no process. The temporary folder
+//! of the cluster is removed at once, or by a later run. A build is cached. Errors contain the cause. Shell scripts stand in
+//! for Go, etcd and kube-apiserver.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -178,7 +178,7 @@ fn a_port_conflict_causes_another_attempt() {
 }
 
 #[test]
-fn an_interrupt_during_a_build_leaves_no_process_and_no_folder() {
+fn an_interrupt_or_kill_during_a_build_leaves_no_process_and_no_folder() {
     for how in [Signal::INT, Signal::KILL] {
         let sandbox = sandbox_with_go();
         fs::write(sandbox.path("during-build"), "setsid sleep 1001 & sleep 1002").unwrap();

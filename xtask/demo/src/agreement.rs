@@ -1,4 +1,5 @@
-//! Compares the stores with the objects on the server at the end of the demo. This module changes nothing.
+//! Compares the stores of the reflector, the informer and the controller with the server's objects at the end of the demo.
+//! This module changes no objects.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! A pod reflector (`pods`), a node informer (`nodes`) and a controller of the custom resource `Site` (`site`) use the
 //! server over TLS. At the same time, `editor` changes the sites, and `administrator` scales deployments and drains nodes.
-//! The built-in controllers of kube-sim react. `view` shows the progress, and `summary` shows the totals. Every number
+//! The built-in controllers of kube-sim react. `view` shows the progress, and `summary` shows the totals. Every count
 //! comes from a store, from the server, or from a counter in `tally`.
 
 mod administrator;

@@ -39,7 +39,8 @@ pub(super) fn not_ready_condition(node: &Node) -> Option<&NodeCondition> {
 /// Counts the events of the node informer, and records which nodes are not ready.
 struct NodeObserver {
     pods: Api<Pod>,
-    /// The names of the nodes that are not ready. The value is the time at which the informer reported the change.
+    /// The nodes that are not ready, by name. The value is the time at which the informer reported that the node was not
+    /// ready.
     broken: HashMap<String, Instant>,
     tally: Arc<Tally>,
 }

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use super::tally::Tally;
 
-/// The field manager of the controller's writes.
+/// The field manager of the pages that the controller applies.
 const FIELD_MANAGER: &str = "site-controller";
 /// The label of each page's config map. Its value is the name of the site.
 const SITE_LABEL: &str = "demo.example.com/site";

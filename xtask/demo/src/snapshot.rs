@@ -21,7 +21,8 @@ pub(super) struct Snapshot {
     /// The number of pods by state.
     pub(super) pods: BTreeMap<&'static str, usize>,
     pub(super) pod_versions: Versions,
-    /// The total number of pods that were added, changed or deleted between consecutive snapshots.
+    /// The number of pods that were added, changed or deleted between two consecutive snapshots, summed over all
+    /// snapshots.
     pub(super) pod_changes: u64,
     pub(super) nodes: usize,
     /// The names of the nodes that are not ready.
@@ -83,7 +84,7 @@ impl Snapshot {
     }
 
     /// The number of pods that are running and ready.
-    pub(super) fn running_pods(&self) -> usize {
+    pub(super) fn running_pod_count(&self) -> usize {
         self.pods.get(RUNNING).copied().unwrap_or_default()
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::snapshot::{RUNNING, Snapshot};
 use super::tally::Tally;
 
-/// The interval between two lines with the state, if stdout is not a terminal.
+/// The interval between two lines with the state of the demo, if stdout is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 /// The redraw rate on a terminal.
 const REDRAWS_PER_SECOND: u8 = 10;
@@ -22,13 +22,13 @@ pub(super) struct View {
     output: Output,
 }
 
-/// The form in which the state is displayed.
+/// The form in which the view displays the state of the demo.
 enum Output {
     Terminal(Box<Rows>),
     Lines { next: Instant },
 }
 
-/// The rows on a terminal, from top to bottom.
+/// The rows on a terminal, from top to bottom, and the [`MultiProgress`] that draws them.
 struct Rows {
     all: MultiProgress,
     title: ProgressBar,
@@ -59,7 +59,7 @@ impl View {
         }
     }
 
-    /// Displays the current state. If stdout is not a terminal, does so at most once per [`LINE_INTERVAL`].
+    /// Displays the current state. If stdout is not a terminal, does so about once per [`LINE_INTERVAL`].
     pub(super) fn show(&mut self, sim: &Sim, tally: &Tally, snapshot: &Snapshot) {
         let texts = RowTexts::of(sim, tally, snapshot);
         match &mut self.output {
@@ -114,7 +114,7 @@ impl Rows {
         };
         let done = usize::try_from(snapshot.pages_done.min(snapshot.pages_wanted)).unwrap_or(0);
         let wanted = usize::try_from(snapshot.pages_wanted).unwrap_or(0);
-        set(&self.pods, snapshot.running_pods(), snapshot.pod_count(), &texts.pods);
+        set(&self.pods, snapshot.running_pod_count(), snapshot.pod_count(), &texts.pods);
         set(&self.nodes, snapshot.nodes - snapshot.broken.len(), snapshot.nodes, &texts.nodes);
         set(&self.sites, done, wanted, &texts.sites);
         self.total.set_message(texts.total.clone());
@@ -139,7 +139,7 @@ struct RowTexts {
 impl RowTexts {
     /// The texts for the current state.
     fn of(sim: &Sim, tally: &Tally, snapshot: &Snapshot) -> Self {
-        let mut states = vec![format!("{} {RUNNING}", snapshot.running_pods())];
+        let mut states = vec![format!("{} {RUNNING}", snapshot.running_pod_count())];
         states.extend(
             snapshot
                 .pods

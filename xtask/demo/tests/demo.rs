@@ -13,12 +13,12 @@ use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-demo");
 
-/// The number before `word` in the summary's line that begins with `line`.
+/// The number before `word` in the summary's line that begins with `label`.
 #[track_caller]
-fn summary_number(text: &str, line: &str, word: &str) -> u64 {
-    let found = text.lines().map(str::trim).find(|found| found.starts_with(line));
+fn summary_number(text: &str, label: &str, word: &str) -> u64 {
+    let line = text.lines().map(str::trim).find(|line| line.starts_with(label));
     let words: Vec<_> =
-        found.unwrap_or_else(|| panic!("no {line} in {text}")).split([' ', ',', '(', ')']).collect();
+        line.unwrap_or_else(|| panic!("no {label} in {text}")).split([' ', ',', '(', ')']).collect();
     let at = words.iter().position(|other| *other == word);
     let at = at.unwrap_or_else(|| panic!("no {word} in {words:?}"));
     words[..at].iter().rev().find(|word| !word.is_empty()).and_then(|number| number.parse().ok()).unwrap()
@@ -33,7 +33,7 @@ fn reflector_informer_and_controller_agree_with_the_server() {
     assert!(start.elapsed() >= Duration::from_secs(6));
     assert!(text.contains("over TLS, seed 1"), "{text}");
     assert!(text.lines().filter(|line| line.contains("[pods ")).count() >= 2, "{text}");
-    for (line, word) in [
+    for (label, word) in [
         ("objects", "pods"),
         ("objects", "nodes"),
         ("objects", "sites"),
@@ -45,7 +45,7 @@ fn reflector_informer_and_controller_agree_with_the_server() {
         ("operator", "nodes"),
         ("operator", "pods"),
     ] {
-        assert!(summary_number(&text, line, word) > 0, "no {word}: {text}");
+        assert!(summary_number(&text, label, word) > 0, "no {word}: {text}");
     }
     let reconciles = text.lines().find_map(|line| line.trim().strip_prefix("reconciles")).unwrap();
     assert!(reconciles.trim().split(' ').next().unwrap().parse::<u64>().unwrap() > 0, "{text}");

@@ -58,7 +58,7 @@ impl Need {
 /// A test of one behaviour. The test must pass on every server that has the capabilities in `needs`.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
-    /// The name of the function, which states the tested behaviour.
+    /// The name of the case's function. The name states the tested behaviour.
     pub(crate) name: &'static str,
     /// The capabilities that the server must have.
     pub(crate) needs: &'static [Need],
@@ -83,7 +83,7 @@ pub(crate) struct Suite {
 }
 
 /// Defines the constant `SUITE` of a file. The arguments are the name of the suite and its cases. A case is a function
-/// `async fn(Env) -> Outcome`. If the case has needs, they follow the function in brackets.
+/// `async fn(Env) -> Outcome`. If a case has needs, the brackets after the function's name contain them.
 macro_rules! suite {
     ($name:literal: $($case:ident $([$($need:ident),+])?),+ $(,)?) => {
         /// The cases of this file.

@@ -33,8 +33,9 @@ pub(crate) enum ServerChoice {
 }
 
 impl ServerChoice {
-    /// Selects the server if no command line option selects it. `assets` is the value of `KUBEBUILDER_ASSETS`. If `assets`
-    /// is missing or empty, the server is built from source. If not, the server is etcd and kube-apiserver from `assets`.
+    /// Returns the choice for a command line that has no option for the server. `assets` is the value of
+    /// `KUBEBUILDER_ASSETS`. If `assets` is missing or empty, the server is built from source. If not, the server is etcd
+    /// and kube-apiserver from `assets`.
     pub(crate) fn from_environment(assets: Option<PathBuf>) -> Self {
         match assets.filter(|folder| !folder.as_os_str().is_empty()) {
             Some(folder) => Self::Assets(folder),
@@ -93,7 +94,7 @@ struct Target {
 }
 
 /// Builds the examples of the whole workspace. Returns the path of each executable, with the example's name as the key.
-/// Uses the same features as `cargo xtask test`: cargo then reuses the results of that build.
+/// Uses the same features as `cargo xtask test`: cargo then reuses what that command has built.
 ///
 /// # Errors
 /// When cargo cannot be started, or the examples do not compile.

@@ -155,7 +155,7 @@ async fn run_on(
     let mut server = tokio::select! {
         biased;
         interrupt = interrupts.next() => return Ok(RunEnd::Interrupted(interrupt.announce())),
-        server = prepare(choice, &selected) => server?,
+        server = prepare_server(choice, &selected) => server?,
     };
     let duration = Duration::from_secs(args.churn_seconds);
     server.set_churn(Churn { objects: args.churn_objects, duration });
@@ -199,7 +199,7 @@ async fn run_on(
 }
 
 /// Starts the server, and prepares the programs that the selected cases need.
-async fn prepare(choice: ServerChoice, selected: &[SelectedCase]) -> anyhow::Result<Server> {
+async fn prepare_server(choice: ServerChoice, selected: &[SelectedCase]) -> anyhow::Result<Server> {
     let examples = async {
         if runner::any_case_needs(selected, Need::Examples) {
             choice::build_examples().await.map(Some)
@@ -233,9 +233,9 @@ async fn prepare(choice: ServerChoice, selected: &[SelectedCase]) -> anyhow::Res
     Ok(server)
 }
 
-/// Compiles the program that describes the Protobuf messages: one compilation for each Kubernetes version, with the modules
-/// of the version. The first compilation can exceed the time limit of a case. Ignores failures: the case that runs the
-/// program reports them.
+/// Compiles and runs the program that describes the Protobuf messages: once for each Kubernetes version, with the modules
+/// of the version. Ignores the output and all failures: the case that runs the program again checks the output. The first
+/// compilation can exceed the time limit of a case.
 ///
 /// # Cancel safety
 /// Dropping the future kills Go.

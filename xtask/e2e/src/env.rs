@@ -1,5 +1,5 @@
 //! `Env`: the environment of a case. It provides the case's namespace, clients and unique names. A case that declares
-//! the corresponding needs can also control the server. This module must not use [`super::runner`].
+//! needs such as `Components` can also control the server. This module must not use [`super::runner`].
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

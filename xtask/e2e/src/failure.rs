@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 
-/// The result of a case.
+/// The result of a case, or of a step in a case.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
 /// An error, and the location of the `?` or check that failed.

@@ -60,16 +60,16 @@ impl Languages {
     /// # Cancel safety
     /// Dropping the future kills pip, and leaves the cache folder unchanged.
     pub(crate) async fn prepare_python(&mut self) {
-        self.python = install_python().await.map_err(|reason| format!("{reason:#}"));
+        self.python = install_python_clients().await.map_err(|reason| format!("{reason:#}"));
     }
 
     /// The path of the Go program, or the reason for the program's absence.
-    pub(crate) fn go(&self) -> Result<PathBuf, &str> {
+    pub(crate) fn go_program(&self) -> Result<PathBuf, &str> {
         self.go.as_ref().map(|folder| folder.path().join(GO_PROGRAM)).map_err(String::as_str)
     }
 
     /// The path of the Python interpreter, or the reason for the interpreter's absence.
-    pub(crate) fn python(&self) -> Result<&Path, &str> {
+    pub(crate) fn python_interpreter(&self) -> Result<&Path, &str> {
         self.python.as_deref().map_err(String::as_str)
     }
 }
@@ -131,7 +131,7 @@ async fn build_go_program() -> anyhow::Result<TempDir> {
 
 /// Installs the clients in a virtual environment in the cache folder, unless the folder has a complete environment with
 /// the same requirements. Returns the path of the environment's interpreter.
-async fn install_python() -> anyhow::Result<PathBuf> {
+async fn install_python_clients() -> anyhow::Result<PathBuf> {
     const PROBE: &str = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])";
     let version = run_to_end(Command::new("python3").args(["-c", PROBE]), STEP_TIMEOUT).await;
     let version =

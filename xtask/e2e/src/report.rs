@@ -37,7 +37,7 @@ pub(crate) struct Report {
 impl Report {
     /// Prints and records the result of a case.
     pub(crate) fn record(&self, name: &str, result: CaseResult) {
-        println!("{}", format_line(name, &result));
+        println!("{}", format_result(name, &result));
         self.results.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), result));
     }
 
@@ -58,12 +58,13 @@ impl Report {
     pub(crate) fn failures(&self) -> Vec<String> {
         let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = results.iter().filter(|(_, result)| matches!(result, CaseResult::Failed(_)));
-        failed.map(|(name, result)| format_line(name, result)).collect()
+        failed.map(|(name, result)| format_result(name, result)).collect()
     }
 }
 
-/// The printed line of a case: its result, its name, and its running time, its error or the reason why it was skipped.
-fn format_line(name: &str, result: &CaseResult) -> String {
+/// The text that the report prints for a case: the result, the name of the case, and a detail. The detail is the running
+/// time, the error, or the reason why the case was skipped.
+fn format_result(name: &str, result: &CaseResult) -> String {
     match result {
         CaseResult::Passed(time) => format!("passed   {name} ({:.1} s)", time.as_secs_f32()),
         CaseResult::Failed(error) => format!("FAILED   {name}\n         {error}"),

@@ -224,8 +224,8 @@ impl Server {
         match need {
             Need::Examples => self.examples.as_ref().err().map(String::as_str),
             Need::Go => (!*HAS_GO).then_some("there is no `go` on the PATH"),
-            Need::GoProgram => self.languages.go().err(),
-            Need::Python => self.languages.python().err(),
+            Need::GoProgram => self.languages.go_program().err(),
+            Need::Python => self.languages.python_interpreter().err(),
             _ => self.unmet_needs.iter().find(|(unmet, _)| *unmet == need).map(|(_, reason)| reason.as_str()),
         }
     }

@@ -22,11 +22,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::{Failure, Outcome};
 
-/// The interval at which [`eventually`] polls.
+/// The pause between two calls of the probe in [`eventually`].
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The key and value of the label that marks cluster-scoped objects of a run. A user can find the objects of a
-/// killed run by this label.
+/// The key and value of the label that marks the namespaces of the cases, and most other cluster-scoped objects of a run.
+/// A user can find these objects by the label after a run was killed.
 pub(crate) const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kube-xtask-e2e");
 
 /// Metadata with a name.

@@ -1,4 +1,4 @@
-//! The variants of a run: the version of HTTP and the format of the clients, and the Kubernetes version of the server.
+//! The variants of a run: the version of HTTP and the format that the clients use, and the Kubernetes version of the server.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ enum Format {
     Auto,
 }
 
-/// The version of HTTP and the format of the clients of a run.
+/// The version of HTTP and the format that the clients of a run use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Protocol {
     /// The version of HTTP that the clients use

@@ -1,4 +1,4 @@
-//! `WebhookServer`: a TLS server on a loopback port that records and answers the calls of webhooks.
+//! `WebhookServer`: a TLS server for webhooks. It listens on a loopback port, and records and answers the calls.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -67,7 +67,7 @@ impl WebhookServer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen")?;
         let address = listener.local_addr()?;
         let hooks = Hooks::default();
-        let task = tokio::spawn(accept(listener, acceptor, hooks.clone()));
+        let task = tokio::spawn(serve(listener, acceptor, hooks.clone()));
         Ok(Self { address, authority, hooks, task })
     }
 
@@ -85,7 +85,7 @@ impl WebhookServer {
         &self.authority
     }
 
-    /// The `clientConfig` of a webhook that calls a path.
+    /// The `clientConfig` of a webhook whose calls go to a path.
     pub(crate) fn client_config(&self, path: &str) -> Value {
         json!({"url": self.url(path), "caBundle": self.authority})
     }
@@ -131,7 +131,7 @@ fn generate_certificates(names: &[String]) -> anyhow::Result<(String, TlsAccepto
     Ok((STANDARD.encode(ca_certificate.pem()), TlsAcceptor::from(Arc::new(config))))
 }
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, hooks: Hooks) {
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, hooks: Hooks) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}

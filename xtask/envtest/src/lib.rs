@@ -41,7 +41,8 @@ pub struct Args {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When the project is not a Go module, Go is missing, a build fails, or `go test` fails although no test has failed.
+/// When the project is not a Go module, Go is missing, kube-sim or Kubernetes cannot be built, or `go test` fails but
+/// reports no failed test, package or build.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! `Report`: the result of `go test -json`. This module parses the events and runs nothing.
+//! `Report`: the result of `go test -json`. This module parses the events that `go test` prints, and runs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -49,7 +49,7 @@ async fn exec(request: ExecRequest, mut streams: Streams) -> Result<i32, Contain
     Ok(status.code().unwrap_or(1))
 }
 
-/// The error of a program that cannot be started. If the program does not exist, the error has the message of Go.
+/// The error of a program that cannot be started. If the program does not exist, the message is the same as in Go.
 fn spawn_error(program: &str, error: &std::io::Error) -> ContainerError {
     match error.kind() {
         ErrorKind::NotFound if program.contains('/') => {
@@ -60,7 +60,7 @@ fn spawn_error(program: &str, error: &std::io::Error) -> ContainerError {
     }
 }
 
-/// Copies an output of the process to the client.
+/// Copies an output of a process to the client.
 async fn forward(from: Option<impl AsyncRead + Unpin>, to: &mut Output) -> std::io::Result<()> {
     if let Some(mut from) = from {
         copy(&mut from, to).await?;
@@ -68,7 +68,7 @@ async fn forward(from: Option<impl AsyncRead + Unpin>, to: &mut Output) -> std::
     Ok(())
 }
 
-/// Sends the input back; without input, writes one line.
+/// Sends the client's input back to the client. If the input is empty, sends one line.
 async fn attach(_: AttachRequest, mut streams: Streams) -> Result<(), ContainerError> {
     let copied = copy(&mut streams.stdin, &mut streams.stdout).await?;
     if copied == 0 {

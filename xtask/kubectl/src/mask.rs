@@ -42,7 +42,7 @@ const PATTERNS: [(&str, &str); 25] = [
 ];
 
 /// An age, as kubectl prints it: in seconds up to two minutes, in minutes and seconds up to ten minutes, and then in
-/// minutes, hours and days. A quantity such as `100m` is not an age.
+/// minutes, hours and days. Three digits before `m` are a quantity, such as `100m`, and not an age.
 const AGE: &str =
     r"(?m)(^|[^:\s](?:[ \t]+\(?|\())(?:1?\d?\ds|[2-9]m(?:\d+s)?|\d\dm|\d+h(?:\d+m)?|\d+d(?:\d+h)?)( |\)|$)";
 

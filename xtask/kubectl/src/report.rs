@@ -9,7 +9,7 @@ use crate::known::KnownDifferences;
 use crate::script::{Script, Step};
 use crate::session::Observation;
 
-/// The counts and names of the differences in a run. A known difference is printed only if `verbose` is true.
+/// The counts of the differences in a run, and the names of the commands whose results differ.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     known: &'a KnownDifferences,
@@ -98,8 +98,8 @@ fn difference(step: &Step, real: &Observation, simulated: &Observation) -> Optio
     (!text.is_empty()).then_some(text)
 }
 
-/// The lines between the common beginning and the common end of two texts: first those of the real server with `-`,
-/// then those of kube-sim with `+`.
+/// The lines between the common beginning and the common end of two texts: first the lines of `real` with `-`, then the
+/// lines of `simulated` with `+`.
 fn changed_lines(real: &str, simulated: &str) -> String {
     let (real, simulated): (Vec<_>, Vec<_>) = (real.lines().collect(), simulated.lines().collect());
     let begin = real.iter().zip(&simulated).take_while(|(one, other)| one == other).count();

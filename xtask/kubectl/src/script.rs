@@ -46,7 +46,7 @@ pub(crate) struct Step {
     pub(crate) quiet: bool,
 }
 
-/// A step in the form of the file: only a command, or a map with options.
+/// A step as the file contains it: only a command, or a map with options.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum StepText {

@@ -32,7 +32,7 @@ pub(crate) struct Session<'a> {
     kubectl: &'a Kubectl,
     server: &'a Server,
     namespace: String,
-    /// The home folder of the commands. Its subfolder `work` is their working folder.
+    /// The home folder of the commands. The commands run in its subfolder `work`.
     folder: PathBuf,
 }
 

@@ -10,7 +10,7 @@
 //!   only, not to their descendants.
 //! - The supervisor starts the program through `__exec`, which sets the parent death signal and replaces itself with
 //!   the program. Without `__exec`, etcd and kube-apiserver keep running if the supervisor is killed (`pkill -9 xtask`, or
-//!   the kernel's OOM killer). `Command::pre_exec` could set the signal in the supervisor, but is unsafe.
+//!   the kernel's OOM killer). `Command::pre_exec` could set the signal without `__exec`, but is `unsafe`.
 //!
 //! [`main`] runs both subcommands. Therefore the `main` function of each binary must only call [`main`].
 //!

@@ -18,7 +18,7 @@ const PREFIX: &str = "kube-xtask-";
 /// The prefix of the name of a folder that is not yet locked.
 const NEW_PREFIX: &str = ".kube-xtask-new-";
 /// The age at which a sweep removes a folder with [`NEW_PREFIX`]. A folder of this age remains from a run that was killed
-/// before it locked the folder.
+/// before it renamed the folder.
 const NEW_MAX_AGE: Duration = Duration::from_secs(600);
 /// The name of the lock file in each folder.
 const LOCK_FILE: &str = "lock";

@@ -80,8 +80,8 @@ struct Outcome {
 /// Starts the program, and waits until the program ends. Ends the program if SIGTERM arrives or the parent ends.
 async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     let mut term = signal(SignalKind::terminate())?;
-    // The terminal sends SIGINT and SIGHUP to the program, the parent and the supervisor. These handlers keep the
-    // signals from ending the supervisor: only the parent decides when the supervisor ends.
+    // With `--foreground`, the terminal sends SIGINT and SIGHUP to the program, the parent and the supervisor. These
+    // handlers keep the signals from ending the supervisor: only the parent decides when the supervisor ends.
     let _int = signal(SignalKind::interrupt())?;
     let _hangup = signal(SignalKind::hangup())?;
     let mut parent = Parent::watch(args.parent)?;

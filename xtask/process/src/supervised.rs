@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::launch::Launch;
 
-/// The time between the end of the program's grace period and the SIGKILL of its supervisor.
+/// The time after the program's grace period at which a dropped handle kills the supervisor (SIGKILL).
 const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
 
 /// The exit status of a program that has ended.
@@ -156,7 +156,7 @@ impl Supervised {
     /// Kills the program (SIGKILL), as in a crash, and waits for its end.
     ///
     /// # Errors
-    /// When the program has already ended.
+    /// When [`Self::signal`] fails.
     ///
     /// # Cancel safety
     /// The program may or may not have been killed.
@@ -169,7 +169,7 @@ impl Supervised {
     /// Sends SIGTERM to the program, and SIGKILL if it has not ended after `limit`.
     ///
     /// # Errors
-    /// When the program has already ended.
+    /// When [`Self::signal`] fails.
     ///
     /// # Cancel safety
     /// SIGTERM may have been sent; the program may continue until this handle is dropped.

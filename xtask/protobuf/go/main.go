@@ -2,7 +2,7 @@
 // recursively the messages of the fields.
 //
 // The program reads the tags of the Go types, and not the .proto files. The .proto files do not show which fields are
-// pointers, and which fields JSON omits. Some names differ between Protobuf and JSON.
+// pointers, which fields JSON omits, and which fields have another name in JSON.
 package main
 
 import (
@@ -86,7 +86,7 @@ func main() {
 	}
 }
 
-// Whether this program prints the kind, because the client can read the kind as Protobuf. From the package meta/v1, the
+// Whether the client can read the kind as Protobuf. The program prints only these kinds. From the package meta/v1, the
 // client reads only Status, PartialObjectMetadata and PartialObjectMetadataList. A type without a Protobuf codec of its
 // own cannot be sent as Protobuf.
 func isSelected(gvk schema.GroupVersionKind, goType reflect.Type) bool {

@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let schemas = schema_lines(&documents)?;
     let columns = column_lines(&server, &groups)?;
     let policy = policy::lines(&server)?;
-    let system_objects = system::lines(&server)?;
+    let system_objects = system::object_lines(&server)?;
     let descriptions = open_api::description_lines(&documents);
     let paths = open_api::path_lines(&server.get("/openapi/v2")?)?;
     std::fs::create_dir_all(&args.out)
@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a data file into the folder of the arguments.
+/// Writes the data file `name` into the folder `args.out`.
 fn write_file(args: &Args, name: &str, text: &str) -> anyhow::Result<()> {
     let path = args.out.join(name);
     std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))

@@ -30,8 +30,8 @@ pub(super) fn description_lines(documents: &BTreeMap<String, Value>) -> String {
     lines
 }
 
-/// Adds each description with its JSON pointer to `found`: the description of a schema, and the descriptions in its
-/// `properties`, `items` and `additionalProperties`.
+/// Adds the description of a schema, and the descriptions in its `properties`, `items` and `additionalProperties`, to
+/// `found`. Each description has the JSON pointer of the schema that it describes.
 fn collect_descriptions(schema: &Value, pointer: &str, found: &mut BTreeSet<(String, String)>) {
     if let Some(text) = schema["description"].as_str() {
         found.insert((pointer.to_owned(), text.to_owned()));

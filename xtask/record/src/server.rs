@@ -26,7 +26,8 @@ impl Server {
         Self::new(url, token.map(str::to_owned), authority.as_deref(), None)
     }
 
-    /// The server of the current context of KUBECONFIG (a single file), else of `~/.kube/config`.
+    /// The server and the credentials that a kubeconfig selects by its current context. The kubeconfig is the single file
+    /// that KUBECONFIG names, else `~/.kube/config`.
     pub(super) fn from_kubeconfig() -> anyhow::Result<Self> {
         let path = match std::env::var_os("KUBECONFIG") {
             Some(path) if !path.is_empty() => PathBuf::from(path),
@@ -113,7 +114,7 @@ impl Server {
         Ok(expect_string(&self.get("/version")?["gitVersion"])?.to_owned())
     }
 
-    /// Requests `path` with this `Accept` header, and returns the JSON of the response.
+    /// Requests `path` with the `Accept` header `accept`, and returns the JSON of the response.
     fn fetch(&self, path: &str, accept: &str) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.url);
         let mut request = self.agent.get(&url).header("accept", accept);
@@ -127,14 +128,14 @@ impl Server {
     }
 }
 
-/// The entry with the name `name` in the list `list` of a kubeconfig.
+/// Finds the entry `name` in a list of a kubeconfig, such as `contexts`.
 fn find_entry<'a>(config: &'a Value, list: &str, name: &str) -> anyhow::Result<&'a Value> {
     let entries = config[list].as_array();
     let found = entries.and_then(|entries| entries.iter().find(|entry| entry["name"] == name));
     found.with_context(|| format!("the kubeconfig has no {name:?} among its {list}"))
 }
 
-/// The string in a JSON value.
+/// The JSON value as a string; an error if it is not a string.
 fn expect_string(value: &Value) -> anyhow::Result<&str> {
     value.as_str().context("a string is missing in the kubeconfig or the server's response")
 }

@@ -63,7 +63,7 @@ fn configured_values() -> [(&'static str, &'static str, Value); 13] {
 /// Requests the objects, and returns the text of `system_objects.jsonl`: one line per object. In the text, `$NOW`,
 /// `$MICRO_NOW` and `$DATE` stand for the start time of kube-sim, and `$UUID` stands for a random UUID. Returns `None` if
 /// an object of [`OBJECT_PATHS`] has finalizers, which kube-controller-manager adds.
-pub(super) fn lines(server: &Server) -> anyhow::Result<Option<String>> {
+pub(super) fn object_lines(server: &Server) -> anyhow::Result<Option<String>> {
     let mut objects = OBJECT_PATHS.iter().map(|path| server.get(path)).collect::<Result<Vec<_>, _>>()?;
     if objects.iter().any(|object| object["metadata"]["finalizers"].is_array()) {
         return Ok(None);

@@ -3,10 +3,11 @@
 
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
-/// A path of two or more segments, and its line number. `crate` and a module path replace leading `super` segments.
+/// A path of two or more segments, and its line number. Instead of leading `super` segments, the path has `crate` and the
+/// path of a module.
 pub(super) type UsedPath = (Vec<String>, usize);
 
-/// The paths in `text`, which is the source code of `module`.
+/// The paths that `text` uses outside of tests. `text` is the source code of `module`.
 pub(super) fn used_paths(text: &str, module: &[String]) -> Result<Vec<UsedPath>, LexError> {
     let mut found = Vec::new();
     scan(text.parse()?, module, &[], &mut found);

@@ -6,7 +6,7 @@ use pulldown_cmark::{Event, Parser, Tag};
 use super::{Files, finding};
 use crate::root;
 
-/// The maximum number of lines of a Rust file; tests are exempt.
+/// The maximum number of lines of a Rust file. A file with `tests` in its path is exempt.
 const MAX_LINES: usize = 600;
 
 /// The prefixes of paths in a developer's own folders, separated by spaces. The source code splits each prefix, so that

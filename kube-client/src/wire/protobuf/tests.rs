@@ -56,7 +56,8 @@ fn encode_list(items: &[Vec<u8>]) -> Vec<u8> {
     envelope("v1", "PodList", &[bytes_field(1, &metadata), items.concat()].concat())
 }
 
-/// Passes a body to `splitter` in frames of `size` bytes. Returns the pieces, and the data at the end of the body.
+/// Passes a body to `splitter` in frames of `size` bytes. Returns the pieces and the result of `finish`, such as the
+/// metadata of a list.
 fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> Result<(Vec<Bytes>, S::End), WireError> {
     let mut pieces = Vec::new();
     for frame in body.chunks(size) {
@@ -122,8 +123,8 @@ fn an_absent_required_list_is_null_and_an_omitempty_zero_is_absent() {
     let found: Value = decoder.decode_object(&encode_object(&role).unwrap()).unwrap();
     assert_eq!(found["rules"], Value::Null);
     assert!(found.as_object().unwrap().contains_key("rules"));
-    // Both values are zero. In Go, `hostNetwork` is not a pointer, so that JSON omits its zero value. `priority` is a
-    // pointer, so that JSON contains its zero value.
+    // Both fields have `omitempty` and the value zero. JSON omits the zero of `hostNetwork`, which is not a pointer in Go.
+    // JSON contains the zero of `priority`, which is a pointer.
     let spec = [vec![11 << 3, 0], vec![0xc8, 0x01, 0]].concat();
     let found: Value = pod_decoder().decode_object(&envelope("v1", "Pod", &bytes_field(2, &spec))).unwrap();
     assert_eq!(found["spec"], json!({"priority": 0, "containers": null}));
@@ -360,7 +361,7 @@ fn malformed_bodies_are_errors() {
 
 #[test]
 fn messages_with_many_empty_elements_are_decoded() {
-    // An empty element has two bytes in Protobuf, and `{}` and a comma in JSON.
+    // An empty element takes two bytes in Protobuf and three bytes in JSON: `{}` and a comma.
     let elements = [2 << 3 | 2, 0].repeat(200_000);
     for (field, pointer) in [(2, "/spec/containers"), (3, "/status/conditions")] {
         let pod = pod_decoder().decode_item::<Value>(&bytes_field(field, &elements), |_| {}).unwrap();

@@ -1,5 +1,5 @@
-//! `Transcoder`: writes a Protobuf message as JSON text, which the JSON decoder reads. The text has the same values as the
-//! JSON that the API server would send.
+//! `Transcoder`: writes a Protobuf message as JSON text, which the JSON decoder reads. The text has the values of the JSON
+//! that the API server would send, with the exceptions that the module `protobuf` lists.
 //!
 //! The transcoder is not generic, so that Protobuf adds no code for each type. It leaves two checks to the JSON
 //! decoder: that strings are UTF-8 (unless `checks_utf8` is set), and that the required fields of the Rust type are
@@ -21,8 +21,8 @@ const MAX_GROWTH: usize = 16;
 /// A JSON text of at most this many bytes is allowed for a message of any size.
 const ALWAYS_ALLOWED_BYTES: usize = 1 << 20;
 
-/// The reason that a message cannot be written as JSON, and the path of the field. The text contains no field value,
-/// except the API version and the kind of an envelope.
+/// The reason why a message cannot be written as JSON, and the path of the field that caused the error. The text contains
+/// no field value, except the API version and the kind of an envelope.
 #[derive(Debug)]
 pub(super) struct TranscodeError(Box<Problem>);
 
@@ -83,8 +83,9 @@ impl<'a> Transcoder<'a> {
         Self { out, limit, depth: 0, checks_utf8 }
     }
 
-    /// Writes a message as an object, without the fields in `skipped`. `types` has the API version and the kind of the
-    /// object; if it is `None`, the object has neither.
+    /// Writes a message as an object. `types` has the API version and the kind of the object; if it is `None`, the object
+    /// has neither. Omits the fields in `skipped`, with exceptions that the JSON decoder skips: map entries, list elements,
+    /// and fields in schemas and embedded JSON.
     pub(super) fn write_object(
         &mut self,
         bytes: &[u8],
@@ -152,7 +153,7 @@ impl<'a> Transcoder<'a> {
         Ok(())
     }
 
-    /// Writes the key of a field. Writes a comma before the key, except in the first member of an object.
+    /// Writes the key of a field. If the field is not the first member of its object, writes a comma before the key.
     fn write_key(&mut self, field: &Field) {
         if self.out.last() != Some(&b'{') {
             self.out.push(b',');
@@ -318,7 +319,7 @@ impl<'a> Transcoder<'a> {
         Ok(())
     }
 
-    /// Writes a list of the strings that the field `number` of a message contains.
+    /// Writes a list of strings: the values of all fields of a message that have the field number `number`.
     fn write_strings(&mut self, bytes: &[u8], number: u64) -> Result<()> {
         self.out.push(b'[');
         let mut reader = Reader::new(bytes);

@@ -74,7 +74,7 @@ fn last_digit(number: u64) -> u8 {
     b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
-/// Writes a float. As in Go, a whole number below 10^15 has neither a fraction nor an exponent.
+/// Writes a float. As in Go, a whole number between -10^15 and 10^15 has neither a fraction nor an exponent.
 pub(super) fn write_double(number: f64, out: &mut Vec<u8>) -> Result<()> {
     if !number.is_finite() {
         return Err("JSON has no form for a number that is not finite".into());

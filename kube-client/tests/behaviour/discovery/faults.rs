@@ -9,7 +9,7 @@ use kube_client::error::DiscoveryError;
 use serde_json::{Value, json};
 
 /// The names of the groups, and the group and version of each failure.
-fn summary(discovery: &Discovery) -> (Vec<&str>, Vec<String>) {
+fn groups_and_failures(discovery: &Discovery) -> (Vec<&str>, Vec<String>) {
     let groups = discovery.groups().map(ApiGroup::name).collect();
     let failures = discovery.failures().iter();
     (groups, failures.map(|f| format!("{} {:?}", f.group, f.version)).collect())
@@ -32,7 +32,7 @@ async fn a_stale_version_is_reported_and_the_other_versions_are_usable() {
         ]},
     }));
     let discovery = Discovery::new(client).run().await.unwrap();
-    let (groups, failures) = summary(&discovery);
+    let (groups, failures) = groups_and_failures(&discovery);
     assert_eq!(groups, ["", "half"]);
     assert_eq!(failures, ["down Some(\"v1\")", "half Some(\"v2\")", "empty None"]);
     assert_eq!(discovery.get("half").unwrap().preferred_version(), Some("v1"));
@@ -57,7 +57,7 @@ async fn an_unavailable_document_is_reported_and_the_other_groups_are_usable() {
         "/apis/html/v2": {"resources": [{"name": "xs", "kind": "X"}]},
     }));
     let discovery = Discovery::new(client.clone()).run().await.unwrap();
-    let (groups, failures) = summary(&discovery);
+    let (groups, failures) = groups_and_failures(&discovery);
     assert_eq!(groups, ["", "html"]);
     assert_eq!(failures, ["down Some(\"v1\")", "deleted Some(\"v1\")", "html Some(\"v1\")"]);
     assert!(discovery.failures()[0].error.is_retryable() && discovery.failures()[1].error.is_not_found());
@@ -130,7 +130,7 @@ fn changed_documents(document: &Value) -> Vec<Value> {
     changed
 }
 
-/// Each change is in the group `bad`. The group `good` must remain complete.
+/// The document of the group `bad` is changed in many ways. The group `good` must remain complete.
 #[tokio::test]
 async fn a_malformed_entry_never_hides_the_entries_beside_it() {
     let good =

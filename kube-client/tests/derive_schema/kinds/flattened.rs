@@ -15,7 +15,7 @@ use super::{
 
 /// A struct that flattens an `Option` of an externally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct OptionalExternal {
+pub(crate) struct WithOptionalExternalEnum {
     name: String,
     #[serde(flatten)]
     source: Option<ExternallyTagged>,
@@ -23,7 +23,7 @@ pub(crate) struct OptionalExternal {
 
 // A struct that flattens an `Option` of an internally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct OptionalTagged {
+pub(crate) struct WithOptionalInternalEnum {
     own: String,
     #[serde(flatten)]
     source: Option<InternallyTagged>,
@@ -31,7 +31,7 @@ pub(crate) struct OptionalTagged {
 
 // A struct that flattens an `Option` of an untagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct OptionalUntagged {
+pub(crate) struct WithOptionalUntaggedEnum {
     own: String,
     #[serde(flatten)]
     source: Option<UntaggedObjects>,
@@ -39,7 +39,7 @@ pub(crate) struct OptionalUntagged {
 
 // A struct that flattens an `Option` of a struct.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct OptionalStruct {
+pub(crate) struct WithOptionalStruct {
     own: String,
     #[serde(flatten)]
     point: Option<Box<Point>>,
@@ -123,25 +123,25 @@ pub(crate) enum UntaggedEnumWithMetadata {
 /// An externally tagged enum with a variant that becomes a property named `metadata`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum NamedMetadata {
+pub(crate) enum EnumWithMetadataVariant {
     Metadata(Tags),
     Other(i32),
 }
 
-kind!(OptionalSpec, "OptionalKind", OptionalKind, OptionalExternal);
-kind!(OptionalTaggedSpec, "OptionalTaggedKind", OptionalTaggedKind, OptionalTagged);
-kind!(OptionalUntaggedSpec, "OptionalUntaggedKind", OptionalUntaggedKind, OptionalUntagged);
-kind!(OptionalStructSpec, "OptionalStructKind", OptionalStructKind, OptionalStruct);
+kind!(OptionalSpec, "OptionalKind", OptionalKind, WithOptionalExternalEnum);
+kind!(OptionalTaggedSpec, "OptionalTaggedKind", OptionalTaggedKind, WithOptionalInternalEnum);
+kind!(OptionalUntaggedSpec, "OptionalUntaggedKind", OptionalUntaggedKind, WithOptionalUntaggedEnum);
+kind!(OptionalStructSpec, "OptionalStructKind", OptionalStructKind, WithOptionalStruct);
 kind!(FlattenedAnySpec, "FlattenedAnyKind", FlattenedAnyKind, FlattenedAny);
 kind!(FlattenedTwiceSpec, "FlattenedTwiceKind", FlattenedTwiceKind, FlattenedTwice);
-kind!(OptionalListSpec, "OptionalListKind", OptionalListKind, Vec<OptionalExternal>);
+kind!(OptionalListSpec, "OptionalListKind", OptionalListKind, Vec<WithOptionalExternalEnum>);
 kind!(NestedSpec, "NestedKind", NestedKind, EnumWithFlattenedEnum);
 kind!(EnumMapSpec, "EnumMapKind", EnumMapKind, HashMap<String, InternallyTagged>);
 kind!(MapMapSpec, "MapMapKind", MapMapKind, BTreeMap<String, BTreeMap<String, ExternallyTagged>>);
 kind!(SameMetadataSpec, "SameMetadataKind", SameMetadataKind, SameMetadata);
 kind!(OtherMetadataSpec, "OtherMetadataKind", OtherMetadataKind, DifferentMetadata);
 kind!(UntaggedMetadataSpec, "UntaggedMetadataKind", UntaggedMetadataKind, UntaggedEnumWithMetadata);
-kind!(NamedMetadataSpec, "NamedMetadataKind", NamedMetadataKind, NamedMetadata);
+kind!(NamedMetadataSpec, "NamedMetadataKind", NamedMetadataKind, EnumWithMetadataVariant);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
 pub(super) fn lossless_kinds() -> Vec<DerivedKind> {
@@ -210,7 +210,7 @@ pub(super) fn lossless_kinds() -> Vec<DerivedKind> {
 }
 
 /// Kinds with an enum whose variants have a field `metadata` of different types. A structural schema cannot express such
-/// a field. With each kind, returns the expected paths of the problems in the error of `try_crd`.
+/// a field. With each kind, returns the paths of the problems that `try_crd` must report.
 pub(super) fn lossy_kinds() -> Vec<(DerivedKind, Vec<&'static str>)> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     let tags = json!({ "tags": ["a"] });

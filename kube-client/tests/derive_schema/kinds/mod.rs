@@ -159,7 +159,7 @@ pub(crate) enum AdjacentlyTagged {
 /// An adjacently tagged enum with contents of different JSON types.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "with")]
-pub(crate) enum AdjacentMixed {
+pub(crate) enum AdjacentMixedContents {
     Point(Point),
     Names(Vec<String>),
 }
@@ -289,7 +289,7 @@ kind!(InternalSpec, "InternalKind", InternalKind, InternallyTagged);
 kind!(MaybeInternalSpec, "MaybeInternal", MaybeInternal, Option<InternallyTagged>);
 kind!(ClashSpec, "ClashKind", ClashKind, Clash);
 kind!(AdjacentSpec, "AdjacentKind", AdjacentKind, AdjacentlyTagged);
-kind!(AdjacentMixedSpec, "AdjacentMixedKind", AdjacentMixedKind, AdjacentMixed);
+kind!(AdjacentMixedSpec, "AdjacentMixedKind", AdjacentMixedKind, AdjacentMixedContents);
 kind!(UntaggedSpec, "UntaggedKind", UntaggedKind, UntaggedObjects);
 kind!(PortSpec, "PortKind", PortKind, Option<Port>);
 kind!(ShortOrLongSpec, "ShortOrLongKind", ShortOrLongKind, ShortOrLong);
@@ -414,8 +414,8 @@ fn lossless_kinds_of_this_file() -> Vec<DerivedKind> {
     ]
 }
 
-/// Kinds whose schema accepts values that the Rust type does not decode. With each kind, returns the expected paths of the
-/// problems in the error of `try_crd`.
+/// Kinds whose schema accepts values that the Rust type does not decode. With each kind, returns the paths of the problems
+/// that `try_crd` must report.
 pub(crate) fn lossy_kinds() -> Vec<(DerivedKind, Vec<&'static str>)> {
     let mut all = flattened::lossy_kinds();
     all.extend([

@@ -1,5 +1,5 @@
 //! Kinds with values of several JSON types (any JSON value, int-or-string, quantity, and values that may be null), and
-//! kinds with a `RawExtension`, which is an object of any kind. `DefaultedKind` has fields with default values.
+//! kinds with a `RawExtension`, which accepts any JSON object. `DefaultedKind` has fields with default values.
 
 use std::collections::BTreeMap;
 

@@ -36,12 +36,12 @@ pub(super) struct RunningServer {
 }
 
 impl RunningServer {
-    /// Starts a server with the webhooks that `add` adds.
-    pub(super) fn start(add: impl FnOnce(Server) -> Server) -> Self {
+    /// Starts a server. `configure` adds the webhooks, and may change settings of the server.
+    pub(super) fn start(configure: impl FnOnce(Server) -> Server) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let certificate = write_certificate(folder.path());
         let files = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
-        let server = add(Server::from_files(files.0, files.1).unwrap().listen("127.0.0.1:0").unwrap());
+        let server = configure(Server::from_files(files.0, files.1).unwrap().listen("127.0.0.1:0").unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let address = server.address().unwrap();
         let task = tokio::spawn(server.run(async { drop(stopped.await) }));

@@ -1,5 +1,6 @@
-//! The observers of a store: an index, a prompt subscriber, which reads each change, and a late subscriber. The late
-//! subscriber subscribes after the first change and reads only at the end, so that its backlog coalesces.
+//! The observers of a store: an index, a prompt subscriber and a late subscriber. The prompt subscriber reads the changes
+//! as they arrive. The late subscriber subscribes after the first change and reads only at the end, so that its backlog
+//! coalesces.
 
 use super::{Consumer, Thing};
 use futures::{FutureExt, StreamExt};

@@ -31,7 +31,7 @@ const MAX_MISSED_TIMES: usize = 100;
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         CRON_JOBS if !is_deletion(event) => own_key(storage, event),
-        JOBS if !event.object.owners.is_empty() => KIND.keys(state, event),
+        JOBS if !event.object.owners.is_empty() => KIND.keys_of_owners(state, event),
         _ => Keys::new(),
     }
 }
@@ -225,7 +225,7 @@ fn start_job(state: &mut State, cron_job: &mut Value, jobs: &[Value], at: Timest
     let template = &cron_job["spec"]["jobTemplate"];
     let mut job = json!({
         "metadata": {
-            "name": job_name, "namespace": namespace(cron_job), "ownerReferences": [KIND.reference(cron_job)],
+            "name": job_name, "namespace": namespace(cron_job), "ownerReferences": [KIND.owner_reference(cron_job)],
             "annotations": template["metadata"]["annotations"].as_object().cloned().unwrap_or_default(),
         },
         "spec": template["spec"],

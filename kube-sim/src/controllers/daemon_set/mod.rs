@@ -27,7 +27,7 @@ const KIND: OwnerKind = OwnerKind { storage: DAEMON_SETS, api_version: "apps/v1"
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         DAEMON_SETS if !is_deletion(event) => own_key(storage, event),
-        PODS => KIND.keys(state, event),
+        PODS => KIND.keys_of_owners(state, event),
         NODES => {
             let relevant = |node: &Value| json!([node["metadata"]["labels"], node["spec"]]);
             let before = event.previous.as_ref().map(|previous| relevant(&previous.value()));

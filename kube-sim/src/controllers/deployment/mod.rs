@@ -38,7 +38,7 @@ const KIND: OwnerKind = OwnerKind { storage: DEPLOYMENTS, api_version: "apps/v1"
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         DEPLOYMENTS if !is_deletion(event) => own_key(storage, event),
-        REPLICA_SETS => KIND.keys(state, event),
+        REPLICA_SETS => KIND.keys_of_owners(state, event),
         // With the strategy `Recreate`, a rollout waits until the old pods have ended.
         PODS if is_deletion(event) => {
             let sets = event.object.owners.iter().filter_map(|owner| state.storage_key_of(owner));

@@ -135,7 +135,7 @@ impl Deployment<'_> {
             "metadata": {
                 "name": format!("{}-{hash}", name(&self.object)),
                 "namespace": namespace(&self.object),
-                "ownerReferences": [KIND.reference(&self.object)],
+                "ownerReferences": [KIND.owner_reference(&self.object)],
                 "labels": template["metadata"]["labels"],
             },
             "spec": {

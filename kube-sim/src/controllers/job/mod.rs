@@ -42,7 +42,7 @@ pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event
     match &**storage {
         JOBS if !is_deletion(event) => own_key(storage, event),
         PODS => {
-            let keys = KIND.keys(state, event);
+            let keys = KIND.keys_of_owners(state, event);
             if keys.is_empty() && !is_deletion(event) && event.object.is_terminating {
                 let pod = event.object.value();
                 if object_meta::finalizers(&pod).iter().any(|finalizer| finalizer == TRACKING_FINALIZER) {

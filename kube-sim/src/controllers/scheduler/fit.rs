@@ -39,7 +39,7 @@ pub(super) fn problems(
     if has_port_conflict(pod, node) {
         return one("node(s) didn't have free ports for the requested pod ports");
     }
-    let missing = node.missing_resources(wanted);
+    let missing = node.resource_problems(wanted);
     if !missing.is_empty() {
         return Some(missing);
     }
@@ -49,7 +49,7 @@ pub(super) fn problems(
     if !matches_pod_affinity(pod, node, cluster) {
         return one("node(s) didn't match pod affinity rules");
     }
-    if terms(pod, "podAntiAffinity").any(|term| has_selected_pod(pod, term, node, cluster)) {
+    if required_terms(pod, "podAntiAffinity").any(|term| has_selected_pod(pod, term, node, cluster)) {
         return one("node(s) didn't match pod anti-affinity rules");
     }
     if is_forbidden_by_existing_pod(pod, node, cluster) {
@@ -105,7 +105,7 @@ fn host_ports(pod: &Value) -> impl Iterator<Item = (i64, &str)> {
 }
 
 /// The required terms of a pod affinity or anti-affinity.
-fn terms<'a>(pod: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> {
+fn required_terms<'a>(pod: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> {
     let rules = &pod["spec"]["affinity"][kind]["requiredDuringSchedulingIgnoredDuringExecution"];
     rules.as_array().into_iter().flatten()
 }
@@ -114,7 +114,7 @@ fn terms<'a>(pod: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> {
 /// node. If a term selects no pod on any node, it is sufficient that the term selects `pod` itself: `pod` is the first pod
 /// of its group.
 fn matches_pod_affinity(pod: &Value, node: &Node, cluster: Cluster<'_>) -> bool {
-    terms(pod, "podAffinity").all(|term| {
+    required_terms(pod, "podAffinity").all(|term| {
         if domain(term, node).is_none() {
             return false;
         }
@@ -129,8 +129,8 @@ fn matches_pod_affinity(pod: &Value, node: &Node, cluster: Cluster<'_>) -> bool 
 fn is_forbidden_by_existing_pod(pod: &Value, node: &Node, cluster: Cluster<'_>) -> bool {
     cluster.nodes.iter().any(|other| {
         other.pods().iter().any(|owner| {
-            terms(owner, "podAntiAffinity")
-                .any(|term| is_selected(cluster, owner, term, pod) && has_same_topology(term, node, other))
+            required_terms(owner, "podAntiAffinity")
+                .any(|term| is_selected(cluster, owner, term, pod) && are_in_same_domain(term, node, other))
         })
     })
 }
@@ -140,11 +140,11 @@ fn has_selected_pod(owner: &Value, term: &Value, node: &Node, cluster: Cluster<'
     cluster
         .nodes
         .iter()
-        .filter(|other| has_same_topology(term, node, other))
+        .filter(|other| are_in_same_domain(term, node, other))
         .any(|other| other.pods().iter().any(|pod| is_selected(cluster, owner, term, pod)))
 }
 
-fn has_same_topology(term: &Value, a: &Node, b: &Node) -> bool {
+fn are_in_same_domain(term: &Value, a: &Node, b: &Node) -> bool {
     domain(term, a).is_some_and(|of_a| domain(term, b) == Some(of_a))
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 pub(super) use self::fit::{tolerates_all, tolerations};
 pub(super) use self::labels::matches_node;
-use self::node::{Node, requests};
+use self::node::{Node, requested_resources};
 use self::spread::Spread;
 use super::objects::{
     NODES, PODS, is_terminating, name, namespace, number, set_condition, storage_key_in, time, uid,
@@ -31,9 +31,9 @@ use crate::store::table::Event;
 
 const COMPONENT: &str = "default-scheduler";
 
-/// The key of the scheduler, if the scheduler may be able to bind a pod after the event. These events are: a change of a
-/// pod without a node, the end or deletion of a pod, a new or changed node, and a new or changed namespace, because
-/// affinity terms can select namespaces by their labels.
+/// One key, which names no object, after an event that can allow the scheduler to bind a pod: a change of a pod without a
+/// node, the end or deletion of a pod, a new or changed node, and a new or changed namespace (affinity terms can select
+/// namespaces by their labels).
 pub(super) fn keys_to_reconcile(storage: &Arc<str>, event: &Event) -> Keys {
     let may_bind = match &**storage {
         PODS if is_deletion(event) => true,
@@ -99,7 +99,7 @@ fn is_schedulable(pod: &Value) -> bool {
 
 /// Binds a pod to the best node that fits. If no node fits, sets the condition `PodScheduled` of the pod to false.
 fn schedule(state: &mut State, nodes: &mut [Node], pod: &Value) {
-    let wanted = requests(&pod["spec"]);
+    let wanted = requested_resources(&pod["spec"]);
     let mut reasons = BTreeMap::<String, usize>::new();
     let mut best: Option<(usize, f64)> = None;
     let spread = Spread::of(pod, nodes);
@@ -121,14 +121,14 @@ fn schedule(state: &mut State, nodes: &mut [Node], pod: &Value) {
                 nodes[at].add(pod.clone());
             }
         }
-        None => report(state, pod, nodes.len(), &reasons),
+        None => report_unschedulable(state, pod, nodes.len(), &reasons),
     }
 }
 
-/// The score of a node for the pod; the best node has the highest score. Two values increase the score: the share of cpu
-/// and memory that remains free, and the weights of the preferred node affinity terms that the node matches. Two values
-/// reduce the score: the number of pods of the same controller on the node, and a fixed amount if the node has a
-/// `PreferNoSchedule` taint that the pod does not tolerate.
+/// The score of a node for the pod; the best node has the highest score. Two values increase the score:
+/// [`Node::free_share`], and the weights of the preferred node affinity terms that the node matches. Two values reduce the
+/// score: the number of pods of the same controller on the node, and a fixed amount if the node has a `PreferNoSchedule`
+/// taint that the pod does not tolerate.
 fn score(pod: &Value, wanted: &node::Resources, node: &Node) -> f64 {
     let own = super::objects::controller_of(pod).map(|owner| owner["uid"].clone());
     let is_sibling = |other: &&Value| {
@@ -160,7 +160,7 @@ fn bind(state: &mut State, pod: &Value, node: &str) -> bool {
 }
 
 /// Sets the condition `PodScheduled` to false for a pod that fits on no node. Creates an Event if the condition changes.
-fn report(state: &mut State, pod: &Value, nodes: usize, reasons: &BTreeMap<String, usize>) {
+fn report_unschedulable(state: &mut State, pod: &Value, nodes: usize, reasons: &BTreeMap<String, usize>) {
     let message = if nodes == 0 {
         "no nodes available to schedule pods".to_owned()
     } else {

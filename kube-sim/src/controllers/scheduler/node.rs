@@ -42,7 +42,7 @@ impl Node {
 
     /// Adds a pod to the node, and the requests of the pod to the used resources.
     pub(super) fn add(&mut self, pod: Value) {
-        for (resource, quantity) in requests(&pod["spec"]) {
+        for (resource, quantity) in requested_resources(&pod["spec"]) {
             *self.used.entry(resource).or_default() += quantity;
         }
         self.pods.push(pod);
@@ -50,7 +50,7 @@ impl Node {
 
     /// The reasons why a pod with these requests does not fit on the node, in the words of kube-scheduler, such as
     /// `Too many pods` or `Insufficient cpu`. Empty if the pod fits.
-    pub(super) fn missing_resources(&self, wanted: &Resources) -> Vec<String> {
+    pub(super) fn resource_problems(&self, wanted: &Resources) -> Vec<String> {
         let Some(allocatable) = &self.allocatable else { return Vec::new() };
         let of = |resources: &Resources, name: &str| resources.get(name).copied().unwrap_or(0);
         let mut missing = Vec::new();
@@ -85,7 +85,7 @@ impl Node {
 
 /// The resources that a pod requests. The quantity of each resource is the sum of the requests of the containers and
 /// sidecars, or the largest request of an init container if that request is larger; plus the overhead of the pod.
-pub(super) fn requests(spec: &Value) -> Resources {
+pub(super) fn requested_resources(spec: &Value) -> Resources {
     let mut sum = Resources::new();
     let mut largest = Resources::new();
     let add = |sum: &mut Resources, container: &Value| {

@@ -53,7 +53,7 @@ impl<'a> CountedConstraint<'a> {
     /// constraints of `pod`.
     fn of(constraint: &'a Value, pod: &Value, nodes: &[&'a Node]) -> Self {
         let mut counts = BTreeMap::<&str, i64>::new();
-        for node in nodes.iter().filter(|node| includes(constraint, pod, node)) {
+        for node in nodes.iter().filter(|node| includes_node(constraint, pod, node)) {
             let Some(domain) = domain(constraint, node) else { continue };
             let selected = node.pods().iter().filter(|other| selects(constraint, pod, other)).count();
             *counts.entry(domain).or_default() += i64::try_from(selected).unwrap_or(i64::MAX);
@@ -69,7 +69,7 @@ impl<'a> CountedConstraint<'a> {
 
 /// Whether the constraint of `pod` counts the pods on the node. By default, the node must match the node selector and the
 /// node affinity of `pod`, and the taints of the node do not matter.
-fn includes(constraint: &Value, pod: &Value, node: &Node) -> bool {
+fn includes_node(constraint: &Value, pod: &Value, node: &Node) -> bool {
     let (spec, node) = (&pod["spec"], node.object());
     (constraint["nodeAffinityPolicy"] == "Ignore" || labels::matches_node(spec, node))
         && (constraint["nodeTaintsPolicy"] != "Honor"

@@ -26,11 +26,11 @@ const BURST: usize = 500;
 
 const KIND: OwnerKind = OwnerKind { storage: STATEFUL_SETS, api_version: "apps/v1", kind: "StatefulSet" };
 
-/// The key of a changed stateful set; or, for a changed pod, the keys of its owners as in [`OwnerKind::keys`].
+/// The key of a changed stateful set; or, for a changed pod, the keys of its owners as in [`OwnerKind::keys_of_owners`].
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         STATEFUL_SETS if !is_deletion(event) => own_key(storage, event),
-        PODS => KIND.keys(state, event),
+        PODS => KIND.keys_of_owners(state, event),
         _ => Keys::new(),
     }
 }
@@ -87,8 +87,9 @@ impl StatefulSet<'_> {
         phase(pod) == "Running" && available && !is_terminating(pod)
     }
 
-    /// Creates the missing pods, deletes the pods whose ordinals are not in the range of the replicas, and replaces the
-    /// pods of old revisions. With ordered pod management, returns as soon as the next step must wait for a pod.
+    /// Creates the missing pods, and deletes the pods whose ordinals are not in the range of the replicas. Also deletes
+    /// ended pods and, with the update strategy `RollingUpdate`, pods of old revisions: a later reconcile creates these pods
+    /// again. With ordered pod management, returns as soon as the next step must wait for a pod.
     fn sync(&mut self) {
         let ordered = self.is_ordered();
         let mut waiting = 0;
@@ -108,7 +109,7 @@ impl StatefulSet<'_> {
         condemned.sort_by_key(|pod| -ordinal_of(&self.object, pod).unwrap_or(0));
         for pod in &condemned {
             if !is_terminating(pod) {
-                self.delete(pod);
+                self.delete_pod(pod);
             }
             if ordered {
                 return;
@@ -126,12 +127,12 @@ impl StatefulSet<'_> {
         let found = self.pods.iter().find(|pod| ordinal_of(&self.object, pod) == Some(ordinal)).cloned();
         match found {
             None => {
-                self.create(ordinal);
+                self.create_pod(ordinal);
                 true
             }
             Some(pod) if is_finished(&pod) => {
                 if !is_terminating(&pod) {
-                    self.delete(&pod);
+                    self.delete_pod(&pod);
                 }
                 true
             }
@@ -166,11 +167,11 @@ impl StatefulSet<'_> {
             if self.is_available(&pod) {
                 budget -= 1;
             }
-            self.delete(&pod);
+            self.delete_pod(&pod);
         }
     }
 
-    fn delete(&mut self, pod: &Value) {
+    fn delete_pod(&mut self, pod: &Value) {
         let involved = KIND.involved_object(&self.object);
         writes::delete(self.state, &super::objects::storage_key_in(PODS, pod));
         let message = format!("Delete Pod {} in StatefulSet {} successful", name(pod), name(&self.object));

@@ -13,7 +13,7 @@ const CLAIMS: &str = "/persistentvolumeclaims";
 
 impl StatefulSet<'_> {
     /// Creates the pod with this ordinal, and its volume claims.
-    pub(super) fn create(&mut self, ordinal: i64) {
+    pub(super) fn create_pod(&mut self, ordinal: i64) {
         let pod = self.new_pod(ordinal);
         self.create_claims(ordinal);
         let involved = KIND.involved_object(&self.object);

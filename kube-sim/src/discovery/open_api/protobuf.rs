@@ -143,11 +143,11 @@ fn api_key(value: &Value) -> Message {
     for (field, name) in [(1, "type"), (2, "name"), (3, "in"), (4, "description")] {
         key.write_text(field, &value[name]);
     }
-    wrapped(2, &key)
+    wrap(2, &key)
 }
 
-/// A message that consists of one field.
-fn wrapped(field: u64, inner: &Message) -> Message {
+/// Returns a message whose only field is `inner`, with the number `field`.
+fn wrap(field: u64, inner: &Message) -> Message {
     let mut message = Message::default();
     message.write_message(field, inner);
     message
@@ -189,11 +189,11 @@ fn operation(operation: &Value) -> Message {
 /// A `ParametersItem`: a parameter, or a reference to a parameter.
 fn parameter_item(value: &Value) -> Message {
     if value["$ref"].is_null() {
-        return wrapped(1, &parameter(value));
+        return wrap(1, &parameter(value));
     }
     let mut reference = Message::default();
     reference.write_text(1, &value["$ref"]);
-    wrapped(2, &reference)
+    wrap(2, &reference)
 }
 
 fn parameter(parameter: &Value) -> Message {
@@ -204,7 +204,7 @@ fn parameter(parameter: &Value) -> Message {
         }
         message.write_flag(4, &parameter["required"]);
         message.write_optional(5, &parameter["schema"], schema);
-        return wrapped(1, &message);
+        return wrap(1, &message);
     }
     message.write_flag(1, &parameter["required"]);
     for (field, name) in [(2, "in"), (3, "description"), (4, "name")] {
@@ -215,14 +215,14 @@ fn parameter(parameter: &Value) -> Message {
     message.write_text(5 + shift, &parameter["type"]);
     message.write_text(6 + shift, &parameter["format"]);
     message.write_flag(19 + shift, &parameter["uniqueItems"]);
-    wrapped(2, &wrapped(kind, &message))
+    wrap(2, &wrap(kind, &message))
 }
 
 fn response(response: &Value) -> Message {
     let mut message = Message::default();
     message.write_text(1, &response["description"]);
-    message.write_optional(2, &response["schema"], |value| wrapped(1, &schema(value)));
-    wrapped(1, &message)
+    message.write_optional(2, &response["schema"], |value| wrap(1, &schema(value)));
+    wrap(1, &message)
 }
 
 fn named_schemas(schemas: &Value) -> Message {
@@ -258,7 +258,7 @@ fn schema(schema: &Value) -> Message {
     }
     message.write_optional(21, &schema["additionalProperties"], additional_properties);
     message.write_optional(22, &schema["type"], string_array);
-    message.write_optional(23, &schema["items"], |items| wrapped(1, &self::schema(items)));
+    message.write_optional(23, &schema["items"], |items| wrap(1, &self::schema(items)));
     message.write_optional(25, &schema["properties"], named_schemas);
     message.write_extensions(31, schema);
     message
@@ -266,7 +266,7 @@ fn schema(schema: &Value) -> Message {
 
 fn additional_properties(value: &Value) -> Message {
     if value.is_object() {
-        return wrapped(1, &schema(value));
+        return wrap(1, &schema(value));
     }
     let mut message = Message::default();
     message.write_flag(2, value);

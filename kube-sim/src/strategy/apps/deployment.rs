@@ -52,7 +52,7 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
     pod::set_template_defaults(spec);
 }
 
-/// Replaces the error text for an empty selector, which differs for deployments.
+/// Replaces the error text for an empty selector: for deployments, the API server has a different text.
 fn reword_empty_selector_error(out: &mut Errors) {
     for error in &mut out.0 {
         if error.field == "spec.selector" && error.detail.starts_with("empty selector is invalid") {

@@ -15,7 +15,7 @@ use super::printer::{self, Printer};
 use super::{Errors, Strategy};
 use crate::schema::FieldError;
 
-/// The part of the strategy that daemon sets, deployments, replica sets and stateful sets share.
+/// The default strategy of daemon sets, deployments, replica sets and stateful sets. Each kind replaces some fields.
 const WORKLOAD: Strategy = Strategy {
     group: "apps",
     has_generation: true,

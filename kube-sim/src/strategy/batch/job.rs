@@ -11,7 +11,7 @@ use crate::strategy::defaulting::{object_in, object_or_insert, set_default};
 use crate::strategy::fields::SelectableField;
 use crate::strategy::printer::{Printer, age_cell, items, name_cell, number_or_zero, string_or_empty};
 use crate::strategy::validation::{Errors, string_in};
-use crate::strategy::{Strategy, since};
+use crate::strategy::{Strategy, human_age};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "Job",
@@ -236,7 +236,7 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
         name_cell(object),
         state.into(),
         format!("{}/{wanted}", number_or_zero(&status["succeeded"])).into(),
-        if start.is_empty() { Value::from("") } else { since(start, end).into() },
+        if start.is_empty() { Value::from("") } else { human_age(start, end).into() },
         age_cell(object, now),
         names,
         images,

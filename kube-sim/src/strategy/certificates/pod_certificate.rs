@@ -13,11 +13,11 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use super::public_key::{check_request, is_proof, key_type};
 use crate::schema::FieldError;
 use crate::strategy::SubresourceUpdate;
-use crate::strategy::conditions::{check_conditions_in, is_true};
+use crate::strategy::conditions::{check_conditions_in, is_condition_true};
 use crate::strategy::rules::{self, POD_CERTIFICATE_REQUEST};
 use crate::strategy::validation::{Errors, items, string_in};
 
-/// The maximum size in bytes of the request, of the public key and of the proof of possession.
+/// The maximum size in bytes of a PKCS#10 request, of a public key and of a proof of possession.
 const MAX_INPUT_SIZE: usize = 10 << 10;
 /// The maximum size of the certificate chain in bytes.
 const MAX_CHAIN_SIZE: usize = 100 << 10;
@@ -31,7 +31,7 @@ const TERMINAL_CONDITIONS: [&str; 3] = ["Issued", "Denied", "Failed"];
 
 /// The bytes that the base64 text of a field encodes; empty if the field is absent. The server has already checked the text
 /// when it decoded the object.
-fn bytes(spec: &Value, field: &str) -> Vec<u8> {
+fn decode_base64(spec: &Value, field: &str) -> Vec<u8> {
     STANDARD.decode(string_in(spec, field)).unwrap_or_default()
 }
 
@@ -44,10 +44,10 @@ pub(super) fn check_create(object: &Value, out: &mut Errors) {
     rules::apply(&POD_CERTIFICATE_REQUEST, "", object, out);
     let spec = &object["spec"];
     let [request, key, proof] =
-        ["stubPKCS10Request", "pkixPublicKey", "proofOfPossession"].map(|field| bytes(spec, field));
+        ["stubPKCS10Request", "pkixPublicKey", "proofOfPossession"].map(|field| decode_base64(spec, field));
     let checked = match (request.is_empty(), key.is_empty(), proof.is_empty()) {
         (false, true, true) => check_stub_request(&request),
-        (true, false, false) => check_key(&key, &proof, string_in(spec, "podUID")),
+        (true, false, false) => check_key_and_proof(&key, &proof, string_in(spec, "podUID")),
         _ => {
             let why = "exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set";
             Err(error_without_value("spec", why))
@@ -66,8 +66,8 @@ fn check_stub_request(request: &[u8]) -> Result<(), FieldError> {
     }
 }
 
-/// Checks the deprecated form of the request: a public key, and the signature of the UID of the pod.
-fn check_key(key: &[u8], proof: &[u8], uid: &str) -> Result<(), FieldError> {
+/// Checks the deprecated form of the request: a public key, and a signature of the pod's UID.
+fn check_key_and_proof(key: &[u8], proof: &[u8], uid: &str) -> Result<(), FieldError> {
     for (path, bytes) in [(KEY_PATH, key), (PROOF_PATH, proof)] {
         if bytes.len() > MAX_INPUT_SIZE {
             return Err(FieldError::too_long(path, MAX_INPUT_SIZE as u64));
@@ -83,7 +83,8 @@ fn check_key(key: &[u8], proof: &[u8], uid: &str) -> Result<(), FieldError> {
     Err(error_without_value(PROOF_PATH, "could not verify proof-of-possession signature"))
 }
 
-/// Validates a write of the status. A write may change the status only to add one of the [`TERMINAL_CONDITIONS`].
+/// Validates a write of the status. A write may change the status only if it adds one of the
+/// [`TERMINAL_CONDITIONS`].
 pub(super) fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mut Errors) {
     let before = out.0.len();
     check_conditions(new, out);
@@ -92,12 +93,12 @@ pub(super) fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mu
         return;
     }
     let (old_status, status) = (&update.old["status"], &new["status"]);
-    if TERMINAL_CONDITIONS.iter().any(|kind| is_true(update.old, kind)) {
+    if TERMINAL_CONDITIONS.iter().any(|kind| is_condition_true(update.old, kind)) {
         if status != old_status {
             let why = "immutable after PodCertificateRequest is issued, denied, or failed";
             out.push(error_without_value("status", why));
         }
-    } else if is_true(new, "Denied") || is_true(new, "Failed") {
+    } else if is_condition_true(new, "Denied") || is_condition_true(new, "Failed") {
         if status
             .as_object()
             .is_some_and(|map| map.iter().any(|(key, value)| key != "conditions" && !value.is_null()))
@@ -106,7 +107,7 @@ pub(super) fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mu
                 "non-condition status fields must be empty when denying or failing the PodCertificateRequest";
             out.push(error_without_value("status", why));
         }
-    } else if is_true(new, "Issued") {
+    } else if is_condition_true(new, "Issued") {
         out.0.extend(check_issued(new, update.now).err().into_iter().flatten());
     } else if status != old_status {
         let why = "status is immutable unless transitioning to \"Issued\", \"Denied\", or \"Failed\"";
@@ -163,29 +164,29 @@ fn check_issued(new: &Value, now: &str) -> Result<(), Vec<FieldError>> {
     let Some(leaf) = certificates.first() else {
         return Err(bad_chain("issued certificate chain must contain at least one certificate"));
     };
-    if !is_issued_to(leaf, &new["spec"]) {
+    if !has_requested_key(leaf, &new["spec"]) {
         return Err(bad_chain("leaf certificate was not issued to the requested public key"));
     }
     check_times(leaf, new, now)
 }
 
 /// Whether the certificate has the requested public key.
-fn is_issued_to(leaf: &X509Certificate<'_>, spec: &Value) -> bool {
+fn has_requested_key(leaf: &X509Certificate<'_>, spec: &Value) -> bool {
     let same = |key: &SubjectPublicKeyInfo<'_>| {
         let leaf = &leaf.tbs_certificate.subject_pki;
         key.algorithm == leaf.algorithm && key.subject_public_key.data == leaf.subject_public_key.data
     };
-    let request = bytes(spec, "stubPKCS10Request");
+    let request = decode_base64(spec, "stubPKCS10Request");
     if request.is_empty() {
-        SubjectPublicKeyInfo::from_der(&bytes(spec, "pkixPublicKey")).is_ok_and(|(_, key)| same(&key))
+        SubjectPublicKeyInfo::from_der(&decode_base64(spec, "pkixPublicKey")).is_ok_and(|(_, key)| same(&key))
     } else {
         X509CertificationRequest::from_der(&request)
             .is_ok_and(|(_, request)| same(&request.certification_request_info.subject_pki))
     }
 }
 
-/// Checks the lifetime of the certificate, and that the times in the status are consistent with the certificate. Ignores
-/// fractions of a second.
+/// Checks the lifetime of the certificate, and that the times in the status are consistent with the certificate and with
+/// the current time. Ignores fractions of a second.
 fn check_times(leaf: &X509Certificate<'_>, new: &Value, now: &str) -> Result<(), Vec<FieldError>> {
     let status = &new["status"];
     let seconds = |text: &str| text.parse::<Timestamp>().ok().map(Timestamp::as_second);

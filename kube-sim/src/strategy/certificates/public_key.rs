@@ -59,7 +59,7 @@ pub(super) fn key_type(key: &SubjectPublicKeyInfo<'_>) -> Result<KeyType, &'stat
     }
 }
 
-/// Checks the signature of a request with the public key in the request.
+/// Checks the public key in a certificate request. Verifies the signature of the request with this key.
 ///
 /// # Errors
 /// The reason that the key or the signature is invalid.
@@ -67,7 +67,7 @@ pub(super) fn check_request(request: &X509CertificationRequest<'_>) -> Result<()
     let info = &request.certification_request_info;
     let key_type = key_type(&info.subject_pki)?;
     let valid = request_algorithm(key_type, &request.signature_algorithm).is_some_and(|algorithm| {
-        verifies(algorithm, key_type, &info.subject_pki, info.raw, &request.signature_value.data)
+        is_valid_signature(algorithm, key_type, &info.subject_pki, info.raw, &request.signature_value.data)
     });
     if valid { Ok(()) } else { Err("invalid signature") }
 }
@@ -128,10 +128,10 @@ pub(super) fn is_proof(
         KeyType::P256 | KeyType::P384 | KeyType::P521 => Algorithm::Ecdsa(&SHA256),
         KeyType::Rsa => Algorithm::Ring(&signature::RSA_PSS_2048_8192_SHA256),
     };
-    verifies(algorithm, key_type, key, message.as_bytes(), proof)
+    is_valid_signature(algorithm, key_type, key, message.as_bytes(), proof)
 }
 
-fn verifies(
+fn is_valid_signature(
     algorithm: Algorithm,
     key_type: KeyType,
     key: &SubjectPublicKeyInfo<'_>,
@@ -144,14 +144,14 @@ fn verifies(
             UnparsedPublicKey::new(algorithm, key).verify(message, signature).is_ok()
         }
         Algorithm::Ecdsa(hash) => {
-            verifies_ecdsa(key_type, key, digest::digest(hash, message).as_ref(), signature)
+            is_valid_ecdsa_signature(key_type, key, digest::digest(hash, message).as_ref(), signature)
         }
     }
 }
 
 /// Whether `signature`, an ECDSA signature in DER, is a valid signature of `hash`. `point` is the public key.
-fn verifies_ecdsa(key_type: KeyType, point: &[u8], hash: &[u8], signature: &[u8]) -> bool {
-    fn is_signature<K: PrehashVerifier<S>, S, E, F>(
+fn is_valid_ecdsa_signature(key_type: KeyType, point: &[u8], hash: &[u8], signature: &[u8]) -> bool {
+    fn is_valid_prehash_signature<K: PrehashVerifier<S>, S, E, F>(
         key: Result<K, E>,
         signature: Result<S, F>,
         hash: &[u8],
@@ -159,9 +159,9 @@ fn verifies_ecdsa(key_type: KeyType, point: &[u8], hash: &[u8], signature: &[u8]
         let (Ok(key), Ok(signature)) = (key, signature) else { return false };
         key.verify_prehash(hash, &signature).is_ok()
     }
-    macro_rules! verifies_on {
+    macro_rules! is_valid_on {
         ($curve:ident) => {
-            is_signature(
+            is_valid_prehash_signature(
                 $curve::ecdsa::VerifyingKey::from_sec1_bytes(point),
                 $curve::ecdsa::DerSignature::try_from(signature),
                 hash,
@@ -169,9 +169,9 @@ fn verifies_ecdsa(key_type: KeyType, point: &[u8], hash: &[u8], signature: &[u8]
         };
     }
     match key_type {
-        KeyType::P256 => verifies_on!(p256),
-        KeyType::P384 => verifies_on!(p384),
-        KeyType::P521 => verifies_on!(p521),
+        KeyType::P256 => is_valid_on!(p256),
+        KeyType::P384 => is_valid_on!(p384),
+        KeyType::P521 => is_valid_on!(p521),
         KeyType::Ed25519 | KeyType::Rsa => false,
     }
 }

@@ -67,20 +67,20 @@ fn check_bundle(text: &str, out: &mut Errors) {
     for (index, block) in Pem::iter_from_buffer(text.as_bytes()).enumerate() {
         match block.map_err(|_| "does not parse as X.509".to_owned()).and_then(ca_certificate_der) {
             Ok(certificate) => has_duplicate |= !seen.insert(certificate),
-            Err(why) => reject(format!("entry {index} {why}"), out),
+            Err(why) => reject_bundle(format!("entry {index} {why}"), out),
         }
     }
     if out.0.len() > before {
         return;
     }
     if seen.is_empty() {
-        reject("at least one trust anchor must be provided".to_owned(), out);
+        reject_bundle("at least one trust anchor must be provided".to_owned(), out);
     } else if has_duplicate {
-        reject("duplicate trust anchor".to_owned(), out);
+        reject_bundle("duplicate trust anchor".to_owned(), out);
     }
 }
 
-fn reject(why: String, out: &mut Errors) {
+fn reject_bundle(why: String, out: &mut Errors) {
     out.push(FieldError::invalid(BUNDLE_PATH, "<value omitted>", why));
 }
 

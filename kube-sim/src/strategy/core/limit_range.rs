@@ -131,14 +131,14 @@ fn check_resource_name(path: &str, limit_type: &str, resource: &str, out: &mut E
         if !is_of_containers {
             out.push(FieldError::invalid(path, resource, "must be a standard resource for containers"));
         }
-    } else if !resource.contains("kubernetes.io/") && !is_extended(resource) {
+    } else if !resource.contains("kubernetes.io/") && !is_extended_resource_name(resource) {
         out.push(FieldError::invalid(path, resource, "doesn't follow extended resource name standard"));
     }
 }
 
 /// Whether a name is valid for an extended resource: the name must not begin with `requests.`, and must be a qualified
 /// name after this prefix is added. The caller has excluded the names with the domain `kubernetes.io`.
-fn is_extended(resource: &str) -> bool {
+fn is_extended_resource_name(resource: &str) -> bool {
     !resource.starts_with("requests.") && names::is_qualified_name(&format!("requests.{resource}"))
 }
 

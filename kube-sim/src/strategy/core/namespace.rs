@@ -25,7 +25,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     printer: Printer::new(|object, now| {
         vec![name_cell(object), text_cell(&object["status"]["phase"]), age_cell(object, now)]
     }),
-    deletion: Deletion { has_spec_finalizers: true, mark: mark_deleted, ..Deletion::DEFAULT },
+    deletion: Deletion { has_spec_finalizers: true, mark: set_terminating, ..Deletion::DEFAULT },
     zero_value: Some(|| (json!({}), json!({}))),
     ..Strategy::DEFAULT
 };
@@ -53,7 +53,7 @@ fn prepare_for_create(object: &mut Value, _: &mut Random) {
     }
 }
 
-fn mark_deleted(object: &mut Value) {
+fn set_terminating(object: &mut Value) {
     object["status"]["phase"] = "Terminating".into();
     object["metadata"].as_object_mut().map(|metadata| metadata.remove("deletionGracePeriodSeconds"));
 }

@@ -21,7 +21,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     selectable_fields: &[SelectableField::with_absent("spec.unschedulable", "false")],
     field_aliases: &[("name", "metadata.name")],
     printer: Printer::new(cells),
-    zero_value: Some(zero_value),
+    zero_value: Some(zero_spec_and_status),
     ..Strategy::DEFAULT
 };
 
@@ -39,7 +39,7 @@ fn sync_pod_cidrs(node: &mut Value) {
     }
 }
 
-fn zero_value() -> (Value, Value) {
+fn zero_spec_and_status() -> (Value, Value) {
     let status = json!({
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
         "nodeInfo": {

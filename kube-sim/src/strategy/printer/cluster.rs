@@ -9,7 +9,7 @@ use super::{
     text_cell, text_or,
 };
 use crate::store::selector::LabelSelector;
-use crate::strategy::age::{human_seconds, since};
+use crate::strategy::age::{human_age, human_seconds};
 
 pub(in crate::strategy) fn service_account(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), age_cell(object, now)]
@@ -274,7 +274,7 @@ pub(in crate::strategy) fn resource_slice(object: &Value, now: Timestamp) -> Vec
 
 pub(in crate::strategy) fn device_taint_rule(object: &Value, now: Timestamp) -> Vec<Value> {
     let taint = &object["spec"]["taint"];
-    let added = taint["timeAdded"].as_str().map_or_else(String::new, |at| since(at, now));
+    let added = taint["timeAdded"].as_str().map_or_else(String::new, |at| human_age(at, now));
     vec![
         name_cell(object),
         text_cell(&taint["key"]),

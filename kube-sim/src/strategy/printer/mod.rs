@@ -10,7 +10,7 @@ pub(super) mod storage;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::age::since;
+use super::age::human_age;
 
 /// A row of a `Table`: the object and its cells.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub(crate) fn items(value: &Value) -> impl Iterator<Item = &Value> {
 
 /// The cell with the time since the creation of an object.
 pub(super) fn age_cell(object: &Value, now: Timestamp) -> Value {
-    since(string_or_empty(&object["metadata"]["creationTimestamp"]), now).into()
+    human_age(string_or_empty(&object["metadata"]["creationTimestamp"]), now).into()
 }
 
 /// The number of entries in a map.

@@ -37,7 +37,7 @@ const SWAPPED_SERVICE_PATHS: &[(&str, &str)] = &[
     ("webhooks[].clientConfig.service.namespace", "webhooks[].clientConfig.service.name"),
 ];
 
-/// The supported values of `scope` in a rule.
+/// The supported values of `scope` in a `RuleWithOperations`.
 const SCOPES: &[&str] = &["*", "Cluster", "Namespaced"];
 
 static WEBHOOKS: [Rule; 17] = [
@@ -157,11 +157,11 @@ pub(in crate::strategy) fn check_client_config(path: &str, config: &Value, out: 
                 out.push(FieldError::invalid(join(path, "url"), url, why));
             }
         }
-        (None, false) => super::apply(&SERVICE, &join(path, "service"), &config["service"], out),
+        (None, false) => super::apply(&SERVICE_REFERENCE, &join(path, "service"), &config["service"], out),
     }
 }
 
-static SERVICE: [Rule; 4] = [
+static SERVICE_REFERENCE: [Rule; 4] = [
     ("name", Required),
     ("namespace", Required),
     ("port", PointerRange(1, 65535)),
@@ -177,7 +177,7 @@ fn url_problem(text: &str) -> Option<&'static str> {
     url.query().is_some().then_some("query parameters are not permitted in the url")
 }
 
-/// The reason that the path of a service is invalid.
+/// The reason that `path` in the service reference of a webhook is invalid.
 fn service_path_problem(text: &str) -> Option<&'static str> {
     let Some(segments) = text.strip_prefix('/') else { return Some("must start with a '/'") };
     let mut segments: Vec<_> = segments.split('/').collect();
@@ -188,8 +188,8 @@ fn service_path_problem(text: &str) -> Option<&'static str> {
     segments.iter().find_map(|segment| texts::subdomain_problem(segment))
 }
 
-/// Checks the API groups, API versions, operations and resources of a rule. In `apiGroups`, `apiVersions` and
-/// `operations`, `*` must be the only item. [`check_resources`] checks the wildcards in `resources`.
+/// Checks the API groups, API versions, operations and resources of a `RuleWithOperations`. In `apiGroups`, `apiVersions`
+/// and `operations`, `*` must be the only item. [`check_resources`] checks the wildcards in `resources`.
 fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
     for field in ["apiGroups", "apiVersions", "operations", "resources"] {
         let at = join(path, field);
@@ -209,8 +209,8 @@ fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
     check_resources(&join(path, "resources"), &rule["resources"], out);
 }
 
-/// Checks that wildcards do not include other items. An item with a subresource, such as `pods/log`, is compared only with
-/// earlier wildcards, such as `pods/*`. The wildcards `*/*` and `*` are compared with all items.
+/// Checks that no wildcard covers another item. An item with a subresource, such as `pods/log`, is compared only with
+/// earlier wildcards, such as `pods/*`. `*/*` must be the only item. Next to `*`, each other item must have a subresource.
 fn check_resources(path: &str, resources: &Value, out: &mut Errors) {
     let list: Vec<_> = crate::json::texts(resources).collect();
     let (mut all_subresources, mut all_resources) = (HashSet::new(), HashSet::new());
@@ -278,7 +278,7 @@ fn check_expression_without_variable(
     }
 }
 
-/// Rejects `params` in the `expression` of each validation of a policy without `paramKind`.
+/// If the policy has no `paramKind`, rejects the variable `params` in the `expression` of each validation.
 fn reject_undeclared_params(path: &str, spec: &Value, out: &mut Errors) {
     if !spec["paramKind"].is_null() {
         return;

@@ -1,4 +1,5 @@
-//! The rules of the group `apps`, and of the kinds of the core group other than pods, volumes and claims.
+//! The rules of kinds in the group `apps` and in the core group, except pods, persistent volumes and persistent volume
+//! claims.
 
 use serde_json::Value;
 
@@ -119,8 +120,9 @@ fn check_external_name(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks `loadBalancerSourceRanges`. Rejects the load balancer fields and `externalTrafficPolicy` if the type of the
-/// service does not permit them.
+/// Checks `loadBalancerSourceRanges`. Rejects the load balancer fields if the type of the service is not `LoadBalancer`.
+/// Permits `externalTrafficPolicy` for the types `LoadBalancer` and `NodePort`, and for a `ClusterIP` service with external
+/// IPs.
 fn check_load_balancer_fields(path: &str, spec: &Value, out: &mut Errors) {
     let kind = string_in(spec, "type");
     for (range_path, range) in items(path, spec, "loadBalancerSourceRanges") {

@@ -55,7 +55,7 @@ fn check_priority_level_name(path: &str, name: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a rule has subjects, and validates each subject.
+/// Checks that a rule of a flow schema has subjects, and validates each subject.
 fn check_subjects(path: &str, rule: &Value, out: &mut Errors) {
     if is_empty(&rule["subjects"]) {
         out.push(FieldError::required(join(path, "subjects"), "subjects must contain at least one value"));
@@ -96,7 +96,7 @@ fn check_exempt_level(_: &str, level: &Value, out: &mut Errors) {
     }
 }
 
-/// The verbs that rules support. Resource rules and non-resource rules support the same verbs.
+/// The verbs, besides `*`, that a resource rule or a non-resource rule may contain.
 const VERBS: [&str; 9] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
 
@@ -167,7 +167,7 @@ fn check_verbs(path: &str, verbs: &Value, known: &[&str], out: &mut Errors) {
     }
 }
 
-/// Checks that a rule about resources has namespaces, or applies to the cluster scope.
+/// Checks that a resource rule has namespaces or `clusterScope: true`.
 fn check_namespaces(path: &str, rule: &Value, out: &mut Errors) {
     if is_empty(&rule["namespaces"]) && rule["clusterScope"] != true {
         let why = "resource rules that are not cluster scoped must supply at least one namespace";
@@ -175,7 +175,7 @@ fn check_namespaces(path: &str, rule: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a subject has the member of its kind and no other member, and validates the member.
+/// Checks that a subject has the field of its kind and no field of another kind, and validates the field.
 fn check_subject(path: &str, subject: &Value, out: &mut Errors) {
     let kinds = [("Group", "group"), ("ServiceAccount", "serviceAccount"), ("User", "user")];
     let kind = subject["kind"].as_str().unwrap_or_default();
@@ -230,7 +230,7 @@ static LIMITED: [Rule; 5] = [
     ("limitResponse", Custom(check_queuing)),
 ];
 
-/// Checks that a response has `queuing` if and only if its type is `Queue`, and validates `queuing`.
+/// Checks that `limitResponse` has `queuing` if and only if its type is `Queue`, and validates `queuing`.
 fn check_queuing(path: &str, response: &Value, out: &mut Errors) {
     let field = join(path, "queuing");
     let queuing = &response["queuing"];

@@ -117,8 +117,8 @@ pub(super) fn check_object(group: &str, kind: &str, object: &Value, out: &mut Er
     }
 }
 
-/// Applies rules to the value at `path`. If `out` contains an error for a field, adds no error for this field:
-/// the error texts of the strategies are more specific.
+/// Applies rules to the value at `path`. If `out` already contains an error for a field, adds no error for this field: the
+/// earlier error is usually from the strategy of the kind, and its text is more specific.
 pub(super) fn apply(rules: &[Rule], path: &str, value: &Value, out: &mut Errors) {
     let mut found = Errors::default();
     for (pattern, check) in rules {

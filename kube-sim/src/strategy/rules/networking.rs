@@ -146,7 +146,8 @@ static BACKEND_RESOURCE: [Rule; 3] =
 static BACKEND_SERVICE: [Rule; 2] =
     [("name", RequiredText(texts::dns_label_problem)), ("port.name", Text(texts::port_name_problem))];
 
-/// Checks that the parameters of an ingress class have a namespace if and only if their scope is a namespace.
+/// Checks that the parameters of an ingress class have `namespace` if `scope` is `Namespace`, and do not have it if `scope`
+/// is `Cluster` or absent.
 fn check_parameters_namespace(path: &str, parameters: &Value, out: &mut Errors) {
     let field = join(path, "namespace");
     let namespace = &parameters["namespace"];

@@ -55,7 +55,7 @@ static CONTAINER: [Rule; 15] = [
     ("livenessProbe?.successThreshold", Custom(check_success_threshold)),
     ("startupProbe?.successThreshold", Custom(check_success_threshold)),
     ("ports[].name", Text(texts::port_name_problem)),
-    ("env[].valueFrom?.fieldRef?", Custom(check_field_of_variable)),
+    ("env[].valueFrom?.fieldRef?", Custom(check_env_var_field)),
     ("env[].valueFrom?.resourceFieldRef?.resource", Text(container_resource_problem)),
     ("env[].valueFrom?.resourceFieldRef?", Custom(check_divisor)),
     ("env[].valueFrom?.secretKeyRef?.key", Text(key_length_problem)),
@@ -240,7 +240,7 @@ const ENV_VAR_FIELDS: [&str; 9] = [
 
 /// Checks that the API version of a field reference is `v1` or absent, and that environment variables may contain the
 /// field.
-fn check_field_of_variable(path: &str, reference: &Value, out: &mut Errors) {
+fn check_env_var_field(path: &str, reference: &Value, out: &mut Errors) {
     let field = string_in(reference, "fieldPath");
     let is_map_entry = ["metadata.labels['", "metadata.annotations['"]
         .iter()
@@ -314,7 +314,7 @@ fn check_search_domain(path: &str, domain: &Value, out: &mut Errors) {
     if text == "." {
         return;
     }
-    // Unlike in a DNS name, a label may begin with an underscore and contain further underscores.
+    // Unlike a DNS label, a part of a search domain may begin with an underscore and contain further underscores.
     let labels = text.strip_suffix('.').unwrap_or(text).split('.');
     let plain: Vec<_> =
         labels.map(|label| label.strip_prefix('_').unwrap_or(label).replace('_', "-")).collect();

@@ -268,7 +268,7 @@ fn check_volume_source(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the affinity of a volume has required terms.
+/// Checks that the node affinity of a volume has the field `required`, and validates this field.
 fn check_volume_affinity(path: &str, affinity: &Value, out: &mut Errors) {
     let field = join(path, "required");
     if affinity["required"].is_null() {

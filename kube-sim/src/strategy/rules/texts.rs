@@ -219,7 +219,7 @@ pub(super) fn fully_qualified_name_problem(text: &str) -> Option<&'static str> {
     subdomain_problem(text)
 }
 
-/// The reason that a text is not the name of a variable in CEL.
+/// The reason that a text is not a CEL identifier. Reserved words, such as `in`, are not rejected.
 pub(super) fn cel_identifier_problem(text: &str) -> Option<&'static str> {
     let start = |c: char| c.is_ascii_alphabetic() || c == '_';
     let valid = text.starts_with(start) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

@@ -95,7 +95,7 @@ fn only_a_changed_bundle_is_parsed() {
     );
 }
 
-/// A valid request with a signature by `key`.
+/// A valid `PodCertificateRequest` that `key` signed.
 fn request(key: &KeyPair) -> Value {
     let signed = CertificateParams::default().serialize_request(key).unwrap();
     json!({

@@ -19,7 +19,8 @@ fn check_defaults(group: &str, version: &str, plural: &str, mut object: Value, e
     let once = object.clone();
     (strategy.set_defaults)(Some(&once), &mut object);
     assert_eq!(object, once, "defaulting is idempotent");
-    // The recorded jobs contain the fields that the API server adds at creation. The random seed does not affect these.
+    // The recorded jobs contain the fields that the API server adds at creation. These fields do not depend on the random
+    // seed.
     if resource.kind == "Job" {
         (strategy.prepare_for_create)(&mut object, &mut Random::seeded(0));
     }

@@ -278,7 +278,7 @@ fn device_statuses_and_reservations_require_an_allocation() {
         invalid_status_fields(&json!({"allocation": allocation}), &other),
         ["status.devices[2]", "status.devices[1]"]
     );
-    // The write that deallocates a device drops its status.
+    // If a write removes the allocation, the status of the device is also dropped.
     assert!(invalid_status_fields(&allocated, &json!({"devices": [device("d")]})).is_empty());
     assert_eq!(
         invalid_status_fields(&json!({}), &json!({"reservedFor": [{"uid": "u", "name": "p"}]})),

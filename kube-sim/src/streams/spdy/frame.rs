@@ -42,12 +42,12 @@ pub(in crate::streams) enum Frame {
     Ignored,
 }
 
-/// The bytes are not SPDY/3.1.
+/// The error for bytes that are not SPDY/3.1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(in crate::streams) struct Malformed(pub(super) &'static str);
 
-/// The rest of a data frame whose header is decoded.
+/// The rest of a data frame whose head is decoded.
 #[derive(Clone, Copy, Debug)]
 struct OpenData {
     id: u32,

@@ -17,7 +17,7 @@ const MAX_BLOCK: usize = 64 * 1024;
 
 /// The first byte of a zlib stream: deflate with a window of 32 KiB.
 const ZLIB_METHOD: u8 = 0x78;
-/// The bit of the second byte that announces a dictionary.
+/// The bit for a dictionary, in the second byte of a zlib stream.
 const ZLIB_DICTIONARY: u8 = 0x20;
 
 /// Reads the header blocks of a connection.

@@ -37,8 +37,8 @@ const MAX_PENDING_DATA: usize = 64;
 /// The maximum size of the data in one frame to the client.
 const MAX_DATA: usize = 32 * 1024;
 
-/// Runs the handler of a test for each connection that the client opens, until the client closes the tunnel. `describe`
-/// returns the text of an error.
+/// Runs the handler of a test for each port connection that the client opens, until the tunnel ends. `describe` returns
+/// the text of an error.
 pub(crate) async fn forward_tunnel<F, D>(socket: WebSocket, handler: F, describe: D)
 where
     F: Fn(u16, PortConnection) -> BoxFuture<'static, Result<(), ContainerError>> + Send,
@@ -77,7 +77,7 @@ where
     }
 }
 
-/// Sends frames until the client closes the connection.
+/// Sends frames until the client closes the connection or does not read.
 async fn write(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Frame>) {
     let mut encoder = Encoder::default();
     while let Some(frame) = frames.recv().await {
@@ -101,7 +101,8 @@ struct OpenStream {
     port: u16,
     /// Sends the client's data to the handler; `None` after the end of the data.
     data: Option<mpsc::Sender<Bytes>>,
-    /// The receiver of the data. The handler takes it when both streams of the request exist.
+    /// The receiver for `data`. When both streams of the request exist, [`Tunnel::start`] takes the receiver of the data
+    /// stream.
     unread: Option<mpsc::Receiver<Bytes>>,
     /// The running handler of the request; `None` until both streams exist.
     forward: Option<AbortHandle>,

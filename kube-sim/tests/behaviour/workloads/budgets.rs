@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{advance, condition, deployment, merge_patch, pods, sim};
 use kube_sim::{Sim, SimError};
 
-fn create(sim: &Sim, spec: &Value) {
+fn create_budget(sim: &Sim, spec: &Value) {
     let mut budget = json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"}, "spec": spec,
     });
@@ -40,7 +40,7 @@ async fn a_budget_limits_disruptions_by_number_or_by_percentage() {
     ] {
         let sim = sim();
         sim.create(&deployment(4, "web:1", &json!({}))).unwrap();
-        create(&sim, &spec);
+        create_budget(&sim, &spec);
         assert_eq!(counts(&sim), expected, "{spec}");
         let budget = sim.get("policy/v1", "PodDisruptionBudget", "default", "web").unwrap();
         let reason = if expected[3] > 0 { "SufficientPods" } else { "InsufficientPods" };
@@ -53,7 +53,7 @@ async fn evictions_are_refused_until_evicted_pods_are_replaced() {
     let sim = sim();
     sim.create(&deployment(3, "web:1", &json!({"kube-sim/ready-after": "20s"}))).unwrap();
     advance(21).await;
-    create(&sim, &json!({"maxUnavailable": 1}));
+    create_budget(&sim, &json!({"maxUnavailable": 1}));
     assert_eq!(counts(&sim), [3, 2, 3, 1]);
     let all = pods(&sim);
     evict(&sim, &all[0]).unwrap();
@@ -70,7 +70,7 @@ async fn evictions_are_refused_until_evicted_pods_are_replaced() {
 async fn a_scaled_deployment_changes_the_expected_pods() {
     let sim = sim();
     sim.create(&deployment(2, "web:1", &json!({}))).unwrap();
-    create(&sim, &json!({"maxUnavailable": 1}));
+    create_budget(&sim, &json!({"maxUnavailable": 1}));
     merge_patch(&sim, "/apis/apps/v1/namespaces/default/deployments/web", &json!({"spec": {"replicas": 5}}));
     assert_eq!(counts(&sim), [5, 4, 5, 1]);
 }
@@ -104,7 +104,7 @@ async fn a_scaled_custom_resource_changes_the_expected_pods() {
         }))
         .unwrap();
     }
-    create(&sim, &json!({"maxUnavailable": 1}));
+    create_budget(&sim, &json!({"maxUnavailable": 1}));
     assert_eq!(counts(&sim), [2, 1, 2, 1]);
     merge_patch(&sim, "/apis/example.com/v1/namespaces/default/clusters/db", &json!({"spec": {"size": 3}}));
     assert_eq!(counts(&sim), [2, 2, 3, 0]);

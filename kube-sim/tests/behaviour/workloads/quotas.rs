@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{advance, condition, deployment, pods, sim};
 use kube_sim::Sim;
 
-fn create(sim: &Sim, hard: &Value) {
+fn create_quota(sim: &Sim, hard: &Value) {
     let quota = json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "limits"}, "spec": {"hard": hard},
     });
@@ -19,7 +19,7 @@ fn status(sim: &Sim) -> Value {
 #[tokio::test(start_paused = true)]
 async fn a_quota_counts_objects_and_refuses_objects_above_the_limit() {
     let sim = sim();
-    create(&sim, &json!({"configmaps": "1", "count/deployments.apps": "1"}));
+    create_quota(&sim, &json!({"configmaps": "1", "count/deployments.apps": "1"}));
     assert_eq!(status(&sim)["used"], json!({"configmaps": "0", "count/deployments.apps": "0"}));
     let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
     sim.create(&map("a")).unwrap();
@@ -35,7 +35,7 @@ async fn a_quota_counts_objects_and_refuses_objects_above_the_limit() {
 #[tokio::test(start_paused = true)]
 async fn pods_must_specify_the_resources_that_a_quota_limits_and_must_fit_into_the_quota() {
     let sim = sim();
-    create(&sim, &json!({"requests.cpu": "1", "pods": "5"}));
+    create_quota(&sim, &json!({"requests.cpu": "1", "pods": "5"}));
     let pod = |name: &str, resources: Value| {
         json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
@@ -57,7 +57,7 @@ async fn pods_must_specify_the_resources_that_a_quota_limits_and_must_fit_into_t
 #[tokio::test(start_paused = true)]
 async fn a_replica_set_reports_an_exceeded_quota_and_tries_again() {
     let sim = sim();
-    create(&sim, &json!({"pods": "2"}));
+    create_quota(&sim, &json!({"pods": "2"}));
     sim.create(&deployment(3, "web:1", &json!({}))).unwrap();
     assert_eq!(pods(&sim).len(), 2);
     let web = sim.get("apps/v1", "Deployment", "default", "web").unwrap();

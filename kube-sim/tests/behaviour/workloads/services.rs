@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{advance, deployment, merge_patch, pods, sim};
 use kube_sim::Sim;
 
-fn create(sim: &Sim, spec: &Value) {
+fn create_service(sim: &Sim, spec: &Value) {
     let mut service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "labels": {"tier": "front"}}, "spec": spec,
     });
@@ -23,7 +23,7 @@ fn endpoint_slices(sim: &Sim) -> Vec<Value> {
 #[tokio::test(start_paused = true)]
 async fn the_endpoint_slices_and_endpoints_follow_the_pods() {
     let sim = sim();
-    create(&sim, &json!({"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}));
+    create_service(&sim, &json!({"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}));
     assert!(endpoint_slices(&sim)[0]["endpoints"].as_array().is_none_or(Vec::is_empty));
     sim.create(&deployment(3, "web:1", &json!({}))).unwrap();
     let [slice] = &endpoint_slices(&sim)[..] else { panic!("one slice") };
@@ -50,7 +50,7 @@ async fn the_endpoint_slices_and_endpoints_follow_the_pods() {
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_is_ready_only_if_its_pod_is_ready() {
     let sim = sim();
-    create(&sim, &json!({"ports": [{"port": 80}]}));
+    create_service(&sim, &json!({"ports": [{"port": 80}]}));
     sim.create(&deployment(1, "web:1", &json!({"kube-sim/ready-after": "10s"}))).unwrap();
     let conditions = |sim: &Sim| endpoint_slices(sim)[0]["endpoints"][0]["conditions"]["ready"].clone();
     assert_eq!(conditions(&sim), false);
@@ -64,7 +64,7 @@ async fn an_endpoint_is_ready_only_if_its_pod_is_ready() {
 #[tokio::test(start_paused = true)]
 async fn a_named_target_port_gets_the_port_number_of_the_container() {
     let sim = sim();
-    create(&sim, &json!({"clusterIP": "None", "ports": [{"port": 80, "targetPort": "http"}]}));
+    create_service(&sim, &json!({"clusterIP": "None", "ports": [{"port": 80, "targetPort": "http"}]}));
     let mut web = deployment(1, "web:1", &json!({}));
     web["spec"]["template"]["spec"]["containers"][0]["ports"] =
         json!([{"name": "http", "containerPort": 8443}]);

@@ -34,7 +34,7 @@ pub(crate) struct Events {
     pub(crate) after: Vec<Pod>,
     /// The pods of the events that a generation predicate keeps: one event in a hundred.
     pub(crate) new_generation: Vec<Pod>,
-    /// The pods of the events that the bench's label selector keeps: one event in a hundred.
+    /// The pods of the events that the bench's label selector keeps: about one event in a hundred.
     pub(crate) selected: Vec<Pod>,
 }
 

@@ -1,6 +1,6 @@
 //! The mock API server's response to an exec request, over a WebSocket with the protocol `v5.channel.k8s.io`. No
-//! process runs: the server sends the block of `stream_data` repeatedly as standard output, or checks the standard
-//! input and reports the number of its bytes.
+//! process runs: the server sends the block of `stream_data` repeatedly as standard output, or compares the
+//! standard input with repetitions of the same block and reports the number of bytes.
 
 use std::io::{self, BufReader, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 use crate::http::{WebSocketOffer, respond};
 use crate::serve::Query;
-use crate::stream_data::{BLOCK_LEN, Checker, MIB, block};
+use crate::stream_data::{BLOCK_LEN, MIB, StreamChecker, data_block};
 
 /// The only protocol that this server accepts: earlier protocols cannot close the standard input.
 const PROTOCOL: &str = "v5.channel.k8s.io";
@@ -66,17 +66,17 @@ fn send(socket: &mut WebSocket<TcpStream>, mib: &str) -> StatusResult {
     let Ok(mib) = mib.parse::<usize>() else {
         return Ok(failure_status("the number of MiB is not a number"));
     };
-    let block = Bytes::from([&[STDOUT], block().as_slice()].concat());
+    let block = Bytes::from([&[STDOUT], data_block().as_slice()].concat());
     for _ in 0..mib * MIB / BLOCK_LEN {
         socket.write(Message::Binary(block.clone()))?;
     }
     Ok(success_status())
 }
 
-/// Reads the standard input to its end, compares it with the expected data, and sends the number of its bytes as
-/// standard output.
+/// Reads the standard input to its end, and sends the number of its bytes as standard output. Returns a failure
+/// status if the standard input does not consist of repetitions of the block.
 fn receive(socket: &mut WebSocket<TcpStream>) -> StatusResult {
-    let mut checker = Checker::default();
+    let mut checker = StreamChecker::default();
     loop {
         let Message::Binary(data) = socket.read()? else { continue };
         match data.split_first() {
@@ -86,7 +86,7 @@ fn receive(socket: &mut WebSocket<TcpStream>) -> StatusResult {
             _ => {}
         }
     }
-    socket.write(message(STDOUT, checker.bytes().to_string().as_bytes()))?;
+    socket.write(message(STDOUT, checker.compared_bytes().to_string().as_bytes()))?;
     Ok(success_status())
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn respond_in(
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let media_type = format.media_type();
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n");
-    // With TCP_NODELAY, each write sends a packet. So a short response is one write.
+    // The server's sockets have TCP_NODELAY, so each write sends a packet. Thus a short response is one write.
     if length < FLUSH_BYTES {
         return out.write_all(&[&[head.as_bytes()], parts].concat().concat());
     }

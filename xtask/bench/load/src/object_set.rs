@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::format::{Format, TypeInfo};
 
-/// All objects in one buffer, so that any range is the content of a list's `items`.
+/// Serialised objects in one buffer, so that the bytes of any range of objects are the content of a list's `items`.
 #[derive(Debug)]
 pub(crate) struct ObjectSet {
     bytes: Vec<u8>,

@@ -76,8 +76,8 @@ impl Session {
         self.over.subscribe()
     }
 
-    /// Records a request on the TLS connection with this number.
-    pub(crate) fn add_request(&self, connection: u64) {
+    /// Records that the TLS connection with this number has carried a request of the session.
+    pub(crate) fn record_connection(&self, connection: u64) {
         self.state().connections.insert(connection);
     }
 

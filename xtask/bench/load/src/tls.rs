@@ -82,12 +82,12 @@ fn acceptor() -> io::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The response to a request for Kubernetes objects. `connection` is the number of the connection of the request.
+/// The response to a request for Kubernetes objects. `connection` is the number of the connection that carries the request.
 fn respond(server: &Server, connection: u64, request: &Request<Incoming>) -> Response<Body> {
     let query = Query(request.uri().query().unwrap_or_default());
     let mut path = request.uri().path().trim_start_matches('/').split('/');
     let session = server.session(path.next().unwrap_or_default());
-    session.add_request(connection);
+    session.record_connection(connection);
     let path: Vec<_> = path.collect();
     if query.get("watch").is_some_and(|watch| watch != "false") {
         return watch(&session, path.last() == Some(&"pods"));

@@ -1,7 +1,7 @@
 //! Re-exports this project's public items under the names that `shared/` uses, and implements the operations
 //! whose API differs between kube and this project.
 
-use crate::shared::store::CompactForm;
+use crate::shared::store::CompactOptions;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube_client::core::FieldSet;
@@ -29,14 +29,14 @@ pub(crate) const NO_COMPACT_STORE: &str = "this project has no compact store";
 pub(crate) fn compact_store(
     pods: Api<Pod>,
     config: watcher::Config,
-    form: CompactForm,
+    options: CompactOptions,
 ) -> Option<(Store<Pod>, impl Future<Output = ()> + Send + 'static)> {
     let storage = Storage::compact();
-    let storage = match form {
-        CompactForm::Default => storage,
-        CompactForm::Decoded => storage.check(Check::Decode),
-        CompactForm::Zstd => storage.zstd(),
-        CompactForm::Uncached => storage.cached(0),
+    let storage = match options {
+        CompactOptions::Default => storage,
+        CompactOptions::Decoded => storage.check(Check::Decode),
+        CompactOptions::Zstd => storage.zstd(),
+        CompactOptions::Uncached => storage.cached(0),
     };
     let (store, writer) = kube_runtime::reflector::store_with(storage);
     let changes = watcher(pods, config).deltas(writer);

@@ -1,5 +1,5 @@
-//! Runs the rows against a small mock API server, and compares the digests. No test has an upper limit for a measured
-//! time.
+//! Runs the rows of `cargo xtask bench` against a small mock API server, and compares the digests. No test has an upper
+//! limit for a measured time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::io::{Read, Write};

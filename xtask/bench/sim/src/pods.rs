@@ -10,8 +10,8 @@ const POD: &str = include_str!("pod.json");
 const PODS_PER_NAMESPACE: u32 = 1000;
 
 /// Creates `count` pods. Returns the growth of the resident memory for the first pod, the growth for all other pods, and
-/// the length of the last pod's JSON, all in bytes. The growth for the first pod includes the data that all servers of
-/// the process share.
+/// the length of the last pod's JSON, all in bytes. The growth for the first pod includes the data that a process parses
+/// for its first pod, such as the schema of pods. All servers of the process share this data.
 ///
 /// # Errors
 /// If the server refuses an object or does not list all pods, or if the memory of this process cannot be read.

@@ -41,8 +41,8 @@ const (
 	// The interval between two lines of a followed log.
 	logInterval = 100 * time.Millisecond
 
-	refusedPort  = 1
-	answeredPort = 2
+	refusedPort   = 1
+	echoAtEndPort = 2
 )
 
 // runtime implements the interfaces of the streaming library.
@@ -112,7 +112,7 @@ func (runtime) PortForward(_ context.Context, _, _ string, port int32, stream io
 	switch port {
 	case refusedPort:
 		return errors.New("connection refused")
-	case answeredPort:
+	case echoAtEndPort:
 		received, err := io.ReadAll(stream)
 		if err != nil {
 			return err
@@ -202,20 +202,20 @@ func serveLogs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serverTLSConfig returns the configuration of a server that checks the certificates of its clients. The parameter file
-// is the path of the CA certificate. The parameter name is the common name that a client certificate must have.
-func serverTLSConfig(file, name string) (*tls.Config, error) {
-	text, err := os.ReadFile(file)
+// serverTLSConfig returns the configuration of a server that checks the certificates of its clients. caFile is the path of
+// the CA certificate. clientName is the common name that a client certificate must have.
+func serverTLSConfig(caFile, clientName string) (*tls.Config, error) {
+	text, err := os.ReadFile(caFile)
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s contains no certificate", file)
+		return nil, fmt.Errorf("%s contains no certificate", caFile)
 	}
 	verify := func(state tls.ConnectionState) error {
-		if client := state.PeerCertificates[0].Subject.CommonName; client != name {
-			return fmt.Errorf("the client is %q, not %q", client, name)
+		if client := state.PeerCertificates[0].Subject.CommonName; client != clientName {
+			return fmt.Errorf("the client is %q, not %q", client, clientName)
 		}
 		return nil
 	}

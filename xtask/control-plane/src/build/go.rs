@@ -1,5 +1,5 @@
-//! Runs the Go toolchain for a [`Recipe`]: sets Go's arguments, environment and error texts. This module must not write
-//! to the cache: the caller moves the result there.
+//! Runs the Go toolchain for a [`Recipe`]: sets the arguments and the environment of Go, and explains failed commands. This
+//! module must not write to the cache: the caller moves the finished build there.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -23,8 +23,8 @@ pub struct Binaries {
     pub(crate) api_server: PathBuf,
     /// The programs for controllers, scheduler and nodes; `None` for [`Binaries::assets`].
     pub(crate) pod_programs: Option<PodPrograms>,
-    /// The folder that contains a kubectl of the server's version. [`Cluster::command_path`](crate::Cluster::command_path)
-    /// begins with this folder.
+    /// The folder that contains kubectl; `None` if the assets have no kubectl.
+    /// [`Cluster::command_path`](crate::Cluster::command_path) begins with this folder.
     pub(crate) kubectl: Option<PathBuf>,
 }
 
@@ -75,7 +75,7 @@ impl Binaries {
         Ok(())
     }
 
-    /// Finds the programs of this version in the cache, and builds the missing ones.
+    /// Finds the programs for this version of Kubernetes in the cache, and builds the missing programs.
     ///
     /// # Errors
     /// When Go is missing or too old, a module cannot be downloaded, or a build fails.
@@ -128,8 +128,8 @@ pub struct Kubectl {
 }
 
 impl Kubectl {
-    /// Finds an old and the newest kubectl in the cache, and builds the missing ones. The newest is a part of the build
-    /// of [`KubernetesVersion::LATEST`].
+    /// Finds two versions of kubectl in the cache, an old one and the newest, and builds the missing versions. The build
+    /// of [`KubernetesVersion::LATEST`] contains the newest kubectl.
     ///
     /// # Errors
     /// When Go is missing or too old, a module cannot be downloaded, or a build fails.
@@ -176,8 +176,8 @@ async fn build_if_missing(recipe: &Recipe, cache: &Cache, progress: &Progress) -
     let scratch = Scratch::create(cache.folder())?;
     let go_build = go::Build { recipe, folder: scratch.path(), progress };
     let built = go_build.build().await.with_context(|| format!("cannot build {}", recipe.name))?;
-    // A build that the cache already contains has other inputs or is incomplete. The old build is moved, not overwritten,
-    // because a running process may use its files.
+    // If `path` exists, it contains an incomplete build or a build with other inputs. Move this old build instead of
+    // overwriting it, because a running process may use its files.
     if path.exists() {
         fs::rename(&path, scratch.path().join("replaced"))
             .context("cannot move the old build out of the cache")?;

@@ -9,17 +9,17 @@ use super::super::version::KubernetesVersion;
 /// One Go module to build.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
-    /// Name and version, such as `etcd-3.7.3`: the name of the build in the cache.
+    /// The name of the build in the cache: a program or a project, and a version, such as `etcd-3.7.3`.
     pub(crate) name: String,
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
-    /// The Go files of the module, as (file name, text). Without files, the module only names the packages to build.
+    /// The Go files of the module, as (file name, text). Without Go files, the packages to build are in other modules.
     pub(crate) sources: Vec<(&'static str, &'static str)>,
     /// The Go packages to build, each with the name of its binary.
     pub(crate) binaries: Vec<(&'static str, &'static str)>,
     pub(crate) ldflags: String,
-    /// The YAML files to copy, as (module, folder in the module, file names). The build copies each file into the folder
-    /// with the same path below the folder of the binaries.
+    /// The YAML files to copy, as (module, folder in the module, file names). The copies are below the folder of the
+    /// binaries, in folders with the same paths as in the module.
     pub(crate) files: Vec<(&'static str, &'static str, &'static [&'static str])>,
     /// The measured duration of a first build on one core, in minutes. Includes the downloads.
     pub(crate) core_minutes: u32,

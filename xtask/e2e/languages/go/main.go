@@ -1,5 +1,5 @@
-// A client-go informer, and an operator that reads its store. The program lists, watches and patches config maps, and
-// executes a command in a pod.
+// A client-go informer, and an operator that reads the informer's store. The program lists, watches and patches config
+// maps, and executes a command in a pod.
 //
 // The arguments are a namespace, and the name of a running pod in this namespace. Every failure ends the program with
 // exit code 1.

@@ -17,7 +17,7 @@ def config_map(name, api):
     return ConfigMap(resource, api=api)
 
 
-async def operate(api):
+async def run_operator(api):
     """Sets the annotation `seen` of each config map to the value of `data.state`."""
     async for kind, found in api.async_watch("configmaps", namespace=namespace, label_selector="app=kr8s"):
         if kind in ("ADDED", "MODIFIED") and found.annotations.get("seen") != found.data["state"]:
@@ -35,7 +35,7 @@ async def wait_until_seen(found, state):
 
 async def main():
     api = await kr8s.asyncio.api(namespace=namespace)
-    operator = asyncio.create_task(operate(api))
+    operator = asyncio.create_task(run_operator(api))
     one = config_map("kr8s-a", api)
     await one.create()
     await wait_until_seen(one, "one")

@@ -20,7 +20,7 @@ def config_map(name, data):
     return client.V1ConfigMap(metadata=metadata, data=data)
 
 
-def operate():
+def run_operator():
     """Sets the annotation `seen` of each config map to the value of `data.state`."""
     events = watch.Watch().stream(
         core.list_namespaced_config_map, namespace, label_selector="app=python", timeout_seconds=30
@@ -44,7 +44,7 @@ def wait_until_seen(name, state):
     raise AssertionError(f"{name} has not been annotated with {state}")
 
 
-threading.Thread(target=operate, daemon=True).start()
+threading.Thread(target=run_operator, daemon=True).start()
 core.create_namespaced_config_map(namespace, config_map("a", {"state": "one"}))
 wait_until_seen("a", "one")
 core.patch_namespaced_config_map("a", namespace, {"data": {"state": "two"}})

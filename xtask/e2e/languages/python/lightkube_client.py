@@ -20,7 +20,7 @@ def config_map(name, state):
     return ConfigMap(metadata=ObjectMeta(name=name, labels={"app": "lightkube"}), data={"state": state})
 
 
-def operate():
+def run_operator():
     """Sets the annotation `seen` of each config map to the value of `data.state`."""
     for kind, found in client.watch(ConfigMap, labels={"app": "lightkube"}):
         seen = (found.metadata.annotations or {}).get("seen")
@@ -36,7 +36,7 @@ def wait_until_seen(name, state):
     raise AssertionError(f"{name} has not been annotated with {state}")
 
 
-threading.Thread(target=operate, daemon=True).start()
+threading.Thread(target=run_operator, daemon=True).start()
 client.create(config_map("light-a", "one"))
 wait_until_seen("light-a", "one")
 applied = ConfigMap(

@@ -81,8 +81,8 @@ async fn review(env: &Env, account: &str, attributes: Value) -> anyhow::Result<(
     Ok((status.allowed, status.reason.unwrap_or_default()))
 }
 
-/// Creates a `SubjectAccessReview` with these attributes repeatedly, until the server allows one. Returns the
-/// `status.reason` of this review.
+/// Creates a `SubjectAccessReview` with these attributes repeatedly, until `status.allowed` of a review is true. Returns
+/// the `status.reason` of this review.
 async fn wait_until_allowed(env: &Env, account: &str, attributes: &Value) -> Outcome<String> {
     eventually(&format!("{account} may {attributes}"), TIMEOUT, async || {
         let (allowed, reason) = review(env, account, attributes.clone()).await?;

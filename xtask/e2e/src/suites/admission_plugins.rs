@@ -283,9 +283,9 @@ async fn volume_claims_grow_only_if_their_class_allows_it(env: Env) -> Outcome {
     Ok(())
 }
 
-/// Creates roles for two users, and returns the users' names. Both users may write certificate requests and trust
-/// bundles. Only the second user may also use the signers of `example.com`.
-async fn create_users(env: &Env) -> Outcome<[String; 2]> {
+/// Creates roles for two users, and returns the users' names. RBAC permits both users to write the approval and the status
+/// of certificate requests, and to create trust bundles. Only the second user may also use the signers of `example.com`.
+async fn create_roles_for_users(env: &Env) -> Outcome<[String; 2]> {
     let group = "certificates.k8s.io";
     let writes = json!({
         "apiGroups": [group],
@@ -318,7 +318,7 @@ async fn create_users(env: &Env) -> Outcome<[String; 2]> {
 }
 
 async fn signing_requests_need_permissions_for_the_signer(env: Env) -> Outcome {
-    let [jane, signer] = create_users(&env).await?;
+    let [jane, signer] = create_roles_for_users(&env).await?;
     let request = k8s_openapi::ByteString(SIGNING_REQUEST.as_bytes().to_vec());
     let spec = json!({"request": request, "signerName": SIGNER, "usages": ["client auth"]});
     let kind = ("certificates.k8s.io", "CertificateSigningRequest");
@@ -337,7 +337,7 @@ async fn signing_requests_need_permissions_for_the_signer(env: Env) -> Outcome {
 }
 
 async fn trust_bundles_need_a_permission_for_the_signer(env: Env) -> Outcome {
-    let [jane, signer] = create_users(&env).await?;
+    let [jane, signer] = create_roles_for_users(&env).await?;
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = params.self_signed(&KeyPair::generate()?)?.pem();
@@ -357,7 +357,7 @@ async fn trust_bundles_need_a_permission_for_the_signer(env: Env) -> Outcome {
 }
 
 async fn certificate_requests_of_pods_need_a_permission_for_the_signer(env: Env) -> Outcome {
-    let [jane, signer] = create_users(&env).await?;
+    let [jane, signer] = create_roles_for_users(&env).await?;
     let csr = CertificateParams::default().serialize_request(&KeyPair::generate()?)?;
     let request = json!({
         "apiVersion": "certificates.k8s.io/v1", "kind": "PodCertificateRequest", "metadata": {"name": "r"},

@@ -41,12 +41,12 @@ pub(super) fn client_as(env: &Env, auth_info: AuthInfo) -> Outcome<Client> {
     Ok(Client::try_from(config)?)
 }
 
-/// The credentials of a bearer token.
+/// Credentials that consist of a bearer token.
 fn token_auth(token: &str) -> Outcome<AuthInfo> {
     Ok(serde_json::from_value(json!({ "token": token }))?)
 }
 
-/// The credentials of a client certificate.
+/// Credentials that consist of a client certificate and its key.
 pub(super) fn certificate_auth(identity: &Identity) -> Outcome<AuthInfo> {
     let encode = |text: &str| STANDARD.encode(text);
     let data = json!({

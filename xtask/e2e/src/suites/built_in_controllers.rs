@@ -31,7 +31,7 @@ suite!("built_in_controllers":
 );
 
 /// The spec of a workload whose pods have the label `app={name}`. The spec also has the entries of `extra`.
-fn spec(name: &str, extra: &Value) -> Outcome<Value> {
+fn workload_spec(name: &str, extra: &Value) -> Outcome<Value> {
     let mut spec = serde_json::to_value(deployment(name, 1)?)?["spec"].take();
     for (field, value) in extra.as_object().into_iter().flatten() {
         spec[field] = value.clone();
@@ -67,7 +67,7 @@ async fn a_namespace_has_a_root_certificate_and_a_default_service_account(env: E
 
 async fn a_stateful_set_creates_and_updates_pods_in_order(env: Env) -> Outcome {
     let (sets, pods): (Api<StatefulSet>, Api<Pod>) = (env.api(), env.api());
-    let spec = spec("db", &json!({"replicas": 3, "serviceName": "db"}))?;
+    let spec = workload_spec("db", &json!({"replicas": 3, "serviceName": "db"}))?;
     sets.create(&PostParams::default(), &object(json!({"metadata": {"name": "db"}, "spec": spec}))?).await?;
     let first =
         wait_for(&sets, "db", "three pods are ready", |set| set["status"]["readyReplicas"] == 3).await?;
@@ -111,7 +111,7 @@ async fn a_stateful_set_creates_and_updates_pods_in_order(env: Env) -> Outcome {
 async fn a_daemon_set_runs_on_each_node(env: Env) -> Outcome {
     let (sets, pods, nodes): (Api<DaemonSet>, Api<Pod>, Api<Node>) =
         (env.api(), env.api(), Api::all(env.client()));
-    let mut spec = spec("agent", &json!({}))?;
+    let mut spec = workload_spec("agent", &json!({}))?;
     if let Some(spec) = spec.as_object_mut() {
         spec.remove("replicas");
     }

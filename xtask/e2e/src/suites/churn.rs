@@ -110,7 +110,7 @@ impl Drop for RunningReconcile {
 #[error("the reconcile fails at random")]
 struct RandomFailure;
 
-/// Waits for up to 4 ms, and fails one time out of 20.
+/// Records the reconcile in `ledger`, waits for up to 4 ms, and fails one time out of 20.
 async fn reconcile<K: Resource>(object: Arc<K>, ledger: Arc<Ledger>) -> Result<Action, RandomFailure> {
     let running = ledger.begin(object.name_any());
     sleep(Duration::from_micros(fastrand::u64(..4000))).await;
@@ -165,13 +165,13 @@ impl Drop for RunningController {
 
 /// The objects that change: network policies and ingresses. Both kinds have a generation, and no built-in controller
 /// changes their objects.
-struct Objects {
+struct PoliciesAndIngresses {
     policies: Api<DynamicObject>,
     ingresses: Api<DynamicObject>,
     count: usize,
 }
 
-impl Objects {
+impl PoliciesAndIngresses {
     fn new(env: &Env, count: usize) -> Self {
         let api = |resource| Api::namespaced_with(env.client(), env.namespace(), &resource);
         let policies = api(ApiResource::erase::<NetworkPolicy>(&()));
@@ -239,7 +239,8 @@ impl Objects {
 }
 
 /// Delays requests and makes requests fail, again and again, until the caller drops the returned future. With kube-sim, this
-/// function adds fault rules. With a cluster, this function kills and restarts an API server.
+/// function adds fault rules, compacts the history and ends watches. With a cluster, this function kills and restarts an
+/// API server.
 async fn disturb(env: &Env, disturbances: &AtomicUsize) -> Outcome<std::convert::Infallible> {
     loop {
         sleep(Duration::from_secs(1)).await;
@@ -279,7 +280,7 @@ fn disturb_simulation(sim: &Sim, namespace: &str, number: usize) {
 
 async fn four_controllers_reconcile_the_last_generation_of_each_object(env: Env) -> Outcome {
     let scale = env.server().churn();
-    let objects = Objects::new(&env, scale.objects);
+    let objects = PoliciesAndIngresses::new(&env, scale.objects);
     let informers = SharedInformers::default();
     let mut controllers = [
         RunningController::start::<NetworkPolicy>(&env, &informers),

@@ -67,7 +67,8 @@ async fn reconcile(widget: Arc<Widget>, context: Arc<Context>) -> Result<Action,
     Ok(Action::await_change())
 }
 
-/// Installs the CRD and starts the controller. Dropping the returned `AbortOnDrop` stops the controller.
+/// Installs the CRD of [`Widget`] and starts the controller of the widgets. Dropping the returned `AbortOnDrop` stops the
+/// controller.
 async fn start_controller(env: &Env) -> Outcome<(Api<Widget>, ApiResource, AbortOnDrop)> {
     let resource = install(env).await?;
     let widgets: Api<Widget> = Api::namespaced_with(env.client(), env.namespace(), &resource);

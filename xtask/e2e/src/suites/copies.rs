@@ -4,7 +4,7 @@ use std::fs;
 
 use kube_client::api::{AttachParams, CopyParams};
 
-use super::running_pod::{create_running_pod, finish};
+use super::running_pod::{create_running_pod, wait_with_output};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
@@ -25,7 +25,7 @@ async fn a_folder_is_copied_into_a_pod_and_back(env: Env) -> Outcome {
     let path = in_pod.to_string_lossy();
     pods.copy_to("web", &source, &path, &CopyParams::default()).await?;
     let command = ["cat", &format!("{path}/deep/file name")];
-    let (text, ..) = finish(pods.exec("web", command, &AttachParams::default()).await?).await?;
+    let (text, ..) = wait_with_output(pods.exec("web", command, &AttachParams::default()).await?).await?;
     check_eq!(text, "text");
 
     let target = folder.path().join("target");

@@ -1,4 +1,5 @@
-//! Derived custom resources: CRD installation, schema validation, defaulting, pruning, subresources and deletion.
+//! Custom resources whose types derive `CustomResource`: CRD installation, schema validation, defaulting, pruning,
+//! subresources and deletion.
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ suite!("crd":
     scale_subresource_changes_replicas,
     watcher_recovers_when_the_crd_is_installed,
     watcher_emits_stored_objects_again_after_the_schema_changes,
-    crd_deletion_deletes_its_objects [Controllers],
+    crd_deletion_deletes_the_custom_resources [Controllers],
     rejects_invalid_crds,
 );
 
@@ -65,7 +66,7 @@ async fn stored_crd_equals_the_derived_crd(env: Env) -> Outcome {
     Ok(())
 }
 
-/// Installs the CRD and returns an untyped API, which can send objects that the `Widget` type cannot represent.
+/// Installs the CRD of [`Widget`] and returns an untyped API. The API can send objects that the type cannot represent.
 async fn install_untyped(env: &Env) -> Outcome<(Api<DynamicObject>, ApiResource)> {
     let resource = install(env).await?;
     Ok((Api::namespaced_with(env.client(), env.namespace(), &resource), resource))
@@ -215,7 +216,7 @@ async fn watcher_emits_stored_objects_again_after_the_schema_changes(env: Env) -
     Ok(())
 }
 
-async fn crd_deletion_deletes_its_objects(env: Env) -> Outcome {
+async fn crd_deletion_deletes_the_custom_resources(env: Env) -> Outcome {
     let (widgets, resource) = install_untyped(&env).await?;
     let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1}}));
     widgets.create(&PostParams::default(), &widget).await?;

@@ -97,8 +97,8 @@ fn format_row(name: &str, [valid, invalid, differences]: [usize; 3]) -> String {
     format!("{name:<28} {valid:>6} {invalid:>8} {differences:>12}\n")
 }
 
-/// Installs the CRD. Checks that the server stores the values in `good` unchanged and rejects the values in `bad`, and
-/// compares the verdicts of the server with those of the local validation.
+/// Installs the CRD of a derived kind. Checks that the server stores the specs in `derived.good` unchanged and rejects the
+/// specs in `derived.bad`. Compares the verdicts of the server with the verdicts of the local validation.
 async fn check_kind(env: &Env, derived: kinds::DerivedKind) -> Outcome<Row> {
     let mut row =
         Row { kind: derived.crd.spec.names.kind.clone(), valid: 0, invalid: 0, differences: Vec::new() };
@@ -154,8 +154,8 @@ fn object(resource: &ApiResource, name: &str, field: &str, value: &Value) -> Dyn
     DynamicObject::new(name, resource).data(json!({ field: value }))
 }
 
-/// Applies an object twice. Checks that the value is stored unchanged, and that the second apply does not change the
-/// resource version.
+/// Applies an object twice. Checks that the server stores the value of `field` unchanged, and that the second apply does
+/// not change the resource version.
 async fn check_apply(objects: &Api<DynamicObject>, object: &DynamicObject, field: &str) -> Outcome {
     let params = PatchParams::apply("e2e");
     let name = object.name_any();

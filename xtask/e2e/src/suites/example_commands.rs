@@ -264,7 +264,7 @@ async fn ports_are_forwarded(env: Env) -> Outcome {
     let [mut first, _second] = connections;
     first.shutdown().await?;
     check_eq!(first.read(&mut [0]).await?, 0);
-    example.end_by(Signal::INT).await
+    example.end_with_signal(Signal::INT).await
 }
 
 async fn log_stream_follows_one_output(env: Env) -> Outcome {

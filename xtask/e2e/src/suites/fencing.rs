@@ -32,10 +32,11 @@ const LEASE_DURATION: Duration = Duration::from_secs(6);
 const LEASE_NAME: &str = "leader-election-example";
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The interval at which the recorder reads the lease and the journal. Renewals are a second apart.
+/// The interval at which a [`Recorder`] reads the lease and the journal of kube-sim. Renewals are a second apart.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A task that records the renewals of the lease and the patches of a case. Dropping this value stops the task.
+/// A task that records the renewals of the lease, and the patches in the journal of kube-sim. Dropping this value stops the
+/// task.
 struct Recorder {
     seen: Arc<Mutex<Records>>,
     task: JoinHandle<()>,
@@ -43,7 +44,7 @@ struct Recorder {
 
 #[derive(Default)]
 struct Records {
-    /// The `renewTime` of the last renewal of each leader, by the first part of the leader's identity.
+    /// Each leader's last `renewTime`, by the first part of the leader's identity.
     renewals: HashMap<String, Timestamp>,
     /// The path of each patch in the journal of kube-sim, and the time at which the recorder read the entry. This time
     /// is not earlier than the request.
@@ -129,7 +130,8 @@ async fn record(env: Env, seen: Arc<Mutex<Records>>) {
     }
 }
 
-/// Starts two candidates and waits until `one` leads and writes. `url` is the address of the server for `one`.
+/// Starts two candidates and waits until `one` leads and writes. If `url` is set, `one` sends its requests to `url` instead
+/// of the server's URL in the kubeconfig.
 async fn start_candidates(
     env: &Env,
     url: Option<&str>,

@@ -33,7 +33,7 @@ suite!("finalizers":
     namespace_deletion_deletes_its_contents [Controllers],
 );
 
-/// The finalizer of the config maps and of the reconcilers.
+/// The finalizer that most cases use, for objects and for reconcilers.
 const FINALIZER: &str = "e2e.example.com/hold";
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);

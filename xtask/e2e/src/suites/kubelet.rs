@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use xtask_control_plane::Identity;
 
 use super::auth::{certificate_auth, client_as};
-use super::running_pod::{create_running_pod, finish};
+use super::running_pod::{create_running_pod, wait_with_output};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
@@ -40,7 +40,7 @@ async fn a_kubelet_serves_processes_ports_and_logs(env: Env) -> Outcome {
         let ap = AttachParams::default();
         let script = ["sh", "-c", "echo out; echo err >&2; exit 3"];
         let process = client.kubelet_node_exec(&pod, "main", script, &ap).await?;
-        let (stdout, stderr, status) = finish(process).await?;
+        let (stdout, stderr, status) = wait_with_output(process).await?;
         check_eq!((stdout.as_str(), stderr.as_str()), ("out\n", "err\n"));
         check_eq!(status.exit_code(), Some(3));
 

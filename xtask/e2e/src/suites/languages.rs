@@ -1,5 +1,6 @@
-//! Clients of other languages. Each case runs a program in `languages`. The program lists, watches and patches objects,
-//! executes a command in a pod, and runs a small operator. The program fails if a response is wrong.
+//! Clients of other languages. Each case runs a program in the folder `xtask/e2e/languages`. The program lists, watches
+//! and patches objects, and runs a small operator. All programs except `kopf_operator.py` also execute a command in a pod.
+//! A program fails if a response is wrong.
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,7 +31,7 @@ suite!("languages":
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 async fn go_client_go(env: Env) -> Outcome {
-    let program = env.server().languages().go().map_err(|reason| anyhow!("{reason}"))?;
+    let program = env.server().languages().go_program().map_err(|reason| anyhow!("{reason}"))?;
     run(&env, Command::new(program)).await
 }
 
@@ -51,7 +52,8 @@ async fn python_kopf(env: Env) -> Outcome {
 }
 
 async fn run_python(env: &Env, program: &str) -> Outcome {
-    let python: &Path = env.server().languages().python().map_err(|reason| anyhow!("{reason}"))?;
+    let python: &Path =
+        env.server().languages().python_interpreter().map_err(|reason| anyhow!("{reason}"))?;
     let mut command = Command::new(python);
     // Without this option, Python writes compiled modules next to the sources.
     command.arg("-B").arg(sources("python").join(program));

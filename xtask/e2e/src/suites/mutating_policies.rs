@@ -43,7 +43,7 @@ fn json_patch_mutation(expression: &str) -> Value {
 
 /// The spec of a policy for the config maps and deployments of the case's namespace. The spec has these mutations and the
 /// entries of `fields`.
-fn spec(env: &Env, mutations: &[Value], fields: Value) -> Value {
+fn policy_spec(env: &Env, mutations: &[Value], fields: Value) -> Value {
     let mut spec = json!({
         "reinvocationPolicy": "Never",
         "mutations": mutations,
@@ -75,7 +75,7 @@ async fn send(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &Va
 /// Creates a policy with its binding, and waits until the policy is active. For this wait, the function adds a mutation to
 /// the policy. This mutation sets an annotation on objects with the label `probe`. `mutations` must not change objects with
 /// this label.
-async fn create(hooks: &Hooks, name: &str, mutations: &[Value], fields: Value) -> Outcome<String> {
+async fn create_policy(hooks: &Hooks, name: &str, mutations: &[Value], fields: Value) -> Outcome<String> {
     let name = hooks.env.unique_name(name);
     let probe = apply_mutation(&format!(
         "has(object.metadata.labels) && 'probe' in object.metadata.labels ? \
@@ -83,7 +83,7 @@ async fn create(hooks: &Hooks, name: &str, mutations: &[Value], fields: Value) -
     ));
     let mutations: Vec<Value> = std::iter::once(probe).chain(mutations.iter().cloned()).collect();
     for (kind, collection, spec) in [
-        ("MutatingAdmissionPolicy", POLICIES_PATH, spec(&hooks.env, &mutations, fields)),
+        ("MutatingAdmissionPolicy", POLICIES_PATH, policy_spec(&hooks.env, &mutations, fields)),
         ("MutatingAdmissionPolicyBinding", BINDINGS_PATH, json!({"policyName": name})),
     ] {
         let gvk = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
@@ -147,7 +147,7 @@ pub(super) async fn mutations_change_objects(env: Env) -> Outcome {
     });
     let mutations =
         [apply_mutation(&configuration), json_patch_mutation(&added), json_patch_mutation(&failed_test)];
-    create(&hooks, "p", &mutations, fields).await?;
+    create_policy(&hooks, "p", &mutations, fields).await?;
 
     let path = hooks.path("configmaps");
     let map = json!({"metadata": {"name": "m", "annotations": {"case": "map"}}, "data": {"v": "1"}});
@@ -172,7 +172,7 @@ pub(super) async fn apply_configurations_merge_lists_by_key(env: Env) -> Outcome
          ]}}}}}}}} : Object{{}}",
         case_is("deployment")
     );
-    create(&hooks, "p", &[apply_mutation(&containers)], json!({})).await?;
+    create_policy(&hooks, "p", &[apply_mutation(&containers)], json!({})).await?;
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "d", "annotations": {"case": "deployment"}},
@@ -224,12 +224,12 @@ pub(super) async fn the_failure_policy_applies_to_errors(env: Env) -> Outcome {
         json_patch_mutation(&missing),
         json_patch_mutation(&unknown),
     ];
-    let fails = create(&hooks, "fails", &mutations, json!({})).await?;
+    let fails = create_policy(&hooks, "fails", &mutations, json!({})).await?;
     let ignored = [apply_mutation(&format!(
         "{} ? Object{{metadata: Object.metadata{{labels: {{'a': string(object.data.none)}}}}}} : Object{{}}",
         case_is("ignored")
     ))];
-    create(&hooks, "ignores", &ignored, json!({"failurePolicy": "Ignore"})).await?;
+    create_policy(&hooks, "ignores", &ignored, json!({"failurePolicy": "Ignore"})).await?;
 
     let denied = |why: &str| format!("policy '{fails}' with binding '{fails}' denied request: {why}");
     for (name, why) in [
@@ -274,8 +274,8 @@ pub(super) async fn policies_run_again_after_a_change(env: Env) -> Outcome {
             case_is("again")
         ))
     };
-    create(&hooks, "again", &[count("again")], json!({"reinvocationPolicy": "IfNeeded"})).await?;
-    create(&hooks, "once", &[count("once")], json!({})).await?;
+    create_policy(&hooks, "again", &[count("again")], json!({"reinvocationPolicy": "IfNeeded"})).await?;
+    create_policy(&hooks, "once", &[count("once")], json!({})).await?;
     let answer = create_in_dry_run(&hooks, &metadata_with_case("again")).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
     let annotations = &answer.body["metadata"]["annotations"];
@@ -301,7 +301,7 @@ pub(super) async fn built_in_plugins_run_again_after_a_change(env: Env) -> Outco
             "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps", "pods"], "operations": ["CREATE"],
         }],
     }});
-    create(&hooks, "sidecar", &[sidecar], rules).await?;
+    create_policy(&hooks, "sidecar", &[sidecar], rules).await?;
     let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
     let answer = hooks.send(Method::POST, &format!("{}?dryRun=All", hooks.path("pods")), &pod).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
@@ -330,7 +330,7 @@ pub(super) async fn webhooks_run_after_policies(env: Env) -> Outcome {
         "{} ? Object{{metadata: Object.metadata{{labels: {{'by-policy': object.metadata.annotations[?'seen'].orValue('first')}}}}}} : Object{{}}",
         case_is("hook")
     );
-    create(&hooks, "p", &[apply_mutation(&label)], json!({"reinvocationPolicy": "IfNeeded"})).await?;
+    create_policy(&hooks, "p", &[apply_mutation(&label)], json!({"reinvocationPolicy": "IfNeeded"})).await?;
     let answer = create_in_dry_run(&hooks, &metadata_with_case("hook")).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
     // The webhook receives the label of the policy. The reinvoked policy receives the annotation of the webhook.
@@ -382,7 +382,7 @@ pub(super) async fn invalid_policies_are_refused(env: Env) -> Outcome {
             &["spec.mutations[0].jsonPatch.expression", "spec.mutations[0].applyConfiguration"],
         ),
     ] {
-        let spec = spec(&hooks.env, &mutations, fields);
+        let spec = policy_spec(&hooks.env, &mutations, fields);
         let path = format!("{POLICIES_PATH}?dryRun=All");
         let answer = send(&hooks, "MutatingAdmissionPolicy", &path, &name, &spec).await?;
         check_eq!((answer.code, answer.status().1), (422, "Invalid"));

@@ -85,7 +85,7 @@ async fn a_list_can_match_a_resource_version(env: Env) -> Outcome {
 }
 
 async fn a_list_at_a_future_version_is_rejected(env: Env) -> Outcome {
-    // By default the client retries this error, since a lagging server may reach the version.
+    // By default, the client retries a list at a future version, because a lagging server may reach the version later.
     let mut config = env.config();
     config.retry = RetryPolicy::never();
     let maps: Api<ConfigMap> = Api::default_namespaced(Client::try_from(config)?);

@@ -51,7 +51,7 @@ async fn connections_to_two_ports_run_concurrently(env: Env) -> Outcome {
         streams.push(forwarder.take_stream(port).context("the stream of a requested port")?);
         check!(forwarder.take_stream(port).is_none());
     }
-    // Open further connections, one of them to a port that the request did not name.
+    // The case opens further connections, one of them to a port that the request did not name.
     for port in [80, 80, 81, 82] {
         streams.push(forwarder.connect(port).await?);
     }

@@ -8,7 +8,7 @@ use kube_client::api::{AttachParams, PostParams, TerminalSize};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use super::running_pod::{api_with_old_protocol, create_running_pod, finish, read};
+use super::running_pod::{api_with_old_protocol, create_running_pod, read_text, wait_with_output};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
@@ -34,7 +34,8 @@ fn with_input() -> AttachParams {
 async fn a_command_has_two_outputs_and_an_exit_code(env: Env) -> Outcome {
     let pods = create_running_pod(&env).await?;
     let script = ["sh", "-c", "echo out; echo err >&2; exit 3"];
-    let (stdout, stderr, status) = finish(pods.exec("web", script, &AttachParams::default()).await?).await?;
+    let (stdout, stderr, status) =
+        wait_with_output(pods.exec("web", script, &AttachParams::default()).await?).await?;
     check_eq!((stdout.as_str(), stderr.as_str()), ("out\n", "err\n"));
     check_eq!(status.exit_code(), Some(3));
     // If the caller does not take the failure status, `join` returns the status as an error.
@@ -47,7 +48,7 @@ async fn a_command_has_two_outputs_and_an_exit_code(env: Env) -> Outcome {
     let arguments = ["printf", "%s|", "a b", "$HOME", "ä&=+%", ""];
     let process = pods.exec("web", arguments, &AttachParams::default().stderr(false)).await?;
     let mut process = process;
-    check_eq!(read(process.stdout()).await?, "a b|$HOME|ä&=+%||");
+    check_eq!(read_text(process.stdout()).await?, "a b|$HOME|ä&=+%||");
     process.join().await?;
     Ok(())
 }
@@ -55,7 +56,7 @@ async fn a_command_has_two_outputs_and_an_exit_code(env: Env) -> Outcome {
 async fn a_command_that_cannot_run_has_no_exit_code(env: Env) -> Outcome {
     let pods = create_running_pod(&env).await?;
     let process = pods.exec("web", ["/no/such/program"], &AttachParams::default()).await?;
-    let (stdout, _, status) = finish(process).await?;
+    let (stdout, _, status) = wait_with_output(process).await?;
     check_eq!((stdout.as_str(), status.exit_code()), ("", None));
     check!(status.is_failure() && status.message.contains("/no/such/program"), "{status:?}");
     Ok(())
@@ -133,7 +134,7 @@ async fn a_command_runs_over_the_older_protocol(env: Env) -> Outcome {
     let mut process = pods.exec("web", ["sh", "-c", "read line; echo $line; exit 5"], &with_input()).await?;
     let mut input = process.stdin().context("stdin")?;
     input.write_all(b"hello\n").await?;
-    check_eq!(read(process.stdout()).await?, "hello\n");
+    check_eq!(read_text(process.stdout()).await?, "hello\n");
     // This protocol has no message for the end of the input.
     check!(input.shutdown().await.is_err_and(|error| error.kind() == std::io::ErrorKind::Unsupported));
     let status = process.take_status().context("status")?;

@@ -25,8 +25,8 @@ suite!("restore":
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The watcher's `probe_after`. The server sends a bookmark about every minute, and each bookmark delays the probe.
-/// This time is therefore shorter than a minute.
+/// The time without events and bookmarks after which the watcher probes the server for restored storage. Each bookmark
+/// starts this time again. The server sends a bookmark about every minute, so this time is shorter than a minute.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 
 async fn a_running_reflector_detects_restored_storage(env: Env) -> Outcome {

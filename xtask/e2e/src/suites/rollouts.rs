@@ -31,7 +31,7 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 const REVISION_ANNOTATION: &str = "deployment.kubernetes.io/revision";
 
-/// Waits until an object meets a condition, and returns the object.
+/// Waits until `is_met` returns true for an object, and returns the object.
 pub(super) async fn wait_for<K>(
     api: &Api<K>,
     name: &str,
@@ -49,10 +49,10 @@ where
     .await
 }
 
-/// The condition whose type is `kind`; null if the object does not have this condition.
-pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
+/// The status condition of this type; null if the object does not have this condition.
+pub(super) fn condition<'a>(object: &'a Value, condition_type: &str) -> &'a Value {
     let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+    conditions.find(|condition| condition["type"] == condition_type).unwrap_or(&Value::Null)
 }
 
 /// Waits until the controller has observed the latest generation of a deployment, and all pods are updated and available.

@@ -17,8 +17,8 @@ use crate::env::Env;
 use crate::failure::{Outcome, check};
 use crate::support::eventually;
 
-/// The time limit of a wait for a line of output or for the exit. Some examples print only after a poll, which takes up to
-/// ten seconds.
+/// The time limit of [`wait_for_line`](RunningExample::wait_for_line) and of
+/// [`wait_for_exit`](RunningExample::wait_for_exit). Some examples print only after a poll, which takes up to ten seconds.
 const TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The lines that an example has written to stdout or stderr. A task appends the lines.
@@ -116,7 +116,7 @@ impl RunningExample {
 
     /// Sends SIGTERM and checks that the example exits with status 0.
     pub(super) async fn terminate(self) -> Outcome {
-        self.end_by(Signal::TERM).await
+        self.end_with_signal(Signal::TERM).await
     }
 
     pub(super) fn send_signal(&self, signal: Signal) -> Outcome {
@@ -125,7 +125,7 @@ impl RunningExample {
     }
 
     /// Sends a signal and checks that the example exits with status 0.
-    pub(super) async fn end_by(mut self, signal: Signal) -> Outcome {
+    pub(super) async fn end_with_signal(mut self, signal: Signal) -> Outcome {
         self.send_signal(signal)?;
         let status: ExitStatus = timeout(Duration::from_secs(10), self.child.wait()).await??;
         check!(status.success(), "{status}; stderr {:?}", self.stderr);

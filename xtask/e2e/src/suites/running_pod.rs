@@ -44,17 +44,17 @@ pub(super) fn api_with_old_protocol(env: &Env) -> Outcome<Api<Pod>> {
 }
 
 /// Reads an output to its end, as text.
-pub(super) async fn read(output: Option<impl AsyncRead + Unpin>) -> Outcome<String> {
+pub(super) async fn read_text(output: Option<impl AsyncRead + Unpin>) -> Outcome<String> {
     let mut text = String::new();
     output.context("the output was not requested")?.read_to_string(&mut text).await?;
     Ok(text)
 }
 
 /// Reads stdout and stderr of a process to the end, and waits for the final status of the process.
-pub(super) async fn finish(mut process: AttachedProcess) -> Outcome<(String, String, Status)> {
+pub(super) async fn wait_with_output(mut process: AttachedProcess) -> Outcome<(String, String, Status)> {
     let status = process.take_status().context("the status was taken before")?;
     let (stdout, stderr) = (process.stdout(), process.stderr());
-    let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
+    let (stdout, stderr) = tokio::try_join!(read_text(stdout), read_text(stderr))?;
     process.join().await?;
     Ok((stdout, stderr, status.await.context("the server has sent no status")?))
 }

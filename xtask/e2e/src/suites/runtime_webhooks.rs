@@ -73,7 +73,7 @@ impl Webhooks {
         Ok(Self { url: format!("https://{address}"), authority, stop: Some(stop), manager, _folder: folder })
     }
 
-    /// The configuration of a client that calls the webhook at `path`.
+    /// The `clientConfig` of an admission webhook: the URL of the webhook at `path`, and the trusted CA certificate.
     fn admission_client_config(&self, path: &str) -> admission_v1::WebhookClientConfig {
         admission_v1::WebhookClientConfig {
             ca_bundle: Some(self.authority.clone()),
@@ -90,7 +90,7 @@ impl Webhooks {
     }
 }
 
-/// The old version of the kind: one port.
+/// The old version of the kind `Gate`: one port.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "webhooks.example.com",
@@ -104,7 +104,7 @@ struct OldGateSpec {
     port: u16,
 }
 
-/// The stored version of the kind: several ports.
+/// The stored version of the kind `Gate`: a list of ports.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "webhooks.example.com", version = "v2", kind = "Gate", namespaced)]
 struct GateSpec {
@@ -151,8 +151,8 @@ async fn a_webhook_converts_between_the_versions_of_a_kind(env: Env) -> Outcome 
     let (old, new): (Api<GateV1>, Api<Gate>) = (env.api(), env.api());
     let converter = Converter::<Gate>::new().with_version::<Gate>().with_version::<GateV1>();
     let mut store = None;
-    // The informer and the webhook belong to the same manager. The informer reads the old version, so the API server calls
-    // the webhook for the requests of the informer.
+    // The informer and the webhook belong to the same manager. The informer reads v1, and the API server stores v2. The API
+    // server therefore calls the webhook for the requests of the informer.
     let webhooks = Webhooks::start(
         &env,
         |server| server.convert("/convert", converter),
@@ -197,7 +197,7 @@ async fn validate_map(request: AdmissionRequest<ConfigMap>) -> Result<Vec<String
 }
 
 /// A mutating webhook for config maps: sets a missing `owner` to the user of the request.
-async fn default_owner(
+async fn set_default_owner(
     mut map: ConfigMap,
     request: AdmissionRequest<ConfigMap>,
 ) -> Result<ConfigMap, Rejection> {
@@ -273,7 +273,7 @@ fn check_refusal(error: &Error, code: u16, message: &str) -> Outcome {
 async fn admission_webhooks_refuse_and_mutate_objects(env: Env) -> Outcome {
     let webhooks = Webhooks::start(
         &env,
-        |server| server.validate("/validate", validate_map).mutate("/mutate", default_owner),
+        |server| server.validate("/validate", validate_map).mutate("/mutate", set_default_owner),
         |_| {},
     )?;
     register(&env, &webhooks, rule_for_writes("", "v1", "configmaps")).await?;
@@ -291,7 +291,7 @@ async fn admission_webhooks_refuse_and_mutate_objects(env: Env) -> Outcome {
     check_refusal(&refused!(create("invalid").await), 422, "denied the request: v is invalid")?;
     check_refusal(&refused!(create("panic").await), 500, "the handler of the webhook panicked")?;
     check!(maps.get_opt("a").await?.is_none());
-    // The user of the request depends on the server, so the case checks only that an owner is set.
+    // The user of the request depends on the server. The case therefore expects any owner here, and the same owner later.
     let created = create("old").await?;
     let owner = created.data.as_ref().and_then(|data| data.get("owner").cloned());
     check!(owner.is_some(), "{created:?}");

@@ -22,7 +22,7 @@ suite!("streams":
     watcher_resumes_when_a_watch_times_out,
     store_holds_objects_of_all_namespaces,
     touched_objects_include_deleted_objects,
-    predicate_filter_emits_objects_only_after_label_changes,
+    predicate_filter_drops_changes_that_keep_the_labels,
     store_holds_objects_as_changed_by_modify,
     watch_object_emits_creation_change_and_deletion,
 );
@@ -47,7 +47,7 @@ async fn set_value(maps: &Api<ConfigMap>, name: &str, value: &str) -> Outcome {
     Ok(())
 }
 
-/// The next item of the stream. Fails after [`TIMEOUT`], if the item is an error, or if the stream has ended.
+/// The next item of the stream. Fails if the item is an error, if the stream has ended, or if [`TIMEOUT`] elapses.
 async fn next<T>(stream: &mut (impl Stream<Item = watcher::Result<T>> + Unpin)) -> Outcome<T> {
     let item = timeout(TIMEOUT, stream.try_next()).await??;
     Ok(item.ok_or_else(|| anyhow::anyhow!("the stream has ended"))?)
@@ -146,7 +146,7 @@ async fn touched_objects_include_deleted_objects(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn predicate_filter_emits_objects_only_after_label_changes(env: Env) -> Outcome {
+async fn predicate_filter_drops_changes_that_keep_the_labels(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     let mut relabelled = watcher(maps.clone(), topic_config())

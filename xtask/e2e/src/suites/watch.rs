@@ -19,7 +19,7 @@ use crate::support::{config_map, labelled_config_map, value};
 
 suite!("watch":
     emits_changes_in_order_after_a_list,
-    emits_the_initial_list_if_no_resource_version_is_given,
+    emits_the_initial_list_if_the_resource_version_is_empty_or_zero,
     resumes_from_the_last_resource_version,
     emits_deleted_when_an_object_is_no_longer_selected,
     watches_metadata_only,
@@ -102,7 +102,7 @@ async fn emits_changes_in_order_after_a_list(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn emits_the_initial_list_if_no_resource_version_is_given(env: Env) -> Outcome {
+async fn emits_the_initial_list_if_the_resource_version_is_empty_or_zero(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     maps.create(&PostParams::default(), &topic_map("b")).await?;

@@ -134,7 +134,7 @@ async fn at_least_one_node_is_ready(env: Env) -> Outcome {
 }
 
 /// A pod with these fields in its spec, and with the label `app=spread`.
-fn pod_with(name: &str, fields: &serde_json::Value) -> Outcome<Pod> {
+fn pod_with_fields(name: &str, fields: &serde_json::Value) -> Outcome<Pod> {
     let mut value = serde_json::to_value(pod(name)?)?;
     value["metadata"]["labels"] = json!({"app": "spread"});
     for (field, content) in fields.as_object().into_iter().flatten() {
@@ -165,7 +165,7 @@ async fn wait_until_unschedulable(pods: &Api<Pod>, name: &str) -> Outcome<String
 async fn a_pod_affinity_selects_namespaces_by_their_labels(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
-    pods.create(&PostParams::default(), &pod_with("db", &json!({}))?).await?;
+    pods.create(&PostParams::default(), &pod_with_fields("db", &json!({}))?).await?;
     let node = wait_for_node(&pods, "db").await?;
     let near = |namespace: &str| {
         let term = json!({
@@ -174,9 +174,9 @@ async fn a_pod_affinity_selects_namespaces_by_their_labels(env: Env) -> Outcome 
         });
         json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}})
     };
-    pods.create(&PostParams::default(), &pod_with("near", &near(env.namespace()))?).await?;
+    pods.create(&PostParams::default(), &pod_with_fields("near", &near(env.namespace()))?).await?;
     check_eq!(wait_for_node(&pods, "near").await?, node);
-    pods.create(&PostParams::default(), &pod_with("none", &near("default"))?).await?;
+    pods.create(&PostParams::default(), &pod_with_fields("none", &near("default"))?).await?;
     let message = wait_until_unschedulable(&pods, "none").await?;
     check!(message.contains("didn't match pod affinity rules"), "{message}");
     Ok(())
@@ -196,22 +196,22 @@ async fn spread_constraints_limit_the_skew_between_nodes(env: Env) -> Outcome {
             "labelSelector": {"matchLabels": {"app": "spread"}},
         })
     };
-    pods.create(&PostParams::default(), &pod_with("first", &json!({"nodeName": first}))?).await?;
+    pods.create(&PostParams::default(), &pod_with_fields("first", &json!({"nodeName": first}))?).await?;
     // Only the first node has a pod with the label `app=spread`. With a second pod on this node, the skew would be two.
     let mut of_all_nodes = constraint("kubernetes.io/hostname");
     of_all_nodes["nodeAffinityPolicy"] = "Ignore".into();
     let pinned = json!({
         "nodeSelector": {"kubernetes.io/hostname": first}, "topologySpreadConstraints": [of_all_nodes],
     });
-    pods.create(&PostParams::default(), &pod_with("second", &pinned)?).await?;
+    pods.create(&PostParams::default(), &pod_with_fields("second", &pinned)?).await?;
     let message = wait_until_unschedulable(&pods, "second").await?;
     check!(message.contains("didn't match pod topology spread constraints"), "{message}");
     let unknown = json!({"topologySpreadConstraints": [constraint("example.com/rack")]});
-    pods.create(&PostParams::default(), &pod_with("unknown", &unknown)?).await?;
+    pods.create(&PostParams::default(), &pod_with_fields("unknown", &unknown)?).await?;
     let message = wait_until_unschedulable(&pods, "unknown").await?;
     check!(message.contains("(missing required label)"), "{message}");
     let spread = json!({"topologySpreadConstraints": [constraint("kubernetes.io/hostname")]});
-    pods.create(&PostParams::default(), &pod_with("third", &spread)?).await?;
+    pods.create(&PostParams::default(), &pod_with_fields("third", &spread)?).await?;
     check!(wait_for_node(&pods, "third").await? != first, "both pods are on {first}");
     Ok(())
 }

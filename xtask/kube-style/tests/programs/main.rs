@@ -1,4 +1,4 @@
-//! Programs in the style of kube, one file for each group of items.
+//! Programs in the style of kube, one file for each group of APIs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod clients;

@@ -104,7 +104,7 @@ async fn combinators_work_on_any_stream() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn waits_for_a_condition() -> anyhow::Result<()> {
+async fn a_program_waits_for_a_condition() -> anyhow::Result<()> {
     let maps = config_map_api();
     let exists = conditions::is_deleted("no such uid").not().and(|map: Option<&ConfigMap>| map.is_some());
     let _: &dyn Condition<ConfigMap> = &exists;

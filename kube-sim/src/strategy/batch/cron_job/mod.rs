@@ -13,13 +13,13 @@ use crate::strategy::defaulting::{object_in, set_default, set_default_string};
 use crate::strategy::deletion::Deletion;
 use crate::strategy::printer::{Printer, age_cell, items, name_cell, text_cell, text_or};
 use crate::strategy::validation::{Errors, string_in};
-use crate::strategy::{Strategy, since};
+use crate::strategy::{Strategy, human_age};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "CronJob",
     set_defaults,
     validate: |object, out| {
-        check_name(object, out);
+        check_name_length(object, out);
         validate_spec(&object["spec"], out);
     },
     validate_update: Some(|_, new, out| validate_spec(&new["spec"], out)),
@@ -54,7 +54,8 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
         Value::Bool(false) => "False",
         _ => "<unset>",
     };
-    let last = status["lastScheduleTime"].as_str().map_or_else(|| "<none>".to_owned(), |at| since(at, now));
+    let last =
+        status["lastScheduleTime"].as_str().map_or_else(|| "<none>".to_owned(), |at| human_age(at, now));
     let job = &spec["jobTemplate"];
     let [names, images] = names_and_images(&job["spec"]["template"]);
     vec![
@@ -73,7 +74,7 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
 
 /// Checks the length of the name. The CronJob controller appends eleven characters to this name to get the name of a
 /// job, which is limited to 63 characters.
-fn check_name(object: &Value, out: &mut Errors) {
+fn check_name_length(object: &Value, out: &mut Errors) {
     let name = string_in(&object["metadata"], "name");
     if name.len() > 52 {
         out.push(FieldError::invalid("metadata.name", name, "must be no more than 52 characters"));

@@ -4,17 +4,17 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::json::has_condition;
+use crate::strategy::human_age;
 use crate::strategy::printer::{
     Printer, age_cell, items, name_cell, number_or_zero, or_none, string_or_empty,
 };
-use crate::strategy::since;
 
 pub(super) const PRINTER: Printer = Printer { conditions, ..Printer::new(cells) };
 
 /// The values that the cells of a pod show about its containers.
 #[derive(Debug, Default)]
 struct Progress<'a> {
-    /// The text of the cell `Status` if the pod is not being deleted.
+    /// The text of the cell `Status`. [`shown_reason`] can replace the text for a pod that is being deleted.
     reason: String,
     ready: usize,
     restarts: i64,
@@ -29,7 +29,7 @@ fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     let total = items(&spec["containers"]).count() + sidecars;
     let restarts = match progress.restarted_at {
         at if progress.restarts > 0 && !at.is_empty() => {
-            format!("{} ({} ago)", progress.restarts, since(at, now))
+            format!("{} ({} ago)", progress.restarts, human_age(at, now))
         }
         _ => progress.restarts.to_string(),
     };
@@ -83,9 +83,9 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Adds the restarts and the ready sidecars of the init containers to `all`. Stops after the first init container that has
-/// not finished, and sets the reason in `all` from its state. Adds the restarts of sidecars not only to `all`, but also to
-/// `sidecars`. A started sidecar counts as finished. Returns whether an init container has not finished.
+/// Adds the restarts of init containers and the number of ready sidecars to `all`. Also adds the restarts of sidecars to
+/// `sidecars`. Stops after the first init container that has not succeeded, sets the reason in `all` from the state of this
+/// container, and returns true. A started sidecar counts as succeeded. Returns false if all init containers have succeeded.
 fn add_init_containers<'a>(pod: &'a Value, all: &mut Progress<'a>, sidecars: &mut Progress<'a>) -> bool {
     let specs = &pod["spec"]["initContainers"];
     for (index, container) in items(&pod["status"]["initContainerStatuses"]).enumerate() {
@@ -150,7 +150,7 @@ fn add_containers<'a>(pod: &'a Value, all: &mut Progress<'a>) {
     if all.reason != "Completed" {
         return;
     }
-    // The pod shows `Completed` only if no container is running and no container has failed.
+    // The pod shows `Completed` only if no ready container is running and no container has failed.
     if running && has_condition(pod, "Ready", "True") {
         "Running".clone_into(&mut all.reason);
     } else if !failure.is_empty() {

@@ -57,8 +57,8 @@ pub(super) fn set_app_armor_profiles(pod: &mut Value) {
     }
 }
 
-/// Warns of each AppArmor annotation that [`set_app_armor_profiles`] copies to a container of this new pod. Also warns of
-/// an invalid AppArmor annotation for a container without a profile.
+/// Warns of each AppArmor annotation that [`set_app_armor_profiles`] copies to a container of a new pod. Also warns of an
+/// invalid AppArmor annotation for a container without a profile.
 pub(super) fn warn_of_app_armor(pod: &Value, out: &mut Vec<String>) {
     let of_pod = &pod["spec"]["securityContext"]["appArmorProfile"];
     for (_, container) in containers(pod).filter(|_| !is_windows(pod)) {

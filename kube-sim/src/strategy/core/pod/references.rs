@@ -1,4 +1,4 @@
-//! Validation of the environment variables and volumes of pods, such as the references to config maps and secrets.
+//! Validation of the environment variables and volumes of pods, with their references to config maps and secrets.
 
 use serde_json::Value;
 

@@ -94,7 +94,7 @@ fn raise(quantities: &mut Quantities, other: Quantities) {
     }
 }
 
-/// Sets the absent requests and limits in the `resources` of a pod for CPU, memory and huge pages. Does nothing if the
+/// Sets the absent requests and limits for CPU, memory and huge pages in the `resources` of a pod. Does nothing if the
 /// `resources` have neither requests nor limits.
 ///
 /// 1. The limit of huge pages that have no request becomes the total limit of the containers.
@@ -206,8 +206,8 @@ pub(super) fn check_pod_resources(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a resize removes no requests or limits, and that it changes only CPU and memory in the `resources` of the
-/// pod.
+/// Checks that a resize removes no requests or limits. If the pod already has `resources`, also checks that the resize
+/// changes only CPU and memory in these `resources`.
 pub(super) fn check_resize(old: &Value, new: &Value, out: &mut Errors) {
     let (before, now) = (&old["resources"], &new["resources"]);
     let is_set = |resources: &Value| ["requests", "limits"].iter().any(|kind| !is_empty(&resources[kind]));
@@ -352,7 +352,7 @@ mod tests {
             &json!({"requests": {"cpu": "500m", "memory": "1Gi"}}),
         );
         check_defaults(&json!({}), &[requests], &json!({}));
-        // The pod gets a default limit of a resource only if each container has a limit of the resource.
+        // The pod gets a default limit of CPU or memory only if each container has a limit of this resource.
         let limits = json!({"limits": {"cpu": "1", "hugepages-2Mi": "2Mi"}});
         check_defaults(
             &json!({"requests": {"cpu": "3"}}),

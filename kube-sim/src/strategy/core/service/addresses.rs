@@ -46,8 +46,8 @@ pub(super) fn allocate(object: &mut Value, random: &mut Random) {
 
 /// Restores the cluster IPs, the IP families and their policy, and the health check node port if an update omits these
 /// fields. If an update changes only one of the fields `clusterIP` and `clusterIPs`, adapts the other field. If an update
-/// changes the type to `ExternalName`, removes the cluster IPs and IP families instead. `old` and `new` are the specs of
-/// the service.
+/// changes the type to `ExternalName`, removes the cluster IPs, IP families and policies instead, except for values that
+/// the update changes. `old` and `new` are the specs of the service.
 pub(super) fn preserve(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;

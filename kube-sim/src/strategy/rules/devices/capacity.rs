@@ -1,10 +1,12 @@
-//! The rules of `requestPolicy` in a capacity. This policy limits the amounts that claims may request of a shared device.
+//! The rules of `requestPolicy` in a capacity of a shared device. This policy limits how much of the capacity each claim
+//! may request.
 
 use serde_json::Value;
 
 use crate::schema::{FieldError, NANOS_PER_MILLI, NANOS_PER_UNIT};
 use crate::strategy::validation::{Errors, Quantity, is_empty, join};
 
+/// The maximum number of items in `validValues`.
 const MAX_VALID_VALUES: usize = 10;
 
 impl Quantity<'_> {

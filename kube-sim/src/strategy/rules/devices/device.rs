@@ -59,7 +59,7 @@ pub(super) fn check_device(path: &str, device: &Value, selects_nodes: bool, out:
     check_binding_conditions(path, device, out);
 }
 
-/// Checks the keys and the values of a map. An error about a key has the path of the map.
+/// Checks the keys and the values of `attributes` or `capacity`. An error about a key has the path of the map.
 fn check_map(path: &str, map: &Map<String, Value>, check: fn(&str, &Value, &mut Errors), out: &mut Errors) {
     for (key, value) in map {
         names::check_qualified_name(path, key, out);

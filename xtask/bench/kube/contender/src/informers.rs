@@ -41,7 +41,7 @@ impl SharedPods {
     }
 
     /// Starts the watch. Returns the store and the task that feeds the store.
-    pub(crate) fn into_running_store(self) -> (Store<Pod>, Feed) {
+    pub(crate) fn into_running_store(self) -> (Store<Pod>, FeedTask) {
         let events = watcher(self.pods, self.config).default_backoff().reflect_shared(self.writer);
         let task = tokio::spawn(events.for_each(|event| {
             if let Err(error) = event {
@@ -49,14 +49,14 @@ impl SharedPods {
             }
             std::future::ready(())
         }));
-        (self.store, Feed(task))
+        (self.store, FeedTask(task))
     }
 }
 
 /// A handle of the task that feeds the store. Dropping this handle aborts the task.
-pub(crate) struct Feed(JoinHandle<()>);
+pub(crate) struct FeedTask(JoinHandle<()>);
 
-impl Drop for Feed {
+impl Drop for FeedTask {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -1,7 +1,7 @@
 //! Re-exports items of `kube` under the names that `shared/` uses, and implements the operations whose API differs
 //! between kube and this project.
 
-use crate::shared::store::CompactForm;
+use crate::shared::store::CompactOptions;
 use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use std::hash::Hash;
@@ -23,7 +23,7 @@ pub(crate) const NO_COMPACT_STORE: &str = "kube has no compact store";
 pub(crate) fn compact_store(
     _: Api<Pod>,
     _: watcher::Config,
-    _: CompactForm,
+    _: CompactOptions,
 ) -> Option<(Store<Pod>, std::future::Ready<()>)> {
     None
 }

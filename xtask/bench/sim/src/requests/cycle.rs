@@ -137,7 +137,7 @@ pub(super) fn pod(name: &str) -> Value {
     })
 }
 
-/// A config map with two keys. The key `state` has this value.
+/// A config map with two keys. The key `state` has the value `value`.
 pub(super) fn config_map(name: &str, value: &str) -> Value {
     json!({
         "apiVersion": "v1",

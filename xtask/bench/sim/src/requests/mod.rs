@@ -25,14 +25,14 @@ const WORKERS: usize = 32;
 /// The number of namespaces over which the workers are distributed.
 const NAMESPACES: usize = 8;
 /// In each namespace, this number of pods and the same number of config maps exist during the whole run.
-const OBJECTS: usize = 20;
+const OBJECTS_PER_KIND: usize = 20;
 /// The time for which the workers send requests before the measurement.
 const WARM_UP: Duration = Duration::from_secs(2);
 /// The time limit for each call of [`wait_for_all_events`]: one call waits for the opening of the watches, the other for
 /// the events of the last requests.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The counters that the workers of a run increase, and the flag that ends the workers.
+/// The counters of a run, and the flag that ends the workers.
 #[derive(Debug, Default)]
 struct Counters {
     requests: AtomicU64,
@@ -44,7 +44,8 @@ struct Counters {
     stop: AtomicU64,
 }
 
-/// Measures for `duration` while the workers send requests. Returns the rate of the requests and the number of events.
+/// Measures for `duration` while the workers send requests. Returns the number and the rate of these requests, the measured
+/// seconds, and the number of events that all watches have received since they were opened.
 ///
 /// # Errors
 /// When the server does not respond to a request as expected, the task of a watch ends, or a watch misses a change. The
@@ -103,7 +104,7 @@ async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
 async fn create_namespace(client: &Client, namespace: &str, counters: &Counters) -> anyhow::Result<()> {
     let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
     create(client, "/api/v1/namespaces", &object).await?;
-    for index in 0..OBJECTS {
+    for index in 0..OBJECTS_PER_KIND {
         let name = format!("lasting-{index}");
         create(client, &format!("/api/v1/namespaces/{namespace}/pods"), &cycle::pod(&name)).await?;
         let path = format!("/api/v1/namespaces/{namespace}/configmaps");
@@ -155,7 +156,7 @@ async fn run_for(
 /// watches.
 ///
 /// # Errors
-/// If a watch has received fewer events than this number after [`EVENTS_TIMEOUT`].
+/// If the number of events of a watch is still below the counter after [`EVENTS_TIMEOUT`].
 async fn wait_for_all_events(counters: &Counters, seen: &[(&str, Arc<AtomicU64>)]) -> anyhow::Result<u64> {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let expected = |kind: &str| count(if kind == "pods" { &counters.pods } else { &counters.config_maps });

@@ -1,4 +1,4 @@
-//! A watch that counts its events without decoding them.
+//! A watch that counts its events as lines. It decodes only the last event before the server ends the watch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -72,9 +72,9 @@ fn path(env: &Env, version: &str) -> String {
     format!("/apis/{}/{version}/namespaces/{}/servers", group(env), env.namespace())
 }
 
-/// Creates a CustomResourceDefinition with the versions `v1` and `v2`, and waits until both are served. The server stores
-/// objects in `v1`.
-async fn define(hooks: &Hooks) -> Outcome {
+/// Creates a CustomResourceDefinition with the versions `v1` and `v2` and with a conversion webhook, and waits until both
+/// versions are served. The server stores objects in `v1`.
+async fn install_crd(hooks: &Hooks) -> Outcome {
     hooks.server.handle("/convert", respond);
     let env = &hooks.env;
     let string = json!({"type": "string"});
@@ -126,7 +126,7 @@ fn custom_resource(env: &Env, version: &str, name: &str, spec: &Value) -> Value 
 
 pub(super) async fn custom_resources_are_converted(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    define(&hooks).await?;
+    install_crd(&hooks).await?;
     let env = &hooks.env;
     let (v1, v2) = (path(env, "v1"), path(env, "v2"));
     let kind = GroupVersionKind::gvk(&group(env), "v2", "Server");
@@ -192,7 +192,7 @@ async fn touch(hooks: &Hooks, object: &str) -> Outcome<String> {
 
 pub(super) async fn writes_without_changes_migrate_objects_to_the_storage_version(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    define(&hooks).await?;
+    install_crd(&hooks).await?;
     let env = &hooks.env;
     let v1 = path(env, "v1");
     let created =
@@ -220,7 +220,7 @@ pub(super) async fn writes_without_changes_migrate_objects_to_the_storage_versio
 
 pub(super) async fn failed_conversions_are_reported(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    define(&hooks).await?;
+    install_crd(&hooks).await?;
     let env = &hooks.env;
     let of = format!("conversion webhook for {}/v2, Kind=Server", group(env));
     let url = hooks.server.url("/convert");

@@ -13,7 +13,8 @@ fn case_of(review: &Value) -> String {
     review["request"]["object"]["metadata"]["annotations"]["case"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Creates a config map for each case, and compares the code, the reason and the message of the response.
+/// Creates a config map for each entry of `expected`. An entry contains the value of the annotation `case`, and the
+/// expected code, reason and message of the response.
 async fn check_answers(hooks: &Hooks, expected: &[(&str, u16, &str, &str)]) -> Outcome {
     let mut wrong = Vec::new();
     for (case, code, reason, message) in expected {

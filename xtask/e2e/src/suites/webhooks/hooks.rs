@@ -1,4 +1,4 @@
-//! The webhooks of a case: their server, their configurations, and raw requests that call them.
+//! The webhooks of a case: their server, their configurations, and raw requests to the API server.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl Hooks {
         webhook
     }
 
-    /// Sets the handler of the path `/{name}`, and returns a webhook that calls this path.
+    /// Sets the handler of the path `/{name}`, and returns a webhook whose calls go to this path.
     pub(in crate::suites) fn add_hook(
         &self,
         name: &str,

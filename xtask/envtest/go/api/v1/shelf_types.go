@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// GroupVersion of this package.
+// GroupVersion is the API group and the version of the kinds in this package.
 var GroupVersion = schema.GroupVersion{Group: "library.example.com", Version: "v1"}
 
 // Order is the order of the books in the ConfigMap of a Shelf.

@@ -59,7 +59,7 @@ func TestDependentsOutliveTheirOwner(t *testing.T) {
 	}
 }
 
-// clientOf returns a client of a user whose certificate the control plane has issued.
+// clientOf adds a user to the control plane, and returns a client with the certificate that the control plane issues.
 func clientOf(t *testing.T, user envtest.User) client.Client {
 	t.Helper()
 	added, err := env.AddUser(user, &rest.Config{})

@@ -17,7 +17,7 @@ struct Port<'a> {
     number: i64,
     host_ip: &'a str,
     /// The host port; 0 if there is none.
-    on_host: i64,
+    number_on_host: i64,
 }
 
 /// Warns of a port that has the name of an earlier port of the pod, or that overlaps with an earlier port. Also warns of
@@ -30,7 +30,7 @@ pub(super) fn warn_of_ports(path: &str, spec: &Value, out: &mut Vec<String>) {
         protocol: string_in(port, "protocol"),
         number: port["containerPort"].as_i64().unwrap_or(0),
         host_ip: string_in(port, "hostIP"),
-        on_host: port["hostPort"].as_i64().unwrap_or(0),
+        number_on_host: port["hostPort"].as_i64().unwrap_or(0),
     });
     let mut earlier = Ports::default();
     let mut by_name: BTreeMap<&str, String> = BTreeMap::new();
@@ -42,8 +42,8 @@ pub(super) fn warn_of_ports(path: &str, spec: &Value, out: &mut Vec<String>) {
         if out.len() >= last {
             return;
         }
-        let Port { path, name, protocol, number, host_ip, on_host } = &port;
-        if !host_ip.is_empty() && *on_host == 0 {
+        let Port { path, name, protocol, number, host_ip, number_on_host } = &port;
+        if !host_ip.is_empty() && *number_on_host == 0 {
             out.push(format!(
                 "{path}: hostIP set without hostPort: {{Name:{name} HostPort:0 ContainerPort:{number} Protocol:{protocol} HostIP:{host_ip}}}"
             ));
@@ -66,14 +66,14 @@ pub(super) fn warn_of_ports(path: &str, spec: &Value, out: &mut Vec<String>) {
 
 /// What the ports of a group have in common: the container port, the protocol, the host port and the host IP. `None`
 /// stands for any host port or host IP.
-type Group<'a> = (i64, &'a str, Option<i64>, Option<&'a str>);
+type PortGroup<'a> = (i64, &'a str, Option<i64>, Option<&'a str>);
 
 /// Ports in the order in which they were added.
 #[derive(Default)]
 struct Ports<'a> {
     ports: Vec<Port<'a>>,
     /// The indices of the first ports of each group, at most [`MAX_WARNINGS`] for one group.
-    groups: HashMap<Group<'a>, Vec<usize>>,
+    groups: HashMap<PortGroup<'a>, Vec<usize>>,
 }
 
 impl<'a> Ports<'a> {
@@ -81,23 +81,24 @@ impl<'a> Ports<'a> {
     /// protocol. One of the two ports has no host port, or both have the same host port. In the second case, one of the
     /// two ports has no host IP, or both have the same host IP.
     fn warn_of_overlaps(&self, port: &Port<'a>, out: &mut Vec<String>) {
-        let Port { path, host_ip, on_host, .. } = port;
-        let groups = match (*on_host, *host_ip) {
+        let Port { path, host_ip, number_on_host, .. } = port;
+        let groups = match (*number_on_host, *host_ip) {
             (0, _) => vec![(None, None)],
-            (on_host, "") => vec![(Some(0), None), (Some(on_host), None)],
-            (on_host, host_ip) => {
-                vec![(Some(0), None), (Some(on_host), Some("")), (Some(on_host), Some(host_ip))]
+            (number_on_host, "") => vec![(Some(0), None), (Some(number_on_host), None)],
+            (number_on_host, host_ip) => {
+                vec![(Some(0), None), (Some(number_on_host), Some("")), (Some(number_on_host), Some(host_ip))]
             }
         };
-        let groups =
-            groups.into_iter().map(|(on_host, host_ip)| (port.number, port.protocol, on_host, host_ip));
+        let groups = groups
+            .into_iter()
+            .map(|(number_on_host, host_ip)| (port.number, port.protocol, number_on_host, host_ip));
         let mut others: Vec<_> =
             groups.filter_map(|group| self.groups.get(&group)).flatten().copied().collect();
         others.sort_unstable();
         for other in others.into_iter().map(|other| &self.ports[other]) {
-            let problem = if (*on_host, *host_ip) == (other.on_host, other.host_ip) {
+            let problem = if (*number_on_host, *host_ip) == (other.number_on_host, other.host_ip) {
                 "duplicate"
-            } else if *on_host == 0 || other.on_host == 0 {
+            } else if *number_on_host == 0 || other.number_on_host == 0 {
                 "overlapping"
             } else {
                 "dangerously ambiguous"
@@ -107,10 +108,10 @@ impl<'a> Ports<'a> {
     }
 
     fn add(&mut self, port: Port<'a>) {
-        for (on_host, host_ip) in
-            [(None, None), (Some(port.on_host), None), (Some(port.on_host), Some(port.host_ip))]
+        for (number_on_host, host_ip) in
+            [(None, None), (Some(port.number_on_host), None), (Some(port.number_on_host), Some(port.host_ip))]
         {
-            let group = self.groups.entry((port.number, port.protocol, on_host, host_ip)).or_default();
+            let group = self.groups.entry((port.number, port.protocol, number_on_host, host_ip)).or_default();
             push_bounded(group, self.ports.len());
         }
         self.ports.push(port);

@@ -60,7 +60,7 @@ impl Source {
     }
 }
 
-/// The paths of the items of a config map, a secret or the downward API.
+/// The paths in the `items` of a volume source. `holder` is the source: a config map, a secret or the downward API.
 fn listed_paths(holder: &Value) -> impl Iterator<Item = &str> {
     holder["items"].as_array().into_iter().flatten().map(|item| string_in(item, "path"))
 }
