@@ -86,7 +86,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let certificate = args.certificate()?;
     let server = Server::from_files(&certificate.chain, &certificate.key)?.listen(&args.address)?;
     let address = server.address().context("the server has no address")?;
-    let server = server.validate("/validate", validate).mutate("/mutate", note_user);
+    let server = server.validate("/validate", validate).mutate("/mutate", annotate_with_user);
     let client = Client::try_default().await?;
     let mut manager = Manager::new(client.clone()).without_server();
     manager.webhooks(server);
@@ -94,7 +94,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     // responds.
     let url = args.url.unwrap_or_else(|| format!("https://{address}"));
     manager.task("registration", async move {
-        match register(client, &url, &certificate.authority).await {
+        match register_webhooks(client, &url, &certificate.authority).await {
             Ok(()) => drop(writeln!(io::stdout(), "serving on {url}")),
             Err(error) => tracing::error!("cannot register the webhooks: {error:#}"),
         }
@@ -114,14 +114,17 @@ async fn validate(request: AdmissionRequest<ConfigMap>) -> Result<Vec<String>, R
 }
 
 /// Records the user of the write in an annotation.
-async fn note_user(mut map: ConfigMap, request: AdmissionRequest<ConfigMap>) -> Result<ConfigMap, Rejection> {
+async fn annotate_with_user(
+    mut map: ConfigMap,
+    request: AdmissionRequest<ConfigMap>,
+) -> Result<ConfigMap, Rejection> {
     let user = request.user_info.username.unwrap_or_default();
     map.annotations_mut().insert("examples.dev/written-by".to_owned(), user);
     Ok(map)
 }
 
 /// Registers both webhooks with the API server.
-async fn register(client: Client, url: &str, authority: &[u8]) -> anyhow::Result<()> {
+async fn register_webhooks(client: Client, url: &str, authority: &[u8]) -> anyhow::Result<()> {
     let webhook = |path: &str| -> anyhow::Result<Value> {
         let client = WebhookClientConfig {
             ca_bundle: Some(ByteString(authority.to_vec())),

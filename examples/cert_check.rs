@@ -33,10 +33,10 @@ struct CaData {
 }
 
 fn main() -> ExitCode {
-    examples::run(check())
+    examples::run(compare_ca_bundles())
 }
 
-async fn check() -> anyhow::Result<()> {
+async fn compare_ca_bundles() -> anyhow::Result<()> {
     let bundles: Api<CaConfigMap> = Api::all(Client::try_default().await?);
     let named = ListParams::default().fields("metadata.name=kube-root-ca.crt");
     let bundles = bundles.list(&named).await?.items;

@@ -32,12 +32,12 @@ struct ConfigMapGeneratorSpec {
 }
 
 fn main() -> ExitCode {
-    examples::run(run())
+    examples::run(run_controller())
 }
 
-async fn run() -> anyhow::Result<()> {
+async fn run_controller() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    examples::install::<ConfigMapGenerator>(&client).await?;
+    examples::install_derived_crd::<ConfigMapGenerator>(&client).await?;
     info!("running the controller");
     Controller::new(Api::<ConfigMapGenerator>::all(client.clone()), watcher::Config::default())
         .owns(Api::<ConfigMap>::all(client.clone()), watcher::Config::default())

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 
 async fn use_lamps() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    examples::install::<Lamp>(&client).await?;
+    examples::install_derived_crd::<Lamp>(&client).await?;
     println!("installed {}", Lamp::crd_name());
     let lamps: Api<Lamp> = Api::default_namespaced(client.clone());
 

@@ -29,12 +29,12 @@ struct SiteSpec {
 }
 
 fn main() -> ExitCode {
-    examples::run(apply())
+    examples::run(apply_as_two_managers())
 }
 
-async fn apply() -> anyhow::Result<()> {
+async fn apply_as_two_managers() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    examples::install::<Site>(&client).await?;
+    examples::install_derived_crd::<Site>(&client).await?;
     let sites: Api<Site> = Api::default_namespaced(client);
     let (editor, scaler) = (PatchParams::apply("editor"), PatchParams::apply("scaler"));
     let mut out = io::stdout();

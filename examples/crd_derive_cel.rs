@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 async fn evaluate_rules() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    examples::install::<Autoscaler>(&client).await?;
+    examples::install_derived_crd::<Autoscaler>(&client).await?;
     let autoscalers: Api<Autoscaler> = Api::default_namespaced(client);
     let mut out = io::stdout();
 

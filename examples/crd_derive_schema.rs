@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 
 async fn use_routes() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    examples::install::<Route>(&client).await?;
+    examples::install_derived_crd::<Route>(&client).await?;
     let mut out = io::stdout();
     // A dynamic object can lack required fields, and have invalid values.
     let resource = ApiResource::erase::<Route>(&());

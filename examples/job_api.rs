@@ -15,7 +15,7 @@ use serde_json::json;
 use std::{process::ExitCode, time::Duration};
 
 /// The maximum time that the program waits for the end of the job.
-const LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     examples::run(run_job())
@@ -44,7 +44,7 @@ async fn run_job() -> anyhow::Result<()> {
     println!("created {name}");
 
     let ended = conditions::is_job_completed().or(has_failed());
-    let ended = await_condition_within(jobs.clone(), &name, ended, LIMIT).await?;
+    let ended = await_condition_within(jobs.clone(), &name, ended, TIME_LIMIT).await?;
     // The deletion is asynchronous: the garbage collector deletes the pods after the job.
     jobs.delete(&name, &DeleteParams::background()).await?;
     if has_failed().matches_object(ended.as_ref()) {

@@ -81,10 +81,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    examples::run(run(arguments))
+    examples::run(run_command(arguments))
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
+async fn run_command(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = Config::infer().await?;
     if let Some(namespace) = arguments.namespace {
         config.default_namespace = namespace;

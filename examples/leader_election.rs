@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
         leadership.acquired().await?;
         println(&format!("{} is the leader", leadership.identity()));
         // This client refuses writes after the leadership is lost, even if the process was suspended at that time.
-        count(&Api::default_namespaced(leadership.client()), &name).await;
+        count_while_leading(&Api::default_namespaced(leadership.client()), &name).await;
         anyhow::Ok(())
     };
     tokio::select! {
@@ -67,7 +67,7 @@ async fn termination_signal() -> io::Result<()> {
 }
 
 /// Counts ten times a second, until the leadership is lost.
-async fn count(maps: &Api<ConfigMap>, name: &str) {
+async fn count_while_leading(maps: &Api<ConfigMap>, name: &str) {
     for count in 0_u64.. {
         let map = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},

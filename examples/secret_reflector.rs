@@ -16,10 +16,10 @@ use std::{
 use tracing::info;
 
 fn main() -> ExitCode {
-    examples::run(reflect())
+    examples::run(reflect_secrets())
 }
 
-async fn reflect() -> anyhow::Result<()> {
+async fn reflect_secrets() -> anyhow::Result<()> {
     let type_ = std::env::args().nth(1).unwrap_or_else(|| "Opaque".to_owned());
     let secrets: Api<Secret> = Api::all(Client::try_default().await?);
     // The server filters the secrets by type.

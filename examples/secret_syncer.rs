@@ -27,10 +27,10 @@ use tracing::{info, warn};
 const COPY_TO_LABEL: &str = "examples.dev/copy-to";
 
 fn main() -> ExitCode {
-    examples::run(run())
+    examples::run(run_controller())
 }
 
-async fn run() -> anyhow::Result<()> {
+async fn run_controller() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     // Watch only secrets with the label. If a secret loses its label, the finalizer stays and the copy is not deleted.
     // To handle this case, watch all secrets, and check the label in the reconciler.
@@ -55,13 +55,13 @@ async fn reconcile(
     let target = secret.labels().get(COPY_TO_LABEL).cloned().unwrap_or_default();
     let copies: Api<Secret> = Api::namespaced((*client).clone(), &target);
     finalizer(&own, "examples.dev/secret-copy", secret, async |event| match event {
-        Event::Apply(secret) => copy(&secret, &copies).await,
+        Event::Apply(secret) => copy_secret(&secret, &copies).await,
         Event::Cleanup(secret) => delete_copy(&secret, &copies).await,
     })
     .await
 }
 
-async fn copy(secret: &Secret, copies: &Api<Secret>) -> kube_client::Result<Action> {
+async fn copy_secret(secret: &Secret, copies: &Api<Secret>) -> kube_client::Result<Action> {
     let name = secret.name_any();
     let copy = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},

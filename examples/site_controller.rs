@@ -107,7 +107,7 @@ async fn reconcile(
 ) -> Result<Action, finalizer::Error<kube_client::Error>> {
     let sites = Api::<Site>::namespaced(context.client.clone(), &site.namespace().unwrap_or_default());
     let step = async |event| match event {
-        finalizer::Event::Apply(site) => publish(&site, &sites, &context).await,
+        finalizer::Event::Apply(site) => publish_site(&site, &sites, &context).await,
         finalizer::Event::Cleanup(site) => context.set_index_entry(&site, None).await,
     };
     finalizer(&sites, FINALIZER, site, step).await
@@ -115,7 +115,7 @@ async fn reconcile(
 
 /// Publishes a site. Each write is idempotent, and a status that is equal to the stored status is not written. The
 /// reconcile of a site that is already published therefore does not trigger another reconcile.
-async fn publish(site: &Site, sites: &Api<Site>, context: &Context) -> kube_client::Result<Action> {
+async fn publish_site(site: &Site, sites: &Api<Site>, context: &Context) -> kube_client::Result<Action> {
     let name = format!("pages-{}", site.name_any());
     let pages = json!({
         "apiVersion": "v1",

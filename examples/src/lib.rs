@@ -139,15 +139,15 @@ impl<K> DerivedKind for K where
 /// # Errors
 ///
 /// Fails if the server refuses the CRD, or does not serve the kind within 30 s.
-pub async fn install<K: DerivedKind>(client: &Client) -> anyhow::Result<()> {
+pub async fn install_derived_crd<K: DerivedKind>(client: &Client) -> anyhow::Result<()> {
     install_crd::<K>(client, &K::crd()).await
 }
 
-/// Like [`install`], but uses `crd` as the CRD of `K`.
+/// Like [`install_derived_crd`], but uses `crd` as the CRD of `K`.
 ///
 /// # Errors
 ///
-/// The errors of [`install`].
+/// The errors of [`install_derived_crd`].
 pub async fn install_crd<K: DerivedKind>(
     client: &Client,
     crd: &CustomResourceDefinition,

@@ -30,10 +30,10 @@ async fn reconcile(namespace: Arc<Namespace>, client: Arc<Client>) -> kube_clien
 }
 
 fn start_controller(sim: &Sim) -> JoinHandle<()> {
-    start_controller_with(Client::new(sim.service(), "default"))
+    start_controller_with_client(Client::new(sim.service(), "default"))
 }
 
-fn start_controller_with(client: Client) -> JoinHandle<()> {
+fn start_controller_with_client(client: Client) -> JoinHandle<()> {
     let controller = Controller::new(Api::<Namespace>::all(client.clone()), watcher::Config::default())
         .owns(Api::<ConfigMap>::all(client.clone()), watcher::Config::default());
     tokio::spawn(controller.run(reconcile, backoff_on_error, Arc::new(client)).for_each(async |_| {}))
@@ -82,7 +82,7 @@ async fn a_broken_watch_loses_no_change() {
 async fn stale_reads_only_delay_the_reconcile() {
     let sim = Sim::new();
     let replicas = [sim.replica(Lag::Time(Duration::from_secs(7))), sim.replica(Lag::Versions(4))];
-    start_controller_with(Client::new(sim.balanced(&replicas), "default"));
+    start_controller_with_client(Client::new(sim.balanced(&replicas), "default"));
     sleep(Duration::from_secs(60)).await;
     sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}})).unwrap();
     sim.end_watches();

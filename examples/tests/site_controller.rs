@@ -21,14 +21,14 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 /// A simulated cluster with the CRD of `Site`.
-fn cluster() -> Sim {
+fn sim_with_site_crd() -> Sim {
     let sim = Sim::new();
     sim.create(&serde_json::to_value(Site::crd()).unwrap()).unwrap();
     sim
 }
 
 /// Starts the controller in the namespace `kube-system`. The controller stops after `seconds`.
-fn start(sim: &Sim, seconds: u64) -> JoinHandle<Result<(), kube_runtime::manager::Error>> {
+fn start_controller(sim: &Sim, seconds: u64) -> JoinHandle<Result<(), kube_runtime::manager::Error>> {
     let manager = manager(&Client::new(sim.service(), "kube-system"), "pod").unwrap();
     tokio::spawn(manager.without_server().shutdown_on(sleep(Duration::from_secs(seconds))).run())
 }
@@ -38,7 +38,7 @@ fn site() -> Value {
     yaml_serde::from_str(include_str!("../site.yaml")).unwrap()
 }
 
-fn config_map(sim: &Sim, namespace: &str, name: &str) -> Option<Value> {
+fn get_config_map(sim: &Sim, namespace: &str, name: &str) -> Option<Value> {
     sim.get("v1", "ConfigMap", namespace, name).ok()
 }
 
@@ -55,15 +55,15 @@ fn count_writes(sim: &Sim) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn publishes_a_site_and_then_writes_nothing() {
-    let sim = cluster();
+    let sim = sim_with_site_crd();
     sim.create(&site()).unwrap();
-    let running = start(&sim, 600);
+    let running = start_controller(&sim, 600);
     sleep(Duration::from_secs(30)).await;
-    let pages = config_map(&sim, "default", "pages-docs").unwrap();
+    let pages = get_config_map(&sim, "default", "pages-docs").unwrap();
     let index = "<!doctype html><title>Documentation</title><h1>Documentation</h1><p>Read the &lt;manual> &amp; enjoy</p>";
     assert_eq!(pages["data"]["index.html"], index);
     assert_eq!(
-        config_map(&sim, "kube-system", "site-index").unwrap()["data"],
+        get_config_map(&sim, "kube-system", "site-index").unwrap()["data"],
         json!({"default.docs": "Documentation"})
     );
     let status = get_docs_site(&sim)["status"].take();
@@ -81,43 +81,43 @@ async fn publishes_a_site_and_then_writes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn publishes_changes_of_a_site_and_restores_its_config_map() {
-    let sim = cluster();
+    let sim = sim_with_site_crd();
     sim.create(&site()).unwrap();
-    start(&sim, 600);
+    start_controller(&sim, 600);
     sleep(Duration::from_secs(30)).await;
     let mut changed = get_docs_site(&sim);
     changed["spec"]["pages"] = json!({"index": "new"});
     sim.update(&changed).unwrap();
     sleep(Duration::from_secs(30)).await;
-    let data = config_map(&sim, "default", "pages-docs").unwrap()["data"].take();
+    let data = get_config_map(&sim, "default", "pages-docs").unwrap()["data"].take();
     assert_eq!(data.as_object().unwrap().len(), 1, "{data}");
     sim.delete("v1", "ConfigMap", "default", "pages-docs").unwrap();
     sleep(Duration::from_secs(30)).await;
-    assert_eq!(config_map(&sim, "default", "pages-docs").unwrap()["data"], data);
+    assert_eq!(get_config_map(&sim, "default", "pages-docs").unwrap()["data"], data);
 }
 
 #[tokio::test(start_paused = true)]
 async fn removes_a_deleted_site_from_the_index_even_if_requests_fail() {
-    let sim = cluster();
+    let sim = sim_with_site_crd();
     sim.create(&site()).unwrap();
     let mut other = site();
     other["metadata"]["name"] = "blog".into();
     sim.create(&other).unwrap();
-    start(&sim, 600);
+    start_controller(&sim, 600);
     sleep(Duration::from_secs(30)).await;
     sim.faults().add(Rule::new(Action::status(503)).verb("patch").resource("configmaps").times(5));
     sim.delete("example.com/v1", "Site", "default", "docs").unwrap();
     sleep(Duration::from_secs(120)).await;
     assert!(sim.get("example.com/v1", "Site", "default", "docs").is_err());
-    let index = config_map(&sim, "kube-system", "site-index").unwrap();
+    let index = get_config_map(&sim, "kube-system", "site-index").unwrap();
     assert_eq!(index["data"], json!({"default.blog": "Documentation"}));
     let managers = index["metadata"]["managedFields"].as_array().unwrap();
     assert_eq!(managers.len(), 1, "the deleted site manages no field: {managers:?}");
-    assert_eq!(config_map(&sim, "default", "pages-docs"), None, "the garbage collector deletes it");
+    assert_eq!(get_config_map(&sim, "default", "pages-docs"), None, "the garbage collector deletes it");
 }
 
 /// The permissions in `site_controller.yaml`, as `verb resource`.
-fn permissions() -> BTreeSet<String> {
+fn granted_permissions() -> BTreeSet<String> {
     let documents = yaml_serde::Deserializer::from_str(include_str!("../site_controller.yaml"));
     let documents = documents.map(|document| Value::deserialize(document).unwrap());
     let texts = |list: &Value| -> Vec<String> { serde_json::from_value(list.clone()).unwrap() };
@@ -132,10 +132,10 @@ fn permissions() -> BTreeSet<String> {
 
 #[tokio::test(start_paused = true)]
 async fn the_deployment_has_exactly_the_necessary_permissions() {
-    let sim = cluster();
+    let sim = sim_with_site_crd();
     sim.create(&site()).unwrap();
     sim.journal().clear();
-    let running = start(&sim, 1200);
+    let running = start_controller(&sim, 1200);
     sleep(Duration::from_secs(30)).await;
     for title in ["a", "b", "a", "b"] {
         let mut changed = get_docs_site(&sim);
@@ -157,5 +157,5 @@ async fn the_deployment_has_exactly_the_necessary_permissions() {
         ["create configmaps", "get sites", "list sites", "list configmaps", "update sites/finalizers"]
             .map(Into::into),
     );
-    assert_eq!(used, permissions());
+    assert_eq!(used, granted_permissions());
 }

@@ -188,7 +188,8 @@ pub enum Wait {
     Credentials,
     /// The end of the whole request (`Config::request_timeout`).
     Request,
-    /// The answer to a ping of a WebSocket: the server has read all messages, but sends nothing.
+    /// The answer to a ping that the client sent over a WebSocket. The server has read all messages of the client, but
+    /// sends nothing, not even this answer.
     Ping,
 }
 

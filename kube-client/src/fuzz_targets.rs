@@ -51,7 +51,7 @@ pub fn check_list(data: &[u8]) {
     let expected = serde_json::from_slice::<List<'_>>(body).ok().and_then(|list| list.items);
     let decoder = ObjectDecoder::new("Object", &FieldSet::default());
     for size in [usize::from(*size).max(1), body.len().max(1)] {
-        let (items, is_complete) = split(ListSplitter::new(usize::MAX), body, size);
+        let (items, is_complete) = split_body(ListSplitter::new(usize::MAX), body, size);
         for item in &items {
             check_decoders(item);
             check_stored_text(&decoder, item);
@@ -74,7 +74,7 @@ pub fn check_watch(data: &[u8]) {
     let expected = values.ok().filter(|values| values.iter().all(Value::is_object));
     let decoder = ObjectDecoder::new("Object", &FieldSet::default());
     for size in [usize::from(*size).max(1), body.len().max(1)] {
-        let (events, is_complete) = split(EventSplitter::new(usize::MAX), body, size);
+        let (events, is_complete) = split_body(EventSplitter::new(usize::MAX), body, size);
         for event in &events {
             check_decoders(event);
             let _ = decoder.decode_event::<DynamicObject>(event);
@@ -120,11 +120,11 @@ pub fn check_protobuf(data: &[u8]) {
     let _ = any_kind.decode_object::<Value>(body);
     for size in [usize::from(*size).max(1), body.len().max(1)] {
         let limit = 1 << 20;
-        for item in split(ListBodySplitter::new(pods.format(), limit), body, size).0 {
+        for item in split_body(ListBodySplitter::new(pods.format(), limit), body, size).0 {
             let _ = pods.peek_item::<Pod>(&item, FilterDepth::Metadata);
             let _ = pods.decode_item::<Pod>(&item, |_| {});
         }
-        for event in split(EventBodySplitter::new(pods.format(), limit), body, size).0 {
+        for event in split_body(EventBodySplitter::new(pods.format(), limit), body, size).0 {
             let _ = pods.peek_event::<Pod>(&event, FilterDepth::Labels);
             let _ = pods.decode_event::<Pod>(&event);
         }
@@ -186,7 +186,7 @@ fn stdout_bytes<'a>(messages: impl IntoIterator<Item = &'a Bytes>) -> Vec<u8> {
 }
 
 /// The items or events of a body that arrives in chunks of `size` bytes, and whether the body was complete.
-fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bool) {
+fn split_body<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bool) {
     let mut pieces = Vec::new();
     for frame in body.chunks(size) {
         splitter.push(Bytes::copy_from_slice(frame));

@@ -102,7 +102,7 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
             #validate_cel
             impl #support::DerivedKind for #root {
                 fn definition() -> &'static #support::Definition { ::core::unreachable!() }
-                fn generate() -> #support::GeneratedCrd { ::core::unreachable!() }
+                fn generate_crd() -> #support::GeneratedCrd { ::core::unreachable!() }
             }
         };
     }

@@ -124,7 +124,7 @@ impl Model {
             spec: companion_name(&input.ident),
             status: attrs.status.as_ref().map(companion_type),
         });
-        let pairs = |list: Vec<crate::input::Pair>| {
+        let pairs = |list: Vec<crate::input::MetadataEntry>| {
             list.into_iter().map(|p| (p.key.value(), p.value.value())).collect()
         };
         Self {

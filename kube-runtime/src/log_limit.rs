@@ -22,7 +22,7 @@ impl LogLimit {
 
     /// Returns `Some` if a message may be logged now. The value is the number of messages that were suppressed since the
     /// last permitted message.
-    pub(crate) fn permit(&mut self) -> Option<u64> {
+    pub(crate) fn permit_message(&mut self) -> Option<u64> {
         let now = Instant::now();
         let (start, logged) = match self.current {
             Some((start, logged)) if now.saturating_duration_since(start) < self.period => (start, logged),
@@ -44,10 +44,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_burst_per_period_is_permitted_and_the_rest_is_counted() {
         let mut limit = LogLimit::new(2, Duration::from_secs(60));
-        let permits = |limit: &mut LogLimit| (0..4).map(|_| limit.permit()).collect::<Vec<_>>();
+        let permits = |limit: &mut LogLimit| (0..4).map(|_| limit.permit_message()).collect::<Vec<_>>();
         assert_eq!(permits(&mut limit), [Some(0), Some(0), None, None]);
         tokio::time::advance(Duration::from_secs(59)).await;
-        assert_eq!(limit.permit(), None);
+        assert_eq!(limit.permit_message(), None);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(permits(&mut limit), [Some(3), Some(0), None, None]);
     }

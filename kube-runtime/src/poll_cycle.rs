@@ -48,7 +48,7 @@ impl<K: Storable + Send + 'static> PollCycle<K> {
     fn set_deadline(&mut self) {
         // A deadline that overflows `Instant` means no limit.
         let Some(end) = Instant::now().checked_add(self.timeout) else { return };
-        self.driver.pause_at(end);
+        self.driver.pause_between_watches(end);
         self.deadline = end.checked_add(END_GRACE_PERIOD);
     }
 

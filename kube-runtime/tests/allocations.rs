@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The number of pods in each list, watch and snapshot, and the number of config maps that a controller reconciles.
-const PODS: usize = 200;
+const POD_COUNT: usize = 200;
 
 /// A pod with most of the usual fields.
 fn pod(n: usize) -> Value {
@@ -66,7 +66,7 @@ fn pods(body: Vec<u8>) -> Api<Pod> {
 
 /// The body of a list of pods.
 fn list_body() -> Vec<u8> {
-    let items: Vec<_> = (0..PODS).map(pod).collect();
+    let items: Vec<_> = (0..POD_COUNT).map(pod).collect();
     let list =
         json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "9"}, "items": items});
     list.to_string().into_bytes()
@@ -101,18 +101,18 @@ where
             }
         });
     });
-    assert_eq!(store.len(), PODS);
+    assert_eq!(store.len(), POD_COUNT);
     (info, store)
 }
 
 fn average_per_object(total: u64) -> u64 {
-    total / PODS as u64
+    total / POD_COUNT as u64
 }
 
 #[test]
 fn a_typed_pod_takes_less_than_20_kb_and_75_allocations() {
     let (info, store) = measure_second_fill(&pods(list_body()), Storage::typed);
-    let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
+    let bytes = info.bytes_current.unsigned_abs() / POD_COUNT as u64;
     assert!(bytes < 20_000, "{bytes} bytes stay for each pod");
     let allocations = average_per_object(info.count_total);
     assert!(allocations < 75, "{allocations} allocations for each pod");
@@ -126,7 +126,7 @@ fn a_compact_pod_takes_less_than_450_bytes() {
     // first objects stay uncompressed, and the dictionary is made from these objects. The compressor has a copy of the
     // dictionary and a hash table.
     let fixed = 3 * (32 << 10) + (16 << 10);
-    let bytes = (info.bytes_current.unsigned_abs() - fixed) / PODS as u64;
+    let bytes = (info.bytes_current.unsigned_abs() - fixed) / POD_COUNT as u64;
     assert!(bytes < 450, "{bytes} bytes stay for each pod");
     drop(store);
 }
@@ -136,14 +136,14 @@ fn the_deltas_of_the_first_snapshot_take_at_most_24_bytes_for_each_object() {
     for storage in [Storage::typed, Storage::compact] {
         let (_store, mut writer) = store_with::<Pod>(storage());
         writer.apply_watcher_event(Event::Init);
-        for n in 0..PODS {
+        for n in 0..POD_COUNT {
             writer.apply_watcher_event(Event::InitApply(serde_json::from_value(pod(n)).unwrap()));
         }
         let mut change = None;
         let info = measure(|| change = Some(writer.apply_watcher_event(Event::InitDone)));
-        let bytes = info.bytes_max / PODS as u64;
+        let bytes = info.bytes_max / POD_COUNT as u64;
         assert!(bytes <= 24, "{bytes} bytes for each delta");
-        assert_eq!(change.unwrap().into_deltas().count(), PODS);
+        assert_eq!(change.unwrap().into_deltas().count(), POD_COUNT);
     }
 }
 
@@ -170,22 +170,22 @@ fn a_partial_pod_allocates_only_its_fields() {
     let pod = &store.state()[0];
     assert_eq!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Running"));
     assert!(pod.spec.node_name.is_some());
-    let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
+    let bytes = info.bytes_current.unsigned_abs() / POD_COUNT as u64;
     assert!(bytes < 700, "{bytes} bytes stay for each pod, {}", size_of::<PartialPod>());
     let allocations = average_per_object(info.count_total);
     assert!(allocations < 12, "{allocations} allocations for each pod");
 }
 
 /// The events of a snapshot of `pods`.
-fn snapshot(pods: Vec<Pod>) -> impl Iterator<Item = Event<Pod>> {
+fn snapshot_events(pods: Vec<Pod>) -> impl Iterator<Item = Event<Pod>> {
     [Event::Init].into_iter().chain(pods.into_iter().map(Event::InitApply)).chain([Event::InitDone])
 }
 
 #[test]
 fn an_event_of_a_watch_allocates_only_the_stored_object() {
-    let pods: Vec<Pod> = (0..PODS).map(|n| serde_json::from_value(pod(n)).unwrap()).collect();
+    let pods: Vec<Pod> = (0..POD_COUNT).map(|n| serde_json::from_value(pod(n)).unwrap()).collect();
     let (_store, mut writer) = store_with(Storage::typed());
-    for event in snapshot(pods.clone()) {
+    for event in snapshot_events(pods.clone()) {
         drop(writer.apply_watcher_event(event));
     }
     let changed = pods.into_iter().map(|mut pod| {
@@ -199,20 +199,21 @@ fn an_event_of_a_watch_allocates_only_the_stored_object() {
             assert!(deltas.next().is_some_and(|delta| delta.old().is_some() && delta.current().is_some()));
         }
     });
-    assert_eq!(info.count_total, PODS as u64, "one shared allocation for each object");
+    assert_eq!(info.count_total, POD_COUNT as u64, "one shared allocation for each object");
 }
 
 #[test]
 fn a_relist_allocates_only_a_map_and_the_changed_objects() {
-    let pods: Vec<Pod> = (0..PODS).map(|n| serde_json::from_value(pod(n)).unwrap()).collect();
+    let pods: Vec<Pod> = (0..POD_COUNT).map(|n| serde_json::from_value(pod(n)).unwrap()).collect();
     let (_store, mut writer) = store_with(Storage::typed());
-    for event in snapshot(pods.clone()) {
+    for event in snapshot_events(pods.clone()) {
         drop(writer.apply_watcher_event(event));
     }
     let mut relisted = pods;
     relisted[7].metadata.resource_version = Some("2000".into());
     let info = measure(|| {
-        let deltas = snapshot(relisted).flat_map(|event| writer.apply_watcher_event(event).into_deltas());
+        let deltas =
+            snapshot_events(relisted).flat_map(|event| writer.apply_watcher_event(event).into_deltas());
         assert_eq!(deltas.count(), 1);
     });
     assert!(info.count_total < 20, "{} allocations for a relist with one change", info.count_total);
@@ -221,7 +222,7 @@ fn a_relist_allocates_only_a_map_and_the_changed_objects() {
 #[test]
 fn a_reconcile_without_changes_allocates_little() {
     let sim = kube_sim::Sim::new();
-    for n in 0..PODS {
+    for n in 0..POD_COUNT {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("map-{n}"), "namespace": "default"}});
         sim.create(&map).unwrap();
     }
@@ -233,7 +234,8 @@ fn a_reconcile_without_changes_allocates_little() {
         .reconcile_all_on(all)
         .run(reconcile, controller::backoff_on_error, std::sync::Arc::new(()))
         .boxed();
-    let mut round = || runtime.block_on(async { results.by_ref().take(PODS).for_each(async |_| ()).await });
+    let mut round =
+        || runtime.block_on(async { results.by_ref().take(POD_COUNT).for_each(async |_| ()).await });
     round();
     send.unbounded_send(()).unwrap();
     round();
@@ -262,7 +264,7 @@ fn a_list_stream_never_buffers_the_whole_list() {
 
 #[test]
 fn an_event_that_a_filter_drops_allocates_only_its_metadata() {
-    let lines = (0..PODS).map(|n| json!({"type": "MODIFIED", "object": pod(n)}).to_string() + "\n");
+    let lines = (0..POD_COUNT).map(|n| json!({"type": "MODIFIED", "object": pod(n)}).to_string() + "\n");
     let pods = pods(lines.collect::<String>().into_bytes());
     let info = measure(|| {
         block_on(async {
@@ -286,7 +288,7 @@ fn short_lived_map(name: &str) -> ConfigMap {
 }
 
 /// The number of objects that a call of [`add_and_delete`] adds to each collection and deletes again.
-const OBJECTS: usize = 1000;
+const OBJECT_COUNT: usize = 1000;
 
 /// Sends the events of each collection: first the additions of objects, and then the deletions of the same objects. Calls
 /// `poll` after the additions, and again after the deletions. The name of each object contains `round`.
@@ -296,7 +298,7 @@ fn add_and_delete(
     mut poll: impl FnMut(),
 ) {
     for is_deletion in [false, true] {
-        for number in 0..OBJECTS {
+        for number in 0..OBJECT_COUNT {
             let object = short_lived_map(&format!("{round}-{number}"));
             for events in collections {
                 let event =
@@ -360,5 +362,5 @@ fn deleted_objects_leave_no_memory_behind_in_a_controller() {
     // A buffer may have grown. If one key of each object remained, the keys would take more than a megabyte.
     assert!(info.bytes_current < 300_000, "{} bytes remain of 100,000 objects", info.bytes_current);
     assert_eq!((store.len(), other_store.len(), index.values().len()), (0, 0, 0));
-    assert_eq!(deleted.load(Ordering::SeqCst), 110 * OBJECTS);
+    assert_eq!(deleted.load(Ordering::SeqCst), 110 * OBJECT_COUNT);
 }

@@ -74,7 +74,7 @@ impl RecordedMetrics {
             let total = totals.entry(name(key.key())).or_default();
             match value {
                 DebugValue::Counter(value) => *total += number(usize::try_from(value).unwrap()),
-                DebugValue::Gauge(value) if is_sum(key.key().name()) => *total += *value,
+                DebugValue::Gauge(value) if is_sum_over_watchers(key.key().name()) => *total += *value,
                 DebugValue::Gauge(value) => *total = *value,
                 DebugValue::Histogram(values) => *total += number(values.len()),
             }
@@ -88,7 +88,7 @@ impl RecordedMetrics {
 }
 
 /// Whether the crate reports only changes of this gauge, because the value of the gauge is a sum over watchers.
-fn is_sum(gauge: &str) -> bool {
+fn is_sum_over_watchers(gauge: &str) -> bool {
     gauge.starts_with("kube_runtime_collection_") || gauge == "kube_runtime_missing_collections"
 }
 

@@ -70,7 +70,7 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
         builder =
             if enabled { builder.admission_plugin(plugin) } else { builder.without_admission_plugin(plugin) };
     }
-    if rbac_applies(&flags)? {
+    if is_rbac_enabled(&flags)? {
         builder = builder.rbac();
     }
     let sim = builder.build();
@@ -83,8 +83,8 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
 
 /// Whether RBAC authorizes requests. As in kube-apiserver, a request is allowed if one of the modes in the flag
 /// `--authorization-mode` allows it. Without this flag, each request is allowed.
-fn rbac_applies(flags: &Flags) -> Result<bool, Error> {
-    let modes: Vec<_> = flags.list("authorization-mode").collect();
+fn is_rbac_enabled(flags: &Flags) -> Result<bool, Error> {
+    let modes: Vec<_> = flags.items("authorization-mode").collect();
     if let Some(mode) = modes.iter().find(|mode| !["RBAC", "Node", "AlwaysAllow"].contains(mode)) {
         return Err(format!("--authorization-mode={mode} is not simulated").into());
     }
@@ -123,14 +123,14 @@ fn plugins(flags: &Flags) -> Result<Vec<(AdmissionPlugin, bool)>, Error> {
         Err(format!("--{verb}-admission-plugins={plugin} is refused by kube-sim: {why}").into())
     };
     let mut disabled = Vec::new();
-    for name in flags.list("disable-admission-plugins") {
+    for name in flags.items("disable-admission-plugins") {
         match AdmissionPlugin::from_name(name) {
             Some(plugin) => disabled.push(plugin),
             None if ABSENT_PLUGINS.contains(&name) => {}
             None => return refuse("disable", name, "no plugin has this name"),
         }
     }
-    for name in flags.list("enable-admission-plugins") {
+    for name in flags.items("enable-admission-plugins") {
         match AdmissionPlugin::from_name(name) {
             Some(plugin) => disabled.retain(|other| *other != plugin),
             None if ABSENT_PLUGINS.contains(&name) => {
@@ -192,16 +192,16 @@ fn read_tls_files(flags: &Flags) -> Result<TlsFiles, Error> {
         let path = path.ok_or_else(|| {
             format!("--{flag} or --cert-dir is required: kube-sim generates no certificate")
         })?;
-        read(&path)
+        read_file(&path)
     };
     Ok(TlsFiles {
         certificate: required("tls-cert-file", "apiserver.crt")?,
         key: required("tls-private-key-file", "apiserver.key")?,
-        client_ca: flags.get("client-ca-file").map(|path| read(Path::new(path))).transpose()?,
+        client_ca: flags.get("client-ca-file").map(|path| read_file(Path::new(path))).transpose()?,
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
 }
 
@@ -269,7 +269,7 @@ mod tests {
             ("RBAC,ABAC", None),
         ] {
             assert_eq!(
-                rbac_applies(&parse(&format!("--authorization-mode={modes}"))).ok(),
+                is_rbac_enabled(&parse(&format!("--authorization-mode={modes}"))).ok(),
                 expected,
                 "{modes}"
             );

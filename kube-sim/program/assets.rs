@@ -21,19 +21,19 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let dir = match &args.dir {
         Some(dir) => std::path::absolute(dir)?,
-        None => default_dir()?,
+        None => default_assets_folder()?,
     };
     fs::create_dir_all(&dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
     let program = std::env::current_exe()?;
     for name in ["kube-apiserver", "etcd"] {
-        link(&program, &dir.join(name))?;
+        create_link(&program, &dir.join(name))?;
     }
     println!("{}", dir.display());
     Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the cache folder does not affect a simulation")]
-fn default_dir() -> Result<PathBuf, Error> {
+fn default_assets_folder() -> Result<PathBuf, Error> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
     let cache = cache.ok_or("neither XDG_CACHE_HOME nor HOME is set: give the folder with --dir")?;
@@ -42,7 +42,7 @@ fn default_dir() -> Result<PathBuf, Error> {
 
 /// Creates the link `at`, which refers to the program. Replaces a link, but not a regular file, which could be a real
 /// binary.
-fn link(program: &Path, at: &Path) -> Result<(), Error> {
+fn create_link(program: &Path, at: &Path) -> Result<(), Error> {
     match fs::symlink_metadata(at) {
         Ok(found) if !found.is_symlink() => {
             return Err(format!("{} exists and is not a link: select another --dir", at.display()).into());

@@ -59,7 +59,7 @@ async fn serve_connections(listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(tokio::time::timeout(REQUEST_TIMEOUT, answer(stream)));
+                tokio::spawn(tokio::time::timeout(REQUEST_TIMEOUT, answer_request(stream)));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
@@ -67,7 +67,7 @@ async fn serve_connections(listener: TcpListener) {
 }
 
 /// Answers one request: 200 and the health for `GET /health`, and 404 for any other request.
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+async fn answer_request(mut stream: TcpStream) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < 8192 {
         if stream.read_buf(&mut head).await? == 0 {

@@ -31,7 +31,7 @@ impl Flags {
     }
 
     /// The items in all values of a flag. Commas separate the items of a value.
-    pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn items(&self, name: &str) -> impl Iterator<Item = &str> {
         let values = self.0.get(name).into_iter().flatten();
         values.flat_map(|value| value.split(',')).filter(|item| !item.is_empty())
     }
@@ -112,10 +112,10 @@ mod tests {
             (flags.get("port"), flags.get("dir"), flags.get("fsync")),
             (Some("2"), Some("/x"), Some("true"))
         );
-        assert_eq!(flags.list("port").collect::<Vec<_>>(), ["1", "2"]);
-        assert_eq!(flags.list("none").count(), 0);
+        assert_eq!(flags.items("port").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(flags.items("none").count(), 0);
         let lists = parse(&["--dir=a,b", "--dir="]).unwrap().unwrap();
-        assert_eq!((lists.get("dir"), lists.list("dir").collect::<Vec<_>>()), (None, vec!["a", "b"]));
+        assert_eq!((lists.get("dir"), lists.items("dir").collect::<Vec<_>>()), (None, vec!["a", "b"]));
         assert_eq!(parse(&["--port=1", "--help"]), Ok(None));
     }
 

@@ -70,11 +70,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Error> {
     }
     let sim = builder.build();
     for path in &args.load {
-        load(&sim, path)?;
+        load_objects(&sim, path)?;
     }
     if let Some(path) = &args.faults {
         let plan: Plan =
-            serde_json::from_str(&read(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
+            serde_json::from_str(&read_file(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
         sim.faults().load(plan);
     }
     let server =
@@ -96,15 +96,15 @@ pub(crate) async fn run(args: Args) -> Result<(), Error> {
 
 /// Creates the objects in a file. If `path` is a folder, loads its `.yaml`, `.yml` and `.json` files in the order of their
 /// names.
-fn load(sim: &Sim, path: &Path) -> Result<(), Error> {
+fn load_objects(sim: &Sim, path: &Path) -> Result<(), Error> {
     if path.is_dir() {
         let entries = fs::read_dir(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
         let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
         files.retain(|file| file.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json"));
         files.sort();
-        return files.iter().try_for_each(|file| load(sim, file));
+        return files.iter().try_for_each(|file| load_objects(sim, file));
     }
-    for (document, at) in yaml_serde::Deserializer::from_str(&read(path)?).zip(1..) {
+    for (document, at) in yaml_serde::Deserializer::from_str(&read_file(path)?).zip(1..) {
         let place = || format!("{}, document {at}", path.display());
         let object =
             <Value as serde::Deserialize>::deserialize(document).map_err(|e| format!("{}: {e}", place()))?;
@@ -125,7 +125,7 @@ fn load(sim: &Sim, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<String, Error> {
+fn read_file(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
 }
 

@@ -24,7 +24,7 @@ enum Source {
 
 impl Clock {
     /// The system clock.
-    pub(crate) fn wall() -> Self {
+    pub(crate) fn system() -> Self {
         Self::of(Source::Wall(SignedDuration::ZERO))
     }
 
@@ -99,7 +99,7 @@ impl Random {
 
     /// A generator for one of many streams of random numbers. The numbers depend on the seed and on `stream`, which
     /// identifies the stream.
-    pub(crate) fn stream(seed: u64, stream: u64) -> Self {
+    pub(crate) fn for_stream(seed: u64, stream: u64) -> Self {
         // Because of the multiplier, neighbouring values of `stream` lead to seeds that are far apart.
         Self::seeded(seed ^ stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The labels of a counted request. The caller must limit the number of label combinations: the counters never remove
 /// a combination.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Labels {
+pub(crate) struct RequestLabels {
     pub(crate) group: String,
     pub(crate) version: String,
     pub(crate) resource: String,
@@ -23,22 +23,22 @@ pub(crate) struct Labels {
 
 /// The number of requests with each combination of labels.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
-    totals: Mutex<BTreeMap<Labels, u64>>,
+pub(crate) struct RequestCounters {
+    totals: Mutex<BTreeMap<RequestLabels, u64>>,
 }
 
-impl Counters {
+impl RequestCounters {
     /// Counts a request.
-    pub(crate) fn count_request(&self, labels: Labels) {
+    pub(crate) fn count_request(&self, labels: RequestLabels) {
         *self.totals().entry(labels).or_default() += 1;
     }
 
     /// The counts, by labels.
-    pub(crate) fn snapshot(&self) -> BTreeMap<Labels, u64> {
+    pub(crate) fn snapshot(&self) -> BTreeMap<RequestLabels, u64> {
         self.totals().clone()
     }
 
-    fn totals(&self) -> MutexGuard<'_, BTreeMap<Labels, u64>> {
+    fn totals(&self) -> MutexGuard<'_, BTreeMap<RequestLabels, u64>> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

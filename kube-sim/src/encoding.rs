@@ -69,7 +69,7 @@ pub(crate) mod bytes {
 
     #[derive(Serialize, Deserialize)]
     #[serde(untagged)]
-    enum Form {
+    enum TextOrBase64 {
         Text(String),
         Base64 { base64: String },
     }
@@ -77,14 +77,16 @@ pub(crate) mod bytes {
     pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(bytes) {
             Ok(text) => serializer.serialize_str(text),
-            Err(_) => Form::Base64 { base64: STANDARD.encode(bytes) }.serialize(serializer),
+            Err(_) => TextOrBase64::Base64 { base64: STANDARD.encode(bytes) }.serialize(serializer),
         }
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        match Form::deserialize(deserializer)? {
-            Form::Text(text) => Ok(text.into()),
-            Form::Base64 { base64 } => STANDARD.decode(base64).map(Bytes::from).map_err(D::Error::custom),
+        match TextOrBase64::deserialize(deserializer)? {
+            TextOrBase64::Text(text) => Ok(text.into()),
+            TextOrBase64::Base64 { base64 } => {
+                STANDARD.decode(base64).map(Bytes::from).map_err(D::Error::custom)
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Usages {
 
 impl Usages {
     /// Sets or removes the usage of a node.
-    pub(crate) fn set_node(&mut self, name: &str, usage: Option<Usage>) {
+    pub(crate) fn set_node_usage(&mut self, name: &str, usage: Option<Usage>) {
         match usage {
             Some(usage) => self.nodes.insert(name.to_owned(), usage),
             None => self.nodes.remove(name),
@@ -47,7 +47,7 @@ impl Usages {
     }
 
     /// Sets or removes the usage of a container.
-    pub(crate) fn set_container(&mut self, key: [&str; 3], usage: Option<Usage>) {
+    pub(crate) fn set_container_usage(&mut self, key: [&str; 3], usage: Option<Usage>) {
         let key = key.map(ToOwned::to_owned);
         match usage {
             Some(usage) => self.containers.insert(key, usage),
@@ -55,11 +55,11 @@ impl Usages {
         };
     }
 
-    pub(crate) fn node(&self, name: &str) -> Option<Usage> {
+    pub(crate) fn node_usage(&self, name: &str) -> Option<Usage> {
         self.nodes.get(name).copied()
     }
 
-    pub(crate) fn container(&self, key: [&str; 3]) -> Option<Usage> {
+    pub(crate) fn container_usage(&self, key: [&str; 3]) -> Option<Usage> {
         self.containers.get(&key.map(ToOwned::to_owned)).copied()
     }
 }

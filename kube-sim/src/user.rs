@@ -70,7 +70,7 @@ impl User {
     }
 
     /// The user as a `UserInfo` object, for example in an `AdmissionReview`.
-    pub(crate) fn info(&self) -> Value {
+    pub(crate) fn to_user_info(&self) -> Value {
         let mut info = json!({"username": self.name, "groups": self.groups});
         if !self.uid.is_empty() {
             info["uid"] = self.uid.clone().into();

@@ -22,7 +22,7 @@ impl Warnings {
     }
 
     /// Returns an empty buffer for further texts. Dropping the buffer adds its texts.
-    pub(crate) fn buffer(&self) -> WarningBuffer<'_> {
+    pub(crate) fn new_buffer(&self) -> WarningBuffer<'_> {
         WarningBuffer { all: self, texts: Vec::new() }
     }
 

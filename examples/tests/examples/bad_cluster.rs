@@ -9,7 +9,7 @@ use kube_sim::{
 use std::time::Duration;
 
 /// The key of the pod `web` in the namespace `default`.
-const WEB: ObjectKey<'static> = ("v1", "Pod", "default", "web");
+const WEB_POD: ObjectKey<'static> = ("v1", "Pod", "default", "web");
 
 /// A fault rule that replaces the event at `index` of each watch of pods by text that is not JSON.
 fn non_json_event_rule(index: usize) -> Rule {
@@ -36,7 +36,7 @@ async fn fails_if_the_first_watch_event_is_not_json() {
     }
 }
 
-/// Runs the cases concurrently, because each case waits for polls of ten seconds.
+/// Runs the cases concurrently, because they are slow: in the examples, each call of `Informer::poll` takes ten seconds.
 #[tokio::test]
 async fn continues_if_a_poll_fails_after_a_successful_poll() {
     tokio::join!(
@@ -53,13 +53,13 @@ async fn retries_after_invalid_json() {
     let mut example = cluster.start("pod_informer");
     example.wait_for_stdout("added    default/web").await;
     let rule = cluster.sim.faults().add(non_json_event_rule(0).times(1));
-    cluster.change(WEB, |pod| pod["status"]["phase"] = "Running".into());
+    cluster.edit_object(WEB_POD, |pod| pod["status"]["phase"] = "Running".into());
     example.wait_for_stdout("modified default/web").await;
     // Wait for the watch of the next poll. The fault replaces the first event of that watch.
     while cluster.sim.faults().hits(rule) == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    cluster.delete(WEB);
+    cluster.delete(WEB_POD);
     let line = example.wait_for_stderr("trying again: the watch of /api/v1/pods").await;
     assert_contains(&line, &["WARN", "<html>"]);
     example.wait_for_stdout("deleted  default/web").await;
@@ -85,8 +85,10 @@ async fn reports_an_undecodable_object_and_continues() {
     informer.wait_for_stdout("added    default/a").await;
     informer.wait_for_stdout("added    default/c").await;
     // The server sends these changes as watch events, not in the initial list.
-    cluster.change(("v1", "Pod", "default", "bad"), |pod| pod["metadata"]["labels"]["seen"] = "again".into());
-    cluster.change(("v1", "Pod", "default", "c"), |pod| pod["status"]["phase"] = "Running".into());
+    cluster.edit_object(("v1", "Pod", "default", "bad"), |pod| {
+        pod["metadata"]["labels"]["seen"] = "again".into();
+    });
+    cluster.edit_object(("v1", "Pod", "default", "c"), |pod| pod["status"]["phase"] = "Running".into());
     let line = informer.wait_for_stdout("modified").await;
     assert_contains(&line, &["default/c: Running"]);
     informer.wait_for_stderr("decode Pod default/bad of a MODIFIED event").await;
@@ -102,7 +104,7 @@ async fn node_informer_continues_after_an_undecodable_node() {
         .sim
         .faults()
         .add(Rule::new(Action::ReplaceObject { name: "node-1".into(), bytes: object.into() }));
-    cluster.change(("v1", "Node", "", "node-2"), |node| {
+    cluster.edit_object(("v1", "Node", "", "node-2"), |node| {
         node["status"]["conditions"][0]["status"] = "True".into();
     });
     let mut example = cluster.start("node_informer");
@@ -122,7 +124,7 @@ async fn retries_after_server_errors() {
     let line = example.wait_for_stderr("trying again").await;
     assert_contains(&line, &["watch of /api/v1/pods", "500"]);
     cluster.sim.faults().remove(rule);
-    cluster.delete(WEB);
+    cluster.delete(WEB_POD);
     example.wait_for_stdout("deleted  default/web").await;
     example.stop().await;
 }
@@ -133,7 +135,7 @@ async fn relists_after_an_expired_version() {
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
     example.wait_for_stdout("added    default/web").await;
-    cluster.delete(WEB);
+    cluster.delete(WEB_POD);
     cluster.sim.compact_all();
     cluster.sim.end_watches();
     example.wait_for_stdout("deleted  default/web").await;

@@ -21,7 +21,7 @@ async fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("{what}"))
 }
 
-fn start(cluster: &Cluster, example: &str, arguments: &[&str]) -> RunningExample {
+fn start_with_arguments(cluster: &Cluster, example: &str, arguments: &[&str]) -> RunningExample {
     let mut command = cluster.home.example_command(example, &cluster.kubeconfig);
     command.args(arguments);
     RunningExample::new(command)
@@ -47,9 +47,9 @@ async fn configmapgen_controller_restores_its_config_map() {
     content("hello").await;
     cluster.delete(map);
     content("hello").await;
-    cluster.change(map, |map| map["data"]["content"] = "changed".into());
+    cluster.edit_object(map, |map| map["data"]["content"] = "changed".into());
     content("hello").await;
-    cluster.change(("examples.dev/v1", "ConfigMapGenerator", "default", "a"), |generator| {
+    cluster.edit_object(("examples.dev/v1", "ConfigMapGenerator", "default", "a"), |generator| {
         generator["spec"]["content"] = "new".into();
     });
     content("new").await;
@@ -79,9 +79,9 @@ async fn secret_syncer_copies_a_secret_and_deletes_the_copy() {
 #[tokio::test]
 async fn leader_election_hands_over_when_the_leader_ends() {
     let cluster = Cluster::new().await;
-    let mut one = start(&cluster, "leader_election", &["one"]);
+    let mut one = start_with_arguments(&cluster, "leader_election", &["one"]);
     one.wait_for_stdout("is the leader").await;
-    let mut two = start(&cluster, "leader_election", &["two"]);
+    let mut two = start_with_arguments(&cluster, "leader_election", &["two"]);
     two.wait_for_stdout("is a candidate").await;
     let counter = |name: &str| cluster.sim.get("v1", "ConfigMap", "default", name).ok();
     eventually("the leader counts", || counter("one")).await;
@@ -116,14 +116,14 @@ async fn crd_api_prints_the_result_of_each_step() {
 }
 
 #[tokio::test]
-async fn site_controller_prints_its_crd_and_rejects_other_arguments() {
+async fn site_controller_prints_its_crd_and_rejects_unknown_arguments() {
     let cluster = Cluster::new().await;
-    let mut example = start(&cluster, "site_controller", &["crd"]);
+    let mut example = start_with_arguments(&cluster, "site_controller", &["crd"]);
     assert!(example.wait_for_exit().await.success());
     let definition: Value = serde_json::from_str(&example.stdout()).unwrap();
     assert_eq!(Sim::new().create(&definition).unwrap()["metadata"]["name"], "sites.example.com");
     for arguments in [&["install"][..], &["crd", "--help"]] {
-        let mut refused = start(&cluster, "site_controller", arguments);
+        let mut refused = start_with_arguments(&cluster, "site_controller", arguments);
         assert_eq!(refused.wait_for_exit().await.code(), Some(1));
         assert_contains(&refused.stderr(), &["unknown arguments", arguments.last().unwrap(), "`crd`"]);
     }

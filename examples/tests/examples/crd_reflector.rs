@@ -30,7 +30,7 @@ async fn crd_reflector_installs_its_crd_and_prints_objects() {
     example.wait_for_stdout("1 foos").await;
     let line = example.wait_for_stdout("kube-system/baz").await;
     assert_eq!(line, "  kube-system/baz: baz, an example object");
-    cluster.change(BAZ, |object| object["spec"] = serde_json::json!({"name": "renamed"}));
+    cluster.edit_object(BAZ, |object| object["spec"] = serde_json::json!({"name": "renamed"}));
     assert_eq!(example.wait_for_stdout("renamed").await, "  kube-system/baz: renamed, no info");
     cluster.delete(BAZ);
     example.wait_for_stdout("0 foos").await;

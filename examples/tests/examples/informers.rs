@@ -5,7 +5,7 @@ use kube_sim::Sim;
 use serde_json::json;
 
 /// The API version, kind, namespace and name of the pod `web`.
-const WEB: (&str, &str, &str, &str) = ("v1", "Pod", "default", "web");
+const WEB_POD: (&str, &str, &str, &str) = ("v1", "Pod", "default", "web");
 
 #[tokio::test]
 async fn pod_informer_prints_changes_of_a_pod() {
@@ -13,8 +13,8 @@ async fn pod_informer_prints_changes_of_a_pod() {
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
     assert_eq!(example.wait_for_stdout("added").await, "added    default/web: Pending on node-0");
-    cluster.change(WEB, |pod| pod["status"]["phase"] = "Running".into());
-    cluster.delete(WEB);
+    cluster.edit_object(WEB_POD, |pod| pod["status"]["phase"] = "Running".into());
+    cluster.delete(WEB_POD);
     cluster.create(&pod("late", "node-7"));
     assert_eq!(example.wait_for_stdout("modified").await, "modified default/web: Running on node-0");
     assert_eq!(example.wait_for_stdout("deleted").await, "deleted  default/web: Running on node-0");
@@ -24,7 +24,7 @@ async fn pod_informer_prints_changes_of_a_pod() {
 
 /// Sets the status and the reason of the node condition `Ready`.
 fn set_ready_condition(cluster: &Cluster, node: &str, status: &str, reason: &str) {
-    cluster.change(("v1", "Node", "", node), |node| {
+    cluster.edit_object(("v1", "Node", "", node), |node| {
         for condition in node["status"]["conditions"].as_array_mut().unwrap() {
             if condition["type"] == "Ready" {
                 condition["status"] = status.into();
@@ -61,7 +61,9 @@ async fn node_informer_prints_an_unhealthy_node_with_its_pods_and_events() {
     assert_eq!(example.wait_for_stdout("event").await, "  event Rebooted: the node was rebooted");
 
     // The example prints nothing for an update that does not change the conditions.
-    cluster.change(("v1", "Node", "", "node-1"), |node| node["metadata"]["labels"]["seen"] = "again".into());
+    cluster.edit_object(("v1", "Node", "", "node-1"), |node| {
+        node["metadata"]["labels"]["seen"] = "again".into();
+    });
     set_ready_condition(&cluster, "node-1", "True", "KubeletReady");
     assert_eq!(example.wait_for_stdout("node-1").await, "node-1 is healthy");
     cluster.delete(("v1", "Node", "", "node-2"));

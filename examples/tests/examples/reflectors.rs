@@ -17,7 +17,7 @@ async fn prints_pods() {
     assert_eq!(example.wait_for_stdout("pods").await, "1 pods");
     assert_eq!(example.wait_for_stdout("web").await, "  default/web: Pending, 1 containers");
     cluster.create(&pod("api", "node-0"));
-    cluster.change(("v1", "Pod", "default", "web"), |pod| pod["status"]["phase"] = "Running".into());
+    cluster.edit_object(("v1", "Pod", "default", "web"), |pod| pod["status"]["phase"] = "Running".into());
     example.wait_for_stdout("2 pods").await;
     assert_eq!(example.wait_for_stdout("default/").await, "  default/api: Pending, 1 containers");
     assert_eq!(example.wait_for_stdout("default/").await, "  default/web: Running, 1 containers");
@@ -68,13 +68,13 @@ async fn prints_deployments() {
     let line = example.wait_for_stdout("default/web").await;
     assert_eq!(line, "  default/web: 3 desired, 0 updated, 0 ready, change not observed yet");
     let web = ("apps/v1", "Deployment", "default", "web");
-    cluster.change(web, |web| {
+    cluster.edit_object(web, |web| {
         web["status"] =
             json!({"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 2});
     });
     let line = example.wait_for_stdout("3 updated").await;
     assert_eq!(line, "  default/web: 3 desired, 3 updated, 2 ready");
-    cluster.change(web, |web| {
+    cluster.edit_object(web, |web| {
         web["spec"]["replicas"] = 5.into();
         web["spec"]["paused"] = true.into();
         web["spec"]["minReadySeconds"] = 7.into();

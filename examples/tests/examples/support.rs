@@ -107,7 +107,7 @@ impl Cluster {
     }
 
     /// Edits an object with `edit`. If `edit` changes the status, updates only the status.
-    pub(crate) fn change(
+    pub(crate) fn edit_object(
         &self,
         (api_version, kind, namespace, name): ObjectKey<'_>,
         edit: impl FnOnce(&mut Value),

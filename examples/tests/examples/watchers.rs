@@ -5,7 +5,7 @@ use kube_sim::Sim;
 use serde_json::{Value, json};
 
 /// Starts an example with an argument.
-fn start(cluster: &Cluster, example: &str, argument: &str) -> RunningExample {
+fn start_with_argument(cluster: &Cluster, example: &str, argument: &str) -> RunningExample {
     let mut command = cluster.home.example_command(example, &cluster.kubeconfig);
     command.arg(argument);
     RunningExample::new(command)
@@ -37,7 +37,7 @@ async fn node_watcher_prints_the_problems_and_events_of_a_node() {
     cluster.create(&about);
     let mut example = cluster.start("node_watcher");
     example.wait_for_stderr("watching nodes").await;
-    cluster.change(("v1", "Node", "", "node-1"), |node| {
+    cluster.edit_object(("v1", "Node", "", "node-1"), |node| {
         node["status"]["conditions"] = json!([
             {"type": "Ready", "status": "Unknown"}, {"type": "DiskPressure", "status": "True"},
             {"type": "MemoryPressure", "status": "False"},
@@ -55,7 +55,7 @@ async fn event_watcher_prints_the_events_of_one_object() {
     let cluster = Cluster::new().await;
     cluster.create(&event("a", "Pod", "web", "first"));
     let mut all = cluster.start("event_watcher");
-    let mut pod = start(&cluster, "event_watcher", "Pod/web");
+    let mut pod = start_with_argument(&cluster, "event_watcher", "Pod/web");
     assert_eq!(pod.wait_for_stdout("first").await, "Warning Tested: Pod/web: first");
     for (name, kind, about, note) in
         [("b", "Pod", "other", "second"), ("c", "Node", "web", "third"), ("d", "Pod", "web", "fourth")]
@@ -93,14 +93,14 @@ async fn multi_watcher_prints_objects_of_three_kinds() {
 #[tokio::test]
 async fn dynamic_watcher_watches_the_kind_that_its_argument_names() {
     let cluster = Cluster::new().await;
-    let mut example = start(&cluster, "dynamic_watcher", "cm");
+    let mut example = start_with_argument(&cluster, "dynamic_watcher", "cm");
     example.wait_for_stderr("watching configmaps").await;
     cluster.create(&config_map("settings", &json!({"a": "b"})));
     assert_eq!(example.wait_for_stdout("settings").await, "ConfigMap default/settings: data");
     example.stop().await;
-    let failure = start(&cluster, "dynamic_watcher", "unicorns").wait_for_failure().await;
+    let failure = start_with_argument(&cluster, "dynamic_watcher", "unicorns").wait_for_failure().await;
     assert_eq!(failure, "error: the server has no resource unicorns");
-    let failure = start(&cluster, "dynamic_watcher", "bindings").wait_for_failure().await;
+    let failure = start_with_argument(&cluster, "dynamic_watcher", "bindings").wait_for_failure().await;
     assert_eq!(failure, "error: bindings cannot be watched");
 }
 
@@ -110,7 +110,7 @@ async fn secret_reflector_stores_the_secrets_of_a_type() {
     let tls = json!({"tls.crt": "YQ==", "tls.key": "Yg=="});
     cluster.create(&secret("site", "kubernetes.io/tls", &tls));
     cluster.create(&secret("other", "Opaque", &json!({"a": "YQ=="})));
-    let mut example = start(&cluster, "secret_reflector", "kubernetes.io/tls");
+    let mut example = start_with_argument(&cluster, "secret_reflector", "kubernetes.io/tls");
     example.wait_for_stdout("1 secrets").await;
     assert_eq!(example.wait_for_stdout("site").await, "  default/site: tls.crt tls.key");
     cluster.create(&secret("blog", "kubernetes.io/tls", &tls));
@@ -128,7 +128,8 @@ async fn shared_informers_use_one_watch() {
     cluster.create(&config_map("settings", &json!({"a": "bcd", "e": "f"})));
     let mut example = cluster.start("shared_informers");
     example.wait_for_stdout("settings: 2 keys").await;
-    cluster.change(("v1", "ConfigMap", "default", "settings"), |map| map["data"] = json!({"a": "12345"}));
+    cluster
+        .edit_object(("v1", "ConfigMap", "default", "settings"), |map| map["data"] = json!({"a": "12345"}));
     example.wait_for_stdout("settings: 5 bytes").await;
     cluster.delete(("v1", "ConfigMap", "default", "settings"));
     example.wait_for_stdout("deleted settings").await;

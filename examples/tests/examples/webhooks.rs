@@ -7,7 +7,7 @@ use kube_sim::Sim;
 use serde_json::{Value, json};
 
 /// Returns the body of an `AdmissionReview` request for the creation of a config map.
-fn review(object: &Value) -> Vec<u8> {
+fn admission_review_body(object: &Value) -> Vec<u8> {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
@@ -33,7 +33,7 @@ async fn call_webhook(sim: &Sim, kind: &str, object: &Value) -> Value {
     config.root_cert = Some(vec![authority.to_vec()]);
     let request = http::Request::post(url.path()).header("content-type", "application/json");
     let client = Client::try_from(config).unwrap();
-    let answer: Value = client.request(request.body(review(object)).unwrap()).await.unwrap();
+    let answer: Value = client.request(request.body(admission_review_body(object)).unwrap()).await.unwrap();
     assert_eq!(answer["response"]["uid"], "1");
     answer["response"].clone()
 }

@@ -35,8 +35,8 @@ enum SubmitOutcome {
     Queued,
     /// The filter dropped the piece.
     Dropped,
-    /// The piece waits for an earlier piece about the same object. The next call of [`BodyDecoder::fill`] submits the
-    /// piece again.
+    /// The piece waits for an earlier piece about the same object. The next call of [`BodyDecoder::fill_pipeline`]
+    /// submits the piece again.
     Deferred,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct BodyDecoder<S: Split, T> {
     /// `None` after the end of the body, and after an error that ends the stream.
     splitter: Option<S>,
     pipeline: Pipeline<Result<T, WireError>>,
-    /// See [`end`](Self::end).
+    /// See [`end_data`](Self::end_data).
     end: Option<S::End>,
     /// The error that ends the stream. The stream emits all earlier items first.
     error: Option<Error>,
@@ -120,7 +120,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
     /// Polls for the next item. The stream continues after an object that does not decode; any other error ends the
     /// stream.
     pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
-        self.fill(cx);
+        self.fill_pipeline(cx);
         let mut next = self.pipeline.poll_next(cx);
         if self.pipeline.has_partial_chunk() && !matches!(next, Poll::Ready(Some(_))) {
             self.pipeline.flush();
@@ -141,7 +141,8 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
                 self.stop();
                 Poll::Ready(Some(Err(self.decode_error(error))))
             }
-            // `fill` has registered the waker. If it dropped `MAX_DROPPED_PER_POLL` pieces, it has called the waker instead.
+            // `fill_pipeline` has registered the waker. If it dropped `MAX_DROPPED_PER_POLL` pieces, it has called the
+            // waker instead.
             Poll::Ready(None) if self.splitter.is_some() => Poll::Pending,
             Poll::Ready(None) => Poll::Ready(self.error.take().map(Err)),
             Poll::Pending => Poll::Pending,
@@ -167,9 +168,9 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
     /// Reads and splits text, and submits the pieces. Stops when no text is available, when the filter defers a piece,
     /// when the filter has dropped [`MAX_DROPPED_PER_POLL`] pieces, or when the pipeline has no room and reading ahead
     /// is not allowed.
-    pub(super) fn fill(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn fill_pipeline(&mut self, cx: &mut Context<'_>) {
         if let Some(piece) = self.deferred.take()
-            && self.submit(piece) == SubmitOutcome::Deferred
+            && self.submit_piece(piece) == SubmitOutcome::Deferred
         {
             return;
         }
@@ -185,7 +186,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         {
             match splitter.next() {
                 Some(Ok(piece)) => {
-                    match self.submit(piece) {
+                    match self.submit_piece(piece) {
                         SubmitOutcome::Queued => {}
                         SubmitOutcome::Dropped => dropped += 1,
                         // The stream must emit the earlier event about this object first.
@@ -220,7 +221,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
     }
 
     /// Queues, drops or defers a piece, depending on the verdict of the filter.
-    fn submit(&mut self, piece: Bytes) -> SubmitOutcome {
+    fn submit_piece(&mut self, piece: Bytes) -> SubmitOutcome {
         let length = piece.len();
         let Some(filter) = &mut self.filter else {
             self.lengths.push_back(length);
@@ -269,7 +270,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         match self.splitter.take().map(Split::finish) {
             Some(Ok((rest, end))) => {
                 if let Some(piece) = rest {
-                    self.submit(piece);
+                    self.submit_piece(piece);
                 }
                 self.queue_bookmark_for_dropped();
                 self.end = Some(end);
@@ -308,12 +309,12 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
 impl<S: Split, T> BodyDecoder<S, T> {
     /// The data that the splitter returns at the end of the body, such as the metadata of a list. `None` before the end
     /// of the body.
-    pub(super) fn end(&self) -> Option<&S::End> {
+    pub(super) fn end_data(&self) -> Option<&S::End> {
         self.end.as_ref()
     }
 
-    /// Drops the decoder, and returns the data of [`end`](Self::end).
-    pub(super) fn into_end(self) -> Option<S::End> {
+    /// Drops the decoder, and returns the data of [`end_data`](Self::end_data).
+    pub(super) fn into_end_data(self) -> Option<S::End> {
         self.end
     }
 
@@ -358,7 +359,10 @@ mod tests {
 
     /// Returns a decoder of a list with `count` items, and the counter of the items that have been read from the body.
     /// Each frame of the body contains one item, padded with `bytes` bytes.
-    fn padded_list(count: usize, bytes: usize) -> (BodyDecoder<ListSplitter, usize>, Arc<AtomicUsize>) {
+    fn decoder_of_padded_list(
+        count: usize,
+        bytes: usize,
+    ) -> (BodyDecoder<ListSplitter, usize>, Arc<AtomicUsize>) {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = read.clone();
         let item = move |n: usize| {
@@ -379,7 +383,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn reads_ahead_for_a_slow_consumer_after_the_delay() {
-        let (mut items, read) = padded_list(100, 1000);
+        let (mut items, read) = decoder_of_padded_list(100, 1000);
         let mut taken = Vec::new();
         while let Some(item) = poll_fn(|cx| items.poll_item(cx)).await {
             taken.push(item.unwrap());
@@ -394,12 +398,12 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         assert_eq!(taken, (0..100).collect::<Vec<_>>());
-        assert!(items.end().is_some());
+        assert!(items.end_data().is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn read_ahead_is_limited_in_bytes() {
-        let (mut items, read) = padded_list(60, 1 << 20);
+        let (mut items, read) = decoder_of_padded_list(60, 1 << 20);
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!(poll_fn(|cx| items.poll_item(cx)).await.unwrap().unwrap(), 0);
         let first = read.load(Ordering::Relaxed);

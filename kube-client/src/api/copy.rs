@@ -5,7 +5,7 @@ use super::{Api, AttachParams, Copied, Execute};
 use crate::Error as KubeError;
 use crate::{
     Error, Result,
-    streams::{receive, send, split_path},
+    streams::{receive_archive, send_archive, split_path},
 };
 use std::path::Path;
 
@@ -53,7 +53,7 @@ impl<K: Execute> Api<K> {
         }
         let ap = cp.attach_params().stdin(true).stdout(false);
         let process = self.exec(name, ["tar", "-xmf", "-", "-C", folder], &ap).await?;
-        send(process, source, entry, &what).await
+        send_archive(process, source, entry, &what).await
     }
 
     /// Copies a file or folder out of a container, with the program `tar` of the container. `target` is the path of the
@@ -82,6 +82,6 @@ impl<K: Execute> Api<K> {
         let path = format!("./{entry}");
         let command = ["tar", "-cf", "-", "-C", folder, &path];
         let process = self.exec(name, command, &cp.attach_params()).await?;
-        receive(process, entry, target, &what).await
+        receive_archive(process, entry, target, &what).await
     }
 }

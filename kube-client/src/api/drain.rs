@@ -85,7 +85,7 @@ impl fmt::Display for PodName {
 #[non_exhaustive]
 pub enum DrainError {
     /// Some pods must not be evicted with these parameters. No pod was evicted.
-    #[error("cannot drain node {node}: {}", list_obstacles(.obstacles))]
+    #[error("cannot drain node {node}: {}", format_obstacles(.obstacles))]
     Refused {
         /// The name of the node.
         node: String,
@@ -136,7 +136,7 @@ impl fmt::Display for DrainObstacle {
     }
 }
 
-fn list_obstacles(obstacles: &[(PodName, DrainObstacle)]) -> String {
+fn format_obstacles(obstacles: &[(PodName, DrainObstacle)]) -> String {
     let texts: Vec<_> = obstacles.iter().map(|(pod, obstacle)| format!("pod {pod} {obstacle}")).collect();
     texts.join("; ")
 }
@@ -381,7 +381,12 @@ mod tests {
     use serde_json::{Value, json};
 
     #[track_caller]
-    fn check(pod: &Value, daemon_set_exists: Option<bool>, params: &DrainParams, expected: Decision) {
+    fn check_decision(
+        pod: &Value,
+        daemon_set_exists: Option<bool>,
+        params: &DrainParams,
+        expected: Decision,
+    ) {
         let pod: CandidatePod = serde_json::from_value(pod.clone()).unwrap();
         assert_eq!(decide(&pod, daemon_set_exists, params), expected);
     }
@@ -404,42 +409,42 @@ mod tests {
         let bare = |phase: &str| json!({"metadata": {"name": "web"}, "spec": {}, "status": {"phase": phase}});
         let empty_dir = json!([{"name": "cache", "emptyDir": {}}]);
 
-        check(&pod_of_replica_set(&json!([]), "Running"), None, &none, Decision::Evict);
-        check(&bare("Running"), None, &none, Decision::Refuse(DrainObstacle::Unmanaged));
-        check(&bare("Running"), None, &force, Decision::Evict);
-        check(&bare("Succeeded"), None, &none, Decision::Evict);
-        check(
+        check_decision(&pod_of_replica_set(&json!([]), "Running"), None, &none, Decision::Evict);
+        check_decision(&bare("Running"), None, &none, Decision::Refuse(DrainObstacle::Unmanaged));
+        check_decision(&bare("Running"), None, &force, Decision::Evict);
+        check_decision(&bare("Succeeded"), None, &none, Decision::Evict);
+        check_decision(
             &pod_of_replica_set(&empty_dir, "Running"),
             None,
             &none,
             Decision::Refuse(DrainObstacle::EmptyDir),
         );
-        check(&pod_of_replica_set(&empty_dir, "Running"), None, &delete_data, Decision::Evict);
-        check(&pod_of_replica_set(&empty_dir, "Failed"), None, &none, Decision::Evict);
-        check(
+        check_decision(&pod_of_replica_set(&empty_dir, "Running"), None, &delete_data, Decision::Evict);
+        check_decision(&pod_of_replica_set(&empty_dir, "Failed"), None, &none, Decision::Evict);
+        check_decision(
             &pod_of_replica_set(&json!([]), "Running"),
             Some(true),
             &none,
             Decision::Refuse(DrainObstacle::DaemonSet),
         );
-        check(&pod_of_replica_set(&json!([]), "Running"), Some(true), &ignore, Decision::Keep);
-        check(&pod_of_replica_set(&json!([]), "Failed"), Some(true), &none, Decision::Evict);
-        check(
+        check_decision(&pod_of_replica_set(&json!([]), "Running"), Some(true), &ignore, Decision::Keep);
+        check_decision(&pod_of_replica_set(&json!([]), "Failed"), Some(true), &none, Decision::Evict);
+        check_decision(
             &pod_of_replica_set(&json!([]), "Running"),
             Some(false),
             &ignore,
             Decision::Refuse(DrainObstacle::Unmanaged),
         );
-        check(&pod_of_replica_set(&json!([]), "Running"), Some(false), &force, Decision::Evict);
-        check(
+        check_decision(&pod_of_replica_set(&json!([]), "Running"), Some(false), &force, Decision::Evict);
+        check_decision(
             &pod_of_replica_set(&empty_dir, "Running"),
             Some(false),
             &force,
             Decision::Refuse(DrainObstacle::EmptyDir),
         );
-        check(&pod_of_replica_set(&json!([]), "Failed"), Some(false), &none, Decision::Evict);
+        check_decision(&pod_of_replica_set(&json!([]), "Failed"), Some(false), &none, Decision::Evict);
         let mirror =
             json!({"metadata": {"name": "web", "annotations": {MIRROR_ANNOTATION: "h"}}, "spec": {}});
-        check(&mirror, None, &none, Decision::Keep);
+        check_decision(&mirror, None, &none, Decision::Keep);
     }
 }

@@ -153,7 +153,7 @@ impl<K> OccupiedEntry<'_, K> {
     where
         K: Resource + DeserializeOwned + Serialize,
     {
-        self.complete_identity()?;
+        self.set_missing_identity()?;
         let stored = match self.pending {
             PendingWrite::None => return Ok(()),
             PendingWrite::Create => self.api.create(pp, &self.object).await,
@@ -168,7 +168,7 @@ impl<K> OccupiedEntry<'_, K> {
 
     /// Sets the object's name and namespace if they are missing. Fails if the name differs from the name of the entry, if
     /// the namespace differs from the namespace of the `Api`, or if a new object has a `generateName`.
-    fn complete_identity(&mut self) -> Result<(), CommitValidationError>
+    fn set_missing_identity(&mut self) -> Result<(), CommitValidationError>
     where
         K: Resource,
     {

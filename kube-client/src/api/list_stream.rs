@@ -48,7 +48,8 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
         set_types: TypeMetaSetter<K>,
     ) -> Self {
         let item_decoder = decoder.clone();
-        let decode = move |piece: &[u8]| item_decoder.decode_item(piece, |item| set_types.complete(item));
+        let decode =
+            move |piece: &[u8]| item_decoder.decode_item(piece, |item| set_types.set_if_missing(item));
         Self::with_decode(body, limit, decoder, decode, None)
     }
 
@@ -121,7 +122,7 @@ impl<T: Send + 'static> ListStream<T> {
     /// # }
     /// ```
     pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        self.items.fill(cx);
+        self.items.fill_pipeline(cx);
     }
 }
 
@@ -129,13 +130,13 @@ impl<K> ListStream<K> {
     /// The metadata of the list, such as its resource version and the token for the next page; `None` until the stream has
     /// read the whole body.
     pub fn metadata(&self) -> Option<&ListMeta> {
-        self.items.end().map(|head| &head.metadata)
+        self.items.end_data().map(|head| &head.metadata)
     }
 
     /// The token for the next page; `None` if it has not arrived, if there is no next page, or after an error that ends
     /// the stream. The token is available before the end of the stream, because servers send it before the items.
     pub fn continue_token(&self) -> Option<&str> {
-        let head = self.items.end().or(self.items.splitter().map(ListBodySplitter::head))?;
+        let head = self.items.end_data().or(self.items.splitter().map(ListBodySplitter::head))?;
         head.metadata.continue_.as_deref().filter(|token| !token.is_empty())
     }
 
@@ -162,7 +163,7 @@ impl<K> ListStream<K> {
 
     /// The [`TypeMeta`] and [`ListMeta`] of the list; `None` until the stream has read the whole body.
     pub(super) fn into_head(self) -> Option<(TypeMeta, ListMeta)> {
-        self.items.into_end().map(|head| (head.types, head.metadata))
+        self.items.into_end_data().map(|head| (head.types, head.metadata))
     }
 }
 

@@ -35,7 +35,7 @@ impl<K> Api<K> {
 
     /// Sends `http_request`, which `request` built. First requests Protobuf, unless only JSON may be requested. If the
     /// server refuses Protobuf, requests JSON. Returns the response, and the decoder for the format of the response.
-    pub(super) async fn open_read(
+    pub(super) async fn send_read_request(
         &self,
         request: &Request,
         verb: ReadVerb,
@@ -53,7 +53,7 @@ impl<K> Api<K> {
             },
         };
         let kind = || self.protobuf_kind(request);
-        let format = format_of(response.headers(), kind);
+        let format = response_format(response.headers(), kind);
         if let BodyFormat::Protobuf(None) = format {
             return Err(Error::Decode {
                 what: format!("the Protobuf response to {}", request.url_path),
@@ -115,7 +115,10 @@ fn is_format_refused(error: &Error) -> bool {
 }
 
 /// The format of a response. `kind` returns the Protobuf message type of the requested objects, if there is one.
-pub(super) fn format_of(headers: &HeaderMap, kind: impl FnOnce() -> Option<ProtobufKind>) -> BodyFormat {
+pub(super) fn response_format(
+    headers: &HeaderMap,
+    kind: impl FnOnce() -> Option<ProtobufKind>,
+) -> BodyFormat {
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
     let media_type = content_type.get(..PROTOBUF_MEDIA_TYPE.len()).unwrap_or_default();
     if media_type.eq_ignore_ascii_case(PROTOBUF_MEDIA_TYPE.as_bytes()) {

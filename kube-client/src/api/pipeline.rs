@@ -46,11 +46,11 @@ impl ValueSize {
 }
 
 /// The function that decodes one piece.
-type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
+type PieceDecoder<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 
 /// A queue of pieces. Decodes them, if possible in parallel, and returns the values in the order of the pieces.
 pub(super) struct Pipeline<T> {
-    decode: Decode<T>,
+    decode: PieceDecoder<T>,
     value_size: ValueSize,
     /// The partial chunk: the pieces that were pushed after the last element of `chunks`.
     partial: Vec<Bytes>,
@@ -59,8 +59,9 @@ pub(super) struct Pipeline<T> {
     chunks: VecDeque<(Chunk<T>, usize)>,
     /// The number of bytes of the text of all `chunks`.
     queued_bytes: usize,
-    /// 0 if `poll_next` decodes the pieces one at a time. Otherwise, while `chunks` has at least this length,
-    /// [`has_room`](Self::has_room) is false, and [`flush`](Self::flush) spawns no task for a further chunk.
+    /// The number of chunks at which the queue is full: [`has_room`](Self::has_room) returns false, and
+    /// [`flush`](Self::flush) queues further chunks without a decoding task. 0 if no task can be spawned: `poll_next`
+    /// then decodes the pieces one at a time.
     max_chunks: usize,
     /// The runtime on which decoding tasks are spawned. It is stored because the caller may poll outside of a runtime.
     runtime: Option<Handle>,
@@ -285,14 +286,14 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn several_threads_preserve_the_order_and_limit_the_pieces_in_flight() {
+    async fn a_pipeline_on_several_threads_preserves_the_order_and_limits_the_pieces_in_flight() {
         let (numbers, most) = decode_numbers(500).await;
         assert_eq!(numbers, (0..500).collect::<Vec<_>>());
         assert!(most <= (EXTRA_CHUNKS + 4) * (CHUNK_BYTES / 9000 + 1), "{most} were in flight");
     }
 
     #[test]
-    fn may_be_polled_outside_of_its_runtime() {
+    fn a_pipeline_may_be_polled_outside_of_its_runtime() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let mut pipeline = runtime.block_on(async { Pipeline::new(<[u8]>::len) });
         for _ in 0..4 {

@@ -39,7 +39,7 @@ impl<K: 'static> Api<K> {
         filter: Option<RawFilter<K>>,
     ) -> Result<ListStream<T>> {
         let (response, decoder) =
-            self.open_read(&self.request, ReadVerb::List, self.request.list(lp)?).await?;
+            self.send_read_request(&self.request, ReadVerb::List, self.request.list(lp)?).await?;
         let filter = filter.map(|(depth, filter)| item_filter(decoder.clone(), depth, filter));
         let item_decoder = decoder.clone();
         let decode = move |piece: &[u8]| item_decoder.convert_item(piece, &*convert);
@@ -69,7 +69,7 @@ impl<K: 'static> Api<K> {
         filter: Option<RawFilter<K>>,
     ) -> Result<EventStream<T>> {
         let (response, decoder) =
-            self.open_read(&self.request, ReadVerb::Watch, self.request.watch(wp, version)?).await?;
+            self.send_read_request(&self.request, ReadVerb::Watch, self.request.watch(wp, version)?).await?;
         let event_decoder = decoder.clone();
         let decode = Arc::new(move |piece: &[u8]| event_decoder.convert_event(piece, &*convert));
         let filter = filter.map(|(depth, filter)| {
@@ -112,7 +112,7 @@ impl<K: DeserializeOwned> TextDecoder<K> {
         let mut decoded = decode_json(json);
         // Change the object in place: objects are large.
         if let Ok(object) = &mut decoded {
-            self.0.complete(object);
+            self.0.set_if_missing(object);
         }
         decoded
     }

@@ -176,7 +176,7 @@ impl<K> Api<K> {
         http_request: http::Request<Vec<u8>>,
     ) -> Result<T> {
         let path = http_request.uri().path().to_owned();
-        let (response, decoder) = self.open_read(request, ReadVerb::Get, http_request).await?;
+        let (response, decoder) = self.send_read_request(request, ReadVerb::Get, http_request).await?;
         let body = response.into_body().collect_bytes_up_to(self.client.max_object_bytes()).await?;
         decoder.decode_object(&body).map_err(|source| Error::Decode {
             what: format!("the response to GET {path}"),
@@ -191,7 +191,7 @@ impl<K> Api<K> {
         lp: &ListParams,
         set_types: TypeMetaSetter<T>,
     ) -> Result<ListStream<T>> {
-        let (response, decoder) = self.open_read(request, ReadVerb::List, request.list(lp)?).await?;
+        let (response, decoder) = self.send_read_request(request, ReadVerb::List, request.list(lp)?).await?;
         Ok(ListStream::new(response.into_body(), self.client.max_object_bytes(), decoder, set_types))
     }
 }

@@ -28,7 +28,7 @@ impl<K> TypeMetaSetter<K> {
 
     /// Sets the object's type metadata if it is missing. Changes the object in place, because moving large objects is
     /// expensive.
-    pub(super) fn complete(&self, object: &mut K) {
+    pub(super) fn set_if_missing(&self, object: &mut K) {
         if let Some(types) = &self.types {
             (self.set)(object, types);
         }

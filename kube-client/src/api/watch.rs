@@ -2,7 +2,7 @@
 
 use super::body_decoder::BodyDecoder;
 use super::filter::{self, PieceFilter, Verdict};
-use super::negotiation::{ReadVerb, format_of};
+use super::negotiation::{ReadVerb, response_format};
 use super::pipeline::ValueSize;
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
 use crate::client::Body;
@@ -65,7 +65,7 @@ impl<K: 'static> Api<K> {
         version: &str,
     ) -> Result<EventStream<T>> {
         let (response, decoder) =
-            self.open_read(request, ReadVerb::Watch, request.watch(wp, version)?).await?;
+            self.send_read_request(request, ReadVerb::Watch, request.watch(wp, version)?).await?;
         Ok(EventStream::new(&self.client, response.into_body(), decoder, wp.effective_timeout()))
     }
 }
@@ -89,7 +89,7 @@ impl Client {
         let kind = format!("object of {}", request.uri().path());
         let timeout = requested_timeout(request.uri()).unwrap_or(Duration::MAX);
         let response = self.open(request).await?;
-        let format = format_of(response.headers(), || None);
+        let format = response_format(response.headers(), || None);
         let decoder = ObjectDecoder::new(&kind, &FieldSet::none()).with_format(format);
         Ok(EventStream::new(self, response.into_body(), decoder, timeout))
     }

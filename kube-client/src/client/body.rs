@@ -23,7 +23,7 @@ use super::request_line::RequestLine;
 use crate::error::{BoxError, Error, Result, TransportKind};
 
 /// The maximum number of bytes that are drained from a body. The `Status` of a 401 or 429 is far smaller.
-const DRAIN_BYTES: usize = 64 << 10;
+const MAX_DRAINED_BYTES: usize = 64 << 10;
 /// The time limit on draining a body. After this time, a new connection costs less than a longer wait.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -155,10 +155,10 @@ impl Body {
         Error::Decode { what, source: problem.into() }
     }
 
-    /// Reads and drops the rest of the body, so that its connection can be reused. Stops after [`DRAIN_BYTES`] or
+    /// Reads and drops the rest of the body, so that its connection can be reused. Stops after [`MAX_DRAINED_BYTES`] or
     /// [`DRAIN_TIMEOUT`].
     pub(crate) async fn drain(self) {
-        let mut left = DRAIN_BYTES;
+        let mut left = MAX_DRAINED_BYTES;
         let count = |frame: Frame<Bytes>| {
             // An empty frame counts as one byte, so that the limit also applies to an endless body of empty frames.
             match left.checked_sub(frame.data_ref().map_or(1, |data| data.len().max(1))) {
@@ -374,7 +374,7 @@ mod tests {
     async fn draining_stops_at_the_limits_on_bytes_and_time() {
         let (body, read) = endless_body();
         body.drain().await;
-        assert_eq!(read.load(SeqCst), DRAIN_BYTES / 1024 + 1);
+        assert_eq!(read.load(SeqCst), MAX_DRAINED_BYTES / 1024 + 1);
         timeout(DRAIN_TIMEOUT * 2, Body::wrap_stream(stream::repeat("").map(Ok::<_, Error>)).drain())
             .await
             .unwrap();

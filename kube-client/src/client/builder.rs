@@ -12,17 +12,17 @@ use std::{
 use tower::{Layer, Service, ServiceExt};
 
 #[cfg(feature = "metrics")]
-use super::middleware::{Measure, MetricsLayer};
+use super::middleware::{MeasuredValues, MetricsLayer};
 use super::{
     Client, HttpService,
-    auth::{self, AuthLayer, CertificateReloader, Credentials, Fetch, Hooks},
+    auth::{self, AuthLayer, CertificateReloader, Credentials, Hooks, ProviderFetcher},
     body::Body,
     middleware::{
         BaseUriLayer, ExtraHeadersLayer, GzipLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer,
     },
     settings::{self, UnusableField},
     tls,
-    transport::{Connector, Route, Tls, Transport},
+    transport::{Connector, Route, TlsSettings, Transport},
 };
 use crate::{
     config::{Config, DEFAULT_MAX_OBJECT_BYTES, WireFormat},
@@ -191,8 +191,11 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
     }
 }
 
-fn transport(config: &Config, route: Route, tls: Option<Tls>) -> Transport {
-    Transport::new(Connector::new(route, tls, settings::limits(config)), settings::pool_settings(config))
+fn transport(config: &Config, route: Route, tls: Option<TlsSettings>) -> Transport {
+    Transport::new(
+        Connector::new(route, tls, settings::connection_limits(config)),
+        settings::pool_settings(config),
+    )
 }
 
 /// A service for requests to an OpenID Connect provider, with the time limits of the configuration and the proxy of the
@@ -201,12 +204,12 @@ pub(super) fn provider_service(
     config: &Config,
     address: &Uri,
     authorities: Option<&[Vec<u8>]>,
-) -> Result<Fetch> {
+) -> Result<ProviderFetcher> {
     let proxy = Config::environment_proxy(address)
         .map_err(|(variable, error)| UnusableField::error(variable, error.into()))?;
     let is_secure = address.scheme() == Some(&Scheme::HTTPS);
     let tls = is_secure.then(|| settings::tls_without_identity(authorities)).transpose()?;
-    let tls = tls.map(|config| Tls::new(config, None, tls::explain));
+    let tls = tls.map(|config| TlsSettings::new(config, None, tls::explain));
     let timeouts = TimeoutLayer { response: config.response_timeout, idle: config.read_timeout };
     let service = timeouts.layer(transport(config, settings::proxy_route(proxy.as_ref())?, tls));
     Ok(Box::new(move |request| Box::pin(service.clone().oneshot(request))))
@@ -229,12 +232,12 @@ where
     let service = ExtraHeadersLayer::new(settings::default_headers(config)?).layer(service);
     let service = base.layer(service);
     #[cfg(feature = "metrics")]
-    let service = metrics_layer(config, Measure::Tries).layer(service);
+    let service = metrics_layer(config, MeasuredValues::Tries).layer(service);
     let service = RetryLayer(config.retry).layer(service);
     let service = GzipLayer { is_enabled: !config.disable_compression }.layer(service);
     let service = WarningLayer(config.warning_handler.clone()).layer(service);
     #[cfg(feature = "metrics")]
-    let service = metrics_layer(config, Measure::Duration).layer(service);
+    let service = metrics_layer(config, MeasuredValues::Duration).layer(service);
     let service = TraceLayer::new(config.cluster_url.clone()).layer(service);
     let mut builder = ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str());
     builder.max_object_bytes = config.max_object_bytes;
@@ -245,7 +248,7 @@ where
 
 /// The layer that measures requests to the server of the configuration.
 #[cfg(feature = "metrics")]
-fn metrics_layer(config: &Config, measure: Measure) -> MetricsLayer {
+fn metrics_layer(config: &Config, measure: MeasuredValues) -> MetricsLayer {
     let host = config.cluster_url.authority().map_or("", |authority| authority.as_str());
     MetricsLayer::new(host.into(), measure)
 }

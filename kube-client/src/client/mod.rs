@@ -152,7 +152,7 @@ impl Client {
     /// use std::time::Duration;
     ///
     /// let client = Client::try_from(Config::new("http://localhost:8001".parse()?))?;
-    /// // Each call of this `Api`, including its retries, fails after five seconds.
+    /// // A call of this `Api` fails if it is not complete, including its retries, within five seconds.
     /// let pods: Api<Pod> = Api::all(client.clone().with_request_timeout(Some(Duration::from_secs(5))));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```

@@ -12,7 +12,7 @@ use super::{
     auth::{self, Credentials},
     middleware::BaseUriLayer,
     tls::{self, Authorities, AuthorityFile, CertificateFiles, ClientIdentity, IdentityFiles, Trust},
-    transport::{Limits, PoolSettings, Route, Tls, http1_only},
+    transport::{Limits, PoolSettings, Route, TlsSettings, http1_only},
 };
 use crate::{
     config::{Config, HttpVersions, has_unusable_port, is_loopback},
@@ -62,8 +62,8 @@ pub(super) struct ServerTls {
 }
 
 impl ServerTls {
-    pub(super) fn into_tls(self) -> Tls {
-        Tls::new(self.config, self.server_name, tls::explain)
+    pub(super) fn into_tls(self) -> TlsSettings {
+        TlsSettings::new(self.config, self.server_name, tls::explain)
     }
 }
 
@@ -114,7 +114,7 @@ pub(super) fn tls_without_identity(authorities: Option<&[Vec<u8>]>) -> Result<Cl
     tls::client_config(&Trust::Authorities(Arc::new(Authorities::new(authorities)?)), Arc::default())
 }
 
-pub(super) fn limits(config: &Config) -> Limits {
+pub(super) fn connection_limits(config: &Config) -> Limits {
     Limits {
         connect: config.connect_timeout,
         tls: config.tls_timeout,

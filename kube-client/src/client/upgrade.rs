@@ -143,10 +143,11 @@ impl Client {
         let request_line = RequestLine::of(&request);
         let mut request = request.map(Body::from);
         let key = generate_key();
-        let offered = add_handshake(request.headers_mut(), &key).map_err(|source| Error::Request {
-            what: format!("the headers of {request_line} cannot be used for a WebSocket"),
-            source: Some(source),
-        })?;
+        let offered =
+            add_handshake_headers(request.headers_mut(), &key).map_err(|source| Error::Request {
+                what: format!("the headers of {request_line} cannot be used for a WebSocket"),
+                source: Some(source),
+            })?;
         let response = self.send(request).await?;
         let mut response = response::error_for_status(&request_line, response).await?;
         let refused = |error: UpgradeConnectionError| Error::Request {
@@ -169,7 +170,7 @@ impl Client {
 }
 
 /// Adds the headers of the handshake (RFC 6455, 4.1). Returns the offered subprotocols.
-fn add_handshake(headers: &mut HeaderMap, key: &str) -> Result<String, BoxError> {
+fn add_handshake_headers(headers: &mut HeaderMap, key: &str) -> Result<String, BoxError> {
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));

@@ -9,7 +9,7 @@ use super::long_running::is_parameter_true;
 /// the same verb as a request for the object itself. The verb is `request` if the path does not belong to a resource, or if
 /// the HTTP method is not GET, POST, PUT, PATCH or DELETE.
 pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
-    let Some(has_name) = addresses_object(uri.path()) else { return "request" };
+    let Some(has_name) = is_object_path(uri.path()) else { return "request" };
     match (method.as_str(), has_name) {
         ("GET", _) if is_parameter_true(uri, "watch") => "watch",
         ("GET", true) => "get",
@@ -24,7 +24,7 @@ pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
 }
 
 /// Whether the path addresses an object rather than a collection; `None` if the path does not belong to a resource.
-fn addresses_object(path: &str) -> Option<bool> {
+fn is_object_path(path: &str) -> Option<bool> {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     match parts.next()? {
         "api" => parts.next()?,

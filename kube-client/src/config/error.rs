@@ -67,7 +67,7 @@ pub enum KubeconfigError {
     },
 
     /// `KubeConfigOptions` selects neither a context nor a cluster, and the kubeconfig does not set `current-context`.
-    #[error("{origin} sets no current-context; {}", existing_names("context", known))]
+    #[error("{origin} sets no current-context; {}", describe_existing_names("context", known))]
     CurrentContextNotSet {
         /// The files of the kubeconfig, or `the given kubeconfig`.
         origin: String,
@@ -76,7 +76,7 @@ pub enum KubeconfigError {
     },
 
     /// The context that `KubeConfigOptions` or `current-context` selects does not exist.
-    #[error("{origin} has no context `{name}`; {}", existing_names("context", known))]
+    #[error("{origin} has no context `{name}`; {}", describe_existing_names("context", known))]
     NoSuchContext {
         /// The files of the kubeconfig, or `the given kubeconfig`.
         origin: String,
@@ -90,7 +90,7 @@ pub enum KubeconfigError {
     #[error(
         "{origin} has no cluster `{name}`{}; {}",
         context_reference(context.as_deref()),
-        existing_names("cluster", known)
+        describe_existing_names("cluster", known)
     )]
     NoSuchCluster {
         /// The files of the kubeconfig, or `the given kubeconfig`.
@@ -107,7 +107,7 @@ pub enum KubeconfigError {
     #[error(
         "{origin} has no user `{name}`{}; {}",
         context_reference(context.as_deref()),
-        existing_names("user", known)
+        describe_existing_names("user", known)
     )]
     NoSuchUser {
         /// The files of the kubeconfig, or `the given kubeconfig`.
@@ -294,7 +294,7 @@ pub(super) fn join_with_commas<T: fmt::Display>(items: impl IntoIterator<Item = 
 }
 
 /// The end of an error text about a missing entry of the type `what`: the names of the existing entries.
-fn existing_names(what: &str, known: &[String]) -> String {
+fn describe_existing_names(what: &str, known: &[String]) -> String {
     if known.is_empty() {
         format!("it has no {what}")
     } else {

@@ -24,8 +24,8 @@ const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
 
 /// The API server's address, from the environment variables that the kubelet sets in every container.
 pub(super) fn env_address(env: Env<'_>) -> Result<Uri, InClusterError> {
-    let host = env.text(HOST_VARIABLE).ok_or(InClusterError::NotInCluster(HOST_VARIABLE))?;
-    let port = env.text(PORT_VARIABLE).ok_or(InClusterError::NotInCluster(PORT_VARIABLE))?;
+    let host = env.text_value(HOST_VARIABLE).ok_or(InClusterError::NotInCluster(HOST_VARIABLE))?;
+    let port = env.text_value(PORT_VARIABLE).ok_or(InClusterError::NotInCluster(PORT_VARIABLE))?;
     let bare_v6 = host.contains(':') && !host.starts_with('[');
     let authority = if bare_v6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let uri = (port.parse::<u16>().is_ok()).then(|| format!("https://{authority}").parse().ok()).flatten();
@@ -60,7 +60,7 @@ pub(super) fn load_service_account(
     }
     let authority = folder.join("ca.crt");
     if let Some(certificates) = certificate_authority(authority.clone())? {
-        config.set_root_cert_of_file(certificates, authority);
+        config.set_root_cert_and_file(certificates, authority);
     }
     config.auth_info =
         AuthInfo { token_file: Some(token_file.to_string_lossy().into_owned()), ..AuthInfo::default() };
@@ -74,7 +74,7 @@ fn namespace(env: Env<'_>, folder: &Path) -> Option<String> {
         let text = std::fs::read_to_string(folder.join("namespace")).ok()?;
         Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
     };
-    env.text(NAMESPACE_VARIABLE).or_else(of_account)
+    env.text_value(NAMESPACE_VARIABLE).or_else(of_account)
 }
 
 /// The certificates in `ca.crt`. `None` if the file does not exist: then the system's CA bundle is trusted, as in

@@ -25,7 +25,7 @@ impl Kubeconfig {
     pub fn read() -> Result<Self, KubeconfigError> {
         match Self::from_env()? {
             Some(config) => Ok(config),
-            None => Self::read_from(Env::process().home_kubeconfig().ok_or(KubeconfigError::FindPath)?),
+            None => Self::read_from(Env::of_process().home_kubeconfig().ok_or(KubeconfigError::FindPath)?),
         }
     }
 
@@ -61,7 +61,7 @@ impl Kubeconfig {
     /// # Errors
     /// As for [`read_from`](Self::read_from). It is also an error if none of the listed files exists.
     pub fn from_env() -> Result<Option<Self>, KubeconfigError> {
-        match Env::process().kubeconfig() {
+        match Env::of_process().kubeconfig() {
             Some(list) => read_listed_files(&list).map(Some),
             None => Ok(None),
         }

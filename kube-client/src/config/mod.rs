@@ -255,7 +255,7 @@ impl Config {
     }
 
     /// Sets the trusted certificate authorities, and the file that contains them.
-    fn set_root_cert_of_file(&mut self, certificates: Vec<Vec<u8>>, path: PathBuf) {
+    fn set_root_cert_and_file(&mut self, certificates: Vec<Vec<u8>>, path: PathBuf) {
         self.root_cert_of_file = Some(certificates.clone());
         self.root_cert = Some(certificates);
         self.root_cert_file = Some(path);
@@ -285,7 +285,7 @@ impl Config {
 
     /// The proxy that the environment sets for an address. The error contains the name of the environment variable.
     pub(crate) fn environment_proxy(address: &Uri) -> Result<Option<Uri>, (&'static str, FieldError)> {
-        proxy::from_env(address, Env::process())
+        proxy::from_env(address, Env::of_process())
     }
 
     /// Detects the configuration: the files of `KUBECONFIG`, otherwise `~/.kube/config`, otherwise the pod's service
@@ -304,7 +304,7 @@ impl Config {
     /// # Cancel safety
     /// Cancel safe: there are no side effects.
     pub async fn infer() -> Result<Self, InferConfigError> {
-        let inferred = run_blocking(|| infer_from(Env::process(), None))
+        let inferred = run_blocking(|| infer_from(Env::of_process(), None))
             .await
             .map_err(|error| InferConfigError::Kubeconfig(KubeconfigError::Interrupted(error.into())))?;
         inferred.map(|mut config| {
@@ -333,7 +333,7 @@ impl Config {
     /// If the variables of the address are not set or are invalid, if there is no token, if `ca.crt` exists and is
     /// invalid, or if a proxy variable is invalid.
     pub fn incluster_env() -> Result<Self, InClusterError> {
-        let env = Env::process();
+        let env = Env::of_process();
         incluster_from(incluster::env_address(env)?, env, None)
     }
 
@@ -345,7 +345,7 @@ impl Config {
     /// # Errors
     /// As for [`incluster_env`](Self::incluster_env), except for the variables of the address.
     pub fn incluster_dns() -> Result<Self, InClusterError> {
-        incluster_from(incluster::dns_address(), Env::process(), None)
+        incluster_from(incluster::dns_address(), Env::of_process(), None)
     }
 
     /// The configuration from the files of `KUBECONFIG`, otherwise `~/.kube/config`.
@@ -358,7 +358,7 @@ impl Config {
     /// Cancel safe: there are no side effects.
     pub async fn from_kubeconfig(options: &KubeConfigOptions) -> Result<Self, KubeconfigError> {
         let options = options.clone();
-        run_blocking(move || resolve::resolve(&Kubeconfig::read()?, &options, Env::process()))
+        run_blocking(move || resolve::resolve(&Kubeconfig::read()?, &options, Env::of_process()))
             .await
             .map_err(|error| KubeconfigError::Interrupted(error.into()))?
     }
@@ -375,7 +375,7 @@ impl Config {
         options: &KubeConfigOptions,
     ) -> Result<Self, KubeconfigError> {
         let options = options.clone();
-        run_blocking(move || resolve::resolve(&kubeconfig, &options, Env::process()))
+        run_blocking(move || resolve::resolve(&kubeconfig, &options, Env::of_process()))
             .await
             .map_err(|error| KubeconfigError::Interrupted(error.into()))?
     }
@@ -386,7 +386,7 @@ impl TryFrom<Kubeconfig> for Config {
 
     /// Uses the current context. Blocks on the file system if certificates or keys are in files.
     fn try_from(kubeconfig: Kubeconfig) -> Result<Self, KubeconfigError> {
-        resolve::resolve(&kubeconfig, &KubeConfigOptions::default(), Env::process())
+        resolve::resolve(&kubeconfig, &KubeConfigOptions::default(), Env::of_process())
     }
 }
 

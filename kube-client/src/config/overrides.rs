@@ -21,20 +21,20 @@ impl Config {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn apply_debug_overrides(&mut self) {
-        self.apply_overrides_from(Env::process());
+        self.apply_overrides_from(Env::of_process());
     }
 
     pub(super) fn apply_overrides_from(&mut self, env: Env<'_>) {
-        if let Some(user) = env.text(USER_VARIABLE) {
+        if let Some(user) = env.text_value(USER_VARIABLE) {
             tracing::warn!(variable = USER_VARIABLE, user, "impersonating a user");
             self.auth_info.impersonate = Some(user);
         }
-        if let Some(groups) = env.text(GROUP_VARIABLE) {
+        if let Some(groups) = env.text_value(GROUP_VARIABLE) {
             tracing::warn!(variable = GROUP_VARIABLE, groups, "impersonating groups");
             self.auth_info.impersonate_groups =
                 Some(groups.split(',').map(|group| group.trim().to_owned()).collect());
         }
-        if let Some(url) = env.text(URL_VARIABLE) {
+        if let Some(url) = env.text_value(URL_VARIABLE) {
             match address::parse_server(&url) {
                 Ok(url) => {
                     tracing::warn!(variable = URL_VARIABLE, %url, "using another address");

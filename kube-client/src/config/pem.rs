@@ -61,7 +61,7 @@ fn to_der(certificates: Vec<CertificateDer<'static>>) -> Vec<Vec<u8>> {
 /// bundle.
 pub(super) fn parse_certificates(loaded: &LoadedField) -> Result<Vec<CertificateDer<'static>>, FieldError> {
     let text = loaded.bytes.expose_secret();
-    let starts = certificate_starts(text);
+    let starts = certificate_offsets(text);
     if starts.is_empty() {
         return Err(FieldError::NoPem { from: loaded.from.clone(), wanted: "certificate" });
     }
@@ -77,7 +77,7 @@ pub(super) fn parse_certificates(loaded: &LoadedField) -> Result<Vec<Certificate
 /// The offsets of the BEGIN markers of the certificates. Only white space, or the END marker of the previous PEM block,
 /// may precede a BEGIN marker on its line. `cat` writes both markers on one line if a file does not end with a newline. A
 /// BEGIN marker after other text is part of a comment, and is ignored.
-fn certificate_starts(text: &[u8]) -> Vec<usize> {
+fn certificate_offsets(text: &[u8]) -> Vec<usize> {
     let may_precede = |at: &usize| {
         let line = text[..*at].rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
         let line = line.trim_ascii();

@@ -77,11 +77,11 @@ impl fmt::Display for PluginRefusal {
 impl CredentialPluginPolicy {
     /// The executable of a plugin, if the policy allows the plugin. With an allowlist, the executable is an absolute
     /// path: a second lookup of a name in `PATH` could find another file.
-    pub(crate) fn executable(&self, command: &str) -> Result<OsString, PluginRefusal> {
-        self.executable_in(command, Env::process())
+    pub(crate) fn allowed_executable(&self, command: &str) -> Result<OsString, PluginRefusal> {
+        self.allowed_executable_in(command, Env::of_process())
     }
 
-    fn executable_in(&self, command: &str, env: Env<'_>) -> Result<OsString, PluginRefusal> {
+    fn allowed_executable_in(&self, command: &str, env: Env<'_>) -> Result<OsString, PluginRefusal> {
         let allowed = match self {
             Self::AllowAll => return Ok(command.into()),
             Self::DenyAll => return Err(PluginRefusal::Denied),
@@ -126,7 +126,7 @@ mod tests {
         let path = folder.path().join("bin").into_os_string();
         let lookup = |name: &str| (name == "PATH").then(|| path.clone());
         let check = |policy: &CredentialPluginPolicy, command: &str| {
-            policy.executable_in(command, Env::from_lookup(&lookup))
+            policy.allowed_executable_in(command, Env::from_lookup(&lookup))
         };
         let text = |path: &Path| path.to_str().unwrap().to_owned();
 

@@ -16,10 +16,10 @@ pub(super) fn from_env(server: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'sta
         Some("http") => ["HTTP_PROXY", "http_proxy"],
         _ => ["HTTPS_PROXY", "https_proxy"],
     };
-    let Some((name, value)) = names.iter().find_map(|name| Some((*name, env.text(name)?))) else {
+    let Some((name, value)) = names.iter().find_map(|name| Some((*name, env.text_value(name)?))) else {
         return Ok(None);
     };
-    let exempt = env.text("NO_PROXY").or_else(|| env.text("no_proxy")).unwrap_or_default();
+    let exempt = env.text_value("NO_PROXY").or_else(|| env.text_value("no_proxy")).unwrap_or_default();
     if bypasses_proxy(server, &exempt) {
         return Ok(None);
     }

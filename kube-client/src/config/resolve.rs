@@ -70,7 +70,7 @@ pub(super) fn resolve(
         .map_err(|error| of_cluster(authority_field(cluster), error))?;
     match (authority, &cluster.certificate_authority) {
         (Some(certificates), Some(path)) if !pem::is_inline(data) => {
-            config.set_root_cert_of_file(certificates, path.into());
+            config.set_root_cert_and_file(certificates, path.into());
         }
         (certificates, _) => config.root_cert = certificates,
     }

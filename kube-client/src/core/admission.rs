@@ -325,7 +325,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn review(operation: &str) -> Value {
+    fn review_json(operation: &str) -> Value {
         json!({
             "apiVersion": META_API_VERSION_V1, "kind": META_KIND,
             "request": {
@@ -345,7 +345,7 @@ mod tests {
     }
 
     fn request(operation: &str) -> AdmissionRequest<DynamicObject> {
-        serde_json::from_value::<AdmissionReview<DynamicObject>>(review(operation))
+        serde_json::from_value::<AdmissionReview<DynamicObject>>(review_json(operation))
             .unwrap()
             .try_into()
             .unwrap()
@@ -367,14 +367,15 @@ mod tests {
     #[test]
     fn a_review_serializes_as_it_was_received() {
         for operation in ["CREATE", "UPDATE", "DELETE", "CONNECT"] {
-            let decoded: AdmissionReview<DynamicObject> = serde_json::from_value(review(operation)).unwrap();
-            assert_eq!(serde_json::to_value(decoded).unwrap(), review(operation));
+            let decoded: AdmissionReview<DynamicObject> =
+                serde_json::from_value(review_json(operation)).unwrap();
+            assert_eq!(serde_json::to_value(decoded).unwrap(), review_json(operation));
         }
     }
 
     #[test]
     fn the_error_for_an_object_that_does_not_decode_contains_no_value_of_the_object() {
-        let mut body = review("UPDATE");
+        let mut body = review_json("UPDATE");
         body["request"]["object"] = json!({"metadata": {"name": "web"}, "spec": {"replicas": "hunter2"}});
         let review: AdmissionReview<Value> = serde_json::from_value(body).unwrap();
         let request = AdmissionRequest::try_from(review).unwrap();

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn adds_the_names_and_the_conversion_of_other_definitions() {
+    fn adds_the_names_and_the_conversion_of_definitions_other_than_the_stored_one() {
         let (mut old, mut new) = (crd("Foo", &["v1alpha1"]), crd("Foo", &["v1"]));
         old.spec.names.short_names = Some(vec!["f".to_owned(), "fo".to_owned()]);
         old.spec.names.categories = Some(vec!["all".to_owned()]);

@@ -121,21 +121,21 @@ mod tests {
 
     /// Checks that `expected` is the part of `value` that `fields` contains.
     #[track_caller]
-    fn check(value: &Value, fields: &Value, expected: Option<&Value>) {
+    fn check_owned_part(value: &Value, fields: &Value, expected: Option<&Value>) {
         assert_eq!(owned_part(value, fields).as_ref(), expected);
     }
 
     #[test]
     fn extracts_fields_items_and_atomic_values() {
-        check(&json!({"a": {"b": 1}, "c": 2}), &json!({"f:a": {}}), Some(&json!({"a": {"b": 1}})));
-        check(&json!({"a": {"b": 1}}), &json!({"f:a": {".": {}}}), Some(&json!({"a": {}})));
-        check(&json!({"a": 1}), &json!({"f:missing": {}}), Some(&json!({})));
-        check(&json!(1), &json!({"f:a": {}}), None);
+        check_owned_part(&json!({"a": {"b": 1}, "c": 2}), &json!({"f:a": {}}), Some(&json!({"a": {"b": 1}})));
+        check_owned_part(&json!({"a": {"b": 1}}), &json!({"f:a": {".": {}}}), Some(&json!({"a": {}})));
+        check_owned_part(&json!({"a": 1}), &json!({"f:missing": {}}), Some(&json!({})));
+        check_owned_part(&json!(1), &json!({"f:a": {}}), None);
         let ports = json!([{"port": 1, "protocol": "TCP", "name": "a"}, {"port": 2, "protocol": "TCP"}]);
         let by_key = json!({r#"k:{"port":1,"protocol":"TCP"}"#: {".": {}, "f:port": {}}, "k:[]": {}});
-        check(&ports, &by_key, Some(&json!([{"port": 1, "protocol": "TCP"}])));
-        check(&json!(["a", "b"]), &json!({"v:\"b\"": {}, "v:broken": {}}), Some(&json!(["b"])));
-        check(&json!([5, 6]), &json!({"i:1": {}, "é": {}}), Some(&json!([6])));
+        check_owned_part(&ports, &by_key, Some(&json!([{"port": 1, "protocol": "TCP"}])));
+        check_owned_part(&json!(["a", "b"]), &json!({"v:\"b\"": {}, "v:broken": {}}), Some(&json!(["b"])));
+        check_owned_part(&json!([5, 6]), &json!({"i:1": {}, "é": {}}), Some(&json!([6])));
     }
 
     #[test]

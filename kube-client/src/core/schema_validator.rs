@@ -74,7 +74,7 @@ impl<'p> SchemaValidator<'p> {
         self.errors.push(error);
     }
 
-    fn report_invalid(&mut self, path: &str, message: String) {
+    fn report_invalid_value(&mut self, path: &str, message: String) {
         self.report(path, Reason::FieldValueInvalid, Effect::Continues, message);
     }
 
@@ -165,7 +165,7 @@ impl<'p> SchemaValidator<'p> {
         if let Some(pattern) = node.get("pattern").and_then(Value::as_str) {
             match self.patterns.get(pattern) {
                 Some(Some(regex)) if regex.is_match(text) => {}
-                Some(Some(_)) => self.report_invalid(path, format!("should match '{pattern}'")),
+                Some(Some(_)) => self.report_invalid_value(path, format!("should match '{pattern}'")),
                 _ => self.errors.push(ValidationError {
                     rule: String::new(),
                     message: format!("not evaluated: the pattern '{pattern}' has syntax of Go only"),
@@ -178,7 +178,7 @@ impl<'p> SchemaValidator<'p> {
         if let Some(format) = node.get("format").and_then(Value::as_str)
             && !is_valid_for_format(format, text)
         {
-            self.report_invalid(path, format!("must be of type {format}"));
+            self.report_invalid_value(path, format!("must be of type {format}"));
         }
     }
 
@@ -194,7 +194,7 @@ impl<'p> SchemaValidator<'p> {
         let bound =
             |key: &str| node.get(key).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok());
         if let Some(bound) = bound(min).filter(|bound| size < *bound) {
-            self.report_invalid(path, format!("should have at least {bound} {what}"));
+            self.report_invalid_value(path, format!("should have at least {bound} {what}"));
         }
         if let Some(bound) = bound(max).filter(|bound| size > *bound) {
             let message = format!("must have at most {bound} {what}");
@@ -204,7 +204,7 @@ impl<'p> SchemaValidator<'p> {
 
     fn check_number(&mut self, node: &SchemaObject, number: &Number, path: &str) {
         if let Some(format) = violated_format(node, number) {
-            return self.report_invalid(path, format!("must be within the range of {format}"));
+            return self.report_invalid_value(path, format!("must be within the range of {format}"));
         }
         let Some(value) = number.as_f64() else { return };
         let bound = |key: &str| node.get(key).and_then(Value::as_f64);
@@ -212,20 +212,20 @@ impl<'p> SchemaValidator<'p> {
             let is_exclusive = has_flag(node, "exclusiveMinimum");
             if value < minimum || is_exclusive && value <= minimum {
                 let or_equal = if is_exclusive { "" } else { " or equal to" };
-                self.report_invalid(path, format!("should be greater than{or_equal} {minimum}"));
+                self.report_invalid_value(path, format!("should be greater than{or_equal} {minimum}"));
             }
         }
         if let Some(maximum) = bound("maximum") {
             let is_exclusive = has_flag(node, "exclusiveMaximum");
             if value > maximum || is_exclusive && value >= maximum {
                 let or_equal = if is_exclusive { "" } else { " or equal to" };
-                self.report_invalid(path, format!("should be less than{or_equal} {maximum}"));
+                self.report_invalid_value(path, format!("should be less than{or_equal} {maximum}"));
             }
         }
         if let Some(factor) = bound("multipleOf")
             && !is_multiple(value, factor)
         {
-            self.report_invalid(path, format!("should be a multiple of {factor}"));
+            self.report_invalid_value(path, format!("should be a multiple of {factor}"));
         }
     }
 
@@ -240,13 +240,13 @@ impl<'p> SchemaValidator<'p> {
         let one = schemas("oneOf").map(matches);
         let not = node.get("not").is_some_and(|schema| self.is_valid(schema, value));
         if any == Some(0) {
-            self.report_invalid(path, "must validate at least one schema (anyOf)".to_owned());
+            self.report_invalid_value(path, "must validate at least one schema (anyOf)".to_owned());
         }
         if one.is_some_and(|valid| valid != 1) {
-            self.report_invalid(path, "must validate one and only one schema (oneOf)".to_owned());
+            self.report_invalid_value(path, "must validate one and only one schema (oneOf)".to_owned());
         }
         if not {
-            self.report_invalid(path, "must not validate the schema (not)".to_owned());
+            self.report_invalid_value(path, "must not validate the schema (not)".to_owned());
         }
     }
 

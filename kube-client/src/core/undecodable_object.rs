@@ -56,7 +56,7 @@ impl UndecodableObject {
 
     /// Sets name, namespace, resource version and uid from the object's JSON, if the metadata is readable.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
-    pub(crate) fn with_identity_from(mut self, json: &[u8]) -> Self {
+    pub(crate) fn with_identity_from_json(mut self, json: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct ObjectIdentity {
             metadata: Option<IdentityFields>,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     apigroup::{ApiGroup, ServedResource, ServedVersion},
     failure::{GroupFailure, display_name},
-    json::{elements, is_segment, string_or_empty},
+    json::{elements, is_path_segment, string_or_empty},
 };
 use crate::{
     core::{
@@ -46,7 +46,7 @@ pub(super) fn parse_group(group: &str, item: &Value, failures: &mut Vec<GroupFai
 /// Reads a version of a group; `None` if the version cannot be used.
 fn parse_version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<ServedVersion> {
     let version = string_or_empty(&entry["version"]);
-    if !is_segment(version) {
+    if !is_path_segment(version) {
         failures.push(GroupFailure::invalid_document(
             group,
             None,
@@ -92,7 +92,7 @@ fn parse_resource(
     let found: APIResourceDiscovery =
         serde_json::from_value(entry).map_err(|error| format!("a resource does not decode: {error}"))?;
     let plural = found.resource.unwrap_or_default();
-    if !is_segment(&plural) {
+    if !is_path_segment(&plural) {
         return Err(format!("a resource has the name {plural:?}"));
     }
     let kind = found.response_kind.and_then(|response| response.kind).unwrap_or_default();
@@ -138,7 +138,7 @@ fn parse_subresource(
         found.response_kind.unwrap_or_default();
     let gvk = response_kind(group, version, own_group, own_version, kind.unwrap_or_default());
     // The name may contain slashes: `proxy/metrics`.
-    let name = found.subresource.filter(|name| name.split('/').all(is_segment));
+    let name = found.subresource.filter(|name| name.split('/').all(is_path_segment));
     let name = name.ok_or("a subresource has no usable name")?;
     Ok(ServedResource::new(ApiResource::from_gvk_with_plural(&gvk, &name), scope, found.verbs))
 }

@@ -6,7 +6,7 @@ use super::{
     GroupSelection, aggregated,
     apigroup::ApiGroup,
     failure::GroupFailure,
-    json::{elements, is_segment, string_or_empty},
+    json::{elements, is_path_segment, string_or_empty},
     unaggregated::{self, GroupEntry},
 };
 use crate::{
@@ -75,7 +75,7 @@ async fn fetch_groups_below(
         ("APIGroupDiscoveryList", _) => {
             for item in entries(&document, "items", path)? {
                 let name = string_or_empty(&item["metadata"]["name"]);
-                if name.is_empty() != core || !core && !is_segment(name) {
+                if name.is_empty() != core || !core && !is_path_segment(name) {
                     let what = format_args!("a group has the name {name:?}");
                     found.failures.push(GroupFailure::invalid_document(path, None, what));
                 } else if wanted.contains(name) {

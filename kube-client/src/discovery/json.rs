@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Whether a name can be a segment of a URL path.
-pub(super) fn is_segment(name: &str) -> bool {
+pub(super) fn is_path_segment(name: &str) -> bool {
     let valid = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '/' | '?' | '#' | '%');
     !matches!(name, "" | "." | "..") && name.chars().all(valid)
 }

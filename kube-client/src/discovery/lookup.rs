@@ -37,7 +37,7 @@ impl<'a> ResourceArgument<'a> {
 
     /// Whether the argument may name a resource of a group version whose discovery failed. `version` is `None` if the
     /// discovery of all versions of the group failed.
-    pub(super) fn may_be_in(&self, group: &str, version: Option<&str>) -> bool {
+    pub(super) fn may_be_in_group_version(&self, group: &str, version: Option<&str>) -> bool {
         self.group.is_none_or(|wanted| group.starts_with(wanted))
             && self.version.is_none_or(|wanted| version.is_none_or(|version| version == wanted))
     }

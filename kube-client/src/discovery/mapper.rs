@@ -140,13 +140,15 @@ impl RestMapper {
     /// Cancel safe: a cancelled refresh has no effect, and the next call that needs a refresh starts it again.
     pub async fn resolve_gvk(&self, gvk: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
         self.find(|discovery| {
-            let may_be_in = |group: &str, version: Option<&str>| {
+            let may_be_in_group_version = |group: &str, version: Option<&str>| {
                 group == gvk.group && version.is_none_or(|version| version == gvk.version)
             };
             let missing = || DiscoveryError::MissingKind(gvk.to_string());
             let found = discovery.resolve_gvk(gvk);
             found.ok_or_else(|| {
-                incomplete_error(discovery, &gvk.to_string(), may_be_in).unwrap_or_else(missing).into()
+                incomplete_discovery_error(discovery, &gvk.to_string(), may_be_in_group_version)
+                    .unwrap_or_else(missing)
+                    .into()
             })
         })
         .await
@@ -247,23 +249,23 @@ impl fmt::Debug for RestMapper {
 fn missing_resource_error(discovery: &Discovery, argument: &str) -> Error {
     let lower = argument.to_lowercase();
     let interpretations = ResourceArgument::interpretations(&lower);
-    let may_be_in = |group: &str, version: Option<&str>| {
-        interpretations.iter().any(|name| name.may_be_in(group, version))
+    let may_be_in_group_version = |group: &str, version: Option<&str>| {
+        interpretations.iter().any(|name| name.may_be_in_group_version(group, version))
     };
     let missing = || DiscoveryError::MissingResource(argument.to_owned());
-    incomplete_error(discovery, argument, may_be_in).unwrap_or_else(missing).into()
+    incomplete_discovery_error(discovery, argument, may_be_in_group_version).unwrap_or_else(missing).into()
 }
 
 /// The error for a name that may belong to group versions whose discovery failed; `None` if there are no such group
 /// versions.
-fn incomplete_error(
+fn incomplete_discovery_error(
     discovery: &Discovery,
     name: &str,
-    may_be_in: impl Fn(&str, Option<&str>) -> bool,
+    may_be_in_group_version: impl Fn(&str, Option<&str>) -> bool,
 ) -> Option<DiscoveryError> {
     let failures = discovery.failures.iter();
     let failures: Vec<_> =
-        failures.filter(|failed| may_be_in(&failed.group, failed.version.as_deref())).collect();
+        failures.filter(|failed| may_be_in_group_version(&failed.group, failed.version.as_deref())).collect();
     let source = failures.first()?.error.clone();
     let mut group_versions: Vec<_> = failures
         .iter()

@@ -10,7 +10,7 @@ use super::{
     apigroup::ApiGroup,
     failure::GroupFailure,
     fetch,
-    json::is_segment,
+    json::is_path_segment,
     unaggregated::{self, GroupEntry},
 };
 use crate::{
@@ -46,7 +46,7 @@ pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
     let (groups, failures) = if apigroup == ApiGroup::CORE_GROUP {
         let found = fetch::fetch_selected(client, &GroupSelection::Only(vec![String::new()])).await?;
         (found.groups, found.failures)
-    } else if is_segment(apigroup) {
+    } else if is_path_segment(apigroup) {
         let mut failures = Vec::new();
         let document = match client.request_document(&format!("/apis/{apigroup}"), "application/json").await {
             Err(error) if error.is_not_found() => return Err(missing().into()),

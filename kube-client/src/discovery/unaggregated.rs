@@ -10,7 +10,7 @@ use super::{
     aggregated::response_kind,
     apigroup::{ApiGroup, ServedResource, ServedVersion},
     failure::GroupFailure,
-    json::{elements, is_segment},
+    json::{elements, is_path_segment},
 };
 use crate::{
     client::Client,
@@ -70,7 +70,7 @@ impl GroupEntry {
         };
         let versions = group.versions.into_iter().map(|version| version.version).collect();
         let preferred = group.preferred_version.map(|preferred| preferred.version);
-        if !is_segment(&group.name) {
+        if !is_path_segment(&group.name) {
             let what = format_args!("a group has the name {:?}", group.name);
             failures.push(GroupFailure::invalid_document("/apis", None, what));
             return None;
@@ -90,7 +90,7 @@ impl GroupEntry {
             return None;
         }
         versions.retain(|version| {
-            let valid = is_segment(version);
+            let valid = is_path_segment(version);
             if !valid {
                 let what = format_args!("a version has the name {version:?}");
                 failures.push(GroupFailure::invalid_document(&name, None, what));
@@ -161,7 +161,7 @@ pub(super) async fn fetch_version(
     for entry in entries {
         match serde_json::from_value::<APIResource>(entry.clone()) {
             Err(error) => invalid(format!("a resource does not decode: {error}")),
-            Ok(found) if !found.name.split('/').all(is_segment) => {
+            Ok(found) if !found.name.split('/').all(is_path_segment) => {
                 invalid(format!("a resource has the name {:?}", found.name));
             }
             Ok(found) if found.name.contains('/') => subresources.push(found),

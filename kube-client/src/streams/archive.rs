@@ -24,7 +24,7 @@ pub struct Copied {
 }
 
 /// The maximum number of paths in [`Copied::skipped`]: a container may have any number of links and devices.
-const MAX_SKIPPED: usize = 1000;
+const MAX_SKIPPED_PATHS: usize = 1000;
 
 /// The size in bytes of a record of an archive. [`pack`] pads the last record, because `tar` reads whole records. Without
 /// the padding, `tar` would wait for the end of its input: `v4.channel.k8s.io` and some container runtimes do not pass
@@ -95,7 +95,7 @@ pub(crate) fn unpack(archive: impl Read, name: &str, target: &Path) -> io::Resul
                 copied.files += 1;
                 set_mode(&file, entry.header().mode().unwrap_or(0o644))?;
             }
-            _ if copied.skipped.len() < MAX_SKIPPED => copied.skipped.push(relative),
+            _ if copied.skipped.len() < MAX_SKIPPED_PATHS => copied.skipped.push(relative),
             _ => {}
         }
     }

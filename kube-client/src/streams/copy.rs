@@ -54,7 +54,12 @@ pub(crate) fn split_path(path: &str) -> (&str, &str) {
 }
 
 /// Sends an archive of `source` to `tar x`, which unpacks it as `name`.
-pub(crate) async fn send(mut process: AttachedProcess, source: &Path, name: &str, what: &str) -> Result<()> {
+pub(crate) async fn send_archive(
+    mut process: AttachedProcess,
+    source: &Path,
+    name: &str,
+    what: &str,
+) -> Result<()> {
     let Some(mut input) = process.stdin().map(|input| BlockingStream(input, Handle::current())) else {
         return Ok(());
     };
@@ -67,12 +72,12 @@ pub(crate) async fn send(mut process: AttachedProcess, source: &Path, name: &str
             _ => Ok(input),
         }
     });
-    // `packed` returns the input, so that `finish` drops the input only after the process has ended.
-    finish(process, packed, what).await.map(|_| ())
+    // `packed` returns the input, so that `finish_copy` drops the input only after the process has ended.
+    finish_copy(process, packed, what).await.map(|_| ())
 }
 
 /// Receives an archive from `tar c`, and unpacks its entry `name` as `target`.
-pub(crate) async fn receive(
+pub(crate) async fn receive_archive(
     mut process: AttachedProcess,
     name: &str,
     target: &Path,
@@ -82,12 +87,12 @@ pub(crate) async fn receive(
         return Ok(Copied::default());
     };
     let (target, name) = (target.to_owned(), name.to_owned());
-    finish(process, spawn_blocking(move || unpack(output, &name, &target)), what).await
+    finish_copy(process, spawn_blocking(move || unpack(output, &name, &target)), what).await
 }
 
 /// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`: usually, this
 /// error caused the failure of the thread.
-async fn finish<T>(
+async fn finish_copy<T>(
     mut process: AttachedProcess,
     transfer: impl Future<Output = Result<io::Result<T>, tokio::task::JoinError>>,
     what: &str,

@@ -52,7 +52,7 @@ impl Failure {
     }
 }
 
-struct State {
+struct BufferState {
     /// The received messages, each with its cost. The cost is the size of the message, but at least [`MIN_COST`].
     chunks: VecDeque<(Bytes, usize)>,
     /// The sum of the costs. While this sum is at least `capacity`, the sender waits.
@@ -63,21 +63,21 @@ struct State {
     is_reader_dropped: bool,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct SharedBuffer {
+    state: Mutex<BufferState>,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
 
-impl Shared {
+impl SharedBuffer {
     /// Locks the state. Ignores poisoning: no code that holds the lock panics.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BufferState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The connection's side of the buffer.
-pub(super) struct Sender(Arc<Shared>);
+pub(super) struct Sender(Arc<SharedBuffer>);
 
 /// The output of a process: the bytes that arrive from its connection.
 ///
@@ -87,13 +87,17 @@ pub(super) struct Sender(Arc<Shared>);
 ///
 /// # Cancel safety
 /// `read` is cancel safe: no byte is lost.
-pub struct ProcessOutput(Arc<Shared>);
+pub struct ProcessOutput(Arc<SharedBuffer>);
 
 /// The two sides of a buffer of `capacity` bytes. One message may exceed the capacity.
 pub(super) fn inbound_buffer(capacity: usize) -> (Sender, ProcessOutput) {
-    let state = State { chunks: VecDeque::new(), buffered: 0, capacity, end: None, is_reader_dropped: false };
-    let shared =
-        Arc::new(Shared { state: Mutex::new(state), reader: AtomicWaker::new(), writer: AtomicWaker::new() });
+    let state =
+        BufferState { chunks: VecDeque::new(), buffered: 0, capacity, end: None, is_reader_dropped: false };
+    let shared = Arc::new(SharedBuffer {
+        state: Mutex::new(state),
+        reader: AtomicWaker::new(),
+        writer: AtomicWaker::new(),
+    });
     (Sender(shared.clone()), ProcessOutput(shared))
 }
 

@@ -16,7 +16,7 @@ mod socket;
 mod tests;
 
 pub use archive::Copied;
-pub(crate) use copy::{receive, send, split_path};
+pub(crate) use copy::{receive_archive, send_archive, split_path};
 #[cfg(any(test, fuzzing))]
 pub(crate) use forward::decode_frames;
 pub(crate) use forward::offered_protocols;

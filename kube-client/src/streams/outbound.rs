@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 /// The maximum size in bytes of one message, without its header.
 const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
-struct State {
+struct BufferState {
     /// The messages before `filling`, in order. Writes append to `filling`. Each message begins with `header_bytes` bytes,
     /// which the connection overwrites.
     full: VecDeque<BytesMut>,
@@ -27,17 +27,17 @@ struct State {
     is_connection_dropped: bool,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct SharedBuffer {
+    state: Mutex<BufferState>,
     reader: AtomicWaker,
     writer: AtomicWaker,
     /// The reason that the program cannot close the stream; `None` if the program can close the stream.
     unclosable: Option<&'static str>,
 }
 
-impl Shared {
+impl SharedBuffer {
     /// Locks the state. Ignores poisoning: no code that holds the lock panics.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BufferState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,10 +53,10 @@ impl Shared {
 ///
 /// # Cancel safety
 /// A cancelled `write` has written nothing. A cancelled `write_all` may have written a part of the bytes.
-pub struct ProcessInput(Arc<Shared>);
+pub struct ProcessInput(Arc<SharedBuffer>);
 
 /// The connection's side of the buffer.
-pub(super) struct Receiver(Arc<Shared>);
+pub(super) struct Receiver(Arc<SharedBuffer>);
 
 /// The two sides of a buffer of `capacity` bytes. Each message begins with `header_bytes` zero bytes. `unclosable` is the
 /// reason that the program cannot close the stream, or `None` if the program can close the stream.
@@ -65,7 +65,7 @@ pub(super) fn outbound_buffer(
     header_bytes: usize,
     unclosable: Option<&'static str>,
 ) -> (ProcessInput, Receiver) {
-    let state = State {
+    let state = BufferState {
         full: VecDeque::new(),
         filling: BytesMut::new(),
         buffered: 0,
@@ -74,7 +74,7 @@ pub(super) fn outbound_buffer(
         is_closed: false,
         is_connection_dropped: false,
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SharedBuffer {
         state: Mutex::new(state),
         reader: AtomicWaker::new(),
         writer: AtomicWaker::new(),

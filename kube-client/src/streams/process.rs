@@ -12,7 +12,7 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{
     inbound::{Failure, ProcessOutput, Sender, inbound_buffer},
     outbound::{ProcessInput, Receiver, outbound_buffer},
-    socket::{END_TIMEOUT, Reader, Received, RequestLine, Task, split},
+    socket::{ConnectionTask, END_TIMEOUT, Reader, ReceivedMessage, RequestLine, split_connection},
 };
 use crate::{
     client::Connection,
@@ -70,7 +70,7 @@ pub struct AttachedProcess {
     stderr: Option<ProcessOutput>,
     status: Option<oneshot::Receiver<Status>>,
     sizes: Option<TerminalSizeSender>,
-    task: Task,
+    task: ConnectionTask,
 }
 
 impl AttachedProcess {
@@ -89,11 +89,11 @@ impl AttachedProcess {
         let (to_status, status) = oneshot::channel();
         let (sizes, new_sizes) = ap.tty.then(|| mpsc::channel(MAX_QUEUED_SIZES)).unzip();
 
-        let (mut reader, writer) = split(connection);
+        let (mut reader, writer) = split_connection(connection);
         let mut outputs = Outputs { stdout: to_stdout, stderr: to_stderr, status: Some(to_status) };
         let messages = outgoing_messages(from_program, new_sizes, can_close);
-        let task = Task::spawn(async move {
-            let result = writer.run(outputs.read(&mut reader), messages).await;
+        let task = ConnectionTask::spawn(async move {
+            let result = writer.run(outputs.read_messages(&mut reader), messages).await;
             outputs.end(&result.as_ref().copied().map_err(Failure::of));
             result
         });
@@ -210,26 +210,26 @@ struct Outputs {
 
 impl Outputs {
     /// Reads messages until the server has sent the result of the process. Then reads the rest of the outputs.
-    async fn read(&mut self, reader: &mut Reader) -> Result<()> {
+    async fn read_messages(&mut self, reader: &mut Reader) -> Result<()> {
         let mut status_text = BytesMut::new();
         while self.status.is_some() {
             let message = match reader.next().await? {
-                Received::Message(message) => message,
-                Received::Closed(reason) => {
+                ReceivedMessage::Message(message) => message,
+                ReceivedMessage::Closed(reason) => {
                     return Err(closed_early_error(&reader.request_line, reason, &status_text));
                 }
             };
-            self.receive(&reader.request_line, &mut status_text, message).await?;
+            self.deliver_message(&reader.request_line, &mut status_text, message).await?;
         }
         // The server copies each output independently of the result, so bytes of an output may arrive after the result.
-        while let Ok(Ok(Received::Message(message))) = timeout(END_TIMEOUT, reader.next()).await {
+        while let Ok(Ok(ReceivedMessage::Message(message))) = timeout(END_TIMEOUT, reader.next()).await {
             self.deliver_output(&reader.request_line, message).await?;
         }
         Ok(())
     }
 
     /// Passes a message to its output, or appends the message to the result.
-    async fn receive(
+    async fn deliver_message(
         &mut self,
         request_line: &RequestLine,
         status_text: &mut BytesMut,
@@ -273,11 +273,11 @@ impl Outputs {
             return Ok(());
         }
         match message.get_u8() {
-            channel::STDOUT => send(self.stdout.as_ref(), message).await,
-            channel::STDERR => send(self.stderr.as_ref(), message).await,
+            channel::STDOUT => send_if_open(self.stdout.as_ref(), message).await,
+            channel::STDERR => send_if_open(self.stderr.as_ref(), message).await,
             channel::CLOSE => match message.first() {
-                Some(&channel::STDOUT) => end(self.stdout.take()),
-                Some(&channel::STDERR) => end(self.stderr.take()),
+                Some(&channel::STDOUT) => end_if_open(self.stdout.take()),
+                Some(&channel::STDERR) => end_if_open(self.stderr.take()),
                 _ => {}
             },
             // Servers open a channel with an empty message.
@@ -299,13 +299,13 @@ impl Outputs {
     }
 }
 
-async fn send(output: Option<&Sender>, bytes: Bytes) {
+async fn send_if_open(output: Option<&Sender>, bytes: Bytes) {
     if let Some(output) = output {
         output.send(bytes).await;
     }
 }
 
-fn end(output: Option<Sender>) {
+fn end_if_open(output: Option<Sender>) {
     if let Some(output) = output {
         output.end(Ok(()));
     }
@@ -315,7 +315,7 @@ fn end(output: Option<Sender>) {
 fn closed_early_error(request_line: &RequestLine, reason: Option<String>, text: &[u8]) -> Error {
     let part = if text.is_empty() { "without the" } else { "after a part of the" };
     let problem = format!("was closed by the server {part} result of the process");
-    request_line.broken_error(&problem, reason.map(Into::into))
+    request_line.broken_connection_error(&problem, reason.map(Into::into))
 }
 
 /// The standard output that the program reads if the server sends these messages; for fuzz targets.
@@ -330,7 +330,7 @@ pub(crate) fn stdout_of(messages: impl IntoIterator<Item = Bytes>) -> Vec<u8> {
     let (request_line, mut status_text) = (RequestLine::of("GET /exec"), BytesMut::new());
     for message in messages {
         // No message waits: the buffer is never full.
-        let received = outputs.receive(&request_line, &mut status_text, message).now_or_never();
+        let received = outputs.deliver_message(&request_line, &mut status_text, message).now_or_never();
         if !matches!(received, Some(Ok(()))) || outputs.status.is_none() {
             break;
         }

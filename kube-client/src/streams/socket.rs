@@ -67,7 +67,7 @@ impl RequestLine {
     }
 
     /// The error for a connection that broke or was closed.
-    pub(super) fn broken_error(&self, problem: &str, source: Option<BoxError>) -> Error {
+    pub(super) fn broken_connection_error(&self, problem: &str, source: Option<BoxError>) -> Error {
         Error::Transport {
             kind: TransportKind::Broken,
             what: format!("the WebSocket of {} {problem}", self.0),
@@ -84,7 +84,7 @@ impl RequestLine {
         use tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
         match error {
             tungstenite::Error::Protocol(ResetWithoutClosingHandshake) | tungstenite::Error::Io(_) => {
-                self.broken_error("broke", Some(error.into()))
+                self.broken_connection_error("broke", Some(error.into()))
             }
             _ => self.violation_error(error),
         }
@@ -92,7 +92,7 @@ impl RequestLine {
 }
 
 /// A message of the server, or the end of the WebSocket.
-pub(super) enum Received {
+pub(super) enum ReceivedMessage {
     Message(Bytes),
     /// The server has closed the WebSocket, with this reason.
     Closed(Option<String>),
@@ -120,7 +120,7 @@ pub(super) struct Writer {
     request_line: RequestLine,
 }
 
-pub(super) fn split(connection: Connection) -> (Reader, Writer) {
+pub(super) fn split_connection(connection: Connection) -> (Reader, Writer) {
     let request_line = RequestLine(connection.request_line().into());
     let (sink, stream) = connection.into_stream().split();
     let progress = Arc::<Progress>::default();
@@ -130,7 +130,7 @@ pub(super) fn split(connection: Connection) -> (Reader, Writer) {
 
 impl Reader {
     /// The next message, or the end of the WebSocket.
-    pub(super) async fn next(&mut self) -> Result<Received> {
+    pub(super) async fn next(&mut self) -> Result<ReceivedMessage> {
         loop {
             let Ok(message) = timeout(MAX_SILENCE, self.stream.next()).await else {
                 if self.progress.read.load(Relaxed) < self.progress.sent.load(Relaxed) {
@@ -143,7 +143,7 @@ impl Reader {
                 });
             };
             match message {
-                Some(Ok(Message::Binary(bytes))) => return Ok(Received::Message(bytes)),
+                Some(Ok(Message::Binary(bytes))) => return Ok(ReceivedMessage::Message(bytes)),
                 Some(Ok(Message::Text(_))) => {
                     return Err(self.request_line.violation_error("the server sent a text message"));
                 }
@@ -153,13 +153,13 @@ impl Reader {
                 }
                 Some(Ok(Message::Close(frame))) => {
                     let text = frame.map(|frame| format!("{} {}", frame.code, frame.reason));
-                    return Ok(Received::Closed(text));
+                    return Ok(ReceivedMessage::Closed(text));
                 }
                 // tungstenite answers pings.
                 Some(Ok(Message::Ping(_) | Message::Frame(_))) => {}
                 None
                 | Some(Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed)) => {
-                    return Ok(Received::Closed(None));
+                    return Ok(ReceivedMessage::Closed(None));
                 }
                 Some(Err(error)) => return Err(self.request_line.websocket_error(error)),
             }
@@ -238,9 +238,9 @@ impl Writer {
 
 /// The task of a connection. Dropping this value aborts the task.
 #[derive(Debug)]
-pub(super) struct Task(JoinHandle<Result<()>>);
+pub(super) struct ConnectionTask(JoinHandle<Result<()>>);
 
-impl Task {
+impl ConnectionTask {
     pub(super) fn spawn(connection: impl Future<Output = Result<()>> + Send + 'static) -> Self {
         Self(tokio::spawn(connection))
     }
@@ -250,7 +250,7 @@ impl Task {
     }
 }
 
-impl Future for Task {
+impl Future for ConnectionTask {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -263,7 +263,7 @@ impl Future for Task {
     }
 }
 
-impl Drop for Task {
+impl Drop for ConnectionTask {
     fn drop(&mut self) {
         self.0.abort();
     }

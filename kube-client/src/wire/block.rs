@@ -27,7 +27,7 @@ impl<S: Simd> Block<S> {
 
     /// The bytes equal to `byte`.
     #[inline(always)]
-    pub(super) fn equal(self, byte: u8) -> u64 {
+    pub(super) fn bytes_equal_to(self, byte: u8) -> u64 {
         self.0.simd_eq(byte).to_bitmask()
     }
 
@@ -43,7 +43,7 @@ impl<S: Simd> Block<S> {
     pub(super) fn brackets(self) -> (u64, u64) {
         const BIT: u8 = b'{' ^ b'[';
         let either = Self(self.0 | BIT);
-        (either.equal(b'{'), either.equal(b'}'))
+        (either.bytes_equal_to(b'{'), either.bytes_equal_to(b'}'))
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
         for level in [Level::new(), Level::baseline()] {
             let (quotes, brackets) = dispatch!(level, simd => {
                 let block = Block::new(simd, &bytes);
-                (block.equal(b'"'), block.brackets())
+                (block.bytes_equal_to(b'"'), block.brackets())
             });
             assert_eq!(quotes, 1 << 33 | 1 << 63, "{level:?}");
             assert_eq!(brackets, (0b11, 1 << 2 | 1 << 17), "{level:?}");

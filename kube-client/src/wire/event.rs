@@ -180,7 +180,7 @@ impl ObjectDecoder {
         if let Some((event_type, identity)) = protobuf::event_identity_to_json(piece)
             && let Some(origin) = event_origin(event_type)
         {
-            return self.undecodable_error(&identity, origin, source);
+            return self.undecodable_object_error(&identity, origin, source);
         }
         WireError::Event { text: format!("{} bytes of Protobuf", piece.len()), source }
     }
@@ -213,7 +213,7 @@ impl ObjectDecoder {
         let object = envelope.object.get().as_bytes();
         // Decode again without the envelope, so that the error has the position within the object.
         let source = json::decode::<K>(object, &self.skipped_in_object).err().unwrap_or(error);
-        self.undecodable_error(object, origin, source)
+        self.undecodable_object_error(object, origin, source)
     }
 }
 

@@ -138,7 +138,7 @@ impl ObjectDecoder {
             complete(object);
         }
         decoded.map_err(|error| match self.item_text(piece, true) {
-            Ok(_) => self.undecodable_error(&text, ObjectOrigin::List, error),
+            Ok(_) => self.undecodable_object_error(&text, ObjectOrigin::List, error),
             Err(error) => self.malformed_item_error(piece, error),
         })
     }
@@ -156,7 +156,7 @@ impl ObjectDecoder {
 
     /// The error for a malformed item in Protobuf.
     fn malformed_item_error(&self, piece: &[u8], source: serde_json::Error) -> WireError {
-        self.undecodable_error(&protobuf::item_identity_to_json(piece), ObjectOrigin::List, source)
+        self.undecodable_object_error(&protobuf::item_identity_to_json(piece), ObjectOrigin::List, source)
     }
 
     /// The metadata of an item of a list; `None` if it is not readable.
@@ -169,9 +169,15 @@ impl ObjectDecoder {
     }
 
     /// The error for an object that does not decode, with the name of the object.
-    fn undecodable_error(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {
-        let mut error = UndecodableObject::new(&self.expected_kind, origin, source).with_identity_from(text);
-        // `with_identity_from` fails if any part of the text is malformed. `read_head` stops after the metadata.
+    fn undecodable_object_error(
+        &self,
+        text: &[u8],
+        origin: ObjectOrigin,
+        source: serde_json::Error,
+    ) -> WireError {
+        let mut error =
+            UndecodableObject::new(&self.expected_kind, origin, source).with_identity_from_json(text);
+        // `with_identity_from_json` fails if any part of the text is malformed. `read_head` stops after the metadata.
         if error.name.is_none()
             && let Ok(head) = json::read_head(text, FilterDepth::Metadata)
         {

@@ -1,7 +1,7 @@
 //! `RawObject`: an object as JSON text, for a store that keeps the text. The text is checked, but not decoded.
 
 use super::event::event_origin;
-use super::json::{self, Identity, ValueCheck};
+use super::json::{self, ObjectIdentity, ValueCheck};
 use super::protobuf::JsonText;
 use super::{ObjectDecoder, WireError};
 use crate::core::{ObjectOrigin, WatchEvent};
@@ -27,8 +27,8 @@ pub struct RawObject<'a> {
 }
 
 impl<'a> RawObject<'a> {
-    fn new(identity: Identity<'a>, json: &'a [u8]) -> serde_json::Result<Self> {
-        let Identity { namespace, name, uid, resource_version } = identity;
+    fn new(identity: ObjectIdentity<'a>, json: &'a [u8]) -> serde_json::Result<Self> {
+        let ObjectIdentity { namespace, name, uid, resource_version } = identity;
         match name.filter(|name| !name.is_empty()) {
             Some(name) => {
                 Ok(Self { namespace: namespace.unwrap_or_default(), name, uid, resource_version, json })
@@ -72,7 +72,7 @@ impl ObjectDecoder {
     pub(crate) fn convert_item<T>(&self, piece: &[u8], convert: &Convert<T>) -> Result<T, WireError> {
         let text = self.item_text(piece, false).map_err(|error| self.malformed_item_error(piece, error))?;
         self.convert(&text, convert).map_err(|error| match self.item_text(piece, true) {
-            Ok(_) => self.undecodable_error(&text, ObjectOrigin::List, error),
+            Ok(_) => self.undecodable_object_error(&text, ObjectOrigin::List, error),
             Err(error) => self.malformed_item_error(piece, error),
         })
     }
@@ -101,7 +101,7 @@ impl ObjectDecoder {
         };
         let converted = self.convert(object.as_bytes(), convert);
         let converted = converted.map_err(|error| match self.event_text(piece, true) {
-            Ok(_) => self.undecodable_error(object.as_bytes(), origin, error),
+            Ok(_) => self.undecodable_object_error(object.as_bytes(), origin, error),
             Err(error) => self.malformed_event_error(piece, error),
         })?;
         Ok(match origin {
@@ -113,12 +113,12 @@ impl ObjectDecoder {
 
     /// Converts the object whose JSON is `text`.
     fn convert<T>(&self, text: &[u8], convert: &Convert<T>) -> serde_json::Result<T> {
-        // `cut` removes the skipped fields that are still in the text. In a JSON body, these are all skipped fields. The
-        // conversion from Protobuf leaves skipped map entries, skipped list elements, and skipped fields in schemas and
-        // embedded JSON.
+        // `cut_skipped_fields` removes the skipped fields that are still in the text. In a JSON body, these are all
+        // skipped fields. The conversion from Protobuf leaves skipped map entries, skipped list elements, and skipped
+        // fields in schemas and embedded JSON.
         let skipped = self.skipped_in_object.root();
         let (without_skipped, identity) =
-            JsonText::write_with(|out| json::cut(text, skipped, convert.check, out))?;
+            JsonText::write_with(|out| json::cut_skipped_fields(text, skipped, convert.check, out))?;
         let json = if without_skipped.is_empty() { text } else { &without_skipped };
         (convert.function)(&RawObject::new(identity, json)?)
     }

@@ -135,8 +135,8 @@ fn finds_consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
         text,
         #[inline(always)]
         |block, _| {
-            let before = block.equal(b'}') | block.white_space_or_control();
-            let found = block.equal(b'{') & (before << 1 | carry);
+            let before = block.bytes_equal_to(b'}') | block.white_space_or_control();
+            let found = block.bytes_equal_to(b'{') & (before << 1 | carry);
             carry = before >> (BLOCK_BYTES - 1);
             (found != 0).then_some(())
         },
@@ -169,7 +169,7 @@ fn count_elements_of_nonempty_list<S: Simd>(simd: S, text: &[u8]) -> Option<usiz
                 depth = depth + count_ones(open) - count_ones(close);
                 return None;
             }
-            let comma = block.equal(b',') & bytes;
+            let comma = block.bytes_equal_to(b',') & bytes;
             let mut marks = open | close | comma;
             while let Some(mark) = take_lowest_bit(&mut marks) {
                 if comma & mark != 0 {
@@ -247,8 +247,8 @@ impl StringState {
     /// Continues with the next block, which has `length` bytes of text. Returns the bit masks of this block.
     #[inline(always)]
     fn mask_block<S: Simd>(&mut self, block: Block<S>, length: usize) -> MasksOutsideOfStrings {
-        let mut backslashes = block.equal(b'\\');
-        let mut quotes = block.equal(b'"');
+        let mut backslashes = block.bytes_equal_to(b'\\');
+        let mut quotes = block.bytes_equal_to(b'"');
         if backslashes != 0 || self.escaped {
             let mut escaped = u64::from(std::mem::take(&mut self.escaped));
             backslashes &= !escaped;

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use serde_json::{Map, Number, Value, json, value::RawValue};
 
 /// The number of bodies that each randomized test generates.
-const RUNS: usize = 3_000;
+const RANDOM_BODY_COUNT: usize = 3_000;
 
 /// A random JSON value.
 fn random_value(random: &mut Rng, depth: usize) -> Value {
@@ -79,7 +79,7 @@ fn split_randomly(mut splitter: impl Split, random: &mut Rng, mut text: &[u8]) -
 #[test]
 fn splits_lists_into_their_items() {
     let mut random = Rng::with_seed(1);
-    for _ in 0..RUNS {
+    for _ in 0..RANDOM_BODY_COUNT {
         let items: Vec<Value> =
             (0..random.usize(..5)).map(|_| Value::Object(random_object(&mut random, 3))).collect();
         let mut list = random_object(&mut random, 2);
@@ -95,7 +95,7 @@ fn splits_lists_into_their_items() {
 #[test]
 fn frame_sizes_do_not_change_the_items_of_a_corrupted_list() {
     let mut random = Rng::with_seed(2);
-    for _ in 0..RUNS {
+    for _ in 0..RANDOM_BODY_COUNT {
         let mut list = random_object(&mut random, 2);
         list.remove("metadata");
         list.insert("items".into(), (0..3).map(|_| Value::Object(random_object(&mut random, 2))).collect());
@@ -119,7 +119,7 @@ fn frame_sizes_do_not_change_the_items_of_a_corrupted_list() {
 #[test]
 fn splits_events_where_serde_json_splits_values() {
     let mut random = Rng::with_seed(3);
-    for _ in 0..RUNS {
+    for _ in 0..RANDOM_BODY_COUNT {
         let mut body = Vec::new();
         for name in 0..4 {
             let mut object = random_object(&mut random, 2);
@@ -156,7 +156,7 @@ fn splits_events_where_serde_json_splits_values() {
 fn a_corrupted_event_does_not_affect_earlier_events() {
     let mut random = Rng::with_seed(3);
     let decoder = ObjectDecoder::new("Item", &FieldSet::managed_fields());
-    for _ in 0..RUNS {
+    for _ in 0..RANDOM_BODY_COUNT {
         let line = |name: usize| json!({"type": "ADDED", "object": {"metadata": {"name": name.to_string()}}});
         let mut corrupted = serde_json::to_vec(&line(1)).unwrap();
         corrupt(&mut random, &mut corrupted);
@@ -191,7 +191,7 @@ fn skips_exactly_the_fields_of_the_set() {
     let fields = ["metadata.managedFields", "a.b", "b[*].a", "b.b", "[\"\"]"];
     let fields = fields.into_iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
     let mut random = Rng::with_seed(4);
-    for _ in 0..RUNS {
+    for _ in 0..RANDOM_BODY_COUNT {
         let mut expected = Value::Object(random_object(&mut random, 4));
         let mut text = serialize(&mut random, &expected);
         let pruned: Value = decode(&text, &fields).unwrap();
@@ -248,7 +248,7 @@ fn first_error(mut splitter: impl Split, text: &str) -> Option<WireError> {
 }
 
 #[test]
-fn an_item_or_event_over_the_limit_is_an_error_before_its_end() {
+fn an_item_or_event_over_the_limit_fails_before_its_end_is_received() {
     let small = "{\"a\":\"b\"}";
     let large = format!("{{\"a\":\"{}", "x".repeat(40));
     let limit = 20;

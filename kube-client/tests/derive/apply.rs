@@ -51,7 +51,7 @@ mod as_text {
 
 /// A type without a companion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-struct Foreign {
+struct WithoutCompanion {
     a: u8,
 }
 
@@ -74,7 +74,7 @@ struct SiteSpec {
     #[apply(whole)]
     resources: ResourceRequirements,
     #[apply(whole)]
-    foreign: Foreign,
+    foreign: WithoutCompanion,
     #[serde(skip)]
     cached: u8,
 }
@@ -143,7 +143,7 @@ fn a_companion_sends_its_set_fields_with_their_json_names() {
             ..LoadApply::default()
         })),
         zones: Some(["a".to_owned()].into()),
-        foreign: Some(Foreign { a: 1 }),
+        foreign: Some(WithoutCompanion { a: 1 }),
         ..SiteSpecApply::default()
     };
     let site = SiteApply { spec: Some(spec), ..SiteApply::new("a") };
@@ -182,7 +182,7 @@ fn the_companion_decodes_an_object_of_its_kind_but_not_of_another_version() {
                 kind: None,
                 zones: BTreeSet::new(),
                 resources: ResourceRequirements::default(),
-                foreign: Foreign { a: 1 },
+                foreign: WithoutCompanion { a: 1 },
                 cached: 9,
             },
         )
@@ -234,7 +234,7 @@ struct SettingFields {
 }
 
 #[test]
-fn the_companion_of_a_kind_with_no_spec_sends_siblings_of_metadata() {
+fn the_companion_of_a_kind_without_spec_has_its_fields_next_to_metadata() {
     let spec = SettingFieldsApply { value: Some("v".into()), ..SettingFieldsApply::default() };
     let sent = serde_json::to_value(SettingObjectApply { spec, ..SettingObjectApply::new("a") }).unwrap();
     let expected =

@@ -174,7 +174,7 @@ fn check_round_trip_reports_the_first_field_that_has_changed() {
 }
 
 /// The response to a review of these objects.
-fn respond(objects: &[Value]) -> Value {
+fn respond_to_review(objects: &[Value]) -> Value {
     let review = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview",
         "request": { "uid": "u", "desiredAPIVersion": "example.com/v2", "objects": objects },
@@ -186,12 +186,12 @@ fn respond(objects: &[Value]) -> Value {
 #[test]
 fn a_review_is_answered_with_all_objects_or_the_first_error() {
     let (old, new) = (disk_json("v1", &json!({ "gigabytes": 1 })), disk_json("v2", &json!({ "bytes": 2 })));
-    let response = respond(&[old.clone(), new.clone()]);
+    let response = respond_to_review(&[old.clone(), new.clone()]);
     assert_eq!((&response["uid"], &response["result"]["status"]), (&json!("u"), &json!("Success")));
     assert_eq!(response["convertedObjects"][0]["spec"], json!({ "bytes": GIGABYTE }));
     assert_eq!(response["convertedObjects"][1], new);
 
-    let response = respond(&[old, disk_json("v1", &json!({ "gigabytes": -1 }))]);
+    let response = respond_to_review(&[old, disk_json("v1", &json!({ "gigabytes": -1 }))]);
     assert_eq!(
         (&response["result"]["status"], &response["convertedObjects"]),
         (&json!("Failure"), &json!([]))

@@ -125,9 +125,9 @@ impl JsonSchema for Manual {
     }
 }
 
-mod renamed {
+mod renamed_crates {
     //! A kind with the paths of renamed crates in `crates(..)`.
-    pub(super) mod deps {
+    pub(super) mod dependencies {
         pub(crate) use {k8s_openapi as openapi, kube_client as client, schemars as schema, serde as codec};
     }
 
@@ -139,10 +139,10 @@ mod renamed {
         version = "v1",
         kind = "Renamed",
         crates(
-            kube_client = "deps::client",
-            k8s_openapi = "deps::openapi",
-            schemars = "deps::schema",
-            serde = "deps::codec"
+            kube_client = "dependencies::client",
+            k8s_openapi = "dependencies::openapi",
+            schemars = "dependencies::schema",
+            serde = "dependencies::codec"
         )
     )]
     pub(super) struct RenamedSpec {}
@@ -237,8 +237,8 @@ fn generated_names_and_url_paths_follow_the_attributes() {
     assert_eq!(Website::api_resource(), ApiResource::erase::<Website>(&()));
     assert_eq!(Website::shortnames(), ["ws", "site"]);
     assert_eq!(Website::crd_name(), "websites.web.example.com");
-    assert_eq!(<renamed::Renamed as Resource>::plural(&()), "renameds");
-    assert_eq!(renamed::Renamed::new("a", renamed::RenamedSpec {}).name_any(), "a");
+    assert_eq!(<renamed_crates::Renamed as Resource>::plural(&()), "renameds");
+    assert_eq!(renamed_crates::Renamed::new("a", renamed_crates::RenamedSpec {}).name_any(), "a");
 }
 
 #[test]

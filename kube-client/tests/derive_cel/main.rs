@@ -134,7 +134,7 @@ fn parse_rows(table: &str) -> Vec<Value> {
 /// The differences between the client's validation errors for a row and the causes that the server returned. For a rule
 /// that fails at run time, the messages of the client and the server differ. In this case, the text of the rule is
 /// compared instead of the message.
-fn differences(row: &Value, with_old: bool) -> Vec<String> {
+fn differences_from_server(row: &Value, with_old: bool) -> Vec<String> {
     let schema = row.get("schema").cloned().unwrap_or_else(|| {
         let mut schema: Value = serde_json::from_str(COMMON_SCHEMA).unwrap();
         schema["x-kubernetes-validations"] = row["rules"].clone();
@@ -177,7 +177,7 @@ fn the_errors_are_equal_to_those_of_an_api_server_except_for_known_differences()
     let all = objects.iter().map(|row| (row, false)).chain(updates.iter().map(|row| (row, true)));
     let (mut equal, mut different) = (0, String::new());
     for (row, with_old) in all {
-        let found = differences(row, with_old);
+        let found = differences_from_server(row, with_old);
         if found.is_empty() {
             equal += 1;
         } else {

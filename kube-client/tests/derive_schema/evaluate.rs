@@ -6,14 +6,14 @@
 use serde_json::{Map, Value};
 
 /// Whether a server with this schema accepts `value`.
-pub(crate) fn accepts(schema: &Value, value: &Value) -> bool {
+pub(crate) fn schema_accepts(schema: &Value, value: &Value) -> bool {
     let Some(node) = schema.as_object() else { return false };
     if value.is_null() {
         return node.get("nullable") == Some(&Value::Bool(true));
     }
     has_type(node, value)
         && is_within_bounds(node, value)
-        && has_allowed_values(node, value)
+        && matches_enum_and_items(node, value)
         && has_allowed_fields(node, value)
         && satisfies_combinations(node, value)
 }
@@ -60,7 +60,7 @@ fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
 /// Whether `enum` contains `value`, and the elements of `value` match `items` and the list type. A list of type `set`
 /// must have unique elements. A list of type `map` must have elements with unique keys. A missing keyword allows all
 /// values.
-fn has_allowed_values(node: &Map<String, Value>, value: &Value) -> bool {
+fn matches_enum_and_items(node: &Map<String, Value>, value: &Value) -> bool {
     let listed = node.get("enum").and_then(Value::as_array);
     let items = value.as_array();
     let is_set = node.get("x-kubernetes-list-type").is_some_and(|kind| kind != "atomic");
@@ -98,14 +98,14 @@ fn has_allowed_fields(node: &Map<String, Value>, value: &Value) -> bool {
 /// have no types, so they accept null.
 fn subschema_accepts(node: &Map<String, Value>, schema: &Value, value: &Value) -> bool {
     let inside = !node.contains_key("type") && !node.keys().any(|key| key.starts_with("x-kubernetes-"));
-    (inside && value.is_null()) || accepts(schema, value)
+    (inside && value.is_null()) || schema_accepts(schema, value)
 }
 
 /// Whether `value` satisfies `oneOf`, `anyOf` and `allOf`. Ignores `not`.
 fn satisfies_combinations(node: &Map<String, Value>, value: &Value) -> bool {
     let count = |key: &str| {
         let parts = node.get(key)?.as_array()?;
-        Some((parts.iter().filter(|part| accepts(part, value)).count(), parts.len()))
+        Some((parts.iter().filter(|part| schema_accepts(part, value)).count(), parts.len()))
     };
     count("allOf").is_none_or(|(matching, all)| matching == all)
         && count("anyOf").is_none_or(|(matching, _)| matching > 0)

@@ -1,4 +1,4 @@
-//! Types without a companion (the apply configuration `..Apply`): the error has the span of the type without a companion.
+//! Types without a companion (their apply configuration, `TApply` for the type `T`). The error has the span of such a type.
 
 use kube_derive::{ApplyConfiguration, CustomResource};
 use schemars::JsonSchema;

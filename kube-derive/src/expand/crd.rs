@@ -12,8 +12,8 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         SchemaMode::Disabled => quote!(#support::crd_without_schema(&DEFINITION)),
         SchemaMode::Derived | SchemaMode::Manual => crd_with_schema_tokens(model),
     };
-    // Without `#[inline]`, the compiler would generate machine code for `generate` even if the program does not call
-    // `generate`.
+    // Without `#[inline]`, the compiler would generate machine code for `generate_crd` even if the program does not
+    // call `generate_crd`.
     quote! {
         impl #support::DerivedKind for #root {
             fn definition() -> &'static #support::Definition {
@@ -21,7 +21,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             }
 
             #[inline]
-            fn generate() -> #support::GeneratedCrd {
+            fn generate_crd() -> #support::GeneratedCrd {
                 #generate
             }
         }

@@ -2,8 +2,9 @@
 //!
 //! The generated code is small: a static (`definition`), and calls to `kube_client::core::__private`, which is compiled
 //! once for all resources. Functions that use code of other derives are `#[inline]`, so that the compiler generates machine
-//! code only if the program calls them. For example, `generate` needs the `JsonSchema` impls of all types. Short functions
-//! are not `#[inline]`: the metadata of the crate would contain their bodies, and each build writes all metadata again.
+//! code only if the program calls them. For example, `generate_crd` needs the `JsonSchema` impls of all types. Short
+//! functions are not `#[inline]`: the metadata of the crate would contain their bodies, and each build writes all
+//! metadata again.
 //! This module must not report errors: the model is already validated.
 
 mod accessors;

@@ -6,7 +6,7 @@ use proc_macro2::TokenTree;
 use syn::{Attribute, Expr, Ident, LitStr, Meta, Path, Type, meta::ParseNestedMeta};
 
 use super::{
-    Column, Crates, Flag, Pair, Scale,
+    Column, Crates, Flag, MetadataEntry, Scale,
     keys::{
         key_name, parse_flag, parse_keys, parse_once, parse_text, parse_text_once, reject_duplicate,
         unknown_key_error, value_of,
@@ -37,8 +37,8 @@ pub(crate) struct Attrs {
     pub(crate) scale: Option<Scale>,
     pub(crate) columns: Vec<Column>,
     pub(crate) selectable: Vec<LitStr>,
-    pub(crate) annotations: Vec<Pair>,
-    pub(crate) labels: Vec<Pair>,
+    pub(crate) annotations: Vec<MetadataEntry>,
+    pub(crate) labels: Vec<MetadataEntry>,
     pub(crate) validations: Vec<Expr>,
     pub(crate) cel: Option<Flag>,
     pub(crate) apply: Option<Flag>,
@@ -138,11 +138,11 @@ impl Attrs {
                 Ok(())
             }
             "annotation" => {
-                self.annotations.push(Pair::parse(meta)?);
+                self.annotations.push(MetadataEntry::parse(meta)?);
                 Ok(())
             }
             "label" => {
-                self.labels.push(Pair::parse(meta)?);
+                self.labels.push(MetadataEntry::parse(meta)?);
                 Ok(())
             }
             "crates" => {

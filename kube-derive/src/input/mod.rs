@@ -10,7 +10,7 @@ mod field;
 mod flag;
 mod json;
 mod keys;
-mod pair;
+mod metadata_entry;
 mod scale;
 
 use proc_macro2::Span;
@@ -25,7 +25,7 @@ pub(crate) use self::{
     crates::Crates,
     field::Field,
     flag::{Flag, is_enabled},
-    pair::Pair,
+    metadata_entry::MetadataEntry,
     scale::Scale,
 };
 

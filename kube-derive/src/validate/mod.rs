@@ -9,7 +9,7 @@ mod paths;
 use proc_macro2::Span;
 use syn::{LitStr, Meta, Path, ext::IdentExt};
 
-use crate::input::{Attrs, Column, Flag, Input, Pair, Shape, combine_error};
+use crate::input::{Attrs, Column, Flag, Input, MetadataEntry, Shape, combine_error};
 
 /// The collected errors.
 #[derive(Default)]
@@ -62,7 +62,10 @@ pub(crate) fn check_input(input: &Input) -> Result<(), syn::Error> {
         .iter()
         .chain(&attrs.labels)
         .for_each(|pair| errors.check_text(&pair.key, names::check_qualified_name));
-    attrs.labels.iter().for_each(|Pair { value, .. }| errors.check_text(value, names::check_label_value));
+    attrs
+        .labels
+        .iter()
+        .for_each(|MetadataEntry { value, .. }| errors.check_text(value, names::check_label_value));
     check_approval(&mut errors, attrs);
     check_no_spec(&mut errors, input);
     errors.0.map_or(Ok(()), Err)

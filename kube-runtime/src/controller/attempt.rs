@@ -57,20 +57,20 @@ pub(super) fn catch_in_attempt<T>(number: u32, f: impl FnOnce() -> T) -> Result<
 
 pin_project! {
     /// Wraps a future: while the future is polled, [`attempt`] returns `number`.
-    pub(super) struct InAttempt<F> {
+    pub(super) struct AttemptFuture<F> {
         #[pin]
         future: F,
         number: u32,
     }
 }
 
-impl<F> InAttempt<F> {
+impl<F> AttemptFuture<F> {
     pub(super) fn new(number: u32, future: F) -> Self {
         Self { future, number }
     }
 }
 
-impl<F: Future> Future for InAttempt<F> {
+impl<F: Future> Future for AttemptFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(catch_in_attempt(3, attempt), Ok(3));
         assert!(catch_in_attempt(3, || panic!("boom")).is_err());
         assert_eq!(attempt(), 1);
-        let mut future = Box::pin(InAttempt::new(4, async { attempt() }));
+        let mut future = Box::pin(AttemptFuture::new(4, async { attempt() }));
         let poll = future.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
         assert_eq!((poll, attempt()), (Poll::Ready(4), 1));
     }

@@ -44,7 +44,7 @@ impl Deletions {
     }
 
     /// Removes a key that the handler has to receive, and returns the handler; `None` for any other key.
-    pub(super) fn take(&mut self, key: &Key) -> Option<&mut DeletionHandler> {
+    pub(super) fn take_pending(&mut self, key: &Key) -> Option<&mut DeletionHandler> {
         if self.pending.remove(key) { self.handler.as_mut() } else { None }
     }
 }

@@ -1,8 +1,8 @@
 //! `Dispatcher`: owns the controller's state. It queues keys from the sources, starts reconciles and emits their
 //! results. It must not run reconciles; the `executor` does.
 
-mod deleted;
-mod observe;
+mod deleted_objects;
+mod observation;
 
 use super::action::NextReconcile;
 use super::deletion::Deletions;
@@ -38,7 +38,7 @@ const MAX_KEYS_PER_POLL: usize = 128;
 const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 
 /// If the queue has at least this number of keys, the dispatcher may remove the keys of objects that are not in the store;
-/// see `Dispatcher::sweep`.
+/// see `Dispatcher::sweep_queue`.
 const MIN_KEYS_TO_SWEEP: usize = 1024;
 
 /// Whether the results or the sources are polled first. The value alternates, because a continuous flow of results
@@ -66,9 +66,9 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     /// error.
     dropped_gate: Option<GateDropped>,
     queue: WorkQueue<Key, ReconcileReason>,
-    /// The number of queued keys at which [`sweep`](Self::sweep) removes keys. It is twice the number of keys that the
-    /// last sweep left in the queue, and at least [`MIN_KEYS_TO_SWEEP`], so that the amortized cost of sweeps is
-    /// constant per key.
+    /// The number of queued keys at which [`sweep_queue`](Self::sweep_queue) removes keys. It is twice the number of
+    /// keys that the last sweep left in the queue, and at least [`MIN_KEYS_TO_SWEEP`], so that the amortized cost of
+    /// sweeps is constant per key.
     sweep_at: usize,
     executor: Executor<'a, K, E>,
     deletions: Deletions,
@@ -140,7 +140,7 @@ where
                     };
                     self.monitor.metrics.record_added_key(&key, self.config.debounce);
                     self.queue.add(key, Request { due, priority, cause });
-                    self.sweep();
+                    self.sweep_queue();
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
                 Poll::Ready(None) => {
@@ -156,7 +156,7 @@ where
     /// Bounds the queue. If the queue has many keys, and no snapshot of the store is in progress, removes the keys of
     /// objects that are not in the store, such as owners that do not exist. No other code removes such keys while a gate is
     /// closed or the keys are delayed. The keys that the deletion handler has to receive remain.
-    fn sweep(&mut self) {
+    fn sweep_queue(&mut self) {
         if self.queue.len() < self.sweep_at || !self.store.is_settled() {
             return;
         }
@@ -184,7 +184,7 @@ where
         }
         // Stops when a result is available: `poll_next` takes the result, and `emit_result` calls this function again.
         while !self.executor.has_result()
-            && self.executor.running_len() < self.config.concurrency
+            && self.executor.running_task_count() < self.config.concurrency
             && let Some((key, Request { priority, cause, .. }, failures)) =
                 self.queue.take_key(Instant::now())
         {
@@ -204,12 +204,12 @@ where
                 Some(object) => {
                     self.deletions.forget(&key);
                     self.monitor.record_reconcile_start(&key);
-                    self.executor.start(key, &cause, object, failures.saturating_add(1));
+                    self.executor.start_reconcile(key, &cause, object, failures.saturating_add(1));
                 }
                 None => self.process_absent_object(key, failures.saturating_add(1)),
             }
         }
-        self.monitor.metrics.set_load(self.queue.ready_len(), self.executor.running_len());
+        self.monitor.metrics.set_load_gauges(self.queue.ready_len(), self.executor.running_task_count());
         self.wake_when_due(cx);
     }
 
@@ -220,7 +220,7 @@ where
         let debounced = |due: Instant| due.saturating_duration_since(ended) <= self.config.debounce;
         !self.queue.has_ready()
             && !self.queue.next_due().is_some_and(debounced)
-            && self.executor.running_len() == 0
+            && self.executor.running_task_count() == 0
             && !self.executor.has_result()
     }
 
@@ -238,7 +238,7 @@ where
             // The key is due. If a concurrency slot is free, poll again immediately; otherwise the end of a reconcile
             // wakes this task.
             self.timer = None;
-            if self.executor.running_len() < self.config.concurrency {
+            if self.executor.running_task_count() < self.config.concurrency {
                 cx.waker().wake_by_ref();
             }
         }
@@ -311,7 +311,7 @@ where
         }
         if phase == Phase::Cancelling && !self.cancelled {
             self.cancelled = true;
-            self.executor.cancel();
+            self.executor.cancel_all();
         }
         phase
     }
@@ -322,7 +322,7 @@ where
         if let Poll::Ready(Some(ended)) = self.executor.poll_result(cx) {
             return Poll::Ready(Some(self.finish_key(ended)));
         }
-        let idle = self.executor.running_len() == 0 && !self.executor.has_result();
+        let idle = self.executor.running_task_count() == 0 && !self.executor.has_result();
         if idle { Poll::Ready(None) } else { Poll::Pending }
     }
 }
@@ -367,7 +367,7 @@ where
         let consecutive = match std::mem::replace(&mut this.poll_first, PollFirst::Results(0)) {
             PollFirst::Results(n) => n,
             PollFirst::Sources => {
-                this.executor.reap(cx);
+                this.executor.reap_finished_tasks(cx);
                 0
             }
         };
@@ -384,7 +384,7 @@ where
         if let Poll::Ready(error) = this.sync.poll(&this.gates, cx) {
             return Poll::Ready(Some(Err(error)));
         }
-        let is_busy = this.executor.running_len() > 0 || this.queue.has_ready();
+        let is_busy = this.executor.running_task_count() > 0 || this.queue.has_ready();
         while this.monitor.poll_due_check(is_busy, cx).is_ready() {
             this.run_checks();
         }

@@ -4,7 +4,7 @@
 //! The executor polls a reconcile once inline, on the controller's task, unless a recent inline poll took too long. Most
 //! reconciles have nothing to do and finish in this poll; the others continue as tasks.
 
-use super::attempt::{InAttempt, catch_in_attempt};
+use super::attempt::{AttemptFuture, catch_in_attempt};
 use super::deletion::DeletionHandler;
 use super::failure::FailureClass;
 use super::trigger::ReconcileReason;
@@ -31,8 +31,8 @@ const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
 /// The number of reconciles that are spawned without an inline poll after an inline poll took longer than
 /// [`MAX_INLINE_POLL`].
 const DIRECT_SPAWNS_AFTER_LONG_POLL: u32 = 100;
-/// The maximum number of results that one call of [`Executor::reap`] takes from finished tasks. The limit is less than
-/// tokio's coop budget of 128, so that the controller can also poll its sources before it yields.
+/// The maximum number of results that one call of [`Executor::reap_finished_tasks`] takes from finished tasks. The
+/// limit is less than tokio's coop budget of 128, so that the controller can also poll its sources before it yields.
 const MAX_REAPED_TASKS: usize = 32;
 
 /// A user's reconciler with its context. Boxed, so that the executor and the dispatcher are not generic over the types of
@@ -129,13 +129,19 @@ where
 
     /// Starts a reconcile of `object`. Polls the reconcile once inline, unless a recent inline poll took too long. Spawns
     /// a task for the reconcile if it has not finished.
-    pub(super) fn start(&mut self, key: Key, reason: &ReconcileReason, object: Arc<K>, attempt: u32) {
+    pub(super) fn start_reconcile(
+        &mut self,
+        key: Key,
+        reason: &ReconcileReason,
+        object: Arc<K>,
+        attempt: u32,
+    ) {
         let kind = K::kind(&self.dyntype);
         let named = format_args!("{kind} {key}");
         let span =
             tracing::info_span!("reconciling object", object.ref = %named, object.reason = %reason, attempt);
         let mut reconcile = match catch_in_attempt(attempt, || (self.reconciler)(object.clone(), span)) {
-            Ok(reconcile) => InAttempt::new(attempt, reconcile),
+            Ok(reconcile) => AttemptFuture::new(attempt, reconcile),
             Err(message) => {
                 let ended = self.result_of_panic(key, message);
                 return self.ended.push_back(ended);
@@ -171,7 +177,7 @@ where
         let named = format_args!("{} {key}", K::kind(&self.dyntype));
         let span = tracing::info_span!("handling deletion", object.ref = %named, attempt);
         let handling = match catch_in_attempt(attempt, || handler(key.clone())) {
-            Ok(handling) => InAttempt::new(attempt, handling.instrument(span)),
+            Ok(handling) => AttemptFuture::new(attempt, handling.instrument(span)),
             Err(message) => {
                 let ended = self.result_of_panic(key, message);
                 return self.ended.push_back(ReconcileResult { is_deletion: true, ..ended });
@@ -207,7 +213,7 @@ where
     }
 
     /// The number of reconciles and deletion handlers that run as tasks.
-    pub(super) fn running_len(&self) -> usize {
+    pub(super) fn running_task_count(&self) -> usize {
         self.running.len()
     }
 
@@ -232,7 +238,7 @@ where
     }
 
     /// Queues the results of up to [`MAX_REAPED_TASKS`] finished tasks behind the results of inline reconciles.
-    pub(super) fn reap(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn reap_finished_tasks(&mut self, cx: &mut Context<'_>) {
         for _ in 0..MAX_REAPED_TASKS {
             let Poll::Ready(Some(ended)) = self.poll_tasks(cx) else { return };
             self.ended.push_back(ended);
@@ -245,7 +251,7 @@ where
             None => None,
             Some(Ok((id, ended))) => self.running.remove(&id).map(|in_flight| match ended {
                 TaskOutput::Reconcile(object, result) => self.result_of_reconcile(in_flight, object, result),
-                TaskOutput::Deletion(result) => self.result_of_deletion(in_flight, result),
+                TaskOutput::Deletion(result) => self.result_of_deletion_handler(in_flight, result),
             }),
             Some(Err(error)) => {
                 self.running.remove(&error.id()).map(|InFlightCall { key, is_deletion, .. }| {
@@ -257,7 +263,7 @@ where
 
     /// The result of a deletion handler that returned `returned`, or that reached the time limit if `returned` is
     /// `None`.
-    fn result_of_deletion(
+    fn result_of_deletion_handler(
         &self,
         InFlightCall { key, attempt, .. }: InFlightCall,
         returned: Option<Result<(), BoxError>>,
@@ -265,7 +271,7 @@ where
         let result = match returned {
             None => {
                 let limit = self.timeout;
-                self.result_without_policy(key, |object| Error::ReconcilerTimedOut(object, limit))
+                self.result_without_error_policy(key, |object| Error::ReconcilerTimedOut(object, limit))
             }
             Some(Ok(())) => {
                 let object = key.to_object_ref(self.dyntype.clone());
@@ -275,7 +281,7 @@ where
             Some(Err(error)) => match catch_in_attempt(attempt, || FailureClass::of(&*error)) {
                 Ok(class) => {
                     let failed = |object| Error::DeletionFailed(error, object);
-                    ReconcileResult { class, ..self.result_without_policy(key, failed) }
+                    ReconcileResult { class, ..self.result_without_error_policy(key, failed) }
                 }
                 Err(message) => self.result_of_panic(key, message),
             },
@@ -285,7 +291,7 @@ where
 
     /// Cancels all in-flight reconciles and deletion handlers. [`poll_result`](Self::poll_result) still returns a
     /// result for each of them.
-    pub(super) fn cancel(&mut self) {
+    pub(super) fn cancel_all(&mut self) {
         self.tasks.abort_all();
     }
 
@@ -299,7 +305,7 @@ where
     ) -> ReconcileResult<K, E> {
         let Some(result) = returned else {
             let limit = self.timeout;
-            return self.result_without_policy(key, |object| Error::ReconcilerTimedOut(object, limit));
+            return self.result_without_error_policy(key, |object| Error::ReconcilerTimedOut(object, limit));
         };
         let reference = ObjectRef::from_obj_with(&*object, self.dyntype.clone());
         match result {
@@ -327,17 +333,17 @@ where
     fn result_of_lost_task(&self, key: Key, error: JoinError) -> ReconcileResult<K, E> {
         match error.try_into_panic() {
             Ok(panic) => self.result_of_panic(key, panic::message(&*panic)),
-            Err(_) => self.result_without_policy(key, Error::ReconcilerCancelled),
+            Err(_) => self.result_without_error_policy(key, Error::ReconcilerCancelled),
         }
     }
 
     /// The result of a reconcile or deletion handler that panicked with `message`.
     fn result_of_panic(&self, key: Key, message: String) -> ReconcileResult<K, E> {
-        self.result_without_policy(key, |object| Error::ReconcilerPanicked(object, message))
+        self.result_without_error_policy(key, |object| Error::ReconcilerPanicked(object, message))
     }
 
     /// The result of a failure for which the error policy is not called. The action requeues the object with backoff.
-    fn result_without_policy(
+    fn result_without_error_policy(
         &self,
         key: Key,
         error: impl FnOnce(Box<ObjectRef<DynamicObject>>) -> Error<E>,

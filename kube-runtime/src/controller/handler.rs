@@ -2,7 +2,7 @@
 
 use super::error::SourceError;
 use super::key::Key;
-use super::owned::{OwnedObject, owner_keys};
+use super::owned_object::{OwnedObject, owner_keys};
 use super::panic;
 use super::targets::{Targets, union};
 use super::trigger::{ReconcileReason, RelatedObject, Trigger, priority_of};
@@ -73,7 +73,7 @@ impl Requests {
             return;
         }
         count_large_mapping(&self.resource);
-        if let Some(suppressed) = self.many_log.permit() {
+        if let Some(suppressed) = self.many_log.permit_message() {
             let reason = self.pending.iter().flatten().next().map(|trigger| trigger.reason.to_string());
             tracing::warn!(
                 resource = &*self.resource,
@@ -117,13 +117,13 @@ pub(super) fn key_of<K: Storable>(delta: &Delta<K>) -> Key {
 /// work queue [forgets](Trigger::forget) the object, even if a filter drops the deletion: a controller does not reconcile
 /// objects that do not exist.
 pub fn own<K: Resource>() -> impl Handler<Delta<K>> {
-    Own
+    OwnHandler
 }
 
 /// See [`own`].
-struct Own;
+struct OwnHandler;
 
-impl<K: Resource> Handler<Delta<K>> for Own {
+impl<K: Resource> Handler<Delta<K>> for OwnHandler {
     fn handle(&mut self, delta: Delta<K>, requests: &mut Requests) {
         if delta.kind() == DeltaKind::Deleted {
             return requests.add(Trigger::forget(key_of(&delta)));
@@ -176,17 +176,17 @@ where
     Other: Resource + Clone,
     I: IntoIterator<Item = ObjectRef<K>>,
 {
-    Mapped { mapper, targets: Targets::default(), returned: PhantomData }
+    MappedHandler { mapper, targets: Targets::default(), returned: PhantomData }
 }
 
 /// See [`mapped`].
-struct Mapped<M, K> {
+struct MappedHandler<M, K> {
     mapper: M,
     targets: Targets,
     returned: PhantomData<fn() -> K>,
 }
 
-impl<M, K, Other, I> Handler<Delta<Other>> for Mapped<M, K>
+impl<M, K, Other, I> Handler<Delta<Other>> for MappedHandler<M, K>
 where
     M: Fn(Other) -> I + Send,
     K: Resource,
@@ -216,8 +216,8 @@ where
         requests.add_related(object, keys, priority);
     }
 
-    /// Removes the targets of a deleted object. The targets of a modified object remain: after the next change that the
-    /// filters pass, the handler also requests reconciles of these targets.
+    /// Removes the targets of a deleted object. Keeps the targets of a modified object: when a later change of the object
+    /// is not dropped by a filter, `handle` also requests reconciles of these targets.
     fn skip(&mut self, delta: &Delta<Other>, _: &mut Requests) {
         if delta.kind() == DeltaKind::Deleted {
             self.targets.remove(&key_of(delta), Vec::new());

@@ -79,7 +79,7 @@ pub(super) struct HotLoop {
 impl HotLoops {
     /// Records a reconcile: counts it if its key is suspected, and takes one of [`RECONCILES_PER_SAMPLE`] reconciles as a
     /// sample.
-    pub(super) fn record(&mut self, key: &Key) {
+    pub(super) fn record_reconcile(&mut self, key: &Key) {
         if let Some(suspect) = self.suspects.iter_mut().find(|suspect| suspect.key == *key) {
             suspect.reconciles = suspect.reconciles.saturating_add(1);
         }
@@ -204,8 +204,8 @@ mod tests {
         for second in 0..200 {
             let now = began + Duration::from_secs(second);
             for n in 0..20 {
-                loops.record(&hot);
-                loops.record(&Key::new(None, &format!("cold-{second}-{n}")));
+                loops.record_reconcile(&hot);
+                loops.record_reconcile(&Key::new(None, &format!("cold-{second}-{n}")));
             }
             let time = format!("2020-01-01T00:{:02}:{:02}Z", second / 60, second % 60);
             found.extend(loops.end_window_if_over(now, |_| Some(meta(&second.to_string(), &time))));
@@ -224,7 +224,7 @@ mod tests {
         for second in 0..300 {
             // There are `RECONCILES_PER_SAMPLE` keys in a fixed order, so all samples are reconciles of one key.
             for n in 0..34 {
-                loops.record(&Key::new(None, &(n % 17).to_string()));
+                loops.record_reconcile(&Key::new(None, &(n % 17).to_string()));
             }
             let found = loops.end_window_if_over(began + Duration::from_secs(second), |_| None);
             assert_eq!(found, [], "second {second}");

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 
 /// The interval of the checks of a busy controller.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// The number of `Monitor::watermarks` that are recorded within the stall limit.
+/// The minimum time between two entries of `Monitor::watermarks` is the stall limit, divided by this number.
 const WATERMARKS: u32 = 16;
 
 /// Observes a controller.
@@ -57,7 +57,7 @@ impl Monitor {
 
     /// Records the start of a reconcile.
     pub(super) fn record_reconcile_start(&mut self, key: &Key) {
-        self.hot_loops.record(key);
+        self.hot_loops.record_reconcile(key);
         self.metrics.record_reconcile_start(key);
     }
 
@@ -106,8 +106,8 @@ impl Monitor {
 
     /// Reports a reconcile once if it runs for longer than the limit. Updates the metrics of the durations of all
     /// running reconciles.
-    pub(super) fn check_running<'a>(&mut self, running: impl Iterator<Item = (&'a Id, &'a Key)>) {
-        self.metrics.set_durations();
+    pub(super) fn check_running_reconciles<'a>(&mut self, running: impl Iterator<Item = (&'a Id, &'a Key)>) {
+        self.metrics.set_duration_gauges();
         let now = Instant::now();
         let before = std::mem::take(&mut self.running);
         for (id, key) in running {
@@ -125,7 +125,7 @@ impl Monitor {
     /// Reports the oldest ready key if it waits for longer than the limit. Does not report again until a check finds that
     /// no key waits for longer than the limit. `oldest` is the oldest ready key with the sequence number of its arrival,
     /// and `last` is the sequence number of the last key that arrived.
-    pub(super) fn check_waiting(&mut self, oldest: Option<(u64, &Key)>, last: u64) {
+    pub(super) fn check_oldest_ready_key(&mut self, oldest: Option<(u64, &Key)>, last: u64) {
         let now = Instant::now();
         let is_before_limit = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) >= self.limit;
         // Keep the newest watermark that is older than the limit.
@@ -175,7 +175,7 @@ impl Monitor {
     }
 
     /// Resets the check of waiting keys, because a gate is closed: the time with a closed gate does not count.
-    pub(super) fn reset_waiting_check(&mut self) {
+    pub(super) fn reset_ready_key_check(&mut self) {
         self.watermarks.clear();
         self.has_stuck_key = false;
     }

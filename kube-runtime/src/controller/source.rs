@@ -5,9 +5,9 @@ use super::filter::Filter;
 use super::gate::Gate;
 use super::handler::{Handler, Requests, key_of};
 use super::key::{Key, SharedKeys};
-use super::owned::OwnedObject;
+use super::owned_object::OwnedObject;
 use super::panic;
-use super::settled::SettledTriggers;
+use super::settled_triggers::SettledTriggers;
 use super::trigger::{ReconcileReason, Trigger};
 use crate::informer::SharedInformer;
 use crate::queue::Priority;
@@ -217,7 +217,7 @@ impl Triggers {
         Self { gate, ..self }
     }
 
-    /// Holds the triggers back while a snapshot of `store` is in progress; see [`SettledTriggers`].
+    /// Holds the triggers back while `store` receives a snapshot; see [`SettledTriggers`].
     pub(super) fn after_snapshots_of<K: Send + Sync + 'static>(self, store: &Store<K>) -> Self {
         Self { stream: SettledTriggers::new(self.stream, store.clone()).boxed(), ..self }
     }

@@ -38,7 +38,7 @@ impl SyncTimer {
         self.state = State::Ended;
     }
 
-    /// After the time limit, ready once for each incomplete store, with an error that names the store.
+    /// After the time limit, returns one error for each incomplete store. The error names the store. Otherwise pending.
     pub(super) fn poll<E: std::error::Error + 'static>(
         &mut self,
         gates: &Gates,

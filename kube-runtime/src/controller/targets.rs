@@ -54,7 +54,7 @@ mod tests {
 
     /// Sets the targets of an object, and compares the returned keys.
     #[track_caller]
-    fn check_set(targets: &mut Targets, name: &str, now: Option<&[&str]>, expected: &[&str]) {
+    fn set_and_check(targets: &mut Targets, name: &str, now: Option<&[&str]>, expected: &[&str]) {
         let mut returned = targets.set(key(name), now.map(keys));
         returned.sort();
         assert_eq!(returned, keys(expected));
@@ -63,24 +63,24 @@ mod tests {
     #[test]
     fn previous_and_current_targets_are_returned_and_empty_lists_are_not_stored() {
         let mut targets = Targets::default();
-        check_set(&mut targets, "a", Some(&["x"]), &["x"]);
-        check_set(&mut targets, "a", Some(&["y", "y"]), &["x", "y"]);
-        check_set(&mut targets, "a", Some(&[]), &["y"]);
-        check_set(&mut targets, "a", Some(&[]), &[]);
-        check_set(&mut targets, "a", Some(&["z"]), &["z"]);
+        set_and_check(&mut targets, "a", Some(&["x"]), &["x"]);
+        set_and_check(&mut targets, "a", Some(&["y", "y"]), &["x", "y"]);
+        set_and_check(&mut targets, "a", Some(&[]), &["y"]);
+        set_and_check(&mut targets, "a", Some(&[]), &[]);
+        set_and_check(&mut targets, "a", Some(&["z"]), &["z"]);
         assert_eq!(targets.remove(&key("a"), keys(&["w"])), keys(&["w", "z"]));
         assert_eq!(targets.remove(&key("b"), keys(&["w"])), keys(&["w"]));
-        check_set(&mut targets, "c", Some(&[]), &[]);
+        set_and_check(&mut targets, "c", Some(&[]), &[]);
         assert!(targets.by_object.is_empty());
     }
 
     #[test]
     fn an_object_keeps_its_targets_if_the_mapper_panics() {
         let mut targets = Targets::default();
-        check_set(&mut targets, "a", Some(&["x"]), &["x"]);
-        check_set(&mut targets, "a", None, &[]);
-        check_set(&mut targets, "b", None, &[]);
-        check_set(&mut targets, "a", Some(&["y"]), &["x", "y"]);
+        set_and_check(&mut targets, "a", Some(&["x"]), &["x"]);
+        set_and_check(&mut targets, "a", None, &[]);
+        set_and_check(&mut targets, "b", None, &[]);
+        set_and_check(&mut targets, "a", Some(&["y"]), &["x", "y"]);
         assert_eq!(targets.remove(&key("a"), Vec::new()), keys(&["y"]));
         assert_eq!(targets.remove(&key("a"), Vec::new()), []);
     }
@@ -88,8 +88,8 @@ mod tests {
     #[test]
     fn objects_with_equal_targets_share_one_list() {
         let mut targets = Targets::default();
-        check_set(&mut targets, "a", Some(&["x", "y"]), &["x", "y"]);
-        check_set(&mut targets, "b", Some(&["y", "x"]), &["x", "y"]);
+        set_and_check(&mut targets, "a", Some(&["x", "y"]), &["x", "y"]);
+        set_and_check(&mut targets, "b", Some(&["y", "x"]), &["x", "y"]);
         let [a, b] = ["a", "b"].map(|name| &targets.by_object[&key(name)]);
         assert!(Arc::ptr_eq(a, b));
     }

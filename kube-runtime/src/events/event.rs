@@ -135,7 +135,7 @@ impl SeriesKey {
 
 impl Event {
     /// The API object of the event. `nanos` becomes the suffix of the event's name, and must be unique.
-    pub(super) fn to_api(
+    pub(super) fn to_api_object(
         &self,
         reporter: &Reporter,
         regarding: &ObjectReference,

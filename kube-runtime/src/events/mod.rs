@@ -135,7 +135,7 @@ impl Recorder {
     /// The number of published events that the counts on the server will never include, because of the rate limit, an
     /// evicted series or failed writes.
     pub fn dropped(&self) -> u64 {
-        self.shared.lock_state().dropped()
+        self.shared.lock_state().dropped_count()
     }
 
     /// Writes all counts that are not written yet and that no other call is writing. Call this method before the program
@@ -160,14 +160,14 @@ impl Recorder {
         let mut flusher = lock(&self.shared.flusher);
         // The task ends with the runtime that it was started on, even if the recorder is still in use.
         if flusher.as_ref().is_none_or(JoinHandle::is_finished) {
-            *flusher = Some(tokio::spawn(write_counts(Arc::downgrade(&self.shared))));
+            *flusher = Some(tokio::spawn(write_due_counts(Arc::downgrade(&self.shared))));
         }
     }
 }
 
 /// Writes the due counts once per [`FLUSH_INTERVAL`]. Returns when the recorder has no series, or when the last clone of
 /// the recorder is dropped.
-async fn write_counts(shared: Weak<RecorderData>) {
+async fn write_due_counts(shared: Weak<RecorderData>) {
     loop {
         tokio::time::sleep(FLUSH_INTERVAL).await;
         let Some(shared) = shared.upgrade() else { return };
@@ -177,7 +177,7 @@ async fn write_counts(shared: Weak<RecorderData>) {
         // `publish` adds a series, and then locks `flusher` to start the task. Lock `flusher` before the check: for a
         // series that is added after the check, `publish` then starts a new task.
         let mut flusher = lock(&shared.flusher);
-        if shared.lock_state().has_no_series() {
+        if !shared.lock_state().has_series() {
             *flusher = None;
             return;
         }
@@ -240,7 +240,7 @@ impl Drop for RecorderData {
     }
 }
 
-/// A write to send. Dropping the value before its request has succeeded calls [`RecorderState::release`].
+/// A write to send. Dropping the value before its request has succeeded calls [`RecorderState::release_series`].
 struct PendingWrite<'a> {
     shared: &'a RecorderData,
     write: Option<EventWrite>,
@@ -251,7 +251,7 @@ impl PendingWrite<'_> {
     async fn send_all(mut self) -> Result<(), kube_client::Error> {
         while let Some(write) = &self.write {
             self.shared.send_request(write).await?;
-            let next = self.shared.lock_state().finish(write, Instant::now());
+            let next = self.shared.lock_state().finish_write(write, Instant::now());
             self.write = next;
         }
         Ok(())
@@ -261,7 +261,7 @@ impl PendingWrite<'_> {
 impl Drop for PendingWrite<'_> {
     fn drop(&mut self) {
         if let Some(write) = self.write.take() {
-            self.shared.lock_state().release(&write);
+            self.shared.lock_state().release_series(&write);
         }
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct RecorderState {
     buckets: LruCache<Reference, TokenBucket>,
     /// The suffix of the last event's name.
     last_nanos: i128,
-    /// The number of occurrences that the counts of the events on the server will never include.
+    /// The number of occurrences that the recorder gave up before it knew that they were written. If the write of an
+    /// evicted series was in flight, the server may nevertheless count some of them.
     dropped: u64,
 }
 
@@ -54,7 +55,8 @@ struct Series {
     busy: bool,
 }
 
-/// A write to send. The series is busy until the caller calls [`RecorderState::finish`] or [`RecorderState::release`].
+/// A write to send. The series is busy until the caller calls [`RecorderState::finish_write`] or
+/// [`RecorderState::release_series`].
 #[derive(Debug)]
 pub(super) struct EventWrite {
     pub(super) key: SeriesKey,
@@ -73,13 +75,14 @@ impl RecorderState {
         Self { config, series, buckets, last_nanos: 0, dropped: 0 }
     }
 
-    /// The number of occurrences that the counts of the events on the server will never include.
-    pub(super) fn dropped(&self) -> u64 {
+    /// The number of occurrences that the recorder gave up before it knew that they were written. If the write of an
+    /// evicted series was in flight, the server may nevertheless count some of them.
+    pub(super) fn dropped_count(&self) -> u64 {
         self.dropped
     }
 
-    pub(super) fn has_no_series(&self) -> bool {
-        self.series.is_empty()
+    pub(super) fn has_series(&self) -> bool {
+        !self.series.is_empty()
     }
 
     /// Records an occurrence. Returns the write that the occurrence requires, if any.
@@ -112,7 +115,7 @@ impl RecorderState {
         }
         // Two events of one object in the same nanosecond need distinct names.
         self.last_nanos = time.as_nanosecond().max(self.last_nanos + 1);
-        let event = event.to_api(reporter, regarding, time, self.last_nanos);
+        let event = event.to_api_object(reporter, regarding, time, self.last_nanos);
         let observed = MicroTime(time);
         let (count, written, busy) = (1, 0, false);
         let mut series = Series { event, count, written, written_at: now, observed, observed_at: now, busy };
@@ -123,15 +126,15 @@ impl RecorderState {
     }
 
     /// Records that a write succeeded. Returns the next write if the event has become a series in the meantime.
-    pub(super) fn finish(&mut self, written: &EventWrite, now: Instant) -> Option<EventWrite> {
+    pub(super) fn finish_write(&mut self, written: &EventWrite, now: Instant) -> Option<EventWrite> {
         // Ignore a write whose series was evicted: a new series with the same key sends its own writes.
         let series = self.series_of(written)?;
         (series.written, series.written_at, series.busy) = (written.count, now, false);
         (written.count == 1 && series.count > 1).then(|| series.start_write(&written.key))
     }
 
-    /// Records that a write failed or was cancelled.
-    pub(super) fn release(&mut self, write: &EventWrite) {
+    /// Marks the series of a failed or cancelled write as no longer busy.
+    pub(super) fn release_series(&mut self, write: &EventWrite) {
         if let Some(series) = self.series_of(write) {
             series.busy = false;
         }

@@ -11,7 +11,7 @@ pub use error::{Error, ReconcileError};
 use crate::controller::Action;
 use futures::{TryFuture, TryFutureExt};
 use kube_client::{Api, BoxError, Resource, ResourceExt};
-use patch::Target;
+use patch::FinalizerTarget;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt::Debug, sync::Arc};
 
@@ -110,7 +110,7 @@ where
         return Err(Error::UnnamedObject { resource: api.resource_url().to_owned() });
     };
     let path = format!("{}/{name}", api.resource_url());
-    let target = Target { api, name: &name, path: &path, finalizer: finalizer_name };
+    let target = FinalizerTarget { api, name: &name, path: &path, finalizer: finalizer_name };
     let Some(object) = target.ensure_finalizer(obj).await? else { return Ok(Action::await_change()) };
     if object.meta().deletion_timestamp.is_none() {
         let applied = TryFutureExt::into_future(reconcile(Event::Apply(object))).await;

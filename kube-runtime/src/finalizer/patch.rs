@@ -15,7 +15,7 @@ use std::sync::Arc;
 const MAX_ATTEMPTS: usize = 5;
 
 /// An object and the finalizer to add or remove.
-pub(super) struct Target<'a, K> {
+pub(super) struct FinalizerTarget<'a, K> {
     pub(super) api: &'a Api<K>,
     pub(super) name: &'a str,
     /// The path of the object, for errors.
@@ -23,7 +23,7 @@ pub(super) struct Target<'a, K> {
     pub(super) finalizer: &'a str,
 }
 
-impl<K> Target<'_, K>
+impl<K> FinalizerTarget<'_, K>
 where
     K: Resource + DeserializeOwned + Send + 'static,
 {
@@ -42,7 +42,7 @@ where
                 Ok(patched) => return Ok(Some(Arc::new(patched))),
                 Err(error) => error,
             };
-            object = match self.reread(&object, error).await {
+            object = match self.reread_object(&object, error).await {
                 Ok(Some(current)) => current,
                 Ok(None) => return Ok(None),
                 Err(source) => return Err(Error::AddFinalizer { object: self.path.to_owned(), source }),
@@ -60,7 +60,7 @@ where
             let patch = Patch::<()>::Json(json_patch::Patch(self.operations_to_remove(&*object)));
             let patched = self.api.patch_metadata(self.name, &PatchParams::default(), &patch).await;
             let Err(error) = patched else { return Ok(()) };
-            object = match self.reread(&object, error).await {
+            object = match self.reread_object(&object, error).await {
                 Ok(Some(current)) => current,
                 Ok(None) => return Ok(()),
                 Err(source) => return Err(Error::RemoveFinalizer { object: self.path.to_owned(), source }),
@@ -79,7 +79,7 @@ where
     ///
     /// The server returns 422 both for a failed `test` operation and for an invalid finalizer name. If the object is
     /// unchanged, the cause is the invalid name.
-    async fn reread(
+    async fn reread_object(
         &self,
         previous: &K,
         error: kube_client::Error,

@@ -157,7 +157,7 @@ mod tests {
 
     /// Pushes the events of `pushed` (`pop` pops an event), and compares the remaining events with `expected`.
     #[track_caller]
-    fn check_remaining(limit: usize, pushed: &str, expected: &str) {
+    fn check_remaining_events(limit: usize, pushed: &str, expected: &str) {
         let mut backlog = Backlog { limit, ..Backlog::default() };
         for item in pushed.split(' ') {
             if item == "pop" { drop(backlog.pop()) } else { backlog.push(parse_event(item)) }
@@ -169,44 +169,44 @@ mod tests {
 
     #[test]
     fn keeps_every_event_in_order_below_the_limit() {
-        check_remaining(9, "+a1 ~a2 +b3 ~a4 -a5 +a6", "+a1 ~a2 +b3 ~a4 -a5 +a6");
+        check_remaining_events(9, "+a1 ~a2 +b3 ~a4 -a5 +a6", "+a1 ~a2 +b3 ~a4 -a5 +a6");
     }
 
     #[test]
     fn coalesces_changes_of_an_object_beyond_the_limit() {
-        check_remaining(1, "+a1 ~a2 ~a3", "+a3");
-        check_remaining(0, "~a1 +b2 ~a3 ~b4", "~a3 +b4");
+        check_remaining_events(1, "+a1 ~a2 ~a3", "+a3");
+        check_remaining_events(0, "~a1 +b2 ~a3 ~b4", "~a3 +b4");
     }
 
     #[test]
     fn never_loses_a_deletion() {
-        check_remaining(0, "+a1 ~a2 -a3", "+a2 -a3");
-        check_remaining(0, "~a1 -a2 +a3 ~a4", "-a2 +a4");
-        check_remaining(0, "-a1 +a2 -a3", "-a1 -a3");
+        check_remaining_events(0, "+a1 ~a2 -a3", "+a2 -a3");
+        check_remaining_events(0, "~a1 -a2 +a3 ~a4", "-a2 +a4");
+        check_remaining_events(0, "-a1 +a2 -a3", "-a1 -a3");
     }
 
     #[test]
     fn a_name_takes_at_most_three_entries() {
-        check_remaining(0, "-a1 +a2 -a3 +a4 -a5 +a6 ~a7", "-a1 +a7");
-        check_remaining(0, "+a1 -a2 +a3 -a4 +a5", "+a1 -a2 +a5");
-        check_remaining(0, "+a1 -a2 +a3 -a4 +a5 -a6", "+a1 -a2 -a6");
-        check_remaining(0, "-a1 +a2 pop -a3 +a4", "+a2 -a3 +a4");
-        check_remaining(0, "-a1 pop +a2 -a3 +a4 -a5", "+a2 -a3 -a5");
+        check_remaining_events(0, "-a1 +a2 -a3 +a4 -a5 +a6 ~a7", "-a1 +a7");
+        check_remaining_events(0, "+a1 -a2 +a3 -a4 +a5", "+a1 -a2 +a5");
+        check_remaining_events(0, "+a1 -a2 +a3 -a4 +a5 -a6", "+a1 -a2 -a6");
+        check_remaining_events(0, "-a1 +a2 pop -a3 +a4", "+a2 -a3 +a4");
+        check_remaining_events(0, "-a1 pop +a2 -a3 +a4 -a5", "+a2 -a3 -a5");
     }
 
     #[test]
     fn popping_keeps_the_order_of_the_remaining_events() {
-        check_remaining(1, "+a1 +b2 pop ~b3 ~a4 ~a5", "+b3 ~a5");
+        check_remaining_events(1, "+a1 +b2 pop ~b3 ~a4 ~a5", "+b3 ~a5");
     }
 
     #[test]
     fn keeps_a_queued_deletion_between_two_additions() {
-        check_remaining(3, "-a1 +a2 -a3 +a4", "-a1 +a2 -a3 +a4");
-        check_remaining(3, "-a1 +a2 ~a3 -a4 +a5 -a6 +a7", "-a1 +a2 -a4 +a7");
+        check_remaining_events(3, "-a1 +a2 -a3 +a4", "-a1 +a2 -a3 +a4");
+        check_remaining_events(3, "-a1 +a2 ~a3 -a4 +a5 -a6 +a7", "-a1 +a2 -a4 +a7");
     }
 
     /// Simulates a server with at most one object. A consumer pops the events and applies them.
-    struct Model {
+    struct ServerAndConsumer {
         backlog: Backlog<ConfigMap>,
         /// The object on the server.
         server: Option<Arc<ConfigMap>>,
@@ -215,7 +215,7 @@ mod tests {
         version: usize,
     }
 
-    impl Model {
+    impl ServerAndConsumer {
         fn new(limit: usize, present: bool) -> Self {
             let object = present.then(|| object_a(0, 0));
             let backlog = Backlog { limit, ..Backlog::default() };
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_consumer_ends_in_the_servers_state_after_every_short_sequence() {
-        /// The actions of [`Model::perform`].
+        /// The actions of [`ServerAndConsumer::perform`].
         const ACTIONS: [char; 5] = ['t', 'm', 'r', 'p', 'o'];
         let mut wrong = Vec::new();
         for length in 1..=6_u32 {
@@ -306,7 +306,7 @@ mod tests {
                 let actions: Vec<_> =
                     (0..length).map(|at| ACTIONS[number / ACTIONS.len().pow(at) % ACTIONS.len()]).collect();
                 for (limit, present) in (0..=5).flat_map(|limit| [(limit, false), (limit, true)]) {
-                    if let Err(problem) = Model::new(limit, present).perform_all(&actions) {
+                    if let Err(problem) = ServerAndConsumer::new(limit, present).perform_all(&actions) {
                         wrong.push(format!("limit {limit}, present {present}, {actions:?}: {problem}"));
                     }
                 }
@@ -321,7 +321,7 @@ mod tests {
             let actions: Vec<_> =
                 (0..random.usize(1..30)).map(|_| ['t', 'm', 'r', 'p', 'o'][random.usize(0..5)]).collect();
             let (limit, present) = (random.usize(0..8), random.bool());
-            let result = Model::new(limit, present).perform_all(&actions);
+            let result = ServerAndConsumer::new(limit, present).perform_all(&actions);
             result.map_err(|problem| format!("limit {limit}, present {present}, {actions:?}: {problem}"))
         });
     }

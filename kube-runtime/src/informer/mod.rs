@@ -231,7 +231,7 @@ mod tests {
 
     /// Passes the watcher events `events`, between `Init` and `InitDone`, to an informer. Returns the types and versions
     /// of the events that the informer emits.
-    fn events_for(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
+    fn emitted_events(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
         let client = Client::new(kube_sim::Sim::new().service(), "default");
         let mut informer = Informer::<ConfigMap>::new(Api::all(client));
         let all = [Ok(Event::Init)].into_iter().chain(events).chain([Ok(Event::InitDone)]);
@@ -251,7 +251,7 @@ mod tests {
         let snapshot_and_relist_start =
             || vec![Ok(Event::InitApply(map_a("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
         let events_of_relist =
-            |rest: Vec<_>| events_for(snapshot_and_relist_start().into_iter().chain(rest).collect());
+            |rest: Vec<_>| emitted_events(snapshot_and_relist_start().into_iter().chain(rest).collect());
         let deleted = ["Added event 1", "Deleted event 2"];
         assert_eq!(events_of_relist(vec![Ok(Event::Delete(map_a("u", "2")))]), deleted);
         assert_eq!(
@@ -274,7 +274,7 @@ mod tests {
             vec![Ok(Event::Delete(map_a("u", "2"))), Ok(Event::InitApply(map_a("v", "3"))), Ok(Event::Init)]
         };
         let events_of_relist = |rest: Vec<_>| {
-            events_for(snapshot_and_relist_start().into_iter().chain(again()).chain(rest).collect())
+            emitted_events(snapshot_and_relist_start().into_iter().chain(again()).chain(rest).collect())
         };
         assert_eq!(events_of_relist(vec![]), ["Added event 1", "Deleted event 2"]);
         let added = ["Added event 1", "Deleted event 2", "Added event 3"];
@@ -294,13 +294,13 @@ mod tests {
     #[test]
     fn an_object_that_a_snapshot_contains_twice_is_added_once() {
         let events = vec![Ok(Event::InitApply(map_a("u", "1"))), Ok(Event::InitApply(map_a("u", "2")))];
-        assert_eq!(events_for(events), ["Added event 2"]);
+        assert_eq!(emitted_events(events), ["Added event 2"]);
     }
 
     #[test]
     fn no_event_is_emitted_for_an_object_that_is_deleted_during_the_first_snapshot() {
         let listed = || Ok(Event::InitApply(map_a("u", "1")));
-        assert!(events_for(vec![listed(), Ok(Event::Delete(map_a("u", "2")))]).is_empty());
-        assert!(events_for(vec![listed(), Err(undecodable_error(ObjectOrigin::Deleted))]).is_empty());
+        assert!(emitted_events(vec![listed(), Ok(Event::Delete(map_a("u", "2")))]).is_empty());
+        assert!(emitted_events(vec![listed(), Err(undecodable_error(ObjectOrigin::Deleted))]).is_empty());
     }
 }

@@ -91,8 +91,8 @@ pub enum InformerEnd {
     RuntimeShutDown,
 }
 
-/// The handle of the task that feeds the store. Each subscription, and each value that [`SharedInformer::hold`] returned,
-/// shares the handle. Dropping the last of these owners drops the handle, which aborts the task.
+/// The handle of the task that feeds the store. Each subscription, and each value that [`SharedInformer::hold_watch`]
+/// returned, shares the handle. Dropping the last of these owners drops the handle, which aborts the task.
 struct TaskHandle {
     abort_handle: AbortHandle,
     state: Arc<TaskState>,
@@ -182,14 +182,14 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
     ///
     /// Outside of a tokio runtime.
     pub fn subscribe(&self) -> Subscription<K> {
-        // Call `subscribe` before `hold`, which checks the task: a task that ends between the calls ends the streams of all
-        // subscribers, including this stream.
+        // Call `subscribe` before `hold_watch`, which checks the task: a task that ends between the calls ends the
+        // streams of all subscribers, including this stream.
         let changes = self.inner.store.subscribe();
-        changes.keep_alive(self.hold())
+        changes.keep_alive(self.hold_watch())
     }
 
     /// Starts the watch if it does not run. Dropping the returned value permits the watch to end.
-    pub(crate) fn hold(&self) -> Arc<dyn Any + Send + Sync> {
+    pub(crate) fn hold_watch(&self) -> Arc<dyn Any + Send + Sync> {
         let mut known = self.inner.lock_task();
         let running = known.upgrade().filter(|task| !task.state.ended.load(Ordering::SeqCst));
         let task = running.unwrap_or_else(|| {
@@ -236,23 +236,25 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
                 let mut slot = writer.lock_owned().await;
                 let Some(writer) = slot.take() else { return };
                 health.send_replace(Health::default());
-                Feed { deltas: Some(WatchedDeltas::new(writer, parts)), slot, state, health }.run().await;
+                StoreFeeder { deltas: Some(WatchedDeltas::new(writer, parts)), slot, state, health }
+                    .run()
+                    .await;
             }
         };
         TaskHandle { abort_handle: tokio::spawn(feed).abort_handle(), state, _informer: self.clone() }
     }
 }
 
-/// Feeds a store. Dropping a `Feed` closes the watch and returns the writer. If subscriptions still exist, their streams
-/// end.
-struct Feed<K: Resource + Send + Sync + 'static> {
+/// Feeds a store. Dropping a `StoreFeeder` closes the watch and returns the writer. If subscriptions still exist, their
+/// streams end.
+struct StoreFeeder<K: Resource + Send + Sync + 'static> {
     deltas: Option<WatchedDeltas<K>>,
     slot: OwnedMutexGuard<Option<Writer<K>>>,
     state: Arc<TaskState>,
     health: Arc<watch::Sender<Health>>,
 }
 
-impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Feed<K> {
+impl<K: Resource + DeserializeOwned + Send + Sync + 'static> StoreFeeder<K> {
     async fn run(mut self) {
         let Some(deltas) = &mut self.deltas else { return };
         // The writer passes the deltas to the subscribers.
@@ -273,7 +275,7 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Feed<K> {
     }
 }
 
-impl<K: Resource + Send + Sync + 'static> Drop for Feed<K> {
+impl<K: Resource + Send + Sync + 'static> Drop for StoreFeeder<K> {
     fn drop(&mut self) {
         let Some(deltas) = self.deltas.take() else { return };
         let mut writer = deltas.into_writer();
@@ -368,14 +370,14 @@ mod tests {
     use kube_sim::Sim;
     use std::time::Duration;
 
-    fn maps(sim: &Sim) -> Api<ConfigMap> {
+    fn config_maps(sim: &Sim) -> Api<ConfigMap> {
         Api::default_namespaced(Client::new(sim.service(), "default"))
     }
 
     #[tokio::test]
     async fn an_informer_whose_runtime_was_shut_down_starts_again_in_the_runtime_of_the_next_subscriber() {
         let sim = Sim::new();
-        let informer = SharedInformer::new(maps(&sim));
+        let informer = SharedInformer::new(config_maps(&sim));
         let other =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut first = {

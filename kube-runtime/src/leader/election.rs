@@ -2,7 +2,7 @@
 
 use super::config::{Config, JITTER_FACTOR};
 use super::fence::TermSender;
-use super::record::{ObservedLease, released_spec, taken_spec};
+use super::observed_lease::{ObservedLease, released_spec, taken_spec};
 use crate::controller::GateHandle;
 use crate::metrics::set_leader_metric;
 use crate::{random, time};
@@ -28,7 +28,7 @@ enum AttemptResult {
     /// This process holds the lease.
     Held,
     /// Another process holds the lease.
-    HeldByOther,
+    HeldByAnotherProcess,
 }
 
 /// The task of a candidate. Dropping the `Election` closes the gate and the fence.
@@ -79,12 +79,12 @@ impl Election {
                 Either::Right(_) => false,
             }
         };
-        self.end();
-        if is_stopped { self.release().await } else { Ok(()) }
+        self.end_candidacy();
+        if is_stopped { self.release_lease().await } else { Ok(()) }
     }
 
     /// Ends the candidacy: closes the fence and the gate, and sets the metric and the state.
-    fn end(&mut self) {
+    fn end_candidacy(&mut self) {
         set_leader_metric(&self.name, false);
         self.term.end();
         self.gate.close();
@@ -98,7 +98,7 @@ impl Election {
             let began = Instant::now();
             match timeout(renew_deadline, self.take_or_renew()).await {
                 Ok(Ok(AttemptResult::Held)) => break began,
-                Ok(Ok(AttemptResult::HeldByOther)) => {}
+                Ok(Ok(AttemptResult::HeldByAnotherProcess)) => {}
                 Ok(Err(error)) => self.log_failure("acquire", &error),
                 Err(_) => self.log_failure("acquire", &"the request timed out"),
             }
@@ -119,7 +119,7 @@ impl Election {
                     renewed = began;
                     self.term.extend(renewed + renew_deadline);
                 }
-                Ok(Ok(AttemptResult::HeldByOther)) => {
+                Ok(Ok(AttemptResult::HeldByAnotherProcess)) => {
                     let holder = self.observed.as_ref().and_then(ObservedLease::holder);
                     tracing::warn!(
                         lease = self.name,
@@ -152,7 +152,7 @@ impl Election {
         if let Some(known) = &self.observed
             && known.holder() == Some(&self.identity)
         {
-            match self.replace(&known.lease, self.taken_spec(Some(&known.lease))).await {
+            match self.replace_lease(&known.lease, self.taken_spec(Some(&known.lease))).await {
                 Ok(lease) => return Ok(self.record_held_lease(lease)),
                 Err(error) => tracing::debug!(%error, "reading the lease after a failed renewal"),
             }
@@ -165,13 +165,13 @@ impl Election {
         };
         let now = Instant::now();
         let observed = ObservedLease::new(lease, self.observed.as_ref(), now);
-        let is_free = !observed.is_held_by_other(&self.identity, &self.config, now);
+        let is_free = !observed.is_held_by_another_process(&self.identity, &self.config, now);
         let lease = observed.lease.clone();
         self.observed = Some(observed);
         if !is_free {
-            return Ok(AttemptResult::HeldByOther);
+            return Ok(AttemptResult::HeldByAnotherProcess);
         }
-        let lease = self.replace(&lease, self.taken_spec(Some(&lease))).await?;
+        let lease = self.replace_lease(&lease, self.taken_spec(Some(&lease))).await?;
         Ok(self.record_held_lease(lease))
     }
 
@@ -187,23 +187,23 @@ impl Election {
     }
 
     /// Writes `spec` to the lease. Fails with a conflict if the lease has changed since `before`.
-    async fn replace(&self, before: &Lease, spec: LeaseSpec) -> Result<Lease, Error> {
+    async fn replace_lease(&self, before: &Lease, spec: LeaseSpec) -> Result<Lease, Error> {
         let lease = Lease { spec: Some(spec), ..before.clone() };
         self.leases.replace(&self.name, &PostParams::default(), &lease).await
     }
 
     /// Releases the lease if this process holds it.
-    async fn release(&self) -> Result<(), Error> {
+    async fn release_lease(&self) -> Result<(), Error> {
         let limit = self.config.renew_deadline;
         let releasing = async {
             loop {
-                // Read the lease each time: a cancelled write may have taken effect.
+                // Read the lease in each attempt: the server may still apply a renewal that `run` cancelled.
                 let Some(lease) = self.leases.get_opt(&self.name).await? else { return Ok(()) };
                 let spec = lease.spec.clone().unwrap_or_default();
                 if spec.holder_identity.as_ref() != Some(&self.identity) {
                     return Ok(());
                 }
-                match self.replace(&lease, released_spec(&spec, time::now())).await {
+                match self.replace_lease(&lease, released_spec(&spec, time::now())).await {
                     Err(error) if error.is_conflict() => sleep(self.config.retry_period / 10).await,
                     result => return result.map(drop),
                 }
@@ -220,6 +220,6 @@ impl Election {
 
 impl Drop for Election {
     fn drop(&mut self) {
-        self.end();
+        self.end_candidacy();
     }
 }

@@ -1,12 +1,12 @@
 //! Leader election by a `Lease`: of several processes, at most one is the leader.
 //!
-//! `record` decides, without IO, whether a lease is free and what to write to it. `election` sends the requests, and
-//! `fence` refuses writes of a process that may no longer be the leader.
+//! `observed_lease` decides, without IO, whether a lease is free and what to write to it. `election` sends the requests,
+//! and `fence` refuses writes of a process that may no longer be the leader.
 
 mod config;
 mod election;
 mod fence;
-mod record;
+mod observed_lease;
 
 pub use config::{Config, InvalidConfig};
 pub use fence::{NotLeader, is_fenced};

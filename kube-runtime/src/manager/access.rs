@@ -2,7 +2,7 @@
 //! verdicts. Only the module `review` may send the reviews.
 
 use super::review::{ReviewError, access_spec, authenticate, authorize};
-use super::server::answer;
+use super::server::build_response;
 use crate::log_limit::LogLimit;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -48,7 +48,7 @@ impl AccessFilter {
 
     /// Checks that the user of the request's bearer token may use `verb` on `path`. The error is the reason of the
     /// refusal.
-    async fn check(&self, headers: &HeaderMap, verb: &str, path: &str) -> Result<(), Refusal> {
+    async fn check_access(&self, headers: &HeaderMap, verb: &str, path: &str) -> Result<(), Refusal> {
         let token = bearer_token(headers).ok_or(Refusal::Unauthenticated)?;
         let user = self.find_user(token).await.map_err(Refusal::AuthenticationFailed)?;
         let user = user.ok_or(Refusal::Unauthenticated)?;
@@ -78,7 +78,7 @@ impl AccessFilter {
             Refusal::AuthenticationFailed(error) => (None, error),
             Refusal::AuthorizationFailed(user, error) => (Some(user), error),
         };
-        let permit = self.log.lock().unwrap_or_else(PoisonError::into_inner).permit();
+        let permit = self.log.lock().unwrap_or_else(PoisonError::into_inner).permit_message();
         let Some(suppressed) = permit else { return };
         match user {
             None => tracing::warn!(suppressed, "cannot authenticate a request to the manager: {error}"),
@@ -108,14 +108,14 @@ impl fmt::Debug for AccessFilter {
 }
 
 /// Passes a request to its handler if its user has permission; otherwise answers with the refusal.
-pub(super) async fn filter(
+pub(super) async fn filter_request(
     State(access): State<Arc<AccessFilter>>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
     let verb = request.method().as_str().to_ascii_lowercase();
     // The check and the router both use the percent-encoded path, so another encoding of a path matches no route.
-    match access.check(request.headers(), &verb, request.uri().path()).await {
+    match access.check_access(request.headers(), &verb, request.uri().path()).await {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
             access.log_failed_review(&refusal);
@@ -153,7 +153,7 @@ impl Refusal {
             }
         };
         let plain = (CONTENT_TYPE, "text/plain; charset=utf-8");
-        let mut response = answer(status, [plain, (CACHE_CONTROL, "no-store")], text + "\n");
+        let mut response = build_response(status, [plain, (CACHE_CONTROL, "no-store")], text + "\n");
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

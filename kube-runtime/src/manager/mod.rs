@@ -1,15 +1,15 @@
 //! `Manager`: runs the controllers, caches and tasks of a program, its leader election and its HTTP server.
 //!
-//! `run` starts and stops the parts in order, `server` answers requests, `page` renders the status page, and `recorder`
-//! installs the recorder of metrics. `access` authenticates and authorizes requests. Only `run` may start tasks. The
-//! exception is the task of the election, which waits until `run` calls `Candidacy::begin`.
+//! `run` starts and stops the parts in order, `server` answers requests, `page` renders the status page, and
+//! `metrics_recorder` installs the recorder of metrics. `access` authenticates and authorizes requests. Only `run` may
+//! start tasks. The exception is the task of the election, which waits until `run` calls `Candidacy::begin`.
 
 mod access;
 mod checks;
 mod error;
+mod metrics_recorder;
 mod page;
 mod parts;
-mod recorder;
 mod review;
 mod run;
 mod server;
@@ -345,7 +345,7 @@ impl Manager {
 
     /// Adds a cache, or merges it into the cache with the same store.
     fn add_cache(&mut self, cache: ManagedStore) {
-        match self.caches.iter_mut().find(|known| known.is_same_as(&cache)) {
+        match self.caches.iter_mut().find(|known| known.has_same_store_as(&cache)) {
             Some(known) => known.merge(cache),
             None => self.caches.push(cache),
         }

@@ -19,14 +19,14 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 /// A value that keeps the watch of an informer running. Dropping the value permits the watch to end.
-pub(super) type Hold = Arc<dyn Any + Send + Sync>;
+pub(super) type WatchHold = Arc<dyn Any + Send + Sync>;
 
 /// A type-erased handle to the store of an informer or a controller.
 pub(super) struct ManagedStore {
     pub(super) name: String,
     address: usize,
     /// Starts the watch of an informer; `None` for the store of a controller.
-    pub(super) hold: Option<Box<dyn Fn() -> Hold + Send + Sync>>,
+    pub(super) hold_watch: Option<Box<dyn Fn() -> WatchHold + Send + Sync>>,
     pub(super) overview: Arc<dyn Fn() -> Overview + Send + Sync>,
     pub(super) ready: watch::Receiver<bool>,
     /// Whether the watch of an informer works; `None` for the store of a controller.
@@ -36,7 +36,14 @@ pub(super) struct ManagedStore {
 impl ManagedStore {
     fn of_store<K: Send + Sync + 'static>(name: String, store: Store<K>) -> Self {
         let (address, ready) = (store.address(), store.readiness());
-        Self { name, address, hold: None, overview: Arc::new(move || store.overview()), ready, health: None }
+        Self {
+            name,
+            address,
+            hold_watch: None,
+            overview: Arc::new(move || store.overview()),
+            ready,
+            health: None,
+        }
     }
 
     /// The store of a shared informer.
@@ -47,7 +54,7 @@ impl ManagedStore {
         let cache = Self::of_store(informer.resource_url().to_owned(), informer.store());
         let informer = informer.clone();
         let health = Some(informer.health());
-        Self { hold: Some(Box::new(move || informer.hold())), health, ..cache }
+        Self { hold_watch: Some(Box::new(move || informer.hold_watch())), health, ..cache }
     }
 
     /// The store of a controller's own kind.
@@ -66,14 +73,14 @@ impl ManagedStore {
     }
 
     /// Whether this cache and `other` have the same store.
-    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+    pub(super) fn has_same_store_as(&self, other: &Self) -> bool {
         self.address == other.address
     }
 
     /// If this cache has no watch, takes the watch, the name and the health of `other`, which has the same store.
     pub(super) fn merge(&mut self, other: Self) {
-        if self.hold.is_none() && other.hold.is_some() {
-            (self.name, self.hold, self.health) = (other.name, other.hold, other.health);
+        if self.hold_watch.is_none() && other.hold_watch.is_some() {
+            (self.name, self.hold_watch, self.health) = (other.name, other.hold_watch, other.health);
         }
     }
 }
@@ -91,7 +98,7 @@ impl CacheCheck {
     }
 
     /// Whether this check and `other` are about the same store.
-    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+    pub(super) fn has_same_store_as(&self, other: &Self) -> bool {
         self.ready.same_channel(&other.ready)
     }
 
@@ -187,7 +194,7 @@ impl ManagedController {
             let mut limit = LogLimit::new(MAX_LOGGED_FAILURES_PER_MINUTE, Duration::from_secs(60));
             let log = move |result: Result<_, ControllerError<E>>| {
                 if let Err(error) = result
-                    && let Some(suppressed) = limit.permit()
+                    && let Some(suppressed) = limit.permit_message()
                 {
                     if suppressed > 0 {
                         tracing::warn!(

@@ -1,8 +1,8 @@
 //! Starts the parts of a manager, waits for a reason to stop, and stops the parts in order.
 
-use super::parts::{Candidacy, Hold, ManagedStore, Task, log_failures};
+use super::parts::{Candidacy, ManagedStore, Task, WatchHold, log_failures};
 use super::server::{Endpoint, ServerState};
-use super::{Error, Manager, recorder};
+use super::{Error, Manager, metrics_recorder};
 use crate::controller::wait_for_signal;
 use crate::informer::InformerEnd;
 use crate::leader::Leadership;
@@ -60,17 +60,17 @@ impl Manager {
     pub async fn run(mut self) -> Result<(), Error> {
         // Install a recorder only if `/metrics` serves its samples. A needless recorder would keep its samples in
         // memory, and would prevent the program from installing its own recorder.
-        let recorder = self.listeners.needs_recorder().then(recorder::get_or_install).transpose()?;
+        let recorder = self.listeners.needs_recorder().then(metrics_recorder::get_or_install).transpose()?;
         let state = Arc::new(self.take_server_state(recorder.clone()));
         let mut server = Server::start(self.listeners, &state, recorder)?;
         let mut webhooks = std::mem::take(&mut self.webhooks).start()?;
 
-        let mut shutdown = Shutdown::new(self.shutdown);
+        let mut shutdown = ShutdownListener::new(self.shutdown);
         let (mut holds, mut ready, mut informers) =
-            (Vec::<Hold>::new(), Vec::new(), InformerTasks::default());
+            (Vec::<WatchHold>::new(), Vec::new(), InformerTasks::default());
         for cache in self.caches {
-            let Some(hold) = cache.hold else { continue };
-            holds.push(hold());
+            let Some(hold_watch) = cache.hold_watch else { continue };
+            holds.push(hold_watch());
             ready.push(cache.ready);
             if let Some(health) = cache.health {
                 informers.0.spawn(log_failures(cache.name, health));
@@ -135,7 +135,7 @@ impl Manager {
         webhooks.stop().await;
         server.endpoints.stop().await;
         let lease = leadership.as_ref().map(|(_, lease)| lease.clone()).unwrap_or_default();
-        let released = release(leadership).await;
+        let released = release_lease(leadership).await;
         match stop {
             StopReason::Requested => released,
             stop => stop.into_result(lease),
@@ -149,7 +149,7 @@ impl Manager {
         });
         let mut cache_checks: Vec<_> = self.caches.iter().map(ManagedStore::ready_check).collect();
         for check in self.controllers.iter_mut().flat_map(|controller| controller.awaited.drain(..)) {
-            if !cache_checks.iter().any(|known| known.is_same_as(&check)) {
+            if !cache_checks.iter().any(|known| known.has_same_store_as(&check)) {
                 cache_checks.push(check);
             }
         }
@@ -179,20 +179,20 @@ async fn end_tasks(tasks: &mut JoinSet<()>) {
 }
 
 /// Releases the lease, if there is an election.
-async fn release(leadership: Option<(Leadership, String)>) -> Result<(), Error> {
+async fn release_lease(leadership: Option<(Leadership, String)>) -> Result<(), Error> {
     let Some((leadership, lease)) = leadership else { return Ok(()) };
     leadership.release().await.map_err(|source| Error::Release { lease, source })
 }
 
 /// Waits for the signals, or the trigger, that request the shutdown of the manager.
-struct Shutdown {
+struct ShutdownListener {
     trigger: BoxFuture<'static, ()>,
     /// Completes at the second signal. Never completes if the caller's trigger replaces the signals. Must be polled
     /// together with `trigger`, because it must count the first signal.
     second: BoxFuture<'static, ()>,
 }
 
-impl Shutdown {
+impl ShutdownListener {
     /// If `trigger` is not `None`, it replaces the signals.
     fn new(trigger: Option<BoxFuture<'static, ()>>) -> Self {
         match trigger {
@@ -297,7 +297,7 @@ impl Server {
             endpoints.start(connections);
         }
         if let Some(recorder) = recorder {
-            upkeep.spawn(recorder::run_upkeep(recorder));
+            upkeep.spawn(metrics_recorder::run_upkeep(recorder));
         }
         Ok(Self { endpoints, _upkeep: upkeep })
     }

@@ -2,7 +2,7 @@
 //! (see `access`) sends requests to the API server, to find out whether a client has permission.
 
 use super::Error;
-use super::access::{AccessFilter, filter};
+use super::access::{AccessFilter, filter_request};
 use super::checks::{Checks, Report};
 use super::page::{self, ElectionState, PageContent};
 use super::parts::CacheCheck;
@@ -166,7 +166,9 @@ fn router(state: Arc<ServerState>, access: Option<Arc<AccessFilter>>) -> Router 
         Router::new().route("/", get(status_page)).route("/metrics", get(metrics)).with_state(state.clone());
     if let Some(access) = access {
         // Set a fallback before the layer, so that the filter also covers unknown paths.
-        content = content.fallback(async || StatusCode::NOT_FOUND).layer(from_fn_with_state(access, filter));
+        content = content
+            .fallback(async || StatusCode::NOT_FOUND)
+            .layer(from_fn_with_state(access, filter_request));
     }
     content.merge(probe_router(state))
 }
@@ -182,7 +184,7 @@ async fn metrics(State(state): State<Arc<ServerState>>) -> Response<Body> {
         Ok(metrics) => (StatusCode::OK, metrics),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "rendering the metrics panicked\n".to_owned()),
     };
-    answer(status, [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")], metrics)
+    build_response(status, [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")], metrics)
 }
 
 async fn healthz(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery) -> Response<Body> {
@@ -208,7 +210,7 @@ fn probe_answer(probe: &str, report: &Report, query: Option<&str>) -> Response<B
         format!("{}{probe} check {outcome}\n", report.lines)
     };
     let plain = (CONTENT_TYPE, "text/plain; charset=utf-8");
-    answer(status, [plain, (CACHE_CONTROL, "no-store")], text)
+    build_response(status, [plain, (CACHE_CONTROL, "no-store")], text)
 }
 
 async fn status_page(State(state): State<Arc<ServerState>>) -> Response<Body> {
@@ -219,11 +221,11 @@ async fn status_page(State(state): State<Arc<ServerState>>) -> Response<Body> {
         (CACHE_CONTROL, "no-store"),
         (CONTENT_SECURITY_POLICY, policy),
     ];
-    answer(StatusCode::OK, headers, html)
+    build_response(StatusCode::OK, headers, html)
 }
 
 /// Creates an answer. Panics if a header value is invalid.
-pub(super) fn answer<const N: usize>(
+pub(super) fn build_response<const N: usize>(
     status: StatusCode,
     headers: [(HeaderName, &'static str); N],
     body: String,

@@ -41,7 +41,7 @@ pub(crate) struct ControllerMetrics<K> {
     workers: usize,
     /// `None` before the first use, because a program may install its recorder after it creates the controller.
     #[cfg(feature = "metrics")]
-    handles: Option<Box<Handles>>,
+    handles: Option<Box<MetricHandles>>,
     /// The time at which each waiting key became or becomes ready.
     #[cfg(feature = "metrics")]
     ready_at: HashMap<K, Instant>,
@@ -54,7 +54,7 @@ pub(crate) struct ControllerMetrics<K> {
 
 /// The handles to the metrics, which the recorder has registered.
 #[cfg(feature = "metrics")]
-struct Handles {
+struct MetricHandles {
     depth: Gauge,
     adds: Counter,
     retries: Counter,
@@ -74,7 +74,7 @@ struct Handles {
 }
 
 #[cfg(feature = "metrics")]
-impl Handles {
+impl MetricHandles {
     fn new(name: &str, workers: usize) -> Self {
         let name = || name.to_owned();
         metrics::gauge!("controller_runtime_max_concurrent_reconciles", "controller" => name())
@@ -115,8 +115,8 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         }
     }
 
-    fn handles(&mut self) -> &Handles {
-        self.handles.get_or_insert_with(|| Box::new(Handles::new(&self.name, self.workers)))
+    fn metric_handles(&mut self) -> &MetricHandles {
+        self.handles.get_or_insert_with(|| Box::new(MetricHandles::new(&self.name, self.workers)))
     }
 
     /// Records that a key was added to the queue, and becomes ready after `wait`.
@@ -127,14 +127,14 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
             Entry::Occupied(mut known) => *known.get_mut() = at.min(*known.get()),
             Entry::Vacant(entry) => {
                 entry.insert(at);
-                self.handles().adds.increment(1);
+                self.metric_handles().adds.increment(1);
             }
         }
     }
 
     /// Counts a key that is queued again after a failure.
     pub(crate) fn count_retry(&mut self) {
-        self.handles().retries.increment(1);
+        self.metric_handles().retries.increment(1);
     }
 
     /// Records that a key left the queue without a reconcile.
@@ -151,7 +151,7 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
     pub(crate) fn record_reconcile_start(&mut self, key: &K) {
         let now = Instant::now();
         if let Some(at) = self.ready_at.remove(key) {
-            self.handles().queue_duration.record(now.saturating_duration_since(at).as_secs_f64());
+            self.metric_handles().queue_duration.record(now.saturating_duration_since(at).as_secs_f64());
         }
         self.started.insert(key.clone(), now);
     }
@@ -160,7 +160,7 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
     pub(crate) fn record_reconcile_end(&mut self, key: &K, outcome: Outcome) {
         let Some(began) = self.started.remove(key) else { return };
         let seconds = began.elapsed().as_secs_f64();
-        let handles = self.handles();
+        let handles = self.metric_handles();
         handles.work_duration.record(seconds);
         handles.reconcile_time.record(seconds);
         let result = match outcome {
@@ -183,18 +183,18 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
     }
 
     /// Sets the gauges to the numbers of ready keys and of in-flight reconciles.
-    pub(crate) fn set_load(&mut self, ready: usize, running: usize) {
-        let handles = self.handles();
+    pub(crate) fn set_load_gauges(&mut self, ready: usize, running: usize) {
+        let handles = self.metric_handles();
         handles.depth.set(gauge_value(ready));
         handles.active_workers.set(gauge_value(running));
     }
 
     /// Sets the gauges to the total and the longest duration of the in-flight reconciles.
-    pub(crate) fn set_durations(&mut self) {
+    pub(crate) fn set_duration_gauges(&mut self) {
         let seconds = self.started.values().map(|began| began.elapsed().as_secs_f64());
         let (total, longest) =
             seconds.fold((0.0, 0.0_f64), |(total, longest), seconds| (total + seconds, longest.max(seconds)));
-        let handles = self.handles();
+        let handles = self.metric_handles();
         handles.unfinished_work.set(total);
         handles.longest_running.set(longest);
     }
@@ -231,9 +231,9 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
 
     pub(crate) fn record_reconcile_end(&mut self, _: &K, _: Outcome) {}
 
-    pub(crate) fn set_load(&mut self, _: usize, _: usize) {}
+    pub(crate) fn set_load_gauges(&mut self, _: usize, _: usize) {}
 
-    pub(crate) fn set_durations(&mut self) {}
+    pub(crate) fn set_duration_gauges(&mut self) {}
 
     pub(crate) fn count_problem(&self, _: &'static str) {}
 }

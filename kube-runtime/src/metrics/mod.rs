@@ -11,6 +11,6 @@ mod webhook;
 
 pub(crate) use controller::{ControllerMetrics, Outcome};
 pub(crate) use leader::set_leader_metric;
-pub(crate) use watch::{Size, WatchMetrics, count_large_mapping};
+pub(crate) use watch::{ObjectsAndBytes, WatchMetrics, count_large_mapping};
 #[cfg(feature = "webhook")]
 pub(crate) use webhook::WebhookRequestMetrics;

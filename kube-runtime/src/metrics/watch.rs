@@ -8,7 +8,7 @@ use {std::sync::Arc, tokio::time::Instant};
 
 /// The number of objects of a collection, and the size of their texts in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Size {
+pub(crate) struct ObjectsAndBytes {
     pub(crate) objects: u64,
     pub(crate) bytes: u64,
 }
@@ -47,17 +47,17 @@ impl WatchMetrics {
 
     /// Records the start of a list: the request for a streaming list, or for the first page of a paged list.
     pub(crate) fn record_list_start(&mut self) {
-        self.begin(OperationKind::List);
+        self.begin_operation(OperationKind::List);
         metrics::counter!("reflector_lists_total", "name" => self.name.clone()).increment(1);
     }
 
     /// Records the start of a watch: the request for a watch, or the end of the initial events of a streaming list.
     pub(crate) fn record_watch_start(&mut self) {
-        self.begin(OperationKind::Watch);
+        self.begin_operation(OperationKind::Watch);
         metrics::counter!("reflector_watches_total", "name" => self.name.clone()).increment(1);
     }
 
-    fn begin(&mut self, kind: OperationKind) {
+    fn begin_operation(&mut self, kind: OperationKind) {
         self.record_operation_end();
         self.operation = Some(Operation { kind, began: Instant::now(), items: 0 });
     }
@@ -122,7 +122,7 @@ impl WatchMetrics {
 
     /// Changes this watcher's part of the gauges from `from` to `to`. The value of each gauge is the sum over all watchers
     /// of the collection.
-    pub(crate) fn change_size(&self, from: Size, to: Size) {
+    pub(crate) fn record_size_change(&self, from: ObjectsAndBytes, to: ObjectsAndBytes) {
         if from == to {
             return;
         }
@@ -193,7 +193,7 @@ impl WatchMetrics {
 
     pub(crate) fn count_undecodable_object(&self) {}
 
-    pub(crate) fn change_size(&self, _: Size, _: Size) {}
+    pub(crate) fn record_size_change(&self, _: ObjectsAndBytes, _: ObjectsAndBytes) {}
 
     pub(crate) fn count_exceeded_budget(&self) {}
 

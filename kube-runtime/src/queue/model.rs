@@ -57,7 +57,7 @@ impl Model {
         self.start + Duration::from_secs(seconds)
     }
 
-    fn want(&mut self, key: &'static str, wanted: ModelRequest) {
+    fn record_wanted(&mut self, key: &'static str, wanted: ModelRequest) {
         let merged = wanted.merge(self.wanted.get(key).copied());
         self.wanted.insert(key, merged);
     }
@@ -69,11 +69,11 @@ impl Model {
         self.queue.add(key, Request { due, priority: Priority::new(wanted.priority), cause: () });
         match self.running.get_mut(key) {
             Some(running) => running.again = Some(wanted.merge(running.again)),
-            None => self.want(key, wanted),
+            None => self.record_wanted(key, wanted),
         }
     }
 
-    fn take(&mut self) -> Result<(), String> {
+    fn take_key(&mut self) -> Result<(), String> {
         let due: Vec<_> = self.wanted.iter().filter(|(_, wanted)| wanted.due <= self.now).collect();
         let highest = due.iter().map(|(_, wanted)| wanted.priority).max();
         let Some((key, _, failures)) = self.queue.take_key(self.at(self.now)) else {
@@ -98,7 +98,7 @@ impl Model {
     }
 
     /// Ends the processing of a key with a random result.
-    fn end(&mut self, key: &'static str, random: &mut Rng) {
+    fn end_processing(&mut self, key: &'static str, random: &mut Rng) {
         let Some(KeyInProcess { again, is_forgotten, priority }) = self.running.remove(key) else { return };
         let now = self.at(self.now);
         let next = match random.u8(0..3) {
@@ -125,7 +125,7 @@ impl Model {
         };
         let next = next.filter(|_| !is_forgotten).map(|wait| ModelRequest { due: self.now + wait, priority });
         if let Some(wanted) = again.map(|again| again.merge(next)).or(next) {
-            self.want(key, wanted);
+            self.record_wanted(key, wanted);
         }
     }
 
@@ -138,13 +138,13 @@ impl Model {
         }
     }
 
-    fn run(&mut self, random: &mut Rng) -> Result<(), String> {
+    fn run_random_operations(&mut self, random: &mut Rng) -> Result<(), String> {
         for _ in 0..random.usize(1..60) {
             let key = KEYS[random.usize(0..KEYS.len())];
             match random.u8(0..12) {
                 0..=3 => self.add(key, random),
-                4..=6 => self.take()?,
-                7..=9 => self.end(key, random),
+                4..=6 => self.take_key()?,
+                7..=9 => self.end_processing(key, random),
                 10 => self.forget(key),
                 _ => self.now += random.u64(0..4),
             }
@@ -154,13 +154,13 @@ impl Model {
         loop {
             for key in KEYS {
                 if self.running.remove(key).is_some_and(|running| running.again.is_some()) {
-                    self.want(key, ModelRequest { due: 0, priority: 0 });
+                    self.record_wanted(key, ModelRequest { due: 0, priority: 0 });
                 }
                 self.queue.finish(&key, None);
                 self.failures.remove(key);
             }
-            // Take the key from the queue itself: `Model::take` would check the priorities, and the model does not have the
-            // priorities of keys that were added again.
+            // Take the key from the queue itself: `Model::take_key` would check the priorities, and the model does not have
+            // the priorities of keys that were added again.
             let Some((key, ..)) = self.queue.take_key(self.at(self.now)) else { break };
             self.wanted.remove(key).ok_or_else(|| format!("{key} was not wanted"))?;
         }
@@ -174,5 +174,5 @@ impl Model {
 
 #[test]
 fn model_each_requested_key_is_processed_when_it_is_due_and_never_twice_at_once() {
-    check_model(|random| Model::new().run(random));
+    check_model(|random| Model::new().run_random_operations(random));
 }

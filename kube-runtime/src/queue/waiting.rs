@@ -1,4 +1,4 @@
-//! `WaitingKeys`: the ready keys and the delayed keys of a work queue, in the order of their processing.
+//! `WaitingKeys`: the keys of a work queue that wait to be processed. Keys are ready, or delayed until their due time.
 
 use super::entries::Slot;
 use super::lanes::Lanes;

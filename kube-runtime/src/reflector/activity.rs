@@ -15,7 +15,7 @@ pub(super) struct Activity {
 
 impl Activity {
     /// Records the resource version that the source has reached, and the time if this version is new.
-    pub(super) fn record(&mut self, version: Option<&str>) {
+    pub(super) fn record_version(&mut self, version: Option<&str>) {
         if self.version.as_deref() != version {
             self.version = version.map(ToOwned::to_owned);
             #[cfg(feature = "manager")]

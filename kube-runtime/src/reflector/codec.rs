@@ -2,9 +2,9 @@
 
 use super::cache::Cache;
 use super::compression::Compression;
-use super::own_fields::OwnFields;
+use super::missing_fields::MissingFieldsDetector;
 use super::packing::Batch;
-use super::page::{Encoded, Packed};
+use super::page::{EncodedObject, Packed};
 use super::wire_object::WireObject;
 use crate::watcher::{Storable, type_name_of};
 use foldhash::quality::RandomState;
@@ -29,7 +29,8 @@ use tokio::task::JoinHandle;
 pub enum Check {
     /// The text is valid JSON, or Protobuf that converts to JSON. The object may fail to decode when it is read.
     Syntax,
-    /// The object decodes. If the type does not have a field, only the brackets in the value of the field are checked.
+    /// The text decodes as the type of the store. In the value of a field that the type does not declare, only the
+    /// brackets are checked.
     Decode,
 }
 
@@ -45,7 +46,7 @@ pub(super) struct Codec<K> {
     /// The decoder of the texts of the store; set when a watcher feeds the store with texts.
     decoder: OnceLock<TextDecoder<K>>,
     pub(super) check: Check,
-    own_fields: OwnFields,
+    missing_fields: MissingFieldsDetector,
     pub(super) compression: Compression,
     cache: Mutex<Cache<K>>,
     /// Hashes uids and resource versions; see [`hash_of_identity`](Codec::hash_of_identity) and
@@ -71,7 +72,7 @@ impl<K> Codec<K> {
             },
             decoder: OnceLock::new(),
             check: default_check::<K>(),
-            own_fields: OwnFields::default(),
+            missing_fields: MissingFieldsDetector::default(),
             compression: Compression::default(),
             cache: Mutex::new(Cache::new(256)),
             identity: RandomState::default(),
@@ -151,7 +152,7 @@ impl<K> Codec<K> {
         let encoded = packed.encoded();
         self.compression.decompress(&encoded, |json| {
             self.compression.compress(json, |bytes, method| {
-                Packed::on_own_page(packed.key(), Encoded { bytes, method, ..encoded })
+                Packed::on_own_page(packed.key(), EncodedObject { bytes, method, ..encoded })
             })
         })?
     }
@@ -185,7 +186,7 @@ impl<K> Codec<K> {
         let identity = self.hash_of_identity(uid, version);
         let uid = uid.map(|uid| self.hash_of_uid(uid));
         self.compression.compress(json, |bytes, method| {
-            Packed::on_own_page(key, Encoded { bytes, length, method, identity, uid })
+            Packed::on_own_page(key, EncodedObject { bytes, length, method, identity, uid })
         })
     }
 }
@@ -222,31 +223,31 @@ impl<K: Storable> Codec<K> {
 
 impl<K: Storable> Codec<K> {
     /// Checks an object, and packs the text that the server sent. With [`Check::Decode`], if `K` lacks many fields of the
-    /// objects, packs the JSON that `K` serializes instead; see [`OwnFields`].
+    /// objects, packs the JSON that `K` serializes instead; see [`MissingFieldsDetector`].
     fn pack_raw(&self, raw: &RawObject<'_>) -> serde_json::Result<WireObject> {
         if self.check == Check::Syntax {
-            return self.pack_raw_text(raw, raw.json);
+            return self.pack_text_of_raw_object(raw, raw.json);
         }
         let object = self.decode_text(raw.json)?;
-        if !self.own_fields.may_lack_fields() {
-            return self.pack_raw_text(raw, raw.json);
+        if !self.missing_fields.may_lack_fields() {
+            return self.pack_text_of_raw_object(raw, raw.json);
         }
         self.compression.with_buffer(|json| {
             // `Serialize` is user code: a panic must not end the list or the watch.
             let encoded = catch_unwind(AssertUnwindSafe(|| (self.encode)(&object, json).is_ok()));
             let is_encoded = encoded.unwrap_or_default();
             if is_encoded {
-                self.own_fields.record(raw.json.len(), json.len());
+                self.missing_fields.record_sizes(raw.json.len(), json.len());
             }
             let stores_serialized = is_encoded
-                && self.own_fields.lacks_fields()
+                && self.missing_fields.lacks_fields()
                 && catch_unwind(AssertUnwindSafe(|| self.check_round_trip(json)))
                     .is_ok_and(|survives| survives.is_some());
-            self.pack_raw_text(raw, if stores_serialized { json } else { raw.json })
+            self.pack_text_of_raw_object(raw, if stores_serialized { json } else { raw.json })
         })
     }
 
-    fn pack_raw_text(&self, raw: &RawObject<'_>, json: &[u8]) -> serde_json::Result<WireObject> {
+    fn pack_text_of_raw_object(&self, raw: &RawObject<'_>, json: &[u8]) -> serde_json::Result<WireObject> {
         let packed = self.pack_text(
             (&raw.namespace, &raw.name),
             raw.uid.as_deref(),

@@ -1,7 +1,7 @@
 //! `Storage`: the storage format of a store.
 
 use super::codec::{Check, Codec};
-use super::modify::Modify;
+use super::modifier::Modifier;
 use kube_client::Resource;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
@@ -17,14 +17,14 @@ use std::fmt;
 /// ```
 pub struct Storage<K> {
     pub(super) codec: Option<Codec<K>>,
-    pub(super) modify: Modify<K>,
+    pub(super) modify: Modifier<K>,
 }
 
 impl<K> Storage<K> {
     /// Stores typed objects. A read does not decode an object. A typical pod takes about 30 KiB of memory.
     #[must_use]
     pub fn typed() -> Self {
-        Self { codec: None, modify: Modify::default() }
+        Self { codec: None, modify: Modifier::default() }
     }
 
     /// Stores objects as compressed JSON and decodes them at each read, except for objects in a cache of recent reads.
@@ -65,7 +65,7 @@ impl<K> Storage<K> {
     where
         K: Resource + Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        Self { codec: Some(Codec::new()), modify: Modify::default() }
+        Self { codec: Some(Codec::new()), modify: Modifier::default() }
     }
 
     /// Sets how a compact store checks an object before it keeps the text of the object. No effect on typed storage.
@@ -148,7 +148,7 @@ impl<K> Storage<K> {
     /// ```
     #[must_use]
     pub fn modify(mut self, modify: impl Fn(&mut K) + Send + Sync + 'static) -> Self {
-        self.modify = Modify::new(modify);
+        self.modify = Modifier::new(modify);
         self
     }
 

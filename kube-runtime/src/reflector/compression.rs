@@ -6,7 +6,7 @@
 #[cfg(feature = "zstd")]
 mod zstd;
 
-use super::page::Encoded;
+use super::page::EncodedObject;
 use lz4rip_decode::decompress_into_with_dict;
 use lz4rip_encode::{DictCompressorN, get_maximum_output_size};
 use std::fmt;
@@ -135,8 +135,12 @@ impl Compression {
 
     /// Decompresses an object, and passes its text to `read`. Returns `None` if the compressed bytes are corrupt, or if
     /// zstd gets no memory.
-    pub(super) fn decompress<T>(&self, encoded: &Encoded<'_>, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        let Encoded { bytes, length, method, .. } = encoded;
+    pub(super) fn decompress<T>(
+        &self,
+        encoded: &EncodedObject<'_>,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Option<T> {
+        let EncodedObject { bytes, length, method, .. } = encoded;
         if *method == Method::Plain {
             return Some(read(bytes));
         }

@@ -170,7 +170,7 @@ impl<K: Storable> Delta<K> {
     }
 
     /// The new state; for a deletion, the old state.
-    pub(super) fn any_state(&self) -> Option<&StoredObject<K>> {
+    pub(super) fn new_or_old_state(&self) -> Option<&StoredObject<K>> {
         self.new.as_ref().or(self.old.as_ref())
     }
 
@@ -186,7 +186,7 @@ impl<K: Storable> Delta<K> {
 
     /// Namespace and name of the object. The namespace of a cluster-scoped object is empty. Does not decode.
     pub fn key(&self) -> (&str, &str) {
-        self.any_state().map_or(("", ""), Keyed::key)
+        self.new_or_old_state().map_or(("", ""), Keyed::key)
     }
 }
 

@@ -80,7 +80,7 @@ impl<K> Inner<K> {
     /// Calls the user's function and returns its values. Returns no values if the function panics.
     fn call_user_function(&self, values_of: impl FnOnce() -> Vec<String>) -> Vec<String> {
         catch_unwind(AssertUnwindSafe(values_of)).unwrap_or_else(|_| {
-            if let Some(suppressed) = lock(&self.panic_log).permit() {
+            if let Some(suppressed) = lock(&self.panic_log).permit_message() {
                 tracing::error!(
                     suppressed,
                     "the function of an index panicked: the index does not contain the object"
@@ -98,18 +98,23 @@ impl<K> Inner<K> {
 impl<K: Resource> Inner<K> {
     /// Replaces the values of the object with this key. `object` returns the state of the object, or `None` if the
     /// object was deleted.
-    fn set(&self, key: (&str, &str), object: impl FnOnce() -> Option<Arc<K>>, values: Vec<String>) {
+    fn replace_values(
+        &self,
+        key: (&str, &str),
+        object: impl FnOnce() -> Option<Arc<K>>,
+        values: Vec<String>,
+    ) {
         let object = if self.is_typed { object().map(ObjectOrKey::Object) } else { None };
         let object = object.unwrap_or_else(|| ObjectOrKey::from_key(key));
-        self.entries.write().unwrap_or_else(PoisonError::into_inner).set(object, values);
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).replace_object(object, values);
     }
 }
 
 impl<K: Resource + Send + Sync> ObservingIndex<K> for Inner<K> {
-    fn apply(&self, deltas: &[Delta<K>]) {
+    fn apply_deltas(&self, deltas: &[Delta<K>]) {
         for delta in deltas {
             let values = self.values_of_stored(|| delta.current_metadata(), || delta.current());
-            self.set(delta.key(), || delta.current(), values);
+            self.replace_values(delta.key(), || delta.current(), values);
         }
     }
 }
@@ -178,7 +183,7 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
         for stored in stored {
             let values = inner
                 .values_of_stored(|| stored.metadata(codec, FilterDepth::Metadata), || stored.unpack(codec));
-            inner.set(stored.key(), || stored.unpack(codec), values);
+            inner.replace_values(stored.key(), || stored.unpack(codec), values);
         }
         observers.add_index(&inner);
         Index { store: self.clone(), inner }
@@ -260,7 +265,7 @@ mod tests {
     use serde_json::json;
 
     /// The config map with this name, version, label and owner.
-    fn map(name: &str, version: u32, app: &str, owner: &str) -> ConfigMap {
+    fn config_map(name: &str, version: u32, app: &str, owner: &str) -> ConfigMap {
         let owners = json!([{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": owner}]);
         let meta = json!({"name": name, "namespace": "ns", "uid": name, "resourceVersion": version.to_string(),
             "labels": {"app": app}, "ownerReferences": owners});
@@ -268,7 +273,7 @@ mod tests {
     }
 
     /// The sorted names of the objects that the index finds under `value`.
-    fn names(index: &Index<ConfigMap>, value: &str) -> Vec<String> {
+    fn found_names(index: &Index<ConfigMap>, value: &str) -> Vec<String> {
         let objects = index.get(value).into_iter();
         let mut names: Vec<_> = objects.filter_map(|object| object.metadata.name.clone()).collect();
         names.sort();
@@ -286,7 +291,7 @@ mod tests {
             let _ = seen.send(store.is_ready());
             vec!["all".to_owned()]
         });
-        for event in [Event::Init, Event::InitApply(map("a", 1, "web", "p")), Event::InitDone] {
+        for event in [Event::Init, Event::InitApply(config_map("a", 1, "web", "p")), Event::InitDone] {
             writer.apply_watcher_event(event);
         }
         assert_eq!(is_ready.try_iter().collect::<Vec<_>>(), [false]);
@@ -297,26 +302,35 @@ mod tests {
     fn an_index_follows_changes_deletions_and_relists() {
         for storage in [Storage::typed, Storage::compact] {
             let (reader, mut writer) = store_with(storage());
-            writer.apply_watcher_event(Event::Apply(map("a", 1, "web", "1")));
+            writer.apply_watcher_event(Event::Apply(config_map("a", 1, "web", "1")));
             let by_app = reader.index_by(indexes::label("app"));
             let by_owner = reader.index_by(indexes::owner_uid());
             let by_namespace = reader.index_by(indexes::namespace());
             let by_metadata = reader.index_by_metadata(indexes::label("app"));
-            writer.apply_watcher_event(Event::Apply(map("b", 2, "web", "2")));
-            assert_eq!(names(&by_app, "web"), ["a", "b"]);
-            assert_eq!((names(&by_owner, "2"), names(&by_namespace, "ns").len()), (vec!["b".to_owned()], 2));
-            writer.apply_watcher_event(Event::Apply(map("a", 3, "db", "1")));
-            assert_eq!((names(&by_app, "web"), names(&by_app, "db")), (vec!["b".into()], vec!["a".into()]));
+            writer.apply_watcher_event(Event::Apply(config_map("b", 2, "web", "2")));
+            assert_eq!(found_names(&by_app, "web"), ["a", "b"]);
             assert_eq!(
-                (names(&by_metadata, "web"), names(&by_metadata, "db")),
+                (found_names(&by_owner, "2"), found_names(&by_namespace, "ns").len()),
+                (vec!["b".to_owned()], 2)
+            );
+            writer.apply_watcher_event(Event::Apply(config_map("a", 3, "db", "1")));
+            assert_eq!(
+                (found_names(&by_app, "web"), found_names(&by_app, "db")),
+                (vec!["b".into()], vec!["a".into()])
+            );
+            assert_eq!(
+                (found_names(&by_metadata, "web"), found_names(&by_metadata, "db")),
                 (vec!["b".into()], vec!["a".into()])
             );
             writer.apply_watcher_event(Event::Init);
-            writer.apply_watcher_event(Event::InitApply(map("a", 4, "web", "3")));
-            assert_eq!(names(&by_app, "db"), ["a"], "the store has not changed");
+            writer.apply_watcher_event(Event::InitApply(config_map("a", 4, "web", "3")));
+            assert_eq!(found_names(&by_app, "db"), ["a"], "the store has not changed");
             writer.apply_watcher_event(Event::InitDone);
-            assert_eq!((by_app.values(), names(&by_app, "web")), (vec!["web".to_owned()], vec!["a".into()]));
-            writer.apply_watcher_event(Event::Delete(map("a", 5, "web", "3")));
+            assert_eq!(
+                (by_app.values(), found_names(&by_app, "web")),
+                (vec!["web".to_owned()], vec!["a".into()])
+            );
+            writer.apply_watcher_event(Event::Delete(config_map("a", 5, "web", "3")));
             assert!(by_app.values().is_empty() && by_owner.values().is_empty());
             assert!(by_metadata.values().is_empty());
             assert_eq!(by_app.inner.entries().len(), 0);
@@ -328,15 +342,15 @@ mod tests {
         let (reader, mut writer) = store_with(Storage::typed());
         let by_app = reader.index_by(indexes::label("app"));
         let is_shared = || Arc::ptr_eq(&by_app.get("web")[0], &reader.state()[0]);
-        writer.apply_watcher_event(Event::Apply(map("a", 1, "web", "1")));
+        writer.apply_watcher_event(Event::Apply(config_map("a", 1, "web", "1")));
         assert!(is_shared());
         // Two collections of a merged store may overlap: then both watches send the same version of the object.
-        let change = writer.apply_watcher_event(Event::Apply(map("a", 1, "web", "1")));
+        let change = writer.apply_watcher_event(Event::Apply(config_map("a", 1, "web", "1")));
         assert!(
             is_shared() && matches!(change.event, Event::Apply(map) if Arc::ptr_eq(&map, &reader.state()[0]))
         );
         writer.apply_watcher_event(Event::Init);
-        writer.apply_watcher_event(Event::InitApply(map("a", 1, "web", "1")));
+        writer.apply_watcher_event(Event::InitApply(config_map("a", 1, "web", "1")));
         writer.apply_watcher_event(Event::InitDone);
         assert!(is_shared());
     }
@@ -350,10 +364,10 @@ mod tests {
                 (0..count).map(|number: u32| (number / 2).to_string()).collect()
             });
             for (count, values) in [(20_000, 10_000), (3, 2), (5_000, 2_500)] {
-                writer.apply_watcher_event(Event::Apply(map("a", count, "", "")));
-                assert_eq!((index.values().len(), names(&index, "1")), (values, vec!["a".to_owned()]));
+                writer.apply_watcher_event(Event::Apply(config_map("a", count, "", "")));
+                assert_eq!((index.values().len(), found_names(&index, "1")), (values, vec!["a".to_owned()]));
             }
-            writer.apply_watcher_event(Event::Delete(map("a", 5_001, "", "")));
+            writer.apply_watcher_event(Event::Delete(config_map("a", 5_001, "", "")));
             assert!(index.values().is_empty());
         }
     }
@@ -365,9 +379,9 @@ mod tests {
             assert_ne!(map.metadata.name.as_deref(), Some("a"));
             vec!["x".to_owned()]
         });
-        writer.apply_watcher_event(Event::Apply(map("a", 1, "", "")));
-        writer.apply_watcher_event(Event::Apply(map("b", 2, "", "")));
-        assert_eq!(names(&index, "x"), ["b"]);
+        writer.apply_watcher_event(Event::Apply(config_map("a", 1, "", "")));
+        writer.apply_watcher_event(Event::Apply(config_map("b", 2, "", "")));
+        assert_eq!(found_names(&index, "x"), ["b"]);
         assert_eq!(reader.len(), 2);
     }
 }

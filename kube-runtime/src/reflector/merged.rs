@@ -7,7 +7,7 @@ use crate::watcher::{Config, Error, Event, Result, Watcher, watcher};
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt, stream::BoxStream};
 use kube_client::{Api, Resource};
-use parts::{Arrival, ObjectVersion, Parts, Step};
+use parts::{Arrival, ObjectVersion, Parts, WriterAction};
 use serde::de::DeserializeOwned;
 use std::{
     fmt,
@@ -135,15 +135,15 @@ impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
     }
 
     /// Applies an event of a part.
-    fn apply(&mut self, part: usize, event: Event<Arrival<K>>) {
+    fn apply_event(&mut self, part: usize, event: Event<Arrival<K>>) {
         match self.parts.record_event(part, event) {
-            Step::Nothing => {}
-            Step::Apply(event) => {
+            WriterAction::Nothing => {}
+            WriterAction::Apply(event) => {
                 self.pending = Some(self.writer.apply_stored(event.map(Arrival::into_stored), None));
             }
-            Step::Listed { vanished, is_complete } => {
+            WriterAction::Listed { vanished, is_complete } => {
                 for object in &vanished {
-                    self.writer.unlist(object.key());
+                    self.writer.remove_from_snapshot(object.key());
                 }
                 if is_complete {
                     self.pending = Some(self.writer.apply_stored(Event::InitDone, None));
@@ -151,8 +151,8 @@ impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
                     self.writer.set_settled(self.parts.is_settled());
                 }
             }
-            Step::Relisting => self.writer.set_settled(false),
-            Step::Relisted { changed, vanished } => {
+            WriterAction::Relisting => self.writer.set_settled(false),
+            WriterAction::Relisted { changed, vanished } => {
                 let changed = changed.into_iter().map(Arrival::into_stored).collect();
                 let deltas = self.writer.apply_relist(changed, vanished.iter().map(ObjectVersion::key));
                 self.pending = Some(deltas.into_iter().collect());
@@ -183,7 +183,7 @@ impl<K: Resource + Send + Sync + 'static> Stream for MergedDeltas<K> {
             };
             let Some((part, event)) = item else { return Poll::Ready(None) };
             match event {
-                Ok(event) => this.apply(part, event),
+                Ok(event) => this.apply_event(part, event),
                 Err(error) => {
                     if let Error::Object(object) = &error
                         && this.parts.record_undecodable(part, object)

@@ -18,13 +18,13 @@ mod handle;
 mod index;
 mod lookup;
 mod merged;
-mod modify;
+mod missing_fields;
+mod modifier;
 mod object_map;
 mod object_ref;
 mod observers;
 #[cfg(feature = "manager")]
 mod overview;
-mod own_fields;
 mod packing;
 mod page;
 mod polling;
@@ -48,7 +48,7 @@ pub use index::{Index, indexes};
 pub use lookup::Lookup;
 pub(crate) use merged::WatchedDeltas;
 pub use merged::{MergedDeltas, merged};
-pub(crate) use modify::modify_item;
+pub(crate) use modifier::modify_item;
 pub(crate) use object_ref::is_owner_of_kind;
 pub use object_ref::{Extra as ObjectRefExtra, ObjectRef};
 #[cfg(feature = "manager")]

@@ -20,7 +20,7 @@ pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// method returns.
 pub(super) trait ObservingIndex<K>: Send + Sync {
     /// Applies the deltas of one event.
-    fn apply(&self, deltas: &[Delta<K>]);
+    fn apply_deltas(&self, deltas: &[Delta<K>]);
 }
 
 /// The subscribers and the indexes of a store. The writer holds the lock of the observers while it changes the content of
@@ -79,23 +79,23 @@ impl<K> Observers<K> {
     }
 
     /// Ends the streams of the current subscribers.
-    pub(super) fn end_subscribers(&self) -> Vec<Waker> {
+    pub(super) fn end_current_subscribers(&self) -> Vec<Waker> {
         self.for_each_queue(Queue::end)
     }
 
     /// Ends the streams of the current and later subscribers.
-    pub(super) fn end(&mut self) -> Vec<Waker> {
+    pub(super) fn end_current_and_later_subscribers(&mut self) -> Vec<Waker> {
         self.ended = true;
-        self.end_subscribers()
+        self.end_current_subscribers()
     }
 }
 
 impl<K: Storable> Observers<K> {
     /// Applies the deltas of one event to the indexes, and adds the deltas to each queue. If the event completes a
     /// snapshot, then adds the end of the snapshot to each queue.
-    pub(super) fn publish(&self, deltas: &[Delta<K>], is_synced: bool) -> Vec<Waker> {
+    pub(super) fn publish_deltas(&self, deltas: &[Delta<K>], is_synced: bool) -> Vec<Waker> {
         for index in self.indexes.iter().filter_map(Weak::upgrade) {
-            index.apply(deltas);
+            index.apply_deltas(deltas);
         }
         if deltas.is_empty() && !is_synced {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! `Packing`: encodes batches of objects on other threads, while the writer applies further events.
+//! `PackingBatches`: encodes batches of objects on other threads, while the writer applies further events.
 //!
 //! Encoding takes several times as long as all other work per object, and a list has many objects. This module owns
 //! the in-flight batches; it must not modify the store (see `writer`).
@@ -42,23 +42,23 @@ impl<K> Batch<K> {
 }
 
 /// The incomplete batch and the in-flight batches of a writer.
-pub(super) struct Packing<K> {
+pub(super) struct PackingBatches<K> {
     /// The incomplete batch, and the runtime that will pack it.
     filling: Option<(Handle, Batch<K>)>,
     /// The tasks of the in-flight batches, in order.
     tasks: VecDeque<AbortOnDrop<Batch<K>>>,
 }
 
-impl<K> Default for Packing<K> {
+impl<K> Default for PackingBatches<K> {
     fn default() -> Self {
         Self { filling: None, tasks: VecDeque::new() }
     }
 }
 
-impl<K> Packing<K> {
+impl<K> PackingBatches<K> {
     /// Adds an object to the incomplete batch, or to a new batch if there is none. Adds nothing and returns `false` if
     /// a new batch cannot begin: the current runtime has no other threads, or two batches per worker are in flight.
-    pub(super) fn add(&mut self, codec: &Arc<Codec<K>>, object: &Arc<K>) -> bool {
+    pub(super) fn add_object(&mut self, codec: &Arc<Codec<K>>, object: &Arc<K>) -> bool {
         if self.filling.is_none() {
             let Some((runtime, workers)) = workers() else { return false };
             if self.tasks.len() >= 2 * workers {

@@ -27,7 +27,7 @@ struct Page {
     names: Box<str>,
     /// The concatenated encoded objects.
     encoded_objects: Box<[u8]>,
-    /// Whether [`Packed::vacate`] has returned the page's objects, to move them to another page.
+    /// Whether [`Packed::vacate_page`] has returned the page's objects, to move them to another page.
     vacated: AtomicBool,
 }
 
@@ -37,9 +37,9 @@ struct Page {
 #[derive(Debug)]
 struct Entry {
     identity: u64,
-    /// See [`Encoded::uid`]; 0 for `None`.
+    /// See [`EncodedObject::uid`]; 0 for `None`.
     uid: u32,
-    /// See [`Encoded::length`].
+    /// See [`EncodedObject::length`].
     length: u32,
     namespace: u16,
     name: u16,
@@ -63,7 +63,7 @@ impl Page {
     /// A page with copies of `objects`; `None` if an offset overflows `u16`, or if the length of a namespace overflows
     /// `u8`.
     fn from_objects<'a>(
-        objects: impl Iterator<Item = ((&'a str, &'a str), Encoded<'a>)> + Clone,
+        objects: impl Iterator<Item = ((&'a str, &'a str), EncodedObject<'a>)> + Clone,
     ) -> Option<Self> {
         let (mut count, mut name_bytes, mut bytes) = (0, 0, 0);
         let mut last_namespace = None;
@@ -76,7 +76,7 @@ impl Page {
         let (mut entries, mut names, mut encoded_objects) =
             (Vec::with_capacity(count), String::with_capacity(name_bytes), Vec::with_capacity(bytes));
         let (mut last_namespace, mut namespace_offset) = (None, 0);
-        for ((namespace, name), Encoded { bytes, length, method, identity, uid }) in objects {
+        for ((namespace, name), EncodedObject { bytes, length, method, identity, uid }) in objects {
             if last_namespace.replace(namespace) != Some(namespace) {
                 namespace_offset = u16::try_from(names.len()).ok()?;
                 names.push_str(namespace);
@@ -105,7 +105,7 @@ impl Page {
 
 /// The JSON of an object, which may be compressed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Encoded<'a> {
+pub(super) struct EncodedObject<'a> {
     pub(super) bytes: &'a [u8],
     /// The length of the uncompressed JSON in bytes.
     pub(super) length: u32,
@@ -127,7 +127,7 @@ pub(crate) struct Packed {
 
 impl Packed {
     /// Packs an object on a page of its own; `None` if the namespace is longer than 255 bytes.
-    pub(super) fn on_own_page(key: (&str, &str), encoded: Encoded<'_>) -> Option<Self> {
+    pub(super) fn on_own_page(key: (&str, &str), encoded: EncodedObject<'_>) -> Option<Self> {
         Some(Self { page: Arc::new(Page::from_objects([(key, encoded)].into_iter())?), entry: 0 })
     }
 
@@ -144,13 +144,13 @@ impl Packed {
     }
 
     /// The JSON of the object, which may be compressed.
-    pub(super) fn encoded(&self) -> Encoded<'_> {
+    pub(super) fn encoded(&self) -> EncodedObject<'_> {
         let encoded_objects = &self.page.encoded_objects;
         let Some((Entry { identity, uid, encoded, length, method, .. }, next)) = self.entry() else {
-            return Encoded { bytes: &[], length: 0, method: Method::Plain, identity: 0, uid: None };
+            return EncodedObject { bytes: &[], length: 0, method: Method::Plain, identity: 0, uid: None };
         };
         let end = next.map_or(encoded_objects.len(), |next| usize::from(next.encoded));
-        Encoded {
+        EncodedObject {
             bytes: encoded_objects.get(usize::from(*encoded)..end).unwrap_or_default(),
             length: *length,
             method: *method,
@@ -188,7 +188,7 @@ impl Packed {
 
     /// Returns all objects of this object's page if less than half of them are in use. Returns `Some` at most once
     /// per page.
-    fn vacate(&self) -> Option<impl Iterator<Item = Self>> {
+    fn vacate_page(&self) -> Option<impl Iterator<Item = Self>> {
         let Page { entries, vacated, .. } = &*self.page;
         let is_sparse = Arc::strong_count(&self.page) * 2 < entries.len();
         (is_sparse && !vacated.swap(true, Ordering::Relaxed))
@@ -230,7 +230,7 @@ pub(super) struct Move {
 
 impl MoveQueue {
     /// Adds an object. Ignores an object of at least half a page, which gains nothing from a shared page.
-    pub(super) fn add(&mut self, packed: &Packed) {
+    pub(super) fn add_object(&mut self, packed: &Packed) {
         let size = packed.size();
         if size < PAGE_SIZE / 2 {
             self.size += size;
@@ -240,10 +240,10 @@ impl MoveQueue {
 
     /// Adds all objects on the page of `packed`, if less than half of them are in use.
     pub(super) fn add_page_of(&mut self, packed: &Packed) {
-        let Some(objects) = packed.vacate() else { return };
+        let Some(objects) = packed.vacate_page() else { return };
         self.vacated += 1;
         for packed in objects {
-            self.add(&packed);
+            self.add_object(&packed);
         }
     }
 

@@ -71,7 +71,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
     /// ```
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
         let (store, writer) = store_with(storage);
-        let writer = writer.only_deletions();
+        let writer = writer.record_only_deletions();
         Self { cycle: StoreCycle::new(api, config, &writer), writer, store }
     }
 

@@ -51,7 +51,7 @@ where
     K: Resource,
     W: Stream<Item = Result<Event<K>>>,
 {
-    Reflect { stream, writer: writer.only_deletions(), pending: VecDeque::new() }
+    Reflect { stream, writer: writer.record_only_deletions(), pending: VecDeque::new() }
 }
 
 pin_project! {
@@ -68,7 +68,9 @@ pin_project! {
 }
 
 /// Returns an event for each deletion in `deltas`, except for the deletions whose events were emitted before.
-fn deletions<K: Resource>(deltas: impl Iterator<Item = Delta<K>>) -> impl Iterator<Item = Event<Arc<K>>> {
+fn deletion_events<K: Resource>(
+    deltas: impl Iterator<Item = Delta<K>>,
+) -> impl Iterator<Item = Event<Arc<K>>> {
     let deletions = deltas.filter(|delta| delta.kind() == DeltaKind::Deleted && !delta.was_emitted);
     deletions.filter_map(|delta| delta.last()).map(Event::Delete)
 }
@@ -106,7 +108,7 @@ where
                     }
                     let (event, deltas) = change.into_parts();
                     if matches!(event, Event::InitDone) {
-                        this.pending.extend(deletions(deltas));
+                        this.pending.extend(deletion_events(deltas));
                     }
                     Some(Ok(event))
                 }

@@ -20,10 +20,10 @@ pub(super) fn owned_key((namespace, name): (&str, &str)) -> OwnedKey {
 
 /// The deletions that were emitted before the snapshot was complete, while the readers' map still contained the objects.
 /// The value for each key is the final state of the object, if the server reported the state.
-pub(super) type Deletions<K> = HashMap<OwnedKey, Option<StoredObject<K>>>;
+pub(super) type EmittedDeletions<K> = HashMap<OwnedKey, Option<StoredObject<K>>>;
 
 /// An object of a snapshot in progress.
-pub(super) enum Listed<K> {
+pub(super) enum ListedObject<K> {
     Typed(Arc<K>),
     /// The hash of a packed object's key in [`Snapshot::objects`], and the hash of its uid and resource version. A
     /// reference to the object would keep its old page in memory after the object moves to another page. A copy of the
@@ -34,7 +34,7 @@ pub(super) enum Listed<K> {
     },
 }
 
-impl<K: Storable> Listed<K> {
+impl<K: Storable> ListedObject<K> {
     /// The element of [`Snapshot::listed`] for `stored`, an object of the new map `objects`.
     pub(super) fn of(stored: &StoredObject<K>, objects: &ObjectMap<StoredObject<K>>) -> Self {
         match stored {
@@ -69,7 +69,7 @@ pub(super) struct Snapshot<K> {
     pub(super) objects: ObjectMap<StoredObject<K>>,
     /// The objects that the readers' map does not contain, or contains in another state, in the order of the list. Empty
     /// if no consumer needs these objects.
-    pub(super) listed: Vec<Listed<K>>,
+    pub(super) listed: Vec<ListedObject<K>>,
     /// Whether an object of `listed` may have been deleted, or listed again, after it was added.
     pub(super) superseded: bool,
     /// The keys of the objects that were removed while this snapshot was in progress. If the server later sends an
@@ -94,23 +94,23 @@ impl<K> Default for Snapshot<K> {
 }
 
 /// The content before and after a complete snapshot.
-pub(super) struct Swap<'a, K> {
+pub(super) struct ContentSwap<'a, K> {
     pub(super) old: ObjectMap<StoredObject<K>>,
     pub(super) new: &'a ObjectMap<StoredObject<K>>,
     /// See [`Snapshot::listed`].
-    pub(super) listed: Vec<Listed<K>>,
+    pub(super) listed: Vec<ListedObject<K>>,
     pub(super) superseded: bool,
     /// See [`Snapshot::deleted`].
     pub(super) deleted: HashSet<OwnedKey>,
     /// See [`Snapshot::replaced`].
     pub(super) replaced: HashSet<OwnedKey>,
-    pub(super) deletions: Deletions<K>,
+    pub(super) deletions: EmittedDeletions<K>,
     /// The cause of additions and modifications.
     pub(super) cause: Cause,
     pub(super) codec: Option<&'a Arc<Codec<K>>>,
 }
 
-impl<K: Storable> Swap<'_, K> {
+impl<K: Storable> ContentSwap<'_, K> {
     /// The differences: additions, modifications and replacements in the order of `listed`, then deletions in the order
     /// of their keys.
     pub(super) fn deltas(mut self) -> DeltaIter<K> {
@@ -119,7 +119,8 @@ impl<K: Storable> Swap<'_, K> {
         let mut repeated = HashSet::default();
         for listed in std::mem::take(&mut self.listed) {
             let Some(new) = listed.find_in(self.new) else { continue };
-            if self.superseded && self.new.get(new.key()).is_none_or(|current| !current.is_same(&new)) {
+            if self.superseded && self.new.get(new.key()).is_none_or(|current| !current.is_identical_to(&new))
+            {
                 continue;
             }
             // `listed` may contain an object twice if the object was removed, or replaced by another state, and then

@@ -50,7 +50,7 @@ impl<K> Shared<K> {
     }
 
     /// Calls `f` with each object until `f` returns `Some`. Packed objects are decoded without holding the lock.
-    fn visit<T>(&self, mut f: impl FnMut(&Arc<K>) -> Option<T>) -> Option<T> {
+    fn find_map<T>(&self, mut f: impl FnMut(&Arc<K>) -> Option<T>) -> Option<T> {
         if self.codec.is_none() {
             let objects = self.read();
             return objects.iter().find_map(|stored| match stored {
@@ -148,13 +148,13 @@ impl<K> Store<K> {
     /// Returns an object for which `predicate` returns `true`, if there is one. `predicate` must not access the store:
     /// that may deadlock.
     pub fn find(&self, predicate: impl Fn(&K) -> bool) -> Option<Arc<K>> {
-        self.shared.visit(|object| predicate(object).then(|| object.clone()))
+        self.shared.find_map(|object| predicate(object).then(|| object.clone()))
     }
 
     /// All objects for which `predicate` returns `true`. `predicate` must not access the store: that may deadlock.
     pub fn state_filter(&self, predicate: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         let mut found = Vec::new();
-        self.shared.visit(|object| {
+        self.shared.find_map(|object| {
             if predicate(object) {
                 found.push(object.clone());
             }

@@ -3,7 +3,7 @@
 use super::codec::Codec;
 use super::object_map::{Keyed, ObjectMap};
 use super::page::Packed;
-use crate::watcher::{Storable, are_different};
+use crate::watcher::{Storable, are_different_objects};
 use kube_client::Resource;
 use kube_client::api::{FilterDepth, ObjectMeta};
 use std::sync::Arc;
@@ -45,11 +45,11 @@ impl<K: Storable> StoredObject<K> {
         identity(other).is_some_and(|other| other & 1 == 1 && identity(self) == Some(other))
     }
 
-    /// Whether this object and `other`, which has the same key, are different objects; see [`are_different`]. Decodes
-    /// neither object.
+    /// Whether this object and `other`, which has the same key, are different objects; see [`are_different_objects`].
+    /// Decodes neither object.
     pub(super) fn is_different_from(&self, other: &Self, codec: Option<&Codec<K>>) -> bool {
         if let (Self::Typed(one), Self::Typed(other)) = (self, other) {
-            return are_different(&**one, &**other);
+            return are_different_objects(&**one, &**other);
         }
         let uid = |stored: &Self| match stored {
             Self::Typed(object) => codec.and_then(|codec| codec.uid_hash_of_object(&**object)),
@@ -72,21 +72,21 @@ impl<K: Storable> StoredObject<K> {
 
 impl<K> StoredObject<K> {
     /// Whether this is the typed object `object`. Compares the pointers.
-    pub(super) fn holds_typed(&self, object: &Arc<K>) -> bool {
+    pub(super) fn holds_typed_object(&self, object: &Arc<K>) -> bool {
         matches!(self, Self::Typed(known) if Arc::ptr_eq(known, object))
     }
 
     /// Whether this is the packed object `packed` on the same page.
-    pub(super) fn holds_packed(&self, packed: &Packed) -> bool {
+    pub(super) fn holds_packed_object(&self, packed: &Packed) -> bool {
         matches!(self, Self::Packed(known) if known.is_same_entry(packed))
     }
 
     /// Whether this and `other`, which has the same key, are the same stored object. Compares the pointers of typed
     /// objects. Compares packed objects by the hash of uid and resource version: a move to another page makes no
     /// difference.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub(super) fn is_identical_to(&self, other: &Self) -> bool {
         match (self, other) {
-            (_, Self::Typed(other)) => self.holds_typed(other),
+            (_, Self::Typed(other)) => self.holds_typed_object(other),
             (Self::Packed(packed), Self::Packed(other)) => {
                 packed.encoded().identity == other.encoded().identity
             }

@@ -231,7 +231,7 @@ impl<K: Storable> Queue<K> {
     /// Adds a delta. If the queue contains a delta with the same key, the combination of both deltas takes the position of
     /// the queued delta. If the combination is no change, removes the queued delta.
     pub(super) fn push(&mut self, delta: Delta<K>) {
-        let Some(object) = delta.any_state().cloned() else { return };
+        let Some(object) = delta.new_or_old_state().cloned() else { return };
         let Some(position) = self.delta_positions.get_mut(object.key()) else {
             self.delta_positions.insert(DeltaPosition { object, number: self.next });
             self.items.insert(self.next, StoreEvent::Delta(delta));

@@ -9,11 +9,11 @@ mod undecodable_objects;
 use super::change::{Change, DeltaIter, Effect};
 use super::compact::Storage;
 use super::delta::{Cause, Delta};
-use super::modify::Modify;
+use super::modifier::Modifier;
 use super::object_map::Keyed;
-use super::packing::Packing;
+use super::packing::PackingBatches;
 use super::page::MoveQueue;
-use super::snapshot::{Deletions, Listed, Snapshot, Swap, owned_key};
+use super::snapshot::{ContentSwap, EmittedDeletions, ListedObject, Snapshot, owned_key};
 use super::store::{Shared, Store};
 use super::stored_object::{StoredObject, is_same_version};
 use super::wire_object::WireObject;
@@ -22,7 +22,7 @@ use kube_client::api::raw::Convert;
 use kube_client::core::UndecodableObject;
 use kube_client::{Api, Resource};
 use packed_objects::OutdatedKeys;
-use publishing::added_and_changed;
+use publishing::added_and_changed_objects;
 use std::{collections::hash_map::Entry, fmt, sync::Arc};
 use tokio::sync::watch;
 
@@ -36,16 +36,16 @@ pub struct Writer<K> {
     snapshot: Option<Snapshot<K>>,
     /// Objects in the readers' map whose deletion was emitted as an event since the last complete snapshot. If the relist
     /// restarts, the writer must not emit the deletion as an event again.
-    deletions: Deletions<K>,
+    deletions: EmittedDeletions<K>,
     /// Whether the writer records the added and modified objects of a snapshot. If not, a snapshot results only in
     /// deletions, unless the store has observers.
     records_additions: bool,
     /// Changes each object before it is stored.
-    modify: Modify<K>,
+    modify: Modifier<K>,
     /// Packed objects to move to shared pages.
     move_queue: MoveQueue,
     /// Objects that other threads pack.
-    packing: Packing<K>,
+    packing: PackingBatches<K>,
     /// Objects to compress again, with a better method.
     outdated: OutdatedKeys,
     /// Whether the first snapshot is complete.
@@ -86,11 +86,11 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     let writer = Writer {
         shared: Arc::new(Shared::new(storage.codec)),
         snapshot: None,
-        deletions: Deletions::default(),
+        deletions: EmittedDeletions::default(),
         records_additions: true,
         modify: storage.modify,
         move_queue: MoveQueue::default(),
-        packing: Packing::default(),
+        packing: PackingBatches::default(),
         outdated: OutdatedKeys::default(),
         ready: watch::Sender::new(false),
         settled: watch::Sender::new(false),
@@ -109,7 +109,7 @@ impl<K> Writer<K> {
     }
 
     /// The function that changes each object before it is stored.
-    pub(super) fn modifier(&self) -> Modify<K> {
+    pub(super) fn modifier(&self) -> Modifier<K> {
         self.modify.clone()
     }
 
@@ -127,7 +127,7 @@ impl<K> Writer<K> {
 
     /// For callers that need only the deletions of a snapshot: the writer does not record added and modified objects,
     /// which saves memory.
-    pub(super) fn only_deletions(mut self) -> Self {
+    pub(super) fn record_only_deletions(mut self) -> Self {
         self.records_additions = false;
         self
     }
@@ -173,7 +173,7 @@ impl<K: Resource> Writer<K> {
     /// replaces the previous content at once.
     pub fn apply_watcher_event(&mut self, event: impl Into<Event<K>>) -> Change<K> {
         let mut event = event.into();
-        self.modify.apply(&mut event);
+        self.modify.apply_to_event(&mut event);
         self.apply(event)
     }
 
@@ -246,8 +246,11 @@ impl<K: Storable> Writer<K> {
             }
             let is_observed = !observers.remove_dropped();
             let effect = writer.apply_without_publishing(event, is_observed);
-            let wakers =
-                if is_observed { observers.publish(&effect.to_deltas(), is_synced) } else { Vec::new() };
+            let wakers = if is_observed {
+                observers.publish_deltas(&effect.to_deltas(), is_synced)
+            } else {
+                Vec::new()
+            };
             // Do this last: a reader that waits for the store expects complete indexes.
             if is_synced {
                 writer.ready.send_replace(true);
@@ -267,7 +270,7 @@ impl<K: Storable> Writer<K> {
                 self.settled.send_replace(false);
                 Effect::none()
             }
-            Event::InitApply(object) => self.add_listed(&object),
+            Event::InitApply(object) => self.add_listed_object(&object),
             Event::InitDone => self.swap_maps(is_observed),
             Event::Apply(object) => self.put(object),
             Event::Delete(object) => self.delete(object.key(), Some(object.clone())),
@@ -309,7 +312,7 @@ impl<K: Storable> Writer<K> {
 
     /// Adds an object to the snapshot in progress. If the object is unchanged, the snapshot and the readers' map share the
     /// object.
-    fn add_listed(&mut self, object: &StoredObject<K>) -> Effect<K> {
+    fn add_listed_object(&mut self, object: &StoredObject<K>) -> Effect<K> {
         let known = self.shared.read().get(object.key()).cloned();
         let codec = self.shared.codec().map(|codec| &**codec);
         let unchanged = known.clone().filter(|known| known.is_same_version_as(object, codec));
@@ -327,7 +330,8 @@ impl<K: Storable> Writer<K> {
             self.settled.send_replace(false);
         }
         let next = self.snapshot.get_or_insert_default();
-        let recorded = (self.records_additions && !is_known).then(|| Listed::of(&stored, &next.objects));
+        let recorded =
+            (self.records_additions && !is_known).then(|| ListedObject::of(&stored, &next.objects));
         let before = next.objects.insert(stored);
         match &before {
             // The list contains this state of the object twice: keep the first copy, because `listed` may contain that copy.
@@ -392,10 +396,22 @@ impl<K: Storable> Writer<K> {
             let new = self.shared.read();
             let codec = self.shared.codec();
             let is_unrecorded = is_observed && !self.records_additions;
-            let (listed, superseded) =
-                if is_unrecorded { (added_and_changed(&old, &new), false) } else { (listed, superseded) };
-            let swap =
-                Swap { old, new: &new, listed, superseded, deleted, replaced, deletions, cause, codec };
+            let (listed, superseded) = if is_unrecorded {
+                (added_and_changed_objects(&old, &new), false)
+            } else {
+                (listed, superseded)
+            };
+            let swap = ContentSwap {
+                old,
+                new: &new,
+                listed,
+                superseded,
+                deleted,
+                replaced,
+                deletions,
+                cause,
+                codec,
+            };
             effect.deltas = swap.deltas();
             drop(new);
             self.compact_all_pages();
@@ -407,7 +423,7 @@ impl<K: Storable> Writer<K> {
 /// Records a deletion that is emitted before the snapshot is complete. `last` is the final state of the object, if the
 /// server reported a final state. Returns whether this is the first record of the object.
 fn record_deletion<K>(
-    deletions: &mut Deletions<K>,
+    deletions: &mut EmittedDeletions<K>,
     key: (&str, &str),
     last: Option<StoredObject<K>>,
 ) -> bool {

@@ -95,7 +95,7 @@ impl ServingCertificate {
 
     /// The certificate that new connections get, without its chain.
     #[cfg(test)]
-    pub(super) fn leaf(&self) -> CertificateDer<'static> {
+    pub(super) fn leaf_certificate(&self) -> CertificateDer<'static> {
         self.certificate_in_use().cert[0].clone()
     }
 

@@ -49,11 +49,11 @@ pub(crate) struct Connections<H> {
     slots: Arc<Semaphore>,
     /// See [`ConnectionLimits::drain`].
     drain: Duration,
-    shared: Arc<Shared<H>>,
+    shared: Arc<SharedState<H>>,
 }
 
 /// The state that all connections share.
-struct Shared<H> {
+struct SharedState<H> {
     tls: Option<ServerTls>,
     handler: H,
     idle: Duration,
@@ -70,7 +70,7 @@ impl<H: Handler> Connections<H> {
         handler: H,
         limits: ConnectionLimits,
     ) -> io::Result<Self> {
-        let shared = Shared { tls, handler, idle: limits.idle, crowded: watch::Sender::new(false) };
+        let shared = SharedState { tls, handler, idle: limits.idle, crowded: watch::Sender::new(false) };
         let slots = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Self {
             listener: TcpListener::from_std(listener)?,
@@ -132,7 +132,7 @@ impl<H: Handler> Connections<H> {
 async fn serve_connection<H: Handler>(
     stream: TcpStream,
     slot: Option<OwnedSemaphorePermit>,
-    shared: Arc<Shared<H>>,
+    shared: Arc<SharedState<H>>,
     stopped: watch::Receiver<()>,
 ) {
     let _slot = slot;
@@ -148,7 +148,7 @@ async fn serve_connection<H: Handler>(
 /// Serves the requests of one connection.
 async fn serve_requests<H: Handler>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    shared: &Shared<H>,
+    shared: &SharedState<H>,
     mut stopped: watch::Receiver<()>,
 ) {
     let (first, mut seen) = watch::channel(false);

@@ -27,18 +27,18 @@ async fn a_new_certificate_is_used_only_after_its_key_is_written() {
     let mut serving = ServingCertificate::from_files(&paths[0], &paths[1]).unwrap();
     serving.check_every(Duration::ZERO);
     let serving = Arc::new(serving);
-    let first = serving.leaf();
+    let first = serving.leaf_certificate();
 
     let [next, next_key] = certificate_and_key("second");
     write(&[next.clone(), key]);
     serving.refresh().await;
-    assert_eq!(serving.leaf(), first, "the key is not written yet");
+    assert_eq!(serving.leaf_certificate(), first, "the key is not written yet");
     write(&["-----BEGIN CERT".to_owned(), next_key.clone()]);
     serving.refresh().await;
-    assert_eq!(serving.leaf(), first, "the certificate is half-written");
+    assert_eq!(serving.leaf_certificate(), first, "the certificate is half-written");
     write(&[next, next_key]);
     serving.refresh().await;
-    assert_ne!(serving.leaf(), first);
+    assert_ne!(serving.leaf_certificate(), first);
 }
 
 #[test]

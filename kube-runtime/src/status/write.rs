@@ -94,28 +94,28 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(before: &Value, after: &Value, expected: &Value) {
+    fn check_merge_patch(before: &Value, after: &Value, expected: &Value) {
         assert_eq!(merge_patch(before, after).unwrap_or_default(), *expected);
     }
 
     #[test]
     fn a_patch_contains_only_the_changed_fields() {
         let status = json!({"phase": "Ready", "conditions": [{"type": "a"}], "nodes": {"x": 1, "y": 2}});
-        check(&status, &status, &Value::Null);
-        check(&Value::Null, &json!({}), &json!({}));
-        check(&json!({}), &json!({"phase": null}), &Value::Null);
-        check(&Value::Null, &json!({"phase": "Ready"}), &json!({"phase": "Ready"}));
-        check(
+        check_merge_patch(&status, &status, &Value::Null);
+        check_merge_patch(&Value::Null, &json!({}), &json!({}));
+        check_merge_patch(&json!({}), &json!({"phase": null}), &Value::Null);
+        check_merge_patch(&Value::Null, &json!({"phase": "Ready"}), &json!({"phase": "Ready"}));
+        check_merge_patch(
             &status,
             &json!({"phase": "Ready", "nodes": {"x": 1}}),
             &json!({"conditions": null, "nodes": {"y": null}}),
         );
-        check(
+        check_merge_patch(
             &json!({"conditions": [1, 2], "nodes": {}}),
             &json!({"conditions": [1], "nodes": {"x": 1}}),
             &json!({"conditions": [1], "nodes": {"x": 1}}),
         );
-        check(
+        check_merge_patch(
             &json!({"phase": "Ready"}),
             &json!({"phase": {"name": "Ready"}}),
             &json!({"phase": {"name": "Ready"}}),

@@ -76,7 +76,7 @@ pub(super) fn hash_or_log_panic<K>(predicate: &impl Predicate<K>, object: &K) ->
     /// Limits the number of log messages about panics, for all predicates together.
     static LOG: Mutex<LogLimit> = Mutex::new(LogLimit::new(1, Duration::from_secs(60)));
     catch_unwind(AssertUnwindSafe(|| predicate.hash_property(object))).unwrap_or_else(|_| {
-        if let Some(suppressed) = LOG.lock().unwrap_or_else(PoisonError::into_inner).permit() {
+        if let Some(suppressed) = LOG.lock().unwrap_or_else(PoisonError::into_inner).permit_message() {
             tracing::error!(kind = type_name::<K>(), suppressed, "a predicate panicked: the change passes");
         }
         None

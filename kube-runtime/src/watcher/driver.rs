@@ -3,17 +3,17 @@
 //! `step` makes the decisions: the driver passes each part of a response to `step` as an input. All backoff waits happen
 //! here.
 
+mod collection_size;
 mod diagnosis;
 mod inputs;
 mod noise;
 mod prefetch;
 mod requests;
-mod size;
 
 use super::config::{Config, InitialListStrategy, ListSemantic};
 use super::open_watch::OpenWatch;
 use super::silence_probe::{self, SilenceProbe};
-use super::step::{Capabilities, DriverAction, Failure, Input, Output, Phase, Previous, State, step};
+use super::step::{Capabilities, DriverAction, Failure, Input, Output, Phase, PreviousData, State, step};
 use super::{Backoff, Error, Event, ExponentialBackoff, Result, Source, Storable};
 use diagnosis::{Diagnosis, Stage};
 use futures::{Stream, future::BoxFuture};
@@ -49,9 +49,9 @@ pub(crate) struct Driver<K> {
     silence: SilenceProbe,
     /// The time of the last complete snapshot.
     synced_at: Option<Instant>,
-    /// The argument of [`pause_at`](Driver::pause_at); `None` if no pause is requested.
+    /// The argument of [`pause_between_watches`](Driver::pause_between_watches); `None` if no pause is requested.
     pause_time: Option<Instant>,
-    /// Whether the last input was [`Input::Ended`]; `false` after a call of [`pause_at`](Driver::pause_at).
+    /// Whether the last input was [`Input::Ended`]; `false` after a call of [`pause_between_watches`](Driver::pause_between_watches).
     watch_ended: bool,
     /// The prefetched next page of a list.
     prefetch: Option<Prefetch<K>>,
@@ -60,13 +60,13 @@ pub(crate) struct Driver<K> {
 }
 
 /// A request whose response headers have not arrived.
-type Opening<K> = BoxFuture<'static, Result<Body<K>, ClientError>>;
+type PendingResponse<K> = BoxFuture<'static, Result<Body<K>, ClientError>>;
 
 /// The request, response or wait that the driver polls.
 enum Io<K> {
     Idle,
     Waiting(Pin<Box<Sleep>>),
-    Opening(Opening<K>),
+    Opening(PendingResponse<K>),
     Open(Body<K>),
 }
 
@@ -92,7 +92,7 @@ impl<K> Driver<K> {
             refused_at: None,
             silence: SilenceProbe::new(config.probe_after),
             config,
-            state: State::Start { previous: Previous::NONE },
+            state: State::Start { previous: PreviousData::NONE },
             io: Io::Idle,
             synced_at: None,
             pause_time: None,
@@ -120,7 +120,7 @@ impl<K> Driver<K> {
     /// Requests one pause of the stream. If the server ends a watch after `pause_time`, or when at most
     /// [`MIN_WATCH_DURATION`] remains until `pause_time`, the stream returns `None` once. The driver opens the next watch
     /// at the next poll.
-    pub(crate) fn pause_at(&mut self, pause_time: Instant) {
+    pub(crate) fn pause_between_watches(&mut self, pause_time: Instant) {
         self.pause_time = Some(pause_time);
         // Ignore a watch that ended in an earlier cycle of the [`PollCycle`](crate::poll_cycle::PollCycle): each cycle
         // polls at least one watch, however short the cycle is.
@@ -151,7 +151,7 @@ impl<K> Driver<K> {
 
     /// Whether the stream must pause now: a watch has ended, and too little time remains until `pause_time` for another
     /// watch.
-    fn pauses_now(&self) -> bool {
+    fn must_pause_now(&self) -> bool {
         self.watch_ended
             && matches!(self.io, Io::Idle)
             && matches!(self.state, State::Watching { .. })
@@ -201,10 +201,10 @@ impl<K: Storable + Send + 'static> Driver<K> {
             self.diagnosis.count_item();
         }
         if is_item || matches!(input, Input::Bookmark(_) | Input::PageDone { .. }) {
-            self.silence.record();
+            self.silence.record_arrival();
             self.diagnosis.end_silence();
         }
-        self.diagnosis.inspect(self.source.resource_url(), &self.state, &input);
+        self.diagnosis.inspect_input(self.source.resource_url(), &self.state, &input);
         self.watch_ended = matches!(input, Input::Ended(_));
         // `Retry-After` overrides a shorter backoff.
         let retry_after = match &input {
@@ -212,7 +212,7 @@ impl<K: Storable + Send + 'static> Driver<K> {
             Input::Error(_, status) => status.retry_after(),
             _ => None,
         };
-        let state = std::mem::replace(&mut self.state, State::Start { previous: Previous::NONE });
+        let state = std::mem::replace(&mut self.state, State::Start { previous: PreviousData::NONE });
         self.capabilities.refused = self.refused_at.map(|at| at.elapsed());
         self.capabilities.synced = self.synced_at.map(|at| at.elapsed());
         let from = Stage::of(&state);
@@ -234,7 +234,7 @@ impl<K: Storable + Send + 'static> Driver<K> {
             DriverAction::Probe => self.silence.begin(self.read_version()),
             DriverAction::Send(request) => {
                 let opening = self.take_prefetched(&request);
-                self.io = Io::Opening(opening.unwrap_or_else(|| self.open(request)));
+                self.io = Io::Opening(opening.unwrap_or_else(|| self.send_request(request)));
             }
             DriverAction::Next => self.io = Io::Idle,
             DriverAction::Wait => {
@@ -288,7 +288,7 @@ impl<K: Storable + Send + 'static> Driver<K> {
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event<K>>>> {
         let this = self;
         loop {
-            if this.pauses_now() {
+            if this.must_pause_now() {
                 this.pause_time = None;
                 return Poll::Ready(None);
             }
@@ -320,7 +320,7 @@ impl<K: Storable + Send + 'static> Driver<K> {
                 Io::Open(Body::Watch(watch)) => match Pin::new(&mut watch.stream).poll_next(cx) {
                     Poll::Ready(Some(Ok(WatchEvent::Error(status)))) => Input::Error(watch.phase(), status),
                     Poll::Ready(Some(Ok(event))) => {
-                        watch.record(&event);
+                        watch.record_event(&event);
                         let bytes = watch.stream.last_event_bytes();
                         this.diagnosis.count_event(this.source.resource_url(), &event, bytes);
                         let item = input_for_change(&event).and_then(|input| this.advance(input));
@@ -353,7 +353,7 @@ impl<K: Storable + Send + 'static> Driver<K> {
                         Poll::Pending => {
                             // If a part of an event has arrived, the watch is not silent.
                             if watch.stream.buffered_bytes() > 0 {
-                                this.silence.record();
+                                this.silence.record_arrival();
                             }
                             ready!(this.silence.poll(cx))
                         }

@@ -23,10 +23,10 @@ pub use error::{Error, Result};
 pub use event::Event;
 pub(crate) use filter::EarlyFilter;
 pub use object_watch::watch_object;
-pub use silence_probe::restores_noticed;
+pub use silence_probe::detected_restore_count;
 pub(crate) use source::{ApiSource, RawSource, Source};
 pub use storable::Storable;
-pub(crate) use storable::are_different;
+pub(crate) use storable::are_different_objects;
 
 use driver::Driver;
 use filter::EarlyFilters;

@@ -25,7 +25,7 @@ where
         let (error, item) = match event {
             Ok(event) => (None, snapshot.item_for_event(event, &name)),
             Err(Error::Object(object)) => {
-                let item = snapshot.item_for_undecodable(&object, &name);
+                let item = snapshot.item_for_undecodable_object(&object, &name);
                 (Some(Error::Object(object)), item)
             }
             Err(error) => (Some(error), None),
@@ -81,7 +81,7 @@ impl<K: Resource> SnapshotState<K> {
 
     /// The item to emit for an undecodable object, in addition to the error.
     #[expect(clippy::option_option, reason = "the inner `Option` is the stream's item")]
-    fn item_for_undecodable(&mut self, object: &UndecodableObject, name: &str) -> Option<Option<K>> {
+    fn item_for_undecodable_object(&mut self, object: &UndecodableObject, name: &str) -> Option<Option<K>> {
         if object.name.as_deref() != Some(name) {
             return None;
         }
@@ -144,18 +144,24 @@ mod tests {
         };
         let mut snapshot = SnapshotState::<ConfigMap>::Complete;
         snapshot.item_for_event(Event::Init, "a");
-        assert_eq!(snapshot.item_for_undecodable(&undecodable("a", ObjectOrigin::List), "a"), None);
+        assert_eq!(snapshot.item_for_undecodable_object(&undecodable("a", ObjectOrigin::List), "a"), None);
         assert_eq!(
             snapshot.item_for_event(Event::InitDone, "a"),
             None,
             "it exists, and its state is unknown"
         );
-        assert_eq!(snapshot.item_for_undecodable(&undecodable("a", ObjectOrigin::Modified), "a"), None);
-        assert_eq!(snapshot.item_for_undecodable(&undecodable("b", ObjectOrigin::Deleted), "a"), None);
-        assert_eq!(snapshot.item_for_undecodable(&undecodable("a", ObjectOrigin::Deleted), "a"), Some(None));
+        assert_eq!(
+            snapshot.item_for_undecodable_object(&undecodable("a", ObjectOrigin::Modified), "a"),
+            None
+        );
+        assert_eq!(snapshot.item_for_undecodable_object(&undecodable("b", ObjectOrigin::Deleted), "a"), None);
+        assert_eq!(
+            snapshot.item_for_undecodable_object(&undecodable("a", ObjectOrigin::Deleted), "a"),
+            Some(None)
+        );
         snapshot.item_for_event(Event::Init, "a");
-        snapshot.item_for_undecodable(&undecodable("a", ObjectOrigin::Added), "a");
-        snapshot.item_for_undecodable(&undecodable("a", ObjectOrigin::Deleted), "a");
+        snapshot.item_for_undecodable_object(&undecodable("a", ObjectOrigin::Added), "a");
+        snapshot.item_for_undecodable_object(&undecodable("a", ObjectOrigin::Deleted), "a");
         assert_eq!(snapshot.item_for_event(Event::InitDone, "a"), Some(None));
     }
 }

@@ -59,7 +59,7 @@ impl<K> OpenWatch<K> {
     }
 
     /// Updates the ending and the stall timer after an event.
-    pub(super) fn record(&mut self, event: &WatchEvent<K>) {
+    pub(super) fn record_event(&mut self, event: &WatchEvent<K>) {
         self.ending = Ending::Worked;
         match event {
             WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {

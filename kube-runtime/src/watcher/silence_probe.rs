@@ -16,22 +16,22 @@ use tokio::time::{Instant, Sleep};
 /// without a watch cache, so the watches of these kinds are probed repeatedly.
 const MAX_INTERVAL: Duration = Duration::from_secs(600);
 
-/// The value of [`restores_noticed`].
-static RESTORES: AtomicU64 = AtomicU64::new(0);
+/// The value of [`detected_restore_count`].
+static DETECTED_RESTORES: AtomicU64 = AtomicU64::new(0);
 
 /// The number of times that the watchers of this process detected that a server's storage was restored to an earlier
 /// state. If several watchers detect the same restore, each detection counts. Intended for metrics.
 ///
 /// ```
-/// assert_eq!(kube_runtime::watcher::restores_noticed(), 0);
+/// assert_eq!(kube_runtime::watcher::detected_restore_count(), 0);
 /// ```
-pub fn restores_noticed() -> u64 {
-    RESTORES.load(Ordering::Relaxed)
+pub fn detected_restore_count() -> u64 {
+    DETECTED_RESTORES.load(Ordering::Relaxed)
 }
 
-/// Increments [`restores_noticed`].
+/// Increments [`detected_restore_count`].
 pub(super) fn count_restore() {
-    RESTORES.fetch_add(1, Ordering::Relaxed);
+    DETECTED_RESTORES.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The timer of the silence since the last event or bookmark, and the in-flight probe.
@@ -57,7 +57,7 @@ impl SilenceProbe {
     }
 
     /// Records that an event, a bookmark or a part of an event arrived.
-    pub(super) fn record(&mut self) {
+    pub(super) fn record_arrival(&mut self) {
         self.received = true;
     }
 

@@ -66,7 +66,7 @@ impl<K: DeserializeOwned + Send + 'static> Source<K> for ApiSource<K> {
 
     fn read_version(&self, lp: ListParams) -> BoxFuture<'static, Option<String>> {
         let api = self.api.clone();
-        Box::pin(async move { version_of(api.list_stream(&lp).await.ok()?).await })
+        Box::pin(async move { version_of_list(api.list_stream(&lp).await.ok()?).await })
     }
 
     fn forget(&self, object: &UndecodableObject) {
@@ -119,7 +119,7 @@ impl<K: 'static, T: Send + 'static> Source<T> for RawSource<K, T> {
     fn read_version(&self, lp: ListParams) -> BoxFuture<'static, Option<String>> {
         let api = self.api.clone();
         let ignore = Arc::new(Convert::new(|_| Ok(())));
-        Box::pin(async move { version_of(api.list_raw(&lp, ignore, None).await.ok()?).await })
+        Box::pin(async move { version_of_list(api.list_raw(&lp, ignore, None).await.ok()?).await })
     }
 
     fn forget(&self, object: &UndecodableObject) {
@@ -132,7 +132,7 @@ impl<K: 'static, T: Send + 'static> Source<T> for RawSource<K, T> {
 }
 
 /// Reads a list to its end and returns the list's resource version; `None` on failure.
-async fn version_of<T: Send + 'static>(mut page: ListStream<T>) -> Option<String> {
+async fn version_of_list<T: Send + 'static>(mut page: ListStream<T>) -> Option<String> {
     while let Some(item) = page.next().await {
         if item.is_err_and(|error| !matches!(error, Error::Object(_))) {
             return None;

@@ -11,14 +11,14 @@ mod watch;
 
 pub(super) use input::{Ending, Input, Phase};
 pub(super) use output::{DriverAction, Failure, Output, Request};
-pub(super) use state::{Attempt, PageRequest, Previous, State};
+pub(super) use state::{Attempt, PageRequest, PreviousData, State};
 
 use super::Event;
 use kube_client::Error as ClientError;
 use kube_client::core::{ObjectOrigin, ResourceVersion, Status, UndecodableObject};
 use recovery::{Recovery, recovery_from_error, recovery_from_status};
 use std::time::Duration;
-use watch::during_watch;
+use watch::transition_during_watch;
 
 /// The kinds of lists that the configuration allows, and the times on which the next request depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,35 +94,36 @@ fn shows_health(input: &Input) -> bool {
 fn transition(capabilities: Capabilities, state: State, input: Input) -> (State, Output) {
     match (state, input) {
         (state, Input::Ready) => next_request(capabilities, state),
-        (state, Input::Undecodable(object)) => after_undecodable(state, object),
-        (state, Input::Silent) => (state, no_event(DriverAction::Probe)),
-        (state, Input::Current(current)) => after_probe(state, current),
-        (State::Listing { page, previous }, input) => during_list(page, previous, input),
-        (State::Streaming { previous }, input) => during_streaming_list(previous, input),
+        (state, Input::Undecodable(object)) => transition_after_undecodable_object(state, object),
+        (state, Input::Silent) => (state, emit_nothing(DriverAction::Probe)),
+        (state, Input::Current(current)) => transition_after_probe(state, current),
+        (State::Listing { page, previous }, input) => transition_during_list(page, previous, input),
+        (State::Streaming { previous }, input) => transition_during_streaming_list(previous, input),
         (State::Watching { version, proven, connection_failures }, input) => {
-            during_watch(version, proven, connection_failures, input)
+            transition_during_watch(version, proven, connection_failures, input)
         }
         // In `Start`, no request is in flight, so the driver reports only `Ready`.
-        (state @ State::Start { .. }, _) => (state, no_event(DriverAction::Next)),
+        (state @ State::Start { .. }, _) => (state, emit_nothing(DriverAction::Next)),
     }
 }
 
 /// Handles the result of the silence probe: relists if the watch's version is ahead of the server. Such a watch
 /// receives neither events nor an error until the server reaches that version, and never receives the changes up to
 /// that version.
-fn after_probe(state: State, current: Option<String>) -> (State, Output) {
+fn transition_after_probe(state: State, current: Option<String>) -> (State, Output) {
     match (state, current) {
         (State::Watching { version, .. }, Some(current)) if is_older(&current, &version) => {
             relist_after_restore(version, current)
         }
-        (state, _) => (state, no_event(DriverAction::Read)),
+        (state, _) => (state, emit_nothing(DriverAction::Read)),
     }
 }
 
 /// Relists because the storage was restored to `current`, which is older than `seen`: some received changes no longer
 /// exist.
 fn relist_after_restore(seen: String, current: String) -> (State, Output) {
-    let previous = Previous { attempt: Attempt::Repeated, version: Some(seen.clone()), unavailable: true };
+    let previous =
+        PreviousData { attempt: Attempt::Repeated, version: Some(seen.clone()), unavailable: true };
     (State::Start { previous }, emit_error(Failure::Restored { seen, current }))
 }
 
@@ -140,30 +141,34 @@ fn next_request(capabilities: Capabilities, state: State) -> (State, Output) {
         }
         State::Listing { page, previous } => {
             let request = Request::List(page.clone());
-            (State::Listing { page, previous }, no_event(DriverAction::Send(request)))
+            (State::Listing { page, previous }, emit_nothing(DriverAction::Send(request)))
         }
         State::Watching { version, proven, connection_failures } => {
             let request = Request::Watch { version: version.clone() };
-            (State::Watching { version, proven, connection_failures }, no_event(DriverAction::Send(request)))
+            (
+                State::Watching { version, proven, connection_failures },
+                emit_nothing(DriverAction::Send(request)),
+            )
         }
     }
 }
 
 /// Begins a snapshot with the first page of a list.
-fn begin_list(capabilities: Capabilities, unpaged: bool, previous: Previous) -> (State, Output) {
-    let not_older_than = if capabilities.cached_lists && !unpaged { previous.not_older_than() } else { None };
+fn begin_list(capabilities: Capabilities, unpaged: bool, previous: PreviousData) -> (State, Output) {
+    let not_older_than =
+        if capabilities.cached_lists && !unpaged { previous.oldest_acceptable_version() } else { None };
     let page = PageRequest { token: None, unpaged, not_older_than };
     let request = Request::List(page.clone());
     (State::Listing { page, previous }, emit(Event::Init, DriverAction::Send(request)))
 }
 
 /// Handles an input during a list.
-fn during_list(page: PageRequest, previous: Previous, input: Input) -> (State, Output) {
+fn transition_during_list(page: PageRequest, previous: PreviousData, input: Input) -> (State, Output) {
     match input {
         Input::Item => (State::Listing { page, previous }, emit(Event::InitApply(()), DriverAction::Read)),
         Input::PageDone { continue_token: Some(token), .. } if !token.is_empty() => {
             let page = PageRequest { token: Some(token), unpaged: page.unpaged, not_older_than: None };
-            (State::Listing { page, previous }, no_event(DriverAction::Next))
+            (State::Listing { page, previous }, emit_nothing(DriverAction::Next))
         }
         Input::PageDone { version, .. } => match version.filter(|version| !version.is_empty()) {
             Some(version) => {
@@ -180,13 +185,13 @@ fn during_list(page: PageRequest, previous: Previous, input: Input) -> (State, O
         },
         // The server cannot list at `not_older_than`: list from storage instead.
         Input::Failed(_, error) if page.not_older_than.is_some() && is_version_unavailable(&error) => {
-            let previous = Previous { unavailable: true, ..previous };
-            (State::Listing { page: PageRequest::default(), previous }, no_event(DriverAction::Next))
+            let previous = PreviousData { unavailable: true, ..previous };
+            (State::Listing { page: PageRequest::default(), previous }, emit_nothing(DriverAction::Next))
         }
         // The continue token expired during the list. An unpaged list has no token that can expire.
         Input::Failed(_, error) if error.is_gone() && !page.unpaged => (
             State::Listing { page: PageRequest { unpaged: true, ..PageRequest::default() }, previous },
-            no_event(DriverAction::Next),
+            emit_nothing(DriverAction::Next),
         ),
         Input::Failed(_, error) => (State::Start { previous }, emit_error(Failure::List(error))),
         // `transition` handles `Silent`, `Current`, `Ready` and `Undecodable`. The other inputs of this arm are not
@@ -201,12 +206,12 @@ fn during_list(page: PageRequest, previous: Previous, input: Input) -> (State, O
         | Input::Silent
         | Input::Current(_)
         | Input::Ready
-        | Input::Undecodable(_) => (State::Start { previous }, no_event(DriverAction::Wait)),
+        | Input::Undecodable(_) => (State::Start { previous }, emit_nothing(DriverAction::Wait)),
     }
 }
 
 /// Handles an input during a streaming list.
-fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
+fn transition_during_streaming_list(previous: PreviousData, input: Input) -> (State, Output) {
     match input {
         // Initial events are not ordered by version, so a watch must not resume from their versions.
         Input::Changed(_) => (State::Streaming { previous }, emit(Event::InitApply(()), DriverAction::Read)),
@@ -224,50 +229,51 @@ fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
             )
         }
         Input::Bookmark(_) | Input::Dropped(_) => {
-            (State::Streaming { previous }, no_event(DriverAction::Read))
+            (State::Streaming { previous }, emit_nothing(DriverAction::Read))
         }
         Input::Error(_, status) if rejects_streaming_lists(&status) => (
             State::Start { previous: previous.with_attempt(Attempt::Fresh) },
-            no_event(DriverAction::GiveUpStreaming),
+            emit_nothing(DriverAction::GiveUpStreaming),
         ),
         Input::Error(_, status) => {
-            (after_broken_streaming_list(previous), emit_error(Failure::WatchStatus(status)))
+            (state_after_broken_streaming_list(previous), emit_error(Failure::WatchStatus(status)))
         }
         Input::Failed(Phase::Opening, error) if error.status().is_some_and(rejects_streaming_lists) => (
             State::Start { previous: previous.with_attempt(Attempt::Fresh) },
-            no_event(DriverAction::GiveUpStreaming),
+            emit_nothing(DriverAction::GiveUpStreaming),
         ),
         Input::Failed(Phase::Opening, error) => {
             (State::Start { previous }, emit_error(Failure::WatchStart(error)))
         }
         Input::Failed(Phase::Open | Phase::Healthy, error) => {
-            (after_broken_streaming_list(previous), emit_error(Failure::Watch(error)))
+            (state_after_broken_streaming_list(previous), emit_error(Failure::Watch(error)))
         }
         // The server shut down, or a proxy limited the request's duration: use a paged list now. The next snapshot may
         // use a streaming list again.
         Input::Ended(_) => {
-            (State::Listing { page: PageRequest::default(), previous }, no_event(DriverAction::Next))
+            (State::Listing { page: PageRequest::default(), previous }, emit_nothing(DriverAction::Next))
         }
         // The `initial-events-end` bookmark did not arrive: the server ignores `sendInitialEvents`, or a proxy drops
         // bookmarks.
         Input::Stalled => (
             State::Start { previous: previous.with_attempt(Attempt::Fresh) },
-            no_event(DriverAction::GiveUpStreaming),
+            emit_nothing(DriverAction::GiveUpStreaming),
         ),
         Input::Item
         | Input::PageDone { .. }
         | Input::Silent
         | Input::Current(_)
         | Input::Ready
-        | Input::Undecodable(_) => {
-            (State::Start { previous: previous.with_attempt(Attempt::Fresh) }, no_event(DriverAction::Wait))
-        }
+        | Input::Undecodable(_) => (
+            State::Start { previous: previous.with_attempt(Attempt::Fresh) },
+            emit_nothing(DriverAction::Wait),
+        ),
     }
 }
 
 /// The state after a broken streaming list. If the attempt was [`Attempt::Fresh`], the watcher requests another streaming
 /// list. If the attempt was [`Attempt::Repeated`], the watcher requests a paged list, because a page is smaller.
-fn after_broken_streaming_list(previous: Previous) -> State {
+fn state_after_broken_streaming_list(previous: PreviousData) -> State {
     match previous.attempt {
         Attempt::Fresh => State::Start { previous: previous.with_attempt(Attempt::Repeated) },
         Attempt::Repeated => State::Listing { page: PageRequest::default(), previous },
@@ -275,7 +281,7 @@ fn after_broken_streaming_list(previous: Previous) -> State {
 }
 
 /// Emits the error for an undecodable object, and continues to read the response.
-fn after_undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) {
+fn transition_after_undecodable_object(state: State, object: Box<UndecodableObject>) -> (State, Output) {
     // The object was received, so a resumed watch must start after it.
     let state = match (state, &object.resource_version) {
         (State::Watching { .. }, Some(version))
@@ -311,7 +317,7 @@ fn emit(event: Event<()>, then: DriverAction) -> Output {
 }
 
 /// The output without an event.
-fn no_event(then: DriverAction) -> Output {
+fn emit_nothing(then: DriverAction) -> Output {
     Output { event: None, then, healthy: false }
 }
 

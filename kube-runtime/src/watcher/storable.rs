@@ -36,6 +36,6 @@ fn key(meta: &ObjectMeta) -> (&str, &str) {
 
 /// Whether two objects with the same key are different objects: the second one was created after the deletion of the
 /// first one. If one of the objects has no uid, both count as the same object; servers send every object with a uid.
-pub(crate) fn are_different<K: Storable>(one: &K, other: &K) -> bool {
+pub(crate) fn are_different_objects<K: Storable>(one: &K, other: &K) -> bool {
     matches!((one.uid(), other.uid()), (Some(one), Some(other)) if one != other)
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-/// The handler of [`Server::admit`](super::Server::admit).
+/// Wraps the `handler` of [`Server::admit`](super::Server::admit) as a handler of reviews.
 pub(super) fn admission_handler<K, Fut>(
     handler: impl Fn(AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
 ) -> ReviewHandler
@@ -26,13 +26,13 @@ where
         async move {
             match request.decode::<K>() {
                 Ok(request) => handler(request).await,
-                Err(error) => answer_to_undecodable(&request, &error),
+                Err(error) => answer_to_undecodable_object(&request, &error),
             }
         }
     })
 }
 
-/// The handler of [`Server::validate`](super::Server::validate).
+/// Wraps the `handler` of [`Server::validate`](super::Server::validate) as a handler of reviews.
 pub(super) fn validation_handler<K, Fut>(
     handler: impl Fn(AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
 ) -> ReviewHandler
@@ -90,7 +90,7 @@ where
 }
 
 /// The answer to a request whose object does not decode.
-pub(super) fn answer_to_undecodable(
+pub(super) fn answer_to_undecodable_object(
     request: &AdmissionRequest<Value>,
     error: &dyn std::error::Error,
 ) -> AdmissionResponse {

@@ -1,6 +1,6 @@
 //! The handler of a mutating webhook, and the patch with the changes that the handler makes.
 
-use super::admission::{answer_to_undecodable, review_handler};
+use super::admission::{answer_to_undecodable_object, review_handler};
 use super::rejection::Rejection;
 use super::router::ReviewHandler;
 use kube_client::core::admission::{AdmissionRequest, AdmissionResponse};
@@ -22,7 +22,7 @@ where
         async move {
             let mut typed = match request.decode::<K>() {
                 Ok(typed) => typed,
-                Err(error) => return answer_to_undecodable(&request, &error),
+                Err(error) => return answer_to_undecodable_object(&request, &error),
             };
             let allowed = AdmissionResponse::from(&request);
             let (Some(object), Some(received)) = (typed.object.take(), request.object) else {
@@ -31,7 +31,7 @@ where
             let changed = async {
                 let before = serde_json::to_value(&object)?;
                 let after = serde_json::to_value(handler(object, typed).await?)?;
-                Ok(with_changes(received.clone(), &before, after))
+                Ok(value_with_changes(received.clone(), &before, after))
             };
             let changed: Result<Value, Rejection> = changed.await;
             match changed {
@@ -51,7 +51,7 @@ where
 /// typed form of the object before and after the call of the handler. The typed form may lack fields of `received`, and
 /// may contain defaults that `received` lacks. These differences change the result only inside a value that is replaced
 /// as a whole.
-fn with_changes(received: Value, before: &Value, after: Value) -> Value {
+fn value_with_changes(received: Value, before: &Value, after: Value) -> Value {
     if *before == after {
         return received;
     }
@@ -65,7 +65,9 @@ fn with_changes(received: Value, before: &Value, after: Value) -> Value {
         {
             let items = received.into_iter().zip(before).zip(after);
             Value::Array(
-                items.map(|((received, before), after)| with_changes(received, before, after)).collect(),
+                items
+                    .map(|((received, before), after)| value_with_changes(received, before, after))
+                    .collect(),
             )
         }
         (_, _, after) => after,
@@ -83,7 +85,7 @@ fn fields_with_changes(
     after.retain(|name, value| before.get(name) != Some(value));
     for (name, value) in after {
         let value = match (received.remove(&name), before.get(&name)) {
-            (Some(received), Some(before)) => with_changes(received, before, value),
+            (Some(received), Some(before)) => value_with_changes(received, before, value),
             _ => value,
         };
         received.insert(name, value);
@@ -97,27 +99,27 @@ mod tests {
     use serde_json::json;
 
     #[track_caller]
-    fn check(received: Value, before: &Value, after: Value, expected: &Value) {
-        assert_eq!(with_changes(received, before, after), *expected);
+    fn assert_result(received: Value, before: &Value, after: Value, expected: &Value) {
+        assert_eq!(value_with_changes(received, before, after), *expected);
     }
 
     #[test]
     fn only_values_that_the_handler_changes_are_applied() {
         let received = json!({"spec": {"unknown": 1, "size": 2, "list": [{"a": 1, "unknown": 2}]}});
         let before = json!({"spec": {"size": 2, "default": 3, "list": [{"a": 1}]}, "status": null});
-        check(received.clone(), &before, before.clone(), &received);
+        assert_result(received.clone(), &before, before.clone(), &received);
         let after = json!({"spec": {"size": 4, "default": 3, "list": [{"a": 5}]}, "status": null});
         let expected = json!({"spec": {"unknown": 1, "size": 4, "list": [{"a": 5, "unknown": 2}]}});
-        check(received.clone(), &before, after, &expected);
+        assert_result(received.clone(), &before, after, &expected);
         let after = json!({"spec": {"default": 6, "list": []}, "status": {"ready": true}});
         let expected = json!({"spec": {"unknown": 1, "default": 6, "list": []}, "status": {"ready": true}});
-        check(received, &before, after, &expected);
+        assert_result(received, &before, after, &expected);
     }
 
     #[test]
     fn a_field_is_replaced_added_or_removed_as_a_whole() {
-        check(json!({"a": [1]}), &json!({"a": [1]}), json!({"a": {"b": 1}}), &json!({"a": {"b": 1}}));
-        check(json!({}), &json!({"a": {"b": 1}}), json!({"a": {"b": 2}}), &json!({"a": {"b": 2}}));
-        check(json!({"a": {"c": 1}}), &json!({"a": {}}), json!({}), &json!({}));
+        assert_result(json!({"a": [1]}), &json!({"a": [1]}), json!({"a": {"b": 1}}), &json!({"a": {"b": 1}}));
+        assert_result(json!({}), &json!({"a": {"b": 1}}), json!({"a": {"b": 2}}), &json!({"a": {"b": 2}}));
+        assert_result(json!({"a": {"c": 1}}), &json!({"a": {}}), json!({}), &json!({}));
     }
 }

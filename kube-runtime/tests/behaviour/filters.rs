@@ -35,7 +35,7 @@ type Thing = Object<Spec, NotUsed>;
 
 /// The state of an object on the server.
 #[derive(Debug, Clone, PartialEq)]
-struct State {
+struct ObjectState {
     label: char,
     generation: u32,
     value: u16,
@@ -53,7 +53,7 @@ enum WatchFailure {
 /// A change of the objects on the server, or a failure of a watch.
 #[derive(Debug, Clone)]
 enum Operation {
-    Put(&'static str, State),
+    Put(&'static str, ObjectState),
     Delete(&'static str),
     Fail(WatchFailure),
     /// The server returns to its state of three operations ago, and compacts all versions until now.
@@ -78,25 +78,26 @@ fn random_sequence(random: &mut fastrand::Rng) -> Vec<Operation> {
                     *generation += u32::from(random.u8(0..3) == 0);
                     let label = if random.u8(0..3) == 0 { 'y' } else { 'x' };
                     let value = if random.u8(0..3) == 0 { 300 } else { n };
-                    Operation::Put(name, State { label, generation: *generation, value })
+                    Operation::Put(name, ObjectState { label, generation: *generation, value })
                 }
             }
         })
         .collect();
-    ops.push(Operation::Put("z", State { label: 'x', generation: 1, value: 1 }));
+    ops.push(Operation::Put("z", ObjectState { label: 'x', generation: 1, value: 1 }));
     ops
 }
 
 /// An object on the server.
 #[derive(Debug, Clone)]
-struct Stored {
+struct StoredObject {
     uid: usize,
     version: usize,
-    state: State,
+    state: ObjectState,
 }
 
-/// A server with one collection. Each watch executes the next operations of `ops`, until the watch fails or no operation
-/// is left. After an invalid line, the watch executes further operations up to the next failure.
+/// A server with one collection. Each watch executes the next operations of `ops` until a failure or a restore ends the
+/// watch, or no operation is left. The first invalid line of a watch does not end it: the watch executes further
+/// operations up to the next failure or restore.
 struct Server {
     ops: Vec<Operation>,
     /// The number of executed operations.
@@ -107,30 +108,30 @@ struct Server {
 impl Server {
     /// The objects after the first `until` operations. The version of an object is the number of the last operation on
     /// it. Its uid is the number of the operation that created it.
-    fn state(&self, until: usize) -> BTreeMap<&'static str, Stored> {
-        let mut state: BTreeMap<_, Stored> = BTreeMap::new();
+    fn objects_after(&self, until: usize) -> BTreeMap<&'static str, StoredObject> {
+        let mut state: BTreeMap<_, StoredObject> = BTreeMap::new();
         for (at, op) in self.ops[..until].iter().enumerate() {
             match op {
                 Operation::Put(name, object) => {
                     let uid = state.get(name).map_or(at + 1, |known| known.uid);
-                    state.insert(*name, Stored { uid, version: at + 1, state: object.clone() });
+                    state.insert(*name, StoredObject { uid, version: at + 1, state: object.clone() });
                 }
                 Operation::Delete(name) => drop(state.remove(name)),
                 Operation::Fail(_) => {}
-                Operation::Restore => state = self.state(at.saturating_sub(3)),
+                Operation::Restore => state = self.objects_after(at.saturating_sub(3)),
             }
         }
         state
     }
 
-    fn object_json(&self, name: &str, Stored { uid, version, state }: &Stored) -> Value {
+    fn object_json(&self, name: &str, StoredObject { uid, version, state }: &StoredObject) -> Value {
         json!({"metadata": {"name": name, "namespace": "n", "uid": uid.to_string(), "generation": state.generation,
             "resourceVersion": (version + 1).to_string(), "labels": {"l": state.label.to_string()}},
             "spec": {"v": state.value, "padding": self.padding}})
     }
 
     fn list_body(&self) -> String {
-        let state = self.state(self.executed);
+        let state = self.objects_after(self.executed);
         let items: Vec<_> = state.iter().map(|(name, object)| self.object_json(name, object)).collect();
         json!({"kind": "ThingList", "metadata": {"resourceVersion": (self.executed + 1).to_string()}, "items": items})
             .to_string()
@@ -142,7 +143,7 @@ impl Server {
         let mut lines = Vec::new();
         let line = |kind: &str, object: Value| json!({"type": kind, "object": object}).to_string();
         if initial {
-            for (name, object) in self.state(from) {
+            for (name, object) in self.objects_after(from) {
                 lines.push(line("ADDED", self.object_json(name, &object)));
             }
             let end = json!({"resourceVersion": (from + 1).to_string(),
@@ -155,14 +156,14 @@ impl Server {
             self.executed = self.executed.max(at + 1);
             match &self.ops[at] {
                 Operation::Put(name, _) => {
-                    let kind = if self.state(at).contains_key(name) { "MODIFIED" } else { "ADDED" };
-                    lines.push(line(kind, self.object_json(name, &self.state(at + 1)[name])));
+                    let kind = if self.objects_after(at).contains_key(name) { "MODIFIED" } else { "ADDED" };
+                    lines.push(line(kind, self.object_json(name, &self.objects_after(at + 1)[name])));
                 }
                 Operation::Delete(name) => {
-                    if let Some(last) = self.state(at).remove(name) {
+                    if let Some(last) = self.objects_after(at).remove(name) {
                         lines.push(line(
                             "DELETED",
-                            self.object_json(name, &Stored { version: at + 1, ..last }),
+                            self.object_json(name, &StoredObject { version: at + 1, ..last }),
                         ));
                     }
                 }
@@ -237,7 +238,7 @@ impl Filter {
 
 /// The stream that applies the watcher's events to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Feed {
+enum StoreFeed {
     /// The stream of [`reflector`](reflector()).
     Reflector,
     /// The stream of [`Watcher::deltas`].
@@ -261,7 +262,7 @@ struct Consumer {
 
 impl Consumer {
     /// Applies an event. The error describes an event that contradicts the map.
-    fn apply(&mut self, event: &WatchEvent<Arc<Thing>>) -> Result<(), String> {
+    fn apply_event(&mut self, event: &WatchEvent<Arc<Thing>>) -> Result<(), String> {
         let Some(object) = event.object() else { return Ok(()) };
         let (name, uid) = (object.name_any(), object.metadata.uid.clone().unwrap());
         let known = self.objects.get(&name);
@@ -281,17 +282,17 @@ impl Consumer {
     }
 }
 
-/// Feeds a store until the object `z` arrives, and returns the store. For all feeds except [`Feed::Reflector`], also
+/// Feeds a store until the object `z` arrives, and returns the store. For all feeds except [`StoreFeed::Reflector`], also
 /// compares a consumer and the observers with the store.
-async fn feed(
-    feed: Feed,
+async fn feed_store(
+    feed: StoreFeed,
     filter: Filter,
     (api, config): (Api<Thing>, Config),
     is_restored: bool,
 ) -> Result<Store<Thing>, String> {
     let (reader, writer) = reflector::store();
     let ends = |reader: &Store<Thing>| reader.find(|object| object.name_any() == "z").is_some();
-    if feed == Feed::Reflector {
+    if feed == StoreFeed::Reflector {
         let mut items = reflector(writer, filter.add_to(watcher(api, config))).boxed();
         while !ends(&reader) {
             let item: watcher::Result<Event<_>> = items.next().await.unwrap();
@@ -299,9 +300,9 @@ async fn feed(
         }
         return Ok(reader);
     }
-    let objects_may_reappear = is_restored || feed == Feed::Deltas && filter != Filter::Changes;
+    let objects_may_reappear = is_restored || feed == StoreFeed::Deltas && filter != Filter::Changes;
     let mut consumer = Consumer { objects_may_reappear, ..Consumer::default() };
-    let (reader, mut changes) = if feed == Feed::Deltas {
+    let (reader, mut changes) = if feed == StoreFeed::Deltas {
         let deltas = filter.add_to(watcher(api, config)).deltas(writer).filter_map(async |item| match item {
             Ok(StoreEvent::Delta(delta)) => delta.into_watch_event(),
             _ => None,
@@ -313,12 +314,12 @@ async fn feed(
     };
     let mut observers = Observers::new(&reader, objects_may_reappear);
     while !consumer.objects.contains_key("z") {
-        consumer.apply(&changes.next().await.unwrap())?;
-        observers.follow(&reader)?;
+        consumer.apply_event(&changes.next().await.unwrap())?;
+        observers.read_promptly(&reader)?;
     }
     // The deletions of a snapshot follow its additions.
     while let Some(Some(event)) = changes.next().now_or_never() {
-        consumer.apply(&event)?;
+        consumer.apply_event(&event)?;
     }
     let stored = reader.state();
     let stored: BTreeMap<_, _> =
@@ -326,13 +327,13 @@ async fn feed(
     if stored != consumer.objects {
         return Err(format!("the store holds {stored:?}, and the consumer {:?}", consumer.objects));
     }
-    observers.check(&stored)?;
+    observers.compare_with(&stored)?;
     Ok(reader)
 }
 
 /// Feeds a store until the sequence ends, and compares the store with the server.
-async fn run_watcher(
-    kind: Feed,
+async fn compare_store_with_server(
+    kind: StoreFeed,
     filter: Filter,
     strategy: InitialListStrategy,
     server: Server,
@@ -344,16 +345,17 @@ async fn run_watcher(
     let backoff = ExponentialBackoff::new(Duration::ZERO, Duration::ZERO, 1.0, false);
     let config = Config::default().initial_list_strategy(strategy).backoff(backoff);
     let fed =
-        tokio::time::timeout(Duration::from_secs(60), feed(kind, filter, (api, config), is_restored)).await;
+        tokio::time::timeout(Duration::from_secs(60), feed_store(kind, filter, (api, config), is_restored))
+            .await;
     let Ok(reader) = fed else { return Err("the end of the sequence is never seen".into()) };
     let reader = reader?;
     let server = server.lock().unwrap();
-    let state = server.state(server.ops.len());
+    let state = server.objects_after(server.ops.len());
     for name in ["a", "b"] {
         let held = reader.find(|object| object.name_any() == name);
         let held = held.map(|object| (object.metadata.generation.unwrap(), u16::from(object.spec.v)));
         let wanted = state.get(name).map(|object| &object.state);
-        let all = filter == Filter::Changes || kind == Feed::Informer;
+        let all = filter == Filter::Changes || kind == StoreFeed::Informer;
         let wanted = wanted.filter(|object| all || object.label == 'x');
         let equal = match (held, wanted) {
             (None, None) => true,
@@ -361,7 +363,7 @@ async fn run_watcher(
             (_, Some(wanted)) if wanted.value > 255 => true,
             (Some((generation, value)), Some(wanted)) => {
                 generation == i64::from(wanted.generation)
-                    && ((filter != Filter::Labelled && kind != Feed::Informer) || value == wanted.value)
+                    && ((filter != Filter::Labelled && kind != StoreFeed::Informer) || value == wanted.value)
             }
             _ => false,
         };
@@ -385,8 +387,8 @@ async fn run_seed(seed: u64) {
     let strategy = [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList][random.usize(0..2)];
     let padding = if random.u8(..) == 0 { " ".repeat(9_000) } else { String::new() };
     let server = Server { ops: ops.clone(), executed: random.usize(0..=ops.len().min(3)), padding };
-    let feed = [Feed::Reflector, Feed::Deltas, Feed::Informer][random.usize(0..3)];
-    if let Err(problem) = run_watcher(feed, filter, strategy, server).await {
+    let feed = [StoreFeed::Reflector, StoreFeed::Deltas, StoreFeed::Informer][random.usize(0..3)];
+    if let Err(problem) = compare_store_with_server(feed, filter, strategy, server).await {
         panic!("seed {seed}, {feed:?}, {filter:?}, {strategy:?}, {ops:#?}: {problem}");
     }
 }
@@ -410,22 +412,28 @@ async fn model_a_store_and_its_consumer_finally_equal_the_server_on_several_thre
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_decodable_change_after_an_undecodable_one_of_the_same_generation_is_not_dropped() {
-    let put = |generation, value| Operation::Put("a", State { label: 'x', generation, value });
-    let end = Operation::Put("z", State { label: 'x', generation: 1, value: 1 });
+    let put = |generation, value| Operation::Put("a", ObjectState { label: 'x', generation, value });
+    let end = Operation::Put("z", ObjectState { label: 'x', generation: 1, value: 1 });
     let ops = vec![put(1, 1), put(2, 300), put(2, 2), end];
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
         let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
-        assert_eq!(run_watcher(Feed::Reflector, Filter::Changes, strategy, server).await, Ok(()));
+        assert_eq!(
+            compare_store_with_server(StoreFeed::Reflector, Filter::Changes, strategy, server).await,
+            Ok(())
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletes_an_object_that_is_deselected_after_an_invalid_line() {
-    let put = |label| Operation::Put("a", State { label, generation: 1, value: 1 });
-    let end = Operation::Put("z", State { label: 'x', generation: 1, value: 1 });
+    let put = |label| Operation::Put("a", ObjectState { label, generation: 1, value: 1 });
+    let end = Operation::Put("z", ObjectState { label: 'x', generation: 1, value: 1 });
     let ops = vec![put('x'), Operation::Fail(WatchFailure::InvalidLine), put('y'), end];
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
         let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
-        assert_eq!(run_watcher(Feed::Reflector, Filter::Labelled, strategy, server).await, Ok(()));
+        assert_eq!(
+            compare_store_with_server(StoreFeed::Reflector, Filter::Labelled, strategy, server).await,
+            Ok(())
+        );
     }
 }

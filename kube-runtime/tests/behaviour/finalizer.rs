@@ -68,7 +68,7 @@ async fn run_finalizer(sim: &Sim, object: Arc<ConfigMap>) -> (String, Option<Err
 }
 
 /// Like [`run_finalizer`], for a call that must succeed. Returns the text of the step.
-async fn run_successfully(sim: &Sim, object: Arc<ConfigMap>) -> String {
+async fn run_finalizer_successfully(sim: &Sim, object: Arc<ConfigMap>) -> String {
     let (steps, error) = run_finalizer(sim, object).await;
     assert!(error.is_none(), "{error:?}");
     steps
@@ -83,16 +83,16 @@ async fn finalizers_of_a(sim: &Sim) -> Vec<String> {
 async fn applies_only_after_the_finalizer_is_added_and_removes_it_after_the_cleanup() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
-    assert_eq!(run_successfully(&sim, get_a(&sim).await).await, format!("apply {FINALIZER}"));
+    assert_eq!(run_finalizer_successfully(&sim, get_a(&sim).await).await, format!("apply {FINALIZER}"));
     let patches = sim.journal().count_of("patch", "configmaps");
-    assert_eq!(run_successfully(&sim, get_a(&sim).await).await, format!("apply {FINALIZER}"));
+    assert_eq!(run_finalizer_successfully(&sim, get_a(&sim).await).await, format!("apply {FINALIZER}"));
     assert_eq!(
         sim.journal().count_of("patch", "configmaps"),
         patches,
         "an object with the finalizer is not written"
     );
     delete_a(&sim).await;
-    assert_eq!(run_successfully(&sim, get_a(&sim).await).await, format!("clean up {FINALIZER}"));
+    assert_eq!(run_finalizer_successfully(&sim, get_a(&sim).await).await, format!("clean up {FINALIZER}"));
     assert!(maps(&sim).get_opt("a").await.unwrap().is_none());
 }
 
@@ -103,13 +103,13 @@ async fn a_reconcile_of_an_outdated_object_keeps_all_other_finalizers() {
     let outdated = get_a(&sim).await;
     set_finalizers(&sim, json!(["example.com/first"])).await;
     assert_eq!(
-        run_successfully(&sim, outdated.clone()).await,
+        run_finalizer_successfully(&sim, outdated.clone()).await,
         format!("apply example.com/first {FINALIZER}")
     );
     set_finalizers(&sim, json!(["example.com/second", FINALIZER, "example.com/third"])).await;
     // The finalizer is not added twice.
     assert_eq!(
-        run_successfully(&sim, outdated).await,
+        run_finalizer_successfully(&sim, outdated).await,
         format!("apply example.com/second {FINALIZER} example.com/third")
     );
     let outdated = get_a(&sim).await;
@@ -118,7 +118,7 @@ async fn a_reconcile_of_an_outdated_object_keeps_all_other_finalizers() {
     set_finalizers(&sim, json!([FINALIZER, "example.com/third"])).await;
     let mut marked = ConfigMap::clone(&*outdated);
     marked.metadata.deletion_timestamp = get_a(&sim).await.metadata.deletion_timestamp.clone();
-    run_successfully(&sim, Arc::new(marked)).await;
+    run_finalizer_successfully(&sim, Arc::new(marked)).await;
     assert_eq!(finalizers_of_a(&sim).await, ["example.com/third"]);
 }
 
@@ -128,7 +128,7 @@ async fn changes_of_other_fields_are_no_conflict() {
     put_map(&sim, "a", "1");
     let outdated = get_a(&sim).await;
     put_map(&sim, "a", "2");
-    run_successfully(&sim, outdated).await;
+    run_finalizer_successfully(&sim, outdated).await;
     assert_eq!(sim.journal().count_of("patch", "configmaps"), 1);
     assert_eq!(get_a(&sim).await.data.as_ref().unwrap()["v"], "2");
 }
@@ -139,10 +139,10 @@ async fn every_occurrence_of_the_finalizer_is_removed() {
     put_map(&sim, "a", "1");
     set_finalizers(&sim, json!([FINALIZER, "example.com/other", FINALIZER])).await;
     delete_a(&sim).await;
-    run_successfully(&sim, get_a(&sim).await).await;
+    run_finalizer_successfully(&sim, get_a(&sim).await).await;
     assert_eq!(finalizers_of_a(&sim).await, ["example.com/other"]);
     // Without the finalizer there is nothing to do.
-    assert_eq!(run_successfully(&sim, get_a(&sim).await).await, "");
+    assert_eq!(run_finalizer_successfully(&sim, get_a(&sim).await).await, "");
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +152,7 @@ async fn an_object_that_is_being_deleted_gets_no_finalizer() {
     set_finalizers(&sim, json!(["example.com/other"])).await;
     let outdated = get_a(&sim).await;
     delete_a(&sim).await;
-    assert_eq!(run_successfully(&sim, outdated).await, "");
+    assert_eq!(run_finalizer_successfully(&sim, outdated).await, "");
     assert_eq!(finalizers_of_a(&sim).await, ["example.com/other"]);
 }
 
@@ -162,9 +162,9 @@ async fn neither_a_deleted_object_nor_a_new_object_of_the_same_name_gets_the_fin
     put_map(&sim, "a", "1");
     let first = get_a(&sim).await;
     delete_map(&sim, "a");
-    assert_eq!(run_successfully(&sim, first.clone()).await, "");
+    assert_eq!(run_finalizer_successfully(&sim, first.clone()).await, "");
     put_map(&sim, "a", "2");
-    assert_eq!(run_successfully(&sim, first).await, "");
+    assert_eq!(run_finalizer_successfully(&sim, first).await, "");
     assert!(finalizers_of_a(&sim).await.is_empty());
 }
 
@@ -186,7 +186,7 @@ async fn an_object_that_vanishes_during_the_cleanup_is_no_error() {
 async fn a_failed_step_keeps_the_finalizer_and_its_error_names_the_step_and_the_object() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
-    run_successfully(&sim, get_a(&sim).await).await;
+    run_finalizer_successfully(&sim, get_a(&sim).await).await;
     let fail = async |_: Event<ConfigMap>| Err::<Action, _>(UnreachableError);
     let error = finalizer(&maps(&sim), FINALIZER, get_a(&sim).await, fail).await.unwrap_err();
     let path = "/api/v1/namespaces/default/configmaps/a";

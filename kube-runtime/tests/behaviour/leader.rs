@@ -46,7 +46,7 @@ async fn put_lease(sim: &Sim, spec: serde_json::Value) {
 }
 
 /// Whether the candidate is the leader, or becomes the leader within `seconds`.
-async fn acquires_within(leadership: &Leadership, seconds: u64) -> bool {
+async fn becomes_leader_within(leadership: &Leadership, seconds: u64) -> bool {
     timeout(Duration::from_secs(seconds), leadership.acquired()).await.is_ok_and(|acquired| acquired.is_ok())
 }
 
@@ -78,9 +78,13 @@ async fn acquires_a_free_lease_at_once_and_a_held_lease_after_the_duration_in_th
         let sim = Sim::new();
         put_lease(&sim, spec_before.clone()).await;
         let leadership = start_candidate(&sim, "a");
-        assert_eq!(acquires_within(&leadership, 1).await, at_once, "{spec_before}");
-        assert_eq!(acquires_within(&leadership, 28).await, at_once, "the time in the lease does not count");
-        assert!(acquires_within(&leadership, 10).await, "{spec_before}");
+        assert_eq!(becomes_leader_within(&leadership, 1).await, at_once, "{spec_before}");
+        assert_eq!(
+            becomes_leader_within(&leadership, 28).await,
+            at_once,
+            "the time in the lease does not count"
+        );
+        assert!(becomes_leader_within(&leadership, 10).await, "{spec_before}");
         let transitions = spec_before["leaseTransitions"].as_i64().unwrap_or_default();
         assert_eq!(lease_spec(&sim)["leaseTransitions"], transitions + 1);
     }
@@ -91,10 +95,10 @@ async fn a_candidate_takes_over_only_after_the_leader_has_not_renewed_for_the_le
     let sim = Sim::new();
     let first = elect_leader(&sim, "a").await;
     let second = start_candidate(&sim, "b");
-    assert!(!acquires_within(&second, 600).await);
+    assert!(!becomes_leader_within(&second, 600).await);
     drop(first);
-    assert!(!acquires_within(&second, 12).await, "the lease was not released");
-    assert!(acquires_within(&second, 10).await);
+    assert!(!becomes_leader_within(&second, 12).await, "the lease was not released");
+    assert!(becomes_leader_within(&second, 10).await);
     assert_eq!(lease_spec(&sim)["leaseTransitions"], 1);
 }
 
@@ -108,7 +112,7 @@ async fn a_released_lease_is_taken_at_the_next_attempt() {
     first.release().await.unwrap();
     assert!(!gate.is_open());
     assert!(lease_spec(&sim)["holderIdentity"].is_null());
-    assert!(acquires_within(&second, 5).await);
+    assert!(becomes_leader_within(&second, 5).await);
 }
 
 #[tokio::test(start_paused = true)]

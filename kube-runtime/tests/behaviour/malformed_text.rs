@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// A client of a server that answers each list with these items and each watch with these events, both given as JSON
 /// text.
-fn client_of_server(items: &'static [&'static str], events: &'static [&'static str]) -> Client {
+fn client_with_answers(items: &'static [&'static str], events: &'static [&'static str]) -> Client {
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let body = if request.uri().query().unwrap_or_default().contains("watch=") {
             let events = futures::stream::iter(events).map(|event| Ok::<_, Infallible>(format!("{event}\n")));
@@ -55,7 +55,7 @@ async fn a_malformed_object_is_an_error_that_affects_no_other_object() {
         r#"{"type":"ADDED","object":{"metadata":{"name":"new","namespace":"ns","uid":"3","resourceVersion":"7"}}}"#,
         r#"{"type":"DELETED","object":{"metadata":{"name":"last","namespace":"ns","uid":"2","resourceVersion":"8"},"data":"\ud800"}}"#,
     ];
-    let api = Api::<ConfigMap>::all(client_of_server(items, events));
+    let api = Api::<ConfigMap>::all(client_with_answers(items, events));
     let config = Config::default().initial_list_strategy(InitialListStrategy::ListWatch);
     let (reader, writer) = reflector::store_with(Storage::compact());
     let mut deltas = watcher(api, config).deltas(writer).boxed();
@@ -99,11 +99,11 @@ async fn a_malformed_object_is_an_error_that_affects_no_other_object() {
 
 /// The spec of [`NumberObject`] objects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Number {
+struct NumberSpec {
     n: u8,
 }
 
-type NumberObject = Object<Number, Value>;
+type NumberObject = Object<NumberSpec, Value>;
 
 /// Lists objects of the type [`NumberObject`] into a compact store with this check. Returns the store, and the errors.
 async fn list_number_objects(
@@ -111,7 +111,7 @@ async fn list_number_objects(
     check: Option<Check>,
 ) -> (Store<NumberObject>, Vec<String>) {
     let api =
-        Api::<NumberObject>::all_with(client_of_server(items, &[]), &ApiResource::erase::<ConfigMap>(&()));
+        Api::<NumberObject>::all_with(client_with_answers(items, &[]), &ApiResource::erase::<ConfigMap>(&()));
     let config = Config::default().initial_list_strategy(InitialListStrategy::ListWatch);
     let storage = Storage::compact();
     let storage = if let Some(check) = check { storage.check(check) } else { storage };
@@ -124,7 +124,7 @@ async fn list_number_objects(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_check_decides_when_an_undecodable_object_is_noticed() {
+async fn the_check_of_a_store_decides_when_an_undecodable_object_is_noticed() {
     const ITEMS: &[&str] = &[
         r#"{"metadata":{"name":"good","uid":"1"},"spec":{"n":1},"status":1}"#,
         r#"{"metadata":{"name":"bad","uid":"2"},"spec":{"n":"x"},"status":1}"#,

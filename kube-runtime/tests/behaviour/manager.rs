@@ -30,7 +30,7 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
 /// The time limit of a wait. A test that would wait forever fails at this limit.
-const LIMIT: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Sends a GET request. Returns the head and the body of the answer, or `None` if the connection fails.
 async fn get(address: SocketAddr, path: &str) -> Option<String> {
@@ -54,7 +54,7 @@ async fn get_until(address: SocketAddr, path: &str, text: &str) -> String {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    let found = timeout(LIMIT, found).await;
+    let found = timeout(WAIT_LIMIT, found).await;
     found.unwrap_or_else(|_| panic!("{path} has no {text}: {last:?}"))
 }
 
@@ -63,7 +63,7 @@ fn elector(sim: &Sim) -> LeaderElector {
 }
 
 /// The holder in the lease, which is null if no process holds the lease. `None` if the lease does not exist.
-fn holder(sim: &Sim) -> Option<Value> {
+fn lease_holder(sim: &Sim) -> Option<Value> {
     let lease = sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").ok()?;
     Some(lease["spec"]["holderIdentity"].clone())
 }
@@ -136,9 +136,9 @@ async fn serves_metrics_probes_and_the_status_page() {
     );
 
     stop.send(()).unwrap();
-    timeout(LIMIT, running).await.unwrap().unwrap().unwrap();
+    timeout(WAIT_LIMIT, running).await.unwrap().unwrap().unwrap();
     assert_eq!(get(address, "/healthz").await, None);
-    assert_eq!(holder(&sim), Some(Value::Null), "the lease is released");
+    assert_eq!(lease_holder(&sim), Some(Value::Null), "the lease is released");
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn the_manager_is_not_ready_before_the_caches_are_complete() {
     sim.faults().remove(fault);
     get_until(address, "/readyz", "200 OK").await;
     stop.send(()).unwrap();
-    timeout(LIMIT, running).await.unwrap().unwrap().unwrap();
+    timeout(WAIT_LIMIT, running).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn the_manager_is_not_ready_while_reconciles_wait_for_an_owned_kind() {
     let lines = "[+]cache configmap ok\n[+]cache /api/v1/namespaces/default/secrets ok\nreadyz check passed";
     assert!(ready.contains(lines), "{ready}");
     stop.send(()).unwrap();
-    timeout(LIMIT, running).await.unwrap().unwrap().unwrap();
+    timeout(WAIT_LIMIT, running).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -195,12 +195,12 @@ async fn the_probe_listener_closes_connections_without_a_complete_request() {
     let address = manager.probe_address().unwrap();
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
-    // The server must close each connection within half of `LIMIT`.
+    // The server must close each connection within half of `WAIT_LIMIT`.
     let answer_to = async |request: &'static str| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        let closed = timeout(LIMIT / 2, stream.read_to_string(&mut answer)).await;
+        let closed = timeout(WAIT_LIMIT / 2, stream.read_to_string(&mut answer)).await;
         closed.unwrap_or_else(|_| panic!("the server keeps the connection after {request:?}")).ok();
         answer
     };
@@ -209,7 +209,7 @@ async fn the_probe_listener_closes_connections_without_a_complete_request() {
     let answers = futures::join!(answer_to(""), answer_to("GET /healthz HTTP/1.1\r\nHost:"));
     assert_eq!(answers, (String::new(), String::new()));
     stop.send(()).unwrap();
-    timeout(LIMIT, running).await.unwrap().unwrap().unwrap();
+    timeout(WAIT_LIMIT, running).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -237,10 +237,10 @@ async fn tasks_and_the_election_start_when_the_informers_are_complete() {
     let running = tokio::spawn(manager.shutdown_on(sleep(Duration::from_secs(60))).run());
     sleep(Duration::from_secs(15)).await;
     assert!(!store.is_ready());
-    assert_eq!((holder(&sim), start.try_recv().ok()), (None, None));
+    assert_eq!((lease_holder(&sim), start.try_recv().ok()), (None, None));
     sleep(Duration::from_secs(30)).await;
     assert_eq!(start.try_recv(), Ok(true));
-    assert!(holder(&sim).is_some_and(|holder| holder.is_string()));
+    assert!(lease_holder(&sim).is_some_and(|holder| holder.is_string()));
     running.await.unwrap().unwrap();
 }
 
@@ -269,7 +269,7 @@ async fn a_shutdown_waits_for_reconciles_and_then_releases_the_lease() {
     manager.controller(controller(&sim), write_after_work, backoff_on_error, context);
     manager.shutdown_on(sleep(Duration::from_secs(2))).run().await.unwrap();
     assert!(has_written(&sim), "the write precedes the release of the lease");
-    assert_eq!(holder(&sim), Some(Value::Null));
+    assert_eq!(lease_holder(&sim), Some(Value::Null));
 }
 
 /// A reconciler that works for thirty seconds and then sets the flag.
@@ -299,7 +299,7 @@ async fn a_lost_leadership_cancels_reconciles_and_ends_the_manager() {
         assert!(matches!(&error, Error::LeadershipLost { lease } if lease == "operator"), "{error}");
         sleep(Duration::from_secs(120)).await;
         assert!(!is_done.load(Ordering::SeqCst), "shutdown at {shutdown_at}");
-        assert_eq!(holder(&sim), Some("thief".into()));
+        assert_eq!(lease_holder(&sim), Some("thief".into()));
     }
 }
 
@@ -321,7 +321,7 @@ async fn a_task_that_blocks_its_thread_does_not_prevent_the_shutdown() {
         }
     };
     let running = tokio::spawn(manager.shutdown_on(shutdown).run());
-    let ended = timeout(LIMIT, running).await;
+    let ended = timeout(WAIT_LIMIT, running).await;
     drop(unblock);
     ended.unwrap().unwrap().unwrap();
 }
@@ -355,7 +355,7 @@ async fn a_panic_of_a_watch_ends_the_manager_with_an_error_that_names_the_inform
         let running = tokio::spawn(manager.shutdown_on(pending()).run());
         sleep(Duration::from_secs(30)).await;
         is_broken.store(true, Ordering::SeqCst);
-        let error = timeout(LIMIT * 10, running).await.unwrap().unwrap().unwrap_err();
+        let error = timeout(WAIT_LIMIT * 10, running).await.unwrap().unwrap().unwrap_err();
         let path = "/api/v1/namespaces/default/configmaps";
         assert_eq!(
             error.to_string(),
@@ -379,7 +379,7 @@ async fn the_shutdown_of_the_runtime_of_an_informer_ends_the_manager() {
     let running = tokio::spawn(manager.shutdown_on(pending()).run());
     started.await.unwrap();
     other.shutdown_background();
-    let error = timeout(LIMIT, running).await.unwrap().unwrap().unwrap_err();
+    let error = timeout(WAIT_LIMIT, running).await.unwrap().unwrap().unwrap_err();
     assert!(matches!(&error, Error::InformerEnded { reason: InformerEnd::RuntimeShutDown, .. }), "{error}");
     drop(subscription);
 }
@@ -391,5 +391,5 @@ async fn a_shutdown_before_the_caches_are_complete_ends_the_manager() {
     let mut manager = Manager::elected(elector(&sim)).unwrap().without_server();
     manager.informer(maps(&sim), watcher::Config::default());
     manager.shutdown_on(sleep(Duration::from_secs(30))).run().await.unwrap();
-    assert_eq!(holder(&sim), None, "the election has not begun");
+    assert_eq!(lease_holder(&sim), None, "the election has not begun");
 }

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// A time limit for waits on the real clock. No test asserts how long a wait takes.
-const LIMIT: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running manager.
 struct RunningManager {
@@ -41,7 +41,7 @@ impl RunningManager {
 
     async fn stop(self) {
         self.stop.send(()).unwrap();
-        timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
+        timeout(WAIT_LIMIT, self.task).await.unwrap().unwrap().unwrap();
     }
 
     /// Sends a GET request with this token. Returns the answer.
@@ -63,7 +63,7 @@ async fn send(
         format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{authorization}\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
-    timeout(LIMIT, stream.read_to_string(&mut answer)).await.unwrap()?;
+    timeout(WAIT_LIMIT, stream.read_to_string(&mut answer)).await.unwrap()?;
     Ok(answer)
 }
 
@@ -117,7 +117,7 @@ async fn tls_uses_a_changed_certificate_for_new_connections() {
     assert!(answer.contains("200 OK"), "{answer}");
     let mut refused = Vec::new();
     // The connection may be reset.
-    let _ = timeout(LIMIT, plain.read_to_end(&mut refused)).await.unwrap();
+    let _ = timeout(WAIT_LIMIT, plain.read_to_end(&mut refused)).await.unwrap();
     assert!(!String::from_utf8_lossy(&refused).contains("HTTP/1.1 200"), "{refused:?}");
     let probe = send(TcpStream::connect(probes).await.unwrap(), "GET", "/healthz", None).await.unwrap();
     assert!(probe.contains("200 OK"), "the probes have no TLS: {probe}");
@@ -154,7 +154,7 @@ fn create_account(sim: &Sim, name: &str) -> String {
 }
 
 /// Grants `get` for `/metrics` to a service account.
-fn grant(sim: &Sim, account: &str) {
+fn grant_metrics_access(sim: &Sim, account: &str) {
     let api_version = "rbac.authorization.k8s.io/v1";
     let rules = json!([{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]);
     let role = json!({"apiVersion": api_version, "kind": "ClusterRole", "metadata": {"name": account}, "rules": rules});
@@ -183,7 +183,7 @@ fn review_counts(sim: &Sim) -> [usize; 2] {
 async fn the_filter_admits_only_users_with_permission_and_caches_verdicts() {
     let sim = Sim::new();
     let (token, other) = (create_account(&sim, "prometheus"), create_account(&sim, "other"));
-    grant(&sim, "prometheus");
+    grant_metrics_access(&sim, "prometheus");
     let running = start_with_filter(Manager::new(client(&sim)));
     for token in [None, Some("wrong"), Some("wrong")] {
         let answer = running.get("/metrics", token).await;
@@ -214,7 +214,7 @@ async fn the_filter_admits_only_users_with_permission_and_caches_verdicts() {
     }
 
     // A denial is cached for half a minute.
-    grant(&sim, "other");
+    grant_metrics_access(&sim, "other");
     assert!(running.get("/metrics", Some(&other)).await.contains("403 Forbidden"));
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(31)).await;
@@ -234,7 +234,7 @@ async fn the_filter_admits_only_users_with_permission_and_caches_verdicts() {
 async fn a_failed_review_is_an_internal_error_and_is_not_cached() {
     let sim = Sim::new();
     let token = create_account(&sim, "prometheus");
-    grant(&sim, "prometheus");
+    grant_metrics_access(&sim, "prometheus");
     let running = start_with_filter(Manager::new(client(&sim)));
     let steps = [
         ("tokenreviews", "Authentication failed\n"),
@@ -259,7 +259,7 @@ async fn a_failed_review_is_an_internal_error_and_is_not_cached() {
 async fn a_manager_that_is_not_the_leader_also_reviews_requests() {
     let sim = Sim::new();
     let token = create_account(&sim, "prometheus");
-    grant(&sim, "prometheus");
+    grant_metrics_access(&sim, "prometheus");
     sim.create(&json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "operator"},
         "spec": {"holderIdentity": "another", "leaseDurationSeconds": 3600, "leaseTransitions": 0},

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 /// A time limit for waits on the real clock.
-const LIMIT: Duration = Duration::from_secs(90);
+const WAIT_LIMIT: Duration = Duration::from_secs(90);
 
 /// The names of the browser programs that the test tries, in this order.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -49,7 +49,7 @@ async fn load_dom(url: &str, scheme: ColorScheme, profile: &Path) -> Option<Stri
         command.arg(format!("--blink-settings=preferredColorScheme={}", scheme as u8));
         command.args(["--dump-dom", url]);
         command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        match timeout(LIMIT, command.output()).await.expect("the browser ends") {
+        match timeout(WAIT_LIMIT, command.output()).await.expect("the browser ends") {
             Ok(output) => return Some(String::from_utf8(output.stdout).unwrap()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => panic!("cannot start {browser}: {error}"),
@@ -73,7 +73,7 @@ async fn wait_for_page_with(address: SocketAddr, text: &str) -> String {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("the page has no {text}"))
+    timeout(WAIT_LIMIT, found).await.unwrap_or_else(|_| panic!("the page has no {text}"))
 }
 
 /// The brightness, from 0 to 765, of the color `rgb(r, g, b)` in an attribute of the body.
@@ -139,5 +139,5 @@ async fn a_browser_shows_the_page_in_light_and_dark_mode() {
         assert!(probed.contains("data-overflows=\"false\""), "{probed}");
     }
     stop.send(()).unwrap();
-    timeout(LIMIT, running).await.unwrap().unwrap().unwrap();
+    timeout(WAIT_LIMIT, running).await.unwrap().unwrap().unwrap();
 }

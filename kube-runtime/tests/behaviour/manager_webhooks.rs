@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// A time limit for waits on the real clock. No test checks how long a wait takes.
-const LIMIT: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// A webhook server with a self-signed certificate, and a client that trusts this certificate. The server listens on a
 /// free port.
@@ -60,11 +60,11 @@ async fn webhooks_are_served_before_the_first_list_and_until_the_shutdown() {
     let maps = manager.informer(Api::<ConfigMap>::all(client(&sim)), watcher::Config::default());
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
-    assert_eq!(timeout(LIMIT, post_review(&webhooks)).await.unwrap(), Some(true));
+    assert_eq!(timeout(WAIT_LIMIT, post_review(&webhooks)).await.unwrap(), Some(true));
     assert!(!maps.store().is_ready());
     stop.send(()).unwrap();
-    timeout(LIMIT, running).await.unwrap().unwrap().unwrap();
-    assert_eq!(timeout(LIMIT, post_review(&webhooks)).await.unwrap(), None);
+    timeout(WAIT_LIMIT, running).await.unwrap().unwrap().unwrap();
+    assert_eq!(timeout(WAIT_LIMIT, post_review(&webhooks)).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -73,6 +73,6 @@ async fn a_webhook_server_that_cannot_start_ends_the_manager() {
     let (server, _) = server_and_client(folder.path());
     let mut manager = Manager::new(client(&Sim::new())).without_server().shutdown_on(pending());
     manager.webhooks(server.validate("/a", async |_: AdmissionRequest<ConfigMap>| Ok(vec![])));
-    let ended = timeout(LIMIT, manager.run()).await.unwrap();
+    let ended = timeout(WAIT_LIMIT, manager.run()).await.unwrap();
     assert!(matches!(ended, Err(Error::Webhooks { .. })), "{ended:?}");
 }

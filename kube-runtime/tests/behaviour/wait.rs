@@ -72,7 +72,7 @@ async fn survives_failures_of_lists_and_watches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_for_a_kind_that_does_not_exist_yet() {
+async fn a_wait_continues_while_the_kind_does_not_exist() {
     let sim = Sim::new();
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Widget"));
     let widgets: Api<DynamicObject> = Api::default_namespaced_with(client(&sim), &kind);

@@ -39,7 +39,7 @@ fn request_count(sim: &Sim, verb: &str) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_the_snapshot_and_changes_in_one_request() {
+async fn one_request_streams_the_snapshot_and_the_changes() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let mut items = watch_maps(&sim, Config::default());
@@ -69,7 +69,7 @@ async fn watches_only_metadata() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lists_pages_then_watches() {
+async fn a_watch_follows_the_last_page_of_a_list() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
         put_map(&sim, name, "1");
@@ -264,7 +264,7 @@ async fn reports_a_version_that_expires_again_after_a_relist() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn relists_if_every_watch_fails_and_emits_new_objects() {
+async fn a_relist_emits_new_objects_if_every_watch_fails() {
     let failures = [
         Action::CloseAfterEvents(0),
         Action::status(400),

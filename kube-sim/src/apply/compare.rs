@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::field_set::FieldSet;
 use super::path::{Element, is_same_value};
-use super::typed::{List, Shape, Type};
+use super::value_types::{List, Shape, Type};
 
 /// The fields in which two values differ. The three sets are disjoint, unless several items of a list have the same key.
 #[derive(Debug, Default)]
@@ -117,7 +117,7 @@ impl Walker {
         let mut by_key: BTreeMap<Element, [Vec<&Value>; 2]> = BTreeMap::new();
         for (side, items) in [before, after].into_iter().enumerate() {
             for item in items {
-                if let Ok(element) = list.element(item) {
+                if let Ok(element) = list.path_element(item) {
                     by_key.entry(element).or_default()[side].push(item);
                 }
             }

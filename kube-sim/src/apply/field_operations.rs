@@ -2,7 +2,7 @@
 //! value, and adapt a field set to a changed schema.
 //!
 //! [`super::compare`] and [`super::merge`] work on two values. Callers must pass only values that
-//! [`super::typed::check_type`] accepts.
+//! [`super::value_types::check_type`] accepts.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::field_set::FieldSet;
 use super::path::Element;
-use super::typed::{Shape, Type};
+use super::value_types::{Shape, Type};
 
 /// The field set of a value: the paths of scalars, nulls, atomic lists and maps, empty maps, items of granular lists,
 /// and map entries that are not in the `properties` of a schema.
@@ -27,7 +27,8 @@ fn collect_fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mu
         (Shape::List(list), _) if list.is_atomic() => set.insert(path),
         (Shape::Map(map), _) if map.atomic => set.insert(path),
         (Shape::List(list), Value::Array(items)) => {
-            let elements: Vec<Element> = items.iter().filter_map(|item| list.element(item).ok()).collect();
+            let elements: Vec<Element> =
+                items.iter().filter_map(|item| list.path_element(item).ok()).collect();
             let mut counts: BTreeMap<&Element, usize> = BTreeMap::new();
             for element in &elements {
                 *counts.entry(element).or_default() += 1;
@@ -47,7 +48,7 @@ fn collect_fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mu
                 path.push(Element::Field(name.clone()));
                 collect_fields(ty, value, path, set);
                 let is_empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
-                if is_empty || !map.declares(name) {
+                if is_empty || !map.declares_field(name) {
                     set.insert(path);
                 }
                 path.pop();
@@ -65,11 +66,11 @@ pub(super) fn remove_fields(ty: Type<'_>, value: &Value, set: &FieldSet) -> Opti
         (Shape::List(list), Value::Array(items)) if !list.is_atomic() => {
             let mut kept = Vec::new();
             for item in items {
-                let Ok(element) = list.element(item) else { continue };
+                let Ok(element) = list.path_element(item) else { continue };
                 if set.has_member(&element) {
                     continue;
                 }
-                match set.below(&element) {
+                match set.paths_below(&element) {
                     Some(below) => kept.push(remove_fields(list.items, item, below).unwrap_or(Value::Null)),
                     None => kept.push(item.clone()),
                 }
@@ -83,7 +84,7 @@ pub(super) fn remove_fields(ty: Type<'_>, value: &Value, set: &FieldSet) -> Opti
                 if set.has_member(&element) {
                     continue;
                 }
-                let rest = match (set.below(&element), map.field_type(name)) {
+                let rest = match (set.paths_below(&element), map.field_type(name)) {
                     (Some(below), Some(ty)) => remove_fields(ty, value, below).unwrap_or(Value::Null),
                     _ => value.clone(),
                 };
@@ -100,7 +101,7 @@ pub(super) fn remove_fields(ty: Type<'_>, value: &Value, set: &FieldSet) -> Opti
 pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
     let shape = ty.shape(None);
     let declares = |element: &Element| match (&shape, element) {
-        (Shape::Map(map), Element::Field(name)) => map.declares(name),
+        (Shape::Map(map), Element::Field(name)) => map.declares_field(name),
         _ => false,
     };
     let below = |element: &Element, set: FieldSet| {
@@ -148,7 +149,7 @@ fn collect_newly_atomic_fields(
         _ => None,
     };
     let is_atomic = match ty.shape(None) {
-        Shape::Map(map) => map.atomic && !map.declares_nothing(),
+        Shape::Map(map) => map.atomic && !map.accepts_any_fields(),
         Shape::List(list) => list.is_atomic(),
         Shape::Scalar(_) => false,
     };
@@ -162,7 +163,7 @@ fn collect_newly_atomic_fields(
     let all: BTreeSet<&Element> = set.members().chain(set.children().map(|(element, _)| element)).collect();
     for element in all {
         let Some(ty) = field(element) else { continue };
-        let below = set.below(element);
+        let below = set.paths_below(element);
         path.push(element.clone());
         collect_newly_atomic_fields(ty, below.unwrap_or(&empty), path, below.is_none(), atomic);
         path.pop();

@@ -39,7 +39,7 @@ impl FieldSet {
     }
 
     /// The paths below the path `element`, each without its first element; `None` if there are no such paths.
-    pub(crate) fn below(&self, element: &Element) -> Option<&Self> {
+    pub(crate) fn paths_below(&self, element: &Element) -> Option<&Self> {
         self.children.get(element).filter(|set| !set.is_empty())
     }
 

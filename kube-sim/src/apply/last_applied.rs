@@ -12,7 +12,7 @@ use super::compare::compare;
 use super::field_operations::field_set;
 use super::field_set::FieldSet;
 use super::managers::Manager;
-use super::typed::{self, Type};
+use super::value_types::{self, Type};
 
 /// The annotation that contains the last-applied configuration.
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -37,7 +37,8 @@ pub(super) fn without_client_side_applied_fields(
 /// last-applied configuration, or this configuration is invalid or has an API version other than `api_version`.
 fn client_side_applied_fields(ty: Type<'_>, api_version: &str, live: &Value) -> Option<FieldSet> {
     let applied: Value = serde_json::from_str(annotation(live)?).ok()?;
-    if applied.get("apiVersion")?.as_str()? != api_version || typed::check_type(ty, &applied, false).is_err()
+    if applied.get("apiVersion")?.as_str()? != api_version
+        || value_types::check_type(ty, &applied, false).is_err()
     {
         return None;
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::path::Element;
-use super::typed::{List, Shape, Type};
+use super::value_types::{List, Shape, Type};
 
 /// Merges `config` into `live`; `None` if the merged object is empty.
 ///
@@ -78,7 +78,8 @@ impl<'a> KeyedItems<'a> {
         let mut elements: Vec<Element> = Vec::with_capacity(items.len());
         let mut by_key: BTreeMap<Element, (usize, bool)> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
-            let element = list.element(item).map_err(|problem| format!(": element {index}: {problem}"))?;
+            let element =
+                list.path_element(item).map_err(|problem| format!(": element {index}: {problem}"))?;
             let (first, shared) = by_key.entry(element.clone()).or_insert((index, false));
             *shared = *first != index;
             if *shared && !allow_duplicates {

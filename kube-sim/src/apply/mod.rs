@@ -16,7 +16,7 @@ mod managers;
 mod merge;
 mod ownership;
 mod path;
-mod typed;
+mod value_types;
 
 use serde_json::{Map, Value};
 
@@ -24,7 +24,7 @@ use self::field_set::FieldSet;
 use self::managers::{Manager, Managers, Operation};
 use self::ownership::{ApplyFailure, WriteRequest};
 use self::path::Element;
-use self::typed::Type;
+use self::value_types::Type;
 use crate::schema::Schema;
 
 /// The properties of a write request that determine ownership.
@@ -92,8 +92,8 @@ pub(crate) fn track_ownership(cx: &Context<'_>, live: Option<&Value>, new: &mut 
     if managers.0.is_empty() && live.is_some() {
         return;
     }
-    let before = live.map_or_else(|| baseline(cx), without_managed_fields);
-    let write = write_request(cx);
+    let before = live.map_or_else(|| baseline_object(cx), without_managed_fields);
+    let write = new_write_request(cx);
     let writer = Manager::new(cx.manager, Operation::Update, cx.api_version, cx.subresource);
     let after = write.managers_after_update(&before, new, &managers, &writer);
     if cx.subresource == "scale"
@@ -121,9 +121,9 @@ fn owns_only_previously_unowned_fields(before: &Managers, after: &Managers, writ
 /// not know.
 pub(crate) fn merge_without_tracking(schema: &Schema, live: &Value, config: &Value) -> Result<Value, String> {
     let ty = Type::of(schema);
-    typed::check_type(ty, config, false)
+    value_types::check_type(ty, config, false)
         .map_err(|problem| format!("failed to convert patch object to typed object: {problem}"))?;
-    let paths = typed::atomic_paths(ty, config);
+    let paths = value_types::atomic_paths(ty, config);
     if !paths.is_empty() {
         let paths = paths.join(", ");
         return Err(format!(
@@ -151,18 +151,18 @@ pub(crate) fn apply(
     check_kind_and_managed_fields(cx, config)?;
     let ty = Type::of(cx.schema);
     let name = |field: &str| config["metadata"][field].as_str().unwrap_or_default();
-    typed::check_type(ty, config, false).map_err(|problem| {
+    value_types::check_type(ty, config, false).map_err(|problem| {
         let (namespace, name) = (name("namespace"), name("name"));
         let object = format!("{namespace}/{name}; {}, Kind={}", group_and_version(cx.api_version), cx.kind);
         ApplyError::Schema(format!("failed to create typed patch object ({object}): {problem}"))
     })?;
-    let write = write_request(cx);
+    let write = new_write_request(cx);
     let before = live.map_or_else(|| object_with_only_type_meta(cx), without_managed_fields);
     let mut managers = Managers::of(live);
     if let (true, Some(_)) = (managers.0.is_empty(), live) {
         // The manager `before-first-apply` gets ownership of the existing fields of an untracked object.
         let writer = Manager::new("before-first-apply", Operation::Update, cx.api_version, cx.subresource);
-        managers = write.managers_after_update(&baseline(cx), &before, &managers, &writer);
+        managers = write.managers_after_update(&baseline_object(cx), &before, &managers, &writer);
     }
     let (merged, managers) = match write.apply(&before, config, &managers, force) {
         Err(ApplyFailure::Conflicts(conflicts)) if cx.manager == "kubectl" => {
@@ -183,7 +183,7 @@ pub(crate) fn apply(
     Ok(object)
 }
 
-fn write_request<'a>(cx: &'a Context<'a>) -> WriteRequest<'a> {
+fn new_write_request<'a>(cx: &'a Context<'a>) -> WriteRequest<'a> {
     let mut ignored = FieldSet::default();
     for path in cx.reset {
         ignored.insert(&field_path(path.split('.')));
@@ -199,9 +199,9 @@ fn field_path<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Element> {
 /// The object that stands for "no fields" in a comparison: [`track_ownership`] compares a created object with the
 /// baseline, and [`apply`] compares an untracked object with the baseline. For a built-in kind, the baseline contains the
 /// zero values of the fields that Go always serializes, so that no manager owns these zero values.
-fn baseline(cx: &Context<'_>) -> Value {
+fn baseline_object(cx: &Context<'_>) -> Value {
     let is_built_in = cx.schema.component().is_some();
-    if is_built_in { crate::schema::zero(cx.schema) } else { object_with_only_type_meta(cx) }
+    if is_built_in { crate::schema::zero_struct(cx.schema) } else { object_with_only_type_meta(cx) }
 }
 
 /// An object with only `apiVersion` and `kind`.

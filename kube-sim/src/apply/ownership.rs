@@ -15,7 +15,7 @@ use super::field_operations::{field_set, reconcile_with_schema, remove_fields, w
 use super::field_set::FieldSet;
 use super::managers::{Manager, Managers, Operation, OwnedFields};
 use super::merge::merge;
-use super::typed::Type;
+use super::value_types::Type;
 
 /// The reason why an apply fails.
 pub(super) enum ApplyFailure {
@@ -34,7 +34,7 @@ pub(super) struct WriteRequest<'a> {
 
 impl WriteRequest<'_> {
     /// The time of a change. As in the API server, changes through the subresource `scale` have no time.
-    fn change_time(&self) -> Option<String> {
+    fn time_of_change(&self) -> Option<String> {
         (self.cx.subresource != "scale").then(|| self.cx.now.to_owned())
     }
 
@@ -59,7 +59,7 @@ impl WriteRequest<'_> {
     /// # Errors
     /// If `force` is not set and other managers own fields that `new` modifies or adds, returns these fields by
     /// manager.
-    fn remove_other_owners(
+    fn remove_ownership_of_changes(
         &self,
         live: &Value,
         new: &Value,
@@ -102,7 +102,7 @@ impl WriteRequest<'_> {
     ) -> Managers {
         let mut managers = self.adapted_managers(managers);
         let before = managers.clone();
-        let Ok(changes) = self.remove_other_owners(live, new, &mut managers, None, true) else {
+        let Ok(changes) = self.remove_ownership_of_changes(live, new, &mut managers, None, true) else {
             return before;
         };
         let taken = changes.modified.union(&changes.added).recursive_difference(&self.ignored);
@@ -112,7 +112,7 @@ impl WriteRequest<'_> {
             let owned = OwnedFields {
                 fields: fields.union(&kept),
                 api_version: self.cx.api_version.to_owned(),
-                time: self.change_time(),
+                time: self.time_of_change(),
             };
             managers.0.insert(writer.clone(), owned);
         }
@@ -145,10 +145,12 @@ impl WriteRequest<'_> {
         };
         managers.0.insert(writer.clone(), owned);
         let merged = match last {
-            Some(last) if !last.fields.is_empty() => self.prune(&merged, &managers, &last.fields),
+            Some(last) if !last.fields.is_empty() => {
+                self.prune_unowned_fields(&merged, &managers, &last.fields)
+            }
             _ => merged,
         };
-        self.remove_other_owners(live, &merged, &mut managers, Some(&writer), force)
+        self.remove_ownership_of_changes(live, &merged, &mut managers, Some(&writer), force)
             .map_err(ApplyFailure::Conflicts)?;
         if let Some(owned) = managers.0.get_mut(&writer) {
             owned.fields = owned.fields.difference(&unmanaged_fields());
@@ -156,14 +158,14 @@ impl WriteRequest<'_> {
         managers.0.retain(|_, owned| !owned.fields.is_empty());
         let changed = !super::path::is_same_value(live, &merged);
         if changed && let Some(owned) = managers.0.get_mut(&writer) {
-            owned.time = self.change_time();
+            owned.time = self.time_of_change();
         }
         Ok((changed.then_some(merged), managers))
     }
 
     /// Removes from `merged` each field of the applier's previous configuration that no manager owns any more. `last` is
     /// the field set of the previous configuration, and `managers` are the managers after the apply.
-    fn prune(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
+    fn prune_unowned_fields(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
         let ty = self.ty;
         let parents = |set: &FieldSet| with_parents(ty, set);
         let removed =

@@ -337,7 +337,7 @@ fn a_configuration_that_does_not_fit_the_schema_is_rejected() {
 }
 
 #[test]
-fn a_configuration_with_another_kind_or_with_managed_fields_is_rejected() {
+fn a_configuration_of_a_wrong_kind_or_with_managed_fields_is_rejected() {
     let mut server = TestServer::config_maps();
     let mut apply_raw =
         |config: Value| server.with_context("m", "", &[], |cx, live| apply(cx, live, &config, false));

@@ -31,10 +31,10 @@ pub(crate) struct Column {
 }
 
 /// The parsed [`RECORDED_COLUMNS`].
-static COLUMNS: LazyLock<Vec<ResourceColumns>> = LazyLock::new(parse);
+static COLUMNS: LazyLock<Vec<ResourceColumns>> = LazyLock::new(parse_columns);
 
 #[expect(clippy::expect_used, reason = "the data is compiled in, and every test of a table reads it")]
-fn parse() -> Vec<ResourceColumns> {
+fn parse_columns() -> Vec<ResourceColumns> {
     let line =
         |line| serde_json::from_str(line).expect("the recorded columns are what `xtask record` writes");
     RECORDED_COLUMNS.lines().map(line).collect()

@@ -21,7 +21,9 @@ pub(crate) static SYSTEM_OBJECTS: &str = include_str!("data/system_objects.jsonl
 pub(crate) use self::catalog::find;
 pub(crate) use self::catalog::{Resource, Scope, groups, resources};
 pub(crate) use self::columns::{Column, age_column_description, columns, name_column_description};
-pub(crate) use self::open_api::{CustomResource, open_api, open_api_2, open_api_names};
+pub(crate) use self::open_api::{
+    CustomResource, open_api_2_document, open_api_document, open_api_document_names,
+};
 pub(crate) use crate::schema::component as schema;
 
 #[cfg(test)]

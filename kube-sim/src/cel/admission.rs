@@ -50,10 +50,15 @@ pub(crate) fn admission_expression_problem(
 }
 
 /// A function that checks the types of an expression.
-type Check =
+type CheckFunction =
     fn(parse::ParsedExpression, &[(&str, Type)]) -> Result<check::CheckedExpression, Vec<parse::Issue>>;
 
-fn expression_problem(check: Check, text: &str, wanted: &[&str], undeclared: Option<&str>) -> Option<String> {
+fn expression_problem(
+    check: CheckFunction,
+    text: &str,
+    wanted: &[&str],
+    undeclared: Option<&str>,
+) -> Option<String> {
     // If `authorizer` is undeclared, `authorizer.requestResource` is also undeclared.
     let is_declared = |name: &&str| name.split('.').next() != undeclared;
     let variables: Vec<_> =
@@ -100,14 +105,16 @@ impl AdmissionExpression {
         Self::compile_with(check::check, text)
     }
 
-    fn compile_with(check: Check, text: &str) -> Result<Self, String> {
+    fn compile_with(check: CheckFunction, text: &str) -> Result<Self, String> {
         let variables = VARIABLES.map(|name| (name, type_of(name)));
         let checked = parse::parse(text).and_then(|parsed| check(parsed, &variables));
         match checked {
             Ok(checked) => {
                 let expr = checked.parsed.expr;
                 let mut uses = Vec::new();
-                literals::walk(&expr, &mut |expr| uses.extend(policy_variable(expr).map(str::to_owned)));
+                literals::walk_expression(&expr, &mut |expr| {
+                    uses.extend(policy_variable(expr).map(str::to_owned));
+                });
                 Ok(Self { expr, uses })
             }
             Err(issues) => Err(format!("compilation failed: {}", parse::format_issues(text, &issues))),

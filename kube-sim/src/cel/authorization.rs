@@ -18,7 +18,7 @@ pub(super) const RESOURCE_CHECK: &str = "kubernetes.authorization.ResourceCheck"
 const DECISION: &str = "kubernetes.authorization.Decision";
 
 /// Returns `name` if it is the name of a type of this library.
-pub(super) fn type_name(name: &str) -> Option<&'static str> {
+pub(super) fn known_type_name(name: &str) -> Option<&'static str> {
     [AUTHORIZER, PATH_CHECK, GROUP_CHECK, RESOURCE_CHECK, DECISION].into_iter().find(|known| *known == name)
 }
 
@@ -106,7 +106,7 @@ pub(super) fn variables(authorizer: &dyn Authorizer) -> [(&'static str, Val<'sta
 ///
 /// # Errors
 /// The arguments have other types.
-pub(super) fn check<'a>(authorizer: &dyn Authorizer, arguments: &[Val<'a>]) -> Outcome<'a> {
+pub(super) fn evaluate_check<'a>(authorizer: &dyn Authorizer, arguments: &[Val<'a>]) -> Outcome<'a> {
     let [Val::Authorization(value), Val::String(verb)] = arguments else {
         return Err(Failure::no_such_overload());
     };
@@ -120,7 +120,7 @@ pub(super) fn check<'a>(authorizer: &dyn Authorizer, arguments: &[Val<'a>]) -> O
 /// Calls a function of this library; see [`Library`](super::library::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let (Val::Authorization(target), texts) = arguments.split_first()? else { return None };
-    let texts: Option<Vec<Rc<str>>> = texts.iter().map(text).collect();
+    let texts: Option<Vec<Rc<str>>> = texts.iter().map(string_value).collect();
     Some(match (&**target, texts?.as_slice()) {
         (Authorization::Authorizer(subject), texts) => {
             call_on_authorizer(subject, name, texts)?.map(Authorization::into_value)
@@ -150,7 +150,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-fn text(value: &Val<'_>) -> Option<Rc<str>> {
+fn string_value(value: &Val<'_>) -> Option<Rc<str>> {
     match value {
         Val::String(text) => Some(text.clone()),
         _ => None,

@@ -16,7 +16,7 @@ use cel::common::ast::{
 use super::functions::{self, Overload};
 use super::parse::{Issue, ParsedExpression};
 use super::types::{Param, Type};
-use super::unify::{Substitution, more_general};
+use super::unify::{Substitution, more_general_type};
 
 /// A checked expression.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(super) fn check(
     parsed: ParsedExpression,
     variables: &[(&str, Type)],
 ) -> Result<CheckedExpression, Vec<Issue>> {
-    check_in(Environment::Common, parsed, variables)
+    check_with_environment(Environment::Common, parsed, variables)
 }
 
 /// Like [`check`], but for the expression of a mutation of a mutating policy. This expression can also create messages of
@@ -60,7 +60,7 @@ pub(super) fn check_patch(
     parsed: ParsedExpression,
     variables: &[(&str, Type)],
 ) -> Result<CheckedExpression, Vec<Issue>> {
-    check_in(Environment::Patches, parsed, variables)
+    check_with_environment(Environment::Patches, parsed, variables)
 }
 
 /// The declarations that an expression can use.
@@ -72,7 +72,7 @@ enum Environment {
     Patches,
 }
 
-fn check_in(
+fn check_with_environment(
     environment: Environment,
     mut parsed: ParsedExpression,
     variables: &[(&str, Type)],
@@ -186,13 +186,19 @@ impl Checker<'_> {
         let id = expr.id;
         let Expr::Select(SelectExpr { operand, field, test }) = &mut expr.expr else { return Type::Error };
         let (field, test) = (field.clone(), *test);
-        let ty = self.select_field(id, operand, &field, false);
+        let ty = self.check_field_selection(id, operand, &field, false);
         if test { Type::Bool } else { self.substitution.apply(&ty) }
     }
 
     /// Checks the selection of a field of `operand`, and returns the type of the selection. `optional` is whether the
     /// selection has the form `operand.?field`.
-    fn select_field(&mut self, id: u64, operand: &mut IdedExpr, field: &str, optional: bool) -> Type {
+    fn check_field_selection(
+        &mut self,
+        id: u64,
+        operand: &mut IdedExpr,
+        field: &str,
+        optional: bool,
+    ) -> Type {
         let operand = self.visit(operand);
         let operand = self.substitution.apply(&operand);
         let target = operand.type_in_optional().unwrap_or(&operand);
@@ -232,7 +238,7 @@ impl Checker<'_> {
             let [operand, field] = &mut call.args[..] else { return Type::Error };
             let Expr::Literal(LiteralValue::String(name)) = &field.expr else { return Type::Error };
             let name = name.to_string();
-            let ty = self.select_field(id, operand, &name, true);
+            let ty = self.check_field_selection(id, operand, &name, true);
             self.types.insert(field.id, Type::String);
             self.overloads.insert(id, Vec::new());
             return self.substitution.apply(&ty);
@@ -346,7 +352,7 @@ impl Checker<'_> {
         for (index, item) in list.elements.iter_mut().enumerate() {
             let mut ty = self.visit(item);
             if list.optional_indices.contains(&index) {
-                ty = self.unwrap_entry(item.id, ty);
+                ty = self.unwrap_optional_type(item.id, ty);
             }
             element = Some(self.common_type(element, ty));
         }
@@ -361,7 +367,7 @@ impl Checker<'_> {
             keys = Some(self.common_type(keys, key));
             let mut value = self.visit(&mut entry.value);
             if entry.optional {
-                value = self.unwrap_entry(entry.value.id, value);
+                value = self.unwrap_optional_type(entry.value.id, value);
             }
             values = Some(self.common_type(values, value));
         }
@@ -374,7 +380,7 @@ impl Checker<'_> {
 
     /// The type `T` of an optional list element, map entry or message field, such as `?x` in `[?x]`. Reports an error if
     /// `ty` is neither `optional_type(T)` nor `dyn`.
-    fn unwrap_entry(&mut self, id: u64, ty: Type) -> Type {
+    fn unwrap_optional_type(&mut self, id: u64, ty: Type) -> Type {
         if let Some(inner) = ty.type_in_optional() {
             return inner.clone();
         }
@@ -389,7 +395,7 @@ impl Checker<'_> {
     fn common_type(&mut self, previous: Option<Type>, current: Type) -> Type {
         let Some(previous) = previous else { return current };
         if self.substitution.assign(&previous, &current) {
-            return more_general(&previous, &current).clone();
+            return more_general_type(&previous, &current).clone();
         }
         Type::Dyn
     }

@@ -13,7 +13,7 @@ use cel::common::ast::{
 };
 
 use super::authorization::{self, Authorizer};
-use super::cost::{LIST_CREATION, MAP_CREATION, actual};
+use super::cost::{LIST_CREATION_COST, MAP_CREATION_COST, actual_cost};
 use super::functions;
 use super::library;
 use super::macros::RESULT;
@@ -46,19 +46,19 @@ pub(super) fn evaluate<'a>(
 struct Scope<'s, 'a> {
     variables: &'s [(&'s str, Val<'a>)],
     /// The comprehension variable that was declared last; `None` outside of comprehensions.
-    local: Option<&'s Local<'s, 'a>>,
+    local: Option<&'s LocalVariable<'s, 'a>>,
 }
 
 /// A variable of a comprehension, in a linked list: `outer` is the variable that was declared before this variable.
-struct Local<'s, 'a> {
+struct LocalVariable<'s, 'a> {
     name: &'s str,
     value: Outcome<'a>,
-    outer: Option<&'s Local<'s, 'a>>,
+    outer: Option<&'s LocalVariable<'s, 'a>>,
 }
 
 impl<'a> Scope<'_, 'a> {
     /// The value of a variable; `None` if no variable has this name.
-    fn lookup(&self, name: &str) -> Option<Outcome<'a>> {
+    fn find_variable(&self, name: &str) -> Option<Outcome<'a>> {
         let mut local = self.local;
         while let Some(variable) = local {
             if variable.name == name {
@@ -104,7 +104,7 @@ impl Evaluator<'_> {
     }
 
     fn evaluate_identifier<'a>(&self, name: &str, scope: &Scope<'_, 'a>) -> Outcome<'a> {
-        if let Some(found) = scope.lookup(name) {
+        if let Some(found) = scope.find_variable(name) {
             self.charge(1)?;
             return found;
         }
@@ -118,10 +118,10 @@ impl Evaluator<'_> {
         let operand = self.evaluate(&select.operand, scope)?;
         let key = Val::text(&select.field);
         if select.test {
-            return Ok(Val::Bool(find(&operand, &key)?.is_some()));
+            return Ok(Val::Bool(find_value_at(&operand, &key)?.is_some()));
         }
         self.charge(1)?;
-        access(&operand, &key)
+        value_at(&operand, &key)
     }
 
     fn evaluate_call<'a>(&self, call: &CallExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
@@ -145,12 +145,12 @@ impl Evaluator<'_> {
             (op::INDEX, [operand, key]) => {
                 let (operand, key) = (self.evaluate(operand, scope)?, self.evaluate(key, scope)?);
                 self.charge(1)?;
-                access(&operand, &key)
+                value_at(&operand, &key)
             }
             (op::OPT_INDEX | op::OPT_SELECT, [operand, key]) => {
                 let (operand, key) = (self.evaluate(operand, scope)?, self.evaluate(key, scope)?);
                 self.charge(1)?;
-                Ok(find(&operand, &key)?.map_or(Val::NONE, Val::some))
+                Ok(find_value_at(&operand, &key)?.map_or(Val::NONE, Val::some))
             }
             ("or" | "orValue", [alternative]) => {
                 let Some(target) = &call.target else { return Err(Failure::no_such_overload()) };
@@ -173,10 +173,12 @@ impl Evaluator<'_> {
                     target.into_iter().chain(&call.args).map(|argument| self.evaluate(argument, scope));
                 let arguments: Vec<Val<'a>> = arguments.collect::<Result<_, _>>()?;
                 let result = match self.authorizer {
-                    Some(authorizer) if name == "check" => authorization::check(authorizer, &arguments),
+                    Some(authorizer) if name == "check" => {
+                        authorization::evaluate_check(authorizer, &arguments)
+                    }
                     _ => library::call(name, &arguments),
                 };
-                self.charge(actual::cost(name, &arguments, result.as_ref().ok()))?;
+                self.charge(actual_cost::call_cost(name, &arguments, result.as_ref().ok()))?;
                 result
             }
         }
@@ -226,7 +228,7 @@ impl Evaluator<'_> {
             }
         }
         if !list.elements.iter().all(is_constant) {
-            self.charge(LIST_CREATION)?;
+            self.charge(LIST_CREATION_COST)?;
         }
         Ok(Val::list(items))
     }
@@ -243,7 +245,7 @@ impl Evaluator<'_> {
                 (value, _) => entries.push((key, value)),
             }
         }
-        self.charge(MAP_CREATION)?;
+        self.charge(MAP_CREATION_COST)?;
         Ok(Val::map(entries))
     }
 
@@ -268,9 +270,11 @@ impl Evaluator<'_> {
             return self.evaluate_list_comprehension(parts, predicate, element, pairs, scope);
         }
         for (first, second) in pairs {
-            let accumulator = Local { name: &parts.accu_var, value: accumulated.clone(), outer: scope.local };
-            let one = Local { name: &parts.iter_var, value: first, outer: Some(&accumulator) };
-            let two = parts.iter_var2.as_ref().map(|name| Local { name, value: second, outer: Some(&one) });
+            let accumulator =
+                LocalVariable { name: &parts.accu_var, value: accumulated.clone(), outer: scope.local };
+            let one = LocalVariable { name: &parts.iter_var, value: first, outer: Some(&accumulator) };
+            let two =
+                parts.iter_var2.as_ref().map(|name| LocalVariable { name, value: second, outer: Some(&one) });
             let inner = Scope { variables: scope.variables, local: Some(two.as_ref().unwrap_or(&one)) };
             match self.evaluate(&parts.loop_cond, &inner) {
                 Ok(Val::Bool(false)) => break,
@@ -283,7 +287,7 @@ impl Evaluator<'_> {
             }
             accumulated = step;
         }
-        let accumulator = Local { name: &parts.accu_var, value: accumulated, outer: scope.local };
+        let accumulator = LocalVariable { name: &parts.accu_var, value: accumulated, outer: scope.local };
         self.evaluate(&parts.result, &Scope { variables: scope.variables, local: Some(&accumulator) })
     }
 }
@@ -302,7 +306,7 @@ impl Evaluator<'_> {
         let mut items = Vec::with_capacity(pairs.len());
         let mut failure = None;
         for (value, _) in pairs {
-            let variable = Local { name: &parts.iter_var, value, outer: scope.local };
+            let variable = LocalVariable { name: &parts.iter_var, value, outer: scope.local };
             let inner = Scope { variables: scope.variables, local: Some(&variable) };
             let passes = match predicate {
                 Some(predicate) => match self.evaluate(predicate, &inner) {
@@ -312,12 +316,12 @@ impl Evaluator<'_> {
                 },
                 None => Ok(true),
             };
-            // The cost of an appended element: 1 for the accumulator, `LIST_CREATION` for the list literal around the
+            // The cost of an appended element: 1 for the accumulator, `LIST_CREATION_COST` for the list literal around the
             // element, and 1 for the concatenation.
             let item = match passes {
                 Ok(true) => self
                     .evaluate(element, &inner)
-                    .and_then(|item| self.charge(LIST_CREATION + 2).map(|()| Some(item))),
+                    .and_then(|item| self.charge(LIST_CREATION_COST + 2).map(|()| Some(item))),
                 Ok(false) => self.charge(1).map(|()| None),
                 Err(failure) => Err(failure),
             };
@@ -370,24 +374,24 @@ fn list_comprehension_parts(parts: &ComprehensionExpr) -> Option<(Option<&IdedEx
 /// # Errors
 /// `operand` is not an optional value, and has no such field, key or index. Or the lookup itself fails, for example because
 /// an index is not an integer.
-fn access<'a>(operand: &Val<'a>, key: &Val<'a>) -> Outcome<'a> {
+fn value_at<'a>(operand: &Val<'a>, key: &Val<'a>) -> Outcome<'a> {
     if let Val::Optional(inner) = operand {
         return Ok(match inner {
-            Some(value) => find(value, key)?.map_or(Val::NONE, Val::some),
+            Some(value) => find_value_at(value, key)?.map_or(Val::NONE, Val::some),
             None => Val::NONE,
         });
     }
-    match find(operand, key)? {
+    match find_value_at(operand, key)? {
         Some(value) => Ok(value),
         None => Err(Failure::new(match operand {
-            Val::List(_) => format!("index out of bounds: {}", library::convert::display(key)),
-            _ => format!("no such key: {}", library::convert::display(key)),
+            Val::List(_) => format!("index out of bounds: {}", library::convert::format_for_error(key)),
+            _ => format!("no such key: {}", library::convert::format_for_error(key)),
         })),
     }
 }
 
 /// The value of `operand` at a field, key or index; `None` if `operand` has no such field, key or index.
-fn find<'a>(operand: &Val<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Failure> {
+fn find_value_at<'a>(operand: &Val<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Failure> {
     match operand {
         Val::Map(map) => map.get(key).transpose(),
         Val::List(list) => {
@@ -398,7 +402,7 @@ fn find<'a>(operand: &Val<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Failure
             };
             index.and_then(|index| list.get(index)).transpose()
         }
-        Val::Optional(Some(value)) => find(value, key),
+        Val::Optional(Some(value)) => find_value_at(value, key),
         Val::Message(message) => message.field(key),
         _ => Ok(None),
     }

@@ -125,7 +125,7 @@ fn parse_type(text: &str) -> Type {
         one if one.len() == 1 => Type::Param(Param::Declared(one.chars().next().unwrap_or('A'))),
         name => match type_of_identifier(name) {
             Some(Type::Meta(ty)) => (*ty).clone(),
-            _ => authorization::type_name(name).map_or(Type::Error, Type::Named),
+            _ => authorization::known_type_name(name).map_or(Type::Error, Type::Named),
         },
     }
 }

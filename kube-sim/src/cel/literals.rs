@@ -17,16 +17,16 @@ pub(super) fn check(checked: &CheckedExpression) -> Vec<Issue> {
     let mut issues = Vec::new();
     // The ids of the nodes in calls of `format`. The elements of lists and maps in these calls may have different types.
     let mut in_format = HashSet::new();
-    walk(&checked.parsed.expr, &mut |expr| {
+    walk_expression(&checked.parsed.expr, &mut |expr| {
         if let Expr::Call(call) = &expr.expr
             && call.func_name == "format"
         {
-            walk(expr, &mut |inner| {
+            walk_expression(expr, &mut |inner| {
                 in_format.insert(inner.id);
             });
         }
     });
-    walk(&checked.parsed.expr, &mut |expr| match &expr.expr {
+    walk_expression(&checked.parsed.expr, &mut |expr| match &expr.expr {
         Expr::Call(call) => {
             let Some(argument) = call.args.first() else { return };
             let Expr::Literal(LiteralValue::String(text)) = &argument.expr else { return };
@@ -91,35 +91,35 @@ fn report_mixed_types(
 }
 
 /// Calls `visit` for `expr` and for each expression in `expr`.
-pub(super) fn walk(expr: &IdedExpr, visit: &mut impl FnMut(&IdedExpr)) {
+pub(super) fn walk_expression(expr: &IdedExpr, visit: &mut impl FnMut(&IdedExpr)) {
     visit(expr);
     match &expr.expr {
         Expr::Call(call) => {
             for child in call.target.as_deref().into_iter().chain(&call.args) {
-                walk(child, visit);
+                walk_expression(child, visit);
             }
         }
         Expr::Comprehension(parts) => {
             let children =
                 [&parts.iter_range, &parts.accu_init, &parts.loop_cond, &parts.loop_step, &parts.result];
             for child in children {
-                walk(child, visit);
+                walk_expression(child, visit);
             }
         }
-        Expr::List(list) => list.elements.iter().for_each(|child| walk(child, visit)),
-        Expr::Select(select) => walk(&select.operand, visit),
+        Expr::List(list) => list.elements.iter().for_each(|child| walk_expression(child, visit)),
+        Expr::Select(select) => walk_expression(&select.operand, visit),
         Expr::Map(map) => {
             for entry in &map.entries {
                 if let EntryExpr::MapEntry(entry) = &entry.expr {
-                    walk(&entry.key, visit);
-                    walk(&entry.value, visit);
+                    walk_expression(&entry.key, visit);
+                    walk_expression(&entry.value, visit);
                 }
             }
         }
         Expr::Struct(message) => {
             for entry in &message.entries {
                 if let EntryExpr::StructField(field) = &entry.expr {
-                    walk(&field.value, visit);
+                    walk_expression(&field.value, visit);
                 }
             }
         }

@@ -353,7 +353,7 @@ fn expand_map_of_optional(
     let variable = args.remove(0);
     let Expr::Ident(name) = variable.expr else { return Err(helper.new_error(variable.id, problem)) };
     let mapped = args.remove(0);
-    let copy = copy(helper, &target);
+    let copy = copy_expression(helper, &target);
     let has_value = new_member_call(helper, "hasValue", target, Vec::new());
     let value = new_member_call(helper, "value", copy, Vec::new());
     let bound = new_binding(helper, &name, value, mapped);
@@ -380,7 +380,7 @@ fn expand_sort_by(helper: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>)
 }
 
 /// Copies an expression. The nodes of the copy have new ids.
-fn copy(helper: Helper<'_, '_>, original: &IdedExpr) -> IdedExpr {
+fn copy_expression(helper: Helper<'_, '_>, original: &IdedExpr) -> IdedExpr {
     let mut expr = original.expr.clone();
     let children: Vec<&mut IdedExpr> = match &mut expr {
         Expr::Call(call) => {
@@ -418,7 +418,7 @@ fn copy(helper: Helper<'_, '_>, original: &IdedExpr) -> IdedExpr {
         _ => Vec::new(),
     };
     for child in children {
-        let copied = copy(helper, child);
+        let copied = copy_expression(helper, child);
         *child = copied;
     }
     helper.next_expr(expr)

@@ -99,7 +99,7 @@ impl Program {
         }
         let cost = cost::estimate(&checked, declared).max;
         let mut uses_old_self = false;
-        literals::walk(&checked.parsed.expr, &mut |expr| {
+        literals::walk_expression(&checked.parsed.expr, &mut |expr| {
             uses_old_self |= matches!(&expr.expr, Expr::Ident(name) if name == "oldSelf");
         });
         Ok(Self { expr: checked.parsed.expr, cost, uses_old_self })
@@ -115,7 +115,7 @@ impl Program {
 /// API server compiles the regular expressions in literals before the first evaluation.
 fn regex_problem(expr: &IdedExpr) -> Option<String> {
     let mut error = None;
-    literals::walk(expr, &mut |expr| {
+    literals::walk_expression(expr, &mut |expr| {
         let Expr::Call(call) = &expr.expr else { return };
         let pattern = match call.func_name.as_str() {
             "find" | "findAll" => call.args.first(),

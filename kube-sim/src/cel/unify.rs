@@ -81,7 +81,7 @@ impl Substitution {
             if !self.unify(value, &bound) {
                 return Some(false);
             }
-            let general = more_general(value, &bound).clone();
+            let general = more_general_type(value, &bound).clone();
             if !self.occurs(param, &general) {
                 self.values.insert(param.clone(), general);
             }
@@ -134,7 +134,7 @@ impl Substitution {
 }
 
 /// The more general of two types, one of which is assignable to the other.
-pub(super) fn more_general<'a>(a: &'a Type, b: &'a Type) -> &'a Type {
+pub(super) fn more_general_type<'a>(a: &'a Type, b: &'a Type) -> &'a Type {
     if is_equal_or_less_specific(a, b) { a } else { b }
 }
 

@@ -60,7 +60,7 @@ impl Validator {
     pub(crate) fn validate(&self, schema: &Schema, old: Option<&Value>, object: &Value) -> Verdict {
         let mut run = ValidationRun { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
         let correlation = old.map(|old| Correlation { schema, old, new: object });
-        run.visit(&self.root, "", object, old, correlation, None);
+        run.validate_node(&self.root, "", object, old, correlation, None);
         run.verdict
     }
 }
@@ -69,7 +69,7 @@ impl Validator {
 pub(super) fn validate_default(schema: &Value, path: &str, default: &Value) -> Vec<FieldError> {
     let Some(node) = RuleNode::compile(schema, false) else { return Vec::new() };
     let mut run = ValidationRun { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
-    run.visit(&node, path, default, None, None, None);
+    run.validate_node(&node, path, default, None, None, None);
     run.verdict.errors
 }
 
@@ -116,7 +116,7 @@ impl ValidationRun {
     /// is the value of `oldSelf`. Ratcheting uses `correlation`, which contains `value` and the old value that `value`
     /// replaces. If `correlation` is `None`, ratcheting uses `parent`, the correlation of the nearest enclosing value that
     /// has a correlation.
-    fn visit(
+    fn validate_node(
         &mut self,
         node: &RuleNode,
         path: &str,
@@ -142,7 +142,7 @@ impl ValidationRun {
                         (None, None) => continue,
                     };
                     let old = old.and_then(|old| old.get(name));
-                    self.visit(
+                    self.validate_node(
                         node,
                         &path,
                         value,
@@ -157,7 +157,7 @@ impl ValidationRun {
                 for (index, item) in items.iter().enumerate() {
                     let old = node.list_keys.as_ref().and_then(|keys| old_item(old?, item, keys));
                     let correlated = correlation.and_then(|both| both.item(index));
-                    self.visit(below, &format!("{path}[{index}]"), item, old, correlated, nearest);
+                    self.validate_node(below, &format!("{path}[{index}]"), item, old, correlated, nearest);
                 }
             }
             _ => {}

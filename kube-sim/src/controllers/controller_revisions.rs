@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::objects::{annotation, hash, list, name, namespace, number, storage_key_in};
-use super::owned::{OwnerKind, controlled_objects};
+use super::owned_objects::{OwnerKind, controlled_objects};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use crate::store::State;
 

@@ -11,7 +11,7 @@ use crate::handler::deletion::{self, Propagation};
 use crate::handler::object_meta;
 use crate::json::has_condition;
 use crate::registry::{Registry, Resource, crd};
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::store::{State, StorageKey};
@@ -41,12 +41,12 @@ pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event
 /// Whether `resource` has a CustomResourceDefinition that is being deleted. If so, the server refuses to create custom
 /// resources of this definition.
 pub(crate) fn is_definition_terminating(state: &State, resource: &Resource) -> bool {
-    resource.custom().is_some()
+    resource.custom_properties().is_some()
         && definition_of(state, &resource.storage).is_some_and(|definition| definition.is_terminating)
 }
 
 /// The CustomResourceDefinition of the custom resources in the table `storage`.
-fn definition_of(state: &State, storage: &str) -> Option<Arc<Stored>> {
+fn definition_of(state: &State, storage: &str) -> Option<Arc<StoredObject>> {
     let (group, plural) = storage.split_once('/')?;
     state.get(CRD_TABLE, &format!("{plural}.{group}")).cloned()
 }
@@ -59,14 +59,15 @@ fn storage_of(crd: &Value) -> Arc<str> {
 }
 
 /// An item of [`Keys`] for a definition, without an extra delay.
-fn key_of(definition: &Arc<Stored>) -> (StorageKey, Arc<str>, Duration) {
+fn key_of(definition: &Arc<StoredObject>) -> (StorageKey, Arc<str>, Duration) {
     ((Arc::from(CRD_TABLE), definition.key.clone()), definition.uid.clone(), Duration::ZERO)
 }
 
 /// The keys of the definitions whose names are not accepted, without the key of the definition `changed`.
 fn keys_of_conflicting_definitions(state: &State, changed: &str) -> Keys {
     let all = state.objects(CRD_TABLE, "");
-    let has_conflict = |definition: &Stored| has_condition(&definition.value(), "NamesAccepted", "False");
+    let has_conflict =
+        |definition: &StoredObject| has_condition(&definition.value(), "NamesAccepted", "False");
     let others = all.iter().filter(|definition| &*definition.key != changed && has_conflict(definition));
     others.map(key_of).collect()
 }
@@ -84,15 +85,15 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
 }
 
 /// Sets the conditions of a definition, and serves its resources if it is established.
-fn establish(state: &mut State, definition: &Arc<Stored>) {
-    let Some(resource) = state.registry.by_storage(CRD_TABLE) else { return };
+fn establish(state: &mut State, definition: &Arc<StoredObject>) {
+    let Some(resource) = state.registry.find_by_storage(CRD_TABLE) else { return };
     let before = definition.typed_value(&resource.api_version, &resource.kind);
     let mut crd = before.clone();
     let mut used = crd::UsedNames::default();
     for other in state.objects(CRD_TABLE, "") {
         let other = other.value();
         if other["spec"]["group"] == crd["spec"]["group"] {
-            used.add(&other);
+            used.add_accepted_names(&other);
         }
     }
     crd::update_status(&mut crd, &used, &state.clock.stamp());
@@ -113,7 +114,7 @@ fn serve(state: &mut State, crd: &Value) {
 fn commit_status(
     state: &mut State,
     resource: &Resource,
-    definition: &Arc<Stored>,
+    definition: &Arc<StoredObject>,
     before: &Value,
     mut crd: Value,
 ) {
@@ -128,8 +129,8 @@ fn commit_status(
 
 /// Deletes the custom resources of a terminating definition. Once none remain, removes the API server's cleanup
 /// finalizer. If the definition has no other finalizer, removes the definition as well.
-fn finalize(state: &mut State, definition: &Arc<Stored>) {
-    let Some(resource) = state.registry.by_storage(CRD_TABLE) else { return };
+fn finalize(state: &mut State, definition: &Arc<StoredObject>) {
+    let Some(resource) = state.registry.find_by_storage(CRD_TABLE) else { return };
     let before = definition.typed_value(&resource.api_version, &resource.kind);
     let mut finalizers = object_meta::finalizers(&before);
     if !finalizers.iter().any(|finalizer| finalizer == CLEANUP_FINALIZER) {
@@ -169,7 +170,7 @@ const TERMINATING_CONDITION: (&str, &str) = ("Terminating", "True");
 
 /// Deletes the custom resources in the table `storage` that are not already being deleted.
 fn delete_instances(state: &mut State, storage: &Arc<str>) {
-    let Some(resource) = state.registry.by_storage(storage) else { return };
+    let Some(resource) = state.registry.find_by_storage(storage) else { return };
     let instances: Vec<StorageKey> = state
         .objects(storage, "")
         .into_iter()

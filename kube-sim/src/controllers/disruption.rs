@@ -11,13 +11,13 @@ use super::objects::{
     PODS, controller_of, find, is_terminating, name, namespace, number, remaining_time, scaled_value,
     set_condition, time, uid,
 };
-use super::owned::{keys_of_selecting_objects, selected_pods};
+use super::owned_objects::{keys_of_selecting_objects, selected_pods};
 use super::pods::is_ready;
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, events, is_deletion, object_of, own_key, requeue};
 use crate::registry::Resource;
 use crate::store::State;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::queue::Key;
 use crate::store::selector::LabelSelector;
 use crate::store::table::Event;
@@ -40,10 +40,10 @@ pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event
         PODS => keys_of_selecting_objects(state, BUDGETS, event, selector),
         other => {
             let budgets = state.objects(BUDGETS, event.object.namespace());
-            if budgets.is_empty() || !changes_replicas(state, other, event) {
+            if budgets.is_empty() || !is_change_of_replicas(state, other, event) {
                 return Keys::new();
             }
-            let key = |budget: Arc<Stored>| {
+            let key = |budget: Arc<StoredObject>| {
                 ((Arc::from(BUDGETS), budget.key.clone()), budget.uid.clone(), Duration::ZERO)
             };
             budgets.into_iter().map(key).collect()
@@ -52,11 +52,12 @@ pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event
 }
 
 /// Whether the event changes the replicas of a workload or of a custom resource with the subresource `scale`.
-fn changes_replicas(state: &State, storage: &str, event: &Event) -> bool {
+fn is_change_of_replicas(state: &State, storage: &str, event: &Event) -> bool {
     let is_scaled = |resource: &Arc<Resource>| {
-        SCALABLE_TABLES.contains(&storage) || resource.custom().is_some_and(|custom| custom.scale.is_some())
+        SCALABLE_TABLES.contains(&storage)
+            || resource.custom_properties().is_some_and(|custom| custom.scale.is_some())
     };
-    state.registry.by_storage(storage).filter(is_scaled).is_some_and(|resource| {
+    state.registry.find_by_storage(storage).filter(is_scaled).is_some_and(|resource| {
         let before = event.previous.as_ref().map(|previous| replicas(&resource, &previous.value()));
         before != Some(replicas(&resource, &event.object.value()))
     })
@@ -64,7 +65,7 @@ fn changes_replicas(state: &State, storage: &str, event: &Event) -> bool {
 
 /// The wanted number of replicas of a workload or a custom resource.
 fn replicas(resource: &Resource, object: &Value) -> Option<i64> {
-    match resource.custom().and_then(|custom| custom.scale.as_ref()) {
+    match resource.custom_properties().and_then(|custom| custom.scale.as_ref()) {
         Some(scale) => scale.replicas.iter().try_fold(object, |value, field| value.get(field))?.as_i64(),
         None => object["spec"]["replicas"].as_i64(),
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Keys, is_deletion, object_of, own_key};
 use crate::handler::deletion::{self, FOREGROUND_FINALIZER, ORPHAN_FINALIZER, Propagation};
 use crate::handler::object_meta;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::store::{State, StorageKey};
@@ -82,7 +82,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     }
     if missing.len() < object.owners.len() {
         drop_owner_references(state, &key.object, &missing);
-    } else if let Some(resource) = state.registry.by_storage(&key.object.0) {
+    } else if let Some(resource) = state.registry.find_by_storage(&key.object.0) {
         let finalizers = object_meta::finalizers(&object.value());
         let policy = if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) {
             Propagation::Orphan
@@ -106,14 +106,14 @@ fn drop_owner_references(state: &mut State, storage_key: &StorageKey, owners: &[
             metadata.remove("ownerReferences");
         }
     }
-    if let Some(resource) = state.registry.by_storage(&storage_key.0) {
+    if let Some(resource) = state.registry.find_by_storage(&storage_key.0) {
         // The object gets smaller, so the commit cannot exceed the space quota.
         let _ = state.commit(&resource, storage_key.1.clone(), value);
     }
 }
 
 /// Orphan policy: removes the owner reference from all dependents, then the `orphan` finalizer from the owner.
-fn orphan_dependents(state: &mut State, storage_key: &StorageKey, owner: &Stored) {
+fn orphan_dependents(state: &mut State, storage_key: &StorageKey, owner: &StoredObject) {
     for dependent in state.dependents_of(&owner.uid) {
         drop_owner_references(state, &dependent, std::slice::from_ref(&owner.uid));
     }
@@ -123,10 +123,10 @@ fn orphan_dependents(state: &mut State, storage_key: &StorageKey, owner: &Stored
 /// Foreground policy: deletes the dependents. If another owner of a dependent exists, only removes the owner reference
 /// from the dependent. Removes the `foregroundDeletion` finalizer from the owner once no dependent with
 /// `blockOwnerDeletion` exists.
-fn delete_dependents_first(state: &mut State, storage_key: &StorageKey, owner: &Stored) {
+fn delete_dependents_first(state: &mut State, storage_key: &StorageKey, owner: &StoredObject) {
     for dependent in state.dependents_of(&owner.uid) {
         let Some(object) = state.object_at(&dependent).cloned() else { continue };
-        let Some(resource) = state.registry.by_storage(&dependent.0) else { continue };
+        let Some(resource) = state.registry.find_by_storage(&dependent.0) else { continue };
         if object.owners.iter().any(|uid| *uid != owner.uid && state.storage_key_of(uid).is_some()) {
             drop_owner_references(state, &dependent, std::slice::from_ref(&owner.uid));
         } else if !object.is_terminating {

@@ -39,7 +39,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let mut value = pod.value();
     if object_meta::finalizers(&value).is_empty() {
         state.erase(&key.object);
-    } else if let Some(resource) = state.registry.by_storage(PODS) {
+    } else if let Some(resource) = state.registry.find_by_storage(PODS) {
         value["metadata"]["deletionGracePeriodSeconds"] = 0.into();
         // The object does not get larger, so the commit cannot exceed the space quota.
         let _ = state.commit(&resource, key.object.1.clone(), value);

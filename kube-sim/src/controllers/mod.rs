@@ -26,7 +26,7 @@ mod namespace_defaults;
 mod namespaces;
 mod node_lifecycle;
 mod objects;
-mod owned;
+mod owned_objects;
 mod pod_lifecycle;
 mod pods;
 mod replica_set;
@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::queue::{Controller, Key};
 use crate::store::table::{Change, Event};
 use crate::store::{State, StorageKey};
@@ -71,7 +71,7 @@ pub(crate) fn run(state: &mut State) {
             Controller::Kubelet => kubelet::reconcile(state, &key),
             Controller::Namespace => namespaces::reconcile(state, &key),
             // The controller was disabled after the key was queued.
-            controller if !state.runs(controller) => {}
+            controller if !state.is_running(controller) => {}
             Controller::ServiceAccount => namespace_defaults::reconcile_service_account(state, &key),
             Controller::RootCaCertificate => namespace_defaults::reconcile_root_ca(state, &key),
             Controller::Deployment => deployment::reconcile(state, &key),
@@ -92,7 +92,7 @@ pub(crate) fn run(state: &mut State) {
 
 /// Queues the keys that each controller derives from an event.
 fn queue_keys(state: &mut State, storage: &Arc<str>, event: &Event, now: Instant) {
-    let running: Vec<(Controller, Duration)> = state.delays().collect();
+    let running: Vec<(Controller, Duration)> = state.controller_delays().collect();
     for (controller, delay) in running {
         for (storage_key, uid, extra_delay) in keys_to_reconcile(state, controller, storage, event) {
             state.add_key(Key { controller, object: storage_key, uid }, now + delay + extra_delay);
@@ -129,8 +129,8 @@ fn keys_to_reconcile(state: &State, controller: Controller, storage: &Arc<str>, 
 /// Sets the delay of a controller; `None` disables the controller. If the controller was disabled and now runs, queues the
 /// keys that it derives from all objects. In the same way, a controller in a cluster lists all objects when it starts.
 pub(crate) fn set_delay(state: &mut State, controller: Controller, delay: Option<Duration>) {
-    let was_running = state.runs(controller);
-    state.set_delay(controller, delay);
+    let was_running = state.is_running(controller);
+    state.set_controller_delay(controller, delay);
     let Some(delay) = delay.filter(|_| !was_running) else { return };
     let tables = state.tables().map(|(storage, table)| (storage.clone(), table.objects("")));
     let objects: Vec<_> = tables.collect();
@@ -171,7 +171,7 @@ const TIMED_CONTROLLERS: [(Controller, &str); 9] = [
 /// Reconciles the objects in the tables of [`TIMED_CONTROLLERS`] after the clock has jumped.
 pub(crate) fn reconcile_after_clock_jump(state: &mut State) {
     for (controller, storage) in TIMED_CONTROLLERS {
-        if !state.runs(controller) {
+        if !state.is_running(controller) {
             continue;
         }
         let objects = state.objects(storage, "");
@@ -200,6 +200,6 @@ fn is_deletion(event: &Event) -> bool {
 }
 
 /// The object of a key; `None` if it has been deleted or recreated.
-fn object_of(state: &State, key: &Key) -> Option<Arc<Stored>> {
+fn object_of(state: &State, key: &Key) -> Option<Arc<StoredObject>> {
     state.object_at(&key.object).filter(|object| object.uid == key.uid).cloned()
 }

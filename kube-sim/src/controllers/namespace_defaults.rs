@@ -41,7 +41,7 @@ pub(super) fn keys_for_root_ca(state: &State, storage: &Arc<str>, event: &Event)
 /// The key of the namespace of an object.
 fn namespace_key(state: &State, event: &Event) -> Keys {
     let namespace = state.get(NAMESPACES, event.object.namespace());
-    let key = |namespace: &Arc<crate::store::object::Stored>| {
+    let key = |namespace: &Arc<crate::store::object::StoredObject>| {
         ((Arc::from(NAMESPACES), namespace.key.clone()), namespace.uid.clone(), std::time::Duration::ZERO)
     };
     namespace.map(key).into_iter().collect()

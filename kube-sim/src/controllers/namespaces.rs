@@ -41,7 +41,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     if state.tables().any(|(_, table)| table.has_objects_in(namespace.name())) {
         return;
     }
-    let Some(resource) = state.registry.by_storage(NAMESPACES) else { return };
+    let Some(resource) = state.registry.find_by_storage(NAMESPACES) else { return };
     let mut value = namespace.value();
     value["spec"] = json!({});
     if object_meta::finalizers(&value).is_empty() {
@@ -62,7 +62,7 @@ fn delete_contents(state: &mut State, namespace: &str) {
         .collect();
     for storage_key in contents {
         if let Some(resource) =
-            state.registry.by_storage(&storage_key.0).filter(|resource| resource.namespaced)
+            state.registry.find_by_storage(&storage_key.0).filter(|resource| resource.namespaced)
         {
             deletion::delete(state, &resource, &storage_key, Propagation::Background, None);
         }

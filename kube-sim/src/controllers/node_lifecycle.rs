@@ -198,7 +198,7 @@ fn delete_orphan(state: &mut State, key: &Key, pod: &Value) {
         return;
     }
     set_disruption_target(state, key, "DeletionByPodGC", "PodGC: node no longer exists");
-    let Some(resource) = state.registry.by_storage(PODS) else { return };
+    let Some(resource) = state.registry.find_by_storage(PODS) else { return };
     // An error needs no handling: the pod is removed below.
     let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |pod| {
         if !is_finished(pod) {

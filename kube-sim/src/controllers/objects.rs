@@ -122,7 +122,7 @@ pub(super) fn seconds(value: &Value) -> Duration {
 }
 
 /// Formats a time as `metav1.Time`.
-pub(super) fn stamp(at: Timestamp) -> Value {
+pub(super) fn format_time(at: Timestamp) -> Value {
     format_seconds(at).into()
 }
 

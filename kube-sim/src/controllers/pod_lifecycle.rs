@@ -10,7 +10,7 @@ use super::objects::{
     NODES, PODS, annotation, condition, controller_of, find, is_terminating, name, namespace, number,
     remaining_time, time, uid,
 };
-use super::pods::{is_finished, node_name, restarts};
+use super::pods::{is_finished, node_name, restart_count};
 use super::writes::{self, KUBELET, Part};
 use super::{Keys, events, is_deletion, object_of, own_key, requeue};
 use crate::encoding;
@@ -27,7 +27,7 @@ const EXIT_AFTER_ANNOTATION: &str = "kube-sim/exit-after";
 const EXIT_CODE_ANNOTATION: &str = "kube-sim/exit-code";
 
 /// The time before the first restart of ended containers. Each further restart doubles the time, up to [`MAX_BACK_OFF`].
-const BACK_OFF: Duration = Duration::from_secs(10);
+const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
 const MAX_BACK_OFF: Duration = Duration::from_secs(300);
 
 /// The key of a changed pod; or, if a node is new or the condition `Ready` of a node has changed, the keys of the pods on
@@ -60,7 +60,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     if is_terminating(&pod) || is_finished(&pod) || !is_on_ready_node(state, &pod) {
         return;
     }
-    let behaviour = Behaviour::of(state, &pod);
+    let behaviour = ContainerBehaviour::of(state, &pod);
     let container = &pod["status"]["containerStatuses"][0]["state"];
     if let Some(started) = time(&container["running"]["startedAt"]) {
         let running = container.clone();
@@ -78,7 +78,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     } else if container["waiting"]["reason"] == "CrashLoopBackOff" {
         let last = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["finishedAt"];
         let rest = time(last)
-            .map_or(Duration::ZERO, |at| remaining_time(&state.clock, at, back_off(restarts(&pod) - 1)));
+            .map_or(Duration::ZERO, |at| remaining_time(&state.clock, at, back_off(restart_count(&pod) - 1)));
         if rest.is_zero() {
             start_containers(state, key, &pod);
         } else {
@@ -91,17 +91,17 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     }
 }
 
-/// Starts the containers. The pod is ready at once if [`Behaviour::ready_after`] is zero. The change of the status causes
-/// another reconcile, which requeues the key for the time at which the pod becomes ready or the containers exit.
+/// Starts the containers. The pod is ready at once if [`ContainerBehaviour::ready_after`] is zero. The change of the status
+/// causes another reconcile, which requeues the key for the time at which the pod becomes ready or the containers exit.
 fn start_containers(state: &mut State, key: &Key, pod: &Value) {
     let running = json!({"running": {"startedAt": state.clock.stamp()}});
-    let ready = Behaviour::of(state, pod).ready_after == Some(Duration::ZERO);
+    let ready = ContainerBehaviour::of(state, pod).ready_after == Some(Duration::ZERO);
     write_status(state, key, pod, "Running", ready, &running);
 }
 
 /// The behaviour of the containers of a pod. The annotations of the pod determine the behaviour. Without annotations, the
 /// pod is ready at once, and its containers exit only if a job controls the pod.
-struct Behaviour {
+struct ContainerBehaviour {
     /// The time from the start of the containers until the pod is ready; `None` if the pod never becomes ready.
     ready_after: Option<Duration>,
     /// The time from the start of the containers until they exit; `None` if they do not exit.
@@ -109,7 +109,7 @@ struct Behaviour {
     exit_code: i64,
 }
 
-impl Behaviour {
+impl ContainerBehaviour {
     /// Reads the annotations of a pod, and creates an Event about each annotation with a wrong value.
     fn of(state: &mut State, pod: &Value) -> Self {
         let mut problems = Vec::new();
@@ -167,7 +167,7 @@ fn end_containers(state: &mut State, key: &Key, pod: &Value, code: i64) {
         container["lastState"] = terminated.clone();
         container["restartCount"] = (number(&container["restartCount"]) + 1).into();
     }
-    let wait = back_off(restarts(&pod) - 1);
+    let wait = back_off(restart_count(&pod) - 1);
     let container = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
     let message = format!(
         "back-off {}s restarting failed container={container} pod={}_{}({})",
@@ -185,7 +185,7 @@ fn end_containers(state: &mut State, key: &Key, pod: &Value, code: i64) {
 /// The time before the next restart of containers that have restarted `restarts` times.
 fn back_off(restarts: i64) -> Duration {
     let doublings = u32::try_from(restarts.clamp(0, 5)).unwrap_or(0);
-    (BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF)
+    (FIRST_BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF)
 }
 
 /// Writes the status of a pod. The restart counts and the last states of the containers are those in `pod`.

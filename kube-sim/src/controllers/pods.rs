@@ -101,13 +101,13 @@ fn deletion_order(a: &Value, b: &Value, on_node: &BTreeMap<String, usize>) -> Or
         .then_with(|| cost(a).unwrap_or(0).cmp(&cost(b).unwrap_or(0)))
         .then_with(|| rank(b).cmp(&rank(a)))
         .then_with(|| if is_ready(a) { ready_since(b).cmp(&ready_since(a)) } else { Ordering::Equal })
-        .then_with(|| restarts(b).cmp(&restarts(a)))
+        .then_with(|| restart_count(b).cmp(&restart_count(a)))
         .then_with(|| created(b).cmp(&created(a)))
         .then_with(|| uid(a).cmp(uid(b)))
 }
 
 /// The largest restart count of a container of the pod.
-pub(super) fn restarts(pod: &Value) -> i64 {
+pub(super) fn restart_count(pod: &Value) -> i64 {
     let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     containers.filter_map(|container| container["restartCount"].as_i64()).max().unwrap_or(0)
 }

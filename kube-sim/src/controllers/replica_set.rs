@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::objects::{PODS, REPLICA_SETS, is_terminating, number, set_condition};
-use super::owned::{self, OwnerKind};
+use super::owned_objects::{self, OwnerKind};
 use super::pods::{self, is_active, is_ready};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, is_deletion, object_of, own_key, requeue};
@@ -35,7 +35,7 @@ pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key) else { return };
     let set = stored.value();
-    let pods = KIND.claim(state, &set, PODS);
+    let pods = KIND.claim_objects(state, &set, PODS);
     let (active, others): (Vec<Value>, Vec<Value>) = pods.into_iter().partition(is_active);
     let terminating = others.iter().filter(|pod| is_terminating(pod)).count();
     let diff = number(&set["spec"]["replicas"]) - i64::try_from(active.len()).unwrap_or(i64::MAX);
@@ -51,12 +51,12 @@ fn manage_replicas(state: &mut State, set: &Value, mut active: Vec<Value>, missi
     if missing < 0 {
         pods::sort_for_deletion(&mut active);
         for pod in active.iter().take(count) {
-            owned::delete_pod(state, KIND, set, pod, COMPONENT);
+            owned_objects::delete_pod(state, KIND, set, pod, COMPONENT);
         }
         return None;
     }
-    let template = owned::pod_from_template(KIND, set, &set["spec"]["template"]);
-    (0..count).find_map(|_| owned::create_pod(state, KIND, set, &template, COMPONENT).err())
+    let template = owned_objects::pod_from_template(KIND, set, &set["spec"]["template"]);
+    (0..count).find_map(|_| owned_objects::create_pod(state, KIND, set, &template, COMPONENT).err())
 }
 
 /// Writes the status. `active` are the pods that were active before [`manage_replicas`]. Each pod that `manage_replicas`

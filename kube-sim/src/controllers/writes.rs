@@ -47,7 +47,7 @@ pub(super) fn create(
     object: &Value,
     manager: &str,
 ) -> Result<Value, SimError> {
-    let resource = state.registry.by_storage(storage).ok_or_else(SimError::no_such_resource)?;
+    let resource = state.registry.find_by_storage(storage).ok_or_else(SimError::no_such_resource)?;
     let is_generated = name(object).is_empty();
     for _ in 1..NAME_ATTEMPTS {
         match create_once(state, &resource, object.clone(), manager) {
@@ -77,7 +77,7 @@ fn create_once(
     }
     let schema = resource.schema();
     canonicalize(resource, &mut object)?;
-    schema::default(&schema, &mut object);
+    schema::apply_defaults(&schema, &mut object);
     (resource.strategy.set_defaults)(None, &mut object);
     track_managed_fields(state, resource, "", manager, None, &mut object);
     let write =
@@ -115,7 +115,7 @@ pub(super) fn modify(
     manager: &str,
     change: impl FnOnce(&mut Value),
 ) -> Result<Option<Value>, SimError> {
-    let Some(resource) = state.registry.by_storage(&storage_key.0) else { return Ok(None) };
+    let Some(resource) = state.registry.find_by_storage(&storage_key.0) else { return Ok(None) };
     let Some(stored) = state.object_at(storage_key) else { return Ok(None) };
     let before = stored.typed_value(&resource.api_version, &resource.kind);
     let mut new = before.clone();
@@ -159,7 +159,7 @@ pub(super) fn create_or_modify(
 
 /// Deletes the object at `storage_key` with the propagation policy `Background`.
 pub(super) fn delete(state: &mut State, storage_key: &StorageKey) {
-    if let Some(resource) = state.registry.by_storage(&storage_key.0) {
+    if let Some(resource) = state.registry.find_by_storage(&storage_key.0) {
         deletion::delete(state, &resource, storage_key, Propagation::Background, None);
     }
 }
@@ -167,7 +167,7 @@ pub(super) fn delete(state: &mut State, storage_key: &StorageKey) {
 /// Brings an object of a built-in kind into the form in which Go serializes it: for example, without the zero values
 /// that Go omits.
 fn canonicalize(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
-    if resource.builtin().is_none() {
+    if resource.builtin_resource().is_none() {
         return Ok(());
     }
     schema::decode(&resource.schema(), object, protobuf::omits_zero).map_err(SimError::internal)

@@ -16,8 +16,11 @@ pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
                 .versions
                 .iter()
                 .map(|version| {
-                    let resources: Vec<Value> =
-                        registry.of_version(&group.name, version).iter().map(|r| resource_entry(r)).collect();
+                    let resources: Vec<Value> = registry
+                        .resources_of_version(&group.name, version)
+                        .iter()
+                        .map(|r| resource_entry(r))
+                        .collect();
                     json!({"version": version, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
@@ -36,7 +39,7 @@ pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
 /// The `responseKind` of the resource `r` or of a subresource of `r`. As in the API server, `responseKind` has an empty
 /// group and version if `r` is built in and `group` and `version` are those of `r`.
 fn response_kind(r: &Resource, group: &str, version: &str, kind: &str) -> Value {
-    let own = r.builtin().is_some() && (group, version) == (r.group.as_str(), r.version.as_str());
+    let own = r.builtin_resource().is_some() && (group, version) == (r.group.as_str(), r.version.as_str());
     let (group, version) = if own { ("", "") } else { (group, version) };
     json!({"group": group, "version": version, "kind": kind})
 }

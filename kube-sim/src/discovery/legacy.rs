@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::registry::{Group, Registry, Resource};
 
 /// The document of `/api`.
-pub(crate) fn core_versions() -> Value {
+pub(crate) fn core_versions_document() -> Value {
     json!({
         "kind": "APIVersions",
         "versions": ["v1"],
@@ -16,14 +16,14 @@ pub(crate) fn core_versions() -> Value {
 }
 
 /// The document of `/apis`.
-pub(crate) fn groups(registry: &Registry) -> Value {
+pub(crate) fn group_list_document(registry: &Registry) -> Value {
     let groups: Vec<Value> =
         registry.groups().iter().filter(|g| !g.name.is_empty()).map(group_entry).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// The document of `/apis/GROUP`; `None` if the group is not served.
-pub(crate) fn group(registry: &Registry, name: &str) -> Option<Value> {
+pub(crate) fn group_document(registry: &Registry, name: &str) -> Option<Value> {
     let group = registry.groups().into_iter().find(|g| g.name == name && !name.is_empty())?;
     let mut document = group_entry(&group);
     document["kind"] = "APIGroup".into();
@@ -44,10 +44,10 @@ fn group_entry(group: &Group) -> Value {
 /// The hash of the group, version and kind in which the objects of a resource are stored; `None` for a built-in
 /// resource that is not stored.
 fn storage_version_hash(resource: &Resource) -> Option<String> {
-    if let Some(source) = resource.builtin() {
+    if let Some(source) = resource.builtin_resource() {
         return (!source.storage_version_hash.is_empty()).then(|| source.storage_version_hash.to_owned());
     }
-    let stored = format!("{}/{}", resource.custom()?.storage_version, resource.kind);
+    let stored = format!("{}/{}", resource.custom_properties()?.storage_version, resource.kind);
     let digest = ring::digest::digest(&ring::digest::SHA256, stored.as_bytes());
     Some(STANDARD.encode(&digest.as_ref()[..HASH_BYTES]))
 }
@@ -56,8 +56,8 @@ fn storage_version_hash(resource: &Resource) -> Option<String> {
 const HASH_BYTES: usize = 8;
 
 /// The document of `/api/v1` or `/apis/GROUP/VERSION`; `None` if no resource of the version is served.
-pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
-    let resources = registry.of_version(group, version);
+pub(crate) fn resource_list_document(registry: &Registry, group: &str, version: &str) -> Option<Value> {
+    let resources = registry.resources_of_version(group, version);
     if resources.is_empty() {
         return None;
     }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 
 /// The text of `/metrics`.
 pub(super) fn text(inner: &Inner) -> String {
     let mut text = String::new();
-    describe(
+    write_metric_header(
         &mut text,
         "apiserver_request_total",
         "counter",
@@ -31,9 +31,14 @@ pub(super) fn text(inner: &Inner) -> String {
         );
     }
     let state = inner.lock();
-    describe(&mut text, "apiserver_resource_objects", "gauge", "[ALPHA] Stored objects by resource.");
+    write_metric_header(
+        &mut text,
+        "apiserver_resource_objects",
+        "gauge",
+        "[ALPHA] Stored objects by resource.",
+    );
     let mut resources = BTreeMap::new();
-    for resource in state.registry.all().filter(|resource| resource.is_stored()) {
+    for resource in state.registry.all_resources().filter(|resource| resource.is_stored()) {
         let count = state.table(&resource.storage).map_or(0, |table| table.objects("").len());
         let (group, plural) = resource.storage.split_once('/').unwrap_or_default();
         resources.insert((group.to_owned(), plural.to_owned()), count);
@@ -42,9 +47,9 @@ pub(super) fn text(inner: &Inner) -> String {
         let _ =
             writeln!(text, "apiserver_resource_objects{{group=\"{group}\",resource=\"{resource}\"}} {count}");
     }
-    describe(&mut text, "apiserver_registered_watchers", "gauge", "[ALPHA] Open watches.");
+    write_metric_header(&mut text, "apiserver_registered_watchers", "gauge", "[ALPHA] Open watches.");
     let _ = writeln!(text, "apiserver_registered_watchers {}", state.watcher_count());
-    describe(&mut text, "kubernetes_build_info", "gauge", "[BETA] The version of the server.");
+    write_metric_header(&mut text, "kubernetes_build_info", "gauge", "[BETA] The version of the server.");
     let _ = writeln!(
         text,
         "kubernetes_build_info{{git_version=\"{}\",major=\"1\",minor=\"{}\"}} 1",
@@ -55,6 +60,6 @@ pub(super) fn text(inner: &Inner) -> String {
 }
 
 /// Writes the help and the type of a metric.
-fn describe(text: &mut String, name: &str, kind: &str, help: &str) {
+fn write_metric_header(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

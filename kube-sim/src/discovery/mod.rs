@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::handler::accept::{self, Encoding};
 use crate::handler::reply::{Reply, Request};
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 
 /// The minor version of the simulated Kubernetes release.
@@ -58,19 +58,21 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
                 Reply::cacheable(request, content_type, document.to_string())
             }
             DiscoveryFormat::Legacy(encoding) if *root == "api" => {
-                encoded_reply(&legacy::core_versions(), encoding)
+                encoded_reply(&legacy::core_versions_document(), encoding)
             }
-            DiscoveryFormat::Legacy(encoding) => encoded_reply(&legacy::groups(registry), encoding),
+            DiscoveryFormat::Legacy(encoding) => {
+                encoded_reply(&legacy::group_list_document(registry), encoding)
+            }
         },
-        ["api", version] => match legacy::resources(registry, "", version) {
+        ["api", version] => match legacy::resource_list_document(registry, "", version) {
             Some(list) => negotiated_reply(request, &list)?,
             None => unknown_resource_reply("")?,
         },
-        ["apis", group] => match legacy::group(registry, group) {
+        ["apis", group] => match legacy::group_document(registry, group) {
             Some(group) => negotiated_reply(request, &group)?,
             None => Reply::page_not_found(),
         },
-        ["apis", group, version] => match legacy::resources(registry, group, version) {
+        ["apis", group, version] => match legacy::resource_list_document(registry, group, version) {
             Some(list) => negotiated_reply(request, &list)?,
             None => unknown_resource_reply(group)?,
         },

@@ -7,7 +7,7 @@ use super::{Action, AppliedFault};
 
 /// The fault that stops a body before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum BodyStop {
     /// The body ends with an error, as after a broken connection.
     Cut,
     /// The body ends as if it were complete.
@@ -20,7 +20,7 @@ pub(crate) enum Stop {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BodyFaults {
     cut_after_bytes: Option<usize>,
-    stop_after_events: Option<(usize, Stop)>,
+    stop_after_events: Option<(usize, BodyStop)>,
     /// The indexes of the watch events to replace, each with the bytes to send instead.
     replaced_events: Vec<(usize, Bytes)>,
     /// The names of the objects to replace, each with the bytes to send instead.
@@ -37,9 +37,9 @@ impl BodyFaults {
             match &fault.action {
                 Action::Reset | Action::ResetAfterHandling => faults.cut_after_bytes = Some(0),
                 Action::CutAfterBytes(n) => faults.cut_after_bytes = Some(*n),
-                Action::CutAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Cut)),
-                Action::CloseAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Close)),
-                Action::HangAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Hang)),
+                Action::CutAfterEvents(n) => faults.stop_after_events = Some((*n, BodyStop::Cut)),
+                Action::CloseAfterEvents(n) => faults.stop_after_events = Some((*n, BodyStop::Close)),
+                Action::HangAfterEvents(n) => faults.stop_after_events = Some((*n, BodyStop::Hang)),
                 Action::ReplaceEvent { index, bytes } => faults.replaced_events.push((*index, bytes.clone())),
                 Action::ReplaceObject { name, bytes } => {
                     faults.replaced_objects.push((name.clone(), bytes.clone()));
@@ -69,7 +69,7 @@ impl BodyFaults {
     }
 
     /// The fault that stops a watch before its next event; `None` if the event is sent.
-    pub(crate) fn stop_before_event(&self) -> Option<Stop> {
+    pub(crate) fn stop_before_event(&self) -> Option<BodyStop> {
         self.stop_after_events.filter(|(n, _)| self.events_sent >= *n).map(|(_, stop)| stop)
     }
 
@@ -127,7 +127,7 @@ impl BodyFaults {
 
     /// Applies the byte limit. Returns the part of `piece` to send, and whether the body ends with an error after this
     /// part.
-    pub(crate) fn cut(&mut self, piece: Bytes) -> (Bytes, bool) {
+    pub(crate) fn cut_at_limit(&mut self, piece: Bytes) -> (Bytes, bool) {
         let Some(limit) = self.cut_after_bytes else { return (piece, false) };
         let room = limit.saturating_sub(self.bytes_sent);
         self.bytes_sent += piece.len();
@@ -135,7 +135,7 @@ impl BodyFaults {
     }
 
     /// Whether the body ends with an error before the first byte.
-    pub(crate) fn cuts_at_once(&self) -> bool {
+    pub(crate) fn is_cut_at_start(&self) -> bool {
         self.cut_after_bytes == Some(0)
     }
 }

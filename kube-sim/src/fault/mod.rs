@@ -123,7 +123,7 @@ impl Rules {
         self.next += 1;
         self.entries.push(RuleEntry {
             state: RuleState { id, rule, matched: 0, hits: 0 },
-            random: Random::stream(self.seed, stream),
+            random: Random::for_stream(self.seed, stream),
             added: self.clock.now(),
         });
         id

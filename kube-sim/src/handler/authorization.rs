@@ -6,7 +6,7 @@ use super::reply::Request;
 use super::target::Path;
 use super::verb_of;
 use crate::rbac::{Access, ResourceAccess, find_grant};
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::user::User;
 

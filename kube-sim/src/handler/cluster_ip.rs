@@ -12,7 +12,7 @@ use crate::clock::Random;
 use crate::registry::Resource;
 use crate::schema::{FieldError, quote};
 use crate::service_range::ServiceRange;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::store::State;
 
@@ -42,7 +42,7 @@ pub(super) fn allocate(
             // As in the API server, the response to a dry run contains the network address, which no service gets.
             Some(range.network())
         } else {
-            let mut candidates = candidates(range, &mut inner.random());
+            let mut candidates = candidates(range, &mut inner.lock_random());
             let state = inner.lock();
             candidates.find(|address| !is_used(&state, resource, &address.to_string()))
         };
@@ -91,7 +91,7 @@ const MAX_LOWER_SIZE: u64 = 256;
 fn is_used(state: &State, services: &Resource, address: &str) -> bool {
     let field = services.fields.iter().position(|field| field.label == "spec.clusterIP");
     let Some((table, field)) = state.table(SERVICES).zip(field) else { return false };
-    table.any(|service| service.fields.get(field).is_some_and(|used| **used == *address))
+    table.has_object_with(|service| service.fields.get(field).is_some_and(|used| **used == *address))
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use crate::registry::{Conversion, Resource};
 use crate::schema;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 
 /// Converts a stored object to the API version of `resource`.
-pub(crate) fn view(resource: &Resource, object: &Stored) -> Value {
+pub(crate) fn view(resource: &Resource, object: &StoredObject) -> Value {
     from_storage_version(resource, object.typed_value(&resource.api_version, &resource.kind))
 }
 
@@ -22,8 +22,8 @@ pub(crate) fn view(resource: &Resource, object: &Stored) -> Value {
 /// unchanged if a webhook converts it afterwards.
 ///
 /// Returns `object` itself if nothing changes. An object that was stored with the schema of `resource` is not decoded.
-pub(crate) fn to_read_form(resource: &Resource, object: Arc<Stored>) -> Arc<Stored> {
-    let Some(custom) = resource.custom() else { return object };
+pub(crate) fn to_read_form(resource: &Resource, object: Arc<StoredObject>) -> Arc<StoredObject> {
+    let Some(custom) = resource.custom_properties() else { return object };
     if object.schema.as_ref().is_some_and(|schema| Arc::ptr_eq(schema, &custom.schema)) {
         return object;
     }
@@ -37,7 +37,7 @@ pub(crate) fn to_read_form(resource: &Resource, object: Arc<Stored>) -> Arc<Stor
     let _ = schema::prune(&custom.schema, &mut value);
     schema::drop_nulls(&custom.schema, &mut value);
     let fields = resource.field_values(&value);
-    let read = Stored::new(object.key.clone(), object.version, fields, value)
+    let read = StoredObject::new(object.key.clone(), object.version, fields, value)
         .with_api_version(resource.stored_version(&resource.api_version))
         .with_schema(Some(custom.schema.clone()));
     if read.bare_json() == object.bare_json() && read.fields == object.fields {
@@ -49,11 +49,11 @@ pub(crate) fn to_read_form(resource: &Resource, object: Arc<Stored>) -> Arc<Stor
 
 /// A stored custom resource with its `apiVersion` and `kind`, and with the defaults of the version in which it is
 /// stored.
-pub(crate) fn with_stored_defaults(resource: &Resource, object: &Stored) -> Value {
+pub(crate) fn with_stored_defaults(resource: &Resource, object: &StoredObject) -> Value {
     let version = object.api_version.as_deref().unwrap_or(&resource.api_version);
     let mut value = object.typed_value(version, &resource.kind);
-    if let Some(schema) = resource.custom().and_then(|custom| custom.schemas.get(version)) {
-        schema::default(schema, &mut value);
+    if let Some(schema) = resource.custom_properties().and_then(|custom| custom.schemas.get(version)) {
+        schema::apply_defaults(schema, &mut value);
     }
     value
 }
@@ -84,7 +84,7 @@ fn from_storage_version(resource: &Resource, object: Value) -> Value {
 pub(crate) fn to_storage_version(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
         (Conversion::None | Conversion::Pruning, mut object) => {
-            if let Some(custom) = resource.custom() {
+            if let Some(custom) = resource.custom_properties() {
                 object["apiVersion"] = custom.storage_version.as_ref().into();
             }
             object

@@ -14,7 +14,7 @@ use crate::builtin;
 use crate::controllers;
 use crate::schema::{self, FieldError};
 use crate::status::SimError;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 
 /// The `DeleteOptions` of a request. Options in the body have precedence over options in the query.
 #[derive(Clone, Debug, Default)]
@@ -175,7 +175,7 @@ impl Preconditions {
     }
 
     /// Returns a conflict if the UID or resource version of the object differs from the preconditions.
-    pub(super) fn check(&self, target: &Target, object: &Stored) -> Result<(), SimError> {
+    pub(super) fn check(&self, target: &Target, object: &StoredObject) -> Result<(), SimError> {
         let resource = &target.resource;
         let refuse = |what: &str, wanted: &str, have: &str, hint: &str| {
             let why = format!(
@@ -270,9 +270,9 @@ pub(crate) async fn delete_one(
 }
 
 /// 409 for a deletion with [`IGNORE_READ_ERROR`]: the simulation can decode all its objects.
-fn decodable_error(target: &Target, object: &Stored) -> SimError {
+fn decodable_error(target: &Target, object: &StoredObject) -> SimError {
     let resource = &target.resource;
-    let key = match resource.custom() {
+    let key = match resource.custom_properties() {
         Some(_) => format!("{}/{}/{}", resource.group, resource.plural, object.key),
         None => format!("{}/{}", resource.plural, object.key),
     };
@@ -283,7 +283,7 @@ fn decodable_error(target: &Target, object: &Stored) -> SimError {
 }
 
 /// The `Status` that reports a completed deletion.
-fn success_status(target: &Target, object: &Stored) -> Value {
+fn success_status(target: &Target, object: &StoredObject) -> Value {
     let resource = &target.resource;
     let mut details = json!({"name": object.name(), "kind": resource.plural, "uid": &*object.uid});
     if !resource.group.is_empty() {

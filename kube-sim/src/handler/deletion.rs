@@ -57,7 +57,7 @@ pub(crate) fn delete(
 }
 
 /// If finalizers or a grace period defer the removal of the object, sets the finalizer of the policy and the
-/// deletionTimestamp. If the kind has a function [`Deletion::defer`](crate::strategy::Deletion), calls this function
+/// deletionTimestamp. If the kind has a function [`DeletionStrategy::defer`](crate::strategy::DeletionStrategy), calls this function
 /// instead. Returns whether the removal is deferred.
 pub(crate) fn defer_removal(
     clock: &Clock,
@@ -117,7 +117,7 @@ pub(crate) fn remove_finalizer(state: &mut State, storage_key: &StorageKey, fina
     let mut finalizers = object_meta::finalizers(&value);
     finalizers.retain(|f| f != finalizer);
     object_meta::set_finalizers(&mut value, &finalizers);
-    let Some(resource) = state.registry.by_storage(&storage_key.0) else { return };
+    let Some(resource) = state.registry.find_by_storage(&storage_key.0) else { return };
     let grace = value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
     if finalizers.is_empty() && grace == 0 && !resource.strategy.deletion.is_deferred_by_spec(&value) {
         state.erase(storage_key);

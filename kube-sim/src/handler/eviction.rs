@@ -13,7 +13,7 @@ use crate::controllers;
 use crate::json::has_condition;
 use crate::status::SimError;
 use crate::store::State;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::selector::LabelSelector;
 
 const EVICTION: BodyKind<'_> = BodyKind { group: "policy", version: "v1", kind: "Eviction" };
@@ -53,7 +53,7 @@ pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
 
 /// Sets the condition `DisruptionTarget` of an evicted pod. Clients see the condition until the graceful deletion of
 /// the pod ends.
-fn add_disruption_condition(call: &Call<'_>, state: &mut State, pod: &Stored) -> Result<(), SimError> {
+fn add_disruption_condition(call: &Call<'_>, state: &mut State, pod: &StoredObject) -> Result<(), SimError> {
     let mut value = pod.value();
     if object_meta::is_being_deleted(&value) {
         return Ok(());
@@ -125,7 +125,7 @@ fn take_disruption(call: &Call<'_>, state: &mut State, dry_run: bool) -> Result<
         return Ok(());
     }
     record_eviction(&mut budget, pod.name(), &call.inner.clock.stamp());
-    if let Some(resource) = state.registry.by_storage(BUDGETS) {
+    if let Some(resource) = state.registry.find_by_storage(BUDGETS) {
         state.commit(&resource, key, budget)?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use super::{Call, content_type, read, render};
 use crate::schema::parse_quantity;
 use crate::status::SimError;
 use crate::store::State;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::table;
 use crate::usage::{Usage, Usages};
 
@@ -54,7 +54,7 @@ pub(super) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
         Shape::Table(row_object) => {
             let version = accept.version.api_version();
             let options = table::Options { row_object, version, with_columns: true };
-            table::of(resource, table::Objects::List(&items), options, &metadata, now)
+            table::build(resource, table::Objects::List(&items), options, &metadata, now)
         }
         Shape::Partial => {
             let version = accept.version.api_version();
@@ -72,7 +72,7 @@ pub(super) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
 /// Takes the samples of a response.
 struct Sampler<'a> {
     call: &'a Call<'a>,
-    pods: Vec<Arc<Stored>>,
+    pods: Vec<Arc<StoredObject>>,
     usages: Usages,
     /// The time of all samples.
     now: String,
@@ -83,11 +83,11 @@ impl<'a> Sampler<'a> {
         let is_node = call.target.resource.kind == "NodeMetrics";
         let pods =
             state.table("/pods").filter(|_| is_node).map(|table| table.objects("")).unwrap_or_default();
-        Self { call, pods, usages: call.inner.usages().clone(), now: call.inner.clock.stamp() }
+        Self { call, pods, usages: call.inner.lock_usages().clone(), now: call.inner.clock.stamp() }
     }
 
     /// The sample of a node, or of a pod; `None` if the pod does not run.
-    fn sample(&self, object: &Stored) -> Option<Value> {
+    fn sample(&self, object: &StoredObject) -> Option<Value> {
         let resource = &self.call.target.resource;
         let value = object.value();
         let mut metadata = json!({"name": object.name(), "creationTimestamp": self.now});
@@ -118,20 +118,20 @@ impl<'a> Sampler<'a> {
     }
 
     /// The names and usages of the containers of a pod; `None` if the pod does not run.
-    fn container_usages(&self, pod: &Stored, value: &Value) -> Option<Vec<(String, Usage)>> {
+    fn container_usages(&self, pod: &StoredObject, value: &Value) -> Option<Vec<(String, Usage)>> {
         if value["status"]["phase"] != "Running" {
             return None;
         }
         let usage = |container: &Value| {
             let name = container["name"].as_str().unwrap_or_default();
-            let set = self.usages.container([pod.namespace(), pod.name(), name]);
+            let set = self.usages.container_usage([pod.namespace(), pod.name(), name]);
             (name.to_owned(), set.unwrap_or_else(|| half_of_requests(&container["resources"]["requests"])))
         };
         Some(value["spec"]["containers"].as_array().into_iter().flatten().map(usage).collect())
     }
 
     fn node_usage(&self, name: &str) -> Usage {
-        if let Some(usage) = self.usages.node(name) {
+        if let Some(usage) = self.usages.node_usage(name) {
             return usage;
         }
         let pods = self.pods.iter().filter_map(|pod| {

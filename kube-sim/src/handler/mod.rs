@@ -8,7 +8,7 @@ mod access_review;
 pub(crate) mod admission;
 pub(crate) mod authorization;
 mod cluster_ip;
-pub(crate) mod conversion;
+pub(crate) mod conversion_webhooks;
 pub(crate) mod convert;
 mod delete;
 pub(crate) mod deletion;
@@ -43,14 +43,14 @@ use crate::apply;
 use crate::controllers;
 use crate::discovery;
 use crate::protobuf;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::streams::{self, Offer, Upgrade};
 use crate::warnings::Warnings;
 use crate::watch::Watch;
 use accept::{Accept, Endpoint, negotiate};
-use conversion::Converter;
+use conversion_webhooks::Converter;
 use delete::{DeleteOptions, DeletionResponse};
 use options::Options;
 use reply::{Content, Reply, Request};
@@ -100,7 +100,7 @@ pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Repl
         return discovery::unknown_resource_reply(&group);
     };
     let warnings = Warnings::default();
-    warnings.add(target.resource.deprecation().map(str::to_owned));
+    warnings.add(target.resource.deprecation_warning().map(str::to_owned));
     let handled = async {
         let mut options = Options::parse(&request.method, &request.query, single)?;
         options.watch = verb == "watch" || watch;
@@ -186,7 +186,7 @@ impl Call<'_> {
         negotiate(&self.request.accept, &self.options.include_object, &offer)
     }
 
-    fn object_reply(&self, object: &Stored, accept: Accept) -> Reply {
+    fn object_reply(&self, object: &StoredObject, accept: Accept) -> Reply {
         let now = self.inner.clock.now();
         let body = render::encode_object(&self.target.resource, object, accept, now);
         Reply::whole(StatusCode::OK, content_type(accept), body)
@@ -199,7 +199,7 @@ impl Call<'_> {
     }
 
     /// Reads the object of a `get`.
-    fn read_object(&self) -> Result<Arc<Stored>, SimError> {
+    fn read_object(&self) -> Result<Arc<StoredObject>, SimError> {
         let mut state = self.inner.lock();
         let view = read::view(&mut state, self.request.arrival, self.options, "get")?;
         read::get(view, self.target, self.options)
@@ -264,7 +264,7 @@ impl Call<'_> {
             applying: false,
             fields_tracked: false,
             patching: false,
-            warnings: self.warnings.buffer(),
+            warnings: self.warnings.new_buffer(),
         }
     }
 
@@ -340,7 +340,7 @@ impl Call<'_> {
         let mut decoded = Some(self.decode(&mut cx)?);
         let creates = part == WrittenPart::Object && self.target.resource.strategy.allow_create_on_update;
         let missing = if creates { IfMissing::Create } else { IfMissing::NotFound };
-        let decode = |cx: &mut WriteContext<'_>, _: Option<&Arc<Stored>>| {
+        let decode = |cx: &mut WriteContext<'_>, _: Option<&Arc<StoredObject>>| {
             if let Some(object) = decoded.take() {
                 return Ok(object);
             }
@@ -366,7 +366,7 @@ impl Call<'_> {
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
         let name = &self.target.name;
         let response =
-            delete::delete_one(self, self.target, &delete, name, &mut self.warnings.buffer()).await?;
+            delete::delete_one(self, self.target, &delete, name, &mut self.warnings.new_buffer()).await?;
         let reply = match response {
             DeletionResponse::Status(status) => Reply::json(&status),
             DeletionResponse::Object { object, accepted } => {
@@ -396,7 +396,7 @@ impl Call<'_> {
     async fn handle_delete_collection(&self) -> Result<Reply, SimError> {
         let accept = self.negotiate()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
-        let mut page = delete::delete_collection(self, &delete, &mut self.warnings.buffer()).await?;
+        let mut page = delete::delete_collection(self, &delete, &mut self.warnings.new_buffer()).await?;
         page.objects = self.converter().all_from_stored(page.objects).await?;
         self.add_orphan_warning(&delete);
         Ok(self.page_reply(page, accept))

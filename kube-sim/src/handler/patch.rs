@@ -12,7 +12,7 @@ use crate::go_json::unmarshal_error;
 use crate::patch::{self, PatchError};
 use crate::schema::FieldError;
 use crate::status::SimError;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 
 /// The type of a patch, selected by its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) async fn patch(
     content_type: &str,
     part: WrittenPart,
 ) -> Result<WrittenObject, SimError> {
-    let kind = PatchType::of(content_type, cx.target.resource.custom().is_some())?;
+    let kind = PatchType::of(content_type, cx.target.resource.custom_properties().is_some())?;
     if kind == PatchType::Apply {
         return apply(cx, body, part).await;
     }
@@ -63,7 +63,7 @@ pub(crate) async fn patch(
         return Err(SimError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
     }
     cx.patching = true;
-    let patch = |cx: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
+    let patch = |cx: &mut WriteContext<'_>, old: Option<&Arc<StoredObject>>| {
         let mut object = old.map_or(Value::Null, |old| convert::view(&cx.target.resource, old));
         apply_patch(&mut object, cx, kind, body)?;
         let problems = if kind == PatchType::Json { unknown_operation_fields(body) } else { Vec::new() };
@@ -141,7 +141,7 @@ async fn apply(
     let nameless = config["metadata"]["name"].as_str().is_none_or(str::is_empty);
     let force = cx.options.force == Some(true);
     let missing = if cx.target.subresource.is_empty() { IfMissing::Create } else { IfMissing::NotFound };
-    let apply = |cx: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
+    let apply = |cx: &mut WriteContext<'_>, old: Option<&Arc<StoredObject>>| {
         let uid = config["metadata"]["uid"].as_str().unwrap_or_default();
         if old.is_none() && !uid.is_empty() {
             let why = format!(

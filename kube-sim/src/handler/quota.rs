@@ -88,7 +88,7 @@ pub(crate) fn format_amount(resource: &str, amount: i128) -> String {
     let is_memory = resource.contains("memory") || resource.contains("storage");
     let units = amount / NANOS_PER_UNIT;
     if amount % NANOS_PER_UNIT != 0 {
-        return format!("{}m", schema::round_up(amount, NANOS_PER_MILLI));
+        return format!("{}m", schema::divide_rounding_up(amount, NANOS_PER_MILLI));
     }
     if is_memory {
         for (suffix, power) in [("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)] {

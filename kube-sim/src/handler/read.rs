@@ -15,7 +15,7 @@ use crate::registry::fields::FieldSelector;
 use crate::status::SimError;
 use crate::store::State;
 use crate::store::cache::Arrival;
-use crate::store::object::{Stored, key};
+use crate::store::object::{StoredObject, key};
 use crate::store::selector::LabelSelector;
 use crate::store::view::View;
 
@@ -50,7 +50,7 @@ impl Filter {
         Ok(Self { namespace: target.namespace.clone(), name, labels, fields })
     }
 
-    pub(crate) fn matches(&self, object: &Stored) -> bool {
+    pub(crate) fn matches(&self, object: &StoredObject) -> bool {
         (self.namespace.is_empty() || object.namespace() == self.namespace)
             && self.name.as_deref().is_none_or(|name| object.name() == name)
             && self.labels.matches(&object.labels)
@@ -63,13 +63,13 @@ impl Filter {
 }
 
 /// Returns one object. The storage must have reached the resource version in `options`.
-pub(crate) fn get(view: View<'_>, target: &Target, options: &Options) -> Result<Arc<Stored>, SimError> {
+pub(crate) fn get(view: View<'_>, target: &Target, options: &Options) -> Result<Arc<StoredObject>, SimError> {
     check_version_reached(view, options.version)?;
     find(view, target)
 }
 
 /// Returns the state of one object in the view.
-pub(crate) fn find(view: View<'_>, target: &Target) -> Result<Arc<Stored>, SimError> {
+pub(crate) fn find(view: View<'_>, target: &Target) -> Result<Arc<StoredObject>, SimError> {
     let resource = &target.resource;
     view.get(&resource.storage, &key(&target.namespace, &target.name))
         .map_err(|_| SimError::expired(EXPIRED_VERSION_MESSAGE))?
@@ -179,7 +179,7 @@ impl ContinueToken {
 /// The objects of a list before selection and chunking.
 #[derive(Debug)]
 pub(crate) struct Candidates {
-    objects: Vec<Arc<Stored>>,
+    objects: Vec<Arc<StoredObject>>,
     version: u64,
     filter: Filter,
     token: Option<ContinueToken>,
@@ -260,16 +260,16 @@ fn exact_version(options: &Options) -> Option<u64> {
 /// The first `limit` matching objects after the key `after`; all of them if `limit` is 0. `shown` converts
 /// each object to the form that clients read.
 fn take_page(
-    objects: Vec<Arc<Stored>>,
+    objects: Vec<Arc<StoredObject>>,
     after: &str,
     limit: usize,
     filter: &Filter,
     version: u64,
-    shown: impl Fn(Arc<Stored>) -> Arc<Stored>,
+    shown: impl Fn(Arc<StoredObject>) -> Arc<StoredObject>,
 ) -> Page {
     let from = if after.is_empty() { 0 } else { objects.partition_point(|o| &*o.key <= after) };
     let total = objects.len();
-    let mut taken: Vec<Arc<Stored>> = Vec::new();
+    let mut taken: Vec<Arc<StoredObject>> = Vec::new();
     let mut position = from;
     for object in objects.into_iter().skip(from).map(shown) {
         if !filter.matches(&object) {

@@ -10,7 +10,7 @@ use super::convert;
 use crate::protobuf;
 use crate::registry::{Conversion, Resource};
 use crate::status::SimError;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::table::{self, Objects, partial_object_metadata};
 
 /// The approximate size of one piece of a list body, in bytes.
@@ -19,7 +19,7 @@ const PIECE_SIZE: usize = 64 * 1024;
 /// Serializes one stored object in the negotiated representation.
 pub(crate) fn encode_object(
     resource: &Resource,
-    stored: &Stored,
+    stored: &StoredObject,
     accept: Accept,
     now: jiff::Timestamp,
 ) -> Bytes {
@@ -42,7 +42,7 @@ pub(crate) fn encode_value(
         Shape::Table(row_object) => {
             let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
             let options = table::Options { row_object, version, with_columns: true };
-            table::of(resource, Objects::One(object), options, &metadata, now)
+            table::build(resource, Objects::One(object), options, &metadata, now)
         }
         Shape::Partial => partial_object_metadata(object, version),
     };
@@ -59,7 +59,7 @@ pub(crate) fn encode(value: &Value, encoding: Encoding) -> Bytes {
 }
 
 /// Serializes the whole object as JSON.
-pub(crate) fn encode_plain_object(resource: &Resource, stored: &Stored) -> Bytes {
+pub(crate) fn encode_plain_object(resource: &Resource, stored: &StoredObject) -> Bytes {
     if resource.conversion == Conversion::None {
         stored.typed_json(&resource.api_version, &resource.kind)
     } else {
@@ -83,7 +83,7 @@ pub(crate) fn encode_yaml(value: &Value) -> Bytes {
 /// A page of a list.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) objects: Vec<Arc<Stored>>,
+    pub(crate) objects: Vec<Arc<StoredObject>>,
     pub(crate) version: u64,
     /// The continue token for the next page.
     pub(crate) next: Option<String>,
@@ -138,7 +138,7 @@ pub(crate) fn encode_list(
         (Shape::Table(row_object), encoding) => {
             let rows: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
             let options = table::Options { row_object, version, with_columns: true };
-            let table = table::of(resource, Objects::List(&rows), options, &metadata, now);
+            let table = table::build(resource, Objects::List(&rows), options, &metadata, now);
             ListBody::Whole(encode(&table, encoding))
         }
         (Shape::Partial, encoding) => {
@@ -163,18 +163,18 @@ pub(crate) fn encode_list(
 fn encode_plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> ListBody {
     let size = page.approximate_bytes();
     let mut metadata = metadata.clone();
-    if resource.custom().is_some() && metadata.get("continue").is_none() {
+    if resource.custom_properties().is_some() && metadata.get("continue").is_none() {
         // In Go, a list of custom resources is a map, for which `omitempty` has no effect: an empty token is written.
         metadata["continue"] = "".into();
     }
-    let head = if resource.custom().is_some() {
+    let head = if resource.custom_properties().is_some() {
         // Go writes the keys of a map in alphabetical order.
         format!("{{\"apiVersion\":\"{}\",\"items\":[", resource.api_version)
     } else {
         let (kind, version) = (&resource.list_kind, &resource.api_version);
         format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[")
     };
-    let tail = if resource.custom().is_some() {
+    let tail = if resource.custom_properties().is_some() {
         format!("],\"kind\":\"{}\",\"metadata\":{metadata}}}\n", resource.list_kind)
     } else {
         "]}\n".to_owned()
@@ -209,8 +209,8 @@ fn encode_plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> L
 }
 
 /// Writes one item of a list. Items of built-in kinds have no `kind` and `apiVersion`; custom resources have both.
-fn write_item(resource: &Resource, object: &Stored, out: &mut BytesMut) {
-    match (resource.custom().is_some(), resource.conversion) {
+fn write_item(resource: &Resource, object: &StoredObject, out: &mut BytesMut) {
+    match (resource.custom_properties().is_some(), resource.conversion) {
         (true, Conversion::None) => object.write_typed(&resource.api_version, &resource.kind, out),
         (false, Conversion::None) => out.put_slice(object.bare_json()),
         (is_custom, _) => {

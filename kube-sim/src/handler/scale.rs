@@ -14,7 +14,7 @@ use crate::patch as patches;
 use crate::registry::Resource;
 use crate::schema::FieldError;
 use crate::status::SimError;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::selector::LabelSelector;
 
 const SCALE: BodyKind<'_> = BodyKind { group: "autoscaling", version: "v1", kind: "Scale" };
@@ -43,7 +43,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
     let mut cx = call.write_context();
     let applies = verb == "patch" && patch_type(call)? == patch::PatchType::Apply;
     let config = if applies { Some(patch::begin_apply(&mut cx, &call.request.body)?) } else { None };
-    let scale = |cx: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
+    let scale = |cx: &mut WriteContext<'_>, old: Option<&Arc<StoredObject>>| {
         let Some(old) = old else { return Err(SimError::internal("there is no object to scale")) };
         if let Some(config) = &config {
             return apply_scale(cx, resource, old, config);
@@ -66,14 +66,14 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
 }
 
 fn patch_type(call: &Call<'_>) -> Result<patch::PatchType, SimError> {
-    patch::PatchType::of(&call.request.content_type, call.target.resource.custom().is_some())
+    patch::PatchType::of(&call.request.content_type, call.target.resource.custom_properties().is_some())
 }
 
 /// Applies a `Scale` to the object with server-side apply. The field manager then owns the replica count of the object.
 fn apply_scale(
     cx: &WriteContext<'_>,
     resource: &Resource,
-    old: &Stored,
+    old: &StoredObject,
     config: &Value,
 ) -> Result<Value, SimError> {
     let text = |field: &str| config[field].as_str().unwrap_or_default();
@@ -133,7 +133,7 @@ fn patched_scale(call: &Call<'_>, mut scale: Value) -> Result<Value, SimError> {
 
 /// A copy of the object `old` with the replica count of the `Scale` object `wanted`, and with the resource version of
 /// `wanted` if it has one.
-fn with_replicas(resource: &Resource, old: &Stored, wanted: &Value) -> Result<Value, SimError> {
+fn with_replicas(resource: &Resource, old: &StoredObject, wanted: &Value) -> Result<Value, SimError> {
     let mut object = convert::view(resource, old);
     set_value_at(&mut object, &replica_path(resource), replicas_of(wanted, old.name())?.into())?;
     set_version(&mut object, wanted);
@@ -178,7 +178,7 @@ pub(crate) fn replace_replicas(
 }
 
 fn replica_path(resource: &Resource) -> Vec<String> {
-    match resource.custom().and_then(|c| c.scale.as_ref()) {
+    match resource.custom_properties().and_then(|c| c.scale.as_ref()) {
         Some(scale) => scale.replicas.clone(),
         None => vec!["spec".into(), "replicas".into()],
     }
@@ -207,7 +207,7 @@ fn value_at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
 
 /// Builds an `autoscaling/v1` `Scale` from the replica counts and the selector of an object.
 pub(crate) fn scale_of(resource: &Resource, object: &Value) -> Result<Value, SimError> {
-    let custom = resource.custom().and_then(|c| c.scale.as_ref());
+    let custom = resource.custom_properties().and_then(|c| c.scale.as_ref());
     let (replicas, selector) = match custom {
         Some(paths) => {
             let selector =

@@ -36,7 +36,7 @@ pub(crate) fn admit(state: &mut State, namespace: &str, pod: &mut Value) -> Resu
     let spec = &mut pod["spec"];
     let name =
         spec["serviceAccountName"].as_str().filter(|name| !name.is_empty()).unwrap_or("default").to_owned();
-    if !state.runs(Controller::ServiceAccount)
+    if !state.is_running(Controller::ServiceAccount)
         && !state.plugins.contains_key(&AdmissionPlugin::ServiceAccount)
     {
         set_account_name(spec, &name);

@@ -16,7 +16,7 @@ use super::typed_body::BodyKind;
 use super::{Call, read};
 use crate::json::{text, texts};
 use crate::schema::FieldError;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::user::{CREDENTIAL_ID, User};
 
@@ -43,7 +43,7 @@ pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
     body["metadata"]["name"] = name.into();
     body["metadata"]["namespace"] = namespace.into();
     body["metadata"]["creationTimestamp"] = clock.stamp().into();
-    body["metadata"]["uid"] = call.inner.random().uid().into();
+    body["metadata"]["uid"] = call.inner.lock_random().uid().into();
     if body["spec"]["expirationSeconds"].is_null() {
         body["spec"]["expirationSeconds"] = DEFAULT_SECONDS.into();
     }
@@ -65,7 +65,7 @@ pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
         "exp": now.saturating_add(seconds),
         "iat": now,
         "iss": format!("{API_AUDIENCE}.cluster.local"),
-        "jti": call.inner.random().uid(),
+        "jti": call.inner.lock_random().uid(),
         "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": name, "uid": &*account.uid}},
         "nbf": now,
         "sub": format!("system:serviceaccount:{namespace}:{name}"),
@@ -144,7 +144,7 @@ pub(super) fn review_token(call: &Call<'_>, spec: &Value) -> Value {
     }
     match authenticate(call.inner, spec["token"].as_str().unwrap_or_default(), audiences) {
         Ok((user, audiences)) => {
-            json!({"authenticated": true, "audiences": audiences, "user": user.info()})
+            json!({"authenticated": true, "audiences": audiences, "user": user.to_user_info()})
         }
         Err(error) => json!({"user": {}, "error": error}),
     }

@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::store::State;
-use crate::store::object::{Stored, key};
+use crate::store::object::{StoredObject, key};
 use crate::webhooks::Endpoint;
 
 const SERVICES: &str = "/services";
@@ -78,7 +78,7 @@ fn address_of(ip: &Value, port: u16) -> Option<SocketAddr> {
 /// The address of the first ready endpoint in the endpoint slices of a service.
 fn slice_address(state: &State, namespace: &str, service: &str, port: &str) -> Option<SocketAddr> {
     let slices = state.table(ENDPOINT_SLICES)?.objects(namespace);
-    let address = |slice: &Stored| {
+    let address = |slice: &StoredObject| {
         let slice = slice.value();
         if slice["metadata"]["labels"]["kubernetes.io/service-name"] != service {
             return None;

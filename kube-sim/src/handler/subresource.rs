@@ -17,7 +17,7 @@ use crate::status::SimError;
 pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let Some(sub) = resource.subresource(&call.target.subresource) else {
-        if resource.custom().is_some() {
+        if resource.custom_properties().is_some() {
             return Err(SimError::not_found(&resource.group, &resource.plural, &call.target.name));
         }
         return crate::discovery::unknown_resource_reply(&resource.group);
@@ -139,7 +139,7 @@ pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: Option<&str>) -> Result<
         conditions.retain(|c| c["type"] != "PodScheduled");
         conditions.push(condition);
     }
-    if let Some(resource) = state.registry.by_storage(storage)
+    if let Some(resource) = state.registry.find_by_storage(storage)
         && !call.options.dry_run
     {
         state.commit(&resource, key, value)?;

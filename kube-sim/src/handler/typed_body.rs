@@ -55,7 +55,7 @@ impl BodyKind<'_> {
         }
         let schema = self.schema();
         let refused = |problem: &str| {
-            SimError::bad_request(schema::undecodable_message(self.kind, self.version, problem))
+            SimError::bad_request(schema::undecodable_body_message(self.kind, self.version, problem))
         };
         let mut problems = schema::duplicate_field_messages(&request.body);
         let pruned = schema::prune(&schema, &mut object);

@@ -177,7 +177,7 @@ fn status_of(call: &Call<'_>, spec: &Value) -> Result<Value, SimError> {
             }
             service_account_token::review_token(call, spec)
         }
-        "SelfSubjectReview" => json!({"userInfo": call.request.user.info()}),
+        "SelfSubjectReview" => json!({"userInfo": call.request.user.to_user_info()}),
         "SelfSubjectRulesReview" => {
             if spec["namespace"].as_str().is_none_or(str::is_empty) {
                 return Err(SimError::bad_request("no namespace on request"));

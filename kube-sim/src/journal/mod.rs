@@ -216,7 +216,7 @@ impl Journal {
     }
 
     /// Adds an entry and sets its number. The returned recorder completes the entry.
-    pub(crate) fn record(&self, mut entry: Entry) -> Recorder {
+    pub(crate) fn add_entry(&self, mut entry: Entry) -> Recorder {
         let mut queue = self.queue();
         let number = queue.removed + queue.entries.len() as u64;
         entry.number = number;

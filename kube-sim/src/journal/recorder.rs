@@ -20,7 +20,7 @@ impl Recorder {
         Self { journal, number }
     }
 
-    fn update(&self, change: impl FnOnce(&mut Entry)) {
+    fn update_entry(&self, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.journal.queue().get_mut(self.number) {
             change(entry);
         }
@@ -29,7 +29,7 @@ impl Recorder {
     /// Records the faults that are applied to the request.
     pub(crate) fn record_faults(&self, faults: &[AppliedFault]) {
         if !faults.is_empty() {
-            self.update(|entry| entry.faults = faults.to_vec());
+            self.update_entry(|entry| entry.faults = faults.to_vec());
         }
     }
 
@@ -45,7 +45,7 @@ impl Recorder {
 
     /// Records the status of the response, and the version of the store.
     pub(crate) fn record_status(&self, status: StatusCode, version: u64) {
-        self.update(|entry| {
+        self.update_entry(|entry| {
             entry.status = Some(status);
             if let Some(handling) = &mut entry.handling {
                 handling.version_after = Some(version);
@@ -54,15 +54,15 @@ impl Recorder {
     }
 
     pub(crate) fn record_request_body(&self, body: &Bytes) {
-        self.append(body, |entry| &mut entry.request_body);
+        self.append_to_body(body, |entry| &mut entry.request_body);
     }
 
     /// Records the next part of the body of the response.
     pub(crate) fn record_response_part(&self, part: &Bytes) {
-        self.append(part, |entry| &mut entry.response_body);
+        self.append_to_body(part, |entry| &mut entry.response_body);
     }
 
-    fn append(&self, part: &Bytes, body_of: impl FnOnce(&mut Entry) -> &mut Option<RecordedBody>) {
+    fn append_to_body(&self, part: &Bytes, body_of: impl FnOnce(&mut Entry) -> &mut Option<RecordedBody>) {
         let Some(limit) = self.journal.body_limit else { return };
         let mut queue = self.journal.queue();
         let Some(entry) = queue.get_mut(self.number) else { return };

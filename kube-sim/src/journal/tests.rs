@@ -29,7 +29,7 @@ fn entry(path: &str) -> Entry {
 #[test]
 fn bodies_are_recorded_up_to_the_limit() {
     let journal = Journal::new(Some(4));
-    let recorder = journal.record(entry("/a"));
+    let recorder = journal.add_entry(entry("/a"));
     for part in ["ab", "cd", "ef"] {
         recorder.record_response_part(&Bytes::from(part));
     }
@@ -45,7 +45,7 @@ fn bodies_are_recorded_up_to_the_limit() {
     recorder.record_response_part(&Bytes::from("x"));
 
     let without = Journal::new(None);
-    without.record(entry("/a")).record_response_part(&Bytes::from("ab"));
+    without.add_entry(entry("/a")).record_response_part(&Bytes::from("ab"));
     assert_eq!(without.entries()[0].response_body, None);
 }
 
@@ -54,12 +54,12 @@ fn the_oldest_entries_are_dropped() {
     let journal = Journal::new(Some(BODIES_LIMIT));
     let half = Bytes::from(vec![b'x'; BODIES_LIMIT / 2 + 1]);
     for path in ["/a", "/b"] {
-        journal.record(entry(path)).record_request_body(&half);
+        journal.add_entry(entry(path)).record_request_body(&half);
     }
     let paths: Vec<String> = journal.entries().into_iter().map(|e| e.path).collect();
     assert_eq!(paths, ["/b"]);
     for _ in 0..JOURNAL_LIMIT + 2 {
-        journal.record(entry("/c"));
+        journal.add_entry(entry("/c"));
     }
     let entries = journal.entries();
     assert_eq!((entries.len(), entries[0].number), (JOURNAL_LIMIT, 4));
@@ -69,7 +69,7 @@ fn the_oldest_entries_are_dropped() {
 #[test]
 fn entries_survive_a_json_round_trip() {
     let journal = Journal::new(Some(10));
-    let recorder = journal.record(entry("/a"));
+    let recorder = journal.add_entry(entry("/a"));
     recorder.record_faults(&[AppliedFault { rule: RuleId::new(3), action: Action::Rewind(2) }]);
     recorder.record_handling("2026-01-01T00:00:01Z".parse().unwrap(), 7);
     recorder.record_status(StatusCode::CREATED, 8);

@@ -61,18 +61,34 @@ mod tests {
     use crate::schema::component;
 
     #[track_caller]
-    fn check(kind: &str, patched: &Value, expected: Option<&str>) {
+    fn check_conversion_error(kind: &str, patched: &Value, expected: Option<&str>) {
         let schema = component(&format!("io.k8s.api.core.v1.{kind}")).unwrap();
         assert_eq!(first_mismatch(&schema, patched).as_deref(), expected);
     }
 
     #[test]
     fn the_error_contains_the_go_types() {
-        check("ConfigMap", &json!({"data": 3}), Some("cannot restore map from int64"));
-        check("ConfigMap", &json!({"data": {"a": true}}), Some("cannot convert bool to string"));
-        check("Pod", &json!({"spec": "x"}), Some("cannot restore struct from: string"));
-        check("Pod", &json!({"spec": {"containers": {}}}), Some("cannot restore slice from map"));
-        check("Pod", &json!({"spec": {"priority": "x"}}), Some("cannot convert string to int32"));
-        check("Pod", &json!({"spec": {"containers": [{"name": "a", "tty": true}]}, "unknown": 1}), None);
+        check_conversion_error("ConfigMap", &json!({"data": 3}), Some("cannot restore map from int64"));
+        check_conversion_error(
+            "ConfigMap",
+            &json!({"data": {"a": true}}),
+            Some("cannot convert bool to string"),
+        );
+        check_conversion_error("Pod", &json!({"spec": "x"}), Some("cannot restore struct from: string"));
+        check_conversion_error(
+            "Pod",
+            &json!({"spec": {"containers": {}}}),
+            Some("cannot restore slice from map"),
+        );
+        check_conversion_error(
+            "Pod",
+            &json!({"spec": {"priority": "x"}}),
+            Some("cannot convert string to int32"),
+        );
+        check_conversion_error(
+            "Pod",
+            &json!({"spec": {"containers": [{"name": "a", "tty": true}]}, "unknown": 1}),
+            None,
+        );
     }
 }

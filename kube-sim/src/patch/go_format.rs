@@ -9,11 +9,11 @@ pub(crate) fn format_value(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", join(items.iter().map(format_value))),
+        Value::Array(items) => format!("[{}]", join_with_spaces(items.iter().map(format_value))),
         Value::Object(map) => {
             format!(
                 "map[{}]",
-                join(map.iter().map(|(name, value)| format!("{name}:{}", format_value(value))))
+                join_with_spaces(map.iter().map(|(name, value)| format!("{name}:{}", format_value(value))))
             )
         }
         scalar => scalar.to_string(),
@@ -34,7 +34,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
 }
 
 /// Joins texts with spaces.
-fn join(parts: impl Iterator<Item = String>) -> String {
+fn join_with_spaces(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
 

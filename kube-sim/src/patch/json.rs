@@ -55,7 +55,10 @@ pub(crate) fn apply_json_patch(target: &mut Value, patch: &Value) -> Result<(), 
 
 /// Searches `operations` for the first operation that fails. Returns this operation and the object after all earlier
 /// operations, or `None` if all operations succeed.
-pub(crate) fn failing_operation<'a>(target: &Value, operations: &'a [Value]) -> Option<(&'a Value, Value)> {
+pub(crate) fn first_failing_operation<'a>(
+    target: &Value,
+    operations: &'a [Value],
+) -> Option<(&'a Value, Value)> {
     let apply = |count: usize| {
         let (mut object, mut copied) = (target.clone(), 0);
         let mut done = |operation| apply_operation(&mut object, operation, &mut copied).is_some();

@@ -11,7 +11,7 @@ mod strategic;
 
 pub(crate) use self::conversion::conversion_error;
 pub(crate) use self::go_format::format_value as format_go_value;
-pub(crate) use self::json::{apply_json_patch, failing_operation};
+pub(crate) use self::json::{apply_json_patch, first_failing_operation};
 pub(crate) use self::merge::apply_merge_patch;
 pub(crate) use self::strategic::apply_strategic_patch;
 

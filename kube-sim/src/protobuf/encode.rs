@@ -42,9 +42,9 @@ pub(crate) fn encode_without_envelope(object: &Value) -> Result<Vec<u8>, String>
         Some(item_kind) => {
             // The items of an empty list can be null.
             let items = object["items"].as_array().map_or(&[][..], Vec::as_slice);
-            encode_list(message_of(api_version, item_kind)?, &object["metadata"], items)
+            encode_list(message_of_kind(api_version, item_kind)?, &object["metadata"], items)
         }
-        None => encode_fields(message_of(api_version, kind)?, as_map(object)?, 0),
+        None => encode_fields(message_of_kind(api_version, kind)?, as_map(object)?, 0),
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn encode_event(event_type: &str, object: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-fn message_of(api_version: &str, kind: &str) -> Result<&'static Message, String> {
+fn message_of_kind(api_version: &str, kind: &str) -> Result<&'static Message, String> {
     messages::of_kind(api_version, kind)
         .ok_or_else(|| format!("{api_version} {kind} has no Protobuf message"))
 }
@@ -95,7 +95,7 @@ fn as_map(value: &Value) -> Result<&Map<String, Value>, String> {
 /// Encodes a list whose items have the message type `message`.
 fn encode_list(message: &Message, metadata: &Value, items: &[Value]) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    put_bytes(1, &encode_fields(message_of("v1", "ListMeta")?, as_map(metadata)?, 0)?, &mut out);
+    put_bytes(1, &encode_fields(message_of_kind("v1", "ListMeta")?, as_map(metadata)?, 0)?, &mut out);
     for item in items {
         put_bytes(2, &encode_fields(message, as_map(item)?, 0)?, &mut out);
     }
@@ -123,7 +123,7 @@ fn encode_fields(message: &Message, object: &Map<String, Value>, depth: usize) -
 /// Appends a field to the encoded message `out`. A null `value` stands for an absent field.
 fn encode_field(field: &Field, value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
     match (field.label, value) {
-        (Label::Singular, Value::Null) if !field.is_pointer => put_zero(field, depth, out)?,
+        (Label::Singular, Value::Null) if !field.is_pointer => put_zero_value(field, depth, out)?,
         (_, Value::Null) => {}
         (Label::Repeated, Value::Array(items)) => {
             for item in items {
@@ -145,7 +145,7 @@ fn encode_field(field: &Field, value: &Value, depth: usize, out: &mut Vec<u8>) -
 }
 
 /// Appends the zero value of a field that is not a pointer in Go.
-fn put_zero(field: &Field, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
+fn put_zero_value(field: &Field, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
     match field.value_type {
         ValueType::String => put_bytes(field.number, b"", out),
         // The zero value is a nil slice, which Go does not write.

@@ -3,11 +3,11 @@
 //! This module must not depend on the handlers. It reads the latest state of the store, even for a request to a server
 //! whose watch cache lags.
 
-mod cover;
+mod permission_coverage;
 
 use serde_json::Value;
 
-pub(crate) use self::cover::{missing_permissions, quote_list};
+pub(crate) use self::permission_coverage::{missing_permissions, quote_list};
 use crate::json::{text, texts};
 use crate::store::State;
 use crate::store::object;
@@ -78,7 +78,7 @@ pub(crate) fn rules_of_role(state: &State, role: &Value, namespace: &str) -> Opt
     let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array().into_iter().flatten();
     let selectors: Vec<_> = selectors.map(LabelSelector::from_json).collect();
     if !selectors.is_empty() {
-        let all = objects(state, CLUSTER_ROLES, "");
+        let all = stored_objects(state, CLUSTER_ROLES, "");
         let selected = all.filter(|role| {
             let labels = Labels::of(&role["metadata"]);
             selectors.iter().any(|selector| selector.matches(&labels))
@@ -116,8 +116,8 @@ impl Binding<'_> {
 /// Returns the cluster role bindings of a user. If `namespace` is not empty, also returns the role bindings of the user
 /// in this namespace.
 fn bindings<'a>(state: &'a State, user: &'a User, namespace: &'a str) -> impl Iterator<Item = Binding<'a>> {
-    let cluster_wide = objects(state, CLUSTER_ROLE_BINDINGS, "").map(|object| (object, ""));
-    let local = (!namespace.is_empty()).then(|| objects(state, ROLE_BINDINGS, namespace));
+    let cluster_wide = stored_objects(state, CLUSTER_ROLE_BINDINGS, "").map(|object| (object, ""));
+    let local = (!namespace.is_empty()).then(|| stored_objects(state, ROLE_BINDINGS, namespace));
     let local = local.into_iter().flatten().map(move |object| (object, namespace));
     cluster_wide.chain(local).filter_map(move |(object, namespace)| {
         let mut subjects = object["subjects"].as_array().into_iter().flatten();
@@ -143,7 +143,7 @@ fn describe_subject(subject: &Value, user: &User, namespace: &str) -> Option<Str
     is_user.then(|| format!("{kind} {name:?}"))
 }
 
-fn objects(state: &State, storage: &str, namespace: &str) -> impl Iterator<Item = Value> + use<> {
+fn stored_objects(state: &State, storage: &str, namespace: &str) -> impl Iterator<Item = Value> + use<> {
     state.objects(storage, namespace).into_iter().map(|object| object.value())
 }
 

@@ -90,12 +90,12 @@ fn schemas_of(spec: &Value, group: &str, previous: &[Arc<Resource>]) -> BTreeMap
     let versions = spec["versions"].as_array().into_iter().flatten();
     let unchanged = |api_version: &str, open_api: Option<&Value>| {
         let resource = previous.iter().find(|resource| resource.api_version == api_version)?;
-        let custom = resource.custom().filter(|custom| custom.open_api.as_ref() == open_api)?;
+        let custom = resource.custom_properties().filter(|custom| custom.open_api.as_ref() == open_api)?;
         Some(custom.schema.clone())
     };
     let schema = |version: &Value| {
         let api_version = format!("{group}/{}", version["name"].as_str().unwrap_or_default());
-        let open_api = open_api_of(version);
+        let open_api = open_api_schema_of(version);
         let schema = unchanged(&api_version, open_api)
             .unwrap_or_else(|| open_api.map_or_else(Schema::permissive, Schema::of_custom_resource));
         (api_version, schema)
@@ -104,7 +104,7 @@ fn schemas_of(spec: &Value, group: &str, previous: &[Arc<Resource>]) -> BTreeMap
 }
 
 /// The `openAPIV3Schema` of a version.
-fn open_api_of(version: &Value) -> Option<&Value> {
+fn open_api_schema_of(version: &Value) -> Option<&Value> {
     version["schema"].get("openAPIV3Schema").filter(|schema| schema.is_object())
 }
 
@@ -117,7 +117,7 @@ fn custom_properties(
     revision: &Arc<()>,
 ) -> CustomProperties {
     let spec = &crd["spec"];
-    let open_api = open_api_of(version).cloned();
+    let open_api = open_api_schema_of(version).cloned();
     let name = version["name"].as_str().unwrap_or_default();
     let schema = schemas.get(&format!("{group}/{name}")).cloned().unwrap_or_else(Schema::permissive);
     let kind = served_names(crd)["kind"].as_str().unwrap_or_default();
@@ -241,7 +241,7 @@ pub(crate) struct UsedNames {
 
 impl UsedNames {
     /// Adds the accepted names of a definition.
-    pub(crate) fn add(&mut self, crd: &Value) {
+    pub(crate) fn add_accepted_names(&mut self, crd: &Value) {
         let names = &crd["status"]["acceptedNames"];
         let text = |field: &str| names[field].as_str().map(str::to_owned);
         self.resources.extend(["plural", "singular"].into_iter().filter_map(text));
@@ -386,7 +386,7 @@ mod tests {
         let first = resources(&definition("integer"), &[]);
         let second = resources(&definition("string"), &first);
         let schemas = |resources: &[Arc<Resource>]| -> Vec<Arc<Schema>> {
-            resources.iter().map(|resource| resource.custom().unwrap().schema.clone()).collect()
+            resources.iter().map(|resource| resource.custom_properties().unwrap().schema.clone()).collect()
         };
         let (first, second) = (schemas(&first), schemas(&second));
         assert!(Arc::ptr_eq(&first[0], &second[0]), "the schema of v1 is unchanged");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::status::SimError;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::selector::{FieldTerm, parse_field_selector};
 use crate::strategy::SelectableField;
 
@@ -38,7 +38,7 @@ impl Field {
     }
 
     /// The value of the field in an object, as selectors compare it.
-    pub(crate) fn read(&self, object: &Value) -> String {
+    pub(crate) fn value_in(&self, object: &Value) -> String {
         let at = value_at(object, &self.path);
         match at {
             Value::String(text) => text.clone(),
@@ -94,7 +94,7 @@ impl FieldSelector {
             let label = alias.map_or(term.field.as_str(), |(_, label)| label);
             let target = match label {
                 "metadata.name" => ComparedField::Name,
-                "metadata.namespace" if resource.namespaced || resource.custom().is_none() => {
+                "metadata.namespace" if resource.namespaced || resource.custom_properties().is_none() => {
                     ComparedField::Namespace
                 }
                 _ => match resource.fields.iter().position(|f| f.label == label) {
@@ -119,7 +119,7 @@ impl FieldSelector {
             .map(|(_, t)| t.value.as_str())
     }
 
-    pub(crate) fn matches(&self, object: &Stored) -> bool {
+    pub(crate) fn matches(&self, object: &StoredObject) -> bool {
         self.0.iter().all(|(target, term)| {
             let value = match target {
                 ComparedField::Name => object.name(),
@@ -141,7 +141,7 @@ fn rename_event_field(field: &mut String) {
 }
 
 fn unsupported_field_error(resource: &super::Resource, label: &str) -> SimError {
-    let has_only_metadata_fields = resource.fields.is_empty() && resource.custom().is_none();
+    let has_only_metadata_fields = resource.fields.is_empty() && resource.custom_properties().is_none();
     SimError::bad_request(if has_only_metadata_fields {
         format!("\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {

@@ -87,25 +87,27 @@ impl Registry {
 
     /// The resource that stores objects of the given `apiVersion` and kind.
     pub(crate) fn find_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
-        self.all().find(|r| r.api_version == api_version && r.kind == kind && r.is_stored()).cloned()
+        self.all_resources()
+            .find(|r| r.api_version == api_version && r.kind == kind && r.is_stored())
+            .cloned()
     }
 
     /// Returns a resource whose objects are in the table `storage`. If several API versions share this table, prefers a
     /// version whose objects need no conversion.
-    pub(crate) fn by_storage(&self, storage: &str) -> Option<Arc<Resource>> {
-        let mut all = self.all().filter(|r| &*r.storage == storage).peekable();
+    pub(crate) fn find_by_storage(&self, storage: &str) -> Option<Arc<Resource>> {
+        let mut all = self.all_resources().filter(|r| &*r.storage == storage).peekable();
         let first = all.peek().copied();
         all.find(|r| r.conversion == Conversion::None).or(first).cloned()
     }
 
     /// All served resources, in all versions.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
+    pub(crate) fn all_resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
         BUILT_IN.iter().chain(&self.metrics).chain(self.custom_resources())
     }
 
     /// The resources of one group version.
-    pub(crate) fn of_version(&self, group: &str, version: &str) -> Vec<Arc<Resource>> {
-        self.all().filter(|r| r.group == group && r.version == version).cloned().collect()
+    pub(crate) fn resources_of_version(&self, group: &str, version: &str) -> Vec<Arc<Resource>> {
+        self.all_resources().filter(|r| r.group == group && r.version == version).cloned().collect()
     }
 
     /// All groups in the order of discovery: the built-in groups, then the other groups by name. The first is the core

@@ -69,7 +69,7 @@ pub(crate) struct CustomProperties {
     pub(crate) revision: Arc<()>,
 }
 
-/// The source of a resource: the recorded resources of an API server, or a CustomResourceDefinition.
+/// The source of the definition of a resource: [`builtin`], or a `CustomResourceDefinition`.
 #[derive(Debug)]
 pub(crate) enum Origin {
     BuiltIn(&'static builtin::Resource),
@@ -172,14 +172,14 @@ impl Resource {
         }
     }
 
-    pub(crate) fn custom(&self) -> Option<&CustomProperties> {
+    pub(crate) fn custom_properties(&self) -> Option<&CustomProperties> {
         match &self.origin {
             Origin::Custom(custom) => Some(custom),
             Origin::BuiltIn(_) => None,
         }
     }
 
-    pub(crate) fn builtin(&self) -> Option<&'static builtin::Resource> {
+    pub(crate) fn builtin_resource(&self) -> Option<&'static builtin::Resource> {
         match &self.origin {
             Origin::BuiltIn(source) => Some(source),
             Origin::Custom(_) => None,
@@ -187,7 +187,7 @@ impl Resource {
     }
 
     /// The text of the `Warning` header of every response, if the version of the resource is deprecated.
-    pub(crate) fn deprecation(&self) -> Option<&str> {
+    pub(crate) fn deprecation_warning(&self) -> Option<&str> {
         match (&self.origin, self.api_version.as_str(), self.plural.as_str()) {
             (Origin::Custom(custom), ..) => custom.deprecation.as_deref(),
             (_, "v1", "endpoints") => {
@@ -200,13 +200,14 @@ impl Resource {
 
     /// The Go type of a list of objects if `is_list` is true. Otherwise, the Go type of one object.
     pub(crate) fn go_type(&self, is_list: bool) -> String {
-        let kind = match (self.custom(), is_list) {
+        let kind = match (self.custom_properties(), is_list) {
             (Some(_), true) => "UnstructuredList",
             (Some(_), false) => "Unstructured",
             (None, true) => &self.list_kind,
             (None, false) => &self.kind,
         };
-        let package = if self.custom().is_some() { "unstructured" } else { go_package(&self.group) };
+        let package =
+            if self.custom_properties().is_some() { "unstructured" } else { go_package(&self.group) };
         format!("*{package}.{kind}")
     }
 
@@ -223,7 +224,7 @@ impl Resource {
 
     /// The values of the selectable fields in an object, in the order of [`Self::fields`].
     pub(crate) fn field_values(&self, object: &Value) -> Arc<[Box<str>]> {
-        self.fields.iter().map(|field| field.read(object).into_boxed_str()).collect()
+        self.fields.iter().map(|field| field.value_in(object).into_boxed_str()).collect()
     }
 
     /// Whether the resource has a status subresource. If so, writes to the main resource do not change `status`.
@@ -254,7 +255,7 @@ impl Resource {
     /// Returns the `apiVersion` to store with an object, or `None` for a built-in kind. All objects of the storage version
     /// share one allocated string.
     pub(crate) fn stored_version(&self, api_version: &str) -> Option<Arc<str>> {
-        let custom = self.custom()?;
+        let custom = self.custom_properties()?;
         if *custom.storage_version == *api_version {
             return Some(custom.storage_version.clone());
         }
@@ -264,7 +265,7 @@ impl Resource {
     /// The verbs in discovery documents. If the CustomResourceDefinition is terminating, these verbs do not include
     /// `create`, `patch` and `update`, although the server still accepts patches and updates.
     pub(crate) fn discovered_verbs(&self) -> Vec<&str> {
-        let is_terminating = self.custom().is_some_and(|custom| custom.is_terminating);
+        let is_terminating = self.custom_properties().is_some_and(|custom| custom.is_terminating);
         let is_hidden = |verb: &str| is_terminating && matches!(verb, "create" | "patch" | "update");
         self.verbs.iter().map(String::as_str).filter(|verb| !is_hidden(verb)).collect()
     }

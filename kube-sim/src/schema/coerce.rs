@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::decode::{OmitsZero, decode};
+use super::decode::{OmitsZeroPredicate, decode};
 use super::field_error::FieldError;
 use super::node::{AdditionalFields, Schema};
 
@@ -17,7 +17,11 @@ use super::node::{AdditionalFields, Schema};
 /// The error text of Go's decoder. In an embedded resource, the path and the value of the `metadata` precede this text. An
 /// `apiVersion` or `kind` of an embedded resource is an error if it is not a string. All fields before the wrong field have
 /// already been changed.
-pub(crate) fn coerce(schema: &Schema, object: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
+pub(crate) fn coerce_metadata(
+    schema: &Schema,
+    object: &mut Value,
+    omits_zero: OmitsZeroPredicate,
+) -> Result<(), String> {
     if let Some(metadata) = object.get_mut("metadata") {
         decode_metadata(metadata, omits_zero)?;
     }
@@ -30,7 +34,7 @@ pub(crate) fn coerce(schema: &Schema, object: &mut Value, omits_zero: OmitsZero)
     Ok(())
 }
 
-fn decode_metadata(metadata: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
+fn decode_metadata(metadata: &mut Value, omits_zero: OmitsZeroPredicate) -> Result<(), String> {
     let mut decoded = match &*metadata {
         Value::Null => Value::Object(serde_json::Map::new()),
         // Decodes a copy, because the error text contains the value before decoding.
@@ -41,7 +45,12 @@ fn decode_metadata(metadata: &mut Value, omits_zero: OmitsZero) -> Result<(), St
     Ok(())
 }
 
-fn coerce_value(schema: &Schema, value: &mut Value, path: &str, omits_zero: OmitsZero) -> Result<(), String> {
+fn coerce_value(
+    schema: &Schema,
+    value: &mut Value,
+    path: &str,
+    omits_zero: OmitsZeroPredicate,
+) -> Result<(), String> {
     match value {
         Value::Object(map) => {
             for (name, value) in map.iter_mut() {
@@ -75,7 +84,7 @@ fn coerce_embedded_resource_field(
     name: &str,
     value: &mut Value,
     path: &str,
-    omits_zero: OmitsZero,
+    omits_zero: OmitsZeroPredicate,
 ) -> Result<(), String> {
     let invalid = |value: &Value, why: String| {
         Err(FieldError::invalid(format!("{path}.{name}"), value.clone(), why).to_string())
@@ -103,7 +112,7 @@ mod tests {
         let schema = Schema::of_custom_resource(&json!({"type": "object", "properties": {
             "pod": pod, "list": {"type": "array", "items": pod}, "map": {"type": "object", "additionalProperties": pod},
         }}));
-        coerce(&schema, &mut object, crate::protobuf::omits_zero).map(|()| object)
+        coerce_metadata(&schema, &mut object, crate::protobuf::omits_zero).map(|()| object)
     }
 
     #[test]

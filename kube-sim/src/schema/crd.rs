@@ -1,19 +1,19 @@
 //! Validation of `CustomResourceDefinition` objects.
 //!
 //! Owns the rules for names, group, scope, versions, conversion, subresources and printer columns, and the order of the
-//! errors; `structural` validates the schemas. The caller must first set the defaults of the CRD (`names.singular`,
+//! errors; `structural_schema` validates the schemas. The caller must first set the defaults of the CRD (`names.singular`,
 //! `names.listKind`), and supplies the checks that need other modules ([`DefinitionChecks`]).
 
 mod approval;
 mod names;
-mod selectable;
+mod selectable_fields;
 mod stored_versions;
 mod version;
 
 use serde_json::Value;
 
 use super::field_error::FieldError;
-use super::structural;
+use super::structural_schema;
 use crate::json::has_condition;
 use crate::names as dns;
 
@@ -30,12 +30,12 @@ const INVALID_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of 
 
 /// A function that checks the CEL rules of a schema. The arguments are the path of the schema, the schema, and the other
 /// errors of the schema.
-type CheckRules<'a> = &'a dyn Fn(&str, &Value, &[FieldError]) -> Vec<FieldError>;
+type CelRuleCheck<'a> = &'a dyn Fn(&str, &Value, &[FieldError]) -> Vec<FieldError>;
 
 /// The checks of a CRD that other modules implement.
 #[derive(Clone, Copy)]
 pub(crate) struct DefinitionChecks<'a> {
-    pub(crate) rules: CheckRules<'a>,
+    pub(crate) rules: CelRuleCheck<'a>,
     /// Checks `spec.conversion.webhook`.
     pub(crate) conversion_webhook: &'a dyn Fn(&Value) -> Vec<FieldError>,
 }
@@ -108,7 +108,7 @@ impl<'a> Versions<'a> {
     }
 
     /// Whether a property is equal in all versions.
-    fn have_same(self, property: &str) -> bool {
+    fn have_same_property(self, property: &str) -> bool {
         self.0.windows(2).all(|pair| pair[0][property] == pair[1][property])
     }
 
@@ -135,7 +135,7 @@ fn check_schema(
     if schema.is_null() {
         return;
     }
-    let checked = structural::check(path, schema, has_status);
+    let checked = structural_schema::check(path, schema, has_status);
     // The API server compiles the CEL rules only if the schema is structural and its defaults are valid.
     let rule_errors =
         if checked.is_structural { (checks.rules)(path, schema, &checked.errors) } else { Vec::new() };
@@ -149,7 +149,7 @@ fn check_spec(spec: &Value, checks: DefinitionChecks<'_>, errors: &mut Vec<Field
     for (index, _) in versions.0.iter().enumerate().filter(|(_, version)| schema_of(version).is_null()) {
         errors.push(FieldError::required(format!("spec.versions[{index}].schema.openAPIV3Schema"), ""));
     }
-    let has_default = |version: &Value| structural::has_default(schema_of(version));
+    let has_default = |version: &Value| structural_schema::has_default(schema_of(version));
     if spec["preserveUnknownFields"] == true && versions.0.iter().any(has_default) {
         let why = "must be false in order to use defaults in the schema";
         errors.push(FieldError::invalid("spec.preserveUnknownFields", true, why));
@@ -193,7 +193,7 @@ fn check_version(
         errors.push(FieldError::invalid(format!("{path}.name"), name, INVALID_LABEL_1035));
     }
     version::check_deprecation_warning(path, version, errors);
-    if !versions.have_same("schema") {
+    if !versions.have_same_property("schema") {
         let has_status = version["subresources"]["status"].is_object();
         check_schema(
             &format!("{path}.schema.openAPIV3Schema"),
@@ -203,27 +203,27 @@ fn check_version(
             errors,
         );
     }
-    if !versions.have_same("subresources") {
+    if !versions.have_same_property("subresources") {
         version::check_scale(
             &format!("{path}.subresources.scale"),
             &version["subresources"]["scale"],
             errors,
         );
     }
-    if !versions.have_same("additionalPrinterColumns") {
+    if !versions.have_same_property("additionalPrinterColumns") {
         let columns = &version["additionalPrinterColumns"];
         version::check_printer_columns(&format!("{path}.additionalPrinterColumns"), columns, errors);
     }
     let fields = &version["selectableFields"];
-    if versions.have_same("selectableFields") || fields.as_array().is_none_or(Vec::is_empty) {
+    if versions.have_same_property("selectableFields") || fields.as_array().is_none_or(Vec::is_empty) {
         return;
     }
     let path = format!("{path}.selectableFields");
-    if versions.have_same("schema") || schema_of(version).is_null() {
+    if versions.have_same_property("schema") || schema_of(version).is_null() {
         let why = "may only be set when `version.schema.openAPIV3Schema` is not included";
         errors.push(FieldError::invalid(path, "", why));
     } else {
-        selectable::check(&path, fields, schema_of(version), errors);
+        selectable_fields::check(&path, fields, schema_of(version), errors);
     }
 }
 
@@ -253,23 +253,23 @@ fn check_shared_properties(
     errors: &mut Vec<FieldError>,
 ) {
     let first = versions.first();
-    if versions.have_same("schema") {
+    if versions.have_same_property("schema") {
         let has_status = versions.0.iter().any(|version| version["subresources"]["status"].is_object());
         check_schema("spec.validation.openAPIV3Schema", schema_of(first), has_status, checks, errors);
     }
-    if versions.have_same("subresources") {
+    if versions.have_same_property("subresources") {
         version::check_scale("spec.subresources.scale", &first["subresources"]["scale"], errors);
     }
-    if versions.have_same("additionalPrinterColumns") {
+    if versions.have_same_property("additionalPrinterColumns") {
         let columns = &first["additionalPrinterColumns"];
         version::check_printer_columns("spec.additionalPrinterColumns", columns, errors);
     }
     let fields = &first["selectableFields"];
-    if !versions.have_same("selectableFields") || fields.as_array().is_none_or(Vec::is_empty) {
+    if !versions.have_same_property("selectableFields") || fields.as_array().is_none_or(Vec::is_empty) {
         return;
     }
-    if versions.have_same("schema") && !first["schema"].is_null() {
-        selectable::check("spec.selectableFields", fields, schema_of(first), errors);
+    if versions.have_same_property("schema") && !first["schema"].is_null() {
+        selectable_fields::check("spec.selectableFields", fields, schema_of(first), errors);
     } else {
         let why = "may only be set when validations.schema is included";
         errors.push(FieldError::invalid("spec.selectableFields", "", why));

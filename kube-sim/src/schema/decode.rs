@@ -10,27 +10,31 @@ use base64::{DecodeError, Engine as _};
 use serde_json::Value;
 
 use super::node::{AdditionalFields, Kind, Schema, Variants};
-use super::{default, normalize_numbers, prune, quantity, time};
+use super::{apply_defaults, normalize_numbers, prune, quantity, time};
 use crate::json::type_name;
 
 /// A function that returns whether Go omits a scalar field with the zero value (`omitempty`). The arguments are the
 /// name of a component, such as `io.k8s.api.core.v1.PodSpec`, and the name of a field. The schema does not contain this
 /// information.
-pub(crate) type OmitsZero = fn(&str, &str) -> bool;
+pub(crate) type OmitsZeroPredicate = fn(&str, &str) -> bool;
 
 /// Changes `object` as Go does when Go decodes the object into the struct of its kind and serializes the struct.
 ///
 /// # Errors
 /// The error text of Go's decoder, such as `json: cannot unmarshal string into Go struct field
 /// DeploymentSpec.spec.replicas of type int32`. For the response, a create or update passes the text to
-/// [`undecodable_message`], and a patch passes it to `patch::undecodable_result_error`.
-pub(crate) fn decode(schema: &Schema, object: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
+/// [`undecodable_body_message`], and a patch passes it to `patch::undecodable_result_error`.
+pub(crate) fn decode(
+    schema: &Schema,
+    object: &mut Value,
+    omits_zero: OmitsZeroPredicate,
+) -> Result<(), String> {
     let mut decoder = Decoder { path: Vec::new(), owner: String::new(), keeps_owner: false, omits_zero };
     decoder.decode_value(schema, object)
 }
 
 /// The message of the 400 response if the request body does not decode as `kind`.
-pub(crate) fn undecodable_message(kind: &str, version: &str, problem: &str) -> String {
+pub(crate) fn undecodable_body_message(kind: &str, version: &str, problem: &str) -> String {
     format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {problem}")
 }
 
@@ -47,7 +51,7 @@ struct Decoder {
     /// Whether the current value is inside a variant ([`Variants`]). Inside a variant, `owner` does not change: Go
     /// decodes a variant with a separate decoder, but the errors contain the name of the struct around the variant.
     keeps_owner: bool,
-    omits_zero: OmitsZero,
+    omits_zero: OmitsZeroPredicate,
 }
 
 impl Decoder {
@@ -100,7 +104,7 @@ impl Decoder {
             return Ok(());
         };
         let _ = prune(schema, value);
-        default(schema, value);
+        apply_defaults(schema, value);
         let outer = std::mem::replace(&mut self.keeps_owner, true);
         self.decode_value(schema, value)?;
         self.keeps_owner = outer;

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::node::Schema;
 
-/// Sets the defaults that `schema` specifies for the fields of `object`, at every depth. A field gets its default if the
-/// field is absent, or if its value is null and the schema does not allow null. The fields of an object get no defaults
-/// if the object is absent and has no default itself.
-pub(crate) fn default(schema: &Schema, object: &mut Value) {
+/// Sets the defaults that `schema` specifies for the fields of `object`, at every depth. A field gets its default if
+/// the field is absent, or if its value is null and the schema does not allow null. The fields of an object get no
+/// defaults if the object is absent and has no default itself.
+pub(crate) fn apply_defaults(schema: &Schema, object: &mut Value) {
     match object {
         Value::Object(map) => {
             for (name, property) in schema.properties() {
@@ -23,7 +23,7 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
             for (name, value) in map {
                 if let Some(entry) = schema.field(name) {
                     replace_null_with_default(entry, value);
-                    self::default(entry, value);
+                    apply_defaults(entry, value);
                 }
             }
         }
@@ -31,16 +31,16 @@ pub(crate) fn default(schema: &Schema, object: &mut Value) {
             let Some(schema) = schema.items() else { return };
             for item in items {
                 replace_null_with_default(schema, item);
-                default(schema, item);
+                apply_defaults(schema, item);
             }
         }
         _ => {}
     }
 }
 
-/// Removes every field that is null but not nullable, at every depth of `object`. [`default`] must run first, because
-/// it replaces the nulls of fields that have a default. Null list items are kept; validation rejects the items that must
-/// not be null.
+/// Removes every field that is null but not nullable, at every depth of `object`. [`apply_defaults`] must run first,
+/// because it replaces the nulls of fields that have a default. Null list items are kept; validation rejects the items
+/// that must not be null.
 pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     match object {
         // In the schema of a custom resource, only the schemas of `metadata` are references. `coerce` handles metadata.
@@ -76,7 +76,7 @@ mod tests {
 
     #[track_caller]
     fn assert_defaulted(schema: &Value, mut object: Value, expected: &Value) {
-        default(&Schema::of_custom_resource(schema), &mut object);
+        apply_defaults(&Schema::of_custom_resource(schema), &mut object);
         assert_eq!(&object, expected);
     }
 
@@ -139,7 +139,7 @@ mod tests {
             "p": null, "q": {"a": null}, "i": null, "e": {"metadata": {"creationTimestamp": null}, "u": null},
         });
         let schema = Schema::of_custom_resource(&schema);
-        default(&schema, &mut object);
+        apply_defaults(&schema, &mut object);
         drop_nulls(&schema, &mut object);
         let expected = json!({
             "metadata": {"creationTimestamp": null}, "n": null, "d": "D", "o": {},
@@ -166,7 +166,7 @@ mod tests {
     fn built_in_kinds_get_the_defaults_of_their_schema() {
         let container = crate::builtin::schema("io.k8s.api.core.v1.Container").unwrap();
         let mut object = json!({"name": "a", "ports": [{"containerPort": 80}]});
-        default(&container, &mut object);
+        apply_defaults(&container, &mut object);
         let expected =
             json!({"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP"}], "resources": {}});
         assert_eq!(object, expected);

@@ -104,9 +104,9 @@ fn compile_pattern(source: &str) -> Regex {
 /// contain digits and symbols such as `=`.
 static HOSTNAME: LazyLock<Regex> = LazyLock::new(|| {
     const CHARACTER: &str = r"[0-9\p{L}\p{S}]";
-    const INNER: &str = r"[0-9\p{L}\p{S}-]";
+    const INNER_CHARACTER: &str = r"[0-9\p{L}\p{S}-]";
     compile_pattern(&format!(
-        r"^(?:{CHARACTER}(?:-?{CHARACTER}{{0,62}})?|(?:{CHARACTER}(?:{INNER}{{0,61}}{CHARACTER})?\.)+[a-zA-Z\p{{L}}]{{2,63}})$"
+        r"^(?:{CHARACTER}(?:-?{CHARACTER}{{0,62}})?|(?:{CHARACTER}(?:{INNER_CHARACTER}{{0,61}}{CHARACTER})?\.)+[a-zA-Z\p{{L}}]{{2,63}})$"
     ))
 });
 static UUID: LazyLock<Regex> = LazyLock::new(|| {

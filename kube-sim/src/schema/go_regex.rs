@@ -101,7 +101,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Appends the pending flags and then `translated` to `out`. `translated` must not be a repetition operator.
-    fn push(&mut self, translated: &str) {
+    fn push_translation(&mut self, translated: &str) {
         self.out.push_str(&std::mem::take(&mut self.flags));
         self.out.push_str(translated);
         self.ends_greedy = false;
@@ -110,7 +110,7 @@ impl<'a> Translator<'a> {
     /// Appends the next `length` bytes of the expression unchanged.
     fn copy_bytes(&mut self, length: usize) {
         let (copied, rest) = self.rest.split_at(length);
-        self.push(copied);
+        self.push_translation(copied);
         self.rest = rest;
     }
 
@@ -122,14 +122,14 @@ impl<'a> Translator<'a> {
     /// Appends an element that a repetition operator may follow. `rest` is the remaining expression.
     fn push_element(&mut self, translated: &str, rest: &'a str) {
         self.nesting.begin_element();
-        self.push(translated);
+        self.push_translation(translated);
         self.rest = rest;
     }
 
     /// Opens a group. `length` is the length in bytes of the part that `translated` replaces.
     fn open_group(&mut self, translated: &str, length: usize) {
         self.nesting.open_group();
-        self.push(translated);
+        self.push_translation(translated);
         self.rest = &self.rest[length..];
     }
 
@@ -231,7 +231,7 @@ impl<'a> Translator<'a> {
                 let (quoted, rest) = after().split_once(r"\E").unwrap_or((after(), ""));
                 for c in quoted.chars() {
                     self.nesting.begin_element();
-                    self.push(&escape::literal(u32::from(c)));
+                    self.push_translation(&escape::literal(u32::from(c)));
                 }
                 self.rest = rest;
             }

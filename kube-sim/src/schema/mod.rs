@@ -25,16 +25,16 @@ mod prune;
 mod quantity;
 mod ratchet;
 mod stored_number;
-mod structural;
+mod structural_schema;
 mod time;
 mod validate;
 mod zero;
 
-pub(crate) use self::coerce::coerce;
+pub(crate) use self::coerce::coerce_metadata;
 pub(crate) use self::components::{component, component_names, component_source};
 pub(crate) use self::crd::{Approval, DefinitionChecks, approval, validate_crd, validate_crd_status};
-pub(crate) use self::decode::{decode, strict_decoding_error, undecodable_message};
-pub(crate) use self::default::{default, drop_nulls};
+pub(crate) use self::decode::{decode, strict_decoding_error, undecodable_body_message};
+pub(crate) use self::default::{apply_defaults, drop_nulls};
 pub(crate) use self::duplicates::duplicate_field_messages;
 pub(crate) use self::enumerations::enum_errors;
 pub(crate) use self::field_error::{FieldError, FieldErrorKind, invalid_message, quote};
@@ -44,10 +44,10 @@ pub(crate) use self::go_regex::compile as compile_regex;
 pub(crate) use self::node::{AdditionalFields, Kind, ListType, Schema};
 pub(crate) use self::prune::prune;
 pub(crate) use self::quantity::{
-    NANOS_PER_MILLI, NANOS_PER_UNIT, exceeds as quantity_exceeds, format_like as format_quantity_like,
-    parse as parse_quantity, round_up,
+    NANOS_PER_MILLI, NANOS_PER_UNIT, divide_rounding_up, exceeds as quantity_exceeds,
+    format_like as format_quantity_like, parse as parse_quantity,
 };
 pub(crate) use self::ratchet::Correlation;
 pub(crate) use self::stored_number::normalize_numbers;
 pub(crate) use self::validate::{validate, validate_update};
-pub(crate) use self::zero::zero;
+pub(crate) use self::zero::zero_struct;

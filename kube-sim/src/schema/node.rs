@@ -76,7 +76,8 @@ pub(crate) struct Schema {
     pub(crate) nullable: bool,
     /// The default, which replaces an absent value.
     pub(crate) default: Option<Value>,
-    /// The value of this field as a key of list items, for an item without the field.
+    /// If this field is a key of list items (`x-kubernetes-list-map-keys`): the value with which an item that lacks the
+    /// field is identified.
     key_default: Option<Value>,
     /// The list type. A list without a list type is atomic, except if the schema specifies the patch strategy `merge`.
     pub(crate) list_type: Option<ListType>,
@@ -261,7 +262,8 @@ impl Schema {
         &self.list_keys
     }
 
-    /// The value of this field as a key of list items, for an item without the field.
+    /// If this field is a key of list items (`x-kubernetes-list-map-keys`): the value with which an item that lacks the
+    /// field is identified.
     pub(crate) fn key_default(&self) -> Option<&Value> {
         self.key_default.as_ref()
     }

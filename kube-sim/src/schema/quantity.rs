@@ -16,7 +16,7 @@ pub(crate) const NANOS_PER_UNIT: i128 = 1_000_000_000;
 pub(crate) const NANOS_PER_MILLI: i128 = 1_000_000;
 
 /// Divides the amount `nanos` by the amount `unit`, and rounds the quotient up. Both amounts are in units of 10^-9.
-pub(crate) fn round_up(nanos: i128, unit: i128) -> i128 {
+pub(crate) fn divide_rounding_up(nanos: i128, unit: i128) -> i128 {
     nanos.saturating_add(unit - 1).div_euclid(unit)
 }
 
@@ -266,7 +266,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_strings_do_not_panic(text in ".{0,80}") {
+        fn arbitrary_strings_cause_no_panic(text in ".{0,80}") {
             let _ = canonical_form(&text);
         }
     }

@@ -10,11 +10,11 @@ use super::node::Schema;
 
 /// The serialized zero value of the struct that `schema` describes. It contains nested structs, the scalars that Go
 /// always serializes, null for other required fields, and null for the times that Go always serializes.
-pub(crate) fn zero(schema: &Schema) -> Value {
+pub(crate) fn zero_struct(schema: &Schema) -> Value {
     let mut map = Map::new();
     for (name, property) in schema.properties() {
         let value = match &property.default {
-            Some(Value::Object(default)) if default.is_empty() => zero(property),
+            Some(Value::Object(default)) if default.is_empty() => zero_struct(property),
             Some(default) if is_zero_scalar(default) => default.clone(),
             _ if is_omitted(schema, name) => continue,
             _ if schema.requires(name) || serializes_absent_time(schema, name) => Value::Null,
@@ -58,8 +58,8 @@ mod tests {
             "spec": {"selector": null, "strategy": {}, "template": {"metadata": {}, "spec": {"containers": null}}},
             "status": {},
         });
-        assert_eq!(zero(&deployment), expected);
+        assert_eq!(zero_struct(&deployment), expected);
         let address = crate::builtin::schema("io.k8s.api.networking.v1.IPAddress").unwrap();
-        assert_eq!(zero(&address), json!({"metadata": {}, "spec": {}}));
+        assert_eq!(zero_struct(&address), json!({"metadata": {}, "spec": {}}));
     }
 }

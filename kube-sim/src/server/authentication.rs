@@ -7,7 +7,7 @@ use super::service::header_text;
 use crate::handler::authorization::check;
 use crate::handler::service_account_token::{API_AUDIENCE, authenticate};
 use crate::rbac::{Access, ResourceAccess};
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::user::{User, service_account_parts};
 
@@ -35,7 +35,7 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 /// # Errors
 /// 401 for invalid credentials, and for missing credentials if RBAC is disabled and the path is not public; 403 for an
 /// impersonation that the roles do not grant; 500 for the impersonation of groups, a uid or extra fields without a user.
-pub(super) fn user(
+pub(super) fn user_of_request(
     inner: &Inner,
     caller: Option<&Caller>,
     headers: &HeaderMap,

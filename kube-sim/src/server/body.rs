@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use crate::fault::BodyFaults;
-use crate::fault::body::Stop;
+use crate::fault::body::BodyStop;
 use crate::handler::reply::Content;
 use crate::journal::Recorder;
 use crate::watch::Watch;
@@ -77,7 +77,7 @@ impl SimBody {
     }
 
     /// Records a part of the body. The caller has not yet applied the faults to this part.
-    fn record(recorder: Option<&Recorder>, part: Option<&Bytes>) {
+    fn record_part(recorder: Option<&Recorder>, part: Option<&Bytes>) {
         if let (Some(recorder), Some(part)) = (recorder, part) {
             recorder.record_response_part(part);
         }
@@ -89,7 +89,7 @@ impl SimBody {
     }
 
     /// Ends the body with an error, after [`BREAK_DELAY`] if `delays_error` is true.
-    fn fail(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SimBodyError>>> {
+    fn poll_error(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SimBodyError>>> {
         if self.delays_error {
             let delay = self.delay.get_or_insert_with(|| Box::pin(sleep(BREAK_DELAY)));
             ready!(delay.as_mut().poll(cx));
@@ -106,19 +106,19 @@ impl SimBody {
             Source::Pieces(pieces) => Poll::Ready(pieces.next()),
             Source::Stream(parts) => {
                 let part = ready!(parts.poll_next_unpin(cx));
-                Self::record(self.recorder.as_ref(), part.as_ref());
+                Self::record_part(self.recorder.as_ref(), part.as_ref());
                 Poll::Ready(part)
             }
             Source::Watch(watch) => match self.faults.as_ref().and_then(BodyFaults::stop_before_event) {
-                Some(Stop::Hang) => Poll::Pending,
-                Some(Stop::Close) => Poll::Ready(None),
-                Some(Stop::Cut) => {
+                Some(BodyStop::Hang) => Poll::Pending,
+                Some(BodyStop::Close) => Poll::Ready(None),
+                Some(BodyStop::Cut) => {
                     self.broken = true;
                     Poll::Ready(None)
                 }
                 None => {
                     let frame = ready!(watch.poll_frame(cx));
-                    Self::record(self.recorder.as_ref(), frame.as_ref());
+                    Self::record_part(self.recorder.as_ref(), frame.as_ref());
                     Poll::Ready(match (frame, &mut self.faults) {
                         (Some(frame), Some(faults)) => Some(faults.apply_to_event(frame)),
                         (frame, _) => frame,
@@ -141,19 +141,19 @@ impl Body for SimBody {
         if this.ended {
             return Poll::Ready(None);
         }
-        if this.broken || this.faults.as_ref().is_some_and(BodyFaults::cuts_at_once) {
-            return this.fail(cx);
+        if this.broken || this.faults.as_ref().is_some_and(BodyFaults::is_cut_at_start) {
+            return this.poll_error(cx);
         }
         let Some(piece) = ready!(this.poll_piece(cx)) else {
             if this.broken {
-                return this.fail(cx);
+                return this.poll_error(cx);
             }
             this.ended = true;
             return Poll::Ready(None);
         };
         let piece = match &mut this.faults {
             Some(faults) => {
-                let (piece, broken) = faults.cut(piece);
+                let (piece, broken) = faults.cut_at_limit(piece);
                 this.broken = broken;
                 piece
             }
@@ -187,7 +187,7 @@ impl fmt::Debug for SimBody {
 }
 
 /// Compresses the pieces of a body with gzip when the body is read.
-pub(crate) fn gzip(mut pieces: Pieces) -> Pieces {
+pub(crate) fn gzip_pieces(mut pieces: Pieces) -> Pieces {
     let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
     Box::new(std::iter::from_fn(move || {
         loop {

@@ -67,7 +67,7 @@ pub struct ServeError {
 
 impl ServeError {
     /// The error of certificates that cannot be generated or used.
-    pub(crate) fn certificates(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn unusable_certificates(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { operation: "preparing the certificates of the listener".into(), cause: Box::new(cause) }
     }
 
@@ -78,7 +78,7 @@ impl ServeError {
     }
 
     /// The error of a failed attempt to listen on `addr`.
-    pub(crate) fn listen(addr: SocketAddr, cause: io::Error) -> Self {
+    pub(crate) fn cannot_listen(addr: SocketAddr, cause: io::Error) -> Self {
         Self { operation: format!("listening on {addr}"), cause: Box::new(cause) }
     }
 }
@@ -138,8 +138,8 @@ impl Server {
         addr: SocketAddr,
         security: Security<'_>,
     ) -> Result<Self, ServeError> {
-        let listener = TcpListener::bind(addr).await.map_err(|e| ServeError::listen(addr, e))?;
-        let addr = listener.local_addr().map_err(|e| ServeError::listen(addr, e))?;
+        let listener = TcpListener::bind(addr).await.map_err(|e| ServeError::cannot_listen(addr, e))?;
+        let addr = listener.local_addr().map_err(|e| ServeError::cannot_listen(addr, e))?;
         let (credentials, tls) = match security {
             Security::Plain => (None, None),
             Security::Generated => {
@@ -208,7 +208,7 @@ impl Server {
         group: Option<&str>,
     ) -> Result<(String, String), ServeError> {
         let credentials = self.credentials.as_ref().ok_or_else(ServeError::no_authority)?;
-        credentials.issue(user, group)
+        credentials.issue_client_certificate(user, group)
     }
 
     /// The bearer token of the administrator; `None` without generated certificates.
@@ -351,7 +351,7 @@ async fn serve_connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut restarts = service.restarts();
+    let mut restarts = service.subscribe_to_restarts();
     let sessions = Tasks::default();
     let spawner = sessions.executor();
     let handler = service_fn(move |mut request: http::Request<Incoming>| {
@@ -369,7 +369,7 @@ async fn serve_connection<S>(
             }
             response.body_mut().delay_error();
             if let Some(session) = session {
-                spawner.execute(upgrade::run(upgrade, session));
+                spawner.execute(upgrade::run_session(upgrade, session));
             }
             Ok(response)
         }

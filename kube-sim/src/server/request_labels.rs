@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::counters::Labels;
+use crate::counters::RequestLabels;
 use crate::handler::reply::Request;
 use crate::handler::target::Path;
 use crate::registry::Registry;
@@ -16,16 +16,16 @@ const FIRST_SEGMENTS: [&str; 8] =
     ["api", "apis", "healthz", "livez", "metrics", "openapi", "readyz", "version"];
 
 /// The labels of a request, without the status of its response. `verb` is the RBAC verb of the request.
-pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
+pub(super) fn labels_of(request: &Request, path: &Path, verb: &str) -> RequestLabels {
     let mut queries = form_urlencoded::parse(request.query.as_bytes());
     let dry_run = queries.any(|(key, value)| key == "dryRun" && value == "All");
     if path.resource.is_empty() {
         let first = request.path.split('/').nth(1).unwrap_or_default();
         let known = FIRST_SEGMENTS.into_iter().find(|known| *known == first).unwrap_or_default();
-        return Labels {
+        return RequestLabels {
             subresource: known.to_owned(),
             verb: method_label(&request.method),
-            ..Labels::default()
+            ..RequestLabels::default()
         };
     }
     let scope = match () {
@@ -41,7 +41,7 @@ pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
         "patch" if request.content_type.starts_with("application/apply-patch") => "APPLY",
         _ => method_label(&request.method),
     };
-    Labels {
+    RequestLabels {
         group: path.group.clone(),
         version: path.version.clone(),
         resource: path.resource.clone(),
@@ -55,7 +55,7 @@ pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
 
 /// If the resource or subresource is not served, removes all labels except the verb and the code. Without this limit,
 /// clients could create any number of label values.
-pub(super) fn limit(labels: &mut Labels, registry: &Registry) {
+pub(super) fn remove_unserved_labels(labels: &mut RequestLabels, registry: &Registry) {
     if labels.resource.is_empty() {
         return;
     }
@@ -64,7 +64,7 @@ pub(super) fn limit(labels: &mut Labels, registry: &Registry) {
         labels.subresource.is_empty() || resource.subresource(&labels.subresource).is_some()
     });
     if !is_served {
-        *labels = Labels { verb: labels.verb, code: labels.code, ..Labels::default() };
+        *labels = RequestLabels { verb: labels.verb, code: labels.code, ..RequestLabels::default() };
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::authentication::{self, Caller};
-use super::body::{SimBody, gzip};
+use super::body::{SimBody, gzip_pieces};
 use super::request_labels;
 use super::upgrade;
 use crate::fault::{Action, AppliedFault, BodyFaults, RequestAttributes};
@@ -27,7 +27,7 @@ use crate::handler::reply::{Content, Reply, Request};
 use crate::handler::target::Path;
 use crate::handler::{self, verb_of};
 use crate::journal::{Entry, Recorder};
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::store::cache::Arrival;
 use crate::streams;
@@ -96,8 +96,8 @@ where
 
 impl SimService {
     /// A receiver that is notified when the API server restarts.
-    pub(super) fn restarts(&self) -> watch::Receiver<u64> {
-        self.inner.restarts()
+    pub(super) fn subscribe_to_restarts(&self) -> watch::Receiver<u64> {
+        self.inner.subscribe_to_restarts()
     }
 
     /// Returns the response to a request, and the session to run on the connection after a response 101.
@@ -130,23 +130,23 @@ where
     let entry = journal_entry(inner, &request, false);
     let path = Path::parse(&request.path).unwrap_or_default();
     let faults = inner.faults.select_for_request(&fault_attributes(&entry, &path));
-    let mut labels = request_labels::of(&request, &path, entry.verb);
-    let recorder = inner.journal.record(entry);
+    let mut labels = request_labels::labels_of(&request, &path, entry.verb);
+    let recorder = inner.journal.add_entry(entry);
     recorder.record_faults(&faults);
     let mut reply = if let Some(reply) = apply_request_faults(inner, &faults).await {
         reply
     } else {
         let caller = parts.extensions.get::<Caller>();
-        match authentication::user(inner, caller, &parts.headers, &request.path) {
+        match authentication::user_of_request(inner, caller, &parts.headers, &request.path) {
             Ok(user) => handle_request(inner, &recorder, user, request, body).await,
             Err(error) => Reply::error(&error),
         }
     };
-    let upgraded = upgrade::take(&mut reply, &parts.headers);
+    let upgraded = upgrade::take_session(&mut reply, &parts.headers);
     labels.code = reply.code.as_u16();
     let version = {
         let state = inner.lock();
-        request_labels::limit(&mut labels, &state.registry);
+        request_labels::remove_unserved_labels(&mut labels, &state.registry);
         state.version()
     };
     inner.counters.count_request(labels);
@@ -191,7 +191,7 @@ fn request_without_body(parts: &Parts, server: usize) -> Request {
         user: User::default(),
         if_none_match: header_text(&parts.headers, &header::IF_NONE_MATCH).to_owned(),
         calls_webhooks: true,
-        upgrade: upgrade::offer(&parts.headers),
+        upgrade: upgrade::read_offer(&parts.headers),
         body: Bytes::new(),
         arrival: Arrival { server, version: 0, waits: true },
     }
@@ -334,12 +334,12 @@ fn build_response(
     content = match content {
         Content::Pieces(pieces, size) if accepts_gzip && size > GZIP_THRESHOLD => {
             compressed = true;
-            Content::Pieces(gzip(pieces), size)
+            Content::Pieces(gzip_pieces(pieces), size)
         }
         Content::Whole(bytes) if accepts_gzip && bytes.len() > GZIP_THRESHOLD => {
             compressed = true;
             let size = bytes.len();
-            Content::Pieces(gzip(Box::new(std::iter::once(bytes))), size)
+            Content::Pieces(gzip_pieces(Box::new(std::iter::once(bytes))), size)
         }
         other => other,
     };

@@ -37,8 +37,12 @@ pub(crate) struct Credentials {
 impl Credentials {
     /// Issues a client certificate for `user`. If `group` is set, the user is a member of this group. Returns the
     /// certificate and its key in PEM.
-    pub(crate) fn issue(&self, user: &str, group: Option<&str>) -> Result<(String, String), ServeError> {
-        issue(&self.issuer, user, group)
+    pub(crate) fn issue_client_certificate(
+        &self,
+        user: &str,
+        group: Option<&str>,
+    ) -> Result<(String, String), ServeError> {
+        issue_client_certificate(&self.issuer, user, group)
     }
 }
 
@@ -70,14 +74,14 @@ impl Tls {
             return ClientIdentity::Nobody;
         };
         match clients.verify_client_cert(certificate, intermediates, UnixTime::now()) {
-            Ok(_) => user(certificate).map_or(ClientIdentity::Nobody, ClientIdentity::User),
+            Ok(_) => user_of_certificate(certificate).map_or(ClientIdentity::Nobody, ClientIdentity::User),
             Err(_) => ClientIdentity::Invalid,
         }
     }
 }
 
 fn certificate_error(e: impl std::error::Error + Send + Sync + 'static) -> ServeError {
-    ServeError::certificates(e)
+    ServeError::unusable_certificates(e)
 }
 
 /// Generates a CA, a server certificate for `ip`, a client certificate and a token.
@@ -102,7 +106,8 @@ pub(crate) fn generate_credentials(ip: IpAddr) -> Result<(Credentials, Tls), Ser
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let server_cert = server.signed_by(&server_key, &issuer).map_err(certificate_error)?;
 
-    let (client_cert_pem, client_key_pem) = issue(&issuer, "kubernetes-admin", Some("system:masters"))?;
+    let (client_cert_pem, client_key_pem) =
+        issue_client_certificate(&issuer, "kubernetes-admin", Some("system:masters"))?;
 
     // The public key of a discarded key pair provides 32 random bytes.
     let discarded = KeyPair::generate().map_err(certificate_error)?;
@@ -110,13 +115,13 @@ pub(crate) fn generate_credentials(ip: IpAddr) -> Result<(Credentials, Tls), Ser
 
     let key =
         PrivateKeyDer::from_pem_slice(server_key.serialize_pem().as_bytes()).map_err(certificate_error)?;
-    let tls = tls(std::slice::from_ref(ca_cert.der()), vec![server_cert.der().clone()], key)?;
+    let tls = build_tls(std::slice::from_ref(ca_cert.der()), vec![server_cert.der().clone()], key)?;
     let credentials = Credentials { ca_pem: ca_cert.pem(), client_cert_pem, client_key_pem, token, issuer };
     Ok((credentials, tls))
 }
 
 /// Issues a client certificate. Returns the certificate and its key in PEM.
-fn issue(
+fn issue_client_certificate(
     issuer: &Issuer<'_, KeyPair>,
     user: &str,
     group: Option<&str>,
@@ -139,13 +144,13 @@ pub(super) fn tls_of_files(files: &TlsFiles) -> Result<Tls, ServeError> {
     };
     let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(certificate_error)?;
     let authorities = files.client_ca.as_deref().map(certificates).transpose()?.unwrap_or_default();
-    tls(&authorities, certificates(&files.certificate)?, key)
+    build_tls(&authorities, certificates(&files.certificate)?, key)
 }
 
 /// Creates the TLS configuration of a listener. `server` contains the certificate of the server and the intermediate
 /// certificates. The listener verifies client certificates with the CA certificates in `authorities`. If `authorities` is
 /// empty, the listener requests no client certificates.
-fn tls(
+fn build_tls(
     authorities: &[CertificateDer<'static>],
     server: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -222,7 +227,7 @@ impl ClientCertVerifier for AnyCertificate {
 }
 
 /// The user of a client certificate: its common name, and the organizations as groups. `None` without a common name.
-fn user(certificate: &CertificateDer<'_>) -> Option<User> {
+fn user_of_certificate(certificate: &CertificateDer<'_>) -> Option<User> {
     let hash = ring::digest::digest(&ring::digest::SHA256, certificate);
     let hash: String = hash.as_ref().iter().flat_map(|byte| hex_digits(*byte)).collect();
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;

@@ -34,7 +34,7 @@ pub(super) fn is_requested(headers: &HeaderMap) -> bool {
 }
 
 /// The subprotocols that a request for an upgrade offers; `None` if the request is not for an upgrade.
-pub(super) fn offer(headers: &HeaderMap) -> Option<Offer> {
+pub(super) fn read_offer(headers: &HeaderMap) -> Option<Offer> {
     is_requested(headers).then(|| Offer {
         protocols: headers
             .get_all(header::SEC_WEBSOCKET_PROTOCOL)
@@ -50,7 +50,7 @@ pub(super) fn offer(headers: &HeaderMap) -> Option<Offer> {
 
 /// If the reply is an upgrade, returns the headers of the response and the session of the reply. Replaces the reply with
 /// an error if the request is not a valid WebSocket handshake.
-pub(super) fn take(reply: &mut Reply, request: &HeaderMap) -> Option<(HeaderMap, Session)> {
+pub(super) fn take_session(reply: &mut Reply, request: &HeaderMap) -> Option<(HeaderMap, Session)> {
     if !matches!(reply.content, Content::Upgrade(_)) {
         return None;
     }
@@ -80,9 +80,9 @@ pub(super) fn take(reply: &mut Reply, request: &HeaderMap) -> Option<(HeaderMap,
 }
 
 /// Runs a session on a connection as soon as the response is sent.
-pub(super) async fn run(upgrade: OnUpgrade, session: Session) {
+pub(super) async fn run_session(upgrade: OnUpgrade, session: Session) {
     match upgrade.await {
-        Ok(connection) => session(streams::accept(Box::new(TokioIo::new(connection))).await).await,
+        Ok(connection) => session(streams::accept_web_socket(Box::new(TokioIo::new(connection))).await).await,
         Err(error) => tracing::debug!(%error, "the connection was not upgraded"),
     }
 }

@@ -16,7 +16,7 @@ use super::Sim;
 use crate::admission_plugin::AdmissionPlugin;
 use crate::clock::{Clock, Random};
 use crate::containers::Handlers;
-use crate::shared::{Inner, ServiceAddress, Settings, WatchList};
+use crate::shared_state::{Inner, ServiceAddress, Settings, WatchList};
 use crate::store::State;
 use crate::store::queue::Controller;
 use crate::workload::objects;
@@ -351,19 +351,19 @@ impl SimBuilder {
         reason = "documented for invalid names; the nodes are constants"
     )]
     pub fn build(self) -> Sim {
-        let clock = self.start.map_or_else(Clock::wall, Clock::starting_at);
+        let clock = self.start.map_or_else(Clock::system, Clock::starting_at);
         let mut state = State::new(clock.clone(), self.history);
-        state.random = Random::stream(self.seed, STATE_RANDOM_STREAM);
+        state.random = Random::for_stream(self.seed, STATE_RANDOM_STREAM);
         if self.workloads {
             for controller in Controller::ALL {
-                state.set_delay(*controller, Some(Duration::ZERO));
+                state.set_controller_delay(*controller, Some(Duration::ZERO));
             }
         }
         if self.metrics {
             state.registry.serve_metrics();
         }
         for (controller, delay) in self.delays {
-            state.set_delay(controller, delay);
+            state.set_controller_delay(controller, delay);
         }
         state.plugins = self.plugins.into_iter().collect();
         let settings = Settings {
@@ -397,5 +397,5 @@ impl SimBuilder {
     }
 }
 
-/// Identifies the stream of random numbers of [`State::random`]; see [`Random::stream`].
+/// Identifies the stream of random numbers of [`State::random`]; see [`Random::for_stream`].
 const STATE_RANDOM_STREAM: u64 = 0x0063_6f6e_7472_6f6c;

@@ -83,7 +83,7 @@ impl Sim {
             .now_or_never()
             .unwrap_or_else(|| Err(SimError::internal("a direct call cannot wait: use Sim::service")));
         let (code, outcome) = match handled {
-            Ok(reply) => (reply.code, collect(reply.content)),
+            Ok(reply) => (reply.code, collect_body(reply.content)),
             Err(error) => (error.code(), Err(error)),
         };
         if let Some(recorder) = recorder {
@@ -109,7 +109,7 @@ impl Sim {
         if !journal.records_bodies() {
             return None;
         }
-        let recorder = journal.record(journal_entry(&self.inner, request, true));
+        let recorder = journal.add_entry(journal_entry(&self.inner, request, true));
         recorder.record_request_body(&request.body);
         recorder.record_handling(self.inner.clock.now(), self.resource_version());
         Some(recorder)
@@ -184,7 +184,7 @@ impl Sim {
 ///
 /// # Errors
 /// 400 for a watch and for an upgrade.
-fn collect(content: Content) -> Result<Bytes, SimError> {
+fn collect_body(content: Content) -> Result<Bytes, SimError> {
     let mut text = BytesMut::new();
     match content {
         Content::Whole(bytes) => return Ok(bytes),

@@ -34,7 +34,7 @@ const MAX_CONNECTIONS: usize = 64;
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The supported requests, as text for the response to an unknown request.
-const REQUESTS: &str = "GET, POST, PUT and DELETE /faults, DELETE /faults/ID, GET and POST /clock, \
+const SUPPORTED_REQUESTS: &str = "GET, POST, PUT and DELETE /faults, DELETE /faults/ID, GET and POST /clock, \
     PUT /controllers, POST /compact, POST /restart, POST /rewind, GET and DELETE /journal";
 
 /// A running control endpoint; see [`Sim::serve_control`]. Dropping this value stops the endpoint.
@@ -92,16 +92,16 @@ impl Sim {
     pub async fn serve_control(&self, addr: SocketAddr) -> Result<ControlServer, ServeError> {
         if !addr.ip().is_loopback() {
             let why = "the control endpoint has no authentication: use a loopback address";
-            return Err(ServeError::listen(addr, std::io::Error::other(why)));
+            return Err(ServeError::cannot_listen(addr, std::io::Error::other(why)));
         }
-        let listener = TcpListener::bind(addr).await.map_err(|e| ServeError::listen(addr, e))?;
-        let addr = listener.local_addr().map_err(|e| ServeError::listen(addr, e))?;
-        Ok(ControlServer { addr, task: tokio::spawn(accept(listener, self.clone())) })
+        let listener = TcpListener::bind(addr).await.map_err(|e| ServeError::cannot_listen(addr, e))?;
+        let addr = listener.local_addr().map_err(|e| ServeError::cannot_listen(addr, e))?;
+        Ok(ControlServer { addr, task: tokio::spawn(accept_connections(listener, self.clone())) })
     }
 }
 
 /// Runs in the task of a [`ControlServer`]: accepts connections until this task is aborted.
-async fn accept(listener: TcpListener, sim: Sim) {
+async fn accept_connections(listener: TcpListener, sim: Sim) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -135,7 +135,7 @@ impl Refusal {
 }
 
 async fn respond(sim: Sim, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (code, value) = match handle(&sim, request).await {
+    let (code, value) = match handle_request(&sim, request).await {
         Ok(Value::Null) => (StatusCode::NO_CONTENT, None),
         Ok(value) => (StatusCode::OK, Some(value)),
         Err(Refusal(code, error)) => (code, Some(json!({"error": error}))),
@@ -158,7 +158,7 @@ fn is_local(host: &str) -> bool {
     name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-async fn handle(sim: &Sim, request: Request<Incoming>) -> Result<Value, Refusal> {
+async fn handle_request(sim: &Sim, request: Request<Incoming>) -> Result<Value, Refusal> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !is_local(host) || request.headers().contains_key(header::ORIGIN) {
         return Err(Refusal(StatusCode::FORBIDDEN, "requests of web pages are refused".into()));
@@ -172,11 +172,13 @@ async fn handle(sim: &Sim, request: Request<Incoming>) -> Result<Value, Refusal>
         (_, ["faults", rest @ ..]) => handle_faults(sim, &parts.method, rest, &body),
         (&Method::GET, ["clock"]) => Ok(clock_value(sim)),
         (&Method::POST, ["clock"]) => {
-            sim.advance_clock(parse::<AdvanceRequest>(&body)?.advance);
+            sim.advance_clock(parse_body::<AdvanceRequest>(&body)?.advance);
             Ok(clock_value(sim))
         }
         (&Method::PUT, ["controllers"]) => {
-            for (controller, Delay(delay)) in parse::<BTreeMap<Controller, Delay>>(&body)? {
+            for (controller, ControllerDelay(delay)) in
+                parse_body::<BTreeMap<Controller, ControllerDelay>>(&body)?
+            {
                 sim.set_controller_delay(controller, delay);
             }
             Ok(Value::Null)
@@ -190,7 +192,7 @@ async fn handle(sim: &Sim, request: Request<Incoming>) -> Result<Value, Refusal>
             Ok(Value::Null)
         }
         (&Method::POST, ["rewind"]) => {
-            let rewound = sim.rewind(parse::<RewindRequest>(&body)?.changes);
+            let rewound = sim.rewind(parse_body::<RewindRequest>(&body)?.changes);
             rewound.map(|()| Value::Null).map_err(|error| Refusal::bad_request(error.message()))
         }
         (&Method::GET, ["journal"]) => journal_value(sim, parts.uri.query().unwrap_or_default()),
@@ -203,15 +205,15 @@ async fn handle(sim: &Sim, request: Request<Incoming>) -> Result<Value, Refusal>
 }
 
 fn unknown_request() -> Refusal {
-    Refusal(StatusCode::NOT_FOUND, format!("unknown request: expected {REQUESTS}"))
+    Refusal(StatusCode::NOT_FOUND, format!("unknown request: expected {SUPPORTED_REQUESTS}"))
 }
 
 fn handle_faults(sim: &Sim, method: &Method, path: &[&str], body: &Bytes) -> Result<Value, Refusal> {
     let faults = sim.faults();
     match (method, path) {
         (&Method::GET, []) => to_value(&faults.rules()),
-        (&Method::POST, []) => Ok(json!({"id": faults.add(parse::<Rule>(body)?)})),
-        (&Method::PUT, []) => Ok(json!({"ids": faults.load(parse::<Plan>(body)?)})),
+        (&Method::POST, []) => Ok(json!({"id": faults.add(parse_body::<Rule>(body)?)})),
+        (&Method::PUT, []) => Ok(json!({"ids": faults.load(parse_body::<Plan>(body)?)})),
         (&Method::DELETE, []) => {
             faults.clear();
             Ok(Value::Null)
@@ -242,9 +244,9 @@ struct RewindRequest {
 }
 
 /// The delay of a controller; `None` (null in JSON) disables the controller.
-struct Delay(Option<Duration>);
+struct ControllerDelay(Option<Duration>);
 
-impl<'de> Deserialize<'de> for Delay {
+impl<'de> Deserialize<'de> for ControllerDelay {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         let delay = text.as_deref().map(encoding::duration::parse).transpose();
@@ -274,7 +276,7 @@ fn to_value(value: &impl Serialize) -> Result<Value, Refusal> {
     serde_json::to_value(value).map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
-fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+fn parse_body<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
     serde_json::from_slice(body)
         .map_err(|error| Refusal::bad_request(format!("the body is not usable: {error}")))
 }

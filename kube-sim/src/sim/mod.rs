@@ -17,7 +17,7 @@ use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::server::service::SimService;
 use crate::server::{Security, ServeError, Server, TlsFiles};
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::store::queue::Controller;
 use crate::usage::Usage;
@@ -142,18 +142,18 @@ impl Sim {
 
     /// Whether a controller runs.
     pub(crate) fn runs_controller(&self, controller: Controller) -> bool {
-        self.inner.lock().runs(controller)
+        self.inner.lock().is_running(controller)
     }
 
     /// Sets the resources that a container uses, for the resource metrics API
     /// ([`SimBuilder::metrics_api`]); `None` restores the default. The pod need not exist.
     pub fn set_container_usage(&self, namespace: &str, pod: &str, container: &str, usage: Option<Usage>) {
-        self.inner.usages().set_container([namespace, pod, container], usage);
+        self.inner.lock_usages().set_container_usage([namespace, pod, container], usage);
     }
 
     /// Sets the resources that a node uses, as [`Self::set_container_usage`] does for a container.
     pub fn set_node_usage(&self, node: &str, usage: Option<Usage>) {
-        self.inner.usages().set_node(node, usage);
+        self.inner.lock_usages().set_node_usage(node, usage);
     }
 
     /// Compacts the history before `version`: list requests and new watches with an earlier version get 410. Open watches

@@ -105,7 +105,7 @@ impl Sim {
             }
             sent += 1;
             let (code, body) = self.send_recorded(entry).await;
-            compare(entry, "status", &entry.status, &Some(code), |code| code.map_or(0, |c| c.as_u16()))?;
+            compare_part(entry, "status", &entry.status, &Some(code), |code| code.map_or(0, |c| c.as_u16()))?;
             if entry.verb == "watch" && code.is_success() {
                 watches.push(OpenWatch { entry, body, text: Vec::new() });
             } else if let Some(recorded) = &entry.response_body {
@@ -114,14 +114,14 @@ impl Sim {
                     body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                 compare_bodies(entry, recorded, &replayed)?;
             }
-            watches.iter_mut().for_each(OpenWatch::read);
+            watches.iter_mut().for_each(OpenWatch::read_available_frames);
         }
         // The recorded watches may have received events after the last response: let other tasks run before the last
         // read.
         tokio::task::yield_now().await;
         for mut watch in watches {
-            watch.read();
-            watch.compare()?;
+            watch.read_available_frames();
+            watch.compare_events()?;
         }
         Ok(sent)
     }
@@ -191,7 +191,7 @@ impl Sim {
 
 impl OpenWatch<'_> {
     /// Reads the frames that are available.
-    fn read(&mut self) {
+    fn read_available_frames(&mut self) {
         while let Some(Some(Ok(frame))) = self.body.frame().now_or_never() {
             if let Ok(data) = frame.into_data() {
                 self.text.extend_from_slice(&data);
@@ -200,10 +200,10 @@ impl OpenWatch<'_> {
     }
 
     /// Compares the recorded events with the first events of the replay.
-    fn compare(&self) -> Result<(), Difference> {
+    fn compare_events(&self) -> Result<(), Difference> {
         let Some(recorded) = &self.entry.response_body else { return Ok(()) };
-        let recorded = events(&recorded.content);
-        let replayed = events(&self.text);
+        let recorded = complete_events(&recorded.content);
+        let replayed = complete_events(&self.text);
         for (at, event) in recorded.iter().enumerate() {
             let replayed = replayed.get(at).unwrap_or(&Value::Null);
             if let Some((pointer, recorded, replayed)) = first_difference(event, replayed, String::new()) {
@@ -215,7 +215,7 @@ impl OpenWatch<'_> {
 }
 
 /// The complete events of the body of a watch, without periodic bookmarks.
-fn events(text: &[u8]) -> Vec<Value> {
+fn complete_events(text: &[u8]) -> Vec<Value> {
     let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
     let events = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
     let is_periodic =
@@ -228,7 +228,7 @@ fn difference(entry: &Entry, place: &str, recorded: String, replayed: String) ->
     Difference { number: entry.number, request, place: place.to_owned(), recorded, replayed }
 }
 
-fn compare<T: PartialEq, S: ToString>(
+fn compare_part<T: PartialEq, S: ToString>(
     entry: &Entry,
     place: &str,
     recorded: &T,
@@ -252,7 +252,7 @@ fn compare_bodies(entry: &Entry, recorded: &RecordedBody, replayed: &Bytes) -> R
     // A body is not JSON, or the recorded body is incomplete: the client stopped reading, or the body exceeds the limit.
     let same = replayed.slice(..replayed.len().min(recorded.content.len()));
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-    compare(entry, "body", &recorded.content, &same, text)
+    compare_part(entry, "body", &recorded.content, &same, text)
 }
 
 /// The JSON pointer of the first difference between two values, and the differing parts of both values as text.

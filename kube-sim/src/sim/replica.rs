@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Sim;
 use crate::server::service::SimService;
 use crate::server::{Security, ServeError, Server};
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::store::cache::Lag;
 
 /// One of several API servers on one store. Its watch cache lags behind the store. Clones are handles to the same

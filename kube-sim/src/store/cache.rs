@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::State;
-use super::table::Compacted;
+use super::table::CompactedError;
 use super::view::View;
 
 /// How far the watch cache of an API server lags behind the store. See [`Sim::replica`](crate::Sim::replica).
@@ -83,7 +83,7 @@ impl Default for Caches {
 
 impl Caches {
     /// The longest time by which a cache lags; `None` if no cache lags by a time.
-    fn longest_time(&self) -> Option<Duration> {
+    fn longest_time_lag(&self) -> Option<Duration> {
         let time = |cache: &Cache| match cache.lag {
             Lag::Time(time) => Some(time),
             _ => None,
@@ -93,8 +93,8 @@ impl Caches {
 
     /// Records a change of the store. Returns true if a cache lags by a number of versions, because such a cache now gets
     /// an earlier change.
-    pub(super) fn record(&mut self, version: u64) -> bool {
-        match self.longest_time() {
+    pub(super) fn record_change(&mut self, version: u64) -> bool {
+        match self.longest_time_lag() {
             None => {
                 self.commits.clear();
                 self.before_commits = version;
@@ -198,10 +198,15 @@ impl State {
     }
 
     /// Returns an error if `version` is too old for a new watch of an API server (410).
-    pub(crate) fn check_watch_start(&self, id: usize, storage: &str, version: u64) -> Result<(), Compacted> {
+    pub(crate) fn check_watch_start(
+        &self,
+        id: usize,
+        storage: &str,
+        version: u64,
+    ) -> Result<(), CompactedError> {
         let oldest = self.caches.servers[id].watched_since;
         if version < oldest {
-            return Err(Compacted { oldest });
+            return Err(CompactedError { oldest });
         }
         self.check_not_compacted(storage, version)
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use super::State;
-use super::object::Stored;
+use super::object::StoredObject;
 
 /// The maximum total size of the objects in the cache, in bytes of JSON.
 const MAX_CACHE_SIZE: usize = 4 << 20;
@@ -22,21 +22,21 @@ pub(super) struct DecodedValues(Mutex<Entries>);
 #[derive(Debug, Default)]
 struct Entries {
     /// The objects and their values, by the uid of the object.
-    values: BTreeMap<Arc<str>, (Arc<Stored>, Arc<Value>)>,
+    values: BTreeMap<Arc<str>, (Arc<StoredObject>, Arc<Value>)>,
     /// The total size of the objects, in bytes of JSON.
     bytes: usize,
 }
 
 impl Entries {
     /// The value of `object`; `None` if the cache does not have it, or has another version of the object.
-    fn get(&self, object: &Arc<Stored>) -> Option<&Arc<Value>> {
+    fn get(&self, object: &Arc<StoredObject>) -> Option<&Arc<Value>> {
         let (stored, value) = self.values.get(&object.uid)?;
         Arc::ptr_eq(stored, object).then_some(value)
     }
 
     /// Adds the value of an object in place of the value of another version. If the cache would become too large, removes
     /// all other values. Does nothing if the object alone is larger than [`MAX_CACHE_SIZE`].
-    fn add(&mut self, object: &Arc<Stored>, value: Arc<Value>) {
+    fn add(&mut self, object: &Arc<StoredObject>, value: Arc<Value>) {
         if object.len() > MAX_CACHE_SIZE {
             return;
         }
@@ -54,7 +54,7 @@ impl Entries {
 impl State {
     /// The value of an object without `apiVersion` and `kind`. The object is decoded only if the cache does not have the
     /// value. Use this method only for objects that many requests read: values of other objects would fill the cache.
-    pub(crate) fn decoded_value(&self, object: &Arc<Stored>) -> Arc<Value> {
+    pub(crate) fn decoded_value(&self, object: &Arc<StoredObject>) -> Arc<Value> {
         let mut entries = self.decoded.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = entries.get(object) {
             return value.clone();
@@ -77,9 +77,9 @@ mod tests {
         State::new(Clock::starting_at("2026-01-02T03:04:05Z".parse().unwrap()), 100)
     }
 
-    fn object(uid: &str, version: u64, text: &str) -> Arc<Stored> {
+    fn object(uid: &str, version: u64, text: &str) -> Arc<StoredObject> {
         let value = json!({"metadata": {"uid": uid}, "text": text});
-        Arc::new(Stored::new(Arc::from(uid), version, Arc::default(), value))
+        Arc::new(StoredObject::new(Arc::from(uid), version, Arc::default(), value))
     }
 
     /// The number of values in the cache, and the size of their objects.

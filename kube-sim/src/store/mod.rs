@@ -1,8 +1,8 @@
 //! The storage: tables of objects, the resource version, the index of dependents, and the queue of the controllers.
 //!
-//! Only [`State::commit`], [`State::commit_with_schema`], [`State::create_from`], [`State::erase`] and the restore of an
-//! earlier state may change objects, because only these functions keep the indexes and the controllers up to date. The
-//! storage must not enforce API rules.
+//! Only [`State::commit`], [`State::commit_with_schema`], [`State::create_from_templates`], [`State::erase`] and the restore
+//! of an earlier state may change objects, because only these functions keep the indexes and the controllers up to date.
+//! The storage must not enforce API rules.
 
 pub(crate) mod cache;
 mod decoded;
@@ -31,9 +31,9 @@ use crate::schema::Schema;
 use crate::status::SimError;
 use cache::Caches;
 use decoded::DecodedValues;
-use object::Stored;
+use object::StoredObject;
 use queue::{Controller, Key, Queue};
-use table::{Compacted, Event, Table};
+use table::{CompactedError, Event, Table};
 
 /// The storage key of an object: the name of its table, and its key in the table.
 pub(crate) type StorageKey = (Arc<str>, Arc<str>);
@@ -47,7 +47,7 @@ const REQUEST_LIMIT: usize = 3 << 19;
 /// The etcd client of the API server does not send a message of this size in bytes, or of a larger size.
 const MESSAGE_LIMIT: usize = 2 << 20;
 
-/// The state of a simulation. The lock in `shared::Inner` protects it.
+/// The state of a simulation. The lock in `shared_state::Inner` protects it.
 #[derive(Debug)]
 pub(crate) struct State {
     /// The resource version of the latest change.
@@ -135,7 +135,7 @@ impl State {
     }
 
     /// Returns an error if `version` is too old for a new watch (410).
-    pub(crate) fn check_not_compacted(&self, storage: &str, version: u64) -> Result<(), Compacted> {
+    pub(crate) fn check_not_compacted(&self, storage: &str, version: u64) -> Result<(), CompactedError> {
         match self.tables.get(storage) {
             Some(table) => table.check_not_compacted(version),
             None => Table::compacted_at(self.compacted).check_not_compacted(version),
@@ -154,18 +154,18 @@ impl State {
     }
 
     /// The object with this key in the table `storage`.
-    pub(crate) fn get(&self, storage: &str, key: &str) -> Option<&Arc<Stored>> {
+    pub(crate) fn get(&self, storage: &str, key: &str) -> Option<&Arc<StoredObject>> {
         self.tables.get(storage)?.get(key)
     }
 
     /// The objects of `namespace` in the table `storage`, in the order of their keys; all objects of the table if
     /// `namespace` is empty.
-    pub(crate) fn objects(&self, storage: &str, namespace: &str) -> Vec<Arc<Stored>> {
+    pub(crate) fn objects(&self, storage: &str, namespace: &str) -> Vec<Arc<StoredObject>> {
         self.table(storage).map(|table| table.objects(namespace)).unwrap_or_default()
     }
 
     /// The object with this storage key.
-    pub(crate) fn object_at(&self, (storage, key): &StorageKey) -> Option<&Arc<Stored>> {
+    pub(crate) fn object_at(&self, (storage, key): &StorageKey) -> Option<&Arc<StoredObject>> {
         self.get(storage, key)
     }
 
@@ -189,8 +189,8 @@ impl State {
         resource: &Resource,
         key: Arc<str>,
         value: Value,
-    ) -> Result<Arc<Stored>, SimError> {
-        let before = resource.custom().and_then(|_| self.get(&resource.storage, &key));
+    ) -> Result<Arc<StoredObject>, SimError> {
+        let before = resource.custom_properties().and_then(|_| self.get(&resource.storage, &key));
         let schema = before.and_then(|before| before.schema.clone());
         self.commit_with_schema(resource, key, value, schema)
     }
@@ -206,10 +206,10 @@ impl State {
         key: Arc<str>,
         mut value: Value,
         schema: Option<Arc<Schema>>,
-    ) -> Result<Arc<Stored>, SimError> {
+    ) -> Result<Arc<StoredObject>, SimError> {
         let version = self.version + 1;
         value["metadata"]["resourceVersion"] = version.to_string().into();
-        // `Stored::value` cannot parse an object that nests deeper than this limit.
+        // `StoredObject::value` cannot parse an object that nests deeper than this limit.
         if !nesting::has_at_most_levels(nesting::MAX_DEPTH, &value) {
             let why = format!(
                 "the object nests deeper than {} levels, which this server does not store",
@@ -220,11 +220,11 @@ impl State {
         let fields = resource.field_values(&value);
         let before = self.get(&resource.storage, &key).cloned();
         let api_version = match &value["apiVersion"] {
-            // An object from `Stored::value` has no `apiVersion`. It keeps the API version of the stored object.
+            // An object from `StoredObject::value` has no `apiVersion`. It keeps the API version of the stored object.
             Value::Null => before.as_ref().and_then(|before| before.api_version.clone()),
             text => resource.stored_version(text.as_str().unwrap_or_default()),
         };
-        let object = Stored::new(key, version, fields, value).with_api_version(api_version);
+        let object = StoredObject::new(key, version, fields, value).with_api_version(api_version);
         let object = Arc::new(object.with_schema(schema).share_values_with(before.as_deref()));
         check_size(resource, &object)?;
         let bytes = self.bytes + object.len() - before.as_ref().map_or(0, |o| o.len());
@@ -237,7 +237,7 @@ impl State {
 
     /// Stores an object in the table `storage`, in place of the object `before`. The version of the new object becomes the
     /// version of the storage.
-    fn insert(&mut self, storage: Arc<str>, object: Arc<Stored>, before: Option<Arc<Stored>>) {
+    fn insert(&mut self, storage: Arc<str>, object: Arc<StoredObject>, before: Option<Arc<StoredObject>>) {
         self.bytes = self.bytes + object.len() - before.as_ref().map_or(0, |o| o.len());
         self.version = object.version;
         let storage_key = (storage.clone(), object.key.clone());
@@ -254,13 +254,13 @@ impl State {
     }
 
     /// Removes an object. Returns the object of the DELETED event: the last state, with the next resource version.
-    pub(crate) fn erase(&mut self, storage_key: &StorageKey) -> Option<Arc<Stored>> {
+    pub(crate) fn erase(&mut self, storage_key: &StorageKey) -> Option<Arc<StoredObject>> {
         let object = self.object_at(storage_key)?.clone();
         self.version += 1;
         self.bytes -= object.len();
         let mut value = object.value();
         value["metadata"]["resourceVersion"] = self.version.to_string().into();
-        let last = Stored::new(object.key.clone(), self.version, object.fields.clone(), value);
+        let last = StoredObject::new(object.key.clone(), self.version, object.fields.clone(), value);
         let last = last.with_api_version(object.api_version.clone()).with_schema(object.schema.clone());
         let last = Arc::new(last.share_values_with(Some(&object)));
         self.remove_from_dependents(&object, storage_key);
@@ -273,14 +273,14 @@ impl State {
 
     /// Feeds a change to the controllers and the caches.
     fn announce_change(&mut self, storage: Arc<str>, event: Arc<Event>) {
-        if self.caches.record(event.version) {
+        if self.caches.record_change(event.version) {
             self.wake_all_watches();
         }
         self.unobserved.push_back((storage, event));
     }
 
     /// Removes an object from the index of dependents.
-    fn remove_from_dependents(&mut self, object: &Stored, storage_key: &StorageKey) {
+    fn remove_from_dependents(&mut self, object: &StoredObject, storage_key: &StorageKey) {
         for owner in &object.owners {
             if let Some(of_owner) = self.dependents.get_mut(owner) {
                 of_owner.remove(storage_key);
@@ -336,7 +336,7 @@ impl State {
     }
 
     /// Sets the delay of a controller; `None` disables the controller.
-    pub(crate) fn set_delay(&mut self, controller: Controller, delay: Option<Duration>) {
+    pub(crate) fn set_controller_delay(&mut self, controller: Controller, delay: Option<Duration>) {
         match delay {
             Some(delay) => self.delays.insert(controller, delay),
             None => self.delays.remove(&controller),
@@ -344,12 +344,12 @@ impl State {
     }
 
     /// The controllers that run, each with its delay.
-    pub(crate) fn delays(&self) -> impl Iterator<Item = (Controller, Duration)> {
+    pub(crate) fn controller_delays(&self) -> impl Iterator<Item = (Controller, Duration)> {
         self.delays.iter().map(|(controller, delay)| (*controller, *delay))
     }
 
     /// Whether a controller runs.
-    pub(crate) fn runs(&self, controller: Controller) -> bool {
+    pub(crate) fn is_running(&self, controller: Controller) -> bool {
         self.delays.contains_key(&controller)
     }
 
@@ -357,7 +357,7 @@ impl State {
     pub(crate) fn has_plugin(&self, plugin: AdmissionPlugin) -> bool {
         self.plugins.get(&plugin).copied().unwrap_or_else(|| match plugin {
             AdmissionPlugin::StorageObjectInUseProtection => false,
-            AdmissionPlugin::TaintNodesByCondition => self.runs(Controller::NodeLifecycle),
+            AdmissionPlugin::TaintNodesByCondition => self.is_running(Controller::NodeLifecycle),
             _ => true,
         })
     }
@@ -392,8 +392,8 @@ impl State {
 ///
 /// Objects of built-in kinds are not checked: an API server stores them as Protocol Buffers, whose size is unknown
 /// here. The validation of some kinds limits the size of their objects.
-fn check_size(resource: &Resource, object: &Stored) -> Result<(), SimError> {
-    if resource.custom().is_none() {
+fn check_size(resource: &Resource, object: &StoredObject) -> Result<(), SimError> {
+    if resource.custom_properties().is_none() {
         return Ok(());
     }
     // An etcd request contains the key three times, and the object with apiVersion and kind.

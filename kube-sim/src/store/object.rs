@@ -13,7 +13,7 @@ use crate::schema::Schema;
 
 /// An object at one resource version. It is immutable and shared by `Arc`.
 #[derive(Debug)]
-pub(crate) struct Stored {
+pub(crate) struct StoredObject {
     /// `NAMESPACE/NAME`, or the name of a cluster-scoped object. Lists are in the order of the keys.
     pub(crate) key: Arc<str>,
     pub(crate) version: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Stored {
     body: Bytes,
 }
 
-impl Stored {
+impl StoredObject {
     /// Serializes `value` without `apiVersion` and `kind`, and extracts the uid, the labels, the owners and
     /// `is_terminating`. `fields` are the values of the selectable fields.
     pub(crate) fn new(key: Arc<str>, version: u64, fields: Arc<[Box<str>]>, mut value: Value) -> Self {
@@ -198,7 +198,7 @@ mod tests {
     fn the_versions_of_an_object_share_equal_values() {
         let stored = |uid: &str, label: &str| {
             let value = json!({"metadata": {"uid": uid, "labels": {"a": label}}});
-            Stored::new(Arc::from("x"), 1, Arc::from(["f".into()]), value)
+            StoredObject::new(Arc::from("x"), 1, Arc::from(["f".into()]), value)
         };
         let before = stored("u", "b");
         let same = stored("u", "b").share_values_with(Some(&before));

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::State;
-use super::table::{Change, Compacted, Event, Table};
+use super::table::{Change, CompactedError, Event, Table};
 
 impl State {
     /// Restores the storage as it was at `version`. Watches stay open, as after [`State::restore`]. The controllers
@@ -13,17 +13,17 @@ impl State {
     ///
     /// # Errors
     /// When the history no longer contains all changes after `version`. In this case, the storage stays as it is.
-    pub(crate) fn rewind(&mut self, version: u64) -> Result<(), Compacted> {
+    pub(crate) fn rewind(&mut self, version: u64) -> Result<(), CompactedError> {
         let oldest = self.tables.values().map(Table::last_dropped_version).max().unwrap_or(0);
         if version < oldest {
-            return Err(Compacted { oldest });
+            return Err(CompactedError { oldest });
         }
         if version >= self.version {
             return Ok(());
         }
         let storages: Vec<Arc<str>> = self.tables.keys().cloned().collect();
         for storage in storages {
-            for undone in self.table_mut(&storage).undo(version) {
+            for undone in self.table_mut(&storage).undo_changes_after(version) {
                 self.undo_in_indexes(&storage, &undone);
             }
         }

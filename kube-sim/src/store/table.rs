@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::object::Stored;
+use super::object::StoredObject;
 use crate::registry::Resource;
 
 /// The type of a change.
@@ -34,18 +34,22 @@ impl Change {
 pub(crate) struct Event {
     pub(crate) version: u64,
     pub(crate) change: Change,
-    pub(crate) object: Arc<Stored>,
+    pub(crate) object: Arc<StoredObject>,
     /// The state before the change; `None` for a new object. Also `None` in the events that only controllers observe: the
     /// events after a rewind, and the events for a controller that starts.
-    pub(crate) previous: Option<Arc<Stored>>,
+    pub(crate) previous: Option<Arc<StoredObject>>,
     /// The API version and the result of the first call of [`Self::frame`].
     frame: OnceLock<(Box<str>, Bytes)>,
-    /// The resource and the result of the first call of [`Self::read_form`]; `None` if the result is the event itself.
+    /// The resource and the result of the first call of [`Self::to_read_form`]; `None` if the result is the event itself.
     read_form: OnceLock<(Arc<Resource>, Option<Arc<Event>>)>,
 }
 
 impl Event {
-    pub(crate) fn new(change: Change, object: Arc<Stored>, previous: Option<Arc<Stored>>) -> Self {
+    pub(crate) fn new(
+        change: Change,
+        object: Arc<StoredObject>,
+        previous: Option<Arc<StoredObject>>,
+    ) -> Self {
         let (frame, read_form) = (OnceLock::new(), OnceLock::new());
         Self { version: object.version, change, object, previous, frame, read_form }
     }
@@ -53,10 +57,10 @@ impl Event {
     /// The event with its objects in the form that clients of `resource` read. `read` converts an object to this form. The
     /// result for the resource of the first call is cached for all watches. If `read` changes no object, the result is this
     /// event itself, because watches share the encoded frame of an event.
-    pub(crate) fn read_form(
+    pub(crate) fn to_read_form(
         self: &Arc<Self>,
         resource: &Arc<Resource>,
-        read: impl Fn(&Arc<Stored>) -> Arc<Stored>,
+        read: impl Fn(&Arc<StoredObject>) -> Arc<StoredObject>,
     ) -> Arc<Self> {
         let make = || {
             let (object, previous) = (read(&self.object), self.previous.as_ref().map(&read));
@@ -81,7 +85,7 @@ impl Event {
 }
 
 /// A watch frame: `{"type":"ADDED","object":{..}}` and a line feed.
-pub(crate) fn watch_frame(change: Change, object: &Stored, api_version: &str, kind: &str) -> Bytes {
+pub(crate) fn watch_frame(change: Change, object: &StoredObject, api_version: &str, kind: &str) -> Bytes {
     let mut out = BytesMut::with_capacity(object.len() + 96);
     out.put_slice(b"{\"type\":\"");
     out.put_slice(change.event_type().as_bytes());
@@ -93,14 +97,14 @@ pub(crate) fn watch_frame(change: Change, object: &Stored, api_version: &str, ki
 
 /// The error for a version that is too old. A list or a watch at such a version gets 410.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Compacted {
+pub(crate) struct CompactedError {
     /// The oldest version that is not too old.
     pub(crate) oldest: u64,
 }
 
 /// The source of a read. A compaction removes earlier versions from etcd, but does not change a watch cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum ReadSource {
     Etcd,
     Cache,
 }
@@ -108,7 +112,7 @@ pub(crate) enum Source {
 /// All objects of one resource.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    objects: BTreeMap<Arc<str>, Arc<Stored>>,
+    objects: BTreeMap<Arc<str>, Arc<StoredObject>>,
     /// The history, oldest change first.
     log: VecDeque<Arc<Event>>,
     /// The oldest version that etcd still has: reads from etcd and new watches at an older version get 410. A compaction
@@ -129,7 +133,7 @@ impl Table {
         Self { compacted: version, ..Self::default() }
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&Arc<Stored>> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Arc<StoredObject>> {
         self.objects.get(key)
     }
 
@@ -138,7 +142,7 @@ impl Table {
     }
 
     /// The objects of `namespace` in the order of their keys; all objects if `namespace` is empty.
-    pub(crate) fn objects(&self, namespace: &str) -> Vec<Arc<Stored>> {
+    pub(crate) fn objects(&self, namespace: &str) -> Vec<Arc<StoredObject>> {
         if namespace.is_empty() {
             return self.objects.values().cloned().collect();
         }
@@ -151,7 +155,7 @@ impl Table {
     }
 
     /// Whether an object of the table has a property.
-    pub(crate) fn any(&self, has_property: impl FnMut(&Arc<Stored>) -> bool) -> bool {
+    pub(crate) fn has_object_with(&self, has_property: impl FnMut(&Arc<StoredObject>) -> bool) -> bool {
         self.objects.values().any(has_property)
     }
 
@@ -165,12 +169,12 @@ impl Table {
     }
 
     /// Returns an error if the source no longer has the objects of `version`.
-    fn check_readable(&self, version: u64, source: Source) -> Result<(), Compacted> {
+    fn check_readable(&self, version: u64, source: ReadSource) -> Result<(), CompactedError> {
         let oldest = match source {
-            Source::Etcd => self.compacted,
-            Source::Cache => self.dropped,
+            ReadSource::Etcd => self.compacted,
+            ReadSource::Cache => self.dropped,
         };
-        if version < oldest { Err(Compacted { oldest }) } else { Ok(()) }
+        if version < oldest { Err(CompactedError { oldest }) } else { Ok(()) }
     }
 
     /// The state of the object with `key` at `version`; `None` if the object did not exist.
@@ -178,8 +182,8 @@ impl Table {
         &self,
         key: &str,
         version: u64,
-        source: Source,
-    ) -> Result<Option<Arc<Stored>>, Compacted> {
+        source: ReadSource,
+    ) -> Result<Option<Arc<StoredObject>>, CompactedError> {
         self.check_readable(version, source)?;
         let from = self.log.partition_point(|event| event.version <= version);
         // In the first change of the object after `version`, `previous` is the state of the object at `version`.
@@ -195,10 +199,10 @@ impl Table {
         &self,
         namespace: &str,
         version: u64,
-        source: Source,
-    ) -> Result<Vec<Arc<Stored>>, Compacted> {
+        source: ReadSource,
+    ) -> Result<Vec<Arc<StoredObject>>, CompactedError> {
         self.check_readable(version, source)?;
-        let mut objects: BTreeMap<Arc<str>, Arc<Stored>> =
+        let mut objects: BTreeMap<Arc<str>, Arc<StoredObject>> =
             self.objects(namespace).into_iter().map(|o| (o.key.clone(), o)).collect();
         for event in self.log.iter().rev().take_while(|e| e.version > version) {
             if !namespace.is_empty() && event.object.namespace() != namespace {
@@ -213,24 +217,24 @@ impl Table {
     }
 
     /// Creates or replaces an object. The history keeps at most `limit` changes.
-    pub(crate) fn insert(&mut self, object: Arc<Stored>, limit: usize) -> Arc<Event> {
+    pub(crate) fn insert(&mut self, object: Arc<StoredObject>, limit: usize) -> Arc<Event> {
         let previous = self.objects.insert(object.key.clone(), object.clone());
         let change = if previous.is_some() { Change::Modified } else { Change::Added };
-        self.record(change, object, previous, limit)
+        self.record_change(change, object, previous, limit)
     }
 
     /// Removes the object that has the same key as `last`. `last` becomes the object of the DELETED event.
-    pub(crate) fn remove(&mut self, last: Arc<Stored>, limit: usize) -> Arc<Event> {
+    pub(crate) fn remove(&mut self, last: Arc<StoredObject>, limit: usize) -> Arc<Event> {
         let previous = self.objects.remove(&last.key);
-        self.record(Change::Deleted, last, previous, limit)
+        self.record_change(Change::Deleted, last, previous, limit)
     }
 
     /// Appends a change to the history, and wakes the watches. The history keeps at most `limit` changes.
-    fn record(
+    fn record_change(
         &mut self,
         change: Change,
-        object: Arc<Stored>,
-        previous: Option<Arc<Stored>>,
+        object: Arc<StoredObject>,
+        previous: Option<Arc<StoredObject>>,
         limit: usize,
     ) -> Arc<Event> {
         let event = Arc::new(Event::new(change, object, previous));
@@ -252,9 +256,9 @@ impl Table {
     }
 
     /// Returns an error if `version` is too old for a new watch (410).
-    pub(crate) fn check_not_compacted(&self, version: u64) -> Result<(), Compacted> {
+    pub(crate) fn check_not_compacted(&self, version: u64) -> Result<(), CompactedError> {
         let oldest = self.compacted.max(self.restarted_at);
-        if version < oldest { Err(Compacted { oldest }) } else { Ok(()) }
+        if version < oldest { Err(CompactedError { oldest }) } else { Ok(()) }
     }
 
     /// Wakes all watches, so that they end, and refuses new watches at a version before `version`.
@@ -269,16 +273,20 @@ impl Table {
     }
 
     /// The changes after `version`, at most the first `limit` of them, for an open watch.
-    pub(crate) fn changes_after(&self, version: u64, limit: usize) -> Result<Vec<Arc<Event>>, Compacted> {
+    pub(crate) fn changes_after(
+        &self,
+        version: u64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, CompactedError> {
         if version < self.dropped {
-            return Err(Compacted { oldest: self.dropped });
+            return Err(CompactedError { oldest: self.dropped });
         }
         let from = self.log.partition_point(|e| e.version <= version);
         Ok(self.log.range(from..).take(limit).cloned().collect())
     }
 
     /// Undoes the changes after `version`. Returns them, latest first. The history must contain all of them.
-    pub(crate) fn undo(&mut self, version: u64) -> Vec<Arc<Event>> {
+    pub(crate) fn undo_changes_after(&mut self, version: u64) -> Vec<Arc<Event>> {
         let from = self.log.partition_point(|event| event.version <= version);
         let mut undone: Vec<_> = self.log.drain(from..).collect();
         undone.reverse();

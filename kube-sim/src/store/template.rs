@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::State;
-use super::object::{Stored, key};
+use super::object::{StoredObject, key};
 use super::selector::Labels;
 use crate::clock::{Random, format_micros, format_seconds};
 use crate::registry::Resource;
@@ -66,7 +66,7 @@ impl Template {
         object["metadata"]["resourceVersion"] = "$VERSION".into();
         let metadata = &object["metadata"];
         let text = |field: &str| metadata[field].as_str().unwrap_or_default();
-        let (parts, end) = split(&object.to_string());
+        let (parts, end) = split_at_placeholders(&object.to_string());
         Self {
             storage: resource.storage.clone(),
             key: key(text("namespace"), text("name")),
@@ -78,7 +78,7 @@ impl Template {
     }
 
     /// The object of the template, with the values that the server assigns.
-    fn object(&self, version: u64, now: &Times, random: &mut Random) -> Stored {
+    fn instantiate(&self, version: u64, now: &FormattedTime, random: &mut Random) -> StoredObject {
         let uid = random.uid();
         let mut body = String::with_capacity(self.parts.iter().map(|(text, _)| text.len() + 40).sum());
         for (text, slot) in &self.parts {
@@ -93,7 +93,7 @@ impl Template {
             }
         }
         body.push_str(&self.end);
-        Stored::from_text(self.key.clone(), version, &uid, body)
+        StoredObject::from_text(self.key.clone(), version, &uid, body)
             .with_labels_and_fields(self.labels.clone(), self.fields.clone())
     }
 }
@@ -102,19 +102,19 @@ impl Template {
 const DATE_LENGTH: usize = 10;
 
 /// The current time in two formats.
-struct Times {
+struct FormattedTime {
     seconds: String,
     micros: String,
 }
 
-impl Times {
+impl FormattedTime {
     fn of(now: Timestamp) -> Self {
         Self { seconds: format_seconds(now), micros: format_micros(now) }
     }
 }
 
 /// Splits a text at the placeholders. Returns the texts, each with the slot after it, and the rest.
-fn split(text: &str) -> (Vec<(Box<str>, Slot)>, Box<str>) {
+fn split_at_placeholders(text: &str) -> (Vec<(Box<str>, Slot)>, Box<str>) {
     let mut parts = Vec::new();
     let mut rest = text;
     let mut from = 0;
@@ -136,10 +136,10 @@ fn split(text: &str) -> (Vec<(Box<str>, Slot)>, Box<str>) {
 impl State {
     /// Creates the objects of the templates, in the order of the templates, with the next resource versions and random
     /// uids.
-    pub(crate) fn create_from(&mut self, templates: &[Template], random: &mut Random) {
-        let now = Times::of(self.clock.now());
+    pub(crate) fn create_from_templates(&mut self, templates: &[Template], random: &mut Random) {
+        let now = FormattedTime::of(self.clock.now());
         for template in templates {
-            let object = Arc::new(template.object(self.version + 1, &now, random));
+            let object = Arc::new(template.instantiate(self.version + 1, &now, random));
             self.insert(template.storage.clone(), object, None);
         }
     }
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_text_is_split_at_placeholders_only() {
-        let (parts, end) = split(r#"{"a":"$UUID_$","b":"$5 $MICRO_NOW$NOW"}"#);
+        let (parts, end) = split_at_placeholders(r#"{"a":"$UUID_$","b":"$5 $MICRO_NOW$NOW"}"#);
         let parts: Vec<(&str, Slot)> = parts.iter().map(|(text, slot)| (&**text, *slot)).collect();
         assert_eq!(
             parts,
@@ -172,7 +172,7 @@ mod tests {
             "metadata": {"name": "m", "namespace": "n", "creationTimestamp": "$NOW", "labels": {"a": "b"}},
         });
         let before = state.version();
-        state.create_from(&[Template::new(&maps, map)], &mut Random::seeded(1));
+        state.create_from_templates(&[Template::new(&maps, map)], &mut Random::seeded(1));
         let stored = state.get(&maps.storage, "n/m").unwrap();
         let value = stored.value();
         assert_eq!((state.version(), stored.version), (before + 1, before + 1));

@@ -6,21 +6,21 @@
 use std::sync::Arc;
 
 use super::State;
-use super::object::Stored;
-use super::table::{Compacted, Event, Source, Table};
+use super::object::StoredObject;
+use super::table::{CompactedError, Event, ReadSource, Table};
 
 /// The objects of all tables at one resource version, which is at most the latest version of the storage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     state: &'a State,
     version: u64,
-    source: Source,
+    source: ReadSource,
 }
 
 impl State {
     /// The view of the latest version.
     pub(crate) fn view(&self) -> View<'_> {
-        View { state: self, version: self.version(), source: Source::Etcd }
+        View { state: self, version: self.version(), source: ReadSource::Etcd }
     }
 }
 
@@ -32,7 +32,7 @@ impl View<'_> {
 
     /// The view of a watch cache at `version`.
     pub(super) fn of_cache(self, version: u64) -> Self {
-        Self { version, source: Source::Cache, ..self }
+        Self { version, source: ReadSource::Cache, ..self }
     }
 
     pub(crate) fn version(self) -> u64 {
@@ -47,7 +47,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// When the source of the view no longer has this version.
-    pub(crate) fn get(self, storage: &str, key: &str) -> Result<Option<Arc<Stored>>, Compacted> {
+    pub(crate) fn get(self, storage: &str, key: &str) -> Result<Option<Arc<StoredObject>>, CompactedError> {
         match self.state.table(storage) {
             Some(table) if self.is_latest() => Ok(table.get(key).cloned()),
             Some(table) => table.get_at(key, self.version, self.source),
@@ -59,7 +59,11 @@ impl View<'_> {
     ///
     /// # Errors
     /// When the source of the view no longer has the version of the view.
-    pub(crate) fn objects(self, storage: &str, namespace: &str) -> Result<Vec<Arc<Stored>>, Compacted> {
+    pub(crate) fn objects(
+        self,
+        storage: &str,
+        namespace: &str,
+    ) -> Result<Vec<Arc<StoredObject>>, CompactedError> {
         match self.state.table(storage) {
             Some(table) if self.is_latest() => Ok(table.objects(namespace)),
             Some(table) => table.objects_at(namespace, self.version, self.source),
@@ -80,7 +84,7 @@ impl View<'_> {
         storage: &str,
         version: u64,
         limit: usize,
-    ) -> Result<Vec<Arc<Event>>, Compacted> {
+    ) -> Result<Vec<Arc<Event>>, CompactedError> {
         let Some(table) = self.state.table(storage) else { return Ok(Vec::new()) };
         let mut changes = table.changes_after(version, limit)?;
         changes.truncate(changes.partition_point(|event| event.version <= self.version));
@@ -104,7 +108,7 @@ mod tests {
     /// Returns a state and the name of its table of config maps. The changes at the versions 2 to 5 are: `a` is created,
     /// `a` is changed, `b` is created, `a` is deleted.
     fn state() -> (State, Arc<str>) {
-        let mut state = State::new(Clock::wall(), 100);
+        let mut state = State::new(Clock::system(), 100);
         let maps = state.registry.find("", "v1", "configmaps").unwrap().clone();
         let map = |name: &str, value: &str| json!({"metadata": {"name": name, "namespace": "x", "uid": name}, "data": {"k": value}});
         state.commit(&maps, key("x", "a"), map("a", "1")).unwrap();

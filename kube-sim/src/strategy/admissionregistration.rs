@@ -16,12 +16,12 @@ const DEFAULT: Strategy = Strategy {
 
 /// The part of the strategy that validating and mutating webhook configurations share.
 const WEBHOOKS: Strategy =
-    Strategy { printer: Printer::new(printer::cluster::webhook_configuration), ..DEFAULT };
+    Strategy { printer: Printer::new(printer::cluster::webhook_configuration_cells), ..DEFAULT };
 
 /// The part of the strategy that the bindings of validating and mutating policies share.
 const POLICY_BINDING: Strategy = Strategy {
     set_defaults: |_, binding| set_match_defaults(binding, "matchResources"),
-    printer: Printer::new(printer::cluster::policy_binding),
+    printer: Printer::new(printer::cluster::policy_binding_cells),
     ..DEFAULT
 };
 
@@ -29,7 +29,7 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
     Strategy {
         kind: "MutatingAdmissionPolicy",
         set_defaults: |_, policy| set_policy_defaults(policy),
-        printer: Printer::new(printer::cluster::mutating_policy),
+        printer: Printer::new(printer::cluster::mutating_policy_cells),
         ..DEFAULT
     },
     Strategy { kind: "MutatingAdmissionPolicyBinding", ..POLICY_BINDING },
@@ -45,7 +45,7 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
     Strategy {
         kind: "ValidatingAdmissionPolicy",
         set_defaults: |_, policy| set_policy_defaults(policy),
-        printer: Printer::new(printer::cluster::validating_policy),
+        printer: Printer::new(printer::cluster::validating_policy_cells),
         ..DEFAULT
     },
     Strategy { kind: "ValidatingAdmissionPolicyBinding", ..POLICY_BINDING },

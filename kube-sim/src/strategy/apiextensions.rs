@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use x509_parser::pem::Pem;
 
 use super::defaulting::{object_in, set_default};
-use super::deletion::Deletion;
+use super::deletion::DeletionStrategy;
 use super::printer::{Printer, items, name_cell, string_or_empty, text_cell};
 use super::rules::{check_client_config, check_review_versions};
 use super::{Errors, InitialStatus, Strategy};
@@ -29,7 +29,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     status_metadata: &["managedFields", "annotations", "finalizers", "labels", "ownerReferences"],
     status_reset_fields: &["spec"],
     printer: Printer::new(|object, _| cells(object)),
-    deletion: Deletion { defer: Some(set_terminating), ..Deletion::RETURNS_OBJECT },
+    deletion: DeletionStrategy { defer: Some(set_terminating), ..DeletionStrategy::RETURNS_OBJECT },
     ..Strategy::DEFAULT
 }];
 
@@ -132,7 +132,7 @@ fn check_conversion_webhook(conversion: &Value, requires_valid_bundle: bool) -> 
         } else {
             check_client_config(config, &webhook["clientConfig"], &mut out);
             let bundle = &webhook["clientConfig"]["caBundle"];
-            if let Some(problem) = bundle_problem(bundle.as_str().unwrap_or_default())
+            if let Some(problem) = ca_bundle_problem(bundle.as_str().unwrap_or_default())
                 && requires_valid_bundle
             {
                 out.push(FieldError::invalid(format!("{config}.caBundle"), bundle.clone(), problem));
@@ -152,18 +152,18 @@ fn check_conversion_webhook(conversion: &Value, requires_valid_bundle: bool) -> 
 }
 
 /// The `caBundle` of the conversion webhook, in base64; empty if there is none.
-fn bundle_of(crd: &Value) -> &str {
+fn ca_bundle_of(crd: &Value) -> &str {
     crd["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"].as_str().unwrap_or_default()
 }
 
 /// Whether the `caBundle` of the conversion webhook contains a valid certificate; true if the bundle is empty or
 /// missing.
 pub(crate) fn has_valid_ca_bundle(crd: &Value) -> bool {
-    bundle_problem(bundle_of(crd)).is_none()
+    ca_bundle_problem(ca_bundle_of(crd)).is_none()
 }
 
 /// The reason that a bundle in base64 contains no certificate; `None` if it contains one or is empty.
-fn bundle_problem(bundle: &str) -> Option<&'static str> {
+fn ca_bundle_problem(bundle: &str) -> Option<&'static str> {
     let pem = STANDARD.decode(bundle).unwrap_or_default();
     if pem.is_empty() {
         return None;

@@ -26,7 +26,7 @@ pub(super) static STRATEGIES: [Strategy; 3] = [
         prepare_for_update: |old, new| new["spec"] = old["spec"].clone(),
         prepare_status,
         validate_subresource,
-        printer: Printer::new(printer::cluster::signing_request),
+        printer: Printer::new(printer::cluster::signing_request_cells),
         name_problem: |_| None,
         status_reset_fields: &["spec", "status.conditions"],
         selectable_fields: &[SelectableField::new("spec.signerName")],
@@ -38,7 +38,7 @@ pub(super) static STRATEGIES: [Strategy; 3] = [
         name_problem: |_| None,
         validate: trust_bundle::check_create,
         validate_update: Some(trust_bundle::check_update),
-        printer: Printer::new(printer::cluster::trust_bundle),
+        printer: Printer::new(printer::cluster::trust_bundle_cells),
         selectable_fields: &[SelectableField::new("spec.signerName")],
         ..DEFAULT
     },
@@ -54,7 +54,7 @@ pub(super) static STRATEGIES: [Strategy; 3] = [
             SelectableField::new("spec.podName"),
             SelectableField::new("spec.nodeName"),
         ],
-        printer: Printer::new(printer::cluster::pod_certificate_request),
+        printer: Printer::new(printer::cluster::pod_certificate_request_cells),
         ..DEFAULT
     },
 ];

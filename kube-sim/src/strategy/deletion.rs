@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// The behaviour of a kind at deletions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deletion {
+pub(crate) struct DeletionStrategy {
     /// Whether the response to a deletion is the object instead of a `Status`.
     pub(crate) returns_object: bool,
     /// Whether the default propagation policy is `Orphan`.
@@ -22,7 +22,7 @@ pub(crate) struct Deletion {
     pub(crate) mark: fn(&mut Value),
 }
 
-impl Deletion {
+impl DeletionStrategy {
     /// An object without finalizers is deleted immediately, and the response is a `Status`.
     pub(crate) const DEFAULT: Self = Self {
         returns_object: false,
@@ -37,7 +37,7 @@ impl Deletion {
     pub(crate) const RETURNS_OBJECT: Self = Self { returns_object: true, ..Self::DEFAULT };
 
     /// The default propagation policy is `Orphan`.
-    pub(crate) const ORPHANS: Self = Self { orphans_by_default: true, ..Self::DEFAULT };
+    pub(crate) const ORPHANS_BY_DEFAULT: Self = Self { orphans_by_default: true, ..Self::DEFAULT };
 
     /// The grace period of an object in seconds; 0 if the kind has no grace period.
     pub(crate) fn grace_seconds(&self, object: &Value, requested: Option<i64>) -> i64 {

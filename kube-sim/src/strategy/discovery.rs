@@ -12,7 +12,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     has_generation: true,
     generation_metadata: &["labels"],
     set_defaults: set_endpoint_slice_defaults,
-    printer: Printer::new(printer::networking::endpoint_slice),
+    printer: Printer::new(printer::networking::endpoint_slice_cells),
     ..Strategy::DEFAULT
 }];
 

@@ -110,7 +110,7 @@ fn cells(event: &Value, names: &FieldNames, now: Timestamp) -> Vec<Value> {
         text_cell(&event["reason"]),
         target.into(),
         text_cell(&object["fieldPath"]),
-        source(event, names).into(),
+        source_text(event, names).into(),
         string_or_empty(&event[names.note]).trim().into(),
         first.into(),
         count.into(),
@@ -120,7 +120,7 @@ fn cells(event: &Value, names: &FieldNames, now: Timestamp) -> Vec<Value> {
 
 /// The cell `Source` of an event: the component (or else the reporting controller), then the host (or else the reporting
 /// instance).
-fn source(event: &Value, names: &FieldNames) -> String {
+fn source_text(event: &Value, names: &FieldNames) -> String {
     let first = |texts: [&Value; 2]| {
         let mut texts = texts.into_iter().map(string_or_empty);
         texts.find(|text| !text.is_empty()).unwrap_or_default().to_owned()

@@ -20,7 +20,7 @@ impl SelectableField {
     }
 
     /// A field whose name is its path. Selectors compare `absent` if an object does not have the field.
-    pub(crate) const fn with_absent(path: &'static str, absent: &'static str) -> Self {
+    pub(crate) const fn with_absent_value(path: &'static str, absent: &'static str) -> Self {
         Self { absent, ..Self::new(path) }
     }
 }

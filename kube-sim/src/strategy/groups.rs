@@ -14,7 +14,7 @@ pub(super) static STRATEGIES: [Strategy; 4] = [
     Strategy {
         group: "apiregistration.k8s.io",
         kind: "APIService",
-        printer: Printer::new(printer::cluster::api_service),
+        printer: Printer::new(printer::cluster::api_service_cells),
         initial_status: InitialStatus::Kept,
         ..Strategy::DEFAULT
     },
@@ -23,20 +23,20 @@ pub(super) static STRATEGIES: [Strategy; 4] = [
         set_defaults: set_flow_schema_defaults,
         printer: Printer {
             arrange: printer::cluster::sort_flow_schemas,
-            ..Printer::new(printer::cluster::flow_schema)
+            ..Printer::new(printer::cluster::flow_schema_cells)
         },
         ..FLOW_CONTROL
     },
     Strategy {
         kind: "PriorityLevelConfiguration",
         set_defaults: set_priority_level_defaults,
-        printer: Printer::new(printer::cluster::priority_level),
+        printer: Printer::new(printer::cluster::priority_level_cells),
         ..FLOW_CONTROL
     },
     Strategy {
         group: "node.k8s.io",
         kind: "RuntimeClass",
-        printer: Printer::new(printer::cluster::runtime_class),
+        printer: Printer::new(printer::cluster::runtime_class_cells),
         allow_create_on_update: true,
         allow_unconditional_update: false,
         ..Strategy::DEFAULT

@@ -37,7 +37,7 @@ use serde_json::{Value, json};
 use self::printer::Printer;
 use crate::clock::Random;
 use crate::names;
-use crate::schema::{FieldError, Schema, enum_errors, zero};
+use crate::schema::{FieldError, Schema, enum_errors, zero_struct};
 use crate::store::selector::Labels;
 
 pub(crate) use self::age::human_age;
@@ -46,7 +46,7 @@ pub(crate) use self::apiextensions::{
 };
 pub(crate) use self::apps::TEMPLATE_GENERATION_ANNOTATION;
 pub(crate) use self::core::pod::resources as pod_resources;
-pub(crate) use self::deletion::Deletion;
+pub(crate) use self::deletion::DeletionStrategy;
 pub(crate) use self::fields::SelectableField;
 pub(crate) use self::printer::{Row, string_or_empty};
 pub(crate) use self::scheduling::is_system_class;
@@ -65,9 +65,9 @@ pub(crate) struct Strategy {
     pub(crate) allow_unconditional_update: bool,
     /// Returns the error text for an invalid name, or `None` for a valid name.
     pub(crate) name_problem: fn(&str) -> Option<String>,
-    /// Runs after `schema::default`, and sets the defaults that are not in the schema. The first argument is the stored
-    /// object if the request is an update. Must be idempotent. The field manager of the request owns the fields that are
-    /// set.
+    /// Runs after `schema::apply_defaults`, and sets the defaults that are not in the schema. The first argument is the
+    /// stored object if the request is an update. Must be idempotent. The field manager of the request owns the fields that
+    /// are set.
     pub(crate) set_defaults: fn(Option<&Value>, &mut Value),
     /// Runs after `set_defaults`, and sets time fields to the current time. The first argument is the stored object if the
     /// request is an update. The last argument is the current time as `metav1.Time`. The field manager of the request owns
@@ -123,7 +123,7 @@ pub(crate) struct Strategy {
     /// Prints objects as rows of a `Table`.
     pub(crate) printer: Printer,
     /// The behaviour for deletions.
-    pub(crate) deletion: Deletion,
+    pub(crate) deletion: DeletionStrategy,
     /// Returns the `spec` and the `status` of the zero value of the Go struct for the kind. This zero value is the object
     /// of a bookmark. If the function is `None`, the object of a bookmark has neither field.
     pub(crate) zero_value: Option<fn() -> (Value, Value)>,
@@ -188,7 +188,7 @@ impl Strategy {
         selectable_fields: &[],
         field_aliases: &[],
         printer: Printer::DEFAULT,
-        deletion: Deletion::DEFAULT,
+        deletion: DeletionStrategy::DEFAULT,
         zero_value: None,
     };
 
@@ -224,7 +224,8 @@ impl Strategy {
                 object.as_object_mut().map(|map| map.remove("status"));
             }
             InitialStatus::Zero => {
-                object["status"] = schema.property("status").map_or_else(|| json!({}), |status| zero(status));
+                object["status"] =
+                    schema.property("status").map_or_else(|| json!({}), |status| zero_struct(status));
             }
             InitialStatus::Set(status) => object["status"] = status(object),
         }
@@ -247,7 +248,7 @@ impl Strategy {
     }
 
     /// The errors from `validate_in_namespace` for a new object. `labels` are the labels of the namespace.
-    pub(crate) fn namespace_errors(&self, object: &Value, labels: &Labels) -> Vec<FieldError> {
+    pub(crate) fn errors_in_namespace(&self, object: &Value, labels: &Labels) -> Vec<FieldError> {
         let mut errors = Errors::default();
         (self.validate_in_namespace)(object, labels, &mut errors);
         errors.0
@@ -279,8 +280,8 @@ impl Strategy {
     }
 }
 
-/// The strategies of the built-in kinds that the server stores. Each slice is for one API group, except for the slice of
-/// `groups`, which is for several API groups.
+/// The strategies of the built-in kinds that the server stores. Each slice is for one API group, except for the slice
+/// of `groups`, which is for several API groups.
 static STRATEGIES: [&[Strategy]; 18] = [
     &core::STRATEGIES,
     &apps::STRATEGIES,

@@ -18,27 +18,27 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         has_generation: true,
         validate: check_ingress,
         status_reset_fields: &["spec"],
-        printer: Printer::new(printer::networking::ingress),
+        printer: Printer::new(printer::networking::ingress_cells),
         ..DEFAULT
     },
     Strategy {
         kind: "IngressClass",
         has_generation: true,
-        printer: Printer::new(printer::networking::ingress_class),
+        printer: Printer::new(printer::networking::ingress_class_cells),
         ..DEFAULT
     },
     Strategy {
         kind: "IPAddress",
-        name_problem: address_problem,
+        name_problem: ip_address_name_problem,
         validate_update: Some(check_parent_update),
-        printer: Printer::new(printer::networking::ip_address),
+        printer: Printer::new(printer::networking::ip_address_cells),
         ..DEFAULT
     },
     Strategy {
         kind: "NetworkPolicy",
         has_generation: true,
         set_defaults: set_network_policy_defaults,
-        printer: Printer::new(printer::networking::network_policy),
+        printer: Printer::new(printer::networking::network_policy_cells),
         ..DEFAULT
     },
     Strategy {
@@ -46,14 +46,14 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         validate: |new, out| check_cidrs(&new["spec"], out),
         validate_update: Some(check_cidrs_update),
         status_metadata: &["managedFields"],
-        printer: Printer::new(printer::networking::service_cidr),
+        printer: Printer::new(printer::networking::service_cidr_cells),
         ..DEFAULT
     },
 ];
 
 /// Returns the error text for an invalid name of an `IPAddress`, or `None` for a valid name. A valid name is an IP address
 /// in canonical form.
-fn address_problem(name: &str) -> Option<String> {
+fn ip_address_name_problem(name: &str) -> Option<String> {
     if let Some(why) = ip_address_problem(name) {
         return Some(why.to_owned());
     }

@@ -15,7 +15,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     name_problem: |_| None,
     validate: check_disruption_budget,
     status_reset_fields: &["spec"],
-    printer: Printer::new(printer::cluster::disruption_budget),
+    printer: Printer::new(printer::cluster::disruption_budget_cells),
     ..Strategy::DEFAULT
 }];
 

@@ -25,7 +25,7 @@ const ROLE: Strategy = Strategy { validate: check_role, ..DEFAULT };
 /// The strategy of role bindings and cluster role bindings.
 const BINDING: Strategy = Strategy {
     set_defaults: set_role_binding_defaults,
-    printer: Printer::new(printer::cluster::role_binding),
+    printer: Printer::new(printer::cluster::role_binding_cells),
     validate: check_role_binding,
     validate_update: Some(|old, new, out| {
         check_role_binding(new, out);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::defaulting::{object_in, object_items, set_default, set_default_string};
-use super::deletion::Deletion;
+use super::deletion::DeletionStrategy;
 use super::fields::SelectableField;
 use super::printer::{self, Printer};
 use super::rules::{check_claim, check_claim_status, device_id};
@@ -16,8 +16,8 @@ use crate::store::selector::Labels;
 const DEFAULT: Strategy = Strategy {
     group: "resource.k8s.io",
     status_metadata: &["managedFields"],
-    printer: Printer::new(printer::cluster::name_and_age),
-    deletion: Deletion::RETURNS_OBJECT,
+    printer: Printer::new(printer::cluster::name_and_age_cells),
+    deletion: DeletionStrategy::RETURNS_OBJECT,
     ..Strategy::DEFAULT
 };
 
@@ -30,10 +30,10 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         kind: "DeviceTaintRule",
         has_generation: true,
         allow_unconditional_update: false,
-        deletion: Deletion::DEFAULT,
+        deletion: DeletionStrategy::DEFAULT,
         set_times: Some(set_taint_rule_time),
         validate_subresource: |_, rule, out| check_taint_rule_status(rule, out),
-        printer: Printer::new(printer::cluster::device_taint_rule),
+        printer: Printer::new(printer::cluster::device_taint_rule_cells),
         ..DEFAULT
     },
     Strategy {
@@ -49,7 +49,7 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
             check_admin_allocation(update, claim, out);
             check_claim_status(update.old, claim, out);
         },
-        printer: Printer::new(printer::cluster::resource_claim),
+        printer: Printer::new(printer::cluster::resource_claim_cells),
         ..DEFAULT
     },
     Strategy {
@@ -75,7 +75,7 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         prepare_for_update: |_, slice| drop_gated_slice_fields(slice),
         validate_update: Some(check_slice_update),
         warn: |_, slice, out| warn_of_uppercase_driver(slice, out),
-        printer: Printer::new(printer::cluster::resource_slice),
+        printer: Printer::new(printer::cluster::resource_slice_cells),
         selectable_fields: &[
             SelectableField::new("spec.nodeName"),
             SelectableField::new("spec.driver"),

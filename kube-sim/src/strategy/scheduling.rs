@@ -15,7 +15,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     set_defaults: |_, object| set_default(object, "preemptionPolicy", "PreemptLowerPriority"),
     validate: check_new_class,
     validate_update: Some(check_update),
-    printer: Printer::new(printer::cluster::priority_class),
+    printer: Printer::new(printer::cluster::priority_class_cells),
     ..Strategy::DEFAULT
 }];
 

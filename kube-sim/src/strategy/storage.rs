@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use super::Strategy;
 use super::defaulting::{object_in, object_items, set_default};
-use super::deletion::Deletion;
+use super::deletion::DeletionStrategy;
 use super::printer::{self, Printer};
 use super::validation::Errors;
 use crate::schema::FieldError;
 
-const UNSET_TOKENS_IN_SECRETS_WARNING: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
+const TOKEN_IN_SECRETS_UNSET_WARNING: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
 
 /// The part of the strategy that all kinds of this API group share.
 const DEFAULT: Strategy =
-    Strategy { group: "storage.k8s.io", deletion: Deletion::RETURNS_OBJECT, ..Strategy::DEFAULT };
+    Strategy { group: "storage.k8s.io", deletion: DeletionStrategy::RETURNS_OBJECT, ..Strategy::DEFAULT };
 
 /// The strategy of kinds whose updates need a resource version.
 const CONDITIONAL_UPDATE: Strategy = Strategy { allow_unconditional_update: false, ..DEFAULT };
@@ -27,10 +27,10 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
                 && driver["spec"]["serviceAccountTokenInSecrets"].is_null()
                 && driver["spec"]["tokenRequests"].as_array().is_some_and(|requests| !requests.is_empty())
             {
-                out.push(UNSET_TOKENS_IN_SECRETS_WARNING.to_owned());
+                out.push(TOKEN_IN_SECRETS_UNSET_WARNING.to_owned());
             }
         },
-        printer: Printer::new(printer::storage::csi_driver),
+        printer: Printer::new(printer::storage::csi_driver_cells),
         ..CONDITIONAL_UPDATE
     },
     Strategy {
@@ -39,12 +39,12 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
         validate_update: Some(check_csi_node_update),
         status_metadata: &["managedFields"],
         prepare_status: |_, node| drop_storage_health(node),
-        printer: Printer::new(printer::storage::csi_node),
+        printer: Printer::new(printer::storage::csi_node_cells),
         ..CONDITIONAL_UPDATE
     },
     Strategy {
         kind: "CSIStorageCapacity",
-        deletion: Deletion::DEFAULT,
+        deletion: DeletionStrategy::DEFAULT,
         validate_update: Some(check_capacity_update),
         ..CONDITIONAL_UPDATE
     },
@@ -55,20 +55,20 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
         validate_update: Some(check_storage_class_update),
         printer: Printer {
             arrange: printer::storage::mark_default_class,
-            ..Printer::new(printer::storage::storage_class)
+            ..Printer::new(printer::storage::storage_class_cells)
         },
         ..DEFAULT
     },
     Strategy {
         kind: "VolumeAttachment",
-        printer: Printer::new(printer::storage::volume_attachment),
+        printer: Printer::new(printer::storage::volume_attachment_cells),
         ..CONDITIONAL_UPDATE
     },
     Strategy {
         kind: "VolumeAttributesClass",
         validate: |new, out| out.require_string("", new, "driverName"),
         validate_update: Some(check_attributes_class_update),
-        printer: Printer::new(printer::storage::attributes_class),
+        printer: Printer::new(printer::storage::attributes_class_cells),
         ..DEFAULT
     },
 ];

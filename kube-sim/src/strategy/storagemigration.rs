@@ -19,7 +19,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     }),
     validate_subresource: check_status,
     status_metadata: &["managedFields"],
-    printer: Printer::new(printer::cluster::version_migration),
+    printer: Printer::new(printer::cluster::version_migration_cells),
     allow_unconditional_update: false,
     ..Strategy::DEFAULT
 }];

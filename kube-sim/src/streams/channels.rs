@@ -15,7 +15,7 @@ pub(super) const MAX_DATA: usize = 32 * 1024;
 
 /// The error of [`send`]: the client has closed the connection, or does not read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Closed;
+pub(super) struct ConnectionClosed;
 
 /// The bytes of the binary message that carries `data` for a channel.
 pub(super) fn message(channel: u8, data: &[u8]) -> Bytes {
@@ -25,10 +25,13 @@ pub(super) fn message(channel: u8, data: &[u8]) -> Bytes {
     message.into()
 }
 
-pub(super) async fn send(sink: &mut SplitSink<WebSocket, Message>, message: Bytes) -> Result<(), Closed> {
+pub(super) async fn send(
+    sink: &mut SplitSink<WebSocket, Message>,
+    message: Bytes,
+) -> Result<(), ConnectionClosed> {
     match timeout(IDLE_TIMEOUT, sink.send(Message::Binary(message))).await {
         Ok(Ok(())) => Ok(()),
-        _ => Err(Closed),
+        _ => Err(ConnectionClosed),
     }
 }
 

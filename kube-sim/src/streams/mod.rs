@@ -46,7 +46,7 @@ pub(crate) type WebSocket = WebSocketStream<Box<dyn Connection>>;
 pub(crate) type Session = Box<dyn FnOnce(WebSocket) -> BoxFuture<'static, ()> + Send>;
 
 /// Begins the WebSocket protocol on an upgraded connection.
-pub(crate) async fn accept(connection: Box<dyn Connection>) -> WebSocket {
+pub(crate) async fn accept_web_socket(connection: Box<dyn Connection>) -> WebSocket {
     let config =
         WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
     WebSocketStream::from_raw_socket(connection, Role::Server, Some(config)).await

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::channels::{self, Closed, MAX_DATA, close, message, send};
+use super::channels::{self, ConnectionClosed, MAX_DATA, close, message, send};
 use super::{Offer, WebSocket};
 use crate::containers::{Streams, TerminalSize, new_streams};
 use crate::status::SimError;
@@ -94,7 +94,7 @@ pub(crate) async fn run_process<F>(
             V5 => format!("Internal error occurred: {error}"),
             _ => error,
         });
-        let status = status(result);
+        let status = process_status(result);
         let text = match (protocol, status["message"].as_str()) {
             (V4 | V5, _) => status.to_string(),
             (_, message) => message.unwrap_or_default().to_owned(),
@@ -117,16 +117,16 @@ pub(crate) async fn run_process<F>(
 async fn forward_output(
     sink: &mut SplitSink<WebSocket, Message>,
     [mut first, mut second]: [(Option<u8>, DuplexStream); 2],
-) -> Result<(), Closed> {
+) -> Result<(), ConnectionClosed> {
     let (mut first_open, mut second_open) = (true, true);
     let (mut first_data, mut second_data) = (vec![0; MAX_DATA], vec![0; MAX_DATA]);
     while first_open || second_open {
         let (channel, data) = tokio::select! {
-            data = read(&mut first.1, &mut first_data), if first_open => {
+            data = read_available(&mut first.1, &mut first_data), if first_open => {
                 first_open = data.is_some();
                 (first.0, data)
             }
-            data = read(&mut second.1, &mut second_data), if second_open => {
+            data = read_available(&mut second.1, &mut second_data), if second_open => {
                 second_open = data.is_some();
                 (second.0, data)
             }
@@ -139,7 +139,7 @@ async fn forward_output(
 }
 
 /// Reads the available bytes; `None` at the end of the stream.
-async fn read<'a>(from: &mut (impl AsyncRead + Unpin), buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+async fn read_available<'a>(from: &mut (impl AsyncRead + Unpin), buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     match from.read(buffer).await {
         Ok(0) | Err(_) => None,
         Ok(n) => Some(&buffer[..n]),
@@ -169,7 +169,7 @@ async fn handle_messages(
                 }
             }
             [RESIZE, data @ ..] => {
-                if let Ok(size) = serde_json::from_slice::<Resize>(data) {
+                if let Ok(size) = serde_json::from_slice::<ResizeMessage>(data) {
                     // The queue `sizes` is bounded: if the handler does not read it, later sizes are dropped.
                     let _ = sizes.try_send(TerminalSize::new(size.width, size.height));
                 }
@@ -183,13 +183,13 @@ async fn handle_messages(
 /// A message of the channel `RESIZE`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Resize {
+struct ResizeMessage {
     width: u16,
     height: u16,
 }
 
 /// The `Status` of a finished process.
-fn status(result: Result<i32, String>) -> Value {
+fn process_status(result: Result<i32, String>) -> Value {
     match result {
         Ok(0) => json!({"metadata": {}, "status": "Success"}),
         Ok(code) => json!({

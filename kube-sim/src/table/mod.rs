@@ -1,7 +1,7 @@
 //! Server-side `Table` responses: the columns that `kubectl get` prints.
 
-mod builtin;
-mod custom;
+mod builtin_kinds;
+mod custom_resources;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ pub(crate) struct Options {
 }
 
 /// Builds a `Table` with one row for each object.
-pub(crate) fn of(
+pub(crate) fn build(
     resource: &Resource,
     objects: Objects<'_>,
     options: Options,
@@ -58,9 +58,9 @@ pub(crate) fn of(
     now: Timestamp,
 ) -> Value {
     let Options { row_object, version, with_columns } = options;
-    let (definitions, rows) = match resource.custom() {
-        Some(custom) => (custom::columns(custom), custom::rows(custom, objects, now)),
-        None => (builtin::columns(resource), builtin::rows(resource, objects, now)),
+    let (definitions, rows) = match resource.custom_properties() {
+        Some(custom) => (custom_resources::columns(custom), custom_resources::rows(custom, objects, now)),
+        None => (builtin_kinds::columns(resource), builtin_kinds::rows(resource, objects, now)),
     };
     let rows: Vec<Value> = rows
         .into_iter()

@@ -6,17 +6,17 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 
-use crate::handler::conversion::Converter;
+use crate::handler::conversion_webhooks::Converter;
 use crate::registry::Resource;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::table::Change;
 
 /// An event that the watch has not sent, with its object before or after the conversion.
 pub(super) struct UnsentEvent {
     pub(super) change: Change,
-    pub(super) object: Arc<Stored>,
+    pub(super) object: Arc<StoredObject>,
     /// The resource version of the event, if it differs from the resource version of the object.
     pub(super) version: Option<u64>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Conversion(BoxFuture<'static, Result<Vec<UnsentEvent>, SimErro
 impl Conversion {
     /// Whether a webhook converts the objects of a resource.
     pub(super) fn is_needed(resource: &Resource) -> bool {
-        resource.custom().is_some_and(|custom| custom.webhook.is_some())
+        resource.custom_properties().is_some_and(|custom| custom.webhook.is_some())
     }
 
     pub(super) fn start(inner: Arc<Inner>, resource: Arc<Resource>, items: Vec<UnsentEvent>) -> Self {

@@ -4,7 +4,7 @@
 //! which all watches share. A watch ends if the history no longer contains its next event.
 
 mod conversion;
-mod encode;
+mod event_encoder;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -23,14 +23,14 @@ use crate::handler::options::Options;
 use crate::handler::read::Filter;
 use crate::handler::target::Target;
 use crate::registry::Resource;
-use crate::shared::{Inner, WatchList};
+use crate::shared_state::{Inner, WatchList};
 use crate::status::SimError;
 use crate::store::State;
 use crate::store::cache::Arrival;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::table::{Change, Event};
 use conversion::{Conversion, UnsentEvent};
-use encode::EventEncoder;
+use event_encoder::EventEncoder;
 
 /// Maximum number of open watches; further requests get 429.
 pub(crate) const MAX_WATCHES: usize = 20_000;
@@ -52,7 +52,7 @@ pub(crate) struct Watch {
     filter: Filter,
     encoder: EventEncoder,
     /// The unsent objects of the initial list, which precede all changes.
-    initial: VecDeque<Arc<Stored>>,
+    initial: VecDeque<Arc<StoredObject>>,
     /// Whether to send the bookmark that marks the end of the initial list.
     send_initial_end: bool,
     /// The encoded frames that the client has not read.
@@ -146,7 +146,7 @@ pub(crate) fn open(
     let timeout = options
         .timeout
         .filter(|t| !t.is_zero())
-        .unwrap_or_else(|| Duration::from_secs(1800 + inner.random().below(1800)));
+        .unwrap_or_else(|| Duration::from_secs(1800 + inner.lock_random().below(1800)));
     let interval = inner.settings.bookmark_interval;
     let id = state.allocate_watch_id();
     // Release the lock: `to_read_form` decodes custom resources, and all other requests would wait for the lock meanwhile.
@@ -226,7 +226,7 @@ impl Watch {
             self.closed = true;
             return false;
         }
-        let is_redefined = self.resource.custom().is_some() && self.is_resource_redefined(&state);
+        let is_redefined = self.resource.custom_properties().is_some() && self.is_resource_redefined(&state);
         let Ok(mut changes) = state.cache_view(self.server).changes_after(
             &self.resource.storage,
             self.cursor,
@@ -244,7 +244,7 @@ impl Watch {
         if let Some(last) = changes.last() {
             self.cursor = last.version;
             drop(state);
-            self.process(changes);
+            self.process_changes(changes);
             return false;
         }
         let resource = &self.resource;
@@ -281,10 +281,10 @@ impl Watch {
     }
 
     /// Encodes changes, or starts their conversion.
-    fn process(&mut self, mut changes: Vec<Arc<Event>>) {
-        if self.resource.custom().is_some() {
-            let read = |object: &Arc<Stored>| convert::to_read_form(&self.resource, object.clone());
-            changes = changes.iter().map(|event| event.read_form(&self.resource, read)).collect();
+    fn process_changes(&mut self, mut changes: Vec<Arc<Event>>) {
+        if self.resource.custom_properties().is_some() {
+            let read = |object: &Arc<StoredObject>| convert::to_read_form(&self.resource, object.clone());
+            changes = changes.iter().map(|event| event.to_read_form(&self.resource, read)).collect();
         }
         if self.converts {
             let items: Vec<_> = changes.iter().filter_map(|event| self.unsent_event(event)).collect();
@@ -318,7 +318,8 @@ impl Watch {
     fn is_resource_redefined(&self, state: &State) -> bool {
         let resource = &self.resource;
         let now = state.registry.find(&resource.group, &resource.version, &resource.plural);
-        let revision = |resource: &Resource| resource.custom().map(|custom| Arc::as_ptr(&custom.revision));
+        let revision =
+            |resource: &Resource| resource.custom_properties().map(|custom| Arc::as_ptr(&custom.revision));
         now.is_some_and(|now| revision(now) != revision(resource))
     }
 
@@ -347,8 +348,11 @@ impl Watch {
     fn unsent_event(&self, event: &Event) -> Option<UnsentEvent> {
         let selected = event.change != Change::Deleted && self.filter.matches(&event.object);
         let before = event.previous.as_ref().filter(|p| self.filter.matches(p));
-        let item =
-            |change, object: &Arc<Stored>, version| UnsentEvent { change, object: object.clone(), version };
+        let item = |change, object: &Arc<StoredObject>, version| UnsentEvent {
+            change,
+            object: object.clone(),
+            version,
+        };
         match (selected, before) {
             (true, Some(_)) => Some(item(Change::Modified, &event.object, None)),
             (true, None) => Some(item(Change::Added, &event.object, None)),

@@ -47,7 +47,7 @@ fn open_watch(sim: &Sim) -> Watch {
 }
 
 /// The type of the next event and the color of its object.
-fn next(watch: &mut Watch) -> (String, String) {
+fn next_event(watch: &mut Watch) -> (String, String) {
     let frame = poll_fn(|cx| watch.poll_frame(cx)).now_or_never().flatten().expect("an event is ready");
     let event: Value = serde_json::from_slice(&frame).unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -59,12 +59,12 @@ async fn all_watches_share_the_decoded_object_of_an_event() {
     let sim = sim_with_outdated_object();
     let mut watches = [(); 3].map(|()| open_watch(&sim));
     for watch in &mut watches {
-        assert_eq!(next(watch), ("ADDED".to_owned(), "red".to_owned()));
+        assert_eq!(next_event(watch), ("ADDED".to_owned(), "red".to_owned()));
     }
     sim.delete("example.com/v1", "Foo", "default", "a").unwrap();
     let decoded = watches.each_mut().map(|watch| {
         let before = decode_count();
-        assert_eq!(next(watch), ("DELETED".to_owned(), "red".to_owned()));
+        assert_eq!(next_event(watch), ("DELETED".to_owned(), "red".to_owned()));
         decode_count() - before
     });
     // The first watch decodes the deleted object and its previous state.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::common::{TestResponse, call, send};
 
 /// A simulation with RBAC and the service account `x/robot`.
-fn simulation() -> Sim {
+fn sim_with_rbac() -> Sim {
     let sim = Sim::builder().rbac().namespace("x").build();
     sim.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot", "namespace": "x"}}))
         .unwrap();
@@ -30,7 +30,7 @@ async fn send_with_headers(sim: &Sim, headers: &[(&str, &str)], method: Method, 
 }
 
 /// Creates a role or a binding.
-fn create(sim: &Sim, kind: &str, namespace: &str, name: &str, mut fields: Value) {
+fn create_rbac_object(sim: &Sim, kind: &str, namespace: &str, name: &str, mut fields: Value) {
     fields["apiVersion"] = "rbac.authorization.k8s.io/v1".into();
     fields["kind"] = kind.into();
     fields["metadata"]["name"] = name.into();
@@ -51,7 +51,7 @@ fn user(name: &str) -> Value {
 
 #[tokio::test]
 async fn a_refusal_message_contains_the_user_the_verb_and_the_resource() {
-    let sim = simulation();
+    let sim = sim_with_rbac();
     for (method, path, message) in [
         (
             Method::GET,
@@ -96,15 +96,15 @@ async fn a_refusal_message_contains_the_user_the_verb_and_the_resource() {
 
 #[tokio::test]
 async fn bindings_grant_the_rules_of_their_roles() {
-    let sim = simulation();
+    let sim = sim_with_rbac();
     let rule = json!({"rules": [
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"], "verbs": ["get"]},
     ]});
-    create(&sim, "ClusterRole", "", "reader", rule);
-    create(&sim, "RoleBinding", "x", "jane", binding("ClusterRole", "reader", &user("jane")));
+    create_rbac_object(&sim, "ClusterRole", "", "reader", rule);
+    create_rbac_object(&sim, "RoleBinding", "x", "jane", binding("ClusterRole", "reader", &user("jane")));
     let account = json!({"kind": "ServiceAccount", "name": "robot", "namespace": "x"});
-    create(&sim, "ClusterRoleBinding", "", "robot", binding("ClusterRole", "reader", &account));
+    create_rbac_object(&sim, "ClusterRoleBinding", "", "robot", binding("ClusterRole", "reader", &account));
     let maps = "/api/v1/namespaces/x/configmaps";
     send_as(&sim, "jane", Method::GET, maps).await.ok();
     send_as(&sim, "jane", Method::DELETE, maps).await.fails(403, "Forbidden");
@@ -132,14 +132,14 @@ async fn bindings_grant_the_rules_of_their_roles() {
 
 #[tokio::test]
 async fn aggregated_roles_have_the_rules_of_the_selected_roles() {
-    let sim = simulation();
-    create(&sim, "RoleBinding", "x", "jane", binding("ClusterRole", "view", &user("jane")));
+    let sim = sim_with_rbac();
+    create_rbac_object(&sim, "RoleBinding", "x", "jane", binding("ClusterRole", "view", &user("jane")));
     let path = "/apis/example.com/v1/namespaces/x/things";
     send_as(&sim, "jane", Method::GET, "/api/v1/namespaces/x/pods").await.ok();
     send_as(&sim, "jane", Method::GET, path).await.fails(403, "Forbidden");
     let rule = json!({"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["list"]});
     let label = json!({"labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}});
-    create(&sim, "ClusterRole", "", "things", json!({"rules": [rule], "metadata": label}));
+    create_rbac_object(&sim, "ClusterRole", "", "things", json!({"rules": [rule], "metadata": label}));
     assert_eq!(send_as(&sim, "jane", Method::GET, path).await.code, 404);
 
     let body = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "x"}});
@@ -171,7 +171,7 @@ async fn send_rbac_object_as(
 
 #[tokio::test]
 async fn users_need_bind_or_escalate_to_grant_permissions_that_they_do_not_have() {
-    let sim = simulation();
+    let sim = sim_with_rbac();
     let group = json!(["rbac.authorization.k8s.io"]);
     let held = json!({"rules": [
         {"apiGroups": group, "resources": ["*"], "verbs": ["create", "update", "get"]},
@@ -179,8 +179,8 @@ async fn users_need_bind_or_escalate_to_grant_permissions_that_they_do_not_have(
         {"apiGroups": group, "resources": ["clusterroles"], "resourceNames": ["view"], "verbs": ["bind"]},
         {"apiGroups": group, "resources": ["roles"], "resourceNames": ["any"], "verbs": ["escalate"]},
     ]});
-    create(&sim, "ClusterRole", "", "author", held);
-    create(&sim, "RoleBinding", "x", "jane", binding("ClusterRole", "author", &user("jane")));
+    create_rbac_object(&sim, "ClusterRole", "", "author", held);
+    create_rbac_object(&sim, "RoleBinding", "x", "jane", binding("ClusterRole", "author", &user("jane")));
     let role = |name: &str, verbs: &[&str]| json!({"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}]});
     let roles = "namespaces/x/roles";
     send_rbac_object_as(&sim, "jane", Method::POST, roles, &role("reader", &["get"])).await.ok();
@@ -196,10 +196,10 @@ async fn users_need_bind_or_escalate_to_grant_permissions_that_they_do_not_have(
     send_rbac_object_as(&sim, "jane", Method::PUT, path, &role("reader", &["watch"]))
         .await
         .fails(403, "Forbidden");
-    create(&sim, "Role", "x", "any", json!({}));
+    create_rbac_object(&sim, "Role", "x", "any", json!({}));
     send_rbac_object_as(&sim, "jane", Method::PUT, "namespaces/x/roles/any", &role("any", &["*"])).await.ok();
 
-    create(&sim, "Role", "x", "other", role("other", &["*"]));
+    create_rbac_object(&sim, "Role", "x", "other", role("other", &["*"]));
     let path = "namespaces/x/roles/other";
     let mut other = send_rbac_object_as(&sim, "jane", Method::GET, path, &Value::Null).await.ok();
     other["metadata"]["finalizers"] = json!(["example.com/a"]);
@@ -225,11 +225,23 @@ async fn users_need_bind_or_escalate_to_grant_permissions_that_they_do_not_have(
 
 #[tokio::test]
 async fn creating_an_aggregated_role_needs_all_permissions_or_escalate() {
-    let sim = simulation();
+    let sim = sim_with_rbac();
     let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
-    create(&sim, "ClusterRole", "", "author", rules);
-    create(&sim, "ClusterRoleBinding", "", "jane", binding("ClusterRole", "author", &user("jane")));
-    create(&sim, "ClusterRoleBinding", "", "root", binding("ClusterRole", "cluster-admin", &user("root")));
+    create_rbac_object(&sim, "ClusterRole", "", "author", rules);
+    create_rbac_object(
+        &sim,
+        "ClusterRoleBinding",
+        "",
+        "jane",
+        binding("ClusterRole", "author", &user("jane")),
+    );
+    create_rbac_object(
+        &sim,
+        "ClusterRoleBinding",
+        "",
+        "root",
+        binding("ClusterRole", "cluster-admin", &user("root")),
+    );
     let role = json!({
         "metadata": {"name": "all"},
         "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]},
@@ -237,8 +249,14 @@ async fn creating_an_aggregated_role_needs_all_permissions_or_escalate() {
     // The verb `*` includes `escalate`.
     send_rbac_object_as(&sim, "jane", Method::POST, "clusterroles", &role).await.ok();
     let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["create"]}]});
-    create(&sim, "ClusterRole", "", "creator", rules);
-    create(&sim, "ClusterRoleBinding", "", "joe", binding("ClusterRole", "creator", &user("joe")));
+    create_rbac_object(&sim, "ClusterRole", "", "creator", rules);
+    create_rbac_object(
+        &sim,
+        "ClusterRoleBinding",
+        "",
+        "joe",
+        binding("ClusterRole", "creator", &user("joe")),
+    );
     let mut other = role.clone();
     other["metadata"]["name"] = "other".into();
     assert_eq!(
@@ -250,11 +268,17 @@ async fn creating_an_aggregated_role_needs_all_permissions_or_escalate() {
 
 #[tokio::test]
 async fn impersonation_needs_permission() {
-    let sim = simulation();
+    let sim = sim_with_rbac();
     let rule = json!({"rules": [{"apiGroups": [""], "resources": ["users"], "resourceNames": ["joe"], "verbs": ["impersonate"]}]});
-    create(&sim, "ClusterRole", "", "impersonator", rule);
+    create_rbac_object(&sim, "ClusterRole", "", "impersonator", rule);
     let account = json!({"kind": "ServiceAccount", "name": "robot", "namespace": "x"});
-    create(&sim, "ClusterRoleBinding", "", "robot", binding("ClusterRole", "impersonator", &account));
+    create_rbac_object(
+        &sim,
+        "ClusterRoleBinding",
+        "",
+        "robot",
+        binding("ClusterRole", "impersonator", &account),
+    );
     let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     let path = "/api/v1/namespaces/x/serviceaccounts/robot/token";
     let issued = call(&sim, Method::POST, path, body).await.ok();

@@ -37,7 +37,7 @@ fn convert(object: &Value, wanted: &Value) -> Value {
     object
 }
 
-async fn respond(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond_to_review(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let review: Value = serde_json::from_slice(&body).unwrap();
     let request = &review["request"];
@@ -67,14 +67,16 @@ async fn serve_webhook() -> Value {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let stream = acceptor.accept(stream).await.unwrap();
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(respond)));
+            tokio::spawn(
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(respond_to_review)),
+            );
         }
     });
     json!({"url": format!("https://localhost:{port}/convert"), "caBundle": STANDARD.encode(identity.cert.pem())})
 }
 
 /// The field `versions` of the definition. The version with the name `storage` is the storage version.
-fn versions(storage: &str) -> Value {
+fn definition_versions(storage: &str) -> Value {
     let version = |name: &str, fields: &[&str]| {
         let properties: Value =
             fields.iter().map(|field| ((*field).to_owned(), json!({"type": "string"}))).collect();
@@ -85,7 +87,7 @@ fn versions(storage: &str) -> Value {
     json!([version("v1", &["address"]), version("v2", &["host", "port"])])
 }
 
-fn path(version: &str) -> String {
+fn servers_path(version: &str) -> String {
     format!("/apis/example.com/{version}/namespaces/default/servers")
 }
 
@@ -103,15 +105,15 @@ async fn sim_with_object_stored_in_v1() -> (Sim, String) {
         "metadata": {"name": "servers.example.com"},
         "spec": {
             "group": "example.com", "scope": "Namespaced", "names": {"plural": "servers", "kind": "Server"},
-            "versions": versions("v1"), "conversion": {"strategy": "Webhook", "webhook": webhook},
+            "versions": definition_versions("v1"), "conversion": {"strategy": "Webhook", "webhook": webhook},
         },
     });
     post(&sim, DEFINITIONS, definition).await.ok();
     let object = json!({
         "apiVersion": "example.com/v1", "kind": "Server", "metadata": {"name": "a"}, "spec": {"address": "a:1"},
     });
-    let created = post(&sim, &path("v1"), object).await.ok();
-    let change = json!({"spec": {"versions": versions("v2")}});
+    let created = post(&sim, &servers_path("v1"), object).await.ok();
+    let change = json!({"spec": {"versions": definition_versions("v2")}});
     merge_patch(&sim, &format!("{DEFINITIONS}/servers.example.com"), change).await.ok();
     (sim, resource_version_of(&created).to_owned())
 }
@@ -121,7 +123,7 @@ async fn the_first_write_without_changes_stores_the_object_in_the_new_storage_ve
     for written in ["v1", "v2"] {
         for replaces in [false, true] {
             let (sim, first) = sim_with_object_stored_in_v1().await;
-            let url = format!("{}/a", path(written));
+            let url = format!("{}/a", servers_path(written));
             let write = async || {
                 let read = get(&sim, &url).await.ok();
                 let response = if replaces {
@@ -140,7 +142,7 @@ async fn the_first_write_without_changes_stores_the_object_in_the_new_storage_ve
             // The object is stored in `v2`, so the server needs no webhook to read the object in `v2`.
             let change = json!({"spec": {"conversion": {"strategy": "None", "webhook": null}}});
             merge_patch(&sim, &format!("{DEFINITIONS}/servers.example.com"), change).await.ok();
-            let stored = get(&sim, &format!("{}/a", path("v2"))).await.ok();
+            let stored = get(&sim, &format!("{}/a", servers_path("v2"))).await.ok();
             assert_eq!(stored["spec"], json!({"host": "a", "port": "1"}));
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::common::{get, get_accepting, merge_patch, post};
 
 /// The CustomResourceDefinition of the kind `Shelf`. The kind has a description and a selectable field.
-fn definition() -> Value {
+fn shelf_definition() -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -46,7 +46,7 @@ async fn every_document_in_the_openapi_v3_index_is_served_with_an_etag() {
 async fn openapi_v2_and_v3_contain_a_new_definition_immediately() {
     let sim = Sim::new();
     let before = get(&sim, "/openapi/v2").await;
-    post(&sim, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition()).await.ok();
+    post(&sim, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", shelf_definition()).await.ok();
     let index = get(&sim, "/openapi/v3").await.ok();
     let url = index["paths"]["apis/example.com/v1"]["serverRelativeURL"].as_str().unwrap().to_owned();
     let document = get(&sim, &url).await.ok();

@@ -61,7 +61,7 @@ impl ApiServer {
         let folder = assets.path("certificates");
         fs::create_dir(&folder).unwrap();
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
-        let (certificate, key) = servers.issue("localhost", &[]);
+        let (certificate, key) = servers.issue_certificate("localhost", &[]);
         write("apiserver.crt", &certificate);
         write("apiserver.key", &key);
         write("client-cert-auth-ca.crt", clients.certificate());
@@ -81,11 +81,11 @@ impl ApiServer {
     /// Returns a client. If `user` contains a name and groups, the client has a certificate with this name and these
     /// groups. If `user` is `None`, the client has no certificate.
     fn client(&self, user: Option<(&str, &[&str])>) -> Client {
-        let certificate = user.map(|(name, groups)| self.clients.issue(name, groups));
+        let certificate = user.map(|(name, groups)| self.clients.issue_certificate(name, groups));
         Client::new(self.port, &self.servers, certificate)
     }
 
-    fn admin(&self) -> Client {
+    fn admin_client(&self) -> Client {
         self.client(Some(("admin", &["system:masters"])))
     }
 }
@@ -160,10 +160,12 @@ async fn etcd_answers_health_checks_and_says_that_it_stores_nothing() {
     let folder = assets.path("data");
     let etcd = assets.start("etcd", &etcd_arguments(port, peer, folder.to_str().unwrap()));
     process::wait_until("etcd is healthy", async || {
-        process::plain_get(port, "/health").await.is_some_and(|text| text.starts_with("HTTP/1.1 200 OK"))
+        process::get_without_tls(port, "/health")
+            .await
+            .is_some_and(|text| text.starts_with("HTTP/1.1 200 OK"))
     })
     .await;
-    let other = process::plain_get(port, "/v3/kv/range").await.unwrap();
+    let other = process::get_without_tls(port, "/v3/kv/range").await.unwrap();
     assert!(other.starts_with("HTTP/1.1 404"), "{other}");
     let (code, log) = etcd.terminate().await;
     assert_eq!(code, Some(0), "{log}");
@@ -194,7 +196,7 @@ async fn a_certificate_determines_the_name_the_groups_and_the_permissions_of_a_u
     let stranger = Client::new(
         server.port,
         &server.servers,
-        Some(Authority::generate().issue("eve", &["system:masters"])),
+        Some(Authority::generate().issue_certificate("eve", &["system:masters"])),
     );
     assert_eq!(stranger.send("GET", "/api/v1/nodes", &json!(null)).await.0, StatusCode::UNAUTHORIZED);
 }
@@ -203,7 +205,7 @@ async fn a_certificate_determines_the_name_the_groups_and_the_permissions_of_a_u
 async fn flags_set_the_service_address_range_the_advertised_address_and_the_port() {
     let assets = Assets::create();
     let server = ApiServer::start(&assets).await;
-    let admin = server.admin();
+    let admin = server.admin_client();
     let (_, found) = admin.send("GET", "/api/v1/namespaces/default/services/kubernetes", &json!(null)).await;
     assert_eq!(found["spec"]["clusterIP"], "10.0.0.1");
     let (_, found) = admin.send("GET", "/api/v1/namespaces/default/endpoints/kubernetes", &json!(null)).await;
@@ -222,7 +224,7 @@ async fn flags_set_the_service_address_range_the_advertised_address_and_the_port
 async fn no_built_in_controllers_run() {
     let assets = Assets::create();
     let server = ApiServer::start(&assets).await;
-    let admin = server.admin();
+    let admin = server.admin_client();
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}});
     assert_eq!(admin.send("POST", "/api/v1/namespaces", &namespace).await.0, StatusCode::CREATED);
     assert_eq!(admin.send("DELETE", "/api/v1/namespaces/x", &json!({})).await.0, StatusCode::OK);

@@ -93,7 +93,7 @@ pub(crate) async fn wait_until(what: &str, mut check: impl AsyncFnMut() -> bool)
 }
 
 /// Sends a GET request over HTTP without TLS. Returns the response, or `None` if the connection fails.
-pub(crate) async fn plain_get(port: u16, path: &str) -> Option<String> {
+pub(crate) async fn get_without_tls(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;

@@ -38,7 +38,7 @@ impl Authority {
     }
 
     /// Issues a certificate with this common name and these organizations. Returns the certificate and its key in PEM.
-    pub(crate) fn issue(&self, name: &str, organizations: &[&str]) -> (String, String) {
+    pub(crate) fn issue_certificate(&self, name: &str, organizations: &[&str]) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);

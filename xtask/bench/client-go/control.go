@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// request sends a GET request to the mock API server over a separate connection, and returns the body of the response.
-func (j *job) request(path string) ([]byte, error) {
+// sendRequest sends a GET request to the mock API server over a separate connection, and returns the body of the response.
+func (j *job) sendRequest(path string) ([]byte, error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get("http://" + j.Source + "/" + j.Session + "/" + path)
 	if err != nil {
@@ -29,7 +29,7 @@ func (j *job) request(path string) ([]byte, error) {
 
 // waitForWatches waits until the mock API server holds count open watches.
 func (j *job) waitForWatches(count int) error {
-	_, err := j.request(fmt.Sprintf("-/held?count=%d", count))
+	_, err := j.sendRequest(fmt.Sprintf("-/held?count=%d", count))
 	return err
 }
 
@@ -43,13 +43,13 @@ func (j *job) startWithWatch(control string) (*measurement, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = j.request(control)
+	_, err = j.sendRequest(control)
 	return running, err
 }
 
 // timeSinceRelist returns the time since the mock API server received the first list request after the watch expired.
 func (j *job) timeSinceRelist() (time.Duration, error) {
-	text, err := j.request("-/since-relist")
+	text, err := j.sendRequest("-/since-relist")
 	if err != nil {
 		return 0, err
 	}
@@ -59,7 +59,7 @@ func (j *job) timeSinceRelist() (time.Duration, error) {
 
 // podNames returns the namespaces and names of count pods.
 func (j *job) podNames(count int) ([][2]string, error) {
-	text, err := j.request(fmt.Sprintf("-/names?count=%d", count))
+	text, err := j.sendRequest(fmt.Sprintf("-/names?count=%d", count))
 	if err != nil {
 		return nil, err
 	}

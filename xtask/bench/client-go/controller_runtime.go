@@ -119,7 +119,7 @@ func measureSharedControllers(j *job) (*outcome, error) {
 	}
 	result.Digest = &digest{}
 	for index := range pods.Items {
-		if err := result.Digest.add(&pods.Items[index]); err != nil {
+		if err := result.Digest.addObject(&pods.Items[index]); err != nil {
 			return nil, err
 		}
 	}

@@ -12,8 +12,8 @@ type digest struct {
 	Sum   uint64 `json:"sum"`
 }
 
-// add adds an object to the digest.
-func (d *digest) add(object any) error {
+// addObject adds an object to the digest.
+func (d *digest) addObject(object any) error {
 	text, err := json.Marshal(object)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func removeNulls(value any) {
 func digestOf[T any](objects []T) (*digest, error) {
 	sum := &digest{}
 	for _, object := range objects {
-		if err := sum.add(object); err != nil {
+		if err := sum.addObject(object); err != nil {
 			return nil, err
 		}
 	}

@@ -85,7 +85,7 @@ func measureGets(j *job, work func(get func(count int) error) (int, error)) (*ou
 		if err != nil {
 			return nil, err
 		}
-		if err := sum.add(pod); err != nil {
+		if err := sum.addObject(pod); err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +110,7 @@ func (t inProcessTransport) RoundTrip(request *http.Request) (*http.Response, er
 
 // measureInProcessGets measures gets through an in-process transport.
 func measureInProcessGets(j *job) (*outcome, error) {
-	text, err := j.request("api/v1/configmaps/0")
+	text, err := j.sendRequest("api/v1/configmaps/0")
 	if err != nil {
 		return nil, err
 	}

@@ -29,11 +29,11 @@ func startMeasurement() (*measurement, error) {
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		return nil, fmt.Errorf("reset the peak of this process's memory: %w", err)
 	}
-	before, err := memory("VmRSS")
+	before, err := memoryField("VmRSS")
 	if err != nil {
 		return nil, err
 	}
-	beforeAnonymous, err := memory(anonymousMemoryField)
+	beforeAnonymous, err := memoryField(anonymousMemoryField)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func startMeasurement() (*measurement, error) {
 // restartTime starts the measurement of time and wake-ups again. The growth of memory still counts from the call of
 // startMeasurement.
 func (m *measurement) restartTime() {
-	m.cpu, m.wakeUps = usage()
+	m.cpu, m.wakeUps = cpuTimeAndSwitches()
 	m.wall = time.Now()
 }
 
@@ -53,18 +53,18 @@ func (m *measurement) restartTime() {
 // and reads the current memory.
 func (m *measurement) stop(units int) (*outcome, error) {
 	wall := time.Since(m.wall)
-	cpu, wakeUps := usage()
-	peak, err := memory("VmHWM")
+	cpu, wakeUps := cpuTimeAndSwitches()
+	peak, err := memoryField("VmHWM")
 	if err != nil {
 		return nil, err
 	}
 	runtime.GC()
 	debug.FreeOSMemory()
-	after, err := memory("VmRSS")
+	after, err := memoryField("VmRSS")
 	if err != nil {
 		return nil, err
 	}
-	afterAnonymous, err := memory(anonymousMemoryField)
+	afterAnonymous, err := memoryField(anonymousMemoryField)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +75,8 @@ func (m *measurement) stop(units int) (*outcome, error) {
 	}, nil
 }
 
-// memory returns a field of /proc/self/status in KiB.
-func memory(name string) (uint64, error) {
+// memoryField returns a field of /proc/self/status in KiB.
+func memoryField(name string) (uint64, error) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, err
@@ -89,8 +89,8 @@ func memory(name string) (uint64, error) {
 	return 0, fmt.Errorf("no %s in /proc/self/status", name)
 }
 
-// usage returns the CPU time of this process in nanoseconds, and the number of its voluntary context switches.
-func usage() (cpu, waits int64) {
+// cpuTimeAndSwitches returns the CPU time of this process in nanoseconds, and the number of its voluntary context switches.
+func cpuTimeAndSwitches() (cpu, waits int64) {
 	var usage syscall.Rusage
 	// Getrusage cannot fail for RUSAGE_SELF.
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)

@@ -36,9 +36,9 @@ func newController(j *job) (*controller, error) {
 	return c, err
 }
 
-// work takes keys from the queue until the queue shuts down. If the store contains the object of a key, work increments
-// c.reconciled.
-func (c *controller) work() {
+// processQueue takes keys from the queue until the queue shuts down. If the store contains the object of a key,
+// processQueue increments c.reconciled.
+func (c *controller) processQueue() {
 	for {
 		key, shutdown := c.queue.Get()
 		if shutdown {
@@ -52,8 +52,8 @@ func (c *controller) work() {
 	}
 }
 
-// waitFor waits until the number of completed reconciles has reached goal.
-func (c *controller) waitFor(goal int) {
+// waitForReconciles waits until the number of completed reconciles has reached goal.
+func (c *controller) waitForReconciles(goal int) {
 	for c.reconciled.Load() < int64(goal) {
 		time.Sleep(50 * time.Microsecond)
 	}
@@ -72,8 +72,8 @@ func measureFirstReconcile(j *job) (*outcome, error) {
 	if err := runAndSync(c.informer); err != nil {
 		return nil, err
 	}
-	go c.work()
-	c.waitFor(1)
+	go c.processQueue()
+	c.waitForReconciles(1)
 	return finishWithStores(running, 1, c.informer)
 }
 
@@ -86,10 +86,10 @@ func measureRepeatedReconciles(j *job) (*outcome, error) {
 	if err := runAndSync(c.informer); err != nil {
 		return nil, err
 	}
-	go c.work()
+	go c.processQueue()
 	objects := len(c.informer.GetStore().ListKeys())
 	goal := objects
-	c.waitFor(goal)
+	c.waitForReconciles(goal)
 	rounds := (j.Calls + objects - 1) / objects
 	running, err := startMeasurement()
 	if err != nil {
@@ -100,7 +100,7 @@ func measureRepeatedReconciles(j *job) (*outcome, error) {
 		for _, key := range c.informer.GetStore().ListKeys() {
 			c.queue.Add(key)
 		}
-		c.waitFor(goal)
+		c.waitForReconciles(goal)
 	}
 	return finishWithStores(running, rounds*objects, c.informer)
 }

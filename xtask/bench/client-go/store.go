@@ -38,7 +38,7 @@ func measureList(j *job) (*outcome, error) {
 	}
 	sum := &digest{}
 	for index := range pods.Items {
-		if err := sum.add(&pods.Items[index]); err != nil {
+		if err := sum.addObject(&pods.Items[index]); err != nil {
 			return nil, err
 		}
 	}
@@ -84,7 +84,7 @@ func finishWithStores(running *measurement, units int, all ...cache.SharedIndexI
 	sum := &digest{}
 	for _, informer := range all {
 		for _, object := range informer.GetStore().List() {
-			if err := sum.add(object); err != nil {
+			if err := sum.addObject(object); err != nil {
 				return nil, err
 			}
 		}

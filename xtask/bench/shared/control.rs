@@ -42,7 +42,7 @@ impl Control {
 
     /// The time since the mock API server received the first list request after the expiry of the watches; zero
     /// if there was no such request.
-    pub(crate) fn since_relist(&self) -> anyhow::Result<Duration> {
+    pub(crate) fn time_since_relist(&self) -> anyhow::Result<Duration> {
         let nanoseconds = self
             .request("-/since-relist")?
             .parse()

@@ -77,7 +77,8 @@ struct WidgetController {
     again: mpsc::UnboundedSender<()>,
 }
 
-/// Starts a controller of `Widget`s with a paginated initial list and defaults for everything else.
+/// Starts a controller of `Widget`s with a paginated initial list. Each message to `again` makes the controller reconcile
+/// all objects.
 fn start_controller(job: &Job) -> anyhow::Result<WidgetController> {
     let widgets: Api<Widget> = Api::all(job.client()?);
     let (again, mut requests) = mpsc::unbounded_channel();

@@ -18,7 +18,7 @@ pub(crate) struct Digest {
 
 impl Digest {
     /// Adds an object.
-    pub(crate) fn add(&mut self, object: Value) {
+    pub(crate) fn add_object(&mut self, object: Value) {
         self.count += 1;
         self.sum = self.sum.wrapping_add(fnv1a(without_ignored_fields(object).to_string().as_bytes()));
     }

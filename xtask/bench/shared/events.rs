@@ -98,7 +98,7 @@ where
     task.abort();
     let mut digest = Digest::default();
     for pod in &kept {
-        digest.add(serde_json::to_value(pod)?);
+        digest.add_object(serde_json::to_value(pod)?);
     }
     Ok(Outcome::new(job.calls, &measure).digest(digest))
 }

@@ -93,7 +93,7 @@ async fn outcome_with_digest(
 ) -> anyhow::Result<Outcome> {
     let mut digest = Digest::default();
     for (namespace, name) in names {
-        digest.add(serde_json::to_value(&get_pod(client, namespace, name).await?)?);
+        digest.add_object(serde_json::to_value(&get_pod(client, namespace, name).await?)?);
     }
     Ok(Outcome::new(calls, measure).digest(digest))
 }

@@ -60,14 +60,14 @@ impl Job {
         let (_, transport) = self.name_and_transport();
         if transport == Transport::Plain {
             let config = Config::new(format!("http://{}/{}", self.source, self.session).parse()?);
-            let config = if self.is_protobuf() { crate::library::in_protobuf(config) } else { config };
+            let config = if self.is_protobuf() { crate::library::with_protobuf(config) } else { config };
             return Ok(Client::try_from(config)?);
         }
         let mut config = Config::new(format!("https://{}/{}", self.tls_source, self.session).parse()?);
         // The certificate is self-signed. No row measures handshakes.
         config.accept_invalid_certs = true;
         match transport {
-            Transport::TlsHttp1 => config = crate::library::http1_only(config),
+            Transport::TlsHttp1 => config = crate::library::with_http1_only(config),
             Transport::HyperUtil => return crate::library::hyper_util_client(&config),
             Transport::Plain | Transport::Tls => {}
         }

@@ -6,14 +6,14 @@ use super::{Digest, Job, Measure, Outcome};
 use crate::library::{Api, ListParams};
 
 /// Lists all pods once.
-pub(crate) async fn list(job: &Job) -> anyhow::Result<Outcome> {
+pub(crate) async fn list_pods(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
     let running = Measure::start()?;
     let list = pods.list(&ListParams::default()).await?;
     let measure = running.stop()?;
     let mut digest = Digest::default();
     for pod in &list.items {
-        digest.add(serde_json::to_value(pod)?);
+        digest.add_object(serde_json::to_value(pod)?);
     }
     Ok(Outcome::new(list.items.len(), &measure).digest(digest))
 }

@@ -67,7 +67,7 @@ impl Measure {
 
     /// Starts to measure time and wake-ups. `before` is the memory before the work.
     fn start_with_memory(before: Memory) -> anyhow::Result<RunningMeasure> {
-        Ok(RunningMeasure { before, wakeups: wakeups()?, cpu: processor_time(), wall: Instant::now() })
+        Ok(RunningMeasure { before, wakeups: wakeup_count()?, cpu: processor_time(), wall: Instant::now() })
     }
 }
 
@@ -81,14 +81,14 @@ impl RunningMeasure {
     pub(crate) fn stop(self) -> anyhow::Result<Measure> {
         let wall = self.wall.elapsed();
         let cpu = processor_time().saturating_sub(self.cpu);
-        let wakeups = wakeups()?.saturating_sub(self.wakeups);
+        let wakeups = wakeup_count()?.saturating_sub(self.wakeups);
         Ok(Measure { wall, cpu, wakeups, before: self.before, after: Memory::now()? })
     }
 }
 
 /// The number of waits (voluntary context switches) of the threads that exist now in this process. Each wait ends with a
 /// wake-up.
-fn wakeups() -> anyhow::Result<u64> {
+fn wakeup_count() -> anyhow::Result<u64> {
     let mut sum = 0;
     for thread in std::fs::read_dir("/proc/self/task").context("cannot list the threads")? {
         // A thread may have ended after the directory was listed.

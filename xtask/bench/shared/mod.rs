@@ -78,7 +78,7 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
         return Ok(Report::Absent { reason: "kube reads only JSON".to_owned() });
     }
     let outcome = match row {
-        "list" => list::list(job).await?,
+        "list" => list::list_pods(job).await?,
         "store-list" => store::measure_typed_store(job, store::ListStrategy::List).await?,
         "store-watchlist" => store::measure_typed_store(job, store::ListStrategy::WatchList).await?,
         "store-compact" | "store-compact-decoded" | "store-compact-zstd" | "store-compact-reads" => {

@@ -27,6 +27,6 @@ pub(crate) async fn measure_relist(job: &Job) -> anyhow::Result<Outcome> {
     control.expire_watches()?;
     completed.recv().await.ok_or_else(ended)?;
     let mut measure = running.stop()?;
-    measure.wall = control.since_relist()?;
+    measure.wall = control.time_since_relist()?;
     Ok(Outcome::new(filled.store.state().len(), &measure).digest(digest_of_store(&filled.store)?))
 }

@@ -110,7 +110,7 @@ where
 {
     let mut digest = Digest::default();
     for object in store.state() {
-        digest.add(serde_json::to_value(&*object)?);
+        digest.add_object(serde_json::to_value(&*object)?);
     }
     Ok(digest)
 }
@@ -207,7 +207,7 @@ pub(crate) type PartialPod = Object<PartialSpec, PartialStatus>;
 pub(crate) async fn measure_store_of_partial_pods(job: &Job) -> anyhow::Result<Outcome> {
     let resource = ApiResource::erase::<Pod>(&());
     let pods: Api<PartialPod> = Api::all_with(job.client()?, &resource);
-    let config = crate::library::skip_unused_metadata(ListStrategy::List.config())?;
+    let config = crate::library::skip_unused_metadata_if_supported(ListStrategy::List.config())?;
     let running = Measure::start()?;
     let filled = start_filling_new_store(pods, resource, config, |_| {});
     filled.store.wait_until_ready().await?;
@@ -215,7 +215,7 @@ pub(crate) async fn measure_store_of_partial_pods(job: &Job) -> anyhow::Result<O
     let mut digest = Digest::default();
     let objects = filled.store.state();
     for pod in &objects {
-        digest.add(five_fields(&partial_pod_json(pod)?));
+        digest.add_object(five_fields(&partial_pod_json(pod)?));
     }
     Ok(Outcome::new(objects.len(), &measure).digest(digest))
 }
@@ -233,9 +233,9 @@ fn partial_pod_json(pod: &Arc<PartialPod>) -> anyhow::Result<Value> {
 pub(crate) async fn measure_stores_of_three_kinds(job: &Job) -> anyhow::Result<Outcome> {
     let client = job.client()?;
     let running = Measure::start()?;
-    let nodes = start_filling_with_all::<Node>(&client);
-    let maps = start_filling_with_all::<ConfigMap>(&client);
-    let widgets = start_filling_with_all::<Widget>(&client);
+    let nodes = start_filling_store_with_all_objects::<Node>(&client);
+    let maps = start_filling_store_with_all_objects::<ConfigMap>(&client);
+    let widgets = start_filling_store_with_all_objects::<Widget>(&client);
     nodes.store.wait_until_ready().await?;
     maps.store.wait_until_ready().await?;
     widgets.store.wait_until_ready().await?;
@@ -247,7 +247,7 @@ pub(crate) async fn measure_stores_of_three_kinds(job: &Job) -> anyhow::Result<O
 }
 
 /// Starts a task that fills a store with all objects of a kind.
-fn start_filling_with_all<K>(client: &Client) -> StoreAndTask<Store<K>>
+fn start_filling_store_with_all_objects<K>(client: &Client) -> StoreAndTask<Store<K>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {

@@ -35,14 +35,16 @@ pub(crate) async fn measure_calls_with_watches(job: &Job) -> anyhow::Result<Outc
     let (open, calls) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut tasks = JoinSet::new();
     for _ in 0..WATCHES {
-        tasks.spawn(watch(client.clone(), open.clone()));
+        tasks.spawn(keep_watch_open(client.clone(), open.clone()));
     }
     let opening = async {
         while open.load(Ordering::Relaxed) < WATCHES {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    run_until(&mut tasks, timeout(OPEN_TIMEOUT, opening)).await?.context("not all watches were opened")?;
+    run_tasks_until(&mut tasks, timeout(OPEN_TIMEOUT, opening))
+        .await?
+        .context("not all watches were opened")?;
 
     let pause = Duration::from_secs(1) * u32::try_from(CALLERS)? / u32::try_from(RATE)?;
     let start = Instant::now();
@@ -52,15 +54,15 @@ pub(crate) async fn measure_calls_with_watches(job: &Job) -> anyhow::Result<Outc
     }
     let whole = Duration::from_secs(1) * u32::try_from(job.calls)? / u32::try_from(RATE)?;
     let part = whole / PARTS;
-    run_until(&mut tasks, sleep(part)).await?;
+    run_tasks_until(&mut tasks, sleep(part)).await?;
     let (before, running) = (calls.load(Ordering::Relaxed), Measure::start()?);
-    run_until(&mut tasks, sleep(part * (PARTS - 1))).await?;
+    run_tasks_until(&mut tasks, sleep(part * (PARTS - 1))).await?;
     let measure = running.stop()?;
     Ok(Outcome::new(calls.load(Ordering::Relaxed) - before, &measure))
 }
 
 /// Waits for the future `until`. It is an error if a task ends before this future.
-async fn run_until<T>(
+async fn run_tasks_until<T>(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     until: impl Future<Output = T>,
 ) -> anyhow::Result<T> {
@@ -74,7 +76,7 @@ async fn run_until<T>(
 }
 
 /// Opens a watch, counts it as open at its first event, and reads it until it ends.
-async fn watch(client: Client, open: Arc<AtomicUsize>) -> anyhow::Result<()> {
+async fn keep_watch_open(client: Client, open: Arc<AtomicUsize>) -> anyhow::Result<()> {
     let pods: Api<Pod> = Api::all(client);
     let mut events = pods.watch(&WatchParams::default(), "0").await.context("a watch")?.boxed();
     let mut is_open = false;

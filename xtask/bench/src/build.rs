@@ -10,7 +10,7 @@ use anyhow::Context;
 use super::contender::Contender;
 use super::process;
 use xtask_process::progress::Progress;
-use xtask_process::{Launch, Scratch};
+use xtask_process::{LaunchOptions, Scratch};
 
 /// The time limit for one build. A build that takes longer is assumed to hang.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -128,7 +128,7 @@ pub(super) async fn run_cargo(
 /// Builds the two programs of client-go's contender, and returns the path of the program without controller-runtime. If
 /// there is no working Go toolchain, the inner `Err` is the reason that [`BuiltPrograms::contenders`] contains.
 async fn build_client_go(folders: &Folders, scratch: &Scratch) -> anyhow::Result<Result<PathBuf, String>> {
-    let go = |launch: Launch| {
+    let go = |launch: LaunchOptions| {
         launch
             .folder(folders.source_folder("client-go"))
             .env("CGO_ENABLED", "0")

@@ -21,7 +21,7 @@ pub(super) struct Outcome {
 }
 
 /// The results of this project's builds, and the results of kube's builds.
-pub(super) type Builds<B> = (Vec<B>, Vec<B>);
+pub(super) type BuildResults<B> = (Vec<B>, Vec<B>);
 
 /// Runs `build` for this project and for kube alternately, `rounds` times each. `name` is the name of the build in the
 /// progress output.
@@ -36,7 +36,7 @@ pub(super) async fn build_alternately<B>(
     rounds: usize,
     progress: &Progress,
     build: impl AsyncFn(Contender) -> anyhow::Result<B>,
-) -> anyhow::Result<Builds<B>> {
+) -> anyhow::Result<BuildResults<B>> {
     let (mut ours, mut kube) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         for (contender, builds) in [(Contender::Ours, &mut ours), (Contender::Kube, &mut kube)] {

@@ -43,8 +43,13 @@ pub(super) async fn run(
     let wall = |build: &BuildCost| build.wall;
     let (ours, kube) = (median(&ours, wall)?, median(&kube, wall)?);
     let comparison = Comparison::new(ours.wall, kube.wall, MAX_RATIO);
-    let mut text =
-        table::with_header(&["row", "", "wall", "packages", &format!("target: <= {MAX_RATIO} x kube's")]);
+    let mut text = table::table_with_header(&[
+        "row",
+        "",
+        "wall",
+        "packages",
+        &format!("target: <= {MAX_RATIO} x kube's"),
+    ]);
     for (name, contender, build, word) in
         [("build", Contender::Ours, ours, comparison.cell()), ("", Contender::Kube, kube, String::new())]
     {

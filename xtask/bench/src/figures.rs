@@ -101,7 +101,7 @@ impl Figures {
     }
 
     /// Retained bytes per unit: the growth of anonymous memory, divided by the number of units.
-    pub(super) fn kept_per_unit(&self) -> f64 {
+    pub(super) fn kept_bytes_per_unit(&self) -> f64 {
         self.kept_bytes / self.units
     }
 
@@ -111,7 +111,7 @@ impl Figures {
     }
 
     /// The peak growth of resident memory, divided by the growth that remains after the work.
-    pub(super) fn peak_over_final(&self) -> f64 {
+    pub(super) fn peak_to_final_ratio(&self) -> f64 {
         (self.peak_bytes - self.before_bytes) / (self.after_bytes - self.before_bytes)
     }
 }
@@ -154,7 +154,7 @@ mod tests {
         assert!((figures.rate() - 200.0).abs() < 1e-9);
         assert!((figures.seconds_per_unit() - 0.005).abs() < 1e-9);
         assert!((figures.wakeups_per_second() - 80.0).abs() < 1e-9);
-        assert!((figures.kept_per_unit() - 19.0 * 1024.0).abs() < 1e-9);
-        assert!((figures.peak_over_final() - 1.1).abs() < 1e-9);
+        assert!((figures.kept_bytes_per_unit() - 19.0 * 1024.0).abs() < 1e-9);
+        assert!((figures.peak_to_final_ratio() - 1.1).abs() < 1e-9);
     }
 }

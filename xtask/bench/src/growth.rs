@@ -100,7 +100,7 @@ pub(super) async fn run(
 /// The table of all figures, by row, contender and size.
 fn figures_table(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
     let mut text =
-        table::with_header(&["row", "", "pods", "a second", "wall", "CPU", "peak", "resident", "each"]);
+        table::table_with_header(&["row", "", "pods", "a second", "wall", "CPU", "peak", "resident", "each"]);
     for row in rows {
         for contender in Contender::ALL {
             for (size, table) in tables {
@@ -126,14 +126,14 @@ fn figures_table(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
 
 /// A required result with its verdict.
 #[derive(Debug)]
-struct Check {
+struct CheckedTarget {
     row: &'static str,
     text: String,
     verdict: Verdict,
 }
 
 /// Checks this project's rates, its memory per object, and the memory of the process with the compact store.
-fn check_targets(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Check> {
+fn check_targets(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<CheckedTarget> {
     let Some(((large, last), smaller)) = tables.split_last() else { return Vec::new() };
     let mut checks = Vec::new();
     for row in rows {
@@ -143,7 +143,7 @@ fn check_targets(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Check>
                 Ok(value) => Verdict::Missed(value),
                 Err(reason) => Verdict::NoFigure(reason),
             };
-            checks.push(Check { row: row.name, text, verdict });
+            checks.push(CheckedTarget { row: row.name, text, verdict });
         };
         let of =
             |table: &Table, metric: fn(&Figures) -> f64| table.figures(row.name, Contender::Ours).map(metric);
@@ -152,7 +152,7 @@ fn check_targets(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Check>
             let rate = format!("rate with {large} pods >= {MIN_RATE_RATIO} x that with {small}");
             check(rate, ratio(table, Figures::rate), |value| value >= MIN_RATE_RATIO);
             let kept = format!("bytes retained per object with {large} pods <= 1 x those with {small}");
-            check(kept, ratio(table, Figures::kept_per_unit), |value| value <= 1.0);
+            check(kept, ratio(table, Figures::kept_bytes_per_unit), |value| value <= 1.0);
         }
         if row.name == "store-compact" && *large == COMPACT_LIMIT_PODS {
             let mib = of(last, |figures| figures.after_bytes / MIB);
@@ -181,7 +181,7 @@ mod tests {
             connections: 0.0,
             wakeups: 0.0,
         };
-        table.set(row, Contender::Ours, Cell::Measured(figures));
+        table.set_cell(row, Contender::Ours, Cell::Measured(figures));
         table
     }
 
@@ -206,7 +206,7 @@ mod tests {
     fn a_verdict_states_why_its_figure_is_missing() {
         let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "store-list").collect();
         let mut missing = Table::default();
-        missing.set("store-list", Contender::Ours, Cell::Wrong("it failed".to_owned()));
+        missing.set_cell("store-list", Contender::Ours, Cell::Wrong("it failed".to_owned()));
         let checks = check_targets(&rows, &[(10, table_with(1.0, 1.0, "store-list")), (20, missing)]);
         assert!(
             checks.iter().all(|check| check.verdict == Verdict::NoFigure("it failed".to_owned())),

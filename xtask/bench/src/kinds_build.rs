@@ -1,6 +1,6 @@
-//! The rows `build-kinds` and `build-kinds-touch`: debug builds of two crates, each with 50 derived kinds. One crate uses
-//! kube-derive, the other kube's derive macro. `build-kinds` measures a cold build, and `build-kinds-touch` a build after
-//! a change of the crate's root file.
+//! The rows `build-kinds` and `build-kinds-touch`: debug builds of two crates, each with 50 derived kinds. One crate
+//! uses kube-derive, the other kube's derive macro. `build-kinds` measures a cold build, and `build-kinds-touch` a
+//! build after a change of the crate's root file.
 //!
 //! Both crates are generated from the same text, except for the imports. Cargo builds the two crates incrementally, but
 //! not their dependencies.
@@ -22,10 +22,10 @@ use xtask_process::progress::Progress;
 
 /// The number of derived kinds.
 const KINDS: usize = 50;
-/// The number of changes of the root file in each round. A build follows each change, and the round's cost is the median
-/// of these builds. A build after a change takes only seconds, so a short load from other programs on the machine can
-/// distort the time of the build; the median reduces this effect.
-const TOUCHES: usize = 5;
+/// The number of changes of the root file in each round. A build follows each change, and the round's cost is the
+/// median of these builds. A build after a change takes only seconds, so a short load from other programs on the
+/// machine can distort the time of the build; the median reduces this effect.
+const CHANGES_PER_ROUND: usize = 5;
 /// The largest allowed ratio of this project's build time to kube's.
 const MAX_RATIO: f64 = 0.8;
 
@@ -45,7 +45,8 @@ struct RoundCosts {
     touched: BuildCost,
 }
 
-/// Builds this project's crate and kube's crate alternately, `rounds` times each, and compares the medians.
+/// Measures this project's crate and kube's crate alternately, `rounds` times each, and compares the medians. One
+/// measurement is a cold build, and the builds after [`CHANGES_PER_ROUND`] changes.
 ///
 /// # Errors
 /// If a crate cannot be generated or does not build.
@@ -70,7 +71,7 @@ pub(super) async fn run(
     let rows =
         [("build-kinds", pick(|costs| costs.cold)?), ("build-kinds-touch", pick(|costs| costs.touched)?)];
     let mut text =
-        table::with_header(&["row", "", "wall", "cpu", &format!("target: <= {MAX_RATIO} x kube's")]);
+        table::table_with_header(&["row", "", "wall", "cpu", &format!("target: <= {MAX_RATIO} x kube's")]);
     let (mut met, mut json) = (0, json!({}));
     for (name, (ours, kube)) in rows {
         let comparison = Comparison::new(ours.wall, kube.wall, MAX_RATIO);
@@ -90,7 +91,8 @@ pub(super) async fn run(
     Ok(Outcome { text: text.to_string(), json, met })
 }
 
-/// Builds a contender's crate in an empty folder, and once more after each of [`TOUCHES`] changes of the root file.
+/// Builds a contender's crate in an empty folder, and once more after each of [`CHANGES_PER_ROUND`] changes of the root
+/// file.
 async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> anyhow::Result<RoundCosts> {
     let package = folders.build_folder("kinds").join(contender.to_string());
     let target = package.join("target");
@@ -98,15 +100,15 @@ async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> an
     // The packages are downloaded before the measurement starts.
     run_cargo(scratch, &package, &target, &["fetch", "--quiet"]).await?;
     let timed = async || {
-        let (started, cpu) = (Instant::now(), cpu_of_children()?);
+        let (started, cpu) = (Instant::now(), cpu_time_of_children()?);
         run_cargo(scratch, &package, &target, &["build", "--offline", "--quiet"]).await?;
-        anyhow::Ok(BuildCost { wall: started.elapsed(), cpu: cpu_of_children()?.saturating_sub(cpu) })
+        anyhow::Ok(BuildCost { wall: started.elapsed(), cpu: cpu_time_of_children()?.saturating_sub(cpu) })
     };
     let cold = timed().await?;
     let root = package.join("src/lib.rs");
     let mut text = fs::read_to_string(&root).with_context(|| format!("cannot read {}", root.display()))?;
     let mut touched = Vec::new();
-    for n in 0..TOUCHES {
+    for n in 0..CHANGES_PER_ROUND {
         let _ = write!(text, "\n/// A change.\npub fn changed{n}() {{}}\n");
         fs::write(&root, &text).with_context(|| format!("cannot change {}", root.display()))?;
         touched.push(timed().await?);
@@ -117,14 +119,14 @@ async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> an
 }
 
 /// The processor time of the ended child processes of this process.
-fn cpu_of_children() -> anyhow::Result<Duration> {
+fn cpu_time_of_children() -> anyhow::Result<Duration> {
     let text = fs::read_to_string("/proc/self/stat").context("cannot read /proc/self/stat")?;
-    cpu_in_stat(&text).context("/proc/self/stat has no times of child processes")
+    cpu_time_in_stat(&text).context("/proc/self/stat has no times of child processes")
 }
 
 /// The sum of the times `cutime` and `cstime` in the text of a `/proc/PID/stat` file; `None` if the text does not have
 /// them. The name of the process is in parentheses, and may contain spaces and parentheses.
-fn cpu_in_stat(text: &str) -> Option<Duration> {
+fn cpu_time_in_stat(text: &str) -> Option<Duration> {
     /// The unit of the two times: a hundredth of a second, because `USER_HZ` is 100.
     const TICK: Duration = Duration::from_millis(10);
     let (_, fields) = text.rsplit_once(')')?;
@@ -238,7 +240,7 @@ mod tests {
     #[test]
     fn reads_the_times_of_child_processes() {
         let text = "7 (a (b) c) S 1 7 7 0 -1 4194304 1 2 3 4 10 20 150 25 20 0 1 0";
-        assert_eq!(cpu_in_stat(text), Some(Duration::from_millis(1750)));
-        assert_eq!(cpu_in_stat("7 (a) S 1"), None);
+        assert_eq!(cpu_time_in_stat(text), Some(Duration::from_millis(1750)));
+        assert_eq!(cpu_time_in_stat("7 (a) S 1"), None);
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use super::figures::Digest;
-use xtask_process::{Launch, Scratch, Streams, Supervised, log};
+use xtask_process::{LaunchOptions, Scratch, Streams, SupervisedProgram, log};
 
 /// The time limit for the start and for each request. The mock API server can generate the largest allowed number of
 /// pods in this time.
@@ -19,7 +19,7 @@ const SEED: u64 = 20_260_501;
 /// A running mock API server process; terminated on drop.
 #[derive(Debug)]
 pub(super) struct MockServer {
-    _process: Supervised,
+    _process: SupervisedProgram,
     agent: ureq::Agent,
     /// The address of the listener for plain HTTP, such as `127.0.0.1:1234`.
     address: String,
@@ -43,8 +43,10 @@ impl MockServer {
         let _ = fs::remove_file(&stdout);
         let streams = Streams::Files { stdout: stdout.clone(), stderr: stderr.clone() };
         let plan = json!({"pods": pods, "seed": SEED}).to_string();
-        let process =
-            Supervised::spawn(&Launch::new(binary, streams).args([plan]).scratch(scratch.path()), |_| {})?;
+        let process = SupervisedProgram::spawn(
+            &LaunchOptions::new(binary, streams).args([plan]).scratch(scratch.path()),
+            |_| {},
+        )?;
         let deadline = Instant::now() + TIMEOUT;
         let (address, tls_address) = loop {
             match fs::read_to_string(&stdout) {
@@ -53,7 +55,7 @@ impl MockServer {
                     let (http, https) = addresses.context("the mock API server printed no two addresses")?;
                     break (http.to_owned(), https.to_owned());
                 }
-                _ if process.ended().is_some() => {
+                _ if process.exit_if_ended().is_some() => {
                     bail!("the mock API server exited during startup: {}", log::tail(&stderr, 5))
                 }
                 _ if Instant::now() > deadline => bail!("the mock API server is not ready after {TIMEOUT:?}"),
@@ -76,7 +78,7 @@ impl MockServer {
     }
 
     /// The number of pods that the mock API server serves.
-    pub(super) fn pods(&self) -> usize {
+    pub(super) fn pod_count(&self) -> usize {
         self.pods
     }
 
@@ -85,9 +87,9 @@ impl MockServer {
     ///
     /// # Errors
     /// If the request fails.
-    pub(super) fn prepare(&self, protobuf: bool) -> anyhow::Result<()> {
+    pub(super) fn prepare_data(&self, protobuf: bool) -> anyhow::Result<()> {
         let path = if protobuf { "-/prepare?format=protobuf" } else { "-/prepare" };
-        self.request("prepare", path).map(drop)
+        self.send_control_request("prepare", path).map(drop)
     }
 
     /// The digest of the set of objects that has the name `set`, such as `pods` or `relisted`.
@@ -95,7 +97,7 @@ impl MockServer {
     /// # Errors
     /// If the request fails or no set has this name.
     pub(super) fn digest(&self, set: &str) -> anyhow::Result<Digest> {
-        let text = self.request("digest", &format!("-/digest?of={set}"))?;
+        let text = self.send_control_request("digest", &format!("-/digest?of={set}"))?;
         serde_json::from_str(&text).context("cannot decode the digest from the mock API server")
     }
 
@@ -103,8 +105,8 @@ impl MockServer {
     ///
     /// # Errors
     /// If the request fails.
-    pub(super) fn connections(&self, session: &str) -> anyhow::Result<u64> {
-        let text = self.request(session, "-/connections")?;
+    pub(super) fn connection_count(&self, session: &str) -> anyhow::Result<u64> {
+        let text = self.send_control_request(session, "-/connections")?;
         text.parse().context("the mock API server's response is not a number")
     }
 
@@ -113,11 +115,11 @@ impl MockServer {
     /// # Errors
     /// If the request fails.
     pub(super) fn end_session(&self, session: &str) -> anyhow::Result<()> {
-        self.request(session, "-/end").map(drop)
+        self.send_control_request(session, "-/end").map(drop)
     }
 
     /// Sends a control request for a session, and returns the response's body.
-    fn request(&self, session: &str, path: &str) -> anyhow::Result<String> {
+    fn send_control_request(&self, session: &str, path: &str) -> anyhow::Result<String> {
         let url = format!("http://{}/{session}/{path}", self.address);
         let body = self.agent.get(&url).call().and_then(|mut response| response.body_mut().read_to_string());
         body.with_context(|| format!("cannot request {path} from the mock API server"))

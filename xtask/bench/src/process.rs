@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use xtask_process::{Launch, Scratch, Streams, Supervised, log};
+use xtask_process::{LaunchOptions, Scratch, Streams, SupervisedProgram, log};
 
 /// Runs `program` with the arguments, folder and environment that `configure` sets, and returns its output.
 ///
@@ -20,7 +20,7 @@ pub(super) async fn run_to_completion(
     scratch: &Scratch,
     program: &Path,
     limit: Duration,
-    configure: impl FnOnce(Launch) -> Launch,
+    configure: impl FnOnce(LaunchOptions) -> LaunchOptions,
 ) -> anyhow::Result<Output> {
     let (stdout, stderr) = (scratch.path().join("stdout"), scratch.path().join("stderr"));
     for file in [&stdout, &stderr] {
@@ -29,8 +29,8 @@ pub(super) async fn run_to_completion(
     }
     let streams = Streams::Files { stdout: stdout.clone(), stderr: stderr.clone() };
     let launch =
-        configure(Launch::new(program, streams).scratch(scratch.path()).grace(Duration::from_secs(2)));
-    let process = Supervised::spawn(&launch, |_| {})?;
+        configure(LaunchOptions::new(program, streams).scratch(scratch.path()).grace(Duration::from_secs(2)));
+    let process = SupervisedProgram::spawn(&launch, |_| {})?;
     let name = launch.name();
     let Ok(ended) = tokio::time::timeout(limit, process.wait()).await else {
         bail!("{name} takes longer than {limit:?}: {}", log::tail(&stderr, 5));

@@ -30,7 +30,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Stores the result of a contender for a row.
-    pub(super) fn set(&mut self, row: &'static str, contender: Contender, cell: Cell) {
+    pub(super) fn set_cell(&mut self, row: &'static str, contender: Contender, cell: Cell) {
         self.cells.insert((row, contender), cell);
     }
 

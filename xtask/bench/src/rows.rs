@@ -73,7 +73,7 @@ impl Amount {
 }
 
 /// The fields that most rows have in common.
-const COMMON: Row = Row {
+const COMMON_ROW: Row = Row {
     name: "",
     title: "",
     unit: "objects",
@@ -85,37 +85,37 @@ const COMMON: Row = Row {
 };
 
 /// The fields that most rows with [`Amount::Calls`] have in common.
-const CALLS: Row = Row { unit: "gets", digest: None, each: EachColumn::Time, ..COMMON };
+const CALL_ROW: Row = Row { unit: "gets", digest: None, each: EachColumn::Time, ..COMMON_ROW };
 
-/// The fields that most rows in Protobuf have in common. The rows of gets in Protobuf use [`CALLS`] instead.
-const PROTOBUF: Row = Row { each: EachColumn::Time, needs_preparation: true, ..COMMON };
+/// The fields that most rows in Protobuf have in common. The rows of gets in Protobuf use [`CALL_ROW`] instead.
+const PROTOBUF_ROW: Row = Row { each: EachColumn::Time, needs_preparation: true, ..COMMON_ROW };
 
 /// All rows except `build`, `build-kinds`, `growth` and `sim`, in the order of the printed table.
 pub(super) static ROWS: &[Row] = &[
-    Row { name: "list", title: "list of all pods in one response", each: EachColumn::Time, ..COMMON },
-    Row { name: "store-list", title: "typed store of pods, filled by a list", ..COMMON },
-    Row { name: "store-watchlist", title: "typed store of pods, filled by a WatchList", ..COMMON },
-    Row { name: "store-compact", title: "compact store of pods, filled by a list", ..COMMON },
-    Row { name: "store-compact-decoded", title: "the same, with a full decode as the check", ..COMMON },
-    Row { name: "store-compact-zstd", title: "the same, compressed with zstd", ..COMMON },
+    Row { name: "list", title: "list of all pods in one response", each: EachColumn::Time, ..COMMON_ROW },
+    Row { name: "store-list", title: "typed store of pods, filled by a list", ..COMMON_ROW },
+    Row { name: "store-watchlist", title: "typed store of pods, filled by a WatchList", ..COMMON_ROW },
+    Row { name: "store-compact", title: "compact store of pods, filled by a list", ..COMMON_ROW },
+    Row { name: "store-compact-decoded", title: "the same, with a full decode as the check", ..COMMON_ROW },
+    Row { name: "store-compact-zstd", title: "the same, compressed with zstd", ..COMMON_ROW },
     Row {
         name: "store-compact-reads",
         title: "reads of each pod of a compact store",
         unit: "reads",
         each: EachColumn::Time,
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "store-incomplete",
         title: "store of a struct with five fields of pods",
         digest: Some("five-fields"),
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "store-kinds",
         title: "three stores at once: nodes, config maps, a derived kind of 30 fields",
         digest: Some("kinds"),
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "events",
@@ -124,7 +124,7 @@ pub(super) static ROWS: &[Row] = &[
         digest: Some("after-events"),
         needs_preparation: true,
         each: EachColumn::Time,
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "filter-generation",
@@ -133,7 +133,7 @@ pub(super) static ROWS: &[Row] = &[
         digest: Some("new-generation"),
         needs_preparation: true,
         each: EachColumn::Time,
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "filter-labels",
@@ -142,7 +142,7 @@ pub(super) static ROWS: &[Row] = &[
         digest: Some("selected"),
         needs_preparation: true,
         each: EachColumn::Time,
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "relist",
@@ -150,91 +150,91 @@ pub(super) static ROWS: &[Row] = &[
         digest: Some("relisted"),
         needs_preparation: true,
         each: EachColumn::Time,
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "get",
         title: "sequential gets of a pod over TCP",
         amount: Amount::Calls { tenths: 5, max: 10_000 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "get-32",
         title: "gets of a pod over TCP, 32 concurrent",
         amount: Amount::Calls { tenths: 10, max: 20_000 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "get-tls",
         title: "sequential gets of a pod over TLS (HTTP/2; kube: HTTP/1.1)",
         amount: Amount::Calls { tenths: 5, max: 10_000 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "get-32-tls",
         title: "gets of a pod over TLS, 32 concurrent (HTTP/2; kube: HTTP/1.1)",
         amount: Amount::Calls { tenths: 10, max: 20_000 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "get-tls-http1",
         title: "sequential gets of a pod over TLS and HTTP/1.1",
         amount: Amount::Calls { tenths: 5, max: 10_000 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "get-32-tls-http1",
         title: "gets of a pod over TLS and HTTP/1.1, 32 concurrent",
         amount: Amount::Calls { tenths: 10, max: 20_000 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "get-tls-hyper-util",
         title: "the same sequentially, with hyper-util's client under this project's stack",
         amount: Amount::Calls { tenths: 5, max: 10_000 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "get-32-tls-hyper-util",
         title: "the same, 32 concurrent, with hyper-util's client under this project's stack",
         amount: Amount::Calls { tenths: 10, max: 20_000 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "store-list-tls",
         title: "typed store of pods, filled by a list over TLS (HTTP/2; kube: HTTP/1.1)",
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "store-list-tls-http1",
         title: "typed store of pods, filled by a list over TLS and HTTP/1.1",
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "watches",
         title: "1,000 watches and 1,000 gets a second on one client over TLS, after a sixth of the time",
         amount: Amount::Calls { tenths: 30, max: 60_000 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "exec-stdout",
         title: "standard output of a process in a pod",
         unit: "MiB",
         amount: Amount::Calls { tenths: 1, max: 1024 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "exec-stdin",
         title: "standard input of a process in a pod",
         unit: "MiB",
         amount: Amount::Calls { tenths: 1, max: 1024 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "get-in-process",
         title: "get of a config map from an in-process service",
         amount: Amount::Calls { tenths: 50, max: 100_000 },
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "first-reconcile",
@@ -242,7 +242,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "starts",
         digest: Some("widgets"),
         each: EachColumn::Time,
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "reconcile",
@@ -250,74 +250,74 @@ pub(super) static ROWS: &[Row] = &[
         unit: "reconciles",
         amount: Amount::Calls { tenths: 50, max: 200_000 },
         digest: Some("widgets"),
-        ..CALLS
+        ..CALL_ROW
     },
-    Row { name: "list-protobuf", title: "list of all pods in one response, in Protobuf", ..PROTOBUF },
+    Row { name: "list-protobuf", title: "list of all pods in one response, in Protobuf", ..PROTOBUF_ROW },
     Row {
         name: "store-list-protobuf",
         title: "typed store of pods, filled by a list in Protobuf",
         each: EachColumn::Memory,
-        ..PROTOBUF
+        ..PROTOBUF_ROW
     },
     Row {
         name: "store-watchlist-protobuf",
         title: "typed store of pods, filled by a WatchList in Protobuf",
         each: EachColumn::Memory,
-        ..PROTOBUF
+        ..PROTOBUF_ROW
     },
     Row {
         name: "store-kinds-protobuf",
         title: "three stores at once: nodes and config maps in Protobuf, a derived kind in JSON",
         digest: Some("kinds"),
         each: EachColumn::Memory,
-        ..PROTOBUF
+        ..PROTOBUF_ROW
     },
     Row {
         name: "events-protobuf",
         title: "watch events in Protobuf into a full store",
         unit: "events",
         digest: Some("after-events"),
-        ..PROTOBUF
+        ..PROTOBUF_ROW
     },
     Row {
         name: "filter-generation-protobuf",
         title: "watch events in Protobuf through a generation predicate that drops 99 %",
         unit: "events",
         digest: Some("new-generation"),
-        ..PROTOBUF
+        ..PROTOBUF_ROW
     },
     Row {
         name: "filter-labels-protobuf",
         title: "watch events in Protobuf through a client-side label selector that drops 99 %",
         unit: "events",
         digest: Some("selected"),
-        ..PROTOBUF
+        ..PROTOBUF_ROW
     },
     Row {
         name: "relist-protobuf",
         title: "relist in Protobuf of a full store, with a tenth of the objects changed",
         digest: Some("relisted"),
-        ..PROTOBUF
+        ..PROTOBUF_ROW
     },
     Row {
         name: "get-protobuf",
         title: "sequential gets of a pod over TCP, in Protobuf",
         amount: Amount::Calls { tenths: 5, max: 10_000 },
         needs_preparation: true,
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "get-32-protobuf",
         title: "gets of a pod over TCP, 32 concurrent, in Protobuf",
         amount: Amount::Calls { tenths: 10, max: 20_000 },
         needs_preparation: true,
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "shared-controllers",
         title: "four controllers on one shared informer of pods, until each has reconciled all (Go: controller-runtime)",
         needs_controller_runtime: true,
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "subscribers",
@@ -326,7 +326,7 @@ pub(super) static ROWS: &[Row] = &[
         digest: Some("after-events"),
         needs_preparation: true,
         each: EachColumn::Time,
-        ..COMMON
+        ..COMMON_ROW
     },
     Row {
         name: "priority-queue",
@@ -334,7 +334,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "keys",
         amount: Amount::Calls { tenths: 50, max: 100_000 },
         needs_controller_runtime: true,
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "index-lookups",
@@ -342,7 +342,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "look-ups",
         amount: Amount::Calls { tenths: 50, max: 100_000 },
         digest: Some("pods"),
-        ..CALLS
+        ..CALL_ROW
     },
     Row {
         name: "idle-manager",
@@ -351,7 +351,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 10, max: 10_000 },
         each: EachColumn::WakeUps,
         needs_controller_runtime: true,
-        ..CALLS
+        ..CALL_ROW
     },
 ];
 

@@ -45,11 +45,11 @@ impl Outcomes {
     pub(super) fn store_in(self, table: &mut Table, row: &'static Row) {
         for (contender, outcomes) in self.done {
             if let Some(figures) = Figures::medians_of(&outcomes) {
-                table.set(row.name, contender, Cell::Measured(figures));
+                table.set_cell(row.name, contender, Cell::Measured(figures));
             }
         }
         for (contender, cell) in self.failed {
-            table.set(row.name, contender, cell);
+            table.set_cell(row.name, contender, cell);
         }
     }
 }
@@ -98,7 +98,7 @@ impl<'a> Runner<'a> {
         round: usize,
     ) -> anyhow::Result<()> {
         if row.needs_preparation {
-            self.server.prepare(row.is_protobuf())?;
+            self.server.prepare_data(row.is_protobuf())?;
         }
         for turn in 0..contenders.len() {
             let (contender, program) = &contenders[(round + turn) % contenders.len()];
@@ -106,7 +106,7 @@ impl<'a> Runner<'a> {
                 continue;
             }
             let mib = self.mib_to_touch.get(&(row.name, *contender)).copied();
-            touch::touch_pages(mib.unwrap_or_else(|| touch::mib_for_first_run(self.server.pods())));
+            touch::touch_pages(mib.unwrap_or_else(|| touch::mib_for_first_run(self.server.pod_count())));
             let program = program.as_ref().map(|program| program_for(row, *contender, program));
             match self.run_once(row, program).await? {
                 Ok(outcome) => {
@@ -138,13 +138,13 @@ impl<'a> Runner<'a> {
             "source": self.server.address(),
             "tls_source": self.server.tls_address(),
             "session": session,
-            "calls": row.amount.for_pods(self.server.pods()),
+            "calls": row.amount.for_pods(self.server.pod_count()),
         });
         let output = process::run_to_completion(self.scratch, &program, RUN_TIMEOUT, |launch| {
             launch.args([job.to_string()])
         })
         .await;
-        let connections = self.server.connections(&session)?;
+        let connections = self.server.connection_count(&session)?;
         self.server.end_session(&session)?;
         let report = output.and_then(|output| {
             serde_json::from_str(&output.stdout).context("cannot decode the contender's output")

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use xtask_control_plane::{Cluster, Options};
 use xtask_process::progress::Progress;
-use xtask_process::{Launch, Scratch, Streams, Supervised, log};
+use xtask_process::{LaunchOptions, Scratch, Streams, SupervisedProgram, log};
 
 use super::build::{Folders, run_cargo};
 use super::process;
@@ -18,7 +18,7 @@ use super::table;
 use super::targets::Verdict;
 
 /// The number of measured starts of a server.
-const STARTS: u32 = 50;
+const START_COUNT: u32 = 50;
 /// The largest allowed time of a start in milliseconds.
 const MAX_START_MS: f64 = 5.0;
 /// The largest allowed memory of 100,000 pods in GiB.
@@ -93,11 +93,12 @@ pub(super) async fn run(
     progress: &Progress,
     size: Size,
 ) -> anyhow::Result<Outcome> {
-    let programs = build(folders, scratch, progress).await?;
+    let programs = build_programs(folders, scratch, progress).await?;
     progress.step("starts of kube-sim");
-    let start: StartFigures = measure(scratch, &programs.bench, &["start", &STARTS.to_string()]).await?;
+    let start: StartFigures =
+        run_bench_sim(scratch, &programs.bench, &["start", &START_COUNT.to_string()]).await?;
     progress.step(&format!("{} pods in kube-sim", size.pods));
-    let pods: PodFigures = measure(scratch, &programs.bench, &["pods", &size.pods.to_string()]).await?;
+    let pods: PodFigures = run_bench_sim(scratch, &programs.bench, &["pods", &size.pods.to_string()]).await?;
     progress.step("starting kube-apiserver and kube-sim");
     let cluster = Cluster::start(Options::default().without_controllers()).await?;
     let (_server, kubeconfig) = start_server(scratch, &programs.server).await?;
@@ -107,17 +108,21 @@ pub(super) async fn run(
         for (file, rates) in [(kubeconfig.as_path(), &mut simulated), (cluster.kubeconfig(), &mut real)] {
             let (file, seconds) = (file.to_string_lossy(), size.seconds.to_string());
             let one: RequestFigures =
-                measure(scratch, &programs.bench, &["requests", &file, &seconds]).await?;
+                run_bench_sim(scratch, &programs.bench, &["requests", &file, &seconds]).await?;
             rates.push(one);
         }
     }
     let version = cluster.version().to_owned();
     cluster.stop().await;
-    let rates = (median(&simulated)?, median(&real)?);
+    let rates = (median_rate(&simulated)?, median_rate(&real)?);
     Ok(compare_with_targets(size, &start, &pods, rates, &version))
 }
 
-async fn build(folders: &Folders, scratch: &Scratch, progress: &Progress) -> anyhow::Result<Programs> {
+async fn build_programs(
+    folders: &Folders,
+    scratch: &Scratch,
+    progress: &Progress,
+) -> anyhow::Result<Programs> {
     progress.step("building kube-sim and its bench in release mode");
     let build =
         ["build", "--release", "--quiet", "-p", "kube-sim", "-p", "bench-sim", "--features", "kube-sim/cli"];
@@ -127,7 +132,11 @@ async fn build(folders: &Folders, scratch: &Scratch, progress: &Progress) -> any
 }
 
 /// Runs `bench-sim`, and decodes its output.
-async fn measure<T: DeserializeOwned>(scratch: &Scratch, bench: &Path, args: &[&str]) -> anyhow::Result<T> {
+async fn run_bench_sim<T: DeserializeOwned>(
+    scratch: &Scratch,
+    bench: &Path,
+    args: &[&str],
+) -> anyhow::Result<T> {
     let output =
         process::run_to_completion(scratch, bench, PROGRAM_TIMEOUT, |launch| launch.args(args)).await?;
     serde_json::from_str(&output.stdout)
@@ -136,18 +145,18 @@ async fn measure<T: DeserializeOwned>(scratch: &Scratch, bench: &Path, args: &[&
 
 /// Starts kube-sim without the controllers of workloads, because kube-apiserver also runs without controllers. Returns
 /// the process and the path of its kubeconfig.
-async fn start_server(scratch: &Scratch, program: &Path) -> anyhow::Result<(Supervised, PathBuf)> {
+async fn start_server(scratch: &Scratch, program: &Path) -> anyhow::Result<(SupervisedProgram, PathBuf)> {
     let file = |name: &str| scratch.path().join(format!("kube-sim.{name}"));
     let (kubeconfig, stderr) = (file("kubeconfig"), file("log"));
     let streams = Streams::Files { stdout: file("out"), stderr: stderr.clone() };
-    let launch = Launch::new(program, streams)
+    let launch = LaunchOptions::new(program, streams)
         .args(["serve", "--rbac", "--no-workloads", "--kubeconfig"])
         .args([kubeconfig.as_os_str()])
         .scratch(scratch.path());
-    let process = Supervised::spawn(&launch, |_| {})?;
+    let process = SupervisedProgram::spawn(&launch, |_| {})?;
     let deadline = Instant::now() + START_TIMEOUT;
     while !kubeconfig.exists() {
-        if process.ended().is_some() || Instant::now() > deadline {
+        if process.exit_if_ended().is_some() || Instant::now() > deadline {
             bail!("kube-sim has not started: {}", log::tail(&stderr, 5));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -156,7 +165,7 @@ async fn start_server(scratch: &Scratch, program: &Path) -> anyhow::Result<(Supe
 }
 
 /// The median request rate. It is an error if there are no rounds, or if the watches of a round received no events.
-fn median(rounds: &[RequestFigures]) -> anyhow::Result<f64> {
+fn median_rate(rounds: &[RequestFigures]) -> anyhow::Result<f64> {
     let mut rates: Vec<f64> = rounds.iter().map(|round| round.rate).collect();
     rates.sort_by(f64::total_cmp);
     anyhow::ensure!(rounds.iter().all(|round| round.events > 0), "a round has no events");
@@ -189,7 +198,7 @@ fn compare_with_targets(
     let verdicts: Vec<_> = checks.iter().map(|(_, _, verdict)| verdict.clone()).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let text = format!(
-        "start: median of {STARTS} starts with a node and all controllers; the first start of a process takes {:.1} ms\n\
+        "start: median of {START_COUNT} starts with a node and all controllers; the first start of a process takes {:.1} ms\n\
          pods: {} pods of {} bytes of JSON take {kib_per_pod:.1} KiB each, and the first one {:.0} MiB more with data that all share\n\
          requests: kube-sim {simulated:.0} a second, kube-apiserver {version} with etcd {real:.0} a second; medians of {} \
          rounds of {} s, on {cores} cores that server and clients share, with 20 watches\n{}\n{}",
@@ -233,8 +242,10 @@ mod tests {
     #[test]
     fn the_median_requires_rounds_with_events() {
         let round = |rate, events| RequestFigures { rate, events };
-        assert!((median(&[round(3.0, 1), round(1.0, 1), round(2.0, 1)]).unwrap() - 2.0).abs() < f64::EPSILON);
-        assert!(median(&[round(1.0, 0)]).is_err());
-        assert!(median(&[]).is_err());
+        assert!(
+            (median_rate(&[round(3.0, 1), round(1.0, 1), round(2.0, 1)]).unwrap() - 2.0).abs() < f64::EPSILON
+        );
+        assert!(median_rate(&[round(1.0, 0)]).is_err());
+        assert!(median_rate(&[]).is_err());
     }
 }

@@ -15,7 +15,7 @@ const MIB: f64 = 1_048_576.0;
 
 pub(super) fn figures_table(table: &Table, rows: &[&Row]) -> String {
     let mut text =
-        with_header(&["row", "", "a second", "wall", "CPU", "peak", "resident", "each", "ours is"]);
+        table_with_header(&["row", "", "a second", "wall", "CPU", "peak", "resident", "each", "ours is"]);
     for row in rows {
         let ours = table.figures(row.name, Contender::Ours).ok();
         let mut name = row.name;
@@ -65,7 +65,7 @@ pub(super) fn figure_cells(figures: &Figures, row: &Row) -> [String; 6] {
         format!("{:.0} MiB", figures.peak_bytes / MIB),
         format!("{:.0} MiB", figures.after_bytes / MIB),
         match row.each {
-            EachColumn::Memory => format!("{:.2} KiB", figures.kept_per_unit() / 1024.0),
+            EachColumn::Memory => format!("{:.2} KiB", figures.kept_bytes_per_unit() / 1024.0),
             EachColumn::Time if figures.units > 1.0 => format_seconds(figures.seconds_per_unit()),
             EachColumn::Time => String::new(),
             EachColumn::WakeUps => format!("{:.0} wake-ups/s", figures.wakeups_per_second()),
@@ -83,7 +83,7 @@ fn relative_speed(ours: &Figures, peer: &Figures) -> String {
 pub(super) fn targets_table<'a>(
     targets: impl Iterator<Item = (&'static str, String, &'a Verdict)>,
 ) -> String {
-    let mut text = with_header(&["row", "target", "is", ""]);
+    let mut text = table_with_header(&["row", "target", "is", ""]);
     for (row, target, verdict) in targets {
         let (value, word) = match verdict {
             Verdict::Met(value) => (format_number(*value), "met".to_owned()),
@@ -111,7 +111,7 @@ pub(super) fn summary(verdicts: &[Verdict]) -> String {
 }
 
 /// An empty table with a header.
-pub(super) fn with_header(head: &[&str]) -> TextTable {
+pub(super) fn table_with_header(head: &[&str]) -> TextTable {
     let mut text = TextTable::new();
     text.load_style(presets::ASCII_MARKDOWN).set_header(head.iter().copied());
     text
@@ -158,9 +158,9 @@ mod tests {
             })
         };
         let mut table = Table::default();
-        table.set("list", Contender::Ours, figures_of(0.5));
-        table.set("list", Contender::Kube, figures_of(2.0));
-        table.set("list", Contender::ClientGo, Cell::Absent("no Go here".to_owned()));
+        table.set_cell("list", Contender::Ours, figures_of(0.5));
+        table.set_cell("list", Contender::Kube, figures_of(2.0));
+        table.set_cell("list", Contender::ClientGo, Cell::Absent("no Go here".to_owned()));
         let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "list").collect();
         let text = figures_table(&table, &rows);
         for part in ["40000", "4.00 x as fast", "none", "1907 MiB"] {

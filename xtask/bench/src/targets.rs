@@ -28,7 +28,7 @@ enum Metric {
     Kept,
     /// Peak resident memory.
     Peak,
-    /// The result of [`Figures::peak_over_final`]. No target compares it with a peer.
+    /// The result of [`Figures::peak_to_final_ratio`]. No target compares it with a peer.
     PeakOverFinal,
     /// Retained bytes of all units.
     Growth,
@@ -226,9 +226,9 @@ impl Metric {
         match self {
             Self::Rate => figures.rate(),
             Self::Time => figures.seconds_per_unit(),
-            Self::Kept => figures.kept_per_unit(),
+            Self::Kept => figures.kept_bytes_per_unit(),
             Self::Peak => figures.peak_bytes,
-            Self::PeakOverFinal => figures.peak_over_final(),
+            Self::PeakOverFinal => figures.peak_to_final_ratio(),
             Self::Growth => figures.kept_bytes,
             Self::Connections => figures.connections,
             Self::Cpu => figures.cpu_s / figures.units,
@@ -279,16 +279,16 @@ mod tests {
     #[test]
     fn a_target_is_met_or_missed_or_lacks_a_figure() {
         let mut table = Table::default();
-        table.set("store-list", Contender::Ours, figures_with(1.0, 60.0, 66_000.0));
-        table.set("store-list", Contender::Kube, figures_with(6.0, 100.0, 150_000.0));
+        table.set_cell("store-list", Contender::Ours, figures_with(1.0, 60.0, 66_000.0));
+        table.set_cell("store-list", Contender::Kube, figures_with(6.0, 100.0, 150_000.0));
         let of: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-list").collect();
         let verdicts: Vec<_> = of.iter().map(|target| target.verdict(&table)).collect();
         assert_eq!(verdicts, [Verdict::Met(6.0), Verdict::Met(1.1), Verdict::Missed(0.6)]);
         assert_eq!(count_met_and_compared(&verdicts), (2, 3));
         let compact: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-compact").collect();
-        table.set("store-compact", Contender::Ours, Cell::Absent("not yet".to_owned()));
+        table.set_cell("store-compact", Contender::Ours, Cell::Absent("not yet".to_owned()));
         assert_eq!(compact[0].verdict(&table), Verdict::NoFigure("not yet".to_owned()));
-        table.set("store-compact", Contender::Ours, figures_with(1.0, 5.0, 1.0));
+        table.set_cell("store-compact", Contender::Ours, figures_with(1.0, 5.0, 1.0));
         assert_eq!(compact[0].verdict(&table), Verdict::Met(0.05));
         assert!(matches!(compact[1].verdict(&table), Verdict::NotCompared(_)));
     }

@@ -10,7 +10,7 @@ use xtask_control_plane::{KubernetesVersion, Source};
 use crate::case::Case;
 use crate::coverage;
 use crate::endpoint::Endpoint;
-use crate::known::KnownDifferences;
+use crate::known_differences::KnownDifferences;
 use crate::mutation::{self, Sample};
 use crate::runner::{self, Outcome, Servers};
 use crate::scenario;
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             futures::try_join!(Endpoint::start_real(source), Endpoint::start_simulated())?;
         let servers = Servers { real, simulated };
         let outcomes = match coverage::check(&servers.real, &collections).await {
-            Ok(()) => runner::run(&servers, cases).await,
+            Ok(()) => runner::run_cases(&servers, cases).await,
             Err(error) => Err(error),
         };
         servers.real.stop().await;
@@ -114,7 +114,7 @@ fn read_cases(samples: &[Sample]) -> anyhow::Result<Vec<Case>> {
         cases.extend(scenarios.into_iter().map(Case::Scenario));
     }
     for sample in samples {
-        cases.extend(sample.lifecycle()?.map(Case::Scenario));
+        cases.extend(sample.lifecycle_scenario()?.map(Case::Scenario));
         cases.extend(sample.mutations().into_iter().map(Case::Mutation));
     }
     let mut names = BTreeSet::new();

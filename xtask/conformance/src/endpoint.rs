@@ -16,7 +16,7 @@ use xtask_process::progress::Progress;
 use crate::observation::Response;
 
 /// The default value of the request headers `content-type` and `accept`.
-const JSON: &str = "application/json";
+const JSON_MEDIA_TYPE: &str = "application/json";
 
 /// The admission plugins that are disabled in kube-apiserver. The first adds finalizers to storage objects, and the second
 /// adds taints to nodes. Only controllers remove these finalizers and taints, and the cluster has no controllers.
@@ -98,10 +98,10 @@ impl Endpoint {
         let mut request = Request::builder().method(call.method.clone()).uri(&call.path);
         let has = |name: &str| call.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
         if call.body.is_some() && !has("content-type") {
-            request = request.header("content-type", JSON);
+            request = request.header("content-type", JSON_MEDIA_TYPE);
         }
         if !has("accept") {
-            request = request.header("accept", JSON);
+            request = request.header("accept", JSON_MEDIA_TYPE);
         }
         for (name, value) in &call.headers {
             request = request.header(name, value);

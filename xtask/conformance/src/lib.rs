@@ -19,7 +19,7 @@ mod case;
 mod cli;
 mod coverage;
 mod endpoint;
-mod known;
+mod known_differences;
 mod mask;
 mod mutation;
 mod observation;

@@ -28,7 +28,7 @@ const VOLATILE_KEYS: [&str; 17] = [
 
 /// Masks the values of a body that differ in each run, and the values at the JSON pointers `pointers`. Sorts the entries
 /// of each `managedFields`.
-pub(crate) fn mask(body: &mut Value, pointers: &[String]) {
+pub(crate) fn mask_body(body: &mut Value, pointers: &[String]) {
     for pointer in pointers {
         if let Some(value) = body.pointer_mut(pointer) {
             hide(value);
@@ -162,7 +162,7 @@ mod tests {
     fn masking_keeps_types_nulls_and_empty_strings() {
         let mut body =
             json!({"metadata": {"uid": "a", "name": "n", "creationTimestamp": null}, "continue": ""});
-        mask(&mut body, &["/metadata/name".to_owned()]);
+        mask_body(&mut body, &["/metadata/name".to_owned()]);
         let masked = json!({"metadata": {"uid": "(string)", "name": "(string)", "creationTimestamp": null}, "continue": ""});
         assert_eq!(body, masked);
     }

@@ -19,7 +19,7 @@ pub(crate) struct Sample {
     /// The path of the collection, such as `/api/v1/namespaces/$NS/pods`.
     pub(crate) path: String,
     object: Value,
-    /// The reason why the object must not be stored; `None` if [`Sample::lifecycle`] may store the object.
+    /// The reason why the object must not be stored; `None` if [`Sample::lifecycle_scenario`] may store the object.
     #[serde(default)]
     not_stored_because: Option<String>,
     /// The status with which the server refuses a PUT of the object without a resource version.
@@ -66,8 +66,8 @@ impl Sample {
         )
     }
 
-    /// First a mutation without a change. Then, for each value below the root, one mutation for each of its [`changes`].
-    /// `apiVersion` and `kind` of the root stay unchanged.
+    /// First a mutation without a change. Then, for each value below the root, one mutation for each of its
+    /// [changes](changes_of). `apiVersion` and `kind` of the root stay unchanged.
     pub(crate) fn mutations(&self) -> Vec<Mutation> {
         let mutation = |label: &str, object: Value| Mutation {
             name: format!("{}: {label}", self.label()),
@@ -79,10 +79,10 @@ impl Sample {
         let mut path = Vec::new();
         collect_paths(&self.object, &mut path, &mut paths);
         for path in &paths {
-            let label = render(path);
-            for (change, value) in changes(find(&self.object, path)) {
+            let label = format_path(path);
+            for (change, value) in changes_of(value_at(&self.object, path)) {
                 let mut object = self.object.clone();
-                replace(&mut object, path, value);
+                replace_value(&mut object, path, value);
                 mutations.push(mutation(&format!("{label}: {change}"), object));
             }
         }
@@ -91,15 +91,15 @@ impl Sample {
 }
 
 // Media types of patches, for the header `content-type`.
-const MERGE_PATCH: &str = "application/merge-patch+json";
-const APPLY_PATCH: &str = "application/apply-patch+yaml";
+const MERGE_PATCH_MEDIA_TYPE: &str = "application/merge-patch+json";
+const APPLY_PATCH_MEDIA_TYPE: &str = "application/apply-patch+yaml";
 // Media types of responses, for the header `accept`.
-const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
-const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const TABLE_MEDIA_TYPE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
+const PARTIAL_LIST_MEDIA_TYPE: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 impl Sample {
     /// A scenario that creates, reads, changes and deletes the object; `None` if the object must not be stored.
-    pub(crate) fn lifecycle(&self) -> anyhow::Result<Option<Scenario>> {
+    pub(crate) fn lifecycle_scenario(&self) -> anyhow::Result<Option<Scenario>> {
         if self.not_stored_because.is_some() {
             return Ok(None);
         }
@@ -115,16 +115,16 @@ impl Sample {
         let steps = [
             json!({"request": format!("POST {path}"), "body": object}),
             json!({"request": format!("GET {one}")}),
-            json!({"request": format!("GET {selected}"), "headers": {"accept": TABLE}}),
-            json!({"request": format!("GET {selected}"), "headers": {"accept": PARTIAL_LIST}}),
+            json!({"request": format!("GET {selected}"), "headers": {"accept": TABLE_MEDIA_TYPE}}),
+            json!({"request": format!("GET {selected}"), "headers": {"accept": PARTIAL_LIST_MEDIA_TYPE}}),
             json!({
                 "request": format!("PATCH {one}"),
-                "headers": {"content-type": MERGE_PATCH},
+                "headers": {"content-type": MERGE_PATCH_MEDIA_TYPE},
                 "body": labels,
             }),
             json!({
                 "request": format!("PATCH {one}?fieldManager=applier&force=true"),
-                "headers": {"content-type": APPLY_PATCH},
+                "headers": {"content-type": APPLY_PATCH_MEDIA_TYPE},
                 "body": applied,
             }),
             json!({
@@ -170,7 +170,7 @@ impl Mutation {
         if self.name.ends_with(UNCHANGED_LABEL) {
             ensure!(response.is_success(), "the sample is invalid: {}", response.message());
         }
-        Ok(vec![response.verdict("create")])
+        Ok(vec![response.verdict_observation("create")])
     }
 }
 
@@ -197,7 +197,7 @@ fn collect_paths(value: &Value, path: &mut Vec<Segment>, paths: &mut Vec<Vec<Seg
 }
 
 /// The changes to make to a value. Each change has a name and the new value; `None` removes the value.
-fn changes(value: &Value) -> Vec<(&'static str, Option<Value>)> {
+fn changes_of(value: &Value) -> Vec<(&'static str, Option<Value>)> {
     let mut changes = vec![("absent", None), ("null", Some(Value::Null))];
     match value {
         Value::String(_) => changes.extend([
@@ -236,7 +236,7 @@ fn changes(value: &Value) -> Vec<(&'static str, Option<Value>)> {
 }
 
 /// The value of `object` at a path from [`collect_paths`].
-fn find<'a>(object: &'a Value, path: &[Segment]) -> &'a Value {
+fn value_at<'a>(object: &'a Value, path: &[Segment]) -> &'a Value {
     path.iter().fold(object, |value, segment| match segment {
         Segment::Field(key) => &value[key.as_str()],
         Segment::Item(index) => &value[*index],
@@ -244,7 +244,7 @@ fn find<'a>(object: &'a Value, path: &[Segment]) -> &'a Value {
 }
 
 /// Replaces the value at a path. Removes the old value if the new value is `None`.
-fn replace(object: &mut Value, path: &[Segment], value: Option<Value>) {
+fn replace_value(object: &mut Value, path: &[Segment], value: Option<Value>) {
     let Some((last, parents)) = path.split_last() else { return };
     let parent = parents.iter().fold(object, |value, segment| match segment {
         Segment::Field(key) => &mut value[key.as_str()],
@@ -259,7 +259,7 @@ fn replace(object: &mut Value, path: &[Segment], value: Option<Value>) {
 }
 
 /// Formats a path in the notation of the API server, such as `spec.ports[0].port`.
-fn render(path: &[Segment]) -> String {
+fn format_path(path: &[Segment]) -> String {
     let mut text = String::new();
     for segment in path {
         let step = match segment {
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_change_of_a_value_has_a_mutation_with_a_unique_name() {
+    fn mutations_contain_changed_copies_and_have_unique_names() {
         let object =
             json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "k"}, "spec": {"a": ["x"]}});
         let sample: Sample = serde_json::from_value(json!({"path": "/p", "object": object})).unwrap();

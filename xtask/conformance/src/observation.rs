@@ -104,13 +104,13 @@ impl Response {
             let values = only.iter().map(|pointer| (pointer.clone(), json!(self.value(pointer))));
             seen["body"] = Value::Object(values.collect());
         }
-        mask::mask(&mut seen["body"], masked);
+        mask::mask_body(&mut seen["body"], masked);
         mask::mask_texts(&mut seen["headers"]);
         Observation { request: request.to_owned(), seen }
     }
 
     /// An observation of the status, the reason and the invalid fields that the server reports. Omits the messages.
-    pub(crate) fn verdict(&self, request: &str) -> Observation {
+    pub(crate) fn verdict_observation(&self, request: &str) -> Observation {
         let causes = self.body["details"]["causes"].as_array();
         let mut fields: Vec<_> =
             causes.into_iter().flatten().filter_map(|cause| cause["field"].as_str()).collect();
@@ -155,26 +155,32 @@ const ABSENT: &str = "(absent)";
 pub(crate) fn differences(real: &[Observation], simulated: &[Observation]) -> Vec<Difference> {
     let mut found = Vec::new();
     for (real, simulated) in real.iter().zip(simulated) {
-        compare(&real.request, "", &real.seen, &simulated.seen, &mut found);
+        collect_differences(&real.request, "", &real.seen, &simulated.seen, &mut found);
     }
     found
 }
 
 /// Compares two values, and appends their differences to `found`. Descends into objects, and into lists if both have the
 /// same length.
-fn compare(request: &str, path: &str, real: &Value, simulated: &Value, found: &mut Vec<Difference>) {
+fn collect_differences(
+    request: &str,
+    path: &str,
+    real: &Value,
+    simulated: &Value,
+    found: &mut Vec<Difference>,
+) {
     match (real, simulated) {
         (Value::Object(a), Value::Object(b)) => {
             let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
             for key in keys {
                 let member =
                     |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_else(|| ABSENT.into());
-                compare(request, &format!("{path}/{key}"), &member(a), &member(b), found);
+                collect_differences(request, &format!("{path}/{key}"), &member(a), &member(b), found);
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
             for (index, (a, b)) in a.iter().zip(b).enumerate() {
-                compare(request, &format!("{path}/{index}"), a, b, found);
+                collect_differences(request, &format!("{path}/{index}"), a, b, found);
             }
         }
         (a, b) if a == b => {}

@@ -27,7 +27,7 @@ pub(crate) struct Outcome {
 }
 
 /// Runs `cases` on both servers. Returns one outcome for each case.
-pub(crate) async fn run(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<Vec<Outcome>> {
+pub(crate) async fn run_cases(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<Vec<Outcome>> {
     for endpoint in [&servers.real, &servers.simulated] {
         create_namespace(endpoint, SHARED_NAMESPACE).await?;
     }
@@ -50,7 +50,7 @@ async fn run_concurrently(servers: &Servers, cases: Vec<(usize, Case)>) -> anyho
             Case::Mutation(_) => SHARED_NAMESPACE.to_owned(),
         };
         let name = case.name().to_owned();
-        compare(servers, case, &namespace).await.with_context(|| format!("in the case {name}"))
+        run_case(servers, case, &namespace).await.with_context(|| format!("in the case {name}"))
     });
     stream::iter(outcomes).buffer_unordered(CONCURRENT_CASES).try_collect().await
 }
@@ -59,7 +59,7 @@ async fn run_concurrently(servers: &Servers, cases: Vec<(usize, Case)>) -> anyho
 const SHARED_NAMESPACE: &str = "conformance";
 
 /// Runs one case on both servers, and compares the observations.
-async fn compare(servers: &Servers, case: Case, namespace: &str) -> anyhow::Result<Outcome> {
+async fn run_case(servers: &Servers, case: Case, namespace: &str) -> anyhow::Result<Outcome> {
     if let Case::Scenario(_) = case {
         create_namespace(&servers.real, namespace).await?;
         create_namespace(&servers.simulated, namespace).await?;

@@ -166,15 +166,15 @@ impl Step {
         });
         Ok(Call {
             method: method.parse()?,
-            path: insert(path, values),
-            headers: self.headers.iter().map(|(k, v)| (k.clone(), insert(v, values))).collect(),
-            body: body.map(|text| insert(&text, values)),
+            path: insert_values(path, values),
+            headers: self.headers.iter().map(|(k, v)| (k.clone(), insert_values(v, values))).collect(),
+            body: body.map(|text| insert_values(&text, values)),
         })
     }
 }
 
 /// Replaces each `$NAME` whose value is known.
-fn insert(text: &str, values: &BTreeMap<String, String>) -> String {
+fn insert_values(text: &str, values: &BTreeMap<String, String>) -> String {
     // The reverse order replaces `$RV2` before its prefix `$RV`.
     let mut text = text.to_owned();
     for (name, value) in values.iter().rev() {
@@ -193,7 +193,7 @@ mod tests {
     fn a_name_is_replaced_before_its_prefix() {
         let values = [("RV", "1"), ("RV2", "2"), ("NS", "n")];
         let values = values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        assert_eq!(insert("$NS/$RV2/$RV/$OTHER", &values), "n/2/1/$OTHER");
+        assert_eq!(insert_values("$NS/$RV2/$RV/$OTHER", &values), "n/2/1/$OTHER");
     }
 
     /// The problems of a response to a step. `step` has the fields of the step, except `request`. The body of the response

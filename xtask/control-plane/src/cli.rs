@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::options::{FeatureGate, MAX_API_SERVERS, Options, Source};
 use super::{Cluster, KubernetesVersion};
 use xtask_process::progress::Progress;
-use xtask_process::{Foreground, Interrupts};
+use xtask_process::{ForegroundCommand, Interrupts};
 
 /// Starts a real Kubernetes control plane, built from source without a container engine, and stops it at the end.
 ///
@@ -88,7 +88,7 @@ async fn run_until_interrupted(cluster: &Cluster, interrupts: &mut Interrupts) -
             if index > 0 { " (same etcd)" } else { "" }
         );
     }
-    println!("logs in {}", cluster.logs().display());
+    println!("logs in {}", cluster.log_folder().display());
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
     println!("Press Ctrl-C to stop it.");
     tokio::select! {
@@ -106,7 +106,7 @@ async fn run_command(
 ) -> anyhow::Result<ExitCode> {
     let path = cluster.command_path();
     let variables = [("KUBECONFIG", cluster.kubeconfig().as_os_str()), ("PATH", path.as_os_str())];
-    let command = Foreground::start(command, variables)?;
+    let command = ForegroundCommand::start(command, variables)?;
     tokio::select! {
         code = command.finish(interrupts) => Ok(code),
         death = cluster.wait_for_death() => Err(death.into()),

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::sync::Mutex;
 
 use super::health::Monitor;
-use xtask_process::Supervised;
+use xtask_process::SupervisedProgram;
 
 /// A component of a cluster. Its process may be running or stopped.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Component {
     program: PathBuf,
     flags: Vec<String>,
     monitor: Monitor,
-    process: Mutex<Option<Supervised>>,
+    process: Mutex<Option<SupervisedProgram>>,
 }
 
 impl Component {
@@ -34,14 +34,14 @@ impl Component {
 
     /// Whether the process of the component runs.
     pub(super) async fn is_running(&self) -> bool {
-        self.process.lock().await.as_ref().is_some_and(|process| process.ended().is_none())
+        self.process.lock().await.as_ref().is_some_and(|process| process.exit_if_ended().is_none())
     }
 
     /// Starts the component, unless it is running. Does not wait until it is ready.
     pub(super) async fn spawn(&self) -> anyhow::Result<()> {
         let mut process = self.process.lock().await;
-        if process.as_ref().is_none_or(|process| process.ended().is_some()) {
-            *process = Some(self.monitor.start(&self.name, &self.program, &self.flags)?);
+        if process.as_ref().is_none_or(|process| process.exit_if_ended().is_some()) {
+            *process = Some(self.monitor.start_component(&self.name, &self.program, &self.flags)?);
         }
         Ok(())
     }

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::api_server::ApiServer;
 use super::etcd::{Etcd, Snapshot};
-use super::flags::{self, Files};
+use super::flags::{self, ClusterFiles};
 use super::health::{Death, Monitor};
 use super::kubeconfig::{self, Credentials};
 use super::options::Source;
 use super::pki::{Authority, Identity};
 use super::tcp_proxy::TcpProxy;
-use xtask_process::{Scratch, Supervised};
+use xtask_process::{Scratch, SupervisedProgram};
 
 /// A real control plane on free ports of this machine, in a temporary folder.
 ///
@@ -40,10 +40,10 @@ pub struct Cluster {
 /// component.
 #[derive(Debug)]
 pub(super) struct PodComponents {
-    pub(super) _kwok: Supervised,
-    pub(super) _kubelet: Supervised,
-    pub(super) _scheduler: Supervised,
-    pub(super) _controller_manager: Supervised,
+    pub(super) _kwok: SupervisedProgram,
+    pub(super) _kubelet: SupervisedProgram,
+    pub(super) _scheduler: SupervisedProgram,
+    pub(super) _controller_manager: SupervisedProgram,
 }
 
 impl Cluster {
@@ -87,7 +87,7 @@ impl Cluster {
     /// # Errors
     /// When no key can be generated or the certificate cannot be signed.
     pub fn client_certificate(&self, user: &str, group: Option<&str>) -> anyhow::Result<Identity> {
-        self.authority.client(user, group)
+        self.authority.issue_client_certificate(user, group)
     }
 
     /// Creates a client certificate with the name that the API servers have as clients of the kubelets. The kubelets
@@ -96,7 +96,7 @@ impl Cluster {
     /// # Errors
     /// When no key can be generated or the certificate cannot be signed.
     pub fn kubelet_client_certificate(&self) -> anyhow::Result<Identity> {
-        self.authority.client(flags::KUBELET_CLIENT, None)
+        self.authority.issue_client_certificate(flags::KUBELET_CLIENT, None)
     }
 
     /// Replaces the certificate and key of the API servers. Within seconds, the API servers use the new certificate for new
@@ -141,7 +141,7 @@ impl Cluster {
     /// # Errors
     /// When a log cannot be read, or contains a line that is not an event.
     pub fn audit_events(&self) -> anyhow::Result<Vec<Value>> {
-        let files = Files { folder: self.scratch.path().to_owned() };
+        let files = ClusterFiles { folder: self.scratch.path().to_owned() };
         let mut events = Vec::new();
         for index in 0..self.api_servers.len() {
             let path = files.audit_log(index);
@@ -213,7 +213,7 @@ impl Cluster {
     }
 
     /// The folder of the components' logs.
-    pub fn logs(&self) -> &Path {
+    pub fn log_folder(&self) -> &Path {
         &self.monitor.logs
     }
 

@@ -119,7 +119,7 @@ impl Etcd {
     ///
     /// # Cancel safety
     /// etcd may be stopped, and the copy incomplete.
-    pub async fn snapshot(&self) -> anyhow::Result<Snapshot> {
+    pub async fn take_snapshot(&self) -> anyhow::Result<Snapshot> {
         let copy = self.data.with_extension(format!("snapshot-{}", self.revision().await?));
         self.component.stop().await?;
         copy_folder(&self.data, &copy)?;

@@ -33,11 +33,11 @@ rules:
 
 /// The folder with the files of one cluster, such as certificates and kubeconfigs.
 #[derive(Debug, Clone)]
-pub(super) struct Files {
+pub(super) struct ClusterFiles {
     pub(super) folder: PathBuf,
 }
 
-impl Files {
+impl ClusterFiles {
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -59,7 +59,7 @@ fn flag(name: &str, value: impl std::fmt::Display) -> String {
 }
 
 /// The flags of etcd. `client` is the port for clients, and `peer` is the port for peers.
-pub(super) fn etcd(files: &Files, client: u16, peer: u16) -> Vec<String> {
+pub(super) fn etcd(files: &ClusterFiles, client: u16, peer: u16) -> Vec<String> {
     let url = |port| format!("http://127.0.0.1:{port}");
     vec![
         flag("data-dir", files.path_string("etcd")),
@@ -75,7 +75,7 @@ pub(super) fn etcd(files: &Files, client: u16, peer: u16) -> Vec<String> {
 
 /// The flags of the API server with this index.
 pub(super) fn api_server(
-    files: &Files,
+    files: &ClusterFiles,
     index: usize,
     port: u16,
     etcd: u16,
@@ -114,7 +114,7 @@ pub(super) fn api_server(
 }
 
 /// The flags of kube-controller-manager.
-pub(super) fn controller_manager(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
+pub(super) fn controller_manager(files: &ClusterFiles, gates: &[FeatureGate]) -> Vec<String> {
     let mut flags = vec![
         flag("kubeconfig", files.path_string("controller-manager.kubeconfig")),
         flag("service-account-private-key-file", files.path_string("service-account.key")),
@@ -131,7 +131,7 @@ pub(super) fn controller_manager(files: &Files, gates: &[FeatureGate]) -> Vec<St
 }
 
 /// The flags of kube-scheduler.
-pub(super) fn scheduler(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
+pub(super) fn scheduler(files: &ClusterFiles, gates: &[FeatureGate]) -> Vec<String> {
     let mut flags = vec![
         flag("kubeconfig", files.path_string("scheduler.kubeconfig")),
         flag("leader-elect", false),
@@ -143,7 +143,7 @@ pub(super) fn scheduler(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
 }
 
 /// The arguments of the stand-in for the kubelets. The stand-in accepts only the API servers as clients.
-pub(super) fn kubelet(files: &Files, port: u16) -> Vec<String> {
+pub(super) fn kubelet(files: &ClusterFiles, port: u16) -> Vec<String> {
     vec![
         format!("127.0.0.1:{port}"),
         files.path_string("server.crt"),
@@ -155,7 +155,7 @@ pub(super) fn kubelet(files: &Files, port: u16) -> Vec<String> {
 
 /// The flags of kwok. `port` is the port of kwok's own server. `kubelet_port` is the port that kwok writes into the status
 /// of each node as the port of its kubelet. `config` is the path of kwok's configuration.
-pub(super) fn kwok(files: &Files, port: u16, kubelet_port: u16, config: &Path) -> Vec<String> {
+pub(super) fn kwok(files: &ClusterFiles, port: u16, kubelet_port: u16, config: &Path) -> Vec<String> {
     vec![
         flag("kubeconfig", files.path_string("kwok.kubeconfig")),
         flag("config", config.display()),
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_component_of_kubernetes_gets_the_feature_gates() {
-        let files = Files { folder: "/f".into() };
+        let files = ClusterFiles { folder: "/f".into() };
         let gates = ["A", "B=false"].map(|gate| gate.parse().unwrap());
         for flags in [
             api_server(&files, 0, 1, 2, &gates, &[]),
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn api_servers_differ_only_in_port_address_folder_and_audit_log() {
-        let files = Files { folder: "/f".into() };
+        let files = ClusterFiles { folder: "/f".into() };
         let (one, two) = (api_server(&files, 0, 1, 9, &[], &[]), api_server(&files, 1, 2, 9, &[], &[]));
         let differing: Vec<_> = one.iter().filter(|flag| !two.contains(flag)).collect();
         assert_eq!(
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn admission_plugins_can_be_disabled() {
-        let files = Files { folder: "/f".into() };
+        let files = ClusterFiles { folder: "/f".into() };
         let flags = api_server(&files, 0, 1, 2, &[], &["A", "B"]);
         assert!(flags.iter().any(|flag| flag.ends_with("disable-admission-plugins=A,B")));
         let flags = api_server(&files, 0, 1, 2, &[], &[]);

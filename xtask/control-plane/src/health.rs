@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use xtask_process::{Ended, Launch, Streams, Supervised, log};
+use xtask_process::{LaunchOptions, ProgramExit, Streams, SupervisedProgram, log};
 
 /// The time limit for a component to become ready. It is long enough for a slow and busy machine.
 pub(super) const READY_LIMIT: Duration = Duration::from_secs(120);
@@ -25,7 +25,7 @@ pub struct Death {
     /// The component's name, such as `kube-apiserver-0`.
     pub component: String,
     /// The exit status of the component's process.
-    pub ended: Ended,
+    pub ended: ProgramExit,
     /// The last lines of the component's log.
     pub log: String,
 }
@@ -52,17 +52,18 @@ impl Monitor {
     }
 
     /// Starts a component, which logs to `NAME.log`.
-    pub(super) fn start(
+    pub(super) fn start_component(
         &self,
         name: &str,
         program: &std::path::Path,
         args: &[String],
-    ) -> anyhow::Result<Supervised> {
+    ) -> anyhow::Result<SupervisedProgram> {
         let log_file = self.log_file(name);
         let streams = Streams::Files { stdout: log_file.clone(), stderr: log_file.clone() };
-        let launch = Launch::new(program, streams).args(args).scratch(&self.scratch).folder(&self.scratch);
+        let launch =
+            LaunchOptions::new(program, streams).args(args).scratch(&self.scratch).folder(&self.scratch);
         let (deaths, component) = (self.deaths.clone(), name.to_owned());
-        Supervised::spawn(&launch, move |ended| {
+        SupervisedProgram::spawn(&launch, move |ended| {
             let log = log::tail(&log_file, LOG_LINES);
             deaths.send_replace(Some(Death { component, ended, log }));
         })

@@ -153,7 +153,7 @@ mod tests {
 
     /// Starts a server that sends one response. Returns the port of the server and a task that returns the received
     /// request.
-    async fn start_server_with(response: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
+    async fn start_server_with_response(response: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let task = tokio::spawn(async move {
@@ -173,7 +173,7 @@ mod tests {
 
     /// Posts to a server that sends `response`. Returns the result and the request that the server received.
     async fn post(response: &'static str) -> (anyhow::Result<Value>, String) {
-        let (port, request) = start_server_with(response).await;
+        let (port, request) = start_server_with_response(response).await;
         let body = serde_json::json!({ "a": 1 });
         let result = HttpClient::without_tls().request_json(Method::POST, port, "/path", Some(&body)).await;
         (result, request.await.unwrap())

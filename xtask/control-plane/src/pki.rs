@@ -60,7 +60,7 @@ impl Authority {
     ///
     /// # Errors
     /// When no key can be generated, or the certificate cannot be signed.
-    pub fn server(&self, service_ip: Ipv4Addr) -> anyhow::Result<Identity> {
+    pub fn issue_server_certificate(&self, service_ip: Ipv4Addr) -> anyhow::Result<Identity> {
         let mut params = certificate_params("kube-apiserver", None);
         for name in ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"] {
             params
@@ -79,7 +79,7 @@ impl Authority {
     ///
     /// # Errors
     /// When no key can be generated, or the certificate cannot be signed.
-    pub fn client(&self, user: &str, group: Option<&str>) -> anyhow::Result<Identity> {
+    pub fn issue_client_certificate(&self, user: &str, group: Option<&str>) -> anyhow::Result<Identity> {
         let mut params = certificate_params(user, group);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(params)
@@ -133,7 +133,7 @@ mod tests {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-        let server = authority.server(Ipv4Addr::new(10, 0, 0, 1)).unwrap();
+        let server = authority.issue_server_certificate(Ipv4Addr::new(10, 0, 0, 1)).unwrap();
         let certificate = CertificateDer::from_pem_slice(server.certificate.as_bytes()).unwrap();
         let name = ServerName::try_from(name).unwrap();
         verifier.verify_server_cert(&certificate, &[], &name, &[], UnixTime::now()).map(drop)
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn debug_output_contains_no_key() {
-        let identity = Authority::new().unwrap().client("u", Some("g")).unwrap();
+        let identity = Authority::new().unwrap().issue_client_certificate("u", Some("g")).unwrap();
         assert!(identity.key.contains("PRIVATE KEY"));
         assert!(!format!("{identity:?}").contains("BEGIN"));
     }

@@ -10,7 +10,7 @@ use super::api_server::ApiServer;
 use super::build::{Binaries, Cache, PodPrograms};
 use super::control_plane::{Cluster, PodComponents};
 use super::etcd::Etcd;
-use super::flags::{self, Files};
+use super::flags::{self, ClusterFiles};
 use super::health::{Death, Monitor};
 use super::http::HttpClient;
 use super::kubeconfig::{self, Credentials};
@@ -36,7 +36,7 @@ impl Cluster {
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         options.validate()?;
         let binaries = match &options.source {
-            Source::Assets(folder) => Binaries::assets(folder)?,
+            Source::Assets(folder) => Binaries::from_assets(folder)?,
             Source::Build(version) => Binaries::build(*version, &Cache::open()?, &options.progress).await?,
         };
         let parent = std::env::temp_dir();
@@ -67,7 +67,7 @@ fn is_port_conflict(error: &anyhow::Error) -> bool {
 /// Makes one attempt to start all components, on newly chosen ports.
 async fn start_components(options: &Options, binaries: &Binaries, parent: &Path) -> anyhow::Result<Cluster> {
     let scratch = Scratch::create(parent)?;
-    let files = Files { folder: scratch.path().to_owned() };
+    let files = ClusterFiles { folder: scratch.path().to_owned() };
     let logs = create_log_folder(options, scratch.path())?;
     let monitor = Monitor::new(scratch.path().to_owned(), logs);
     let ports = ports::choose_free(options.api_servers + 4)?;
@@ -79,7 +79,7 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     let etcd = Etcd::new(binaries.etcd.clone(), flags, etcd_port, files.path("etcd"), monitor.clone());
     etcd.spawn().await?;
     let authority = Authority::new()?;
-    let admin = authority.client("admin", Some("system:masters"))?;
+    let admin = authority.issue_client_certificate("admin", Some("system:masters"))?;
     let users = write_server_files(&files, &authority, &options.users)?;
     let client = HttpClient::with_tls(authority.certificate(), &admin)?;
     etcd.start().await?;
@@ -142,13 +142,13 @@ fn create_log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBu
 /// Writes the certificates, keys, token file and audit policy of the API servers, and returns the name and token of
 /// each user.
 fn write_server_files(
-    files: &Files,
+    files: &ClusterFiles,
     authority: &Authority,
     users: &[User],
 ) -> anyhow::Result<Vec<(String, String)>> {
     let write = |name: &str, text: &str| kubeconfig::write_private(&files.path(name), text);
-    let server = authority.server(flags::SERVICE_IP)?;
-    let kubelet_client = authority.client(flags::KUBELET_CLIENT, None)?;
+    let server = authority.issue_server_certificate(flags::SERVICE_IP)?;
+    let kubelet_client = authority.issue_client_certificate(flags::KUBELET_CLIENT, None)?;
     let (private, public) = pki::generate_signing_keys()?;
     write("ca.crt", authority.certificate())?;
     write("server.crt", &server.certificate)?;
@@ -175,14 +175,14 @@ struct SimulatorPorts {
 async fn start_pod_components(
     options: &Options,
     pod_programs: &PodPrograms,
-    files: &Files,
+    files: &ClusterFiles,
     authority: &Authority,
     server: &ApiServer,
     monitor: &Monitor,
     ports: SimulatorPorts,
 ) -> anyhow::Result<PodComponents> {
     let write_kubeconfig = |file: &str, user: &str, group| {
-        let identity: Identity = authority.client(user, group)?;
+        let identity: Identity = authority.issue_client_certificate(user, group)?;
         let credentials = Credentials::Certificate(identity);
         kubeconfig::write(&files.path(file), &server.url(), authority.certificate(), &credentials)
     };
@@ -194,18 +194,22 @@ async fn start_pod_components(
     options.progress.step("starting controllers and nodes");
     let gates = &options.feature_gates;
     let pod_components = PodComponents {
-        _kubelet: monitor.start("kubelet", &pod_programs.kubelet, &flags::kubelet(files, ports.kubelet))?,
-        _kwok: monitor.start(
+        _kubelet: monitor.start_component(
+            "kubelet",
+            &pod_programs.kubelet,
+            &flags::kubelet(files, ports.kubelet),
+        )?,
+        _kwok: monitor.start_component(
             "kwok",
             &pod_programs.kwok,
             &flags::kwok(files, ports.kwok, ports.kubelet, &config),
         )?,
-        _scheduler: monitor.start(
+        _scheduler: monitor.start_component(
             "kube-scheduler",
             &pod_programs.scheduler,
             &flags::scheduler(files, gates),
         )?,
-        _controller_manager: monitor.start(
+        _controller_manager: monitor.start_component(
             "kube-controller-manager",
             &pod_programs.controller_manager,
             &flags::controller_manager(files, gates),

@@ -76,7 +76,7 @@ async fn accept_connections(listener: TcpListener, target: watch::Sender<Target>
         tokio::select! {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((client, _)) => drop(connections.spawn(serve(client, target.subscribe()))),
+                Ok((client, _)) => drop(connections.spawn(forward_connection(client, target.subscribe()))),
                 // The process may have too many open files: retry, because other connections may close.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             },
@@ -86,7 +86,7 @@ async fn accept_connections(listener: TcpListener, target: watch::Sender<Target>
 
 /// Forwards a connection until it ends or the target changes. If the new target is a port, closes the connection; while
 /// the target is [`Target::Nowhere`], keeps it open and forwards nothing.
-async fn serve(mut client: TcpStream, mut target: watch::Receiver<Target>) {
+async fn forward_connection(mut client: TcpStream, mut target: watch::Receiver<Target>) {
     let first = *target.borrow_and_update();
     // If the server is stopped, this function returns. The drop of `client` closes the client's connection, as a load
     // balancer does.

@@ -32,7 +32,7 @@ impl KubernetesVersion {
     pub const LATEST: Self = KNOWN_VERSIONS[0];
 
     /// All versions, newest first.
-    pub fn known() -> &'static [Self] {
+    pub fn all() -> &'static [Self] {
         KNOWN_VERSIONS
     }
 

@@ -11,7 +11,7 @@ use std::fs;
 use std::process::Child;
 use std::time::Duration;
 
-use common::{Sandbox, finish, signal};
+use common::{Sandbox, send_signal, wait_for_exit};
 use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-control-plane");
@@ -65,12 +65,12 @@ fn sandbox_with_go() -> Sandbox {
 
 /// Starts `cargo xtask cluster`, which builds its components.
 fn start_cluster(sandbox: &Sandbox) -> Child {
-    sandbox.program(&[]).spawn().unwrap()
+    sandbox.program_command(&[]).spawn().unwrap()
 }
 
 /// Starts `cargo xtask cluster` with the components in the assets folder.
 fn start_with_assets(sandbox: &Sandbox) -> Child {
-    sandbox.program(&["--assets", sandbox.path("assets").to_str().unwrap()]).spawn().unwrap()
+    sandbox.program_command(&["--assets", sandbox.path("assets").to_str().unwrap()]).spawn().unwrap()
 }
 
 #[test]
@@ -79,12 +79,12 @@ fn an_interrupt_during_the_start_leaves_no_process_and_no_folder() {
         let sandbox = sandbox_with_assets(SILENT_COMPONENT);
         let xtask = start_with_assets(&sandbox);
         sandbox.wait_for_processes("sleep 100", 2);
-        signal(&xtask, how);
-        let (ended, text) = finish(xtask);
+        send_signal(&xtask, how);
+        let (ended, text) = wait_for_exit(xtask);
         assert_eq!(ended, Some(code), "{text}");
         // Check without waiting: xtask must end its processes before it exits.
         assert_eq!(sandbox.processes(), []);
-        assert_eq!(sandbox.leftovers(), Vec::<std::path::PathBuf>::new());
+        assert_eq!(sandbox.scratch_folders(), Vec::<std::path::PathBuf>::new());
     }
 }
 
@@ -94,8 +94,8 @@ fn an_interrupt_at_any_moment_leaves_no_process_and_no_folder() {
     for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
         let xtask = start_with_assets(&sandbox);
         std::thread::sleep(Duration::from_millis(wait));
-        signal(&xtask, Signal::TERM);
-        finish(xtask);
+        send_signal(&xtask, Signal::TERM);
+        wait_for_exit(xtask);
         sandbox.wait_until_clean();
     }
 }
@@ -105,8 +105,8 @@ fn a_kill_leaves_no_process_and_no_folder() {
     let sandbox = sandbox_with_assets(SILENT_COMPONENT);
     let xtask = start_with_assets(&sandbox);
     sandbox.wait_for_processes("sleep 100", 2);
-    signal(&xtask, Signal::KILL);
-    finish(xtask);
+    send_signal(&xtask, Signal::KILL);
+    wait_for_exit(xtask);
     sandbox.wait_until_clean();
 }
 
@@ -116,19 +116,19 @@ fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
     for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
         let xtask = start_with_assets(&sandbox);
         std::thread::sleep(Duration::from_millis(wait));
-        signal(&xtask, Signal::KILL);
-        finish(xtask);
+        send_signal(&xtask, Signal::KILL);
+        wait_for_exit(xtask);
         assert!(common::eventually(|| sandbox.processes().is_empty()), "{:#?}", sandbox.processes());
     }
     sandbox.write_script("assets/etcd", "exit 1");
     // A run may be killed after it creates a folder and before it locks the folder. A sweep removes such a folder only
     // when the folder is old.
     let locked = || {
-        let mut leftovers = sandbox.leftovers();
+        let mut leftovers = sandbox.scratch_folders();
         leftovers.retain(|path| !path.display().to_string().contains(".kube-xtask-new-"));
         leftovers
     };
-    finish(start_with_assets(&sandbox));
+    wait_for_exit(start_with_assets(&sandbox));
     assert!(common::eventually(|| locked().is_empty()), "{:?}", locked());
 }
 
@@ -141,7 +141,7 @@ fn components_die_when_their_supervisors_are_killed() {
     for (id, _) in supervisors {
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
     }
-    let (_, text) = finish(xtask);
+    let (_, text) = wait_for_exit(xtask);
     assert!(text.contains("etcd has died"), "{text}");
     assert!(common::eventually(|| !sandbox.processes().iter().any(|(_, line)| line.contains("sleep 1002"))));
     // Without a supervisor, the component's child process keeps running. Among the components of a cluster, only the
@@ -155,7 +155,7 @@ fn components_die_when_their_supervisors_are_killed() {
 #[test]
 fn the_error_for_a_dead_component_has_its_last_log_lines() {
     let sandbox = sandbox_with_assets("echo first; echo the disk is on fire >&2; exit 3");
-    let (code, text) = finish(start_with_assets(&sandbox));
+    let (code, text) = wait_for_exit(start_with_assets(&sandbox));
     assert_eq!(code, Some(1));
     assert!(
         text.contains("error: etcd has died (exit code 3); its last lines were:\nfirst\nthe disk is on fire"),
@@ -171,7 +171,7 @@ fn a_port_conflict_causes_another_attempt() {
          test $(wc -l < \"$WORLD/attempts\") = 3 && { echo enough; exit 1; }\n\
          echo 'listen tcp 127.0.0.1:1: bind: address already in use'; exit 1",
     );
-    let (_, text) = finish(start_with_assets(&sandbox));
+    let (_, text) = wait_for_exit(start_with_assets(&sandbox));
     assert_eq!(text.matches("trying others").count(), 2, "{text}");
     assert!(text.contains("enough"), "{text}");
     sandbox.wait_until_clean();
@@ -184,8 +184,8 @@ fn an_interrupt_or_kill_during_a_build_leaves_no_process_and_no_folder() {
         fs::write(sandbox.path("during-build"), "setsid sleep 1001 & sleep 1002").unwrap();
         let xtask = start_cluster(&sandbox);
         sandbox.wait_for_processes("sleep 100", 2);
-        signal(&xtask, how);
-        finish(xtask);
+        send_signal(&xtask, how);
+        wait_for_exit(xtask);
         sandbox.wait_until_clean();
         assert!(!sandbox.path("cache/etcd-3.7.3").exists());
     }
@@ -194,13 +194,13 @@ fn an_interrupt_or_kill_during_a_build_leaves_no_process_and_no_folder() {
 #[test]
 fn a_cached_build_is_not_repeated() {
     let sandbox = sandbox_with_go();
-    let (_, text) = finish(start_cluster(&sandbox));
+    let (_, text) = wait_for_exit(start_cluster(&sandbox));
     assert!(text.contains("for the first time") && text.contains("built kubernetes-1.37.2"), "{text}");
     assert!(text.contains("etcd has died (exit code 5)") && text.contains("I am no etcd"), "{text}");
     assert!(sandbox.path("cache/kubernetes-1.37.2/kube-scheduler").is_file());
     assert!(sandbox.path("cache/kwok-0.8.0/kustomize/stage/node/fast/node-initialize.yaml").is_file());
     fs::remove_file(sandbox.path("go.log")).unwrap();
-    let (_, text) = finish(start_cluster(&sandbox));
+    let (_, text) = wait_for_exit(start_cluster(&sandbox));
     assert!(text.contains("I am no etcd") && !text.contains("first time"), "{text}");
     assert!(!sandbox.path("go.log").exists());
     sandbox.wait_until_clean();
@@ -212,7 +212,7 @@ fn concurrent_runs_build_only_once() {
     fs::write(sandbox.path("during-build"), "sleep 0.3").unwrap();
     let both = [start_cluster(&sandbox), start_cluster(&sandbox)];
     for xtask in both {
-        let (_, text) = finish(xtask);
+        let (_, text) = wait_for_exit(xtask);
         assert!(text.contains("I am no etcd"), "{text}");
     }
     let log = fs::read_to_string(sandbox.path("go.log")).unwrap();
@@ -224,7 +224,7 @@ fn concurrent_runs_build_only_once() {
 fn a_failed_build_shows_the_output_of_go_and_caches_nothing() {
     let sandbox = sandbox_with_go();
     fs::write(sandbox.path("during-build"), "echo 'undefined: foo' >&2; exit 1").unwrap();
-    let (code, text) = finish(start_cluster(&sandbox));
+    let (code, text) = wait_for_exit(start_cluster(&sandbox));
     assert_eq!(code, Some(1));
     assert!(text.contains("cannot build etcd-3.7.3") && text.contains("undefined: foo"), "{text}");
     assert!(!sandbox.path("cache/etcd-3.7.3").exists());
@@ -234,8 +234,8 @@ fn a_failed_build_shows_the_output_of_go_and_caches_nothing() {
 #[test]
 fn if_go_is_missing_the_error_lists_the_alternatives() {
     let sandbox = Sandbox::new();
-    let xtask = sandbox.program(&[]).env("PATH", sandbox.path("bin")).spawn().unwrap();
-    let (code, text) = finish(xtask);
+    let xtask = sandbox.program_command(&[]).env("PATH", sandbox.path("bin")).spawn().unwrap();
+    let (code, text) = wait_for_exit(xtask);
     assert_eq!(code, Some(1));
     for hint in ["there is no `go`", "https://go.dev/dl", "KUBEBUILDER_ASSETS", "KUBECONFIG"] {
         assert!(text.contains(hint), "{hint} is missing in {text}");
@@ -247,7 +247,7 @@ fn if_go_is_missing_the_error_lists_the_alternatives() {
 fn the_error_for_an_old_go_has_its_version() {
     let sandbox = Sandbox::new();
     sandbox.write_script("bin/go", "printf 'go1.20.1\\nlocal\\n'");
-    let (_, text) = finish(start_cluster(&sandbox));
+    let (_, text) = wait_for_exit(start_cluster(&sandbox));
     assert!(text.contains("this is go1.20.1") && text.contains("GOTOOLCHAIN=local"), "{text}");
 }
 
@@ -260,7 +260,7 @@ fn invalid_arguments_are_rejected() {
         (&["--feature-gate", "a b"], "not the name of a feature gate"),
         (&["--assets", "/nonexistent"], "/nonexistent/etcd is missing"),
     ] {
-        let (code, text) = finish(sandbox.program(args).spawn().unwrap());
+        let (code, text) = wait_for_exit(sandbox.program_command(args).spawn().unwrap());
         assert_ne!(code, Some(0));
         assert!(text.contains(expected), "{expected} is missing in {text}");
     }

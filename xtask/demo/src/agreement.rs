@@ -33,7 +33,7 @@ pub(super) async fn wait_for_agreement(sim: &Sim, snapshot: &mut Snapshot) -> an
 /// `None` if there is no difference.
 fn first_difference(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
     let compare = |what: &str, held: &Versions, version: &str, kind: &str| {
-        let has = versions(&sim.list(version, kind, "").unwrap_or_default());
+        let has = resource_versions(&sim.list(version, kind, "").unwrap_or_default());
         (*held != has)
             .then(|| format!("{what} differ: {} are held, {} are on the server", held.len(), has.len()))
     };
@@ -54,7 +54,7 @@ pub(super) fn count_pages(sim: &Sim) -> usize {
 }
 
 /// The resource versions of `objects`, which are JSON values.
-fn versions(objects: &[Value]) -> Versions {
+fn resource_versions(objects: &[Value]) -> Versions {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of = |object: &Value| {
         let meta = &object["metadata"];

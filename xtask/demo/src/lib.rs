@@ -35,11 +35,11 @@ use xtask_process::Interrupts;
 use xtask_sim::WorkloadOptions;
 
 /// The number of nodes at the beginning.
-const NODES: usize = 6;
+const NODE_COUNT: usize = 6;
 /// The number of deployments of the simulated workload.
-const DEPLOYMENTS: usize = 6;
+const DEPLOYMENT_COUNT: usize = 6;
 /// The interval between two steps of the simulated workload.
-const PACE: Duration = Duration::from_millis(250);
+const STEP_INTERVAL: Duration = Duration::from_millis(250);
 /// The interval between two snapshots of the stores.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(200);
 /// The capacity of the channel for the displayed messages. New messages are dropped while the channel is full.
@@ -74,8 +74,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
-    let sim = Sim::builder().seed(seed).nodes(NODES).build();
-    let options = WorkloadOptions { nodes: NODES, deployments: DEPLOYMENTS, seed, pace: PACE, calm: false };
+    let sim = Sim::builder().seed(seed).nodes(NODE_COUNT).build();
+    let options = WorkloadOptions {
+        nodes: NODE_COUNT,
+        deployments: DEPLOYMENT_COUNT,
+        seed,
+        pace: STEP_INTERVAL,
+        calm: false,
+    };
     let workload = options.start(&sim).await;
     let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot serve the cluster")?;
     let client = create_client(&server).await?;
@@ -84,9 +90,9 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
 
     site::install_crd(&client).await?;
     let mut tasks = JoinSet::new();
-    let pods = pods::start(&mut tasks, client.clone(), tally.clone());
-    let nodes = nodes::start(&mut tasks, client.clone(), tally.clone());
-    let (sites, controller) = site::start(&mut tasks, &client, tally.clone());
+    let pods = pods::start_reflector(&mut tasks, client.clone(), tally.clone());
+    let nodes = nodes::start_informer(&mut tasks, client.clone(), tally.clone());
+    let (sites, controller) = site::start_controller(&mut tasks, &client, tally.clone());
     let editor = tasks.spawn(editor::change_sites(client.clone(), tally.clone(), seed));
     let administrator = tasks.spawn(administrator::administer(client.clone(), tally.clone(), seed));
 
@@ -95,7 +101,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let mut snapshot = Snapshot::new(pods, nodes, sites);
     let mut view = View::new(&format!("kube-sim at {} over TLS, seed {seed}", server.url()), begin);
     update_view(&sim, &tally, &mut snapshot, &mut view, messages, end, &mut interrupts).await;
-    view.finish();
+    view.clear_rows();
     let took = begin.elapsed();
 
     editor.abort();

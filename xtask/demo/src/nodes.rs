@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::tally::Tally;
 
 /// Starts an informer for all nodes, and returns the informer's store.
-pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Node> {
+pub(super) fn start_informer(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Node> {
     let mut informer = Informer::new(Api::<Node>::all(client.clone()));
     let store = informer.store();
     tasks.spawn(async move {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::tally::Tally;
 
 /// Starts a reflector for all pods, and returns the reflector's store.
-pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Pod> {
+pub(super) fn start_reflector(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) -> Store<Pod> {
     let mut reflector = Reflector::new(Api::<Pod>::all(client));
     let store = reflector.store();
     tasks.spawn(async move {

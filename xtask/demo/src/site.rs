@@ -86,7 +86,7 @@ impl RunningController {
 }
 
 /// Starts the controller. Returns its store of sites, and the handle that stops it.
-pub(super) fn start(
+pub(super) fn start_controller(
     tasks: &mut JoinSet<()>,
     client: &Client,
     tally: Arc<Tally>,

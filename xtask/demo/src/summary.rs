@@ -33,7 +33,7 @@ impl fmt::Display for Summary<'_> {
         writeln!(
             f,
             "  events      {} of nodes ({} added, {} modified, {} deleted), {} changes of pods in the cache",
-            tally.node_events(),
+            tally.node_event_count(),
             tally.nodes_added.get(),
             tally.nodes_modified.get(),
             tally.nodes_deleted.get(),

@@ -83,7 +83,7 @@ impl Tally {
     }
 
     /// The number of events of the node informer.
-    pub(super) fn node_events(&self) -> u64 {
+    pub(super) fn node_event_count(&self) -> u64 {
         self.nodes_added.get() + self.nodes_modified.get() + self.nodes_deleted.get()
     }
 }

@@ -73,7 +73,7 @@ impl View {
     }
 
     /// Clears the rows from the terminal.
-    pub(super) fn finish(&self) {
+    pub(super) fn clear_rows(&self) {
         if let Output::Terminal(rows) = &self.output {
             // Clear every bar: an unfinished bar draws again when it is dropped.
             for row in [&rows.title, &rows.pods, &rows.nodes, &rows.sites, &rows.total] {
@@ -165,7 +165,7 @@ impl RowTexts {
             total: format!(
                 "{} changes of pods, {} events of nodes, {} requests, resource version {}",
                 snapshot.pod_changes,
-                tally.node_events(),
+                tally.node_event_count(),
                 sim.journal().total(),
                 sim.resource_version()
             ),

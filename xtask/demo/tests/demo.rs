@@ -8,7 +8,7 @@ mod common;
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
-use common::{Sandbox, finish, signal};
+use common::{Sandbox, send_signal, wait_for_exit};
 use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-demo");
@@ -25,10 +25,11 @@ fn summary_number(text: &str, label: &str, word: &str) -> u64 {
 }
 
 #[test]
-fn reflector_informer_and_controller_agree_with_the_server() {
+fn all_caches_agree_with_the_server() {
     let sandbox = Sandbox::new();
     let start = Instant::now();
-    let (code, text) = finish(sandbox.program(&["--seconds", "6", "--seed", "1"]).spawn().unwrap());
+    let (code, text) =
+        wait_for_exit(sandbox.program_command(&["--seconds", "6", "--seed", "1"]).spawn().unwrap());
     assert_eq!(code, Some(0), "{text}");
     assert!(start.elapsed() >= Duration::from_secs(6));
     assert!(text.contains("over TLS, seed 1"), "{text}");
@@ -58,17 +59,17 @@ fn reflector_informer_and_controller_agree_with_the_server() {
 #[test]
 fn an_interrupt_ends_the_demo_with_the_summary() {
     let sandbox = Sandbox::new();
-    let mut child = sandbox.program(&[]).spawn().unwrap();
+    let mut child = sandbox.program_command(&[]).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while !line.contains("opened with") {
         line.clear();
         assert!(stdout.read_line(&mut line).unwrap() > 0, "the demo ended before the interrupt");
     }
-    signal(&child, Signal::INT);
+    send_signal(&child, Signal::INT);
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
-    assert_eq!(finish(child).0, Some(0), "{rest}");
+    assert_eq!(wait_for_exit(child).0, Some(0), "{rest}");
     assert!(rest.contains("summary of") && rest.contains("every cache equals"), "{rest}");
     sandbox.wait_until_clean();
 }
@@ -77,7 +78,7 @@ fn an_interrupt_ends_the_demo_with_the_summary() {
 fn invalid_arguments_are_rejected() {
     let sandbox = Sandbox::new();
     for args in [["--seconds", "0"], ["--seconds", "soon"], ["--seed", "-1"]] {
-        let (code, text) = finish(sandbox.program(&args).spawn().unwrap());
+        let (code, text) = wait_for_exit(sandbox.program_command(&args).spawn().unwrap());
         assert_eq!(code, Some(2), "{text}");
     }
 }

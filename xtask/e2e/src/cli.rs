@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::case::Need;
 use super::choice::{self, ServerChoice};
-use super::languages::Languages;
+use super::languages::LanguageClients;
 use super::report::{Report, Summary};
 use super::runner::{self, SelectedCase};
 use super::server::{Churn, Server};
@@ -85,11 +85,11 @@ impl Args {
 /// When the server cannot be started or reached, a program of the cases cannot be built, a component of the server exits
 /// during the run, or no case matches the filters.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if select(args).is_empty() {
+    if select_cases(args).is_empty() {
         bail!("no case has {} in its name; --list prints all names", args.filters.join(" or "));
     }
     if args.list {
-        for case in &select(args) {
+        for case in &select_cases(args) {
             println!("{}", case.name());
         }
         return Ok(ExitCode::SUCCESS);
@@ -99,7 +99,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.matrix {
         return Ok(run_matrix(args, &runtime, &mut interrupts));
     }
-    let run = run_on(args.server_choice(), args.protocol, args, &mut interrupts);
+    let run = run_on_server(args.server_choice(), args.protocol, args, &mut interrupts);
     Ok(match runtime.block_on(run)? {
         RunEnd::Completed(summary) if summary.failed == 0 => ExitCode::SUCCESS,
         RunEnd::Completed(_) => ExitCode::FAILURE,
@@ -108,8 +108,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The cases that match the filters.
-fn select(args: &Args) -> Vec<SelectedCase> {
-    runner::select(suites::ALL, &args.filters)
+fn select_cases(args: &Args) -> Vec<SelectedCase> {
+    runner::select_cases(suites::ALL, &args.filters)
 }
 
 /// The end of a run on one server.
@@ -126,7 +126,7 @@ fn run_matrix(args: &Args, runtime: &Runtime, interrupts: &mut Interrupts) -> Ex
     let mut failed = false;
     for row in variant::matrix() {
         println!("\n{row}");
-        let run = run_on(ServerChoice::Build(row.version), row.protocol, args, interrupts);
+        let run = run_on_server(ServerChoice::Build(row.version), row.protocol, args, interrupts);
         lines.push(match runtime.block_on(run) {
             Ok(RunEnd::Interrupted(code)) => return code,
             Ok(RunEnd::Completed(summary)) => {
@@ -145,13 +145,13 @@ fn run_matrix(args: &Args, runtime: &Runtime, interrupts: &mut Interrupts) -> Ex
 
 /// Starts one server, and runs the selected cases until all cases end, the user interrupts the run, or a component of the
 /// server exits. Stops the server.
-async fn run_on(
+async fn run_on_server(
     choice: ServerChoice,
     protocol: Protocol,
     args: &Args,
     interrupts: &mut Interrupts,
 ) -> anyhow::Result<RunEnd> {
-    let selected = select(args);
+    let selected = select_cases(args);
     let mut server = tokio::select! {
         biased;
         interrupt = interrupts.next() => return Ok(RunEnd::Interrupted(interrupt.announce())),
@@ -165,13 +165,13 @@ async fn run_on(
     let report = Report::default();
     let (stop, stopped) = watch::channel(false);
     let outcome = {
-        let run = runner::run(&server, selected, &report, stopped);
+        let run = runner::run_cases(&server, selected, &report, stopped);
         tokio::pin!(run);
         tokio::select! {
             () = &mut run => Ok(None),
             error = server.wait_for_death() => Err(error),
             // Stopping a server that was started for this run discards all its objects: no clean-up is needed.
-            interrupt = interrupts.next() => if server.stops_after_run() {
+            interrupt = interrupts.next() => if server.was_started_for_run() {
                 let _ = interrupt.announce();
                 Ok(Some(interrupt))
             } else {
@@ -186,7 +186,7 @@ async fn run_on(
     };
     let name = server.description().to_owned();
     server.stop().await;
-    for failure in &report.failures() {
+    for failure in &report.failure_lines() {
         eprintln!("{failure}");
     }
     let interrupt = outcome?;
@@ -208,7 +208,7 @@ async fn prepare_server(choice: ServerChoice, selected: &[SelectedCase]) -> anyh
         }
     };
     let languages = async {
-        let mut languages = Languages::without_clients();
+        let mut languages = LanguageClients::without_clients();
         if runner::any_case_needs(selected, Need::GoProgram) {
             languages.prepare_go().await?;
         }
@@ -241,7 +241,7 @@ async fn prepare_server(choice: ServerChoice, selected: &[SelectedCase]) -> anyh
 /// Dropping the future kills Go.
 async fn compile_protobuf_program() {
     for version in xtask_protobuf::VERSIONS {
-        let mut go = tokio::process::Command::from(xtask_protobuf::describe(version));
+        let mut go = tokio::process::Command::from(xtask_protobuf::description_command(version));
         let _ = go.kill_on_drop(true).output().await;
     }
 }

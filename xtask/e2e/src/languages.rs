@@ -1,4 +1,5 @@
-//! The clients of the suite `languages`: builds the Go program, and installs the Python clients in the cache folder.
+//! The clients of the suite `languages`. This module builds the Go program, and installs the Python clients in the cache
+//! folder.
 //!
 //! If Go, Python or a package index is not available, the run does not fail. This module stores the reason, and the
 //! runner skips the cases that need the client.
@@ -22,7 +23,7 @@ const INSTALLED_REQUIREMENTS_FILE: &str = "installed-from";
 
 /// The clients of a run. The `Err` of a client that is not available contains the reason.
 #[derive(Debug)]
-pub(crate) struct Languages {
+pub(crate) struct LanguageClients {
     /// The folder with the Go program. Dropping this handle removes the folder.
     go: Result<TempDir, String>,
     /// The interpreter of a virtual environment that contains the clients.
@@ -32,7 +33,7 @@ pub(crate) struct Languages {
 /// The file name of the Go program.
 const GO_PROGRAM: &str = "client";
 
-impl Languages {
+impl LanguageClients {
     /// Creates a value without clients. [`prepare_go`](Self::prepare_go) and [`prepare_python`](Self::prepare_python) add
     /// the clients.
     pub(crate) fn without_clients() -> Self {
@@ -75,7 +76,7 @@ impl Languages {
 }
 
 /// The folder with the source code of the programs in `language`.
-pub(crate) fn sources(language: &str) -> PathBuf {
+pub(crate) fn source_folder(language: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("languages").join(language)
 }
 
@@ -103,7 +104,11 @@ pub(crate) async fn run_to_end(command: &mut Command, limit: Duration) -> anyhow
 
 fn go_command(arguments: &[&str]) -> Command {
     let mut command = Command::new("go");
-    command.args(arguments).current_dir(sources("go")).env("GOWORK", "off").env("GOFLAGS", "-mod=readonly");
+    command
+        .args(arguments)
+        .current_dir(source_folder("go"))
+        .env("GOWORK", "off")
+        .env("GOFLAGS", "-mod=readonly");
     command
 }
 
@@ -136,7 +141,7 @@ async fn install_python_clients() -> anyhow::Result<PathBuf> {
     let version = run_to_end(Command::new("python3").args(["-c", PROBE]), STEP_TIMEOUT).await;
     let version =
         version.context("there is no `python3` with the modules `venv` and `ensurepip` on the PATH")?;
-    let requirements = sources("python").join("requirements.txt");
+    let requirements = source_folder("python").join("requirements.txt");
     let wanted = std::fs::read_to_string(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
     let cache = Cache::open()?;
@@ -146,7 +151,7 @@ async fn install_python_clients() -> anyhow::Result<PathBuf> {
         std::fs::read_to_string(target.join(INSTALLED_REQUIREMENTS_FILE)).is_ok_and(|text| text == wanted)
             && target.join("bin/python").is_file()
     };
-    let _lock = cache.lock(&name, &Progress::new()).await?;
+    let _lock = cache.lock_build(&name, &Progress::new()).await?;
     if !is_complete() {
         let scratch = Scratch::create(cache.folder())?;
         let environment = scratch.path().join("environment");

@@ -36,7 +36,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Prints and records the result of a case.
-    pub(crate) fn record(&self, name: &str, result: CaseResult) {
+    pub(crate) fn record_result(&self, name: &str, result: CaseResult) {
         println!("{}", format_result(name, &result));
         self.results.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), result));
     }
@@ -55,7 +55,7 @@ impl Report {
     }
 
     /// The lines of the failed cases, to print them again at the end of a run.
-    pub(crate) fn failures(&self) -> Vec<String> {
+    pub(crate) fn failure_lines(&self) -> Vec<String> {
         let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = results.iter().filter(|(_, result)| matches!(result, CaseResult::Failed(_)));
         failed.map(|(name, result)| format_result(name, result)).collect()
@@ -79,11 +79,11 @@ mod tests {
     #[test]
     fn counts_results_and_keeps_the_lines_of_failures() {
         let report = Report::default();
-        report.record("a", CaseResult::Passed(Duration::from_secs(1)));
-        report.record("b", CaseResult::Failed("it broke".to_owned()));
-        report.record("c", CaseResult::Skipped("no nodes".to_owned()));
-        report.record("d", CaseResult::Skipped("no nodes".to_owned()));
+        report.record_result("a", CaseResult::Passed(Duration::from_secs(1)));
+        report.record_result("b", CaseResult::Failed("it broke".to_owned()));
+        report.record_result("c", CaseResult::Skipped("no nodes".to_owned()));
+        report.record_result("d", CaseResult::Skipped("no nodes".to_owned()));
         assert_eq!(report.summary().to_string(), "1 passed, 1 failed, 2 skipped");
-        assert_eq!(report.failures(), ["FAILED   b\n         it broke"]);
+        assert_eq!(report.failure_lines(), ["FAILED   b\n         it broke"]);
     }
 }

@@ -17,7 +17,7 @@ use super::env::Env;
 use super::leftovers;
 use super::report::{CaseResult, Report};
 use super::server::Server;
-use super::support::{LABEL, eventually, named_metadata};
+use super::support::{MANAGED_BY_LABEL, eventually, named_metadata};
 
 /// The number of cases that run concurrently. A case spends most of its time waiting for the server.
 const CONCURRENCY: usize = 8;
@@ -43,7 +43,7 @@ impl SelectedCase {
 
 /// Selects the cases whose full name, `suite::case`, contains one of the filters. If there are no filters, selects all
 /// cases.
-pub(crate) fn select(suites: &[Suite], filters: &[String]) -> Vec<SelectedCase> {
+pub(crate) fn select_cases(suites: &[Suite], filters: &[String]) -> Vec<SelectedCase> {
     let all = suites.iter().flat_map(|suite| {
         suite
             .cases
@@ -62,14 +62,14 @@ pub(crate) fn any_case_needs(selected: &[SelectedCase], need: super::case::Need)
 /// Runs cases on a server. Then waits until all objects of the cases are deleted, and records the result of this wait
 /// as the last result. When `stop` becomes true, the running cases are cancelled and cleaned up, and the cases that have not
 /// started are skipped.
-pub(crate) async fn run(
+pub(crate) async fn run_cases(
     server: &Arc<Server>,
     selected: Vec<SelectedCase>,
     report: &Report,
     stop: watch::Receiver<bool>,
 ) {
     let id = random_run_id();
-    let run = Run { server, id: &id, report, stop };
+    let run = RunState { server, id: &id, report, stop };
     let numbered = selected.into_iter().enumerate();
     let (exclusive, concurrent): (Vec<_>, Vec<_>) =
         numbered.partition(|(_, selected)| selected.case.is_exclusive());
@@ -84,7 +84,7 @@ pub(crate) async fn run(
         Ok(()) => CaseResult::Passed(start.elapsed()),
         Err(failure) => CaseResult::Failed(format!("{failure:#}")),
     };
-    report.record("all: every_created_object_is_deleted", result);
+    report.record_result("all: every_created_object_is_deleted", result);
 }
 
 /// A random id. The name or the namespace of each object of a run contains the id, so that runs on the same cluster do
@@ -95,14 +95,14 @@ fn random_run_id() -> String {
 }
 
 /// The state that all cases of a run share.
-struct Run<'a> {
+struct RunState<'a> {
     server: &'a Arc<Server>,
     id: &'a str,
     report: &'a Report,
     stop: watch::Receiver<bool>,
 }
 
-impl Run<'_> {
+impl RunState<'_> {
     /// Runs or skips a case, and records the result.
     async fn run_case(&self, n: usize, selected: SelectedCase) {
         let SelectedCase { name, case } = selected;
@@ -118,7 +118,7 @@ impl Run<'_> {
                 }
             }
         };
-        self.report.record(&name, result);
+        self.report.record_result(&name, result);
     }
 
     /// Runs a case in a new namespace, and then cleans up.
@@ -156,10 +156,11 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
-/// Creates the namespace of a case, with [`LABEL`].
+/// Creates the namespace of a case, with [`MANAGED_BY_LABEL`].
 async fn create_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
     let mut namespace = Namespace { metadata: named_metadata(name), ..Namespace::default() };
-    namespace.metadata.labels = Some(BTreeMap::from([(LABEL.0.to_owned(), LABEL.1.to_owned())]));
+    namespace.metadata.labels =
+        Some(BTreeMap::from([(MANAGED_BY_LABEL.0.to_owned(), MANAGED_BY_LABEL.1.to_owned())]));
     let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await;
     created.map(drop).context("cannot create the namespace of the case")
 }

@@ -14,7 +14,7 @@ use kube_client::{Api, Client, Config};
 use kube_sim::Sim;
 
 use super::case::Need;
-use super::languages::Languages;
+use super::languages::LanguageClients;
 use super::variant::Protocol;
 use xtask_control_plane::{Cluster, Identity, KubernetesVersion};
 
@@ -30,7 +30,7 @@ pub(crate) struct Server {
     token: Option<String>,
     unmet_needs: Vec<(Need, String)>,
     examples: Result<BTreeMap<String, PathBuf>, String>,
-    languages: Languages,
+    languages: LanguageClients,
     churn: Churn,
 }
 
@@ -70,8 +70,8 @@ impl Server {
         let mut server = Self::new(Origin::Simulation { sim, listener, folder }, config);
         server.description.push_str("kube-sim, in this process");
         server.token = token;
-        server.add_unmet(&[Need::Processes], "kube-sim runs no processes");
-        server.add_unmet(&[Need::Components], "kube-sim has no components that can be killed");
+        server.add_unmet_needs(&[Need::Processes], "kube-sim runs no processes");
+        server.add_unmet_needs(&[Need::Components], "kube-sim has no components that can be killed");
         Ok(server)
     }
 
@@ -88,9 +88,9 @@ impl Server {
         let variant = if controllers { "started for this run" } else { "etcd and kube-apiserver only" };
         let version = server.git_version().await?;
         server.description = format!("Kubernetes {version}, {variant}");
-        server.add_unmet_latest(&version);
+        server.check_latest_version(&version);
         if !controllers {
-            server.add_unmet(
+            server.add_unmet_needs(
                 &[Need::Pods, Need::Processes, Need::Controllers],
                 "the cluster consists of etcd and kube-apiserver, without controllers and nodes",
             );
@@ -108,9 +108,9 @@ impl Server {
         let mut server = Self::new(Origin::Existing { kubeconfig }, config);
         let version = server.git_version().await?;
         server.description = format!("Kubernetes {version} at {}", server.config.cluster_url);
-        server.add_unmet_latest(&version);
+        server.check_latest_version(&version);
         let reason = "requires a cluster that was started for this run";
-        server.add_unmet(
+        server.add_unmet_needs(
             &[
                 Need::History,
                 Need::Components,
@@ -128,15 +128,18 @@ impl Server {
         let client = server.client("default")?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
         if accounts.get_opt("default").await?.is_none() {
-            server.add_unmet(&[Need::Controllers], "no controller has created the default service account");
+            server.add_unmet_needs(
+                &[Need::Controllers],
+                "no controller has created the default service account",
+            );
         }
         let nodes: Api<Node> = Api::all(client.clone());
         if !nodes.list(&ListParams::default()).await?.items.iter().any(is_schedulable) {
-            server.add_unmet(&[Need::Pods], "no node is ready for pods");
+            server.add_unmet_needs(&[Need::Pods], "no node is ready for pods");
         }
         let roles: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(client);
         if roles.get_opt("cluster-admin").await.ok().flatten().is_none() {
-            server.add_unmet(&[Need::Authorization], "the server has no role-based access control");
+            server.add_unmet_needs(&[Need::Authorization], "the server has no role-based access control");
         }
         Ok(server)
     }
@@ -145,12 +148,12 @@ impl Server {
         let examples = Err("the examples have not been built for this run".to_owned());
         let churn = Churn { objects: 100, duration: Duration::from_secs(4) };
         let (description, unmet_needs) = (String::new(), Vec::new());
-        let languages = Languages::without_clients();
+        let languages = LanguageClients::without_clients();
         Self { origin, description, config, token: None, unmet_needs, examples, languages, churn }
     }
 
     /// Records needs that the server does not meet, and the reason.
-    fn add_unmet(&mut self, needs: &[Need], reason: &str) {
+    fn add_unmet_needs(&mut self, needs: &[Need], reason: &str) {
         self.unmet_needs.extend(needs.iter().map(|need| (*need, reason.to_owned())));
     }
 
@@ -161,7 +164,7 @@ impl Server {
         match maps.watch(&WatchParams::default().initial_events(), "").await {
             Ok(_) => Ok(()),
             Err(error) if error.is_invalid() => {
-                self.add_unmet(&[Need::WatchList], "the server does not support WatchList");
+                self.add_unmet_needs(&[Need::WatchList], "the server does not support WatchList");
                 Ok(())
             }
             Err(error) => Err(error).context("cannot determine whether the server supports WatchList"),
@@ -169,12 +172,12 @@ impl Server {
     }
 
     /// Records the unmet need `Latest` if the server does not have the newest supported minor version.
-    fn add_unmet_latest(&mut self, version: &str) {
+    fn check_latest_version(&mut self, version: &str) {
         let latest = KubernetesVersion::LATEST;
         if !version.starts_with(&format!("v{}.", latest.minor())) {
             let reason =
                 format!("the case has the error texts and functions of Kubernetes {}", latest.minor());
-            self.add_unmet(&[Need::Latest], &reason);
+            self.add_unmet_needs(&[Need::Latest], &reason);
         }
     }
 
@@ -190,12 +193,12 @@ impl Server {
     }
 
     /// Sets the clients of the suite `languages`.
-    pub(crate) fn set_languages(&mut self, languages: Languages) {
+    pub(crate) fn set_languages(&mut self, languages: LanguageClients) {
         self.languages = languages;
     }
 
     /// The clients of the suite `languages`.
-    pub(crate) fn languages(&self) -> &Languages {
+    pub(crate) fn languages(&self) -> &LanguageClients {
         &self.languages
     }
 
@@ -290,7 +293,7 @@ impl Server {
     }
 
     /// Whether the server was started for this run, and is stopped after the run.
-    pub(crate) fn stops_after_run(&self) -> bool {
+    pub(crate) fn was_started_for_run(&self) -> bool {
         !matches!(self.origin, Origin::Existing { .. })
     }
 

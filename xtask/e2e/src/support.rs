@@ -27,7 +27,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The key and value of the label that marks the namespaces of the cases, and most other cluster-scoped objects of a run.
 /// A user can find these objects by the label after a run was killed.
-pub(crate) const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kube-xtask-e2e");
+pub(crate) const MANAGED_BY_LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kube-xtask-e2e");
 
 /// Metadata with a name.
 pub(crate) fn named_metadata(name: &str) -> ObjectMeta {
@@ -44,7 +44,7 @@ pub(crate) fn config_map(name: &str, value: &str) -> ConfigMap {
 }
 
 /// The value of the key `v` in the data of a config map; empty if the key is missing.
-pub(crate) fn value(map: &ConfigMap) -> &str {
+pub(crate) fn config_map_value(map: &ConfigMap) -> &str {
     map.data.as_ref().and_then(|data| data.get("v")).map_or("", String::as_str)
 }
 
@@ -58,14 +58,14 @@ pub(crate) fn labelled_config_map(name: &str, key: &str, label: &str) -> ConfigM
 /// A node that a case creates and deletes. Pods on the node are lost with the node, so its taint keeps the
 /// pods of other cases away.
 pub(crate) fn temporary_node(name: &str) -> Outcome<Node> {
-    object(json!({
-        "metadata": {"name": name, "labels": {LABEL.0: LABEL.1, "kubernetes.io/os": "linux"}},
+    object_from_json(json!({
+        "metadata": {"name": name, "labels": {MANAGED_BY_LABEL.0: MANAGED_BY_LABEL.1, "kubernetes.io/os": "linux"}},
         "spec": {"taints": [{"key": "e2e.example.com/temporary", "effect": "NoSchedule"}]},
     }))
 }
 
 /// Deserializes an object from JSON, which may omit `apiVersion` and `kind`.
-pub(crate) fn object<K: DeserializeOwned>(json: Value) -> Outcome<K> {
+pub(crate) fn object_from_json<K: DeserializeOwned>(json: Value) -> Outcome<K> {
     Ok(serde_json::from_value(json)?)
 }
 
@@ -77,18 +77,18 @@ fn pod_spec(scheduler: &str) -> Value {
 
 /// A pod with one container and a termination grace period of zero.
 pub(crate) fn pod(name: &str) -> Outcome<Pod> {
-    object(json!({"metadata": {"name": name}, "spec": pod_spec("default-scheduler")}))
+    object_from_json(json!({"metadata": {"name": name}, "spec": pod_spec("default-scheduler")}))
 }
 
 /// A pod whose scheduler does not exist: the pod stays pending, and no component changes the pod.
 pub(crate) fn idle_pod(name: &str) -> Outcome<Pod> {
-    object(json!({"metadata": {"name": name}, "spec": pod_spec("nobody")}))
+    object_from_json(json!({"metadata": {"name": name}, "spec": pod_spec("nobody")}))
 }
 
 /// A deployment. The deployment and its pods have the label `app`, whose value is `name`.
 pub(crate) fn deployment(name: &str, replicas: u32) -> Outcome<Deployment> {
     let labels = json!({"app": name});
-    object(json!({
+    object_from_json(json!({
         "metadata": {"name": name, "labels": labels},
         "spec": {
             "replicas": replicas,

@@ -17,8 +17,8 @@ fn check_suite(suite: &str) {
         assert_eq!(suites.len(), 1, "there is no suite {suite}");
         let report = Report::default();
         let (_stop, stopped) = watch::channel(false);
-        runner::run(&server, runner::select(&suites, &[]), &report, stopped).await;
-        let failures = report.failures();
+        runner::run_cases(&server, runner::select_cases(&suites, &[]), &report, stopped).await;
+        let failures = report.failure_lines();
         assert!(failures.is_empty(), "{}", failures.join("\n"));
         assert!(report.summary().passed > 0);
     });

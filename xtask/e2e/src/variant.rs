@@ -9,7 +9,7 @@ use xtask_control_plane::KubernetesVersion;
 
 /// The version of HTTP that the clients of a run use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Http {
+enum HttpVersion {
     #[value(name = "1.1")]
     Http1,
     #[default]
@@ -31,7 +31,7 @@ enum Format {
 pub(crate) struct Protocol {
     /// The version of HTTP that the clients use
     #[arg(long, value_name = "VERSION", value_enum, default_value_t)]
-    http: Http,
+    http: HttpVersion,
     /// The format in which the clients read objects of built-in kinds
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     format: Format,
@@ -41,8 +41,8 @@ impl Protocol {
     /// Sets the protocol in a client configuration.
     pub(crate) fn apply_to(self, config: &mut Config) {
         config.http_versions = match self.http {
-            Http::Http1 => HttpVersions::Http1,
-            Http::Http2 => HttpVersions::Negotiate,
+            HttpVersion::Http1 => HttpVersions::Http1,
+            HttpVersion::Http2 => HttpVersions::Negotiate,
         };
         config.wire_format = match self.format {
             Format::Json => WireFormat::Json,
@@ -54,7 +54,7 @@ impl Protocol {
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let http = if self.http == Http::Http1 { "HTTP/1.1" } else { "HTTP/2" };
+        let http = if self.http == HttpVersion::Http1 { "HTTP/1.1" } else { "HTTP/2" };
         write!(
             f,
             "{http}, {}",
@@ -87,12 +87,12 @@ pub(crate) fn matrix() -> Vec<Variant> {
     let row = |version, http, format| Variant { version, protocol: Protocol { http, format } };
     let latest = KubernetesVersion::LATEST;
     let mut rows = vec![
-        row(latest, Http::Http2, Format::Json),
-        row(latest, Http::Http2, Format::Protobuf),
-        row(latest, Http::Http1, Format::Auto),
+        row(latest, HttpVersion::Http2, Format::Json),
+        row(latest, HttpVersion::Http2, Format::Protobuf),
+        row(latest, HttpVersion::Http1, Format::Auto),
     ];
-    let others = KubernetesVersion::known().iter().filter(|version| **version != latest);
-    rows.extend(others.map(|version| row(*version, Http::default(), Format::default())));
+    let others = KubernetesVersion::all().iter().filter(|version| **version != latest);
+    rows.extend(others.map(|version| row(*version, HttpVersion::default(), Format::default())));
     rows
 }
 
@@ -103,10 +103,10 @@ mod tests {
     #[test]
     fn the_matrix_contains_each_kubernetes_version_http_version_and_format() {
         let rows = matrix();
-        for version in KubernetesVersion::known() {
+        for version in KubernetesVersion::all() {
             assert!(rows.iter().any(|row| row.version == *version), "{version}");
         }
-        for http in Http::value_variants() {
+        for http in HttpVersion::value_variants() {
             assert!(rows.iter().any(|row| row.protocol.http == *http), "{http:?}");
         }
         for format in Format::value_variants() {

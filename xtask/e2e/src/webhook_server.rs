@@ -91,7 +91,7 @@ impl WebhookServer {
     }
 
     /// Sets the handler of a path, and removes the reviews that the path has received.
-    pub(crate) fn handle(&self, path: &str, handler: impl Fn(&Value) -> Reply + Send + Sync + 'static) {
+    pub(crate) fn set_handler(&self, path: &str, handler: impl Fn(&Value) -> Reply + Send + Sync + 'static) {
         let hook = Hook { handler: Arc::new(handler), calls: Vec::new() };
         self.lock().insert(path.to_owned(), hook);
     }

@@ -13,12 +13,12 @@ use xtask_control_plane::KubernetesVersion;
 use xtask_control_plane::build::{Binaries, Cache};
 use xtask_process::cargo::{cargo, variables_from_cargo};
 use xtask_process::progress::Progress;
-use xtask_process::{Interrupts, Launch, Scratch, Streams, Supervised, log};
+use xtask_process::{Interrupts, LaunchOptions, Scratch, Streams, SupervisedProgram, log};
 
 pub use report::Report;
 
 /// The time between SIGTERM and SIGKILL, in which the tests can stop their control plane.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
 /// The argument of `go test` that limits the time of the tests of one Go package.
 const TIMEOUT_ARGUMENT: &str = "-timeout=5m";
@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let mut interrupts = Interrupts::listen()?;
         tokio::select! {
-            outcome = compare(args) => outcome,
+            outcome = compare_test_runs(args) => outcome,
             interrupt = interrupts.next() => Ok(interrupt.announce()),
         }
     })
@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Runs the tests on kube-sim and, unless `--sim` is set, on a real API server. Dropping the future of this function ends
 /// the processes of the tests.
-async fn compare(args: &Args) -> anyhow::Result<ExitCode> {
+async fn compare_test_runs(args: &Args) -> anyhow::Result<ExitCode> {
     let project = match &args.project {
         Some(folder) => folder.clone(),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("go"),
@@ -114,10 +114,10 @@ async fn run_go_test(
     let file = |suffix: &str| assets.with_extension(suffix);
     let streams = Streams::Files { stdout: file("out"), stderr: file("log") };
     // `go test` runs one package at a time, without cached results, so that the times are comparable.
-    let launch = Launch::new("go", streams)
+    let launch = LaunchOptions::new("go", streams)
         .args(["test", "-count=1", "-p=1", "-json", TIMEOUT_ARGUMENT, "./..."])
         .folder(project)
-        .grace(GRACE)
+        .grace(GRACE_PERIOD)
         .scratch(scratch.path())
         .env("GOFLAGS", "-mod=readonly")
         .env("GOWORK", "off")
@@ -125,7 +125,7 @@ async fn run_go_test(
         // With USE_EXISTING_CLUSTER, envtest would use the cluster of KUBECONFIG in place of the assets.
         .env_remove(["USE_EXISTING_CLUSTER".into(), "KUBECONFIG".into()])
         .env_remove(variables_from_cargo());
-    let ended = Supervised::spawn(&launch, |_| {})?.wait().await;
+    let ended = SupervisedProgram::spawn(&launch, |_| {})?.wait().await;
     ensure!(
         ended.code != 127,
         "cannot run `go`: install Go from https://go.dev/dl, and put `go` on the PATH"

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 /// The maximum number of lines that [`Report::failures`] contains for each failed test, package or build.
-const OUTPUT_LINES: usize = 60;
+const MAX_OUTPUT_LINES: usize = 60;
 
 /// An event of `go test -json`. An event of a build has an import path in place of a package.
 #[derive(Debug, Deserialize)]
@@ -87,7 +87,7 @@ impl Report {
         let mut text = String::new();
         for (name, output) in &self.failed {
             let lines: Vec<_> = output.lines().collect();
-            let last = lines.len().saturating_sub(OUTPUT_LINES);
+            let last = lines.len().saturating_sub(MAX_OUTPUT_LINES);
             // Writing to a string is infallible.
             let _ = writeln!(text, "failed: {name}");
             for line in &lines[last..] {

@@ -21,7 +21,7 @@ const LOG_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Sets the handlers of exec, attach and logs.
 pub(crate) fn set_handlers(builder: SimBuilder) -> SimBuilder {
-    builder.on_exec(exec).on_attach(attach).on_logs(|request| Ok(log(&request)))
+    builder.on_exec(exec).on_attach(attach).on_logs(|request| Ok(log_lines(&request)))
 }
 
 /// Runs a command on this machine, and returns its exit code.
@@ -39,7 +39,10 @@ async fn exec(request: ExecRequest, mut streams: Streams) -> Result<i32, Contain
         std::future::pending::<()>().await;
     };
     let receive = async {
-        tokio::try_join!(forward(output, &mut streams.stdout), forward(errors, &mut streams.stderr))?;
+        tokio::try_join!(
+            forward_output(output, &mut streams.stdout),
+            forward_output(errors, &mut streams.stderr)
+        )?;
         process.wait().await
     };
     let status = tokio::select! {
@@ -61,7 +64,7 @@ fn spawn_error(program: &str, error: &std::io::Error) -> ContainerError {
 }
 
 /// Copies an output of a process to the client.
-async fn forward(from: Option<impl AsyncRead + Unpin>, to: &mut Output) -> std::io::Result<()> {
+async fn forward_output(from: Option<impl AsyncRead + Unpin>, to: &mut Output) -> std::io::Result<()> {
     if let Some(mut from) = from {
         copy(&mut from, to).await?;
     }
@@ -78,7 +81,7 @@ async fn attach(_: AttachRequest, mut streams: Streams) -> Result<(), ContainerE
 }
 
 /// The lines of a log. Their texts name stdout and stderr alternately. A followed log never ends.
-fn log(request: &LogRequest) -> impl Stream<Item = Bytes> + Send + use<> {
+fn log_lines(request: &LogRequest) -> impl Stream<Item = Bytes> + Send + use<> {
     let timestamps = request.timestamps;
     let line = move |n: usize| {
         let output = if n.is_multiple_of(2) { "stdout" } else { "stderr" };

@@ -7,7 +7,7 @@
 //! run.
 
 mod containers;
-mod known;
+mod known_differences;
 mod mask;
 mod report;
 mod script;
@@ -22,7 +22,7 @@ use xtask_control_plane::build::{Cache, Kubectl};
 use xtask_process::progress::Progress;
 use xtask_process::{Interrupts, Scratch};
 
-use known::KnownDifferences;
+use known_differences::KnownDifferences;
 use report::Report;
 use script::Script;
 use server::Server;
@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let mut interrupts = Interrupts::listen()?;
         tokio::select! {
-            outcome = compare(args, &scripts, &known) => outcome,
+            outcome = run_scripts_and_compare(args, &scripts, &known) => outcome,
             interrupt = interrupts.next() => Ok(interrupt.announce()),
         }
     })
@@ -84,7 +84,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Runs the scripts with each kubectl, and compares the results. If the returned future is dropped, the servers
 /// and all commands end.
-async fn compare(args: &Args, scripts: &[Script], known: &KnownDifferences) -> anyhow::Result<ExitCode> {
+async fn run_scripts_and_compare(
+    args: &Args,
+    scripts: &[Script],
+    known: &KnownDifferences,
+) -> anyhow::Result<ExitCode> {
     let progress = Progress::new();
     let mut kubectls = Vec::from(Kubectl::build(&Cache::open()?, &progress).await?);
     kubectls.retain(|kubectl| args.kubectl.as_ref().is_none_or(|version| kubectl.version == *version));
@@ -114,7 +118,7 @@ async fn compare(args: &Args, scripts: &[Script], known: &KnownDifferences) -> a
                     tokio::try_join!(on_sim.run(false), on_real.run(false))?
                 }
             };
-            report.compare(script, kubectl, &real, &simulated);
+            report.compare_observations(script, kubectl, &real, &simulated);
         }
     }
     if let Some(Server::Real { cluster, .. }) = real {

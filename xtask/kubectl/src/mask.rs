@@ -47,7 +47,7 @@ const AGE: &str =
     r"(?m)(^|[^:\s](?:[ \t]+\(?|\())(?:1?\d?\ds|[2-9]m(?:\d+s)?|\d\dm|\d+h(?:\d+m)?|\d+d(?:\d+h)?)( |\)|$)";
 
 /// Replaces the matches of the patterns `extra` in a text, and then the matches of [`PATTERNS`].
-pub(crate) fn mask(text: &str, extra: &[String]) -> String {
+pub(crate) fn mask_text(text: &str, extra: &[String]) -> String {
     static COMPILED_PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         #[expect(clippy::expect_used, reason = "the patterns are constants, and every run compiles them")]
         let compile = |(pattern, with)| (Regex::new(pattern).expect("the pattern is valid"), with);
@@ -70,7 +70,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        assert_eq!(mask(text, &[]), expected);
+        assert_eq!(mask_text(text, &[]), expected);
     }
 
     #[test]
@@ -100,6 +100,6 @@ mod tests {
 
     #[test]
     fn extra_patterns_are_masked() {
-        assert_eq!(mask("on node-1", &["node-[0-9]".to_owned()]), "on (masked)");
+        assert_eq!(mask_text("on node-1", &["node-[0-9]".to_owned()]), "on (masked)");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use xtask_control_plane::build::Kubectl;
 
-use crate::known::KnownDifferences;
+use crate::known_differences::KnownDifferences;
 use crate::script::{Script, Step};
 use crate::session::Observation;
 
@@ -32,7 +32,7 @@ impl<'a> Report<'a> {
     }
 
     /// Compares the observations of a script, and prints the differences.
-    pub(crate) fn compare(
+    pub(crate) fn compare_observations(
         &mut self,
         script: &Script,
         kubectl: &Kubectl,
@@ -60,7 +60,8 @@ impl<'a> Report<'a> {
     /// Prints the counts. After a complete run (all scripts with all versions), also prints the obsolete entries: the known
     /// differences that did not occur. Returns false if there is an obsolete entry or an unknown difference.
     pub(crate) fn finish(self, complete: bool) -> bool {
-        let obsolete: Vec<_> = if complete { self.known.obsolete(&self.names).collect() } else { Vec::new() };
+        let obsolete: Vec<_> =
+            if complete { self.known.obsolete_commands(&self.names).collect() } else { Vec::new() };
         for entry in &obsolete {
             println!("no longer different, remove it from data/known.yaml: {entry}");
         }

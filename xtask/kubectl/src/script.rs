@@ -51,12 +51,12 @@ pub(crate) struct Step {
 #[serde(untagged)]
 enum StepText {
     Command(String),
-    Options(Options),
+    Options(StepOptions),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Options {
+struct StepOptions {
     run: String,
     #[serde(default)]
     mask: Vec<String>,
@@ -72,9 +72,9 @@ struct Options {
 
 impl From<StepText> for Step {
     fn from(text: StepText) -> Self {
-        let Options { run, mask, ignore, any_order, until, simulated, quiet } = match text {
+        let StepOptions { run, mask, ignore, any_order, until, simulated, quiet } = match text {
             StepText::Options(options) => options,
-            StepText::Command(run) => Options {
+            StepText::Command(run) => StepOptions {
                 run,
                 mask: Vec::new(),
                 ignore: Vec::new(),

@@ -7,7 +7,7 @@ use anyhow::Context;
 use regex::Regex;
 use xtask_control_plane::build::Kubectl;
 use xtask_process::cargo::variables_from_cargo;
-use xtask_process::{Launch, Streams, Supervised};
+use xtask_process::{LaunchOptions, Streams, SupervisedProgram};
 
 use crate::mask;
 use crate::script::{Script, Step};
@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
         );
         let mut observations = Vec::new();
         for step in &self.script.steps {
-            let observation = self.observe(step).await?;
+            let observation = self.observe_step(step).await?;
             if print {
                 let Observation { code, stdout, stderr } = &observation;
                 println!("$ {}\n{stdout}{stderr}[exit code {code}]", step.run);
@@ -106,7 +106,7 @@ impl<'a> Session<'a> {
 
     /// Runs a step, repeatedly if it has `until`, and masks its outputs. On the real server, a step with `simulated`
     /// does not run, and its observation is empty.
-    async fn observe(&self, step: &Step) -> anyhow::Result<Observation> {
+    async fn observe_step(&self, step: &Step) -> anyhow::Result<Observation> {
         if step.simulated.is_some() && matches!(self.server, Server::Real { .. }) {
             return Ok(Observation::default());
         }
@@ -132,7 +132,7 @@ impl<'a> Session<'a> {
         let ignored: Vec<_> = step.ignore.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
         let compared = |line: &&str| !ignored.iter().any(|pattern| pattern.is_match(line));
         let text: String = text.split_inclusive('\n').filter(compared).collect();
-        let mut text = mask::mask(&text, &step.mask);
+        let mut text = mask::mask_text(&text, &step.mask);
         if step.any_order {
             let mut lines: Vec<_> = text.lines().collect();
             lines.sort_unstable();
@@ -151,7 +151,7 @@ impl<'a> Session<'a> {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(self.kubectl.folder.clone()).chain(std::env::split_paths(&inherited));
         let streams = Streams::Files { stdout: stdout.clone(), stderr: stderr.clone() };
-        let launch = Launch::new("sh", streams)
+        let launch = LaunchOptions::new("sh", streams)
             .args(["-c", command])
             .folder(self.folder.join("work"))
             .env("HOME", &self.folder)
@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
             .env("TZ", "UTC")
             .env_remove(["KUBE_EDITOR".into(), "EDITOR".into(), "KUBECTL_EXTERNAL_DIFF".into()])
             .env_remove(variables_from_cargo());
-        let process = Supervised::spawn(&launch, |_| {})?;
+        let process = SupervisedProgram::spawn(&launch, |_| {})?;
         let code = match tokio::time::timeout(TIME_LIMIT, process.wait()).await {
             Ok(ended) => ended.code,
             Err(_) => TIMEOUT_EXIT_CODE,

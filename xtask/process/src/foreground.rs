@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{Interrupt, Interrupts, Launch, Streams, Supervised};
+use super::{Interrupt, Interrupts, LaunchOptions, Streams, SupervisedProgram};
 
 /// The time between SIGTERM and SIGKILL, and the time limit for the command to end after Ctrl-C on a terminal.
 const GRACE: Duration = Duration::from_secs(5);
@@ -16,12 +16,12 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A command that inherits stdin, stdout and stderr. Dropping this handle ends the command and its descendants:
 /// sends SIGTERM, and SIGKILL five seconds later.
 #[derive(Debug)]
-pub struct Foreground {
-    process: Supervised,
+pub struct ForegroundCommand {
+    process: SupervisedProgram,
     terminal: bool,
 }
 
-impl Foreground {
+impl ForegroundCommand {
     /// Starts `command` (a program and its arguments). The command gets `variables`, and inherits the other
     /// variables of this process except the [`variables_from_cargo`](crate::cargo::variables_from_cargo).
     ///
@@ -35,20 +35,20 @@ impl Foreground {
         let (program, args) = command.split_first().context("no command was given")?;
         let terminal = std::io::stdin().is_terminal();
         let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
-        let mut launch = Launch::new(program, streams).args(args).grace(GRACE);
+        let mut launch = LaunchOptions::new(program, streams).args(args).grace(GRACE);
         // The command may be cargo, which would rebuild packages if it inherited these variables.
         launch = launch.env_remove(crate::cargo::variables_from_cargo());
         for (name, value) in variables {
             launch = launch.env(name.as_ref(), value.as_ref());
         }
-        Ok(Self { process: Supervised::spawn(&launch, |_| {})?, terminal })
+        Ok(Self { process: SupervisedProgram::spawn(&launch, |_| {})?, terminal })
     }
 
     /// Waits for the end of the command or for an interrupt. Returns the command's exit code, or
     /// the exit code for the interrupt.
     ///
     /// # Cancel safety
-    /// After cancelling, the command continues until the [`Foreground`] is dropped.
+    /// After cancelling, the command continues until the [`ForegroundCommand`] is dropped.
     pub async fn finish(&self, interrupts: &mut Interrupts) -> ExitCode {
         tokio::select! {
             ended = self.process.wait() => ExitCode::from(ended.code),

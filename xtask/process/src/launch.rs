@@ -1,5 +1,5 @@
-//! `Launch`: the options of a supervised program. This module creates the command line of the supervisor, and starts no
-//! process.
+//! `LaunchOptions`: the options of a supervised program. This module creates the command line of the supervisor, and
+//! starts no process.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -29,7 +29,7 @@ pub enum Streams {
 
 /// The options of a supervised program.
 #[derive(Debug, Clone)]
-pub struct Launch {
+pub struct LaunchOptions {
     program: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -41,9 +41,9 @@ pub struct Launch {
     supervisor: Option<PathBuf>,
 }
 
-impl Launch {
-    /// Options to run `program` without a grace period: dropping the [`Supervised`](super::Supervised) handle kills the
-    /// program immediately.
+impl LaunchOptions {
+    /// Options to run `program` without a grace period: dropping the [`SupervisedProgram`](super::SupervisedProgram)
+    /// handle kills the program immediately.
     pub fn new(program: impl Into<PathBuf>, streams: Streams) -> Self {
         Self {
             program: program.into(),

@@ -27,12 +27,12 @@ pub mod logging;
 pub mod progress;
 pub mod scratch;
 mod supervise;
-pub mod supervised;
+pub mod supervised_program;
 mod task;
 
-pub use foreground::Foreground;
+pub use foreground::ForegroundCommand;
 pub use interrupt::{Interrupt, Interrupts};
-pub use launch::{Launch, Streams};
+pub use launch::{LaunchOptions, Streams};
 pub use scratch::Scratch;
-pub use supervised::{Ended, Supervised};
+pub use supervised_program::{ProgramExit, SupervisedProgram};
 pub use task::main;

@@ -23,7 +23,7 @@ const PARENT_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The subcommand with which this binary acts as the supervisor. It is the first command line argument.
 pub(crate) const SUBCOMMAND: &str = "__supervise";
 
-/// The arguments of `__supervise`, which [`super::Launch`] creates.
+/// The arguments of `__supervise`, which [`super::LaunchOptions`] creates.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The id of the parent process. The supervisor ends the program when the parent ends.
@@ -80,8 +80,8 @@ struct Outcome {
 /// Starts the program, and waits until the program ends. Ends the program if SIGTERM arrives or the parent ends.
 async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     let mut term = signal(SignalKind::terminate())?;
-    // With `--foreground`, the terminal sends SIGINT and SIGHUP to the program, the parent and the supervisor. These
-    // handlers keep the signals from ending the supervisor: only the parent decides when the supervisor ends.
+    // With `--foreground`, the terminal sends SIGINT and SIGHUP to the program, the parent and the supervisor. With
+    // these handlers, the signals do not end the supervisor: it ends after the program or the parent has ended.
     let _int = signal(SignalKind::interrupt())?;
     let _hangup = signal(SignalKind::hangup())?;
     let mut parent = Parent::watch(args.parent)?;
@@ -128,9 +128,9 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
 struct Parent {
     id: u32,
     /// Receives the parent death signal. The kernel sends this signal when the thread that started this process ends.
-    /// `Supervised` keeps that thread alive until this process ends. Therefore the signal means that the parent ends. The
-    /// signal may arrive before [`has_changed`](Self::has_changed) returns true: other threads of the parent may still
-    /// run.
+    /// `SupervisedProgram` keeps that thread alive until this process ends. Therefore the signal means that the parent
+    /// ends. The signal may arrive before [`has_changed`](Self::has_changed) returns true: other threads of the parent
+    /// may still run.
     thread_ended: tokio::signal::unix::Signal,
 }
 

@@ -10,7 +10,7 @@ use crate::{exec, supervise};
 /// Runs the task `cargo xtask NAME` with the arguments of this process, and prints its error.
 ///
 /// A supervisor is another process of the same binary (see [`crate`]). Therefore the `main` of every program that uses
-/// [`Supervised`](crate::Supervised) must only call this function.
+/// [`SupervisedProgram`](crate::SupervisedProgram) must only call this function.
 pub fn main<A: Args>(name: &'static str, task: impl FnOnce(A) -> anyhow::Result<ExitCode>) -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let outcome = match arguments.get(1).and_then(|form| form.to_str()) {

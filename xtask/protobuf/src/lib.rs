@@ -35,7 +35,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut table = Table::default();
     for version in VERSIONS {
         eprintln!("Kubernetes {version}");
-        let output = describe(version).output().context("starting `go`, which must be on the PATH")?;
+        let output =
+            description_command(version).output().context("starting `go`, which must be on the PATH")?;
         add_description(&mut table, version, output)?;
     }
     if args.check {
@@ -44,12 +45,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let path = table_path();
         std::fs::write(&path, table.to_string()).with_context(|| format!("writing {}", path.display()))?;
     }
-    println!("{} kinds, {} messages, {} bytes", table.kinds(), table.messages(), table.to_string().len());
+    println!(
+        "{} kinds, {} messages, {} bytes",
+        table.kind_count(),
+        table.message_count(),
+        table.to_string().len()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
 /// The command that runs the Go program with the modules of a version.
-pub fn describe(version: &str) -> Command {
+pub fn description_command(version: &str) -> Command {
     let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "go"].iter().collect();
     let modules = folder.join(format!("kubernetes-{version}.mod"));
     let mut go = Command::new("go");
@@ -60,7 +66,7 @@ pub fn describe(version: &str) -> Command {
     go
 }
 
-/// Adds the output of [`describe`] to `table`.
+/// Adds the output of [`description_command`] to `table`.
 ///
 /// # Errors
 /// If the command failed, or if the messages contradict those of a version that was added before.

@@ -80,7 +80,7 @@ impl Table {
                 ensure!(*known == kind.api_version, "{name} is a kind of two API versions");
             }
             for field in described.fields {
-                let known_type = letter(&field.r#type).is_some();
+                let known_type = type_letter(&field.r#type).is_some();
                 ensure!(
                     known_type,
                     "{name}.{} has the type {}, which is not known",
@@ -103,12 +103,12 @@ impl Table {
     }
 
     /// The number of messages.
-    pub fn messages(&self) -> usize {
+    pub fn message_count(&self) -> usize {
         self.messages.len()
     }
 
     /// The number of kinds.
-    pub fn kinds(&self) -> usize {
+    pub fn kind_count(&self) -> usize {
         self.messages.values().filter(|message| message.api_version.is_some()).count()
     }
 }
@@ -127,7 +127,7 @@ impl fmt::Display for Table {
                 None => writeln!(f, "={type_name}")?,
             }
             for field in message.fields.values() {
-                writeln!(f, "{}", line(field, package))?;
+                writeln!(f, "{}", field_line(field, package))?;
             }
         }
         Ok(())
@@ -135,7 +135,7 @@ impl fmt::Display for Table {
 }
 
 /// The letter of a type in the table; `None` if the client does not read the type.
-fn letter(name: &str) -> Option<char> {
+fn type_letter(name: &str) -> Option<char> {
     const LETTERS: [(&str, char); 16] = [
         ("string", 's'),
         ("bytes", 'b'),
@@ -158,14 +158,14 @@ fn letter(name: &str) -> Option<char> {
 }
 
 /// The table's line for a field. `package` is the package of the message that contains the field.
-fn line(field: &Field, package: &str) -> String {
+fn field_line(field: &Field, package: &str) -> String {
     let label = match field.label.as_str() {
         "list" => "*",
         "map" => "%",
         "inline" => "~",
         _ => "",
     };
-    let value = letter(&field.r#type).unwrap_or('?');
+    let value = type_letter(&field.r#type).unwrap_or('?');
     let zero = if field.omit_zero { "-" } else { "" };
     let null = if field.null { "0" } else { "" };
     let own = field.message.strip_prefix(package).and_then(|name| name.strip_prefix('.'));
@@ -195,7 +195,7 @@ mod tests {
         table.add(r#"{"name":"k8s.io/api/core/v1.A","kinds":[{"apiVersion":"v1","kind":"A"}],"fields":[{"number":1,"name":"a","type":"string"}]}"#).unwrap();
         table.add(r#"{"name":"k8s.io/api/core/v1.A","fields":[{"number":1,"name":"a","type":"string","omitZero":true},{"number":3,"name":"b","type":"message","message":"k8s.io/api/core/v1.B","label":"list","null":true}]}"#).unwrap();
         assert_eq!(table.to_string(), "@core/v1\n=A v1\n1 \"a\":s-\n3 \"b\":*m0 B\n");
-        assert_eq!((table.kinds(), table.messages()), (1, 1));
+        assert_eq!((table.kind_count(), table.message_count()), (1, 1));
     }
 
     #[test]

@@ -22,7 +22,7 @@
 mod open_api;
 mod policy;
 mod server;
-mod system;
+mod system_objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -69,8 +69,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let resources = resource_lines(&server, &groups, &documents)?;
     let schemas = schema_lines(&documents)?;
     let columns = column_lines(&server, &groups)?;
-    let policy = policy::lines(&server)?;
-    let system_objects = system::object_lines(&server)?;
+    let policy = policy::policy_lines(&server)?;
+    let system_objects = system_objects::object_lines(&server)?;
     let descriptions = open_api::description_lines(&documents);
     let paths = open_api::path_lines(&server.get("/openapi/v2")?)?;
     std::fs::create_dir_all(&args.out)

@@ -76,7 +76,7 @@ pub(super) fn path_lines(document: &Value) -> anyhow::Result<String> {
         for value in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
             let list = if value.is_array() { value } else { &mut value["parameters"] };
             for parameter in list.as_array_mut().into_iter().flatten() {
-                if let Some(name) = name_of(parameter, &parameters) {
+                if let Some(name) = line_name_of(parameter, &parameters) {
                     *parameter = name.into();
                 }
             }
@@ -102,7 +102,7 @@ fn is_inline(parameter: &Value) -> bool {
 }
 
 /// The name of the line that contains a parameter; `None` if the parameter has no line of its own.
-fn name_of(parameter: &Value, lines: &BTreeMap<String, &Value>) -> Option<String> {
+fn line_name_of(parameter: &Value, lines: &BTreeMap<String, &Value>) -> Option<String> {
     if let Some(reference) = parameter["$ref"].as_str() {
         return reference.rsplit('/').next().map(ToOwned::to_owned);
     }

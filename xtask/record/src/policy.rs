@@ -22,7 +22,7 @@ const METADATA_FIELDS: [&str; 4] = ["name", "namespace", "labels", "annotations"
 
 /// The text of `bootstrap_policy.jsonl`: one line per object, in the order of [`KINDS`], then by namespace and name.
 /// `None` if kube-controller-manager has not set the rules of the aggregated roles.
-pub(super) fn lines(server: &Server) -> anyhow::Result<Option<String>> {
+pub(super) fn policy_lines(server: &Server) -> anyhow::Result<Option<String>> {
     let mut lines = String::new();
     for (kind, plural) in KINDS {
         let list = server.get(&format!("/apis/rbac.authorization.k8s.io/v1/{plural}?{SELECTOR}"))?;

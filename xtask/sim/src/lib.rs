@@ -16,7 +16,7 @@ use kube_sim::{Server, Sim};
 
 pub use listen::ListenAddress;
 pub use workload::WorkloadOptions;
-use xtask_process::{Foreground, Interrupts, Scratch};
+use xtask_process::{ForegroundCommand, Interrupts, Scratch};
 
 /// The maximum number of nodes. With more nodes, each step of the workload takes too long.
 const MAX_NODES: i64 = 1_000;
@@ -92,7 +92,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let outcome = if args.command.is_empty() {
         wait_until_interrupted(&server, &kubeconfig, &mut interrupts).await
     } else {
-        let command = Foreground::start(&args.command, [("KUBECONFIG", &kubeconfig)])?;
+        let command = ForegroundCommand::start(&args.command, [("KUBECONFIG", &kubeconfig)])?;
         Ok(command.finish(&mut interrupts).await)
     };
     drop(workload);

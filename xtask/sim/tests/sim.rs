@@ -11,14 +11,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use common::{Sandbox, finish, signal};
+use common::{Sandbox, send_signal, wait_for_exit};
 use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-sim");
 
 /// Runs `sim` with these arguments to its end; returns the exit code and the output.
 fn run_sim(sandbox: &Sandbox, args: &[&str]) -> (Option<i32>, String) {
-    finish(sandbox.program(args).spawn().unwrap())
+    wait_for_exit(sandbox.program_command(args).spawn().unwrap())
 }
 
 /// Reads the lines that `sim` prints at its start if it has no COMMAND, up to the line with `Ctrl-C`.
@@ -73,13 +73,13 @@ fn the_kubeconfig_is_private_and_removed_at_the_end() {
 fn sim_without_a_command_serves_until_interrupted() {
     let sandbox = Sandbox::new();
     for (how, code) in [(Signal::INT, 0), (Signal::TERM, 0)] {
-        let mut child = sandbox.program(&["--http", "--nodes", "1"]).spawn().unwrap();
+        let mut child = sandbox.program_command(&["--http", "--nodes", "1"]).spawn().unwrap();
         let printed = read_start_lines(&mut child);
         assert!(printed[0].starts_with("kube-sim at http://127.0.0.1:"), "{printed:?}");
         let kubeconfig = printed[1].strip_prefix("export KUBECONFIG=").unwrap();
         assert_eq!(fs::metadata(kubeconfig).unwrap().permissions().mode() & 0o777, 0o600);
-        signal(&child, how);
-        assert_eq!(finish(child).0, Some(code));
+        send_signal(&child, how);
+        assert_eq!(wait_for_exit(child).0, Some(code));
         assert!(!Path::new(kubeconfig).exists());
     }
     sandbox.wait_until_clean();
@@ -90,10 +90,10 @@ fn an_interrupt_ends_the_command_and_the_server() {
     let sandbox = Sandbox::new();
     let script =
         "trap 'echo TERM > $WORLD/terminated; exit 3' TERM; echo up > $WORLD/up; while :; do sleep 0.1; done";
-    let child = sandbox.program(&["--", "sh", "-c", script]).spawn().unwrap();
+    let child = sandbox.program_command(&["--", "sh", "-c", script]).spawn().unwrap();
     assert!(common::eventually(|| sandbox.path("up").exists()));
-    signal(&child, Signal::INT);
-    assert_eq!(finish(child).0, Some(130));
+    send_signal(&child, Signal::INT);
+    assert_eq!(wait_for_exit(child).0, Some(130));
     assert!(sandbox.path("terminated").exists(), "the command received no SIGTERM");
     sandbox.wait_until_clean();
 }

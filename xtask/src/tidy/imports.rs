@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::layers::{CRATES, contains_layer, entries, is_in};
+use super::layers::{CRATES, contains_layer, entries, is_in_module};
 use super::syntax::used_paths;
 use super::{Files, finding};
 
@@ -72,7 +72,7 @@ fn original_path(path: &[String], exports: &BTreeMap<String, RustPath>) -> Strin
 /// The layer of the module or item with this path: the longest layer name in the table that is a prefix of the path.
 fn layer_of(table: &'static str, path: &str) -> Option<&'static str> {
     let layers = entries(table, "").into_iter().map(|(layer, _)| layer);
-    layers.filter(|layer| is_in(path, layer)).max_by_key(|layer| layer.len())
+    layers.filter(|layer| is_in_module(path, layer)).max_by_key(|layer| layer.len())
 }
 
 /// Returns the text of a finding if `layer` must not import `target`, or if `target` is in no layer. `target` is the path
@@ -86,15 +86,15 @@ fn import_violation(table: &'static str, layer: &str, target: &str) -> Option<St
     let listed =
         entries(table, "").iter().any(|(name, imports)| *name == layer && contains_layer(imports, other));
     let advice = "move the shared code to a layer that both may import, or reverse the dependency";
-    (!listed && !is_in(other, layer))
+    (!listed && !is_in_module(other, layer))
         .then(|| format!("`{layer}` must not import `{other}` (here `{target}`): {advice}"))
 }
 
 /// Returns the text of a finding if the table bans `path` in `module`. `path` begins with the name of another crate or of an
 /// imported item. The ban `Timestamp::now` also matches `jiff::Timestamp::now`, which ends with the ban.
 fn ban_violation(table: &'static str, module: &str, path: &str) -> Option<String> {
-    let is_named = |ban: &&str| is_in(path, ban) || ban.contains("::") && path.ends_with(*ban);
-    let bans = entries(table, "!").into_iter().filter(|(place, _)| is_in(module, place));
+    let is_named = |ban: &&str| is_in_module(path, ban) || ban.contains("::") && path.ends_with(*ban);
+    let bans = entries(table, "!").into_iter().filter(|(place, _)| is_in_module(module, place));
     let (place, _) = bans.into_iter().find(|(_, paths)| paths.iter().any(is_named))?;
     Some(format!("`{place}` bans `{path}`: move the code to a layer above"))
 }
@@ -102,7 +102,7 @@ fn ban_violation(table: &'static str, module: &str, path: &str) -> Option<String
 #[cfg(test)]
 mod tests {
     #[track_caller]
-    fn check(path: &str, text: &str, expected: &str) {
+    fn check_file(path: &str, text: &str, expected: &str) {
         let root = "pub use crate::core::ResourceExt; pub use client::Client; pub use error::Error;";
         let tests = ("kube-client/src/core/tests/more.rs", "use crate::client::X;");
         let files = [("kube-client/src/lib.rs", root), tests, (path, text)];
@@ -113,32 +113,44 @@ mod tests {
     #[test]
     fn imports_of_unlisted_layers_are_refused() {
         let core = "kube-client/src/core/a.rs";
-        check(core, "use crate::{core::X, Client};", "`core` must not import `client` (here `client::C");
-        check("kube-client/src/api/mod.rs", "use super::discovery::X;", "`api` must not import `discovery`");
+        check_file(core, "use crate::{core::X, Client};", "`core` must not import `client` (here `client::C");
+        check_file(
+            "kube-client/src/api/mod.rs",
+            "use super::discovery::X;",
+            "`api` must not import `discovery`",
+        );
         let tls = "kube-client/src/client/tls/mod.rs";
-        check(tls, "use super::auth::X;", "`client::tls` must not import `client::auth`");
-        check(tls, "use crate::client::X;", "`client::tls` must not import `client`");
-        check("kube-client/src/new.rs", "", "module `new` is in no layer");
-        check(core, "use crate::new::X;", "`new::X` is in no layer");
+        check_file(tls, "use super::auth::X;", "`client::tls` must not import `client::auth`");
+        check_file(tls, "use crate::client::X;", "`client::tls` must not import `client`");
+        check_file("kube-client/src/new.rs", "", "module `new` is in no layer");
+        check_file(core, "use crate::new::X;", "`new::X` is in no layer");
     }
 
     #[test]
     fn permitted_imports_are_accepted() {
-        check("kube-client/src/error.rs", "use crate::{core::X, ResourceExt}; use super::core::b;", "");
-        check("kube-client/src/client/mod.rs", "use tls::X; use crate::client::auth::Y; use self::a::B;", "");
-        check("kube-client/src/client/tls/a.rs", "use super::X; use super::super::super::config::Y;", "");
-        check("kube-client/src/api/mod.rs", "use crate::{Client, Error, wire::X, core::Y};", "");
-        check("kube-client/src/core/a.rs", "#[cfg(test)] mod tests { use crate::client::X; }", "");
+        check_file("kube-client/src/error.rs", "use crate::{core::X, ResourceExt}; use super::core::b;", "");
+        check_file(
+            "kube-client/src/client/mod.rs",
+            "use tls::X; use crate::client::auth::Y; use self::a::B;",
+            "",
+        );
+        check_file(
+            "kube-client/src/client/tls/a.rs",
+            "use super::X; use super::super::super::config::Y;",
+            "",
+        );
+        check_file("kube-client/src/api/mod.rs", "use crate::{Client, Error, wire::X, core::Y};", "");
+        check_file("kube-client/src/core/a.rs", "#[cfg(test)] mod tests { use crate::client::X; }", "");
     }
 
     #[test]
     fn banned_paths_of_other_crates_are_refused() {
         let core = "kube-client/src/core/a.rs";
-        check(core, "use tokio::time::Sleep;", "`core` bans `tokio::time::Sleep`");
-        check(core, "use std::{fmt, fs};", "`core` bans `std::fs`");
-        check(core, "use jiff::Timestamp; fn f() { Timestamp::now() }", "`core` bans `Timestamp::now`");
-        check("kube-client/src/config/a.rs", "use hyper::X;", "`config` bans `hyper::X`");
-        check("kube-runtime/src/watcher/step/a.rs", "use tokio::X;", "`watcher::step` bans `tokio::X`");
-        check("kube-runtime/src/watcher/driver.rs", "use tokio::X;", "");
+        check_file(core, "use tokio::time::Sleep;", "`core` bans `tokio::time::Sleep`");
+        check_file(core, "use std::{fmt, fs};", "`core` bans `std::fs`");
+        check_file(core, "use jiff::Timestamp; fn f() { Timestamp::now() }", "`core` bans `Timestamp::now`");
+        check_file("kube-client/src/config/a.rs", "use hyper::X;", "`config` bans `hyper::X`");
+        check_file("kube-runtime/src/watcher/step/a.rs", "use tokio::X;", "`watcher::step` bans `tokio::X`");
+        check_file("kube-runtime/src/watcher/driver.rs", "use tokio::X;", "");
     }
 }

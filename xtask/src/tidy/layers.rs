@@ -29,13 +29,15 @@ pub(super) fn entries(table: &'static str, prefix: &str) -> Vec<Entry> {
 }
 
 /// Whether a path is this module or a descendant of it.
-pub(super) fn is_in(path: &str, module: &str) -> bool {
+pub(super) fn is_in_module(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// Whether the list of an entry contains this layer, directly or through an item such as `store::*`.
 pub(super) fn contains_layer(listed: &[&str], layer: &str) -> bool {
-    listed.iter().any(|name| name.strip_suffix("::*").map_or(*name == layer, |above| is_in(layer, above)))
+    listed
+        .iter()
+        .any(|name| name.strip_suffix("::*").map_or(*name == layer, |above| is_in_module(layer, above)))
 }
 
 #[cfg(test)]
@@ -50,7 +52,7 @@ mod tests {
             assert_eq!(all.iter().flat_map(|(_, listed)| listed).find(unknown), None, "{folder}");
             // A layer that may import none of the remaining layers is in no cycle.
             let may = |(from, listed): &Entry, to: &str| {
-                *from != to && (contains_layer(listed, to) || is_in(to, from))
+                *from != to && (contains_layer(listed, to) || is_in_module(to, from))
             };
             let mut left = all.clone();
             while let Some(free) = left.iter().position(|from| !left.iter().any(|(to, _)| may(from, to))) {

@@ -44,7 +44,7 @@ pub(super) fn check(files: &Files) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     #[track_caller]
-    fn check(manifest: &str, expected: &str) {
+    fn check_manifest(manifest: &str, expected: &str) {
         let files = [("CHANGELOG.md", "## a 0.1.0"), ("a/Cargo.toml", manifest)];
         super::super::tests::assert_finding(super::check, &files, "a/Cargo.toml", expected);
     }
@@ -56,13 +56,16 @@ mod tests {
             "{head}\n{}\n[dependencies]\n",
             super::INHERITED_KEYS.map(|key| format!("{key} = true")).join("\n")
         );
-        check(&format!("{good}serde.workspace = true\ntokio = {{ workspace = true, features = [] }}"), "");
+        check_manifest(
+            &format!("{good}serde.workspace = true\ntokio = {{ workspace = true, features = [] }}"),
+            "",
+        );
         for line in super::INHERITED_KEYS {
-            check(&good.replace(line, ""), "1: manifest: not inherited from the workspace");
+            check_manifest(&good.replace(line, ""), "1: manifest: not inherited from the workspace");
         }
-        check(&good.replace("0.1.0", "0.2.0"), "1: manifest: CHANGELOG.md has no line");
-        check(&good.replace("0.1.0\"", "0.2.0\"\npublish = false"), "");
-        check(&format!("{good}serde = \"1\""), "10: manifest: versions are set in the workspace");
-        check(&format!("{good}[dependencies.serde]\nversion = \"1\""), "10: manifest: versions");
+        check_manifest(&good.replace("0.1.0", "0.2.0"), "1: manifest: CHANGELOG.md has no line");
+        check_manifest(&good.replace("0.1.0\"", "0.2.0\"\npublish = false"), "");
+        check_manifest(&format!("{good}serde = \"1\""), "10: manifest: versions are set in the workspace");
+        check_manifest(&format!("{good}[dependencies.serde]\nversion = \"1\""), "10: manifest: versions");
     }
 }

@@ -26,7 +26,7 @@ pub struct Args {}
 type Files = BTreeMap<String, String>;
 
 /// A function that checks the rules of one subject, and returns the findings.
-type Check = fn(&Files) -> Vec<String>;
+type CheckFn = fn(&Files) -> Vec<String>;
 
 /// Formats a violation of a rule as `FILE:LINE: RULE: TEXT`. Many editors can open the position `FILE:LINE`.
 fn finding(file: &str, line: usize, rule: &str, text: impl fmt::Display) -> String {
@@ -51,7 +51,7 @@ pub fn run(_: &Args) -> anyhow::Result<ExitCode> {
 pub(crate) fn check() -> anyhow::Result<Vec<String>> {
     let mut files = Files::new();
     read_files(&mut files, root(), "").with_context(|| format!("cannot read {}", root().display()))?;
-    let checks: [Check; 3] = [imports::check, manifests::check, texts::check];
+    let checks: [CheckFn; 3] = [imports::check, manifests::check, texts::check];
     Ok(checks.iter().flat_map(|check| check(&files)).collect())
 }
 
@@ -77,7 +77,7 @@ mod tests {
     /// Checks that `check` returns one finding, and that this finding begins with `path`, a colon and `expected`. If
     /// `expected` is empty, checks that `check` returns no finding.
     #[track_caller]
-    pub(super) fn assert_finding(check: Check, files: &[(&str, &str)], path: &str, expected: &str) {
+    pub(super) fn assert_finding(check: CheckFn, files: &[(&str, &str)], path: &str, expected: &str) {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
         let (findings, start) = (check(&files), format!("{path}:{expected}"));
         let fit = findings.iter().all(|finding| finding.starts_with(&start));

@@ -10,12 +10,12 @@ pub(super) type UsedPath = (Vec<String>, usize);
 /// The paths that `text` uses outside of tests. `text` is the source code of `module`.
 pub(super) fn used_paths(text: &str, module: &[String]) -> Result<Vec<UsedPath>, LexError> {
     let mut found = Vec::new();
-    scan(text.parse()?, module, &[], &mut found);
+    collect_paths(text.parse()?, module, &[], &mut found);
     Ok(found)
 }
 
 /// Collects the paths in the tokens of `module`. `prefix` is the path before the `{..}` group of a `use`, else empty.
-fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut Vec<UsedPath>) {
+fn collect_paths(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut Vec<UsedPath>) {
     let tokens: Vec<_> = tokens.into_iter().collect();
     let (mut path, mut colons, mut line, mut at) = (prefix.to_vec(), 2, 0, 0);
     while let Some(token) = tokens.get(at) {
@@ -27,7 +27,7 @@ fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut V
                 path.push(name.to_string());
             }
             TokenTree::Group(group) if continued => {
-                scan(group.stream(), module, &std::mem::take(&mut path), found);
+                collect_paths(group.stream(), module, &std::mem::take(&mut path), found);
             }
             TokenTree::Punct(sign) if sign.as_char() == '#' => {
                 at += test_item_length(&tokens[at..]).saturating_sub(1);
@@ -45,7 +45,7 @@ fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut V
                             [TokenTree::Ident(word), name] if word == "mod" => vec![name.to_string()],
                             _ => Vec::new(),
                         };
-                        scan(group.stream(), &[module, &inner].concat(), &[], found);
+                        collect_paths(group.stream(), &[module, &inner].concat(), &[], found);
                     }
                     _ => {}
                 }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: &[&str]) {
+    fn check_used_paths(text: &str, expected: &[&str]) {
         let found = used_paths(text, &["x".to_owned()]).unwrap();
         let paths: Vec<_> = found.iter().map(|(path, _)| path.join("::")).collect();
         assert_eq!(paths, expected, "{text}");
@@ -101,23 +101,35 @@ mod tests {
 
     #[test]
     fn finds_paths_in_imports_types_bodies_and_macros() {
-        check(
+        check_used_paths(
             "use crate::a::{b::C, d::*, self as e}; use a as b;",
             &["crate::a::b::C", "crate::a::d", "crate::a::self"],
         );
         let function = "fn f(x: &super::X) -> a::B<c::D> { use g::{H, i::J}; ::e::f::<g::H>(x.y()) }";
-        check(function, &["crate::X", "a::B", "c::D", "g::H", "g::i::J", "e::f", "g::H"]);
-        check("fn f() { m!(crate::x y, \"crate::y\", [z => a::b::c]); } // a::b", &["crate::x", "a::b::c"]);
-        check("mod a { mod b { use super::c; } use super::super::d; }", &["crate::x::a::c", "crate::d"]);
+        check_used_paths(function, &["crate::X", "a::B", "c::D", "g::H", "g::i::J", "e::f", "g::H"]);
+        check_used_paths(
+            "fn f() { m!(crate::x y, \"crate::y\", [z => a::b::c]); } // a::b",
+            &["crate::x", "a::b::c"],
+        );
+        check_used_paths(
+            "mod a { mod b { use super::c; } use super::super::d; }",
+            &["crate::x::a::c", "crate::d"],
+        );
     }
 
     #[test]
     fn skips_items_that_only_tests_compile() {
-        check("#[cfg(test)] mod tests { use a::b; } use c::d;", &["c::d"]);
-        check("#[cfg(all(test, unix))] #[path = \"x\"] pub(crate) mod help; use c::d;", &["c::d"]);
-        check("#[tokio::test(a = true)] async fn f<A, B>() { a::b() } fn g() { c::d() }", &["c::d"]);
-        check("impl A { #[cfg(test)] fn f() { a::b() } #[cfg(not(test))] fn g() { c::d() } }", &["c::d"]);
-        check("#[cfg(test)] const X: A = a::B { c: 1 }; use e::f;", &["e::f"]);
-        check("struct S { #[cfg(test)] b: a::b, c: c::d }", &["a::b", "c::d"]);
+        check_used_paths("#[cfg(test)] mod tests { use a::b; } use c::d;", &["c::d"]);
+        check_used_paths("#[cfg(all(test, unix))] #[path = \"x\"] pub(crate) mod help; use c::d;", &["c::d"]);
+        check_used_paths(
+            "#[tokio::test(a = true)] async fn f<A, B>() { a::b() } fn g() { c::d() }",
+            &["c::d"],
+        );
+        check_used_paths(
+            "impl A { #[cfg(test)] fn f() { a::b() } #[cfg(not(test))] fn g() { c::d() } }",
+            &["c::d"],
+        );
+        check_used_paths("#[cfg(test)] const X: A = a::B { c: 1 }; use e::f;", &["e::f"]);
+        check_used_paths("struct S { #[cfg(test)] b: a::b, c: c::d }", &["a::b", "c::d"]);
     }
 }

@@ -110,50 +110,54 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(path: &str, text: &str, expected: &str) {
+    fn check_text(path: &str, text: &str, expected: &str) {
         super::super::tests::assert_finding(super::check, &[(path, text)], path, expected);
     }
 
     #[test]
     fn rejects_missing_headers_and_long_files() {
-        check("a.rs", "// A comment.\n#![forbid(x)]\n//! Text.\nfn f() {}", "");
-        check("a.rs", "#![doc = include_str!(\"../README.md\")]", "");
-        check("a.rs", "/// Text.\nfn f() {}", "1: opening");
+        check_text("a.rs", "// A comment.\n#![forbid(x)]\n//! Text.\nfn f() {}", "");
+        check_text("a.rs", "#![doc = include_str!(\"../README.md\")]", "");
+        check_text("a.rs", "/// Text.\nfn f() {}", "1: opening");
         let long = format!("//! Text.{}", "\n".repeat(MAX_LINES + 1));
-        check("a.rs", &long, "601: length");
-        check("x/tests/a.rs", &long, "");
+        check_text("a.rs", &long, "601: length");
+        check_text("x/tests/a.rs", &long, "");
     }
 
     #[test]
     fn rejects_disabled_tests_and_examples() {
-        check("a.rs", "//! ```ignore\n//! ```\n", "1: doc-test");
-        check("a.rs", "//! T.\n/// ```rust,no_run\n/// ```\nfn f() {}", "2: doc-test");
-        check("a.rs", "//! T.\n/// ```text\n/// ```\n// ```ignore\nfn f() {}", "");
-        check("docs/a.md", "x\n\n```rust,no_run\n```\n```sh\n```", "3: doc-test");
-        check("a.rs", "//! T.\n#[test]\n#[ignore = \"slow\"]\nfn f() {}", "3: ignored-test");
-        check("a.rs", "//! T.\n#[cfg_attr(unix, ignore)]\nfn f() {}", "2: ignored-test");
+        check_text("a.rs", "//! ```ignore\n//! ```\n", "1: doc-test");
+        check_text("a.rs", "//! T.\n/// ```rust,no_run\n/// ```\nfn f() {}", "2: doc-test");
+        check_text("a.rs", "//! T.\n/// ```text\n/// ```\n// ```ignore\nfn f() {}", "");
+        check_text("docs/a.md", "x\n\n```rust,no_run\n```\n```sh\n```", "3: doc-test");
+        check_text("a.rs", "//! T.\n#[test]\n#[ignore = \"slow\"]\nfn f() {}", "3: ignored-test");
+        check_text("a.rs", "//! T.\n#[cfg_attr(unix, ignore)]\nfn f() {}", "2: ignored-test");
     }
 
     #[test]
     fn rejects_broken_links() {
-        check("docs/a.md", "[a](../README.md#x) [b](../xtask) [c](https://x.org/y.md) [d](#x) `[e](f)`", "");
-        check("docs/a.md", "[a](../README.md)\n[b](x.md \"title\")", "2: link");
-        check("docs/a.md", "[x]\n\n[x]: ../src/main.rs", "1: link");
-        check("docs/a.md", "[é](kube_client::Api)\n\n```text\n[a](c.md)\n```", "");
+        check_text(
+            "docs/a.md",
+            "[a](../README.md#x) [b](../xtask) [c](https://x.org/y.md) [d](#x) `[e](f)`",
+            "",
+        );
+        check_text("docs/a.md", "[a](../README.md)\n[b](x.md \"title\")", "2: link");
+        check_text("docs/a.md", "[x]\n\n[x]: ../src/main.rs", "1: link");
+        check_text("docs/a.md", "[é](kube_client::Api)\n\n```text\n[a](c.md)\n```", "");
     }
 
     #[test]
     fn rejects_paths_and_registries_of_one_machine() {
         for folder in PRIVATE_PREFIXES.split(' ') {
-            check("a.md", &format!("see \"{folder}someone/x\""), "1: private");
-            check(
+            check_text("a.md", &format!("see \"{folder}someone/x\""), "1: private");
+            check_text(
                 "a.md",
                 &format!("\"{folder}me/.kube\" https://x.org{folder}x ..{folder}x ${{X}}{folder}x"),
                 "",
             );
         }
-        check(".cargo/config.toml", "[alias]\n[source.crates-io]", "2: private");
+        check_text(".cargo/config.toml", "[alias]\n[source.crates-io]", "2: private");
         let lock = "source = \"registry+https://github.com/rust-lang/crates.io-index\"\nsource = \"git+https://x.org\"";
-        check("x/Cargo.lock", lock, "2: private");
+        check_text("x/Cargo.lock", lock, "2: private");
     }
 }

@@ -1,7 +1,7 @@
 //! The credentials of a client. All requests share the current credentials, and a generation number distinguishes
 //! successive credentials. At most one task at a time renews the credentials.
 //!
-//! This module must not depend on formats of credentials or on transports: [`Source`] obtains a header, and
+//! This module must not depend on formats of credentials or on transports: [`CredentialSource`] obtains a header, and
 //! [`CertificateReloader::reload`] replaces certificates.
 
 use http::HeaderValue;
@@ -22,14 +22,14 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::source::{NewCredentials, Source};
+use super::source::{CredentialSource, NewCredentials};
 use crate::error::{BoxError, Error, Result, Wait};
 
 /// The interval after which a request checks the certificate files again.
 ///
 /// The next request after this interval starts a check, even if the request needs no new connection: an open connection
-/// may outlive its client certificate. The check reads a few KiB on another thread. After a 401 or a rejected certificate,
-/// the files are checked immediately, regardless of this interval.
+/// may outlive its client certificate. The check reads a few KiB on another thread. After a 401 or a rejected
+/// certificate, the files are checked immediately, regardless of this interval.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The time limit on one check of the certificate files. When it expires, the request continues with the certificates in
 /// use.
@@ -38,8 +38,8 @@ const FILE_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The functions that reload the certificate files of a client, and that detect a rejected certificate.
 #[derive(Clone)]
 pub(crate) struct CertificateReloader {
-    /// Reads the files (blocking). If the files have changed, later requests use only new connections, which have the new
-    /// certificates. Returns whether the files have changed, and an error if a file cannot be used.
+    /// Reads the files (blocking). If the files have changed, later requests use only new connections, which have the
+    /// new certificates. Returns whether the files have changed, and an error if a file cannot be used.
     pub(crate) reload: Arc<dyn Fn() -> (bool, Result<(), BoxError>) + Send + Sync>,
     /// Whether a request failed because the client or the server rejected a certificate in the TLS handshake. The
     /// server has not processed such a request.
@@ -52,21 +52,21 @@ pub(crate) enum Credentials {
     /// The same `Authorization` header for each request, or none.
     Fixed(Option<HeaderValue>),
     /// Credentials that change.
-    Renewable(Arc<Renewable>),
+    Renewable(Arc<RenewableCredentials>),
 }
 
 /// The credentials with which a request is sent.
 #[derive(Clone)]
 pub(super) struct Snapshot {
     pub(super) header: Option<HeaderValue>,
-    /// The value of [`Renewable::generation`] at the time of the snapshot.
+    /// The value of [`RenewableCredentials::generation`] at the time of the snapshot.
     generation: u64,
 }
 
 /// Credentials that change: the header, the certificate files, or both.
-pub(crate) struct Renewable {
+pub(crate) struct RenewableCredentials {
     /// `None` if the header does not change.
-    source: Option<Source>,
+    source: Option<CredentialSource>,
     files: Option<CertificateReloader>,
     state: Mutex<State>,
     /// Incremented when the header, the client certificate or the trusted authorities change.
@@ -92,7 +92,7 @@ struct State {
 }
 
 impl State {
-    fn is_header_due(&self) -> bool {
+    fn is_header_refresh_due(&self) -> bool {
         self.due.is_some_and(|due| Instant::now() >= due)
     }
 }
@@ -101,7 +101,7 @@ impl Credentials {
     /// Creates the credentials of a client. Requests use `first` until the first refresh. Without a source, the header
     /// never changes.
     pub(super) fn new(
-        source: Option<Source>,
+        source: Option<CredentialSource>,
         first: NewCredentials,
         files: Option<CertificateReloader>,
     ) -> Self {
@@ -117,7 +117,7 @@ impl Credentials {
             failure: None,
             failures: 0,
         };
-        Self::Renewable(Arc::new(Renewable {
+        Self::Renewable(Arc::new(RenewableCredentials {
             source,
             files,
             state: Mutex::new(state),
@@ -135,7 +135,7 @@ impl Credentials {
     }
 }
 
-impl Renewable {
+impl RenewableCredentials {
     /// The credentials for the next request. Refreshes them if they are due.
     ///
     /// # Cancel safety
@@ -143,14 +143,15 @@ impl Renewable {
     pub(super) async fn current_snapshot(self: &Arc<Self>) -> Result<Snapshot> {
         let (header_is_due, failures) = {
             let state = self.state();
-            let (header_is_due, file_check_is_due) = (state.is_header_due(), self.is_file_check_due(&state));
+            let (header_is_due, file_check_is_due) =
+                (state.is_header_refresh_due(), self.is_file_check_due(&state));
             if !header_is_due && !file_check_is_due {
                 return Ok(self.snapshot(&state));
             }
             (header_is_due, state.failures)
         };
         // A request that may use the last header does not wait for a renewal that another request has started.
-        let keeps_last = self.source.as_ref().is_none_or(|source| source.pause_after_failure().is_some());
+        let keeps_last = self.source.as_ref().is_none_or(|source| source.failure_pause().is_some());
         let renewing = if header_is_due && !keeps_last {
             self.lock_renewal().await?
         } else {
@@ -210,7 +211,8 @@ impl Renewable {
     /// Waits until no other renewal runs, and returns the lock. The wait is limited, because a renewal makes no progress
     /// while its runtime is not polled.
     async fn lock_renewal(&self) -> Result<OwnedMutexGuard<()>> {
-        let limit = FILE_CHECK_TIMEOUT + self.source.as_ref().map_or(Duration::ZERO, Source::time_limit);
+        let limit =
+            FILE_CHECK_TIMEOUT + self.source.as_ref().map_or(Duration::ZERO, CredentialSource::time_limit);
         let lock = timeout(limit, self.renewing.clone().lock_owned()).await;
         lock.map_err(|_| Error::Timeout {
             wait: Wait::Credentials,
@@ -220,9 +222,9 @@ impl Renewable {
     }
 
     /// Runs a step of a renewal in a task, and waits for the task. A cancelled request does not stop the task:
-    /// otherwise the client could lose a refresh token that an OpenID Connect provider has just issued, and a plugin that
-    /// takes longer than the request timeout would never finish. The task always ends, because the source and the check of
-    /// the files have time limits.
+    /// otherwise the client could lose a refresh token that an OpenID Connect provider has just issued, and a plugin
+    /// that takes longer than the request timeout would never finish. The task always ends, because the source and the
+    /// check of the files have time limits.
     async fn run_in_task<F>(
         self: &Arc<Self>,
         renewing: OwnedMutexGuard<()>,
@@ -260,7 +262,7 @@ impl Renewable {
             if let Some(failure) = state.failure.as_ref().filter(|_| state.failures != failures) {
                 return Err(shared_failure(failure));
             }
-            state.is_header_due()
+            state.is_header_refresh_due()
         };
         match self.source.as_ref().filter(|_| header_is_due) {
             Some(source) => self.refresh_header(source).await,
@@ -269,7 +271,7 @@ impl Renewable {
     }
 
     /// Reloads the certificate files, and then refreshes the header. Keeps the header if the credentials now differ from
-    /// the rejected ones, or if the last refresh after a 401 ended less than [`Source::pause_after_rejection`] ago.
+    /// the rejected ones, or if the last refresh after a 401 ended less than [`CredentialSource::rejection_pause`] ago.
     async fn refresh_after_rejection(&self, rejected: &Snapshot) -> Result<()> {
         self.check_files().await;
         let Some(source) = self.source.as_ref().filter(|_| self.snapshot_newer_than(rejected).is_none())
@@ -277,7 +279,7 @@ impl Renewable {
             return Ok(());
         };
         let last = self.state().refreshed_after_rejection;
-        if last.is_some_and(|at| at.elapsed() < source.pause_after_rejection()) {
+        if last.is_some_and(|at| at.elapsed() < source.rejection_pause()) {
             return Ok(());
         }
         let outcome = self.refresh_header(source).await;
@@ -303,11 +305,11 @@ impl Renewable {
     }
 
     /// Obtains a new header from the source. After a failure, keeps the last header until the next attempt if
-    /// [`Source::pause_after_failure`] allows that, and otherwise returns the error.
-    async fn refresh_header(&self, source: &Source) -> Result<()> {
+    /// [`CredentialSource::failure_pause`] allows that, and otherwise returns the error.
+    async fn refresh_header(&self, source: &CredentialSource) -> Result<()> {
         let outcome = source.refresh().await;
         let mut state = self.state();
-        match (outcome, source.pause_after_failure()) {
+        match (outcome, source.failure_pause()) {
             (Ok(new), _) => {
                 if new.header != state.header || new.has_new_certificate {
                     self.generation.fetch_add(1, SeqCst);

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The callback for each new client certificate that a plugin prints.
-pub(crate) type OnCertificate = Box<dyn Fn(Identity) -> Result<(), BoxError> + Send + Sync>;
+pub(crate) type CertificateCallback = Box<dyn Fn(Identity) -> Result<(), BoxError> + Send + Sync>;
 
 /// The API version in which `interactiveMode` is required.
 const API_V1: &str = "client.authentication.k8s.io/v1";
@@ -38,7 +38,7 @@ const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time limit on one run of a plugin that may prompt the user on the terminal.
 const INTERACTIVE_PLUGIN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A plugin, and its last client certificate that [`OnCertificate`] accepted.
+/// A plugin, and its last client certificate that [`CertificateCallback`] accepted.
 pub(crate) struct ExecPlugin {
     config: ExecConfig,
     /// [`ExecConfig::command`], for error texts.
@@ -46,7 +46,7 @@ pub(crate) struct ExecPlugin {
     /// The executable to start: a path, or a name that is searched for in `PATH`.
     executable: OsString,
     api_version: String,
-    on_certificate: OnCertificate,
+    on_certificate: CertificateCallback,
     /// The PEM text of the last certificate that `on_certificate` accepted; `None` if it has accepted none.
     last_certificate: Mutex<Option<String>>,
 }
@@ -56,7 +56,7 @@ impl ExecPlugin {
     pub(super) fn new(
         config: ExecConfig,
         policy: &CredentialPluginPolicy,
-        on_certificate: OnCertificate,
+        on_certificate: CertificateCallback,
     ) -> Result<Self> {
         let Some(command) = config.command.clone().filter(|command| !command.is_empty()) else {
             return Err(auth_error("the user's exec plugin has no command".to_owned()));
@@ -75,7 +75,7 @@ impl ExecPlugin {
                 "the exec plugin `{command}` needs interactiveMode with {API_V1}"
             )));
         }
-        let executable = policy.executable(&command).map_err(|refusal| {
+        let executable = policy.allowed_executable(&command).map_err(|refusal| {
             let hint = if refusal.is_not_found() { printable_install_hint(&config) } else { None };
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             auth_error(format!("the exec plugin `{command}` {refusal}{hint}"))
@@ -94,7 +94,7 @@ impl ExecPlugin {
     async fn capture_output(&self) -> Result<Output> {
         let (interactive, limit) = (self.is_interactive(), self.time_limit());
         if self.config.interactive_mode == Some(ExecInteractiveMode::Always) && !interactive {
-            return Err(self.error("needs a terminal, and stdin is not one", None));
+            return Err(self.plugin_error("needs a terminal, and stdin is not one", None));
         }
         let mut command = self.build_command(interactive)?;
         let what = format!("exec plugin `{}`", self.command);
@@ -108,7 +108,8 @@ impl ExecPlugin {
             count_call("plugin_execution_error", 1);
             return Err(Error::Timeout { wait: Wait::Credentials, after: limit, what });
         };
-        let output = output.map_err(|source| self.error("cannot be waited for", Some(source.into())))?;
+        let output =
+            output.map_err(|source| self.plugin_error("cannot be waited for", Some(source.into())))?;
         let is_ok = output.status.success();
         let call_status = if is_ok { "no_error" } else { "plugin_execution_error" };
         count_call(call_status, output.status.code().unwrap_or(1));
@@ -136,7 +137,10 @@ impl ExecPlugin {
             },
         };
         let info = serde_json::to_string(&info).map_err(|source| {
-            self.error("cannot receive the cluster information (provideClusterInfo)", Some(source.into()))
+            self.plugin_error(
+                "cannot receive the cluster information (provideClusterInfo)",
+                Some(source.into()),
+            )
         })?;
         let mut command = Command::new(&self.executable);
         command.args(self.config.args.iter().flatten());
@@ -164,7 +168,7 @@ impl ExecPlugin {
             Some(hint) => format!("cannot be started; {hint}"),
             None => "cannot be started; is it installed and in PATH?".to_owned(),
         };
-        self.error(&what, Some(source.into()))
+        self.plugin_error(&what, Some(source.into()))
     }
 
     /// Parses the output of the plugin. Errors quote only the `apiVersion` and `kind` of the output, because the rest
@@ -172,19 +176,19 @@ impl ExecPlugin {
     fn parse_output(&self, output: &Output) -> Result<NewCredentials> {
         if !output.status.success() {
             let what = format!("failed with {}; see its messages on stderr", output.status);
-            return Err(self.error(&what, None));
+            return Err(self.plugin_error(&what, None));
         }
         let printed = parse_exec_credential(&output.stdout).map_err(|place| {
-            self.error(&format!("printed no ExecCredential in JSON or YAML{place}"), None)
+            self.plugin_error(&format!("printed no ExecCredential in JSON or YAML{place}"), None)
         })?;
         if printed.kind != "ExecCredential" || printed.api_version != self.api_version {
             let what = format!(
                 "printed apiVersion `{}`, kind `{}` instead of `{}`, ExecCredential",
                 printed.api_version, printed.kind, self.api_version
             );
-            return Err(self.error(&what, None));
+            return Err(self.plugin_error(&what, None));
         }
-        let Some(status) = printed.status else { return Err(self.error("printed no status", None)) };
+        let Some(status) = printed.status else { return Err(self.plugin_error("printed no status", None)) };
         let header = status
             .token
             .filter(|token| !token.expose_secret().is_empty())
@@ -194,7 +198,7 @@ impl ExecPlugin {
         let certificate = status.client_certificate_data.filter(|text| !text.is_empty());
         let key = status.client_key_data.filter(|key| !key.expose_secret().is_empty());
         if header.is_none() && certificate.is_none() && key.is_none() {
-            return Err(self.error("printed neither a token nor a client certificate", None));
+            return Err(self.plugin_error("printed neither a token nor a client certificate", None));
         }
         let has_new_certificate = self.use_certificate(certificate, key.as_ref())?;
         Ok(NewCredentials { header, has_new_certificate, due })
@@ -207,7 +211,7 @@ impl ExecPlugin {
         let at = at.map_err(|error: jiff::Error| {
             // jiff's error quotes the text, which is a secret if the plugin prints a token in the wrong field.
             let reason = remove_quoted_values(&error.to_string());
-            self.error("printed an expirationTimestamp that is no RFC 3339 time", Some(reason.into()))
+            self.plugin_error("printed an expirationTimestamp that is no RFC 3339 time", Some(reason.into()))
         })?;
         Ok(refresh_time(at))
     }
@@ -222,19 +226,19 @@ impl ExecPlugin {
             (Some(certificate), Some(_)) if last.as_ref() == Some(&certificate) => Ok(false),
             (Some(certificate), Some(key)) => {
                 let unusable =
-                    |source| self.error("printed a client certificate that cannot be used", source);
+                    |source| self.plugin_error("printed a client certificate that cannot be used", source);
                 let identity = identity_from_pem(&certificate, key.expose_secret())
                     .map_err(|error| unusable(Some(error.into())))?;
                 (self.on_certificate)(identity).map_err(|error| unusable(Some(error)))?;
                 *last = Some(certificate);
                 Ok(true)
             }
-            _ => Err(self.error("printed only one of clientCertificateData and clientKeyData", None)),
+            _ => Err(self.plugin_error("printed only one of clientCertificateData and clientKeyData", None)),
         }
     }
 
     /// An error about the plugin. `what` completes a sentence that begins with the name of the plugin.
-    fn error(&self, what: &str, source: Option<BoxError>) -> Error {
+    fn plugin_error(&self, what: &str, source: Option<BoxError>) -> Error {
         Error::Auth { what: format!("the exec plugin `{}` {what}", self.command), source }
     }
 }
@@ -275,9 +279,9 @@ fn printable_install_hint(config: &ExecConfig) -> Option<String> {
     Some(plain.trim().to_owned()).filter(|hint| !hint.is_empty())
 }
 
-/// Parses the output of a plugin as JSON or, like client-go, as YAML. If both attempts fail, the `Err` is a text with the
-/// position of one error: the JSON error if the output begins with `{`, and the YAML error otherwise. The text is empty if
-/// the YAML parser reports no position.
+/// Parses the output of a plugin as JSON or, like client-go, as YAML. If both attempts fail, the `Err` is a text with
+/// the position of one error: the JSON error if the output begins with `{`, and the YAML error otherwise. The text is
+/// empty if the YAML parser reports no position.
 fn parse_exec_credential(printed: &[u8]) -> Result<ExecCredential, String> {
     let json = match serde_json::from_slice(printed) {
         Ok(credential) => return Ok(credential),

@@ -9,7 +9,7 @@ use std::{
 };
 use tower::{Layer, Service};
 
-use super::{AUTHORIZATION, Credentials, credentials::Renewable};
+use super::{AUTHORIZATION, Credentials, credentials::RenewableCredentials};
 use crate::{
     client::body::{Body, clone_request},
     error::BoxError,
@@ -91,7 +91,7 @@ where
             Credentials::Renewable(credentials) => {
                 let fresh = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, fresh);
-                Box::pin(send(ready, credentials.clone(), request))
+                Box::pin(send_with_credentials(ready, credentials.clone(), request))
             }
         }
     }
@@ -99,9 +99,9 @@ where
 
 /// Sends a request with credentials. If the server rejects the credentials, renews them; if there are new credentials,
 /// sends the request once more. Does neither if the body of the request is a stream.
-async fn send<S, B>(
+async fn send_with_credentials<S, B>(
     mut service: S,
-    credentials: Arc<Renewable>,
+    credentials: Arc<RenewableCredentials>,
     mut request: Request<Body>,
 ) -> Result<Response<B>, BoxError>
 where
@@ -114,7 +114,8 @@ where
     set_authorization(&mut request, used.header.clone());
     let outcome = service.call(request).await;
     let Some(mut copy) = copy else { return outcome };
-    // A request that is rejected with 401 or in the TLS handshake has no effect. It may be sent again, whatever its verb.
+    // A request that is rejected with 401 or in the TLS handshake has no effect. It may be sent again, whatever its
+    // verb.
     let newer = match outcome {
         Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
             let newer = credentials.renew(&used).await.unwrap_or_else(|error| {

@@ -11,9 +11,9 @@ mod source;
 mod token_file;
 
 pub(super) use credentials::{CertificateReloader, Credentials};
-pub(super) use exec::OnCertificate;
+pub(super) use exec::CertificateCallback;
 pub use layer::{Auth, AuthLayer};
-pub(super) use oidc::{BuildFetch, Fetch};
+pub(super) use oidc::{ProviderFetcher, ProviderFetcherBuilder};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -27,17 +27,17 @@ use crate::{
 };
 use exec::ExecPlugin;
 use oidc::Oidc;
-use source::{NewCredentials, Source};
+use source::{CredentialSource, NewCredentials};
 use token_file::TokenFile;
 
 /// Functions of other modules. [`credentials()`] receives these functions from its caller.
 pub(super) struct Hooks<'a> {
     /// Called with each new client certificate that a plugin prints.
-    pub(super) on_certificate: OnCertificate,
+    pub(super) on_certificate: CertificateCallback,
     /// Reloads the certificate files; `None` if there are no such files.
     pub(super) files: Option<CertificateReloader>,
     /// Builds the function that sends requests to an OpenID Connect provider.
-    pub(super) build_fetch: &'a BuildFetch<'a>,
+    pub(super) build_fetch: &'a ProviderFetcherBuilder<'a>,
 }
 
 /// The credentials of the configuration's user. Reads token and certificate files (blocking). Runs no plugin and sends
@@ -60,7 +60,7 @@ pub(super) fn credentials(config: &Config, hooks: Hooks<'_>) -> Result<Credentia
         (Some(path), fixed, _) => {
             let fallback = fixed.map(|token| bearer_header(token, "token")).transpose()?;
             let (file, first) = TokenFile::open(path.into(), fallback)?;
-            (Some(Source::File(file)), first)
+            (Some(CredentialSource::File(file)), first)
         }
         (None, Some(token), _) => unchanging(bearer_header(token, "token")?),
         (None, None, Some(name)) => unchanging(basic_header(name, user.password.as_ref())?),
@@ -68,7 +68,7 @@ pub(super) fn credentials(config: &Config, hooks: Hooks<'_>) -> Result<Credentia
             (Some(exec), _) => {
                 let plugin =
                     ExecPlugin::new(exec.clone(), &config.credential_plugin_policy, hooks.on_certificate)?;
-                (Some(Source::Exec(Box::new(plugin))), NewCredentials::missing())
+                (Some(CredentialSource::Exec(Box::new(plugin))), NewCredentials::missing())
             }
             (None, Some(provider)) => Oidc::source(provider, config, hooks.build_fetch)?,
             (None, None) => (None, NewCredentials::fixed(None)),

@@ -1,7 +1,7 @@
 //! The auth provider `oidc`: obtains bearer tokens from an OpenID Connect provider, with a refresh token.
 //!
 //! The settings are those of kubectl. No token appears in an error, a log or `Debug`. This module must not open
-//! connections: the caller passes a function that sends requests ([`Fetch`]).
+//! connections: the caller passes a function that sends requests ([`ProviderFetcher`]).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::future::BoxFuture;
@@ -17,7 +17,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     auth_error, basic_header, bearer_header,
-    source::{NewCredentials, Source, refresh_time},
+    source::{CredentialSource, NewCredentials, refresh_time},
 };
 use crate::{
     client::body::Body,
@@ -26,11 +26,11 @@ use crate::{
 };
 
 /// A function that sends a request to the OpenID Connect provider.
-pub(crate) type Fetch =
+pub(crate) type ProviderFetcher =
     Box<dyn Fn(Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>> + Send + Sync>;
-/// Builds a [`Fetch`] for the provider's address. Its connections trust the given authorities (DER). With `None`, they
-/// trust the system's CA bundle.
-pub(crate) type BuildFetch<'a> = dyn Fn(&Uri, Option<&[Vec<u8>]>) -> Result<Fetch> + 'a;
+/// Builds a [`ProviderFetcher`] for the provider's address. Its connections trust the given authorities (DER). With
+/// `None`, they trust the system's CA bundle.
+pub(crate) type ProviderFetcherBuilder<'a> = dyn Fn(&Uri, Option<&[Vec<u8>]>) -> Result<ProviderFetcher> + 'a;
 
 /// The time limit on a refresh, for all its requests together.
 pub(super) const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ pub(crate) struct Oidc {
     issuer: String,
     client_id: String,
     client_secret: SecretString,
-    fetch: Fetch,
+    fetch: ProviderFetcher,
     /// The user's entry in the kubeconfig files, to which new tokens are written; `None` if the user is not from a
     /// file.
     origin: Option<UserOrigin>,
@@ -82,8 +82,8 @@ impl Oidc {
     pub(super) fn source(
         provider: &AuthProviderConfig,
         config: &Config,
-        build_fetch: &BuildFetch<'_>,
-    ) -> Result<(Option<Source>, NewCredentials)> {
+        build_fetch: &ProviderFetcherBuilder<'_>,
+    ) -> Result<(Option<CredentialSource>, NewCredentials)> {
         if provider.name != "oidc" {
             return Err(auth_error(format!(
                 "the auth-provider `{}` is not supported, but `oidc` is: Kubernetes has replaced the others by exec \
@@ -135,7 +135,7 @@ impl Oidc {
             Some(token) => oidc.credentials_of_token(&token)?,
             None => NewCredentials::missing(),
         };
-        Ok((Some(Source::Oidc(Box::new(oidc))), first))
+        Ok((Some(CredentialSource::Oidc(Box::new(oidc))), first))
     }
 
     /// Obtains a new token from the provider, and writes it to the kubeconfig.
@@ -247,8 +247,8 @@ impl Oidc {
         })
     }
 
-    /// Returns the address of the provider's token endpoint. The first call requests it from the provider (OpenID Connect
-    /// Discovery 1.0, section 4).
+    /// Returns the address of the provider's token endpoint. The first call requests it from the provider (OpenID
+    /// Connect Discovery 1.0, section 4).
     async fn find_token_endpoint(&self) -> Result<Uri> {
         let known = self.state().token_endpoint.clone();
         if let Some(known) = known {
@@ -288,8 +288,8 @@ impl Oidc {
     }
 
     /// Fails if `address` has no host, or its scheme is not `https`: a request to the token endpoint contains the client
-    /// secret and the refresh token, and the response of the issuer determines this endpoint. Allows `http` for a loopback
-    /// address, or with [`Config::allow_insecure_auth`]. `what` names the address in the error text.
+    /// secret and the refresh token, and the response of the issuer determines this endpoint. Allows `http` for a
+    /// loopback address, or with [`Config::allow_insecure_auth`]. `what` names the address in the error text.
     fn check_address(&self, address: &Uri, what: &str) -> Result<()> {
         let is_secure = match address.scheme_str() {
             Some("https") => true,
@@ -385,7 +385,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_expiry_out_of_range_is_the_nearest_time() {
+    fn an_expiry_out_of_range_is_clamped() {
         let expiry_of = |seconds: &str| {
             let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{seconds}}}"#));
             expiry(&format!("e30.{payload}.c2ln"))

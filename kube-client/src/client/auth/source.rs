@@ -17,7 +17,7 @@ const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 
 /// The source of a changing `Authorization` header.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum CredentialSource {
     /// A bearer token in a file that is rewritten when the token is rotated.
     File(TokenFile),
     /// The output of a credential plugin.
@@ -47,7 +47,7 @@ impl NewCredentials {
     }
 }
 
-impl Source {
+impl CredentialSource {
     pub(super) async fn refresh(&self) -> Result<NewCredentials> {
         match self {
             Self::File(file) => file.read().await,
@@ -56,9 +56,9 @@ impl Source {
         }
     }
 
-    /// The time from a failed refresh to the next attempt. Until then, requests use the last header. With `None`, a request
-    /// fails if its refresh fails.
-    pub(super) fn pause_after_failure(&self) -> Option<Duration> {
+    /// The time from a failed refresh to the next attempt. Until then, requests use the last header. With `None`, a
+    /// request fails if its refresh fails.
+    pub(super) fn failure_pause(&self) -> Option<Duration> {
         match self {
             Self::File(_) => Some(super::token_file::REFRESH_INTERVAL),
             Self::Exec(_) | Self::Oidc(_) => None,
@@ -75,7 +75,7 @@ impl Source {
     }
 
     /// The minimum time between two refreshes that are each caused by a 401.
-    pub(super) fn pause_after_rejection(&self) -> Duration {
+    pub(super) fn rejection_pause(&self) -> Duration {
         match self {
             Self::File(_) => Duration::ZERO,
             Self::Exec(_) | Self::Oidc(_) => REJECTION_PAUSE,

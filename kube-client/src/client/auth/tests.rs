@@ -46,7 +46,7 @@ fn credentials(user: &AuthInfo) -> Result<Credentials> {
 }
 
 /// The layer of a user. `on_certificate` receives the client certificates that the user's credential plugin prints.
-fn layer_with_certificate_hook(user: &AuthInfo, on_certificate: OnCertificate) -> AuthLayer {
+fn layer_with_certificate_hook(user: &AuthInfo, on_certificate: CertificateCallback) -> AuthLayer {
     AuthLayer::new(super::credentials(&config(user), Hooks { on_certificate, ..hooks() }).unwrap())
 }
 

@@ -161,7 +161,7 @@ impl GzipBody {
         Ok(None)
     }
 
-    fn error(&self, source: BoxError) -> Error {
+    fn decompression_error(&self, source: BoxError) -> Error {
         Error::Decode { what: format!("the compressed response to {}", self.request_line), source }
     }
 }
@@ -178,7 +178,7 @@ impl HttpBody for GzipBody {
                 Ok(None) => {}
                 Err(error) => {
                     this.is_done = true;
-                    return Poll::Ready(Some(Err(this.error(error))));
+                    return Poll::Ready(Some(Err(this.decompression_error(error))));
                 }
             }
             match ready!(Pin::new(&mut this.inner).poll_frame(cx)).transpose() {
@@ -190,7 +190,7 @@ impl HttpBody for GzipBody {
                     this.is_done = true;
                     if this.member.is_some() {
                         let error = "it ends in the middle of the compressed data".into();
-                        return Poll::Ready(Some(Err(this.error(error))));
+                        return Poll::Ready(Some(Err(this.decompression_error(error))));
                     }
                 }
                 Err(error) => {

@@ -17,7 +17,7 @@ use crate::error::BoxError;
 
 /// The values that a [`Metered`] service measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Measure {
+pub(crate) enum MeasuredValues {
     /// The number of tries by their outcome, and the number of retries.
     Tries,
     /// The time to the head of the response, including all retries.
@@ -30,7 +30,7 @@ pub(crate) struct PreviousOutcome(String);
 
 impl PreviousOutcome {
     pub(crate) fn of<B>(outcome: &Result<Response<B>, BoxError>) -> Self {
-        Self(code(outcome))
+        Self(code_label(outcome))
     }
 }
 
@@ -38,12 +38,12 @@ impl PreviousOutcome {
 #[derive(Clone, Debug)]
 pub(crate) struct MetricsLayer {
     host: Arc<str>,
-    measure: Measure,
+    measure: MeasuredValues,
 }
 
 impl MetricsLayer {
     /// A layer for requests to this host.
-    pub(crate) fn new(host: Arc<str>, measure: Measure) -> Self {
+    pub(crate) fn new(host: Arc<str>, measure: MeasuredValues) -> Self {
         Self { host, measure }
     }
 }
@@ -56,7 +56,7 @@ impl<S> Layer<S> for MetricsLayer {
     }
 }
 
-/// Records the metrics that its [`Measure`] selects.
+/// Records the metrics that its [`MeasuredValues`] selects.
 #[derive(Clone, Debug)]
 pub(crate) struct Metered<S> {
     inner: S,
@@ -79,7 +79,7 @@ where
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let method = request.method().clone();
         let previous = request.extensions().get::<PreviousOutcome>();
-        if let (Measure::Tries, Some(previous)) = (self.layer.measure, previous) {
+        if let (MeasuredValues::Tries, Some(previous)) = (self.layer.measure, previous) {
             let (code, host) = (previous.0.clone(), SharedString::from(self.layer.host.clone()));
             metrics::counter!(
                 "rest_client_request_retries_total",
@@ -113,12 +113,12 @@ where
         let outcome = ready!(Pin::new(&mut self.inner).poll(cx));
         let (method, host) = (self.method.to_string(), SharedString::from(self.layer.host.clone()));
         match self.layer.measure {
-            Measure::Tries => metrics::counter!(
+            MeasuredValues::Tries => metrics::counter!(
                 "rest_client_requests_total",
-                "code" => code(&outcome), "method" => method, "host" => host
+                "code" => code_label(&outcome), "method" => method, "host" => host
             )
             .increment(1),
-            Measure::Duration => metrics::histogram!(
+            MeasuredValues::Duration => metrics::histogram!(
                 "rest_client_request_duration_seconds",
                 "verb" => method, "host" => host
             )
@@ -129,7 +129,7 @@ where
 }
 
 /// The status code of a response, or client-go's `<error>`.
-fn code<B>(outcome: &Result<Response<B>, BoxError>) -> String {
+fn code_label<B>(outcome: &Result<Response<B>, BoxError>) -> String {
     outcome.as_ref().map_or_else(|_| "<error>".to_owned(), |response| response.status().as_str().to_owned())
 }
 
@@ -154,11 +154,11 @@ mod tests {
     struct TestRecorder(ValuesByMetric, String);
 
     impl TestRecorder {
-        fn push(&self, value: f64) {
+        fn push_value(&self, value: f64) {
             self.0.lock().unwrap().entry(self.1.clone()).or_default().push(value);
         }
 
-        fn handle_of(&self, key: &Key) -> Arc<Self> {
+        fn recorder_for(&self, key: &Key) -> Arc<Self> {
             let labels: Vec<_> =
                 key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
             Arc::new(Self(self.0.clone(), format!("{} {}", key.name(), labels.join(" "))))
@@ -167,7 +167,7 @@ mod tests {
 
     impl CounterFn for TestRecorder {
         fn increment(&self, value: u64) {
-            self.push(f64::from(u32::try_from(value).unwrap()));
+            self.push_value(f64::from(u32::try_from(value).unwrap()));
         }
 
         fn absolute(&self, _: u64) {}
@@ -175,7 +175,7 @@ mod tests {
 
     impl HistogramFn for TestRecorder {
         fn record(&self, value: f64) {
-            self.push(value);
+            self.push_value(value);
         }
     }
 
@@ -185,7 +185,7 @@ mod tests {
         fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
         fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-            Counter::from_arc(self.handle_of(key))
+            Counter::from_arc(self.recorder_for(key))
         }
 
         fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
@@ -193,7 +193,7 @@ mod tests {
         }
 
         fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-            Histogram::from_arc(self.handle_of(key))
+            Histogram::from_arc(self.recorder_for(key))
         }
     }
 

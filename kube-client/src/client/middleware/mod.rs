@@ -7,7 +7,7 @@
 mod base_uri;
 mod gzip;
 mod headers;
-mod idle;
+mod idle_limit;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod retry;
@@ -20,9 +20,9 @@ pub use super::auth::{Auth, AuthLayer};
 pub use base_uri::{BaseUri, BaseUriLayer};
 pub(super) use gzip::GzipLayer;
 pub use headers::{ExtraHeaders, ExtraHeadersLayer};
-pub use idle::IdleLimit;
+pub use idle_limit::IdleLimit;
 #[cfg(feature = "metrics")]
-pub(super) use metrics::{Measure, MetricsLayer};
+pub(super) use metrics::{MeasuredValues, MetricsLayer};
 pub(super) use retry::{RetryLayer, retry_reason, retry_wait};
 pub(super) use timeout::TimeoutLayer;
 pub(super) use trace::TraceLayer;

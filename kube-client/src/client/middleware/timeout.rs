@@ -8,7 +8,7 @@ use std::{
 };
 use tower::{Layer, Service};
 
-use super::idle::{IdleBody, IdleLimit, RequestDescription};
+use super::idle_limit::{IdleBody, IdleLimit, RequestDescription};
 use crate::{
     client::body::Body,
     error::{BoxError, Error, Wait},

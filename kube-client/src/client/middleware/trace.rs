@@ -62,7 +62,7 @@ where
         let traced = async move {
             let started = Instant::now();
             let response = response.await;
-            record(&Span::current(), &response);
+            record_outcome(&Span::current(), &response);
             let elapsed = started.elapsed();
             match &response {
                 Ok(response) => {
@@ -98,7 +98,7 @@ fn request_span<A>(request: &Request<A>, server: &Uri) -> Span {
 }
 
 /// Records the outcome of a request in its span.
-fn record<B>(span: &Span, outcome: &Result<Response<B>, BoxError>) {
+fn record_outcome<B>(span: &Span, outcome: &Result<Response<B>, BoxError>) {
     match outcome {
         Ok(response) => {
             let code = response.status();

@@ -64,7 +64,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let response = ready!(Pin::new(&mut self.inner).poll(cx));
         if let Ok(response) = &response {
-            for warning in warnings(response.headers()) {
+            for warning in parse_warnings(response.headers()) {
                 self.handler.handle(&warning);
             }
         }
@@ -74,7 +74,7 @@ where
 
 /// The warnings with the code 299 and a text that is not empty. In a malformed header, only the warnings before the first
 /// malformed one are read.
-fn warnings(headers: &HeaderMap) -> impl Iterator<Item = Warning> + '_ {
+fn parse_warnings(headers: &HeaderMap) -> impl Iterator<Item = Warning> + '_ {
     headers.get_all(header::WARNING).iter().flat_map(|value| {
         // A header that is not UTF-8 cannot be shown to users.
         let mut rest = std::str::from_utf8(value.as_bytes()).unwrap_or_default();
@@ -131,7 +131,7 @@ mod tests {
         for value in headers {
             map.append(header::WARNING, HeaderValue::from_bytes(value).unwrap());
         }
-        let texts: Vec<_> = warnings(&map).map(|warning| warning.text).collect();
+        let texts: Vec<_> = parse_warnings(&map).map(|warning| warning.text).collect();
         assert_eq!(texts, expected);
     }
 
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn skips_other_codes_and_empty_texts() {
+    fn skips_empty_texts_and_codes_other_than_299() {
         assert_warnings(&[br#"199 - "other", 299 - "", 299 - "one""#], &["one"]);
     }
 

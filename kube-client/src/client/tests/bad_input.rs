@@ -49,7 +49,7 @@ enum Input {
 
 /// The part of an [`Error`] that the tests compare.
 #[derive(Debug, PartialEq)]
-enum Class {
+enum ErrorClass {
     Api(u16),
     Decode,
     Timeout(Wait),
@@ -57,13 +57,13 @@ enum Class {
     Other,
 }
 
-fn class(error: &Error) -> Class {
+fn error_class(error: &Error) -> ErrorClass {
     match error {
-        Error::Api(status) => Class::Api(status.code),
-        Error::Decode { .. } => Class::Decode,
-        Error::Timeout { wait, .. } => Class::Timeout(*wait),
-        Error::Transport { kind, .. } => Class::Transport(*kind),
-        _ => Class::Other,
+        Error::Api(status) => ErrorClass::Api(status.code),
+        Error::Decode { .. } => ErrorClass::Decode,
+        Error::Timeout { wait, .. } => ErrorClass::Timeout(*wait),
+        Error::Transport { kind, .. } => ErrorClass::Transport(*kind),
+        _ => ErrorClass::Other,
     }
 }
 
@@ -153,7 +153,7 @@ fn compression_bomb() -> Vec<u8> {
 
 #[tokio::test]
 async fn each_bad_response_to_a_get_causes_a_short_error_that_names_the_request() {
-    let broken = || Class::Transport(TransportKind::Broken);
+    let broken = || ErrorClass::Transport(TransportKind::Broken);
     for (name, input, expected) in [
         (
             "endless headers",
@@ -166,12 +166,12 @@ async fn each_bad_response_to_a_get_causes_a_short_error_that_names_the_request(
         (
             "an endless object",
             Input::Endless(ok_response!(r#"{"metadata":{"name":""#), &[b'x'; 16384]),
-            Class::Decode,
+            ErrorClass::Decode,
         ),
         (
             "an announced gigabyte",
             Input::Stalled(b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n{"),
-            Class::Decode,
+            ErrorClass::Decode,
         ),
         (
             "a truncated body",
@@ -188,39 +188,39 @@ async fn each_bad_response_to_a_get_causes_a_short_error_that_names_the_request(
             Input::Bytes(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec()),
             broken(),
         ),
-        ("a compression bomb", Input::Bytes(compression_bomb()), Class::Decode),
+        ("a compression bomb", Input::Bytes(compression_bomb()), ErrorClass::Decode),
         (
             "no gzip",
             Input::Bytes(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n{}".to_vec()),
-            Class::Decode,
+            ErrorClass::Decode,
         ),
         (
             "invalid UTF-8",
             Input::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{\"metadata\":{\"name\":\"\xff\"}}".to_vec()),
-            Class::Decode,
+            ErrorClass::Decode,
         ),
-        ("HTML", Input::Bytes(ok_response!("<html>").to_vec()), Class::Decode),
+        ("HTML", Input::Bytes(ok_response!("<html>").to_vec()), ErrorClass::Decode),
         (
             "a redirect",
             Input::Bytes(
                 b"HTTP/1.1 302 Found\r\nlocation: http://10.0.0.1/\r\ncontent-length: 0\r\n\r\n".to_vec(),
             ),
-            Class::Api(302),
+            ErrorClass::Api(302),
         ),
         (
             "500 with HTML",
             Input::Bytes(b"HTTP/1.1 500 Oops\r\n\r\n<html><h1>Oops</h1></html>".to_vec()),
-            Class::Api(500),
+            ErrorClass::Api(500),
         ),
-        ("an endless 500", Input::Endless(b"HTTP/1.1 500 Oops\r\n\r\n", &[b'<'; 4096]), Class::Api(500)),
+        ("an endless 500", Input::Endless(b"HTTP/1.1 500 Oops\r\n\r\n", &[b'<'; 4096]), ErrorClass::Api(500)),
         (
             "a stalled body",
             Input::Stalled(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"),
-            Class::Timeout(Wait::Body),
+            ErrorClass::Timeout(Wait::Body),
         ),
     ] {
         let (error, written) = send_to_bad_server(name, input, get).await;
-        assert_eq!(class(&error), expected, "{name}: {error:?}");
+        assert_eq!(error_class(&error), expected, "{name}: {error:?}");
         let text = error.to_string();
         assert!(
             text.contains("GET ") && text.contains("/api/v1/namespaces/default/configmaps/a"),
@@ -237,31 +237,41 @@ async fn each_bad_list_or_watch_response_causes_a_short_error_that_names_the_req
         Box::leak(format!("HTTP/1.1 200 OK\r\n\r\n{item}").into_bytes().into_boxed_slice());
     let event = ok_response!(r#"{"type":"ADDED","object":{"metadata":{"name":""#);
     for (name, input, request, expected) in [
-        ("an endless item", Input::Endless(item, &[b'x'; 16384]), list as fn(_) -> _, Class::Decode),
-        ("endless white space", Input::Endless(ok_response!("{"), &[b' '; 16384]), list, Class::Decode),
-        ("a truncated list", Input::Bytes(item.to_vec()), list, Class::Transport(TransportKind::Broken)),
-        ("an endless event", Input::Endless(event, &[b'x'; 16384]), watch, Class::Decode),
-        ("an endless line", Input::Endless(ok_response!("x"), &[b'x'; 16384]), watch, Class::Decode),
+        ("an endless item", Input::Endless(item, &[b'x'; 16384]), list as fn(_) -> _, ErrorClass::Decode),
+        ("endless white space", Input::Endless(ok_response!("{"), &[b' '; 16384]), list, ErrorClass::Decode),
+        ("a truncated list", Input::Bytes(item.to_vec()), list, ErrorClass::Transport(TransportKind::Broken)),
+        ("an endless event", Input::Endless(event, &[b'x'; 16384]), watch, ErrorClass::Decode),
+        ("an endless line", Input::Endless(ok_response!("x"), &[b'x'; 16384]), watch, ErrorClass::Decode),
         (
             "nesting",
             Input::Endless(ok_response!(r#"{"type":"ADDED","object":"#), &[b'['; 16384]),
             watch,
-            Class::Decode,
+            ErrorClass::Decode,
         ),
-        ("half an event", Input::Bytes(event.to_vec()), watch, Class::Transport(TransportKind::Broken)),
-        ("invalid UTF-8", Input::Bytes(b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe\n".to_vec()), watch, Class::Decode),
-        ("HTML", Input::Bytes(ok_response!("<html>").to_vec()), list, Class::Decode),
-        ("a compressed endless item", Input::Bytes(compression_bomb()), list, Class::Decode),
+        ("half an event", Input::Bytes(event.to_vec()), watch, ErrorClass::Transport(TransportKind::Broken)),
+        (
+            "invalid UTF-8",
+            Input::Bytes(b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe\n".to_vec()),
+            watch,
+            ErrorClass::Decode,
+        ),
+        ("HTML", Input::Bytes(ok_response!("<html>").to_vec()), list, ErrorClass::Decode),
+        ("a compressed endless item", Input::Bytes(compression_bomb()), list, ErrorClass::Decode),
         (
             "a redirect",
             Input::Bytes(b"HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n".to_vec()),
             watch,
-            Class::Api(302),
+            ErrorClass::Api(302),
         ),
-        ("a stalled list", Input::Stalled(ok_response!("{\"items\":[")), list, Class::Timeout(Wait::Body)),
+        (
+            "a stalled list",
+            Input::Stalled(ok_response!("{\"items\":[")),
+            list,
+            ErrorClass::Timeout(Wait::Body),
+        ),
     ] {
         let (error, written) = send_to_bad_server(name, input, request).await;
-        assert_eq!(class(&error), expected, "{name}: {error:?}");
+        assert_eq!(error_class(&error), expected, "{name}: {error:?}");
         let text = error.to_string();
         assert!(
             text.contains("GET ") && text.contains("/api/v1/namespaces/default/configmaps"),
@@ -275,8 +285,8 @@ async fn each_bad_list_or_watch_response_causes_a_short_error_that_names_the_req
 async fn each_bad_http2_response_causes_an_error_that_names_the_request() {
     /// A handler that sends a bad response.
     type BadHandler = fn(ReceivedRequest) -> BoxFuture<'static, ()>;
-    let broken = || Class::Transport(TransportKind::Broken);
-    let rows: [(&str, BadHandler, Class); 4] = [
+    let broken = || ErrorClass::Transport(TransportKind::Broken);
+    let rows: [(&str, BadHandler, ErrorClass); 4] = [
         (
             "a huge head",
             |mut received| {
@@ -303,7 +313,7 @@ async fn each_bad_http2_response_causes_an_error_that_names_the_request() {
             },
             broken(),
         ),
-        ("a stalled body", |received| Box::pin(received.hold()), Class::Timeout(Wait::Body)),
+        ("a stalled body", |received| Box::pin(received.hold_response()), ErrorClass::Timeout(Wait::Body)),
         (
             "an endless body",
             |mut received| {
@@ -316,14 +326,14 @@ async fn each_bad_http2_response_causes_an_error_that_names_the_request() {
                     }
                 })
             },
-            Class::Decode,
+            ErrorClass::Decode,
         ),
     ];
     for (name, handler, expected) in rows {
         let server = serve(100, handler).await;
         let client = Client::try_from(with_small_limits(server.config.clone())).unwrap();
         let error = timeout(TEST_TIMEOUT, get(client)).await.unwrap().unwrap_err();
-        assert_eq!(class(&error), expected, "{name}: {error:?}");
+        assert_eq!(error_class(&error), expected, "{name}: {error:?}");
         let text = error.to_string();
         assert!(
             text.contains("GET ") && text.contains("/api/v1/namespaces/default/configmaps/a"),
@@ -345,9 +355,9 @@ async fn a_new_connection_to_a_server_with_an_expired_certificate_fails_with_a_t
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2020, 1, 2);
     });
-    server.rotate(&expired, None);
+    server.rotate_certificates(&expired, None);
     let error = version().await.unwrap_err();
-    assert_eq!(class(&error), Class::Transport(TransportKind::Tls), "{error:?}");
+    assert_eq!(error_class(&error), ErrorClass::Transport(TransportKind::Tls), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("expired") && text.contains("(GET /version)"), "{text}");
 }

@@ -47,7 +47,7 @@ impl Provider {
             let (tokens, notes, permits) = (tokens.clone(), notes.clone(), permits.clone());
             async move {
                 let is_token = request.uri().path() == "/token";
-                let response = answer(request, &tokens, &notes).await;
+                let response = respond_as_provider(request, &tokens, &notes).await;
                 if is_token && response.status().is_success() {
                     permits.acquire().await.unwrap().forget();
                 }
@@ -85,7 +85,7 @@ users:
 }
 
 /// The response of a [`Provider`] to `request`. Adds token requests to `notes`.
-async fn answer(
+async fn respond_as_provider(
     request: Request<Incoming>,
     tokens: &[String],
     notes: &Mutex<Vec<String>>,

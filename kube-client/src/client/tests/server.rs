@@ -112,7 +112,7 @@ impl Server {
 
     /// For new connections, replaces the certificate of the server and the required authority of client certificates, and
     /// offers HTTP/2 and HTTP/1.1.
-    pub(super) fn rotate(&self, leaf: &Leaf, client_authority: Option<&Authority>) {
+    pub(super) fn rotate_certificates(&self, leaf: &Leaf, client_authority: Option<&Authority>) {
         let tls = tls_acceptor(leaf, client_authority, &[b"h2", b"http/1.1"]);
         *self.tls.as_ref().unwrap().write().unwrap() = tls;
     }

@@ -332,7 +332,7 @@ async fn the_error_of_a_truncated_body_names_verb_path_and_server() {
 }
 
 #[tokio::test]
-async fn limits_beyond_the_range_of_the_clock_never_expire() {
+async fn time_limits_beyond_the_range_of_the_clock_never_expire() {
     let server = Server::http(|_| async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         version_response()

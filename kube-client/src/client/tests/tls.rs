@@ -245,7 +245,7 @@ async fn a_changed_ca_file_is_used_after_ten_seconds_or_after_a_rejected_certifi
         client.apiserver_version().await.unwrap();
 
         // The file has changed. The client keeps the open connection until the next check of the file.
-        server.rotate(&leaf(&second), None);
+        server.rotate_certificates(&leaf(&second), None);
         std::fs::write(&path, second.pem()).unwrap();
         client.apiserver_version().await.unwrap();
         assert_eq!(server.accepted.load(SeqCst), 1);
@@ -258,7 +258,7 @@ async fn a_changed_ca_file_is_used_after_ten_seconds_or_after_a_rejected_certifi
         // file contains the certificate of `first` again.
         config.pool_idle_timeout = Some(Duration::ZERO);
         let client = Client::try_from(config).unwrap();
-        server.rotate(&leaf(&first), None);
+        server.rotate_certificates(&leaf(&first), None);
         let request = || http::Request::post("/version").body(Vec::new()).unwrap();
         let error = client.request_text(request()).await.unwrap_err();
         assert!(error.to_string().contains("unknown authority"), "{error}");

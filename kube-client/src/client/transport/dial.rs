@@ -20,9 +20,9 @@ use tokio::time::timeout;
 use tower::{Service, util::ServiceExt};
 
 use super::{
-    failure::{ConnectFailure, ResolveFailure, copy_io_error, find},
+    failure::{ConnectFailure, ResolveFailure, copy_io_error, find_source},
     stall::{Duplex, StallDetectingStream},
-    tls::{Offer, Protocol, Tls, connector_of_stream, handshake, server_name},
+    tls::{Offer, Protocol, TlsSettings, connector_of_stream, handshake, server_name},
 };
 use crate::error::{BoxError, TransportKind, Wait};
 
@@ -54,7 +54,7 @@ pub(crate) enum Route {
 pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
     route: Route,
-    tls: Option<Tls>,
+    tls: Option<TlsSettings>,
     limits: Limits,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(crate) fn new(route: Route, tls: Option<Tls>, limits: Limits) -> Self {
+    pub(crate) fn new(route: Route, tls: Option<TlsSettings>, limits: Limits) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -81,9 +81,9 @@ impl Connector {
         Self { tcp, route, tls, limits }
     }
 
-    /// A copy with an empty TLS session cache; see [`Tls::without_sessions`].
+    /// A copy with an empty TLS session cache; see [`TlsSettings::without_sessions`].
     pub(super) fn without_sessions(&self) -> Self {
-        Self { tls: self.tls.as_ref().map(Tls::without_sessions), ..self.clone() }
+        Self { tls: self.tls.as_ref().map(TlsSettings::without_sessions), ..self.clone() }
     }
 
     /// Explains a TLS error in terms of kubeconfig fields.
@@ -194,7 +194,7 @@ impl Connector {
                 .map_err(|_| ConnectFailure::timeout(Wait::TlsHandshake, after, host.to_owned()))?,
         };
         done.map_err(|error| {
-            let why = match find::<rustls::Error>(&*error) {
+            let why = match find_source::<rustls::Error>(&*error) {
                 Some(tls_error) => tls.explain(tls_error),
                 None => "the connection was closed in the handshake".to_owned(),
             };
@@ -203,13 +203,13 @@ impl Connector {
     }
 
     fn connect_failure(&self, host: &str, error: &(dyn StdError + 'static)) -> ConnectFailure {
-        if let Some(ResolveFailure(cause)) = find::<ResolveFailure>(error) {
+        if let Some(ResolveFailure(cause)) = find_source::<ResolveFailure>(error) {
             let what =
                 format!("cannot find the address of {}: check the host name", self.server_and_proxy(host));
             return ConnectFailure::new(TransportKind::Resolve, what, copy_io_error(cause));
         }
-        let cause =
-            find::<io::Error>(error).map_or_else(|| io::Error::other(error.to_string()), copy_io_error);
+        let cause = find_source::<io::Error>(error)
+            .map_or_else(|| io::Error::other(error.to_string()), copy_io_error);
         match self.limits.connect {
             Some(after) if cause.kind() == io::ErrorKind::TimedOut => {
                 ConnectFailure::timeout(Wait::Connect, after, self.server_and_proxy(host))

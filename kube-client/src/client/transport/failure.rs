@@ -99,7 +99,7 @@ impl fmt::Display for WriteStalled {
 impl StdError for WriteStalled {}
 
 /// The first error of type `T` in a chain of sources, including the errors that an [`io::Error`] wraps.
-pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+pub(super) fn find_source<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<T>() {
@@ -118,11 +118,11 @@ pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static
 /// other errors unchanged.
 pub(super) fn classify_upload(error: BoxError, method: &Method, uri: &Uri) -> Result<Error, BoxError> {
     // An error of this crate in the chain of sources comes from the stream of the request's body.
-    if find::<Error>(&*error).is_some() {
+    if find_source::<Error>(&*error).is_some() {
         let what = format!("the body of {method} {} failed", uri.path());
         return Ok(Error::Request { what, source: Some(error) });
     }
-    match find::<WriteStalled>(&*error) {
+    match find_source::<WriteStalled>(&*error) {
         Some(stalled) => {
             let host = uri.authority().map_or("", |authority| authority.as_str());
             let what = format!("{method} {host}{}", uri.path());
@@ -145,7 +145,7 @@ pub(super) fn classify(error: BoxError, method: &Method, uri: &Uri, connector: &
     let host = uri.authority().map_or("", |authority| authority.as_str());
     // With TLS 1.3 the server verifies the client's certificate after the client has finished its handshake, so that a
     // TLS alert may arrive instead of the response.
-    if let Some(tls) = find::<rustls::Error>(&*error) {
+    if let Some(tls) = find_source::<rustls::Error>(&*error) {
         let what =
             format!("no TLS connection to {host}: {} ({method} {})", connector.explain(tls), uri.path());
         return Error::Transport { kind: TransportKind::Tls, what, source: Some(tls.clone().into()) };

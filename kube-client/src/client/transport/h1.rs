@@ -56,7 +56,7 @@ impl Connection {
     }
 
     /// The time at which the connection was opened.
-    pub(super) fn opened(&self) -> Instant {
+    pub(super) fn opened_at(&self) -> Instant {
         self.opened
     }
 

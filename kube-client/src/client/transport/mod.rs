@@ -12,7 +12,7 @@ mod tls;
 
 pub(super) use dial::{Connector, Limits, Route};
 pub(super) use pool::PoolSettings;
-pub(super) use tls::{Tls, http1_only};
+pub(super) use tls::{TlsSettings, http1_only};
 
 use futures::{
     FutureExt,
@@ -117,10 +117,12 @@ impl SharedState {
         let mut resends = 0;
         loop {
             let key = self.pool.key(target);
-            let acquired = match self.take(&key, target, demand) {
+            let acquired = match self.take_connection(&key, target, demand) {
                 Ok(acquired) => acquired,
                 // Boxed, so that the future of a request over an open connection is small.
-                Err(needed_dial) => Box::pin(self.acquire(needed_dial, &key, target, demand)).await?,
+                Err(needed_dial) => {
+                    Box::pin(self.acquire_connection(needed_dial, &key, target, demand)).await?
+                }
             };
             let failure = match acquired {
                 AcquiredConnection::Http1 { mut connection, was_idle } => {
@@ -163,17 +165,23 @@ impl SharedState {
 
     /// Returns an open connection, or else the kind of dial that the request needs. Also starts the dial of a further
     /// connection if the pool reports `wants_further`.
-    fn take(&self, key: &PoolKey, target: &Uri, demand: Demand) -> Result<AcquiredConnection, DialKind> {
-        let taken = self.pool.take(key, demand)?;
+    fn take_connection(
+        &self,
+        key: &PoolKey,
+        target: &Uri,
+        demand: Demand,
+    ) -> Result<AcquiredConnection, DialKind> {
+        let taken = self.pool.take_connection(key, demand)?;
         if let TakenConnection::Http2 { wants_further: true, .. } = taken {
             let class = demand.class();
-            self.pool.dial_further(key, class, || self.dial(key, target, Offer::Both, class).boxed());
+            self.pool
+                .dial_further_connection(key, class, || self.dial(key, target, Offer::Both, class).boxed());
         }
         Ok(taken.into())
     }
 
     /// Waits for a new connection, or for a free stream of an open connection.
-    async fn acquire(
+    async fn acquire_connection(
         &self,
         mut needed_dial: DialKind,
         key: &PoolKey,
@@ -196,12 +204,12 @@ impl SharedState {
                     }
                 }
                 NewConnection::Http2(connection) => {
-                    if let Some(lease) = self.pool.lease(&connection) {
+                    if let Some(lease) = self.pool.lease_stream_of(&connection) {
                         return Ok(AcquiredConnection::Http2 { lease, was_open: false });
                     }
                 }
             }
-            needed_dial = match self.take(key, target, demand) {
+            needed_dial = match self.take_connection(key, target, demand) {
                 Ok(acquired) => return Ok(acquired),
                 Err(needed_dial) => needed_dial,
             };
@@ -223,14 +231,14 @@ impl SharedState {
             // Register for the notification before `take` checks the pool: otherwise the task would miss a stream that
             // becomes free between the check and the wait.
             freed.as_mut().enable();
-            if let Ok(taken) = self.pool.take(key, demand) {
+            if let Ok(taken) = self.pool.take_connection(key, demand) {
                 if let Some(dial) = dial {
-                    self.pool.continue_in_task(dial);
+                    self.pool.continue_dial_in_task(dial);
                 }
                 return Ok(Either::Left(taken.into()));
             }
             let running = dial.get_or_insert_with(|| {
-                self.pool.dial(key, class, || self.dial(key, target, Offer::Both, class).boxed())
+                self.pool.shared_dial(key, class, || self.dial(key, target, Offer::Both, class).boxed())
             });
             match select(running, freed).await {
                 Either::Left((opened, _)) => return Ok(Either::Right(opened?)),
@@ -250,7 +258,7 @@ impl SharedState {
         // A dial that no request waits for must not keep the pool alive.
         let (connector, pool) = (self.connector(), Arc::downgrade(&self.pool));
         let (target, key) = (target.clone(), key.clone());
-        async move { open(&connector, &pool, &target, &key, offer, class).await }
+        async move { open_connection(&connector, &pool, &target, &key, offer, class).await }
     }
 
     /// Converts the body of a response to a [`ReturningBody`], which returns its connection to the pool. After a response
@@ -279,7 +287,7 @@ impl From<TakenConnection> for AcquiredConnection {
 }
 
 /// Opens a connection, and adds it to the pool if it is an HTTP/2 connection.
-async fn open(
+async fn open_connection(
     connector: &Connector,
     pool: &Weak<Pool>,
     target: &Uri,
@@ -295,14 +303,14 @@ async fn open(
     Ok(match protocol {
         Protocol::Http1 => {
             if offer == Offer::Both {
-                pool.set_http1(key);
+                pool.record_http1_server(key);
             }
             let connection = h1::Connection::new(stream).await.map_err(|error| broken(error.into()))?;
             NewConnection::Http1(Arc::new(Mutex::new(Some(connection))))
         }
         Protocol::Http2 => {
-            let freed = pool.freed_notify(class).clone();
-            let connection = h2::Connection::open(stream, pool.expected_streams(), freed).await;
+            let freed = pool.freed_stream_notification(class).clone();
+            let connection = h2::Connection::open(stream, pool.expected_max_streams(), freed).await;
             let connection = connection.map_err(|error| broken(error.into()))?;
             pool.add_http2(key, class, connection.clone());
             NewConnection::Http2(connection)

@@ -53,7 +53,7 @@ impl StallDetectingStream {
     }
 
     /// The time after which a write without progress fails; `None` is no limit.
-    pub(super) fn limit(&self) -> Option<Duration> {
+    pub(super) fn write_limit(&self) -> Option<Duration> {
         self.limit
     }
 
@@ -114,7 +114,7 @@ impl AsyncWrite for StallDetectingStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::transport::failure::find;
+    use crate::client::transport::failure::find_source;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         time::Instant,
@@ -136,7 +136,7 @@ mod tests {
         let started = Instant::now();
         let error = stream.write_all(&[7; 4]).await.unwrap_err();
         assert_eq!(started.elapsed().as_secs(), 10);
-        assert!(find::<WriteStalled>(&error).is_some(), "{error}");
+        assert!(find_source::<WriteStalled>(&error).is_some(), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

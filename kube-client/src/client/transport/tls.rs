@@ -33,7 +33,7 @@ pub(super) enum Offer {
 
 /// The TLS settings for connections to one server.
 #[derive(Clone)]
-pub(crate) struct Tls {
+pub(crate) struct TlsSettings {
     http1: Arc<ClientConfig>,
     both: Arc<ClientConfig>,
     /// The server name (SNI) that the certificate is verified against, instead of the host in the address.
@@ -42,7 +42,7 @@ pub(crate) struct Tls {
     explain: fn(&rustls::Error) -> String,
 }
 
-impl Tls {
+impl TlsSettings {
     pub(crate) fn new(
         config: ClientConfig,
         server_name: Option<ServerName<'static>>,

@@ -417,7 +417,7 @@ fn write_service_account(folder: &Path) {
 }
 
 #[test]
-fn the_ca_file_is_ignored_if_other_certificates_or_inline_certificates_are_set() {
+fn the_ca_file_is_ignored_if_the_program_sets_certificates_or_the_kubeconfig_contains_them() {
     let folder = tempfile::tempdir().unwrap();
     write_service_account(folder.path());
     let (file, other) = (folder.path().join("ca.crt"), vec![vec![1]]);

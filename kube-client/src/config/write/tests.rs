@@ -81,11 +81,11 @@ fn a_new_file_contains_kind_and_api_version() {
     let written = parse_yaml(&fs::read_to_string(&path).unwrap());
     assert_eq!((written["kind"].as_str(), written["apiVersion"].as_str()), (Some("Config"), Some("v1")));
     #[cfg(unix)]
-    assert_eq!(mode(&path), 0o600);
+    assert_eq!(file_mode(&path), 0o600);
 }
 
 #[cfg(unix)]
-fn mode(path: &Path) -> u32 {
+fn file_mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -101,7 +101,7 @@ fn replacing_a_file_keeps_its_permissions_and_a_symbolic_link() {
     std::os::unix::fs::symlink(&target, &link).unwrap();
     Kubeconfig::edit(&link, |kubeconfig| kubeconfig.current_context = Some("other".into())).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(mode(&target), 0o640);
+    assert_eq!(file_mode(&target), 0o640);
     assert!(fs::read_to_string(&target).unwrap().contains("current-context: other"));
     // Neither a lock nor a temporary file is left.
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
@@ -156,7 +156,7 @@ fn a_file_with_invalid_content_is_not_replaced() {
 }
 
 #[test]
-fn tokens_of_an_auth_provider_are_written_to_the_file_of_the_user() {
+fn auth_provider_tokens_are_written_to_the_first_file_that_contains_the_user() {
     let folder = tempfile::tempdir().unwrap();
     let files = ["one", "two", "three"].map(|name| folder.path().join(name));
     let user = |token: &str| {

@@ -22,7 +22,7 @@ pub trait DerivedKind: Resource<DynamicType = ()> + Serialize + DeserializeOwned
     fn definition() -> &'static Definition;
 
     /// Generates the `CustomResourceDefinition`, and finds the problems of its schema.
-    fn generate() -> GeneratedCrd;
+    fn generate_crd() -> GeneratedCrd;
 }
 
 /// A `CustomResourceDefinition`, and the problems of its schema.
@@ -44,12 +44,12 @@ pub fn crd_without_schema(definition: &Definition) -> GeneratedCrd {
 
 impl<K: DerivedKind> CustomResourceExt for K {
     fn crd() -> CustomResourceDefinition {
-        K::generate().crd
+        K::generate_crd().crd
     }
 
     #[cfg(feature = "schema")]
     fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
-        super::schema::crd_without_problems::<K>(K::definition(), K::generate())
+        super::schema::crd_without_problems::<K>(K::definition(), K::generate_crd())
     }
 
     fn crd_name() -> &'static str {

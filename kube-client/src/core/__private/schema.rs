@@ -31,14 +31,14 @@ pub fn root_schema(description: &str, spec: Schema, flat: bool, status: Option<S
     if let Some(status) = status {
         let properties = root.ensure_object().entry("properties").or_insert_with(|| json!({}));
         if let Value::Object(properties) = properties {
-            properties.insert("status".to_owned(), or_null(status));
+            properties.insert("status".to_owned(), nullable_schema(status));
         }
     }
     root
 }
 
 /// A schema that accepts the values of `schema` and null.
-fn or_null(schema: Schema) -> Value {
+fn nullable_schema(schema: Schema) -> Value {
     match schema.to_value() {
         Value::Bool(true) => Value::Bool(true),
         schema => json!({ "anyOf": [schema, { "type": "null" }] }),
@@ -47,11 +47,11 @@ fn or_null(schema: Schema) -> Value {
 
 /// A pointer to the function `JsonSchema::json_schema` of a type. If [`crd_with_schema`] had a type parameter instead of a
 /// parameter of this type, the compiler would generate more code for each kind.
-type GenerateSchema = fn(&mut SchemaGenerator) -> Schema;
+type SchemaFunction = fn(&mut SchemaGenerator) -> Schema;
 
 /// Calls `generate`, and adds `$defs` to the schema: the schemas of the types that the schema refers to. Then applies the
 /// transforms of the generator to the schema.
-fn schema_with_definitions(generate: GenerateSchema) -> Schema {
+fn schema_with_definitions(generate: SchemaFunction) -> Schema {
     let mut generator = schema::json_schema_generator();
     let mut schema = generate(&mut generator);
     let definitions = generator.take_definitions(false);
@@ -69,7 +69,7 @@ pub fn crd_with_schema(
     definition: &Definition,
     rules: Vec<Rule>,
     title: Cow<'static, str>,
-    generate: GenerateSchema,
+    generate: SchemaFunction,
 ) -> GeneratedCrd {
     let mut schema = schema_with_definitions(generate);
     schema.ensure_object().entry("title").or_insert_with(|| title.into());
@@ -91,8 +91,8 @@ pub fn crd_with_flat_schema(
     definition: &Definition,
     rules: Vec<Rule>,
     title: Cow<'static, str>,
-    generate: GenerateSchema,
-    generate_spec: GenerateSchema,
+    generate: SchemaFunction,
+    generate_spec: SchemaFunction,
 ) -> GeneratedCrd {
     let mut generated = crd_with_schema(definition, rules, title, generate);
     let (spec, _) = schema::structural_schema(schema_with_definitions(generate_spec));

@@ -5,13 +5,14 @@ use crate::core::{ObjectMeta, Representation, Resource, TypeMeta};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{borrow::Cow, marker::PhantomData};
 
-/// The type and metadata of an object of kind `K` (`meta/v1 PartialObjectMetadata`).
+/// The metadata of an object of kind `K`, as `meta/v1 PartialObjectMetadata`.
 ///
 /// An `Api<PartialObjectMeta<K>>` requests metadata only. This reduces network traffic, decoding time and memory.
 #[derive(Serialize, Clone, Debug)]
 #[serde(rename_all = "camelCase", bound(serialize = ""))]
 pub struct PartialObjectMeta<K = DynamicObject> {
-    /// `apiVersion` and `kind`. In a server's response, these are `meta.k8s.io/v1` and `PartialObjectMetadata`.
+    /// `apiVersion` and `kind`. In a server's response, these are `meta.k8s.io/v1` and `PartialObjectMetadata`; in a
+    /// request, they are those of `K`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub types: Option<TypeMeta>,
     /// The object's metadata.

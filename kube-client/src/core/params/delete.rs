@@ -113,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn serializes_as_delete_options() {
+    fn delete_params_serialize_as_delete_options() {
         let dp = DeleteParams::foreground()
             .dry_run()
             .grace_period(Duration::from_millis(1500))

@@ -135,7 +135,7 @@ fn create_sends_a_post_and_replace_sends_a_put() {
 }
 
 #[test]
-fn builds_apply_and_merge_patches_and_rejects_invalid_parameters() {
+fn patch_sends_apply_and_merge_patches_and_rejects_invalid_parameters() {
     let apply = Patch::Apply(serde_json::json!({}));
     let request = check_method_and_url(
         pods().patch("a", &PatchParams::apply("me").force(), &apply),

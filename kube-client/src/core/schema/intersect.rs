@@ -118,8 +118,9 @@ fn add_to_all_of(node: &mut JsonObject, second: Value) {
     }
 }
 
-/// Returns the list of variants in the description of an enum. `merge_keyword` appends this list to the description of
-/// the first schema, and drops the rest of the enum's description.
+/// Returns the list of enum variants that a description contains; `None` if it contains no list. If the description of
+/// the second schema contains such a list, `merge_keyword` appends the list to the description of the first schema, and
+/// drops the rest of the second description.
 fn variant_list(description: &str) -> Option<&str> {
     if description.starts_with("- ") {
         return Some(description);

@@ -54,7 +54,7 @@ fn documented_unit_variants_become_an_enumeration() {
 }
 
 #[test]
-fn internally_tagged_variants_become_an_object_with_one_of() {
+fn internally_tagged_variants_become_an_object_with_the_keyword_one_of() {
     #[derive(JsonSchema)]
     #[serde(tag = "type")]
     #[expect(dead_code, reason = "only its schema matters")]
@@ -115,7 +115,7 @@ fn external_tags_require_exactly_one_property() {
 }
 
 #[test]
-fn overlapping_variants_become_any_of() {
+fn overlapping_variants_get_the_keyword_any_of() {
     check_rewritten(
         json!({ "oneOf": [
             { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] },
@@ -130,7 +130,7 @@ fn overlapping_variants_become_any_of() {
 }
 
 #[test]
-fn a_variant_without_validations_removes_any_of() {
+fn any_of_is_dropped_if_a_variant_has_no_validations() {
     check_rewritten(
         json!({ "anyOf": [
             { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] },
@@ -257,7 +257,7 @@ fn reports_the_path_of_nodes_without_a_structural_schema() {
 }
 
 #[test]
-fn all_of_becomes_an_intersection() {
+fn the_keyword_all_of_becomes_an_intersection() {
     check_rewritten(
         json!({
             "type": "object",

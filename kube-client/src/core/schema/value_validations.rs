@@ -80,7 +80,7 @@ pub(super) fn value_validations_missing_in(
     for key in ["oneOf", "anyOf", "allOf", "not"] {
         if let Some(value) = variant.get(key)
             && whole.get(key) != Some(value)
-            && fields_have_types_in(value, whole)
+            && constrained_fields_have_types(value, whole)
         {
             rest.insert(key.to_owned(), value.clone());
         }
@@ -126,13 +126,15 @@ fn add_property_validations(
 }
 
 /// Whether `whole` specifies a type for each field that `validation` constrains, as the server requires.
-fn fields_have_types_in(validation: &Value, whole: &JsonObject) -> bool {
+fn constrained_fields_have_types(validation: &Value, whole: &JsonObject) -> bool {
     match validation {
-        Value::Array(parts) => parts.iter().all(|part| fields_have_types_in(part, whole)),
+        Value::Array(parts) => parts.iter().all(|part| constrained_fields_have_types(part, whole)),
         Value::Object(part) => part.iter().all(|(key, value)| match key.as_str() {
-            "oneOf" | "anyOf" | "allOf" | "not" => fields_have_types_in(value, whole),
+            "oneOf" | "anyOf" | "allOf" | "not" => constrained_fields_have_types(value, whole),
             "items" => match whole.get("items") {
-                Some(Value::Object(items)) => !accepts_any_type(items) && fields_have_types_in(value, items),
+                Some(Value::Object(items)) => {
+                    !accepts_any_type(items) && constrained_fields_have_types(value, items)
+                }
                 _ => false,
             },
             "properties" => {
@@ -140,7 +142,7 @@ fn fields_have_types_in(validation: &Value, whole: &JsonObject) -> bool {
                 value.as_object().into_iter().flatten().all(|(name, property)| {
                     match all.and_then(|all| all.get(name)) {
                         Some(Value::Object(outer)) => {
-                            !accepts_any_type(outer) && fields_have_types_in(property, outer)
+                            !accepts_any_type(outer) && constrained_fields_have_types(property, outer)
                         }
                         _ => false,
                     }

@@ -15,7 +15,7 @@ use crate::{
     streams::{
         inbound::{Failure, Sender},
         outbound::Receiver,
-        socket::{Reader, Received, Writer},
+        socket::{Reader, ReceivedMessage, Writer},
     },
 };
 
@@ -60,7 +60,7 @@ pub(super) async fn run(reader: Reader, writer: Writer, endpoints: Vec<Endpoint>
     }
     let mut first = 0;
     let messages = poll_fn(|cx| poll_inputs(&mut inputs, &mut first, cx));
-    let result = writer.run(read(reader, &mut ports), messages).await;
+    let result = writer.run(read_messages(reader, &mut ports), messages).await;
     let failure = result.as_ref().err().map(Failure::of);
     for port in ports {
         port.to_program.end(failure.clone().map_or(Ok(()), Err));
@@ -92,10 +92,10 @@ fn poll_inputs(
 }
 
 /// Reads messages until the server closes the WebSocket. Passes each message to its port.
-async fn read(mut reader: Reader, ports: &mut [Port]) -> Result<()> {
+async fn read_messages(mut reader: Reader, ports: &mut [Port]) -> Result<()> {
     loop {
         // The server closes the WebSocket after the end of all connections.
-        let Received::Message(mut message) = reader.next().await? else { return Ok(()) };
+        let ReceivedMessage::Message(mut message) = reader.next().await? else { return Ok(()) };
         if message.is_empty() {
             continue;
         }

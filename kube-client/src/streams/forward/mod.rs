@@ -25,7 +25,7 @@ use tokio::{
 use super::{
     inbound::{ProcessOutput, Sender, inbound_buffer},
     outbound::{ProcessInput, Receiver, outbound_buffer},
-    socket::{RequestLine, Task, split},
+    socket::{ConnectionTask, RequestLine, split_connection},
 };
 use crate::{
     client::{Connection, StreamProtocol},
@@ -125,7 +125,7 @@ pub struct Portforwarder {
     /// Passes the endpoints of new connections to the tunnel; `None` with the protocol of older servers.
     opener: Option<mpsc::Sender<Endpoint>>,
     request_line: RequestLine,
-    task: Task,
+    task: ConnectionTask,
 }
 
 /// The first connection to a port.
@@ -140,7 +140,7 @@ enum FirstConnection {
 impl Portforwarder {
     pub(crate) fn new(connection: Connection, ports: &[u16]) -> Self {
         let protocol = connection.protocol();
-        let (reader, writer) = split(connection);
+        let (reader, writer) = split_connection(connection);
         let request_line = reader.request_line.clone();
         let (mut streams, mut errors, mut endpoints) = (HashMap::new(), HashMap::new(), Vec::new());
         for port in ports {
@@ -157,9 +157,9 @@ impl Portforwarder {
         }
         let (opener, task) = if protocol == StreamProtocol::PortForward {
             let (opener, endpoints) = mpsc::channel(0);
-            (Some(opener), Task::spawn(tunnel::run(reader, writer, endpoints)))
+            (Some(opener), ConnectionTask::spawn(tunnel::run(reader, writer, endpoints)))
         } else {
-            (None, Task::spawn(channels::run(reader, writer, endpoints)))
+            (None, ConnectionTask::spawn(channels::run(reader, writer, endpoints)))
         };
         Self { streams: Mutex::new(streams), errors, opener, request_line, task }
     }
@@ -213,7 +213,7 @@ impl Portforwarder {
         let (stream, endpoint) = Endpoint::new(port, spdy::FRAME_HEADER_BYTES, None);
         match opener.send(endpoint).await {
             Ok(()) => Ok(stream),
-            Err(error) => Err(self.request_line.broken_error("has ended", Some(error.into()))),
+            Err(error) => Err(self.request_line.broken_connection_error("has ended", Some(error.into()))),
         }
     }
 

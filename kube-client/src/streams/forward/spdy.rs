@@ -18,7 +18,7 @@ const FIN: u8 = 1;
 const MAX_CONTROL_BYTES: usize = 8;
 
 /// The types of control frames.
-mod control {
+mod control_frame_type {
     pub(super) const SYN_STREAM: u16 = 1;
     pub(super) const RST_STREAM: u16 = 3;
     pub(super) const PING: u16 = 6;
@@ -79,7 +79,7 @@ impl Decoder {
         loop {
             match self.payload {
                 None => {
-                    if !self.fill(FRAME_HEADER_BYTES) {
+                    if !self.fill_partial(FRAME_HEADER_BYTES) {
                         return Ok(None);
                     }
                     let (first, second) = (self.partial.get_u32(), self.partial.get_u32());
@@ -97,7 +97,7 @@ impl Decoder {
                 Some(Payload::Control { kind, length }) => {
                     // The end of a long payload is skipped.
                     let wanted = length.min(MAX_CONTROL_BYTES);
-                    if !self.fill(wanted) {
+                    if !self.fill_partial(wanted) {
                         return Ok(None);
                     }
                     let skipped = (length - wanted).min(self.unread.len());
@@ -117,7 +117,7 @@ impl Decoder {
     }
 
     /// Moves unread bytes to `partial` until it has `length` bytes. Returns whether there were enough bytes.
-    fn fill(&mut self, length: usize) -> bool {
+    fn fill_partial(&mut self, length: usize) -> bool {
         let missing = length.saturating_sub(self.partial.len()).min(self.unread.len());
         self.partial.put(self.unread.split_to(missing));
         self.partial.len() >= length
@@ -144,10 +144,12 @@ fn parse_control(kind: u16, mut payload: &[u8]) -> Result<Option<Frame>, BoxErro
         payload.try_get_u32().map_err(|_| BoxError::from(format!("a SPDY frame of type {kind} is too short")))
     };
     Ok(match kind {
-        control::SYN_STREAM => Some(Frame::Open { stream: next()? & 0x7FFF_FFFF }),
-        control::RST_STREAM => Some(Frame::Reset { stream: next()? & 0x7FFF_FFFF, status: next()? }),
-        control::PING => Some(Frame::Ping { id: next()? }),
-        control::GOAWAY => Some(Frame::GoAway),
+        control_frame_type::SYN_STREAM => Some(Frame::Open { stream: next()? & 0x7FFF_FFFF }),
+        control_frame_type::RST_STREAM => {
+            Some(Frame::Reset { stream: next()? & 0x7FFF_FFFF, status: next()? })
+        }
+        control_frame_type::PING => Some(Frame::Ping { id: next()? }),
+        control_frame_type::GOAWAY => Some(Frame::GoAway),
         _ => None,
     })
 }
@@ -181,13 +183,17 @@ fn control_frame(kind: u16, flags: u8, payload: &[u8]) -> BytesMut {
 
 /// A frame that ends both directions of a stream.
 pub(super) fn reset_frame(stream: u32, status: ResetStatus) -> Bytes {
-    control_frame(control::RST_STREAM, 0, &[stream.to_be_bytes(), (status as u32).to_be_bytes()].concat())
-        .freeze()
+    control_frame(
+        control_frame_type::RST_STREAM,
+        0,
+        &[stream.to_be_bytes(), (status as u32).to_be_bytes()].concat(),
+    )
+    .freeze()
 }
 
 /// A ping frame, which answers the ping with the same id.
 pub(super) fn ping_frame(id: u32) -> Bytes {
-    control_frame(control::PING, 0, &id.to_be_bytes()).freeze()
+    control_frame(control_frame_type::PING, 0, &id.to_be_bytes()).freeze()
 }
 
 /// Encodes the frames that open streams. The headers of all streams share one compression context, so the frames must be
@@ -232,7 +238,7 @@ impl SynStreamEncoder {
                 break;
             }
         }
-        Ok(control_frame(control::SYN_STREAM, if is_last { FIN } else { 0 }, &payload))
+        Ok(control_frame(control_frame_type::SYN_STREAM, if is_last { FIN } else { 0 }, &payload))
     }
 }
 
@@ -281,7 +287,7 @@ mod tests {
             &last_data_frame(3),
             &reset_frame(7, ResetStatus::Cancel),
             &ping_frame(2),
-            &control_frame(control::GOAWAY, 0, &[0; 8]),
+            &control_frame(control_frame_type::GOAWAY, 0, &[0; 8]),
         ]
         .concat();
         let frames = vec![
@@ -300,7 +306,7 @@ mod tests {
     #[test]
     fn other_spdy_versions_and_short_frames_are_errors() {
         let other: &[u8] = &[0x80, 2, 0, 1, 0, 0, 0, 0];
-        let short = control_frame(control::RST_STREAM, 0, &[0; 7]);
+        let short = control_frame(control_frame_type::RST_STREAM, 0, &[0; 7]);
         for (bytes, expected) in [(other, "version 2"), (&short[..], "too short")] {
             let (frames, error) = decode_frames([bytes]);
             assert_eq!(frames, []);

@@ -1,7 +1,8 @@
 //! Connections to ports, over one WebSocket. The messages of the WebSocket contain SPDY/3.1 frames (KEP-4006).
 //!
 //! A connection to a port has two SPDY streams. On the error stream, the server reports why a connection failed. The data
-//! stream carries the bytes of both directions. The ids of the two streams are 1 and 3, 5 and 7, and so on.
+//! stream carries the bytes of both directions. The first connection has the error stream 1 and the data stream 3, the
+//! second connection has the streams 5 and 7, and so on.
 
 use bytes::Bytes;
 use futures::{Stream, channel::mpsc};
@@ -23,7 +24,7 @@ use crate::{
     streams::{
         inbound::{Failure, Sender},
         outbound::Receiver,
-        socket::{Reader, Received, Writer},
+        socket::{Reader, ReceivedMessage, Writer},
     },
 };
 
@@ -113,7 +114,7 @@ impl SharedState {
     }
 
     /// Applies a frame of the server.
-    async fn receive(&self, frame: Frame) {
+    async fn apply_frame(&self, frame: Frame) {
         match frame {
             // The error stream: the id of the data stream is higher by 2.
             Frame::Data { stream, bytes, is_last } if stream % 4 == 1 => {
@@ -168,22 +169,22 @@ impl SharedState {
         }
     }
 
-    async fn read(&self, mut reader: Reader) -> Result<()> {
+    async fn read_frames(&self, mut reader: Reader) -> Result<()> {
         let mut decoder = Decoder::default();
         loop {
             let message = match reader.next().await? {
-                Received::Message(message) => message,
-                Received::Closed(_) if self.state().open.is_empty() => return Ok(()),
-                Received::Closed(reason) => {
+                ReceivedMessage::Message(message) => message,
+                ReceivedMessage::Closed(_) if self.state().open.is_empty() => return Ok(()),
+                ReceivedMessage::Closed(reason) => {
                     let problem = "was closed by the server while connections were open";
-                    return Err(reader.request_line.broken_error(problem, reason.map(Into::into)));
+                    return Err(reader.request_line.broken_connection_error(problem, reason.map(Into::into)));
                 }
             };
             decoder.push(message);
             while let Some(frame) =
                 decoder.next().map_err(|error| reader.request_line.violation_error(error))?
             {
-                self.receive(frame).await;
+                self.apply_frame(frame).await;
             }
         }
     }
@@ -202,7 +203,7 @@ struct OutgoingMessages {
 impl OutgoingMessages {
     /// Opens a connection: returns the frames that open its two streams. If the connection cannot be opened, returns
     /// `None`, and reads of the `ForwardedStream` return an error.
-    fn open(&mut self, endpoint: Endpoint) -> Option<Bytes> {
+    fn open_connection(&mut self, endpoint: Endpoint) -> Option<Bytes> {
         let Endpoint { port, to_program, from_program, error } = endpoint;
         let (error_stream, stream) = (self.next_stream, self.next_stream.saturating_add(2));
         let (number, port_text) = (error_stream.to_string(), port.to_string());
@@ -276,7 +277,7 @@ impl Stream for OutgoingMessages {
         while let Some(opened) = &mut self.opened {
             match Pin::new(opened).poll_next(cx) {
                 Poll::Ready(Some(endpoint)) => {
-                    if let Some(frames) = self.open(endpoint) {
+                    if let Some(frames) = self.open_connection(endpoint) {
                         return Poll::Ready(Some(frames));
                     }
                 }
@@ -307,7 +308,7 @@ pub(super) async fn run(reader: Reader, writer: Writer, opened: mpsc::Receiver<E
         next_stream: 1,
         inputs: VecDeque::new(),
     };
-    let result = writer.run(shared.read(reader), messages).await;
+    let result = writer.run(shared.read_frames(reader), messages).await;
     let failure = result.as_ref().err().map(Failure::of);
     for (_, mut open) in std::mem::take(&mut shared.state().open) {
         open.end_error_stream();

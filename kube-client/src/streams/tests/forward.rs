@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
-use super::server::{Socket, serve};
+use super::server::{Socket, serve_websocket};
 use crate::{Api, Error, api::ForwardedStream, streams::forward::dictionary_for_tests};
 
 const TUNNEL_PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
@@ -16,7 +16,7 @@ const CHANNELS_PROTOCOL: &str = "v4.channel.k8s.io";
 
 /// A frame that the test's server has received.
 #[derive(Debug)]
-enum Received {
+enum ReceivedFrame {
     /// The id and the headers of a new stream.
     Open(u32, HashMap<String, String>),
     /// The id of a stream, its bytes, and whether they are the last.
@@ -27,20 +27,20 @@ enum Received {
 
 /// The test's server for [`TUNNEL_PROTOCOL`]: SPDY frames inside WebSocket messages (see `streams::forward::tunnel`). The
 /// server collects the bytes of the messages until a frame is complete.
-struct Tunnel {
+struct TunnelServer {
     socket: Socket,
     unread: BytesMut,
     headers: Decompress,
     has_dictionary: bool,
 }
 
-impl Tunnel {
+impl TunnelServer {
     fn new(socket: Socket) -> Self {
         let (unread, headers) = (BytesMut::new(), Decompress::new(true));
         Self { socket, unread, headers, has_dictionary: false }
     }
 
-    async fn next(&mut self) -> Option<Received> {
+    async fn next(&mut self) -> Option<ReceivedFrame> {
         loop {
             if self.unread.len() >= 8 {
                 let length = 8
@@ -57,17 +57,17 @@ impl Tunnel {
         }
     }
 
-    fn parse(&mut self, mut frame: Bytes) -> Received {
+    fn parse(&mut self, mut frame: Bytes) -> ReceivedFrame {
         let (first, flags) = (frame.get_u32(), frame.get_u32() >> 24);
         match first {
             0x8003_0001 => {
                 let stream = frame.get_u32();
                 frame.advance(6);
-                Received::Open(stream, self.parse_headers(frame))
+                ReceivedFrame::Open(stream, self.parse_headers(frame))
             }
-            0x8003_0003 => Received::Reset(frame.get_u32()),
-            0x8003_0006 => Received::Ping,
-            stream => Received::Data(stream, frame, flags & 1 == 1),
+            0x8003_0003 => ReceivedFrame::Reset(frame.get_u32()),
+            0x8003_0006 => ReceivedFrame::Ping,
+            stream => ReceivedFrame::Data(stream, frame, flags & 1 == 1),
         }
     }
 
@@ -91,10 +91,10 @@ impl Tunnel {
 
     /// Expects the two streams of a connection. Returns the ids of the error stream and of the data stream, and the
     /// port.
-    async fn accept(&mut self) -> (u32, u32, String) {
-        let Some(Received::Open(error, headers)) = self.next().await else { panic!("no error stream") };
+    async fn accept_connection(&mut self) -> (u32, u32, String) {
+        let Some(ReceivedFrame::Open(error, headers)) = self.next().await else { panic!("no error stream") };
         assert_eq!(headers["streamtype"], "error");
-        let Some(Received::Open(data, others)) = self.next().await else { panic!("no data stream") };
+        let Some(ReceivedFrame::Open(data, others)) = self.next().await else { panic!("no data stream") };
         assert_eq!((others["streamtype"].as_str(), &others["requestid"]), ("data", &headers["requestid"]));
         assert_eq!(headers["port"], others["port"]);
         (error, data, others["port"].clone())
@@ -113,7 +113,7 @@ impl Tunnel {
     }
 }
 
-async fn read(stream: &mut ForwardedStream) -> String {
+async fn read_text(stream: &mut ForwardedStream) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     text
@@ -121,18 +121,18 @@ async fn read(stream: &mut ForwardedStream) -> String {
 
 #[tokio::test]
 async fn connections_share_a_tunnel_and_end_each_direction_on_its_own() {
-    let (pods, server) = serve(TUNNEL_PROTOCOL, |socket| async move {
-        let mut tunnel = Tunnel::new(socket);
+    let (pods, server) = serve_websocket(TUNNEL_PROTOCOL, |socket| async move {
+        let mut tunnel = TunnelServer::new(socket);
         // At the end of a connection's input, sends back the port of the connection and the input.
         let (mut inputs, mut ended) = (HashMap::<u32, Vec<u8>>::new(), 0);
         let mut streams = HashMap::new();
         while let Some(frame) = tunnel.next().await {
             match frame {
-                Received::Open(stream, headers) if headers["streamtype"] == "data" => {
+                ReceivedFrame::Open(stream, headers) if headers["streamtype"] == "data" => {
                     streams.insert(stream, headers["port"].clone());
                 }
-                Received::Open(..) => {}
-                Received::Data(stream, bytes, is_last) => {
+                ReceivedFrame::Open(..) => {}
+                ReceivedFrame::Data(stream, bytes, is_last) => {
                     inputs.entry(stream).or_default().extend_from_slice(&bytes);
                     if is_last {
                         let answer = [streams[&stream].as_bytes(), b":", &inputs[&stream]].concat();
@@ -164,7 +164,7 @@ async fn connections_share_a_tunnel_and_end_each_direction_on_its_own() {
         stream.shutdown().await.unwrap();
     }
     for (index, (port, stream)) in streams.iter_mut().enumerate() {
-        assert_eq!(read(stream).await, format!("{port}:hello {index}"));
+        assert_eq!(read_text(stream).await, format!("{port}:hello {index}"));
     }
     assert_eq!(error.await, None);
     forwarder.join().await.unwrap();
@@ -173,11 +173,11 @@ async fn connections_share_a_tunnel_and_end_each_direction_on_its_own() {
 
 #[tokio::test]
 async fn the_pod_may_end_its_direction_first() {
-    let (pods, server) = serve(TUNNEL_PROTOCOL, |socket| async move {
-        let mut tunnel = Tunnel::new(socket);
-        let (error, data, _) = tunnel.accept().await;
+    let (pods, server) = serve_websocket(TUNNEL_PROTOCOL, |socket| async move {
+        let mut tunnel = TunnelServer::new(socket);
+        let (error, data, _) = tunnel.accept_connection().await;
         tunnel.send_data(data, b"bye", true).await;
-        let Some(Received::Data(stream, bytes, false)) = tunnel.next().await else { panic!() };
+        let Some(ReceivedFrame::Data(stream, bytes, false)) = tunnel.next().await else { panic!() };
         assert_eq!((stream, &bytes[..]), (data, &b"still here"[..]));
         tunnel.send_data(error, b"", true).await;
         while tunnel.next().await.is_some() {}
@@ -185,7 +185,7 @@ async fn the_pod_may_end_its_direction_first() {
     .await;
     let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
     let mut stream = forwarder.take_stream(80).unwrap();
-    assert_eq!(read(&mut stream).await, "bye");
+    assert_eq!(read_text(&mut stream).await, "bye");
     stream.write_all(b"still here").await.unwrap();
     drop(stream);
     forwarder.join().await.unwrap();
@@ -194,10 +194,10 @@ async fn the_pod_may_end_its_direction_first() {
 
 #[tokio::test]
 async fn an_error_ends_only_its_connection() {
-    let (pods, _server) = serve(TUNNEL_PROTOCOL, |socket| async move {
-        let mut tunnel = Tunnel::new(socket);
-        let (error, first, _) = tunnel.accept().await;
-        let (_, second, _) = tunnel.accept().await;
+    let (pods, _server) = serve_websocket(TUNNEL_PROTOCOL, |socket| async move {
+        let mut tunnel = TunnelServer::new(socket);
+        let (error, first, _) = tunnel.accept_connection().await;
+        let (_, second, _) = tunnel.accept_connection().await;
         tunnel.send_data(error, b"nothing listens", false).await;
         // As Kubernetes does, resets both streams after an error.
         for stream in [first, error] {
@@ -220,7 +220,7 @@ async fn an_error_ends_only_its_connection() {
     let failed = first.read_to_end(&mut Vec::new()).await.unwrap_err();
     assert_eq!(failed.to_string(), "nothing listens");
     assert_eq!(error.await.as_deref(), Some("nothing listens"));
-    assert_eq!(read(&mut second).await, "fine");
+    assert_eq!(read_text(&mut second).await, "fine");
 }
 
 /// Forwards a port, drops its connection, and waits until the forwarder and the server have ended.
@@ -233,12 +233,12 @@ async fn drop_connection(pods: &Api<Pod>, server: JoinHandle<()>) {
 
 #[tokio::test]
 async fn a_dropped_connection_is_reset_when_the_pod_sends_more() {
-    let (pods, server) = serve(TUNNEL_PROTOCOL, |socket| async move {
-        let mut tunnel = Tunnel::new(socket);
-        let (_, data, _) = tunnel.accept().await;
-        let Some(Received::Data(_, _, true)) = tunnel.next().await else { panic!() };
+    let (pods, server) = serve_websocket(TUNNEL_PROTOCOL, |socket| async move {
+        let mut tunnel = TunnelServer::new(socket);
+        let (_, data, _) = tunnel.accept_connection().await;
+        let Some(ReceivedFrame::Data(_, _, true)) = tunnel.next().await else { panic!() };
         tunnel.send_data(data, b"unwanted", false).await;
-        let Some(Received::Reset(stream)) = tunnel.next().await else { panic!() };
+        let Some(ReceivedFrame::Reset(stream)) = tunnel.next().await else { panic!() };
         assert_eq!(stream, data);
         while tunnel.next().await.is_some() {}
     })
@@ -248,10 +248,10 @@ async fn a_dropped_connection_is_reset_when_the_pod_sends_more() {
 
 #[tokio::test]
 async fn a_dropped_connection_is_reset_even_if_the_queue_of_answers_is_full() {
-    let (pods, server) = serve(TUNNEL_PROTOCOL, |socket| async move {
-        let mut tunnel = Tunnel::new(socket);
-        let (_, data, _) = tunnel.accept().await;
-        let Some(Received::Data(_, _, true)) = tunnel.next().await else { panic!() };
+    let (pods, server) = serve_websocket(TUNNEL_PROTOCOL, |socket| async move {
+        let mut tunnel = TunnelServer::new(socket);
+        let (_, data, _) = tunnel.accept_connection().await;
+        let Some(ReceivedFrame::Data(_, _, true)) = tunnel.next().await else { panic!() };
         // All frames are in one message, so that the client reads them all before it sends an answer.
         let mut frames = Vec::new();
         for id in 1..200_u32 {
@@ -264,8 +264,8 @@ async fn a_dropped_connection_is_reset_even_if_the_queue_of_answers_is_full() {
         let mut pings = 0;
         loop {
             match tunnel.next().await.unwrap() {
-                Received::Ping => pings += 1,
-                Received::Reset(stream) => break assert_eq!(stream, data),
+                ReceivedFrame::Ping => pings += 1,
+                ReceivedFrame::Reset(stream) => break assert_eq!(stream, data),
                 frame => panic!("{frame:?}"),
             }
         }
@@ -279,9 +279,9 @@ async fn a_dropped_connection_is_reset_even_if_the_queue_of_answers_is_full() {
 #[tokio::test]
 async fn all_connections_fail_after_a_violation_or_the_end_of_the_websocket() {
     for (bytes, is_violation) in [(&[0x80, 9, 0, 1, 0, 0, 0, 0][..], true), (&[], false)] {
-        let (pods, _server) = serve(TUNNEL_PROTOCOL, move |socket| async move {
-            let mut tunnel = Tunnel::new(socket);
-            tunnel.accept().await;
+        let (pods, _server) = serve_websocket(TUNNEL_PROTOCOL, move |socket| async move {
+            let mut tunnel = TunnelServer::new(socket);
+            tunnel.accept_connection().await;
             tunnel.socket.send(bytes).await;
         })
         .await;
@@ -299,9 +299,9 @@ async fn all_connections_fail_after_a_violation_or_the_end_of_the_websocket() {
 
 #[tokio::test]
 async fn dropping_the_forwarder_ends_its_connections() {
-    let (pods, server) = serve(TUNNEL_PROTOCOL, |socket| async move {
-        let mut tunnel = Tunnel::new(socket);
-        tunnel.accept().await;
+    let (pods, server) = serve_websocket(TUNNEL_PROTOCOL, |socket| async move {
+        let mut tunnel = TunnelServer::new(socket);
+        tunnel.accept_connection().await;
         while tunnel.next().await.is_some() {}
     })
     .await;
@@ -316,8 +316,8 @@ async fn dropping_the_forwarder_ends_its_connections() {
 }
 
 #[tokio::test]
-async fn older_servers_have_one_connection_for_each_port() {
-    let (pods, server) = serve(CHANNELS_PROTOCOL, |mut socket| async move {
+async fn a_server_without_tunnels_has_one_connection_for_each_port() {
+    let (pods, server) = serve_websocket(CHANNELS_PROTOCOL, |mut socket| async move {
         for (channel, port) in [(0, 80_u16), (1, 80), (2, 443), (3, 443)] {
             socket.send([&[channel][..], &port.to_le_bytes()].concat()).await;
         }
@@ -335,7 +335,7 @@ async fn older_servers_have_one_connection_for_each_port() {
     assert!(matches!(&error, Error::Request { what, .. } if what.contains("443")), "{error}");
     assert_eq!(stream.shutdown().await.unwrap_err().kind(), ErrorKind::Unsupported);
     stream.write_all(b"hello").await.unwrap();
-    assert_eq!(read(&mut stream).await, "echo");
+    assert_eq!(read_text(&mut stream).await, "echo");
     let failed = failing.read_to_end(&mut Vec::new()).await.unwrap_err();
     assert_eq!(failed.to_string(), "nothing listens");
     assert_eq!(forwarder.take_error(80).unwrap().await.as_deref(), Some("nothing listens"));
@@ -348,7 +348,7 @@ async fn channels_that_do_not_exist_or_name_another_port_are_errors() {
     for (message, part) in
         [(&[7, 80, 0][..], "channel 7"), (&[0, 81, 0], "name this port"), (&[0, 80], "port 80")]
     {
-        let (pods, _server) = serve(CHANNELS_PROTOCOL, move |mut socket| async move {
+        let (pods, _server) = serve_websocket(CHANNELS_PROTOCOL, move |mut socket| async move {
             socket.send(message).await;
             while socket.next().await.is_some() {}
         })

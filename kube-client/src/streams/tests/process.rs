@@ -8,7 +8,7 @@ use std::sync::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::server::{serve, serve_tcp};
+use super::server::{serve_tcp, serve_websocket};
 use crate::{
     Error, TransportKind, Wait,
     api::{AttachParams, AttachedProcess, TerminalSize},
@@ -18,7 +18,7 @@ const SUCCESS: &str = r#"{"metadata":{},"status":"Success"}"#;
 const EXIT_7: &str = r#"{"metadata":{},"status":"Failure","message":"command terminated","reason":"NonZeroExitCode",
     "details":{"causes":[{"reason":"ExitCode","message":"7"}]}}"#;
 
-async fn read(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
+async fn read_text(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
     let mut text = String::new();
     stream.unwrap().read_to_string(&mut text).await.unwrap();
     text
@@ -26,7 +26,7 @@ async fn read(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
 
 #[tokio::test]
 async fn v5_carries_the_requested_streams_and_closes_the_input() {
-    let (pods, server) = serve("v5.channel.k8s.io", |mut socket| async move {
+    let (pods, server) = serve_websocket("v5.channel.k8s.io", |mut socket| async move {
         for channel in 0..5 {
             socket.send([channel]).await;
         }
@@ -52,7 +52,7 @@ async fn v5_carries_the_requested_streams_and_closes_the_input() {
     stdin.write_all(b"all of it").await.unwrap();
     stdin.shutdown().await.unwrap();
     assert_eq!(stdin.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
-    assert_eq!(read(process.stdout()).await, "all of it");
+    assert_eq!(read_text(process.stdout()).await, "all of it");
     let status = process.take_status().unwrap().await.unwrap();
     assert_eq!(status.exit_code(), Some(7));
     // `take_status` has taken the result, so `join` does not return it as an error.
@@ -63,7 +63,7 @@ async fn v5_carries_the_requested_streams_and_closes_the_input() {
 #[tokio::test]
 async fn join_returns_the_result_that_was_not_taken() {
     for (status, code) in [(SUCCESS, None), (EXIT_7, Some(7))] {
-        let (pods, _server) = serve("v5.channel.k8s.io", move |mut socket| async move {
+        let (pods, _server) = serve_websocket("v5.channel.k8s.io", move |mut socket| async move {
             // The buffers cannot hold these messages: `join` discards them.
             for _ in 0..40 {
                 socket.send([vec![1], vec![b'x'; 32 << 10]].concat()).await;
@@ -78,7 +78,7 @@ async fn join_returns_the_result_that_was_not_taken() {
 
 #[tokio::test]
 async fn v4_cannot_close_the_input() {
-    let (pods, _server) = serve("v4.channel.k8s.io", |mut socket| async move {
+    let (pods, _server) = serve_websocket("v4.channel.k8s.io", |mut socket| async move {
         assert_eq!(socket.next().await.unwrap(), &b"\0x"[..]);
         socket.finish(SUCCESS).await;
     })
@@ -93,7 +93,7 @@ async fn v4_cannot_close_the_input() {
 
 #[tokio::test]
 async fn a_result_may_arrive_in_parts() {
-    let (pods, _server) = serve("v5.channel.k8s.io", |mut socket| async move {
+    let (pods, _server) = serve_websocket("v5.channel.k8s.io", |mut socket| async move {
         socket.send([b"\x03", &EXIT_7.as_bytes()[..20]].concat()).await;
         socket.finish(&EXIT_7[20..]).await;
     })
@@ -105,7 +105,7 @@ async fn a_result_may_arrive_in_parts() {
 
 /// The errors of a process and of its standard output, if the server sends these bytes after the handshake and then closes
 /// the connection.
-async fn errors_after(bytes: Vec<u8>) -> (Error, std::io::Error) {
+async fn errors_after_response(bytes: Vec<u8>) -> (Error, std::io::Error) {
     let (pods, _server) = serve_tcp("v5.channel.k8s.io", |mut stream| async move {
         stream.write_all(&bytes).await.unwrap();
         let mut end = Vec::new();
@@ -120,7 +120,7 @@ async fn errors_after(bytes: Vec<u8>) -> (Error, std::io::Error) {
 }
 
 /// An unmasked binary frame.
-fn frame(payload: &[u8]) -> Vec<u8> {
+fn binary_frame(payload: &[u8]) -> Vec<u8> {
     [&[0x82, u8::try_from(payload.len()).unwrap()], payload].concat()
 }
 
@@ -128,16 +128,16 @@ fn frame(payload: &[u8]) -> Vec<u8> {
 async fn violations_are_decode_errors_that_name_the_request() {
     let four_gib = [&[0x82, 127][..], &(4u64 << 30).to_be_bytes(), b"\x01x"].concat();
     for (bytes, part) in [
-        (frame(b"\x09x"), "channel 9"),
-        (frame(b"\x00x"), "channel 0"),
-        (frame(b"\x03<html>"), "the status is not JSON"),
+        (binary_frame(b"\x09x"), "channel 9"),
+        (binary_frame(b"\x00x"), "channel 0"),
+        (binary_frame(b"\x03<html>"), "the status is not JSON"),
         (four_gib, "Space limit exceeded"),
         // A text message, a reserved bit, and a control frame that is too long.
         (b"\x81\x01a".to_vec(), "text message"),
         (b"\xf2\x01a".to_vec(), "protocol"),
         ([&[0x89, 126, 0, 200][..], &[0; 200]].concat(), "protocol"),
     ] {
-        let (error, read) = errors_after(bytes).await;
+        let (error, read) = errors_after_response(bytes).await;
         assert!(
             matches!(&error, Error::Decode { what, .. } if what.contains("GET /api/v1/namespaces/web/pods/a/exec")),
             "{error:?}"
@@ -154,10 +154,10 @@ async fn a_truncated_stream_is_an_error() {
         (Vec::new(), "broke"),
         // A frame whose header announces more bytes than follow.
         ([&[0x82, 100][..], b"\x01x"].concat(), "broke"),
-        ([frame(b"\x01x"), close.clone()].concat(), "without the result"),
-        ([frame(b"\x03{\"status\":"), close].concat(), "a part of the result"),
+        ([binary_frame(b"\x01x"), close.clone()].concat(), "without the result"),
+        ([binary_frame(b"\x03{\"status\":"), close].concat(), "a part of the result"),
     ] {
-        let (error, read) = errors_after(bytes).await;
+        let (error, read) = errors_after_response(bytes).await;
         assert!(matches!(&error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
         assert!(
             error.to_string().contains(part)
@@ -171,7 +171,7 @@ async fn a_truncated_stream_is_an_error() {
 #[tokio::test]
 async fn dropping_or_aborting_a_process_ends_its_connection_and_its_streams() {
     for is_aborted in [false, true] {
-        let (pods, server) = serve("v5.channel.k8s.io", |mut socket| async move {
+        let (pods, server) = serve_websocket("v5.channel.k8s.io", |mut socket| async move {
             socket.send(b"\x01begin").await;
             while socket.next().await.is_some() {}
         })
@@ -197,7 +197,7 @@ async fn an_unread_output_stops_the_server_but_not_the_input() {
     const MESSAGE_COUNT: usize = 2000;
     let sent = Arc::new(AtomicUsize::new(0));
     let counter = sent.clone();
-    let (pods, server) = serve("v5.channel.k8s.io", move |mut socket| async move {
+    let (pods, server) = serve_websocket("v5.channel.k8s.io", move |mut socket| async move {
         let message = [vec![1], vec![b'x'; 32 << 10]].concat();
         for _ in 0..MESSAGE_COUNT {
             socket.send(&message).await;
@@ -242,7 +242,7 @@ async fn a_server_that_answers_no_ping_causes_a_timeout() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_not_read_the_input_is_not_dead() {
+async fn a_server_that_does_not_read_the_input_causes_no_timeout() {
     let (pods, _server) = serve_tcp("v5.channel.k8s.io", |stream| async move {
         let _stream = stream;
         std::future::pending::<()>().await;

@@ -96,7 +96,7 @@ impl Socket {
 }
 
 /// As [`serve_tcp`], but passes the WebSocket to `respond`.
-pub(super) async fn serve<F, R>(protocol: &'static str, respond: F) -> (Api<Pod>, JoinHandle<()>)
+pub(super) async fn serve_websocket<F, R>(protocol: &'static str, respond: F) -> (Api<Pod>, JoinHandle<()>)
 where
     F: FnOnce(Socket) -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,

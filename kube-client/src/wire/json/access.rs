@@ -40,17 +40,17 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
         if self.reader.depth() < self.depth {
             return Ok(false);
         }
-        self.reader.close_down_to(self.depth)?;
+        self.reader.leave_containers_down_to(self.depth)?;
         match self.reader.peek_or_fail("an object")? {
             b'}' => {
-                self.reader.close();
+                self.reader.leave_container();
                 return Ok(false);
             }
             b'"' if self.first => {
                 self.first = false;
                 return Ok(true);
             }
-            b',' if !self.first => self.reader.bump(),
+            b',' if !self.first => self.reader.consume_byte(),
             _ if self.first => return error("key must be a string"),
             _ => return error("expected `,` or `}`"),
         }
@@ -66,7 +66,7 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
     fn consume_colon(&mut self) -> Result<()> {
         match self.reader.peek_or_fail("an object")? {
             b':' => {
-                self.reader.bump();
+                self.reader.consume_byte();
                 Ok(())
             }
             _ => error("expected `:`"),
@@ -140,12 +140,12 @@ impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
     /// the elements are skipped, consumes all of them, and returns false.
     #[inline]
     fn advance_to_element(&mut self) -> Result<bool> {
-        self.reader.close_down_to(self.depth)?;
+        self.reader.leave_containers_down_to(self.depth)?;
         loop {
             match self.reader.peek_or_fail("a list")? {
                 b']' => return Ok(false),
                 b',' if !self.first => {
-                    self.reader.bump();
+                    self.reader.consume_byte();
                     if self.reader.peek_or_fail("a list")? == b']' {
                         return error("trailing comma");
                     }

@@ -2,7 +2,7 @@
 
 use super::access::Members;
 use super::reader::{Reader, error};
-use super::{Result, check_utf8, with_position};
+use super::{Result, check_utf8, error_with_position};
 use crate::core::FieldNode;
 use serde::de::Error as _;
 use std::borrow::Cow;
@@ -10,14 +10,14 @@ use std::ops::ControlFlow::Continue;
 
 /// The identity of an object, and its resource version.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Identity<'a> {
+pub(crate) struct ObjectIdentity<'a> {
     pub(crate) namespace: Option<Cow<'a, str>>,
     pub(crate) name: Option<Cow<'a, str>>,
     pub(crate) uid: Option<Cow<'a, str>>,
     pub(crate) resource_version: Option<Cow<'a, str>>,
 }
 
-/// How [`cut`] checks the values that it keeps.
+/// How [`cut_skipped_fields`] checks the values that it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueCheck {
     /// Checks that the values are valid JSON.
@@ -27,44 +27,45 @@ pub(crate) enum ValueCheck {
     Brackets,
 }
 
-/// Checks that `text` is one JSON object, and reads its identity. If the object contains skipped fields, appends the text
-/// without these fields to `out`; otherwise `out` stays unchanged. In skipped objects and lists, only the brackets are
-/// counted, as in the decoder.
+/// Checks that `text` is one JSON object, and reads its identity. If the object contains skipped fields, appends the
+/// text without these fields to `out`; otherwise `out` stays unchanged. In skipped objects and lists, only the brackets
+/// are counted, as in the decoder.
 ///
 /// # Errors
 ///
 /// If `check` finds that the text is not valid JSON, if the text is not an object, or if a field of the identity is
 /// neither a string nor null.
-pub(crate) fn cut<'a>(
+pub(crate) fn cut_skipped_fields<'a>(
     text: &'a [u8],
     skipped: Option<&FieldNode>,
     check: ValueCheck,
     out: &mut Vec<u8>,
-) -> Result<Identity<'a>> {
+) -> Result<ObjectIdentity<'a>> {
     let text = check_utf8(text)?;
     let mut reader = Reader::new(text);
-    let mut cutter = Cutter { text, check, out, done: 0, identity: Identity::default() };
-    let outcome = cutter.read_object(&mut reader, skipped, Part::Object).and_then(|()| reader.expect_end());
-    outcome.map_err(|error| with_position(&error, &reader))?;
+    let mut cutter = Cutter { text, check, out, done: 0, identity: ObjectIdentity::default() };
+    let outcome =
+        cutter.read_object(&mut reader, skipped, ObjectPart::Object).and_then(|()| reader.expect_end());
+    outcome.map_err(|error| error_with_position(&error, &reader))?;
     if cutter.done > 0 {
-        cutter.remove(text.len(), text.len());
+        cutter.remove_range(text.len(), text.len());
     }
     Ok(cutter.identity)
 }
 
-/// The state of [`cut`], which copies `text` to `out` without the skipped fields, and reads the identity.
+/// The state of [`cut_skipped_fields`], which copies `text` to `out` without the skipped fields, and reads the identity.
 struct Cutter<'de, 'o> {
     text: &'de str,
     check: ValueCheck,
     out: &'o mut Vec<u8>,
     /// The offset in `text` up to which the text was copied or removed.
     done: usize,
-    identity: Identity<'de>,
+    identity: ObjectIdentity<'de>,
 }
 
 /// Whether a JSON object is the whole API object, its metadata, or another object within the API object.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum ObjectPart {
     Object,
     Metadata,
     Other,
@@ -72,7 +73,7 @@ enum Part {
 
 impl<'de> Cutter<'de, '_> {
     /// Copies `text[done..begin]` to `out`, and omits `text[begin..end]`.
-    fn remove(&mut self, begin: usize, end: usize) {
+    fn remove_range(&mut self, begin: usize, end: usize) {
         self.out.extend_from_slice(self.text.as_bytes().get(self.done..begin).unwrap_or_default());
         self.done = end;
     }
@@ -82,12 +83,12 @@ impl<'de> Cutter<'de, '_> {
         &mut self,
         reader: &mut Reader<'de>,
         fields: Option<&FieldNode>,
-        part: Part,
+        part: ObjectPart,
     ) -> Result<()> {
         if reader.peek_or_fail("an object")? != b'{' {
             return error("expected an object");
         }
-        reader.enter()?;
+        reader.enter_container()?;
         // The end of the previous member. If the next member is removed, the removed text begins here, and includes the
         // comma before the member.
         let mut end = reader.consumed_text().len();
@@ -98,14 +99,14 @@ impl<'de> Cutter<'de, '_> {
             if member.is_some_and(FieldNode::skips_whole_value) {
                 reader.skip_value()?;
                 end = reader.consumed_text().len();
-                self.remove(begin, end);
+                self.remove_range(begin, end);
                 has_removed = true;
                 return Ok(Continue(()));
             }
             if is_first && has_removed {
                 // All members before this member were removed: also remove the comma before this member.
                 let comma = self.text.get(begin..).and_then(|rest| rest.find(',')).unwrap_or_default();
-                self.remove(begin, begin + comma + 1);
+                self.remove_range(begin, begin + comma + 1);
             }
             is_first = false;
             self.read_member(reader, key, member, part)?;
@@ -120,18 +121,18 @@ impl<'de> Cutter<'de, '_> {
         reader: &mut Reader<'de>,
         key: &str,
         fields: Option<&FieldNode>,
-        part: Part,
+        part: ObjectPart,
     ) -> Result<()> {
         let identity = &mut self.identity;
         let slot = match (part, key) {
-            (Part::Object, "metadata") if reader.peek() == Some(b'{') => {
-                self.identity = Identity::default();
-                return self.read_object(reader, fields, Part::Metadata);
+            (ObjectPart::Object, "metadata") if reader.peek() == Some(b'{') => {
+                self.identity = ObjectIdentity::default();
+                return self.read_object(reader, fields, ObjectPart::Metadata);
             }
-            (Part::Metadata, "name") => &mut identity.name,
-            (Part::Metadata, "namespace") => &mut identity.namespace,
-            (Part::Metadata, "uid") => &mut identity.uid,
-            (Part::Metadata, "resourceVersion") => &mut identity.resource_version,
+            (ObjectPart::Metadata, "name") => &mut identity.name,
+            (ObjectPart::Metadata, "namespace") => &mut identity.namespace,
+            (ObjectPart::Metadata, "uid") => &mut identity.uid,
+            (ObjectPart::Metadata, "resourceVersion") => &mut identity.resource_version,
             _ => return self.read_value(reader, fields),
         };
         *slot = match reader.peek_or_fail("a string")? {
@@ -146,7 +147,7 @@ impl<'de> Cutter<'de, '_> {
     fn read_value(&mut self, reader: &mut Reader<'de>, fields: Option<&FieldNode>) -> Result<()> {
         let Some(fields) = fields else { return self.skip_value(reader) };
         match (reader.peek_or_fail("a value")?, fields.elements()) {
-            (b'{', _) => self.read_object(reader, Some(fields), Part::Other),
+            (b'{', _) => self.read_object(reader, Some(fields), ObjectPart::Other),
             (b'[', Some(element)) => self.read_list(reader, element),
             _ => self.skip_value(reader),
         }
@@ -162,7 +163,7 @@ impl<'de> Cutter<'de, '_> {
 
     /// Reads a list, and removes the parts of its elements that `element` skips.
     fn read_list(&mut self, reader: &mut Reader<'de>, element: &FieldNode) -> Result<()> {
-        reader.enter()?;
+        reader.enter_container()?;
         let (begin, mut is_first) = (reader.consumed_text().len(), true);
         while reader.advance_to_element(&mut is_first)? {
             if element.skips_whole_value() {
@@ -173,7 +174,7 @@ impl<'de> Cutter<'de, '_> {
         }
         if element.skips_whole_value() {
             // The last byte that was read is the `]`, which is not removed.
-            self.remove(begin, reader.consumed_text().len() - 1);
+            self.remove_range(begin, reader.consumed_text().len() - 1);
         }
         Ok(())
     }
@@ -188,12 +189,15 @@ mod tests {
 
     /// Cuts `text` with both values of [`ValueCheck`], and compares the results. Returns the text without the skipped
     /// fields, and the identity.
-    fn cut_text<'a>(text: &'a str, skipped: &[&str]) -> Result<(String, Identity<'a>)> {
+    fn cut_text<'a>(text: &'a str, skipped: &[&str]) -> Result<(String, ObjectIdentity<'a>)> {
         let skipped: FieldSet = skipped.iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
         let mut out = Vec::new();
-        let identity = cut(text.as_bytes(), skipped.root(), ValueCheck::Syntax, &mut out)?;
+        let identity = cut_skipped_fields(text.as_bytes(), skipped.root(), ValueCheck::Syntax, &mut out)?;
         let mut unchecked = Vec::new();
-        assert_eq!(cut(text.as_bytes(), skipped.root(), ValueCheck::Brackets, &mut unchecked)?, identity);
+        assert_eq!(
+            cut_skipped_fields(text.as_bytes(), skipped.root(), ValueCheck::Brackets, &mut unchecked)?,
+            identity
+        );
         assert_eq!(unchecked, out);
         let rest = if out.is_empty() { text.to_owned() } else { String::from_utf8(out).unwrap() };
         // Decoding the cut text returns the same value as decoding the whole text with `skipped`.
@@ -241,8 +245,8 @@ mod tests {
             found.map(|part| part.map(Cow::into_owned)),
             [None, Some("a\"b".into()), Some("u".into()), None]
         );
-        assert_eq!(cut_text("{}", &[]).unwrap().1, Identity::default());
-        assert_eq!(cut_text(r#"{"metadata":null}"#, &[]).unwrap().1, Identity::default());
+        assert_eq!(cut_text("{}", &[]).unwrap().1, ObjectIdentity::default());
+        assert_eq!(cut_text(r#"{"metadata":null}"#, &[]).unwrap().1, ObjectIdentity::default());
     }
 
     #[test]
@@ -269,19 +273,20 @@ mod tests {
             (r#"{"a":["b]}"#, "EOF while parsing a string"),
             (r#"{"metadata":{"name":7}}"#, "metadata.name is not a string at line 1 column 20"),
         ] {
-            let error =
-                cut(text.as_bytes(), None, ValueCheck::Syntax, &mut Vec::new()).unwrap_err().to_string();
+            let error = cut_skipped_fields(text.as_bytes(), None, ValueCheck::Syntax, &mut Vec::new())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(problem), "{text}: {error}");
         }
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
         assert!(
-            cut(deep.as_bytes(), None, ValueCheck::Syntax, &mut Vec::new())
+            cut_skipped_fields(deep.as_bytes(), None, ValueCheck::Syntax, &mut Vec::new())
                 .unwrap_err()
                 .to_string()
                 .contains("recursion")
         );
         assert!(
-            cut(b"{\"a\":\"\xff\"}", None, ValueCheck::Syntax, &mut Vec::new())
+            cut_skipped_fields(b"{\"a\":\"\xff\"}", None, ValueCheck::Syntax, &mut Vec::new())
                 .unwrap_err()
                 .to_string()
                 .contains("UTF-8")
@@ -304,10 +309,10 @@ mod tests {
                 }
             }
             let expected = serde_json::from_slice::<Value>(&bytes);
-            let found = cut(&bytes, None, ValueCheck::Syntax, &mut Vec::new());
+            let found = cut_skipped_fields(&bytes, None, ValueCheck::Syntax, &mut Vec::new());
             let text = String::from_utf8_lossy(&bytes);
-            // Two differences are allowed: `cut` rejects a field of the identity that is not a string, and accepts numbers
-            // of any size.
+            // Two differences are allowed: `cut_skipped_fields` rejects a field of the identity that is not a string,
+            // and accepts numbers of any size.
             match (&expected, &found) {
                 (Ok(Value::Object(_)), Err(error)) => {
                     assert!(error.to_string().contains("is not a string"), "{text}: {error}");

@@ -6,12 +6,12 @@
 //!
 //! The decoder must accept every valid JSON text that serde_json accepts, with the same result; the tests compare both
 //! decoders. Three differences are deliberate. Skipped and ignored objects and lists are not validated: only their
-//! brackets are counted. After an error that a type tolerates, a missing bracket is still an error, unlike in serde_json.
-//! Times beyond the range of `jiff::Timestamp` decode to the nearest timestamp, because API servers store
+//! brackets are counted. After an error that a type tolerates, a missing bracket is still an error, unlike in
+//! serde_json. Times beyond the range of `jiff::Timestamp` decode to the nearest timestamp, because API servers store
 //! `9999-12-31T23:59:59Z`.
 //!
-//! The errors of `decode` and `cut` are `serde_json::Error`s with line and column, without the values that serde_json
-//! quotes. Callers drop the errors of all other functions.
+//! The errors of `decode` and `cut_skipped_fields` are `serde_json::Error`s with line and column, without the values
+//! that serde_json quotes. Callers drop the errors of all other functions.
 
 mod access;
 mod cut;
@@ -21,9 +21,9 @@ mod peek;
 mod reader;
 mod value;
 
-pub(crate) use cut::{Identity, ValueCheck, cut};
+pub(crate) use cut::{ObjectIdentity, ValueCheck, cut_skipped_fields};
 pub use peek::FilterDepth;
-pub(crate) use peek::{ObjectHead, read_event_head, read_head, skipped_in_metadata, split_event};
+pub(crate) use peek::{ObjectHead, read_event_head, read_head, skipped_metadata_fields, split_event};
 
 use crate::core::{FieldSet, remove_quoted_values};
 use reader::Reader;
@@ -54,20 +54,20 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
     match &value {
         Ok(_) => match reader.expect_end() {
             Ok(()) => value,
-            Err(error) => Err(with_position(&error, &reader)),
+            Err(error) => Err(error_with_position(&error, &reader)),
         },
-        Err(error) => Err(with_position(error, &reader)),
+        Err(error) => Err(error_with_position(error, &reader)),
     }
 }
 
 /// The error with the reader's position in the whole text, and without the values that the message quotes.
-fn with_position(error: &serde_json::Error, reader: &Reader<'_>) -> serde_json::Error {
-    error_at(&remove_quoted_values(&without_position(error)), reader.consumed_text())
+fn error_with_position(error: &serde_json::Error, reader: &Reader<'_>) -> serde_json::Error {
+    error_at(&remove_quoted_values(&text_without_position(error)), reader.consumed_text())
 }
 
 /// The text of an error without serde_json's position, which may be relative to a nested value instead of the whole
 /// text.
-fn without_position(error: &serde_json::Error) -> String {
+fn text_without_position(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     if error.line() > 0 && text.ends_with(&position) {

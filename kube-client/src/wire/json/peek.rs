@@ -92,15 +92,15 @@ fn read_head_at(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectHea
 }
 
 /// The fields that [`FilterDepth::Metadata`] skips within the metadata.
-pub(crate) fn skipped_in_metadata() -> Option<&'static FieldNode> {
-    static SKIPPED: LazyLock<FieldSet> = LazyLock::new(FieldSet::managed_fields);
-    SKIPPED.root()?.field("metadata")
+pub(crate) fn skipped_metadata_fields() -> Option<&'static FieldNode> {
+    static SKIPPED_FIELDS: LazyLock<FieldSet> = LazyLock::new(FieldSet::managed_fields);
+    SKIPPED_FIELDS.root()?.field("metadata")
 }
 
 /// Reads the metadata at the reader's position.
 fn read_metadata_at(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectMeta> {
     if depth == FilterDepth::Metadata {
-        return ObjectMeta::deserialize(Value::new(reader, skipped_in_metadata()));
+        return ObjectMeta::deserialize(Value::new(reader, skipped_metadata_fields()));
     }
     let (mut name, mut namespace, mut resource_version, mut labels) = (None, None, None, None);
     for_each_member(reader, |key, reader| {
@@ -125,7 +125,7 @@ fn for_each_member<'de>(
     if reader.peek_or_fail("an object")? != b'{' {
         return error("expected an object");
     }
-    reader.enter()?;
+    reader.enter_container()?;
     Members::new(reader, None).for_each(visit)
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Reader<'de> {
     unclosed_lists: u128,
 }
 
-/// An error without a position; `decode` and `cut` add the position.
+/// An error without a position; `decode` and `cut_skipped_fields` add the position.
 #[cold]
 #[inline(never)]
 pub(super) fn error<T>(problem: &str) -> Result<T> {
@@ -74,14 +74,14 @@ impl<'de> Reader<'de> {
 
     /// Consumes the peeked byte.
     #[inline]
-    pub(super) fn bump(&mut self) {
+    pub(super) fn consume_byte(&mut self) {
         self.at += 1;
     }
 
     /// Leaves all objects and lists. Fails if a closing bracket is missing, or if the text after the value contains
     /// anything but white space.
     pub(super) fn expect_end(&mut self) -> Result<()> {
-        self.close_down_to(0)?;
+        self.leave_containers_down_to(0)?;
         match self.peek() {
             None => Ok(()),
             Some(_) => error("trailing characters"),
@@ -90,7 +90,7 @@ impl<'de> Reader<'de> {
 
     /// Enters an object or list. Its opening bracket has been peeked.
     #[inline]
-    pub(super) fn enter(&mut self) -> Result<()> {
+    pub(super) fn enter_container(&mut self) -> Result<()> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return error("recursion limit exceeded");
@@ -107,7 +107,7 @@ impl<'de> Reader<'de> {
 
     /// Leaves an object or list. Its closing bracket has been peeked.
     #[inline]
-    pub(super) fn close(&mut self) {
+    pub(super) fn leave_container(&mut self) {
         self.depth -= 1;
         self.at += 1;
     }
@@ -115,27 +115,27 @@ impl<'de> Reader<'de> {
     /// Leaves all objects and lists deeper than `depth`: objects whose visitor returned before the `}`, and lists that
     /// were not read to the `]`. Fails if the next tokens are not their closing brackets.
     #[inline]
-    pub(super) fn close_down_to(&mut self, depth: u8) -> Result<()> {
-        if self.depth > depth { self.close_unread(depth) } else { Ok(()) }
+    pub(super) fn leave_containers_down_to(&mut self, depth: u8) -> Result<()> {
+        if self.depth > depth { self.leave_unread_containers(depth) } else { Ok(()) }
     }
 
     /// Leaves all objects and lists deeper than `depth`. The caller has checked that the reader is deeper than `depth`.
     #[cold]
-    fn close_unread(&mut self, depth: u8) -> Result<()> {
+    fn leave_unread_containers(&mut self, depth: u8) -> Result<()> {
         while self.depth > depth {
             let list = list_bit(self.depth);
             let bracket = if self.unclosed_lists & list == 0 { b'}' } else { b']' };
             match self.peek() {
-                Some(byte) if byte == bracket => self.close(),
-                other => return missing_bracket(other),
+                Some(byte) if byte == bracket => self.leave_container(),
+                other => return missing_bracket_error(other),
             }
             self.unclosed_lists &= !list;
         }
         Ok(())
     }
 
-    /// Records that the list at `depth` was not read to the `]`. Later, [`close_down_to`](Self::close_down_to) fails if
-    /// the next token is not this `]`.
+    /// Records that the list at `depth` was not read to the `]`. Later,
+    /// [`leave_containers_down_to`](Self::leave_containers_down_to) fails if the next token is not this `]`.
     #[cold]
     pub(super) fn mark_list_unclosed(&mut self, depth: u8) {
         self.unclosed_lists |= list_bit(depth);
@@ -143,18 +143,18 @@ impl<'de> Reader<'de> {
 
     /// Leaves the object or list at `depth`. Fails if the next token is not its closing `bracket`.
     #[inline]
-    pub(super) fn expect_close(&mut self, depth: u8, bracket: u8) -> Result<()> {
-        self.close_down_to(depth)?;
+    pub(super) fn expect_closing_bracket(&mut self, depth: u8, bracket: u8) -> Result<()> {
+        self.leave_containers_down_to(depth)?;
         match self.peek() {
             Some(byte) if byte == bracket => {
-                self.close();
+                self.leave_container();
                 Ok(())
             }
             other => {
                 if bracket == b']' {
                     self.mark_list_unclosed(depth);
                 }
-                missing_bracket(other)
+                missing_bracket_error(other)
             }
         }
     }
@@ -166,7 +166,7 @@ impl<'de> Reader<'de> {
             self.at += literal.len();
             return Ok(());
         }
-        self.bump();
+        self.consume_byte();
         error("expected ident")
     }
 
@@ -194,8 +194,8 @@ impl<'de> Reader<'de> {
     /// offset of the first backslash or control character, or the length of the text.
     ///
     /// Field names in `managedFields` and JSON in annotations contain many quotes. Therefore, if all escapes have two
-    /// characters, such as `\"`, this function decodes the string without serde_json, and with one allocation of the exact
-    /// length.
+    /// characters, such as `\"`, this function decodes the string without serde_json, and with one allocation of the
+    /// exact length.
     #[inline(never)]
     fn read_string_with_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {
         let bytes = self.text.as_bytes();
@@ -207,7 +207,7 @@ impl<'de> Reader<'de> {
                     escapes += 1;
                     end = find_special_byte(bytes, end + 2);
                 }
-                _ => return self.read_string_with_other_escapes(first),
+                _ => return self.read_string_with_unicode_escapes(first),
             }
         }
         let mut rest = self.text.get(self.at + 1..end).unwrap_or_default();
@@ -226,7 +226,7 @@ impl<'de> Reader<'de> {
     /// Reads a string with a Unicode escape, or a string that is not well formed.
     #[cold]
     #[inline(never)]
-    fn read_string_with_other_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {
+    fn read_string_with_unicode_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {
         if first >= self.text.len() {
             self.at = self.text.len();
             return unexpected_eof("a string");
@@ -248,7 +248,7 @@ impl<'de> Reader<'de> {
             self.at = find_special_byte(bytes, self.at);
             match bytes.get(self.at) {
                 Some(b'"') => {
-                    self.bump();
+                    self.consume_byte();
                     return Ok(());
                 }
                 Some(b'\\') => self.at += escape_length(self.rest())?,
@@ -354,7 +354,7 @@ fn find_special_byte(bytes: &[u8], mut at: usize) -> usize {
 /// The error for a missing closing bracket: the text continues with `byte` instead, or ends if `byte` is `None`.
 #[cold]
 #[inline(never)]
-fn missing_bracket(byte: Option<u8>) -> Result<()> {
+fn missing_bracket_error(byte: Option<u8>) -> Result<()> {
     match byte {
         Some(b',') => error("trailing comma"),
         Some(_) => error("trailing characters"),

@@ -1,6 +1,6 @@
 //! Tests of the decoder. Most of them compare the decoder with serde_json on the same texts.
 
-mod differential;
+mod comparison_with_serde_json;
 
 use super::decode;
 use crate::core::FieldSet;
@@ -124,14 +124,14 @@ enum Choice {
 /// An internally tagged enum.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
-enum Tagged {
+enum TaggedEnum {
     First { value: Vec<u8> },
-    Second(Flat),
+    Second(FlattenedStruct),
 }
 
 /// A struct with a flattened map.
 #[derive(Debug, PartialEq, Deserialize)]
-struct Flat {
+struct FlattenedStruct {
     #[serde(default)]
     name: String,
     #[serde(flatten)]
@@ -153,7 +153,7 @@ struct ManyTypes {
     letter: char,
     tuple: (i8, f32),
     choices: Vec<Choice>,
-    tagged: Option<Tagged>,
+    tagged: Option<TaggedEnum>,
     by_number: BTreeMap<i16, bool>,
     by_letter: BTreeMap<Letter, u8>,
     by_flag: HashMap<bool, u8>,
@@ -428,16 +428,16 @@ fn times_out_of_range_decode_to_the_nearest_timestamp() {
         text: String,
         borrowed: BTreeMap<String, Value>,
     }
-    const NEVER: &str = "9999-12-31T23:59:59Z";
+    const LAST_TIME: &str = "9999-12-31T23:59:59Z";
     let text = json!({
-        "time": NEVER, "micro": "9999-12-31T23:59:59.999999Z", "bare": ["-009999-01-01T00:00:00Z", NEVER],
-        "text": NEVER, "borrowed": {NEVER: NEVER},
+        "time": LAST_TIME, "micro": "9999-12-31T23:59:59.999999Z", "bare": ["-009999-01-01T00:00:00Z", LAST_TIME],
+        "text": LAST_TIME, "borrowed": {LAST_TIME: LAST_TIME},
     });
     let times: Times = decode(text.to_string().as_bytes(), &FieldSet::none()).unwrap();
     assert_eq!((times.time.0, times.micro), (Timestamp::MAX, Some(MicroTime(Timestamp::MAX))));
     assert_eq!(times.bare, [Timestamp::MIN, Timestamp::MAX]);
     // Strings and keys are unchanged.
-    assert_eq!((times.text.as_str(), &times.borrowed[NEVER]), (NEVER, &json!(NEVER)));
+    assert_eq!((times.text.as_str(), &times.borrowed[LAST_TIME]), (LAST_TIME, &json!(LAST_TIME)));
     for wrong in ["9999-12-31T25:00:00Z", "9999-12-31", "9999-12-31T23:59:59", "9999"] {
         assert_same_result::<Time>(&json!(wrong).to_string());
     }

@@ -60,10 +60,10 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
     }
 
     /// Deserializes an object. Returns the visitor's result without matching on it, so that the compiler builds large
-    /// structs in place: a match would move them at every level. [`Reader::close_down_to`] later checks that all
-    /// members were read.
+    /// structs in place: a match would move them at every level. [`Reader::leave_containers_down_to`] later checks that
+    /// all members were read.
     fn visit_object<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.reader.enter()?;
+        self.reader.enter_container()?;
         visitor.visit_map(Members::new(self.reader, self.fields))
     }
 
@@ -71,11 +71,11 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
     /// the reader stays at the element that failed, so that the error has the position of that element. If the caller
     /// tolerates the error, the next read checks the `]`.
     fn visit_list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.reader.enter()?;
+        self.reader.enter_container()?;
         let depth = self.reader.depth();
         let value = visitor.visit_seq(Elements::new(self.reader, self.fields));
         if value.is_ok() {
-            self.reader.expect_close(depth, b']')?;
+            self.reader.expect_closing_bracket(depth, b']')?;
         } else {
             self.reader.mark_list_unclosed(depth);
         }
@@ -142,7 +142,7 @@ macro_rules! deserialize_numbers {
 }
 
 /// Forwards methods to a method with the same behaviour.
-macro_rules! forward {
+macro_rules! forward_methods {
     ($($method:ident($($name:ident: $type:ty),*) $other:ident)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, $($name: $type,)* visitor: V) -> Result<V::Value> {
@@ -207,7 +207,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
         }
     }
 
-    forward! {
+    forward_methods! {
         deserialize_char() deserialize_str
         deserialize_string() deserialize_str
         deserialize_identifier() deserialize_str
@@ -286,10 +286,10 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
                 visitor.visit_enum(name.into_deserializer())
             }
             b'{' => {
-                self.reader.enter()?;
+                self.reader.enter_container()?;
                 let depth = self.reader.depth();
                 let value = visitor.visit_enum(Variant::new(self.reader, self.fields))?;
-                self.reader.expect_close(depth, b'}')?;
+                self.reader.expect_closing_bracket(depth, b'}')?;
                 Ok(value)
             }
             _ => error("expected value"),

@@ -45,7 +45,7 @@ fn metadata_of(raw: &[u8]) -> Result<&[u8]> {
 fn read_metadata(raw: &[u8], depth: FilterDepth) -> Result<ObjectMeta> {
     let bytes = metadata_of(raw)?;
     if depth == FilterDepth::Labels {
-        return read_with_labels_depth(bytes);
+        return read_metadata_with_labels_depth(bytes);
     }
     let partial = message_of_kind("meta.k8s.io/v1", "PartialObjectMetadata");
     let (_, field) = partial.and_then(|partial| partial.field(1)).ok_or("the table has no metadata")?;
@@ -54,7 +54,7 @@ fn read_metadata(raw: &[u8], depth: FilterDepth) -> Result<ObjectMeta> {
             bytes,
             field.message(),
             None,
-            json::skipped_in_metadata(),
+            json::skipped_metadata_fields(),
         )
     });
     let metadata = text.and_then(|text| json::decode(&text, &FieldSet::none()));
@@ -62,7 +62,7 @@ fn read_metadata(raw: &[u8], depth: FilterDepth) -> Result<ObjectMeta> {
 }
 
 /// Reads the fields of [`FilterDepth::Labels`]: name, namespace, resource version and labels.
-fn read_with_labels_depth(bytes: &[u8]) -> Result<ObjectMeta> {
+fn read_metadata_with_labels_depth(bytes: &[u8]) -> Result<ObjectMeta> {
     let (mut reader, mut meta) = (Reader::new(bytes), ObjectMeta::default());
     let mut labels = BTreeMap::new();
     while let Some((number, payload)) = reader.next()? {

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 /// Go's zero time (the beginning of the year 1), in seconds since the Unix epoch.
 const ZERO_TIME: i64 = -62_135_596_800;
 /// The last second of the year 9999.
-const LAST_TIME: i64 = 253_402_300_799;
+const MAX_TIME: i64 = 253_402_300_799;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Writes a string in quotes. Bytes that are not UTF-8 stay unchanged.
@@ -108,7 +108,7 @@ pub(super) fn write_time(bytes: &[u8], micro: bool, out: &mut Vec<u8>) -> Result
         out.extend_from_slice(b"null");
         return Ok(());
     }
-    if !(ZERO_TIME..=LAST_TIME).contains(&seconds) || nanos >= 1_000_000_000 {
+    if !(ZERO_TIME..=MAX_TIME).contains(&seconds) || nanos >= 1_000_000_000 {
         return Err("a time is not between the years 1 and 9999".into());
     }
     let (year, month, day) = date_of(seconds.div_euclid(SECONDS_PER_DAY));
@@ -214,12 +214,12 @@ mod tests {
         let micro = written_text(|out| write_time(&encode_time(1, 12_345_678), true, out).unwrap());
         assert_eq!(micro, "\"1970-01-01T00:00:01.012345Z\"");
         assert_eq!(
-            written_text(|out| write_time(&encode_time(LAST_TIME, 0), false, out).unwrap()),
+            written_text(|out| write_time(&encode_time(MAX_TIME, 0), false, out).unwrap()),
             "\"9999-12-31T23:59:59Z\""
         );
         assert_eq!(written_text(|out| write_time(&encode_time(ZERO_TIME, 0), false, out).unwrap()), "null");
         assert_eq!(written_text(|out| write_time(&[], true, out).unwrap()), "null");
-        for (seconds, nanos) in [(LAST_TIME + 1, 0), (ZERO_TIME - 1, 0), (i64::MIN, 0), (0, 1_000_000_000)] {
+        for (seconds, nanos) in [(MAX_TIME + 1, 0), (ZERO_TIME - 1, 0), (i64::MIN, 0), (0, 1_000_000_000)] {
             assert!(write_time(&encode_time(seconds, nanos), false, &mut Vec::new()).is_err());
         }
     }

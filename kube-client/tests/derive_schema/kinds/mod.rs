@@ -3,9 +3,9 @@
 //!
 //! The tests on a real API server (`xtask/e2e`) share this module. This module must not assert anything.
 
-mod flattened;
-pub(crate) mod modelled;
-mod multi_typed;
+mod flattened_fields;
+pub(crate) mod modelled_on_public_crds;
+mod multi_typed_values;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -38,7 +38,7 @@ pub(crate) struct DerivedKind {
 }
 
 /// Defines a kind with `#[derive(CustomResource)]` whose spec has one field `value` of the given type.
-macro_rules! kind {
+macro_rules! define_kind {
     ($spec:ident, $kind:literal, $root:ident, $type:ty) => {
         #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
         #[kube(group = "schema.example.com", version = "v1", kind = $kind, namespaced)]
@@ -79,7 +79,7 @@ macro_rules! kind {
     };
 }
 
-use kind;
+use define_kind;
 
 /// A point.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -277,40 +277,40 @@ pub(crate) struct WithRule {
     max: i32,
 }
 
-kind!(NumbersSpec, "NumbersKind", NumbersKind, Numbers);
-kind!(TextsSpec, "TextsKind", TextsKind, StringsAndCollections);
-kind!(LevelSpec, "LevelKind", LevelKind, Level);
-kind!(MaybeLevelSpec, "MaybeLevel", MaybeLevel, Option<Level>);
-kind!(DirectionSpec, "DirectionKind", DirectionKind, Direction);
-kind!(MaybeDirectionSpec, "MaybeDirection", MaybeDirection, Option<Direction>);
-kind!(ExternalSpec, "ExternalKind", ExternalKind, ExternallyTagged);
-kind!(MaybeExternalSpec, "MaybeExternal", MaybeExternal, Option<ExternallyTagged>);
-kind!(InternalSpec, "InternalKind", InternalKind, InternallyTagged);
-kind!(MaybeInternalSpec, "MaybeInternal", MaybeInternal, Option<InternallyTagged>);
-kind!(ClashSpec, "ClashKind", ClashKind, Clash);
-kind!(AdjacentSpec, "AdjacentKind", AdjacentKind, AdjacentlyTagged);
-kind!(AdjacentMixedSpec, "AdjacentMixedKind", AdjacentMixedKind, AdjacentMixedContents);
-kind!(UntaggedSpec, "UntaggedKind", UntaggedKind, UntaggedObjects);
-kind!(PortSpec, "PortKind", PortKind, Option<Port>);
-kind!(ShortOrLongSpec, "ShortOrLongKind", ShortOrLongKind, ShortOrLong);
-kind!(MixedSpec, "MixedKind", MixedKind, MixedVariants);
-kind!(FlattenedSpec, "FlattenedKind", FlattenedKind, FlattenedStructAndEnum);
-kind!(FlattenedTagSpec, "FlattenedTagKind", FlattenedTagKind, FlattenedTag);
-kind!(FlattenedMapSpec, "FlattenedMapKind", FlattenedMapKind, FlattenedMap);
-kind!(TreeSpec, "TreeKind", TreeKind, Tree);
-kind!(RuledSpec, "RuledKind", RuledKind, WithRule);
-kind!(AnySpec, "AnyKind", AnyKind, Value);
-kind!(AnyMapSpec, "AnyMap", AnyMap, BTreeMap<String, Value>);
-kind!(QuantitySpec, "QuantityKind", QuantityKind, Option<Quantity>);
-kind!(IntOrStringSpec, "IntOrStringKind", IntOrStringKind, IntOrString);
-kind!(TemplateSpec, "TemplateKind", TemplateKind, PodTemplateSpec);
+define_kind!(NumbersSpec, "NumbersKind", NumbersKind, Numbers);
+define_kind!(TextsSpec, "TextsKind", TextsKind, StringsAndCollections);
+define_kind!(LevelSpec, "LevelKind", LevelKind, Level);
+define_kind!(MaybeLevelSpec, "MaybeLevel", MaybeLevel, Option<Level>);
+define_kind!(DirectionSpec, "DirectionKind", DirectionKind, Direction);
+define_kind!(MaybeDirectionSpec, "MaybeDirection", MaybeDirection, Option<Direction>);
+define_kind!(ExternalSpec, "ExternalKind", ExternalKind, ExternallyTagged);
+define_kind!(MaybeExternalSpec, "MaybeExternal", MaybeExternal, Option<ExternallyTagged>);
+define_kind!(InternalSpec, "InternalKind", InternalKind, InternallyTagged);
+define_kind!(MaybeInternalSpec, "MaybeInternal", MaybeInternal, Option<InternallyTagged>);
+define_kind!(ClashSpec, "ClashKind", ClashKind, Clash);
+define_kind!(AdjacentSpec, "AdjacentKind", AdjacentKind, AdjacentlyTagged);
+define_kind!(AdjacentMixedSpec, "AdjacentMixedKind", AdjacentMixedKind, AdjacentMixedContents);
+define_kind!(UntaggedSpec, "UntaggedKind", UntaggedKind, UntaggedObjects);
+define_kind!(PortSpec, "PortKind", PortKind, Option<Port>);
+define_kind!(ShortOrLongSpec, "ShortOrLongKind", ShortOrLongKind, ShortOrLong);
+define_kind!(MixedSpec, "MixedKind", MixedKind, MixedVariants);
+define_kind!(FlattenedSpec, "FlattenedKind", FlattenedKind, FlattenedStructAndEnum);
+define_kind!(FlattenedTagSpec, "FlattenedTagKind", FlattenedTagKind, FlattenedTag);
+define_kind!(FlattenedMapSpec, "FlattenedMapKind", FlattenedMapKind, FlattenedMap);
+define_kind!(TreeSpec, "TreeKind", TreeKind, Tree);
+define_kind!(RuledSpec, "RuledKind", RuledKind, WithRule);
+define_kind!(AnySpec, "AnyKind", AnyKind, Value);
+define_kind!(AnyMapSpec, "AnyMap", AnyMap, BTreeMap<String, Value>);
+define_kind!(QuantitySpec, "QuantityKind", QuantityKind, Option<Quantity>);
+define_kind!(IntOrStringSpec, "IntOrStringKind", IntOrStringKind, IntOrString);
+define_kind!(TemplateSpec, "TemplateKind", TemplateKind, PodTemplateSpec);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
 pub(crate) fn lossless_kinds() -> Vec<DerivedKind> {
     lossless_kinds_of_this_file()
         .into_iter()
-        .chain(flattened::lossless_kinds())
-        .chain(multi_typed::lossless_kinds())
+        .chain(flattened_fields::lossless_kinds())
+        .chain(multi_typed_values::lossless_kinds())
         .collect()
 }
 
@@ -417,7 +417,7 @@ fn lossless_kinds_of_this_file() -> Vec<DerivedKind> {
 /// Kinds whose schema accepts values that the Rust type does not decode. With each kind, returns the paths of the problems
 /// that `try_crd` must report.
 pub(crate) fn lossy_kinds() -> Vec<(DerivedKind, Vec<&'static str>)> {
-    let mut all = flattened::lossy_kinds();
+    let mut all = flattened_fields::lossy_kinds();
     all.extend([
         (
             MixedKind::with_specs(

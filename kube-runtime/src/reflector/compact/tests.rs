@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 /// threads pack the objects of a list for a compact store.
 fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     let (store, writer) = crate::reflector::store_with(storage);
-    (store, writer.only_deletions())
+    (store, writer.record_only_deletions())
 }
 
 /// The config map `map-{n}`, with `value` as its resource version and in its data.
@@ -144,7 +144,7 @@ fn snapshot_events(value: &'static str) -> impl Iterator<Item = Event<ConfigMap>
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_threads_pack_a_list_and_wake_the_stream_to_store_the_last_batches() {
+async fn worker_threads_pack_a_list_and_wake_the_stream_to_store_the_last_batches() {
     let (reader, writer) = store_with::<ConfigMap>(Storage::compact());
     let events = stream::iter(snapshot_events("1").map(Ok)).chain(stream::pending());
     let mut events = std::pin::pin!(crate::reflector::reflector(writer, events));
@@ -183,7 +183,7 @@ impl Serialize for TracedSpec {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_threads_serialize_a_part_of_a_list() {
+async fn worker_threads_serialize_a_part_of_a_list() {
     type Object = kube_client::core::Object<TracedSpec, ()>;
     let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
     let (_reader, mut writer) = store_with::<Object>(Storage::compact());

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::num::NonZero;
 
 /// Returns the text of the object `n`: at least `size` bytes that resemble the texts of other objects.
-fn text(n: usize, size: usize) -> Vec<u8> {
+fn object_text(n: usize, size: usize) -> Vec<u8> {
     let mut text = format!("{{\"metadata\":{{\"name\":\"object-{n}\",\"labels\":{{\"app\":\"web\"}}}}");
     let mut random = Rng::with_seed(n as u64);
     while text.len() < size {
@@ -25,7 +25,7 @@ fn compress(compression: &Compression, text: &[u8]) -> (Vec<u8>, Method) {
 /// Decompresses `bytes` to a text of `length` bytes.
 fn decompress(compression: &Compression, bytes: &[u8], method: Method, length: usize) -> Option<Vec<u8>> {
     let length = u32::try_from(length).unwrap();
-    let encoded = Encoded { bytes, length, method, identity: 1, uid: NonZero::new(1) };
+    let encoded = EncodedObject { bytes, length, method, identity: 1, uid: NonZero::new(1) };
     compression.decompress(&encoded, <[u8]>::to_vec)
 }
 
@@ -33,7 +33,7 @@ fn decompress(compression: &Compression, bytes: &[u8], method: Method, length: u
 fn fill_dictionary(compression: &Compression) {
     let mut n = 0;
     while compression.best_method() == Method::Plain {
-        let text = text(n, 3000);
+        let text = object_text(n, 3000);
         assert_eq!(compress(compression, &text), (text.clone(), Method::Plain));
         n += 1;
     }
@@ -50,20 +50,20 @@ fn decompression_restores_every_text() {
     for size in sizes {
         let random_bytes: Vec<u8> = (0..size).map(|_| random.u8(..)).collect();
         let repeated = vec![b'x'; size];
-        for text in [text(size, size), random_bytes, repeated] {
+        for text in [object_text(size, size), random_bytes, repeated] {
             let (bytes, method) = compress(&compression, &text);
             assert_eq!(method, Method::Lz4);
             assert!(decompress(&compression, &bytes, method, text.len()) == Some(text), "{size}");
         }
     }
-    let object = text(1000, 5000);
+    let object = object_text(1000, 5000);
     assert!(compress(&compression, &object).0.len() * 2 < object.len());
 }
 
 #[test]
 fn the_size_of_the_dictionary_is_limited() {
     let compression = Compression::default();
-    let large = text(0, 1 << 20);
+    let large = object_text(0, 1 << 20);
     assert_eq!(compress(&compression, &large).1, Method::Plain);
     assert_eq!(compression.dictionary.get().map(|dictionary| dictionary.len()), Some(DICTIONARY_SIZE));
     let (bytes, method) = compress(&compression, &large);
@@ -74,7 +74,7 @@ fn the_size_of_the_dictionary_is_limited() {
 fn decompression_does_not_panic_on_corrupt_bytes_and_rejects_truncated_bytes() {
     let compression = Compression::default();
     fill_dictionary(&compression);
-    let text = text(1, 3000);
+    let text = object_text(1, 3000);
     let (bytes, method) = compress(&compression, &text);
     let mut random = Rng::with_seed(1);
     for _ in 0..2000 {
@@ -93,12 +93,12 @@ fn decompression_does_not_panic_on_corrupt_bytes_and_rejects_truncated_bytes() {
 fn zstd_compresses_better_than_lz4_with_the_same_dictionary() {
     let mut compression = Compression::default();
     fill_dictionary(&compression);
-    let object = text(50, 3000);
+    let object = object_text(50, 3000);
     let (with_lz4, method) = compress(&compression, &object);
     assert_eq!(method, Method::Lz4);
     compression.use_zstd();
     for size in [0, 1, 100, 3000, 300_000] {
-        let text = text(size, size);
+        let text = object_text(size, size);
         let (bytes, method) = compress(&compression, &text);
         assert_eq!(method, Method::Zstd);
         assert_eq!(decompress(&compression, &bytes, method, text.len()), Some(text));

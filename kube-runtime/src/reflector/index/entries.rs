@@ -94,7 +94,7 @@ impl<K> Entries<K> {
 impl<K: Storable> Entries<K> {
     /// Removes the previous object with the key of `object`, and the values of the previous object. Then adds `object`
     /// with `values`, unless `values` is empty.
-    pub(super) fn set(&mut self, object: ObjectOrKey<K>, values: Vec<String>) {
+    pub(super) fn replace_object(&mut self, object: ObjectOrKey<K>, values: Vec<String>) {
         let values: Vec<_> = values.into_iter().map(|value| self.intern(value)).collect();
         let previous = self.indexed.remove(object.key()).map(|previous| previous.values).unwrap_or_default();
         for value in &previous {

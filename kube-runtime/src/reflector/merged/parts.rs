@@ -64,7 +64,7 @@ impl ObjectVersion {
         Self {
             namespace: namespace.into(),
             name: name.into(),
-            uid_hash: object.uid().map(hash_of),
+            uid_hash: object.uid().map(hash_of_uid),
             resource_version: resource_version_of(object),
         }
     }
@@ -94,7 +94,7 @@ fn resource_version_of(object: &impl Storable) -> Option<u64> {
 }
 
 /// The hash of a uid.
-fn hash_of(uid: &str) -> u64 {
+fn hash_of_uid(uid: &str) -> u64 {
     FixedState::default().hash_one(uid)
 }
 
@@ -124,7 +124,7 @@ impl<K: Storable> Arrival<K> {
 }
 
 /// The action of the writer after an event of a part.
-pub(super) enum Step<K> {
+pub(super) enum WriterAction<K> {
     Nothing,
     Apply(Event<Arrival<K>>),
     /// During the first snapshot of the store, a list of a part is complete: the writer drops the `vanished` objects,
@@ -195,7 +195,7 @@ impl<K> Parts<K> {
 
     /// The objects of `before` that the complete list of `part` does not contain and that no other part selects.
     /// `before` contains the objects that `part` selected before the list was complete.
-    fn vanished(&self, part: usize, before: ObjectMap<ObjectVersion>) -> Vec<ObjectVersion> {
+    fn vanished_objects(&self, part: usize, before: ObjectMap<ObjectVersion>) -> Vec<ObjectVersion> {
         let missing = before.missing_from(&self.all[part].known);
         missing
             .into_iter()
@@ -206,7 +206,7 @@ impl<K> Parts<K> {
 
 impl<K> Parts<K> {
     /// Records an event of a part. Returns the action of the writer.
-    pub(super) fn record_event(&mut self, part: usize, event: Event<Arrival<K>>) -> Step<K> {
+    pub(super) fn record_event(&mut self, part: usize, event: Event<Arrival<K>>) -> WriterAction<K> {
         match event {
             Event::Init => self.begin_list(part),
             Event::InitApply(object) => self.record_listed_object(part, object),
@@ -216,19 +216,19 @@ impl<K> Parts<K> {
                 let is_outdated = self.is_outdated(part, &version);
                 self.all[part].known.insert(version);
                 if is_outdated {
-                    Step::Nothing
+                    WriterAction::Nothing
                 } else if self.is_synced {
-                    Step::Apply(Event::Apply(object))
+                    WriterAction::Apply(Event::Apply(object))
                 } else {
                     // The snapshot of the store is in progress.
-                    Step::Apply(Event::InitApply(object))
+                    WriterAction::Apply(Event::InitApply(object))
                 }
             }
             Event::Delete(object) => {
                 if self.record_deletion(part, object.version.key()) {
-                    Step::Apply(Event::Delete(object))
+                    WriterAction::Apply(Event::Delete(object))
                 } else {
-                    Step::Nothing
+                    WriterAction::Nothing
                 }
             }
         }
@@ -243,7 +243,7 @@ impl<K> Parts<K> {
         }
         // The object exists: the store keeps the last state of the object.
         let Part { known, listing: Some(listing), .. } = &mut self.all[part] else { return false };
-        let uid_hash = object.uid.as_deref().map(hash_of);
+        let uid_hash = object.uid.as_deref().map(hash_of_uid);
         if let Some(version) = known.get(key)
             && listing.seen.get(key).is_none()
             && (uid_hash.is_none() || version.uid_hash.is_none() || uid_hash == version.uid_hash)
@@ -253,7 +253,7 @@ impl<K> Parts<K> {
         false
     }
 
-    fn begin_list(&mut self, part: usize) -> Step<K> {
+    fn begin_list(&mut self, part: usize) -> WriterAction<K> {
         let Part { known, listing, .. } = &mut self.all[part];
         let restarted = listing.replace(Listing::default());
         if self.is_synced {
@@ -261,42 +261,50 @@ impl<K> Parts<K> {
                 listing.withdrawn = restarted.withdrawn;
                 restarted.seen.into_values().for_each(|version| drop(listing.withdrawn.insert(version)));
             }
-            return Step::Relisting;
+            return WriterAction::Relisting;
         }
         // The snapshot of the store already contains the objects of the interrupted list.
         if let Some(Listing { seen, .. }) = restarted {
             seen.into_values().for_each(|version| drop(known.insert(version)));
         }
-        if std::mem::replace(&mut self.has_begun, true) { Step::Nothing } else { Step::Apply(Event::Init) }
+        if std::mem::replace(&mut self.has_begun, true) {
+            WriterAction::Nothing
+        } else {
+            WriterAction::Apply(Event::Init)
+        }
     }
 
-    fn record_listed_object(&mut self, part: usize, object: Arrival<K>) -> Step<K> {
+    fn record_listed_object(&mut self, part: usize, object: Arrival<K>) -> WriterAction<K> {
         let version = object.version.clone();
         let is_outdated = self.is_outdated(part, &version);
         let Part { known, listing, .. } = &mut self.all[part];
         let listing = listing.get_or_insert_default();
         if !self.is_synced {
             listing.seen.insert(version);
-            return if is_outdated { Step::Nothing } else { Step::Apply(Event::InitApply(object)) };
+            return if is_outdated {
+                WriterAction::Nothing
+            } else {
+                WriterAction::Apply(Event::InitApply(object))
+            };
         }
         let is_known = known.get(version.key()).is_some_and(|known| known.is_same_version(&version));
         if !is_known && !is_outdated {
             listing.changed.push(object);
         }
         listing.seen.insert(version);
-        Step::Nothing
+        WriterAction::Nothing
     }
 
-    fn end_list(&mut self, part: usize) -> Step<K> {
+    fn end_list(&mut self, part: usize) -> WriterAction<K> {
         let Listing { seen, withdrawn, mut changed } = self.all[part].listing.take().unwrap_or_default();
         let mut before = std::mem::replace(&mut self.all[part].known, seen);
         withdrawn.into_values().for_each(|version| drop(before.insert(version)));
         self.all[part].is_synced = true;
-        let vanished = self.vanished(part, before);
+        let vanished = self.vanished_objects(part, before);
         if self.is_synced {
             // Another part may have received a later state of an object during the list.
             changed.retain(|object| !self.is_outdated(part, &object.version));
-            return Step::Relisted { changed, vanished };
+            return WriterAction::Relisted { changed, vanished };
         }
         self.is_synced = self.all.iter().all(|part| part.is_synced);
         if self.is_synced {
@@ -307,7 +315,7 @@ impl<K> Parts<K> {
                 seen.for_each(|version| drop(known.insert(version.clone())));
             }
         }
-        Step::Listed { vanished, is_complete: self.is_synced }
+        WriterAction::Listed { vanished, is_complete: self.is_synced }
     }
 
     /// Records that an object was deleted, or that the part no longer selects the object. Returns whether the writer
@@ -322,7 +330,8 @@ impl<K> Parts<K> {
                 if let Some(removed) = removed {
                     listing.withdrawn.insert(removed);
                 }
-                // The end of the relist removes the object, unless the object is created again before the end.
+                // The end of the relist removes the object, unless this part has received it again by then, or another
+                // part selects it.
                 return false;
             }
         }

@@ -79,7 +79,7 @@ impl Model {
     }
 
     /// Changes an object. Queues an event for each part that selects the object or selected it before the change.
-    fn change(&mut self, random: &mut Rng) {
+    fn change_object(&mut self, random: &mut Rng) {
         self.version += 1;
         let namespace = random.usize(0..3);
         let key = (NAMESPACES[namespace], NAMES[random.usize(0..NAMES.len())]);
@@ -107,7 +107,7 @@ impl Model {
 
     /// Breaks the watch of a part: queues the events of a new list, which may restart, instead of the events of the
     /// watch.
-    fn relist(&mut self, part: usize, random: &mut Rng) {
+    fn relist_part(&mut self, part: usize, random: &mut Rng) {
         self.queues[part].clear();
         let selected = || self.objects.iter().filter(|(_, known)| known.parts[part]);
         let listed: Vec<_> = selected().map(|(key, known)| Event::InitApply(object(*key, *known))).collect();
@@ -122,12 +122,12 @@ impl Model {
     }
 
     /// Delivers the next event of a part. Applies the resulting deltas to the consumer.
-    fn deliver(&mut self, part: usize) -> std::result::Result<(), String> {
+    fn deliver_event(&mut self, part: usize) -> std::result::Result<(), String> {
         let Some(event) = self.queues[part].pop_front() else { return Ok(()) };
         self.senders[part].unbounded_send(Ok(event)).map_err(|error| error.to_string())?;
         while let Some(Some(item)) = self.changes.next().now_or_never() {
             match item.map_err(|error| error.to_string())? {
-                StoreEvent::Delta(delta) => self.apply(&delta)?,
+                StoreEvent::Delta(delta) => self.apply_delta(&delta)?,
                 StoreEvent::Synced(_) if self.content() != self.consumer => {
                     return Err("the consumer and the store differ at the end of a list".into());
                 }
@@ -137,7 +137,7 @@ impl Model {
         Ok(())
     }
 
-    fn apply(&mut self, delta: &crate::reflector::Delta<ConfigMap>) -> std::result::Result<(), String> {
+    fn apply_delta(&mut self, delta: &crate::reflector::Delta<ConfigMap>) -> std::result::Result<(), String> {
         let (key, (uid, _)) = entry(&*delta.last().ok_or("a delta without an object")?);
         let old = delta.old().map(|old| entry(&old).1);
         if self.consumer.get(&key) != old.as_ref() {
@@ -171,13 +171,13 @@ impl Model {
     }
 
     fn run(&mut self, random: &mut Rng) -> std::result::Result<(), String> {
-        (0..random.usize(0..6)).for_each(|_| self.change(random));
-        (0..3).for_each(|part| self.relist(part, random));
+        (0..random.usize(0..6)).for_each(|_| self.change_object(random));
+        (0..3).for_each(|part| self.relist_part(part, random));
         for _ in 0..random.usize(0..60) {
             match random.u8(0..10) {
-                0..=2 => self.change(random),
-                3 => self.relist(random.usize(0..3), random),
-                _ => self.deliver(random.usize(0..3))?,
+                0..=2 => self.change_object(random),
+                3 => self.relist_part(random.usize(0..3), random),
+                _ => self.deliver_event(random.usize(0..3))?,
             }
         }
         for part in 0..3 {
@@ -185,7 +185,7 @@ impl Model {
                 return Err("the store is ready before all parts are".into());
             }
             while !self.queues[part].is_empty() {
-                self.deliver(part)?;
+                self.deliver_event(part)?;
             }
         }
         let selected = self.objects.iter().filter(|(_, known)| known.parts.contains(&true));

@@ -5,11 +5,11 @@ use super::*;
 /// Packs an object on a page of its own.
 fn pack(name: &str, bytes: &[u8], length: u32) -> Packed {
     let (method, identity) = (Method::Lz4, bytes.len() as u64);
-    Packed::on_own_page(("ns", name), Encoded { bytes, length, method, identity, uid: None }).unwrap()
+    Packed::on_own_page(("ns", name), EncodedObject { bytes, length, method, identity, uid: None }).unwrap()
 }
 
 /// Moves the objects to one page. Returns the moved objects.
-fn move_all(objects: &[Packed]) -> Vec<Packed> {
+fn move_to_one_page(objects: &[Packed]) -> Vec<Packed> {
     copy_to_one_page(objects).unwrap().map(|Move { to, .. }| to).collect()
 }
 
@@ -21,7 +21,7 @@ fn move_queued(move_queue: &mut MoveQueue, in_use: impl Fn(&Packed) -> bool) -> 
 #[test]
 fn objects_are_unchanged_on_a_shared_page() {
     let objects = [pack("a", b"one", 3), pack("", b"", 9), pack("long", &[7; 300], 1000)];
-    let moved = move_all(&objects);
+    let moved = move_to_one_page(&objects);
     assert_eq!(moved.len(), 3);
     for (alone, moved) in objects.iter().zip(&moved) {
         assert_eq!(alone.key(), moved.key());
@@ -37,10 +37,10 @@ fn consecutive_objects_share_their_namespace() {
     let keys =
         [("", "x"), ("", ""), ("a", "x"), ("a", "y"), ("b", ""), ("b", "b"), ("", "z"), ("", "y"), ("a", "")];
     let objects = keys.map(|key| {
-        let encoded = Encoded { bytes: b"1", length: 1, method: Method::Plain, identity: 1, uid: None };
+        let encoded = EncodedObject { bytes: b"1", length: 1, method: Method::Plain, identity: 1, uid: None };
         Packed::on_own_page(key, encoded).unwrap()
     });
-    let moved = move_all(&objects);
+    let moved = move_to_one_page(&objects);
     assert_eq!(moved.iter().map(Packed::key).collect::<Vec<_>>(), keys);
     assert_eq!(&*moved[0].page.names, "xaxybbzya");
 }
@@ -49,7 +49,7 @@ fn consecutive_objects_share_their_namespace() {
 fn fills_shared_pages() {
     let mut move_queue = MoveQueue::default();
     for n in 0..200 {
-        move_queue.add(&pack(&n.to_string(), &[0; 1000], 0));
+        move_queue.add_object(&pack(&n.to_string(), &[0; 1000], 0));
     }
     let moved = move_queued(&mut move_queue, |_| true);
     let mut pages: Vec<_> = moved.iter().map(|packed| &packed.page).collect();
@@ -66,9 +66,9 @@ fn fills_shared_pages() {
 fn deleted_objects_do_not_fill_a_page() {
     let mut move_queue = MoveQueue::default();
     let kept = pack("kept", &[0; 1000], 0);
-    move_queue.add(&kept);
+    move_queue.add_object(&kept);
     for _ in 0..2 * PAGE_SIZE / 1000 {
-        move_queue.add(&pack("deleted", &[0; 1000], 0));
+        move_queue.add_object(&pack("deleted", &[0; 1000], 0));
     }
     assert!(move_queue.may_have_moves());
     assert!(move_queued(&mut move_queue, |packed| packed.is_same_entry(&kept)).is_empty());
@@ -80,7 +80,8 @@ fn objects_of_vacated_pages_do_not_wait_for_long() {
     let mut move_queue = MoveQueue::default();
     let mut kept = Vec::new();
     for n in 0..MAX_VACATED_PAGES {
-        let moved = move_all(&[pack(&n.to_string(), b"kept", 0), pack("b", b"", 0), pack("c", b"", 0)]);
+        let moved =
+            move_to_one_page(&[pack(&n.to_string(), b"kept", 0), pack("b", b"", 0), pack("c", b"", 0)]);
         let [first, ..] = &moved[..] else { panic!("three objects were moved") };
         kept.push(first.clone());
         drop(moved);
@@ -101,11 +102,11 @@ fn moves_neither_unused_nor_large_objects() {
     let (large, gone, kept) =
         (pack("large", &vec![0; PAGE_SIZE], 0), pack("gone", b"1", 0), pack("kept", b"2", 0));
     for packed in [&large, &gone, &kept] {
-        move_queue.add(packed);
+        move_queue.add_object(packed);
     }
     assert!(move_queued(&mut move_queue, |packed| !packed.is_same_entry(&gone)).is_empty());
     for n in 0..PAGE_SIZE / 1000 {
-        move_queue.add(&pack(&n.to_string(), &[0; 1000], 0));
+        move_queue.add_object(&pack(&n.to_string(), &[0; 1000], 0));
     }
     let moved = move_queued(&mut move_queue, |_| true);
     assert_eq!(moved[0].key().1, "kept");
@@ -116,18 +117,18 @@ fn moves_neither_unused_nor_large_objects() {
 #[test]
 fn vacates_a_page_once_if_less_than_half_is_in_use() {
     let objects: Vec<_> = (0..10).map(|n| pack(&n.to_string(), b"text", 0)).collect();
-    let mut moved = move_all(&objects);
+    let mut moved = move_to_one_page(&objects);
     moved.truncate(5);
-    assert!(moved[0].vacate().is_none(), "half of it is in use");
+    assert!(moved[0].vacate_page().is_none(), "half of it is in use");
     moved.truncate(4);
-    assert_eq!(moved[0].vacate().map(Iterator::count), Some(10));
-    assert!(moved[0].vacate().is_none());
-    assert!(objects[0].vacate().is_none(), "it is alone");
+    assert_eq!(moved[0].vacate_page().map(Iterator::count), Some(10));
+    assert!(moved[0].vacate_page().is_none());
+    assert!(objects[0].vacate_page().is_none(), "it is alone");
 }
 
 #[test]
 fn a_weak_reference_identifies_its_object_without_keeping_the_page() {
-    let objects = move_all(&[pack("a", b"1", 0), pack("b", b"2", 0)]);
+    let objects = move_to_one_page(&[pack("a", b"1", 0), pack("b", b"2", 0)]);
     let weak = objects[1].downgrade();
     assert!(weak.refers_to(&objects[1]) && !weak.refers_to(&objects[0]));
     drop(objects);

@@ -38,48 +38,48 @@ fn take_available(changes: &mut Subscription<ConfigMap>) -> String {
     items.join(" ")
 }
 
-fn apply(writer: &mut Writer<ConfigMap>, name: &str, uid: u32, version: u32) {
+fn apply_object(writer: &mut Writer<ConfigMap>, name: &str, uid: u32, version: u32) {
     writer.apply_watcher_event(Event::Apply(object(name, uid, version)));
 }
 
-fn delete(writer: &mut Writer<ConfigMap>, name: &str, uid: u32, version: u32) {
+fn delete_object(writer: &mut Writer<ConfigMap>, name: &str, uid: u32, version: u32) {
     writer.apply_watcher_event(Event::Delete(object(name, uid, version)));
 }
 
 #[test]
 fn a_late_subscriber_gets_a_replay_and_then_the_changes() {
     let (reader, mut writer) = store();
-    apply(&mut writer, "a", 1, 1);
+    apply_object(&mut writer, "a", 1, 1);
     let mut early = reader.subscribe();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("a", 1, 2)));
     writer.apply_watcher_event(Event::InitDone);
     let mut late = reader.subscribe();
-    apply(&mut writer, "a", 1, 3);
+    apply_object(&mut writer, "a", 1, 3);
     assert_eq!(take_available(&mut early), "+a1 ~a3 .");
     assert_eq!(take_available(&mut late), "+a2 . ~a3");
-    delete(&mut writer, "a", 1, 4);
+    delete_object(&mut writer, "a", 1, 4);
     assert_eq!([take_available(&mut early), take_available(&mut late)], ["-a4", "-a4"]);
 }
 
 #[test]
 fn a_slow_subscriber_gets_coalesced_changes_and_the_deletion_of_each_received_object() {
     let (reader, mut writer) = store();
-    apply(&mut writer, "a", 1, 1);
+    apply_object(&mut writer, "a", 1, 1);
     let mut slow = reader.subscribe();
     assert_eq!(take_available(&mut slow), "+a1");
     for version in 2..9 {
-        apply(&mut writer, "a", 1, version);
+        apply_object(&mut writer, "a", 1, version);
     }
-    apply(&mut writer, "b", 2, 9);
-    delete(&mut writer, "b", 2, 10);
+    apply_object(&mut writer, "b", 2, 9);
+    delete_object(&mut writer, "b", 2, 10);
     assert_eq!(take_available(&mut slow), "~a8", "`b` was created and deleted meanwhile");
-    delete(&mut writer, "a", 1, 11);
-    apply(&mut writer, "a", 3, 12);
-    apply(&mut writer, "a", 3, 13);
+    delete_object(&mut writer, "a", 1, 11);
+    apply_object(&mut writer, "a", 3, 12);
+    apply_object(&mut writer, "a", 3, 13);
     assert_eq!(take_available(&mut slow), "-a11 +a13");
-    apply(&mut writer, "a", 4, 14);
-    delete(&mut writer, "a", 4, 15);
+    apply_object(&mut writer, "a", 4, 14);
+    delete_object(&mut writer, "a", 4, 15);
     assert_eq!(take_available(&mut slow), "-a13", "the final state of the object with uid 3 is unknown");
 }
 
@@ -89,8 +89,8 @@ fn objects_that_are_created_and_deleted_between_polls_leave_no_entries_in_the_ba
     let slow = reader.subscribe();
     for number in 0..10_000 {
         let name = number.to_string();
-        apply(&mut writer, &name, number, 1);
-        delete(&mut writer, &name, number, 2);
+        apply_object(&mut writer, &name, number, 1);
+        delete_object(&mut writer, &name, number, 2);
         writer.apply_watcher_event(Event::Init);
         writer.apply_watcher_event(Event::InitDone);
     }
@@ -102,7 +102,7 @@ fn objects_that_are_created_and_deleted_between_polls_leave_no_entries_in_the_ba
 fn when_the_writer_is_dropped_the_stream_ends_after_the_queued_items() {
     let (reader, mut writer) = store();
     let mut changes = reader.subscribe();
-    apply(&mut writer, "a", 1, 1);
+    apply_object(&mut writer, "a", 1, 1);
     drop(writer);
     assert_eq!(take_available(&mut changes), "+a1");
     assert!(changes.next().now_or_never().unwrap().is_none());
@@ -118,7 +118,7 @@ async fn a_change_wakes_each_subscriber() {
     let received = async { futures::join!(one.next(), other.next()) };
     let writing = async {
         tokio::task::yield_now().await;
-        apply(&mut writer, "a", 1, 1);
+        apply_object(&mut writer, "a", 1, 1);
     };
     let ((one, other), ()) = futures::join!(received, writing);
     assert!(one.is_some_and(|item| item.is_ok()) && other.is_some_and(|item| item.is_ok()));
@@ -132,7 +132,7 @@ struct Consumer {
 
 impl Consumer {
     /// Takes up to `limit` items. The error describes an item that contradicts the received objects.
-    fn take(&mut self, limit: usize) -> std::result::Result<(), String> {
+    fn take_items(&mut self, limit: usize) -> std::result::Result<(), String> {
         for _ in 0..limit {
             let Some(Some(item)) = self.changes.next().now_or_never() else { break };
             let StoreEvent::Delta(delta) = item.map_err(|error| error.to_string())? else { continue };
@@ -184,7 +184,7 @@ fn run_model(
 ) -> std::result::Result<(), String> {
     let (reader, mut writer) = store_with(storage);
     if only_deletions {
-        writer = writer.only_deletions();
+        writer = writer.record_only_deletions();
     }
     let mut consumers: Vec<Consumer> = Vec::new();
     let mut index = None;
@@ -216,7 +216,7 @@ fn run_model(
             }
             _ => {
                 for consumer in &mut consumers {
-                    consumer.take(random.usize(0..4))?;
+                    consumer.take_items(random.usize(0..4))?;
                 }
             }
         }
@@ -224,7 +224,7 @@ fn run_model(
         index.iter().try_for_each(|index| check_index(index, &reader))?;
     }
     for consumer in &mut consumers {
-        consumer.take(usize::MAX)?;
+        consumer.take_items(usize::MAX)?;
         let expected = reader.state().into_iter().map(|object| {
             let meta = object.metadata.clone();
             (meta.name.unwrap(), (meta.uid.unwrap(), meta.resource_version.unwrap()))

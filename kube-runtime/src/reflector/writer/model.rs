@@ -38,15 +38,15 @@ fn object(name: &str, (uid, version): State) -> ConfigMap {
 
 impl Server {
     /// Records an event. In one of ten cases, the object of the event is undecodable.
-    fn emit(&mut self, event: Event<ConfigMap>, random: &mut Rng) {
+    fn record_event_or_undecodable(&mut self, event: Event<ConfigMap>, random: &mut Rng) {
         let origin = match &event {
             Event::Apply(_) => ObjectOrigin::Modified,
             Event::InitApply(_) => ObjectOrigin::List,
             Event::Delete(_) => ObjectOrigin::Deleted,
-            Event::Init | Event::InitDone => return self.push(Ok(event)),
+            Event::Init | Event::InitDone => return self.record_event(Ok(event)),
         };
         if random.u8(0..10) > 0 {
-            return self.push(Ok(event));
+            return self.record_event(Ok(event));
         }
         let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event else { return };
         let source = serde_json::from_str::<u8>("x").unwrap_err();
@@ -54,10 +54,10 @@ impl Server {
         undecodable.name = object.metadata.name;
         undecodable.namespace = object.metadata.namespace;
         undecodable.uid = object.metadata.uid;
-        self.push(Err(Error::Object(undecodable.into())));
+        self.record_event(Err(Error::Object(undecodable.into())));
     }
 
-    fn push(&mut self, event: Result<Event<ConfigMap>>) {
+    fn record_event(&mut self, event: Result<Event<ConfigMap>>) {
         let describe = |object: &ConfigMap| {
             let meta = &object.metadata;
             [&meta.name, &meta.uid, &meta.resource_version].map(|part| part.clone().unwrap()).join("/")
@@ -72,7 +72,7 @@ impl Server {
 
     /// Creates, modifies or deletes an object at random. If `emitted`, records the event. If `listing`, a list is open: the
     /// event of a created or modified object is then an `InitApply`.
-    fn change(&mut self, emitted: bool, listing: bool, random: &mut Rng) {
+    fn change_object(&mut self, emitted: bool, listing: bool, random: &mut Rng) {
         self.version += 1;
         let name = NAMES[random.usize(0..NAMES.len())];
         let applied = |object| if listing { Event::InitApply(object) } else { Event::Apply(object) };
@@ -88,24 +88,24 @@ impl Server {
             }
         };
         if emitted {
-            self.emit(event, random);
+            self.record_event_or_undecodable(event, random);
         }
     }
 
     /// Records the events of a list. Objects change while the list is open, and the list may restart.
-    fn list(&mut self, random: &mut Rng) {
+    fn record_list(&mut self, random: &mut Rng) {
         for attempt in (0..random.usize(1..4)).rev() {
-            self.push(Ok(Event::Init));
+            self.record_event(Ok(Event::Init));
             let listed: Vec<_> = self.objects.clone().into_iter().collect();
             let sent = if attempt == 0 { listed.len() } else { random.usize(0..=listed.len()) };
             for (name, state) in &listed[..sent] {
-                self.emit(Event::InitApply(object(name, *state)), random);
+                self.record_event_or_undecodable(Event::InitApply(object(name, *state)), random);
             }
             // The watcher receives these changes only if it has received all objects of the list.
             let complete = sent == listed.len();
-            (0..random.usize(0..3)).for_each(|_| self.change(complete, true, random));
+            (0..random.usize(0..3)).for_each(|_| self.change_object(complete, true, random));
         }
-        self.push(Ok(Event::InitDone));
+        self.record_event(Ok(Event::InitDone));
     }
 
     /// A server after a random sequence of lists and watches.
@@ -113,9 +113,9 @@ impl Server {
         let mut server = Self::default();
         for _ in 0..random.usize(1..5) {
             // Changes that no watch reports.
-            (0..random.usize(0..4)).for_each(|_| server.change(false, false, random));
-            server.list(random);
-            (0..random.usize(0..6)).for_each(|_| server.change(true, false, random));
+            (0..random.usize(0..4)).for_each(|_| server.change_object(false, false, random));
+            server.record_list(random);
+            (0..random.usize(0..6)).for_each(|_| server.change_object(true, false, random));
         }
         server
     }
@@ -268,7 +268,7 @@ fn check_reflector(
 fn model_consumers_receive_the_content_of_the_store_and_each_deletion_once() {
     check_model(|random| {
         let seed = random.u64(..);
-        let server = || Server::with_random_events(&mut random_from(seed));
+        let server = || Server::with_random_events(&mut random_generator(seed));
         let log = server().log.join("\n");
         let fail = |problem: String| format!("{problem}, after\n{log}");
         let deleted = check_deltas(&mut server(), Storage::typed()).map_err(fail)?;
@@ -281,12 +281,12 @@ fn model_consumers_receive_the_content_of_the_store_and_each_deletion_once() {
 }
 
 /// A random generator with this seed.
-fn random_from(seed: u64) -> Rng {
+fn random_generator(seed: u64) -> Rng {
     Rng::with_seed(seed)
 }
 
 /// A description of a delta, with its states.
-fn describe(delta: &Delta<ConfigMap>) -> String {
+fn describe_delta(delta: &Delta<ConfigMap>) -> String {
     let state = |object: Option<Arc<ConfigMap>>| object.map(|object| name_and_state(&object));
     let states = [delta.old(), delta.current(), delta.last()].map(state);
     format!("{:?} {:?} {states:?} {:?} {}", delta.kind(), delta.cause(), delta.key(), delta.was_emitted)
@@ -313,7 +313,7 @@ fn check_packed_texts(events: Vec<Result<Event<ConfigMap>>>) -> std::result::Res
             Err(_) => continue,
         };
         let lines = |deltas: Option<DeltaIter<ConfigMap>>| {
-            deltas.into_iter().flatten().map(|delta| describe(&delta)).collect::<Vec<_>>()
+            deltas.into_iter().flatten().map(|delta| describe_delta(&delta)).collect::<Vec<_>>()
         };
         let (expected, found) = (lines(expected), lines(found));
         if expected != found {

@@ -38,7 +38,7 @@ impl OutdatedKeys {
     }
 
     /// Adds the key of `packed` if the object was compressed with an earlier method.
-    fn add<K>(&mut self, packed: &Packed, codec: Option<&Arc<Codec<K>>>) {
+    fn add_if_outdated<K>(&mut self, packed: &Packed, codec: Option<&Arc<Codec<K>>>) {
         if self.method.is_some() && codec.is_some_and(|codec| codec.is_outdated(packed)) {
             self.keys.push(owned_key(packed.key()));
         }
@@ -65,8 +65,8 @@ impl<K: Storable> Writer<K> {
                 None => return object.clone(),
             },
         };
-        self.move_queue.add(&packed);
-        self.outdated.add(&packed, self.shared.codec());
+        self.move_queue.add_object(&packed);
+        self.outdated.add_if_outdated(&packed, self.shared.codec());
         StoredObject::Packed(packed)
     }
 
@@ -75,7 +75,7 @@ impl<K: Storable> Writer<K> {
     pub(super) fn prepare_listed_for_storage(&mut self, object: &StoredObject<K>) -> StoredObject<K> {
         if !self.records_additions
             && let (Some(codec), StoredObject::Typed(typed)) = (self.shared.codec(), object)
-            && self.packing.add(codec, typed)
+            && self.packing.add_object(codec, typed)
         {
             return object.clone();
         }
@@ -109,7 +109,7 @@ impl<K: Storable> Writer<K> {
                 continue;
             };
             let replace = |objects: &mut ObjectMap<StoredObject<K>>| {
-                if let Some(slot) = objects.get_mut(key).filter(|slot| slot.holds_packed(&packed)) {
+                if let Some(slot) = objects.get_mut(key).filter(|slot| slot.holds_packed_object(&packed)) {
                     *slot = StoredObject::Packed(better.clone());
                 }
             };
@@ -117,7 +117,7 @@ impl<K: Storable> Writer<K> {
                 replace(&mut next.objects);
             }
             shared.write(replace);
-            move_queue.add(&better);
+            move_queue.add_object(&better);
             move_queue.add_page_of(&packed);
         }
         let has_more = !outdated.keys.is_empty();
@@ -144,15 +144,15 @@ impl<K: Storable> Writer<K> {
         let Self { shared, snapshot, move_queue, outdated, .. } = self;
         for (object, packed) in batch.packed_objects() {
             let replace = |objects: &mut ObjectMap<StoredObject<K>>| {
-                let stored = objects.get_mut(packed.key()).filter(|stored| stored.holds_typed(object));
+                let stored = objects.get_mut(packed.key()).filter(|stored| stored.holds_typed_object(object));
                 stored.map(|stored| *stored = StoredObject::Packed(packed.clone())).is_some()
             };
             // Both maps contain the object if a relist found the object unchanged.
             let (new, old) =
                 (snapshot.as_mut().is_some_and(|next| replace(&mut next.objects)), shared.write(replace));
             if new || old {
-                move_queue.add(packed);
-                outdated.add(packed, shared.codec());
+                move_queue.add_object(packed);
+                outdated.add_if_outdated(packed, shared.codec());
             }
         }
         self.compact_pages(None);
@@ -170,7 +170,7 @@ impl<K: Storable> Writer<K> {
         }
         let Self { shared, snapshot, move_queue, .. } = self;
         let holds = |objects: &ObjectMap<StoredObject<K>>, packed: &Packed| {
-            objects.get(packed.key()).is_some_and(|stored| stored.holds_packed(packed))
+            objects.get(packed.key()).is_some_and(|stored| stored.holds_packed_object(packed))
         };
         let moves = {
             let objects = shared.read();
@@ -180,7 +180,9 @@ impl<K: Storable> Writer<K> {
         };
         let apply = |moves: &[Move], objects: &mut ObjectMap<StoredObject<K>>| {
             for Move { from, to } in moves {
-                if let Some(stored) = objects.get_mut(from.key()).filter(|stored| stored.holds_packed(from)) {
+                if let Some(stored) =
+                    objects.get_mut(from.key()).filter(|stored| stored.holds_packed_object(from))
+                {
                     *stored = StoredObject::Packed(to.clone());
                 }
             }

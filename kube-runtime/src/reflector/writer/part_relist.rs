@@ -15,7 +15,7 @@ impl<K: Storable> Writer<K> {
 
     /// Removes an object from the snapshot in progress: a part received the object and then restarted its list, and the
     /// complete list does not contain the object.
-    pub(in crate::reflector) fn unlist(&mut self, key: (&str, &str)) {
+    pub(in crate::reflector) fn remove_from_snapshot(&mut self, key: (&str, &str)) {
         if let Some(next) = &mut self.snapshot
             && next.objects.remove(key).is_some()
         {
@@ -34,7 +34,7 @@ impl<K: Storable> Writer<K> {
         self.with_observers(|writer, observers| {
             let deltas = writer.apply_relist_without_publishing(changed, vanished);
             observers.version = None;
-            let wakers = observers.publish(&deltas, true);
+            let wakers = observers.publish_deltas(&deltas, true);
             (deltas, wakers)
         })
     }

@@ -4,7 +4,7 @@
 use super::Writer;
 use crate::reflector::object_map::{Keyed, ObjectMap};
 use crate::reflector::observers::{Observers, lock};
-use crate::reflector::snapshot::Listed;
+use crate::reflector::snapshot::ListedObject;
 use crate::reflector::stored_object::StoredObject;
 use crate::watcher::Error;
 use crate::watcher::Storable;
@@ -13,7 +13,7 @@ use std::{sync::Arc, task::Waker};
 impl<K> Writer<K> {
     /// Records the resource version that the source of the events has reached.
     pub(crate) fn record_version(&self, version: Option<&str>) {
-        lock(&self.shared.activity).record(version);
+        lock(&self.shared.activity).record_version(version);
     }
 
     /// Passes a failure of the watch to the subscribers.
@@ -23,7 +23,7 @@ impl<K> Writer<K> {
 
     /// Ends the streams of the current subscribers, because nothing feeds the store any more.
     pub(crate) fn end_subscribers(&mut self) {
-        self.with_observers(|_, observers| ((), observers.end_subscribers()));
+        self.with_observers(|_, observers| ((), observers.end_current_subscribers()));
     }
 
     /// Calls `f` with the locked observers. After the lock is released, calls the wakers that `f` returned.
@@ -42,17 +42,17 @@ impl<K> Writer<K> {
 
 impl<K> Drop for Writer<K> {
     fn drop(&mut self) {
-        let wakers = lock(&self.shared.observers).end();
+        let wakers = lock(&self.shared.observers).end_current_and_later_subscribers();
         wakers.into_iter().for_each(Waker::wake);
     }
 }
 
 /// The objects of `new` that `old` does not contain, or contains in another state.
-pub(super) fn added_and_changed<K: Storable>(
+pub(super) fn added_and_changed_objects<K: Storable>(
     old: &ObjectMap<StoredObject<K>>,
     new: &ObjectMap<StoredObject<K>>,
-) -> Vec<Listed<K>> {
+) -> Vec<ListedObject<K>> {
     let is_different =
-        |object: &&StoredObject<K>| !old.get(object.key()).is_some_and(|old| old.is_same(object));
-    new.iter().filter(is_different).map(|object| Listed::of(object, new)).collect()
+        |object: &&StoredObject<K>| !old.get(object.key()).is_some_and(|old| old.is_identical_to(object));
+    new.iter().filter(is_different).map(|object| ListedObject::of(object, new)).collect()
 }

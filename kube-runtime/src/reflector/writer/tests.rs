@@ -166,7 +166,7 @@ fn a_snapshot_emits_its_new_and_changed_objects_in_list_order_and_then_the_delet
 }
 
 #[test]
-fn an_object_with_another_uid_results_in_a_deletion_and_then_an_addition() {
+fn a_changed_uid_results_in_a_deletion_and_then_an_addition() {
     for storage in [Storage::typed, Storage::compact] {
         let (reader, mut writer) = store_with(storage());
         writer.apply_watcher_event(Event::Apply(object_with_uid("a", "1", "u")));
@@ -183,7 +183,7 @@ fn an_object_with_another_uid_results_in_a_deletion_and_then_an_addition() {
 }
 
 #[test]
-fn an_undecodable_object_with_another_uid_does_not_keep_the_previous_object() {
+fn listing_an_undecodable_object_with_a_changed_uid_deletes_the_previous_object() {
     for storage in [Storage::typed, Storage::compact] {
         let (reader, mut writer) = store_with(storage());
         for name in ["a", "b"] {

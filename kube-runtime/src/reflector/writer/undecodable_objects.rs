@@ -25,7 +25,7 @@ impl<K: Storable> Writer<K> {
         self.with_observers(|writer, observers| {
             let effect = writer.apply_undecodable_without_publishing(object);
             let deltas = effect.as_ref().map(|(_, effect)| effect.to_deltas()).unwrap_or_default();
-            (effect, observers.publish(&deltas, false))
+            (effect, observers.publish_deltas(&deltas, false))
         })
     }
 

@@ -2,10 +2,10 @@
 //! `Diagnosis` must not decide anything; `step` makes all decisions.
 
 use super::super::step::{DriverAction, Failure, Input, Output, Request, State};
-use super::noise::{Finding, Noise};
-use super::size::CollectionSize;
+use super::collection_size::CollectionSize;
+use super::noise::{Finding, NoiseDetector};
 use crate::log_limit::LogLimit;
-use crate::metrics::{Size, WatchMetrics};
+use crate::metrics::{ObjectsAndBytes, WatchMetrics};
 use crate::watcher::{Config, Event};
 use kube_client::core::{Status, WatchEvent};
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) struct Diagnosis {
     missing: bool,
     /// Whether a warning was logged since the collection became missing.
     missing_logged: bool,
-    noise: Noise,
+    noise: NoiseDetector,
     opaque_log: LogLimit,
     size: CollectionSize,
     relist_log: LogLimit,
@@ -62,7 +62,7 @@ impl Diagnosis {
             silent: false,
             missing: false,
             missing_logged: false,
-            noise: Noise::default(),
+            noise: NoiseDetector::default(),
             // Each watcher warns only once about a resource version that is not a number.
             opaque_log: LogLimit::new(1, Duration::MAX),
             size: CollectionSize::new(config.budget),
@@ -86,10 +86,10 @@ impl Diagnosis {
     }
 
     /// Reports an object that does not decode. During a watch, checks for repeated events and for too many bookmarks.
-    pub(super) fn inspect(&mut self, resource: &str, state: &State, input: &Input) {
+    pub(super) fn inspect_input(&mut self, resource: &str, state: &State, input: &Input) {
         if let Input::Undecodable(object) = input {
             self.metrics.count_undecodable_object();
-            if let Some(suppressed) = self.undecodable_log.permit() {
+            if let Some(suppressed) = self.undecodable_log.permit_message() {
                 tracing::warn!(resource, error = %object.source, suppressed, "cannot {object}");
             }
         }
@@ -109,7 +109,7 @@ impl Diagnosis {
             _ => None,
         };
         let Some(finding) = finding else { return };
-        let Some(suppressed) = self.noise_log.permit() else { return };
+        let Some(suppressed) = self.noise_log.permit_message() else { return };
         match finding {
             Finding::Repeated { events } => tracing::warn!(
                 resource,
@@ -129,11 +129,11 @@ impl Diagnosis {
 
     /// Restarts the checks for noise after a snapshot with this version. Warns if the version is not a number.
     fn restart_noise_checks(&mut self, resource: &str, version: &str) {
-        if self.noise.begin(version) {
+        if self.noise.restart_observation(version) {
             return;
         }
         self.metrics.count_opaque_version();
-        if self.opaque_log.permit().is_some() {
+        if self.opaque_log.permit_message().is_some() {
             tracing::warn!(
                 resource,
                 version,
@@ -145,11 +145,11 @@ impl Diagnosis {
     /// Updates the metrics of the size, and compares the size with the budget.
     fn record_size(&mut self, resource: &str) {
         if let Some((before, after)) = self.size.take_change() {
-            self.metrics.change_size(before, after);
+            self.metrics.record_size_change(before, after);
         }
-        let Some((Size { objects, bytes }, budget)) = self.size.take_excess() else { return };
+        let Some((ObjectsAndBytes { objects, bytes }, budget)) = self.size.take_excess() else { return };
         self.metrics.count_exceeded_budget();
-        if let Some(suppressed) = self.size_log.permit() {
+        if let Some(suppressed) = self.size_log.permit_message() {
             tracing::warn!(resource, objects, bytes, budget, suppressed, "the objects exceed their budget");
         }
     }
@@ -260,7 +260,7 @@ impl Diagnosis {
             Some(_) => "failed",
         };
         self.metrics.count_relist(reason);
-        let Some(suppressed) = self.relist_log.permit() else { return };
+        let Some(suppressed) = self.relist_log.permit_message() else { return };
         if let Some(Err(Failure::Restored { seen, current })) = &output.event {
             tracing::warn!(
                 resource,
@@ -276,7 +276,7 @@ impl Diagnosis {
 
     fn record_fallback(&mut self, resource: &str, reason: &'static str) {
         self.metrics.count_fallback(reason);
-        if let Some(suppressed) = self.fallback_log.permit() {
+        if let Some(suppressed) = self.fallback_log.permit_message() {
             tracing::warn!(resource, reason, suppressed, "no streaming list: falling back to paged lists");
         }
     }
@@ -286,7 +286,7 @@ impl Drop for Diagnosis {
     fn drop(&mut self) {
         // A dropped watcher no longer waits for the missing collection.
         self.set_missing(false);
-        self.metrics.change_size(self.size.recorded(), Size::default());
+        self.metrics.record_size_change(self.size.recorded_size(), ObjectsAndBytes::default());
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn input_from_error<K>(error: ClientError, phase: Phase, source: &dyn
 
 /// The input for an object of a list.
 pub(super) fn input_for_item<K: Storable>(object: &K) -> Input {
-    input_for_unnamed(object, ObjectOrigin::List).unwrap_or(Input::Item)
+    input_for_unnamed_object(object, ObjectOrigin::List).unwrap_or(Input::Item)
 }
 
 /// The input for an event about an object; `None` for other events.
@@ -43,7 +43,7 @@ pub(super) fn input_for_change<K: Storable>(event: &WatchEvent<K>) -> Option<Inp
         WatchEvent::Deleted(object) => (object, ObjectOrigin::Deleted),
         WatchEvent::Bookmark(_) | WatchEvent::Error(_) => return None,
     };
-    if let Some(unnamed) = input_for_unnamed(object, origin) {
+    if let Some(unnamed) = input_for_unnamed_object(object, origin) {
         return Some(unnamed);
     }
     let version = object.version().map(ToOwned::to_owned);
@@ -52,7 +52,7 @@ pub(super) fn input_for_change<K: Storable>(event: &WatchEvent<K>) -> Option<Inp
 
 /// The input for an object without a name: `Undecodable`, because a store cannot tell unnamed objects apart. `None` for
 /// an object with a name.
-fn input_for_unnamed<K: Storable>(object: &K, origin: ObjectOrigin) -> Option<Input> {
+fn input_for_unnamed_object<K: Storable>(object: &K, origin: ObjectOrigin) -> Option<Input> {
     let (namespace, name) = object.key();
     if !name.is_empty() {
         return None;

@@ -1,11 +1,11 @@
-//! `Noise`: detects a server that repeats earlier events, or that sends bookmarks at a high rate and no changes. `Noise`
-//! only observes: it must not influence the watcher.
+//! `NoiseDetector`: detects a server that repeats earlier events, or that sends bookmarks at a high rate and no changes.
+//! `NoiseDetector` only observes: it must not influence the watcher.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The number of consecutive repeated events after which [`Noise`] reports them. [`Noise`] also checks the rate of
-/// bookmarks after every group of this many bookmarks.
+/// The number of consecutive repeated events after which [`NoiseDetector`] reports them. [`NoiseDetector`] also checks the
+/// rate of bookmarks after every group of this many bookmarks.
 const MIN_EVENTS: u32 = 100;
 /// Bookmarks are reported if the average time between two bookmarks is shorter than this. Servers send a bookmark about
 /// every minute.
@@ -34,7 +34,8 @@ impl Version {
     }
 }
 
-/// A problem that [`Noise`] detected. `Noise` reports the problem again only after a newer event or another snapshot.
+/// A problem that [`NoiseDetector`] detected. `NoiseDetector` reports the problem again only after a newer event or another
+/// snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finding {
     /// The server repeats events.
@@ -45,22 +46,22 @@ pub(super) enum Finding {
 
 /// Observes the events of a watcher after its snapshots.
 #[derive(Debug, Default)]
-pub(super) struct Noise {
+pub(super) struct NoiseDetector {
     /// The newest version among the snapshot and the events after it; `None` before the first snapshot.
     newest: Option<Version>,
     /// The number of consecutive events that are not newer than `newest`.
     repeated: u32,
-    /// The number of bookmarks since the last newer event or the last check, and the time of the first of these
-    /// bookmarks.
+    /// The number of bookmarks since the last event that was newer than `newest`, and the time of the first of these
+    /// bookmarks. [`MIN_EVENTS`] bookmarks are a sample: `record_bookmark` checks their rate, and counts from 0 again.
     bookmarks: Option<(u32, Instant)>,
     /// Whether bookmarks were reported since the last newer event.
     is_reported: bool,
 }
 
-impl Noise {
+impl NoiseDetector {
     /// Restarts the observation after a snapshot with this version. Returns whether the version is a number; Kubernetes
     /// specifies that it is.
-    pub(super) fn begin(&mut self, version: &str) -> bool {
+    pub(super) fn restart_observation(&mut self, version: &str) -> bool {
         let version = Version::new(version);
         let is_number = matches!(version, Version::Number(_));
         *self = Self { newest: Some(version), ..Self::default() };
@@ -103,30 +104,30 @@ mod tests {
     use tokio::time::advance;
 
     /// The number of findings after 300 rounds of these versions.
-    fn count_findings(versions: &[&str]) -> usize {
-        let mut noise = Noise::default();
-        noise.begin("5");
+    fn finding_count(versions: &[&str]) -> usize {
+        let mut noise = NoiseDetector::default();
+        noise.restart_observation("5");
         let rounds = (0..300).flat_map(|_| versions);
         rounds.filter(|version| noise.record_change(version).1.is_some()).count()
     }
 
     #[test]
     fn repeated_events_are_reported_once_until_a_newer_event_arrives() {
-        assert_eq!(count_findings(&["7"]), 1);
-        assert_eq!(count_findings(&["5"]), 1, "the version of the snapshot");
-        assert_eq!(count_findings(&["6", "7"]), 1, "older versions");
-        assert_eq!(count_findings(&["x"]), 1);
-        assert_eq!(count_findings(&["x", "y"]), 0, "opaque versions have no order");
-        let mut noise = Noise::default();
-        noise.begin("5");
+        assert_eq!(finding_count(&["7"]), 1);
+        assert_eq!(finding_count(&["5"]), 1, "the version of the snapshot");
+        assert_eq!(finding_count(&["6", "7"]), 1, "older versions");
+        assert_eq!(finding_count(&["x"]), 1);
+        assert_eq!(finding_count(&["x", "y"]), 0, "opaque versions have no order");
+        let mut noise = NoiseDetector::default();
+        noise.restart_observation("5");
         let mut versions = (0..1000).map(|n: u32| (6 + n / 50).to_string());
         assert_eq!(versions.find_map(|version| noise.record_change(&version).1), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn bookmarks_at_a_high_rate_are_reported_once_until_a_change() {
-        let mut noise = Noise::default();
-        noise.begin("5");
+        let mut noise = NoiseDetector::default();
+        noise.restart_observation("5");
         for (interval, expected) in [(60_000, 0), (900, 1), (900, 0)] {
             let mut found = 0;
             for _ in 0..250 {

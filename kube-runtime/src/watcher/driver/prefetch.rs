@@ -1,7 +1,7 @@
 //! The prefetched next page of a list.
 
 use super::super::step::{PageRequest, Request};
-use super::{Body, Driver, Io, Opening};
+use super::{Body, Driver, Io, PendingResponse};
 use crate::watcher::Storable;
 use kube_client::Error as ClientError;
 use std::task::{Context, Poll};
@@ -15,7 +15,7 @@ pub(super) struct Prefetch<K> {
 
 /// The state of the request for a prefetched page.
 enum PrefetchState<K> {
-    Awaited(Opening<K>),
+    Awaited(PendingResponse<K>),
     Arrived(Box<Result<Body<K>, ClientError>>),
 }
 
@@ -29,7 +29,8 @@ impl<K: Storable + Send + 'static> Driver<K> {
         {
             let token = token.to_owned();
             let page = PageRequest { token: Some(token.clone()), ..PageRequest::default() };
-            self.prefetch = Some(Prefetch { token, response: PrefetchState::Awaited(self.open_list(&page)) });
+            self.prefetch =
+                Some(Prefetch { token, response: PrefetchState::Awaited(self.request_page(&page)) });
         }
         if let Some(Prefetch { response, .. }) = &mut self.prefetch
             && let PrefetchState::Awaited(opening) = response
@@ -46,7 +47,7 @@ impl<K: Storable + Send + 'static> Driver<K> {
     }
 
     /// Returns the prefetched response if it is for `request`; otherwise drops it.
-    pub(super) fn take_prefetched(&mut self, request: &Request) -> Option<Opening<K>> {
+    pub(super) fn take_prefetched(&mut self, request: &Request) -> Option<PendingResponse<K>> {
         let Prefetch { token, response } = self.prefetch.take()?;
         match request {
             Request::List(PageRequest { token: Some(wanted), unpaged: false, .. }) if *wanted == token => {

@@ -2,7 +2,7 @@
 
 use super::super::open_watch::STALL_LIMIT;
 use super::super::step::{PageRequest, Request};
-use super::{Body, Driver, Opening};
+use super::{Body, Driver, PendingResponse};
 use crate::watcher::Storable;
 use futures::future::BoxFuture;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const MIN_STREAMING_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl<K: Storable + Send + 'static> Driver<K> {
     /// Sends a request. The returned future completes when the response headers have arrived.
-    pub(super) fn open(&self, request: Request) -> Opening<K> {
+    pub(super) fn send_request(&self, request: Request) -> PendingResponse<K> {
         let mut wp = self.config.watch_params();
         // Adds jitter, so that watches that start together do not reconnect together.
         if wp.timeout.is_none() {
@@ -23,7 +23,7 @@ impl<K: Storable + Send + 'static> Driver<K> {
         // ended the watch.
         let requested_at = Instant::now();
         let (opening, stall) = match request {
-            Request::List(page) => return self.open_list(&page),
+            Request::List(page) => return self.request_page(&page),
             Request::StreamingList => {
                 let timeout = wp.effective_timeout().max(MIN_STREAMING_TIMEOUT);
                 let opening = self.source.watch(wp.timeout(timeout).initial_events(), String::new());
@@ -40,7 +40,7 @@ impl<K: Storable + Send + 'static> Driver<K> {
     }
 
     /// Requests a page of a list. The returned future completes when the response headers have arrived.
-    pub(super) fn open_list(&self, page: &PageRequest) -> Opening<K> {
+    pub(super) fn request_page(&self, page: &PageRequest) -> PendingResponse<K> {
         let opening = self.source.list(self.config.list_params(page));
         Box::pin(async move { Ok(Body::List(Box::new(opening.await?))) })
     }

@@ -328,7 +328,7 @@ fn run_random_sequence(random: &mut crate::random::Rng) -> Result<(), String> {
         synced: None,
     };
     let (mut model, mut state, mut log) =
-        (Model::new(), State::Start { previous: Previous::NONE }, Vec::new());
+        (Model::new(), State::Start { previous: PreviousData::NONE }, Vec::new());
     for _ in 0..random.usize(1..40) {
         let was = model.open;
         let TestInput { input, text, health, connection_failure, resumes_always, failure } =

@@ -3,11 +3,11 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::watcher) enum State {
     /// The watcher has to fetch a snapshot.
-    Start { previous: Previous },
+    Start { previous: PreviousData },
     /// A page of a list is requested or arriving.
-    Listing { page: PageRequest, previous: Previous },
+    Listing { page: PageRequest, previous: PreviousData },
     /// A streaming list (KEP-3157) is requested or its initial events are arriving.
-    Streaming { previous: Previous },
+    Streaming { previous: PreviousData },
     /// A watch from `version` is requested or open. `proven` is whether the snapshot was [`Attempt::Fresh`], or a watch
     /// has worked since the snapshot ([`Ending::Worked`](super::Ending::Worked)). `connection_failures` is the number of
     /// consecutive watches that ended with a failed connection.
@@ -29,7 +29,7 @@ impl State {
 
 /// The data that the watcher keeps during a relist.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::watcher) struct Previous {
+pub(in crate::watcher) struct PreviousData {
     pub(in crate::watcher) attempt: Attempt,
     /// The resource version of the last received change, bookmark or complete snapshot; `None` before the first
     /// complete snapshot.
@@ -38,7 +38,7 @@ pub(in crate::watcher) struct Previous {
     pub(in crate::watcher) unavailable: bool,
 }
 
-impl Previous {
+impl PreviousData {
     /// The value for a new watcher, which has received nothing.
     pub(in crate::watcher) const NONE: Self =
         Self { attempt: Attempt::Fresh, version: None, unavailable: false };
@@ -51,7 +51,7 @@ impl Previous {
     /// The resource version of a list with `resourceVersionMatch=NotOlderThan`, as in client-go's reflector: "0" for
     /// the first list, the last received version for a relist. `None` if the server cannot list at the last received
     /// version; the list is then a consistent read from storage.
-    pub(super) fn not_older_than(&self) -> Option<String> {
+    pub(super) fn oldest_acceptable_version(&self) -> Option<String> {
         match &self.version {
             _ if self.unavailable => None,
             Some(version) => Some(version.clone()),

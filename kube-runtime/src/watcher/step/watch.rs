@@ -2,33 +2,34 @@
 
 use super::recovery::{MAX_CONNECTION_FAILURES, Recovery, recovery_from_error, recovery_from_status};
 use super::{
-    Attempt, DriverAction, Ending, Failure, Input, Output, Phase, Previous, State, emit, emit_error,
-    is_older, no_event, relist_after_restore,
+    Attempt, DriverAction, Ending, Failure, Input, Output, Phase, PreviousData, State, emit, emit_error,
+    emit_nothing, is_older, relist_after_restore,
 };
 use crate::watcher::Event;
 
 /// Handles an input during a watch.
-pub(super) fn during_watch(
+pub(super) fn transition_during_watch(
     version: String,
     proven: bool,
     connection_failures: u8,
     input: Input,
 ) -> (State, Output) {
     match input {
-        Input::Changed(seen) => (watching_from(version, seen), emit(Event::Apply(()), DriverAction::Read)),
-        Input::Deleted(seen) => (watching_from(version, seen), emit(Event::Delete(()), DriverAction::Read)),
+        Input::Changed(seen) => (watching_state(version, seen), emit(Event::Apply(()), DriverAction::Read)),
+        Input::Deleted(seen) => (watching_state(version, seen), emit(Event::Delete(()), DriverAction::Read)),
         // A bookmark older than the watch's version shows that the storage was restored to an earlier state.
         Input::Bookmark(bookmark) if is_older(&bookmark.metadata.resource_version, &version) => {
             relist_after_restore(version, bookmark.metadata.resource_version)
         }
-        Input::Bookmark(bookmark) => {
-            (watching_from(version, Some(bookmark.metadata.resource_version)), no_event(DriverAction::Read))
-        }
+        Input::Bookmark(bookmark) => (
+            watching_state(version, Some(bookmark.metadata.resource_version)),
+            emit_nothing(DriverAction::Read),
+        ),
         // Do not compare `seen` with `version`: objects may arrive in any order of versions, unlike bookmarks.
-        Input::Dropped(seen) => (watching_from(version, Some(seen)), no_event(DriverAction::Read)),
+        Input::Dropped(seen) => (watching_state(version, Some(seen)), emit_nothing(DriverAction::Read)),
         Input::Error(_, status) => {
             let recovery = recovery_from_status(&status);
-            after_failure(
+            transition_after_failure(
                 State::Watching { version, proven, connection_failures },
                 recovery,
                 Failure::WatchStatus(status),
@@ -44,19 +45,24 @@ pub(super) fn during_watch(
                 let output = Output { then: DriverAction::Next, ..emit_error(failure) };
                 return (State::Watching { version, proven, connection_failures: 0 }, output);
             }
-            after_failure(State::Watching { version, proven, connection_failures }, recovery, failure)
+            transition_after_failure(
+                State::Watching { version, proven, connection_failures },
+                recovery,
+                failure,
+            )
         }
-        Input::Ended(Ending::Brief) => after_failure(
+        Input::Ended(Ending::Brief) => transition_after_failure(
             State::Watching { version, proven, connection_failures },
             Recovery::Relist,
             Failure::TooShort,
         ),
         Input::Ended(Ending::AfterInitialEvents) => {
-            (State::Watching { version, proven, connection_failures }, no_event(DriverAction::Next))
+            (State::Watching { version, proven, connection_failures }, emit_nothing(DriverAction::Next))
         }
-        Input::Ended(Ending::Worked) => {
-            (State::Watching { version, proven: true, connection_failures: 0 }, no_event(DriverAction::Next))
-        }
+        Input::Ended(Ending::Worked) => (
+            State::Watching { version, proven: true, connection_failures: 0 },
+            emit_nothing(DriverAction::Next),
+        ),
         Input::Stalled
         | Input::Item
         | Input::PageDone { .. }
@@ -64,18 +70,18 @@ pub(super) fn during_watch(
         | Input::Current(_)
         | Input::Ready
         | Input::Undecodable(_) => {
-            (State::Watching { version, proven, connection_failures }, no_event(DriverAction::Read))
+            (State::Watching { version, proven, connection_failures }, emit_nothing(DriverAction::Read))
         }
     }
 }
 
 /// Applies a [`Recovery`] to a failed watch.
-fn after_failure(state: State, recovery: Recovery, failure: Failure) -> (State, Output) {
+fn transition_after_failure(state: State, recovery: Recovery, failure: Failure) -> (State, Output) {
     let State::Watching { version, proven, connection_failures } = state else {
         return (state, emit_error(failure));
     };
     let previous =
-        |version| Previous { attempt: Attempt::Repeated, version: Some(version), unavailable: false };
+        |version| PreviousData { attempt: Attempt::Repeated, version: Some(version), unavailable: false };
     match recovery {
         Recovery::Expired => relist_after_expiry(proven, previous(version), failure),
         Recovery::Resume => (State::Watching { version, proven, connection_failures }, emit_error(failure)),
@@ -91,13 +97,13 @@ fn after_failure(state: State, recovery: Recovery, failure: Failure) -> (State, 
 
 /// Relists because the watch's version has expired or is ahead of the server. Emits no error if the failed watch was
 /// `proven` (see [`State::Watching`]): versions often expire during an interruption, and a list suffices to recover.
-fn relist_after_expiry(proven: bool, previous: Previous, failure: Failure) -> (State, Output) {
-    (State::Start { previous }, if proven { no_event(DriverAction::Next) } else { emit_error(failure) })
+fn relist_after_expiry(proven: bool, previous: PreviousData, failure: Failure) -> (State, Output) {
+    (State::Start { previous }, if proven { emit_nothing(DriverAction::Next) } else { emit_error(failure) })
 }
 
 /// The state of a watch after an event or a bookmark with the resource version `seen`. If `seen` is missing or empty,
 /// the watch keeps `version`.
-fn watching_from(version: String, seen: Option<String>) -> State {
+fn watching_state(version: String, seen: Option<String>) -> State {
     let seen = seen.filter(|seen| !seen.is_empty());
     State::Watching { version: seen.unwrap_or(version), proven: true, connection_failures: 0 }
 }

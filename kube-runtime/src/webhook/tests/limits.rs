@@ -3,7 +3,7 @@
 
 use super::super::{CertificateError, Error, Limits, Server};
 use super::support::{
-    LIMIT, RunningServer, format_post_request, map, review_of, split_answer, write_certificate,
+    RunningServer, WAIT_LIMIT, config_map, format_post_request, review_of, split_answer, write_certificate,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::core::admission::AdmissionRequest;
@@ -37,13 +37,13 @@ async fn refuses_invalid_and_too_large_requests() {
         assert_eq!(status, 400);
         assert!(text.contains(message), "{text}");
     }
-    let large = review_of(&map(&"x".repeat(2048))).to_string();
+    let large = review_of(&config_map(&"x".repeat(2048))).to_string();
     assert_eq!(server.post("/a", &large).await.0, 413);
     let chunked =
         format_post_request("/a", "", "close").replace("Content-Length: 0", "Transfer-Encoding: chunked");
     let chunked = format!("{chunked}{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
     assert_eq!(server.send(&chunked).await.0, 413);
-    assert_eq!(server.review("/a", &review_of(&map(""))).await["allowed"], true);
+    assert_eq!(server.post_review("/a", &review_of(&config_map(""))).await["allowed"], true);
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_request_ends_at_the_timeout_of_the_api_server() {
             Ok(vec![])
         })
     });
-    let (status, text) = server.post("/a?timeout=10ms", &review_of(&map("")).to_string()).await;
+    let (status, text) = server.post("/a?timeout=10ms", &review_of(&config_map("")).to_string()).await;
     assert_eq!(status, 504, "{text}");
 }
 
@@ -74,9 +74,9 @@ async fn a_request_waits_until_another_request_frees_its_memory() {
         });
         add_allowing_webhook(server).with_limits(limits)
     });
-    let large = review_of(&map(&"x".repeat(1024)));
+    let large = review_of(&config_map(&"x".repeat(1024)));
     let held = async {
-        let answer = server.review("/held", &large).await;
+        let answer = server.post_review("/held", &large).await;
         assert_eq!(answer["allowed"], true);
     };
     let others = async {
@@ -84,9 +84,9 @@ async fn a_request_waits_until_another_request_frees_its_memory() {
         // The memory is in use: the request waits for it until the time limit.
         assert_eq!(server.post("/a?timeout=10ms", &large.to_string()).await.0, 504);
         leave.notify_one();
-        assert_eq!(server.review("/a", &large).await["allowed"], true);
+        assert_eq!(server.post_review("/a", &large).await["allowed"], true);
     };
-    timeout(LIMIT, futures::future::join(held, others)).await.unwrap();
+    timeout(WAIT_LIMIT, futures::future::join(held, others)).await.unwrap();
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn an_idle_connection_ends_when_another_connection_waits() {
         add_allowing_webhook(server).with_limits(Limits::default().connections(1))
     });
     let mut idle = server.connect(&server.certificate).await.unwrap();
-    let review = review_of(&map("")).to_string();
+    let review = review_of(&config_map("")).to_string();
     idle.write_all(format_post_request("/a", &review, "keep-alive").as_bytes()).await.unwrap();
     let mut answer = [0; 12];
     idle.read_exact(&mut answer).await.unwrap();
@@ -103,7 +103,7 @@ async fn an_idle_connection_ends_when_another_connection_waits() {
     // `idle` is the only connection that the limit permits.
     assert_eq!(server.post("/a", &review).await.0, 200);
     let mut rest = Vec::new();
-    timeout(LIMIT, idle.read_to_end(&mut rest)).await.unwrap().unwrap();
+    timeout(WAIT_LIMIT, idle.read_to_end(&mut rest)).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,16 +133,16 @@ async fn a_shutdown_waits_for_requests_in_flight() {
     });
     let mut idle = server.connect(&server.certificate).await.unwrap();
     let mut held = server.connect(&server.certificate).await.unwrap();
-    let request = format_post_request("/held", &review_of(&map("")).to_string(), "keep-alive");
+    let request = format_post_request("/held", &review_of(&config_map("")).to_string(), "keep-alive");
     held.write_all(request.as_bytes()).await.unwrap();
     entered.notified().await;
     server.request_stop();
     // An idle connection ends immediately.
     let mut rest = Vec::new();
-    let _ = timeout(LIMIT, idle.read_to_end(&mut rest)).await.unwrap();
+    let _ = timeout(WAIT_LIMIT, idle.read_to_end(&mut rest)).await.unwrap();
     leave.notify_one();
     let mut answer = String::new();
-    timeout(LIMIT, held.read_to_string(&mut answer)).await.unwrap().unwrap();
+    timeout(WAIT_LIMIT, held.read_to_string(&mut answer)).await.unwrap().unwrap();
     assert_eq!(split_answer(&answer).0, 200);
     let address = server.address;
     server.wait_for_end().await;

@@ -1,7 +1,7 @@
 //! Tests of the answers to admission reviews and conversion reviews.
 
 use super::super::Rejection;
-use super::support::{RunningServer, map, review_of};
+use super::support::{RunningServer, config_map, review_of};
 use json_patch::Patch;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::core::admission::{AdmissionRequest, AdmissionResponse};
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 
-fn value(map: &ConfigMap) -> Option<&str> {
+fn config_value(map: &ConfigMap) -> Option<&str> {
     map.data.as_ref()?.get("v").map(String::as_str)
 }
 
 async fn validate(request: AdmissionRequest<ConfigMap>) -> Result<Vec<String>, Rejection> {
-    match request.object.as_ref().and_then(value) {
+    match request.object.as_ref().and_then(config_value) {
         Some("bad") => Err(Rejection::new("bad is not allowed")),
         Some("panic") => panic!("a handler's mistake"),
         Some("number") => Ok(vec![format!("not {}", "many".parse::<u16>()?)]),
@@ -29,7 +29,7 @@ async fn validate(request: AdmissionRequest<ConfigMap>) -> Result<Vec<String>, R
 #[tokio::test]
 async fn a_validating_webhook_allows_warns_and_rejects() {
     let server = RunningServer::start(|server| server.validate("/validate", validate));
-    let answer = async |value: &str| server.review("/validate", &review_of(&map(value))).await;
+    let answer = async |value: &str| server.post_review("/validate", &review_of(&config_map(value))).await;
     let good = answer("good").await;
     assert_eq!((&good["allowed"], good.get("warnings")), (&json!(true), None));
     assert_eq!(answer("old").await["warnings"], json!(["old is deprecated"]));
@@ -42,21 +42,23 @@ async fn a_validating_webhook_allows_warns_and_rejects() {
 #[tokio::test]
 async fn a_panic_of_a_handler_rejects_only_the_handled_request() {
     let server = RunningServer::start(|server| server.validate("/validate", validate));
-    let (panicked, other) = (review_of(&map("panic")), review_of(&map("good")));
-    let (panicked, other) =
-        futures::future::join(server.review("/validate", &panicked), server.review("/validate", &other))
-            .await;
+    let (panicked, other) = (review_of(&config_map("panic")), review_of(&config_map("good")));
+    let (panicked, other) = futures::future::join(
+        server.post_review("/validate", &panicked),
+        server.post_review("/validate", &other),
+    )
+    .await;
     assert_eq!((&panicked["allowed"], &panicked["status"]["code"]), (&json!(false), &json!(500)));
     assert_eq!(panicked["status"]["message"], "the handler of the webhook panicked");
     assert_eq!(other["allowed"], true);
-    assert_eq!(server.review("/validate", &review_of(&map("good"))).await["allowed"], true);
+    assert_eq!(server.post_review("/validate", &review_of(&config_map("good"))).await["allowed"], true);
 }
 
 #[tokio::test]
 async fn the_rejection_of_an_undecodable_object_contains_no_value_of_the_object() {
     let server = RunningServer::start(|server| server.validate("/validate", validate));
     let secret = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {"v": ["hunter2"]}, "immutable": "hunter2"});
-    let answer = server.review("/validate", &review_of(&secret)).await;
+    let answer = server.post_review("/validate", &review_of(&secret)).await;
     assert_eq!((&answer["allowed"], &answer["status"]["code"]), (&json!(false), &json!(400)));
     let message = answer["status"]["message"].as_str().unwrap();
     assert!(
@@ -80,7 +82,7 @@ async fn a_mutating_webhook_patches_what_its_handler_changes() {
     let server = RunningServer::start(|server| {
         server.mutate("/mutate", async |mut map: ConfigMap, request: AdmissionRequest<ConfigMap>| {
             assert!(request.object.is_none());
-            match value(&map) {
+            match config_value(&map) {
                 Some("bad") => return Err(Rejection::invalid("no default for bad")),
                 Some("set") => {}
                 _ => drop(map.data.insert([("v".to_owned(), "set".to_owned())].into())),
@@ -88,22 +90,23 @@ async fn a_mutating_webhook_patches_what_its_handler_changes() {
             Ok(map)
         })
     });
-    let mut received = map("");
+    let mut received = config_map("");
     // A field of a newer version of the API.
     received["future"] = json!({"a": 1});
     received["metadata"]["creationTimestamp"] = Value::Null;
-    let answer = server.review("/mutate", &review_of(&received)).await;
+    let answer = server.post_review("/mutate", &review_of(&received)).await;
     let mut patched = received.clone();
     json_patch::patch(&mut patched, &decode_patch(&answer)).unwrap();
     received["data"]["v"] = json!("set");
     assert_eq!(patched, received);
-    let unchanged = server.review("/mutate", &review_of(&patched)).await;
+    let unchanged = server.post_review("/mutate", &review_of(&patched)).await;
     assert_eq!(decode_patch(&unchanged), Patch::default());
-    let rejected = server.review("/mutate", &review_of(&map("bad"))).await;
+    let rejected = server.post_review("/mutate", &review_of(&config_map("bad"))).await;
     assert_eq!((&rejected["allowed"], &rejected["status"]["code"]), (&json!(false), &json!(422)));
     let mut deletion = review_of(&Value::Null);
-    (deletion["request"]["operation"], deletion["request"]["oldObject"]) = (json!("DELETE"), map("bad"));
-    assert_eq!(decode_patch(&server.review("/mutate", &deletion).await), Patch::default());
+    (deletion["request"]["operation"], deletion["request"]["oldObject"]) =
+        (json!("DELETE"), config_map("bad"));
+    assert_eq!(decode_patch(&server.post_review("/mutate", &deletion).await), Patch::default());
 }
 
 #[tokio::test]
@@ -114,7 +117,7 @@ async fn an_answer_has_the_uid_of_its_request() {
             AdmissionResponse::from(&other).deny("no")
         })
     });
-    assert_eq!(server.review("/admit", &review_of(&map(""))).await["allowed"], false);
+    assert_eq!(server.post_review("/admit", &review_of(&config_map(""))).await["allowed"], false);
 }
 
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -165,7 +168,7 @@ async fn a_conversion_webhook_converts_objects_and_reports_errors_and_panics() {
     let converter = Converter::<Site>::new().with_version::<Site>().with_version::<SiteV1>();
     let server = RunningServer::start(|server| server.convert("/convert", converter));
     let objects = json!([site("v1", &json!({"port": 80})), site("v2", &json!({"ports": [1, 2]}))]);
-    let answer = server.review("/convert", &conversion_review("example.com/v2", &objects)).await;
+    let answer = server.post_review("/convert", &conversion_review("example.com/v2", &objects)).await;
     assert_eq!(answer["result"]["status"], "Success", "{answer}");
     let expected = json!([site("v2", &json!({"ports": [80]})), objects[1]]);
     assert_eq!(answer["convertedObjects"], expected);
@@ -175,7 +178,7 @@ async fn a_conversion_webhook_converts_objects_and_reports_errors_and_panics() {
         (json!({"ports": ["hunter2"]}), "as example.com/v2"),
     ] {
         let objects = json!([site("v2", &spec)]);
-        let answer = server.review("/convert", &conversion_review("example.com/v1", &objects)).await;
+        let answer = server.post_review("/convert", &conversion_review("example.com/v1", &objects)).await;
         assert_eq!(answer["result"]["status"], "Failure", "{answer}");
         let text = answer["result"]["message"].as_str().unwrap();
         assert!(text.contains(message) && !text.contains("hunter2"), "{text}");

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// A time limit for waits on the real clock. No test asserts how long a wait takes.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Writes a new certificate with its key. Returns the certificate.
 pub(super) fn write_certificate(folder: &Path) -> String {
@@ -55,7 +55,7 @@ impl RunningServer {
 
     /// Waits until the server has ended.
     pub(super) async fn wait_for_end(self) {
-        timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
+        timeout(WAIT_LIMIT, self.task).await.unwrap().unwrap().unwrap();
     }
 
     /// Connects as a client that trusts `certificate`.
@@ -80,7 +80,7 @@ impl RunningServer {
             stream.read_to_string(&mut answer).await.unwrap();
             answer
         };
-        split_answer(&timeout(LIMIT, answer).await.unwrap())
+        split_answer(&timeout(WAIT_LIMIT, answer).await.unwrap())
     }
 
     /// Posts a body. Returns the status and the body of the answer.
@@ -89,7 +89,7 @@ impl RunningServer {
     }
 
     /// Posts a review, and returns the `response` of the answer.
-    pub(super) async fn review(&self, path: &str, review: &Value) -> Value {
+    pub(super) async fn post_review(&self, path: &str, review: &Value) -> Value {
         let (status, body) = self.post(path, &review.to_string()).await;
         assert_eq!(status, 200, "{body}");
         let answer: Value = serde_json::from_str(&body).unwrap();
@@ -128,6 +128,6 @@ pub(super) fn review_of(object: &Value) -> Value {
 }
 
 /// A config map with a value.
-pub(super) fn map(value: &str) -> Value {
+pub(super) fn config_map(value: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"v": value}})
 }

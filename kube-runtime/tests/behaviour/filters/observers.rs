@@ -17,12 +17,12 @@ impl Subscriber {
     }
 
     /// Applies the available changes.
-    fn read(&mut self) -> Result<(), String> {
+    fn apply_available_changes(&mut self) -> Result<(), String> {
         while let Some(Some(item)) = self.0.next().now_or_never() {
             if let Ok(StoreEvent::Delta(delta)) = item
                 && let Some(event) = delta.into_watch_event()
             {
-                self.1.apply(&event)?;
+                self.1.apply_event(&event)?;
             }
         }
         Ok(())
@@ -48,15 +48,15 @@ impl Observers {
     }
 
     /// Reads the available changes with the prompt subscriber. The first call adds the late subscriber.
-    pub(super) fn follow(&mut self, reader: &Store<Thing>) -> Result<(), String> {
+    pub(super) fn read_promptly(&mut self, reader: &Store<Thing>) -> Result<(), String> {
         let objects_may_reappear = self.objects_may_reappear;
         self.late.get_or_insert_with(|| Subscriber::new(reader, objects_may_reappear));
-        self.prompt.read()
+        self.prompt.apply_available_changes()
     }
 
     /// Checks that the index and the subscribers have the names and uids of the objects in the store. The subscribers
     /// first read the available changes.
-    pub(super) fn check(self, stored: &BTreeMap<String, String>) -> Result<(), String> {
+    pub(super) fn compare_with(self, stored: &BTreeMap<String, String>) -> Result<(), String> {
         let Self { uids, prompt, late, .. } = self;
         let indexed: BTreeMap<_, _> = uids
             .values()
@@ -67,7 +67,7 @@ impl Observers {
             return Err(format!("the store holds {stored:?}, and the index {indexed:?}"));
         }
         for mut subscriber in [Some(prompt), late].into_iter().flatten() {
-            subscriber.read()?;
+            subscriber.apply_available_changes()?;
             if subscriber.1.objects != *stored {
                 return Err(format!(
                     "the store holds {stored:?}, and a subscriber {:?}",

@@ -1,7 +1,7 @@
 //! The OpenAPI documents of the built-in resources, assembled from recorded components and paths. A [`CustomResource`]
 //! adds its paths and schemas to a document.
 
-mod custom;
+mod custom_resource;
 mod paths;
 mod version_2;
 
@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use super::descriptions;
 use crate::schema::component_source;
 
-pub(crate) use self::custom::CustomResource;
-pub(crate) use self::version_2::document as open_api_2;
+pub(crate) use self::custom_resource::CustomResource;
+pub(crate) use self::version_2::document as open_api_2_document;
 
 /// The name of the OpenAPI 3 document that contains `path`: `apis/apps/v1` for `/apis/apps/v1/deployments`.
 fn document_name(path: &str) -> &str {
@@ -27,12 +27,12 @@ fn document_name(path: &str) -> &str {
 }
 
 /// The names of the OpenAPI 3 documents.
-pub(crate) fn open_api_names() -> BTreeSet<&'static str> {
+pub(crate) fn open_api_document_names() -> BTreeSet<&'static str> {
     paths::all().map(document_name).collect()
 }
 
 /// The OpenAPI 3 document with this name; `None` if it does not exist.
-pub(crate) fn open_api(name: &str) -> Option<Value> {
+pub(crate) fn open_api_document(name: &str) -> Option<Value> {
     let mut items = Map::new();
     for path in paths::all().filter(|path| document_name(path) == name) {
         items.insert(path.to_owned(), paths::to_open_api_3(&paths::path_item(path)));
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_document_has_the_referenced_components_with_descriptions() {
-        let document = open_api("apis/apps/v1").unwrap();
+        let document = open_api_document("apis/apps/v1").unwrap();
         let schemas = document["components"]["schemas"].as_object().unwrap();
         for name in [
             "io.k8s.api.apps.v1.Deployment",
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_document_has_the_operations_and_their_parameters() {
-        let document = open_api("apis/apps/v1").unwrap();
+        let document = open_api_document("apis/apps/v1").unwrap();
         let paths = &document["paths"];
         let patch = &paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
         let names: Vec<_> =
@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn discovery_paths_and_the_version_path_have_documents() {
-        let names = open_api_names();
+        let names = open_api_document_names();
         for name in ["api", "api/v1", "apis", "apis/apps", "apis/apps/v1", "version"] {
-            assert!(names.contains(name) && open_api(name).is_some(), "{name}");
+            assert!(names.contains(name) && open_api_document(name).is_some(), "{name}");
         }
-        assert!(open_api("apis/apps/v2").is_none());
+        assert!(open_api_document("apis/apps/v2").is_none());
     }
 }

@@ -12,38 +12,40 @@ use serde_json::{Map, Value, json};
 static RECORDED_PATHS: &str = include_str!("../data/paths.txt");
 
 /// The lines of [`RECORDED_PATHS`], split into names and unparsed JSON.
-struct Lines {
+struct PathsAndParameters {
     parameters: HashMap<&'static str, &'static str>,
     paths: Vec<(&'static str, &'static str)>,
 }
 
-static LINES: LazyLock<Lines> = LazyLock::new(|| {
+static PATHS_AND_PARAMETERS: LazyLock<PathsAndParameters> = LazyLock::new(|| {
     let lines = RECORDED_PATHS.lines().filter_map(|line| line.split_once('\t'));
     let (paths, parameters) = lines.partition::<Vec<_>, _>(|(name, _)| name.starts_with('/'));
-    Lines { parameters: parameters.into_iter().collect(), paths }
+    PathsAndParameters { parameters: parameters.into_iter().collect(), paths }
 });
 
 /// Whether the parameter is in the shared `parameters` of the OpenAPI 2 document. The API server adds a hyphen and a
 /// hash to the names of shared parameters.
-fn is_shared(name: &str) -> bool {
+fn is_shared_parameter(name: &str) -> bool {
     name.contains('-')
 }
 
 /// All paths.
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
-    LINES.paths.iter().map(|(path, _)| *path)
+    PATHS_AND_PARAMETERS.paths.iter().map(|(path, _)| *path)
 }
 
 /// The shared `parameters` of the OpenAPI 2 document.
 pub(super) fn shared_parameters() -> Map<String, Value> {
-    let shared = LINES.parameters.iter().filter(|(name, _)| is_shared(name));
-    shared.map(|(name, text)| ((*name).to_owned(), parse(text))).collect()
+    let shared = PATHS_AND_PARAMETERS.parameters.iter().filter(|(name, _)| is_shared_parameter(name));
+    shared.map(|(name, text)| ((*name).to_owned(), parse_json(text))).collect()
 }
 
 /// The operations of a path in OpenAPI 2; null for an unknown path.
 pub(super) fn path_item(path: &str) -> Value {
-    let Some((_, text)) = LINES.paths.iter().find(|(known, _)| *known == path) else { return Value::Null };
-    let mut item = parse(text);
+    let Some((_, text)) = PATHS_AND_PARAMETERS.paths.iter().find(|(known, _)| *known == path) else {
+        return Value::Null;
+    };
+    let mut item = parse_json(text);
     for value in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
         let list = if value.is_array() { Some(value) } else { value.get_mut("parameters") };
         for parameter in list.and_then(Value::as_array_mut).into_iter().flatten() {
@@ -58,20 +60,20 @@ pub(super) fn path_item(path: &str) -> Value {
 /// A reference to the shared parameter whose name begins with `prefix`; the rest of the name is a hash. Null if there is
 /// no such parameter.
 pub(super) fn shared_parameter_reference(prefix: &str) -> Value {
-    let mut names = LINES.parameters.keys();
+    let mut names = PATHS_AND_PARAMETERS.parameters.keys();
     names.find(|name| name.starts_with(prefix)).map_or(Value::Null, |name| parameter_or_reference(name))
 }
 
 /// The parameter `name` in OpenAPI 2: a reference if the parameter is shared, or else the whole parameter.
 fn parameter_or_reference(name: &str) -> Value {
-    if is_shared(name) {
+    if is_shared_parameter(name) {
         return json!({"$ref": format!("#/parameters/{name}")});
     }
-    LINES.parameters.get(name).map_or(Value::Null, |text| parse(text))
+    PATHS_AND_PARAMETERS.parameters.get(name).map_or(Value::Null, |text| parse_json(text))
 }
 
 #[expect(clippy::expect_used, reason = "the data is compiled in, and a test reads all of it")]
-fn parse(text: &str) -> Value {
+fn parse_json(text: &str) -> Value {
     serde_json::from_str(text).expect("the recorded paths are the JSON that `xtask record` writes")
 }
 
@@ -91,17 +93,17 @@ pub(super) fn to_open_api_3(item: &Value) -> Value {
 }
 
 /// The target of a reference to a shared parameter, or the parameter itself.
-fn resolve(parameter: &Value) -> Value {
+fn resolve_parameter(parameter: &Value) -> Value {
     let name = parameter["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
-    match name.and_then(|name| LINES.parameters.get(name)) {
-        Some(text) => parse(text),
+    match name.and_then(|name| PATHS_AND_PARAMETERS.parameters.get(name)) {
+        Some(text) => parse_json(text),
         None => parameter.clone(),
     }
 }
 
 /// Converts a parameter to OpenAPI 3; null for a body, which is not a parameter in OpenAPI 3.
 fn convert_parameter(parameter: &Value) -> Value {
-    let parameter = resolve(parameter);
+    let parameter = resolve_parameter(parameter);
     if parameter["in"] == "body" {
         return Value::Null;
     }
@@ -123,7 +125,8 @@ fn convert_operation(source: &Value) -> Value {
     };
     let mut operation = source.as_object().cloned().unwrap_or_default();
     operation.retain(|key, _| !matches!(key.as_str(), "consumes" | "produces" | "schemes" | "parameters"));
-    let parameters: Vec<_> = source["parameters"].as_array().into_iter().flatten().map(resolve).collect();
+    let parameters: Vec<_> =
+        source["parameters"].as_array().into_iter().flatten().map(resolve_parameter).collect();
     if let Some(body) = parameters.iter().find(|parameter| parameter["in"] == "body") {
         let mut request = json!({"content": content(strings("consumes"), &body["schema"])});
         if body["required"] == true {
@@ -168,7 +171,7 @@ mod tests {
 
     #[test]
     fn every_path_parses_and_every_shared_parameter_exists() {
-        assert!(LINES.paths.len() > 400);
+        assert!(PATHS_AND_PARAMETERS.paths.len() > 400);
         for path in all() {
             let item = path_item(path);
             assert!(item.is_object(), "{path}");

@@ -65,22 +65,24 @@ impl Evaluation<'_> {
             self.evaluate_to_value(expression, self.variables.len()).map_err(PatchError::Evaluation)?;
         match (patch_type, &value) {
             (PatchType::ApplyConfiguration, Val::Message(message)) if !message.is_json_patch() => {
-                message.check_type_names().map_err(|why| mismatch(&why))?;
+                message.check_type_names().map_err(|why| type_mismatch_error(&why))?;
                 to_json(&value)
             }
             (PatchType::ApplyConfiguration, _) => {
                 let found = value.type_name();
-                Err(mismatch(&format!(
+                Err(type_mismatch_error(&format!(
                     "ApplyConfiguration.expression should evaluate to Object, got {found}"
                 )))
             }
             (PatchType::JsonPatch, Val::List(list)) => list.iter().map(to_operation).collect(),
-            (PatchType::JsonPatch, _) => Err(mismatch("JSONPatchType.expression should evaluate to array")),
+            (PatchType::JsonPatch, _) => {
+                Err(type_mismatch_error("JSONPatchType.expression should evaluate to array"))
+            }
         }
     }
 }
 
-fn mismatch(why: &str) -> PatchError {
+fn type_mismatch_error(why: &str) -> PatchError {
     PatchError::Result(format!("type mismatch: {why}"))
 }
 
@@ -97,7 +99,7 @@ fn to_operation(item: Result<Val<'_>, Failure>) -> Result<Value, PatchError> {
     let item = item.map_err(|failure| result_error(&failure))?;
     let Val::Message(message) = &item else {
         let expected = "JSONPatchType.expression should evaluate to array of JSONPatch";
-        return Err(mismatch(&format!("{expected}, got element of {}", item.type_name())));
+        return Err(type_mismatch_error(&format!("{expected}, got element of {}", item.type_name())));
     };
     let mut operation = Map::new();
     for field in ["op", "path", "from"] {
@@ -108,7 +110,7 @@ fn to_operation(item: Result<Val<'_>, Failure>) -> Result<Value, PatchError> {
     }
     if let Some(value) = message.get("value") {
         if let Val::Message(object) = value {
-            object.check_type_names().map_err(|why| mismatch(&why))?;
+            object.check_type_names().map_err(|why| type_mismatch_error(&why))?;
         }
         operation.insert("value".to_owned(), to_json(value)?);
     }
@@ -132,7 +134,7 @@ mod tests {
     use crate::cel::admission::tests::GetOnlyAuthorizer;
 
     #[track_caller]
-    fn check(patch_type: PatchType, text: &str, expected: Result<Value, &str>) {
+    fn check_evaluated_patch(patch_type: PatchType, text: &str, expected: Result<Value, &str>) {
         let object = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"replicas": 2}});
         let request = json!({});
         let inputs = AdmissionInputs {
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_object_becomes_an_apply_configuration() {
-        let check = |text, expected| check(PatchType::ApplyConfiguration, text, expected);
+        let check = |text, expected| check_evaluated_patch(PatchType::ApplyConfiguration, text, expected);
         check(
             "Object{metadata: Object.metadata{labels: {'c': 'd'}}, spec: Object.spec{replicas: object.spec.replicas + 1}}",
             Ok(json!({"metadata": {"labels": {"c": "d"}}, "spec": {"replicas": 3}})),
@@ -175,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_list_becomes_json_patch_operations() {
-        let check = |text, expected| check(PatchType::JsonPatch, text, expected);
+        let check = |text, expected| check_evaluated_patch(PatchType::JsonPatch, text, expected);
         check(
             "[JSONPatch{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey('k8s.io/x~y'), value: 1.5}]",
             Ok(json!([{"op": "add", "path": "/metadata/labels/k8s.io~1x~0y", "value": 1.5}])),

@@ -23,7 +23,7 @@ impl Checker<'_> {
             let EntryExpr::StructField(field) = &mut entry.expr else { continue };
             let mut value = self.visit(&mut field.value);
             if field.optional {
-                value = self.unwrap_entry(field.value.id, value);
+                value = self.unwrap_optional_type(field.value.id, value);
             }
             let Type::Message(_) = &result else { continue };
             let expected = self.message_field_type(entry.id, &name, &field.field);

@@ -3,7 +3,7 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators as op};
 
 use super::range::Range;
-use super::{EntrySizes, Estimator, LIST_CREATION, REGEX, TRAVERSAL};
+use super::{EntrySizes, Estimator, LIST_CREATION_COST, REGEX_COST, TRAVERSAL_COST};
 use crate::cel::types::Type;
 
 /// A cost, and the size of the result; `None` if the size is not known.
@@ -33,7 +33,7 @@ impl Estimator<'_> {
     /// The estimate of a function of CEL's list or set library; `None` for any other function.
     fn estimate_list_or_set_function(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
         let allocating = |factor: f64, size: Range| {
-            Some((size.scaled(factor).plus(Range::fixed(LIST_CREATION + 1)), Some(size)))
+            Some((size.scaled(factor).plus(Range::fixed(LIST_CREATION_COST + 1)), Some(size)))
         };
         let target = call.target.as_deref().map(|target| self.size_or_unknown(target));
         match overload {
@@ -67,7 +67,7 @@ impl Estimator<'_> {
                     None => target?,
                 };
                 let texts = sort.starts_with("list_string_") || sort.starts_with("list_bytes_");
-                allocating(if texts { 2.0 + TRAVERSAL } else { 2.0 }, size.times(size))
+                allocating(if texts { 2.0 + TRAVERSAL_COST } else { 2.0 }, size.times(size))
             }
             _ => None,
         }
@@ -84,44 +84,44 @@ impl Estimator<'_> {
             }
             "url" => {
                 let size = self.size_or_unknown(first?);
-                Some((size.scaled(TRAVERSAL), Some(size)))
+                Some((size.scaled(TRAVERSAL_COST), Some(size)))
             }
             "lowerAscii" | "upperAscii" | "substring" | "trim" => {
                 let size = self.size_or_unknown(target?);
-                Some((size.scaled(TRAVERSAL), Some(size)))
+                Some((size.scaled(TRAVERSAL_COST), Some(size)))
             }
             "replace" => self.estimate_replace(target?, call),
             "split" => {
                 let size = self.size_or_unknown(target?);
                 let max = call.args.get(1).and_then(literal_int).map_or(size.max, i64::cast_unsigned);
-                Some((size.scaled(2.0 * TRAVERSAL), Some(Range { min: 0, max })))
+                Some((size.scaled(2.0 * TRAVERSAL_COST), Some(Range { min: 0, max })))
             }
             "join" => Some(self.estimate_join(target?, first)),
             "find" | "findAll" => {
                 let size = self.size_or_unknown(target?);
-                let regex = self.size_or_unknown(first?).scaled(REGEX);
-                let text = size.plus(Range::ONE).scaled(TRAVERSAL);
+                let regex = self.size_or_unknown(first?).scaled(REGEX_COST);
+                let text = size.plus(Range::ONE).scaled(TRAVERSAL_COST);
                 Some((text.times(regex), Some(Range { min: 0, max: size.max })))
             }
             "ip" if overload == "cidr_ip" => Some((Range::ONE, None)),
             "cidr" | "isIP" | "isCIDR" | "ip" | "quantity" | "isQuantity" | "semver" | "isSemver" => {
-                Some((self.size_or_unknown(first?).scaled(TRAVERSAL), None))
+                Some((self.size_or_unknown(first?).scaled(TRAVERSAL_COST), None))
             }
-            "ip.isCanonical" => Some((self.size_or_unknown(first?).scaled(2.0 * TRAVERSAL), None)),
+            "ip.isCanonical" => Some((self.size_or_unknown(first?).scaled(2.0 * TRAVERSAL_COST), None)),
             "containsIP" | "containsCIDR" => {
                 let address = Range { min: 4, max: 16 };
-                let mut cost = address.plus(address).scaled(TRAVERSAL);
+                let mut cost = address.plus(address).scaled(TRAVERSAL_COST);
                 if call.func_name == "containsCIDR" {
-                    cost = cost.plus(address.scaled(TRAVERSAL)).plus(Range::ONE);
+                    cost = cost.plus(address.scaled(TRAVERSAL_COST)).plus(Range::ONE);
                 }
                 if overload.ends_with("_string") {
-                    cost = cost.plus(self.size_or_unknown(first?).scaled(TRAVERSAL));
+                    cost = cost.plus(self.size_or_unknown(first?).scaled(TRAVERSAL_COST));
                 }
                 Some((cost, None))
             }
             "validate" => {
                 let size = self.size_or_unknown(first?);
-                Some((size.scaled(TRAVERSAL).scaled(128.0 * REGEX), None))
+                Some((size.scaled(TRAVERSAL_COST).scaled(128.0 * REGEX_COST), None))
             }
             "masked"
             | "prefixLength"
@@ -156,10 +156,12 @@ impl Estimator<'_> {
                     return None;
                 }
                 match name {
-                    "kubernetes.NamedFormat" => Some((Range { min: 1, max: 64 }.scaled(TRAVERSAL), None)),
+                    "kubernetes.NamedFormat" => {
+                        Some((Range { min: 1, max: 64 }.scaled(TRAVERSAL_COST), None))
+                    }
                     "kubernetes.URL" => {
                         let max = self.size(call.args.get(1)?).map_or(1, |size| size.max);
-                        Some((Range { min: 1, max }.scaled(TRAVERSAL), None))
+                        Some((Range { min: 1, max }.scaled(TRAVERSAL_COST), None))
                     }
                     _ => Some((Range::ONE, None)),
                 }
@@ -175,11 +177,11 @@ impl Estimator<'_> {
             Type::List(element) => {
                 let mut each = Range::ONE;
                 if matches!(*element, Type::String | Type::Bytes) {
-                    each = each.plus(self.item_size(target).scaled(TRAVERSAL));
+                    each = each.plus(self.item_size(target).scaled(TRAVERSAL_COST));
                 }
                 (size.times(each), None)
             }
-            _ => (size.scaled(TRAVERSAL), None),
+            _ => (size.scaled(TRAVERSAL_COST), None),
         }
     }
 
@@ -215,7 +217,7 @@ impl Estimator<'_> {
         } else {
             replaced.min = size.min.div_ceil(old.max);
         }
-        Some((size.scaled(2.0 * TRAVERSAL), Some(replaced.times(new).plus(retained))))
+        Some((size.scaled(2.0 * TRAVERSAL_COST), Some(replaced.times(new).plus(retained))))
     }
 
     /// The estimate of the list function `join`.
@@ -229,7 +231,7 @@ impl Estimator<'_> {
             let separators = Range { min: items.min.saturating_sub(1), max: items.max.saturating_sub(1) };
             size = size.plus(self.size_or_unknown(separator).times(separators));
         }
-        (size.scaled(TRAVERSAL), Some(size))
+        (size.scaled(TRAVERSAL_COST), Some(size))
     }
 
     /// The estimate of an operator, a function of the standard library, `format` or `strings.quote`. `None` if the
@@ -244,31 +246,33 @@ impl Estimator<'_> {
         let first = call.args.first();
         let second = call.args.get(1);
         match overload {
-            "string_format" => Some((self.size_or_unknown(call.target.as_deref()?).scaled(TRAVERSAL), None)),
+            "string_format" => {
+                Some((self.size_or_unknown(call.target.as_deref()?).scaled(TRAVERSAL_COST), None))
+            }
             "string_to_bytes" => {
                 let size = self.size_or_unknown(first?);
                 let result = Range { min: size.min, max: size.max.wrapping_mul(4) };
-                Some((size.scaled(TRAVERSAL), Some(result)))
+                Some((size.scaled(TRAVERSAL_COST), Some(result)))
             }
             "bytes_to_string" => {
                 let size = self.size_or_unknown(first?);
-                Some((size.scaled(TRAVERSAL), Some(Range { min: size.min / 4, max: size.max })))
+                Some((size.scaled(TRAVERSAL_COST), Some(Range { min: size.min / 4, max: size.max })))
             }
             "strings_quote" => {
                 let size = self.size_or_unknown(first?);
                 let result =
                     Range { min: size.min.wrapping_add(2), max: size.max.wrapping_mul(2).wrapping_add(2) };
-                Some((size.scaled(TRAVERSAL), Some(result)))
+                Some((size.scaled(TRAVERSAL_COST), Some(result)))
             }
             "starts_with_string" | "ends_with_string" => {
-                Some((self.size_or_unknown(first?).scaled(TRAVERSAL), None))
+                Some((self.size_or_unknown(first?).scaled(TRAVERSAL_COST), None))
             }
             "in_list" => Some((self.size_or_unknown(second?), None)),
             "matches" => Some(self.estimate_regex_match(first?, second?)),
             "matches_string" => Some(self.estimate_regex_match(call.target.as_deref()?, first?)),
             "contains_string" => {
-                let text = self.size_or_unknown(call.target.as_deref()?).scaled(TRAVERSAL);
-                let part = self.size_or_unknown(first?).scaled(TRAVERSAL);
+                let text = self.size_or_unknown(call.target.as_deref()?).scaled(TRAVERSAL_COST);
+                let part = self.size_or_unknown(first?).scaled(TRAVERSAL_COST);
                 Some((text.times(part), None))
             }
             "logical_and" | "logical_or" => {
@@ -288,7 +292,7 @@ impl Estimator<'_> {
                 if let Some(entry) = EntrySizes::union(self.entry_sizes(first?), self.entry_sizes(second?)) {
                     self.entry_sizes.insert(expr.id, entry);
                 }
-                let cost = if overload == "add_list" { Range::ONE } else { size.scaled(TRAVERSAL) };
+                let cost = if overload == "add_list" { Range::ONE } else { size.scaled(TRAVERSAL_COST) };
                 Some((cost, Some(size)))
             }
             "equals"
@@ -302,7 +306,7 @@ impl Estimator<'_> {
             | "less_equals_bytes"
             | "greater_equals_bytes" => {
                 let max = self.size_or_unknown(first?).max.min(self.size_or_unknown(second?).max);
-                Some((Range { min: max.min(1), max }.scaled(TRAVERSAL), None))
+                Some((Range { min: max.min(1), max }.scaled(TRAVERSAL_COST), None))
             }
             _ => None,
         }
@@ -310,8 +314,8 @@ impl Estimator<'_> {
 
     /// The estimate of the CEL function `matches`, which searches `text` for a match of `regex`.
     fn estimate_regex_match(&mut self, text: &IdedExpr, regex: &IdedExpr) -> Estimate {
-        let text = self.size_or_unknown(text).plus(Range::ONE).scaled(TRAVERSAL);
-        let regex = self.size_or_unknown(regex).scaled(REGEX);
+        let text = self.size_or_unknown(text).plus(Range::ONE).scaled(TRAVERSAL_COST);
+        let regex = self.size_or_unknown(regex).scaled(REGEX_COST);
         (text.times(regex), None)
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Owns the estimates of all expressions except calls; `calls` has the estimates of operators and functions. The API
 //! server rejects a CustomResourceDefinition if an estimate exceeds a limit, so these estimates must equal those of the
-//! API server. [`actual`] has the costs of evaluated calls, which are not estimates.
+//! API server. [`actual_cost`] has the costs of evaluated calls, which are not estimates.
 
-pub(super) mod actual;
+pub(super) mod actual_cost;
 mod calls;
 pub(super) mod range;
 
@@ -23,15 +23,15 @@ use super::macros::RESULT;
 use super::types::Type;
 
 /// The cost of traversing a string, per character.
-pub(super) const TRAVERSAL: f64 = 0.1;
+pub(super) const TRAVERSAL_COST: f64 = 0.1;
 /// The cost of a regular expression, per character.
-pub(super) const REGEX: f64 = 0.25;
+pub(super) const REGEX_COST: f64 = 0.25;
 /// The cost of creating a list.
-pub(super) const LIST_CREATION: u64 = 10;
+pub(super) const LIST_CREATION_COST: u64 = 10;
 /// The cost of creating a map.
-pub(super) const MAP_CREATION: u64 = 30;
+pub(super) const MAP_CREATION_COST: u64 = 30;
 /// The cost of creating a message.
-pub(super) const MESSAGE_CREATION: u64 = 40;
+pub(super) const MESSAGE_CREATION_COST: u64 = 40;
 
 /// Estimates the cost of an expression. `root` is the declared type of the CEL variable `self`.
 pub(super) fn estimate(checked: &CheckedExpression, root: &Arc<DeclaredType>) -> Range {
@@ -167,7 +167,7 @@ impl Estimator<'_> {
     }
 
     fn list_cost(&mut self, id: u64, list: &ListExpr) -> Range {
-        let mut cost = Range::fixed(LIST_CREATION);
+        let mut cost = Range::fixed(LIST_CREATION_COST);
         let mut value = if list.elements.is_empty() { Range::ZERO } else { Range::EMPTY };
         for element in &list.elements {
             cost = cost.plus(self.cost(element));
@@ -178,7 +178,7 @@ impl Estimator<'_> {
     }
 
     fn map_cost(&mut self, id: u64, map: &MapExpr) -> Range {
-        let mut cost = Range::fixed(MAP_CREATION);
+        let mut cost = Range::fixed(MAP_CREATION_COST);
         let start = if map.entries.is_empty() { Range::ZERO } else { Range::EMPTY };
         let (mut key, mut value) = (start, start);
         for entry in &map.entries {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use cel::common::ast::{EntryExpr, StructExpr};
 
 use super::{Evaluator, Scope};
-use crate::cel::cost::MESSAGE_CREATION;
+use crate::cel::cost::MESSAGE_CREATION_COST;
 use crate::cel::value::{Failure, Message, Outcome, Val};
 
 impl Evaluator<'_> {
@@ -24,7 +24,7 @@ impl Evaluator<'_> {
             };
             fields.push((field.field.as_str().into(), value));
         }
-        self.charge(MESSAGE_CREATION)?;
+        self.charge(MESSAGE_CREATION_COST)?;
         Ok(Val::Message(Rc::new(Message { name: message.type_name.as_str().into(), fields })))
     }
 }

@@ -22,7 +22,7 @@ impl Authorizer for DenyingAuthorizer {
 }
 
 /// A value of the type `ty`; an int for a type parameter.
-fn sample(ty: &Type) -> Val<'static> {
+fn sample_value(ty: &Type) -> Val<'static> {
     let call = |name: &str, text: &'static str| library::call(name, &[Val::text(text)]).unwrap();
     match ty {
         Type::Null => Val::Null,
@@ -34,9 +34,9 @@ fn sample(ty: &Type) -> Val<'static> {
         Type::Bytes => call("bytes", "1"),
         Type::Duration => call("duration", "1s"),
         Type::Timestamp => call("timestamp", "2026-01-01T00:00:00Z"),
-        Type::List(item) => Val::list(vec![sample(item)]),
-        Type::Map(key, value) => Val::map(vec![(sample(key), sample(value))]),
-        Type::Optional(inner) => Val::some(sample(inner)),
+        Type::List(item) => Val::list(vec![sample_value(item)]),
+        Type::Map(key, value) => Val::map(vec![(sample_value(key), sample_value(value))]),
+        Type::Optional(inner) => Val::some(sample_value(inner)),
         Type::Named("net.IP") => call("ip", "10.0.0.1"),
         Type::Named("net.CIDR") => call("cidr", "10.0.0.0/8"),
         Type::Named("kubernetes.URL") => call("url", "https://example.com/a"),
@@ -58,7 +58,7 @@ fn authorization_sample(name: &str) -> Val<'static> {
         "kubernetes.authorization.PathCheck" => call("path"),
         "kubernetes.authorization.GroupCheck" => call("group"),
         "kubernetes.authorization.Decision" => {
-            authorization::check(&DenyingAuthorizer, &[call("path"), Val::text("get")]).unwrap()
+            authorization::evaluate_check(&DenyingAuthorizer, &[call("path"), Val::text("get")]).unwrap()
         }
         other => panic!("there is no sample of the type {other}"),
     }
@@ -68,7 +68,7 @@ fn authorization_sample(name: &str) -> Val<'static> {
 fn call_with_samples(name: &str, overload: &Overload) -> Result<Val<'static>, String> {
     let names: Vec<String> = (0..overload.arguments.len()).map(|index| format!("a{index}")).collect();
     let values: Vec<_> =
-        names.iter().zip(&overload.arguments).map(|(name, ty)| (name.as_str(), sample(ty))).collect();
+        names.iter().zip(&overload.arguments).map(|(name, ty)| (name.as_str(), sample_value(ty))).collect();
     let mut args = names.iter().map(|name| IdedExpr { id: 1, expr: Expr::Ident(name.clone()) });
     let target = if overload.member { args.next().map(Box::new) } else { None };
     let call = CallExpr { func_name: name.to_owned(), target, args: args.collect() };
@@ -92,7 +92,7 @@ fn the_evaluator_has_every_overload_of_the_table() {
 
 /// Whether the checker accepts a call of `name` with arguments of these types. If `member` is true, `name` is called as
 /// a member function.
-fn passes_check(name: &str, member: bool, arguments: &[Type]) -> bool {
+fn call_passes_check(name: &str, member: bool, arguments: &[Type]) -> bool {
     let types = arguments.iter().map(|ty| if matches!(ty, Type::Param(_)) { Type::Int } else { ty.clone() });
     let names = ["a0", "a1", "a2", "a3", "a4"];
     let variables: Vec<_> = names.into_iter().zip(types).collect();
@@ -106,7 +106,7 @@ fn passes_check(name: &str, member: bool, arguments: &[Type]) -> bool {
 
 #[test]
 fn a_function_is_callable_only_as_declared() {
-    assert!(!passes_check("undeclared", false, &[Type::Int]));
+    assert!(!call_passes_check("undeclared", false, &[Type::Int]));
     for (name, overloads) in TABLE.iter().filter(|(name, _)| name.chars().all(char::is_alphanumeric)) {
         let declares = |member: bool, count: usize| {
             overloads.iter().any(|overload| overload.member == member && overload.arguments.len() == count)
@@ -114,12 +114,16 @@ fn a_function_is_callable_only_as_declared() {
         for overload in overloads.iter().filter(|overload| !overload.arguments.is_empty()) {
             let count = overload.arguments.len();
             if !declares(!overload.member, count) {
-                assert!(!passes_check(name, !overload.member, &overload.arguments), "{name} {}", overload.id);
+                assert!(
+                    !call_passes_check(name, !overload.member, &overload.arguments),
+                    "{name} {}",
+                    overload.id
+                );
             }
             let mut more = overload.arguments.clone();
             more.push(Type::Int);
             if !declares(overload.member, count + 1) {
-                assert!(!passes_check(name, overload.member, &more), "{name} {}", overload.id);
+                assert!(!call_passes_check(name, overload.member, &more), "{name} {}", overload.id);
             }
         }
     }

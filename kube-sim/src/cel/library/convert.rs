@@ -110,7 +110,7 @@ pub(in crate::cel) fn to_text(value: &Val<'_>) -> Option<Result<String, Failure>
         Val::Bool(value) => Ok(value.to_string()),
         Val::Int(value) => Ok(value.to_string()),
         Val::Uint(value) => Ok(value.to_string()),
-        Val::Double(value) => Ok(double_text(*value)),
+        Val::Double(value) => Ok(format_double(*value)),
         Val::Bytes(bytes) => String::from_utf8(bytes.to_vec())
             .map_err(|_| Failure::new("invalid UTF-8 in bytes, cannot convert to string")),
         Val::Duration(nanos) => Ok(time::duration_text(*nanos)),
@@ -124,7 +124,7 @@ pub(in crate::cel) fn to_text(value: &Val<'_>) -> Option<Result<String, Failure>
 
 /// Formats a float as Go's `%g` does: with the fewest digits, and with an exponent for magnitudes of at least 10^6 or
 /// below 10^-4.
-fn double_text(value: f64) -> String {
+fn format_double(value: f64) -> String {
     let magnitude = value.abs();
     if value.is_nan() {
         return "NaN".to_owned();
@@ -142,7 +142,7 @@ fn double_text(value: f64) -> String {
 }
 
 /// Formats a value for an error text.
-pub(in crate::cel) fn display(value: &Val<'_>) -> String {
+pub(in crate::cel) fn format_for_error(value: &Val<'_>) -> String {
     match value {
         Val::Null => "null".to_owned(),
         Val::Ip(IpAddr::V4(address)) => address.to_string(),

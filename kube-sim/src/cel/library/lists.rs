@@ -165,7 +165,7 @@ fn insert_entries<'a>(arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let mut all = entries(map);
     for (key, value) in added {
         if all.iter().any(|(known, _)| known.equals(&key)) {
-            let key = super::convert::display(&key);
+            let key = super::convert::format_for_error(&key);
             return Some(Err(Failure::new(format!("insert failed: key {key} already exists"))));
         }
         all.push((key, value));

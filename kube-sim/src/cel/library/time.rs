@@ -29,7 +29,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
             timestamp_or_overflow(epoch.checked_add(SignedDuration::from_secs(*seconds)).ok())
         }
         (part, [Val::Timestamp(at)]) => call_getter(part, *at)?,
-        (part, [Val::Timestamp(at), Val::String(zone)]) => match in_zone(*at, zone) {
+        (part, [Val::Timestamp(at), Val::String(zone)]) => match convert_to_zone(*at, zone) {
             Ok(at) => call_getter(part, at)?,
             Err(failure) => Err(failure),
         },
@@ -59,7 +59,7 @@ fn call_getter<'a>(part: &str, at: DateTime) -> Option<Outcome<'a>> {
 }
 
 /// Converts a time in UTC to a time zone such as `Europe/Berlin` or `-02:30`.
-fn in_zone(at: DateTime, zone: &str) -> Result<DateTime, Failure> {
+fn convert_to_zone(at: DateTime, zone: &str) -> Result<DateTime, Failure> {
     let unknown = || Failure::new(format!("unknown time zone {zone}"));
     if let Some((hours, minutes)) = zone.split_once(':') {
         let hour: i64 = hours.parse().map_err(|_| unknown())?;
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn offsets_of_time_zones_are_limited() {
         let at = DateTime::constant(2024, 1, 2, 3, 4, 5, 0);
-        let hour = |zone: &str| in_zone(at, zone).ok().map(DateTime::hour);
+        let hour = |zone: &str| convert_to_zone(at, zone).ok().map(DateTime::hour);
         assert_eq!((hour("-02:30"), hour("+01:00")), (Some(0), Some(4)));
         for zone in ["99999999999999999:00", "9223372036854775807:1", "1:9223372036854775807", "a:0"] {
             assert_eq!(hour(zone), None, "{zone}");

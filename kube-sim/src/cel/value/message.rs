@@ -102,7 +102,7 @@ impl Val<'_> {
             Self::Bytes(bytes) => STANDARD.encode(bytes).into(),
             Self::Duration(_) | Self::Timestamp(_) => match convert::to_text(self) {
                 Some(text) => text?.into(),
-                None => return Err(self.no_json_error()),
+                None => return Err(self.json_conversion_error()),
             },
             Self::List(list) => {
                 let items = list.items()?;
@@ -111,7 +111,7 @@ impl Val<'_> {
             Self::Map(map) => {
                 let mut object = Map::new();
                 for key in map.keys() {
-                    let Val::String(name) = &key else { return Err(self.no_json_error()) };
+                    let Val::String(name) = &key else { return Err(self.json_conversion_error()) };
                     let value = map.get(&key).unwrap_or(Ok(Val::Null))?;
                     object.insert((**name).to_owned(), value.to_json()?);
                 }
@@ -122,11 +122,11 @@ impl Val<'_> {
                 Value::Object(message.fields.iter().map(field).collect::<Result<_, Failure>>()?)
             }
             Self::Optional(Some(value)) => value.to_json()?,
-            _ => return Err(self.no_json_error()),
+            _ => return Err(self.json_conversion_error()),
         })
     }
 
-    fn no_json_error(&self) -> Failure {
+    fn json_conversion_error(&self) -> Failure {
         Failure::new(format!("a value of the type {} has no JSON", self.type_name()))
     }
 }

@@ -13,7 +13,7 @@ use super::job::JOBS;
 use super::objects::{
     is_condition_true, is_terminating, name, namespace, seconds, storage_key_in, time, uid,
 };
-use super::owned::{OwnerKind, controlled_objects};
+use super::owned_objects::{OwnerKind, controlled_objects};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, events, is_deletion, object_of, own_key, requeue};
 use crate::store::State;
@@ -188,7 +188,7 @@ fn start_job(state: &mut State, cron_job: &mut Value, jobs: &[Value], at: Timest
     let job_name = format!("{}-{}", name(cron_job), at.as_second() / 60);
     if jobs.iter().any(|job| name(job) == job_name) {
         // If two scheduled times of an `@every` schedule are in the same minute, they share one job.
-        cron_job["status"]["lastScheduleTime"] = super::objects::stamp(at);
+        cron_job["status"]["lastScheduleTime"] = super::objects::format_time(at);
         return;
     }
     let active = cron_job["status"]["active"].as_array().cloned().unwrap_or_default();
@@ -251,7 +251,7 @@ fn start_job(state: &mut State, cron_job: &mut Value, jobs: &[Value], at: Timest
                 "uid": uid(&created), "resourceVersion": created["metadata"]["resourceVersion"],
             }));
             set_active_jobs(cron_job, active);
-            cron_job["status"]["lastScheduleTime"] = super::objects::stamp(at);
+            cron_job["status"]["lastScheduleTime"] = super::objects::format_time(at);
         }
         Err(error) => {
             let message = format!("Error creating job: {error}");

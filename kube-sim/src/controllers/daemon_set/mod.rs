@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::controller_revisions::{REVISION_LABEL, Revisions};
 use super::objects::{NODES, PODS, is_terminating, name, number, scaled_value};
-use super::owned::{self, OwnerKind};
+use super::owned_objects::{self, OwnerKind};
 use super::pods::{Availability, availability, is_finished, is_ready};
 use super::scheduler::matches_node;
 use super::writes::{self, CONTROLLER_MANAGER, Part};
@@ -35,7 +35,7 @@ pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event
                 return Keys::new();
             }
             let sets = state.objects(DAEMON_SETS, "");
-            let key = |set: Arc<crate::store::object::Stored>| {
+            let key = |set: Arc<crate::store::object::StoredObject>| {
                 ((Arc::from(DAEMON_SETS), set.key.clone()), set.uid.clone(), std::time::Duration::ZERO)
             };
             sets.into_iter().map(key).collect()
@@ -57,7 +57,7 @@ struct DaemonSet<'a> {
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key) else { return };
     let object = stored.value();
-    let pods = KIND.claim(state, &object, PODS);
+    let pods = KIND.claim_objects(state, &object, PODS);
     let Some(revisions) = Revisions::sync(state, KIND, &object) else { return };
     let mut on_node = BTreeMap::<String, Vec<Value>>::new();
     for pod in pods {
@@ -95,8 +95,8 @@ impl DaemonSet<'_> {
         !is_terminating(pod) && availability(&self.state.clock, pod, self.spec()) == Availability::Available
     }
 
-    /// Whether a pod of the daemon set should run on the node: the node matches the node selector and the node affinity
-    /// of the pod, and the pod tolerates the taints of the node.
+    /// Whether a pod of the daemon set should run on the node: the node matches the node selector and the required
+    /// node affinity of the pod, and the pod tolerates the `NoSchedule` and `NoExecute` taints of the node.
     fn is_eligible(&self, node: &Value) -> bool {
         let spec = pods::with_tolerations(&self.spec()["template"]["spec"]);
         matches_node(&spec, node)
@@ -135,7 +135,7 @@ impl DaemonSet<'_> {
             }
         }
         for pod in doomed {
-            owned::delete_pod(self.state, KIND, &self.object, &pod, COMPONENT);
+            owned_objects::delete_pod(self.state, KIND, &self.object, &pod, COMPONENT);
         }
         for node in missing {
             self.create_pod_on(&node);
@@ -197,7 +197,7 @@ impl DaemonSet<'_> {
             doomed.extend(unavailable);
         }
         for pod in doomed {
-            owned::delete_pod(self.state, KIND, &self.object, &pod, COMPONENT);
+            owned_objects::delete_pod(self.state, KIND, &self.object, &pod, COMPONENT);
         }
         self.reload_pods();
     }
@@ -205,7 +205,7 @@ impl DaemonSet<'_> {
     /// Reads the pods of the daemon set again after changes.
     fn reload_pods(&mut self) {
         self.on_node.clear();
-        for pod in owned::controlled_objects(self.state, &self.object, PODS) {
+        for pod in owned_objects::controlled_objects(self.state, &self.object, PODS) {
             self.on_node.entry(pods::node_of(&pod).to_owned()).or_default().push(pod);
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{COMPONENT, DaemonSet, HASH_LABEL, KIND};
 use crate::controllers::controller_revisions::template_of;
 use crate::controllers::objects::{annotation, name};
-use crate::controllers::owned;
+use crate::controllers::owned_objects;
 use crate::controllers::pods::node_name;
 
 /// The annotation of a daemon set and the label of its pods. Both contain the generation of the pod template.
@@ -26,7 +26,7 @@ impl DaemonSet<'_> {
     /// Creates a pod that the scheduler can only bind to this node.
     pub(super) fn create_pod_on(&mut self, node: &str) {
         let revision = self.revisions.current();
-        let mut pod = owned::pod_from_template(KIND, &self.object, &template_of(revision));
+        let mut pod = owned_objects::pod_from_template(KIND, &self.object, &template_of(revision));
         let hash = name(revision).strip_prefix(&format!("{}-", name(&self.object))).unwrap_or_default();
         pod["metadata"]["labels"][HASH_LABEL] = hash.into();
         if let Some(generation) = annotation(&self.object, TEMPLATE_GENERATION.0) {
@@ -40,7 +40,7 @@ impl DaemonSet<'_> {
         pod["spec"]["affinity"]["nodeAffinity"][field] = required;
         // If the server refuses the pod, `create_pod` creates an Event. The next change of a node or a pod causes
         // another attempt.
-        let _ = owned::create_pod(self.state, KIND, &self.object, &pod, COMPONENT);
+        let _ = owned_objects::create_pod(self.state, KIND, &self.object, &pod, COMPONENT);
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::objects::{
     DEPLOYMENTS, PODS, REPLICA_SETS, annotation, condition, is_terminating, number, scaled_value,
 };
-use super::owned::{OwnerKind, selector};
+use super::owned_objects::{OwnerKind, selector};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, events, is_deletion, object_of, own_key};
 use crate::store::State;
@@ -79,8 +79,8 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
             message,
         );
     }
-    let mut sets = KIND.claim(state, &object, REPLICA_SETS);
-    sets.sort_by(compare_by_age);
+    let mut sets = KIND.claim_objects(state, &object, REPLICA_SETS);
+    sets.sort_by(compare_by_creation_time);
     let mut deployment = Deployment { state, key, object, new_set: None, old_sets: Vec::new() };
     deployment.divide_sets(sets);
     deployment.sync();
@@ -127,7 +127,7 @@ impl Deployment<'_> {
         let desired = |set: &Value| {
             annotation(set, DESIRED_REPLICAS_ANNOTATION).and_then(|text| text.parse::<i64>().ok())
         };
-        self.sets()
+        self.all_sets()
             .filter(|set| is_active(set))
             .any(|set| desired(set).is_some_and(|desired| desired != replicas))
     }
@@ -161,7 +161,7 @@ impl Deployment<'_> {
     }
 
     /// All replica sets: the old ones, then the new one.
-    fn sets(&self) -> impl Iterator<Item = &Value> {
+    fn all_sets(&self) -> impl Iterator<Item = &Value> {
         self.old_sets.iter().chain(&self.new_set)
     }
 
@@ -239,7 +239,7 @@ fn is_active(set: &Value) -> bool {
 }
 
 /// Compares two replica sets by creation time, then by name.
-fn compare_by_age(a: &Value, b: &Value) -> std::cmp::Ordering {
+fn compare_by_creation_time(a: &Value, b: &Value) -> std::cmp::Ordering {
     let created = |set: &Value| set["metadata"]["creationTimestamp"].as_str().map(str::to_owned);
     created(a).cmp(&created(b)).then_with(|| super::objects::name(a).cmp(super::objects::name(b)))
 }

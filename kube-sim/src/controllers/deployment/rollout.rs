@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Deployment, is_active, revision};
 use crate::controllers::objects::{PODS, REPLICA_SETS, is_terminating, name, number, storage_key_in};
-use crate::controllers::owned::controlled_objects;
+use crate::controllers::owned_objects::controlled_objects;
 use crate::controllers::pods::is_finished;
 use crate::controllers::writes;
 
@@ -48,7 +48,7 @@ impl Deployment<'_> {
         if !self.is_rolling_update() || current > wanted {
             return wanted;
         }
-        let all: i64 = self.sets().map(|set| number(&set["spec"]["replicas"])).sum();
+        let all: i64 = self.all_sets().map(|set| number(&set["spec"]["replicas"])).sum();
         let free = (wanted + self.max_surge() - all).max(0);
         current + free.min(wanted - current)
     }
@@ -90,7 +90,7 @@ impl Deployment<'_> {
         }
         let min_available = self.replicas() - self.max_unavailable();
         let new_unavailable = self.new_set.as_ref().map_or(0, |set| size(set) - available(set));
-        let all: i64 = self.sets().map(size).sum();
+        let all: i64 = self.all_sets().map(size).sum();
         let mut excess = all - min_available - new_unavailable;
         if excess <= 0 {
             return false;
@@ -103,7 +103,7 @@ impl Deployment<'_> {
                 excess -= unhealthy;
             }
         }
-        let mut spare = self.sets().map(available).sum::<i64>() - min_available;
+        let mut spare = self.all_sets().map(available).sum::<i64>() - min_available;
         for at in 0..self.old_sets.len() {
             let less = size(&self.old_sets[at]).min(spare);
             if less > 0 {

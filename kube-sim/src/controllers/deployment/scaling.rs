@@ -2,16 +2,18 @@
 
 use serde_json::Value;
 
-use super::{DESIRED_REPLICAS_ANNOTATION, Deployment, MAX_REPLICAS_ANNOTATION, compare_by_age, is_active};
+use super::{
+    DESIRED_REPLICAS_ANNOTATION, Deployment, MAX_REPLICAS_ANNOTATION, compare_by_creation_time, is_active,
+};
 use crate::controllers::objects::{REPLICA_SETS, annotation, name, number, storage_key_in};
 use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
 
 impl Deployment<'_> {
     /// Distributes the replicas of the deployment over its replica sets (`DeploymentController.scale`).
     pub(super) fn scale(&mut self) {
-        let active = self.sets().filter(|set| is_active(set)).count();
+        let active = self.all_sets().filter(|set| is_active(set)).count();
         if active < 2 {
-            let only = self.sets().find(|set| is_active(set));
+            let only = self.all_sets().find(|set| is_active(set));
             let target = only.or(self.new_set.as_ref()).or(self.old_sets.last()).cloned();
             if let Some(set) = target {
                 self.scale_and_reload(&set, self.replicas(), false);
@@ -40,11 +42,11 @@ impl Deployment<'_> {
     /// Distributes the added or removed replicas in proportion to the sizes of the replica sets.
     fn scale_proportionally(&mut self) {
         let size = |set: &Value| number(&set["spec"]["replicas"]);
-        let mut sets: Vec<Value> = self.sets().filter(|set| is_active(set)).cloned().collect();
+        let mut sets: Vec<Value> = self.all_sets().filter(|set| is_active(set)).cloned().collect();
         let allowed = if self.replicas() > 0 { self.replicas() + self.max_surge() } else { 0 };
         let to_add = allowed - sets.iter().map(size).sum::<i64>();
         sets.sort_by(|a, b| {
-            let age = compare_by_age(a, b);
+            let age = compare_by_creation_time(a, b);
             size(b).cmp(&size(a)).then(if to_add > 0 { age.reverse() } else { age })
         });
         let mut added = 0;

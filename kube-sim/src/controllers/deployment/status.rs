@@ -129,8 +129,8 @@ impl Deployment<'_> {
     /// The status with current counts, the current condition `Available`, and the other conditions of the stored
     /// status.
     fn calculate_status(&self) -> Value {
-        let sum = |field: &str| -> i64 { self.sets().map(|set| number(&set["status"][field])).sum() };
-        let size: i64 = self.sets().map(|set| number(&set["spec"]["replicas"])).sum();
+        let sum = |field: &str| -> i64 { self.all_sets().map(|set| number(&set["status"][field])).sum() };
+        let size: i64 = self.all_sets().map(|set| number(&set["spec"]["replicas"])).sum();
         let available = sum("availableReplicas");
         let mut status = json!({
             "observedGeneration": self.object["metadata"]["generation"],

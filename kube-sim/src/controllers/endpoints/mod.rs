@@ -1,6 +1,6 @@
 //! The controllers of endpoints: they write the `EndpointSlice` and `Endpoints` objects of services with a selector.
 
-mod legacy;
+mod endpoints_object;
 mod slices;
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::objects::{PODS, is_terminating, name, namespace, uid};
-use super::owned::{keys_of_selecting_objects, selected_pods};
+use super::owned_objects::{keys_of_selecting_objects, selected_pods};
 use super::pods::{is_finished, is_ready, node_name};
 use super::{Keys, own_key};
 use crate::store::State;
@@ -53,7 +53,7 @@ fn selector(service: &Value) -> Option<LabelSelector> {
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = super::object_of(state, key) else {
         // The garbage collector deletes the slices, which the service owns.
-        return legacy::delete(state, key);
+        return endpoints_object::delete(state, key);
     };
     let service = stored.value();
     let Some(selector) = selector(&service).filter(|_| !is_terminating(&service)) else { return };
@@ -62,7 +62,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         pods.iter().filter_map(|pod| Endpoint::from_pod(state, &service, pod)).collect();
     endpoints.sort_by(|a, b| a.address.cmp(&b.address));
     slices::sync(state, &service, &endpoints);
-    legacy::sync(state, &service, &endpoints);
+    endpoints_object::sync(state, &service, &endpoints);
 }
 
 /// The endpoint of one pod of a service: the values that an `EndpointSlice` or `Endpoints` object contains.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Endpoint, SLICES, group_by_ports, is_headless};
 use crate::controllers::objects::{name, namespace, storage_key_in, uid};
-use crate::controllers::owned::controlled_objects;
+use crate::controllers::owned_objects::controlled_objects;
 use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
 use crate::store::State;
 

@@ -16,7 +16,7 @@ use super::objects::{
     PODS, condition, controller_of, is_condition_true, is_terminating, name, number, remaining_time, seconds,
     storage_key_in, time,
 };
-use super::owned::{self, OwnerKind};
+use super::owned_objects::{self, OwnerKind};
 use super::pods::{is_active, is_ready, phase};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, events, is_deletion, object_of, own_key, requeue};
@@ -83,7 +83,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     if manager != "kubernetes.io/job-controller" {
         return;
     }
-    let pods = KIND.claim(state, &object, PODS);
+    let pods = KIND.claim_objects(state, &object, PODS);
     let status = &object["status"];
     let succeeded = Indexes::parse(status["completedIndexes"].as_str().unwrap_or_default());
     let failed = Indexes::parse(status["failedIndexes"].as_str().unwrap_or_default());
@@ -142,7 +142,7 @@ impl Job<'_> {
                 self.delete_pod(pod);
             }
             self.finish("FailureTarget", "Failed", failure);
-        } else if let Some(success) = self.success() {
+        } else if let Some(success) = self.check_success() {
             self.finish("SuccessCriteriaMet", "Complete", success);
         } else if !is_terminating(&self.object) {
             self.manage_pods();
@@ -196,7 +196,7 @@ impl Job<'_> {
             return Some(("PodFailurePolicy", message));
         }
         let limit = number(&self.spec()["backoffLimit"]);
-        if number(&self.object["status"]["failed"]) > limit || self.restarts_reach_limit(limit) {
+        if number(&self.object["status"]["failed"]) > limit || self.is_restart_limit_reached(limit) {
             return Some(("BackoffLimitExceeded", "Job has reached the specified backoff limit".to_owned()));
         }
         if let Some(rest) = self.time_to_deadline() {
@@ -221,7 +221,7 @@ impl Job<'_> {
 
     /// Whether the containers in the unfinished pods of the job have restarted at least `limit` times in total, or once
     /// if `limit` is zero. Containers restart only with the restart policy `OnFailure`.
-    fn restarts_reach_limit(&self, limit: i64) -> bool {
+    fn is_restart_limit_reached(&self, limit: i64) -> bool {
         if self.spec()["template"]["spec"]["restartPolicy"] != "OnFailure" {
             return false;
         }
@@ -241,7 +241,7 @@ impl Job<'_> {
     }
 
     /// The reason and the message of the completion, if the job is complete.
-    fn success(&self) -> Option<Outcome> {
+    fn check_success(&self) -> Option<Outcome> {
         let active = self.pods.iter().filter(|pod| is_active(pod)).count();
         let succeeded = number(&self.object["status"]["succeeded"]);
         let complete = match self.completions() {
@@ -271,7 +271,7 @@ impl Job<'_> {
 
     /// Writes the status in `object`, with the current counts of pods.
     fn write_status(&mut self) {
-        let pods = owned::controlled_objects(self.state, &self.object, PODS);
+        let pods = owned_objects::controlled_objects(self.state, &self.object, PODS);
         let active = pods.iter().filter(|pod| is_active(pod)).count();
         let ready = pods.iter().filter(|pod| is_active(pod) && is_ready(pod)).count();
         let terminating =
@@ -307,7 +307,7 @@ impl Job<'_> {
         if !rest.is_zero() {
             return requeue(self.state, self.key, rest);
         }
-        if let Some(resource) = self.state.registry.by_storage(JOBS) {
+        if let Some(resource) = self.state.registry.find_by_storage(JOBS) {
             deletion::delete(self.state, &resource, &self.key.object, Propagation::Foreground, None);
         }
     }

@@ -10,7 +10,7 @@ use crate::controllers::objects::{
     PODS, annotation, is_terminating, name, namespace, number, remaining_time, storage_key_in, time,
 };
 use crate::controllers::pods::{is_active, phase, sort_for_deletion};
-use crate::controllers::{owned, requeue};
+use crate::controllers::{owned_objects, requeue};
 use crate::handler::object_meta;
 
 /// The time before the first replacement of a failed pod. The time doubles with each failure, up to [`MAX_BACK_OFF`].
@@ -25,7 +25,8 @@ const BURST: usize = 500;
 const INDEX_FAILURES_ANNOTATION: &str = "batch.kubernetes.io/job-index-failure-count";
 
 impl Job<'_> {
-    /// Counts the ended pods that still have [`TRACKING_FINALIZER`], and removes this finalizer.
+    /// Counts the pods that succeeded, and the pods that count as failed ([`Self::counts_as_failed`]), if they still have
+    /// [`TRACKING_FINALIZER`]. Removes this finalizer.
     pub(super) fn count_ended_pods(&mut self) {
         for pod in std::mem::take(&mut self.pods) {
             let is_tracked =
@@ -67,7 +68,7 @@ impl Job<'_> {
                 self.increment_status_count("failed");
                 if let Some(index) = index_of(pod).filter(|_| self.has_backoff_limit_per_index()) {
                     let limit = number(&self.spec()["backoffLimitPerIndex"]);
-                    if action == Some("FailIndex") || failures_of(pod) + 1 > limit {
+                    if action == Some("FailIndex") || earlier_index_failures(pod) + 1 > limit {
                         self.failed.insert(index);
                     }
                 }
@@ -143,7 +144,7 @@ impl Job<'_> {
                 None
             };
             let pod = self.new_pod(index);
-            if owned::create_pod(self.state, KIND, &self.object, &pod, COMPONENT).is_err() {
+            if owned_objects::create_pod(self.state, KIND, &self.object, &pod, COMPONENT).is_err() {
                 return requeue(self.state, self.key, crate::controllers::RETRY_DELAY);
             }
         }
@@ -195,7 +196,7 @@ impl Job<'_> {
 
     /// The pod to create. `index` is its completion index, or `None` if the job is not indexed.
     fn new_pod(&self, index: Option<u32>) -> Value {
-        let mut pod = owned::pod_from_template(KIND, &self.object, &self.spec()["template"]);
+        let mut pod = owned_objects::pod_from_template(KIND, &self.object, &self.spec()["template"]);
         pod["metadata"]["generateName"] = name_prefix(&self.object, index).into();
         let mut finalizers = object_meta::finalizers(&pod);
         finalizers.push(TRACKING_FINALIZER.to_owned());
@@ -230,13 +231,14 @@ impl Job<'_> {
     /// Deletes an active pod. Removes its finalizer first, so that the pod does not count as failed.
     pub(super) fn delete_pod(&mut self, pod: &Value) {
         stop_tracking(self.state, pod);
-        owned::delete_pod(self.state, KIND, &self.object, pod, COMPONENT);
-        self.pods = owned::controlled_objects(self.state, &self.object, crate::controllers::objects::PODS);
+        owned_objects::delete_pod(self.state, KIND, &self.object, pod, COMPONENT);
+        self.pods =
+            owned_objects::controlled_objects(self.state, &self.object, crate::controllers::objects::PODS);
     }
 }
 
 /// The number of earlier failures of a pod's index.
-fn failures_of(pod: &Value) -> i64 {
+fn earlier_index_failures(pod: &Value) -> i64 {
     annotation(pod, INDEX_FAILURES_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 

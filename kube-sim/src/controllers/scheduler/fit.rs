@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::node::{Node, Resources};
-use super::{labels, spread::Spread};
+use super::{labels, spread::SpreadConstraints};
 use crate::controllers::objects::{self, namespace};
 use crate::handler::admission::NAMESPACES;
 use crate::json::texts;
@@ -24,7 +24,7 @@ pub(super) fn problems(
     wanted: &Resources,
     node: &Node,
     cluster: Cluster<'_>,
-    spread: &Spread<'_>,
+    spread: &SpreadConstraints<'_>,
 ) -> Option<Vec<String>> {
     let one = |text: &str| Some(vec![text.to_owned()]);
     if node.object()["spec"]["unschedulable"] == true && !tolerates_cordon(pod) {

@@ -39,12 +39,12 @@ fn matches_term(term: &Value, node: &Value) -> bool {
     if expressions.is_empty() && fields.is_empty() {
         return false;
     }
-    expressions.iter().all(|requirement| meets(requirement, label(requirement).as_deref()))
-        && fields.iter().all(|requirement| meets(requirement, Some(name(node))))
+    expressions.iter().all(|requirement| meets_requirement(requirement, label(requirement).as_deref()))
+        && fields.iter().all(|requirement| meets_requirement(requirement, Some(name(node))))
 }
 
 /// Whether the value of a label or field meets a requirement. `value` is `None` if the node does not have the label.
-fn meets(requirement: &Value, value: Option<&str>) -> bool {
+fn meets_requirement(requirement: &Value, value: Option<&str>) -> bool {
     let values = || texts(&requirement["values"]);
     let is_in = || value.is_some_and(|value| values().any(|wanted| wanted == value));
     let compare = |test: fn(i64, i64) -> bool| {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub(super) use self::fit::{tolerates_all, tolerations};
 pub(super) use self::labels::matches_node;
 use self::node::{Node, requested_resources};
-use self::spread::Spread;
+use self::spread::SpreadConstraints;
 use super::objects::{
     NODES, PODS, is_terminating, name, namespace, number, set_condition, storage_key_in, time, uid,
 };
@@ -77,7 +77,7 @@ pub(super) fn reconcile(state: &mut State) {
         .collect();
     for pod in bound {
         if let Some(node) = nodes.iter_mut().find(|node| node.name() == node_name(&pod)) {
-            node.add(pod);
+            node.add_pod(pod);
         }
     }
     pending.sort_by_key(|pod| {
@@ -85,7 +85,7 @@ pub(super) fn reconcile(state: &mut State) {
         (-number(&pod["spec"]["priority"]), created, name(pod).to_owned())
     });
     for pod in pending {
-        schedule(state, &mut nodes, &pod);
+        schedule_pod(state, &mut nodes, &pod);
     }
 }
 
@@ -98,11 +98,11 @@ fn is_schedulable(pod: &Value) -> bool {
 }
 
 /// Binds a pod to the best node that fits. If no node fits, sets the condition `PodScheduled` of the pod to false.
-fn schedule(state: &mut State, nodes: &mut [Node], pod: &Value) {
+fn schedule_pod(state: &mut State, nodes: &mut [Node], pod: &Value) {
     let wanted = requested_resources(&pod["spec"]);
     let mut reasons = BTreeMap::<String, usize>::new();
     let mut best: Option<(usize, f64)> = None;
-    let spread = Spread::of(pod, nodes);
+    let spread = SpreadConstraints::of(pod, nodes);
     for (at, node) in nodes.iter().enumerate() {
         if let Some(problems) = fit::problems(pod, &wanted, node, fit::Cluster { state, nodes }, &spread) {
             for problem in problems {
@@ -117,8 +117,8 @@ fn schedule(state: &mut State, nodes: &mut [Node], pod: &Value) {
     }
     match best {
         Some((at, _)) => {
-            if bind(state, pod, nodes[at].name()) {
-                nodes[at].add(pod.clone());
+            if bind_pod(state, pod, nodes[at].name()) {
+                nodes[at].add_pod(pod.clone());
             }
         }
         None => report_unschedulable(state, pod, nodes.len(), &reasons),
@@ -143,14 +143,14 @@ fn score(pod: &Value, wanted: &node::Resources, node: &Node) -> f64 {
 
 /// Sets the node and the condition `PodScheduled` of a pod, and creates an Event about the binding. Returns whether the
 /// store accepted the change.
-fn bind(state: &mut State, pod: &Value, node: &str) -> bool {
+fn bind_pod(state: &mut State, pod: &Value, node: &str) -> bool {
     let now = state.clock.stamp();
     let mut bound = pod.clone();
     bound["spec"]["nodeName"] = node.into();
     label_pod(state, &mut bound);
     let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null});
     set_condition(&mut bound["status"]["conditions"], condition, &now);
-    let Some(resource) = state.registry.by_storage(PODS) else { return false };
+    let Some(resource) = state.registry.find_by_storage(PODS) else { return false };
     if state.commit(&resource, storage_key_in(PODS, pod).1, bound).is_err() {
         return false;
     }

@@ -41,7 +41,7 @@ impl Node {
     }
 
     /// Adds a pod to the node, and the requests of the pod to the used resources.
-    pub(super) fn add(&mut self, pod: Value) {
+    pub(super) fn add_pod(&mut self, pod: Value) {
         for (resource, quantity) in requested_resources(&pod["spec"]) {
             *self.used.entry(resource).or_default() += quantity;
         }

@@ -12,7 +12,7 @@ use crate::json::texts;
 use crate::store::selector::LabelSelector;
 
 /// The constraints of a pod, each with the number of pods in each topology domain.
-pub(super) struct Spread<'a>(Vec<CountedConstraint<'a>>);
+pub(super) struct SpreadConstraints<'a>(Vec<CountedConstraint<'a>>);
 
 /// A constraint, and the numbers of pods that the constraint counts.
 struct CountedConstraint<'a> {
@@ -25,7 +25,7 @@ struct CountedConstraint<'a> {
     self_match: i64,
 }
 
-impl<'a> Spread<'a> {
+impl<'a> SpreadConstraints<'a> {
     pub(super) fn of(pod: &'a Value, nodes: &'a [Node]) -> Self {
         let all = pod["spec"]["topologySpreadConstraints"].as_array().into_iter().flatten();
         let required: Vec<&Value> = all.filter(|one| one["whenUnsatisfiable"] == "DoNotSchedule").collect();
@@ -55,7 +55,7 @@ impl<'a> CountedConstraint<'a> {
         let mut counts = BTreeMap::<&str, i64>::new();
         for node in nodes.iter().filter(|node| includes_node(constraint, pod, node)) {
             let Some(domain) = domain(constraint, node) else { continue };
-            let selected = node.pods().iter().filter(|other| selects(constraint, pod, other)).count();
+            let selected = node.pods().iter().filter(|other| selects_pod(constraint, pod, other)).count();
             *counts.entry(domain).or_default() += i64::try_from(selected).unwrap_or(i64::MAX);
         }
         let domains = i64::try_from(counts.len()).unwrap_or(i64::MAX);
@@ -63,7 +63,7 @@ impl<'a> CountedConstraint<'a> {
             Some(least) if domains >= number(&constraint["minDomains"]) => *least,
             _ => 0,
         };
-        Self { constraint, counts, least, self_match: i64::from(selects(constraint, pod, pod)) }
+        Self { constraint, counts, least, self_match: i64::from(selects_pod(constraint, pod, pod)) }
     }
 }
 
@@ -77,7 +77,7 @@ fn includes_node(constraint: &Value, pod: &Value, node: &Node) -> bool {
 }
 
 /// Whether the constraint of `pod` counts the pod `other`, which can be `pod` itself.
-fn selects(constraint: &Value, pod: &Value, other: &Value) -> bool {
+fn selects_pod(constraint: &Value, pod: &Value, other: &Value) -> bool {
     let selector = &constraint["labelSelector"];
     let label = |pod: &Value, key: &str| pod["metadata"]["labels"][key].clone();
     let mut keys = texts(&constraint["matchLabelKeys"]).filter(|key| !label(pod, key).is_null());

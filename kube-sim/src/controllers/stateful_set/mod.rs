@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::controller_revisions::{REVISION_LABEL, Revisions};
 use super::objects::{PODS, is_terminating, name, number, scaled_value};
-use super::owned::{self, OwnerKind};
+use super::owned_objects::{self, OwnerKind};
 use super::pods::{Availability, availability, is_finished, is_ready, phase};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, is_deletion, object_of, own_key, requeue};
@@ -49,7 +49,7 @@ struct StatefulSet<'a> {
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key) else { return };
     let object = stored.value();
-    let pods = KIND.claim(state, &object, PODS);
+    let pods = KIND.claim_objects(state, &object, PODS);
     let Some(revisions) = Revisions::sync(state, KIND, &object) else { return };
     let recorded = object["status"]["currentRevision"].as_str().filter(|name| revisions.find(name).is_some());
     let old_revision = recorded.unwrap_or(name(revisions.current())).to_owned();
@@ -179,7 +179,7 @@ impl StatefulSet<'_> {
     }
 
     fn write_status(&mut self, key: &Key) {
-        let pods = owned::controlled_objects(self.state, &self.object, PODS);
+        let pods = owned_objects::controlled_objects(self.state, &self.object, PODS);
         let running: Vec<&Value> =
             pods.iter().filter(|pod| phase(pod) == "Running" && is_ready(pod)).collect();
         let (available, next) = super::pods::count_available(&self.state.clock, &running, self.spec());

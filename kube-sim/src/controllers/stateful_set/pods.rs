@@ -6,7 +6,7 @@ use super::{COMPONENT, KIND, StatefulSet};
 use crate::controllers::controller_revisions::{REVISION_LABEL, template_of};
 use crate::controllers::events;
 use crate::controllers::objects::{PODS, find, name, namespace, number};
-use crate::controllers::owned::pod_from_template;
+use crate::controllers::owned_objects::pod_from_template;
 use crate::controllers::writes::{self, CONTROLLER_MANAGER};
 
 const CLAIMS: &str = "/persistentvolumeclaims";

@@ -23,8 +23,11 @@ pub(crate) fn index_reply(registry: &Registry) -> Reply {
     let mut add = |name: &str| {
         paths.insert(name.to_owned(), json!({"serverRelativeURL": url_of(registry, name)}));
     };
-    builtin::open_api_names().into_iter().for_each(&mut add);
-    for resource in registry.all().filter(|resource| resource.is_stored() && resource.custom().is_some()) {
+    builtin::open_api_document_names().into_iter().for_each(&mut add);
+    for resource in registry
+        .all_resources()
+        .filter(|resource| resource.is_stored() && resource.custom_properties().is_some())
+    {
         add(&format!("apis/{}/{}", resource.group, resource.version));
     }
     // The API server does not set the media type; Go's HTTP server detects `text/plain`.
@@ -56,10 +59,12 @@ pub(crate) fn v3_reply(registry: &Registry, request: &Request, name: &str) -> Re
 
 /// The OpenAPI 3 document `name`, such as `apis/apps/v1`; `None` if the server has no such document.
 fn document(registry: &Registry, name: &str) -> Option<Value> {
-    let mut document = builtin::open_api(name);
+    let mut document = builtin::open_api_document(name);
     if let Some((group, version)) = name.strip_prefix("apis/").and_then(|name| name.split_once('/')) {
-        for resource in registry.of_version(group, version) {
-            let Some(custom) = resource.custom().filter(|_| resource.is_stored()) else { continue };
+        for resource in registry.resources_of_version(group, version) {
+            let Some(custom) = resource.custom_properties().filter(|_| resource.is_stored()) else {
+                continue;
+            };
             let document = document.get_or_insert_with(|| {
                 json!({
                     "openapi": "3.0.0",
@@ -101,10 +106,10 @@ fn with_custom_resource(
 /// # Errors
 /// 406 if the client accepts neither.
 pub(crate) fn v2_reply(registry: &Registry, request: &Request) -> Result<Reply, SimError> {
-    let content_type = negotiate(&request.accept)?;
-    let mut document = builtin::open_api_2();
-    for resource in registry.all() {
-        let Some(custom) = resource.custom().filter(|_| resource.is_stored()) else { continue };
+    let content_type = negotiate_media_type(&request.accept)?;
+    let mut document = builtin::open_api_2_document();
+    for resource in registry.all_resources() {
+        let Some(custom) = resource.custom_properties().filter(|_| resource.is_stored()) else { continue };
         with_custom_resource(resource, custom, |resource| resource.add_to_open_api_2(&mut document));
     }
     Ok(if content_type == PROTOBUF {
@@ -115,7 +120,7 @@ pub(crate) fn v2_reply(registry: &Registry, request: &Request) -> Result<Reply, 
 }
 
 /// The media type that a client prefers for the OpenAPI 2 document.
-fn negotiate(header: &str) -> Result<&'static str, SimError> {
+fn negotiate_media_type(header: &str) -> Result<&'static str, SimError> {
     if header.trim().is_empty() {
         return Ok("application/json");
     }

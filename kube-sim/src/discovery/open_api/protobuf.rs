@@ -63,7 +63,7 @@ impl Message {
     }
 
     /// Writes `value` as a message. Writes nothing if `value` is absent.
-    fn write_optional(&mut self, field: u64, value: &Value, encode: fn(&Value) -> Self) {
+    fn write_optional_message(&mut self, field: u64, value: &Value, encode: fn(&Value) -> Self) {
         if !value.is_null() {
             self.write_message(field, &encode(value));
         }
@@ -84,7 +84,7 @@ impl Message {
         let entries = value.as_object().into_iter().flatten();
         let extensions = entries.filter(|(name, _)| name.starts_with("x-"));
         let extensions: Map<_, _> = extensions.map(|(name, value)| (name.clone(), value.clone())).collect();
-        self.write_entries(field, &extensions.into(), any);
+        self.write_entries(field, &extensions.into(), any_message);
     }
 }
 
@@ -92,31 +92,31 @@ impl Message {
 pub(super) fn encode(document: &Value) -> Vec<u8> {
     let mut message = Message::default();
     message.write_text(1, &document["swagger"]);
-    message.write_optional(2, &document["info"], |info| {
+    message.write_optional_message(2, &document["info"], |info| {
         let mut message = Message::default();
         message.write_text(1, &info["title"]);
         message.write_text(2, &info["version"]);
         message
     });
-    message.write_optional(8, &document["paths"], |paths| {
+    message.write_optional_message(8, &document["paths"], |paths| {
         let mut message = Message::default();
         message.write_entries(2, paths, path_item);
         message
     });
-    message.write_optional(9, &document["definitions"], named_schemas);
-    message.write_optional(10, &document["parameters"], |parameters| {
+    message.write_optional_message(9, &document["definitions"], named_schemas);
+    message.write_optional_message(10, &document["parameters"], |parameters| {
         let mut message = Message::default();
         message.write_entries(1, parameters, parameter);
         message
     });
     for requirement in document["security"].as_array().into_iter().flatten() {
-        message.write_optional(12, requirement, |requirement| {
+        message.write_optional_message(12, requirement, |requirement| {
             let mut message = Message::default();
             message.write_entries(1, requirement, string_array);
             message
         });
     }
-    message.write_optional(13, &document["securityDefinitions"], |definitions| {
+    message.write_optional_message(13, &document["securityDefinitions"], |definitions| {
         let mut message = Message::default();
         message.write_entries(1, definitions, api_key);
         message
@@ -125,7 +125,7 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
 }
 
 /// The message `Any` with a value. The field `yaml` of the message contains the value as JSON, which is valid YAML.
-fn any(value: &Value) -> Message {
+fn any_message(value: &Value) -> Message {
     let mut message = Message::default();
     message.write_bytes(2, value.to_string().as_bytes());
     message
@@ -143,11 +143,11 @@ fn api_key(value: &Value) -> Message {
     for (field, name) in [(1, "type"), (2, "name"), (3, "in"), (4, "description")] {
         key.write_text(field, &value[name]);
     }
-    wrap(2, &key)
+    wrap_message(2, &key)
 }
 
 /// Returns a message whose only field is `inner`, with the number `field`.
-fn wrap(field: u64, inner: &Message) -> Message {
+fn wrap_message(field: u64, inner: &Message) -> Message {
     let mut message = Message::default();
     message.write_message(field, inner);
     message
@@ -157,7 +157,7 @@ fn path_item(item: &Value) -> Message {
     let mut message = Message::default();
     let methods = ["get", "put", "post", "delete", "options", "head", "patch"];
     for (field, method) in (2..).zip(methods) {
-        message.write_optional(field, &item[method], operation);
+        message.write_optional_message(field, &item[method], operation);
     }
     for parameter in item["parameters"].as_array().into_iter().flatten() {
         message.write_message(9, &parameter_item(parameter));
@@ -175,7 +175,7 @@ fn operation(operation: &Value) -> Message {
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
         message.write_message(8, &parameter_item(parameter));
     }
-    message.write_optional(9, &operation["responses"], |responses| {
+    message.write_optional_message(9, &operation["responses"], |responses| {
         let mut message = Message::default();
         message.write_entries(1, responses, response);
         message
@@ -189,11 +189,11 @@ fn operation(operation: &Value) -> Message {
 /// A `ParametersItem`: a parameter, or a reference to a parameter.
 fn parameter_item(value: &Value) -> Message {
     if value["$ref"].is_null() {
-        return wrap(1, &parameter(value));
+        return wrap_message(1, &parameter(value));
     }
     let mut reference = Message::default();
     reference.write_text(1, &value["$ref"]);
-    wrap(2, &reference)
+    wrap_message(2, &reference)
 }
 
 fn parameter(parameter: &Value) -> Message {
@@ -203,8 +203,8 @@ fn parameter(parameter: &Value) -> Message {
             message.write_text(field, &parameter[name]);
         }
         message.write_flag(4, &parameter["required"]);
-        message.write_optional(5, &parameter["schema"], schema);
-        return wrap(1, &message);
+        message.write_optional_message(5, &parameter["schema"], schema);
+        return wrap_message(1, &message);
     }
     message.write_flag(1, &parameter["required"]);
     for (field, name) in [(2, "in"), (3, "description"), (4, "name")] {
@@ -215,14 +215,14 @@ fn parameter(parameter: &Value) -> Message {
     message.write_text(5 + shift, &parameter["type"]);
     message.write_text(6 + shift, &parameter["format"]);
     message.write_flag(19 + shift, &parameter["uniqueItems"]);
-    wrap(2, &wrap(kind, &message))
+    wrap_message(2, &wrap_message(kind, &message))
 }
 
 fn response(response: &Value) -> Message {
     let mut message = Message::default();
     message.write_text(1, &response["description"]);
-    message.write_optional(2, &response["schema"], |value| wrap(1, &schema(value)));
-    wrap(1, &message)
+    message.write_optional_message(2, &response["schema"], |value| wrap_message(1, &schema(value)));
+    wrap_message(1, &message)
 }
 
 fn named_schemas(schemas: &Value) -> Message {
@@ -254,19 +254,19 @@ fn schema(schema: &Value) -> Message {
     }
     message.write_texts(19, &schema["required"]);
     for value in schema["enum"].as_array().into_iter().flatten() {
-        message.write_message(20, &any(value));
+        message.write_message(20, &any_message(value));
     }
-    message.write_optional(21, &schema["additionalProperties"], additional_properties);
-    message.write_optional(22, &schema["type"], string_array);
-    message.write_optional(23, &schema["items"], |items| wrap(1, &self::schema(items)));
-    message.write_optional(25, &schema["properties"], named_schemas);
+    message.write_optional_message(21, &schema["additionalProperties"], additional_properties);
+    message.write_optional_message(22, &schema["type"], string_array);
+    message.write_optional_message(23, &schema["items"], |items| wrap_message(1, &self::schema(items)));
+    message.write_optional_message(25, &schema["properties"], named_schemas);
     message.write_extensions(31, schema);
     message
 }
 
 fn additional_properties(value: &Value) -> Message {
     if value.is_object() {
-        return wrap(1, &schema(value));
+        return wrap_message(1, &schema(value));
     }
     let mut message = Message::default();
     message.write_flag(2, value);

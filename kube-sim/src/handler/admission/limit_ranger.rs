@@ -219,9 +219,9 @@ impl Usage {
 /// exceeds [`MAX_UNITS_IN_MILLIS`].
 fn round_amounts(amounts: [i128; 3]) -> [i128; 3] {
     let is_small =
-        amounts.iter().all(|nanos| schema::round_up(*nanos, NANOS_PER_UNIT) <= MAX_UNITS_IN_MILLIS);
+        amounts.iter().all(|nanos| schema::divide_rounding_up(*nanos, NANOS_PER_UNIT) <= MAX_UNITS_IN_MILLIS);
     let unit = if is_small { NANOS_PER_MILLI } else { NANOS_PER_UNIT };
-    amounts.map(|nanos| schema::round_up(nanos, unit))
+    amounts.map(|nanos| schema::divide_rounding_up(nanos, unit))
 }
 
 fn is_being_deleted(object: &Value) -> bool {

@@ -23,7 +23,7 @@ use crate::admission_plugin::AdmissionPlugin;
 use crate::registry::Resource;
 use crate::status::SimError;
 use crate::store::State;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::strategy::is_system_class;
 use crate::user::User;
 
@@ -230,7 +230,7 @@ fn items<'a>(parent: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
 /// Checks that the namespace `wanted` of a new object exists and is not terminating. `namespace` is the stored
 /// `Namespace`, or `None` if it does not exist.
 pub(crate) fn check_namespace(
-    namespace: Option<&Stored>,
+    namespace: Option<&StoredObject>,
     resource: &Resource,
     wanted: &str,
     name: &str,

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{Write, items};
-use crate::schema::{NANOS_PER_MILLI, NANOS_PER_UNIT, quote, round_up};
+use crate::schema::{NANOS_PER_MILLI, NANOS_PER_UNIT, divide_rounding_up, quote};
 use crate::status::SimError;
 use crate::store::State;
 use crate::strategy::pod_resources::{Quantities, pod_requests, quantities};
@@ -67,7 +67,7 @@ pub(super) fn check_resize(state: &State, write: &Write<'_>, pod: &Value) -> Res
         let amount = |list: &Quantities| list.get(resource).map_or(0, |(nanos, _)| *nanos);
         let (wanted, available) = (amount(&requests), amount(&allocatable));
         if wanted > available {
-            let (wanted, available) = (round_up(wanted, unit), round_up(available, unit));
+            let (wanted, available) = (divide_rounding_up(wanted, unit), divide_rounding_up(available, unit));
             problems.push(format!("{resource}, requested: {wanted}, allocatable: {available}"));
         }
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Write;
 use crate::status::SimError;
 use crate::store::State;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::strategy::is_system_class;
 
 pub(super) const CLASSES: &str = "scheduling.k8s.io/priorityclasses";
@@ -70,8 +70,8 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
 }
 
 /// The default class; if several exist, the one with the lowest value. The classes of the system cannot be the default.
-fn default_class(state: &State) -> Option<Arc<Stored>> {
-    let is_default = |class: &Arc<Stored>| {
+fn default_class(state: &State) -> Option<Arc<StoredObject>> {
+    let is_default = |class: &Arc<StoredObject>| {
         !is_system_class(class.name()) && state.decoded_value(class)["globalDefault"] == true
     };
     let defaults = state.objects(CLASSES, "").into_iter().filter(is_default);

@@ -9,7 +9,7 @@ use super::{PODS, Write, tolerations};
 use crate::schema::{self, quote};
 use crate::status::SimError;
 use crate::store::State;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 
 /// Adds the overhead, the node selector and the tolerations of the runtime class to a new pod.
 ///
@@ -72,7 +72,7 @@ pub(super) fn check(state: &State, write: &Write<'_>, pod: &Value) -> Result<(),
 const MISMATCH: &str = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
 
 /// The runtime class of a pod; `None` if the pod names no class.
-fn class_of(state: &State, write: &Write<'_>, pod: &Value) -> Result<Option<Arc<Stored>>, SimError> {
+fn class_of(state: &State, write: &Write<'_>, pod: &Value) -> Result<Option<Arc<StoredObject>>, SimError> {
     let Some(name) = pod["spec"]["runtimeClassName"].as_str() else { return Ok(None) };
     match state.get("node.k8s.io/runtimeclasses", name) {
         Some(class) => Ok(Some(class.clone())),

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::handler::conversion::Converter;
+use crate::handler::conversion_webhooks::Converter;
 use crate::handler::convert;
 use crate::handler::options::{FieldValidation, Options};
 use crate::handler::reply::Request;
 use crate::handler::target::Target;
 use crate::registry::Resource;
 use crate::schema;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::user::User;
 
@@ -229,10 +229,10 @@ impl<'a> Attributes<'a> {
         }
         let schema = resource.schema();
         let _ = schema::prune(&schema, object);
-        if resource.builtin().is_some() {
+        if resource.builtin_resource().is_some() {
             schema::decode(&schema, object, crate::protobuf::omits_zero)?;
         }
-        schema::default(&schema, object);
+        schema::apply_defaults(&schema, object);
         (resource.strategy.set_defaults)(self.old_object.as_ref(), object);
         Ok(())
     }

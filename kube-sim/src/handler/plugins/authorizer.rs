@@ -3,7 +3,7 @@
 use super::attributes::Attributes;
 use crate::cel::{Authorizer, CheckedAccess, ResourceCheck, Subject};
 use crate::rbac::{Access, ResourceAccess, find_grant};
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::user::User;
 
 /// Decides whether the sender of a request or a service account has access to a resource or a path.

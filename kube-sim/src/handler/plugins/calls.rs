@@ -31,7 +31,7 @@ impl Call<'_> {
         body["apiVersion"] = kind.api_version().into();
         object_meta::metadata_mut(&mut body)?;
         let mut attributes = Attributes::of_write(self.request, self.target, self.options, name, body, old);
-        self.run_plugins(&mut attributes, &mut self.warnings.buffer()).await?;
+        self.run_plugins(&mut attributes, &mut self.warnings.new_buffer()).await?;
         Ok(attributes.object.unwrap_or_default())
     }
 
@@ -45,7 +45,7 @@ impl Call<'_> {
         }
         let options = self.connection_options();
         let mut attributes = Attributes::of_connection(self.request, self.target, options);
-        self.run_plugins(&mut attributes, &mut self.warnings.buffer()).await
+        self.run_plugins(&mut attributes, &mut self.warnings.new_buffer()).await
     }
 
     /// Runs the plugins on the deletion of the object of `target`. `name` is empty in the deletion of a collection.

@@ -8,7 +8,7 @@ use super::review;
 use super::webhook::Webhook;
 use crate::cel::{AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation};
 use crate::registry::Resource;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 
 /// Whether all match conditions of a webhook are true. If no condition is false, but the evaluation of a condition fails,

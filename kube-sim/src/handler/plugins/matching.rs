@@ -8,7 +8,7 @@ use super::attributes::{Attributes, Operation};
 use super::webhook::Webhook;
 use crate::handler::admission::NAMESPACES;
 use crate::registry::Resource;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::store::selector::{LabelSelector, Labels};
 
@@ -52,7 +52,7 @@ pub(super) fn match_rules(
     let others: Vec<Arc<Resource>> = inner
         .lock()
         .registry
-        .all()
+        .all_resources()
         .filter(|r| r.storage == own.storage && r.api_version != own.api_version)
         .filter(|r| attributes.subresource.is_empty() || r.subresource(attributes.subresource).is_some())
         .cloned()

@@ -19,7 +19,7 @@ mod webhook;
 use serde_json::Value;
 
 use crate::admission_plugin::AdmissionPlugin;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 
 use super::reply::Request;

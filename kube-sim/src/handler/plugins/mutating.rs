@@ -9,7 +9,7 @@ use super::validating::{Failure, call};
 use super::webhook::Webhook;
 use super::{conditions, matching, patching, review};
 use crate::registry::Resource;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 
 /// The calls of mutating webhooks for one request, and the webhooks to call again.

@@ -27,7 +27,7 @@ pub(super) fn apply(object: &Value, operations: Vec<Value>) -> Result<Value, Str
         Ok(()) => Ok(patched),
         Err(patch::PatchError::Unprocessable(message)) => {
             let operations = patch.as_array().map_or(&[][..], Vec::as_slice);
-            let failed = patch::failing_operation(object, operations);
+            let failed = patch::first_failing_operation(object, operations);
             Err(failed.map_or(message, |(operation, before)| reason(operation, &before)))
         }
         Err(error) => Err(error.to_string()),

@@ -25,7 +25,7 @@ pub(super) fn admission_request(attributes: &Attributes<'_>, resource: &Resource
         "requestKind": attributes.kind().to_json(),
         "requestResource": resource_json(attributes.resource),
         "operation": attributes.operation.name(),
-        "userInfo": attributes.user.info(),
+        "userInfo": attributes.user.to_user_info(),
         "dryRun": attributes.dry_run,
         "options": attributes.options,
     });

@@ -8,7 +8,7 @@ use super::webhook::Webhook;
 use super::{conditions, matching, review};
 use crate::handler::service_endpoint;
 use crate::registry::Resource;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 
 /// Calls all validating webhooks that match the request, even if one denies the request.
@@ -100,7 +100,7 @@ pub(super) async fn call(
         )));
     }
     let failed = |why: String| Failure::Call(format!("failed to call webhook: {why}"));
-    let uid = inner.random().uid();
+    let uid = inner.lock_random().uid();
     let review = review::admission_review(attributes, resource, objects, &uid);
     let endpoint = service_endpoint::endpoint(inner, &webhook.spec["clientConfig"], webhook.timeout())
         .map_err(failed)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::selector::LabelSelector;
 
 /// The time limit of a call in seconds, unless the configuration has one.
@@ -22,7 +22,7 @@ pub(super) struct Webhook {
 
 impl Webhook {
     /// The webhooks of a configuration.
-    pub(super) fn all_of(configuration: &Stored) -> Vec<Self> {
+    pub(super) fn all_of(configuration: &StoredObject) -> Vec<Self> {
         let mut value = configuration.value();
         let Value::Array(entries) = value["webhooks"].take() else { return Vec::new() };
         entries.into_iter().map(Self::of).collect()

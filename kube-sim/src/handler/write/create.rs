@@ -13,7 +13,7 @@ use crate::admission_plugin::AdmissionPlugin;
 use crate::controllers::{self, custom_resource_definitions};
 use crate::handler::{admission, cluster_ip, convert, object_meta, quota};
 use crate::status::SimError;
-use crate::store::object::{Stored, key};
+use crate::store::object::{StoredObject, key};
 use crate::store::selector::Labels;
 
 /// A new object that is prepared for create.
@@ -22,7 +22,7 @@ pub(super) struct NewObject {
     value: Value,
     /// The stored `Namespace`. `None` for a cluster-scoped object, or if the namespace does not exist and the plugin
     /// NamespaceLifecycle, which checks namespaces, is disabled.
-    namespace: Option<Arc<Stored>>,
+    namespace: Option<Arc<StoredObject>>,
 }
 
 impl NewObject {
@@ -67,7 +67,12 @@ impl WriteContext<'_> {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
-        object_meta::prepare_for_create(&mut object, namespace, &mut self.inner.random(), &self.inner.clock)?;
+        object_meta::prepare_for_create(
+            &mut object,
+            namespace,
+            &mut self.inner.lock_random(),
+            &self.inner.clock,
+        )?;
         if resource.strategy.has_generation {
             object["metadata"]["generation"] = 1.into();
         }
@@ -79,7 +84,7 @@ impl WriteContext<'_> {
         self.track_managed_fields(None, &mut object);
         (resource.strategy.warn_of_new)(&object, &mut self.warnings);
         cluster_ip::allocate(self.inner, resource, &mut object, self.options.dry_run)?;
-        let mut random = self.inner.random();
+        let mut random = self.inner.lock_random();
         resource.strategy.prepare_for_create(
             &mut object,
             &resource.schema(),
@@ -97,7 +102,7 @@ impl WriteContext<'_> {
         if resource.namespaced {
             let none = Labels::default();
             let labels = new.namespace.as_ref().map_or(&none, |namespace| &namespace.labels);
-            errors.extend(resource.strategy.namespace_errors(&new.value, labels));
+            errors.extend(resource.strategy.errors_in_namespace(&new.value, labels));
         }
         errors.extend(object_meta::validate(resource, &new.value));
         if !errors.is_empty() {

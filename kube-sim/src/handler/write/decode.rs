@@ -90,13 +90,13 @@ impl WriteContext<'_> {
     pub(crate) fn decode(&mut self, object: &mut Value, duplicates: Vec<String>) -> Result<(), SimError> {
         let resource = self.resource();
         let mut problems = duplicates;
-        if let Some(custom) = resource.custom() {
+        if let Some(custom) = resource.custom_properties() {
             check_has_kind_and_version(resource, object)?;
             // As in the API server, a body in another version is refused only after the schema of that version has
             // pruned it.
             let schema = body_schema(resource, custom, object);
             if let Some(schema) = &schema {
-                schema::coerce(schema, object, protobuf::omits_zero)
+                schema::coerce_metadata(schema, object, protobuf::omits_zero)
                     .map_err(|problem| self.decoding_error(object, &problem))?;
                 problems.extend(schema::prune(schema, object));
             }
@@ -104,14 +104,14 @@ impl WriteContext<'_> {
             self.check_kind(object)?;
             let schema = resource.schema();
             problems.extend(schema::prune(&schema, object));
-            if resource.builtin().is_some() {
+            if resource.builtin_resource().is_some() {
                 schema::decode(&schema, object, protobuf::omits_zero)
                     .map_err(|problem| self.decoding_error(object, &problem))?;
             }
         }
         object_meta::metadata_mut(object)?;
         self.apply_field_validation(object, problems)?;
-        if resource.custom().is_some() { self.check_kind(object) } else { Ok(()) }
+        if resource.custom_properties().is_some() { self.check_kind(object) } else { Ok(()) }
     }
 
     /// Ignores, warns about or refuses unknown and duplicate fields.
@@ -138,10 +138,10 @@ impl WriteContext<'_> {
         }
         // A custom resource is decoded in the version that its body names.
         let version = match object["apiVersion"].as_str().and_then(|version| version.split_once('/')) {
-            Some((_, version)) if resource.custom().is_some() => version,
+            Some((_, version)) if resource.custom_properties().is_some() => version,
             _ => &resource.version,
         };
-        SimError::bad_request(schema::undecodable_message(&resource.kind, version, problem))
+        SimError::bad_request(schema::undecodable_body_message(&resource.kind, version, problem))
     }
 }
 
@@ -152,7 +152,7 @@ impl WriteContext<'_> {
         let resource = self.resource();
         let given = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
         let (kind, api_version) = (given("kind"), given("apiVersion"));
-        if resource.custom().is_some() {
+        if resource.custom_properties().is_some() {
             check_custom_kind(resource, object, &kind, &api_version)?;
         } else if !kind.is_empty() || !api_version.is_empty() {
             let or_own = |given: String, own: &str| if given.is_empty() { own.to_owned() } else { given };

@@ -25,17 +25,17 @@ use serde_json::Value;
 
 pub(crate) use self::decode::{go_yaml_error, parse_body, parse_json_object, parse_yaml};
 pub(crate) use self::steps::response_object;
-use super::conversion::Converter;
+use super::conversion_webhooks::Converter;
 use super::options::Options;
 use super::read;
 use super::reply::Request;
 use super::target::Target;
 use crate::apply;
 use crate::registry::Resource;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::store::State;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::warnings::WarningBuffer;
 
 /// The request context of a write.
@@ -69,7 +69,7 @@ pub(crate) enum WrittenPart {
 /// The result of a write.
 #[derive(Debug)]
 pub(crate) struct WrittenObject {
-    pub(crate) object: Arc<Stored>,
+    pub(crate) object: Arc<StoredObject>,
     pub(crate) created: bool,
 }
 
@@ -116,7 +116,7 @@ impl<'a> WriteContext<'a> {
     /// Returns 404 if the CustomResourceDefinition of the resource was deleted since the request was routed.
     fn check_served(&self, state: &State) -> Result<(), SimError> {
         let r = self.resource();
-        if r.custom().is_some() && state.registry.find(&r.group, &r.version, &r.plural).is_none() {
+        if r.custom_properties().is_some() && state.registry.find(&r.group, &r.version, &r.plural).is_none() {
             return Err(SimError::no_such_resource());
         }
         Ok(())
@@ -144,7 +144,7 @@ impl<'a> WriteContext<'a> {
         &mut self,
         part: WrittenPart,
         missing: IfMissing,
-        mut try_update: impl FnMut(&mut Self, Option<&Arc<Stored>>) -> Result<Value, SimError>,
+        mut try_update: impl FnMut(&mut Self, Option<&Arc<StoredObject>>) -> Result<Value, SimError>,
     ) -> Result<WrittenObject, SimError> {
         let warning_count = self.warnings.len();
         // The loop repeats only after another request has changed the object, so one of the requests always succeeds.

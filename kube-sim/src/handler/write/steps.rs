@@ -7,11 +7,11 @@ use serde_json::Value;
 use crate::clock::Clock;
 use crate::registry::Resource;
 use crate::schema::{self, FieldError, Schema};
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 
 /// Applies the defaults of the schema, then the computed defaults of the kind.
 pub(super) fn apply_defaults(resource: &Resource, clock: &Clock, old: Option<&Value>, object: &mut Value) {
-    schema::default(&resource.schema(), object);
+    schema::apply_defaults(&resource.schema(), object);
     (resource.strategy.set_defaults)(old, object);
     if let Some(set_times) = resource.strategy.set_times {
         set_times(old, object, &clock.stamp());
@@ -20,7 +20,7 @@ pub(super) fn apply_defaults(resource: &Resource, clock: &Clock, old: Option<&Va
 
 /// Drops the nulls that the schema of a custom resource does not allow (`nullable: false`).
 pub(super) fn drop_nulls(resource: &Resource, object: &mut Value) {
-    if resource.custom().is_some() {
+    if resource.custom_properties().is_some() {
         schema::drop_nulls(&resource.schema(), object);
     }
 }
@@ -28,7 +28,7 @@ pub(super) fn drop_nulls(resource: &Resource, object: &mut Value) {
 /// Rewrites the numbers of a custom resource as Go serializes them. Validation must run first, because validation
 /// needs the numbers as the client sent them.
 pub(super) fn rewrite_numbers(resource: &Resource, object: &mut Value) {
-    if resource.custom().is_some() {
+    if resource.custom_properties().is_some() {
         schema::normalize_numbers(object);
     }
 }
@@ -40,7 +40,7 @@ pub(super) fn validate(
     object: &Value,
     warnings: &mut Vec<String>,
 ) -> Vec<FieldError> {
-    let Some(custom) = resource.custom() else {
+    let Some(custom) = resource.custom_properties() else {
         return resource.strategy.validate(&resource.schema(), old, object);
     };
     let verdict = custom.validate(old, object);
@@ -51,7 +51,7 @@ pub(super) fn validate(
 /// The schema with which the server has defaulted and pruned a written custom resource. `None` for a built-in kind, and
 /// for an object that is converted to another version before it is stored.
 pub(super) fn schema_of_written_object(resource: &Resource) -> Option<Arc<Schema>> {
-    let custom = resource.custom()?;
+    let custom = resource.custom_properties()?;
     (resource.api_version == *custom.storage_version).then(|| custom.schema.clone())
 }
 
@@ -83,11 +83,11 @@ pub(crate) fn response_object(
     key: &Arc<str>,
     version: u64,
     mut value: Value,
-) -> Arc<Stored> {
+) -> Arc<StoredObject> {
     if version == 0 {
         value["metadata"].as_object_mut().map(|m| m.remove("resourceVersion"));
     }
     let fields = resource.field_values(&value);
     let api_version = value["apiVersion"].as_str().and_then(|version| resource.stored_version(version));
-    Arc::new(Stored::new(key.clone(), version, fields, value).with_api_version(api_version))
+    Arc::new(StoredObject::new(key.clone(), version, fields, value).with_api_version(api_version))
 }

@@ -146,7 +146,7 @@ fn a_create_fails_if_the_namespace_is_deleted_during_the_create() {
     let target = target.resolve(&sim.inner().lock().registry).unwrap();
     let error = with_context(&sim, |cx| {
         let warnings = Warnings::default();
-        let mut cx = WriteContext { target: &target, warnings: warnings.buffer(), ..*cx };
+        let mut cx = WriteContext { target: &target, warnings: warnings.new_buffer(), ..*cx };
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
         let new = poll_once(cx.prepare_create(map)).unwrap();
         poll_once(cx.validate_create(&new)).unwrap();

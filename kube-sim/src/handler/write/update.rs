@@ -16,7 +16,7 @@ use crate::handler::{convert, deletion, object_meta};
 use crate::registry::Resource;
 use crate::schema::FieldError;
 use crate::status::SimError;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 use crate::store::selector::Labels;
 use crate::strategy::{CopySubresource, SubresourceUpdate};
 
@@ -24,7 +24,7 @@ use crate::strategy::{CopySubresource, SubresourceUpdate};
 #[derive(Debug)]
 pub(super) struct Replacement {
     /// The stored object when the phases began.
-    old: Arc<Stored>,
+    old: Arc<StoredObject>,
     /// `old` in the API version of the request.
     before: Value,
     new: Value,
@@ -35,7 +35,7 @@ pub(super) struct Replacement {
 }
 
 /// The object in the version in which it is stored.
-fn stored_value(resource: &Resource, object: &Stored) -> Value {
+fn stored_value(resource: &Resource, object: &StoredObject) -> Value {
     object.typed_value(object.api_version.as_deref().unwrap_or(&resource.api_version), &resource.kind)
 }
 
@@ -44,8 +44,8 @@ impl WriteContext<'_> {
     /// version of the request.
     pub(super) async fn prepare_update(
         &mut self,
-        old: Arc<Stored>,
-        shown: &Stored,
+        old: Arc<StoredObject>,
+        shown: &StoredObject,
         new: Value,
         part: WrittenPart,
     ) -> Result<Replacement, SimError> {
@@ -89,7 +89,7 @@ impl WriteContext<'_> {
         }
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         copy_field(&tracked, &mut new["metadata"], "managedFields");
-        let may_be_outdated = resource.custom().is_some_and(|custom| {
+        let may_be_outdated = resource.custom_properties().is_some_and(|custom| {
             let is_stored = |version: &str| *version == *custom.storage_version;
             old.bare_json() != shown.bare_json()
                 || !old.api_version.as_deref().is_none_or(is_stored)
@@ -207,7 +207,7 @@ impl WriteContext<'_> {
         written(object)
     }
 
-    fn check_uid_and_version(&self, old: &Stored, new: &Value) -> Result<(), SimError> {
+    fn check_uid_and_version(&self, old: &StoredObject, new: &Value) -> Result<(), SimError> {
         let resource = self.resource();
         let conflict = |why: &str| SimError::conflict(&resource.group, &resource.plural, old.name(), why);
         let uid = object_meta::text(new, "uid");
@@ -216,7 +216,7 @@ impl WriteContext<'_> {
             return Err(SimError::invalid(&resource.group, &resource.kind, old.name(), &[error]));
         }
         if !uid.is_empty() && uid != &*old.uid {
-            let key = match resource.custom() {
+            let key = match resource.custom_properties() {
                 Some(_) => format!("{}/{}/{}", resource.group, resource.plural, old.key),
                 None => format!("{}/{}", resource.plural, old.key),
             };

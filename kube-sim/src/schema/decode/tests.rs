@@ -94,7 +94,7 @@ fn rejects_malformed_quantities_times_and_base64() {
     let error = decode(&secret, &mut json!({"data": {"a": "!!"}}), |_, _| false).unwrap_err();
     assert_eq!(error, "illegal base64 data at input byte 0");
     assert_eq!(
-        undecodable_message("Secret", "v1", &error),
+        undecodable_body_message("Secret", "v1", &error),
         "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at input byte 0"
     );
     let error = decode(&secret, &mut json!({"data": {"a": 5}}), |_, _| false).unwrap_err();

@@ -3,7 +3,7 @@
 /// Whether the string is exactly one address, such as `a@b` or `A B <a@b>`, or a group that contains exactly one address.
 pub(super) fn is_address(text: &str) -> bool {
     let mut parser = Parser { rest: text };
-    parser.parse_address(Groups::Allowed) == Some(1) && parser.skip_comments() && parser.rest.is_empty()
+    parser.parse_address(GroupRule::Allowed) == Some(1) && parser.skip_comments() && parser.rest.is_empty()
 }
 
 /// Parses the string; `rest` is the part that has not been parsed.
@@ -13,7 +13,7 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     /// Parses an address, or a group of addresses if `groups` allows it. Returns the number of addresses.
-    fn parse_address(&mut self, groups: Groups) -> Option<usize> {
+    fn parse_address(&mut self, groups: GroupRule) -> Option<usize> {
         self.skip_space();
         let start = self.rest;
         if self.parse_addr_spec().is_some() {
@@ -24,7 +24,7 @@ impl Parser<'_> {
             self.parse_phrase()?;
         }
         self.skip_space();
-        if groups == Groups::Allowed && self.skip_char(':') {
+        if groups == GroupRule::Allowed && self.skip_char(':') {
             return self.parse_group();
         }
         (self.skip_char('<') && self.parse_addr_spec().is_some() && self.skip_char('>')).then_some(1)
@@ -38,7 +38,7 @@ impl Parser<'_> {
             if count > 0 && !self.skip_char(',') {
                 return None;
             }
-            count += self.parse_address(Groups::Denied)?;
+            count += self.parse_address(GroupRule::Denied)?;
             self.skip_comments().then_some(())?;
         }
         Some(count)
@@ -157,7 +157,7 @@ fn is_printable(c: char) -> bool {
 
 /// Whether the parser accepts a group of addresses where it expects an address. Groups do not nest.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Groups {
+enum GroupRule {
     Allowed,
     Denied,
 }

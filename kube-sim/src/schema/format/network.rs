@@ -23,7 +23,7 @@ pub(super) fn is_cidr(text: &str) -> bool {
     } else {
         return false;
     };
-    is_number(bits) && bits.parse::<u32>().is_ok_and(|bits| bits <= max)
+    is_decimal_number(bits) && bits.parse::<u32>().is_ok_and(|bits| bits <= max)
 }
 
 /// Whether the string is a MAC address of six, eight or twenty bytes. The separator is `:` or `-` after every two hex
@@ -44,14 +44,14 @@ pub(super) fn is_mac(text: &str) -> bool {
     matches!(groups.len() * size, 12 | 16 | 40) && groups.iter().all(hex)
 }
 
-fn is_number(text: &str) -> bool {
+fn is_decimal_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Parses an IPv4 address whose octets may have leading zeros.
 fn parse_lenient_v4(text: &str) -> Option<Ipv4Addr> {
     let parts: Option<Vec<u8>> =
-        text.split('.').map(|part| if is_number(part) { part.parse().ok() } else { None }).collect();
+        text.split('.').map(|part| if is_decimal_number(part) { part.parse().ok() } else { None }).collect();
     let parts: [u8; 4] = parts?.try_into().ok()?;
     Some(parts.into())
 }

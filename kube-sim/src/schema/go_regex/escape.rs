@@ -83,16 +83,16 @@ fn look_up_property(name: &str) -> Option<String> {
     if name.starts_with("is") {
         return None;
     }
-    let category = Some(format!("gc={name}")).filter(|property| compiles(property));
+    let category = Some(format!("gc={name}")).filter(|property| is_known_property(property));
     let script = || {
         let is_code = name.len() == 4 && !SHORT_SCRIPTS.contains(&name);
-        Some(format!("sc={name}")).filter(|property| !is_code && compiles(property))
+        Some(format!("sc={name}")).filter(|property| !is_code && is_known_property(property))
     };
     category.or_else(script)
 }
 
 /// Whether the `regex` crate knows the property.
-fn compiles(property: &str) -> bool {
+fn is_known_property(property: &str) -> bool {
     Regex::new(&format!(r"\p{{{property}}}")).is_ok()
 }
 

@@ -17,7 +17,7 @@ impl Counts {
     }
 
     /// The number of copies of the repeated expression; `None` if the maximum is zero.
-    fn factor(self) -> Option<u64> {
+    fn copy_count(self) -> Option<u64> {
         match self.max {
             Some(0) => None,
             Some(max) => Some(max),
@@ -108,7 +108,7 @@ impl Nesting {
     /// Applies a repetition to the last element. Returns `false` if the element then has more than [`MAX_COPIES`] copies.
     pub(super) fn repeat_last_element(&mut self, counts: Option<Counts>) -> bool {
         let Some(counts) = counts else { return true };
-        let copies = counts.factor().map_or(1, |factor| factor * self.group.last.unwrap_or(1));
+        let copies = counts.copy_count().map_or(1, |count| count * self.group.last.unwrap_or(1));
         self.group.last = Some(copies);
         copies <= MAX_COPIES
     }

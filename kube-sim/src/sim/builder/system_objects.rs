@@ -14,9 +14,9 @@ use crate::store::State;
 use crate::store::template::Template;
 
 /// Identifies the stream of random numbers from which [`create`] takes the uids and all other UUIDs; see
-/// [`Random::stream`].
+/// [`Random::for_stream`].
 const SYSTEM_UUID_STREAM: u64 = 0x0073_7973_7465_6d73;
-/// Identifies the stream of random numbers from which [`create_policy`] takes the uids; see [`Random::stream`].
+/// Identifies the stream of random numbers from which [`create_policy`] takes the uids; see [`Random::for_stream`].
 const POLICY_UUID_STREAM: u64 = 0x0070_6f6c_6963_7900;
 
 /// Creates the recorded system objects in the recorded order, with the addresses of `network`.
@@ -26,13 +26,13 @@ pub(super) fn create(state: &mut State, seed: u64, network: Network) {
     let templates = if network == Network::default() {
         TEMPLATES.get_or_init(|| recorded_objects().map(|object| template(state, object)).collect())
     } else {
-        let objects = recorded_objects().filter_map(|object| configure(object, network));
+        let objects = recorded_objects().filter_map(|object| set_addresses(object, network));
         configured = objects.map(|object| template(state, object)).collect();
         &configured
     };
     // The UUIDs come from a random stream of their own, so that a further object does not change the names that the server
     // generates.
-    state.create_from(templates, &mut Random::stream(seed, SYSTEM_UUID_STREAM));
+    state.create_from_templates(templates, &mut Random::for_stream(seed, SYSTEM_UUID_STREAM));
     controllers::run(state);
 }
 
@@ -44,7 +44,7 @@ fn recorded_objects() -> impl Iterator<Item = Value> {
 
 /// Sets the addresses of a recorded object. Returns `None` for `Endpoints` and an `EndpointSlice` if the validation of
 /// endpoints refuses the advertised address: a real server then has no such object.
-fn configure(mut object: Value, network: Network) -> Option<Value> {
+fn set_addresses(mut object: Value, network: Network) -> Option<Value> {
     let Network { advertised, service_range } = network;
     let (ip, port) = (advertised.ip(), advertised.port());
     let is_link_local = ip.is_link_local() || ip.octets().starts_with(&[224, 0, 0]);
@@ -91,7 +91,7 @@ pub(super) fn create_policy(state: &mut State, seed: u64) {
         let sim = Sim::new();
         BOOTSTRAP_POLICY.lines().map(|line| policy_template(&sim, state, line)).collect()
     });
-    state.create_from(templates, &mut Random::stream(seed, POLICY_UUID_STREAM));
+    state.create_from_templates(templates, &mut Random::for_stream(seed, POLICY_UUID_STREAM));
     controllers::run(state);
 }
 

@@ -8,7 +8,7 @@ use crate::store::selector::LabelSelector;
 use crate::strategy::Strategy;
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{object_in, object_or_insert, set_default};
-use crate::strategy::printer::{Printer, age_cell, name_cell, number_or_zero, or_none};
+use crate::strategy::printer::{Printer, age_cell, name_cell, number_or_zero, text_cell_or_none};
 
 /// The annotation that counts the versions of the pod template of a daemon set.
 pub(crate) const TEMPLATE_GENERATION_ANNOTATION: &str = "deprecated.daemonset.template.generation";
@@ -56,7 +56,7 @@ fn set_defaults(old: Option<&Value>, object: &mut Value) {
 
 fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
-    let [names, images] = workload::names_and_images(&object["spec"]["template"]);
+    let [names, images] = workload::container_names_and_images(&object["spec"]["template"]);
     let nodes = LabelSelector::from_json(&object["spec"]["template"]["spec"]["nodeSelector"]).to_string();
     vec![
         name_cell(object),
@@ -65,7 +65,7 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
         json!(number_or_zero(&status["numberReady"])),
         json!(number_or_zero(&status["updatedNumberScheduled"])),
         json!(number_or_zero(&status["numberAvailable"])),
-        or_none(&nodes),
+        text_cell_or_none(&nodes),
         age_cell(object, now),
         names,
         images,

@@ -72,7 +72,7 @@ fn check_update_strategy(new: &Value, out: &mut Errors) {
 fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
-    let [names, images] = workload::names_and_images(&object["spec"]["template"]);
+    let [names, images] = workload::container_names_and_images(&object["spec"]["template"]);
     vec![
         name_cell(object),
         format!("{}/{wanted}", number_or_zero(&status["readyReplicas"])).into(),

@@ -40,7 +40,7 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
                 out.push(FieldError::invalid("data", revision["data"].clone(), "field is immutable"));
             }
         }),
-        printer: Printer::new(printer::cluster::controller_revision),
+        printer: Printer::new(printer::cluster::controller_revision_cells),
         ..Strategy::DEFAULT
     },
     daemon_set::STRATEGY,

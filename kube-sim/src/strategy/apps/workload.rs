@@ -9,7 +9,7 @@ use crate::store::selector::{LabelSelector, Labels};
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{has_string, object_or_insert, set_default, set_default_string};
 use crate::strategy::printer::{
-    self, Printer, age_cell, name_cell, number_or_zero, or_none, string_or_empty,
+    self, Printer, age_cell, name_cell, number_or_zero, string_or_empty, text_cell_or_none,
 };
 use crate::strategy::rules;
 use crate::strategy::validation::{Errors, string_in};
@@ -88,7 +88,7 @@ pub(in crate::strategy) fn selector_matches(selector: &Value, metadata: &Value) 
 }
 
 /// The cells with the names and the images of the containers.
-pub(in crate::strategy) fn names_and_images(template: &Value) -> [Value; 2] {
+pub(in crate::strategy) fn container_names_and_images(template: &Value) -> [Value; 2] {
     let join = |field: &str| -> Value {
         let all: Vec<&str> =
             printer::items(&template["spec"]["containers"]).map(|c| string_or_empty(&c[field])).collect();
@@ -98,12 +98,12 @@ pub(in crate::strategy) fn names_and_images(template: &Value) -> [Value; 2] {
 }
 
 pub(in crate::strategy) fn selector_cell(object: &Value) -> Value {
-    or_none(&LabelSelector::from_json(&object["spec"]["selector"]).to_string())
+    text_cell_or_none(&LabelSelector::from_json(&object["spec"]["selector"]).to_string())
 }
 
 fn replica_set_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
-    let [names, images] = names_and_images(&object["spec"]["template"]);
+    let [names, images] = container_names_and_images(&object["spec"]["template"]);
     vec![
         name_cell(object),
         object["spec"]["replicas"].as_i64().unwrap_or(1).into(),

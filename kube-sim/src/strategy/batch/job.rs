@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::BATCH_DEFAULT;
 use crate::schema::FieldError;
-use crate::strategy::apps::workload::{self, names_and_images, selector_cell};
+use crate::strategy::apps::workload::{self, container_names_and_images, selector_cell};
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{object_in, object_or_insert, set_default};
 use crate::strategy::fields::SelectableField;
@@ -34,7 +34,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     },
     selectable_fields: &[SelectableField {
         label: "status.successful",
-        ..SelectableField::with_absent("status.succeeded", "0")
+        ..SelectableField::with_absent_value("status.succeeded", "0")
     }],
     printer: Printer::new(cells),
     ..BATCH_DEFAULT
@@ -231,7 +231,7 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     };
     let start = string_or_empty(&status["startTime"]);
     let end = status["completionTime"].as_str().and_then(|t| t.parse().ok()).unwrap_or(now);
-    let [names, images] = names_and_images(&spec["template"]);
+    let [names, images] = container_names_and_images(&spec["template"]);
     vec![
         name_cell(object),
         state.into(),

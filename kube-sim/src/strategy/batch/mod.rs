@@ -4,14 +4,14 @@ mod cron_job;
 mod job;
 
 use super::Strategy;
-use super::deletion::Deletion;
+use super::deletion::DeletionStrategy;
 
 /// The part of the strategy that jobs and cron jobs share, except for `deletion`, which cron jobs replace.
 const BATCH_DEFAULT: Strategy = Strategy {
     group: "batch",
     has_generation: true,
     status_reset_fields: &["spec"],
-    deletion: Deletion::ORPHANS,
+    deletion: DeletionStrategy::ORPHANS_BY_DEFAULT,
     ..Strategy::DEFAULT
 };
 

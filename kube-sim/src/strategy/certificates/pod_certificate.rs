@@ -108,7 +108,7 @@ pub(super) fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mu
             out.push(error_without_value("status", why));
         }
     } else if is_condition_true(new, "Issued") {
-        out.0.extend(check_issued(new, update.now).err().into_iter().flatten());
+        out.0.extend(check_issued_certificate(new, update.now).err().into_iter().flatten());
     } else if status != old_status {
         let why = "status is immutable unless transitioning to \"Issued\", \"Denied\", or \"Failed\"";
         out.push(error_without_value("status", why));
@@ -138,7 +138,7 @@ fn check_conditions(new: &Value, out: &mut Errors) {
 }
 
 /// Checks the certificates and the times of an issued request.
-fn check_issued(new: &Value, now: &str) -> Result<(), Vec<FieldError>> {
+fn check_issued_certificate(new: &Value, now: &str) -> Result<(), Vec<FieldError>> {
     let chain = string_in(&new["status"], "certificateChain");
     if chain.len() > MAX_CHAIN_SIZE {
         return Err(vec![FieldError::too_long(CHAIN_PATH, MAX_CHAIN_SIZE as u64)]);

@@ -66,14 +66,14 @@ pub(super) fn key_type(key: &SubjectPublicKeyInfo<'_>) -> Result<KeyType, &'stat
 pub(super) fn check_request(request: &X509CertificationRequest<'_>) -> Result<(), &'static str> {
     let info = &request.certification_request_info;
     let key_type = key_type(&info.subject_pki)?;
-    let valid = request_algorithm(key_type, &request.signature_algorithm).is_some_and(|algorithm| {
+    let valid = algorithm_of_request(key_type, &request.signature_algorithm).is_some_and(|algorithm| {
         is_valid_signature(algorithm, key_type, &info.subject_pki, info.raw, &request.signature_value.data)
     });
     if valid { Ok(()) } else { Err("invalid signature") }
 }
 
 /// The algorithm with the identifier `signed_with`; `None` if the API server does not accept it for a key of this type.
-fn request_algorithm(key_type: KeyType, signed_with: &AlgorithmIdentifier<'_>) -> Option<Algorithm> {
+fn algorithm_of_request(key_type: KeyType, signed_with: &AlgorithmIdentifier<'_>) -> Option<Algorithm> {
     let oid = &signed_with.algorithm;
     match key_type {
         KeyType::Ed25519 => (*oid == OID_SIG_ED25519).then_some(Algorithm::Ring(&signature::ED25519)),

@@ -91,7 +91,7 @@ fn check_limit(path: &str, limit: &Value, out: &mut Errors) {
 /// Checks the name of a resource. Limits for pods and containers support fewer standard resources than other limits.
 fn check_resource_name(path: &str, limit_type: &str, resource: &str, out: &mut Errors) {
     const CONTAINER_RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-    const OTHER_RESOURCES: [&str; 17] = [
+    const NON_CONTAINER_RESOURCES: [&str; 17] = [
         "storage",
         "requests.cpu",
         "requests.memory",
@@ -119,7 +119,7 @@ fn check_resource_name(path: &str, limit_type: &str, resource: &str, out: &mut E
     let is_of_containers = CONTAINER_RESOURCES.contains(&resource) || resource.starts_with("hugepages-");
     if out.0.len() == before
         && !resource.contains('/')
-        && !(is_of_containers || is_huge_page || OTHER_RESOURCES.contains(&resource))
+        && !(is_of_containers || is_huge_page || NON_CONTAINER_RESOURCES.contains(&resource))
     {
         let why = "must be a standard resource type or fully qualified";
         out.push(FieldError::invalid(path, resource, why));

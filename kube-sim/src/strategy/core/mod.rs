@@ -13,7 +13,7 @@ mod secret;
 mod service;
 
 use super::Strategy;
-use super::deletion::Deletion;
+use super::deletion::DeletionStrategy;
 use super::events;
 use super::printer::{self, Printer};
 
@@ -22,7 +22,7 @@ pub(super) static STRATEGIES: [Strategy; 15] = [
     Strategy {
         kind: "Endpoints",
         allow_create_on_update: true,
-        printer: Printer::new(printer::networking::endpoints),
+        printer: Printer::new(printer::networking::endpoints_cells),
         ..Strategy::DEFAULT
     },
     events::CORE_EVENT,
@@ -36,17 +36,17 @@ pub(super) static STRATEGIES: [Strategy; 15] = [
     replication_controller::STRATEGY,
     Strategy {
         kind: "ResourceQuota",
-        printer: Printer::new(printer::cluster::quota),
+        printer: Printer::new(printer::cluster::quota_cells),
         status_reset_fields: &["spec"],
-        deletion: Deletion::RETURNS_OBJECT,
+        deletion: DeletionStrategy::RETURNS_OBJECT,
         ..Strategy::DEFAULT
     },
     secret::STRATEGY,
     service::STRATEGY,
     Strategy {
         kind: "ServiceAccount",
-        printer: Printer::new(printer::cluster::service_account),
-        deletion: Deletion::RETURNS_OBJECT,
+        printer: Printer::new(printer::cluster::service_account_cells),
+        deletion: DeletionStrategy::RETURNS_OBJECT,
         ..Strategy::DEFAULT
     },
 ];

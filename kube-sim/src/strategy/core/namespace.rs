@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Random;
 use crate::names;
-use crate::strategy::deletion::Deletion;
+use crate::strategy::deletion::DeletionStrategy;
 use crate::strategy::fields::SelectableField;
 use crate::strategy::printer::{Printer, age_cell, name_cell, text_cell};
 use crate::strategy::{InitialStatus, Strategy};
@@ -25,7 +25,11 @@ pub(super) const STRATEGY: Strategy = Strategy {
     printer: Printer::new(|object, now| {
         vec![name_cell(object), text_cell(&object["status"]["phase"]), age_cell(object, now)]
     }),
-    deletion: Deletion { has_spec_finalizers: true, mark: set_terminating, ..Deletion::DEFAULT },
+    deletion: DeletionStrategy {
+        has_spec_finalizers: true,
+        mark: set_terminating,
+        ..DeletionStrategy::DEFAULT
+    },
     zero_value: Some(|| (json!({}), json!({}))),
     ..Strategy::DEFAULT
 };

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::schema::FieldError;
 use crate::strategy::defaulting::object_in;
 use crate::strategy::fields::SelectableField;
-use crate::strategy::printer::{Printer, age_cell, items, name_cell, or_none, string_or_empty, text_cell};
+use crate::strategy::printer::{
+    Printer, age_cell, items, name_cell, string_or_empty, text_cell, text_cell_or_none,
+};
 use crate::strategy::validation::{self, Errors, string_in};
 use crate::strategy::{InitialStatus, Strategy};
 
@@ -18,10 +20,10 @@ pub(super) const STRATEGY: Strategy = Strategy {
     initial_status: InitialStatus::Kept,
     validate: |object, out| check_taints(&object["spec"], out),
     status_reset_fields: &["spec"],
-    selectable_fields: &[SelectableField::with_absent("spec.unschedulable", "false")],
+    selectable_fields: &[SelectableField::with_absent_value("spec.unschedulable", "false")],
     field_aliases: &[("name", "metadata.name")],
     printer: Printer::new(cells),
-    zero_value: Some(zero_spec_and_status),
+    zero_value: Some(zero_value_of_spec_and_status),
     ..Strategy::DEFAULT
 };
 
@@ -39,7 +41,7 @@ fn sync_pod_cidrs(node: &mut Value) {
     }
 }
 
-fn zero_spec_and_status() -> (Value, Value) {
+fn zero_value_of_spec_and_status() -> (Value, Value) {
     let status = json!({
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
         "nodeInfo": {
@@ -104,11 +106,11 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![
         name_cell(object),
         state.into(),
-        or_none(&roles.join(",")),
+        text_cell_or_none(&roles.join(",")),
         age_cell(object, now),
         text_cell(&info["kubeletVersion"]),
-        or_none(address("InternalIP")),
-        or_none(address("ExternalIP")),
+        text_cell_or_none(address("InternalIP")),
+        text_cell_or_none(address("ExternalIP")),
         known("osImage").into(),
         kernel.into(),
         known("containerRuntimeVersion").into(),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::strategy::defaulting::{object_in, set_default, set_default_string};
-use crate::strategy::deletion::Deletion;
+use crate::strategy::deletion::DeletionStrategy;
 use crate::strategy::printer::{self, Printer};
 use crate::strategy::{InitialStatus, Strategy};
 
@@ -14,9 +14,9 @@ pub(super) const STRATEGY: Strategy = Strategy {
         |volume| json!({"phase": "Pending", "lastPhaseTransitionTime": volume["metadata"]["creationTimestamp"]}),
     ),
     status_reset_fields: &["spec"],
-    printer: Printer::new(printer::storage::volume),
+    printer: Printer::new(printer::storage::volume_cells),
     field_aliases: &[("name", "metadata.name")],
-    deletion: Deletion::RETURNS_OBJECT,
+    deletion: DeletionStrategy::RETURNS_OBJECT,
     ..Strategy::DEFAULT
 };
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::schema::FieldError;
 use crate::strategy::defaulting::{object_in, set_default};
-use crate::strategy::deletion::Deletion;
+use crate::strategy::deletion::DeletionStrategy;
 use crate::strategy::printer::{self, Printer};
 use crate::strategy::rules::check_requested_storage;
 use crate::strategy::validation::Errors;
@@ -19,8 +19,8 @@ pub(super) const STRATEGY: Strategy = Strategy {
     validate,
     validate_update: Some(validate_update),
     status_reset_fields: &["spec"],
-    printer: Printer::new(printer::storage::claim),
-    deletion: Deletion::RETURNS_OBJECT,
+    printer: Printer::new(printer::storage::claim_cells),
+    deletion: DeletionStrategy::RETURNS_OBJECT,
     ..Strategy::DEFAULT
 };
 

@@ -9,7 +9,7 @@ use crate::strategy::apps::workload::{
     REPLICA_SET_PRINTER, push_selector_mismatch, require_restart_policy_always, selector_matches,
 };
 use crate::strategy::defaulting::{object_in, set_default};
-use crate::strategy::deletion::Deletion;
+use crate::strategy::deletion::DeletionStrategy;
 use crate::strategy::fields::SelectableField;
 use crate::strategy::validation::Errors;
 
@@ -27,9 +27,9 @@ pub(super) const STRATEGY: Strategy = Strategy {
         }
     },
     status_reset_fields: &["spec"],
-    selectable_fields: &[SelectableField::with_absent("status.replicas", "0")],
+    selectable_fields: &[SelectableField::with_absent_value("status.replicas", "0")],
     printer: REPLICA_SET_PRINTER,
-    deletion: Deletion::ORPHANS,
+    deletion: DeletionStrategy::ORPHANS_BY_DEFAULT,
     ..Strategy::DEFAULT
 };
 

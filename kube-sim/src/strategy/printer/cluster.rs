@@ -5,17 +5,17 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Row, age_cell, items, name_cell, number_or_text, number_or_zero, or_none, pairs_cell, string_or_empty,
-    text_cell, text_or,
+    Row, age_cell, items, name_cell, number_or_text, number_or_zero, pairs_cell, string_or_empty, text_cell,
+    text_cell_or, text_cell_or_none,
 };
 use crate::store::selector::LabelSelector;
 use crate::strategy::age::{human_age, human_seconds};
 
-pub(in crate::strategy) fn service_account(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn service_account_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn role_binding(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn role_binding_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let role = &object["roleRef"];
     let names = |kind: &str| -> Value {
         let subjects = items(&object["subjects"]).filter(|subject| subject["kind"] == kind);
@@ -43,7 +43,7 @@ pub(in crate::strategy) fn role_binding(object: &Value, now: Timestamp) -> Vec<V
     ]
 }
 
-pub(in crate::strategy) fn signing_request(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn signing_request_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let (spec, status) = (&object["spec"], &object["status"]);
     let has = |kind: &str| items(&status["conditions"]).any(|condition| condition["type"] == kind);
     let mut state = match (has("Denied"), has("Approved")) {
@@ -61,18 +61,18 @@ pub(in crate::strategy) fn signing_request(object: &Value, now: Timestamp) -> Ve
     vec![
         name_cell(object),
         age_cell(object, now),
-        or_none(string_or_empty(&spec["signerName"])),
+        text_cell_or_none(string_or_empty(&spec["signerName"])),
         text_cell(&spec["username"]),
         spec["expirationSeconds"].as_i64().map_or_else(|| "<none>".to_owned(), human_seconds).into(),
         state.into(),
     ]
 }
 
-pub(in crate::strategy) fn trust_bundle(object: &Value, _: Timestamp) -> Vec<Value> {
-    vec![name_cell(object), or_none(string_or_empty(&object["spec"]["signerName"]))]
+pub(in crate::strategy) fn trust_bundle_cells(object: &Value, _: Timestamp) -> Vec<Value> {
+    vec![name_cell(object), text_cell_or_none(string_or_empty(&object["spec"]["signerName"]))]
 }
 
-pub(in crate::strategy) fn pod_certificate_request(object: &Value, _: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn pod_certificate_request_cells(object: &Value, _: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
     let conditions =
         items(&object["status"]["conditions"]).map(|condition| string_or_empty(&condition["type"]));
@@ -88,19 +88,19 @@ pub(in crate::strategy) fn pod_certificate_request(object: &Value, _: Timestamp)
     ]
 }
 
-pub(in crate::strategy) fn webhook_configuration(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn webhook_configuration_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), items(&object["webhooks"]).count().into(), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn validating_policy(object: &Value, now: Timestamp) -> Vec<Value> {
-    policy(object, "validations", now)
+pub(in crate::strategy) fn validating_policy_cells(object: &Value, now: Timestamp) -> Vec<Value> {
+    policy_cells(object, "validations", now)
 }
 
-pub(in crate::strategy) fn mutating_policy(object: &Value, now: Timestamp) -> Vec<Value> {
-    policy(object, "mutations", now)
+pub(in crate::strategy) fn mutating_policy_cells(object: &Value, now: Timestamp) -> Vec<Value> {
+    policy_cells(object, "mutations", now)
 }
 
-fn policy(object: &Value, rules: &str, now: Timestamp) -> Vec<Value> {
+fn policy_cells(object: &Value, rules: &str, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
     let kind = match &spec["paramKind"] {
         Value::Null => "<unset>".to_owned(),
@@ -109,7 +109,7 @@ fn policy(object: &Value, rules: &str, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), items(&spec[rules]).count().into(), kind.into(), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn policy_binding(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn policy_binding_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
     let parameter = &spec["paramRef"];
     let text = |field: &str| string_or_empty(&parameter[field]);
@@ -124,7 +124,7 @@ pub(in crate::strategy) fn policy_binding(object: &Value, now: Timestamp) -> Vec
     vec![name_cell(object), text_cell(&spec["policyName"]), shown.into(), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn flow_schema(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn flow_schema_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
     let mut conditions = items(&object["status"]["conditions"]);
     let dangling = conditions.find(|condition| condition["type"] == "Dangling");
@@ -132,7 +132,7 @@ pub(in crate::strategy) fn flow_schema(object: &Value, now: Timestamp) -> Vec<Va
         name_cell(object),
         text_cell(&spec["priorityLevelConfiguration"]["name"]),
         number_or_zero(&spec["matchingPrecedence"]).into(),
-        text_or(&spec["distinguisherMethod"]["type"], "<none>"),
+        text_cell_or(&spec["distinguisherMethod"]["type"], "<none>"),
         age_cell(object, now),
         dangling.map_or("?", |condition| string_or_empty(&condition["status"])).into(),
     ]
@@ -146,7 +146,7 @@ pub(in crate::strategy) fn sort_flow_schemas(rows: &mut [Row]) {
     });
 }
 
-pub(in crate::strategy) fn priority_level(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn priority_level_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let limited = &object["spec"]["limited"];
     let queuing = &limited["limitResponse"]["queuing"];
     let number = |from: &Value, field: &str| match &from[field] {
@@ -164,7 +164,7 @@ pub(in crate::strategy) fn priority_level(object: &Value, now: Timestamp) -> Vec
     ]
 }
 
-pub(in crate::strategy) fn disruption_budget(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn disruption_budget_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let limit = |field: &str| match number_or_text(&object["spec"][field]) {
         text if text.is_empty() => "N/A".to_owned(),
         text => text,
@@ -178,7 +178,7 @@ pub(in crate::strategy) fn disruption_budget(object: &Value, now: Timestamp) -> 
     ]
 }
 
-pub(in crate::strategy) fn quota(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn quota_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let shown = |limits: bool| -> Value {
         let hard = status["hard"].as_object().into_iter().flatten();
@@ -197,7 +197,7 @@ pub(in crate::strategy) fn quota(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), shown(false), shown(true), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn priority_class(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn priority_class_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![
         name_cell(object),
         number_or_zero(&object["value"]).into(),
@@ -207,11 +207,11 @@ pub(in crate::strategy) fn priority_class(object: &Value, now: Timestamp) -> Vec
     ]
 }
 
-pub(in crate::strategy) fn runtime_class(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn runtime_class_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), text_cell(&object["handler"]), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn controller_revision(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn controller_revision_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let controller = items(&object["metadata"]["ownerReferences"]).find(|owner| owner["controller"] == true);
     let shown = controller.map_or_else(
         || "<none>".to_owned(),
@@ -224,7 +224,7 @@ pub(in crate::strategy) fn controller_revision(object: &Value, now: Timestamp) -
     vec![name_cell(object), shown.into(), number_or_zero(&object["revision"]).into(), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn api_service(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn api_service_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let service = match &object["spec"]["service"] {
         Value::Null => "Local".to_owned(),
         service => {
@@ -242,11 +242,11 @@ pub(in crate::strategy) fn api_service(object: &Value, now: Timestamp) -> Vec<Va
     vec![name_cell(object), service.into(), shown.into(), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn name_and_age(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn name_and_age_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn resource_claim(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn resource_claim_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let is_deleted = object["metadata"]["deletionTimestamp"].is_string();
     let is_allocated = !status["allocation"].is_null();
@@ -261,7 +261,7 @@ pub(in crate::strategy) fn resource_claim(object: &Value, now: Timestamp) -> Vec
     vec![name_cell(object), shown.join(",").into(), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn resource_slice(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn resource_slice_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
     vec![
         name_cell(object),
@@ -272,7 +272,7 @@ pub(in crate::strategy) fn resource_slice(object: &Value, now: Timestamp) -> Vec
     ]
 }
 
-pub(in crate::strategy) fn device_taint_rule(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn device_taint_rule_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let taint = &object["spec"]["taint"];
     let added = taint["timeAdded"].as_str().map_or_else(String::new, |at| human_age(at, now));
     vec![
@@ -285,7 +285,7 @@ pub(in crate::strategy) fn device_taint_rule(object: &Value, now: Timestamp) -> 
     ]
 }
 
-pub(in crate::strategy) fn version_migration(object: &Value, _: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn version_migration_cells(object: &Value, _: Timestamp) -> Vec<Value> {
     let resource = &object["spec"]["resource"];
     let name =
         crate::names::with_group(string_or_empty(&resource["resource"]), string_or_empty(&resource["group"]));

@@ -52,7 +52,7 @@ pub(super) fn text_cell(value: &Value) -> Value {
 }
 
 /// The cell with the text in `value`; `fallback` if `value` is absent.
-pub(super) fn text_or(value: &Value, fallback: &str) -> Value {
+pub(super) fn text_cell_or(value: &Value, fallback: &str) -> Value {
     value.as_str().unwrap_or(fallback).into()
 }
 
@@ -73,7 +73,7 @@ pub(super) fn pairs_cell(map: &Value) -> Value {
         .flatten()
         .map(|(key, value)| format!("{key}={}", string_or_empty(value)))
         .collect();
-    or_none(&pairs.join(","))
+    text_cell_or_none(&pairs.join(","))
 }
 
 /// The first `most` texts, joined by commas, and the number of the other texts: `a,b,c + 2 more...`.
@@ -90,7 +90,7 @@ pub(crate) fn string_or_empty(value: &Value) -> &str {
 }
 
 /// The cell with this text; `<none>` if the text is empty.
-pub(crate) fn or_none(text: &str) -> Value {
+pub(crate) fn text_cell_or_none(text: &str) -> Value {
     if text.is_empty() { "<none>".into() } else { text.into() }
 }
 

@@ -6,19 +6,20 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    age_cell, items, join_first, name_cell, number_or_text, or_none, string_or_empty, text_cell, text_or,
+    age_cell, items, join_first, name_cell, number_or_text, string_or_empty, text_cell, text_cell_or,
+    text_cell_or_none,
 };
 use crate::store::selector::LabelSelector;
 
 /// The maximum number of addresses, ports or hosts in one cell.
 const MAX_SHOWN: usize = 3;
 
-pub(in crate::strategy) fn ingress(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn ingress_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
     let tls = items(&spec["tls"]).next().is_some();
     vec![
         name_cell(object),
-        text_or(&spec["ingressClassName"], "<none>"),
+        text_cell_or(&spec["ingressClassName"], "<none>"),
         hosts(&spec["rules"]).into(),
         load_balancer_addresses(&object["status"]).join(",").into(),
         if tls { "80, 443" } else { "80" }.into(),
@@ -57,7 +58,7 @@ pub(in crate::strategy) fn load_balancer_addresses(status: &Value) -> Vec<&str> 
     addresses.into_iter().collect()
 }
 
-pub(in crate::strategy) fn ingress_class(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn ingress_class_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let metadata = &object["metadata"];
     let is_default = metadata["annotations"]["ingressclass.kubernetes.io/is-default-class"] == "true";
     let parameters = &object["spec"]["parameters"];
@@ -84,17 +85,17 @@ pub(in crate::strategy) fn ingress_class(object: &Value, now: Timestamp) -> Vec<
     ]
 }
 
-pub(in crate::strategy) fn network_policy(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn network_policy_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let selector = LabelSelector::from_json(&object["spec"]["podSelector"]).to_string();
-    vec![name_cell(object), or_none(&selector), age_cell(object, now)]
+    vec![name_cell(object), text_cell_or_none(&selector), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn service_cidr(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn service_cidr_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let cidrs: Vec<&str> = items(&object["spec"]["cidrs"]).map(string_or_empty).collect();
     vec![name_cell(object), cidrs.join(",").into(), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn ip_address(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn ip_address_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let parent = &object["spec"]["parentRef"];
     let text = |field: &str| string_or_empty(&parent[field]);
     let mut path = crate::names::with_group(text("resource"), text("group")).to_lowercase();
@@ -106,7 +107,7 @@ pub(in crate::strategy) fn ip_address(object: &Value, now: Timestamp) -> Vec<Val
     vec![name_cell(object), shown.into(), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn endpoints(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn endpoints_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let mut addresses = Vec::new();
     for subset in items(&object["subsets"]) {
         let ips = || items(&subset["addresses"]).map(|address| string_or_empty(&address["ip"]));
@@ -123,10 +124,10 @@ pub(in crate::strategy) fn endpoints(object: &Value, now: Timestamp) -> Vec<Valu
             }));
         }
     }
-    vec![name_cell(object), or_none(&join_first(&addresses, MAX_SHOWN)), age_cell(object, now)]
+    vec![name_cell(object), text_cell_or_none(&join_first(&addresses, MAX_SHOWN)), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn endpoint_slice(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn endpoint_slice_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let ports: Vec<String> = items(&object["ports"])
         .map(|port| match (&port["port"], &port["name"]) {
             (Value::Null, Value::Null) => "*".to_owned(),

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Row, age_cell, items, name_cell, number_or_text, or_none, string_or_empty, text_cell, text_or};
+use super::{
+    Row, age_cell, items, name_cell, number_or_text, string_or_empty, text_cell, text_cell_or,
+    text_cell_or_none,
+};
 
 /// The annotation that contained the storage class before the field `storageClassName` existed.
 const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
@@ -24,21 +27,21 @@ fn access_modes(modes: &Value) -> String {
 }
 
 /// The cell with the phase; `Terminating` for an object that is being deleted.
-fn phase(object: &Value) -> Value {
+fn phase_cell(object: &Value) -> Value {
     if object["metadata"]["deletionTimestamp"].is_string() {
         return "Terminating".into();
     }
     text_cell(&object["status"]["phase"])
 }
 
-fn storage_class_name(object: &Value) -> Value {
+fn storage_class_name_cell(object: &Value) -> Value {
     match object["metadata"]["annotations"][CLASS_ANNOTATION].as_str() {
         Some(class) => class.into(),
         None => text_cell(&object["spec"]["storageClassName"]),
     }
 }
 
-pub(in crate::strategy) fn volume(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn volume_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
     let claim = match &spec["claimRef"] {
         Value::Null => String::new(),
@@ -50,17 +53,17 @@ pub(in crate::strategy) fn volume(object: &Value, now: Timestamp) -> Vec<Value> 
         if capacity.is_empty() { "0" } else { &capacity }.into(),
         access_modes(&spec["accessModes"]).into(),
         text_cell(&spec["persistentVolumeReclaimPolicy"]),
-        phase(object),
+        phase_cell(object),
         claim.into(),
-        storage_class_name(object),
-        text_or(&spec["volumeAttributesClassName"], "<unset>"),
+        storage_class_name_cell(object),
+        text_cell_or(&spec["volumeAttributesClassName"], "<unset>"),
         text_cell(&object["status"]["reason"]),
         age_cell(object, now),
-        text_or(&spec["volumeMode"], "<unset>"),
+        text_cell_or(&spec["volumeMode"], "<unset>"),
     ]
 }
 
-pub(in crate::strategy) fn claim(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn claim_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let (spec, status) = (&object["spec"], &object["status"]);
     let volume = string_or_empty(&spec["volumeName"]);
     let (capacity, modes) = match (volume, number_or_text(&status["capacity"]["storage"])) {
@@ -70,23 +73,23 @@ pub(in crate::strategy) fn claim(object: &Value, now: Timestamp) -> Vec<Value> {
     };
     vec![
         name_cell(object),
-        phase(object),
+        phase_cell(object),
         volume.into(),
         capacity.into(),
         modes.into(),
-        storage_class_name(object),
-        text_or(&spec["volumeAttributesClassName"], "<unset>"),
+        storage_class_name_cell(object),
+        text_cell_or(&spec["volumeAttributesClassName"], "<unset>"),
         age_cell(object, now),
-        text_or(&spec["volumeMode"], "<unset>"),
+        text_cell_or(&spec["volumeMode"], "<unset>"),
     ]
 }
 
-pub(in crate::strategy) fn storage_class(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn storage_class_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![
         name_cell(object),
         text_cell(&object["provisioner"]),
-        text_or(&object["reclaimPolicy"], "Delete"),
-        text_or(&object["volumeBindingMode"], "Immediate"),
+        text_cell_or(&object["reclaimPolicy"], "Delete"),
+        text_cell_or(&object["volumeBindingMode"], "Immediate"),
         (object["allowVolumeExpansion"] == true).into(),
         age_cell(object, now),
     ]
@@ -111,7 +114,7 @@ pub(in crate::strategy) fn mark_default_class(rows: &mut [Row]) {
     }
 }
 
-pub(in crate::strategy) fn volume_attachment(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn volume_attachment_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
     vec![
         name_cell(object),
@@ -123,11 +126,11 @@ pub(in crate::strategy) fn volume_attachment(object: &Value, now: Timestamp) -> 
     ]
 }
 
-pub(in crate::strategy) fn attributes_class(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn attributes_class_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), text_cell(&object["driverName"]), age_cell(object, now)]
 }
 
-pub(in crate::strategy) fn csi_driver(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn csi_driver_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
     let flag = |field: &str, fallback: bool| Value::from(spec[field].as_bool().unwrap_or(fallback));
     let tokens = spec["tokenRequests"].as_array().map(|requests| {
@@ -141,11 +144,11 @@ pub(in crate::strategy) fn csi_driver(object: &Value, now: Timestamp) -> Vec<Val
         flag("storageCapacity", false),
         tokens.unwrap_or_else(|| "<unset>".to_owned()).into(),
         flag("requiresRepublish", false),
-        or_none(&modes.join(",")),
+        text_cell_or_none(&modes.join(",")),
         age_cell(object, now),
     ]
 }
 
-pub(in crate::strategy) fn csi_node(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn csi_node_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), items(&object["spec"]["drivers"]).count().into(), age_cell(object, now)]
 }

@@ -210,7 +210,7 @@ fn check_priority_level(path: &str, spec: &Value, out: &mut Errors) {
     }
     match (kind, spec["limited"].is_null()) {
         ("Limited", true) => out.push(FieldError::required(field, "must not be empty when type is Limited")),
-        ("Limited", false) => super::apply(&LIMITED, &field, &spec["limited"], out),
+        ("Limited", false) => super::apply(&LIMITED_SETTINGS, &field, &spec["limited"], out),
         (_, false) => {
             let response = join(&field, "limitResponse.type");
             out.push(FieldError::forbidden(field, ""));
@@ -222,7 +222,7 @@ fn check_priority_level(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-static LIMITED: [Rule; 5] = [
+static LIMITED_SETTINGS: [Rule; 5] = [
     ("nominalConcurrencyShares", PointerRange(0, MAX_INT32)),
     ("lendablePercent", PointerRange(0, 100)),
     ("borrowingLimitPercent", PointerRange(0, MAX_INT32)),
@@ -242,7 +242,7 @@ fn check_queuing(path: &str, response: &Value, out: &mut Errors) {
         (_, false) => return out.push(FieldError::forbidden(field, "must be nil if type is not Queue")),
         (_, true) => return,
     }
-    super::apply(&QUEUING, &field, queuing, out);
+    super::apply(&QUEUING_SETTINGS, &field, queuing, out);
     let number = |name: &str| queuing[name].as_i64().unwrap_or_default();
     let (queues, hand) = (number("queues"), number("handSize"));
     let at = join(&field, "handSize");
@@ -258,7 +258,7 @@ fn check_queuing(path: &str, response: &Value, out: &mut Errors) {
     }
 }
 
-static QUEUING: [Rule; 3] = [
+static QUEUING_SETTINGS: [Rule; 3] = [
     ("queues", Range(1, 10_000_000)),
     ("handSize", Range(1, MAX_INT32)),
     ("queueLengthLimit", Range(1, MAX_INT32)),

@@ -122,7 +122,7 @@ pub(super) fn check_object(group: &str, kind: &str, object: &Value, out: &mut Er
 pub(super) fn apply(rules: &[Rule], path: &str, value: &Value, out: &mut Errors) {
     let mut found = Errors::default();
     for (pattern, check) in rules {
-        visit(path, value, pattern, *check, &mut found);
+        check_selected_values(path, value, pattern, *check, &mut found);
     }
     if found.0.is_empty() {
         return;
@@ -170,7 +170,7 @@ fn moved_path(field: &str, from: &str, to: &str) -> Option<String> {
 }
 
 /// Checks each value that `pattern` selects below `value`.
-fn visit(path: &str, value: &Value, pattern: &str, check: Check, out: &mut Errors) {
+fn check_selected_values(path: &str, value: &Value, pattern: &str, check: Check, out: &mut Errors) {
     if pattern.is_empty() {
         return check.run(path, value, out);
     }
@@ -178,14 +178,14 @@ fn visit(path: &str, value: &Value, pattern: &str, check: Check, out: &mut Error
     if let Some(list) = step.strip_suffix("[]") {
         let items = value[list].as_array().map_or(&[][..], Vec::as_slice);
         for (index, item) in items.iter().enumerate() {
-            visit(&format!("{}[{index}]", join(path, list)), item, rest, check, out);
+            check_selected_values(&format!("{}[{index}]", join(path, list)), item, rest, check, out);
         }
     } else if let Some(field) = step.strip_suffix('?') {
         if !value[field].is_null() {
-            visit(&join(path, field), &value[field], rest, check, out);
+            check_selected_values(&join(path, field), &value[field], rest, check, out);
         }
     } else {
-        visit(&join(path, step), &value[step], rest, check, out);
+        check_selected_values(&join(path, step), &value[step], rest, check, out);
     }
 }
 
@@ -194,10 +194,10 @@ impl Check {
     fn run(self, path: &str, value: &Value, out: &mut Errors) {
         let text = value.as_str().unwrap_or_default();
         match self {
-            Self::Required => require(path, is_empty(value), out),
+            Self::Required => require_value(path, is_empty(value), out),
             Self::Text(_) if text.is_empty() => {}
             Self::PointerText(_) | Self::PointerRange(..) | Self::PointerOneOf(_) if value.is_null() => {}
-            Self::RequiredText(_) if text.is_empty() => require(path, true, out),
+            Self::RequiredText(_) if text.is_empty() => require_value(path, true, out),
             Self::Text(problem)
             | Self::PointerText(problem)
             | Self::RequiredText(problem)
@@ -228,7 +228,7 @@ impl Check {
 }
 
 /// If `is_absent`, reports that the value at `path` is required.
-fn require(path: &str, is_absent: bool, out: &mut Errors) {
+fn require_value(path: &str, is_absent: bool, out: &mut Errors) {
     if is_absent {
         out.push(FieldError::required(path, ""));
     }

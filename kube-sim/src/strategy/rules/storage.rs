@@ -57,14 +57,14 @@ static CSI_STORAGE_CAPACITY: [Rule; 3] = [
 ];
 
 static ATTRIBUTES_CLASS: [Rule; 3] = [
-    ("driverName", Text(texts::qualified_name_of_any_case_problem)),
+    ("driverName", Text(texts::lowercased_qualified_name_problem)),
     ("parameters", Custom(check_parameters)),
     ("parameters", Custom(require_parameters)),
 ];
 
 static STORAGE_CLASS: [Rule; 9] = [
     ("parameters", Custom(check_parameters)),
-    ("provisioner", Text(texts::qualified_name_of_any_case_problem)),
+    ("provisioner", Text(texts::lowercased_qualified_name_problem)),
     ("volumeBindingMode", PointerOneOf(&["Immediate", "WaitForFirstConsumer"])),
     ("allowedTopologies[].matchLabelExpressions", Required),
     ("allowedTopologies[].matchLabelExpressions", UniqueBy("key")),

@@ -40,7 +40,7 @@ pub(in crate::strategy) fn qualified_name_problem(text: &str) -> Option<&'static
 }
 
 /// The reason that a text, converted to lower case, is not a qualified name.
-pub(super) fn qualified_name_of_any_case_problem(text: &str) -> Option<&'static str> {
+pub(super) fn lowercased_qualified_name_problem(text: &str) -> Option<&'static str> {
     qualified_name_problem(&text.to_lowercase())
 }
 

@@ -13,7 +13,7 @@ fn check_defaults(group: &str, version: &str, plural: &str, mut object: Value, e
     let resource = find(group, version, plural).unwrap();
     let schema = resource.schema().unwrap();
     crate::schema::decode(&schema, &mut object, |_, _| false).unwrap();
-    crate::schema::default(&schema, &mut object);
+    crate::schema::apply_defaults(&schema, &mut object);
     let strategy = Strategy::of(group, version, resource.kind).unwrap();
     (strategy.set_defaults)(None, &mut object);
     let once = object.clone();
@@ -239,7 +239,7 @@ fn service_defaults_depend_on_the_service_type() {
 }
 
 #[test]
-fn other_kinds_get_their_defaults() {
+fn kinds_without_a_separate_test_get_their_defaults() {
     check_defaults(
         "",
         "v1",

@@ -294,7 +294,7 @@ fn a_request_for_admin_access_requires_the_namespace_label() {
     ]));
     let strategy = strategy("ResourceClaim");
     let fields = |labels: &Labels| -> Vec<String> {
-        strategy.namespace_errors(&claim, labels).into_iter().map(|error| error.field).collect()
+        strategy.errors_in_namespace(&claim, labels).into_iter().map(|error| error.field).collect()
     };
     let with_label = Labels::of(&json!({"labels": {"resource.kubernetes.io/admin-access": "true"}}));
     assert_eq!(fields(&Labels::default()), ["spec.devices.requests[1].adminAccess"]);

@@ -88,7 +88,7 @@ fn a_migration_keeps_one_outcome_and_its_resource_version() {
 }
 
 #[test]
-fn each_field_of_a_condition_is_checked() {
+fn each_field_of_a_migration_condition_is_checked() {
     let wrong = json!({"type": "a b", "status": "Maybe", "reason": "a b", "observedGeneration": -1, "message": "m".repeat(40_000)});
     let fields = invalid_migration_fields(&json!({}), &json!({"conditions": [wrong, wrong]}));
     let of = |index: usize| {

@@ -45,11 +45,11 @@ pub(in crate::streams) enum Frame {
 /// The error for bytes that are not SPDY/3.1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(in crate::streams) struct Malformed(pub(super) &'static str);
+pub(in crate::streams) struct SpdyError(pub(super) &'static str);
 
 /// The rest of a data frame whose head is decoded.
 #[derive(Clone, Copy, Debug)]
-struct OpenData {
+struct DataFrameRest {
     id: u32,
     fin: bool,
     remaining: usize,
@@ -59,7 +59,7 @@ struct OpenData {
 #[derive(Debug, Default)]
 pub(in crate::streams) struct Decoder {
     bytes: BytesMut,
-    data: Option<OpenData>,
+    data: Option<DataFrameRest>,
     headers: HeaderReader,
 }
 
@@ -70,7 +70,7 @@ impl Decoder {
     }
 
     /// The next frame; `None` if more bytes are needed.
-    pub(in crate::streams) fn next_frame(&mut self) -> Result<Option<Frame>, Malformed> {
+    pub(in crate::streams) fn next_frame(&mut self) -> Result<Option<Frame>, SpdyError> {
         if let Some(data) = self.data {
             return Ok(self.next_data(data));
         }
@@ -80,15 +80,15 @@ impl Decoder {
         let length = (usize::from(head[5]) << 16) | (usize::from(head[6]) << 8) | usize::from(head[7]);
         if first >> 31 == 0 {
             self.bytes.advance(8);
-            return Ok(self.next_data(OpenData { id: first, fin: flags & FIN != 0, remaining: length }));
+            return Ok(self.next_data(DataFrameRest { id: first, fin: flags & FIN != 0, remaining: length }));
         }
         let version = u16::from_be_bytes([head[0], head[1]]) & 0x7fff;
         let kind = u16::from_be_bytes([head[2], head[3]]);
         if version != VERSION {
-            return Err(Malformed("a frame has another version than SPDY/3"));
+            return Err(SpdyError("a frame has another version than SPDY/3"));
         }
         if length > MAX_CONTROL_LENGTH {
-            return Err(Malformed("a control frame is too long"));
+            return Err(SpdyError("a control frame is too long"));
         }
         if self.bytes.len() < 8 + length {
             return Ok(None);
@@ -99,7 +99,7 @@ impl Decoder {
     }
 
     /// The available part of a data frame.
-    fn next_data(&mut self, mut data: OpenData) -> Option<Frame> {
+    fn next_data(&mut self, mut data: DataFrameRest) -> Option<Frame> {
         let size = data.remaining.min(self.bytes.len());
         data.remaining -= size;
         self.data = (data.remaining > 0).then_some(data);
@@ -110,15 +110,15 @@ impl Decoder {
         Some(Frame::Data { id: data.id, fin: data.fin && data.remaining == 0, data: bytes })
     }
 
-    fn decode_control(&mut self, kind: u16, flags: u8, mut payload: Bytes) -> Result<Frame, Malformed> {
+    fn decode_control(&mut self, kind: u16, flags: u8, mut payload: Bytes) -> Result<Frame, SpdyError> {
         let number = |payload: &mut Bytes| {
-            payload.try_get_u32().map_err(|_| Malformed("a control frame is too short"))
+            payload.try_get_u32().map_err(|_| SpdyError("a control frame is too short"))
         };
         Ok(match kind {
             SYN_STREAM => {
                 let id = number(&mut payload)? & 0x7fff_ffff;
                 let _associated = number(&mut payload)?;
-                payload.try_get_u16().map_err(|_| Malformed("a control frame is too short"))?;
+                payload.try_get_u16().map_err(|_| SpdyError("a control frame is too short"))?;
                 Frame::SynStream { id, fin: flags & FIN != 0, headers: self.headers.read(&payload)? }
             }
             SYN_REPLY => {

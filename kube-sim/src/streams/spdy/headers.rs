@@ -10,7 +10,7 @@ use bytes::{Buf as _, BufMut as _};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::dictionary::{CHECKSUM, DICTIONARY};
-use super::frame::Malformed;
+use super::frame::SpdyError;
 
 /// Maximum size in bytes of a header block after decompression.
 const MAX_BLOCK: usize = 64 * 1024;
@@ -35,7 +35,7 @@ impl fmt::Debug for HeaderReader {
 
 impl HeaderReader {
     /// Decompresses the next header block, and returns its names and values.
-    pub(super) fn read(&mut self, mut compressed: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
+    pub(super) fn read(&mut self, mut compressed: &[u8]) -> Result<Vec<(String, String)>, SpdyError> {
         let inflate = if let Some(inflate) = &mut self.inflate {
             inflate
         } else {
@@ -49,17 +49,17 @@ impl HeaderReader {
 
 /// Skips the head of the zlib stream, and returns the bytes after the head. Gives the dictionary to `inflate` if the head
 /// announces one.
-fn skip_zlib_head<'a>(mut compressed: &'a [u8], inflate: &mut Decompress) -> Result<&'a [u8], Malformed> {
-    let head = compressed.try_get_u16().map_err(|_| Malformed("a header block is too short"))?;
+fn skip_zlib_head<'a>(mut compressed: &'a [u8], inflate: &mut Decompress) -> Result<&'a [u8], SpdyError> {
+    let head = compressed.try_get_u16().map_err(|_| SpdyError("a header block is too short"))?;
     let [method, flags] = head.to_be_bytes();
     if method & 0x0f != ZLIB_METHOD & 0x0f || head % 31 != 0 {
-        return Err(Malformed("a header block is not a zlib stream"));
+        return Err(SpdyError("a header block is not a zlib stream"));
     }
     if flags & ZLIB_DICTIONARY == 0 {
         return Ok(compressed);
     }
     if compressed.try_get_u32() != Ok(CHECKSUM) {
-        return Err(Malformed("a header block uses an unknown dictionary"));
+        return Err(SpdyError("a header block uses an unknown dictionary"));
     }
     let mut block = Vec::with_capacity(DICTIONARY.len() + 5);
     put_stored_block(&mut block, DICTIONARY);
@@ -68,7 +68,7 @@ fn skip_zlib_head<'a>(mut compressed: &'a [u8], inflate: &mut Decompress) -> Res
 }
 
 /// Decompresses all bytes of `compressed`. Their last deflate block must end at a byte boundary.
-fn decompress(inflate: &mut Decompress, mut compressed: &[u8]) -> Result<Vec<u8>, Malformed> {
+fn decompress(inflate: &mut Decompress, mut compressed: &[u8]) -> Result<Vec<u8>, SpdyError> {
     let mut block = Vec::new();
     loop {
         if block.len() == block.capacity() {
@@ -77,19 +77,19 @@ fn decompress(inflate: &mut Decompress, mut compressed: &[u8]) -> Result<Vec<u8>
         let (consumed, produced) = (inflate.total_in(), inflate.total_out());
         let status = inflate
             .decompress_vec(compressed, &mut block, FlushDecompress::Sync)
-            .map_err(|_| Malformed("a header block does not decompress"))?;
+            .map_err(|_| SpdyError("a header block does not decompress"))?;
         let consumed = usize::try_from(inflate.total_in() - consumed).unwrap_or(usize::MAX);
         compressed = compressed.get(consumed..).unwrap_or_default();
         if block.len() > MAX_BLOCK {
-            return Err(Malformed("a header block is too long"));
+            return Err(SpdyError("a header block is too long"));
         }
         let progress = consumed > 0 || inflate.total_out() > produced;
         match status {
-            Status::StreamEnd => return Err(Malformed("the compressed stream of header blocks ends")),
+            Status::StreamEnd => return Err(SpdyError("the compressed stream of header blocks ends")),
             // If `block` is full, `inflate` may have more output although all input is consumed.
             _ if compressed.is_empty() && block.len() < block.capacity() => return Ok(block),
             _ if !progress && block.len() < block.capacity() => {
-                return Err(Malformed("a header block does not decompress"));
+                return Err(SpdyError("a header block does not decompress"));
             }
             _ => {}
         }
@@ -97,15 +97,15 @@ fn decompress(inflate: &mut Decompress, mut compressed: &[u8]) -> Result<Vec<u8>
 }
 
 /// Parses the names and values of a decompressed block.
-fn parse(mut block: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
-    const SHORT: Malformed = Malformed("a header block is too short");
+fn parse(mut block: &[u8]) -> Result<Vec<(String, String)>, SpdyError> {
+    const SHORT: SpdyError = SpdyError("a header block is too short");
     let count = block.try_get_u32().map_err(|_| SHORT)?;
     let mut text = || {
         let length = block.try_get_u32().map_err(|_| SHORT)?;
         let (text, rest) =
             usize::try_from(length).ok().and_then(|length| block.split_at_checked(length)).ok_or(SHORT)?;
         block = rest;
-        String::from_utf8(text.to_vec()).map_err(|_| Malformed("a header is not UTF-8"))
+        String::from_utf8(text.to_vec()).map_err(|_| SpdyError("a header is not UTF-8"))
     };
     let mut headers = Vec::new();
     for _ in 0..count {

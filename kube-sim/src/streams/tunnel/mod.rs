@@ -58,7 +58,7 @@ where
             loop {
                 match decoder.next_frame() {
                     Ok(Some(frame)) => {
-                        if tunnel.handle(frame).await.is_none() {
+                        if tunnel.handle_frame(frame).await.is_none() {
                             return;
                         }
                     }
@@ -73,12 +73,12 @@ where
     };
     tokio::select! {
         () = read => {}
-        () = write(sink, outgoing) => {}
+        () = send_frames(sink, outgoing) => {}
     }
 }
 
 /// Sends frames until the client closes the connection or does not read.
-async fn write(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Frame>) {
+async fn send_frames(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Frame>) {
     let mut encoder = Encoder::default();
     while let Some(frame) = frames.recv().await {
         let message = Message::Binary(encoder.encode(frame));
@@ -101,8 +101,8 @@ struct OpenStream {
     port: u16,
     /// Sends the client's data to the handler; `None` after the end of the data.
     data: Option<mpsc::Sender<Bytes>>,
-    /// The receiver for `data`. When both streams of the request exist, [`Tunnel::start`] takes the receiver of the data
-    /// stream.
+    /// The receiver for `data`. When both streams of the request exist, [`Tunnel::start_handler`] takes the receiver of
+    /// the data stream.
     unread: Option<mpsc::Receiver<Bytes>>,
     /// The running handler of the request; `None` until both streams exist.
     forward: Option<AbortHandle>,
@@ -124,7 +124,7 @@ where
     D: Fn(u16, ContainerError) -> String + Clone + Send + 'static,
 {
     /// Handles a frame of the client; `None` if the tunnel ends.
-    async fn handle(&mut self, frame: Frame) -> Option<()> {
+    async fn handle_frame(&mut self, frame: Frame) -> Option<()> {
         while let Some(ended) = self.forwards.try_join_next() {
             // A handler that panics leaves its streams open, as a crashed kubelet does.
             for id in ended.into_iter().flatten() {
@@ -132,23 +132,23 @@ where
             }
         }
         match frame {
-            Frame::SynStream { id, fin, headers } => self.open(id, fin, &headers).await?,
+            Frame::SynStream { id, fin, headers } => self.open_stream(id, fin, &headers).await?,
             Frame::Data { id, fin, data } => self.receive_data(id, fin, data).await?,
-            Frame::Reset { id } => self.reset(id),
+            Frame::Reset { id } => self.end_request_of(id),
             // A ping with an even number answers a ping of the server, and this server sends no pings.
-            Frame::Ping { number } if number % 2 == 1 => self.send(Frame::Ping { number }).await?,
+            Frame::Ping { number } if number % 2 == 1 => self.send_frame(Frame::Ping { number }).await?,
             Frame::Ping { .. } | Frame::SynReply { .. } | Frame::GoAway { .. } | Frame::Ignored => {}
         }
         Some(())
     }
 
     /// Sends a frame; `None` if the connection has ended.
-    async fn send(&self, frame: Frame) -> Option<()> {
+    async fn send_frame(&self, frame: Frame) -> Option<()> {
         self.frames.send(frame).await.ok()
     }
 
     /// Opens a stream. If both streams of the request now exist, starts the handler.
-    async fn open(&mut self, id: u32, fin: bool, headers: &[(String, String)]) -> Option<()> {
+    async fn open_stream(&mut self, id: u32, fin: bool, headers: &[(String, String)]) -> Option<()> {
         let header = |name: &str| {
             let found = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
             found.map_or("", |(_, value)| value.as_str())
@@ -169,23 +169,23 @@ where
         let taken = self.streams.values().any(|s| s.request == request && Some(s.purpose) == purpose);
         let free = !taken && !self.streams.contains_key(&id) && self.streams.len() < MAX_STREAMS;
         let (Some(purpose), Some(port), true) = (purpose, port, free) else {
-            return self.send(Frame::Reset { id }).await;
+            return self.send_frame(Frame::Reset { id }).await;
         };
         let (sender, unread) = mpsc::channel(MAX_PENDING_DATA);
         let data = (!fin).then_some(sender);
         let partner = self.streams.iter().find(|(_, s)| s.request == request).map(|(id, _)| *id);
         let stream = OpenStream { purpose, request, port, data, unread: Some(unread), forward: None };
         self.streams.insert(id, stream);
-        self.send(Frame::SynReply { id }).await?;
+        self.send_frame(Frame::SynReply { id }).await?;
         if let Some(partner) = partner {
             let [data, error] = if purpose == Purpose::Data { [id, partner] } else { [partner, id] };
-            self.start(data, error);
+            self.start_handler(data, error);
         }
         Some(())
     }
 
     /// Starts the handler for a request. `data` and `error` are the ids of the two streams.
-    fn start(&mut self, data: u32, error: u32) {
+    fn start_handler(&mut self, data: u32, error: u32) {
         let Some(stream) = self.streams.get_mut(&data) else { return };
         let (port, Some(mut received)) = (stream.port, stream.unread.take()) else { return };
         let (connection, server) = new_port_connection();
@@ -260,7 +260,7 @@ where
                 if started { sender.send(data).await.is_err() } else { sender.try_send(data).is_err() };
             if full && !started {
                 self.streams.remove(&id);
-                return self.send(Frame::Reset { id }).await;
+                return self.send_frame(Frame::Reset { id }).await;
             }
         }
         if fin && let Some(stream) = self.streams.get_mut(&id) {
@@ -270,7 +270,7 @@ where
     }
 
     /// Ends the request of a stream that the client has reset.
-    fn reset(&mut self, id: u32) {
+    fn end_request_of(&mut self, id: u32) {
         let Some(stream) = self.streams.remove(&id) else { return };
         if let Some(forward) = stream.forward {
             forward.abort();

@@ -19,7 +19,7 @@ impl Client {
     async fn connect() -> Self {
         let (client, server) = tokio::io::duplex(4096);
         tokio::spawn(async {
-            let socket = crate::streams::accept(Box::new(server)).await;
+            let socket = crate::streams::accept_web_socket(Box::new(server)).await;
             let handler = |port, connection: PortConnection| {
                 async move {
                     match port {
@@ -35,23 +35,23 @@ impl Client {
         Self { socket, encoder: Encoder::default(), decoder: Decoder::default() }
     }
 
-    async fn send(&mut self, frame: Frame) {
+    async fn send_frame(&mut self, frame: Frame) {
         let message = Message::Binary(self.encoder.encode(frame));
         self.socket.send(message).await.unwrap();
     }
 
-    async fn open(&mut self, id: u32, purpose: &str, port: &str, request: &str) {
+    async fn open_stream(&mut self, id: u32, purpose: &str, port: &str, request: &str) {
         let headers = [("streamtype", purpose), ("port", port), ("requestid", request)];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        self.send(Frame::SynStream { id, fin: false, headers }).await;
+        self.send_frame(Frame::SynStream { id, fin: false, headers }).await;
     }
 
     async fn send_data(&mut self, id: u32, fin: bool, data: &'static str) {
-        self.send(Frame::Data { id, fin, data: Bytes::from_static(data.as_bytes()) }).await;
+        self.send_frame(Frame::Data { id, fin, data: Bytes::from_static(data.as_bytes()) }).await;
     }
 
     /// The next frame; `None` after the server has ended the connection.
-    async fn receive(&mut self) -> Option<Frame> {
+    async fn receive_frame(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.decoder.next_frame().unwrap() {
                 return Some(frame);
@@ -69,7 +69,7 @@ impl Client {
         let mut texts = [String::new(), String::new()];
         let mut open = vec![data, error];
         while !open.is_empty() {
-            match self.receive().await.expect("the streams are open") {
+            match self.receive_frame().await.expect("the streams are open") {
                 Frame::Data { id, fin, data: bytes } => {
                     texts[usize::from(id == error)].push_str(std::str::from_utf8(&bytes).unwrap());
                     open.retain(|stream| *stream != id || !fin);
@@ -86,28 +86,28 @@ impl Client {
 async fn connections_share_a_tunnel_and_end_separately() {
     let mut client = Client::connect().await;
     for (error, data, request) in [(1, 3, "a"), (5, 7, "b")] {
-        client.open(error, "error", "80", request).await;
-        client.open(data, "data", "80", request).await;
-        assert_eq!(client.receive().await, Some(Frame::SynReply { id: error }));
-        assert_eq!(client.receive().await, Some(Frame::SynReply { id: data }));
+        client.open_stream(error, "error", "80", request).await;
+        client.open_stream(data, "data", "80", request).await;
+        assert_eq!(client.receive_frame().await, Some(Frame::SynReply { id: error }));
+        assert_eq!(client.receive_frame().await, Some(Frame::SynReply { id: data }));
     }
     client.send_data(7, false, "second").await;
-    assert_eq!(client.receive().await, Some(Frame::Data { id: 7, fin: false, data: "second".into() }));
+    assert_eq!(client.receive_frame().await, Some(Frame::Data { id: 7, fin: false, data: "second".into() }));
     for (error, data, rest) in [(1, 3, "first"), (5, 7, "")] {
         client.send_data(data, true, rest).await;
         assert_eq!(client.read_streams(data, error).await, [rest, ""]);
     }
-    client.send(Frame::Ping { number: 9 }).await;
-    assert_eq!(client.receive().await, Some(Frame::Ping { number: 9 }));
+    client.send_frame(Frame::Ping { number: 9 }).await;
+    assert_eq!(client.receive_frame().await, Some(Frame::Ping { number: 9 }));
 }
 
 #[tokio::test]
 async fn the_error_stream_has_the_cause_of_a_failed_connection() {
     let mut client = Client::connect().await;
-    client.open(1, "error", "81", "a").await;
-    client.open(3, "data", "81", "a").await;
+    client.open_stream(1, "error", "81", "a").await;
+    client.open_stream(3, "data", "81", "a").await;
     for id in [1, 3] {
-        assert_eq!(client.receive().await, Some(Frame::SynReply { id }));
+        assert_eq!(client.receive_frame().await, Some(Frame::SynReply { id }));
     }
     assert_eq!(client.read_streams(3, 1).await, ["", "port 81: connection refused"]);
 }
@@ -115,30 +115,30 @@ async fn the_error_stream_has_the_cause_of_a_failed_connection() {
 #[tokio::test]
 async fn invalid_and_duplicate_streams_are_reset() {
     let mut client = Client::connect().await;
-    client.open(1, "error", "0", "a").await;
-    assert_eq!(client.receive().await, Some(Frame::Reset { id: 1 }));
-    client.open(3, "other", "80", "b").await;
-    assert_eq!(client.receive().await, Some(Frame::Reset { id: 3 }));
-    client.open(5, "data", "80", "c").await;
-    assert_eq!(client.receive().await, Some(Frame::SynReply { id: 5 }));
-    client.open(7, "data", "80", "c").await;
-    assert_eq!(client.receive().await, Some(Frame::Reset { id: 7 }));
+    client.open_stream(1, "error", "0", "a").await;
+    assert_eq!(client.receive_frame().await, Some(Frame::Reset { id: 1 }));
+    client.open_stream(3, "other", "80", "b").await;
+    assert_eq!(client.receive_frame().await, Some(Frame::Reset { id: 3 }));
+    client.open_stream(5, "data", "80", "c").await;
+    assert_eq!(client.receive_frame().await, Some(Frame::SynReply { id: 5 }));
+    client.open_stream(7, "data", "80", "c").await;
+    assert_eq!(client.receive_frame().await, Some(Frame::Reset { id: 7 }));
 }
 
 #[tokio::test]
 async fn data_without_an_error_stream_is_limited() {
     let mut client = Client::connect().await;
-    client.open(1, "data", "80", "a").await;
-    assert_eq!(client.receive().await, Some(Frame::SynReply { id: 1 }));
+    client.open_stream(1, "data", "80", "a").await;
+    assert_eq!(client.receive_frame().await, Some(Frame::SynReply { id: 1 }));
     for _ in 0..=MAX_PENDING_DATA {
         client.send_data(1, false, "x").await;
     }
-    assert_eq!(client.receive().await, Some(Frame::Reset { id: 1 }));
+    assert_eq!(client.receive_frame().await, Some(Frame::Reset { id: 1 }));
 }
 
 #[tokio::test]
 async fn malformed_frames_end_the_tunnel() {
     let mut client = Client::connect().await;
     client.socket.send(Message::Binary(Bytes::from_static(&[0x80, 2, 0, 1, 0, 0, 0, 0]))).await.unwrap();
-    assert_eq!(client.receive().await, None);
+    assert_eq!(client.receive_frame().await, None);
 }

@@ -5,11 +5,11 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::changes::{self, Events};
 use crate::digest::{Digest, five_fields};
 use crate::format::{Format, TypeInfo};
+use crate::non_pod_objects;
 use crate::object_set::{ObjectSet, Objects};
-use crate::other_kinds;
+use crate::pod_changes::{self, Events};
 use crate::pods::{Pod, PodGenerator};
 
 /// The `apiVersion` and `kind` of pods.
@@ -54,7 +54,7 @@ impl Dataset {
     }
 
     /// Generates, in `format`, the data of the bench's rows whose field `needs_preparation` is true.
-    pub(crate) fn prepare(&self, format: Format) {
+    pub(crate) fn generate_prepared_data(&self, format: Format) {
         self.event_chunks(format);
         self.relisted_pods().in_format(format);
         if format == Format::Protobuf {
@@ -66,12 +66,13 @@ impl Dataset {
 
     /// The pods of the initial list.
     pub(crate) fn pods(&self) -> &Objects {
-        self.listed.get_or_init(|| Objects::new(POD, self.serialise(&changes::initial_pods(self.count))))
+        self.listed.get_or_init(|| Objects::new(POD, self.serialise(&pod_changes::initial_pods(self.count))))
     }
 
     /// The pods that a relist returns.
     pub(crate) fn relisted_pods(&self) -> &Objects {
-        self.relisted.get_or_init(|| Objects::new(POD, self.serialise(&changes::relisted_pods(self.count))))
+        self.relisted
+            .get_or_init(|| Objects::new(POD, self.serialise(&pod_changes::relisted_pods(self.count))))
     }
 
     /// The watch events. Their number is the number of pods.
@@ -91,13 +92,13 @@ impl Dataset {
     /// The nodes, one per twenty pods.
     pub(crate) fn nodes(&self) -> &Objects {
         let count = self.count.div_ceil(20);
-        self.nodes.get_or_init(|| built_in_objects("Node", other_kinds::nodes(count, self.seed + 2)))
+        self.nodes.get_or_init(|| built_in_objects("Node", non_pod_objects::nodes(count, self.seed + 2)))
     }
 
     /// The config maps. Their number is the number of pods.
     pub(crate) fn config_maps(&self) -> &Objects {
         self.config_maps.get_or_init(|| {
-            built_in_objects("ConfigMap", other_kinds::config_maps(self.count, self.seed + 3))
+            built_in_objects("ConfigMap", non_pod_objects::config_maps(self.count, self.seed + 3))
         })
     }
 
@@ -109,12 +110,13 @@ impl Dataset {
     /// The custom resources, each with thirty spec fields. There are as many custom resources as pods.
     pub(crate) fn widgets(&self) -> &Objects {
         let type_info = TypeInfo { api_version: "bench.example/v1", kind: "Widget", custom: true };
-        self.widgets.get_or_init(|| Objects::new(type_info, other_kinds::widgets(self.count, self.seed + 4)))
+        self.widgets
+            .get_or_init(|| Objects::new(type_info, non_pod_objects::widgets(self.count, self.seed + 4)))
     }
 
     /// The namespaces and names of up to `count` pods, at regular intervals in the initial list.
     pub(crate) fn pod_names(&self, count: usize) -> Vec<(String, String)> {
-        let all = changes::initial_pods(self.count);
+        let all = pod_changes::initial_pods(self.count);
         let step = (all.len() / count.max(1)).max(1);
         all.iter().step_by(step).take(count).map(|pod| self.pods.namespaced_name(pod)).collect()
     }
@@ -122,7 +124,7 @@ impl Dataset {
     /// The index in [`pods`](Self::pods) of the pod with this namespace and name; `None` if there is no such pod.
     pub(crate) fn find_pod_index(&self, namespace: &str, name: &str) -> Option<usize> {
         let pod_indices = self.pod_indices.get_or_init(|| {
-            let all = changes::initial_pods(self.count);
+            let all = pod_changes::initial_pods(self.count);
             all.iter().map(|pod| (self.pods.namespaced_name(pod), pod.index)).collect()
         });
         pod_indices.get(&(namespace.to_owned(), name.to_owned())).copied()
@@ -172,7 +174,7 @@ fn digest(set: &ObjectSet, view: impl Fn(&Value) -> Value + Sync) -> Digest {
         for index in (worker..set.len()).step_by(workers) {
             // Invalid JSON counts as `null`: the digest then differs from every contender's.
             let object = serde_json::from_slice::<Value>(set.item(index)).unwrap_or_default();
-            sum.add(view(&object));
+            sum.add_object(view(&object));
         }
         sum
     };

@@ -43,14 +43,14 @@ pub(crate) fn run(
     )?;
     let received = reader.buffer().to_vec();
     let mut socket = WebSocket::from_partially_read(reader.into_inner(), received, Role::Server, None);
-    let commands: Vec<_> = query.all("command").collect();
+    let commands: Vec<_> = query.all_values("command").collect();
     let status = match commands.as_slice() {
-        ["send", mib] => send(&mut socket, mib),
-        ["receive"] => receive(&mut socket),
+        ["send", mib] => send_output(&mut socket, mib),
+        ["receive"] => receive_input(&mut socket),
         other => Ok(failure_status(&format!("no such command: {other:?}"))),
     };
     let ended = status.and_then(|status| {
-        socket.send(message(ERROR, status.as_bytes()))?;
+        socket.send(channel_message(ERROR, status.as_bytes()))?;
         socket.close(None)?;
         // Wait for the client's close frame.
         while socket.read().is_ok() {}
@@ -62,7 +62,7 @@ pub(crate) fn run(
 type StatusResult = tokio_tungstenite::tungstenite::Result<String>;
 
 /// Sends `mib` MiB as standard output.
-fn send(socket: &mut WebSocket<TcpStream>, mib: &str) -> StatusResult {
+fn send_output(socket: &mut WebSocket<TcpStream>, mib: &str) -> StatusResult {
     let Ok(mib) = mib.parse::<usize>() else {
         return Ok(failure_status("the number of MiB is not a number"));
     };
@@ -75,7 +75,7 @@ fn send(socket: &mut WebSocket<TcpStream>, mib: &str) -> StatusResult {
 
 /// Reads the standard input to its end, and sends the number of its bytes as standard output. Returns a failure
 /// status if the standard input does not consist of repetitions of the block.
-fn receive(socket: &mut WebSocket<TcpStream>) -> StatusResult {
+fn receive_input(socket: &mut WebSocket<TcpStream>) -> StatusResult {
     let mut checker = StreamChecker::default();
     loop {
         let Message::Binary(data) = socket.read()? else { continue };
@@ -86,11 +86,11 @@ fn receive(socket: &mut WebSocket<TcpStream>) -> StatusResult {
             _ => {}
         }
     }
-    socket.write(message(STDOUT, checker.compared_bytes().to_string().as_bytes()))?;
+    socket.write(channel_message(STDOUT, checker.compared_bytes().to_string().as_bytes()))?;
     Ok(success_status())
 }
 
-fn message(channel: u8, data: &[u8]) -> Message {
+fn channel_message(channel: u8, data: &[u8]) -> Message {
     Message::binary([&[channel], data].concat())
 }
 

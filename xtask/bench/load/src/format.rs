@@ -67,7 +67,7 @@ impl Format {
     pub(crate) fn append_item(self, type_info: TypeInfo, json: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Json => out.extend_from_slice(json),
-            Self::Protobuf => put_bytes(ITEMS_FIELD, &message(type_info, type_info.kind, json), out),
+            Self::Protobuf => put_bytes(ITEMS_FIELD, &protobuf_message(type_info, type_info.kind, json), out),
         }
     }
 
@@ -81,7 +81,7 @@ impl Format {
 
     /// The body of a list. `metadata` is the JSON of the list's metadata; `items` are the encoded items with their
     /// separators.
-    pub(crate) fn list<'a>(self, type_info: TypeInfo, metadata: &str, items: &'a [u8]) -> Body<'a> {
+    pub(crate) fn list_body<'a>(self, type_info: TypeInfo, metadata: &str, items: &'a [u8]) -> Body<'a> {
         let TypeInfo { kind, api_version, .. } = type_info;
         match self {
             Self::Json => {
@@ -92,7 +92,8 @@ impl Format {
             }
             Self::Protobuf => {
                 let kind = format!("{kind}List");
-                let metadata = message(type_info, &kind, format!(r#"{{"metadata":{metadata}}}"#).as_bytes());
+                let metadata =
+                    protobuf_message(type_info, &kind, format!(r#"{{"metadata":{metadata}}}"#).as_bytes());
                 let (mut head, tail) = envelope(api_version, &kind, metadata.len() + items.len());
                 head.extend_from_slice(&metadata);
                 Body { head, content: items, tail }
@@ -101,7 +102,7 @@ impl Format {
     }
 
     /// Converts an encoded item of a list to a complete object with `apiVersion` and `kind`.
-    pub(crate) fn object(self, type_info: TypeInfo, item: &[u8]) -> Body<'_> {
+    pub(crate) fn object_body(self, type_info: TypeInfo, item: &[u8]) -> Body<'_> {
         let TypeInfo { kind, api_version, custom } = type_info;
         match self {
             Self::Json if custom => Body { head: Vec::new(), content: item, tail: b"" },
@@ -145,7 +146,7 @@ impl Format {
 
 /// The Protobuf message of an object of this kind, without its envelope.
 #[expect(clippy::expect_used, reason = "the templates are objects of built-in kinds")]
-fn message(type_info: TypeInfo, kind: &str, json: &[u8]) -> Vec<u8> {
+fn protobuf_message(type_info: TypeInfo, kind: &str, json: &[u8]) -> Vec<u8> {
     let mut object: serde_json::Value = serde_json::from_slice(json).expect("a template is JSON");
     object["apiVersion"] = type_info.api_version.into();
     object["kind"] = kind.into();
@@ -171,7 +172,7 @@ mod tests {
     fn an_object_has_its_kind_in_both_formats() {
         for format in [Format::Json, Format::Protobuf] {
             let item = item(format, "a");
-            let body = format.object(POD, &item).parts().concat();
+            let body = format.object_body(POD, &item).parts().concat();
             let object: Value = match format {
                 Format::Json => serde_json::from_slice(&body).unwrap(),
                 Format::Protobuf => decode(&body).unwrap(),
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn a_list_consists_of_its_metadata_and_items() {
         let items = [item(Format::Protobuf, "a"), item(Format::Protobuf, "b")].concat();
-        let body = Format::Protobuf.list(POD, r#"{"resourceVersion":"7"}"#, &items).parts().concat();
+        let body = Format::Protobuf.list_body(POD, r#"{"resourceVersion":"7"}"#, &items).parts().concat();
         let object = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": [
             {"metadata": {"name": "a"}, "spec": {"nodeName": "n".repeat(300)}},
             {"metadata": {"name": "b"}, "spec": {"nodeName": "n".repeat(300)}},
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(out, b"1d\r\n{\"type\":\"ADDED\",\"object\":{}}\n\r\n");
         let mut out = Vec::new();
         let pod = item(Format::Protobuf, "a");
-        Format::Protobuf.append_event("ADDED", Format::Protobuf.object(POD, &pod).parts(), &mut out);
+        Format::Protobuf.append_event("ADDED", Format::Protobuf.object_body(POD, &pod).parts(), &mut out);
         assert!(out.windows(4).any(|four| four == b"k8s\0") && out.ends_with(b"\r\n"));
     }
 

@@ -7,8 +7,8 @@ use crate::format::Format;
 
 /// The maximum length of a line of a request, in bytes.
 const MAX_LINE_BYTES: u64 = 64 << 10;
-/// A limit in bytes. [`ChunkedResponse`] sends its buffer when the buffer has reached this limit. [`respond_in`] sends
-/// the head and a body below this limit in one write, and sends the parts of a longer body in separate writes.
+/// A limit in bytes. [`ChunkedResponse`] sends its buffer when the buffer has reached this limit. [`respond_in_format`]
+/// sends the head and a body below this limit in one write, and sends the parts of a longer body in separate writes.
 const FLUSH_BYTES: usize = 128 << 10;
 
 /// The parts of a request that the server uses.
@@ -63,11 +63,11 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
 
 /// Sends a response with the media type of JSON. The body is the concatenation of `parts`.
 pub(crate) fn respond(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io::Result<()> {
-    respond_in(Format::Json, out, status, parts)
+    respond_in_format(Format::Json, out, status, parts)
 }
 
 /// Sends a response with the media type of `format`. The body is the concatenation of `parts`.
-pub(crate) fn respond_in(
+pub(crate) fn respond_in_format(
     format: Format,
     out: &mut impl Write,
     status: &str,
@@ -117,7 +117,7 @@ impl<'a, W: Write> ChunkedResponse<'a, W> {
     }
 
     /// Flushes the buffer, then sends chunks that are already encoded.
-    pub(crate) fn write_encoded(&mut self, chunks: &[u8]) -> io::Result<()> {
+    pub(crate) fn write_encoded_chunks(&mut self, chunks: &[u8]) -> io::Result<()> {
         self.flush()?;
         self.out.write_all(chunks)
     }
@@ -165,7 +165,7 @@ mod tests {
         let mut out = Vec::new();
         let mut chunks = ChunkedResponse::begin(&mut out, Format::Json).unwrap();
         chunks.push_event("A", [b"1", b"2", b"3"]).unwrap();
-        chunks.write_encoded(b"1\r\nd\r\n").unwrap();
+        chunks.write_encoded_chunks(b"1\r\nd\r\n").unwrap();
         chunks.end().unwrap();
         assert!(out.ends_with(b"\r\n\r\n1a\r\n{\"type\":\"A\",\"object\":123}\n\r\n1\r\nd\r\n0\r\n\r\n"));
     }

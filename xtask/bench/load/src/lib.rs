@@ -4,15 +4,15 @@
 //! contender's digest in the same way. This crate is a library so that tests can start it in-process; the bench runs it
 //! as a separate process.
 
-mod changes;
 mod dataset;
 #[path = "../../shared/digest.rs"]
 mod digest;
 mod exec;
 mod format;
 mod http;
+mod non_pod_objects;
 mod object_set;
-mod other_kinds;
+mod pod_changes;
 mod pods;
 #[expect(dead_code, unused_imports, reason = "the codec of kube-sim also decodes the bodies of requests")]
 #[path = "../../../../kube-sim/src/protobuf/mod.rs"]

@@ -113,7 +113,7 @@ mod tests {
         let objects = Objects::new(type_info, json);
         let set = objects.in_format(Format::Protobuf);
         assert_eq!(set.span(0..2), [set.item(0), set.item(1)].concat());
-        let body = Format::Protobuf.object(type_info, set.item(1)).parts().concat();
+        let body = Format::Protobuf.object_body(type_info, set.item(1)).parts().concat();
         assert_eq!(crate::protobuf::decode(&body).unwrap()["metadata"]["name"], "b");
     }
 }

@@ -6,12 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::changes::{LIST_VERSION, RELIST_VERSION};
 use crate::dataset::Dataset;
 use crate::exec;
 use crate::format::Format;
-use crate::http::{ChunkedResponse, next_request, respond, respond_in};
+use crate::http::{ChunkedResponse, next_request, respond, respond_in_format};
 use crate::object_set::Objects;
+use crate::pod_changes::{LIST_VERSION, RELIST_VERSION};
 use crate::session::{Gate, Session, Sessions};
 
 /// The state shared by all connections.
@@ -95,7 +95,7 @@ impl Server {
             // The data is generated here, because a measured run must not include the generation.
             "prepare" => {
                 let protobuf = query.get("format") == Some("protobuf");
-                self.dataset.prepare(if protobuf { Format::Protobuf } else { Format::Json });
+                self.dataset.generate_prepared_data(if protobuf { Format::Protobuf } else { Format::Json });
                 String::new()
             }
             "end" => {
@@ -107,7 +107,7 @@ impl Server {
             }
             "held" => String::new(),
             "since-relist" => {
-                session.since_relist().as_ref().map(Duration::as_nanos).unwrap_or_default().to_string()
+                session.time_since_relist().as_ref().map(Duration::as_nanos).unwrap_or_default().to_string()
             }
             "connections" => session.connection_count().to_string(),
             "names" => {
@@ -149,7 +149,7 @@ impl Server {
             },
             [.., resource] => match self.collection(session, resource, request) {
                 Some(collection) if query.get("watch").is_some_and(|watch| watch != "false") => {
-                    self.watch(out, session, &collection, query)
+                    self.handle_watch(out, session, &collection, query)
                 }
                 Some(collection) => collection.write_list(out, query),
                 None => respond_error(out, 404, "NotFound", "no such resource"),
@@ -182,7 +182,7 @@ impl Server {
 
     /// Handles a watch request. Sends the initial events if the request asks for initial events. Then sends the prepared
     /// events or the error `410 Expired`, as the session's [`Gate`] selects.
-    fn watch(
+    fn handle_watch(
         &self,
         out: &mut impl Write,
         session: &Session,
@@ -201,7 +201,7 @@ impl Server {
             || version.is_some_and(|version| version as u64 > LIST_VERSION);
         match session.wait_at_gate(ignores_events) {
             Gate::Events => {
-                chunks.write_encoded(self.dataset.event_chunks(format))?;
+                chunks.write_encoded_chunks(self.dataset.event_chunks(format))?;
                 session.wait_at_gate(true);
             }
             Gate::Expired => {
@@ -225,8 +225,8 @@ pub(crate) struct ApiRequest<'a> {
 
 /// Sends the object with this index.
 fn respond_object(out: &mut impl Write, format: Format, objects: &Objects, index: usize) -> io::Result<()> {
-    let body = format.object(objects.type_info, objects.in_format(format).item(index));
-    respond_in(format, out, "200 OK", &body.parts())
+    let body = format.object_body(objects.type_info, objects.in_format(format).item(index));
+    respond_in_format(format, out, "200 OK", &body.parts())
 }
 
 /// The objects, the resource version and the format of the response to a list request or watch request.
@@ -253,8 +253,8 @@ impl Collection<'_> {
             format!(r#","continue":"{end}","remainingItemCount":{left}"#)
         };
         let metadata = format!(r#"{{"resourceVersion":"{version}"{next}}}"#);
-        let body = format.list(objects.type_info, &metadata, set.span(start..end));
-        respond_in(*format, out, "200 OK", &body.parts())
+        let body = format.list_body(objects.type_info, &metadata, set.span(start..end));
+        respond_in_format(*format, out, "200 OK", &body.parts())
     }
 
     /// Sends the initial events of a WatchList, and the bookmark at their end.
@@ -262,7 +262,7 @@ impl Collection<'_> {
         let Self { objects, version, format } = self;
         let set = objects.in_format(*format);
         for index in 0..set.len() {
-            chunks.push_event("ADDED", format.object(objects.type_info, set.item(index)).parts())?;
+            chunks.push_event("ADDED", format.object_body(objects.type_info, set.item(index)).parts())?;
         }
         let (kind, api_version) = (objects.type_info.kind, objects.type_info.api_version);
         let end = format.encode(&format!(
@@ -282,7 +282,7 @@ impl Query<'_> {
     }
 
     /// All values of a parameter. A parameter can occur several times.
-    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn all_values(&self, name: &str) -> impl Iterator<Item = &str> {
         let pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
         pairs.filter(move |(known, _)| *known == name).map(|(_, value)| value)
     }

@@ -125,7 +125,7 @@ impl Session {
     }
 
     /// The time since the first list request after the expiry of the watches; `None` before that request.
-    pub(crate) fn since_relist(&self) -> Option<Duration> {
+    pub(crate) fn time_since_relist(&self) -> Option<Duration> {
         self.state().relist.map(|at| at.elapsed())
     }
 }

@@ -28,8 +28,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use crate::changes::LIST_VERSION;
 use crate::format::Format;
+use crate::pod_changes::LIST_VERSION;
 use crate::serve::{ApiRequest, Query, Server};
 use crate::session::Session;
 
@@ -90,7 +90,7 @@ fn respond(server: &Server, connection: u64, request: &Request<Incoming>) -> Res
     session.record_connection(connection);
     let path: Vec<_> = path.collect();
     if query.get("watch").is_some_and(|watch| watch != "false") {
-        return watch(&session, path.last() == Some(&"pods"));
+        return watch_response(&session, path.last() == Some(&"pods"));
     }
     let mut out = Vec::new();
     // Writing to memory cannot fail.
@@ -101,7 +101,7 @@ fn respond(server: &Server, connection: u64, request: &Request<Incoming>) -> Res
 
 /// The response to a watch request. The response ends when the session ends. A watch of pods receives a bookmark at its
 /// start and after each [`BOOKMARK_PAUSE`]. A watch of another kind receives nothing.
-fn watch(session: &Session, is_of_pods: bool) -> Response<Body> {
+fn watch_response(session: &Session, is_of_pods: bool) -> Response<Body> {
     let bookmark = format!(
         r#"{{"type":"BOOKMARK","object":{{"kind":"Pod","apiVersion":"v1","metadata":{{"resourceVersion":"{LIST_VERSION}","creationTimestamp":null}}}}}}"#
     );

@@ -19,7 +19,7 @@ pub(crate) fn client(config: &Config) -> anyhow::Result<Client> {
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AcceptAny))
+        .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate))
         .with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -34,9 +34,9 @@ pub(crate) fn client(config: &Config) -> anyhow::Result<Client> {
 
 /// Accepts any certificate and signature: no row measures handshakes.
 #[derive(Debug)]
-struct AcceptAny;
+struct AcceptAnyCertificate;
 
-impl ServerCertVerifier for AcceptAny {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -50,7 +50,7 @@ pub(crate) fn compact_store(
 }
 
 /// Returns `config` with HTTP/1.1 as the only version of HTTP.
-pub(crate) fn http1_only(mut config: Config) -> Config {
+pub(crate) fn with_http1_only(mut config: Config) -> Config {
     config.http_versions = kube_client::config::HttpVersions::Http1;
     config
 }
@@ -59,7 +59,7 @@ pub(crate) fn http1_only(mut config: Config) -> Config {
 pub(crate) const HAS_PROTOBUF_ROWS: bool = true;
 
 /// Selects Protobuf for the built-in kinds.
-pub(crate) fn in_protobuf(mut config: Config) -> Config {
+pub(crate) fn with_protobuf(mut config: Config) -> Config {
     config.wire_format = kube_client::config::WireFormat::Protobuf;
     config
 }
@@ -83,7 +83,7 @@ pub(crate) fn list_config() -> watcher::Config {
 
 /// Configures the watcher to skip labels, annotations, owner references, `generateName` and managed fields when it
 /// decodes an object.
-pub(crate) fn skip_unused_metadata(config: watcher::Config) -> anyhow::Result<watcher::Config> {
+pub(crate) fn skip_unused_metadata_if_supported(config: watcher::Config) -> anyhow::Result<watcher::Config> {
     let unwanted =
         ["metadata.labels", "metadata.annotations", "metadata.ownerReferences", "metadata.generateName"];
     let unwanted = unwanted.into_iter().map(str::parse).collect::<Result<FieldSet, _>>()?;

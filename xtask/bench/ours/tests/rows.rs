@@ -79,7 +79,7 @@ fn check_row_with_calls(row: &str, calls: usize, units: usize, set: Option<&str>
 }
 
 #[test]
-fn lists_and_stores_hold_all_objects() {
+fn list_rows_and_store_rows_receive_all_objects() {
     check_row("list", PODS, Some("pods"));
     check_row("store-list", PODS, Some("pods"));
     check_row("store-list-tls", PODS, Some("pods"));
@@ -93,7 +93,7 @@ fn lists_and_stores_hold_all_objects() {
 }
 
 #[test]
-fn events_and_relist_reach_the_final_state() {
+fn the_rows_events_and_relist_reach_the_final_state() {
     check_row("events", PODS, Some("after-events"));
     check_row("relist", PODS, Some("relisted"));
 }
@@ -119,7 +119,7 @@ fn rows_in_protobuf_read_the_same_objects() {
 }
 
 #[test]
-fn rows_of_get_receive_the_requested_objects() {
+fn get_rows_receive_the_requested_objects() {
     check_row("get", PODS, None);
     check_row("get-32", PODS / 32 * 32, None);
     check_row("get-tls", PODS, None);
@@ -131,7 +131,7 @@ fn rows_of_get_receive_the_requested_objects() {
 }
 
 #[test]
-fn rows_of_exec_transfer_all_data() {
+fn exec_rows_transfer_all_data() {
     check_row_with_calls("exec-stdout", 64, 64, None);
     check_row_with_calls("exec-stdin", 64, 64, None);
 }

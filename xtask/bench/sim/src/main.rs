@@ -19,8 +19,9 @@ use serde_json::Value;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let outcome =
-        runtime.context("cannot start threads").and_then(|runtime| runtime.block_on(run(&arguments)));
+    let outcome = runtime
+        .context("cannot start threads")
+        .and_then(|runtime| runtime.block_on(run_subcommand(&arguments)));
     match outcome {
         Ok(figures) => {
             println!("{figures}");
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs the subcommand that the arguments name, and returns the figures.
-async fn run(arguments: &[String]) -> anyhow::Result<Value> {
+async fn run_subcommand(arguments: &[String]) -> anyhow::Result<Value> {
     let number = |text: &str| text.parse::<u32>().with_context(|| format!("{text:?} is not a number"));
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {

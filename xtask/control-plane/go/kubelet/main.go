@@ -45,8 +45,8 @@ const (
 	echoAtEndPort = 2
 )
 
-// runtime implements the interfaces of the streaming library.
-type runtime struct{}
+// streamingRuntime implements the interfaces of the streaming library.
+type streamingRuntime struct{}
 
 // writeSizes writes each size of the terminal as a line, until the connection ends.
 func writeSizes(out io.Writer, sizes <-chan remotecommand.TerminalSize) {
@@ -56,7 +56,7 @@ func writeSizes(out io.Writer, sizes <-chan remotecommand.TerminalSize) {
 }
 
 // ExecInContainer runs a command on this machine.
-func (runtime) ExecInContainer(ctx context.Context, _, _, _ string, command []string, in io.Reader, out, errOut io.WriteCloser, tty bool, sizes <-chan remotecommand.TerminalSize, _ time.Duration) error {
+func (streamingRuntime) ExecInContainer(ctx context.Context, _, _, _ string, command []string, in io.Reader, out, errOut io.WriteCloser, tty bool, sizes <-chan remotecommand.TerminalSize, _ time.Duration) error {
 	process := exec.CommandContext(ctx, command[0], command[1:]...)
 	// Without a writer, os/exec discards the output.
 	if out != nil {
@@ -89,7 +89,7 @@ func (runtime) ExecInContainer(ctx context.Context, _, _, _ string, command []st
 }
 
 // AttachContainer sends the input back. Without input, it writes one line.
-func (runtime) AttachContainer(_ context.Context, _, _, _ string, in io.Reader, out, errOut io.WriteCloser, tty bool, sizes <-chan remotecommand.TerminalSize) error {
+func (streamingRuntime) AttachContainer(_ context.Context, _, _, _ string, in io.Reader, out, errOut io.WriteCloser, tty bool, sizes <-chan remotecommand.TerminalSize) error {
 	var to io.Writer = io.Discard
 	if out != nil {
 		to = out
@@ -108,7 +108,7 @@ func (runtime) AttachContainer(_ context.Context, _, _, _ string, in io.Reader, 
 }
 
 // PortForward serves one connection to a port of a pod.
-func (runtime) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
+func (streamingRuntime) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
 	switch port {
 	case refusedPort:
 		return errors.New("connection refused")
@@ -140,9 +140,9 @@ func serveProcess(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "the request has no command", http.StatusBadRequest)
 			return
 		}
-		remotecommand.ServeExec(w, r, runtime{}, pod, "", container, command, options, idleTimeout, creationTimeout, protocols)
+		remotecommand.ServeExec(w, r, streamingRuntime{}, pod, "", container, command, options, idleTimeout, creationTimeout, protocols)
 	} else {
-		remotecommand.ServeAttach(w, r, runtime{}, pod, "", container, options, idleTimeout, creationTimeout, protocols)
+		remotecommand.ServeAttach(w, r, streamingRuntime{}, pod, "", container, options, idleTimeout, creationTimeout, protocols)
 	}
 }
 
@@ -153,7 +153,7 @@ func servePortForward(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	portforward.ServePortForward(w, r, runtime{}, r.PathValue("pod"), "", options, idleTimeout, creationTimeout, portforward.SupportedProtocols)
+	portforward.ServePortForward(w, r, streamingRuntime{}, r.PathValue("pod"), "", options, idleTimeout, creationTimeout, portforward.SupportedProtocols)
 }
 
 // serveLogs serves the log of a container. It supports the query parameters stream, tailLines, timestamps and follow.
@@ -170,21 +170,21 @@ func serveLogs(w http.ResponseWriter, r *http.Request) {
 		}
 		return output, text
 	}
-	const existingLines = 4
+	const existingLineCount = 4
 	var lines []string
 	add := func(n int) {
 		if output, text := line(n); stream == "" || stream == "All" || strings.EqualFold(stream, output) {
 			lines = append(lines, text)
 		}
 	}
-	for n := range existingLines {
+	for n := range existingLineCount {
 		add(n)
 	}
 	if tail, err := strconv.Atoi(query.Get("tailLines")); err == nil && tail < len(lines) {
 		lines = lines[len(lines)-tail:]
 	}
 	w.Header().Set("Content-Type", "text/plain")
-	for n := existingLines; ; n++ {
+	for n := existingLineCount; ; n++ {
 		for _, text := range lines {
 			io.WriteString(w, text)
 		}

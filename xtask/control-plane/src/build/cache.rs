@@ -59,7 +59,7 @@ impl Cache {
     ///
     /// # Cancel safety
     /// Cancelling has no effect on other processes.
-    pub async fn lock(&self, name: &str, progress: &Progress) -> anyhow::Result<File> {
+    pub async fn lock_build(&self, name: &str, progress: &Progress) -> anyhow::Result<File> {
         let path = self.folder.join(format!("{name}.lock"));
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         loop {
@@ -114,11 +114,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open_at(folder.path()).unwrap();
         let progress = Progress::silent();
-        let first = cache.lock("x", &progress).await.unwrap();
-        let second = cache.lock("x", &progress);
+        let first = cache.lock_build("x", &progress).await.unwrap();
+        let second = cache.lock_build("x", &progress);
         tokio::pin!(second);
         assert!(futures::poll!(&mut second).is_pending());
-        cache.lock("y", &progress).await.unwrap();
+        cache.lock_build("y", &progress).await.unwrap();
         drop(first);
         second.await.unwrap();
     }

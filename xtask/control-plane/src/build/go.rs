@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 use super::recipe::Recipe;
 use xtask_process::progress::Progress;
-use xtask_process::{Ended, Launch, Streams, Supervised, log};
+use xtask_process::{LaunchOptions, ProgramExit, Streams, SupervisedProgram, log};
 
 /// The last sentences of the errors about a missing or outdated Go toolchain.
 const ADVICE: &str = "Install Go from https://go.dev/dl (or as a package of your system) and put `go` on the PATH. \
@@ -17,7 +17,7 @@ const ADVICE: &str = "Install Go from https://go.dev/dl (or as a package of your
      `cluster` with --assets), or run `e2e` with --kubeconfig on the cluster of your KUBECONFIG";
 
 /// The time between SIGTERM and SIGKILL, in which Go can clean up.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 /// The build of one recipe in a temporary folder.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Build<'_> {
             self.compile(package, &out.join(binary), total).await?;
         }
         self.copy_files(&out).await?;
-        fs::write(out.join(super::recipe::STAMP), self.recipe.stamp())?;
+        fs::write(out.join(super::recipe::INPUTS_FILE), self.recipe.inputs_text())?;
         Ok(out)
     }
 
@@ -102,7 +102,7 @@ impl Build<'_> {
         let stderr = self.folder.join("compile.log");
         let go = self.go_command("compile").args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags"]);
         let go = go.args([self.recipe.ldflags.as_str(), "-o"]).args([binary.as_os_str()]).args([package]);
-        let go = Supervised::spawn(&go, |_| {})?;
+        let go = SupervisedProgram::spawn(&go, |_| {})?;
         let ended = loop {
             tokio::select! {
                 ended = go.wait() => break ended,
@@ -139,24 +139,24 @@ impl Build<'_> {
     }
 
     /// Runs [`go_command`](Self::go_command) with these arguments, and returns the exit status and stdout.
-    async fn run_go(&self, name: &str, args: &[&str]) -> anyhow::Result<(Ended, String)> {
+    async fn run_go(&self, name: &str, args: &[&str]) -> anyhow::Result<(ProgramExit, String)> {
         let output = self.folder.join(format!("{name}.out"));
         // The output is appended to the file: remove the file of an earlier command with the same name.
         let _ = fs::remove_file(&output);
-        let go = Supervised::spawn(&self.go_command(name).args(args.iter().copied()), |_| {})?;
+        let go = SupervisedProgram::spawn(&self.go_command(name).args(args.iter().copied()), |_| {})?;
         let ended = go.wait().await;
         Ok((ended, fs::read_to_string(&output).unwrap_or_default()))
     }
 
     /// A `go` command that writes its output to `{name}.out` and `{name}.log`.
-    fn go_command(&self, name: &str) -> Launch {
+    fn go_command(&self, name: &str) -> LaunchOptions {
         let streams = Streams::Files {
             stdout: self.folder.join(format!("{name}.out")),
             stderr: self.folder.join(format!("{name}.log")),
         };
-        Launch::new("go", streams)
+        LaunchOptions::new("go", streams)
             .folder(self.folder.join("source"))
-            .grace(GRACE)
+            .grace(GRACE_PERIOD)
             .scratch(self.folder)
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "-mod=readonly")

@@ -21,7 +21,7 @@ use recipe::Recipe;
 pub struct Binaries {
     pub(crate) etcd: PathBuf,
     pub(crate) api_server: PathBuf,
-    /// The programs for controllers, scheduler and nodes; `None` for [`Binaries::assets`].
+    /// The programs for controllers, scheduler and nodes; `None` for [`Binaries::from_assets`].
     pub(crate) pod_programs: Option<PodPrograms>,
     /// The folder that contains kubectl; `None` if the assets have no kubectl.
     /// [`Cluster::command_path`](crate::Cluster::command_path) begins with this folder.
@@ -46,7 +46,7 @@ impl Binaries {
     ///
     /// # Errors
     /// When `etcd` or `kube-apiserver` is missing or is a link to `kube-sim`, or a path cannot be resolved.
-    pub fn assets(folder: &Path) -> anyhow::Result<Self> {
+    pub fn from_assets(folder: &Path) -> anyhow::Result<Self> {
         let find = |name: &str| {
             let path = folder.join(name);
             if !path.is_file() {
@@ -168,7 +168,7 @@ async fn build_if_missing(recipe: &Recipe, cache: &Cache, progress: &Progress) -
     if recipe.has_build_at(&path) {
         return Ok(());
     }
-    let _lock = cache.lock(&recipe.name, progress).await?;
+    let _lock = cache.lock_build(&recipe.name, progress).await?;
     // Another process may have completed the build while this process waited for the lock.
     if recipe.has_build_at(&path) {
         return Ok(());
@@ -212,10 +212,10 @@ mod tests {
     fn assets_without_an_api_server_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("etcd"), "").unwrap();
-        let error = Binaries::assets(folder.path()).unwrap_err().to_string();
+        let error = Binaries::from_assets(folder.path()).unwrap_err().to_string();
         assert!(error.contains("kube-apiserver is missing"), "{error}");
         fs::write(folder.path().join("kube-apiserver"), "").unwrap();
-        assert!(Binaries::assets(folder.path()).unwrap().pod_programs.is_none());
+        assert!(Binaries::from_assets(folder.path()).unwrap().pod_programs.is_none());
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
         for name in ["etcd", "kube-apiserver"] {
             std::os::unix::fs::symlink(folder.path().join("kube-sim"), folder.path().join(name)).unwrap();
         }
-        let error = Binaries::assets(folder.path()).unwrap_err().to_string();
+        let error = Binaries::from_assets(folder.path()).unwrap_err().to_string();
         assert!(error.contains("/etcd is kube-sim, not a real control plane"), "{error}");
     }
 

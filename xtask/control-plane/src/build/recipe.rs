@@ -26,7 +26,7 @@ pub(crate) struct Recipe {
 }
 
 /// The name of the file with the inputs of a build. Each finished build has this file.
-pub(super) const STAMP: &str = "built-from";
+pub(super) const INPUTS_FILE: &str = "built-from";
 
 const ETCD_VERSION: &str = "3.7.3";
 const KWOK_VERSION: &str = "0.8.0";
@@ -123,21 +123,21 @@ impl Recipe {
 
     /// Whether `folder` contains a complete build of this recipe, with the same inputs.
     pub(crate) fn has_build_at(&self, folder: &Path) -> bool {
-        fs::read_to_string(folder.join(STAMP)).is_ok_and(|stamp| stamp == self.stamp())
+        fs::read_to_string(folder.join(INPUTS_FILE)).is_ok_and(|text| text == self.inputs_text())
             && self.binaries.iter().all(|(_, binary)| folder.join(binary).is_file())
             && self.copied_files().all(|file| folder.join(file).is_file())
     }
 
     /// The text of all inputs of the build. A change of one input, such as a pinned version, causes a rebuild.
-    pub(super) fn stamp(&self) -> String {
-        let mut stamp = format!(
+    pub(super) fn inputs_text(&self) -> String {
+        let mut inputs = format!(
             "{}\n{:?}\n{:?}\n{}\n{}\n{}",
             self.name, self.binaries, self.files, self.ldflags, self.go_mod, self.go_sum
         );
         for (name, text) in &self.sources {
-            stamp.extend(["\n", name, "\n", text]);
+            inputs.extend(["\n", name, "\n", text]);
         }
-        stamp
+        inputs
     }
 
     /// The Go packages to build.
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     fn all_recipes() -> Vec<Recipe> {
-        let kubernetes = KubernetesVersion::known().iter().map(|version| Recipe::kubernetes(*version));
+        let kubernetes = KubernetesVersion::all().iter().map(|version| Recipe::kubernetes(*version));
         kubernetes.chain([Recipe::etcd(), Recipe::kwok(), Recipe::kubelet(), Recipe::kubectl()]).collect()
     }
 
@@ -209,7 +209,7 @@ mod tests {
         assert!(!recipe.has_build_at(folder.path()));
         fs::write(folder.path().join("etcd"), "").unwrap();
         assert!(!recipe.has_build_at(folder.path()));
-        fs::write(folder.path().join(STAMP), recipe.stamp()).unwrap();
+        fs::write(folder.path().join(INPUTS_FILE), recipe.inputs_text()).unwrap();
         assert!(recipe.has_build_at(folder.path()));
         let newer = Recipe { go_sum: "other", ..recipe.clone() };
         assert!(!newer.has_build_at(folder.path()));

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{eventually, named_metadata, object, send_raw};
+use crate::support::{eventually, named_metadata, object_from_json, send_raw};
 
 suite!("access":
     subject_access_reviews_apply_the_roles_of_a_service_account,
@@ -40,7 +40,7 @@ async fn create_account(env: &Env, name: &str) -> Outcome<String> {
     let accounts: Api<ServiceAccount> = env.api();
     let account = ServiceAccount { metadata: named_metadata(name), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
-    let request: TokenRequest = object(json!({"metadata": {}, "spec": {"audiences": []}}))?;
+    let request: TokenRequest = object_from_json(json!({"metadata": {}, "spec": {"audiences": []}}))?;
     let response: TokenRequest =
         accounts.create_subresource("token", name, &PostParams::default(), &request).await?;
     Ok(response.status.and_then(|status| status.token).context("the TokenRequest's status has no token")?)
@@ -55,9 +55,12 @@ async fn grant_metrics(env: &Env, account: &str) -> Outcome {
     env.delete_at_end(&bindings, &name);
     let rule = json!({"nonResourceURLs": ["/metrics", "/debug/*"], "verbs": ["get"]});
     roles
-        .create(&PostParams::default(), &object(json!({"metadata": {"name": name}, "rules": [rule]}))?)
+        .create(
+            &PostParams::default(),
+            &object_from_json(json!({"metadata": {"name": name}, "rules": [rule]}))?,
+        )
         .await?;
-    let binding = object(json!({
+    let binding = object_from_json(json!({
         "metadata": {"name": name},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": env.namespace()}],
@@ -67,7 +70,7 @@ async fn grant_metrics(env: &Env, account: &str) -> Outcome {
 }
 
 /// Creates a `SubjectAccessReview` for a service account. Returns the review's `status.allowed` and `status.reason`.
-async fn review(env: &Env, account: &str, attributes: Value) -> anyhow::Result<(bool, String)> {
+async fn create_access_review(env: &Env, account: &str, attributes: Value) -> anyhow::Result<(bool, String)> {
     let namespace = env.namespace();
     let mut spec = json!({
         "user": format!("system:serviceaccount:{namespace}:{account}"),
@@ -85,7 +88,7 @@ async fn review(env: &Env, account: &str, attributes: Value) -> anyhow::Result<(
 /// the `status.reason` of this review.
 async fn wait_until_allowed(env: &Env, account: &str, attributes: &Value) -> Outcome<String> {
     eventually(&format!("{account} may {attributes}"), TIMEOUT, async || {
-        let (allowed, reason) = review(env, account, attributes.clone()).await?;
+        let (allowed, reason) = create_access_review(env, account, attributes.clone()).await?;
         Ok(allowed.then_some(reason))
     })
     .await
@@ -94,7 +97,7 @@ async fn wait_until_allowed(env: &Env, account: &str, attributes: &Value) -> Out
 async fn subject_access_reviews_apply_the_roles_of_a_service_account(env: Env) -> Outcome {
     create_account(&env, "robot").await?;
     let metrics = json!({"verb": "get", "path": "/metrics"});
-    check_eq!(review(&env, "robot", metrics.clone()).await?, (false, String::new()));
+    check_eq!(create_access_review(&env, "robot", metrics.clone()).await?, (false, String::new()));
     grant_metrics(&env, "robot").await?;
     let name = env.unique_name("robot");
     let reason = wait_until_allowed(&env, "robot", &metrics).await?;
@@ -111,7 +114,7 @@ async fn subject_access_reviews_apply_the_roles_of_a_service_account(env: Env) -
         ("post", "/metrics", false),
         ("get", "/metrics/a", false),
     ] {
-        let (found, _) = review(&env, "robot", json!({"verb": verb, "path": path})).await?;
+        let (found, _) = create_access_review(&env, "robot", json!({"verb": verb, "path": path})).await?;
         check!(found == allowed, "{verb} {path}");
     }
 
@@ -120,9 +123,9 @@ async fn subject_access_reviews_apply_the_roles_of_a_service_account(env: Env) -
         {"apiGroups": [""], "resources": ["pods", "*/scale"], "verbs": ["*"]},
         {"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["web"], "verbs": ["get"]},
     ]);
-    let role = object(json!({"metadata": {"name": "pods"}, "rules": allowed}))?;
+    let role = object_from_json(json!({"metadata": {"name": "pods"}, "rules": allowed}))?;
     roles.create(&PostParams::default(), &role).await?;
-    let binding = object(json!({
+    let binding = object_from_json(json!({
         "metadata": {"name": "pods"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pods"},
         "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": env.namespace()}],
@@ -145,7 +148,7 @@ async fn subject_access_reviews_apply_the_roles_of_a_service_account(env: Env) -
         (json!({"group": "apps", "resource": "deployments", "name": "web"}), true),
         (json!({"group": "apps", "resource": "deployments", "name": "db"}), false),
     ] {
-        let (found, _) = review(&env, "robot", access(change.clone())).await?;
+        let (found, _) = create_access_review(&env, "robot", access(change.clone())).await?;
         check!(found == allowed, "{change}");
     }
     Ok(())
@@ -214,7 +217,7 @@ async fn refusal_messages_contain_the_user_the_verb_and_the_resource(env: Env) -
 
 async fn aggregated_roles_have_the_rules_of_the_selected_roles(env: Env) -> Outcome {
     let user = format!("{}-jane", env.namespace());
-    let binding = object(json!({
+    let binding = object_from_json(json!({
         "metadata": {"name": "jane"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
@@ -230,7 +233,7 @@ async fn aggregated_roles_have_the_rules_of_the_selected_roles(env: Env) -> Outc
     let (roles, name): (Api<ClusterRole>, _) = (Api::all(env.client()), env.unique_name("things"));
     env.delete_at_end(&roles, &name);
     let group = format!("{}.example.com", env.namespace());
-    let role = object(json!({
+    let role = object_from_json(json!({
         "metadata": {"name": name, "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
         "rules": [{"apiGroups": [group], "resources": ["things"], "verbs": ["list"]}],
     }))?;
@@ -259,7 +262,10 @@ async fn users_grant_only_the_permissions_that_they_have(env: Env) -> Outcome {
         {"apiGroups": group, "resources": ["clusterroles"], "resourceNames": ["view"], "verbs": ["bind"]},
     ]);
     env.api::<Role>()
-        .create(&PostParams::default(), &object(json!({"metadata": {"name": "author"}, "rules": held}))?)
+        .create(
+            &PostParams::default(),
+            &object_from_json(json!({"metadata": {"name": "author"}, "rules": held}))?,
+        )
         .await?;
     let binding = |name: &str, kind: &str, role: &str| {
         json!({
@@ -269,7 +275,7 @@ async fn users_grant_only_the_permissions_that_they_have(env: Env) -> Outcome {
         })
     };
     env.api::<RoleBinding>()
-        .create(&PostParams::default(), &object(binding("jane", "Role", "author"))?)
+        .create(&PostParams::default(), &object_from_json(binding("jane", "Role", "author"))?)
         .await?;
     let maps = format!("/api/v1/namespaces/{namespace}/configmaps");
     eventually("the server applies the binding", TIMEOUT, async || {
@@ -314,7 +320,7 @@ async fn users_grant_only_the_permissions_that_they_have(env: Env) -> Outcome {
 }
 
 /// Sends a GET request to a manager. Returns the response as text.
-async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> anyhow::Result<String> {
+async fn get_from_manager(address: SocketAddr, path: &str, token: Option<&str>) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let request =
@@ -342,7 +348,7 @@ async fn the_manager_refuses_users_without_permission(env: Env) -> Outcome {
         ("/", Some(&*token), "403"),
         ("/metrics", Some(&*token), "200"),
     ] {
-        let answer = get(address, path, token).await?;
+        let answer = get_from_manager(address, path, token).await?;
         check!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
         check!(status != "200" || path != "/metrics" || answer.ends_with("up 1\n"), "{answer}");
     }

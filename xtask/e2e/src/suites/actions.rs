@@ -20,12 +20,13 @@ use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{
-    LABEL, config_map, deployment, idle_pod, named_metadata, object, temporary_node, value,
+    MANAGED_BY_LABEL, config_map, config_map_value, deployment, idle_pod, named_metadata, object_from_json,
+    temporary_node,
 };
 
 suite!("actions":
     an_entry_creates_and_changes_an_object,
-    an_entry_refuses_an_object_with_another_name,
+    an_entry_refuses_an_object_whose_name_differs,
     an_apply_creates_an_object_and_removes_omitted_fields,
     an_apply_of_the_status_changes_only_the_status,
     conflicting_writes_are_retried,
@@ -60,7 +61,7 @@ async fn an_entry_creates_and_changes_an_object(env: Env) -> Outcome {
     // `changed` is committed after `outdated` was read, so the commit of `outdated` conflicts.
     let mut outdated = maps.entry("a").await?.and_modify(set_two).or_insert(ConfigMap::default);
     changed.commit(&pp).await?;
-    check_eq!(value(changed.get()), "2");
+    check_eq!(config_map_value(changed.get()), "2");
     let conflict = outdated.get_mut();
     conflict.labels_mut().insert("other".into(), "writer".into());
     match outdated.commit(&pp).await {
@@ -70,7 +71,7 @@ async fn an_entry_creates_and_changes_an_object(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_entry_refuses_an_object_with_another_name(env: Env) -> Outcome {
+async fn an_entry_refuses_an_object_whose_name_differs(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let mut entry = maps.entry("a").await?.or_insert(|| config_map("b", "1"));
     let error = entry.commit(&PostParams::default()).await.err();
@@ -82,12 +83,12 @@ async fn an_entry_refuses_an_object_with_another_name(env: Env) -> Outcome {
 async fn an_apply_creates_an_object_and_removes_omitted_fields(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let pp = PatchParams::apply("e2e");
-    check_eq!(value(&maps.apply(&pp, &config_map("a", "1")).await?), "1");
+    check_eq!(config_map_value(&maps.apply(&pp, &config_map("a", "1")).await?), "1");
     let empty = ConfigMap { metadata: named_metadata("a"), ..ConfigMap::default() };
     check_eq!(maps.apply(&pp, &empty).await?.data, None);
     maps.apply(&PatchParams::apply("other"), &config_map("a", "2")).await?;
     check!(refused!(maps.apply(&pp, &config_map("a", "3")).await).is_conflict());
-    check_eq!(value(&maps.apply(&pp.force(), &config_map("a", "3")).await?), "3");
+    check_eq!(config_map_value(&maps.apply(&pp.force(), &config_map("a", "3")).await?), "3");
     let nameless = maps.apply(&PatchParams::apply("e2e"), &ConfigMap::default()).await;
     check!(nameless.is_err_and(|error| error.to_string().contains("metadata.name")));
     Ok(())
@@ -97,7 +98,7 @@ async fn an_apply_of_the_status_changes_only_the_status(env: Env) -> Outcome {
     let budgets: Api<PodDisruptionBudget> = env.api();
     let selector = json!({"matchLabels": {"app": env.namespace()}});
     let spec = json!({"minAvailable": 1, "selector": selector});
-    let budget: PodDisruptionBudget = object(json!({"metadata": {"name": "a"}, "spec": spec}))?;
+    let budget: PodDisruptionBudget = object_from_json(json!({"metadata": {"name": "a"}, "spec": spec}))?;
     let created = budgets.create(&PostParams::default(), &budget).await?;
     let condition = json!({
         "type": "E2e", "status": "True", "reason": "Test", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -106,7 +107,7 @@ async fn an_apply_of_the_status_changes_only_the_status(env: Env) -> Outcome {
         "currentHealthy": 0, "desiredHealthy": 1, "disruptionsAllowed": 0, "expectedPods": 0, "conditions": [condition],
     });
     let change: PodDisruptionBudget =
-        object(json!({"metadata": {"name": "a"}, "spec": {"minAvailable": 7}, "status": status}))?;
+        object_from_json(json!({"metadata": {"name": "a"}, "spec": {"minAvailable": 7}, "status": status}))?;
     let stored = budgets.apply_status(&PatchParams::apply("e2e").force(), &change).await?;
     check_eq!(stored.spec, created.spec);
     let conditions = stored.status.and_then(|status| status.conditions).unwrap_or_default();
@@ -130,7 +131,7 @@ async fn conflicting_writes_are_retried(env: Env) -> Outcome {
     })
     .await?;
     check_eq!(stored.labels().get("attempt").map(String::as_str), Some("2"));
-    check_eq!(value(&stored), "other");
+    check_eq!(config_map_value(&stored), "other");
     Ok(())
 }
 
@@ -208,7 +209,7 @@ async fn a_token_is_requested_for_a_service_account(env: Env) -> Outcome {
     let account = ServiceAccount { metadata: named_metadata("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
     let request: TokenRequest =
-        object(json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 600}}))?;
+        object_from_json(json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 600}}))?;
     let response = accounts.create_token_request("robot", &PostParams::default(), &request).await?;
     let token = response.status.and_then(|status| status.token).unwrap_or_default();
     check_eq!(token.split('.').count(), 3);
@@ -226,8 +227,9 @@ async fn a_certificate_signing_request_is_approved(env: Env) -> Outcome {
     let spec = json!({
         "request": body, "signerName": "example.com/e2e", "usages": ["client auth"], "expirationSeconds": 600,
     });
-    let mut request: CertificateSigningRequest = object(json!({"metadata": {"name": name}, "spec": spec}))?;
-    request.labels_mut().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
+    let mut request: CertificateSigningRequest =
+        object_from_json(json!({"metadata": {"name": name}, "spec": spec}))?;
+    request.labels_mut().insert(MANAGED_BY_LABEL.0.to_owned(), MANAGED_BY_LABEL.1.to_owned());
     requests.create(&PostParams::default(), &request).await?;
     let condition =
         json!({"type": "Approved", "status": "True", "reason": "E2e", "message": "approved by a test"});
@@ -263,7 +265,7 @@ async fn an_eviction_that_a_budget_forbids_is_refused(env: Env) -> Outcome {
     let budgets: Api<PodDisruptionBudget> = env.api();
     let spec = json!({"minAvailable": 1, "selector": {"matchLabels": labels}});
     budgets
-        .create(&PostParams::default(), &object(json!({"metadata": {"name": "a"}, "spec": spec}))?)
+        .create(&PostParams::default(), &object_from_json(json!({"metadata": {"name": "a"}, "spec": spec}))?)
         .await?;
     let pods: Api<Pod> = env.api();
     let mut pod = idle_pod("a")?;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::Outcome;
-use crate::support::{Answer, LABEL, eventually, send_raw};
+use crate::support::{Answer, MANAGED_BY_LABEL, eventually, send_raw};
 
 suite!("admission_plugins":
     limit_ranges_set_defaults_and_refuse_values_above_the_maximum,
@@ -48,7 +48,7 @@ async fn send(env: &Env, user: &str, method: &str, path: &str, body: &Value) -> 
 
 /// The expected response to a request.
 #[derive(Debug)]
-enum Expected<'a> {
+enum ExpectedResponse<'a> {
     /// The server accepts the request, and the response has each of these values at its JSON pointer.
     Accepted(Vec<(&'a str, Value)>),
     /// The server accepts the request, and returns a warning that contains this text.
@@ -66,19 +66,21 @@ async fn check_request(
     user: &str,
     request: (&str, &str),
     body: &Value,
-    expected: &Expected<'_>,
+    expected: &ExpectedResponse<'_>,
 ) -> Outcome {
     let (method, path) = request;
     eventually(&format!("the response to {method} {path} {body} is {expected:?}"), TIMEOUT, async || {
         let answer = send(env, user, method, path, body).await?;
         let is_accepted = (200..300).contains(&answer.code);
         let is_met = match expected {
-            Expected::Accepted(values) => {
+            ExpectedResponse::Accepted(values) => {
                 is_accepted && values.iter().all(|(at, value)| answer.body.pointer(at) == Some(value))
             }
-            Expected::Warned(text) => is_accepted && answer.warnings.iter().any(|found| found.contains(text)),
-            Expected::Refused(text) => answer.code == 403 && answer.status().2.contains(text),
-            Expected::Invalid(text) => answer.code == 422 && answer.status().2.contains(text),
+            ExpectedResponse::Warned(text) => {
+                is_accepted && answer.warnings.iter().any(|found| found.contains(text))
+            }
+            ExpectedResponse::Refused(text) => answer.code == 403 && answer.status().2.contains(text),
+            ExpectedResponse::Invalid(text) => answer.code == 422 && answer.status().2.contains(text),
         };
         ensure!(is_met, "{} {:?} {}", answer.code, answer.warnings, answer.body);
         Ok(Some(()))
@@ -87,7 +89,11 @@ async fn check_request(
 }
 
 /// For each row, creates an object of the core group in a dry run, and checks the response.
-async fn check_dry_run_creations(env: &Env, collection: &str, rows: &[(Value, Expected<'_>)]) -> Outcome {
+async fn check_dry_run_creations(
+    env: &Env,
+    collection: &str,
+    rows: &[(Value, ExpectedResponse<'_>)],
+) -> Outcome {
     let path = format!("/api/v1/namespaces/{}/{collection}?dryRun=All", env.namespace());
     for (body, expected) in rows {
         check_request(env, "", ("POST", &path), body, expected).await?;
@@ -109,7 +115,7 @@ async fn create_cluster_scoped(
     object["apiVersion"] = resource.api_version.as_str().into();
     object["kind"] = resource.kind.as_str().into();
     object["metadata"]["name"] = name.as_str().into();
-    object["metadata"]["labels"][LABEL.0] = LABEL.1.into();
+    object["metadata"]["labels"][MANAGED_BY_LABEL.0] = MANAGED_BY_LABEL.1.into();
     env.delete_at_end(&api, &name);
     api.create(&PostParams::default(), &serde_json::from_value::<DynamicObject>(object)?).await?;
     Ok(name)
@@ -134,10 +140,10 @@ async fn limit_ranges_set_defaults_and_refuse_values_above_the_maximum(env: Env)
         }]},
     });
     let path = format!("/api/v1/namespaces/{}/limitranges", env.namespace());
-    check_request(&env, "", ("POST", &path), &range, &Expected::Accepted(Vec::new())).await?;
+    check_request(&env, "", ("POST", &path), &range, &ExpectedResponse::Accepted(Vec::new())).await?;
     let with =
         |resources: Value| pod(&json!({"containers": [{"name": "c", "image": "i", "resources": resources}]}));
-    let resources = |value: Value| Expected::Accepted(vec![("/spec/containers/0/resources", value)]);
+    let resources = |value: Value| ExpectedResponse::Accepted(vec![("/spec/containers/0/resources", value)]);
     let own = json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}});
     check_dry_run_creations(
         &env,
@@ -147,7 +153,7 @@ async fn limit_ranges_set_defaults_and_refuse_values_above_the_maximum(env: Env)
             (with(own.clone()), resources(own)),
             (
                 with(json!({"limits": {"cpu": "2"}})),
-                Expected::Refused("maximum cpu usage per Container is 1, but limit is 2"),
+                ExpectedResponse::Refused("maximum cpu usage per Container is 1, but limit is 2"),
             ),
         ],
     )
@@ -163,15 +169,17 @@ async fn priority_classes_set_the_priority_of_pods(env: Env) -> Outcome {
         &env,
         "pods",
         &[
-            (pod(&json!({"priorityClassName": name})), Expected::Accepted(values)),
-            (pod(&json!({})), Expected::Accepted(vec![("/spec/priority", json!(0))])),
+            (pod(&json!({"priorityClassName": name})), ExpectedResponse::Accepted(values)),
+            (pod(&json!({})), ExpectedResponse::Accepted(vec![("/spec/priority", json!(0))])),
             (
                 pod(&json!({"priorityClassName": name, "priority": 8})),
-                Expected::Refused("the integer value of priority (8) must not be provided in pod spec"),
+                ExpectedResponse::Refused(
+                    "the integer value of priority (8) must not be provided in pod spec",
+                ),
             ),
             (
                 pod(&json!({"priorityClassName": "missing"})),
-                Expected::Refused("no PriorityClass with name missing was found"),
+                ExpectedResponse::Refused("no PriorityClass with name missing was found"),
             ),
         ],
     )
@@ -189,14 +197,14 @@ async fn runtime_classes_add_their_overhead_to_pods(env: Env) -> Outcome {
         &env,
         "pods",
         &[
-            (pod(&json!({"runtimeClassName": name})), Expected::Accepted(values)),
+            (pod(&json!({"runtimeClassName": name})), ExpectedResponse::Accepted(values)),
             (
                 pod(&json!({"runtimeClassName": name, "overhead": {"cpu": "20m"}})),
-                Expected::Refused("Pod's Overhead doesn't match RuntimeClass's defined Overhead"),
+                ExpectedResponse::Refused("Pod's Overhead doesn't match RuntimeClass's defined Overhead"),
             ),
             (
                 pod(&json!({"runtimeClassName": "missing"})),
-                Expected::Refused("RuntimeClass \"missing\" not found"),
+                ExpectedResponse::Refused("RuntimeClass \"missing\" not found"),
             ),
         ],
     )
@@ -216,15 +224,17 @@ async fn namespace_labels_select_pod_security_standards(env: Env) -> Outcome {
     }));
     let namespace = format!("/api/v1/namespaces/{}", env.namespace());
     for (mode, expected) in [
-        ("enforce", Expected::Refused("violates PodSecurity \"restricted:latest\"")),
-        ("warn", Expected::Warned("would violate PodSecurity \\\"restricted:latest\\\"")),
+        ("enforce", ExpectedResponse::Refused("violates PodSecurity \"restricted:latest\"")),
+        ("warn", ExpectedResponse::Warned("would violate PodSecurity \\\"restricted:latest\\\"")),
     ] {
         let labels = json!({
             "pod-security.kubernetes.io/enforce": null, (format!("pod-security.kubernetes.io/{mode}")): "restricted",
         });
         let labels = json!({"metadata": {"labels": labels}});
-        check_request(&env, "", ("PATCH", &namespace), &labels, &Expected::Accepted(Vec::new())).await?;
-        let rows = [(privileged.clone(), expected), (restricted.clone(), Expected::Accepted(Vec::new()))];
+        check_request(&env, "", ("PATCH", &namespace), &labels, &ExpectedResponse::Accepted(Vec::new()))
+            .await?;
+        let rows =
+            [(privileged.clone(), expected), (restricted.clone(), ExpectedResponse::Accepted(Vec::new()))];
         check_dry_run_creations(&env, "pods", &rows).await?;
     }
     Ok(())
@@ -243,7 +253,7 @@ async fn volume_claims_get_the_default_class(env: Env) -> Outcome {
     let metadata = json!({"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}});
     let fields = json!({"metadata": metadata, "provisioner": "example.com/e2e"});
     let name = create_cluster_scoped(&env, ("storage.k8s.io", "StorageClass"), "class", fields).await?;
-    let class = |name: &str| Expected::Accepted(vec![("/spec/storageClassName", json!(name))]);
+    let class = |name: &str| ExpectedResponse::Accepted(vec![("/spec/storageClassName", json!(name))]);
     check_dry_run_creations(
         &env,
         "persistentvolumeclaims",
@@ -263,7 +273,7 @@ async fn volume_claims_grow_only_if_their_class_allows_it(env: Env) -> Outcome {
         let name = create_cluster_scoped(&env, ("storage.k8s.io", "StorageClass"), suffix, fields).await?;
         let mut claim = claim(&json!({"storageClassName": name}));
         claim["metadata"]["name"] = suffix.into();
-        check_request(&env, "", ("POST", &claims), &claim, &Expected::Accepted(Vec::new())).await?;
+        check_request(&env, "", ("POST", &claims), &claim, &ExpectedResponse::Accepted(Vec::new())).await?;
         let one = format!("{claims}/{suffix}");
         let (status, larger) = (format!("{one}/status"), format!("{one}?dryRun=All"));
         let bound = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
@@ -330,8 +340,9 @@ async fn signing_requests_need_permissions_for_the_signer(env: Env) -> Outcome {
         let body = json!({"status": {"conditions": [condition]}});
         let path = format!("{SIGNING_REQUESTS_PATH}/{name}/{subresource}?dryRun=All");
         let why = format!("user not permitted to {action} requests with signerName {SIGNER:?}");
-        check_request(&env, &jane, ("PATCH", &path), &body, &Expected::Refused(&why)).await?;
-        check_request(&env, &signer, ("PATCH", &path), &body, &Expected::Accepted(Vec::new())).await?;
+        check_request(&env, &jane, ("PATCH", &path), &body, &ExpectedResponse::Refused(&why)).await?;
+        check_request(&env, &signer, ("PATCH", &path), &body, &ExpectedResponse::Accepted(Vec::new()))
+            .await?;
     }
     Ok(())
 }
@@ -350,8 +361,8 @@ async fn trust_bundles_need_a_permission_for_the_signer(env: Env) -> Outcome {
     };
     let attested = bundle(&format!("example.com:e2e:{}", env.namespace()), SIGNER);
     let why = format!("user not permitted to attest for signerName {SIGNER:?}");
-    let accepted = || Expected::Accepted(Vec::new());
-    check_request(&env, &jane, ("POST", path), &attested, &Expected::Refused(&why)).await?;
+    let accepted = || ExpectedResponse::Accepted(Vec::new());
+    check_request(&env, &jane, ("POST", path), &attested, &ExpectedResponse::Refused(&why)).await?;
     check_request(&env, &jane, ("POST", path), &bundle(&env.unique_name("bundle"), ""), &accepted()).await?;
     check_request(&env, &signer, ("POST", path), &attested, &accepted()).await
 }
@@ -369,7 +380,7 @@ async fn certificate_requests_of_pods_need_a_permission_for_the_signer(env: Env)
     });
     let requests =
         format!("/apis/certificates.k8s.io/v1/namespaces/{}/podcertificaterequests", env.namespace());
-    let accepted = || Expected::Accepted(Vec::new());
+    let accepted = || ExpectedResponse::Accepted(Vec::new());
     check_request(&env, "", ("POST", &requests), &request, &accepted()).await?;
     let condition = json!({
         "type": "Denied", "status": "True", "reason": "E2e", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -377,6 +388,6 @@ async fn certificate_requests_of_pods_need_a_permission_for_the_signer(env: Env)
     let (path, body) =
         (format!("{requests}/r/status?dryRun=All"), json!({"status": {"conditions": [condition]}}));
     let why = format!("User {jane:?} is not permitted to \"sign\" for signer {SIGNER:?}");
-    check_request(&env, &jane, ("PATCH", &path), &body, &Expected::Invalid(&why)).await?;
+    check_request(&env, &jane, ("PATCH", &path), &body, &ExpectedResponse::Invalid(&why)).await?;
     check_request(&env, &signer, ("PATCH", &path), &body, &accepted()).await
 }

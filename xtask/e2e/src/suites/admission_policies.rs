@@ -15,7 +15,7 @@ use super::webhooks::hooks::Hooks;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{Answer, LABEL, eventually, object};
+use crate::support::{Answer, MANAGED_BY_LABEL, eventually, object_from_json};
 
 suite!("admission_policies":
     validations_deny_requests,
@@ -43,32 +43,38 @@ async fn create_policy(hooks: &Hooks, name: &str, fields: &Value) -> Outcome<Str
             "operations": ["CREATE", "UPDATE"],
         }],
     }});
-    merge(&mut spec, fields);
-    create(hooks, "ValidatingAdmissionPolicy", POLICIES_PATH, &name, &spec).await?;
+    set_spec_fields(&mut spec, fields);
+    create_policy_or_binding(hooks, "ValidatingAdmissionPolicy", POLICIES_PATH, &name, &spec).await?;
     Ok(name)
 }
 
 /// Creates a binding of a policy. The binding's `spec` also has the entries of `fields`. Returns the name of the binding.
-async fn bind(hooks: &Hooks, policy: &str, suffix: &str, fields: &Value) -> Outcome<String> {
+async fn create_binding(hooks: &Hooks, policy: &str, suffix: &str, fields: &Value) -> Outcome<String> {
     let name = format!("{policy}-{suffix}");
     let mut spec = json!({"policyName": policy, "validationActions": ["Deny"]});
-    merge(&mut spec, fields);
-    create(hooks, "ValidatingAdmissionPolicyBinding", BINDINGS_PATH, &name, &spec).await?;
+    set_spec_fields(&mut spec, fields);
+    create_policy_or_binding(hooks, "ValidatingAdmissionPolicyBinding", BINDINGS_PATH, &name, &spec).await?;
     Ok(name)
 }
 
-fn merge(spec: &mut Value, fields: &Value) {
+fn set_spec_fields(spec: &mut Value, fields: &Value) {
     for (field, value) in fields.as_object().into_iter().flatten() {
         spec[field] = value.clone();
     }
 }
 
-async fn create(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &Value) -> Outcome {
+async fn create_policy_or_binding(
+    hooks: &Hooks,
+    kind: &str,
+    collection: &str,
+    name: &str,
+    spec: &Value,
+) -> Outcome {
     let version = "admissionregistration.k8s.io/v1";
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind));
     hooks.env.delete_at_end(&Api::<DynamicObject>::all_with(hooks.env.client(), &resource), name);
     let object = json!({
-        "kind": kind, "apiVersion": version, "metadata": {"name": name, "labels": {LABEL.0: LABEL.1}}, "spec": spec,
+        "kind": kind, "apiVersion": version, "metadata": {"name": name, "labels": {MANAGED_BY_LABEL.0: MANAGED_BY_LABEL.1}}, "spec": spec,
     });
     let created = hooks.send(Method::POST, collection, &object).await?;
     check_eq!((created.code, created.status().2), (201, ""));
@@ -128,7 +134,7 @@ pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
             {"expression": format!("{} || variables.none == 'x'", case_is_not("variable"))},
         ],
     })).await?;
-    let binding = bind(&hooks, &policy, "b", &json!({})).await?;
+    let binding = create_binding(&hooks, &policy, "b", &json!({})).await?;
     wait_until_active(&hooks, "plain").await?;
     let plain = format!("failed expression: {}", case_is_not("plain"));
     let request = format!(
@@ -180,8 +186,8 @@ pub(super) async fn the_failure_policy_applies_to_errors(env: Env) -> Outcome {
     };
     let fails = create_policy(&hooks, "fails", &failing("Fail", "f")).await?;
     let ignores = create_policy(&hooks, "ignores", &failing("Ignore", "i")).await?;
-    let binding = bind(&hooks, &fails, "b", &json!({})).await?;
-    bind(&hooks, &ignores, "b", &json!({})).await?;
+    let binding = create_binding(&hooks, &fails, "b", &json!({})).await?;
+    create_binding(&hooks, &ignores, "b", &json!({})).await?;
     wait_until_active(&hooks, "f-active").await?;
     wait_until_active(&hooks, "i-active").await?;
     let answer = create_in_dry_run(&hooks, "f", &Value::Null).await?;
@@ -211,13 +217,13 @@ pub(super) async fn bindings_select_requests_and_actions(env: Env) -> Outcome {
         fields["validationActions"] = json!(actions);
         fields
     };
-    let warn = bind(&hooks, &policy, "warn", &with_actions(json!({}), &["Warn", "Audit"])).await?;
-    bind(&hooks, &policy, "deny", &with_actions(labelled("deny"), &["Deny"])).await?;
+    let warn = create_binding(&hooks, &policy, "warn", &with_actions(json!({}), &["Warn", "Audit"])).await?;
+    create_binding(&hooks, &policy, "deny", &with_actions(labelled("deny"), &["Deny"])).await?;
     let mut excluded = labelled("excluded");
     excluded["matchResources"]["excludeResourceRules"] = json!([{
         "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"], "resourceNames": ["a"],
     }]);
-    bind(&hooks, &policy, "excluded", &with_actions(excluded, &["Deny"])).await?;
+    create_binding(&hooks, &policy, "excluded", &with_actions(excluded, &["Deny"])).await?;
     wait_until_active(&hooks, "no").await?;
     eventually("the binding is active", TIMEOUT, async || {
         let answer = create_in_dry_run(&hooks, "no", &json!({"app": "deny"})).await;
@@ -249,24 +255,24 @@ pub(super) async fn bindings_select_parameters_for_expressions(env: Env) -> Outc
         check_eq!(hooks.send(Method::POST, &hooks.path("secrets"), &secret).await?.code, 201);
     }
     let selected = |app: &str, reference: Value| json!({"paramRef": reference, "matchResources": {"objectSelector": {"matchLabels": {"app": app}}}});
-    bind(
+    create_binding(
         &hooks,
         &policy,
         "name",
         &selected("name", json!({"name": "one", "parameterNotFoundAction": "Deny"})),
     )
     .await?;
-    bind(&hooks, &policy, "all", &selected("all", json!({
+    create_binding(&hooks, &policy, "all", &selected("all", json!({
         "selector": {"matchExpressions": [{"key": "wanted", "operator": "Exists"}]}, "parameterNotFoundAction": "Deny",
     }))).await?;
-    bind(
+    create_binding(
         &hooks,
         &policy,
         "allowed",
         &selected("allowed", json!({"name": "none", "parameterNotFoundAction": "Allow"})),
     )
     .await?;
-    let denied = bind(
+    let denied = create_binding(
         &hooks,
         &policy,
         "denied",
@@ -337,7 +343,7 @@ pub(super) async fn expressions_use_the_authorizer(env: Env) -> Outcome {
         }),
     )
     .await?;
-    bind(&hooks, &policy, "b", &json!({})).await?;
+    create_binding(&hooks, &policy, "b", &json!({})).await?;
     wait_until_active(&hooks, "path").await?;
     let answer = create_in_dry_run(&hooks, "none", &Value::Null).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
@@ -381,15 +387,18 @@ async fn grant_get_pods(env: &Env, account: &str) -> Outcome {
     let (roles, bindings): (Api<Role>, Api<RoleBinding>) = (env.api(), env.api());
     let rule = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
     roles
-        .create(&PostParams::default(), &object(json!({"metadata": {"name": "pods"}, "rules": [rule]}))?)
+        .create(
+            &PostParams::default(),
+            &object_from_json(json!({"metadata": {"name": "pods"}, "rules": [rule]}))?,
+        )
         .await?;
-    let binding = object(json!({
+    let binding = object_from_json(json!({
         "metadata": {"name": "pods"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pods"},
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": env.namespace()}],
     }))?;
     bindings.create(&PostParams::default(), &binding).await?;
-    let review: SubjectAccessReview = object(json!({"spec": {
+    let review: SubjectAccessReview = object_from_json(json!({"spec": {
         "user": format!("system:serviceaccount:{}:{account}", env.namespace()),
         "resourceAttributes": {"namespace": env.namespace(), "verb": "get", "resource": "pods"},
     }}))?;

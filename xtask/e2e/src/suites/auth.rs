@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{eventually, named_metadata, object};
+use crate::support::{eventually, named_metadata, object_from_json};
 use xtask_control_plane::{Authority, Identity};
 
 suite!("auth":
@@ -113,7 +113,7 @@ async fn authenticates_as_the_client_certificates_subject(env: Env) -> Outcome {
 }
 
 async fn rejects_a_client_certificate_of_an_unknown_ca(env: Env) -> Outcome {
-    let forged = Authority::new()?.client("admin", Some("system:masters"))?;
+    let forged = Authority::new()?.issue_client_certificate("admin", Some("system:masters"))?;
     let client = client_as(&env, certificate_auth(&forged)?)?;
     let error = refused!(config_maps(client).list(&ListParams::default()).await);
     check!(error.is_unauthorized(), "{error:?}");
@@ -143,7 +143,7 @@ async fn rereads_the_certificate_files_after_a_rejection(env: Env) -> Outcome {
         std::fs::write(&certificate, &identity.certificate)?;
         std::fs::write(&key, &identity.key)
     };
-    write(&Authority::new()?.client("admin", Some("system:masters"))?)?;
+    write(&Authority::new()?.issue_client_certificate("admin", Some("system:masters"))?)?;
     let files = json!({ "client-certificate": certificate, "client-key": key });
     let client = client_as(&env, serde_json::from_value(files)?)?;
     let error = refused!(config_maps(client.clone()).list(&ListParams::default()).await);
@@ -159,7 +159,7 @@ pub(super) async fn robot_client(env: &Env) -> Outcome<Client> {
     let accounts: Api<ServiceAccount> = env.api();
     let account = ServiceAccount { metadata: named_metadata("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
-    let request: TokenRequest = object(json!({"metadata": {}, "spec": {"audiences": []}}))?;
+    let request: TokenRequest = object_from_json(json!({"metadata": {}, "spec": {"audiences": []}}))?;
     let response: TokenRequest =
         accounts.create_subresource("token", "robot", &PostParams::default(), &request).await?;
     let token =
@@ -171,13 +171,13 @@ pub(super) async fn robot_client(env: &Env) -> Outcome<Client> {
 pub(super) async fn grant_read(env: &Env) -> Outcome {
     let roles: Api<Role> = env.api();
     let reads = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]});
-    let role = object(json!({"metadata": {"name": "reader"}, "rules": [reads]}))?;
+    let role = object_from_json(json!({"metadata": {"name": "reader"}, "rules": [reads]}))?;
     match roles.create(&PostParams::default(), &role).await {
         Err(error) if !error.is_already_exists() => return Err(error.into()),
         _ => {}
     }
     let bindings: Api<RoleBinding> = env.api();
-    let binding = object(json!({
+    let binding = object_from_json(json!({
         "metadata": {"name": "reader"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
         "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": env.namespace()}],

@@ -9,11 +9,11 @@ use kube_client::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams}
 use kube_client::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::rollouts::{TIMEOUT, condition, wait_for};
+use super::rollouts::{TIMEOUT, condition, wait_for_state};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, deployment, eventually, object, pod, temporary_node};
+use crate::support::{config_map, deployment, eventually, object_from_json, pod, temporary_node};
 
 suite!("built_in_controllers":
     a_namespace_has_a_root_certificate_and_a_default_service_account [Pods],
@@ -68,9 +68,14 @@ async fn a_namespace_has_a_root_certificate_and_a_default_service_account(env: E
 async fn a_stateful_set_creates_and_updates_pods_in_order(env: Env) -> Outcome {
     let (sets, pods): (Api<StatefulSet>, Api<Pod>) = (env.api(), env.api());
     let spec = workload_spec("db", &json!({"replicas": 3, "serviceName": "db"}))?;
-    sets.create(&PostParams::default(), &object(json!({"metadata": {"name": "db"}, "spec": spec}))?).await?;
+    sets.create(
+        &PostParams::default(),
+        &object_from_json(json!({"metadata": {"name": "db"}, "spec": spec}))?,
+    )
+    .await?;
     let first =
-        wait_for(&sets, "db", "three pods are ready", |set| set["status"]["readyReplicas"] == 3).await?;
+        wait_for_state(&sets, "db", "three pods are ready", |set| set["status"]["readyReplicas"] == 3)
+            .await?;
     let created = pods.list(&ListParams::default()).await?.items;
     let mut times: Vec<_> = created.iter().map(|pod| (pod.creation_timestamp(), pod.name_any())).collect();
     times.sort();
@@ -84,7 +89,7 @@ async fn a_stateful_set_creates_and_updates_pods_in_order(env: Env) -> Outcome {
     let image = json!([{"name": "main", "image": "registry.k8s.io/pause:3.9"}]);
     let patch = Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": image}}}}));
     sets.patch("db", &PatchParams::default(), &patch).await?;
-    let second = wait_for(&sets, "db", "the update is complete", |set| {
+    let second = wait_for_state(&sets, "db", "the update is complete", |set| {
         let status = &set["status"];
         status["observedGeneration"] == set["metadata"]["generation"]
             && status["currentRevision"] == status["updateRevision"]
@@ -116,8 +121,11 @@ async fn a_daemon_set_runs_on_each_node(env: Env) -> Outcome {
         spec.remove("replicas");
     }
     spec["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "linux"});
-    sets.create(&PostParams::default(), &object(json!({"metadata": {"name": "agent"}, "spec": spec}))?)
-        .await?;
+    sets.create(
+        &PostParams::default(),
+        &object_from_json(json!({"metadata": {"name": "agent"}, "spec": spec}))?,
+    )
+    .await?;
     // Other cases create nodes with taints: daemon pods do not run on these nodes.
     let eligible = |node: &Node| {
         node.labels().get("kubernetes.io/os").is_some_and(|os| os == "linux")
@@ -126,7 +134,7 @@ async fn a_daemon_set_runs_on_each_node(env: Env) -> Outcome {
     let listed = nodes.list(&ListParams::default()).await?.items;
     let count = listed.iter().filter(|node| eligible(node)).count();
     check!(count > 0);
-    let set = wait_for(&sets, "agent", "a pod is ready on each node", |set| {
+    let set = wait_for_state(&sets, "agent", "a pod is ready on each node", |set| {
         let status = &set["status"];
         status["desiredNumberScheduled"] == count
             && status["numberReady"] == count
@@ -161,11 +169,15 @@ fn job(name: &str, extra: &Value) -> Outcome<Value> {
 
 async fn a_job_completes(env: Env) -> Outcome {
     let jobs: Api<Job> = env.api();
-    jobs.create(&PostParams::default(), &object(job("work", &json!({"completions": 3, "parallelism": 2}))?)?)
-        .await?;
-    let done =
-        wait_for(&jobs, "work", "the job is complete", |job| condition(job, "Complete")["status"] == "True")
-            .await?;
+    jobs.create(
+        &PostParams::default(),
+        &object_from_json(job("work", &json!({"completions": 3, "parallelism": 2}))?)?,
+    )
+    .await?;
+    let done = wait_for_state(&jobs, "work", "the job is complete", |job| {
+        condition(job, "Complete")["status"] == "True"
+    })
+    .await?;
     let status = &done["status"];
     check_eq!(status["succeeded"], json!(3));
     check_eq!(condition(&done, "Complete")["reason"], "CompletionsReached");
@@ -186,10 +198,11 @@ async fn a_job_completes(env: Env) -> Outcome {
 async fn an_indexed_job_completes_its_indexes(env: Env) -> Outcome {
     let jobs: Api<Job> = env.api();
     let extra = json!({"completions": 3, "parallelism": 3, "completionMode": "Indexed"});
-    jobs.create(&PostParams::default(), &object(job("work", &extra)?)?).await?;
-    let done =
-        wait_for(&jobs, "work", "the job is complete", |job| condition(job, "Complete")["status"] == "True")
-            .await?;
+    jobs.create(&PostParams::default(), &object_from_json(job("work", &extra)?)?).await?;
+    let done = wait_for_state(&jobs, "work", "the job is complete", |job| {
+        condition(job, "Complete")["status"] == "True"
+    })
+    .await?;
     check_eq!(done["status"]["completedIndexes"], "0-2");
     let pods = env.api::<Pod>().list(&ListParams::default()).await?.items;
     let mut hosts: Vec<_> = pods.iter().filter_map(|pod| pod.spec.as_ref()?.hostname.clone()).collect();
@@ -208,8 +221,11 @@ async fn an_indexed_job_completes_its_indexes(env: Env) -> Outcome {
 
 async fn a_finished_job_is_deleted_after_its_time_to_live(env: Env) -> Outcome {
     let jobs: Api<Job> = env.api();
-    jobs.create(&PostParams::default(), &object(job("work", &json!({"ttlSecondsAfterFinished": 1}))?)?)
-        .await?;
+    jobs.create(
+        &PostParams::default(),
+        &object_from_json(job("work", &json!({"ttlSecondsAfterFinished": 1}))?)?,
+    )
+    .await?;
     eventually("the job is deleted", TIMEOUT, async || {
         Ok(jobs.get_opt("work").await?.is_none().then_some(()))
     })
@@ -222,8 +238,8 @@ async fn a_finished_job_is_deleted_after_its_time_to_live(env: Env) -> Outcome {
 
 async fn a_suspended_job_runs_after_it_is_resumed(env: Env) -> Outcome {
     let jobs: Api<Job> = env.api();
-    jobs.create(&PostParams::default(), &object(job("work", &json!({"suspend": true}))?)?).await?;
-    let suspended = wait_for(&jobs, "work", "the job is suspended", |job| {
+    jobs.create(&PostParams::default(), &object_from_json(job("work", &json!({"suspend": true}))?)?).await?;
+    let suspended = wait_for_state(&jobs, "work", "the job is suspended", |job| {
         condition(job, "Suspended")["status"] == "True"
     })
     .await?;
@@ -231,9 +247,10 @@ async fn a_suspended_job_runs_after_it_is_resumed(env: Env) -> Outcome {
     check!(suspended["status"]["startTime"].is_null());
     let resume = Patch::Merge(json!({"spec": {"suspend": false}}));
     jobs.patch("work", &PatchParams::default(), &resume).await?;
-    let done =
-        wait_for(&jobs, "work", "the job is complete", |job| condition(job, "Complete")["status"] == "True")
-            .await?;
+    let done = wait_for_state(&jobs, "work", "the job is complete", |job| {
+        condition(job, "Complete")["status"] == "True"
+    })
+    .await?;
     check_eq!(condition(&done, "Suspended")["status"], "False");
     check_eq!(condition(&done, "Suspended")["reason"], "JobResumed");
     Ok(())
@@ -246,8 +263,8 @@ async fn a_cron_job_creates_jobs(env: Env) -> Outcome {
         "metadata": {"name": "tick"},
         "spec": {"schedule": "@every 1s", "jobTemplate": {"spec": template}, "successfulJobsHistoryLimit": 1},
     });
-    let tick = cron_jobs.create(&PostParams::default(), &object(cron_job)?).await?;
-    wait_for(&cron_jobs, "tick", "a job has succeeded", |tick| {
+    let tick = cron_jobs.create(&PostParams::default(), &object_from_json(cron_job)?).await?;
+    wait_for_state(&cron_jobs, "tick", "a job has succeeded", |tick| {
         tick["status"]["lastScheduleTime"].is_string() && tick["status"]["lastSuccessfulTime"].is_string()
     })
     .await?;
@@ -271,7 +288,7 @@ async fn the_endpoints_of_a_service_are_its_ready_pods(env: Env) -> Outcome {
         "metadata": {"name": "web", "labels": {"tier": "front"}},
         "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
     });
-    services.create(&PostParams::default(), &object(service)?).await?;
+    services.create(&PostParams::default(), &object_from_json(service)?).await?;
     let deployments: Api<k8s_openapi::api::apps::v1::Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 2)?).await?;
     let of_web = ListParams::default().labels("kubernetes.io/service-name=web");
@@ -320,8 +337,8 @@ async fn a_budget_counts_healthy_pods(env: Env) -> Outcome {
     ] {
         let mut budget = json!({"metadata": {"name": name}, "spec": spec});
         budget["spec"]["selector"] = json!({"matchLabels": {"app": "web"}});
-        budgets.create(&PostParams::default(), &object(budget)?).await?;
-        let counted = wait_for(&budgets, name, "the pods are counted", |budget| {
+        budgets.create(&PostParams::default(), &object_from_json(budget)?).await?;
+        let counted = wait_for_state(&budgets, name, "the pods are counted", |budget| {
             let status = &budget["status"];
             let counts = ["currentHealthy", "desiredHealthy", "expectedPods", "disruptionsAllowed"];
             counts.iter().zip(expected).all(|(field, count)| status[field] == count)
@@ -342,8 +359,8 @@ async fn a_quota_refuses_objects_beyond_its_limits(env: Env) -> Outcome {
         "metadata": {"name": "limits"},
         "spec": {"hard": {"configmaps": "2", "count/secrets": "5", "requests.cpu": "1", "pods": "3"}},
     });
-    quotas.create(&PostParams::default(), &object(quota)?).await?;
-    let used = wait_for(&quotas, "limits", "the quota is counted", |quota| {
+    quotas.create(&PostParams::default(), &object_from_json(quota)?).await?;
+    let used = wait_for_state(&quotas, "limits", "the quota is counted", |quota| {
         quota["status"]["used"]["configmaps"] == "1"
     })
     .await?;
@@ -368,10 +385,10 @@ async fn a_quota_refuses_objects_beyond_its_limits(env: Env) -> Outcome {
     let with_cpu = |name: &str, cpu: &str| -> Outcome<Pod> {
         let mut value = serde_json::to_value(pod(name)?)?;
         value["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": cpu}});
-        object(value)
+        object_from_json(value)
     };
     pods.create(&PostParams::default(), &with_cpu("a", "700m")?).await?;
-    wait_for(&quotas, "limits", "the pod is counted", |quota| {
+    wait_for_state(&quotas, "limits", "the pod is counted", |quota| {
         quota["status"]["used"]["requests.cpu"] == "700m"
     })
     .await?;
@@ -394,9 +411,9 @@ async fn a_cordoned_node_is_tainted(env: Env) -> Outcome {
             taint["key"] == "node.kubernetes.io/unschedulable" && taint["effect"] == "NoSchedule"
         })
     };
-    wait_for(&nodes, &name, "the node is tainted", has_taint).await?;
+    wait_for_state(&nodes, &name, "the node is tainted", has_taint).await?;
     let uncordon = Patch::Merge(json!({"spec": {"unschedulable": null}}));
     nodes.patch(&name, &PatchParams::default(), &uncordon).await?;
-    wait_for(&nodes, &name, "the taint is removed", |node| !has_taint(node)).await?;
+    wait_for_state(&nodes, &name, "the taint is removed", |node| !has_taint(node)).await?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{LABEL, eventually};
+use crate::support::{MANAGED_BY_LABEL, eventually};
 
 suite!("cel":
     refuses_rules_that_do_not_compile_or_cost_too_much [Latest],
@@ -35,7 +35,7 @@ const SCHEMA: &str = include_str!("cel/schema.json");
 const VALUE: &str = include_str!("cel/value.json");
 
 /// Parses the rows of a table.
-fn rows(table: &str) -> Outcome<Vec<Value>> {
+fn parse_rows(table: &str) -> Outcome<Vec<Value>> {
     Ok(serde_json::from_str(table)?)
 }
 
@@ -49,8 +49,8 @@ fn schema_of(row: &Value) -> Outcome<Value> {
     Ok(schema)
 }
 
-/// The CustomResourceDefinition of a kind, and the kind's resource. The field `spec` of the kind has this schema. The
-/// name of the group contains the case's namespace.
+/// The CustomResourceDefinition of a kind, and the kind's resource. `spec` is the schema of the field `spec`. The name of
+/// the group contains the case's namespace.
 fn definition(env: &Env, plural: &str, spec: &Value) -> (DynamicObject, ApiResource) {
     let group = format!("{}.example.com", env.namespace());
     let kind = plural.trim_end_matches('s');
@@ -63,7 +63,7 @@ fn definition(env: &Env, plural: &str, spec: &Value) -> (DynamicObject, ApiResou
             "type": "object", "properties": {"spec": spec},
         }}}],
     }}));
-    crd.labels_mut().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
+    crd.labels_mut().insert(MANAGED_BY_LABEL.0.to_owned(), MANAGED_BY_LABEL.1.to_owned());
     (crd, ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(&group, "v1", &kind), plural))
 }
 
@@ -109,7 +109,7 @@ fn expected_causes(row: &Value) -> Vec<Value> {
 
 /// Describes a row, and the differences between the row's expected causes and the causes in `found`; `None` if there are no
 /// differences.
-fn difference(row: &Value, found: &[Value]) -> Option<String> {
+fn describe_difference(row: &Value, found: &[Value]) -> Option<String> {
     let expected = expected_causes(row);
     if expected == found {
         return None;
@@ -130,10 +130,10 @@ async fn refuses_rules_that_do_not_compile_or_cost_too_much(env: Env) -> Outcome
     let definitions: Api<DynamicObject> = Api::all_with(env.client(), &crd_resource());
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let mut differences = Vec::new();
-    for row in rows(include_str!("cel/definitions.json"))? {
+    for row in parse_rows(include_str!("cel/definitions.json"))? {
         let (crd, _) = definition(&env, "things", &schema_of(&row)?);
         let found = causes(definitions.create(&dry_run, &crd).await)?;
-        differences.extend(difference(&row, &found));
+        differences.extend(describe_difference(&row, &found));
     }
     check_no_differences(&differences)
 }
@@ -194,7 +194,7 @@ fn row_differences(rows: &[Value], found: &[Value]) -> Vec<String> {
             let text = |key: &str| cause[key].as_str().unwrap_or_default().replace(&path, "~");
             json!({"reason": cause["reason"], "field": text("field"), "message": text("message")})
         });
-        difference(row, &sorted(own.collect()))
+        describe_difference(row, &sorted(own.collect()))
     });
     compared.collect()
 }
@@ -202,7 +202,7 @@ fn row_differences(rows: &[Value], found: &[Value]) -> Vec<String> {
 async fn evaluates_rules_on_objects(env: Env) -> Outcome {
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let (alone, together): (Vec<Value>, Vec<Value>) =
-        rows(include_str!("cel/objects.json"))?.into_iter().partition(|row| row["alone"] == true);
+        parse_rows(include_str!("cel/objects.json"))?.into_iter().partition(|row| row["alone"] == true);
     let mut differences = Vec::new();
     let chunks = together.chunks(ROWS_PER_DEFINITION).chain(alone.chunks(1));
     for (number, rows) in chunks.enumerate() {
@@ -214,7 +214,7 @@ async fn evaluates_rules_on_objects(env: Env) -> Outcome {
 }
 
 async fn evaluates_rules_on_updates(env: Env) -> Outcome {
-    let rows = rows(include_str!("cel/updates.json"))?;
+    let rows = parse_rows(include_str!("cel/updates.json"))?;
     let kind = Kind::install(&env, "updates", &rows).await?;
     let created = kind.api.create(&PostParams::default(), &kind.object(&rows, "old")?).await?;
     let mut object = kind.object(&rows, "value")?;

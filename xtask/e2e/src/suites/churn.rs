@@ -37,7 +37,7 @@ suite!("churn":
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(90);
 /// The number of concurrent writers.
-const WRITERS: usize = 16;
+const WRITER_COUNT: usize = 16;
 /// The selector of the objects of this suite.
 const LABEL_SELECTOR: &str = "topic=churn";
 
@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     /// Records the start of a reconcile.
-    fn begin(self: &Arc<Self>, key: String) -> RunningReconcile {
+    fn begin_reconcile(self: &Arc<Self>, key: String) -> RunningReconcile {
         self.count.fetch_add(1, Ordering::SeqCst);
         let was_running =
             std::mem::replace(&mut self.keys().entry(key.clone()).or_default().is_running, true);
@@ -112,16 +112,16 @@ struct RandomFailure;
 
 /// Records the reconcile in `ledger`, waits for up to 4 ms, and fails one time out of 20.
 async fn reconcile<K: Resource>(object: Arc<K>, ledger: Arc<Ledger>) -> Result<Action, RandomFailure> {
-    let running = ledger.begin(object.name_any());
+    let running = ledger.begin_reconcile(object.name_any());
     sleep(Duration::from_micros(fastrand::u64(..4000))).await;
     if fastrand::u8(..20) == 0 {
         return Err(RandomFailure);
     }
-    running.succeed(state(&*object));
+    running.succeed(uid_and_generation(&*object));
     Ok(Action::await_change())
 }
 
-fn state<K: Resource>(object: &K) -> (String, i64) {
+fn uid_and_generation<K: Resource>(object: &K) -> (String, i64) {
     (object.uid().unwrap_or_default(), object.meta().generation.unwrap_or_default())
 }
 
@@ -197,7 +197,7 @@ impl PoliciesAndIngresses {
     }
 
     /// Changes the spec or the metadata of a random object, or deletes the object and creates it again.
-    async fn change(&self, round: usize) -> kube_client::Result<()> {
+    async fn change_random_object(&self, round: usize) -> kube_client::Result<()> {
         let object = fastrand::usize(..self.count);
         let (api, name, spec) = self.target(object, round);
         let patch = match round % 10 {
@@ -212,27 +212,27 @@ impl PoliciesAndIngresses {
     }
 
     /// Changes objects until `end`. Returns the number of changes. A failed change is not repeated.
-    async fn churn(&self, end: Instant) -> usize {
+    async fn change_until(&self, end: Instant) -> usize {
         let (rounds, changes) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let write = async || {
             while Instant::now() < end {
                 let round = rounds.fetch_add(1, Ordering::SeqCst);
-                match timeout(Duration::from_secs(2), self.change(round)).await {
+                match timeout(Duration::from_secs(2), self.change_random_object(round)).await {
                     Ok(Ok(())) => drop(changes.fetch_add(1, Ordering::SeqCst)),
                     Ok(Err(_)) | Err(_) => sleep(Duration::from_millis(20)).await,
                 }
             }
         };
-        join_all((0..WRITERS).map(|_| write())).await;
+        join_all((0..WRITER_COUNT).map(|_| write())).await;
         changes.into_inner()
     }
 
     /// The uid and the generation of each object, by its name.
-    async fn states(&self) -> Outcome<HashMap<String, (String, i64)>> {
+    async fn uids_and_generations(&self) -> Outcome<HashMap<String, (String, i64)>> {
         let mut states = HashMap::new();
         for api in [&self.policies, &self.ingresses] {
             let list = api.list_metadata(&ListParams::default().labels(LABEL_SELECTOR)).await?;
-            states.extend(list.items.iter().map(|object| (object.name_any(), state(object))));
+            states.extend(list.items.iter().map(|object| (object.name_any(), uid_and_generation(object))));
         }
         Ok(states)
     }
@@ -241,7 +241,7 @@ impl PoliciesAndIngresses {
 /// Delays requests and makes requests fail, again and again, until the caller drops the returned future. With kube-sim, this
 /// function adds fault rules, compacts the history and ends watches. With a cluster, this function kills and restarts an
 /// API server.
-async fn disturb(env: &Env, disturbances: &AtomicUsize) -> Outcome<std::convert::Infallible> {
+async fn disturb_server(env: &Env, disturbances: &AtomicUsize) -> Outcome<std::convert::Infallible> {
     loop {
         sleep(Duration::from_secs(1)).await;
         let number = disturbances.fetch_add(1, Ordering::SeqCst);
@@ -290,14 +290,14 @@ async fn four_controllers_reconcile_the_last_generation_of_each_object(env: Env)
     ];
     stream::iter(0..scale.objects)
         .map(|object| objects.create(object))
-        .buffer_unordered(WRITERS)
+        .buffer_unordered(WRITER_COUNT)
         .try_for_each(async |()| Ok(()))
         .await?;
 
     let disturbances = AtomicUsize::new(0);
     let end = Instant::now() + scale.duration;
-    let churn = std::pin::pin!(objects.churn(end));
-    let changes = match select(churn, std::pin::pin!(disturb(&env, &disturbances))).await {
+    let churn = std::pin::pin!(objects.change_until(end));
+    let changes = match select(churn, std::pin::pin!(disturb_server(&env, &disturbances))).await {
         Either::Left((changes, _)) => changes,
         Either::Right((failed, _)) => match failed? {},
     };
@@ -305,7 +305,7 @@ async fn four_controllers_reconcile_the_last_generation_of_each_object(env: Env)
     let disturbances = disturbances.into_inner();
     check!(changes > 0 && disturbances > 0, "{changes} changes, {disturbances} disturbances");
 
-    let states = objects.states().await?;
+    let states = objects.uids_and_generations().await?;
     let (policies, ingresses): (HashMap<_, _>, HashMap<_, _>) =
         states.into_iter().partition(|(name, _)| name.starts_with("policy-"));
     check!(policies.len() + ingresses.len() > scale.objects / 2);
@@ -326,7 +326,7 @@ async fn four_controllers_reconcile_the_last_generation_of_each_object(env: Env)
     let counts = || controllers.each_ref().map(|controller| controller.ledger.count.load(Ordering::SeqCst));
     let before = counts();
     let end = Instant::now() + Duration::from_secs(1);
-    check!(objects.churn(end).await > 0);
+    check!(objects.change_until(end).await > 0);
     check_eq!(counts(), before);
     for controller in &controllers {
         let running: HashSet<_> = controller

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, value};
+use crate::support::{config_map, config_map_value};
 
 suite!("conflict":
     creating_an_existing_name_is_rejected,
@@ -28,7 +28,7 @@ async fn creating_an_existing_name_is_rejected(env: Env) -> Outcome {
     check!(error.is_already_exists() && !error.is_conflict(), "{error:?}");
     check!(error.to_string().contains("configmaps \"a\" already exists"), "{error}");
     check!(!error.is_retryable());
-    check_eq!(value(&maps.get("a").await?), "1");
+    check_eq!(config_map_value(&maps.get("a").await?), "1");
     Ok(())
 }
 
@@ -50,7 +50,7 @@ async fn replace_without_a_version_overwrites_the_object(env: Env) -> Outcome {
     second.data.get_or_insert_default().insert("v".to_owned(), "2".to_owned());
     maps.replace("a", &PostParams::default(), &second).await?;
     unconditional.metadata.resource_version = None;
-    check_eq!(value(&maps.replace("a", &PostParams::default(), &unconditional).await?), "1");
+    check_eq!(config_map_value(&maps.replace("a", &PostParams::default(), &unconditional).await?), "1");
     Ok(())
 }
 
@@ -73,7 +73,7 @@ async fn patch_with_an_outdated_version_conflicts(env: Env) -> Outcome {
     let pp = PatchParams::default();
     let second = maps.patch("a", &pp, &patch(first.resource_version(), "2")).await?;
     check!(refused!(maps.patch("a", &pp, &patch(first.resource_version(), "3")).await).is_conflict());
-    check_eq!(value(&maps.patch("a", &pp, &patch(second.resource_version(), "4")).await?), "4");
+    check_eq!(config_map_value(&maps.patch("a", &pp, &patch(second.resource_version(), "4")).await?), "4");
     Ok(())
 }
 
@@ -103,7 +103,7 @@ async fn writers_that_retry_conflicts_lose_no_update(env: Env) -> Outcome {
         let mut conflicts = 0;
         loop {
             let mut map = maps.get("counter").await?;
-            let next = value(&map).parse::<u32>()? + 1;
+            let next = config_map_value(&map).parse::<u32>()? + 1;
             map.data.get_or_insert_default().insert("v".to_owned(), next.to_string());
             match maps.replace("counter", &PostParams::default(), &map).await {
                 Ok(_) => return Ok(conflicts),
@@ -113,7 +113,7 @@ async fn writers_that_retry_conflicts_lose_no_update(env: Env) -> Outcome {
         }
     };
     let conflicts = try_join_all((0..10).map(|_| increment())).await?;
-    check_eq!(value(&maps.get("counter").await?), "10");
+    check_eq!(config_map_value(&maps.get("counter").await?), "10");
     check!(conflicts.iter().sum::<usize>() > 0, "ten concurrent writers had no conflict");
     Ok(())
 }

@@ -22,7 +22,7 @@ suite!("connections":
 );
 
 /// The number of watches. It exceeds the 100 streams that API servers allow on one connection.
-const WATCHES: usize = 150;
+const WATCH_COUNT: usize = 150;
 
 /// Waits for the next added object whose name begins with `connections-`. Returns the object's name.
 async fn next_name(mut events: EventStream<ConfigMap>) -> Outcome<String> {
@@ -41,10 +41,10 @@ async fn watches_on_several_connections_receive_their_events(env: Env) -> Outcom
     let maps: Api<ConfigMap> = env.api();
     let version = maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
     let params = WatchParams::default().timeout(Duration::from_secs(60));
-    let watches = try_join_all((0..WATCHES).map(|_| maps.watch(&params, &version))).await?;
+    let watches = try_join_all((0..WATCH_COUNT).map(|_| maps.watch(&params, &version))).await?;
     // Calls succeed while all watches are open.
     let all = ListParams::default();
-    let lists = join_all((0..WATCHES).map(|_| maps.list(&all))).await;
+    let lists = join_all((0..WATCH_COUNT).map(|_| maps.list(&all))).await;
     check_eq!(lists.iter().filter(|list| list.is_err()).count(), 0);
     maps.create(&PostParams::default(), &config_map("connections-1", "1")).await?;
     let names = try_join_all(watches.into_iter().map(next_name)).await?;

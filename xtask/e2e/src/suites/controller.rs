@@ -30,7 +30,7 @@ suite!("controller":
 /// The time limit of each wait. The garbage collector takes half a minute to discover a new kind.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A widget of the case's own API group.
+/// The custom resource of this suite. Each case installs the CRD in an API group of its own.
 type Widget = Object<WidgetSpec, WidgetStatus>;
 
 /// The context of the reconciler.

@@ -67,13 +67,13 @@ async fn stored_crd_equals_the_derived_crd(env: Env) -> Outcome {
 }
 
 /// Installs the CRD of [`Widget`] and returns an untyped API. The API can send objects that the type cannot represent.
-async fn install_untyped(env: &Env) -> Outcome<(Api<DynamicObject>, ApiResource)> {
+async fn install_crd_with_untyped_api(env: &Env) -> Outcome<(Api<DynamicObject>, ApiResource)> {
     let resource = install(env).await?;
     Ok((Api::namespaced_with(env.client(), env.namespace(), &resource), resource))
 }
 
 async fn errors_of_schema_violations_contain_the_field(env: Env) -> Outcome {
-    let (widgets, resource) = install_untyped(&env).await?;
+    let (widgets, resource) = install_crd_with_untyped_api(&env).await?;
     for (spec, expected) in [
         (
             json!({"size": 0}),
@@ -93,7 +93,7 @@ async fn errors_of_schema_violations_contain_the_field(env: Env) -> Outcome {
 }
 
 async fn applies_defaults_and_prunes_unknown_fields(env: Env) -> Outcome {
-    let (widgets, resource) = install_untyped(&env).await?;
+    let (widgets, resource) = install_crd_with_untyped_api(&env).await?;
     let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1, "weight": 7}}));
     let created = widgets.create(&PostParams::default(), &widget).await?;
     check_eq!(created.data["spec"], json!({"size": 1, "colour": "Red"}));
@@ -105,7 +105,7 @@ async fn applies_defaults_and_prunes_unknown_fields(env: Env) -> Outcome {
 }
 
 async fn rejects_strategic_merge_patches(env: Env) -> Outcome {
-    let (widgets, resource) = install_untyped(&env).await?;
+    let (widgets, resource) = install_crd_with_untyped_api(&env).await?;
     let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1}}));
     widgets.create(&PostParams::default(), &widget).await?;
     let strategic = Patch::Strategic(json!({"spec": {"size": 2}}));
@@ -184,7 +184,7 @@ async fn watcher_recovers_when_the_crd_is_installed(env: Env) -> Outcome {
 }
 
 async fn watcher_emits_stored_objects_again_after_the_schema_changes(env: Env) -> Outcome {
-    let (widgets, resource) = install_untyped(&env).await?;
+    let (widgets, resource) = install_crd_with_untyped_api(&env).await?;
     let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1}}));
     let created = widgets.create(&PostParams::default(), &widget).await?;
     let mut stream = watcher(widgets.clone(), watcher::Config::default()).boxed();
@@ -217,7 +217,7 @@ async fn watcher_emits_stored_objects_again_after_the_schema_changes(env: Env) -
 }
 
 async fn crd_deletion_deletes_the_custom_resources(env: Env) -> Outcome {
-    let (widgets, resource) = install_untyped(&env).await?;
+    let (widgets, resource) = install_crd_with_untyped_api(&env).await?;
     let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1}}));
     widgets.create(&PostParams::default(), &widget).await?;
     let mut stream = watcher(widgets.clone(), watcher::Config::default()).boxed();

@@ -20,7 +20,7 @@ use super::running_pod::create_running_pod;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{config_map, eventually, idle_pod, object, value};
+use crate::support::{config_map, config_map_value, eventually, idle_pod, object_from_json};
 
 suite!("example_commands":
     pod_api_creates_and_deletes_a_pod [Examples],
@@ -42,14 +42,14 @@ suite!("example_commands":
 );
 
 /// Runs an example to its end, checks that it succeeds, and returns the lines of stdout.
-async fn run(env: &Env, name: &str, arguments: &[&str]) -> Outcome<Vec<String>> {
+async fn run_example(env: &Env, name: &str, arguments: &[&str]) -> Outcome<Vec<String>> {
     let [stdout, _] = RunningExample::start(env, name, arguments)?.wait_for_exit(0).await?;
     Ok(stdout)
 }
 
 async fn pod_api_creates_and_deletes_a_pod(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
-    let mut lines = run(&env, "pod_api", &["a"]).await?;
+    let mut lines = run_example(&env, "pod_api", &["a"]).await?;
     check!(lines.len() == 5, "{lines:?}");
     // If a node with topology labels already runs the pod, the pod has these labels, too.
     let labels = lines.remove(2);
@@ -65,7 +65,7 @@ async fn cert_check_finds_equal_bundles(env: Env) -> Outcome {
         Ok(maps.get_opt("kube-root-ca.crt").await?)
     })
     .await?;
-    let lines = run(&env, "cert_check", &[]).await?;
+    let lines = run_example(&env, "cert_check", &[]).await?;
     let expected = format!("{}: 1 certificates, same content", env.namespace());
     check!(lines.contains(&expected), "{lines:?}");
     Ok(())
@@ -76,7 +76,7 @@ async fn pod_evict_waits_for_the_budget(env: Env) -> Outcome {
     let (pods, budgets): (Api<Pod>, Api<PodDisruptionBudget>) = (env.api(), env.api());
     let pp = PostParams::default();
     let spec = json!({"minAvailable": 1, "selector": {}});
-    budgets.create(&pp, &object(json!({"metadata": {"name": "all"}, "spec": spec}))?).await?;
+    budgets.create(&pp, &object_from_json(json!({"metadata": {"name": "all"}, "spec": spec}))?).await?;
     pods.create(&pp, &idle_pod("web")?).await?;
     // A budget does not protect a pending pod, so the case sets the phase to `Running`.
     let ready = json!({"type": "Ready", "status": "True"});
@@ -96,7 +96,7 @@ async fn pod_paged_lists_all_pods(env: Env) -> Outcome {
     for name in ["a", "b", "c"] {
         env.api::<Pod>().create(&PostParams::default(), &idle_pod(name)?).await?;
     }
-    let lines = run(&env, "pod_paged", &["2"]).await?;
+    let lines = run_example(&env, "pod_paged", &["2"]).await?;
     for name in ["a", "b", "c"] {
         check!(lines.contains(&format!("  {}/{name}", env.namespace())), "{lines:?}");
     }
@@ -107,7 +107,7 @@ async fn pod_paged_lists_all_pods(env: Env) -> Outcome {
 
 async fn dynamic_api_counts_objects_of_all_kinds(env: Env) -> Outcome {
     env.api().create(&PostParams::default(), &config_map("a", "1")).await?;
-    let lines = run(&env, "dynamic_api", &[]).await?;
+    let lines = run_example(&env, "dynamic_api", &[]).await?;
     let count = |kind: &str| lines.iter().find_map(|line| line.strip_prefix(kind)?.parse::<usize>().ok());
     check!(count("v1/configmaps: ").is_some_and(|count| count > 0), "{lines:?}");
     check!(count("apps/v1/deployments: ").is_some(), "{lines:?}");
@@ -116,7 +116,7 @@ async fn dynamic_api_counts_objects_of_all_kinds(env: Env) -> Outcome {
 
 async fn job_api_runs_a_job(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
-    check_eq!(run(&env, "job_api", &["a"]).await?, ["created a", "a has completed, and is deleted"]);
+    check_eq!(run_example(&env, "job_api", &["a"]).await?, ["created a", "a has completed, and is deleted"]);
     let jobs: Api<Job> = env.api();
     eventually("the job is deleted", Duration::from_secs(30), async || {
         Ok(jobs.get_opt("a").await?.is_none().then_some(()))
@@ -125,10 +125,10 @@ async fn job_api_runs_a_job(env: Env) -> Outcome {
 }
 
 async fn request_raw_prints_a_response(env: Env) -> Outcome {
-    let text = run(&env, "request_raw", &[]).await?.join("\n");
+    let text = run_example(&env, "request_raw", &[]).await?.join("\n");
     check!(text.contains("\"gitVersion\"") && text.ends_with(" namespaces"), "{text}");
     let path = format!("/api/v1/namespaces/{}", env.namespace());
-    let text = run(&env, "request_raw", &[&path]).await?.join("\n");
+    let text = run_example(&env, "request_raw", &[&path]).await?.join("\n");
     check!(text.contains("\"kind\":\"Namespace\""), "{text}");
     let [_, stderr] =
         RunningExample::start(&env, "request_raw", &["/no/such/path"])?.wait_for_exit(1).await?;
@@ -137,7 +137,7 @@ async fn request_raw_prints_a_response(env: Env) -> Outcome {
 }
 
 async fn custom_client_counts_its_requests(env: Env) -> Outcome {
-    let lines = run(&env, "custom_client", &[]).await?;
+    let lines = run_example(&env, "custom_client", &[]).await?;
     check!(lines.iter().any(|line| line.starts_with("kube-system: ")), "{lines:?}");
     // The example sends one list request for the namespaces, and one for the pods of each namespace.
     check_eq!(lines.last(), Some(&format!("{} requests", lines.len())));
@@ -160,24 +160,24 @@ async fn kubectl_can_apply_edit_watch_and_delete(env: Env) -> Outcome {
     let watch = RunningExample::start(&env, "kubectl", &["watch", "cm", "-l", "topic=kubectl"])?;
     let file = file.to_string_lossy();
     let expected = ["ConfigMap/a applied", "ConfigMap/b applied"];
-    check_eq!(run(&env, "kubectl", &["apply", "-f", &file]).await?, expected);
+    check_eq!(run_example(&env, "kubectl", &["apply", "-f", &file]).await?, expected);
     watch.wait_for_line(&[&format!("{}/a", env.namespace())]).await?;
 
-    let lines = run(&env, "kubectl", &["get", "configmaps", "--selector", "topic=kubectl"]).await?;
+    let lines = run_example(&env, "kubectl", &["get", "configmaps", "--selector", "topic=kubectl"]).await?;
     let words: Vec<Vec<&str>> = lines.iter().map(|line| line.split_whitespace().take(2).collect()).collect();
     check_eq!(words, [["NAME", "DATA"], ["a", "1"], ["b", "1"]]);
-    let lines = run(&env, "kubectl", &["get", "ConfigMap", "a"]).await?;
+    let lines = run_example(&env, "kubectl", &["get", "ConfigMap", "a"]).await?;
     check!(lines.contains(&"  v: first".to_owned()), "{lines:?}");
-    let lines = run(&env, "kubectl", &["get", "ns"]).await?;
+    let lines = run_example(&env, "kubectl", &["get", "ns"]).await?;
     check!(lines.iter().any(|line| line.starts_with("kube-system ")), "{lines:?}");
 
     let variables = [("KUBE_EDITOR", &*editor.to_string_lossy())];
     let edit = RunningExample::start_with(&env, "kubectl", &["edit", "cm", "a"], &variables)?;
     check_eq!(edit.wait_for_exit(0).await?[0], ["cm/a edited"]);
-    check_eq!(value(&maps.get("a").await?), "second");
+    check_eq!(config_map_value(&maps.get("a").await?), "second");
     watch.wait_for_line(&["changed", &format!("{}/a", env.namespace())]).await?;
 
-    check_eq!(run(&env, "kubectl", &["delete", "cm", "a"]).await?, ["cm/a deleted"]);
+    check_eq!(run_example(&env, "kubectl", &["delete", "cm", "a"]).await?, ["cm/a deleted"]);
     watch.wait_for_line(&["deleted", &format!("{}/a", env.namespace())]).await?;
     check!(maps.get_opt("a").await?.is_none() && maps.get_opt("b").await?.is_some());
     let [_, stderr] = RunningExample::start(&env, "kubectl", &["get", "cm", "a"])?.wait_for_exit(1).await?;
@@ -187,7 +187,7 @@ async fn kubectl_can_apply_edit_watch_and_delete(env: Env) -> Outcome {
 
 async fn kubectl_prints_logs_and_runs_commands(env: Env) -> Outcome {
     create_running_pod(&env).await?;
-    check_eq!(run(&env, "kubectl", &["logs", "web"]).await?.len(), 4);
+    check_eq!(run_example(&env, "kubectl", &["logs", "web"]).await?.len(), 4);
     let arguments = ["exec", "-i", "web", "--", "sh", "-c", "cat; exit 3"];
     let mut exec = RunningExample::start(&env, "kubectl", &arguments)?;
     exec.send_line("hello").await?;
@@ -238,9 +238,9 @@ async fn pod_cp_copies_into_and_out_of_a_pod(env: Env) -> Outcome {
     fs::create_dir(path("source"))?;
     fs::write(path("source/file"), "text")?;
     let in_pod = format!("web:{}", path("in-pod"));
-    run(&env, "pod_cp", &[&path("source"), &in_pod]).await?;
+    run_example(&env, "pod_cp", &[&path("source"), &in_pod]).await?;
     check_eq!(fs::read_to_string(path("in-pod/file"))?, "text");
-    let lines = run(&env, "pod_cp", &[&in_pod, &path("target")]).await?;
+    let lines = run_example(&env, "pod_cp", &[&in_pod, &path("target")]).await?;
     check_eq!(lines, ["copied 4 bytes in 1 files"]);
     check_eq!(fs::read_to_string(path("target/file"))?, "text");
     Ok(())
@@ -248,7 +248,7 @@ async fn pod_cp_copies_into_and_out_of_a_pod(env: Env) -> Outcome {
 
 async fn ports_are_forwarded(env: Env) -> Outcome {
     create_running_pod(&env).await?;
-    let lines = run(&env, "pod_portforward", &["web", "80", "81"]).await?;
+    let lines = run_example(&env, "pod_portforward", &["web", "80", "81"]).await?;
     check_eq!(lines, ["80: hello, port 80", "81: hello, port 81"]);
 
     let example = RunningExample::start(&env, "pod_portforward_bind", &["web", "80"])?;
@@ -269,7 +269,7 @@ async fn ports_are_forwarded(env: Env) -> Outcome {
 
 async fn log_stream_follows_one_output(env: Env) -> Outcome {
     create_running_pod(&env).await?;
-    check_eq!(run(&env, "log_stream", &["web", "--stderr"]).await?, ["stderr 1", "stderr 2"]);
+    check_eq!(run_example(&env, "log_stream", &["web", "--stderr"]).await?, ["stderr 1", "stderr 2"]);
     let example = RunningExample::start(&env, "log_stream", &["web", "--follow", "--stdout"])?;
     // The first two lines exist before the example starts.
     example.wait_for_line(&["stdout 4"]).await?;

@@ -54,7 +54,7 @@ struct Records {
 impl Recorder {
     fn start(env: &Env) -> Self {
         let seen = Arc::new(Mutex::new(Records::default()));
-        Self { seen: seen.clone(), task: tokio::spawn(record(env.clone(), seen)) }
+        Self { seen: seen.clone(), task: tokio::spawn(record_renewals_and_patches(env.clone(), seen)) }
     }
 
     fn records(&self) -> std::sync::MutexGuard<'_, Records> {
@@ -71,7 +71,7 @@ impl Recorder {
     /// Returns one time for each write of the config map `name`. With a cluster, this is the time at which the server
     /// received the write. With kube-sim, only patches count, and this is the time at which the recorder read the journal
     /// entry of the patch.
-    fn write_times(&self, env: &Env, name: &str) -> Outcome<Vec<Timestamp>> {
+    fn times_of_writes(&self, env: &Env, name: &str) -> Outcome<Vec<Timestamp>> {
         let Some(cluster) = env.server().cluster() else {
             let path = format!("/api/v1/namespaces/{}/configmaps/{name}", env.namespace());
             let seen = self.records();
@@ -103,7 +103,7 @@ fn parse_time(value: &Value) -> anyhow::Result<Timestamp> {
 }
 
 /// Records the renewals of the lease, and the patches in the journal of kube-sim.
-async fn record(env: Env, seen: Arc<Mutex<Records>>) {
+async fn record_renewals_and_patches(env: Env, seen: Arc<Mutex<Records>>) {
     let leases: Api<Lease> = env.api();
     let mut read = 0;
     loop {
@@ -142,7 +142,7 @@ async fn start_candidates(
     let two = RunningExample::start(env, "leader_election", &["two"])?;
     two.wait_for_line(&["two", "is a candidate"]).await?;
     eventually("the leader writes", TIMEOUT, async || {
-        let writes = recorder.write_times(env, "one").map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let writes = recorder.times_of_writes(env, "one").map_err(|failure| anyhow::anyhow!("{failure}"))?;
         Ok((writes.len() > 3).then_some(()))
     })
     .await?;
@@ -153,13 +153,13 @@ async fn start_candidates(
 /// `one`.
 async fn check_writes(env: &Env, recorder: &Recorder) -> Outcome {
     eventually("the second leader writes", TIMEOUT, async || {
-        let writes = recorder.write_times(env, "two").map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let writes = recorder.times_of_writes(env, "two").map_err(|failure| anyhow::anyhow!("{failure}"))?;
         Ok((writes.len() > 3).then_some(()))
     })
     .await?;
     let renewal = *recorder.records().renewals.get("one").context("no renewal of `one` was seen")?;
     let end = renewal + LEASE_DURATION;
-    let writes = recorder.write_times(env, "one")?;
+    let writes = recorder.times_of_writes(env, "one")?;
     let last = writes.iter().max().context("`one` has not written")?;
     check!(*last <= end, "last renewal {renewal}, end of its lease {end}, last write {last}");
     Ok(())

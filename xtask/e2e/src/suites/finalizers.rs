@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, eventually, named_metadata, value};
+use crate::support::{config_map, config_map_value, eventually, named_metadata};
 
 suite!("finalizers":
     finalizer_delays_the_deletion,
@@ -25,7 +25,7 @@ suite!("finalizers":
     rejects_a_finalizer_added_during_deletion,
     a_reconciler_cleans_up_before_it_removes_its_finalizer,
     concurrent_reconcilers_keep_each_others_finalizers,
-    a_reconciler_does_not_change_a_new_object_of_the_same_name,
+    a_reconciler_does_not_change_a_new_object_with_the_name_of_a_deleted_object,
     background_deletion_deletes_owned_objects [Controllers],
     foreground_deletion_deletes_owned_objects_first [Controllers],
     orphan_deletion_keeps_owned_objects [Controllers],
@@ -81,14 +81,14 @@ async fn removing_the_last_finalizer_deletes_the_object(env: Env) -> Outcome {
     let mut events = maps.watch(&params, &version).await?;
     let merge = Patch::Merge(json!({"metadata": {"finalizers": null}, "data": {"v": "2"}}));
     let patched = maps.patch("a", &PatchParams::default(), &merge).await?;
-    check_eq!(value(&patched), "2");
+    check_eq!(config_map_value(&patched), "2");
     // The server deletes the object and does not store the patch: the event has the previous data and finalizers.
     check_eq!(patched.resource_version().unwrap_or_default(), version);
     let event = timeout(TIMEOUT, events.try_next()).await??;
     let Some(WatchEvent::Deleted(last)) = event else {
         return Err(anyhow::anyhow!("expected a DELETED event, got {event:?}").into());
     };
-    check_eq!(value(&last), "1");
+    check_eq!(config_map_value(&last), "1");
     check_eq!(last.finalizers(), [FINALIZER]);
     Ok(())
 }
@@ -278,7 +278,7 @@ async fn concurrent_reconcilers_keep_each_others_finalizers(env: Env) -> Outcome
     Ok(())
 }
 
-async fn a_reconciler_does_not_change_a_new_object_of_the_same_name(env: Env) -> Outcome {
+async fn a_reconciler_does_not_change_a_new_object_with_the_name_of_a_deleted_object(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let first = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     maps.delete("a", &DeleteParams::default()).await?;

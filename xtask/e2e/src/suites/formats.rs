@@ -25,8 +25,8 @@ use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{
-    config_map, deployment, idle_pod, labelled_config_map, object, poll_reflector_until, value,
-    wait_until_converged,
+    config_map, config_map_value, deployment, idle_pod, labelled_config_map, object_from_json,
+    poll_reflector_until, wait_until_converged,
 };
 
 suite!("formats":
@@ -89,7 +89,7 @@ fn without_empty_values(value: &Value) -> Value {
 }
 
 /// The objects of a list [without empty values](without_empty_values), by uid and resource version.
-fn by_version(objects: &[DynamicObject]) -> Outcome<BTreeMap<(String, String), Value>> {
+fn objects_by_version(objects: &[DynamicObject]) -> Outcome<BTreeMap<(String, String), Value>> {
     let mut found = BTreeMap::new();
     for object in objects {
         if let (Some(uid), Some(version)) = (object.uid(), object.resource_version()) {
@@ -121,7 +121,7 @@ async fn lists_of_all_kinds_are_equal_in_both_formats(env: Env) -> Outcome {
         };
         in_protobuf += usize::from(types.take_and_check_protobuf() == Some(true));
         check_eq!(protobuf.types, json.types);
-        let (json, protobuf) = (by_version(&json.items)?, by_version(&protobuf.items)?);
+        let (json, protobuf) = (objects_by_version(&json.items)?, objects_by_version(&protobuf.items)?);
         for (key, expected) in &json {
             // If the second list does not have the key, the object was changed or deleted between the two lists.
             let Some(found) = protobuf.get(key) else { continue };
@@ -140,8 +140,9 @@ async fn objects_are_equal_in_both_formats(env: Env) -> Outcome {
     let mut pod: Pod = idle_pod("p")?;
     pod.annotations_mut().insert("text".to_owned(), "\"\\ \n\t é \u{1f600}".to_owned());
     env.api::<Pod>().create(&PostParams::default(), &pod).await?;
-    let secret: Secret =
-        object(json!({"metadata": {"name": "s"}, "data": {"k": "AP8="}, "stringData": {"t": "x"}}))?;
+    let secret: Secret = object_from_json(
+        json!({"metadata": {"name": "s"}, "data": {"k": "AP8="}, "stringData": {"t": "x"}}),
+    )?;
     env.api::<Secret>().create(&PostParams::default(), &secret).await?;
     types.take_and_check_protobuf();
     let pods: Api<Pod> = Api::namespaced(client.clone(), env.namespace());
@@ -182,9 +183,9 @@ async fn watches_in_protobuf_emit_changes_and_bookmarks(env: Env) -> Outcome {
     let texts: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
-            WatchEvent::Added(map) => Some(format!("+{}={}", map.name_any(), value(map))),
-            WatchEvent::Modified(map) => Some(format!("~{}={}", map.name_any(), value(map))),
-            WatchEvent::Deleted(map) => Some(format!("-{}={}", map.name_any(), value(map))),
+            WatchEvent::Added(map) => Some(format!("+{}={}", map.name_any(), config_map_value(map))),
+            WatchEvent::Modified(map) => Some(format!("~{}={}", map.name_any(), config_map_value(map))),
+            WatchEvent::Deleted(map) => Some(format!("-{}={}", map.name_any(), config_map_value(map))),
             WatchEvent::Bookmark(_) => None,
             WatchEvent::Error(status) => Some(status.to_string()),
         })
@@ -201,7 +202,7 @@ async fn watches_in_protobuf_emit_changes_and_bookmarks(env: Env) -> Outcome {
 async fn custom_resources_are_read_as_json_and_their_metadata_as_protobuf(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let widgets: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
-    let widget: DynamicObject = object(json!({
+    let widget: DynamicObject = object_from_json(json!({
         "apiVersion": format!("{}.example.com/v1", env.namespace()), "kind": "Widget",
         "metadata": {"name": "w", "namespace": env.namespace()}, "spec": {"size": 2},
     }))?;
@@ -236,9 +237,9 @@ async fn automatic_format_reads_single_objects_as_json(env: Env) -> Outcome {
     let (client, types) = ContentTypes::recording_client(&env.client());
     let maps: Api<ConfigMap> = Api::namespaced(client.with_wire_format(WireFormat::Auto), env.namespace());
     maps.create(&PostParams::default(), &config_map("a", "1")).await?;
-    check_eq!(value(&maps.get("a").await?), "1");
+    check_eq!(config_map_value(&maps.get("a").await?), "1");
     check_eq!(types.take_and_check_protobuf(), Some(false));
-    check!(maps.list(&ListParams::default()).await?.items.iter().any(|map| value(map) == "1"));
+    check!(maps.list(&ListParams::default()).await?.items.iter().any(|map| config_map_value(map) == "1"));
     check_eq!(types.take_and_check_protobuf(), Some(true));
     Ok(())
 }
@@ -253,7 +254,7 @@ async fn reflector_in_automatic_format_follows_changes(env: Env) -> Outcome {
     let converged = wait_until_converged(&store, &maps, &lp, Duration::from_secs(30));
     poll_reflector_until(&mut reflector, converged).await?;
     let found = store.find(|map| map.name_any() == "b");
-    check_eq!(found.as_deref().map(value), Some("2"));
+    check_eq!(found.as_deref().map(config_map_value), Some("2"));
     Ok(())
 }
 

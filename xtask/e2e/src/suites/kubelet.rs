@@ -17,7 +17,7 @@ use crate::failure::{Outcome, check, check_eq, refused};
 
 suite!("kubelet":
     a_kubelet_serves_processes_ports_and_logs [Processes, Certificates],
-    a_kubelet_refuses_other_clients [Processes, Certificates],
+    a_kubelet_refuses_the_administrators_certificate [Processes, Certificates],
 );
 
 /// A client for the kubelet of the first node.
@@ -69,7 +69,7 @@ async fn a_kubelet_serves_processes_ports_and_logs(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_kubelet_refuses_other_clients(env: Env) -> Outcome {
+async fn a_kubelet_refuses_the_administrators_certificate(env: Env) -> Outcome {
     let admin = env.cluster()?.client_certificate("admin", Some("system:masters"))?;
     let pod = KubeletDebugParams { name: "web", namespace: env.namespace(), pod_uid: None };
     let client = kubelet_client(&env, &admin).await?;

@@ -16,38 +16,38 @@ use tokio::process::Command;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::Outcome;
-use crate::languages::{run_to_end, sources};
+use crate::languages::{run_to_end, source_folder};
 use crate::support::pod;
 
 suite!("languages":
-    go_client_go [GoProgram, Pods, Echo],
-    python_kubernetes [Python, Pods, Echo],
-    python_kr8s [Python, Pods, Echo],
-    python_lightkube [Python, Pods, Echo],
-    python_kopf [Python, Pods, Echo],
+    the_go_client_client_go_works [GoProgram, Pods, Echo],
+    the_python_client_kubernetes_works [Python, Pods, Echo],
+    the_python_client_kr8s_works [Python, Pods, Echo],
+    the_python_client_lightkube_works [Python, Pods, Echo],
+    a_python_operator_with_kopf_works [Python, Pods, Echo],
 );
 
 /// The time limit of a program.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-async fn go_client_go(env: Env) -> Outcome {
+async fn the_go_client_client_go_works(env: Env) -> Outcome {
     let program = env.server().languages().go_program().map_err(|reason| anyhow!("{reason}"))?;
-    run(&env, Command::new(program)).await
+    run_program(&env, Command::new(program)).await
 }
 
-async fn python_kubernetes(env: Env) -> Outcome {
+async fn the_python_client_kubernetes_works(env: Env) -> Outcome {
     run_python(&env, "kubernetes_client.py").await
 }
 
-async fn python_kr8s(env: Env) -> Outcome {
+async fn the_python_client_kr8s_works(env: Env) -> Outcome {
     run_python(&env, "kr8s_client.py").await
 }
 
-async fn python_lightkube(env: Env) -> Outcome {
+async fn the_python_client_lightkube_works(env: Env) -> Outcome {
     run_python(&env, "lightkube_client.py").await
 }
 
-async fn python_kopf(env: Env) -> Outcome {
+async fn a_python_operator_with_kopf_works(env: Env) -> Outcome {
     run_python(&env, "kopf_operator.py").await
 }
 
@@ -56,13 +56,13 @@ async fn run_python(env: &Env, program: &str) -> Outcome {
         env.server().languages().python_interpreter().map_err(|reason| anyhow!("{reason}"))?;
     let mut command = Command::new(python);
     // Without this option, Python writes compiled modules next to the sources.
-    command.arg("-B").arg(sources("python").join(program));
-    run(env, command).await
+    command.arg("-B").arg(source_folder("python").join(program));
+    run_program(env, command).await
 }
 
 /// Runs a program. The program's arguments are the namespace of the case and the name of a running pod in this namespace.
 /// The program's kubeconfig has this namespace as its default namespace.
-async fn run(env: &Env, mut command: Command) -> Outcome {
+async fn run_program(env: &Env, mut command: Command) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &pod("web")?).await?;

@@ -15,7 +15,7 @@ mod connections;
 mod controller;
 mod copies;
 mod crd;
-mod derived;
+mod derived_schemas;
 mod discovery;
 mod disruption;
 mod events;
@@ -68,7 +68,7 @@ pub(super) const ALL: &[Suite] = &[
     conflict::SUITE,
     finalizers::SUITE,
     crd::SUITE,
-    derived::SUITE,
+    derived_schemas::SUITE,
     discovery::SUITE,
     schemas::SUITE,
     cel::SUITE,

@@ -7,11 +7,11 @@ use kube_client::Api;
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::webhooks::hooks::{Hooks, Kind, patch};
+use super::webhooks::hooks::{ConfigurationKind, Hooks, allow_with_patch};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{Answer, LABEL, eventually};
+use crate::support::{Answer, MANAGED_BY_LABEL, eventually};
 
 // Only the newest Kubernetes serves the version v1 of this API.
 suite!("mutating_policies":
@@ -32,7 +32,7 @@ const POLICIES_PATH: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmis
 const BINDINGS_PATH: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings";
 
 /// A mutation of the type `ApplyConfiguration`.
-fn apply_mutation(expression: &str) -> Value {
+fn apply_configuration_mutation(expression: &str) -> Value {
     json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}})
 }
 
@@ -67,7 +67,7 @@ fn policy_spec(env: &Env, mutations: &[Value], fields: Value) -> Value {
 async fn send(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &Value) -> Outcome<Answer> {
     let object = json!({
         "kind": kind, "apiVersion": "admissionregistration.k8s.io/v1",
-        "metadata": {"name": name, "labels": {LABEL.0: LABEL.1}}, "spec": spec,
+        "metadata": {"name": name, "labels": {MANAGED_BY_LABEL.0: MANAGED_BY_LABEL.1}}, "spec": spec,
     });
     hooks.send(Method::POST, collection, &object).await
 }
@@ -77,7 +77,7 @@ async fn send(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &Va
 /// this label.
 async fn create_policy(hooks: &Hooks, name: &str, mutations: &[Value], fields: Value) -> Outcome<String> {
     let name = hooks.env.unique_name(name);
-    let probe = apply_mutation(&format!(
+    let probe = apply_configuration_mutation(&format!(
         "has(object.metadata.labels) && 'probe' in object.metadata.labels ? \
          Object{{metadata: Object.metadata{{annotations: {{'{name}': 'active'}}}}}} : Object{{}}"
     ));
@@ -145,8 +145,11 @@ pub(super) async fn mutations_change_objects(env: Env) -> Outcome {
         "variables": [{"name": "size", "expression": "string(size(object.data))"}],
         "matchConditions": [{"name": "case", "expression": HAS_LABELS_OR_CASE}],
     });
-    let mutations =
-        [apply_mutation(&configuration), json_patch_mutation(&added), json_patch_mutation(&failed_test)];
+    let mutations = [
+        apply_configuration_mutation(&configuration),
+        json_patch_mutation(&added),
+        json_patch_mutation(&failed_test),
+    ];
     create_policy(&hooks, "p", &mutations, fields).await?;
 
     let path = hooks.path("configmaps");
@@ -172,7 +175,7 @@ pub(super) async fn apply_configurations_merge_lists_by_key(env: Env) -> Outcome
          ]}}}}}}}} : Object{{}}",
         case_is("deployment")
     );
-    create_policy(&hooks, "p", &[apply_mutation(&containers)], json!({})).await?;
+    create_policy(&hooks, "p", &[apply_configuration_mutation(&containers)], json!({})).await?;
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "d", "annotations": {"case": "deployment"}},
@@ -217,15 +220,15 @@ pub(super) async fn the_failure_policy_applies_to_errors(env: Env) -> Outcome {
     let unknown =
         format!("{} ? [JSONPatch{{op: 'add', path: '/spec', value: 'x'}}] : []", case_is("unknown"));
     let mutations = [
-        apply_mutation(&evaluation),
-        apply_mutation(&type_name),
-        apply_mutation(&undeclared),
-        apply_mutation(&atomic),
+        apply_configuration_mutation(&evaluation),
+        apply_configuration_mutation(&type_name),
+        apply_configuration_mutation(&undeclared),
+        apply_configuration_mutation(&atomic),
         json_patch_mutation(&missing),
         json_patch_mutation(&unknown),
     ];
     let fails = create_policy(&hooks, "fails", &mutations, json!({})).await?;
-    let ignored = [apply_mutation(&format!(
+    let ignored = [apply_configuration_mutation(&format!(
         "{} ? Object{{metadata: Object.metadata{{labels: {{'a': string(object.data.none)}}}}}} : Object{{}}",
         case_is("ignored")
     ))];
@@ -268,7 +271,7 @@ pub(super) async fn policies_run_again_after_a_change(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     // Each invocation of a policy appends an `x` to the policy's annotation. The order of the policies is not defined.
     let count = |name: &str| {
-        apply_mutation(&format!(
+        apply_configuration_mutation(&format!(
             "{} ? Object{{metadata: Object.metadata{{annotations: {{'{name}': \
              object.metadata.annotations[?'{name}'].orValue('') + 'x'}}}}}} : Object{{}}",
             case_is("again")
@@ -291,7 +294,7 @@ pub(super) async fn built_in_plugins_run_again_after_a_change(env: Env) -> Outco
     ]}});
     let limited = hooks.send(Method::POST, &hooks.path("limitranges"), &limits).await?;
     check_eq!((limited.code, limited.status().2), (201, ""));
-    let sidecar = apply_mutation(
+    let sidecar = apply_configuration_mutation(
         "object.kind == 'Pod' ? Object{spec: Object.spec{containers: \
          [Object.spec.containers{name: 'sidecar', image: 'i'}]}} : Object{}",
     );
@@ -321,16 +324,22 @@ pub(super) async fn webhooks_run_after_policies(env: Env) -> Outcome {
         let object = &review["request"]["object"]["metadata"];
         let label = object["labels"]["by-policy"].as_str().unwrap_or("none");
         let seen = json!({"op": "add", "path": "/metadata/annotations/seen", "value": label});
-        patch(review, &json!([seen]))
+        allow_with_patch(review, &json!([seen]))
     });
     let mut hook = hook;
     hook["matchConditions"] = json!([{"name": "case", "expression": case_is("hook")}]);
-    hooks.configure(Kind::Mutating, "h", &[hook]).await?;
+    hooks.configure(ConfigurationKind::Mutating, "h", &[hook]).await?;
     let label = format!(
         "{} ? Object{{metadata: Object.metadata{{labels: {{'by-policy': object.metadata.annotations[?'seen'].orValue('first')}}}}}} : Object{{}}",
         case_is("hook")
     );
-    create_policy(&hooks, "p", &[apply_mutation(&label)], json!({"reinvocationPolicy": "IfNeeded"})).await?;
+    create_policy(
+        &hooks,
+        "p",
+        &[apply_configuration_mutation(&label)],
+        json!({"reinvocationPolicy": "IfNeeded"}),
+    )
+    .await?;
     let answer = create_in_dry_run(&hooks, &metadata_with_case("hook")).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
     // The webhook receives the label of the policy. The reinvoked policy receives the annotation of the webhook.
@@ -350,7 +359,7 @@ pub(super) async fn invalid_policies_are_refused(env: Env) -> Outcome {
             "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": [operation],
         }]})
     };
-    let valid = apply_mutation("Object{}");
+    let valid = apply_configuration_mutation("Object{}");
     let both = json!({
         "patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}, "applyConfiguration": {"expression": "Object{}"},
     });
@@ -365,9 +374,13 @@ pub(super) async fn invalid_policies_are_refused(env: Env) -> Outcome {
         (vec![], json!({}), &["spec.mutations"]),
         (vec![json!({"patchType": "Other"})], json!({}), &["spec.mutations[0].patchType"]),
         (vec![json!({"patchType": "JSONPatch"})], json!({}), &["spec.mutations[0].jsonPatch"]),
-        (vec![apply_mutation("{'a': 'b'}")], json!({}), &["spec.mutations[0].applyConfiguration.expression"]),
         (
-            vec![apply_mutation("Object{a: params.b}")],
+            vec![apply_configuration_mutation("{'a': 'b'}")],
+            json!({}),
+            &["spec.mutations[0].applyConfiguration.expression"],
+        ),
+        (
+            vec![apply_configuration_mutation("Object{a: params.b}")],
             json!({}),
             &["spec.mutations[0].applyConfiguration.expression"],
         ),

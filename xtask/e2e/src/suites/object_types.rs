@@ -28,7 +28,7 @@ use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{
-    config_map, deployment, has_type, labelled_config_map, names, poll_reflector_until, value,
+    config_map, config_map_value, deployment, has_type, labelled_config_map, names, poll_reflector_until,
     wait_until_converged,
 };
 
@@ -202,7 +202,7 @@ async fn reflector_lists_and_then_watches(env: Env) -> Outcome {
     maps.patch("a", &PatchParams::default(), &merge).await?;
     reflector.poll().await?;
     let state: BTreeMap<_, _> =
-        reflector.read().iter().map(|map| (map.name_any(), value(map).to_owned())).collect();
+        reflector.read().iter().map(|map| (map.name_any(), config_map_value(map).to_owned())).collect();
     check_eq!(state, BTreeMap::from([("a", "2"), ("b", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()))));
     maps.delete("a", &DeleteParams::default()).await?;
     reflector.poll().await?;
@@ -248,11 +248,11 @@ async fn reflector_of_partial_structs_watches_a_custom_kind(env: Env) -> Outcome
 }
 
 /// Formats an event: `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`. Returns `None` for other events.
-fn summary(event: &WatchEvent<std::sync::Arc<ConfigMap>>) -> Option<String> {
+fn format_event(event: &WatchEvent<std::sync::Arc<ConfigMap>>) -> Option<String> {
     match event {
-        WatchEvent::Added(map) => Some(format!("+{}={}", map.name_any(), value(map))),
-        WatchEvent::Modified(map) => Some(format!("~{}={}", map.name_any(), value(map))),
-        WatchEvent::Deleted(map) => Some(format!("-{}={}", map.name_any(), value(map))),
+        WatchEvent::Added(map) => Some(format!("+{}={}", map.name_any(), config_map_value(map))),
+        WatchEvent::Modified(map) => Some(format!("~{}={}", map.name_any(), config_map_value(map))),
+        WatchEvent::Deleted(map) => Some(format!("-{}={}", map.name_any(), config_map_value(map))),
         WatchEvent::Bookmark(_) | WatchEvent::Error(_) => None,
     }
 }
@@ -274,7 +274,7 @@ async fn informer_emits_each_change_once(env: Env) -> Outcome {
         check!(Instant::now() < end, "the informer emitted only {seen:?}");
         informer.poll().await?;
         while let Some(event) = informer.pop() {
-            seen.extend(summary(&event));
+            seen.extend(format_event(&event));
         }
     }
     check_eq!(seen, ["+a=1", "+b=1", "~b=2", "-a=1"]);
@@ -292,7 +292,7 @@ async fn informer_stream_continues_after_a_watch_ends(env: Env) -> Outcome {
         maps.create(&PostParams::default(), &labelled_config_map(name, "topic", "stream")).await?;
         while seen.iter().all(|seen: &String| !seen.contains(name)) {
             let Some(event) = timeout(TIMEOUT, informer.try_next()).await?? else { continue };
-            seen.extend(summary(&event));
+            seen.extend(format_event(&event));
         }
         tokio::time::sleep(Duration::from_millis(1500)).await;
     }

@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, deployment, value};
+use crate::support::{config_map, config_map_value, deployment};
 
 suite!("patch":
     merge_patch_sets_and_removes_fields,
     json_patch_is_atomic,
     strategic_merge_merges_lists_by_key,
-    apply_creates_the_object_and_owns_its_fields,
-    apply_conflicts_until_forced,
-    apply_removes_omitted_fields,
+    an_apply_creates_the_object_and_its_manager_owns_the_fields,
+    an_apply_conflicts_unless_it_is_forced,
+    an_apply_removes_omitted_fields,
     field_managers_own_single_items_of_a_list,
     creation_by_apply_requires_the_name,
     client_rejects_apply_without_a_field_manager,
@@ -103,35 +103,35 @@ async fn strategic_merge_merges_lists_by_key(env: Env) -> Outcome {
 }
 
 /// An apply patch of the config map `a` with `data`.
-fn apply_patch(data: &Value) -> Patch<Value> {
+fn new_apply_patch(data: &Value) -> Patch<Value> {
     Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}))
 }
 
-async fn apply_creates_the_object_and_owns_its_fields(env: Env) -> Outcome {
+async fn an_apply_creates_the_object_and_its_manager_owns_the_fields(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let created = maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1"}))).await?;
-    check_eq!(value(&created), "1");
+    let created = maps.patch("a", &PatchParams::apply("one"), &new_apply_patch(&json!({"v": "1"}))).await?;
+    check_eq!(config_map_value(&created), "1");
     let fields = created.managed_fields();
     check_eq!(fields.len(), 1);
     check_eq!(fields[0].manager.as_deref(), Some("one"));
     check_eq!(fields[0].operation.as_deref(), Some("Apply"));
     check_eq!(fields[0].fields_v1.as_ref().map(|f| f.0.clone()), Some(json!({"f:data": {"f:v": {}}})));
-    let again = maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1"}))).await?;
+    let again = maps.patch("a", &PatchParams::apply("one"), &new_apply_patch(&json!({"v": "1"}))).await?;
     check_eq!(again.resource_version(), created.resource_version());
     Ok(())
 }
 
-async fn apply_conflicts_until_forced(env: Env) -> Outcome {
+async fn an_apply_conflicts_unless_it_is_forced(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1"}))).await?;
-    let changed = apply_patch(&json!({"v": "2", "w": "2"}));
+    maps.patch("a", &PatchParams::apply("one"), &new_apply_patch(&json!({"v": "1"}))).await?;
+    let changed = new_apply_patch(&json!({"v": "2", "w": "2"}));
     let error = refused!(maps.patch("a", &PatchParams::apply("two"), &changed).await);
     check!(error.is_conflict(), "{error:?}");
     check!(error.to_string().contains("\"one\"") && error.to_string().contains(".data.v"), "{error}");
     let causes = error.status().and_then(|status| status.details.as_ref()).map_or(0, |d| d.causes.len());
     check_eq!(causes, 1);
     // Applying the current value is no conflict: both managers own the field.
-    let same = maps.patch("a", &PatchParams::apply("two"), &apply_patch(&json!({"v": "1"}))).await?;
+    let same = maps.patch("a", &PatchParams::apply("two"), &new_apply_patch(&json!({"v": "1"}))).await?;
     check_eq!(same.managed_fields().len(), 2);
     let forced = maps.patch("a", &PatchParams::apply("two").force(), &changed).await?;
     check_eq!(data(&forced), BTreeMap::from([("v", "2"), ("w", "2")]));
@@ -139,12 +139,12 @@ async fn apply_conflicts_until_forced(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn apply_removes_omitted_fields(env: Env) -> Outcome {
+async fn an_apply_removes_omitted_fields(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1", "w": "1"}))).await?;
+    maps.patch("a", &PatchParams::apply("one"), &new_apply_patch(&json!({"v": "1", "w": "1"}))).await?;
     let merge = Patch::Merge(json!({"data": {"x": "1"}}));
     maps.patch("a", &PatchParams::default(), &merge).await?;
-    let reduced = maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1"}))).await?;
+    let reduced = maps.patch("a", &PatchParams::apply("one"), &new_apply_patch(&json!({"v": "1"}))).await?;
     check_eq!(data(&reduced), BTreeMap::from([("v", "1"), ("x", "1")]));
     Ok(())
 }
@@ -174,14 +174,15 @@ async fn creation_by_apply_requires_the_name(env: Env) -> Outcome {
     let nameless = Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"v": "2"}}));
     let error = refused!(maps.patch("a", &PatchParams::apply("one"), &nameless).await);
     check!(error.to_string().contains("name must be provided"), "{error}");
-    maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1"}))).await?;
-    check_eq!(value(&maps.patch("a", &PatchParams::apply("one"), &nameless).await?), "2");
+    maps.patch("a", &PatchParams::apply("one"), &new_apply_patch(&json!({"v": "1"}))).await?;
+    check_eq!(config_map_value(&maps.patch("a", &PatchParams::apply("one"), &nameless).await?), "2");
     Ok(())
 }
 
 async fn client_rejects_apply_without_a_field_manager(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let error = refused!(maps.patch("a", &PatchParams::default(), &apply_patch(&json!({"v": "1"}))).await);
+    let error =
+        refused!(maps.patch("a", &PatchParams::default(), &new_apply_patch(&json!({"v": "1"}))).await);
     check!(error.to_string().contains("field manager"), "{error}");
     check!(maps.get_opt("a").await?.is_none());
     Ok(())
@@ -200,6 +201,6 @@ async fn invalid_patch_reports_the_cause(env: Env) -> Outcome {
     let renamed = Patch::Merge(json!({"metadata": {"name": "b"}}));
     let error = refused!(maps.patch("a", &pp, &renamed).await);
     check!(error.status().is_some_and(kube_client::core::Status::is_bad_request), "{error:?}");
-    check_eq!(value(&maps.get("a").await?), "1");
+    check_eq!(config_map_value(&maps.get("a").await?), "1");
     Ok(())
 }

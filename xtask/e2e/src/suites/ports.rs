@@ -16,7 +16,7 @@ suite!("ports":
     connections_to_two_ports_run_concurrently [Processes],
     a_pod_can_answer_after_the_end_of_the_input [Processes],
     a_refused_port_fails_only_its_own_connection [Processes],
-    ports_are_forwarded_over_the_older_protocol [Processes],
+    ports_are_forwarded_over_the_subprotocol_v4 [Processes],
 );
 
 /// A port of the pod that refuses connections.
@@ -107,7 +107,7 @@ async fn a_refused_port_fails_only_its_own_connection(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn ports_are_forwarded_over_the_older_protocol(env: Env) -> Outcome {
+async fn ports_are_forwarded_over_the_subprotocol_v4(env: Env) -> Outcome {
     create_running_pod(&env).await?;
     let mut forwarder = api_with_old_protocol(&env)?.portforward("web", &[80, 81, REFUSED_PORT]).await?;
     let mut streams = Vec::new();

@@ -12,7 +12,7 @@ use super::running_pod::{api_with_old_protocol, create_running_pod, read_text, w
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::object;
+use crate::support::object_from_json;
 
 suite!("processes":
     a_command_has_two_outputs_and_an_exit_code [Processes],
@@ -21,13 +21,13 @@ suite!("processes":
     large_inputs_and_outputs_arrive_in_order [Processes],
     a_terminal_has_the_size_that_the_client_sends [Processes],
     streams_fail_after_an_abort [Processes],
-    a_command_runs_over_the_older_protocol [Processes],
+    a_command_runs_over_the_subprotocol_v4 [Processes],
     an_attached_process_answers_its_input [Processes],
     a_missing_or_ambiguous_container_is_refused [Processes],
 );
 
 /// The parameters of a command with an input.
-fn with_input() -> AttachParams {
+fn params_with_input() -> AttachParams {
     AttachParams::default().stdin(true)
 }
 
@@ -64,7 +64,7 @@ async fn a_command_that_cannot_run_has_no_exit_code(env: Env) -> Outcome {
 
 async fn a_command_reads_its_input_to_the_end(env: Env) -> Outcome {
     let pods = create_running_pod(&env).await?;
-    let mut process = pods.exec("web", ["sh", "-c", "cat; echo end; exit 4"], &with_input()).await?;
+    let mut process = pods.exec("web", ["sh", "-c", "cat; echo end; exit 4"], &params_with_input()).await?;
     let mut input = process.stdin().context("stdin")?;
     input.write_all(b"one\n").await?;
     input.flush().await?;
@@ -83,7 +83,7 @@ async fn a_command_reads_its_input_to_the_end(env: Env) -> Outcome {
 async fn large_inputs_and_outputs_arrive_in_order(env: Env) -> Outcome {
     const BYTES: usize = 4 << 20;
     let pods = create_running_pod(&env).await?;
-    let mut process = pods.exec("web", ["sh", "-c", "tee /dev/stderr"], &with_input()).await?;
+    let mut process = pods.exec("web", ["sh", "-c", "tee /dev/stderr"], &params_with_input()).await?;
     let sent: Vec<u8> = (0..BYTES / 8).flat_map(|n| (n as u64).to_le_bytes()).collect();
     let mut input = process.stdin().context("stdin")?;
     let (mut output, mut error) = (process.stdout().context("stdout")?, process.stderr().context("stderr")?);
@@ -119,7 +119,7 @@ async fn a_terminal_has_the_size_that_the_client_sends(env: Env) -> Outcome {
 
 async fn streams_fail_after_an_abort(env: Env) -> Outcome {
     let pods = create_running_pod(&env).await?;
-    let mut process = pods.exec("web", ["cat"], &with_input()).await?;
+    let mut process = pods.exec("web", ["cat"], &params_with_input()).await?;
     let (mut output, mut input) = (process.stdout().context("stdout")?, process.stdin().context("stdin")?);
     process.abort();
     check!(output.read_u8().await.is_err_and(|error| error.kind() != std::io::ErrorKind::UnexpectedEof));
@@ -128,10 +128,11 @@ async fn streams_fail_after_an_abort(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_command_runs_over_the_older_protocol(env: Env) -> Outcome {
+async fn a_command_runs_over_the_subprotocol_v4(env: Env) -> Outcome {
     create_running_pod(&env).await?;
     let pods = api_with_old_protocol(&env)?;
-    let mut process = pods.exec("web", ["sh", "-c", "read line; echo $line; exit 5"], &with_input()).await?;
+    let mut process =
+        pods.exec("web", ["sh", "-c", "read line; echo $line; exit 5"], &params_with_input()).await?;
     let mut input = process.stdin().context("stdin")?;
     input.write_all(b"hello\n").await?;
     check_eq!(read_text(process.stdout()).await?, "hello\n");
@@ -146,7 +147,7 @@ async fn a_command_runs_over_the_older_protocol(env: Env) -> Outcome {
 async fn an_attached_process_answers_its_input(env: Env) -> Outcome {
     let new = create_running_pod(&env).await?;
     for (pods, can_close) in [(new, true), (api_with_old_protocol(&env)?, false)] {
-        let mut process = pods.attach("web", &with_input()).await?;
+        let mut process = pods.attach("web", &params_with_input()).await?;
         let mut input = process.stdin().context("stdin")?;
         input.write_all(b"hello\n").await?;
         input.flush().await?;
@@ -171,7 +172,7 @@ async fn a_missing_or_ambiguous_container_is_refused(env: Env) -> Outcome {
     // The pod `two` has two containers. No scheduler binds the pod to a node.
     let containers = json!([{"name": "a", "image": "x"}, {"name": "b", "image": "x"}]);
     let spec = json!({"containers": containers, "schedulerName": "nobody"});
-    let two: Pod = object(json!({"metadata": {"name": "two"}, "spec": spec}))?;
+    let two: Pod = object_from_json(json!({"metadata": {"name": "two"}, "spec": spec}))?;
     let api: Api<Pod> = env.api();
     api.create(&PostParams::default(), &two).await?;
     let error = refused!(pods.exec("two", ["true"], &ap).await);

@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The time without events and bookmarks after which the watcher probes the server for restored storage. Each bookmark
 /// starts this time again. The server sends a bookmark about every minute, so this time is shorter than a minute.
-const PROBE_AFTER: Duration = Duration::from_secs(5);
+const SILENCE_BEFORE_PROBE: Duration = Duration::from_secs(5);
 
 async fn a_running_reflector_detects_restored_storage(env: Env) -> Outcome {
     let options = Options::default().source(env.cluster()?.source().clone()).without_controllers();
@@ -38,10 +38,10 @@ async fn a_running_reflector_detects_restored_storage(env: Env) -> Outcome {
     let create = async |name: &str| maps.create(&PostParams::default(), &config_map(name, "1")).await;
     create("kept").await?;
     create("restored").await?;
-    let backup = cluster.etcd().snapshot().await?;
+    let backup = cluster.etcd().take_snapshot().await?;
 
     let (reader, writer) = store();
-    let watch = watcher(maps.clone(), watcher::Config::default().probe_after(PROBE_AFTER));
+    let watch = watcher(maps.clone(), watcher::Config::default().probe_after(SILENCE_BEFORE_PROBE));
     let (restored, detected) = tokio::sync::oneshot::channel();
     let mut restored = Some(restored);
     let feed = reflector(writer, watch).for_each(move |item| {

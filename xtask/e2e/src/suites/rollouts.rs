@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{deployment, eventually, object, pod};
+use crate::support::{deployment, eventually, object_from_json, pod};
 
 suite!("rollouts":
     a_rollout_keeps_the_old_replica_set [Pods],
@@ -32,7 +32,7 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 const REVISION_ANNOTATION: &str = "deployment.kubernetes.io/revision";
 
 /// Waits until `is_met` returns true for an object, and returns the object.
-pub(super) async fn wait_for<K>(
+pub(super) async fn wait_for_state<K>(
     api: &Api<K>,
     name: &str,
     what: &str,
@@ -58,7 +58,7 @@ pub(super) fn condition<'a>(object: &'a Value, condition_type: &str) -> &'a Valu
 /// Waits until the controller has observed the latest generation of a deployment, and all pods are updated and available.
 /// Returns the deployment.
 async fn wait_for_rollout(api: &Api<Deployment>, name: &str) -> Outcome<Value> {
-    wait_for(api, name, "the rollout is complete", |deployment| {
+    wait_for_state(api, name, "the rollout is complete", |deployment| {
         let status = &deployment["status"];
         status["observedGeneration"] == deployment["metadata"]["generation"]
             && condition(deployment, "Progressing")["reason"] == "NewReplicaSetAvailable"
@@ -175,13 +175,14 @@ async fn a_paused_deployment_scales_without_a_rollout(env: Env) -> Outcome {
         async move { api.patch("web", &PatchParams::default(), &Patch::Merge(patch)).await }
     };
     merge(json!({"spec": {"paused": true}})).await?;
-    wait_for(&api, "web", "the deployment is paused", |web| {
+    wait_for_state(&api, "web", "the deployment is paused", |web| {
         condition(web, "Progressing")["reason"] == "DeploymentPaused"
     })
     .await?;
     set_image(&api, "registry.k8s.io/pause:3.9").await?;
     merge(json!({"spec": {"replicas": 3}})).await?;
-    wait_for(&api, "web", "the deployment is scaled", |web| web["status"]["readyReplicas"] == 3).await?;
+    wait_for_state(&api, "web", "the deployment is scaled", |web| web["status"]["readyReplicas"] == 3)
+        .await?;
     wait_for_sizes(&env, &[3]).await?;
     merge(json!({"spec": {"paused": false}})).await?;
     wait_for_rollout(&api, "web").await?;
@@ -197,7 +198,7 @@ async fn a_rollout_without_progress_exceeds_its_deadline(env: Env) -> Outcome {
         pod.node_selector = Some([("example.com/none".to_owned(), "here".to_owned())].into());
     }
     api.create(&PostParams::default(), &web).await?;
-    let web = wait_for(&api, "web", "the deadline is exceeded", |web| {
+    let web = wait_for_state(&api, "web", "the deadline is exceeded", |web| {
         condition(web, "Progressing")["reason"] == "ProgressDeadlineExceeded"
     })
     .await?;
@@ -214,7 +215,7 @@ async fn the_recreate_strategy_rolls_out_without_surge(env: Env) -> Outcome {
     let api: Api<Deployment> = env.api();
     let mut web = serde_json::to_value(deployment("web", 2)?)?;
     web["spec"]["strategy"] = json!({"type": "Recreate"});
-    api.create(&PostParams::default(), &object(web)?).await?;
+    api.create(&PostParams::default(), &object_from_json(web)?).await?;
     wait_for_rollout(&api, "web").await?;
     set_image(&api, "registry.k8s.io/pause:3.9").await?;
     wait_for_rollout(&api, "web").await?;
@@ -233,8 +234,8 @@ async fn a_replica_set_adopts_and_releases_pods(env: Env) -> Outcome {
     pods.create(&PostParams::default(), &orphan).await?;
     let mut set = serde_json::to_value(deployment("web", 2)?)?;
     set["kind"] = "ReplicaSet".into();
-    let set = sets.create(&PostParams::default(), &object(set)?).await?;
-    wait_for(&sets, "web", "two pods are ready", |set| set["status"]["readyReplicas"] == 2).await?;
+    let set = sets.create(&PostParams::default(), &object_from_json(set)?).await?;
+    wait_for_state(&sets, "web", "two pods are ready", |set| set["status"]["readyReplicas"] == 2).await?;
     let adopted = pods.get("orphan").await?;
     check_eq!(adopted.owner_references().first().map(|owner| owner.uid.clone()), set.uid());
     let other = Patch::Merge(json!({"metadata": {"labels": {"app": "other"}}}));

@@ -97,7 +97,7 @@ async fn certificates_are_rotated_without_a_failed_call(env: Env) -> Outcome {
     let (old, new) = (cluster.ca_certificate().to_owned(), Authority::new()?);
     let both = format!("{old}{}", new.certificate());
     let old_identity = cluster.client_certificate("before", Some("system:masters"))?;
-    let new_identity = new.client("after", Some("system:masters"))?;
+    let new_identity = new.issue_client_certificate("after", Some("system:masters"))?;
 
     let folder = tempfile::tempdir()?;
     let files = ClientFiles::new(folder.path(), &old, &old_identity)?;
@@ -131,7 +131,7 @@ async fn certificates_are_rotated_without_a_failed_call(env: Env) -> Outcome {
     std::fs::write(&files.authorities, &both)?;
     cluster.replace_client_authorities(&both)?;
     wait_until_accepted(&server, &old, &new_identity, "after").await?;
-    cluster.replace_server_certificate(&new.server(Ipv4Addr::new(10, 0, 0, 1))?)?;
+    cluster.replace_server_certificate(&new.issue_server_certificate(Ipv4Addr::new(10, 0, 0, 1))?)?;
     wait_until_accepted(&server, new.certificate(), &old_identity, "before").await?;
     files.write_identity(&new_identity)?;
     eventually("the client uses its new certificate", TIMEOUT, async || {

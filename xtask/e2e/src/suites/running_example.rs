@@ -22,14 +22,14 @@ use crate::support::eventually;
 const TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The lines that an example has written to stdout or stderr. A task appends the lines.
-type Lines = Arc<Mutex<Vec<String>>>;
+type OutputLines = Arc<Mutex<Vec<String>>>;
 
 /// A running example and its captured output. Dropping this value kills the example.
 pub(super) struct RunningExample {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: Lines,
-    stderr: Lines,
+    stdout: OutputLines,
+    stderr: OutputLines,
     readers: [JoinHandle<()>; 2],
     /// The folder of the kubeconfig.
     _folder: TempDir,
@@ -81,7 +81,7 @@ impl RunningExample {
         let mut child = command.spawn().with_context(|| format!("cannot start the example {name}"))?;
         let (stdout_pipe, stderr_pipe) =
             (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
-        let (stdout, stderr) = (Lines::default(), Lines::default());
+        let (stdout, stderr) = (OutputLines::default(), OutputLines::default());
         let readers = [read_lines(stdout_pipe, stdout.clone()), read_lines(stderr_pipe, stderr.clone())];
         let stdin = child.stdin.take();
         Ok(Self { child, stdin, stdout, stderr, readers, _folder: folder })
@@ -152,7 +152,7 @@ impl Drop for RunningExample {
 }
 
 /// Starts a task that appends the lines of `from` to `into` until `from` ends.
-fn read_lines(from: impl AsyncRead + Unpin + Send + 'static, into: Lines) -> JoinHandle<()> {
+fn read_lines(from: impl AsyncRead + Unpin + Send + 'static, into: OutputLines) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(from).lines();
         while let Ok(Some(line)) = lines.next_line().await {

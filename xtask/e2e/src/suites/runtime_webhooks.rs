@@ -30,7 +30,7 @@ use super::widget::install_crd;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{LABEL, config_map, eventually, named_metadata, value};
+use crate::support::{MANAGED_BY_LABEL, config_map, config_map_value, eventually, named_metadata};
 
 suite!("runtime_webhooks":
     a_webhook_converts_between_the_versions_of_a_kind [Loopback],
@@ -58,7 +58,7 @@ impl Webhooks {
         configure: impl FnOnce(&mut Manager),
     ) -> Outcome<Self> {
         let (folder, authority) = (tempfile::tempdir()?, Authority::new()?);
-        let identity = authority.server(Ipv4Addr::LOCALHOST)?;
+        let identity = authority.issue_server_certificate(Ipv4Addr::LOCALHOST)?;
         let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
         std::fs::write(&certificate, &identity.certificate)?;
         std::fs::write(&key, &identity.key)?;
@@ -131,7 +131,10 @@ impl TryFrom<Gate> for GateV1 {
 /// The CRD of `Gate` with the versions v1 and v2, and with a conversion webhook.
 fn gates_crd(webhooks: &Webhooks) -> Outcome<extensions_v1::CustomResourceDefinition> {
     let mut crd = merge_crds(vec![GateV1::crd(), Gate::crd()], "v2")?;
-    crd.metadata.labels.get_or_insert_default().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
+    crd.metadata
+        .labels
+        .get_or_insert_default()
+        .insert(MANAGED_BY_LABEL.0.to_owned(), MANAGED_BY_LABEL.1.to_owned());
     let client = extensions_v1::WebhookClientConfig {
         ca_bundle: Some(webhooks.authority.clone()),
         url: Some(format!("{}/convert", webhooks.url)),
@@ -184,7 +187,7 @@ async fn a_webhook_converts_between_the_versions_of_a_kind(env: Env) -> Outcome 
 /// A validating webhook for creations and updates of config maps.
 #[expect(clippy::panic, reason = "the panic of a handler is under test")]
 async fn validate_map(request: AdmissionRequest<ConfigMap>) -> Result<Vec<String>, Rejection> {
-    match request.object.as_ref().map(value) {
+    match request.object.as_ref().map(config_map_value) {
         Some("bad") => Err(Rejection::new("bad is not allowed")),
         Some("invalid") => Err(Rejection::invalid("v is invalid")),
         Some("panic") => panic!("the handler of a test"),
@@ -228,7 +231,7 @@ async fn register(env: &Env, webhooks: &Webhooks, rule: admission_v1::RuleWithOp
     let name = env.unique_name("webhooks");
     let hook = format!("{}.e2e.example.com", env.namespace());
     let mut metadata = named_metadata(&name);
-    metadata.labels = Some([(LABEL.0.to_owned(), LABEL.1.to_owned())].into());
+    metadata.labels = Some([(MANAGED_BY_LABEL.0.to_owned(), MANAGED_BY_LABEL.1.to_owned())].into());
     let validating: Api<admission_v1::ValidatingWebhookConfiguration> = Api::all(env.client());
     let mutating: Api<admission_v1::MutatingWebhookConfiguration> = Api::all(env.client());
     env.delete_at_end(&validating, &name);
@@ -300,7 +303,7 @@ async fn admission_webhooks_refuse_and_mutate_objects(env: Env) -> Outcome {
     check_refusal(&refused!(patch(json!({"data": {"v": "bad"}})).await), 403, "bad is not allowed")?;
     let patched = patch(json!({"data": {"v": "good", "owner": null}})).await?;
     check_eq!(
-        (value(&patched), patched.data.as_ref().and_then(|data| data.get("owner").cloned())),
+        (config_map_value(&patched), patched.data.as_ref().and_then(|data| data.get("owner").cloned())),
         ("good", owner)
     );
     let kept = patch(json!({"data": {"owner": "me"}})).await?;
@@ -339,7 +342,10 @@ async fn admission_webhooks_decode_a_derived_kind(env: Env) -> Outcome {
         |_| {},
     )?;
     let mut crd = Bridge::crd();
-    crd.metadata.labels.get_or_insert_default().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
+    crd.metadata
+        .labels
+        .get_or_insert_default()
+        .insert(MANAGED_BY_LABEL.0.to_owned(), MANAGED_BY_LABEL.1.to_owned());
     install_crd(&env, &crd).await?;
     register(&env, &webhooks, rule_for_writes("webhooks.example.com", "v1", "bridges")).await?;
     let bridges: Api<Bridge> = env.api();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{LABEL, eventually};
+use crate::support::{MANAGED_BY_LABEL, eventually};
 
 suite!("schemas":
     stores_times_of_built_in_kinds_in_utc,
@@ -37,7 +37,7 @@ fn crd_with_properties(env: &Env, properties: &Value) -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("things.{group}"), "labels": {LABEL.0: LABEL.1}},
+        "metadata": {"name": format!("things.{group}"), "labels": {MANAGED_BY_LABEL.0: MANAGED_BY_LABEL.1}},
         "spec": {
             "group": group,
             "scope": "Namespaced",

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{labelled_config_map, named_metadata, names, value, wait_until_converged};
+use crate::support::{config_map_value, labelled_config_map, named_metadata, names, wait_until_converged};
 
 suite!("streams":
     watcher_emits_the_initial_list_before_changes,
@@ -58,10 +58,10 @@ async fn next<T>(stream: &mut (impl Stream<Item = watcher::Result<T>> + Unpin)) 
 fn summary(event: &Event<ConfigMap>) -> String {
     match event {
         Event::Init => "[".to_owned(),
-        Event::InitApply(map) => format!("*{}={}", map.name_any(), value(map)),
+        Event::InitApply(map) => format!("*{}={}", map.name_any(), config_map_value(map)),
         Event::InitDone => "]".to_owned(),
-        Event::Apply(map) => format!("+{}={}", map.name_any(), value(map)),
-        Event::Delete(map) => format!("-{}={}", map.name_any(), value(map)),
+        Event::Apply(map) => format!("+{}={}", map.name_any(), config_map_value(map)),
+        Event::Delete(map) => format!("-{}={}", map.name_any(), config_map_value(map)),
     }
 }
 
@@ -158,7 +158,7 @@ async fn predicate_filter_drops_changes_that_keep_the_labels(env: Env) -> Outcom
     let label = Patch::Merge(json!({"metadata": {"labels": {"more": "yes"}}}));
     maps.patch("a", &PatchParams::default(), &label).await?;
     let map = next(&mut relabelled).await?;
-    check_eq!((map.labels().len(), value(&map)), (2, "2"));
+    check_eq!((map.labels().len(), config_map_value(&map)), (2, "2"));
     Ok(())
 }
 
@@ -186,9 +186,9 @@ async fn watch_object_emits_creation_change_and_deletion(env: Env) -> Outcome {
     check!(next(&mut stream).await?.is_none());
     maps.create(&PostParams::default(), &topic_map("b")).await?;
     maps.create(&PostParams::default(), &topic_map("a")).await?;
-    check_eq!(next(&mut stream).await?.as_ref().map(value), Some("1"));
+    check_eq!(next(&mut stream).await?.as_ref().map(config_map_value), Some("1"));
     set_value(&maps, "a", "2").await?;
-    check_eq!(next(&mut stream).await?.as_ref().map(value), Some("2"));
+    check_eq!(next(&mut stream).await?.as_ref().map(config_map_value), Some("2"));
     maps.delete("a", &DeleteParams::default()).await?;
     check!(next(&mut stream).await?.is_none());
     Ok(())

@@ -102,7 +102,7 @@ async fn objects_of_all_kinds_are_equal_in_both_formats(_env: Env) -> Outcome {
 async fn the_table_of_messages_equals_the_types_of_the_modules(_env: Env) -> Outcome {
     let mut table = xtask_protobuf::Table::default();
     for version in xtask_protobuf::VERSIONS {
-        let mut go = tokio::process::Command::from(xtask_protobuf::describe(version));
+        let mut go = tokio::process::Command::from(xtask_protobuf::description_command(version));
         let output = go.kill_on_drop(true).output().await.context("cannot run go")?;
         xtask_protobuf::add_description(&mut table, version, output)?;
     }

@@ -20,7 +20,8 @@ use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{
-    config_map, deployment, eventually, idle_pod, labelled_config_map, named_metadata, names, object, value,
+    config_map, config_map_value, deployment, eventually, idle_pod, labelled_config_map, named_metadata,
+    names, object_from_json,
 };
 
 suite!("verbs":
@@ -51,12 +52,12 @@ async fn creates_gets_replaces_and_deletes_an_object(env: Env) -> Outcome {
     check_eq!(read, created);
     read.data.get_or_insert_default().insert("v".to_owned(), "2".to_owned());
     let replaced = maps.replace("a", &PostParams::default(), &read).await?;
-    check_eq!(value(&replaced), "2");
+    check_eq!(config_map_value(&replaced), "2");
     check!(replaced.resource_version() != created.resource_version());
     check_eq!(replaced.uid(), created.uid());
     let again = maps.replace("a", &PostParams::default(), &replaced).await?;
     check_eq!(again.resource_version(), replaced.resource_version());
-    check_eq!(value(&maps.get_with("a", &GetParams::any()).await?), "2");
+    check_eq!(config_map_value(&maps.get_with("a", &GetParams::any()).await?), "2");
 
     let deleted = maps.delete("a", &DeleteParams::default()).await?;
     check!(matches!(&deleted, Either::Right(status) if status.is_success()), "{deleted:?}");
@@ -142,7 +143,7 @@ async fn gets_and_patches_metadata_only(env: Env) -> Outcome {
     let patch = Patch::Merge(json!({"metadata": {"annotations": {"seen": "yes"}}}));
     let patched = maps.patch_metadata("a", &PatchParams::default(), &patch).await?;
     check_eq!(patched.annotations().get("seen").map(String::as_str), Some("yes"));
-    check_eq!(value(&maps.get("a").await?), "1");
+    check_eq!(config_map_value(&maps.get("a").await?), "1");
     Ok(())
 }
 
@@ -170,9 +171,9 @@ async fn dry_run_stores_nothing(env: Env) -> Outcome {
     let stored = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let mut changed = stored.clone();
     changed.data.get_or_insert_default().insert("v".to_owned(), "2".to_owned());
-    check_eq!(value(&maps.replace("a", &dry, &changed).await?), "2");
+    check_eq!(config_map_value(&maps.replace("a", &dry, &changed).await?), "2");
     let merge = Patch::Merge(json!({"data": {"v": "3"}}));
-    check_eq!(value(&maps.patch("a", &PatchParams::default().dry_run(), &merge).await?), "3");
+    check_eq!(config_map_value(&maps.patch("a", &PatchParams::default().dry_run(), &merge).await?), "3");
     maps.delete("a", &DeleteParams::default().dry_run()).await?;
     check_eq!(maps.get("a").await?, stored);
     Ok(())
@@ -221,7 +222,7 @@ async fn creates_gets_and_deletes_a_cluster_scoped_object(env: Env) -> Outcome {
 
 /// An ingress with a default backend.
 fn ingress(name: &str) -> Outcome<Ingress> {
-    object(json!({
+    object_from_json(json!({
         "metadata": {"name": name},
         "spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}},
     }))
@@ -294,7 +295,7 @@ async fn creates_token_and_binding_subresources(env: Env) -> Outcome {
     let account = ServiceAccount { metadata: named_metadata("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
     let request: TokenRequest =
-        object(json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 600}}))?;
+        object_from_json(json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 600}}))?;
     let response: TokenRequest =
         accounts.create_subresource("token", "robot", &PostParams::default(), &request).await?;
     let token = response.status.and_then(|status| status.token).unwrap_or_default();
@@ -305,7 +306,7 @@ async fn creates_token_and_binding_subresources(env: Env) -> Outcome {
     pods.create(&PostParams::default(), &idle_pod("a")?).await?;
     let node = env.unique_name("node");
     let binding: Binding =
-        object(json!({"metadata": {"name": "a"}, "target": {"kind": "Node", "name": node}}))?;
+        object_from_json(json!({"metadata": {"name": "a"}, "target": {"kind": "Node", "name": node}}))?;
     let bound: kube_client::core::Status =
         pods.create_subresource("binding", "a", &PostParams::default(), &binding).await?;
     check!(bound.is_success(), "{bound:?}");

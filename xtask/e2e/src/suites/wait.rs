@@ -26,11 +26,11 @@ suite!("wait":
 );
 
 /// The time limit of the waits that are expected to succeed.
-const LIMIT: Duration = Duration::from_secs(90);
+const WAIT_LIMIT: Duration = Duration::from_secs(90);
 
 async fn a_wait_ends_when_the_object_is_created(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let wait = await_condition_within(maps.clone(), "a", conditions::is_created(), LIMIT);
+    let wait = await_condition_within(maps.clone(), "a", conditions::is_created(), WAIT_LIMIT);
     let params = PostParams::default();
     let new = config_map("a", "1");
     let (state, created) = tokio::join!(wait, maps.create(&params, &new));
@@ -46,7 +46,7 @@ async fn a_wait_for_a_crd_ends_when_it_is_established(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let name = format!("{}.{}", resource.plural, resource.group);
-    let crd = await_condition_within(crds, &name, conditions::is_crd_established(), LIMIT).await?;
+    let crd = await_condition_within(crds, &name, conditions::is_crd_established(), WAIT_LIMIT).await?;
     check!(crd.is_some());
     Ok(())
 }
@@ -61,9 +61,9 @@ async fn a_deletion_ends_when_the_finalizer_is_removed(env: Env) -> Outcome {
         let none = Patch::Merge(json!({"metadata": {"finalizers": null}}));
         maps.patch(name, &PatchParams::default(), &none).await
     };
-    let deletion = delete_and_finalize_within(maps.clone(), "a", &dp, LIMIT);
+    let deletion = delete_and_finalize_within(maps.clone(), "a", &dp, WAIT_LIMIT);
     let (deleted, successor) = tokio::join!(deletion, async {
-        eventually("the object is being deleted", LIMIT, async || {
+        eventually("the object is being deleted", WAIT_LIMIT, async || {
             Ok(maps.get("a").await?.metadata.deletion_timestamp.map(drop))
         })
         .await?;
@@ -74,7 +74,7 @@ async fn a_deletion_ends_when_the_finalizer_is_removed(env: Env) -> Outcome {
     deleted?;
     check!(successor?.uid() != first.uid());
     // The new object has no finalizer: the server deletes it immediately, and responds with a `Status`.
-    delete_and_finalize_within(maps.clone(), "a", &dp, LIMIT).await?;
+    delete_and_finalize_within(maps.clone(), "a", &dp, WAIT_LIMIT).await?;
     check!(maps.get_opt("a").await?.is_none());
 
     maps.create(&PostParams::default(), &held).await?;
@@ -88,9 +88,9 @@ async fn waits_for_a_running_pod_and_its_graceful_deletion(env: Env) -> Outcome 
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &pod("a")?).await?;
-    await_condition_within(pods.clone(), "a", conditions::is_pod_running(), LIMIT).await?;
+    await_condition_within(pods.clone(), "a", conditions::is_pod_running(), WAIT_LIMIT).await?;
     let dp = DeleteParams::default().grace_period(Duration::from_secs(1));
-    delete_and_finalize_within(pods.clone(), "a", &dp, LIMIT).await?;
+    delete_and_finalize_within(pods.clone(), "a", &dp, WAIT_LIMIT).await?;
     check!(pods.get_opt("a").await?.is_none());
     Ok(())
 }
@@ -99,8 +99,9 @@ async fn waits_for_the_rollout_of_the_new_generation(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let deployments: Api<Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 1)?).await?;
-    let completed =
-        || await_condition_within(deployments.clone(), "web", conditions::is_deployment_completed(), LIMIT);
+    let completed = || {
+        await_condition_within(deployments.clone(), "web", conditions::is_deployment_completed(), WAIT_LIMIT)
+    };
     completed().await?;
     let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "other"}]}}}});
     let changed = deployments.patch("web", &PatchParams::default(), &Patch::Strategic(image)).await?;

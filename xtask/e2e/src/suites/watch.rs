@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, labelled_config_map, value};
+use crate::support::{config_map, config_map_value, labelled_config_map};
 
 suite!("watch":
     emits_changes_in_order_after_a_list,
@@ -33,16 +33,16 @@ suite!("watch":
 /// before the status for `Error`.
 fn summary(event: &WatchEvent<ConfigMap>) -> String {
     match event {
-        WatchEvent::Added(map) => format!("+{}={}", map.name_any(), value(map)),
-        WatchEvent::Modified(map) => format!("~{}={}", map.name_any(), value(map)),
-        WatchEvent::Deleted(map) => format!("-{}={}", map.name_any(), value(map)),
+        WatchEvent::Added(map) => format!("+{}={}", map.name_any(), config_map_value(map)),
+        WatchEvent::Modified(map) => format!("~{}={}", map.name_any(), config_map_value(map)),
+        WatchEvent::Deleted(map) => format!("-{}={}", map.name_any(), config_map_value(map)),
         WatchEvent::Bookmark(_) => "bookmark".to_owned(),
         WatchEvent::Error(status) => format!("!{status}"),
     }
 }
 
 /// The next `count` events, without bookmarks.
-async fn next<K: DeserializeOwned + Send + 'static>(
+async fn next_events<K: DeserializeOwned + Send + 'static>(
     events: &mut EventStream<K>,
     count: usize,
 ) -> Outcome<Vec<WatchEvent<K>>> {
@@ -92,7 +92,7 @@ async fn emits_changes_in_order_after_a_list(env: Env) -> Outcome {
     maps.create(&PostParams::default(), &config_map("unseen", "1")).await?;
     let last = set_value(&maps, "b", "3").await?;
     maps.delete("a", &DeleteParams::default()).await?;
-    let seen = next(&mut events, 4).await?;
+    let seen = next_events(&mut events, 4).await?;
     check_eq!(summaries(&seen), ["+b=1", "~a=2", "~b=3", "-a=2"]);
     check_eq!(seen[2].object(), Some(&last));
     // A deletion has its own resource version.
@@ -108,7 +108,7 @@ async fn emits_the_initial_list_if_the_resource_version_is_empty_or_zero(env: En
     maps.create(&PostParams::default(), &topic_map("b")).await?;
     for start in ["", "0"] {
         let mut events = maps.watch(&topic_params(), start).await?;
-        let mut seen = summaries(&next(&mut events, 2).await?);
+        let mut seen = summaries(&next_events(&mut events, 2).await?);
         seen.sort();
         check_eq!(seen, ["+a=1", "+b=1"]);
     }
@@ -119,13 +119,13 @@ async fn resumes_from_the_last_resource_version(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let mut events = maps.watch(&topic_params(), &list_version(&maps).await?).await?;
     maps.create(&PostParams::default(), &topic_map("a")).await?;
-    let seen = next(&mut events, 1).await?;
+    let seen = next_events(&mut events, 1).await?;
     let at = seen[0].object().and_then(ResourceExt::resource_version).unwrap_or_default();
     drop(events);
     set_value(&maps, "a", "2").await?;
     maps.delete("a", &DeleteParams::default()).await?;
     let mut events = maps.watch(&topic_params(), &at).await?;
-    check_eq!(summaries(&next(&mut events, 2).await?), ["~a=2", "-a=2"]);
+    check_eq!(summaries(&next_events(&mut events, 2).await?), ["~a=2", "-a=2"]);
     Ok(())
 }
 
@@ -140,7 +140,7 @@ async fn emits_deleted_when_an_object_is_no_longer_selected(env: Env) -> Outcome
     maps.patch("a", &pp, &label(Some("watch"), "2")).await?;
     maps.patch("a", &pp, &label(Some("watch"), "3")).await?;
     maps.patch("a", &pp, &label(None, "4")).await?;
-    let seen = next(&mut events, 3).await?;
+    let seen = next_events(&mut events, 3).await?;
     // The `Deleted` event contains the object in its last state with the label.
     check_eq!(summaries(&seen), ["+a=2", "~a=3", "-a=3"]);
     Ok(())
@@ -150,7 +150,7 @@ async fn watches_metadata_only(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let mut events = maps.watch_metadata(&topic_params(), &list_version(&maps).await?).await?;
     let created = maps.create(&PostParams::default(), &topic_map("a")).await?;
-    let seen = next(&mut events, 1).await?;
+    let seen = next_events(&mut events, 1).await?;
     check_eq!(seen[0].object().map(|object| &object.metadata), Some(&created.metadata));
     Ok(())
 }
@@ -171,7 +171,7 @@ async fn sends_a_bookmark_before_the_timeout(env: Env) -> Outcome {
     // A watch resumes from the bookmark's resource version.
     let mut events = maps.watch(&topic_params(), &bookmark.metadata.resource_version).await?;
     maps.create(&PostParams::default(), &topic_map("a")).await?;
-    check_eq!(summaries(&next(&mut events, 1).await?), ["+a=1"]);
+    check_eq!(summaries(&next_events(&mut events, 1).await?), ["+a=1"]);
     Ok(())
 }
 

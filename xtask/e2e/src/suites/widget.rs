@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::Env;
 use crate::failure::Outcome;
-use crate::support::{LABEL, eventually};
+use crate::support::{MANAGED_BY_LABEL, eventually};
 
 /// The desired state of a widget.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -67,7 +67,10 @@ pub(crate) fn definition(env: &Env) -> CustomResourceDefinition {
     let resource = resource(env);
     crd.metadata.name = Some(format!("widgets.{}", resource.group));
     crd.spec.group = resource.group;
-    crd.metadata.labels.get_or_insert_default().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
+    crd.metadata
+        .labels
+        .get_or_insert_default()
+        .insert(MANAGED_BY_LABEL.0.to_owned(), MANAGED_BY_LABEL.1.to_owned());
     crd
 }
 

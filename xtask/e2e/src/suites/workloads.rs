@@ -17,7 +17,7 @@ use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{
-    deployment, eventually, named_metadata, object, pod, poll_reflector_until, wait_until_converged,
+    deployment, eventually, named_metadata, object_from_json, pod, poll_reflector_until, wait_until_converged,
 };
 
 suite!("workloads":
@@ -94,7 +94,7 @@ async fn a_disruption_budget_blocks_eviction(env: Env) -> Outcome {
     labelled.labels_mut().insert("app".to_owned(), "a".to_owned());
     pods.create(&PostParams::default(), &labelled).await?;
     let budgets: Api<PodDisruptionBudget> = env.api();
-    let budget = object(json!({
+    let budget = object_from_json(json!({
         "metadata": {"name": "all"},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}},
     }))?;
@@ -140,7 +140,7 @@ fn pod_with_fields(name: &str, fields: &serde_json::Value) -> Outcome<Pod> {
     for (field, content) in fields.as_object().into_iter().flatten() {
         value["spec"][field] = content.clone();
     }
-    object(value)
+    object_from_json(value)
 }
 
 /// Waits until the pod has a node, and returns the name of the node.

@@ -108,7 +108,7 @@ async fn a_list_survives_an_object_that_does_not_decode() -> anyhow::Result<()> 
 }
 
 #[test]
-fn a_status_is_built_and_matched() {
+fn a_built_status_becomes_an_api_error() {
     let details = StatusDetails { name: "web".into(), retry_after_seconds: 3, ..StatusDetails::default() };
     let status = Status::failure("try later", "Conflict").with_code(409).with_details(details);
     assert!(status.is_failure() && status.is_conflict() && !status.is_not_found());

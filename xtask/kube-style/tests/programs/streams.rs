@@ -30,7 +30,7 @@ async fn read_output(mut attached: AttachedProcess) -> anyhow::Result<String> {
 }
 
 /// Runs a shell command in an object of any kind that implements [`Execute`], and returns the stdout.
-async fn run<K>(api: &Api<K>, name: &str, command: &str) -> anyhow::Result<String>
+async fn run_command<K>(api: &Api<K>, name: &str, command: &str) -> anyhow::Result<String>
 where
     K: Clone + DeserializeOwned + Execute,
 {
@@ -48,7 +48,7 @@ async fn a_command_runs_in_a_pod() -> anyhow::Result<()> {
         Ok(i32::from(input == "fail"))
     });
     let pods = create_web_pod(sim).await?;
-    assert_eq!(run(&pods, "web", "date").await?, "sh -c date ");
+    assert_eq!(run_command(&pods, "web", "date").await?, "sh -c date ");
 
     let ap = AttachParams { stdin: true, container: Some("main".to_string()), ..AttachParams::default() }
         .max_stdin_buf_size(1024)

@@ -51,7 +51,7 @@ impl Sandbox {
     }
 
     /// A command that runs [`crate::PROGRAM`] in this environment.
-    pub(crate) fn program(&self, args: &[&str]) -> Command {
+    pub(crate) fn program_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(crate::PROGRAM);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.set_environment(&mut command);
@@ -62,22 +62,22 @@ impl Sandbox {
     pub(crate) fn set_environment(&self, command: &mut Command) {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         command.env("PATH", path).env("TMPDIR", self.path("tmp")).env("KUBE_XTASK_CACHE", self.path("cache"));
-        command.env(MARK, self.mark()).env("WORLD", self.folder.path());
+        command.env(MARK, self.mark_value()).env("WORLD", self.folder.path());
     }
 
     /// The value of [`MARK`], which is different in each environment.
-    fn mark(&self) -> String {
+    fn mark_value(&self) -> String {
         self.folder.path().display().to_string()
     }
 
     /// The variable that marks a process of this environment, and its value.
     pub(crate) fn mark_variable(&self) -> (&'static str, String) {
-        (MARK, self.mark())
+        (MARK, self.mark_value())
     }
 
     /// The ids and command lines of the running processes of this environment.
     pub(crate) fn processes(&self) -> Vec<(i32, String)> {
-        let mark = format!("{MARK}={}", self.mark());
+        let mark = format!("{MARK}={}", self.mark_value());
         let ids =
             fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         ids.filter_map(|id: i32| {
@@ -100,11 +100,15 @@ impl Sandbox {
     #[track_caller]
     pub(crate) fn wait_until_clean(&self) {
         assert!(eventually(|| self.processes().is_empty()), "left running: {:#?}", self.processes());
-        assert!(eventually(|| self.leftovers().is_empty()), "left behind: {:#?}", self.leftovers());
+        assert!(
+            eventually(|| self.scratch_folders().is_empty()),
+            "left behind: {:#?}",
+            self.scratch_folders()
+        );
     }
 
     /// The existing scratch folders.
-    pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
+    pub(crate) fn scratch_folders(&self) -> Vec<PathBuf> {
         let folders = ["tmp", "cache"].into_iter().flat_map(|name| entries(&self.path(name)));
         folders
             .filter(|path| {
@@ -131,13 +135,13 @@ pub(crate) fn eventually(condition: impl Fn() -> bool) -> bool {
 }
 
 /// Sends a signal to a child process.
-pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
+pub(crate) fn send_signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
 }
 
 /// Waits for the end of a process, and returns its exit code and its stdout followed by stderr.
 #[track_caller]
-pub(crate) fn finish(child: Child) -> (Option<i32>, String) {
+pub(crate) fn wait_for_exit(child: Child) -> (Option<i32>, String) {
     let Output { status, stderr, stdout } = child.wait_with_output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     (status.code(), text)

@@ -176,7 +176,7 @@ async fn passes_an_unchanged_client_certificate_to_the_callback_once() {
     let exec = plugin(folder.path(), "cat \"$(dirname \"$0\")/out\"");
     let got = Arc::new(Mutex::new(Vec::new()));
     let notes = got.clone();
-    let on_certificate: OnCertificate = Box::new(move |(chain, _)| {
+    let on_certificate: CertificateCallback = Box::new(move |(chain, _)| {
         notes.lock().unwrap().push(chain);
         Ok(())
     });
@@ -205,7 +205,7 @@ async fn concurrent_requests_with_a_rejected_certificate_are_all_sent_again_with
     let script = "cd \"$(dirname \"$0\")\"; cat \"out$(wc -l < runs | tr -d ' ')\"";
     let certificates = Arc::new(std::sync::atomic::AtomicU32::new(0));
     let (counter, presented) = (certificates.clone(), certificates.clone());
-    let on_certificate: OnCertificate = Box::new(move |_| {
+    let on_certificate: CertificateCallback = Box::new(move |_| {
         counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Ok(())
     });
@@ -360,7 +360,7 @@ async fn cancelling_a_request_does_not_stop_the_renewal_that_its_401_started() {
 }
 
 #[test]
-fn other_requests_time_out_while_the_runtime_of_a_renewal_is_not_polled() {
+fn requests_on_a_second_runtime_time_out_while_the_runtime_of_a_renewal_is_not_polled() {
     let runtime = |is_paused| {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().start_paused(is_paused).build().unwrap()

@@ -1,9 +1,9 @@
 //! Tests of HTTP/2: the connections that requests share, and the negotiated version of HTTP.
 
 mod bad_frames;
+mod connection_sharing;
 mod failures;
 pub(super) mod server;
-mod sharing;
 
 use futures::{StreamExt, future::join_all};
 use http::{Request, Response, StatusCode, Version};
@@ -127,7 +127,7 @@ async fn a_dropped_watch_resets_its_stream_and_keeps_the_connection() {
     let server = serve(100, move |received| {
         let on_reset = on_reset.clone();
         Box::pin(async move {
-            received.hold().await;
+            received.hold_response().await;
             let _ = on_reset.send(());
         })
     })

@@ -44,7 +44,7 @@ impl ReceivedRequest {
     }
 
     /// Responds with the number of the connection, and keeps the body open until the client resets the stream.
-    pub(in crate::client::tests) async fn hold(mut self) {
+    pub(in crate::client::tests) async fn hold_response(mut self) {
         let mut body = self.respond.send_response(Response::new(()), false).unwrap();
         body.send_data(self.connection.to_string().into(), false).unwrap();
         let _ = std::future::poll_fn(|cx| body.poll_reset(cx)).await;
@@ -116,11 +116,11 @@ pub(in crate::client::tests) async fn serve_connection(
     }
 }
 
-/// Calls [`ReceivedRequest::hold`] for a watch, and [`ReceivedRequest::echo`] for any other request.
+/// Calls [`ReceivedRequest::hold_response`] for a watch, and [`ReceivedRequest::echo`] for any other request.
 pub(in crate::client::tests) fn echo_or_hold(received: ReceivedRequest) -> HandlerFuture {
     Box::pin(async move {
         match received.request.uri().query() {
-            Some(query) if query.contains("watch") => received.hold().await,
+            Some(query) if query.contains("watch") => received.hold_response().await,
             _ => received.echo(),
         }
     })

@@ -58,7 +58,7 @@ impl StateMachine {
 
     /// Makes the task of the connection yield once before it writes, so that other tasks can queue their requests, too.
     /// Must be called before a request without a turn is queued.
-    pub(super) fn expect_request(&self) {
+    pub(super) fn announce_request(&self) {
         self.has_new_requests.store(true, Ordering::Relaxed);
     }
 

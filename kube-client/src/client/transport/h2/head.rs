@@ -22,7 +22,7 @@ const REMOVED_HEADERS: [HeaderName; 6] = [
 
 /// Splits a request to `target` into its head in HTTP/2 and its body. `:authority` is the value of the header `Host`,
 /// or the authority of `target` if the request has no such header.
-pub(super) fn split(request: Request<Body>, target: &Uri) -> Result<(Request<()>, Body), BoxError> {
+pub(super) fn split_request(request: Request<Body>, target: &Uri) -> Result<(Request<()>, Body), BoxError> {
     let (mut parts, body) = request.into_parts();
     let mut uri = target.clone().into_parts();
     uri.authority = Some(match parts.headers.get(header::HOST) {
@@ -68,7 +68,7 @@ mod tests {
             .header("accept", "application/json")
             .body(Body::empty())
             .unwrap();
-        let (head, _) = split(request, &target).unwrap();
+        let (head, _) = split_request(request, &target).unwrap();
         assert_eq!(head.uri(), "https://10.0.0.1:6443/api?x=1");
         assert_eq!(headers_of(&head), [("accept", "application/json")]);
     }
@@ -84,7 +84,7 @@ mod tests {
             if let Some(host) = host {
                 request.headers_mut().insert("host", HeaderValue::from_static(host));
             }
-            let (head, _) = split(request, &Uri::from_static(target)).unwrap();
+            let (head, _) = split_request(request, &Uri::from_static(target)).unwrap();
             assert_eq!(head.uri(), expected);
             assert_eq!(headers_of(&head), [("te", "trailers")]);
         }
@@ -100,7 +100,7 @@ mod tests {
             (Method::GET, Vec::new(), None),
         ] {
             let request = Request::builder().method(method).body(Body::from(body)).unwrap();
-            let (head, _) = split(request, &target).unwrap();
+            let (head, _) = split_request(request, &target).unwrap();
             let length = head.headers().get("content-length").map(|length| length.to_str().unwrap());
             assert_eq!(length, expected);
         }

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::client::transport::{
-    failure::{WriteStalled, find},
+    failure::{WriteStalled, find_source},
     stall::StallDetectingStream,
 };
 use crate::error::BoxError;
@@ -64,9 +64,9 @@ impl Health {
     }
 
     fn record_failure(&self, error: &io::Error) {
-        let failure = if let Some(WriteStalled(limit)) = find(error) {
+        let failure = if let Some(WriteStalled(limit)) = find_source(error) {
             Failure::Stalled(*limit)
-        } else if let Some(error) = find::<rustls::Error>(error) {
+        } else if let Some(error) = find_source::<rustls::Error>(error) {
             Failure::Tls(error.clone())
         } else {
             return;
@@ -76,7 +76,7 @@ impl Health {
 
     /// Returns the recorded cause instead of an I/O error. Returns the error unchanged if it is not an I/O error, or if no
     /// cause is recorded.
-    pub(super) fn cause(&self, error: h2::Error) -> BoxError {
+    pub(super) fn cause_of(&self, error: h2::Error) -> BoxError {
         match self.failure.get().filter(|_| error.is_io()) {
             Some(Failure::Stalled(limit)) => WriteStalled(*limit).into(),
             Some(Failure::Tls(error)) => error.clone().into(),

@@ -89,20 +89,20 @@ impl Drop for Driver {
 
 impl Connection {
     /// Starts HTTP/2 over a connected socket, and spawns the task of the connection on the current runtime.
-    /// `expected_streams` is the limit on concurrent HTTP/2 streams until the server has sent its settings. `freed` is
+    /// `expected_max_streams` is the limit on concurrent HTTP/2 streams until the server has sent its settings. `freed` is
     /// notified when an HTTP/2 stream becomes free.
     pub(super) async fn open(
         stream: StallDetectingStream,
-        expected_streams: usize,
+        expected_max_streams: usize,
         freed: Arc<Notify>,
     ) -> Result<Arc<Self>, h2::Error> {
-        let (health, write_limit) = (Arc::new(Health::default()), stream.limit());
+        let (health, write_limit) = (Arc::new(Health::default()), stream.write_limit());
         let (sender, connection) = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(MAX_FRAME)
             .max_header_list_size(MAX_HEAD)
-            .initial_max_send_streams(expected_streams)
+            .initial_max_send_streams(expected_max_streams)
             .max_concurrent_reset_streams(REMEMBERED_RESETS)
             .reset_stream_duration(RESET_RETENTION)
             .max_local_error_reset_streams(None)
@@ -137,7 +137,7 @@ impl Connection {
     }
 
     /// The number of streams in use. The stream of a request is in use until its response is read completely or dropped.
-    pub(super) fn streams(&self) -> usize {
+    pub(super) fn stream_count(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
 
@@ -148,31 +148,31 @@ impl Connection {
     }
 
     /// The time at which the connection was opened.
-    pub(super) fn opened(&self) -> Instant {
+    pub(super) fn opened_at(&self) -> Instant {
         self.opened
     }
 
     /// The time at which the last stream ended, or the connection was opened. `None` while a stream is in use.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let since = *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.streams() == 0).then_some(since)
+        (self.stream_count() == 0).then_some(since)
     }
 
     /// Reserves a stream.
-    pub(super) fn lease(self: &Arc<Self>) -> StreamLease {
+    pub(super) fn lease_stream(self: &Arc<Self>) -> StreamLease {
         self.streams.fetch_add(1, Ordering::Relaxed);
         StreamLease(self.clone())
     }
 
-    /// The cause of an error: see [`Health::cause`].
-    fn cause(&self, error: h2::Error) -> BoxError {
-        self.health.cause(error)
+    /// The cause of an error: see [`Health::cause_of`].
+    fn cause_of(&self, error: h2::Error) -> BoxError {
+        self.health.cause_of(error)
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("streams", &self.streams()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("streams", &self.stream_count()).finish_non_exhaustive()
     }
 }
 
@@ -222,15 +222,15 @@ impl StreamLease {
         request: Box<Request<Body>>,
     ) -> Result<Response<Body>, SendFailure> {
         let method = request.method().clone();
-        let (head, body) =
-            head::split(*request, target).map_err(|error| SendFailure { error, effect: Effect::Unknown })?;
+        let (head, body) = head::split_request(*request, target)
+            .map_err(|error| SendFailure { error, effect: Effect::Unknown })?;
         let body = body.into_bytes();
         let is_empty = matches!(body, Ok(None));
         // If the request is cancelled, `turn` must be dropped after `response`: the drop of `response` queues a
         // RST_STREAM frame, and the drop of `turn` then wakes the connection's task, which writes the frame.
-        let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
+        let turn = self.0.machine.start_turn(|| self.0.stream_count() == 1);
         if turn.is_none() {
-            self.0.machine.expect_request();
+            self.0.machine.announce_request();
         }
         let (response, mut stream) =
             sender.send_request(head, is_empty).map_err(|error| self.failure_before_sending(error))?;
@@ -272,7 +272,7 @@ impl StreamLease {
     /// Drops the stream of a response. The drop wakes the connection. If the connection has no other stream, the current
     /// task then polls the connection.
     fn drop_stream(self, stream: RecvStream, cx: &Context<'_>) {
-        let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
+        let turn = self.0.machine.start_turn(|| self.0.stream_count() == 1);
         drop(stream);
         if let Some(turn) = turn {
             self.0.machine.poll_in_turn(&turn, cx);
@@ -282,7 +282,7 @@ impl StreamLease {
     /// Retires the connection, and converts an error that occurred before the request was sent.
     fn failure_before_sending(&self, error: h2::Error) -> SendFailure {
         self.0.retire();
-        SendFailure { error: self.0.cause(error), effect: Effect::None }
+        SendFailure { error: self.0.cause_of(error), effect: Effect::None }
     }
 
     /// Converts an error that occurred after the request was sent. Retires the connection unless the error only resets
@@ -296,6 +296,6 @@ impl StreamLease {
             self.0.retire();
         }
         let effect = if is_unprocessed { Effect::None } else { Effect::Unknown };
-        SendFailure { error: self.0.cause(error), effect }
+        SendFailure { error: self.0.cause_of(error), effect }
     }
 }

@@ -31,9 +31,9 @@ async fn connect() -> (Arc<Connection>, DuplexStream) {
     (Connection::open(stream, 100, Arc::default()).await.unwrap(), far)
 }
 
-async fn send(connection: &Arc<Connection>) -> Result<Response<Body>, SendFailure> {
+async fn send_request(connection: &Arc<Connection>) -> Result<Response<Body>, SendFailure> {
     let request = Request::get("/x").body(Body::empty()).unwrap();
-    let lease = connection.lease();
+    let lease = connection.lease_stream();
     let sender = lease.ready().await?;
     lease.send(sender, &Uri::from_static("https://h/x"), Box::new(request)).await
 }
@@ -42,7 +42,7 @@ async fn send(connection: &Arc<Connection>) -> Result<Response<Body>, SendFailur
 async fn requests_fail_if_a_silent_server_answers_no_ping() {
     let (connection, _far) = connect().await;
     let started = Instant::now();
-    let failure = timeout(Duration::from_secs(300), send(&connection)).await.unwrap().unwrap_err();
+    let failure = timeout(Duration::from_secs(300), send_request(&connection)).await.unwrap().unwrap_err();
     assert_eq!(started.elapsed().as_secs(), 45);
     assert_eq!(failure.effect, Effect::Unknown);
     assert_eq!(failure.error.to_string(), "the server did not answer an HTTP/2 ping for 15s");
@@ -62,7 +62,7 @@ async fn requests_wait_for_a_silent_server_that_answers_pings() {
         // `accept` answers pings.
         let _ = server.accept().await;
     });
-    send(&connection).await.unwrap();
+    send_request(&connection).await.unwrap();
     assert!(connection.is_open());
     drop(connection);
     server.await.unwrap();
@@ -72,10 +72,10 @@ async fn requests_wait_for_a_silent_server_that_answers_pings() {
 async fn each_lease_counts_as_a_stream_in_use() {
     let (connection, _far) = connect().await;
     assert!(connection.idle_since().is_some());
-    let leases = [connection.lease(), connection.lease()];
-    assert_eq!((connection.streams(), connection.idle_since()), (2, None));
+    let leases = [connection.lease_stream(), connection.lease_stream()];
+    assert_eq!((connection.stream_count(), connection.idle_since()), (2, None));
     drop(leases);
-    assert_eq!(connection.streams(), 0);
+    assert_eq!(connection.stream_count(), 0);
     assert!(connection.idle_since().is_some());
 }
 
@@ -89,7 +89,7 @@ async fn accept(server: &mut Server) -> (Request<h2::RecvStream>, server::SendRe
 #[tokio::test]
 async fn a_single_request_is_written_without_the_task_of_the_connection() {
     let (connection, mut far) = connect().await;
-    let mut sent = pin!(send(&connection));
+    let mut sent = pin!(send_request(&connection));
     assert!(poll!(&mut sent).is_pending());
     // This test has not yielded to the runtime: the task of the connection has not run.
     let mut bytes = vec![0; 1 << 10];
@@ -110,7 +110,7 @@ impl Wake for WakeCounter {
 }
 
 /// Answers each request with one byte, until the connection ends.
-async fn answer(far: DuplexStream) {
+async fn answer_requests(far: DuplexStream) {
     let mut server: Server = server::handshake(far).await.unwrap();
     while let Some(Ok((_, mut respond))) = server.accept().await {
         tokio::spawn(async move {
@@ -122,16 +122,16 @@ async fn answer(far: DuplexStream) {
     }
 }
 
-/// Sends a request to [`answer`], and reads its response.
+/// Sends a request to [`answer_requests`], and reads its response.
 async fn fetch(connection: &Arc<Connection>) {
-    let body = send(connection).await.unwrap().into_body();
+    let body = send_request(connection).await.unwrap().into_body();
     assert_eq!(body.collect().await.unwrap().to_bytes(), "x");
 }
 
 #[tokio::test]
 async fn a_single_request_does_not_wake_the_task_of_the_connection() {
     let (connection, far) = connect().await;
-    let server = tokio::spawn(answer(far));
+    let server = tokio::spawn(answer_requests(far));
     fetch(&connection).await;
     // Waits until the settings are acknowledged and the task of the connection is idle.
     for _ in 0..100 {
@@ -150,7 +150,7 @@ async fn a_single_request_does_not_wake_the_task_of_the_connection() {
 #[tokio::test]
 async fn the_stream_of_a_dropped_request_is_reset_and_a_later_request_succeeds() {
     let (connection, far) = connect().await;
-    let (mut first, handshake) = (Box::pin(send(&connection)), server::handshake(far));
+    let (mut first, handshake) = (Box::pin(send_request(&connection)), server::handshake(far));
     assert!(poll!(&mut first).is_pending());
     let mut server: Server = handshake.await.unwrap();
     let (_, mut respond) = accept(&mut server).await;
@@ -168,13 +168,13 @@ async fn the_stream_of_a_dropped_request_is_reset_and_a_later_request_succeeds()
     };
     let second = async {
         // Waits until the server has received the reset.
-        while connection.streams() > 0 {
+        while connection.stream_count() > 0 {
             tokio::task::yield_now().await;
         }
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        send(&connection).await
+        send_request(&connection).await
     };
     let (second, ()) = join(second, serve).await;
     second.unwrap();
@@ -184,7 +184,7 @@ async fn the_stream_of_a_dropped_request_is_reset_and_a_later_request_succeeds()
 #[tokio::test]
 async fn a_request_that_is_not_polled_delays_no_other_request() {
     let (connection, far) = connect().await;
-    let mut first = Box::pin(send(&connection));
+    let mut first = Box::pin(send_request(&connection));
     assert!(poll!(&mut first).is_pending());
     let serve = async {
         let mut server: Server = server::handshake(far).await.unwrap();
@@ -195,7 +195,7 @@ async fn a_request_that_is_not_polled_delays_no_other_request() {
         let _ = server.accept().await;
     };
     let server = tokio::spawn(serve);
-    send(&connection).await.unwrap();
+    send_request(&connection).await.unwrap();
     first.await.unwrap();
     drop(connection);
     server.await.unwrap();
@@ -204,7 +204,7 @@ async fn a_request_that_is_not_polled_delays_no_other_request() {
 #[tokio::test(start_paused = true)]
 async fn pings_are_answered_while_the_single_request_is_not_polled() {
     let (connection, far) = connect().await;
-    let mut first = Box::pin(send(&connection));
+    let mut first = Box::pin(send_request(&connection));
     assert!(poll!(&mut first).is_pending());
     let mut server: Server = server::handshake(far).await.unwrap();
     let (_, mut respond) = accept(&mut server).await;
@@ -229,7 +229,7 @@ async fn a_goaway_during_a_single_request_ends_the_connection_and_not_the_reques
         body.send_data(Bytes::from_static(b"complete"), true).unwrap();
         let _ = server.accept().await;
     });
-    let body = send(&connection).await.unwrap().into_body().collect().await.unwrap();
+    let body = send_request(&connection).await.unwrap().into_body().collect().await.unwrap();
     assert_eq!(body.to_bytes(), "complete");
     server.await.unwrap();
     timeout(Duration::from_secs(60), async {
@@ -244,11 +244,11 @@ async fn a_goaway_during_a_single_request_ends_the_connection_and_not_the_reques
 #[tokio::test]
 async fn a_single_request_fails_when_the_connection_breaks() {
     let (connection, far) = connect().await;
-    let mut sent = pin!(send(&connection));
+    let mut sent = pin!(send_request(&connection));
     assert!(poll!(&mut sent).is_pending());
     drop(far);
     assert_eq!(sent.await.unwrap_err().effect, Effect::Unknown);
-    let later = send(&connection).await.unwrap_err();
+    let later = send_request(&connection).await.unwrap_err();
     assert_eq!(later.effect, Effect::None);
 }
 
@@ -299,7 +299,7 @@ async fn concurrent_requests_are_sent_with_few_writes() {
                 held.push(accept(&mut server).await);
             }
         });
-        send(&connection).await.unwrap();
+        send_request(&connection).await.unwrap();
         // Waits until the settings are acknowledged.
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -307,7 +307,7 @@ async fn concurrent_requests_are_sent_with_few_writes() {
         writes.store(0, SeqCst);
         for _ in 0..20 {
             let connection = connection.clone();
-            tokio::spawn(async move { send(&connection).await.map(drop) });
+            tokio::spawn(async move { send_request(&connection).await.map(drop) });
         }
         server.await.unwrap();
         assert!(writes.load(SeqCst) <= 5, "{writes:?}");
@@ -317,10 +317,10 @@ async fn concurrent_requests_are_sent_with_few_writes() {
 }
 
 /// Sends requests one after the other. Drops every third request after one or two polls.
-async fn send_many(connection: Arc<Connection>) {
+async fn send_many_requests(connection: Arc<Connection>) {
     for number in 0..600 {
         if number % 3 == 0 {
-            let mut dropped = pin!(send(&connection));
+            let mut dropped = pin!(send_request(&connection));
             for _ in 0..=number % 2 {
                 if poll!(&mut dropped).is_ready() {
                     break;
@@ -336,9 +336,9 @@ async fn send_many(connection: Arc<Connection>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_wake_up_is_lost_between_concurrent_requests() {
     let (connection, far) = connect().await;
-    let server = tokio::spawn(answer(far));
+    let server = tokio::spawn(answer_requests(far));
     for clients in [1, 2, 4] {
-        let clients = (0..clients).map(|_| tokio::spawn(send_many(connection.clone())));
+        let clients = (0..clients).map(|_| tokio::spawn(send_many_requests(connection.clone())));
         let clients = futures::future::try_join_all(clients);
         timeout(Duration::from_secs(60), clients).await.expect("a request waits forever").unwrap();
     }

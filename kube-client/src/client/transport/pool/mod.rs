@@ -90,9 +90,9 @@ struct State {
     /// The HTTP/2 connections, oldest first.
     shared: Vec<MultiplexedConnection>,
     dials: Vec<RunningDial>,
-    /// The time at which a dial in a task of [`Pool::continue_in_task`] last failed.
+    /// The time at which a dial in a task of [`Pool::continue_dial_in_task`] last failed.
     dial_failed: Option<Instant>,
-    /// The limit on the concurrent streams of an earlier connection; see [`State::lease`].
+    /// The limit on the concurrent streams of an earlier connection; see [`State::lease_stream`].
     max_streams: Option<usize>,
     /// The server whose last connection has negotiated HTTP/1.1 although HTTP/2 was offered. Requests to this server use
     /// HTTP/1.1 connections, and do not wait for a shared dial. Further dials still offer HTTP/2, which the server may
@@ -118,7 +118,7 @@ struct MultiplexedConnection {
 }
 
 /// A dial that the waiting requests with the same key and class share. The dial is cancelled when all these requests are
-/// dropped, unless the dial was passed to [`Pool::continue_in_task`].
+/// dropped, unless the dial was passed to [`Pool::continue_dial_in_task`].
 pub(super) type SharedDial = Shared<BoxFuture<'static, DialResult>>;
 pub(super) type DialResult = Result<NewConnection, ConnectFailure>;
 
@@ -131,7 +131,7 @@ struct RunningDial {
     task: Option<DialTask>,
 }
 
-/// The task of [`Pool::continue_in_task`]. It is aborted when the pool is dropped.
+/// The task of [`Pool::continue_dial_in_task`]. It is aborted when the pool is dropped.
 struct DialTask(JoinHandle<()>);
 
 impl Drop for DialTask {
@@ -183,7 +183,7 @@ impl State {
 
     /// Reserves a stream of an open connection. If no connection has capacity, returns `None`, and records the server's
     /// limit on concurrent streams for the next dial.
-    fn lease(
+    fn lease_stream(
         &mut self,
         key: &PoolKey,
         class: RequestClass,
@@ -197,7 +197,7 @@ impl State {
                 self.shared.last().map(|last| last.connection.max_streams()).or(self.max_streams);
             return None;
         };
-        let lease = self.shared.get(selected.index)?.connection.lease();
+        let lease = self.shared.get(selected.index)?.connection.lease_stream();
         Some(TakenConnection::Http2 { lease, wants_further: selected.wants_further })
     }
 
@@ -213,9 +213,9 @@ impl MultiplexedConnection {
     fn candidate(&self, now: Option<Instant>) -> Candidate {
         Candidate {
             class: self.class,
-            streams: self.connection.streams(),
+            streams: self.connection.stream_count(),
             max_streams: self.connection.max_streams(),
-            age: now.map_or(Duration::ZERO, |now| now.duration_since(self.connection.opened())),
+            age: now.map_or(Duration::ZERO, |now| now.duration_since(self.connection.opened_at())),
         }
     }
 }
@@ -252,7 +252,7 @@ impl Pool {
     }
 
     /// Returns an open connection for a request, or else the kind of dial that the request needs.
-    pub(super) fn take(&self, key: &PoolKey, demand: Demand) -> Result<TakenConnection, DialKind> {
+    pub(super) fn take_connection(&self, key: &PoolKey, demand: Demand) -> Result<TakenConnection, DialKind> {
         let server = &key.server;
         let offers_http2 = self.offers_http2(server.scheme.as_ref());
         let mut offer = Offer::Http1;
@@ -260,7 +260,7 @@ impl Pool {
             let mut state = self.state();
             let known = state.known_protocol(server.scheme.as_ref(), server.authority.as_ref());
             if protocol(demand, offers_http2, known) == Protocol::Http2 {
-                return state.lease(key, class, self.settings.max_age).ok_or(DialKind::Shared);
+                return state.lease_stream(key, class, self.settings.max_age).ok_or(DialKind::Shared);
             }
             offer = Offer::Both;
         }
@@ -269,11 +269,11 @@ impl Pool {
 
     /// Waits until a stream of a connection of this class may have become free.
     pub(super) fn wait_for_free_stream(&self, class: RequestClass) -> Notified<'_> {
-        self.freed_notify(class).notified()
+        self.freed_stream_notification(class).notified()
     }
 
     /// The notification that the connections of a class send when a stream becomes free.
-    pub(super) fn freed_notify(&self, class: RequestClass) -> &Arc<Notify> {
+    pub(super) fn freed_stream_notification(&self, class: RequestClass) -> &Arc<Notify> {
         let [calls, watches] = &self.freed;
         match class {
             RequestClass::Calls => calls,
@@ -294,24 +294,24 @@ impl Pool {
                 state.idle.remove(at)
             };
             let fresh = self.settings.idle_timeout.is_none_or(|timeout| idle.since.elapsed() < timeout);
-            if fresh && !self.is_old(idle.connection.opened()) && idle.connection.is_ready() {
+            if fresh && !self.exceeds_max_age(idle.connection.opened_at()) && idle.connection.is_ready() {
                 return Some(idle.connection);
             }
         }
     }
 
-    fn is_old(&self, opened: Instant) -> bool {
+    fn exceeds_max_age(&self, opened: Instant) -> bool {
         self.settings.max_age.is_some_and(|max_age| opened.elapsed() >= max_age)
     }
 
     /// Reserves a stream of a new connection. Returns `None` if other requests already use its whole capacity.
-    pub(super) fn lease(&self, connection: &Arc<h2::Connection>) -> Option<h2::StreamLease> {
+    pub(super) fn lease_stream_of(&self, connection: &Arc<h2::Connection>) -> Option<h2::StreamLease> {
         let _state = self.state();
-        (connection.streams() < capacity(connection.max_streams())).then(|| connection.lease())
+        (connection.stream_count() < capacity(connection.max_streams())).then(|| connection.lease_stream())
     }
 
     /// The dial that requests of a class share: the running dial, or else the dial that `start` returns.
-    pub(super) fn dial(
+    pub(super) fn shared_dial(
         &self,
         key: &PoolKey,
         class: RequestClass,
@@ -340,20 +340,20 @@ impl Pool {
     /// Dials a further connection in a task, because the open connections are busy: see [`select`]. If a dial with this
     /// key and class runs already, continues that dial in a task instead. Does nothing for [`FURTHER_DIAL_PAUSE`] after a
     /// failed dial.
-    pub(super) fn dial_further(
+    pub(super) fn dial_further_connection(
         self: &Arc<Self>,
         key: &PoolKey,
         class: RequestClass,
         start: impl FnOnce() -> BoxFuture<'static, DialResult>,
     ) {
         if self.state().dial_failed.is_none_or(|failed| failed.elapsed() >= FURTHER_DIAL_PAUSE) {
-            self.continue_in_task(self.dial(key, class, start));
+            self.continue_dial_in_task(self.shared_dial(key, class, start));
         }
     }
 
     /// Continues a dial in a task, so that later requests can use the connection. Without the task, the dial would be
     /// cancelled when the requests that wait for the dial are dropped.
-    pub(super) fn continue_in_task(self: &Arc<Self>, dial: SharedDial) {
+    pub(super) fn continue_dial_in_task(self: &Arc<Self>, dial: SharedDial) {
         let pool = Arc::downgrade(self);
         let mut state = self.state();
         let running = state
@@ -376,12 +376,12 @@ impl Pool {
     /// The expected limit of the server on the concurrent streams of a new connection: the limit on an earlier
     /// connection, or else kube-apiserver's default. If the expected limit were higher than the server's limit, the
     /// server would refuse some of the first requests of a burst.
-    pub(super) fn expected_streams(&self) -> usize {
+    pub(super) fn expected_max_streams(&self) -> usize {
         self.state().max_streams.unwrap_or(DEFAULT_MAX_STREAMS)
     }
 
     /// Records that the server has negotiated HTTP/1.1 although HTTP/2 was offered.
-    pub(super) fn set_http1(&self, key: &PoolKey) {
+    pub(super) fn record_http1_server(&self, key: &PoolKey) {
         self.state().http1_server = Some(key.server.clone());
     }
 
@@ -416,7 +416,7 @@ impl Pool {
 
     /// Adds an idle HTTP/1.1 connection.
     fn add_idle_http1(self: &Arc<Self>, key: PoolKey, connection: h1::Connection) {
-        if self.is_old(connection.opened()) {
+        if self.exceeds_max_age(connection.opened_at()) {
             return;
         }
         let mut state = self.state();

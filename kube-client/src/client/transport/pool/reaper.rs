@@ -66,7 +66,7 @@ impl Reapers {
     }
 
     /// Whether a reaper runs for the connections of a runtime.
-    fn runs_for(&self, runtime: Option<Id>) -> bool {
+    fn has_running_reaper(&self, runtime: Option<Id>) -> bool {
         self.0.iter().any(|reaper| reaper.runtime == runtime && !reaper.task.is_finished())
     }
 
@@ -144,24 +144,24 @@ impl State {
         let Self { idle, shared, reapers, .. } = self;
         idle.retain_mut(|idle| {
             if idle.key.runtime != runtime {
-                return reapers.runs_for(idle.key.runtime) || idle.connection.is_ready();
+                return reapers.has_running_reaper(idle.key.runtime) || idle.connection.is_ready();
             }
             !reached(idle.since, timeout)
-                && !reached(idle.connection.opened(), max_age)
+                && !reached(idle.connection.opened_at(), max_age)
                 && idle.connection.is_ready_with_context(cx)
         });
         shared.retain(|shared| {
             let connection = &shared.connection;
             let is_own = shared.key.runtime == runtime;
             let expired = connection.idle_since().is_some_and(|since| reached(since, timeout))
-                || reached(connection.opened(), max_age);
+                || reached(connection.opened_at(), max_age);
             connection.is_open() && !(is_own && expired)
         });
         let idle = idle.iter().filter(|idle| idle.key.runtime == runtime);
-        let idle = idle.map(|idle| (idle.since, idle.connection.opened()));
+        let idle = idle.map(|idle| (idle.since, idle.connection.opened_at()));
         let shared = shared.iter().filter(|shared| shared.key.runtime == runtime);
-        let shared =
-            shared.map(|shared| (shared.connection.idle_since().unwrap_or(now), shared.connection.opened()));
+        let shared = shared
+            .map(|shared| (shared.connection.idle_since().unwrap_or(now), shared.connection.opened_at()));
         let limits = idle.chain(shared).map(|(since, opened)| {
             clock::add_or_far_future(since, timeout).min(clock::add_or_far_future(opened, max_age))
         });

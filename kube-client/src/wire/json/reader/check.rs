@@ -15,21 +15,21 @@ impl Reader<'_> {
     }
 
     fn check_object(&mut self) -> Result<()> {
-        self.enter()?;
+        self.enter_container()?;
         let mut is_first = true;
         while self.advance_to_key(&mut is_first)? {
             self.check_string()?;
             if self.peek_or_fail("an object")? != b':' {
                 return error("expected `:`");
             }
-            self.bump();
+            self.consume_byte();
             self.check_value()?;
         }
         Ok(())
     }
 
     fn check_list(&mut self) -> Result<()> {
-        self.enter()?;
+        self.enter_container()?;
         let mut is_first = true;
         while self.advance_to_element(&mut is_first)? {
             self.check_value()?;
@@ -41,12 +41,12 @@ impl Reader<'_> {
     fn advance_to_key(&mut self, is_first: &mut bool) -> Result<bool> {
         match self.peek_or_fail("an object")? {
             b'}' => {
-                self.close();
+                self.leave_container();
                 return Ok(false);
             }
             b'"' if *is_first => {}
             b',' if !*is_first => {
-                self.bump();
+                self.consume_byte();
                 match self.peek_or_fail("an object")? {
                     b'"' => {}
                     b'}' => return error("trailing comma"),
@@ -64,11 +64,11 @@ impl Reader<'_> {
     pub(in crate::wire::json) fn advance_to_element(&mut self, is_first: &mut bool) -> Result<bool> {
         match self.peek_or_fail("a list")? {
             b']' => {
-                self.close();
+                self.leave_container();
                 return Ok(false);
             }
             b',' if !*is_first => {
-                self.bump();
+                self.consume_byte();
                 if self.peek_or_fail("a list")? == b']' {
                     return error("trailing comma");
                 }

@@ -57,7 +57,7 @@ fn relists_after_the_fourth_consecutive_connection_failure() {
 fn a_healthy_watch_resets_the_count_of_failed_connections() {
     let cut = || connection_error(Phase::Open, TransportKind::Broken);
     let health = [
-        || (changed("5"), "+ read"),
+        || (change_event("5"), "+ read"),
         || (bookmark("5", false), "read"),
         || (Input::Ended(Ending::Worked), "next"),
         || (connection_error(Phase::Healthy, TransportKind::Broken), "! next"),
@@ -93,11 +93,11 @@ fn resumes_without_a_wait_only_if_the_broken_watch_was_healthy() {
 
 #[test]
 fn a_healthy_watch_resets_the_backoff_and_a_list_does_not() {
-    let after = |state: &State, input| step(LISTS, state.clone(), input).1.healthy;
+    let after = |state: &State, input| step(PAGED_LISTS, state.clone(), input).1.healthy;
     let watching = State::Watching { version: "5".into(), proven: true, connection_failures: 0 };
     assert!(
-        after(&watching, changed("6"))
-            && after(&watching, deleted("6"))
+        after(&watching, change_event("6"))
+            && after(&watching, deletion_event("6"))
             && after(&watching, bookmark("6", false))
     );
     assert!(
@@ -109,20 +109,20 @@ fn a_healthy_watch_resets_the_backoff_and_a_list_does_not() {
     assert!(!after(&watching, fails), "a list follows, and each may lead to it");
     assert!(!after(&watching, bookmark("4", false)), "each list may lead to it");
     assert!(!after(&watching, error_event(500, reason::INTERNAL_ERROR)));
-    let listing = State::Listing { page: PageRequest::default(), previous: Previous::NONE };
+    let listing = State::Listing { page: PageRequest::default(), previous: PreviousData::NONE };
     assert!(!after(&listing, Input::Item) && !after(&listing, end_of_page(None, Some("5"))));
-    let streaming = State::Streaming { previous: Previous::NONE };
-    assert!(!after(&streaming, changed("6")) && !after(&streaming, bookmark("6", true)));
+    let streaming = State::Streaming { previous: PreviousData::NONE };
+    assert!(!after(&streaming, change_event("6")) && !after(&streaming, bookmark("6", true)));
 }
 
 #[test]
 fn falls_back_to_paged_lists_after_two_broken_streaming_lists() {
     for broken in [|| status_error(Phase::Open, 0, ""), || error_event(500, reason::INTERNAL_ERROR)] {
         check_outputs(
-            STREAMING,
+            STREAMING_LISTS,
             vec![
                 (Input::Ready, "[ stream"),
-                (changed("9"), "= read"),
+                (change_event("9"), "= read"),
                 (broken(), "! wait"),
                 (Input::Ready, "[ stream"),
                 (broken(), "! wait"),
@@ -137,7 +137,7 @@ fn falls_back_to_paged_lists_after_two_broken_streaming_lists() {
 #[test]
 fn backs_off_if_every_watch_ends_after_the_initial_events_and_cannot_resume() {
     check_outputs(
-        STREAMING,
+        STREAMING_LISTS,
         vec![
             (Input::Ready, "[ stream"),
             (bookmark("5", true), "] read"),
@@ -168,17 +168,17 @@ fn reports_repeated_older_bookmarks_and_backs_off() {
 fn treats_an_empty_version_as_missing() {
     check_outputs_of_watch(vec![
         (bookmark("", false), "read"),
-        (changed(""), "+ read"),
+        (change_event(""), "+ read"),
         (Input::Ended(Ending::Worked), "next"),
         (Input::Ready, "watch 5"),
     ]);
-    check_outputs(STREAMING, vec![(Input::Ready, "[ stream"), (bookmark("", true), "! wait")]);
+    check_outputs(STREAMING_LISTS, vec![(Input::Ready, "[ stream"), (bookmark("", true), "! wait")]);
 }
 
 #[test]
 fn an_expired_continue_token_leads_to_an_unpaged_list() {
     check_outputs(
-        LISTS,
+        PAGED_LISTS,
         vec![
             (Input::Ready, "[ list first"),
             (end_of_page(Some("t"), Some("5")), "next"),
@@ -194,20 +194,20 @@ fn an_expired_continue_token_leads_to_an_unpaged_list() {
 #[test]
 fn a_list_without_a_version_is_an_error() {
     check_outputs(
-        LISTS,
+        PAGED_LISTS,
         vec![
             (Input::Ready, "[ list first"),
             (end_of_page(None, Some("")), "! wait"),
             (Input::Ready, "[ list first"),
         ],
     );
-    check_outputs(LISTS, vec![(Input::Ready, "[ list first"), (end_of_page(None, None), "! wait")]);
+    check_outputs(PAGED_LISTS, vec![(Input::Ready, "[ list first"), (end_of_page(None, None), "! wait")]);
 }
 
 #[test]
 fn a_failed_list_restarts_at_the_first_page() {
     check_outputs(
-        LISTS,
+        PAGED_LISTS,
         vec![
             (Input::Ready, "[ list first"),
             (Input::Item, "= read"),

@@ -9,23 +9,23 @@ use kube_client::TransportKind;
 use kube_client::core::{Bookmark, BookmarkMeta, TypeMeta, reason};
 
 /// The server and the configuration allow streaming lists.
-const STREAMING: Capabilities =
+const STREAMING_LISTS: Capabilities =
     Capabilities { streaming_lists: true, cached_lists: false, refused: None, synced: None };
 /// The configuration allows only paged lists from storage.
-const LISTS: Capabilities =
+const PAGED_LISTS: Capabilities =
     Capabilities { streaming_lists: false, cached_lists: false, refused: None, synced: None };
 /// The configuration allows only paged lists, which may come from the watch cache.
-const CACHED: Capabilities = Capabilities { cached_lists: true, ..LISTS };
+const CACHED_LISTS: Capabilities = Capabilities { cached_lists: true, ..PAGED_LISTS };
 /// The state of a new watcher.
-const START: State = State::Start { previous: Previous::NONE };
+const START: State = State::Start { previous: PreviousData::NONE };
 
 /// The event of an added or modified object.
-fn changed(version: &str) -> Input {
+fn change_event(version: &str) -> Input {
     Input::Changed(Some(version.into()))
 }
 
 /// The event of a deleted object.
-fn deleted(version: &str) -> Input {
+fn deletion_event(version: &str) -> Input {
     Input::Deleted(Some(version.into()))
 }
 
@@ -123,13 +123,13 @@ fn start_of_watch() -> Vec<(Input, &'static str)> {
 /// Like [`check_outputs`], but passes the inputs of [`start_of_watch`] before `rest`.
 #[track_caller]
 fn check_outputs_of_watch(rest: Vec<(Input, &'static str)>) -> State {
-    check_outputs(LISTS, start_of_watch().into_iter().chain(rest).collect())
+    check_outputs(PAGED_LISTS, start_of_watch().into_iter().chain(rest).collect())
 }
 
 #[test]
 fn requests_each_page_of_a_list_and_then_a_watch() {
     check_outputs(
-        LISTS,
+        PAGED_LISTS,
         vec![
             (Input::Ready, "[ list first"),
             (Input::Item, "= read"),
@@ -138,8 +138,8 @@ fn requests_each_page_of_a_list_and_then_a_watch() {
             (Input::Item, "= read"),
             (end_of_page(Some(""), Some("5")), "] next"),
             (Input::Ready, "watch 5"),
-            (changed("6"), "+ read"),
-            (deleted("7"), "- read"),
+            (change_event("6"), "+ read"),
+            (deletion_event("7"), "- read"),
             (Input::Ended(Ending::Worked), "next"),
             (Input::Ready, "watch 7"),
         ],
@@ -149,14 +149,14 @@ fn requests_each_page_of_a_list_and_then_a_watch() {
 #[test]
 fn uses_a_streaming_list_if_the_server_supports_it() {
     check_outputs(
-        STREAMING,
+        STREAMING_LISTS,
         vec![
             (Input::Ready, "[ stream"),
-            (changed("9"), "= read"),
+            (change_event("9"), "= read"),
             (bookmark("3", false), "read"),
-            (deleted("10"), "- read"),
+            (deletion_event("10"), "- read"),
             (bookmark("10", true), "] read"),
-            (changed("11"), "+ read"),
+            (change_event("11"), "+ read"),
             (Input::Ended(Ending::Worked), "next"),
             (Input::Ready, "watch 11"),
         ],
@@ -171,14 +171,14 @@ fn a_bookmark_ends_the_initial_events_only_if_its_annotation_is_true() {
         Input::Bookmark(Bookmark { types: TypeMeta::default(), metadata })
     };
     check_outputs(
-        STREAMING,
+        STREAMING_LISTS,
         vec![
             (Input::Ready, "[ stream"),
-            (changed("3"), "= read"),
+            (change_event("3"), "= read"),
             (bookmark("4", false), "read"),
             (annotated("k8s.io/initial-events-end", "false"), "read"),
             (annotated("example.com/initial-events-end", "true"), "read"),
-            (changed("2"), "= read"),
+            (change_event("2"), "= read"),
             (bookmark("5", true), "] read"),
         ],
     );
@@ -194,7 +194,7 @@ fn falls_back_to_paged_lists_after_a_rejected_or_stalled_streaming_list() {
     ];
     for input in fallbacks {
         check_outputs(
-            STREAMING,
+            STREAMING_LISTS,
             vec![(Input::Ready, "[ stream"), (input, "give up"), (Input::Ready, "[ list first")],
         );
     }
@@ -204,7 +204,7 @@ fn falls_back_to_paged_lists_after_a_rejected_or_stalled_streaming_list() {
 fn requests_only_one_paged_list_after_an_incomplete_streaming_list() {
     for ending in [Ending::Brief, Ending::AfterInitialEvents, Ending::Worked] {
         check_outputs(
-            STREAMING,
+            STREAMING_LISTS,
             vec![
                 (Input::Ready, "[ stream"),
                 (Input::Ended(ending), "next"),
@@ -221,7 +221,7 @@ fn requests_only_one_paged_list_after_an_incomplete_streaming_list() {
 #[test]
 fn requests_a_streaming_list_again_thirty_minutes_after_its_rejection() {
     for (ago, expected) in [(0, "[ list first"), (29 * 60, "[ list first"), (30 * 60, "[ stream")] {
-        let capabilities = Capabilities { refused: Some(Duration::from_secs(ago)), ..STREAMING };
+        let capabilities = Capabilities { refused: Some(Duration::from_secs(ago)), ..STREAMING_LISTS };
         check_outputs(capabilities, vec![(Input::Ready, expected)]);
     }
 }
@@ -237,7 +237,7 @@ fn retries_the_streaming_list_after_a_temporary_failure() {
     ];
     for input in failures {
         check_outputs(
-            STREAMING,
+            STREAMING_LISTS,
             vec![(Input::Ready, "[ stream"), (input, "! wait"), (Input::Ready, "[ stream")],
         );
     }
@@ -265,13 +265,13 @@ fn reports_a_version_that_expires_again_after_a_relist() {
         (Input::Ready, "[ list first"),
         (end_of_page(None, Some("8")), "] next"),
         (Input::Ready, "watch 8"),
-        (changed("9"), "+ read"),
+        (change_event("9"), "+ read"),
         (error_event(410, reason::EXPIRED), "next"),
     ]);
 }
 
 #[test]
-fn relists_if_the_version_is_ahead_of_the_server_or_the_storage_was_restored() {
+fn relists_if_the_storage_was_restored_or_the_version_is_ahead_of_the_server() {
     let too_large =
         Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT).with_code(504);
     let input = Input::Failed(Phase::Opening, ClientError::Api(too_large.boxed()));

@@ -5,14 +5,14 @@ use super::*;
 #[test]
 fn a_relist_from_the_watch_cache_is_not_older_than_the_last_received_version() {
     check_outputs(
-        CACHED,
+        CACHED_LISTS,
         vec![
             (Input::Ready, "[ list since 0"),
             (end_of_page(Some("t"), None), "next"),
             (Input::Ready, "list t"),
             (end_of_page(None, Some("5")), "] next"),
             (Input::Ready, "watch 5"),
-            (changed("7"), "+ read"),
+            (change_event("7"), "+ read"),
             (error_event(410, reason::EXPIRED), "next"),
             (Input::Ready, "[ list since 7"),
             (status_error(Phase::Opening, 500, reason::INTERNAL_ERROR), "! wait"),
@@ -24,14 +24,14 @@ fn a_relist_from_the_watch_cache_is_not_older_than_the_last_received_version() {
 }
 
 #[test]
-fn lists_from_storage_if_the_watch_cache_lacks_the_version() {
+fn requests_a_list_from_storage_if_the_watch_cache_lacks_the_version() {
     let too_large = || {
         let status = Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT);
         Input::Failed(Phase::Opening, ClientError::Api(status.with_code(504).boxed()))
     };
     for unavailable in [too_large(), status_error(Phase::Opening, 410, reason::EXPIRED)] {
         check_outputs(
-            CACHED,
+            CACHED_LISTS,
             vec![
                 (Input::Ready, "[ list since 0"),
                 (end_of_page(None, Some("5")), "] next"),
@@ -49,7 +49,7 @@ fn lists_from_storage_if_the_watch_cache_lacks_the_version() {
     }
     // An older bookmark shows that the watch's version is ahead of the server.
     check_outputs(
-        CACHED,
+        CACHED_LISTS,
         vec![
             (Input::Ready, "[ list since 0"),
             (end_of_page(None, Some("5")), "] next"),
@@ -62,7 +62,7 @@ fn lists_from_storage_if_the_watch_cache_lacks_the_version() {
 
 #[test]
 fn keeps_the_last_received_version_during_a_relist() {
-    for capabilities in [LISTS, STREAMING] {
+    for capabilities in [PAGED_LISTS, STREAMING_LISTS] {
         let mut state = State::Watching { version: "5".into(), proven: true, connection_failures: 0 };
         for input in
             [error_event(410, reason::EXPIRED), Input::Ready, Input::Ended(Ending::Brief), Input::Ready]
@@ -80,7 +80,7 @@ fn a_probe_that_reads_an_older_version_leads_to_a_list_from_storage() {
         check_outputs_of_watch(vec![
             (Input::Silent, "probe"),
             (current(same), "read"),
-            (changed("6"), "+ read"),
+            (change_event("6"), "+ read"),
         ]);
     }
     let restored = || vec![(Input::Silent, "probe"), (current(Some("4")), "! wait")];
@@ -91,7 +91,7 @@ fn a_probe_that_reads_an_older_version_leads_to_a_list_from_storage() {
         (Input::Ready, "watch 5"),
     ];
     check_outputs(
-        CACHED,
+        CACHED_LISTS,
         begin.into_iter().chain(restored()).chain([(Input::Ready, "[ list first")]).collect(),
     );
 }
@@ -99,7 +99,7 @@ fn a_probe_that_reads_an_older_version_leads_to_a_list_from_storage() {
 #[test]
 fn a_lower_version_of_a_dropped_event_does_not_mean_a_restored_storage() {
     check_outputs_of_watch(vec![
-        (changed("57"), "+ read"),
+        (change_event("57"), "+ read"),
         (Input::Dropped("40".into()), "read"),
         (Input::Ended(Ending::Worked), "next"),
         (Input::Ready, "watch 40"),
@@ -109,7 +109,8 @@ fn a_lower_version_of_a_dropped_event_does_not_mean_a_restored_storage() {
 #[test]
 fn a_relist_directly_after_a_snapshot_waits() {
     let next_after = |milliseconds: Option<u64>| {
-        let capabilities = Capabilities { synced: milliseconds.map(Duration::from_millis), ..STREAMING };
+        let capabilities =
+            Capabilities { synced: milliseconds.map(Duration::from_millis), ..STREAMING_LISTS };
         let state = State::Watching { version: "5".into(), proven: true, connection_failures: 0 };
         step(capabilities, state, error_event(410, reason::EXPIRED)).1.then
     };

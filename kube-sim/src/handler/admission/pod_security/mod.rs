@@ -18,7 +18,7 @@ use crate::json::text;
 use crate::schema::{FieldError, quote};
 use crate::status::SimError;
 use crate::store::State;
-use crate::store::object::Stored;
+use crate::store::object::StoredObject;
 
 /// The maximum number of existing pods that are checked when the enforced standard of a namespace changes.
 const MAX_CHECKED_PODS: usize = 3000;
@@ -144,7 +144,7 @@ fn check_labels(write: &Write<'_>, namespace: &Value) -> Result<(), SimError> {
 /// The pods of a namespace, which can violate its new standard.
 #[derive(Debug)]
 pub(crate) struct ExistingPods {
-    pods: Vec<Arc<Stored>>,
+    pods: Vec<Arc<StoredObject>>,
     standard: Standard,
 }
 

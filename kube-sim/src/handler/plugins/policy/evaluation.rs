@@ -7,7 +7,7 @@ use crate::handler::plugins::attributes::{Attributes, Objects};
 use crate::handler::plugins::authorizer::RequestAuthorizer;
 use crate::handler::plugins::{conditions, review};
 use crate::registry::Resource;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 
 /// The maximum size of the result of a `messageExpression`, in bytes.
 const MAX_MESSAGE_BYTES: usize = 5 * 1024;

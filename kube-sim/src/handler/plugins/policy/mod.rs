@@ -15,7 +15,7 @@ use super::matching::{match_rules, namespace_matches, object_matches};
 use crate::admission_plugin::AdmissionPlugin;
 use crate::handler::admission::NAMESPACES;
 use crate::registry::Resource;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::store::selector::LabelSelector;
 use evaluation::{Decision, Policy};

@@ -15,7 +15,7 @@ use crate::handler::plugins::authorizer::RequestAuthorizer;
 use crate::handler::plugins::{conditions, patching, review};
 use crate::registry::Resource;
 use crate::schema;
-use crate::shared::Inner;
+use crate::shared_state::Inner;
 use crate::status::SimError;
 
 pub(in crate::handler::plugins) const MUTATING_POLICIES: &str =
@@ -274,7 +274,7 @@ fn apply_operations(
         Err(why) if why.ends_with(": test failed") => return Ok(None),
         Err(why) => return Err(Failure::Policy(format!("JSON Patch: {why}"))),
     };
-    if resource.builtin().is_some() {
+    if resource.builtin_resource().is_some() {
         let unknown = schema::prune(&resource.schema(), &mut after.clone());
         if !unknown.is_empty() {
             return Err(Failure::Response(SimError::internal(schema::strict_decoding_error(&unknown))));

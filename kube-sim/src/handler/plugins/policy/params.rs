@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::handler::convert;
 use crate::registry::Resource;
-use crate::shared::Inner;
-use crate::store::object::{Stored, key};
+use crate::shared_state::Inner;
+use crate::store::object::{StoredObject, key};
 use crate::store::selector::LabelSelector;
 
 /// The resource of a `paramKind`; `None` if the policy has no parameters.
@@ -53,7 +53,7 @@ pub(super) fn collect(
         }
         (_, own) => own,
     };
-    let found: Vec<Arc<Stored>> = match text("name") {
+    let found: Vec<Arc<StoredObject>> = match text("name") {
         "" => {
             let selector = LabelSelector::from_json(&reference["selector"]);
             let state = inner.lock();

@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::{BATCH_DEFAULT, job};
 use crate::schema::FieldError;
-use crate::strategy::apps::workload::{names_and_images, selector_cell};
+use crate::strategy::apps::workload::{container_names_and_images, selector_cell};
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{object_in, set_default, set_default_string};
-use crate::strategy::deletion::Deletion;
-use crate::strategy::printer::{Printer, age_cell, items, name_cell, text_cell, text_or};
+use crate::strategy::deletion::DeletionStrategy;
+use crate::strategy::printer::{Printer, age_cell, items, name_cell, text_cell, text_cell_or};
 use crate::strategy::validation::{Errors, string_in};
 use crate::strategy::{Strategy, human_age};
 
@@ -32,7 +32,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         }
     },
     printer: Printer::new(cells),
-    deletion: Deletion::DEFAULT,
+    deletion: DeletionStrategy::DEFAULT,
     ..BATCH_DEFAULT
 };
 
@@ -57,11 +57,11 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let last =
         status["lastScheduleTime"].as_str().map_or_else(|| "<none>".to_owned(), |at| human_age(at, now));
     let job = &spec["jobTemplate"];
-    let [names, images] = names_and_images(&job["spec"]["template"]);
+    let [names, images] = container_names_and_images(&job["spec"]["template"]);
     vec![
         name_cell(object),
         text_cell(&spec["schedule"]),
-        text_or(&spec["timeZone"], "<none>"),
+        text_cell_or(&spec["timeZone"], "<none>"),
         suspended.into(),
         items(&status["active"]).count().into(),
         last.into(),

@@ -1,12 +1,12 @@
 //! The strategy of pods, and the defaults and validation of pod templates.
 
 mod defaults;
-mod lists;
 mod printer;
 mod profile_annotations;
 mod references;
 pub(crate) mod resources;
 mod subresources;
+mod unique_items;
 mod update;
 mod validation;
 mod warnings;
@@ -20,7 +20,7 @@ pub(in crate::strategy) use self::warnings::{
     increments_generation, warn_of_claim, warn_of_name, warn_of_template,
 };
 use crate::schema::FieldError;
-use crate::strategy::deletion::Deletion;
+use crate::strategy::deletion::DeletionStrategy;
 use crate::strategy::fields::SelectableField;
 use crate::strategy::{InitialStatus, Strategy};
 
@@ -45,7 +45,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         if pod["spec"]["ephemeralContainers"].as_array().is_some_and(|list| !list.is_empty()) {
             out.push(FieldError::forbidden("spec.ephemeralContainers", "cannot be set on create"));
         }
-        profile_annotations::check_fields(pod, out);
+        profile_annotations::check_profile_fields(pod, out);
     },
     validate_update: Some(|old, new, out| {
         profile_annotations::check_annotations(new, out);
@@ -74,7 +74,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         SelectableField::new("spec.restartPolicy"),
         SelectableField::new("spec.schedulerName"),
         SelectableField::new("spec.serviceAccountName"),
-        SelectableField::with_absent("spec.hostNetwork", "false"),
+        SelectableField::with_absent_value("spec.hostNetwork", "false"),
         SelectableField::new("status.phase"),
         SelectableField::new("status.podIP"),
         SelectableField::new("status.podIPs"),
@@ -82,7 +82,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     ],
     field_aliases: &[("spec.host", "spec.nodeName")],
     printer: printer::PRINTER,
-    deletion: Deletion { grace_period: Some(grace_period), ..Deletion::RETURNS_OBJECT },
+    deletion: DeletionStrategy { grace_period: Some(grace_period), ..DeletionStrategy::RETURNS_OBJECT },
     zero_value: Some(|| (json!({"containers": null}), json!({}))),
     ..Strategy::DEFAULT
 };

@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use crate::json::has_condition;
 use crate::strategy::human_age;
 use crate::strategy::printer::{
-    Printer, age_cell, items, name_cell, number_or_zero, or_none, string_or_empty,
+    Printer, age_cell, items, name_cell, number_or_zero, string_or_empty, text_cell_or_none,
 };
 
-pub(super) const PRINTER: Printer = Printer { conditions, ..Printer::new(cells) };
+pub(super) const PRINTER: Printer = Printer { conditions: row_conditions, ..Printer::new(cells) };
 
 /// The values that the cells of a pod show about its containers.
 #[derive(Debug, Default)]
-struct Progress<'a> {
-    /// The text of the cell `Status`. [`shown_reason`] can replace the text for a pod that is being deleted.
+struct ContainerSummary<'a> {
+    /// The text of the cell `Status`. [`status_text`] can replace the text for a pod that is being deleted.
     reason: String,
     ready: usize,
     restarts: i64,
@@ -24,24 +24,24 @@ struct Progress<'a> {
 
 fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     let (spec, status) = (&pod["spec"], &pod["status"]);
-    let progress = progress(pod);
+    let summary = container_summary(pod);
     let sidecars = items(&spec["initContainers"]).filter(|container| is_sidecar(container)).count();
     let total = items(&spec["containers"]).count() + sidecars;
-    let restarts = match progress.restarted_at {
-        at if progress.restarts > 0 && !at.is_empty() => {
-            format!("{} ({} ago)", progress.restarts, human_age(at, now))
+    let restarts = match summary.restarted_at {
+        at if summary.restarts > 0 && !at.is_empty() => {
+            format!("{} ({} ago)", summary.restarts, human_age(at, now))
         }
-        _ => progress.restarts.to_string(),
+        _ => summary.restarts.to_string(),
     };
     vec![
         name_cell(pod),
-        format!("{}/{total}", progress.ready).into(),
-        shown_reason(pod, progress.reason).into(),
+        format!("{}/{total}", summary.ready).into(),
+        status_text(pod, summary.reason).into(),
         restarts.into(),
         age_cell(pod, now),
-        or_none(string_or_empty(&status["podIPs"][0]["ip"])),
-        or_none(string_or_empty(&spec["nodeName"])),
-        or_none(string_or_empty(&status["nominatedNodeName"])),
+        text_cell_or_none(string_or_empty(&status["podIPs"][0]["ip"])),
+        text_cell_or_none(string_or_empty(&spec["nodeName"])),
+        text_cell_or_none(string_or_empty(&status["nominatedNodeName"])),
         readiness_gates(pod).into(),
     ]
 }
@@ -51,7 +51,7 @@ fn is_sidecar(container: &Value) -> bool {
     container["restartPolicy"] == "Always"
 }
 
-fn progress(pod: &Value) -> Progress<'_> {
+fn container_summary(pod: &Value) -> ContainerSummary<'_> {
     let status = &pod["status"];
     let phase = string_or_empty(&status["phase"]);
     let reason = string_or_empty(&status["reason"]);
@@ -64,8 +64,8 @@ fn progress(pod: &Value) -> Progress<'_> {
     } else {
         reason
     };
-    let mut all = Progress { reason: reason.to_owned(), ..Progress::default() };
-    let mut sidecars = Progress::default();
+    let mut all = ContainerSummary { reason: reason.to_owned(), ..ContainerSummary::default() };
+    let mut sidecars = ContainerSummary::default();
     let initializing = add_init_containers(pod, &mut all, &mut sidecars);
     if initializing && !has_condition(pod, "Initialized", "True") {
         return all;
@@ -75,7 +75,7 @@ fn progress(pod: &Value) -> Progress<'_> {
     all
 }
 
-impl<'a> Progress<'a> {
+impl<'a> ContainerSummary<'a> {
     fn add_restarts(&mut self, container: &'a Value) {
         self.restarts += number_or_zero(&container["restartCount"]);
         let at = string_or_empty(&container["lastState"]["terminated"]["finishedAt"]);
@@ -86,7 +86,11 @@ impl<'a> Progress<'a> {
 /// Adds the restarts of init containers and the number of ready sidecars to `all`. Also adds the restarts of sidecars to
 /// `sidecars`. Stops after the first init container that has not succeeded, sets the reason in `all` from the state of this
 /// container, and returns true. A started sidecar counts as succeeded. Returns false if all init containers have succeeded.
-fn add_init_containers<'a>(pod: &'a Value, all: &mut Progress<'a>, sidecars: &mut Progress<'a>) -> bool {
+fn add_init_containers<'a>(
+    pod: &'a Value,
+    all: &mut ContainerSummary<'a>,
+    sidecars: &mut ContainerSummary<'a>,
+) -> bool {
     let specs = &pod["spec"]["initContainers"];
     for (index, container) in items(&pod["status"]["initContainerStatuses"]).enumerate() {
         let sidecar = items(specs).any(|spec| spec["name"] == container["name"] && is_sidecar(spec));
@@ -104,7 +108,7 @@ fn add_init_containers<'a>(pod: &'a Value, all: &mut Progress<'a>, sidecars: &mu
             continue;
         }
         all.reason = match string_or_empty(&state["waiting"]["reason"]) {
-            _ if terminated.is_object() => format!("Init:{}", termination(terminated)),
+            _ if terminated.is_object() => format!("Init:{}", termination_reason(terminated)),
             "" | "PodInitializing" => format!("Init:{index}/{}", items(specs).count()),
             reason => format!("Init:{reason}"),
         };
@@ -114,7 +118,7 @@ fn add_init_containers<'a>(pod: &'a Value, all: &mut Progress<'a>, sidecars: &mu
 }
 
 /// The reason of the termination of a container, or else the signal, or else the exit code.
-fn termination(terminated: &Value) -> String {
+fn termination_reason(terminated: &Value) -> String {
     match (string_or_empty(&terminated["reason"]), number_or_zero(&terminated["signal"])) {
         ("", 0) => format!("ExitCode:{}", number_or_zero(&terminated["exitCode"])),
         ("", signal) => format!("Signal:{signal}"),
@@ -124,7 +128,7 @@ fn termination(terminated: &Value) -> String {
 
 /// Adds the number of ready containers and the restarts to `all`. Sets the reason in `all` from the states of the
 /// containers. Init containers are not included.
-fn add_containers<'a>(pod: &'a Value, all: &mut Progress<'a>) {
+fn add_containers<'a>(pod: &'a Value, all: &mut ContainerSummary<'a>) {
     let mut running = false;
     let mut failure = String::new();
     let containers: Vec<&Value> = items(&pod["status"]["containerStatuses"]).collect();
@@ -134,7 +138,7 @@ fn add_containers<'a>(pod: &'a Value, all: &mut Progress<'a>) {
         let terminated = &state["terminated"];
         match string_or_empty(&state["waiting"]["reason"]) {
             "" if terminated.is_object() => {
-                all.reason = termination(terminated);
+                all.reason = termination_reason(terminated);
                 if number_or_zero(&terminated["exitCode"]) != 0 {
                     failure.clone_from(&all.reason);
                 }
@@ -162,7 +166,7 @@ fn add_containers<'a>(pod: &'a Value, all: &mut Progress<'a>) {
 
 /// The text of the cell `Status`. A pod that is being deleted has the status `Unknown` if its node is lost, or else
 /// `Terminating` until the pod has terminated. Any other pod has the status `reason`.
-fn shown_reason(pod: &Value, reason: String) -> String {
+fn status_text(pod: &Value, reason: String) -> String {
     if !pod["metadata"]["deletionTimestamp"].is_string() {
         return reason;
     }
@@ -185,7 +189,7 @@ fn readiness_gates(pod: &Value) -> String {
 }
 
 /// The conditions of the row of a pod: `Completed` if the pod has succeeded or failed, otherwise none.
-fn conditions(pod: &Value) -> Vec<Value> {
+fn row_conditions(pod: &Value) -> Vec<Value> {
     let completed = |reason: &str, message: &str| {
         vec![json!({"type": "Completed", "status": "True", "reason": reason, "message": message})]
     };

@@ -124,13 +124,13 @@ fn check_seccomp(path: &str, profile: &str, out: &mut Errors) {
 }
 
 /// Checks that the profiles in the fields of a new pod match the profiles in its annotations.
-pub(super) fn check_fields(pod: &Value, out: &mut Errors) {
+pub(super) fn check_profile_fields(pod: &Value, out: &mut Errors) {
     let annotations = &pod["metadata"]["annotations"];
     let seccomp = |path: &str, holder: &Value, key: &str, out: &mut Errors| {
         let path = format!("{path}.securityContext.seccompProfile");
         let defaults = ["runtime/default", "docker/default"];
         let profile = &holder["securityContext"]["seccompProfile"];
-        check_field(&path, "seccomp", (profile, &annotations[key]), &defaults, out);
+        check_profile_field(&path, "seccomp", (profile, &annotations[key]), &defaults, out);
     };
     seccomp("spec", &pod["spec"], SECCOMP_POD_ANNOTATION, out);
     for (path, container) in containers(pod) {
@@ -149,13 +149,13 @@ pub(super) fn check_fields(pod: &Value, out: &mut Errors) {
         let profile = if own.is_null() { &pod["spec"]["securityContext"]["appArmorProfile"] } else { own };
         let annotation = &annotations[format!("{APP_ARMOR_PREFIX}{}", string_in(container, "name"))];
         let path = format!("{path}.securityContext.appArmorProfile");
-        check_field(&path, "apparmor", (profile, annotation), &["runtime/default"], out);
+        check_profile_field(&path, "apparmor", (profile, annotation), &["runtime/default"], out);
     }
 }
 
 /// Checks that the profile in a field matches the annotation, if both exist. `defaults` contains the values of the
 /// annotation that mean the type `RuntimeDefault`.
-fn check_field(
+fn check_profile_field(
     path: &str,
     label: &str,
     (profile, annotation): (&Value, &Value),
@@ -255,7 +255,7 @@ mod tests {
         })
     }
 
-    fn errors(run: impl FnOnce(&mut Errors)) -> Vec<String> {
+    fn collect_errors(run: impl FnOnce(&mut Errors)) -> Vec<String> {
         let mut errors = Errors::default();
         run(&mut errors);
         errors.0.iter().map(ToString::to_string).collect()
@@ -299,7 +299,7 @@ mod tests {
             format!("metadata.annotations[{own}]: Invalid value: \"y\": invalid AppArmor profile name: \"y\""),
             format!("metadata.annotations[{other}]: Invalid value: \"d\": container not found"),
         ];
-        assert_eq!(errors(|out| check_annotations(&pod, out)), expected);
+        assert_eq!(collect_errors(|out| check_annotations(&pod, out)), expected);
     }
 
     #[test]
@@ -308,7 +308,7 @@ mod tests {
         let of = |seccomp: Value, app_armor: Value| {
             let context = json!({"seccompProfile": seccomp, "appArmorProfile": app_armor});
             let pod = pod(&[(SECCOMP_POD_ANNOTATION, "docker/default"), (&key, "localhost/a")], &context);
-            errors(|out| check_fields(&pod, out))
+            collect_errors(|out| check_profile_fields(&pod, out))
         };
         let localhost = |name: &str| json!({"type": "Localhost", "localhostProfile": name});
         assert_eq!(of(json!({"type": "RuntimeDefault"}), localhost("a")), [""; 0]);
@@ -332,7 +332,7 @@ mod tests {
             format!("metadata.annotations[{own}]: Forbidden: may not remove or update AppArmor annotations"),
             format!("metadata.annotations[{other}]: Forbidden: may not add AppArmor annotations"),
         ];
-        assert_eq!(errors(|out| check_update(&old, &new, out)), expected);
-        assert_eq!(errors(|out| check_update(&old, &old, out)), [""; 0]);
+        assert_eq!(collect_errors(|out| check_update(&old, &new, out)), expected);
+        assert_eq!(collect_errors(|out| check_update(&old, &old, out)), [""; 0]);
     }
 }

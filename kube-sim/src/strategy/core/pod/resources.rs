@@ -28,20 +28,20 @@ fn container_total(spec: &Value, kind: &str) -> Quantities {
     let containers = |list: &str| spec[list].as_array().into_iter().flatten();
     let mut total = Quantities::new();
     for container in containers("containers") {
-        add(&mut total, &quantities(&container["resources"][kind]));
+        add_quantities(&mut total, &quantities(&container["resources"][kind]));
     }
     let (mut sidecars, mut highest) = (Quantities::new(), Quantities::new());
     for container in containers("initContainers") {
         let own = quantities(&container["resources"][kind]);
         let mut needed = sidecars.clone();
-        add(&mut needed, &own);
+        add_quantities(&mut needed, &own);
         if container["restartPolicy"] == "Always" {
-            add(&mut total, &own);
+            add_quantities(&mut total, &own);
             sidecars.clone_from(&needed);
         }
-        raise(&mut highest, needed);
+        raise_quantities(&mut highest, needed);
     }
-    raise(&mut total, highest);
+    raise_quantities(&mut total, highest);
     total
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn pod_total(spec: &Value, kind: &str) -> Quantities {
 /// The requests of a pod, plus its overhead.
 pub(crate) fn pod_requests(spec: &Value) -> Quantities {
     let mut total = pod_total(spec, "requests");
-    add(&mut total, &quantities(&spec["overhead"]));
+    add_quantities(&mut total, &quantities(&spec["overhead"]));
     total
 }
 
@@ -70,7 +70,7 @@ fn is_huge_page(resource: &str) -> bool {
     resource.starts_with("hugepages-")
 }
 
-fn add(sum: &mut Quantities, more: &Quantities) {
+fn add_quantities(sum: &mut Quantities, more: &Quantities) {
     for (resource, (nanos, text)) in more {
         match sum.get_mut(resource) {
             Some(entry) => {
@@ -86,7 +86,7 @@ fn add(sum: &mut Quantities, more: &Quantities) {
 
 /// Raises each quantity to the quantity in `other` if the quantity in `other` is higher. Inserts the quantities that are
 /// only in `other`.
-fn raise(quantities: &mut Quantities, other: Quantities) {
+fn raise_quantities(quantities: &mut Quantities, other: Quantities) {
     for (resource, quantity) in other {
         if quantities.get(&resource).is_none_or(|existing| existing.0 < quantity.0) {
             quantities.insert(resource, quantity);
@@ -271,18 +271,18 @@ pub(super) fn qos_class(pod: &Value) -> &'static str {
     let own = &spec["resources"];
     let mut set = ["requests", "limits"].iter().flat_map(|kind| own[kind].as_object().into_iter().flatten());
     if set.any(|(resource, _)| is_pod_level(resource)) {
-        return class_of_resources(own);
+        return qos_class_of_resources(own);
     }
     let containers = |list: &str| spec[list].as_array().into_iter().flatten();
     let mut classes = containers("initContainers")
         .chain(containers("containers"))
-        .map(|container| class_of_resources(&container["resources"]));
+        .map(|container| qos_class_of_resources(&container["resources"]));
     let first = classes.next().unwrap_or("BestEffort");
     if classes.all(|class| class == first) { first } else { "Burstable" }
 }
 
 /// The quality of service class that the `resources` of a pod or of a container imply.
-fn class_of_resources(resources: &Value) -> &'static str {
+fn qos_class_of_resources(resources: &Value) -> &'static str {
     let amount = |kind: &str, resource: &str| {
         let text = resources[kind][resource].as_str().unwrap_or("0");
         schema::parse_quantity(text).unwrap_or(0)
@@ -303,7 +303,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_class(resources: Option<Value>, containers: &[Value], expected: &str) {
+    fn check_qos_class(resources: Option<Value>, containers: &[Value], expected: &str) {
         let containers: Vec<_> = containers.iter().map(|resources| json!({"resources": resources})).collect();
         let mut spec = json!({"containers": containers});
         if let Some(resources) = resources {
@@ -313,19 +313,19 @@ mod tests {
     }
 
     #[test]
-    fn the_resources_of_a_pod_determine_its_class() {
+    fn the_resources_of_a_pod_determine_its_qos_class() {
         let both = |cpu: &str| {
             let amounts = json!({"cpu": cpu, "memory": "1Gi"});
             json!({"requests": amounts, "limits": amounts})
         };
-        check_class(None, &[json!({}), json!({"requests": {"cpu": "0"}})], "BestEffort");
-        check_class(None, &[both("1"), both("2")], "Guaranteed");
-        check_class(None, &[both("1"), json!({})], "Burstable");
-        check_class(None, &[json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}})], "Burstable");
-        check_class(Some(both("1")), &[json!({}), json!({"requests": {"cpu": "500m"}})], "Guaranteed");
-        check_class(Some(json!({"requests": {"cpu": "1"}})), &[both("1")], "Burstable");
-        check_class(Some(json!({"requests": {"hugepages-2Mi": "2Mi"}})), &[both("1")], "BestEffort");
-        check_class(Some(json!({})), &[both("1")], "Guaranteed");
+        check_qos_class(None, &[json!({}), json!({"requests": {"cpu": "0"}})], "BestEffort");
+        check_qos_class(None, &[both("1"), both("2")], "Guaranteed");
+        check_qos_class(None, &[both("1"), json!({})], "Burstable");
+        check_qos_class(None, &[json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}})], "Burstable");
+        check_qos_class(Some(both("1")), &[json!({}), json!({"requests": {"cpu": "500m"}})], "Guaranteed");
+        check_qos_class(Some(json!({"requests": {"cpu": "1"}})), &[both("1")], "Burstable");
+        check_qos_class(Some(json!({"requests": {"hugepages-2Mi": "2Mi"}})), &[both("1")], "BestEffort");
+        check_qos_class(Some(json!({})), &[both("1")], "Guaranteed");
     }
 
     #[track_caller]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{lists, references, resources};
+use super::{references, resources, unique_items};
 use crate::names;
 use crate::schema::FieldError;
 use crate::strategy::rules;
@@ -53,7 +53,7 @@ pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors
         }
     }
     resources::check_pod_resources(path, spec, out);
-    lists::check_unique_items(path, spec, out);
+    unique_items::check_unique_items(path, spec, out);
     rules::apply(&rules::POD_SPEC, path, spec, out);
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::profile_annotations;
 use crate::names;
-use crate::schema::{self, NANOS_PER_MILLI, quote, round_up};
+use crate::schema::{self, NANOS_PER_MILLI, divide_rounding_up, quote};
 use crate::strategy::validation::{items, join, string_in};
 use crate::warnings::MAX_WARNINGS;
 
@@ -268,7 +268,7 @@ fn warn_of_duplicates(path: &str, spec: &Value, out: &mut Vec<String>) {
 fn warn_of_fraction(path: &str, amounts: &Value, resource: &str, out: &mut Vec<String>) {
     let Some(amount) = amounts[resource].as_str() else { return };
     let Ok(nanos) = schema::parse_quantity(amount) else { return };
-    if round_up(nanos, NANOS_PER_MILLI) % 1000 != 0 {
+    if divide_rounding_up(nanos, NANOS_PER_MILLI) % 1000 != 0 {
         out.push(format!(
             "{path}[{resource}]: fractional byte value {} is invalid, must be an integer",
             quote(amount)

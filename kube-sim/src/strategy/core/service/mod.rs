@@ -10,7 +10,7 @@ use crate::names;
 use crate::strategy::defaulting::{
     has_string, object_in, object_items, object_or_insert, set_default, set_default_string,
 };
-use crate::strategy::deletion::Deletion;
+use crate::strategy::deletion::DeletionStrategy;
 use crate::strategy::fields::SelectableField;
 use crate::strategy::{InitialStatus, Strategy};
 
@@ -24,16 +24,16 @@ pub(super) const STRATEGY: Strategy = Strategy {
     prepare_for_update: |old, new| addresses::preserve(&old["spec"], &mut new["spec"]),
     validate: validation::validate,
     validate_update: Some(validation::validate_update),
-    warn,
+    warn: warn_of_deprecated_fields,
     status_reset_fields: &["spec"],
     selectable_fields: &[SelectableField::new("spec.clusterIP"), SelectableField::new("spec.type")],
     printer: printer::PRINTER,
-    deletion: Deletion::RETURNS_OBJECT,
+    deletion: DeletionStrategy::RETURNS_OBJECT,
     zero_value: Some(|| (json!({}), json!({"loadBalancer": {}}))),
     ..Strategy::DEFAULT
 };
 
-fn warn(_: Option<&Value>, service: &Value, out: &mut Vec<String>) {
+fn warn_of_deprecated_fields(_: Option<&Value>, service: &Value, out: &mut Vec<String>) {
     let spec = &service["spec"];
     if spec["externalIPs"].as_array().is_some_and(|addresses| !addresses.is_empty()) {
         out.push(

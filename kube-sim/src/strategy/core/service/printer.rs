@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use crate::store::selector::LabelSelector;
 use crate::strategy::printer::networking::load_balancer_addresses;
-use crate::strategy::printer::{Printer, age_cell, items, name_cell, or_none, string_or_empty, text_cell};
+use crate::strategy::printer::{
+    Printer, age_cell, items, name_cell, string_or_empty, text_cell, text_cell_or_none,
+};
 
 pub(super) const PRINTER: Printer = Printer::new(cells);
 
@@ -24,11 +26,11 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![
         name_cell(object),
         text_cell(&spec["type"]),
-        or_none(string_or_empty(&spec["clusterIPs"][0])),
+        text_cell_or_none(string_or_empty(&spec["clusterIPs"][0])),
         external_addresses(object).into(),
-        or_none(&ports.join(",")),
+        text_cell_or_none(&ports.join(",")),
         age_cell(object, now),
-        or_none(&selector),
+        text_cell_or_none(&selector),
     ]
 }
 

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::Check::AnyText;
 use super::{
-    MAX_ITEMS, check_list, check_opaque, check_set, check_toleration, name_key, names, text_key, texts,
+    MAX_ITEMS, check_list, check_opaque_parameters, check_set, check_toleration, name_key, names, text_key,
+    texts,
 };
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, is_empty, items, join, string_in};
@@ -41,7 +42,7 @@ impl RequestNames {
     }
 
     /// Checks a reference to a request or a subrequest.
-    pub(super) fn check(&self, path: &str, name: &Value, out: &mut Errors) {
+    pub(super) fn check_reference(&self, path: &str, name: &Value, out: &mut Errors) {
         let text = name.as_str().unwrap_or_default();
         let has_valid_form = text.matches('/').count() <= 1;
         if has_valid_form {
@@ -58,8 +59,8 @@ impl RequestNames {
     }
 
     /// Checks a list of references to requests or subrequests. Each reference may occur only once.
-    pub(super) fn check_all(&self, path: &str, names: &Value, out: &mut Errors) {
-        let check = |path: &str, name: &Value, out: &mut Errors| self.check(path, name, out);
+    pub(super) fn check_references(&self, path: &str, names: &Value, out: &mut Errors) {
+        let check = |path: &str, name: &Value, out: &mut Errors| self.check_reference(path, name, out);
         check_set(path, names, MAX_ITEMS, text_key, check, out);
     }
 }
@@ -70,13 +71,13 @@ pub(super) fn check_devices(path: &str, devices: &Value, out: &mut Errors) {
     let requests = &devices["requests"];
     check_set(&join(path, "requests"), requests, MAX_ITEMS, name_key, check_request, out);
     let check = |path: &str, constraint: &Value, out: &mut Errors| {
-        names.check_all(&join(path, "requests"), &constraint["requests"], out);
+        names.check_references(&join(path, "requests"), &constraint["requests"], out);
         check_constraint(path, constraint, out);
     };
     check_list(&join(path, "constraints"), &devices["constraints"], MAX_ITEMS, check, out);
     let check = |path: &str, config: &Value, out: &mut Errors| {
-        names.check_all(&join(path, "requests"), &config["requests"], out);
-        check_opaque(path, config, out);
+        names.check_references(&join(path, "requests"), &config["requests"], out);
+        check_opaque_parameters(path, config, out);
     };
     check_list(&join(path, "config"), &devices["config"], MAX_ITEMS, check, out);
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Check::AnyText;
 use super::capacity::check_request_policy;
-use super::slice::{check_counters, check_device_nodes};
+use super::slice::{check_counters, check_device_node_selection};
 use super::{check_list, check_set, check_taint, names, texts};
 use crate::cel::is_semantic_version;
 use crate::schema::FieldError;
@@ -55,7 +55,7 @@ pub(super) fn check_device(path: &str, device: &Value, selects_nodes: bool, out:
         |path, consumption, out| check_counters(path, "counterSet", consumption, out),
         out,
     );
-    check_device_nodes(path, device, selects_nodes, out);
+    check_device_node_selection(path, device, selects_nodes, out);
     check_binding_conditions(path, device, out);
 }
 

@@ -129,11 +129,11 @@ fn check_selectors(path: &str, selectors: &Value, out: &mut Errors) {
 }
 
 fn check_class_config(path: &str, config: &Value, out: &mut Errors) {
-    check_list(path, config, MAX_ITEMS, check_opaque, out);
+    check_list(path, config, MAX_ITEMS, check_opaque_parameters, out);
 }
 
 /// Checks `opaque`, the parameters for a driver. Each configuration must have this field.
-fn check_opaque(path: &str, config: &Value, out: &mut Errors) {
+fn check_opaque_parameters(path: &str, config: &Value, out: &mut Errors) {
     let path = join(path, "opaque");
     let opaque = &config["opaque"];
     if opaque.is_null() {

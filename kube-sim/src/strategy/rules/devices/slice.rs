@@ -11,7 +11,7 @@ use crate::strategy::validation::{Errors, is_empty, items, join};
 /// The maximum number of devices in a slice, if no device has taints or consumes counters.
 const MAX_DEVICES: usize = 128;
 /// The maximum number of devices in a slice, if a device is advanced: the device has taints or consumes counters.
-const MAX_DEVICES_WITH_ADVANCED: usize = 64;
+const MAX_DEVICES_IF_ANY_IS_ADVANCED: usize = 64;
 /// The maximum number of counter sets in a slice.
 const MAX_COUNTER_SETS: usize = 8;
 /// The maximum number of counters in an item of `sharedCounters` or `consumesCounters`.
@@ -28,14 +28,14 @@ struct NodeSelection<'a> {
 pub(super) fn check_slice(path: &str, spec: &Value, out: &mut Errors) {
     names::check_driver_name(&join(path, "driver"), &spec["driver"], out);
     check_pool(&join(path, "pool"), &spec["pool"], out);
-    check_nodes(path, spec, out);
+    check_node_selection(path, spec, out);
     if !spec["sharedCounters"].is_null() && !spec["devices"].is_null() {
         let why = "only one of `sharedCounters` or `devices` is allowed";
         out.push(FieldError::invalid(path, "", why));
     }
     let is_advanced = |device: &Value| !is_empty(&device["taints"]) || !is_empty(&device["consumesCounters"]);
     let has_advanced = items("", spec, "devices").any(|(_, device)| is_advanced(device));
-    let max = if has_advanced { MAX_DEVICES_WITH_ADVANCED } else { MAX_DEVICES };
+    let max = if has_advanced { MAX_DEVICES_IF_ANY_IS_ADVANCED } else { MAX_DEVICES };
     let selects_per_device = spec["perDeviceNodeSelection"] == true;
     let check = |path: &str, device: &Value, out: &mut Errors| {
         super::device::check_device(path, device, selects_per_device, out);
@@ -60,7 +60,7 @@ fn check_pool(path: &str, pool: &Value, out: &mut Errors) {
 }
 
 /// Checks that the slice has exactly one field that selects nodes, and that `nodeSelector` has exactly one term.
-fn check_nodes(path: &str, spec: &Value, out: &mut Errors) {
+fn check_node_selection(path: &str, spec: &Value, out: &mut Errors) {
     let selection = NodeSelection {
         fields: &["nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"],
         empty_name: "must be either unset or set to a non-empty string",
@@ -86,7 +86,7 @@ fn check_nodes(path: &str, spec: &Value, out: &mut Errors) {
 
 /// If `wanted` is true, checks that a device has exactly one field that selects nodes. If `wanted` is false, checks that the
 /// device has no field that selects nodes.
-pub(super) fn check_device_nodes(path: &str, device: &Value, wanted: bool, out: &mut Errors) {
+pub(super) fn check_device_node_selection(path: &str, device: &Value, wanted: bool, out: &mut Errors) {
     let fields = ["nodeName", "nodeSelector", "allNodes"];
     if !wanted {
         if fields.iter().any(|field| !device[*field].is_null()) {

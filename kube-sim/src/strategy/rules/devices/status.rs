@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::Check::{AnyText, OneOf, PointerText};
 use super::claim::RequestNames;
 use super::{
-    MAX_ITEMS, check_list, check_opaque, check_raw_object, check_set, check_toleration, names, text_key,
-    texts,
+    MAX_ITEMS, check_list, check_opaque_parameters, check_raw_object, check_set, check_toleration, names,
+    text_key, texts,
 };
 use crate::schema::FieldError;
 use crate::strategy::conditions;
@@ -117,7 +117,7 @@ fn check_allocation(path: &str, claim: &Value, out: &mut Errors) {
     let allocation = &claim["status"]["allocation"];
     let devices = join(path, "devices");
     let check = |path: &str, result: &Value, out: &mut Errors| {
-        requests.check(&join(path, "request"), &result["request"], out);
+        requests.check_reference(&join(path, "request"), &result["request"], out);
         check_device_identity(path, result, out);
         super::device::check_binding_conditions(path, result, out);
         for (path, toleration) in items(path, result, "tolerations") {
@@ -133,8 +133,8 @@ fn check_allocation(path: &str, claim: &Value, out: &mut Errors) {
         } else {
             OneOf(&["FromClaim", "FromClass"]).run(&source, &config["source"], out);
         }
-        requests.check_all(&join(path, "requests"), &config["requests"], out);
-        check_opaque(path, config, out);
+        requests.check_references(&join(path, "requests"), &config["requests"], out);
+        check_opaque_parameters(path, config, out);
     };
     check_list(&join(&devices, "config"), &allocation["devices"]["config"], 2 * MAX_ITEMS, check, out);
     if !allocation["nodeSelector"].is_null() {

@@ -29,7 +29,7 @@ pub(crate) fn compact_store(
 }
 
 /// Returns `config` unchanged: kube uses only HTTP/1.1.
-pub(crate) fn http1_only(config: Config) -> Config {
+pub(crate) fn with_http1_only(config: Config) -> Config {
     config
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn http1_only(config: Config) -> Config {
 pub(crate) const HAS_PROTOBUF_ROWS: bool = false;
 
 /// Returns `config` unchanged: kube reads only JSON.
-pub(crate) fn in_protobuf(config: Config) -> Config {
+pub(crate) fn with_protobuf(config: Config) -> Config {
     config
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn list_config() -> watcher::Config {
 }
 
 /// Returns `config` unchanged: a kube watcher cannot skip metadata fields.
-pub(crate) fn skip_unused_metadata(config: watcher::Config) -> anyhow::Result<watcher::Config> {
+pub(crate) fn skip_unused_metadata_if_supported(config: watcher::Config) -> anyhow::Result<watcher::Config> {
     Ok(config)
 }
 

@@ -8,7 +8,7 @@ use http::Method;
 use kube_client::Client;
 use serde_json::{Value, json};
 
-use super::{Counters, call};
+use super::{Counters, send_request};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -48,19 +48,19 @@ impl Worker {
         let all = format!("/api/v1/namespaces/{}/pods", self.namespace);
         let one = format!("{all}/{name}");
         let changes = &self.counters.pods;
-        self.change(changes, Method::POST, &all, "application/json", &pod(name)).await?;
-        self.get(&one).await?;
+        self.send_change(changes, Method::POST, &all, "application/json", &pod(name)).await?;
+        self.send_get(&one).await?;
         let status = json!({"status": {"phase": "Running", "conditions": [
             {"type": "Ready", "status": "True", "lastTransitionTime": "2026-05-01T10:00:00Z"},
         ]}});
-        self.change(changes, Method::PATCH, &format!("{one}/status"), MERGE_PATCH, &status).await?;
-        self.get(&one).await?;
-        self.get(&format!("{all}?labelSelector=app%3Dweb")).await?;
+        self.send_change(changes, Method::PATCH, &format!("{one}/status"), MERGE_PATCH, &status).await?;
+        self.send_get(&one).await?;
+        self.send_get(&format!("{all}?labelSelector=app%3Dweb")).await?;
         let labels = json!({"metadata": {"labels": {"seen": "true"}}});
-        self.change(changes, Method::PATCH, &one, MERGE_PATCH, &labels).await?;
-        self.get(&one).await?;
-        self.get(&format!("/api/v1/namespaces/{}", self.namespace)).await?;
-        self.change(changes, Method::DELETE, &one, "", &Value::Null).await
+        self.send_change(changes, Method::PATCH, &one, MERGE_PATCH, &labels).await?;
+        self.send_get(&one).await?;
+        self.send_get(&format!("/api/v1/namespaces/{}", self.namespace)).await?;
+        self.send_change(changes, Method::DELETE, &one, "", &Value::Null).await
     }
 
     /// Sends the requests for a config map: five changes, five gets and a list.
@@ -68,24 +68,24 @@ impl Worker {
         let all = format!("/api/v1/namespaces/{}/configmaps", self.namespace);
         let one = format!("{all}/{name}");
         let changes = &self.counters.config_maps;
-        self.change(changes, Method::POST, &all, "application/json", &config_map(name, "first")).await?;
-        self.get(&one).await?;
-        self.change(changes, Method::PUT, &one, "application/json", &config_map(name, "second")).await?;
-        self.get(&one).await?;
+        self.send_change(changes, Method::POST, &all, "application/json", &config_map(name, "first")).await?;
+        self.send_get(&one).await?;
+        self.send_change(changes, Method::PUT, &one, "application/json", &config_map(name, "second")).await?;
+        self.send_get(&one).await?;
         let patch = json!([{"op": "add", "path": "/data/added", "value": "third"}]);
-        self.change(changes, Method::PATCH, &one, "application/json-patch+json", &patch).await?;
-        self.get(&one).await?;
-        self.get(&all).await?;
+        self.send_change(changes, Method::PATCH, &one, "application/json-patch+json", &patch).await?;
+        self.send_get(&one).await?;
+        self.send_get(&all).await?;
         let applied = format!("{one}?fieldManager=bench&force=true");
         let object = config_map(name, "fourth");
-        self.change(changes, Method::PATCH, &applied, "application/apply-patch+yaml", &object).await?;
-        self.get(&one).await?;
-        self.get(&format!("{all}/lasting-0")).await?;
-        self.change(changes, Method::DELETE, &one, "", &Value::Null).await
+        self.send_change(changes, Method::PATCH, &applied, "application/apply-patch+yaml", &object).await?;
+        self.send_get(&one).await?;
+        self.send_get(&format!("{all}/lasting-0")).await?;
+        self.send_change(changes, Method::DELETE, &one, "", &Value::Null).await
     }
 
     /// Sends a request that changes an object, and increases the counter `changes`.
-    async fn change(
+    async fn send_change(
         &self,
         changes: &AtomicU64,
         method: Method,
@@ -94,16 +94,16 @@ impl Worker {
         body: &Value,
     ) -> anyhow::Result<()> {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        self.send(method, path, content_type, body).await?;
+        self.send_and_count(method, path, content_type, body).await?;
         changes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    async fn get(&self, path: &str) -> anyhow::Result<()> {
-        self.send(Method::GET, path, "", Vec::new()).await
+    async fn send_get(&self, path: &str) -> anyhow::Result<()> {
+        self.send_and_count(Method::GET, path, "", Vec::new()).await
     }
 
-    async fn send(
+    async fn send_and_count(
         &self,
         method: Method,
         path: &str,
@@ -111,7 +111,7 @@ impl Worker {
         body: Vec<u8>,
     ) -> anyhow::Result<()> {
         let request = format!("{method} {path}");
-        call(&self.client, method, path, content_type, body).await.context(request)?;
+        send_request(&self.client, method, path, content_type, body).await.context(request)?;
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -74,9 +74,9 @@ pub(crate) async fn measure(kubeconfig: &Path, duration: Duration) -> anyhow::Re
         let namespace = namespaces[index % NAMESPACES].clone();
         workers.spawn(Worker::new(client.clone(), namespace, index, counters.clone()).run());
     }
-    run_for(&mut watches, &mut workers, WARM_UP).await?;
+    run_tasks_for(&mut watches, &mut workers, WARM_UP).await?;
     let (begin, before) = (Instant::now(), counters.requests.load(Ordering::Relaxed));
-    run_for(&mut watches, &mut workers, duration).await?;
+    run_tasks_for(&mut watches, &mut workers, duration).await?;
     let (seconds, requests) = (begin.elapsed(), counters.requests.load(Ordering::Relaxed) - before);
     counters.stop.store(1, Ordering::Relaxed);
     while let Some(ended) = workers.join_next().await {
@@ -87,7 +87,8 @@ pub(crate) async fn measure(kubeconfig: &Path, duration: Duration) -> anyhow::Re
         Some(ended) = watches.join_next() => bail!("a watch has ended: {ended:?}"),
     };
     for namespace in &namespaces {
-        call(&client, Method::DELETE, &format!("/api/v1/namespaces/{namespace}"), "", Vec::new()).await?;
+        send_request(&client, Method::DELETE, &format!("/api/v1/namespaces/{namespace}"), "", Vec::new())
+            .await?;
     }
     let rate = f64::from(u32::try_from(requests)?) / seconds.as_secs_f64();
     Ok(json!({"requests": requests, "seconds": seconds.as_secs_f64(), "rate": rate, "events": events}))
@@ -103,24 +104,24 @@ async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
 /// Creates a namespace with the objects that exist during the whole run, and counts these objects.
 async fn create_namespace(client: &Client, namespace: &str, counters: &Counters) -> anyhow::Result<()> {
     let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-    create(client, "/api/v1/namespaces", &object).await?;
+    create_object(client, "/api/v1/namespaces", &object).await?;
     for index in 0..OBJECTS_PER_KIND {
         let name = format!("lasting-{index}");
-        create(client, &format!("/api/v1/namespaces/{namespace}/pods"), &cycle::pod(&name)).await?;
+        create_object(client, &format!("/api/v1/namespaces/{namespace}/pods"), &cycle::pod(&name)).await?;
         let path = format!("/api/v1/namespaces/{namespace}/configmaps");
-        create(client, &path, &cycle::config_map(&name, "first")).await?;
+        create_object(client, &path, &cycle::config_map(&name, "first")).await?;
         counters.pods.fetch_add(1, Ordering::Relaxed);
         counters.config_maps.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }
 
-async fn create(client: &Client, path: &str, object: &Value) -> anyhow::Result<()> {
-    call(client, Method::POST, path, "application/json", object.to_string().into_bytes()).await
+async fn create_object(client: &Client, path: &str, object: &Value) -> anyhow::Result<()> {
+    send_request(client, Method::POST, path, "application/json", object.to_string().into_bytes()).await
 }
 
 /// Sends a request, and reads the whole body of the successful response.
-async fn call(
+async fn send_request(
     client: &Client,
     method: Method,
     path: &str,
@@ -140,7 +141,7 @@ async fn call(
 ///
 /// # Errors
 /// If the task of a watch or of a worker ends before `time` has passed.
-async fn run_for(
+async fn run_tasks_for(
     watches: &mut JoinSet<anyhow::Result<()>>,
     workers: &mut JoinSet<anyhow::Result<()>>,
     time: Duration,

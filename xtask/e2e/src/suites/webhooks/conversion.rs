@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::hooks::Hooks;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{LABEL, eventually};
+use crate::support::{MANAGED_BY_LABEL, eventually};
 use crate::webhook_server::Reply;
 
 /// The time limit of each wait.
@@ -75,7 +75,7 @@ fn path(env: &Env, version: &str) -> String {
 /// Creates a CustomResourceDefinition with the versions `v1` and `v2` and with a conversion webhook, and waits until both
 /// versions are served. The server stores objects in `v1`.
 async fn install_crd(hooks: &Hooks) -> Outcome {
-    hooks.server.handle("/convert", respond);
+    hooks.server.set_handler("/convert", respond);
     let env = &hooks.env;
     let string = json!({"type": "string"});
     let version = |name: &str, properties: Value| {
@@ -87,7 +87,7 @@ async fn install_crd(hooks: &Hooks) -> Outcome {
     let name = format!("servers.{}", group(env));
     let definition = json!({
         "kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1",
-        "metadata": {"name": name, "labels": {LABEL.0: LABEL.1}},
+        "metadata": {"name": name, "labels": {MANAGED_BY_LABEL.0: MANAGED_BY_LABEL.1}},
         "spec": {
             "group": group(env), "scope": "Namespaced", "names": {"plural": "servers", "kind": "Server"},
             "versions": [
@@ -184,7 +184,7 @@ pub(super) async fn custom_resources_are_converted(env: Env) -> Outcome {
 }
 
 /// Sends a patch without changes, and returns the resource version of the object.
-async fn touch(hooks: &Hooks, object: &str) -> Outcome<String> {
+async fn patch_without_changes(hooks: &Hooks, object: &str) -> Outcome<String> {
     let patched = hooks.send(Method::PATCH, object, &json!({})).await?;
     check_eq!((patched.code, patched.status().2), (200, ""));
     Ok(patched.body["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned())
@@ -198,7 +198,7 @@ pub(super) async fn writes_without_changes_migrate_objects_to_the_storage_versio
     let created =
         hooks.send(Method::POST, &v1, &custom_resource(env, "v1", "a", &json!({"address": "a:1"}))).await?;
     check_eq!(created.code, 201);
-    let first = touch(&hooks, &format!("{v1}/a")).await?;
+    let first = patch_without_changes(&hooks, &format!("{v1}/a")).await?;
     check_eq!(created.body["metadata"]["resourceVersion"], first);
     let definition =
         format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/servers.{}", group(env));
@@ -210,7 +210,7 @@ pub(super) async fn writes_without_changes_migrate_objects_to_the_storage_versio
     check_eq!((changed.code, changed.status().2), (200, ""));
     check_eq!(changed.body["status"]["storedVersions"], json!(["v1", "v2"]));
     eventually("an unchanged write stores the object in v2", TIMEOUT, async || {
-        let version = touch(&hooks, &format!("{v1}/a")).await;
+        let version = patch_without_changes(&hooks, &format!("{v1}/a")).await;
         let version = version.map_err(|failure| anyhow::anyhow!("{failure}"))?;
         Ok((version != first).then_some(()))
     })

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::hooks::{Hooks, Kind, allow, patch, respond};
+use super::hooks::{ConfigurationKind, Hooks, allow, allow_with_patch, respond};
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
 use crate::webhook_server::Reply;
@@ -19,7 +19,7 @@ async fn check_answers(hooks: &Hooks, expected: &[(&str, u16, &str, &str)]) -> O
     let mut wrong = Vec::new();
     for (case, code, reason, message) in expected {
         let metadata = json!({"generateName": "a-", "annotations": {"case": case}});
-        let answer = hooks.create(metadata).await?;
+        let answer = hooks.create_config_map(metadata).await?;
         let (_, _, text) = answer.status();
         let text = text.replace(&hooks.server.address().to_string(), "ADDRESS");
         let (got_code, got_reason, _) = answer.status();
@@ -49,7 +49,7 @@ pub(super) async fn webhooks_deny_requests(env: Env) -> Outcome {
             _ => json!({"warnings": ["first", "say \"second\""], "auditAnnotations": {"a": "b"}}),
         })
     });
-    hooks.configure(Kind::Validating, "0", &[hook]).await?;
+    hooks.configure(ConfigurationKind::Validating, "0", &[hook]).await?;
     let denied = "admission webhook \"deny.example.com\" denied the request";
     let no = format!("{denied}: no");
     check_answers(
@@ -66,9 +66,9 @@ pub(super) async fn webhooks_deny_requests(env: Env) -> Outcome {
         ],
     )
     .await?;
-    let details = hooks.create(json!({"name": "a", "annotations": {"case": "details"}})).await?;
+    let details = hooks.create_config_map(json!({"name": "a", "annotations": {"case": "details"}})).await?;
     check_eq!(details.body["details"]["causes"][0]["field"], "data.v");
-    let allowed = hooks.create(json!({"name": "a"})).await?;
+    let allowed = hooks.create_config_map(json!({"name": "a"})).await?;
     check_eq!(allowed.warnings, ["299 - \"first\"", "299 - \"say \\\"second\\\"\""]);
     Ok(())
 }
@@ -89,7 +89,7 @@ fn failing_response(case: &str, review: &Value) -> Reply {
         "no-kind" => Reply::Json(json!({"apiVersion": v1, "response": {"uid": uid, "allowed": true}})),
         "no-response" => raw("AdmissionReview", v1, Value::Null),
         "uid" => raw("AdmissionReview", v1, json!({"uid": "other", "allowed": true})),
-        "patch" => patch(review, &json!([{"op": "add", "path": "/data/x", "value": "y"}])),
+        "patch" => allow_with_patch(review, &json!([{"op": "add", "path": "/data/x", "value": "y"}])),
         "patch-type" => respond(review, &json!({"patchType": "JSONPatch"})),
         "silence" => Reply::Silence,
         _ => allow(review),
@@ -100,7 +100,7 @@ pub(super) async fn failed_calls_follow_the_failure_policy(env: Env) -> Outcome 
     let hooks = Hooks::start(env).await?;
     let mut hook = hooks.add_hook("fails", |review| failing_response(&case_of(review), review));
     hook["timeoutSeconds"] = 1.into();
-    hooks.configure(Kind::Validating, "0", std::slice::from_ref(&hook)).await?;
+    hooks.configure(ConfigurationKind::Validating, "0", std::slice::from_ref(&hook)).await?;
     let uid = "expected response.uid=";
     let failed = "Internal error occurred: failed calling webhook \"fails.example.com\": ";
     let call = |why: &str| format!("{failed}failed to call webhook: {why}");
@@ -136,7 +136,7 @@ pub(super) async fn failed_calls_follow_the_failure_policy(env: Env) -> Outcome 
         ],
     )
     .await?;
-    let wrong_uid = hooks.create(json!({"name": "u", "annotations": {"case": "uid"}})).await?;
+    let wrong_uid = hooks.create_config_map(json!({"name": "u", "annotations": {"case": "uid"}})).await?;
     check!(wrong_uid.status().2.contains(uid) && wrong_uid.code == 500, "{:?}", wrong_uid.status());
     // With the failure policy `Ignore`, the server admits the request although the calls of both webhooks fail.
     hook["failurePolicy"] = "Ignore".into();
@@ -146,7 +146,7 @@ pub(super) async fn failed_calls_follow_the_failure_policy(env: Env) -> Outcome 
     let mut unreachable = hook.clone();
     unreachable["name"] = "unreachable.example.com".into();
     unreachable["clientConfig"]["url"] = "https://127.0.0.1:1/".into();
-    hooks.configure(Kind::Validating, "1", &[hook, unreachable]).await?;
+    hooks.configure(ConfigurationKind::Validating, "1", &[hook, unreachable]).await?;
     let secret = json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "a", "annotations": {"case": "500"}}});
     check_eq!(hooks.send(Method::POST, &hooks.path("secrets"), &secret).await?.code, 201);
     check_connection_errors(&hooks).await
@@ -173,7 +173,7 @@ async fn check_connection_errors(hooks: &Hooks) -> Outcome {
             }),
         ),
     ];
-    hooks.configure(Kind::Mutating, "2", &webhooks).await?;
+    hooks.configure(ConfigurationKind::Mutating, "2", &webhooks).await?;
     let service =
         format!("Post \"https://none.{namespace}.svc:443/x?timeout=10s\": service \"none\" not found");
     for (collection, kind, name, why) in [
@@ -208,16 +208,21 @@ pub(super) async fn invalid_patches_are_refused(env: Env) -> Outcome {
         "untyped" => respond(review, &json!({"patch": "W10="})),
         "typed" => respond(review, &json!({"patchType": "JSONPatch"})),
         "strange" => respond(review, &json!({"patchType": "Strange", "patch": "W3sib3AiOiJ0ZXN0In1d"})),
-        "list" => patch(review, &json!({"op": "add"})),
-        "empty" => patch(review, &json!([])),
-        "decode" => patch(review, &json!([{"op": "add", "path": "/data/x", "value": 5}])),
-        "missing" => patch(review, &json!([{"op": "remove", "path": "/data/none"}])),
-        "test" => patch(review, &json!([{"op": "test", "path": "/data/v", "value": "2"}])),
-        "invalid" => patch(review, &json!([{"op": "add", "path": "/metadata/labels", "value": {"a": "!"}}])),
-        "name" => patch(review, &json!([{"op": "replace", "path": "/metadata/namespace", "value": "other"}])),
+        "list" => allow_with_patch(review, &json!({"op": "add"})),
+        "empty" => allow_with_patch(review, &json!([])),
+        "decode" => allow_with_patch(review, &json!([{"op": "add", "path": "/data/x", "value": 5}])),
+        "missing" => allow_with_patch(review, &json!([{"op": "remove", "path": "/data/none"}])),
+        "test" => allow_with_patch(review, &json!([{"op": "test", "path": "/data/v", "value": "2"}])),
+        "invalid" => {
+            allow_with_patch(review, &json!([{"op": "add", "path": "/metadata/labels", "value": {"a": "!"}}]))
+        }
+        "name" => allow_with_patch(
+            review,
+            &json!([{"op": "replace", "path": "/metadata/namespace", "value": "other"}]),
+        ),
         _ => allow(review),
     });
-    hooks.configure(Kind::Mutating, "0", &[hook]).await?;
+    hooks.configure(ConfigurationKind::Mutating, "0", &[hook]).await?;
     let failed = "Internal error occurred: failed calling webhook \"patches.example.com\": ";
     let invalid = |why: &str| format!("{failed}received invalid webhook response: {why}");
     check_answers(&hooks, &[
@@ -232,17 +237,17 @@ pub(super) async fn invalid_patches_are_refused(env: Env) -> Outcome {
     ])
     .await?;
     for (case, code) in [("decode", 500), ("invalid", 422), ("name", 400)] {
-        let answer = hooks.create(json!({"name": "a", "annotations": {"case": case}})).await?;
+        let answer = hooks.create_config_map(json!({"name": "a", "annotations": {"case": case}})).await?;
         check_eq!((case, answer.code), (case, code));
     }
     // A deletion has no object that a patch could change.
-    check_eq!(hooks.create(json!({"name": "a"})).await?.code, 201);
-    hooks
-        .server
-        .handle("/patches", |review| patch(review, &json!([{"op": "add", "path": "/x", "value": 1}])));
+    check_eq!(hooks.create_config_map(json!({"name": "a"})).await?.code, 201);
+    hooks.server.set_handler("/patches", |review| {
+        allow_with_patch(review, &json!([{"op": "add", "path": "/x", "value": 1}]))
+    });
     let answer = hooks.send(Method::DELETE, &format!("{}/a", hooks.path("configmaps")), &Value::Null).await?;
     let expected = "Internal error occurred: admission webhook \"patches.example.com\" attempted to modify the object, which is not supported for this operation";
     check_eq!(answer.status(), (500, "InternalError", expected));
-    hooks.server.handle("/patches", allow);
+    hooks.server.set_handler("/patches", allow);
     Ok(())
 }

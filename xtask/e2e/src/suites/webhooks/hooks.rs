@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::env::Env;
 use crate::failure::Outcome;
-use crate::support::{Answer, LABEL, eventually, send_raw};
+use crate::support::{Answer, MANAGED_BY_LABEL, eventually, send_raw};
 use crate::webhook_server::{Reply, WebhookServer};
 
 /// The time limit of each wait.
@@ -21,11 +21,11 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const CANARY: &str = "/canary";
 
 /// A match condition that excludes the requests of controllers, which create a config map in each namespace.
-const OWN_REQUEST: &str = "!request.userInfo.username.startsWith('system:')";
+const NOT_BY_SYSTEM_USER: &str = "!request.userInfo.username.startsWith('system:')";
 
 /// The kind of a webhook configuration.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::suites) enum Kind {
+pub(in crate::suites) enum ConfigurationKind {
     Mutating,
     Validating,
 }
@@ -39,14 +39,19 @@ pub(in crate::suites) struct Hooks {
 impl Hooks {
     pub(in crate::suites) async fn start(env: Env) -> Outcome<Self> {
         let server = WebhookServer::start(&[format!("hook.{}.svc", env.namespace())]).await?;
-        server.handle(CANARY, allow);
+        server.set_handler(CANARY, allow);
         Ok(Self { env, server })
     }
 
     /// Creates a configuration, and waits until the configuration is active. By default, a webhook matches the writes of
     /// config maps in the case's namespace, except writes by `system:` users. The fields in `webhooks` replace the default
     /// fields.
-    pub(in crate::suites) async fn configure(&self, kind: Kind, name: &str, webhooks: &[Value]) -> Outcome {
+    pub(in crate::suites) async fn configure(
+        &self,
+        kind: ConfigurationKind,
+        name: &str,
+        webhooks: &[Value],
+    ) -> Outcome {
         let mut all: Vec<Value> = webhooks.iter().map(|webhook| self.with_default_fields(webhook)).collect();
         let canary = json!({
             "name": "canary.example.com",
@@ -55,15 +60,15 @@ impl Hooks {
         });
         all.push(self.with_default_fields(&canary));
         let kind = match kind {
-            Kind::Mutating => "MutatingWebhookConfiguration",
-            Kind::Validating => "ValidatingWebhookConfiguration",
+            ConfigurationKind::Mutating => "MutatingWebhookConfiguration",
+            ConfigurationKind::Validating => "ValidatingWebhookConfiguration",
         };
         let resource =
             ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind));
         let api: Api<DynamicObject> = Api::all_with(self.env.client(), &resource);
         let name = self.env.unique_name(name);
         let mut configuration = DynamicObject::new(&name, &resource).data(json!({"webhooks": all}));
-        configuration.labels_mut().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
+        configuration.labels_mut().insert(MANAGED_BY_LABEL.0.to_owned(), MANAGED_BY_LABEL.1.to_owned());
         self.env.delete_at_end(&api, &name);
         api.create(&PostParams::default(), &configuration).await?;
         self.server.take_calls(CANARY);
@@ -85,7 +90,7 @@ impl Hooks {
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
             "timeoutSeconds": 10,
-            "matchConditions": [{"name": "case", "expression": OWN_REQUEST}],
+            "matchConditions": [{"name": "case", "expression": NOT_BY_SYSTEM_USER}],
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.env.namespace()}},
             "rules": [{
                 "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"],
@@ -105,7 +110,7 @@ impl Hooks {
         handler: impl Fn(&Value) -> Reply + Send + Sync + 'static,
     ) -> Value {
         let path = format!("/{name}");
-        self.server.handle(&path, handler);
+        self.server.set_handler(&path, handler);
         json!({"name": format!("{name}.example.com"), "clientConfig": self.server.client_config(&path)})
     }
 
@@ -151,7 +156,7 @@ impl Hooks {
     }
 
     /// Creates a config map with this metadata.
-    pub(in crate::suites) async fn create(&self, metadata: Value) -> Outcome<Answer> {
+    pub(in crate::suites) async fn create_config_map(&self, metadata: Value) -> Outcome<Answer> {
         self.send(Method::POST, &self.path("configmaps"), &json!({"metadata": metadata, "data": {"v": "1"}}))
             .await
     }
@@ -183,7 +188,7 @@ pub(in crate::suites) fn allow(review: &Value) -> Reply {
 }
 
 /// Admits a request, and changes its object by a JSON patch.
-pub(in crate::suites) fn patch(review: &Value, operations: &Value) -> Reply {
+pub(in crate::suites) fn allow_with_patch(review: &Value, operations: &Value) -> Reply {
     let patch = STANDARD.encode(operations.to_string());
     respond(review, &json!({"patchType": "JSONPatch", "patch": patch}))
 }

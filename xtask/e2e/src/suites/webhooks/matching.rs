@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::hooks::{Hooks, Kind, allow};
+use super::hooks::{ConfigurationKind, Hooks, allow};
 use crate::env::Env;
 use crate::failure::{Outcome, check_eq};
 
@@ -25,11 +25,11 @@ async fn configure(hooks: &Hooks, webhooks: &[(&str, Value)]) -> Outcome {
             hook
         })
         .collect();
-    hooks.configure(Kind::Validating, "0", &webhooks).await
+    hooks.configure(ConfigurationKind::Validating, "0", &webhooks).await
 }
 
 /// Removes the recorded calls, and returns the names of the called webhooks in the order of `names`.
-fn take_called<'a>(hooks: &Hooks, names: &[&'a str]) -> Vec<&'a str> {
+fn take_called_names<'a>(hooks: &Hooks, names: &[&'a str]) -> Vec<&'a str> {
     let is_called = |name: &&str| !hooks.server.take_calls(&format!("/{name}")).is_empty();
     names.iter().filter(|name| is_called(name)).copied().collect()
 }
@@ -65,26 +65,26 @@ pub(super) async fn rules_select_requests(env: Env) -> Outcome {
     .await?;
     let names =
         ["exact", "group", "update", "star", "all", "status", "cluster", "namespaced", "equivalent", "other"];
-    take_called(&hooks, &names);
-    hooks.create(json!({"name": "a"})).await?;
-    check_eq!(take_called(&hooks, &names), ["exact", "star", "all", "namespaced"]);
+    take_called_names(&hooks, &names);
+    hooks.create_config_map(json!({"name": "a"})).await?;
+    check_eq!(take_called_names(&hooks, &names), ["exact", "star", "all", "namespaced"]);
     let map = format!("{}/a", hooks.path("configmaps"));
     hooks.send(Method::PATCH, &map, &json!({"data": {"v": "2"}})).await?;
-    check_eq!(take_called(&hooks, &names), ["exact", "update", "star", "all", "namespaced"]);
+    check_eq!(take_called_names(&hooks, &names), ["exact", "update", "star", "all", "namespaced"]);
     hooks.send(Method::GET, &map, &Value::Null).await?;
-    check_eq!(take_called(&hooks, &names), [""; 0]);
+    check_eq!(take_called_names(&hooks, &names), [""; 0]);
     let service = json!({
         "kind": "Service", "apiVersion": "v1", "metadata": {"name": "s"},
         "spec": {"clusterIP": "None", "ports": [{"port": 1}]},
     });
     hooks.send(Method::POST, &hooks.path("services"), &service).await?;
-    take_called(&hooks, &names);
+    take_called_names(&hooks, &names);
     let status = format!("{}/s/status", hooks.path("services"));
     check_eq!(hooks.send(Method::PATCH, &status, &json!({"status": {}})).await?.code, 200);
-    check_eq!(take_called(&hooks, &names), ["all", "status", "namespaced"]);
+    check_eq!(take_called_names(&hooks, &names), ["all", "status", "namespaced"]);
     let namespace = format!("/api/v1/namespaces/{}", hooks.env.namespace());
     hooks.send(Method::PATCH, &namespace, &json!({"metadata": {"annotations": {"a": "b"}}})).await?;
-    check_eq!(take_called(&hooks, &names), ["all", "cluster"]);
+    check_eq!(take_called_names(&hooks, &names), ["all", "cluster"]);
 
     let event = json!({
         "kind": "Event", "apiVersion": "v1", "metadata": {"name": "e"}, "message": "text",
@@ -101,7 +101,7 @@ pub(super) async fn rules_select_requests(env: Env) -> Outcome {
         json!({"group": "", "version": "v1", "resource": "events"})
     );
     check_eq!(review["request"]["object"]["note"], "text");
-    check_eq!(take_called(&hooks, &names), ["star", "all", "namespaced"]);
+    check_eq!(take_called_names(&hooks, &names), ["star", "all", "namespaced"]);
     Ok(())
 }
 
@@ -115,17 +115,17 @@ pub(super) async fn selectors_exclude_objects(env: Env) -> Outcome {
     ])
     .await?;
     let names = ["a", "not-a", "elsewhere"];
-    take_called(&hooks, &names);
-    hooks.create(json!({"name": "a", "labels": {"app": "a"}})).await?;
-    check_eq!(take_called(&hooks, &names), ["a"]);
-    hooks.create(json!({"name": "b"})).await?;
-    check_eq!(take_called(&hooks, &names), ["not-a"]);
+    take_called_names(&hooks, &names);
+    hooks.create_config_map(json!({"name": "a", "labels": {"app": "a"}})).await?;
+    check_eq!(take_called_names(&hooks, &names), ["a"]);
+    hooks.create_config_map(json!({"name": "b"})).await?;
+    check_eq!(take_called_names(&hooks, &names), ["not-a"]);
     // A request is selected if the selector matches the new object or the old object.
     let a = format!("{}/a", hooks.path("configmaps"));
     hooks.patch_and_wait_for_cache(&a, &json!({"metadata": {"labels": {"app": "b"}}})).await?;
-    check_eq!(take_called(&hooks, &names), ["a", "not-a"]);
+    check_eq!(take_called_names(&hooks, &names), ["a", "not-a"]);
     hooks.send(Method::DELETE, &a, &Value::Null).await?;
-    check_eq!(take_called(&hooks, &names), ["not-a"]);
+    check_eq!(take_called_names(&hooks, &names), ["not-a"]);
     Ok(())
 }
 
@@ -151,13 +151,13 @@ pub(super) async fn match_conditions_exclude_requests(env: Env) -> Outcome {
     ])
     .await?;
     let names = ["both", "old", "ignored", "excluded", "fails"];
-    take_called(&hooks, &names);
-    check_eq!(hooks.create(json!({"name": "a"})).await?.code, 201);
-    check_eq!(take_called(&hooks, &names), ["both"]);
+    take_called_names(&hooks, &names);
+    check_eq!(hooks.create_config_map(json!({"name": "a"})).await?.code, 201);
+    check_eq!(take_called_names(&hooks, &names), ["both"]);
     let a = format!("{}/a", hooks.path("configmaps"));
     hooks.send(Method::PATCH, &a, &json!({"data": {"w": "2"}})).await?;
-    check_eq!(take_called(&hooks, &names), ["old"]);
-    let answer = hooks.create(json!({"name": "b", "labels": {"fails": "true"}})).await?;
+    check_eq!(take_called_names(&hooks, &names), ["old"]);
+    let answer = hooks.create_config_map(json!({"name": "b", "labels": {"fails": "true"}})).await?;
     let expected = "configmaps \"b\" is forbidden: [expression 'object.data.none == 'x'' resulted in error: no such key: none, expression 'object.metadata.none == 'y'' resulted in error: no such key: none]";
     check_eq!(answer.status(), (403, "Forbidden", expected));
     Ok(())
@@ -169,7 +169,7 @@ pub(super) async fn requests_for_webhook_configurations_call_no_webhook(env: Env
         "rules": [rule(&["admissionregistration.k8s.io"], &["*"], &["*"])], "namespaceSelector": {},
     });
     configure(&hooks, &[("all", everything)]).await?;
-    hooks.configure(Kind::Mutating, "1", &[]).await?;
-    check_eq!(take_called(&hooks, &["all"]), [""; 0]);
+    hooks.configure(ConfigurationKind::Mutating, "1", &[]).await?;
+    check_eq!(take_called_names(&hooks, &["all"]), [""; 0]);
     Ok(())
 }

@@ -3,31 +3,31 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::hooks::{Hooks, Kind, allow, patch, respond};
+use super::hooks::{ConfigurationKind, Hooks, allow, allow_with_patch, respond};
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
 use crate::webhook_server::Reply;
 
 /// A handler that appends `letter` to the value of the key `trace` in the data of a config map.
-fn append(letter: &'static str) -> impl Fn(&Value) -> Reply {
+fn appending_handler(letter: &'static str) -> impl Fn(&Value) -> Reply {
     move |review| {
         let before = review["request"]["object"]["data"]["trace"].as_str().unwrap_or_default();
         let value = format!("{before}{letter}");
-        patch(review, &json!([{"op": "add", "path": "/data/trace", "value": value}]))
+        allow_with_patch(review, &json!([{"op": "add", "path": "/data/trace", "value": value}]))
     }
 }
 
 pub(super) async fn mutating_webhooks_run_in_order(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    let (c, d) = (hooks.add_hook("c", append("c")), hooks.add_hook("d", append("d")));
-    hooks.configure(Kind::Mutating, "2", &[d, c]).await?;
-    let last = hooks.add_hook("last", append("1"));
-    hooks.configure(Kind::Mutating, "1", &[last]).await?;
+    let (c, d) = (hooks.add_hook("c", appending_handler("c")), hooks.add_hook("d", appending_handler("d")));
+    hooks.configure(ConfigurationKind::Mutating, "2", &[d, c]).await?;
+    let last = hooks.add_hook("last", appending_handler("1"));
+    hooks.configure(ConfigurationKind::Mutating, "1", &[last]).await?;
     let check = hooks.add_hook("check", |review| {
         respond(review, &json!({"warnings": [review["request"]["object"]["data"]["trace"]]}))
     });
-    hooks.configure(Kind::Validating, "0", &[check]).await?;
-    let created = hooks.create(json!({"generateName": "a-"})).await?;
+    hooks.configure(ConfigurationKind::Validating, "0", &[check]).await?;
+    let created = hooks.create_config_map(json!({"generateName": "a-"})).await?;
     check_eq!(created.code, 201);
     check_eq!(created.body["data"]["trace"], "1dc");
     check_eq!(created.warnings, ["299 - \"1dc\""]);
@@ -60,13 +60,13 @@ pub(super) async fn a_changed_object_is_defaulted_and_validated(env: Env) -> Out
     let hooks = Hooks::start(env).await?;
     let mut hook = hooks.add_hook("ports", |review| {
         let port = json!({"name": "web", "port": review["request"]["object"]["metadata"]["labels"]["port"].as_str().and_then(|p| p.parse::<i64>().ok())});
-        patch(review, &json!([
+        allow_with_patch(review, &json!([
             {"op": "add", "path": "/spec/ports/-", "value": port},
             {"op": "add", "path": "/spec/unknown", "value": 1},
         ]))
     });
     hook["rules"] = json!([{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"], "operations": ["CREATE"]}]);
-    hooks.configure(Kind::Mutating, "0", &[hook]).await?;
+    hooks.configure(ConfigurationKind::Mutating, "0", &[hook]).await?;
     let service = |port: &str| {
         json!({
             "kind": "Service", "apiVersion": "v1",
@@ -94,13 +94,13 @@ pub(super) async fn webhooks_are_invoked_again_after_later_changes(env: Env) -> 
         hook
     };
     let webhooks = [
-        again(hooks.add_hook("a", append("a"))),
-        hooks.add_hook("b", append("b")),
-        again(hooks.add_hook("c", append("c"))),
+        again(hooks.add_hook("a", appending_handler("a"))),
+        hooks.add_hook("b", appending_handler("b")),
+        again(hooks.add_hook("c", appending_handler("c"))),
         again(hooks.add_hook("d", allow)),
     ];
-    hooks.configure(Kind::Mutating, "0", &webhooks).await?;
-    let created = hooks.create(json!({"name": "a"})).await?;
+    hooks.configure(ConfigurationKind::Mutating, "0", &webhooks).await?;
+    let created = hooks.create_config_map(json!({"name": "a"})).await?;
     // The server calls `a` again because `b` and `c` have changed the object since the first call of `a`. The second
     // call of `a` changes the object, so the server also calls `c` and `d` again. `b` has the reinvocation policy
     // `Never`.
@@ -112,9 +112,9 @@ pub(super) async fn webhooks_are_invoked_again_after_later_changes(env: Env) -> 
 
 pub(super) async fn a_webhook_receives_the_dry_run_flag(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    let mut safe = hooks.add_hook("safe", append("x"));
+    let mut safe = hooks.add_hook("safe", appending_handler("x"));
     safe["sideEffects"] = "NoneOnDryRun".into();
-    hooks.configure(Kind::Mutating, "0", &[safe]).await?;
+    hooks.configure(ConfigurationKind::Mutating, "0", &[safe]).await?;
     let path = format!("{}?dryRun=All", hooks.path("configmaps"));
     let dry = hooks.send(Method::POST, &path, &json!({"metadata": {"name": "a"}, "data": {}})).await?;
     // The object in the review has no `data`, because the server omits empty maps. The patch of `/data/trace` fails.

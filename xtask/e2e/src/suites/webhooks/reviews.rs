@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::hooks::{Hooks, Kind, allow, respond};
+use super::hooks::{ConfigurationKind, Hooks, allow, respond};
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
 
@@ -31,16 +31,16 @@ pub(super) async fn a_review_describes_its_request(env: Env) -> Outcome {
         "apiGroups": ["", "apps"], "apiVersions": ["v1"], "operations": ["*"],
         "resources": ["configmaps", "replicasets", "replicasets/scale", "serviceaccounts/token"],
     }]);
-    hooks.configure(Kind::Validating, "0", &[hook]).await?;
+    hooks.configure(ConfigurationKind::Validating, "0", &[hook]).await?;
     hooks.server.take_calls("/all");
     let maps = hooks.path("configmaps");
     let a = format!("{maps}/a");
-    hooks.create(json!({"name": "a"})).await?;
+    hooks.create_config_map(json!({"name": "a"})).await?;
     let patch = json!({"data": {"v": "2"}});
     hooks.patch_and_wait_for_cache(&format!("{a}?fieldManager=me&fieldValidation=Strict"), &patch).await?;
     let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 5, "propagationPolicy": "Background"});
     hooks.send(Method::DELETE, &a, &options).await?;
-    hooks.create(json!({"name": "b"})).await?;
+    hooks.create_config_map(json!({"name": "b"})).await?;
     hooks.send(Method::DELETE, &maps, &Value::Null).await?;
     let calls: Vec<Value> = hooks.server.take_calls("/all");
     let first = &calls[0];
@@ -121,7 +121,7 @@ async fn check_reviews_of_subresources(hooks: &Hooks) -> Outcome {
         (&json!("Scale"), &json!(0))
     );
 
-    hooks.server.handle("/all", |review| respond(review, &json!({"allowed": false})));
+    hooks.server.set_handler("/all", |review| respond(review, &json!({"allowed": false})));
     let account = json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "s"}});
     hooks.send(Method::POST, &hooks.path("serviceaccounts"), &account).await?;
     let token = json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {}});
@@ -148,8 +148,8 @@ pub(super) async fn a_webhook_is_called_through_a_service(env: Env) -> Outcome {
         },
         "caBundle": hooks.server.ca_bundle(),
     });
-    hooks.configure(Kind::Validating, "0", &[hook]).await?;
-    check_eq!(hooks.create(json!({"name": "a"})).await?.code, 201);
+    hooks.configure(ConfigurationKind::Validating, "0", &[hook]).await?;
+    check_eq!(hooks.create_config_map(json!({"name": "a"})).await?.code, 201);
     check_eq!(hooks.server.take_calls("/service").len(), 1);
     Ok(())
 }

@@ -66,14 +66,14 @@ pub(super) fn warn_of_ports(path: &str, spec: &Value, out: &mut Vec<String>) {
 
 /// What the ports of a group have in common: the container port, the protocol, the host port and the host IP. `None`
 /// stands for any host port or host IP.
-type PortGroup<'a> = (i64, &'a str, Option<i64>, Option<&'a str>);
+type PortGroupKey<'a> = (i64, &'a str, Option<i64>, Option<&'a str>);
 
 /// Ports in the order in which they were added.
 #[derive(Default)]
 struct Ports<'a> {
     ports: Vec<Port<'a>>,
     /// The indices of the first ports of each group, at most [`MAX_WARNINGS`] for one group.
-    groups: HashMap<PortGroup<'a>, Vec<usize>>,
+    groups: HashMap<PortGroupKey<'a>, Vec<usize>>,
 }
 
 impl<'a> Ports<'a> {

@@ -16,7 +16,7 @@ pub(super) fn warn_of_overlaps(volume: &Value, out: &mut Vec<String>) {
     for source in SOURCES {
         if volume[source.field]["items"].is_array() {
             let mut files = Files::new(format!("volume {name} ({})", source.label(volume, "secretName")));
-            files.add(listed_paths(&volume[source.field]), "", out);
+            files.add_files(listed_paths(&volume[source.field]), "", out);
         }
     }
     if volume["projected"].is_null() {
@@ -68,23 +68,23 @@ fn listed_paths(holder: &Value) -> impl Iterator<Item = &str> {
 /// Adds the files of a source of a projected volume.
 fn add_projected_source<'a>(source: &'a Value, files: &mut Files<'a>, out: &mut Vec<String>) {
     if let Some(listed) = SOURCES.iter().find(|listed| source[listed.field]["items"].is_array()) {
-        return files.add(listed_paths(&source[listed.field]), &listed.label(source, "name"), out);
+        return files.add_files(listed_paths(&source[listed.field]), &listed.label(source, "name"), out);
     }
     let (token, bundle) = (&source["serviceAccountToken"], &source["clusterTrustBundle"]);
     if !token.is_null() {
-        return files.add([string_in(token, "path")], "ServiceAccountToken", out);
+        return files.add_files([string_in(token, "path")], "ServiceAccountToken", out);
     }
     if !bundle.is_null() {
         let name = bundle["name"].as_str().unwrap_or(string_in(bundle, "signerName"));
         let label = format!("ClusterTrustBundle {}", quote(name));
-        return files.add([string_in(bundle, "path")], &label, out);
+        return files.add_files([string_in(bundle, "path")], &label, out);
     }
     for (field, label) in [
         ("certificateChainPath", "PodCertificate chain"),
         ("keyPath", "PodCertificate key"),
         ("credentialBundlePath", "PodCertificate credential bundle"),
     ] {
-        files.add([string_in(&source["podCertificate"], field)], label, out);
+        files.add_files([string_in(&source["podCertificate"], field)], label, out);
     }
 }
 
@@ -101,7 +101,7 @@ struct Files<'a> {
     /// The files in the order in which they were added.
     added: IndexSet<File<'a>>,
     /// The first node is the root.
-    nodes: Vec<Node>,
+    nodes: Vec<PathNode>,
     /// The index of the child of a node, by the index of the node and the path component.
     children: HashMap<(usize, &'a str), usize>,
     /// The pairs of files in the warnings so far, at most [`MAX_WARNINGS`].
@@ -110,7 +110,7 @@ struct Files<'a> {
 
 /// A path in the tree. Each list has the indices of the first files only, at most [`MAX_WARNINGS`].
 #[derive(Default)]
-struct Node {
+struct PathNode {
     /// The files with this path.
     files: Vec<usize>,
     /// The files with this path or with a path below this path.
@@ -123,14 +123,14 @@ impl<'a> Files<'a> {
             what,
             sources: IndexSet::new(),
             added: IndexSet::new(),
-            nodes: vec![Node::default()],
+            nodes: vec![PathNode::default()],
             children: HashMap::new(),
             pairs: Vec::new(),
         }
     }
 
     /// Adds the files of a source. Warns of each file that overlaps with an earlier file.
-    fn add(&mut self, paths: impl IntoIterator<Item = &'a str>, source: &str, out: &mut Vec<String>) {
+    fn add_files(&mut self, paths: impl IntoIterator<Item = &'a str>, source: &str, out: &mut Vec<String>) {
         let (source, _) = self.sources.insert_full(source.to_owned());
         for path in paths {
             let path = path.trim_end_matches('/');
@@ -147,7 +147,7 @@ impl<'a> Files<'a> {
         for component in file.0.split('/') {
             overlapping.extend_from_slice(&self.nodes[node].files);
             node = *self.children.entry((node, component)).or_insert_with(|| {
-                self.nodes.push(Node::default());
+                self.nodes.push(PathNode::default());
                 self.nodes.len() - 1
             });
             way.push(node);
@@ -157,7 +157,7 @@ impl<'a> Files<'a> {
         for other in overlapping {
             if self.pairs.len() < MAX_WARNINGS && !self.pairs.contains(&(index, other)) {
                 self.pairs.push((index, other));
-                let texts = (self.text(file), self.text(self.added[other]));
+                let texts = (self.describe_file(file), self.describe_file(self.added[other]));
                 out.push(format!("{}: overlapping paths: {} with {}", self.what, texts.0, texts.1));
             }
         }
@@ -169,7 +169,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn text(&self, (path, source): File<'a>) -> String {
+    fn describe_file(&self, (path, source): File<'a>) -> String {
         let (path, source) = (quote(path), &self.sources[source]);
         if source.is_empty() { path } else { format!("{path} ({source})") }
     }

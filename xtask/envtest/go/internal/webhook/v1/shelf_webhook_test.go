@@ -83,16 +83,16 @@ func TestALockedShelfIsNotDeleted(t *testing.T) {
 	}
 }
 
-// recorder keeps the texts of warnings.
-type recorder struct{ texts []string }
+// warningRecorder keeps the texts of warnings.
+type warningRecorder struct{ texts []string }
 
-func (r *recorder) HandleWarningHeader(_ int, _ string, text string) {
+func (r *warningRecorder) HandleWarningHeader(_ int, _ string, text string) {
 	r.texts = append(r.texts, text)
 }
 
 func TestALongTitleCausesAWarning(t *testing.T) {
 	create(t, shelf("short", "Emma"))
-	var warnings recorder
+	var warnings warningRecorder
 	config := rest.CopyConfig(restConfig)
 	config.WarningHandler = &warnings
 	c, err := client.New(config, client.Options{Scheme: scheme.Scheme})
