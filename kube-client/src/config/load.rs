@@ -156,20 +156,23 @@ fn decode_text(bytes: &[u8]) -> Option<String> {
 
 /// Parses and validates each YAML document of a text, and merges the documents.
 fn parse_kubeconfig(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
-    let fail = |error: yaml_serde::Error| KubeconfigError::Parse {
+    let parse_error = |message: &str| KubeconfigError::Parse {
         origin: origin.to_owned(),
-        source: remove_quoted_values(&error.to_string()).into(),
+        source: remove_quoted_values(message).into(),
     };
+    let fail = |error: yaml_serde::Error| parse_error(&error.to_string());
     let mut merged: Option<Kubeconfig> = None;
-    // Expanding merge keys requires a `Value`, but decoding from a `Value` loses the line numbers of errors.
+    // Expanding merge keys requires a `Value`, but the positions in errors are then lost.
     let has_merge_keys = text.contains("<<");
     for document in yaml_serde::Deserializer::from_str(text) {
-        let next = if has_merge_keys {
+        let next: Option<Kubeconfig> = if has_merge_keys {
             let mut value = yaml_serde::Value::deserialize(document).map_err(fail)?;
             expand_merge_keys(&mut value).map_err(fail)?;
-            decode_expanded_value(&value).map_err(fail)?
+            // A `Value` can be decoded, too, but rejects a number for a string field, as in `namespace: 1`.
+            let expanded = yaml_serde::to_string(&value).map_err(fail)?;
+            yaml_serde::from_str(&expanded).map_err(|error| parse_error(&text_without_position(&error)))?
         } else {
-            Option::<Kubeconfig>::deserialize(document).map_err(fail)?
+            Option::deserialize(document).map_err(fail)?
         };
         let Some(next) = next else { continue };
         validate(&next, origin)?;
@@ -181,14 +184,12 @@ fn parse_kubeconfig(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigEr
     Ok(merged.unwrap_or_default())
 }
 
-/// Decodes a document whose merge keys are expanded.
-fn decode_expanded_value(value: &yaml_serde::Value) -> Result<Option<Kubeconfig>, yaml_serde::Error> {
-    yaml_serde::from_value(value.clone()).or_else(|error| {
-        // `from_value` rejects a number for a string field, as in `namespace: 1`; `from_str` accepts the number. If
-        // `from_str` also fails, return the error of `from_value`: the position in the error of `from_str` refers to
-        // the text from `to_string`, not to the file.
-        yaml_serde::from_str(&yaml_serde::to_string(value)?).map_err(|_| error)
-    })
+/// The text of an error about a document with expanded merge keys. The position is that in the expanded document, which the
+/// user does not have.
+fn text_without_position(error: &yaml_serde::Error) -> String {
+    let text = error.to_string();
+    let Some(at) = error.location() else { return text };
+    text.replace(&format!(" at line {} column {}", at.line(), at.column()), "")
 }
 
 /// Expands YAML merge keys (`<<: *base`). Expands nested mappings first, because the base may contain a merge key.

@@ -34,22 +34,18 @@ impl ValueScan {
     ///
     /// The first text must begin with the first byte of the value, without white space before it.
     pub(super) fn feed(&mut self, text: &[u8]) -> Option<usize> {
-        match self.state {
-            State::Start => match text.first()? {
-                b'{' | b'[' => {
-                    self.state = State::Container;
-                    dispatch!(Level::new(), simd => self.scan_container(simd, text))
-                }
+        if self.state == State::Start {
+            self.state = match text.first()? {
+                b'{' | b'[' => State::Container,
                 b'"' => {
                     self.state = State::String;
-                    self.scan_string(&text[1..]).map(|end| 1 + end)
+                    return self.scan_string(&text[1..]).map(|end| 1 + end);
                 }
-                _ => {
-                    self.state = State::Scalar;
-                    scalar_end(text)
-                }
-            },
-            State::Scalar => scalar_end(text),
+                _ => State::Scalar,
+            };
+        }
+        match self.state {
+            State::Start | State::Scalar => scalar_end(text),
             State::String => self.scan_string(text),
             State::Container => dispatch!(Level::new(), simd => self.scan_container(simd, text)),
         }

@@ -254,6 +254,11 @@ contexts: [{name: c, context: {cluster: k, user: u}}]
     assert!(config.disable_compression);
     let message = error_chain(&Kubeconfig::from_yaml("clusters: [{name: a, <<: s3cr3t}]").unwrap_err());
     assert!(message.contains("merging") && !message.contains("s3cr3t"), "{message}");
+    // The position in the expanded document is not the position in the file.
+    let text = "clusters:\n- name: k\n  cluster: {<<: {server: 'https://x'}, disable-compression: s3cr3t}";
+    let message = error_chain(&Kubeconfig::from_yaml(text).unwrap_err());
+    assert!(message.contains("clusters[0].cluster: invalid type"), "{message}");
+    assert!(!message.contains("line") && !message.contains("s3cr3t"), "{message}");
 }
 
 #[test]
