@@ -62,12 +62,13 @@ impl ContentTypes {
     }
 
     /// Removes the recorded types. Returns `Some(true)` if all of them are Protobuf, `Some(false)` if none of them is, and
-    /// `None` if only some of them are.
+    /// `None` if only some of them are, or no type was recorded.
     fn take_and_check_protobuf(&self) -> Option<bool> {
         let types = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let protobuf =
             types.iter().filter(|found| found.starts_with("application/vnd.kubernetes.protobuf")).count();
         match protobuf {
+            _ if types.is_empty() => None,
             0 => Some(false),
             all if all == types.len() => Some(true),
             _ => None,
