@@ -103,23 +103,45 @@ pub(super) fn message_at(at: usize) -> &'static Message {
     &ALL_MESSAGES[at]
 }
 
+/// The packages of the API groups whose package is not `k8s.io.api.` and the name of the group.
+const PACKAGES: [(&str, &str); 19] = [
+    ("", "k8s.io.api.core"),
+    ("admissionregistration.k8s.io", "k8s.io.api.admissionregistration"),
+    ("apidiscovery.k8s.io", "k8s.io.api.apidiscovery"),
+    ("apiextensions.k8s.io", "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions"),
+    ("apiregistration.k8s.io", "k8s.io.kube_aggregator.pkg.apis.apiregistration"),
+    ("authentication.k8s.io", "k8s.io.api.authentication"),
+    ("authorization.k8s.io", "k8s.io.api.authorization"),
+    ("certificates.k8s.io", "k8s.io.api.certificates"),
+    ("coordination.k8s.io", "k8s.io.api.coordination"),
+    ("discovery.k8s.io", "k8s.io.api.discovery"),
+    ("events.k8s.io", "k8s.io.api.events"),
+    ("flowcontrol.apiserver.k8s.io", "k8s.io.api.flowcontrol"),
+    ("networking.k8s.io", "k8s.io.api.networking"),
+    ("node.k8s.io", "k8s.io.api.node"),
+    ("rbac.authorization.k8s.io", "k8s.io.api.rbac"),
+    ("resource.k8s.io", "k8s.io.api.resource"),
+    ("scheduling.k8s.io", "k8s.io.api.scheduling"),
+    ("storage.k8s.io", "k8s.io.api.storage"),
+    ("storagemigration.k8s.io", "k8s.io.api.storagemigration"),
+];
+
 /// The message of a kind; `None` if the kind is not built in.
 pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message> {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
-    let package = match group {
-        _ if matches!(kind, "DeleteOptions" | "Status" | "ListMeta" | "PartialObjectMetadata") => {
-            "k8s.io.apimachinery.pkg.apis.meta.v1".to_owned()
+    let name = match (group, kind) {
+        // Clients send `DeleteOptions` with the API version of the deleted object.
+        (_, "DeleteOptions") | ("", "Status" | "ListMeta") | ("meta.k8s.io", _) => {
+            format!("k8s.io.apimachinery.pkg.apis.meta.v1.{kind}")
         }
-        "" => format!("k8s.io.api.core.{version}"),
-        "apiextensions.k8s.io" => format!("k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.{version}"),
-        "apiregistration.k8s.io" => format!("k8s.io.kube_aggregator.pkg.apis.apiregistration.{version}"),
-        group => {
-            // The package of `rbac.authorization.k8s.io` is `rbac`, etc.
-            let short = group.split('.').next().unwrap_or_default();
-            format!("k8s.io.api.{short}.{version}")
-        }
+        _ => match PACKAGES.iter().find(|(name, _)| *name == group) {
+            Some((_, package)) => format!("{package}.{version}.{kind}"),
+            // The names of other groups contain a dot, and are those of custom resources.
+            None if !group.contains('.') => format!("k8s.io.api.{group}.{version}.{kind}"),
+            None => return None,
+        },
     };
-    INDEX_BY_NAME.get(format!("{package}.{kind}").as_str()).map(|at| &ALL_MESSAGES[*at])
+    INDEX_BY_NAME.get(name.as_str()).map(|at| &ALL_MESSAGES[*at])
 }
 
 /// Whether Go omits the scalar field `field` from the JSON object if the value of the field is zero. `component` is the
@@ -144,6 +166,47 @@ fn find_field(message: &'static Message, name: &str) -> Option<&'static Field> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_group_of_a_kind_selects_its_message() {
+        let name = |api_version, kind| of_kind(api_version, kind).map(|message| message.name);
+        for (api_version, kind, expected) in [
+            ("v1", "Pod", "k8s.io.api.core.v1.Pod"),
+            ("apps/v1", "Deployment", "k8s.io.api.apps.v1.Deployment"),
+            ("rbac.authorization.k8s.io/v1", "Role", "k8s.io.api.rbac.v1.Role"),
+            ("apps/v1", "DeleteOptions", "k8s.io.apimachinery.pkg.apis.meta.v1.DeleteOptions"),
+            ("v1", "Status", "k8s.io.apimachinery.pkg.apis.meta.v1.Status"),
+            (
+                "meta.k8s.io/v1beta1",
+                "PartialObjectMetadata",
+                "k8s.io.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata",
+            ),
+        ] {
+            assert_eq!(name(api_version, kind), Some(expected));
+        }
+        for (api_version, kind) in [
+            ("apps.example.com/v1", "Deployment"),
+            ("batch.volcano.sh/v1", "Job"),
+            ("apps.k8s.io/v1", "Deployment"),
+            ("example.com/v1", "Status"),
+        ] {
+            assert_eq!(name(api_version, kind), None, "{api_version} {kind}");
+        }
+    }
+
+    #[test]
+    fn each_recorded_package_of_api_types_has_a_group() {
+        for message in ALL_MESSAGES.iter() {
+            let Some((package, _)) =
+                message.name.strip_prefix("k8s.io.api.").and_then(|name| name.split_once('.'))
+            else {
+                continue;
+            };
+            let is_listed = PACKAGES.iter().any(|(_, listed)| *listed == format!("k8s.io.api.{package}"));
+            let is_named_as_its_group = ["apps", "autoscaling", "batch", "policy"].contains(&package);
+            assert!(is_listed || is_named_as_its_group, "{package}");
+        }
+    }
 
     #[test]
     fn fields_refer_to_recorded_messages() {
