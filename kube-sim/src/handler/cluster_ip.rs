@@ -17,7 +17,7 @@ use crate::status::SimError;
 use crate::store::State;
 
 /// The name of the table that contains the services.
-const SERVICES: &str = "/services";
+pub(super) const SERVICES: &str = "/services";
 
 /// Checks the cluster IP that a new service requests, or sets a cluster IP if the service requests none. Headless
 /// services, services of the type `ExternalName`, and objects of other kinds are not changed.

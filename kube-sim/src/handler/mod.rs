@@ -15,6 +15,7 @@ pub(crate) mod deletion;
 mod escalation;
 mod eviction;
 mod metrics;
+mod node_port;
 pub(crate) mod object_meta;
 pub(crate) mod options;
 mod patch;

@@ -11,7 +11,7 @@ use super::steps::{
 use super::{WriteContext, WrittenObject};
 use crate::admission_plugin::AdmissionPlugin;
 use crate::controllers::{self, custom_resource_definitions};
-use crate::handler::{admission, cluster_ip, convert, object_meta, quota};
+use crate::handler::{admission, cluster_ip, convert, node_port, object_meta, quota};
 use crate::status::SimError;
 use crate::store::object::{StoredObject, key};
 use crate::store::selector::Labels;
@@ -84,6 +84,7 @@ impl WriteContext<'_> {
         self.track_managed_fields(None, &mut object);
         (resource.strategy.warn_of_new)(&object, &mut self.warnings);
         cluster_ip::allocate(self.inner, resource, &mut object, self.options.dry_run)?;
+        node_port::allocate(self.inner, resource, None, &mut object, self.options.dry_run)?;
         let mut random = self.inner.lock_random();
         resource.strategy.prepare_for_create(
             &mut object,

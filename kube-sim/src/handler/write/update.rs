@@ -12,7 +12,7 @@ use super::steps::{
 use super::{WriteContext, WrittenObject, WrittenPart};
 use crate::controllers;
 use crate::handler::admission::{self, NAMESPACES};
-use crate::handler::{convert, deletion, object_meta};
+use crate::handler::{convert, deletion, node_port, object_meta};
 use crate::registry::Resource;
 use crate::schema::FieldError;
 use crate::status::SimError;
@@ -81,6 +81,7 @@ impl WriteContext<'_> {
                 copy_field(&before, &mut new, "status");
             }
             (resource.strategy.prepare_for_update)(&before, &mut new);
+            node_port::allocate(self.inner, resource, Some(&before), &mut new, self.options.dry_run)?;
         }
         if resource.strategy.has_generation && part != WrittenPart::Status {
             let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);

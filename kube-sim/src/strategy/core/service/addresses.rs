@@ -1,18 +1,17 @@
-//! Sets the addresses and node ports of new services, and preserves the addresses in updates. The handler of the request
-//! has already allocated the cluster IP.
+//! Sets the addresses of new services, and preserves addresses and node ports in updates. The handler of the request
+//! allocates the cluster IP and the node ports.
+
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
-use crate::clock::Random;
 use crate::strategy::validation::is_empty;
 
-/// Sets `clusterIPs` of a service to its cluster IP. Sets the IP families and their policy, the node ports and the health
-/// check node port if the service needs these fields and the request omits them. Skips a service of the type
-/// `ExternalName`.
-pub(super) fn allocate(object: &mut Value, random: &mut Random) {
+/// Sets `clusterIPs` of a service to its cluster IP. Sets the IP families and their policy if the request omits them.
+/// Skips a service of the type `ExternalName`.
+pub(super) fn complete(object: &mut Value) {
     let Some(spec) = object["spec"].as_object_mut() else { return };
-    let kind = spec.get("type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
-    if kind == "ExternalName" {
+    if spec.get("type").is_some_and(|kind| kind == "ExternalName") {
         return;
     }
     let wanted = spec.get("clusterIP").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -29,29 +28,17 @@ pub(super) fn allocate(object: &mut Value, random: &mut Random) {
     }
     spec.entry("ipFamilies").or_insert(families);
     spec.entry("ipFamilyPolicy").or_insert_with(|| policy.into());
-    let is_balanced = kind == "LoadBalancer";
-    if is_balanced && spec.get("externalTrafficPolicy").is_some_and(|policy| policy == "Local") {
-        let port = 30_000 + random.below(2_768);
-        spec.entry("healthCheckNodePort").or_insert_with(|| port.into());
-    }
-    let allocates = spec.get("allocateLoadBalancerNodePorts").is_none_or(|allocates| *allocates != false);
-    if kind == "NodePort" || is_balanced && allocates {
-        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-            if port["nodePort"].as_u64().unwrap_or(0) == 0 && port.is_object() {
-                port["nodePort"] = (30_000 + random.below(2_768)).into();
-            }
-        }
-    }
 }
 
-/// Restores the cluster IPs, the IP families and their policy, and the health check node port if an update omits these
-/// fields. If an update changes only one of the fields `clusterIP` and `clusterIPs`, adapts the other field. If an update
+/// Restores the cluster IPs, the IP families and their policy, and the node ports if an update omits these fields. If an update changes only one of the fields `clusterIP` and `clusterIPs`, adapts the other field. If an update
 /// changes the type to `ExternalName`, removes the cluster IPs, IP families and policies instead, except for values that
 /// the update changes. `old` and `new` are the specs of the service.
 pub(super) fn preserve(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;
     }
+    drop_unused_fields(old, new);
+    preserve_node_ports(old, new);
     let is_local = new["type"] == "LoadBalancer" && new["externalTrafficPolicy"] == "Local";
     if is_local && is_empty(&new["healthCheckNodePort"]) && !is_empty(&old["healthCheckNodePort"]) {
         new["healthCheckNodePort"] = old["healthCheckNodePort"].clone();
@@ -90,6 +77,70 @@ pub(super) fn preserve(old: &Value, new: &mut Value) {
                     new.as_object_mut().map(|spec| spec.remove(field));
                 }
             }
+        }
+    }
+}
+
+/// Whether a service of this type has node ports.
+fn has_node_ports(spec: &Value) -> bool {
+    spec["type"] == "NodePort" || spec["type"] == "LoadBalancer"
+}
+
+/// Whether the server allocates node ports for the service.
+fn allocates_node_ports(spec: &Value) -> bool {
+    has_node_ports(spec) && (spec["type"] == "NodePort" || spec["allocateLoadBalancerNodePorts"] != false)
+}
+
+/// The node ports of a service.
+fn node_ports(spec: &Value) -> BTreeSet<u64> {
+    let ports = spec["ports"].as_array().into_iter().flatten();
+    ports.filter_map(|port| port["nodePort"].as_u64()).filter(|port| *port != 0).collect()
+}
+
+/// Restores the node ports that an update omits. The name identifies a port. A node port that the update gives to another
+/// port is not restored.
+fn preserve_node_ports(old: &Value, new: &mut Value) {
+    if !allocates_node_ports(old) || !allocates_node_ports(new) {
+        return;
+    }
+    let requested = node_ports(new);
+    let name = |port: &Value| port["name"].as_str().unwrap_or_default().to_owned();
+    let old_ports = old["ports"].as_array().into_iter().flatten();
+    let before: HashMap<String, u64> =
+        old_ports.filter_map(|port| Some((name(port), port["nodePort"].as_u64()?))).collect();
+    for port in new["ports"].as_array_mut().into_iter().flatten() {
+        if is_empty(&port["nodePort"])
+            && let Some(node_port) = before.get(&name(port)).filter(|port| !requested.contains(port))
+        {
+            port["nodePort"] = (*node_port).into();
+        }
+    }
+}
+
+/// Removes the fields that the new type does not have, except for values that the update changes.
+fn drop_unused_fields(old: &Value, new: &mut Value) {
+    let is_balanced = |spec: &Value| spec["type"] == "LoadBalancer";
+    let is_local = |spec: &Value| is_balanced(spec) && spec["externalTrafficPolicy"] == "Local";
+    let is_external =
+        |spec: &Value| has_node_ports(spec) || spec["type"] == "ClusterIP" && !is_empty(&spec["externalIPs"]);
+    let loses_balancer = is_balanced(old) && !is_balanced(new);
+    let unused = [
+        ("healthCheckNodePort", is_local(old) && !is_local(new)),
+        ("allocateLoadBalancerNodePorts", loses_balancer),
+        ("loadBalancerClass", loses_balancer),
+        ("externalTrafficPolicy", is_external(old) && !is_external(new)),
+    ];
+    let loses_node_ports =
+        has_node_ports(old) && !has_node_ports(new) && node_ports(old).is_superset(&node_ports(new));
+    let Some(spec) = new.as_object_mut() else { return };
+    for (field, is_unused) in unused {
+        if is_unused && spec.get(field) == old.get(field) {
+            spec.remove(field);
+        }
+    }
+    if loses_node_ports {
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+            port.as_object_mut().map(|port| port.remove("nodePort"));
         }
     }
 }
