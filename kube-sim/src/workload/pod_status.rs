@@ -36,7 +36,7 @@ pub(crate) fn pod_status(pod: &Value, new: &PodState<'_>) -> Value {
     let ready_reason = if new.ready { "ReadinessGatesNotReady" } else { unready };
     let mut conditions = vec![
         condition(pod, new.now, "PodReadyToStartContainers", begun && !done, ""),
-        condition(pod, new.now, "Initialized", true, if done { "PodCompleted" } else { "" }),
+        initialized_condition(pod, new, begun),
         condition(pod, new.now, "Ready", new.ready && gates_passed, ready_reason),
         condition(pod, new.now, "ContainersReady", new.ready, unready),
         condition(pod, new.now, "PodScheduled", true, ""),
@@ -55,8 +55,8 @@ pub(crate) fn pod_status(pod: &Value, new: &PodState<'_>) -> Value {
         "conditions": conditions,
         "containerStatuses": container_statuses(pod, new, begun),
     });
-    let init: Vec<Value> = init_container_statuses(pod, new.now);
-    if !init.is_empty() && begun {
+    let init: Vec<Value> = init_container_statuses(pod, new.now, begun);
+    if !init.is_empty() {
         status["initContainerStatuses"] = init.into();
     }
     if begun {
@@ -83,10 +83,33 @@ fn condition(pod: &Value, now: &str, kind: &str, on: bool, reason: &str) -> Valu
     condition
 }
 
+/// The condition `Initialized`. It is false while the containers are being created, if the pod has init containers.
+fn initialized_condition(pod: &Value, new: &PodState<'_>, begun: bool) -> Value {
+    let names: Vec<&str> = names_of(&pod["spec"]["initContainers"]).collect();
+    if begun || names.is_empty() {
+        let reason = if new.phase == "Succeeded" { "PodCompleted" } else { "" };
+        return condition(pod, new.now, "Initialized", true, reason);
+    }
+    let mut condition = condition(pod, new.now, "Initialized", false, "ContainersNotInitialized");
+    condition["message"] = format!("containers with incomplete status: [{}]", names.join(" ")).into();
+    condition
+}
+
+/// The values of `name` of the items of `list`.
+fn names_of(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str())
+}
+
+/// The status of a container in `list`, a list of container statuses; null if the list has no status of the container.
+fn status_of<'a>(list: &'a Value, container: &Value) -> &'a Value {
+    let mut all = list.as_array().into_iter().flatten();
+    all.find(|status| status["name"] == container["name"]).unwrap_or(&Value::Null)
+}
+
 fn container_statuses(pod: &Value, new: &PodState<'_>, begun: bool) -> Vec<Value> {
-    let containers = pod["spec"]["containers"].as_array().into_iter().flatten().enumerate();
-    let status = |(at, container): (usize, &Value)| {
-        let before = &pod["status"]["containerStatuses"][at];
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+    let status = |container: &Value| {
+        let before = status_of(&pod["status"]["containerStatuses"], container);
         let mut status = json!({
             "name": container["name"], "image": container["image"], "ready": new.ready,
             "started": new.state["running"].is_object(),
@@ -104,25 +127,81 @@ fn container_statuses(pod: &Value, new: &PodState<'_>, begun: bool) -> Vec<Value
     containers.map(status).collect()
 }
 
-/// Returns the statuses of the init containers. An init container that has a status in `pod` keeps this status. Without
-/// a status, a sidecar is running, and a regular init container has completed.
-fn init_container_statuses(pod: &Value, now: &str) -> Vec<Value> {
-    let containers = pod["spec"]["initContainers"].as_array().into_iter().flatten().enumerate();
-    let status = |(at, container): (usize, &Value)| {
-        let before = &pod["status"]["initContainerStatuses"][at];
-        if before.is_object() {
+/// Returns the statuses of the init containers. While the containers of the pod are being created, the init containers
+/// wait. Later, an init container that has a status other than waiting in `pod` keeps this status. Otherwise, a sidecar is
+/// running, and a regular init container has completed.
+fn init_container_statuses(pod: &Value, now: &str, begun: bool) -> Vec<Value> {
+    let containers = pod["spec"]["initContainers"].as_array().into_iter().flatten();
+    let status = |container: &Value| {
+        let before = status_of(&pod["status"]["initContainerStatuses"], container);
+        if before.is_object() && before["state"]["waiting"].is_null() {
             return before.clone();
         }
         let is_sidecar = container["restartPolicy"] == "Always";
-        let state = if is_sidecar {
+        let state = if !begun {
+            json!({"waiting": {"reason": "PodInitializing"}})
+        } else if is_sidecar {
             json!({"running": {"startedAt": now}})
         } else {
             json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}})
         };
         json!({
-            "name": container["name"], "image": container["image"], "ready": true, "started": is_sidecar,
-            "restartCount": 0, "imageID": format!("sim@sha256:{}", "5".repeat(64)), "state": state, "lastState": {},
+            "name": container["name"], "image": container["image"], "ready": begun, "started": begun && is_sidecar,
+            "restartCount": before["restartCount"].as_i64().unwrap_or(0),
+            "imageID": if begun { format!("sim@sha256:{}", "5".repeat(64)) } else { String::new() },
+            "state": state, "lastState": before.get("lastState").cloned().unwrap_or_else(|| json!({})),
         })
     };
     containers.map(status).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-01-01T00:00:00Z";
+
+    fn status(pod: &Value, phase: &str, state: &Value) -> Value {
+        let new = PodState { phase, ready: false, state, now: NOW, ip: "10.0.0.1", host_ip: "172.18.0.2" };
+        pod_status(pod, &new)
+    }
+
+    fn initialized(status: &Value) -> &Value {
+        status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Initialized").unwrap()
+    }
+
+    #[test]
+    fn a_pod_is_initialized_after_its_init_containers() {
+        let mut pod = json!({"spec": {
+            "containers": [{"name": "main"}],
+            "initContainers": [{"name": "setup"}, {"name": "proxy", "restartPolicy": "Always"}],
+        }});
+        let creating = json!({"waiting": {"reason": "ContainerCreating"}});
+        pod["status"] = status(&pod, "Pending", &creating);
+        let condition = initialized(&pod["status"]);
+        assert_eq!(
+            (&condition["status"], &condition["reason"]),
+            (&json!("False"), &json!("ContainersNotInitialized"))
+        );
+        assert_eq!(condition["message"], "containers with incomplete status: [setup proxy]");
+        let init = &pod["status"]["initContainerStatuses"];
+        assert_eq!(init[0]["state"]["waiting"]["reason"], "PodInitializing");
+        pod["status"] = status(&pod, "Running", &json!({"running": {"startedAt": NOW}}));
+        assert_eq!(initialized(&pod["status"])["status"], "True");
+        let init = &pod["status"]["initContainerStatuses"];
+        assert!(init[0]["state"]["terminated"].is_object() && init[1]["state"]["running"].is_object());
+        let without = json!({"spec": {"containers": [{"name": "main"}]}});
+        assert_eq!(initialized(&status(&without, "Pending", &creating))["status"], "True");
+    }
+
+    #[test]
+    fn a_container_keeps_the_restart_count_of_its_name() {
+        let pod = json!({
+            "spec": {"containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]},
+            "status": {"containerStatuses": [{"name": "b", "restartCount": 2}, {"name": "a", "restartCount": 1}]},
+        });
+        let status = status(&pod, "Running", &json!({"running": {"startedAt": NOW}}));
+        let counts = status["containerStatuses"].as_array().unwrap().iter().map(|c| &c["restartCount"]);
+        assert_eq!(counts.collect::<Vec<_>>(), [1, 2, 0]);
+    }
 }
