@@ -75,6 +75,28 @@ fn fail_random_node(engine: &mut Engine, nodes: &[Value]) {
     }
 }
 
+/// Sets the condition `Ready` of a node, with a reason and a message. If the status is `Unknown`, also sets the other
+/// conditions, as the node controller does. If the status is `True`, the other conditions that are unknown become false,
+/// as a kubelet without a shortage writes them.
+fn change_conditions(conditions: &mut Value, status: &str, (reason, message): (&str, &str), now: &str) {
+    for condition in conditions.as_array_mut().into_iter().flatten() {
+        let (status, reason, message) = if condition["type"] == "Ready" || status == "Unknown" {
+            (status, reason, message)
+        } else if status == "True" && condition["status"] == "Unknown" {
+            let healthy = objects::HEALTHY_CONDITIONS.iter().find(|(kind, ..)| condition["type"] == *kind);
+            let Some((_, reason, message)) = healthy else { continue };
+            ("False", *reason, *message)
+        } else {
+            continue;
+        };
+        condition["status"] = status.into();
+        condition["reason"] = reason.into();
+        condition["message"] = message.into();
+        condition["lastTransitionTime"] = now.into();
+    }
+}
+
+/// Sets the readiness, the conditions and the taints of a node, and creates an Event about it.
 fn change_readiness(engine: &mut Engine, node: &Value, status: &str) {
     let now = engine.now();
     let (reason, message, taint) = match status {
@@ -91,21 +113,7 @@ fn change_readiness(engine: &mut Engine, node: &Value, status: &str) {
         ),
     };
     let mut conditions = node["status"]["conditions"].clone();
-    for condition in conditions.as_array_mut().into_iter().flatten() {
-        let is_ready = condition["type"] == "Ready";
-        if is_ready || status == "Unknown" {
-            condition["status"] =
-                if is_ready || status == "Unknown" { status.into() } else { json!("False") };
-            condition["reason"] = reason.into();
-            condition["message"] = message.into();
-            condition["lastTransitionTime"] = now.as_str().into();
-        } else if status == "True" && condition["status"] == "Unknown" {
-            condition["status"] = "False".into();
-            condition["reason"] = "KubeletHasSufficientMemory".into();
-            condition["message"] = "kubelet has sufficient memory available".into();
-            condition["lastTransitionTime"] = now.as_str().into();
-        }
-    }
+    change_conditions(&mut conditions, status, (reason, message), &now);
     let name = namespace_and_name(node).1;
     let path = format!("/api/v1/nodes/{name}");
     let manager = if status == "Unknown" { CONTROLLER } else { KUBELET };
@@ -157,4 +165,25 @@ fn change_random_deployment(engine: &mut Engine) {
     containers[0]["image"] = version.into();
     let body = json!({"spec": {"template": {"spec": {"containers": containers}}}});
     engine.patch(&path, USER, &body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_conditions_of_a_recovered_node_are_those_of_a_new_node() {
+        let created = objects::node("n", 1, "2026-01-01T00:00:00Z")["status"]["conditions"].clone();
+        let mut conditions = created.clone();
+        let now = "2026-01-01T00:00:00Z";
+        change_conditions(&mut conditions, "Unknown", ("NodeStatusUnknown", "silent"), now);
+        for condition in conditions.as_array().unwrap() {
+            assert_eq!(
+                (&condition["status"], &condition["reason"]),
+                (&json!("Unknown"), &json!("NodeStatusUnknown"))
+            );
+        }
+        change_conditions(&mut conditions, "True", ("KubeletReady", "kubelet is posting ready status"), now);
+        assert_eq!(conditions, created);
+    }
 }

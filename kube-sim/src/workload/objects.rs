@@ -2,6 +2,13 @@
 
 use serde_json::{Value, json};
 
+/// The conditions of a node without a shortage, except `Ready`: type, reason and message. Their status is `False`.
+pub(super) const HEALTHY_CONDITIONS: [(&str, &str, &str); 3] = [
+    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+];
+
 /// A ready node, whose addresses and zone depend on `number`.
 pub(crate) fn node(name: &str, number: usize, now: &str) -> Value {
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
@@ -10,6 +17,11 @@ pub(crate) fn node(name: &str, number: usize, now: &str) -> Value {
             "lastHeartbeatTime": now, "lastTransitionTime": now,
         })
     };
+    let mut conditions: Vec<Value> = HEALTHY_CONDITIONS
+        .iter()
+        .map(|(kind, reason, message)| condition(kind, "False", reason, message))
+        .collect();
+    conditions.push(condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"));
     let capacity = json!({
         "cpu": "8", "memory": "32792912Ki", "ephemeral-storage": "203234260Ki",
         "hugepages-1Gi": "0", "hugepages-2Mi": "0", "pods": "110",
@@ -41,12 +53,7 @@ pub(crate) fn node(name: &str, number: usize, now: &str) -> Value {
             ],
             "allocatable": capacity,
             "capacity": capacity,
-            "conditions": [
-                condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-                condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-                condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-                condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
-            ],
+            "conditions": conditions,
             "declaredFeatures": [
                 "InPlacePodLevelResourcesVerticalScaling",
                 "InPlacePodVerticalScalingInitContainers",
