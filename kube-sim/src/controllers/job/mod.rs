@@ -114,6 +114,13 @@ impl Job<'_> {
         is_condition_true(&self.object, "Complete") || is_condition_true(&self.object, "Failed")
     }
 
+    /// Whether the job has finished, or finishes after its pods have terminated.
+    fn is_ending(&self) -> bool {
+        ["FailureTarget", "SuccessCriteriaMet", "Complete", "Failed"]
+            .iter()
+            .any(|kind| is_condition_true(&self.object, kind))
+    }
+
     fn is_suspended(&self) -> bool {
         self.spec()["suspend"] == true
     }
@@ -196,7 +203,8 @@ impl Job<'_> {
             return Some(("PodFailurePolicy", message));
         }
         let limit = number(&self.spec()["backoffLimit"]);
-        if number(&self.object["status"]["failed"]) > limit || self.is_restart_limit_reached(limit) {
+        let failures = number(&self.object["status"]["failed"]) + self.uncounted_failures();
+        if failures > limit || self.is_restart_limit_reached(limit) {
             return Some(("BackoffLimitExceeded", "Job has reached the specified backoff limit".to_owned()));
         }
         if let Some(rest) = self.time_to_deadline() {
@@ -252,10 +260,11 @@ impl Job<'_> {
         (complete && active == 0).then_some(("CompletionsReached", message))
     }
 
-    /// Sets the condition `interim`. If no pod is terminating, also sets the condition `last` and creates an Event.
+    /// Sets the condition `interim`. Counts the failed pods that were waiting for their replacement. If no pod is terminating, also sets the condition `last` and creates an Event.
     fn finish(&mut self, interim: &str, last: &str, (reason, message): Outcome) {
         let now = self.state.clock.stamp();
         status::set_condition(&mut self.object, interim, "True", reason, &message, &now);
+        self.count_ended_pods();
         let is_ending = |pod: &Value| is_terminating(pod) && !super::pods::is_finished(pod);
         if self.pods.iter().any(is_ending) {
             return;

@@ -1,5 +1,6 @@
 //! The pods of a job: counts, creates and deletes them, and applies its pod failure policy.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{COMPONENT, INDEX_KEY, Job, KIND, TRACKING_FINALIZER, index_of, name_prefix, stop_tracking};
 use crate::controllers::objects::{
-    PODS, annotation, is_terminating, name, namespace, number, remaining_time, storage_key_in, time,
+    PODS, annotation, is_terminating, name, namespace, number, remaining_time, storage_key_in, time, uid,
 };
 use crate::controllers::pods::{is_active, phase, sort_for_deletion};
 use crate::controllers::{owned_objects, requeue};
@@ -24,16 +25,19 @@ const BURST: usize = 500;
 /// `backoffLimitPerIndex`.
 const INDEX_FAILURES_ANNOTATION: &str = "batch.kubernetes.io/job-index-failure-count";
 
+/// The annotation that contains the number of earlier failures of a pod's index that the pod failure policy ignores.
+const IGNORED_INDEX_FAILURES_ANNOTATION: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
+
 impl Job<'_> {
     /// Counts the pods that succeeded, and the pods that count as failed ([`Self::counts_as_failed`]), if they still have
-    /// [`TRACKING_FINALIZER`]. Removes this finalizer.
+    /// [`TRACKING_FINALIZER`]. Removes this finalizer. Skips the [`Self::pods_to_replace`].
     pub(super) fn count_ended_pods(&mut self) {
+        let to_replace = self.pods_to_replace();
+        let is_kept = |pod: &Value| to_replace.values().any(|kept| uid(kept) == uid(pod));
         for pod in std::mem::take(&mut self.pods) {
-            let is_tracked =
-                object_meta::finalizers(&pod).iter().any(|finalizer| finalizer == TRACKING_FINALIZER);
             let succeeded = phase(&pod) == "Succeeded";
             let failed = self.counts_as_failed(&pod);
-            if is_tracked && (succeeded || failed) {
+            if is_tracked(&pod) && (succeeded || failed) && !is_kept(&pod) {
                 self.count_pod(&pod, succeeded);
                 stop_tracking(self.state, &pod);
             }
@@ -54,6 +58,54 @@ impl Job<'_> {
         phase(pod) == "Failed" || (counts_terminating && is_terminating(pod) && phase(pod) != "Succeeded")
     }
 
+    /// The last failed pod of each index that has neither an active pod nor an end, if the job has a `backoffLimitPerIndex`.
+    /// Such a pod keeps its finalizer until its replacement exists, because the replacement takes the number of earlier
+    /// failures from it.
+    pub(super) fn pods_to_replace(&self) -> BTreeMap<u32, Value> {
+        let mut last: BTreeMap<u32, Value> = BTreeMap::new();
+        if !self.has_backoff_limit_per_index() || self.is_ending() || is_terminating(&self.object) {
+            return last;
+        }
+        let is_active_or_succeeded = |index: u32| {
+            let mut pods = self.pods.iter().filter(|pod| is_active(pod) || phase(pod) == "Succeeded");
+            pods.any(|pod| index_of(pod) == Some(index))
+        };
+        let failures = |pod: &Value| {
+            annotation_number(pod, INDEX_FAILURES_ANNOTATION)
+                .saturating_add(annotation_number(pod, IGNORED_INDEX_FAILURES_ANNOTATION))
+        };
+        for pod in self.pods.iter().filter(|pod| is_tracked(pod) && self.counts_as_failed(pod)) {
+            let Some(index) = index_of(pod) else { continue };
+            let is_ended = self.succeeded.contains(index) || self.failed.contains(index);
+            if is_ended || self.fails_index(pod) || is_active_or_succeeded(index) {
+                continue;
+            }
+            if last.get(&index).is_none_or(|other| failures(other) <= failures(pod)) {
+                last.insert(index, pod.clone());
+            }
+        }
+        last
+    }
+
+    /// The number of failed pods that the status does not contain yet, because they wait for their replacement.
+    pub(super) fn uncounted_failures(&self) -> i64 {
+        let to_replace = self.pods_to_replace();
+        let counted = to_replace.values().filter(|pod| self.policy_action(pod) != Some("Ignore"));
+        i64::try_from(counted.count()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether the failure of the pod fails its index.
+    fn fails_index(&self, pod: &Value) -> bool {
+        match self.policy_action(pod) {
+            Some("FailIndex") => true,
+            Some("Ignore") => false,
+            _ => {
+                let limit = number(&self.spec()["backoffLimitPerIndex"]);
+                i64::from(annotation_number(pod, INDEX_FAILURES_ANNOTATION)) >= limit
+            }
+        }
+    }
+
     fn count_pod(&mut self, pod: &Value, succeeded: bool) {
         if succeeded {
             match index_of(pod).filter(|_| self.is_indexed()) {
@@ -62,17 +114,14 @@ impl Job<'_> {
             }
             return;
         }
-        match self.policy_action(pod) {
-            Some("Ignore") => {}
-            action => {
-                self.increment_status_count("failed");
-                if let Some(index) = index_of(pod).filter(|_| self.has_backoff_limit_per_index()) {
-                    let limit = number(&self.spec()["backoffLimitPerIndex"]);
-                    if action == Some("FailIndex") || earlier_index_failures(pod) + 1 > limit {
-                        self.failed.insert(index);
-                    }
-                }
-            }
+        if self.policy_action(pod) == Some("Ignore") {
+            return;
+        }
+        self.increment_status_count("failed");
+        if let Some(index) = index_of(pod).filter(|_| self.has_backoff_limit_per_index())
+            && self.fails_index(pod)
+        {
+            self.failed.insert(index);
         }
     }
 
@@ -134,6 +183,7 @@ impl Job<'_> {
             return requeue(self.state, self.key, rest);
         }
         let indexes = self.pending_indexes(&active, missing);
+        let replaced = self.pods_to_replace();
         for at in 0..missing {
             let index = if self.is_indexed() {
                 match indexes.get(at) {
@@ -143,7 +193,7 @@ impl Job<'_> {
             } else {
                 None
             };
-            let pod = self.new_pod(index);
+            let pod = self.new_pod(index, index.and_then(|index| replaced.get(&index)));
             if owned_objects::create_pod(self.state, KIND, &self.object, &pod, COMPONENT).is_err() {
                 return requeue(self.state, self.key, crate::controllers::RETRY_DELAY);
             }
@@ -194,8 +244,9 @@ impl Job<'_> {
         (0..completions).filter(is_pending).take(count).collect()
     }
 
-    /// The pod to create. `index` is its completion index, or `None` if the job is not indexed.
-    fn new_pod(&self, index: Option<u32>) -> Value {
+    /// The pod to create. `index` is its completion index, or `None` if the job is not indexed. `replaced` is the failed pod
+    /// that it replaces ([`Self::pods_to_replace`]).
+    fn new_pod(&self, index: Option<u32>, replaced: Option<&Value>) -> Value {
         let mut pod = owned_objects::pod_from_template(KIND, &self.object, &self.spec()["template"]);
         pod["metadata"]["generateName"] = name_prefix(&self.object, index).into();
         let mut finalizers = object_meta::finalizers(&pod);
@@ -206,9 +257,19 @@ impl Job<'_> {
             pod["metadata"][field][INDEX_KEY] = index.to_string().into();
         }
         if self.has_backoff_limit_per_index() {
-            let previous =
-                self.pods.iter().filter(|other| index_of(other) == Some(index) && phase(other) == "Failed");
-            pod["metadata"]["annotations"][INDEX_FAILURES_ANNOTATION] = previous.count().to_string().into();
+            let previous = |name: &str| replaced.map_or(0, |replaced| annotation_number(replaced, name));
+            let (mut failures, mut ignored) =
+                (previous(INDEX_FAILURES_ANNOTATION), previous(IGNORED_INDEX_FAILURES_ANNOTATION));
+            match replaced.map(|replaced| self.policy_action(replaced)) {
+                Some(Some("Ignore")) => ignored = ignored.saturating_add(1),
+                Some(_) => failures = failures.saturating_add(1),
+                None => {}
+            }
+            let annotations = &mut pod["metadata"]["annotations"];
+            annotations[INDEX_FAILURES_ANNOTATION] = failures.to_string().into();
+            if ignored > 0 {
+                annotations[IGNORED_INDEX_FAILURES_ANNOTATION] = ignored.to_string().into();
+            }
         }
         pod["spec"]["hostname"] = format!("{}-{index}", name(&self.object)).into();
         let variable = json!({
@@ -237,9 +298,14 @@ impl Job<'_> {
     }
 }
 
-/// The number of earlier failures of a pod's index.
-fn earlier_index_failures(pod: &Value) -> i64 {
-    annotation(pod, INDEX_FAILURES_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0)
+/// Whether the controller has not counted the pod yet.
+fn is_tracked(pod: &Value) -> bool {
+    object_meta::finalizers(pod).iter().any(|finalizer| finalizer == TRACKING_FINALIZER)
+}
+
+/// The number in an annotation of a pod; 0 if the pod has no such number.
+fn annotation_number(pod: &Value, name: &str) -> u32 {
+    annotation(pod, name).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// The latest time at which a container of the pod ended. If no container reports an end, the creation time of the pod.

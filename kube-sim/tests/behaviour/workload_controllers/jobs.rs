@@ -161,3 +161,58 @@ async fn the_pods_of_a_deleted_job_are_deleted() {
     advance(2).await;
     assert_eq!(pods(&sim).len(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_pod_counts_as_a_failure_of_its_index() {
+    const COUNT: &str = "batch.kubernetes.io/job-index-failure-count";
+    let sim = sim();
+    let spec = json!({
+        "completions": 2, "parallelism": 2, "completionMode": "Indexed", "backoffLimit": 10, "backoffLimitPerIndex": 1,
+    });
+    create(&sim, &spec, &json!({"kube-sim/exit-after": "never"}), "Never");
+    let of_first_index = |sim: &Sim| {
+        let mut pods = pods(sim);
+        pods.retain(|pod| {
+            pod["spec"]["hostname"] == "work-0" && pod["metadata"]["deletionTimestamp"].is_null()
+        });
+        let [pod] = <[Value; 1]>::try_from(pods).unwrap();
+        (pod["metadata"]["name"].as_str().unwrap().to_owned(), pod["metadata"]["annotations"][COUNT].clone())
+    };
+    for count in ["0", "1"] {
+        let (name, failures) = of_first_index(&sim);
+        assert_eq!(failures, count);
+        sim.delete("v1", "Pod", "default", &name).unwrap();
+        advance(60).await;
+    }
+    let job = get(&sim);
+    assert_eq!((&job["status"]["failedIndexes"], &job["status"]["failed"]), (&json!("0"), &json!(2)));
+    assert!(!is_condition_true(&job, "FailureTarget"), "the other index is running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ignored_failures_do_not_count_toward_the_limit_of_an_index() {
+    let sim = sim();
+    let spec = json!({
+        "completions": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 0,
+        "podFailurePolicy": {"rules": [{"action": "Ignore", "onExitCodes": {"operator": "In", "values": [42]}}]},
+    });
+    create(&sim, &spec, &json!({"kube-sim/exit-code": "42"}), "Never");
+    for (seconds, count) in [(10, 2), (20, 3)] {
+        advance(seconds).await;
+        assert_eq!(pods(&sim).len(), count);
+    }
+    let job = get(&sim);
+    assert_eq!((&job["status"]["failedIndexes"], &job["status"]["failed"]), (&json!(""), &Value::Null));
+    let mut counts: Vec<_> = pods(&sim)
+        .iter()
+        .map(|pod| {
+            let annotation = |name: &str| {
+                pod["metadata"]["annotations"][format!("batch.kubernetes.io/job-index-{name}")].clone()
+            };
+            (annotation("failure-count"), annotation("ignored-failure-count").as_str().map(str::to_owned))
+        })
+        .collect();
+    counts.sort_by_key(|(_, ignored)| ignored.clone());
+    let expected = [None, Some("1"), Some("2")].map(|ignored| (json!("0"), ignored.map(str::to_owned)));
+    assert_eq!(counts, expected);
+}
