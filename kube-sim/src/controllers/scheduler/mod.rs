@@ -33,23 +33,30 @@ const COMPONENT: &str = "default-scheduler";
 
 /// One key, which names no object, after an event that can allow the scheduler to bind a pod: a change of a pod without a
 /// node, the end or deletion of a pod, a new or changed node, and a new or changed namespace (affinity terms can select
-/// namespaces by their labels).
+/// namespaces by their labels). A pod that gets a node, or whose labels or spec change on a node, also causes a key:
+/// affinity terms and spread constraints of other pods can select the pod, and smaller requests free resources.
 pub(super) fn keys_to_reconcile(storage: &Arc<str>, event: &Event) -> Keys {
     let may_bind = match &**storage {
         PODS if is_deletion(event) => true,
         PODS => {
             let pod = event.object.value();
-            let was_finished = event.previous.as_ref().is_some_and(|previous| is_finished(&previous.value()));
-            node_name(&pod).is_empty() || (is_finished(&pod) && !was_finished)
+            let Some(previous) = event.previous.as_ref().map(|previous| previous.value()) else {
+                return one_key();
+            };
+            node_name(&pod).is_empty()
+                || is_finished(&pod) && !is_finished(&previous)
+                || pod["spec"] != previous["spec"]
+                || pod["metadata"]["labels"] != previous["metadata"]["labels"]
         }
         NODES | NAMESPACES => !is_deletion(event),
         _ => false,
     };
-    if may_bind {
-        vec![((Arc::from(PODS), Arc::from("")), Arc::from(""), Duration::ZERO)]
-    } else {
-        Keys::new()
-    }
+    if may_bind { one_key() } else { Keys::new() }
+}
+
+/// The only key of the scheduler.
+fn one_key() -> Keys {
+    vec![((Arc::from(PODS), Arc::from("")), Arc::from(""), Duration::ZERO)]
 }
 
 /// Binds each pod that has no node yet, or reports why no node fits. Pods with a higher priority come first. Among pods

@@ -216,3 +216,46 @@ async fn gated_pods_and_pods_of_other_schedulers_are_not_bound() {
     merge_patch(&sim, "/api/v1/namespaces/default/pods/gated", &json!({"spec": {"schedulingGates": []}}));
     assert!(sim.get("v1", "Pod", "default", "gated").unwrap()["spec"]["nodeName"].is_string());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_waits_for_the_pod_of_its_affinity() {
+    let sim = sim();
+    let near = json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+        "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"role": "cache"}},
+    }]}}});
+    let bound_node = |name: &str| sim.get("v1", "Pod", "default", name).unwrap()["spec"]["nodeName"].clone();
+    let cache = |name: &str, role: &str, spec: Value| {
+        let mut pod =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"role": role}}});
+        pod["spec"] = spec;
+        pod["spec"]["containers"] = json!([{"name": "main", "image": "cache:1"}]);
+        sim.create(&pod).unwrap();
+    };
+    assert_eq!(schedule(&sim, "waiting", &near), None);
+    // The scheduler binds the pod to any node.
+    cache("cache", "cache", json!({}));
+    assert_eq!(bound_node("waiting"), bound_node("cache"));
+    assert!(bound_node("waiting").is_string());
+    for name in ["waiting", "cache"] {
+        let path = format!("/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds=0");
+        sim.request(&http::Method::DELETE, &path, "", &Value::Null).unwrap();
+    }
+    // The pod is created with a node.
+    assert_eq!(schedule(&sim, "waiting", &near), None);
+    cache("cache", "cache", json!({"nodeName": "node-2"}));
+    assert_eq!(bound_node("waiting"), "node-2");
+    // The labels of the pod change.
+    for name in ["waiting", "cache"] {
+        let path = format!("/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds=0");
+        sim.request(&http::Method::DELETE, &path, "", &Value::Null).unwrap();
+    }
+    assert_eq!(schedule(&sim, "waiting", &near), None);
+    cache("cache", "store", json!({"nodeName": "node-1"}));
+    assert_eq!(bound_node("waiting"), Value::Null);
+    merge_patch(
+        &sim,
+        "/api/v1/namespaces/default/pods/cache",
+        &json!({"metadata": {"labels": {"role": "cache"}}}),
+    );
+    assert_eq!(bound_node("waiting"), "node-1");
+}
