@@ -12,7 +12,11 @@ use kube_client::{
 };
 use kube_runtime::wait::{Condition, await_condition_within, conditions};
 use serde_json::json;
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// The maximum time that the program waits for the end of the job.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -41,15 +45,17 @@ async fn run_job() -> anyhow::Result<()> {
     let spec = json!({"backoffLimit": 1, "template": pod});
     let job: Job = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec}))?;
     jobs.create(&PostParams::default(), &job).await?;
-    println!("created {name}");
+    // Ignore a closed stdout: the program still has to delete the job.
+    let _ = writeln!(io::stdout(), "created {name}");
 
     let ended = conditions::is_job_completed().or(has_failed());
-    let ended = await_condition_within(jobs.clone(), &name, ended, TIME_LIMIT).await?;
-    // The deletion is asynchronous: the garbage collector deletes the pods after the job.
+    let ended = await_condition_within(jobs.clone(), &name, ended, TIME_LIMIT).await;
+    // Delete the job even if the wait has failed, for example after the time limit. The deletion is asynchronous: the
+    // garbage collector deletes the pods after the job.
     jobs.delete(&name, &DeleteParams::background()).await?;
-    if has_failed().matches_object(ended.as_ref()) {
+    if has_failed().matches_object(ended?.as_ref()) {
         bail!("{name} has failed");
     }
-    println!("{name} has completed, and is deleted");
+    writeln!(io::stdout(), "{name} has completed, and is deleted")?;
     Ok(())
 }

@@ -20,7 +20,12 @@ use kube_client::{
 };
 use kube_runtime::watcher::{self, Event, watcher};
 use serde::Deserialize;
-use std::{env, io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 use tokio::io::{copy, stderr, stdin, stdout};
 
 #[derive(Parser)]
@@ -28,7 +33,7 @@ struct Arguments {
     /// The namespace [default: the namespace of the kubeconfig]
     #[arg(short, long, global = true)]
     namespace: Option<String>,
-    /// All namespaces
+    /// All namespaces, for `get` without a name and for `watch`
     #[arg(short = 'A', long, global = true, conflicts_with = "namespace")]
     all_namespaces: bool,
     #[command(subcommand)]
@@ -79,12 +84,23 @@ enum Command {
     },
 }
 
+impl Command {
+    /// Whether the command can concern all namespaces, because it names no object.
+    fn concerns_all_namespaces(&self) -> bool {
+        matches!(self, Self::Get { name: None, .. } | Self::Watch { .. })
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     examples::run(run_command(arguments))
 }
 
 async fn run_command(arguments: Arguments) -> anyhow::Result<()> {
+    ensure!(
+        !arguments.all_namespaces || arguments.command.concerns_all_namespaces(),
+        "-A is only for `get` without a name and for `watch`: other commands use -n"
+    );
     let mut config = Config::infer().await?;
     if let Some(namespace) = arguments.namespace {
         config.default_namespace = namespace;
@@ -98,7 +114,7 @@ async fn run_command(arguments: Arguments) -> anyhow::Result<()> {
         Command::Apply { file } => cluster.apply(&std::fs::read_to_string(file)?).await,
         Command::Delete { resource, name } => {
             cluster.api(&resource).await?.delete(&name, &DeleteParams::default()).await?;
-            println!("{resource}/{name} deleted");
+            writeln!(io::stdout(), "{resource}/{name} deleted")?;
             Ok(())
         }
         Command::Edit { resource, name } => cluster.edit(&resource, &name).await,
@@ -107,7 +123,7 @@ async fn run_command(arguments: Arguments) -> anyhow::Result<()> {
             let params = LogParams { follow, container, ..LogParams::default() };
             let mut lines = pods.log_stream(&pod, &params).await?.lines();
             while let Some(line) = lines.try_next().await? {
-                println!("{line}");
+                writeln!(io::stdout(), "{line}")?;
             }
             Ok(())
         }
@@ -138,8 +154,7 @@ impl Cluster {
     async fn get(&self, resource: &str, name: Option<String>, selector: &str) -> anyhow::Result<()> {
         let api = self.api(resource).await?;
         if let Some(name) = name {
-            ensure!(!self.all_namespaces, "an object with a name is in one namespace");
-            print!("{}", yaml_serde::to_string(&api.get(&name).await?)?);
+            write!(io::stdout(), "{}", yaml_serde::to_string(&api.get(&name).await?)?)?;
             return Ok(());
         }
         // The server defines the columns for every kind, including custom resources.
@@ -148,7 +163,7 @@ impl Cluster {
         let mut rows =
             vec![table.column_definitions.iter().map(|column| column.name.to_uppercase()).collect()];
         rows.extend(table.rows.iter().map(|row| row.texts().collect()));
-        print_table(&rows, &shown);
+        print_table(&rows, &shown)?;
         Ok(())
     }
 
@@ -164,7 +179,7 @@ impl Cluster {
                 None => api.constrain_default(),
             };
             let applied = api.apply(&PatchParams::apply("kubectl-example"), &object).await?;
-            println!("{}/{} applied", resource.kind, applied.name_any());
+            writeln!(io::stdout(), "{}/{} applied", resource.kind, applied.name_any())?;
         }
         Ok(())
     }
@@ -189,7 +204,7 @@ impl Cluster {
         // The edited object still contains the resource version that was read, so the server refuses to overwrite a
         // later change.
         api.replace(name, &PostParams::default(), &edited).await?;
-        println!("{resource}/{name} edited");
+        writeln!(io::stdout(), "{resource}/{name} edited")?;
         Ok(())
     }
 
@@ -203,21 +218,27 @@ impl Cluster {
                 Event::Delete(object) => ("deleted", object),
                 Event::Init | Event::InitDone => continue,
             };
-            println!("{change} {}/{}", object.namespace().unwrap_or_default(), object.name_any());
+            writeln!(
+                io::stdout(),
+                "{change} {}/{}",
+                object.namespace().unwrap_or_default(),
+                object.name_any()
+            )?;
         }
         Ok(())
     }
 }
 
 /// Prints the columns that `shown` selects, aligned.
-fn print_table(rows: &[Vec<String>], shown: &[bool]) {
+fn print_table(rows: &[Vec<String>], shown: &[bool]) -> io::Result<()> {
     let width = |column: usize| rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max();
     let widths: Vec<usize> = (0..shown.len()).map(|column| width(column).unwrap_or(0)).collect();
     for row in rows {
         let cells = row.iter().zip(&widths).zip(shown).filter(|(_, is_shown)| **is_shown);
         let cells: Vec<_> = cells.map(|((cell, width), _)| format!("{cell:width$}")).collect();
-        println!("{}", cells.join("   ").trim_end());
+        writeln!(io::stdout(), "{}", cells.join("   ").trim_end())?;
     }
+    Ok(())
 }
 
 /// Connects the program to a command in a pod, and ends the program with the exit code of the command.

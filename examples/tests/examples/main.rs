@@ -6,6 +6,7 @@
 mod bad_cluster;
 mod bad_connection;
 mod bad_kubeconfig;
+mod commands;
 mod controllers;
 mod crd_reflector;
 mod derived_kinds;
