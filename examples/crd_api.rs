@@ -15,7 +15,11 @@ use kube_runtime::wait::{await_condition_within, conditions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// A lamp of a house.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -39,40 +43,41 @@ fn main() -> ExitCode {
 async fn use_lamps() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     examples::install_derived_crd::<Lamp>(&client).await?;
-    println!("installed {}", Lamp::crd_name());
+    writeln!(io::stdout(), "installed {}", Lamp::crd_name())?;
     let lamps: Api<Lamp> = Api::default_namespaced(client.clone());
 
     let pp = PostParams::default();
     let kitchen = Lamp::new("kitchen", LampSpec { room: "kitchen".to_owned(), bulbs: 3 });
-    println!("created {}", lamps.create(&pp, &kitchen).await?.name_any());
+    writeln!(io::stdout(), "created {}", lamps.create(&pp, &kitchen).await?.name_any())?;
     // The server validates objects against the schema of the CRD.
     let dark = Lamp::new("cellar", LampSpec { room: "cellar".to_owned(), bulbs: 0 });
     if let Err(error) = lamps.create(&pp, &dark).await {
-        println!(
+        writeln!(
+            io::stdout(),
             "refused: {}",
             if error.is_invalid() { "a lamp needs a bulb".to_owned() } else { error.to_string() }
-        );
+        )?;
     }
 
     let patch = Patch::Merge(json!({"spec": {"room": "dining room"}}));
     let changed = lamps.patch("kitchen", &PatchParams::default(), &patch).await?;
-    println!("moved to the {}", changed.spec.room);
+    writeln!(io::stdout(), "moved to the {}", changed.spec.room)?;
     let status = Patch::Merge(json!({"status": LampStatus { lit: 2 }}));
     let lit = lamps.patch_status("kitchen", &PatchParams::default(), &status).await?;
-    println!("{} of {} bulbs are lit", lit.status.unwrap_or_default().lit, lit.spec.bulbs);
+    writeln!(io::stdout(), "{} of {} bulbs are lit", lit.status.unwrap_or_default().lit, lit.spec.bulbs)?;
     let scale = Patch::Merge(json!({"spec": {"replicas": 4}}));
     lamps.patch_scale("kitchen", &PatchParams::default(), &scale).await?;
     for lamp in lamps.list(&ListParams::default()).await? {
-        println!("{}: {} bulbs", lamp.name_any(), lamp.spec.bulbs);
+        writeln!(io::stdout(), "{}: {} bulbs", lamp.name_any(), lamp.spec.bulbs)?;
     }
 
     lamps.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
-    println!("{} lamps are left", lamps.list(&ListParams::default()).await?.items.len());
+    writeln!(io::stdout(), "{} lamps are left", lamps.list(&ListParams::default()).await?.items.len())?;
     let crds: Api<CustomResourceDefinition> = Api::all(client);
     let uid = crds.get(Lamp::crd_name()).await?.uid().unwrap_or_default();
     crds.delete(Lamp::crd_name(), &DeleteParams::default()).await?;
     let limit = Duration::from_secs(30);
     await_condition_within(crds, Lamp::crd_name(), conditions::is_deleted(&uid), limit).await?;
-    println!("deleted {}", Lamp::crd_name());
+    writeln!(io::stdout(), "deleted {}", Lamp::crd_name())?;
     Ok(())
 }

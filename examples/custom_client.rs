@@ -15,6 +15,7 @@ use kube_client::{
     client::{Body, ClientBuilder},
 };
 use std::{
+    io::{self, Write},
     process::ExitCode,
     sync::{
         Arc,
@@ -52,8 +53,8 @@ async fn use_custom_client() -> anyhow::Result<()> {
         }
     });
     for (name, count) in futures::future::try_join_all(counts).await? {
-        println!("{name}: {count} pods");
+        writeln!(io::stdout(), "{name}: {count} pods")?;
     }
-    println!("{} requests", sent.load(Ordering::Relaxed));
+    writeln!(io::stdout(), "{} requests", sent.load(Ordering::Relaxed))?;
     Ok(())
 }

@@ -11,7 +11,10 @@ use kube_client::{
     api::{DynamicObject, ListParams},
     discovery::{ApiGroup, verbs},
 };
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 use tracing::warn;
 
 fn main() -> ExitCode {
@@ -32,7 +35,10 @@ async fn count_objects() -> anyhow::Result<()> {
         let api: Api<DynamicObject> = Api::dynamic(client.clone(), &resource, &capabilities.scope);
         // List only the metadata: it is a small part of each object.
         match api.list_metadata(&ListParams::default()).await {
-            Ok(list) => println!("{}/{}: {}", resource.api_version, resource.plural, list.items.len()),
+            Ok(list) => {
+                let count = list.items.len();
+                writeln!(io::stdout(), "{}/{}: {count}", resource.api_version, resource.plural)?;
+            }
             Err(error) => warn!("{}: {}", resource.plural, format_with_causes(error)),
         }
     }

@@ -12,7 +12,11 @@ use kube_client::{
 };
 use kube_runtime::wait::{await_condition_within, conditions};
 use serde_json::json;
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 fn main() -> ExitCode {
     examples::run(use_pod())
@@ -27,11 +31,11 @@ async fn use_pod() -> anyhow::Result<()> {
     let pod: Pod = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec}))?;
     let created = pods.create(&PostParams::default(), &pod).await?;
     let uid = created.uid().context("the server sets the uid")?;
-    println!("created {name}");
+    writeln!(io::stdout(), "created {name}")?;
 
     // The server refuses to create a second pod with the same name. `is_already_exists` recognizes the error.
     match pods.create(&PostParams::default(), &pod).await {
-        Err(error) if error.is_already_exists() => println!("{name} exists already"),
+        Err(error) if error.is_already_exists() => writeln!(io::stdout(), "{name} exists already")?,
         Err(error) => return Err(error.into()),
         Ok(_) => bail!("the server has created {name} twice"),
     }
@@ -39,15 +43,15 @@ async fn use_pod() -> anyhow::Result<()> {
     let label = Patch::Merge(json!({"metadata": {"labels": {"example": name}}}));
     pods.patch(&name, &PatchParams::default(), &label).await?;
     let read = pods.get(&name).await?;
-    println!("labels: {:?}", read.labels());
+    writeln!(io::stdout(), "labels: {:?}", read.labels())?;
 
     for pod in pods.list(&ListParams::default().labels(&format!("example={name}"))).await? {
-        println!("found {}", pod.name_any());
+        writeln!(io::stdout(), "found {}", pod.name_any())?;
     }
 
     // The request only begins the deletion. The server removes the pod after its containers have stopped.
     pods.delete(&name, &DeleteParams::default()).await?;
     await_condition_within(pods, &name, conditions::is_deleted(&uid), Duration::from_secs(60)).await?;
-    println!("deleted {name}");
+    writeln!(io::stdout(), "deleted {name}")?;
     Ok(())
 }

@@ -7,7 +7,11 @@
 use anyhow::Context;
 use k8s_openapi::api::core::v1::Pod;
 use kube_client::{Api, Client, api::EvictParams};
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 use tokio::time::sleep;
 
 /// The interval between two attempts, as in kubectl.
@@ -23,11 +27,14 @@ async fn evict() -> anyhow::Result<()> {
     loop {
         match pods.evict(&pod, &EvictParams::default()).await {
             Ok(_) => {
-                println!("evicted {pod}");
+                writeln!(io::stdout(), "evicted {pod}")?;
                 return Ok(());
             }
             // The budget allows the eviction later, when enough other pods of the budget are ready.
-            Err(error) if error.is_too_many_requests() => println!("a budget protects {pod}: waiting"),
+            Err(error) if error.is_too_many_requests() => {
+                // Ignore a closed stdout: the program still has to evict the pod.
+                let _ = writeln!(io::stdout(), "a budget protects {pod}: waiting");
+            }
             Err(error) => return Err(error.into()),
         }
         sleep(INTERVAL).await;

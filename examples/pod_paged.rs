@@ -10,7 +10,10 @@
 use anyhow::Context;
 use k8s_openapi::api::core::v1::Pod;
 use kube_client::{Api, Client, Error, ResourceExt, api::ListParams};
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 fn main() -> ExitCode {
     examples::run(list_pages())
@@ -39,13 +42,13 @@ async fn list_pages() -> anyhow::Result<()> {
         pages += 1;
         count += page.items.len();
         let left = page.metadata.remaining_item_count.unwrap_or(0);
-        println!("page {pages}: {} pods, {left} left", page.items.len());
+        writeln!(io::stdout(), "page {pages}: {} pods, {left} left", page.items.len())?;
         for pod in &page.items {
-            println!("  {}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
+            writeln!(io::stdout(), "  {}/{}", pod.namespace().unwrap_or_default(), pod.name_any())?;
         }
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
         if params.continue_token.is_none() {
-            println!("{count} pods in {pages} pages");
+            writeln!(io::stdout(), "{count} pods in {pages} pages")?;
             return Ok(());
         }
     }

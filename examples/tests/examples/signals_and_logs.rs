@@ -1,6 +1,6 @@
 //! Tests of signals, log levels, and a closed stdout.
 
-use crate::support::{Cluster, RunningExample, assert_contains};
+use crate::support::{Cluster, RunningExample, assert_contains, pod};
 use kube_sim::Sim;
 use rustix::process::Signal;
 use std::process::Stdio;
@@ -76,15 +76,34 @@ async fn rust_log_filters_the_log() {
 /// The reader of stdout ends before the example, as in `example | head -1`.
 #[tokio::test]
 async fn exits_quietly_if_stdout_is_closed() {
-    let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
-    let mut command = cluster.home.example_command("node_reflector", &cluster.kubeconfig);
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    command.stdout(Stdio::from(writer));
-    let example = command.spawn().unwrap();
-    // Drop the command, which holds another handle of the pipe.
-    drop(command);
-    let output = example.wait_with_output().await.unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{output:?}");
+    let sim = Sim::builder().nodes(1).workloads().build();
+    let cluster = Cluster::with_sim(sim).await;
+    for name in ["web", "evicted"] {
+        cluster.create(&pod(name, "node-0"));
+    }
+    let examples: [(&str, &[&str]); 10] = [
+        ("node_reflector", &[]),
+        ("dynamic_api", &[]),
+        ("pod_paged", &[]),
+        ("custom_client", &[]),
+        ("request_raw", &[]),
+        ("crd_api", &[]),
+        ("pod_api", &["new"]),
+        ("job_api", &["work"]),
+        ("pod_evict", &["evicted"]),
+        ("kubectl", &["get", "pods"]),
+    ];
+    for (name, arguments) in examples {
+        let mut command = cluster.home.example_command(name, &cluster.kubeconfig);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.args(arguments).stdout(Stdio::from(writer));
+        let example = command.spawn().unwrap();
+        // Drop the command, which holds another handle of the pipe.
+        drop(command);
+        let output = example.wait_with_output().await.unwrap();
+        assert!(output.status.success(), "{name}: {output:?}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{name}: {output:?}");
+    }
+    assert!(cluster.sim.get("batch/v1", "Job", "default", "work").unwrap_err().is_not_found());
 }
