@@ -102,12 +102,8 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
 /// Measures the requested rows, prints the tables, and writes the JSON file.
 async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     let is_requested = |name: &str| args.names.iter().any(|known| known == name);
-    let names: Vec<_> = args
-        .names
-        .iter()
-        .filter(|name| !matches!(name.as_str(), "build" | "build-kinds" | "growth" | "sim"))
-        .cloned()
-        .collect();
+    let names: Vec<_> =
+        args.names.iter().filter(|name| !rows::SEPARATE_ROWS.contains(&name.as_str())).cloned().collect();
     let selected = rows::select(&names)?;
     let rows = !names.is_empty() || args.names.is_empty();
     let progress = Progress::new();

@@ -90,7 +90,10 @@ const CALL_ROW: Row = Row { unit: "gets", digest: None, each: EachColumn::Time, 
 /// The fields that most rows in Protobuf have in common. The rows of gets in Protobuf use [`CALL_ROW`] instead.
 const PROTOBUF_ROW: Row = Row { each: EachColumn::Time, needs_preparation: true, ..COMMON_ROW };
 
-/// All rows except `build`, `build-kinds`, `growth` and `sim`, in the order of the printed table.
+/// The rows that have their own measurement and table. They are requested by their full name.
+pub(super) const SEPARATE_ROWS: [&str; 4] = ["build", "build-kinds", "growth", "sim"];
+
+/// All rows except [`SEPARATE_ROWS`], in the order of the printed table.
 pub(super) static ROWS: &[Row] = &[
     Row { name: "list", title: "list of all pods in one response", each: EachColumn::Time, ..COMMON_ROW },
     Row { name: "store-list", title: "typed store of pods, filled by a list", ..COMMON_ROW },
@@ -363,7 +366,7 @@ pub(super) fn select(names: &[String]) -> anyhow::Result<Vec<&'static Row>> {
     for name in names {
         if !ROWS.iter().any(|row| row.name.contains(name.as_str())) {
             let all: Vec<_> = ROWS.iter().map(|row| row.name).collect();
-            bail!("no row matches {name:?}; the rows are {}, build, growth", all.join(", "));
+            bail!("no row matches {name:?}; the rows are {}, {}", all.join(", "), SEPARATE_ROWS.join(", "));
         }
     }
     let wanted = |row: &&Row| names.is_empty() || names.iter().any(|name| row.name.contains(name.as_str()));
@@ -391,5 +394,6 @@ mod tests {
         assert_eq!(names(&[]).len(), ROWS.len());
         let error = select(&["lost".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("\"lost\"") && error.contains("store-compact"), "{error}");
+        assert!(error.ends_with(", build, build-kinds, growth, sim"), "{error}");
     }
 }

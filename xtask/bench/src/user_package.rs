@@ -89,3 +89,31 @@ incremental = false
 {further}"#
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The strings of the list that begins after `start` in a manifest.
+    fn list_after<'a>(manifest: &'a str, start: &str) -> BTreeSet<&'a str> {
+        let (_, rest) = manifest.split_once(start).unwrap();
+        let (list, _) = rest.split_once(']').unwrap();
+        list.split(',').map(|item| item.trim().trim_matches('"')).collect()
+    }
+
+    /// The lock file of the contender must contain the dependencies of the features.
+    #[test]
+    fn the_manifest_of_the_contender_has_the_features_of_the_build_rows() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kube/contender/Cargo.toml");
+        let manifest = fs::read_to_string(path).unwrap();
+        let of_programs = list_after(&manifest, "\nkube = { version = \"=5.0.0\", features = [");
+        let further: BTreeSet<&str> = list_after(&manifest, "\nbuild-rows = [")
+            .into_iter()
+            .map(|feature| feature.strip_prefix("kube/").unwrap())
+            .collect();
+        let wanted = BTreeSet::from(KUBE_FEATURES);
+        assert_eq!(further, &wanted - &of_programs);
+    }
+}
