@@ -12,6 +12,29 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
+/// The server certificates that the client accepts.
+#[derive(Debug, PartialEq, Eq)]
+enum Trust {
+    /// Those of the authority with this certificate in PEM.
+    Authority(Vec<u8>),
+    /// Those of the public authorities.
+    PublicAuthorities,
+    /// All certificates, without a check.
+    Any,
+}
+
+impl Trust {
+    /// The certificates that the entry of a cluster in a kubeconfig accepts. As in client-go, the client omits the check only
+    /// if the entry says so. Paths are relative to `folder`.
+    fn of_cluster(cluster: &Value, folder: &Path) -> anyhow::Result<Self> {
+        if cluster["insecure-skip-tls-verify"] == true {
+            return Ok(Self::Any);
+        }
+        let authority = read_credential(cluster, "certificate-authority", folder)?;
+        Ok(authority.map_or(Self::PublicAuthorities, Self::Authority))
+    }
+}
+
 /// An API server and the credentials to read from it.
 pub(super) struct Server {
     url: String,
@@ -22,8 +45,11 @@ pub(super) struct Server {
 impl Server {
     /// The server at `url`. Without `authority`, the client does not check the server's certificate.
     pub(super) fn from_url(url: &str, token: Option<&str>, authority: Option<&Path>) -> anyhow::Result<Self> {
-        let authority = authority.map(read_file).transpose()?;
-        Self::new(url, token.map(str::to_owned), authority.as_deref(), None)
+        let trust = match authority {
+            Some(file) => Trust::Authority(read_file(file)?),
+            None => Trust::Any,
+        };
+        Self::new(url, token.map(str::to_owned), trust, None)
     }
 
     /// The server and the credentials that a kubeconfig selects by its current context. The kubeconfig is the single file
@@ -46,7 +72,7 @@ impl Server {
             &find_entry(&config, "contexts", expect_string(&config["current-context"])?)?["context"];
         let cluster = &find_entry(&config, "clusters", expect_string(&context["cluster"])?)?["cluster"];
         let user = &find_entry(&config, "users", expect_string(&context["user"])?)?["user"];
-        let authority = read_credential(cluster, "certificate-authority", folder)?;
+        let trust = Trust::of_cluster(cluster, folder)?;
         let identity = match (
             read_credential(user, "client-certificate", folder)?,
             read_credential(user, "client-key", folder)?,
@@ -55,22 +81,23 @@ impl Server {
             _ => None,
         };
         let token = user["token"].as_str().map(str::to_owned);
-        Self::new(expect_string(&cluster["server"])?, token, authority.as_deref(), identity)
+        Self::new(expect_string(&cluster["server"])?, token, trust, identity)
     }
 
     fn new(
         url: &str,
         token: Option<String>,
-        authority: Option<&[u8]>,
+        trust: Trust,
         identity: Option<(Vec<u8>, Vec<u8>)>,
     ) -> anyhow::Result<Self> {
         let mut tls = TlsConfig::builder();
-        tls = match authority {
-            Some(pem) => {
-                let certificate = Certificate::from_pem(pem).context("reading the certificate authority")?;
+        tls = match trust {
+            Trust::Authority(pem) => {
+                let certificate = Certificate::from_pem(&pem).context("reading the certificate authority")?;
                 tls.root_certs(RootCerts::Specific(Arc::new(vec![certificate])))
             }
-            None => tls.disable_verification(true),
+            Trust::PublicAuthorities => tls,
+            Trust::Any => tls.disable_verification(true),
         };
         if let Some((certificate, key)) = identity {
             let certificate =
@@ -152,4 +179,23 @@ fn read_credential(entry: &Value, field: &str, folder: &Path) -> anyhow::Result<
 /// Reads a file; the error contains its path.
 fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_kubeconfig_that_says_so_omits_the_check_of_the_certificate() {
+        for (cluster, expected) in [
+            (json!({"certificate-authority-data": "Q0E="}), Trust::Authority(b"CA".to_vec())),
+            (json!({}), Trust::PublicAuthorities),
+            (json!({"insecure-skip-tls-verify": false}), Trust::PublicAuthorities),
+            (json!({"insecure-skip-tls-verify": true}), Trust::Any),
+        ] {
+            assert_eq!(Trust::of_cluster(&cluster, Path::new(".")).unwrap(), expected, "{cluster}");
+        }
+    }
 }
