@@ -51,7 +51,9 @@ impl WorkloadOptions {
 fn all_replicas_are_available(sim: &Sim, deployments: usize) -> bool {
     let found = sim.list("apps/v1", "Deployment", "").unwrap_or_default();
     let is_complete = |deployment: &serde_json::Value| {
-        deployment["status"]["availableReplicas"].as_u64() == deployment["spec"]["replicas"].as_u64()
+        // The deployment controller omits the count if it is zero.
+        let available = deployment["status"]["availableReplicas"].as_u64().unwrap_or(0);
+        Some(available) == deployment["spec"]["replicas"].as_u64()
     };
     found.len() >= deployments && found.iter().all(is_complete)
 }
@@ -69,5 +71,27 @@ mod tests {
         let pods = sim.list("v1", "Pod", "").unwrap();
         assert!(pods.len() > 1 && pods.iter().all(|pod| pod["status"]["phase"] == "Running"), "{pods:#?}");
         assert!(all_replicas_are_available(&sim, 2) && !all_replicas_are_available(&sim, 3));
+    }
+
+    #[test]
+    fn a_deployment_without_replicas_is_available() {
+        let sim = Sim::new();
+        let deployment = |name: &str, replicas: u32| {
+            serde_json::json!({
+                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "default"},
+                "spec": {
+                    "replicas": replicas,
+                    "selector": {"matchLabels": {"app": name}},
+                    "template": {
+                        "metadata": {"labels": {"app": name}},
+                        "spec": {"containers": [{"name": "main", "image": "web:1"}]},
+                    },
+                },
+            })
+        };
+        sim.create(&deployment("idle", 0)).unwrap();
+        assert!(all_replicas_are_available(&sim, 1));
+        sim.create(&deployment("web", 1)).unwrap();
+        assert!(!all_replicas_are_available(&sim, 1));
     }
 }
