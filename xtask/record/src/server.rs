@@ -24,8 +24,8 @@ enum Trust {
 }
 
 impl Trust {
-    /// The certificates that the entry of a cluster in a kubeconfig accepts. As in client-go, the client omits the check only
-    /// if the entry says so. Paths are relative to `folder`.
+    /// The certificates that the entry of a cluster in a kubeconfig accepts. As in client-go, the client omits the check
+    /// only if the entry says so. Paths are relative to `folder`.
     fn of_cluster(cluster: &Value, folder: &Path) -> anyhow::Result<Self> {
         if cluster["insecure-skip-tls-verify"] == true {
             return Ok(Self::Any);

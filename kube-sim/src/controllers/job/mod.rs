@@ -260,7 +260,8 @@ impl Job<'_> {
         (complete && active == 0).then_some(("CompletionsReached", message))
     }
 
-    /// Sets the condition `interim`. Counts the failed pods that were waiting for their replacement. If no pod is terminating, also sets the condition `last` and creates an Event.
+    /// Sets the condition `interim`. Counts the failed pods that were waiting for their replacement. If no pod is
+    /// terminating, also sets the condition `last` and creates an Event.
     fn finish(&mut self, interim: &str, last: &str, (reason, message): Outcome) {
         let now = self.state.clock.stamp();
         status::set_condition(&mut self.object, interim, "True", reason, &message, &now);

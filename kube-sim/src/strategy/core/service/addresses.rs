@@ -30,9 +30,10 @@ pub(super) fn complete(object: &mut Value) {
     spec.entry("ipFamilyPolicy").or_insert_with(|| policy.into());
 }
 
-/// Restores the cluster IPs, the IP families and their policy, and the node ports if an update omits these fields. If an update changes only one of the fields `clusterIP` and `clusterIPs`, adapts the other field. If an update
-/// changes the type to `ExternalName`, removes the cluster IPs, IP families and policies instead, except for values that
-/// the update changes. `old` and `new` are the specs of the service.
+/// Restores the cluster IPs, the IP families and their policy, and the node ports if an update omits these fields. If an
+/// update changes only one of the fields `clusterIP` and `clusterIPs`, adapts the other field. If an update changes the
+/// type, removes the fields that the new type does not have, such as the cluster IPs of a service that becomes an
+/// `ExternalName`, except for values that the update changes. `old` and `new` are the specs of the service.
 pub(super) fn preserve(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;
