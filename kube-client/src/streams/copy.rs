@@ -24,22 +24,43 @@ const MAX_ERROR_BYTES: u64 = 4 << 10;
 
 /// Blocking access to an asynchronous stream, for the thread that packs or unpacks an archive. After the end of the
 /// connection, reads and writes no longer wait, so the thread ends.
-struct BlockingStream<T>(T, Handle);
+struct BlockingStream<T> {
+    stream: T,
+    runtime: Handle,
+    /// Whether an operation on the stream has failed.
+    has_failed: bool,
+}
+
+impl<T> BlockingStream<T> {
+    fn new(stream: T) -> Self {
+        Self { stream, runtime: Handle::current(), has_failed: false }
+    }
+}
 
 impl Read for BlockingStream<ProcessOutput> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.1.block_on(self.0.read(bytes))
+        self.runtime.block_on(self.stream.read(bytes))
     }
 }
 
 impl Write for BlockingStream<ProcessInput> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.1.block_on(self.0.write(bytes))
+        let written = self.runtime.block_on(self.stream.write(bytes));
+        self.has_failed |= written.is_err();
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The reason that a thread has not packed or unpacked an archive.
+enum TransferError {
+    /// The stream or its archive has failed. If `tar` has failed, too, the error of `tar` is probably the cause.
+    Stream(io::Error),
+    /// A local file has failed. `tar` may wait for the rest of the archive.
+    LocalFile(io::Error),
 }
 
 /// Splits the path of a file in a container. Returns the folder that `tar` changes to, and the name in this folder.
@@ -60,15 +81,17 @@ pub(crate) async fn send_archive(
     name: &str,
     what: &str,
 ) -> Result<()> {
-    let Some(mut input) = process.stdin().map(|input| BlockingStream(input, Handle::current())) else {
-        return Ok(());
-    };
+    let Some(mut input) = process.stdin().map(BlockingStream::new) else { return Ok(()) };
     let (source, name) = (source.to_owned(), name.to_owned());
     let packed = spawn_blocking(move || {
-        pack(&source, &name, &mut input)?;
+        match pack(&source, &name, &mut input) {
+            Err(error) if input.has_failed => return Err(TransferError::Stream(error)),
+            Err(error) => return Err(TransferError::LocalFile(error)),
+            Ok(()) => {}
+        }
         // With v4.channel.k8s.io, `shutdown` fails with `Unsupported`. `tar` then stops at the end of the archive.
-        match input.1.block_on(input.0.shutdown()) {
-            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
+        match input.runtime.block_on(input.stream.shutdown()) {
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(TransferError::Stream(error)),
             _ => Ok(input),
         }
     });
@@ -83,18 +106,18 @@ pub(crate) async fn receive_archive(
     target: &Path,
     what: &str,
 ) -> Result<Copied> {
-    let Some(output) = process.stdout().map(|output| BlockingStream(output, Handle::current())) else {
-        return Ok(Copied::default());
-    };
+    let Some(output) = process.stdout().map(BlockingStream::new) else { return Ok(Copied::default()) };
     let (target, name) = (target.to_owned(), name.to_owned());
-    finish_copy(process, spawn_blocking(move || unpack(output, &name, &target)), what).await
+    let unpacked = spawn_blocking(move || unpack(output, &name, &target).map_err(TransferError::Stream));
+    finish_copy(process, unpacked, what).await
 }
 
 /// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`: usually, this
-/// error caused the failure of the thread.
+/// error caused the failure of the thread. But if a local file has failed, closes the connection and returns this error
+/// without a wait for `tar`: with v4.channel.k8s.io, `tar` would wait for the rest of the archive.
 async fn finish_copy<T>(
     mut process: AttachedProcess,
-    transfer: impl Future<Output = Result<io::Result<T>, tokio::task::JoinError>>,
+    transfer: impl Future<Output = Result<Result<T, TransferError>, tokio::task::JoinError>>,
     what: &str,
 ) -> Result<T> {
     let stderr = process.stderr();
@@ -110,10 +133,18 @@ async fn finish_copy<T>(
     let failed =
         |problem: &str, source| Error::Request { what: format!("cannot copy {what}{problem}"), source };
     let transfer = async {
-        // A `JoinError` means that the blocking task was cancelled or has panicked.
-        transfer.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        match transfer.await {
+            Ok(Ok(transferred)) => Ok(Ok(transferred)),
+            Ok(Err(TransferError::Stream(error))) => Ok(Err(error)),
+            Ok(Err(TransferError::LocalFile(error))) => Err(error),
+            // The blocking task was cancelled or has panicked.
+            Err(error) => Err(io::Error::other(error)),
+        }
     };
-    let (transferred, text) = futures::join!(transfer, text);
+    let text = async { Ok(text.await) };
+    let (transferred, text) = futures::future::try_join(transfer, text)
+        .await
+        .map_err(|error: io::Error| failed("", Some(error.into())))?;
     let joined = process.join().await;
     match (joined, transferred) {
         (Err(error @ Error::Api(_)), _) => {
