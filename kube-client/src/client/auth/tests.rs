@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 mod exec;
+#[cfg(unix)]
+mod token_file;
 
 use super::*;
 use crate::{

@@ -3,10 +3,16 @@
 use http::HeaderValue;
 use secrecy::SecretString;
 use std::{
+    io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Mutex,
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
 
 use super::{bearer_header, source::NewCredentials};
 use crate::error::{Error, Result};
@@ -20,6 +26,8 @@ pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct TokenFile {
     path: PathBuf,
+    /// Locked while a thread reads the file.
+    reading: Arc<Mutex<()>>,
 }
 
 impl TokenFile {
@@ -34,11 +42,23 @@ impl TokenFile {
             }
             (Err(error), None) => return Err(error),
         };
-        Ok((Self { path }, credentials_of_token(value)))
+        Ok((Self { path, reading: Arc::default() }, credentials_of_token(value)))
     }
 
     pub(super) async fn read(&self) -> Result<NewCredentials> {
-        let read = match timeout(READ_TIMEOUT, tokio::fs::read_to_string(&self.path)).await {
+        let read = async {
+            // On a file system that does not respond, the thread stays blocked after the timeout. Further reads must not
+            // block more threads.
+            let lock = self.reading.clone().lock_owned().await;
+            let path = self.path.clone();
+            let read = spawn_blocking(move || {
+                let read = std::fs::read_to_string(path);
+                drop(lock);
+                read
+            });
+            read.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        };
+        let read = match timeout(READ_TIMEOUT, read).await {
             Ok(read) => read.map(SecretString::from),
             Err(elapsed) => Err(elapsed.into()),
         };
@@ -55,7 +75,7 @@ fn credentials_of_token(value: HeaderValue) -> NewCredentials {
 }
 
 /// Converts the result of reading the file to a header value.
-fn parse_token(path: &Path, read: std::io::Result<SecretString>) -> Result<HeaderValue> {
+fn parse_token(path: &Path, read: io::Result<SecretString>) -> Result<HeaderValue> {
     match read {
         Ok(token) => bearer_header(&token, &format!("the token file {}", path.display())),
         Err(source) => Err(Error::Auth {
