@@ -130,6 +130,11 @@ pub(crate) fn is_certificate_rejected(error: &Error) -> bool {
                         | Alert::CertificateExpired
                         | Alert::CertificateUnknown
                         | Alert::UnknownCA
+                        // The certificate is valid, but the server does not accept its user.
+                        | Alert::AccessDenied
+                        // OpenSSL sends this alert if its authority has the name of the certificate's issuer, but
+                        // another key.
+                        | Alert::DecryptError
                 ),
                 _ => false,
             };
@@ -165,7 +170,13 @@ mod tests {
             assert!(is_certificate_rejected(&transport(source)));
         }
         let alert = |alert| is_certificate_rejected(&transport(rustls::Error::AlertReceived(alert).into()));
-        assert!(alert(AlertDescription::CertificateExpired));
+        for rejected in [
+            AlertDescription::CertificateExpired,
+            AlertDescription::AccessDenied,
+            AlertDescription::DecryptError,
+        ] {
+            assert!(alert(rejected), "{rejected:?}");
+        }
         // The server may send this alert after it has processed a request.
         assert!(!alert(AlertDescription::InternalError));
         assert!(!is_certificate_rejected(&transport("reset".into())));
