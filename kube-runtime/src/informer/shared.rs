@@ -231,25 +231,31 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
         self.health.send_modify(|health| health.ended = None);
         let (writer, parts) = (self.writer.clone(), self.parts.clone());
         let feed = {
-            let (state, health) = (state.clone(), self.health.clone());
+            // The future owns `end`: the streams of the subscribers end even if the runtime drops the future before its
+            // first poll.
+            let end =
+                EndOfFeed { store: self.store.clone(), state: state.clone(), health: self.health.clone() };
             async move {
                 let mut slot = writer.lock_owned().await;
                 let Some(writer) = slot.take() else { return };
-                health.send_replace(Health::default());
-                StoreFeeder { deltas: Some(WatchedDeltas::new(writer, parts)), slot, state, health }
-                    .run()
-                    .await;
+                end.health.send_replace(Health::default());
+                StoreFeeder { deltas: Some(WatchedDeltas::new(writer, parts)), slot, end }.run().await;
             }
         };
         TaskHandle { abort_handle: tokio::spawn(feed).abort_handle(), state, _informer: self.clone() }
     }
 }
 
-/// Feeds a store. Dropping a `StoreFeeder` closes the watch and returns the writer. If subscriptions still exist, their
-/// streams end.
+/// Feeds a store. Dropping a `StoreFeeder` closes the watch and returns the writer.
 struct StoreFeeder<K: Resource + Send + Sync + 'static> {
     deltas: Option<WatchedDeltas<K>>,
     slot: OwnedMutexGuard<Option<Writer<K>>>,
+    end: EndOfFeed<K>,
+}
+
+/// Dropped at the end of the task that feeds a store. If subscriptions still exist, their streams end.
+struct EndOfFeed<K> {
+    store: Store<K>,
     state: Arc<TaskState>,
     health: Arc<watch::Sender<Health>>,
 }
@@ -263,10 +269,10 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> StoreFeeder<K> {
             if let Err(error) = item {
                 let error = Arc::new(error);
                 deltas.writer_mut().publish_error(&error);
-                self.health.send_modify(|health| health.failure = Some(error));
+                self.end.health.send_modify(|health| health.failure = Some(error));
                 failed = true;
             } else if failed {
-                self.health.send_modify(|health| health.failure = None);
+                self.end.health.send_modify(|health| health.failure = None);
                 failed = false;
             }
         }
@@ -278,16 +284,21 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> StoreFeeder<K> {
 impl<K: Resource + Send + Sync + 'static> Drop for StoreFeeder<K> {
     fn drop(&mut self) {
         let Some(deltas) = self.deltas.take() else { return };
-        let mut writer = deltas.into_writer();
-        if !self.state.stopping.load(Ordering::SeqCst) {
-            // Subscriptions exist, and nothing feeds the store any more: end their streams.
-            let is_panic = std::thread::panicking();
-            let end = if is_panic { InformerEnd::Panic } else { InformerEnd::RuntimeShutDown };
-            self.health.send_modify(|health| health.ended = Some(end));
-            self.state.ended.store(true, Ordering::SeqCst);
-            writer.end_subscribers();
+        *self.slot = Some(deltas.into_writer());
+    }
+}
+
+impl<K> Drop for EndOfFeed<K> {
+    fn drop(&mut self) {
+        if self.state.stopping.load(Ordering::SeqCst) {
+            return;
         }
-        *self.slot = Some(writer);
+        // Subscriptions exist, and nothing feeds the store any more: end their streams.
+        let is_panic = std::thread::panicking();
+        let end = if is_panic { InformerEnd::Panic } else { InformerEnd::RuntimeShutDown };
+        self.health.send_modify(|health| health.ended = Some(end));
+        self.state.ended.store(true, Ordering::SeqCst);
+        self.store.end_subscribers();
     }
 }
 
@@ -392,6 +403,28 @@ mod tests {
         let mut second = informer.subscribe();
         assert_eq!(ended(), None, "before the task of the watch runs");
         assert!(second.next().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_subscription_ends_if_its_runtime_is_shut_down_before_the_watch_starts() {
+        let sim = Sim::new();
+        let informer = SharedInformer::new(config_maps(&sim));
+        let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let handle = other.handle().clone();
+        let before_shutdown = {
+            let _entered = handle.enter();
+            informer.subscribe()
+        };
+        other.shutdown_background();
+        let after_shutdown = {
+            let _entered = handle.enter();
+            informer.subscribe()
+        };
+        for mut changes in [before_shutdown, after_shutdown] {
+            assert!(matches!(changes.next().now_or_never(), Some(None)));
+        }
+        assert_eq!(informer.inner.health.borrow().ended, Some(InformerEnd::RuntimeShutDown));
+        assert!(informer.subscribe().next().await.is_some());
     }
 
     #[tokio::test(start_paused = true)]

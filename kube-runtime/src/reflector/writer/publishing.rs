@@ -5,6 +5,7 @@ use super::Writer;
 use crate::reflector::object_map::{Keyed, ObjectMap};
 use crate::reflector::observers::{Observers, lock};
 use crate::reflector::snapshot::ListedObject;
+use crate::reflector::store::Store;
 use crate::reflector::stored_object::StoredObject;
 use crate::watcher::Error;
 use crate::watcher::Storable;
@@ -21,11 +22,6 @@ impl<K> Writer<K> {
         self.with_observers(|_, observers| ((), observers.publish_error(error)));
     }
 
-    /// Ends the streams of the current subscribers, because nothing feeds the store any more.
-    pub(crate) fn end_subscribers(&mut self) {
-        self.with_observers(|_, observers| ((), observers.end_current_subscribers()));
-    }
-
     /// Calls `f` with the locked observers. After the lock is released, calls the wakers that `f` returned.
     pub(super) fn with_observers<T>(
         &mut self,
@@ -37,6 +33,14 @@ impl<K> Writer<K> {
         drop(observers);
         wakers.into_iter().for_each(Waker::wake);
         value
+    }
+}
+
+impl<K> Store<K> {
+    /// Ends the streams of the current subscribers, because nothing feeds the store any more.
+    pub(crate) fn end_subscribers(&self) {
+        let wakers = lock(&self.shared.observers).end_current_subscribers();
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
