@@ -192,11 +192,15 @@ impl<K> Codec<K> {
 }
 
 impl<K: Storable> Codec<K> {
-    /// Packs an object; `None` if the object does not survive the JSON round trip, or is too large.
+    /// Packs an object; `None` if the object does not survive the JSON round trip, is too large, or panics when it is
+    /// serialized.
     pub(super) fn pack(&self, object: &K) -> Option<Packed> {
         self.compression.with_buffer(|json| {
-            (self.encode)(object, json).ok()?;
-            self.check_round_trip(json)?;
+            // `Serialize` is user code: a panic must not end the task that feeds the store.
+            let is_encoded = catch_unwind(AssertUnwindSafe(|| {
+                (self.encode)(object, json).is_ok() && self.check_round_trip(json).is_some()
+            }));
+            is_encoded.unwrap_or_default().then_some(())?;
             self.pack_text(object.key(), object.uid(), object.version(), json)
         })
     }

@@ -16,7 +16,7 @@ async fn a_copy_whose_source_cannot_be_read_ends_with_the_local_error() {
         // As `tar`, the server waits for the rest of the archive or for the end of its input, and then fails.
         let (pods, server) = serve_websocket(protocol, |mut socket| async move {
             while let Some(message) = socket.next().await {
-                if message == &[255, 0][..] {
+                if message == [255, 0][..] {
                     socket.send(b"\x02tar: short read").await;
                     return socket.finish(TAR_FAILED).await;
                 }

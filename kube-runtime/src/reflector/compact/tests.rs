@@ -267,6 +267,25 @@ fn stores_an_object_typed_if_it_does_not_survive_the_round_trip() {
     assert_eq!(reader.state()[0].spec, asymmetric(7));
 }
 
+/// A spec whose serialization panics.
+#[derive(Debug, Clone, Deserialize)]
+struct PanickingSpec;
+
+impl Serialize for PanickingSpec {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("the spec cannot be serialized")
+    }
+}
+
+#[test]
+fn stores_an_object_typed_if_its_serialization_panics() {
+    type Object = kube_client::core::Object<PanickingSpec, ()>;
+    let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
+    let (reader, mut writer) = store_with::<Object>(Storage::compact());
+    writer.apply_watcher_event(Event::Apply(Object::new("odd", &resource, PanickingSpec)));
+    assert_eq!(reader.state().len(), 1);
+}
+
 /// A type that has fewer fields than the objects of the server.
 type SmallObject = kube_client::core::Object<SmallSpec, ()>;
 
