@@ -17,7 +17,8 @@ pub struct Limits {
     /// one request. Default: 64 MiB.
     pub conversion_bytes: usize,
     /// The maximum total size of the bodies in memory, in bytes. Further requests wait. The server also rejects a
-    /// single body above this size. Default: 128 MiB.
+    /// single body above this size. A value below 1 KiB counts as 1 KiB, and a value above 4 GiB as 4 GiB. Default:
+    /// 128 MiB.
     pub total_bytes: usize,
     /// The maximum time of one request, from its head to the end of the handler. The API server sends a timeout with
     /// each request. If that timeout is shorter, it takes precedence. Default: 30 seconds, the longest timeout that
