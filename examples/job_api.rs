@@ -52,8 +52,10 @@ async fn run_job() -> anyhow::Result<()> {
     let ended = await_condition_within(jobs.clone(), &name, ended, TIME_LIMIT).await;
     // Delete the job even if the wait has failed, for example after the time limit. The deletion is asynchronous: the
     // garbage collector deletes the pods after the job.
-    jobs.delete(&name, &DeleteParams::background()).await?;
-    if has_failed().matches_object(ended?.as_ref()) {
+    let deleted = jobs.delete(&name, &DeleteParams::background()).await;
+    let ended = ended?;
+    deleted?;
+    if has_failed().matches_object(ended.as_ref()) {
         bail!("{name} has failed");
     }
     writeln!(io::stdout(), "{name} has completed, and is deleted")?;

@@ -85,8 +85,8 @@ enum Command {
 }
 
 impl Command {
-    /// Whether the command can concern all namespaces, because it names no object.
-    fn concerns_all_namespaces(&self) -> bool {
+    /// Whether the command accepts `-A`.
+    fn accepts_all_namespaces(&self) -> bool {
         matches!(self, Self::Get { name: None, .. } | Self::Watch { .. })
     }
 }
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
 
 async fn run_command(arguments: Arguments) -> anyhow::Result<()> {
     ensure!(
-        !arguments.all_namespaces || arguments.command.concerns_all_namespaces(),
+        !arguments.all_namespaces || arguments.command.accepts_all_namespaces(),
         "-A is only for `get` without a name and for `watch`: other commands use -n"
     );
     let mut config = Config::infer().await?;

@@ -27,13 +27,13 @@ const MAX_ERROR_BYTES: u64 = 4 << 10;
 struct BlockingStream<T> {
     stream: T,
     runtime: Handle,
-    /// Whether an operation on the stream has failed.
-    has_failed: bool,
+    /// Whether a write has failed. Reads do not set this.
+    has_failed_write: bool,
 }
 
 impl<T> BlockingStream<T> {
     fn new(stream: T) -> Self {
-        Self { stream, runtime: Handle::current(), has_failed: false }
+        Self { stream, runtime: Handle::current(), has_failed_write: false }
     }
 }
 
@@ -46,7 +46,7 @@ impl Read for BlockingStream<ProcessOutput> {
 impl Write for BlockingStream<ProcessInput> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.runtime.block_on(self.stream.write(bytes));
-        self.has_failed |= written.is_err();
+        self.has_failed_write |= written.is_err();
         written
     }
 
@@ -57,10 +57,10 @@ impl Write for BlockingStream<ProcessInput> {
 
 /// The reason that a thread has not packed or unpacked an archive.
 enum TransferError {
-    /// The stream or its archive has failed. If `tar` has failed, too, the error of `tar` is probably the cause.
-    Stream(io::Error),
-    /// A local file has failed. `tar` may wait for the rest of the archive.
-    LocalFile(io::Error),
+    /// The stream failed, or the archive could not be unpacked. The cause may be an error of `tar`: wait for `tar`.
+    AwaitTar(io::Error),
+    /// A local file could not be packed. Do not wait for `tar`, which may wait for the rest of the archive.
+    SourceFile(io::Error),
 }
 
 /// Splits the path of a file in a container. Returns the folder that `tar` changes to, and the name in this folder.
@@ -85,13 +85,13 @@ pub(crate) async fn send_archive(
     let (source, name) = (source.to_owned(), name.to_owned());
     let packed = spawn_blocking(move || {
         match pack(&source, &name, &mut input) {
-            Err(error) if input.has_failed => return Err(TransferError::Stream(error)),
-            Err(error) => return Err(TransferError::LocalFile(error)),
+            Err(error) if input.has_failed_write => return Err(TransferError::AwaitTar(error)),
+            Err(error) => return Err(TransferError::SourceFile(error)),
             Ok(()) => {}
         }
         // With v4.channel.k8s.io, `shutdown` fails with `Unsupported`. `tar` then stops at the end of the archive.
         match input.runtime.block_on(input.stream.shutdown()) {
-            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(TransferError::Stream(error)),
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(TransferError::AwaitTar(error)),
             _ => Ok(input),
         }
     });
@@ -108,7 +108,7 @@ pub(crate) async fn receive_archive(
 ) -> Result<Copied> {
     let Some(output) = process.stdout().map(BlockingStream::new) else { return Ok(Copied::default()) };
     let (target, name) = (target.to_owned(), name.to_owned());
-    let unpacked = spawn_blocking(move || unpack(output, &name, &target).map_err(TransferError::Stream));
+    let unpacked = spawn_blocking(move || unpack(output, &name, &target).map_err(TransferError::AwaitTar));
     finish_copy(process, unpacked, what).await
 }
 
@@ -135,8 +135,8 @@ async fn finish_copy<T>(
     let transfer = async {
         match transfer.await {
             Ok(Ok(transferred)) => Ok(Ok(transferred)),
-            Ok(Err(TransferError::Stream(error))) => Ok(Err(error)),
-            Ok(Err(TransferError::LocalFile(error))) => Err(error),
+            Ok(Err(TransferError::AwaitTar(error))) => Ok(Err(error)),
+            Ok(Err(TransferError::SourceFile(error))) => Err(error),
             // The blocking task was cancelled or has panicked.
             Err(error) => Err(io::Error::other(error)),
         }

@@ -197,10 +197,12 @@ impl<K: Storable> Codec<K> {
     pub(super) fn pack(&self, object: &K) -> Option<Packed> {
         self.compression.with_buffer(|json| {
             // `Serialize` is user code: a panic must not end the task that feeds the store.
-            let is_encoded = catch_unwind(AssertUnwindSafe(|| {
+            let survives_round_trip = catch_unwind(AssertUnwindSafe(|| {
                 (self.encode)(object, json).is_ok() && self.check_round_trip(json).is_some()
             }));
-            is_encoded.unwrap_or_default().then_some(())?;
+            if !survives_round_trip.unwrap_or(false) {
+                return None;
+            }
             self.pack_text(object.key(), object.uid(), object.version(), json)
         })
     }

@@ -41,29 +41,38 @@ pub(super) fn allocate(
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let allocates = !is_balanced || object["spec"]["allocateLoadBalancerNodePorts"] != false;
     let needs_health_check = is_balanced && object["spec"]["externalTrafficPolicy"] == "Local";
-    let kept = old.map(ports_of).unwrap_or_default();
-    let used = used_ports(inner, old);
+    let kept: BTreeSet<u64> = old
+        .into_iter()
+        .flat_map(|old| old["spec"]["ports"].as_array().into_iter().flatten())
+        .map(node_port_of)
+        .collect();
+    let used = used_ports(inner);
     let mut random = inner.lock_random();
     let mut allocator = Allocator { used, reserved: BTreeSet::new(), random: &mut random, dry_run };
     let Some(spec) = object["spec"].as_object_mut() else { return Ok(()) };
     let mut ports: Vec<&mut Value> =
         spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten().collect();
     ports.retain(|port| port.is_object());
+    // In a new service, the ports of several protocols with the same number share a node port.
+    let mut shared: HashMap<u64, u64> = HashMap::new();
     for (at, port) in ports.iter().enumerate() {
         let requested = node_port_of(port);
-        if requested == 0 || kept.contains(&requested) || allocator.reserved.contains(&requested) {
+        let number = port["port"].as_u64().unwrap_or(0);
+        let is_shared = if old.is_some() {
+            allocator.reserved.contains(&requested)
+        } else {
+            shared.get(&number) == Some(&requested)
+        };
+        if requested == 0 || kept.contains(&requested) || is_shared {
             continue;
         }
         allocator.reserve(requested).map_err(|why| {
             let error = FieldError::invalid(format!("spec.ports[{at}].nodePort"), requested, why);
             SimError::invalid("", "Service", &name, &[error])
         })?;
-    }
-    // In a new service, the ports of several protocols with the same number share a node port.
-    let mut shared: HashMap<u64, u64> = HashMap::new();
-    if old.is_none() {
-        let requested = ports.iter().filter(|port| node_port_of(port) != 0);
-        shared.extend(requested.map(|port| (port["port"].as_u64().unwrap_or(0), node_port_of(port))));
+        if old.is_none() {
+            shared.entry(number).or_insert(requested);
+        }
     }
     for port in ports.into_iter().filter(|port| allocates && node_port_of(port) == 0) {
         let number = port["port"].as_u64().unwrap_or(0);
@@ -83,7 +92,7 @@ pub(super) fn allocate(
     if requested == 0 {
         let node_port = allocator.next().ok_or_else(range_is_full)?;
         spec.insert("healthCheckNodePort".into(), node_port.into());
-    } else if !kept.contains(&requested) {
+    } else if old.is_none_or(|old| old["spec"]["healthCheckNodePort"] != requested) {
         allocator.reserve(requested).map_err(|why| {
             let what = format!("failed to allocate requested HealthCheck NodePort {requested}: {why}");
             SimError::internal(what)
@@ -107,13 +116,10 @@ fn ports_of(service: &Value) -> BTreeSet<u64> {
     ports.chain(spec["healthCheckNodePort"].as_u64()).filter(|port| *port != 0).collect()
 }
 
-/// The ports of all stored services except `old`.
-fn used_ports(inner: &Inner, old: Option<&Value>) -> BTreeSet<u64> {
+/// The ports of all stored services. An updated service gives up its old ports only after the update, as in the API server.
+fn used_ports(inner: &Inner) -> BTreeSet<u64> {
     let services = inner.lock().table(SERVICES).map(|table| table.objects("")).unwrap_or_default();
-    let services = services.iter().map(|service| service.value());
-    let others =
-        services.filter(|service| old.is_none_or(|old| old["metadata"]["uid"] != service["metadata"]["uid"]));
-    others.flat_map(|service| ports_of(&service)).collect()
+    services.iter().flat_map(|service| ports_of(&service.value())).collect()
 }
 
 /// Reserves ports for one service.
@@ -265,5 +271,26 @@ mod tests {
         let ports =
             node_ports(&sim.create(&service("dns", &json!({"type": "NodePort", "ports": ports}))).unwrap());
         assert_eq!(ports[0], ports[1]);
+    }
+
+    #[test]
+    fn different_ports_of_a_new_service_share_no_node_port() {
+        let sim = Sim::new();
+        let ports = json!([{"name": "a", "port": 80, "nodePort": 30_001}, {"name": "b", "port": 81, "nodePort": 30_001}]);
+        let error = sim.create(&service("web", &json!({"type": "NodePort", "ports": ports}))).unwrap_err();
+        assert!(error.message().contains("spec.ports[1].nodePort"), "{}", error.message());
+        assert_eq!(error.code().as_u16(), 422);
+    }
+
+    #[test]
+    fn a_service_that_is_no_load_balancer_has_no_load_balancer_status() {
+        let sim = Sim::new();
+        let mut web =
+            sim.create(&service("web", &json!({"type": "LoadBalancer", "ports": [{"port": 80}]}))).unwrap();
+        web["status"]["loadBalancer"] = json!({"ingress": [{"ip": "192.0.2.1"}]});
+        let path = "/api/v1/namespaces/default/services/web/status";
+        let mut web = sim.request(&http::Method::PUT, path, "", &web).unwrap();
+        web["spec"]["type"] = "ClusterIP".into();
+        assert_eq!(put(&sim, &web)["status"], json!({"loadBalancer": {}}));
     }
 }

@@ -103,7 +103,8 @@ pub(super) fn message_at(at: usize) -> &'static Message {
     &ALL_MESSAGES[at]
 }
 
-/// The packages of the API groups whose package is not `k8s.io.api.` and the name of the group.
+/// The Protobuf packages, without the version, of API groups. Groups that are not listed and have no dot in their name, such
+/// as `apps`, have the package `k8s.io.api.<group>`.
 const PACKAGES: [(&str, &str); 19] = [
     ("", "k8s.io.api.core"),
     ("admissionregistration.k8s.io", "k8s.io.api.admissionregistration"),
@@ -136,7 +137,7 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
         }
         _ => match PACKAGES.iter().find(|(name, _)| *name == group) {
             Some((_, package)) => format!("{package}.{version}.{kind}"),
-            // The names of other groups contain a dot, and are those of custom resources.
+            // A built-in group, such as `apps`: the name of a group of custom resources contains a dot.
             None if !group.contains('.') => format!("k8s.io.api.{group}.{version}.{kind}"),
             None => return None,
         },

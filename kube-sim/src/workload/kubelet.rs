@@ -146,7 +146,8 @@ fn advance_pod(engine: &mut Engine, pod: &Value, path: &str) {
     let (phase, ready, state, reason, message) = if state.is_null() {
         let creating = json!({"waiting": {"reason": "ContainerCreating"}});
         ("Pending", false, creating, "Pulling", format!("Pulling image \"{image}\""))
-    } else if waiting == "ContainerCreating" || (waiting == "CrashLoopBackOff" && engine.random.below(6) == 0)
+    } else if matches!(waiting, "ContainerCreating" | "PodInitializing")
+        || (waiting == "CrashLoopBackOff" && engine.random.below(6) == 0)
     {
         ("Running", true, json!({"running": {"startedAt": now}}), "Started", "Container started".to_owned())
     } else if state["running"].is_object() {

@@ -108,6 +108,12 @@ fn status_of<'a>(list: &'a Value, container: &Value) -> &'a Value {
 
 fn container_statuses(pod: &Value, new: &PodState<'_>, begun: bool) -> Vec<Value> {
     let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+    let waits_for_init_containers = !begun && names_of(&pod["spec"]["initContainers"]).next().is_some();
+    let state = if waits_for_init_containers {
+        json!({"waiting": {"reason": "PodInitializing"}})
+    } else {
+        new.state.clone()
+    };
     let status = |container: &Value| {
         let before = status_of(&pod["status"]["containerStatuses"], container);
         let mut status = json!({
@@ -115,7 +121,7 @@ fn container_statuses(pod: &Value, new: &PodState<'_>, begun: bool) -> Vec<Value
             "started": new.state["running"].is_object(),
             "restartCount": before["restartCount"].as_i64().unwrap_or(0),
             "imageID": if begun { format!("sim@sha256:{}", "5".repeat(64)) } else { String::new() },
-            "state": new.state,
+            "state": state,
             "lastState": before.get("lastState").cloned().unwrap_or_else(|| json!({})),
         });
         if begun {

@@ -10,7 +10,7 @@ use super::{COMPONENT, INDEX_KEY, Job, KIND, TRACKING_FINALIZER, index_of, name_
 use crate::controllers::objects::{
     PODS, annotation, is_terminating, name, namespace, number, remaining_time, storage_key_in, time, uid,
 };
-use crate::controllers::pods::{is_active, phase, sort_for_deletion};
+use crate::controllers::pods::{is_active, is_finished, phase, sort_for_deletion};
 use crate::controllers::{owned_objects, requeue};
 use crate::handler::object_meta;
 
@@ -76,6 +76,9 @@ impl Job<'_> {
         };
         for pod in self.pods.iter().filter(|pod| is_tracked(pod) && self.counts_as_failed(pod)) {
             let Some(index) = index_of(pod) else { continue };
+            if self.completions().is_some_and(|completions| i64::from(index) >= completions) {
+                continue;
+            }
             let is_ended = self.succeeded.contains(index) || self.failed.contains(index);
             if is_ended || self.fails_index(pod) || is_active_or_succeeded(index) {
                 continue;
@@ -172,9 +175,9 @@ impl Job<'_> {
             }
             return;
         }
-        let only_failed = self.spec()["podReplacementPolicy"] == "Failed";
-        let terminating = self.pods.iter().filter(|pod| only_failed && is_terminating(pod)).count();
-        let missing = wanted.saturating_sub(active.len() + terminating).min(BURST);
+        let blocking: Vec<Value> =
+            self.pods.iter().filter(|pod| self.delays_replacement(pod)).cloned().collect();
+        let missing = wanted.saturating_sub(active.len() + blocking.len()).min(BURST);
         if missing == 0 {
             return;
         }
@@ -182,6 +185,7 @@ impl Job<'_> {
         if !rest.is_zero() {
             return requeue(self.state, self.key, rest);
         }
+        active.extend(blocking);
         let indexes = self.pending_indexes(&active, missing);
         let replaced = self.pods_to_replace();
         for at in 0..missing {
@@ -198,6 +202,12 @@ impl Job<'_> {
                 return requeue(self.state, self.key, crate::controllers::RETRY_DELAY);
             }
         }
+    }
+
+    /// Whether a replacement of the pod must wait until the pod has ended: the pod is terminating, and the
+    /// `podReplacementPolicy` is `Failed`.
+    fn delays_replacement(&self, pod: &Value) -> bool {
+        self.spec()["podReplacementPolicy"] == "Failed" && is_terminating(pod) && !is_finished(pod)
     }
 
     /// The number of pods that should run. `active` is the number of pods that run now.
@@ -231,12 +241,12 @@ impl Job<'_> {
         remaining_time(&self.state.clock, *last, (BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF))
     }
 
-    /// The first `count` indexes that have neither succeeded nor failed, and that have no active pod.
-    fn pending_indexes(&self, active: &[Value], count: usize) -> Vec<u32> {
+    /// The first `count` indexes that have neither succeeded nor failed, and that have none of the pods `current`.
+    fn pending_indexes(&self, current: &[Value], count: usize) -> Vec<u32> {
         if !self.is_indexed() {
             return Vec::new();
         }
-        let running: Vec<u32> = active.iter().filter_map(index_of).collect();
+        let running: Vec<u32> = current.iter().filter_map(index_of).collect();
         let completions = u32::try_from(self.completions().unwrap_or(0)).unwrap_or(0);
         let is_pending = |index: &u32| {
             !self.succeeded.contains(*index) && !self.failed.contains(*index) && !running.contains(index)

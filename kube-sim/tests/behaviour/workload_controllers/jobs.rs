@@ -216,3 +216,21 @@ async fn ignored_failures_do_not_count_toward_the_limit_of_an_index() {
     let expected = [None, Some("1"), Some("2")].map(|ignored| (json!("0"), ignored.map(str::to_owned)));
     assert_eq!(counts, expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_pod_that_is_deleted_during_its_back_off_is_replaced() {
+    let sim = sim();
+    let spec = json!({
+        "completions": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 5, "podReplacementPolicy": "Failed",
+    });
+    create(&sim, &spec, &json!({"kube-sim/exit-code": "1"}), "Never");
+    while pods(&sim)[0]["status"]["phase"] != "Failed" {
+        advance(1).await;
+    }
+    let name = pods(&sim)[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    sim.delete("v1", "Pod", "default", &name).unwrap();
+    assert_eq!(pods(&sim).len(), 1, "the finalizer of the failed pod remains until the pod is replaced");
+    advance(12).await;
+    let names: Vec<_> = pods(&sim).iter().map(|pod| pod["metadata"]["name"].clone()).collect();
+    assert!(!names.is_empty() && !names.contains(&json!(name)), "{names:?}");
+}

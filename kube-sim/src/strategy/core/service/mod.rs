@@ -21,7 +21,12 @@ pub(super) const STRATEGY: Strategy = Strategy {
     set_defaults,
     initial_status: InitialStatus::Set(|_| json!({"loadBalancer": {}})),
     prepare_for_create: |service, _| addresses::complete(service),
-    prepare_for_update: |old, new| addresses::preserve(&old["spec"], &mut new["spec"]),
+    prepare_for_update: |old, new| {
+        addresses::preserve(&old["spec"], &mut new["spec"]);
+        if new["spec"]["type"] != "LoadBalancer" {
+            new["status"]["loadBalancer"] = json!({});
+        }
+    },
     validate: validation::validate,
     validate_update: Some(validation::validate_update),
     warn: warn_of_deprecated_fields,
