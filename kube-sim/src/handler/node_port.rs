@@ -14,6 +14,7 @@ use crate::registry::Resource;
 use crate::schema::FieldError;
 use crate::shared_state::Inner;
 use crate::status::SimError;
+use crate::strategy::node_ports::{allocates_node_ports, has_node_ports, of_ports};
 
 const RANGE: RangeInclusive<u64> = 30_000..=32_767;
 
@@ -34,18 +35,14 @@ pub(super) fn allocate(
     object: &mut Value,
     dry_run: bool,
 ) -> Result<(), SimError> {
-    let is_balanced = object["spec"]["type"] == "LoadBalancer";
-    if &*resource.storage != SERVICES || !(is_balanced || object["spec"]["type"] == "NodePort") {
+    if &*resource.storage != SERVICES || !has_node_ports(&object["spec"]) {
         return Ok(());
     }
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let allocates = !is_balanced || object["spec"]["allocateLoadBalancerNodePorts"] != false;
-    let needs_health_check = is_balanced && object["spec"]["externalTrafficPolicy"] == "Local";
-    let kept: BTreeSet<u64> = old
-        .into_iter()
-        .flat_map(|old| old["spec"]["ports"].as_array().into_iter().flatten())
-        .map(node_port_of)
-        .collect();
+    let allocates = allocates_node_ports(&object["spec"]);
+    let needs_health_check =
+        object["spec"]["type"] == "LoadBalancer" && object["spec"]["externalTrafficPolicy"] == "Local";
+    let kept = old.map(|old| of_ports(&old["spec"])).unwrap_or_default();
     let used = used_ports(inner);
     let mut random = inner.lock_random();
     let mut allocator = Allocator { used, reserved: BTreeSet::new(), random: &mut random, dry_run };
@@ -110,16 +107,16 @@ fn node_port_of(port: &Value) -> u64 {
 }
 
 /// The node ports of a service, and its health check node port.
-fn ports_of(service: &Value) -> BTreeSet<u64> {
-    let spec = &service["spec"];
-    let ports = spec["ports"].as_array().into_iter().flatten().map(node_port_of);
-    ports.chain(spec["healthCheckNodePort"].as_u64()).filter(|port| *port != 0).collect()
+fn all_ports_of(service: &Value) -> BTreeSet<u64> {
+    let mut ports = of_ports(&service["spec"]);
+    ports.extend(service["spec"]["healthCheckNodePort"].as_u64().filter(|port| *port != 0));
+    ports
 }
 
 /// The ports of all stored services. An updated service gives up its old ports only after the update, as in the API server.
 fn used_ports(inner: &Inner) -> BTreeSet<u64> {
     let services = inner.lock().table(SERVICES).map(|table| table.objects("")).unwrap_or_default();
-    services.iter().flat_map(|service| ports_of(&service.value())).collect()
+    services.iter().flat_map(|service| all_ports_of(&service.value())).collect()
 }
 
 /// Reserves ports for one service.

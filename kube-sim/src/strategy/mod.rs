@@ -46,6 +46,7 @@ pub(crate) use self::apiextensions::{
 };
 pub(crate) use self::apps::TEMPLATE_GENERATION_ANNOTATION;
 pub(crate) use self::core::pod::resources as pod_resources;
+pub(crate) use self::core::service::node_ports;
 pub(crate) use self::deletion::DeletionStrategy;
 pub(crate) use self::fields::SelectableField;
 pub(crate) use self::printer::{Row, string_or_empty};

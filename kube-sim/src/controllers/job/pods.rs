@@ -1,6 +1,6 @@
 //! The pods of a job: counts, creates and deletes them, and applies its pod failure policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -66,10 +66,8 @@ impl Job<'_> {
         if !self.has_backoff_limit_per_index() || self.is_ending() || is_terminating(&self.object) {
             return last;
         }
-        let is_active_or_succeeded = |index: u32| {
-            let mut pods = self.pods.iter().filter(|pod| is_active(pod) || phase(pod) == "Succeeded");
-            pods.any(|pod| index_of(pod) == Some(index))
-        };
+        let active_or_succeeded = self.pods.iter().filter(|pod| is_active(pod) || phase(pod) == "Succeeded");
+        let active_or_succeeded: BTreeSet<u32> = active_or_succeeded.filter_map(index_of).collect();
         let failures = |pod: &Value| {
             annotation_number(pod, INDEX_FAILURES_ANNOTATION)
                 .saturating_add(annotation_number(pod, IGNORED_INDEX_FAILURES_ANNOTATION))
@@ -80,7 +78,7 @@ impl Job<'_> {
                 continue;
             }
             let is_ended = self.succeeded.contains(index) || self.failed.contains(index);
-            if is_ended || self.fails_index(pod) || is_active_or_succeeded(index) {
+            if is_ended || self.fails_index(pod) || active_or_succeeded.contains(&index) {
                 continue;
             }
             if last.get(&index).is_none_or(|other| failures(other) <= failures(pod)) {

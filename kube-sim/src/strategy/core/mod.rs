@@ -10,7 +10,7 @@ pub(super) mod pod;
 mod pod_template;
 mod replication_controller;
 mod secret;
-mod service;
+pub(super) mod service;
 
 use super::Strategy;
 use super::deletion::DeletionStrategy;

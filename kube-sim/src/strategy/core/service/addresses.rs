@@ -1,10 +1,11 @@
 //! Sets the addresses of new services, and preserves addresses and node ports in updates. The handler of the request
 //! allocates the cluster IP and the node ports.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use super::node_ports::{allocates_node_ports, has_node_ports, of_ports};
 use crate::strategy::validation::is_empty;
 
 /// Sets `clusterIPs` of a service to its cluster IP. Sets the IP families and their policy if the request omits them.
@@ -82,29 +83,13 @@ pub(super) fn preserve(old: &Value, new: &mut Value) {
     }
 }
 
-/// Whether a service of this type has node ports.
-fn has_node_ports(spec: &Value) -> bool {
-    spec["type"] == "NodePort" || spec["type"] == "LoadBalancer"
-}
-
-/// Whether the server allocates node ports for the service.
-fn allocates_node_ports(spec: &Value) -> bool {
-    has_node_ports(spec) && (spec["type"] == "NodePort" || spec["allocateLoadBalancerNodePorts"] != false)
-}
-
-/// The node ports of a service.
-fn node_ports(spec: &Value) -> BTreeSet<u64> {
-    let ports = spec["ports"].as_array().into_iter().flatten();
-    ports.filter_map(|port| port["nodePort"].as_u64()).filter(|port| *port != 0).collect()
-}
-
 /// Restores the node ports that an update omits. The name identifies a port. A node port that the update gives to another
 /// port is not restored.
 fn preserve_node_ports(old: &Value, new: &mut Value) {
     if !allocates_node_ports(old) || !allocates_node_ports(new) {
         return;
     }
-    let requested = node_ports(new);
+    let requested = of_ports(new);
     let name = |port: &Value| port["name"].as_str().unwrap_or_default().to_owned();
     let old_ports = old["ports"].as_array().into_iter().flatten();
     let before: HashMap<String, u64> =
@@ -132,7 +117,7 @@ fn drop_unused_fields(old: &Value, new: &mut Value) {
         ("externalTrafficPolicy", is_external(old) && !is_external(new)),
     ];
     let loses_node_ports =
-        has_node_ports(old) && !has_node_ports(new) && node_ports(old).is_superset(&node_ports(new));
+        has_node_ports(old) && !has_node_ports(new) && of_ports(old).is_superset(&of_ports(new));
     let Some(spec) = new.as_object_mut() else { return };
     for (field, is_unused) in unused {
         if is_unused && spec.get(field) == old.get(field) {

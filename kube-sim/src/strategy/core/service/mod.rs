@@ -1,6 +1,7 @@
 //! The strategy of services.
 
 mod addresses;
+pub(crate) mod node_ports;
 mod printer;
 mod validation;
 
