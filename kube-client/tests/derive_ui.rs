@@ -4,6 +4,6 @@
 #![cfg(feature = "schema")]
 
 #[test]
-fn reports_each_mistake_at_its_span() {
+fn each_mistake_is_reported_at_its_span() {
     trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
 }

@@ -1,4 +1,4 @@
-//! Test of a manager in a program that has installed a metrics recorder of its own.
+//! A test of a manager in a program that has installed a metrics recorder of its own.
 #![cfg(feature = "manager")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -12,7 +12,7 @@ use metrics_util::debugging::DebuggingRecorder;
 use std::future::ready;
 
 #[tokio::test]
-async fn a_manager_installs_a_recorder_only_to_serve_metrics_itself() {
+async fn a_manager_installs_a_recorder_only_if_it_serves_and_renders_the_metrics() {
     DebuggingRecorder::new().install().unwrap();
     let sim = Sim::new();
     let manager = || Manager::new(client(&sim)).shutdown_on(ready(()));

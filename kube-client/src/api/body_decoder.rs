@@ -177,7 +177,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         // If the body ended while its last piece was deferred, that piece is in the pipeline only now. Flush here: the loop
         // below does not run after the end of the body.
         if self.splitter.is_none() {
-            self.queue_bookmark_for_dropped();
+            self.queue_bookmark_for_dropped_pieces();
             self.pipeline.flush();
         }
         let mut dropped = 0;
@@ -194,7 +194,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
                     }
                     // Yield to other tasks.
                     if dropped == MAX_DROPPED_PER_POLL {
-                        self.queue_bookmark_for_dropped();
+                        self.queue_bookmark_for_dropped_pieces();
                         cx.waker().wake_by_ref();
                         return;
                     }
@@ -215,7 +215,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
                 Poll::Ready(Some(Err(error))) => return self.fail(Error::from_box(error.into())),
                 Poll::Ready(None) => return self.finish(),
                 // Do not flush the pipeline here: `poll_item` flushes it when no value is ready.
-                Poll::Pending => return self.queue_bookmark_for_dropped(),
+                Poll::Pending => return self.queue_bookmark_for_dropped_pieces(),
             }
         }
     }
@@ -230,13 +230,13 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         };
         match filter(&piece, &self.queued) {
             PieceVerdict::Decode(key) => {
-                self.queue_bookmark_for_dropped();
+                self.queue_bookmark_for_dropped_pieces();
                 self.queued.push(key);
                 self.lengths.push_back(length);
                 self.pipeline.push(piece);
             }
             PieceVerdict::Ready(value) => {
-                self.queue_bookmark_for_dropped();
+                self.queue_bookmark_for_dropped_pieces();
                 self.queued.push(None);
                 self.lengths.push_back(length);
                 self.pipeline.push_value(*value);
@@ -254,7 +254,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
     }
 
     /// Queues a bookmark with the version of the last dropped piece, if pieces were dropped since the last bookmark.
-    fn queue_bookmark_for_dropped(&mut self) {
+    fn queue_bookmark_for_dropped_pieces(&mut self) {
         if let Some(bookmark) = self.bookmark
             && let Some(version) = self.dropped_version.take()
         {
@@ -272,7 +272,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
                 if let Some(piece) = rest {
                     self.submit_piece(piece);
                 }
-                self.queue_bookmark_for_dropped();
+                self.queue_bookmark_for_dropped_pieces();
                 self.end = Some(end);
                 self.pipeline.flush();
             }
@@ -292,7 +292,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
 
     /// Ends the stream with `error`, after the pieces that are already split.
     pub(super) fn fail(&mut self, error: Error) {
-        self.queue_bookmark_for_dropped();
+        self.queue_bookmark_for_dropped_pieces();
         self.splitter = None;
         // Release the connection now: the caller may hold the failed stream for a long time.
         self.body = Body::empty();
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reads_ahead_for_a_slow_consumer_after_the_delay() {
+    async fn the_decoder_reads_ahead_for_a_slow_consumer_after_the_delay() {
         let (mut items, read) = decoder_of_padded_list(100, 1000);
         let mut taken = Vec::new();
         while let Some(item) = poll_fn(|cx| items.poll_item(cx)).await {
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn read_ahead_is_limited_in_bytes() {
+    async fn reading_ahead_is_limited_in_bytes() {
         let (mut items, read) = decoder_of_padded_list(60, 1 << 20);
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!(poll_fn(|cx| items.poll_item(cx)).await.unwrap().unwrap(), 0);

@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn decides_about_each_pod_as_kubectl_does() {
+    fn a_drain_decides_about_each_pod_as_kubectl_does() {
         let none = DrainParams::default();
         let force = DrainParams { force: true, ..DrainParams::default() };
         let ignore = DrainParams { ignore_daemon_sets: true, ..DrainParams::default() };

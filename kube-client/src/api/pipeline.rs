@@ -87,7 +87,7 @@ impl SharedPieces {
         Self(Arc::new(Mutex::new(pieces)))
     }
 
-    /// Takes all pieces. The clones of this handle share the pieces, and then have none.
+    /// Takes all pieces. The clones of this handle share the pieces, so they have no pieces afterwards.
     fn take_all(&self) -> Vec<Bytes> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -231,7 +231,8 @@ impl<T: Send + 'static> Pipeline<T> {
                 Chunk::Running(task, pieces) => match ready!(Pin::new(task).poll(cx)) {
                     Ok(values) => *chunk = Chunk::Done(values.into_iter()),
                     Err(error) => match error.try_into_panic() {
-                        // This panic is a bug in this crate: `decode` catches the panics of a type's `Deserialize`.
+                        // This panic is a bug in this crate: `wire::json::decode` catches the panics of
+                        // `Deserialize` implementations.
                         Ok(panic) => std::panic::resume_unwind(panic),
                         // The runtime has shut down. A task without an await either completes or never starts.
                         Err(_) => *chunk = Chunk::Raw(pieces.take_all().into_iter()),
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_in_poll_next_after_the_runtime_has_shut_down() {
+    fn poll_next_decodes_the_pieces_after_the_runtime_has_shut_down() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let mut pipeline = runtime.block_on(async { Pipeline::new(<[u8]>::len) });
         drop(runtime);
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn decodes_one_piece_at_a_time_on_a_current_thread_runtime() {
+    async fn a_pipeline_decodes_one_piece_at_a_time_on_a_current_thread_runtime() {
         assert_eq!(decode_numbers(20).await, ((0..20).collect(), 1));
     }
 

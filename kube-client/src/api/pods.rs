@@ -32,7 +32,7 @@ impl<K: Log> Api<K> {
     ///
     /// # Errors
     ///
-    /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist,
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist.
     /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the container does not exist or has not started, or
     /// if the pod has several containers and [`LogParams::container`] is `None`. [`Error::Decode`] if the logs are
     /// larger than `Config::max_object_bytes`; for such logs, use [`log_stream`](Api::log_stream), or set

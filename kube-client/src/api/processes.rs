@@ -26,9 +26,9 @@ impl<K: Execute> Api<K> {
     /// The command is a program and its arguments, and is not interpreted by a shell.
     ///
     /// # Errors
-    /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist,
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist.
     /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the container does not exist, or if the pod has several
-    /// containers and [`AttachParams::container`] is `None`, [`Error::Request`] if the server does not switch to a
+    /// containers and [`AttachParams::container`] is `None`. [`Error::Request`] if the server does not switch to a
     /// WebSocket. A command that cannot be run, or that fails, is reported by [`AttachedProcess::join`] and
     /// [`AttachedProcess::take_status`].
     ///
@@ -68,8 +68,8 @@ impl<K: Portforward> Api<K> {
     /// further connections to any port.
     ///
     /// # Errors
-    /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist,
-    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the pod is not running, [`Error::Request`] if the
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist.
+    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the pod is not running. [`Error::Request`] if the
     /// server does not switch to a WebSocket. If no process listens on a port, the stream of the port fails.
     ///
     /// # Cancel safety

@@ -28,7 +28,7 @@ fn pods_with_logs(chunks: Vec<&'static [u8]>) -> Api<Pod> {
 }
 
 #[tokio::test]
-async fn logs_returns_the_streamed_text_and_fails_for_an_absent_pod_or_container() {
+async fn reading_logs_returns_the_streamed_text_and_fails_for_an_absent_pod_or_container() {
     let client = Client::new(kube_sim::Sim::new().service(), "default");
     let pods: Api<Pod> = Api::default_namespaced(client);
     pods.create(&PostParams::default(), &pod("web")).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_log_stream_joins_lines_that_span_several_chunks() {
 }
 
 #[tokio::test]
-async fn logs_fails_above_the_size_limit_and_log_stream_does_not() {
+async fn logs_above_the_size_limit_can_only_be_streamed() {
     let Api { client, .. } = pods_with_logs(vec![&[b'x'; 600], &[b'x'; 600]]);
     let pods: Api<Pod> = Api::default_namespaced(client.with_max_object_bytes(1000));
     let error = pods.logs("web", &LogParams::default()).await.unwrap_err();

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn emits_kept_events_before_the_timeout_error() {
+    async fn kept_events_are_emitted_before_the_timeout_error() {
         for ends in [false, true] {
             let filtered = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let counter = filtered.clone();

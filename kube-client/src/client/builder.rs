@@ -155,7 +155,7 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
         let mut tls =
             settings::uses_tls(&config)?.then(|| settings::tls_settings(&config, identity)).transpose()?;
         let files = tls.as_mut().and_then(|tls| tls.files.take());
-        let tls = tls.map(settings::ServerTls::into_tls);
+        let tls = tls.map(settings::ServerTls::into_tls_settings);
         let transport = transport(&config, settings::proxy_route(config.proxy_url.as_ref())?, tls);
 
         // A connection keeps the certificates of its handshake: changed certificates require new connections.
@@ -168,7 +168,7 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
                 }
                 (has_changed, outcome)
             }),
-            is_rejected: tls::is_certificate_rejected,
+            is_certificate_rejected: tls::is_certificate_rejected,
         });
         let transport_to_renew = transport.clone();
         let first_certificate = OnceLock::new();
@@ -248,9 +248,9 @@ where
 
 /// The layer that measures requests to the server of the configuration.
 #[cfg(feature = "metrics")]
-fn metrics_layer(config: &Config, measure: MeasuredValues) -> MetricsLayer {
+fn metrics_layer(config: &Config, measured: MeasuredValues) -> MetricsLayer {
     let host = config.cluster_url.authority().map_or("", |authority| authority.as_str());
-    MetricsLayer::new(host.into(), measure)
+    MetricsLayer::new(host.into(), measured)
 }
 
 /// Returns an [`Error`] of this crate unchanged. Converts any other error of a custom transport to

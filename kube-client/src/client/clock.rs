@@ -6,7 +6,7 @@ use tokio::time::Instant;
 /// A duration longer than the lifetime of any process, and within the range of every platform's clock.
 const FAR_FUTURE: Duration = Duration::from_secs(86_400 * 365 * 30);
 
-/// Adds `wait` to `start`. If the sum overflows, adds `FAR_FUTURE` instead.
-pub(super) fn add_or_far_future(start: Instant, wait: Duration) -> Instant {
-    start.checked_add(wait).unwrap_or_else(|| start + FAR_FUTURE)
+/// Adds `duration` to `start`. If the sum overflows, adds `FAR_FUTURE` instead.
+pub(super) fn add_or_far_future(start: Instant, duration: Duration) -> Instant {
+    start.checked_add(duration).unwrap_or_else(|| start + FAR_FUTURE)
 }

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn watches_have_only_the_limit_of_their_request() {
+    async fn watches_have_only_the_limit_that_their_request_sets() {
         let client = client(0, 200).with_request_timeout(Some(Duration::from_secs(5)));
         let watch = |limit: Option<RequestTimeout>| {
             let mut request = Request::get("/api/v1/configmaps?watch=true").body(Vec::new()).unwrap();

@@ -62,7 +62,7 @@ pub(super) struct ServerTls {
 }
 
 impl ServerTls {
-    pub(super) fn into_tls(self) -> TlsSettings {
+    pub(super) fn into_tls_settings(self) -> TlsSettings {
         TlsSettings::new(self.config, self.server_name, tls::explain)
     }
 }

@@ -45,7 +45,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Creates a rule with this expression. The other fields are not set: the server uses its defaults.
+    /// Creates a rule with this expression. The other fields are not set, so the server uses its defaults.
     #[must_use]
     pub fn new(rule: impl Into<String>) -> Self {
         Self { rule: rule.into(), ..Self::default() }

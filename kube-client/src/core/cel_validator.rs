@@ -1,7 +1,8 @@
-//! Evaluation of validation rules in the client: the walk over a schema and an object.
+//! Evaluates validation rules in the client.
 //!
-//! The crate kube-cel evaluates the expressions. This module decides which rules apply to which values, as the API
-//! server does. It must not evaluate expressions itself.
+//! This module traverses a schema and an object, and decides which rules apply to which values, as the API
+//! server does. The crate kube-cel evaluates the expressions. This module must not evaluate expressions
+//! itself.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -241,6 +242,7 @@ impl Rules {
 struct SchemaNode {
     rules: Option<Rules>,
     properties: BTreeMap<String, SchemaNode>,
+    /// The node of the values of a map (`additionalProperties`).
     values: Option<Box<SchemaNode>>,
     items: Option<Box<SchemaNode>>,
     /// The names of the fields that identify an item of a list of type `map`; empty for other lists.

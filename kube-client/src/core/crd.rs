@@ -224,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn sets_one_storage_version_and_keeps_the_order() {
+    fn the_merge_sets_one_storage_version_and_keeps_the_order() {
         let merged = merge_crds(vec![crd("Foo", &["v1alpha1"]), crd("Foo", &["v1"])], "v1").unwrap();
         let versions: Vec<_> = merged.spec.versions.iter().map(|v| (v.name.as_str(), v.storage)).collect();
         assert_eq!(versions, [("v1alpha1", false), ("v1", true)]);
     }
 
     #[test]
-    fn adds_the_names_and_the_conversion_of_definitions_other_than_the_stored_one() {
+    fn the_merge_adds_the_names_and_the_conversion_of_other_definitions() {
         let (mut old, mut new) = (crd("Foo", &["v1alpha1"]), crd("Foo", &["v1"]));
         old.spec.names.short_names = Some(vec!["f".to_owned(), "fo".to_owned()]);
         old.spec.names.categories = Some(vec!["all".to_owned()]);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_why_definitions_cannot_be_merged() {
+    fn the_error_states_why_definitions_cannot_be_merged() {
         #[track_caller]
         fn check_error(crds: Vec<CustomResourceDefinition>, expected: &MergeError) {
             assert_eq!(&merge_crds(crds, "v1").unwrap_err(), expected);

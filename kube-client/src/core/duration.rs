@@ -120,7 +120,8 @@ fn unit_nanos(unit: &str) -> Result<u64, ParseError> {
 /// Converts `number`, a decimal number of units, into nanoseconds. `unit` is the length of one unit in nanoseconds. Drops a
 /// fraction of a nanosecond.
 fn parse_nanos(number: &str, unit: u64) -> Result<i64, ParseError> {
-    // Only checks that `number` is a decimal number. The code below computes the value, because a float is not exact.
+    // This line only checks that `number` is a decimal number. A float is not exact, so the code below
+    // computes the value without a float.
     number.parse::<f64>()?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| ParseError::TooLong)? };
@@ -217,7 +218,7 @@ impl Ord for Duration {
 
 impl PartialOrd<time::Duration> for Duration {
     fn partial_cmp(&self, other: &time::Duration) -> Option<Ordering> {
-        // Compares as `u128`: `other` may be above Go's maximum.
+        // Compares as `u128`, because `other` may be above Go's maximum.
         Some(match u128::try_from(self.nanos) {
             Ok(nanos) => nanos.cmp(&other.as_nanos()),
             Err(_) => Ordering::Less,

@@ -136,7 +136,8 @@ impl FieldNode {
             let inherited = || self.values.as_deref().cloned().unwrap_or_default();
             self.fields.entry(name).or_insert_with(inherited).merge(node);
         }
-        // Remove named fields with the same paths as `*`: they are redundant, and equivalent sets must compare equal.
+        // Named fields with the same paths as `*` are redundant. Remove these fields, because equivalent sets
+        // must compare equal.
         if let Some(values) = &self.values {
             self.fields.retain(|_, node| *node != **values);
         }
@@ -255,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parses_and_formats_paths() {
+    fn paths_parse_and_format_without_changes() {
         for path in [
             "metadata.managedFields",
             "spec",
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_why_a_path_does_not_parse() {
+    fn the_error_states_why_a_path_does_not_parse() {
         for (path, problem) in [
             ("", "empty"),
             (".a", "name is missing"),

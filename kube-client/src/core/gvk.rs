@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn parses_both_forms_of_api_version_and_rejects_others() {
+    fn only_the_two_forms_of_an_api_version_parse() {
         assert_eq!("v1".parse(), Ok(GroupVersion::gv("", "v1")));
         assert_eq!("apps/v1".parse(), Ok(GroupVersion::gv("apps", "v1")));
         for bad in ["", "apps/", "a/b/c"] {

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn extracts_fields_items_and_atomic_values() {
+    fn owned_part_contains_fields_items_and_atomic_values() {
         check_owned_part(&json!({"a": {"b": 1}, "c": 2}), &json!({"f:a": {}}), Some(&json!({"a": {"b": 1}})));
         check_owned_part(&json!({"a": {"b": 1}}), &json!({"f:a": {".": {}}}), Some(&json!({"a": {}})));
         check_owned_part(&json!({"a": 1}), &json!({"f:missing": {}}), Some(&json!({})));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn selects_the_entry_by_manager_operation_and_subresource() {
+    fn the_entry_is_selected_by_manager_operation_and_subresource() {
         let entry = |operation: &str, subresource: &str, field: &str| json!({"manager": "m", "operation": operation, "subresource": subresource, "fieldsV1": {field: {}}});
         let mut object = json!({
             "metadata": {"name": "a", "namespace": "n"}, "spec": {"a": 1}, "status": {"b": 2}, "data": 3,

@@ -203,8 +203,8 @@ impl fmt::Display for ParsedQuantity {
     }
 }
 
-/// The number and the exponent of the canonical decimal form. The exponent is a multiple of three, at most `max_exponent`:
-/// the largest for which the number is an integer. For zero, the exponent is 0.
+/// The number and the exponent of the canonical decimal form. The exponent is the largest multiple of three
+/// for which the number is an integer, but at most `max_exponent`. For zero, the exponent is 0.
 fn canonical_number_and_exponent(billionths: i128, max_exponent: i32) -> (i128, i32) {
     if billionths == 0 {
         return (0, 0);

@@ -33,7 +33,8 @@ const TYPE_NAMES: [&str; 18] = [
 pub(crate) fn redact_decode_error(error: serde_json::Error) -> serde_json::Error {
     let message = error.to_string();
     let redacted = remove_quoted_values(&message);
-    // The new error has the same position: `Error::custom` parses line and column from the end of the message.
+    // The new error has the same position, because `Error::custom` parses line and column from the end of the
+    // message.
     if redacted == message { error } else { serde_json::Error::custom(redacted) }
 }
 

@@ -122,7 +122,7 @@ pub trait Resource {
         join_collection_path(&["/", root, "/", &group, slash, &version].concat(), namespace, &plural)
     }
 
-    /// Sets `apiVersion` and `kind` if they are missing: servers omit them from list items of built-in kinds.
+    /// Sets `apiVersion` and `kind` if they are missing. Servers omit them from list items of built-in kinds.
     ///
     /// Types that store `apiVersion` and `kind` in a field override this method; the default does nothing.
     fn complete_types(&mut self, types: &TypeMeta) {

@@ -351,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decodes_the_status_of_a_missing_pod() {
+    fn the_status_of_a_missing_pod_decodes() {
         let text = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
             "message":"pods \"web\" not found","reason":"NotFound","details":{"name":"web","kind":"pods"},"code":404}"#;
         let status: Status = serde_json::from_str(text).unwrap();
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn returns_the_requested_retry_delay() {
+    fn retry_after_returns_the_requested_delay() {
         let text =
             r#"{"reason":"TooManyRequests","code":429,"details":{"retryAfterSeconds":7,"causes":null}}"#;
         let status: Status = serde_json::from_str(text).unwrap();
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn recognises_a_too_large_resource_version() {
+    fn a_too_large_resource_version_is_recognised() {
         let cause = StatusCause { reason: "ResourceVersionTooLarge".into(), ..StatusCause::default() };
         let details = StatusDetails { causes: vec![cause], ..StatusDetails::default() };
         assert!(Status::failure("", reason::TIMEOUT).with_details(details).is_resource_version_too_large());

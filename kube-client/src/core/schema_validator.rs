@@ -46,7 +46,9 @@ pub(super) struct SchemaValidator<'p> {
 /// The effect of a schema violation: whether the server still evaluates the validation rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
+    /// The server evaluates the validation rules.
     Continues,
+    /// The server skips the validation rules.
     BlocksRules,
 }
 
@@ -310,14 +312,14 @@ fn violated_type(node: &SchemaObject, value: &Value) -> Option<String> {
     (!is_valid).then(|| expected.to_owned())
 }
 
-/// Whether the server treats `value` as a multiple of `factor`: it tolerates a relative error of 10^-9. For a factor below 1,
-/// it multiplies by the reciprocal.
+/// Whether the server treats `value` as a multiple of `factor`. The server tolerates a relative error of
+/// 10^-9. For a factor below 1, the server multiplies by the reciprocal.
 fn is_multiple(value: f64, factor: f64) -> bool {
     let quotient = if factor < 1.0 { 1.0 / factor * value } else { value / factor };
     (quotient - quotient.round()).abs() <= 1e-9 * quotient.abs().max(1.0)
 }
 
-/// Whether a value is a number without a fraction: the server also accepts `3.0` as an integer.
+/// Whether a value is a number without a fraction. As on the server, `3.0` is an integer.
 fn is_integer(value: &Value) -> bool {
     value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
 }

@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn returns_none_for_times_in_range_and_invalid_texts() {
+    fn times_in_range_and_invalid_texts_have_no_nearest_timestamp() {
         for text in [
             "",
             "9999-12-30T22:00:00Z",

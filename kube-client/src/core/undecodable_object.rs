@@ -5,8 +5,9 @@ use std::fmt;
 
 /// The error for an object that does not decode into the requested type.
 ///
-/// The error affects a single object: lists and watches continue with the next object. Usual causes are a Rust type
-/// that is stricter than the CRD's schema, and objects that were stored before the schema became stricter.
+/// The error affects a single object. A `ListStream` or a watch continues with the next object; a method that
+/// returns a whole list fails. Usual causes are a Rust type that is stricter than the CRD's schema, and
+/// objects that were stored before the schema became stricter.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UndecodableObject {

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compares_resource_versions_by_number() {
+    fn resource_versions_compare_by_number() {
         let parse = |text: &str| text.parse::<ResourceVersion>().unwrap();
         assert!(parse("9") < parse("10"));
         assert!(parse("340282366920938463463374607431768211455") > parse("2"));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn parses_api_versions_and_keeps_other_text() {
+    fn api_versions_parse_and_other_texts_are_kept() {
         assert_eq!(Version::parse("v1beta2"), Version::Beta(1, Some(2)));
         assert_eq!(Version::parse("v1alpha"), Version::Alpha(1, None));
         for odd in ["1", "v", "v1gamma1", "v1beta-1", "vbeta1"] {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_versions_by_preference_and_by_age() {
+    fn versions_are_ordered_by_preference_or_by_age() {
         let sorted = |mut versions: Vec<&'static str>, by_age: bool| {
             if by_age {
                 versions.sort_by_key(|v| Reverse(Version::parse(v).generation()));

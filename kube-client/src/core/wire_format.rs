@@ -25,7 +25,7 @@ pub enum WireFormat {
     Json,
     /// Protobuf where possible, for get, list and watch.
     Protobuf,
-    /// Protobuf where possible for lists and watches, whose responses are large. JSON for get: a program often changes
-    /// the object and writes it, and a Protobuf object may lack fields.
+    /// Protobuf where possible for lists and watches, whose responses are large. JSON for get, because a
+    /// program often changes the object and writes it, and a Protobuf object may lack fields.
     Auto,
 }

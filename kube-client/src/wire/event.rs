@@ -133,7 +133,7 @@ impl Split for EventSplitter {
 
 /// A watch event with the text of its object.
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct RawEvent<'a> {
     #[serde(rename = "type")]
     event_type: &'a str,
     #[serde(borrow)]
@@ -204,14 +204,14 @@ impl ObjectDecoder {
 
     /// The error for an event that does not decode: [`WireError::Object`] if [`event_origin`] knows the type of the event
     /// and the text of the object is readable, otherwise [`WireError::Event`].
-    fn event_error<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
-        let malformed = |source| WireError::Event { text: excerpt(line), source };
+    fn event_error<K: DeserializeOwned>(&self, event: &[u8], error: serde_json::Error) -> WireError {
+        let malformed = |source| WireError::Event { text: excerpt(event), source };
         // Bytes that are not UTF-8 affect only one object; the error must contain the name of that object.
-        let text = String::from_utf8_lossy(line);
-        let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&text) else { return malformed(error) };
-        let Some(origin) = event_origin(envelope.event_type) else { return malformed(error) };
-        let object = envelope.object.get().as_bytes();
-        // Decode again without the envelope, so that the error has the position within the object.
+        let text = String::from_utf8_lossy(event);
+        let Ok(raw_event) = serde_json::from_str::<RawEvent<'_>>(&text) else { return malformed(error) };
+        let Some(origin) = event_origin(raw_event.event_type) else { return malformed(error) };
+        let object = raw_event.object.get().as_bytes();
+        // Decode only the object, so that the error has the position within the object.
         let source = json::decode::<K>(object, &self.skipped_in_object).err().unwrap_or(error);
         self.undecodable_object_error(object, origin, source)
     }
@@ -219,14 +219,14 @@ impl ObjectDecoder {
 
 /// An excerpt of a malformed event, for an error message. If the event begins with `{`, the message contains only the size
 /// of the event: a JSON object may hold secrets.
-fn excerpt(line: &[u8]) -> String {
+fn excerpt(event: &[u8]) -> String {
     const LIMIT: usize = 80;
-    let line = line.trim_ascii();
-    if line.starts_with(b"{") {
-        return format!("{} bytes that begin with '{{'", line.len());
+    let event = event.trim_ascii();
+    if event.starts_with(b"{") {
+        return format!("{} bytes that begin with '{{'", event.len());
     }
-    let text = String::from_utf8_lossy(&line[..line.len().min(LIMIT)]).escape_debug().to_string();
-    if line.len() > LIMIT { format!("\"{text}...\"") } else { format!("\"{text}\"") }
+    let text = String::from_utf8_lossy(&event[..event.len().min(LIMIT)]).escape_debug().to_string();
+    if event.len() > LIMIT { format!("\"{text}...\"") } else { format!("\"{text}\"") }
 }
 
 #[cfg(test)]
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_text_that_is_not_an_event() {
+    fn text_that_is_not_an_event_is_reported() {
         assert_events("<html>\n", &["read an event of a watch: \"<html>\""]);
         assert_events(
             "{\"type\":\"NEW\",\"object\":{}}\n",

@@ -99,7 +99,8 @@ impl ListSplitter {
         }
     }
 
-    /// The list's head as received so far. API servers send the head before the items.
+    /// The list's head as received so far. API servers send the head before the items, except for custom resources: their
+    /// `kind` and `metadata` follow the items.
     pub(crate) fn head(&self) -> &ListHead {
         &self.head
     }
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_empty_lists_and_a_head_after_the_items() {
+    fn empty_lists_and_a_head_after_the_items_are_accepted() {
         let text = r#"{"items":[{"metadata":{"name":"a"},"spec":{"n":1}}],"extra":[{}],"metadata":{"resourceVersion":"9"}}"#;
         assert_eq!(assert_items(text, &[("a", 1)]).metadata.resource_version.as_deref(), Some("9"));
         assert_items(r#"{"items":[]}"#, &[]);
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn continues_after_an_undecodable_object() {
+    fn a_list_continues_after_an_undecodable_object() {
         let text = r#"{"items":[{"metadata":{"name":"bad","namespace":"ns"},"spec":{"n":"x"}},7,
             {"metadata":{"name":"ok"},"spec":{"n":3}}]}"#;
         let (items, end) = split_and_decode(text, 10);
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_the_position_of_malformed_text() {
+    fn malformed_text_is_reported_with_its_position() {
         let broken = |text: &str| split_and_decode(text, 7).0.last().cloned().unwrap().unwrap_err();
         assert_eq!(broken("<html>"), "read a list: it does not begin with '{' at byte 0");
         assert_eq!(

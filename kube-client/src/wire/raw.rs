@@ -114,8 +114,8 @@ impl ObjectDecoder {
     /// Converts the object whose JSON is `text`.
     fn convert<T>(&self, text: &[u8], convert: &Convert<T>) -> serde_json::Result<T> {
         // `cut_skipped_fields` removes the skipped fields that are still in the text. In a JSON body, these are all
-        // skipped fields. The conversion from Protobuf leaves skipped map entries, skipped list elements, and skipped
-        // fields in schemas and embedded JSON.
+        // skipped fields. Of the skipped fields, the conversion from Protobuf keeps only map entries, list
+        // elements, and the fields of schemas and of embedded JSON.
         let skipped = self.skipped_in_object.root();
         let (without_skipped, identity) =
             JsonText::write_with(|out| json::cut_skipped_fields(text, skipped, convert.check, out))?;

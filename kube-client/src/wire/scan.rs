@@ -1,8 +1,8 @@
 //! Finds the end of a JSON value in text that arrives in frames, counts the elements of a list, and detects consecutive
 //! objects.
 //!
-//! This module must not allocate. It counts brackets without their type, so that it accepts `[}`: the decoder checks that
-//! opening and closing brackets match.
+//! This module must not allocate. It does not distinguish the types of brackets, so it accepts `[}`. The
+//! decoder checks that the opening and closing brackets of the values that it decodes match.
 #![expect(
     clippy::inline_always,
     reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"
@@ -116,8 +116,9 @@ fn scalar_end(text: &[u8]) -> Option<usize> {
     text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
 }
 
-/// Whether `text` may contain a second object after the end of the first: whether the byte before any `{` is a `}`, white
-/// space or a control character. Compact JSON of one value contains this sequence only in strings.
+/// Whether `text` may contain a second object after the end of the first. Returns true if at least one `{`
+/// directly follows a `}`, white space or a control character. Compact JSON of one value contains such a pair
+/// of bytes only in strings.
 pub(super) fn may_hold_consecutive_objects(text: &[u8]) -> bool {
     dispatch!(Level::new(), simd => finds_consecutive_objects(simd, text))
 }
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_end_of_every_kind_of_value() {
+    fn finds_the_end_of_every_type_of_value() {
         assert_end(r#"{"a":[1,{"b":"}"}]},"#, Some(19));
         assert_end(r#"["]\"",{}] "#, Some(10));
         assert_end(r#""a\\",1"#, Some(5));

@@ -175,7 +175,7 @@ fn a_corrupted_event_does_not_affect_earlier_events() {
 }
 
 #[test]
-fn skips_exactly_the_fields_of_the_set() {
+fn the_decoder_skips_exactly_the_fields_of_the_field_set() {
     fn remove(value: &mut Value, path: &[&str]) {
         match (value, path) {
             (Value::Array(items), ["[*]", rest @ ..]) => items.iter_mut().for_each(|item| remove(item, rest)),

@@ -122,14 +122,14 @@ fn a_companion_may_have_raw_identifiers_and_maps_with_custom_keys_or_hashers() {
 }
 
 #[test]
-fn an_empty_companion_sends_only_the_identity() {
+fn an_empty_companion_serializes_only_api_version_kind_and_name() {
     let sent = serde_json::to_value(SiteApply::new("a")).unwrap();
     assert_eq!(sent, json!({"apiVersion": "example.com/v1", "kind": "Site", "metadata": {"name": "a"}}));
     assert_eq!(SiteApply::url_path(&(), Some("web")), Site::url_path(&(), Some("web")));
 }
 
 #[test]
-fn a_companion_sends_its_set_fields_with_their_json_names() {
+fn serialization_of_a_companion_omits_unset_fields_and_uses_json_names() {
     let load = LoadApply { peak: Some(7), ..LoadApply::default() };
     let spec = SiteSpecApply {
         load: Some(load.clone()),

@@ -147,7 +147,7 @@ struct RuledSpec {
 }
 
 #[test]
-fn reports_malformed_validation_rules() {
+fn try_crd_reports_malformed_validation_rules() {
     assert_problems::<Ruled>(&[
         ("", "the message of the validation rule \"true\" contains a line break"),
         ("", "the validation rule \"true &&\\ntrue\" contains a line break, and therefore needs a message"),

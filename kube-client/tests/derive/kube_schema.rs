@@ -74,7 +74,7 @@ fn version() -> Value {
 #[test]
 fn rules_and_strategies_are_in_the_schema_of_their_type_or_field() {
     let spec = version()["schema"]["openAPIV3Schema"]["properties"]["spec"].take();
-    let rules = |node: &Value| node["x-kubernetes-validations"].clone();
+    let rules = |schema: &Value| schema["x-kubernetes-validations"].clone();
     assert_eq!(
         rules(&spec),
         json!([{ "rule": "self.maxSize < 10" }, { "rule": "!has(self.left)", "messageExpression": "'no left'" }])

@@ -163,7 +163,7 @@ fn decode_error<T: DeserializeOwned + std::fmt::Debug>(object: &Value) -> String
 }
 
 #[test]
-fn encodes_api_version_and_kind_and_decodes_the_result() {
+fn an_encoded_object_has_api_version_and_kind_and_can_be_decoded() {
     let mut site = website();
     let expected = json!({
         "apiVersion": "web.example.com/v1",
@@ -180,7 +180,7 @@ fn encodes_api_version_and_kind_and_decodes_the_result() {
 }
 
 #[test]
-fn rejects_another_kind_or_api_version() {
+fn decoding_rejects_another_kind_or_api_version() {
     let object = |api_version: Value, kind: Value| json!({ "apiVersion": api_version, "kind": kind, "metadata": {}, "spec": { "url": "a" } });
     let error = decode_error::<Website>(&object(json!("web.example.com/v1"), json!("Webpage")));
     assert!(error.contains("\"Website\"") && error.contains("\"Webpage\""), "{error}");
@@ -191,7 +191,7 @@ fn rejects_another_kind_or_api_version() {
 }
 
 #[test]
-fn decodes_list_items_without_kind() {
+fn list_items_without_kind_are_decoded() {
     let site: Website =
         serde_json::from_value(json!({ "metadata": { "name": "a" }, "spec": { "url": "a" } })).unwrap();
     assert_eq!(site.name_any(), "a");
@@ -201,7 +201,7 @@ fn decodes_list_items_without_kind() {
 }
 
 #[test]
-fn reports_missing_and_duplicate_fields() {
+fn missing_and_duplicate_fields_are_errors() {
     assert!(decode_error::<Website>(&json!({ "metadata": {} })).contains("`spec`"));
     assert!(decode_error::<Website>(&json!({ "spec": {} })).contains("`url`"));
     assert!(decode_error::<Website>(&json!([])).contains("an object of kind Website"));
@@ -414,7 +414,7 @@ fn schema_modes_select_the_schema() {
 }
 
 #[test]
-fn merges_versions_of_a_kind() {
+fn merge_crds_merges_the_versions_of_a_kind() {
     let merged = merge_crds(vec![Website::crd(), WebsiteV2::crd()], "v2").unwrap();
     let versions: Vec<_> = merged.spec.versions.iter().map(|v| (v.name.as_str(), v.storage)).collect();
     assert_eq!(versions, [("v1", false), ("v2", true)]);

@@ -118,7 +118,7 @@ fn rust_types_decode_good_values() {
 }
 
 #[test]
-fn rewrites_random_schemas_to_structural_schemas() {
+fn the_rewriter_makes_random_schemas_structural() {
     for seed in 0..5_000 {
         let raw = random::schema_with_definitions(seed);
         let mut schema = Schema::try_from(raw.clone()).unwrap();

@@ -48,8 +48,8 @@ fn subschemas(random: &mut fastrand::Rng, depth: u8) -> Value {
 
 /// A random schema with at most `depth` levels of nested schemas.
 fn random_schema(random: &mut fastrand::Rng, depth: u8) -> Map<String, Value> {
-    let mut node = Map::new();
-    let mut add = |key: &str, value: Value| node.insert(key.to_owned(), value);
+    let mut keywords = Map::new();
+    let mut add = |key: &str, value: Value| keywords.insert(key.to_owned(), value);
     match random.u8(..8) {
         0 => {}
         1 => drop(add("type", json!([pick(random, TYPES), pick(random, TYPES)]))),
@@ -82,7 +82,7 @@ fn random_schema(random: &mut fastrand::Rng, depth: u8) -> Map<String, Value> {
         let properties: Map<String, Value> = (0..random.usize(1..3))
             .map(|_| (pick(random, NAMES).to_owned(), subschema(random, depth)))
             .collect();
-        node.insert("properties".to_owned(), Value::Object(properties));
+        keywords.insert("properties".to_owned(), Value::Object(properties));
     }
-    node
+    keywords
 }

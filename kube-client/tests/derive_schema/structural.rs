@@ -53,78 +53,78 @@ pub(crate) fn violations(schema: &Value) -> Vec<String> {
     found
 }
 
-fn is_true(node: &Map<String, Value>, key: &str) -> bool {
-    node.get(key) == Some(&Value::Bool(true))
+fn is_true(keywords: &Map<String, Value>, key: &str) -> bool {
+    keywords.get(key) == Some(&Value::Bool(true))
 }
 
 /// Checks a schema that is outside of `oneOf`, `anyOf`, `allOf` and `not`, and all its subschemas.
 fn check_structural_schema(schema: &Value, path: &str, found: &mut Vec<String>) {
-    let Some(node) = schema.as_object() else {
+    let Some(keywords) = schema.as_object() else {
         found.push(format!("{path}: not an object"));
         return;
     };
-    for key in node.keys() {
+    for key in keywords.keys() {
         if !VALUE_VALIDATION_KEYWORDS.contains(&key.as_str()) && !STRUCTURAL_KEYWORDS.contains(&key.as_str())
         {
             found.push(format!("{path}: unknown keyword {key}"));
         }
     }
-    let open =
-        is_true(node, "x-kubernetes-preserve-unknown-fields") || is_true(node, "x-kubernetes-int-or-string");
-    if node.get("type").is_none() && !open {
+    let open = is_true(keywords, "x-kubernetes-preserve-unknown-fields")
+        || is_true(keywords, "x-kubernetes-int-or-string");
+    if keywords.get("type").is_none() && !open {
         found.push(format!("{path}: no type"));
     }
-    if node.get("type").is_some_and(|name| !name.is_string() || name == "null") {
+    if keywords.get("type").is_some_and(|name| !name.is_string() || name == "null") {
         found.push(format!("{path}: not one type"));
     }
-    if node.get("type").is_some_and(|name| name == "array")
-        && !node.get("items").is_some_and(Value::is_object)
+    if keywords.get("type").is_some_and(|name| name == "array")
+        && !keywords.get("items").is_some_and(Value::is_object)
     {
         found.push(format!("{path}: an array without items"));
     }
-    if is_true(node, "x-kubernetes-int-or-string")
-        && (node.contains_key("type") || is_true(node, "x-kubernetes-preserve-unknown-fields"))
+    if is_true(keywords, "x-kubernetes-int-or-string")
+        && (keywords.contains_key("type") || is_true(keywords, "x-kubernetes-preserve-unknown-fields"))
     {
         found.push(format!("{path}: int-or-string beside another type"));
     }
-    if is_true(node, "x-kubernetes-preserve-unknown-fields")
-        && node.get("type").is_some_and(|name| name != "object")
+    if is_true(keywords, "x-kubernetes-preserve-unknown-fields")
+        && keywords.get("type").is_some_and(|name| name != "object")
     {
         found.push(format!("{path}: only objects have unknown fields"));
     }
-    let properties = node.get("properties").and_then(Value::as_object);
-    if node.contains_key("additionalProperties") && properties.is_some_and(|p| !p.is_empty()) {
+    let properties = keywords.get("properties").and_then(Value::as_object);
+    if keywords.contains_key("additionalProperties") && properties.is_some_and(|p| !p.is_empty()) {
         found.push(format!("{path}: properties beside additionalProperties"));
     }
-    if node.get("enum").and_then(Value::as_array).is_some_and(|values| values.contains(&Value::Null)) {
+    if keywords.get("enum").and_then(Value::as_array).is_some_and(|values| values.contains(&Value::Null)) {
         found.push(format!("{path}: null enumerated at the node itself"));
     }
     for (name, property) in properties.into_iter().flatten() {
         check_structural_schema(property, &format!("{path}.{name}"), found);
     }
     for key in ["items", "additionalProperties"] {
-        if let Some(child) = node.get(key) {
+        if let Some(child) = keywords.get(key) {
             check_structural_schema(child, &format!("{path}[*]"), found);
         }
     }
-    check_combinations(node, node, path, found);
+    check_combinations(keywords, keywords, path, found);
 }
 
-/// Checks the subschemas of `oneOf`, `anyOf`, `allOf` and `not` in `node`. These subschemas may contain only
-/// [`VALUE_VALIDATION_KEYWORDS`], and only fields that `around` specifies. `around` is the schema of the same value outside
-/// of `oneOf`, `anyOf`, `allOf` and `not`.
+/// Checks the subschemas of `oneOf`, `anyOf`, `allOf` and `not` in `keywords`. These subschemas may contain
+/// only [`VALUE_VALIDATION_KEYWORDS`], and only fields that `around` specifies. `around` is the schema of the
+/// same value outside of `oneOf`, `anyOf`, `allOf` and `not`.
 fn check_combinations(
-    node: &Map<String, Value>,
+    keywords: &Map<String, Value>,
     around: &Map<String, Value>,
     path: &str,
     found: &mut Vec<String>,
 ) {
     for key in ["oneOf", "anyOf", "allOf"] {
-        for part in node.get(key).and_then(Value::as_array).into_iter().flatten() {
+        for part in keywords.get(key).and_then(Value::as_array).into_iter().flatten() {
             check_value_validation(part, around, &format!("{path}<{key}>"), found);
         }
     }
-    if let Some(part) = node.get("not") {
+    if let Some(part) = keywords.get("not") {
         check_value_validation(part, around, &format!("{path}<not>"), found);
     }
 }

@@ -21,13 +21,13 @@ impl<L> GuardedLimiter<L> {
 }
 
 impl<L: RateLimiter<Key>> RateLimiter<Key> for GuardedLimiter<L> {
-    fn wait(&mut self, key: &Key, failures: u32, now: Instant) -> Duration {
-        panic::catch(|| self.limiter.wait(key, failures, now)).unwrap_or_else(|message| {
-            let wait = self.fallback.wait(key, failures, now);
+    fn delay(&mut self, key: &Key, failures: u32, now: Instant) -> Duration {
+        panic::catch(|| self.limiter.delay(key, failures, now)).unwrap_or_else(|message| {
+            let delay = self.fallback.delay(key, failures, now);
             if let Some(suppressed) = self.log.permit_message() {
-                tracing::error!(%key, failures, ?wait, suppressed, "the rate limiter panicked: {message}");
+                tracing::error!(%key, failures, ?delay, suppressed, "the rate limiter panicked: {message}");
             }
-            wait
+            delay
         })
     }
 }

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_keys_with_few_reconciles_each_are_not_reported() {
+    async fn many_keys_that_each_have_few_reconciles_are_not_reported() {
         let mut loops = HotLoops::default();
         let began = Instant::now();
         for second in 0..300 {

@@ -341,10 +341,11 @@ where
     /// When an object of kind `Other` is added, modified or deleted, calls `mapper` with the object, and reconciles the
     /// objects that `mapper` returns.
     ///
-    /// The controller stores the last state of each object of kind `Other`. When the object is modified or deleted, the
-    /// controller also calls `mapper` with the stored state: `mapper` may read other data, such as an index, and may
-    /// return other objects than before. This also applies to a change while the watch was interrupted. To save memory,
-    /// watch only the metadata, or watch an [`Object`](kube_client::core::Object) with only the fields that the mapper
+    /// The controller stores the last state of each object of kind `Other`. When the object is modified or
+    /// deleted, the controller also calls `mapper` with the stored state, even if the change happened while
+    /// the watch was interrupted. This call may return other objects than the earlier call with the same
+    /// state, because `mapper` may read other data, such as an index. To save memory, watch only the
+    /// metadata, or watch an [`Object`](kube_client::core::Object) with only the fields that the mapper
     /// needs.
     ///
     /// The controller also stores the keys that `mapper` returned for each existing object. When the object is

@@ -74,8 +74,8 @@ impl Shutdown {
             self.phase = Phase::Draining;
             self.drain = Some(Box::pin(tokio::time::sleep(limit)));
         }
-        let drained = self.drain.as_mut().is_some_and(|drain| drain.poll_unpin(cx) == Poll::Ready(()));
-        if self.phase == Phase::Draining && (drained || is_ready(&mut self.forced, cx)) {
+        let drain_expired = self.drain.as_mut().is_some_and(|drain| drain.poll_unpin(cx) == Poll::Ready(()));
+        if self.phase == Phase::Draining && (drain_expired || is_ready(&mut self.forced, cx)) {
             tracing::debug!("shutting down: cancelling in-flight reconciles");
             self.phase = Phase::Cancelling;
             self.drain = None;

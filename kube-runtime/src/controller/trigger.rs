@@ -22,7 +22,7 @@ pub struct Trigger {
     pub reason: ReconcileReason,
     /// The priority in the work queue.
     pub priority: Priority,
-    /// Whether the object was deleted: the work queue forgets the key.
+    /// Whether the object was deleted. If so, the work queue forgets the key.
     pub(super) forgets: bool,
 }
 

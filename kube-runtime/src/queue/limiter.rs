@@ -16,15 +16,15 @@ use tokio::time::Instant;
 /// // The defaults of client-go: 5 ms to 1000 s per object, and 10 failures per second for all objects.
 /// let per_key = FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000));
 /// let mut limiter = MaxOf(per_key, TokenBucket::new(10.0, 100));
-/// let wait = limiter.wait(&Key::new(None, "a"), 3, Instant::now());
-/// assert_eq!(wait, Duration::from_millis(20));
+/// let delay = limiter.delay(&Key::new(None, "a"), 3, Instant::now());
+/// assert_eq!(delay, Duration::from_millis(20));
 /// ```
 pub trait RateLimiter<K>: Send {
-    /// The wait of `key` after `failures` consecutive failures.
-    fn wait(&mut self, key: &K, failures: u32, now: Instant) -> Duration;
+    /// The delay before the retry of `key`, after `failures` consecutive failures.
+    fn delay(&mut self, key: &K, failures: u32, now: Instant) -> Duration;
 }
 
-/// Two limiters: the longer wait applies.
+/// Two limiters: the longer delay applies.
 #[derive(Debug, Clone, Copy)]
 pub struct MaxOf<A, B>(
     /// The first limiter.
@@ -34,13 +34,13 @@ pub struct MaxOf<A, B>(
 );
 
 impl<K, A: RateLimiter<K>, B: RateLimiter<K>> RateLimiter<K> for MaxOf<A, B> {
-    fn wait(&mut self, key: &K, failures: u32, now: Instant) -> Duration {
-        let (one, other) = (self.0.wait(key, failures, now), self.1.wait(key, failures, now));
+    fn delay(&mut self, key: &K, failures: u32, now: Instant) -> Duration {
+        let (one, other) = (self.0.delay(key, failures, now), self.1.delay(key, failures, now));
         one.max(other)
     }
 }
 
-/// A limit per key, like client-go's `ItemExponentialFailureRateLimiter`: the wait doubles with each consecutive failure.
+/// A limit per key, like client-go's `ItemExponentialFailureRateLimiter`: the delay doubles with each consecutive failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureBackoff {
     base: Duration,
@@ -48,26 +48,26 @@ pub struct FailureBackoff {
 }
 
 impl FailureBackoff {
-    /// A limiter whose wait is `base` after the first failure, and doubles with each further consecutive failure, up to
+    /// A limiter whose delay is `base` after the first failure, and doubles with each further consecutive failure, up to
     /// `max`.
     pub fn new(base: Duration, max: Duration) -> Self {
         Self { base, max: max.max(base) }
     }
 
-    /// The wait after the given number of consecutive failures.
-    pub(super) fn wait_after(&self, failures: u32) -> Duration {
+    /// The delay after the given number of consecutive failures.
+    pub(super) fn delay_after(&self, failures: u32) -> Duration {
         let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         self.base.saturating_mul(factor).min(self.max)
     }
 }
 
 impl<K> RateLimiter<K> for FailureBackoff {
-    fn wait(&mut self, _: &K, failures: u32, _: Instant) -> Duration {
-        self.wait_after(failures)
+    fn delay(&mut self, _: &K, failures: u32, _: Instant) -> Duration {
+        self.delay_after(failures)
     }
 }
 
-/// A limit for all keys together, like client-go's `BucketRateLimiter`: up to `burst` failures have no wait. After each
+/// A limit for all keys together, like client-go's `BucketRateLimiter`: up to `burst` failures have no delay. After each
 /// further failure, the key waits until the rate permits its retry.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
@@ -91,9 +91,9 @@ impl TokenBucket {
 }
 
 impl<K> RateLimiter<K> for TokenBucket {
-    fn wait(&mut self, _: &K, _: u32, now: Instant) -> Duration {
+    fn delay(&mut self, _: &K, _: u32, now: Instant) -> Duration {
         let full_at = self.full_at.unwrap_or(now).max(now);
-        // If the time overflows, keep the previous time: further failures then have the same wait.
+        // If the time overflows, keep the previous time: further failures then have the same delay.
         let full_at = full_at.checked_add(self.interval).unwrap_or(full_at);
         self.full_at = Some(full_at);
         (full_at - now).saturating_sub(self.interval.saturating_mul(self.burst))
@@ -108,10 +108,13 @@ mod tests {
     fn a_bucket_permits_a_burst_and_then_the_rate() {
         let mut bucket = TokenBucket::new(10.0, 3);
         let now = Instant::now();
-        let mut wait = |after: u64| bucket.wait(&(), 1, now + Duration::from_millis(after)).as_millis();
-        assert_eq!([wait(0), wait(0), wait(0), wait(0), wait(0)], [0, 0, 0, 100, 200]);
+        let mut delay = |after: u64| bucket.delay(&(), 1, now + Duration::from_millis(after)).as_millis();
+        assert_eq!([delay(0), delay(0), delay(0), delay(0), delay(0)], [0, 0, 0, 100, 200]);
         // At 300 ms, one token is available. At 60 s, the bucket is full.
-        assert_eq!([wait(300), wait(60_000), wait(60_000), wait(60_000), wait(60_000)], [0, 0, 0, 0, 100]);
+        assert_eq!(
+            [delay(300), delay(60_000), delay(60_000), delay(60_000), delay(60_000)],
+            [0, 0, 0, 0, 100]
+        );
     }
 
     #[test]
@@ -119,16 +122,16 @@ mod tests {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::MIN_POSITIVE] {
             let mut bucket = TokenBucket::new(rate, 1);
             for _ in 0..100 {
-                bucket.wait(&(), 1, Instant::now());
+                bucket.delay(&(), 1, Instant::now());
             }
         }
-        assert_eq!(TokenBucket::new(f64::INFINITY, 0).wait(&(), 1, Instant::now()), Duration::ZERO);
+        assert_eq!(TokenBucket::new(f64::INFINITY, 0).delay(&(), 1, Instant::now()), Duration::ZERO);
     }
 
     #[test]
     fn many_failures_do_not_overflow() {
         let backoff = FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000));
-        assert_eq!(backoff.wait_after(1), Duration::from_millis(5));
-        assert_eq!(backoff.wait_after(u32::MAX), Duration::from_secs(1000));
+        assert_eq!(backoff.delay_after(1), Duration::from_millis(5));
+        assert_eq!(backoff.delay_after(u32::MAX), Duration::from_secs(1000));
     }
 }

@@ -274,7 +274,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     /// request may follow a change that fixes the failure. Returns the wait. If the key was forgotten during the
     /// processing, ignores the failure, and returns `None`.
     pub(crate) fn finish_with_failure(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
-        self.finish_and_retry(key, now, cause, |limiter, key, failures| limiter.wait(key, failures, now))
+        self.finish_and_retry(key, now, cause, |limiter, key, failures| limiter.delay(key, failures, now))
     }
 
     /// Like [`finish_with_failure`](Self::finish_with_failure), for a conflict. There is no wait after the first
@@ -282,7 +282,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     pub(crate) fn finish_with_conflict(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
         self.finish_and_retry(key, now, cause, |limiter, key, failures| match failures {
             1 => Duration::ZERO,
-            failures => limiter.wait(key, failures - 1, now),
+            failures => limiter.delay(key, failures - 1, now),
         })
     }
 

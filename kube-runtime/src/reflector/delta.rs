@@ -42,7 +42,8 @@ pub enum DeltaKind {
 ///
 /// - Each deletion of an object that the store contained is one delta, whether an event reported the deletion or a
 ///   snapshot did not contain the object.
-/// - An object that was created again under the same name, with another uid, is a deletion and then an addition.
+/// - An object that was created again under the same name, with another uid, results in a deletion and then
+///   an addition.
 /// - When a snapshot is complete, its differences from the previous content are emitted. An object whose resource
 ///   version did not change results in no delta.
 ///

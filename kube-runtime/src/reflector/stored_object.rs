@@ -1,4 +1,4 @@
-//! `StoredObject`: an object as a store contains it: either a typed object, or the packed text of an object.
+//! `StoredObject`: an object as a store contains it, either a typed object or the packed text of an object.
 
 use super::codec::Codec;
 use super::object_map::{Keyed, ObjectMap};

@@ -44,8 +44,8 @@ pub struct Subscription<K> {
     store: Store<K>,
     /// The rest of the replay.
     replay: vec::IntoIter<StoredObject<K>>,
-    /// The next item if the last item was the deletion of a replaced object: the addition of the new object with the
-    /// same name.
+    /// After the stream emitted the deletion of a replaced object: the addition of the new object with the
+    /// same name. The stream emits this addition next.
     replacement: Option<Delta<K>>,
     queue: Arc<Mutex<Queue<K>>>,
     /// A value that is dropped with the subscription, such as the handle of the task that feeds the store.

@@ -1,5 +1,6 @@
-//! `Writer`: applies events to a store. It is the only code that modifies a store. It compares each snapshot with the
-//! previous content: the observers of a store receive [`Delta`]s, and do not interpret the events of a snapshot.
+//! `Writer`: applies events to a store. It is the only code that modifies a store. It compares each snapshot
+//! with the previous content, and passes the differences to the observers of the store as [`Delta`]s. So the
+//! observers do not interpret the events of a snapshot.
 
 mod packed_objects;
 mod part_relist;
@@ -260,8 +261,9 @@ impl<K: Storable> Writer<K> {
         })
     }
 
-    /// Applies an event, and does not pass the deltas to the observers; see [`apply_and_publish`](Self::apply_and_publish).
-    /// Only `InitDone` uses `is_observed`: whether the store has observers, which need all deltas of a snapshot.
+    /// Applies an event, and does not pass the deltas to the observers; see
+    /// [`apply_and_publish`](Self::apply_and_publish). `is_observed` tells whether the store has observers,
+    /// which need all deltas of a snapshot. Only `InitDone` uses `is_observed`.
     fn apply_without_publishing(&mut self, event: Event<StoredObject<K>>, is_observed: bool) -> Effect<K> {
         self.store_finished_batches();
         match event {

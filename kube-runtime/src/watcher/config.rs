@@ -196,10 +196,11 @@ impl Config {
     /// collection, and drops no object. The watcher warns again only after the size has fallen below nine tenths of the
     /// maximum.
     ///
-    /// The size is the number of bytes of the objects as the server sends them. A store of typed objects needs two to eight
-    /// times as much memory, and compact storage about a tenth. The size is exact after a list, and an estimate until the
-    /// next list. With the Cargo feature `metrics`, the gauge `kube_runtime_collection_bytes` reports the size, with or
-    /// without a budget.
+    /// The size is the number of bytes of the objects as the server sends them. A store of typed objects
+    /// needs two to eight times as much memory, and compact storage about a tenth. The size is exact directly
+    /// after a list. After modifications and deletions, the size is an estimate until the next list. With the
+    /// Cargo feature `metrics`, the gauge `kube_runtime_collection_bytes` reports the size, with or without a
+    /// budget.
     ///
     /// ```
     /// use kube_runtime::watcher::Config;

@@ -39,7 +39,8 @@ pub(super) struct Capabilities {
 const MIN_RELIST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time for which the watcher uses paged lists after a rejected or stalled streaming list. After this time, the next
-/// snapshot uses a streaming list again, because the server may have been upgraded or a proxy changed.
+/// snapshot uses a streaming list again, because the server may have been upgraded, or a proxy may have
+/// changed.
 const STREAMING_RETRY_AFTER: Duration = Duration::from_secs(30 * 60);
 
 impl Capabilities {

@@ -1,4 +1,5 @@
-//! Tests of reconcilers, mappers and servers that misbehave: the controller continues with bounded work.
+//! Tests of a controller whose reconciler, mapper or server misbehaves. The controller must continue, and
+//! its work must stay bounded.
 
 use crate::common::{Log, client, format_map, log_object, maps, poll_for, put_map};
 use futures::StreamExt;

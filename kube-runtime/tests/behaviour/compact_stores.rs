@@ -72,7 +72,7 @@ fn make_random_change(sim: &Sim, random: &mut fastrand::Rng) {
 /// Two informers for one kind: the first has typed storage, and the second has compact storage.
 struct InformerPair<K: Resource + Send + Sync + 'static> {
     informers: [SharedInformer<K>; 2],
-    holds: Vec<kube_runtime::reflector::Subscription<K>>,
+    subscriptions: Vec<kube_runtime::reflector::Subscription<K>>,
 }
 
 impl<K: Resource + Serialize + DeserializeOwned + Clone + Send + Sync + 'static> InformerPair<K> {
@@ -80,15 +80,15 @@ impl<K: Resource + Serialize + DeserializeOwned + Clone + Send + Sync + 'static>
         let compact = Storage::compact().check(check).cached(4);
         let informers = [Storage::typed(), compact]
             .map(|storage| SharedInformer::with_storage(api.clone(), config.clone(), storage));
-        let holds = informers.iter().map(SharedInformer::subscribe).collect();
-        Self { informers, holds }
+        let subscriptions = informers.iter().map(SharedInformer::subscribe).collect();
+        Self { informers, subscriptions }
     }
 
     /// Asserts that both stores have the same objects. Returns the number of objects in each store.
     fn assert_equal(&self, what: &str) -> usize {
         let [typed, compact] = self.informers.each_ref().map(|informer| sorted_objects(&informer.store()));
         assert_eq!(compact, typed, "{what}");
-        assert_eq!(self.holds.len(), 2);
+        assert_eq!(self.subscriptions.len(), 2);
         typed.len()
     }
 }

@@ -306,19 +306,19 @@ async fn an_object_with_an_empty_namespace_is_reconciled() {
     assert_eq!(take_sorted_lines(&log).len(), 1);
 }
 
-/// A limiter that always returns a wait of ten seconds. It sends each key to a channel, with the number of failures of
-/// the key.
+/// A limiter that always returns a delay of ten seconds. It sends each key to a channel, with the number of
+/// failures of the key.
 struct TenSecondLimiter(mpsc::UnboundedSender<(String, u32)>);
 
 impl RateLimiter<Key> for TenSecondLimiter {
-    fn wait(&mut self, key: &Key, failures: u32, _: Instant) -> Duration {
+    fn delay(&mut self, key: &Key, failures: u32, _: Instant) -> Duration {
         self.0.unbounded_send((key.to_string(), failures)).unwrap();
         Duration::from_secs(10)
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_limiter_sets_the_waits_after_failures() {
+async fn a_rate_limiter_sets_the_delays_after_failures() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let (send, failures) = mpsc::unbounded();
@@ -341,11 +341,11 @@ async fn a_rate_limiter_sets_the_waits_after_failures() {
     assert_eq!(failures, [1, 2, 3].map(|count| ("default/a".to_owned(), count)));
 }
 
-/// A limiter that panics for the config map `a`, and otherwise returns a wait of ten seconds.
+/// A limiter that panics for the config map `a`, and otherwise returns a delay of ten seconds.
 struct PanickingLimiter;
 
 impl RateLimiter<Key> for PanickingLimiter {
-    fn wait(&mut self, key: &Key, _: u32, _: Instant) -> Duration {
+    fn delay(&mut self, key: &Key, _: u32, _: Instant) -> Duration {
         assert_ne!(key.name(), "a", "the limiter met its poison");
         Duration::from_secs(10)
     }

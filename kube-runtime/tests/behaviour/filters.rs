@@ -425,7 +425,7 @@ async fn a_decodable_change_after_an_undecodable_one_of_the_same_generation_is_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deletes_an_object_that_is_deselected_after_an_invalid_line() {
+async fn an_object_that_is_deselected_after_an_invalid_line_is_removed_from_the_store() {
     let put = |label| Operation::Put("a", ObjectState { label, generation: 1, value: 1 });
     let end = Operation::Put("z", ObjectState { label: 'x', generation: 1, value: 1 });
     let ops = vec![put('x'), Operation::Fail(WatchFailure::InvalidLine), put('y'), end];

@@ -31,7 +31,7 @@ async fn next_items(
 }
 
 #[tokio::test(start_paused = true)]
-async fn emits_only_changes_of_the_property_that_the_predicate_returns() {
+async fn the_watcher_emits_only_changes_of_the_property_that_the_predicate_returns() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&config_map("a", "1", "x")).unwrap();
@@ -74,7 +74,7 @@ async fn a_change_passes_if_the_predicate_panics() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn emits_a_deletion_for_a_deselected_object() {
+async fn the_watcher_emits_a_deletion_for_a_deselected_object() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&config_map("a", "1", "x")).unwrap();
@@ -188,7 +188,7 @@ async fn a_label_filter_runs_first_even_if_it_is_added_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removes_a_deselected_object_from_the_store_even_if_it_is_undecodable() {
+async fn a_deselected_object_is_removed_from_the_store_even_if_it_is_undecodable() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&deployment("a", 1, "x")).unwrap();
@@ -205,7 +205,7 @@ async fn removes_a_deselected_object_from_the_store_even_if_it_is_undecodable() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn emits_an_object_that_becomes_decodable_without_a_change_of_its_labels() {
+async fn the_watcher_emits_an_object_that_becomes_decodable_without_a_change_of_its_labels() {
     for strategy in STRATEGIES {
         let sim = Sim::new();
         sim.create(&deployment("a", 1, "x")).unwrap();

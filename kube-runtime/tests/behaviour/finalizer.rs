@@ -80,7 +80,7 @@ async fn finalizers_of_a(sim: &Sim) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn applies_only_after_the_finalizer_is_added_and_removes_it_after_the_cleanup() {
+async fn the_finalizer_is_added_before_the_apply_step_and_removed_after_the_cleanup() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     assert_eq!(run_finalizer_successfully(&sim, get_a(&sim).await).await, format!("apply {FINALIZER}"));
@@ -213,7 +213,7 @@ async fn the_error_converts_to_and_from_anyhow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn returns_a_retryable_conflict_after_five_attempts() {
+async fn five_attempts_with_a_conflict_return_a_retryable_error() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     sim.faults().add(Rule::new(Fault::status(409)).verb("patch"));

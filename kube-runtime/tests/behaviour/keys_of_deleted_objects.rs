@@ -12,11 +12,11 @@ use kube_sim::Sim;
 use std::{io, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// A limiter that returns a wait of ten seconds, and sends each count of failures to its channel.
+/// A limiter that returns a delay of ten seconds, and sends each count of failures to its channel.
 struct TenSecondLimiter(mpsc::UnboundedSender<u32>);
 
 impl RateLimiter<Key> for TenSecondLimiter {
-    fn wait(&mut self, _: &Key, failures: u32, _: Instant) -> Duration {
+    fn delay(&mut self, _: &Key, failures: u32, _: Instant) -> Duration {
         self.0.unbounded_send(failures).unwrap();
         Duration::from_secs(10)
     }

@@ -51,7 +51,7 @@ async fn becomes_leader_within(leadership: &Leadership, seconds: u64) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn acquires_a_lease_that_does_not_exist_and_renews_it() {
+async fn a_candidate_acquires_a_lease_that_does_not_exist_and_renews_it() {
     let sim = Sim::new();
     let leadership = elect_leader(&sim, "a").await;
     let first = lease_spec(&sim);
@@ -66,7 +66,7 @@ async fn acquires_a_lease_that_does_not_exist_and_renews_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn acquires_a_free_lease_at_once_and_a_held_lease_after_the_duration_in_the_lease() {
+async fn a_candidate_acquires_a_free_lease_at_once_and_a_held_lease_after_the_duration_in_the_lease() {
     for (spec_before, at_once) in [
         (json!({}), true),
         (json!({"leaseDurationSeconds": 1, "leaseTransitions": 4}), true),
@@ -148,7 +148,7 @@ async fn a_release_cancels_a_renewal_or_an_acquisition_in_flight() {
         leadership.release().await.unwrap();
         assert!(lease_spec(&sim)["holderIdentity"].is_null(), "{verb}");
     }
-    // A release during the acquisition by a candidate.
+    // A candidate releases the lease while its acquisition is in flight.
     let sim = Sim::new();
     let leadership = start_candidate(&sim, "a");
     leadership.release().await.unwrap();
@@ -160,7 +160,8 @@ async fn a_release_cancels_a_renewal_or_an_acquisition_in_flight() {
 async fn a_failed_renewal_falls_back_to_a_read_and_keeps_the_leadership() {
     let sim = Sim::new();
     let leadership = elect_leader(&sim, "a").await;
-    // Another client changes the lease's metadata: the resource version that the leader has is outdated.
+    // Another client changes the lease's metadata. Therefore the resource version that the leader has is
+    // outdated.
     let mut lease = sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").unwrap();
     lease["metadata"]["labels"] = json!({"a": "b"});
     sim.update(&lease).unwrap();

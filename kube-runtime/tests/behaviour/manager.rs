@@ -73,7 +73,7 @@ fn controller(sim: &Sim) -> Controller<ConfigMap> {
 }
 
 #[tokio::test]
-async fn serves_metrics_probes_and_the_status_page() {
+async fn the_manager_serves_metrics_and_probes_and_the_status_page() {
     let sim = Sim::new();
     put_map(&sim, "done", "1");
     put_map(&sim, "hangs", "1");

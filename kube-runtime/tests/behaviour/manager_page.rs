@@ -112,7 +112,8 @@ async fn a_browser_shows_the_page_in_light_and_dark_mode() {
 
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("page.html");
-    // The content security policy of the server forbids scripts: add the script to a copy of the page.
+    // The content security policy of the server forbids scripts. Therefore the test adds the script to a copy
+    // of the page.
     std::fs::write(&copy, page.replace("</body>", STYLE_SCRIPT)).unwrap();
     for scheme in [ColorScheme::Light, ColorScheme::Dark] {
         let Some(served) = load_dom(&format!("http://{address}/"), scheme, folder.path()).await else {

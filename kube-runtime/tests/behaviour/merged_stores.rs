@@ -40,7 +40,8 @@ async fn a_store_of_two_namespaces_is_ready_after_both_lists_and_is_updated_by_r
     assert!(!informer.store().is_ready(), "one list has failed");
     assert_eq!(drain_deltas(&mut changes).await, ["+default/a=1", "+kube-public/a=2"]);
     assert!(informer.store().is_ready());
-    // The versions of the watches expire: both parts relist, and find the changes that no watch reported.
+    // The versions of the watches expire. Therefore both parts relist, and find the changes that no watch
+    // reported.
     sim.end_watches();
     put_labelled_map(&sim, "kube-public", "b", "3", "x");
     sim.delete("v1", "ConfigMap", "default", "a").unwrap();

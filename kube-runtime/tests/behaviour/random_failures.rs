@@ -105,9 +105,9 @@ fn reconcile(
 struct PanickingLimiter(Arc<Chaos>);
 
 impl RateLimiter<Key> for PanickingLimiter {
-    fn wait(&mut self, key: &Key, failures: u32, now: Instant) -> Duration {
+    fn delay(&mut self, key: &Key, failures: u32, now: Instant) -> Duration {
         self.0.panic_at_random();
-        FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(10)).wait(key, failures, now)
+        FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(10)).delay(key, failures, now)
     }
 }
 
@@ -232,31 +232,31 @@ async fn run_with_failures(seed: u64, rounds: usize, tick: Duration, recovery: D
     });
 
     let storage = if seed.is_multiple_of(2) { Storage::compact() } else { Storage::typed() };
-    let modifies = chaos.clone();
-    let storage = storage.modify(move |_: &mut ConfigMap| modifies.panic_at_random());
+    let modifier_chaos = chaos.clone();
+    let storage = storage.modify(move |_: &mut ConfigMap| modifier_chaos.panic_at_random());
     let backoff =
         watcher::ExponentialBackoff::new(Duration::from_millis(10), Duration::from_millis(500), 2.0, true);
     let config = watcher::Config::default().backoff(backoff);
     let informer =
         SharedInformer::with_storage(Api::default_namespaced(client(&sim)), config.clone(), storage);
     let (store, changes) = Changes::shared(&informer);
-    let indexes = chaos.clone();
+    let index_chaos = chaos.clone();
     let index = store.index_by(move |map: &ConfigMap| {
-        indexes.panic_at_random();
+        index_chaos.panic_at_random();
         vec![format_map(map)]
     });
 
-    let (filters, mappers, policies) = (chaos.clone(), chaos.clone(), chaos.clone());
+    let (filter_chaos, mapper_chaos, policy_chaos) = (chaos.clone(), chaos.clone(), chaos.clone());
     let filter = move |_: &Delta<ConfigMap>| {
-        filters.panic_at_random();
+        filter_chaos.panic_at_random();
         true
     };
     let mapper = move |account: ServiceAccount| {
-        mappers.panic_at_random();
+        mapper_chaos.panic_at_random();
         account.annotations().get("map").map(|name| ObjectRef::new(name).within("default"))
     };
     let policy = move |_: Arc<ConfigMap>, _: &ReconcileError, _: Arc<Context>| {
-        policies.panic_at_random();
+        policy_chaos.panic_at_random();
         Action::requeue_with_backoff()
     };
     let options =

@@ -227,7 +227,7 @@ async fn pop_returns_the_events_that_the_stream_has_not_returned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn emits_a_deletion_for_an_object_replaced_between_polls() {
+async fn an_informer_emits_a_deletion_for_an_object_replaced_between_polls() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let mut informer = Informer::new(maps(&sim)).timeout(Duration::from_secs(1));
@@ -251,7 +251,7 @@ async fn a_poll_with_the_maximum_timeout_does_not_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn supports_structs_with_a_subset_of_the_fields() {
+async fn a_reflector_supports_structs_with_a_subset_of_the_fields() {
     #[derive(Clone, Debug, serde::Deserialize)]
     struct Spec {
         replicas: Option<i32>,

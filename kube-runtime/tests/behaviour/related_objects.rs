@@ -45,7 +45,7 @@ fn create_child(owner: &ClusterRole, sim: &Sim, name: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_a_cluster_scoped_owner_of_a_namespaced_object() {
+async fn a_cluster_scoped_owner_of_a_namespaced_object_is_reconciled() {
     let sim = Sim::new();
     let owner = create_role(&sim, "owner").await;
     create_role(&sim, "other").await;
@@ -135,7 +135,7 @@ fn run_controller_of_maps_named_by_secrets(
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_previous_targets_after_a_change() {
+async fn previous_targets_are_reconciled_after_a_change() {
     let sim = Sim::new();
     common::put_map(&sim, "a", "1");
     common::put_map(&sim, "b", "1");
@@ -155,7 +155,7 @@ async fn reconciles_previous_targets_after_a_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_the_targets_of_an_object_deleted_before_a_relist() {
+async fn the_targets_of_an_object_deleted_before_a_relist_are_reconciled() {
     let sim = Sim::new();
     common::put_map(&sim, "a", "1");
     common::put_map(&sim, "b", "1");
@@ -177,7 +177,7 @@ async fn reconciles_the_targets_of_an_object_deleted_before_a_relist() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_the_targets_of_an_undecodable_deletion() {
+async fn the_targets_of_an_undecodable_deletion_are_reconciled() {
     let sim = Sim::new();
     common::put_map(&sim, "a", "1");
     put_secret(&sim, "s", "a");
@@ -245,7 +245,7 @@ async fn a_panic_in_a_mapper_fails_only_its_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_the_mapper_with_the_last_state_of_a_deleted_object() {
+async fn the_mapper_is_called_with_the_last_state_of_a_deleted_object() {
     let sim = Sim::new();
     common::put_map(&sim, "a", "1");
     put_secret(&sim, "s", "");

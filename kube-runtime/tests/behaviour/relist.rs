@@ -56,7 +56,7 @@ fn paged_config() -> watcher::Config {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_only_modified_and_new_objects_in_their_current_state() {
+async fn a_controller_reconciles_only_modified_and_new_objects_in_their_current_state() {
     let reconciled = run_with_a_relist(|sim| Controller::new(maps(sim), paged_config())).await;
     assert_eq!(reconciled, ["a=2", "c=1"]);
 }

@@ -33,8 +33,8 @@ fn break_watches(sim: &Sim) {
 }
 
 /// Changes config maps for about ten minutes. Every two minutes, compacts all changes and restarts the API server. Then
-/// creates ten namespaces, one every 30 seconds: a lagging watch cache receives a change only after some time, or after
-/// some further changes.
+/// creates ten namespaces, one every 30 seconds, because a lagging watch cache receives a change only after
+/// some time, or after some further changes.
 async fn change_maps(sim: &Sim) {
     for n in 0..200 {
         put_map(sim, &format!("m{}", n % 7), &n.to_string());

@@ -9,7 +9,7 @@ use kube_sim::Sim;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
-async fn detects_a_restored_storage_and_relists() {
+async fn a_watcher_detects_a_restored_storage_and_relists() {
     for config in [Config::default(), Config::default().any_semantic()] {
         let sim = Sim::new();
         put_map(&sim, "a", "1");

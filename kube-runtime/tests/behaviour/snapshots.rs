@@ -24,14 +24,14 @@ fn client_of_slow_server() -> (Client, Queries) {
     let asked = queries.clone();
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let query = request.uri().query().unwrap_or_default().to_owned();
-        let whole = query.contains("sendInitialEvents=true");
+        let is_streaming_list = query.contains("sendInitialEvents=true");
         asked.lock().unwrap().push(query);
         async move {
             let meta = |name: &str| json!({"name": name, "namespace": "default", "resourceVersion": "7"});
             let added = |name| json!({"type": "ADDED", "object": {"metadata": meta(name)}});
             let end = json!({"type": "BOOKMARK", "object": {"kind": "ConfigMap", "apiVersion": "v1", "metadata":
                 {"resourceVersion": "7", "annotations": {"k8s.io/initial-events-end": "true"}}}});
-            let events = if whole { vec![added("a"), added("b"), end] } else { Vec::new() };
+            let events = if is_streaming_list { vec![added("a"), added("b"), end] } else { Vec::new() };
             let events = stream::iter(events).then(|event| async move {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Ok::<_, Infallible>(format!("{event}\n"))

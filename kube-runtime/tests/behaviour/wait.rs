@@ -32,7 +32,7 @@ fn check_condition<K: DeserializeOwned>(condition: &impl Condition<K>, object: V
 }
 
 #[tokio::test(start_paused = true)]
-async fn returns_the_first_state_that_satisfies_the_condition() {
+async fn a_wait_returns_the_first_state_that_satisfies_the_condition() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let current = await_condition(maps(&sim), "a", has_value("1")).await.unwrap();
@@ -54,7 +54,7 @@ async fn the_state_of_an_absent_object_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn survives_failures_of_lists_and_watches() {
+async fn a_wait_survives_failures_of_lists_and_watches() {
     let sim = Sim::new();
     for action in
         [fault::Action::status(500), fault::Action::Reset, fault::Action::status_retry_after(429, 1)]

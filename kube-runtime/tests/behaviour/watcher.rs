@@ -51,7 +51,7 @@ async fn one_request_streams_the_snapshot_and_the_changes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn watches_only_metadata() {
+async fn a_metadata_watcher_receives_only_metadata() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     for (config, value) in [(Config::default(), "2"), (paged_list_config(), "3")] {
@@ -187,7 +187,7 @@ async fn reports_a_broken_connection_and_resumes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn relists_without_an_error_after_an_expired_version() {
+async fn the_watcher_relists_without_an_error_after_an_expired_version() {
     let sim = Sim::new();
     let mut items = watch_maps(&sim, paged_list_config().timeout(Duration::from_secs(5)));
     expect_items(&mut items, &["[", "]"]).await;
@@ -201,7 +201,7 @@ async fn relists_without_an_error_after_an_expired_version() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn relists_after_a_compacted_version() {
+async fn the_watcher_relists_after_a_compacted_version() {
     let sim = Sim::new();
     // Without bookmarks, changes to other objects do not advance the resource version of the watch.
     let mut items = watch_maps(
@@ -453,7 +453,7 @@ async fn equal_seeds_give_equal_items_and_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn watches_one_object_by_name() {
+async fn watch_object_watches_one_object_by_name() {
     let sim = Sim::new();
     put_map(&sim, "other", "1");
     let mut items = watcher::watch_object(maps(&sim), "a").boxed();

@@ -93,7 +93,7 @@ pub(crate) const OUT_OF_BUDGET: &str =
 pub(crate) struct AdmissionExpression {
     expr: IdedExpr,
     /// The names of the policy variables that the expression uses: `x` for `variables.x`.
-    uses: Vec<String>,
+    used_variables: Vec<String>,
 }
 
 impl AdmissionExpression {
@@ -111,11 +111,11 @@ impl AdmissionExpression {
         match checked {
             Ok(checked) => {
                 let expr = checked.parsed.expr;
-                let mut uses = Vec::new();
+                let mut used_variables = Vec::new();
                 literals::walk_expression(&expr, &mut |expr| {
-                    uses.extend(policy_variable(expr).map(str::to_owned));
+                    used_variables.extend(policy_variable(expr).map(str::to_owned));
                 });
-                Ok(Self { expr, uses })
+                Ok(Self { expr, used_variables })
             }
             Err(issues) => Err(format!("compilation failed: {}", parse::format_issues(text, &issues))),
         }
@@ -170,7 +170,8 @@ pub(crate) struct Evaluation<'p> {
     variables: &'p PolicyVariables,
     /// The value or the error of each policy variable that an expression has used.
     computed: BTreeMap<String, Result<Val<'static>, String>>,
-    /// Like `computed`, but for the `messageExpression`s: evaluated without the variable `authorizer`.
+    /// The value or the error of each policy variable that a `messageExpression` has used. These values are
+    /// computed without the variable `authorizer`.
     computed_for_messages: BTreeMap<String, Result<Val<'static>, String>>,
     /// The maximum cost of the expressions that are still to be evaluated.
     budget: u64,
@@ -243,7 +244,7 @@ impl<'p> Evaluation<'p> {
         expression: &AdmissionExpression,
         count: usize,
     ) -> Result<Val<'static>, String> {
-        for name in &expression.uses {
+        for name in &expression.used_variables {
             self.compute_variable(name, count);
         }
         let mut values = self.values.clone();
@@ -263,7 +264,7 @@ impl<'p> Evaluation<'p> {
     /// the text contains the error of that variable.
     fn explain(&self, expression: &AdmissionExpression, failure: &Failure) -> String {
         let text = failure.text();
-        let failed = expression.uses.iter().find_map(|name| match self.computed.get(name) {
+        let failed = expression.used_variables.iter().find_map(|name| match self.computed.get(name) {
             Some(Err(why)) if text == format!("no such key: {name}") => Some((name, why)),
             _ => None,
         });

@@ -22,14 +22,14 @@ use super::unify::{Substitution, more_general_type};
 #[derive(Debug)]
 pub(super) struct CheckedExpression {
     pub(super) parsed: ParsedExpression,
-    /// The type of each node, by the id of the node.
+    /// The type of each AST node, by the id of the node.
     pub(super) types: HashMap<u64, Type>,
     /// The overloads that fit each call, by the id of the call.
     pub(super) overloads: HashMap<u64, Vec<&'static Overload>>,
 }
 
 impl CheckedExpression {
-    /// The type of a node.
+    /// The type of an AST node.
     pub(super) fn type_of(&self, expr: &IdedExpr) -> Type {
         self.types.get(&expr.id).cloned().unwrap_or(Type::Dyn)
     }
@@ -134,13 +134,13 @@ impl Checker<'_> {
         ty
     }
 
-    /// Adds an error about the node `id`.
+    /// Adds an error about the AST node `id`.
     fn report(&mut self, id: u64, message: String) {
         let issue = self.parsed.issue_at(id, message);
         self.issues.push(issue);
     }
 
-    /// Adds the error about a node that has the type `found` instead of `expected`.
+    /// Adds the error about an AST node that has the type `found` instead of `expected`.
     fn report_mismatch(&mut self, id: u64, expected: &Type, found: &Type) {
         self.report(id, format!("expected type '{expected}' but found '{found}'"));
     }
@@ -437,7 +437,7 @@ impl Checker<'_> {
         self.substitution.apply(&result)
     }
 
-    /// Reports an error about the node `id` if its type `found` does not fit the type `expected`.
+    /// Reports an error about the AST node `id` if its type `found` does not fit the type `expected`.
     fn expect_type(&mut self, id: u64, expected: &Type, found: &Type) {
         if !self.substitution.assign(expected, found) {
             self.report_mismatch(id, expected, found);

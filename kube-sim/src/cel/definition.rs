@@ -18,7 +18,7 @@ const TOTAL_COST_LIMIT: u64 = 100_000_000;
 
 /// Checks the rules of a structural schema in a CustomResourceDefinition, and returns the errors. `path` is the path of
 /// the schema. `found` contains the errors that earlier checks of the schema have found. This function ignores the rules
-/// of a schema node if `found` contains an error about the node or about a node below it.
+/// of a subschema if `found` contains an error about the subschema or about a schema inside it.
 pub(crate) fn check_rules(path: &str, schema: &Value, found: &[FieldError]) -> Vec<FieldError> {
     let mut check = SchemaCheck { found, errors: Vec::new(), total: 0, expensive: Vec::new() };
     check.check_defaults(schema, path);
@@ -26,21 +26,23 @@ pub(crate) fn check_rules(path: &str, schema: &Value, found: &[FieldError]) -> V
         // Like the API server, returns only the errors about defaults if a default violates a rule.
         return check.errors;
     }
-    let root = SchemaNode { path: path.to_owned(), root: true, cardinality: Some(1), uncorrelatable: None };
+    let root = Subschema { path: path.to_owned(), root: true, cardinality: Some(1), uncorrelatable: None };
     check.check_subtree(schema, &root);
     check.finish(path)
 }
 
-/// The path of a schema node, and the limits that the nodes around it set for its rules.
-struct SchemaNode {
+/// The checked schema or one of its subschemas: its path, how many values of it an object can have, and
+/// whether its rules can use `oldSelf`.
+struct Subschema {
     path: String,
-    /// Whether the node is the root of the schema.
+    /// Whether this is the checked schema itself.
     root: bool,
-    /// The maximum number of values of this node in one object; `None` if the schema does not limit the number.
+    /// The maximum number of values of this subschema in one object; `None` if the number is not limited.
     cardinality: Option<u64>,
-    /// The path of the innermost uncorrelatable list or object that contains the node; `None` if there is none. A list or
-    /// object is uncorrelatable if its items or fields have no counterparts in the old object. For example, an atomic list
-    /// is uncorrelatable. If this path is set, the rules of the node cannot use `oldSelf`.
+    /// The path of the innermost uncorrelatable list or object that contains this subschema; `None` if there
+    /// is none. A list or object is uncorrelatable if its items or fields have no counterparts in the old
+    /// object. For example, an atomic list is uncorrelatable. If this path is set, the rules of this
+    /// subschema cannot use `oldSelf`.
     uncorrelatable: Option<String>,
 }
 
@@ -57,16 +59,16 @@ struct SchemaCheck<'a> {
 }
 
 impl SchemaCheck<'_> {
-    /// Checks the rules of a node and of all nodes below it.
-    fn check_subtree(&mut self, schema: &Value, node: &SchemaNode) {
-        let child = |step: String, factor: Option<u64>, uncorrelatable: bool| SchemaNode {
-            path: format!("{}.{step}", node.path),
+    /// Checks the rules of a schema and of all its subschemas.
+    fn check_subtree(&mut self, schema: &Value, target: &Subschema) {
+        let child = |step: String, factor: Option<u64>, uncorrelatable: bool| Subschema {
+            path: format!("{}.{step}", target.path),
             root: false,
-            cardinality: node.cardinality.and_then(|count| Some(count.saturating_mul(factor?))),
+            cardinality: target.cardinality.and_then(|count| Some(count.saturating_mul(factor?))),
             uncorrelatable: if uncorrelatable {
-                Some(node.path.clone())
+                Some(target.path.clone())
             } else {
-                node.uncorrelatable.clone()
+                target.uncorrelatable.clone()
             },
         };
         if let Some(entry) = schema.get("additionalProperties").filter(|entry| entry.is_object()) {
@@ -85,13 +87,13 @@ impl SchemaCheck<'_> {
             let keyed = text(schema, "x-kubernetes-list-type") == "map";
             self.check_subtree(items, &child("items".to_owned(), limit(schema, "maxItems"), !keyed));
         }
-        if !list(schema, "x-kubernetes-validations").is_empty() && !self.has_errors(&node.path) {
-            self.check_node(schema, node);
+        if !list(schema, "x-kubernetes-validations").is_empty() && !self.has_errors(&target.path) {
+            self.check_own_rules(schema, target);
         }
     }
 
-    /// Checks that the defaults in a schema satisfy its rules. Ignores a node, and all nodes below it, if
-    /// [`Self::has_errors`] is true for the node.
+    /// Checks that the defaults in a schema satisfy its rules. Ignores a subschema, and all schemas inside
+    /// it, if [`Self::has_errors`] is true for the subschema.
     fn check_defaults(&mut self, schema: &Value, path: &str) {
         if self.has_errors(path) {
             return;
@@ -109,34 +111,34 @@ impl SchemaCheck<'_> {
         }
     }
 
-    /// Whether `found` contains an error about the schema node at `path` or about a node below this node.
+    /// Whether `found` contains an error about the schema at `path` or about one of its subschemas.
     fn has_errors(&self, path: &str) -> bool {
         self.found.iter().any(|error| {
             error.field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
     }
 
-    /// Checks the rules of one node.
-    fn check_node(&mut self, schema: &Value, node: &SchemaNode) {
-        let root = node.root || flag(schema, "x-kubernetes-embedded-resource");
-        let path = format!("{}.x-kubernetes-validations", node.path);
+    /// Checks the rules of one schema, without those of its subschemas.
+    fn check_own_rules(&mut self, schema: &Value, target: &Subschema) {
+        let root = target.root || flag(schema, "x-kubernetes-embedded-resource");
+        let path = format!("{}.x-kubernetes-validations", target.path);
         let Some(declared) = DeclaredType::of(schema, root) else {
             let why = "internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations";
             self.errors.push(FieldError::internal(path, why));
             return;
         };
         let cardinality =
-            node.cardinality.unwrap_or(super::declared_types::MAX_REQUEST_SIZE / (declared.min_size + 1));
+            target.cardinality.unwrap_or(super::declared_types::MAX_REQUEST_SIZE / (declared.min_size + 1));
         let sources = list(schema, "x-kubernetes-validations");
         for (index, rule) in program::compile_rules(schema, &declared).into_iter().enumerate() {
             if let Some(rule) = rule {
-                self.check_rule(&format!("{path}[{index}]"), &rule, &sources[index], cardinality, node);
+                self.check_rule(&format!("{path}[{index}]"), &rule, &sources[index], cardinality, target);
             }
         }
     }
 
     /// Checks one rule: its cost, its compilation, its message expression and its use of `oldSelf`.
-    fn check_rule(&mut self, path: &str, rule: &Rule, source: &Value, cardinality: u64, node: &SchemaNode) {
+    fn check_rule(&mut self, path: &str, rule: &Rule, source: &Value, cardinality: u64, target: &Subschema) {
         let rule_path = format!("{path}.rule");
         let cost = rule.program.as_ref().map_or(0, |program| program.cost).saturating_mul(cardinality);
         if cost > RULE_COST_LIMIT {
@@ -163,7 +165,7 @@ impl SchemaCheck<'_> {
             None => {}
         }
         if rule.program.as_ref().is_ok_and(|program| program.uses_old_self) {
-            if let Some(within) = &node.uncorrelatable {
+            if let Some(within) = &target.uncorrelatable {
                 let why = format!(
                     "oldSelf cannot be used on the uncorrelatable portion of the schema within {within}"
                 );

@@ -15,7 +15,8 @@ use crate::schema::compile_regex;
 /// Checks the literals of an expression, and returns the errors.
 pub(super) fn check(checked: &CheckedExpression) -> Vec<Issue> {
     let mut issues = Vec::new();
-    // The ids of the nodes in calls of `format`. The elements of lists and maps in these calls may have different types.
+    // The ids of the AST nodes in calls of `format`. The elements of lists and maps in these calls may have
+    // different types.
     let mut in_format = HashSet::new();
     walk_expression(&checked.parsed.expr, &mut |expr| {
         if let Expr::Call(call) = &expr.expr

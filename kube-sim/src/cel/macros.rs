@@ -17,7 +17,7 @@ const UNUSED_VARIABLE: &str = "#unused";
 /// The variable to which the expansion of `sortBy` binds the list.
 const SORT_INPUT: &str = "@__sortBy_input__";
 
-/// The parser's helper, which creates nodes and errors.
+/// The parser's helper, which creates AST nodes and errors.
 type Helper<'a, 'b> = &'a mut MacroExprHelper<'b>;
 /// The expansion of a macro call; `None` if the call is an ordinary function call.
 type Expansion = Result<Option<IdedExpr>, ParseError>;
@@ -379,7 +379,7 @@ fn expand_sort_by(helper: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>)
     Ok(Some(new_binding(helper, SORT_INPUT, target, sorted)))
 }
 
-/// Copies an expression. The nodes of the copy have new ids.
+/// Copies an expression. The AST nodes of the copy have new ids.
 fn copy_expression(helper: Helper<'_, '_>, original: &IdedExpr) -> IdedExpr {
     let mut expr = original.expr.clone();
     let children: Vec<&mut IdedExpr> = match &mut expr {

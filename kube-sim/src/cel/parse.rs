@@ -98,7 +98,7 @@ fn parse_in(environment: &Env, text: &str) -> Result<ParsedExpression, Vec<Issue
 }
 
 impl ParsedExpression {
-    /// Creates an error at the position of the node `id`.
+    /// Creates an error at the position of the AST node `id`.
     pub(super) fn issue_at(&self, id: u64, message: String) -> Issue {
         let offset = self.source.offset_for(id).map_or(0, |(start, _)| start as usize);
         // The offset is in bytes, but `column` is in characters.

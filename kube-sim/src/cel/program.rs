@@ -131,7 +131,8 @@ fn regex_problem(expr: &IdedExpr) -> Option<String> {
     error
 }
 
-/// Compiles the rules of a schema node. The result contains `None` for each rule whose expression is empty.
+/// Compiles the rules of a schema, without those of its subschemas. The result contains `None` for each rule
+/// whose expression is empty.
 pub(super) fn compile_rules(schema: &Value, declared: &Arc<DeclaredType>) -> Vec<Option<Rule>> {
     super::keywords::list(schema, "x-kubernetes-validations")
         .iter()

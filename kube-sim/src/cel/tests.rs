@@ -79,7 +79,7 @@ fn limits_of_the_schema_lower_the_estimated_cost() {
 }
 
 #[test]
-fn rules_of_a_node_with_schema_errors_are_not_compiled() {
+fn rules_of_a_schema_with_errors_are_not_compiled() {
     let spec =
         with_rules(&json!({"type": "object", "properties": {"n": {"type": "integer"}}}), &["self.m == 1"]);
     let path = "spec.validation.openAPIV3Schema.properties[spec].properties[n]";

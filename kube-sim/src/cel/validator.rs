@@ -21,22 +21,23 @@ const MAX_MESSAGE_SIZE: usize = 5 * 1024;
 /// The compiled rules of a schema.
 #[derive(Debug)]
 pub(crate) struct Validator {
-    root: RuleNode,
+    root: RuleTree,
 }
 
-/// The rules of a schema node and of the nodes below this node. A `RuleNode` exists only for a schema node that
-/// has rules, or that has a node with rules below it.
+/// The rules of a schema and of its subschemas. A `RuleTree` exists only for a schema that has rules, or that
+/// has a subschema with rules.
 #[derive(Debug, Default)]
-struct RuleNode {
+struct RuleTree {
     /// The `type` of the schema.
     kind: String,
-    /// The declared type of the values; `None` if the schema node has no rules, or if rules cannot access its values.
+    /// The declared type of the values; `None` if the schema itself has no rules, or if rules cannot access
+    /// its values.
     declared: Option<Arc<DeclaredType>>,
     rules: Vec<Rule>,
-    properties: Vec<(String, RuleNode)>,
-    /// The node of `additionalProperties`.
-    entries: Option<Box<RuleNode>>,
-    items: Option<Box<RuleNode>>,
+    properties: Vec<(String, RuleTree)>,
+    /// The rules of `additionalProperties`.
+    entries: Option<Box<RuleTree>>,
+    items: Option<Box<RuleTree>>,
     /// The key fields, if the list type is `map`. For an item of such a list, the old value is the item with the same key
     /// in the old list. The items of other lists have no old value.
     list_keys: Option<Vec<String>>,
@@ -53,33 +54,33 @@ pub(crate) struct Verdict {
 impl Validator {
     /// Compiles the rules of the schema of a custom resource; `None` if the schema has no rules.
     pub(crate) fn compile(schema: &Value) -> Option<Self> {
-        RuleNode::compile(schema, true).map(|root| Self { root })
+        RuleTree::compile(schema, true).map(|root| Self { root })
     }
 
     /// Validates an object. `old` is the stored object if the request is an update.
     pub(crate) fn validate(&self, schema: &Schema, old: Option<&Value>, object: &Value) -> Verdict {
         let mut run = ValidationRun { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
         let correlation = old.map(|old| Correlation { schema, old, new: object });
-        run.validate_node(&self.root, "", object, old, correlation, None);
+        run.validate_value(&self.root, "", object, old, correlation, None);
         run.verdict
     }
 }
 
 /// Validates a default value with the rules of `schema`. `path` is the path of the default in the definition.
 pub(super) fn validate_default(schema: &Value, path: &str, default: &Value) -> Vec<FieldError> {
-    let Some(node) = RuleNode::compile(schema, false) else { return Vec::new() };
+    let Some(tree) = RuleTree::compile(schema, false) else { return Vec::new() };
     let mut run = ValidationRun { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
-    run.validate_node(&node, path, default, None, None, None);
+    run.validate_value(&tree, path, default, None, None, None);
     run.verdict.errors
 }
 
-impl RuleNode {
+impl RuleTree {
     /// Compiles the rules of a schema; `None` if the schema contains no rules. `root` is as in [`DeclaredType::of`].
     fn compile(schema: &Value, root: bool) -> Option<Self> {
         let root = root || flag(schema, "x-kubernetes-embedded-resource");
-        let below = |schema: &Value| RuleNode::compile(schema, false).map(Box::new);
-        let properties: Vec<(String, RuleNode)> = entries(schema, "properties")
-            .filter_map(|(name, property)| Some((name.to_owned(), RuleNode::compile(property, false)?)))
+        let below = |schema: &Value| RuleTree::compile(schema, false).map(Box::new);
+        let properties: Vec<(String, RuleTree)> = entries(schema, "properties")
+            .filter_map(|(name, property)| Some((name.to_owned(), RuleTree::compile(property, false)?)))
             .collect();
         let additional = schema.get("additionalProperties").filter(|entry| entry.is_object()).and_then(below);
         let items = schema.get("items").and_then(below);
@@ -112,13 +113,13 @@ struct ValidationRun {
 }
 
 impl ValidationRun {
-    /// Evaluates the rules of `node` on `value`, and the rules of the nodes below `node` on the values in `value`. `old`
-    /// is the value of `oldSelf`. Ratcheting uses `correlation`, which contains `value` and the old value that `value`
-    /// replaces. If `correlation` is `None`, ratcheting uses `parent`, the correlation of the nearest enclosing value that
-    /// has a correlation.
-    fn validate_node(
+    /// Evaluates the rules of the schema on `value`, and the rules of its subschemas on the values in
+    /// `value`. `old` is the value of `oldSelf`. Ratcheting uses `correlation`, which contains `value` and
+    /// the old value that `value` replaces. If `correlation` is `None`, ratcheting uses `parent`, the
+    /// correlation of the nearest enclosing value that has a correlation.
+    fn validate_value(
         &mut self,
-        node: &RuleNode,
+        tree: &RuleTree,
         path: &str,
         value: &Value,
         old: Option<&Value>,
@@ -129,21 +130,21 @@ impl ValidationRun {
             return;
         }
         let unchanged = || correlation.or(parent).is_some_and(Correlation::is_unchanged);
-        self.check_rules(node, path, value, old.filter(|old| !old.is_null()), &unchanged);
+        self.check_rules(tree, path, value, old.filter(|old| !old.is_null()), &unchanged);
         let nearest = correlation.or(parent);
         match value {
             Value::Object(map) => {
                 for (name, value) in map {
-                    let property = node.properties.iter().find(|(known, _)| known == name);
-                    let (node, path) = match (property, &node.entries) {
-                        (Some((_, node)), _) if path.is_empty() => (node, name.clone()),
-                        (Some((_, node)), _) => (node, format!("{path}.{name}")),
-                        (None, Some(node)) => (&**node, format!("{path}[{name}]")),
+                    let property = tree.properties.iter().find(|(known, _)| known == name);
+                    let (tree, path) = match (property, &tree.entries) {
+                        (Some((_, tree)), _) if path.is_empty() => (tree, name.clone()),
+                        (Some((_, tree)), _) => (tree, format!("{path}.{name}")),
+                        (None, Some(tree)) => (&**tree, format!("{path}[{name}]")),
                         (None, None) => continue,
                     };
                     let old = old.and_then(|old| old.get(name));
-                    self.validate_node(
-                        node,
+                    self.validate_value(
+                        tree,
                         &path,
                         value,
                         old,
@@ -153,46 +154,46 @@ impl ValidationRun {
                 }
             }
             Value::Array(items) => {
-                let Some(below) = &node.items else { return };
+                let Some(below) = &tree.items else { return };
                 for (index, item) in items.iter().enumerate() {
-                    let old = node.list_keys.as_ref().and_then(|keys| old_item(old?, item, keys));
+                    let old = tree.list_keys.as_ref().and_then(|keys| old_item(old?, item, keys));
                     let correlated = correlation.and_then(|both| both.item(index));
-                    self.validate_node(below, &format!("{path}[{index}]"), item, old, correlated, nearest);
+                    self.validate_value(below, &format!("{path}[{index}]"), item, old, correlated, nearest);
                 }
             }
             _ => {}
         }
     }
 
-    /// Evaluates all rules of `node` on `value`. `unchanged` returns true if the update leaves `value` unchanged.
+    /// Evaluates `tree.rules` on `value`. `unchanged` returns true if the update leaves `value` unchanged.
     fn check_rules(
         &mut self,
-        node: &RuleNode,
+        tree: &RuleTree,
         path: &str,
         value: &Value,
         old: Option<&Value>,
         unchanged: &dyn Fn() -> bool,
     ) {
-        let Some(declared) = &node.declared else { return };
-        if !node.rules.is_empty() && self.budget == 0 {
-            self.end_with_error(path, &node.kind, OUT_OF_BUDGET.to_owned());
+        let Some(declared) = &tree.declared else { return };
+        if !tree.rules.is_empty() && self.budget == 0 {
+            self.end_with_error(path, &tree.kind, OUT_OF_BUDGET.to_owned());
             return;
         }
         let own = match Val::of(value, declared) {
             Ok(own) => own,
             Err(failure) => {
-                let why = format!("{} evaluating rule: {}", failure.text(), node.rules[0].source.summary());
-                self.verdict.errors.push(FieldError::invalid(path, node.kind.as_str(), why));
+                let why = format!("{} evaluating rule: {}", failure.text(), tree.rules[0].source.summary());
+                self.verdict.errors.push(FieldError::invalid(path, tree.kind.as_str(), why));
                 return;
             }
         };
         let old = old.and_then(|old| Val::of(old, declared).ok());
-        for rule in &node.rules {
+        for rule in &tree.rules {
             let program = match &rule.program {
                 Ok(program) => program,
                 Err(why) => {
                     let why = format!("rule compile error: {why}");
-                    self.verdict.errors.push(FieldError::invalid(path, node.kind.as_str(), why));
+                    self.verdict.errors.push(FieldError::invalid(path, tree.kind.as_str(), why));
                     continue;
                 }
             };
@@ -205,7 +206,7 @@ impl ValidationRun {
             } else if let Some(old) = &old {
                 variables.push(("oldSelf", old.clone()));
             }
-            self.check_rule(node, path, value, rule, program, &variables, unchanged);
+            self.check_rule(tree, path, value, rule, program, &variables, unchanged);
             if self.exhausted {
                 return;
             }
@@ -215,11 +216,11 @@ impl ValidationRun {
     /// Evaluates one rule. Adds an error or a warning if `value` violates the rule, or an error if the evaluation fails.
     #[expect(
         clippy::too_many_arguments,
-        reason = "the node, its value, its rule and the variables of the rule"
+        reason = "the tree, its value, its rule and the variables of the rule"
     )]
     fn check_rule(
         &mut self,
-        node: &RuleNode,
+        tree: &RuleTree,
         path: &str,
         value: &Value,
         rule: &Rule,
@@ -229,20 +230,20 @@ impl ValidationRun {
     ) {
         let evaluated = program.evaluate(variables);
         let Some(budget) = self.budget.checked_sub(evaluated.cost) else {
-            self.end_with_error(path, &node.kind, OUT_OF_BUDGET.to_owned());
+            self.end_with_error(path, &tree.kind, OUT_OF_BUDGET.to_owned());
             return;
         };
         self.budget = budget;
         let summary = rule.source.summary();
         match evaluated.result {
             Ok(Val::Bool(true)) => {}
-            Ok(_) => self.report_violation(node, path, value, rule, program, variables, unchanged),
+            Ok(_) => self.report_violation(tree, path, value, rule, program, variables, unchanged),
             Err(Failure::CostExceeded) => {
                 let text = Failure::CostExceeded.text().to_owned();
                 let why = format!(
                     "'{text}': no further validation rules will be run due to call cost exceeds limit for rule: {summary}"
                 );
-                self.end_with_error(path, &node.kind, why);
+                self.end_with_error(path, &tree.kind, why);
             }
             Err(failure) => {
                 let text = failure.text();
@@ -253,7 +254,7 @@ impl ValidationRun {
                 } else {
                     format!("{text} evaluating rule: {summary}")
                 };
-                self.verdict.errors.push(FieldError::invalid(path, node.kind.as_str(), why));
+                self.verdict.errors.push(FieldError::invalid(path, tree.kind.as_str(), why));
             }
         }
     }
@@ -267,11 +268,11 @@ impl ValidationRun {
     /// Adds the error or the warning about a rule that is not satisfied.
     #[expect(
         clippy::too_many_arguments,
-        reason = "the node, its value, its rule and the variables of the rule"
+        reason = "the tree, its value, its rule and the variables of the rule"
     )]
     fn report_violation(
         &mut self,
-        node: &RuleNode,
+        tree: &RuleTree,
         path: &str,
         value: &Value,
         rule: &Rule,
@@ -292,11 +293,11 @@ impl ValidationRun {
                     if message.is_empty() { format!("failed rule: {rule}") } else { message.to_owned() }
                 };
                 let detail = detail.unwrap_or_else(usual);
-                violation_error(rule, field, value, &node.kind, detail)
+                violation_error(rule, field, value, &tree.kind, detail)
             }
             Err(why) => {
                 self.exhausted = true;
-                FieldError::invalid(field, node.kind.as_str(), why)
+                FieldError::invalid(field, tree.kind.as_str(), why)
             }
         };
         if error.field.is_empty() {

@@ -1,8 +1,8 @@
 //! The cluster IPs of new services: allocation, and the refusal of requested addresses that are outside of the range or
 //! in use.
 //!
-//! The API server reserves an address with an `IPAddress` object. The simulation compares with the addresses of the
-//! stored services, so two concurrent requests can get the same address.
+//! The API server reserves an address with an `IPAddress` object. The simulation only checks that no stored
+//! service has the address, so two concurrent requests can get the same address.
 
 use std::net::Ipv4Addr;
 

@@ -1,7 +1,7 @@
 //! Conversion between the API version of a request and the storage version.
 //!
 //! Only events, horizontal pod autoscalers and custom resources are converted. All versions of any other kind have the
-//! same fields. [`super::conversion`] has the conversions by webhooks.
+//! same fields. [`super::conversion_webhooks`] has the conversions by webhooks.
 
 use std::sync::Arc;
 

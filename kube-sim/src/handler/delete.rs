@@ -269,7 +269,7 @@ pub(crate) async fn delete_one(
     }
 }
 
-/// 409 for a deletion with [`IGNORE_READ_ERROR`]: the simulation can decode all its objects.
+/// 409 for a deletion with [`IGNORE_READ_ERROR`], because the simulation can decode all its objects.
 fn decodable_error(target: &Target, object: &StoredObject) -> SimError {
     let resource = &target.resource;
     let key = match resource.custom_properties() {

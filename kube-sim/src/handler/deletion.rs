@@ -51,7 +51,8 @@ pub(crate) fn delete(
         return;
     }
     if new != old {
-        // If the additional deletionTimestamp exceeds the space quota, the stored object is unchanged.
+        // The commit fails if the object with its deletionTimestamp exceeds the space quota. The stored
+        // object is then unchanged.
         let _ = state.commit(resource, storage_key.1.clone(), new);
     }
 }

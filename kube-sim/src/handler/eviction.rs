@@ -39,7 +39,7 @@ pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
     preconditions.check(call.target, &pod)?;
     let dry_run = call.options.dry_run || body["deleteOptions"]["dryRun"] == json!(["All"]);
     if is_protected(&pod.value()) {
-        take_disruption(call, &mut state, dry_run)?;
+        enforce_budget(call, &mut state, dry_run)?;
     }
     let grace = body["deleteOptions"]["gracePeriodSeconds"].as_i64();
     let storage_key = (call.target.resource.storage.clone(), pod.key.clone());
@@ -80,9 +80,9 @@ fn is_ready(pod: &Value) -> bool {
     has_condition(pod, "Ready", "True")
 }
 
-/// Whether the budget allows the eviction of any pod that is not ready: the `unhealthyPodEvictionPolicy` is
-/// `AlwaysAllow`, or enough pods are healthy. If so, the status of the budget
-/// does not record the eviction of such a pod.
+/// Whether the budget allows the eviction of every pod that is not ready. It does if
+/// `unhealthyPodEvictionPolicy` is `AlwaysAllow`, or if enough pods are healthy. The status of the budget
+/// does not record these evictions.
 fn tolerates_unready(budget: &Value) -> bool {
     if budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow" {
         return true;
@@ -101,7 +101,7 @@ fn status_number(budget: &Value, field: &str) -> i64 {
 /// # Errors
 /// 429 if the budget does not allow the eviction, 403 if `disruptionsAllowed` is negative or `disruptedPods` has too
 /// many entries, 500 if the pod has several budgets.
-fn take_disruption(call: &Call<'_>, state: &mut State, dry_run: bool) -> Result<(), SimError> {
+fn enforce_budget(call: &Call<'_>, state: &mut State, dry_run: bool) -> Result<(), SimError> {
     let pod = read::find(state.view(), call.target)?;
     let budgets = state.objects(BUDGETS, &call.target.namespace);
     let mut covering = budgets.into_iter().filter_map(|budget| {

@@ -1,7 +1,7 @@
 //! The node ports of services: allocation, and the refusal of requested ports that are outside of the range or in use.
 //!
-//! The API server reserves a port in a bitmap. The simulation compares with the ports of the stored services, so two
-//! concurrent requests can get the same port.
+//! The API server reserves a port in a bitmap. The simulation only checks that no stored service has the
+//! port, so two concurrent requests can get the same port.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
@@ -113,7 +113,8 @@ fn all_ports_of(service: &Value) -> BTreeSet<u64> {
     ports
 }
 
-/// The ports of all stored services. An updated service gives up its old ports only after the update, as in the API server.
+/// The ports of all stored services. As in the API server, an updated service releases its old ports only
+/// after the update.
 fn used_ports(inner: &Inner) -> BTreeSet<u64> {
     let services = inner.lock().table(SERVICES).map(|table| table.objects("")).unwrap_or_default();
     services.iter().flat_map(|service| all_ports_of(&service.value())).collect()
@@ -121,7 +122,7 @@ fn used_ports(inner: &Inner) -> BTreeSet<u64> {
 
 /// Reserves ports for one service.
 struct Allocator<'a> {
-    /// The ports of the other services.
+    /// The ports of all stored services ([`used_ports`]).
     used: BTreeSet<u64>,
     /// The ports that this request has reserved.
     reserved: BTreeSet<u64>,

@@ -173,8 +173,8 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
         ));
     }
     // For built-in kinds, except CustomResourceDefinitions, a finalizer without a domain must be a standard name.
-    let is_of_core = resource.custom_properties().is_none() && resource.group != "apiextensions.k8s.io";
-    for (index, finalizer) in finalizers.iter().enumerate().filter(|_| is_of_core) {
+    let is_checked = resource.custom_properties().is_none() && resource.group != "apiextensions.k8s.io";
+    for (index, finalizer) in finalizers.iter().enumerate().filter(|_| is_checked) {
         if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer.as_str()) {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(

@@ -135,7 +135,7 @@ impl ContinueToken {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| {
             let at = match error {
                 DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
-                // Go reports the beginning of the incomplete group.
+                // Go reports the beginning of the incomplete group of four characters.
                 _ => text.len() / 4 * 4,
             };
             SimError::bad_request(format!(

@@ -149,7 +149,7 @@ pub(crate) fn encode_list(
                     partial_object_metadata(&o.typed_value(&resource.api_version, &resource.kind), version)
                 })
                 .collect();
-            // The API server appends to a nil slice, so that `items` of an empty list is null.
+            // The API server appends to a nil slice, so `items` of an empty list is null.
             let items = if items.is_empty() { Value::Null } else { items.into() };
             let list = json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": metadata, "items": items,

@@ -69,8 +69,9 @@ fn set_account_name(spec: &mut Value, name: &str) {
     spec["serviceAccount"] = name.into();
 }
 
-/// Mounts the token in each container that mounts nothing at [`MOUNT_PATH`]. If the pod has a volume whose name begins with
-/// [`VOLUME_PREFIX`], mounts this volume. If not, mounts the volume `new_name`, and adds it if a container mounts it.
+/// Mounts the token in each container that mounts nothing at [`MOUNT_PATH`]. If the pod has a volume whose
+/// name begins with [`VOLUME_PREFIX`], mounts this volume. If not, mounts a volume with the name `new_name`,
+/// and adds this volume to the pod if at least one container mounts it.
 fn mount_token(spec: &mut Value, new_name: &str) {
     let mut volumes = spec["volumes"].as_array().into_iter().flatten();
     let name_of = |volume: &Value| volume["name"].as_str().map(ToOwned::to_owned);

@@ -22,8 +22,9 @@ pub(crate) type OmitsZeroPredicate = fn(&str, &str) -> bool;
 ///
 /// # Errors
 /// The error text of Go's decoder, such as `json: cannot unmarshal string into Go struct field
-/// DeploymentSpec.spec.replicas of type int32`. For the response, a create or update passes the text to
-/// [`undecodable_body_message`], and a patch passes it to `patch::undecodable_result_error`.
+/// DeploymentSpec.spec.replicas of type int32`. The response to a create or update contains the text in the
+/// form of [`undecodable_body_message`]. The response to a patch contains it in the form of
+/// `patch::undecodable_result_error`.
 pub(crate) fn decode(
     schema: &Schema,
     object: &mut Value,
@@ -150,7 +151,7 @@ impl Decoder {
         if is_struct {
             add_null_times(schema, map);
             map.retain(|name, value| {
-                if value.is_null() && serializes_absent_time(schema, name) {
+                if value.is_null() && is_time_with_explicit_null(schema, name) {
                     return true;
                 }
                 let Some(property) = schema.property(name) else { return true };
@@ -261,7 +262,7 @@ impl Decoder {
 /// Adds a null for each absent time that Go serializes as null.
 fn add_null_times(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
     let absent =
-        schema.properties().map(|(name, _)| name).filter(|name| serializes_absent_time(schema, name));
+        schema.properties().map(|(name, _)| name).filter(|name| is_time_with_explicit_null(schema, name));
     for name in absent {
         map.entry(name.to_owned()).or_insert(Value::Null);
     }
@@ -269,7 +270,7 @@ fn add_null_times(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
 
 /// Whether `field` is a time that Go serializes as null if the time is absent. `omitempty` has no effect on such a time,
 /// because its Go type is not a pointer.
-pub(super) fn serializes_absent_time(schema: &Schema, field: &str) -> bool {
+pub(super) fn is_time_with_explicit_null(schema: &Schema, field: &str) -> bool {
     let Some(component) = schema.component().filter(|name| name.starts_with("io.k8s.api.")) else {
         return false;
     };

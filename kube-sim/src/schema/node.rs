@@ -76,8 +76,8 @@ pub(crate) struct Schema {
     pub(crate) nullable: bool,
     /// The default, which replaces an absent value.
     pub(crate) default: Option<Value>,
-    /// If this field is a key of list items (`x-kubernetes-list-map-keys`): the value with which an item that lacks the
-    /// field is identified.
+    /// If this field is a key of list items (`x-kubernetes-list-map-keys`), an item without the field is
+    /// identified by this value.
     key_default: Option<Value>,
     /// The list type. A list without a list type is atomic, except if the schema specifies the patch strategy `merge`.
     pub(crate) list_type: Option<ListType>,
@@ -241,8 +241,8 @@ impl Schema {
         })
     }
 
-    /// The schemas for the JSON types that the value may have. `None` if the Go type of the value is not one of those that
-    /// [`Variants`] describes.
+    /// The schemas for the JSON types that the value may have. `None` if [`Variants`] does not describe the
+    /// Go type of the value.
     pub(super) fn variants(&self) -> Option<&Variants> {
         self.shape().variants.as_deref()
     }
@@ -262,8 +262,8 @@ impl Schema {
         &self.list_keys
     }
 
-    /// If this field is a key of list items (`x-kubernetes-list-map-keys`): the value with which an item that lacks the
-    /// field is identified.
+    /// If this field is a key of list items (`x-kubernetes-list-map-keys`), an item without the field is
+    /// identified by this value.
     pub(crate) fn key_default(&self) -> Option<&Value> {
         self.key_default.as_ref()
     }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::decode::serializes_absent_time;
+use super::decode::is_time_with_explicit_null;
 use super::node::Schema;
 
 /// The serialized zero value of the struct that `schema` describes. It contains nested structs, the scalars that Go
@@ -17,7 +17,7 @@ pub(crate) fn zero_struct(schema: &Schema) -> Value {
             Some(Value::Object(default)) if default.is_empty() => zero_struct(property),
             Some(default) if is_zero_scalar(default) => default.clone(),
             _ if is_omitted(schema, name) => continue,
-            _ if schema.requires(name) || serializes_absent_time(schema, name) => Value::Null,
+            _ if schema.requires(name) || is_time_with_explicit_null(schema, name) => Value::Null,
             _ => continue,
         };
         map.insert(name.to_owned(), value);

@@ -48,9 +48,9 @@ pub struct SimBody {
     /// Whether the next poll returns an error, because a fault rule cuts the body.
     broken: bool,
     ended: bool,
-    /// Whether [`Self::fail`] waits for [`BREAK_DELAY`] before it returns the error.
+    /// Whether [`Self::poll_error`] waits for [`BREAK_DELAY`] before it returns the error.
     delays_error: bool,
-    /// The timer of `BREAK_DELAY`; `None` before the first call of [`Self::fail`].
+    /// The timer of `BREAK_DELAY`; `None` before the first call of [`Self::poll_error`].
     delay: Option<Pin<Box<Sleep>>>,
 }
 

@@ -58,13 +58,14 @@ pub(crate) struct BreakConnection;
 #[derive(Clone, Debug)]
 pub struct SimService {
     inner: Arc<Inner>,
-    /// The numbers of the API servers that receive the requests, in turn (round-robin).
+    /// The numbers of the API servers that receive the requests (round-robin).
     servers: Arc<[usize]>,
+    /// The number of requests so far, which selects the API server of the next request.
     turn: Arc<AtomicUsize>,
 }
 
 impl SimService {
-    /// A service that distributes its requests over the API servers with these numbers, in turn.
+    /// A service that distributes its requests over the API servers with these numbers (round-robin).
     pub(crate) fn new(inner: Arc<Inner>, servers: Arc<[usize]>) -> Self {
         Self { inner, servers, turn: Arc::default() }
     }

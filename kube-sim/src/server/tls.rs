@@ -51,7 +51,7 @@ impl Credentials {
 pub(super) struct Tls {
     pub(super) acceptor: TlsAcceptor,
     /// Verifies client certificates; `None` if the listener has no CA certificates for this verification.
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 /// The result of verifying the certificate of a client.
@@ -70,10 +70,10 @@ impl Tls {
     /// client.
     pub(super) fn identify(&self, certificates: Option<&[CertificateDer<'_>]>) -> ClientIdentity {
         let presented = certificates.and_then(<[_]>::split_first);
-        let (Some(clients), Some((certificate, intermediates))) = (&self.clients, presented) else {
+        let (Some(verifier), Some((certificate, intermediates))) = (&self.verifier, presented) else {
             return ClientIdentity::Nobody;
         };
-        match clients.verify_client_cert(certificate, intermediates, UnixTime::now()) {
+        match verifier.verify_client_cert(certificate, intermediates, UnixTime::now()) {
             Ok(_) => user_of_certificate(certificate).map_or(ClientIdentity::Nobody, ClientIdentity::User),
             Err(_) => ClientIdentity::Invalid,
         }
@@ -156,7 +156,7 @@ fn build_tls(
     key: PrivateKeyDer<'static>,
 ) -> Result<Tls, ServeError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let clients = if authorities.is_empty() {
+    let verifier = if authorities.is_empty() {
         None
     } else {
         let mut roots = RootCertStore::empty();
@@ -166,9 +166,9 @@ fn build_tls(
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
         Some(builder.allow_unauthenticated().build().map_err(certificate_error)?)
     };
-    let in_handshake: Arc<dyn ClientCertVerifier> = match &clients {
+    let in_handshake: Arc<dyn ClientCertVerifier> = match &verifier {
         None => WebPkiClientVerifier::no_client_auth(),
-        Some(clients) => Arc::new(AnyCertificate(clients.clone())),
+        Some(verifier) => Arc::new(AnyCertificate(verifier.clone())),
     };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -177,7 +177,7 @@ fn build_tls(
         .with_single_cert(server, key)
         .map_err(certificate_error)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
+    Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), verifier })
 }
 
 /// Accepts each certificate in the handshake, as the API server does: requests with a certificate that is not valid get

@@ -130,7 +130,8 @@ impl SimBuilder {
     /// Runs all controllers ([`Controller::ALL`]): those of kube-controller-manager, a scheduler, and replacements for
     /// the kubelets. A deployment then gets replica sets and pods, the pods are bound to the nodes of the simulation, run
     /// and become ready, new namespaces get their service account and their `kube-root-ca.crt`, and so on. By default,
-    /// only `Controller::BASIC` run: in a test of a single controller, more controllers would create more objects.
+    /// only the controllers in `Controller::BASIC` run, because in a test of a single controller, more
+    /// controllers would create more objects.
     ///
     /// With delays of zero, the complete rollout of a deployment is done when the request that causes it returns.
     /// Watches receive an event for each intermediate write. The controllers call no admission webhooks.
@@ -147,7 +148,8 @@ impl SimBuilder {
     /// If the restart policy restarts the containers, the restarts happen after 10 s, 20 s and so on
     /// (`CrashLoopBackOff`).
     ///
-    /// The config map `kube-root-ca.crt` exists once a listener has a generated certificate ([`Sim::serve_https`]).
+    /// The config map `kube-root-ca.crt` exists only after a listener with a generated certificate has
+    /// started ([`Sim::serve_https`]).
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,4 @@
-//! Direct calls of the handlers, for tests and for `Workload`: requests without a connection.
+//! Direct requests: `Sim` calls the handlers without a connection, for tests and for `Workload`.
 
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt as _, StreamExt as _};
@@ -77,8 +77,8 @@ impl Sim {
             arrival: Arrival::default(),
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
         };
-        let recorder = self.record_direct(&request);
-        // A handler waits only for webhooks, and a direct call calls none.
+        let recorder = self.record_direct_request(&request);
+        // A handler waits only for webhooks, and a direct request calls no webhooks.
         let handled = handler::handle(&self.inner, &request)
             .now_or_never()
             .unwrap_or_else(|| Err(SimError::internal("a direct call cannot wait: use Sim::service")));
@@ -104,7 +104,7 @@ impl Sim {
 
     /// Adds a direct request ([`Entry::direct`](crate::Entry::direct)) to the journal; `None` if the journal records no
     /// bodies.
-    fn record_direct(&self, request: &Request) -> Option<Recorder> {
+    fn record_direct_request(&self, request: &Request) -> Option<Recorder> {
         let journal = &self.inner.journal;
         if !journal.records_bodies() {
             return None;

@@ -55,8 +55,9 @@ impl Sim {
     /// ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)). The clock of the simulation follows the recorded
     /// times.
     ///
-    /// The replay applies the recorded faults that change the store, and ignores the recorded faults in responses. It
-    /// omits requests whose handling a fault prevented, requests for an upgrade (`exec`), and requests without a response.
+    /// The replay omits requests that were not handled, because of a fault or a failed authentication, and the faults of
+    /// these requests. Of all other requests, it applies the recorded faults that change the store, and ignores the faults
+    /// in responses. It also omits requests for an upgrade (`exec`), and requests without a response.
     ///
     /// # Errors
     /// The first difference. If several threads handled requests at the same time, the recorded order of these requests
@@ -92,7 +93,7 @@ impl Sim {
         let mut sent = 0;
         let mut previous = None;
         for (handling, entry) in handled {
-            self.pass_time(previous.unwrap_or(handling.time), handling.time).await;
+            self.wait_between_requests(previous.unwrap_or(handling.time), handling.time).await;
             previous = Some(handling.time);
             self.apply_store_faults(entry)?;
             if entry.status.is_none() || entry.status == Some(StatusCode::SWITCHING_PROTOCOLS) {
@@ -116,8 +117,8 @@ impl Sim {
             }
             watches.iter_mut().for_each(OpenWatch::read_available_frames);
         }
-        // The recorded watches may have received events after the last response: let other tasks run before the last
-        // read.
+        // The recorded watches may have received events after the last response. Therefore, other tasks run
+        // before the last read.
         tokio::task::yield_now().await;
         for mut watch in watches {
             watch.read_available_frames();
@@ -127,7 +128,7 @@ impl Sim {
     }
 
     /// Waits for the time between two requests, and sets the clock to the time of the second request.
-    async fn pass_time(&self, from: Timestamp, to: Timestamp) {
+    async fn wait_between_requests(&self, from: Timestamp, to: Timestamp) {
         let between = to.duration_since(from);
         if let Ok(between) = std::time::Duration::try_from(between)
             && !between.is_zero()
@@ -202,8 +203,8 @@ impl OpenWatch<'_> {
     /// Compares the recorded events with the first events of the replay.
     fn compare_events(&self) -> Result<(), Difference> {
         let Some(recorded) = &self.entry.response_body else { return Ok(()) };
-        let recorded = complete_events(&recorded.content);
-        let replayed = complete_events(&self.text);
+        let recorded = parse_complete_events(&recorded.content);
+        let replayed = parse_complete_events(&self.text);
         for (at, event) in recorded.iter().enumerate() {
             let replayed = replayed.get(at).unwrap_or(&Value::Null);
             if let Some((pointer, recorded, replayed)) = first_difference(event, replayed, String::new()) {
@@ -215,7 +216,7 @@ impl OpenWatch<'_> {
 }
 
 /// The complete events of the body of a watch, without periodic bookmarks.
-fn complete_events(text: &[u8]) -> Vec<Value> {
+fn parse_complete_events(text: &[u8]) -> Vec<Value> {
     let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
     let events = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
     let is_periodic =

@@ -170,7 +170,7 @@ async fn send_rbac_object_as(
 }
 
 #[tokio::test]
-async fn users_need_bind_or_escalate_to_grant_permissions_that_they_do_not_have() {
+async fn users_need_the_verb_bind_or_escalate_to_grant_permissions_that_they_do_not_have() {
     let sim = sim_with_rbac();
     let group = json!(["rbac.authorization.k8s.io"]);
     let held = json!({"rules": [
@@ -224,7 +224,7 @@ async fn users_need_bind_or_escalate_to_grant_permissions_that_they_do_not_have(
 }
 
 #[tokio::test]
-async fn creating_an_aggregated_role_needs_all_permissions_or_escalate() {
+async fn creating_an_aggregated_role_needs_all_permissions_or_the_verb_escalate() {
     let sim = sim_with_rbac();
     let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
     create_rbac_object(&sim, "ClusterRole", "", "author", rules);

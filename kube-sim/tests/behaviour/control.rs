@@ -77,7 +77,7 @@ async fn unusable_requests_are_refused_with_the_reason() {
         ("PATCH /faults", "host: localhost", "", 404, "unknown request"),
         ("PUT /faults", "host: localhost", "[]", 400, "the body is not usable"),
         ("POST /clock", "host: [::1]", r#"{"advance": 5}"#, 400, "expected a string"),
-        // A rewind by more changes than the store contains succeeds.
+        // A rewind also succeeds if its number of changes is greater than the number of changes in the store.
         ("POST /rewind", "host: localhost", r#"{"changes": 100000}"#, 204, ""),
         (
             "PUT /controllers",

@@ -45,8 +45,8 @@ func measureConcurrentGets(j *job) (*outcome, error) {
 	})
 }
 
-// measureGets first gets each pod once. It then measures work, a function that sends get requests and returns the number of
-// these requests. Finally, measureGets computes the digest of the pods.
+// measureGets first gets each pod once. It then measures a call of the function work, which sends get
+// requests and returns their number. Finally, measureGets computes the digest of the pods.
 func measureGets(j *job, work func(get func(count int) error) (int, error)) (*outcome, error) {
 	client, err := j.clientset()
 	if err != nil {

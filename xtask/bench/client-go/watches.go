@@ -69,19 +69,19 @@ func measureCallsWithWatches(j *job) (*outcome, error) {
 	return running.stop(int(calls.Load() - before))
 }
 
-// sleepUnlessFailed sleeps until the duration wait has passed, and returns nil. The parameter failed is a channel of
-// errors: if it delivers an error, sleepUnlessFailed returns this error at once.
-func sleepUnlessFailed(wait time.Duration, failed <-chan error) error {
+// sleepUnlessFailed sleeps for the given duration, and returns nil. The parameter failed is a channel of
+// errors. If the channel delivers an error, sleepUnlessFailed returns this error at once.
+func sleepUnlessFailed(duration time.Duration, failed <-chan error) error {
 	select {
 	case err := <-failed:
 		return err
-	case <-time.After(wait):
+	case <-time.After(duration):
 		return nil
 	}
 }
 
-// watchPods opens a watch and reads events until the watch ends. The parameter opened is a channel: after the first event,
-// watchPods sends a message to this channel. It always returns an error.
+// watchPods opens a watch and reads events until the watch ends. After the first event, watchPods sends a
+// message to the channel opened. watchPods always returns an error.
 func watchPods(client *kubernetes.Clientset, opened chan<- struct{}) error {
 	options := metav1.ListOptions{ResourceVersion: "0", AllowWatchBookmarks: true}
 	watch, err := client.CoreV1().Pods("").Watch(context.Background(), options)

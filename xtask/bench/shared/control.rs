@@ -50,6 +50,11 @@ impl Control {
         Ok(Duration::from_nanos(nanoseconds))
     }
 
+    /// The namespaces and names of up to `count` pods of the initial list.
+    pub(crate) fn pod_names(&self, count: usize) -> anyhow::Result<Vec<(String, String)>> {
+        self.request_json(&format!("-/names?count={count}"))
+    }
+
     /// Requests a path of the session and decodes the JSON response.
     pub(crate) fn request_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let text = self.request(path)?;

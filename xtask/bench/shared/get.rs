@@ -66,7 +66,7 @@ pub(crate) async fn get_in_process(job: &Job) -> anyhow::Result<Outcome> {
 
 /// The namespaces and names of the requested pods.
 pub(super) fn pod_names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
-    Control::for_job(job).request_json(&format!("-/names?count={DISTINCT_PODS}"))
+    Control::for_job(job).pod_names(DISTINCT_PODS)
 }
 
 /// Sends `count` get requests in sequence, cycling through `names`.

@@ -84,7 +84,11 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
         "store-compact" | "store-compact-decoded" | "store-compact-zstd" | "store-compact-reads" => {
             match run_compact_row(job, row).await? {
                 Some(outcome) => outcome,
-                None => return Ok(Report::Absent { reason: crate::library::NO_COMPACT_STORE.to_owned() }),
+                None => {
+                    return Ok(Report::Absent {
+                        reason: crate::library::REASON_WITHOUT_COMPACT_STORE.to_owned(),
+                    });
+                }
             }
         }
         "store-incomplete" => store::measure_store_of_partial_pods(job).await?,

@@ -105,7 +105,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     let names: Vec<_> =
         args.names.iter().filter(|name| !rows::SEPARATE_ROWS.contains(&name.as_str())).cloned().collect();
     let selected = rows::select(&names)?;
-    let rows = !names.is_empty() || args.names.is_empty();
+    let are_rows_requested = !names.is_empty() || args.names.is_empty();
     let progress = Progress::new();
     let folders = Folders::find()?;
     let temporary = std::env::temp_dir();
@@ -113,9 +113,9 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     let scratch = Scratch::create(&temporary)?;
     let mut json = json!({});
     let mut correct = true;
-    if rows || is_requested("growth") {
+    if are_rows_requested || is_requested("growth") {
         let built = build::build_all(&folders, &scratch, args.contenders(), &progress).await?;
-        if rows {
+        if are_rows_requested {
             let (document, rows_correct) = measure_rows(args, &built, &scratch, &progress, &selected).await?;
             json = document;
             correct = rows_correct;

@@ -76,17 +76,17 @@ pub(super) struct Figures {
 impl Figures {
     /// The medians of `rounds`; `None` if there are no rounds.
     pub(super) fn medians_of(rounds: &[Outcome]) -> Option<Self> {
-        let of = |field: fn(&Outcome) -> u64| median(rounds.iter().map(field).collect());
+        let median_of = |field: fn(&Outcome) -> u64| median(rounds.iter().map(field).collect());
         Some(Self {
-            units: of(|round| round.units)?,
-            wall_s: of(|round| round.wall_ns)? / 1e9,
-            cpu_s: of(|round| round.cpu_ns)? / 1e9,
-            before_bytes: of(|round| round.before_kib)? * 1024.0,
-            peak_bytes: of(|round| round.peak_kib)? * 1024.0,
-            after_bytes: of(|round| round.after_kib)? * 1024.0,
-            kept_bytes: of(|round| round.kept_kib)? * 1024.0,
-            connections: of(|round| round.connections)?,
-            wakeups: of(|round| round.wakeups)?,
+            units: median_of(|round| round.units)?,
+            wall_s: median_of(|round| round.wall_ns)? / 1e9,
+            cpu_s: median_of(|round| round.cpu_ns)? / 1e9,
+            before_bytes: median_of(|round| round.before_kib)? * 1024.0,
+            peak_bytes: median_of(|round| round.peak_kib)? * 1024.0,
+            after_bytes: median_of(|round| round.after_kib)? * 1024.0,
+            kept_bytes: median_of(|round| round.kept_kib)? * 1024.0,
+            connections: median_of(|round| round.connections)?,
+            wakeups: median_of(|round| round.wakeups)?,
         })
     }
 

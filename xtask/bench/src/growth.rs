@@ -145,9 +145,9 @@ fn check_targets(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Checke
             };
             checks.push(CheckedTarget { row: row.name, text, verdict });
         };
-        let of =
+        let figure =
             |table: &Table, metric: fn(&Figures) -> f64| table.figures(row.name, Contender::Ours).map(metric);
-        let ratio = |table, metric| Ok(of(last, metric)? / of(table, metric)?);
+        let ratio = |table, metric| Ok(figure(last, metric)? / figure(table, metric)?);
         for (small, table) in smaller {
             let rate = format!("rate with {large} pods >= {MIN_RATE_RATIO} x that with {small}");
             check(rate, ratio(table, Figures::rate), |value| value >= MIN_RATE_RATIO);
@@ -155,7 +155,7 @@ fn check_targets(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Checke
             check(kept, ratio(table, Figures::kept_bytes_per_unit), |value| value <= 1.0);
         }
         if row.name == "store-compact" && *large == COMPACT_LIMIT_PODS {
-            let mib = of(last, |figures| figures.after_bytes / MIB);
+            let mib = figure(last, |figures| figures.after_bytes / MIB);
             let text = format!("MiB resident with {large} pods <= {COMPACT_LIMIT_MIB}");
             check(text, mib, |value| value <= COMPACT_LIMIT_MIB);
         }

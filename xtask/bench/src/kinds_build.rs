@@ -64,8 +64,8 @@ pub(super) async fn run(
         build(folders, scratch, contender).await
     })
     .await?;
-    let pick = |pick: fn(&RoundCosts) -> BuildCost| {
-        let median = |costs: &[RoundCosts]| median(costs, |costs| pick(costs).wall).map(|costs| pick(&costs));
+    let pick = |part: fn(&RoundCosts) -> BuildCost| {
+        let median = |costs: &[RoundCosts]| median(costs, |costs| part(costs).wall).map(|costs| part(&costs));
         anyhow::Ok((median(&ours)?, median(&kube)?))
     };
     let rows =
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_times_of_child_processes() {
+    fn the_times_of_child_processes_are_read() {
         let text = "7 (a (b) c) S 1 7 7 0 -1 4194304 1 2 3 4 10 20 150 25 20 0 1 0";
         assert_eq!(cpu_time_in_stat(text), Some(Duration::from_millis(1750)));
         assert_eq!(cpu_time_in_stat("7 (a) S 1"), None);

@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn selects_the_rows_whose_name_contains_an_argument() {
+    fn the_rows_whose_name_contains_an_argument_are_selected() {
         let names = |wanted: &[&str]| -> Vec<_> {
             let wanted: Vec<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
             select(&wanted).unwrap().iter().map(|row| row.name).collect()

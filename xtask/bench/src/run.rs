@@ -165,10 +165,10 @@ impl<'a> Runner<'a> {
         row: &'static Row,
         outcome: Outcome,
     ) -> anyhow::Result<Result<Outcome, Cell>> {
-        let Some(of) = row.digest else { return Ok(Ok(outcome)) };
-        let expected = match self.digests.get(of) {
+        let Some(set) = row.digest else { return Ok(Ok(outcome)) };
+        let expected = match self.digests.get(set) {
             Some(expected) => *expected,
-            None => *self.digests.entry(of).or_insert(self.server.digest(of)?),
+            None => *self.digests.entry(set).or_insert(self.server.digest(set)?),
         };
         Ok(verify_digest(outcome, expected))
     }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_missing_or_different_objects() {
+    fn missing_or_different_objects_are_rejected() {
         let outcome = |digest| Outcome {
             units: 2,
             wall_ns: 1,

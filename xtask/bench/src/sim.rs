@@ -184,14 +184,14 @@ fn compare_with_targets(
     let (base, per_pod) =
         (pods.first_bytes as f64, pods.other_bytes as f64 / pods.count.saturating_sub(1).max(1) as f64);
     let kib_per_pod = per_pod / 1024.0;
-    let of_100_000 = (base + per_pod * 100_000.0) / GIB;
+    let pod_gib = (base + per_pod * 100_000.0) / GIB;
     let is = |met: bool, value: f64| if met { Verdict::Met(value) } else { Verdict::Missed(value) };
     let ratio = simulated / real;
     let checks = [
         ("start", format!("ms until the first response <= {MAX_START_MS}"), {
             is(start.median_ms <= MAX_START_MS, start.median_ms)
         }),
-        ("pods", format!("GiB of 100,000 pods <= {MAX_POD_GIB}"), is(of_100_000 <= MAX_POD_GIB, of_100_000)),
+        ("pods", format!("GiB of 100,000 pods <= {MAX_POD_GIB}"), is(pod_gib <= MAX_POD_GIB, pod_gib)),
         ("requests", format!("requests a second >= {MIN_RATE}"), is(simulated >= MIN_RATE, simulated)),
         ("requests", format!("rate >= {MIN_RATIO} x that of kube-apiserver"), is(ratio >= MIN_RATIO, ratio)),
     ];

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_every_contender_and_the_reasons_for_missing_figures() {
+    fn tables_show_every_contender_and_the_reasons_for_missing_figures() {
         let figures_of = |wall_s| {
             Cell::Measured(Figures {
                 units: 20_000.0,

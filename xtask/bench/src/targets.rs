@@ -281,8 +281,8 @@ mod tests {
         let mut table = Table::default();
         table.set_cell("store-list", Contender::Ours, figures_with(1.0, 60.0, 66_000.0));
         table.set_cell("store-list", Contender::Kube, figures_with(6.0, 100.0, 150_000.0));
-        let of: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-list").collect();
-        let verdicts: Vec<_> = of.iter().map(|target| target.verdict(&table)).collect();
+        let store_list: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-list").collect();
+        let verdicts: Vec<_> = store_list.iter().map(|target| target.verdict(&table)).collect();
         assert_eq!(verdicts, [Verdict::Met(6.0), Verdict::Met(1.1), Verdict::Missed(0.6)]);
         assert_eq!(count_met_and_compared(&verdicts), (2, 3));
         let compact: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-compact").collect();

@@ -2,8 +2,8 @@
 //!
 //! The lock file is that of this project, or that of the contender for kube. As in a project whose dependencies come from
 //! a registry, no dependency is built incrementally or with debug information, and no profile of this project's workspace
-//! applies. The manifest sets this for all dependencies, because cargo by default builds dependencies by path, such as
-//! the packages of this project, incrementally.
+//! applies. The manifest turns off incremental builds and debug information for all dependencies. Without
+//! these settings, cargo would build path dependencies, such as the packages of this project, incrementally.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,9 @@ use anyhow::Context;
 use super::build::Folders;
 use super::contender::Contender;
 
-/// The features of kube that correspond to the default features of this project's crates: the table "Cargo features" of
-/// `docs/migrating-from-kube.md` lists what these crates always contain. HTTP/2 and Protobuf have no counterpart in kube.
+/// The features of kube that correspond to the default features of this project's crates. The table "Cargo
+/// features" of `docs/migrating-from-kube.md` lists what these crates always contain. HTTP/2 and Protobuf
+/// have no counterpart in kube.
 const KUBE_FEATURES: [&str; 9] =
     ["admission", "client", "derive", "gzip", "jsonpatch", "oidc", "proxy", "runtime", "unstable-runtime"];
 

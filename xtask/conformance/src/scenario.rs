@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_value_to_save_or_compare_is_a_problem() {
+    fn a_missing_value_that_the_step_saves_or_compares_is_a_problem() {
         assert_eq!(
             problems(json!({"only": ["/kind", "/a"], "save": {"B": "/b"}}), 200),
             ["no value at /b", "no value at /a"]

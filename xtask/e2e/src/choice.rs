@@ -94,7 +94,7 @@ struct Target {
 }
 
 /// Builds the examples of the whole workspace. Returns the path of each executable, with the example's name as the key.
-/// Uses the same features as `cargo xtask test`: cargo then reuses what that command has built.
+/// Uses the same features as `cargo xtask test`, so that cargo reuses what that command has built.
 ///
 /// # Errors
 /// When cargo cannot be started, or the examples do not compile.

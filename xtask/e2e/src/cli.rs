@@ -234,8 +234,9 @@ async fn prepare_server(choice: ServerChoice, selected: &[SelectedCase]) -> anyh
 }
 
 /// Compiles and runs the program that describes the Protobuf messages: once for each Kubernetes version, with the modules
-/// of the version. Ignores the output and all failures: the case that runs the program again checks the output. The first
-/// compilation can exceed the time limit of a case.
+/// of the version. The first compilation can exceed the time limit of a case, so it happens here, before the
+/// cases run. This function ignores the output and all failures. A case runs the program again, and checks
+/// the output.
 ///
 /// # Cancel safety
 /// Dropping the future kills Go.

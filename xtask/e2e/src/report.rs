@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_results_and_keeps_the_lines_of_failures() {
+    fn a_report_counts_results_and_keeps_the_lines_of_failures() {
         let report = Report::default();
         report.record_result("a", CaseResult::Passed(Duration::from_secs(1)));
         report.record_result("b", CaseResult::Failed("it broke".to_owned()));

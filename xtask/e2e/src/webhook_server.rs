@@ -34,7 +34,7 @@ pub(crate) enum Reply {
     Silence,
 }
 
-/// A function that returns the response to a review.
+/// A function that returns the response to a review (`AdmissionReview` or `ConversionReview`).
 type Handler = Arc<dyn Fn(&Value) -> Reply + Send + Sync>;
 
 /// A path of the server: its handler, and the received reviews.

@@ -43,7 +43,7 @@ pub(crate) struct CertificateReloader {
     pub(crate) reload: Arc<dyn Fn() -> (bool, Result<(), BoxError>) + Send + Sync>,
     /// Whether a request failed because the client or the server rejected a certificate in the TLS handshake. The
     /// server has not processed such a request.
-    pub(crate) is_rejected: fn(&Error) -> bool,
+    pub(crate) is_certificate_rejected: fn(&Error) -> bool,
 }
 
 /// The credentials of a client.
@@ -194,7 +194,7 @@ impl RenewableCredentials {
         error: &BoxError,
     ) -> Option<Snapshot> {
         let files = self.files.as_ref()?;
-        if !error.downcast_ref().is_some_and(files.is_rejected) {
+        if !error.downcast_ref().is_some_and(files.is_certificate_rejected) {
             return None;
         }
         let renewing = self.lock_renewal().await.ok()?;
@@ -304,8 +304,9 @@ impl RenewableCredentials {
         self.files.is_some() && state.files_checked.elapsed() >= FILE_CHECK_INTERVAL
     }
 
-    /// Obtains a new header from the source. After a failure, keeps the last header until the next attempt if
-    /// [`CredentialSource::failure_pause`] allows that, and otherwise returns the error.
+    /// Obtains a new header from the source. If the source fails and has a
+    /// [`CredentialSource::failure_pause`], keeps the last header until the next attempt. If the source fails
+    /// and has no such pause, returns the error.
     async fn refresh_header(&self, source: &CredentialSource) -> Result<()> {
         let outcome = source.refresh().await;
         let mut state = self.state();

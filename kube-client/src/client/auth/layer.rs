@@ -56,10 +56,12 @@ impl<S> Layer<S> for AuthLayer {
 
 /// Adds credentials to requests; the service of [`AuthLayer`].
 ///
-/// After a 401, this service renews credentials that can change, once for all requests that used them. If there are new
-/// credentials, it sends the request once more. It does neither for a request whose body is a stream. In the stack that
-/// [`ClientBuilder::try_from`](crate::client::ClientBuilder) builds, the service does the same after a certificate was
-/// rejected in the TLS handshake. A request with an `Authorization` header is not changed.
+/// After a 401, this service renews credentials that can change, once for all requests that used them. If
+/// there are new credentials, it sends the request once more. In the stack that
+/// [`ClientBuilder::try_from`](crate::client::ClientBuilder) builds, the service also reads the certificate
+/// files again after a certificate was rejected in the TLS handshake. If the certificates have changed, it
+/// sends the request once more. For a request whose body is a stream, the service neither renews credentials
+/// nor sends the request again. A request with an `Authorization` header is not changed.
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     inner: S,
@@ -97,8 +99,9 @@ where
     }
 }
 
-/// Sends a request with credentials. If the server rejects the credentials, renews them; if there are new credentials,
-/// sends the request once more. Does neither if the body of the request is a stream.
+/// Sends a request with credentials. If the server rejects the credentials, renews them; if there are new
+/// credentials, sends the request once more. If the body of the request is a stream, neither renews the
+/// credentials nor sends the request again.
 async fn send_with_credentials<S, B>(
     mut service: S,
     credentials: Arc<RenewableCredentials>,

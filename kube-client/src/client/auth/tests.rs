@@ -224,7 +224,7 @@ fn counting_reloader(changes: &'static [u32]) -> (CertificateReloader, Arc<Atomi
     let counter = calls.clone();
     let reload = Arc::new(move || (changes.contains(&(counter.fetch_add(1, SeqCst) + 1)), Ok(())));
     let is_rejected = |error: &Error| matches!(error, Error::Transport { kind: TransportKind::Tls, .. });
-    (CertificateReloader { reload, is_rejected }, calls)
+    (CertificateReloader { reload, is_certificate_rejected: is_rejected }, calls)
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,11 +246,11 @@ async fn checks_certificate_files_at_most_every_ten_seconds() {
 async fn concurrent_requests_with_a_rejected_certificate_read_the_files_once_and_are_sent_once_more() {
     let outcome = async |changes: &'static [u32], kind, requests: usize| {
         let (files, calls) = counting_reloader(changes);
-        let is_new = calls.clone();
+        let reload_count = calls.clone();
         let arrived = Arc::new(tokio::sync::Barrier::new(requests));
         // Returns a transport error of the kind `kind` until the files have been read and have changed.
         let service = service_fn(move |_: Request<Body>| {
-            let (is_new, arrived) = (is_new.load(SeqCst) > 0 && changes.contains(&1), arrived.clone());
+            let (is_new, arrived) = (reload_count.load(SeqCst) > 0 && changes.contains(&1), arrived.clone());
             async move {
                 if is_new {
                     return Ok(Response::new(Body::empty()));

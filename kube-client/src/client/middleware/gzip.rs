@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn emits_each_flush_of_a_watch_before_the_next_one_arrives() {
+    async fn decompresses_each_flush_of_a_watch_before_the_next_flush_arrives() {
         let (server, body) = mpsc::unbounded();
         let mut body = decompressing_body(Body::wrap_stream(body.map(Ok::<_, Error>)));
         // One member for each event, as in a streaming list.

@@ -38,13 +38,13 @@ impl PreviousOutcome {
 #[derive(Clone, Debug)]
 pub(crate) struct MetricsLayer {
     host: Arc<str>,
-    measure: MeasuredValues,
+    measured: MeasuredValues,
 }
 
 impl MetricsLayer {
     /// A layer for requests to this host.
-    pub(crate) fn new(host: Arc<str>, measure: MeasuredValues) -> Self {
-        Self { host, measure }
+    pub(crate) fn new(host: Arc<str>, measured: MeasuredValues) -> Self {
+        Self { host, measured }
     }
 }
 
@@ -79,7 +79,7 @@ where
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let method = request.method().clone();
         let previous = request.extensions().get::<PreviousOutcome>();
-        if let (MeasuredValues::Tries, Some(previous)) = (self.layer.measure, previous) {
+        if let (MeasuredValues::Tries, Some(previous)) = (self.layer.measured, previous) {
             let (code, host) = (previous.0.clone(), SharedString::from(self.layer.host.clone()));
             metrics::counter!(
                 "rest_client_request_retries_total",
@@ -112,7 +112,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let outcome = ready!(Pin::new(&mut self.inner).poll(cx));
         let (method, host) = (self.method.to_string(), SharedString::from(self.layer.host.clone()));
-        match self.layer.measure {
+        match self.layer.measured {
             MeasuredValues::Tries => metrics::counter!(
                 "rest_client_requests_total",
                 "code" => code_label(&outcome), "method" => method, "host" => host
@@ -199,8 +199,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_metrics_of_a_request_have_the_names_and_labels_of_client_go() {
-        let record = TestRecorder(ValuesByMetric::default(), String::new());
-        let _guard = metrics::set_default_local_recorder(&record);
+        let recorder = TestRecorder(ValuesByMetric::default(), String::new());
+        let _guard = metrics::set_default_local_recorder(&recorder);
         let calls = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let server = service_fn(move |_: Request<Body>| {
             let call = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -229,7 +229,7 @@ mod tests {
             (format!("rest_client_requests_total code=503 method=GET {host}"), vec![1.0]),
             (format!("rest_client_requests_total code=<error> method=GET {host}"), vec![1.0]),
         ];
-        let mut found = record.0.lock().unwrap().clone();
+        let mut found = recorder.0.lock().unwrap().clone();
         for values in found.values_mut() {
             for value in values.iter_mut() {
                 *value = value.round();

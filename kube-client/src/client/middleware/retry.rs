@@ -99,17 +99,17 @@ where
     }
 }
 
-/// Drains the response, so that its connection can be reused. Then waits until `wait` has elapsed since the draining
-/// began, and until the service is ready.
+/// Drains the response, so that its connection can be reused. Then waits until `delay` has elapsed since the
+/// draining began, and until the service is ready.
 async fn drain_and_wait<S>(
     service: &mut S,
     outcome: Result<Response<Body>, BoxError>,
-    wait: Duration,
+    delay: Duration,
 ) -> Result<(), BoxError>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
 {
-    let resume = clock::add_or_far_future(Instant::now(), wait);
+    let resume = clock::add_or_far_future(Instant::now(), delay);
     if let Ok(response) = outcome {
         response.into_body().drain().await;
     }

@@ -33,7 +33,7 @@ struct Provider {
     /// The token requests without a client secret in a header, as `path body`.
     seen: Arc<Mutex<Vec<String>>>,
     /// Each successful token response takes one of these permits, and waits while there is none.
-    answers: Arc<Semaphore>,
+    response_permits: Arc<Semaphore>,
 }
 
 impl Provider {
@@ -41,8 +41,8 @@ impl Provider {
     /// refresh token.
     async fn start(tokens: Vec<String>) -> Self {
         let seen = Arc::<Mutex<Vec<String>>>::default();
-        let (notes, answers) = (seen.clone(), Arc::new(Semaphore::new(1000)));
-        let permits = answers.clone();
+        let (notes, response_permits) = (seen.clone(), Arc::new(Semaphore::new(1000)));
+        let permits = response_permits.clone();
         let server = Server::http(move |request: Request<Incoming>| {
             let (tokens, notes, permits) = (tokens.clone(), notes.clone(), permits.clone());
             async move {
@@ -55,7 +55,7 @@ impl Provider {
             }
         })
         .await;
-        Self { server, seen, answers }
+        Self { server, seen, response_permits }
     }
 
     fn token_requests(&self) -> Vec<String> {
@@ -207,7 +207,7 @@ async fn an_issuer_without_tls_and_an_id_token_that_is_no_jwt_are_errors() {
 }
 
 #[tokio::test]
-async fn the_provider_is_verified_with_its_own_authority() {
+async fn the_provider_certificate_is_verified_with_idp_certificate_authority_data() {
     use super::server::Authority;
     let authority = Authority::new("idp");
     // This server answers every request with a version, which is not valid OpenID Connect metadata. A client that
@@ -249,7 +249,7 @@ async fn a_refresh_continues_after_the_api_request_that_started_it_was_cancelled
     let folder = tempfile::tempdir().unwrap();
     let path = provider.write_kubeconfig(folder.path(), &cluster, "refresh-token: r0");
     let api = client(&path).await;
-    let permits = provider.answers.forget_permits(1000);
+    let permits = provider.response_permits.forget_permits(1000);
     let received = async {
         while provider.token_requests().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -259,7 +259,7 @@ async fn a_refresh_continues_after_the_api_request_that_started_it_was_cancelled
         version = api.apiserver_version() => panic!("{version:?}"),
         () = received => {}
     }
-    provider.answers.add_permits(permits);
+    provider.response_permits.add_permits(permits);
     // The provider has issued its only ID token, and would refuse a second token request.
     api.apiserver_version().await.unwrap();
     assert_eq!(provider.token_requests().len(), 1);

@@ -84,7 +84,7 @@ async fn the_default_stack_adds_the_address_and_headers_and_credentials() {
 }
 
 #[tokio::test]
-async fn the_host_of_an_absolute_request_address_never_receives_the_token() {
+async fn the_host_in_the_uri_of_a_request_never_receives_the_token() {
     let (cluster, other) = (Server::http(echo_handler).await, Server::http(echo_handler).await);
     let mut config = cluster.plain_config();
     config.auth_info.token = Some("t0ken".to_owned().into());

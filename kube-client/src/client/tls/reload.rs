@@ -67,8 +67,8 @@ impl CertificateFiles {
     /// yet. The next call reads the file again.
     ///
     /// # Errors
-    /// If a file cannot be used. The error describes the first unusable file. If this is the authorities' file, the client
-    /// certificate and its key are read, too.
+    /// If a file cannot be used. The error describes the first unusable file. If the file of the authorities
+    /// cannot be used, the client certificate and its key are still reloaded.
     pub(crate) fn reload(&self) -> (bool, Result<(), BoxError>) {
         // A caller stops waiting for a slow file system, while this thread stays blocked. Further calls must not block
         // more threads.

@@ -91,8 +91,8 @@ impl Connector {
         self.tls.as_ref().map_or_else(|| error.to_string(), |tls| tls.explain(error))
     }
 
-    /// Opens a connection to the authority of `target`, with TLS if the scheme of `target` is `https`. Also returns the
-    /// negotiated protocol, which is HTTP/1.1 without TLS.
+    /// Opens a connection to the authority of `target`, with TLS if the scheme of `target` is `https`. Also
+    /// returns the negotiated protocol. Without TLS, the protocol is HTTP/1.1.
     pub(super) async fn connect(
         &self,
         target: &Uri,
@@ -250,7 +250,7 @@ fn with_port(target: &Uri) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_| target.clone())
 }
 
-/// The system's resolver with the error type [`ResolveFailure`], which [`find`] can recognise.
+/// The system's resolver with the error type [`ResolveFailure`], which [`find_source`] can recognise.
 #[derive(Clone, Debug)]
 struct Resolver(GaiResolver);
 

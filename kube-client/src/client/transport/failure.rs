@@ -66,7 +66,8 @@ impl fmt::Display for ConnectFailure {
 
 impl StdError for ConnectFailure {}
 
-/// Copies an I/O error, which is not `Clone`: its OS error code, or else its kind and its text.
+/// Copies an I/O error, because `io::Error` is not `Clone`. The copy has the OS error code of `error`, or
+/// else the kind and the text of `error`.
 pub(super) fn copy_io_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),

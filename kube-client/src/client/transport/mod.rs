@@ -164,7 +164,7 @@ impl SharedState {
     }
 
     /// Returns an open connection, or else the kind of dial that the request needs. Also starts the dial of a further
-    /// connection if the pool reports `wants_further`.
+    /// connection if the pool reports `wants_further_connection`.
     fn take_connection(
         &self,
         key: &PoolKey,
@@ -172,7 +172,7 @@ impl SharedState {
         demand: Demand,
     ) -> Result<AcquiredConnection, DialKind> {
         let taken = self.pool.take_connection(key, demand)?;
-        if let TakenConnection::Http2 { wants_further: true, .. } = taken {
+        if let TakenConnection::Http2 { wants_further_connection: true, .. } = taken {
             let class = demand.class();
             self.pool
                 .dial_further_connection(key, class, || self.dial(key, target, Offer::Both, class).boxed());
@@ -228,8 +228,8 @@ impl SharedState {
         let mut dial: Option<SharedDial> = None;
         loop {
             let mut freed = pin!(self.pool.wait_for_free_stream(class));
-            // Register for the notification before `take` checks the pool: otherwise the task would miss a stream that
-            // becomes free between the check and the wait.
+            // Register for the notification before `take_connection` checks the pool: otherwise the task
+            // would miss a stream that becomes free between the check and the wait.
             freed.as_mut().enable();
             if let Ok(taken) = self.pool.take_connection(key, demand) {
                 if let Some(dial) = dial {

@@ -20,7 +20,8 @@ const FIELD_NAMES: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status
 /// # Errors
 ///
 /// If `apiVersion` or `kind` is present and differs from the definition, if `spec` is missing, or if metadata, spec or
-/// status occurs twice or does not decode. The error for a difference contains both values.
+/// status occurs twice or does not decode. If `apiVersion` or `kind` differs, the error contains the expected
+/// value and the value of the object.
 pub fn decode<'de, D, S, T>(
     deserializer: D,
     definition: &'static Definition,

@@ -2,7 +2,8 @@
 //! `metadata`, instead of in a field `spec`.
 //!
 //! The spec is serialized into the object's own map. This module rejects a spec that is neither a struct nor a map. It
-//! also rejects a spec field with the name of a common field: the output would contain this name twice.
+//! also rejects a spec field with the name of a common field, because the output would contain this name
+//! twice.
 
 use std::fmt::{self, Display, Write};
 

@@ -1,8 +1,8 @@
 //! `DerivedKind`: the trait that `#[derive(CustomResource)]` implements. A blanket impl provides [`CustomResourceExt`].
 //!
-//! The methods of [`CustomResourceExt`] are generic over the kind: the compiler generates code only for the methods
-//! that a program calls. The code is in the codegen unit of the kind: the compiler does not recompile this code after a
-//! change of the calling module.
+//! The methods of [`CustomResourceExt`] are generic over the kind, so the compiler generates code only for
+//! the methods that a program calls. This code is in the codegen unit of the kind, so the compiler does not
+//! recompile the code if only the calling module changes.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::{Serialize, de::DeserializeOwned};
@@ -33,7 +33,8 @@ pub struct GeneratedCrd {
     pub(super) problems: Vec<SchemaProblem>,
 }
 
-/// The `CustomResourceDefinition` of a kind whose schema the program sets itself.
+/// The `CustomResourceDefinition` of a kind with `schema = "disabled"`, without a schema. The program sets
+/// the schema itself.
 pub fn crd_without_schema(definition: &Definition) -> GeneratedCrd {
     GeneratedCrd {
         crd: crd(definition, None),

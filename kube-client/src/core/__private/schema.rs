@@ -108,9 +108,9 @@ pub fn crd_with_flat_schema(
     generated
 }
 
-/// Replaces `additionalProperties` of the root schema by `x-kubernetes-preserve-unknown-fields`: the server rejects a
-/// `CustomResourceDefinition` whose root schema has `additionalProperties`. Reports a problem if `additionalProperties`
-/// restricted the values.
+/// Replaces `additionalProperties` of the root schema by `x-kubernetes-preserve-unknown-fields`, because the
+/// server rejects a `CustomResourceDefinition` whose root schema has `additionalProperties`. Reports a
+/// problem if `additionalProperties` restricted the values.
 fn replace_root_additional_properties(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     let Some(values) = schema.additional_properties.take() else { return };
     schema.x_kubernetes_preserve_unknown_fields = Some(true);

@@ -116,7 +116,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn reads_null_and_absent_lists_as_empty() {
+    fn null_and_absent_lists_decode_as_empty_lists() {
         let list: APIGroupDiscoveryList = serde_json::from_value(json!({
             "items": [
                 {"versions": null},

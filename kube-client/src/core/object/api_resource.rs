@@ -84,7 +84,7 @@ mod tests {
     use k8s_openapi::api::networking::v1::NetworkPolicy;
 
     #[test]
-    fn guesses_the_plural_of_a_kind() {
+    fn from_gvk_guesses_the_plural_of_a_kind() {
         let pairs = [
             ("Pod", "pods"),
             ("Endpoints", "endpoints"),

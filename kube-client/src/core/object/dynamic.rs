@@ -188,7 +188,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn round_trips_through_json_and_parses_as_a_typed_object() {
+    fn a_dynamic_object_round_trips_through_json_and_parses_as_a_typed_object() {
         let value =
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}});
         let object: DynamicObject = serde_json::from_value(value.clone()).unwrap();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn preserves_numbers_in_a_round_trip() {
+    fn numbers_do_not_change_in_a_round_trip() {
         let text =
             r#"{"metadata":{},"n":[3.3057426499100186e299,9007199254740993,-9223372036854775808,0.1]}"#;
         let object: DynamicObject = serde_json::from_str(text).unwrap();

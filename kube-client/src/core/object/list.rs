@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decodes_null_as_an_empty_list() {
+    fn null_items_decode_as_an_empty_list() {
         let list: ObjectList<u8> =
             serde_json::from_str(r#"{"kind":"L","apiVersion":"v1","items":null}"#).unwrap();
         assert!(list.items.is_empty());

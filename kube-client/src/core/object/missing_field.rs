@@ -1,5 +1,5 @@
-//! A deserializer for a missing field. An optional type, such as `Option` or `NotUsed`, decodes as from null. Other types
-//! return serde's "missing field" error.
+//! A deserializer for a missing field. For an optional type, such as `Option` or `NotUsed`, a missing field
+//! decodes like null. Other types return serde's "missing field" error.
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::marker::PhantomData;

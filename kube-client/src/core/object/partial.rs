@@ -130,13 +130,13 @@ mod tests {
     use k8s_openapi::api::core::v1::Pod;
 
     #[test]
-    fn has_the_plural_of_its_type_parameter_and_requests_metadata() {
+    fn partial_object_meta_has_the_plural_of_its_type_parameter_and_requests_metadata() {
         assert_eq!(PartialObjectMeta::<Pod>::plural(&()), "pods");
         assert_eq!(PartialObjectMeta::<Pod>::representation(), Representation::Metadata);
     }
 
     #[test]
-    fn decodes_the_metadata_of_a_whole_object() {
+    fn the_metadata_of_a_whole_object_decodes() {
         let text = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web"},"spec":{"containers":[]}}"#;
         let partial: PartialObjectMeta<Pod> = serde_json::from_str(text).unwrap();
         assert_eq!(partial.metadata.name.as_deref(), Some("web"));

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_declared_fields_and_skips_others() {
+    fn an_object_keeps_declared_fields_and_skips_others() {
         let value = json!({"kind": "Deployment", "apiVersion": "apps/v1", "extra": {"a": [1, {"b": null}]},
             "metadata": {"name": "web"}, "spec": {"replicas": 2, "template": {"x": 1}}, "status": null});
         let object: Object<Spec, NotUsed> = serde_json::from_value(value).unwrap();

@@ -124,7 +124,8 @@ impl ListParams {
             (Some(VersionMatch::NotOlderThan), _) => Some("NotOlderThan"),
             (None, _) => None,
         };
-        // A request may have a limit and the resource version "0": the server reads from its cache and ignores the limit.
+        // A request may have both a limit and the resource version "0". The server then reads from its cache
+        // and ignores the limit.
         query.append_optional("resourceVersion", version).append_optional("resourceVersionMatch", matching);
         Ok(())
     }

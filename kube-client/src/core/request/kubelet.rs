@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_an_invalid_name_and_an_empty_command_and_an_empty_port_list() {
+    fn an_invalid_name_an_empty_command_and_an_empty_port_list_are_rejected() {
         let wrong = KubeletDebugParams { namespace: "a/b", ..POD };
         let error = Request::kubelet_node_portforward(&wrong, &[80]).unwrap_err().to_string();
         assert!(error.contains("namespace of a pod"), "{error}");

@@ -74,8 +74,8 @@ impl Request {
     }
 }
 
-/// The maximum number of ports in a request: in the protocol, the number of a channel is one byte, and each port has two
-/// channels.
+/// The maximum number of ports in a request. In the protocol, each port has two channels, and one byte
+/// identifies a channel.
 const MAX_PORTS: usize = 128;
 
 /// Adds the command to the query. An empty command is an error.
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_invalid_parameters() {
+    fn invalid_parameters_are_rejected() {
         let none = AttachParams::default().stdout(false).stderr(false);
         let empty = AttachParams::default().max_stdout_buf_size(0);
         for (ap, part) in [(none, "no stream"), (AttachParams::default().tty(true), "tty"), (empty, "size")] {

@@ -47,7 +47,7 @@ fn list_omits_unset_parameters_and_sends_a_continue_token_instead_of_the_resourc
 }
 
 #[test]
-fn rejects_namespaces_that_change_the_path() {
+fn namespaces_that_change_the_path_are_rejected() {
     for namespace in ["", ".", "..", "a/secrets", "a%2fb", "a?watch=true", "a#", "a b"] {
         let pods = Request::new(Pod::url_path(&(), Some(namespace)));
         check_error_contains(pods.list(&ListParams::default()), "/api/v1/namespaces/");
@@ -97,7 +97,7 @@ fn the_accept_header_of_a_metadata_request_asks_for_partial_object_metadata() {
 }
 
 #[test]
-fn escapes_or_rejects_names_that_change_the_path() {
+fn names_that_change_the_path_are_escaped_or_rejected() {
     for bad in ["", "..", "a/b", "a%2fb"] {
         check_error_contains(pods().get(bad, &GetParams::default()), "name of an object");
     }
@@ -198,7 +198,7 @@ fn a_log_request_sends_all_parameters() {
 }
 
 #[test]
-fn rejects_log_parameters_that_exclude_each_other() {
+fn log_parameters_that_exclude_each_other_are_rejected() {
     let time = Some("2026-01-02T03:04:05Z".parse().unwrap());
     let since = LogParams { since_seconds: Some(1), since_time: time, ..LogParams::default() };
     check_error_contains(pods().logs("web", &since), "since_time");

@@ -184,7 +184,7 @@ impl Request {
     pub fn logs(&self, name: &str, lp: &LogParams) -> BuildResult {
         let mut query = Query::new();
         lp.populate_query(&mut query)?;
-        // Accept any content type: the logs are text, and the API server's errors are JSON.
+        // Accept any content type, because the logs are text, and the API server's errors are JSON.
         build_request(
             Method::GET,
             &self.object_path(name, Some("log"))?,

@@ -1,5 +1,6 @@
-//! Rewrites `allOf`, `oneOf`, `anyOf` and `not`. Merges the subschemas of `allOf`, `oneOf` and `anyOf` into the node: the
-//! schema that contains the keyword. Keeps only value validations inside of `oneOf`, `anyOf` and `not`.
+//! Rewrites `allOf`, `oneOf`, `anyOf` and `not` of a node (a schema or subschema). Merges the subschemas of
+//! `allOf`, `oneOf` and `anyOf` into the node. Keeps only value validations inside of `oneOf`, `anyOf` and
+//! `not`.
 //!
 //! The properties and items of the node must already be rewritten.
 
@@ -106,8 +107,8 @@ fn unite_variants(
 /// `parts` contains, for each variant, the value validations that the union lacks. If the result is true, the `enum` of
 /// the union contains the values of all variants, so neither `oneOf` nor `anyOf` is needed.
 fn differ_only_in_one_enum(parts: &[JsonObject]) -> bool {
-    /// Returns the name of the property whose `enum` is the only validation in `part`: empty for an `enum` of the value
-    /// itself, `None` if `part` has other validations.
+    /// Returns the name of the property whose `enum` is the only validation in `part`. Returns an empty name
+    /// for an `enum` of the value itself, and `None` if `part` has other validations.
     fn only_enum_property(part: &JsonObject) -> Option<&str> {
         if part.len() != 1 {
             return None;

@@ -36,8 +36,8 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut JsonObject, other: J
             ("x-kubernetes-preserve-unknown-fields", None)
                 if typed && !is_object && other_accepts_any_type => {}
             // A node with a type or with `x-kubernetes-int-or-string`, and without `nullable`, rejects null. Its
-            // intersection with a schema that accepts any value must reject null, too: do not copy `nullable`. A node
-            // that accepts any type accepts null: copy `nullable`.
+            // intersection with a schema that accepts any value must reject null, too, so do not copy
+            // `nullable`. A node that accepts any type accepts null, so copy `nullable`.
             ("nullable", None) if typed && other_accepts_any_type => {}
             (_, None) => {
                 node.insert(key, value);

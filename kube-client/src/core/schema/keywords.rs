@@ -307,7 +307,7 @@ pub(super) fn drop_unsupported_maximum(rewriter: &mut Rewriter, node: &mut JsonO
 /// Drops keywords that do not apply to the node's type. These keywords have no effect, and the server rejects some of
 /// them.
 ///
-/// Reports each merge strategy that it drops: the type of the field is probably wrong.
+/// Reports each merge strategy that it drops, because the type of the field is probably wrong.
 pub(super) fn drop_inapplicable_keywords(rewriter: &mut Rewriter, node: &mut JsonObject) {
     let Some(own) = type_of(node).map(str::to_owned) else { return };
     for (key, applicable_type) in [("x-kubernetes-list-type", "array"), ("x-kubernetes-map-type", "object")] {

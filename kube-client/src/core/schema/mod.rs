@@ -25,7 +25,7 @@
 //!
 //! Limits that the fallible functions of this module do not report:
 //!
-//! - The API server stores signed integers: it rejects a `u64` above `i64::MAX` with 422.
+//! - The API server stores signed integers, so it rejects a `u64` above `i64::MAX` with 422.
 //! - schemars generates the same schema for an internally tagged variant `Other(serde_json::Value)` as for a variant
 //!   without content. The server therefore prunes the fields of the value. `CustomResourceExt::try_crd` reports such a
 //!   variant. Use `Other(BTreeMap<String, Value>)` instead.
@@ -64,7 +64,8 @@ use serde_json::{Map, Value};
 pub use self::error::{SchemaError, SchemaProblem};
 pub(crate) use self::validation_rules::report_refused_keywords;
 
-/// A JSON object: a schema, or the map of properties in a schema.
+/// A JSON object: a schema, or the map of properties in a schema. In this module, a node is a schema or one
+/// of its subschemas.
 type JsonObject = Map<String, Value>;
 
 /// Rewrites a schema into a structural schema. Replaces each subschema that cannot be expressed as a structural schema:

@@ -108,7 +108,8 @@ fn has_lookaround_or_backreference(pattern: &str) -> bool {
     const LOOKAROUNDS: [&str; 4] = ["(?=", "(?!", "(?<=", "(?<!"];
     let mut is_in_class = false;
     let mut is_escaped = false;
-    // The index after the `[` or `[^` that begins the current class. A `]` at this index does not end the class.
+    // The index after the `[` or `[^` that begins the current character class. A `]` at this index does not
+    // end the class.
     let mut class_start = 0;
     for (index, letter) in pattern.char_indices() {
         if is_escaped {
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_lookarounds_and_backreferences_outside_of_classes_and_escapes() {
+    fn lookarounds_and_backreferences_are_found_outside_of_character_classes_and_escapes() {
         for supported in [
             "^(a|b)$", "[(?=]", r"\(?=", "(?i)a", "(?P<n>a)", r"[\1]", r"\\1", "é(?:x)", "[](?=]", "[^](?=]",
             r"[]\1a]", "[[](?i)a",

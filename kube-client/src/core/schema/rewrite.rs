@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::{JsonObject, SchemaProblem, composition, defaults, keywords, nullable};
 
-/// Rewrites a whole schema in place. Returns the problems: most of them are nodes that accept more values than before.
+/// Rewrites a whole schema in place. Returns the problems. Most problems describe a node that accepts more
+/// values than before.
 pub(super) fn rewrite_schema(schema: &mut Schema) -> Vec<SchemaProblem> {
     let raw = schema.clone().to_value();
     let mut rewriter = Rewriter { root: raw.clone(), ..Rewriter::default() };
@@ -56,7 +57,8 @@ impl Rewriter {
         node
     }
 
-    /// Adds a problem of the current node: usually, the rewritten node accepts more values than the original node.
+    /// Records a problem of the current node. Most problems are that the rewritten node accepts more values than the
+    /// original node.
     pub(super) fn report(&mut self, what: impl Into<String>, advice: &'static str) {
         self.problems.push(SchemaProblem::new(self.path.clone(), what, advice));
     }

@@ -78,7 +78,7 @@ fn internally_tagged_variants_become_an_object_with_the_keyword_one_of() {
 }
 
 #[test]
-fn drops_defaults_that_only_one_variant_has() {
+fn defaults_that_only_one_variant_has_are_dropped() {
     #[derive(JsonSchema)]
     #[serde(tag = "type")]
     #[expect(dead_code, reason = "only its schema matters")]
@@ -94,7 +94,7 @@ fn drops_defaults_that_only_one_variant_has() {
 }
 
 #[test]
-fn external_tags_require_exactly_one_property() {
+fn externally_tagged_enums_require_exactly_one_property() {
     #[derive(JsonSchema)]
     #[expect(dead_code, reason = "only its schema matters")]
     enum Action {
@@ -219,7 +219,7 @@ fn references_are_inlined_but_recursive_or_external_references_are_reported() {
 }
 
 #[test]
-fn reports_the_path_of_nodes_without_a_structural_schema() {
+fn nodes_without_a_structural_schema_are_reported_with_their_path() {
     let in_a = |schema: Value| json!({ "type": "object", "properties": { "a": schema } });
     let mixed =
         json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
@@ -382,7 +382,7 @@ fn values_of_any_type_and_optional_int_or_strings_are_nullable() {
 }
 
 #[test]
-fn drops_a_maximum_or_default_that_is_too_large_for_the_server() {
+fn a_maximum_or_default_that_is_too_large_for_the_server_is_dropped() {
     check_rewritten(
         json!({ "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX }),
         &json!({ "type": "integer", "format": "int64", "minimum": i64::MIN }),

@@ -241,8 +241,8 @@ fn intersect_required(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
     }
 }
 
-/// Reports a problem if `a` and `b` have different validation rules (`x-kubernetes-validations`): a structural schema
-/// cannot contain rules inside of `oneOf`.
+/// Reports a problem if `a` and `b` have different validation rules (`x-kubernetes-validations`), because a
+/// structural schema cannot contain rules inside of `oneOf`.
 fn report_unequal_rules(rewriter: &mut Rewriter, whole: &JsonObject, a: &JsonObject, b: &JsonObject) {
     let key = "x-kubernetes-validations";
     if !whole.contains_key(key) && (a.contains_key(key) || b.contains_key(key)) {

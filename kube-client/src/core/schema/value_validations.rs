@@ -47,8 +47,8 @@ pub(super) fn value_validations_missing_in(
             rest.insert((*key).to_owned(), value.clone());
         }
     }
-    // `exclusiveMinimum` has no effect without `minimum`: if `rest` has one of the two, copy the other one too. The same
-    // applies to the maximum.
+    // `exclusiveMinimum` has no effect without `minimum`. If `rest` has one of the two, copy the other one,
+    // too. The same applies to the maximum.
     for (exclusive, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
         if (rest.contains_key(exclusive) || rest.contains_key(bound))
             && let Some(value) = variant.get(bound)

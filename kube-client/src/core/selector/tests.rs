@@ -19,7 +19,7 @@ fn check_match(text: &str, on: &[(&str, &str)], expected: bool) {
 }
 
 #[test]
-fn matches_labels_as_servers_do() {
+fn selectors_match_labels_as_servers_do() {
     let web = [("app", "web"), ("tier", "front")];
     check_match("", &web, true);
     check_match("app=web", &web, true);
@@ -38,7 +38,7 @@ fn matches_labels_as_servers_do() {
 }
 
 #[test]
-fn rejects_invalid_selectors() {
+fn invalid_selectors_are_rejected() {
     for bad in ["a in (b", "a b)", "a in b,(c)", "=x", "a=b=c", "a in (b)(c)", "a,,b", "a=b c"] {
         let error = bad.parse::<Selector>().unwrap_err();
         assert!(error.to_string().starts_with("cannot read a label selector"), "{bad}: {error}");
@@ -46,7 +46,7 @@ fn rejects_invalid_selectors() {
 }
 
 #[test]
-fn rejects_invalid_requirements() {
+fn invalid_requirements_are_rejected() {
     let requirement = |operator: &str| LabelSelectorRequirement {
         key: "app".into(),
         operator: operator.into(),

@@ -37,9 +37,9 @@ pub(crate) fn read_head(text: &[u8], depth: FilterDepth) -> Result<ObjectHead> {
 
 /// Reads the type of an event, and the event's object up to the end of the metadata. If `type` comes after `object`,
 /// skips the rest of the object to reach `type`.
-pub(crate) fn read_event_head(line: &[u8], depth: FilterDepth) -> Result<(Cow<'_, str>, ObjectHead)> {
+pub(crate) fn read_event_head(text: &[u8], depth: FilterDepth) -> Result<(Cow<'_, str>, ObjectHead)> {
     let (mut event_type, mut object) = (None, None);
-    for_each_member(&mut Reader::new(check_utf8(line)?), |key, reader| {
+    for_each_member(&mut Reader::new(check_utf8(text)?), |key, reader| {
         match key {
             "type" => event_type = Some(Cow::deserialize(Value::new(reader, None))?),
             "object" => {
@@ -58,9 +58,9 @@ pub(crate) fn read_event_head(line: &[u8], depth: FilterDepth) -> Result<(Cow<'_
 }
 
 /// Splits an event into its type and the text of its object.
-pub(crate) fn split_event(line: &[u8]) -> Result<(Cow<'_, str>, &str)> {
+pub(crate) fn split_event(text: &[u8]) -> Result<(Cow<'_, str>, &str)> {
     let (mut event_type, mut object) = (None, None);
-    let mut reader = Reader::new(check_utf8(line)?);
+    let mut reader = Reader::new(check_utf8(text)?);
     for_each_member(&mut reader, |key, reader| {
         match key {
             "type" if reader.peek() == Some(b'"') => event_type = Some(reader.read_string()?),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_depth_stops_reading_after_all_four_fields() {
+    fn reading_at_filter_depth_labels_stops_after_all_four_fields() {
         let text = br#"{"metadata":{"uid":"u","name":"x","namespace":"ns","labels":{"a":"b"},"resourceVersion":"7",]"#;
         let meta = read_head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!(meta.labels.unwrap()["a"], "b");

@@ -116,12 +116,13 @@ impl<'de> Reader<'de> {
     /// were not read to the `]`. Fails if the next tokens are not their closing brackets.
     #[inline]
     pub(super) fn leave_containers_down_to(&mut self, depth: u8) -> Result<()> {
-        if self.depth > depth { self.leave_unread_containers(depth) } else { Ok(()) }
+        if self.depth > depth { self.close_open_containers(depth) } else { Ok(()) }
     }
 
-    /// Leaves all objects and lists deeper than `depth`. The caller has checked that the reader is deeper than `depth`.
+    /// Reads the closing brackets of all objects and lists deeper than `depth`. The caller has checked that the reader is
+    /// deeper than `depth`.
     #[cold]
-    fn leave_unread_containers(&mut self, depth: u8) -> Result<()> {
+    fn close_open_containers(&mut self, depth: u8) -> Result<()> {
         while self.depth > depth {
             let list = list_bit(self.depth);
             let bracket = if self.unclosed_lists & list == 0 { b'}' } else { b']' };

@@ -228,7 +228,7 @@ fn errors_contain_cause_and_position() {
 }
 
 #[test]
-fn keeps_an_error_text_that_looks_like_a_position() {
+fn an_error_text_that_looks_like_a_position_is_kept() {
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Strict {}
@@ -260,7 +260,7 @@ impl<'de> Deserialize<'de> for FirstMember {
 }
 
 #[test]
-fn checks_the_end_of_maps_whose_visitor_returns_early() {
+fn the_end_of_a_map_is_checked_if_its_visitor_returns_early() {
     for text in [r#"{"a":1}"#, r#"{"a":1,"b":2}"#, r#"{"a":1]"#, r#"{"a":1}}"#, r#"{"a":1"#, r#"{"a":1 } "#] {
         assert_same_result::<FirstMember>(text);
         assert_same_result::<Vec<FirstMember>>(&format!("[{text}]"));
@@ -319,7 +319,7 @@ fn assert_same_lenient_result<T: DeserializeOwned + Debug + PartialEq>(wrong: &s
 }
 
 #[test]
-fn continues_as_serde_json_does_after_a_tolerated_error() {
+fn decoding_continues_as_serde_json_does_after_a_tolerated_error() {
     type Map<T> = BTreeMap<String, T>;
     for text in
         [r#"["x"]"#, r#"[ "x" ]"#, r#"[1,"x"]"#, r#"["x",1]"#, "[[]]", "[{}]", "[1,]", "[1", "[]", "[300]"]

@@ -8,8 +8,8 @@ use std::ops::Deref;
 const MAX_KEPT_BYTES: usize = 1 << 20;
 
 thread_local! {
-    /// The buffer of the last object, for reuse. While a decoder uses it, this cell is empty: a nested decoder
-    /// allocates its own buffer.
+    /// The buffer of the last object, for reuse. While a decoder uses the buffer, the cell holds an empty
+    /// `Vec`. A nested decoder therefore allocates its own buffer.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

@@ -41,10 +41,10 @@ pub(super) fn parse_header(bytes: &[u8]) -> Result<Option<Header>, &'static str>
         return Err("a field has an invalid number");
     }
     let value = match tag & 7 {
-        kind @ (0 | 2) => {
+        wire_type @ (0 | 2) => {
             let Some((value, length)) = parse_varint(&bytes[after_tag..])? else { return Ok(None) };
             let length = after_tag + length;
-            let value = if kind == 0 { HeaderValue::Varint(value) } else { HeaderValue::Bytes(value) };
+            let value = if wire_type == 0 { HeaderValue::Varint(value) } else { HeaderValue::Bytes(value) };
             return Ok(Some(Header { number, value, length }));
         }
         1 => HeaderValue::Fixed(8),
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_every_kind_of_value() {
+    fn reads_every_wire_type() {
         let bytes = [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 1, 0, 0, 0];
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.next(), Ok(Some((1, Payload::Varint(150)))));

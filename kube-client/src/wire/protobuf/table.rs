@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_has_number_1_and_items_have_number_2() {
+    fn field_metadata_has_number_1_and_field_items_has_number_2() {
         let number = |message: &Message, name: &str| {
             message.fields.iter().find(|field| field.name() == name).map(|field| field.number)
         };

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 /// The maximum nesting depth of messages. It is lower than the recursion limit of the JSON decoder.
 const MAX_DEPTH: usize = 100;
-/// The JSON text of a message may be at most this many times larger than the message. Without a limit, a small message
+/// The maximum number of bytes of JSON text for each byte of a message. Without a limit, a small message
 /// could exhaust memory: an absent value takes no bytes in Protobuf, but JSON may contain its key and `null`.
 const MAX_GROWTH: usize = 16;
 /// A JSON text of at most this many bytes is allowed for a message of any size.
@@ -84,8 +84,8 @@ impl<'a> Transcoder<'a> {
     }
 
     /// Writes a message as an object. `types` has the API version and the kind of the object; if it is `None`, the object
-    /// has neither. Omits the fields in `skipped`, with exceptions that the JSON decoder skips: map entries, list elements,
-    /// and fields in schemas and embedded JSON.
+    /// has neither. Omits the fields in `skipped`, except map entries, list elements, and the fields of
+    /// schemas and of embedded JSON. The JSON decoder skips these exceptions.
     pub(super) fn write_object(
         &mut self,
         bytes: &[u8],
@@ -163,8 +163,8 @@ impl<'a> Transcoder<'a> {
 
     /// Writes null as the value of an absent field, except if `skipped` contains the field.
     fn write_null(&mut self, field: &Field, skipped: Option<&FieldNode>) {
-        let node = skipped.and_then(|node| node.field(field.name()));
-        if !node.is_some_and(FieldNode::skips_whole_value) {
+        let skipped = skipped.and_then(|fields| fields.field(field.name()));
+        if !skipped.is_some_and(FieldNode::skips_whole_value) {
             self.write_key(field);
             self.out.extend_from_slice(b"null");
         }
@@ -182,8 +182,8 @@ impl<'a> Transcoder<'a> {
         if field.label == Label::Inline {
             return self.write_fields(bytes_of(payload)?, field.message(), skipped);
         }
-        let node = skipped.and_then(|node| node.field(field.name()));
-        if node.is_some_and(FieldNode::skips_whole_value) {
+        let skipped = skipped.and_then(|fields| fields.field(field.name()));
+        if skipped.is_some_and(FieldNode::skips_whole_value) {
             if field.label != Label::Single {
                 while reader.next_if_field_is(field.number)?.is_some() {}
             }
@@ -197,7 +197,7 @@ impl<'a> Transcoder<'a> {
                     return Ok(());
                 }
                 self.write_key(field);
-                return self.write_value(field, payload, node);
+                return self.write_value(field, payload, skipped);
             }
             Label::Map => true,
             _ => false,
@@ -207,9 +207,9 @@ impl<'a> Transcoder<'a> {
         let mut index = 0;
         loop {
             let outcome = if is_map {
-                self.write_entry(field, payload, node)
+                self.write_entry(field, payload, skipped)
             } else {
-                self.write_value(field, payload, node.and_then(FieldNode::elements))
+                self.write_value(field, payload, skipped.and_then(FieldNode::elements))
                     .map_err(|error| error.with_path_step(&format!("[{index}]")))
             };
             outcome?;
@@ -225,27 +225,37 @@ impl<'a> Transcoder<'a> {
     }
 
     /// Writes an entry of a map.
-    fn write_entry(&mut self, field: &Field, payload: Payload<'_>, node: Option<&FieldNode>) -> Result<()> {
+    fn write_entry(
+        &mut self,
+        field: &Field,
+        payload: Payload<'_>,
+        skipped: Option<&FieldNode>,
+    ) -> Result<()> {
         let [key, value, _] = fields_1_to_3(bytes_of(payload)?)?;
         let key = key.map_or(Ok(&[][..]), bytes_of)?;
         self.write_string(key)?;
         self.out.push(b':');
-        let node = node.and_then(|node| node.field(std::str::from_utf8(key).unwrap_or_default()));
+        let skipped = skipped.and_then(|fields| fields.field(std::str::from_utf8(key).unwrap_or_default()));
         let absent = match field.value {
             ValueType::Bool | ValueType::Int | ValueType::Uint => Payload::Varint(0),
             ValueType::Double => Payload::Fixed64(0),
             _ => Payload::Bytes(&[]),
         };
-        self.write_value(field, value.unwrap_or(absent), node)
+        self.write_value(field, value.unwrap_or(absent), skipped)
     }
 
     /// Writes a single value.
     #[inline]
-    fn write_value(&mut self, field: &Field, payload: Payload<'_>, node: Option<&FieldNode>) -> Result<()> {
+    fn write_value(
+        &mut self,
+        field: &Field,
+        payload: Payload<'_>,
+        skipped: Option<&FieldNode>,
+    ) -> Result<()> {
         match (field.value, payload) {
             (ValueType::String, Payload::Bytes(text)) => return self.write_string(text),
             (ValueType::Message, Payload::Bytes(bytes)) => {
-                return self.write_object(bytes, field.message(), None, node);
+                return self.write_object(bytes, field.message(), None, skipped);
             }
             (ValueType::Bool, Payload::Varint(number)) => {
                 self.write_raw(if number == 0 { b"false" } else { b"true" });
@@ -266,7 +276,9 @@ impl<'a> Transcoder<'a> {
             ) => {
                 return Err(WRONG_WIRE_TYPE.into());
             }
-            (special, payload) => return self.write_special_value(special, field, bytes_of(payload)?, node),
+            (special, payload) => {
+                return self.write_special_value(special, field, bytes_of(payload)?, skipped);
+            }
         }
         Ok(())
     }
@@ -277,7 +289,7 @@ impl<'a> Transcoder<'a> {
         value: ValueType,
         field: &Field,
         bytes: &[u8],
-        node: Option<&FieldNode>,
+        skipped: Option<&FieldNode>,
     ) -> Result<()> {
         match value {
             ValueType::Bytes => values::write_base64(bytes, self.out),
@@ -294,7 +306,7 @@ impl<'a> Transcoder<'a> {
                 }
                 values::write_int(number_of(number)?.cast_signed(), self.out);
             }
-            ValueType::Json => return self.write_json(fields_1_to_3(bytes)?[0], node),
+            ValueType::Json => return self.write_json(fields_1_to_3(bytes)?[0], skipped),
             ValueType::Strings => return self.write_strings(bytes, 1),
             _ => return self.write_schema(value, field.message(), bytes),
         }
@@ -302,14 +314,14 @@ impl<'a> Transcoder<'a> {
     }
 
     /// Writes embedded JSON, or the object in an embedded envelope, or null if there are no bytes.
-    fn write_json(&mut self, raw: Option<Payload<'_>>, node: Option<&FieldNode>) -> Result<()> {
+    fn write_json(&mut self, raw: Option<Payload<'_>>, skipped: Option<&FieldNode>) -> Result<()> {
         let raw = raw.map_or(Ok(&[][..]), bytes_of)?;
         if raw.is_empty() {
             self.write_raw(b"null");
         } else if Envelope::has_magic_number(raw) {
             let envelope = Envelope::parse(raw)?;
             let message = envelope.message()?;
-            return self.write_object(envelope.raw, message, Some(envelope.types()), node);
+            return self.write_object(envelope.raw, message, Some(envelope.types()), skipped);
         } else {
             // Check that the text is one JSON value: further text would become part of the object.
             let value = super::super::json::decode::<IgnoredAny>(raw, &FieldSet::none());

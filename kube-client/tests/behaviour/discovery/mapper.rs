@@ -80,7 +80,7 @@ fn reports_missing_resource(error: &Error) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refreshes_on_a_miss_at_most_once_per_interval() {
+async fn misses_cause_at_most_one_refresh_per_interval() {
     let server = MockServer::new(&json!([group_document("a", &["xs"])]));
     let mapper = server.mapper().min_refresh_interval(Duration::from_secs(5));
     assert_eq!(server.request_count(), 0);
@@ -151,7 +151,7 @@ async fn a_dropped_call_does_not_block_the_next_refresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invalidate_empties_the_cache_and_discards_a_refresh_in_flight() {
+async fn a_call_of_invalidate_empties_the_cache_and_discards_a_refresh_in_flight() {
     let server = MockServer::new(&json!([group_document("a", &["xs"])]));
     let mapper = server.mapper();
     let in_flight = async {

@@ -16,7 +16,7 @@ fn describe_resource(
 }
 
 #[tokio::test]
-async fn finds_resources_by_every_name_that_kubectl_accepts() {
+async fn discovery_finds_resources_by_every_name_that_kubectl_accepts() {
     let discovery = Discovery::new(Client::new(Sim::new().service(), "default")).run().await.unwrap();
     for (argument, expected) in [
         ("pods", "v1 pods"),

@@ -98,7 +98,7 @@ fn objects_share_pages_and_are_moved_from_sparse_pages() {
         });
         pages.collect::<HashSet<_>>().len()
     };
-    let all_are = |reader: &Store<ConfigMap>, value: &dyn Fn(usize) -> Option<&'static str>| {
+    let check_values = |reader: &Store<ConfigMap>, value: &dyn Fn(usize) -> Option<&'static str>| {
         for n in 0..2000 {
             let found = reader.get(&ObjectRef::new(&format!("map-{n}")).within("ns"));
             assert_eq!(found.as_deref(), value(n).map(|value| unique_map(n, value)).as_ref());
@@ -111,12 +111,12 @@ fn objects_share_pages_and_are_moved_from_sparse_pages() {
     writer.apply_watcher_event(Event::InitDone);
     let filled = pages(&reader);
     assert!(filled < 150, "{filled} pages");
-    all_are(&reader, &|_| Some("1"));
+    check_values(&reader, &|_| Some("1"));
     for n in (0..2000).filter(|n| n % 10 != 0) {
         writer.apply_watcher_event(Event::Delete(unique_map(n, "1")));
     }
     assert!(pages(&reader) < filled / 2, "{} of {filled} pages are left", pages(&reader));
-    all_are(&reader, &|n| (n % 10 == 0).then_some("1"));
+    check_values(&reader, &|n| (n % 10 == 0).then_some("1"));
     // A relist replaces most objects; the unchanged objects are spread over all pages.
     writer.apply_watcher_event(Event::Init);
     for n in 0..2000 {
@@ -124,12 +124,12 @@ fn objects_share_pages_and_are_moved_from_sparse_pages() {
     }
     writer.apply_watcher_event(Event::InitDone);
     assert!(pages(&reader) < 2 * filled, "{} pages", pages(&reader));
-    all_are(&reader, &|n| Some(if n % 20 == 0 { "1" } else { "2" }));
+    check_values(&reader, &|n| Some(if n % 20 == 0 { "1" } else { "2" }));
     for n in 0..2000 {
         writer.apply_watcher_event(Event::Apply(unique_map(n, "3")));
     }
     assert!(pages(&reader) < 2 * filled, "{} pages", pages(&reader));
-    all_are(&reader, &|_| Some("3"));
+    check_values(&reader, &|_| Some("3"));
 }
 
 /// The number of objects that are stored typed.
@@ -156,14 +156,14 @@ async fn worker_threads_pack_a_list_and_wake_the_stream_to_store_the_last_batche
         assert_eq!(reader.get(&key).as_deref(), Some(&config_map(n, "1")));
     }
     // No further event arrives, so the finished batches must wake the stream.
-    let tidied = async {
+    let all_packed = async {
         while count_typed(&reader) > 0 {
             tokio::task::yield_now().await;
         }
     };
     tokio::select! {
         event = events.next() => panic!("{event:?}"),
-        () = tidied => {}
+        () = all_packed => {}
     }
     assert_eq!(reader.state().len(), 1000);
 }

@@ -13,8 +13,8 @@ pub(super) const MAX_CONNECTION_FAILURES: u8 = 3;
 pub(super) enum Recovery {
     /// Resume from the same version: the server is unreachable or overloaded, and a list would fail or add load.
     Resume,
-    /// Resume from the same version, at most [`MAX_CONNECTION_FAILURES`] times in a row: connections of healthy watches
-    /// fail too.
+    /// Resume from the same version, because connections of healthy watches fail too. After
+    /// [`MAX_CONNECTION_FAILURES`] consecutive resumptions, relist instead.
     ResumeLimited,
     /// Relist: the server cannot watch from the version, because the version expired (410) or is ahead of the server.
     Expired,

@@ -75,13 +75,14 @@ struct Variable {
     entry_sizes: Option<EntrySizes>,
 }
 
-/// An estimate in progress. The keys of the hash maps are ids of nodes.
+/// An estimate in progress. The keys of the hash maps are ids of AST nodes.
 struct Estimator<'a> {
     checked: &'a CheckedExpression,
     /// The declared type of the CEL variable `self`.
     root: &'a Arc<DeclaredType>,
     paths: HashMap<u64, Path>,
-    /// The variables of the comprehensions around the current node; a later one hides an earlier one of the same name.
+    /// The variables of the comprehensions around the current AST node. A later variable hides an earlier
+    /// variable of the same name.
     variables: Vec<Variable>,
     sizes: HashMap<u64, Range>,
     entry_sizes: HashMap<u64, EntrySizes>,
@@ -278,7 +279,7 @@ impl Estimator<'_> {
         path
     }
 
-    /// Stores the sizes of the value of `from` as those of the node `id`.
+    /// Stores the sizes of the value of `from` as those of the AST node `id`.
     fn copy_sizes(&mut self, id: u64, from: &IdedExpr) {
         if let Some(size) = self.size(from) {
             self.sizes.insert(id, size);

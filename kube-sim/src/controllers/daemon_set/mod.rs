@@ -50,6 +50,7 @@ struct DaemonSet<'a> {
     object: Value,
     revisions: Revisions,
     nodes: Vec<Value>,
+    /// The pods of the daemon set, by the name of their node.
     on_node: BTreeMap<String, Vec<Value>>,
 }
 

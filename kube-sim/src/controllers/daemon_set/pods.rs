@@ -23,7 +23,7 @@ const TOLERATED_TAINTS: [(&str, &str); 6] = [
 ];
 
 impl DaemonSet<'_> {
-    /// Creates a pod that the scheduler can only bind to this node.
+    /// Creates a pod that the scheduler can bind only to this node.
     pub(super) fn create_pod_on(&mut self, node: &str) {
         let revision = self.revisions.current();
         let mut pod = owned_objects::pod_from_template(KIND, &self.object, &template_of(revision));

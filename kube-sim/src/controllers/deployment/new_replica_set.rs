@@ -1,4 +1,5 @@
-//! The replica set with the pod template of a deployment: selects, updates and creates it, and records its revision.
+//! Selects, updates and creates the replica set with the pod template of a deployment, and records the
+//! revision of this replica set.
 
 use serde_json::{Value, json};
 

@@ -120,8 +120,8 @@ impl Deployment<'_> {
         pods.any(|pod| !is_finished(&pod))
     }
 
-    /// Deletes the old replica sets beyond `revisionHistoryLimit`, lowest revision first. Keeps replica sets that have or
-    /// want pods.
+    /// Deletes the old replica sets beyond `revisionHistoryLimit`, lowest revision first. Keeps replica sets
+    /// that have pods, whose `spec.replicas` is not zero, or whose status is outdated.
     pub(super) fn delete_excess_old_sets(&mut self) {
         let Some(limit) = self.spec()["revisionHistoryLimit"].as_u64().filter(|l| *l != i32::MAX as u64)
         else {

@@ -7,13 +7,13 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Indexes(BTreeSet<u32>);
 
-/// Parsing ignores indexes and ranges that reach this index. A client can write any range to a status, and a huge range
-/// would exhaust the memory.
+/// Parsing ignores an index at or above this limit, and a range that ends at or above it. A client can write
+/// any range to a status, and a huge range would exhaust the memory.
 const INDEX_LIMIT: u32 = 1_000_000;
 
 impl Indexes {
-    /// Parses the value of `completedIndexes` or `failedIndexes`. Ignores invalid parts, and parts that reach
-    /// [`INDEX_LIMIT`].
+    /// Parses the value of `completedIndexes` or `failedIndexes`. Ignores invalid parts, and parts that
+    /// end at or above [`INDEX_LIMIT`].
     pub(super) fn parse(text: &str) -> Self {
         let mut all = BTreeSet::new();
         for part in text.split(',') {

@@ -279,7 +279,7 @@ impl Job<'_> {
         }
     }
 
-    /// Writes the status in `object`, with the current counts of pods.
+    /// Writes the status of `object`, with the current counts of pods, to the stored job.
     fn write_status(&mut self) {
         let pods = owned_objects::controlled_objects(self.state, &self.object, PODS);
         let active = pods.iter().filter(|pod| is_active(pod)).count();

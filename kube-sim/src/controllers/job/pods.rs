@@ -1,4 +1,4 @@
-//! The pods of a job: counts, creates and deletes them, and applies its pod failure policy.
+//! Counts, creates and deletes the pods of a job, and applies the pod failure policy of the job.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -58,9 +58,10 @@ impl Job<'_> {
         phase(pod) == "Failed" || (counts_terminating && is_terminating(pod) && phase(pod) != "Succeeded")
     }
 
-    /// The last failed pod of each index that has neither an active pod nor an end, if the job has a `backoffLimitPerIndex`.
-    /// Such a pod keeps its finalizer until its replacement exists, because the replacement takes the number of earlier
-    /// failures from it.
+    /// The last failed pod of each index that needs a new pod: the index has no active pod, and has neither
+    /// succeeded nor failed. Empty if the job has no `backoffLimitPerIndex`, or if the job is ending or
+    /// terminating. Each of these pods keeps its finalizer until its replacement exists, because the
+    /// replacement takes the number of earlier failures from it.
     pub(super) fn pods_to_replace(&self) -> BTreeMap<u32, Value> {
         let mut last: BTreeMap<u32, Value> = BTreeMap::new();
         if !self.has_backoff_limit_per_index() || self.is_ending() || is_terminating(&self.object) {

@@ -2,7 +2,7 @@
 //! the node selector and the affinity of the pod must allow the node. [`fit::problems`] checks these and further
 //! conditions. One reconcile considers all pods without a node.
 //!
-//! Does not simulate preemption, and ignores all preferences except those in [`score`].
+//! The scheduler does not simulate preemption, and ignores all preferences except those in [`score`].
 
 mod fit;
 mod labels;
@@ -31,10 +31,11 @@ use crate::store::table::Event;
 
 const COMPONENT: &str = "default-scheduler";
 
-/// One key, which names no object, after an event that can allow the scheduler to bind a pod: a change of a pod without a
-/// node, the end or deletion of a pod, a new or changed node, and a new or changed namespace (affinity terms can select
-/// namespaces by their labels). A pod that gets a node, or whose labels or spec change on a node, also causes a key:
-/// affinity terms and spread constraints of other pods can select the pod, and smaller requests free resources.
+/// Returns one key, which names no object, if the scheduler may be able to bind a pod because of the event.
+/// Such events are a change of a pod without a node, the end or deletion of a pod, a new or changed node, and
+/// a new or changed namespace (affinity terms can select namespaces by their labels). A pod that gets a node,
+/// or whose labels or spec change on a node, also causes a key: affinity terms and spread constraints of
+/// other pods can select the pod, and smaller requests free resources.
 pub(super) fn keys_to_reconcile(storage: &Arc<str>, event: &Event) -> Keys {
     let may_bind = match &**storage {
         PODS if is_deletion(event) => true,

@@ -1,4 +1,5 @@
-//! The topology spread constraints of a pod. Uses only the constraints with `whenUnsatisfiable: DoNotSchedule`.
+//! The topology spread constraints of a pod. The scheduler uses only those with
+//! `whenUnsatisfiable: DoNotSchedule`.
 
 use std::collections::BTreeMap;
 

@@ -183,8 +183,9 @@ impl Usage {
         }
     }
 
-    /// Returns the texts of the request and the limit of a resource, and three amounts that can be compared: the request,
-    /// the limit and `enforced` ([`round_amounts`]). An absent quantity has no text and the amount 0.
+    /// Returns the texts of the request and the limit of a resource. Also returns the amounts of the request,
+    /// the limit and `enforced`, which [`round_amounts`] makes comparable. An absent quantity has no text and
+    /// the amount 0.
     fn amounts(&self, resource: &str, enforced: i128) -> ([Option<&str>; 2], [i128; 3]) {
         let found = [&self.requests, &self.limits].map(|list| list.get(resource));
         let [request, limit] = found.map(|quantity| quantity.map_or(0, |(nanos, _)| *nanos));

@@ -252,7 +252,7 @@ pub(crate) fn check_namespace(
     }
 }
 
-/// Refuses to delete a priority class of the system. If the plugin NamespaceLifecycle is enabled, also refuses to
+/// Refuses to delete a system priority class. If the plugin NamespaceLifecycle is enabled, also refuses to
 /// delete the namespaces `default`, `kube-system` and `kube-public`. For the deletion of a collection, `name` is empty,
 /// and nothing is refused.
 pub(crate) fn check_delete(state: &State, resource: &Resource, name: &str) -> Result<(), SimError> {

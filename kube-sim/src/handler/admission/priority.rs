@@ -69,7 +69,8 @@ pub(super) fn resolve(state: &mut State, write: &Write<'_>, pod: &mut Value) -> 
     Ok(())
 }
 
-/// The default class; if several exist, the one with the lowest value. The classes of the system cannot be the default.
+/// The default class; if several exist, the one with the lowest value. A system priority class cannot be the
+/// default.
 fn default_class(state: &State) -> Option<Arc<StoredObject>> {
     let is_default = |class: &Arc<StoredObject>| {
         !is_system_class(class.name()) && state.decoded_value(class)["globalDefault"] == true

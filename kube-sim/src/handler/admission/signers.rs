@@ -61,8 +61,9 @@ fn signer_of(object: &Value) -> &str {
     object["spec"]["signerName"].as_str().unwrap_or_default()
 }
 
-/// Returns an error about the new object `object`, unless the sender has the permission `verb` for the signer in
-/// `signer_source`, which is the stored object for an update.
+/// Returns an error about the new object `object`, unless the sender has the permission `verb` for the signer
+/// that `signer_source` names. `signer_source` is the stored object for `approve` and `sign`, and the new
+/// object for `attest`.
 fn require_permission(
     state: &State,
     write: &Write<'_>,

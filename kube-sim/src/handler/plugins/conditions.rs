@@ -15,7 +15,7 @@ use crate::status::SimError;
 /// the failure policy decides: `Ignore` returns false.
 ///
 /// # Errors
-/// 403 in this case if the failure policy is `Fail`.
+/// 403 if no condition is false, the evaluation of a condition fails, and the failure policy is `Fail`.
 pub(super) fn all_match(
     inner: &Inner,
     webhook: &Webhook,

@@ -94,7 +94,7 @@ fn is_namespace_resource(resource: &Resource) -> bool {
 }
 
 /// Whether the selector matches the namespace of the request. If the object is a `Namespace`, the selector applies to the
-/// labels of the object. Every selector matches any other cluster-scoped object.
+/// labels of the object. For any other cluster-scoped object, the result is true for every selector.
 ///
 /// # Errors
 /// 404 if the namespace does not exist.

@@ -112,7 +112,8 @@ pub(crate) async fn mutate(
 /// Runs the validating plugins.
 ///
 /// # Errors
-/// The response to the request, if a plugin refuses the request, or if a webhook fails whose failure policy is `Fail`.
+/// The response to the request, if a plugin refuses the request, or if a webhook with the failure policy
+/// `Fail` fails.
 pub(crate) async fn validate(
     inner: &Inner,
     attributes: &Attributes<'_>,

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn error_names_the_operation_that_does_not_apply() {
+    fn an_error_describes_the_operation_that_does_not_apply() {
         let missing = "operation does not apply: doc is missing";
         check(
             &json!({"op": "add", "path": "/x/y", "value": 1}),

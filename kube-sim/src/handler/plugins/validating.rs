@@ -1,4 +1,5 @@
-//! The validating phase: calls all matching webhooks concurrently. [`call`] calls one webhook, in both phases.
+//! The validating phase: calls all matching webhooks concurrently. [`call`], which both phases use, calls one
+//! webhook.
 
 use futures::future::join_all;
 use serde_json::Value;

@@ -387,7 +387,7 @@ fn patterns_match_as_in_go() {
 }
 
 #[test]
-fn malformed_patterns_are_rejected_with_gos_error() {
+fn malformed_patterns_are_rejected_with_the_error_of_go() {
     for (pattern, code, found) in MALFORMED_PATTERNS {
         let expected = format!("error parsing regexp: {code}: `{found}`");
         assert_eq!(compile(pattern).err(), Some(expected), "{pattern}");

@@ -1,8 +1,9 @@
 //! Validation of numbers: `minimum`, `maximum`, `multipleOf`, and the range of the type and format.
 //!
 //! As in Go, a number that is written without a fraction and without an exponent is an int64 if it fits into an int64.
-//! Any other number is a float64. A bound or factor is always a float64. If this float64 is fractional or outside of the
-//! range of an integer field, the field rejects every number: for example, a `maximum` of 2^63 - 1 rounds to 2^63.
+//! Any other number is a float64. A bound or factor is always a float64. An integer field rejects every
+//! number if this float64 is fractional or outside of the range of the field. For example, a `maximum` of
+//! 2^63 - 1 rounds to 2^63, which is outside of the range of int64.
 
 use std::cmp::Ordering;
 
@@ -31,7 +32,7 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
         let fits = format_of_field.contains_f64(factor);
         out.errors.extend((!fits).then(|| format_of_field.out_of_range_error("MultipleOf")));
         out.errors.extend(match whole.filter(|_| fits) {
-            Some(whole) => validator.check_multiple_of_i64(whole, go_int64(factor)),
+            Some(whole) => validator.check_multiple_of_i64(whole, truncate_to_i64(factor)),
             None => validator.check_multiple_of_f64(fits, factor),
         });
     }
@@ -44,7 +45,7 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
         let fits = format_of_field.contains_f64(limit);
         out.errors.extend((!fits).then(|| format_of_field.out_of_range_error(name)));
         let (order, limit) = match whole.filter(|_| fits) {
-            Some(whole) => (whole.cmp(&go_int64(limit)), go_int64(limit).to_string()),
+            Some(whole) => (whole.cmp(&truncate_to_i64(limit)), truncate_to_i64(limit).to_string()),
             None => (number.partial_cmp(&limit).unwrap_or(Ordering::Equal), format_go_float(limit)),
         };
         if order != wanted && (exclusive || order != Ordering::Equal) {
@@ -157,6 +158,6 @@ fn as_i64(number: f64) -> Option<i64> {
 }
 
 /// Truncates a float64 to int64. A value outside of int64 becomes `i64::MIN`, as in Go on amd64.
-fn go_int64(number: f64) -> i64 {
+fn truncate_to_i64(number: f64) -> i64 {
     format!("{:.0}", number.trunc()).parse().unwrap_or(i64::MIN)
 }

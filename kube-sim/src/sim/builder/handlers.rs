@@ -12,8 +12,8 @@ use crate::status::SimError;
 impl SimBuilder {
     /// Sets the handler that runs the commands of exec requests (`kubectl exec`, `kubectl cp`). The handler returns the
     /// exit code, which the client receives after all output. An error of the handler becomes a `Status` with the reason
-    /// `InternalError`, as for a missing command. The default runs a few commands, such as `echo` and `cat`:
-    /// [`containers::defaults`](crate::containers::defaults).
+    /// `InternalError`, as for a command that the container does not have. The default runs a few commands,
+    /// such as `echo` and `cat`: [`containers::defaults`](crate::containers::defaults).
     ///
     /// If the client closes the connection, the future of the handler is dropped.
     ///

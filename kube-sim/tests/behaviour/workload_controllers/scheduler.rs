@@ -232,7 +232,7 @@ async fn a_pod_waits_for_the_pod_of_its_affinity() {
         sim.create(&pod).unwrap();
     };
     assert_eq!(schedule(&sim, "waiting", &near), None);
-    // The scheduler binds the pod to any node.
+    // The scheduler binds the pod `cache` to any node.
     cache("cache", "cache", json!({}));
     assert_eq!(bound_node("waiting"), bound_node("cache"));
     assert!(bound_node("waiting").is_string());
@@ -240,11 +240,11 @@ async fn a_pod_waits_for_the_pod_of_its_affinity() {
         let path = format!("/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds=0");
         sim.request(&http::Method::DELETE, &path, "", &Value::Null).unwrap();
     }
-    // The pod is created with a node.
+    // The pod `cache` is created with a node.
     assert_eq!(schedule(&sim, "waiting", &near), None);
     cache("cache", "cache", json!({"nodeName": "node-2"}));
     assert_eq!(bound_node("waiting"), "node-2");
-    // The labels of the pod change.
+    // The labels of the pod `cache` change.
     for name in ["waiting", "cache"] {
         let path = format!("/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds=0");
         sim.request(&http::Method::DELETE, &path, "", &Value::Null).unwrap();

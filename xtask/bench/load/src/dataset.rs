@@ -172,7 +172,7 @@ fn digest(set: &ObjectSet, view: impl Fn(&Value) -> Value + Sync) -> Digest {
     let part = |worker: usize| {
         let mut sum = Digest::default();
         for index in (worker..set.len()).step_by(workers) {
-            // Invalid JSON counts as `null`: the digest then differs from every contender's.
+            // Invalid JSON counts as `null`, so the digest differs from every contender's.
             let object = serde_json::from_slice::<Value>(set.item(index)).unwrap_or_default();
             sum.add_object(view(&object));
         }

@@ -43,7 +43,7 @@ impl Body<'_> {
 
 impl Format {
     /// The format of the first media type in the value of an `Accept` header.
-    pub(crate) fn of_accept(value: &str) -> Self {
+    pub(crate) fn from_accept_header(value: &str) -> Self {
         if value.trim_start().starts_with(PROTOBUF) { Self::Protobuf } else { Self::Json }
     }
 
@@ -206,8 +206,8 @@ mod tests {
 
     #[test]
     fn the_first_media_type_of_accept_selects_the_format() {
-        assert_eq!(Format::of_accept("application/json"), Format::Json);
-        assert_eq!(Format::of_accept(&format!("{PROTOBUF},application/json")), Format::Protobuf);
-        assert_eq!(Format::of_accept(&format!(" {PROTOBUF};stream=watch")), Format::Protobuf);
+        assert_eq!(Format::from_accept_header("application/json"), Format::Json);
+        assert_eq!(Format::from_accept_header(&format!("{PROTOBUF},application/json")), Format::Protobuf);
+        assert_eq!(Format::from_accept_header(&format!(" {PROTOBUF};stream=watch")), Format::Protobuf);
     }
 }

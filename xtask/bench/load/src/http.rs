@@ -43,7 +43,7 @@ pub(crate) fn next_request(reader: &mut impl BufRead) -> io::Result<Option<Reque
         if name.eq_ignore_ascii_case("content-length") {
             body = value.parse().map_err(|_| bad("a content length that is not a number"))?;
         } else if name.eq_ignore_ascii_case("accept") {
-            format = Format::of_accept(value);
+            format = Format::from_accept_header(value);
         } else if name.eq_ignore_ascii_case("sec-websocket-key") {
             value.clone_into(&mut offer.key);
         } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_pipelined_requests() {
+    fn pipelined_requests_are_read() {
         let text = "GET /a?b=c HTTP/1.1\r\nHost: x\r\naccept: application/json\r\n\r\nPOST /d HTTP/1.1\r\ncontent-length: 3\r\n\r\nxyzGET /e HTTP/1.1\r\n\r\n";
         let mut reader = text.as_bytes();
         let mut targets = Vec::new();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_offer_of_a_websocket() {
+    fn the_offer_of_a_websocket_is_read() {
         let text = "GET /x HTTP/1.1\r\nsec-websocket-key: k\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
         let request = next_request(&mut text.as_bytes()).unwrap().unwrap();
         let offer = request.websocket.unwrap();

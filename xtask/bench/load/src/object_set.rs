@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn returns_ranges_and_single_items() {
+    fn a_set_returns_ranges_and_single_items() {
         let mut set = ObjectSet::new(Format::Json);
         for text in ["1", "22", "333"] {
             set.push(|out| out.extend_from_slice(text.as_bytes()));

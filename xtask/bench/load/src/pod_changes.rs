@@ -46,7 +46,7 @@ impl Events {
         let mut rng = Rng::with_seed(seed);
         let mut live = initial_pods(count);
         let mut sentinel = live.pop();
-        let mut all = Self::default();
+        let mut generated = Self::default();
         let mut next = count;
         for number in 1..events {
             let version = VERSION_BEFORE_EVENTS + number as u64;
@@ -54,15 +54,15 @@ impl Events {
                 37 if live.len() > 1 => {
                     let mut pod = live.swap_remove(rng.usize(..live.len()));
                     pod.version = version;
-                    all.all.push(("DELETED", pod));
+                    generated.all.push(("DELETED", pod));
                 }
                 137 => {
                     let pod = Pod { index: next, sentinel: false, version, generation: 1, restarts: 0 };
                     next += 1;
                     live.push(pod);
-                    all.all.push(("ADDED", pod));
-                    all.new_generation.push(pod);
-                    all.push_if_selected(&pod);
+                    generated.all.push(("ADDED", pod));
+                    generated.new_generation.push(pod);
+                    generated.push_if_selected(&pod);
                 }
                 place if !live.is_empty() => {
                     let at = rng.usize(..live.len());
@@ -71,11 +71,11 @@ impl Events {
                     pod.restarts += 1;
                     pod.generation += u32::from(place == 87);
                     let pod = *pod;
-                    all.all.push(("MODIFIED", pod));
+                    generated.all.push(("MODIFIED", pod));
                     if place == 87 {
-                        all.new_generation.push(pod);
+                        generated.new_generation.push(pod);
                     }
-                    all.push_if_selected(&pod);
+                    generated.push_if_selected(&pod);
                 }
                 _ => {}
             }
@@ -83,13 +83,13 @@ impl Events {
         if let Some(pod) = &mut sentinel {
             pod.version = VERSION_BEFORE_EVENTS + events as u64;
             pod.generation += 1;
-            all.all.push(("MODIFIED", *pod));
-            all.new_generation.push(*pod);
-            all.push_if_selected(pod);
+            generated.all.push(("MODIFIED", *pod));
+            generated.new_generation.push(*pod);
+            generated.push_if_selected(pod);
             live.push(*pod);
         }
-        all.after = live;
-        all
+        generated.after = live;
+        generated
     }
 
     /// Adds the pod to [`Self::selected`] if the bench's label selector matches the pod.

@@ -166,9 +166,9 @@ impl Server {
         resource: &str,
         request: &ApiRequest<'_>,
     ) -> Option<Collection<'_>> {
-        let later = || request.query.get("watch").is_none() && session.record_list_if_expired();
+        let is_relist = || request.query.get("watch").is_none() && session.record_list_if_expired();
         let (objects, version) = match resource {
-            "pods" if later() => (self.dataset.relisted_pods(), RELIST_VERSION),
+            "pods" if is_relist() => (self.dataset.relisted_pods(), RELIST_VERSION),
             "pods" => (self.dataset.pods(), LIST_VERSION),
             "nodes" => (self.dataset.nodes(), LIST_VERSION),
             "configmaps" => (self.dataset.config_maps(), LIST_VERSION),

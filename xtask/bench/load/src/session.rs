@@ -117,11 +117,11 @@ impl Session {
     /// response has the relisted pods. Records the time of the first list request after the expiry.
     pub(crate) fn record_list_if_expired(&self) -> bool {
         let mut state = self.state();
-        let later = state.gate == Gate::Expired;
-        if later {
+        let is_expired = state.gate == Gate::Expired;
+        if is_expired {
             state.relist.get_or_insert_with(Instant::now);
         }
-        later
+        is_expired
     }
 
     /// The time since the first list request after the expiry of the watches; `None` before that request.

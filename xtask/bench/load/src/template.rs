@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaces_placeholders_and_keeps_whitespace_in_strings() {
+    fn a_template_replaces_placeholders_and_keeps_whitespace_in_strings() {
         let template = Template::parse("{\n \"a b\": \"x \\\" @one@\", \"c\": @two@\n}");
         let template = template.bind(&[("one", "1 2".to_owned())]);
         let mut out = Vec::new();

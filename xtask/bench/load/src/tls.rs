@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn converts_status_and_body() {
+    fn the_status_and_the_body_are_converted() {
         let response = convert_response(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}".to_vec());
         assert_eq!(response.status(), 404);
         assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(2));

@@ -93,7 +93,7 @@ fn list_rows_and_store_rows_receive_all_objects() {
 }
 
 #[test]
-fn the_rows_events_and_relist_reach_the_final_state() {
+fn event_rows_and_relist_rows_reach_the_final_state() {
     check_row("events", PODS, Some("after-events"));
     check_row("relist", PODS, Some("relisted"));
 }
@@ -171,7 +171,7 @@ fn an_idle_manager_is_measured_for_the_requested_time() {
 }
 
 #[test]
-fn rejects_an_unknown_row() {
+fn an_unknown_row_is_rejected() {
     let error = run_contender("lost", PODS).unwrap_err();
     assert!(error.contains("unknown row \"lost\""), "{error}");
 }

@@ -1,4 +1,5 @@
-"""An operator of kopf for config maps, which ends when it has handled the creation, an update and the deletion of one.
+"""A kopf operator for config maps. The program ends when the operator has handled the creation, an update and
+the deletion of a config map.
 
 The arguments are the namespace and the name of a running pod in it. Every failure ends the program with an exception.
 """

@@ -331,9 +331,9 @@ pub(super) async fn expressions_use_the_authorizer(env: Env) -> Outcome {
         ("path", "authorizer.path(' ').check('get').allowed()", "path must not be empty"),
         ("cost", three_checks.as_str(), "operation cancelled: actual cost limit exceeded"),
     ];
-    let of_errors = errors.map(|(case, expression, _)| format!("{} || {expression}", case_is_not(case)));
+    let failing = errors.map(|(case, expression, _)| format!("{} || {expression}", case_is_not(case)));
     let validations: Vec<_> =
-        true_expressions.iter().chain(&of_errors).map(|e| json!({"expression": e})).collect();
+        true_expressions.iter().chain(&failing).map(|e| json!({"expression": e})).collect();
     let condition = "authorizer.requestResource.check('create').allowed()";
     let policy = create_policy(
         &hooks,
@@ -347,7 +347,7 @@ pub(super) async fn expressions_use_the_authorizer(env: Env) -> Outcome {
     wait_until_active(&hooks, "path").await?;
     let answer = create_in_dry_run(&hooks, "none", &Value::Null).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
-    for ((case, _, why), expression) in errors.iter().zip(&of_errors) {
+    for ((case, _, why), expression) in errors.iter().zip(&failing) {
         let answer = create_in_dry_run(&hooks, case, &Value::Null).await?;
         let expected = format!("denied request: expression '{expression}' resulted in error: {why}");
         check!(answer.status().2.ends_with(&expected), "{:?}", answer.status());

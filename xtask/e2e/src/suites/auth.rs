@@ -22,16 +22,16 @@ use crate::support::{eventually, named_metadata, object_from_json};
 use xtask_control_plane::{Authority, Identity};
 
 suite!("auth":
-    rejects_anonymous_requests,
-    rejects_an_invalid_token,
-    rejects_a_server_certificate_of_an_unknown_ca,
-    accepts_the_administrators_token [Token],
-    authenticates_as_the_client_certificates_subject [Certificates],
-    rejects_a_client_certificate_of_an_unknown_ca [Certificates],
-    rereads_the_token_file_after_a_rejection [Token],
-    rereads_the_certificate_files_after_a_rejection [Certificates],
-    authorizes_a_service_account_by_its_role [Authorization],
-    impersonates_a_user [Authorization],
+    the_server_rejects_anonymous_requests,
+    the_server_rejects_an_invalid_token,
+    the_client_rejects_a_server_certificate_of_an_unknown_ca,
+    the_server_accepts_the_administrators_token [Token],
+    the_user_is_the_subject_of_the_client_certificate [Certificates],
+    the_server_rejects_a_client_certificate_of_an_unknown_ca [Certificates],
+    the_client_rereads_the_token_file_after_a_rejection [Token],
+    the_client_rereads_the_certificate_files_after_a_rejection [Certificates],
+    a_service_account_is_authorized_by_its_role [Authorization],
+    a_user_is_impersonated [Authorization],
 );
 
 /// A client with `auth_info` instead of the administrator's credentials.
@@ -68,14 +68,14 @@ async fn user_name(client: Client) -> Outcome<String> {
     Ok(user.and_then(|user| user.username).context("the SelfSubjectReview has no user name")?)
 }
 
-async fn rejects_anonymous_requests(env: Env) -> Outcome {
+async fn the_server_rejects_anonymous_requests(env: Env) -> Outcome {
     let client = client_as(&env, AuthInfo::default())?;
     let error = refused!(config_maps(client).list(&ListParams::default()).await);
     check!(error.is_unauthorized() || error.is_forbidden(), "{error:?}");
     Ok(())
 }
 
-async fn rejects_an_invalid_token(env: Env) -> Outcome {
+async fn the_server_rejects_an_invalid_token(env: Env) -> Outcome {
     let client = client_as(&env, token_auth("wrong")?)?;
     let error = refused!(config_maps(client).list(&ListParams::default()).await);
     check!(error.is_unauthorized() && !error.is_retryable(), "{error:?}");
@@ -83,7 +83,7 @@ async fn rejects_an_invalid_token(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_a_server_certificate_of_an_unknown_ca(env: Env) -> Outcome {
+async fn the_client_rejects_a_server_certificate_of_an_unknown_ca(env: Env) -> Outcome {
     let mut config = env.config();
     let other = CertificateDer::from_pem_slice(Authority::new()?.certificate().as_bytes())?;
     config.root_cert = Some(vec![other.to_vec()]);
@@ -94,14 +94,14 @@ async fn rejects_a_server_certificate_of_an_unknown_ca(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn accepts_the_administrators_token(env: Env) -> Outcome {
+async fn the_server_accepts_the_administrators_token(env: Env) -> Outcome {
     let token = env.server().token().context("the server has no administrator token")?;
     let client = client_as(&env, token_auth(token)?)?;
     config_maps(client).list(&ListParams::default()).await?;
     Ok(())
 }
 
-async fn authenticates_as_the_client_certificates_subject(env: Env) -> Outcome {
+async fn the_user_is_the_subject_of_the_client_certificate(env: Env) -> Outcome {
     let plain = certificate_auth(&env.server().client_certificate("jane", None)?)?;
     let client = client_as(&env, plain)?;
     check_eq!(user_name(client.clone()).await?, "jane");
@@ -112,7 +112,7 @@ async fn authenticates_as_the_client_certificates_subject(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_a_client_certificate_of_an_unknown_ca(env: Env) -> Outcome {
+async fn the_server_rejects_a_client_certificate_of_an_unknown_ca(env: Env) -> Outcome {
     let forged = Authority::new()?.issue_client_certificate("admin", Some("system:masters"))?;
     let client = client_as(&env, certificate_auth(&forged)?)?;
     let error = refused!(config_maps(client).list(&ListParams::default()).await);
@@ -120,7 +120,7 @@ async fn rejects_a_client_certificate_of_an_unknown_ca(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rereads_the_token_file_after_a_rejection(env: Env) -> Outcome {
+async fn the_client_rereads_the_token_file_after_a_rejection(env: Env) -> Outcome {
     let token = env.server().token().context("the server has no administrator token")?.to_owned();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("token");
@@ -136,7 +136,7 @@ async fn rereads_the_token_file_after_a_rejection(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rereads_the_certificate_files_after_a_rejection(env: Env) -> Outcome {
+async fn the_client_rereads_the_certificate_files_after_a_rejection(env: Env) -> Outcome {
     let folder = tempfile::tempdir()?;
     let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
     let write = |identity: &Identity| {
@@ -192,7 +192,7 @@ pub(super) async fn revoke_read(env: &Env) -> Outcome {
     Ok(())
 }
 
-async fn authorizes_a_service_account_by_its_role(env: Env) -> Outcome {
+async fn a_service_account_is_authorized_by_its_role(env: Env) -> Outcome {
     let robot = robot_client(&env).await?;
     check_eq!(user_name(robot.clone()).await?, format!("system:serviceaccount:{}:robot", env.namespace()));
     let maps = config_maps(robot);
@@ -212,7 +212,7 @@ async fn authorizes_a_service_account_by_its_role(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn impersonates_a_user(env: Env) -> Outcome {
+async fn a_user_is_impersonated(env: Env) -> Outcome {
     let mut config = env.config();
     config.auth_info.impersonate = Some("jane".to_owned());
     config.auth_info.impersonate_groups = Some(vec!["readers".to_owned()]);

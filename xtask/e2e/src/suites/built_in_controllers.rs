@@ -126,7 +126,7 @@ async fn a_daemon_set_runs_on_each_node(env: Env) -> Outcome {
         &object_from_json(json!({"metadata": {"name": "agent"}, "spec": spec}))?,
     )
     .await?;
-    // Other cases create nodes with taints: daemon pods do not run on these nodes.
+    // Other cases create nodes with taints. The pods of the daemon set do not run on these nodes.
     let eligible = |node: &Node| {
         node.labels().get("kubernetes.io/os").is_some_and(|os| os == "linux")
             && node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_none_or(Vec::is_empty)
@@ -369,8 +369,8 @@ async fn a_quota_refuses_objects_beyond_its_limits(env: Env) -> Outcome {
         json!({"configmaps": "1", "count/secrets": "0", "requests.cpu": "0", "pods": "0"})
     );
     // The server enforces quotas from a cache. The cache may not have the status of the quota yet.
-    let (params, uncounted) = (PostParams { dry_run: true, ..PostParams::default() }, pod("a")?);
-    let enforced = async || match pods.create(&params, &uncounted).await {
+    let (params, pod_without_cpu) = (PostParams { dry_run: true, ..PostParams::default() }, pod("a")?);
+    let enforced = async || match pods.create(&params, &pod_without_cpu).await {
         Ok(_) => Ok(None),
         Err(error) => Ok(Some(error)),
     };

@@ -17,10 +17,10 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{MANAGED_BY_LABEL, eventually};
 
 suite!("cel":
-    refuses_rules_that_do_not_compile_or_cost_too_much [Latest],
-    evaluates_rules_on_objects [Latest],
-    evaluates_rules_on_updates [Latest],
-    does_not_refuse_unchanged_values [Latest],
+    rules_that_do_not_compile_or_cost_too_much_are_refused [Latest],
+    rules_are_evaluated_on_objects [Latest],
+    rules_are_evaluated_on_updates [Latest],
+    unchanged_values_are_not_refused [Latest],
 );
 
 /// The time limit of each wait.
@@ -126,7 +126,7 @@ fn check_no_differences(differences: &[String]) -> Outcome {
     Ok(())
 }
 
-async fn refuses_rules_that_do_not_compile_or_cost_too_much(env: Env) -> Outcome {
+async fn rules_that_do_not_compile_or_cost_too_much_are_refused(env: Env) -> Outcome {
     let definitions: Api<DynamicObject> = Api::all_with(env.client(), &crd_resource());
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let mut differences = Vec::new();
@@ -199,7 +199,7 @@ fn row_differences(rows: &[Value], found: &[Value]) -> Vec<String> {
     compared.collect()
 }
 
-async fn evaluates_rules_on_objects(env: Env) -> Outcome {
+async fn rules_are_evaluated_on_objects(env: Env) -> Outcome {
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let (alone, together): (Vec<Value>, Vec<Value>) =
         parse_rows(include_str!("cel/objects.json"))?.into_iter().partition(|row| row["alone"] == true);
@@ -213,7 +213,7 @@ async fn evaluates_rules_on_objects(env: Env) -> Outcome {
     check_no_differences(&differences)
 }
 
-async fn evaluates_rules_on_updates(env: Env) -> Outcome {
+async fn rules_are_evaluated_on_updates(env: Env) -> Outcome {
     let rows = parse_rows(include_str!("cel/updates.json"))?;
     let kind = Kind::install(&env, "updates", &rows).await?;
     let created = kind.api.create(&PostParams::default(), &kind.object(&rows, "old")?).await?;
@@ -224,7 +224,7 @@ async fn evaluates_rules_on_updates(env: Env) -> Outcome {
 }
 
 /// Validation ratcheting (KEP-4008): a rule that is added later does not refuse updates of other fields.
-async fn does_not_refuse_unchanged_values(env: Env) -> Outcome {
+async fn unchanged_values_are_not_refused(env: Env) -> Outcome {
     let schema = |rules: &Value| {
         json!({"type": "object", "properties": {
             "size": {"type": "integer", "x-kubernetes-validations": rules},

@@ -19,23 +19,23 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::eventually;
 
 suite!("crd":
-    serves_a_derived_kind_after_its_crd_is_established,
+    a_derived_kind_is_served_after_its_crd_is_established,
     stored_crd_equals_the_derived_crd,
     errors_of_schema_violations_contain_the_field,
-    applies_defaults_and_prunes_unknown_fields,
-    rejects_strategic_merge_patches,
-    status_changes_only_through_its_subresource,
+    defaults_are_applied_and_unknown_fields_are_pruned,
+    strategic_merge_patches_are_rejected,
+    the_status_changes_only_through_its_subresource,
     scale_subresource_changes_replicas,
     watcher_recovers_when_the_crd_is_installed,
     watcher_emits_stored_objects_again_after_the_schema_changes,
     crd_deletion_deletes_the_custom_resources [Controllers],
-    rejects_invalid_crds,
+    invalid_crds_are_rejected,
 );
 
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-async fn serves_a_derived_kind_after_its_crd_is_established(env: Env) -> Outcome {
+async fn a_derived_kind_is_served_after_its_crd_is_established(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let widgets: Api<Object<WidgetSpec, WidgetStatus>> =
         Api::namespaced_with(env.client(), env.namespace(), &resource);
@@ -92,7 +92,7 @@ async fn errors_of_schema_violations_contain_the_field(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn applies_defaults_and_prunes_unknown_fields(env: Env) -> Outcome {
+async fn defaults_are_applied_and_unknown_fields_are_pruned(env: Env) -> Outcome {
     let (widgets, resource) = install_crd_with_untyped_api(&env).await?;
     let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1, "weight": 7}}));
     let created = widgets.create(&PostParams::default(), &widget).await?;
@@ -104,7 +104,7 @@ async fn applies_defaults_and_prunes_unknown_fields(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_strategic_merge_patches(env: Env) -> Outcome {
+async fn strategic_merge_patches_are_rejected(env: Env) -> Outcome {
     let (widgets, resource) = install_crd_with_untyped_api(&env).await?;
     let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1}}));
     widgets.create(&PostParams::default(), &widget).await?;
@@ -114,7 +114,7 @@ async fn rejects_strategic_merge_patches(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn status_changes_only_through_its_subresource(env: Env) -> Outcome {
+async fn the_status_changes_only_through_its_subresource(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let widgets: Api<Object<WidgetSpec, WidgetStatus>> =
         Api::namespaced_with(env.client(), env.namespace(), &resource);
@@ -241,7 +241,7 @@ async fn crd_deletion_deletes_the_custom_resources(env: Env) -> Outcome {
     .await
 }
 
-async fn rejects_invalid_crds(env: Env) -> Outcome {
+async fn invalid_crds_are_rejected(env: Env) -> Outcome {
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let mut misnamed_crd = Widget::crd();
     misnamed_crd.metadata.name = Some(format!("other.{}", env.unique_name("group")));

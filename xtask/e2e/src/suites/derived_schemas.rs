@@ -27,7 +27,7 @@ mod kinds;
 suite!("derived":
     derived_schemas_preserve_all_values_of_their_types,
     flattened_fields_beside_metadata_are_preserved,
-    field_managers_own_single_containers_of_an_embedded_pod_template,
+    field_managers_own_individual_containers_of_an_embedded_pod_template,
     an_apply_configuration_owns_only_the_fields_that_are_set,
 );
 
@@ -108,7 +108,7 @@ async fn check_kind(env: &Env, derived: kinds::DerivedKind) -> Outcome<Row> {
         Row { kind: derived.crd.spec.names.kind.clone(), valid: 0, invalid: 0, differences: Vec::new() };
     let schema = derived.crd.spec.versions[0].schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref());
     let validator = Validator::new(&serde_json::to_value(schema)?);
-    let locally = |spec: &Value| {
+    let validate_locally = |spec: &Value| {
         let object = json!({"metadata": {"name": "a"}, "spec": spec});
         validator.validate_schema(&object, None).map_err(|errors| errors.to_string())
     };
@@ -123,7 +123,7 @@ async fn check_kind(env: &Env, derived: kinds::DerivedKind) -> Outcome<Row> {
         check_eq!(objects.replace(&created.name_any(), &params, &replaced).await?.data["spec"], *spec);
         check_apply(&objects, &object(&resource, &format!("applied-{index}"), "spec", spec), "spec").await?;
         check_eq!((derived.decode)(&replaced.data["spec"]), Ok(()));
-        match locally(spec) {
+        match validate_locally(spec) {
             Ok(()) => row.valid += 1,
             Err(errors) => row.differences.push(format!("{spec} is valid on the server only: {errors}")),
         }
@@ -135,7 +135,7 @@ async fn check_kind(env: &Env, derived: kinds::DerivedKind) -> Outcome<Row> {
             // Kubernetes 1.33 does not check the range of an integer of the format `int32`.
             Ok(_)
                 if env.server().unmet_reason(Need::Latest).is_some()
-                    && locally(spec).is_err_and(|errors| errors.contains("int32")) =>
+                    && validate_locally(spec).is_err_and(|errors| errors.contains("int32")) =>
             {
                 objects.delete("bad", &DeleteParams::default()).await?;
                 continue;
@@ -145,7 +145,7 @@ async fn check_kind(env: &Env, derived: kinds::DerivedKind) -> Outcome<Row> {
             }
         };
         check!(error.is_invalid(), "{spec}: {error:?}");
-        match locally(spec) {
+        match validate_locally(spec) {
             Err(_) => row.invalid += 1,
             Ok(()) => row.differences.push(format!("{spec} is refused by the server only: {error}")),
         }
@@ -192,7 +192,7 @@ async fn flattened_fields_beside_metadata_are_preserved(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn field_managers_own_single_containers_of_an_embedded_pod_template(env: Env) -> Outcome {
+async fn field_managers_own_individual_containers_of_an_embedded_pod_template(env: Env) -> Outcome {
     let resource = install_crd(&env, &in_case_group(&env, kinds::TemplateKind::crd())).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     for name in ["app", "sidecar"] {

@@ -93,8 +93,8 @@ async fn admission_controller_refuses_and_mutates_config_maps(env: Env) -> Outco
     };
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let message = eventually("the validating webhook refuses a key", Duration::from_secs(30), async || {
-        let secret = labelled_map("-----BEGIN PRIVATE KEY-----");
-        Ok(maps.create(&dry_run, &secret).await.err().map(|error| error.to_string()))
+        let map_with_key = labelled_map("-----BEGIN PRIVATE KEY-----");
+        Ok(maps.create(&dry_run, &map_with_key).await.err().map(|error| error.to_string()))
     })
     .await?;
     check!(message.contains("data.v has a private key: use a Secret"), "{message}");
@@ -127,7 +127,7 @@ async fn node_informer_reports_an_unhealthy_node(env: Env) -> Outcome {
     let condition = json!({"type": "DiskPressure", "status": "True", "reason": "Full"});
     let unhealthy = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
     let nodes: Api<Node> = Api::all(env.client());
-    // The node lifecycle controller may overwrite the condition: the case writes it repeatedly.
+    // The node lifecycle controller may overwrite the condition, so the case writes it repeatedly.
     let keep_unhealthy = async {
         loop {
             if let Err(error) = nodes.patch_status(&name, &PatchParams::default(), &unhealthy).await {

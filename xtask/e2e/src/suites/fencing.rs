@@ -1,5 +1,6 @@
-//! Fencing: a leader that was stopped, or cut off from the network, writes nothing after its lease has expired. The
-//! cases compare the end of the lease with the times of the writes that the server received.
+//! Fencing: a leader whose process was stopped by SIGSTOP, or that was cut off from the network, writes
+//! nothing after its lease has expired. The cases compare the end of the lease with the times of the writes
+//! that the server received.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -22,7 +22,7 @@ use crate::support::{config_map, config_map_value, eventually, named_metadata};
 suite!("finalizers":
     finalizer_delays_the_deletion,
     removing_the_last_finalizer_deletes_the_object,
-    rejects_a_finalizer_added_during_deletion,
+    a_finalizer_added_during_deletion_is_rejected,
     a_reconciler_cleans_up_before_it_removes_its_finalizer,
     concurrent_reconcilers_keep_each_others_finalizers,
     a_reconciler_does_not_change_a_new_object_with_the_name_of_a_deleted_object,
@@ -82,7 +82,8 @@ async fn removing_the_last_finalizer_deletes_the_object(env: Env) -> Outcome {
     let merge = Patch::Merge(json!({"metadata": {"finalizers": null}, "data": {"v": "2"}}));
     let patched = maps.patch("a", &PatchParams::default(), &merge).await?;
     check_eq!(config_map_value(&patched), "2");
-    // The server deletes the object and does not store the patch: the event has the previous data and finalizers.
+    // The server deletes the object and does not store the patch, so the event has the previous data and
+    // finalizers.
     check_eq!(patched.resource_version().unwrap_or_default(), version);
     let event = timeout(TIMEOUT, events.try_next()).await??;
     let Some(WatchEvent::Deleted(last)) = event else {
@@ -93,7 +94,7 @@ async fn removing_the_last_finalizer_deletes_the_object(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_a_finalizer_added_during_deletion(env: Env) -> Outcome {
+async fn a_finalizer_added_during_deletion_is_rejected(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &map_with_finalizer("a")).await?;
     maps.delete("a", &DeleteParams::default()).await?;
@@ -243,7 +244,7 @@ async fn a_reconciler_cleans_up_before_it_removes_its_finalizer(env: Env) -> Out
     let marked = maps.get("a").await?;
     check_eq!(reconcile(&maps, FINALIZER, marked.clone()).await?, "clean up");
     check!(maps.get_opt("a").await?.is_none());
-    // The object no longer exists: the reconciler cleans up again, without an error.
+    // The reconciler cleans up again without an error, although the object no longer exists.
     check_eq!(reconcile(&maps, FINALIZER, marked).await?, "clean up");
     maps.create(&PostParams::default(), &config_map("b", "1")).await?;
     let invalid = reconcile(&maps, "not a name", maps.get("b").await?).await.err();

@@ -20,7 +20,7 @@ use crate::languages::{run_to_end, source_folder};
 use crate::support::pod;
 
 suite!("languages":
-    the_go_client_client_go_works [GoProgram, Pods, Echo],
+    the_go_library_client_go_works [GoProgram, Pods, Echo],
     the_python_client_kubernetes_works [Python, Pods, Echo],
     the_python_client_kr8s_works [Python, Pods, Echo],
     the_python_client_lightkube_works [Python, Pods, Echo],
@@ -30,7 +30,7 @@ suite!("languages":
 /// The time limit of a program.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-async fn the_go_client_client_go_works(env: Env) -> Outcome {
+async fn the_go_library_client_go_works(env: Env) -> Outcome {
     let program = env.server().languages().go_program().map_err(|reason| anyhow!("{reason}"))?;
     run_program(&env, Command::new(program)).await
 }

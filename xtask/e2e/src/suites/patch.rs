@@ -20,7 +20,7 @@ suite!("patch":
     an_apply_creates_the_object_and_its_manager_owns_the_fields,
     an_apply_conflicts_unless_it_is_forced,
     an_apply_removes_omitted_fields,
-    field_managers_own_single_items_of_a_list,
+    field_managers_own_individual_items_of_a_list,
     creation_by_apply_requires_the_name,
     client_rejects_apply_without_a_field_manager,
     invalid_patch_reports_the_cause,
@@ -130,7 +130,7 @@ async fn an_apply_conflicts_unless_it_is_forced(env: Env) -> Outcome {
     check!(error.to_string().contains("\"one\"") && error.to_string().contains(".data.v"), "{error}");
     let causes = error.status().and_then(|status| status.details.as_ref()).map_or(0, |d| d.causes.len());
     check_eq!(causes, 1);
-    // Applying the current value is no conflict: both managers own the field.
+    // Applying the current value causes no conflict. Both managers then own the field.
     let same = maps.patch("a", &PatchParams::apply("two"), &new_apply_patch(&json!({"v": "1"}))).await?;
     check_eq!(same.managed_fields().len(), 2);
     let forced = maps.patch("a", &PatchParams::apply("two").force(), &changed).await?;
@@ -149,7 +149,7 @@ async fn an_apply_removes_omitted_fields(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn field_managers_own_single_items_of_a_list(env: Env) -> Outcome {
+async fn field_managers_own_individual_items_of_a_list(env: Env) -> Outcome {
     let deployments: Api<Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 0)?).await?;
     let apply_container = |name: &str| {

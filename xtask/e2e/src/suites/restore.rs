@@ -26,7 +26,8 @@ suite!("restore":
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The time without events and bookmarks after which the watcher probes the server for restored storage. Each bookmark
-/// starts this time again. The server sends a bookmark about every minute, so this time is shorter than a minute.
+/// restarts this period. The server sends a bookmark about every minute, so the period is shorter than a
+/// minute.
 const SILENCE_BEFORE_PROBE: Duration = Duration::from_secs(5);
 
 async fn a_running_reflector_detects_restored_storage(env: Env) -> Outcome {

@@ -15,17 +15,17 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{MANAGED_BY_LABEL, eventually};
 
 suite!("schemas":
-    stores_times_of_built_in_kinds_in_utc,
+    times_of_built_in_kinds_are_stored_in_utc,
     boolean_additional_properties_prune_or_reject_values,
-    drops_nulls_of_non_nullable_fields_except_in_apply,
-    rejects_integers_beyond_int64 [Latest],
-    rejects_invalid_selectable_fields,
-    rejects_an_empty_deprecation_warning,
+    nulls_of_non_nullable_fields_are_dropped_except_in_an_apply,
+    integers_beyond_int64_are_rejected [Latest],
+    invalid_selectable_fields_are_rejected,
+    an_empty_deprecation_warning_is_rejected,
     protected_groups_require_an_approval_annotation,
     a_condition_reports_the_approval_of_a_protected_group,
     formats_accept_the_same_values_as_go,
     patterns_use_go_regexp_syntax,
-    rejects_duplicate_list_items [Latest],
+    duplicate_list_items_are_rejected [Latest],
 );
 
 /// The time limit of each wait.
@@ -101,7 +101,7 @@ async fn dry_run_create(env: &Env, crd: Value) -> Outcome<Result<(), Error>> {
     Ok(crds.create(&dry, &crd).await.map(drop))
 }
 
-async fn stores_times_of_built_in_kinds_in_utc(env: Env) -> Outcome {
+async fn times_of_built_in_kinds_are_stored_in_utc(env: Env) -> Outcome {
     let gvk = GroupVersionKind::gvk("coordination.k8s.io", "v1", "Lease");
     let resource = ApiResource::from_gvk_with_plural(&gvk, "leases");
     let leases: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
@@ -171,7 +171,7 @@ async fn boolean_additional_properties_prune_or_reject_values(env: Env) -> Outco
     Ok(())
 }
 
-async fn drops_nulls_of_non_nullable_fields_except_in_apply(env: Env) -> Outcome {
+async fn nulls_of_non_nullable_fields_are_dropped_except_in_an_apply(env: Env) -> Outcome {
     let string = json!({"type": "string"});
     let things = Things::install(
         &env,
@@ -218,7 +218,7 @@ async fn drops_nulls_of_non_nullable_fields_except_in_apply(env: Env) -> Outcome
     Ok(())
 }
 
-async fn rejects_integers_beyond_int64(env: Env) -> Outcome {
+async fn integers_beyond_int64_are_rejected(env: Env) -> Outcome {
     let unsigned = crd_with_properties(&env, &json!({"u": {"type": "integer", "default": u64::MAX}}));
     let error = refused!(dry_run_create(&env, unsigned).await?);
     check!(
@@ -251,7 +251,7 @@ async fn rejects_integers_beyond_int64(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_invalid_selectable_fields(env: Env) -> Outcome {
+async fn invalid_selectable_fields_are_rejected(env: Env) -> Outcome {
     let properties = json!({
         "s": {"type": "string"}, "f": {"type": "number"}, "m": {"type": "object", "additionalProperties": {"type": "string"}},
         "l": {"type": "array", "items": {"type": "string"}},
@@ -282,7 +282,7 @@ async fn rejects_invalid_selectable_fields(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_an_empty_deprecation_warning(env: Env) -> Outcome {
+async fn an_empty_deprecation_warning_is_rejected(env: Env) -> Outcome {
     let mut empty_warning = crd_with_properties(&env, &json!({"s": {"type": "string"}}));
     empty_warning["spec"]["versions"][0]["deprecated"] = json!(true);
     empty_warning["spec"]["versions"][0]["deprecationWarning"] = json!("");
@@ -431,7 +431,7 @@ async fn patterns_use_go_regexp_syntax(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_duplicate_list_items(env: Env) -> Outcome {
+async fn duplicate_list_items_are_rejected(env: Env) -> Outcome {
     let string = json!({"type": "string"});
     let things = Things::install(
         &env,

@@ -17,15 +17,15 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{idle_pod, send_raw};
 
 suite!("validation":
-    rejects_an_invalid_generate_name,
-    warns_about_unknown_fields_of_a_rejected_object,
-    rejects_invalid_cron_job_schedules_and_names,
-    rejects_invalid_events_and_changes_of_event_fields,
-    rejects_references_without_a_name_or_key,
-    limits_config_maps_and_secrets_to_one_mebibyte,
-    rejects_updates_of_immutable_pod_fields,
-    rejects_updates_of_immutable_job_fields,
-    rejects_updates_of_service_cluster_ips [Latest],
+    an_invalid_generate_name_is_rejected,
+    unknown_fields_of_a_rejected_object_cause_warnings,
+    invalid_cron_job_schedules_and_names_are_rejected,
+    invalid_events_and_changes_of_event_fields_are_rejected,
+    references_without_a_name_or_key_are_rejected,
+    config_maps_and_secrets_are_limited_to_one_mebibyte,
+    updates_of_immutable_pod_fields_are_rejected,
+    updates_of_immutable_job_fields_are_rejected,
+    updates_of_service_cluster_ips_are_rejected [Latest],
     status_updates_change_labels_of_workloads_except_deployments,
 );
 
@@ -81,7 +81,7 @@ fn check_invalid_error(excerpt: &str, error: &kube_client::Error, texts: &[&str]
     Ok(())
 }
 
-async fn rejects_an_invalid_generate_name(env: Env) -> Outcome {
+async fn an_invalid_generate_name_is_rejected(env: Env) -> Outcome {
     for (prefix, valid) in [("db-", true), ("a.b-", true), ("db.", false), ("-db", false), ("Db", false)] {
         let text =
             format!("metadata.generateName: Invalid value: \"{prefix}\": a lowercase RFC 1123 subdomain");
@@ -92,7 +92,7 @@ async fn rejects_an_invalid_generate_name(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn warns_about_unknown_fields_of_a_rejected_object(env: Env) -> Outcome {
+async fn unknown_fields_of_a_rejected_object_cause_warnings(env: Env) -> Outcome {
     let maps = format!("/api/v1/namespaces/{}/configmaps", env.namespace());
     let map = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "finalizers": [""]}, "other": 1,
@@ -116,7 +116,7 @@ fn pod_template() -> Value {
     json!({"spec": {"schedulerName": "nobody", "restartPolicy": "Never", "containers": [container]}})
 }
 
-async fn rejects_invalid_cron_job_schedules_and_names(env: Env) -> Outcome {
+async fn invalid_cron_job_schedules_and_names_are_rejected(env: Env) -> Outcome {
     let job = |name: &str, schedule: &str| {
         let jobs = json!({"spec": {"template": pod_template()}});
         json!({"metadata": {"name": name}, "spec": {"schedule": schedule, "jobTemplate": jobs}})
@@ -145,7 +145,7 @@ async fn rejects_invalid_cron_job_schedules_and_names(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_invalid_events_and_changes_of_event_fields(env: Env) -> Outcome {
+async fn invalid_events_and_changes_of_event_fields_are_rejected(env: Env) -> Outcome {
     let about = json!({"kind": "Pod", "namespace": env.namespace(), "name": "p"});
     let event = |field: &str, value: Value| {
         let mut event = json!({
@@ -190,7 +190,7 @@ async fn rejects_invalid_events_and_changes_of_event_fields(env: Env) -> Outcome
     .await
 }
 
-async fn rejects_references_without_a_name_or_key(env: Env) -> Outcome {
+async fn references_without_a_name_or_key_are_rejected(env: Env) -> Outcome {
     for (container, volume, text) in [
         (json!({"envFrom": [{"configMapRef": {"name": "a"}}]}), json!({"emptyDir": {}}), ""),
         (
@@ -228,7 +228,7 @@ async fn rejects_references_without_a_name_or_key(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn limits_config_maps_and_secrets_to_one_mebibyte(env: Env) -> Outcome {
+async fn config_maps_and_secrets_are_limited_to_one_mebibyte(env: Env) -> Outcome {
     const MEBIBYTE: usize = 1 << 20;
     let long = "Too long: may not be more than 1048576 bytes";
     let map = |length: usize| json!({"metadata": {"name": "a"}, "data": {"k": "a".repeat(length)}});
@@ -239,7 +239,7 @@ async fn limits_config_maps_and_secrets_to_one_mebibyte(env: Env) -> Outcome {
     check_create::<Secret>(&env, secret(MEBIBYTE + 1), &["data: ", long]).await
 }
 
-async fn rejects_updates_of_immutable_pod_fields(env: Env) -> Outcome {
+async fn updates_of_immutable_pod_fields_are_rejected(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let mut pod = idle_pod("a")?;
     let tolerated = json!([{"key": "a", "operator": "Exists"}]);
@@ -278,7 +278,7 @@ async fn rejects_updates_of_immutable_pod_fields(env: Env) -> Outcome {
     .await
 }
 
-async fn rejects_updates_of_immutable_job_fields(env: Env) -> Outcome {
+async fn updates_of_immutable_job_fields_are_rejected(env: Env) -> Outcome {
     let jobs = untyped_api::<Job>(&env);
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"},
@@ -297,7 +297,7 @@ async fn rejects_updates_of_immutable_job_fields(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_updates_of_service_cluster_ips(env: Env) -> Outcome {
+async fn updates_of_service_cluster_ips_are_rejected(env: Env) -> Outcome {
     let services = untyped_api::<Service>(&env);
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"ports": [{"port": 80}]},

@@ -25,24 +25,24 @@ use crate::support::{
 };
 
 suite!("verbs":
-    creates_gets_replaces_and_deletes_an_object,
-    distinguishes_missing_objects_from_unserved_kinds,
-    generates_names,
-    lists_a_collection_and_streams_it,
-    gets_and_patches_metadata_only,
-    deletes_a_collection_by_label,
+    an_object_is_created_read_replaced_and_deleted,
+    missing_objects_and_unserved_kinds_are_distinguished,
+    names_are_generated,
+    a_collection_is_listed_and_streamed,
+    metadata_is_read_and_patched_without_the_other_fields,
+    a_collection_is_deleted_by_label,
     dry_run_stores_nothing,
     strict_validation_rejects_unknown_fields,
-    lists_objects_of_all_namespaces,
-    creates_gets_and_deletes_a_cluster_scoped_object,
+    objects_of_all_namespaces_are_listed,
+    a_cluster_scoped_object_is_created_read_and_deleted,
     only_the_status_subresource_changes_the_status,
     scale_subresource_changes_replicas,
-    creates_token_and_binding_subresources,
-    patches_and_gets_subresources,
-    returns_the_server_version,
+    token_and_binding_subresources_are_created,
+    subresources_are_patched_and_read,
+    the_server_version_is_returned,
 );
 
-async fn creates_gets_replaces_and_deletes_an_object(env: Env) -> Outcome {
+async fn an_object_is_created_read_replaced_and_deleted(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let created = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     check!(created.uid().is_some() && created.creation_timestamp().is_some());
@@ -65,7 +65,7 @@ async fn creates_gets_replaces_and_deletes_an_object(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn distinguishes_missing_objects_from_unserved_kinds(env: Env) -> Outcome {
+async fn missing_objects_and_unserved_kinds_are_distinguished(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     check_eq!(maps.get_opt("missing").await?, None);
     check!(maps.get_metadata_opt("missing").await?.is_none());
@@ -94,7 +94,7 @@ async fn distinguishes_missing_objects_from_unserved_kinds(env: Env) -> Outcome 
     Ok(())
 }
 
-async fn generates_names(env: Env) -> Outcome {
+async fn names_are_generated(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let mut map = config_map("", "1");
     map.metadata.name = None;
@@ -110,7 +110,7 @@ async fn generates_names(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn lists_a_collection_and_streams_it(env: Env) -> Outcome {
+async fn a_collection_is_listed_and_streamed(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for name in ["a", "b", "c"] {
         maps.create(&PostParams::default(), &labelled_config_map(name, "topic", "list")).await?;
@@ -131,7 +131,7 @@ async fn lists_a_collection_and_streams_it(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn gets_and_patches_metadata_only(env: Env) -> Outcome {
+async fn metadata_is_read_and_patched_without_the_other_fields(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let full = maps.create(&PostParams::default(), &labelled_config_map("a", "topic", "meta")).await?;
     let partial = maps.get_metadata("a").await?;
@@ -147,7 +147,7 @@ async fn gets_and_patches_metadata_only(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn deletes_a_collection_by_label(env: Env) -> Outcome {
+async fn a_collection_is_deleted_by_label(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for (name, colour) in [("a", "red"), ("b", "red"), ("c", "blue")] {
         maps.create(&PostParams::default(), &labelled_config_map(name, "colour", colour)).await?;
@@ -197,7 +197,7 @@ async fn strict_validation_rejects_unknown_fields(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn lists_objects_of_all_namespaces(env: Env) -> Outcome {
+async fn objects_of_all_namespaces_are_listed(env: Env) -> Outcome {
     let label = env.unique_name("all");
     env.api().create(&PostParams::default(), &labelled_config_map("a", "e2e", &label)).await?;
     let all: Api<ConfigMap> = Api::all(env.client());
@@ -207,7 +207,7 @@ async fn lists_objects_of_all_namespaces(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn creates_gets_and_deletes_a_cluster_scoped_object(env: Env) -> Outcome {
+async fn a_cluster_scoped_object_is_created_read_and_deleted(env: Env) -> Outcome {
     let roles: Api<ClusterRole> = Api::all(env.client());
     let name = env.unique_name("role");
     env.delete_at_end(&roles, &name);
@@ -290,7 +290,7 @@ async fn scale_subresource_changes_replicas(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn creates_token_and_binding_subresources(env: Env) -> Outcome {
+async fn token_and_binding_subresources_are_created(env: Env) -> Outcome {
     let accounts: Api<ServiceAccount> = env.api();
     let account = ServiceAccount { metadata: named_metadata("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;
@@ -312,12 +312,12 @@ async fn creates_token_and_binding_subresources(env: Env) -> Outcome {
     check!(bound.is_success(), "{bound:?}");
     let pod = pods.get("a").await?;
     check_eq!(pod.spec.and_then(|spec| spec.node_name), Some(node));
-    // No kubelet runs for the node of the pod: only a grace period of zero deletes the pod.
+    // No kubelet runs for the node of the pod, so only a grace period of zero deletes the pod.
     pods.delete("a", &DeleteParams::default().grace_period(Duration::ZERO)).await?;
     Ok(())
 }
 
-async fn patches_and_gets_subresources(env: Env) -> Outcome {
+async fn subresources_are_patched_and_read(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &idle_pod("a")?).await?;
@@ -335,7 +335,7 @@ async fn patches_and_gets_subresources(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn returns_the_server_version(env: Env) -> Outcome {
+async fn the_server_version_is_returned(env: Env) -> Outcome {
     let version = env.client().apiserver_version().await?;
     check_eq!(version.major, "1");
     check!(version.git_version.starts_with("v1."), "{}", version.git_version);

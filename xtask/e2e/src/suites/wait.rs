@@ -21,8 +21,8 @@ suite!("wait":
     a_wait_ends_when_the_object_is_created,
     a_wait_for_a_crd_ends_when_it_is_established,
     a_deletion_ends_when_the_finalizer_is_removed,
-    waits_for_a_running_pod_and_its_graceful_deletion [Pods],
-    waits_for_the_rollout_of_the_new_generation [Pods],
+    waits_end_when_a_pod_runs_and_when_it_is_deleted [Pods],
+    a_wait_ends_when_the_new_generation_is_rolled_out [Pods],
 );
 
 /// The time limit of the waits that are expected to succeed.
@@ -73,7 +73,7 @@ async fn a_deletion_ends_when_the_finalizer_is_removed(env: Env) -> Outcome {
     // A new object of the same name does not prolong the wait.
     deleted?;
     check!(successor?.uid() != first.uid());
-    // The new object has no finalizer: the server deletes it immediately, and responds with a `Status`.
+    // The new object has no finalizer, so the server deletes it immediately, and responds with a `Status`.
     delete_and_finalize_within(maps.clone(), "a", &dp, WAIT_LIMIT).await?;
     check!(maps.get_opt("a").await?.is_none());
 
@@ -84,7 +84,7 @@ async fn a_deletion_ends_when_the_finalizer_is_removed(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn waits_for_a_running_pod_and_its_graceful_deletion(env: Env) -> Outcome {
+async fn waits_end_when_a_pod_runs_and_when_it_is_deleted(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &pod("a")?).await?;
@@ -95,7 +95,7 @@ async fn waits_for_a_running_pod_and_its_graceful_deletion(env: Env) -> Outcome 
     Ok(())
 }
 
-async fn waits_for_the_rollout_of_the_new_generation(env: Env) -> Outcome {
+async fn a_wait_ends_when_the_new_generation_is_rolled_out(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let deployments: Api<Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 1)?).await?;

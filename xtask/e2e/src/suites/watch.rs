@@ -18,15 +18,15 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, config_map_value, labelled_config_map};
 
 suite!("watch":
-    emits_changes_in_order_after_a_list,
-    emits_the_initial_list_if_the_resource_version_is_empty_or_zero,
-    resumes_from_the_last_resource_version,
-    emits_deleted_when_an_object_is_no_longer_selected,
-    watches_metadata_only,
-    sends_a_bookmark_before_the_timeout,
-    sends_no_bookmark_when_bookmarks_are_disabled,
-    rejects_unserved_kinds_and_invalid_resource_versions,
-    emits_nothing_from_a_future_resource_version,
+    changes_after_a_list_are_emitted_in_order,
+    the_initial_list_is_emitted_if_the_resource_version_is_empty_or_zero,
+    a_watch_resumes_from_the_last_resource_version,
+    an_object_that_is_no_longer_selected_is_emitted_as_deleted,
+    a_watch_can_emit_only_metadata,
+    a_bookmark_is_sent_before_the_timeout,
+    no_bookmark_is_sent_when_bookmarks_are_disabled,
+    unserved_kinds_and_invalid_resource_versions_are_rejected,
+    a_watch_from_a_future_resource_version_emits_nothing,
 );
 
 /// Formats an event: `+a=1` for `Added`, `~a=2` for `Modified`, `-a=2` for `Deleted`, `bookmark` for `Bookmark`, and `!`
@@ -83,7 +83,7 @@ async fn list_version(maps: &Api<ConfigMap>) -> Outcome<String> {
     Ok(maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default())
 }
 
-async fn emits_changes_in_order_after_a_list(env: Env) -> Outcome {
+async fn changes_after_a_list_are_emitted_in_order(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     let mut events = maps.watch(&topic_params(), &list_version(&maps).await?).await?;
@@ -102,7 +102,7 @@ async fn emits_changes_in_order_after_a_list(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn emits_the_initial_list_if_the_resource_version_is_empty_or_zero(env: Env) -> Outcome {
+async fn the_initial_list_is_emitted_if_the_resource_version_is_empty_or_zero(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     maps.create(&PostParams::default(), &topic_map("b")).await?;
@@ -115,7 +115,7 @@ async fn emits_the_initial_list_if_the_resource_version_is_empty_or_zero(env: En
     Ok(())
 }
 
-async fn resumes_from_the_last_resource_version(env: Env) -> Outcome {
+async fn a_watch_resumes_from_the_last_resource_version(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let mut events = maps.watch(&topic_params(), &list_version(&maps).await?).await?;
     maps.create(&PostParams::default(), &topic_map("a")).await?;
@@ -129,7 +129,7 @@ async fn resumes_from_the_last_resource_version(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn emits_deleted_when_an_object_is_no_longer_selected(env: Env) -> Outcome {
+async fn an_object_that_is_no_longer_selected_is_emitted_as_deleted(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let mut events = maps.watch(&topic_params(), &list_version(&maps).await?).await?;
@@ -146,7 +146,7 @@ async fn emits_deleted_when_an_object_is_no_longer_selected(env: Env) -> Outcome
     Ok(())
 }
 
-async fn watches_metadata_only(env: Env) -> Outcome {
+async fn a_watch_can_emit_only_metadata(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let mut events = maps.watch_metadata(&topic_params(), &list_version(&maps).await?).await?;
     let created = maps.create(&PostParams::default(), &topic_map("a")).await?;
@@ -155,7 +155,7 @@ async fn watches_metadata_only(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn sends_a_bookmark_before_the_timeout(env: Env) -> Outcome {
+async fn a_bookmark_is_sent_before_the_timeout(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let started = Instant::now();
     let start = list_version(&maps).await?;
@@ -175,7 +175,7 @@ async fn sends_a_bookmark_before_the_timeout(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn sends_no_bookmark_when_bookmarks_are_disabled(env: Env) -> Outcome {
+async fn no_bookmark_is_sent_when_bookmarks_are_disabled(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let wp = topic_params().timeout(Duration::from_secs(3)).disable_bookmarks();
     let events: Vec<_> = maps.watch(&wp, &list_version(&maps).await?).await?.collect().await;
@@ -183,7 +183,7 @@ async fn sends_no_bookmark_when_bookmarks_are_disabled(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_unserved_kinds_and_invalid_resource_versions(env: Env) -> Outcome {
+async fn unserved_kinds_and_invalid_resource_versions_are_rejected(env: Env) -> Outcome {
     use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
     let ghost = ApiResource::from_gvk(&GroupVersionKind::gvk("e2e.invalid", "v1", "Ghost"));
     let ghosts: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &ghost);
@@ -195,7 +195,7 @@ async fn rejects_unserved_kinds_and_invalid_resource_versions(env: Env) -> Outco
     Ok(())
 }
 
-async fn emits_nothing_from_a_future_resource_version(env: Env) -> Outcome {
+async fn a_watch_from_a_future_resource_version_emits_nothing(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let future = list_version(&maps).await?.parse::<u64>()? + 1_000_000;
     let params = topic_params().timeout(Duration::from_secs(3));

@@ -23,7 +23,7 @@ pub(super) struct ResponseBody {
     open: Option<(RecvStream, StreamLease)>,
     upload: Option<Box<Upload>>,
     /// The error of the upload, if it has failed.
-    failed: Option<BoxError>,
+    upload_error: Option<BoxError>,
     /// The number of bytes of `Content-Length` that have not been received yet.
     left: Option<u64>,
 }
@@ -37,7 +37,7 @@ impl ResponseBody {
     ) -> Self {
         let left = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let open = (!received.is_end_stream()).then_some((received, lease));
-        Self { open, upload, failed: None, left }
+        Self { open, upload, upload_error: None, left }
     }
 
     fn end(&mut self, cx: &Context<'_>) {
@@ -61,7 +61,7 @@ impl HttpBody for ResponseBody {
             return Poll::Ready(None);
         }
         if let Some(Err(error)) = Upload::poll_option(&mut this.upload, cx) {
-            this.failed = Some(error);
+            this.upload_error = Some(error);
         }
         loop {
             let Some((received, lease)) = &mut this.open else { return Poll::Ready(None) };
@@ -69,7 +69,7 @@ impl HttpBody for ResponseBody {
             // Return the error of the upload only if no data of the response is available: the server may respond
             // before it has read the whole request.
             if data.is_pending()
-                && let Some(error) = this.failed.take()
+                && let Some(error) = this.upload_error.take()
             {
                 this.end(cx);
                 return Poll::Ready(Some(Err(error)));

@@ -63,7 +63,7 @@ impl StateMachine {
     }
 
     /// Polls the connection from the task of the request that has the turn. Returns `false` if the turn has ended.
-    pub(super) fn poll_in_turn(&self, turn: &Turn<'_>, cx: &Context<'_>) -> bool {
+    pub(super) fn poll_during_turn(&self, turn: &Turn<'_>, cx: &Context<'_>) -> bool {
         if !turn.begin_poll() {
             return false;
         }

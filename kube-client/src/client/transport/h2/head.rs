@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_content_length_for_a_buffered_body_and_for_methods_with_a_payload() {
+    fn sets_content_length_for_a_non_empty_body_and_always_for_post_put_and_patch() {
         let target = Uri::from_static("https://h/x");
         for (method, body, expected) in [
             (Method::POST, b"abc".to_vec(), Some("3")),

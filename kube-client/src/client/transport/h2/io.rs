@@ -31,8 +31,8 @@ pub(super) struct Health {
     failure: OnceLock<Failure>,
 }
 
-/// A cause of a socket's failure that [`Health`] keeps for the errors of requests. The crate `h2` keeps only the kind and
-/// the text of a socket error, which is enough for other causes.
+/// The cause of a socket's failure. [`Health`] keeps these causes for the errors of requests. The crate `h2`
+/// keeps only the kind and the text of a socket error. For other causes, the kind and the text are enough.
 #[derive(Clone, Debug)]
 enum Failure {
     Stalled(Duration),
@@ -52,10 +52,10 @@ impl Health {
         self.opened + Duration::from_millis(self.last_read.load(Ordering::Relaxed))
     }
 
-    /// Records that the server has not answered a ping within `wait`.
-    pub(super) fn record_unanswered_ping(&self, wait: Duration) {
+    /// Records that the server has not answered a ping within `timeout`.
+    pub(super) fn record_unanswered_ping(&self, timeout: Duration) {
         // The first failure is the cause; later failures are its consequences.
-        let _ = self.failure.set(Failure::UnansweredPing(wait));
+        let _ = self.failure.set(Failure::UnansweredPing(timeout));
     }
 
     fn record_read(&self) {
@@ -80,7 +80,7 @@ impl Health {
         match self.failure.get().filter(|_| error.is_io()) {
             Some(Failure::Stalled(limit)) => WriteStalled(*limit).into(),
             Some(Failure::Tls(error)) => error.clone().into(),
-            Some(Failure::UnansweredPing(wait)) => PingUnanswered(*wait).into(),
+            Some(Failure::UnansweredPing(timeout)) => PingUnanswered(*timeout).into(),
             None => error.into(),
         }
     }

@@ -46,8 +46,8 @@ const STREAM_WINDOW: u32 = 2 << 20;
 /// The flow-control window of a connection: the sum of the windows of all streams, so that unread responses do not
 /// block other streams.
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
-/// The maximum number of streams on a connection, even if the server allows more. One task reads all responses of a
-/// connection: many responses arrive faster over several connections.
+/// The maximum number of streams on a connection, even if the server allows more. One task reads all
+/// responses of a connection. Many responses therefore arrive faster over several connections.
 pub(super) const MAX_STREAMS: u32 = 128;
 /// The client resets the stream of a dropped response. `h2` remembers at most `REMEMBERED_RESETS` of these streams, each for
 /// `RESET_RETENTION`, and ignores their late frames. `h2` answers late frames of other closed streams with RST_STREAM
@@ -250,7 +250,7 @@ impl StreamLease {
             let mut polled = response.as_mut().poll(cx);
             if polled.is_pending()
                 && let Some(turn) = &turn
-                && self.0.machine.poll_in_turn(turn, cx)
+                && self.0.machine.poll_during_turn(turn, cx)
             {
                 polled = response.as_mut().poll(cx);
             }
@@ -275,7 +275,7 @@ impl StreamLease {
         let turn = self.0.machine.start_turn(|| self.0.stream_count() == 1);
         drop(stream);
         if let Some(turn) = turn {
-            self.0.machine.poll_in_turn(&turn, cx);
+            self.0.machine.poll_during_turn(&turn, cx);
         }
     }
 

@@ -23,14 +23,15 @@ struct State {
     /// The number of turns so far. It identifies the current turn.
     turns: u64,
     /// Whether the connection was woken after the single request last began to poll the connection.
-    is_due: bool,
+    is_poll_due: bool,
 }
 
 /// The request whose task polls the connection.
 #[derive(Debug)]
 struct SingleRequest {
     turn: u64,
-    /// `None` before the first poll by the request, and during each poll: a wake-up then only sets `is_due`.
+    /// `None` before the first poll by the request, and during each poll: a wake-up then only sets
+    /// `is_poll_due`.
     waker: Option<Waker>,
 }
 
@@ -42,7 +43,7 @@ impl Wake for Wakers {
     fn wake_by_ref(self: &Arc<Self>) {
         let waker = {
             let mut state = self.state();
-            state.is_due = true;
+            state.is_poll_due = true;
             match &state.single {
                 Some(single) => single.waker.clone(),
                 None => state.driver.clone(),
@@ -110,14 +111,14 @@ pub(super) struct Turn<'a> {
 
 impl Turn<'_> {
     /// Must be called before a poll of the connection: until [`end_poll`](Self::end_poll), a wake-up of the connection only
-    /// sets `is_due`. Returns `false` if the turn has ended.
+    /// sets `is_poll_due`. Returns `false` if the turn has ended.
     pub(super) fn begin_poll(&self) -> bool {
         let mut state = self.wakers.state();
         let Some(single) = state.single.as_mut().filter(|single| single.turn == self.turn) else {
             return false;
         };
         single.waker = None;
-        state.is_due = false;
+        state.is_poll_due = false;
         true
     }
 
@@ -125,11 +126,11 @@ impl Turn<'_> {
     /// connection was woken during the poll, wakes `waker` immediately.
     pub(super) fn end_poll(&self, waker: &Waker) {
         let mut state = self.wakers.state();
-        let is_due = state.is_due;
+        let is_poll_due = state.is_poll_due;
         if let Some(single) = state.single.as_mut().filter(|single| single.turn == self.turn) {
             single.waker = Some(waker.clone());
             drop(state);
-            if is_due {
+            if is_poll_due {
                 waker.wake_by_ref();
             }
         }
@@ -139,7 +140,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.wakers.state();
-        if state.single.take_if(|single| single.turn == self.turn).is_some() && state.is_due {
+        if state.single.take_if(|single| single.turn == self.turn).is_some() && state.is_poll_due {
             wake_driver(state);
         }
     }

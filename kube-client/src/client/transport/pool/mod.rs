@@ -154,7 +154,7 @@ pub(super) enum TakenConnection {
     Http2 {
         lease: h2::StreamLease,
         /// Whether a further connection should be dialled for later requests, because the open connections are busy.
-        wants_further: bool,
+        wants_further_connection: bool,
     },
 }
 
@@ -198,7 +198,7 @@ impl State {
             return None;
         };
         let lease = self.shared.get(selected.index)?.connection.lease_stream();
-        Some(TakenConnection::Http2 { lease, wants_further: selected.wants_further })
+        Some(TakenConnection::Http2 { lease, wants_further_connection: selected.wants_further_connection })
     }
 
     /// Returns HTTP/1.1 if this server has negotiated HTTP/1.1 although HTTP/2 was offered; otherwise `None`.

@@ -108,7 +108,7 @@ impl State {
             } else {
                 reaper.inspected = Some(now);
                 reaper.is_notified = false;
-                let Some(next) = self.inspect(cx, now, settings, runtime) else {
+                let Some(next) = self.inspect_connections(cx, now, settings, runtime) else {
                     self.reapers.0.retain(|reaper| reaper.runtime != runtime);
                     return Poll::Ready(());
                 };
@@ -131,7 +131,7 @@ impl State {
     ///
     /// An idle HTTP/1.1 connection has no task of its own. This function polls the idle connections of the runtime with
     /// `cx`, so that the reaper wakes when the server closes one of them.
-    fn inspect(
+    fn inspect_connections(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,

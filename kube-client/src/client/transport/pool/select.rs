@@ -73,7 +73,7 @@ const MAX_CALL_CONNECTIONS: usize = 2;
 pub(super) struct Selection {
     pub(super) index: usize,
     /// Whether all connections of the class are busy, and the class may have a further connection.
-    pub(super) wants_further: bool,
+    pub(super) wants_further_connection: bool,
 }
 
 /// Selects one of the connections of `class` that have capacity and are not too old: the first connection that is not busy,
@@ -100,13 +100,13 @@ pub(super) fn select(
             continue;
         }
         if candidate.streams < busy {
-            return Some(Selection { index, wants_further: false });
+            return Some(Selection { index, wants_further_connection: false });
         }
         if least.is_none_or(|(streams, _)| candidate.streams < streams) {
             least = Some((candidate.streams, index));
         }
     }
-    least.map(|(_, index)| Selection { index, wants_further: open < MAX_CALL_CONNECTIONS })
+    least.map(|(_, index)| Selection { index, wants_further_connection: open < MAX_CALL_CONNECTIONS })
 }
 
 /// The number of streams that requests may use if the server allows `max_streams`: nine tenths of the lower of
@@ -197,7 +197,7 @@ mod tests {
             (Calls, vec![calls(20), calls(90), calls(19)], Some(2)),
         ] {
             let selected = select(class, Some(Duration::from_secs(60)), connections.iter().copied());
-            let expected = expected.map(|index| Selection { index, wants_further: false });
+            let expected = expected.map(|index| Selection { index, wants_further_connection: false });
             assert_eq!(selected, expected, "{class:?} {connections:?}");
         }
         let old = connection(Calls, 0, 100, 1_000_000);
@@ -222,7 +222,7 @@ mod tests {
             (Watches, vec![connection(Watches, 80, 0)], false),
         ] {
             let selected = select(class, Some(Duration::from_secs(60)), connections.iter().copied()).unwrap();
-            assert_eq!(selected.wants_further, wanted, "{class:?} {connections:?}");
+            assert_eq!(selected.wants_further_connection, wanted, "{class:?} {connections:?}");
         }
     }
 }

@@ -93,26 +93,26 @@ fn resumes_without_a_wait_only_if_the_broken_watch_was_healthy() {
 
 #[test]
 fn a_healthy_watch_resets_the_backoff_and_a_list_does_not() {
-    let after = |state: &State, input| step(PAGED_LISTS, state.clone(), input).1.healthy;
+    let healthy = |state: &State, input| step(PAGED_LISTS, state.clone(), input).1.healthy;
     let watching = State::Watching { version: "5".into(), proven: true, connection_failures: 0 };
     assert!(
-        after(&watching, change_event("6"))
-            && after(&watching, deletion_event("6"))
-            && after(&watching, bookmark("6", false))
+        healthy(&watching, change_event("6"))
+            && healthy(&watching, deletion_event("6"))
+            && healthy(&watching, bookmark("6", false))
     );
     assert!(
-        after(&watching, Input::Ended(Ending::Worked))
-            && !after(&watching, Input::Ended(Ending::AfterInitialEvents))
+        healthy(&watching, Input::Ended(Ending::Worked))
+            && !healthy(&watching, Input::Ended(Ending::AfterInitialEvents))
     );
-    assert!(after(&watching, connection_error(Phase::Healthy, TransportKind::Broken)));
+    assert!(healthy(&watching, connection_error(Phase::Healthy, TransportKind::Broken)));
     let fails = Input::Error(Phase::Healthy, status(500, reason::INTERNAL_ERROR).boxed());
-    assert!(!after(&watching, fails), "a list follows, and each may lead to it");
-    assert!(!after(&watching, bookmark("4", false)), "each list may lead to it");
-    assert!(!after(&watching, error_event(500, reason::INTERNAL_ERROR)));
+    assert!(!healthy(&watching, fails), "a list follows, and each may lead to it");
+    assert!(!healthy(&watching, bookmark("4", false)), "each list may lead to it");
+    assert!(!healthy(&watching, error_event(500, reason::INTERNAL_ERROR)));
     let listing = State::Listing { page: PageRequest::default(), previous: PreviousData::NONE };
-    assert!(!after(&listing, Input::Item) && !after(&listing, end_of_page(None, Some("5"))));
+    assert!(!healthy(&listing, Input::Item) && !healthy(&listing, end_of_page(None, Some("5"))));
     let streaming = State::Streaming { previous: PreviousData::NONE };
-    assert!(!after(&streaming, change_event("6")) && !after(&streaming, bookmark("6", true)));
+    assert!(!healthy(&streaming, change_event("6")) && !healthy(&streaming, bookmark("6", true)));
 }
 
 #[test]

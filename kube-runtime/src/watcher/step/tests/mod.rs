@@ -29,7 +29,7 @@ fn deletion_event(version: &str) -> Input {
     Input::Deleted(Some(version.into()))
 }
 
-/// A bookmark; `end` is whether it ends the initial events.
+/// A bookmark. If `end` is true, the bookmark ends the initial events.
 fn bookmark(version: &str, end: bool) -> Input {
     let annotations = end.then(|| ("k8s.io/initial-events-end".into(), "true".into())).into_iter().collect();
     let metadata = BookmarkMeta { resource_version: version.into(), annotations };

@@ -172,10 +172,10 @@ fn verb_use(count: usize) -> &'static str {
     if count == 1 { "uses" } else { "use" }
 }
 
-/// The subject of the text of a violation: `pod`, `container "a"` or both. `is_pod` is whether the pod itself has a
-/// forbidden setting; `names` are the containers that have it. `None` if neither has it.
-pub(super) fn violation_subject(is_pod: bool, names: &[String]) -> Option<String> {
-    match (is_pod, names) {
+/// The subject of the text of a violation: `pod`, `container "a"` or both. `pod_is_bad` is whether the pod
+/// itself has a forbidden setting; `names` are the containers that have it. `None` if neither has it.
+pub(super) fn violation_subject(pod_is_bad: bool, names: &[String]) -> Option<String> {
+    match (pod_is_bad, names) {
         (false, []) => None,
         (true, []) => Some("pod".to_owned()),
         (false, names) => Some(container_list(names)),

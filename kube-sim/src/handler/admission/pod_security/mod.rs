@@ -141,7 +141,8 @@ fn check_labels(write: &Write<'_>, namespace: &Value) -> Result<(), SimError> {
     Err(SimError::invalid("", "Namespace", text(&namespace["metadata"]["name"]), &errors))
 }
 
-/// The pods of a namespace, which can violate its new standard.
+/// The existing pods of a namespace, and the new enforced standard of the namespace. The pods can violate
+/// this standard.
 #[derive(Debug)]
 pub(crate) struct ExistingPods {
     pods: Vec<Arc<StoredObject>>,

@@ -11,7 +11,7 @@ use super::items;
 use crate::json::text;
 use crate::schema::quote;
 
-/// The capabilities that the level `baseline` allows to add.
+/// The capabilities that a container may add at the level `baseline`.
 const DEFAULT_CAPABILITIES: [&str; 13] = [
     "AUDIT_WRITE",
     "CHOWN",
@@ -34,7 +34,7 @@ const APP_ARMOR_ANNOTATION_PREFIX: &str = "container.apparmor.security.beta.kube
 
 pub(super) fn app_armor(pod: Pod<'_>) -> Option<Violation> {
     let mut values = BTreeSet::new();
-    let (is_pod, names) = find_bad_types(pod, "appArmorProfile", &mut values);
+    let (pod_is_bad, names) = find_bad_types(pod, "appArmorProfile", &mut values);
     let mut values: Vec<String> = values.into_iter().collect();
     let annotations = pod.metadata["annotations"].as_object().into_iter().flatten();
     let mut forbidden: Vec<String> = annotations
@@ -48,7 +48,7 @@ pub(super) fn app_armor(pod: Pod<'_>) -> Option<Violation> {
     forbidden.sort();
     let annotations =
         (!forbidden.is_empty()).then(|| format!("annotation{}", plural_suffix(forbidden.len())));
-    let setters: Vec<String> = violation_subject(is_pod, &names).into_iter().chain(annotations).collect();
+    let setters: Vec<String> = violation_subject(pod_is_bad, &names).into_iter().chain(annotations).collect();
     if setters.is_empty() {
         return None;
     }
@@ -71,8 +71,8 @@ fn find_bad_types(pod: Pod<'_>, field: &str, values: &mut BTreeSet<String>) -> (
         }
         is_bad
     };
-    let is_pod = is_bad(pod.spec);
-    (is_pod, pod.container_names(|container| is_bad(container)))
+    let pod_is_bad = is_bad(pod.spec);
+    (pod_is_bad, pod.container_names(|container| is_bad(container)))
 }
 
 pub(super) fn added_capabilities(pod: Pod<'_>) -> Option<Violation> {
@@ -145,12 +145,12 @@ pub(super) fn seccomp_annotations(pod: Pod<'_>) -> Option<Violation> {
 
 pub(super) fn seccomp(pod: Pod<'_>) -> Option<Violation> {
     let mut values = BTreeSet::new();
-    let (is_pod, names) = find_bad_types(pod, "seccompProfile", &mut values);
-    seccomp_violation(is_pod, &names, &values)
+    let (pod_is_bad, names) = find_bad_types(pod, "seccompProfile", &mut values);
+    seccomp_violation(pod_is_bad, &names, &values)
 }
 
-fn seccomp_violation(is_pod: bool, names: &[String], values: &BTreeSet<String>) -> Option<Violation> {
-    let setters = violation_subject(is_pod, names)?;
+fn seccomp_violation(pod_is_bad: bool, names: &[String], values: &BTreeSet<String>) -> Option<Violation> {
+    let setters = violation_subject(pod_is_bad, names)?;
     let detail =
         format!("{setters} must not set securityContext.seccompProfile.type to {}", quoted_list(values));
     violation("seccompProfile", detail)
@@ -158,8 +158,8 @@ fn seccomp_violation(is_pod: bool, names: &[String], values: &BTreeSet<String>) 
 
 pub(super) fn required_seccomp(pod: Pod<'_>) -> Option<Violation> {
     let mut values = BTreeSet::new();
-    let (is_pod, names) = find_bad_types(pod, "seccompProfile", &mut values);
-    if let Some(bad) = seccomp_violation(is_pod, &names, &values) {
+    let (pod_is_bad, names) = find_bad_types(pod, "seccompProfile", &mut values);
+    if let Some(bad) = seccomp_violation(pod_is_bad, &names, &values) {
         return Some(bad);
     }
     let lacks = |holder: &Value| !holder["securityContext"]["seccompProfile"].is_object();
@@ -191,9 +191,9 @@ pub(super) fn se_linux(pod: Pod<'_>, with_engine: bool) -> Option<Violation> {
         sets_role |= role;
         !is_allowed || user || role
     };
-    let is_pod = is_bad(pod.spec);
+    let pod_is_bad = is_bad(pod.spec);
     let names = pod.container_names(|container| is_bad(container));
-    let setters = violation_subject(is_pod, &names)?;
+    let setters = violation_subject(pod_is_bad, &names)?;
     let mut data = Vec::new();
     if !types.is_empty() {
         data.push(format!("type{} {}", plural_suffix(types.len()), quoted_list(&types)));

@@ -222,31 +222,31 @@ pub(super) async fn failed_conversions_are_reported(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
     install_crd(&hooks).await?;
     let env = &hooks.env;
-    let of = format!("conversion webhook for {}/v2, Kind=Server", group(env));
+    let hook = format!("conversion webhook for {}/v2, Kind=Server", group(env));
     let url = hooks.server.url("/convert");
     let mut wrong = Vec::new();
     for (case, message) in [
-        ("failed", format!("{of} failed: no")),
-        ("silent", format!("{of} failed: response.result.status was 'Failed', not 'Success'")),
-        ("none", format!("{of} returned 0 objects, expected 1")),
+        ("failed", format!("{hook} failed: no")),
+        ("silent", format!("{hook} failed: response.result.status was 'Failed', not 'Success'")),
+        ("none", format!("{hook} returned 0 objects, expected 1")),
         (
             "version",
             format!(
-                "{of} returned invalid object at index 0: invalid groupVersion (expected {}/v1, received example.com/v9)",
+                "{hook} returned invalid object at index 0: invalid groupVersion (expected {}/v1, received example.com/v9)",
                 group(env)
             ),
         ),
         (
             "kind",
             format!(
-                "{of} returned invalid object at index 0: invalid kind (expected Server, received Other)"
+                "{hook} returned invalid object at index 0: invalid kind (expected Server, received Other)"
             ),
         ),
-        ("name", format!("{of} returned invalid object: must have the same name: name != other")),
+        ("name", format!("{hook} returned invalid object: must have the same name: name != other")),
         (
             "500",
             format!(
-                "{of} failed: an error on the server (\"broken\") has prevented the request from succeeding"
+                "{hook} failed: an error on the server (\"broken\") has prevented the request from succeeding"
             ),
         ),
     ] {
