@@ -25,8 +25,8 @@ fn main() -> ExitCode {
     examples::run(run_job())
 }
 
-/// Returns a [`Condition`] that is met when the job has failed for good: the job controller has set `Failed` to `True` in
-/// `status.conditions`, and does not retry.
+/// Returns a [`Condition`] that is met when the job has failed permanently: the job controller has set
+/// `Failed` to `True` in `status.conditions`, and does not retry.
 fn has_failed() -> impl Condition<Job> {
     |job: Option<&Job>| {
         let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());

@@ -248,14 +248,14 @@ fn companion_field(
     }
     let mut ty = if is_option(given) { quote!(#set) } else { quote!(::core::option::Option<#set>) };
     let mut keys = quote!(skip_serializing_if = "::core::option::Option::is_none" #(, #kept)*);
-    let functions_of =
+    let serde_functions =
         [("serialize_with", &attrs.serialize_with), ("deserialize_with", &attrs.deserialize_with)];
-    let functions_of: Vec<_> =
-        functions_of.iter().filter_map(|(key, path)| Some((*key, path.as_ref()?))).collect();
+    let serde_functions: Vec<_> =
+        serde_functions.iter().filter_map(|(key, path)| Some((*key, path.as_ref()?))).collect();
     if attrs.has_serde_functions() && !is_option(given) {
         // The user's functions are for the type of the field, but the companion's field is an `Option` of this type.
         ty = quote!(::core::option::Option<#given>);
-        for (key, path) in functions_of {
+        for (key, path) in serde_functions {
             let key_ident = Ident::new(key, given.span());
             let function =
                 format_ident!("{key}_{}", name.as_ref().map(IdentExt::unraw).into_token_stream().to_string());
@@ -264,7 +264,7 @@ fn companion_field(
             functions.push(function_for_option(companion, key, &function, path, given, serde));
         }
     } else {
-        for (key, path) in functions_of {
+        for (key, path) in serde_functions {
             let (key, path) =
                 (Ident::new(key, given.span()), path.to_token_stream().to_string().replace(' ', ""));
             keys.extend(quote!(, #key = #path));

@@ -125,7 +125,7 @@ pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
 
 /// Replaces the `#[x_kube(..)]` attributes of the fields by equivalent `#[schemars(..)]` attributes.
 fn convert_field_attributes(data: &mut Data, support: &TokenStream, error: &mut Option<syn::Error>) {
-    for field in clean_variants_and_list_fields(data, error) {
+    for field in clean_variants_and_return_fields(data, error) {
         let attrs = Attrs::take(&mut field.attrs, error);
         if attrs.crates.is_some() {
             let message = "`crates` belongs to the type: write `#[x_kube(crates(..))]` above the type";
@@ -243,7 +243,7 @@ fn schema_name(name: &Ident, generics: &Generics) -> String {
 
 /// Returns all fields, including the fields of variants. Removes from each variant the attributes that the copy must not
 /// have, and reports `#[x_kube(..)]` on a variant.
-fn clean_variants_and_list_fields<'a>(
+fn clean_variants_and_return_fields<'a>(
     data: &'a mut Data,
     error: &mut Option<syn::Error>,
 ) -> Vec<&'a mut Field> {

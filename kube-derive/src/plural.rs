@@ -28,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_the_plurals_of_common_kinds() {
+    fn common_kinds_have_regular_plurals() {
         assert_plural("Foo", "foos");
         assert_plural("Ingress", "ingresses");
         assert_plural("Box", "boxes");

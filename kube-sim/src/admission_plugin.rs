@@ -4,10 +4,11 @@ use std::fmt;
 
 /// An admission plugin of kube-apiserver that the simulation has.
 ///
-/// As in kube-apiserver, all plugins are enabled by default, except for those that need a controller:
-/// [`Self::ServiceAccount`] only sets the name of the account unless [`Controller::ServiceAccount`](crate::Controller)
-/// runs, [`Self::TaintNodesByCondition`] is disabled unless [`Controller::NodeLifecycle`](crate::Controller) runs, and
-/// [`Self::StorageObjectInUseProtection`] is disabled.
+/// As in kube-apiserver, all plugins are enabled by default, except for those that need a controller. If
+/// [`Controller::ServiceAccount`](crate::Controller) does not run, [`Self::ServiceAccount`] only sets the
+/// name of the account. If [`Controller::NodeLifecycle`](crate::Controller) does not run,
+/// [`Self::TaintNodesByCondition`] is disabled. The simulation does not have the controllers that
+/// [`Self::StorageObjectInUseProtection`] needs, so this plugin is disabled.
 /// [`SimBuilder::admission_plugin`](crate::SimBuilder::admission_plugin) enables a plugin, and
 /// [`SimBuilder::without_admission_plugin`](crate::SimBuilder::without_admission_plugin) disables one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// The range of the cluster IPs of services, in the notation of kube-apiserver's `--service-cluster-ip-range`. The default
 /// is `10.96.0.0/12`.
 ///
-/// Only one IPv4 range is supported: clusters with IPv6 or with both families are not simulated.
+/// Only one IPv4 range is supported: IPv6 clusters and dual-stack clusters are not simulated.
 ///
 /// # Examples
 /// ```

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn limits_the_head_the_body_and_the_retries_of_a_call() {
+    async fn the_request_timeout_limits_the_head_the_body_and_the_retries_of_a_call() {
         for (head, code) in [(50, 200), (0, 200), (0, 503)] {
             for limit in [None, Some(Duration::from_secs(9))] {
                 let client = client(head, code);

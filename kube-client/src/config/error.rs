@@ -40,7 +40,8 @@ pub enum KubeconfigError {
     Parse {
         /// The file or other source.
         origin: String,
-        /// The error of the YAML library, with the line and without values.
+        /// The error of the YAML library, without the values in the file. The error contains the line, except
+        /// for some errors in texts with merge keys (`<<`).
         source: BoxError,
     },
 

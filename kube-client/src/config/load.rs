@@ -168,7 +168,8 @@ fn parse_kubeconfig(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigEr
         let next: Option<Kubeconfig> = if has_merge_keys {
             let mut value = yaml_serde::Value::deserialize(document).map_err(fail)?;
             expand_merge_keys(&mut value).map_err(fail)?;
-            // A `Value` can be decoded, too, but rejects a number for a string field, as in `namespace: 1`.
+            // The value is converted to text first: the decoder of a `Value` rejects a number for a string
+            // field, as in `namespace: 1`.
             let expanded = yaml_serde::to_string(&value).map_err(fail)?;
             yaml_serde::from_str(&expanded).map_err(|error| parse_error(&text_without_position(&error)))?
         } else {

@@ -15,7 +15,7 @@ impl Config {
     ///   address has no effect, and is logged as a warning.
     ///
     /// ```
-    /// // In a program, `Config::infer` does this.
+    /// // `Config::infer` already calls this method.
     /// let mut config = kube_client::Config::new("https://10.0.0.1".parse()?);
     /// config.apply_debug_overrides();
     /// # Ok::<_, Box<dyn std::error::Error>>(())

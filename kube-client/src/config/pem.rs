@@ -107,7 +107,7 @@ fn damaged_pem_error(loaded: &LoadedField, block: Option<usize>, source: pem::Er
     // line breaks, the quoted line contains the key.
     let source = match source {
         // `parse_private_key` handles `NoItemsFound` itself. `parse_certificates` passes text that begins with a BEGIN
-        // marker, so that only the END line can be missing.
+        // marker, so only the END line can be missing.
         pem::Error::NoItemsFound => "its END line is missing".into(),
         pem::Error::MissingSectionEnd { .. } | pem::Error::IllegalSectionStart { .. } => {
             "a BEGIN or END marker is missing, or is not on a line of its own".into()

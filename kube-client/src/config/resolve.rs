@@ -55,7 +55,7 @@ pub(super) fn resolve(
 ) -> Result<Config, KubeconfigError> {
     let mut selection = select_entries(kubeconfig, options)?;
     let cluster = &selection.cluster;
-    let of_cluster = |field, source| KubeconfigError::Field {
+    let cluster_error = |field, source| KubeconfigError::Field {
         origin: selection.origin.clone(),
         what: format!("cluster `{}`", selection.cluster_name),
         field,
@@ -63,11 +63,11 @@ pub(super) fn resolve(
     };
     let server = cluster.server.as_deref().filter(|server| !server.is_empty());
     let server = server.ok_or(FieldError::Missing).and_then(address::parse_server);
-    let mut config = Config::new(server.map_err(|error| of_cluster("server", error))?);
+    let mut config = Config::new(server.map_err(|error| cluster_error("server", error))?);
 
     let data = cluster.certificate_authority_data.as_deref();
     let authority = pem::read_authorities(data, cluster.certificate_authority.as_deref())
-        .map_err(|error| of_cluster(authority_field(cluster), error))?;
+        .map_err(|error| cluster_error(authority_field(cluster), error))?;
     match (authority, &cluster.certificate_authority) {
         (Some(certificates), Some(path)) if !pem::is_inline(data) => {
             config.set_root_cert_and_file(certificates, path.into());
@@ -78,12 +78,12 @@ pub(super) fn resolve(
     if config.accept_invalid_certs && config.root_cert.is_some() {
         let why =
             "it is not allowed with insecure-skip-tls-verify, which would ignore it; remove one of the two";
-        return Err(of_cluster(authority_field(cluster), FieldError::Invalid(why.to_owned())));
+        return Err(cluster_error(authority_field(cluster), FieldError::Invalid(why.to_owned())));
     }
     config.disable_compression = cluster.disable_compression.unwrap_or(false);
     config.tls_server_name = cluster.tls_server_name.clone().filter(|name| !name.is_empty());
     config.proxy_url = match cluster.proxy_url.as_deref().filter(|url| !url.is_empty()) {
-        Some(url) => Some(address::parse_proxy(url).map_err(|error| of_cluster("proxy-url", error))?),
+        Some(url) => Some(address::parse_proxy(url).map_err(|error| cluster_error("proxy-url", error))?),
         None => proxy::from_env(&config.cluster_url, env).map_err(|(variable, source)| {
             KubeconfigError::Field {
                 origin: "the environment".to_owned(),

@@ -47,9 +47,9 @@ pub(super) struct SchemaValidator<'p> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     /// The server evaluates the validation rules.
-    Continues,
+    RulesRun,
     /// The server skips the validation rules.
-    BlocksRules,
+    RulesSkipped,
 }
 
 impl<'p> SchemaValidator<'p> {
@@ -65,7 +65,7 @@ impl<'p> SchemaValidator<'p> {
     }
 
     fn report(&mut self, path: &str, reason: Reason, effect: Effect, message: String) {
-        self.is_blocked |= effect == Effect::BlocksRules;
+        self.is_blocked |= effect == Effect::RulesSkipped;
         let error = ValidationError {
             rule: String::new(),
             message,
@@ -77,7 +77,7 @@ impl<'p> SchemaValidator<'p> {
     }
 
     fn report_invalid_value(&mut self, path: &str, message: String) {
-        self.report(path, Reason::FieldValueInvalid, Effect::Continues, message);
+        self.report(path, Reason::FieldValueInvalid, Effect::RulesRun, message);
     }
 
     fn check_value(&mut self, schema: &Value, value: &Value, path: &str) {
@@ -89,7 +89,7 @@ impl<'p> SchemaValidator<'p> {
         }
         if let Some(expected) = violated_type(node, value) {
             let message = format!("must be of type {expected}: {:?}", type_name(value));
-            return self.report(path, Reason::FieldValueInvalid, Effect::BlocksRules, message);
+            return self.report(path, Reason::FieldValueInvalid, Effect::RulesSkipped, message);
         }
         self.check_enum(node, value, path);
         match value {
@@ -107,7 +107,7 @@ impl<'p> SchemaValidator<'p> {
         if !allowed.iter().any(|allowed| is_equal(allowed, value)) {
             let allowed: Vec<_> = allowed.iter().map(ToString::to_string).collect();
             let message = format!("unsupported value: supported values: {}", allowed.join(", "));
-            self.report(path, Reason::FieldValueInvalid, Effect::BlocksRules, message);
+            self.report(path, Reason::FieldValueInvalid, Effect::RulesSkipped, message);
         }
     }
 
@@ -119,7 +119,7 @@ impl<'p> SchemaValidator<'p> {
         let required = required.filter_map(Value::as_str).chain(embedded.iter().copied());
         for name in required.filter(|name| !fields.contains_key(*name)) {
             let message = "required value".to_owned();
-            self.report(&field_path(path, name), Reason::FieldValueRequired, Effect::BlocksRules, message);
+            self.report(&field_path(path, name), Reason::FieldValueRequired, Effect::RulesSkipped, message);
         }
         let properties = node.get("properties").and_then(Value::as_object);
         let values = node.get("additionalProperties");
@@ -129,7 +129,7 @@ impl<'p> SchemaValidator<'p> {
                 self.check_value(schema, field, &field_path(path, name));
             } else if values == Some(&Value::Bool(false)) {
                 let message = "forbidden property".to_owned();
-                self.report(&field_path(path, name), Reason::FieldValueForbidden, Effect::Continues, message);
+                self.report(&field_path(path, name), Reason::FieldValueForbidden, Effect::RulesRun, message);
             }
         }
     }
@@ -157,7 +157,7 @@ impl<'p> SchemaValidator<'p> {
             if items[..index].iter().any(|earlier| is_same(earlier, item)) {
                 let message = "duplicate value".to_owned();
                 let path = format!("{path}[{index}]");
-                self.report(&path, Reason::FieldValueDuplicate, Effect::Continues, message);
+                self.report(&path, Reason::FieldValueDuplicate, Effect::RulesRun, message);
             }
         }
     }
@@ -200,7 +200,7 @@ impl<'p> SchemaValidator<'p> {
         }
         if let Some(bound) = bound(max).filter(|bound| size > *bound) {
             let message = format!("must have at most {bound} {what}");
-            self.report(path, Reason::FieldValueInvalid, Effect::BlocksRules, message);
+            self.report(path, Reason::FieldValueInvalid, Effect::RulesSkipped, message);
         }
     }
 

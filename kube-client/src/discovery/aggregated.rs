@@ -59,21 +59,21 @@ fn parse_version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -
         failures.push(GroupFailure::new(group, Some(version), stale));
         return None;
     }
-    let mut invalid =
+    let mut push_failure =
         |what: String| failures.push(GroupFailure::invalid_document(group, Some(version), what));
     let resources = match elements(&entry["resources"]) {
         Ok(resources) => resources,
         Err(what) => {
-            invalid(format!("`resources` {what}"));
+            push_failure(format!("`resources` {what}"));
             return None;
         }
     };
     let mut served_resources: Vec<ServedResource> = Vec::new();
     for resource in resources {
-        match parse_resource(group, version, resource, &mut invalid) {
+        match parse_resource(group, version, resource, &mut push_failure) {
             Ok(Some(served)) => served_resources.push(served),
             Ok(None) => {}
-            Err(what) => invalid(what),
+            Err(what) => push_failure(what),
         }
     }
     Some(ServedVersion { version: version.to_owned(), served_resources })
@@ -85,7 +85,7 @@ fn parse_resource(
     group: &str,
     version: &str,
     entry: &Value,
-    invalid: &mut impl FnMut(String),
+    push_failure: &mut impl FnMut(String),
 ) -> Result<Option<ServedResource>, String> {
     let mut entry = entry.clone();
     let subresources = entry.as_object_mut().and_then(|fields| fields.remove("subresources"));
@@ -117,11 +117,11 @@ fn parse_resource(
                     Ok(ServedResource { resource, capabilities, .. }) => {
                         served.capabilities.subresources.push((resource, capabilities));
                     }
-                    Err(what) => invalid(format!("{plural}: {what}")),
+                    Err(what) => push_failure(format!("{plural}: {what}")),
                 }
             }
         }
-        Err(what) => invalid(format!("{plural}: `subresources` {what}")),
+        Err(what) => push_failure(format!("{plural}: `subresources` {what}")),
     }
     Ok(Some(served))
 }

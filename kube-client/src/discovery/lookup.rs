@@ -47,9 +47,10 @@ impl Discovery {
     /// Finds a resource by a name that kubectl accepts: the plural, singular or short name (case-insensitive), or the
     /// kind (case-sensitive).
     ///
-    /// `NAME.GROUP` and `NAME.VERSION.GROUP` select a group: `deployments.apps`, `deploy.v1.apps`. The start of the
-    /// group's name suffices (`hpa.auto`), except after a kind. Without a group, the first group in the order of the
-    /// server that has such a resource is used. Without a version, the preferred version is used if it has the resource.
+    /// `NAME.GROUP` and `NAME.VERSION.GROUP` select a group: `deployments.apps`, `deploy.v1.apps`. The start
+    /// of the group's name suffices (`hpa.auto`), except after a kind. Without a group, the groups are
+    /// searched in the order of the server, and the first group that has such a resource is used. Without a
+    /// version, the preferred version is used if it has the resource.
     ///
     /// ```
     /// use kube_client::Discovery;
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_after_the_first_dot_is_version_and_group_or_else_group() {
+    fn text_after_the_first_dot_is_a_version_and_a_group_or_only_a_group() {
         let name = |name, version, group| ResourceArgument { name, version, group };
         for (argument, expected) in [
             ("pods", vec![name("pods", None, None)]),

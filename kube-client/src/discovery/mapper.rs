@@ -197,7 +197,7 @@ impl RestMapper {
     /// Takes a snapshot. `seen` is the number of completed refreshes when the caller read the state. If another call has
     /// completed a refresh since then, returns the result of that refresh instead.
     async fn refresh(&self, seen: u64) -> Result<Arc<Discovery>> {
-        let _one = self.shared.refreshing.lock().await;
+        let _guard = self.shared.refreshing.lock().await;
         let before = self.lock_state().clone();
         if before.refreshes > seen {
             match (before.snapshot, before.error) {

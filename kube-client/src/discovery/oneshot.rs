@@ -78,7 +78,8 @@ pub async fn pinned_group(client: &Client, gv: &GroupVersion) -> Result<ApiGroup
     Ok(group.ok_or_else(|| DiscoveryError::EmptyApiGroup(gv.group.clone()))?)
 }
 
-/// Discovers one kind, with one request. Malformed entries are ignored: a kind whose only entry is malformed is missing.
+/// Discovers one kind, with one request. Malformed entries are ignored. If the only entry of the kind is
+/// malformed, the result is [`DiscoveryError::MissingKind`].
 ///
 /// ```
 /// use kube_client::{core::GroupVersionKind, discovery};

@@ -156,16 +156,16 @@ pub(super) async fn fetch_version(
     let entries = elements(&document["resources"]).map_err(|what| unusable(format!("`resources` {what}")))?;
     let mut served_resources: Vec<ServedResource> = Vec::new();
     let mut subresources = Vec::new();
-    let mut invalid =
+    let mut push_failure =
         |what: String| failures.push(GroupFailure::invalid_document(&gv.group, Some(&gv.version), what));
     for entry in entries {
         match serde_json::from_value::<APIResource>(entry.clone()) {
-            Err(error) => invalid(format!("a resource does not decode: {error}")),
+            Err(error) => push_failure(format!("a resource does not decode: {error}")),
             Ok(found) if !found.name.split('/').all(is_path_segment) => {
-                invalid(format!("a resource has the name {:?}", found.name));
+                push_failure(format!("a resource has the name {:?}", found.name));
             }
             Ok(found) if found.name.contains('/') => subresources.push(found),
-            Ok(found) if found.kind.is_empty() => invalid(format!("{} has no kind", found.name)),
+            Ok(found) if found.kind.is_empty() => push_failure(format!("{} has no kind", found.name)),
             Ok(found) => served_resources.push(to_served_resource(gv, found)),
         }
     }

@@ -117,16 +117,16 @@ fn invalid_data_error(problem: String) -> io::Error {
 /// component, an absolute path, and a path that contains `..` are errors.
 fn relative_path(path: &Path, name: &str) -> io::Result<PathBuf> {
     let mut components = path.components().filter(|component| *component != Component::CurDir);
-    let escapes = || {
+    let path_error = || {
         let path = path.to_string_lossy();
         invalid_data_error(format!("the archive has the path {path:?}, which is not below {name:?}"))
     };
     if name != "." && components.next() != Some(Component::Normal(name.as_ref())) {
-        return Err(escapes());
+        return Err(path_error());
     }
     let mut relative = PathBuf::new();
     for component in components {
-        let Component::Normal(part) = component else { return Err(escapes()) };
+        let Component::Normal(part) = component else { return Err(path_error()) };
         relative.push(part);
     }
     Ok(relative)

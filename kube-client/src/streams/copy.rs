@@ -112,9 +112,10 @@ pub(crate) async fn receive_archive(
     finish_copy(process, unpacked, what).await
 }
 
-/// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`: usually, this
-/// error caused the failure of the thread. But if a local file has failed, closes the connection and returns this error
-/// without a wait for `tar`: with v4.channel.k8s.io, `tar` would wait for the rest of the archive.
+/// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`:
+/// usually, this error caused the failure of the thread. But if a local file cannot be packed, closes the
+/// connection and returns the error of the file. Does not wait for `tar` in this case: with
+/// v4.channel.k8s.io, `tar` would wait for the rest of the archive.
 async fn finish_copy<T>(
     mut process: AttachedProcess,
     transfer: impl Future<Output = Result<Result<T, TransferError>, tokio::task::JoinError>>,

@@ -329,7 +329,7 @@ pub(crate) fn stdout_of(messages: impl IntoIterator<Item = Bytes>) -> Vec<u8> {
     let mut outputs = Outputs { stdout: Some(stdout), stderr: None, status: Some(status) };
     let (request_line, mut status_text) = (RequestLine::of("GET /exec"), BytesMut::new());
     for message in messages {
-        // No message waits: the buffer is never full.
+        // `deliver_message` never waits, because the buffer is never full.
         let received = outputs.deliver_message(&request_line, &mut status_text, message).now_or_never();
         if !matches!(received, Some(Ok(()))) || outputs.status.is_none() {
             break;

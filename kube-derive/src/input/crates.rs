@@ -6,7 +6,7 @@ use syn::{Path, meta::ParseNestedMeta};
 
 use super::keys::{key_name, parse_nested_keys, parse_path, reject_duplicate, unknown_key_error};
 
-/// The paths in `crates(..)`. Each path that the generated code uses replaces a default path.
+/// The paths in `crates(..)`. Each path, except those of `serde_json` and `std`, replaces a default path.
 #[derive(Default)]
 pub(crate) struct Crates {
     /// The path of `kube_client`, or of a crate that re-exports `kube_client::core` as `core`.

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn suggests_the_nearest_key() {
+    fn the_nearest_known_key_is_suggested() {
         let known = ["shortname", "singular", "status"];
         assert_eq!(nearest_key("shortnames", &known), Some("shortname"));
         assert_eq!(nearest_key("statsu", &known), Some("status"));

@@ -146,9 +146,9 @@ impl RecorderState {
         (series.event.metadata.name == write.event.metadata.name).then_some(series)
     }
 
-    /// Marks the series with a due write as busy and returns the writes: the final counts of series that ended, and the
-    /// refreshes of series that continue. If `all` is `true`, returns the writes of all unwritten counts as well. Skips
-    /// busy series. Removes the series that ended and need no further write.
+    /// Marks each series that has a due write as busy. Returns these writes: the final counts of series that
+    /// ended, and the refreshes of series that continue. If `all` is `true`, returns the writes of all
+    /// unwritten counts as well. Skips busy series. Removes the series that ended and need no further write.
     pub(super) fn start_due_writes(&mut self, now: Instant, all: bool) -> Vec<EventWrite> {
         let (mut writes, mut ended) = (Vec::new(), Vec::new());
         for (key, series) in self.series.iter_mut().filter(|(_, series)| !series.busy) {

@@ -45,7 +45,7 @@ use tokio::task::AbortHandle;
 /// let reconcile = async |_, _| Ok::<_, Infallible>(Action::await_change());
 /// let controller = Controller::from_source(reader, source.handle(own()));
 /// let mut results = controller.run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
-/// // Both use one watch.
+/// // The controller and `changes` share one watch.
 /// assert!(results.next().await.is_some_and(|result| result.is_ok()));
 /// assert!(matches!(changes.next().await, Some(Ok(StoreEvent::Delta(_)))));
 /// # }
@@ -103,9 +103,10 @@ struct TaskHandle {
 /// The flags that the spawned task shares with its [`TaskHandle`].
 #[derive(Default)]
 struct TaskState {
-    /// Whether the last subscription was dropped.
+    /// Whether the [`TaskHandle`] was dropped.
     stopping: AtomicBool,
-    /// Whether the task has ended although a subscription exists. Set before the streams of the subscribers end.
+    /// Whether the task has ended although the [`TaskHandle`] exists. Set before the streams of the
+    /// subscribers end.
     ended: AtomicBool,
 }
 
@@ -231,8 +232,8 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
         self.health.send_modify(|health| health.ended = None);
         let (writer, parts) = (self.writer.clone(), self.parts.clone());
         let feed = {
-            // The future owns `end`: the streams of the subscribers end even if the runtime drops the future before its
-            // first poll.
+            // The future owns `end`, so that the streams of the subscribers end even if the runtime drops the
+            // future before its first poll.
             let end =
                 EndOfFeed { store: self.store.clone(), state: state.clone(), health: self.health.clone() };
             async move {
@@ -246,14 +247,15 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
     }
 }
 
-/// Feeds a store. Dropping a `StoreFeeder` closes the watch and returns the writer.
+/// Feeds a store. Dropping a `StoreFeeder` closes the watch, and puts the writer back into `slot`.
 struct StoreFeeder<K: Resource + Send + Sync + 'static> {
     deltas: Option<WatchedDeltas<K>>,
     slot: OwnedMutexGuard<Option<Writer<K>>>,
     end: EndOfFeed<K>,
 }
 
-/// Dropped at the end of the task that feeds a store. If subscriptions still exist, their streams end.
+/// The task that feeds a store drops this value at its end. If the [`TaskHandle`] still exists then, the drop
+/// ends the streams of the subscribers.
 struct EndOfFeed<K> {
     store: Store<K>,
     state: Arc<TaskState>,

@@ -142,7 +142,8 @@ impl Service<Request<Body>> for FencedService {
             let mut response = inner.call(request);
             let mut waiting = fence.clone();
             let mut closed = pin!(waiting.wait_until_closed());
-            // `is_open` reads the clock at each poll: after a pause of the process, the timer of `closed` may fire late.
+            // After a pause of the process, the timer of `closed` may fire late. Therefore each poll also
+            // calls `is_open`, which reads the clock.
             poll_fn(move |cx| {
                 if fence.is_open() && closed.as_mut().poll(cx).is_pending() {
                     return Pin::new(&mut response).poll(cx);

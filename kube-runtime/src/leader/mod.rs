@@ -52,7 +52,7 @@ use tokio::task::JoinHandle;
 /// let mut results = controller.run(reconcile, controller::backoff_on_error, context).boxed();
 /// assert!(results.next().await.is_some_and(|result| result.is_ok()));
 /// drop(results);
-/// // After the controller: the next leader does not have to wait.
+/// // Release the lease after the controller has ended. The next leader then does not have to wait.
 /// leadership.release().await?;
 /// # Ok(())
 /// # }

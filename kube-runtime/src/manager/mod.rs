@@ -66,11 +66,11 @@ use webhooks::Webhooks;
 /// let client = Client::new(kube_sim::Sim::new().service(), "default");
 /// let elector = LeaderElector::new(client.clone(), "default", "my-operator", "my-pod");
 /// let mut manager = Manager::elected(elector)?.listen("127.0.0.1:0")?;
-/// // Refuses writes after the leadership is lost.
+/// // This client refuses writes after the leadership is lost.
 /// let context = Arc::new(manager.client());
 /// let namespaces = Controller::new(Api::<Namespace>::all(client), watcher::Config::default());
 /// manager.controller(namespaces, reconcile, controller::backoff_on_error, context);
-/// // Without `shutdown_on`, it runs until SIGINT or SIGTERM.
+/// // Without `shutdown_on`, the manager runs until SIGINT or SIGTERM.
 /// manager.shutdown_on(tokio::time::sleep(Duration::from_secs(1))).run().await?;
 /// # Ok(())
 /// # }
@@ -99,7 +99,8 @@ use webhooks::Webhooks;
 #[must_use = "a manager does nothing before `run`"]
 pub struct Manager {
     client: Client,
-    /// The client for the reviews of the server. The fence does not apply to this client: each replica sends reviews.
+    /// The client with which the HTTP server sends reviews (`TokenReview` and `SubjectAccessReview`). The
+    /// fence does not apply to this client: each replica sends reviews.
     reviewer: Client,
     candidacy: Option<Candidacy>,
     informers: SharedInformers,

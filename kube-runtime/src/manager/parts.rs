@@ -24,7 +24,7 @@ pub(super) type WatchHold = Arc<dyn Any + Send + Sync>;
 /// A type-erased handle to the store of an informer or a controller.
 pub(super) struct ManagedStore {
     pub(super) name: String,
-    address: usize,
+    store_address: usize,
     /// Starts the watch of an informer; `None` for the store of a controller.
     pub(super) hold_watch: Option<Box<dyn Fn() -> WatchHold + Send + Sync>>,
     pub(super) overview: Arc<dyn Fn() -> Overview + Send + Sync>,
@@ -35,10 +35,10 @@ pub(super) struct ManagedStore {
 
 impl ManagedStore {
     fn of_store<K: Send + Sync + 'static>(name: String, store: Store<K>) -> Self {
-        let (address, ready) = (store.address(), store.readiness());
+        let (store_address, ready) = (store.address(), store.readiness());
         Self {
             name,
-            address,
+            store_address,
             hold_watch: None,
             overview: Arc::new(move || store.overview()),
             ready,
@@ -74,7 +74,7 @@ impl ManagedStore {
 
     /// Whether this cache and `other` have the same store.
     pub(super) fn has_same_store_as(&self, other: &Self) -> bool {
-        self.address == other.address
+        self.store_address == other.store_address
     }
 
     /// If this cache has no watch, takes the watch, the name and the health of `other`, which has the same store.

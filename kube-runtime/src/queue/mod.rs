@@ -165,7 +165,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
             KeyState::Ready(_) => false,
             KeyState::Delayed(at, ..) => request.due < Due::At(*at),
             KeyState::InProcess(InProcess { again, .. }) => {
-                *again = Some(merge_with_earlier(again.take(), request));
+                *again = Some(merge_with_previous(again.take(), request));
                 return;
             }
         };
@@ -307,7 +307,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         let wait = wait(&mut self.limiter, key, failures);
         let due = if wait.is_zero() { Due::Now } else { Due::after(now, wait) };
         let retry = Request { due, priority, cause };
-        self.enqueue(slot, merge_with_earlier(again, retry), failures);
+        self.enqueue(slot, merge_with_previous(again, retry), failures);
         Some(wait)
     }
 
@@ -362,8 +362,8 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     }
 }
 
-/// If there is an earlier request `before`, combines it with `request`. Otherwise returns `request`.
-fn merge_with_earlier<C>(before: Option<Request<C>>, request: Request<C>) -> Request<C> {
+/// If there is a previous request `before`, combines it with `request`. Otherwise returns `request`.
+fn merge_with_previous<C>(before: Option<Request<C>>, request: Request<C>) -> Request<C> {
     match before {
         Some(before) => before.merge(request),
         None => request,

@@ -57,7 +57,7 @@ impl Model {
         self.start + Duration::from_secs(seconds)
     }
 
-    fn record_wanted(&mut self, key: &'static str, wanted: ModelRequest) {
+    fn record_request(&mut self, key: &'static str, wanted: ModelRequest) {
         let merged = wanted.merge(self.wanted.get(key).copied());
         self.wanted.insert(key, merged);
     }
@@ -69,7 +69,7 @@ impl Model {
         self.queue.add(key, Request { due, priority: Priority::new(wanted.priority), cause: () });
         match self.running.get_mut(key) {
             Some(running) => running.again = Some(wanted.merge(running.again)),
-            None => self.record_wanted(key, wanted),
+            None => self.record_request(key, wanted),
         }
     }
 
@@ -125,7 +125,7 @@ impl Model {
         };
         let next = next.filter(|_| !is_forgotten).map(|wait| ModelRequest { due: self.now + wait, priority });
         if let Some(wanted) = again.map(|again| again.merge(next)).or(next) {
-            self.record_wanted(key, wanted);
+            self.record_request(key, wanted);
         }
     }
 
@@ -154,7 +154,7 @@ impl Model {
         loop {
             for key in KEYS {
                 if self.running.remove(key).is_some_and(|running| running.again.is_some()) {
-                    self.record_wanted(key, ModelRequest { due: 0, priority: 0 });
+                    self.record_request(key, ModelRequest { due: 0, priority: 0 });
                 }
                 self.queue.finish(&key, None);
                 self.failures.remove(key);

@@ -219,7 +219,7 @@ fn the_first_conflict_has_no_wait_and_further_conflicts_have_a_backoff() {
 }
 
 #[test]
-fn after_a_failure_a_key_that_was_added_during_its_processing_is_due_at_once_and_keeps_its_failure_count() {
+fn a_failed_key_that_was_added_during_its_processing_is_due_at_once_and_keeps_its_failure_count() {
     let mut queue = TestQueue::new();
     queue.add("a");
     queue.take_key(0);

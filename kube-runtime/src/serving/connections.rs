@@ -35,7 +35,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
     /// The maximum number of connections, at least 1. Further connections wait in the listen backlog of the operating
-    /// system, and the server closes idle connections for them.
+    /// system. While a connection waits, the server closes connections that are idle after a request.
     pub(crate) connections: usize,
     /// The time after a response within which a client must send the complete head of its next request.
     pub(crate) idle: Duration,

@@ -35,7 +35,7 @@ pub fn is_crd_established() -> impl Condition<CustomResourceDefinition> {
 }
 
 /// True if the pod's phase is `Running`: at least one container is running, starting or restarting. The pod
-/// may not be ready.
+/// is not necessarily ready.
 #[must_use]
 pub fn is_pod_running() -> impl Condition<Pod> {
     |pod: Option<&Pod>| {

@@ -18,9 +18,9 @@ pub enum Error {
         object: String,
         /// The time limit of the wait.
         after: Duration,
-        /// The last failure of the watch; `None` if there was no failure, or if a state of the object arrived after the
-        /// failure. With `Some`, the watch may still fail, or may have resumed: a resumed watch sends a state only after
-        /// the next change.
+        /// The last failure of the watch; `None` if there was no failure, or if a state of the object arrived
+        /// after the failure. If the value is `Some`, the watch may still fail, or may already have resumed.
+        /// A resumed watch sends a state only after the next change.
         last: Option<Box<watcher::Error>>,
     },
 }

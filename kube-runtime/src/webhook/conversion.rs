@@ -9,7 +9,7 @@ use kube_client::core::conversion::{ConversionRequest, ConversionResponse, Conve
 use kube_client::core::{Status, reason};
 use std::sync::Arc;
 
-/// Wraps the `handler` of [`Server::convert`](super::Server::convert) as a handler of reviews.
+/// Wraps the `converter` of [`Server::convert`](super::Server::convert) as a handler of reviews.
 pub(super) fn conversion_handler<H: 'static>(converter: Converter<H>) -> ReviewHandler {
     let converter = Arc::new(converter);
     Arc::new(move |body: Bytes| {

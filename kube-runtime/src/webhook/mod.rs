@@ -73,7 +73,7 @@ pub type Warnings = Vec<String>;
 ///         map.immutable.get_or_insert(true);
 ///         Ok(map)
 ///     });
-/// // `Manager::webhooks` runs it with controllers.
+/// // `Manager::webhooks` runs the server together with controllers.
 /// server.run(async {}).await
 /// # }
 /// # let folder = std::env::temp_dir().join(format!("webhook-doc-{}", std::process::id()));

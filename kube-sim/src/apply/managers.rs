@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_more_than_ten_update_entries_are_merged() {
+    fn the_oldest_update_entries_are_merged_if_there_are_more_than_ten() {
         let mut managers = Managers::default();
         for index in 0..12 {
             let mut fields = FieldSet::default();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn describes_managers_as_conflict_messages_do() {
+    fn managers_are_described_as_in_conflict_messages() {
         assert_eq!(Manager::new("a", Operation::Apply, "v1", "").describe(), "\"a\"");
         assert_eq!(
             Manager::new("", Operation::Update, "apps/v1", "").describe(),

@@ -106,8 +106,9 @@ pub(crate) fn track_ownership(cx: &Context<'_>, live: Option<&Value>, new: &mut 
 }
 
 /// Whether `writer` owns fields after the write, and none of these fields had a manager before the write. The
-/// `managedFields` of a `Scale` contain only the entries that own the replica count. If no entry owns the replica count,
-/// the API server handles the `Scale` as an object that is not tracked yet.
+/// `managedFields` of a `Scale` contain only the entries that own the replica count. If no entry owns the
+/// replica count, the API server handles the `Scale` as an object that is not tracked yet, so the write adds
+/// no entry.
 fn owns_only_previously_unowned_fields(before: &Managers, after: &Managers, writer: &Manager) -> bool {
     let Some(taken) = after.0.get(writer) else { return false };
     before.0.values().all(|owned| owned.fields.intersection(&taken.fields).is_empty())
@@ -136,9 +137,9 @@ pub(crate) fn merge_without_tracking(schema: &Schema, live: &Value, config: &Val
 
 /// Applies `config` to `live`, or creates the object from `config` if `live` is `None`.
 ///
-/// Returns the object with its `managedFields`, before defaulting and validation. If nothing changes, the object equals
-/// `live`. `config` must be the unmodified body of the request: an applier also owns fields that it sets to null or to
-/// an empty map.
+/// Returns the object with its `managedFields`, before defaulting and validation. If nothing changes, the
+/// object equals `live`. An applier also owns fields that it sets to null or to an empty map, so `config`
+/// must be the unmodified body of the request.
 ///
 /// # Errors
 /// See [`ApplyError`].

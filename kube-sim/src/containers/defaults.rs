@@ -4,7 +4,7 @@
 //!   SCRIPT` or `bash -c SCRIPT`. A script can contain these five commands, `exec`, `exit`, `;`, `&&`, newlines, quotes
 //!   and `>&2`. Other commands do not exist.
 //! - attach: copies the input to the output. If the input is empty, prints the generated lines of the log.
-//! - logs: three generated lines. With `follow`, the log also ends after them.
+//! - logs: three generated lines. Even with `follow`, the log ends after these lines.
 //! - port-forward: each port echoes the bytes that it receives.
 //!
 //! The handler of a test can call a default handler:
@@ -70,7 +70,7 @@ pub async fn port_forward(connection: PortConnection) -> Result<(), ContainerErr
     Ok(())
 }
 
-/// Returns the last `tail` generated lines, or all of them. Each line begins with `stamp`.
+/// Returns the last `tail` generated lines, or all lines if `tail` is `None`. Each line begins with `stamp`.
 fn log_text(container: &str, pod: &str, stamp: &str, tail: Option<u64>) -> String {
     let lines = [format!("{container} of {pod} started"), "listening on :8080".into(), "ready".into()];
     let tail = tail.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);

@@ -29,8 +29,9 @@ pub(super) async fn run(command: &[String], mut streams: Streams) -> Result<i32,
     })
 }
 
-/// Runs one of the built-in commands, and returns its exit code; `None` if no built-in command has this name and accepts
-/// these arguments. If `to_stderr` is set, the output of the command goes to the standard error.
+/// Runs one of the built-in commands, and returns its exit code. Returns `None` if there is no built-in
+/// command with this name, or if the command does not accept these arguments. If `to_stderr` is set, the
+/// output of the command goes to the standard error.
 async fn run_builtin(
     name: &str,
     arguments: &[&str],

@@ -71,8 +71,8 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         }
         let ready = ready_in == Some(Duration::ZERO);
         write_status(state, key, &pod, "Running", ready, &running);
-        let waits = [ready_in.filter(|rest| !rest.is_zero()), exit_in];
-        if let Some(rest) = waits.into_iter().flatten().min() {
+        let delays = [ready_in.filter(|rest| !rest.is_zero()), exit_in];
+        if let Some(rest) = delays.into_iter().flatten().min() {
             requeue(state, key, rest);
         }
     } else if container["waiting"]["reason"] == "CrashLoopBackOff" {
@@ -167,11 +167,11 @@ fn end_containers(state: &mut State, key: &Key, pod: &Value, code: i64) {
         container["lastState"] = terminated.clone();
         container["restartCount"] = (number(&container["restartCount"]) + 1).into();
     }
-    let wait = back_off(restart_count(&pod) - 1);
+    let delay = back_off(restart_count(&pod) - 1);
     let container = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
     let message = format!(
         "back-off {}s restarting failed container={container} pod={}_{}({})",
-        wait.as_secs(),
+        delay.as_secs(),
         name(&pod),
         namespace(&pod),
         uid(&pod)

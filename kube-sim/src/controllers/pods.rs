@@ -74,14 +74,14 @@ pub(super) fn count_available(clock: &Clock, pods: &[&Value], spec: &Value) -> (
 /// then pending pods, pods that are not ready, pods with a low deletion cost, pods on a node with many pods of the same
 /// owner, pods that became ready recently, pods with many restarts, and pods that were created recently.
 pub(super) fn sort_for_deletion(pods: &mut [Value]) {
-    let mut on_node = BTreeMap::<String, usize>::new();
+    let mut pods_per_node = BTreeMap::<String, usize>::new();
     for pod in pods.iter() {
-        *on_node.entry(node_name(pod).to_owned()).or_default() += 1;
+        *pods_per_node.entry(node_name(pod).to_owned()).or_default() += 1;
     }
-    pods.sort_by(|a, b| deletion_order(a, b, &on_node));
+    pods.sort_by(|a, b| deletion_order(a, b, &pods_per_node));
 }
 
-fn deletion_order(a: &Value, b: &Value, on_node: &BTreeMap<String, usize>) -> Ordering {
+fn deletion_order(a: &Value, b: &Value, pods_per_node: &BTreeMap<String, usize>) -> Ordering {
     let phase_rank = |pod: &Value| match phase(pod) {
         "Pending" | "" => 0,
         "Running" => 2,
@@ -91,7 +91,7 @@ fn deletion_order(a: &Value, b: &Value, on_node: &BTreeMap<String, usize>) -> Or
         annotation(pod, "controller.kubernetes.io/pod-deletion-cost")
             .and_then(|text| text.parse::<i64>().ok())
     };
-    let rank = |pod: &Value| on_node.get(node_name(pod)).copied().unwrap_or(0);
+    let rank = |pod: &Value| pods_per_node.get(node_name(pod)).copied().unwrap_or(0);
     let ready_since = |pod: &Value| condition(pod, "Ready").and_then(|c| time(&c["lastTransitionTime"]));
     let created = |pod: &Value| time(&pod["metadata"]["creationTimestamp"]);
     (!node_name(a).is_empty())

@@ -29,7 +29,7 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after: Option<u32>,
     },
-    /// The request is handled after this time on tokio's clock.
+    /// The request is handled after this duration, measured by tokio's clock.
     Delay(#[serde(with = "encoding::duration")] Duration),
     /// The request is not handled and never gets a response.
     Hang,
@@ -39,8 +39,8 @@ pub enum Action {
     Reset,
     /// The request is handled, but the connection, or the HTTP/2 stream, breaks before the response is sent.
     ResetAfterHandling,
-    /// The body of the response ends with an error after this many bytes. A body of at most this many bytes is not
-    /// affected, except that with 0, an empty body also ends with an error.
+    /// The body of the response ends with an error after this many bytes. A body of this length or less is
+    /// not affected. If the number is 0, however, every body ends with an error, even an empty one.
     CutAfterBytes(usize),
     /// A watch ends with an error after this many events.
     CutAfterEvents(usize),

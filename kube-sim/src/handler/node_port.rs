@@ -22,8 +22,10 @@ const RANGE: RangeInclusive<u64> = 30_000..=32_767;
 /// (KEP-3668).
 const LOWER_SIZE: u64 = 86;
 
-/// Sets the node ports and the health check node port of a service of the type `NodePort` or `LoadBalancer`, if the service
-/// has none. `old` is the stored service if the request is an update. Other objects are not changed.
+/// Sets the missing node ports of a service if [`allocates_node_ports`] is true for the service. Sets the
+/// health check node port if the service needs one and has none. Checks the ports that the client requests.
+/// `old` is the stored service if the request is an update. Services without node ports, and objects of other
+/// kinds, are not changed.
 ///
 /// # Errors
 /// 422 if a requested node port is outside of the range or in use; 500 if the range is full, or if the requested health

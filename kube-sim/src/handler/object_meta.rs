@@ -60,8 +60,8 @@ pub(crate) fn is_being_deleted(object: &Value) -> bool {
 pub(crate) const SYSTEM_FIELDS: [&str; 5] =
     ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "uid", "creationTimestamp"];
 
-/// Prepare for create: clears the fields that clients cannot set; sets the name (from `generateName`), the namespace,
-/// the uid and the creation time.
+/// Prepares the metadata of a new object: clears the fields that clients cannot set, and sets the name (from
+/// `generateName`), the namespace, the uid and the creation time.
 pub(crate) fn prepare_for_create(
     object: &mut Value,
     namespace: &str,
@@ -109,7 +109,7 @@ fn drop_empty_fields(metadata: &mut Map<String, Value>) {
     }
 }
 
-/// Prepare for update: restores the fields that clients cannot change.
+/// Prepares the metadata of an updated object: restores the fields that clients cannot change.
 pub(crate) fn prepare_for_update(old: &Value, new: &mut Value) -> Result<(), SimError> {
     let metadata = metadata_mut(new)?;
     for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation"] {

@@ -52,9 +52,9 @@ pub struct Entry {
     pub group: String,
     /// The plural name of the resource; empty for a path without a resource.
     pub resource: String,
-    /// The status of the response; `None` while the request is in flight, and if the server never produces a response. If a
-    /// fault breaks the connection, this is the status of the response that the client does not receive: 200 if the fault
-    /// also prevents the handling.
+    /// The status of the response; `None` while the request is in flight, and if the server never produces a
+    /// response. If a fault breaks the connection before the response is sent, this is the status of the
+    /// unsent response. If the fault also prevents the handling, this is 200.
     #[serde(with = "format::status")]
     pub status: Option<StatusCode>,
     /// The `User-Agent` header.

@@ -1,5 +1,5 @@
-//! After a strategic merge patch, the API server converts the patched object into the Go struct of its kind. Owns the
-//! errors of this conversion.
+//! The errors of a conversion in the API server: after a strategic merge patch, the API server converts the
+//! patched object into the Go struct of its kind.
 
 use serde_json::Value;
 

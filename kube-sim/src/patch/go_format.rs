@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_values_as_go_does() {
+    fn values_are_formatted_as_in_go() {
         let value = json!({"b": [1, "x", null], "a": {"c": true}});
         assert_eq!(format_value(&value), "map[a:map[c:true] b:[1 x <nil>]]");
         assert_eq!(type_name(&value), "map[string]interface {}");

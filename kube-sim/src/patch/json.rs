@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn applies_all_six_operations() {
+    fn all_six_operations_are_applied() {
         let object = || json!({"a": {"b": 1}, "l": [1, 2]});
         check_patched(
             object(),

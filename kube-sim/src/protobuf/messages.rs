@@ -137,7 +137,8 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
         }
         _ => match PACKAGES.iter().find(|(name, _)| *name == group) {
             Some((_, package)) => format!("{package}.{version}.{kind}"),
-            // A built-in group, such as `apps`: the name of a group of custom resources contains a dot.
+            // The name of a group of custom resources contains a dot, so this is a built-in group, such as
+            // `apps`.
             None if !group.contains('.') => format!("k8s.io.api.{group}.{version}.{kind}"),
             None => return None,
         },

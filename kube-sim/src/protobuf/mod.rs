@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_time_and_int_or_string_decode_to_their_json_form() {
+    fn the_messages_time_and_int_or_string_decode_to_their_json_form() {
         let port =
             [encode_bytes(1, b"http"), vec![3 << 3, 80], encode_bytes(4, &[1 << 3, 1, 3 << 3 | 2, 1, b'x'])]
                 .concat();

@@ -19,9 +19,10 @@ const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", 
 /// Returns the resources that a CustomResourceDefinition defines, one for each served version. The caller must check
 /// the names for conflicts.
 ///
-/// `previous` contains the resources of the definition before its last change. If the `openAPIV3Schema` of a version is
-/// unchanged, the new resource gets the [`Schema`] of the previous resource: a read need not decode objects that were
-/// stored with the same [`Schema`]. `revision` is the [`CustomProperties::revision`] of the new resources.
+/// `previous` contains the resources of the definition before its last change. A read does not
+/// decode an object that was stored with the [`Schema`] of the resource. Therefore, if the `openAPIV3Schema`
+/// of a version is unchanged, the new resource gets the [`Schema`] of the previous resource. `revision` is
+/// the [`CustomProperties::revision`] of the new resources.
 pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>], revision: &Arc<()>) -> Vec<Resource> {
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
@@ -249,8 +250,8 @@ impl UsedNames {
         self.kinds.extend(["kind", "listKind"].into_iter().filter_map(text));
     }
 
-    /// Returns an error text if the name `wanted` is already used. `accepted` is the definition's own accepted name: to
-    /// use this name again is not a conflict.
+    /// Returns an error text if the name `wanted` is already used. It is not a conflict if `wanted` equals
+    /// `accepted`, the definition's own accepted name.
     fn conflict(used: &BTreeSet<String>, wanted: &Value, accepted: &Value) -> Option<String> {
         let name = wanted.as_str().filter(|_| wanted != accepted)?;
         used.contains(name).then(|| format!("{name:?} is already in use"))
@@ -329,7 +330,7 @@ pub(crate) fn update_status(crd: &mut Value, used: &UsedNames, now: &str) {
 
 /// Sets `acceptedNames` and the condition `NamesAccepted`. After a conflict, also adds the condition `Established` with
 /// the status `False` if the definition does not have this condition. If all names in the spec are already accepted,
-/// changes nothing: as in the API server, `NamesAccepted` can then still report an earlier conflict.
+/// changes nothing. As in the API server, `NamesAccepted` can then still report an earlier conflict.
 fn accept_names(crd: &mut Value, used: &UsedNames, now: &str) {
     if crd["spec"]["names"] == crd["status"]["acceptedNames"] {
         return;

@@ -91,8 +91,8 @@ impl Caches {
         self.servers.iter().filter_map(time).max()
     }
 
-    /// Records a change of the store. Returns true if a cache lags by a number of versions, because such a cache now gets
-    /// an earlier change.
+    /// Records a change of the store. With each recorded change, every cache that lags by a number of
+    /// versions gets an earlier change. Returns true if there is such a cache.
     pub(super) fn record_change(&mut self, version: u64) -> bool {
         match self.longest_time_lag() {
             None => {

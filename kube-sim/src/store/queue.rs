@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_leaves_the_queue_once_at_its_earliest_time() {
+    async fn a_key_leaves_the_queue_only_once_and_at_its_earliest_time() {
         let now = Instant::now();
         let seconds = |n: u64| now + Duration::from_secs(n);
         let mut queue = Queue::default();

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_ages_as_kubectl_does() {
+    fn ages_have_the_format_of_kubectl() {
         for (seconds, expected) in [
             (0.0, "0s"),
             (119.0, "119s"),

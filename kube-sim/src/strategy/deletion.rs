@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// The behaviour of a kind at deletions.
+/// The behaviour of a kind when a client deletes an object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeletionStrategy {
     /// Whether the response to a deletion is the object instead of a `Status`.
@@ -14,9 +14,9 @@ pub(crate) struct DeletionStrategy {
     pub(crate) grace_period: Option<fn(&Value, Option<i64>) -> i64>,
     /// Whether objects of the kind can have finalizers in `spec.finalizers`, in addition to `metadata.finalizers`.
     pub(crate) has_spec_finalizers: bool,
-    /// Marks an object for deletion, for example a CustomResourceDefinition: a controller of the API server removes the
-    /// object later. Replaces the handling of finalizers and grace periods if the object is not yet being deleted. The
-    /// second argument is the current time as `metav1.Time`.
+    /// Marks an object for deletion, for example a CustomResourceDefinition. A controller of the API server
+    /// removes the object later. If the object is not yet being deleted, this function replaces the handling
+    /// of finalizers and grace periods. The second argument is the current time as `metav1.Time`.
     pub(crate) defer: Option<fn(&mut Value, &str)>,
     /// Changes an object in the write that sets its `deletionTimestamp`.
     pub(crate) mark: fn(&mut Value),

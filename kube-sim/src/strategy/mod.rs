@@ -2,8 +2,8 @@
 //!
 //! The terms are those of the strategies in the registry of the API server: prepare for create and update, validation,
 //! reset fields. A kind with a long strategy has a file of its own, in the folder of its API group; the other kinds are
-//! in the file of their group. A strategy must not read other objects: it receives the labels of the namespace as
-//! an argument. Code that reads other objects belongs to `admission` or `controllers`.
+//! in the file of their group. A strategy must not read other objects. Therefore, it receives the labels of
+//! the namespace as an argument. Code that reads other objects belongs to `admission` or `controllers`.
 
 mod admissionregistration;
 mod age;
@@ -89,8 +89,8 @@ pub(crate) struct Strategy {
     pub(crate) prepare_status: fn(&SubresourceUpdate<'_>, &mut Value),
     /// Validates an update of an object through a subresource. The second argument is the new object.
     pub(crate) validate_subresource: fn(&SubresourceUpdate<'_>, &Value, &mut Errors),
-    /// Validates a new object. Of the metadata, checks only the rules of the kind. Adds the errors in the order of the API
-    /// server.
+    /// Validates a new object. Checks the metadata only against the rules of the kind. Adds the errors in the
+    /// order of the API server.
     pub(crate) validate: fn(&Value, &mut Errors),
     /// Validates a new object of a namespaced kind. The second argument contains the labels of the namespace.
     pub(crate) validate_in_namespace: fn(&Value, &Labels, &mut Errors),
@@ -111,10 +111,11 @@ pub(crate) struct Strategy {
     pub(crate) main_reset_fields: &'static [&'static str],
     /// The fields that a write to the status subresource neither changes nor owns.
     pub(crate) status_reset_fields: &'static [&'static str],
-    /// Restricts writes to the subresources except `status` and `approval`. The arguments are the subresource, a clone
-    /// of the stored object, and the object in the request. Copies to the clone the fields of the request that a write to
-    /// the subresource may change, and returns true. Returns false for a subresource whose writes may change
-    /// every field. If the function is `None`, writes to all these subresources may change every field.
+    /// Restricts what a write to a subresource other than `status` and `approval` may change. The arguments
+    /// are the subresource, a clone of the stored object, and the object in the request. Copies to the clone
+    /// the fields of the request that a write to the subresource may change, and returns true. Returns false
+    /// for a subresource whose writes may change every field. If the function is `None`, writes to all these
+    /// subresources may change every field.
     pub(crate) copy_subresource: Option<CopySubresource>,
     /// The fields that field selectors support, besides `metadata.name` and `metadata.namespace`, with their paths in
     /// the storage version.
@@ -233,9 +234,9 @@ impl Strategy {
         (self.prepare_for_create)(object, random);
     }
 
-    /// Validates an object of a built-in kind. Of the metadata, checks only the rules of the kind, such as the name of an
-    /// APIService. `old` is the stored object if the request is an update. Implements only a part of the validation in the
-    /// API server.
+    /// Validates an object of a built-in kind. Checks the metadata only against the rules of the kind, such
+    /// as the rule for the name of an APIService. `old` is the stored object if the request is an update.
+    /// Implements only a part of the validation in the API server.
     pub(crate) fn validate(&self, schema: &Schema, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
         let mut errors = Errors::default();
         match (old, self.validate_update) {

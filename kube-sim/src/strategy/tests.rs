@@ -43,7 +43,7 @@ fn every_strategy_belongs_to_one_built_in_kind() {
 }
 
 #[test]
-fn reset_fields_depend_on_the_endpoint() {
+fn reset_fields_depend_on_the_subresource() {
     let of = |group: &str, kind: &str| Strategy::of(group, "v1", kind).unwrap();
     assert_eq!(of("apps", "Deployment").reset_fields("", true), ["status"]);
     assert_eq!(of("apps", "Deployment").reset_fields("status", true), ["metadata.labels", "spec"]);

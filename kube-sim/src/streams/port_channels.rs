@@ -63,7 +63,8 @@ where
         channels::close(&mut sink).await;
     };
     let run = async {
-        // `send` ends after all `forwards`, because only they own senders whose messages `outgoing` receives.
+        // Only the futures in `forwards` own senders of `outgoing`. When all these futures have ended,
+        // `outgoing` is closed, and `send` ends.
         futures::join!(join_all(forwards), send);
     };
     tokio::select! {

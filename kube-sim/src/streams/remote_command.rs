@@ -105,8 +105,8 @@ pub(crate) async fn run_process<F>(
     };
     tokio::pin!(receive);
     tokio::select! {
-        // Wait for the client's half of the closing handshake: the client would fail to write its half to a dropped
-        // connection.
+        // Wait for the client's half of the closing handshake. If the server dropped the connection before
+        // that, the client would fail to write its half.
         () = run => drop(timeout(CLOSE_TIMEOUT, receive).await),
         // The client has closed the connection, has violated the protocol, or is idle: the command ends.
         () = &mut receive => {}

@@ -25,8 +25,8 @@ pub(crate) struct Endpoint {
     uri: Uri,
     /// The host and port behind a service; `None` to connect to the host of the URL.
     backend: Option<(String, u16)>,
-    /// The trusted certificates in PEM: one of them must have signed the certificate of the server, or be that
-    /// certificate.
+    /// The trusted certificates in PEM. The certificate of the server is valid only if one of them has signed
+    /// it, or if it is one of them.
     authorities: Vec<u8>,
 }
 

@@ -34,9 +34,9 @@ pub(super) fn config(authorities: &[u8]) -> Result<ClientConfig, String> {
     if trusted.is_empty() {
         return Ok(builder.with_root_certificates(roots).with_no_client_auth());
     }
-    let signed = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-    let signed = signed.build().map_err(|e| invalid(&e))?;
-    let verifier = Arc::new(Verifier { signed, trusted });
+    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+    let webpki = webpki.build().map_err(|e| invalid(&e))?;
+    let verifier = Arc::new(Verifier { webpki, trusted });
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
@@ -44,7 +44,7 @@ pub(super) fn config(authorities: &[u8]) -> Result<ClientConfig, String> {
 /// envtest, the `caBundle` is the server's own certificate, which is not a CA.
 #[derive(Debug)]
 struct Verifier {
-    signed: Arc<WebPkiServerVerifier>,
+    webpki: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
 }
 
@@ -60,7 +60,7 @@ impl ServerCertVerifier for Verifier {
         if self.trusted.iter().any(|trusted| trusted == end_entity) {
             return verify_trusted(end_entity, server_name, now);
         }
-        self.signed.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -69,7 +69,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signed.verify_tls12_signature(message, cert, dss)
+        self.webpki.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -78,11 +78,11 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signed.verify_tls13_signature(message, cert, dss)
+        self.webpki.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signed.supported_verify_schemes()
+        self.webpki.supported_verify_schemes()
     }
 }
 
@@ -154,8 +154,8 @@ mod tests {
         let mut roots = RootCertStore::empty();
         roots.add(certificate.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let signed = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-        let verifier = Verifier { signed, trusted: vec![certificate.der().clone()] };
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let verifier = Verifier { webpki, trusted: vec![certificate.der().clone()] };
         let now = UnixTime::since_unix_epoch(Duration::from_secs(1_577_836_800));
         let name = ServerName::try_from(name.to_owned()).unwrap();
         verifier.verify_server_cert(certificate.der(), &[], &name, &[], now).map(|_| ())

@@ -77,7 +77,7 @@ fn fail_random_node(engine: &mut Engine, nodes: &[Value]) {
 
 /// Sets the condition `Ready` of a node, with a reason and a message. If the status is `Unknown`, also sets the other
 /// conditions, as the node controller does. If the status is `True`, the other conditions that are unknown become false,
-/// as a kubelet without a shortage writes them.
+/// as the kubelet of a node without resource pressure writes them.
 fn change_conditions(conditions: &mut Value, status: &str, (reason, message): (&str, &str), now: &str) {
     for condition in conditions.as_array_mut().into_iter().flatten() {
         let (status, reason, message) = if condition["type"] == "Ready" || status == "Unknown" {

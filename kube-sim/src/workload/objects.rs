@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// The conditions of a node without a shortage, except `Ready`: type, reason and message. Their status is `False`.
+/// The conditions of a node without resource pressure, except `Ready`: type, reason and message. Their status
+/// is `False`.
 pub(super) const HEALTHY_CONDITIONS: [(&str, &str, &str); 3] = [
     ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),

@@ -21,6 +21,7 @@ pub(crate) struct PodState<'a> {
 /// Returns the new status of a pod, as a merge patch for the field `status`. The restart counts and the last states of the
 /// containers are those in `pod`.
 pub(crate) fn pod_status(pod: &Value, new: &PodState<'_>) -> Value {
+    // Whether the containers of the pod have been created.
     let begun = new.state["waiting"]["reason"] != "ContainerCreating";
     let done = matches!(new.phase, "Succeeded" | "Failed");
     let unready = match new.phase {
@@ -133,9 +134,9 @@ fn container_statuses(pod: &Value, new: &PodState<'_>, begun: bool) -> Vec<Value
     containers.map(status).collect()
 }
 
-/// Returns the statuses of the init containers. While the containers of the pod are being created, the init containers
-/// wait. Later, an init container that has a status other than waiting in `pod` keeps this status. Otherwise, a sidecar is
-/// running, and a regular init container has completed.
+/// Returns the statuses of the init containers. An init container that has a status other than waiting in
+/// `pod` keeps this status. Any other init container waits while the containers of the pod are being created.
+/// After that, a sidecar is running, and a regular init container has completed.
 fn init_container_statuses(pod: &Value, now: &str, begun: bool) -> Vec<Value> {
     let containers = pod["spec"]["initContainers"].as_array().into_iter().flatten();
     let status = |container: &Value| {
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_keeps_the_restart_count_of_its_name() {
+    fn restart_counts_are_matched_by_container_name() {
         let pod = json!({
             "spec": {"containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]},
             "status": {"containerStatuses": [{"name": "b", "restartCount": 2}, {"name": "a", "restartCount": 1}]},

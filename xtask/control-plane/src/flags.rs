@@ -122,7 +122,8 @@ pub(super) fn controller_manager(files: &ClusterFiles, gates: &[FeatureGate]) ->
         flag("use-service-account-credentials", true),
         flag("leader-elect", false),
         flag("secure-port", 0),
-        // The suites delete hundreds of namespaces at the same time; with 10 workers, some wait for more than a minute.
+        // The suites of `cargo xtask e2e` delete hundreds of namespaces at the same time. With the default of
+        // 10 workers, some of these namespaces wait for more than a minute.
         flag("concurrent-namespace-syncs", 50),
     ];
     flags.extend(rate_limits());

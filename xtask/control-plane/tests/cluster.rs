@@ -75,11 +75,11 @@ fn start_with_assets(sandbox: &Sandbox) -> Child {
 
 #[test]
 fn an_interrupt_during_the_start_leaves_no_process_and_no_folder() {
-    for (how, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let sandbox = sandbox_with_assets(SILENT_COMPONENT);
         let xtask = start_with_assets(&sandbox);
         sandbox.wait_for_processes("sleep 100", 2);
-        send_signal(&xtask, how);
+        send_signal(&xtask, signal);
         let (ended, text) = wait_for_exit(xtask);
         assert_eq!(ended, Some(code), "{text}");
         // Check without waiting: xtask must end its processes before it exits.
@@ -91,9 +91,9 @@ fn an_interrupt_during_the_start_leaves_no_process_and_no_folder() {
 #[test]
 fn an_interrupt_at_any_moment_leaves_no_process_and_no_folder() {
     let sandbox = sandbox_with_assets(SILENT_COMPONENT);
-    for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
+    for delay in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
         let xtask = start_with_assets(&sandbox);
-        std::thread::sleep(Duration::from_millis(wait));
+        std::thread::sleep(Duration::from_millis(delay));
         send_signal(&xtask, Signal::TERM);
         wait_for_exit(xtask);
         sandbox.wait_until_clean();
@@ -113,9 +113,9 @@ fn a_kill_leaves_no_process_and_no_folder() {
 #[test]
 fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
     let sandbox = sandbox_with_assets(SILENT_COMPONENT);
-    for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
+    for delay in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
         let xtask = start_with_assets(&sandbox);
-        std::thread::sleep(Duration::from_millis(wait));
+        std::thread::sleep(Duration::from_millis(delay));
         send_signal(&xtask, Signal::KILL);
         wait_for_exit(xtask);
         assert!(common::eventually(|| sandbox.processes().is_empty()), "{:#?}", sandbox.processes());
@@ -123,13 +123,13 @@ fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
     sandbox.write_script("assets/etcd", "exit 1");
     // A run may be killed after it creates a folder and before it locks the folder. A sweep removes such a folder only
     // when the folder is old.
-    let locked = || {
+    let with_final_name = || {
         let mut leftovers = sandbox.scratch_folders();
         leftovers.retain(|path| !path.display().to_string().contains(".kube-xtask-new-"));
         leftovers
     };
     wait_for_exit(start_with_assets(&sandbox));
-    assert!(common::eventually(|| locked().is_empty()), "{:?}", locked());
+    assert!(common::eventually(|| with_final_name().is_empty()), "{:?}", with_final_name());
 }
 
 #[test]
@@ -179,12 +179,12 @@ fn a_port_conflict_causes_another_attempt() {
 
 #[test]
 fn an_interrupt_or_kill_during_a_build_leaves_no_process_and_no_folder() {
-    for how in [Signal::INT, Signal::KILL] {
+    for signal in [Signal::INT, Signal::KILL] {
         let sandbox = sandbox_with_go();
         fs::write(sandbox.path("during-build"), "setsid sleep 1001 & sleep 1002").unwrap();
         let xtask = start_cluster(&sandbox);
         sandbox.wait_for_processes("sleep 100", 2);
-        send_signal(&xtask, how);
+        send_signal(&xtask, signal);
         wait_for_exit(xtask);
         sandbox.wait_until_clean();
         assert!(!sandbox.path("cache/etcd-3.7.3").exists());

@@ -33,9 +33,9 @@ pub(super) async fn wait_for_agreement(sim: &Sim, snapshot: &mut Snapshot) -> an
 /// `None` if there is no difference.
 fn first_difference(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
     let compare = |what: &str, held: &Versions, version: &str, kind: &str| {
-        let has = resource_versions(&sim.list(version, kind, "").unwrap_or_default());
-        (*held != has)
-            .then(|| format!("{what} differ: {} are held, {} are on the server", held.len(), has.len()))
+        let served = resource_versions(&sim.list(version, kind, "").unwrap_or_default());
+        (*held != served)
+            .then(|| format!("{what} differ: {} are held, {} are on the server", held.len(), served.len()))
     };
     compare("pods", &snapshot.pod_versions, "v1", "Pod")
         .or_else(|| compare("nodes", &snapshot.node_versions(), "v1", "Node"))
@@ -56,9 +56,9 @@ pub(super) fn count_pages(sim: &Sim) -> usize {
 /// The resource versions of `objects`, which are JSON values.
 fn resource_versions(objects: &[Value]) -> Versions {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let of = |object: &Value| {
+    let key_and_version = |object: &Value| {
         let meta = &object["metadata"];
         ((text(&meta["namespace"]), text(&meta["name"])), text(&meta["resourceVersion"]))
     };
-    objects.iter().map(of).collect()
+    objects.iter().map(key_and_version).collect()
 }

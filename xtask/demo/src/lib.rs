@@ -102,7 +102,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let mut view = View::new(&format!("kube-sim at {} over TLS, seed {seed}", server.url()), begin);
     update_view(&sim, &tally, &mut snapshot, &mut view, messages, end, &mut interrupts).await;
     view.clear_rows();
-    let took = begin.elapsed();
+    let elapsed = begin.elapsed();
 
     editor.abort();
     administrator.abort();
@@ -111,7 +111,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let drained = controller.stop(SHUTDOWN_LIMIT).await;
     print!(
         "{}",
-        summary::Summary { took, sim: &sim, tally: &tally, snapshot: &snapshot, agreement: &agreement }
+        summary::Summary { elapsed, sim: &sim, tally: &tally, snapshot: &snapshot, agreement: &agreement }
     );
     tasks.shutdown().await;
     server.shutdown().await;

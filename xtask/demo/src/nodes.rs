@@ -63,7 +63,7 @@ impl NodeObserver {
                 self.tally.send_message(format!("{} left the cluster", node.name_any()));
             }
             // Ignore `WatchEvent::Error`: for each ERROR event of a watch, the informer returns this event and also an
-            // `Err` item. The loop in `start` counts the `Err` item.
+            // `Err` item. The loop in `start_informer` counts the `Err` item.
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
         }
     }

@@ -11,7 +11,7 @@ use super::tally::Tally;
 
 /// The values that the summary shows.
 pub(super) struct Summary<'a> {
-    pub(super) took: Duration,
+    pub(super) elapsed: Duration,
     pub(super) sim: &'a Sim,
     pub(super) tally: &'a Tally,
     pub(super) snapshot: &'a Snapshot,
@@ -21,7 +21,7 @@ pub(super) struct Summary<'a> {
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { tally, snapshot, .. } = self;
-        writeln!(f, "summary of {:.1} s", self.took.as_secs_f32())?;
+        writeln!(f, "summary of {:.1} s", self.elapsed.as_secs_f32())?;
         writeln!(
             f,
             "  objects     {} pods, {} nodes, {} sites, {} pages",

@@ -107,8 +107,8 @@ impl Rows {
     }
 
     fn show(&self, texts: &RowTexts, snapshot: &Snapshot) {
-        let set = |bar: &ProgressBar, done: usize, of: usize, text: &str| {
-            bar.set_length(u64::try_from(of.max(1)).unwrap_or(1));
+        let set = |bar: &ProgressBar, done: usize, total: usize, text: &str| {
+            bar.set_length(u64::try_from(total.max(1)).unwrap_or(1));
             bar.set_position(u64::try_from(done).unwrap_or(0));
             bar.set_message(text.to_owned());
         };

@@ -87,10 +87,10 @@ impl Report {
         let mut text = String::new();
         for (name, output) in &self.failed {
             let lines: Vec<_> = output.lines().collect();
-            let last = lines.len().saturating_sub(MAX_OUTPUT_LINES);
+            let begin = lines.len().saturating_sub(MAX_OUTPUT_LINES);
             // Writing to a string is infallible.
             let _ = writeln!(text, "failed: {name}");
-            for line in &lines[last..] {
+            for line in &lines[begin..] {
                 let _ = writeln!(text, "    {line}");
             }
         }

@@ -99,8 +99,8 @@ async fn run_scripts_and_compare(
     let real = if args.sim { None } else { Some(Server::start_real().await?) };
     let mut report = Report::new(known, args.verbose);
     for kubectl in &kubectls {
-        // Each kubectl gets new simulations: the cluster-scoped objects that a script leaves must not influence the
-        // other kubectl.
+        // Each kubectl gets new simulations: the cluster-scoped objects that a script does not delete must
+        // not influence the other kubectl.
         let simulated = Server::start_simulated(real.as_ref(), kubectl, scratch.path(), false).await?;
         let with_metrics = Server::start_simulated(None, kubectl, scratch.path(), true).await?;
         for script in scripts {

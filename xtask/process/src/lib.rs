@@ -1,7 +1,8 @@
 //! Child processes that never outlive this process, and temporary folders that are always removed.
 //!
-//! A task starts each program under a supervisor. Each of the subcommands `__supervise` and `__exec` prevents a failure.
-//! Tests of this package and of `xtask-control-plane` reproduce both failures:
+//! A task starts each program under a supervisor. The subcommands `__supervise` and `__exec` each handle one
+//! case in which processes would keep running. Tests of this package and of `xtask-control-plane` reproduce
+//! both cases:
 //!
 //! - The supervisor (`__supervise`) is another process of the same binary. It adopts the program's descendants (as a
 //!   "child subreaper"). It kills all of them when it receives SIGTERM or when the process that started it has ended.

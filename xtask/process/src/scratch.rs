@@ -60,7 +60,8 @@ impl Scratch {
         &self.path
     }
 
-    /// Removes the folders below `parent` that killed runs have left, and returns their number. Keeps locked folders.
+    /// Removes the folders below `parent` that remain from killed runs, and returns their number. Keeps
+    /// locked folders.
     pub fn sweep(parent: &Path) -> usize {
         let Ok(entries) = fs::read_dir(parent) else { return 0 };
         let stale = |path: &Path, name: &str| {

@@ -13,7 +13,7 @@ use crate::{exec, supervise};
 /// [`SupervisedProgram`](crate::SupervisedProgram) must only call this function.
 pub fn main<A: Args>(name: &'static str, task: impl FnOnce(A) -> anyhow::Result<ExitCode>) -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    let outcome = match arguments.get(1).and_then(|form| form.to_str()) {
+    let outcome = match arguments.get(1).and_then(|argument| argument.to_str()) {
         Some(supervise::SUBCOMMAND) => supervise::run(&parse(supervise::SUBCOMMAND, &arguments[1..])),
         Some(exec::SUBCOMMAND) => exec::run(&parse(exec::SUBCOMMAND, &arguments[1..])),
         _ => task(parse(name, &arguments)),

@@ -117,9 +117,9 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut package = "";
         for (name, message) in &self.messages {
-            let (of, type_name) = name.rsplit_once('.').unwrap_or(("", name));
-            if of != package {
-                package = of;
+            let (message_package, type_name) = name.rsplit_once('.').unwrap_or(("", name));
+            if message_package != package {
+                package = message_package;
                 writeln!(f, "@{package}")?;
             }
             match &message.api_version {

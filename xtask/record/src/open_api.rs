@@ -110,7 +110,8 @@ fn line_name_of(parameter: &Value, lines: &BTreeMap<String, &Value>) -> Option<S
     lines.get(name).filter(|line| **line == parameter).map(|_| name.to_owned())
 }
 
-/// Removes the members that are null from each operation: `path_lines` inserted null for each absent `parameters`.
+/// Removes the members that are null from each operation. `path_lines` has inserted such a member into each
+/// operation without `parameters`.
 fn remove_nulls(item: &mut Value) {
     for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
         if let Some(map) = operation.as_object_mut() {

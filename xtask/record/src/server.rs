@@ -15,17 +15,18 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 /// The server certificates that the client accepts.
 #[derive(Debug, PartialEq, Eq)]
 enum Trust {
-    /// Those of the authority with this certificate in PEM.
+    /// Those that an authority has signed. The value is the certificate of the authority, in PEM.
     Authority(Vec<u8>),
-    /// Those of the public authorities.
+    /// Those that a public authority has signed.
     PublicAuthorities,
     /// All certificates, without a check.
     Any,
 }
 
 impl Trust {
-    /// The certificates that the entry of a cluster in a kubeconfig accepts. As in client-go, the client omits the check
-    /// only if the entry says so. Paths are relative to `folder`.
+    /// The server certificates that a client accepts. `cluster` is the entry of the cluster in a kubeconfig.
+    /// As in client-go, the client omits the check only if `insecure-skip-tls-verify` in the entry is true.
+    /// Paths are relative to `folder`.
     fn of_cluster(cluster: &Value, folder: &Path) -> anyhow::Result<Self> {
         if cluster["insecure-skip-tls-verify"] == true {
             return Ok(Self::Any);
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_kubeconfig_that_says_so_omits_the_check_of_the_certificate() {
+    fn the_certificate_check_is_omitted_only_with_insecure_skip_tls_verify() {
         for (cluster, expected) in [
             (json!({"certificate-authority-data": "Q0E="}), Trust::Authority(b"CA".to_vec())),
             (json!({}), Trust::PublicAuthorities),

@@ -72,13 +72,13 @@ fn the_kubeconfig_is_private_and_removed_at_the_end() {
 #[test]
 fn sim_without_a_command_serves_until_interrupted() {
     let sandbox = Sandbox::new();
-    for (how, code) in [(Signal::INT, 0), (Signal::TERM, 0)] {
+    for (signal, code) in [(Signal::INT, 0), (Signal::TERM, 0)] {
         let mut child = sandbox.program_command(&["--http", "--nodes", "1"]).spawn().unwrap();
         let printed = read_start_lines(&mut child);
         assert!(printed[0].starts_with("kube-sim at http://127.0.0.1:"), "{printed:?}");
         let kubeconfig = printed[1].strip_prefix("export KUBECONFIG=").unwrap();
         assert_eq!(fs::metadata(kubeconfig).unwrap().permissions().mode() & 0o777, 0o600);
-        send_signal(&child, how);
+        send_signal(&child, signal);
         assert_eq!(wait_for_exit(child).0, Some(code));
         assert!(!Path::new(kubeconfig).exists());
     }

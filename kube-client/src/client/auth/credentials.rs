@@ -151,8 +151,8 @@ impl RenewableCredentials {
             (header_is_due, state.failures)
         };
         // A request that may use the last header does not wait for a renewal that another request has started.
-        let keeps_last = self.source.as_ref().is_none_or(|source| source.failure_pause().is_some());
-        let renewing = if header_is_due && !keeps_last {
+        let may_use_last_header = self.source.as_ref().is_none_or(|source| source.failure_pause().is_some());
+        let renewing = if header_is_due && !may_use_last_header {
             self.lock_renewal().await?
         } else {
             match self.renewing.clone().try_lock_owned() {

@@ -60,8 +60,8 @@ impl<S> Layer<S> for AuthLayer {
 /// there are new credentials, it sends the request once more. In the stack that
 /// [`ClientBuilder::try_from`](crate::client::ClientBuilder) builds, the service also reads the certificate
 /// files again after a certificate was rejected in the TLS handshake. If the certificates have changed, it
-/// sends the request once more. For a request whose body is a stream, the service neither renews credentials
-/// nor sends the request again. A request with an `Authorization` header is not changed.
+/// sends the request once more. If the body of the rejected request is a stream, the service neither renews
+/// the credentials nor sends the request again. A request with an `Authorization` header is not changed.
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     inner: S,
@@ -100,8 +100,8 @@ where
 }
 
 /// Sends a request with credentials. If the server rejects the credentials, renews them; if there are new
-/// credentials, sends the request once more. If the body of the request is a stream, neither renews the
-/// credentials nor sends the request again.
+/// credentials, sends the request once more. If the body of the rejected request is a stream, neither renews
+/// the credentials nor sends the request again.
 async fn send_with_credentials<S, B>(
     mut service: S,
     credentials: Arc<RenewableCredentials>,

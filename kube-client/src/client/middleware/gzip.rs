@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_and_decompresses_gzip_unless_the_request_or_the_configuration_excludes_it() {
+    async fn gzip_is_requested_and_decompressed_unless_the_request_or_the_configuration_excludes_it() {
         let server = service_fn(|request: Request<Body>| {
             let accepted = request.headers().get("accept-encoding").cloned();
             let response =

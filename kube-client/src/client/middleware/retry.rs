@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn retries_a_write_only_if_the_server_asks_for_it_and_a_read_also_after_a_transient_failure() {
+    fn a_write_is_retried_only_if_the_server_asks_for_it_and_a_read_also_after_a_transient_failure() {
         let retry_after = Some(RetryReason::RetryAfter(Duration::from_secs(2)));
         let safe = Some(RetryReason::Safe);
         let timed_out = || {

@@ -73,7 +73,7 @@ async fn authenticates_with_certificate_and_token_from_a_kubeconfig() {
 }
 
 #[tokio::test]
-async fn retries_a_list_after_a_reset_but_not_a_create_with_unknown_outcome() {
+async fn a_list_is_retried_after_a_reset_but_a_create_with_unknown_outcome_is_not() {
     let (sim, server) = start_sim().await;
     let client = Client::try_from(client_config(&server).await).unwrap();
     let reads = sim.faults().add(Rule::new(Action::Reset).verb("list").times(2));
@@ -89,7 +89,7 @@ async fn retries_a_list_after_a_reset_but_not_a_create_with_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn retries_a_throttled_write_if_the_requested_wait_is_within_the_total_limit() {
+async fn a_throttled_write_is_retried_if_the_requested_wait_is_within_the_total_limit() {
     let (sim, server) = start_sim().await;
     let client = Client::try_from(client_config(&server).await).unwrap();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 1)).verb("create").times(1));

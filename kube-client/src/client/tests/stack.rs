@@ -391,7 +391,7 @@ async fn dropping_a_request_or_a_response_body_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn retries_a_post_whose_response_has_the_header_retry_after() {
+async fn a_post_is_retried_if_its_response_has_the_header_retry_after() {
     let calls = Arc::new(AtomicU32::new(0));
     let counter = calls.clone();
     let server = Server::http(move |request| {

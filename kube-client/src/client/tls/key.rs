@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_algorithm_or_the_curve_or_the_size_or_the_exponent_of_an_unsupported_key() {
+    fn the_explanation_names_the_algorithm_or_curve_or_size_or_exponent_of_an_unsupported_key() {
         for (bits, exponent, part) in [
             (1024, &[1, 0, 1][..], "RSA keys of 1024 bits"),
             (8192, &[1, 0, 1], "RSA keys of 8192 bits"),

@@ -82,8 +82,8 @@ impl Connection {
         drive(&mut self.future, cx);
     }
 
-    /// Waits until hyper has passed the stream to the HTTP upgrade, or the connection is closed. Removes the time limit on
-    /// writes. Must be called only after a response that switches protocols.
+    /// Waits until hyper has passed the stream to `hyper::upgrade::OnUpgrade`, or the connection is closed.
+    /// Removes the time limit on writes. Must be called only after a response that switches protocols.
     pub(super) async fn wait_for_upgrade(&mut self) {
         self.upgraded.set();
         poll_fn(|cx| {

@@ -262,7 +262,7 @@ impl SharedState {
     }
 
     /// Converts the body of a response to a [`ReturningBody`], which returns its connection to the pool. After a response
-    /// that switches protocols, first waits until hyper has passed the stream to the HTTP upgrade.
+    /// that switches protocols, first waits until hyper has passed the stream to `hyper::upgrade::OnUpgrade`.
     async fn wrap_response(
         &self,
         response: Response<hyper::body::Incoming>,

@@ -186,7 +186,7 @@ fn the_error_for_an_invalid_field_contains_the_name_of_the_field() {
 }
 
 #[test]
-fn rejects_a_certificate_authority_with_insecure_skip_tls_verify() {
+fn a_certificate_authority_with_insecure_skip_tls_verify_is_an_error() {
     let pair = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
     let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair.cert.pem());
     let cluster = format!(
@@ -225,7 +225,7 @@ fn an_unusable_port_is_an_error_and_is_not_replaced_by_the_default_port() {
 }
 
 #[test]
-fn accepts_numbers_for_string_fields_with_and_without_merge_keys() {
+fn string_fields_accept_numbers_with_and_without_merge_keys() {
     let text = "
 clusters: [{name: 1, cluster: {server: 'https://x'}}]
 contexts: [{name: 2, context: {cluster: 1, namespace: 3}}]
@@ -262,7 +262,7 @@ contexts: [{name: c, context: {cluster: k, user: u}}]
 }
 
 #[test]
-fn accepts_users_without_credentials_and_incomplete_entries_that_are_not_selected() {
+fn users_without_credentials_and_incomplete_unselected_entries_are_accepted() {
     let text = "
 kind: ''
 current-context: c

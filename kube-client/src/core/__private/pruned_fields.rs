@@ -71,8 +71,8 @@ fn visit_pruning_nodes(
     steps: &mut Vec<Step>,
     visit: &mut dyn FnMut(&JSONSchemaProps, &[Step]),
 ) {
-    let closed = node.x_kubernetes_preserve_unknown_fields != Some(true);
-    if closed && node.type_.as_deref() == Some("object") && node.additional_properties.is_none() {
+    let prunes = node.x_kubernetes_preserve_unknown_fields != Some(true);
+    if prunes && node.type_.as_deref() == Some("object") && node.additional_properties.is_none() {
         visit(node, steps);
     }
     let mut child = |step: Step, node: &JSONSchemaProps| {

@@ -76,10 +76,10 @@ pub(super) fn convert_keywords(rewriter: &mut Rewriter, node: &mut JsonObject) {
     if let Some(values) = node.remove("unevaluatedProperties") {
         node.entry("additionalProperties").or_insert(values);
     }
-    if let Some(closed) = node.remove("unevaluatedItems").or_else(|| {
+    if let Some(rest_items) = node.remove("unevaluatedItems").or_else(|| {
         // In a node with `prefixItems`, `items` is the schema of the items after the prefix. A tuple has `items: false`.
         node.contains_key("prefixItems").then(|| node.remove("items")).flatten()
-    }) && closed != Value::Bool(false)
+    }) && rest_items != Value::Bool(false)
     {
         rewriter.report("items after `prefixItems` cannot have a separate schema", "use a list or a struct");
     }

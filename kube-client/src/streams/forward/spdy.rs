@@ -208,8 +208,8 @@ impl SynStreamEncoder {
         Ok(Self(compress))
     }
 
-    /// The frame that opens a stream with these headers. The names of the headers must be in lower case. `is_last` ends
-    /// the direction to the server.
+    /// The frame that opens a stream with these headers. The names of the headers must be in lower case. If
+    /// `is_last` is true, the frame also ends the direction to the server.
     pub(super) fn encode(
         &mut self,
         stream: u32,

@@ -116,7 +116,7 @@ impl SharedState {
     /// Applies a frame of the server.
     async fn apply_frame(&self, frame: Frame) {
         match frame {
-            // The error stream: the id of the data stream is higher by 2.
+            // Bytes of an error stream. The id of the connection's data stream is higher by 2.
             Frame::Data { stream, bytes, is_last } if stream % 4 == 1 => {
                 self.change_connection(stream.saturating_add(2), |open| {
                     let room = MAX_ERROR_BYTES.saturating_sub(open.error_text.len()).min(bytes.len());
@@ -194,7 +194,7 @@ impl SharedState {
 /// the end of these bytes.
 struct OutgoingMessages {
     shared: SharedState,
-    opened: Option<mpsc::Receiver<Endpoint>>,
+    endpoints: Option<mpsc::Receiver<Endpoint>>,
     syn_encoder: SynStreamEncoder,
     next_stream: u32,
     inputs: VecDeque<(u32, Receiver)>,
@@ -274,21 +274,21 @@ impl Stream for OutgoingMessages {
         if let Some(answer) = self.shared.state().answers.pop_front() {
             return Poll::Ready(Some(answer));
         }
-        while let Some(opened) = &mut self.opened {
-            match Pin::new(opened).poll_next(cx) {
+        while let Some(endpoints) = &mut self.endpoints {
+            match Pin::new(endpoints).poll_next(cx) {
                 Poll::Ready(Some(endpoint)) => {
                     if let Some(frames) = self.open_connection(endpoint) {
                         return Poll::Ready(Some(frames));
                     }
                 }
-                Poll::Ready(None) => self.opened = None,
+                Poll::Ready(None) => self.endpoints = None,
                 Poll::Pending => break,
             }
         }
         match self.poll_inputs(cx) {
             Poll::Ready(message) => Poll::Ready(Some(message)),
             // No connection is open, and none can be opened.
-            Poll::Pending if self.opened.is_none() && self.shared.state().open.is_empty() => {
+            Poll::Pending if self.endpoints.is_none() && self.shared.state().open.is_empty() => {
                 Poll::Ready(None)
             }
             Poll::Pending => Poll::Pending,
@@ -298,12 +298,12 @@ impl Stream for OutgoingMessages {
 
 /// Runs the tunnel until the WebSocket ends, or until all connections have ended and the program can open no further
 /// connections.
-pub(super) async fn run(reader: Reader, writer: Writer, opened: mpsc::Receiver<Endpoint>) -> Result<()> {
+pub(super) async fn run(reader: Reader, writer: Writer, endpoints: mpsc::Receiver<Endpoint>) -> Result<()> {
     let shared = SharedState::default();
     let syn_encoder = SynStreamEncoder::new().map_err(|error| reader.request_line.violation_error(error))?;
     let messages = OutgoingMessages {
         shared: shared.clone(),
-        opened: Some(opened),
+        endpoints: Some(endpoints),
         syn_encoder,
         next_stream: 1,
         inputs: VecDeque::new(),

@@ -1,4 +1,4 @@
-//! Copies into containers whose local files fail.
+//! Copies of local files into containers. The local files cannot be read.
 
 use std::io::ErrorKind;
 
@@ -13,7 +13,8 @@ async fn a_copy_whose_source_cannot_be_read_ends_with_the_local_error() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     for protocol in ["v4.channel.k8s.io", "v5.channel.k8s.io"] {
-        // As `tar`, the server waits for the rest of the archive or for the end of its input, and then fails.
+        // The server behaves like `tar`: it waits for the rest of the archive or for the end of its input,
+        // and then fails.
         let (pods, server) = serve_websocket(protocol, |mut socket| async move {
             while let Some(message) = socket.next().await {
                 if message == [255, 0][..] {

@@ -120,7 +120,7 @@ async fn read_text(stream: &mut ForwardedStream) -> String {
 }
 
 #[tokio::test]
-async fn connections_share_a_tunnel_and_end_each_direction_on_its_own() {
+async fn connections_share_a_tunnel_and_end_their_directions_independently() {
     let (pods, server) = serve_websocket(TUNNEL_PROTOCOL, |socket| async move {
         let mut tunnel = TunnelServer::new(socket);
         // At the end of a connection's input, sends back the port of the connection and the input.

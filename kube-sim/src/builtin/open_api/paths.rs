@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn open_api_3_has_request_bodies_response_contents_and_parameter_schemas() {
+    fn open_api_3_has_request_bodies_and_response_contents_and_parameter_schemas() {
         let patch = &to_open_api_3(&path_item(DEPLOYMENT_PATH))["patch"];
         let body = &patch["requestBody"];
         assert_eq!(body["required"], true);

@@ -175,8 +175,8 @@ fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Valu
         );
     }
     if let Some(at) = next {
-        let wait = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
-        requeue(state, key, wait);
+        let delay = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
+        requeue(state, key, delay);
     }
     let Some(at) = latest else { return };
     start_job(state, cron_job, jobs, at);

@@ -15,7 +15,7 @@ use crate::controllers::{owned_objects, requeue};
 use crate::handler::object_meta;
 
 /// The time before the first replacement of a failed pod. The time doubles with each failure, up to [`MAX_BACK_OFF`].
-const BACK_OFF: Duration = Duration::from_secs(10);
+const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
 const MAX_BACK_OFF: Duration = Duration::from_secs(600);
 
 /// The maximum number of pods that one call of `manage_pods` creates or deletes.
@@ -237,7 +237,7 @@ impl Job<'_> {
             ended("Failed").into_iter().filter(|at| success.is_none_or(|success| *at > success)).collect();
         let Some(last) = failures.iter().max() else { return Duration::ZERO };
         let doublings = u32::try_from(failures.len() - 1).unwrap_or(u32::MAX).min(10);
-        remaining_time(&self.state.clock, *last, (BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF))
+        remaining_time(&self.state.clock, *last, (FIRST_BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF))
     }
 
     /// The first `count` indexes that have neither succeeded nor failed, and that have none of the pods `current`.

@@ -53,7 +53,7 @@ fn set_container_defaults(range: &Value, container: &mut Value, label: &str, not
             for (resource, quantity) in limit[source].as_object().into_iter().flatten() {
                 let existing =
                     container.get("resources").and_then(|r| r.get(kind)).and_then(|l| l.get(resource));
-                // A later item of the same range overrides the default of an earlier one.
+                // A later item of the same `LimitRange` overrides the default of an earlier item.
                 if existing.is_none() || set.contains(resource) {
                     if !container["resources"].is_object() {
                         container["resources"] = json!({});
@@ -74,7 +74,7 @@ fn set_container_defaults(range: &Value, container: &mut Value, label: &str, not
 /// Enforces the limits on new and resized pods, and on volume claims.
 ///
 /// # Errors
-/// 403 with all violations of the first violated range.
+/// 403 with all violations of the first `LimitRange` that the object violates.
 pub(super) fn check(state: &State, write: &Write<'_>, object: &Value) -> Result<(), SimError> {
     let is_claim = write.is_of(&[("", "persistentvolumeclaims")]);
     if !is_claim && !sets_defaults(write) || write.old.is_some_and(is_being_deleted) {

@@ -42,7 +42,8 @@ pub(crate) struct Write<'a> {
     pub(crate) namespace: &'a str,
     /// The stored object; `None` for a create.
     pub(crate) old: Option<&'a Value>,
-    /// The sender, if RBAC limits its permissions.
+    /// The sender of the request. `None` if the sender has all permissions: RBAC is disabled, or the sender
+    /// is a controller of the simulation.
     pub(crate) user: Option<&'a User>,
 }
 

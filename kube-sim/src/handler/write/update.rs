@@ -104,8 +104,9 @@ impl WriteContext<'_> {
         let resource = self.resource();
         let Replacement { old, before, new, part, .. } = replacement;
         let mut errors = object_meta::validate_update(before, new);
-        // Validation rejects changes of immutable fields. This subresource may change some of these fields, so
-        // validation compares `new` with a copy of the old object in which these fields already have the new values.
+        // Validation rejects changes of immutable fields. The subresource of this write may change some of
+        // these fields, so validation compares `new` with a copy of the old object in which these fields
+        // already have the new values.
         let counterpart = self.copy_subresource_fn(*part).map(|copy| {
             let mut kept = before.clone();
             copy(&self.target.subresource, &mut kept, new);

@@ -1,9 +1,9 @@
 //! Validation of numbers: `minimum`, `maximum`, `multipleOf`, and the range of the type and format.
 //!
 //! As in Go, a number that is written without a fraction and without an exponent is an int64 if it fits into an int64.
-//! Any other number is a float64. A bound or factor is always a float64. An integer field rejects every
-//! number if this float64 is fractional or outside of the range of the field. For example, a `maximum` of
-//! 2^63 - 1 rounds to 2^63, which is outside of the range of int64.
+//! Any other number is a float64. A bound or factor is always a float64. If a bound or factor of an integer
+//! field is fractional or outside of the range of the field, the field rejects every number. For example, a
+//! `maximum` of 2^63 - 1 rounds to 2^63, which is outside of the range of int64.
 
 use std::cmp::Ordering;
 

@@ -40,8 +40,9 @@ pub(super) fn validate(new: &Value, out: &mut Errors) {
     let before = out.0.len();
     rules::check_selector("spec.selector", selector, out);
     let is_valid = out.0.len() == before;
-    // For a daemon set, the API server has fewer errors: for an absent selector, only the mismatch with the labels of the
-    // template, and for an invalid selector, only the errors about the parts of the selector.
+    // For a daemon set, the API server reports fewer errors. For an absent selector, it reports only the
+    // mismatch with the labels of the template. For an invalid selector, it reports only the errors about the
+    // parts of the selector.
     let is_daemon_set = new["kind"] == "DaemonSet";
     if selector.is_null() && !is_daemon_set {
         out.push(FieldError::required("spec.selector", ""));

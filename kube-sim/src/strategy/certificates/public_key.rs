@@ -97,8 +97,8 @@ fn algorithm_of_request(key_type: KeyType, signed_with: &AlgorithmIdentifier<'_>
     }
 }
 
-/// The RSA-PSS algorithm with these parameters; `None` for unsupported parameters. As in Go, the message and the mask must
-/// have the same hash algorithm, and the salt must be as long as the hash.
+/// The RSA-PSS algorithm with the parameters in `signed_with`; `None` for unsupported parameters. As in Go,
+/// the message and the mask must have the same hash algorithm, and the salt must be as long as the hash.
 fn pss_algorithm(signed_with: &AlgorithmIdentifier<'_>) -> Option<&'static dyn VerificationAlgorithm> {
     let Ok(SignatureAlgorithm::RSASSA_PSS(parameters)) = SignatureAlgorithm::try_from(signed_with) else {
         return None;

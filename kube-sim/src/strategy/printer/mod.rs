@@ -35,7 +35,7 @@ impl Printer {
     pub(crate) const DEFAULT: Self =
         Self::new(|object, _| vec![name_cell(object), object["metadata"]["creationTimestamp"].clone()]);
 
-    /// A printer of these cells. It keeps the order of the rows, and adds no conditions.
+    /// A printer that calls `cells` for each object, keeps the order of the rows, and adds no conditions.
     pub(crate) const fn new(cells: fn(&Value, Timestamp) -> Vec<Value>) -> Self {
         Self { cells, arrange: |_| {}, conditions: |_| Vec::new() }
     }

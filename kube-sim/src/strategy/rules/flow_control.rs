@@ -20,10 +20,10 @@ static FLOW_SCHEMA: [Rule; 6] = [
     ("spec.priorityLevelConfiguration.name", Custom(check_priority_level_name)),
     ("spec.rules[]", Custom(check_subjects)),
     ("spec.rules[]", Custom(check_policy_rule)),
-    ("", Custom(check_exempt_schema)),
+    ("", Custom(check_exempt_flow_schema)),
 ];
 
-/// Checks the precedence. Only the mandatory schema `exempt` may have precedence 1.
+/// Checks the precedence. Only the mandatory flow schema `exempt` may have precedence 1.
 fn check_precedence(_: &str, schema: &Value, out: &mut Errors) {
     let precedence = schema["spec"]["matchingPrecedence"].as_i64().unwrap_or(0);
     let is_exempt = schema["metadata"]["name"] == "exempt";
@@ -63,8 +63,8 @@ fn check_subjects(path: &str, rule: &Value, out: &mut Errors) {
     super::apply(&[("subjects[]", Custom(check_subject))], path, rule, out);
 }
 
-/// Checks that the mandatory schema `exempt` has its fixed specification.
-fn check_exempt_schema(_: &str, schema: &Value, out: &mut Errors) {
+/// Checks that the mandatory flow schema `exempt` has its fixed specification.
+fn check_exempt_flow_schema(_: &str, schema: &Value, out: &mut Errors) {
     let all = json!(["*"]);
     let fixed = json!({
         "priorityLevelConfiguration": {"name": "exempt"},
@@ -87,7 +87,8 @@ static PRIORITY_LEVEL: [Rule; 3] = [
     ("spec", Custom(check_priority_level)),
 ];
 
-/// Checks that the mandatory level `exempt` has the type `Exempt`, and that no other level has this type.
+/// Checks that the mandatory priority level `exempt` has the type `Exempt`, and that no other priority level
+/// has this type.
 fn check_exempt_level(_: &str, level: &Value, out: &mut Errors) {
     let kind = level["spec"]["type"].as_str().unwrap_or_default();
     if (kind == "Exempt") != (level["metadata"]["name"] == "exempt") {
@@ -201,7 +202,8 @@ static SUBJECT: [Rule; 4] = [
     ("serviceAccount?.namespace", RequiredText(texts::dns_label_problem)),
 ];
 
-/// Checks that a level of the type `Limited` has the settings `limited`, and that no level has settings of another type.
+/// Checks that a priority level of the type `Limited` has the settings `limited`, and that no priority level
+/// has settings of another type.
 fn check_priority_level(path: &str, spec: &Value, out: &mut Errors) {
     let field = join(path, "limited");
     let kind = spec["type"].as_str().unwrap_or_default();

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_the_indexes_of_sorted_intervals() {
+    fn only_the_indexes_of_sorted_intervals_are_counted() {
         assert_eq!(count_indexes("1,3-5", 6), Some(4));
         assert_eq!(count_indexes("", 6), Some(0));
         for malformed in ["3-5,1", "1,1", "5-3", "6", "a", "-1", "1,"] {

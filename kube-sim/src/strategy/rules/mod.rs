@@ -50,17 +50,18 @@ pub(super) type Rule = (&'static str, Check);
 pub(super) enum Check {
     /// The value is present and not an empty text, list or map.
     Required,
-    /// A text that is checked only if it is neither absent nor empty.
+    /// A text that is checked only if it is present and not empty.
     Text(TextCheck),
-    /// A text that is checked if it is present, even if it is empty: a pointer in the Go type.
+    /// A text that is checked if it is present, even if it is empty. The field is a pointer in the Go type.
     PointerText(TextCheck),
-    /// A text that must not be absent or empty, and that is checked.
+    /// A text that must be present and not empty, and that is checked.
     RequiredText(TextCheck),
     /// A text that is checked even if it is absent or empty.
     AnyText(TextCheck),
     /// A number from the first to the second value. An absent number counts as 0.
     Range(i64, i64),
-    /// A number from the first to the second value, if it is present: a pointer in the Go type.
+    /// A number from the first to the second value. An absent number is valid: the field is a pointer in the
+    /// Go type.
     PointerRange(i64, i64),
     /// One of these texts.
     OneOf(&'static [&'static str]),
@@ -311,13 +312,13 @@ mod tests {
     }
 
     #[test]
-    fn visits_each_item_of_nested_lists() {
+    fn a_rule_checks_each_item_of_nested_lists() {
         let object = json!({"a": [{"b": ["x", ""]}, {"b": [""]}]});
         assert_eq!(reported_fields(("a[].b[]", Check::Required), &object), ["a[0].b[1]", "a[1].b[0]"]);
     }
 
     #[test]
-    fn an_empty_text_behind_a_pointer_is_checked() {
+    fn an_empty_text_in_a_pointer_field_is_checked() {
         let object = json!({"a": ""});
         let label = texts::dns_label_problem;
         assert!(reported_fields(("a", Check::Text(label)), &object).is_empty());

@@ -265,7 +265,8 @@ fn check_endpoint_addresses(_: &str, slice: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks an IP address, which must be in its canonical form, and not unspecified, loopback or link-local.
+/// Checks an IP address. The address must be in its canonical form, and must not be unspecified, loopback or
+/// link-local.
 fn check_endpoint_address(field: String, text: &str, out: &mut Errors) {
     let canonical = texts::canonical_ip(text).unwrap_or_default();
     if let Some(why) = texts::ip_address_problem(text) {

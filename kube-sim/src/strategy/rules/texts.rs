@@ -83,8 +83,8 @@ fn parse_ip(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(|| without_zeros().parse::<Ipv4Addr>().ok().map(IpAddr::V4))
 }
 
-/// The reason that the API server refuses `text`, the text form of `address`: other programs may parse the text as a
-/// different address.
+/// The reason that the API server refuses `text`, the text form of `address`. The API server refuses a text
+/// that other programs may parse as a different address.
 fn ambiguity_problem(text: &str, address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(_) => text.parse::<IpAddr>().is_err().then_some(LEADING_ZEROS),

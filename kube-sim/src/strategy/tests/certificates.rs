@@ -222,7 +222,7 @@ fn status_with_condition(kind: &str) -> Value {
 }
 
 #[test]
-fn a_status_changes_only_to_one_final_condition() {
+fn a_status_changes_only_if_one_terminal_condition_is_added() {
     let key = KeyPair::generate().unwrap();
     let none = json!({});
     assert_eq!(status_error_fields(&key, &none, &json!({"certificateChain": "x"})), ["status"]);

@@ -46,7 +46,7 @@ where
 {
     let (sink, mut received) = socket.split();
     let (frames, outgoing) = mpsc::channel(1);
-    let mut tunnel = Tunnel { handler, describe, frames, streams: HashMap::new(), forwards: JoinSet::new() };
+    let mut tunnel = Tunnel { handler, describe, frames, streams: HashMap::new(), tasks: JoinSet::new() };
     let read = async {
         let mut decoder = Decoder::default();
         while let Ok(Some(Ok(message))) = timeout(IDLE_TIMEOUT, received.next()).await {
@@ -104,8 +104,8 @@ struct OpenStream {
     /// The receiver for `data`. When both streams of the request exist, [`Tunnel::start_handler`] takes the receiver of
     /// the data stream.
     unread: Option<mpsc::Receiver<Bytes>>,
-    /// The running handler of the request; `None` until both streams exist.
-    forward: Option<AbortHandle>,
+    /// The task that runs the handler of the request; `None` until both streams exist.
+    task: Option<AbortHandle>,
 }
 
 /// The state of a tunnel.
@@ -114,8 +114,8 @@ struct Tunnel<F, D> {
     describe: D,
     frames: mpsc::Sender<Frame>,
     streams: HashMap<u32, OpenStream>,
-    /// The running handlers. Each returns the ids of its streams.
-    forwards: JoinSet<[u32; 2]>,
+    /// The tasks that run the handlers. Each returns the ids of its streams.
+    tasks: JoinSet<[u32; 2]>,
 }
 
 impl<F, D> Tunnel<F, D>
@@ -125,7 +125,7 @@ where
 {
     /// Handles a frame of the client; `None` if the tunnel ends.
     async fn handle_frame(&mut self, frame: Frame) -> Option<()> {
-        while let Some(ended) = self.forwards.try_join_next() {
+        while let Some(ended) = self.tasks.try_join_next() {
             // A handler that panics leaves its streams open, as a crashed kubelet does.
             for id in ended.into_iter().flatten() {
                 self.streams.remove(&id);
@@ -174,7 +174,7 @@ where
         let (sender, unread) = mpsc::channel(MAX_PENDING_DATA);
         let data = (!fin).then_some(sender);
         let partner = self.streams.iter().find(|(_, s)| s.request == request).map(|(id, _)| *id);
-        let stream = OpenStream { purpose, request, port, data, unread: Some(unread), forward: None };
+        let stream = OpenStream { purpose, request, port, data, unread: Some(unread), task: None };
         self.streams.insert(id, stream);
         self.send_frame(Frame::SynReply { id }).await?;
         if let Some(partner) = partner {
@@ -192,7 +192,7 @@ where
         let process = (self.handler)(port, connection);
         let failed = AtomicBool::new(false);
         let (frames, describe) = (self.frames.clone(), self.describe.clone());
-        let forward = async move {
+        let task = async move {
             let process = async {
                 let result = process.await;
                 failed.store(result.is_err(), Ordering::Relaxed);
@@ -240,10 +240,10 @@ where
             };
             [data, error]
         };
-        let handle = self.forwards.spawn(forward);
+        let handle = self.tasks.spawn(task);
         for id in [data, error] {
             if let Some(stream) = self.streams.get_mut(&id) {
-                stream.forward = Some(handle.clone());
+                stream.task = Some(handle.clone());
             }
         }
     }
@@ -253,7 +253,7 @@ where
         let Some(stream) = self.streams.get_mut(&id).filter(|s| s.purpose == Purpose::Data) else {
             return Some(());
         };
-        let started = stream.forward.is_some();
+        let started = stream.task.is_some();
         if let Some(sender) = stream.data.as_ref().filter(|_| !data.is_empty()) {
             // No handler reads the data before the error stream exists.
             let full =
@@ -272,8 +272,8 @@ where
     /// Ends the request of a stream that the client has reset.
     fn end_request_of(&mut self, id: u32) {
         let Some(stream) = self.streams.remove(&id) else { return };
-        if let Some(forward) = stream.forward {
-            forward.abort();
+        if let Some(task) = stream.task {
+            task.abort();
         }
         self.streams.retain(|_, other| other.request != stream.request);
     }

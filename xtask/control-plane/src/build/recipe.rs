@@ -86,7 +86,8 @@ impl Recipe {
         }
     }
 
-    /// The recipe for an older kubectl, for comparisons with the kubectl of the newest Kubernetes.
+    /// The recipe for an older kubectl. `cargo xtask kubectl` runs each script with this kubectl and with the
+    /// kubectl of the newest Kubernetes.
     pub(crate) fn kubectl() -> Self {
         let minor = KUBECTL_VERSION.split('.').nth(1).unwrap_or_default();
         Self {

@@ -31,7 +31,7 @@ fn reads_of_a_file_that_does_not_respond_block_one_thread() {
         drop(spawn_blocking(move || sender.send(())));
     });
     let has_free_thread = receiver.recv_timeout(WAIT_LIMIT).is_ok();
-    // The threads end, and the next read waits for none of them.
+    // Opening the pipe for writing ends each blocked thread, so that the next read waits for no thread.
     drop(fs::OpenOptions::new().write(true).open(&path).unwrap());
     fs::remove_file(&path).unwrap();
     fs::write(&path, "two").unwrap();

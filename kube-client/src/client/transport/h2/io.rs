@@ -31,8 +31,8 @@ pub(super) struct Health {
     failure: OnceLock<Failure>,
 }
 
-/// The cause of a socket's failure. [`Health`] keeps these causes for the errors of requests. The crate `h2`
-/// keeps only the kind and the text of a socket error. For other causes, the kind and the text are enough.
+/// A cause of a socket's failure that [`Health`] keeps for the errors of requests. The crate `h2` keeps only
+/// the kind and the text of a socket error. These are enough for all causes that this enum does not contain.
 #[derive(Clone, Debug)]
 enum Failure {
     Stalled(Duration),

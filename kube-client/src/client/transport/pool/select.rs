@@ -65,7 +65,8 @@ pub(super) struct Candidate {
 
 /// The number of calls that make a connection busy: one task reads and writes for all of them.
 const BUSY_CALLS: usize = 16;
-/// The maximum number of connections for calls. More connections are opened only if these have no [`capacity`] left.
+/// The number of open connections for calls at which busy connections no longer cause a further connection. A
+/// request still opens a connection if none of the open connections has [`capacity`] left.
 const MAX_CALL_CONNECTIONS: usize = 2;
 
 /// The connection that [`select`] has selected; `index` is its position in the parameter `candidates`.

@@ -57,7 +57,8 @@ pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors
     rules::apply(&rules::POD_SPEC, path, spec, out);
 }
 
-/// Validates the volumes of a pod spec. Returns the names of the valid volumes: a mount of any other volume is an error.
+/// Validates the volumes of a pod spec. Returns the names of the valid volumes. A mount of any other volume
+/// is an error.
 fn check_volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str> {
     let mut names = HashSet::new();
     for (path, volume) in items(path, spec, "volumes") {

@@ -10,7 +10,7 @@ use crate::strategy::validation::is_empty;
 
 /// Sets `clusterIPs` of a service to its cluster IP. Sets the IP families and their policy if the request omits them.
 /// Skips a service of the type `ExternalName`.
-pub(super) fn complete(object: &mut Value) {
+pub(super) fn set_address_fields(object: &mut Value) {
     let Some(spec) = object["spec"].as_object_mut() else { return };
     if spec.get("type").is_some_and(|kind| kind == "ExternalName") {
         return;
@@ -32,9 +32,10 @@ pub(super) fn complete(object: &mut Value) {
 }
 
 /// Restores the cluster IPs, the IP families and their policy, and the node ports if an update omits these fields. If an
-/// update changes only one of the fields `clusterIP` and `clusterIPs`, adapts the other field. If an update changes the
-/// type, removes the fields that the new type does not have, such as the cluster IPs of a service that becomes an
-/// `ExternalName`, except for values that the update changes. `old` and `new` are the specs of the service.
+/// update changes only one of the fields `clusterIP` and `clusterIPs`, adapts the other field. If an update
+/// changes the type, removes the fields that the new type does not have, except for values that the update
+/// changes. For example, removes the cluster IPs of a service that becomes an `ExternalName`. `old` and `new`
+/// are the specs of the service.
 pub(super) fn preserve(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;

@@ -21,7 +21,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     name_problem: |name| names::label_1035_problem(name).map(str::to_owned),
     set_defaults,
     initial_status: InitialStatus::Set(|_| json!({"loadBalancer": {}})),
-    prepare_for_create: |service, _| addresses::complete(service),
+    prepare_for_create: |service, _| addresses::set_address_fields(service),
     prepare_for_update: |old, new| {
         addresses::preserve(&old["spec"], &mut new["spec"]);
         if new["spec"]["type"] != "LoadBalancer" {

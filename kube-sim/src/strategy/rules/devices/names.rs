@@ -69,8 +69,8 @@ fn check_identifier(path: &str, text: &str, out: &mut Errors) {
     }
 }
 
-/// The reason that a text is not the name of an extended resource. A valid name has a domain that does not end with
-/// `kubernetes.io`, and does not begin with `requests.`.
+/// The reason that a text is not the name of an extended resource. A valid name does not begin with
+/// `requests.`, and has a domain. The domain does not end with `kubernetes.io`.
 pub(super) fn extended_resource_problem(text: &str) -> Option<&'static str> {
     if !text.contains('/') {
         return Some("a name must be a domain-prefixed path, such as 'example.com/my-prop'");

@@ -10,7 +10,8 @@ use crate::strategy::validation::{Errors, is_empty, items, join};
 
 /// The maximum number of devices in a slice, if no device has taints or consumes counters.
 const MAX_DEVICES: usize = 128;
-/// The maximum number of devices in a slice, if a device is advanced: the device has taints or consumes counters.
+/// The maximum number of devices in a slice, if at least one device is advanced. An advanced device has
+/// taints or consumes counters.
 const MAX_DEVICES_IF_ANY_IS_ADVANCED: usize = 64;
 /// The maximum number of counter sets in a slice.
 const MAX_COUNTER_SETS: usize = 8;

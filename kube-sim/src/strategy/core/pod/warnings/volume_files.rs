@@ -1,4 +1,5 @@
-//! Warnings of overlapping files of a volume: two files have the same path, or one path is below the other path.
+//! Warnings about overlapping files of a volume. Two files overlap if they have the same path, or if the path
+//! of one file is below the path of the other file.
 
 use std::collections::HashMap;
 
@@ -100,9 +101,10 @@ struct Files<'a> {
     sources: IndexSet<String>,
     /// The files in the order in which they were added.
     added: IndexSet<File<'a>>,
-    /// The first node is the root.
+    /// The nodes of the tree. The first of them is the root.
     nodes: Vec<PathNode>,
-    /// The index of the child of a node, by the index of the node and the path component.
+    /// The index of each child in `nodes`. The key is the index of the parent and the path component of the
+    /// child.
     children: HashMap<(usize, &'a str), usize>,
     /// The pairs of files in the warnings so far, at most [`MAX_WARNINGS`].
     pairs: Vec<(usize, usize)>,
